@@ -1,0 +1,56 @@
+# make demo | make test: each sets up .venv first, from the pinned versions in constraints.txt.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := build/demo
+
+.PHONY: install demo test lint types arrows unit schemas bench lock clean
+.DEFAULT_GOAL := install
+
+install: $(VENV)/installed
+
+# Made anew when the pins or the metadata change; the marker is written last, so a broken install is retried.
+$(VENV)/installed: constraints.txt pyproject.toml setup.py
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"digitmill needs Python 3.11 to 3.13; {sys.executable} is {v[0]}.{v[1]}; run make with PYTHON=/path/to/python3.12")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --progress-bar off --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: install
+	@rm -rf $(DEMO)
+	$(BIN)/digitmill sample $(DEMO)/digits
+	$(BIN)/digitmill train --recipe cnn --data sample --output $(DEMO)/run
+	$(BIN)/digitmill score --input $(DEMO)/digits --labels folder --model $(DEMO)/run/bundle --output $(DEMO)/scores
+
+test: lint types arrows unit
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+arrows: install
+	$(BIN)/lint-imports
+
+unit: install
+	$(BIN)/pytest
+
+schemas: install
+	$(BIN)/python -m schemas
+
+bench: install
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python -m benchmarks.scoring
+
+# Pins anew: every version that pip resolves today from pyproject.toml, for Python 3.11 to 3.13.
+lock:
+	$(PYTHON) -m venv --clear build/lock
+	build/lock/bin/pip install --quiet uv
+	build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --upgrade --extra dev --extra bench --no-header \
+		--no-annotate pyproject.toml --output-file constraints.txt
+
+clean:
+	rm -rf $(VENV) build *.egg-info .*_cache

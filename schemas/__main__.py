@@ -1,0 +1,18 @@
+"""`python -m schemas` writes `schemas/generated/` anew after a record has changed."""
+
+import pathlib
+
+from schemas.render import generated_files
+
+GENERATED = pathlib.Path(__file__).parent / "generated"
+
+
+def main() -> None:
+    """Writes every generated file and says which."""
+    for name, text in generated_files().items():
+        (GENERATED / name).write_text(text, encoding="utf-8")
+        print(f"schemas/generated/{name}")
+
+
+if __name__ == "__main__":
+    main()

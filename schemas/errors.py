@@ -1,0 +1,36 @@
+"""How a command ends, and how it says what was wrong with what it was given."""
+
+import enum
+
+
+class ExitCode(enum.IntEnum):
+    """Exit status of every `digitmill` verb; schedulers and CI act on it."""
+
+    OK = 0
+    CRASHED = 1
+    USAGE = 2
+    OVER_BUDGET = 3
+    UNRECONCILED = 4
+
+
+class UserError(Exception):
+    """Something that the user gave cannot be used; shown as one line, never as a traceback.
+
+    Args:
+        rule: what must hold, as a clause ("a label folder has one sub-folder per label").
+        got: the offending value; shown by `repr`, so that a newline in a name stays on the line.
+        remedy: what to do about it, as an imperative.
+    """
+
+    def __init__(self, rule: str, *, got: object, remedy: str) -> None:
+        super().__init__(rule, got, remedy)
+        self.rule = rule
+        self.got = got
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return " ".join(f"{self.rule}; got {self.got!r}; {self.remedy}".split())
+
+
+class UnreconciledError(Exception):
+    """Listed images are neither scored nor failed; the run has no manifest and did not happen."""

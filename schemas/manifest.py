@@ -1,0 +1,120 @@
+"""The run manifest: what a scoring run read, wrote and counted. No manifest, no run."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Self
+
+from schemas.accuracy import Accuracy
+from schemas.failure import FailureCode
+
+FILE = "manifest.json"
+"""Name of the manifest in the output folder; written last, atomically."""
+
+FORMAT = 1
+"""Version of the manifest's format; a reader refuses another."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """Images by what became of them."""
+
+    listed: int
+    scored: int
+    failed: int
+    skipped: int
+
+    @property
+    def reconciled(self) -> bool:
+        """Whether every listed image has exactly one outcome."""
+        return self.listed == self.scored + self.failed + self.skipped
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One output file.
+
+    Attributes:
+        name: path within the output folder, with `/`.
+        rows: records in it, without a header.
+        bytes: its size.
+        sha256: hexadecimal digest of its bytes.
+    """
+
+    name: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """One finished scoring run.
+
+    Attributes:
+        counts: images by outcome; they reconcile.
+        failures: failed images by failure code, every code named.
+        labelled: scored images whose label is known.
+        right: labelled images whose digit is the label.
+        accepted: scored images at or above the accept threshold.
+        inputs: what was asked for, as given.
+        model: digest, recipe and accept threshold of the bundle.
+        options: settings that change what is written.
+        versions: version of each library that took part, and of the preprocessing.
+        times: start and end (UTC, ISO 8601) and the pipeline's seconds.
+        parts: every output file, sorted by name, without the manifest itself.
+    """
+
+    counts: Counts
+    failures: Mapping[str, int]
+    labelled: int
+    right: int
+    accepted: int
+    inputs: tuple[str, ...]
+    model: Mapping[str, str | float]
+    options: Mapping[str, str | int | float | None]
+    versions: Mapping[str, str]
+    times: Mapping[str, str | float]
+    parts: tuple[Part, ...]
+
+    def __post_init__(self) -> None:
+        if not self.counts.reconciled:
+            raise ValueError(f"listed = scored + failed + skipped; got {self.counts}")
+        if set(self.failures) != set(FailureCode):
+            raise ValueError(f"failures names every code once; got {sorted(self.failures)}")
+        if sum(self.failures.values()) != self.counts.failed:
+            raise ValueError(f"failures add up to {self.counts.failed}; got {dict(self.failures)}")
+        if not 0 <= self.right <= self.labelled <= self.counts.scored:
+            raise ValueError(f"right <= labelled <= scored; got {self.right}, {self.labelled}, {self.counts}")
+
+    @property
+    def accuracy(self) -> Accuracy | None:
+        """Accuracy on the labelled images; None where there are none."""
+        return Accuracy(self.right, self.labelled) if self.labelled else None
+
+    @property
+    def images_per_second(self) -> float:
+        """Images listed over the pipeline's seconds, its start-up included."""
+        return self.counts.listed / float(self.times["pipeline_seconds"])
+
+    def to_json(self) -> str:
+        """Returns the manifest as the text of its file."""
+        return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Reads a manifest.
+
+        Raises:
+            ValueError: when the text is no JSON, no manifest, or one of another format.
+        """
+        fields = json.loads(text)
+        if not isinstance(fields, dict) or fields.pop("format", None) != FORMAT:
+            raise ValueError(f"a manifest has format {FORMAT}")
+        try:
+            fields["counts"] = Counts(**fields["counts"])
+            fields["parts"] = tuple(Part(**part) for part in fields["parts"])
+            fields["inputs"] = tuple(fields["inputs"])
+            return cls(**fields)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"a manifest has exactly the documented fields: {error}") from error

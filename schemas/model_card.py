@@ -1,0 +1,105 @@
+"""The model card: what a bundle is, how it was made and how good it is."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Self
+
+from schemas.accuracy import Accuracy
+from schemas.digit import CLASSES
+
+FORMAT = 1
+"""Version of the card's format; a reader refuses another."""
+
+HISTOGRAM_BINS = 20
+"""Bins of the card's histograms, of equal width over the value's whole range."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCard:
+    """One bundle's card.
+
+    Attributes:
+        recipe: name of the recipe.
+        data: the `--data` value that it was trained on.
+        data_digest: SHA-256 over the training, validation and test images and labels.
+        seed: the seed of weights, order and dropout.
+        epochs: passes over the training images.
+        batch: global batch size, images.
+        replicas: devices that shared each batch.
+        git_commit: commit of the code, empty outside a checkout.
+        parameters: number of weights, trainable or not.
+        train_seconds: time of the training loop, seconds.
+        test_accuracy: on the test split, looked at once, at the end.
+        test_loss: mean cross-entropy on the test split, nats.
+        validation_accuracy: at the end of training; None where no image was held out.
+        temperature: the logits' divisor, already baked into the exports.
+        accept_threshold: default confidence from which a prediction is accepted.
+        class_counts: training images per digit.
+        confidence_histogram: share of training images per confidence bin over [0, 1].
+        pixel_histogram: share of training pixels per grey level bin over [0, 255].
+        versions: version of each library that made the bundle.
+        files: SHA-256 of each other file of the bundle, by its path within the bundle.
+    """
+
+    recipe: str
+    data: str
+    data_digest: str
+    seed: int
+    epochs: int
+    batch: int
+    replicas: int
+    git_commit: str
+    parameters: int
+    train_seconds: float
+    test_accuracy: Accuracy
+    test_loss: float
+    validation_accuracy: Accuracy | None
+    temperature: float
+    accept_threshold: float
+    class_counts: tuple[int, ...]
+    confidence_histogram: tuple[float, ...]
+    pixel_histogram: tuple[float, ...]
+    versions: Mapping[str, str]
+    files: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise ValueError(f"a temperature is positive; got {self.temperature}")
+        if not 0 <= self.accept_threshold <= 1:
+            raise ValueError(f"an accept threshold is in [0, 1]; got {self.accept_threshold}")
+        if len(self.class_counts) != CLASSES:
+            raise ValueError(f"class_counts has {CLASSES} entries; got {len(self.class_counts)}")
+        for name in ("confidence_histogram", "pixel_histogram"):
+            if len(getattr(self, name)) != HISTOGRAM_BINS:
+                raise ValueError(f"{name} has {HISTOGRAM_BINS} bins; got {len(getattr(self, name))}")
+
+    def to_json(self) -> str:
+        """Returns the card as the text of its file; intervals are written out for other readers."""
+        fields = dataclasses.asdict(self)
+        for name in ("test_accuracy", "validation_accuracy"):
+            accuracy: Accuracy | None = getattr(self, name)
+            if accuracy is not None:
+                fields[name] |= {"value": accuracy.value, "interval_95": accuracy.interval}
+        return json.dumps({"format": FORMAT, **fields}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Reads a card.
+
+        Raises:
+            ValueError: when the text is no JSON, no card, or a card of another format.
+        """
+        fields = json.loads(text)
+        if not isinstance(fields, dict) or fields.pop("format", None) != FORMAT:
+            raise ValueError(f"a model card has format {FORMAT}")
+        for name in ("test_accuracy", "validation_accuracy"):
+            measured = fields.get(name)
+            if measured is not None:
+                fields[name] = Accuracy(measured["right"], measured["images"])
+        for name in ("class_counts", "confidence_histogram", "pixel_histogram"):
+            fields[name] = tuple(fields.get(name, ()))
+        try:
+            return cls(**fields)
+        except TypeError as error:
+            raise ValueError(f"a model card has exactly the documented fields: {error}") from error

@@ -1,0 +1,56 @@
+"""The prediction row: one definition for CSV, TFRecord, TFMD, Table Schema and BigQuery."""
+
+import dataclasses
+import enum
+
+from schemas.columns import column, columns_of
+from schemas.digit import CLASSES
+
+
+class Decision(enum.StrEnum):
+    """What to do with a prediction, by the accept threshold."""
+
+    ACCEPT = "accept"
+    REVIEW = "review"
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """One scored image. Nothing in it depends on when or where the job ran."""
+
+    image: str = column("URI of the image: file:// percent-encoded, gs:// as it is.", unique=True)
+    generation: int = column(
+        "Version of the image that was scored: object generation, or modification time in ns.", minimum=0
+    )
+    digit: int = column("The most probable digit.", minimum=0, maximum=CLASSES - 1)
+    confidence: float = column("Calibrated probability of `digit`.", minimum=0.0, maximum=1.0)
+    second_digit: int = column("The second most probable digit.", minimum=0, maximum=CLASSES - 1)
+    second_confidence: float = column("Calibrated probability of `second_digit`.", minimum=0.0, maximum=1.0)
+    decision: str = column(
+        "accept when the confidence reaches the accept threshold, review below it.", choices=tuple(Decision)
+    )
+    label: int | None = column("The true digit, where labels were given.", minimum=0, maximum=CLASSES - 1)
+
+    def __post_init__(self) -> None:
+        for described in COLUMNS:
+            described.check(getattr(self, described.name))
+
+
+COLUMNS = columns_of(Prediction)
+
+NO_LABEL = -1
+"""What `feature_spec` puts where a record has no `label`."""
+
+_DTYPES = {"string": "string", "integer": "int64", "number": "float32"}
+
+
+def feature_spec() -> dict[str, tuple[tuple[int, ...], str, int | None]]:
+    """Returns shape, dtype and default of each feature, in the order of `tf.io.FixedLenFeature`.
+
+    `{name: tf.io.FixedLenFeature(*spec) for name, spec in feature_spec().items()}` is what
+    `tf.io.parse_example` takes.
+    """
+    return {
+        described.name: ((), _DTYPES[described.kind], NO_LABEL if described.nullable else None)
+        for described in COLUMNS
+    }

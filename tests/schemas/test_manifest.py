@@ -1,0 +1,61 @@
+import dataclasses
+import json
+
+import pytest
+
+from schemas.failure import FailureCode
+from schemas.manifest import Counts, Manifest, Part
+
+FAILURES = dict.fromkeys(map(str, FailureCode), 0) | {"EMPTY": 2}
+MANIFEST = Manifest(
+    counts=Counts(listed=10, scored=8, failed=2, skipped=0),
+    failures=FAILURES,
+    labelled=4,
+    right=3,
+    accepted=7,
+    inputs=("a", "b\n"),
+    model={"digest": "d"},
+    options={"labels": None, "accept_threshold": 0.9},
+    versions={"digitmill": "0"},
+    times={"pipeline_seconds": 2.0},
+    parts=(Part("predictions/x.csv", rows=8, bytes=100, sha256="ab"),),
+)
+
+
+def test_a_manifest_survives_its_file() -> None:
+    assert Manifest.from_json(MANIFEST.to_json()) == MANIFEST
+
+
+def test_accuracy_and_speed_follow_from_the_counts() -> None:
+    assert MANIFEST.accuracy.value == 0.75
+    assert MANIFEST.images_per_second == 5.0
+    assert dataclasses.replace(MANIFEST, labelled=0, right=0).accuracy is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"counts": Counts(11, 8, 2, 0)}, "listed = scored"),
+        ({"failures": {"EMPTY": 2}}, "names every code"),
+        ({"failures": FAILURES | {"CORRUPT": 1}}, "add up to 2"),
+        ({"right": 5}, "right <= labelled"),
+        ({"labelled": 9}, "right <= labelled"),
+    ],
+)
+def test_counts_that_contradict_each_other_are_refused(changes: dict, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        dataclasses.replace(MANIFEST, **changes)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"format": 99}', '{"format": 1}', '{"format": 1, "counts": {}}']
+)
+def test_what_is_no_manifest_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - json's own errors have words of their own
+        Manifest.from_json(text)
+
+
+def test_an_unknown_field_is_refused() -> None:
+    fields = json.loads(MANIFEST.to_json()) | {"surprise": 1}
+    with pytest.raises(ValueError, match="surprise"):
+        Manifest.from_json(json.dumps(fields))
