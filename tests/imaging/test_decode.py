@@ -1,0 +1,138 @@
+import io
+import pathlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from imaging.decode import decode
+from imaging.errors import ImageError
+from schemas.failure import FailureCode
+
+IMAGES = pathlib.Path(__file__).parents[3] / "shared" / "data" / "images_png"
+GREY = (np.arange(48 * 64) % 251).astype(np.uint8).reshape(48, 64)
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
+def test_grey_comes_back_byte_for_byte(kind: str) -> None:
+    np.testing.assert_array_equal(decode(encoded(Image.fromarray(GREY), kind)), GREY)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "WEBP", "JPEG", "GIF"])
+def test_colour_comes_as_blue_green_red(kind: str) -> None:
+    options = {"lossless": True} if kind == "WEBP" else {}
+    pixels = decode(encoded(Image.new("RGB", (64, 48), (250, 120, 10)), kind, **options))
+    assert pixels.shape == (48, 64, 3)
+    np.testing.assert_allclose(pixels.reshape(-1, 3).mean(axis=0), [10, 120, 250], atol=3)
+
+
+def test_16_bits_are_kept() -> None:
+    deep = (GREY.astype(np.uint16) * 257)[:, ::-1]
+    np.testing.assert_array_equal(decode(encoded(Image.fromarray(deep), "PNG")), deep)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+def test_opacity_is_kept(kind: str) -> None:
+    opaque = Image.new("RGBA", (64, 48), (0, 0, 0, 128))
+    assert decode(encoded(opaque, kind)).shape == (48, 64, 4)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("mode", ["L", "RGBA"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_orientation_is_applied(kind: str, mode: str, orientation: int) -> None:
+    if kind == "JPEG":
+        mode = "L"
+    shown = Image.new(mode, (40, 24), 255 if mode == "L" else (255, 255, 255, 200))
+    shown.paste(0 if mode == "L" else (0, 0, 0, 200), (0, 0, 12, 8))  # a black corner, upper left
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
+    stored = shown if orientation == 1 else shown.transpose(Image.Transpose(undo[orientation]))
+    exif = stored.getexif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if kind == "WEBP" else {}
+    pixels = decode(encoded(stored, kind, exif=exif, **options))
+    assert pixels.shape[:2] == (24, 40)
+    grey = pixels if pixels.ndim == 2 else pixels[..., 0]
+    assert grey[:8, :12].mean() < 30
+    assert grey[:8, -12:].mean() > 225
+    assert grey[-8:].mean() > 225
+
+
+def test_a_float_tiff_is_unsupported() -> None:
+    with pytest.raises(ImageError) as caught:
+        decode(encoded(Image.fromarray(GREY.astype(np.float32)), "TIFF"))
+    assert caught.value.code is FailureCode.UNSUPPORTED
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_truncated_image_never_crashes_and_no_png_passes(kind: str) -> None:
+    data = encoded(Image.fromarray(GREY), kind)
+    for length in range(0, len(data) - 12, 37):
+        try:
+            decode(data[:length])
+        except ImageError as error:
+            assert error.code in (FailureCode.EMPTY, FailureCode.CORRUPT, FailureCode.UNSUPPORTED)
+        else:
+            assert kind == "JPEG", f"a PNG cut off at {length} of {len(data)} bytes was decoded"
+
+
+@given(st.data())
+def test_flipped_bytes_give_pixels_or_an_error(data: st.DataObject) -> None:
+    damaged = bytearray(encoded(Image.fromarray(GREY), "PNG"))
+    for place in data.draw(st.lists(st.integers(0, len(damaged) - 1), min_size=1, max_size=5)):
+        damaged[place] ^= data.draw(st.integers(1, 255))
+    try:
+        assert decode(bytes(damaged)).dtype in (np.uint8, np.uint16)
+    except ImageError as error:
+        assert error.detail
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_give_pixels_or_an_error(data: bytes) -> None:
+    with pytest.raises(ImageError):
+        decode(data)
+
+
+def own_pngs() -> dict[str, tuple[bytes, bool]]:
+    """PNGs of every colour type, and damaged ones, for where the PngSuite is not at hand."""
+    modes = {"1": 1, "L": 1, "P": 1, "RGB": 1, "LA": 1, "RGBA": 1}
+    good = {mode: encoded(Image.fromarray(GREY).convert(mode), "PNG") for mode in modes}
+    flipped = bytearray(good["L"])
+    flipped[len(flipped) // 2] ^= 0xFF
+    bad = {"cut": good["L"][:-40], "flipped": bytes(flipped), "text": b"\x89PNX" + good["L"][4:]}
+    return {name: (data, True) for name, data in good.items()} | {
+        name: (data, False) for name, data in bad.items()
+    }
+
+
+def pngs() -> dict[str, tuple[bytes, bool]]:
+    found = sorted((IMAGES / "pngsuite").glob("*.png"))
+    return {path.name: (path.read_bytes(), not path.name.startswith("x")) for path in found} or own_pngs()
+
+
+@pytest.mark.parametrize(("data", "valid"), [pytest.param(*case, id=name) for name, case in pngs().items()])
+def test_valid_pngs_decode_and_damaged_ones_do_not(data: bytes, valid: bool) -> None:
+    if valid:
+        assert decode(data).size
+    else:
+        with pytest.raises(ImageError) as caught:
+            decode(data)
+        assert caught.value.code in (FailureCode.CORRUPT, FailureCode.UNSUPPORTED)
+
+
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, id=path.name) for path in sorted(IMAGES.glob("crashers/*"))]
+)
+def test_what_crashed_other_decoders_does_not_crash_this_one(path: pathlib.Path) -> None:
+    try:
+        assert decode(path.read_bytes()).size < 10**6
+    except ImageError as error:
+        assert error.code in (FailureCode.CORRUPT, FailureCode.TOO_LARGE)
