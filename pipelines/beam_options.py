@@ -1,0 +1,57 @@
+"""Beam's own flags on the command line: understood all, and none that is misspelt let through."""
+
+import argparse
+import contextlib
+import difflib
+import io
+from collections.abc import Sequence
+
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions, _BeamArgumentParser
+
+from schemas.errors import UserError
+
+IN_PROCESS = "FnApiRunner"
+"""The engine that `DirectRunner` stands for. Left to itself, DirectRunner takes Prism where it can get
+it and this one where it cannot, and says so only in its log."""
+
+
+def beam_options(flags: Sequence[str]) -> PipelineOptions:
+    """Returns the options of a pipeline.
+
+    Args:
+        flags: what the command line holds beside the job's own flags.
+
+    Raises:
+        UserError: for a flag that Beam does not know or a value that it does not take.
+    """
+    _check(flags)
+    options = PipelineOptions(list(flags))
+    standard = options.view_as(StandardOptions)
+    if standard.runner in (None, "DirectRunner"):
+        standard.runner = IN_PROCESS
+    return options
+
+
+def _check(flags: Sequence[str]) -> None:
+    parser = _BeamArgumentParser(allow_abbrev=False, add_help=False)
+    for group in dict.fromkeys(PipelineOptions.__subclasses__()):
+        # A group that another one's import has defined twice adds nothing the second time.
+        with contextlib.suppress(argparse.ArgumentError):
+            group._add_argparse_args(parser)
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            _, unknown = parser.parse_known_args(list(flags))
+    except SystemExit as error:
+        message = complaint.getvalue().rpartition("error: ")[2]
+        raise UserError(
+            "Beam accepts its flags", got=" ".join(flags), remedy=f"mend it: {message}"
+        ) from error
+    if unknown:
+        known = [flag for action in parser._actions for flag in action.option_strings]
+        close = difflib.get_close_matches(unknown[0].partition("=")[0], known + _OWN, n=2)
+        remedy = f"did you mean {' or '.join(close)}?" if close else "see `digitmill score --help`"
+        raise UserError("a flag belongs to digitmill score or to Beam", got=unknown[0], remedy=remedy)
+
+
+_OWN = ["--input", "--model", "--output", "--labels", "--accept-threshold"]

@@ -1,0 +1,77 @@
+"""True digits of the images that are scored, where someone knows them."""
+
+import csv
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+
+from pipelines.names import folder_of, uri_of
+from pipelines.work_item import ListedImage
+from schemas.digit import CLASSES
+from schemas.errors import UserError
+
+FOLDER = "folder"
+"""The value of `--labels` under which an image's folder is its label."""
+
+_DIGITS = {str(digit): digit for digit in range(CLASSES)}
+
+
+def with_labels(images: Sequence[ListedImage], labels: str) -> list[ListedImage]:
+    """Returns the images with their labels; one that has none stays unlabelled.
+
+    Args:
+        images: the listing.
+        labels: `folder`, or the path of a CSV file with the columns `path` and `label`, whose paths
+            are URIs, absolute, or relative to the CSV file's own folder.
+
+    Raises:
+        UserError: when the CSV cannot be used, or no image gets a label.
+    """
+    if labels == FOLDER:
+        labelled = [_by_folder(image) for image in images]
+        remedy = "keep the images in folders named 0 to 9, or give a CSV file of path,label"
+    else:
+        by_uri = _read_csv(pathlib.Path(labels))
+        labelled = [_labelled(image, by_uri.get(image.uri)) for image in images]
+        remedy = "write absolute paths, or paths relative to the CSV file's folder"
+    if labelled == list(images):
+        raise UserError("the labels name at least one image of the input", got=labels, remedy=remedy)
+    return labelled
+
+
+def _by_folder(image: ListedImage) -> ListedImage:
+    return _labelled(image, _DIGITS.get(folder_of(image.uri).rpartition("/")[2]))
+
+
+def _labelled(image: ListedImage, label: int | None) -> ListedImage:
+    return image if label is None else dataclasses.replace(image, label=label)
+
+
+def _read_csv(path: pathlib.Path) -> dict[str, int]:
+    try:
+        # Names that are no UTF-8 come back as the bytes that they were.
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            rows = csv.DictReader(file)
+            if not {"path", "label"} <= set(rows.fieldnames or ()):
+                raise UserError(
+                    "a labels file is a CSV with the columns path and label",
+                    got=rows.fieldnames,
+                    remedy=f"add the header path,label to {path}",
+                )
+            return {_uri(row["path"], path): _digit(row["label"], path, line=rows.line_num) for row in rows}
+    except (OSError, csv.Error) as error:
+        raise UserError(
+            "the labels are the word folder, or a CSV file that can be read", got=str(path), remedy=str(error)
+        ) from error
+
+
+def _digit(text: str | None, path: pathlib.Path, *, line: int) -> int:
+    digit = _DIGITS.get((text or "").strip())
+    if digit is None:
+        raise UserError("a label is a digit from 0 to 9", got=text, remedy=f"mend line {line} of {path}")
+    return digit
+
+
+def _uri(text: str, path: pathlib.Path) -> str:
+    return text if "://" in text else uri_of(os.path.join(os.fsencode(path.parent), os.fsencode(text)))

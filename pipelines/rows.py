@@ -1,0 +1,57 @@
+"""Prediction rows as files: the columns of `schemas.prediction` as CSV and as TFRecords."""
+
+import csv
+import gzip
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from pipelines.scored import Scored
+from pipelines.tfrecord import encode_tfrecords
+from schemas import prediction
+from schemas.columns import Column
+from schemas.prediction import NO_LABEL, Decision
+
+
+def prediction_columns(scored: Scored) -> dict[str, Sequence | np.ndarray]:
+    """Returns the values of `schemas.prediction.COLUMNS`, by name."""
+    return {
+        "image": [image.uri for image in scored.images],
+        "generation": np.array([image.generation for image in scored.images], np.int64),
+        "digit": scored.first,
+        "confidence": scored.confidence,
+        "second_digit": scored.second,
+        "second_confidence": scored.second_confidence,
+        "decision": [
+            Decision.ACCEPT if accepted else Decision.REVIEW for accepted in scored.accepted.tolist()
+        ],
+        "label": np.array([image.label for image in scored.images], np.int64),
+    }
+
+
+def encode_csv(columns: Mapping[str, Sequence | np.ndarray]) -> bytes:
+    """Returns predictions as CSV (RFC 4180, UTF-8, header, `\\n`); probabilities with six digits."""
+    cells = [_cells(described, columns[described.name]) for described in prediction.COLUMNS]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(described.name for described in prediction.COLUMNS)
+    writer.writerows(zip(*cells, strict=True))
+    return text.getvalue().encode()
+
+
+def encode_tfrecord_gz(columns: Mapping[str, Sequence | np.ndarray]) -> bytes:
+    """Returns predictions as a gzipped TFRecord file; the same rows are the same bytes."""
+    # Level 1 makes a seventh of the size in 0.6 us a row, level 6 an eighth in 1.6 us. No time stamp.
+    return gzip.compress(encode_tfrecords(prediction.COLUMNS, columns), compresslevel=1, mtime=0)
+
+
+def _cells(described: Column, values: Sequence | np.ndarray) -> list:
+    if described.kind == "string":
+        return list(values)
+    numbers = np.asarray(values).tolist()
+    if described.kind == "number":
+        return [f"{value:.6f}" for value in numbers]
+    if described.nullable:
+        return ["" if value == NO_LABEL else value for value in numbers]
+    return numbers

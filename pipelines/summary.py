@@ -1,0 +1,40 @@
+"""What a finished run prints."""
+
+import dataclasses
+import pathlib
+
+from pipelines.report import PAGE
+from pipelines.scoring import PREDICTIONS
+from schemas import manifest
+from schemas.manifest import Manifest
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """A finished run in a few lines."""
+
+    output: pathlib.Path
+    manifest: Manifest
+
+    def table(self) -> str:
+        """Returns the lines to print, one fact each."""
+        rows = {
+            "images": f"{self.manifest.counts.listed:,}",
+            "scored": f"{self.manifest.counts.scored:,} ({self._accepted()})",
+            "failed": self._failed(),
+            "accuracy": self.manifest.accuracy,
+            "images/s": f"{self.manifest.images_per_second:,.0f}",
+            "report": self.output / PAGE,
+            "predictions": self.output / PREDICTIONS / "part-*.csv",
+            "manifest": self.output / manifest.FILE,
+        }
+        width = max(map(len, rows))
+        return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items() if value is not None)
+
+    def _accepted(self) -> str:
+        review = self.manifest.counts.scored - self.manifest.accepted
+        return f"{self.manifest.accepted:,} accepted, {review:,} for review"
+
+    def _failed(self) -> str:
+        codes = [f"{code} {count:,}" for code, count in self.manifest.failures.items() if count]
+        return f"{self.manifest.counts.failed:,}" + (f" ({', '.join(codes)})" if codes else "")

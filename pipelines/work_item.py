@@ -1,0 +1,74 @@
+"""Work items: a few thousand images each, whose outputs are named by what is in them."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from typing import Self
+
+from schemas.prediction import NO_LABEL
+
+SIZE = 4096
+"""Images in a work item: Beam's own cost is per item, an image's share of it is nothing."""
+
+
+@dataclasses.dataclass(frozen=True, order=True, slots=True)
+class ListedImage:
+    """An image as it was when the input was listed.
+
+    Attributes:
+        uri: its identity.
+        generation: version; of a local file the modification time in ns since 1970.
+        size: bytes; -1 where the listing could not tell.
+        label: the true digit, or `NO_LABEL`.
+    """
+
+    uri: str
+    generation: int
+    size: int
+    label: int = NO_LABEL
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkItem:
+    """Images that are read, scored and written together.
+
+    Attributes:
+        digest: hexadecimal name of the item's content under the run's settings.
+        images: at least one.
+    """
+
+    digest: str
+    images: tuple[ListedImage, ...]
+
+    def to_bytes(self) -> bytes:
+        """Returns the item as compact JSON."""
+        columns = [(image.uri, image.generation, image.size, image.label) for image in self.images]
+        return json.dumps([self.digest, columns], separators=(",", ":")).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Reads what `to_bytes` wrote."""
+        digest, columns = json.loads(data)
+        return cls(digest, tuple(ListedImage(*column) for column in columns))
+
+
+def pack(images: Sequence[ListedImage], run: str, *, size: int = SIZE) -> Iterator[WorkItem]:
+    """Yields work items that hold every image exactly once, in order.
+
+    Args:
+        images: the frozen listing.
+        run: digest of all else that an output depends on: model, preprocessing, thresholds.
+        size: greatest number of images in an item.
+    """
+    for start in range(0, len(images), size):
+        chunk = tuple(images[start : start + size])
+        yield WorkItem(_digest(chunk, run), chunk)
+
+
+def _digest(images: tuple[ListedImage, ...], run: str) -> str:
+    content = hashlib.sha256(run.encode())
+    for image in images:
+        # URIs hold no NUL, so that no two sequences of images give the same bytes.
+        content.update(f"\0{image.uri}\0{image.generation}\0{image.label}".encode())
+    return content.hexdigest()[:32]

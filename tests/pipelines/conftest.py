@@ -1,0 +1,118 @@
+"""Folders of images as users have them, and a checked bundle."""
+
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from pipelines.bundle import Bundle, open_bundle
+from pipelines.engine import LiteRtEngine
+from pipelines.listing import list_images
+from pipelines.statistics import BINS, Doubtful, RunStatistics, Tally
+from pipelines.work_item import WorkItem, pack
+from schemas.failure import Failure, FailureCode
+from schemas.manifest import Counts, Manifest
+
+
+@pytest.fixture(scope="session")
+def bundle(bundle_path: pathlib.Path) -> Bundle:
+    return open_bundle(bundle_path)
+
+
+@pytest.fixture(scope="session")
+def engine(bundle: Bundle) -> LiteRtEngine:
+    return LiteRtEngine(bundle.read_model())
+
+
+def write_digits(
+    folder: pathlib.Path, digits: np.ndarray, labels: np.ndarray, png_of: Callable
+) -> pathlib.Path:
+    for number, (digit, label) in enumerate(zip(digits, labels, strict=True)):
+        target = folder / str(label) / f"{number:05d}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(png_of(digit))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def digit_folder(
+    tmp_path_factory: pytest.TempPathFactory, digits: np.ndarray, labels: np.ndarray, png_of: Callable
+) -> pathlib.Path:
+    """500 real digits as LABEL/NUMBER.png."""
+    return write_digits(tmp_path_factory.mktemp("digits"), digits, labels, png_of)
+
+
+BAD_FILES = {
+    "empty.png": b"",
+    "text.png": b"I am a text file that calls itself a picture.\n",
+    "<script>alert(1)</script>.png": b"GIF, or so I say",
+}
+
+
+@pytest.fixture
+def mixed_folder(
+    tmp_path: pathlib.Path, digits: np.ndarray, labels: np.ndarray, png_of: Callable
+) -> pathlib.Path:
+    """60 digits, and among them one of each kind of bad file."""
+    folder = write_digits(tmp_path / "mixed", digits[::8][:60], labels[::8][:60], png_of)
+    for name, content in BAD_FILES.items():
+        (folder / name.replace("/", "∕")).write_bytes(content)
+    (folder / "truncated.png").write_bytes(png_of(digits[0])[:-30])
+    (folder / "blank.png").write_bytes(png_of(np.zeros((28, 28), np.uint8)))
+    return folder
+
+
+@pytest.fixture
+def items_of() -> Callable[..., list[WorkItem]]:
+    """Packs a folder into work items."""
+    return lambda folder, size=4096: list(pack(list_images([str(folder)]), "run", size=size))
+
+
+_CONFUSION = tuple(
+    tuple(5 if label == digit else int(digit == 9) for digit in range(10)) for label in range(10)
+)
+
+
+@pytest.fixture
+def statistics() -> RunStatistics:
+    """A small run's, with labels, failures and names that a page must escape."""
+    return RunStatistics(
+        scored=60,
+        accepted=50,
+        failures=(
+            Failure("file:///in/b/<x>.png", 3, FailureCode.EMPTY, "0 bytes"),
+            Failure("file:///in/c/y.png", 3, FailureCode.CORRUPT, 'a "damaged", PNG'),
+        ),
+        tallies=(
+            Tally("file:///in/a", 1, 40, 36.0),
+            Tally("file:///in/b", 1, 10, 9.0),
+            Tally("file:///in/b", 2, 10, 5.0),
+        ),
+        confidences=(0,) * (BINS - 1) + (60,),
+        confusion=_CONFUSION,
+        doubtful=(Doubtful(0.4, "file:///in/a/%3Cb%3E.png", 1, 7, 7, "iVBORw0KGgo="),),
+        parts=(),
+    )
+
+
+@pytest.fixture
+def manifest() -> Manifest:
+    """The manifest that goes with `statistics`."""
+    return Manifest(
+        counts=Counts(62, 60, 2, 0),
+        failures=dict.fromkeys(map(str, FailureCode), 0) | {"EMPTY": 1, "CORRUPT": 1},
+        labelled=59,
+        right=50,
+        accepted=50,
+        inputs=("in",),
+        model={"path": "run/bundle", "digest": "d" * 64, "recipe": "cnn"},
+        options={"labels": "folder", "accept_threshold": 0.9},
+        versions={"digitmill": "0"},
+        times={
+            "started": "2026-01-01T00:00:00+00:00",
+            "finished": "2026-01-01T00:00:01+00:00",
+            "pipeline_seconds": 1.0,
+        },
+        parts=(),
+    )

@@ -1,0 +1,38 @@
+import pytest
+from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
+
+from pipelines.beam_options import IN_PROCESS, beam_options
+from schemas.errors import UserError
+
+
+@pytest.mark.parametrize("flags", [[], ["--runner=DirectRunner"], ["--runner", "DirectRunner"]])
+def test_the_direct_runner_is_its_in_process_engine(flags: list[str]) -> None:
+    assert beam_options(flags).view_as(StandardOptions).runner == IN_PROCESS
+
+
+def test_another_runner_is_left_as_named() -> None:
+    assert beam_options(["--runner=FlinkRunner"]).view_as(StandardOptions).runner == "FlinkRunner"
+
+
+def test_beams_flags_reach_beam() -> None:
+    assert beam_options(["--direct_num_workers=2"]).view_as(DirectOptions).direct_num_workers == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "hint"),
+    [
+        (["--runer=DirectRunner"], "did you mean --runner"),
+        (["--modle", "x"], "did you mean --model"),
+        (["--qqqqqqqq"], "see `digitmill score --help`"),
+        (["stray"], "see `digitmill score --help`"),
+    ],
+)
+def test_an_unknown_flag_is_refused_with_a_hint(flags: list[str], hint: str) -> None:
+    with pytest.raises(UserError, match=hint) as caught:
+        beam_options(flags)
+    assert caught.value.got == flags[0]
+
+
+def test_a_value_that_beam_does_not_take_is_refused() -> None:
+    with pytest.raises(UserError, match=r"direct_num_workers.*invalid int value"):
+        beam_options(["--direct_num_workers=many"])

@@ -1,0 +1,112 @@
+import json
+import pathlib
+import shutil
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from pipelines.bundle import open_bundle
+from schemas import bundle as names
+from schemas.errors import UserError
+
+
+@pytest.fixture
+def copy(bundle_path: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
+    return shutil.copytree(bundle_path, tmp_path / "bundle")
+
+
+def edit_card(path: pathlib.Path, change: Callable[[dict], None]) -> None:
+    card = json.loads((path / names.CARD).read_text())
+    change(card)
+    (path / names.CARD).write_text(json.dumps(card))
+
+
+def test_a_whole_bundle_opens(bundle_path: pathlib.Path) -> None:
+    opened = open_bundle(bundle_path)
+    assert opened.card.recipe == "dense-128"
+    assert opened.read_model() == (bundle_path / names.LITERT_MODEL).read_bytes()
+    assert opened.path.is_absolute()
+
+
+def test_the_digest_is_the_contents(bundle_path: pathlib.Path, copy: pathlib.Path) -> None:
+    assert open_bundle(copy).digest == open_bundle(bundle_path).digest
+    edit_card(copy, lambda card: card.update(seed=card["seed"] + 1))
+    assert open_bundle(copy).digest != open_bundle(bundle_path).digest
+
+
+@pytest.mark.parametrize(
+    "name", [names.LITERT_MODEL, names.KERAS_MODEL, names.GOLDEN_BATCH, "saved_model/saved_model.pb"]
+)
+def test_a_flipped_byte_in_any_file_is_named(copy: pathlib.Path, name: str) -> None:
+    data = bytearray((copy / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / name).write_bytes(data)
+    with pytest.raises(UserError, match=f"{name} is not the file that the card names"):
+        open_bundle(copy)
+
+
+@pytest.mark.parametrize("name", [names.LITERT_MODEL, names.KERAS_MODEL, names.GOLDEN_BATCH])
+def test_a_missing_file_is_named(copy: pathlib.Path, name: str) -> None:
+    (copy / name).unlink()
+    with pytest.raises(UserError, match=f"{name}: No such file"):
+        open_bundle(copy)
+
+
+def test_a_folder_without_a_card_is_no_bundle(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(UserError, match=r"a folder with a model_card\.json"):
+        open_bundle(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("text", ["", "{}", "{", '{"format": 1}', "\udcff"])
+def test_a_card_that_cannot_be_read_is_refused(copy: pathlib.Path, text: str) -> None:
+    (copy / names.CARD).write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(UserError, match="cannot be read"):
+        open_bundle(copy)
+
+
+def test_a_card_that_names_no_model_is_refused(copy: pathlib.Path) -> None:
+    edit_card(copy, lambda card: card["files"].pop(names.LITERT_MODEL))
+    with pytest.raises(UserError, match=r"names no model\.tflite"):
+        open_bundle(copy)
+
+
+def replace_golden(path: pathlib.Path, digits: np.ndarray, probabilities: np.ndarray) -> None:
+    import hashlib
+
+    np.savez(path / names.GOLDEN_BATCH, digits=digits, probabilities=probabilities)
+    digest = hashlib.sha256((path / names.GOLDEN_BATCH).read_bytes()).hexdigest()
+    edit_card(path, lambda card: card["files"].update({names.GOLDEN_BATCH: digest}))
+
+
+@pytest.mark.parametrize("wrong", [0.01, np.nan])
+def test_a_wrong_answer_to_the_golden_batch_is_refused(copy: pathlib.Path, wrong: float) -> None:
+    with np.load(copy / names.GOLDEN_BATCH) as golden:
+        digits, probabilities = golden[names.INPUT], golden[names.OUTPUT].copy()
+    probabilities[3, 5] += wrong
+    replace_golden(copy, digits, probabilities)
+    with pytest.raises(UserError, match="golden batch wrongly"):
+        open_bundle(copy)
+
+
+@pytest.mark.parametrize(
+    ("digits", "probabilities"),
+    [
+        (np.zeros((0, 28, 28), np.uint8), np.zeros((0, 10), np.float32)),
+        (np.zeros((4, 28, 28), np.float32), np.zeros((4, 10), np.float32)),
+        (np.zeros((4, 28, 28), np.uint8), np.zeros((3, 10), np.float32)),
+    ],
+)
+def test_a_golden_batch_of_the_wrong_shape_is_refused(
+    copy: pathlib.Path, digits: np.ndarray, probabilities: np.ndarray
+) -> None:
+    replace_golden(copy, digits, probabilities)
+    with pytest.raises(UserError, match="wrong shape"):
+        open_bundle(copy)
+
+
+def test_a_model_that_changes_after_the_check_is_not_loaded(copy: pathlib.Path) -> None:
+    opened = open_bundle(copy)
+    (copy / names.LITERT_MODEL).write_bytes(b"another")
+    with pytest.raises(UserError, match="is not the file that the card names"):
+        opened.read_model()

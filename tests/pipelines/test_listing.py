@@ -1,0 +1,115 @@
+import os
+import pathlib
+
+import pytest
+
+from pipelines.listing import list_images
+from pipelines.names import path_of, readable
+from schemas.errors import UserError
+
+
+def names(inputs: list[object], root: pathlib.Path) -> list[str]:
+    return [
+        os.path.relpath(readable(image.uri), root) for image in list_images([str(given) for given in inputs])
+    ]
+
+
+@pytest.fixture
+def tree(tmp_path: pathlib.Path) -> pathlib.Path:
+    for name in ("b/2.png", "a/1.png", "a/deep/er/3.jpg", ".hidden/4", "5"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    return tmp_path
+
+
+def test_a_folder_is_walked_to_any_depth_and_sorted(tree: pathlib.Path) -> None:
+    assert names([tree], tree) == [".hidden/4", "5", "a/1.png", "a/deep/er/3.jpg", "b/2.png"]
+
+
+def test_the_listing_knows_size_and_version(tree: pathlib.Path) -> None:
+    (image,) = list_images([str(tree / "a/1.png")])
+    status = (tree / "a/1.png").stat()
+    assert (image.size, image.generation) == (status.st_size, status.st_mtime_ns)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*/*.png", ["a/1.png", "b/2.png"]),
+        ("**/*.jpg", ["a/deep/er/3.jpg"]),
+        ("?", ["5", "a/1.png", "a/deep/er/3.jpg", "b/2.png"]),
+        ("[ab]/[12].png", ["a/1.png", "b/2.png"]),
+    ],
+)
+def test_patterns(tree: pathlib.Path, pattern: str, expected: list[str]) -> None:
+    assert names([tree / pattern], tree) == expected
+
+
+def test_what_several_inputs_name_is_listed_once(tree: pathlib.Path) -> None:
+    assert names([tree / "a", tree / "a/1.png", tree / "*/1.png"], tree) == ["a/1.png", "a/deep/er/3.jpg"]
+
+
+@pytest.mark.parametrize(
+    "name", ["[1].png", "a*b", "what?", " ", "=1+1", "a,b", '"', "%2F", "é", "e\u0301", "a\nb"]
+)
+def test_a_hostile_name_is_a_name_and_no_pattern(tmp_path: pathlib.Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    for given in (tmp_path, tmp_path / name):
+        (image,) = list_images([str(given)])
+        assert path_of(image.uri) == os.fsencode(tmp_path / name)
+
+
+def test_a_name_that_is_no_text_keeps_its_bytes(tmp_path: pathlib.Path) -> None:
+    path = os.fsencode(tmp_path) + b"/\xff\xfe.png"
+    with open(path, "wb"):
+        pass
+    (image,) = list_images([str(tmp_path)])
+    assert path_of(image.uri) == path
+
+
+def test_link_loops_end(tree: pathlib.Path) -> None:
+    (tree / "a/deep/up").symlink_to(tree)
+    (tree / "b/self").symlink_to(tree / "b")
+    found = names([tree], tree)
+    assert {"5", "a/1.png", "b/2.png"} <= set(found)
+    assert len(found) < 30
+
+
+def test_a_link_that_leads_nowhere_is_listed(tree: pathlib.Path) -> None:
+    (tree / "a/gone.png").symlink_to(tree / "nowhere")
+    (image,) = list_images([str(tree / "a/gone.png")])
+    assert image.size == -1
+    assert "a/gone.png" in names([tree], tree)
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        ("missing", "an input exists"),
+        ("*.nothing", "a pattern matches at least one file"),
+        ("empty", "an input holds at least one file"),
+        ("gs://bucket/x", "an input is a local folder"),
+    ],
+)
+def test_an_input_without_images_is_refused(
+    tree: pathlib.Path, monkeypatch: pytest.MonkeyPatch, given: str, rule: str
+) -> None:
+    monkeypatch.chdir(tree)
+    (tree / "empty").mkdir()
+    with pytest.raises(UserError, match=rule) as caught:
+        list_images([str(tree / "a"), given])
+    assert caught.value.got == given
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tree: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scandir = os.scandir
+
+    def denied(path: bytes) -> object:
+        if path.endswith(b"/deep"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(UserError, match="Permission denied") as caught:
+        list_images([str(tree)])
+    assert caught.value.got == str(tree / "a/deep")

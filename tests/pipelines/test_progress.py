@@ -1,0 +1,36 @@
+import io
+import pathlib
+import time
+from collections.abc import Callable
+
+import pytest
+
+from pipelines import progress
+from pipelines.progress import Progress
+from pipelines.scoring import statistics_file
+
+
+def test_a_log_gets_plain_lines(
+    digit_folder: pathlib.Path, items_of: Callable, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = io.StringIO()
+    monkeypatch.setattr(progress.sys, "stderr", log)
+    monkeypatch.setattr(progress, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(progress, "_LOG_SECONDS", 0.01)
+    items = items_of(digit_folder, 100)
+
+    def wait_for(text: str) -> None:
+        for _ in range(1000):
+            if text in log.getvalue():
+                return
+            time.sleep(0.01)
+        pytest.fail(f"{text!r} did not appear in {log.getvalue()[-300:]!r}")
+
+    with Progress(tmp_path, items):
+        wait_for("scoring: 0 of 500 images, 0 images/s, no estimate yet")
+        for item in items[:2]:
+            statistics_file(tmp_path, item.digest).parent.mkdir(exist_ok=True)
+            statistics_file(tmp_path, item.digest).touch()
+        wait_for("scoring: 200 of 500 images")
+    assert "s left" in log.getvalue()
+    assert "\r" not in log.getvalue()

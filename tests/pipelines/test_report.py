@@ -1,0 +1,72 @@
+import csv
+import json
+import pathlib
+
+import frictionless
+import pytest
+
+from pipelines.report import confusion_rows, failure_rows, summary_rows, write_reports
+from pipelines.statistics import RunStatistics
+from schemas.__main__ import GENERATED
+from schemas.manifest import Manifest
+
+
+def test_the_summary_counts_per_digit_and_per_folder(statistics: RunStatistics) -> None:
+    rows = list(summary_rows(statistics))
+    assert rows[0] == ("all", "", "", 60, 2, "0.833333")
+    assert rows[1:4] == [
+        ("digit", "", 0, 0, "", ""),
+        ("digit", "", 1, 50, "", "0.900000"),
+        ("digit", "", 2, 10, "", "0.500000"),
+    ]
+    assert [row for row in rows if row[0] == "folder"] == [
+        ("folder", "file:///in/a", "", 40, 0, "0.900000"),
+        ("folder", "file:///in/b", "", 20, 1, "0.700000"),
+        ("folder", "file:///in/c", "", 0, 1, ""),
+    ]
+    assert sum(row[3] for row in rows if row[0] == "folder_digit") == 60
+
+
+def test_the_confusion_table_is_true_by_predicted(statistics: RunStatistics) -> None:
+    assert list(confusion_rows(statistics))[3] == (3, 0, 0, 0, 5, 0, 0, 0, 0, 0, 1)
+
+
+def test_failures_are_rows_of_their_schema(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, statistics: RunStatistics, manifest: Manifest
+) -> None:
+    write_reports(tmp_path, statistics, manifest)
+    monkeypatch.chdir(tmp_path / "reports")
+    schema = frictionless.Schema.from_descriptor(
+        json.loads((GENERATED / "failures.tableschema.json").read_text())
+    )
+    report = frictionless.Resource(path="failures.csv", schema=schema).validate()
+    assert report.valid, report.flatten(["message"])
+    assert len(list(failure_rows(statistics))) == report.tasks[0].stats["rows"] == 2
+
+
+def test_every_report_is_a_part_with_its_rows(
+    tmp_path: pathlib.Path, statistics: RunStatistics, manifest: Manifest
+) -> None:
+    parts = {part.name: part for part in write_reports(tmp_path, statistics, manifest)}
+    assert set(parts) == {
+        "reports/summary.csv",
+        "reports/failures.csv",
+        "reports/confusion.csv",
+        "report.html",
+    }
+    for name in ("reports/summary.csv", "reports/failures.csv", "reports/confusion.csv"):
+        with (tmp_path / name).open(newline="") as file:
+            assert len(list(csv.reader(file))) - 1 == parts[name].rows
+    for part in parts.values():
+        assert (tmp_path / part.name).stat().st_size == part.bytes
+
+
+def test_without_labels_there_is_no_confusion(
+    tmp_path: pathlib.Path, statistics: RunStatistics, manifest: Manifest
+) -> None:
+    import dataclasses
+
+    unlabelled = dataclasses.replace(statistics, confusion=((0,) * 10,) * 10)
+    parts = write_reports(tmp_path, unlabelled, dataclasses.replace(manifest, labelled=0, right=0))
+    assert "reports/confusion.csv" not in {part.name for part in parts}
+    assert "Confusion" not in (tmp_path / "report.html").read_text()

@@ -1,0 +1,77 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.statistics import BINS, DOUBTFUL_KEPT, Doubtful, ItemStatistics, Tally, count_codes, merge
+from schemas.failure import Failure, FailureCode
+from schemas.manifest import Part
+
+UNIT = st.floats(0, 1)
+TALLIES = st.builds(Tally, st.sampled_from(["a", "b"]), st.integers(0, 9), st.integers(1, 99), UNIT)
+DOUBTS = st.builds(
+    Doubtful, UNIT, st.text(max_size=4), st.integers(0, 9), st.integers(0, 9), st.integers(-1, 9), st.just("")
+)
+COUNTS = st.integers(0, 100)
+ITEMS = st.lists(
+    st.builds(
+        ItemStatistics,
+        digest=st.uuids().map(str),
+        listed=COUNTS,
+        scored=COUNTS,
+        accepted=COUNTS,
+        failures=st.lists(
+            st.builds(Failure, st.text(min_size=1), COUNTS, st.sampled_from(list(FailureCode)), st.just("x")),
+            max_size=3,
+        ).map(tuple),
+        tallies=st.lists(TALLIES, max_size=4, unique_by=lambda tally: (tally.folder, tally.digit)).map(tuple),
+        confidences=st.tuples(*[COUNTS] * BINS),
+        confusion=st.tuples(*[st.tuples(*[COUNTS] * 3)] * 3),
+        doubtful=st.lists(DOUBTS, max_size=5).map(tuple),
+        parts=st.just((Part("p", 1, 2, "s"),)),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(ITEMS)
+def test_a_record_survives_its_file(items: list[ItemStatistics]) -> None:
+    for item in items:
+        assert ItemStatistics.from_json(item.to_json()) == item
+
+
+@given(ITEMS, st.randoms())
+def test_the_order_of_work_items_does_not_matter(items: list[ItemStatistics], random: object) -> None:
+    shuffled = list(items)
+    random.shuffle(shuffled)
+    assert merge(shuffled) == merge(items)
+
+
+@given(ITEMS)
+def test_merging_adds_up(items: list[ItemStatistics]) -> None:
+    run = merge(items)
+    assert run.scored == sum(item.scored for item in items)
+    assert len(run.failures) == sum(len(item.failures) for item in items)
+    assert sum(run.confidences) == sum(sum(item.confidences) for item in items)
+    assert run.labelled == sum(sum(map(sum, item.confusion)) for item in items)
+    assert run.right == sum(item.confusion[k][k] for item in items for k in range(3))
+    assert sum(tally.images for tally in run.tallies) == sum(t.images for item in items for t in item.tallies)
+    assert len({(tally.folder, tally.digit) for tally in run.tallies}) == len(run.tallies)
+    assert len(run.doubtful) <= DOUBTFUL_KEPT
+    assert list(run.doubtful) == sorted(run.doubtful, key=lambda image: (image.confidence, image.image))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", json.dumps({"failures": [{"image": "x"}]})])
+def test_what_is_no_record_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - json's own errors have words of their own
+        ItemStatistics.from_json(text)
+
+
+def test_every_code_is_counted_even_at_zero() -> None:
+    failures = [Failure("a", 1, FailureCode.EMPTY, "x"), Failure("b", 1, FailureCode.EMPTY, "x")]
+    counts = count_codes(failures, FailureCode)
+    assert set(counts) == {code.value for code in FailureCode}
+    assert counts["EMPTY"] == 2
+    assert sum(counts.values()) == 2

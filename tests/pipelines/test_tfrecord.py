@@ -1,0 +1,85 @@
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.tfrecord import encode_tfrecords
+from schemas import prediction
+from schemas.columns import Column
+
+INT64 = st.integers(-(2**63), 2**63 - 1)
+COLUMNS = (
+    Column("text", "string", nullable=False, description=""),
+    Column("count", "integer", nullable=False, description=""),
+    Column("share", "number", nullable=False, description=""),
+    Column("maybe", "integer", nullable=True, description=""),
+)
+ROWS = st.lists(
+    st.tuples(
+        st.text(st.characters(exclude_categories=["Cs"])),
+        INT64,
+        st.floats(width=32, allow_nan=False),
+        st.integers(-1, 9),
+    ),
+    max_size=30,
+)
+
+
+def parsed(data: bytes, path: pathlib.Path) -> list[tf.train.Example]:
+    path.write_bytes(data)
+    return [tf.train.Example.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
+
+
+@given(ROWS)
+@settings(deadline=None)
+def test_tensorflow_reads_what_was_written(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple]
+) -> None:
+    values = dict(
+        zip(("text", "count", "share", "maybe"), zip(*rows, strict=True) if rows else [()] * 4, strict=True)
+    )
+    examples = parsed(encode_tfrecords(COLUMNS, values), tmp_path_factory.mktemp("records") / "x.tfrecord")
+    assert len(examples) == len(rows)
+    for example, (text, count, share, maybe) in zip(examples, rows, strict=True):
+        feature = example.features.feature
+        assert feature["text"].bytes_list.value[:] == [text.encode()]
+        assert feature["count"].int64_list.value[:] == [count]
+        assert feature["share"].float_list.value[:] == [share]
+        assert ("maybe" in feature) == (maybe >= 0)
+        assert maybe < 0 or feature["maybe"].int64_list.value[:] == [maybe]
+
+
+def test_the_schemas_own_feature_spec_parses_the_records(tmp_path: pathlib.Path) -> None:
+    columns = {
+        "image": ["file:///a.png", "file:///b.png"],
+        "generation": np.array([1, 1_700_000_000_000_000_000]),
+        "digit": np.array([3, 8]),
+        "confidence": np.array([0.75, 1.0], np.float32),
+        "second_digit": np.array([5, 0]),
+        "second_confidence": np.array([0.25, 0.0], np.float32),
+        "decision": ["review", "accept"],
+        "label": np.array([prediction.NO_LABEL, 8]),
+    }
+    path = tmp_path / "x.tfrecord"
+    path.write_bytes(encode_tfrecords(prediction.COLUMNS, columns))
+    spec = {name: tf.io.FixedLenFeature(*feature) for name, feature in prediction.feature_spec().items()}
+    (batch,) = tf.data.TFRecordDataset(str(path)).batch(9)
+    features = tf.io.parse_example(batch, spec)
+    for name, values in columns.items():
+        expected = [value.encode() if isinstance(value, str) else value for value in values]
+        assert features[name].numpy().tolist() == list(expected)
+
+
+def test_a_flipped_byte_is_noticed(tmp_path: pathlib.Path) -> None:
+    data = bytearray(encode_tfrecords(COLUMNS, {"text": ["a"], "count": [1], "share": [0.5], "maybe": [-1]}))
+    data[20] ^= 1
+    with pytest.raises(tf.errors.DataLossError):
+        parsed(bytes(data), tmp_path / "x")
+
+
+def test_columns_of_different_length_are_refused() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        encode_tfrecords(COLUMNS, {"text": ["a", "b"], "count": [1], "share": [0.5], "maybe": [-1]})

@@ -1,0 +1,71 @@
+import pathlib
+import pickle
+from collections.abc import Callable
+
+import apache_beam as beam
+import pytest
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.testing.util import assert_that, equal_to
+
+from pipelines import transforms
+from pipelines.bundle import Bundle
+from pipelines.scoring import statistics_file
+from pipelines.statistics import ItemStatistics
+from pipelines.transforms import ScoreImages, ScoreWorkItem
+
+
+def test_every_item_is_done_and_named(
+    mixed_folder: pathlib.Path, bundle: Bundle, items_of: Callable, tmp_path: pathlib.Path
+) -> None:
+    items = items_of(mixed_folder, 7)
+    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+        done = (
+            pipeline
+            | beam.Create([item.to_bytes() for item in items])
+            | ScoreImages(bundle, output=tmp_path / "out", accept_threshold=0.9)
+        )
+        assert_that(done, equal_to([item.digest for item in items]))
+    records = [
+        ItemStatistics.from_json(statistics_file(tmp_path / "out", item.digest).read_text()) for item in items
+    ]
+    assert [record.listed for record in records] == [len(item.images) for item in items]
+
+
+def test_replayed_items_change_nothing(
+    mixed_folder: pathlib.Path, bundle: Bundle, items_of: Callable, tmp_path: pathlib.Path
+) -> None:
+    def run(output: pathlib.Path, times: int) -> dict[str, bytes]:
+        packed = [item.to_bytes() for item in items_of(mixed_folder, 16)] * times
+        with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+            _ = pipeline | beam.Create(packed) | ScoreImages(bundle, output=output, accept_threshold=0.9)
+        return {path.name: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+
+    assert run(tmp_path / "once", 1) == run(tmp_path / "thrice", 3)
+
+
+def test_the_dofn_travels_without_the_model(bundle: Bundle, tmp_path: pathlib.Path) -> None:
+    packed = pickle.dumps(ScoreWorkItem(bundle, output=tmp_path, accept_threshold=0.9))
+    assert len(packed) < 20_000
+
+
+def test_an_error_in_an_item_fails_its_bundle(
+    mixed_folder: pathlib.Path,
+    bundle: Bundle,
+    items_of: Callable,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(transforms, "score_and_write", full)
+    dofn = ScoreWorkItem(bundle, output=tmp_path, accept_threshold=0.9)
+    dofn.setup()
+    dofn.start_bundle()
+    first, second, third, *_ = items_of(mixed_folder, 20)
+    assert list(dofn.process(first.to_bytes())) == list(dofn.process(second.to_bytes())) == []
+    with pytest.raises(OSError, match="No space left"):
+        list(dofn.process(third.to_bytes()))
+    with pytest.raises(OSError, match="No space left"):
+        list(dofn.finish_bundle())
+    dofn.teardown()

@@ -1,0 +1,43 @@
+import dataclasses
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.work_item import ListedImage, WorkItem, pack
+
+IMAGES = st.lists(
+    st.builds(
+        ListedImage,
+        uri=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1),
+        generation=st.integers(0, 2**63 - 1),
+        size=st.integers(-1, 2**40),
+        label=st.integers(-1, 9),
+    ),
+    max_size=40,
+)
+
+
+@given(IMAGES, st.integers(1, 9))
+def test_every_image_is_in_one_item_and_in_order(images: list[ListedImage], size: int) -> None:
+    items = list(pack(images, "run", size=size))
+    assert [image for item in items for image in item.images] == images
+    assert all(1 <= len(item.images) <= size for item in items)
+
+
+@given(IMAGES.filter(bool))
+def test_an_item_survives_its_bytes(images: list[ListedImage]) -> None:
+    (item,) = pack(images, "run", size=len(images))
+    assert WorkItem.from_bytes(item.to_bytes()) == item
+
+
+@given(IMAGES.filter(bool), st.data())
+def test_the_digest_follows_content_alone(images: list[ListedImage], data: st.DataObject) -> None:
+    def digest(chosen: list[ListedImage], run: str = "run") -> str:
+        return next(pack(chosen, run, size=len(chosen))).digest
+
+    assert digest(list(images)) == digest(images)
+    place = data.draw(st.integers(0, len(images) - 1))
+    for change in ({"uri": images[place].uri + "x"}, {"generation": images[place].generation + 1}):
+        changed = dataclasses.replace(images[place], **change)
+        assert digest([*images[:place], changed, *images[place + 1 :]]) != digest(images)
+    assert digest(images, "another run") != digest(images)
