@@ -1,0 +1,1 @@
+"""digitmill: train digit classifiers, score very large folders of digit images."""

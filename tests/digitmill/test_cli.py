@@ -1,0 +1,166 @@
+import pathlib
+import subprocess
+import sys
+from collections.abc import Callable
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from digitmill import cli
+from digitmill.cli import main
+from schemas.errors import ExitCode, UnreconciledError, UserError
+
+HEAVY = ("tensorflow", "keras", "apache_beam", "numpy", "cv2", "matplotlib", "mlxtend", "jinja2")
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture) -> Callable[..., tuple[int, str, str]]:
+    """Runs the command in this process; returns exit code, standard output and standard error."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as caught:
+            main([str(argument) for argument in arguments])
+        printed = capsys.readouterr()
+        return caught.value.code, printed.out, printed.err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["score", "--help"], ["train", "--help"], ["recipes"], ["--version"]]
+)
+def test_help_loads_no_job(arguments: list[str]) -> None:
+    program = (
+        "import sys\nfrom digitmill.cli import main\ntry:\n    main(sys.argv[1:])\n"
+        f"finally:\n    print('LOADED', *sorted(set({HEAVY!r}) & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "LOADED"
+    assert len(done.stdout.splitlines()) > 1
+
+
+def test_help_lists_every_verb(run: Callable) -> None:
+    code, out, _ = run("--help")
+    assert code == 0
+    for verb in cli._VERBS:
+        assert f"  {verb} " in out
+
+
+@pytest.mark.parametrize("verb", cli._VERBS)
+def test_every_verb_has_help_with_an_example(run: Callable, verb: str) -> None:
+    code, out, _ = run(verb, "--help")
+    assert code == 0
+    assert f"digitmill {verb}" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["scor"], ["scor", "digitmill --help"]),
+        (["score"], ["Missing option '--input'", "digitmill score --help"]),
+        (["score", "--input"], ["--input", "requires an argument"]),
+        (
+            ["score", "--input", "x", "--model", "m", "--output", "o", "--accept-threshold", "2"],
+            ["2.0 is not in the range"],
+        ),
+        (
+            ["score", "--input", "x", "--model", "m", "--output", "o", "--modle", "y"],
+            ["did you mean --model"],
+        ),
+        (["score", "--input", "none", "--model", "none", "--output", "o"], ["model_card.json", "'none'"]),
+        (["train", "--recipe", "cnm", "--output", "o"], ["cnm", "cnn"]),
+        (["train", "--recipe", "cnn", "--data", "odd", "--output", "o"], ["odd"]),
+        (["train", "--recipe", "cnn", "--epochs", "0", "--output", "o"], ["0"]),
+        (["train", "--recipe", "cnn", "--epochs", "many", "--output", "o"], ["many"]),
+        (["sample", "x", "--split", "all"], ["all"]),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_exit_code_2(
+    run: Callable,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    words: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(*arguments)
+    assert (code, out) == (ExitCode.USAGE, "")
+    assert err.startswith("digitmill: ")
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    for word in words:
+        assert word in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UserError("a rule", got=1, remedy="mend it"), ExitCode.USAGE),
+        (UnreconciledError("one is missing"), ExitCode.UNRECONCILED),
+        (click.Abort(), ExitCode.CRASHED),
+        (click.ClickException("no"), ExitCode.USAGE),
+    ],
+)
+def test_every_error_has_its_exit_code(
+    run: Callable, monkeypatch: pytest.MonkeyPatch, error: Exception, code: ExitCode
+) -> None:
+    @click.command()
+    def fails() -> None:
+        raise error
+
+    monkeypatch.setattr(cli._LazyGroup, "get_command", lambda *_: fails)
+    assert run("fails")[0] == code
+
+
+def test_a_crash_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command()
+    def fails() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cli._LazyGroup, "get_command", lambda *_: fails)
+    with pytest.raises(ZeroDivisionError):
+        main(["fails"])
+
+
+@pytest.mark.parametrize("module", ["digitmill", "pipelines.score", "trainer.task"])
+def test_modules_are_entry_points(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--help"], capture_output=True, text=True, check=True
+    )
+    verb = {"pipelines.score": "digitmill score", "trainer.task": "digitmill train"}.get(module, "digitmill")
+    assert done.stdout.startswith(f"Usage: {verb} ")
+
+
+def test_score_prints_its_summary(
+    digit_folder_of_three: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    arguments = [
+        "score",
+        "--input",
+        digit_folder_of_three,
+        "--model",
+        bundle_path,
+        "--output",
+        tmp_path / "out",
+    ]
+    result = CliRunner().invoke(
+        cli.digitmill, [*map(str, arguments), "--labels", "folder", "--runner", "FnApiRunner"]
+    )
+    assert result.exception is None
+    assert "images       3" in result.output
+    assert (tmp_path / "out" / "manifest.json").exists()
+
+
+@pytest.fixture
+def digit_folder_of_three(
+    tmp_path: pathlib.Path, digits: object, labels: object, png_of: Callable
+) -> pathlib.Path:
+    for number in (0, 100, 200):
+        target = tmp_path / "in" / str(labels[number]) / f"{number}.png"
+        target.parent.mkdir(parents=True)
+        target.write_bytes(png_of(digits[number]))
+    return tmp_path / "in"
