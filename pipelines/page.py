@@ -38,7 +38,7 @@ def render_page(statistics: RunStatistics, manifest: Manifest) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"readable": readable, "thousands": "{:,}".format, "percent": percent}
+    environment.filters |= {"readable": readable, "thousands": "{:,}".format, "percent": _percent}
     return environment.get_template("report.html").render(
         manifest=manifest,
         statistics=statistics,
@@ -49,6 +49,11 @@ def render_page(statistics: RunStatistics, manifest: Manifest) -> str:
         meanings={code.value: code.meaning for code in FailureCode},
         no_label=NO_LABEL,
     )
+
+
+def _percent(share: float) -> str:
+    # A line break between number and sign would be read as two things.
+    return percent(share).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _threshold(manifest: Manifest) -> float:

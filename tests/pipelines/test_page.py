@@ -40,7 +40,7 @@ class Outline(html.parser.HTMLParser):
 def test_the_page_says_what_happened(statistics: RunStatistics, manifest: Manifest) -> None:
     text = " ".join(Outline(render_page(statistics, manifest)).text.split())
     for fact in (
-        "62 images scored with cnn",
+        "62 images through cnn",
         "84.75 %",
         "62 listed = 60 scored + 2 failed + 0 skipped",
         "EMPTY",

@@ -1,0 +1,166 @@
+import dataclasses
+import hashlib
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+
+from schemas import bundle
+from schemas.model_card import Accuracy, ModelCard
+from trainer import export, recipes
+
+CARD = ModelCard(
+    recipe="dense-512-256-128",
+    data="few",
+    data_digest="0" * 64,
+    seed=1,
+    epochs=1,
+    batch=32,
+    replicas=1,
+    git_commit="",
+    parameters=1,
+    train_seconds=1.0,
+    test_accuracy=Accuracy(9, 10),
+    test_loss=0.1,
+    validation_accuracy=None,
+    temperature=1.0,
+    accept_threshold=0.9,
+    class_counts=(1,) * 10,
+    confidence_histogram=(0.05,) * 20,
+    pixel_histogram=(0.05,) * 20,
+    versions={},
+    files={},
+)
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    """Untrained, but with every kind of layer that behaves otherwise in training."""
+    keras.utils.set_random_seed(2)
+    built = recipes.load("dense-512-256-128").model()
+    # As after some training: neither all zero nor all one.
+    rng = np.random.default_rng(0)
+    built.set_weights([weight + rng.uniform(0, 0.1, weight.shape) for weight in built.get_weights()])
+    built.compile(optimizer="adam", loss="sparse_categorical_crossentropy")
+    built.optimizer.build(built.trainable_variables)
+    return built
+
+
+@pytest.fixture(scope="module")
+def written(model, few_digits, tmp_path_factory):
+    target = tmp_path_factory.mktemp("run") / "bundle"
+    export.write_bundle(model, CARD, digits=few_digits.validation.images, target=target)
+    return target
+
+
+@pytest.fixture(scope="module")
+def expected(model, few_digits) -> np.ndarray:
+    return model(few_digits.test.images, training=False).numpy()
+
+
+def test_the_bundle_has_its_files_and_nothing_beside_it(written):
+    named = {path.name for path in written.iterdir()}
+    assert named == {
+        bundle.CARD,
+        bundle.KERAS_MODEL,
+        bundle.SAVED_MODEL,
+        bundle.LITERT_MODEL,
+        bundle.GOLDEN_BATCH,
+    }
+    assert [path.name for path in written.parent.iterdir()] == ["bundle"]
+
+
+def test_others_may_read_it(written):
+    assert written.stat().st_mode & 0o055 == 0o055
+
+
+def test_the_card_holds_the_digest_of_every_other_file(written):
+    card = ModelCard.from_json((written / bundle.CARD).read_text())
+    files = {path.relative_to(written).as_posix(): path for path in written.rglob("*") if path.is_file()}
+    del files[bundle.CARD]
+    assert card.files == {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+    assert dataclasses.replace(card, files={}) == CARD
+
+
+def test_the_keras_model_answers_alike_and_can_be_trained_on(written, expected, few_digits):
+    loaded = keras.models.load_model(written / bundle.KERAS_MODEL)
+    assert loaded(few_digits.test.images, training=False).numpy() == pytest.approx(expected, abs=1e-6)
+    before = loaded.evaluate(few_digits.train.images, few_digits.train.labels, verbose=0)
+    loaded.fit(few_digits.train.images, few_digits.train.labels, epochs=3, verbose=0)
+    assert loaded.evaluate(few_digits.train.images, few_digits.train.labels, verbose=0) < before
+
+
+def test_the_keras_model_needs_none_of_this_code(written):
+    with zipfile.ZipFile(written / bundle.KERAS_MODEL) as archive:
+        assert b"trainer" not in archive.read("config.json")
+
+
+@pytest.mark.parametrize("count", [1, 7, 103])
+def test_the_saved_model_answers_alike_for_any_batch(written, expected, few_digits, count):
+    signature = tf.saved_model.load(str(written / bundle.SAVED_MODEL)).signatures[bundle.SIGNATURE]
+    taken = {
+        name: (spec.shape.as_list(), spec.dtype)
+        for name, spec in signature.structured_input_signature[1].items()
+    }
+    assert taken == {bundle.INPUT: ([None, 28, 28], tf.uint8)}
+    answers = signature(**{bundle.INPUT: tf.constant(few_digits.test.images[:count])})
+    assert list(answers) == [bundle.OUTPUT]
+    assert answers[bundle.OUTPUT].numpy() == pytest.approx(expected[:count], abs=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 7, 103])
+def test_litert_answers_alike_for_any_batch(written, expected, few_digits, count):
+    interpreter = Interpreter(model_path=str(written / bundle.LITERT_MODEL))
+    assert interpreter.get_signature_list() == {
+        bundle.SIGNATURE: {"inputs": [bundle.INPUT], "outputs": [bundle.OUTPUT]}
+    }
+    answers = interpreter.get_signature_runner(bundle.SIGNATURE)(
+        **{bundle.INPUT: few_digits.test.images[:count]}
+    )
+    assert answers[bundle.OUTPUT].dtype == np.float32
+    assert answers[bundle.OUTPUT] == pytest.approx(expected[:count], abs=1e-5)
+
+
+def test_the_golden_batch_holds_digits_and_the_model_s_answers(written, model, few_digits):
+    with np.load(written / bundle.GOLDEN_BATCH, allow_pickle=False) as golden:
+        digits, probabilities = golden[bundle.INPUT], golden[bundle.OUTPUT]
+    assert (digits.shape, digits.dtype) == ((64, 28, 28), np.uint8)
+    known = {image.tobytes() for image in few_digits.validation.images}
+    assert len({digit.tobytes() for digit in digits} & known) == 64
+    assert probabilities == pytest.approx(model(digits, training=False).numpy(), abs=1e-6)
+
+
+def test_fewer_digits_make_a_smaller_golden_batch(model, few_digits, tmp_path):
+    export.write_bundle(model, CARD, digits=few_digits.test.images[:3], target=tmp_path / "bundle")
+    with np.load(tmp_path / "bundle" / bundle.GOLDEN_BATCH) as golden:
+        assert len(golden[bundle.INPUT]) == 3
+
+
+@pytest.mark.parametrize("name", ["_keras_answers", "_saved_model_answers", "_litert_answers"])
+@pytest.mark.parametrize("wrong", [lambda right: right + 0.01, lambda right: right * float("nan")])
+def test_a_format_that_answers_otherwise_leaves_no_bundle(
+    model, few_digits, tmp_path, monkeypatch, name, wrong
+):
+    right = getattr(export, name)
+    monkeypatch.setattr(export, name, lambda path, digits: wrong(right(path, digits)))
+    with pytest.raises(export.ExportError, match="answers as the model does"):
+        export.write_bundle(model, CARD, digits=few_digits.test.images, target=tmp_path / "bundle")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_crash_before_the_card_leaves_no_bundle(model, few_digits, tmp_path, monkeypatch):
+    def crash(folder):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(export, "_digests", crash)
+    with pytest.raises(KeyboardInterrupt):
+        export.write_bundle(model, CARD, digits=few_digits.test.images, target=tmp_path / "bundle")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_exporting_writes_nothing_on_the_terminal(model, few_digits, tmp_path, capfd):
+    export.write_bundle(model, CARD, digits=few_digits.test.images, target=tmp_path / "bundle")
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,120 @@
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+
+from schemas.errors import UserError
+from trainer import recipes
+
+DENSE, CONVOLUTION, POOLING = keras.layers.Dense, keras.layers.Conv2D, keras.layers.MaxPooling2D
+NORM, LEAKY, DROPOUT = keras.layers.BatchNormalization, keras.layers.LeakyReLU, keras.layers.Dropout
+ALL = pytest.mark.parametrize("name", recipes.NAMES)
+
+
+def layers_of(name: str) -> list:
+    """The layers after scaling and reshaping, in short: type, and size or rate."""
+    plain = (keras.layers.Rescaling, keras.layers.Flatten, keras.layers.Reshape)
+    found = [layer for layer in recipes.load(name).model().layers if not isinstance(layer, plain)]
+    return [(type(layer), getattr(layer, "units", getattr(layer, "rate", None))) for layer in found]
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        ("dense-300-100", [(DENSE, 300), (DENSE, 100), (DENSE, 10)]),
+        ("dense-256-128", [(DENSE, 256), (DENSE, 128), (DENSE, 10)]),
+        ("dense-128", [(DENSE, 128), (DENSE, 10)]),
+        (
+            "dense-512-256-128",
+            [
+                *[(DENSE, 512), (NORM, None), (LEAKY, None)],
+                *[(DENSE, 256), (NORM, None), (LEAKY, None), (DROPOUT, 0.2)],
+                *[(DENSE, 128), (NORM, None), (LEAKY, None), (DROPOUT, 0.1)],
+                (DENSE, 10),
+            ],
+        ),
+        ("cnn", [(CONVOLUTION, None), (POOLING, None)] * 2 + [(DENSE, 128), (DENSE, 10)]),
+    ],
+)
+def test_the_network_is_the_source_s(name, layers):
+    assert layers_of(name) == layers
+
+
+@pytest.mark.parametrize(
+    ("name", "optimizer", "one_hot", "epochs", "batch", "held_out_of_60000"),
+    [
+        ("dense-300-100", "SGD", False, 30, 32, 5_000),
+        ("dense-256-128", "Adam", True, 10, 32, 5_000),
+        ("cnn", "Adam", False, 6, 64, 5_000),
+        ("dense-128", "Adam", False, 5, 32, 5_000),
+        ("dense-512-256-128", "Adam", True, 12, 128, 9_000),
+    ],
+)
+def test_it_is_trained_as_the_source_says(name, optimizer, one_hot, epochs, batch, held_out_of_60000):
+    recipe = recipes.load(name)
+    assert type(recipe.optimizer()).__name__ == optimizer
+    sparse = isinstance(recipe.loss(reduction="sum"), keras.losses.SparseCategoricalCrossentropy)
+    assert (recipe.one_hot, sparse) == (one_hot, not one_hot)
+    assert (recipe.epochs, recipe.batch) == (epochs, batch)
+    assert round(60_000 * recipe.validation_fraction) == held_out_of_60000
+
+
+def test_the_first_recipe_has_the_book_s_parameters_and_learning_rate():
+    recipe = recipes.load("dense-300-100")
+    assert recipe.model().count_params() == 266_610
+    assert float(recipe.optimizer().learning_rate) == pytest.approx(0.01)
+
+
+@ALL
+def test_the_docstring_s_parameter_count_is_true(name):
+    recipe = recipes.load(name)
+    assert f"{recipe.model().count_params():,} parameters" in recipe.model.__doc__
+
+
+@ALL
+def test_it_takes_canonical_digits_and_gives_probabilities(name, few_digits):
+    model = recipes.load(name).model()
+    assert (model.input_shape, model.inputs[0].dtype) == ((None, 28, 28), "uint8")
+    answers = model(few_digits.test.images, training=False).numpy()
+    assert (answers.shape, answers.dtype) == ((103, 10), np.float32)
+    assert answers.sum(axis=1) == pytest.approx(1, abs=1e-5)
+
+
+@ALL
+def test_pixels_are_scaled_within_the_model(name):
+    (scaling,) = [
+        layer for layer in recipes.load(name).model().layers if isinstance(layer, keras.layers.Rescaling)
+    ]
+    assert float(scaling(np.full((1, 28, 28), 255, np.uint8)).numpy().max()) == pytest.approx(1)
+
+
+@ALL
+def test_the_docstring_says_command_time_and_accuracy(name):
+    recipe = recipes.load(name)
+    text = " ".join(__import__(recipe.model.__module__, fromlist=["x"]).__doc__.split())
+    assert f"digitmill train --recipe {name} --data tfds:mnist" in text
+    for word in ("Source:", "Time:", "Accuracy:", "seeds", "test"):
+        assert word in text
+
+
+def test_every_file_is_registered():
+    files = {path.stem for path in pathlib.Path(recipes.__file__).parent.glob("*.py")} - {"__init__"}
+    assert files == {name.replace("-", "_") for name in recipes.NAMES}
+
+
+@ALL
+def test_the_summary_is_one_short_line(name):
+    assert 10 < len(recipes.summary(name)) <= 80
+
+
+def test_summaries_need_no_tensorflow(run_python):
+    code = "import sys; from trainer import recipes; print(recipes.summary('cnn'))"
+    assert "False" in run_python(f"{code}; print('keras' in sys.modules or 'tensorflow' in sys.modules)")
+
+
+def test_an_unknown_recipe_is_refused_with_what_was_probably_meant():
+    with pytest.raises(UserError, match="did you mean dense-300-100"):
+        recipes.load("dense-300-10")
+    with pytest.raises(UserError, match="see `digitmill recipes`"):
+        recipes.check("transformer")

@@ -1,0 +1,110 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainer.data.splits import Digits, Split, hold_out
+
+
+def split_of(labels: list[int]) -> Split:
+    """A split whose images say their own number, so that each can be followed."""
+    numbers = np.arange(len(labels), dtype=">u4").view(np.uint8).reshape(-1, 4)
+    images = np.zeros((len(labels), 28, 28), np.uint8)
+    images[:, 0, :4] = numbers
+    return Split(images, np.array(labels, np.uint8))
+
+
+def numbers_of(split: Split | None) -> list[int]:
+    return [] if split is None else split.images[:, 0, :4].copy().view(">u4")[:, 0].tolist()
+
+
+labels = st.lists(st.integers(0, 9), min_size=1, max_size=200)
+fractions = st.floats(0, 0.999)
+
+
+@given(labels, fractions)
+def test_hold_out_loses_and_repeats_no_image(labels, fraction):
+    train, validation = hold_out(split_of(labels), fraction)
+    assert sorted(numbers_of(train) + numbers_of(validation)) == list(range(len(labels)))
+
+
+@given(labels, fractions)
+def test_hold_out_takes_the_rounded_share(labels, fraction):
+    _, validation = hold_out(split_of(labels), fraction)
+    assert len(numbers_of(validation)) == round(len(labels) * fraction)
+
+
+@given(labels, fractions)
+def test_hold_out_takes_each_class_s_share_to_within_one_image(labels, fraction):
+    whole = split_of(labels)
+    _, validation = hold_out(whole, fraction)
+    if validation is not None:
+        share = len(validation) / len(whole)
+        differences = np.array(validation.class_counts()) - share * np.array(whole.class_counts())
+        assert (np.abs(differences) < 1).all()
+
+
+@given(labels, fractions)
+def test_hold_out_keeps_the_order_and_labels(labels, fraction):
+    for part in hold_out(split_of(labels), fraction):
+        numbers = numbers_of(part)
+        assert numbers == sorted(numbers)
+        assert part is None or part.labels.tolist() == [labels[number] for number in numbers]
+
+
+def test_hold_out_takes_5000_of_60000_exactly():
+    counts = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]  # MNIST's
+    train, validation = hold_out(split_of(list(np.repeat(np.arange(10), counts))), 5_000 / 60_000)
+    assert (len(train), len(validation)) == (55_000, 5_000)
+
+
+def test_hold_out_spreads_over_the_order():
+    _, validation = hold_out(split_of([3] * 100), 0.1)
+    assert set(np.diff(numbers_of(validation)).tolist()) == {10}
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.0, float("nan")])
+def test_hold_out_refuses_a_fraction_that_leaves_nothing_to_train_on(fraction):
+    with pytest.raises(ValueError, match="fraction"):
+        hold_out(split_of([1, 2]), fraction)
+
+
+def digits_of(train: Split, test: Split) -> Digits:
+    return Digits("x", train, None, test)
+
+
+def test_digest_follows_images_labels_and_sides():
+    first, second = split_of([1, 2, 3]), split_of([4, 5])
+    relabelled = Split(first.images, np.array([1, 2, 4], np.uint8))
+    redrawn = Split(first.images.copy(), first.labels)
+    redrawn.images[0, 5, 5] = 1
+    variants = [
+        digits_of(first, second),
+        digits_of(relabelled, second),
+        digits_of(redrawn, second),
+        digits_of(second, first),
+        Digits("x", first, second, second),
+    ]
+    assert len({variant.digest for variant in variants}) == len(variants)
+
+
+def test_digest_does_not_follow_the_name():
+    digits = digits_of(split_of([1, 2, 3]), split_of([4]))
+    assert dataclasses.replace(digits, name="y").digest == digits.digest
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        (np.zeros((2, 28, 28), np.float32), np.zeros(2, np.uint8)),
+        (np.zeros((3, 28, 28), np.uint8), np.zeros(2, np.uint8)),
+        (np.zeros((2, 28, 28, 1), np.uint8), np.zeros(2, np.uint8)),
+        (np.zeros((2, 28, 28), np.uint8), np.zeros(2, np.int64)),
+        (np.zeros((2, 28, 28), np.uint8), np.array([0, 10], np.uint8)),
+    ],
+)
+def test_a_split_refuses_other_shapes_types_and_labels(images, labels):
+    with pytest.raises(ValueError, match="uint8"):
+        Split(images, labels)

@@ -1,0 +1,102 @@
+import click.testing
+import pytest
+
+from schemas.errors import UserError
+from trainer import recipes, task
+from trainer.options import TrainOptions
+
+
+def invoke(command, *arguments: str) -> click.testing.Result:
+    return click.testing.CliRunner().invoke(command, arguments)
+
+
+def test_flags_become_options(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("trainer.job.run", asked.append)
+    flags = {
+        "--recipe": "cnn",
+        "--data": "tfds:mnist",
+        "--output": str(tmp_path),
+        "--epochs": "2",
+        "--batch": "64",
+        "--seed": "7",
+        "--replicas": "2",
+        "--data-dir": "gs://bucket/tfds",
+        "--accept-threshold": "0.5",
+    }
+    result = invoke(task.train, *(word for pair in flags.items() for word in pair))
+    assert result.exit_code == 0, result.output
+    assert asked == [
+        TrainOptions(
+            recipe="cnn",
+            data="tfds:mnist",
+            output=tmp_path,
+            epochs=2,
+            batch=64,
+            seed=7,
+            replicas=2,
+            data_dir="gs://bucket/tfds",
+            accept_threshold=0.5,
+        )
+    ]
+
+
+def test_defaults_are_those_of_the_options(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("trainer.job.run", asked.append)
+    invoke(task.train, "--recipe", "cnn", "--output", str(tmp_path))
+    assert asked == [TrainOptions(recipe="cnn", data="sample", output=tmp_path)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--recipe", "cnm"), "did you mean cnn?"),
+        (("--recipe", "cnn", "--data", "mnist"), "tfds:mnist"),
+        (("--recipe", "cnn", "--data", "folder:/nowhere"), "No such file"),
+        (("--recipe", "cnn", "--epochs", "0"), "--epochs is at least 1"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_before_tensorflow_is_loaded(run_python, tmp_path, arguments, said):
+    code = (
+        "import sys; from schemas.errors import UserError; from trainer.task import train\n"
+        f"try: train.main({[*arguments, '--output', str(tmp_path / 'run')]!r}, standalone_mode=False)\n"
+        "except UserError as error: print(error, 'tensorflow' in sys.modules)"
+    )
+    printed = run_python(code)
+    assert said in printed
+    assert printed.endswith("False\n")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_user_error_reaches_the_caller(tmp_path):
+    result = invoke(task.train, "--recipe", "cnm", "--output", str(tmp_path))
+    assert isinstance(result.exception, UserError)
+
+
+@pytest.mark.parametrize("missing", ["--recipe", "--output"])
+def test_recipe_and_output_must_be_given(missing):
+    given = {"--recipe": "cnn", "--output": "run"}
+    del given[missing]
+    result = invoke(task.train, *next(iter(given.items())))
+    assert result.exit_code == 2
+    assert f"Missing option '{missing}'" in result.output
+
+
+def test_recipes_are_listed_with_one_line_each():
+    lines = invoke(task.recipes).output.splitlines()
+    assert [line.split()[0] for line in lines] == list(recipes.NAMES)
+    assert all(len(line) <= 110 for line in lines)
+
+
+def test_help_and_list_load_nothing_heavy(run_python):
+    heavy = "('tensorflow', 'keras', 'numpy', 'matplotlib', 'cv2', 'tensorflow_datasets', 'mlxtend')"
+    code = (
+        "import sys; from trainer import task\n"
+        "for command in (task.train, task.recipes):\n"
+        "    try: command.main(['--help'])\n"
+        "    except SystemExit: pass\n"
+        "task.recipes.main([], standalone_mode=False)\n"
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    assert run_python(code).splitlines()[-1] == "[]"

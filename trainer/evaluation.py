@@ -1,0 +1,86 @@
+"""What a model answers on a split, and how right that is."""
+
+import dataclasses
+import functools
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from schemas.digit import CLASSES
+from schemas.model_card import Accuracy
+from trainer.data.splits import Split
+from trainer.pipeline import evaluation_batches
+
+_BATCH = 1_000
+"""Images a replica and step: large enough that a step's own cost is small."""
+
+_LEAST_PROBABILITY = 1e-7
+"""What Keras's cross-entropy takes the logarithm of at least."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A model's answers on a split.
+
+    Attributes:
+        labels: uint8[N], the true digits.
+        probabilities: float32[N, 10].
+    """
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+
+    @functools.cached_property
+    def predicted(self) -> np.ndarray:
+        """int64[N], the most probable digits."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def accuracy(self) -> Accuracy:
+        """Share of images answered right."""
+        return Accuracy(int((self.predicted == self.labels).sum()), len(self.labels))
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy, nats; NaN when any probability is."""
+        given = self.probabilities[np.arange(len(self.labels)), self.labels].astype(np.float64)
+        return float(-np.log(np.clip(given, _LEAST_PROBABILITY, 1)).mean())
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """float32[N], the probability of the predicted digit."""
+        return self.probabilities.max(axis=1)
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """int64[10, 10], images by true digit (row) and predicted digit (column)."""
+        pairs = self.labels.astype(np.int64) * CLASSES + self.predicted
+        return np.bincount(pairs, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
+
+
+class Evaluator:
+    """Runs a model over splits on every replica; exact for any number of images.
+
+    Args:
+        model: built in the strategy's scope.
+        strategy: the replicas.
+    """
+
+    def __init__(self, model: keras.Model, strategy: tf.distribute.Strategy) -> None:
+        self._strategy = strategy
+
+        def answer(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+            del labels
+            return model(images, training=False)
+
+        self._answer = tf.function(lambda batch: strategy.run(answer, args=batch))
+
+    def run(self, split: Split) -> Evaluation:
+        """Returns the model's answers on a split that holds at least one image."""
+        per_replica = min(_BATCH, -(-len(split) // self._strategy.num_replicas_in_sync))
+        parts = []
+        for batch in evaluation_batches(split, strategy=self._strategy, per_replica=per_replica):
+            parts += self._strategy.experimental_local_results(self._answer(batch))
+        probabilities = np.concatenate([part.numpy() for part in parts])[: len(split)]
+        return Evaluation(split.labels, probabilities)

@@ -1,0 +1,40 @@
+"""What each epoch reached: records, and `history.csv`."""
+
+import csv
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Final
+
+FILE: Final = "history.csv"
+
+
+@dataclasses.dataclass(frozen=True)
+class Epoch:
+    """One pass over the training images.
+
+    Attributes:
+        epoch: its number, from 1.
+        loss: mean cross-entropy over the epoch's training images while it ran, nats.
+        accuracy: share of them answered right while it ran, in [0, 1].
+        val_loss: mean cross-entropy on the validation split after it; None without one.
+        val_accuracy: share of the validation split answered right; None without one.
+        seconds: time of its training steps.
+        images_per_second: training images over `seconds`.
+    """
+
+    epoch: int
+    loss: float
+    accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+    seconds: float
+    images_per_second: float
+
+
+def write(history: Sequence[Epoch], folder: pathlib.Path) -> None:
+    """Writes `history.csv`; a value that there is not is an empty cell."""
+    with (folder / FILE).open("w", newline="", encoding="utf-8") as opened:
+        writer = csv.writer(opened, lineterminator="\n")
+        writer.writerow(field.name for field in dataclasses.fields(Epoch))
+        writer.writerows(dataclasses.astuple(epoch) for epoch in history)
