@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
+EMULATOR_VERSION := v1.56.1
 
-.PHONY: install demo test lint types arrows unit schemas bench lock clean
+.PHONY: install tools demo test lint types arrows unit schemas bench lock clean
 .DEFAULT_GOAL := install
 
 install: $(VENV)/installed
@@ -16,6 +17,16 @@ $(VENV)/installed: constraints.txt pyproject.toml setup.py
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --progress-bar off --constraint constraints.txt --editable '.[dev]'
 	@touch $@
+
+# What only tests need: a GCS emulator, where there is a Go toolchain to build it.
+tools: install $(VENV)/tools/fake-gcs-server
+
+$(VENV)/tools/fake-gcs-server: $(VENV)/installed
+	@if command -v go > /dev/null; then \
+		echo "building the GCS emulator"; GOBIN=$(abspath $(VENV))/tools go install github.com/fsouza/fake-gcs-server@$(EMULATOR_VERSION); \
+	else \
+		echo "no Go toolchain: the tests that need a GCS emulator will be skipped"; \
+	fi
 
 demo: install
 	@rm -rf $(DEMO)
@@ -35,7 +46,7 @@ types: install
 arrows: install
 	$(BIN)/lint-imports
 
-unit: install
+unit: tools
 	$(BIN)/pytest
 
 schemas: install

@@ -14,15 +14,16 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from imaging.canonical import PREPROCESSING_VERSION
 from pipelines.beam_options import beam_options
 from pipelines.bundle import Bundle, open_bundle
-from pipelines.labels import with_labels
-from pipelines.listing import list_images
+from pipelines.labels import FOLDER, with_labels
+from pipelines.listing import Listing, begin_listing, list_images, read_input_list
 from pipelines.progress import Progress
+from pipelines.read_limits import ReadLimits
 from pipelines.reconcile import collect
 from pipelines.report import write_reports
 from pipelines.statistics import RunStatistics, count_codes
-from pipelines.storage import replace
+from pipelines.storage import OutputFolder, open_folder
 from pipelines.summary import Summary
-from pipelines.transforms import ScoreImages
+from pipelines.transforms import ListRanges, ScoreImages, ScoringTask
 from pipelines.work_item import WorkItem, pack
 from schemas import manifest
 from schemas.errors import UserError
@@ -37,19 +38,23 @@ class ScoreOptions:
     """What a scoring run is asked to do.
 
     Attributes:
-        inputs: folders, files or patterns.
+        inputs: folders, files or patterns, local or in a bucket.
         model: folder of the model bundle.
-        output: folder for everything that the run writes.
+        output: folder for everything that the run writes, local or in a `gs://` bucket.
+        input_list: a file that names images one by one, or None.
         labels: `folder`, path of a CSV, or None where the true digits are unknown.
         accept_threshold: in [0, 1]; None for the model's own.
+        limits: how hard a worker may lean on an object store.
         beam_flags: flags for Beam, runner included.
     """
 
     inputs: tuple[str, ...]
     model: pathlib.Path
-    output: pathlib.Path
+    output: str
+    input_list: pathlib.Path | None = None
     labels: str | None = None
     accept_threshold: float | None = None
+    limits: ReadLimits = ReadLimits()  # noqa: RUF009 - frozen
     beam_flags: tuple[str, ...] = ()
 
 
@@ -64,105 +69,102 @@ def run(options: ScoreOptions) -> Summary:
     # 1. Flags, output, model.
     started = datetime.datetime.now(datetime.UTC)
     pipeline_options = beam_options(options.beam_flags)
-    _check_output(options.output)
+    output = open_folder(options.output)
+    _refuse_finished(output)
     bundle = open_bundle(options.model)
-    threshold = bundle.card.accept_threshold if options.accept_threshold is None else options.accept_threshold
+    task = _task(options, bundle, output)
 
     # 2. The listing is frozen: its count is the denominator of everything after.
-    images = list_images(options.inputs)
-    if options.labels is not None:
-        images = with_labels(images, options.labels)
-    items = list(pack(images, _run_digest(bundle, threshold)))
-    _make_output(options.output)
+    listing = _list(options)
+    items = list(pack(listing.images, task.run))
+    output.claim()
 
     # 3. Score. Each work item writes its rows once, its statistics record last.
-    seconds = _run_pipeline(
-        items, bundle, options=options, beam_options=pipeline_options, threshold=threshold
-    )
+    began = time.monotonic()
+    _run_pipeline(items, listing, task=task, output=output, options=pipeline_options)
+    seconds = time.monotonic() - began
 
     # 4. Reconcile from the committed records, not from Beam's counters, which count retries too.
-    statistics = collect(items, options.output)
+    statistics = collect(items, listing.ranges, output=output)
 
     # 5. Reports, then the manifest: readers trust only an output that has one.
-    counts = Counts(len(images), statistics.scored, failed=len(statistics.failures), skipped=0)
-    finished = _manifest(
-        options, bundle, statistics, counts=counts, threshold=threshold, started=started, seconds=seconds
-    )
-    parts = (*finished.parts, *write_reports(options.output, statistics, finished))
+    finished = _manifest(options, task, statistics, started=started, seconds=seconds)
+    parts = (*finished.parts, *write_reports(output, statistics, finished))
     finished = dataclasses.replace(finished, parts=tuple(sorted(parts, key=lambda part: part.name)))
-    replace(options.output / manifest.FILE, finished.to_json().encode())
-    return Summary(options.output, finished)
+    output.replace(manifest.FILE, finished.to_json().encode())
+    return Summary(output, finished)
 
 
-def _check_output(output: pathlib.Path) -> None:
-    if (output / manifest.FILE).exists():
+def _refuse_finished(output: OutputFolder) -> None:
+    if output.exists(manifest.FILE):
         raise UserError(
             "an output folder holds one run",
-            got=str(output),
+            got=output.place,
             remedy="name a new folder or delete the finished run",
         )
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UserError(
-            "an output folder is new or empty",
-            got=str(output),
-            remedy="name another folder or empty this one",
-        )
 
 
-def _make_output(output: pathlib.Path) -> None:
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            "the output folder can be made", got=str(output), remedy=f"choose another one: {error.strerror}"
-        ) from error
-
-
-def _run_digest(bundle: Bundle, threshold: float) -> str:
-    """Returns the digest of all that a work item's rows depend on beside its images."""
+def _task(options: ScoreOptions, bundle: Bundle, output: OutputFolder) -> ScoringTask:
+    asked = options.accept_threshold
+    threshold = bundle.card.accept_threshold if asked is None else asked
     settings = f"{bundle.digest} {PREPROCESSING_VERSION} {threshold!r}"
-    return hashlib.sha256(settings.encode()).hexdigest()
+    return ScoringTask(
+        bundle=bundle,
+        output=output.place,
+        run=hashlib.sha256(settings.encode()).hexdigest(),
+        accept_threshold=threshold,
+        limits=options.limits,
+        folder_labels=options.labels == FOLDER,
+    )
+
+
+def _list(options: ScoreOptions) -> Listing:
+    # Side by side only where no other input could name the same image, and no file its label.
+    if len(options.inputs) == 1 and options.input_list is None and options.labels in (None, FOLDER):
+        listing = begin_listing(options.inputs[0])
+    else:
+        named = read_input_list(options.input_list) if options.input_list is not None else []
+        found = {image.uri: image for image in named} | {i.uri: i for i in list_images(options.inputs)}
+        listing = Listing(sorted(found.values()))
+    if options.labels is None:
+        return listing
+    return dataclasses.replace(listing, images=with_labels(listing.images, options.labels))
 
 
 def _run_pipeline(
     items: Sequence[WorkItem],
-    bundle: Bundle,
+    listing: Listing,
     *,
-    options: ScoreOptions,
-    beam_options: PipelineOptions,
-    threshold: float,
-) -> float:
-    """Runs the Beam pipeline and returns its seconds."""
-    output = options.output.absolute()
-    started = time.monotonic()
-    with Progress(output, items), beam.Pipeline(options=beam_options) as pipeline:
-        _ = (
-            pipeline
-            | "WorkItems" >> beam.Create([item.to_bytes() for item in items])
-            | ScoreImages(bundle, output=output, accept_threshold=threshold)
-        )
-    return time.monotonic() - started
+    task: ScoringTask,
+    output: OutputFolder,
+    options: PipelineOptions,
+) -> None:
+    with Progress(output, items, listing.ranges), beam.Pipeline(options=options) as pipeline:
+        packed = pipeline | "WorkItems" >> beam.Create([item.to_bytes() for item in items])
+        if listing.ranges:
+            listed = pipeline | "Ranges" >> beam.Create(listing.ranges) | ListRanges(task)
+            packed = (packed, listed) | beam.Flatten()
+        _ = packed | ScoreImages(task)
 
 
 def _manifest(
     options: ScoreOptions,
-    bundle: Bundle,
+    task: ScoringTask,
     statistics: RunStatistics,
     *,
-    counts: Counts,
-    threshold: float,
     started: datetime.datetime,
     seconds: float,
 ) -> Manifest:
+    failed = len(statistics.failures)
     return Manifest(
-        counts=counts,
+        counts=Counts(statistics.listed, statistics.scored, failed=failed, skipped=0),
         failures=count_codes(statistics.failures, FailureCode),
         labelled=statistics.labelled,
         right=statistics.right,
         accepted=statistics.accepted,
-        inputs=options.inputs,
-        model={"path": str(options.model), "digest": bundle.digest, "recipe": bundle.card.recipe},
-        options={"labels": options.labels, "accept_threshold": threshold},
+        inputs=(*options.inputs, *([str(options.input_list)] if options.input_list else [])),
+        model={"path": str(options.model), "digest": task.bundle.digest, "recipe": task.bundle.card.recipe},
+        options={"labels": options.labels, "accept_threshold": task.accept_threshold},
         versions={"preprocessing": PREPROCESSING_VERSION}
         | {library: importlib.metadata.version(library) for library in _LIBRARIES},
         times={

@@ -1,12 +1,10 @@
 """True digits of the images that are scored, where someone knows them."""
 
 import csv
-import dataclasses
-import os
 import pathlib
 from collections.abc import Sequence
 
-from pipelines.names import folder_of, uri_of
+from pipelines.names import folder_of, uri_in
 from pipelines.work_item import ListedImage
 from schemas.digit import CLASSES
 from schemas.errors import UserError
@@ -29,7 +27,7 @@ def with_labels(images: Sequence[ListedImage], labels: str) -> list[ListedImage]
         UserError: when the CSV cannot be used, or no image gets a label.
     """
     if labels == FOLDER:
-        labelled = [_by_folder(image) for image in images]
+        labelled = [by_folder(image) for image in images]
         remedy = "keep the images in folders named 0 to 9, or give a CSV file of path,label"
     else:
         by_uri = _read_csv(pathlib.Path(labels))
@@ -40,12 +38,13 @@ def with_labels(images: Sequence[ListedImage], labels: str) -> list[ListedImage]
     return labelled
 
 
-def _by_folder(image: ListedImage) -> ListedImage:
+def by_folder(image: ListedImage) -> ListedImage:
+    """Returns an image with its folder's name as its label, where that is a digit."""
     return _labelled(image, _DIGITS.get(folder_of(image.uri).rpartition("/")[2]))
 
 
 def _labelled(image: ListedImage, label: int | None) -> ListedImage:
-    return image if label is None else dataclasses.replace(image, label=label)
+    return image if label is None else image._replace(label=label)
 
 
 def _read_csv(path: pathlib.Path) -> dict[str, int]:
@@ -59,7 +58,7 @@ def _read_csv(path: pathlib.Path) -> dict[str, int]:
                     got=rows.fieldnames,
                     remedy=f"add the header path,label to {path}",
                 )
-            return {_uri(row["path"], path): _digit(row["label"], path, line=rows.line_num) for row in rows}
+            return {uri_in(row["path"], path): _digit(row["label"], path, line=rows.line_num) for row in rows}
     except (OSError, csv.Error) as error:
         raise UserError(
             "the labels are the word folder, or a CSV file that can be read", got=str(path), remedy=str(error)
@@ -71,7 +70,3 @@ def _digit(text: str | None, path: pathlib.Path, *, line: int) -> int:
     if digit is None:
         raise UserError("a label is a digit from 0 to 9", got=text, remedy=f"mend line {line} of {path}")
     return digit
-
-
-def _uri(text: str, path: pathlib.Path) -> str:
-    return text if "://" in text else uri_of(os.path.join(os.fsencode(path.parent), os.fsencode(text)))

@@ -1,31 +1,71 @@
-"""Lists the images of folders, files and patterns: once, before anything is read."""
+"""What a run is asked to score: listed once, before anything is read."""
 
-import glob
-import os
+import csv
+import dataclasses
+import io
+import pathlib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
-from pipelines.names import uri_of
+from pipelines.key_ranges import KeyRange, after, split_range
+from pipelines.names import path_of, uri_in
+from pipelines.read_limits import OBJECT_THREADS, ReadLimits
+from pipelines.storage import google, list_place
+from pipelines.storage.local import stat_file
+from pipelines.storage.objects import ObjectStores, split
+from pipelines.storage.patterns import has_magic, literal_prefix
 from pipelines.work_item import ListedImage
 from schemas.errors import UserError
+
+SERIAL_LIMIT: Final = 100_000
+"""Names that are listed one page after the other; beyond it, workers list the rest side by side."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RemoteRange:
+    """Names of a bucket that a worker is to list.
+
+    Attributes:
+        bucket: the `gs://` bucket.
+        keys: the names' bounds.
+        pattern: which of them count; empty for all.
+    """
+
+    bucket: str
+    keys: KeyRange
+    pattern: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """The images of a run, as far as they are listed, and where the others are.
+
+    Attributes:
+        images: listed here, each URI once, in order.
+        ranges: listed by the workers; empty unless a single large `gs://` folder was asked for.
+    """
+
+    images: list[ListedImage]
+    ranges: tuple[RemoteRange, ...] = ()
 
 
 def list_images(inputs: Sequence[str]) -> list[ListedImage]:
     """Returns every file of the inputs once, sorted by URI.
 
     All files count, whatever their names: what is no image becomes a failure row, so that nothing
-    is lost unnoticed. A folder is walked to any depth, through links; a link that leads nowhere is
-    listed and later fails as MISSING.
+    is lost unnoticed.
 
     Args:
-        inputs: folders, files or patterns (`*`, `?`, `[…]`, `**`). What exists under its exact name
-            is not taken for a pattern.
+        inputs: folders, files or patterns (`*`, `?`, `[…]`, `**`), local or in a bucket. What exists
+            under its exact name is not taken for a pattern.
 
     Raises:
-        UserError: when an input does not exist, matches nothing, or cannot be listed.
+        UserError: when an input does not exist, holds or matches nothing, or cannot be listed.
     """
     found: dict[str, ListedImage] = {}
     for given in inputs:
-        images = [image for path in _matches(given) for image in _walk(path)]
+        images = list(list_place(given))
         found.update((image.uri, image) for image in images)
         if not images:
             raise UserError(
@@ -34,64 +74,76 @@ def list_images(inputs: Sequence[str]) -> list[ListedImage]:
     return sorted(found.values())
 
 
-def _matches(given: str) -> Iterator[bytes]:
-    if "://" in given:
-        raise UserError(
-            "an input is a local folder, file or pattern",
-            got=given,
-            remedy="copy the images to a local folder",
-        )
-    path = os.fsencode(given)
-    if os.path.lexists(path):
-        yield path
-        return
-    if not glob.has_magic(path):
-        raise UserError("an input exists", got=given, remedy="check the path")
-    matched = False
-    for match in glob.iglob(path, recursive=True, include_hidden=True):
-        matched = True
-        yield match
-    if not matched:
-        raise UserError("a pattern matches at least one file", got=given, remedy="check the pattern")
+def begin_listing(given: str, *, limit: int = SERIAL_LIMIT) -> Listing:
+    """Lists one input as far as `limit`, and splits what is left of a large `gs://` folder.
+
+    Raises:
+        UserError: as `list_images`.
+    """
+    if not given.startswith(google.SCHEME):
+        return Listing(list_images([given]))
+    images = []
+    for image in list_place(given):
+        images.append(image)
+        if len(images) == limit:
+            return Listing(images, _ranges_after(images[-1], given))
+    return Listing(sorted(images))
 
 
-def _walk(path: bytes) -> Iterator[ListedImage]:
-    if not os.path.isdir(path):
-        yield _listed(path)
-        return
-    pending = [(path, frozenset[tuple[int, int]]())]
-    while pending:
-        folder, above = pending.pop()
-        identity = _identity(folder)
-        if identity in above:
-            continue  # a link back to a folder above: its files are listed already
-        for entry in _entries(folder):
-            if entry.is_dir():
-                pending.append((entry.path, above | {identity}))
-            else:
-                yield _listed(entry.path)
+def _ranges_after(last: ListedImage, given: str) -> tuple[RemoteRange, ...]:
+    _, bucket, name = split(given)
+    pattern = name if has_magic(name) else ""
+    prefix = literal_prefix(pattern) if pattern else name and f"{name.rstrip('/')}/"
+
+    def first_name(start: str, end: str) -> str | None:
+        for image in google.list_objects(bucket, start=start, end=end, most=1):
+            return split(image.uri)[2]
+        return None
+
+    # The least name that follows: nothing lies between a name and itself with a NUL behind it.
+    rest = KeyRange(split(last.uri)[2] + "\0", after(prefix) if prefix else "")
+    return tuple(RemoteRange(bucket, keys, pattern) for keys in split_range(rest, first_name, prefix=prefix))
 
 
-def _identity(folder: bytes) -> tuple[int, int]:
-    status = os.stat(folder)
-    return status.st_dev, status.st_ino
+def read_input_list(path: pathlib.Path) -> list[ListedImage]:
+    """Returns the images that a file names, each once, sorted by URI.
 
+    Args:
+        path: a text file with a name a line, or a CSV file with a column `path` or `image`. Names are
+            URIs, absolute paths, or paths relative to the file's own folder.
 
-def _entries(folder: bytes) -> list[os.DirEntry[bytes]]:
+    Raises:
+        UserError: when the file cannot be read or names nothing.
+    """
     try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except OSError as error:
+        # Names that are no UTF-8 come back as the bytes that they were.
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            names = list(_names(file.read()))
+    except (OSError, csv.Error) as error:
         raise UserError(
-            "every folder of an input can be listed",
-            got=os.fsdecode(folder),
-            remedy=f"grant access or leave it out: {error.strerror}",
+            "an input list is a file that can be read", got=str(path), remedy=str(error)
         ) from error
+    if not names:
+        raise UserError(
+            "an input list names at least one image", got=str(path), remedy="write a path or URI a line"
+        )
+    uris = sorted({uri_in(name, path) for name in names})
+    stores = ObjectStores(ReadLimits())
+    with ThreadPoolExecutor(OBJECT_THREADS) as pool:
+        return list(pool.map(lambda uri: _stat(uri, stores), uris))
 
 
-def _listed(path: bytes) -> ListedImage:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return ListedImage(uri_of(path), generation=0, size=-1)
-    return ListedImage(uri_of(path), generation=max(0, status.st_mtime_ns), size=status.st_size)
+def _names(text: str) -> Iterator[str]:
+    header = text.partition("\n")[0].strip().lower().split(",")
+    column = next((name for name in ("path", "image") if name in header), None)
+    if column is None:
+        yield from filter(None, text.split("\n"))
+        return
+    for row in csv.DictReader(io.StringIO(text, newline="")):
+        folded = {(name or "").strip().lower(): value for name, value in row.items()}
+        if folded[column]:
+            yield folded[column]
+
+
+def _stat(uri: str, stores: ObjectStores) -> ListedImage:
+    return stat_file(path_of(uri)) if uri.startswith("file:") else stores.stat(uri)

@@ -5,6 +5,7 @@ UTF-8, newlines and the like, and which no spreadsheet takes for a formula.
 """
 
 import os
+import pathlib
 import urllib.parse
 from typing import Final
 
@@ -27,6 +28,11 @@ def path_of(uri: str) -> bytes:
     quoted = uri.removeprefix(_FILE)
     # Nearly no name needs quoting, and unquoting takes 1 us even where there is nothing to unquote.
     return urllib.parse.unquote_to_bytes(quoted) if "%" in quoted else quoted.encode()
+
+
+def uri_in(name: str, file: pathlib.Path) -> str:
+    """Returns the URI of a name that stands in a file: relative names count from the file's folder."""
+    return name if "://" in name else uri_of(os.path.join(os.fsencode(file.parent), os.fsencode(name)))
 
 
 def folder_of(uri: str) -> str:

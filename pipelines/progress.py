@@ -1,36 +1,48 @@
 """Progress of a running job, seen from its outputs: the same for every runner."""
 
-import pathlib
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
 from tqdm import tqdm
 
-from pipelines.scoring import statistics_file
+from pipelines.frozen_listing import LISTING, read_item
+from pipelines.listing import RemoteRange
+from pipelines.scoring import STATISTICS, statistics_name
+from pipelines.storage import OutputFolder
+from pipelines.storage.local import LocalFolder
 from pipelines.work_item import WorkItem
 
 _POLL_SECONDS = 0.5
+_REMOTE_POLL_SECONDS = 5.0
 _LOG_SECONDS = 10.0
 
 
 class Progress:
     """Context manager that shows images done, of how many, per second, and the time left.
 
-    A bar on a terminal, a plain line every ten seconds elsewhere. It counts the statistics records in
-    the output folder, so that it needs nothing of the runner.
+    A bar on a terminal, a plain line every ten seconds elsewhere. It looks at the statistics records
+    in the output folder, so that it needs nothing of the runner. While workers still list, the total
+    is what has been listed so far.
     """
 
-    def __init__(self, output: pathlib.Path, items: Iterable[WorkItem]) -> None:
-        self._waiting = {statistics_file(output, item.digest): len(item.images) for item in items}
-        total = sum(self._waiting.values())
-        terminal = sys.stderr.isatty()
+    def __init__(
+        self, output: OutputFolder, items: Iterable[WorkItem], ranges: Sequence[RemoteRange] = ()
+    ) -> None:
+        self._output = output
+        self._waiting = {_record(item): len(item.images) for item in items}
+        self._ranges = bool(ranges)
+        self._seen: set[str] = set()
+        self._total, self._done = sum(self._waiting.values()), 0
+        self._terminal = sys.stderr.isatty()
         # Without a terminal tqdm would write its bar over and over into the log.
-        self._bar = tqdm(total=total, unit=" images", desc="scoring", disable=not terminal, leave=False)
-        self._total, self._done, self._terminal = total, 0, terminal
+        self._bar = tqdm(
+            total=self._total, unit=" images", desc="scoring", disable=not self._terminal, leave=False
+        )
+        self._poll = _POLL_SECONDS if isinstance(output, LocalFolder) else _REMOTE_POLL_SECONDS
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="progress", daemon=True)
 
@@ -48,16 +60,32 @@ class Progress:
 
     def _watch(self) -> None:
         said = self._started
-        while not self._stop.wait(_POLL_SECONDS):
-            new = [record for record in self._waiting if record.exists()]
-            images = sum(self._waiting.pop(record) for record in new)
+        while not self._stop.wait(self._poll):
+            if self._ranges:
+                self._add_listed()
+            done = self._output.names(STATISTICS) & self._waiting.keys()
+            images = sum(self._waiting.pop(record) for record in done)
             self._done += images
             self._bar.update(images)
             if not self._terminal and time.monotonic() - said >= _LOG_SECONDS:
                 said = time.monotonic()
                 print(self._line(said - self._started), file=sys.stderr, flush=True)
 
+    def _add_listed(self) -> None:
+        new = {name for name in self._output.names(LISTING) if name.endswith(".json.gz")} - self._seen
+        for name in new:
+            item = read_item(self._output, f"{LISTING}/{name}")
+            if item is not None:
+                self._waiting[_record(item)] = len(item.images)
+                self._total += len(item.images)
+        self._seen |= new
+        self._bar.total = self._total
+
     def _line(self, seconds: float) -> str:
         rate = self._done / seconds
         left = f"{(self._total - self._done) / rate:.0f} s left" if rate else "no estimate yet"
         return f"scoring: {self._done:,} of {self._total:,} images, {rate:,.0f} images/s, {left}"
+
+
+def _record(item: WorkItem) -> str:
+    return statistics_name(item.digest).rpartition("/")[2]

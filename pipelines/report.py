@@ -3,13 +3,12 @@
 import csv
 import hashlib
 import io
-import pathlib
 from collections.abc import Iterable, Sequence
 
 from pipelines.names import folder_of
 from pipelines.page import render_page
 from pipelines.statistics import RunStatistics, Tally, total_confidence
-from pipelines.storage import replace
+from pipelines.storage import OutputFolder
 from schemas import failure
 from schemas.digit import CLASSES
 from schemas.manifest import Manifest, Part
@@ -25,7 +24,7 @@ _SUMMARY_HEADER = ("scope", "folder", "digit", "scored", "failed", "mean_confide
 Row = Sequence[object]
 
 
-def write_reports(output: pathlib.Path, statistics: RunStatistics, manifest: Manifest) -> tuple[Part, ...]:
+def write_reports(output: OutputFolder, statistics: RunStatistics, manifest: Manifest) -> tuple[Part, ...]:
     """Writes `reports/*.csv` and the page, and returns them as parts of the run.
 
     `confusion.csv` is there only when labels are known.
@@ -94,6 +93,6 @@ def _csv(rows: Iterable[Row]) -> bytes:
     return text.getvalue().encode()
 
 
-def _write(output: pathlib.Path, name: str, data: bytes, *, rows: int) -> Part:
-    replace(output / name, data)
+def _write(output: OutputFolder, name: str, data: bytes, *, rows: int) -> Part:
+    output.replace(name, data)
     return Part(name, rows=rows, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())

@@ -5,6 +5,7 @@ import sys
 
 import click
 
+from pipelines.read_limits import OBJECT_THREADS, ReadLimits
 from schemas.errors import ExitCode
 
 
@@ -16,9 +17,14 @@ from schemas.errors import ExitCode
     "--input",
     "inputs",
     multiple=True,
-    required=True,
     metavar="FOLDER|FILE|GLOB",
-    help="Images to score; may be given several times.",
+    help="Images to score, on disk or in gs://, s3:// or az://; may be given several times.",
+)
+@click.option(
+    "--input-list",
+    metavar="FILE",
+    type=click.Path(path_type=pathlib.Path),
+    help="File that names images: a path or URI a line, or a CSV with a column path.",
 )
 @click.option(
     "--model",
@@ -31,8 +37,7 @@ from schemas.errors import ExitCode
     "--output",
     required=True,
     metavar="DIR",
-    type=click.Path(path_type=pathlib.Path),
-    help="Folder for predictions, reports and the manifest.",
+    help="Folder for predictions, reports and the manifest, on disk or in gs://.",
 )
 @click.option(
     "--labels",
@@ -44,14 +49,29 @@ from schemas.errors import ExitCode
     type=click.FloatRange(0, 1),
     help="Confidence from which a prediction is accepted; below it is for review.  [default: the model's]",
 )
+@click.option(
+    "--read-threads",
+    type=click.IntRange(min=1),
+    default=OBJECT_THREADS,
+    show_default=True,
+    help="Objects that a worker process reads from a bucket at once.",
+)
+@click.option(
+    "--max-requests-per-second",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Bound on a worker process's requests to buckets.  [default: 5,000, doubling every 20 minutes]",
+)
 @click.argument("beam_flags", nargs=-1, type=click.UNPROCESSED, metavar="[BEAM FLAGS]...")
 def score(
     inputs: tuple[str, ...],
     *,
     model: pathlib.Path,
-    output: pathlib.Path,
+    output: str,
+    input_list: pathlib.Path | None,
     labels: str | None,
     accept_threshold: float | None,
+    read_threads: int,
+    max_requests_per_second: float | None,
     beam_flags: tuple[str, ...],
 ) -> ExitCode:
     """Score every image of a folder and account for each: predicted once, or failed with a reason.
@@ -64,14 +84,18 @@ def score(
       digitmill score --input scans --model run/bundle --output scores
       digitmill score --input 'scans/**/*.png' --labels truth.csv --model run/bundle --output scores
     """
+    if not inputs and input_list is None:
+        raise click.UsageError("Missing option '--input' or '--input-list'.")
     from pipelines import job
 
     options = job.ScoreOptions(
         inputs=inputs,
         model=model,
         output=output,
+        input_list=input_list,
         labels=labels,
         accept_threshold=accept_threshold,
+        limits=ReadLimits(threads=read_threads, requests_per_second=max_requests_per_second),
         beam_flags=beam_flags,
     )
     summary = job.run(options)

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipelines.names import folder_of
 from pipelines.statistics import BINS, DOUBTFUL_KEPT, Doubtful, ItemStatistics, Tally
-from pipelines.work_item import ListedImage, WorkItem
+from pipelines.work_item import ListedImage
 from schemas.digit import CLASSES
 from schemas.failure import Failure
 from schemas.manifest import Part
@@ -40,16 +40,16 @@ class Scored:
     failures: tuple[Failure, ...]
 
 
-def summarise(item: WorkItem, scored: Scored, parts: tuple[Part, ...]) -> ItemStatistics:
-    """Returns the statistics record of a scored work item."""
+def summarise(digest: str, scored: Scored, parts: tuple[Part, ...]) -> ItemStatistics:
+    """Returns the statistics of what was scored."""
     labels = np.array([image.label for image in scored.images], np.int64)
     known = labels != NO_LABEL
     confusion = np.zeros((CLASSES, CLASSES), np.int64)
     np.add.at(confusion, (labels[known], scored.first[known]), 1)
     bins = np.minimum((scored.confidence * BINS).astype(np.int64), BINS - 1)
     return ItemStatistics(
-        digest=item.digest,
-        listed=len(item.images),
+        digest=digest,
+        listed=len(scored.images) + len(scored.failures),
         scored=len(scored.images),
         accepted=int(scored.accepted.sum()),
         failures=scored.failures,

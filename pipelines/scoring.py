@@ -1,92 +1,144 @@
 """Scores one work item: read, decode, ask the model, write once. Knows nothing of Beam."""
 
 import hashlib
-import pathlib
+import itertools
+from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 
-from imaging.batch import DigitBatch, decode_batch
+from imaging.batch import decode_batch
+from imaging.errors import ImageError
 from pipelines.engine import LiteRtEngine
 from pipelines.rows import encode_csv, encode_tfrecord_gz, prediction_columns
 from pipelines.scored import Scored, summarise
-from pipelines.statistics import ItemStatistics
-from pipelines.storage import read_images, write_once
-from pipelines.work_item import WorkItem
+from pipelines.statistics import ItemStatistics, join
+from pipelines.storage import ImageReader, OutputFolder
+from pipelines.work_item import SIZE, ListedImage, WorkItem
 from schemas.failure import Failure
 from schemas.manifest import Part
 
-PREDICTIONS = "predictions"
+PREDICTIONS: Final = "predictions"
 """Folder of the prediction files within the output."""
 
-STATISTICS = "statistics"
+STATISTICS: Final = "statistics"
 """Folder of the work items' statistics records within the output."""
 
-_CHUNK = 512
+_CHUNK_IMAGES: Final = 512
 """Images that are decoded before the model is asked: enough for full batches, little memory."""
 
+_CHUNK_BYTES: Final = 64 * 2**20
+"""Their files' bytes, unless a single one is larger."""
 
-def statistics_file(output: pathlib.Path, digest: str) -> pathlib.Path:
-    """Returns where a work item's statistics record stands."""
-    return output / STATISTICS / f"part-{digest}.json"
-
-
-def score_and_write(
-    item: WorkItem, engine: LiteRtEngine, *, output: pathlib.Path, accept_threshold: float
-) -> ItemStatistics:
-    """Scores a work item and writes its files, unless they are there already.
-
-    The order makes a crash harmless: the statistics record is written last, and an item without one
-    is scored again, to the same bytes under the same names.
-    """
-    record = statistics_file(output, item.digest)
-    if record.exists():
-        return ItemStatistics.from_json(record.read_text(encoding="utf-8"))
-    scored = score(item, engine, accept_threshold=accept_threshold)
-    columns = prediction_columns(scored)
-    files = {
-        f"{PREDICTIONS}/part-{item.digest}.tfrecord.gz": encode_tfrecord_gz(columns),
-        f"{PREDICTIONS}/part-{item.digest}.csv": encode_csv(columns),
-    }
-    for name, data in files.items():
-        write_once(output / name, data)
-    parts = tuple(
-        Part(name, rows=len(scored.images), bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
-        for name, data in files.items()
-    )
-    statistics = summarise(item, scored, parts)
-    write_once(record, statistics.to_json().encode())
-    return statistics
+Content = tuple[ListedImage, bytes | ImageError]
 
 
-def score(item: WorkItem, engine: LiteRtEngine, *, accept_threshold: float) -> Scored:
-    """Reads, decodes and scores a work item; every image ends up scored or failed."""
-    chunks = [item.images[start : start + _CHUNK] for start in range(0, len(item.images), _CHUNK)]
-    batches, probabilities = [], []
-    for chunk in chunks:
-        batch = decode_batch(read_images(chunk), len(chunk))
-        valid = np.array([error is None for error in batch.errors])
-        batches.append(batch)
-        probabilities.append(engine.probabilities(batch.digits[valid]))
-    errors = [error for batch in batches for error in batch.errors]
-    first, second, confidence, second_confidence = _top_two(np.concatenate(probabilities))
-    return Scored(
-        images=tuple(image for image, error in zip(item.images, errors, strict=True) if error is None),
-        digits=np.concatenate([_valid_digits(batch) for batch in batches]),
-        first=first,
-        second=second,
-        confidence=confidence,
-        second_confidence=second_confidence,
-        accepted=confidence >= np.float32(accept_threshold),
-        failures=tuple(
-            Failure(image.uri, image.generation, error.code, error.detail)
-            for image, error in zip(item.images, errors, strict=True)
-            if error is not None
-        ),
-    )
+def statistics_name(digest: str) -> str:
+    """Returns where in the output a work item's statistics record stands."""
+    return f"{STATISTICS}/part-{digest}.json"
 
 
-def _valid_digits(batch: DigitBatch) -> np.ndarray:
-    return batch.digits[[error is None for error in batch.errors]]
+class Scorer:
+    """Scores the work items of one worker process; threads may share it."""
+
+    def __init__(
+        self, engine: LiteRtEngine, reader: ImageReader, *, output: OutputFolder, accept_threshold: float
+    ) -> None:
+        self._engine = engine
+        self._reader = reader
+        self._output = output
+        self._accept_threshold = np.float32(accept_threshold)
+
+    def run(self, item: WorkItem) -> ItemStatistics:
+        """Scores a work item and writes its files, unless they are there already.
+
+        The order makes a crash harmless: the statistics record is written last, and an item without
+        one is scored again, to the same bytes under the same names.
+        """
+        record = statistics_name(item.digest)
+        if self._output.exists(record):
+            return ItemStatistics.from_json(self._output.read(record).decode())
+        statistics = join(item.digest, self._pieces(item))
+        self._output.write_once(record, statistics.to_json().encode())
+        return statistics
+
+    def score(self, contents: Iterator[Content]) -> Scored:
+        """Decodes and scores contents; every image ends up scored or failed."""
+        images: list[ListedImage] = []
+        errors: list[ImageError | None] = []
+        digits, probabilities = [], []
+        for chunk in _chunks(contents):
+            batch = decode_batch((content for _, content in chunk), len(chunk))
+            valid = batch.digits[[error is None for error in batch.errors]]
+            images += [image for image, _ in chunk]
+            errors += batch.errors
+            digits.append(valid)
+            probabilities.append(self._engine.probabilities(valid))
+        return self._decide(images, errors, digits=digits, probabilities=probabilities)
+
+    def _pieces(self, item: WorkItem) -> Iterator[ItemStatistics]:
+        contents = zip(item.images, self._reader.read(item.images), strict=True)
+        for number in itertools.count():
+            scored = self.score(itertools.islice(contents, SIZE))
+            if number and not scored.images and not scored.failures:
+                return
+            yield self._write(f"{item.digest}-{number}" if number else item.digest, scored)
+
+    def _write(self, name: str, scored: Scored) -> ItemStatistics:
+        columns = prediction_columns(scored)
+        files = {
+            f"{PREDICTIONS}/part-{name}.tfrecord.gz": encode_tfrecord_gz(columns),
+            f"{PREDICTIONS}/part-{name}.csv": encode_csv(columns),
+        }
+        for file, data in files.items():
+            self._output.write_once(file, data)
+        parts = tuple(
+            Part(file, rows=len(scored.images), bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+            for file, data in files.items()
+        )
+        return summarise(name, scored, parts)
+
+    def _decide(
+        self,
+        images: list[ListedImage],
+        errors: list[ImageError | None],
+        *,
+        digits: list[np.ndarray],
+        probabilities: list[np.ndarray],
+    ) -> Scored:
+        nothing = np.zeros((0, 28, 28), np.uint8)
+        first, second, confidence, second_confidence = _top_two(
+            np.concatenate([self._engine.probabilities(nothing), *probabilities])
+        )
+        outcomes = list(zip(images, errors, strict=True))
+        return Scored(
+            images=tuple(image for image, error in outcomes if error is None),
+            digits=np.concatenate([nothing, *digits]),
+            first=first,
+            second=second,
+            confidence=confidence,
+            second_confidence=second_confidence,
+            accepted=confidence >= self._accept_threshold,
+            failures=tuple(
+                Failure(image.uri, image.generation, error.code, error.detail)
+                for image, error in outcomes
+                if error is not None
+            ),
+        )
+
+
+def _chunks(contents: Iterator[Content]) -> Iterator[list[Content]]:
+    """Yields contents in lists that are bounded in number and in bytes."""
+    chunk: list[Content] = []
+    held = 0
+    for image, content in contents:
+        chunk.append((image, content))
+        held += len(content) if isinstance(content, bytes) else 0
+        if len(chunk) == _CHUNK_IMAGES or held >= _CHUNK_BYTES:
+            yield chunk
+            chunk, held = [], 0
+    if chunk:
+        yield chunk
 
 
 def _top_two(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -94,8 +94,12 @@ class ItemStatistics:
 
 @dataclasses.dataclass(frozen=True)
 class RunStatistics:
-    """All work items' statistics together; the same whatever the order of the items."""
+    """All work items' statistics together; the same whatever the order of the items.
 
+    The attributes are those of `ItemStatistics`.
+    """
+
+    listed: int
     scored: int
     accepted: int
     failures: tuple[Failure, ...]
@@ -116,6 +120,14 @@ class RunStatistics:
         return sum(row[label] for label, row in enumerate(self.confusion))
 
 
+def join(digest: str, pieces: Iterable[ItemStatistics]) -> ItemStatistics:
+    """Returns the statistics of a work item from those of its pieces, at least one."""
+    run = merge(pieces)
+    return ItemStatistics(
+        digest, **{field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
+    )
+
+
 def merge(items: Iterable[ItemStatistics]) -> RunStatistics:
     """Adds up work items, at least one."""
     ordered = sorted(items, key=lambda item: item.digest)
@@ -124,6 +136,7 @@ def merge(items: Iterable[ItemStatistics]) -> RunStatistics:
         key=lambda image: (image.confidence, image.image),
     )
     return RunStatistics(
+        listed=sum(item.listed for item in ordered),
         scored=sum(item.scored for item in ordered),
         accepted=sum(item.accepted for item in ordered),
         failures=tuple(

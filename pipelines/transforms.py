@@ -1,7 +1,7 @@
-"""The scoring pipeline as Beam sees it: wiring, and the one DoFn that does the work."""
+"""The scoring pipeline as Beam sees it: wiring, and the DoFns that do the work."""
 
 import collections
-import pathlib
+import dataclasses
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -13,11 +13,67 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from pipelines.bundle import Bundle
 from pipelines.engine import LiteRtEngine
-from pipelines.scoring import score_and_write
+from pipelines.frozen_listing import RangeLister
+from pipelines.listing import RemoteRange
+from pipelines.read_limits import ReadLimits
+from pipelines.scoring import Scorer
+from pipelines.storage import ImageReader, open_folder
 from pipelines.work_item import WorkItem
 
 ITEMS_IN_FLIGHT = 2
 """Work items that a worker process has under way: one reads while another is scored and written."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoringTask:
+    """What every worker must know; small, because Beam pickles and compresses it again and again.
+
+    Attributes:
+        bundle: the model bundle; its model is read by the worker.
+        output: place of the output folder.
+        run: digest of all that rows depend on beside the images.
+        accept_threshold: confidence from which a prediction is accepted.
+        limits: how hard the worker may lean on an object store.
+        folder_labels: whether an image's folder is its label.
+    """
+
+    bundle: Bundle
+    output: str
+    run: str
+    accept_threshold: float
+    limits: ReadLimits = ReadLimits()  # noqa: RUF009 - frozen
+    folder_labels: bool = False
+
+
+class ListRanges(beam.PTransform):
+    """PCollection of `RemoteRange` to PCollection of packed work items (`bytes`)."""
+
+    def __init__(self, task: ScoringTask) -> None:
+        super().__init__()
+        self._task = task
+
+    def expand(self, ranges: beam.PCollection) -> beam.PCollection:
+        """Spreads the ranges over the workers and lists each once."""
+        return ranges | "SpreadRanges" >> beam.Reshuffle() | "List" >> beam.ParDo(ListRange(self._task))
+
+
+class ListRange(beam.DoFn):
+    """Lists a range of names into work items that are frozen in the output."""
+
+    def __init__(self, task: ScoringTask) -> None:
+        super().__init__()
+        self._task = task
+
+    def setup(self) -> None:
+        """Opens the output."""
+        self._lister = RangeLister(
+            open_folder(self._task.output), run=self._task.run, folder_labels=self._task.folder_labels
+        )
+
+    def process(self, keys: RemoteRange) -> Iterator[bytes]:
+        """Yields the range's work items."""
+        for item in self._lister.items(keys):
+            yield item.to_bytes()
 
 
 class ScoreImages(beam.PTransform):
@@ -27,28 +83,32 @@ class ScoreImages(beam.PTransform):
     to the output folder, not through a shuffle, which would cost 15-73 us an image.
     """
 
-    def __init__(self, bundle: Bundle, *, output: pathlib.Path, accept_threshold: float) -> None:
+    def __init__(self, task: ScoringTask) -> None:
         super().__init__()
-        self._dofn = ScoreWorkItem(bundle, output=output, accept_threshold=accept_threshold)
+        self._task = task
 
     def expand(self, items: beam.PCollection) -> beam.PCollection:
         """Spreads the items over the workers and scores each once."""
         # Reshuffle: without it all items would be fused with their creation and stay on one worker.
-        return items | "Spread" >> beam.Reshuffle() | "Score" >> beam.ParDo(self._dofn)
+        return items | "Spread" >> beam.Reshuffle() | "Score" >> beam.ParDo(ScoreWorkItem(self._task))
 
 
 class ScoreWorkItem(beam.DoFn):
     """Scores work items, a few at a time; a bundle is done when all of its items are written."""
 
-    def __init__(self, bundle: Bundle, *, output: pathlib.Path, accept_threshold: float) -> None:
+    def __init__(self, task: ScoringTask) -> None:
         super().__init__()
-        self._bundle = bundle
-        self._output = output
-        self._accept_threshold = accept_threshold
+        self._task = task
 
     def setup(self) -> None:
-        """Loads the model, once per worker: what Beam pickles, it pickles and compresses again and again."""
-        self._engine = LiteRtEngine(self._bundle.read_model())
+        """Loads the model and opens storage, once per worker."""
+        self._reader = ImageReader(self._task.limits)
+        self._scorer = Scorer(
+            LiteRtEngine(self._task.bundle.read_model()),
+            self._reader,
+            output=open_folder(self._task.output),
+            accept_threshold=self._task.accept_threshold,
+        )
         self._pool = ThreadPoolExecutor(ITEMS_IN_FLIGHT, thread_name_prefix="score")
 
     def start_bundle(self) -> None:
@@ -70,8 +130,7 @@ class ScoreWorkItem(beam.DoFn):
     def teardown(self) -> None:
         """Ends the threads."""
         self._pool.shutdown()
+        self._reader.close()
 
     def _score(self, item: WorkItem) -> str:
-        return score_and_write(
-            item, self._engine, output=self._output, accept_threshold=self._accept_threshold
-        ).digest
+        return self._scorer.run(item).digest

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from typing import Self
+from typing import NamedTuple, Self
 
 from schemas.prediction import NO_LABEL
 
@@ -12,21 +12,23 @@ SIZE = 4096
 """Images in a work item: Beam's own cost is per item, an image's share of it is nothing."""
 
 
-@dataclasses.dataclass(frozen=True, order=True, slots=True)
-class ListedImage:
-    """An image as it was when the input was listed.
+class ListedImage(NamedTuple):
+    """An image as it was when the input was listed. A tuple: there are millions of them.
 
     Attributes:
         uri: its identity.
-        generation: version; of a local file the modification time in ns since 1970.
+        generation: version; of a local file the modification time in ns since 1970, of an S3 or Azure
+            object that in us.
         size: bytes; -1 where the listing could not tell.
         label: the true digit, or `NO_LABEL`.
+        checksum: base64 CRC32C of a `gs://` object, ETag of other objects, empty where there is none.
     """
 
     uri: str
     generation: int
     size: int
     label: int = NO_LABEL
+    checksum: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,14 +45,13 @@ class WorkItem:
 
     def to_bytes(self) -> bytes:
         """Returns the item as compact JSON."""
-        columns = [(image.uri, image.generation, image.size, image.label) for image in self.images]
-        return json.dumps([self.digest, columns], separators=(",", ":")).encode()
+        return json.dumps([self.digest, self.images], separators=(",", ":")).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """Reads what `to_bytes` wrote."""
-        digest, columns = json.loads(data)
-        return cls(digest, tuple(ListedImage(*column) for column in columns))
+        digest, images = json.loads(data)
+        return cls(digest, tuple(map(ListedImage._make, images)))
 
 
 def pack(images: Sequence[ListedImage], run: str, *, size: int = SIZE) -> Iterator[WorkItem]:

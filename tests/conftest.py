@@ -10,6 +10,8 @@ import pytest
 
 from trainer.data import sample
 
+pytest_plugins = ["tests.gcs_emulator"]
+
 
 @pytest.fixture(scope="session")
 def bundle_path(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:

@@ -19,7 +19,9 @@ FLAGS = ("--runner=FnApiRunner",)
 def options(
     folder: pathlib.Path, bundle_path: pathlib.Path, output: pathlib.Path, **more: object
 ) -> ScoreOptions:
-    return ScoreOptions(inputs=(str(folder),), model=bundle_path, output=output, beam_flags=FLAGS, **more)
+    return ScoreOptions(
+        inputs=(str(folder),), model=bundle_path, output=str(output), beam_flags=FLAGS, **more
+    )
 
 
 def test_a_run_from_folder_to_manifest(

@@ -88,7 +88,7 @@ def test_a_link_that_leads_nowhere_is_listed(tree: pathlib.Path) -> None:
         ("missing", "an input exists"),
         ("*.nothing", "a pattern matches at least one file"),
         ("empty", "an input holds at least one file"),
-        ("gs://bucket/x", "an input is a local folder"),
+        ("ftp://host/x", "an input is a path or a place in gs://"),
     ],
 )
 def test_an_input_without_images_is_refused(

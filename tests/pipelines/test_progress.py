@@ -7,7 +7,8 @@ import pytest
 
 from pipelines import progress
 from pipelines.progress import Progress
-from pipelines.scoring import statistics_file
+from pipelines.scoring import statistics_name
+from pipelines.storage.local import LocalFolder
 
 
 def test_a_log_gets_plain_lines(
@@ -26,11 +27,10 @@ def test_a_log_gets_plain_lines(
             time.sleep(0.01)
         pytest.fail(f"{text!r} did not appear in {log.getvalue()[-300:]!r}")
 
-    with Progress(tmp_path, items):
+    with Progress(LocalFolder(tmp_path), items):
         wait_for("scoring: 0 of 500 images, 0 images/s, no estimate yet")
         for item in items[:2]:
-            statistics_file(tmp_path, item.digest).parent.mkdir(exist_ok=True)
-            statistics_file(tmp_path, item.digest).touch()
+            LocalFolder(tmp_path).write_once(statistics_name(item.digest), b"")
         wait_for("scoring: 200 of 500 images")
     assert "s left" in log.getvalue()
     assert "\r" not in log.getvalue()

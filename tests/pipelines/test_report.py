@@ -7,6 +7,7 @@ import pytest
 
 from pipelines.report import confusion_rows, failure_rows, summary_rows, write_reports
 from pipelines.statistics import RunStatistics
+from pipelines.storage.local import LocalFolder
 from schemas.__main__ import GENERATED
 from schemas.manifest import Manifest
 
@@ -34,7 +35,7 @@ def test_the_confusion_table_is_true_by_predicted(statistics: RunStatistics) -> 
 def test_failures_are_rows_of_their_schema(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, statistics: RunStatistics, manifest: Manifest
 ) -> None:
-    write_reports(tmp_path, statistics, manifest)
+    write_reports(LocalFolder(tmp_path), statistics, manifest)
     monkeypatch.chdir(tmp_path / "reports")
     schema = frictionless.Schema.from_descriptor(
         json.loads((GENERATED / "failures.tableschema.json").read_text())
@@ -47,7 +48,7 @@ def test_failures_are_rows_of_their_schema(
 def test_every_report_is_a_part_with_its_rows(
     tmp_path: pathlib.Path, statistics: RunStatistics, manifest: Manifest
 ) -> None:
-    parts = {part.name: part for part in write_reports(tmp_path, statistics, manifest)}
+    parts = {part.name: part for part in write_reports(LocalFolder(tmp_path), statistics, manifest)}
     assert set(parts) == {
         "reports/summary.csv",
         "reports/failures.csv",
@@ -67,6 +68,8 @@ def test_without_labels_there_is_no_confusion(
     import dataclasses
 
     unlabelled = dataclasses.replace(statistics, confusion=((0,) * 10,) * 10)
-    parts = write_reports(tmp_path, unlabelled, dataclasses.replace(manifest, labelled=0, right=0))
+    parts = write_reports(
+        LocalFolder(tmp_path), unlabelled, dataclasses.replace(manifest, labelled=0, right=0)
+    )
     assert "reports/confusion.csv" not in {part.name for part in parts}
     assert "Confusion" not in (tmp_path / "report.html").read_text()

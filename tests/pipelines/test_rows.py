@@ -13,7 +13,8 @@ from pipelines.engine import LiteRtEngine
 from pipelines.names import uri_of
 from pipelines.rows import encode_csv, encode_tfrecord_gz, prediction_columns
 from pipelines.scored import Scored
-from pipelines.scoring import score
+from pipelines.scoring import Scorer
+from pipelines.storage import ImageReader, open_folder
 from pipelines.work_item import ListedImage
 from schemas import prediction
 from schemas.__main__ import GENERATED
@@ -27,7 +28,9 @@ def scored(digit_folder: pathlib.Path, engine: LiteRtEngine) -> Scored:
     from pipelines.work_item import pack
 
     (item,) = pack(with_labels(list_images([str(digit_folder)]), "folder"), "run")
-    return score(item, engine, accept_threshold=0.9)
+    reader = ImageReader()
+    scorer = Scorer(engine, reader, output=open_folder("nowhere"), accept_threshold=0.9)
+    return scorer.score(zip(item.images, reader.read(item.images), strict=True))
 
 
 def parse(data: bytes, path: pathlib.Path) -> dict[str, list]:

@@ -5,17 +5,29 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pipelines import scoring
 from pipelines.engine import LiteRtEngine
-from pipelines.scoring import score, score_and_write, statistics_file
+from pipelines.scored import Scored
+from pipelines.scoring import Scorer, statistics_name
+from pipelines.storage import ImageReader
+from pipelines.storage.local import LocalFolder
+from pipelines.work_item import WorkItem
 from schemas.failure import FailureCode
+
+
+def scorer(engine: LiteRtEngine, output: pathlib.Path, threshold: float = 0.9) -> Scorer:
+    return Scorer(engine, ImageReader(), output=LocalFolder(output), accept_threshold=threshold)
+
+
+def score(item: WorkItem, engine: LiteRtEngine, threshold: float) -> Scored:
+    contents = zip(item.images, ImageReader().read(item.images), strict=True)
+    return scorer(engine, pathlib.Path("nowhere"), threshold).score(contents)
 
 
 def test_every_image_is_scored_or_failed(
     mixed_folder: pathlib.Path, engine: LiteRtEngine, items_of: Callable
 ) -> None:
     (item,) = items_of(mixed_folder)
-    scored = score(item, engine, accept_threshold=0.9)
+    scored = score(item, engine, 0.9)
     outcomes = [image.uri for image in scored.images] + [failure.image for failure in scored.failures]
     assert sorted(outcomes) == sorted(image.uri for image in item.images)
     codes = {failure.image.rpartition("/")[2]: failure.code for failure in scored.failures}
@@ -32,12 +44,12 @@ def test_a_bad_image_changes_no_other_answer(
     mixed_folder: pathlib.Path, engine: LiteRtEngine, items_of: Callable
 ) -> None:
     (item,) = items_of(mixed_folder)
-    scored = score(item, engine, accept_threshold=0.9)
+    scored = score(item, engine, 0.9)
     for failure in scored.failures:
         pathlib.Path(failure.image.removeprefix("file://").replace("%3C", "<")).unlink(missing_ok=True)
     for row, image in enumerate(scored.images):
         (alone,) = items_of(image.uri.removeprefix("file://"))
-        answer = score(alone, engine, accept_threshold=0.9)
+        answer = score(alone, engine, 0.9)
         assert answer.first[0] == scored.first[row]
         assert answer.confidence[0] == scored.confidence[row]
 
@@ -46,7 +58,7 @@ def test_answers_are_the_models_two_best(
     digit_folder: pathlib.Path, digits: np.ndarray, engine: LiteRtEngine, items_of: Callable
 ) -> None:
     (item,) = items_of(digit_folder)
-    scored = score(item, engine, accept_threshold=0.9)
+    scored = score(item, engine, 0.9)
     probabilities = engine.probabilities(scored.digits)
     ranked = np.sort(probabilities, axis=1)
     np.testing.assert_array_equal(scored.first, probabilities.argmax(axis=1))
@@ -61,7 +73,7 @@ def test_the_threshold_decides(
     digit_folder: pathlib.Path, engine: LiteRtEngine, items_of: Callable, threshold: float, share: float
 ) -> None:
     (item,) = items_of(digit_folder)
-    accepted = score(item, engine, accept_threshold=threshold).accepted.mean()
+    accepted = score(item, engine, threshold).accepted.mean()
     assert accepted == pytest.approx(share, abs=0.3)
     assert (accepted == 1) == (threshold == 0)
 
@@ -75,7 +87,7 @@ def test_a_rerun_writes_the_same_bytes(
 ) -> None:
     for output in ("one", "two"):
         for item in items_of(mixed_folder, 20):
-            score_and_write(item, engine, output=tmp_path / output, accept_threshold=0.9)
+            scorer(engine, tmp_path / output).run(item)
     assert written(tmp_path / "one") == written(tmp_path / "two")
     assert len(written(tmp_path / "one")) == 3 * len(items_of(mixed_folder, 20))
 
@@ -88,10 +100,10 @@ def test_an_item_that_is_done_is_not_scored_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (item,) = items_of(mixed_folder)
-    first = score_and_write(item, engine, output=tmp_path / "out", accept_threshold=0.9)
+    first = scorer(engine, tmp_path / "out").run(item)
     before = written(tmp_path / "out")
-    monkeypatch.setattr(scoring, "read_images", lambda _: pytest.fail("it was read again"))
-    assert score_and_write(item, engine, output=tmp_path / "out", accept_threshold=0.9) == first
+    monkeypatch.setattr(ImageReader, "read", lambda *_: pytest.fail("it was read again"))
+    assert scorer(engine, tmp_path / "out").run(item) == first
     assert written(tmp_path / "out") == before
 
 
@@ -105,21 +117,21 @@ def test_an_item_cut_off_between_its_files_ends_as_if_undisturbed(
     survivors: int,
 ) -> None:
     (item,) = items_of(mixed_folder)
-    score_and_write(item, engine, output=tmp_path / "whole", accept_threshold=0.9)
-    real, calls = scoring.write_once, []
+    scorer(engine, tmp_path / "whole").run(item)
+    real, calls = LocalFolder.write_once, []
 
-    def dies(target: pathlib.Path, data: bytes) -> None:
+    def dies(folder: LocalFolder, name: str, data: bytes) -> None:
         if len(calls) == survivors:
             raise KeyboardInterrupt
-        calls.append(target)
-        real(target, data)
+        calls.append(name)
+        real(folder, name, data)
 
-    monkeypatch.setattr(scoring, "write_once", dies)
+    monkeypatch.setattr(LocalFolder, "write_once", dies)
     with pytest.raises(KeyboardInterrupt):
-        score_and_write(item, engine, output=tmp_path / "cut", accept_threshold=0.9)
-    assert not statistics_file(tmp_path / "cut", item.digest).exists()
-    monkeypatch.setattr(scoring, "write_once", real)
-    score_and_write(item, engine, output=tmp_path / "cut", accept_threshold=0.9)
+        scorer(engine, tmp_path / "cut").run(item)
+    assert not (tmp_path / "cut" / statistics_name(item.digest)).exists()
+    monkeypatch.setattr(LocalFolder, "write_once", real)
+    scorer(engine, tmp_path / "cut").run(item)
     assert written(tmp_path / "cut") == written(tmp_path / "whole")
 
 
@@ -129,7 +141,7 @@ def test_a_file_that_vanishes_after_listing_is_one_failure(
     (item,) = items_of(mixed_folder)
     victim = next(mixed_folder.glob("3/*.png"))
     victim.unlink()
-    scored = score(item, engine, accept_threshold=0.9)
+    scored = score(item, engine, 0.9)
     assert {f.code for f in scored.failures if f.image == victim.as_uri()} == {FailureCode.MISSING}
     assert len(scored.images) + len(scored.failures) == len(item.images)
 
@@ -141,7 +153,7 @@ def test_an_item_of_failures_alone_is_written(
     for name in "abc":
         (tmp_path / "in" / name).touch()
     (item,) = items_of(tmp_path / "in")
-    statistics = score_and_write(item, engine, output=tmp_path / "out", accept_threshold=0.9)
+    statistics = scorer(engine, tmp_path / "out").run(item)
     assert (statistics.listed, statistics.scored, len(statistics.failures)) == (3, 0, 3)
     (rows,) = (tmp_path / "out" / "predictions").glob("*.csv")
     assert rows.read_text().count("\n") == 1
@@ -151,8 +163,8 @@ def test_the_statistics_record_is_the_rows_sum(
     digit_folder: pathlib.Path, engine: LiteRtEngine, items_of: Callable, tmp_path: pathlib.Path
 ) -> None:
     (item,) = items_of(digit_folder)
-    statistics = score_and_write(item, engine, output=tmp_path, accept_threshold=0.9)
-    record = json.loads(statistics_file(tmp_path, item.digest).read_text())
+    statistics = scorer(engine, tmp_path).run(item)
+    record = json.loads((tmp_path / statistics_name(item.digest)).read_text())
     assert (
         record["scored"]
         == sum(tally["images"] for tally in record["tallies"])

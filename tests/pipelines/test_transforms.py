@@ -7,11 +7,14 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
 
-from pipelines import transforms
 from pipelines.bundle import Bundle
-from pipelines.scoring import statistics_file
+from pipelines.scoring import Scorer, statistics_name
 from pipelines.statistics import ItemStatistics
-from pipelines.transforms import ScoreImages, ScoreWorkItem
+from pipelines.transforms import ScoreImages, ScoreWorkItem, ScoringTask
+
+
+def task_of(bundle: Bundle, output: pathlib.Path) -> ScoringTask:
+    return ScoringTask(bundle=bundle, output=str(output), run="run", accept_threshold=0.9)
 
 
 def test_every_item_is_done_and_named(
@@ -22,11 +25,12 @@ def test_every_item_is_done_and_named(
         done = (
             pipeline
             | beam.Create([item.to_bytes() for item in items])
-            | ScoreImages(bundle, output=tmp_path / "out", accept_threshold=0.9)
+            | ScoreImages(task_of(bundle, tmp_path / "out"))
         )
         assert_that(done, equal_to([item.digest for item in items]))
     records = [
-        ItemStatistics.from_json(statistics_file(tmp_path / "out", item.digest).read_text()) for item in items
+        ItemStatistics.from_json((tmp_path / "out" / statistics_name(item.digest)).read_text())
+        for item in items
     ]
     assert [record.listed for record in records] == [len(item.images) for item in items]
 
@@ -37,14 +41,14 @@ def test_replayed_items_change_nothing(
     def run(output: pathlib.Path, times: int) -> dict[str, bytes]:
         packed = [item.to_bytes() for item in items_of(mixed_folder, 16)] * times
         with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-            _ = pipeline | beam.Create(packed) | ScoreImages(bundle, output=output, accept_threshold=0.9)
+            _ = pipeline | beam.Create(packed) | ScoreImages(task_of(bundle, output))
         return {path.name: path.read_bytes() for path in output.rglob("*") if path.is_file()}
 
     assert run(tmp_path / "once", 1) == run(tmp_path / "thrice", 3)
 
 
 def test_the_dofn_travels_without_the_model(bundle: Bundle, tmp_path: pathlib.Path) -> None:
-    packed = pickle.dumps(ScoreWorkItem(bundle, output=tmp_path, accept_threshold=0.9))
+    packed = pickle.dumps(ScoreWorkItem(task_of(bundle, tmp_path)))
     assert len(packed) < 20_000
 
 
@@ -58,8 +62,8 @@ def test_an_error_in_an_item_fails_its_bundle(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(transforms, "score_and_write", full)
-    dofn = ScoreWorkItem(bundle, output=tmp_path, accept_threshold=0.9)
+    monkeypatch.setattr(Scorer, "run", full)
+    dofn = ScoreWorkItem(task_of(bundle, tmp_path))
     dofn.setup()
     dofn.start_bundle()
     first, second, third, *_ = items_of(mixed_folder, 20)

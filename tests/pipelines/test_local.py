@@ -6,9 +6,9 @@ import pytest
 
 from imaging import header
 from imaging.errors import ImageError
-from pipelines import storage
 from pipelines.listing import list_images
-from pipelines.storage import read_images, replace, write_once
+from pipelines.storage import ImageReader, local
+from pipelines.storage.local import LocalFolder
 from pipelines.work_item import ListedImage
 from schemas.failure import FailureCode
 
@@ -26,7 +26,8 @@ def listed(path: pathlib.Path) -> ListedImage:
 
 
 def read(image: ListedImage) -> bytes | FailureCode:
-    (content,) = read_images([image])
+    with ImageReader() as reader:
+        (content,) = reader.read([image])
     return content.code if isinstance(content, ImageError) else content
 
 
@@ -116,52 +117,64 @@ def test_one_failure_leaves_the_others(tmp_path: pathlib.Path) -> None:
         (tmp_path / name).write_bytes(name.encode())
     images = list_images([str(tmp_path)])
     (tmp_path / "b").unlink()
-    contents = list(read_images(images))
+    with ImageReader() as reader:
+        contents = list(reader.read(images))
     assert (contents[0], contents[2]) == (b"a", b"c")
     assert contents[1].code is FailureCode.MISSING
 
 
-def test_write_once_keeps_what_is_there(tmp_path: pathlib.Path) -> None:
-    target = tmp_path / "new" / "x"
-    write_once(target, b"first")
-    write_once(target, b"second")
-    assert target.read_bytes() == b"first"
-    assert list(target.parent.iterdir()) == [target]
+@pytest.fixture
+def folder(tmp_path: pathlib.Path) -> LocalFolder:
+    return LocalFolder(tmp_path / "out")
 
 
-def test_replace_puts_the_new_in_place(tmp_path: pathlib.Path) -> None:
-    target = tmp_path / "x"
+def test_write_once_keeps_what_is_there(folder: LocalFolder) -> None:
+    folder.write_once("new/x", b"first")
+    folder.write_once("new/x", b"second")
+    assert folder.read("new/x") == b"first"
+    assert folder.names("new") == {"x"}
+
+
+def test_replace_puts_the_new_in_place(folder: LocalFolder) -> None:
     for content in (b"first", b"second"):
-        replace(target, content)
-        assert target.read_bytes() == content
-    assert list(tmp_path.iterdir()) == [target]
+        folder.replace("x", content)
+        assert folder.read("x") == content
+    assert folder.names("") == {"x"}
 
 
-@pytest.mark.parametrize("write", [write_once, replace])
+@pytest.mark.parametrize("method", ["write_once", "replace"])
 def test_a_crash_before_the_bytes_are_safe_leaves_no_file(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, write: object
+    folder: LocalFolder, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(storage.os, "fsync", full)
+    monkeypatch.setattr(local.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        write(tmp_path / "x", b"data")
-    assert list(tmp_path.iterdir()) == []
+        getattr(folder, method)("x", b"data")
+    assert folder.names("") == set()
 
 
-def test_of_many_writers_one_wins_and_the_file_is_whole(tmp_path: pathlib.Path) -> None:
+def test_of_many_writers_one_wins_and_the_file_is_whole(folder: LocalFolder) -> None:
     contents = [bytes([number]) * 100_000 for number in range(8)]
-    writers = [threading.Thread(target=write_once, args=(tmp_path / "x", content)) for content in contents]
+    writers = [threading.Thread(target=folder.write_once, args=("x", content)) for content in contents]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join()
-    assert (tmp_path / "x").read_bytes() in contents
-    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+    assert folder.read("x") in contents
+    assert folder.names("") == {"x"}
 
 
-def test_outputs_follow_the_umask(tmp_path: pathlib.Path) -> None:
-    write_once(tmp_path / "x", b"")
-    (tmp_path / "y").touch()
-    assert (tmp_path / "x").stat().st_mode == (tmp_path / "y").stat().st_mode
+def test_outputs_follow_the_umask(folder: LocalFolder) -> None:
+    folder.write_once("x", b"")
+    (folder.path / "y").touch()
+    assert (folder.path / "x").stat().st_mode == (folder.path / "y").stat().st_mode
+
+
+def test_what_is_not_there_is_said_so(folder: LocalFolder) -> None:
+    assert not folder.exists("x")
+    assert folder.names("statistics") == set()
+    with pytest.raises(FileNotFoundError):
+        folder.read("x")
+    assert folder.at("a/b") == f"{folder.place}/a/b"

@@ -1,0 +1,96 @@
+"""Splits the names of a large bucket into ranges that can be listed side by side.
+
+Nothing is known of the names beforehand, and a store can only be asked for the first name from some
+point on. So the names are walked like a trie: each question finds the next branch, and the branches
+of the busiest levels become the ranges' bounds. The ranges are half-open and leave no gap, so every
+name, also one that appears while they are listed, lies in exactly one.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from typing import Final
+
+PARTS: Final = 64
+"""Ranges to aim for: enough to keep many workers busy, few enough to find in seconds."""
+
+FirstName = Callable[[str, str], str | None]
+"""The first name >= start and < end (empty: no end), or None."""
+
+
+@dataclasses.dataclass(frozen=True)
+class KeyRange:
+    """Names n with start <= n < end; an empty end is no end."""
+
+    start: str
+    end: str
+
+    def __contains__(self, name: str) -> bool:
+        return self.start <= name and (not self.end or name < self.end)
+
+
+def split_range(
+    whole: KeyRange, first_name: FirstName, *, prefix: str = "", parts: int = PARTS
+) -> list[KeyRange]:
+    """Returns consecutive ranges that cover `whole`, `parts` or more of them where names allow.
+
+    Args:
+        whole: what to cover.
+        first_name: asks the store; costs one request.
+        prefix: what all names in `whole` are known to begin with.
+        parts: ranges to aim for.
+    """
+    first = first_name(whole.start, whole.end)
+    if first is None:
+        return [whole]
+    branches = [_Branch(prefix, first)]
+    while branches and len(branches) < parts:
+        deeper = [child for branch in branches for child in _children(branch, whole, first_name)]
+        if deeper == branches:
+            break
+        branches = deeper
+    bounds = [branch.prefix for branch in branches[1:]]
+    edges = [whole.start, *(bound for bound in bounds if bound in whole and bound != whole.start), whole.end]
+    return [KeyRange(start, end) for start, end in itertools.pairwise(edges)]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Branch:
+    """All names that begin with `prefix`, of which `first` is the first."""
+
+    prefix: str
+    first: str
+
+
+def _children(branch: _Branch, whole: KeyRange, first_name: FirstName) -> list[_Branch]:
+    """Returns a branch's sub-branches one character on, or itself when it is a single name."""
+    children: list[_Branch] = []
+    name: str | None = branch.first
+    depth = len(branch.prefix)
+    if name == branch.prefix:
+        # The prefix itself is a name: it stays with the first of its longer ones.
+        name = _next(branch, branch.prefix + "\0", whole, first_name)
+        if name is None:
+            return [branch]
+    while name is not None:
+        child = _Branch(name[: depth + 1], name)
+        children.append(child)
+        beyond = after(child.prefix)
+        name = _next(branch, beyond, whole, first_name) if beyond else None
+    return children
+
+
+def _next(branch: _Branch, start: str, whole: KeyRange, first_name: FirstName) -> str | None:
+    name = first_name(start, whole.end)
+    return name if name is not None and name.startswith(branch.prefix) else None
+
+
+def after(prefix: str) -> str:
+    """Returns the least text greater than all that begin with `prefix`; empty when there is none."""
+    for place in range(len(prefix) - 1, -1, -1):
+        code = ord(prefix[place]) + 1
+        if code == 0xD800:
+            code = 0xE000  # surrogates are no characters
+        if code <= 0x10FFFF:
+            return prefix[:place] + chr(code)
+    return ""

@@ -1,0 +1,212 @@
+"""`gs://`: listed and written through google-cloud-storage, under the usual credentials."""
+
+import contextlib
+import dataclasses
+import functools
+import os
+from collections.abc import Iterator
+from typing import Any, Final, NoReturn
+
+import google.auth
+from google.api_core import exceptions as api
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
+from requests import exceptions as transport
+from urllib3.exceptions import HTTPError
+
+from pipelines.work_item import ListedImage
+from schemas.errors import UserError
+
+SCHEME: Final = "gs://"
+
+EMULATOR: Final = "STORAGE_EMULATOR_HOST"
+"""Environment variable with an emulator's address; Google's libraries agree on it."""
+
+_SCOPES: Final = ("https://www.googleapis.com/auth/devstorage.read_write",)
+_NO_PROJECT: Final = "no-project"
+_FIELDS: Final = "items(name,size,generation,crc32c),nextPageToken"
+
+
+@functools.cache
+def credentials() -> Any:
+    """Returns the application default credentials, or None where there are none: public buckets stay open."""
+    try:
+        return google.auth.default(scopes=_SCOPES)[0]
+    except google.auth.exceptions.DefaultCredentialsError:
+        return None
+
+
+@functools.cache
+def client() -> storage.Client:
+    """Returns this process's client; it honours STORAGE_EMULATOR_HOST."""
+    if EMULATOR in os.environ:
+        return storage.Client(project=_NO_PROJECT, credentials=AnonymousCredentials())
+    found = credentials()
+    if found is None:
+        return storage.Client.create_anonymous_client()
+    # Objects belong to buckets, not to projects: none need be configured to read and write them.
+    return storage.Client(project=_NO_PROJECT, credentials=found)
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Returns bucket and object name of `gs://bucket/name`; the name may hold anything, and may be empty."""
+    bucket, _, name = uri.removeprefix(SCHEME).partition("/")
+    if not bucket:
+        raise UserError("a gs:// place names a bucket", got=uri, remedy="write gs://BUCKET/FOLDER")
+    return bucket, name
+
+
+def list_objects(
+    bucket: str, *, prefix: str = "", start: str = "", end: str = "", most: int | None = None
+) -> Iterator[ListedImage]:
+    """Yields objects in the order of their names' UTF-8 bytes: name, size, generation and checksum.
+
+    Args:
+        bucket: its name.
+        prefix: what every name begins with.
+        start: least name, inclusive.
+        end: greatest name, exclusive; empty for none.
+        most: number of objects to stop after; None for all.
+
+    Raises:
+        UserError: when the bucket cannot be listed.
+    """
+    try:
+        for blob in client().list_blobs(
+            bucket,
+            prefix=prefix or None,
+            start_offset=start or None,
+            end_offset=end or None,
+            max_results=most,
+            fields=_FIELDS,
+        ):
+            yield ListedImage(
+                f"{SCHEME}{bucket}/{blob.name}",
+                generation=blob.generation,
+                size=blob.size,
+                checksum=blob.crc32c or "",
+            )
+    except (api.GoogleAPIError, google.auth.exceptions.GoogleAuthError, transport.RequestException) as error:
+        _refuse(f"{SCHEME}{bucket}/{prefix}", "a bucket can be listed", error)
+
+
+def stat(bucket: str, name: str) -> ListedImage:
+    """Returns an object as it is now.
+
+    Raises:
+        OSError: when there is none or it cannot be seen.
+    """
+    with _as_os_errors(name):
+        blob = client().bucket(bucket).blob(name)
+        blob.reload()
+        return ListedImage(f"{SCHEME}{bucket}/{name}", blob.generation, blob.size, checksum=blob.crc32c or "")
+
+
+def download(bucket: str, name: str, *, generation: int) -> bytes:
+    """Returns an object's bytes in one request without retries; generation 0 is the newest.
+
+    Raises:
+        FileNotFoundError: when there is no such generation.
+        PermissionError: when reading it is refused.
+        OSError: for all else; the message holds `status code: N` where the store gave one.
+    """
+    with _as_os_errors(name):
+        blob = client().bucket(bucket).blob(name, generation=generation or None)
+        return blob.download_as_bytes(raw_download=True, checksum=None, retry=None)
+
+
+@contextlib.contextmanager
+def _as_os_errors(name: str) -> Iterator[None]:
+    try:
+        yield
+    except api.NotFound as error:
+        raise FileNotFoundError(name) from error
+    except (api.Forbidden, api.Unauthorized, google.auth.exceptions.GoogleAuthError) as error:
+        raise PermissionError(_one_line(error)) from error
+    except api.GoogleAPIError as error:
+        raise OSError(f"status code: {getattr(error, 'code', None)}: {_one_line(error)}") from error
+    except HTTPError as error:  # urllib3's, which requests lets through while it streams a body
+        raise ConnectionError(_one_line(error)) from error
+
+
+def is_folder_marker(image: ListedImage) -> bool:
+    """Whether an object is what consoles make to show an empty folder: no bytes, a name that ends in `/`."""
+    return image.uri.endswith("/") and not image.size
+
+
+def _refuse(place: str, rule: str, error: Exception) -> NoReturn:
+    remedies = {
+        api.NotFound: "check the bucket's name",
+        api.Forbidden: "grant storage.objects.list and .get, for an output also .create",
+        api.Unauthorized: "log in with `gcloud auth application-default login`",
+        google.auth.exceptions.RefreshError: "log in with `gcloud auth application-default login`",
+    }
+    remedy = next(
+        (text for kind, text in remedies.items() if isinstance(error, kind)), "check the connection"
+    )
+    raise UserError(rule, got=place, remedy=f"{remedy}: {_one_line(error)}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+@dataclasses.dataclass(frozen=True)
+class CloudFolder:
+    """An `OutputFolder` in a bucket. An object appears whole or not at all by itself."""
+
+    bucket: str
+    prefix: str
+
+    @property
+    def place(self) -> str:
+        """`gs://bucket/folder`."""
+        return f"{SCHEME}{self.bucket}/{self.prefix}".rstrip("/")
+
+    def at(self, name: str) -> str:
+        """Returns an object's URI."""
+        return f"{self.place}/{name}"
+
+    def write_once(self, name: str, data: bytes) -> None:
+        """Writes an object unless there is one of any generation."""
+        # 412: it is there, be it from an earlier try or from this one's lost answer.
+        with contextlib.suppress(api.PreconditionFailed):
+            self._blob(name).upload_from_string(data, if_generation_match=0, checksum="crc32c")
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Writes an object in place of one that may be there."""
+        self._blob(name).upload_from_string(data, checksum="crc32c")
+
+    def read(self, name: str) -> bytes:
+        """Returns an object's bytes."""
+        try:
+            return self._blob(name).download_as_bytes(raw_download=True)
+        except api.NotFound as error:
+            raise FileNotFoundError(self.at(name)) from error
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such an object."""
+        return self._blob(name).exists()
+
+    def names(self, folder: str) -> set[str]:
+        """Returns the names of the objects right below a sub-folder."""
+        prefix = self._name(f"{folder}/")
+        listed = client().list_blobs(self.bucket, prefix=prefix, fields="items(name),nextPageToken")
+        return {blob.name.removeprefix(prefix) for blob in listed}
+
+    def claim(self) -> None:
+        """Refuses a folder that holds something; there is nothing to make."""
+        # Two: the first may be the folder's own marker.
+        found = list_objects(self.bucket, prefix=self._name(""), most=2)
+        if any(not is_folder_marker(image) for image in found):
+            raise UserError(
+                "an output folder is new or empty",
+                got=self.place,
+                remedy="name another folder or empty this one",
+            )
+
+    def _name(self, name: str) -> str:
+        return f"{self.prefix.rstrip('/')}/{name}" if self.prefix else name
+
+    def _blob(self, name: str) -> storage.Blob:
+        return client().bucket(self.bucket).blob(self._name(name))

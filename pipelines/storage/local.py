@@ -1,0 +1,213 @@
+"""Local files: walked, read, and written whole or not at all."""
+
+import contextlib
+import dataclasses
+import errno
+import glob
+import os
+import pathlib
+import secrets
+import stat
+from collections.abc import Iterator
+
+from imaging.errors import ImageError
+from imaging.header import MAX_BYTES
+from pipelines.names import path_of, uri_of
+from pipelines.work_item import ListedImage
+from schemas.errors import UserError
+from schemas.failure import FailureCode
+
+_FAILURES = {
+    errno.ENOENT: FailureCode.MISSING,
+    errno.ENOTDIR: FailureCode.MISSING,
+    errno.ELOOP: FailureCode.MISSING,
+    errno.EACCES: FailureCode.DENIED,
+    errno.EPERM: FailureCode.DENIED,
+}
+
+
+def list_files(given: str) -> Iterator[ListedImage]:
+    """Yields every file of a folder, to any depth and through links, or of a pattern, or one file.
+
+    What exists under its exact name is not taken for a pattern. A link that leads nowhere is listed
+    and later fails as MISSING; a link back to a folder above ends there.
+
+    Raises:
+        UserError: when it does not exist, matches nothing, or a folder cannot be listed.
+    """
+    for path in _matches(given):
+        yield from _walk(path)
+
+
+def stat_file(path: bytes) -> ListedImage:
+    """Returns one file as it is now; of one that cannot be seen, only its name."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ListedImage(uri_of(path), generation=0, size=-1)
+    return ListedImage(uri_of(path), generation=max(0, status.st_mtime_ns), size=status.st_size)
+
+
+def _matches(given: str) -> Iterator[bytes]:
+    path = os.fsencode(given)
+    if os.path.lexists(path):
+        yield path
+        return
+    if not glob.has_magic(path):
+        raise UserError("an input exists", got=given, remedy="check the path")
+    matched = False
+    for match in glob.iglob(path, recursive=True, include_hidden=True):
+        matched = True
+        yield match
+    if not matched:
+        raise UserError("a pattern matches at least one file", got=given, remedy="check the pattern")
+
+
+def _walk(path: bytes) -> Iterator[ListedImage]:
+    if not os.path.isdir(path):
+        yield stat_file(path)
+        return
+    pending = [(path, frozenset[tuple[int, int]]())]
+    while pending:
+        folder, above = pending.pop()
+        identity = _identity(folder)
+        if identity in above:
+            continue  # a link back to a folder above: its files are listed already
+        for entry in _entries(folder):
+            if entry.is_dir():
+                pending.append((entry.path, above | {identity}))
+            else:
+                yield stat_file(entry.path)
+
+
+def _identity(folder: bytes) -> tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
+
+
+def _entries(folder: bytes) -> list[os.DirEntry[bytes]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        raise UserError(
+            "every folder of an input can be listed",
+            got=os.fsdecode(folder),
+            remedy=f"grant access or leave it out: {error.strerror}",
+        ) from error
+
+
+def read_file(image: ListedImage) -> bytes:
+    """Returns the bytes of a file, the ones that were listed.
+
+    Raises:
+        ImageError: MISSING, DENIED, CHANGED, TOO_LARGE or UNREADABLE.
+    """
+    try:
+        # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
+        file = os.open(path_of(image.uri), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            return _read_open(file, image)
+        finally:
+            os.close(file)
+    except OSError as error:
+        code = _FAILURES.get(error.errno or 0, FailureCode.UNREADABLE)
+        raise ImageError(code, error.strerror or type(error).__name__) from error
+
+
+def _read_open(file: int, image: ListedImage) -> bytes:
+    status = os.fstat(file)
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError(FailureCode.UNREADABLE, "not a regular file")
+    if status.st_mtime_ns != image.generation or status.st_size != image.size:
+        raise ImageError(
+            FailureCode.CHANGED,
+            f"{image.size:,} bytes when it was listed, {status.st_size:,} when it was read",
+        )
+    if status.st_size > MAX_BYTES:
+        raise ImageError(FailureCode.TOO_LARGE, f"{status.st_size:,} bytes; at most {MAX_BYTES:,} are read")
+    # One byte more than there should be shows a file that grew since.
+    data = os.read(file, status.st_size + 1)
+    if len(data) != status.st_size:
+        raise ImageError(
+            FailureCode.CHANGED, f"{status.st_size:,} bytes when it was opened, {len(data):,} read"
+        )
+    return data
+
+
+@dataclasses.dataclass(frozen=True)
+class LocalFolder:
+    """An `OutputFolder` on this machine's file system."""
+
+    path: pathlib.Path
+
+    @property
+    def place(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    def at(self, name: str) -> str:
+        """Returns a file's path."""
+        return str(self.path / name)
+
+    def write_once(self, name: str, data: bytes) -> None:
+        """Writes a file unless it is there.
+
+        The name appears only after the bytes have reached the disk, so that a crash at any moment
+        leaves either no file of that name or the complete one.
+        """
+        target = self.path / name
+        with _temporary_beside(target, data) as temporary, contextlib.suppress(FileExistsError):
+            os.link(temporary, target)
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Writes a file in place of one that may be there."""
+        target = self.path / name
+        with _temporary_beside(target, data) as temporary:
+            os.replace(temporary, target)
+
+    def read(self, name: str) -> bytes:
+        """Returns a file's bytes."""
+        return (self.path / name).read_bytes()
+
+    def exists(self, name: str) -> bool:
+        """Whether a file is there."""
+        return (self.path / name).exists()
+
+    def names(self, folder: str) -> set[str]:
+        """Returns what is in a sub-folder."""
+        try:
+            return set(os.listdir(self.path / folder))
+        except FileNotFoundError:
+            return set()
+
+    def claim(self) -> None:
+        """Makes the folder; one that holds something is refused."""
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise UserError(
+                "an output folder is new or empty",
+                got=self.place,
+                remedy="name another folder or empty this one",
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                "the output folder can be made",
+                got=self.place,
+                remedy=f"choose another one: {error.strerror}",
+            ) from error
+
+
+@contextlib.contextmanager
+def _temporary_beside(target: pathlib.Path, data: bytes) -> Iterator[pathlib.Path]:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)

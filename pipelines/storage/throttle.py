@@ -1,0 +1,88 @@
+"""Spaces requests out, the way object stores ask for: a bounded rate that grows slowly."""
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+START_RATE: Final = 5000.0
+"""Requests/s that Google Cloud Storage serves at once from a bucket that has been idle."""
+
+DOUBLING_SECONDS: Final = 1200.0
+"""It asks to double the rate at most every 20 minutes.
+
+Source: https://cloud.google.com/storage/docs/request-rate
+"""
+
+
+class Throttle:
+    """Makes callers wait for their turn; safe to share between threads."""
+
+    def __init__(
+        self,
+        limit: float | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Starts the ramp.
+
+        Args:
+            limit: requests/s that are never exceeded; None for the ramp alone.
+            clock: seconds that only grow.
+            sleep: waits for so many seconds.
+        """
+        self._limit = limit
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._started = self._next = clock()
+
+    def rate(self, seconds: float) -> float:
+        """Returns the requests/s allowed so many seconds after the start."""
+        ramp = START_RATE * 2 ** (seconds / DOUBLING_SECONDS)
+        return ramp if self._limit is None else min(ramp, self._limit)
+
+    def wait(self) -> None:
+        """Returns when the caller may send one request."""
+        with self._lock:
+            now = self._clock()
+            # Turns that nobody took are gone: saved up, they would become a burst.
+            turn = max(now, self._next)
+            self._next = turn + 1 / self.rate(now - self._started)
+        if turn > now:
+            self._sleep(turn - now)
+
+
+RETURN_SECONDS: Final = 0.001
+"""Time that a connection takes, at most, to get back to its pool after the last byte was read."""
+
+
+_SPARE: Final = 2
+"""Connections left over for those that are late all the same."""
+
+
+class Turns:
+    """Requests at once, over no more connections than there may be.
+
+    A pool opens another connection when the last one used is still on its way back. So a turn that
+    ends is given out again a moment later; the one that ended first is given out first.
+    """
+
+    def __init__(self, connections: int) -> None:
+        self._ended: queue.SimpleQueue[float] = queue.SimpleQueue()
+        for _ in range(max(1, connections - _SPARE)):
+            self._ended.put(-RETURN_SECONDS)
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Waits for a turn and holds it."""
+        early = self._ended.get() + RETURN_SECONDS - time.monotonic()
+        if early > 0:
+            time.sleep(early)
+        try:
+            yield
+        finally:
+            self._ended.put(time.monotonic())

@@ -1,0 +1,94 @@
+import itertools
+import pathlib
+
+import pytest
+
+from pipelines import frozen_listing
+from pipelines.frozen_listing import LISTING, RangeLister, read_range
+from pipelines.key_ranges import KeyRange
+from pipelines.listing import RemoteRange, begin_listing
+from pipelines.storage.local import LocalFolder
+from tests.gcs_emulator import Bucket
+
+
+@pytest.fixture
+def output(tmp_path: pathlib.Path) -> LocalFolder:
+    return LocalFolder(tmp_path / "out")
+
+
+@pytest.fixture
+def filled(bucket: Bucket) -> Bucket:
+    for number in range(60):
+        bucket.put(f"in/{number % 10}/{number:03d}.png", b"x")
+    bucket.put("in/0/", b"")
+    bucket.put("other/1.png", b"x")
+    return bucket
+
+
+def lister(output: LocalFolder, size: int = 7) -> RangeLister:
+    return RangeLister(output, run="run", folder_labels=True, size=size)
+
+
+def names(items: list, bucket: Bucket) -> list[str]:
+    return [image.uri.removeprefix(f"{bucket.uri}/") for item in items for image in item.images]
+
+
+@pytest.mark.parametrize("limit", [1, 10, 59])
+@pytest.mark.parametrize("place", ["in", "in/", "in/**/*.png"])
+def test_launcher_and_workers_together_list_every_name_once(
+    filled: Bucket, output: LocalFolder, limit: int, place: str
+) -> None:
+    listing = begin_listing(f"{filled.uri}/{place}", limit=limit)
+    assert len(listing.images) == limit
+    assert listing.ranges
+    items = [item for keys in listing.ranges for item in lister(output).items(keys)]
+    here = [image.uri.removeprefix(f"{filled.uri}/") for image in listing.images]
+    everything = [name for name in filled.names() if name.startswith("in/") and not name.endswith("/")]
+    assert sorted(here + names(items, filled)) == sorted(everything)
+    assert all(image.label == int(image.uri.split("/")[-2]) for item in items for image in item.images)
+
+
+def test_a_small_folder_is_listed_here(filled: Bucket) -> None:
+    assert begin_listing(f"{filled.uri}/in").ranges == ()
+
+
+def test_a_listing_that_is_repeated_finds_what_the_first_one_found(
+    filled: Bucket, output: LocalFolder
+) -> None:
+    keys = RemoteRange(filled.name, KeyRange("in/", "in0"), "")
+    first = list(lister(output).items(keys))
+    filled.put("in/0/0000.png", b"new")
+    filled.delete("in/5/055.png")
+    assert list(lister(output).items(keys)) == list(read_range(output, keys)) == first
+
+
+@pytest.mark.parametrize("done", [1, 3])
+def test_a_listing_that_was_cut_off_goes_on(filled: Bucket, output: LocalFolder, done: int) -> None:
+    keys = RemoteRange(filled.name, KeyRange("in/", "in0"), "")
+    begun = list(itertools.islice(lister(output).items(keys), done))
+    with pytest.raises(FileNotFoundError):
+        list(read_range(output, keys))
+    filled.delete("in/0/000.png")
+    filled.put("in/9/0590.png", b"new")
+    items = list(lister(output).items(keys))
+    assert items[:done] == begun
+    assert "in/0/000.png" in names(items, filled)
+    assert "in/9/0590.png" in names(items, filled)
+    found = names(items, filled)
+    assert len(found) == len(set(found))
+
+
+def test_of_two_workers_on_one_range_both_go_by_the_same_items(
+    filled: Bucket, output: LocalFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = RemoteRange(filled.name, KeyRange("in/", "in0"), "")
+    one, other = lister(output, size=7).items(keys), lister(output, size=11).items(keys)
+    pairs = list(itertools.zip_longest(one, other))
+    assert all(first == second for first, second in pairs)
+
+
+def test_a_range_without_names_ends_at_once(filled: Bucket, output: LocalFolder) -> None:
+    keys = RemoteRange(filled.name, KeyRange("zzz", ""), "")
+    assert list(lister(output).items(keys)) == list(read_range(output, keys)) == []
+    assert len(output.names(LISTING)) == 1
+    assert frozen_listing.range_name(keys).startswith("listing/range-")

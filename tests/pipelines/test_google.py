@@ -1,0 +1,127 @@
+import threading
+
+import pytest
+
+from pipelines.storage import google, open_folder
+from pipelines.storage.google import CloudFolder, is_folder_marker, list_objects, split_uri
+from pipelines.work_item import ListedImage
+from schemas.errors import UserError
+from tests.gcs_emulator import Bucket, Proxy
+
+
+@pytest.fixture
+def folder(bucket: Bucket) -> CloudFolder:
+    return open_folder(f"{bucket.uri}/a/run/")
+
+
+def test_a_listing_has_name_size_generation_and_checksum(bucket: Bucket) -> None:
+    bucket.put("b", b"hello")
+    (image,) = list_objects(bucket.name)
+    assert image.uri == f"{bucket.uri}/b"
+    assert image.size == 5
+    assert image.generation == bucket.bucket.get_blob("b").generation
+    assert image.checksum == bucket.bucket.get_blob("b").crc32c
+
+
+def test_a_listing_is_in_the_order_of_bytes_and_within_its_bounds(bucket: Bucket) -> None:
+    names = ["B", "a", "b", "b/c", "é", "日", "\U0001f600"]
+    for name in names:
+        bucket.put(name, b"x")
+    found = [image.uri.removeprefix(f"{bucket.uri}/") for image in list_objects(bucket.name)]
+    assert found == sorted(names, key=str.encode) == sorted(names)
+    inner = [image.uri.rpartition("/")[2] for image in list_objects(bucket.name, start="a", end="é")]
+    assert inner == ["a", "b", "c"]
+    assert len(list(list_objects(bucket.name, most=2))) == 2
+
+
+def test_a_listing_asks_for_no_more_than_it_needs(
+    bucket: Bucket, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    real = google.client()._connection.api_request
+
+    def api_request(**request: object) -> object:
+        asked.append(request["query_params"])
+        return real(**request)
+
+    monkeypatch.setattr(google.client()._connection, "api_request", api_request)
+    list(list_objects(bucket.name))
+    assert asked[0]["fields"] == "items(name,size,generation,crc32c),nextPageToken"
+
+
+def test_folder_markers_are_told_from_images() -> None:
+    assert is_folder_marker(ListedImage("gs://b/folder/", 1, 0))
+    assert not is_folder_marker(ListedImage("gs://b/folder/", 1, 5))
+    assert not is_folder_marker(ListedImage("gs://b/empty.png", 1, 0))
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [("gs://b", ("b", "")), ("gs://b/", ("b", "")), ("gs://b/a//b?c#d", ("b", "a//b?c#d"))],
+)
+def test_a_uri_is_bucket_and_name(uri: str, expected: tuple[str, str]) -> None:
+    assert split_uri(uri) == expected
+
+
+def test_a_uri_without_a_bucket_is_refused() -> None:
+    with pytest.raises(UserError, match="names a bucket"):
+        split_uri("gs:///x")
+
+
+def test_a_bucket_that_does_not_exist_is_said_so(bucket: Bucket) -> None:
+    with pytest.raises(UserError, match="check the bucket's name") as caught:
+        list(list_objects("no-such-bucket-anywhere"))
+    assert caught.value.got == "gs://no-such-bucket-anywhere/"
+
+
+def test_write_once_keeps_what_is_there(folder: CloudFolder, bucket: Bucket) -> None:
+    folder.write_once("new/x", b"first")
+    folder.write_once("new/x", b"second")
+    assert folder.read("new/x") == bucket.read("a/run/new/x") == b"first"
+    assert folder.names("new") == {"x"}
+    assert folder.exists("new/x")
+
+
+def test_replace_puts_the_new_in_place(folder: CloudFolder) -> None:
+    for content in (b"first", b"second"):
+        folder.replace("x", content)
+        assert folder.read("x") == content
+
+
+def test_of_many_writers_one_wins(folder: CloudFolder) -> None:
+    contents = [bytes([number]) * 1000 for number in range(6)]
+    writers = [threading.Thread(target=folder.write_once, args=("x", content)) for content in contents]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert folder.read("x") in contents
+
+
+def test_what_is_not_there_is_said_so(folder: CloudFolder) -> None:
+    assert not folder.exists("x")
+    assert folder.names("statistics") == set()
+    with pytest.raises(FileNotFoundError):
+        folder.read("x")
+
+
+def test_a_folder_that_holds_something_is_refused(folder: CloudFolder, bucket: Bucket) -> None:
+    folder.claim()
+    bucket.put("a/run/", b"")
+    folder.claim()
+    bucket.put("a/run-of-another/x", b"1")
+    folder.claim()
+    bucket.put("a/run/x", b"1")
+    with pytest.raises(UserError, match="an output folder is new or empty"):
+        folder.claim()
+
+
+@pytest.mark.parametrize("place", ["s3://b/x", "az://b/x", "ftp://x"])
+def test_other_stores_are_for_reading(place: str) -> None:
+    with pytest.raises(UserError, match="an output is a local folder or in gs://"):
+        open_folder(place)
+
+
+def test_places_are_written_as_people_write_them(bucket: Bucket) -> None:
+    assert open_folder(f"{bucket.uri}/a/").at("b/c") == f"{bucket.uri}/a/b/c"
+    assert open_folder(bucket.uri).at("b") == f"{bucket.uri}/b"
