@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
-EMULATOR_VERSION := v1.56.1
+GCS_EMULATOR := github.com/fsouza/fake-gcs-server@v1.56.1
+AZURE_EMULATOR := azurite@3.35.0
 
 .PHONY: install tools demo test lint types arrows unit schemas bench lock clean
 .DEFAULT_GOAL := install
@@ -18,15 +19,22 @@ $(VENV)/installed: constraints.txt pyproject.toml setup.py
 	$(BIN)/pip install --quiet --disable-pip-version-check --progress-bar off --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-# What only tests need: a GCS emulator, where there is a Go toolchain to build it.
-tools: install $(VENV)/tools/fake-gcs-server
+# What only tests need: emulators of object stores, where there are Go and npm to install them.
+tools: $(VENV)/tools/installed
 
-$(VENV)/tools/fake-gcs-server: $(VENV)/installed
+$(VENV)/tools/installed: $(VENV)/installed
+	@mkdir -p $(VENV)/tools
 	@if command -v go > /dev/null; then \
-		echo "building the GCS emulator"; GOBIN=$(abspath $(VENV))/tools go install github.com/fsouza/fake-gcs-server@$(EMULATOR_VERSION); \
+		echo "building the GCS emulator"; GOBIN=$(abspath $(VENV))/tools go install $(GCS_EMULATOR); \
 	else \
-		echo "no Go toolchain: the tests that need a GCS emulator will be skipped"; \
+		echo "no Go toolchain: tests that need the GCS emulator will be skipped"; \
 	fi
+	@if command -v npm > /dev/null; then \
+		echo "installing the Azure emulator"; npm install --silent --no-fund --no-audit --prefix $(VENV)/tools $(AZURE_EMULATOR); \
+	else \
+		echo "no npm: tests that need the Azure emulator will be skipped"; \
+	fi
+	@touch $@
 
 demo: install
 	@rm -rf $(DEMO)

@@ -13,6 +13,7 @@ _VERBS = {
     "train": "trainer.task:train",
     "recipes": "trainer.task:recipes",
     "score": "pipelines.score:score",
+    "pack": "pipelines.pack:pack",
     "sample": "digitmill.sample:sample",
 }
 

@@ -15,16 +15,18 @@ IN_PROCESS = "FnApiRunner"
 it and this one where it cannot, and says so only in its log."""
 
 
-def beam_options(flags: Sequence[str]) -> PipelineOptions:
+def beam_options(flags: Sequence[str], *, verb: str, own: Sequence[str]) -> PipelineOptions:
     """Returns the options of a pipeline.
 
     Args:
         flags: what the command line holds beside the job's own flags.
+        verb: the job's verb, for complaints.
+        own: the job's own flags, for suggestions.
 
     Raises:
         UserError: for a flag that Beam does not know or a value that it does not take.
     """
-    _check(flags)
+    _check(flags, verb=verb, own=own)
     options = PipelineOptions(list(flags))
     standard = options.view_as(StandardOptions)
     if standard.runner in (None, "DirectRunner"):
@@ -32,7 +34,7 @@ def beam_options(flags: Sequence[str]) -> PipelineOptions:
     return options
 
 
-def _check(flags: Sequence[str]) -> None:
+def _check(flags: Sequence[str], *, verb: str, own: Sequence[str]) -> None:
     parser = _BeamArgumentParser(allow_abbrev=False, add_help=False)
     for group in dict.fromkeys(PipelineOptions.__subclasses__()):
         # A group that another one's import has defined twice adds nothing the second time.
@@ -49,9 +51,6 @@ def _check(flags: Sequence[str]) -> None:
         ) from error
     if unknown:
         known = [flag for action in parser._actions for flag in action.option_strings]
-        close = difflib.get_close_matches(unknown[0].partition("=")[0], known + _OWN, n=2)
-        remedy = f"did you mean {' or '.join(close)}?" if close else "see `digitmill score --help`"
-        raise UserError("a flag belongs to digitmill score or to Beam", got=unknown[0], remedy=remedy)
-
-
-_OWN = ["--input", "--model", "--output", "--labels", "--accept-threshold"]
+        close = difflib.get_close_matches(unknown[0].partition("=")[0], [*known, *own], n=2)
+        remedy = f"did you mean {' or '.join(close)}?" if close else f"see `digitmill {verb} --help`"
+        raise UserError(f"a flag belongs to digitmill {verb} or to Beam", got=unknown[0], remedy=remedy)

@@ -83,7 +83,7 @@ def read_item(output: OutputFolder, name: str) -> WorkItem | None:
 
 
 def read_range(output: OutputFolder, keys: RemoteRange) -> Iterator[WorkItem]:
-    """Yields the work items of a range that was listed to its end.
+    """Yields what was frozen of a range that was listed to its end.
 
     Raises:
         FileNotFoundError: when it was not.

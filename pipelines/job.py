@@ -24,13 +24,26 @@ from pipelines.statistics import RunStatistics, count_codes
 from pipelines.storage import OutputFolder, open_folder
 from pipelines.summary import Summary
 from pipelines.transforms import ListRanges, ScoreImages, ScoringTask
-from pipelines.work_item import WorkItem, pack
+from pipelines.work_item import WorkItem, pack, separate_archives
 from schemas import manifest
 from schemas.errors import UserError
 from schemas.failure import FailureCode
 from schemas.manifest import Counts, Manifest
 
 _LIBRARIES = ("digitmill", "apache-beam", "ai-edge-litert", "numpy", "opencv-python-headless")
+
+
+# The verb's own flags, where one is misspelt.
+_FLAGS = (
+    "--input",
+    "--input-list",
+    "--model",
+    "--output",
+    "--labels",
+    "--accept-threshold",
+    "--read-threads",
+    "--max-requests-per-second",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +81,7 @@ def run(options: ScoreOptions) -> Summary:
     # What can be refused is refused before an image is read or a file written.
     # 1. Flags, output, model.
     started = datetime.datetime.now(datetime.UTC)
-    pipeline_options = beam_options(options.beam_flags)
+    pipeline_options = beam_options(options.beam_flags, verb="score", own=_FLAGS)
     output = open_folder(options.output)
     _refuse_finished(output)
     bundle = open_bundle(options.model)
@@ -76,7 +89,7 @@ def run(options: ScoreOptions) -> Summary:
 
     # 2. The listing is frozen: its count is the denominator of everything after.
     listing = _list(options)
-    items = list(pack(listing.images, task.run))
+    items = list(separate_archives(pack(listing.images, task.run)))
     output.claim()
 
     # 3. Score. Each work item writes its rows once, its statistics record last.

@@ -4,10 +4,11 @@ import csv
 import pathlib
 from collections.abc import Sequence
 
-from pipelines.names import folder_of, uri_in
+from pipelines.names import folder_of, may_be_archive, uri_in
 from pipelines.work_item import ListedImage
 from schemas.digit import CLASSES
 from schemas.errors import UserError
+from schemas.prediction import NO_LABEL
 
 FOLDER = "folder"
 """The value of `--labels` under which an image's folder is its label."""
@@ -33,14 +34,16 @@ def with_labels(images: Sequence[ListedImage], labels: str) -> list[ListedImage]
         by_uri = _read_csv(pathlib.Path(labels))
         labelled = [_labelled(image, by_uri.get(image.uri)) for image in images]
         remedy = "write absolute paths, or paths relative to the CSV file's folder"
-    if labelled == list(images):
+    if not any(image.label != NO_LABEL or may_be_archive(image.uri) for image in labelled):
         raise UserError("the labels name at least one image of the input", got=labels, remedy=remedy)
     return labelled
 
 
 def by_folder(image: ListedImage) -> ListedImage:
     """Returns an image with its folder's name as its label, where that is a digit."""
-    return _labelled(image, _DIGITS.get(folder_of(image.uri).rpartition("/")[2]))
+    folder = folder_of(image.uri)
+    # In an archive the folder may be right below it: `digits.zip!3/a.png`.
+    return _labelled(image, _DIGITS.get(folder[max(folder.rfind("/"), folder.rfind("!")) + 1 :]))
 
 
 def _labelled(image: ListedImage, label: int | None) -> ListedImage:

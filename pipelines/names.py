@@ -35,6 +35,14 @@ def uri_in(name: str, file: pathlib.Path) -> str:
     return name if "://" in name else uri_of(os.path.join(os.fsencode(file.parent), os.fsencode(name)))
 
 
+_ARCHIVE_SUFFIXES: Final = (".zip", ".tar", ".tar.gz", ".tgz", ".tfrecord", ".tfrecords", ".tfrecord.gz")
+
+
+def may_be_archive(uri: str) -> bool:
+    """Whether a name is an archive's; its content has the last word."""
+    return uri.lower().endswith(_ARCHIVE_SUFFIXES)
+
+
 def folder_of(uri: str) -> str:
     """Returns the URI of the folder that holds an image."""
     return uri.rpartition("/")[0]

@@ -14,7 +14,7 @@ from pipelines.listing import RemoteRange
 from pipelines.scoring import STATISTICS, statistics_name
 from pipelines.storage import OutputFolder
 from pipelines.storage.local import LocalFolder
-from pipelines.work_item import WorkItem
+from pipelines.work_item import WorkItem, separate_archives
 
 _POLL_SECONDS = 0.5
 _REMOTE_POLL_SECONDS = 5.0
@@ -30,8 +30,14 @@ class Progress:
     """
 
     def __init__(
-        self, output: OutputFolder, items: Iterable[WorkItem], ranges: Sequence[RemoteRange] = ()
+        self,
+        output: OutputFolder,
+        items: Iterable[WorkItem],
+        ranges: Sequence[RemoteRange] = (),
+        *,
+        verb: str = "scoring",
     ) -> None:
+        self._verb = verb
         self._output = output
         self._waiting = {_record(item): len(item.images) for item in items}
         self._ranges = bool(ranges)
@@ -40,7 +46,7 @@ class Progress:
         self._terminal = sys.stderr.isatty()
         # Without a terminal tqdm would write its bar over and over into the log.
         self._bar = tqdm(
-            total=self._total, unit=" images", desc="scoring", disable=not self._terminal, leave=False
+            total=self._total, unit=" images", desc=verb, disable=not self._terminal, leave=False
         )
         self._poll = _POLL_SECONDS if isinstance(output, LocalFolder) else _REMOTE_POLL_SECONDS
         self._stop = threading.Event()
@@ -75,16 +81,16 @@ class Progress:
         new = {name for name in self._output.names(LISTING) if name.endswith(".json.gz")} - self._seen
         for name in new:
             item = read_item(self._output, f"{LISTING}/{name}")
-            if item is not None:
-                self._waiting[_record(item)] = len(item.images)
-                self._total += len(item.images)
+            for part in separate_archives([item] if item is not None else []):
+                self._waiting[_record(part)] = len(part.images)
+                self._total += len(part.images)
         self._seen |= new
         self._bar.total = self._total
 
     def _line(self, seconds: float) -> str:
         rate = self._done / seconds
         left = f"{(self._total - self._done) / rate:.0f} s left" if rate else "no estimate yet"
-        return f"scoring: {self._done:,} of {self._total:,} images, {rate:,.0f} images/s, {left}"
+        return f"{self._verb}: {self._done:,} of {self._total:,} images, {rate:,.0f} images/s, {left}"
 
 
 def _record(item: WorkItem) -> str:

@@ -8,7 +8,7 @@ from pipelines.listing import RemoteRange
 from pipelines.scoring import statistics_name
 from pipelines.statistics import ItemStatistics, RunStatistics, merge
 from pipelines.storage import OutputFolder
-from pipelines.work_item import WorkItem
+from pipelines.work_item import WorkItem, separate_archives
 from schemas.errors import UnreconciledError
 
 _REMEDY = "score again into a new output"
@@ -27,7 +27,8 @@ def collect(
     Raises:
         UnreconciledError: when a record is missing or does not account for its item's images.
     """
-    listed = itertools.chain(items, *(_items_of(keys, output) for keys in ranges))
+    frozen = itertools.chain.from_iterable(_items_of(keys, output) for keys in ranges)
+    listed = itertools.chain(items, separate_archives(frozen))
     return merge(_checked(item, output) for item in listed)
 
 
@@ -51,9 +52,12 @@ def _checked(item: WorkItem, output: OutputFolder) -> ItemStatistics:
             f"{error}; {_REMEDY}"
         ) from error
     outcomes = statistics.scored + len(statistics.failures)
-    if not len(item.images) == statistics.listed == outcomes:
+    # An archive lists its own images; at least itself, where it holds none.
+    whole = statistics.listed > 0 if item.may_be_archive else statistics.listed == len(item.images)
+    if not whole or statistics.listed != outcomes:
         raise UnreconciledError(
-            f"listed = scored + failed; work item {item.digest}: {len(item.images):,} listed, "
-            f"{statistics.scored:,} scored, {len(statistics.failures):,} failed; {_REMEDY}"
+            f"listed = scored + failed; work item {item.digest}: {len(item.images):,} names, "
+            f"{statistics.listed:,} listed, {statistics.scored:,} scored, "
+            f"{len(statistics.failures):,} failed; {_REMEDY}"
         )
     return statistics

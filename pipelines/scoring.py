@@ -9,6 +9,7 @@ import numpy as np
 
 from imaging.batch import decode_batch
 from imaging.errors import ImageError
+from pipelines.archived_images import read_archive
 from pipelines.engine import LiteRtEngine
 from pipelines.rows import encode_csv, encode_tfrecord_gz, prediction_columns
 from pipelines.scored import Scored, summarise
@@ -42,12 +43,19 @@ class Scorer:
     """Scores the work items of one worker process; threads may share it."""
 
     def __init__(
-        self, engine: LiteRtEngine, reader: ImageReader, *, output: OutputFolder, accept_threshold: float
+        self,
+        engine: LiteRtEngine,
+        reader: ImageReader,
+        *,
+        output: OutputFolder,
+        accept_threshold: float,
+        folder_labels: bool = False,
     ) -> None:
         self._engine = engine
         self._reader = reader
         self._output = output
         self._accept_threshold = np.float32(accept_threshold)
+        self._folder_labels = folder_labels
 
     def run(self, item: WorkItem) -> ItemStatistics:
         """Scores a work item and writes its files, unless they are there already.
@@ -77,12 +85,18 @@ class Scorer:
         return self._decide(images, errors, digits=digits, probabilities=probabilities)
 
     def _pieces(self, item: WorkItem) -> Iterator[ItemStatistics]:
-        contents = zip(item.images, self._reader.read(item.images), strict=True)
+        contents = self._contents(item)
         for number in itertools.count():
             scored = self.score(itertools.islice(contents, SIZE))
             if number and not scored.images and not scored.failures:
                 return
             yield self._write(f"{item.digest}-{number}" if number else item.digest, scored)
+
+    def _contents(self, item: WorkItem) -> Iterator[Content]:
+        if item.may_be_archive:
+            yield from read_archive(item.images[0], self._reader, folder_labels=self._folder_labels)
+        else:
+            yield from zip(item.images, self._reader.read(item.images), strict=True)
 
     def _write(self, name: str, scored: Scored) -> ItemStatistics:
         columns = prediction_columns(scored)

@@ -22,7 +22,7 @@ from schemas.prediction import NO_LABEL
 _LENGTH_DELIMITED: Final = 2
 _CRC: Final = struct.Struct("<I")
 # Field numbers of tf.train.Feature's oneof: bytes_list, float_list, int64_list.
-_LISTS: Final = {"string": 1, "number": 2, "integer": 3}
+_LISTS: Final = {"string": 1, "bytes": 1, "number": 2, "integer": 3}
 
 
 def encode_tfrecords(columns: Sequence[Column], values: Mapping[str, Sequence | np.ndarray]) -> bytes:
@@ -30,7 +30,7 @@ def encode_tfrecords(columns: Sequence[Column], values: Mapping[str, Sequence | 
 
     Args:
         columns: the record's columns; a nullable one is left out of a row where it is `NO_LABEL`.
-        values: for each column's name its N values: texts, int64 or float32.
+        values: for each column's name its N values: texts, bytes, int64 or float32.
     """
     pieces = [_features(described, values[described.name]) for described in columns]
     return b"".join(map(_frame, map(b"".join, zip(*pieces, strict=True))))
@@ -40,16 +40,17 @@ def _frame(features: bytes) -> bytes:
     # Example { Features features = 1; }
     header = _header(1, len(features))
     payload = header + features
-    return b"".join((_length_and_crc(len(payload)), payload, _masked_crc(payload)))
+    return b"".join((_length_and_crc(len(payload)), payload, masked_crc(payload)))
 
 
 @functools.cache
 def _length_and_crc(length: int) -> bytes:
     packed = struct.pack("<Q", length)
-    return packed + _masked_crc(packed)
+    return packed + masked_crc(packed)
 
 
-def _masked_crc(data: bytes) -> bytes:
+def masked_crc(data: bytes) -> bytes:
+    """Returns the checksum that stands behind a record's length and behind its payload, four bytes."""
     crc = google_crc32c.value(data)
     return _CRC.pack((crc >> 15 | crc << 17) + 0xA282EAD8 & 0xFFFFFFFF)
 
@@ -71,6 +72,8 @@ def _features(described: Column, values: Sequence | np.ndarray) -> list[bytes]:
             if described.nullable:
                 entries[NO_LABEL] = b""
             return [entries[number] for number in numbers]
+        case "bytes":
+            return [_entry(described, value) for value in values]
         case _:
             return [_entry(described, text.encode()) for text in values]
 
@@ -82,11 +85,13 @@ def _entry(described: Column, value: bytes) -> bytes:
 @functools.cache
 def _entry_prefix(described: Column, length: int) -> bytes:
     """Returns all of a map entry but its value's bytes, which depends on their number alone."""
-    # Each message is written around a value of the right length, which is then cut off again.
-    value = bytes(length)
-    feature = _field(_LISTS[described.kind], _field(1, value))
-    entry = _field(1, _field(1, described.name.encode()) + _field(2, feature))
-    return entry[: len(entry) - length]
+    # From the inside out: each message's header depends on the length of what it holds.
+    value = _header(1, length)
+    values = _header(_LISTS[described.kind], len(value) + length)
+    feature = _header(2, len(values) + len(value) + length)
+    key = _field(1, described.name.encode())
+    entry = _header(1, len(key) + len(feature) + len(values) + len(value) + length)
+    return b"".join((entry, key, feature, values, value))
 
 
 def _field(number: int, content: bytes) -> bytes:

@@ -18,7 +18,7 @@ from pipelines.listing import RemoteRange
 from pipelines.read_limits import ReadLimits
 from pipelines.scoring import Scorer
 from pipelines.storage import ImageReader, open_folder
-from pipelines.work_item import WorkItem
+from pipelines.work_item import WorkItem, separate_archives
 
 ITEMS_IN_FLIGHT = 2
 """Work items that a worker process has under way: one reads while another is scored and written."""
@@ -72,7 +72,7 @@ class ListRange(beam.DoFn):
 
     def process(self, keys: RemoteRange) -> Iterator[bytes]:
         """Yields the range's work items."""
-        for item in self._lister.items(keys):
+        for item in separate_archives(self._lister.items(keys)):
             yield item.to_bytes()
 
 
@@ -108,6 +108,7 @@ class ScoreWorkItem(beam.DoFn):
             self._reader,
             output=open_folder(self._task.output),
             accept_threshold=self._task.accept_threshold,
+            folder_labels=self._task.folder_labels,
         )
         self._pool = ThreadPoolExecutor(ITEMS_IN_FLIGHT, thread_name_prefix="score")
 

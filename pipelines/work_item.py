@@ -3,9 +3,10 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Self
 
+from pipelines.names import may_be_archive
 from schemas.prediction import NO_LABEL
 
 SIZE = 4096
@@ -47,6 +48,11 @@ class WorkItem:
         """Returns the item as compact JSON."""
         return json.dumps([self.digest, self.images], separators=(",", ":")).encode()
 
+    @property
+    def may_be_archive(self) -> bool:
+        """Whether the item is a single file that may hold many images."""
+        return len(self.images) == 1 and may_be_archive(self.images[0].uri)
+
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """Reads what `to_bytes` wrote."""
@@ -65,6 +71,18 @@ def pack(images: Sequence[ListedImage], run: str, *, size: int = SIZE) -> Iterat
     for start in range(0, len(images), size):
         chunk = tuple(images[start : start + size])
         yield WorkItem(_digest(chunk, run), chunk)
+
+
+def separate_archives(items: Iterable[WorkItem]) -> Iterator[WorkItem]:
+    """Yields the items with each archive in an item of its own: it may hold more than all the others."""
+    for item in items:
+        archives = [image for image in item.images if may_be_archive(image.uri)]
+        if not archives:
+            yield item
+            continue
+        others = tuple(image for image in item.images if not may_be_archive(image.uri))
+        for images in filter(None, [others, *((archive,) for archive in archives)]):
+            yield WorkItem(_digest(images, item.digest), images)
 
 
 def _digest(images: tuple[ListedImage, ...], run: str) -> str:

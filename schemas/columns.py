@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any, Literal, get_args
 
-Kind = Literal["string", "integer", "number"]
+Kind = Literal["string", "integer", "number", "bytes"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,7 +12,7 @@ class Column:
 
     Attributes:
         name: CSV header cell, `tf.train.Example` feature and BigQuery column.
-        kind: Table Schema type: UTF-8 text, int64 or float32.
+        kind: Table Schema type: UTF-8 text, int64 or float32; or bytes, which only TFRecords hold.
         nullable: whether a row may leave it out: an empty CSV cell, an absent feature, a NULL.
         minimum: least value, inclusive, in the column's unit.
         maximum: greatest value, inclusive.

@@ -9,6 +9,7 @@ import pathlib
 import secrets
 import stat
 from collections.abc import Iterator
+from typing import BinaryIO
 
 from imaging.errors import ImageError
 from imaging.header import MAX_BYTES
@@ -104,19 +105,47 @@ def read_file(image: ListedImage) -> bytes:
         ImageError: MISSING, DENIED, CHANGED, TOO_LARGE or UNREADABLE.
     """
     try:
-        # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
-        file = os.open(path_of(image.uri), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        file = _open(image)
         try:
-            return _read_open(file, image)
+            if image.size > MAX_BYTES:
+                raise ImageError(
+                    FailureCode.TOO_LARGE, f"{image.size:,} bytes; at most {MAX_BYTES:,} are read"
+                )
+            # One byte more than there should be shows a file that grew since.
+            data = os.read(file, image.size + 1)
         finally:
             os.close(file)
     except OSError as error:
-        code = _FAILURES.get(error.errno or 0, FailureCode.UNREADABLE)
-        raise ImageError(code, error.strerror or type(error).__name__) from error
+        raise _image_error(error) from error
+    if len(data) != image.size:
+        raise ImageError(FailureCode.CHANGED, f"{image.size:,} bytes when it was opened, {len(data):,} read")
+    return data
 
 
-def _read_open(file: int, image: ListedImage) -> bytes:
-    status = os.fstat(file)
+def open_file(image: ListedImage) -> BinaryIO:
+    """Returns a file of any size, the one that was listed, open for reading.
+
+    Raises:
+        ImageError: MISSING, DENIED, CHANGED or UNREADABLE.
+    """
+    try:
+        return os.fdopen(_open(image), "rb")
+    except OSError as error:
+        raise _image_error(error) from error
+
+
+def _open(image: ListedImage) -> int:
+    # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
+    file = os.open(path_of(image.uri), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        _check_listed(os.fstat(file), image)
+    except ImageError:
+        os.close(file)
+        raise
+    return file
+
+
+def _check_listed(status: os.stat_result, image: ListedImage) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise ImageError(FailureCode.UNREADABLE, "not a regular file")
     if status.st_mtime_ns != image.generation or status.st_size != image.size:
@@ -124,15 +153,11 @@ def _read_open(file: int, image: ListedImage) -> bytes:
             FailureCode.CHANGED,
             f"{image.size:,} bytes when it was listed, {status.st_size:,} when it was read",
         )
-    if status.st_size > MAX_BYTES:
-        raise ImageError(FailureCode.TOO_LARGE, f"{status.st_size:,} bytes; at most {MAX_BYTES:,} are read")
-    # One byte more than there should be shows a file that grew since.
-    data = os.read(file, status.st_size + 1)
-    if len(data) != status.st_size:
-        raise ImageError(
-            FailureCode.CHANGED, f"{status.st_size:,} bytes when it was opened, {len(data):,} read"
-        )
-    return data
+
+
+def _image_error(error: OSError) -> ImageError:
+    code = _FAILURES.get(error.errno or 0, FailureCode.UNREADABLE)
+    return ImageError(code, error.strerror or type(error).__name__)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,10 +5,12 @@ obstore takes 45 us of processor time an object; google-cloud-storage 600 to 1,1
 """
 
 import base64
+import io
 import re
+import tempfile
 import threading
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn, TypeVar
 
 import google_crc32c
 import obstore
@@ -22,6 +24,7 @@ from pipelines.storage import google
 from pipelines.storage.stores import make_store
 from pipelines.storage.throttle import Throttle, Turns
 from pipelines.work_item import ListedImage
+from schemas.errors import UserError
 from schemas.failure import FailureCode
 
 if TYPE_CHECKING:
@@ -41,6 +44,9 @@ LONGEST_WAIT_SECONDS: Final = 10.0
 
 _STATUS: Final = re.compile(r"status code: (\d{3})|status: (\d{3})|HTTP status \w+ error \((\d{3})")
 _RETRIED_STATUS: Final = ("408", "429")
+
+
+T = TypeVar("T")
 
 
 class _TransientError(Exception):
@@ -69,11 +75,15 @@ class ObjectStores:
         """
         if image.size > MAX_BYTES:
             raise ImageError(FailureCode.TOO_LARGE, f"{image.size:,} bytes; at most {MAX_BYTES:,} are read")
-        try:
-            return self._retries(self._attempt, image)
-        except tenacity.RetryError as error:
-            cause = error.last_attempt.exception()
-            raise ImageError(FailureCode.UNREADABLE, f"{cause} ({ATTEMPTS} tries)") from cause
+        return self._with_retries(self._read_whole, image)
+
+    def fetch(self, image: ListedImage) -> BinaryIO:
+        """Returns a temporary file, open at its beginning, with the bytes of an object of any size.
+
+        Raises:
+            ImageError: as `read`, but never TOO_LARGE.
+        """
+        return self._with_retries(self._read_to_file, image)
 
     def stat(self, uri: str) -> ListedImage:
         """Returns an object as it is now; of one that cannot be seen, only its name."""
@@ -87,39 +97,74 @@ class ObjectStores:
             return ListedImage(uri, generation=0, size=-1)
 
     def list(self, scheme: str, bucket: str, prefix: str) -> Iterator[ListedImage]:
-        """Yields the objects of a folder of an S3 bucket or Azure container, to any depth."""
-        for page in obstore.list(self._store(scheme, bucket), prefix or None):
-            for meta in page:
-                yield _listed(scheme, bucket, meta)
+        """Yields the objects of a folder of an S3 bucket or Azure container, to any depth.
 
-    def _attempt(self, image: ListedImage) -> bytes:
-        scheme, bucket, name = split(image.uri)
+        Raises:
+            UserError: when the bucket cannot be listed.
+        """
+        try:
+            for page in obstore.list(self._store(scheme, bucket), prefix or None):
+                for meta in page:
+                    yield _listed(scheme, bucket, meta)
+        except (refused.BaseError, OSError) as error:
+            raise UserError(
+                "a bucket can be listed",
+                got=f"{scheme}://{bucket}/{prefix}",
+                remedy=f"check its name and the credentials in the environment: {_brief(error)}",
+            ) from error
+
+    def _with_retries(self, get: Callable[[ListedImage], T], image: ListedImage) -> T:
+        try:
+            return self._retries(self._attempt, get, image)
+        except tenacity.RetryError as error:
+            cause = error.last_attempt.exception()
+            raise ImageError(FailureCode.UNREADABLE, f"{cause} ({ATTEMPTS} tries)") from cause
+
+    def _attempt(self, get: Callable[[ListedImage], T], image: ListedImage) -> T:
         self._throttle.wait()
         try:
-            data = self._get(scheme, bucket, name, image=image)
-        except FileNotFoundError as error:  # what obstore raises; its NotFoundError is another class
+            return get(image)
+        # FileNotFoundError is what obstore raises; its NotFoundError is another class. An object that is
+        # gone may also fail its condition.
+        except (FileNotFoundError, refused.PreconditionError) as error:
             self._refuse_gone(image, error)
         except (refused.PermissionDeniedError, refused.UnauthenticatedError, PermissionError) as error:
             raise ImageError(FailureCode.DENIED, _brief(error)) from error
-        except refused.PreconditionError as error:
-            raise ImageError(FailureCode.CHANGED, "overwritten since it was listed") from error
         except (refused.BaseError, OSError, ValueError) as error:
             _refuse_other(error)
-        _check_whole(data, image)
+
+    def _read_whole(self, image: ListedImage) -> bytes:
+        scheme, bucket, name = split(image.uri)
+        if scheme == "gs" and not _obstore_takes(name):
+            data = google.download(bucket, name, generation=image.generation)
+        else:
+            with self._turns.turn():
+                found = obstore.get(self._store(scheme, bucket), name, options=_pin(scheme, image))
+                data = bytes(found.bytes())
+        _check_whole(image, size=len(data), crc32c=google_crc32c.value(data))
         return data
 
-    def _get(self, scheme: str, bucket: str, name: str, *, image: ListedImage) -> bytes:
-        if scheme == "gs":
-            if not _obstore_takes(name):
-                return google.download(bucket, name, generation=image.generation)
-            pin: GetOptions = {"version": str(image.generation)} if image.generation else {}
-        else:
-            pin = {"if_match": image.checksum} if image.checksum else {}
-        with self._turns.turn():
-            return bytes(obstore.get(self._store(scheme, bucket), name, options=pin).bytes())
+    def _read_to_file(self, image: ListedImage) -> BinaryIO:
+        scheme, bucket, name = split(image.uri)
+        if scheme == "gs" and not _obstore_takes(name):
+            return io.BytesIO(self._read_whole(image))
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+        try:
+            size = crc32c = 0
+            with self._turns.turn():
+                found = obstore.get(self._store(scheme, bucket), name, options=_pin(scheme, image))
+                for piece in found.stream():
+                    size += file.write(piece)
+                    crc32c = google_crc32c.extend(crc32c, bytes(piece))
+            _check_whole(image, size=size, crc32c=crc32c)
+            file.seek(0)
+        except BaseException:
+            file.close()
+            raise
+        return file
 
     def _refuse_gone(self, image: ListedImage, error: Exception) -> NoReturn:
-        """Tells an object that is gone from one that another generation has replaced."""
+        """Tells an object that is gone from one that another version has replaced."""
         if image.generation and self.stat(image.uri).size >= 0:
             raise ImageError(FailureCode.CHANGED, "overwritten since it was listed") from error
         raise ImageError(FailureCode.MISSING, "no such object") from error
@@ -154,11 +199,18 @@ def _obstore_takes(name: str) -> bool:
     return name.isprintable() and not any(segment in ("", ".", "..") for segment in segments)
 
 
-def _check_whole(data: bytes, image: ListedImage) -> None:
-    if image.size >= 0 and len(data) != image.size:
-        raise _TransientError(f"{len(data):,} of {image.size:,} bytes arrived")
+def _pin(scheme: str, image: ListedImage) -> "GetOptions":
+    """Returns what lets only the version that was listed be read, where one was."""
+    if scheme == "gs":
+        return {"version": str(image.generation)} if image.generation else {}
+    return {"if_match": image.checksum} if image.checksum else {}
+
+
+def _check_whole(image: ListedImage, *, size: int, crc32c: int) -> None:
+    if image.size not in (-1, size):
+        raise _TransientError(f"{size:,} of {image.size:,} bytes arrived")
     if image.uri.startswith(google.SCHEME) and image.checksum:
-        arrived = base64.b64encode(google_crc32c.value(data).to_bytes(4)).decode()
+        arrived = base64.b64encode(crc32c.to_bytes(4)).decode()
         if arrived != image.checksum:
             raise _TransientError(f"the bytes have CRC32C {arrived}, listed was {image.checksum}")
 

@@ -3,11 +3,11 @@
 import collections
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final, Self
+from typing import BinaryIO, Final, Self
 
 from imaging.errors import ImageError
 from pipelines.read_limits import ReadLimits
-from pipelines.storage.local import read_file
+from pipelines.storage.local import open_file, read_file
 from pipelines.storage.objects import ObjectStores
 from pipelines.work_item import ListedImage
 
@@ -48,6 +48,16 @@ class ImageReader:
                 under_way.append((size, future.result))
                 held += size
         yield from (result() for _, result in under_way)
+
+    def fetch(self, image: ListedImage) -> BinaryIO:
+        """Returns a file of any size, open for reading at its beginning; an object's is a temporary copy.
+
+        Raises:
+            ImageError: when it cannot be had.
+        """
+        if image.uri.startswith("file:"):
+            return open_file(image)
+        return self._stores.fetch(image)
 
     def close(self) -> None:
         """Ends the threads."""

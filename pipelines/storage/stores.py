@@ -35,7 +35,8 @@ def _s3_store(bucket: str) -> S3Store:
 
 
 def _azure_store(container: str) -> AzureStore:
-    http = os.environ.get("AZURE_STORAGE_USE_EMULATOR", "").lower() in ("true", "1")
+    emulator = os.environ.get("AZURE_STORAGE_USE_EMULATOR", "").lower() in ("true", "1")
+    http = emulator or os.environ.get("AZURE_STORAGE_ENDPOINT", "").startswith("http://")
     return AzureStore(container, **_connection(allow_http=http))
 
 

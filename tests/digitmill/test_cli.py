@@ -60,7 +60,8 @@ def test_every_verb_has_help_with_an_example(run: Callable, verb: str) -> None:
     ("arguments", "words"),
     [
         (["scor"], ["scor", "digitmill --help"]),
-        (["score"], ["Missing option '--input'", "digitmill score --help"]),
+        (["score"], ["Missing option '--model'", "digitmill score --help"]),
+        (["score", "--model", "m", "--output", "o"], ["'--input' or '--input-list'"]),
         (["score", "--input"], ["--input", "requires an argument"]),
         (
             ["score", "--input", "x", "--model", "m", "--output", "o", "--accept-threshold", "2"],

@@ -1,8 +1,13 @@
 import pytest
-from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
-from pipelines.beam_options import IN_PROCESS, beam_options
+from pipelines import beam_options as module
+from pipelines.beam_options import IN_PROCESS
 from schemas.errors import UserError
+
+
+def beam_options(flags: list[str]) -> PipelineOptions:
+    return module.beam_options(flags, verb="score", own=["--model"])
 
 
 @pytest.mark.parametrize("flags", [[], ["--runner=DirectRunner"], ["--runner", "DirectRunner"]])

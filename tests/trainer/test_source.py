@@ -29,7 +29,7 @@ def test_each_kind_has_its_source(label_folder):
 def test_anything_else_is_refused_with_what_was_probably_meant(spec, remedy):
     with pytest.raises(UserError) as refusal:
         open_source(spec)
-    assert refusal.value.rule == "--data is sample, tfds:NAME or folder:PATH"
+    assert refusal.value.rule == "--data is sample, tfds:NAME, folder:PATH or tfrecord:GLOB"
     assert refusal.value.got == spec
     assert remedy in refusal.value.remedy
 

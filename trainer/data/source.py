@@ -6,7 +6,7 @@ from typing import Protocol
 from schemas.errors import UserError
 from trainer.data.splits import Digits
 
-_KINDS = ("sample", "tfds:NAME", "folder:PATH")
+_KINDS = ("sample", "tfds:NAME", "folder:PATH", "tfrecord:GLOB")
 
 
 class Source(Protocol):
@@ -29,7 +29,7 @@ def open_source(spec: str, *, data_dir: str | None = None) -> Source:
     """Returns the source that a `--data` value names; no image is read yet, no TensorFlow imported.
 
     Args:
-        spec: `sample`, `tfds:NAME` or `folder:PATH`.
+        spec: `sample`, `tfds:NAME`, `folder:PATH` or `tfrecord:GLOB`.
         data_dir: where `tfds:` keeps prepared data, local or gs://; its own default when None.
 
     Raises:
@@ -48,6 +48,10 @@ def open_source(spec: str, *, data_dir: str | None = None) -> Source:
         from trainer.data.folder import FolderSource
 
         return FolderSource(name)
+    if kind == "tfrecord" and name:
+        from trainer.data.records import RecordsSource
+
+        return RecordsSource(name)
     raise UserError(
         f"--data is {', '.join(_KINDS[:-1])} or {_KINDS[-1]}", got=spec, remedy=_remedy(spec, colon)
     )

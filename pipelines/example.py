@@ -1,0 +1,114 @@
+"""Reads `tf.train.Example` without TensorFlow and its generated classes.
+
+Source: https://protobuf.dev/programming-guides/encoding (wire format).
+"""
+
+from typing import Final
+
+MAX_FIELDS: Final = 10_000
+"""A message with more is not read: empty fields take two bytes, and half a microsecond each."""
+
+_VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
+_WIDTHS = {_FIXED64: 8, _FIXED32: 4}
+# Field numbers of tf.train.Feature's oneof.
+_BYTES_LIST, _INT64_LIST = 1, 3
+
+Value = bytes | int
+
+_Field = tuple[int, int, int, int]
+"""Number, wire type, of a varint its value or else where the field's bytes begin, and where it ends."""
+
+
+def read_example(payload: bytes) -> dict[str, Value]:
+    """Returns by name the features that hold bytes or integers, of each the first value.
+
+    Raises:
+        ValueError: when the bytes are no `tf.train.Example`, or one with too many fields.
+    """
+    found: dict[str, Value] = {}
+    entries_left = MAX_FIELDS
+    # Positions count from the payload's first byte, so that no message within it is copied.
+    for number, wire, start, end in _fields(payload, 0, len(payload)):
+        entries = _fields(payload, start, end) if number == 1 and wire == _DELIMITED else []
+        entries_left -= len(entries)
+        if entries_left < 0:
+            raise ValueError(f"more than {MAX_FIELDS:,} features")
+        for inner_number, inner_wire, inner_start, inner_end in entries:
+            if inner_number == 1 and inner_wire == _DELIMITED:
+                name, value = _entry(payload, inner_start, inner_end)
+                if value is not None:
+                    found[name] = value
+    return found
+
+
+def _entry(data: bytes, start: int, end: int) -> tuple[str, Value | None]:
+    name, value = "", None
+    for number, wire, field_start, field_end in _fields(data, start, end):
+        if number == 1 and wire == _DELIMITED:
+            name = data[field_start:field_end].decode()
+        elif number == 2 and wire == _DELIMITED:
+            value = _feature(data, field_start, field_end)
+    return name, value
+
+
+def _feature(data: bytes, start: int, end: int) -> Value | None:
+    for number, wire, list_start, list_end in _fields(data, start, end):
+        if wire == _DELIMITED and number in (_BYTES_LIST, _INT64_LIST) and list_end > list_start:
+            first_number, first_wire, value, value_end = _field(data, list_start, list_end)
+            if first_number != 1:
+                continue
+            if number == _BYTES_LIST and first_wire == _DELIMITED:
+                return data[value:value_end]
+            if number == _INT64_LIST and first_wire == _VARINT:
+                return _signed(value)
+            if number == _INT64_LIST and first_wire == _DELIMITED and value_end > value:
+                return _signed(_varint(data, value, value_end)[0])
+    return None
+
+
+def _signed(value: int) -> int:
+    return value - 2**64 if value >= 2**63 else value
+
+
+def _fields(data: bytes, start: int, end: int) -> list[_Field]:
+    fields = []
+    while start < end:
+        field = _field(data, start, end)
+        fields.append(field)
+        start = field[3]
+        if len(fields) > MAX_FIELDS:
+            raise ValueError(f"more than {MAX_FIELDS:,} fields")
+    return fields
+
+
+def _field(data: bytes, start: int, end: int) -> _Field:
+    key, at = _varint(data, start, end)
+    wire = key & 7
+    if wire == _DELIMITED:
+        length, at = _varint(data, at, end)
+    elif wire == _VARINT:
+        value, at = _varint(data, at, end)
+        return key >> 3, wire, value, at
+    elif wire in _WIDTHS:
+        length = _WIDTHS[wire]
+    else:
+        raise ValueError(f"a field of unknown wire type {wire}")
+    if length > end - at:
+        raise ValueError("a field that reaches beyond its message")
+    return key >> 3, wire, at, at + length
+
+
+def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
+    """Returns an unsigned number of at most 64 bits and where it ends."""
+    if at < end and (byte := data[at]) < 0x80:
+        return byte, at + 1  # nearly every number is a small one
+    number = 0
+    for shift in range(0, 70, 7):
+        if at >= end:
+            raise ValueError("a number that reaches beyond its message")
+        byte = data[at]
+        at += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number & 0xFFFFFFFFFFFFFFFF, at
+    raise ValueError("a number of more than 64 bits")

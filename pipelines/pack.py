@@ -1,0 +1,82 @@
+"""Entry point of the packing job: `digitmill pack`, and `python -m pipelines.pack` for Beam launchers."""
+
+import sys
+
+import click
+
+from schemas.errors import ExitCode
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True},
+    short_help="Pack a folder's images into a few large files.",
+)
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    required=True,
+    metavar="FOLDER|FILE|GLOB",
+    help="Images to pack, on disk or in gs://, s3:// or az://; may be given several times.",
+)
+@click.option(
+    "--output",
+    required=True,
+    metavar="DIR",
+    help="Folder for the shards and the manifest, on disk or in gs://.",
+)
+@click.option(
+    "--labels",
+    metavar="folder|CSV",
+    help="True digits, to train on: the images' folder names, or a CSV of path,label.",
+)
+@click.option(
+    "--shard-megabytes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=100,
+    show_default=True,
+    help="Size that a shard comes to; a worker holds twice as much.",
+)
+@click.argument("beam_flags", nargs=-1, type=click.UNPROCESSED, metavar="[BEAM FLAGS]...")
+def pack(
+    inputs: tuple[str, ...],
+    *,
+    output: str,
+    labels: str | None,
+    shard_megabytes: float,
+    beam_flags: tuple[str, ...],
+) -> ExitCode:
+    """Pack a folder's images into TFRecord shards, with their names and labels.
+
+    One object an image is the slowest way to keep images. Scoring and training read the shards:
+    --input 'packed/*.tfrecord' and --data 'tfrecord:packed/*.tfrecord'.
+
+    Files are packed byte for byte and are not looked into: a text file named .png is packed as it is,
+    and scoring fails it. What cannot be read is a row of failures.csv.
+
+    All flags of Apache Beam are understood too. --runner is DirectRunner by default, and means its
+    in-process engine.
+
+    \b
+    Examples:
+      digitmill pack --input scans --output packed
+      digitmill pack --input digits --labels folder --shard-megabytes 200 --output packed
+    """
+    from pipelines import pack_job
+
+    options = pack_job.PackOptions(
+        inputs=inputs,
+        output=output,
+        labels=labels,
+        shard_megabytes=shard_megabytes,
+        beam_flags=beam_flags,
+    )
+    click.echo(pack_job.run(options).table())
+    return ExitCode.OK
+
+
+if __name__ == "__main__":
+    # The face reads the arguments and words the errors, whichever name the job is called by.
+    from digitmill.cli import main
+
+    main(["pack", *sys.argv[1:]])

@@ -1,0 +1,185 @@
+"""The packing run from its options to its manifest."""
+
+import csv
+import dataclasses
+import datetime
+import hashlib
+import importlib.metadata
+import io
+import time
+from collections.abc import Iterator, Sequence
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipelines.beam_options import beam_options
+from pipelines.labels import with_labels
+from pipelines.listing import list_images
+from pipelines.packing import PackedItem, Packer, collect_packed, shard_name, shards
+from pipelines.progress import Progress
+from pipelines.statistics import count_codes
+from pipelines.storage import ImageReader, OutputFolder, open_folder
+from pipelines.work_item import WorkItem
+from schemas import failure, manifest
+from schemas.errors import UserError
+from schemas.failure import Failure, FailureCode
+from schemas.manifest import Part
+from schemas.packed import PackManifest
+
+FAILURES = "failures.csv"
+"""The images that could not be read, in the output folder."""
+
+_LIBRARIES = ("digitmill", "apache-beam", "numpy")
+_FLAGS = ("--input", "--output", "--labels", "--shard-megabytes")
+
+
+@dataclasses.dataclass(frozen=True)
+class PackOptions:
+    """What a packing run is asked to do.
+
+    Attributes:
+        inputs: folders, files or patterns, local or in a bucket.
+        output: folder for everything that the run writes, local or in a `gs://` bucket.
+        labels: `folder`, path of a CSV, or None where the true digits are unknown.
+        shard_megabytes: size that a shard comes to, in 10^6 bytes.
+        beam_flags: flags for Beam, runner included.
+    """
+
+    inputs: tuple[str, ...]
+    output: str
+    labels: str | None = None
+    shard_megabytes: float = 100
+    beam_flags: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class PackSummary:
+    """A finished pack in a few lines."""
+
+    output: OutputFolder
+    manifest: PackManifest
+
+    def table(self) -> str:
+        """Returns the lines to print, one fact each."""
+        codes = [f"{code} {count:,}" for code, count in self.manifest.failures.items() if count]
+        rows = {
+            "images": f"{self.manifest.listed:,}",
+            "packed": f"{self.manifest.packed:,} ({self.manifest.labelled:,} with a label)",
+            "failed": f"{self.manifest.failed:,}" + (f" ({', '.join(codes)})" if codes else ""),
+            "shards": f"{len(self.manifest.parts) - 1:,}: {self.output.at(shard_name('*'))}",
+            "manifest": self.output.at(manifest.FILE),
+        }
+        width = max(map(len, rows))
+        return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items())
+
+
+def run(options: PackOptions) -> PackSummary:
+    """Packs the inputs and writes shards, failures and, last, the manifest.
+
+    Raises:
+        UserError: when an option cannot be used; nothing has been written then.
+        UnreconciledError: when a listed image has no outcome; there is no manifest then.
+    """
+    # 1. What can be refused is refused before an image is read or a file written.
+    started = datetime.datetime.now(datetime.UTC)
+    pipeline_options = beam_options(options.beam_flags, verb="pack", own=_FLAGS)
+    output = open_folder(options.output)
+    _refuse_finished(output)
+
+    # 2. The listing is frozen: its count is the denominator of everything after.
+    images = list_images(options.inputs)
+    if options.labels is not None:
+        images = with_labels(images, options.labels)
+    items = list(shards(images, shard_bytes=options.shard_megabytes * 1e6))
+    output.claim()
+
+    # 3. Pack. Each work item writes its shard, then its record.
+    began = time.monotonic()
+    _run_pipeline(items, output=output, options=pipeline_options)
+    seconds = time.monotonic() - began
+
+    # 4. Reconcile from the records, then failures and manifest: readers trust only what has one.
+    done = collect_packed(items, output)
+    failures = [failed for item in done for failed in item.failures]
+    parts = (*(part for item in done for part in item.parts), _write_failures(output, failures))
+    finished = _manifest(options, done, parts, started=started, seconds=seconds)
+    output.replace(manifest.FILE, finished.to_json().encode())
+    return PackSummary(output, finished)
+
+
+def _refuse_finished(output: OutputFolder) -> None:
+    if output.exists(manifest.FILE):
+        raise UserError(
+            "an output folder holds one pack",
+            got=output.place,
+            remedy="name a new folder or delete the finished pack",
+        )
+
+
+class PackWorkItem(beam.DoFn):
+    """Packed work items (`bytes`) to the digests of those whose shards are written (`str`)."""
+
+    def __init__(self, output: str) -> None:
+        super().__init__()
+        self._output = output
+
+    def setup(self) -> None:
+        """Opens storage, once per worker."""
+        self._reader = ImageReader()
+        self._packer = Packer(self._reader, open_folder(self._output))
+
+    def process(self, packed: bytes) -> Iterator[str]:
+        """Writes one shard."""
+        yield self._packer.run(WorkItem.from_bytes(packed)).digest
+
+    def teardown(self) -> None:
+        """Ends the reader's threads."""
+        self._reader.close()
+
+
+def _run_pipeline(items: Sequence[WorkItem], *, output: OutputFolder, options: PipelineOptions) -> None:
+    with Progress(output, items, verb="packing"), beam.Pipeline(options=options) as pipeline:
+        _ = (
+            pipeline
+            | "WorkItems" >> beam.Create([item.to_bytes() for item in items])
+            # Reshuffle: without it all items would be fused with their creation and stay on one worker.
+            | "Spread" >> beam.Reshuffle()
+            | "Pack" >> beam.ParDo(PackWorkItem(output.place))
+        )
+
+
+def _write_failures(output: OutputFolder, failures: Sequence[Failure]) -> Part:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(described.name for described in failure.COLUMNS)
+    writer.writerows(dataclasses.astuple(failed) for failed in failures)
+    data = text.getvalue().encode()
+    output.replace(FAILURES, data)
+    return Part(FAILURES, rows=len(failures), bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+
+def _manifest(
+    options: PackOptions,
+    done: Sequence[PackedItem],
+    parts: Sequence[Part],
+    *,
+    started: datetime.datetime,
+    seconds: float,
+) -> PackManifest:
+    failures = [failed for item in done for failed in item.failures]
+    return PackManifest(
+        listed=sum(item.listed for item in done),
+        packed=sum(item.packed for item in done),
+        failed=len(failures),
+        labelled=sum(item.labelled for item in done),
+        failures=count_codes(failures, FailureCode),
+        inputs=options.inputs,
+        options={"labels": options.labels, "shard_megabytes": options.shard_megabytes},
+        versions={library: importlib.metadata.version(library) for library in _LIBRARIES},
+        times={
+            "started": started.isoformat(timespec="seconds"),
+            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "pipeline_seconds": round(seconds, 3),
+        },
+        parts=tuple(sorted(parts, key=lambda part: part.name)),
+    )

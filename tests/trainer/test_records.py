@@ -1,0 +1,175 @@
+import struct
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from schemas import packed
+from schemas.errors import UserError
+from trainer.data.folder import FolderSource
+from trainer.data.records import RecordsSource, _local_shards
+from trainer.data.splits import Digits
+
+
+def feature(value: object) -> tf.train.Feature:
+    if isinstance(value, bytes):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+
+def record(content: object, label: object = 3, name: str = "file:///x.png") -> bytes:
+    features = {packed.ENCODED: content, packed.NAME: name.encode(), packed.LABEL: label}
+    given = {key: feature(value) for key, value in features.items() if value is not None}
+    return tf.train.Example(features=tf.train.Features(feature=given)).SerializeToString()
+
+
+def write_shard(path, records) -> None:
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for one in records:
+            writer.write(one)
+
+
+@pytest.fixture
+def shards(tmp_path, few_digits):
+    """The 400 training digits in four shards."""
+    train = few_digits.train
+    pngs = [cv2.imencode(".png", image)[1].tobytes() for image in train.images]
+    records = [
+        record(png, int(label), f"file:///{number}.png")
+        for number, (png, label) in enumerate(zip(pngs, train.labels, strict=True))
+    ]
+    (tmp_path / "packed").mkdir()
+    for number in range(4):
+        write_shard(tmp_path / "packed" / f"packed-{number}.tfrecord", records[number::4])
+    return tmp_path / "packed"
+
+
+def read(pattern) -> Digits:
+    return RecordsSource(str(pattern)).read(validation_fraction=0.5)
+
+
+def contents(digits: Digits) -> dict[str, set]:
+    return {
+        name: {(image.tobytes(), label) for image, label in zip(split.images, split.labels, strict=True)}
+        for name, split in digits.splits().items()
+    }
+
+
+def refusal_of(pattern) -> str:
+    with pytest.raises(UserError) as refusal:
+        read(pattern)
+    return str(refusal.value)
+
+
+def test_a_pack_gives_the_splits_of_its_folder(shards, label_folder):
+    digits = read(shards / "*.tfrecord")
+    folder = FolderSource(str(label_folder)).read(validation_fraction=0.5)
+    assert contents(digits) == contents(folder)
+    assert sum(len(split) for split in digits.splits().values()) == 400
+    assert digits.name == f"tfrecord:{shards}/*.tfrecord"
+
+
+def test_reading_twice_gives_the_same(shards):
+    assert read(shards / "*").digest == read(shards / "*").digest
+
+
+def test_a_path_with_brackets_is_taken_as_it_is(tmp_path):
+    for name in ("0", "1", "[0-1]"):
+        (tmp_path / f"{name}.tfrecord").touch()
+    assert _local_shards(f"{tmp_path}/[0-1].tfrecord") == [f"{tmp_path}/[0-1].tfrecord"]
+    assert _local_shards(f"{tmp_path}/[0-1].*") == [f"{tmp_path}/0.tfrecord", f"{tmp_path}/1.tfrecord"]
+
+
+def test_unusable_images_are_named_and_counted(shards, capsys):
+    bad = {"text": b"not an image", "empty": b"", "absent": None, "number": 7}
+    records = [record(content, name=f"file:///{name}.png") for name, content in bad.items()]
+    good = record(cv2.imencode(".png", np.eye(28, dtype=np.uint8) * 255)[1].tobytes(), 10)
+    write_shard(shards / "more.tfrecord", [*records, good, b"no message"])
+    digits = read(shards / "*.tfrecord")
+    printed = capsys.readouterr().out
+    assert sum(len(split) for split in digits.splits().values()) == 400
+    assert "6 of 406 images are not usable" in printed
+    for words in (
+        ["more.tfrecord[0] file:///text.png", "UNSUPPORTED"],
+        ["more.tfrecord[1] file:///empty.png", "EMPTY"],
+        ["more.tfrecord[2]", "without image/encoded"],
+        ["more.tfrecord[3]", "without image/encoded"],
+        ["more.tfrecord[4]", "image/label is no digit"],
+        ["more.tfrecord[5]", "something else"],
+    ):
+        assert any(all(word in line for word in words) for line in printed.splitlines())
+
+
+def test_images_without_a_label_are_refused(shards):
+    write_shard(shards / "more.tfrecord", [record(b"x", None, "file:///in/a.png")])
+    message = refusal_of(shards / "*.tfrecord")
+    assert "file:///in/a.png" in message
+    assert "--labels folder" in message
+
+
+def record_ends(data: bytes) -> list[int]:
+    ends, at = [], 0
+    while at < len(data):
+        at += 16 + struct.unpack_from("<Q", data, at)[0]
+        ends.append(at)
+    return ends
+
+
+def damage(path, *, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def test_what_a_damaged_record_takes_along_is_named_and_counted(shards, capsys):
+    shard = shards / "packed-2.tfrecord"
+    damage(shard, at=record_ends(shard.read_bytes())[89] + 50)
+    digits = read(shards / "*.tfrecord")
+    printed = capsys.readouterr().out
+    assert sum(len(split) for split in digits.splits().values()) == 390
+    assert "10 of 400 images are not usable" in printed
+    assert "packed-2.tfrecord[90]': CORRUPT: corrupted record at" in printed
+    assert "packed-2.tfrecord[99]': CORRUPT: behind the damaged record 90" in printed
+    assert "{{" not in printed
+
+
+def test_losing_more_than_the_budget_stops_the_job(shards):
+    shard = shards / "packed-2.tfrecord"
+    damage(shard, at=record_ends(shard.read_bytes())[29] + 50)
+    assert "at most 5% of the images may be unusable; got '70 of 400" in refusal_of(shards / "*.tfrecord")
+
+
+def test_a_cut_shard_is_noticed(shards, capsys):
+    shard = shards / "packed-3.tfrecord"
+    shard.write_bytes(shard.read_bytes()[:-20])
+    assert sum(len(split) for split in read(shards / "*.tfrecord").splits().values()) == 399
+    assert "packed-3.tfrecord[99]': CORRUPT: truncated record" in capsys.readouterr().out
+
+
+def test_a_damaged_length_is_noticed(shards):
+    damage(shards / "packed-0.tfrecord", at=7)
+    message = refusal_of(shards / "packed-0.tfrecord")
+    assert "got '1 of 1" in message
+
+
+def test_patterns_that_match_nothing_are_refused_before_anything_is_read(shards):
+    with pytest.raises(UserError, match="matches at least one file"):
+        RecordsSource(str(shards / "*.tfr"))
+    with pytest.raises(UserError, match=r"tfrecord:.*packed/packed-\*\.tfrecord"):
+        RecordsSource(str(shards))
+
+
+def test_empty_shards_are_refused(tmp_path):
+    write_shard(tmp_path / "x.tfrecord", [])
+    assert "packed shards hold images" in refusal_of(tmp_path / "x.tfrecord")
+
+
+def test_other_files_are_refused(tmp_path):
+    (tmp_path / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    assert "got '1 of 1" in refusal_of(tmp_path / "x.png")
+
+
+def test_making_one_needs_no_tensorflow(run_python, shards):
+    code = f"import sys; from trainer.data.records import RecordsSource as R; R({str(shards / '*')!r})"
+    assert "False" in run_python(f"{code}; print('tensorflow' in sys.modules)")
