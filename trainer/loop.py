@@ -35,6 +35,7 @@ class Trainer:
 
     Args:
         recipe: what to train and how, its batch and epochs included.
+        digits: what to train and to validate on.
         strategy: the replicas that share each batch.
         seed: fixes weights, order and dropout.
 
@@ -44,12 +45,16 @@ class Trainer:
         model: the network, of which each replica has a copy.
 
     Raises:
-        UserError: when the batch does not divide over the replicas.
+        UserError: when the batch does not divide over the replicas, or is not filled.
     """
 
-    def __init__(self, recipe: Recipe, *, strategy: tf.distribute.Strategy, seed: int) -> None:
+    def __init__(
+        self, recipe: Recipe, digits: Digits, *, strategy: tf.distribute.Strategy, seed: int
+    ) -> None:
         self.recipe = recipe
         self.replicas = strategy.num_replicas_in_sync
+        self._digits = digits
+        self._steps = _steps_per_epoch(digits.train, recipe.batch)
         self._per_replica = per_replica_batch(recipe.batch, self.replicas)
         self._seed = seed
         self._strategy = strategy
@@ -57,7 +62,7 @@ class Trainer:
         with strategy.scope():
             self.model = recipe.model()
             separate_replicas(self.model)
-            self._optimizer = recipe.optimizer()
+            self._optimizer = recipe.optimizer(recipe.epochs * self._steps)
             self._optimizer.build(self.model.trainable_variables)
             self._summed_loss = recipe.loss(reduction="sum")
             self._loss = keras.metrics.Mean()
@@ -66,17 +71,15 @@ class Trainer:
         self._agree = tf.function(lambda: strategy.run(self._average_statistics))
         self._evaluator = Evaluator(self.model, strategy)
 
-    def epochs(self, digits: Digits) -> Iterator[Epoch]:
+    def epochs(self) -> Iterator[Epoch]:
         """Trains, shows progress, and yields each epoch when it is done.
 
         Raises:
-            UserError: when the training images do not fill one batch.
             NotFiniteError: when the loss is NaN or infinite.
         """
-        steps = self._steps_per_epoch(digits.train)
-        images = steps * self.recipe.batch
+        images = self._steps * self.recipe.batch
         batches = pipeline.training_batches(
-            digits.train,
+            self._digits.train,
             strategy=self._strategy,
             per_replica=self._per_replica,
             epochs=self.recipe.epochs,
@@ -85,10 +88,10 @@ class Trainer:
         with Progress(epochs=self.recipe.epochs, images=images) as progress:
             for number in range(1, self.recipe.epochs + 1):
                 started = time.perf_counter()
-                self._train(batches, epoch=number, steps=steps, progress=progress)
+                self._train(batches, epoch=number, progress=progress)
                 seconds = time.perf_counter() - started
                 loss, accuracy = float(self._loss.result()), float(self._accuracy.result())
-                val_loss, val_accuracy = self._validate(digits.validation, epoch=number, steps=steps)
+                val_loss, val_accuracy = self._validate(epoch=number)
                 epoch = Epoch(number, loss, accuracy, val_loss, val_accuracy, seconds, images / seconds)
                 progress.finish_epoch(epoch)
                 yield epoch
@@ -101,41 +104,32 @@ class Trainer:
         """Returns the network and its optimizer as they are now, in no strategy, compiled to go on."""
         model = self.recipe.model()
         model.set_weights(self.model.get_weights())
-        optimizer = self.recipe.optimizer()
+        optimizer = self.recipe.optimizer(self.recipe.epochs * self._steps)
         optimizer.build(model.trainable_variables)
         for copy, variable in zip(optimizer.variables, self._optimizer.variables, strict=True):
             copy.assign(variable.numpy())
         model.compile(optimizer=optimizer, loss=self.recipe.loss(), metrics=["accuracy"])
         return model
 
-    def _steps_per_epoch(self, split: Split) -> int:
-        if len(split) >= self.recipe.batch:
-            return len(split) // self.recipe.batch
-        raise UserError(
-            "the training images fill at least one batch",
-            got=f"batch {self.recipe.batch} for {len(split)} images",
-            remedy=f"give --batch {len(split)} or less",
-        )
-
-    def _train(self, batches: Iterator, *, epoch: int, steps: int, progress: Progress) -> None:
+    def _train(self, batches: Iterator, *, epoch: int, progress: Progress) -> None:
         """Runs one epoch's steps, a stretch at a time."""
         self._loss.reset_state()
         self._accuracy.reset_state()
-        stretch = -(-steps // _STRETCHES)
-        for start in range(0, steps, stretch):
-            stop = min(start + stretch, steps)
+        stretch = -(-self._steps // _STRETCHES)
+        for start in range(0, self._steps, stretch):
+            stop = min(start + stretch, self._steps)
             self._run(batches, tf.constant(stop - start))
             _check_finite(float(self._loss.result()), epoch=epoch, first=start + 1, last=stop)
             progress.advance((stop - start) * self.recipe.batch)
         if self.replicas > 1:
             self._agree()
 
-    def _validate(self, split: Split | None, *, epoch: int, steps: int) -> tuple[float | None, float | None]:
-        if split is None:
+    def _validate(self, *, epoch: int) -> tuple[float | None, float | None]:
+        if self._digits.validation is None:
             return None, None
-        evaluation = self.evaluate(split)
+        evaluation = self.evaluate(self._digits.validation)
         # The last step's update shows in no training loss.
-        _check_finite(evaluation.loss, epoch=epoch, first=steps, last=steps)
+        _check_finite(evaluation.loss, epoch=epoch, first=self._steps, last=self._steps)
         return evaluation.loss, evaluation.accuracy.value
 
     def _run_steps(self, batches: Iterator, steps: tf.Tensor) -> None:
@@ -164,6 +158,16 @@ class Trainer:
         context = tf.distribute.get_replica_context()
         for weight in self.model.non_trainable_weights:
             weight.assign(context.all_reduce(tf.distribute.ReduceOp.MEAN, weight.value))
+
+
+def _steps_per_epoch(split: Split, batch: int) -> int:
+    if len(split) >= batch:
+        return len(split) // batch
+    raise UserError(
+        "the training images fill at least one batch",
+        got=f"batch {batch} for {len(split)} images",
+        remedy=f"give --batch {len(split)} or less",
+    )
 
 
 def _check_finite(loss: float, *, epoch: int, first: int, last: int) -> None:

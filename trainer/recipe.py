@@ -16,7 +16,8 @@ class Recipe:
     Attributes:
         model: builds the network: uint8[N, 28, 28] canonical digits in, float32[N, 10] probabilities
             out. Pixel scaling is part of it, so that every export takes canonical digits.
-        optimizer: builds the optimizer.
+        optimizer: builds the optimizer, and with it the learning rate's course over a training of
+            so many steps.
         loss: the loss class, or a partial of it; called with `reduction="sum"`.
         one_hot: whether the loss takes one-hot labels, float32[N, 10], rather than class numbers.
         epochs: passes over the training images.
@@ -26,7 +27,7 @@ class Recipe:
     """
 
     model: Callable[[], keras.Model]
-    optimizer: Callable[[], keras.optimizers.Optimizer]
+    optimizer: Callable[[int], keras.optimizers.Optimizer]
     loss: Callable[..., keras.losses.Loss]
     one_hot: bool
     epochs: int

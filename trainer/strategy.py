@@ -24,7 +24,11 @@ def make_strategy(replicas: int | None) -> tf.distribute.Strategy:
     with quiet_stderr():
         gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
-        return tf.distribute.MirroredStrategy(_logical_cpus(replicas or 1))
+        # On CPUs the default is a collective: slower (25,000 images/s against 35,000 with two
+        # replicas), and two strategies in one process mix up each other's.
+        return tf.distribute.MirroredStrategy(
+            _logical_cpus(replicas or 1), cross_device_ops=tf.distribute.ReductionToOneDevice()
+        )
     if replicas is not None and replicas > len(gpus):
         raise UserError(
             f"--replicas is at most the number of GPUs, {len(gpus)}",

@@ -15,23 +15,24 @@ from trainer.job import TrainResult
 from trainer.loop import Trainer
 from trainer.options import TrainOptions
 from trainer.recipe import Recipe
-from trainer.strategy import make_strategy
+from trainer.strategy import make_strategy, per_replica_batch
 
 
 def train(options: TrainOptions, source: Source) -> TrainResult:
     """Runs the job into a run folder that was claimed; see `trainer.job.run`."""
-    # 1. The devices, before anything else starts TensorFlow's; then the network, so that a batch
-    #    which does not divide is refused before any data is read.
+    # 1. The devices, before anything else starts TensorFlow's. A batch that does not divide over
+    #    them is refused before any data is read.
     strategy = make_strategy(options.replicas)
     recipe = _with_overrides(recipes.load(options.recipe), options)
-    trainer = Trainer(recipe, strategy=strategy, seed=options.seed)
-    # 2. The data.
+    per_replica_batch(recipe.batch, strategy.num_replicas_in_sync)
+    # 2. The data, and the network.
     digits = source.read(validation_fraction=recipe.validation_fraction)
+    trainer = Trainer(recipe, digits, strategy=strategy, seed=options.seed)
     _announce(options, trainer, digits)
     # 3. The epochs; the history is on disk after each.
     started = time.perf_counter()
     epochs: list[Epoch] = []
-    for epoch in trainer.epochs(digits):
+    for epoch in trainer.epochs():
         epochs.append(epoch)
         history.write(epochs, options.output)
     seconds = time.perf_counter() - started

@@ -8,6 +8,7 @@ from schemas.errors import UserError
 from trainer import recipes
 from trainer.loop import NotFiniteError, Trainer
 from trainer.recipe import Recipe
+from trainer.strategy import make_strategy
 
 
 def small(name: str = "dense-128", **changes) -> Recipe:
@@ -16,8 +17,8 @@ def small(name: str = "dense-128", **changes) -> Recipe:
 
 
 def train(recipe: Recipe, digits, strategy, seed: int = 1):
-    trainer = Trainer(recipe, strategy=strategy, seed=seed)
-    return trainer, list(trainer.epochs(digits))
+    trainer = Trainer(recipe, digits, strategy=strategy, seed=seed)
+    return trainer, list(trainer.epochs())
 
 
 def curve(epochs) -> list[float]:
@@ -37,10 +38,17 @@ def test_one_and_two_replicas_learn_the_same_at_the_same_global_batch(few_digits
 @pytest.mark.parametrize("name", ["dense-300-100", "cnn"])
 def test_one_and_two_replicas_end_with_the_same_weights(name, few_digits, one_replica, two_replicas):
     # Not Adam, which turns a rounding error of a tiny gradient into a whole step.
-    recipe = small(name, optimizer=lambda: keras.optimizers.SGD(0.1))
+    recipe = small(name, optimizer=lambda steps: keras.optimizers.SGD(0.1))
     alone, together = (train(recipe, few_digits, strategy)[0] for strategy in (one_replica, two_replicas))
     for one, two in zip(alone.model.get_weights(), together.model.get_weights(), strict=True):
         assert one == pytest.approx(two, abs=1e-5)
+
+
+def test_two_strategies_in_one_process_do_not_meet(few_digits, two_replicas):
+    other = Trainer(small("cnn"), few_digits, strategy=make_strategy(2), seed=1)
+    first = Trainer(small("dense-128"), few_digits, strategy=two_replicas, seed=1)
+    losses = [(one.loss, two.loss) for one, two in zip(first.epochs(), other.epochs(), strict=True)]
+    assert np.isfinite(losses).all()
 
 
 def test_replicas_keep_equal_weights(few_digits, two_replicas):
@@ -60,10 +68,10 @@ def test_the_same_seed_gives_the_same_weights(name, replicas, few_digits, reques
 
 
 def test_another_seed_gives_other_weights_and_another_order(few_digits, one_replica):
-    first, second = (Trainer(small(), strategy=one_replica, seed=seed) for seed in (4, 5))
+    first, second = (Trainer(small(), few_digits, strategy=one_replica, seed=seed) for seed in (4, 5))
     assert (first.model.get_weights()[0] != second.model.get_weights()[0]).any()
     second.model.set_weights(first.model.get_weights())
-    losses = [[epoch.loss for epoch in trainer.epochs(few_digits)] for trainer in (first, second)]
+    losses = [[epoch.loss for epoch in trainer.epochs()] for trainer in (first, second)]
     assert losses[0] != losses[1]
 
 
@@ -80,15 +88,15 @@ def test_sparse_and_one_hot_losses_are_the_same_loss(few_digits, one_replica):
 
 
 def test_one_step_is_keras_s_own(few_digits, one_replica):
-    recipe = small(epochs=1, batch=400, optimizer=lambda: keras.optimizers.SGD(0.1))
-    trainer = Trainer(recipe, strategy=one_replica, seed=9)
+    recipe = small(epochs=1, batch=400, optimizer=lambda steps: keras.optimizers.SGD(0.1))
+    trainer = Trainer(recipe, few_digits, strategy=one_replica, seed=9)
     reference = recipe.model()
     reference.set_weights(trainer.model.get_weights())
     reference.compile(
-        optimizer=recipe.optimizer(), loss="sparse_categorical_crossentropy", metrics=["accuracy"]
+        optimizer=recipe.optimizer(1), loss="sparse_categorical_crossentropy", metrics=["accuracy"]
     )
     loss, accuracy = reference.train_on_batch(few_digits.train.images, few_digits.train.labels)
-    (epoch,) = trainer.epochs(few_digits)
+    (epoch,) = trainer.epochs()
     # All 400 images are one batch, whose order does not matter.
     assert (epoch.loss, epoch.accuracy) == pytest.approx((float(loss), float(accuracy)), rel=1e-5)
     for ours, theirs in zip(trainer.model.get_weights(), reference.get_weights(), strict=True):
@@ -109,7 +117,7 @@ def test_without_validation_images_there_is_no_validation(few_digits, one_replic
 
 
 def exploding(rate: float) -> Recipe:
-    return small(optimizer=lambda: keras.optimizers.SGD(rate), epochs=2, batch=20)
+    return small(optimizer=lambda steps: keras.optimizers.SGD(rate), epochs=2, batch=20)
 
 
 @pytest.mark.parametrize("replicas", ["one_replica", "two_replicas"])
@@ -119,14 +127,14 @@ def test_an_exploding_loss_stops_the_job_and_names_the_steps(replicas, few_digit
 
 
 def test_weights_lost_in_the_very_last_step_are_noticed(few_digits, one_replica):
-    recipe = small(epochs=1, batch=400, optimizer=lambda: keras.optimizers.SGD(float("nan")))
+    recipe = small(epochs=1, batch=400, optimizer=lambda steps: keras.optimizers.SGD(float("nan")))
     with pytest.raises(NotFiniteError, match="steps 1 to 1"):
         train(recipe, few_digits, one_replica)
 
 
-def test_a_batch_that_does_not_divide_is_refused(two_replicas):
+def test_a_batch_that_does_not_divide_is_refused(few_digits, two_replicas):
     with pytest.raises(UserError, match="evenly over 2 replicas; got 33; give --batch 32"):
-        Trainer(small(batch=33), strategy=two_replicas, seed=0)
+        Trainer(small(batch=33), few_digits, strategy=two_replicas, seed=0)
 
 
 def test_fewer_images_than_a_batch_are_refused(few_digits, one_replica):
@@ -143,7 +151,7 @@ def test_one_line_an_epoch(few_digits, one_replica, capsys):
 
 
 def test_pixels_reach_the_network_as_they_are(few_digits, one_replica):
-    trainer = Trainer(small(), strategy=one_replica, seed=0)
+    trainer = Trainer(small(), few_digits, strategy=one_replica, seed=0)
     seen = trainer.evaluate(few_digits.test).probabilities
     assert seen == pytest.approx(trainer.model(few_digits.test.images, training=False).numpy(), abs=1e-5)
     assert np.ptp(seen) > 0
@@ -178,3 +186,17 @@ def test_a_plain_copy_keeps_no_strategy(few_digits, two_replicas):
     copy = train(small(epochs=1), few_digits, two_replicas)[0].plain_copy()
     history = copy.fit(few_digits.train.images, few_digits.train.labels, verbose=0)
     assert history.history["loss"][0] > 0
+
+
+def test_the_optimizer_knows_how_many_steps_there_will_be(few_digits, one_replica):
+    asked = []
+
+    def optimizer(steps: int) -> keras.optimizers.Optimizer:
+        asked.append(steps)
+        return keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, steps))
+
+    trainer, _ = train(small(epochs=3, batch=30, optimizer=optimizer), few_digits, one_replica)
+    copy = trainer.plain_copy()
+    assert asked == [3 * 13] * 2
+    assert int(copy.optimizer.iterations) == 39
+    assert float(copy.optimizer.learning_rate) == pytest.approx(0, abs=1e-6)

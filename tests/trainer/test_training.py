@@ -177,7 +177,9 @@ def test_a_second_run_into_a_finished_one_is_refused(finished):
 
 
 def test_a_run_that_diverged_leaves_no_bundle_and_may_be_repeated(tmp_path, monkeypatch):
-    recipe = dataclasses.replace(recipes.load("dense-128"), optimizer=lambda: keras.optimizers.SGD(1e30))
+    recipe = dataclasses.replace(
+        recipes.load("dense-128"), optimizer=lambda steps: keras.optimizers.SGD(1e30)
+    )
     options = TrainOptions(recipe="dense-128", data="sample", output=tmp_path / "run", epochs=1)
     with monkeypatch.context() as patched:
         patched.setattr(recipes, "load", lambda name: recipe)

@@ -1,6 +1,13 @@
-"""Two convolutions with max-pooling, one dense layer, Adam.
+"""Two convolutions with max-pooling, one dense layer, Adam along half a cosine.
 
+Source: convolution and max-pooling layers, a dense layer, a few epochs, 99 % on the test set. It is
+    silent about the rest, which is ours, chosen on the held-out images: 5 x 5 kernels (99.1 % after
+    six epochs against 99.0 % with 3 x 3), half a cosine (99.2 % after five).
 Command: digitmill train --recipe cnn --data tfds:mnist --output run
+Time: about 40 s of training on two CPU cores.
+Accuracy: 99.35 % ± 0.06 (mean and standard deviation of seeds 1, 2, 3) on the test set of 10,000, which
+    was looked at once a run, at the end: 99.28, 99.37, 99.39. Six epochs at a constant learning rate,
+    given up for their unsteady validation accuracy, had reached 98.95 and 99.05 there.
 """
 
 import keras
@@ -26,11 +33,16 @@ def model() -> keras.Model:
     )
 
 
+def optimizer(steps: int) -> keras.optimizers.Optimizer:
+    """Builds Adam with a learning rate that falls from 1e-3 to 1e-5 along half a cosine."""
+    return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, steps, alpha=0.01))
+
+
 RECIPE = Recipe(
     model=model,
-    optimizer=lambda: keras.optimizers.Adam(learning_rate=1e-3),
+    optimizer=optimizer,
     loss=keras.losses.SparseCategoricalCrossentropy,
     one_hot=False,
-    epochs=6,
+    epochs=5,
     batch=64,
 )

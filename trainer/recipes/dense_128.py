@@ -1,6 +1,11 @@
 """One dense layer of 128, Adam: the smallest network that gets by.
 
+Source: one hidden layer of 128, about 97 % on the test set. It is silent about the rest, which is
+    ours: Adam with Keras's learning rate, 5 epochs, batches of 32, 5,000 images held out.
 Command: digitmill train --recipe dense-128 --data tfds:mnist --output run
+Time: about 9 s of training on two CPU cores.
+Accuracy: 97.53 % ± 0.04 (mean and standard deviation of seeds 1, 2, 3) on the test set of 10,000, which
+    was looked at once a run, at the end: 97.52, 97.50, 97.57.
 """
 
 import keras
@@ -23,7 +28,7 @@ def model() -> keras.Model:
 
 RECIPE = Recipe(
     model=model,
-    optimizer=lambda: keras.optimizers.Adam(learning_rate=1e-3),
+    optimizer=lambda steps: keras.optimizers.Adam(learning_rate=1e-3),
     loss=keras.losses.SparseCategoricalCrossentropy,
     one_hot=False,
     epochs=5,

@@ -1,8 +1,11 @@
 """Two dense layers of 256 and 128, Adam, one-hot labels.
 
-The source holds out no validation images and names no accuracy; the hold-out of 5,000 in 60,000 is ours.
-
+Source: the usual first dense network for MNIST in tutorials: Adam with Keras's learning rate, 10
+    epochs, batches of 32. It is silent about held-out images and accuracy: the 5,000 are ours.
 Command: digitmill train --recipe dense-256-128 --data tfds:mnist --output run
+Time: about 20 s of training on two CPU cores.
+Accuracy: 97.89 % ± 0.24 (mean and standard deviation of seeds 1, 2, 3) on the test set of 10,000, which
+    was looked at once a run, at the end: 98.05, 97.62, 98.01.
 """
 
 import keras
@@ -26,7 +29,7 @@ def model() -> keras.Model:
 
 RECIPE = Recipe(
     model=model,
-    optimizer=lambda: keras.optimizers.Adam(learning_rate=1e-3),
+    optimizer=lambda steps: keras.optimizers.Adam(learning_rate=1e-3),
     loss=keras.losses.CategoricalCrossentropy,
     one_hot=True,
     epochs=10,

@@ -1,6 +1,12 @@
-"""Three dense layers with batch normalisation, LeakyReLU and dropout; Adam.
+"""Three dense layers with batch normalisation, LeakyReLU and dropout, Adam.
 
+Source: 512, 256 and 128 units, dropout of 0.2 and 0.1 after the last two, Adam, one-hot labels, 12
+    epochs, batches of 128, 15 % of the images held out; 97 to 98 % on the test set. It is silent about
+    LeakyReLU's slope, which is Keras's 0.3, and Adam's learning rate, which is Keras's too.
 Command: digitmill train --recipe dense-512-256-128 --data tfds:mnist --output run
+Time: about 30 s of training on two CPU cores.
+Accuracy: 97.65 % ± 0.09 (mean and standard deviation of seeds 1, 2, 3) on the test set of 10,000, which
+    was looked at once a run, at the end: 97.59, 97.75, 97.60.
 """
 
 import keras
@@ -33,7 +39,7 @@ def model() -> keras.Model:
 
 RECIPE = Recipe(
     model=model,
-    optimizer=lambda: keras.optimizers.Adam(learning_rate=1e-3),
+    optimizer=lambda steps: keras.optimizers.Adam(learning_rate=1e-3),
     loss=keras.losses.CategoricalCrossentropy,
     one_hot=True,
     epochs=12,
