@@ -97,8 +97,8 @@ def main() -> None:
         raise SystemExit(f"{found:,} names of {count:,}")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"{count:,} names in {seconds:.1f} s, {peak:,.0f} MB at most; the first {len(listing.images):,} and the "
-        f"bounds of {len(listing.ranges)} ranges in {serial:.1f} s, then one range after the other"
+        f"{count:,} names in {seconds:.1f} s, {peak:,.0f} MB at most; the first {len(listing.images):,} and "
+        f"the bounds of {len(listing.ranges)} ranges in {serial:.1f} s, then one range after the other"
     )
 
 

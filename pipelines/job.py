@@ -14,8 +14,9 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from imaging.canonical import PREPROCESSING_VERSION
 from pipelines.beam_options import beam_options
 from pipelines.bundle import Bundle, open_bundle
+from pipelines.frozen_listing import ItemRef, freeze
 from pipelines.labels import FOLDER, with_labels
-from pipelines.listing import Listing, begin_listing, list_images, read_input_list
+from pipelines.listing import Listing, RemoteRange, begin_listing, list_images, read_input_list
 from pipelines.progress import Progress
 from pipelines.read_limits import ReadLimits
 from pipelines.reconcile import collect
@@ -24,7 +25,7 @@ from pipelines.statistics import RunStatistics, count_codes
 from pipelines.storage import OutputFolder, open_folder
 from pipelines.summary import Summary
 from pipelines.transforms import ListRanges, ScoreImages, ScoringTask
-from pipelines.work_item import WorkItem, pack, separate_archives
+from pipelines.work_item import pack, separate_archives
 from schemas import manifest
 from schemas.errors import UserError
 from schemas.failure import FailureCode
@@ -41,7 +42,7 @@ _FLAGS = (
     "--output",
     "--labels",
     "--accept-threshold",
-    "--read-threads",
+    "--connections",
     "--max-requests-per-second",
 )
 
@@ -89,12 +90,15 @@ def run(options: ScoreOptions) -> Summary:
 
     # 2. The listing is frozen: its count is the denominator of everything after.
     listing = _list(options)
-    items = list(separate_archives(pack(listing.images, task.run)))
+    items = list(pack(listing.images, task.run))
     output.claim()
+    refs = list(freeze(items, output))
+    items = list(separate_archives(items))
 
     # 3. Score. Each work item writes its rows once, its statistics record last.
     began = time.monotonic()
-    _run_pipeline(items, listing, task=task, output=output, options=pipeline_options)
+    with Progress(output, items, listing.ranges):
+        _run_pipeline(refs, listing.ranges, task=task, options=pipeline_options)
     seconds = time.monotonic() - began
 
     # 4. Reconcile from the committed records, not from Beam's counters, which count retries too.
@@ -145,19 +149,18 @@ def _list(options: ScoreOptions) -> Listing:
 
 
 def _run_pipeline(
-    items: Sequence[WorkItem],
-    listing: Listing,
+    refs: Sequence[ItemRef],
+    ranges: Sequence[RemoteRange],
     *,
     task: ScoringTask,
-    output: OutputFolder,
     options: PipelineOptions,
 ) -> None:
-    with Progress(output, items, listing.ranges), beam.Pipeline(options=options) as pipeline:
-        packed = pipeline | "WorkItems" >> beam.Create([item.to_bytes() for item in items])
-        if listing.ranges:
-            listed = pipeline | "Ranges" >> beam.Create(listing.ranges) | ListRanges(task)
-            packed = (packed, listed) | beam.Flatten()
-        _ = packed | ScoreImages(task)
+    with beam.Pipeline(options=options) as pipeline:
+        items = pipeline | "WorkItems" >> beam.Create(refs)
+        if ranges:
+            listed = pipeline | "Ranges" >> beam.Create(ranges) | ListRanges(task)
+            items = (items, listed) | beam.Flatten()
+        _ = items | ScoreImages(task)
 
 
 def _manifest(

@@ -10,7 +10,7 @@ from typing import Final
 
 from pipelines.key_ranges import KeyRange, after, split_range
 from pipelines.names import path_of, uri_in
-from pipelines.read_limits import OBJECT_THREADS, ReadLimits
+from pipelines.read_limits import ReadLimits
 from pipelines.storage import google, list_place
 from pipelines.storage.local import stat_file
 from pipelines.storage.objects import ObjectStores, split
@@ -128,8 +128,9 @@ def read_input_list(path: pathlib.Path) -> list[ListedImage]:
             "an input list names at least one image", got=str(path), remedy="write a path or URI a line"
         )
     uris = sorted({uri_in(name, path) for name in names})
-    stores = ObjectStores(ReadLimits())
-    with ThreadPoolExecutor(OBJECT_THREADS) as pool:
+    limits = ReadLimits()
+    stores = ObjectStores(limits)
+    with ThreadPoolExecutor(limits.threads) as pool:
         return list(pool.map(lambda uri: _stat(uri, stores), uris))
 
 

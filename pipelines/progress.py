@@ -9,12 +9,12 @@ from typing import Self
 
 from tqdm import tqdm
 
-from pipelines.frozen_listing import LISTING, read_item
+from pipelines.frozen_listing import LISTING, items_in
 from pipelines.listing import RemoteRange
 from pipelines.scoring import STATISTICS, statistics_name
 from pipelines.storage import OutputFolder
 from pipelines.storage.local import LocalFolder
-from pipelines.work_item import WorkItem, separate_archives
+from pipelines.work_item import WorkItem
 
 _POLL_SECONDS = 0.5
 _REMOTE_POLL_SECONDS = 5.0
@@ -78,12 +78,11 @@ class Progress:
                 print(self._line(said - self._started), file=sys.stderr, flush=True)
 
     def _add_listed(self) -> None:
-        new = {name for name in self._output.names(LISTING) if name.endswith(".json.gz")} - self._seen
+        new = {name for name in self._output.names(LISTING) if name.startswith("range-")} - self._seen
         for name in new:
-            item = read_item(self._output, f"{LISTING}/{name}")
-            for part in separate_archives([item] if item is not None else []):
-                self._waiting[_record(part)] = len(part.images)
-                self._total += len(part.images)
+            for item in items_in(self._output, f"{LISTING}/{name}"):
+                self._waiting[_record(item)] = len(item.images)
+                self._total += len(item.images)
         self._seen |= new
         self._bar.total = self._total
 

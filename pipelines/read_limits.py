@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Final
 
-OBJECT_THREADS: Final = 16
-"""Objects read at once by a worker process: a request waits far longer than it works."""
+CONNECTIONS: Final = 16
+"""Connections of a worker process to an object store: a request waits far longer than it works."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,15 +12,21 @@ class ReadLimits:
     """How hard a worker process may lean on an object store.
 
     Attributes:
-        threads: objects read at once.
+        connections: kept open to a store. Three quarters as many objects are read at once, because a
+            pool opens another connection while one that was used is still on its way back.
         requests_per_second: greatest rate of requests; None for no limit but the ramp.
     """
 
-    threads: int = OBJECT_THREADS
+    connections: int = CONNECTIONS
     requests_per_second: float | None = None
 
     def __post_init__(self) -> None:
-        if self.threads < 1:
-            raise ValueError(f"at least one thread reads; got {self.threads}")
+        if self.connections < 1:
+            raise ValueError(f"at least one connection is needed; got {self.connections}")
         if self.requests_per_second is not None and not self.requests_per_second > 0:
             raise ValueError(f"a rate of requests is positive; got {self.requests_per_second}")
+
+    @property
+    def threads(self) -> int:
+        """Objects read at once."""
+        return max(1, self.connections * 3 // 4)

@@ -8,7 +8,7 @@ from pipelines.listing import RemoteRange
 from pipelines.scoring import statistics_name
 from pipelines.statistics import ItemStatistics, RunStatistics, merge
 from pipelines.storage import OutputFolder
-from pipelines.work_item import WorkItem, separate_archives
+from pipelines.work_item import WorkItem
 from schemas.errors import UnreconciledError
 
 _REMEDY = "score again into a new output"
@@ -28,7 +28,7 @@ def collect(
         UnreconciledError: when a record is missing or does not account for its item's images.
     """
     frozen = itertools.chain.from_iterable(_items_of(keys, output) for keys in ranges)
-    listed = itertools.chain(items, separate_archives(frozen))
+    listed = itertools.chain(items, frozen)
     return merge(_checked(item, output) for item in listed)
 
 

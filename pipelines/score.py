@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from pipelines.read_limits import OBJECT_THREADS, ReadLimits
+from pipelines.read_limits import CONNECTIONS, ReadLimits
 from schemas.errors import ExitCode
 
 
@@ -50,11 +50,11 @@ from schemas.errors import ExitCode
     help="Confidence from which a prediction is accepted; below it is for review.  [default: the model's]",
 )
 @click.option(
-    "--read-threads",
+    "--connections",
     type=click.IntRange(min=1),
-    default=OBJECT_THREADS,
+    default=CONNECTIONS,
     show_default=True,
-    help="Objects that a worker process reads from a bucket at once.",
+    help="Connections that a worker process keeps to buckets.",
 )
 @click.option(
     "--max-requests-per-second",
@@ -70,7 +70,7 @@ def score(
     input_list: pathlib.Path | None,
     labels: str | None,
     accept_threshold: float | None,
-    read_threads: int,
+    connections: int,
     max_requests_per_second: float | None,
     beam_flags: tuple[str, ...],
 ) -> ExitCode:
@@ -95,7 +95,7 @@ def score(
         input_list=input_list,
         labels=labels,
         accept_threshold=accept_threshold,
-        limits=ReadLimits(threads=read_threads, requests_per_second=max_requests_per_second),
+        limits=ReadLimits(connections=connections, requests_per_second=max_requests_per_second),
         beam_flags=beam_flags,
     )
     summary = job.run(options)

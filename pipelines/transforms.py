@@ -13,12 +13,11 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from pipelines.bundle import Bundle
 from pipelines.engine import LiteRtEngine
-from pipelines.frozen_listing import RangeLister
+from pipelines.frozen_listing import ItemRef, RangeLister, load
 from pipelines.listing import RemoteRange
 from pipelines.read_limits import ReadLimits
 from pipelines.scoring import Scorer
 from pipelines.storage import ImageReader, open_folder
-from pipelines.work_item import WorkItem, separate_archives
 
 ITEMS_IN_FLIGHT = 2
 """Work items that a worker process has under way: one reads while another is scored and written."""
@@ -46,7 +45,7 @@ class ScoringTask:
 
 
 class ListRanges(beam.PTransform):
-    """PCollection of `RemoteRange` to PCollection of packed work items (`bytes`)."""
+    """PCollection of `RemoteRange` to PCollection of `ItemRef`."""
 
     def __init__(self, task: ScoringTask) -> None:
         super().__init__()
@@ -70,17 +69,15 @@ class ListRange(beam.DoFn):
             open_folder(self._task.output), run=self._task.run, folder_labels=self._task.folder_labels
         )
 
-    def process(self, keys: RemoteRange) -> Iterator[bytes]:
-        """Yields the range's work items."""
-        for item in separate_archives(self._lister.items(keys)):
-            yield item.to_bytes()
+    def process(self, keys: RemoteRange) -> Iterator[ItemRef]:
+        """Yields references to the range's work items."""
+        yield from self._lister.refs(keys)
 
 
 class ScoreImages(beam.PTransform):
-    """PCollection of packed work items (`bytes`) to PCollection of the digests of those done (`str`).
+    """PCollection of `ItemRef` to PCollection of the digests of the items that are done (`str`).
 
-    Items travel packed, because Beam encodes an element anew at every edge it crosses. Predictions go
-    to the output folder, not through a shuffle, which would cost 15-73 us an image.
+    Predictions go to the output folder, not through a shuffle, which would cost 15-73 us an image.
     """
 
     def __init__(self, task: ScoringTask) -> None:
@@ -103,10 +100,11 @@ class ScoreWorkItem(beam.DoFn):
     def setup(self) -> None:
         """Loads the model and opens storage, once per worker."""
         self._reader = ImageReader(self._task.limits)
+        self._output = open_folder(self._task.output)
         self._scorer = Scorer(
             LiteRtEngine(self._task.bundle.read_model()),
             self._reader,
-            output=open_folder(self._task.output),
+            output=self._output,
             accept_threshold=self._task.accept_threshold,
             folder_labels=self._task.folder_labels,
         )
@@ -116,11 +114,11 @@ class ScoreWorkItem(beam.DoFn):
         """Begins with nothing under way."""
         self._under_way: collections.deque[Future[str]] = collections.deque()
 
-    def process(self, packed: bytes) -> Iterator[str]:
+    def process(self, ref: ItemRef) -> Iterator[str]:
         """Starts one item and yields those that had to finish before it could start."""
         if len(self._under_way) >= ITEMS_IN_FLIGHT:
             yield self._under_way.popleft().result()
-        self._under_way.append(self._pool.submit(self._score, WorkItem.from_bytes(packed)))
+        self._under_way.append(self._pool.submit(self._score, ref))
 
     def finish_bundle(self) -> Iterator[Any]:
         """Waits for what is still under way: only then is the bundle's work promised to be done."""
@@ -133,5 +131,5 @@ class ScoreWorkItem(beam.DoFn):
         self._pool.shutdown()
         self._reader.close()
 
-    def _score(self, item: WorkItem) -> str:
-        return self._scorer.run(item).digest
+    def _score(self, ref: ItemRef) -> str:
+        return self._scorer.run(load(self._output, ref)).digest

@@ -15,7 +15,7 @@ class TrainOptions:
 
     Attributes:
         recipe: name of the recipe.
-        data: `sample`, `tfds:NAME` or `folder:PATH`.
+        data: `sample`, `tfds:NAME`, `folder:PATH` or `tfrecord:GLOB`.
         output: the run folder, local; made where it does not exist.
         epochs: passes over the training images; the recipe's own when None.
         batch: global batch size, images; the recipe's own when None.

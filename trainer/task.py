@@ -19,8 +19,8 @@ from trainer.options import TrainOptions
     default="sample",
     show_default=True,
     metavar="SOURCE",
-    help="sample (5,000 digits that come with the package), tfds:NAME, "
-    "or folder:PATH with one sub-folder per label.",
+    help="sample (5,000 digits that come with the package), tfds:NAME, folder:PATH with one sub-folder "
+    "per label, or tfrecord:GLOB of what `digitmill pack` wrote.",
 )
 @click.option(
     "--output", required=True, type=click.Path(path_type=pathlib.Path), metavar="DIR", help="The run folder."

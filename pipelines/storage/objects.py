@@ -22,7 +22,7 @@ from imaging.header import MAX_BYTES
 from pipelines.read_limits import ReadLimits
 from pipelines.storage import google
 from pipelines.storage.stores import make_store
-from pipelines.storage.throttle import Throttle, Turns
+from pipelines.storage.throttle import Throttle
 from pipelines.work_item import ListedImage
 from schemas.errors import UserError
 from schemas.failure import FailureCode
@@ -60,7 +60,6 @@ class ObjectStores:
         self._stores: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
         self._throttle = Throttle(limits.requests_per_second)
-        self._turns = Turns(limits.threads)
         self._retries = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(ATTEMPTS),
             wait=tenacity.wait_random_exponential(FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS),
@@ -138,9 +137,8 @@ class ObjectStores:
         if scheme == "gs" and not _obstore_takes(name):
             data = google.download(bucket, name, generation=image.generation)
         else:
-            with self._turns.turn():
-                found = obstore.get(self._store(scheme, bucket), name, options=_pin(scheme, image))
-                data = bytes(found.bytes())
+            found = obstore.get(self._store(scheme, bucket), name, options=_pin(scheme, image))
+            data = bytes(found.bytes())
         _check_whole(image, size=len(data), crc32c=google_crc32c.value(data))
         return data
 
@@ -151,11 +149,10 @@ class ObjectStores:
         file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
         try:
             size = crc32c = 0
-            with self._turns.turn():
-                found = obstore.get(self._store(scheme, bucket), name, options=_pin(scheme, image))
-                for piece in found.stream():
-                    size += file.write(piece)
-                    crc32c = google_crc32c.extend(crc32c, bytes(piece))
+            found = obstore.get(self._store(scheme, bucket), name, options=_pin(scheme, image))
+            for piece in found.stream():
+                size += file.write(piece)
+                crc32c = google_crc32c.extend(crc32c, bytes(piece))
             _check_whole(image, size=size, crc32c=crc32c)
             file.seek(0)
         except BaseException:

@@ -2,7 +2,7 @@
 
 import collections
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO, Final, Self
 
 from imaging.errors import ImageError
@@ -14,6 +14,13 @@ from pipelines.work_item import ListedImage
 _BYTES_AHEAD: Final = 64 * 2**20
 """Listed bytes that may be under way at once, unless a single object is larger."""
 
+_GROUP_IMAGES: Final = 8
+"""Objects that a thread reads in a row: handing each over by itself costs as much as reading it."""
+
+_GROUP_BYTES: Final = 2**20
+
+Content = bytes | ImageError
+
 
 class ImageReader:
     """Reads images for one worker process; close it after use."""
@@ -21,33 +28,32 @@ class ImageReader:
     def __init__(self, limits: ReadLimits | None = None) -> None:
         limits = limits or ReadLimits()
         self._stores = ObjectStores(limits)
-        self._ahead = 2 * limits.threads
+        self._groups_ahead = 2 * limits.threads
         self._pool = ThreadPoolExecutor(limits.threads, thread_name_prefix="read")
 
-    def read(self, images: Iterable[ListedImage]) -> Iterator[bytes | ImageError]:
+    def read(self, images: Iterable[ListedImage]) -> Iterator[Content]:
         """Yields each image's bytes, or why they cannot be had, in order.
 
         Files are read here and now: threads would cost more than they save. Objects are read ahead.
         """
-        under_way: collections.deque[tuple[int, Callable[[], bytes | ImageError]]] = collections.deque()
-        held = 0
-        for image in images:
-            size = max(0, image.size)
-            while under_way and (len(under_way) >= self._ahead or held + size > _BYTES_AHEAD):
-                freed, result = under_way.popleft()
-                held -= freed
-                yield result()
-            if image.uri.startswith("file:"):
-                if under_way:
-                    yield from (result() for _, result in under_way)
-                    under_way.clear()
-                    held = 0
-                yield _outcome(read_file, image)
-            else:
-                future: Future[bytes | ImageError] = self._pool.submit(_outcome, self._stores.read, image)
-                under_way.append((size, future.result))
-                held += size
-        yield from (result() for _, result in under_way)
+        under_way: collections.deque[tuple[int, Callable[[], list[Content]]]] = collections.deque()
+        ahead = 0
+        for group in _groups(images):
+            if group[0].uri.startswith("file:"):
+                while under_way:
+                    yield from under_way.popleft()[1]()
+                ahead = 0
+                yield _outcome(read_file, group[0])
+                continue
+            size = sum(max(0, image.size) for image in group)
+            while under_way and (len(under_way) >= self._groups_ahead or ahead + size > _BYTES_AHEAD):
+                arrived, contents = under_way.popleft()
+                ahead -= arrived
+                yield from contents()
+            under_way.append((size, self._pool.submit(self._read_group, group).result))
+            ahead += size
+        while under_way:
+            yield from under_way.popleft()[1]()
 
     def fetch(self, image: ListedImage) -> BinaryIO:
         """Returns a file of any size, open for reading at its beginning; an object's is a temporary copy.
@@ -69,8 +75,29 @@ class ImageReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _read_group(self, group: list[ListedImage]) -> list[Content]:
+        return [_outcome(self._stores.read, image) for image in group]
 
-def _outcome(read: Callable[[ListedImage], bytes], image: ListedImage) -> bytes | ImageError:
+
+def _groups(images: Iterable[ListedImage]) -> Iterator[list[ListedImage]]:
+    """Yields files one by one, and objects in groups bounded in number and in listed bytes."""
+    group: list[ListedImage] = []
+    held = 0
+    for image in images:
+        is_file = image.uri.startswith("file:")
+        if group and (is_file or len(group) == _GROUP_IMAGES or held + image.size > _GROUP_BYTES):
+            yield group
+            group, held = [], 0
+        if is_file:
+            yield [image]
+        else:
+            group.append(image)
+            held += image.size
+    if group:
+        yield group
+
+
+def _outcome(read: Callable[[ListedImage], bytes], image: ListedImage) -> Content:
     try:
         return read(image)
     except ImageError as error:

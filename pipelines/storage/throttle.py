@@ -1,10 +1,8 @@
 """Spaces requests out, the way object stores ask for: a bounded rate that grows slowly."""
 
-import contextlib
-import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 START_RATE: Final = 5000.0
@@ -54,35 +52,3 @@ class Throttle:
             self._next = turn + 1 / self.rate(now - self._started)
         if turn > now:
             self._sleep(turn - now)
-
-
-RETURN_SECONDS: Final = 0.001
-"""Time that a connection takes, at most, to get back to its pool after the last byte was read."""
-
-
-_SPARE: Final = 2
-"""Connections left over for those that are late all the same."""
-
-
-class Turns:
-    """Requests at once, over no more connections than there may be.
-
-    A pool opens another connection when the last one used is still on its way back. So a turn that
-    ends is given out again a moment later; the one that ended first is given out first.
-    """
-
-    def __init__(self, connections: int) -> None:
-        self._ended: queue.SimpleQueue[float] = queue.SimpleQueue()
-        for _ in range(max(1, connections - _SPARE)):
-            self._ended.put(-RETURN_SECONDS)
-
-    @contextlib.contextmanager
-    def turn(self) -> Iterator[None]:
-        """Waits for a turn and holds it."""
-        early = self._ended.get() + RETURN_SECONDS - time.monotonic()
-        if early > 0:
-            time.sleep(early)
-        try:
-            yield
-        finally:
-            self._ended.put(time.monotonic())

@@ -1,10 +1,10 @@
 import itertools
 import pathlib
+from collections.abc import Callable
 
 import pytest
 
-from pipelines import frozen_listing
-from pipelines.frozen_listing import LISTING, RangeLister, read_range
+from pipelines.frozen_listing import LISTING, RangeLister, freeze, load, read_range
 from pipelines.key_ranges import KeyRange
 from pipelines.listing import RemoteRange, begin_listing
 from pipelines.storage.local import LocalFolder
@@ -91,4 +91,26 @@ def test_a_range_without_names_ends_at_once(filled: Bucket, output: LocalFolder)
     keys = RemoteRange(filled.name, KeyRange("zzz", ""), "")
     assert list(lister(output).items(keys)) == list(read_range(output, keys)) == []
     assert len(output.names(LISTING)) == 1
-    assert frozen_listing.range_name(keys).startswith("listing/range-")
+
+
+def test_archives_are_referred_to_by_themselves(bucket: Bucket, output: LocalFolder) -> None:
+    for name in ("1.png", "2.zip", "3.png", "4.tar"):
+        bucket.put(name, b"x")
+    keys = RemoteRange(bucket.name, KeyRange("", ""), "")
+    refs = list(lister(output).refs(keys))
+    items = [load(output, ref) for ref in refs]
+    assert [[image.uri.rpartition("/")[2] for image in item.images] for item in items] == [
+        ["1.png", "3.png"],
+        ["2.zip"],
+        ["4.tar"],
+    ]
+    assert list(read_range(output, keys)) == items
+
+
+def test_what_the_launcher_listed_is_frozen_too(
+    digit_folder: pathlib.Path, items_of: Callable, output: LocalFolder
+) -> None:
+    items = items_of(digit_folder, 100)
+    refs = list(freeze(items, output))
+    assert [load(output, ref) for ref in refs] == items
+    assert output.names(LISTING) == {f"launcher-{number:05d}.json.gz" for number in range(5)}

@@ -8,8 +8,10 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
 
 from pipelines.bundle import Bundle
+from pipelines.frozen_listing import freeze
 from pipelines.scoring import Scorer, statistics_name
 from pipelines.statistics import ItemStatistics
+from pipelines.storage.local import LocalFolder
 from pipelines.transforms import ScoreImages, ScoreWorkItem, ScoringTask
 
 
@@ -24,7 +26,7 @@ def test_every_item_is_done_and_named(
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         done = (
             pipeline
-            | beam.Create([item.to_bytes() for item in items])
+            | beam.Create(list(freeze(items, LocalFolder(tmp_path / "out"))))
             | ScoreImages(task_of(bundle, tmp_path / "out"))
         )
         assert_that(done, equal_to([item.digest for item in items]))
@@ -39,9 +41,9 @@ def test_replayed_items_change_nothing(
     mixed_folder: pathlib.Path, bundle: Bundle, items_of: Callable, tmp_path: pathlib.Path
 ) -> None:
     def run(output: pathlib.Path, times: int) -> dict[str, bytes]:
-        packed = [item.to_bytes() for item in items_of(mixed_folder, 16)] * times
+        refs = list(freeze(items_of(mixed_folder, 16), LocalFolder(output))) * times
         with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-            _ = pipeline | beam.Create(packed) | ScoreImages(task_of(bundle, output))
+            _ = pipeline | beam.Create(refs) | ScoreImages(task_of(bundle, output))
         return {path.name: path.read_bytes() for path in output.rglob("*") if path.is_file()}
 
     assert run(tmp_path / "once", 1) == run(tmp_path / "thrice", 3)
@@ -66,10 +68,10 @@ def test_an_error_in_an_item_fails_its_bundle(
     dofn = ScoreWorkItem(task_of(bundle, tmp_path))
     dofn.setup()
     dofn.start_bundle()
-    first, second, third, *_ = items_of(mixed_folder, 20)
-    assert list(dofn.process(first.to_bytes())) == list(dofn.process(second.to_bytes())) == []
+    first, second, third, *_ = freeze(items_of(mixed_folder, 20), LocalFolder(tmp_path))
+    assert list(dofn.process(first)) == list(dofn.process(second)) == []
     with pytest.raises(OSError, match="No space left"):
-        list(dofn.process(third.to_bytes()))
+        list(dofn.process(third))
     with pytest.raises(OSError, match="No space left"):
         list(dofn.finish_bundle())
     dofn.teardown()

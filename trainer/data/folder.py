@@ -60,7 +60,7 @@ class FolderSource:
         rejects.report(bad, images=len(files), source=name)
         labels = np.array([int(label) for _, label in files], np.uint8)
         good = np.array([error is None for error in errors], bool)
-        return _divide(name, Split(images[good], labels[good]))
+        return divide(name, Split(images[good], labels[good]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,7 +158,12 @@ def split_positions(images: np.ndarray) -> np.ndarray:
     return np.fromiter((int.from_bytes(head) / 2**48 for head in heads), np.float64, len(images))
 
 
-def _divide(name: str, everything: Split) -> Digits:
+def divide(name: str, everything: Split) -> Digits:
+    """Returns the source's splits: each image's side follows from its pixels.
+
+    Raises:
+        UserError: when too few images are left to train or to test with.
+    """
     place = split_positions(everything.images)
     parts = {
         "train": everything.take(place < TRAIN_SHARE),

@@ -17,7 +17,7 @@ from schemas.digit import CLASSES
 from schemas.errors import UserError
 from schemas.failure import FailureCode
 from trainer.data import rejects
-from trainer.data.folder import _divide
+from trainer.data.folder import divide
 from trainer.data.splits import Digits, Split
 
 _CHUNK: Final = 128
@@ -72,7 +72,7 @@ class RecordsSource:
             seen += len(records)
         rejects.report(bad, images=seen, source=name)
         _check_any(name, seen)
-        return _divide(name, Split(np.concatenate(images), np.concatenate(labels).astype(np.uint8)))
+        return divide(name, Split(np.concatenate(images), np.concatenate(labels).astype(np.uint8)))
 
 
 class _Record(NamedTuple):

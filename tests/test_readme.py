@@ -1,0 +1,72 @@
+"""What the README shows is run, and what it lists is compared with the code."""
+
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from digitmill.sample import write_sample
+from schemas.errors import ExitCode
+from schemas.failure import FailureCode
+from trainer import recipes
+
+README = (pathlib.Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+COMMANDS = [line for line in README.splitlines() if line.startswith(".venv/bin/digitmill ")]
+
+
+def test_every_failure_is_listed_with_its_meaning() -> None:
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (.+) \|$", README, re.MULTILINE))
+    assert rows == {code.value: code.meaning for code in FailureCode}
+
+
+def test_every_exit_code_that_score_uses_is_explained() -> None:
+    (sentence,) = re.findall(r"Exit codes: (.+?)\n\n", README, re.DOTALL)
+    for code in (ExitCode.OK, ExitCode.CRASHED, ExitCode.USAGE, ExitCode.UNRECONCILED):
+        assert re.search(rf"\b{code.value} ", sentence)
+
+
+def test_every_recipe_is_listed() -> None:
+    assert re.findall(r"^\| `([a-z0-9-]+)` \|", README, re.MULTILINE)[: len(recipes.NAMES)] == list(
+        recipes.NAMES
+    )
+
+
+def test_no_placeholder_is_left() -> None:
+    assert not re.search(r"@[A-Z]+@", README)
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A folder in which the README's commands find what they name."""
+    folder = tmp_path_factory.mktemp("workplace")
+    write_sample(folder / "meters", "test")
+    write_sample(folder / "scans", "validation")
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_commands_work_as_written(workplace: pathlib.Path, command: str) -> None:
+    # In the order in which they stand: training comes before what uses its bundle.
+    _, *arguments = shlex.split(command)
+    done = subprocess.run(
+        [sys.executable, "-m", "digitmill", *arguments],
+        cwd=workplace,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-1000:]
+
+
+def test_the_python_example_reads_the_predictions(
+    workplace: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (example,) = re.findall(r"```python\n(.+?)```", README, re.DOTALL)
+    monkeypatch.chdir(workplace)
+    names: dict = {}
+    exec(example, names)
+    assert sum(len(batch["digit"]) for batch in names["rows"]) == 500
