@@ -109,7 +109,7 @@ def run(options: ScoreOptions) -> Summary:
     parts = (*finished.parts, *write_reports(output, statistics, finished))
     finished = dataclasses.replace(finished, parts=tuple(sorted(parts, key=lambda part: part.name)))
     output.replace(manifest.FILE, finished.to_json().encode())
-    return Summary(output, finished)
+    return Summary(options.output.rstrip("/"), finished)
 
 
 def _refuse_finished(output: OutputFolder) -> None:

@@ -4,7 +4,6 @@ import dataclasses
 
 from pipelines.report import PAGE
 from pipelines.scoring import PREDICTIONS
-from pipelines.storage import OutputFolder
 from schemas import manifest
 from schemas.manifest import Manifest
 
@@ -13,7 +12,7 @@ from schemas.manifest import Manifest
 class Summary:
     """A finished run in a few lines."""
 
-    output: OutputFolder
+    place: str
     manifest: Manifest
 
     def table(self) -> str:
@@ -24,9 +23,9 @@ class Summary:
             "failed": self._failed(),
             "accuracy": self.manifest.accuracy,
             "images/s": f"{self.manifest.images_per_second:,.0f}",
-            "report": self.output.at(PAGE),
-            "predictions": self.output.at(f"{PREDICTIONS}/part-*.csv"),
-            "manifest": self.output.at(manifest.FILE),
+            "report": f"{self.place}/{PAGE}",
+            "predictions": f"{self.place}/{PREDICTIONS}/part-*.csv",
+            "manifest": f"{self.place}/{manifest.FILE}",
         }
         width = max(map(len, rows))
         return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items() if value is not None)

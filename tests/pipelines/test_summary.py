@@ -1,13 +1,11 @@
 import dataclasses
-import pathlib
 
-from pipelines.storage.local import LocalFolder
 from pipelines.summary import Summary
 from schemas.manifest import Manifest
 
 
 def test_a_run_is_a_few_aligned_lines(manifest: Manifest) -> None:
-    lines = Summary(LocalFolder(pathlib.Path("out")), manifest).table().splitlines()
+    lines = Summary("out", manifest).table().splitlines()
     assert lines == [
         "images       62",
         "scored       60 (50 accepted, 10 for review)",
@@ -21,7 +19,5 @@ def test_a_run_is_a_few_aligned_lines(manifest: Manifest) -> None:
 
 
 def test_without_labels_no_accuracy_is_claimed(manifest: Manifest) -> None:
-    table = Summary(
-        LocalFolder(pathlib.Path("out")), dataclasses.replace(manifest, labelled=0, right=0)
-    ).table()
+    table = Summary("out", dataclasses.replace(manifest, labelled=0, right=0)).table()
     assert "accuracy" not in table
