@@ -55,7 +55,7 @@ arrows: install
 	$(BIN)/lint-imports
 
 unit: tools
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 schemas: install
 	$(BIN)/python -m schemas
