@@ -53,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     try:
         code = digitmill.main(arguments, prog_name="digitmill", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        code = ExitCode.USAGE
     except click.UsageError as error:
         _complain(f"{error.format_message()} See `{_command_path(error)} --help`.")
         code = ExitCode.USAGE

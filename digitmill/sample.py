@@ -39,12 +39,12 @@ def write_sample(folder: pathlib.Path, split: str) -> int:
 
     from trainer.data import sample as source
 
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(
-            "the folder for the sample is new or empty", got=str(folder), remedy="name another one"
-        )
     digits = getattr(source.digits(), split)
     try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UserError(
+                "the folder for the sample is new or empty", got=str(folder), remedy="name another one"
+            )
         for number, (image, label) in enumerate(zip(digits.images, digits.labels, strict=True)):
             target = folder / str(label) / f"{number:05d}.png"
             target.parent.mkdir(parents=True, exist_ok=True)

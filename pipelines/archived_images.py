@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from imaging.errors import ImageError
 from pipelines.archives import HEAD_BYTES, Member, archive_kind, read_members
-from pipelines.labels import by_folder
+from pipelines.labels import by_member_folder
 from pipelines.storage import ImageReader
 from pipelines.work_item import ListedImage
 from schemas.prediction import NO_LABEL
@@ -40,4 +40,4 @@ def read_archive(
 def _image(member: Member, archive: ListedImage, *, folder_labels: bool) -> ListedImage:
     size = len(member.content) if isinstance(member.content, bytes) else -1
     image = ListedImage(member.name, archive.generation, size, label=member.label)
-    return by_folder(image) if folder_labels and member.label == NO_LABEL else image
+    return by_member_folder(image) if folder_labels and member.label == NO_LABEL else image

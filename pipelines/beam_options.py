@@ -6,7 +6,14 @@ import difflib
 import io
 from collections.abc import Sequence
 
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions, _BeamArgumentParser
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    PipelineOptions,
+    StandardOptions,
+    _BeamArgumentParser,
+)
+from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
+from apache_beam.runners.runner import create_runner
 
 from schemas.errors import UserError
 
@@ -31,7 +38,22 @@ def beam_options(flags: Sequence[str], *, verb: str, own: Sequence[str]) -> Pipe
     standard = options.view_as(StandardOptions)
     if standard.runner in (None, "DirectRunner"):
         standard.runner = IN_PROCESS
+    _check_runner(standard.runner, options)
     return options
+
+
+def _check_runner(name: str, options: PipelineOptions) -> None:
+    """Refuses now what Beam would refuse when the output has been begun."""
+    try:
+        runner = create_runner(name)
+    except (ImportError, ValueError, AttributeError) as error:
+        raise UserError("--runner names one of Beam's runners", got=name, remedy=str(error)) from error
+    errors = PipelineOptionsValidator(options, runner).validate()
+    workers = options.view_as(DirectOptions).direct_num_workers
+    if workers is not None and workers < 0:
+        errors.append("--direct_num_workers is 0 (all cores) or more")
+    if errors:
+        raise UserError("the runner has the options that it needs", got=name, remedy=" ".join(errors))
 
 
 def _check(flags: Sequence[str], *, verb: str, own: Sequence[str]) -> None:
@@ -49,6 +71,12 @@ def _check(flags: Sequence[str], *, verb: str, own: Sequence[str]) -> None:
         raise UserError(
             "Beam accepts its flags", got=" ".join(flags), remedy=f"mend it: {message}"
         ) from error
+    if unknown and not unknown[0].startswith("-"):
+        raise UserError(
+            "every input follows an --input of its own",
+            got=unknown[0],
+            remedy="quote a pattern: --input '*.png'",
+        )
     if unknown:
         known = [flag for action in parser._actions for flag in action.option_strings]
         close = difflib.get_close_matches(unknown[0].partition("=")[0], [*known, *own], n=2)

@@ -15,6 +15,9 @@ BATCH: Final = 256
 """The one batch shape that the engine is given; smaller batches are padded."""
 
 
+_STDERR: Final = threading.Lock()
+
+
 class EngineError(Exception):
     """A model cannot be run: it is no LiteRT model, or has another signature."""
 
@@ -73,11 +76,13 @@ def _check_input(details: dict) -> None:
 @contextlib.contextmanager
 def _silent_stderr() -> Iterator[None]:
     """Keeps what native code prints at start-up off the terminal; its errors come as exceptions."""
-    saved = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
+    # One at a time: a second engine would save the first one's nowhere as the terminal.
+    with _STDERR:
+        saved = os.dup(2)
+        try:
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)

@@ -16,7 +16,15 @@ from pipelines.beam_options import beam_options
 from pipelines.bundle import Bundle, open_bundle
 from pipelines.frozen_listing import ItemRef, freeze
 from pipelines.labels import FOLDER, with_labels
-from pipelines.listing import Listing, RemoteRange, begin_listing, list_images, read_input_list
+from pipelines.listing import (
+    Listing,
+    RemoteRange,
+    begin_listing,
+    list_images,
+    read_input_list,
+    refuse_output_below,
+)
+from pipelines.names import printable
 from pipelines.progress import Progress
 from pipelines.read_limits import ReadLimits
 from pipelines.reconcile import collect
@@ -27,7 +35,6 @@ from pipelines.summary import Summary
 from pipelines.transforms import ListRanges, ScoreImages, ScoringTask
 from pipelines.work_item import pack, separate_archives
 from schemas import manifest
-from schemas.errors import UserError
 from schemas.failure import FailureCode
 from schemas.manifest import Counts, Manifest
 
@@ -84,7 +91,8 @@ def run(options: ScoreOptions) -> Summary:
     started = datetime.datetime.now(datetime.UTC)
     pipeline_options = beam_options(options.beam_flags, verb="score", own=_FLAGS)
     output = open_folder(options.output)
-    _refuse_finished(output)
+    output.check(manifest.FILE)
+    refuse_output_below(options.inputs, output.place)
     bundle = open_bundle(options.model)
     task = _task(options, bundle, output)
 
@@ -109,16 +117,7 @@ def run(options: ScoreOptions) -> Summary:
     parts = (*finished.parts, *write_reports(output, statistics, finished))
     finished = dataclasses.replace(finished, parts=tuple(sorted(parts, key=lambda part: part.name)))
     output.replace(manifest.FILE, finished.to_json().encode())
-    return Summary(options.output.rstrip("/"), finished)
-
-
-def _refuse_finished(output: OutputFolder) -> None:
-    if output.exists(manifest.FILE):
-        raise UserError(
-            "an output folder holds one run",
-            got=output.place,
-            remedy="name a new folder or delete the finished run",
-        )
+    return Summary(printable(options.output.rstrip("/")), finished)
 
 
 def _task(options: ScoreOptions, bundle: Bundle, output: OutputFolder) -> ScoringTask:
@@ -140,7 +139,7 @@ def _list(options: ScoreOptions) -> Listing:
     if len(options.inputs) == 1 and options.input_list is None and options.labels in (None, FOLDER):
         listing = begin_listing(options.inputs[0])
     else:
-        named = read_input_list(options.input_list) if options.input_list is not None else []
+        named = read_input_list(options.input_list, options.limits) if options.input_list is not None else []
         found = {image.uri: image for image in named} | {i.uri: i for i in list_images(options.inputs)}
         listing = Listing(sorted(found.values()))
     if options.labels is None:
@@ -178,9 +177,18 @@ def _manifest(
         labelled=statistics.labelled,
         right=statistics.right,
         accepted=statistics.accepted,
-        inputs=(*options.inputs, *([str(options.input_list)] if options.input_list else [])),
-        model={"path": str(options.model), "digest": task.bundle.digest, "recipe": task.bundle.card.recipe},
-        options={"labels": options.labels, "accept_threshold": task.accept_threshold},
+        inputs=tuple(
+            map(printable, (*options.inputs, *([str(options.input_list)] if options.input_list else [])))
+        ),
+        model={
+            "path": printable(str(options.model)),
+            "digest": task.bundle.digest,
+            "recipe": task.bundle.card.recipe,
+        },
+        options={
+            "labels": options.labels and printable(options.labels),
+            "accept_threshold": task.accept_threshold,
+        },
         versions={"preprocessing": PREPROCESSING_VERSION}
         | {library: importlib.metadata.version(library) for library in _LIBRARIES},
         times={

@@ -31,6 +31,13 @@ def with_labels(images: Sequence[ListedImage], labels: str) -> list[ListedImage]
         labelled = [by_folder(image) for image in images]
         remedy = "keep the images in folders named 0 to 9, or give a CSV file of path,label"
     else:
+        archives = [image.uri for image in images if may_be_archive(image.uri)]
+        if archives:
+            raise UserError(
+                "a labels file names images, not the members of archives",
+                got=archives[0],
+                remedy="leave archives out, or pack the images with their labels by `digitmill pack`",
+            )
         by_uri = _read_csv(pathlib.Path(labels))
         labelled = [_labelled(image, by_uri.get(image.uri)) for image in images]
         remedy = "write absolute paths, or paths relative to the CSV file's folder"
@@ -41,9 +48,12 @@ def with_labels(images: Sequence[ListedImage], labels: str) -> list[ListedImage]
 
 def by_folder(image: ListedImage) -> ListedImage:
     """Returns an image with its folder's name as its label, where that is a digit."""
-    folder = folder_of(image.uri)
-    # In an archive the folder may be right below it: `digits.zip!3/a.png`.
-    return _labelled(image, _DIGITS.get(folder[max(folder.rfind("/"), folder.rfind("!")) + 1 :]))
+    return _labelled(image, _DIGITS.get(folder_of(image.uri).rpartition("/")[2]))
+
+
+def by_member_folder(member: ListedImage) -> ListedImage:
+    """Returns a member of an archive with its folder in the archive as its label, where that is a digit."""
+    return _labelled(member, _DIGITS.get(folder_of("/" + member.uri.rpartition("!")[2]).rpartition("/")[2]))
 
 
 def _labelled(image: ListedImage, label: int | None) -> ListedImage:
@@ -61,7 +71,16 @@ def _read_csv(path: pathlib.Path) -> dict[str, int]:
                     got=rows.fieldnames,
                     remedy=f"add the header path,label to {path}",
                 )
-            return {uri_in(row["path"], path): _digit(row["label"], path, line=rows.line_num) for row in rows}
+            labels: dict[str, int] = {}
+            for row in rows:
+                uri, digit = uri_in(row["path"], path), _digit(row["label"], path, line=rows.line_num)
+                if labels.setdefault(uri, digit) != digit:
+                    raise UserError(
+                        "an image has one label",
+                        got=row["path"],
+                        remedy=f"mend line {rows.line_num} of {path}",
+                    )
+            return labels
     except (OSError, csv.Error) as error:
         raise UserError(
             "the labels are the word folder, or a CSV file that can be read", got=str(path), remedy=str(error)

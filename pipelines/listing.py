@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import os
 import pathlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -87,13 +88,40 @@ def begin_listing(given: str, *, limit: int = SERIAL_LIMIT) -> Listing:
         images.append(image)
         if len(images) == limit:
             return Listing(images, _ranges_after(images[-1], given))
+    if not images:
+        raise UserError(
+            "an input holds at least one object", got=given, remedy="check the name or the pattern"
+        )
     return Listing(sorted(images))
+
+
+def refuse_output_below(inputs: Sequence[str], output: str) -> None:
+    """Raises UserError when an output lies in an input: the next run would score it.
+
+    Args:
+        inputs: as given.
+        output: place of the output folder.
+    """
+    for given in inputs:
+        if has_magic(given):
+            continue
+        here, there = (
+            place.rstrip("/") if "://" in place else os.path.realpath(place) for place in (given, output)
+        )
+        if there == here or there.startswith(here.rstrip("/") + "/"):
+            raise UserError(
+                "an output lies outside of every input", got=output, remedy="name a folder beside it"
+            )
+
+
+def _as_folder(name: str) -> str:
+    return name if not name or name.endswith("/") else f"{name}/"
 
 
 def _ranges_after(last: ListedImage, given: str) -> tuple[RemoteRange, ...]:
     _, bucket, name = split(given)
     pattern = name if has_magic(name) else ""
-    prefix = literal_prefix(pattern) if pattern else name and f"{name.rstrip('/')}/"
+    prefix = literal_prefix(pattern) if pattern else _as_folder(name)
 
     def first_name(start: str, end: str) -> str | None:
         for image in google.list_objects(bucket, start=start, end=end, most=1):
@@ -105,12 +133,13 @@ def _ranges_after(last: ListedImage, given: str) -> tuple[RemoteRange, ...]:
     return tuple(RemoteRange(bucket, keys, pattern) for keys in split_range(rest, first_name, prefix=prefix))
 
 
-def read_input_list(path: pathlib.Path) -> list[ListedImage]:
+def read_input_list(path: pathlib.Path, limits: ReadLimits | None = None) -> list[ListedImage]:
     """Returns the images that a file names, each once, sorted by URI.
 
     Args:
         path: a text file with a name a line, or a CSV file with a column `path` or `image`. Names are
             URIs, absolute paths, or paths relative to the file's own folder.
+        limits: how hard to lean on an object store while objects are looked up.
 
     Raises:
         UserError: when the file cannot be read or names nothing.
@@ -118,7 +147,10 @@ def read_input_list(path: pathlib.Path) -> list[ListedImage]:
     try:
         # Names that are no UTF-8 come back as the bytes that they were.
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            names = list(_names(file.read()))
+            text = file.read()
+        if "\0" in text:
+            raise UserError("an input list is UTF-8 text", got=str(path), remedy="save it as UTF-8")
+        names = list(_names(text))
     except (OSError, csv.Error) as error:
         raise UserError(
             "an input list is a file that can be read", got=str(path), remedy=str(error)
@@ -128,22 +160,25 @@ def read_input_list(path: pathlib.Path) -> list[ListedImage]:
             "an input list names at least one image", got=str(path), remedy="write a path or URI a line"
         )
     uris = sorted({uri_in(name, path) for name in names})
-    limits = ReadLimits()
+    limits = limits or ReadLimits()
     stores = ObjectStores(limits)
     with ThreadPoolExecutor(limits.threads) as pool:
         return list(pool.map(lambda uri: _stat(uri, stores), uris))
 
 
 def _names(text: str) -> Iterator[str]:
-    header = text.partition("\n")[0].strip().lower().split(",")
-    column = next((name for name in ("path", "image") if name in header), None)
-    if column is None:
-        yield from filter(None, text.split("\n"))
+    header = [cell.strip().lower() for cell in next(csv.reader(io.StringIO(text, newline="")), [])]
+    column = next((header.index(name) for name in ("path", "image") if name in header), None)
+    if column is not None:
+        rows = csv.reader(io.StringIO(text, newline=""))
+        next(rows)
+        yield from (row[column] for row in rows if len(row) > column and row[column])
         return
-    for row in csv.DictReader(io.StringIO(text, newline="")):
-        folded = {(name or "").strip().lower(): value for name, value in row.items()}
-        if folded[column]:
-            yield folded[column]
+    lines = text.split("\n")
+    # A carriage return may end a name, but not every name: that is how Windows ends lines.
+    if all(line.endswith("\r") for line in lines if line):
+        lines = [line.removesuffix("\r") for line in lines]
+    yield from filter(None, lines)
 
 
 def _stat(uri: str, stores: ObjectStores) -> ListedImage:

@@ -9,12 +9,18 @@ import pathlib
 import urllib.parse
 from typing import Final
 
+from schemas.errors import UserError
+
 _FILE: Final = "file://"
 
 
 def uri_of(path: bytes) -> str:
-    """Returns the URI of a local file; relative paths count from the working folder."""
-    return _FILE + urllib.parse.quote_from_bytes(os.path.abspath(path))
+    """Returns the URI of a local file; relative paths count from the working folder.
+
+    `..` stays: after a link it does not lead back to where the link stands.
+    """
+    segments = os.path.join(os.getcwdb(), path).split(b"/")
+    return _FILE + "/" + urllib.parse.quote_from_bytes(b"/".join(s for s in segments if s not in (b"", b".")))
 
 
 def path_of(uri: str) -> bytes:
@@ -31,8 +37,31 @@ def path_of(uri: str) -> bytes:
 
 
 def uri_in(name: str, file: pathlib.Path) -> str:
-    """Returns the URI of a name that stands in a file: relative names count from the file's folder."""
-    return name if "://" in name else uri_of(os.path.join(os.fsencode(file.parent), os.fsencode(name)))
+    """Returns the URI of a name that stands in a file: relative names count from the file's folder.
+
+    Raises:
+        UserError: when it is the name of nothing that can be read.
+    """
+    if "://" not in name:
+        return uri_of(os.path.join(os.fsencode(file.parent), os.fsencode(name)))
+    if name.startswith(_FILE):
+        path = path_of(name)
+        if path.startswith(b"/"):
+            return uri_of(path)  # one file, one URI, however it was quoted
+    scheme, _, rest = name.partition("://")
+    bucket, _, key = rest.partition("/")
+    if scheme not in ("gs", "s3", "az") or not bucket or not key or printable(name) != name:
+        raise UserError(
+            "a name is a path or a URI of file:///, gs://, s3:// or az://, in UTF-8",
+            got=name,
+            remedy=f"mend it in {file}",
+        )
+    return name
+
+
+def printable(place: str) -> str:
+    """Returns a path with bytes that are no UTF-8 written as escapes, for pages and manifests."""
+    return os.fsencode(place).decode(errors="backslashreplace")
 
 
 _ARCHIVE_SUFFIXES: Final = (".zip", ".tar", ".tar.gz", ".tgz", ".tfrecord", ".tfrecords", ".tfrecord.gz")

@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from pipelines.flags import FiniteRange
 from schemas.errors import ExitCode
 
 
@@ -32,7 +33,7 @@ from schemas.errors import ExitCode
 )
 @click.option(
     "--shard-megabytes",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     default=100,
     show_default=True,
     help="Size that a shard comes to; a worker holds twice as much.",

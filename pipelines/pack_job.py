@@ -14,14 +14,14 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.beam_options import beam_options
 from pipelines.labels import with_labels
-from pipelines.listing import list_images
+from pipelines.listing import list_images, refuse_output_below
+from pipelines.names import printable
 from pipelines.packing import PackedItem, Packer, collect_packed, shard_name, shards
 from pipelines.progress import Progress
 from pipelines.statistics import count_codes
 from pipelines.storage import ImageReader, OutputFolder, open_folder
 from pipelines.work_item import WorkItem
 from schemas import failure, manifest
-from schemas.errors import UserError
 from schemas.failure import Failure, FailureCode
 from schemas.manifest import Part
 from schemas.packed import PackManifest
@@ -84,7 +84,8 @@ def run(options: PackOptions) -> PackSummary:
     started = datetime.datetime.now(datetime.UTC)
     pipeline_options = beam_options(options.beam_flags, verb="pack", own=_FLAGS)
     output = open_folder(options.output)
-    _refuse_finished(output)
+    output.check(manifest.FILE)
+    refuse_output_below(options.inputs, output.place)
 
     # 2. The listing is frozen: its count is the denominator of everything after.
     images = list_images(options.inputs)
@@ -105,15 +106,6 @@ def run(options: PackOptions) -> PackSummary:
     finished = _manifest(options, done, parts, started=started, seconds=seconds)
     output.replace(manifest.FILE, finished.to_json().encode())
     return PackSummary(output, finished)
-
-
-def _refuse_finished(output: OutputFolder) -> None:
-    if output.exists(manifest.FILE):
-        raise UserError(
-            "an output folder holds one pack",
-            got=output.place,
-            remedy="name a new folder or delete the finished pack",
-        )
 
 
 class PackWorkItem(beam.DoFn):
@@ -173,8 +165,11 @@ def _manifest(
         failed=len(failures),
         labelled=sum(item.labelled for item in done),
         failures=count_codes(failures, FailureCode),
-        inputs=options.inputs,
-        options={"labels": options.labels, "shard_megabytes": options.shard_megabytes},
+        inputs=tuple(map(printable, options.inputs)),
+        options={
+            "labels": options.labels and printable(options.labels),
+            "shard_megabytes": options.shard_megabytes,
+        },
         versions={library: importlib.metadata.version(library) for library in _LIBRARIES},
         times={
             "started": started.isoformat(timespec="seconds"),

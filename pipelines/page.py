@@ -44,7 +44,7 @@ def render_page(statistics: RunStatistics, manifest: Manifest) -> str:
         statistics=statistics,
         digits=_digit_rows(statistics),
         heat=_heat(statistics.confusion),
-        histogram=confidence_histogram(statistics.confidences, accept=float(_threshold(manifest))),
+        histogram=confidence_histogram(statistics.confidences, accept=_threshold(manifest)),
         failures=statistics.failures[:_FAILURES_SHOWN],
         meanings={code.value: code.meaning for code in FailureCode},
         no_label=NO_LABEL,

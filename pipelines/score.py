@@ -5,6 +5,7 @@ import sys
 
 import click
 
+from pipelines.flags import FiniteRange
 from pipelines.read_limits import CONNECTIONS, ReadLimits
 from schemas.errors import ExitCode
 
@@ -46,7 +47,7 @@ from schemas.errors import ExitCode
 )
 @click.option(
     "--accept-threshold",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     help="Confidence from which a prediction is accepted; below it is for review.  [default: the model's]",
 )
 @click.option(
@@ -58,7 +59,7 @@ from schemas.errors import ExitCode
 )
 @click.option(
     "--max-requests-per-second",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     help="Bound on a worker process's requests to buckets.  [default: 5,000, doubling every 20 minutes]",
 )
 @click.argument("beam_flags", nargs=-1, type=click.UNPROCESSED, metavar="[BEAM FLAGS]...")

@@ -61,14 +61,15 @@ class Scorer:
         """Scores a work item and writes its files, unless they are there already.
 
         The order makes a crash harmless: the statistics record is written last, and an item without
-        one is scored again, to the same bytes under the same names.
+        one is scored again, over what an earlier try may have left under the same names.
         """
         record = statistics_name(item.digest)
         if self._output.exists(record):
             return ItemStatistics.from_json(self._output.read(record).decode())
         statistics = join(item.digest, self._pieces(item))
         self._output.write_once(record, statistics.to_json().encode())
-        return statistics
+        # Of two workers on one item the first one's record counts for both.
+        return ItemStatistics.from_json(self._output.read(record).decode())
 
     def score(self, contents: Iterator[Content]) -> Scored:
         """Decodes and scores contents; every image ends up scored or failed."""
@@ -105,7 +106,9 @@ class Scorer:
             f"{PREDICTIONS}/part-{name}.csv": encode_csv(columns),
         }
         for file, data in files.items():
-            self._output.write_once(file, data)
+            # Not once: an image may have vanished since an earlier try, and the record, which is still
+            # to come, describes the rows of this one.
+            self._output.replace(file, data)
         parts = tuple(
             Part(file, rows=len(scored.images), bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
             for file, data in files.items()

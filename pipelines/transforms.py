@@ -8,6 +8,7 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.shared import Shared
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
@@ -96,18 +97,13 @@ class ScoreWorkItem(beam.DoFn):
     def __init__(self, task: ScoringTask) -> None:
         super().__init__()
         self._task = task
+        # One model, and one bound on connections and requests, for all threads of a worker process.
+        self._shared = Shared()
 
     def setup(self) -> None:
-        """Loads the model and opens storage, once per worker."""
-        self._reader = ImageReader(self._task.limits)
+        """Loads the model and opens storage, once per worker process."""
         self._output = open_folder(self._task.output)
-        self._scorer = Scorer(
-            LiteRtEngine(self._task.bundle.read_model()),
-            self._reader,
-            output=self._output,
-            accept_threshold=self._task.accept_threshold,
-            folder_labels=self._task.folder_labels,
-        )
+        self._scorer = self._shared.acquire(self._make_scorer)
         self._pool = ThreadPoolExecutor(ITEMS_IN_FLIGHT, thread_name_prefix="score")
 
     def start_bundle(self) -> None:
@@ -129,7 +125,15 @@ class ScoreWorkItem(beam.DoFn):
     def teardown(self) -> None:
         """Ends the threads."""
         self._pool.shutdown()
-        self._reader.close()
+
+    def _make_scorer(self) -> Scorer:
+        return Scorer(
+            LiteRtEngine(self._task.bundle.read_model()),
+            ImageReader(self._task.limits),
+            output=open_folder(self._task.output),
+            accept_threshold=self._task.accept_threshold,
+            folder_labels=self._task.folder_labels,
+        )
 
     def _score(self, ref: ItemRef) -> str:
         return self._scorer.run(load(self._output, ref)).digest

@@ -24,11 +24,13 @@ def claim(folder: pathlib.Path) -> None:
         raise UserError(
             "--output is a local folder", got=str(folder), remedy="copy the run folder afterwards"
         )
-    if (folder / BUNDLE).exists() or (folder / CARD).exists():
-        raise UserError(
-            "--output holds no finished run", got=str(folder), remedy="name another folder or remove this one"
-        )
     try:
+        if (folder / BUNDLE).exists() or (folder / CARD).exists():
+            raise UserError(
+                "--output holds no finished run",
+                got=str(folder),
+                remedy="name another folder or remove this one",
+            )
         (folder / PLOTS).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass

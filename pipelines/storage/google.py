@@ -11,9 +11,11 @@ import google.auth
 from google.api_core import exceptions as api
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
+from google.cloud.storage.retry import DEFAULT_RETRY
 from requests import exceptions as transport
 from urllib3.exceptions import HTTPError
 
+from pipelines.storage.interface import refuse_used
 from pipelines.work_item import ListedImage
 from schemas.errors import UserError
 
@@ -24,6 +26,9 @@ EMULATOR: Final = "STORAGE_EMULATOR_HOST"
 
 _SCOPES: Final = ("https://www.googleapis.com/auth/devstorage.read_write",)
 _NO_PROJECT: Final = "no-project"
+_LIST_RETRY: Final = DEFAULT_RETRY.with_timeout(30)
+"""A store that does not answer for so long is said to be out of reach, seconds."""
+
 _FIELDS: Final = "items(name,size,generation,crc32c),nextPageToken"
 
 
@@ -39,8 +44,10 @@ def credentials() -> Any:
 @functools.cache
 def client() -> storage.Client:
     """Returns this process's client; it honours STORAGE_EMULATOR_HOST."""
-    if EMULATOR in os.environ:
-        return storage.Client(project=_NO_PROJECT, credentials=AnonymousCredentials())
+    address = os.environ.get(EMULATOR)
+    if address is not None:
+        options = {} if "://" in address else {"api_endpoint": f"http://{address}"}
+        return storage.Client(project=_NO_PROJECT, credentials=AnonymousCredentials(), client_options=options)
     found = credentials()
     if found is None:
         return storage.Client.create_anonymous_client()
@@ -79,6 +86,7 @@ def list_objects(
             end_offset=end or None,
             max_results=most,
             fields=_FIELDS,
+            retry=_LIST_RETRY,
         ):
             yield ListedImage(
                 f"{SCHEME}{bucket}/{blob.name}",
@@ -170,12 +178,13 @@ class CloudFolder:
     def write_once(self, name: str, data: bytes) -> None:
         """Writes an object unless there is one of any generation."""
         # 412: it is there, be it from an earlier try or from this one's lost answer.
-        with contextlib.suppress(api.PreconditionFailed):
+        with contextlib.suppress(api.PreconditionFailed), self._writing():
             self._blob(name).upload_from_string(data, if_generation_match=0, checksum="crc32c")
 
     def replace(self, name: str, data: bytes) -> None:
         """Writes an object in place of one that may be there."""
-        self._blob(name).upload_from_string(data, checksum="crc32c")
+        with self._writing():
+            self._blob(name).upload_from_string(data, checksum="crc32c")
 
     def read(self, name: str) -> bytes:
         """Returns an object's bytes."""
@@ -194,16 +203,30 @@ class CloudFolder:
         listed = client().list_blobs(self.bucket, prefix=prefix, fields="items(name),nextPageToken")
         return {blob.name.removeprefix(prefix) for blob in listed}
 
+    def check(self, finished: str) -> None:
+        """Refuses a folder that holds something or cannot be listed."""
+        # The manifest, the folder's own marker and one more tell all cases apart.
+        found = [
+            image.uri
+            for image in list_objects(self.bucket, prefix=self._name(""), most=1000)
+            if not is_folder_marker(image)
+        ]
+        refuse_used(self.place, finished=self.at(finished) in found, used=bool(found))
+
     def claim(self) -> None:
-        """Refuses a folder that holds something; there is nothing to make."""
-        # Two: the first may be the folder's own marker.
-        found = list_objects(self.bucket, prefix=self._name(""), most=2)
-        if any(not is_folder_marker(image) for image in found):
-            raise UserError(
-                "an output folder is new or empty",
-                got=self.place,
-                remedy="name another folder or empty this one",
-            )
+        """Does nothing: in a bucket there are no folders to make."""
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (
+            api.Forbidden,
+            api.Unauthorized,
+            api.NotFound,
+            google.auth.exceptions.GoogleAuthError,
+        ) as error:
+            _refuse(self.place, "the output folder can be written", error)
 
     def _name(self, name: str) -> str:
         return f"{self.prefix.rstrip('/')}/{name}" if self.prefix else name

@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+from schemas.errors import UserError
+
 
 class OutputFolder(Protocol):
     """A folder that a run writes to. Names within it use `/`."""
@@ -28,9 +30,31 @@ class OutputFolder(Protocol):
     def names(self, folder: str) -> set[str]:
         """Returns the names of the files in a folder of the folder, without the folder's own."""
 
+    def check(self, finished: str) -> None:
+        """Sees that the folder is free, before any work is done.
+
+        Args:
+            finished: name of the file that says that a run is finished.
+
+        Raises:
+            UserError: when it holds something, or cannot be seen.
+        """
+
     def claim(self) -> None:
         """Makes the folder where folders are made.
 
         Raises:
-            UserError: when it holds something, or cannot be written to.
+            UserError: when it cannot be written to.
         """
+
+
+def refuse_used(place: str, *, finished: bool, used: bool) -> None:
+    """Raises UserError for a folder that is not free."""
+    if finished:
+        raise UserError(
+            "an output folder holds one run", got=place, remedy="name a new folder or delete the finished run"
+        )
+    if used:
+        raise UserError(
+            "an output folder is new or empty", got=place, remedy="name another folder or empty this one"
+        )

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import errno
-import glob
 import os
 import pathlib
 import secrets
@@ -14,9 +13,13 @@ from typing import BinaryIO
 from imaging.errors import ImageError
 from imaging.header import MAX_BYTES
 from pipelines.names import path_of, uri_of
+from pipelines.storage.interface import refuse_used
+from pipelines.storage.patterns import compile_pattern, has_magic, literal_prefix
 from pipelines.work_item import ListedImage
 from schemas.errors import UserError
 from schemas.failure import FailureCode
+
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 
 _FAILURES = {
     errno.ENOENT: FailureCode.MISSING,
@@ -36,8 +39,17 @@ def list_files(given: str) -> Iterator[ListedImage]:
     Raises:
         UserError: when it does not exist, matches nothing, or a folder cannot be listed.
     """
+    if os.path.lexists(os.fsencode(given)):
+        yield from _walk(os.fsencode(given))
+        return
+    if not has_magic(given):
+        raise UserError("an input exists", got=given, remedy="check the path")
+    matched = False
     for path in _matches(given):
-        yield from _walk(path)
+        matched = True
+        yield stat_file(path)
+    if not matched:
+        raise UserError("a pattern matches at least one file", got=given, remedy="check the pattern")
 
 
 def stat_file(path: bytes) -> ListedImage:
@@ -46,39 +58,53 @@ def stat_file(path: bytes) -> ListedImage:
         status = os.stat(path)
     except OSError:
         return ListedImage(uri_of(path), generation=0, size=-1)
-    return ListedImage(uri_of(path), generation=max(0, status.st_mtime_ns), size=status.st_size)
+    return ListedImage(uri_of(path), generation=_generation(status), size=status.st_size)
 
 
-def _matches(given: str) -> Iterator[bytes]:
-    path = os.fsencode(given)
-    if os.path.lexists(path):
-        yield path
+def _generation(status: os.stat_result) -> int:
+    return max(0, status.st_mtime_ns)
+
+
+def _matches(pattern: str) -> Iterator[bytes]:
+    """Yields the files that a pattern matches; `glob` would go round link loops and past locked folders."""
+    folder = literal_prefix(pattern).rpartition("/")[0] or ("/" if pattern.startswith("/") else ".")
+    if not os.path.isdir(os.fsencode(folder)):
         return
-    if not glob.has_magic(path):
-        raise UserError("an input exists", got=given, remedy="check the path")
-    matched = False
-    for match in glob.iglob(path, recursive=True, include_hidden=True):
-        matched = True
-        yield match
-    if not matched:
-        raise UserError("a pattern matches at least one file", got=given, remedy="check the pattern")
+    rest = pattern[len(literal_prefix(pattern).rpartition("/")[0]) :].lstrip("/").split("/")
+    compiled = compile_pattern("/".join(rest))
+    for path in _files_below(os.fsencode(folder), levels=None if "**" in rest else len(rest)):
+        if compiled.fullmatch(os.fsdecode(os.path.relpath(path, os.fsencode(folder)))):
+            yield path
 
 
 def _walk(path: bytes) -> Iterator[ListedImage]:
     if not os.path.isdir(path):
         yield stat_file(path)
         return
-    pending = [(path, frozenset[tuple[int, int]]())]
+    for file in _files_below(path):
+        yield stat_file(file)
+
+
+def _files_below(path: bytes, *, levels: int | None = None) -> Iterator[bytes]:
+    """Yields the files of a folder and, down to a level, of those below it."""
+    pending = [(path, frozenset[tuple[int, int]](), 1)]
     while pending:
-        folder, above = pending.pop()
+        folder, above, level = pending.pop()
         identity = _identity(folder)
         if identity in above:
             continue  # a link back to a folder above: its files are listed already
         for entry in _entries(folder):
-            if entry.is_dir():
-                pending.append((entry.path, above | {identity}))
-            else:
-                yield stat_file(entry.path)
+            if not _is_folder(entry):
+                yield entry.path
+            elif levels is None or level < levels:
+                pending.append((entry.path, above | {identity}, level + 1))
+
+
+def _is_folder(entry: os.DirEntry[bytes]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # a link in a circle, or into a folder that is closed: its reading will fail
 
 
 def _identity(folder: bytes) -> tuple[int, int]:
@@ -148,7 +174,7 @@ def _open(image: ListedImage) -> int:
 def _check_listed(status: os.stat_result, image: ListedImage) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise ImageError(FailureCode.UNREADABLE, "not a regular file")
-    if status.st_mtime_ns != image.generation or status.st_size != image.size:
+    if _generation(status) != image.generation or status.st_size != image.size:
         raise ImageError(
             FailureCode.CHANGED,
             f"{image.size:,} bytes when it was listed, {status.st_size:,} when it was read",
@@ -182,8 +208,17 @@ class LocalFolder:
         leaves either no file of that name or the complete one.
         """
         target = self.path / name
-        with _temporary_beside(target, data) as temporary, contextlib.suppress(FileExistsError):
-            os.link(temporary, target)
+        with _temporary_beside(target, data) as temporary:
+            try:
+                os.link(temporary, target)
+            except FileExistsError:
+                pass  # it was written before
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                # A file system without links, as FAT and bucket mounts are: still whole or not at all.
+                if not target.exists():
+                    os.replace(temporary, target)
 
     def replace(self, name: str, data: bytes) -> None:
         """Writes a file in place of one that may be there."""
@@ -197,7 +232,7 @@ class LocalFolder:
 
     def exists(self, name: str) -> bool:
         """Whether a file is there."""
-        return (self.path / name).exists()
+        return os.path.lexists(self.path / name)
 
     def names(self, folder: str) -> set[str]:
         """Returns what is in a sub-folder."""
@@ -206,22 +241,26 @@ class LocalFolder:
         except FileNotFoundError:
             return set()
 
+    def check(self, finished: str) -> None:
+        """Refuses a folder that holds something or cannot be seen."""
+        try:
+            done, used = self.exists(finished), self.path.exists() and not self.path.is_dir()
+            used = used or bool(self.names(""))
+        except OSError as error:
+            raise self._refusal("the output folder can be seen", error) from error
+        refuse_used(self.place, finished=done, used=used)
+
     def claim(self) -> None:
-        """Makes the folder; one that holds something is refused."""
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise UserError(
-                "an output folder is new or empty",
-                got=self.place,
-                remedy="name another folder or empty this one",
-            )
+        """Makes the folder and sees that it can be written to."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            with _temporary_beside(self.path / "claim", b""):
+                pass
         except OSError as error:
-            raise UserError(
-                "the output folder can be made",
-                got=self.place,
-                remedy=f"choose another one: {error.strerror}",
-            ) from error
+            raise self._refusal("the output folder can be written", error) from error
+
+    def _refusal(self, rule: str, error: OSError) -> UserError:
+        return UserError(rule, got=self.place, remedy=f"choose another one: {error.strerror}")
 
 
 @contextlib.contextmanager

@@ -1,8 +1,10 @@
 """Which storage a place belongs to."""
 
+import os
 import pathlib
 from collections.abc import Iterator
 
+from pipelines.names import path_of
 from pipelines.read_limits import ReadLimits
 from pipelines.storage import google
 from pipelines.storage.interface import OutputFolder
@@ -22,17 +24,20 @@ def list_place(given: str) -> Iterator[ListedImage]:
     if "://" not in given:
         yield from list_files(given)
         return
+    if given.startswith("file:///"):
+        yield from list_files(os.fsdecode(path_of(given)))
+        return
     scheme, bucket, name = split(given)
     if scheme not in SCHEMES or not bucket:
         raise UserError(
-            "an input is a path or a place in gs://, s3:// or az://",
+            "an input is a path or a place in a bucket of gs://, s3:// or az://",
             got=given,
-            remedy="check what comes before ://",
+            remedy="check what comes before and after ://",
         )
     found = False
     for image in _matching(scheme, bucket, name):
-        found = True
         if not google.is_folder_marker(image):
+            found = True
             yield image
     if not found:
         raise UserError(

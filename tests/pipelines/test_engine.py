@@ -1,3 +1,4 @@
+import os
 import pathlib
 from concurrent.futures import ThreadPoolExecutor
 
@@ -38,6 +39,14 @@ def test_threads_take_turns(engine: LiteRtEngine, digits: np.ndarray) -> None:
                 lambda start: engine.probabilities(digits[start : start + 50]), range(0, 500, 50)
             )
             np.testing.assert_array_equal(list(scored), expected)
+
+
+def test_engines_that_load_at_once_leave_standard_error_alone(bundle: Bundle) -> None:
+    before = os.fstat(2)
+    model = bundle.read_model()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: LiteRtEngine(model), range(12)))
+    assert os.path.samestat(os.fstat(2), before)
 
 
 @pytest.mark.parametrize("model", [b"", b"no model at all", bytes(4096)])

@@ -106,14 +106,26 @@ def test_what_is_not_there_is_said_so(folder: CloudFolder) -> None:
 
 
 def test_a_folder_that_holds_something_is_refused(folder: CloudFolder, bucket: Bucket) -> None:
-    folder.claim()
+    folder.check("manifest.json")
     bucket.put("a/run/", b"")
-    folder.claim()
+    folder.check("manifest.json")
     bucket.put("a/run-of-another/x", b"1")
-    folder.claim()
+    folder.check("manifest.json")
     bucket.put("a/run/x", b"1")
     with pytest.raises(UserError, match="an output folder is new or empty"):
-        folder.claim()
+        folder.check("manifest.json")
+    bucket.put("a/run/manifest.json", b"1")
+    with pytest.raises(UserError, match="an output folder holds one run"):
+        folder.check("manifest.json")
+
+
+def test_an_output_that_cannot_be_written_is_one_line(folder: CloudFolder) -> None:
+    missing = open_folder("gs://no-such-bucket-anywhere/out")
+    for write in (missing.write_once, missing.replace):
+        with pytest.raises(UserError, match="the output folder can be written"):
+            write("x", b"1")
+    with pytest.raises(UserError, match="a bucket can be listed"):
+        missing.check("manifest.json")
 
 
 @pytest.mark.parametrize("place", ["s3://b/x", "az://b/x", "ftp://x"])

@@ -114,7 +114,7 @@ def test_an_output_below_a_file_is_refused(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="can be made"):
+    with pytest.raises(UserError, match="the output folder can be seen"):
         run(options(mixed_folder, bundle_path, tmp_path / "file" / "out"))
 
 

@@ -52,6 +52,7 @@ def test_a_csv_names_files_that_are_no_text(tmp_path: pathlib.Path) -> None:
         ("path,label\n3/a.png,x\n", "a digit from 0 to 9; got 'x'; mend line 2"),
         ("path,label\n3/a.png,1\n3/a.png,10\n", "got '10'; mend line 3"),
         ("path,label\n3/a.png\n", "a digit from 0 to 9; got None"),
+        ("path,label\n3/a.png,1\n./3/a.png,2\n", "an image has one label"),
         ("path,label\nelsewhere/a.png,1\n", "the labels name at least one image"),
     ],
 )
@@ -61,6 +62,13 @@ def test_a_csv_that_cannot_be_used_is_refused(
     (tmp_path / "truth.csv").write_text(text)
     with pytest.raises(UserError, match=complaint):
         with_labels(images, str(tmp_path / "truth.csv"))
+
+
+def test_a_csv_labels_no_members_of_archives(images: list[ListedImage], tmp_path: pathlib.Path) -> None:
+    (tmp_path / "truth.csv").write_text("path,label\n3/a.png,1\n")
+    archive = images[0]._replace(uri="file:///a.zip")
+    with pytest.raises(UserError, match="not the members of archives"):
+        with_labels([*images, archive], str(tmp_path / "truth.csv"))
 
 
 def test_a_missing_csv_is_refused(images: list[ListedImage], tmp_path: pathlib.Path) -> None:

@@ -3,7 +3,7 @@ import pathlib
 
 import pytest
 
-from pipelines.listing import list_images
+from pipelines.listing import list_images, read_input_list, refuse_output_below
 from pipelines.names import path_of, readable
 from schemas.errors import UserError
 
@@ -37,7 +37,8 @@ def test_the_listing_knows_size_and_version(tree: pathlib.Path) -> None:
     [
         ("*/*.png", ["a/1.png", "b/2.png"]),
         ("**/*.jpg", ["a/deep/er/3.jpg"]),
-        ("?", ["5", "a/1.png", "a/deep/er/3.jpg", "b/2.png"]),
+        ("?", ["5"]),
+        ("a/**", ["a/1.png", "a/deep/er/3.jpg"]),
         ("[ab]/[12].png", ["a/1.png", "b/2.png"]),
     ],
 )
@@ -75,6 +76,75 @@ def test_link_loops_end(tree: pathlib.Path) -> None:
     assert len(found) < 30
 
 
+def test_a_pattern_goes_round_no_loop(tree: pathlib.Path) -> None:
+    (tree / "a/loop").symlink_to(tree / "a")
+    assert names([tree / "**/*.png"], tree) == ["a/1.png", "b/2.png"]
+    assert names([tree / "a/**"], tree) == ["a/1.png", "a/deep/er/3.jpg"]
+
+
+def test_a_link_in_a_circle_is_listed(tree: pathlib.Path) -> None:
+    (tree / "a/self").symlink_to(tree / "a/self")
+    assert "a/self" in names([tree], tree)
+
+
+def test_what_stands_behind_a_link_is_named_so_that_it_is_found(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "target/b").mkdir(parents=True)
+    (tmp_path / "target/imgs").mkdir()
+    (tmp_path / "target/imgs/a.png").write_bytes(b"x")
+    (tmp_path / "link").symlink_to(tmp_path / "target/b")
+    (image,) = list_images([str(tmp_path / "link/../imgs")])
+    assert pathlib.Path(os.fsdecode(path_of(image.uri))).read_bytes() == b"x"
+
+
+def test_an_input_may_be_named_by_its_uri(tree: pathlib.Path) -> None:
+    assert names([(tree / "a").as_uri()], tree) == ["a/1.png", "a/deep/er/3.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a/1.png\n5\n", ["5", "a/1.png"]),
+        ("a/1.png\r\n5\r\n", ["5", "a/1.png"]),
+        ('"path","label"\n"a/1.png",3\n', ["a/1.png"]),
+        ("label,Image\n3,5\n", ["5"]),
+        ("./5\n.//5\n", ["5"]),
+    ],
+)
+def test_input_lists(tree: pathlib.Path, text: str, expected: list[str]) -> None:
+    (tree / "list").write_bytes(text.encode())
+    found = read_input_list(tree / "list")
+    assert [os.path.relpath(readable(image.uri), tree) for image in found] == expected
+    assert all(image.size > 0 for image in found)
+
+
+def test_an_input_list_names_a_file_once_however_it_is_quoted(tree: pathlib.Path) -> None:
+    path = str(tree / "5")
+    (tree / "list").write_text(f"file://{path}\nfile:///{path}\nfile://{path[:-1]}%35\n{path}\n")
+    assert len(read_input_list(tree / "list")) == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"http://x/a.png\n", b"gs:///x\n", b"gs://b\n", b"gs://b/\xff\n", "a.png".encode("utf-16")],
+)
+def test_an_input_list_that_cannot_be_used_is_refused(tree: pathlib.Path, content: bytes) -> None:
+    (tree / "list").write_bytes(content)
+    with pytest.raises(UserError):
+        read_input_list(tree / "list")
+
+
+@pytest.mark.parametrize("output", ["in/out", "in", "link/out"])
+def test_an_output_in_an_input_is_refused(tmp_path: pathlib.Path, output: str) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    with pytest.raises(UserError, match="outside of every input"):
+        refuse_output_below([str(tmp_path / "in")], str(tmp_path / output))
+    refuse_output_below([str(tmp_path / "in")], str(tmp_path / "in-2"))
+    with pytest.raises(UserError, match="outside of every input"):
+        refuse_output_below(["gs://b/"], "gs://b/out")
+    refuse_output_below(["gs://b/in", "s3://b"], "gs://b/out")
+
+
 def test_a_link_that_leads_nowhere_is_listed(tree: pathlib.Path) -> None:
     (tree / "a/gone.png").symlink_to(tree / "nowhere")
     (image,) = list_images([str(tree / "a/gone.png")])
@@ -88,7 +158,7 @@ def test_a_link_that_leads_nowhere_is_listed(tree: pathlib.Path) -> None:
         ("missing", "an input exists"),
         ("*.nothing", "a pattern matches at least one file"),
         ("empty", "an input holds at least one file"),
-        ("ftp://host/x", "an input is a path or a place in gs://"),
+        ("ftp://host/x", "an input is a path or a place in a bucket"),
     ],
 )
 def test_an_input_without_images_is_refused(

@@ -93,6 +93,11 @@ def test_the_systems_refusals_have_codes(
     assert read(image) is code
 
 
+def test_a_file_from_before_1970_is_read(file: pathlib.Path) -> None:
+    os.utime(file, ns=(-(10**18), -(10**18)))
+    assert read(listed(file)) == b"content"
+
+
 def test_a_pipe_is_unreadable_and_does_not_hang(tmp_path: pathlib.Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert read(listed(tmp_path / "pipe")) is FailureCode.UNREADABLE
@@ -163,6 +168,17 @@ def test_of_many_writers_one_wins_and_the_file_is_whole(folder: LocalFolder) -> 
     for writer in writers:
         writer.join()
     assert folder.read("x") in contents
+    assert folder.names("") == {"x"}
+
+
+def test_a_file_system_without_links_serves(folder: LocalFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(local.os, "link", no_links)
+    folder.write_once("x", b"first")
+    folder.write_once("x", b"second")
+    assert folder.read("x") == b"first"
     assert folder.names("") == {"x"}
 
 

@@ -32,7 +32,7 @@ def test_folders_patterns_and_objects(filled: Bucket, name: str, expected: list[
     assert len(set(found)) == len(found)
 
 
-@pytest.mark.parametrize("name", ["nothing", "nothing/", "*.gif", "d/e/2"])
+@pytest.mark.parametrize("name", ["f", "f/", "nothing", "nothing/", "*.gif", "d/e/2"])
 def test_what_matches_nothing_is_refused(filled: Bucket, name: str) -> None:
     with pytest.raises(UserError, match="an input holds at least one object"):
         list(list_place(f"{filled.uri}/{name}"))
@@ -40,5 +40,5 @@ def test_what_matches_nothing_is_refused(filled: Bucket, name: str) -> None:
 
 @pytest.mark.parametrize("given", ["http://host/x", "gs://", "s3:///x"])
 def test_a_place_that_is_none_is_refused(given: str) -> None:
-    with pytest.raises(UserError, match="an input is a path or a place in"):
+    with pytest.raises(UserError, match="an input is a path or a place in a bucket"):
         list(list_place(given))

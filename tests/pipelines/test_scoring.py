@@ -1,3 +1,4 @@
+import hashlib
 import json
 import pathlib
 from collections.abc import Callable
@@ -118,7 +119,7 @@ def test_an_item_cut_off_between_its_files_ends_as_if_undisturbed(
 ) -> None:
     (item,) = items_of(mixed_folder)
     scorer(engine, tmp_path / "whole").run(item)
-    real, calls = LocalFolder.write_once, []
+    real, calls = LocalFolder.replace, []
 
     def dies(folder: LocalFolder, name: str, data: bytes) -> None:
         if len(calls) == survivors:
@@ -126,13 +127,31 @@ def test_an_item_cut_off_between_its_files_ends_as_if_undisturbed(
         calls.append(name)
         real(folder, name, data)
 
+    monkeypatch.setattr(LocalFolder, "replace", dies)
     monkeypatch.setattr(LocalFolder, "write_once", dies)
     with pytest.raises(KeyboardInterrupt):
         scorer(engine, tmp_path / "cut").run(item)
     assert not (tmp_path / "cut" / statistics_name(item.digest)).exists()
-    monkeypatch.setattr(LocalFolder, "write_once", real)
+    monkeypatch.undo()
     scorer(engine, tmp_path / "cut").run(item)
     assert written(tmp_path / "cut") == written(tmp_path / "whole")
+
+
+def test_a_second_try_that_finds_less_leaves_rows_that_are_its_own(
+    mixed_folder: pathlib.Path, engine: LiteRtEngine, items_of: Callable, tmp_path: pathlib.Path
+) -> None:
+    (item,) = items_of(mixed_folder)
+    first = scorer(engine, tmp_path / "out").run(item)
+    (tmp_path / "out" / statistics_name(item.digest)).unlink()  # as a crash before the record leaves it
+    victim = next(mixed_folder.glob("3/*.png"))
+    victim.unlink()
+    second = scorer(engine, tmp_path / "out").run(item)
+    assert (second.scored, len(second.failures)) == (first.scored - 1, len(first.failures) + 1)
+    for part in second.parts:
+        data = (tmp_path / "out" / part.name).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == part.sha256
+    (rows,) = (tmp_path / "out" / "predictions").glob("*.csv")
+    assert victim.as_uri() not in rows.read_text()
 
 
 def test_a_file_that_vanishes_after_listing_is_one_failure(

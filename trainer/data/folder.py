@@ -112,11 +112,19 @@ def _few(names: Sequence[str], most: int = 5) -> str:
 
 def _files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     """Yields the files of a folder at any depth in a fixed order, hidden ones left out."""
-    for root, folders, names in os.walk(folder):
+    for root, folders, names in os.walk(folder, onerror=_refuse_closed):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if not name.startswith("."):
                 yield pathlib.Path(root, name)
+
+
+def _refuse_closed(error: OSError) -> None:
+    raise UserError(
+        "every folder of labelled images can be listed",
+        got=error.filename,
+        remedy=f"grant access or move it: {error.strerror}",
+    ) from error
 
 
 def _decode(files: Sequence[pathlib.Path]) -> tuple[np.ndarray, list[ImageError | None]]:
@@ -130,6 +138,9 @@ def _decode(files: Sequence[pathlib.Path]) -> tuple[np.ndarray, list[ImageError 
 
 def _content(file: pathlib.Path) -> bytes | ImageError:
     try:
+        if not file.is_file() and file.exists():
+            # Opening a pipe that nobody writes to would wait for ever.
+            return ImageError(FailureCode.UNREADABLE, "not a regular file")
         with file.open("rb") as opened:
             # One byte more than is accepted: enough to be rejected as too large, whatever the size.
             return opened.read(MAX_BYTES + 1)
