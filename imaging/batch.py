@@ -2,13 +2,19 @@
 
 import dataclasses
 from collections.abc import Iterable
+from typing import Final
 
 import numpy as np
 
-from imaging.canonical import MIN_CONTRAST, NATIVE_BORDER, border, canonicalise
-from imaging.decode import decode
+from imaging.canonical import NATIVE_BORDER, border, canonicalise
+from imaging.decode import decode_here
 from imaging.errors import ImageError
+from imaging.guard import GUARD
+from imaging.header import read_header
+from imaging.paper import MIN_CONTRAST
 from schemas.digit import SIDE
+
+_NATIVE: Final = (SIDE, SIDE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +48,12 @@ def decode_batch(contents: Iterable[bytes | ImageError], size: int) -> DigitBatc
         try:
             if isinstance(content, ImageError):
                 raise content
-            pixels = decode(content)
-            if pixels.shape == (SIDE, SIDE) and pixels.dtype == np.uint8:
+            header = read_header(content)
+            if not header.plain:
+                digits[slot] = GUARD.digit(content)
+                continue
+            pixels = decode_here(content, header)
+            if pixels.shape == _NATIVE and pixels.itemsize == 1:
                 digits[slot] = pixels
                 unchecked[slot] = True
             else:

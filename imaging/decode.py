@@ -4,14 +4,15 @@ One decoder on both sides, because decoders differ by up to 64 grey levels on tr
 on JPEG, and that would be a difference between what a model learnt and what it is shown.
 """
 
-import io
 from typing import Final
 
 import cv2
 import numpy as np
 
 from imaging.errors import ImageError
-from imaging.header import Kind, check_header
+from imaging.guard import GUARD
+from imaging.header import read_header
+from imaging.layout import UPRIGHT, Header, Kind
 from schemas.failure import FailureCode
 
 # The decoder's own warnings name no image; a failure's detail does.
@@ -22,8 +23,11 @@ cv2.setNumThreads(1)
 # Without IMREAD_UNCHANGED OpenCV drops transparency, with it the orientation: only JPEG has no
 # transparency to lose. TIFF is turned under both.
 _TURNED_BY_OPENCV: Final = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
-_EXIF_MARK: Final = {Kind.PNG: b"eXIf", Kind.WEBP: b"EXIF"}
-_EXIF_ORIENTATION: Final = 0x0112
+_DEPTHS: Final = "BH"
+"""NumPy's letters for 8 and 16 bits, unsigned; comparing types takes 0.2 us longer."""
+
+_NO_MEMORY: Final = -4
+"""OpenCV's code for memory that cannot be had."""
 
 
 def decode(data: bytes) -> np.ndarray:
@@ -39,20 +43,37 @@ def decode(data: bytes) -> np.ndarray:
     Raises:
         ImageError: EMPTY, UNSUPPORTED, TOO_LARGE or CORRUPT.
     """
-    kind = check_header(data)
+    header = read_header(data)
+    return decode_here(data, header) if header.plain else GUARD.pixels(data)
+
+
+def decode_here(data: bytes, header: Header) -> np.ndarray:
+    """Returns what `decode` returns, decoded in this process whatever it may do to it.
+
+    Args:
+        data: a whole file.
+        header: what `read_header` said of it.
+
+    Raises:
+        ImageError: UNSUPPORTED, TOO_LARGE (memory) or CORRUPT.
+    """
+    kind = header.kind
     flags = _TURNED_BY_OPENCV if kind is Kind.JPEG else cv2.IMREAD_UNCHANGED
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
+        if error.code == _NO_MEMORY:
+            raise ImageError(FailureCode.TOO_LARGE, f"a {kind} that takes too much memory") from error
         raise ImageError(FailureCode.CORRUPT, f"a damaged {kind}: {error.err}") from error
     if pixels is None:
         raise ImageError(FailureCode.CORRUPT, f"a truncated or damaged {kind} of {len(data):,} bytes")
-    if pixels.dtype not in (np.uint8, np.uint16):
+    if pixels.dtype.char not in _DEPTHS:
         raise ImageError(FailureCode.UNSUPPORTED, f"a {kind} with {pixels.dtype} samples")
     if kind is Kind.TIFF and pixels.ndim == 3 and pixels.shape[2] == 4 and pixels.dtype == np.uint8:
-        pixels = _unmultiplied(pixels)
-    mark = _EXIF_MARK.get(kind)
-    return _upright(pixels, data) if mark is not None and mark in data else pixels
+        return _unmultiplied(pixels)
+    if header.clear_grey is not None and pixels.ndim == 2:
+        pixels = _with_clear_grey(pixels, header)
+    return pixels if header.orientation == UPRIGHT else _upright(pixels, header.orientation)
 
 
 def _unmultiplied(pixels: np.ndarray) -> np.ndarray:
@@ -62,14 +83,17 @@ def _unmultiplied(pixels: np.ndarray) -> np.ndarray:
     return np.dstack([np.round(colour).clip(0, 255).astype(np.uint8), pixels[..., 3]])
 
 
-def _upright(pixels: np.ndarray, data: bytes) -> np.ndarray:
-    from PIL import Image
+def _with_clear_grey(pixels: np.ndarray, header: Header) -> np.ndarray:
+    # OpenCV knows the transparent colour of a palette or of colours, and drops that of a grey PNG.
+    opaque = int(np.iinfo(pixels.dtype).max)
+    clear = int(header.clear_grey or 0)
+    if header.depth < 8:
+        clear = clear * 255 // (2**header.depth - 1)
+    opacity = np.where(pixels == clear, 0, opaque).astype(pixels.dtype)
+    return cv2.merge([pixels, pixels, pixels, opacity])
 
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ImageError(FailureCode.CORRUPT, f"unreadable EXIF data: {error}") from error
+
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):

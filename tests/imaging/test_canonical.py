@@ -23,9 +23,20 @@ def test_native_digits_pass_byte_for_byte(digits: np.ndarray) -> None:
         np.testing.assert_array_equal(canonicalise(digit), digit)
 
 
+def test_a_native_digit_in_colours_or_16_bits_passes_byte_for_byte(digits: np.ndarray) -> None:
+    for digit in digits[::10]:
+        for pixels in (
+            np.dstack([digit] * 3),
+            np.dstack([digit] * 3 + [np.full_like(digit, 255)]),
+            digit.astype(np.uint16) * 257,
+        ):
+            np.testing.assert_array_equal(canonicalise(pixels), digit)
+
+
 def test_an_inverted_native_digit_comes_back(digits: np.ndarray) -> None:
-    differences = [np.abs(canonicalise(255 - digit).astype(int) - digit).mean() for digit in digits]
-    assert np.median(differences) < 1
+    same = [np.array_equal(canonicalise(255 - digit), digit) for digit in digits]
+    # A few of MNIST's own digits fill 19 pixels of the box, and come back filling 20.
+    assert np.mean(same) > 0.99
 
 
 @pytest.mark.parametrize("side", [20, 56, 180, 700])
@@ -39,15 +50,6 @@ def test_a_scan_comes_back_in_the_box_and_centred(digits: np.ndarray, side: int)
             centre = mass.sum(axis=axis) @ (np.arange(SIDE) + 0.5) / mass.sum()
             assert abs(centre - 14.5) <= 1.5
         assert np.abs(found.astype(int) - digit).mean() < 45
-
-
-@pytest.mark.parametrize("side", [56, 180])
-def test_polarity_does_not_matter(digits: np.ndarray, side: int) -> None:
-    for digit in digits[::50]:
-        scan = on_paper(digit, side)
-        np.testing.assert_allclose(
-            canonicalise(255 - scan).astype(int), canonicalise(scan).astype(int), atol=2
-        )
 
 
 def test_16_bits_are_scaled_and_not_clipped(digits: np.ndarray) -> None:
@@ -93,6 +95,40 @@ def test_noisy_paper_without_ink_is_blank() -> None:
     assert caught.value.code is FailureCode.BLANK
 
 
+def test_yellow_ink_on_white_is_seen(digits: np.ndarray) -> None:
+    scan = on_paper(digits[5], 90, paper=255, ink=0)
+    yellow = np.dstack([scan, np.full_like(scan, 255), np.full_like(scan, 255)])
+    np.testing.assert_array_equal(canonicalise(yellow), canonicalise(scan))
+
+
+@pytest.mark.parametrize("side", [8, 12])
+def test_tiny_pictures_give_digits(digits: np.ndarray, side: int) -> None:
+    for digit in digits[::25]:
+        tiny = 240 - (cv2.resize(digit, (side, side), interpolation=cv2.INTER_AREA) * 0.8).astype(np.uint8)
+        assert max(np.ptp(np.argwhere(canonicalise(tiny)), axis=0)) + 1 >= BOX - 2
+
+
+def test_a_picture_of_4000_pixels_is_what_it_is_at_160(digits: np.ndarray) -> None:
+    differences = []
+    for digit in digits[::50]:
+        scan = on_paper(digit, 100)
+        large = cv2.resize(scan, None, fx=25, fy=25, interpolation=cv2.INTER_LINEAR)
+        assert max(large.shape) == 4_000
+        differences.append(np.abs(canonicalise(large).astype(int) - canonicalise(scan)).mean())
+    assert np.median(differences) < 6
+
+
+def test_specks_are_left_out(digits: np.ndarray) -> None:
+    differences = []
+    for digit in digits[::25]:
+        scan = on_paper(digit, 60)
+        speckled = scan.copy()
+        speckled[2:4, 2:4] = speckled[-3:-1, -20:-18] = 40
+        differences.append(np.abs(canonicalise(speckled).astype(int) - canonicalise(scan)).mean())
+    # A centre of mass on the brink may move by a pixel.
+    assert np.percentile(differences, 90) < 1
+
+
 PIXELS = st.one_of(st.tuples(), st.tuples(st.sampled_from([3, 4]))).flatmap(
     lambda channels: st.sampled_from([np.uint8, np.uint16]).flatmap(
         lambda dtype: hnp.arrays(
@@ -124,3 +160,12 @@ def test_a_canonical_digit_is_left_as_it_is(pixels: np.ndarray) -> None:
         return
     assert is_native(digit)
     np.testing.assert_array_equal(canonicalise(digit), digit)
+
+
+@given(st.integers(0, 499), st.integers(30, 150), st.integers(0, 100), st.integers(150, 255))
+@settings(deadline=None)
+def test_light_ink_on_dark_is_the_same_digit(
+    digits: np.ndarray, number: int, side: int, ink: int, paper: int
+) -> None:
+    scan = on_paper(digits[number], side, paper=paper, ink=ink)
+    np.testing.assert_array_equal(canonicalise(255 - scan), canonicalise(scan))

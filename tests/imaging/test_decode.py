@@ -1,6 +1,10 @@
-import io
+import collections
 import pathlib
+import subprocess
+import sys
+import zlib
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,16 +13,13 @@ from PIL import Image
 
 from imaging.decode import decode
 from imaging.errors import ImageError
+from imaging.guard import MEMORY
+from imaging.limits import MAX_PIXELS
 from schemas.failure import FailureCode
+from tests.imaging import hostile
+from tests.imaging.hostile import GREY, encoded
 
 IMAGES = pathlib.Path(__file__).parents[3] / "shared" / "data" / "images_png"
-GREY = (np.arange(48 * 64) % 251).astype(np.uint8).reshape(48, 64)
-
-
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
@@ -72,16 +73,72 @@ def test_a_float_tiff_is_unsupported() -> None:
     assert caught.value.code is FailureCode.UNSUPPORTED
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_a_truncated_image_never_crashes_and_no_png_passes(kind: str) -> None:
-    data = encoded(Image.fromarray(GREY), kind)
-    for length in range(0, len(data) - 12, 37):
-        try:
+@pytest.mark.parametrize("name", hostile.whole_files())
+def test_a_truncated_image_never_passes(name: str) -> None:
+    data = hostile.whole_files()[name]
+    assert decode(data).size
+    for length in range(0, len(data) - 1, 37):
+        with pytest.raises(ImageError) as caught:
             decode(data[:length])
+        assert caught.value.code is (FailureCode.CORRUPT if length else FailureCode.EMPTY)
+
+
+def test_5000_damaged_files_give_pixels_or_an_error_each() -> None:
+    files = list(hostile.whole_files().values())
+    generator = np.random.default_rng(0)
+    codes = collections.Counter()
+    for number in range(5_000):
+        damaged = bytearray(files[number % len(files)])
+        # Half of the flips hit the structure, which stands in front.
+        for reach in generator.choice([120, len(damaged)], generator.integers(1, 5)):
+            damaged[generator.integers(min(reach, len(damaged)))] ^= int(generator.integers(1, 256))
+        try:
+            pixels = decode(bytes(damaged))
         except ImageError as error:
-            assert error.code in (FailureCode.EMPTY, FailureCode.CORRUPT, FailureCode.UNSUPPORTED)
+            codes[error.code] += 1
+            assert "decoder" not in error.detail, f"number {number}: {error}"
         else:
-            assert kind == "JPEG", f"a PNG cut off at {length} of {len(data)} bytes was decoded"
+            codes["pixels"] += 1
+            assert pixels.dtype in (np.uint8, np.uint16)
+            assert 0 < pixels.size <= 4 * MAX_PIXELS
+    assert codes["pixels"] > 500
+    assert codes[FailureCode.CORRUPT] > 500
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+def test_the_transparent_grey_of_a_png_is_clear(depth: int) -> None:
+    levels = np.array([[0, 2**depth - 1]])
+    row = b"\0" + np.packbits([int(b) for v in levels[0] for b in f"{v:0{depth}b}"]).tobytes()
+    data = bytearray(hostile.png(2, 1))
+    data[24] = depth
+    head = hostile.chunk(b"IHDR", bytes(data[16:29]))
+    clear = hostile.chunk(b"tRNS", int(levels[0, 1]).to_bytes(2))
+    pixels = decode(data[:8] + head + clear + hostile.chunk(b"IDAT", zlib.compress(row)) + data[33:])
+    assert pixels[0, :, 3].tolist() == [np.iinfo(pixels.dtype).max, 0]
+
+
+def test_memory_stays_bounded_whatever_arrives(tmp_path: pathlib.Path) -> None:
+    """The largest picture there may be, of the widest pixels, costs this process nearly nothing."""
+    pixels = np.zeros((4096, 4096, 4), np.uint16)
+    pixels[1000:3000, 2000:2200] = 65535
+    pixels[..., 3] = 65535
+    (tmp_path / "large.png").write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+    script = f"""
+import resource, numpy as np
+from imaging.batch import decode_batch
+from imaging.guard import GUARD
+with open({str(tmp_path / "large.png")!r}, "rb") as file: data = file.read()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+batch = decode_batch([data] * 3, 3)
+assert not any(batch.errors), batch.errors
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+GUARD.close()
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    own, guarded = (int(line) * 1024 for line in done.stdout.split())
+    assert own < 2**25
+    assert guarded < MEMORY
 
 
 @given(st.data())

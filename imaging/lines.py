@@ -1,0 +1,104 @@
+"""Finds ruled lines and form-box borders: thin, straight, from one edge of the picture to the other."""
+
+import dataclasses
+from typing import Final
+
+import cv2
+import numpy as np
+
+_SPAN: Final = 0.8
+"""A line runs unbroken over this share of the picture, half of it where it begins at the edge.
+
+What OpenCV's erosion sees beyond the edge counts as ink, which is what is wanted here: slanted borders leave
+the picture half-way. Asking for 80 % of them too costs 1.6 points on boxed digits."""
+
+_SLANT: Final = 5
+"""Lines may climb: pixels are widened to this many across, which bridges 5 degrees and small gaps."""
+
+_THICKEST: Final = 0.08
+"""A stroke thicker than this share of the picture's longer side is no line."""
+
+_SMALLEST: Final = 32
+"""In pictures whose longer side has fewer pixels a line and a stroke look alike."""
+
+_MARGIN: Final = 2
+"""Where the ink is thicker than the line by this many pixels, a stroke crosses or touches it."""
+
+_EIGHT: Final = 8
+"""Neighbours of a pixel that belong to the same piece of ink."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Lines:
+    """Pixels of lines, uint8[height, width], 255 on a line.
+
+    Attributes:
+        level: those that run from left to right.
+        upright: those that run from top to bottom.
+    """
+
+    level: np.ndarray
+    upright: np.ndarray
+
+    def both(self) -> np.ndarray:
+        """Returns the pixels of either."""
+        return cv2.bitwise_or(self.level, self.upright)
+
+
+def thickest(shape: tuple[int, ...]) -> int:
+    """Returns how many pixels thick a line in a picture of that shape may be."""
+    return max(2, round(_THICKEST * max(shape)))
+
+
+def touches_edge(mask: np.ndarray) -> bool:
+    """Whether there is ink in the outermost rows or columns."""
+    left, top, width, height = cv2.boundingRect(mask)
+    return left == 0 or top == 0 or left + width == mask.shape[1] or top + height == mask.shape[0]
+
+
+def find_lines(mask: np.ndarray) -> Lines | None:
+    """Returns the lines in uint8[height, width], 255 = ink, without the strokes that cross them."""
+    if max(mask.shape) < _SMALLEST or not touches_edge(mask):
+        return None
+    level, upright = _runs(mask), _transposed(_runs(_transposed(mask)))
+    if not level.any() and not upright.any():
+        return None
+    crossings = cv2.bitwise_and(level, upright)
+    return Lines(
+        level=cv2.bitwise_or(_thin(level, mask), crossings),
+        upright=cv2.bitwise_or(_transposed(_thin(_transposed(upright), _transposed(mask))), crossings),
+    )
+
+
+def _transposed(mask: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(mask.T)
+
+
+def _runs(mask: np.ndarray) -> np.ndarray:
+    """Returns the ink in long runs from left to right."""
+    wide = cv2.dilate(mask, np.ones((_SLANT, 1), np.uint8))
+    span = int(mask.shape[1] * _SPAN) | 1
+    long = cv2.morphologyEx(wide, cv2.MORPH_OPEN, np.ones((1, span), np.uint8))
+    return cv2.bitwise_and(long, mask)
+
+
+def _thin(runs: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Returns the runs without the places where strokes make them thicker than they mostly are."""
+    thin = np.zeros_like(runs)
+    count, pieces = cv2.connectedComponents(runs, connectivity=_EIGHT, ltype=cv2.CV_16U)
+    for piece in range(1, count):
+        run = pieces == piece
+        thickness = run.sum(axis=0)
+        across = int(np.median(thickness[thickness > 0])) + _MARGIN
+        if across <= thickest(mask.shape) + _MARGIN:
+            thin[run & (_strokes(mask, across) == 0)] = 255
+    return thin
+
+
+def _strokes(mask: np.ndarray, across: int) -> np.ndarray:
+    """Returns the ink that is at least that thick from top to bottom."""
+    kernel = np.ones((across, 1), np.uint8)
+    # Beyond the edge there is no ink here: borders lie along it, and are thin.
+    cores = cv2.erode(mask, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    # OpenCV does not mirror the kernel; an even one would move everything by a pixel.
+    return cv2.dilate(cores, kernel, anchor=(0, across - 1 - across // 2))
