@@ -7,8 +7,9 @@ or contradicts itself never gets this far: reading its structure rejects it.
 
 The process is started when the first such image comes, by `python -m imaging.guard`, and again when
 it has died; it is never forked, because the caller may run threads. It ends with its caller. An image
-takes about 0.08 ms longer this way (a TIFF of 64 x 64: 0.15 ms instead of 0.07), the first 0.2 s, and one that
-kills the process 0.4 s, because it is tried again in a new one: the image before it may have done the damage.
+takes about 0.08 ms longer this way (a TIFF of 64 x 64: 0.15 ms instead of 0.07), the first 0.2 s, and
+one that kills the process 0.4 s, because it is tried again in a new one: the image before it may have
+done the damage.
 
 Frames on the socket are a letter, a length and as many bytes; no pickle, so that a decoder that has been
 taken over can answer nothing but a wrong picture.
