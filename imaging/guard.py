@@ -27,7 +27,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 import numpy as np
 
@@ -138,10 +138,10 @@ class Guard:
         connection.sendall(_FRAME.pack(wanted, len(data)))
         connection.sendall(data)
         answer, content = _receive(connection, deadline)
-        if answer == _ERROR:
-            code, _, detail = content.decode(errors="replace").partition(" ")
-            raise ImageError(FailureCode(code), detail)
-        return _array(content)
+        try:
+            return _array(content) if answer != _ERROR else _raised(content)
+        except (ValueError, struct.error) as error:
+            raise EOFError("the answer makes no sense") from error
 
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair()
@@ -168,6 +168,8 @@ class Guard:
     def _failure(self, error: Exception) -> ImageError:
         """Ends the process and returns what that means for its image."""
         late = isinstance(error, TimeoutError)
+        if late and self._process is not None:
+            self._process.kill()
         ended = self._end()
         if late or ended == -signal.SIGALRM:
             return ImageError(FailureCode.CORRUPT, f"the decoder took longer than {self._seconds:g} s")
@@ -244,8 +246,13 @@ def _array(content: bytearray) -> np.ndarray:
     depth, height, width, channels = _SHAPE.unpack_from(content)
     shape = (height, width, channels)[: 3 if channels else 2]
     if depth not in _DEPTHS or channels not in _CHANNELS:
-        raise ImageError(FailureCode.CORRUPT, "the decoder's answer makes no sense")
+        raise ValueError(f"{depth!r} {shape}")
     return np.frombuffer(content, _DEPTHS[depth], offset=_SHAPE.size).reshape(shape)
+
+
+def _raised(content: bytearray) -> NoReturn:
+    code, _, detail = content.decode().partition(" ")
+    raise ImageError(FailureCode(code), detail)
 
 
 def _receive(connection: socket.socket, deadline: float | None) -> tuple[bytes, bytearray]:

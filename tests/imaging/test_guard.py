@@ -21,7 +21,7 @@ from imaging.guard import GUARD, Guard, GuardError
 from imaging.header import read_header
 from schemas.failure import FailureCode
 
-FAULTY = """
+FAULTY = r"""
 import ctypes, os, signal, socket, sys, time
 from imaging import guard
 
@@ -39,7 +39,7 @@ def handle(wanted, data):
     if data == b"be killed":
         os.kill(os.getpid(), signal.SIGKILL)
     if data == b"babble":
-        os.write(0, b"nonsense" * 100)
+        os.write(0, b"D\0\0\0\x08nonsense")
     return guard._handle(wanted, data)
 
 guard.limit_memory()
@@ -90,7 +90,7 @@ def test_an_error_is_the_images_own() -> None:
         (b"crash", FailureCode.CORRUPT, "the decoder crashed: SIGSEGV"),
         (b"abort", FailureCode.CORRUPT, "the decoder crashed: SIGABRT"),
         (b"raise", FailureCode.CORRUPT, "the decoder crashed: exit code 1"),
-        (b"babble", FailureCode.CORRUPT, ""),
+        (b"babble", FailureCode.CORRUPT, "the decoder"),
         (b"hang", FailureCode.CORRUPT, "the decoder took longer than 2 s"),
         (b"eat", FailureCode.TOO_LARGE, "the decoder needs more than"),
         (b"be killed", FailureCode.TOO_LARGE, "the decoder was killed, most likely for its memory"),
