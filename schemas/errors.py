@@ -13,8 +13,8 @@ class ExitCode(enum.IntEnum):
     UNRECONCILED = 4
 
 
-class UserError(Exception):
-    """Something that the user gave cannot be used; shown as one line, never as a traceback.
+class RuleError(Exception):
+    """A rule that does not hold, worded as one line: the rule, the value, the remedy.
 
     Args:
         rule: what must hold, as a clause ("a label folder has one sub-folder per label").
@@ -30,6 +30,18 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         return " ".join(f"{self.rule}; got {self.got!r}; {self.remedy}".split())
+
+
+class UserError(RuleError):
+    """Something that the user gave cannot be used; shown as one line, never as a traceback."""
+
+
+class StorageError(RuleError):
+    """A storage failed in the middle of a run: full, gone, or closed to us. What is done is kept."""
+
+
+class StoppedError(Exception):
+    """A run was told to stop; what is done is kept, and the text says how to go on."""
 
 
 class UnreconciledError(Exception):

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NoReturn
 
 import google.auth
@@ -15,9 +15,10 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 from requests import exceptions as transport
 from urllib3.exceptions import HTTPError
 
-from pipelines.storage.interface import refuse_used
+from pipelines.storage.interface import LOCK, refuse_used
+from pipelines.storage.lease import Lease
 from pipelines.work_item import ListedImage
-from schemas.errors import UserError
+from schemas.errors import RuleError, StorageError, UserError
 
 SCHEME: Final = "gs://"
 
@@ -26,10 +27,11 @@ EMULATOR: Final = "STORAGE_EMULATOR_HOST"
 
 _SCOPES: Final = ("https://www.googleapis.com/auth/devstorage.read_write",)
 _NO_PROJECT: Final = "no-project"
-_LIST_RETRY: Final = DEFAULT_RETRY.with_timeout(30)
+_RETRY: Final = DEFAULT_RETRY.with_timeout(30)
 """A store that does not answer for so long is said to be out of reach, seconds."""
 
 _FIELDS: Final = "items(name,size,generation,crc32c),nextPageToken"
+_NAMES: Final = "items(name),nextPageToken"
 
 
 @functools.cache
@@ -86,7 +88,7 @@ def list_objects(
             end_offset=end or None,
             max_results=most,
             fields=_FIELDS,
-            retry=_LIST_RETRY,
+            retry=_RETRY,
         ):
             yield ListedImage(
                 f"{SCHEME}{bucket}/{blob.name}",
@@ -142,7 +144,7 @@ def is_folder_marker(image: ListedImage) -> bool:
     return image.uri.endswith("/") and not image.size
 
 
-def _refuse(place: str, rule: str, error: Exception) -> NoReturn:
+def _refuse(place: str, rule: str, error: Exception, kind: Callable[..., RuleError] = UserError) -> NoReturn:
     remedies = {
         api.NotFound: "check the bucket's name",
         api.Forbidden: "grant storage.objects.list and .get, for an output also .create",
@@ -150,9 +152,9 @@ def _refuse(place: str, rule: str, error: Exception) -> NoReturn:
         google.auth.exceptions.RefreshError: "log in with `gcloud auth application-default login`",
     }
     remedy = next(
-        (text for kind, text in remedies.items() if isinstance(error, kind)), "check the connection"
+        (text for known, text in remedies.items() if isinstance(error, known)), "check the connection"
     )
-    raise UserError(rule, got=place, remedy=f"{remedy}: {_one_line(error)}") from error
+    raise kind(rule, got=place, remedy=f"{remedy}: {_one_line(error)}") from error
 
 
 def _one_line(error: Exception) -> str:
@@ -178,30 +180,50 @@ class CloudFolder:
     def write_once(self, name: str, data: bytes) -> None:
         """Writes an object unless there is one of any generation."""
         # 412: it is there, be it from an earlier try or from this one's lost answer.
-        with contextlib.suppress(api.PreconditionFailed), self._writing():
-            self._blob(name).upload_from_string(data, if_generation_match=0, checksum="crc32c")
+        with self._using(), contextlib.suppress(api.PreconditionFailed):
+            self._upload(name, data, if_generation_match=0)
 
     def replace(self, name: str, data: bytes) -> None:
         """Writes an object in place of one that may be there."""
-        with self._writing():
-            self._blob(name).upload_from_string(data, checksum="crc32c")
+        with self._using():
+            self._upload(name, data)
 
     def read(self, name: str) -> bytes:
         """Returns an object's bytes."""
         try:
-            return self._blob(name).download_as_bytes(raw_download=True)
+            with self._using(missing=True):
+                return self._blob(name).download_as_bytes(raw_download=True, retry=_RETRY)
         except api.NotFound as error:
             raise FileNotFoundError(self.at(name)) from error
 
     def exists(self, name: str) -> bool:
         """Whether there is such an object."""
-        return self._blob(name).exists()
+        with self._using():
+            return self._blob(name).exists(retry=_RETRY)
 
     def names(self, folder: str) -> set[str]:
         """Returns the names of the objects right below a sub-folder."""
-        prefix = self._name(f"{folder}/")
-        listed = client().list_blobs(self.bucket, prefix=prefix, fields="items(name),nextPageToken")
-        return {blob.name.removeprefix(prefix) for blob in listed}
+        return {name for name in self._listed(f"{folder}/") if "/" not in name}
+
+    def walk(self) -> Iterator[str]:
+        """Yields every object's name within the folder."""
+        yield from self._listed("")
+
+    def delete(self, name: str) -> None:
+        """Removes an object."""
+        with self._using(), contextlib.suppress(api.NotFound):
+            self._blob(name).delete(retry=_RETRY)
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[Lease]:
+        """Takes a lease on the folder; that of a launcher which died runs out."""
+        lease = Lease(self._blob(LOCK), self.place)
+        with self._using(kind=UserError):
+            lease.take()
+        try:
+            yield lease
+        finally:
+            lease.give_back()
 
     def check(self, finished: str) -> None:
         """Refuses a folder that holds something or cannot be listed."""
@@ -209,24 +231,40 @@ class CloudFolder:
         found = [
             image.uri
             for image in list_objects(self.bucket, prefix=self._name(""), most=1000)
-            if not is_folder_marker(image)
+            if not is_folder_marker(image) and image.uri != self.at(LOCK)
         ]
         refuse_used(self.place, finished=self.at(finished) in found, used=bool(found))
 
     def claim(self) -> None:
         """Does nothing: in a bucket there are no folders to make."""
 
+    def _upload(self, name: str, data: bytes, *, if_generation_match: int | None = None) -> None:
+        self._blob(name).upload_from_string(
+            data, if_generation_match=if_generation_match, checksum="crc32c", retry=_RETRY
+        )
+
+    def _listed(self, folder: str) -> Iterator[str]:
+        prefix = self._name(folder)
+        with self._using():
+            for blob in client().list_blobs(self.bucket, prefix=prefix, fields=_NAMES, retry=_RETRY):
+                yield blob.name.removeprefix(prefix)
+
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _using(
+        self, *, missing: bool = False, kind: Callable[..., RuleError] = StorageError
+    ) -> Iterator[None]:
         try:
             yield
+        except api.PreconditionFailed:
+            raise
         except (
-            api.Forbidden,
-            api.Unauthorized,
-            api.NotFound,
+            api.GoogleAPIError,
             google.auth.exceptions.GoogleAuthError,
+            transport.RequestException,
         ) as error:
-            _refuse(self.place, "the output folder can be written", error)
+            if missing and isinstance(error, api.NotFound):
+                raise
+            _refuse(self.place, "the output can be read and written", error, kind)
 
     def _name(self, name: str) -> str:
         return f"{self.prefix.rstrip('/')}/{name}" if self.prefix else name

@@ -1,12 +1,27 @@
 """What the job asks of any storage."""
 
-from typing import Protocol
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Final, Protocol
 
 from schemas.errors import UserError
 
+LOCK: Final = ".launcher.lock"
+"""Name of the file in an output folder that says that a launcher is at work on it."""
+
+
+class Hold(Protocol):
+    """One launcher's hold on an output folder."""
+
+    def confirm(self) -> None:
+        """Raises StorageError when another launcher has taken the folder over."""
+
 
 class OutputFolder(Protocol):
-    """A folder that a run writes to. Names within it use `/`."""
+    """A folder that a run writes to. Names within it use `/`.
+
+    Once a run has begun, whatever the storage refuses to do is a StorageError.
+    """
 
     @property
     def place(self) -> str:
@@ -29,6 +44,21 @@ class OutputFolder(Protocol):
 
     def names(self, folder: str) -> set[str]:
         """Returns the names of the files in a folder of the folder, without the folder's own."""
+
+    def walk(self) -> Iterator[str]:
+        """Yields the name of every file in the folder, to any depth."""
+
+    def delete(self, name: str) -> None:
+        """Removes a file; one that is not there is fine."""
+
+    def hold(self) -> AbstractContextManager[Hold]:
+        """Keeps other launchers off the folder, which is made where folders are made.
+
+        A launcher that died holds nothing, however it died.
+
+        Raises:
+            UserError: when another launcher is at work on it, or it cannot be written to.
+        """
 
     def check(self, finished: str) -> None:
         """Sees that the folder is free, before any work is done.
@@ -58,3 +88,12 @@ def refuse_used(place: str, *, finished: bool, used: bool) -> None:
         raise UserError(
             "an output folder is new or empty", got=place, remedy="name another folder or empty this one"
         )
+
+
+def refuse_held(place: str, holder: str = "") -> UserError:
+    """Returns the error of a launcher that comes second."""
+    return UserError(
+        "one launcher at a time writes an output",
+        got=place,
+        remedy=f"wait until the other one{holder and f' ({holder})'} has ended, or stop it, and use --resume",
+    )

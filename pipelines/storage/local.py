@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import errno
+import fcntl
 import os
 import pathlib
 import secrets
@@ -13,10 +14,10 @@ from typing import BinaryIO
 from imaging.errors import ImageError
 from imaging.header import MAX_BYTES
 from pipelines.names import path_of, uri_of
-from pipelines.storage.interface import refuse_used
+from pipelines.storage.interface import LOCK, refuse_held, refuse_used
 from pipelines.storage.patterns import compile_pattern, has_magic, literal_prefix
 from pipelines.work_item import ListedImage
-from schemas.errors import UserError
+from schemas.errors import StorageError, UserError
 from schemas.failure import FailureCode
 
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
@@ -86,18 +87,27 @@ def _walk(path: bytes) -> Iterator[ListedImage]:
 
 
 def _files_below(path: bytes, *, levels: int | None = None) -> Iterator[bytes]:
-    """Yields the files of a folder and, down to a level, of those below it."""
-    pending = [(path, frozenset[tuple[int, int]](), 1)]
-    while pending:
-        folder, above, level = pending.pop()
-        identity = _identity(folder)
-        if identity in above:
-            continue  # a link back to a folder above: its files are listed already
-        for entry in _entries(folder):
-            if not _is_folder(entry):
-                yield entry.path
-            elif levels is None or level < levels:
-                pending.append((entry.path, above | {identity}, level + 1))
+    """Yields the files of a folder and, down to a level, of those below it, in the order of their paths.
+
+    In the order of the bytes, as object stores list: of folders only those on the way are in memory.
+    """
+    # A stack, not recursion: folders may lie deeper in each other than Python calls go.
+    above = [_identity(path)]
+    open_folders = [(path, iter(sorted(_names_in(path))))]
+    while open_folders:
+        folder, names = open_folders[-1]
+        name = next(names, None)
+        if name is None:
+            open_folders.pop()
+            above.pop()
+        elif not name.endswith(b"/"):
+            yield os.path.join(folder, name)
+        elif levels is None or len(open_folders) < levels:
+            below = os.path.join(folder, name[:-1])
+            identity = _identity(below)
+            if identity not in above:  # else a link back to a folder above: its files are listed already
+                above.append(identity)
+                open_folders.append((below, iter(sorted(_names_in(below)))))
 
 
 def _is_folder(entry: os.DirEntry[bytes]) -> bool:
@@ -112,10 +122,11 @@ def _identity(folder: bytes) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _entries(folder: bytes) -> list[os.DirEntry[bytes]]:
+def _names_in(folder: bytes) -> list[bytes]:
+    """Returns what a folder holds, folders' names with a slash behind them."""
     try:
         with os.scandir(folder) as entries:
-            return list(entries)
+            return [entry.name + b"/" if _is_folder(entry) else entry.name for entry in entries]
     except OSError as error:
         raise UserError(
             "every folder of an input can be listed",
@@ -186,6 +197,13 @@ def _image_error(error: OSError) -> ImageError:
     return ImageError(code, error.strerror or type(error).__name__)
 
 
+class _Lock:
+    """A lock of the file system's."""
+
+    def confirm(self) -> None:
+        """Does nothing: as long as this process lives, nobody else can have taken it."""
+
+
 @dataclasses.dataclass(frozen=True)
 class LocalFolder:
     """An `OutputFolder` on this machine's file system."""
@@ -208,7 +226,7 @@ class LocalFolder:
         leaves either no file of that name or the complete one.
         """
         target = self.path / name
-        with _temporary_beside(target, data) as temporary:
+        with self._using(name), _temporary_beside(target, data) as temporary:
             try:
                 os.link(temporary, target)
             except FileExistsError:
@@ -223,12 +241,13 @@ class LocalFolder:
     def replace(self, name: str, data: bytes) -> None:
         """Writes a file in place of one that may be there."""
         target = self.path / name
-        with _temporary_beside(target, data) as temporary:
+        with self._using(name), _temporary_beside(target, data) as temporary:
             os.replace(temporary, target)
 
     def read(self, name: str) -> bytes:
         """Returns a file's bytes."""
-        return (self.path / name).read_bytes()
+        with self._using(name, missing=True):
+            return (self.path / name).read_bytes()
 
     def exists(self, name: str) -> bool:
         """Whether a file is there."""
@@ -241,11 +260,53 @@ class LocalFolder:
         except FileNotFoundError:
             return set()
 
+    def walk(self) -> Iterator[str]:
+        """Yields every file's path within the folder."""
+        for folder, _, files in os.walk(self.path):
+            yield from (os.path.relpath(os.path.join(folder, file), self.path) for file in files)
+
+    def delete(self, name: str) -> None:
+        """Removes a file."""
+        with self._using(name):
+            (self.path / name).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator["_Lock"]:
+        """Locks the folder; the system takes the lock of a process that dies."""
+        new = not self.path.exists()
+        self.claim()
+        lock = self._lock()
+        try:
+            yield _Lock()
+        finally:
+            # Unlinked while it is locked: whoever opened it before finds that it is no longer the folder's.
+            (self.path / LOCK).unlink(missing_ok=True)
+            os.close(lock)
+            if new:
+                with contextlib.suppress(OSError):
+                    self.path.rmdir()  # nothing came of it
+
+    def _lock(self) -> int:
+        while True:
+            lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with contextlib.suppress(FileNotFoundError):
+                    if os.path.samestat(os.fstat(lock), os.stat(self.path / LOCK)):
+                        return lock
+            except BlockingIOError as error:
+                os.close(lock)
+                raise refuse_held(self.place) from error
+            except OSError as error:
+                os.close(lock)
+                raise self._refusal("the output folder can be locked", error) from error
+            os.close(lock)  # the launcher before this one has just removed it
+
     def check(self, finished: str) -> None:
         """Refuses a folder that holds something or cannot be seen."""
         try:
             done, used = self.exists(finished), self.path.exists() and not self.path.is_dir()
-            used = used or bool(self.names(""))
+            used = used or bool(self.names("") - {LOCK})
         except OSError as error:
             raise self._refusal("the output folder can be seen", error) from error
         refuse_used(self.place, finished=done, used=used)
@@ -258,6 +319,18 @@ class LocalFolder:
                 pass
         except OSError as error:
             raise self._refusal("the output folder can be written", error) from error
+
+    @contextlib.contextmanager
+    def _using(self, name: str, *, missing: bool = False) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if missing and isinstance(error, FileNotFoundError):
+                raise
+            remedy = f"make room or mend it: {error.strerror}"
+            raise StorageError(
+                "the output can be read and written", got=self.at(name), remedy=remedy
+            ) from error
 
     def _refusal(self, rule: str, error: OSError) -> UserError:
         return UserError(rule, got=self.place, remedy=f"choose another one: {error.strerror}")

@@ -5,7 +5,7 @@ import pytest
 from pipelines.storage import google, open_folder
 from pipelines.storage.google import CloudFolder, is_folder_marker, list_objects, split_uri
 from pipelines.work_item import ListedImage
-from schemas.errors import UserError
+from schemas.errors import StorageError, UserError
 from tests.gcs_emulator import Bucket, Proxy
 
 
@@ -122,8 +122,10 @@ def test_a_folder_that_holds_something_is_refused(folder: CloudFolder, bucket: B
 def test_an_output_that_cannot_be_written_is_one_line(folder: CloudFolder) -> None:
     missing = open_folder("gs://no-such-bucket-anywhere/out")
     for write in (missing.write_once, missing.replace):
-        with pytest.raises(UserError, match="the output folder can be written"):
+        with pytest.raises(StorageError, match="the output can be read and written"):
             write("x", b"1")
+    with pytest.raises(UserError, match="check the bucket's name"), missing.hold():
+        pass
     with pytest.raises(UserError, match="a bucket can be listed"):
         missing.check("manifest.json")
 

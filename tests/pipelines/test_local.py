@@ -1,5 +1,8 @@
 import os
 import pathlib
+import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -10,6 +13,7 @@ from pipelines.listing import list_images
 from pipelines.storage import ImageReader, local
 from pipelines.storage.local import LocalFolder
 from pipelines.work_item import ListedImage
+from schemas.errors import StorageError, UserError
 from schemas.failure import FailureCode
 
 
@@ -155,7 +159,7 @@ def test_a_crash_before_the_bytes_are_safe_leaves_no_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(local.os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(StorageError, match="No space left"):
         getattr(folder, method)("x", b"data")
     assert folder.names("") == set()
 
@@ -194,3 +198,78 @@ def test_what_is_not_there_is_said_so(folder: LocalFolder) -> None:
     with pytest.raises(FileNotFoundError):
         folder.read("x")
     assert folder.at("a/b") == f"{folder.place}/a/b"
+
+
+def test_what_it_cannot_do_later_on_is_a_fault_of_the_storage(folder: LocalFolder) -> None:
+    folder.path.mkdir()
+    (folder.path / "predictions").write_bytes(b"a file where a folder should be")
+    for use in (folder.write_once, folder.replace):
+        with pytest.raises(StorageError, match="the output can be read and written"):
+            use("predictions/x", b"1")
+    with pytest.raises(StorageError, match="Is a directory"):
+        LocalFolder(folder.path.parent).read(folder.path.name)
+
+
+def test_it_is_walked_and_cleared(folder: LocalFolder) -> None:
+    for name in ("a", "b/c", "b/d/e"):
+        folder.write_once(name, b"1")
+    assert sorted(folder.walk()) == ["a", "b/c", "b/d/e"]
+    folder.delete("b/c")
+    folder.delete("b/c")
+    assert sorted(folder.walk()) == ["a", "b/d/e"]
+
+
+def test_of_two_launchers_the_second_is_refused(folder: LocalFolder) -> None:
+    with folder.hold() as hold:
+        hold.confirm()
+        with pytest.raises(UserError, match="one launcher at a time"), folder.hold():
+            pass
+        folder.write_once("x", b"1")
+    with folder.hold():
+        pass
+    assert folder.names("") == {"x"}
+
+
+def test_a_hold_that_came_to_nothing_leaves_nothing(folder: LocalFolder) -> None:
+    with folder.hold():
+        folder.check("manifest.json")
+    assert not folder.path.exists()
+
+
+def test_of_many_launchers_at_once_one_wins(folder: LocalFolder) -> None:
+    winners, losers = [], []
+    barrier, done = threading.Barrier(8), threading.Event()
+
+    def launch() -> None:
+        barrier.wait()
+        try:
+            with folder.hold():
+                winners.append(1)
+                done.wait(20)
+        except UserError:
+            losers.append(1)
+            if len(losers) == 7:
+                done.set()
+
+    threads = [threading.Thread(target=launch) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(winners), len(losers)) == (1, 7)
+
+
+def test_a_launcher_that_was_killed_holds_nothing(folder: LocalFolder) -> None:
+    code = (
+        "import pathlib, sys, time\nfrom pipelines.storage.local import LocalFolder\n"
+        "with LocalFolder(pathlib.Path(sys.argv[1])).hold():\n    print(flush=True)\n    time.sleep(60)"
+    )
+    command = [sys.executable, "-c", code, str(folder.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        with pytest.raises(UserError, match="one launcher at a time"), folder.hold():
+            pass
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    with folder.hold():
+        pass

@@ -1,0 +1,154 @@
+"""Keeps launchers of one output in a bucket apart: a lease, which its holder renews while it lives.
+
+Buckets have no locks, but an object can be written under the condition that nobody has written it
+since. The lease is such an object. Its holder writes it again every few seconds; whoever finds one
+that is not renewed for `LEASE_SECONDS` takes it over. No clock of another machine is trusted: what is
+watched is the object's generation. A holder that was found dead on this very machine needs no watching.
+"""
+
+import json
+import os
+import pathlib
+import socket
+import sys
+import threading
+import time
+from typing import Final
+
+import google.auth
+from google.api_core import exceptions as api
+from google.cloud import storage
+from requests import exceptions as transport
+
+from pipelines.storage.interface import refuse_held
+from schemas.errors import StorageError
+
+LEASE_SECONDS: Final = 30.0
+RENEW_SECONDS: Final = 8.0
+_POLL_SECONDS: Final = 2.0
+
+_BOOT: Final = pathlib.Path("/proc/sys/kernel/random/boot_id")
+
+
+class Lease:
+    """A lease on one object.
+
+    Args:
+        blob: the lease object.
+        place: what is held, for complaints.
+    """
+
+    def __init__(self, blob: storage.Blob, place: str) -> None:
+        self._blob = blob
+        self._place = place
+        self._generation = 0
+        self._lost = False
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+
+    def take(self) -> None:
+        """Takes the lease; watches another holder's for a while, if there is one.
+
+        Raises:
+            UserError: when the holder lives.
+        """
+        if not self._write(0):
+            self._take_over()
+        self._thread.start()
+
+    def give_back(self) -> None:
+        """Ends the lease."""
+        self._stop.set()
+        self._thread.join()
+        try:
+            self._blob.delete(if_generation_match=self._generation)
+        except (api.GoogleAPIError, google.auth.exceptions.GoogleAuthError, transport.RequestException):
+            pass  # it runs out by itself; what ended the run matters more
+
+    def confirm(self) -> None:
+        """Raises StorageError when another launcher has taken over, as after a long sleep of this one."""
+        if self._lost:
+            raise StorageError(
+                "a launcher holds its output to the end",
+                got=self._place,
+                remedy="another launcher has taken it over and goes on",
+            )
+
+    def _take_over(self) -> None:
+        seen = self._seen()
+        if seen is not None and not _is_dead(seen[1]):
+            print(f"{self._place} is held by {_name(seen[1])}: watching it", file=sys.stderr, flush=True)
+            seen = self._watch(seen)
+        if not self._write(seen[0] if seen else 0):
+            raise refuse_held(self._place)
+
+    def _watch(self, seen: tuple[int, dict]) -> tuple[int, dict] | None:
+        """Returns what is left of a lease that was not renewed."""
+        until = time.monotonic() + LEASE_SECONDS
+        while time.monotonic() < until:
+            time.sleep(_POLL_SECONDS)
+            now = self._seen()
+            if now is None:
+                return None
+            if now[0] != seen[0]:
+                raise refuse_held(self._place, _name(now[1]))
+        return seen
+
+    def _seen(self) -> tuple[int, dict] | None:
+        try:
+            self._blob.reload()
+            content = self._blob.download_as_bytes(if_generation_match=self._blob.generation)
+            return self._blob.generation, json.loads(content)
+        except (api.NotFound, api.PreconditionFailed):
+            return None
+
+    def _write(self, generation: int) -> bool:
+        """Writes the lease in place of a generation; 0 is none. Returns whether that was still there."""
+        try:
+            self._blob.upload_from_string(json.dumps(_this_process()), if_generation_match=generation)
+        except api.PreconditionFailed:
+            return False
+        self._generation = self._blob.generation
+        return True
+
+    def _renew(self) -> None:
+        while not self._stop.wait(RENEW_SECONDS):
+            try:
+                self._lost = not self._write(self._generation)
+            except (api.GoogleAPIError, google.auth.exceptions.GoogleAuthError, transport.RequestException):
+                continue  # the store is out of reach, for other launchers as well
+            if self._lost:
+                return
+
+
+def _this_process() -> dict:
+    return {
+        "host": socket.gethostname(),
+        "process": os.getpid(),
+        "begun": _begun(os.getpid()),
+        "boot": _boot(),
+    }
+
+
+def _boot() -> str:
+    return _BOOT.read_text().strip() if _BOOT.exists() else ""
+
+
+def _begun(process: int) -> str:
+    """Returns when a process was begun, in the system's own count; empty where it is not running."""
+    try:
+        text = pathlib.Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return ""
+    # The name in parentheses may hold anything.
+    return text.rpartition(")")[2].split()[19]
+
+
+def _is_dead(holder: dict) -> bool:
+    """Whether a holder ran on this machine and runs no more."""
+    here = bool(_boot()) and (holder.get("host"), holder.get("boot")) == (socket.gethostname(), _boot())
+    return here and _begun(holder["process"]) != holder["begun"]
+
+
+def _name(holder: dict) -> str:
+    return f"process {holder.get('process')} on {holder.get('host')}"
