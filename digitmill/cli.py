@@ -1,18 +1,21 @@
 """The command `digitmill VERB`: loads a job only when its verb is called, and words every error."""
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 import click
 
-from schemas.errors import ExitCode, UnreconciledError, UserError
+from schemas.errors import ExitCode, StoppedError, StorageError, UnreconciledError, UserError
 
 _VERBS = {
     "train": "trainer.task:train",
     "recipes": "trainer.task:recipes",
     "score": "pipelines.score:score",
+    "verify": "pipelines.verify:verify",
+    "compact": "pipelines.compact:compact",
     "pack": "pipelines.pack:pack",
     "sample": "digitmill.sample:sample",
 }
@@ -59,6 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except click.UsageError as error:
         _complain(f"{error.format_message()} See `{_command_path(error)} --help`.")
         code = ExitCode.USAGE
+    except StoppedError as error:
+        _complain(str(error))
+        _leave(ExitCode.CRASHED)
+    except StorageError as error:
+        _complain(str(error))
+        code = ExitCode.CRASHED
     except (click.ClickException, UserError) as error:
         _complain(error.format_message() if isinstance(error, click.ClickException) else str(error))
         code = ExitCode.USAGE
@@ -69,6 +78,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _complain("interrupted")
         code = ExitCode.CRASHED
     sys.exit(code or ExitCode.OK)
+
+
+def _leave(code: ExitCode) -> NoReturn:
+    """Ends the process now: threads of a run that was stopped would go on with all that is left of it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _command_path(error: click.UsageError) -> str:

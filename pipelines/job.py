@@ -2,81 +2,62 @@
 
 import dataclasses
 import datetime
+import functools
 import hashlib
 import importlib.metadata
-import pathlib
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from imaging.canonical import PREPROCESSING_VERSION
+from pipelines import incremental, output_run
 from pipelines.beam_options import beam_options
 from pipelines.bundle import Bundle, open_bundle
-from pipelines.frozen_listing import ItemRef, freeze
+from pipelines.frozen_listing import Frozen, FrozenItem, freeze, read_index
+from pipelines.interruption import resumable
 from pipelines.labels import FOLDER, with_labels
 from pipelines.listing import (
     Listing,
-    RemoteRange,
     begin_listing,
     list_images,
     read_input_list,
     refuse_output_below,
+    sample_of,
 )
 from pipelines.names import printable
+from pipelines.options import FLAGS, ScoreOptions
+from pipelines.past_runs import PastRun, reopen
+from pipelines.planning import accept_threshold, make_plan
 from pipelines.progress import Progress
-from pipelines.read_limits import ReadLimits
-from pipelines.reconcile import collect
+from pipelines.reconcile import Account, collect, remove_strays
 from pipelines.report import write_reports
-from pipelines.statistics import RunStatistics, count_codes
+from pipelines.scoring import STATISTICS, statistics_name
+from pipelines.since import JoinTask, SkipScored
+from pipelines.statistics import count_codes
 from pipelines.storage import OutputFolder, open_folder
+from pipelines.storage.interface import Hold
 from pipelines.summary import Summary
 from pipelines.transforms import ListRanges, ScoreImages, ScoringTask
-from pipelines.work_item import pack, separate_archives
-from schemas import manifest
+from schemas import manifest, run_plan
+from schemas.errors import UserError
 from schemas.failure import FailureCode
-from schemas.manifest import Counts, Manifest
+from schemas.manifest import Counts, Manifest, Part, Status
+from schemas.run_plan import RunPlan
 
 _LIBRARIES = ("digitmill", "apache-beam", "ai-edge-litert", "numpy", "opencv-python-headless")
 
 
-# The verb's own flags, where one is misspelt.
-_FLAGS = (
-    "--input",
-    "--input-list",
-    "--model",
-    "--output",
-    "--labels",
-    "--accept-threshold",
-    "--connections",
-    "--max-requests-per-second",
-)
-
-
 @dataclasses.dataclass(frozen=True)
-class ScoreOptions:
-    """What a scoring run is asked to do.
+class _Run:
+    """A run that holds its output."""
 
-    Attributes:
-        inputs: folders, files or patterns, local or in a bucket.
-        model: folder of the model bundle.
-        output: folder for everything that the run writes, local or in a `gs://` bucket.
-        input_list: a file that names images one by one, or None.
-        labels: `folder`, path of a CSV, or None where the true digits are unknown.
-        accept_threshold: in [0, 1]; None for the model's own.
-        limits: how hard a worker may lean on an object store.
-        beam_flags: flags for Beam, runner included.
-    """
-
-    inputs: tuple[str, ...]
-    model: pathlib.Path
-    output: str
-    input_list: pathlib.Path | None = None
-    labels: str | None = None
-    accept_threshold: float | None = None
-    limits: ReadLimits = ReadLimits()  # noqa: RUF009 - frozen
-    beam_flags: tuple[str, ...] = ()
+    options: ScoreOptions
+    plan: RunPlan
+    task: ScoringTask
+    output: OutputFolder
 
 
 def run(options: ScoreOptions) -> Summary:
@@ -84,117 +65,188 @@ def run(options: ScoreOptions) -> Summary:
 
     Raises:
         UserError: when an option cannot be used; nothing has been written then.
+        StoppedError: when the run was told to stop, or its storage failed; it can be gone on with.
         UnreconciledError: when a listed image has no outcome; there is no manifest then.
     """
     # What can be refused is refused before an image is read or a file written.
-    # 1. Flags, output, model.
     started = datetime.datetime.now(datetime.UTC)
-    pipeline_options = beam_options(options.beam_flags, verb="score", own=_FLAGS)
+    pipeline_options = beam_options(options.beam_flags, verb="score", own=FLAGS)
     output = open_folder(options.output)
-    output.check(manifest.FILE)
+    output_run.look(output, resume=options.resume)
     refuse_output_below(options.inputs, output.place)
     bundle = open_bundle(options.model)
-    task = _task(options, bundle, output)
-
-    # 2. The listing is frozen: its count is the denominator of everything after.
-    listing = _list(options)
-    items = list(pack(listing.images, task.run))
-    output.claim()
-    refs = list(freeze(items, output))
-    items = list(separate_archives(items))
-
-    # 3. Score. Each work item writes its rows once, its statistics record last.
-    began = time.monotonic()
-    with Progress(output, items, listing.ranges):
-        _run_pipeline(refs, listing.ranges, task=task, options=pipeline_options)
-    seconds = time.monotonic() - began
-
-    # 4. Reconcile from the committed records, not from Beam's counters, which count retries too.
-    statistics = collect(items, listing.ranges, output=output)
-
-    # 5. Reports, then the manifest: readers trust only an output that has one.
-    finished = _manifest(options, task, statistics, started=started, seconds=seconds)
-    parts = (*finished.parts, *write_reports(output, statistics, finished))
-    finished = dataclasses.replace(finished, parts=tuple(sorted(parts, key=lambda part: part.name)))
-    output.replace(manifest.FILE, finished.to_json().encode())
+    with resumable(options.command(resume=True)), output.hold() as hold:
+        # Looked at again: another launcher may have begun, or finished, in between.
+        standing = output_run.look(output, resume=options.resume)
+        plan = make_plan(options, bundle, begun=standing.plan, output=output)
+        finished = standing.finished
+        if finished is None:
+            begun = _Run(options, plan, _task(options, plan, bundle, output), output)
+            finished = _score(begun, hold, started=started, pipeline_options=pipeline_options)
     return Summary(printable(options.output.rstrip("/")), finished)
 
 
-def _task(options: ScoreOptions, bundle: Bundle, output: OutputFolder) -> ScoringTask:
-    asked = options.accept_threshold
-    threshold = bundle.card.accept_threshold if asked is None else asked
-    settings = f"{bundle.digest} {PREPROCESSING_VERSION} {threshold!r}"
+def _score(
+    run: _Run, hold: Hold, *, started: datetime.datetime, pipeline_options: PipelineOptions
+) -> Manifest:
+    # 1. The listing is frozen: its count is the denominator of everything after.
+    past = reopen(run.plan.past)
+    frozen = _freeze(run, past)
+    done = run.output.names(STATISTICS)
+    left = [item for item in frozen.items if frozen.buckets or _record(item) not in done]
+
+    # 2. Score. Each work item writes its rows, and its statistics record last.
+    began = time.monotonic()
+    with Progress(run.output, [] if frozen.buckets else left, growing=_growing(frozen)):
+        _run_pipeline(run, frozen, left, past=past, options=pipeline_options)
+    seconds = time.monotonic() - began
+
+    # 3. Reconcile from the committed records, not from Beam's counters, which count retries too.
+    account = collect(frozen, output=run.output, most=run.options.rows_per_part)
+    remove_strays(run.output, account)
+
+    # 4. Reports, then the manifest: readers trust only an output that has one.
+    new = sum(part.rows for part in account.records if part.name.rpartition("/")[2] not in done)
+    finished = _manifest(run, account, started=started, seconds=seconds, images=new)
+    hold.confirm()
+    parts = (*finished.parts, *write_reports(run.output, account.statistics, finished))
+    finished = dataclasses.replace(finished, parts=tuple(sorted(parts, key=lambda part: part.name)))
+    run.output.replace(manifest.FILE, finished.to_json().encode())
+    return finished
+
+
+def _task(options: ScoreOptions, plan: RunPlan, bundle: Bundle, output: OutputFolder) -> ScoringTask:
+    content = json.dumps([plan.model, plan.preprocessing, dict(plan.settings)], sort_keys=True)
     return ScoringTask(
         bundle=bundle,
         output=output.place,
-        run=hashlib.sha256(settings.encode()).hexdigest(),
-        accept_threshold=threshold,
+        run=hashlib.sha256(content.encode()).hexdigest(),
+        accept_threshold=accept_threshold(options, bundle),
         limits=options.limits,
         folder_labels=options.labels == FOLDER,
+        rows_per_part=options.rows_per_part,
+        compression=options.compression,
     )
 
 
-def _list(options: ScoreOptions) -> Listing:
+def _freeze(run: _Run, past: Sequence[PastRun]) -> Frozen:
+    """Returns what is listed: what an earlier launcher has frozen, or else what is there now."""
+    frozen = read_index(run.output)
+    if frozen is not None:
+        return frozen
+    listing = open_listing(run.options)
+    listing.begin()
+    new = not run.output.exists(run_plan.FILE)
+    run.output.write_once(run_plan.FILE, run.plan.to_json().encode())
+
+    def buckets(images: int) -> int:
+        known = (earlier.manifest.counts.listed for earlier in past)
+        return incremental.bucket_count(max(images, *known)) if past else 0
+
+    try:
+        return freeze(listing, run.output, run=run.task.run, most=run.options.rows_per_part, buckets=buckets)
+    except UserError:
+        if new:
+            output_run.undo(run.output)
+        raise
+
+
+def open_listing(options: ScoreOptions, *, spread: bool = True) -> Listing:
+    """Returns the images that are to be scored, to be listed while they are asked for.
+
+    Args:
+        options: what is asked for.
+        spread: whether workers may list what is left of a large folder.
+    """
     # Side by side only where no other input could name the same image, and no file its label.
-    if len(options.inputs) == 1 and options.input_list is None and options.labels in (None, FOLDER):
+    alone = len(options.inputs) == 1 and options.input_list is None and options.labels in (None, FOLDER)
+    if spread and alone and not options.limit and not options.sample:
         listing = begin_listing(options.inputs[0])
     else:
-        named = read_input_list(options.input_list, options.limits) if options.input_list is not None else []
-        found = {image.uri: image for image in named} | {i.uri: i for i in list_images(options.inputs)}
-        listing = Listing(sorted(found.values()))
+        named = read_input_list(options.input_list, options.limits) if options.input_list else []
+        images = list_images(options.inputs, named)
+        if options.sample:
+            images = iter(sample_of(images, options.sample))
+        listing = Listing(images, limit=options.limit)
     if options.labels is None:
         return listing
-    return dataclasses.replace(listing, images=with_labels(listing.images, options.labels))
+    return listing.map(functools.partial(with_labels, labels=options.labels))
 
 
 def _run_pipeline(
-    refs: Sequence[ItemRef],
-    ranges: Sequence[RemoteRange],
+    run: _Run,
+    frozen: Frozen,
+    left: Sequence[FrozenItem],
     *,
-    task: ScoringTask,
+    past: Sequence[PastRun],
     options: PipelineOptions,
 ) -> None:
     with beam.Pipeline(options=options) as pipeline:
-        items = pipeline | "WorkItems" >> beam.Create(refs)
-        if ranges:
-            listed = pipeline | "Ranges" >> beam.Create(ranges) | ListRanges(task)
+        items = pipeline | "WorkItems" >> beam.Create([item.ref for item in left])
+        if frozen.ranges:
+            listed = pipeline | "Ranges" >> beam.Create(frozen.ranges) | ListRanges(run.task)
             items = (items, listed) | beam.Flatten()
-        _ = items | ScoreImages(task)
+        if frozen.buckets:
+            items = items | SkipScored(_join_task(run, frozen, past), list(incremental.files_of(past)))
+        _ = items | ScoreImages(run.task)
+
+
+def _join_task(run: _Run, frozen: Frozen, past: Sequence[PastRun]) -> JoinTask:
+    return JoinTask(
+        output=run.task.output,
+        run=run.task.run,
+        buckets=frozen.buckets,
+        runs=len(past),
+        most=run.options.rows_per_part,
+        retry_failures=run.options.retry_failures,
+    )
+
+
+def _growing(frozen: Frozen) -> Callable[[str], bool] | None:
+    """Returns which listing files hold work items that the launcher does not know of."""
+    if frozen.buckets:
+        return incremental.is_joined
+    return incremental.is_listed if frozen.ranges else None
+
+
+def _record(item: FrozenItem) -> str:
+    return statistics_name(item.digest).rpartition("/")[2]
 
 
 def _manifest(
-    options: ScoreOptions,
-    task: ScoringTask,
-    statistics: RunStatistics,
-    *,
-    started: datetime.datetime,
-    seconds: float,
+    run: _Run, account: Account, *, started: datetime.datetime, seconds: float, images: int
 ) -> Manifest:
-    failed = len(statistics.failures)
+    statistics, options = account.statistics, run.options
+    counts = Counts(
+        listed=statistics.listed + account.skipped,
+        scored=statistics.scored,
+        failed=len(statistics.failures),
+        skipped=account.skipped,
+    )
+    over = counts.failed > options.max_failure_rate * (counts.scored + counts.failed)
+    named = (*options.inputs, *([str(options.input_list)] if options.input_list else []))
+    plan = Part.of(run_plan.FILE, run.output.read(run_plan.FILE))
     return Manifest(
-        counts=Counts(statistics.listed, statistics.scored, failed=failed, skipped=0),
+        status=Status.OVER_BUDGET if over else Status.COMPLETE,
+        counts=counts,
         failures=count_codes(statistics.failures, FailureCode),
         labelled=statistics.labelled,
         right=statistics.right,
         accepted=statistics.accepted,
-        inputs=tuple(
-            map(printable, (*options.inputs, *([str(options.input_list)] if options.input_list else [])))
-        ),
+        inputs=tuple(map(printable, named)),
         model={
             "path": printable(str(options.model)),
-            "digest": task.bundle.digest,
-            "recipe": task.bundle.card.recipe,
+            "digest": run.task.bundle.digest,
+            "recipe": run.task.bundle.card.recipe,
         },
-        options={
-            "labels": options.labels and printable(options.labels),
-            "accept_threshold": task.accept_threshold,
-        },
+        options={**run.plan.settings, "max_failure_rate": options.max_failure_rate},
         versions={"preprocessing": PREPROCESSING_VERSION}
         | {library: importlib.metadata.version(library) for library in _LIBRARIES},
         times={
-            "started": started.isoformat(timespec="seconds"),
-            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "started": started.isoformat(timespec="microseconds"),
+            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
             "pipeline_seconds": round(seconds, 3),
+            "images": images,
         },
-        parts=statistics.parts,
+        parts=(plan, *account.parts, *statistics.parts),
     )

@@ -2,7 +2,7 @@
 
 import csv
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 from pipelines.names import folder_of, may_be_archive, uri_in
 from pipelines.work_item import ListedImage
@@ -16,8 +16,8 @@ FOLDER = "folder"
 _DIGITS = {str(digit): digit for digit in range(CLASSES)}
 
 
-def with_labels(images: Sequence[ListedImage], labels: str) -> list[ListedImage]:
-    """Returns the images with their labels; one that has none stays unlabelled.
+def with_labels(images: Iterable[ListedImage], labels: str) -> Iterator[ListedImage]:
+    """Yields the images with their labels; one that has none stays unlabelled.
 
     Args:
         images: the listing.
@@ -25,25 +25,34 @@ def with_labels(images: Sequence[ListedImage], labels: str) -> list[ListedImage]
             are URIs, absolute, or relative to the CSV file's own folder.
 
     Raises:
-        UserError: when the CSV cannot be used, or no image gets a label.
+        UserError: when the CSV cannot be used, or, after the last image, when none had a label.
     """
-    if labels == FOLDER:
-        labelled = [by_folder(image) for image in images]
-        remedy = "keep the images in folders named 0 to 9, or give a CSV file of path,label"
-    else:
-        archives = [image.uri for image in images if may_be_archive(image.uri)]
-        if archives:
+    label = by_folder if labels == FOLDER else _from_csv(labels)
+    known = False
+    for image in images:
+        labelled = label(image)
+        known = known or labelled.label != NO_LABEL or may_be_archive(image.uri)
+        yield labelled
+    if not known:
+        remedy = "write absolute paths, or paths relative to the CSV file's folder"
+        if labels == FOLDER:
+            remedy = "keep the images in folders named 0 to 9, or give a CSV file of path,label"
+        raise UserError("the labels name at least one image of the input", got=labels, remedy=remedy)
+
+
+def _from_csv(labels: str) -> Callable[[ListedImage], ListedImage]:
+    by_uri = _read_csv(pathlib.Path(labels))
+
+    def label(image: ListedImage) -> ListedImage:
+        if may_be_archive(image.uri):
             raise UserError(
                 "a labels file names images, not the members of archives",
-                got=archives[0],
+                got=image.uri,
                 remedy="leave archives out, or pack the images with their labels by `digitmill pack`",
             )
-        by_uri = _read_csv(pathlib.Path(labels))
-        labelled = [_labelled(image, by_uri.get(image.uri)) for image in images]
-        remedy = "write absolute paths, or paths relative to the CSV file's folder"
-    if not any(image.label != NO_LABEL or may_be_archive(image.uri) for image in labelled):
-        raise UserError("the labels name at least one image of the input", got=labels, remedy=remedy)
-    return labelled
+        return _labelled(image, by_uri.get(image.uri))
+
+    return label
 
 
 def by_folder(image: ListedImage) -> ListedImage:

@@ -2,12 +2,15 @@
 
 import csv
 import dataclasses
+import hashlib
+import heapq
 import io
+import itertools
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, Self
 
 from pipelines.key_ranges import KeyRange, after, split_range
 from pipelines.names import path_of, uri_in
@@ -38,21 +41,40 @@ class RemoteRange:
     pattern: str
 
 
-@dataclasses.dataclass(frozen=True)
 class Listing:
-    """The images of a run, as far as they are listed, and where the others are.
+    """The images of a run, listed while they are asked for: each URI once, in order, and only once through.
+
+    Args:
+        images: lists them.
+        limit: number of images to stop after; None for all.
 
     Attributes:
-        images: listed here, each URI once, in order.
-        ranges: listed by the workers; empty unless a single large `gs://` folder was asked for.
+        ranges: names that are left for workers to list; known after the last image.
     """
 
-    images: list[ListedImage]
-    ranges: tuple[RemoteRange, ...] = ()
+    def __init__(self, images: Iterable[ListedImage], *, limit: int | None = None) -> None:
+        self._images: Iterator[ListedImage] = itertools.islice(images, limit)
+        self.ranges: tuple[RemoteRange, ...] = ()
+
+    def __iter__(self) -> Iterator[ListedImage]:
+        return self._images
+
+    def map(self, change: Callable[[Iterator[ListedImage]], Iterator[ListedImage]]) -> Self:
+        """Passes the images through a generator and returns the same listing."""
+        self._images = change(self._images)
+        return self
+
+    def begin(self) -> None:
+        """Lists the first image, so that what cannot be listed at all is known at once.
+
+        Raises:
+            UserError: when an input does not exist, holds or matches nothing, or cannot be listed.
+        """
+        self._images = itertools.chain(list(itertools.islice(self._images, 1)), self._images)
 
 
-def list_images(inputs: Sequence[str]) -> list[ListedImage]:
-    """Returns every file of the inputs once, sorted by URI.
+def list_images(inputs: Sequence[str], named: Iterable[ListedImage] = ()) -> Iterator[ListedImage]:
+    """Yields every file of the inputs once, in the order of their names.
 
     All files count, whatever their names: what is no image becomes a failure row, so that nothing
     is lost unnoticed.
@@ -60,39 +82,61 @@ def list_images(inputs: Sequence[str]) -> list[ListedImage]:
     Args:
         inputs: folders, files or patterns (`*`, `?`, `[…]`, `**`), local or in a bucket. What exists
             under its exact name is not taken for a pattern.
+        named: further images, in order.
 
     Raises:
         UserError: when an input does not exist, holds or matches nothing, or cannot be listed.
     """
-    found: dict[str, ListedImage] = {}
-    for given in inputs:
-        images = list(list_place(given))
-        found.update((image.uri, image) for image in images)
-        if not images:
-            raise UserError(
-                "an input holds at least one file", got=given, remedy="check the path or the pattern"
-            )
-    return sorted(found.values())
+    before = None
+    for image in heapq.merge(named, *map(_list_input, inputs), key=_place_in_order):
+        if before is None or image.uri != before.uri:
+            yield image
+        before = image
 
 
 def begin_listing(given: str, *, limit: int = SERIAL_LIMIT) -> Listing:
-    """Lists one input as far as `limit`, and splits what is left of a large `gs://` folder.
+    """Lists one input; of a large `gs://` folder what is beyond `limit` is left to the workers, in ranges.
 
     Raises:
-        UserError: as `list_images`.
+        UserError: as `list_images`, while it is iterated.
     """
-    if not given.startswith(google.SCHEME):
-        return Listing(list_images([given]))
-    images = []
+
+    def images() -> Iterator[ListedImage]:
+        for number, image in enumerate(_list_input(given), start=1):
+            yield image
+            if number == limit and given.startswith(google.SCHEME):
+                listing.ranges = _ranges_after(image, given)
+                return
+
+    listing = Listing(images())
+    return listing
+
+
+def sample_of(images: Iterable[ListedImage], count: int) -> list[ListedImage]:
+    """Returns a random sample that is stable by name: an image that was in it stays as long as it can.
+
+    Images are ranked by a hash of their names, and the first are taken; others that come or go move
+    only as many as they must. No more than `count` are held.
+    """
+
+    def rank(image: ListedImage) -> bytes:
+        return hashlib.blake2b(image.uri.encode(), digest_size=16).digest()
+
+    return sorted(heapq.nsmallest(count, images, key=rank), key=_place_in_order)
+
+
+def _list_input(given: str) -> Iterator[ListedImage]:
+    empty = True
     for image in list_place(given):
-        images.append(image)
-        if len(images) == limit:
-            return Listing(images, _ranges_after(images[-1], given))
-    if not images:
-        raise UserError(
-            "an input holds at least one object", got=given, remedy="check the name or the pattern"
-        )
-    return Listing(sorted(images))
+        empty = False
+        yield image
+    if empty:
+        raise UserError("an input holds at least one file", got=given, remedy="check the path or the pattern")
+
+
+def _place_in_order(image: ListedImage) -> bytes:
+    # Folders are walked in the order of their paths, which percent signs would change.
+    return path_of(image.uri) if image.uri.startswith("file:") else image.uri.encode()
 
 
 def refuse_output_below(inputs: Sequence[str], output: str) -> None:
@@ -134,7 +178,7 @@ def _ranges_after(last: ListedImage, given: str) -> tuple[RemoteRange, ...]:
 
 
 def read_input_list(path: pathlib.Path, limits: ReadLimits | None = None) -> list[ListedImage]:
-    """Returns the images that a file names, each once, sorted by URI.
+    """Returns the images that a file names, each once, in the order of their names.
 
     Args:
         path: a text file with a name a line, or a CSV file with a column `path` or `image`. Names are
@@ -163,7 +207,7 @@ def read_input_list(path: pathlib.Path, limits: ReadLimits | None = None) -> lis
     limits = limits or ReadLimits()
     stores = ObjectStores(limits)
     with ThreadPoolExecutor(limits.threads) as pool:
-        return list(pool.map(lambda uri: _stat(uri, stores), uris))
+        return sorted(pool.map(lambda uri: _stat(uri, stores), uris), key=_place_in_order)
 
 
 def _names(text: str) -> Iterator[str]:

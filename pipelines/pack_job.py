@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import datetime
-import hashlib
 import importlib.metadata
 import io
 import time
@@ -13,6 +12,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.beam_options import beam_options
+from pipelines.frozen_listing import FrozenItem
 from pipelines.labels import with_labels
 from pipelines.listing import list_images, refuse_output_below
 from pipelines.names import printable
@@ -91,7 +91,7 @@ def run(options: PackOptions) -> PackSummary:
     images = list_images(options.inputs)
     if options.labels is not None:
         images = with_labels(images, options.labels)
-    items = list(shards(images, shard_bytes=options.shard_megabytes * 1e6))
+    items = list(shards(list(images), shard_bytes=options.shard_megabytes * 1e6))
     output.claim()
 
     # 3. Pack. Each work item writes its shard, then its record.
@@ -130,7 +130,8 @@ class PackWorkItem(beam.DoFn):
 
 
 def _run_pipeline(items: Sequence[WorkItem], *, output: OutputFolder, options: PipelineOptions) -> None:
-    with Progress(output, items, verb="packing"), beam.Pipeline(options=options) as pipeline:
+    waiting = [FrozenItem("", 0, item.digest, len(item.images), may_be_archive=False) for item in items]
+    with Progress(output, waiting, verb="packing"), beam.Pipeline(options=options) as pipeline:
         _ = (
             pipeline
             | "WorkItems" >> beam.Create([item.to_bytes() for item in items])
@@ -147,7 +148,7 @@ def _write_failures(output: OutputFolder, failures: Sequence[Failure]) -> Part:
     writer.writerows(dataclasses.astuple(failed) for failed in failures)
     data = text.getvalue().encode()
     output.replace(FAILURES, data)
-    return Part(FAILURES, rows=len(failures), bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    return Part.of(FAILURES, data, rows=len(failures))
 
 
 def _manifest(

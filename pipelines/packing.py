@@ -1,7 +1,6 @@
 """Packs one work item: reads images, writes them as one shard, once. Knows nothing of Beam."""
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Self
@@ -127,7 +126,7 @@ class Packer:
     def _write(self, item: WorkItem, data: bytes, *, rows: int) -> Part:
         name = shard_name(item.digest)
         self._output.replace(name, data)
-        return Part(name, rows=rows, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+        return Part.of(name, data, rows=rows)
 
 
 def _chunks(contents: Iterable[Content]) -> Iterator[list[Content]]:

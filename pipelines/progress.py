@@ -3,18 +3,17 @@
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
 
 from tqdm import tqdm
 
-from pipelines.frozen_listing import LISTING, items_in
-from pipelines.listing import RemoteRange
+from pipelines.frozen_listing import LISTING, FrozenItem, frozen_items, read_item
 from pipelines.scoring import STATISTICS, statistics_name
 from pipelines.storage import OutputFolder
 from pipelines.storage.local import LocalFolder
-from pipelines.work_item import WorkItem
+from schemas.errors import StorageError
 
 _POLL_SECONDS = 0.5
 _REMOTE_POLL_SECONDS = 5.0
@@ -32,15 +31,23 @@ class Progress:
     def __init__(
         self,
         output: OutputFolder,
-        items: Iterable[WorkItem],
-        ranges: Sequence[RemoteRange] = (),
+        items: Iterable[FrozenItem],
         *,
+        growing: Callable[[str], bool] | None = None,
         verb: str = "scoring",
     ) -> None:
-        self._verb = verb
+        """Counts what is to be done.
+
+        Args:
+            output: where the records appear.
+            items: the work items that the launcher knows of.
+            growing: which listing files hold work items that workers add; None where there are none.
+            verb: what is done.
+        """
         self._output = output
-        self._waiting = {_record(item): len(item.images) for item in items}
-        self._ranges = bool(ranges)
+        self._verb = verb
+        self._growing = growing
+        self._waiting = {_record(item): item.images for item in items}
         self._seen: set[str] = set()
         self._total, self._done = sum(self._waiting.values()), 0
         self._terminal = sys.stderr.isatty()
@@ -67,23 +74,30 @@ class Progress:
     def _watch(self) -> None:
         said = self._started
         while not self._stop.wait(self._poll):
-            if self._ranges:
-                self._add_listed()
-            done = self._output.names(STATISTICS) & self._waiting.keys()
-            images = sum(self._waiting.pop(record) for record in done)
-            self._done += images
-            self._bar.update(images)
+            try:
+                self._look()
+            except StorageError:
+                return  # the run meets it too, and is the one to say so
             if not self._terminal and time.monotonic() - said >= _LOG_SECONDS:
                 said = time.monotonic()
                 print(self._line(said - self._started), file=sys.stderr, flush=True)
 
-    def _add_listed(self) -> None:
-        new = {name for name in self._output.names(LISTING) if name.startswith("range-")} - self._seen
-        for name in new:
-            for item in items_in(self._output, f"{LISTING}/{name}"):
-                self._waiting[_record(item)] = len(item.images)
-                self._total += len(item.images)
-        self._seen |= new
+    def _look(self) -> None:
+        if self._growing:
+            self._add_listed(self._growing)
+        done = self._output.names(STATISTICS) & self._waiting.keys()
+        images = sum(self._waiting.pop(record) for record in done)
+        self._done += images
+        self._bar.update(images)
+
+    def _add_listed(self, growing: Callable[[str], bool]) -> None:
+        names = {f"{LISTING}/{name}" for name in self._output.names(LISTING)}
+        for name in filter(growing, sorted(names - self._seen)):
+            item = read_item(self._output, name)
+            for frozen in frozen_items(name, item) if item else ():
+                self._waiting.setdefault(_record(frozen), frozen.images)
+        self._total = self._done + sum(self._waiting.values())
+        self._seen |= names
         self._bar.total = self._total
 
     def _line(self, seconds: float) -> str:
@@ -92,5 +106,5 @@ class Progress:
         return f"{self._verb}: {self._done:,} of {self._total:,} images, {rate:,.0f} images/s, {left}"
 
 
-def _record(item: WorkItem) -> str:
+def _record(item: FrozenItem) -> str:
     return statistics_name(item.digest).rpartition("/")[2]

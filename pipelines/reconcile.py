@@ -1,63 +1,139 @@
 """Proves that every listed image has one outcome, from what the work items committed."""
 
+import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
-from pipelines.frozen_listing import read_range
-from pipelines.listing import RemoteRange
-from pipelines.scoring import statistics_name
+from pipelines import incremental
+from pipelines.frozen_listing import LISTING, Frozen, FrozenItem, frozen_items, frozen_range, read_item
+from pipelines.scoring import PREDICTIONS, STATISTICS, statistics_name
 from pipelines.statistics import ItemStatistics, RunStatistics, merge
 from pipelines.storage import OutputFolder
-from pipelines.work_item import WorkItem
 from schemas.errors import UnreconciledError
+from schemas.manifest import Part
 
 _REMEDY = "score again into a new output"
 
 
-def collect(
-    items: Iterable[WorkItem], ranges: Sequence[RemoteRange] = (), *, output: OutputFolder
-) -> RunStatistics:
+@dataclasses.dataclass(frozen=True)
+class Account:
+    """What became of everything that was listed.
+
+    Attributes:
+        statistics: of what this run scored or failed.
+        skipped: listed images that an earlier run vouches for.
+        records: the work items' statistics records, with their images as rows.
+        listing: the listing files.
+    """
+
+    statistics: RunStatistics
+    skipped: int
+    records: tuple[Part, ...]
+    listing: tuple[Part, ...]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What proves it."""
+        return self.records + self.listing
+
+
+def collect(frozen: Frozen, *, output: OutputFolder, most: int) -> Account:
     """Reads the statistics record of every work item, checks and merges them.
 
     Args:
-        items: the work items of what the launcher listed.
-        ranges: what workers listed; their work items are read from the output.
+        frozen: what was listed; what workers listed is read from the output.
         output: where the records are.
+        most: greatest number of images in a work item.
 
     Raises:
         UnreconciledError: when a record is missing or does not account for its item's images.
     """
-    frozen = itertools.chain.from_iterable(_items_of(keys, output) for keys in ranges)
-    listed = itertools.chain(items, frozen)
-    return merge(_checked(item, output) for item in listed)
+    listed = itertools.chain(frozen.items, _range_items(frozen, output))
+    items: Iterable[FrozenItem] = listed
+    skipped = 0
+    if frozen.buckets:
+        items, skipped = _joined(frozen, sum(item.images for item in listed), output=output, most=most)
+    records: list[Part] = []
+    statistics = merge(_checked(item, output, records) for item in items)
+    return Account(statistics, skipped, tuple(records), tuple(_listing_parts(output)))
 
 
-def _items_of(keys: RemoteRange, output: OutputFolder) -> Iterator[WorkItem]:
+def remove_strays(output: OutputFolder, account: Account) -> None:
+    """Removes what tries that came to nothing have left: they must not be taken for outputs."""
+    named = {part.name for part in (*account.parts, *account.statistics.parts)}
+    for folder in (PREDICTIONS, STATISTICS):
+        for name in output.names(folder):
+            if f"{folder}/{name}" not in named:
+                output.delete(f"{folder}/{name}")
+    for folder in ("", LISTING, "reports"):
+        for name in output.names(folder):
+            if name.startswith(".") and name.endswith(".tmp"):
+                output.delete(f"{folder}/{name}".lstrip("/"))
+
+
+def _range_items(frozen: Frozen, output: OutputFolder) -> Iterator[FrozenItem]:
+    for keys in frozen.ranges:
+        try:
+            yield from frozen_range(output, keys)
+        except FileNotFoundError as error:
+            raise UnreconciledError(
+                f"every range of names is listed to its end; {keys.bucket} from {keys.keys.start!r}: "
+                f"there is no {error}; {_REMEDY}"
+            ) from error
+
+
+def _joined(frozen: Frozen, listed: int, *, output: OutputFolder, most: int) -> tuple[list[FrozenItem], int]:
+    """Returns the work items that the join has left, and how many images it skipped."""
     try:
-        yield from read_range(output, keys)
+        buckets = [incremental.read_bucket(output, number) for number in range(frozen.buckets)]
+        items = list(_grouped(output, [len(bucket.todo) for bucket in buckets], most=most))
     except FileNotFoundError as error:
         raise UnreconciledError(
-            f"every range of names is listed to its end; {keys.bucket} from {keys.keys.start!r}: "
-            f"there is no {error}; {_REMEDY}"
+            f"every listed name is joined with earlier runs; there is no {error}; {_REMEDY}"
         ) from error
+    skipped, todo = sum(bucket.skipped for bucket in buckets), sum(len(bucket.todo) for bucket in buckets)
+    packed = sum(item.images for item in items)
+    if (listed, todo) != (todo + skipped, packed):
+        raise UnreconciledError(
+            f"listed = skipped + to be scored; {listed:,} listed, {skipped:,} skipped, "
+            f"{todo:,} to be scored, {packed:,} in work items; {_REMEDY}"
+        )
+    return items, skipped
 
 
-def _checked(item: WorkItem, output: OutputFolder) -> ItemStatistics:
+def _grouped(output: OutputFolder, counts: list[int], *, most: int) -> Iterator[FrozenItem]:
+    for group, _ in enumerate(incremental.groups(counts, most=most)):
+        for number in itertools.count():
+            name = incremental.joined_name(group, number)
+            item = read_item(output, name)
+            if item is None:
+                break
+            yield from frozen_items(name, item)
+
+
+def _checked(item: FrozenItem, output: OutputFolder, records: list[Part]) -> ItemStatistics:
     name = statistics_name(item.digest)
     try:
-        statistics = ItemStatistics.from_json(output.read(name).decode())
+        data = output.read(name)
+        statistics = ItemStatistics.from_json(data.decode())
     except (FileNotFoundError, ValueError) as error:
         raise UnreconciledError(
-            f"every work item has a statistics record; {name} with {len(item.images):,} images: "
-            f"{error}; {_REMEDY}"
+            f"every work item has a statistics record; {name} with {item.images:,} images: {error}; {_REMEDY}"
         ) from error
+    records.append(Part.of(name, data, rows=statistics.listed))
     outcomes = statistics.scored + len(statistics.failures)
     # An archive lists its own images; at least itself, where it holds none.
-    whole = statistics.listed > 0 if item.may_be_archive else statistics.listed == len(item.images)
+    whole = statistics.listed > 0 if item.may_be_archive else statistics.listed == item.images
     if not whole or statistics.listed != outcomes:
         raise UnreconciledError(
-            f"listed = scored + failed; work item {item.digest}: {len(item.images):,} names, "
+            f"listed = scored + failed; work item {item.digest}: {item.images:,} names, "
             f"{statistics.listed:,} listed, {statistics.scored:,} scored, "
             f"{len(statistics.failures):,} failed; {_REMEDY}"
         )
     return statistics
+
+
+def _listing_parts(output: OutputFolder) -> Iterator[Part]:
+    for name in sorted(output.names(LISTING)):
+        if not name.startswith("."):
+            yield Part.of(f"{LISTING}/{name}", output.read(f"{LISTING}/{name}"))

@@ -1,7 +1,6 @@
 """The reports of a run: small CSV tables and one page, made from the merged statistics alone."""
 
 import csv
-import hashlib
 import io
 from collections.abc import Iterable, Sequence
 
@@ -95,4 +94,4 @@ def _csv(rows: Iterable[Row]) -> bytes:
 
 def _write(output: OutputFolder, name: str, data: bytes, *, rows: int) -> Part:
     output.replace(name, data)
-    return Part(name, rows=rows, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    return Part.of(name, data, rows=rows)

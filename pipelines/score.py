@@ -51,6 +51,41 @@ from schemas.errors import ExitCode
     help="Confidence from which a prediction is accepted; below it is for review.  [default: the model's]",
 )
 @click.option(
+    "--resume", is_flag=True, help="Go on with the run that was begun in the output, if there is one."
+)
+@click.option(
+    "--since",
+    metavar="OUTPUT|PARENT",
+    help="Score what is new or changed since an earlier run, or all runs in a folder, by the same model.",
+)
+@click.option("--retry-failures", is_flag=True, help="Score again what failed in the runs of --since.")
+@click.option("--dry-run", is_flag=True, help="List, count and estimate; score and write nothing.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Score the first N files only.")
+@click.option(
+    "--sample", type=click.IntRange(min=1), metavar="N", help="Score N files at random, the same every time."
+)
+@click.option(
+    "--rows-per-part",
+    type=click.IntRange(min=1),
+    default=65_536,
+    show_default=True,
+    help="Rows that prediction files come to in long runs; the first ones hold 4,096.",
+)
+@click.option(
+    "--compression",
+    type=click.Choice(["records", "all", "none"]),
+    default="records",
+    show_default=True,
+    help="Prediction files that are gzipped: the TFRecords, the CSVs too, or none.",
+)
+@click.option(
+    "--max-failure-rate",
+    type=FiniteRange(0, 1),
+    default=0.05,
+    show_default=True,
+    help="Share of images that may fail; beyond it the run ends as failed, with exit code 3.",
+)
+@click.option(
     "--connections",
     type=click.IntRange(min=1),
     default=CONNECTIONS,
@@ -71,11 +106,23 @@ def score(
     input_list: pathlib.Path | None,
     labels: str | None,
     accept_threshold: float | None,
+    resume: bool,
+    since: str | None,
+    retry_failures: bool,
+    dry_run: bool,
+    limit: int | None,
+    sample: int | None,
+    rows_per_part: int,
+    compression: str,
+    max_failure_rate: float,
     connections: int,
     max_requests_per_second: float | None,
     beam_flags: tuple[str, ...],
 ) -> ExitCode:
     """Score every image of a folder and account for each: predicted once, or failed with a reason.
+
+    A run that was stopped, killed or cut off goes on where it was with --resume, which also begins one
+    where there is none. --since scores what an earlier run has not.
 
     All flags of Apache Beam are understood too. --runner is DirectRunner by default, and means its
     in-process engine.
@@ -84,12 +131,15 @@ def score(
     Examples:
       digitmill score --input scans --model run/bundle --output scores
       digitmill score --input 'scans/**/*.png' --labels truth.csv --model run/bundle --output scores
+      digitmill score --input scans --model run/bundle --since nights --output nights/2 --resume
     """
     if not inputs and input_list is None:
         raise click.UsageError("Missing option '--input' or '--input-list'.")
     from pipelines import job
+    from pipelines.options import ScoreOptions
+    from pipelines.rows import Compression
 
-    options = job.ScoreOptions(
+    options = ScoreOptions(
         inputs=inputs,
         model=model,
         output=output,
@@ -97,11 +147,24 @@ def score(
         labels=labels,
         accept_threshold=accept_threshold,
         limits=ReadLimits(connections=connections, requests_per_second=max_requests_per_second),
+        resume=resume,
+        since=since,
+        retry_failures=retry_failures,
+        limit=limit,
+        sample=sample,
+        rows_per_part=rows_per_part,
+        compression=Compression(compression),
+        max_failure_rate=max_failure_rate,
         beam_flags=beam_flags,
     )
+    if dry_run:
+        from pipelines.preview import preview
+
+        click.echo(preview(options).table())
+        return ExitCode.OK
     summary = job.run(options)
     click.echo(summary.table())
-    return ExitCode.OK
+    return summary.exit_code
 
 
 if __name__ == "__main__":

@@ -11,11 +11,12 @@ from imaging.batch import decode_batch
 from imaging.errors import ImageError
 from pipelines.archived_images import read_archive
 from pipelines.engine import LiteRtEngine
-from pipelines.rows import encode_csv, encode_tfrecord_gz, prediction_columns
+from pipelines.rows import Compression, encode, prediction_columns
 from pipelines.scored import Scored, summarise
 from pipelines.statistics import ItemStatistics, join
 from pipelines.storage import ImageReader, OutputFolder
-from pipelines.work_item import SIZE, ListedImage, WorkItem
+from pipelines.storage.outage import refuse_outage
+from pipelines.work_item import MOST, ListedImage, WorkItem
 from schemas.failure import Failure
 from schemas.manifest import Part
 
@@ -50,24 +51,29 @@ class Scorer:
         output: OutputFolder,
         accept_threshold: float,
         folder_labels: bool = False,
+        rows: int = MOST,
+        compression: Compression = Compression.RECORDS,
     ) -> None:
         self._engine = engine
         self._reader = reader
         self._output = output
         self._accept_threshold = np.float32(accept_threshold)
         self._folder_labels = folder_labels
+        self._rows = rows
+        self._compression = compression
 
     def run(self, item: WorkItem) -> ItemStatistics:
-        """Scores a work item and writes its files, unless they are there already.
+        """Scores a work item and writes its files, unless that is done already.
 
         The order makes a crash harmless: the statistics record is written last, and an item without
-        one is scored again, over what an earlier try may have left under the same names.
+        one is scored again. An image may have vanished since an earlier try, or between two workers
+        that have the same item: the names of prediction files follow from their content, so that each
+        try leaves its own or none, and the first record says which of them count.
         """
         record = statistics_name(item.digest)
-        if self._output.exists(record):
-            return ItemStatistics.from_json(self._output.read(record).decode())
-        statistics = join(item.digest, self._pieces(item))
-        self._output.write_once(record, statistics.to_json().encode())
+        if not self._output.exists(record):
+            statistics = join(item.digest, self._pieces(item))
+            self._output.write_once(record, statistics.to_json().encode())
         # Of two workers on one item the first one's record counts for both.
         return ItemStatistics.from_json(self._output.read(record).decode())
 
@@ -88,9 +94,10 @@ class Scorer:
     def _pieces(self, item: WorkItem) -> Iterator[ItemStatistics]:
         contents = self._contents(item)
         for number in itertools.count():
-            scored = self.score(itertools.islice(contents, SIZE))
+            scored = self.score(itertools.islice(contents, self._rows))
             if number and not scored.images and not scored.failures:
                 return
+            refuse_outage(scored.failures, listed=len(scored.images) + len(scored.failures))
             yield self._write(f"{item.digest}-{number}" if number else item.digest, scored)
 
     def _contents(self, item: WorkItem) -> Iterator[Content]:
@@ -99,21 +106,16 @@ class Scorer:
         else:
             yield from zip(item.images, self._reader.read(item.images), strict=True)
 
-    def _write(self, name: str, scored: Scored) -> ItemStatistics:
+    def _write(self, piece: str, scored: Scored) -> ItemStatistics:
         columns = prediction_columns(scored)
-        files = {
-            f"{PREDICTIONS}/part-{name}.tfrecord.gz": encode_tfrecord_gz(columns),
-            f"{PREDICTIONS}/part-{name}.csv": encode_csv(columns),
-        }
-        for file, data in files.items():
-            # Not once: an image may have vanished since an earlier try, and the record, which is still
-            # to come, describes the rows of this one.
-            self._output.replace(file, data)
-        parts = tuple(
-            Part(file, rows=len(scored.images), bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
-            for file, data in files.items()
-        )
-        return summarise(name, scored, parts)
+        files = encode(columns, self._compression) if scored.images else {}
+        content = hashlib.sha256(b"".join(files.values())).hexdigest()[:8]
+        parts = []
+        for suffix, data in files.items():
+            name = f"{PREDICTIONS}/part-{piece}-{content}.{suffix}"
+            self._output.write_once(name, data)
+            parts.append(Part.of(name, data, rows=len(scored.images)))
+        return summarise(piece, scored, tuple(parts))
 
     def _decide(
         self,

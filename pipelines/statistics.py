@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Self
 
+from schemas.digit import CLASSES
 from schemas.failure import Failure
 from schemas.manifest import Part
 
@@ -121,16 +122,21 @@ class RunStatistics:
 
 
 def join(digest: str, pieces: Iterable[ItemStatistics]) -> ItemStatistics:
-    """Returns the statistics of a work item from those of its pieces, at least one."""
+    """Returns the statistics of a work item from those of its pieces."""
     run = merge(pieces)
     return ItemStatistics(
         digest, **{field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
     )
 
 
+def _nothing() -> ItemStatistics:
+    zeros = (0,) * CLASSES
+    return ItemStatistics("", 0, 0, 0, (), (), (0,) * BINS, (zeros,) * CLASSES, (), ())
+
+
 def merge(items: Iterable[ItemStatistics]) -> RunStatistics:
-    """Adds up work items, at least one."""
-    ordered = sorted(items, key=lambda item: item.digest)
+    """Adds up work items; none at all add up to nothing."""
+    ordered = sorted((_nothing(), *items), key=lambda item: item.digest)
     doubtful = sorted(
         (image for item in ordered for image in item.doubtful),
         key=lambda image: (image.confidence, image.image),

@@ -5,7 +5,8 @@ import dataclasses
 from pipelines.report import PAGE
 from pipelines.scoring import PREDICTIONS
 from schemas import manifest
-from schemas.manifest import Manifest
+from schemas.errors import ExitCode
+from schemas.manifest import Manifest, Status
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,12 +16,19 @@ class Summary:
     place: str
     manifest: Manifest
 
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the command ends with."""
+        over = self.manifest.status == Status.OVER_BUDGET
+        return ExitCode.OVER_BUDGET if over else ExitCode.OK
+
     def table(self) -> str:
         """Returns the lines to print, one fact each."""
         rows = {
             "images": f"{self.manifest.counts.listed:,}",
             "scored": f"{self.manifest.counts.scored:,} ({self._accepted()})",
             "failed": self._failed(),
+            "skipped": self._skipped(),
             "accuracy": self.manifest.accuracy,
             "images/s": f"{self.manifest.images_per_second:,.0f}",
             "report": f"{self.place}/{PAGE}",
@@ -36,4 +44,12 @@ class Summary:
 
     def _failed(self) -> str:
         codes = [f"{code} {count:,}" for code, count in self.manifest.failures.items() if count]
-        return f"{self.manifest.counts.failed:,}" + (f" ({', '.join(codes)})" if codes else "")
+        line = f"{self.manifest.counts.failed:,}" + (f" ({', '.join(codes)})" if codes else "")
+        if self.manifest.status == Status.OVER_BUDGET:
+            allowed = float(self.manifest.options["max_failure_rate"] or 0)
+            line += f": {self.manifest.failure_rate:.1%} of the images, more than the {allowed:.1%} allowed"
+        return line
+
+    def _skipped(self) -> str | None:
+        skipped = self.manifest.counts.skipped
+        return f"{skipped:,} (scored by an earlier run)" if skipped else None

@@ -17,8 +17,10 @@ from pipelines.engine import LiteRtEngine
 from pipelines.frozen_listing import ItemRef, RangeLister, load
 from pipelines.listing import RemoteRange
 from pipelines.read_limits import ReadLimits
+from pipelines.rows import Compression
 from pipelines.scoring import Scorer
 from pipelines.storage import ImageReader, open_folder
+from pipelines.work_item import MOST
 
 ITEMS_IN_FLIGHT = 2
 """Work items that a worker process has under way: one reads while another is scored and written."""
@@ -35,6 +37,8 @@ class ScoringTask:
         accept_threshold: confidence from which a prediction is accepted.
         limits: how hard the worker may lean on an object store.
         folder_labels: whether an image's folder is its label.
+        rows_per_part: greatest number of rows in a prediction file.
+        compression: which prediction files are gzipped.
     """
 
     bundle: Bundle
@@ -43,6 +47,8 @@ class ScoringTask:
     accept_threshold: float
     limits: ReadLimits = ReadLimits()  # noqa: RUF009 - frozen
     folder_labels: bool = False
+    rows_per_part: int = MOST
+    compression: Compression = Compression.RECORDS
 
 
 class ListRanges(beam.PTransform):
@@ -67,7 +73,10 @@ class ListRange(beam.DoFn):
     def setup(self) -> None:
         """Opens the output."""
         self._lister = RangeLister(
-            open_folder(self._task.output), run=self._task.run, folder_labels=self._task.folder_labels
+            open_folder(self._task.output),
+            run=self._task.run,
+            folder_labels=self._task.folder_labels,
+            size=self._task.rows_per_part,
         )
 
     def process(self, keys: RemoteRange) -> Iterator[ItemRef]:
@@ -133,6 +142,8 @@ class ScoreWorkItem(beam.DoFn):
             output=open_folder(self._task.output),
             accept_threshold=self._task.accept_threshold,
             folder_labels=self._task.folder_labels,
+            rows=self._task.rows_per_part,
+            compression=self._task.compression,
         )
 
     def _score(self, ref: ItemRef) -> str:

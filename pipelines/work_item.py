@@ -2,15 +2,22 @@
 
 import dataclasses
 import hashlib
+import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, Self
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple, Self
 
 from pipelines.names import may_be_archive
 from schemas.prediction import NO_LABEL
 
-SIZE = 4096
-"""Images in a work item: Beam's own cost is per item, an image's share of it is nothing."""
+SIZE: Final = 4096
+"""Images in the first work items: Beam's own cost is per item, an image's share of it is nothing."""
+
+MOST: Final = 65_536
+"""Images in the items of very large runs, whose files would be too many else."""
+
+_ITEMS_OF_A_SIZE: Final = 16
+"""Items after which the next ones are twice as large: enough of each for the workers to share."""
 
 
 class ListedImage(NamedTuple):
@@ -60,17 +67,28 @@ class WorkItem:
         return cls(digest, tuple(map(ListedImage._make, images)))
 
 
-def pack(images: Sequence[ListedImage], run: str, *, size: int = SIZE) -> Iterator[WorkItem]:
+def pack(
+    images: Iterable[ListedImage], run: str, *, size: int = SIZE, most: int | None = None
+) -> Iterator[WorkItem]:
     """Yields work items that hold every image exactly once, in order.
 
     Args:
-        images: the frozen listing.
+        images: the frozen listing; no more of it is held than one item.
         run: digest of all else that an output depends on: model, preprocessing, thresholds.
-        size: greatest number of images in an item.
+        size: number of images in the first items.
+        most: what the number grows to in long listings; it does not grow when None.
     """
-    for start in range(0, len(images), size):
-        chunk = tuple(images[start : start + size])
+    left = iter(images)
+    for length in _sizes(size, most or size):
+        chunk = tuple(itertools.islice(left, length))
+        if not chunk:
+            return
         yield WorkItem(_digest(chunk, run), chunk)
+
+
+def _sizes(first: int, most: int) -> Iterator[int]:
+    for number in itertools.count():
+        yield min(first << number // _ITEMS_OF_A_SIZE, most)
 
 
 def separate_archives(items: Iterable[WorkItem]) -> Iterator[WorkItem]:

@@ -1,6 +1,9 @@
 """The run manifest: what a scoring run read, wrote and counted. No manifest, no run."""
 
+import builtins
 import dataclasses
+import enum
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Self
@@ -11,8 +14,15 @@ from schemas.failure import FailureCode
 FILE = "manifest.json"
 """Name of the manifest in the output folder; written last, atomically."""
 
-FORMAT = 1
+FORMAT = 2
 """Version of the manifest's format; a reader refuses another."""
+
+
+class Status(enum.StrEnum):
+    """How a run ended that was accounted for."""
+
+    COMPLETE = "complete"
+    OVER_BUDGET = "over_budget"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +46,7 @@ class Part:
 
     Attributes:
         name: path within the output folder, with `/`.
-        rows: records in it, without a header.
+        rows: records in it, without a header; images, of files that hold none.
         bytes: its size.
         sha256: hexadecimal digest of its bytes.
     """
@@ -46,12 +56,18 @@ class Part:
     bytes: int
     sha256: str
 
+    @classmethod
+    def of(cls, name: str, data: "builtins.bytes", *, rows: int = 0) -> Self:
+        """Describes a file's content."""
+        return cls(name, rows=rows, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
     """One finished scoring run.
 
     Attributes:
+        status: complete, or over_budget when more images failed than the run allows.
         counts: images by outcome; they reconcile.
         failures: failed images by failure code, every code named.
         labelled: scored images whose label is known.
@@ -61,10 +77,12 @@ class Manifest:
         model: digest, recipe and accept threshold of the bundle.
         options: settings that change what is written.
         versions: version of each library that took part, and of the preprocessing.
-        times: start and end (UTC, ISO 8601) and the pipeline's seconds.
+        times: start and end (UTC, ISO 8601) of the last launcher, its pipeline's seconds, and the
+            images that it scored or failed.
         parts: every output file, sorted by name, without the manifest itself.
     """
 
+    status: str
     counts: Counts
     failures: Mapping[str, int]
     labelled: int
@@ -78,6 +96,8 @@ class Manifest:
     parts: tuple[Part, ...]
 
     def __post_init__(self) -> None:
+        if self.status not in set(Status):
+            raise ValueError(f"a status is one of {', '.join(Status)}; got {self.status!r}")
         if not self.counts.reconciled:
             raise ValueError(f"listed = scored + failed + skipped; got {self.counts}")
         if set(self.failures) != set(FailureCode):
@@ -93,9 +113,15 @@ class Manifest:
         return Accuracy(self.right, self.labelled) if self.labelled else None
 
     @property
+    def failure_rate(self) -> float:
+        """Share of the images that were not skipped which failed."""
+        tried = self.counts.listed - self.counts.skipped
+        return self.counts.failed / tried if tried else 0.0
+
+    @property
     def images_per_second(self) -> float:
-        """Images listed over the pipeline's seconds, its start-up included."""
-        return self.counts.listed / float(self.times["pipeline_seconds"])
+        """Images that the last launcher scored over its pipeline's seconds, start-up included."""
+        return float(self.times["images"]) / float(self.times["pipeline_seconds"])
 
     def to_json(self) -> str:
         """Returns the manifest as the text of its file."""

@@ -209,6 +209,18 @@ class CloudFolder:
         """Yields every object's name within the folder."""
         yield from self._listed("")
 
+    def folders(self) -> set[str]:
+        """Returns what stands between the folder and the next slash of its objects' names."""
+        prefix = self._name("")
+        with self._using():
+            listed = client().list_blobs(
+                self.bucket, prefix=prefix, delimiter="/", fields="prefixes,nextPageToken", retry=_RETRY
+            )
+            # Prefixes are known only when all pages have been asked for.
+            for _ in listed.pages:
+                pass
+            return {name.removeprefix(prefix).rstrip("/") for name in listed.prefixes}
+
     def delete(self, name: str) -> None:
         """Removes an object."""
         with self._using(), contextlib.suppress(api.NotFound):

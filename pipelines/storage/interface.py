@@ -48,6 +48,9 @@ class OutputFolder(Protocol):
     def walk(self) -> Iterator[str]:
         """Yields the name of every file in the folder, to any depth."""
 
+    def folders(self) -> set[str]:
+        """Returns the names of the folders right below it."""
+
     def delete(self, name: str) -> None:
         """Removes a file; one that is not there is fine."""
 

@@ -6,6 +6,7 @@ that is not renewed for `LEASE_SECONDS` takes it over. No clock of another machi
 watched is the object's generation. A holder that was found dead on this very machine needs no watching.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -26,6 +27,12 @@ from schemas.errors import StorageError
 LEASE_SECONDS: Final = 30.0
 RENEW_SECONDS: Final = 8.0
 _POLL_SECONDS: Final = 2.0
+
+_OUT_OF_REACH: Final = (
+    api.GoogleAPIError,
+    google.auth.exceptions.GoogleAuthError,
+    transport.RequestException,
+)
 
 _BOOT: Final = pathlib.Path("/proc/sys/kernel/random/boot_id")
 
@@ -60,10 +67,9 @@ class Lease:
         """Ends the lease."""
         self._stop.set()
         self._thread.join()
-        try:
+        # Where that fails it runs out by itself; what ended the run matters more.
+        with contextlib.suppress(*_OUT_OF_REACH):
             self._blob.delete(if_generation_match=self._generation)
-        except (api.GoogleAPIError, google.auth.exceptions.GoogleAuthError, transport.RequestException):
-            pass  # it runs out by itself; what ended the run matters more
 
     def confirm(self) -> None:
         """Raises StorageError when another launcher has taken over, as after a long sleep of this one."""
@@ -115,7 +121,7 @@ class Lease:
         while not self._stop.wait(RENEW_SECONDS):
             try:
                 self._lost = not self._write(self._generation)
-            except (api.GoogleAPIError, google.auth.exceptions.GoogleAuthError, transport.RequestException):
+            except _OUT_OF_REACH:
                 continue  # the store is out of reach, for other launchers as well
             if self._lost:
                 return

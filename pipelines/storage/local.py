@@ -265,10 +265,18 @@ class LocalFolder:
         for folder, _, files in os.walk(self.path):
             yield from (os.path.relpath(os.path.join(folder, file), self.path) for file in files)
 
+    def folders(self) -> set[str]:
+        """Returns the folders in it."""
+        return {name for name in self.names("") if (self.path / name).is_dir()}
+
     def delete(self, name: str) -> None:
-        """Removes a file."""
+        """Removes a file, and its folder if that is empty then."""
+        target = self.path / name
         with self._using(name):
-            (self.path / name).unlink(missing_ok=True)
+            target.unlink(missing_ok=True)
+        if target.parent != self.path:
+            with contextlib.suppress(OSError):
+                target.parent.rmdir()
 
     @contextlib.contextmanager
     def hold(self) -> Iterator["_Lock"]:

@@ -73,10 +73,11 @@ def _objects(scheme: str, bucket: str, *, prefix: str, only: str = "") -> Iterat
         image = stores.stat(f"{scheme}://{bucket}/{only}")
         yield from [image] if image.size >= 0 else []
         return
-    # obstore lists whole path segments only: what is before the last slash, then filter.
-    for image in stores.list(scheme, bucket, prefix.rpartition("/")[0]):
-        if split(image.uri)[2].startswith(prefix):
-            yield image
+    # obstore lists whole path segments only: what is before the last slash, then filter. And it promises
+    # no order.
+    listed = stores.list(scheme, bucket, prefix.rpartition("/")[0])
+    matching = (image for image in listed if split(image.uri)[2].startswith(prefix))
+    yield from sorted(matching, key=lambda image: image.uri.encode())
 
 
 def open_folder(place: str) -> OutputFolder:

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from pipelines.engine import LiteRtEngine
 from pipelines.names import uri_of
-from pipelines.rows import encode_csv, encode_tfrecord_gz, prediction_columns
+from pipelines import rows
+from pipelines.rows import Compression, encode, prediction_columns
 from pipelines.scored import Scored
 from pipelines.scoring import Scorer
 from pipelines.storage import ImageReader, open_folder
@@ -42,8 +43,8 @@ def parse(data: bytes, path: pathlib.Path) -> dict[str, list]:
 
 def test_csv_and_tfrecord_hold_the_same_valid_rows(scored: Scored, tmp_path: pathlib.Path) -> None:
     columns = prediction_columns(scored)
-    records = parse(encode_tfrecord_gz(columns), tmp_path / "x.tfrecord.gz")
-    rows = list(csv.DictReader(io.StringIO(encode_csv(columns).decode(), newline="")))
+    records = parse(encode(columns)["tfrecord.gz"], tmp_path / "x.tfrecord.gz")
+    rows = list(csv.DictReader(io.StringIO(encode(columns)["csv"].decode(), newline="")))
     assert len(rows) == len(records["image"]) == 500
     for number, row in enumerate(rows):
         record = Prediction(
@@ -61,7 +62,7 @@ def test_csv_and_tfrecord_hold_the_same_valid_rows(scored: Scored, tmp_path: pat
 def test_the_csv_is_valid_by_its_table_schema(
     scored: Scored, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "rows.csv").write_bytes(encode_csv(prediction_columns(scored)))
+    (tmp_path / "rows.csv").write_bytes(encode(prediction_columns(scored))["csv"])
     monkeypatch.chdir(tmp_path)  # frictionless trusts no absolute paths
     schema = json.loads((GENERATED / "predictions.tableschema.json").read_text())
     report = frictionless.Resource(
@@ -74,7 +75,7 @@ def test_the_csv_is_valid_by_its_table_schema(
 def test_the_table_schema_notices_a_wrong_row(
     scored: Scored, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = encode_csv(prediction_columns(scored)).decode().replace(",accept,", ",perhaps,", 1)
+    text = encode(prediction_columns(scored))["csv"].decode().replace(",accept,", ",perhaps,", 1)
     (tmp_path / "rows.csv").write_text(text)
     monkeypatch.chdir(tmp_path)
     schema = json.loads((GENERATED / "predictions.tableschema.json").read_text())
@@ -109,15 +110,44 @@ def one_row(uri: str, label: int) -> Scored:
 )
 def test_hostile_names_come_out_unharmed_and_harmless(uri: str, tmp_path: pathlib.Path) -> None:
     columns = prediction_columns(one_row(uri, 7))
-    (row,) = csv.DictReader(io.StringIO(encode_csv(columns).decode(), newline=""))
+    (row,) = csv.DictReader(io.StringIO(encode(columns)["csv"].decode(), newline=""))
     assert row["image"] == uri
     assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row.values())
-    assert parse(encode_tfrecord_gz(columns), tmp_path / "x")["image"] == [uri.encode()]
+    assert parse(encode(columns)["tfrecord.gz"], tmp_path / "x")["image"] == [uri.encode()]
 
 
 def test_an_unknown_label_is_an_empty_cell_and_an_absent_feature(tmp_path: pathlib.Path) -> None:
     columns = prediction_columns(one_row("file:///a", prediction.NO_LABEL))
-    assert encode_csv(columns).decode().splitlines()[1].endswith(",accept,")
-    data = gzip.decompress(encode_tfrecord_gz(columns))
+    assert encode(columns)["csv"].decode().splitlines()[1].endswith(",accept,")
+    data = gzip.decompress(encode(columns)["tfrecord.gz"])
     assert b"label" not in data
-    assert parse(encode_tfrecord_gz(columns), tmp_path / "x")["label"] == [prediction.NO_LABEL]
+    assert parse(encode(columns)["tfrecord.gz"], tmp_path / "x")["label"] == [prediction.NO_LABEL]
+
+
+@pytest.mark.parametrize(
+    ("compression", "names"),
+    [
+        (Compression.NONE, {"csv", "tfrecord"}),
+        (Compression.RECORDS, {"csv", "tfrecord.gz"}),
+        (Compression.ALL, {"csv.gz", "tfrecord.gz"}),
+    ],
+)
+def test_compression_changes_names_and_no_row(
+    scored: Scored, compression: Compression, names: set[str]
+) -> None:
+    columns = prediction_columns(scored)
+    files = encode(columns, compression)
+    assert files.keys() == names
+    plain = {
+        name.removesuffix(".gz"): gzip.decompress(data) if name.endswith(".gz") else data
+        for name, data in files.items()
+    }
+    assert plain == encode(columns, Compression.NONE)
+
+
+def test_rows_are_encoded_a_few_at_a_time_and_come_out_the_same(
+    scored: Scored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = encode(prediction_columns(scored))
+    monkeypatch.setattr(rows, "_SLICE_ROWS", 7)
+    assert encode(prediction_columns(scored)) == whole

@@ -1,0 +1,45 @@
+"""Tells a storage that has gone away from images that have."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from pipelines.read_limits import ReadLimits
+from pipelines.storage import google
+from pipelines.storage.objects import ObjectStores, split
+from schemas.errors import StorageError, UserError
+from schemas.failure import Failure, FailureCode
+
+_STORAGE_CODES: Final = (FailureCode.MISSING, FailureCode.DENIED, FailureCode.UNREADABLE)
+
+
+def refuse_outage(failures: Sequence[Failure], *, listed: int) -> None:
+    """Raises StorageError where most images of a bucket failed because the bucket is out of reach.
+
+    Such failures are no answers: credentials run out, networks break, and the same images can be read
+    when the run is gone on with. A bucket that can still be listed has lost its images one by one.
+
+    Args:
+        failures: of a work item.
+        listed: images that it holds.
+    """
+    failed = [failure.image for failure in failures if failure.code in _STORAGE_CODES]
+    if 2 * len(failed) <= listed:
+        return
+    for uri in {split(uri)[:2]: uri for uri in failed if not uri.startswith("file:")}.values():
+        try:
+            _look_beside(uri)
+        except UserError as error:
+            raise StorageError(
+                "a bucket of the input stays within reach", got=error.got, remedy=error.remedy
+            ) from error
+
+
+def _look_beside(uri: str) -> None:
+    """Lists an image's own folder: rights may end there."""
+    scheme, bucket, name = split(uri)
+    folder = name.rpartition("/")[0]
+    if scheme == "gs":
+        listed = google.list_objects(bucket, prefix=f"{folder}/" if folder else "", most=1)
+    else:
+        listed = ObjectStores(ReadLimits()).list(scheme, bucket, folder)
+    next(listed, None)

@@ -1,0 +1,175 @@
+"""Reads a finished output again and proves that it is what its manifest says."""
+
+import collections
+import csv
+import dataclasses
+import gzip
+import io
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from pipelines import incremental
+from pipelines.frozen_listing import LISTING, items_in
+from pipelines.report import REPORTS
+from pipelines.scoring import PREDICTIONS, STATISTICS, statistics_name
+from pipelines.statistics import ItemStatistics
+from pipelines.storage import OutputFolder
+from pipelines.storage.interface import LOCK
+from pipelines.tfrecord import read_tfrecords
+from pipelines.work_item import WorkItem
+from schemas import manifest
+from schemas.errors import UserError
+from schemas.manifest import Manifest, Part
+
+FINDINGS: Final = 20
+"""Findings that are named; of more, the number is told."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What was found.
+
+    Attributes:
+        place: the output folder.
+        manifest: what it says of itself.
+        files: number of files that were read.
+        bytes: their size.
+        findings: what is not as it should be, a line each; none where all is well.
+    """
+
+    place: str
+    manifest: Manifest
+    files: int
+    bytes: int
+    findings: tuple[str, ...]
+
+    def table(self) -> str:
+        """Returns the lines to print."""
+        counts = self.manifest.counts
+        read = f"{self.files:,} files, {self.bytes:,} bytes"
+        if not self.findings:
+            return (
+                f"{self.place}: {read}, all as the manifest says\n"
+                f"{counts.listed:,} listed = {counts.scored:,} scored + {counts.failed:,} failed "
+                f"+ {counts.skipped:,} skipped; every listed image has one answer"
+            )
+        more = len(self.findings) - FINDINGS
+        lines = [
+            f"{self.place}: {read}, {len(self.findings):,} not as they should be",
+            *self.findings[:FINDINGS],
+        ]
+        return "\n".join([*lines, *([f"and {more:,} more"] if more > 0 else [])])
+
+
+def verify(output: OutputFolder) -> Verdict:
+    """Reads every file that the manifest names, and recounts.
+
+    1. Each part has its digest, its size and as many rows as it should.
+    2. No other file pretends to be an output.
+    3. Each listed image is in the rows or the failures of its work item, once, and nothing else is.
+
+    Raises:
+        UserError: when there is no finished run.
+    """
+    found = _open(output)
+    parts = {part.name: part for part in found.parts}
+    findings = list(itertools.chain.from_iterable(_check_part(output, part) for part in found.parts))
+    findings += (f"{name}: not named by the manifest" for name in sorted(_extra(output, parts)))
+    if not findings:
+        # What is damaged is said to be so once; answers are looked for in what is whole.
+        findings += _check_answers(output, found)
+    size = sum(part.bytes for part in found.parts)
+    return Verdict(output.place, found, len(parts) + 1, size, tuple(findings))
+
+
+def _open(output: OutputFolder) -> Manifest:
+    try:
+        return Manifest.from_json(output.read(manifest.FILE).decode())
+    except (FileNotFoundError, ValueError) as error:
+        raise UserError(
+            f"a finished run has a {manifest.FILE}",
+            got=output.place,
+            remedy=f"go on with the run by `digitmill score --resume`: {error}",
+        ) from error
+
+
+def _check_part(output: OutputFolder, part: Part) -> Iterator[str]:
+    try:
+        data = output.read(part.name)
+    except FileNotFoundError:
+        yield f"{part.name}: missing"
+        return
+    here = Part.of(part.name, data, rows=part.rows)
+    if here != part:
+        sizes = f"{here.bytes:,} bytes, {part.bytes:,} expected"
+        yield f"{part.name}: changed ({sizes if here.bytes != part.bytes else 'other content of the same size'})"
+        return
+    rows = _rows(part.name, data)
+    if rows is not None and rows != part.rows:
+        yield f"{part.name}: {rows:,} rows, {part.rows:,} expected"
+
+
+def _rows(name: str, data: bytes) -> int | None:
+    """Returns the number of records in a file; None for one that has none."""
+    plain = gzip.decompress(data) if name.endswith(".gz") else data
+    kind = name.removesuffix(".gz").rpartition(".")[2]
+    if kind == "tfrecord":
+        return sum(1 for _ in read_tfrecords(plain))
+    if kind == "csv":
+        return sum(1 for _ in csv.reader(io.StringIO(plain.decode(), newline=""))) - 1
+    return None
+
+
+def _extra(output: OutputFolder, parts: dict[str, Part]) -> Iterator[str]:
+    ours = (PREDICTIONS, REPORTS, STATISTICS, LISTING)
+    for name in output.walk():
+        if name not in parts and name not in (manifest.FILE, LOCK) and name.startswith(ours):
+            yield name
+
+
+def _check_answers(output: OutputFolder, found: Manifest) -> Iterator[str]:
+    counts = found.counts
+    listing = sorted(part.name for part in found.parts if part.name.startswith(f"{LISTING}/"))
+    joined = any(map(incremental.is_bucket, listing))
+    scored = incremental.is_joined if joined else incremental.is_listed
+    totals: collections.Counter[str] = collections.Counter()
+    for name in filter(scored, listing):
+        for item in items_in(output, name):
+            yield from _check_item(output, item, totals)
+    if joined:
+        buckets = [
+            incremental.Bucket.from_bytes(output.read(name))
+            for name in filter(incremental.is_bucket, listing)
+        ]
+        totals["skipped"] = sum(bucket.skipped for bucket in buckets)
+    recounted = [
+        totals["scored"] + totals["failed"] + totals["skipped"],
+        totals["scored"],
+        totals["failed"],
+        totals["skipped"],
+    ]
+    if recounted != list(dataclasses.astuple(counts)):
+        yield f"{manifest.FILE}: recounted {recounted} listed, scored, failed, skipped; it says {counts}"
+
+
+def _check_item(output: OutputFolder, item: WorkItem, totals: collections.Counter[str]) -> Iterator[str]:
+    record = ItemStatistics.from_json(output.read(statistics_name(item.digest)).decode())
+    answers = collections.Counter(failure.image for failure in record.failures)
+    for part in record.parts:
+        if ".csv" in part.name:
+            answers.update(_images(part.name, output.read(part.name)))
+    totals["scored"] += record.scored
+    totals["failed"] += len(record.failures)
+    twice = [image for image, count in answers.items() if count > 1]
+    yield from (f"{image}: answered {answers[image]} times" for image in twice)
+    if not item.may_be_archive:
+        listed = {image.uri for image in item.images}
+        yield from (f"{image}: listed and not answered" for image in sorted(listed - answers.keys()))
+        yield from (f"{image}: answered and not listed" for image in sorted(answers.keys() - listed))
+
+
+def _images(name: str, data: bytes) -> Iterable[str]:
+    plain = gzip.decompress(data) if name.endswith(".gz") else data
+    rows: Iterator[Sequence[str]] = csv.reader(io.StringIO(plain.decode(), newline=""))
+    return (row[0] for row in itertools.islice(rows, 1, None))

@@ -1,0 +1,34 @@
+"""`digitmill verify`: reads a finished output again and proves that it is what its manifest says."""
+
+import sys
+
+import click
+
+from schemas.errors import ExitCode
+
+
+@click.command(short_help="Read a finished output again, and recount.")
+@click.argument("output")
+def verify(output: str) -> ExitCode:
+    """Read every file that OUTPUT's manifest names, compare digests, and recount.
+
+    A flipped byte, a missing or an extra file, an image with no answer or with two: each is named, and
+    the exit code is 4.
+
+    \b
+    Example:
+      digitmill verify scores
+    """
+    from pipelines import verification
+    from pipelines.storage import open_folder
+
+    verdict = verification.verify(open_folder(output))
+    click.echo(verdict.table())
+    return ExitCode.UNRECONCILED if verdict.findings else ExitCode.OK
+
+
+if __name__ == "__main__":
+    # The face reads the arguments and words the errors, whichever name the job is called by.
+    from digitmill.cli import main
+
+    main(["verify", *sys.argv[1:]])
