@@ -2,17 +2,19 @@
 
 import contextlib
 import logging
+import os
 import re
 import signal
 import threading
 from collections.abc import Iterator
+from types import FrameType
 from typing import Final, NoReturn
 
-from schemas.errors import StoppedError, StorageError
+from schemas.errors import ExitCode, StoppedError, StorageError
 
 # Beam hands on what happened in a worker as text. These errors have texts of one line.
 _KNOWN: Final = re.compile(
-    r"^(?:schemas\.errors\.\w+|pipelines\.engine\.EngineError): (.+?)(?: \[while running .*)?$", re.M
+    r"^(?:schemas\.errors\.\w+|pipelines\.engine\.EngineError): (.+?)(?: \[while running .*)?$", re.MULTILINE
 )
 
 
@@ -26,52 +28,67 @@ def resumable(command: str) -> Iterator[None]:
     Raises:
         StoppedError: on Ctrl-C, SIGTERM, and failures of the storage.
     """
+    stop = _Stop()
     try:
-        with _terminated_as_interrupted(), _without_tracebacks():
+        with stop.on_signals(), stop.without_tracebacks():
             yield
     except KeyboardInterrupt:
-        _stop("it was told to stop", command)
+        _stop("told to stop", command)
     except StorageError as error:
         _stop(str(error), command)
     except RuntimeError as error:
+        # Beam runs in this very thread, and makes a RuntimeError of the interruption too.
         known = _KNOWN.search(str(error))
-        if known is None:
+        if known is None and not stop.told:
             raise
-        _stop(known[1], command)
+        _stop(known[1] if known else "told to stop", command)
 
 
 def _stop(why: str, command: str) -> NoReturn:
     raise StoppedError(f"{why}; what is done is kept, and this goes on with it: {command}") from None
 
 
-@contextlib.contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Makes SIGTERM, which schedulers send, what Ctrl-C is."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals are the main thread's, and so whoever runs this in another one has his own way
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+class _Stop:
+    """Whether the run was told to stop.
 
+    Attributes:
+        told: it was.
+    """
 
-@contextlib.contextmanager
-def _without_tracebacks() -> Iterator[None]:
-    """Keeps the tracebacks of known errors, which Beam logs several times over, out of the log."""
+    def __init__(self) -> None:
+        self.told = False
 
-    def unknown(record: logging.LogRecord) -> bool:
-        text = record.getMessage() + (
-            logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
-        )
-        return _KNOWN.search(text) is None
+    @contextlib.contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Makes SIGTERM, which schedulers send, what Ctrl-C is."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # signals are the main thread's: whoever runs this in another one has ways of his own
+            return
+        before = {number: signal.signal(number, self._tell) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
-    handlers = logging.getLogger().handlers or ([logging.lastResort] if logging.lastResort else [])
-    for handler in handlers:
-        handler.addFilter(unknown)
-    try:
-        yield
-    finally:
+    def _tell(self, number: int, frame: FrameType | None) -> None:
+        if self.told:
+            os._exit(ExitCode.CRASHED)  # told twice: nothing is lost, whatever the moment
+        self.told = True
+        raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def without_tracebacks(self) -> Iterator[None]:
+        """Keeps the tracebacks of known errors, which Beam logs several times over, out of the log."""
+        handlers = logging.getLogger().handlers or ([logging.lastResort] if logging.lastResort else [])
         for handler in handlers:
-            handler.removeFilter(unknown)
+            handler.addFilter(self._is_news)
+        try:
+            yield
+        finally:
+            for handler in handlers:
+                handler.removeFilter(self._is_news)
+
+    def _is_news(self, record: logging.LogRecord) -> bool:
+        trace = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
+        return not self.told and _KNOWN.search(f"{record.getMessage()}\n{trace}") is None

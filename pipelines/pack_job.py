@@ -91,7 +91,7 @@ def run(options: PackOptions) -> PackSummary:
     images = list_images(options.inputs)
     if options.labels is not None:
         images = with_labels(images, options.labels)
-    items = list(shards(list(images), shard_bytes=options.shard_megabytes * 1e6))
+    items = list(shards(images, shard_bytes=options.shard_megabytes * 1e6))
     output.claim()
 
     # 3. Pack. Each work item writes its shard, then its record.

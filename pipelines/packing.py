@@ -32,22 +32,24 @@ def shard_name(digest: str) -> str:
     return f"packed-{digest}.tfrecord"
 
 
-def shards(images: Sequence[ListedImage], *, shard_bytes: float) -> Iterator[WorkItem]:
+def shards(images: Iterable[ListedImage], *, shard_bytes: float) -> Iterator[WorkItem]:
     """Yields work items that hold every image exactly once, in order.
 
     Args:
         images: the frozen listing.
         shard_bytes: size that a shard comes to, by the listed sizes; a single larger image passes it.
     """
-    start = held = 0
-    for place, image in enumerate(images):
+    chunk: list[ListedImage] = []
+    held = 0
+    for image in images:
         size = max(0, image.size) + len(image.uri) + _RECORD_BYTES
-        if held + size > shard_bytes and place > start:
-            yield from pack(images[start:place], _RUN, size=place - start)
-            start, held = place, 0
+        if held + size > shard_bytes and chunk:
+            yield from pack(chunk, _RUN, size=len(chunk))
+            chunk, held = [], 0
+        chunk.append(image)
         held += size
-    if images:
-        yield from pack(images[start:], _RUN, size=len(images) - start)
+    if chunk:
+        yield from pack(chunk, _RUN, size=len(chunk))
 
 
 @dataclasses.dataclass(frozen=True)

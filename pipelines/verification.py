@@ -102,8 +102,9 @@ def _check_part(output: OutputFolder, part: Part) -> Iterator[str]:
         return
     here = Part.of(part.name, data, rows=part.rows)
     if here != part:
-        sizes = f"{here.bytes:,} bytes, {part.bytes:,} expected"
-        yield f"{part.name}: changed ({sizes if here.bytes != part.bytes else 'other content of the same size'})"
+        same = here.bytes == part.bytes
+        how = "other content" if same else f"{here.bytes:,} bytes, {part.bytes:,} expected"
+        yield f"{part.name}: changed ({how})"
         return
     rows = _rows(part.name, data)
     if rows is not None and rows != part.rows:

@@ -139,6 +139,11 @@ def _as_os_errors(name: str) -> Iterator[None]:
         raise ConnectionError(_one_line(error)) from error
 
 
+def is_denied(error: BaseException | None) -> bool:
+    """Whether a store has answered that we may not."""
+    return isinstance(error, (api.Forbidden, api.Unauthorized))
+
+
 def is_folder_marker(image: ListedImage) -> bool:
     """Whether an object is what consoles make to show an empty folder: no bytes, a name that ends in `/`."""
     return image.uri.endswith("/") and not image.size
@@ -229,7 +234,7 @@ class CloudFolder:
     @contextlib.contextmanager
     def hold(self) -> Iterator[Lease]:
         """Takes a lease on the folder; that of a launcher which died runs out."""
-        lease = Lease(self._blob(LOCK), self.place)
+        lease = Lease(self._blob(LOCK), self.place, retry=_RETRY)
         with self._using(kind=UserError):
             lease.take()
         try:

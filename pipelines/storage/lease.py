@@ -18,6 +18,7 @@ from typing import Final
 
 import google.auth
 from google.api_core import exceptions as api
+from google.api_core.retry import Retry
 from google.cloud import storage
 from requests import exceptions as transport
 
@@ -27,6 +28,9 @@ from schemas.errors import StorageError
 LEASE_SECONDS: Final = 30.0
 RENEW_SECONDS: Final = 8.0
 _POLL_SECONDS: Final = 2.0
+
+_TIMEOUT: Final = 10.0
+"""Seconds that a store may take to answer."""
 
 _OUT_OF_REACH: Final = (
     api.GoogleAPIError,
@@ -43,9 +47,11 @@ class Lease:
     Args:
         blob: the lease object.
         place: what is held, for complaints.
+        retry: how taking the lease is tried again; renewing and giving it back are not.
     """
 
-    def __init__(self, blob: storage.Blob, place: str) -> None:
+    def __init__(self, blob: storage.Blob, place: str, *, retry: Retry) -> None:
+        self._retry = retry
         self._blob = blob
         self._place = place
         self._generation = 0
@@ -59,7 +65,7 @@ class Lease:
         Raises:
             UserError: when the holder lives.
         """
-        if not self._write(0):
+        if not self._write(0, retry=self._retry):
             self._take_over()
         self._thread.start()
 
@@ -69,7 +75,7 @@ class Lease:
         self._thread.join()
         # Where that fails it runs out by itself; what ended the run matters more.
         with contextlib.suppress(*_OUT_OF_REACH):
-            self._blob.delete(if_generation_match=self._generation)
+            self._blob.delete(if_generation_match=self._generation, retry=None, timeout=_TIMEOUT)
 
     def confirm(self) -> None:
         """Raises StorageError when another launcher has taken over, as after a long sleep of this one."""
@@ -85,7 +91,7 @@ class Lease:
         if seen is not None and not _is_dead(seen[1]):
             print(f"{self._place} is held by {_name(seen[1])}: watching it", file=sys.stderr, flush=True)
             seen = self._watch(seen)
-        if not self._write(seen[0] if seen else 0):
+        if not self._write(seen[0] if seen else 0, retry=self._retry):
             raise refuse_held(self._place)
 
     def _watch(self, seen: tuple[int, dict]) -> tuple[int, dict] | None:
@@ -102,16 +108,20 @@ class Lease:
 
     def _seen(self) -> tuple[int, dict] | None:
         try:
-            self._blob.reload()
-            content = self._blob.download_as_bytes(if_generation_match=self._blob.generation)
+            self._blob.reload(retry=self._retry)
+            content = self._blob.download_as_bytes(
+                if_generation_match=self._blob.generation, retry=self._retry
+            )
             return self._blob.generation, json.loads(content)
         except (api.NotFound, api.PreconditionFailed):
             return None
 
-    def _write(self, generation: int) -> bool:
+    def _write(self, generation: int, *, retry: Retry | None = None) -> bool:
         """Writes the lease in place of a generation; 0 is none. Returns whether that was still there."""
         try:
-            self._blob.upload_from_string(json.dumps(_this_process()), if_generation_match=generation)
+            self._blob.upload_from_string(
+                json.dumps(_this_process()), if_generation_match=generation, retry=retry, timeout=_TIMEOUT
+            )
         except api.PreconditionFailed:
             return False
         self._generation = self._blob.generation

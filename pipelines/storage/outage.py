@@ -13,22 +13,23 @@ _STORAGE_CODES: Final = (FailureCode.MISSING, FailureCode.DENIED, FailureCode.UN
 
 
 def refuse_outage(failures: Sequence[Failure], *, listed: int) -> None:
-    """Raises StorageError where most images of a bucket failed because the bucket is out of reach.
+    """Raises StorageError where images failed because their bucket is out of reach.
 
     Such failures are no answers: credentials run out, networks break, and the same images can be read
     when the run is gone on with. A bucket that can still be listed has lost its images one by one.
+    Where most of the images could be read, a bucket that may not be listed is none of our business.
 
     Args:
         failures: of a work item.
         listed: images that it holds.
     """
     failed = [failure.image for failure in failures if failure.code in _STORAGE_CODES]
-    if 2 * len(failed) <= listed:
-        return
     for uri in {split(uri)[:2]: uri for uri in failed if not uri.startswith("file:")}.values():
         try:
             _look_beside(uri)
         except UserError as error:
+            if google.is_denied(error.__cause__) and 2 * len(failed) <= listed:
+                continue
             raise StorageError(
                 "a bucket of the input stays within reach", got=error.got, remedy=error.remedy
             ) from error

@@ -12,7 +12,7 @@ from pipelines.listing import list_images
 from pipelines.statistics import BINS, Doubtful, RunStatistics, Tally
 from pipelines.work_item import WorkItem, pack
 from schemas.failure import Failure, FailureCode
-from schemas.manifest import Counts, Manifest
+from schemas.manifest import Counts, Manifest, Status
 
 
 @pytest.fixture(scope="session")
@@ -101,6 +101,7 @@ def statistics() -> RunStatistics:
 def manifest() -> Manifest:
     """The manifest that goes with `statistics`."""
     return Manifest(
+        status=Status.COMPLETE,
         counts=Counts(62, 60, 2, 0),
         failures=dict.fromkeys(map(str, FailureCode), 0) | {"EMPTY": 1, "CORRUPT": 1},
         labelled=59,
@@ -114,6 +115,7 @@ def manifest() -> Manifest:
             "started": "2026-01-01T00:00:00+00:00",
             "finished": "2026-01-01T00:00:01+00:00",
             "pipeline_seconds": 1.0,
+            "images": 62,
         },
         parts=(),
     )

@@ -166,14 +166,17 @@ def test_a_large_archive_is_written_in_pieces(
     bundle_path: pathlib.Path,
     digits: np.ndarray,
     png_of: Callable,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("pipelines.scoring.SIZE", 30)
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a.zip").write_bytes(zipped({f"{n}.png": png_of(digits[n]) for n in range(100)}))
-    manifest = score((str(tmp_path / "in"),), bundle_path, tmp_path / "out")
+    manifest = score((str(tmp_path / "in"),), bundle_path, tmp_path / "out", rows_per_part=30)
     assert dataclasses.astuple(manifest.counts) == (100, 100, 0, 0)
-    assert sorted(part.rows for part in manifest.parts if part.name.endswith(".gz")) == [10, 30, 30, 30]
+    assert sorted(part.rows for part in manifest.parts if part.name.endswith("tfrecord.gz")) == [
+        10,
+        30,
+        30,
+        30,
+    ]
     assert len(rows_of(tmp_path / "out", "predictions")) == 100
 
 

@@ -4,10 +4,21 @@ from collections.abc import Callable
 
 import pytest
 
-from pipelines.frozen_listing import LISTING, RangeLister, freeze, load, read_range
+from pipelines.frozen_listing import (
+    INDEX,
+    LISTING,
+    Frozen,
+    FrozenItem,
+    RangeLister,
+    freeze,
+    frozen_range,
+    load,
+    read_index,
+)
 from pipelines.key_ranges import KeyRange
-from pipelines.listing import RemoteRange, begin_listing
+from pipelines.listing import Listing, RemoteRange, begin_listing, list_images
 from pipelines.storage.local import LocalFolder
+from pipelines.work_item import WorkItem
 from tests.gcs_emulator import Bucket
 
 
@@ -29,6 +40,10 @@ def lister(output: LocalFolder, size: int = 7) -> RangeLister:
     return RangeLister(output, run="run", folder_labels=True, size=size)
 
 
+def frozen(output: LocalFolder, keys: RemoteRange) -> list[WorkItem]:
+    return [load(output, item.ref) for item in frozen_range(output, keys)]
+
+
 def names(items: list, bucket: Bucket) -> list[str]:
     return [image.uri.removeprefix(f"{bucket.uri}/") for item in items for image in item.images]
 
@@ -39,17 +54,20 @@ def test_launcher_and_workers_together_list_every_name_once(
     filled: Bucket, output: LocalFolder, limit: int, place: str
 ) -> None:
     listing = begin_listing(f"{filled.uri}/{place}", limit=limit)
-    assert len(listing.images) == limit
+    images = list(listing)
+    assert len(images) == limit
     assert listing.ranges
     items = [item for keys in listing.ranges for item in lister(output).items(keys)]
-    here = [image.uri.removeprefix(f"{filled.uri}/") for image in listing.images]
+    here = [image.uri.removeprefix(f"{filled.uri}/") for image in images]
     everything = [name for name in filled.names() if name.startswith("in/") and not name.endswith("/")]
     assert sorted(here + names(items, filled)) == sorted(everything)
     assert all(image.label == int(image.uri.split("/")[-2]) for item in items for image in item.images)
 
 
 def test_a_small_folder_is_listed_here(filled: Bucket) -> None:
-    assert begin_listing(f"{filled.uri}/in").ranges == ()
+    listing = begin_listing(f"{filled.uri}/in")
+    assert len(list(listing)) == 60
+    assert listing.ranges == ()
 
 
 def test_a_listing_that_is_repeated_finds_what_the_first_one_found(
@@ -59,7 +77,7 @@ def test_a_listing_that_is_repeated_finds_what_the_first_one_found(
     first = list(lister(output).items(keys))
     filled.put("in/0/0000.png", b"new")
     filled.delete("in/5/055.png")
-    assert list(lister(output).items(keys)) == list(read_range(output, keys)) == first
+    assert list(lister(output).items(keys)) == frozen(output, keys) == first
 
 
 @pytest.mark.parametrize("done", [1, 3])
@@ -67,7 +85,7 @@ def test_a_listing_that_was_cut_off_goes_on(filled: Bucket, output: LocalFolder,
     keys = RemoteRange(filled.name, KeyRange("in/", "in0"), "")
     begun = list(itertools.islice(lister(output).items(keys), done))
     with pytest.raises(FileNotFoundError):
-        list(read_range(output, keys))
+        frozen(output, keys)
     filled.delete("in/0/000.png")
     filled.put("in/9/0590.png", b"new")
     items = list(lister(output).items(keys))
@@ -89,7 +107,7 @@ def test_of_two_workers_on_one_range_both_go_by_the_same_items(
 
 def test_a_range_without_names_ends_at_once(filled: Bucket, output: LocalFolder) -> None:
     keys = RemoteRange(filled.name, KeyRange("zzz", ""), "")
-    assert list(lister(output).items(keys)) == list(read_range(output, keys)) == []
+    assert list(lister(output).items(keys)) == frozen(output, keys) == []
     assert len(output.names(LISTING)) == 1
 
 
@@ -104,13 +122,32 @@ def test_archives_are_referred_to_by_themselves(bucket: Bucket, output: LocalFol
         ["2.zip"],
         ["4.tar"],
     ]
-    assert list(read_range(output, keys)) == items
+    assert frozen(output, keys) == items
 
 
 def test_what_the_launcher_listed_is_frozen_too(
     digit_folder: pathlib.Path, items_of: Callable, output: LocalFolder
 ) -> None:
-    items = items_of(digit_folder, 100)
-    refs = list(freeze(items, output))
-    assert [load(output, ref) for ref in refs] == items
-    assert output.names(LISTING) == {f"launcher-{number:05d}.json.gz" for number in range(5)}
+    listing = freeze(Listing(list_images([str(digit_folder)])), output, run="run", most=100)
+    assert [load(output, item.ref) for item in listing.items] == items_of(digit_folder, 100)
+    assert [item.images for item in listing.items] == [100] * 5
+    assert output.names(LISTING) == {"index.json", *(f"launcher-{number:05d}.json.gz" for number in range(5))}
+    assert read_index(output) == listing
+
+
+def test_a_listing_that_was_cut_off_is_none_and_made_anew(
+    digit_folder: pathlib.Path, output: LocalFolder
+) -> None:
+    freeze(Listing(list_images([str(digit_folder)])), output, run="run", most=7)
+    output.delete(INDEX)
+    assert read_index(output) is None
+    again = freeze(Listing(list_images([str(digit_folder)])), output, run="run", most=400)
+    assert output.names(LISTING) == {"index.json", "launcher-00000.json.gz", "launcher-00001.json.gz"}
+    assert sum(item.images for item in again.items) == 500
+
+
+def test_an_index_survives_its_file(output: LocalFolder) -> None:
+    keys = RemoteRange("bucket", KeyRange("a", "b"), "a/*.png")
+    item = FrozenItem("listing/launcher-00000.json.gz", 1, "abc", 7, may_be_archive=True)
+    index = Frozen((item,), (keys,), buckets=3)
+    assert Frozen.from_json(index.to_json()) == index

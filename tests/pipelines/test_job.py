@@ -31,13 +31,12 @@ def test_a_run_from_folder_to_manifest(
     summary = run(options(digit_folder, bundle_path, output, labels="folder"))
     manifest = Manifest.from_json((output / "manifest.json").read_text())
     assert manifest == summary.manifest
+    assert manifest.status == "complete"
     assert dataclasses.astuple(manifest.counts) == (500, 500, 0, 0)
     assert manifest.accuracy.value > 0.85
     on_disk = {str(path.relative_to(output)) for path in output.rglob("*") if path.is_file()}
     named = {part.name for part in manifest.parts}
-    assert {name for name in on_disk if not name.startswith(("statistics/", "listing/"))} == named | {
-        "manifest.json"
-    }
+    assert on_disk == named | {"manifest.json"}
     for part in manifest.parts:
         data = (output / part.name).read_bytes()
         assert (len(data), hashlib.sha256(data).hexdigest()) == (part.bytes, part.sha256)

@@ -15,7 +15,7 @@ def images(tmp_path: pathlib.Path) -> list[ListedImage]:
     for name in ("3/a.png", "7/b.png", "other/c.png"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).touch()
-    return list_images([str(tmp_path)])
+    return list(list_images([str(tmp_path)]))
 
 
 def labels_of(images: list[ListedImage], labels: object) -> list[int]:
@@ -39,7 +39,7 @@ def test_a_csv_names_images_by_uri_by_path_and_relative_to_itself(
 def test_a_csv_names_files_that_are_no_text(tmp_path: pathlib.Path) -> None:
     with open(os.fsencode(tmp_path) + b"/\xff,\n.png", "wb"):
         pass
-    images = list_images([str(tmp_path)])
+    images = list(list_images([str(tmp_path)]))
     (tmp_path / "truth.csv").write_bytes(b'path,label\n"\xff,\n.png",5\n')
     assert labels_of(images, tmp_path / "truth.csv") == [5]
 
@@ -61,21 +61,21 @@ def test_a_csv_that_cannot_be_used_is_refused(
 ) -> None:
     (tmp_path / "truth.csv").write_text(text)
     with pytest.raises(UserError, match=complaint):
-        with_labels(images, str(tmp_path / "truth.csv"))
+        list(with_labels(images, str(tmp_path / "truth.csv")))
 
 
 def test_a_csv_labels_no_members_of_archives(images: list[ListedImage], tmp_path: pathlib.Path) -> None:
     (tmp_path / "truth.csv").write_text("path,label\n3/a.png,1\n")
     archive = images[0]._replace(uri="file:///a.zip")
     with pytest.raises(UserError, match="not the members of archives"):
-        with_labels([*images, archive], str(tmp_path / "truth.csv"))
+        list(with_labels([*images, archive], str(tmp_path / "truth.csv")))
 
 
 def test_a_missing_csv_is_refused(images: list[ListedImage], tmp_path: pathlib.Path) -> None:
     with pytest.raises(UserError, match="the word folder, or a CSV file"):
-        with_labels(images, str(tmp_path / "none.csv"))
+        list(with_labels(images, str(tmp_path / "none.csv")))
 
 
 def test_folders_without_digits_are_refused(images: list[ListedImage]) -> None:
     with pytest.raises(UserError, match="the labels name at least one image"):
-        with_labels(images[2:], "folder")
+        list(with_labels(images[2:], "folder"))

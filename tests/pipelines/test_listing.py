@@ -167,7 +167,7 @@ def test_an_input_without_images_is_refused(
     monkeypatch.chdir(tree)
     (tree / "empty").mkdir()
     with pytest.raises(UserError, match=rule) as caught:
-        list_images([str(tree / "a"), given])
+        list(list_images([str(tree / "a"), given]))
     assert caught.value.got == given
 
 
@@ -181,5 +181,5 @@ def test_a_folder_that_cannot_be_listed_is_named(tree: pathlib.Path, monkeypatch
 
     monkeypatch.setattr(os, "scandir", denied)
     with pytest.raises(UserError, match="Permission denied") as caught:
-        list_images([str(tree)])
+        list(list_images([str(tree)]))
     assert caught.value.got == str(tree / "a/deep")

@@ -124,7 +124,7 @@ def test_a_file_over_the_cap_is_not_read(file: pathlib.Path, monkeypatch: pytest
 def test_one_failure_leaves_the_others(tmp_path: pathlib.Path) -> None:
     for name in "abc":
         (tmp_path / name).write_bytes(name.encode())
-    images = list_images([str(tmp_path)])
+    images = list(list_images([str(tmp_path)]))
     (tmp_path / "b").unlink()
     with ImageReader() as reader:
         contents = list(reader.read(images))

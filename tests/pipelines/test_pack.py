@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from digitmill import cli
 from pipelines import pack_job, progress
 from pipelines.archives import archive_kind, read_members
+from pipelines.frozen_listing import frozen_items
 from pipelines.listing import list_images
 from pipelines.pack_job import PackOptions, PackSummary, run
 from pipelines.packing import PackedItem, Packer, collect_packed, shard_name, shards
@@ -52,7 +53,7 @@ def records_in(output: pathlib.Path) -> dict[str, dict]:
 def test_every_image_is_packed_once_byte_for_byte(digit_folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
     summary = packed_into(digit_folder, tmp_path / "out", labels="folder", shard_megabytes=0.04)
     records = records_in(tmp_path / "out")
-    listed = list_images([str(digit_folder)])
+    listed = list(list_images([str(digit_folder)]))
     assert set(records) == {image.uri for image in listed}
     for image in listed:
         path = pathlib.Path(image.uri.removeprefix("file://"))
@@ -259,7 +260,7 @@ def test_progress_is_in_the_words_of_this_job(
     digit_folder: pathlib.Path, output: OutputFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress.sys, "stderr", io.StringIO())
-    watched = progress.Progress(output, [item_of(digit_folder)], verb="packing")
+    watched = progress.Progress(output, frozen_items("x", item_of(digit_folder)), verb="packing")
     assert watched._line(1.0).startswith("packing: 0 of 500 images")
     with watched:
         pass

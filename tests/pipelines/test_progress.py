@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from pipelines import progress
+from pipelines.frozen_listing import frozen_items
 from pipelines.progress import Progress
 from pipelines.scoring import statistics_name
 from pipelines.storage.local import LocalFolder
@@ -27,7 +28,7 @@ def test_a_log_gets_plain_lines(
             time.sleep(0.01)
         pytest.fail(f"{text!r} did not appear in {log.getvalue()[-300:]!r}")
 
-    with Progress(LocalFolder(tmp_path), items):
+    with Progress(LocalFolder(tmp_path), [frozen for item in items for frozen in frozen_items("x", item)]):
         wait_for("scoring: 0 of 500 images, 0 images/s, no estimate yet")
         for item in items[:2]:
             LocalFolder(tmp_path).write_once(statistics_name(item.digest), b"")

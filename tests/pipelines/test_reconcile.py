@@ -1,11 +1,13 @@
 import dataclasses
+import hashlib
 import pathlib
 from collections.abc import Callable
 
 import pytest
 
 from pipelines.engine import LiteRtEngine
-from pipelines.reconcile import collect
+from pipelines.frozen_listing import Frozen, frozen_items
+from pipelines.reconcile import Account, collect, remove_strays
 from pipelines.scoring import Scorer, statistics_name
 from pipelines.storage import ImageReader
 from pipelines.storage.local import LocalFolder
@@ -23,9 +25,14 @@ def run(
     return items, LocalFolder(tmp_path / "out")
 
 
+def account(items: list[WorkItem], output: LocalFolder) -> Account:
+    frozen = Frozen(tuple(named for item in items for named in frozen_items("x", item)))
+    return collect(frozen, output=output, most=4096)
+
+
 def test_a_complete_run_adds_up(run: tuple) -> None:
     items, output = run
-    statistics = collect(items, output=output)
+    statistics = account(items, output).statistics
     assert statistics.scored + len(statistics.failures) == sum(len(item.images) for item in items) == 65
 
 
@@ -33,7 +40,7 @@ def test_a_missing_record_is_named(run: tuple) -> None:
     items, output = run
     (output.path / statistics_name(items[1].digest)).unlink()
     with pytest.raises(UnreconciledError, match=f"part-{items[1].digest}.json with 20 images"):
-        collect(items, output=output)
+        account(items, output)
 
 
 def test_a_damaged_record_is_named(run: tuple) -> None:
@@ -41,11 +48,38 @@ def test_a_damaged_record_is_named(run: tuple) -> None:
     record = output.path / statistics_name(items[0].digest)
     record.write_bytes(record.read_bytes()[:-10])
     with pytest.raises(UnreconciledError, match=f"part-{items[0].digest}.json"):
-        collect(items, output=output)
+        account(items, output)
 
 
 def test_a_record_that_lost_an_image_is_named(run: tuple) -> None:
     items, output = run
     short = [dataclasses.replace(item, images=item.images[:-1]) for item in items]
     with pytest.raises(UnreconciledError, match="listed = scored \\+ failed"):
-        collect(short, output=output)
+        account(short, output)
+
+
+def test_what_proves_it_is_named(run: tuple) -> None:
+    items, output = run
+    proof = account(items, output)
+    assert sorted(part.name for part in proof.records) == sorted(
+        statistics_name(item.digest) for item in items
+    )
+    for part in proof.parts:
+        data = output.read(part.name)
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (part.bytes, part.sha256)
+
+
+def test_what_came_to_nothing_is_removed_and_nothing_else(run: tuple) -> None:
+    items, output = run
+    before = sorted(output.walk())
+    strays = [
+        "predictions/part-x.csv",
+        "statistics/part-x.json",
+        "predictions/.part-y.csv.0123.tmp",
+        ".x.tmp",
+    ]
+    for name in strays:
+        output.write_once(name, b"1")
+    output.write_once("notes.txt", b"mine")
+    remove_strays(output, account(items, output))
+    assert sorted(output.walk()) == sorted([*before, "notes.txt"])

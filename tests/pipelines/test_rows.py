@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pipelines import rows
 from pipelines.engine import LiteRtEngine
 from pipelines.names import uri_of
-from pipelines import rows
 from pipelines.rows import Compression, encode, prediction_columns
 from pipelines.scored import Scored
 from pipelines.scoring import Scorer

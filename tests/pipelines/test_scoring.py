@@ -90,7 +90,8 @@ def test_a_rerun_writes_the_same_bytes(
         for item in items_of(mixed_folder, 20):
             scorer(engine, tmp_path / output).run(item)
     assert written(tmp_path / "one") == written(tmp_path / "two")
-    assert len(written(tmp_path / "one")) == 3 * len(items_of(mixed_folder, 20))
+    records = [name for name in written(tmp_path / "one") if name.startswith("statistics/")]
+    assert len(records) == len(items_of(mixed_folder, 20))
 
 
 def test_an_item_that_is_done_is_not_scored_again(
@@ -119,7 +120,7 @@ def test_an_item_cut_off_between_its_files_ends_as_if_undisturbed(
 ) -> None:
     (item,) = items_of(mixed_folder)
     scorer(engine, tmp_path / "whole").run(item)
-    real, calls = LocalFolder.replace, []
+    real, calls = LocalFolder.write_once, []
 
     def dies(folder: LocalFolder, name: str, data: bytes) -> None:
         if len(calls) == survivors:
@@ -127,7 +128,6 @@ def test_an_item_cut_off_between_its_files_ends_as_if_undisturbed(
         calls.append(name)
         real(folder, name, data)
 
-    monkeypatch.setattr(LocalFolder, "replace", dies)
     monkeypatch.setattr(LocalFolder, "write_once", dies)
     with pytest.raises(KeyboardInterrupt):
         scorer(engine, tmp_path / "cut").run(item)
@@ -147,11 +147,37 @@ def test_a_second_try_that_finds_less_leaves_rows_that_are_its_own(
     victim.unlink()
     second = scorer(engine, tmp_path / "out").run(item)
     assert (second.scored, len(second.failures)) == (first.scored - 1, len(first.failures) + 1)
+    assert not {part.name for part in first.parts} & {part.name for part in second.parts}
     for part in second.parts:
         data = (tmp_path / "out" / part.name).read_bytes()
         assert hashlib.sha256(data).hexdigest() == part.sha256
-    (rows,) = (tmp_path / "out" / "predictions").glob("*.csv")
-    assert victim.as_uri() not in rows.read_text()
+        assert victim.as_uri().encode() not in data
+
+
+def test_of_two_workers_that_find_different_things_the_first_record_counts(
+    mixed_folder: pathlib.Path,
+    engine: LiteRtEngine,
+    items_of: Callable,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (item,) = items_of(mixed_folder)
+    quick, slow = scorer(engine, tmp_path / "out"), scorer(engine, tmp_path / "out")
+    real, answers = LocalFolder.write_once, []
+
+    def overtaken(folder: LocalFolder, name: str, data: bytes) -> None:
+        if name.startswith("statistics/"):
+            monkeypatch.setattr(LocalFolder, "write_once", real)
+            next(mixed_folder.glob("3/*.png")).unlink()
+            answers.append(quick.run(item))
+        real(folder, name, data)
+
+    monkeypatch.setattr(LocalFolder, "write_once", overtaken)
+    answers.append(slow.run(item))
+    assert answers[0] == answers[1]
+    for part in answers[0].parts:
+        data = (tmp_path / "out" / part.name).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == part.sha256
 
 
 def test_a_file_that_vanishes_after_listing_is_one_failure(
@@ -174,8 +200,8 @@ def test_an_item_of_failures_alone_is_written(
     (item,) = items_of(tmp_path / "in")
     statistics = scorer(engine, tmp_path / "out").run(item)
     assert (statistics.listed, statistics.scored, len(statistics.failures)) == (3, 0, 3)
-    (rows,) = (tmp_path / "out" / "predictions").glob("*.csv")
-    assert rows.read_text().count("\n") == 1
+    assert statistics.parts == ()
+    assert not (tmp_path / "out" / "predictions").exists()
 
 
 def test_the_statistics_record_is_the_rows_sum(

@@ -27,7 +27,7 @@ ITEMS = st.lists(
         ).map(tuple),
         tallies=st.lists(TALLIES, max_size=4, unique_by=lambda tally: (tally.folder, tally.digit)).map(tuple),
         confidences=st.tuples(*[COUNTS] * BINS),
-        confusion=st.tuples(*[st.tuples(*[COUNTS] * 3)] * 3),
+        confusion=st.tuples(*[st.tuples(*[COUNTS] * 10)] * 10),
         doubtful=st.lists(DOUBTS, max_size=5).map(tuple),
         parts=st.just((Part("p", 1, 2, "s"),)),
     ),
@@ -56,7 +56,7 @@ def test_merging_adds_up(items: list[ItemStatistics]) -> None:
     assert len(run.failures) == sum(len(item.failures) for item in items)
     assert sum(run.confidences) == sum(sum(item.confidences) for item in items)
     assert run.labelled == sum(sum(map(sum, item.confusion)) for item in items)
-    assert run.right == sum(item.confusion[k][k] for item in items for k in range(3))
+    assert run.right == sum(item.confusion[k][k] for item in items for k in range(10))
     assert sum(tally.images for tally in run.tallies) == sum(t.images for item in items for t in item.tallies)
     assert len({(tally.folder, tally.digit) for tally in run.tallies}) == len(run.tallies)
     assert len(run.doubtful) <= DOUBTFUL_KEPT

@@ -1,6 +1,5 @@
 import pathlib
 import pickle
-from collections.abc import Callable
 
 import apache_beam as beam
 import pytest
@@ -8,11 +7,16 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
 
 from pipelines.bundle import Bundle
-from pipelines.frozen_listing import freeze
+from pipelines.frozen_listing import FrozenItem, freeze
+from pipelines.listing import Listing, list_images
 from pipelines.scoring import Scorer, statistics_name
 from pipelines.statistics import ItemStatistics
 from pipelines.storage.local import LocalFolder
 from pipelines.transforms import ScoreImages, ScoreWorkItem, ScoringTask
+
+
+def frozen(folder: pathlib.Path, output: pathlib.Path, size: int) -> list[FrozenItem]:
+    return list(freeze(Listing(list_images([str(folder)])), LocalFolder(output), run="run", most=size).items)
 
 
 def task_of(bundle: Bundle, output: pathlib.Path) -> ScoringTask:
@@ -20,13 +24,13 @@ def task_of(bundle: Bundle, output: pathlib.Path) -> ScoringTask:
 
 
 def test_every_item_is_done_and_named(
-    mixed_folder: pathlib.Path, bundle: Bundle, items_of: Callable, tmp_path: pathlib.Path
+    mixed_folder: pathlib.Path, bundle: Bundle, tmp_path: pathlib.Path
 ) -> None:
-    items = items_of(mixed_folder, 7)
+    items = frozen(mixed_folder, tmp_path / "out", 7)
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         done = (
             pipeline
-            | beam.Create(list(freeze(items, LocalFolder(tmp_path / "out"))))
+            | beam.Create([item.ref for item in items])
             | ScoreImages(task_of(bundle, tmp_path / "out"))
         )
         assert_that(done, equal_to([item.digest for item in items]))
@@ -34,14 +38,14 @@ def test_every_item_is_done_and_named(
         ItemStatistics.from_json((tmp_path / "out" / statistics_name(item.digest)).read_text())
         for item in items
     ]
-    assert [record.listed for record in records] == [len(item.images) for item in items]
+    assert [record.listed for record in records] == [item.images for item in items]
 
 
 def test_replayed_items_change_nothing(
-    mixed_folder: pathlib.Path, bundle: Bundle, items_of: Callable, tmp_path: pathlib.Path
+    mixed_folder: pathlib.Path, bundle: Bundle, tmp_path: pathlib.Path
 ) -> None:
     def run(output: pathlib.Path, times: int) -> dict[str, bytes]:
-        refs = list(freeze(items_of(mixed_folder, 16), LocalFolder(output))) * times
+        refs = [item.ref for item in frozen(mixed_folder, output, 16)] * times
         with beam.Pipeline(runner=FnApiRunner()) as pipeline:
             _ = pipeline | beam.Create(refs) | ScoreImages(task_of(bundle, output))
         return {path.name: path.read_bytes() for path in output.rglob("*") if path.is_file()}
@@ -57,7 +61,6 @@ def test_the_dofn_travels_without_the_model(bundle: Bundle, tmp_path: pathlib.Pa
 def test_an_error_in_an_item_fails_its_bundle(
     mixed_folder: pathlib.Path,
     bundle: Bundle,
-    items_of: Callable,
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -68,7 +71,7 @@ def test_an_error_in_an_item_fails_its_bundle(
     dofn = ScoreWorkItem(task_of(bundle, tmp_path))
     dofn.setup()
     dofn.start_bundle()
-    first, second, third, *_ = freeze(items_of(mixed_folder, 20), LocalFolder(tmp_path))
+    first, second, third, *_ = (item.ref for item in frozen(mixed_folder, tmp_path, 20))
     assert list(dofn.process(first)) == list(dofn.process(second)) == []
     with pytest.raises(OSError, match="No space left"):
         list(dofn.process(third))

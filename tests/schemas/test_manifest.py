@@ -4,10 +4,11 @@ import json
 import pytest
 
 from schemas.failure import FailureCode
-from schemas.manifest import Counts, Manifest, Part
+from schemas.manifest import Counts, Manifest, Part, Status
 
 FAILURES = dict.fromkeys(map(str, FailureCode), 0) | {"EMPTY": 2}
 MANIFEST = Manifest(
+    status=Status.COMPLETE,
     counts=Counts(listed=10, scored=8, failed=2, skipped=0),
     failures=FAILURES,
     labelled=4,
@@ -17,7 +18,7 @@ MANIFEST = Manifest(
     model={"digest": "d"},
     options={"labels": None, "accept_threshold": 0.9},
     versions={"digitmill": "0"},
-    times={"pipeline_seconds": 2.0},
+    times={"pipeline_seconds": 2.0, "images": 10},
     parts=(Part("predictions/x.csv", rows=8, bytes=100, sha256="ab"),),
 )
 
@@ -38,6 +39,7 @@ def test_accuracy_and_speed_follow_from_the_counts() -> None:
         ({"counts": Counts(11, 8, 2, 0)}, "listed = scored"),
         ({"failures": {"EMPTY": 2}}, "names every code"),
         ({"failures": FAILURES | {"CORRUPT": 1}}, "add up to 2"),
+        ({"status": "fine"}, "a status is one of"),
         ({"right": 5}, "right <= labelled"),
         ({"labelled": 9}, "right <= labelled"),
     ],
@@ -48,7 +50,7 @@ def test_counts_that_contradict_each_other_are_refused(changes: dict, complaint:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"format": 99}', '{"format": 1}', '{"format": 1, "counts": {}}']
+    "text", ["", "[]", "{}", '{"format": 99}', '{"format": 2}', '{"format": 2, "counts": {}}']
 )
 def test_what_is_no_manifest_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - json's own errors have words of their own
