@@ -6,7 +6,6 @@ Importing Beam takes seconds. A fork server imports it once; each launch is a pr
 import multiprocessing
 import os
 import pathlib
-import sys
 from collections.abc import Mapping, Sequence
 from multiprocessing.process import BaseProcess
 
@@ -30,5 +29,4 @@ def _main(arguments: list[str], log: str, environment: dict[str, str]) -> None:
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(file, stream)
-    sys.stdin = open(os.devnull)
     main(arguments)

@@ -132,6 +132,36 @@ def test_what_is_refused_writes_nothing(
         assert not (tmp_path / "out").exists()
 
 
+def test_more_failures_than_allowed_make_a_failed_run_that_is_accounted_for(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    over = run(options(mixed_folder, bundle_path, tmp_path / "over"))
+    assert (over.manifest.status, over.exit_code) == ("over_budget", 3)
+    assert "7.7% of the images, more than the 5.0% allowed" in over.table()
+    assert (tmp_path / "over" / "report.html").exists()
+    within = run(options(mixed_folder, bundle_path, tmp_path / "within", max_failure_rate=0.08))
+    assert (within.manifest.status, within.exit_code) == ("complete", 0)
+
+
+def test_the_first_images_or_a_sample(
+    digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    names = sorted(path.as_uri() for path in digit_folder.rglob("*.png"))
+    chosen = []
+    for number, more in enumerate(({"limit": 30}, {"sample": 30}, {"sample": 30})):
+        run(options(digit_folder, bundle_path, tmp_path / str(number), **more))
+        (part,) = (tmp_path / str(number) / "predictions").glob("*.csv")
+        with part.open(newline="") as file:
+            chosen.append([row["image"] for row in csv.DictReader(file)])
+    assert chosen[0] == names[:30]
+    assert chosen[1] == chosen[2] != chosen[0]
+    assert len(chosen[1]) == 30
+    with pytest.raises(UserError, match="the first images or a sample"):
+        options(digit_folder, bundle_path, tmp_path / "x", limit=1, sample=1)
+    with pytest.raises(UserError, match="failures are those of an earlier run"):
+        options(digit_folder, bundle_path, tmp_path / "x", retry_failures=True)
+
+
 def test_an_unreconciled_run_has_no_manifest(
     mixed_folder: pathlib.Path,
     bundle_path: pathlib.Path,

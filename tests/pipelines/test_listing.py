@@ -2,9 +2,12 @@ import os
 import pathlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipelines.listing import list_images, read_input_list, refuse_output_below
+from pipelines.listing import Listing, list_images, read_input_list, refuse_output_below, sample_of
 from pipelines.names import path_of, readable
+from pipelines.work_item import ListedImage
 from schemas.errors import UserError
 
 
@@ -183,3 +186,46 @@ def test_a_folder_that_cannot_be_listed_is_named(tree: pathlib.Path, monkeypatch
     with pytest.raises(UserError, match="Permission denied") as caught:
         list(list_images([str(tree)]))
     assert caught.value.got == str(tree / "a/deep")
+
+
+def listed(count: int) -> list[ListedImage]:
+    return [ListedImage(f"file:///in/{number:04d}.png", 1, 1) for number in range(count)]
+
+
+@given(st.integers(1, 50), st.randoms())
+def test_a_sample_is_the_same_in_any_order(count: int, order: object) -> None:
+    images = listed(40)
+    chosen = sample_of(images, count)
+    shuffled = list(images)
+    order.shuffle(shuffled)
+    assert sample_of(shuffled, count) == chosen
+    assert chosen == sorted(set(chosen))
+    assert len(chosen) == min(count, 40)
+
+
+def test_a_sample_changes_no_more_than_it_must() -> None:
+    before = set(sample_of(listed(1000), 100))
+    gone = next(iter(before))
+    after = set(sample_of([image for image in listed(1010) if image != gone], 100))
+    assert len(before - after) <= 1 + 10
+    assert gone not in after
+
+
+def test_what_several_inputs_name_is_merged_in_order(tree: pathlib.Path) -> None:
+    (tree / "a.png").touch()
+    (tree / "a-b").mkdir()
+    (tree / "a-b/1").touch()
+    found = [
+        os.fsdecode(path_of(image.uri))
+        for image in list_images([str(tree / "b"), str(tree), str(tree / "a")])
+    ]
+    assert found == sorted(found, key=os.fsencode)
+    assert len(found) == len(set(found)) == sum(1 for path in tree.rglob("*") if path.is_file())
+
+
+def test_a_listing_begins_before_it_is_needed(tree: pathlib.Path) -> None:
+    listing = Listing(list_images([str(tree)]), limit=3)
+    listing.begin()
+    assert len(list(listing)) == 3
+    with pytest.raises(UserError):
+        Listing(list_images([str(tree / "none")])).begin()
