@@ -58,8 +58,8 @@ def test_what_several_inputs_name_is_listed_once(tree: pathlib.Path) -> None:
 )
 def test_a_hostile_name_is_a_name_and_no_pattern(tmp_path: pathlib.Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"x")
-    for given in (tmp_path, tmp_path / name):
-        (image,) = list_images([str(given)])
+    for place in (tmp_path, tmp_path / name):
+        (image,) = list_images([str(place)])
         assert path_of(image.uri) == os.fsencode(tmp_path / name)
 
 
