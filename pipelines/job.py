@@ -3,7 +3,6 @@
 import dataclasses
 import datetime
 import hashlib
-import importlib.metadata
 import pathlib
 import time
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from imaging.canonical import PREPROCESSING_VERSION
 from pipelines.beam_options import beam_options
 from pipelines.bundle import Bundle, open_bundle
+from pipelines.engine_choice import EngineKind
 from pipelines.frozen_listing import ItemRef, freeze
 from pipelines.labels import FOLDER, with_labels
 from pipelines.listing import (
@@ -26,6 +26,7 @@ from pipelines.listing import (
 )
 from pipelines.names import printable
 from pipelines.progress import Progress
+from pipelines.provenance import challenged, described, versions
 from pipelines.read_limits import ReadLimits
 from pipelines.reconcile import collect
 from pipelines.report import write_reports
@@ -38,9 +39,6 @@ from schemas import manifest
 from schemas.failure import FailureCode
 from schemas.manifest import Counts, Manifest
 
-_LIBRARIES = ("digitmill", "apache-beam", "ai-edge-litert", "numpy", "opencv-python-headless")
-
-
 # The verb's own flags, where one is misspelt.
 _FLAGS = (
     "--input",
@@ -49,6 +47,8 @@ _FLAGS = (
     "--output",
     "--labels",
     "--accept-threshold",
+    "--engine",
+    "--challenger",
     "--connections",
     "--max-requests-per-second",
 )
@@ -65,6 +65,8 @@ class ScoreOptions:
         input_list: a file that names images one by one, or None.
         labels: `folder`, path of a CSV, or None where the true digits are unknown.
         accept_threshold: in [0, 1]; None for the model's own.
+        engine: `auto`, `litert` or `saved_model`.
+        challenger: folder of the bundle of a second model, or None.
         limits: how hard a worker may lean on an object store.
         beam_flags: flags for Beam, runner included.
     """
@@ -75,6 +77,8 @@ class ScoreOptions:
     input_list: pathlib.Path | None = None
     labels: str | None = None
     accept_threshold: float | None = None
+    engine: str = EngineKind.AUTO
+    challenger: pathlib.Path | None = None
     limits: ReadLimits = ReadLimits()  # noqa: RUF009 - frozen
     beam_flags: tuple[str, ...] = ()
 
@@ -93,7 +97,7 @@ def run(options: ScoreOptions) -> Summary:
     output = open_folder(options.output)
     output.check(manifest.FILE)
     refuse_output_below(options.inputs, output.place)
-    bundle = open_bundle(options.model)
+    bundle = open_bundle(options.model, options.engine)
     task = _task(options, bundle, output)
 
     # 2. The listing is frozen: its count is the denominator of everything after.
@@ -123,7 +127,9 @@ def run(options: ScoreOptions) -> Summary:
 def _task(options: ScoreOptions, bundle: Bundle, output: OutputFolder) -> ScoringTask:
     asked = options.accept_threshold
     threshold = bundle.card.accept_threshold if asked is None else asked
-    settings = f"{bundle.digest} {PREPROCESSING_VERSION} {threshold!r}"
+    challenger = open_bundle(options.challenger, options.engine) if options.challenger else None
+    models = [f"{model.digest} {model.engine.kind}" for model in (bundle, challenger) if model]
+    settings = f"{' '.join(models)} {PREPROCESSING_VERSION} {threshold!r}"
     return ScoringTask(
         bundle=bundle,
         output=output.place,
@@ -131,6 +137,7 @@ def _task(options: ScoreOptions, bundle: Bundle, output: OutputFolder) -> Scorin
         accept_threshold=threshold,
         limits=options.limits,
         folder_labels=options.labels == FOLDER,
+        challenger=challenger,
     )
 
 
@@ -180,17 +187,15 @@ def _manifest(
         inputs=tuple(
             map(printable, (*options.inputs, *([str(options.input_list)] if options.input_list else [])))
         ),
-        model={
-            "path": printable(str(options.model)),
-            "digest": task.bundle.digest,
-            "recipe": task.bundle.card.recipe,
-        },
+        model=described(task.bundle, options.model),
         options={
             "labels": options.labels and printable(options.labels),
             "accept_threshold": task.accept_threshold,
+            "engine": task.bundle.engine.kind,
+            "engine_reason": task.bundle.engine.reason,
         },
-        versions={"preprocessing": PREPROCESSING_VERSION}
-        | {library: importlib.metadata.version(library) for library in _LIBRARIES},
+        **challenged(task.challenger, options.challenger, statistics),
+        versions=versions(task.bundle, task.challenger),
         times={
             "started": started.isoformat(timespec="seconds"),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

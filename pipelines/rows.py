@@ -27,6 +27,8 @@ def prediction_columns(scored: Scored) -> dict[str, Sequence | np.ndarray]:
             Decision.ACCEPT if accepted else Decision.REVIEW for accepted in scored.accepted.tolist()
         ],
         "label": np.array([image.label for image in scored.images], np.int64),
+        "challenger_digit": scored.challenger,
+        "challenger_confidence": scored.challenger_confidence,
     }
 
 
@@ -51,7 +53,8 @@ def _cells(described: Column, values: Sequence | np.ndarray) -> list:
         return list(values)
     numbers = np.asarray(values).tolist()
     if described.kind == "number":
-        return [f"{value:.6f}" for value in numbers]
+        # A number that is none is a NaN, the one value that differs from itself.
+        return [f"{value:.6f}" if value == value else "" for value in numbers]
     if described.nullable:
         return ["" if value == NO_LABEL else value for value in numbers]
     return numbers

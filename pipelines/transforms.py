@@ -13,7 +13,7 @@ from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
 from pipelines.bundle import Bundle
-from pipelines.engine import LiteRtEngine
+from pipelines.classify import make_classifier
 from pipelines.frozen_listing import ItemRef, RangeLister, load
 from pipelines.listing import RemoteRange
 from pipelines.read_limits import ReadLimits
@@ -35,6 +35,7 @@ class ScoringTask:
         accept_threshold: confidence from which a prediction is accepted.
         limits: how hard the worker may lean on an object store.
         folder_labels: whether an image's folder is its label.
+        challenger: the bundle of a second model, or None.
     """
 
     bundle: Bundle
@@ -43,6 +44,7 @@ class ScoringTask:
     accept_threshold: float
     limits: ReadLimits = ReadLimits()  # noqa: RUF009 - frozen
     folder_labels: bool = False
+    challenger: Bundle | None = None
 
 
 class ListRanges(beam.PTransform):
@@ -128,10 +130,13 @@ class ScoreWorkItem(beam.DoFn):
 
     def _make_scorer(self) -> Scorer:
         return Scorer(
-            LiteRtEngine(self._task.bundle.read_model()),
+            make_classifier(
+                self._task.bundle,
+                accept_threshold=self._task.accept_threshold,
+                challenger=self._task.challenger,
+            ),
             ImageReader(self._task.limits),
             output=open_folder(self._task.output),
-            accept_threshold=self._task.accept_threshold,
             folder_labels=self._task.folder_labels,
         )
 

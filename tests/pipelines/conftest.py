@@ -22,7 +22,9 @@ def bundle(bundle_path: pathlib.Path) -> Bundle:
 
 @pytest.fixture(scope="session")
 def engine(bundle: Bundle) -> LiteRtEngine:
-    return LiteRtEngine(bundle.read_model())
+    loaded = bundle.load()
+    assert isinstance(loaded, LiteRtEngine)
+    return loaded
 
 
 def write_digits(
@@ -108,7 +110,12 @@ def manifest() -> Manifest:
         accepted=50,
         inputs=("in",),
         model={"path": "run/bundle", "digest": "d" * 64, "recipe": "cnn"},
-        options={"labels": "folder", "accept_threshold": 0.9},
+        options={
+            "labels": "folder",
+            "accept_threshold": 0.9,
+            "engine": "litert",
+            "engine_reason": "there is no GPU",
+        },
         versions={"digitmill": "0"},
         times={
             "started": "2026-01-01T00:00:00+00:00",
