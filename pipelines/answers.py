@@ -42,7 +42,8 @@ def ask(engine: Engine, digits: np.ndarray) -> Answers:
         errors[index] = "the probabilities are not finite"
         probabilities[index] = 0
     if errors and len(errors) == len(digits) and (len(digits) > _FEW or not _scores_a_blank(engine)):
-        raise EngineError(f"the model scored none of {len(digits)} images; of the first: {errors[0]}")
+        said = " ".join(errors[0].split())
+        raise EngineError(f"a model scores images; it scored none of {len(digits)}; of the first: {said}")
     return Answers(probabilities, dict(sorted(errors.items())))
 
 

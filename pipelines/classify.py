@@ -49,7 +49,7 @@ class Classifier:
             EngineError: when a model scores nothing at all.
         """
         found = _Found()
-        for chunk in _chunks(contents):
+        for chunk in chunks(contents):
             images = [image for image, _ in chunk]
             batch = decode_batch((content for _, content in chunk), len(chunk))
             found.add(images, batch.errors, *self._ask(batch.digits, batch.errors))
@@ -125,7 +125,7 @@ class _Found:
             if error is None:
                 self.images.append(image)
             else:
-                self.failures.append(Failure(image.uri, image.generation, error.code, error.detail))
+                self.failures.append(failure_of(image, error))
 
     def _keep_disagreements(
         self, rows: np.ndarray, digits: np.ndarray, *, probabilities: np.ndarray, challenging: np.ndarray
@@ -139,7 +139,12 @@ class _Found:
             self.disagreeing.add(rows[differ], -sure[differ], digits[differ])
 
 
-def _chunks(contents: Iterable[Content]) -> Iterator[list[Content]]:
+def failure_of(image: ListedImage, error: ImageError) -> Failure:
+    """Returns the failure of an image that met an error."""
+    return Failure(image.uri, image.generation, error.code, error.detail)
+
+
+def chunks(contents: Iterable[Content]) -> Iterator[list[Content]]:
     """Yields contents in lists that are bounded in number and in bytes."""
     chunk: list[Content] = []
     held = 0

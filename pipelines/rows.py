@@ -3,7 +3,7 @@
 import csv
 import gzip
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from pipelines.scored import Scored
 from pipelines.tfrecord import encode_tfrecords
 from schemas import prediction
 from schemas.columns import Column
-from schemas.prediction import NO_LABEL, Decision
+from schemas.prediction import NO_LABEL, Decision, Prediction
 
 
 def prediction_columns(scored: Scored) -> dict[str, Sequence | np.ndarray]:
@@ -32,6 +32,25 @@ def prediction_columns(scored: Scored) -> dict[str, Sequence | np.ndarray]:
     }
 
 
+def predictions(scored: Scored) -> Iterator[Prediction]:
+    """Yields the rows as records, for those who take them one by one."""
+    columns = prediction_columns(scored)
+    values = [_values(described, columns[described.name]) for described in prediction.COLUMNS]
+    for row in zip(*values, strict=True):
+        yield Prediction(*row)
+
+
+def _values(described: Column, values: Sequence | np.ndarray) -> list:
+    """Returns a column as Python values, None where a row has none."""
+    if described.kind == "string":
+        return list(values)
+    numbers = np.asarray(values).tolist()
+    if not described.nullable:
+        return numbers
+    # A number that is none is a NaN, the one value that differs from itself.
+    return [None if value == NO_LABEL or value != value else value for value in numbers]
+
+
 def encode_csv(columns: Mapping[str, Sequence | np.ndarray]) -> bytes:
     """Returns predictions as CSV (RFC 4180, UTF-8, header, `\\n`); probabilities with six digits."""
     cells = [_cells(described, columns[described.name]) for described in prediction.COLUMNS]
@@ -49,12 +68,7 @@ def encode_tfrecord_gz(columns: Mapping[str, Sequence | np.ndarray]) -> bytes:
 
 
 def _cells(described: Column, values: Sequence | np.ndarray) -> list:
-    if described.kind == "string":
-        return list(values)
-    numbers = np.asarray(values).tolist()
+    known = _values(described, values)
     if described.kind == "number":
-        # A number that is none is a NaN, the one value that differs from itself.
-        return [f"{value:.6f}" if value == value else "" for value in numbers]
-    if described.nullable:
-        return ["" if value == NO_LABEL else value for value in numbers]
-    return numbers
+        return ["" if value is None else f"{value:.6f}" for value in known]
+    return ["" if value is None else value for value in known] if described.nullable else known

@@ -141,7 +141,7 @@ def test_what_the_engine_cannot_score_is_one_images_failure(
 def test_a_broken_engine_ends_the_run_and_fills_no_report(
     engine: LiteRtEngine, digits: np.ndarray, contents: list[Content]
 ) -> None:
-    with pytest.raises(EngineError, match="scored none of 512 images; of the first: no such luck"):
+    with pytest.raises(EngineError, match="scored none of 512; of the first: no such luck"):
         Classifier(FailsOn(engine, digits), accept_threshold=0.9).classify(contents)
 
 
