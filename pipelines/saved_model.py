@@ -71,18 +71,19 @@ def _tensorflow() -> Any:
     try:
         with silent_stderr():
             import tensorflow as tf
+
+            # Lets other processes have what is left of a GPU: TensorFlow takes all of its memory otherwise.
+            for gpu in tf.config.list_physical_devices("GPU"):
+                _grow(tf, gpu)
     except ImportError as error:
         raise EngineError(
             "the saved_model engine needs TensorFlow on every worker; "
             f"pip install 'tensorflow>=2.21,<2.22' there, or use --engine litert: {error}"
         ) from error
-    for gpu in tf.config.list_physical_devices("GPU"):
-        _share(tf, gpu)
     return tf
 
 
-def _share(tf: Any, gpu: Any) -> None:
-    """Lets other processes have what is left of a GPU: TensorFlow takes all of its memory otherwise."""
+def _grow(tf: Any, gpu: Any) -> None:
     try:
         tf.config.experimental.set_memory_growth(gpu, True)
     except RuntimeError:
