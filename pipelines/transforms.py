@@ -21,7 +21,11 @@ from pipelines.scoring import Scorer
 from pipelines.storage import ImageReader, open_folder
 
 ITEMS_IN_FLIGHT = 2
-"""Work items that a worker process has under way: one reads while another is scored and written."""
+"""Work items that a worker process has under way: one reads while another is scored and written.
+
+Decoding the next chunk of an item in yet another thread made 240,000 local images 16 % slower on two
+cores: the threads only take turns then.
+"""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,10 +2,12 @@ import csv
 import dataclasses
 import pathlib
 
+import numpy as np
 import pytest
 
 from pipelines.agreement import HEADER
-from pipelines.bundle import open_bundle
+from pipelines.bundle import Bundle, open_bundle
+from pipelines.engine import Engine, EngineError
 from pipelines.job import ScoreOptions, run
 from schemas.errors import UserError
 from schemas.manifest import Manifest
@@ -136,3 +138,51 @@ def test_a_challenger_that_cannot_be_used_is_refused_before_anything_is_written(
     with pytest.raises(UserError, match="a model bundle is a folder"):
         run(options(mixed_folder, bundle_path, tmp_path / "out", challenger=tmp_path))
     assert not (tmp_path / "out").exists()
+
+
+class FailsOn:
+    """An engine that cannot score some pictures."""
+
+    def __init__(self, engine: Engine, bad: np.ndarray) -> None:
+        self._engine, self._bad = engine, {digit.tobytes() for digit in bad}
+
+    def probabilities(self, digits: np.ndarray) -> np.ndarray:
+        if any(digit.tobytes() in self._bad for digit in digits):
+            raise EngineError("no such luck")
+        return self._engine.probabilities(digits)
+
+
+def test_an_image_that_the_model_cannot_score_is_a_failure_among_the_others(
+    digit_folder: pathlib.Path,
+    bundle_path: pathlib.Path,
+    digits: np.ndarray,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = Bundle.load
+    # The launcher asks the golden batch, so only what comes after it is hard on the model.
+    monkeypatch.setattr(Bundle, "load", lambda opened: FailsOn(real(opened), digits[7:8]))
+    manifest = run(options(digit_folder, bundle_path, tmp_path / "out")).manifest
+    assert dataclasses.astuple(manifest.counts) == (500, 499, 1, 0)
+    assert manifest.failures["ENGINE"] == 1
+    with (tmp_path / "out" / "reports" / "failures.csv").open(newline="") as file:
+        (failure,) = csv.DictReader(file)
+    assert failure["image"].endswith("/00007.png")
+    assert (failure["code"], failure["detail"]) == ("ENGINE", "no such luck")
+    assert len(rows_of(tmp_path / "out")) == 499
+
+
+def test_a_broken_engine_ends_the_run_without_a_manifest(
+    digit_folder: pathlib.Path,
+    bundle_path: pathlib.Path,
+    digits: np.ndarray,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = Bundle.load
+    monkeypatch.setattr(Bundle, "load", lambda opened: FailsOn(real(opened), digits))
+    # In-process runners raise what the worker raised, others a RuntimeError with its text.
+    with pytest.raises((EngineError, RuntimeError), match="a model scores images; it scored none of 500"):
+        run(options(digit_folder, bundle_path, tmp_path / "out"))
+    assert not (tmp_path / "out" / "manifest.json").exists()
+    assert not list((tmp_path / "out").glob("statistics/*"))
