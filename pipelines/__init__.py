@@ -1,1 +1,27 @@
-"""The scoring job: list, read, score, write once, reconcile, report. Never imports TensorFlow."""
+"""The scoring job: list, read, score, write once, reconcile, report. TensorFlow is loaded only on request.
+
+For Beam pipelines of one's own, `pipelines` exports `ClassifyImages`, `ReadDigits` and
+`BundleModelHandler`; see docs/beam.md.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipelines.composites import ClassifyImages, ReadDigits
+    from pipelines.model_handler import BundleModelHandler
+
+__all__ = ["BundleModelHandler", "ClassifyImages", "ReadDigits"]
+
+_MODULES = {
+    "BundleModelHandler": "pipelines.model_handler",
+    "ClassifyImages": "pipelines.composites",
+    "ReadDigits": "pipelines.composites",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Not before it is asked for: Beam takes a second to import, and `--help` imports this package too.
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES[name]), name)

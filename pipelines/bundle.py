@@ -8,7 +8,9 @@ from typing import NoReturn
 
 import numpy as np
 
-from pipelines.engine import EngineError, LiteRtEngine
+from pipelines.engine import Engine, EngineError, LiteRtEngine
+from pipelines.engine_choice import EngineChoice, EngineKind, choose
+from pipelines.saved_model import SavedModelEngine
 from schemas import bundle
 from schemas.digit import CLASSES, SIDE
 from schemas.errors import UserError
@@ -23,26 +25,41 @@ class Bundle:
         path: its folder, absolute.
         card: its card.
         digest: SHA-256 of the card's bytes; the card holds the digest of every other file.
+        engine: what runs its model.
     """
 
     path: pathlib.Path
     card: ModelCard
     digest: str
+    engine: EngineChoice
 
-    def read_model(self) -> bytes:
-        """Returns the bytes of the LiteRT model, the ones that were checked.
+    def load(self) -> Engine:
+        """Returns its model, made from the bytes that were checked.
 
         Raises:
             UserError: when they have been changed or removed since.
+            EngineError: when this machine cannot run it.
         """
-        return _read_verified(self.path, bundle.LITERT_MODEL, self.card)
+        if self.engine.kind is EngineKind.LITERT:
+            return LiteRtEngine(_read_verified(self.path, bundle.LITERT_MODEL, self.card))
+        # Only what the card names: anything else in the folder is nobody's.
+        folder = f"{bundle.SAVED_MODEL}/"
+        names = [name for name in self.card.files if name.startswith(folder)]
+        return SavedModelEngine(
+            {name.removeprefix(folder): _read_verified(self.path, name, self.card) for name in names}
+        )
 
 
-def open_bundle(path: pathlib.Path) -> Bundle:
+def open_bundle(path: pathlib.Path, engine: str = EngineKind.AUTO) -> Bundle:
     """Checks card, digests, signature, shapes and golden batch, and returns the bundle.
 
+    Args:
+        path: its folder.
+        engine: `auto`, `litert` or `saved_model`.
+
     Raises:
-        UserError: when the bundle is missing, incomplete, damaged or answers wrongly.
+        UserError: when the bundle is missing, incomplete, damaged or answers wrongly, or the engine
+            cannot be had.
     """
     try:
         text = (path / bundle.CARD).read_bytes()
@@ -56,18 +73,19 @@ def open_bundle(path: pathlib.Path) -> Bundle:
         card = ModelCard.from_json(text.decode())
     except ValueError as error:
         _refuse(path, f"its {bundle.CARD} cannot be read: {error}")
-    _check_golden_batch(path, _verified_files(path, card))
-    return Bundle(path.absolute(), card, hashlib.sha256(text).hexdigest())
+    golden = _verified_golden_batch(path, card)
+    opened = Bundle(path.absolute(), card, hashlib.sha256(text).hexdigest(), choose(engine, card))
+    _check_golden_batch(opened, golden)
+    return opened
 
 
-def _verified_files(path: pathlib.Path, card: ModelCard) -> dict[str, bytes]:
-    """Returns the bytes of the files that scoring needs, after comparing every file's digest."""
-    needed = (bundle.LITERT_MODEL, bundle.GOLDEN_BATCH)
-    for name in needed:
-        if name not in card.files:
-            _refuse(path, f"its card names no {name}")
-    contents = {name: _read_verified(path, name, card) for name in card.files}
-    return {name: contents[name] for name in needed}
+def _verified_golden_batch(path: pathlib.Path, card: ModelCard) -> bytes:
+    """Returns the bytes of the golden batch, after comparing every file's digest."""
+    if bundle.GOLDEN_BATCH not in card.files:
+        _refuse(path, f"its card names no {bundle.GOLDEN_BATCH}")
+    for name in card.files:
+        _read_verified(path, name, card)
+    return _read_verified(path, bundle.GOLDEN_BATCH, card)
 
 
 def _read_verified(path: pathlib.Path, name: str, card: ModelCard) -> bytes:
@@ -80,9 +98,10 @@ def _read_verified(path: pathlib.Path, name: str, card: ModelCard) -> bytes:
     return data
 
 
-def _check_golden_batch(path: pathlib.Path, contents: dict[str, bytes]) -> None:
+def _check_golden_batch(opened: Bundle, content: bytes) -> None:
+    path = opened.path
     try:
-        with np.load(io.BytesIO(contents[bundle.GOLDEN_BATCH]), allow_pickle=False) as golden:
+        with np.load(io.BytesIO(content), allow_pickle=False) as golden:
             digits, expected = golden[bundle.INPUT], golden[bundle.OUTPUT]
     except (OSError, ValueError, KeyError) as error:
         _refuse(path, f"its golden batch cannot be read: {error}")
@@ -90,7 +109,7 @@ def _check_golden_batch(path: pathlib.Path, contents: dict[str, bytes]) -> None:
     if shapes != ((SIDE, SIDE), np.uint8, (len(digits), CLASSES)) or not len(digits):
         _refuse(path, f"its golden batch has the wrong shape: {digits.shape} and {expected.shape}")
     try:
-        answered = LiteRtEngine(contents[bundle.LITERT_MODEL]).probabilities(digits)
+        answered = opened.load().probabilities(digits)
     except EngineError as error:
         _refuse(path, str(error))
     difference = float(np.abs(answered - expected).max())

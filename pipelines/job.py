@@ -4,7 +4,6 @@ import dataclasses
 import datetime
 import functools
 import hashlib
-import importlib.metadata
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +11,6 @@ from collections.abc import Callable, Sequence
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from imaging.canonical import PREPROCESSING_VERSION
 from pipelines import incremental, output_run
 from pipelines.beam_options import beam_options
 from pipelines.bundle import Bundle, open_bundle
@@ -32,6 +30,7 @@ from pipelines.options import FLAGS, ScoreOptions
 from pipelines.past_runs import PastRun, reopen
 from pipelines.planning import accept_threshold, make_plan
 from pipelines.progress import Progress
+from pipelines.provenance import challenged, described, versions
 from pipelines.reconcile import Account, collect, remove_strays
 from pipelines.report import write_reports
 from pipelines.scoring import STATISTICS, statistics_name
@@ -46,8 +45,6 @@ from schemas.errors import UserError
 from schemas.failure import FailureCode
 from schemas.manifest import Counts, Manifest, Part, Status
 from schemas.run_plan import RunPlan
-
-_LIBRARIES = ("digitmill", "apache-beam", "ai-edge-litert", "numpy", "opencv-python-headless")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,14 +71,16 @@ def run(options: ScoreOptions) -> Summary:
     output = open_folder(options.output)
     output_run.look(output, resume=options.resume)
     refuse_output_below(options.inputs, output.place)
-    bundle = open_bundle(options.model)
+    bundle = open_bundle(options.model, options.engine)
+    challenger = open_bundle(options.challenger, options.engine) if options.challenger else None
     with resumable(options.command(resume=True)), output.hold() as hold:
         # Looked at again: another launcher may have begun, or finished, in between.
         standing = output_run.look(output, resume=options.resume)
-        plan = make_plan(options, bundle, begun=standing.plan, output=output)
+        plan = make_plan(options, bundle, challenger, begun=standing.plan, output=output)
         finished = standing.finished
         if finished is None:
-            begun = _Run(options, plan, _task(options, plan, bundle, output), output)
+            task = _task(options, plan, bundle, challenger, output=output)
+            begun = _Run(options, plan, task, output)
             finished = _score(begun, hold, started=started, pipeline_options=pipeline_options)
     return Summary(printable(options.output.rstrip("/")), finished)
 
@@ -115,7 +114,9 @@ def _score(
     return finished
 
 
-def _task(options: ScoreOptions, plan: RunPlan, bundle: Bundle, output: OutputFolder) -> ScoringTask:
+def _task(
+    options: ScoreOptions, plan: RunPlan, bundle: Bundle, challenger: Bundle | None, *, output: OutputFolder
+) -> ScoringTask:
     content = json.dumps([plan.model, plan.preprocessing, dict(plan.settings)], sort_keys=True)
     return ScoringTask(
         bundle=bundle,
@@ -126,6 +127,7 @@ def _task(options: ScoreOptions, plan: RunPlan, bundle: Bundle, output: OutputFo
         folder_labels=options.labels == FOLDER,
         rows_per_part=options.rows_per_part,
         compression=options.compression,
+        challenger=challenger,
     )
 
 
@@ -234,14 +236,14 @@ def _manifest(
         right=statistics.right,
         accepted=statistics.accepted,
         inputs=tuple(map(printable, named)),
-        model={
-            "path": printable(str(options.model)),
-            "digest": run.task.bundle.digest,
-            "recipe": run.task.bundle.card.recipe,
+        model=described(run.task.bundle, options.model),
+        options={
+            **run.plan.settings,
+            "engine_reason": run.task.bundle.engine.reason,
+            "max_failure_rate": options.max_failure_rate,
         },
-        options={**run.plan.settings, "max_failure_rate": options.max_failure_rate},
-        versions={"preprocessing": PREPROCESSING_VERSION}
-        | {library: importlib.metadata.version(library) for library in _LIBRARIES},
+        **challenged(run.task.challenger, options.challenger, statistics),
+        versions=versions(run.task.bundle, run.task.challenger),
         times={
             "started": started.isoformat(timespec="microseconds"),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),

@@ -9,15 +9,13 @@ import itertools
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Self
 
 from pipelines.key_ranges import KeyRange, after, split_range
 from pipelines.names import path_of, uri_in
 from pipelines.read_limits import ReadLimits
-from pipelines.storage import google, list_place
-from pipelines.storage.local import stat_file
-from pipelines.storage.objects import ObjectStores, split
+from pipelines.storage import ImageReader, google, list_place
+from pipelines.storage.objects import split
 from pipelines.storage.patterns import has_magic, literal_prefix
 from pipelines.work_item import ListedImage
 from schemas.errors import UserError
@@ -204,10 +202,8 @@ def read_input_list(path: pathlib.Path, limits: ReadLimits | None = None) -> lis
             "an input list names at least one image", got=str(path), remedy="write a path or URI a line"
         )
     uris = sorted({uri_in(name, path) for name in names})
-    limits = limits or ReadLimits()
-    stores = ObjectStores(limits)
-    with ThreadPoolExecutor(limits.threads) as pool:
-        return sorted(pool.map(lambda uri: _stat(uri, stores), uris), key=_place_in_order)
+    with ImageReader(limits) as reader:
+        return sorted(reader.find(uris), key=_place_in_order)
 
 
 def _names(text: str) -> Iterator[str]:
@@ -223,7 +219,3 @@ def _names(text: str) -> Iterator[str]:
     if all(line.endswith("\r") for line in lines if line):
         lines = [line.removesuffix("\r") for line in lines]
     yield from filter(None, lines)
-
-
-def _stat(uri: str, stores: ObjectStores) -> ListedImage:
-    return stat_file(path_of(uri)) if uri.startswith("file:") else stores.stat(uri)

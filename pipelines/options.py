@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Final
 
+from pipelines.engine_choice import EngineKind
 from pipelines.read_limits import ReadLimits
 from pipelines.rows import Compression
 from pipelines.work_item import MOST
@@ -18,6 +19,8 @@ FLAGS: Final = (
     "--output",
     "--labels",
     "--accept-threshold",
+    "--engine",
+    "--challenger",
     "--connections",
     "--max-requests-per-second",
     "--resume",
@@ -47,6 +50,8 @@ class ScoreOptions:
         input_list: a file that names images one by one, or None.
         labels: `folder`, path of a CSV, or None where the true digits are unknown.
         accept_threshold: in [0, 1]; None for the model's own.
+        engine: `auto`, `litert` or `saved_model`.
+        challenger: folder of the bundle of a second model, or None.
         limits: how hard a worker may lean on an object store.
         resume: whether a run that was begun in the output is gone on with.
         since: output of an earlier run, or the folder above several, whose images are skipped; or None.
@@ -65,6 +70,8 @@ class ScoreOptions:
     input_list: pathlib.Path | None = None
     labels: str | None = None
     accept_threshold: float | None = None
+    engine: str = EngineKind.AUTO
+    challenger: pathlib.Path | None = None
     limits: ReadLimits = ReadLimits()  # noqa: RUF009 - frozen
     resume: bool = False
     since: str | None = None

@@ -16,7 +16,12 @@ from schemas.run_plan import RunPlan
 
 
 def make_plan(
-    options: ScoreOptions, bundle: Bundle, *, begun: RunPlan | None, output: OutputFolder
+    options: ScoreOptions,
+    bundle: Bundle,
+    challenger: Bundle | None = None,
+    *,
+    begun: RunPlan | None,
+    output: OutputFolder,
 ) -> RunPlan:
     """Returns the plan of a run, the one that was begun if there is one.
 
@@ -29,6 +34,8 @@ def make_plan(
         preprocessing=PREPROCESSING_VERSION,
         settings={
             "accept_threshold": accept_threshold(options, bundle),
+            "engine": str(bundle.engine.kind),
+            "challenger": challenger.digest if challenger else None,
             "input_list": printable(str(options.input_list)) if options.input_list else None,
             "input_list_digest": _digest_of(options.input_list),
             "labels": options.labels and printable(options.labels),

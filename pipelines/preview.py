@@ -15,7 +15,7 @@ import apache_beam as beam
 from pipelines import incremental
 from pipelines.beam_options import beam_options
 from pipelines.bundle import Bundle, open_bundle
-from pipelines.engine import LiteRtEngine
+from pipelines.classify import make_classifier
 from pipelines.frozen_listing import freeze
 from pipelines.job import open_listing
 from pipelines.listing import Listing, refuse_output_below
@@ -23,7 +23,6 @@ from pipelines.names import may_be_archive
 from pipelines.options import FLAGS, ScoreOptions
 from pipelines.past_runs import reopen
 from pipelines.planning import accept_threshold, make_plan
-from pipelines.scoring import Scorer
 from pipelines.since import JoinTask, SkipScored
 from pipelines.storage import ImageReader, OutputFolder, open_folder
 from pipelines.storage.local import LocalFolder
@@ -134,8 +133,9 @@ def preview(options: ScoreOptions) -> Preview:
     beam_options(options.beam_flags, verb="score", own=FLAGS)
     output = open_folder(options.output)
     refuse_output_below(options.inputs, output.place)
-    bundle = open_bundle(options.model)
-    plan = make_plan(options, bundle, begun=None, output=output)
+    bundle = open_bundle(options.model, options.engine)
+    challenger = open_bundle(options.challenger, options.engine) if options.challenger else None
+    plan = make_plan(options, bundle, challenger, begun=None, output=output)
     with tempfile.TemporaryDirectory(prefix="digitmill-") as folder:
         scratch = LocalFolder(pathlib.Path(folder))
         listing, listed = open_listing(options, spread=False), Tally()
@@ -144,7 +144,8 @@ def preview(options: ScoreOptions) -> Preview:
         if plan.past:
             todo = _left(options, plan, scratch, listed.files)
             items = math.ceil(todo.files / options.rows_per_part)
-    failed, seconds = _try(options, bundle, [image for _, image in todo.sample])
+    sample = [image for _, image in todo.sample]
+    failed, seconds = _try(options, bundle, challenger, images=sample) if sample else (0, 0.0)
     return Preview(
         listed=listed.files,
         todo=todo,
@@ -182,20 +183,19 @@ def _left(options: ScoreOptions, plan: RunPlan, scratch: OutputFolder, listed: i
     return left
 
 
-def _try(options: ScoreOptions, bundle: Bundle, images: list[ListedImage]) -> tuple[int, float]:
+def _try(
+    options: ScoreOptions, bundle: Bundle, challenger: Bundle | None, *, images: list[ListedImage]
+) -> tuple[int, float]:
     """Scores some images in memory; returns how many failed, and the seconds of the second time."""
     with ImageReader(options.limits) as reader:
-        scorer = Scorer(
-            LiteRtEngine(bundle.read_model()),
-            reader,
-            output=open_folder(options.output),
-            accept_threshold=accept_threshold(options, bundle),
+        classifier = make_classifier(
+            bundle, accept_threshold=accept_threshold(options, bundle), challenger=challenger
         )
         images = sorted(images)
         # Once to warm up on a few: connections and the engine take their time to begin.
-        scorer.score(zip(images[:16], reader.read(images[:16]), strict=True))
+        classifier.classify(zip(images[:16], reader.read(images[:16]), strict=True))
         began = time.perf_counter()
-        scored = scorer.score(zip(images, reader.read(images), strict=True))
+        scored = classifier.classify(zip(images, reader.read(images), strict=True))
         return len(scored.failures), time.perf_counter() - began
 
 

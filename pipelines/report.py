@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
+from pipelines import agreement
 from pipelines.names import folder_of
 from pipelines.page import render_page
 from pipelines.statistics import RunStatistics, Tally, total_confidence
@@ -26,7 +27,7 @@ Row = Sequence[object]
 def write_reports(output: OutputFolder, statistics: RunStatistics, manifest: Manifest) -> tuple[Part, ...]:
     """Writes `reports/*.csv` and the page, and returns them as parts of the run.
 
-    `confusion.csv` is there only when labels are known.
+    `confusion.csv` is there only when labels are known, `agreement.csv` only with a challenger.
     """
     tables = {
         "summary.csv": [_SUMMARY_HEADER, *summary_rows(statistics)],
@@ -34,6 +35,8 @@ def write_reports(output: OutputFolder, statistics: RunStatistics, manifest: Man
     }
     if statistics.labelled:
         tables["confusion.csv"] = [("label", *range(CLASSES)), *confusion_rows(statistics)]
+    if manifest.challenger is not None:
+        tables["agreement.csv"] = [agreement.HEADER, *agreement.agreement_rows(statistics.agreements)]
     parts = [
         _write(output, f"{REPORTS}/{name}", _csv(rows), rows=len(rows) - 1) for name, rows in tables.items()
     ]

@@ -13,7 +13,7 @@ from pipelines.scored import Scored
 from pipelines.tfrecord import encode_tfrecords
 from schemas import prediction
 from schemas.columns import Column
-from schemas.prediction import NO_LABEL, Decision
+from schemas.prediction import NO_LABEL, Decision, Prediction
 
 Columns = Mapping[str, Sequence | np.ndarray]
 """Values by column's name, all equally many."""
@@ -43,6 +43,8 @@ def prediction_columns(scored: Scored) -> Columns:
             Decision.ACCEPT if accepted else Decision.REVIEW for accepted in scored.accepted.tolist()
         ],
         "label": np.array([image.label for image in scored.images], np.int64),
+        "challenger_digit": scored.challenger,
+        "challenger_confidence": scored.challenger_confidence,
     }
 
 
@@ -80,12 +82,27 @@ def _csv(rows: Iterable[Sequence]) -> bytes:
     return text.getvalue().encode()
 
 
-def _cells(described: Column, values: Sequence | np.ndarray) -> list:
+def predictions(scored: Scored) -> Iterator[Prediction]:
+    """Yields the rows as records, for those who take them one by one."""
+    columns = prediction_columns(scored)
+    values = [_values(described, columns[described.name]) for described in prediction.COLUMNS]
+    for row in zip(*values, strict=True):
+        yield Prediction(*row)
+
+
+def _values(described: Column, values: Sequence | np.ndarray) -> list:
+    """Returns a column as Python values, None where a row has none."""
     if described.kind == "string":
         return list(values)
     numbers = np.asarray(values).tolist()
+    if not described.nullable:
+        return numbers
+    # A number that is none is a NaN, the one value that differs from itself.
+    return [None if value == NO_LABEL or value != value else value for value in numbers]
+
+
+def _cells(described: Column, values: Sequence | np.ndarray) -> list:
+    known = _values(described, values)
     if described.kind == "number":
-        return [f"{value:.6f}" for value in numbers]
-    if described.nullable:
-        return ["" if value == NO_LABEL else value for value in numbers]
-    return numbers
+        return ["" if value is None else f"{value:.6f}" for value in known]
+    return ["" if value is None else value for value in known] if described.nullable else known

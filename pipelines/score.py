@@ -51,6 +51,19 @@ from schemas.errors import ExitCode
     help="Confidence from which a prediction is accepted; below it is for review.  [default: the model's]",
 )
 @click.option(
+    "--engine",
+    type=click.Choice(["auto", "litert", "saved_model"]),
+    default="auto",
+    show_default=True,
+    help="What runs the model; auto is saved_model where TensorFlow sees a GPU, else litert.",
+)
+@click.option(
+    "--challenger",
+    metavar="BUNDLE",
+    type=click.Path(path_type=pathlib.Path),
+    help="A second model that scores the same pixels; its answers stand beside the model's.",
+)
+@click.option(
     "--resume", is_flag=True, help="Go on with the run that was begun in the output, if there is one."
 )
 @click.option(
@@ -106,6 +119,8 @@ def score(
     input_list: pathlib.Path | None,
     labels: str | None,
     accept_threshold: float | None,
+    engine: str,
+    challenger: pathlib.Path | None,
     resume: bool,
     since: str | None,
     retry_failures: bool,
@@ -146,6 +161,8 @@ def score(
         input_list=input_list,
         labels=labels,
         accept_threshold=accept_threshold,
+        engine=engine,
+        challenger=challenger,
         limits=ReadLimits(connections=connections, requests_per_second=max_requests_per_second),
         resume=resume,
         since=since,

@@ -6,8 +6,10 @@ import dataclasses
 import cv2
 import numpy as np
 
+from pipelines.agreement import Disagreement, count_agreements
+from pipelines.kept_pixels import KeptPixels
 from pipelines.names import folder_of
-from pipelines.statistics import BINS, DOUBTFUL_KEPT, Doubtful, ItemStatistics, Tally
+from pipelines.statistics import BINS, Doubtful, ItemStatistics, Tally
 from pipelines.work_item import ListedImage
 from schemas.digit import CLASSES
 from schemas.failure import Failure
@@ -21,23 +23,29 @@ class Scored:
 
     Attributes:
         images: those that were scored, in the item's order.
-        digits: uint8[N, 28, 28], what the model saw.
         first: int64[N], the most probable digit.
         second: int64[N], the second most probable one.
         confidence: float32[N], probability of `first`.
         second_confidence: float32[N], probability of `second`.
         accepted: bool[N].
-        failures: the images that were not.
+        challenger: int64[N], the digit most probable to the challenger; `NO_LABEL` where there is none.
+        challenger_confidence: float32[N], its probability; NaN where there is none.
+        failures: the images that were not scored.
+        doubtful: the pixels of the least sure rows, by their place in the columns.
+        disagreeing: the pixels of the rows on which both models are sure and differ.
     """
 
     images: tuple[ListedImage, ...]
-    digits: np.ndarray
     first: np.ndarray
     second: np.ndarray
     confidence: np.ndarray
     second_confidence: np.ndarray
     accepted: np.ndarray
+    challenger: np.ndarray
+    challenger_confidence: np.ndarray
     failures: tuple[Failure, ...]
+    doubtful: KeptPixels
+    disagreeing: KeptPixels
 
 
 def summarise(digest: str, scored: Scored, parts: tuple[Part, ...]) -> ItemStatistics:
@@ -58,6 +66,8 @@ def summarise(digest: str, scored: Scored, parts: tuple[Part, ...]) -> ItemStati
         confusion=tuple(map(tuple, confusion.tolist())),
         doubtful=_doubtful(scored),
         parts=parts,
+        agreements=count_agreements(scored.first, scored.challenger, labels),
+        disagreements=_disagreements(scored),
     )
 
 
@@ -77,7 +87,7 @@ def _tallies(scored: Scored) -> tuple[Tally, ...]:
 
 
 def _doubtful(scored: Scored) -> tuple[Doubtful, ...]:
-    least = np.argsort(scored.confidence, kind="stable")[:DOUBTFUL_KEPT].tolist()
+    kept = zip(scored.doubtful.rows.tolist(), scored.doubtful.digits, strict=True)
     return tuple(
         Doubtful(
             confidence=float(scored.confidence[row]),
@@ -85,7 +95,27 @@ def _doubtful(scored: Scored) -> tuple[Doubtful, ...]:
             digit=int(scored.first[row]),
             second_digit=int(scored.second[row]),
             label=scored.images[row].label,
-            png=base64.b64encode(cv2.imencode(".png", scored.digits[row])[1].tobytes()).decode(),
+            png=_png(digit),
         )
-        for row in least
+        for row, digit in kept
     )
+
+
+def _disagreements(scored: Scored) -> tuple[Disagreement, ...]:
+    kept = zip(scored.disagreeing.rows.tolist(), scored.disagreeing.digits, strict=True)
+    return tuple(
+        Disagreement(
+            image=scored.images[row].uri,
+            digit=int(scored.first[row]),
+            confidence=float(scored.confidence[row]),
+            challenger_digit=int(scored.challenger[row]),
+            challenger_confidence=float(scored.challenger_confidence[row]),
+            label=scored.images[row].label,
+            png=_png(digit),
+        )
+        for row, digit in kept
+    )
+
+
+def _png(digit: np.ndarray) -> str:
+    return base64.b64encode(cv2.imencode(".png", digit)[1].tobytes()).decode()

@@ -5,19 +5,14 @@ import itertools
 from collections.abc import Iterator
 from typing import Final
 
-import numpy as np
-
-from imaging.batch import decode_batch
-from imaging.errors import ImageError
 from pipelines.archived_images import read_archive
-from pipelines.engine import LiteRtEngine
+from pipelines.classify import Classifier, Content
 from pipelines.rows import Compression, encode, prediction_columns
 from pipelines.scored import Scored, summarise
 from pipelines.statistics import ItemStatistics, join
 from pipelines.storage import ImageReader, OutputFolder
 from pipelines.storage.outage import refuse_outage
-from pipelines.work_item import MOST, ListedImage, WorkItem
-from schemas.failure import Failure
+from pipelines.work_item import MOST, WorkItem
 from schemas.manifest import Part
 
 PREDICTIONS: Final = "predictions"
@@ -25,14 +20,6 @@ PREDICTIONS: Final = "predictions"
 
 STATISTICS: Final = "statistics"
 """Folder of the work items' statistics records within the output."""
-
-_CHUNK_IMAGES: Final = 512
-"""Images that are decoded before the model is asked: enough for full batches, little memory."""
-
-_CHUNK_BYTES: Final = 64 * 2**20
-"""Their files' bytes, unless a single one is larger."""
-
-Content = tuple[ListedImage, bytes | ImageError]
 
 
 def statistics_name(digest: str) -> str:
@@ -45,19 +32,17 @@ class Scorer:
 
     def __init__(
         self,
-        engine: LiteRtEngine,
+        classifier: Classifier,
         reader: ImageReader,
         *,
         output: OutputFolder,
-        accept_threshold: float,
         folder_labels: bool = False,
         rows: int = MOST,
         compression: Compression = Compression.RECORDS,
     ) -> None:
-        self._engine = engine
+        self._classifier = classifier
         self._reader = reader
         self._output = output
-        self._accept_threshold = np.float32(accept_threshold)
         self._folder_labels = folder_labels
         self._rows = rows
         self._compression = compression
@@ -77,24 +62,10 @@ class Scorer:
         # Of two workers on one item the first one's record counts for both.
         return ItemStatistics.from_json(self._output.read(record).decode())
 
-    def score(self, contents: Iterator[Content]) -> Scored:
-        """Decodes and scores contents; every image ends up scored or failed."""
-        images: list[ListedImage] = []
-        errors: list[ImageError | None] = []
-        digits, probabilities = [], []
-        for chunk in _chunks(contents):
-            batch = decode_batch((content for _, content in chunk), len(chunk))
-            valid = batch.digits[[error is None for error in batch.errors]]
-            images += [image for image, _ in chunk]
-            errors += batch.errors
-            digits.append(valid)
-            probabilities.append(self._engine.probabilities(valid))
-        return self._decide(images, errors, digits=digits, probabilities=probabilities)
-
     def _pieces(self, item: WorkItem) -> Iterator[ItemStatistics]:
         contents = self._contents(item)
         for number in itertools.count():
-            scored = self.score(itertools.islice(contents, self._rows))
+            scored = self._classifier.classify(itertools.islice(contents, self._rows))
             if number and not scored.images and not scored.failures:
                 return
             refuse_outage(scored.failures, listed=len(scored.images) + len(scored.failures))
@@ -116,57 +87,3 @@ class Scorer:
             self._output.write_once(name, data)
             parts.append(Part.of(name, data, rows=len(scored.images)))
         return summarise(piece, scored, tuple(parts))
-
-    def _decide(
-        self,
-        images: list[ListedImage],
-        errors: list[ImageError | None],
-        *,
-        digits: list[np.ndarray],
-        probabilities: list[np.ndarray],
-    ) -> Scored:
-        nothing = np.zeros((0, 28, 28), np.uint8)
-        first, second, confidence, second_confidence = _top_two(
-            np.concatenate([self._engine.probabilities(nothing), *probabilities])
-        )
-        outcomes = list(zip(images, errors, strict=True))
-        return Scored(
-            images=tuple(image for image, error in outcomes if error is None),
-            digits=np.concatenate([nothing, *digits]),
-            first=first,
-            second=second,
-            confidence=confidence,
-            second_confidence=second_confidence,
-            accepted=confidence >= self._accept_threshold,
-            failures=tuple(
-                Failure(image.uri, image.generation, error.code, error.detail)
-                for image, error in outcomes
-                if error is not None
-            ),
-        )
-
-
-def _chunks(contents: Iterator[Content]) -> Iterator[list[Content]]:
-    """Yields contents in lists that are bounded in number and in bytes."""
-    chunk: list[Content] = []
-    held = 0
-    for image, content in contents:
-        chunk.append((image, content))
-        held += len(content) if isinstance(content, bytes) else 0
-        if len(chunk) == _CHUNK_IMAGES or held >= _CHUNK_BYTES:
-            yield chunk
-            chunk, held = [], 0
-    if chunk:
-        yield chunk
-
-
-def _top_two(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Returns the two most probable classes of each row and their probabilities, within [0, 1]."""
-    rows = np.arange(len(probabilities))
-    first = probabilities.argmax(axis=1)
-    confidence = probabilities[rows, first]
-    rest = probabilities.copy()
-    rest[rows, first] = -1
-    second = rest.argmax(axis=1)
-    # A softmax in float32 can give 1 + 1e-7.
-    return first, second, np.clip(confidence, 0, 1), np.clip(rest[rows, second], 0, 1)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Self
 
+from pipelines.agreement import Agreement, Disagreement, gravest, merge_agreements
 from schemas.digit import CLASSES
 from schemas.failure import Failure
 from schemas.manifest import Part
@@ -15,6 +16,9 @@ BINS = 20
 
 DOUBTFUL_KEPT = 24
 """Least sure images whose pixels are kept for the report."""
+
+DISAGREEMENTS_KEPT = 24
+"""Images whose pixels are kept because the model and its challenger differ on them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +60,8 @@ class ItemStatistics:
         confusion: rows per [label][digit], labelled rows only.
         doubtful: the least sure rows, least sure first.
         parts: its prediction files.
+        agreements: rows by the digits that the model and its challenger gave; none without a challenger.
+        disagreements: rows that both are sure of and differ on, surest first.
     """
 
     digest: str
@@ -68,6 +74,8 @@ class ItemStatistics:
     confusion: tuple[tuple[int, ...], ...]
     doubtful: tuple[Doubtful, ...]
     parts: tuple[Part, ...]
+    agreements: tuple[Agreement, ...] = ()
+    disagreements: tuple[Disagreement, ...] = ()
 
     def to_json(self) -> str:
         """Returns the record as the text of its file."""
@@ -85,6 +93,8 @@ class ItemStatistics:
             fields["failures"] = tuple(Failure(**failure) for failure in fields["failures"])
             fields["tallies"] = tuple(Tally(**tally) for tally in fields["tallies"])
             fields["doubtful"] = tuple(Doubtful(**doubtful) for doubtful in fields["doubtful"])
+            fields["agreements"] = tuple(Agreement(**cell) for cell in fields["agreements"])
+            fields["disagreements"] = tuple(Disagreement(**image) for image in fields["disagreements"])
             fields["parts"] = tuple(Part(**part) for part in fields["parts"])
             fields["confidences"] = tuple(fields["confidences"])
             fields["confusion"] = tuple(tuple(row) for row in fields["confusion"])
@@ -109,6 +119,8 @@ class RunStatistics:
     confusion: tuple[tuple[int, ...], ...]
     doubtful: tuple[Doubtful, ...]
     parts: tuple[Part, ...]
+    agreements: tuple[Agreement, ...] = ()
+    disagreements: tuple[Disagreement, ...] = ()
 
     @property
     def labelled(self) -> int:
@@ -119,6 +131,16 @@ class RunStatistics:
     def right(self) -> int:
         """Labelled images whose digit is the label."""
         return sum(row[label] for label, row in enumerate(self.confusion))
+
+    @property
+    def agreed(self) -> int:
+        """Scored images to which the challenger gave the same digit."""
+        return sum(cell.images for cell in self.agreements if cell.digit == cell.challenger_digit)
+
+    @property
+    def challenger_right(self) -> int:
+        """Labelled images whose challenger's digit is the label."""
+        return sum(cell.challenger_right for cell in self.agreements)
 
 
 def join(digest: str, pieces: Iterable[ItemStatistics]) -> ItemStatistics:
@@ -158,6 +180,10 @@ def merge(items: Iterable[ItemStatistics]) -> RunStatistics:
         ),
         doubtful=tuple(doubtful[:DOUBTFUL_KEPT]),
         parts=tuple(sorted((part for item in ordered for part in item.parts), key=lambda part: part.name)),
+        agreements=merge_agreements(cell for item in ordered for cell in item.agreements),
+        disagreements=gravest(
+            (image for item in ordered for image in item.disagreements), DISAGREEMENTS_KEPT
+        ),
     )
 
 

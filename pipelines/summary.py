@@ -5,6 +5,7 @@ import dataclasses
 from pipelines.report import PAGE
 from pipelines.scoring import PREDICTIONS
 from schemas import manifest
+from schemas.accuracy import percent
 from schemas.errors import ExitCode
 from schemas.manifest import Manifest, Status
 
@@ -30,6 +31,7 @@ class Summary:
             "failed": self._failed(),
             "skipped": self._skipped(),
             "accuracy": self.manifest.accuracy,
+            "challenger": self._challenger(),
             "images/s": f"{self.manifest.images_per_second:,.0f}",
             "report": f"{self.place}/{PAGE}",
             "predictions": f"{self.place}/{PREDICTIONS}/part-*.csv",
@@ -41,6 +43,15 @@ class Summary:
     def _accepted(self) -> str:
         review = self.manifest.counts.scored - self.manifest.accepted
         return f"{self.manifest.accepted:,} accepted, {review:,} for review"
+
+    def _challenger(self) -> str | None:
+        if self.manifest.challenger is None:
+            return None
+        scored = self.manifest.counts.scored
+        share = f" ({percent(self.manifest.agreed / scored)})" if scored else ""
+        accuracy = self.manifest.challenger_accuracy
+        own = f"; its own accuracy {accuracy}" if accuracy else ""
+        return f"agrees on {self.manifest.agreed:,} of {scored:,}{share}{own}"
 
     def _failed(self) -> str:
         codes = [f"{code} {count:,}" for code, count in self.manifest.failures.items() if count]

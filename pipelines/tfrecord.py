@@ -30,7 +30,8 @@ def encode_tfrecords(columns: Sequence[Column], values: Mapping[str, Sequence | 
     """Returns the bytes of a TFRecord file with one `Example` a row.
 
     Args:
-        columns: the record's columns; a nullable one is left out of a row where it is `NO_LABEL`.
+        columns: the record's columns; a nullable one is left out of a row where it is `NO_LABEL`
+            or, of numbers, NaN.
         values: for each column's name its N values: texts, bytes, int64 or float32.
     """
     pieces = [_features(described, values[described.name]) for described in columns]
@@ -78,9 +79,7 @@ def _features(described: Column, values: Sequence | np.ndarray) -> list[bytes]:
     """Returns each row's entry of `map<string, Feature> feature = 1`."""
     match described.kind:
         case "number":
-            packed = np.asarray(values, "<f4").tobytes()
-            prefix = _entry_prefix(described, 4)
-            return [prefix + packed[start : start + 4] for start in range(0, len(packed), 4)]
+            return _number_features(described, np.asarray(values, "<f4"))
         case "integer":
             numbers = np.asarray(values, np.int64).tolist()
             distinct = list(set(numbers))
@@ -95,6 +94,18 @@ def _features(described: Column, values: Sequence | np.ndarray) -> list[bytes]:
             return [_entry(described, value) for value in values]
         case _:
             return [_entry(described, text.encode()) for text in values]
+
+
+def _number_features(described: Column, values: np.ndarray) -> list[bytes]:
+    if described.nullable and np.isnan(values).all():
+        return [b""] * len(values)
+    packed = values.tobytes()
+    prefix = _entry_prefix(described, 4)
+    entries = [prefix + packed[start : start + 4] for start in range(0, len(packed), 4)]
+    if described.nullable:
+        for row in np.flatnonzero(np.isnan(values)).tolist():
+            entries[row] = b""
+    return entries
 
 
 def _entry(described: Column, value: bytes) -> bytes:

@@ -54,10 +54,11 @@ def column(
     maximum: int | float | None = None,
     choices: tuple[str, ...] = (),
     unique: bool = False,
+    default: object = dataclasses.MISSING,
 ) -> Any:
-    """Declares a dataclass field as a column of a record; see `Column`."""
+    """Declares a dataclass field as a column of a record; see `Column`. `default` is the field's."""
     limits = {"minimum": minimum, "maximum": maximum, "choices": choices, "unique": unique}
-    return dataclasses.field(metadata={"description": description, **limits})
+    return dataclasses.field(default=default, metadata={"description": description, **limits})
 
 
 _KINDS: dict[type, Kind] = {str: "string", int: "integer", float: "number"}

@@ -18,6 +18,7 @@ class FailureCode(enum.StrEnum):
     MISSING = "MISSING"
     DENIED = "DENIED"
     UNREADABLE = "UNREADABLE"
+    ENGINE = "ENGINE"
 
     @property
     def meaning(self) -> str:
@@ -35,6 +36,7 @@ _MEANINGS = {
     FailureCode.MISSING: "The object was listed but is gone, or its link leads nowhere.",
     FailureCode.DENIED: "Permission to read the object was refused.",
     FailureCode.UNREADABLE: "The storage failed to deliver the object.",
+    FailureCode.ENGINE: "The model could not score the image.",
 }
 
 
@@ -45,7 +47,7 @@ class Failure:
     image: str = column("URI of the image: file:// percent-encoded, gs:// as it is.", unique=True)
     generation: int = column("Version of the image that was listed: see the predictions.", minimum=0)
     code: str = column("Why there is no prediction.", choices=tuple(FailureCode))
-    detail: str = column("What the reader or the decoder said.")
+    detail: str = column("What the reader, the decoder or the engine said.")
 
     def __post_init__(self) -> None:
         for described in COLUMNS:

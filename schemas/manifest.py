@@ -74,12 +74,15 @@ class Manifest:
         right: labelled images whose digit is the label.
         accepted: scored images at or above the accept threshold.
         inputs: what was asked for, as given.
-        model: digest, recipe and accept threshold of the bundle.
+        model: path, digest, recipe and engine of the bundle.
         options: settings that change what is written.
         versions: version of each library that took part, and of the preprocessing.
         times: start and end (UTC, ISO 8601) of the last launcher, its pipeline's seconds, and the
             images that it scored or failed.
         parts: every output file, sorted by name, without the manifest itself.
+        challenger: of the second model what `model` says of the first; None without one.
+        agreed: scored images to which both gave the same digit; 0 without a challenger.
+        challenger_right: labelled images whose challenger's digit is the label.
     """
 
     status: str
@@ -94,6 +97,9 @@ class Manifest:
     versions: Mapping[str, str]
     times: Mapping[str, str | float]
     parts: tuple[Part, ...]
+    challenger: Mapping[str, str] | None = None
+    agreed: int = 0
+    challenger_right: int = 0
 
     def __post_init__(self) -> None:
         if self.status not in set(Status):
@@ -106,6 +112,10 @@ class Manifest:
             raise ValueError(f"failures add up to {self.counts.failed}; got {dict(self.failures)}")
         if not 0 <= self.right <= self.labelled <= self.counts.scored:
             raise ValueError(f"right <= labelled <= scored; got {self.right}, {self.labelled}, {self.counts}")
+        if not 0 <= self.agreed <= self.counts.scored or not 0 <= self.challenger_right <= self.labelled:
+            raise ValueError(
+                f"agreed <= scored, challenger_right <= labelled; got {self.agreed}, {self.challenger_right}"
+            )
 
     @property
     def accuracy(self) -> Accuracy | None:
@@ -117,6 +127,11 @@ class Manifest:
         """Share of the images that were not skipped which failed."""
         tried = self.counts.listed - self.counts.skipped
         return self.counts.failed / tried if tried else 0.0
+
+    @property
+    def challenger_accuracy(self) -> Accuracy | None:
+        """The challenger's accuracy on the labelled images; None where there are none, or no challenger."""
+        return Accuracy(self.challenger_right, self.labelled) if self.challenger and self.labelled else None
 
     @property
     def images_per_second(self) -> float:

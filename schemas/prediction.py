@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+import math
 
 from schemas.columns import column, columns_of
 from schemas.digit import CLASSES
@@ -30,6 +31,15 @@ class Prediction:
         "accept when the confidence reaches the accept threshold, review below it.", choices=tuple(Decision)
     )
     label: int | None = column("The true digit, where labels were given.", minimum=0, maximum=CLASSES - 1)
+    challenger_digit: int | None = column(
+        "The digit most probable to the challenger, where one scored the image too.",
+        minimum=0,
+        maximum=CLASSES - 1,
+        default=None,
+    )
+    challenger_confidence: float | None = column(
+        "Calibrated probability of `challenger_digit`.", minimum=0.0, maximum=1.0, default=None
+    )
 
     def __post_init__(self) -> None:
         for described in COLUMNS:
@@ -39,18 +49,24 @@ class Prediction:
 COLUMNS = columns_of(Prediction)
 
 NO_LABEL = -1
-"""What `feature_spec` puts where a record has no `label`."""
+"""What `feature_spec` puts where a record has no `label`, or no `challenger_digit`."""
+
+NO_NUMBER = math.nan
+"""What `feature_spec` puts where a record has no `challenger_confidence`."""
 
 _DTYPES = {"string": "string", "integer": "int64", "number": "float32"}
 
 
-def feature_spec() -> dict[str, tuple[tuple[int, ...], str, int | None]]:
+_ABSENT = {"integer": NO_LABEL, "number": NO_NUMBER}
+
+
+def feature_spec() -> dict[str, tuple[tuple[int, ...], str, int | float | None]]:
     """Returns shape, dtype and default of each feature, in the order of `tf.io.FixedLenFeature`.
 
     `{name: tf.io.FixedLenFeature(*spec) for name, spec in feature_spec().items()}` is what
     `tf.io.parse_example` takes.
     """
     return {
-        described.name: ((), _DTYPES[described.kind], NO_LABEL if described.nullable else None)
+        described.name: ((), _DTYPES[described.kind], _ABSENT[described.kind] if described.nullable else None)
         for described in COLUMNS
     }

@@ -1,13 +1,14 @@
 """Reads images wherever they are: files one by one, objects many at once."""
 
 import collections
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO, Final, Self
 
 from imaging.errors import ImageError
+from pipelines.names import path_of
 from pipelines.read_limits import ReadLimits
-from pipelines.storage.local import open_file, read_file
+from pipelines.storage.local import open_file, read_file, stat_file
 from pipelines.storage.objects import ObjectStores
 from pipelines.work_item import ListedImage
 
@@ -55,6 +56,12 @@ class ImageReader:
         while under_way:
             yield from under_way.popleft()[1]()
 
+    def find(self, uris: Sequence[str]) -> Iterator[ListedImage]:
+        """Yields images as they are now, in order; of one that cannot be seen, only its name."""
+        if all(uri.startswith("file:") for uri in uris):
+            return map(self._find, uris)
+        return self._pool.map(self._find, uris)
+
     def fetch(self, image: ListedImage) -> BinaryIO:
         """Returns a file of any size, open for reading at its beginning; an object's is a temporary copy.
 
@@ -74,6 +81,9 @@ class ImageReader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _find(self, uri: str) -> ListedImage:
+        return stat_file(path_of(uri)) if uri.startswith("file:") else self._stores.stat(uri)
 
     def _read_group(self, group: list[ListedImage]) -> list[Content]:
         return [_outcome(self._stores.read, image) for image in group]

@@ -68,6 +68,10 @@ def test_every_verb_has_help_with_an_example(run: Callable, verb: str) -> None:
             ["2.0 is not in the range"],
         ),
         (
+            ["score", "--input", "x", "--model", "m", "--output", "o", "--engine", "gpu"],
+            ["gpu", "auto", "litert", "saved_model"],
+        ),
+        (
             ["score", "--input", "x", "--model", "m", "--output", "o", "--modle", "y"],
             ["did you mean --model"],
         ),

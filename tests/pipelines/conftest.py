@@ -1,18 +1,24 @@
 """Folders of images as users have them, and a checked bundle."""
 
+import dataclasses
+import hashlib
 import pathlib
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from pipelines.bundle import Bundle, open_bundle
 from pipelines.engine import LiteRtEngine
 from pipelines.listing import list_images
 from pipelines.statistics import BINS, Doubtful, RunStatistics, Tally
 from pipelines.work_item import WorkItem, pack
+from schemas import bundle as names
 from schemas.failure import Failure, FailureCode
 from schemas.manifest import Counts, Manifest, Status
+from schemas.model_card import ModelCard
+from trainer.data import sample
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +28,45 @@ def bundle(bundle_path: pathlib.Path) -> Bundle:
 
 @pytest.fixture(scope="session")
 def engine(bundle: Bundle) -> LiteRtEngine:
-    return LiteRtEngine(bundle.read_model())
+    loaded = bundle.load()
+    assert isinstance(loaded, LiteRtEngine)
+    return loaded
+
+
+@pytest.fixture(scope="session")
+def rival_path(bundle_path: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A second bundle, of a linear model that is right less often."""
+    folder = tmp_path_factory.mktemp("rival") / "bundle"
+    folder.mkdir()
+    train = sample.digits().train
+    weights = np.linalg.lstsq(
+        train.images.reshape(-1, 784) / 255.0, np.eye(10)[train.labels] * 8, rcond=None
+    )[0]
+    module = tf.Module()
+    module.weights = tf.Variable(weights, dtype=tf.float32)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 28, 28], tf.uint8, name=names.INPUT)])
+    def serve(digits: tf.Tensor) -> dict[str, tf.Tensor]:
+        pixels = tf.cast(tf.reshape(digits, [-1, 784]), tf.float32) / 255.0
+        return {names.OUTPUT: tf.nn.softmax(pixels @ module.weights)}
+
+    module.serve = serve
+    saved_model = str(folder / names.SAVED_MODEL)
+    tf.saved_model.save(module, saved_model, signatures={names.SIGNATURE: serve})
+    converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=[names.SIGNATURE])
+    (folder / names.LITERT_MODEL).write_bytes(converter.convert())
+    golden = train.images[:8]
+    answers = {names.INPUT: golden, names.OUTPUT: serve(golden)[names.OUTPUT].numpy()}
+    np.savez(folder / names.GOLDEN_BATCH, **answers)
+    files = {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    card = ModelCard.from_json((bundle_path / names.CARD).read_text())
+    card = dataclasses.replace(card, recipe="linear", files=files)
+    (folder / names.CARD).write_text(card.to_json())
+    return folder
 
 
 def write_digits(
@@ -109,7 +153,12 @@ def manifest() -> Manifest:
         accepted=50,
         inputs=("in",),
         model={"path": "run/bundle", "digest": "d" * 64, "recipe": "cnn"},
-        options={"labels": "folder", "accept_threshold": 0.9},
+        options={
+            "labels": "folder",
+            "accept_threshold": 0.9,
+            "engine": "litert",
+            "engine_reason": "there is no GPU",
+        },
         versions={"digitmill": "0"},
         times={
             "started": "2026-01-01T00:00:00+00:00",

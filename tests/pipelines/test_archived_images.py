@@ -11,8 +11,9 @@ import pytest
 
 from pipelines import pack_job
 from pipelines.archived_images import read_archive
-from pipelines.job import ScoreOptions, run
+from pipelines.job import run
 from pipelines.listing import list_images
+from pipelines.options import ScoreOptions
 from pipelines.storage import ImageReader
 from pipelines.work_item import pack, separate_archives
 from schemas.prediction import NO_LABEL

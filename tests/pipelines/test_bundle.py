@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from pipelines.bundle import open_bundle
+from pipelines.engine import LiteRtEngine
+from pipelines.engine_choice import EngineChoice, EngineKind
+from pipelines.saved_model import SavedModelEngine
 from schemas import bundle as names
 from schemas.errors import UserError
 
@@ -25,7 +28,7 @@ def edit_card(path: pathlib.Path, change: Callable[[dict], None]) -> None:
 def test_a_whole_bundle_opens(bundle_path: pathlib.Path) -> None:
     opened = open_bundle(bundle_path)
     assert opened.card.recipe == "dense-128"
-    assert opened.read_model() == (bundle_path / names.LITERT_MODEL).read_bytes()
+    assert isinstance(opened.load(), LiteRtEngine)
     assert opened.path.is_absolute()
 
 
@@ -65,10 +68,43 @@ def test_a_card_that_cannot_be_read_is_refused(copy: pathlib.Path, text: str) ->
         open_bundle(copy)
 
 
-def test_a_card_that_names_no_model_is_refused(copy: pathlib.Path) -> None:
-    edit_card(copy, lambda card: card["files"].pop(names.LITERT_MODEL))
-    with pytest.raises(UserError, match=r"names no model\.tflite"):
+@pytest.mark.parametrize(
+    ("engine", "complaint"),
+    [("litert", r"whose card names model\.tflite"), ("saved_model", r"names saved_model/saved_model\.pb")],
+)
+def test_a_card_that_names_no_model_is_refused(copy: pathlib.Path, engine: str, complaint: str) -> None:
+    edit_card(
+        copy,
+        lambda card: [card["files"].pop(name) for name in (names.LITERT_MODEL, "saved_model/saved_model.pb")],
+    )
+    for asked in ("auto", engine):
+        with pytest.raises(UserError, match=complaint if asked == engine else "a bundle whose card names"):
+            open_bundle(copy, asked)
+
+
+def test_a_card_that_names_no_golden_batch_is_refused(copy: pathlib.Path) -> None:
+    edit_card(copy, lambda card: card["files"].pop(names.GOLDEN_BATCH))
+    with pytest.raises(UserError, match=r"names no golden\.npz"):
         open_bundle(copy)
+
+
+def test_the_saved_model_is_loaded_from_the_files_that_the_card_names(copy: pathlib.Path) -> None:
+    opened = open_bundle(copy, "saved_model")
+    assert opened.engine == EngineChoice(EngineKind.SAVED_MODEL, "it was asked for")
+    # TensorFlow would prefer this one, which nobody has looked at.
+    (copy / "saved_model" / "saved_model.cpb").write_bytes(b"another")
+    assert isinstance(opened.load(), SavedModelEngine)
+    variables = copy / "saved_model" / "variables" / "variables.index"
+    variables.write_bytes(variables.read_bytes() + b"\0")
+    with pytest.raises(UserError, match="is not the file that the card names"):
+        opened.load()
+
+
+def test_both_engines_answer_alike(bundle_path: pathlib.Path, digits: np.ndarray) -> None:
+    answers = [
+        open_bundle(bundle_path, engine).load().probabilities(digits) for engine in ("litert", "saved_model")
+    ]
+    np.testing.assert_allclose(*answers, atol=1e-5)
 
 
 def replace_golden(path: pathlib.Path, digits: np.ndarray, probabilities: np.ndarray) -> None:
@@ -109,4 +145,4 @@ def test_a_model_that_changes_after_the_check_is_not_loaded(copy: pathlib.Path) 
     opened = open_bundle(copy)
     (copy / names.LITERT_MODEL).write_bytes(b"another")
     with pytest.raises(UserError, match="is not the file that the card names"):
-        opened.read_model()
+        opened.load()

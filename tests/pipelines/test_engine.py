@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from pipelines.bundle import Bundle
 from pipelines.engine import BATCH, EngineError, LiteRtEngine
-from schemas.bundle import INPUT, OUTPUT, SAVED_MODEL, SIGNATURE
+from schemas.bundle import INPUT, LITERT_MODEL, OUTPUT, SAVED_MODEL, SIGNATURE
 
 
 @pytest.mark.parametrize("size", [0, 1, BATCH - 1, BATCH, BATCH + 1, 500])
@@ -43,7 +43,7 @@ def test_threads_take_turns(engine: LiteRtEngine, digits: np.ndarray) -> None:
 
 def test_engines_that_load_at_once_leave_standard_error_alone(bundle: Bundle) -> None:
     before = os.fstat(2)
-    model = bundle.read_model()
+    model = (bundle.path / LITERT_MODEL).read_bytes()
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: LiteRtEngine(model), range(12)))
     assert os.path.samestat(os.fstat(2), before)
@@ -84,3 +84,8 @@ def test_a_model_without_the_signature_is_refused(tmp_path: pathlib.Path) -> Non
     model = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path), signature_keys=["other"]).convert()
     with pytest.raises(EngineError, match="serving_default takes digits and gives probabilities"):
         LiteRtEngine(model)
+
+
+def test_what_the_model_refuses_is_an_engines_error(engine: LiteRtEngine) -> None:
+    with pytest.raises(EngineError, match="LiteRT: "):
+        engine.probabilities(np.zeros((3, 14, 14), np.uint8))

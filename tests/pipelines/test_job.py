@@ -8,8 +8,9 @@ import pathlib
 import pytest
 
 from pipelines import job
-from pipelines.job import ScoreOptions, run
+from pipelines.job import run
 from pipelines.names import path_of
+from pipelines.options import ScoreOptions
 from schemas.errors import UnreconciledError, UserError
 from schemas.manifest import Manifest
 

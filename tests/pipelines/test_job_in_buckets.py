@@ -10,8 +10,9 @@ import pytest
 import tensorflow as tf
 
 from pipelines import job, listing
-from pipelines.job import ScoreOptions, run
+from pipelines.job import run
 from pipelines.names import uri_of
+from pipelines.options import ScoreOptions
 from pipelines.storage import objects
 from schemas import prediction
 from schemas.manifest import Manifest

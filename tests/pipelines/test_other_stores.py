@@ -17,7 +17,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from imaging.errors import ImageError
-from pipelines.job import ScoreOptions, run
+from pipelines.job import run
+from pipelines.options import ScoreOptions
 from pipelines.storage import ImageReader, list_place
 from pipelines.storage.stores import make_store
 from schemas.errors import UserError

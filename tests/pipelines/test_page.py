@@ -3,6 +3,7 @@ import html.parser
 
 import pytest
 
+from pipelines.agreement import Disagreement
 from pipelines.charts import confidence_histogram
 from pipelines.page import render_page
 from pipelines.statistics import BINS, RunStatistics
@@ -93,3 +94,22 @@ def test_the_histogram_takes_the_pages_colours(accept: float) -> None:
     assert ("var(--review)" in svg) == (accept > 0)
     assert ("var(--accent)" in svg) == (accept < 1)
     assert svg == confidence_histogram([1] * BINS, accept=accept)
+
+
+def test_a_challenger_and_what_it_sees_otherwise_are_shown(
+    statistics: RunStatistics, manifest: Manifest
+) -> None:
+    challenged = dataclasses.replace(
+        manifest, challenger={"recipe": "rival", "digest": "e" * 64}, agreed=57, challenger_right=55
+    )
+    image = Disagreement("file:///in/a/%3Cb%3E.png", 1, 0.97, 7, 0.95, 7, "iVBORw0KGgo=")
+    page = render_page(dataclasses.replace(statistics, disagreements=(image,)), challenged)
+    text = " ".join(Outline(page).text.split())
+    assert "gave the same digit to 57 of 60 images" in text
+    assert "97 %; challenger 7, 95 %" in text
+    assert "taken for 1, by the challenger for 7" in page
+    assert "Challenger" not in render_page(statistics, manifest)
+
+
+def test_the_engine_is_shown(statistics: RunStatistics, manifest: Manifest) -> None:
+    assert "litert: there is no GPU" in Outline(render_page(statistics, manifest)).text

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from pipelines.classify import Classifier
 from pipelines.engine import LiteRtEngine
 from pipelines.frozen_listing import Frozen, frozen_items
 from pipelines.reconcile import Account, collect, remove_strays
@@ -21,7 +22,8 @@ def run(
 ) -> tuple[list[WorkItem], LocalFolder]:
     items = items_of(mixed_folder, 20)
     for item in items:
-        Scorer(engine, ImageReader(), output=LocalFolder(tmp_path / "out"), accept_threshold=0.9).run(item)
+        classifier = Classifier(engine, accept_threshold=0.9)
+        Scorer(classifier, ImageReader(), output=LocalFolder(tmp_path / "out")).run(item)
     return items, LocalFolder(tmp_path / "out")
 
 

@@ -1,10 +1,12 @@
 import csv
+import dataclasses
 import json
 import pathlib
 
 import frictionless
 import pytest
 
+from pipelines.agreement import Agreement
 from pipelines.report import confusion_rows, failure_rows, summary_rows, write_reports
 from pipelines.statistics import RunStatistics
 from pipelines.storage.local import LocalFolder
@@ -62,11 +64,25 @@ def test_every_report_is_a_part_with_its_rows(
         assert (tmp_path / part.name).stat().st_size == part.bytes
 
 
+def test_agreement_is_reported_with_a_challenger_only(
+    tmp_path: pathlib.Path, statistics: RunStatistics, manifest: Manifest
+) -> None:
+    agreements = (Agreement(1, -1, 1, 0, 0, 0), Agreement(1, 1, 57, 57, 49, 49), Agreement(2, 7, 2, 2, 1, 1))
+    challenged = dataclasses.replace(
+        manifest, challenger={"recipe": "r", "digest": "e" * 64}, agreed=57, challenger_right=50
+    )
+    write_reports(LocalFolder(tmp_path), dataclasses.replace(statistics, agreements=agreements), challenged)
+    assert (tmp_path / "reports" / "agreement.csv").read_text().splitlines() == [
+        "digit,challenger_digit,images,labelled,right,challenger_right",
+        "1,,1,0,0,0",
+        "1,1,57,57,49,49",
+        "2,7,2,2,1,1",
+    ]
+
+
 def test_without_labels_there_is_no_confusion(
     tmp_path: pathlib.Path, statistics: RunStatistics, manifest: Manifest
 ) -> None:
-    import dataclasses
-
     unlabelled = dataclasses.replace(statistics, confusion=((0,) * 10,) * 10)
     parts = write_reports(
         LocalFolder(tmp_path), unlabelled, dataclasses.replace(manifest, labelled=0, right=0)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from pipelines import job
+from pipelines.classify import Classifier
 from pipelines.options import ScoreOptions
-from pipelines.scoring import Scorer
 from pipelines.storage import open_folder
 from pipelines.storage.google import EMULATOR
 from pipelines.verification import verify
@@ -148,21 +148,21 @@ def test_nothing_is_scored_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked = options(digit_folder, bundle_path, tmp_path / "out", rows_per_part=100)
-    real, scored = Scorer.score, []
+    real, scored = Classifier.classify, []
 
-    def counts(scorer: Scorer, read: object) -> object:
+    def counts(classifier: Classifier, read: object) -> object:
         if len(scored) == 3:
             raise StorageError("the store is there", got="it", remedy="mend it")
-        done = real(scorer, read)
-        scored.extend([len(done.images)])
+        done = real(classifier, read)
+        scored.append(done)
         return done
 
-    monkeypatch.setattr(Scorer, "score", counts)
+    monkeypatch.setattr(Classifier, "classify", counts)
     with pytest.raises(
         StoppedError, match=r"the store is there; got 'it'; mend it; what is done is kept.* --resume"
     ):
         job.run(asked)
-    monkeypatch.setattr(Scorer, "score", real)
+    monkeypatch.setattr(Classifier, "classify", real)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("part-*")}
     summary = job.run(options(digit_folder, bundle_path, tmp_path / "out", rows_per_part=100, resume=True))
     assert summary.manifest.counts.scored == 500

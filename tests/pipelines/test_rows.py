@@ -2,6 +2,7 @@ import csv
 import gzip
 import io
 import json
+import math
 import pathlib
 
 import frictionless
@@ -10,12 +11,13 @@ import pytest
 import tensorflow as tf
 
 from pipelines import rows
+from pipelines.classify import Classifier
 from pipelines.engine import LiteRtEngine
+from pipelines.kept_pixels import KeptPixels
 from pipelines.names import uri_of
 from pipelines.rows import Compression, encode, prediction_columns
 from pipelines.scored import Scored
-from pipelines.scoring import Scorer
-from pipelines.storage import ImageReader, open_folder
+from pipelines.storage import ImageReader
 from pipelines.work_item import ListedImage
 from schemas import prediction
 from schemas.__main__ import GENERATED
@@ -29,9 +31,8 @@ def scored(digit_folder: pathlib.Path, engine: LiteRtEngine) -> Scored:
     from pipelines.work_item import pack
 
     (item,) = pack(with_labels(list_images([str(digit_folder)]), "folder"), "run")
-    reader = ImageReader()
-    scorer = Scorer(engine, reader, output=open_folder("nowhere"), accept_threshold=0.9)
-    return scorer.score(zip(item.images, reader.read(item.images), strict=True))
+    contents = zip(item.images, ImageReader().read(item.images), strict=True)
+    return Classifier(engine, accept_threshold=0.9).classify(contents)
 
 
 def parse(data: bytes, path: pathlib.Path) -> dict[str, list]:
@@ -50,7 +51,11 @@ def test_csv_and_tfrecord_hold_the_same_valid_rows(scored: Scored, tmp_path: pat
         record = Prediction(
             image=records["image"][number].decode(),
             decision=records["decision"][number].decode(),
-            **{name: values[number] for name, values in records.items() if name not in ("image", "decision")},
+            **{
+                name: values[number]
+                for name, values in records.items()
+                if name not in ("image", "decision") and not name.startswith("challenger")
+            },
         )
         assert [row["image"], row["decision"]] == [record.image, record.decision]
         for name in ("generation", "digit", "second_digit", "label"):
@@ -85,16 +90,19 @@ def test_the_table_schema_notices_a_wrong_row(
     assert report.flatten(["fieldName"]) == [["decision"]]
 
 
-def one_row(uri: str, label: int) -> Scored:
+def one_row(uri: str, label: int, challenger: int = prediction.NO_LABEL) -> Scored:
     return Scored(
         images=(ListedImage(uri, 5, 3, label),),
-        digits=np.zeros((1, 28, 28), np.uint8),
         first=np.array([7]),
         second=np.array([1]),
         confidence=np.array([0.9], np.float32),
         second_confidence=np.array([0.1], np.float32),
         accepted=np.array([True]),
+        challenger=np.array([challenger]),
+        challenger_confidence=np.array([math.nan if challenger == prediction.NO_LABEL else 0.5], np.float32),
         failures=(),
+        doubtful=KeptPixels(1),
+        disagreeing=KeptPixels(1),
     )
 
 
@@ -118,7 +126,7 @@ def test_hostile_names_come_out_unharmed_and_harmless(uri: str, tmp_path: pathli
 
 def test_an_unknown_label_is_an_empty_cell_and_an_absent_feature(tmp_path: pathlib.Path) -> None:
     columns = prediction_columns(one_row("file:///a", prediction.NO_LABEL))
-    assert encode(columns)["csv"].decode().splitlines()[1].endswith(",accept,")
+    assert encode(columns)["csv"].decode().splitlines()[1].endswith(",accept,,,")
     data = gzip.decompress(encode(columns)["tfrecord.gz"])
     assert b"label" not in data
     assert parse(encode(columns)["tfrecord.gz"], tmp_path / "x")["label"] == [prediction.NO_LABEL]
@@ -151,3 +159,34 @@ def test_rows_are_encoded_a_few_at_a_time_and_come_out_the_same(
     whole = encode(prediction_columns(scored))
     monkeypatch.setattr(rows, "_SLICE_ROWS", 7)
     assert encode(prediction_columns(scored)) == whole
+
+
+def test_a_challenger_stands_beside_the_answer(tmp_path: pathlib.Path) -> None:
+    columns = prediction_columns(one_row("file:///a", 7, challenger=3))
+    assert encode(columns)["csv"].decode().splitlines()[1].endswith(",accept,7,3,0.500000")
+    record = parse(encode(columns)["tfrecord.gz"], tmp_path / "x")
+    assert (record["challenger_digit"], record["challenger_confidence"]) == ([3], [0.5])
+
+
+def test_without_a_challenger_cells_are_empty_and_features_absent(tmp_path: pathlib.Path) -> None:
+    columns = prediction_columns(one_row("file:///a", 7))
+    assert encode(columns)["csv"].decode().splitlines()[1].endswith(",accept,7,,")
+    assert b"challenger" not in gzip.decompress(encode(columns)["tfrecord.gz"])
+    record = parse(encode(columns)["tfrecord.gz"], tmp_path / "x")
+    assert record["challenger_digit"] == [prediction.NO_LABEL]
+    assert math.isnan(record["challenger_confidence"][0])
+
+
+def test_a_file_may_mix_rows_with_and_without_a_challenger(tmp_path: pathlib.Path) -> None:
+    both = [
+        prediction_columns(one_row("file:///a", 7, challenger)) for challenger in (3, prediction.NO_LABEL)
+    ]
+    columns = {name: np.concatenate([columns[name] for columns in both]) for name in both[0]}
+    assert [row[-10:] for row in encode(columns)["csv"].decode().splitlines()[1:]] == [
+        "3,0.500000",
+        "accept,7,,",
+    ]
+    record = parse(encode(columns)["tfrecord.gz"], tmp_path / "x")
+    assert record["challenger_digit"] == [3, prediction.NO_LABEL]
+    assert record["challenger_confidence"][0] == 0.5
+    assert math.isnan(record["challenger_confidence"][1])

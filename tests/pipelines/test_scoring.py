@@ -3,80 +3,18 @@ import json
 import pathlib
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 
+from pipelines.classify import Classifier
 from pipelines.engine import LiteRtEngine
-from pipelines.scored import Scored
 from pipelines.scoring import Scorer, statistics_name
 from pipelines.storage import ImageReader
 from pipelines.storage.local import LocalFolder
-from pipelines.work_item import WorkItem
-from schemas.failure import FailureCode
 
 
 def scorer(engine: LiteRtEngine, output: pathlib.Path, threshold: float = 0.9) -> Scorer:
-    return Scorer(engine, ImageReader(), output=LocalFolder(output), accept_threshold=threshold)
-
-
-def score(item: WorkItem, engine: LiteRtEngine, threshold: float) -> Scored:
-    contents = zip(item.images, ImageReader().read(item.images), strict=True)
-    return scorer(engine, pathlib.Path("nowhere"), threshold).score(contents)
-
-
-def test_every_image_is_scored_or_failed(
-    mixed_folder: pathlib.Path, engine: LiteRtEngine, items_of: Callable
-) -> None:
-    (item,) = items_of(mixed_folder)
-    scored = score(item, engine, 0.9)
-    outcomes = [image.uri for image in scored.images] + [failure.image for failure in scored.failures]
-    assert sorted(outcomes) == sorted(image.uri for image in item.images)
-    codes = {failure.image.rpartition("/")[2]: failure.code for failure in scored.failures}
-    assert codes == {
-        "empty.png": FailureCode.EMPTY,
-        "text.png": FailureCode.UNSUPPORTED,
-        "%3Cscript%3Ealert%281%29%3C%E2%88%95script%3E.png": FailureCode.UNSUPPORTED,
-        "truncated.png": FailureCode.CORRUPT,
-        "blank.png": FailureCode.BLANK,
-    }
-
-
-def test_a_bad_image_changes_no_other_answer(
-    mixed_folder: pathlib.Path, engine: LiteRtEngine, items_of: Callable
-) -> None:
-    (item,) = items_of(mixed_folder)
-    scored = score(item, engine, 0.9)
-    for failure in scored.failures:
-        pathlib.Path(failure.image.removeprefix("file://").replace("%3C", "<")).unlink(missing_ok=True)
-    for row, image in enumerate(scored.images):
-        (alone,) = items_of(image.uri.removeprefix("file://"))
-        answer = score(alone, engine, 0.9)
-        assert answer.first[0] == scored.first[row]
-        assert answer.confidence[0] == scored.confidence[row]
-
-
-def test_answers_are_the_models_two_best(
-    digit_folder: pathlib.Path, digits: np.ndarray, engine: LiteRtEngine, items_of: Callable
-) -> None:
-    (item,) = items_of(digit_folder)
-    scored = score(item, engine, 0.9)
-    probabilities = engine.probabilities(scored.digits)
-    ranked = np.sort(probabilities, axis=1)
-    np.testing.assert_array_equal(scored.first, probabilities.argmax(axis=1))
-    np.testing.assert_allclose(scored.confidence, ranked[:, -1])
-    np.testing.assert_allclose(scored.second_confidence, ranked[:, -2])
-    assert (scored.first != scored.second).all()
-    assert {digit.tobytes() for digit in scored.digits} == {digit.tobytes() for digit in digits}
-
-
-@pytest.mark.parametrize(("threshold", "share"), [(0.0, 1.0), (1.0, 0.0)])
-def test_the_threshold_decides(
-    digit_folder: pathlib.Path, engine: LiteRtEngine, items_of: Callable, threshold: float, share: float
-) -> None:
-    (item,) = items_of(digit_folder)
-    accepted = score(item, engine, threshold).accepted.mean()
-    assert accepted == pytest.approx(share, abs=0.3)
-    assert (accepted == 1) == (threshold == 0)
+    classifier = Classifier(engine, accept_threshold=threshold)
+    return Scorer(classifier, ImageReader(), output=LocalFolder(output))
 
 
 def written(output: pathlib.Path) -> dict[str, bytes]:
@@ -178,17 +116,6 @@ def test_of_two_workers_that_find_different_things_the_first_record_counts(
     for part in answers[0].parts:
         data = (tmp_path / "out" / part.name).read_bytes()
         assert hashlib.sha256(data).hexdigest() == part.sha256
-
-
-def test_a_file_that_vanishes_after_listing_is_one_failure(
-    mixed_folder: pathlib.Path, engine: LiteRtEngine, items_of: Callable
-) -> None:
-    (item,) = items_of(mixed_folder)
-    victim = next(mixed_folder.glob("3/*.png"))
-    victim.unlink()
-    scored = score(item, engine, 0.9)
-    assert {f.code for f in scored.failures if f.image == victim.as_uri()} == {FailureCode.MISSING}
-    assert len(scored.images) + len(scored.failures) == len(item.images)
 
 
 def test_an_item_of_failures_alone_is_written(

@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.statistics import BINS, DOUBTFUL_KEPT, Doubtful, ItemStatistics, Tally, count_codes, merge
+from pipelines.agreement import Agreement, Disagreement
+from pipelines.statistics import (
+    BINS,
+    DISAGREEMENTS_KEPT,
+    DOUBTFUL_KEPT,
+    Doubtful,
+    ItemStatistics,
+    Tally,
+    count_codes,
+    merge,
+)
 from schemas.failure import Failure, FailureCode
 from schemas.manifest import Part
 
@@ -14,6 +24,10 @@ DOUBTS = st.builds(
     Doubtful, UNIT, st.text(max_size=4), st.integers(0, 9), st.integers(0, 9), st.integers(-1, 9), st.just("")
 )
 COUNTS = st.integers(0, 100)
+AGREEMENTS = st.builds(Agreement, st.just(3), st.integers(-1, 9), COUNTS, COUNTS, COUNTS, COUNTS)
+DISAGREEMENTS = st.builds(
+    Disagreement, st.uuids().map(str), st.just(3), UNIT, st.integers(0, 9), UNIT, st.just(-1), st.just("")
+)
 ITEMS = st.lists(
     st.builds(
         ItemStatistics,
@@ -30,6 +44,8 @@ ITEMS = st.lists(
         confusion=st.tuples(*[st.tuples(*[COUNTS] * 10)] * 10),
         doubtful=st.lists(DOUBTS, max_size=5).map(tuple),
         parts=st.just((Part("p", 1, 2, "s"),)),
+        agreements=st.lists(AGREEMENTS, max_size=4, unique_by=lambda cell: cell.challenger_digit).map(tuple),
+        disagreements=st.lists(DISAGREEMENTS, max_size=30).map(tuple),
     ),
     min_size=1,
     max_size=4,
@@ -60,6 +76,11 @@ def test_merging_adds_up(items: list[ItemStatistics]) -> None:
     assert sum(tally.images for tally in run.tallies) == sum(t.images for item in items for t in item.tallies)
     assert len({(tally.folder, tally.digit) for tally in run.tallies}) == len(run.tallies)
     assert len(run.doubtful) <= DOUBTFUL_KEPT
+    cells = [cell for item in items for cell in item.agreements]
+    assert sum(cell.images for cell in run.agreements) == sum(cell.images for cell in cells)
+    assert run.agreed == sum(cell.images for cell in cells if cell.challenger_digit == 3)
+    assert run.challenger_right == sum(cell.challenger_right for cell in cells)
+    assert len(run.disagreements) <= DISAGREEMENTS_KEPT
     assert list(run.doubtful) == sorted(run.doubtful, key=lambda image: (image.confidence, image.image))
 
 

@@ -21,3 +21,14 @@ def test_a_run_is_a_few_aligned_lines(manifest: Manifest) -> None:
 def test_without_labels_no_accuracy_is_claimed(manifest: Manifest) -> None:
     table = Summary("out", dataclasses.replace(manifest, labelled=0, right=0)).table()
     assert "accuracy" not in table
+
+
+def test_a_challenger_has_a_line(manifest: Manifest) -> None:
+    challenged = dataclasses.replace(manifest, challenger={"digest": "e"}, agreed=57, challenger_right=52)
+    (line,) = [row for row in Summary("out", challenged).table().splitlines() if row.startswith("challenger")]
+    assert line == (
+        "challenger   agrees on 57 of 60 (95.00 %); its own accuracy 88.14 % "
+        "(95 % interval 77.48 % to 94.13 %, 52 of 59)"
+    )
+    unlabelled = dataclasses.replace(challenged, labelled=0, right=0, challenger_right=0)
+    assert "agrees on 57 of 60 (95.00 %)\n" in Summary("out", unlabelled).table()

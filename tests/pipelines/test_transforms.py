@@ -1,12 +1,15 @@
+import dataclasses
 import pathlib
 import pickle
 
 import apache_beam as beam
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
 
 from pipelines.bundle import Bundle
+from pipelines.engine import Engine
 from pipelines.frozen_listing import FrozenItem, freeze
 from pipelines.listing import Listing, list_images
 from pipelines.scoring import Scorer, statistics_name
@@ -51,6 +54,27 @@ def test_replayed_items_change_nothing(
         return {path.name: path.read_bytes() for path in output.rglob("*") if path.is_file()}
 
     assert run(tmp_path / "once", 1) == run(tmp_path / "thrice", 3)
+
+
+def test_a_process_loads_each_model_once_whatever_its_threads(
+    mixed_folder: pathlib.Path,
+    bundle: Bundle,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real, loaded = Bundle.load, []
+
+    def counted(opened: Bundle) -> Engine:
+        loaded.append(opened.digest)
+        return real(opened)
+
+    monkeypatch.setattr(Bundle, "load", counted)
+    refs = [item.ref for item in frozen(mixed_folder, tmp_path / "out", 2)]
+    task = dataclasses.replace(task_of(bundle, tmp_path / "out"), challenger=bundle)
+    threads = PipelineOptions(["--direct_num_workers=3", "--direct_running_mode=multi_threading"])
+    with beam.Pipeline(runner=FnApiRunner(), options=threads) as pipeline:
+        _ = pipeline | beam.Create(refs) | ScoreImages(task)
+    assert loaded == [bundle.digest] * 2
 
 
 def test_the_dofn_travels_without_the_model(bundle: Bundle, tmp_path: pathlib.Path) -> None:

@@ -33,6 +33,16 @@ def test_accuracy_and_speed_follow_from_the_counts() -> None:
     assert dataclasses.replace(MANIFEST, labelled=0, right=0).accuracy is None
 
 
+def test_a_challenger_has_an_accuracy_of_its_own() -> None:
+    challenged = dataclasses.replace(MANIFEST, challenger={"digest": "e"}, agreed=6, challenger_right=4)
+    assert Manifest.from_json(challenged.to_json()) == challenged
+    assert challenged.challenger_accuracy.value == 1.0
+    assert MANIFEST.challenger_accuracy is None
+    assert (
+        dataclasses.replace(challenged, labelled=0, right=0, challenger_right=0).challenger_accuracy is None
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
@@ -42,6 +52,8 @@ def test_accuracy_and_speed_follow_from_the_counts() -> None:
         ({"status": "fine"}, "a status is one of"),
         ({"right": 5}, "right <= labelled"),
         ({"labelled": 9}, "right <= labelled"),
+        ({"agreed": 9}, "agreed <= scored"),
+        ({"challenger_right": 5}, "challenger_right <= labelled"),
     ],
 )
 def test_counts_that_contradict_each_other_are_refused(changes: dict, complaint: str) -> None:

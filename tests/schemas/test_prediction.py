@@ -1,4 +1,5 @@
 import dataclasses
+import math
 
 import pytest
 
@@ -16,6 +17,8 @@ ROW = Prediction("file:///a.png", 1, 3, 0.9, 8, 0.05, "accept", None)
         ({"decision": "maybe"}, "decision must be one of accept, review"),
         ({"image": ""}, "image must not be empty"),
         ({"label": -1}, "label must be in"),
+        ({"challenger_digit": 10}, "challenger_digit must be in"),
+        ({"challenger_confidence": math.nan}, "challenger_confidence must be in"),
     ],
 )
 def test_a_row_checks_itself(changes: dict, complaint: str) -> None:
@@ -23,6 +26,11 @@ def test_a_row_checks_itself(changes: dict, complaint: str) -> None:
         dataclasses.replace(ROW, **changes)
 
 
-def test_only_the_label_may_be_left_out() -> None:
-    assert [described.name for described in COLUMNS if described.nullable] == ["label"]
-    assert feature_spec()["label"] == ((), "int64", NO_LABEL)
+def test_only_label_and_challenger_may_be_left_out() -> None:
+    nullable = [described.name for described in COLUMNS if described.nullable]
+    assert nullable == ["label", "challenger_digit", "challenger_confidence"]
+    assert (ROW.challenger_digit, ROW.challenger_confidence) == (None, None)
+    assert feature_spec()["label"] == feature_spec()["challenger_digit"] == ((), "int64", NO_LABEL)
+    shape, dtype, default = feature_spec()["challenger_confidence"]
+    assert (shape, dtype) == ((), "float32")
+    assert math.isnan(default)

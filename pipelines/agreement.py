@@ -1,0 +1,116 @@
+"""Where a model and its challenger agree, and where they do not."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from schemas.digit import CLASSES
+from schemas.prediction import NO_LABEL
+
+HEADER = ("digit", "challenger_digit", "images", "labelled", "right", "challenger_right")
+"""The columns of `agreement.csv`; an empty challenger_digit: the challenger could not score them."""
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Agreement:
+    """Images to which the two gave one pair of digits.
+
+    Attributes:
+        digit: the model's.
+        challenger_digit: the challenger's; `NO_LABEL` where it could not score them.
+        images: how many.
+        labelled: of these with a known label.
+        right: of these with the model's digit as their label.
+        challenger_right: of these with the challenger's digit as their label.
+    """
+
+    digit: int
+    challenger_digit: int
+    images: int
+    labelled: int
+    right: int
+    challenger_right: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Disagreement:
+    """An image on which the two differ, with the pixels that they saw."""
+
+    image: str
+    digit: int
+    confidence: float
+    challenger_digit: int
+    challenger_confidence: float
+    label: int
+    png: str
+    """The canonical digit as a PNG, base64."""
+
+
+def count_agreements(
+    digits: np.ndarray, challenger_digits: np.ndarray, labels: np.ndarray
+) -> tuple[Agreement, ...]:
+    """Returns the pairs of digits that occur, in order; none where no image has two.
+
+    Args:
+        digits: int64[N], the model's.
+        challenger_digits: int64[N], the challenger's; `NO_LABEL` where there is none.
+        labels: int64[N]; `NO_LABEL` where they are unknown.
+    """
+    if not (challenger_digits != NO_LABEL).any():
+        return ()
+    # NO_LABEL is -1: column 0 is no answer.
+    pairs = digits * (CLASSES + 1) + challenger_digits + 1
+    known, right, challenger_right = (
+        np.bincount(pairs, weights=weights, minlength=CLASSES * (CLASSES + 1)).astype(np.int64)
+        for weights in (
+            labels != NO_LABEL,
+            labels == digits,
+            (labels == challenger_digits) & (labels != NO_LABEL),
+        )
+    )
+    images = np.bincount(pairs, minlength=CLASSES * (CLASSES + 1))
+    return tuple(
+        Agreement(
+            digit=pair // (CLASSES + 1),
+            challenger_digit=pair % (CLASSES + 1) - 1,
+            images=int(images[pair]),
+            labelled=int(known[pair]),
+            right=int(right[pair]),
+            challenger_right=int(challenger_right[pair]),
+        )
+        for pair in np.flatnonzero(images).tolist()
+    )
+
+
+def merge_agreements(cells: Iterable[Agreement]) -> tuple[Agreement, ...]:
+    """Adds up what several work items counted; the same in any order."""
+    grouped: dict[tuple[int, int], list[Agreement]] = {}
+    for cell in cells:
+        grouped.setdefault((cell.digit, cell.challenger_digit), []).append(cell)
+    return tuple(
+        Agreement(
+            *pair,
+            images=sum(cell.images for cell in group),
+            labelled=sum(cell.labelled for cell in group),
+            right=sum(cell.right for cell in group),
+            challenger_right=sum(cell.challenger_right for cell in group),
+        )
+        for pair, group in sorted(grouped.items())
+    )
+
+
+def gravest(images: Iterable[Disagreement], most: int) -> tuple[Disagreement, ...]:
+    """Returns those on which the less sure of the two is surest, gravest first."""
+    return tuple(sorted(images, key=_gravity)[:most])
+
+
+def agreement_rows(cells: Iterable[Agreement]) -> Iterator[Sequence[object]]:
+    """Yields the rows of `agreement.csv`."""
+    for cell in cells:
+        digit, challenger_digit, *counts = dataclasses.astuple(cell)
+        yield (digit, "" if challenger_digit == NO_LABEL else challenger_digit, *counts)
+
+
+def _gravity(image: Disagreement) -> tuple[float, str]:
+    return -min(image.confidence, image.challenger_confidence), image.image

@@ -1,0 +1,184 @@
+"""From files' bytes to decisions: decode, ask the models, decide. Knows nothing of files and folders."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import numpy as np
+
+from imaging.batch import decode_batch
+from imaging.errors import ImageError
+from pipelines.answers import Answers, ask
+from pipelines.bundle import Bundle
+from pipelines.engine import Engine
+from pipelines.kept_pixels import KeptPixels
+from pipelines.scored import Scored
+from pipelines.statistics import DISAGREEMENTS_KEPT, DOUBTFUL_KEPT
+from pipelines.work_item import ListedImage
+from schemas.digit import CLASSES
+from schemas.failure import Failure, FailureCode
+from schemas.prediction import NO_LABEL, NO_NUMBER
+
+_CHUNK_IMAGES: Final = 512
+"""Images that are decoded before the model is asked: enough for full batches, little memory."""
+
+_CHUNK_BYTES: Final = 64 * 2**20
+"""Their files' bytes, unless a single one is larger."""
+
+Content = tuple[ListedImage, bytes | ImageError]
+"""An image and its file's bytes, or why they cannot be had."""
+
+
+class Classifier:
+    """Scores contents with one model or, side by side, two; threads may share it.
+
+    Args:
+        engine: the model whose answers count.
+        accept_threshold: confidence from which a prediction is accepted.
+        challenger: a second model, which sees the same pixels.
+    """
+
+    def __init__(self, engine: Engine, *, accept_threshold: float, challenger: Engine | None = None) -> None:
+        self._engine = engine
+        self._accept_threshold = np.float32(accept_threshold)
+        self._challenger = challenger
+
+    def classify(self, contents: Iterable[Content]) -> Scored:
+        """Decodes and scores contents; every image ends up scored or failed, in the order given.
+
+        Raises:
+            EngineError: when a model scores nothing at all.
+        """
+        found = _Found()
+        for chunk in chunks(contents):
+            images = [image for image, _ in chunk]
+            batch = decode_batch((content for _, content in chunk), len(chunk))
+            found.add(images, batch.errors, *self._ask(batch.digits, batch.errors))
+        return self._decide(found)
+
+    def _ask(
+        self, digits: np.ndarray, errors: list[ImageError | None]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Adds to the errors; returns the digits that were scored, and what each model says of them."""
+        slots = np.flatnonzero([error is None for error in errors])
+        answers = ask(self._engine, digits[slots])
+        for row, said in answers.errors.items():
+            errors[slots[row]] = ImageError(FailureCode.ENGINE, said)
+        scored = np.setdiff1d(np.arange(len(slots)), list(answers.errors))
+        digits = digits[slots[scored]]
+        return digits, answers.probabilities[scored], self._ask_challenger(digits)
+
+    def _ask_challenger(self, digits: np.ndarray) -> np.ndarray:
+        """Returns float32[N, 10]; NaN where there is no answer."""
+        if self._challenger is None:
+            return np.full((len(digits), CLASSES), np.nan, np.float32)
+        answers: Answers = ask(self._challenger, digits)
+        answers.probabilities[list(answers.errors)] = np.nan
+        return answers.probabilities
+
+    def _decide(self, found: "_Found") -> Scored:
+        first, second, confidence, second_confidence = _top_two(np.concatenate(found.probabilities))
+        challenging = np.concatenate(found.challenging)
+        silent = np.isnan(challenging[:, 0])
+        challenger, _, challenger_confidence, _ = _top_two(challenging)
+        return Scored(
+            images=tuple(found.images),
+            first=first,
+            second=second,
+            confidence=confidence,
+            second_confidence=second_confidence,
+            accepted=confidence >= self._accept_threshold,
+            challenger=np.where(silent, NO_LABEL, challenger),
+            challenger_confidence=np.where(silent, np.float32(NO_NUMBER), challenger_confidence),
+            failures=tuple(found.failures),
+            doubtful=found.doubtful,
+            disagreeing=found.disagreeing,
+        )
+
+
+class _Found:
+    """What the chunks of one call gave, in order; of pixels only the few that a report shows."""
+
+    def __init__(self) -> None:
+        nothing = np.zeros((0, CLASSES), np.float32)
+        self.images: list[ListedImage] = []
+        self.failures: list[Failure] = []
+        self.probabilities = [nothing]
+        self.challenging = [nothing]
+        self.doubtful = KeptPixels(DOUBTFUL_KEPT)
+        self.disagreeing = KeptPixels(DISAGREEMENTS_KEPT)
+
+    def add(
+        self,
+        images: list[ListedImage],
+        errors: list[ImageError | None],
+        digits: np.ndarray,
+        probabilities: np.ndarray,
+        challenging: np.ndarray,
+    ) -> None:
+        """Takes a chunk: its images, their errors, and of those without one digits and answers."""
+        rows = np.arange(len(self.images), len(self.images) + len(digits))
+        self.doubtful.add(rows, probabilities.max(axis=1), digits)
+        self._keep_disagreements(rows, digits, probabilities=probabilities, challenging=challenging)
+        self.probabilities.append(probabilities)
+        self.challenging.append(challenging)
+        for image, error in zip(images, errors, strict=True):
+            if error is None:
+                self.images.append(image)
+            else:
+                self.failures.append(failure_of(image, error))
+
+    def _keep_disagreements(
+        self, rows: np.ndarray, digits: np.ndarray, *, probabilities: np.ndarray, challenging: np.ndarray
+    ) -> None:
+        # Where there is no answer, argmax gives the NaN's index.
+        differ = probabilities.argmax(axis=1) != challenging.argmax(axis=1)
+        differ &= ~np.isnan(challenging[:, 0])
+        if differ.any():
+            # The less sure of the two says how grave it is: then both are sure.
+            sure = np.minimum(probabilities.max(axis=1), challenging.max(axis=1))
+            self.disagreeing.add(rows[differ], -sure[differ], digits[differ])
+
+
+def failure_of(image: ListedImage, error: ImageError) -> Failure:
+    """Returns the failure of an image that met an error."""
+    return Failure(image.uri, image.generation, error.code, error.detail)
+
+
+def chunks(contents: Iterable[Content]) -> Iterator[list[Content]]:
+    """Yields contents in lists that are bounded in number and in bytes."""
+    chunk: list[Content] = []
+    held = 0
+    for image, content in contents:
+        chunk.append((image, content))
+        held += len(content) if isinstance(content, bytes) else 0
+        if len(chunk) == _CHUNK_IMAGES or held >= _CHUNK_BYTES:
+            yield chunk
+            chunk, held = [], 0
+    if chunk:
+        yield chunk
+
+
+def _top_two(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the two most probable classes of each row and their probabilities, within [0, 1]."""
+    rows = np.arange(len(probabilities))
+    first = probabilities.argmax(axis=1)
+    confidence = probabilities[rows, first]
+    rest = probabilities.copy()
+    rest[rows, first] = -1
+    second = rest.argmax(axis=1)
+    # A softmax in float32 can give 1 + 1e-7.
+    return first, second, np.clip(confidence, 0, 1), np.clip(rest[rows, second], 0, 1)
+
+
+def make_classifier(bundle: Bundle, *, accept_threshold: float, challenger: Bundle | None) -> Classifier:
+    """Loads the models of one or two bundles.
+
+    Raises:
+        UserError: when a bundle has been changed since it was opened.
+        EngineError: when this machine cannot run one.
+    """
+    return Classifier(
+        bundle.load(),
+        accept_threshold=accept_threshold,
+        challenger=None if challenger is None else challenger.load(),
+    )
