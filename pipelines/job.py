@@ -194,7 +194,7 @@ def _manifest(
             "engine": task.bundle.engine.kind,
             "engine_reason": task.bundle.engine.reason,
         },
-        **challenged(task.challenger, options.challenger, statistics),
+        **challenged(task.challenger, options.challenger, statistics=statistics),
         versions=versions(task.bundle, task.challenger),
         times={
             "started": started.isoformat(timespec="seconds"),
