@@ -48,7 +48,7 @@ class Disagreement:
 
 
 def count_agreements(
-    digits: np.ndarray, challenger_digits: np.ndarray, labels: np.ndarray
+    digits: np.ndarray, challenger_digits: np.ndarray, *, labels: np.ndarray
 ) -> tuple[Agreement, ...]:
     """Returns the pairs of digits that occur, in order; none where no image has two.
 

@@ -37,7 +37,7 @@ def ask(engine: Engine, digits: np.ndarray) -> Answers:
             of a few, and not a blank one either.
     """
     probabilities = np.zeros((len(digits), CLASSES), np.float32)
-    errors = _fill(probabilities, engine, digits)
+    errors = _fill(probabilities, engine=engine, digits=digits)
     for index in np.flatnonzero(~np.isfinite(probabilities).all(axis=1)).tolist():
         errors[index] = "the probabilities are not finite"
         probabilities[index] = 0
@@ -47,7 +47,7 @@ def ask(engine: Engine, digits: np.ndarray) -> Answers:
     return Answers(probabilities, dict(sorted(errors.items())))
 
 
-def _fill(probabilities: np.ndarray, engine: Engine, digits: np.ndarray) -> dict[int, str]:
+def _fill(probabilities: np.ndarray, *, engine: Engine, digits: np.ndarray) -> dict[int, str]:
     """Writes the answers into `probabilities` and returns the errors."""
     errors: dict[int, str] = {}
     pending = [(0, len(digits))] if len(digits) else []

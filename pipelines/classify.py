@@ -7,7 +7,7 @@ import numpy as np
 
 from imaging.batch import decode_batch
 from imaging.errors import ImageError
-from pipelines.answers import Answers, ask
+from pipelines.answers import ask
 from pipelines.bundle import Bundle
 from pipelines.engine import Engine
 from pipelines.kept_pixels import KeptPixels
@@ -52,7 +52,10 @@ class Classifier:
         for chunk in chunks(contents):
             images = [image for image, _ in chunk]
             batch = decode_batch((content for _, content in chunk), len(chunk))
-            found.add(images, batch.errors, *self._ask(batch.digits, batch.errors))
+            digits, probabilities, challenging = self._ask(batch.digits, batch.errors)
+            found.add(
+                images, batch.errors, digits=digits, probabilities=probabilities, challenging=challenging
+            )
         return self._decide(found)
 
     def _ask(
@@ -71,7 +74,7 @@ class Classifier:
         """Returns float32[N, 10]; NaN where there is no answer."""
         if self._challenger is None:
             return np.full((len(digits), CLASSES), np.nan, np.float32)
-        answers: Answers = ask(self._challenger, digits)
+        answers = ask(self._challenger, digits)
         answers.probabilities[list(answers.errors)] = np.nan
         return answers.probabilities
 
@@ -111,13 +114,14 @@ class _Found:
         self,
         images: list[ListedImage],
         errors: list[ImageError | None],
+        *,
         digits: np.ndarray,
         probabilities: np.ndarray,
         challenging: np.ndarray,
     ) -> None:
         """Takes a chunk: its images, their errors, and of those without one digits and answers."""
         rows = np.arange(len(self.images), len(self.images) + len(digits))
-        self.doubtful.add(rows, probabilities.max(axis=1), digits)
+        self.doubtful.add(rows, digits, ranks=probabilities.max(axis=1))
         self._keep_disagreements(rows, digits, probabilities=probabilities, challenging=challenging)
         self.probabilities.append(probabilities)
         self.challenging.append(challenging)
@@ -136,7 +140,7 @@ class _Found:
         if differ.any():
             # The less sure of the two says how grave it is: then both are sure.
             sure = np.minimum(probabilities.max(axis=1), challenging.max(axis=1))
-            self.disagreeing.add(rows[differ], -sure[differ], digits[differ])
+            self.disagreeing.add(rows[differ], digits[differ], ranks=-sure[differ])
 
 
 def failure_of(image: ListedImage, error: ImageError) -> Failure:

@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Final
 
+from pipelines.engine import silent_stderr
 from schemas import bundle
 from schemas.errors import UserError
 from schemas.model_card import ModelCard
@@ -77,12 +78,13 @@ def gpu_devices(folder: pathlib.Path = pathlib.Path("/dev"), environ: Mapping[st
 
 
 def _seen_by_tensorflow() -> int:
-    import tensorflow as tf
+    with silent_stderr():
+        import tensorflow as tf
 
-    return len(tf.config.list_physical_devices("GPU"))
+        return len(tf.config.list_physical_devices("GPU"))
 
 
-def choose(asked: str, card: ModelCard, machine: Machine | None = None) -> EngineChoice:
+def choose(asked: str, card: ModelCard, *, machine: Machine | None = None) -> EngineChoice:
     """Returns the engine for a bundle.
 
     Args:

@@ -242,7 +242,7 @@ def _manifest(
             "engine_reason": run.task.bundle.engine.reason,
             "max_failure_rate": options.max_failure_rate,
         },
-        **challenged(run.task.challenger, options.challenger, statistics),
+        **challenged(run.task.challenger, options.challenger, statistics=statistics),
         versions=versions(run.task.bundle, run.task.challenger),
         times={
             "started": started.isoformat(timespec="microseconds"),

@@ -18,13 +18,13 @@ class KeptPixels:
         self.rows = np.zeros(0, np.int64)
         self.digits = np.zeros((0, SIDE, SIDE), np.uint8)
 
-    def add(self, rows: np.ndarray, ranks: np.ndarray, digits: np.ndarray) -> None:
+    def add(self, rows: np.ndarray, digits: np.ndarray, *, ranks: np.ndarray) -> None:
         """Offers rows that follow all that were offered before.
 
         Args:
             rows: int64[N].
-            ranks: float32[N].
             digits: uint8[N, 28, 28].
+            ranks: float32[N].
         """
         # First among themselves, so that a chunk's pixels are not copied for the sake of a few.
         few = np.argsort(ranks, kind="stable")[: self._most]

@@ -29,9 +29,15 @@ def described(bundle: Bundle, given: pathlib.Path) -> Mapping[str, str]:
 
 
 def challenged(
-    challenger: Bundle | None, given: pathlib.Path | None, statistics: RunStatistics
+    challenger: Bundle | None, given: pathlib.Path | None, *, statistics: RunStatistics
 ) -> Mapping[str, Any]:
-    """Returns the manifest's fields about a challenger; none without one."""
+    """Returns the manifest's fields about a challenger; none without one.
+
+    Args:
+        challenger: the second model's bundle, or None.
+        given: its folder as the user named it.
+        statistics: the run's.
+    """
     if challenger is None or given is None:
         return {}
     return {

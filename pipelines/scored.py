@@ -66,7 +66,7 @@ def summarise(digest: str, scored: Scored, parts: tuple[Part, ...]) -> ItemStati
         confusion=tuple(map(tuple, confusion.tolist())),
         doubtful=_doubtful(scored),
         parts=parts,
-        agreements=count_agreements(scored.first, scored.challenger, labels),
+        agreements=count_agreements(scored.first, scored.challenger, labels=labels),
         disagreements=_disagreements(scored),
     )
 

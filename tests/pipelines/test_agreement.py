@@ -15,7 +15,8 @@ ROWS = st.lists(st.tuples(st.integers(0, 9), st.integers(-1, 9), st.integers(-1,
 
 
 def count(rows: list[tuple[int, int, int]]) -> tuple[Agreement, ...]:
-    return count_agreements(*np.array(rows, np.int64).reshape(-1, 3).T)
+    digits, challenger_digits, labels = np.array(rows, np.int64).reshape(-1, 3).T
+    return count_agreements(digits, challenger_digits, labels=labels)
 
 
 @given(ROWS)

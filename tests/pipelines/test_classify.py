@@ -7,13 +7,15 @@ import pytest
 from imaging.batch import decode_batch
 from pipelines.bundle import Bundle
 from pipelines.classify import Classifier, Content, make_classifier
-from pipelines.engine import Engine, EngineError, LiteRtEngine
+from pipelines.engine import EngineError, LiteRtEngine
 from pipelines.scored import Scored, summarise
 from pipelines.statistics import DISAGREEMENTS_KEPT, DOUBTFUL_KEPT
 from pipelines.storage import ImageReader
 from pipelines.work_item import ListedImage, WorkItem
 from schemas.failure import FailureCode
 from schemas.prediction import NO_LABEL
+
+from .stub_engines import Contrary, FailsOn
 
 
 def score(item: WorkItem, engine: LiteRtEngine, threshold: float) -> Scored:
@@ -99,29 +101,6 @@ def contents(digits: np.ndarray, labels: np.ndarray, png_of: Callable) -> list[C
         )
         for number in range(1500)
     ]
-
-
-class FailsOn:
-    """An engine that cannot score some pictures."""
-
-    def __init__(self, engine: Engine, bad: np.ndarray) -> None:
-        self._engine = engine
-        self._bad = {digit.tobytes() for digit in bad}
-
-    def probabilities(self, digits: np.ndarray) -> np.ndarray:
-        if any(digit.tobytes() in self._bad for digit in digits):
-            raise EngineError("no such luck")
-        return self._engine.probabilities(digits)
-
-
-class Contrary:
-    """An engine that takes every digit for the one that follows it, as surely."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def probabilities(self, digits: np.ndarray) -> np.ndarray:
-        return np.roll(self._engine.probabilities(digits), 1, axis=1)
 
 
 def test_what_the_engine_cannot_score_is_one_images_failure(

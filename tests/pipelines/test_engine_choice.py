@@ -44,13 +44,13 @@ def with_files(card: ModelCard, files: tuple[str, ...]) -> ModelCard:
 def test_auto_goes_by_card_and_machine(
     card: ModelCard, files: tuple, machine: Machine, kind: str, reason: str
 ) -> None:
-    choice = choose("auto", with_files(card, files), machine)
+    choice = choose("auto", with_files(card, files), machine=machine)
     assert (choice.kind, choice.reason) == (kind, reason)
 
 
 @pytest.mark.parametrize(("asked", "machine"), [("litert", GPU), ("litert", BARE), ("saved_model", CPU)])
 def test_what_is_asked_for_is_taken(card: ModelCard, asked: str, machine: Machine) -> None:
-    choice = choose(asked, with_files(card, ALL), machine)
+    choice = choose(asked, with_files(card, ALL), machine=machine)
     assert (choice.kind, choice.reason) == (asked, "it was asked for")
 
 
@@ -68,12 +68,14 @@ def test_what_cannot_be_had_is_refused(
     card: ModelCard, asked: str, files: tuple, machine: Machine, complaint: str
 ) -> None:
     with pytest.raises(UserError, match=complaint) as refused:
-        choose(asked, with_files(card, files), machine)
+        choose(asked, with_files(card, files), machine=machine)
     assert "\n" not in str(refused.value)
 
 
 def test_the_library_is_the_one_that_runs(card: ModelCard) -> None:
-    libraries = {machine: choose("auto", with_files(card, ALL), machine).library for machine in (CPU, GPU)}
+    libraries = {
+        machine: choose("auto", with_files(card, ALL), machine=machine).library for machine in (CPU, GPU)
+    }
     assert libraries == {CPU: "ai-edge-litert", GPU: "tensorflow"}
 
 

@@ -7,11 +7,13 @@ import pytest
 
 from pipelines.agreement import HEADER
 from pipelines.bundle import Bundle, open_bundle
-from pipelines.engine import Engine, EngineError
+from pipelines.engine import EngineError
 from pipelines.job import run
 from pipelines.options import ScoreOptions
 from schemas.errors import UserError
 from schemas.manifest import Manifest
+
+from .stub_engines import FailsOn
 
 
 def options(folder: pathlib.Path, model: pathlib.Path, output: pathlib.Path, **more: object) -> ScoreOptions:
@@ -139,18 +141,6 @@ def test_a_challenger_that_cannot_be_used_is_refused_before_anything_is_written(
     with pytest.raises(UserError, match="a model bundle is a folder"):
         run(options(mixed_folder, bundle_path, tmp_path / "out", challenger=tmp_path))
     assert not (tmp_path / "out").exists()
-
-
-class FailsOn:
-    """An engine that cannot score some pictures."""
-
-    def __init__(self, engine: Engine, bad: np.ndarray) -> None:
-        self._engine, self._bad = engine, {digit.tobytes() for digit in bad}
-
-    def probabilities(self, digits: np.ndarray) -> np.ndarray:
-        if any(digit.tobytes() in self._bad for digit in digits):
-            raise EngineError("no such luck")
-        return self._engine.probabilities(digits)
 
 
 def test_an_image_that_the_model_cannot_score_is_a_failure_among_the_others(

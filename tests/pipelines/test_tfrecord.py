@@ -62,6 +62,8 @@ def test_the_schemas_own_feature_spec_parses_the_records(tmp_path: pathlib.Path)
         "second_confidence": np.array([0.25, 0.0], np.float32),
         "decision": ["review", "accept"],
         "label": np.array([prediction.NO_LABEL, 8]),
+        "challenger_digit": np.array([3, prediction.NO_LABEL]),
+        "challenger_confidence": np.array([0.5, prediction.NO_NUMBER], np.float32),
     }
     path = tmp_path / "x.tfrecord"
     path.write_bytes(encode_tfrecords(prediction.COLUMNS, columns))
@@ -70,7 +72,8 @@ def test_the_schemas_own_feature_spec_parses_the_records(tmp_path: pathlib.Path)
     features = tf.io.parse_example(batch, spec)
     for name, values in columns.items():
         expected = [value.encode() if isinstance(value, str) else value for value in values]
-        assert features[name].numpy().tolist() == list(expected)
+        # A NaN equals itself here.
+        np.testing.assert_equal(features[name].numpy().tolist(), list(expected))
 
 
 def test_a_flipped_byte_is_noticed(tmp_path: pathlib.Path) -> None:
