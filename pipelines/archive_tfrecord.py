@@ -73,6 +73,6 @@ def _member(payload: bytes, *, name: bytes, crc: bytes) -> RawMember:
     if not isinstance(encoded, bytes):
         return RawMember(name, ImageError(FailureCode.UNSUPPORTED, f"a record without {ENCODED}"))
     if not isinstance(label, int) or not (label == NO_LABEL or 0 <= label < CLASSES):
-        found = label if isinstance(label, int) else "bytes"
+        found = label if isinstance(label, int) else type(label).__name__
         return RawMember(name, ImageError(FailureCode.UNSUPPORTED, f"{LABEL} is {found}, no digit"))
     return RawMember(name, encoded if len(encoded) <= MAX_BYTES else too_large(len(encoded)), label)

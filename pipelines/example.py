@@ -3,6 +3,7 @@
 Source: https://protobuf.dev/programming-guides/encoding (wire format).
 """
 
+import struct
 from typing import Final
 
 MAX_FIELDS: Final = 10_000
@@ -11,16 +12,17 @@ MAX_FIELDS: Final = 10_000
 _VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
 _WIDTHS = {_FIXED64: 8, _FIXED32: 4}
 # Field numbers of tf.train.Feature's oneof.
-_BYTES_LIST, _INT64_LIST = 1, 3
+_BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3
+_FLOAT: Final = struct.Struct("<f")
 
-Value = bytes | int
+Value = bytes | int | float
 
 _Field = tuple[int, int, int, int]
 """Number, wire type, of a varint its value or else where the field's bytes begin, and where it ends."""
 
 
 def read_example(payload: bytes) -> dict[str, Value]:
-    """Returns by name the features that hold bytes or integers, of each the first value.
+    """Returns by name the features, of each the first value.
 
     Raises:
         ValueError: when the bytes are no `tf.train.Example`, or one with too many fields.
@@ -53,17 +55,23 @@ def _entry(data: bytes, start: int, end: int) -> tuple[str, Value | None]:
 
 def _feature(data: bytes, start: int, end: int) -> Value | None:
     for number, wire, list_start, list_end in _fields(data, start, end):
-        if wire == _DELIMITED and number in (_BYTES_LIST, _INT64_LIST) and list_end > list_start:
+        if wire == _DELIMITED and number in (_BYTES_LIST, _FLOAT_LIST, _INT64_LIST) and list_end > list_start:
             first_number, first_wire, value, value_end = _field(data, list_start, list_end)
             if first_number != 1:
                 continue
             if number == _BYTES_LIST and first_wire == _DELIMITED:
                 return data[value:value_end]
+            if number == _FLOAT_LIST and first_wire in (_DELIMITED, _FIXED32):
+                return _float(data, value, value_end)
             if number == _INT64_LIST and first_wire == _VARINT:
                 return _signed(value)
             if number == _INT64_LIST and first_wire == _DELIMITED and value_end > value:
                 return _signed(_varint(data, value, value_end)[0])
     return None
+
+
+def _float(data: bytes, start: int, end: int) -> float | None:
+    return _FLOAT.unpack_from(data, start)[0] if end - start >= _FLOAT.size else None
 
 
 def _signed(value: int) -> int:

@@ -84,9 +84,19 @@ class Bucket:
         return cls(tuple(map(ListedImage._make, todo)), skipped, tuple((uri, made) for uri, made in failed))
 
 
-def bucket_count(images: int) -> int:
-    """Returns the number of buckets for about so many names; it is fixed when a run begins."""
-    return min(_MOST_BUCKETS, images // _BUCKET_NAMES + 1)
+def bucket_count(images: int, *, names: int | None = None) -> int:
+    """Returns the number of buckets for about so many images; it is fixed when a run begins.
+
+    Args:
+        images: number of names to spread.
+        names: how many of them a bucket comes to.
+    """
+    return min(_MOST_BUCKETS, images // (names or _BUCKET_NAMES) + 1)
+
+
+def bucket_of(uri: str, buckets: int) -> int:
+    """Returns the bucket that a name belongs to."""
+    return zlib.crc32(uri.encode()) % buckets
 
 
 def bucket_name(number: int) -> str:
@@ -111,7 +121,7 @@ def is_joined(name: str) -> bool:
 
 def is_listed(name: str) -> bool:
     """Whether a listing file says what was listed."""
-    return name.startswith((f"{LISTING}/launcher-", f"{LISTING}/range-"))
+    return name.startswith((f"{LISTING}/launcher-", f"{LISTING}/range-", f"{LISTING}/merged-"))
 
 
 def files_of(runs: Sequence[PastRun]) -> Iterator[PastFile]:
@@ -232,6 +242,6 @@ def read_bucket(output: OutputFolder, number: int) -> Bucket:
 def _blocks(names: Iterable[tuple], run: int, kind: str, *, buckets: int) -> Iterator[tuple[int, Block]]:
     sorted_out: dict[int, list[tuple]] = {}
     for name in names:
-        sorted_out.setdefault(zlib.crc32(name[0].encode()) % buckets, []).append(name)
+        sorted_out.setdefault(bucket_of(name[0], buckets), []).append(name)
     for bucket, some in sorted_out.items():
         yield bucket, (run, kind, zlib.compress(json.dumps(some, separators=(",", ":")).encode(), 1))

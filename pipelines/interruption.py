@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Final, NoReturn
 
+from pipelines.engine import EngineError
 from schemas.errors import ExitCode, StoppedError, StorageError
 
 # Beam hands on what happened in a worker as text. These errors have texts of one line.
@@ -36,6 +37,9 @@ def resumable(command: str) -> Iterator[None]:
         _stop("told to stop", command)
     except StorageError as error:
         _stop(str(error), command)
+    except EngineError as error:
+        # Of an error that one text makes, Beam keeps the kind and lengthens the text.
+        _stop(str(error).partition(" [while running ")[0], command)
     except RuntimeError as error:
         # Beam runs in this very thread, and makes a RuntimeError of the interruption too.
         known = _KNOWN.search(str(error))

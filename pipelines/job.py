@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -14,6 +14,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipelines import incremental, output_run
 from pipelines.beam_options import beam_options
 from pipelines.bundle import Bundle, open_bundle
+from pipelines.finishing import finish, times
 from pipelines.frozen_listing import Frozen, FrozenItem, freeze, read_index
 from pipelines.interruption import resumable
 from pipelines.labels import FOLDER, with_labels
@@ -32,7 +33,6 @@ from pipelines.planning import accept_threshold, make_plan
 from pipelines.progress import Progress
 from pipelines.provenance import challenged, described, versions
 from pipelines.reconcile import Account, collect, remove_strays
-from pipelines.report import write_reports
 from pipelines.scoring import STATISTICS, statistics_name
 from pipelines.since import JoinTask, SkipScored
 from pipelines.statistics import count_codes
@@ -40,10 +40,10 @@ from pipelines.storage import OutputFolder, open_folder
 from pipelines.storage.interface import Hold
 from pipelines.summary import Summary
 from pipelines.transforms import ListRanges, ScoreImages, ScoringTask
-from schemas import manifest, run_plan
+from schemas import run_plan
 from schemas.errors import UserError
 from schemas.failure import FailureCode
-from schemas.manifest import Counts, Manifest, Part, Status
+from schemas.manifest import Counts, Manifest, Status
 from schemas.run_plan import RunPlan
 
 
@@ -106,12 +106,8 @@ def _score(
 
     # 4. Reports, then the manifest: readers trust only an output that has one.
     new = sum(part.rows for part in account.records if part.name.rpartition("/")[2] not in done)
-    finished = _manifest(run, account, started=started, seconds=seconds, images=new)
-    hold.confirm()
-    parts = (*finished.parts, *write_reports(run.output, account.statistics, finished))
-    finished = dataclasses.replace(finished, parts=tuple(sorted(parts, key=lambda part: part.name)))
-    run.output.replace(manifest.FILE, finished.to_json().encode())
-    return finished
+    unreported = _manifest(run, account, times=times(started, seconds, images=new))
+    return finish(run.output, unreported, account, hold)
 
 
 def _task(
@@ -215,9 +211,7 @@ def _record(item: FrozenItem) -> str:
     return statistics_name(item.digest).rpartition("/")[2]
 
 
-def _manifest(
-    run: _Run, account: Account, *, started: datetime.datetime, seconds: float, images: int
-) -> Manifest:
+def _manifest(run: _Run, account: Account, *, times: Mapping[str, str | float]) -> Manifest:
     statistics, options = account.statistics, run.options
     counts = Counts(
         listed=statistics.listed + account.skipped,
@@ -227,7 +221,6 @@ def _manifest(
     )
     over = counts.failed > options.max_failure_rate * (counts.scored + counts.failed)
     named = (*options.inputs, *([str(options.input_list)] if options.input_list else []))
-    plan = Part.of(run_plan.FILE, run.output.read(run_plan.FILE))
     return Manifest(
         status=Status.OVER_BUDGET if over else Status.COMPLETE,
         counts=counts,
@@ -244,11 +237,6 @@ def _manifest(
         },
         **challenged(run.task.challenger, options.challenger, statistics=statistics),
         versions=versions(run.task.bundle, run.task.challenger),
-        times={
-            "started": started.isoformat(timespec="microseconds"),
-            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
-            "pipeline_seconds": round(seconds, 3),
-            "images": images,
-        },
-        parts=(plan, *account.parts, *statistics.parts),
+        times=times,
+        parts=(),
     )

@@ -28,6 +28,11 @@ class PastRun:
     digest: str
 
     @property
+    def began(self) -> tuple[str, str]:
+        """What puts runs in order: when they were launched last, and their place."""
+        return str(self.manifest.times.get("started")), self.place
+
+    @property
     def whole(self) -> bool:
         """Whether it listed all of its inputs."""
         return not (self.plan.settings.get("limit") or self.plan.settings.get("sample"))
@@ -83,7 +88,7 @@ def find_runs(given: str, *, besides: OutputFolder | None = None) -> list[PastRu
             got=given,
             remedy="name the output of a run that finished",
         )
-    return sorted(found, key=lambda run: (str(run.manifest.times.get("started")), run.place))
+    return sorted(found, key=lambda run: run.began)
 
 
 def reopen(past: Mapping[str, str]) -> list[PastRun]:

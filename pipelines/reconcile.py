@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from pipelines import incremental
 from pipelines.frozen_listing import LISTING, Frozen, FrozenItem, frozen_items, frozen_range, read_item
-from pipelines.scoring import PREDICTIONS, STATISTICS, statistics_name
+from pipelines.parts import PREDICTIONS
+from pipelines.scoring import STATISTICS, statistics_name
 from pipelines.statistics import ItemStatistics, RunStatistics, merge
 from pipelines.storage import OutputFolder
 from schemas.errors import UnreconciledError

@@ -1,22 +1,17 @@
 """Scores one work item: read, decode, ask the model, write once. Knows nothing of Beam."""
 
-import hashlib
 import itertools
 from collections.abc import Iterator
 from typing import Final
 
 from pipelines.archived_images import read_archive
 from pipelines.classify import Classifier, Content
-from pipelines.rows import Compression, encode, prediction_columns
-from pipelines.scored import Scored, summarise
+from pipelines.parts import write_parts
+from pipelines.rows import Compression
 from pipelines.statistics import ItemStatistics, join
 from pipelines.storage import ImageReader, OutputFolder
 from pipelines.storage.outage import refuse_outage
 from pipelines.work_item import MOST, WorkItem
-from schemas.manifest import Part
-
-PREDICTIONS: Final = "predictions"
-"""Folder of the prediction files within the output."""
 
 STATISTICS: Final = "statistics"
 """Folder of the work items' statistics records within the output."""
@@ -69,21 +64,11 @@ class Scorer:
             if number and not scored.images and not scored.failures:
                 return
             refuse_outage(scored.failures, listed=len(scored.images) + len(scored.failures))
-            yield self._write(f"{item.digest}-{number}" if number else item.digest, scored)
+            piece = f"{item.digest}-{number}" if number else item.digest
+            yield write_parts(self._output, piece, scored, compression=self._compression)
 
     def _contents(self, item: WorkItem) -> Iterator[Content]:
         if item.may_be_archive:
             yield from read_archive(item.images[0], self._reader, folder_labels=self._folder_labels)
         else:
             yield from zip(item.images, self._reader.read(item.images), strict=True)
-
-    def _write(self, piece: str, scored: Scored) -> ItemStatistics:
-        columns = prediction_columns(scored)
-        files = encode(columns, self._compression) if scored.images else {}
-        content = hashlib.sha256(b"".join(files.values())).hexdigest()[:8]
-        parts = []
-        for suffix, data in files.items():
-            name = f"{PREDICTIONS}/part-{piece}-{content}.{suffix}"
-            self._output.write_once(name, data)
-            parts.append(Part.of(name, data, rows=len(scored.images)))
-        return summarise(piece, scored, tuple(parts))

@@ -2,8 +2,8 @@
 
 import dataclasses
 
+from pipelines.parts import PREDICTIONS
 from pipelines.report import PAGE
-from pipelines.scoring import PREDICTIONS
 from schemas import manifest
 from schemas.accuracy import percent
 from schemas.errors import ExitCode

@@ -11,8 +11,9 @@ from typing import Final
 
 from pipelines import incremental
 from pipelines.frozen_listing import LISTING, items_in
+from pipelines.parts import PREDICTIONS
 from pipelines.report import REPORTS
-from pipelines.scoring import PREDICTIONS, STATISTICS, statistics_name
+from pipelines.scoring import STATISTICS, statistics_name
 from pipelines.statistics import ItemStatistics
 from pipelines.storage import OutputFolder
 from pipelines.storage.interface import LOCK

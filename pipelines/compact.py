@@ -1,0 +1,71 @@
+"""Entry point of the compacting job: `digitmill compact`, and `python -m pipelines.compact`."""
+
+import sys
+
+import click
+
+from schemas.errors import ExitCode
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True},
+    short_help="Merge the runs of many nights into their present state.",
+)
+@click.argument(
+    "runs", nargs=-1, required=True, type=click.UNPROCESSED, metavar="RUN|PARENT... [BEAM FLAGS]..."
+)
+@click.option(
+    "--output",
+    required=True,
+    metavar="DIR",
+    help="Folder for the merged predictions, reports and the manifest, on disk or in gs://.",
+)
+@click.option(
+    "--rows-per-part",
+    type=click.IntRange(min=1),
+    default=65_536,
+    show_default=True,
+    help="Rows that a prediction file comes to.",
+)
+@click.option(
+    "--compression",
+    type=click.Choice(["records", "all", "none"]),
+    default="records",
+    show_default=True,
+    help="Prediction files that are gzipped: the TFRecords, the CSVs too, or none.",
+)
+@click.option("--resume", is_flag=True, help="Go on with what was begun in the output.")
+def compact(
+    runs: tuple[str, ...], *, output: str, rows_per_part: int, compression: str, resume: bool
+) -> ExitCode:
+    """Merge the outputs of runs into one that holds the present state: of each image its last answer.
+
+    RUN is the output of a run, PARENT a folder above several. An image is there when the last run over
+    its inputs listed it. What is written is a run's output like any other: `verify` checks it, and
+    --since builds on it.
+
+    \b
+    Example:
+      digitmill compact nights --output state
+    """
+    from pipelines import compact_job
+    from pipelines.rows import Compression
+
+    flags = tuple(given for given in runs if given.startswith("-"))
+    options = compact_job.CompactOptions(
+        runs=tuple(given for given in runs if not given.startswith("-")),
+        output=output,
+        rows_per_part=rows_per_part,
+        compression=Compression(compression),
+        resume=resume,
+        beam_flags=flags,
+    )
+    click.echo(compact_job.run(options).table())
+    return ExitCode.OK
+
+
+if __name__ == "__main__":
+    # The face reads the arguments and words the errors, whichever name the job is called by.
+    from digitmill.cli import main
+
+    main(["compact", *sys.argv[1:]])

@@ -1,0 +1,249 @@
+"""The compacting run: several runs' outputs into one that holds the present state."""
+
+import dataclasses
+import datetime
+import hashlib
+import shlex
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipelines import incremental, merging, output_run
+from pipelines.beam_options import beam_options
+from pipelines.finishing import finish, times
+from pipelines.frozen_listing import Frozen, FrozenItem, frozen_items, read_item
+from pipelines.incremental import PastFile
+from pipelines.interruption import resumable
+from pipelines.merging import Block
+from pipelines.names import printable
+from pipelines.past_runs import PastRun, find_runs
+from pipelines.progress import Progress
+from pipelines.reconcile import Account, collect, remove_strays
+from pipelines.rows import Compression
+from pipelines.statistics import count_codes
+from pipelines.storage import OutputFolder, open_folder
+from pipelines.summary import Summary
+from pipelines.work_item import MOST
+from schemas import run_plan
+from schemas.errors import UserError
+from schemas.failure import FailureCode
+from schemas.manifest import Counts, Manifest, Status
+from schemas.run_plan import RunPlan
+
+FLAGS = ("--output", "--rows-per-part", "--compression", "--resume")
+
+SEVERAL = "several"
+"""Stands for the model where the runs had different ones: nothing that was scored so is scored alike."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CompactOptions:
+    """What a compacting run is asked to do.
+
+    Attributes:
+        runs: outputs of runs, or folders above several.
+        output: folder for everything that is written, local or in a `gs://` bucket.
+        rows_per_part: number of rows that a prediction file comes to.
+        compression: which prediction files are gzipped.
+        resume: whether a run that was begun in the output is gone on with.
+        beam_flags: flags for Beam, runner included.
+    """
+
+    runs: tuple[str, ...]
+    output: str
+    rows_per_part: int = MOST
+    compression: Compression = Compression.RECORDS
+    resume: bool = False
+    beam_flags: tuple[str, ...] = ()
+
+    def command(self) -> str:
+        """Returns the command line that goes on with it."""
+        flags = ["--output", self.output, "--rows-per-part", str(self.rows_per_part)]
+        flags += ["--compression", str(self.compression), "--resume", *self.beam_flags]
+        return shlex.join(["digitmill", "compact", *self.runs, *flags])
+
+
+@dataclasses.dataclass(frozen=True)
+class MergeTask:
+    """What every worker must know.
+
+    Attributes:
+        output: place of the output folder.
+        run: digest of what the rows depend on beside the images.
+        buckets: number of buckets that rows are spread over.
+        current: numbers of the runs that are the last to have listed their inputs.
+        compression: which prediction files are gzipped.
+    """
+
+    output: str
+    run: str
+    buckets: int
+    current: frozenset[int]
+    compression: Compression
+
+
+def run(options: CompactOptions) -> Summary:
+    """Writes the present state of several runs as one run's output: of each image the last answer.
+
+    An image is there when the last run that listed all of its inputs has listed it.
+
+    Raises:
+        UserError: when something that was given cannot be used; nothing has been written then.
+        StoppedError: when the run was told to stop, or its storage failed; it can be gone on with.
+        UnreconciledError: when an image has no answer in any of the runs; there is no manifest then.
+    """
+    started = datetime.datetime.now(datetime.UTC)
+    pipeline_options = beam_options(options.beam_flags, verb="compact", own=FLAGS)
+    output = open_folder(options.output)
+    output_run.look(output, resume=options.resume)
+    runs = _runs(options.runs, output)
+    plan = _plan(options, runs)
+    with resumable(options.command()), output.hold() as hold:
+        standing = output_run.look(output, resume=options.resume)
+        if standing.plan is not None:
+            output_run.check_same(standing.plan, plan, output)
+        finished = standing.finished
+        if finished is None:
+            output.write_once(run_plan.FILE, plan.to_json().encode())
+            task = _task(options, plan, runs, output)
+            began = time.monotonic()
+            with Progress(output, [], growing=incremental.is_listed, verb="merging"):
+                _run_pipeline(task, runs, pipeline_options)
+            account = _account(task, output)
+            seconds = time.monotonic() - began
+            unreported = _manifest(plan, runs, account, started=started, seconds=seconds)
+            finished = finish(output, unreported, account, hold)
+    return Summary(printable(options.output.rstrip("/")), finished)
+
+
+def _runs(given: Sequence[str], output: OutputFolder) -> list[PastRun]:
+    found = {run.place: run for place in given for run in find_runs(place) if run.place != output.place}
+    runs = sorted(found.values(), key=lambda run: run.began)
+    for run in runs:
+        missing = [place for place in run.plan.past if place not in found]
+        if missing:
+            raise UserError(
+                "a run that skipped images is merged with the runs that had scored them",
+                got=run.place,
+                remedy=f"name {missing[0]} too",
+            )
+    return runs
+
+
+def _plan(options: CompactOptions, runs: Sequence[PastRun]) -> RunPlan:
+    models = {run.plan.scored_by for run in runs}
+    model, preprocessing = models.pop() if len(models) == 1 else (SEVERAL, SEVERAL)
+    return RunPlan(
+        inputs=tuple(sorted({given for run in runs for given in run.plan.inputs})),
+        model=model,
+        preprocessing=preprocessing,
+        settings={
+            "accept_threshold": runs[-1].manifest.options["accept_threshold"],
+            "rows_per_part": options.rows_per_part,
+            "compression": str(options.compression),
+            "merged": hashlib.sha256(" ".join(run.digest for run in runs).encode()).hexdigest(),
+        },
+        past={},
+    )
+
+
+def _task(options: CompactOptions, plan: RunPlan, runs: Sequence[PastRun], output: OutputFolder) -> MergeTask:
+    listed = max(run.manifest.counts.listed for run in runs)
+    # A bucket becomes a part; some turn out larger than others.
+    buckets = incremental.bucket_count(listed, names=max(1, options.rows_per_part * 3 // 4))
+    last = {run.plan.inputs: number for number, run in enumerate(runs) if run.whole}
+    partial = (number for number, run in enumerate(runs) if run.plan.inputs not in last)
+    return MergeTask(
+        output=output.place,
+        run=hashlib.sha256(plan.to_json().encode()).hexdigest(),
+        buckets=buckets,
+        current=frozenset([*last.values(), *partial]),
+        compression=options.compression,
+    )
+
+
+def _run_pipeline(task: MergeTask, runs: Sequence[PastRun], options: PipelineOptions) -> None:
+    with beam.Pipeline(options=options) as pipeline:
+        blocks = (
+            pipeline
+            | "Files" >> beam.Create(list(incremental.files_of(runs)))
+            | "Spread" >> beam.Reshuffle()
+            | "Read" >> beam.ParDo(ReadAnswers(task))
+        )
+        # Every bucket is there, also one that nothing hashes to, so that a missing one is seen.
+        nothing: list[tuple[int, Block]] = [
+            (bucket, (-1, merging.LISTED, [])) for bucket in range(task.buckets)
+        ]
+        empty = pipeline | "Buckets" >> beam.Create(nothing)
+        _ = (
+            (blocks, empty)
+            | beam.Flatten()
+            | "ByBucket" >> beam.GroupByKey()
+            | "Merge" >> beam.ParDo(MergeBucket(task))
+        )
+
+
+class ReadAnswers(beam.DoFn):
+    """Listing files of runs to blocks by bucket."""
+
+    def __init__(self, task: MergeTask) -> None:
+        super().__init__()
+        self._task = task
+
+    def process(self, file: PastFile) -> Iterator[tuple[int, Block]]:
+        """Yields what the file leads to in blocks."""
+        current = file.number in self._task.current
+        yield from merging.blocks_of(file, current=current, buckets=self._task.buckets)
+
+
+class MergeBucket(beam.DoFn):
+    """Blocks of a bucket to the digests of the work items that they make."""
+
+    def __init__(self, task: MergeTask) -> None:
+        super().__init__()
+        self._task = task
+
+    def process(self, grouped: tuple[int, Iterable[Block]]) -> Iterator[str]:
+        """Writes the bucket's present state."""
+        task = self._task
+        bucket, blocks = grouped
+        yield from merging.merge_bucket(
+            blocks, open_folder(task.output), bucket=bucket, run=task.run, compression=task.compression
+        )
+
+
+def _account(task: MergeTask, output: OutputFolder) -> Account:
+    items: list[FrozenItem] = []
+    for bucket in range(task.buckets):
+        name = merging.merged_name(bucket)
+        item = read_item(output, name)
+        items += frozen_items(name, item) if item else ()
+    account = collect(Frozen(tuple(items)), output=output, most=MOST)
+    remove_strays(output, account)
+    return account
+
+
+def _manifest(
+    plan: RunPlan, runs: Sequence[PastRun], account: Account, *, started: datetime.datetime, seconds: float
+) -> Manifest:
+    last, statistics = runs[-1].manifest, account.statistics
+    challenged = plan.model != SEVERAL and all(run.manifest.challenger == last.challenger for run in runs)
+    return Manifest(
+        status=Status.COMPLETE,
+        counts=Counts(statistics.listed, statistics.scored, failed=len(statistics.failures), skipped=0),
+        failures=count_codes(statistics.failures, FailureCode),
+        labelled=statistics.labelled,
+        right=statistics.right,
+        accepted=statistics.accepted,
+        inputs=plan.inputs,
+        model=last.model,
+        challenger=last.challenger if challenged else None,
+        agreed=statistics.agreed if challenged else 0,
+        challenger_right=statistics.challenger_right if challenged else 0,
+        options={**plan.settings, "runs": len(runs), "models": len({run.plan.scored_by for run in runs})},
+        versions=last.versions,
+        times=times(started, seconds, images=statistics.listed),
+        parts=(),
+    )
