@@ -1,10 +1,17 @@
+import pathlib
+
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.answers import ask
-from pipelines.engine import EngineError
+from pipelines.engine import EngineError, LiteRtEngine
+from pipelines.saved_model import SavedModelEngine
+from schemas.bundle import INPUT, OUTPUT, SIGNATURE
+
+from .model_writer import saved
 
 
 class Numbered:
@@ -71,3 +78,42 @@ def test_of_a_few_digits_that_all_fail_a_blank_one_decides() -> None:
     assert answers.errors == {0: "it fails", 1: "it fails"}
     with pytest.raises(EngineError, match="scored none of 2"):
         ask(Numbered(failing={1, 2}, silent=set(), blank=False), numbered(2))
+
+
+def is_marked(digits: tf.Tensor) -> tf.Tensor:
+    return tf.equal(digits[:, 0, 0], 255)
+
+
+def marked(count: int, marks: list[int]) -> np.ndarray:
+    digits = np.ones((count, 28, 28), np.uint8)
+    digits[marks, 0, 0] = 255
+    return digits
+
+
+def test_a_saved_model_that_asserts_fails_one_digit(tmp_path: pathlib.Path) -> None:
+    saved(tmp_path, lambda digits: tf.debugging.assert_equal(tf.reduce_any(is_marked(digits)), False))
+    files = {
+        path.relative_to(tmp_path).as_posix(): path.read_bytes()
+        for path in tmp_path.rglob("*")
+        if path.is_file()
+    }
+    answers = ask(SavedModelEngine(files), marked(300, [2, 270]))
+    assert list(answers.errors) == [2, 270]
+    assert all(said.startswith("TensorFlow: ") for said in answers.errors.values())
+    np.testing.assert_allclose(np.delete(answers.probabilities, [2, 270], axis=0).sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_litert_model_that_divides_by_nothing_fails_one_digit(tmp_path: pathlib.Path) -> None:
+    module = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 28, 28], tf.uint8, name=INPUT)])
+    def serve(digits: tf.Tensor) -> dict[str, tf.Tensor]:
+        divisor = 2550.0 - 10.0 * tf.cast(digits[:, 0, 0], tf.float32)
+        return {OUTPUT: tf.ones([tf.shape(digits)[0], 10]) / divisor[:, None]}
+
+    module.serve = serve
+    tf.saved_model.save(module, str(tmp_path), signatures={SIGNATURE: serve})
+    model = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path)).convert()
+    answers = ask(LiteRtEngine(model), marked(300, [2, 270]))
+    assert answers.errors == dict.fromkeys([2, 270], "the probabilities are not finite")
+    np.testing.assert_allclose(np.delete(answers.probabilities, [2, 270], axis=0), 1 / 2540)

@@ -9,23 +9,9 @@ from tensorflow.core.protobuf import saved_model_pb2
 from pipelines.bundle import Bundle
 from pipelines.engine import EngineError
 from pipelines.saved_model_ops import refuse_effects
-from schemas.bundle import INPUT, OUTPUT, SAVED_MODEL, SIGNATURE
+from schemas.bundle import OUTPUT, SAVED_MODEL, SIGNATURE
 
-
-def saved(folder: pathlib.Path, effect: Callable[[tf.Tensor], object]) -> bytes:
-    """Returns the graph of a model of the bundle's signature that does something besides."""
-    module = tf.Module()
-    module.weights = tf.Variable(tf.ones([28 * 28, 10]))
-
-    def serve(digits: tf.Tensor) -> dict[str, tf.Tensor]:
-        result = effect(digits)
-        with tf.control_dependencies([result] if result is not None else []):
-            pixels = tf.cast(tf.reshape(digits, [-1, 28 * 28]), tf.float32)
-            return {OUTPUT: tf.nn.softmax(pixels @ module.weights)}
-
-    module.serve = tf.function(serve, input_signature=[tf.TensorSpec([None, 28, 28], tf.uint8, name=INPUT)])
-    tf.saved_model.save(module, str(folder), signatures={SIGNATURE: module.serve})
-    return (folder / "saved_model.pb").read_bytes()
+from .model_writer import saved
 
 
 def test_what_training_wrote_only_computes(bundle: Bundle) -> None:
