@@ -242,7 +242,12 @@ def _manifest(
         challenger=last.challenger if challenged else None,
         agreed=statistics.agreed if challenged else 0,
         challenger_right=statistics.challenger_right if challenged else 0,
-        options={**plan.settings, "runs": len(runs), "models": len({run.plan.scored_by for run in runs})},
+        options={
+            **plan.settings,
+            "labels": last.options["labels"],
+            "engine": last.options["engine"],
+            "engine_reason": f"of the last of {len(runs):,} runs that were merged",
+        },
         versions=last.versions,
         times=times(started, seconds, images=statistics.listed),
         parts=(),

@@ -1,0 +1,235 @@
+import csv
+import dataclasses
+import pathlib
+import random
+import shutil
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines import compact_job, job
+from pipelines.compact import compact
+from pipelines.compact_job import CompactOptions
+from pipelines.merging import FAILURE, LISTED, ROW, _sort_out
+from pipelines.options import ScoreOptions
+from pipelines.storage import open_folder
+from pipelines.verification import verify
+from schemas import prediction
+from schemas.errors import StoppedError, StorageError, UserError
+from schemas.manifest import Manifest
+from tests.gcs_emulator import Bucket
+
+FLAGS = ("--runner=FnApiRunner",)
+
+
+def score(folder: object, bundle: pathlib.Path, output: object, **more: object) -> Manifest:
+    asked = ScoreOptions(inputs=(str(folder),), model=bundle, output=str(output), beam_flags=FLAGS, **more)
+    return job.run(asked).manifest
+
+
+def merge(*runs: object, output: object, **more: object) -> Manifest:
+    asked = CompactOptions(runs=tuple(map(str, runs)), output=str(output), beam_flags=FLAGS, **more)
+    done = compact_job.run(asked).manifest
+    assert verify(open_folder(str(output))).findings == ()
+    return done
+
+
+def table(output: pathlib.Path, pattern: str) -> list[dict]:
+    rows = []
+    for path in output.glob(pattern):
+        with path.open(newline="") as file:
+            rows += csv.DictReader(file)
+    return sorted(rows, key=lambda row: row["image"])
+
+
+def records(output: pathlib.Path) -> list[tuple]:
+    spec = {name: tf.io.FixedLenFeature(*feature) for name, feature in prediction.feature_spec().items()}
+    parts = [str(path) for path in output.glob("predictions/*.tfrecord.gz")]
+    found = []
+    for record in tf.data.TFRecordDataset(parts, compression_type="GZIP"):
+        values = tf.io.parse_single_example(record, spec)
+        found.append(tuple(repr(values[name].numpy()) for name in spec))
+    return sorted(found)
+
+
+def same_state(merged: pathlib.Path, whole: pathlib.Path) -> None:
+    for pattern in ("predictions/*.csv", "reports/failures.csv"):
+        assert table(merged, pattern) == table(whole, pattern)
+    for name in ("summary.csv", "confusion.csv"):
+        assert (merged / "reports" / name).read_bytes() == (whole / "reports" / name).read_bytes()
+    assert records(merged) == records(whole)
+
+
+def three_nights(folder: pathlib.Path, bundle: pathlib.Path, nights: pathlib.Path, **more: object) -> None:
+    """A folder that grows, changes, breaks and loses, each night scored since the ones before."""
+    digits = sorted(folder.glob("[0-9]/*.png"))
+    for night in range(3):
+        score(folder, bundle, nights / str(night), since=str(nights), labels="folder", **more)
+        one, two, three, four = digits[4 * night : 4 * night + 4]
+        shutil.copy(one, one.with_name(f"new{night}.png"))
+        two.write_bytes(three.read_bytes())
+        three.write_bytes(b"broken")
+        four.unlink()
+    score(folder, bundle, nights / "3", since=str(nights), labels="folder", **more)
+
+
+def test_the_merged_state_is_that_of_scoring_everything_anew(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    three_nights(mixed_folder, bundle_path, tmp_path / "nights")
+    whole = score(mixed_folder, bundle_path, tmp_path / "whole", labels="folder")
+    merged = merge(tmp_path / "nights", output=tmp_path / "state")
+    same_state(tmp_path / "state", tmp_path / "whole")
+    for name in ("counts", "failures", "labelled", "right", "accepted"):
+        assert getattr(merged, name) == getattr(whole, name)
+
+
+def test_in_many_buckets_it_is_the_same(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    three_nights(mixed_folder, bundle_path, tmp_path / "nights", rows_per_part=9)
+    score(mixed_folder, bundle_path, tmp_path / "whole", labels="folder")
+    merge(tmp_path / "nights", output=tmp_path / "state", rows_per_part=10)
+    same_state(tmp_path / "state", tmp_path / "whole")
+    assert len(list((tmp_path / "state/predictions").glob("*.csv"))) > 5
+
+
+def test_archives_are_merged_member_by_member(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    inputs, nights = tmp_path / "in", tmp_path / "nights"
+    inputs.mkdir()
+    for name in ("one", "two"):
+        shutil.make_archive(str(inputs / name), "zip", mixed_folder)
+    score(inputs, bundle_path, nights / "1", since=str(nights), labels="folder")
+    next(mixed_folder.glob("3/*.png")).unlink()
+    shutil.make_archive(str(inputs / "two"), "zip", mixed_folder)
+    shutil.copy(next(mixed_folder.glob("5/*.png")), inputs / "single.png")
+    score(inputs, bundle_path, nights / "2", since=str(nights), labels="folder")
+    whole = score(inputs, bundle_path, tmp_path / "whole", labels="folder")
+    assert merge(nights, output=tmp_path / "state").counts == whole.counts
+    same_state(tmp_path / "state", tmp_path / "whole")
+
+
+def test_the_state_can_be_built_on_and_merged_again(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    three_nights(mixed_folder, bundle_path, tmp_path / "nights")
+    merge(tmp_path / "nights", output=tmp_path / "state")
+    shutil.copy(next(mixed_folder.glob("5/*.png")), mixed_folder / "latest.png")
+    later = score(
+        mixed_folder, bundle_path, tmp_path / "later", since=str(tmp_path / "state"), labels="folder"
+    )
+    assert later.counts.scored == 1
+    merge(tmp_path / "state", tmp_path / "later", output=tmp_path / "again")
+    score(mixed_folder, bundle_path, tmp_path / "whole", labels="folder")
+    same_state(tmp_path / "again", tmp_path / "whole")
+
+
+def test_nights_in_a_bucket(
+    digits: np.ndarray, png_of: Callable, bundle_path: pathlib.Path, bucket: Bucket
+) -> None:
+    for number in range(20):
+        bucket.put(f"in/{number}.png", png_of(digits[number]))
+    nights = f"{bucket.uri}/nights"
+    score(f"{bucket.uri}/in", bundle_path, f"{nights}/1", since=nights)
+    bucket.put("in/7.png", png_of(digits[77]))
+    bucket.delete("in/8.png")
+    score(f"{bucket.uri}/in", bundle_path, f"{nights}/2", since=nights)
+    merged = merge(nights, output=f"{bucket.uri}/state")
+    assert dataclasses.astuple(merged.counts) == (19, 19, 0, 0)
+
+
+def test_runs_of_different_inputs_stand_side_by_side(
+    digit_folder: pathlib.Path, mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    score(digit_folder, bundle_path, tmp_path / "a")
+    score(mixed_folder, bundle_path, tmp_path / "b")
+    score(digit_folder / "3", bundle_path, tmp_path / "c", limit=2)
+    merged = merge(tmp_path / "a", tmp_path / "b", tmp_path / "c", output=tmp_path / "state")
+    assert dataclasses.astuple(merged.counts) == (565, 560, 5, 0)
+
+
+def test_models_that_differ_are_several_and_vouch_for_nothing(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(bundle_path, other)
+    card = other / "model_card.json"
+    card.write_text(card.read_text().replace('"seed": 0', '"seed": 1'))
+    score(mixed_folder, bundle_path, tmp_path / "1")
+    score(mixed_folder, other, tmp_path / "2")
+    merge(tmp_path / "1", tmp_path / "2", output=tmp_path / "state")
+    later = score(mixed_folder, other, tmp_path / "later", since=str(tmp_path / "state"))
+    assert later.counts.skipped == 0
+
+
+def test_a_run_without_the_ones_that_it_builds_on_is_refused(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    score(mixed_folder, bundle_path, tmp_path / "1")
+    score(mixed_folder, bundle_path, tmp_path / "2", since=str(tmp_path / "1"))
+    with pytest.raises(UserError, match="is merged with the runs that had scored them") as caught:
+        merge(tmp_path / "2", output=tmp_path / "state")
+    assert f"name {tmp_path / '1'} too" in str(caught.value)
+    assert not (tmp_path / "state").exists()
+    with pytest.raises(UserError, match="an earlier run is an output folder"):
+        merge(tmp_path / "none", output=tmp_path / "state")
+
+
+def test_a_merge_that_was_cut_off_is_gone_on_with(
+    mixed_folder: pathlib.Path,
+    bundle_path: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    score(mixed_folder, bundle_path, tmp_path / "1")
+
+    def fails(*_: object, **__: object) -> None:
+        raise StorageError("the store is there", got="it", remedy="mend it")
+
+    monkeypatch.setattr("pipelines.merging._write", fails)
+    with pytest.raises(StoppedError, match=r"the store is there; .* digitmill compact .* --resume"):
+        merge(tmp_path / "1", output=tmp_path / "state")
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="--resume"):
+        merge(tmp_path / "1", output=tmp_path / "state")
+    merged = merge(tmp_path / "1", output=tmp_path / "state", resume=True)
+    assert merged.counts.scored == 60
+    assert merge(tmp_path / "1", output=tmp_path / "state", resume=True) == merged
+
+
+def test_the_command(mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    score(mixed_folder, bundle_path, tmp_path / "1")
+    asked = [str(tmp_path / "1"), "--output", str(tmp_path / "state"), *FLAGS]
+    result = CliRunner().invoke(compact, asked, catch_exceptions=False)
+    assert result.output.splitlines()[0] == "images       65"
+
+
+NIGHT = st.dictionaries(
+    st.sampled_from("abcd"), st.sampled_from(["row", "failure", "vouched for"]), max_size=4
+)
+
+
+@given(st.lists(NIGHT, max_size=4), st.sets(st.integers(0, 3)), st.randoms())
+def test_the_last_answer_counts_in_any_order(nights: list, current: set[int], order: random.Random) -> None:
+    blocks, last, there = [], {}, set()
+    for number, night in enumerate(nights):
+        for uri, what in night.items():
+            if number in current:
+                blocks.append((number, LISTED, [(uri, (uri, number, 1, -1, ""))]))
+                there.add(uri)
+            if what != "vouched for":
+                blocks.append((number, ROW if what == "row" else FAILURE, [(uri, (number, what))]))
+                last[uri] = (number, what)
+    order.shuffle(blocks)
+    found, answers = _sort_out(blocks)
+    assert set(found) == there
+    assert {uri: next(iter(answer.said.values())) for uri, answer in answers.items()} == {
+        uri: [what] for uri, what in last.items()
+    }
