@@ -1,0 +1,35 @@
+"""What the docs list is compared with the code."""
+
+import pathlib
+import re
+
+from schemas import failure, prediction
+from schemas.columns import Column
+from schemas.errors import ExitCode
+
+DOCS = pathlib.Path(__file__).parents[1] / "docs"
+SCORING = (DOCS / "scoring.md").read_text(encoding="utf-8")
+
+
+def described(heading: str) -> list[tuple[str, str]]:
+    table = SCORING.partition(heading)[2].partition("\n\n")[2].partition("\n\n")[0]
+    return re.findall(r"^\| `(\w+)` \| [^|]+ \| (.+) \|$", table, re.MULTILINE)
+
+
+def columns(those: tuple[Column, ...]) -> list[tuple[str, str]]:
+    return [(column.name, column.description) for column in those]
+
+
+def test_every_column_is_described() -> None:
+    assert described("**Prediction**") == columns(prediction.COLUMNS)
+    assert described("**Failure**") == columns(failure.COLUMNS)
+
+
+def test_every_exit_code_has_its_meaning() -> None:
+    assert [int(code) for code in re.findall(r"^\| (\d) \| ", SCORING, re.MULTILINE)] == list(ExitCode)
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for document in [*DOCS.glob("*.md"), DOCS.parent / "README.md"]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text(encoding="utf-8")):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
