@@ -90,7 +90,7 @@ def train(
     """
     options = TrainOptions(
         recipe=recipe,
-        data=data,
+        data=data[0] if len(data) == 1 else data,
         output=output,
         epochs=epochs,
         batch=batch,

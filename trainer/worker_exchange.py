@@ -21,7 +21,6 @@ def exchange_over(strategy: tf.distribute.Strategy) -> Exchange:
     Args:
         strategy: of any number of workers and of replicas on each.
     """
-
     gathered = _gatherer(strategy)
 
     def exchange(data: bytes) -> Sequence[bytes]:
@@ -33,7 +32,7 @@ def exchange_over(strategy: tf.distribute.Strategy) -> Exchange:
             piece = data[start : start + most]
             words.view(np.uint8)[: len(piece)] = np.frombuffer(piece, np.uint8)
             for whole, part in zip(received, gathered(words), strict=True):
-                whole += part.tobytes()[:most]
+                whole.extend(part.tobytes()[:most])
         return [bytes(whole[:size]) for whole, size in zip(received, sizes, strict=True)]
 
     return exchange

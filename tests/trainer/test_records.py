@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from schemas import packed
 from schemas.errors import UserError
-from trainer.data.folder import FolderSource
 from trainer.data.files import matching
+from trainer.data.folder import FolderSource
 from trainer.data.reading import Reading
 from trainer.data.records import RecordsSource
 from trainer.data.rejects import Rejects

@@ -72,7 +72,8 @@ class Rejects:
 
     def _text(self) -> str:
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
+        # The usual line ends: with others a carriage return in a name is not quoted.
+        writer = csv.writer(text)
         writer.writerow(COLUMNS)
         writer.writerows(self._rows)
         return text.getvalue()

@@ -148,13 +148,18 @@ class ShareCache:
         self.folder = folder
 
     def get(self, key: str) -> Share | None:
-        """Returns the share of this key, its images in memory if they fit; None when there is none."""
+        """Returns the share of this key, its images in memory if they fit; None when there is none whole."""
         folder = self.folder / key
         try:
             index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            parts = {part: _load(folder, part) for part in PARTS}
+            whole = all(len({len(column) for column in rows}) == 1 for rows in parts.values())
+        except (FileNotFoundError, NotADirectoryError):
+            whole = False
+        if not whole:
+            # It appeared whole: what was cut short or removed since makes room for a new one.
+            shutil.rmtree(folder, ignore_errors=True)
             return None
-        parts = {part: _load(folder, part) for part in PARTS}
         images = sum(len(rows.labels) for rows in parts.values())
         if images * IMAGE_BYTES <= memory.budget():
             parts = {part: rows._replace(images=np.array(rows.images)) for part, rows in parts.items()}
