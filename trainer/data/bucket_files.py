@@ -114,7 +114,7 @@ def list_folder(folder: str) -> list[File]:
 
 def _hidden(name: str) -> bool:
     # An object that ends in a slash is what consoles make to show an empty folder.
-    return name.endswith("/") or any(segment.startswith(".") for segment in name.split("/"))
+    return not name or name.endswith("/") or any(segment.startswith(".") for segment in name.split("/"))
 
 
 def matching(pattern: str) -> list[File]:

@@ -41,7 +41,8 @@ class IdxFile:
         self._zipped = raw.read(2) == _GZIP
         raw.seek(0)
         self._raw = raw
-        self._file: Any = gzip.GzipFile(fileobj=raw) if self._zipped else raw
+        # Without a mode it takes a temporary file for one to write to.
+        self._file: Any = gzip.GzipFile(fileobj=raw, mode="rb") if self._zipped else raw
         try:
             self.shape = self._header()
         except BaseException:
