@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 from typing import IO, Final, NamedTuple
 
 from imaging.errors import ImageError
@@ -124,18 +125,39 @@ def read_image(file: File) -> bytes | ImageError:
         return error
 
 
+def read_head(file: File, size: int) -> bytes:
+    """Returns a file's first bytes, so many or all.
+
+    Raises:
+        UserError: when it cannot be read.
+    """
+    with _readable(file.place):
+        if in_cloud(file.place):
+            from trainer.data import bucket_files
+
+            return bucket_files.read_head(file, size)
+        with open(file.place, "rb") as opened:
+            return opened.read(size)
+
+
 def open_file(place: str) -> IO[bytes]:
     """Opens a file of any size for reading; an object is fetched whole, and checked, first.
 
     Raises:
         UserError: when it cannot be read.
     """
-    try:
+    with _readable(place):
         if in_cloud(place):
             from trainer.data import bucket_files
 
             return bucket_files.fetch(place)
         return open(place, "rb")
+
+
+@contextlib.contextmanager
+def _readable(place: str) -> Iterator[None]:
+    try:
+        yield
     except (OSError, ImageError) as error:
         said = error.strerror if isinstance(error, OSError) else None
         raise UserError(

@@ -55,8 +55,9 @@ def _batches(files: Sequence[LabelledFile], shard: Shard) -> Iterator[Batch]:
     size = _CLOUD_CHUNK if cloud else _CHUNK
     chunks = (mine[start : start + size] for start in range(0, len(mine), size))
     # Threads: reading waits for the disk or the network, and decoding releases the interpreter lock.
-    with concurrent.futures.ThreadPoolExecutor(_CLOUD_THREADS if cloud else os.cpu_count()) as pool:
-        yield from _mapped(pool, lambda chunk: _decoded(files, chunk), chunks)
+    threads = _CLOUD_THREADS if cloud else os.cpu_count() or 1
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        yield from _mapped(pool, lambda chunk: _decoded(files, chunk), chunks, ahead=2 * threads)
 
 
 def _decoded(files: Sequence[LabelledFile], chunk: np.ndarray) -> Batch:
@@ -79,14 +80,18 @@ def _content(one: LabelledFile) -> bytes | ImageError:
 
 
 def _mapped(
-    pool: concurrent.futures.ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T]
+    pool: concurrent.futures.ThreadPoolExecutor,
+    work: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    ahead: int,
 ) -> Iterator[R]:
-    """Yields results in order, working on a few items ahead of them and no more."""
+    """Yields results in order, working on so many items ahead of them and no more."""
     # Executor.map would take all items, and keep all results, at once.
-    ahead: collections.deque[concurrent.futures.Future[R]] = collections.deque()
+    under_way: collections.deque[concurrent.futures.Future[R]] = collections.deque()
     for item in items:
-        ahead.append(pool.submit(work, item))
-        if len(ahead) > 2 * pool._max_workers:
-            yield ahead.popleft().result()
-    while ahead:
-        yield ahead.popleft().result()
+        under_way.append(pool.submit(work, item))
+        if len(under_way) > ahead:
+            yield under_way.popleft().result()
+    while under_way:
+        yield under_way.popleft().result()

@@ -1,5 +1,6 @@
 """`tfrecord:GLOB`: labelled images that `digitmill pack` wrote."""
 
+import io
 import itertools
 import os
 from collections.abc import Iterator, Sequence
@@ -13,13 +14,19 @@ from schemas import packed
 from schemas.errors import UserError
 from schemas.failure import FailureCode
 from trainer.data.exchange import Exchange
-from trainer.data.files import File, in_cloud, matching, open_file
+from trainer.data.files import File, in_cloud, matching, open_file, read_head
 from trainer.data.folder import check_enough
 from trainer.data.reading import Batch, Plan, Reading, Shard, by_turns, read
 from trainer.data.splits import Digits
 from trainer.data.tfrecord import Frame, mean_size, read_frames
 
 _CHUNK: Final = 128
+_HEAD: Final = 2**18
+"""Bytes of the first shard by which it is told how large records are."""
+
+_LIKELY_SIZE: Final = 512
+"""Bytes of a record where the first one is damaged."""
+
 _SHARD_BITS: Final = 40
 """A position is the number of a shard and, in so many bits, that of a record in it."""
 
@@ -77,9 +84,8 @@ def _checked(pattern: str, shards: list[File]) -> list[File]:
 
 
 def _estimate(shards: Sequence[File]) -> int:
-    with open_file(shards[0].place) as file:
-        mean = mean_size(file)
-    return round(sum(shard.size for shard in shards) / mean) if mean else 0
+    mean = mean_size(io.BytesIO(read_head(shards[0], _HEAD)))
+    return round(sum(shard.size for shard in shards) / (mean or _LIKELY_SIZE))
 
 
 def _owners(positions: np.ndarray, workers: int, *, shards: int) -> np.ndarray:
