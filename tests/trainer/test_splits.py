@@ -146,3 +146,26 @@ def test_a_census_tells_copies_from_single_images():
     once = split_of([3, 3])
     twice = once.take(np.array([0, 1, 1]))
     assert Census.of(twice).content != Census.of(once).content
+
+
+def test_the_training_digest_follows_order_labels_and_weights():
+    first = split_of([1, 2, 3])
+    weighted = dataclasses.replace(first, weights=np.array([1, 2, 1], np.float32))
+    variants = [
+        first,
+        first.take(np.array([1, 0, 2])),
+        dataclasses.replace(first, labels=np.array([1, 2, 4], np.uint8)),
+        weighted,
+        dataclasses.replace(weighted, weights=np.array([2, 1, 1], np.float32)),
+        split_of([1, 2]),
+    ]
+    found = [digits_of(variant, first).train_digest for variant in variants]
+    assert len(set(found)) == len(variants)
+    assert digits_of(split_of([1, 2, 3]), split_of([4])).train_digest == found[0]
+
+
+def test_the_training_digest_takes_any_number_of_rows(monkeypatch):
+    digits = digits_of(split_of([1, 2, 3, 4, 5]), split_of([1]))
+    whole = digits.train_digest
+    monkeypatch.setattr("trainer.data.splits._ROWS", 2)
+    assert digits.train_digest == whole

@@ -13,6 +13,7 @@ PARTS: Final = ("train", "validation", "test")
 """The splits' names, in the order of use; parts are also called by their number in it."""
 
 _HASH_BITS: Final = 256
+_ROWS: Final = 65_536
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -137,6 +138,21 @@ class Digits:
         digest = hashlib.sha256()
         for name, found in self.census().items():
             digest.update(f"{name} {found.images} {found.content:064x}\n".encode())
+        return digest.hexdigest()
+
+    @property
+    def train_digest(self) -> str:
+        """SHA-256 over this worker's training images, labels and weights in their order.
+
+        What a resumed training must have in common with the one before, beside the seed.
+        """
+        digest = hashlib.sha256()
+        for start in range(0, len(self.train), _ROWS):
+            # Some rows at a time: images on disk need not be in memory at once.
+            digest.update(np.ascontiguousarray(self.train.images[start : start + _ROWS]).data)
+        digest.update(np.ascontiguousarray(self.train.labels).data)
+        if self.train.weights is not None:
+            digest.update(np.ascontiguousarray(self.train.weights).data)
         return digest.hexdigest()
 
 
