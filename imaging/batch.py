@@ -1,7 +1,7 @@
 """Many images at once: one array, and for each image either its digit or why there is none."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
@@ -61,6 +61,26 @@ def decode_batch(contents: Iterable[bytes | ImageError], size: int) -> DigitBatc
         except ImageError as error:
             errors[slot] = error
     _finish_natives(digits, errors, unchecked=unchecked)
+    return DigitBatch(digits, errors)
+
+
+def canonical_batch(pictures: Sequence[np.ndarray] | np.ndarray) -> DigitBatch:
+    """Canonicalises pictures that are decoded already; a bad one costs its own slot and no other.
+
+    Args:
+        pictures: as `canonicalise` takes them, of one size or of many.
+    """
+    digits = np.zeros((len(pictures), SIDE, SIDE), np.uint8)
+    errors: list[ImageError | None] = [None] * len(pictures)
+    if all(picture.shape == _NATIVE and picture.itemsize == 1 for picture in pictures):
+        digits[:] = pictures
+        _finish_natives(digits, errors, unchecked=np.ones(len(pictures), bool))
+    else:
+        for slot, picture in enumerate(pictures):
+            try:
+                digits[slot] = canonicalise(np.ascontiguousarray(picture))
+            except ImageError as error:
+                errors[slot] = error
     return DigitBatch(digits, errors)
 
 

@@ -6,7 +6,9 @@ import pathlib
 
 from schemas.model_card import Accuracy
 from trainer import recipes, run_folder
-from trainer.data.source import open_source
+from trainer.data import rejects
+from trainer.data.reading import Reading
+from trainer.data.source import open_sources
 from trainer.history import Epoch
 from trainer.options import TrainOptions
 from trainer.quiet import quiet_stderr
@@ -43,7 +45,13 @@ def run(options: TrainOptions) -> TrainResult:
         NotFiniteError: when training diverges (a RuntimeError).
     """
     recipes.check(options.recipe)
-    source = open_source(options.data, data_dir=options.data_dir)
+    # Written from the moment that reading starts, when the run folder is claimed.
+    book = rejects.Rejects(
+        max_rate=options.max_bad_rate,
+        write=lambda text: (options.output / rejects.FILE).write_text(text, encoding="utf-8"),
+    )
+    reading = Reading(rejects=book, cache_dir=options.cache_dir)
+    source = open_sources(options.data, data_dir=options.data_dir, reading=reading)
     run_folder.claim(options.output)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with quiet_stderr():

@@ -16,11 +16,13 @@ from trainer.options import TrainOptions
 @click.option("--recipe", required=True, metavar="NAME", help="What to train: see `digitmill recipes`.")
 @click.option(
     "--data",
-    default="sample",
+    default=("sample",),
     show_default=True,
-    metavar="SOURCE",
+    multiple=True,
+    metavar="SOURCE[@WEIGHT]",
     help="sample (5,000 digits that come with the package), tfds:NAME, folder:PATH with one sub-folder "
-    "per label, or tfrecord:GLOB of what `digitmill pack` wrote.",
+    "per label, labels:FILE.csv of path,label, idx:DIR of MNIST's four files, or tfrecord:GLOB of what "
+    "`digitmill pack` wrote; local or gs://. May be given several times, to mix sources.",
 )
 @click.option(
     "--output", required=True, type=click.Path(path_type=pathlib.Path), metavar="DIR", help="The run folder."
@@ -41,10 +43,30 @@ from trainer.options import TrainOptions
     show_default=True,
     help="Default confidence from which scoring accepts a prediction without review.",
 )
+@click.option(
+    "--class-weights",
+    type=click.Choice(["none", "balanced"]),
+    default="none",
+    show_default=True,
+    help="balanced: every digit counts alike, however rare it is.",
+)
+@click.option("--init", metavar="BUNDLE", help="Start from this bundle's weights, local or gs://.")
+@click.option(
+    "--max-bad-rate",
+    type=float,
+    default=0.01,
+    show_default=True,
+    help="Share of a source's images that may be unusable before the job stops.",
+)
+@click.option(
+    "--cache-dir",
+    metavar="DIR",
+    help="Where decoded images are kept for the next run; by default only those that do not fit the memory.",
+)
 def train(
     *,
     recipe: str,
-    data: str,
+    data: tuple[str, ...],
     output: pathlib.Path,
     epochs: int | None,
     batch: int | None,
@@ -52,6 +74,10 @@ def train(
     replicas: int | None,
     data_dir: str | None,
     accept_threshold: float,
+    class_weights: str,
+    init: str | None,
+    max_bad_rate: float,
+    cache_dir: str | None,
 ) -> None:
     """Train a recipe on labelled digits and write a model bundle, its history and plots to DIR.
 
@@ -60,10 +86,11 @@ def train(
       digitmill train --recipe cnn --output run
       digitmill train --recipe dense-300-100 --data tfds:mnist --output run
       digitmill train --recipe cnn --data folder:scans --epochs 10 --output run
+      digitmill train --recipe cnn --data sample --data labels:new.csv@5 --init run/bundle --output run2
     """
     options = TrainOptions(
         recipe=recipe,
-        data=data,
+        data=data[0] if len(data) == 1 else data,
         output=output,
         epochs=epochs,
         batch=batch,
@@ -71,6 +98,10 @@ def train(
         replicas=replicas,
         data_dir=data_dir,
         accept_threshold=accept_threshold,
+        class_weights=class_weights,
+        init=init,
+        max_bad_rate=max_bad_rate,
+        cache_dir=cache_dir,
     )
     from trainer.job import run
 

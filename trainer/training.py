@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from schemas.model_card import ModelCard
 from trainer import export, history, plots, provenance, recipes, run_folder
+from trainer.data import class_weights
 from trainer.data.source import Source
 from trainer.data.splits import Digits
 from trainer.evaluation import Evaluation
 from trainer.histograms import confidence_histogram, pixel_histogram
 from trainer.history import Epoch
+from trainer.initial_weights import load_initial_weights
 from trainer.job import TrainResult
 from trainer.loop import Trainer
 from trainer.options import TrainOptions
@@ -27,7 +29,12 @@ def train(options: TrainOptions, source: Source) -> TrainResult:
     per_replica_batch(recipe.batch, strategy.num_replicas_in_sync)
     # 2. The data, and the network.
     digits = source.read(validation_fraction=recipe.validation_fraction)
+    class_weights.warn_of_empty_classes(digits)
+    if options.class_weights == "balanced":
+        digits = class_weights.balanced(digits)
     trainer = Trainer(recipe, digits, strategy=strategy, seed=options.seed)
+    if options.init is not None:
+        load_initial_weights(options.init, trainer.model)
     _announce(options, trainer, digits)
     # 3. The epochs; the history is on disk after each.
     started = time.perf_counter()
@@ -85,7 +92,7 @@ def _card(
         validation_accuracy=validation.accuracy if validation else None,
         temperature=1.0,
         accept_threshold=options.accept_threshold,
-        class_counts=digits.train.class_counts(),
+        class_counts=digits.train_counts(),
         confidence_histogram=confidence_histogram(evaluations["train"]),
         pixel_histogram=pixel_histogram(digits.train.images),
         versions=provenance.versions(),

@@ -1,9 +1,10 @@
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import pytest
 
-from imaging.batch import decode_batch
+from imaging.batch import canonical_batch, decode_batch
 from imaging.canonical import canonicalise
 from imaging.errors import ImageError
 from schemas.failure import FailureCode
@@ -49,3 +50,29 @@ def test_no_images_are_no_digits() -> None:
 def test_contents_that_do_not_match_the_size_are_refused(size: int) -> None:
     with pytest.raises(ValueError, match="zip"):
         decode_batch([b"a", b"b"], size)
+
+
+def test_decoded_pictures_are_canonicalised_as_one_by_one() -> None:
+    rng = np.random.default_rng(5)
+    native = np.zeros((6, 28, 28), np.uint8)
+    native[:, 8:20, 10:18] = rng.integers(100, 255, (6, 12, 8))
+    native[2] = 0
+    native[4] = 255 - native[4]
+    large = [255 - cv2.resize(native[0], (90, 70)), np.dstack([native[1]] * 3), native[3]]
+    for pictures in (native, large, np.zeros((0, 28, 28), np.uint8)):
+        batch = canonical_batch(pictures)
+        assert batch.digits.shape == (len(pictures), 28, 28)
+        for picture, digit, error in zip(pictures, batch.digits, batch.errors, strict=True):
+            if error is None:
+                assert (digit == canonicalise(picture)).all()
+            else:
+                assert error.code == "BLANK"
+                assert not digit.any()
+    assert [error is None for error in canonical_batch(native).errors] == [
+        True,
+        True,
+        False,
+        True,
+        True,
+        True,
+    ]

@@ -148,22 +148,50 @@ def test_pictures_of_different_sizes_and_a_validation_split_of_its_own(tmp_path)
 
 def with_blanks(count: int) -> dict:
     images = sample.digits().test.images[:100, ..., None].copy()
-    images[:count] = 0
-    return {name: pictures(images, np.arange(100) % 10) for name in ("train", "test")}
+    blank = images.copy()
+    blank[:count] = 0
+    answers = np.arange(100) % 10
+    return {"train": pictures(blank, answers), "test": pictures(images, answers)}
 
 
 def test_blank_pictures_are_named_and_counted(tmp_path, capsys):
-    prepare(tmp_path, "my_digits", splits=with_blanks(3))
+    prepare(tmp_path, "my_digits", splits=with_blanks(2))
     digits = read("my_digits", tmp_path)
     printed = capsys.readouterr().out
-    assert (len(digits.train), digits.train.labels[:2].tolist()) == (97, [3, 4])
-    assert "'train[2]': BLANK" in printed
-    assert "tfds:my_digits: 3 of 100 images are not usable" in printed
+    assert (len(digits.train), digits.train.labels[:2].tolist()) == (98, [2, 3])
+    assert "'train[1]': BLANK" in printed
+    assert "tfds:my_digits: 2 of 200 images are not usable" in printed
 
 
-def test_more_than_five_percent_blank_pictures_stop_the_job(tmp_path):
-    prepare(tmp_path, "my_digits", splits=with_blanks(6))
-    assert "6 of 100" in refusal_of("my_digits", tmp_path)
+def test_more_than_one_percent_blank_pictures_stop_the_job(tmp_path):
+    prepare(tmp_path, "my_digits", splits=with_blanks(3))
+    assert "3 of 200" in refusal_of("my_digits", tmp_path)
+
+
+@pytest.mark.parametrize("sized", [False, True])
+def test_shards_are_disjoint_and_complete_and_hold_out_the_same(tmp_path, sized):
+    whole = sample.digits()
+    found = {
+        name: [
+            np.pad(image, (0 if sized else number % 3))[..., None]
+            for number, image in enumerate(split.images[:101])
+        ]
+        for name, split in {"train": whole.validation, "test": whole.test}.items()
+    }
+    splits = {name: pictures(images, whole.test.labels[:101]) for name, images in found.items()}
+    shape = (28, 28, 1) if sized else (None, None, 1)
+    prepare(tmp_path, "my_digits", shape=shape, splits=splits)
+    source = CatalogSource("my_digits", str(tmp_path))
+    alone = source.read(validation_fraction=0.2)
+    shared = [source.read(validation_fraction=0.2, shard=(index, 3)) for index in range(3)]
+    trained = sorted(image.tobytes() for one in shared for image in one.train.images)
+    assert trained == sorted(image.tobytes() for image in alone.train.images)
+    assert len({one.digest for one in [alone, *shared]}) == 1
+    # With an exchange that gives back what one said, this worker's own share is all that is decoded.
+    own = source.read(validation_fraction=0.2, shard=(1, 3), exchange=lambda told: [told])
+    assert (own.train.images == shared[1].train.images).all()
+    held_out = {image.tobytes() for image in alone.validation.images}
+    assert {image.tobytes() for image in own.validation.images} < held_out
 
 
 @pytest.mark.parametrize("name", ["fashion_mnist", "kmnist", "cifar100", "emnist/letters", "imdb_reviews"])

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from schemas.errors import UserError
 from trainer.data import sample
-from trainer.data.folder import TRAIN_SHARE, VALIDATION_SHARE, FolderSource, split_positions
+from trainer.data.folder import FolderSource
+from trainer.data.reading import TRAIN_SHARE, VALIDATION_SHARE, split_positions
 from trainer.data.splits import Digits
 
 
@@ -131,10 +132,10 @@ def test_unusable_images_are_named_and_counted(label_folder, capsys):
     assert "4 of 404 images are not usable" in printed
 
 
-def test_more_than_five_percent_unusable_images_stop_the_job(label_folder):
-    for number in range(22):
+def test_more_than_one_percent_unusable_images_stop_the_job(label_folder):
+    for number in range(5):
         (label_folder / "7" / f"bad {number}.png").write_bytes(b"no image")
-    assert "at most 5% of the images may be unusable; got '22 of 422" in refusal_of(label_folder)
+    assert "(--max-bad-rate); got '5 of 405" in refusal_of(label_folder)
 
 
 def test_a_missing_label_folder_is_named(label_folder):

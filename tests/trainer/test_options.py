@@ -18,6 +18,9 @@ from trainer.options import TrainOptions
         ("accept_threshold", 1.01),
         ("accept_threshold", -0.01),
         ("accept_threshold", float("nan")),
+        ("max_bad_rate", 1.01),
+        ("max_bad_rate", -0.01),
+        ("max_bad_rate", float("nan")),
     ],
 )
 def test_a_value_out_of_range_is_refused_with_its_flag(name, value):

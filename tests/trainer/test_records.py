@@ -7,8 +7,11 @@ import tensorflow as tf
 
 from schemas import packed
 from schemas.errors import UserError
+from trainer.data.files import matching
 from trainer.data.folder import FolderSource
-from trainer.data.records import RecordsSource, _local_shards
+from trainer.data.reading import Reading
+from trainer.data.records import RecordsSource
+from trainer.data.rejects import Rejects
 from trainer.data.splits import Digits
 
 
@@ -45,8 +48,9 @@ def shards(tmp_path, few_digits):
     return tmp_path / "packed"
 
 
-def read(pattern) -> Digits:
-    return RecordsSource(str(pattern)).read(validation_fraction=0.5)
+def read(pattern, *, max_rate: float = 0.05) -> Digits:
+    reading = Reading(Rejects(max_rate=max_rate))
+    return RecordsSource(str(pattern), reading).read(validation_fraction=0.5)
 
 
 def contents(digits: Digits) -> dict[str, set]:
@@ -74,11 +78,16 @@ def test_reading_twice_gives_the_same(shards):
     assert read(shards / "*").digest == read(shards / "*").digest
 
 
+PATTERNS = {"[0-1].tfrecord": ["[0-1]"], "[0-1].*": ["0", "1"]}
+
+
 def test_a_path_with_brackets_is_taken_as_it_is(tmp_path):
     for name in ("0", "1", "[0-1]"):
         (tmp_path / f"{name}.tfrecord").touch()
-    assert _local_shards(f"{tmp_path}/[0-1].tfrecord") == [f"{tmp_path}/[0-1].tfrecord"]
-    assert _local_shards(f"{tmp_path}/[0-1].*") == [f"{tmp_path}/0.tfrecord", f"{tmp_path}/1.tfrecord"]
+    found = {pattern: [file.place for file in matching(f"{tmp_path}/{pattern}")] for pattern in PATTERNS}
+    assert found == {
+        pattern: [f"{tmp_path}/{name}.tfrecord" for name in names] for pattern, names in PATTERNS.items()
+    }
 
 
 def test_unusable_images_are_named_and_counted(shards, capsys):
@@ -95,7 +104,7 @@ def test_unusable_images_are_named_and_counted(shards, capsys):
         ["more.tfrecord[1] file:///empty.png", "EMPTY"],
         ["more.tfrecord[2]", "without image/encoded"],
         ["more.tfrecord[3]", "without image/encoded"],
-        ["more.tfrecord[4]", "image/label is no digit"],
+        ["more.tfrecord[4]", "its label 10 is no digit"],
         ["more.tfrecord[5]", "something else"],
     ):
         assert any(all(word in line for word in words) for line in printed.splitlines())
@@ -122,35 +131,50 @@ def damage(path, *, at: int) -> None:
     path.write_bytes(data)
 
 
-def test_what_a_damaged_record_takes_along_is_named_and_counted(shards, capsys):
+def test_a_damaged_record_costs_itself_alone(shards, capsys):
     shard = shards / "packed-2.tfrecord"
     damage(shard, at=record_ends(shard.read_bytes())[89] + 50)
     digits = read(shards / "*.tfrecord")
     printed = capsys.readouterr().out
-    assert sum(len(split) for split in digits.splits().values()) == 390
-    assert "10 of 400 images are not usable" in printed
-    assert "packed-2.tfrecord[90]': CORRUPT: corrupted record at" in printed
-    assert "packed-2.tfrecord[99]': CORRUPT: behind the damaged record 90" in printed
-    assert "{{" not in printed
+    assert sum(len(split) for split in digits.splits().values()) == 399
+    assert "1 of 400 images are not usable" in printed
+    assert "packed-2.tfrecord[90]': CORRUPT: the record's checksum is wrong" in printed
 
 
 def test_losing_more_than_the_budget_stops_the_job(shards):
     shard = shards / "packed-2.tfrecord"
-    damage(shard, at=record_ends(shard.read_bytes())[29] + 50)
-    assert "at most 5% of the images may be unusable; got '70 of 400" in refusal_of(shards / "*.tfrecord")
+    for number in range(5):
+        damage(shard, at=record_ends(shard.read_bytes())[10 * number] + 50)
+    assert len(read(shards / "*.tfrecord", max_rate=0.0125).train)
+    with pytest.raises(UserError, match=r"max-bad-rate.*got '5 of 400"):
+        read(shards / "*.tfrecord", max_rate=0.012)
 
 
 def test_a_cut_shard_is_noticed(shards, capsys):
     shard = shards / "packed-3.tfrecord"
     shard.write_bytes(shard.read_bytes()[:-20])
     assert sum(len(split) for split in read(shards / "*.tfrecord").splits().values()) == 399
-    assert "packed-3.tfrecord[99]': CORRUPT: truncated record" in capsys.readouterr().out
+    assert "packed-3.tfrecord[99]': CORRUPT: cut short" in capsys.readouterr().out
 
 
-def test_a_damaged_length_is_noticed(shards):
-    damage(shards / "packed-0.tfrecord", at=7)
-    message = refusal_of(shards / "packed-0.tfrecord")
-    assert "got '1 of 1" in message
+def test_a_damaged_length_costs_its_own_record(shards, capsys):
+    shard = shards / "packed-0.tfrecord"
+    damage(shard, at=record_ends(shard.read_bytes())[49] + 7)
+    assert sum(len(split) for split in read(shards / "*.tfrecord").splits().values()) == 399
+    assert "packed-0.tfrecord[50]': CORRUPT: the length is damaged" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("workers", [2, 3, 5])
+def test_shards_are_disjoint_and_complete_whether_by_file_or_by_record(shards, workers):
+    # Four files: by file for up to four workers, by record for five.
+    whole = read(shards / "*.tfrecord")
+    reads = [
+        RecordsSource(str(shards / "*.tfrecord")).read(validation_fraction=0, shard=(index, workers))
+        for index in range(workers)
+    ]
+    trained = [image.tobytes() for one in reads for image in one.train.images]
+    assert sorted(trained) == sorted(image.tobytes() for image in whole.train.images)
+    assert len({one.digest for one in reads} | {whole.digest}) == 1
 
 
 def test_patterns_that_match_nothing_are_refused_before_anything_is_read(shards):
@@ -167,7 +191,7 @@ def test_empty_shards_are_refused(tmp_path):
 
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
-    assert "got '1 of 1" in refusal_of(tmp_path / "x.png")
+    assert "got '1 of 1 in" in refusal_of(tmp_path / "x.png")
 
 
 def test_making_one_needs_no_tensorflow(run_python, shards):

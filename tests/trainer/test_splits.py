@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.data.splits import Digits, Split, hold_out
+from trainer.data.splits import Census, Digits, Split, hold_out
 
 
 def split_of(labels: list[int]) -> Split:
@@ -108,3 +108,64 @@ def test_digest_does_not_follow_the_name():
 def test_a_split_refuses_other_shapes_types_and_labels(images, labels):
     with pytest.raises(ValueError, match="uint8"):
         Split(images, labels)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        np.ones(2, np.float32),
+        np.ones(3, np.float64),
+        np.array([1, -1, 1], np.float32),
+        np.array([1, np.nan, 1], np.float32),
+        np.array([1, np.inf, 1], np.float32),
+    ],
+)
+def test_a_split_refuses_other_weights(weights):
+    with pytest.raises(ValueError, match="weights are"):
+        dataclasses.replace(split_of([1, 2, 3]), weights=weights)
+
+
+def test_weights_go_with_their_images():
+    weighted = dataclasses.replace(split_of([1, 2, 3]), weights=np.array([1, 2, 0.5], np.float32))
+    assert weighted.take(np.array([2, 0])).weights.tolist() == [0.5, 1]
+    train, validation = hold_out(weighted, 1 / 3)
+    assert sorted([*train.weights.tolist(), *validation.weights.tolist()]) == [0.5, 1, 2]
+
+
+@given(labels, st.integers(1, 5), st.randoms())
+def test_a_census_is_the_same_over_any_number_of_workers_and_in_any_order(found, workers, random):
+    whole = split_of(found)
+    order = list(range(len(found)))
+    random.shuffle(order)
+    parts = [Census.of(whole.take(np.array(order[index::workers], int))) for index in range(workers)]
+    assert sum(parts, start=Census.nothing()) == Census.of(whole)
+    assert Census.of(whole).images == len(found)
+
+
+def test_a_census_tells_copies_from_single_images():
+    once = split_of([3, 3])
+    twice = once.take(np.array([0, 1, 1]))
+    assert Census.of(twice).content != Census.of(once).content
+
+
+def test_the_training_digest_follows_order_labels_and_weights():
+    first = split_of([1, 2, 3])
+    weighted = dataclasses.replace(first, weights=np.array([1, 2, 1], np.float32))
+    variants = [
+        first,
+        first.take(np.array([1, 0, 2])),
+        dataclasses.replace(first, labels=np.array([1, 2, 4], np.uint8)),
+        weighted,
+        dataclasses.replace(weighted, weights=np.array([2, 1, 1], np.float32)),
+        split_of([1, 2]),
+    ]
+    found = [digits_of(variant, first).train_digest for variant in variants]
+    assert len(set(found)) == len(variants)
+    assert digits_of(split_of([1, 2, 3]), split_of([4])).train_digest == found[0]
+
+
+def test_the_training_digest_takes_any_number_of_rows(monkeypatch):
+    digits = digits_of(split_of([1, 2, 3, 4, 5]), split_of([1]))
+    whole = digits.train_digest
+    monkeypatch.setattr("trainer.data.splits._ROWS", 2)
+    assert digits.train_digest == whole

@@ -23,6 +23,10 @@ def test_flags_become_options(tmp_path, monkeypatch):
         "--replicas": "2",
         "--data-dir": "gs://bucket/tfds",
         "--accept-threshold": "0.5",
+        "--class-weights": "balanced",
+        "--init": "run/bundle",
+        "--max-bad-rate": "0.2",
+        "--cache-dir": "cache",
     }
     result = invoke(task.train, *(word for pair in flags.items() for word in pair))
     assert result.exit_code == 0, result.output
@@ -37,8 +41,19 @@ def test_flags_become_options(tmp_path, monkeypatch):
             replicas=2,
             data_dir="gs://bucket/tfds",
             accept_threshold=0.5,
+            class_weights="balanced",
+            init="run/bundle",
+            max_bad_rate=0.2,
+            cache_dir="cache",
         )
     ]
+
+
+def test_several_sources_may_be_named(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("trainer.job.run", asked.append)
+    invoke(task.train, "--recipe", "cnn", "--output", str(tmp_path), "--data", "sample", "--data", "idx:x@2")
+    assert asked[0].data == ("sample", "idx:x@2")
 
 
 def test_defaults_are_those_of_the_options(tmp_path, monkeypatch):

@@ -4,18 +4,18 @@ import contextlib
 import io
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from unittest import mock
 
 import numpy as np
 
-from imaging.canonical import canonicalise
-from imaging.errors import ImageError
+from imaging.batch import canonical_batch
 from schemas.digit import CLASSES
 from schemas.errors import UserError
-from trainer.data import rejects
-from trainer.data.splits import Digits, Split, hold_out
+from trainer.data.exchange import Exchange
+from trainer.data.reading import Batch, Plan, Reading, Shard, read
+from trainer.data.splits import PARTS, Digits, held_out
 
 _KNOWN: Final = "mnist, emnist/digits, emnist/mnist, svhn_cropped, mnist_corrupted/CORRUPTION"
 _LABELS: Final = [str(label) for label in range(CLASSES)]
@@ -35,14 +35,18 @@ class CatalogSource:
     Args:
         name: as `tfds.load` takes it: NAME, NAME/CONFIG or NAME:VERSION.
         data_dir: where prepared data is kept, local or gs://; TFDS's own default when None.
+        reading: how it is read.
     """
 
-    def __init__(self, name: str, data_dir: str | None) -> None:
+    def __init__(self, name: str, data_dir: str | None, reading: Reading | None = None) -> None:
         self._name = f"tfds:{name}"
         self._builder_name = name
         self._data_dir = data_dir
+        self._reading = reading or Reading()
 
-    def read(self, *, validation_fraction: float) -> Digits:
+    def read(
+        self, *, validation_fraction: float, shard: Shard = (0, 1), exchange: Exchange | None = None
+    ) -> Digits:
         """Downloads and prepares the data set where that was not done yet, and returns its digits.
 
         TensorFlow's devices start with it: the strategy must have been made before.
@@ -54,11 +58,16 @@ class CatalogSource:
             self._prepare(builder)
             # Once more: some builders learn the names of their classes from what they download.
             _check_features(self._name, builder.info.features)
-            splits = {split: self._split(builder, split) for split in self._split_names(builder)}
-        train, validation = splits["train"], splits.get("validation")
-        if validation is None:
-            train, validation = hold_out(train, validation_fraction)
-        return Digits(self._name, train, validation, splits["test"])
+            sizes = {name: builder.info.splits[name].num_examples for name in self._split_names(builder)}
+            plan = Plan(
+                self._name,
+                sum(sizes.values()),
+                made_from=None,  # prepared data is a cache already
+                batches=lambda shard: self._batches(
+                    builder, sizes, fraction=validation_fraction, shard=shard
+                ),
+            )
+            return read(plan, reading=self._reading, shard=shard, exchange=exchange)
 
     def _builder(self) -> Any:
         import tensorflow_datasets as tfds
@@ -99,33 +108,76 @@ class CatalogSource:
             remedy=f"choose one of {_KNOWN}",
         )
 
-    def _split(self, builder: Any, name: str) -> Split:
-        images, labels, bad, seen = [], [], [], 0
-        for pictures, answers in self._chunks(builder, name):
-            good = np.ones(len(answers), bool)
-            for index, picture in enumerate(pictures):
-                try:
-                    images.append(canonicalise(_as_decoded(picture, transposed=builder.name in _TRANSPOSED)))
-                except ImageError as error:
-                    good[index] = False
-                    bad.append((f"{name}[{seen + index}]", error))
-            labels.append(answers[good])
-            seen += len(answers)
-        rejects.report(bad, images=seen, source=self._name)
-        return Split(np.stack(images), np.concatenate(labels).astype(np.uint8))
+    def _batches(
+        self, builder: Any, sizes: Mapping[str, int], *, fraction: float, shard: Shard
+    ) -> Iterator[Batch]:
+        start = 0
+        for name, size in sizes.items():
+            batches = self._decoded(builder, name, start=start, shard=shard)
+            part = PARTS.index(name)
+            if name == "train" and "validation" not in sizes:
+                yield from self._divided(builder, batches, fraction=fraction, shard=shard)
+            else:
+                for batch in batches:
+                    yield batch._replace(parts=np.full(len(batch.labels), part, np.uint8))
+            start += size
 
-    def _chunks(self, builder: Any, name: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields pictures uint8[N, height, width, channels] and labels int64[N], in a fixed order."""
-        import tensorflow_datasets as tfds
+    def _divided(
+        self, builder: Any, batches: Iterator[Batch], *, fraction: float, shard: Shard
+    ) -> Iterator[Batch]:
+        """Yields training images with the part of each, which only all labels together tell."""
+        if shard[1] == 1:
+            # Reading twice takes longer than keeping what was decoded.
+            known = list(batches)
+            batches = iter(known)
+            labels = np.concatenate([batch.labels for batch in known])
+        else:
+            records = self._records(builder, "train", batch=_CHUNK, decode=False)
+            labels = np.concatenate([record["label"] for record in records])
+        parts = held_out(labels, fraction).astype(np.uint8)  # 0 is training, 1 is validation
+        for batch in batches:
+            yield batch._replace(parts=parts[batch.positions])
 
+    def _decoded(self, builder: Any, name: str, *, start: int, shard: Shard) -> Iterator[Batch]:
+        """Yields a split's images that are a worker's, in a fixed order; the first has position `start`."""
         # Pictures of different sizes do not batch.
         size = 1 if None in builder.info.features["image"].shape else _CHUNK
+        # The first that is a worker's of all splits' images, counted through.
+        first = (shard[0] - start) % shard[1]
+        done = 0
+        for chunk in self._records(builder, name, batch=size, only=(first, shard[1])):
+            numbers = first + shard[1] * np.arange(done, done + len(chunk["label"]))
+            done += len(numbers)
+            pictures = [
+                _as_decoded(picture, transposed=builder.name in _TRANSPOSED) for picture in chunk["image"]
+            ]
+            names = [f"{name}[{number}]" for number in numbers]
+            yield Batch(start + numbers, names, chunk["label"], canonical_batch(pictures))
+
+    def _records(
+        self, builder: Any, name: str, *, batch: int, only: Shard = (0, 1), decode: bool = True
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Yields pictures uint8[N, height, width, channels] and labels int64[N]; else labels alone."""
+        import tensorflow as tf
+        import tensorflow_datasets as tfds
+
+        image = builder.info.features["image"]
         readable = self._explained(
             "prepared data can be read", remedy="prepare it anew in another --data-dir"
         )
         with readable:
-            for chunk in tfds.as_numpy(builder.as_dataset(split=name, shuffle_files=False).batch(size)):
-                yield chunk["image"], chunk["label"]
+            encoded = builder.as_dataset(
+                split=name, shuffle_files=False, decoders={"image": tfds.decode.SkipDecoding()}
+            )
+            records = encoded.shard(only[1], only[0])
+            if decode:
+                records = records.map(
+                    lambda record: record | {"image": image.decode_example(record["image"])},
+                    num_parallel_calls=tf.data.AUTOTUNE,
+                )
+            else:
+                records = records.map(lambda record: {"label": record["label"]})
+            yield from tfds.as_numpy(records.batch(batch))
 
     @contextlib.contextmanager
     def _explained(

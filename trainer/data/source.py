@@ -1,23 +1,41 @@
-"""Finds the source that `--data` names."""
+"""Finds the sources that `--data` names."""
 
 import difflib
-from typing import Protocol
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
 from schemas.errors import UserError
+from trainer.data.exchange import Exchange
+from trainer.data.reading import Reading, Shard
 from trainer.data.splits import Digits
 
-_KINDS = ("sample", "tfds:NAME", "folder:PATH", "tfrecord:GLOB")
+_KINDS: Final = (
+    "sample",
+    "tfds:NAME",
+    "folder:PATH",
+    "labels:FILE.csv",
+    "idx:DIR",
+    "tfrecord:GLOB",
+)
+_WEIGHT: Final = re.compile(r"(?P<spec>.*)@(?P<weight>[0-9.eE+-]*[0-9.][0-9.eE+-]*)", re.DOTALL)
 
 
 class Source(Protocol):
     """Where labelled digits come from. Making one checks what can be checked at once; reading may be long."""
 
-    def read(self, *, validation_fraction: float) -> Digits:
+    def read(
+        self, *, validation_fraction: float, shard: Shard = (0, 1), exchange: Exchange | None = None
+    ) -> Digits:
         """Returns the labelled digits.
 
         Args:
             validation_fraction: share of the training images to hold out where the source has no
                 validation split of its own, in [0, 1).
+            shard: this worker's number and how many workers share the training images; each has
+                all of validation and test.
+            exchange: the workers' connection, with which each need decode its own share alone.
 
         Raises:
             UserError: when the source cannot be used.
@@ -25,12 +43,13 @@ class Source(Protocol):
         ...
 
 
-def open_source(spec: str, *, data_dir: str | None = None) -> Source:
+def open_source(spec: str, *, data_dir: str | None = None, reading: Reading | None = None) -> Source:
     """Returns the source that a `--data` value names; no image is read yet, no TensorFlow imported.
 
     Args:
-        spec: `sample`, `tfds:NAME`, `folder:PATH` or `tfrecord:GLOB`.
+        spec: `sample`, `tfds:NAME`, `folder:PATH`, `labels:FILE.csv`, `idx:DIR` or `tfrecord:GLOB`.
         data_dir: where `tfds:` keeps prepared data, local or gs://; its own default when None.
+        reading: how it is read.
 
     Raises:
         UserError: when it names no source, or one that is seen at once to be unusable.
@@ -43,23 +62,98 @@ def open_source(spec: str, *, data_dir: str | None = None) -> Source:
     if kind == "tfds" and name:
         from trainer.data.catalog import CatalogSource
 
-        return CatalogSource(name, data_dir)
-    if kind == "folder" and name:
-        from trainer.data.folder import FolderSource
-
-        return FolderSource(name)
-    if kind == "tfrecord" and name:
-        from trainer.data.records import RecordsSource
-
-        return RecordsSource(name)
+        return CatalogSource(name, data_dir, reading)
+    if kind in _OF_FILES and name:
+        return _OF_FILES[kind](name, reading or Reading())
     raise UserError(
         f"--data is {', '.join(_KINDS[:-1])} or {_KINDS[-1]}", got=spec, remedy=_remedy(spec, colon)
     )
 
 
+def _open_folder(name: str, reading: Reading) -> Source:
+    from trainer.data.folder import FolderSource
+
+    return FolderSource(name, reading)
+
+
+def _open_labels(name: str, reading: Reading) -> Source:
+    from trainer.data.labels_file import LabelsSource
+
+    return LabelsSource(name, reading)
+
+
+def _open_idx(name: str, reading: Reading) -> Source:
+    from trainer.data.idx import IdxSource
+
+    return IdxSource(name, reading)
+
+
+def _open_records(name: str, reading: Reading) -> Source:
+    from trainer.data.records import RecordsSource
+
+    return RecordsSource(name, reading)
+
+
+_OF_FILES: Final[dict[str, Callable[[str, Reading], Source]]] = {
+    "folder": _open_folder,
+    "labels": _open_labels,
+    "idx": _open_idx,
+    "tfrecord": _open_records,
+}
+
+
+def open_sources(
+    specs: str | Sequence[str], *, data_dir: str | None = None, reading: Reading | None = None
+) -> Source:
+    """Returns one source of all that `--data` names, once or several times.
+
+    Args:
+        specs: as `open_source` takes them, each with `@WEIGHT` behind it or without.
+        data_dir: see `open_source`.
+        reading: how they are read.
+
+    Raises:
+        UserError: when one of them cannot be used.
+    """
+    given = [specs] if isinstance(specs, str) else list(specs)
+    if twice := next((spec for spec in given if given.count(spec) > 1), None):
+        raise UserError("each --data names another source", got=twice, remedy="give it once, with @WEIGHT")
+    weighted = [split_weight(spec) for spec in given]
+    sources = [open_source(spec, data_dir=data_dir, reading=reading) for spec, _ in weighted]
+    if len(sources) == 1:
+        return sources[0]
+    from trainer.data.mixture import MixedSource
+
+    return MixedSource(sources, [weight for _, weight in weighted], reading=reading or Reading())
+
+
+def split_weight(spec: str) -> tuple[str, float]:
+    """Returns a source without its `@WEIGHT`, and the weight; 1 where none is given.
+
+    A number behind the last `@` is a weight; a name that ends like that has `@1` put behind it.
+
+    Raises:
+        UserError: when the weight is no positive number.
+    """
+    found = _WEIGHT.fullmatch(spec)
+    if not found:
+        return spec, 1.0
+    try:
+        weight = float(found["weight"])
+    except ValueError:
+        weight = math.nan
+    if not 0 < weight < math.inf:
+        raise UserError(
+            "a source's weight is a positive number", got=spec, remedy="write SOURCE@2 or SOURCE@0.5"
+        )
+    return found["spec"], weight
+
+
 def _remedy(spec: str, colon: str) -> str:
     if not colon and "/" in spec:
         return f"for a folder of images, folder:{spec}"
+    if not colon and spec.endswith(".csv"):
+        return f"for a CSV of path,label, labels:{spec}"
     if close := difflib.get_close_matches(spec, ("sample", "tfds:mnist", "folder:"), n=1):
         return f"did you mean {close[0]}?"
     return (

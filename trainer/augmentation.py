@@ -1,0 +1,234 @@
+"""Random changes of digits that leave them the same digits: geometry, and what a camera adds.
+
+All are made for a whole batch at once, inside `tf.data`, from a seed alone. Keras's own augmentation
+layers work image by image, and within a model they stay active in what is exported.
+"""
+
+import dataclasses
+import math
+from typing import Final
+
+import tensorflow as tf
+
+from schemas.digit import SIDE
+from schemas.errors import UserError
+
+_CENTRE: Final = (SIDE - 1) / 2
+_INK: Final = 255.0
+
+_KNOTS: Final = 5
+"""Points along a side between which an elastic deformation is smooth."""
+
+_TAPS: Final = 2
+"""Pixels to either side that a blur reaches."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """How far images may be changed; each draws its own amounts, evenly, from these ranges.
+
+    `Augmentation()` changes nothing. Ink stays bright and paper dark.
+
+    Attributes:
+        rotation: to either side, degrees.
+        shift: along each axis to either side, pixels.
+        zoom: in either direction, share of the size, in [0, 1).
+        shear: sideways for each pixel of height, to either side.
+        elastic: greatest displacement of a point in a smooth random deformation, pixels.
+        contrast: darker or brighter ink, share, in [0, 1).
+        blur: greatest standard deviation of a Gaussian blur, pixels, up to 1.5.
+        noise: greatest standard deviation of what is added to each pixel, grey levels.
+
+    Raises:
+        UserError: when a range is out of bounds.
+    """
+
+    rotation: float = 0.0
+    shift: float = 0.0
+    zoom: float = 0.0
+    shear: float = 0.0
+    elastic: float = 0.0
+    contrast: float = 0.0
+    blur: float = 0.0
+    noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, most in _BOUNDS.items():
+            value = getattr(self, name)
+            if not 0 <= value <= most:
+                raise UserError(f"an augmentation's {name} is in [0, {most}]", got=value, remedy="mend it")
+
+    def __bool__(self) -> bool:
+        """Whether anything is changed at all."""
+        return any(dataclasses.astuple(self))
+
+    @property
+    def moves(self) -> bool:
+        """Whether the picture as a whole is turned, shifted, zoomed or sheared."""
+        return bool(self.rotation or self.shift or self.zoom or self.shear)
+
+
+_BOUNDS: Final = {
+    "rotation": 180,
+    "shift": SIDE,
+    "zoom": 0.9,
+    "shear": 2,
+    "elastic": 6,
+    "contrast": 0.9,
+    "blur": 1.5,
+    "noise": 128,
+}
+
+
+def augment(images: tf.Tensor, *, seed: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
+    """Returns changed copies of a batch of digits; the same seed gives the same copies.
+
+    Args:
+        images: uint8[N, 28, 28] canonical digits.
+        seed: int32[2] or int64[2]; every batch should have its own.
+        augmentation: how far they may be changed.
+
+    Returns:
+        uint8[N, 28, 28].
+    """
+    if not augmentation:
+        return images
+    draw = _Draw(seed, tf.shape(images)[0])
+    pixels = tf.cast(images, tf.float32)
+    if augmentation.elastic:
+        pixels = _deform(images, *_elastic_points(draw, augmentation))
+    elif augmentation.moves:
+        pixels = _transform(pixels, _affine(draw, augmentation))
+    if augmentation.blur:
+        pixels = _blur(pixels, draw.upto(augmentation.blur))
+    if augmentation.contrast:
+        pixels *= (1 + draw.within(augmentation.contrast))[:, None, None]
+    if augmentation.noise:
+        pixels += draw.upto(augmentation.noise)[:, None, None] * draw.noise()
+    # The cast cuts off: half a level more rounds.
+    return tf.cast(tf.clip_by_value(pixels + 0.5, 0, _INK), tf.uint8)
+
+
+class _Draw:
+    """Draws a number for each image; each call from a stream of its own."""
+
+    def __init__(self, seed: tf.Tensor, size: tf.Tensor) -> None:
+        self._seed = seed
+        self._size = size
+        self._calls = 0
+
+    def within(self, most: float) -> tf.Tensor:
+        """Returns float32[N] in [-most, most)."""
+        return tf.random.stateless_uniform([self._size], self._next(), -most, most)
+
+    def upto(self, most: float) -> tf.Tensor:
+        """Returns float32[N] in [0, most)."""
+        return tf.random.stateless_uniform([self._size], self._next(), 0, most)
+
+    def knots(self, most: float) -> tf.Tensor:
+        """Returns float32[N, 2, knots, knots] in [-most, most)."""
+        shape = [self._size, 2, _KNOTS, _KNOTS]
+        return tf.random.stateless_uniform(shape, self._next(), -most, most)
+
+    def noise(self) -> tf.Tensor:
+        """Returns float32[N, 28, 28] of mean 0 and standard deviation 1.
+
+        The sum of a random word's four bytes: a normal distribution but for its far ends, at a third
+        of the price.
+        """
+        words = tf.random.stateless_uniform(
+            [self._size, SIDE, SIDE], self._next(), minval=None, maxval=None, dtype=tf.int32
+        )
+        even = tf.bitwise.bitwise_and(words, 0x00FF00FF)
+        odd = tf.bitwise.bitwise_and(tf.bitwise.right_shift(words, 8), 0x00FF00FF)
+        pairs = even + odd
+        low = tf.bitwise.bitwise_and(pairs, 0xFFFF)
+        total = low + tf.bitwise.right_shift(pairs, 16)
+        spread = math.sqrt(4 * (256**2 - 1) / 12)
+        return (tf.cast(total, tf.float32) - 2 * _INK) / spread
+
+    def _next(self) -> tf.Tensor:
+        self._calls += 1
+        return tf.random.fold_in(self._seed, self._calls)
+
+
+def _affine(draw: _Draw, augmentation: Augmentation) -> tf.Tensor:
+    """Returns float32[N, 6]: where each point of the result comes from, about the picture's centre."""
+    angle = draw.within(math.radians(augmentation.rotation))
+    scale = 1 / (1 + draw.within(augmentation.zoom))
+    shear = draw.within(augmentation.shear)
+    across, down = draw.within(augmentation.shift), draw.within(augmentation.shift)
+    cosine, sine = scale * tf.cos(angle), scale * tf.sin(angle)
+    # A rotation and a zoom, then the shear of rows.
+    xx, xy = cosine + shear * sine, shear * cosine - sine
+    yx, yy = sine, cosine
+    x0 = _CENTRE - xx * (_CENTRE + across) - xy * (_CENTRE + down)
+    y0 = _CENTRE - yx * (_CENTRE + across) - yy * (_CENTRE + down)
+    return tf.stack([xx, xy, x0, yx, yy, y0], axis=1)
+
+
+def _transform(pixels: tf.Tensor, affine: tf.Tensor) -> tf.Tensor:
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
+        images=pixels[..., None],
+        transforms=tf.pad(affine, [[0, 0], [0, 2]]),
+        output_shape=[SIDE, SIDE],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+    )
+    return moved[..., 0]
+
+
+def _elastic_points(draw: _Draw, augmentation: Augmentation) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns x and y, float32[N, 28, 28] each: where each point of the result comes from."""
+    affine = _affine(draw, augmentation)[:, :, None, None]
+    spline = _spline()
+    field = tf.einsum("ik,ndkl,jl->ndij", spline, draw.knots(augmentation.elastic), spline)
+    at = tf.range(SIDE, dtype=tf.float32)
+    x, y = at[None, None, :], at[None, :, None]
+    from_x = affine[:, 0] * x + affine[:, 1] * y + affine[:, 2] + field[:, 0]
+    from_y = affine[:, 3] * x + affine[:, 4] * y + affine[:, 5] + field[:, 1]
+    return from_x, from_y
+
+
+def _spline() -> tf.Tensor:
+    """Returns float32[28, knots]: each pixel's weights on the knots, of a uniform cubic B-spline.
+
+    The weights are positive and sum to one, so that no point moves further than a knot does.
+    """
+    distances = tf.abs(tf.linspace(0.0, _KNOTS - 1.0, SIDE)[:, None] - tf.range(_KNOTS, dtype=tf.float32))
+    near = 2 / 3 - distances**2 + distances**3 / 2
+    far = tf.maximum(2 - distances, 0) ** 3 / 6
+    weights = tf.where(distances < 1, near, far)
+    return weights / tf.reduce_sum(weights, axis=1, keepdims=True)
+
+
+def _deform(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """Returns float32[N, 28, 28], each pixel between the four around its place; paper outside."""
+    # Two pixels of paper around: places outside are moved to where all four neighbours are paper.
+    padded = tf.pad(images, [[0, 0], [2, 2], [2, 2]])
+    x, y = tf.clip_by_value(x + 2, 0, SIDE + 2), tf.clip_by_value(y + 2, 0, SIDE + 2)
+    left, top = tf.floor(x), tf.floor(y)
+    # The four neighbours' bytes in one word: one gather instead of four.
+    corners = [padded[:, :-1, :-1], padded[:, :-1, 1:], padded[:, 1:, :-1], padded[:, 1:, 1:]]
+    side = SIDE + 3
+    words = tf.reshape(tf.bitcast(tf.stack(corners, axis=-1), tf.int32), [-1, side * side])
+    index = tf.cast(top * side + left, tf.int32)
+    found = tf.gather(words, tf.reshape(index, [-1, SIDE * SIDE]), batch_dims=1)
+    around = tf.cast(tf.reshape(tf.bitcast(found, tf.uint8), [-1, SIDE, SIDE, 4]), tf.float32)
+    right, below = x - left, y - top
+    upper = around[..., 0] + right * (around[..., 1] - around[..., 0])
+    lower = around[..., 2] + right * (around[..., 3] - around[..., 2])
+    return upper + below * (lower - upper)
+
+
+def _blur(pixels: tf.Tensor, deviation: tf.Tensor) -> tf.Tensor:
+    """Returns each picture blurred by its own Gaussian, beyond its edges as if paper went on."""
+    squares = tf.constant([tap * tap for tap in range(_TAPS + 1)], tf.float32)
+    weights = tf.exp(-squares / (2 * tf.maximum(deviation, 1e-3)[:, None] ** 2))
+    weights /= weights[:, :1] + 2 * tf.reduce_sum(weights[:, 1:], axis=1, keepdims=True)
+    # A band matrix for each picture: two products blur columns and rows.
+    distances = tf.abs(tf.range(SIDE)[:, None] - tf.range(SIDE)[None, :])
+    reached = tf.pad(weights, [[0, 0], [0, 1]])
+    bands = tf.gather(reached, tf.minimum(distances, _TAPS + 1), axis=1)
+    return bands @ pixels @ bands
