@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import click
 
-from schemas.errors import ExitCode, UnreconciledError, UserError
+from schemas.errors import ExitCode, JobFailedError, UnreconciledError, UserError
 
 _VERBS = {
     "train": "trainer.task:train",
@@ -62,6 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except (click.ClickException, UserError) as error:
         _complain(error.format_message() if isinstance(error, click.ClickException) else str(error))
         code = ExitCode.USAGE
+    except JobFailedError as error:
+        _complain(str(error))
+        code = error.code
     except UnreconciledError as error:
         _complain(str(error))
         code = ExitCode.UNRECONCILED

@@ -11,6 +11,7 @@ class ExitCode(enum.IntEnum):
     USAGE = 2
     OVER_BUDGET = 3
     UNRECONCILED = 4
+    TERMINATED = 143
 
 
 class UserError(Exception):
@@ -30,6 +31,16 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         return " ".join(f"{self.rule}; got {self.got!r}; {self.remedy}".split())
+
+
+class JobFailedError(Exception):
+    """A job stopped by itself, for a reason that is no error of the program; shown as one line.
+
+    Attributes:
+        code: exit status.
+    """
+
+    code: int = ExitCode.CRASHED
 
 
 class UnreconciledError(Exception):

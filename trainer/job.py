@@ -4,8 +4,9 @@ import dataclasses
 import os
 import pathlib
 
+from schemas.errors import UserError
 from schemas.model_card import Accuracy
-from trainer import recipes, run_folder
+from trainer import cluster, places, recipes, run_folder
 from trainer.data.source import open_source
 from trainer.history import Epoch
 from trainer.options import TrainOptions
@@ -17,7 +18,8 @@ class TrainResult:
     """A finished run.
 
     Attributes:
-        output: the run folder: `bundle/`, `history.csv`, `plots/`.
+        output: the run folder: `bundle/`, `history.csv`, `plots/`; of a run in a bucket, the local
+            copy, which is gone when the process ends.
         bundle: the model bundle within it.
         history: what each epoch reached.
         validation_accuracy: of the trained model; None where no image was held out.
@@ -36,16 +38,29 @@ class TrainResult:
 
 
 def run(options: TrainOptions) -> TrainResult:
-    """Trains, evaluates, exports, plots, and prints a summary.
+    """Trains, evaluates, exports, plots, and prints a summary; of several workers the chief writes.
 
     Raises:
         UserError: when something that was given cannot be used.
-        NotFiniteError: when training diverges (a RuntimeError).
+        JobFailedError: when training diverges, is told to end, or loses a worker.
     """
     recipes.check(options.recipe)
+    _check_strategy(options.strategy)
     source = open_source(options.data, data_dir=options.data_dir)
-    run_folder.claim(options.output)
+    where = places.of_run(options.output, os.environ)
+    # The others read checkpoints there, and write nothing.
+    if cluster.read(os.environ).is_chief:
+        run_folder.claim(where, resume=options.resume)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with quiet_stderr():
         from trainer import training
-    return training.train(options, source)
+    return training.train(options, source, where)
+
+
+def _check_strategy(strategy: str) -> None:
+    if strategy == "parameter_server":
+        raise UserError(
+            "--strategy is one of auto, one, mirrored, multi_worker",
+            got=strategy,
+            remedy=f"leave it out: {cluster.PARAMETER_SERVER_REASON}",
+        )
