@@ -139,6 +139,7 @@ def average_statistics(model: keras.Model, strategy: tf.distribute.Strategy) -> 
     def average() -> None:
         context = tf.distribute.get_replica_context()
         for weight in model.non_trainable_weights:
-            weight.assign(context.all_reduce(tf.distribute.ReduceOp.MEAN, weight.value))
+            # Of several workers, TensorFlow takes a tensor here, not the variable.
+            weight.assign(context.all_reduce(tf.distribute.ReduceOp.MEAN, tf.identity(weight.value)))
 
     return tf.function(lambda: strategy.run(average))

@@ -89,8 +89,9 @@ def _train(
     # 3. Where an earlier process stopped.
     if options.resume:
         _resume(trainer, checkpoints, agreement)
+    counts = agreement.total(digits.train.class_counts())
     if chief:
-        _announce(options, trainer, digits)
+        _announce(options, trainer, digits, train_images=sum(counts))
     # 4. The epochs; the history is on disk after each.
     for _ in trainer.epochs():
         if chief:
@@ -101,7 +102,6 @@ def _train(
         name: trainer.evaluate_own(split) if name == "train" else trainer.evaluate(split)
         for name, split in digits.splits().items()
     }
-    counts = agreement.total(digits.train.class_counts())
     card = _card(options, trainer, digits, evaluations=evaluations, digest=digest, counts=counts)
     # 6. From here on no worker waits for another.
     return _finish(trainer, where, card=card, digits=digits, test=evaluations["test"], write=chief)
@@ -138,8 +138,9 @@ def _resume(trainer: Trainer, checkpoints: Checkpoints, agreement: Agreement) ->
     trainer.restore(found if found and found.step == step else checkpoints.load(step))
 
 
-def _announce(options: TrainOptions, trainer: Trainer, digits: Digits) -> None:
-    counts = ", ".join(f"{len(split):,} {name}" for name, split in digits.splits().items())
+def _announce(options: TrainOptions, trainer: Trainer, digits: Digits, *, train_images: int) -> None:
+    sizes = {name: len(split) for name, split in digits.splits().items()} | {"train": train_images}
+    counts = ", ".join(f"{size:,} {name}" for name, size in sizes.items())
     recipe, replicas = trainer.recipe, trainer.replicas
     print(f"{digits.name}: {counts} images")
     print(
