@@ -4,11 +4,18 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import click
 
-from schemas.errors import ExitCode, StoppedError, StorageError, UnreconciledError, UserError
+from schemas.errors import (
+    ExitCode,
+    JobFailedError,
+    StoppedError,
+    StorageError,
+    UnreconciledError,
+    UserError,
+)
 
 _VERBS = {
     "train": "trainer.task:train",
@@ -59,28 +66,50 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
         code = ExitCode.USAGE
-    except click.UsageError as error:
-        _complain(f"{error.format_message()} See `{_command_path(error)} --help`.")
-        code = ExitCode.USAGE
-    except StoppedError as error:
-        _complain(str(error))
-        _leave(ExitCode.CRASHED)
-    except StorageError as error:
-        _complain(str(error))
-        code = ExitCode.CRASHED
-    except (click.ClickException, UserError) as error:
-        _complain(error.format_message() if isinstance(error, click.ClickException) else str(error))
-        code = ExitCode.USAGE
-    except UnreconciledError as error:
-        _complain(str(error))
-        code = ExitCode.UNRECONCILED
-    except click.Abort:
-        _complain("interrupted")
-        code = ExitCode.CRASHED
+    except _WORDED as error:
+        _complain(_text_of(error))
+        code = _code_of(error)
+        if isinstance(error, StoppedError):
+            _leave(code)
     sys.exit(code or ExitCode.OK)
 
 
-def _leave(code: ExitCode) -> NoReturn:
+_WORDED: Final = (
+    click.ClickException,
+    click.Abort,
+    JobFailedError,
+    StoppedError,
+    StorageError,
+    UnreconciledError,
+    UserError,
+)
+
+
+def _code_of(error: Exception) -> int:
+    match error:
+        case click.ClickException() | UserError():
+            return ExitCode.USAGE
+        case UnreconciledError():
+            return ExitCode.UNRECONCILED
+        case JobFailedError():
+            return error.code
+        case _:
+            return ExitCode.CRASHED
+
+
+def _text_of(error: Exception) -> str:
+    match error:
+        case click.UsageError():
+            return f"{error.format_message()} See `{_command_path(error)} --help`."
+        case click.ClickException():
+            return error.format_message()
+        case click.Abort():
+            return "interrupted"
+        case _:
+            return str(error)
+
+
+def _leave(code: int) -> NoReturn:
     """Ends the process now: threads of a run that was stopped would go on with all that is left of it."""
     sys.stdout.flush()
     sys.stderr.flush()

@@ -11,6 +11,7 @@ class ExitCode(enum.IntEnum):
     USAGE = 2
     OVER_BUDGET = 3
     UNRECONCILED = 4
+    TERMINATED = 143
 
 
 class RuleError(Exception):
@@ -42,6 +43,16 @@ class StorageError(RuleError):
 
 class StoppedError(Exception):
     """A run was told to stop; what is done is kept, and the text says how to go on."""
+
+
+class JobFailedError(Exception):
+    """A job stopped by itself, for a reason that is no error of the program; shown as one line.
+
+    Attributes:
+        code: exit status.
+    """
+
+    code: int = ExitCode.CRASHED
 
 
 class UnreconciledError(Exception):

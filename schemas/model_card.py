@@ -40,6 +40,11 @@ class ModelCard:
         pixel_histogram: share of training pixels per grey level bin over [0, 255].
         versions: version of each library that made the bundle.
         files: SHA-256 of each other file of the bundle, by its path within the bundle.
+        overrides: what the run's options said other than the recipe, by the recipe's field; of older
+            cards, which have none of what follows, empty.
+        hardware: the machine that trained, of several workers the chief's.
+        images_per_second: training images a second over all replicas, validation left out; None in
+            older cards.
     """
 
     recipe: str
@@ -62,6 +67,9 @@ class ModelCard:
     pixel_histogram: tuple[float, ...]
     versions: Mapping[str, str]
     files: Mapping[str, str]
+    overrides: Mapping[str, str | int | float | bool] = dataclasses.field(default_factory=dict)
+    hardware: Mapping[str, str | int] = dataclasses.field(default_factory=dict)
+    images_per_second: float | None = None
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:

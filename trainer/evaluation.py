@@ -11,6 +11,7 @@ from schemas.digit import CLASSES
 from schemas.model_card import Accuracy
 from trainer.data.splits import Split
 from trainer.pipeline import evaluation_batches
+from trainer.strategy import is_multi_worker
 
 _BATCH = 1_000
 """Images a replica and step: large enough that a step's own cost is small."""
@@ -75,12 +76,26 @@ class Evaluator:
             return model(images, training=False)
 
         self._answer = tf.function(lambda batch: strategy.run(answer, args=batch))
+        self._answer_alone = tf.function(lambda images: model(images, training=False))
 
     def run(self, split: Split) -> Evaluation:
-        """Returns the model's answers on a split that holds at least one image."""
+        """Returns the model's answers on a split that holds at least one image.
+
+        Several workers, which all hold the split, answer a share each and tell each other.
+        """
         per_replica = min(_BATCH, -(-len(split) // self._strategy.num_replicas_in_sync))
         parts = []
         for batch in evaluation_batches(split, strategy=self._strategy, per_replica=per_replica):
-            parts += self._strategy.experimental_local_results(self._answer(batch))
-        probabilities = np.concatenate([part.numpy() for part in parts])[: len(split)]
-        return Evaluation(split.labels, probabilities)
+            parts += self._everybody_s(self._answer(batch))
+        return Evaluation(split.labels, np.concatenate(parts)[: len(split)])
+
+    def run_alone(self, split: Split) -> Evaluation:
+        """Returns the model's answers without asking other workers or replicas."""
+        starts = range(0, len(split), _BATCH)
+        parts = [self._answer_alone(split.images[start : start + _BATCH]).numpy() for start in starts]
+        return Evaluation(split.labels, np.concatenate(parts))
+
+    def _everybody_s(self, answers: tf.distribute.DistributedValues) -> list[np.ndarray]:
+        if is_multi_worker(self._strategy):
+            return [self._strategy.gather(answers, axis=0).numpy()]
+        return [part.numpy() for part in self._strategy.experimental_local_results(answers)]

@@ -1,12 +1,21 @@
 """What a training job is told: one record, checked once; nothing below it reads flags."""
 
 import dataclasses
-import pathlib
+import os
+from collections.abc import Callable
+from typing import Any, Final
 
 from schemas.errors import UserError
 
 MAX_SEED = 2**32 - 1
 """Greatest seed that NumPy, Keras and TensorFlow all take."""
+
+
+STRATEGIES: Final = ("auto", "one", "mirrored", "multi_worker", "parameter_server")
+"""What `--strategy` takes; the last is refused with the reason."""
+
+SCHEDULES: Final = ("constant", "warmup-cosine", "one-cycle")
+PRECISIONS: Final = ("float32", "mixed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,12 +26,27 @@ class TrainOptions:
         recipe: name of the recipe.
         data: `sample`, `tfds:NAME`, `folder:PATH`, `labels:FILE.csv`, `idx:DIR` or `tfrecord:GLOB`; or
             several of them, each as it is or as `SOURCE@WEIGHT`.
-        output: the run folder, local; made where it does not exist.
-        epochs: passes over the training images; the recipe's own when None.
-        batch: global batch size, images; the recipe's own when None.
-        seed: fixes weights, order and dropout.
+        output: the run folder, local or gs://; made where it does not exist. Where it is empty, the
+            folder that the environment's AIP_MODEL_DIR names.
+        epochs: passes over the training images; the recipe's own when None, as with all that follow
+            up to `accumulate`, which `trainer.recipe.Recipe` explains.
+        batch: global batch size, images.
+        schedule: the learning rate's course.
+        learning_rate: its greatest value.
+        clip_norm: greatest global norm of a step's gradients.
+        ema: decay of the weights' moving average, in (0, 1).
+        label_smoothing: share of each label spread over all classes, in [0, 1).
+        precision: `float32` or `mixed`.
+        xla: whether forward and backward pass are compiled.
+        patience: epochs without a better validation accuracy after which training stops.
+        accumulate: parts in which each replica goes through its share of a batch.
+        seed: fixes weights, order, dropout and augmentation.
+        strategy: `auto`, `one`, `mirrored` or `multi_worker`.
         replicas: devices that share each batch: as many GPUs, or logical CPUs where there is no GPU;
             all GPUs, or one CPU, when None.
+        deterministic: whether GPUs use only operations whose results never vary.
+        resume: whether to go on from the newest checkpoint in the run folder, if there is one.
+        checkpoint_steps: steps from one checkpoint to the next; one an epoch when None.
         data_dir: where `tfds:` keeps prepared data, local or gs://; its own default when None.
         accept_threshold: default confidence from which a prediction is accepted, in [0, 1].
         class_weights: `none`, or `balanced` for every digit to count alike however rare it is.
@@ -36,11 +60,24 @@ class TrainOptions:
 
     recipe: str
     data: str | tuple[str, ...]
-    output: pathlib.Path
+    output: str | os.PathLike[str]
     epochs: int | None = None
     batch: int | None = None
+    schedule: str | None = None
+    learning_rate: float | None = None
+    clip_norm: float | None = None
+    ema: float | None = None
+    label_smoothing: float | None = None
+    precision: str | None = None
+    xla: bool | None = None
+    patience: int | None = None
+    accumulate: int | None = None
     seed: int = 0
+    strategy: str = "auto"
     replicas: int | None = None
+    deterministic: bool = True
+    resume: bool = False
+    checkpoint_steps: int | None = None
     data_dir: str | None = None
     accept_threshold: float = 0.9
     class_weights: str = "none"
@@ -49,21 +86,19 @@ class TrainOptions:
     cache_dir: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "replicas"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"--{name} is at least 1", got=value, remedy="give a greater number")
-        if not 0 <= self.seed <= MAX_SEED:
-            raise UserError(f"--seed is in [0, {MAX_SEED}]", got=self.seed, remedy="give another one")
-        if not 0 <= self.accept_threshold <= 1:
-            raise UserError(
-                "--accept-threshold is a probability in [0, 1]",
-                got=self.accept_threshold,
-                remedy="0.9 sends predictions that are less certain to review",
-            )
-        if not 0 <= self.max_bad_rate <= 1:
-            raise UserError(
-                "--max-bad-rate is a share in [0, 1]",
-                got=self.max_bad_rate,
-                remedy="0.01 stops the job when more than one image in a hundred is unusable",
-            )
+        for name in ("epochs", "batch", "replicas", "patience", "accumulate", "checkpoint_steps"):
+            self._check(name, "at least 1", lambda value: value >= 1)
+        for name in ("learning_rate", "clip_norm"):
+            self._check(name, "a number above 0", lambda value: 0 < value < float("inf"))
+        self._check("ema", "in (0, 1)", lambda value: 0 < value < 1)
+        self._check("label_smoothing", "in [0, 1)", lambda value: 0 <= value < 1)
+        self._check("seed", f"in [0, {MAX_SEED}]", lambda value: 0 <= value <= MAX_SEED)
+        self._check("max_bad_rate", "a share in [0, 1]", lambda value: 0 <= value <= 1)
+        self._check("accept_threshold", "a probability in [0, 1]", lambda value: 0 <= value <= 1)
+        for name, known in (("strategy", STRATEGIES), ("schedule", SCHEDULES), ("precision", PRECISIONS)):
+            self._check(name, f"one of {', '.join(known)}", known.__contains__)
+
+    def _check(self, name: str, rule: str, holds: Callable[[Any], bool]) -> None:
+        value = getattr(self, name)
+        if value is not None and not holds(value):
+            raise UserError(f"--{name.replace('_', '-')} is {rule}", got=value, remedy="give another value")

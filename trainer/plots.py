@@ -88,12 +88,12 @@ def _curves(
     axes.grid(color=_FAINT, linewidth=0.8)
 
 
-def confusion_matrix(test: Evaluation) -> Figure:
-    """Draws test images by true and predicted digit; colour is the share of the true digit's images."""
+def confusion_matrix(test: Evaluation, *, title: str = "Test images") -> Figure:
+    """Draws a split's images by true and predicted digit; colour is the share of the true digit's images."""
     counts = test.confusion
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure, axes = _figure(
-        f"Test images by true and predicted digit\naccuracy {test.accuracy.value:.2%}", (7, 6.6)
+        f"{title} by true and predicted digit\naccuracy {test.accuracy.value:.2%}", (7, 6.6)
     )
     # The root shows the few wrong ones, which a linear scale would leave white.
     axes.imshow(np.sqrt(shares), cmap=_BLUES, vmin=0, vmax=1)

@@ -1,6 +1,7 @@
-"""Which code and which libraries made a bundle."""
+"""Which code, which libraries and which machine made a bundle."""
 
 import importlib.metadata
+import os
 import pathlib
 import platform
 import subprocess
@@ -11,6 +12,7 @@ _LIBRARIES = (
     "mlxtend",
     "numpy",
     "opencv-python-headless",
+    "tensorboard",
     "tensorflow",
     "tensorflow-datasets",
 )
@@ -34,6 +36,32 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def hardware() -> dict[str, str | int]:
+    """Returns the machine's processor, its logical cores that this process may use, memory and GPUs."""
+    import tensorflow as tf
+
+    gpus = [
+        str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name))
+        for gpu in tf.config.list_physical_devices("GPU")
+    ]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "processor": _processor(pathlib.Path("/proc/cpuinfo")),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(memory / 2**30),
+        "gpus": ", ".join(gpus),
+    }
+
+
+def _processor(cpuinfo: pathlib.Path) -> str:
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = next((line for line in lines if line.startswith("model name")), "")
+    return named.partition(":")[2].strip() or platform.machine()
 
 
 def _git(*arguments: str, folder: pathlib.Path) -> str:

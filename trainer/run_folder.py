@@ -1,42 +1,60 @@
-"""The folder that a training run fills: `bundle/`, `history.csv`, `plots/`."""
+"""The folder that a training run fills: bundle, history, plots, checkpoints, TensorBoard's files."""
 
-import pathlib
 import tempfile
 from typing import Final
 
 from schemas.bundle import CARD
 from schemas.errors import UserError
+from trainer.checkpoints import Checkpoints
+from trainer.places import LocalPlace, Places
 
 BUNDLE: Final = "bundle"
-"""The model bundle; it appears when the run is finished, not before."""
+"""The model bundle; it appears when the run is finished, not before. In a bucket its card comes last."""
 
 PLOTS: Final = "plots"
 """PNG pictures of the run."""
 
+_CLAIM: Final = "run.txt"
+_CLAIM_TEXT: Final = "A training run writes here; it is finished when there is bundle/model_card.json.\n"
 
-def claim(folder: pathlib.Path) -> None:
+
+def claim(places: Places, *, resume: bool = False) -> None:
     """Makes a run folder, or takes over that of a run which did not finish.
 
+    Args:
+        places: where the run goes.
+        resume: whether it may hold checkpoints to go on from.
+
     Raises:
-        UserError: when the folder holds a finished run or a bundle, or cannot be written.
+        UserError: when the folder holds a finished run, a bundle, or, unless resumed, checkpoints; or
+            when it cannot be written.
     """
-    if "://" in str(folder) or ":/" in str(folder):
-        raise UserError(
-            "--output is a local folder", got=str(folder), remedy="copy the run folder afterwards"
-        )
+    run = places.run
     try:
-        if (folder / BUNDLE).exists() or (folder / CARD).exists():
+        if run.exists(f"{BUNDLE}/{CARD}") or run.exists(CARD):
             raise UserError(
-                "--output holds no finished run",
-                got=str(folder),
-                remedy="name another folder or remove this one",
+                "--output holds no finished run", got=run.uri, remedy="name another folder or remove this one"
             )
-        (folder / PLOTS).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        if not resume and Checkpoints(places.checkpoints).steps():
+            raise UserError(
+                "--output holds no checkpoints of a run that did not finish",
+                got=places.checkpoints.uri,
+                remedy="give --resume to go on, name another folder, or remove them",
+            )
+        (run.folder / PLOTS).mkdir(parents=True, exist_ok=True)
+        _probe(places)
     except OSError as error:
         raise UserError(
             "--output is a folder that can be written",
-            got=str(folder),
+            got=run.uri,
             remedy=f"choose another one: {error.strerror}",
         ) from error
+
+
+def _probe(places: Places) -> None:
+    """Finds out before the training whether it can be written."""
+    with tempfile.TemporaryFile(dir=places.run.folder):
+        pass
+    if not isinstance(places.run, LocalPlace):
+        (places.run.folder / _CLAIM).write_text(_CLAIM_TEXT, encoding="utf-8")
+        places.run.publish(_CLAIM)

@@ -3,13 +3,14 @@
 Nothing here imports TensorFlow before a job runs, so that `--help` answers at once.
 """
 
-import pathlib
 import sys
+from typing import Any
 
 import click
 
 from trainer import recipes as registry
-from trainer.options import TrainOptions
+from trainer.options import PRECISIONS, SCHEDULES, STRATEGIES, TrainOptions
+from trainer.restart import PeerLostError, start_anew
 
 
 @click.command()
@@ -25,16 +26,44 @@ from trainer.options import TrainOptions
     "`digitmill pack` wrote; local or gs://. May be given several times, to mix sources.",
 )
 @click.option(
-    "--output", required=True, type=click.Path(path_type=pathlib.Path), metavar="DIR", help="The run folder."
+    "--output", default="", metavar="DIR", help="The run folder, local or gs://; AIP_MODEL_DIR by default."
 )
 @click.option("--epochs", type=int, help="Passes over the training images; the recipe's own by default.")
 @click.option("--batch", type=int, help="Images per step, over all replicas; the recipe's own by default.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Fixes weights, order and dropout.")
+@click.option("--schedule", type=click.Choice(SCHEDULES), help="The learning rate's course.")
+@click.option("--learning-rate", type=float, help="Its greatest value.")
+@click.option("--clip-norm", type=float, help="Greatest global norm of a step's gradients.")
+@click.option("--ema", type=float, metavar="DECAY", help="Average the weights, and keep the averages.")
+@click.option("--label-smoothing", type=float, metavar="SHARE", help="Spread so much of each label.")
+@click.option("--precision", type=click.Choice(PRECISIONS), help="mixed: bfloat16 where the chip has it.")
+@click.option("--xla/--no-xla", default=None, help="Compile forward and backward pass; slower on CPUs.")
+@click.option(
+    "--patience", type=int, metavar="EPOCHS", help="Stop after so many without a better validation accuracy."
+)
+@click.option("--accumulate", type=int, metavar="PARTS", help="Go through each batch in so many parts.")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Fixes weights, order, dropout and augmentation."
+)
+@click.option(
+    "--strategy",
+    type=click.Choice(STRATEGIES),
+    default="auto",
+    show_default=True,
+    help="auto: several workers when TF_CONFIG names several, else all GPUs, else one CPU.",
+)
 @click.option(
     "--replicas",
     type=int,
     help="Devices that share each batch: GPUs, or logical CPUs without one; all GPUs by default.",
 )
+@click.option(
+    "--deterministic/--no-deterministic",
+    default=True,
+    show_default=True,
+    help="On GPUs, only operations whose results never vary.",
+)
+@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in DIR, if there is one.")
+@click.option("--checkpoint-steps", type=int, metavar="STEPS", help="Save so often; every epoch by default.")
 @click.option("--data-dir", metavar="DIR", help="Where tfds: keeps prepared data, local or gs://.")
 @click.option(
     "--accept-threshold",
@@ -63,22 +92,7 @@ from trainer.options import TrainOptions
     metavar="DIR",
     help="Where decoded images are kept for the next run; by default only those that do not fit the memory.",
 )
-def train(
-    *,
-    recipe: str,
-    data: tuple[str, ...],
-    output: pathlib.Path,
-    epochs: int | None,
-    batch: int | None,
-    seed: int,
-    replicas: int | None,
-    data_dir: str | None,
-    accept_threshold: float,
-    class_weights: str,
-    init: str | None,
-    max_bad_rate: float,
-    cache_dir: str | None,
-) -> None:
+def train(*, data: tuple[str, ...], **options: Any) -> None:
     """Train a recipe on labelled digits and write a model bundle, its history and plots to DIR.
 
     \b
@@ -88,24 +102,13 @@ def train(
       digitmill train --recipe cnn --data folder:scans --epochs 10 --output run
       digitmill train --recipe cnn --data sample --data labels:new.csv@5 --init run/bundle --output run2
     """
-    options = TrainOptions(
-        recipe=recipe,
-        data=data[0] if len(data) == 1 else data,
-        output=output,
-        epochs=epochs,
-        batch=batch,
-        seed=seed,
-        replicas=replicas,
-        data_dir=data_dir,
-        accept_threshold=accept_threshold,
-        class_weights=class_weights,
-        init=init,
-        max_bad_rate=max_bad_rate,
-        cache_dir=cache_dir,
-    )
+    job_options = TrainOptions(data=data[0] if len(data) == 1 else data, **options)
     from trainer.job import run
 
-    run(options)
+    try:
+        run(job_options)
+    except PeerLostError as error:
+        start_anew(error)
 
 
 @click.command()

@@ -1,70 +1,160 @@
 """A training run from top to bottom."""
 
-import dataclasses
-import time
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Mapping
+from typing import Any
 
+import tensorflow as tf
+
+from schemas import bundle as names
 from schemas.model_card import ModelCard
-from trainer import export, history, plots, provenance, recipes, run_folder
+from trainer import export, history, overrides, places, plots, provenance, recipes, run_folder
+from trainer.agreement import Agreement
+from trainer.checkpoints import Checkpoints
 from trainer.data import class_weights
 from trainer.data.source import Source
 from trainer.data.splits import Digits
 from trainer.evaluation import Evaluation
 from trainer.histograms import confidence_histogram, pixel_histogram
-from trainer.history import Epoch
 from trainer.initial_weights import load_initial_weights
 from trainer.job import TrainResult
-from trainer.loop import Trainer
+from trainer.loop import Saving, Trainer
 from trainer.options import TrainOptions
+from trainer.places import Places
+from trainer.precision import policy
 from trainer.recipe import Recipe
-from trainer.strategy import make_strategy, per_replica_batch
+from trainer.restart import PeerLostError
+from trainer.strategy import (
+    is_multi_worker,
+    keep_gpus_deterministic,
+    local_replicas,
+    make_strategy,
+    per_replica_batch,
+    small_split_warning,
+    worker_index,
+)
+from trainer.tensorboard import TensorBoard
+from trainer.worker_exchange import exchange_over
+
+_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.InternalError,
+    tf.errors.CancelledError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.DeadlineExceededError,
+)
+"""What a collective raises when a worker has gone; which of them depends on when."""
 
 
-def train(options: TrainOptions, source: Source) -> TrainResult:
+def train(options: TrainOptions, source: Source, where: Places) -> TrainResult:
     """Runs the job into a run folder that was claimed; see `trainer.job.run`."""
     # 1. The devices, before anything else starts TensorFlow's. A batch that does not divide over
     #    them is refused before any data is read.
-    strategy = make_strategy(options.replicas)
-    recipe = _with_overrides(recipes.load(options.recipe), options)
+    strategy = make_strategy(options.replicas, kind=options.strategy)
+    if options.deterministic:
+        keep_gpus_deterministic()
+    recipe = overrides.apply(recipes.load(options.recipe), options)
     per_replica_batch(recipe.batch, strategy.num_replicas_in_sync)
-    # 2. The data, and the network.
-    digits = source.read(validation_fraction=recipe.validation_fraction)
-    class_weights.warn_of_empty_classes(digits)
-    if options.class_weights == "balanced":
-        digits = class_weights.balanced(digits)
-    trainer = Trainer(recipe, digits, strategy=strategy, seed=options.seed)
+    try:
+        return _train(options, source, where, strategy=strategy, recipe=recipe)
+    except _LOST as error:
+        if not is_multi_worker(strategy):
+            raise
+        raise PeerLostError("a worker of this job is gone") from error
+
+
+def _train(
+    options: TrainOptions,
+    source: Source,
+    where: Places,
+    *,
+    strategy: tf.distribute.Strategy,
+    recipe: Recipe,
+) -> TrainResult:
+    # 2. The data, of which each worker holds its share, and the network.
+    chief = worker_index(strategy) == 0
+    agreement = Agreement(strategy)
+    digits = _read(options, source, recipe, strategy=strategy)
+    # Of all workers' images, in their order: a checkpoint's position counts in it.
+    digest = agreement.digest(digits.train_digest)
+    checkpoints = Checkpoints(where.checkpoints)
+    trainer = Trainer(
+        recipe,
+        digits,
+        strategy=strategy,
+        seed=options.seed,
+        saving=Saving(checkpoints, options.checkpoint_steps, _identity(options, recipe, digest)),
+        board=TensorBoard(where.tensorboard) if chief else None,
+    )
     if options.init is not None:
         load_initial_weights(options.init, trainer.model)
-    _announce(options, trainer, digits)
-    # 3. The epochs; the history is on disk after each.
-    started = time.perf_counter()
-    epochs: list[Epoch] = []
-    for epoch in trainer.epochs():
-        epochs.append(epoch)
-        history.write(epochs, options.output)
-    seconds = time.perf_counter() - started
-    # 4. The test split, looked at once, when no choice is left to make.
-    evaluations = {name: trainer.evaluate(split) for name, split in digits.splits().items()}
-    # 5. Pictures before the bundle: a bundle means that the run is finished.
-    plots.write(options.output / run_folder.PLOTS, epochs, digits=digits, test=evaluations["test"])
-    card = _card(options, trainer, digits, evaluations=evaluations, seconds=seconds)
-    return _finish(options, trainer, card=card, digits=digits, epochs=epochs)
+    # 3. Where an earlier process stopped.
+    if options.resume:
+        _resume(trainer, checkpoints, agreement)
+    if chief:
+        _announce(options, trainer, digits)
+    # 4. The epochs; the history is on disk after each.
+    for _ in trainer.epochs():
+        if chief:
+            history.write(trainer.history, where.run.folder)
+            where.run.publish(history.FILE)
+    # 5. The test split, looked at once, when no choice is left to make.
+    evaluations = {
+        name: trainer.evaluate_own(split) if name == "train" else trainer.evaluate(split)
+        for name, split in digits.splits().items()
+    }
+    card = _card(options, trainer, digits, evaluations=evaluations)
+    # 6. From here on no worker waits for another.
+    return _finish(trainer, where, card=card, digits=digits, test=evaluations["test"], write=chief)
 
 
-def _with_overrides(recipe: Recipe, options: TrainOptions) -> Recipe:
-    epochs = options.epochs or recipe.epochs
-    return dataclasses.replace(recipe, epochs=epochs, batch=options.batch or recipe.batch)
+def _read(
+    options: TrainOptions, source: Source, recipe: Recipe, *, strategy: tf.distribute.Strategy
+) -> Digits:
+    workers = strategy.num_replicas_in_sync // local_replicas(strategy)
+    digits = source.read(
+        validation_fraction=recipe.validation_fraction,
+        shard=(worker_index(strategy), workers),
+        exchange=exchange_over(strategy) if workers > 1 else None,
+    )
+    class_weights.warn_of_empty_classes(digits)
+    return class_weights.balanced(digits) if options.class_weights == "balanced" else digits
+
+
+def _identity(options: TrainOptions, recipe: Recipe, digest: str) -> dict[str, Any]:
+    """What a resumed run must have in common with the one before: all that its weights depend on."""
+    settings = {name: getattr(recipe, name) for name in overrides.FIELDS}
+    return {"recipe": options.recipe, "data": options.data, "digest": digest, "seed": options.seed} | settings
+
+
+def _resume(trainer: Trainer, checkpoints: Checkpoints, agreement: Agreement) -> None:
+    # The chief looks for the newest that is whole, and all go on from that one.
+    found = checkpoints.load_newest()
+    step = int(agreement.of_chief(found.step if found else -1))
+    if step < 0:
+        return
+    trainer.restore(found if found and found.step == step else checkpoints.load(step))
 
 
 def _announce(options: TrainOptions, trainer: Trainer, digits: Digits) -> None:
-    counts = ", ".join(f"{len(split):,} {name}" for name, split in digits.splits().items())
+    sizes = {name: len(split) for name, split in digits.splits().items()} | {
+        "train": sum(digits.train_counts())
+    }
+    counts = ", ".join(f"{size:,} {name}" for name, size in sizes.items())
+    recipe, replicas = trainer.recipe, trainer.replicas
     print(f"{digits.name}: {counts} images")
     print(
-        f"{options.recipe}: {trainer.model.count_params():,} parameters, {trainer.recipe.epochs} epochs, "
-        f"batches of {trainer.recipe.batch}, {trainer.recipe.batch // trainer.replicas} "
-        f"on each of {trainer.replicas} replica(s)",
+        f"{options.recipe}: {trainer.model.count_params():,} parameters, {recipe.epochs} epochs, "
+        f"batches of {recipe.batch}, {recipe.batch // replicas} on each of {replicas} replica(s)",
         flush=True,
     )
+    if (warning := small_split_warning(recipe.batch, replicas)) is not None:
+        print(warning, file=sys.stderr)
+    if recipe.precision == "mixed" and policy(recipe.precision) == "float32":
+        print("warning: this chip has no bfloat16; all is float32", file=sys.stderr)
+    if trainer.done:
+        print(f"resumed after step {trainer.done:,} of {recipe.epochs * trainer.steps:,}", flush=True)
 
 
 def _card(
@@ -73,9 +163,9 @@ def _card(
     digits: Digits,
     *,
     evaluations: Mapping[str, Evaluation],
-    seconds: float,
 ) -> ModelCard:
     validation = evaluations.get("validation")
+    images = trainer.recipe.batch * trainer.steps * len(trainer.history)
     return ModelCard(
         recipe=options.recipe,
         data=digits.name,
@@ -86,7 +176,7 @@ def _card(
         replicas=trainer.replicas,
         git_commit=provenance.git_commit(),
         parameters=trainer.model.count_params(),
-        train_seconds=round(seconds, 3),
+        train_seconds=round(trainer.seconds, 3),
         test_accuracy=evaluations["test"].accuracy,
         test_loss=evaluations["test"].loss,
         validation_accuracy=validation.accuracy if validation else None,
@@ -97,35 +187,53 @@ def _card(
         pixel_histogram=pixel_histogram(digits.train.images),
         versions=provenance.versions(),
         files={},
+        overrides=overrides.given(options),
+        hardware=provenance.hardware(),
+        images_per_second=round(images / sum(epoch.seconds for epoch in trainer.history), 1),
     )
 
 
 def _finish(
-    options: TrainOptions, trainer: Trainer, *, card: ModelCard, digits: Digits, epochs: Sequence[Epoch]
+    trainer: Trainer, where: Places, *, card: ModelCard, digits: Digits, test: Evaluation, write: bool
 ) -> TrainResult:
-    bundle = options.output / run_folder.BUNDLE
-    golden = digits.validation or digits.test
-    export.write_bundle(trainer.plain_copy(), card, digits=golden.images, target=bundle)
+    bundle = where.run.folder / run_folder.BUNDLE
     result = TrainResult(
-        output=options.output,
+        output=where.run.folder,
         bundle=bundle,
-        history=tuple(epochs),
+        history=tuple(trainer.history),
         validation_accuracy=card.validation_accuracy,
         test_accuracy=card.test_accuracy,
         test_loss=card.test_loss,
         seconds=card.train_seconds,
     )
-    print(_summary(result))
+    if not write:
+        return result
+    # Pictures before the bundle: a bundle means that the run is finished.
+    plots.write(where.run.folder / run_folder.PLOTS, trainer.history, digits=digits, test=test)
+    where.run.publish(run_folder.PLOTS)
+    golden = digits.validation or digits.test
+    export.write_bundle(trainer.plain_copy(), card, digits=golden.images, target=bundle)
+    _publish_bundle(where)
+    print(_summary(result, where))
     return result
 
 
-def _summary(result: TrainResult) -> str:
+def _publish_bundle(where: Places) -> None:
+    """Makes the bundle visible, its card last: in a bucket there is no renaming of folders."""
+    folder = where.run.folder / run_folder.BUNDLE
+    others = sorted(path.name for path in folder.iterdir() if path.name != names.CARD)
+    where.run.publish(*(f"{run_folder.BUNDLE}/{name}" for name in (*others, names.CARD)))
+    if where.serving is not None:
+        places.copy_folder(folder / names.SAVED_MODEL, where.serving)
+
+
+def _summary(result: TrainResult, where: Places) -> str:
     lines = {
         "test accuracy": str(result.test_accuracy),
         "test loss": f"{result.test_loss:.4f}",
         "training time": f"{result.seconds:.1f} s, {len(result.history)} epochs",
-        "model bundle": str(result.bundle),
-        "history": str(result.output / history.FILE),
-        "plots": str(result.output / run_folder.PLOTS),
+        "model bundle": where.run.at(run_folder.BUNDLE),
+        "history": where.run.at(history.FILE),
+        "plots": where.run.at(run_folder.PLOTS),
     }
     return "\n".join(f"{name:<14} {value}" for name, value in lines.items())

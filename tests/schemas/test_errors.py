@@ -13,4 +13,5 @@ def test_exit_codes_are_the_documented_ones() -> None:
         "USAGE": 2,
         "OVER_BUDGET": 3,
         "UNRECONCILED": 4,
+        "TERMINATED": 143,
     }

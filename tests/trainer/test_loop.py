@@ -6,9 +6,10 @@ import pytest
 
 from schemas.errors import UserError
 from trainer import recipes
-from trainer.loop import NotFiniteError, Trainer
+from trainer.loop import Trainer
 from trainer.recipe import Recipe
 from trainer.strategy import make_strategy
+from trainer.watchdog import DivergedError
 
 
 def small(name: str = "dense-128", **changes) -> Recipe:
@@ -122,13 +123,13 @@ def exploding(rate: float) -> Recipe:
 
 @pytest.mark.parametrize("replicas", ["one_replica", "two_replicas"])
 def test_an_exploding_loss_stops_the_job_and_names_the_steps(replicas, few_digits, request):
-    with pytest.raises(NotFiniteError, match=r"in epoch 1, steps \d+ to \d+"):
+    with pytest.raises(DivergedError, match=r"in epoch 1, steps \d+ to \d+"):
         train(exploding(1e30), few_digits, request.getfixturevalue(replicas))
 
 
 def test_weights_lost_in_the_very_last_step_are_noticed(few_digits, one_replica):
     recipe = small(epochs=1, batch=400, optimizer=lambda steps: keras.optimizers.SGD(float("nan")))
-    with pytest.raises(NotFiniteError, match="steps 1 to 1"):
+    with pytest.raises(DivergedError, match="steps 1 to 1"):
         train(recipe, few_digits, one_replica)
 
 

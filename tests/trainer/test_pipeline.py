@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from trainer.data.splits import Split
-from trainer.pipeline import evaluation_batches, training_batches
+from trainer.pipeline import Order, evaluation_batches, training_batches, training_datasets
 
 
 def numbered(count: int) -> Split:
@@ -35,12 +35,12 @@ def joined(batches: list[list[int]]) -> list[int]:
     return list(itertools.chain.from_iterable(batches))
 
 
-def train(strategy, *, count=100, batch=8, epochs=3, seed=5) -> list[list[int]]:
+def train(strategy, *, count=100, batch=8, epochs=3, seed=5, start=0) -> list[list[int]]:
     per_replica = batch // strategy.num_replicas_in_sync
-    batches = training_batches(
-        numbered(count), strategy=strategy, per_replica=per_replica, epochs=epochs, seed=seed
-    )
-    return global_batches(batches, strategy)
+    order = Order(steps=count // batch, epochs=epochs, seed=seed, start=start)
+    datasets = training_datasets(numbered(count), strategy=strategy, per_replica=per_replica, order=order)
+    steps = order.steps * epochs - start
+    return global_batches(itertools.islice(training_batches(datasets, strategy), steps), strategy)
 
 
 @pytest.mark.parametrize("replicas", ["one_replica", "two_replicas"])

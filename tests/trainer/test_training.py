@@ -14,11 +14,12 @@ from ai_edge_litert.interpreter import Interpreter
 from schemas import bundle
 from schemas.errors import UserError
 from schemas.model_card import ModelCard
-from trainer import job, recipes, training
+from trainer import job, places, recipes, training
 from trainer.data import sample
 from trainer.data.splits import Digits
 from trainer.job import TrainResult
 from trainer.options import TrainOptions
+from trainer.watchdog import DivergedError
 
 
 @dataclasses.dataclass
@@ -28,7 +29,8 @@ class MemorySource:
     digits: Digits
     fraction: float | None = None
 
-    def read(self, *, validation_fraction: float) -> Digits:
+    def read(self, *, validation_fraction: float, shard: tuple[int, int], exchange: object) -> Digits:
+        assert (shard, exchange) == ((0, 1), None)
         self.fraction = validation_fraction
         return self.digits
 
@@ -37,7 +39,8 @@ def run(digits: Digits, output, **options) -> TrainResult:
     output.mkdir()
     (output / "plots").mkdir()
     options = {"recipe": "dense-128", "epochs": 2, "batch": 40, "seed": 3, "replicas": 1} | options
-    return training.train(TrainOptions(data="few", output=output, **options), MemorySource(digits))
+    where = places.of_run(output, {})
+    return training.train(TrainOptions(data="few", output=output, **options), MemorySource(digits), where)
 
 
 @pytest.fixture(scope="module")
@@ -141,18 +144,20 @@ class EnoughError(Exception):
 @pytest.mark.parametrize(("name", "fraction"), [("dense-128", 5_000 / 60_000), ("dense-512-256-128", 0.15)])
 def test_the_source_is_asked_for_the_recipe_s_hold_out(name, fraction, tmp_path):
     class Asked:
-        def read(self, *, validation_fraction):
+        def read(self, *, validation_fraction, **_):
             assert validation_fraction == fraction
             raise EnoughError
 
     with pytest.raises(EnoughError):
-        training.train(TrainOptions(recipe=name, data="few", output=tmp_path), Asked())
+        training.train(
+            TrainOptions(recipe=name, data="few", output=tmp_path), Asked(), places.of_run(tmp_path, {})
+        )
 
 
 def test_a_batch_that_does_not_divide_is_refused_before_data_is_read(tmp_path):
     options = TrainOptions(recipe="cnn", data="few", output=tmp_path, batch=7, replicas=2)
     with pytest.raises(UserError, match="--batch 6"):
-        training.train(options, None)
+        training.train(options, None, places.of_run(tmp_path, {}))
 
 
 def test_a_job_on_the_sample_prints_its_summary(tmp_path, capsys):
@@ -183,7 +188,7 @@ def test_a_run_that_diverged_leaves_no_bundle_and_may_be_repeated(tmp_path, monk
     options = TrainOptions(recipe="dense-128", data="sample", output=tmp_path / "run", epochs=1)
     with monkeypatch.context() as patched:
         patched.setattr(recipes, "load", lambda name: recipe)
-        with pytest.raises(RuntimeError, match="epoch 1"):
+        with pytest.raises(DivergedError, match="epoch 1"):
             job.run(options)
     assert not (tmp_path / "run" / "bundle").exists()
     assert job.run(options).bundle.is_dir()

@@ -22,7 +22,7 @@ def model() -> keras.Model:
             keras.layers.Flatten(),
             keras.layers.Dense(256, activation="relu"),
             keras.layers.Dense(128, activation="relu"),
-            keras.layers.Dense(10, activation="softmax"),
+            keras.layers.Dense(10, activation="softmax", dtype="float32"),
         ]
     )
 

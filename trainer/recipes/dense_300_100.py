@@ -23,7 +23,7 @@ def model() -> keras.Model:
             keras.layers.Flatten(),
             keras.layers.Dense(300, activation="relu"),
             keras.layers.Dense(100, activation="relu"),
-            keras.layers.Dense(10, activation="softmax"),
+            keras.layers.Dense(10, activation="softmax", dtype="float32"),
         ]
     )
 

@@ -32,7 +32,7 @@ def model() -> keras.Model:
             keras.layers.BatchNormalization(),
             keras.layers.LeakyReLU(),
             keras.layers.Dropout(0.1),
-            keras.layers.Dense(10, activation="softmax"),
+            keras.layers.Dense(10, activation="softmax", dtype="float32"),
         ]
     )
 

@@ -1,0 +1,57 @@
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from schemas.errors import UserError
+from trainer import overrides, recipes
+from trainer.options import TrainOptions
+from trainer.recipe import Recipe
+
+
+def options(**changes) -> TrainOptions:
+    return TrainOptions(recipe="cnn", data="sample", output="run", **changes)
+
+
+def test_without_overrides_a_recipe_is_itself():
+    recipe = recipes.load("cnn")
+    assert overrides.apply(recipe, options()) == recipe
+    assert overrides.given(options()) == {}
+
+
+def test_every_field_is_one_of_the_recipe_s_and_the_options():
+    for kind in (Recipe, TrainOptions):
+        assert set(overrides.FIELDS) <= {field.name for field in dataclasses.fields(kind)}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"epochs": 3, "batch": 10},
+        {"schedule": "one-cycle", "learning_rate": 0.5},
+        {"clip_norm": 1.0, "ema": 0.9, "xla": False},
+        {"precision": "mixed", "patience": 2, "accumulate": 4},
+    ],
+)
+def test_what_is_given_takes_the_recipe_s_place_and_is_noted(given):
+    changed = overrides.apply(recipes.load("cnn"), options(**given))
+    assert {name: getattr(changed, name) for name in given} == given
+    assert overrides.given(options(**given)) == given
+
+
+@pytest.mark.parametrize("name", ["cnn", "dense-512-256-128"])
+def test_smoothing_spreads_the_labels_of_sparse_and_one_hot_losses(name):
+    changed = overrides.apply(recipes.load(name), options(label_smoothing=0.2))
+    assert changed.one_hot
+    answers = np.full((1, 10), 0.01, np.float32)
+    answers[0, 3] = 0.91
+    truth = np.eye(10, dtype=np.float32)[[3]]
+    expected = -(0.82 * np.log(0.91) + 9 * 0.02 * np.log(0.01))
+    assert float(changed.loss(reduction="none")(truth, answers)[0]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_another_loss_cannot_be_smoothed():
+    recipe = dataclasses.replace(recipes.load("cnn"), loss=keras.losses.MeanSquaredError)
+    with pytest.raises(UserError, match="label-smoothing goes with"):
+        overrides.apply(recipe, options(label_smoothing=0.1))

@@ -1,0 +1,32 @@
+import os
+import signal
+import threading
+
+from schemas.errors import ExitCode
+from trainer.preemption import PreemptedError, Preemption
+
+
+def test_a_sigterm_becomes_a_flag_and_the_handler_goes():
+    before = signal.getsignal(signal.SIGTERM)
+    with Preemption() as preemption:
+        assert not preemption.told
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert preemption.told
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_outside_the_main_thread_there_is_no_handler():
+    before, found = signal.getsignal(signal.SIGTERM), []
+
+    def enter() -> None:
+        with Preemption() as preemption:
+            found.append((preemption.told, signal.getsignal(signal.SIGTERM)))
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert found == [(False, before)]
+
+
+def test_its_exit_status_is_that_of_a_terminated_process():
+    assert PreemptedError("told").code == ExitCode.TERMINATED == 128 + signal.SIGTERM

@@ -1,0 +1,47 @@
+"""Mixed precision: layers compute in bfloat16 where the chip does, weights stay float32."""
+
+import contextlib
+import pathlib
+from collections.abc import Iterator
+from typing import Final
+
+import keras
+import tensorflow as tf
+
+_FIRST_GPU: Final = (8, 0)
+"""Compute capability from which NVIDIA's GPUs have bfloat16: Ampere."""
+
+_CPU_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16"})
+
+
+def policy(precision: str) -> str:
+    """Returns the Keras dtype policy for a recipe's precision on this machine."""
+    return "mixed_bfloat16" if precision == "mixed" and has_bfloat16() else "float32"
+
+
+def has_bfloat16() -> bool:
+    """Whether every device that takes part computes in bfloat16 by itself."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return bool(_CPU_FLAGS & _cpu_flags(pathlib.Path("/proc/cpuinfo")))
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    return all(found.get("compute_capability", (0, 0)) >= _FIRST_GPU for found in details)
+
+
+def _cpu_flags(cpuinfo: pathlib.Path) -> set[str]:
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return set()
+    return set(next((line for line in lines if line.startswith("flags")), "").split())
+
+
+@contextlib.contextmanager
+def under(dtype_policy: str) -> Iterator[None]:
+    """Builds layers under a Keras dtype policy while it lasts."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(dtype_policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
