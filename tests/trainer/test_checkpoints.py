@@ -15,7 +15,11 @@ ARRAYS = {
     "model/1/replicas": np.array([[1.5], [2.5]], np.float32),
     "optimizer/0": np.array(7, np.int64),
 }
-RECORD = {"sums": [0.1, 2.0, 3.0], "history": [{"epoch": 1, "val_loss": None}], "identity": {"seed": 2**32 - 1}}
+RECORD = {
+    "sums": [0.1, 2.0, 3.0],
+    "history": [{"epoch": 1, "val_loss": None}],
+    "identity": {"seed": 2**32 - 1},
+}
 
 
 def made(step: int = 5) -> Checkpoint:

@@ -52,7 +52,10 @@ def test_a_task_that_is_not_in_the_cluster_is_refused(kind, index):
 
 @pytest.mark.parametrize(
     ("cluster", "kind"),
-    [({"worker": ["a:1"], "ps": ["b:1"]}, "worker"), ({"worker": ["a:1"], "evaluator": ["b:1"]}, "evaluator")],
+    [
+        ({"worker": ["a:1"], "ps": ["b:1"]}, "worker"),
+        ({"worker": ["a:1"], "evaluator": ["b:1"]}, "evaluator"),
+    ],
 )
 def test_parameter_servers_and_evaluators_are_refused_with_the_reason(cluster, kind):
     with pytest.raises(UserError, match="every worker keeps a copy"):

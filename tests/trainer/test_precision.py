@@ -22,7 +22,9 @@ def test_without_cpuinfo_there_is_no_bfloat16(tmp_path):
     assert precision._cpu_flags(tmp_path / "missing") == set()
 
 
-@pytest.mark.parametrize(("capabilities", "has"), [([(8, 0)], True), ([(9, 0), (7, 5)], False), ([None], False)])
+@pytest.mark.parametrize(
+    ("capabilities", "has"), [([(8, 0)], True), ([(9, 0), (7, 5)], False), ([None], False)]
+)
 def test_every_gpu_must_have_it(capabilities, has, monkeypatch):
     details = [{} if found is None else {"compute_capability": found} for found in capabilities]
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: details)

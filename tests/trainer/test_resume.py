@@ -19,6 +19,7 @@ from trainer.checkpoints import Checkpoints
 from trainer.loop import Saving, Trainer
 from trainer.places import LocalPlace
 from trainer.preemption import PreemptedError
+from trainer.watchdog import DivergedError
 
 ROOT = pathlib.Path(__file__).parents[2]
 REPLICAS = pytest.mark.parametrize("replicas", ["one_replica", "two_replicas"])
@@ -100,7 +101,7 @@ def test_a_sigterm_saves_within_the_epoch_and_nothing_is_lost(
         return run(*arguments, **named)
 
     monkeypatch.setattr(trainer._runner, "run", interrupted)
-    with pytest.raises(PreemptedError, match="all is saved in .*step-.*npz: go on with --resume"):
+    with pytest.raises(PreemptedError, match=r"all is saved in .*step-.*npz: go on with --resume"):
         list(trainer.epochs())
     assert 10 < trainer.done < 20
     resumed = trainer_of(tmp_path, few_digits, strategy)
@@ -143,7 +144,7 @@ def test_weights_that_are_lost_are_not_saved(few_digits, one_replica, tmp_path):
     list(itertools.islice(trainer.epochs(), 1))
     before = Checkpoints(LocalPlace(tmp_path)).steps()
     trainer.model.trainable_variables[0].assign(np.full((784, 512), np.nan))
-    with pytest.raises(Exception, match="last good checkpoint is .*step-0000000008"):
+    with pytest.raises(DivergedError, match=r"last good checkpoint is .*step-0000000008"):
         trainer._save()
     assert Checkpoints(LocalPlace(tmp_path)).steps() == before
 

@@ -14,7 +14,9 @@ def test_a_good_loss_passes(loss):
     check(loss)
 
 
-@pytest.mark.parametrize(("loss", "said"), [(math.nan, "became nan"), (math.inf, "became inf"), (16.1, "exploded to 16.1")])
+@pytest.mark.parametrize(
+    ("loss", "said"), [(math.nan, "became nan"), (math.inf, "became inf"), (16.1, "exploded to 16.1")]
+)
 def test_a_bad_one_names_the_steps_and_the_checkpoint(loss, said):
     with pytest.raises(DivergedError) as error:
         check(loss, "run/checkpoints/step-5.npz")
