@@ -63,6 +63,7 @@ schemas: install
 bench: install
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks.scoring
+	$(BIN)/python -m benchmarks.training
 
 # Pins anew: every version that pip resolves today from pyproject.toml, for Python 3.11 to 3.13.
 lock:

@@ -78,9 +78,7 @@ def training_datasets(
 
         rows = tf.data.Dataset.range(order.start // order.steps, order.epochs).flat_map(one_epoch)
         # Of data that may end, TensorFlow has the replicas agree in every step that it has not.
-        endless = _map(rows, read).apply(
-            tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
-        )
+        endless = _map(rows, read).repeat()
         return endless if augment is None else augment(endless, pipeline, pipelines)
 
     return dataset

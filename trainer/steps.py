@@ -62,8 +62,14 @@ class Steps:
         for _ in tf.range(steps):
             added = self._strategy.run(self._step, args=next(batches))
             # Added one by one in float64, so that they do not depend on where a stretch ends.
-            sums += tf.cast(self._strategy.reduce(tf.distribute.ReduceOp.SUM, added, axis=None), tf.float64)
+            sums += tf.cast(self._over_replicas(added), tf.float64)
         return sums
+
+    def _over_replicas(self, added: tf.distribute.DistributedValues) -> tf.Tensor:
+        # Small networks notice every operation of a step.
+        if self._strategy.num_replicas_in_sync == 1:
+            return self._strategy.experimental_local_results(added)[0]
+        return self._strategy.reduce(tf.distribute.ReduceOp.SUM, added, axis=None)
 
     def _step(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
         """One replica's part of one step; returns what it adds to the sums, float32[`SUMS`]."""
@@ -118,9 +124,9 @@ class Steps:
             summed = tf.reduce_sum(losses if weights is None else losses * weights)
             loss = summed / total + self._regularisation()
         gradients = tape.gradient(loss, self._model.trainable_variables)
-        answers = tf.cast(tf.argmax(probabilities, axis=1), labels.dtype)
-        right = tf.reduce_sum(tf.cast(answers == labels, tf.float32))
-        weight = tf.constant(float(self._part_size)) if weights is None else tf.reduce_sum(weights)
+        answers = tf.argmax(probabilities, axis=1, output_type=tf.int32)
+        right = tf.reduce_sum(tf.cast(answers == tf.cast(labels, tf.int32), tf.float32))
+        weight = float(self._part_size) if weights is None else tf.reduce_sum(weights)
         return tf.stack([summed, right, weight]), gradients
 
     def _regularisation(self) -> tf.Tensor:

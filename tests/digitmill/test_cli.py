@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from digitmill import cli
 from digitmill.cli import main
-from schemas.errors import ExitCode, UnreconciledError, UserError
+from schemas.errors import ExitCode, JobFailedError, UnreconciledError, UserError
 
 HEAVY = ("tensorflow", "keras", "apache_beam", "numpy", "cv2", "matplotlib", "mlxtend", "jinja2")
 
@@ -106,6 +106,7 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(
     [
         (UserError("a rule", got=1, remedy="mend it"), ExitCode.USAGE),
         (UnreconciledError("one is missing"), ExitCode.UNRECONCILED),
+        (JobFailedError("it diverged"), ExitCode.CRASHED),
         (click.Abort(), ExitCode.CRASHED),
         (click.ClickException("no"), ExitCode.USAGE),
     ],

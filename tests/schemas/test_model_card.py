@@ -30,7 +30,23 @@ CARD = ModelCard(
 )
 
 
-@pytest.mark.parametrize("card", [CARD, dataclasses.replace(CARD, validation_accuracy=Accuracy(5, 6))])
+FULL = dataclasses.replace(
+    CARD,
+    validation_accuracy=Accuracy(5, 6),
+    overrides={"epochs": 3, "schedule": "one-cycle"},
+    hardware={"processor": "x", "cores": 2},
+    images_per_second=1234.5,
+)
+
+
+def test_a_card_from_before_opens() -> None:
+    fields = json.loads(CARD.to_json())
+    for name in ("overrides", "hardware", "images_per_second"):
+        del fields[name]
+    assert ModelCard.from_json(json.dumps(fields)) == CARD
+
+
+@pytest.mark.parametrize("card", [CARD, FULL])
 def test_a_card_survives_its_file(card: ModelCard) -> None:
     assert ModelCard.from_json(card.to_json()) == card
 

@@ -19,6 +19,7 @@ from trainer.checkpoints import Checkpoints
 from trainer.loop import Saving, Trainer
 from trainer.places import LocalPlace
 from trainer.preemption import PreemptedError
+from trainer.watchdog import DivergedError
 
 ROOT = pathlib.Path(__file__).parents[2]
 REPLICAS = pytest.mark.parametrize("replicas", ["one_replica", "two_replicas"])
@@ -143,7 +144,7 @@ def test_weights_that_are_lost_are_not_saved(few_digits, one_replica, tmp_path):
     list(itertools.islice(trainer.epochs(), 1))
     before = Checkpoints(LocalPlace(tmp_path)).steps()
     trainer.model.trainable_variables[0].assign(np.full((784, 512), np.nan))
-    with pytest.raises(Exception, match=r"last good checkpoint is .*step-0000000008"):
+    with pytest.raises(DivergedError, match=r"last good checkpoint is .*step-0000000008"):
         trainer._save()
     assert Checkpoints(LocalPlace(tmp_path)).steps() == before
 

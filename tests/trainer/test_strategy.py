@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import tensorflow as tf
 from hypothesis import given
@@ -40,6 +42,42 @@ def test_gpus_are_used_where_there_are_any(monkeypatch, replicas, devices):
     monkeypatch.setattr(strategy.tf.distribute, "MirroredStrategy", asked.append)
     make_strategy(replicas)
     assert asked == [devices]
+
+
+@pytest.mark.parametrize(("kind", "replicas"), [("one", 1), ("mirrored", 2), ("auto", 2)])
+def test_a_kind_may_be_asked_for(kind, replicas):
+    found = make_strategy(None if kind == "one" else replicas, kind=kind)
+    assert found.num_replicas_in_sync == replicas
+    assert (strategy.local_replicas(found), strategy.worker_index(found)) == (replicas, 0)
+    assert not strategy.is_multi_worker(found)
+
+
+def test_one_is_one():
+    with pytest.raises(UserError, match="--strategy one has one replica; got 2"):
+        make_strategy(2, kind="one")
+
+
+def test_several_workers_need_a_cluster(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(UserError, match="has several workers in TF_CONFIG"):
+        make_strategy(None, kind="multi_worker")
+
+
+@pytest.mark.parametrize("kind", ["auto", "multi_worker"])
+def test_several_workers_use_all_their_devices(kind, monkeypatch):
+    cluster = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+    with pytest.raises(UserError, match="--replicas is for one machine"):
+        make_strategy(2, kind=kind)
+
+
+@pytest.mark.parametrize(("batch", "replicas", "warned"), [(32, 1, False), (64, 2, False), (32, 2, True)])
+def test_a_split_too_small_to_pay_is_warned_of(batch, replicas, warned):
+    said = strategy.small_split_warning(batch, replicas)
+    assert (said is not None) == warned
+    if said:
+        assert "16 images on each of 2 replicas" in said
+        assert "--batch 64 or more" in said
 
 
 @given(st.integers(1, 10_000), st.integers(1, 64))

@@ -21,6 +21,16 @@ def test_flags_become_options(tmp_path, monkeypatch):
         "--batch": "64",
         "--seed": "7",
         "--replicas": "2",
+        "--strategy": "mirrored",
+        "--schedule": "one-cycle",
+        "--learning-rate": "0.5",
+        "--clip-norm": "1",
+        "--ema": "0.99",
+        "--label-smoothing": "0.1",
+        "--precision": "mixed",
+        "--patience": "3",
+        "--accumulate": "4",
+        "--checkpoint-steps": "100",
         "--data-dir": "gs://bucket/tfds",
         "--accept-threshold": "0.5",
         "--class-weights": "balanced",
@@ -28,7 +38,8 @@ def test_flags_become_options(tmp_path, monkeypatch):
         "--max-bad-rate": "0.2",
         "--cache-dir": "cache",
     }
-    result = invoke(task.train, *(word for pair in flags.items() for word in pair))
+    switches = ("--resume", "--no-deterministic", "--xla")
+    result = invoke(task.train, *(word for pair in flags.items() for word in pair), *switches)
     assert result.exit_code == 0, result.output
     assert asked == [
         TrainOptions(
@@ -39,6 +50,19 @@ def test_flags_become_options(tmp_path, monkeypatch):
             batch=64,
             seed=7,
             replicas=2,
+            strategy="mirrored",
+            schedule="one-cycle",
+            learning_rate=0.5,
+            clip_norm=1.0,
+            ema=0.99,
+            label_smoothing=0.1,
+            precision="mixed",
+            xla=True,
+            patience=3,
+            accumulate=4,
+            deterministic=False,
+            resume=True,
+            checkpoint_steps=100,
             data_dir="gs://bucket/tfds",
             accept_threshold=0.5,
             class_weights="balanced",
@@ -70,6 +94,7 @@ def test_defaults_are_those_of_the_options(tmp_path, monkeypatch):
         (("--recipe", "cnn", "--data", "mnist"), "tfds:mnist"),
         (("--recipe", "cnn", "--data", "folder:/nowhere"), "No such file"),
         (("--recipe", "cnn", "--epochs", "0"), "--epochs is at least 1"),
+        (("--recipe", "cnn", "--strategy", "parameter_server"), "costs more than the step"),
     ],
 )
 def test_what_cannot_be_used_is_refused_before_tensorflow_is_loaded(run_python, tmp_path, arguments, said):

@@ -94,6 +94,10 @@ def test_the_card_says_what_was_done(finished, few_digits):
     assert sum(card.confidence_histogram) == pytest.approx(1)
     assert sum(card.pixel_histogram) == pytest.approx(1)
     assert card.versions["tensorflow"] == tf.__version__
+    assert card.overrides == {"epochs": 2, "batch": 40}
+    assert card.hardware["cores"] >= 1
+    assert card.hardware["processor"]
+    assert card.images_per_second > 0
 
 
 def test_every_recipe_learns(finished):
