@@ -12,14 +12,14 @@ from schemas import bundle as names
 from schemas.model_card import ModelCard
 from trainer import export, history, overrides, places, plots, provenance, recipes, run_folder
 from trainer.agreement import Agreement
-from trainer.checkpoints import Checkpoints
+from trainer.checkpoints import Checkpoints, Saving
 from trainer.cluster import Cluster
 from trainer.data.source import Source
 from trainer.data.splits import Digits
 from trainer.evaluation import Evaluation
 from trainer.histograms import confidence_histogram, pixel_histogram
 from trainer.job import TrainResult
-from trainer.loop import Saving, Trainer
+from trainer.loop import Trainer
 from trainer.options import TrainOptions
 from trainer.places import Places
 from trainer.precision import policy

@@ -15,8 +15,8 @@ import pytest
 
 from schemas.errors import UserError
 from trainer import checkpoints, recipes
-from trainer.checkpoints import Checkpoints
-from trainer.loop import Saving, Trainer
+from trainer.checkpoints import Checkpoints, Saving
+from trainer.loop import Trainer
 from trainer.places import LocalPlace
 from trainer.preemption import PreemptedError
 from trainer.watchdog import DivergedError
