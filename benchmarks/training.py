@@ -31,13 +31,13 @@ with quiet_stderr():
 import keras
 import numpy as np
 import tensorflow as tf
+from trainer.augmentation import Augmentation
 
 from benchmarks.setting import digits
 from trainer import pipeline, recipes
-from trainer.augmentation import Augmentation
-from trainer.checkpoints import Checkpoints
+from trainer.checkpoints import Checkpoints, Saving
 from trainer.data.splits import Digits, Split
-from trainer.loop import Saving, Trainer
+from trainer.loop import Trainer
 from trainer.places import LocalPlace
 from trainer.recipe import Recipe
 from trainer.tensorboard import TensorBoard
@@ -156,7 +156,7 @@ def breakdown(rounds: int) -> None:
         return pipeline.training_batches(datasets, ONE)
 
     plain, augmented, together = batches(None), batches(recipe.augmentation), batches(recipe.augmentation)
-    same = tf.data.Dataset.from_tensors((split.images[:BATCH], split.labels[:BATCH])).repeat()
+    same = tf.data.Dataset.from_tensors((split.images[None, :BATCH], split.labels[None, :BATCH])).repeat()
     repeated = pipeline.training_batches(lambda *_: same, ONE)
     sums = tf.zeros(3, tf.float64)
     parts: dict[str, Callable[[], float]] = {
@@ -185,7 +185,7 @@ def consumed(batches: Iterator, count: int) -> float:
         seen = tf.constant(0, tf.int64)
         for _ in tf.range(count):
             images, *_ = next(batches)
-            seen += tf.cast(ONE.experimental_local_results(images)[0][0, 0, 0], tf.int64)
+            seen += tf.cast(ONE.experimental_local_results(images)[0][0, 0, 0, 0], tf.int64)
         return seen
 
     go(batches)

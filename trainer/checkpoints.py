@@ -150,3 +150,34 @@ class Checkpoints:
             self.newest = self._place.at(file_name(step))
             return found
         return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Saving:
+    """What a training is saved to.
+
+    Attributes:
+        checkpoints: where; None for nowhere.
+        every: steps from one checkpoint to the next; None for one an epoch.
+        identity: what must be the same in a process that goes on; JSON's types.
+    """
+
+    checkpoints: Checkpoints | None = None
+    every: int | None = None
+    identity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def check_identity(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuses a checkpoint of a training that was told something else.
+
+    Raises:
+        UserError: with the first thing that differs.
+    """
+    different = sorted(name for name in saved.keys() | now.keys() if saved.get(name) != now.get(name))
+    if different:
+        name = different[0]
+        raise UserError(
+            f"a resumed run is told what the run was told before, {name} = {saved.get(name)!r}",
+            got=now.get(name),
+            remedy="give the same options, or another --output",
+        )

@@ -38,3 +38,13 @@ def write(history: Sequence[Epoch], folder: pathlib.Path) -> None:
         writer = csv.writer(opened, lineterminator="\n")
         writer.writerow(field.name for field in dataclasses.fields(Epoch))
         writer.writerows(dataclasses.astuple(epoch) for epoch in history)
+
+
+def best_epoch(history: Sequence[Epoch]) -> int:
+    """Returns the number of the epoch with the best validation accuracy, of equals the one with less loss.
+
+    Without validation that is 0.
+    """
+    known = [epoch for epoch in history if epoch.val_accuracy is not None and epoch.val_loss is not None]
+    best = max(known, key=lambda epoch: (epoch.val_accuracy, -(epoch.val_loss or 0.0)), default=None)
+    return best.epoch if best is not None else 0

@@ -8,7 +8,7 @@ alike; between stretches there is time for checkpoints, signals and a look at th
 import dataclasses
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -18,10 +18,10 @@ import tensorflow as tf
 from schemas.errors import UserError
 from trainer import averages, pipeline, precision, schedules, updates, variables, watchdog
 from trainer.agreement import Agreement
-from trainer.checkpoints import Checkpoint, Checkpoints
+from trainer.checkpoints import Checkpoint, Saving, check_identity
 from trainer.data.splits import Digits, Split
 from trainer.evaluation import Evaluation, Evaluator
-from trainer.history import Epoch
+from trainer.history import Epoch, best_epoch
 from trainer.pace import Pace
 from trainer.preemption import PreemptedError, Preemption
 from trainer.progress import Progress
@@ -31,20 +31,8 @@ from trainer.steps import SUMS, Steps, average_statistics
 from trainer.strategy import is_multi_worker, local_replicas, per_replica_batch, worker_index
 from trainer.tensorboard import TensorBoard
 
-
-@dataclasses.dataclass(frozen=True)
-class Saving:
-    """What a training is saved to.
-
-    Attributes:
-        checkpoints: where; None for nowhere.
-        every: steps from one checkpoint to the next; None for one an epoch.
-        identity: what must be the same in a process that goes on; JSON's types.
-    """
-
-    checkpoints: Checkpoints | None = None
-    every: int | None = None
-    identity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+_BLOCK, _BLOCK_IMAGES = 16, 1_024
+"""Steps whose images are asked for together, and their images a replica, at most."""
 
 
 class Trainer:
@@ -174,7 +162,7 @@ class Trainer:
             UserError: when it is of another training.
         """
         record = checkpoint.record
-        _check_identity(dict(record["identity"]), dict(self._saving.identity))
+        check_identity(dict(record["identity"]), dict(self._saving.identity))
         for name, values in self._saved_variables().items():
             variables.from_arrays(checkpoint.arrays, name, values, strategy=self._strategy)
         self._step = checkpoint.step
@@ -189,17 +177,19 @@ class Trainer:
         if len(self.history) >= self.recipe.epochs:
             return False
         patience = self.recipe.patience
-        return patience is None or len(self.history) - _best_epoch(self.history) < patience
+        return patience is None or len(self.history) - best_epoch(self.history) < patience
 
     def _batches(self) -> Iterator:
-        order = pipeline.Order(
+        alone = self.recipe.augmentation is not None
+        order = self._order = pipeline.Order(
             steps=self._steps,
             epochs=self.recipe.epochs,
             seed=self._seed,
             start=self._step,
             worker=worker_index(self._strategy),
+            block=1 if alone else max(1, min(_BLOCK, _BLOCK_IMAGES // self._per_replica)),
+            every=self._saving.every or 0,
         )
-
         datasets = pipeline.training_datasets(
             self._digits.train,
             strategy=self._strategy,
@@ -210,7 +200,7 @@ class Trainer:
         if self._board is not None and self._step == 0:
             # Not through the strategy, which of several workers none asks alone.
             images, *_ = next(iter(datasets(0, 1)))
-            self._board.images(images.numpy(), step=0)
+            self._board.images(images[0].numpy(), step=0)
         return pipeline.training_batches(datasets, self._strategy)
 
     def _progress(self) -> Progress:
@@ -226,9 +216,8 @@ class Trainer:
         """Runs the rest of an epoch's steps, a stretch at a time."""
         end = (len(self.history) + 1) * self._steps
         while self._step < end:
-            last = min(self._step + self._pace.stretch, (self._step // self._every + 1) * self._every, end)
             started = time.perf_counter()
-            self._train_stretch(batches, last - self._step, progress=progress)
+            self._train_stretch(batches, self._next_stretch(end), progress=progress)
             told = self._look_around(time.perf_counter() - started, preemption)
             # An epoch's end waits for what its validation finds, unless there is no time.
             if told or (self._step % self._every == 0 and self._step < end):
@@ -236,11 +225,20 @@ class Trainer:
             if told:
                 raise PreemptedError(self._farewell())
 
-    def _train_stretch(self, batches: Iterator, steps: int, *, progress: Progress) -> None:
+    def _next_stretch(self, end: int) -> list[int]:
+        """The ends of the blocks up to the next look around; at a checkpoint's step there is always one."""
+        wanted = min(self._step + self._pace.stretch, (self._step // self._every + 1) * self._every, end)
+        ends = [self._order.block_end(self._step)]
+        while ends[-1] < wanted:
+            ends.append(self._order.block_end(ends[-1]))
+        return ends
+
+    def _train_stretch(self, batches: Iterator, ends: list[int], *, progress: Progress) -> None:
         before = self._sums.numpy()
-        self._sums = self._runner.run(batches, steps, sums=self._sums)
+        self._sums = self._runner.run(batches, len(ends), sums=self._sums)
         after = self._sums.numpy()
-        self._step += steps
+        steps = ends[-1] - self._step
+        self._step = ends[-1]
         loss, right, weight = after - before
         self._check(loss / weight if weight else math.nan, steps=steps)
         images = steps * self.recipe.batch
@@ -286,7 +284,7 @@ class Trainer:
             images_per_second=images / self._epoch_seconds,
         )
         self.history.append(epoch)
-        if self.recipe.patience is not None and _best_epoch(self.history) == epoch.epoch:
+        if self.recipe.patience is not None and best_epoch(self.history) == epoch.epoch:
             self._keep_best()
         self._sums, self._epoch_seconds = tf.zeros(SUMS, tf.float64), 0.0
         self.seconds += time.perf_counter() - started
@@ -364,30 +362,12 @@ class Trainer:
         }
 
 
-def _best_epoch(history: list[Epoch]) -> int:
-    """The number of the epoch with the best validation accuracy, of equals the lower loss; 0 without any."""
-    known = [epoch for epoch in history if epoch.val_accuracy is not None and epoch.val_loss is not None]
-    best = max(known, key=lambda epoch: (epoch.val_accuracy, -(epoch.val_loss or 0.0)), default=None)
-    return best.epoch if best is not None else 0
-
-
 def _check_patience(recipe: Recipe, digits: Digits) -> None:
     if recipe.patience is not None and digits.validation is None:
         raise UserError(
             "--patience looks at held-out images",
             got=f"{recipe.patience} with no validation split",
             remedy="leave it out, or give data with more images",
-        )
-
-
-def _check_identity(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    different = sorted(name for name in saved.keys() | now.keys() if saved.get(name) != now.get(name))
-    if different:
-        name = different[0]
-        raise UserError(
-            f"a resumed run is told what the run was told before, {name} = {saved.get(name)!r}",
-            got=now.get(name),
-            remedy="give the same options, or another --output",
         )
 
 

@@ -29,6 +29,9 @@ class Order:
         seed: fixes every permutation and every augmentation.
         start: steps of the training that were done before, of the first epoch on.
         worker: this machine's number, whose images nobody else has.
+        block: greatest number of steps whose images come together: a small network notices what it
+            costs to ask for each step's.
+        every: steps at whose multiples a block ends, for whoever stops there; 0 for none.
     """
 
     steps: int
@@ -36,6 +39,15 @@ class Order:
     seed: int
     start: int = 0
     worker: int = 0
+    block: int = 1
+    every: int = 0
+
+    def block_end(self, step: int) -> int:
+        """Returns the step at which the block ends that the given one begins or is in."""
+        epoch = step // self.steps * self.steps
+        first = max(epoch, self.start)
+        ends = [first + ((step - first) // self.block + 1) * self.block, epoch + self.steps]
+        return min(ends + ([(step // self.every + 1) * self.every] if self.every else []))
 
 
 Datasets = Callable[[int, int], tf.data.Dataset]
@@ -52,10 +64,11 @@ def training_datasets(
 ) -> Datasets:
     """Returns what makes the pipelines over the training images, epoch after epoch.
 
-    Each element holds images uint8[per_replica, 28, 28], labels uint8[per_replica] and, where the
-    split has them, weights float32[per_replica]; a pipeline for several replicas has their parts in
-    turns. The parts of one machine's replicas together are the same batch whatever their number. The
-    images that do not fill a batch are left out of their epoch; other ones in each.
+    Each element is a block of steps: images uint8[steps, per_replica, 28, 28], labels
+    uint8[steps, per_replica] and, where the split has them, weights float32[steps, per_replica]; a
+    pipeline for several replicas has their parts in turns. The parts of one machine's replicas
+    together are the same batch whatever their number. The images that do not fill a batch are left
+    out of their epoch; other ones in each.
 
     Args:
         split: this machine's images; several machines' are disjoint.
@@ -72,9 +85,16 @@ def training_datasets(
     def dataset(pipeline: int, pipelines: int) -> tf.data.Dataset:
         def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
             permutation = _permutation(len(split), order=order, epoch=epoch)[:used]
-            parts = tf.reshape(permutation, (order.steps, pipelines, -1))[:, pipeline]
-            done = tf.maximum(order.start - epoch * order.steps, 0)
-            return tf.data.Dataset.from_tensor_slices(tf.reshape(parts[done:], (-1, per_replica)))
+            each = replicas // pipelines
+            parts = tf.reshape(permutation, (order.steps, pipelines, each, per_replica))[:, pipeline]
+            starts, ends = _blocks(order, epoch)
+            # Block by block, and of each the replicas' parts one after the other.
+            blocks = tf.data.Dataset.from_tensor_slices((starts, ends))
+            return blocks.flat_map(
+                lambda start, end: tf.data.Dataset.from_tensor_slices(
+                    tf.transpose(parts[start:end], (1, 0, 2))
+                )
+            )
 
         rows = tf.data.Dataset.range(order.start // order.steps, order.epochs).flat_map(one_epoch)
         # Of data that may end, TensorFlow has the replicas agree in every step that it has not.
@@ -99,7 +119,7 @@ def evaluation_batches(split: Split, *, strategy: tf.distribute.Strategy, per_re
     replicas = strategy.num_replicas_in_sync
     padded = -(-len(split) // (per_replica * replicas)) * per_replica * replicas
     first = local_replicas(strategy) * worker_index(strategy)
-    read = _reader(dataclasses.replace(split, weights=None) if _weights(split) is not None else split)
+    read = _reader(Split(split.images, split.labels))
 
     def dataset(pipeline: int, pipelines: int) -> tf.data.Dataset:
         order = tf.minimum(tf.range(padded, dtype=tf.int64), len(split) - 1)
@@ -148,7 +168,7 @@ def _options() -> tf.data.Options:
 
 
 def _reader(split: Split) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
-    """Returns what turns int64[B] indices into images, labels and, where there are any, weights."""
+    """Returns what turns int64 indices into images, labels and, where there are any, weights."""
     weights = _weights(split)
     with tf.device("CPU"):
         small = [tf.constant(split.labels)] + ([] if weights is None else [tf.constant(weights)])
@@ -165,7 +185,7 @@ def _image_gather(images: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
     # A constant would be a copy in memory, where a mapped file does not fit.
     def mapped(row: tf.Tensor) -> tf.Tensor:
         read = tf.numpy_function(lambda indices: images[indices], [row], tf.uint8, stateful=False)
-        return tf.ensure_shape(read, (row.shape[0], *images.shape[1:]))
+        return tf.ensure_shape(read, (*row.shape, *images.shape[1:]))
 
     return mapped
 
@@ -175,13 +195,17 @@ def _augmenter(
 ) -> Callable[[tf.data.Dataset, int, int], tf.data.Dataset]:
     from trainer.augmentation import augment
 
+    if order.block != 1:
+        raise ValueError(f"augmented images come step by step; got blocks of {order.block}")
+
     def change(dataset: tf.data.Dataset, pipeline: int, pipelines: int) -> tf.data.Dataset:
         each = replicas // pipelines
 
-        def one(number: tf.Tensor, batch: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
+        def one(number: tf.Tensor, block: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
             step, replica = order.start + number // each, pipeline * each + number % each
             seed = augmentation_seed(order, step=step, replica=order.worker * replicas + replica)
-            return (augment(batch[0], seed=seed, augmentation=augmentation), *batch[1:])
+            # A block of one step: augmentation is for networks whose steps are long.
+            return (augment(block[0][0], seed=seed, augmentation=augmentation)[None], *block[1:])
 
         return _map(dataset.enumerate(), one)
 
@@ -194,6 +218,18 @@ def augmentation_seed(order: Order, *, step: tf.Tensor, replica: tf.Tensor) -> t
     start = tf.concat([seed, [0x41554721]], axis=0)
     stepped = tf.random.experimental.stateless_fold_in(start, tf.cast(step, tf.int32))
     return tf.random.experimental.stateless_fold_in(stepped, tf.cast(replica, tf.int32))
+
+
+def _blocks(order: Order, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns int64[blocks] first steps of an epoch's blocks, and the steps after their last, within it."""
+    begin = epoch * order.steps
+    first = tf.maximum(order.start - begin, 0)
+    marks = [tf.range(first, order.steps, order.block, dtype=tf.int64)]
+    if order.every:
+        next_multiple = ((begin + first) // order.every + 1) * order.every - begin
+        marks.append(tf.range(next_multiple, tf.maximum(next_multiple, order.steps), order.every))
+    starts = tf.sort(tf.unique(tf.concat(marks, axis=0)).y)
+    return starts, tf.concat([starts[1:], [order.steps]], axis=0)
 
 
 def _permutation(size: int, *, order: Order, epoch: tf.Tensor) -> tf.Tensor:

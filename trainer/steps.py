@@ -54,16 +54,22 @@ class Steps:
         self._compiled = tf.function(self._part, jit_compile=True) if recipe.xla else self._part
         self._run = tf.function(self._run_steps)
 
-    def run(self, batches: Iterator, steps: int, *, sums: tf.Tensor) -> tf.Tensor:
-        """Runs steps and returns the sums, float64[`SUMS`], with what the steps' images add to them."""
-        return self._run(batches, tf.constant(steps), sums)
+    def run(self, batches: Iterator, blocks: int, *, sums: tf.Tensor) -> tf.Tensor:
+        """Runs blocks of steps and returns the sums, float64[`SUMS`], with what their images add to them."""
+        return self._run(batches, tf.constant(blocks), sums)
 
-    def _run_steps(self, batches: Iterator, steps: tf.Tensor, sums: tf.Tensor) -> tf.Tensor:
-        for _ in tf.range(steps):
-            added = self._strategy.run(self._step, args=next(batches))
-            # Added one by one in float64, so that they do not depend on where a stretch ends.
-            sums += tf.cast(self._over_replicas(added), tf.float64)
+    def _run_steps(self, batches: Iterator, blocks: tf.Tensor, sums: tf.Tensor) -> tf.Tensor:
+        for _ in tf.range(blocks):
+            block = next(batches)
+            labels = self._strategy.experimental_local_results(block[1])[0]
+            for number in tf.range(tf.shape(labels)[0]):
+                added = self._strategy.run(self._step_of_block, args=(number, *block))
+                # Added one by one in float64, so that they do not depend on where a stretch ends.
+                sums += tf.cast(self._over_replicas(added), tf.float64)
         return sums
+
+    def _step_of_block(self, number: tf.Tensor, *block: tf.Tensor) -> tf.Tensor:
+        return self._step(*(values[number] for values in block))
 
     def _over_replicas(self, added: tf.distribute.DistributedValues) -> tf.Tensor:
         # Small networks notice every operation of a step.

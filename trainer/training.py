@@ -10,7 +10,7 @@ from schemas import bundle as names
 from schemas.model_card import ModelCard
 from trainer import export, history, overrides, places, plots, provenance, recipes, run_folder
 from trainer.agreement import Agreement
-from trainer.checkpoints import Checkpoints
+from trainer.checkpoints import Checkpoints, Saving
 from trainer.data import class_weights
 from trainer.data.source import Source
 from trainer.data.splits import Digits
@@ -18,7 +18,7 @@ from trainer.evaluation import Evaluation
 from trainer.histograms import confidence_histogram, pixel_histogram
 from trainer.initial_weights import load_initial_weights
 from trainer.job import TrainResult
-from trainer.loop import Saving, Trainer
+from trainer.loop import Trainer
 from trainer.options import TrainOptions
 from trainer.places import Places
 from trainer.precision import policy

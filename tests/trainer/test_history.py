@@ -1,7 +1,7 @@
 import csv
 
 from trainer import history
-from trainer.history import Epoch
+from trainer.history import Epoch, best_epoch
 
 
 def test_it_is_written_and_read_back(tmp_path):
@@ -21,3 +21,13 @@ def test_it_is_written_anew(tmp_path):
     history.write([epoch, epoch], tmp_path)
     history.write([epoch], tmp_path)
     assert len((tmp_path / "history.csv").read_text().splitlines()) == 2
+
+
+def test_the_best_epoch_is_the_most_accurate_of_equals_the_surest_of_those_the_first():
+    def epoch(number: int, accuracy: float | None, loss: float | None) -> Epoch:
+        return Epoch(number, 0.5, 0.8, loss, accuracy, 1.5, 1_000.0)
+
+    assert best_epoch([]) == 0
+    assert best_epoch([epoch(1, None, None)]) == 0
+    assert best_epoch([epoch(1, 0.9, 0.2), epoch(2, 0.8, 0.1)]) == 1
+    assert best_epoch([epoch(1, 0.9, 0.2), epoch(2, 0.9, 0.1), epoch(3, 0.9, 0.1)]) == 2

@@ -187,7 +187,9 @@ def seen(trainer: Trainer, strategy, steps: int) -> list[list[bytes]]:
     found = []
     for _ in range(steps):
         images, _ = next(batches)
-        found.append([part.numpy()[:, 0].tobytes() for part in strategy.experimental_local_results(images)])
+        found.append(
+            [part.numpy()[0, :, 0].tobytes() for part in strategy.experimental_local_results(images)]
+        )
     return found
 
 

@@ -2,6 +2,8 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trainer.data.splits import Split
 from trainer.pipeline import Order, evaluation_batches, training_batches, training_datasets
@@ -24,23 +26,76 @@ def global_batches(batches, strategy) -> list[list[int]]:
             strategy.experimental_local_results(labels),
             strict=True,
         ):
-            pixels = part.numpy().astype(int)
-            numbers += (pixels[:, 0, 0] * 256 + pixels[:, 0, 1]).tolist()
-            assert [number % 10 for number in numbers[-len(answers) :]] == answers.numpy().tolist()
+            numbers += numbers_of(part.numpy(), answers.numpy())
         found.append(numbers)
     return found
+
+
+def numbers_of(images: np.ndarray, labels: np.ndarray) -> list[int]:
+    pixels = images.astype(int)
+    numbers = (pixels[:, 0, 0] * 256 + pixels[:, 0, 1]).tolist()
+    assert [number % 10 for number in numbers] == labels.tolist()
+    return numbers
+
+
+def steps_of(batches, strategy, *, order: Order, replicas: int) -> list[list[int]]:
+    """The same of training batches, whose blocks are taken apart."""
+    found: list[list[int]] = []
+    step, last = order.start, order.steps * order.epochs
+    for images, labels in batches:
+        parts = [strategy.experimental_local_results(values) for values in (images, labels)]
+        assert len(parts[0]) == replicas
+        count = len(parts[0][0])
+        assert step + count == order.block_end(step)
+        for number in range(count):
+            pairs = zip(*parts, strict=True)
+            found.append(
+                joined([numbers_of(part.numpy()[number], answers.numpy()[number]) for part, answers in pairs])
+            )
+        step += count
+        if step == last:
+            return found
+    raise AssertionError("the batches came to an end")
 
 
 def joined(batches: list[list[int]]) -> list[int]:
     return list(itertools.chain.from_iterable(batches))
 
 
-def train(strategy, *, count=100, batch=8, epochs=3, seed=5, start=0) -> list[list[int]]:
+def train(strategy, *, count=100, batch=8, epochs=3, seed=5, start=0, block=1, every=0) -> list[list[int]]:
     per_replica = batch // strategy.num_replicas_in_sync
-    order = Order(steps=count // batch, epochs=epochs, seed=seed, start=start)
+    order = Order(steps=count // batch, epochs=epochs, seed=seed, start=start, block=block, every=every)
     datasets = training_datasets(numbered(count), strategy=strategy, per_replica=per_replica, order=order)
-    steps = order.steps * epochs - start
-    return global_batches(itertools.islice(training_batches(datasets, strategy), steps), strategy)
+    batches = training_batches(datasets, strategy)
+    return steps_of(batches, strategy, order=order, replicas=strategy.num_replicas_in_sync)
+
+
+@pytest.mark.parametrize("replicas", ["one_replica", "two_replicas"])
+@pytest.mark.parametrize(("block", "every"), [(5, 0), (12, 0), (100, 0), (1, 3), (4, 5), (100, 7)])
+def test_blocks_change_no_batch(replicas, block, every, request):
+    strategy = request.getfixturevalue(replicas)
+    assert train(strategy, block=block, every=every) == train(strategy)
+
+
+@pytest.mark.parametrize("start", [1, 11, 12, 13, 30, 35])
+@pytest.mark.parametrize(("block", "every"), [(1, 0), (5, 0), (5, 7)])
+def test_a_resumed_training_gets_the_batches_that_were_left(start, block, every, one_replica):
+    assert train(one_replica, start=start, block=block, every=every) == train(one_replica)[start:]
+
+
+@given(
+    steps=st.integers(1, 50), block=st.integers(1, 60), every=st.integers(0, 60), start=st.integers(0, 100)
+)
+def test_blocks_end_at_epochs_and_at_multiples(steps, block, every, start):
+    order = Order(steps=steps, epochs=100, seed=0, start=start, block=block, every=every)
+    step = start
+    while step < start + 200:
+        end = order.block_end(step)
+        assert step < end <= step + block
+        assert end <= (step // steps + 1) * steps
+        assert not every or end <= (step // every + 1) * every
+        assert all(order.block_end(within) == end for within in range(step, end))
+        step = end
 
 
 @pytest.mark.parametrize("replicas", ["one_replica", "two_replicas"])

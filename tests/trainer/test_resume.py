@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from schemas.errors import UserError
-from trainer import checkpoints, recipes
-from trainer.checkpoints import Checkpoints
-from trainer.loop import Saving, Trainer
+from trainer import checkpoints, loop, recipes
+from trainer.checkpoints import Checkpoints, Saving
+from trainer.loop import Trainer
 from trainer.places import LocalPlace
 from trainer.preemption import PreemptedError
 from trainer.watchdog import DivergedError
@@ -92,6 +92,7 @@ def test_a_sigterm_saves_within_the_epoch_and_nothing_is_lost(
     replicas, undisturbed, few_digits, tmp_path, request, monkeypatch
 ):
     strategy = request.getfixturevalue(replicas)
+    monkeypatch.setattr(loop, "_BLOCK", 1)
     trainer = trainer_of(tmp_path, few_digits, strategy)
     run, calls = trainer._runner.run, itertools.count()
 
