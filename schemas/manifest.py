@@ -77,8 +77,8 @@ class Manifest:
         model: path, digest, recipe and engine of the bundle.
         options: settings that change what is written.
         versions: version of each library that took part, and of the preprocessing.
-        times: start and end (UTC, ISO 8601) of the last launcher, its pipeline's seconds, and the
-            images that it scored or failed.
+        times: when the run was begun; start and end of the last launcher (all UTC, ISO 8601), its
+            pipeline's seconds, and the images that it scored or failed.
         parts: every output file, sorted by name, without the manifest itself.
         challenger: of the second model what `model` says of the first; None without one.
         agreed: scored images to which both gave the same digit; 0 without a challenger.

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import datetime
 import functools
 import os
 from collections.abc import Callable, Iterator
@@ -205,6 +206,16 @@ class CloudFolder:
         """Whether there is such an object."""
         with self._using():
             return self._blob(name).exists(retry=_RETRY)
+
+    def written(self, name: str) -> datetime.datetime:
+        """Returns when an object was written."""
+        blob = self._blob(name)
+        try:
+            with self._using(missing=True):
+                blob.reload(retry=_RETRY)
+        except api.NotFound as error:
+            raise FileNotFoundError(self.at(name)) from error
+        return blob.time_created.astimezone(datetime.UTC)
 
     def names(self, folder: str) -> set[str]:
         """Returns the names of the objects right below a sub-folder."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import datetime
 import errno
 import fcntl
 import os
@@ -253,10 +254,16 @@ class LocalFolder:
         """Whether a file is there."""
         return os.path.lexists(self.path / name)
 
+    def written(self, name: str) -> datetime.datetime:
+        """Returns when a file was written."""
+        with self._using(name, missing=True):
+            return datetime.datetime.fromtimestamp((self.path / name).stat().st_mtime, datetime.UTC)
+
     def names(self, folder: str) -> set[str]:
         """Returns what is in a sub-folder."""
         try:
-            return set(os.listdir(self.path / folder))
+            with self._using(folder, missing=True):
+                return set(os.listdir(self.path / folder))
         except FileNotFoundError:
             return set()
 

@@ -1,5 +1,6 @@
 import csv
 import dataclasses
+import json
 import pathlib
 import shutil
 from collections.abc import Callable
@@ -209,6 +210,19 @@ def test_runs_come_in_the_order_of_their_times(
     assert not runs[0].whole
     (only,) = find_runs(str(tmp_path / "nights" / "a"))
     assert only == runs[1]
+
+
+def test_a_run_comes_after_those_that_it_builds_on_whatever_the_clocks_said(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    nights = tmp_path / "nights"
+    for number in (1, 2, 3):
+        score(mixed_folder, bundle_path, nights / str(number), since=str(nights), limit=number)
+    (nights / "0").mkdir()
+    text = json.loads((nights / "3" / "manifest.json").read_text())
+    text["times"] |= {"begun": "2001-01-01T00:00:00.000000+00:00", "started": "2001-01-01T00:00:00.000000"}
+    (nights / "3" / "manifest.json").write_text(json.dumps(text))
+    assert [pathlib.Path(run.place).name for run in find_runs(str(nights))] == ["1", "2", "3"]
 
 
 def test_nights_in_a_bucket(
