@@ -41,8 +41,8 @@ def compact(
     """Merge the outputs of runs into one that holds the present state: of each image its last answer.
 
     RUN is the output of a run, PARENT a folder above several. An image is there when the last run over
-    its inputs, or a later one over a part of them, listed it. What is written is a run's output like any other: `verify` checks it, and
-    --since builds on it.
+    its inputs, or a later one over a part of them, listed it. What is written is a run's output like
+    any other: `verify` checks it, and --since builds on it.
 
     \b
     Example:
