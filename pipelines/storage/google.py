@@ -153,7 +153,7 @@ def is_folder_marker(image: ListedImage) -> bool:
 def _refuse(place: str, rule: str, error: Exception, kind: Callable[..., RuleError] = UserError) -> NoReturn:
     remedies = {
         api.NotFound: "check the bucket's name",
-        api.Forbidden: "grant storage.objects.list and .get, for an output also .create",
+        api.Forbidden: "grant storage.objects.list and .get, for an output also .create and .delete",
         api.Unauthorized: "log in with `gcloud auth application-default login`",
         google.auth.exceptions.RefreshError: "log in with `gcloud auth application-default login`",
     }
