@@ -43,7 +43,7 @@ from pipelines.transforms import ListRanges, ScoreImages, ScoringTask
 from schemas import run_plan
 from schemas.errors import UserError
 from schemas.failure import FailureCode
-from schemas.manifest import Counts, Manifest, Status
+from schemas.manifest import Counts, Manifest
 from schemas.run_plan import RunPlan
 
 
@@ -220,10 +220,9 @@ def _manifest(run: _Run, account: Account, *, times: Mapping[str, str | float]) 
         failed=len(statistics.failures),
         skipped=account.skipped,
     )
-    over = counts.failed > options.max_failure_rate * (counts.scored + counts.failed)
     named = (*options.inputs, *([str(options.input_list)] if options.input_list else []))
     return Manifest(
-        status=Status.OVER_BUDGET if over else Status.COMPLETE,
+        status=counts.status(options.max_failure_rate),
         counts=counts,
         failures=count_codes(statistics.failures, FailureCode),
         labelled=statistics.labelled,

@@ -39,6 +39,12 @@ class Counts:
         """Whether every listed image has exactly one outcome."""
         return self.listed == self.scored + self.failed + self.skipped
 
+    def status(self, max_failure_rate: object) -> Status:
+        """Returns how a run ends with these counts; None, of runs that score nothing, allows any rate."""
+        allowed = max_failure_rate if isinstance(max_failure_rate, int | float) else 1.0
+        over = self.failed > allowed * (self.scored + self.failed)
+        return Status.OVER_BUDGET if over else Status.COMPLETE
+
 
 @dataclasses.dataclass(frozen=True)
 class Part:
