@@ -1,5 +1,6 @@
 """Entry point of the compacting job: `digitmill compact`, and `python -m pipelines.compact`."""
 
+import itertools
 import sys
 
 import click
@@ -51,14 +52,17 @@ def compact(
     from pipelines import compact_job
     from pipelines.rows import Compression
 
-    flags = tuple(given for given in runs if given.startswith("-"))
+    # A flag of Beam's may be followed by its value.
+    places = tuple(itertools.takewhile(lambda given: not given.startswith("-"), runs))
+    if not places:
+        raise click.UsageError("The runs come before the flags of Beam.")
     options = compact_job.CompactOptions(
-        runs=tuple(given for given in runs if not given.startswith("-")),
+        runs=places,
         output=output,
         rows_per_part=rows_per_part,
         compression=Compression(compression),
         resume=resume,
-        beam_flags=flags,
+        beam_flags=runs[len(places) :],
     )
     click.echo(compact_job.run(options).table())
     return ExitCode.OK

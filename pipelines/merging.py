@@ -68,11 +68,12 @@ def blocks_of(file: PastFile, *, current: bool, buckets: int) -> Iterator[tuple[
     """
     output = open_folder(file.place)
     entries: dict[str, list[Entry]] = {kind: [] for kind in (LISTED, ROW, FAILURE, DOUBTFUL, DISAGREEMENT)}
-    for item in items_in(output, file.name) if file.listed or file.scored else ():
-        if file.listed and current:
-            entries[LISTED] += (((image.uri, image.generation), tuple(image)) for image in item.images)
-        if file.scored:
-            _add_answers(entries, item, output)
+    with file.kept_whole():
+        for item in items_in(output, file.name) if file.listed or file.scored else ():
+            if file.listed and current:
+                entries[LISTED] += (((image.uri, image.generation), tuple(image)) for image in item.images)
+            if file.scored:
+                _add_answers(entries, item, output)
     for kind, some in entries.items():
         sorted_out: dict[int, list[Entry]] = {}
         for entry in some:

@@ -122,7 +122,10 @@ class Lease:
         """Writes the lease in place of a generation; 0 is none. Returns whether that was still there."""
         try:
             self._blob.upload_from_string(
-                json.dumps(_this_process() | {"token": self._token}), if_generation_match=generation, retry=retry, timeout=_TIMEOUT
+                json.dumps(_this_process() | {"token": self._token}),
+                if_generation_match=generation,
+                retry=retry,
+                timeout=_TIMEOUT,
             )
         except api.PreconditionFailed:
             return False

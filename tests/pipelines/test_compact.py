@@ -344,6 +344,16 @@ def test_the_command(mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_
     assert result.output.splitlines()[0] == "images       65"
 
 
+def test_flags_of_beam_come_with_their_values_after_the_runs(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    score(mixed_folder, bundle_path, tmp_path / "1")
+    asked = [str(tmp_path / "1"), "--runner", "FnApiRunner", "--output", str(tmp_path / "state")]
+    assert CliRunner().invoke(compact, asked, catch_exceptions=False).exit_code == 0
+    result = CliRunner().invoke(compact, ["--runner", "FnApiRunner", "x", "--output", str(tmp_path / "no")])
+    assert "The runs come before the flags of Beam" in result.output
+
+
 NIGHT = st.dictionaries(
     st.sampled_from("abcd"), st.sampled_from(["row", "failure", "vouched for"]), max_size=4
 )

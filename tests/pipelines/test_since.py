@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pipelines import job, preview
+from pipelines import compact_job, job, preview
+from pipelines.compact_job import CompactOptions
 from pipelines.options import ScoreOptions
 from pipelines.past_runs import find_runs
 from pipelines.storage import open_folder
@@ -184,6 +185,25 @@ def test_an_earlier_run_that_was_changed_is_refused(
     manifest.write_text(manifest.read_text().replace('"listed": 65', '"listed":  65'))
     with pytest.raises(UserError, match="an earlier run stays as it was"):
         score(mixed_folder, bundle_path, tmp_path / "2", since=str(tmp_path / "1"), resume=True)
+
+
+@pytest.mark.parametrize("folder", ["statistics", "listing"])
+@pytest.mark.parametrize("damage", [pathlib.Path.unlink, lambda path: path.write_bytes(b"?")])
+def test_an_earlier_run_whose_files_are_gone_is_one_line(
+    mixed_folder: pathlib.Path,
+    bundle_path: pathlib.Path,
+    tmp_path: pathlib.Path,
+    folder: str,
+    damage: Callable,
+) -> None:
+    score(mixed_folder, bundle_path, tmp_path / "1")
+    for path in (tmp_path / "1" / folder).glob("*-*"):
+        damage(path)
+    with pytest.raises(StoppedError, match="an earlier run keeps the files that its manifest names"):
+        score(mixed_folder, bundle_path, tmp_path / "2", since=str(tmp_path / "1"))
+    options = CompactOptions(runs=(str(tmp_path / "1"),), output=str(tmp_path / "3"), beam_flags=FLAGS)
+    with pytest.raises(StoppedError, match="an earlier run keeps the files that its manifest names"):
+        compact_job.run(options)
 
 
 @pytest.mark.parametrize("given", ["nothing", "empty", "unfinished"])
