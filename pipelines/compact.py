@@ -1,5 +1,6 @@
 """Entry point of the compacting job: `digitmill compact`, and `python -m pipelines.compact`."""
 
+import itertools
 import sys
 
 import click
@@ -41,8 +42,8 @@ def compact(
     """Merge the outputs of runs into one that holds the present state: of each image its last answer.
 
     RUN is the output of a run, PARENT a folder above several. An image is there when the last run over
-    its inputs listed it. What is written is a run's output like any other: `verify` checks it, and
-    --since builds on it.
+    its inputs, or a later one over a part of them, listed it. What is written is a run's output like
+    any other: `verify` checks it, and --since builds on it.
 
     \b
     Example:
@@ -51,14 +52,17 @@ def compact(
     from pipelines import compact_job
     from pipelines.rows import Compression
 
-    flags = tuple(given for given in runs if given.startswith("-"))
+    # A flag of Beam's may be followed by its value.
+    places = tuple(itertools.takewhile(lambda given: not given.startswith("-"), runs))
+    if not places:
+        raise click.UsageError("The runs come before the flags of Beam.")
     options = compact_job.CompactOptions(
-        runs=tuple(given for given in runs if not given.startswith("-")),
+        runs=places,
         output=output,
         rows_per_part=rows_per_part,
         compression=Compression(compression),
         resume=resume,
-        beam_flags=flags,
+        beam_flags=runs[len(places) :],
     )
     click.echo(compact_job.run(options).table())
     return ExitCode.OK

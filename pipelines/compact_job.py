@@ -18,7 +18,7 @@ from pipelines.incremental import PastFile
 from pipelines.interruption import resumable
 from pipelines.merging import Block
 from pipelines.names import printable
-from pipelines.past_runs import PastRun, find_runs
+from pipelines.past_runs import PastRun, find_runs, in_order
 from pipelines.progress import Progress
 from pipelines.reconcile import Account, collect, remove_strays
 from pipelines.rows import Compression
@@ -73,7 +73,7 @@ class MergeTask:
         output: place of the output folder.
         run: digest of what the rows depend on beside the images.
         buckets: number of buckets that rows are spread over.
-        current: numbers of the runs that are the last to have listed their inputs.
+        current: numbers of the runs after which none has listed all of their inputs.
         compression: which prediction files are gzipped.
     """
 
@@ -87,7 +87,7 @@ class MergeTask:
 def run(options: CompactOptions) -> Summary:
     """Writes the present state of several runs as one run's output: of each image the last answer.
 
-    An image is there when the last run that listed all of its inputs has listed it.
+    An image is there when the last run that listed all of its inputs, or a later one, has listed it.
 
     Raises:
         UserError: when something that was given cannot be used; nothing has been written then.
@@ -120,9 +120,12 @@ def run(options: CompactOptions) -> Summary:
 
 def _runs(given: Sequence[str], output: OutputFolder) -> list[PastRun]:
     found = {run.place: run for place in given for run in find_runs(place) if run.place != output.place}
-    runs = sorted(found.values(), key=lambda run: run.began)
+    runs = in_order(found.values())
+    if not runs:
+        raise UserError("runs are merged into another output", got=output.place, remedy="name a new folder")
+    known = {name for run in runs for name in run.names}
     for run in runs:
-        missing = [place for place in run.plan.past if place not in found]
+        missing = [place for place, digest in run.plan.past.items() if not known & {place, digest}]
         if missing:
             raise UserError(
                 "a run that skipped images is merged with the runs that had scored them",
@@ -143,23 +146,34 @@ def _plan(options: CompactOptions, runs: Sequence[PastRun]) -> RunPlan:
             "accept_threshold": runs[-1].manifest.options["accept_threshold"],
             "rows_per_part": options.rows_per_part,
             "compression": str(options.compression),
+            "input_list_digest": _common_list(runs),
+            "partial": {run.scope for run in runs} != {run.scope for run in runs if run.whole},
             "merged": hashlib.sha256(" ".join(run.digest for run in runs).encode()).hexdigest(),
         },
         past={},
     )
 
 
+def _common_list(runs: Sequence[PastRun]) -> str | None:
+    """Returns what stands for the lists of names that were given; None where there were none."""
+    lists = sorted({run.scope[1] for run in runs} - {""})
+    if len(lists) < 2:
+        return lists[0] if lists else None
+    return hashlib.sha256(" ".join(lists).encode()).hexdigest()
+
+
 def _task(options: CompactOptions, plan: RunPlan, runs: Sequence[PastRun], output: OutputFolder) -> MergeTask:
     listed = max(run.manifest.counts.listed for run in runs)
     # A bucket becomes a part; some turn out larger than others.
     buckets = incremental.bucket_count(listed, names=max(1, options.rows_per_part * 3 // 4))
-    last = {run.plan.inputs: number for number, run in enumerate(runs) if run.whole}
-    partial = (number for number, run in enumerate(runs) if run.plan.inputs not in last)
+    last = {run.scope: number for number, run in enumerate(runs) if run.whole}
+    # What a part of the inputs was listed for after all of them is there too.
+    current = (number for number, run in enumerate(runs) if number >= last.get(run.scope, 0))
     return MergeTask(
         output=output.place,
         run=hashlib.sha256(plan.to_json().encode()).hexdigest(),
         buckets=buckets,
-        current=frozenset([*last.values(), *partial]),
+        current=frozenset(current),
         compression=options.compression,
     )
 
@@ -249,6 +263,7 @@ def _manifest(
             "engine_reason": f"of the last of {len(runs):,} runs that were merged",
         },
         versions=last.versions,
-        times=times(started, seconds, images=statistics.listed),
+        # It is as old as the last of what it holds: a run that was begun since knows better.
+        times=times(max(run.began[0] for run in runs), started, seconds=seconds, images=statistics.listed),
         parts=(),
     )

@@ -33,15 +33,24 @@ def finish(output: OutputFolder, unreported: Manifest, account: Account, hold: H
     return finished
 
 
-def times(started: datetime.datetime, seconds: float, *, images: int) -> Mapping[str, str | float]:
+def begun(output: OutputFolder) -> str:
+    """Returns when the run in an output was begun: its plan is written first, and once."""
+    return output.written(run_plan.FILE).isoformat(timespec="microseconds")
+
+
+def times(
+    begun: str, started: datetime.datetime, *, seconds: float, images: int
+) -> Mapping[str, str | float]:
     """Returns a manifest's times.
 
     Args:
+        begun: when the run was begun, by whatever launcher.
         started: when the launcher began.
         seconds: of the pipeline.
         images: that the launcher scored or failed.
     """
     return {
+        "begun": begun,
         "started": started.isoformat(timespec="microseconds"),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
         "pipeline_seconds": round(seconds, 3),

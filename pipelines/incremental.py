@@ -9,6 +9,7 @@ An earlier run vouches for all that it listed: it has scored it, or had skipped 
 earlier run vouched for it.
 """
 
+import contextlib
 import dataclasses
 import gzip
 import itertools
@@ -23,6 +24,7 @@ from pipelines.scoring import statistics_name
 from pipelines.statistics import ItemStatistics
 from pipelines.storage import OutputFolder, open_folder
 from pipelines.work_item import SIZE, ListedImage, WorkItem, pack
+from schemas.errors import StorageError
 
 _BUCKET_NAMES: Final = 50_000
 _MOST_BUCKETS: Final = 4096
@@ -57,6 +59,19 @@ class PastFile:
     name: str
     listed: bool
     scored: bool
+
+    @contextlib.contextmanager
+    def kept_whole(self) -> Iterator[None]:
+        """Raises StorageError where what is read of the run has been removed or damaged since."""
+        try:
+            yield
+        except (FileNotFoundError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
+            remedy = "bring its files back (`digitmill verify` names them), or begin anew without it"
+            raise StorageError(
+                "an earlier run keeps the files that its manifest names",
+                got=self.place,
+                remedy=f"{remedy}: {error}",
+            ) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,9 +140,9 @@ def is_listed(name: str) -> bool:
 
 
 def files_of(runs: Sequence[PastRun]) -> Iterator[PastFile]:
-    """Yields the listing files of earlier runs."""
+    """Yields the listing files of earlier runs, those that their manifests name."""
     for number, run in enumerate(runs):
-        names = sorted(f"{LISTING}/{name}" for name in open_folder(run.place).names(LISTING))
+        names = sorted(part.name for part in run.manifest.parts if part.name.startswith(f"{LISTING}/"))
         joined = any(map(is_bucket, names))
         for name in names:
             listed = is_listed(name)
@@ -145,17 +160,18 @@ def current_blocks(output: OutputFolder, name: str, *, run: int, buckets: int) -
 def past_blocks(file: PastFile, *, buckets: int) -> Iterator[tuple[int, Block]]:
     """Yields by bucket what a listing file of an earlier run vouches for, and what of it had failed."""
     output = open_folder(file.place)
-    if is_bucket(file.name):
-        failed = Bucket.from_bytes(output.read(file.name)).failed
-        yield from _blocks(failed, file.number, FAILED, buckets=buckets)
-        return
-    items = items_in(output, file.name)
-    if file.listed:
-        versions = [(image.uri, image.generation) for item in items for image in item.images]
-        yield from _blocks(versions, file.number, LISTED, buckets=buckets)
-    if file.scored:
-        failed = tuple(itertools.chain.from_iterable(_failures(output, item) for item in items))
-        yield from _blocks(failed, file.number, FAILED, buckets=buckets)
+    with file.kept_whole():
+        if is_bucket(file.name):
+            failed = Bucket.from_bytes(output.read(file.name)).failed
+            yield from _blocks(failed, file.number, FAILED, buckets=buckets)
+            return
+        items = items_in(output, file.name)
+        if file.listed:
+            versions = [(image.uri, image.generation) for item in items for image in item.images]
+            yield from _blocks(versions, file.number, LISTED, buckets=buckets)
+        if file.scored:
+            failed = tuple(itertools.chain.from_iterable(_failures(output, item) for item in items))
+            yield from _blocks(failed, file.number, FAILED, buckets=buckets)
 
 
 def _failures(output: OutputFolder, item: WorkItem) -> Iterator[Version]:

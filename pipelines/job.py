@@ -14,7 +14,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipelines import incremental, output_run
 from pipelines.beam_options import beam_options
 from pipelines.bundle import Bundle, open_bundle
-from pipelines.finishing import finish, times
+from pipelines.finishing import begun, finish, times
 from pipelines.frozen_listing import Frozen, FrozenItem, freeze, read_index
 from pipelines.interruption import resumable
 from pipelines.labels import FOLDER, with_labels
@@ -43,7 +43,7 @@ from pipelines.transforms import ListRanges, ScoreImages, ScoringTask
 from schemas import run_plan
 from schemas.errors import UserError
 from schemas.failure import FailureCode
-from schemas.manifest import Counts, Manifest, Status
+from schemas.manifest import Counts, Manifest
 from schemas.run_plan import RunPlan
 
 
@@ -80,8 +80,8 @@ def run(options: ScoreOptions) -> Summary:
         finished = standing.finished
         if finished is None:
             task = _task(options, plan, bundle, challenger, output=output)
-            begun = _Run(options, plan, task, output)
-            finished = _score(begun, hold, started=started, pipeline_options=pipeline_options)
+            held = _Run(options, plan, task, output)
+            finished = _score(held, hold, started=started, pipeline_options=pipeline_options)
     return Summary(printable(options.output.rstrip("/")), finished)
 
 
@@ -106,7 +106,8 @@ def _score(
 
     # 4. Reports, then the manifest: readers trust only an output that has one.
     new = sum(part.rows for part in account.records if part.name.rpartition("/")[2] not in done)
-    unreported = _manifest(run, account, times=times(started, seconds, images=new))
+    spent = times(begun(run.output), started, seconds=seconds, images=new)
+    unreported = _manifest(run, account, times=spent)
     return finish(run.output, unreported, account, hold)
 
 
@@ -219,10 +220,9 @@ def _manifest(run: _Run, account: Account, *, times: Mapping[str, str | float]) 
         failed=len(statistics.failures),
         skipped=account.skipped,
     )
-    over = counts.failed > options.max_failure_rate * (counts.scored + counts.failed)
     named = (*options.inputs, *([str(options.input_list)] if options.input_list else []))
     return Manifest(
-        status=Status.OVER_BUDGET if over else Status.COMPLETE,
+        status=counts.status(options.max_failure_rate),
         counts=counts,
         failures=count_codes(statistics.failures, FailureCode),
         labelled=statistics.labelled,

@@ -12,16 +12,25 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Self
 
 from pipelines.key_ranges import KeyRange, after, split_range
-from pipelines.names import path_of, uri_in
+from pipelines.names import path_of, place_from_anywhere, uri_in
 from pipelines.read_limits import ReadLimits
 from pipelines.storage import ImageReader, google, list_place
 from pipelines.storage.objects import split
-from pipelines.storage.patterns import has_magic, literal_prefix
+from pipelines.storage.patterns import compile_pattern, has_magic, literal_prefix
 from pipelines.work_item import ListedImage
 from schemas.errors import UserError
 
 SERIAL_LIMIT: Final = 100_000
 """Names that are listed one page after the other; beyond it, workers list the rest side by side."""
+
+_WRITTEN: Final = (
+    "run.json",
+    "report.html",
+    "listing/launcher-00000.json.gz",
+    "predictions/part-0.csv",
+    "predictions/part-0.tfrecord.gz",
+)
+"""Files such as a run writes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,15 +154,21 @@ def refuse_output_below(inputs: Sequence[str], output: str) -> None:
         output: place of the output folder.
     """
     for given in inputs:
-        if has_magic(given):
-            continue
         here, there = (
             place.rstrip("/") if "://" in place else os.path.realpath(place) for place in (given, output)
         )
-        if there == here or there.startswith(here.rstrip("/") + "/"):
+        if there == here or there.startswith(here.rstrip("/") + "/") or _matches_in(output, given):
             raise UserError(
                 "an output lies outside of every input", got=output, remedy="name a folder beside it"
             )
+
+
+def _matches_in(output: str, given: str) -> bool:
+    """Whether a pattern matches what a run writes."""
+    if not has_magic(given):
+        return False
+    pattern = compile_pattern(place_from_anywhere(given))
+    return any(pattern.fullmatch(f"{place_from_anywhere(output)}/{name}") for name in _WRITTEN)
 
 
 def _as_folder(name: str) -> str:

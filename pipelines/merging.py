@@ -14,7 +14,7 @@ import numpy as np
 from pipelines.agreement import Disagreement
 from pipelines.example import read_example
 from pipelines.frozen_listing import LISTING, items_in, write_items
-from pipelines.incremental import PastFile, bucket_of
+from pipelines.incremental import PastFile, Version, bucket_of
 from pipelines.kept_pixels import KeptPixels
 from pipelines.parts import write_parts
 from pipelines.rows import Compression
@@ -38,8 +38,8 @@ FAILURE: Final = "failure"
 DOUBTFUL: Final = "doubtful"
 DISAGREEMENT: Final = "disagreement"
 
-Entry = tuple[str, Any]
-"""The URI of a listed file, and what is said of it."""
+Entry = tuple[Version, Any]
+"""A listed file as it was then, and what is said of it."""
 
 Block = tuple[int, str, list[Entry]]
 """Number of a run, oldest first; what its entries are; the entries."""
@@ -63,29 +63,31 @@ def blocks_of(file: PastFile, *, current: bool, buckets: int) -> Iterator[tuple[
 
     Args:
         file: the listing file.
-        current: whether the run is the last one to list its inputs, so that what it listed is there.
+        current: whether what the run listed is there, because no later run has listed all of its inputs.
         buckets: number of buckets.
     """
     output = open_folder(file.place)
     entries: dict[str, list[Entry]] = {kind: [] for kind in (LISTED, ROW, FAILURE, DOUBTFUL, DISAGREEMENT)}
-    for item in items_in(output, file.name) if file.listed or file.scored else ():
-        if file.listed and current:
-            entries[LISTED] += ((image.uri, tuple(image)) for image in item.images)
-        if file.scored:
-            _add_answers(entries, item, output)
+    with file.kept_whole():
+        for item in items_in(output, file.name) if file.listed or file.scored else ():
+            if file.listed and current:
+                entries[LISTED] += (((image.uri, image.generation), tuple(image)) for image in item.images)
+            if file.scored:
+                _add_answers(entries, item, output)
     for kind, some in entries.items():
         sorted_out: dict[int, list[Entry]] = {}
         for entry in some:
-            sorted_out.setdefault(bucket_of(entry[0], buckets), []).append(entry)
+            sorted_out.setdefault(bucket_of(entry[0][0], buckets), []).append(entry)
         for bucket, those in sorted_out.items():
             yield bucket, (file.number, kind, those)
 
 
 def _add_answers(entries: dict[str, list[Entry]], item: WorkItem, output: OutputFolder) -> None:
     record = ItemStatistics.from_json(output.read(statistics_name(item.digest)).decode())
+    versions = {image.uri: (image.uri, image.generation) for image in item.images}
 
-    def key(uri: str) -> str:
-        return item.images[0].uri if item.may_be_archive else uri
+    def key(uri: str) -> Version:
+        return versions[item.images[0].uri if item.may_be_archive else uri]
 
     entries[FAILURE] += ((key(failure.image), dataclasses.astuple(failure)) for failure in record.failures)
     entries[DOUBTFUL] += ((key(kept.image), dataclasses.asdict(kept)) for kept in record.doubtful)
@@ -117,7 +119,7 @@ def merge_bucket(
     """
     there, answers = _sort_out(blocks)
     images = sorted(image for _, image in there.values())
-    unanswered = [image.uri for image in images if image.uri not in answers]
+    unanswered = [image.uri for image in images if (image.uri, image.generation) not in answers]
     if unanswered:
         raise UnreconciledError(
             f"every image that is there was scored or failed in one of the runs; got {unanswered[0]!r} "
@@ -128,25 +130,29 @@ def merge_bucket(
     for whole in pack(images, run, size=max(1, len(images))):
         write_items(output, merged_name(bucket), whole)
         for item in separate_archives([whole]):
-            said = [answers[image.uri].said for image in item.images]
+            said = [answers[image.uri, image.generation].said for image in item.images]
             statistics = _write(item, said, output, compression=compression)
             output.write_once(statistics_name(item.digest), statistics.to_json().encode())
             yield item.digest
 
 
-def _sort_out(blocks: Iterable[Block]) -> tuple[dict[str, tuple[int, ListedImage]], dict[str, _Answer]]:
-    """Returns the files that are there, and of each file the answer of the last run that has one."""
+def _sort_out(blocks: Iterable[Block]) -> tuple[dict[str, tuple[int, ListedImage]], dict[Version, _Answer]]:
+    """Returns the files that are there, and of each version the answer of the last run that has one.
+
+    A file can go back to a version that an early run has scored: the answer to a later version is not its.
+    """
     there: dict[str, tuple[int, ListedImage]] = {}
-    answers: dict[str, _Answer] = {}
+    answers: dict[Version, _Answer] = {}
     for run, kind, entries in blocks:
-        for uri, what in entries:
+        for version, what in entries:
             if kind == LISTED:
+                uri, _ = version
                 if uri not in there or there[uri][0] < run:
                     there[uri] = run, ListedImage(*what)
                 continue
-            answer = answers.get(uri)
+            answer = answers.get(version)
             if answer is None or answer.run < run:
-                answer = answers[uri] = _Answer(run)
+                answer = answers[version] = _Answer(run)
             if answer.run == run:
                 answer.said.setdefault(kind, []).append(what)
     return there, answers

@@ -64,6 +64,14 @@ def printable(place: str) -> str:
     return os.fsencode(place).decode(errors="backslashreplace")
 
 
+def place_from_anywhere(place: str) -> str:
+    """Returns a place as it can be written wherever one works: absolute, and without a slash at the end."""
+    if "://" in place and not place.startswith(_FILE):
+        return place.rstrip("/")
+    path = path_of(place) if place.startswith(_FILE) else os.fsencode(place)
+    return os.fsdecode(path_of(uri_of(path)))
+
+
 _ARCHIVE_SUFFIXES: Final = (".zip", ".tar", ".tar.gz", ".tgz", ".tfrecord", ".tfrecords", ".tfrecord.gz")
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pipelines.storage import OutputFolder, open_folder
 from schemas import manifest, run_plan
@@ -28,14 +28,31 @@ class PastRun:
     digest: str
 
     @property
-    def began(self) -> tuple[str, str]:
-        """What puts runs in order: when they were launched last, and their place."""
-        return str(self.manifest.times.get("started")), self.place
+    def began(self) -> tuple[str, str, str]:
+        """What puts runs in order: when they were begun, when they were launched last, and their place."""
+        times = self.manifest.times
+        started = str(times.get("started"))
+        return str(times.get("begun", started)), started, self.place
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What later runs know it by: it may have been moved since, or been scored again."""
+        return frozenset((self.place, self.digest))
+
+    @property
+    def builds_on(self) -> frozenset[str]:
+        """Names of the runs that vouched for what it skipped."""
+        return frozenset((*self.plan.past, *self.plan.past.values()))
 
     @property
     def whole(self) -> bool:
         """Whether it listed all of its inputs."""
-        return not (self.plan.settings.get("limit") or self.plan.settings.get("sample"))
+        return not any(self.plan.settings.get(name) for name in ("limit", "sample", "partial"))
+
+    @property
+    def scope(self) -> tuple[tuple[str, ...], str]:
+        """What it was asked to list: of two whole runs of one scope only the later says what is there."""
+        return tuple(sorted(set(self.plan.inputs))), str(self.plan.settings.get("input_list_digest") or "")
 
 
 def open_run(place: str) -> PastRun | None:
@@ -88,7 +105,19 @@ def find_runs(given: str, *, besides: OutputFolder | None = None) -> list[PastRu
             got=given,
             remedy="name the output of a run that finished",
         )
-    return sorted(found, key=lambda run: run.began)
+    return in_order(found)
+
+
+def in_order(runs: Iterable[PastRun]) -> list[PastRun]:
+    """Returns runs, each once, oldest first; whatever the clocks said, none before one that it builds on."""
+    waiting = sorted({run.place: run for run in runs}.values(), key=lambda run: run.began)
+    ordered = []
+    while waiting:
+        names = {name for run in waiting for name in run.names}
+        free = (run for run in waiting if not run.builds_on & names - run.names)
+        ordered.append(next(free, waiting[0]))  # manifests that were edited may go round in a circle
+        waiting.remove(ordered[-1])
+    return ordered
 
 
 def reopen(past: Mapping[str, str]) -> list[PastRun]:

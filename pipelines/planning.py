@@ -8,7 +8,7 @@ from imaging.canonical import PREPROCESSING_VERSION
 from pipelines import output_run
 from pipelines.bundle import Bundle
 from pipelines.labels import FOLDER
-from pipelines.names import printable
+from pipelines.names import place_from_anywhere, printable
 from pipelines.options import ScoreOptions
 from pipelines.past_runs import find_runs, scored_alike
 from pipelines.storage import OutputFolder
@@ -29,7 +29,7 @@ def make_plan(
         UserError: when the run that was begun was asked to do something else, or there is no earlier run.
     """
     plan = RunPlan(
-        inputs=tuple(map(printable, options.inputs)),
+        inputs=tuple(printable(place_from_anywhere(given)) for given in options.inputs),
         model=bundle.digest,
         preprocessing=PREPROCESSING_VERSION,
         settings={

@@ -47,7 +47,8 @@ def collect(frozen: Frozen, *, output: OutputFolder, most: int) -> Account:
         most: greatest number of images in a work item.
 
     Raises:
-        UnreconciledError: when a record is missing or does not account for its item's images.
+        UnreconciledError: when a record is missing, does not account for its item's images, or names a
+            file that is not there.
     """
     listed = itertools.chain(frozen.items, _range_items(frozen, output))
     items: Iterable[FrozenItem] = listed
@@ -56,6 +57,7 @@ def collect(frozen: Frozen, *, output: OutputFolder, most: int) -> Account:
         items, skipped = _joined(frozen, sum(item.images for item in listed), output=output, most=most)
     records: list[Part] = []
     statistics = merge(_checked(item, output, records) for item in items)
+    _check_files(statistics, output)
     return Account(statistics, skipped, tuple(records), tuple(_listing_parts(output)))
 
 
@@ -85,15 +87,19 @@ def _range_items(frozen: Frozen, output: OutputFolder) -> Iterator[FrozenItem]:
 
 def _joined(frozen: Frozen, listed: int, *, output: OutputFolder, most: int) -> tuple[list[FrozenItem], int]:
     """Returns the work items that the join has left, and how many images it skipped."""
+    skipped, counts = 0, []
     try:
-        buckets = [incremental.read_bucket(output, number) for number in range(frozen.buckets)]
-        items = list(_grouped(output, [len(bucket.todo) for bucket in buckets], most=most))
+        # One bucket at a time: all of them are all names.
+        for number in range(frozen.buckets):
+            bucket = incremental.read_bucket(output, number)
+            skipped += bucket.skipped
+            counts.append(len(bucket.todo))
+        items = list(_grouped(output, counts, most=most))
     except FileNotFoundError as error:
         raise UnreconciledError(
             f"every listed name is joined with earlier runs; there is no {error}; {_REMEDY}"
         ) from error
-    skipped, todo = sum(bucket.skipped for bucket in buckets), sum(len(bucket.todo) for bucket in buckets)
-    packed = sum(item.images for item in items)
+    todo, packed = sum(counts), sum(item.images for item in items)
     if (listed, todo) != (todo + skipped, packed):
         raise UnreconciledError(
             f"listed = skipped + to be scored; {listed:,} listed, {skipped:,} skipped, "
@@ -132,6 +138,17 @@ def _checked(item: FrozenItem, output: OutputFolder, records: list[Part]) -> Ite
             f"{len(statistics.failures):,} failed; {_REMEDY}"
         )
     return statistics
+
+
+def _check_files(statistics: RunStatistics, output: OutputFolder) -> None:
+    """Holds what the records name against what is there: a disk that lost power may have kept only those."""
+    there = output.names(PREDICTIONS)
+    missing = [part.name for part in statistics.parts if part.name.rpartition("/")[2] not in there]
+    if missing:
+        raise UnreconciledError(
+            f"every prediction file that a record names is there; {missing[0]} and {len(missing) - 1:,} more "
+            f"are not; {_REMEDY}"
+        )
 
 
 def _listing_parts(output: OutputFolder) -> Iterator[Part]:

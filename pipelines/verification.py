@@ -6,7 +6,7 @@ import dataclasses
 import gzip
 import io
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Final
 
 from pipelines import incremental
@@ -14,7 +14,7 @@ from pipelines.frozen_listing import LISTING, items_in
 from pipelines.parts import PREDICTIONS
 from pipelines.report import REPORTS
 from pipelines.scoring import STATISTICS, statistics_name
-from pipelines.statistics import ItemStatistics
+from pipelines.statistics import ItemStatistics, merge
 from pipelines.storage import OutputFolder
 from pipelines.storage.interface import LOCK
 from pipelines.tfrecord import read_tfrecords
@@ -22,6 +22,9 @@ from pipelines.work_item import WorkItem
 from schemas import manifest
 from schemas.errors import UserError
 from schemas.manifest import Manifest, Part
+
+_COUNTED: Final = ("scored", "accepted", "labelled", "right", "agreed", "challenger_right")
+"""What a manifest says of a run and each record of its work item."""
 
 FINDINGS: Final = 20
 """Findings that are named; of more, the number is told."""
@@ -69,6 +72,7 @@ def verify(output: OutputFolder) -> Verdict:
     1. Each part has its digest, its size and as many rows as it should.
     2. No other file pretends to be an output.
     3. Each listed image is in the rows or the failures of its work item, once, and nothing else is.
+    4. The work items add up to the manifest's own figures.
 
     Raises:
         UserError: when there is no finished run.
@@ -131,44 +135,62 @@ def _extra(output: OutputFolder, parts: dict[str, Part]) -> Iterator[str]:
 
 
 def _check_answers(output: OutputFolder, found: Manifest) -> Iterator[str]:
-    counts = found.counts
-    listing = sorted(part.name for part in found.parts if part.name.startswith(f"{LISTING}/"))
+    parts = {part.name for part in found.parts}
+    listing = sorted(name for name in parts if name.startswith(f"{LISTING}/"))
     joined = any(map(incremental.is_bucket, listing))
     scored = incremental.is_joined if joined else incremental.is_listed
     totals: collections.Counter[str] = collections.Counter()
     for name in filter(scored, listing):
         for item in items_in(output, name):
-            yield from _check_item(output, item, totals)
-    if joined:
-        buckets = [
-            incremental.Bucket.from_bytes(output.read(name))
-            for name in filter(incremental.is_bucket, listing)
-        ]
-        totals["skipped"] = sum(bucket.skipped for bucket in buckets)
-    recounted = [
-        totals["scored"] + totals["failed"] + totals["skipped"],
-        totals["scored"],
-        totals["failed"],
-        totals["skipped"],
-    ]
-    if recounted != list(dataclasses.astuple(counts)):
-        yield f"{manifest.FILE}: recounted {recounted} listed, scored, failed, skipped; it says {counts}"
+            yield from _check_item(output, item, parts=parts, totals=totals)
+    for name in filter(incremental.is_bucket, listing):
+        totals["skipped"] += incremental.Bucket.from_bytes(output.read(name)).skipped
+    totals["listed"] = totals["scored"] + totals["failed"] + totals["skipped"]
+    yield from _check_counts(found, totals)
 
 
-def _check_item(output: OutputFolder, item: WorkItem, totals: collections.Counter[str]) -> Iterator[str]:
-    record = ItemStatistics.from_json(output.read(statistics_name(item.digest)).decode())
+def _check_counts(found: Manifest, totals: collections.Counter[str]) -> Iterator[str]:
+    """Holds what the records add up to against what the manifest says of the whole run."""
+    challenged = ("agreed", "challenger_right") if found.challenger else ()
+    said = dataclasses.asdict(found.counts) | {
+        name: getattr(found, name) for name in ("accepted", "labelled", "right", *challenged)
+    }
+    said |= {f"failures of {code}": count for code, count in found.failures.items()}
+    for name, count in said.items():
+        if totals[name] != count:
+            yield f"{manifest.FILE}: {totals[name]:,} {name} when recounted, {count:,} expected"
+    if found.status != found.counts.status(found.options.get("max_failure_rate")):
+        yield f"{manifest.FILE}: a status of {found.status!r}, but {found.failure_rate:.1%} failed"
+
+
+def _check_item(
+    output: OutputFolder, item: WorkItem, *, parts: Container[str], totals: collections.Counter[str]
+) -> Iterator[str]:
+    name = statistics_name(item.digest)
+    if name not in parts:
+        yield f"{name}: not named by the manifest"
+        return
+    record = ItemStatistics.from_json(output.read(name).decode())
     answers = collections.Counter(failure.image for failure in record.failures)
     for part in record.parts:
-        if ".csv" in part.name:
+        if part.name not in parts:
+            yield f"{part.name}: named by {name}, not by the manifest"
+        elif ".csv" in part.name:
             answers.update(_images(part.name, output.read(part.name)))
-    totals["scored"] += record.scored
-    totals["failed"] += len(record.failures)
+    _count(record, totals)
     twice = [image for image, count in answers.items() if count > 1]
     yield from (f"{image}: answered {answers[image]} times" for image in twice)
     if not item.may_be_archive:
         listed = {image.uri for image in item.images}
         yield from (f"{image}: listed and not answered" for image in sorted(listed - answers.keys()))
         yield from (f"{image}: answered and not listed" for image in sorted(answers.keys() - listed))
+
+
+def _count(record: ItemStatistics, totals: collections.Counter[str]) -> None:
+    counted = merge([record])
+    totals["failed"] += len(counted.failures)
+    totals.update({name: getattr(counted, name) for name in _COUNTED})
+    totals.update(f"failures of {failure.code}" for failure in counted.failures)
 
 
 def _images(name: str, data: bytes) -> Iterable[str]:

@@ -39,6 +39,12 @@ class Counts:
         """Whether every listed image has exactly one outcome."""
         return self.listed == self.scored + self.failed + self.skipped
 
+    def status(self, max_failure_rate: object) -> Status:
+        """Returns how a run ends with these counts; None, of runs that score nothing, allows any rate."""
+        allowed = max_failure_rate if isinstance(max_failure_rate, int | float) else 1.0
+        over = self.failed > allowed * (self.scored + self.failed)
+        return Status.OVER_BUDGET if over else Status.COMPLETE
+
 
 @dataclasses.dataclass(frozen=True)
 class Part:
@@ -77,8 +83,8 @@ class Manifest:
         model: path, digest, recipe and engine of the bundle.
         options: settings that change what is written.
         versions: version of each library that took part, and of the preprocessing.
-        times: start and end (UTC, ISO 8601) of the last launcher, its pipeline's seconds, and the
-            images that it scored or failed.
+        times: when the run was begun; start and end of the last launcher (all UTC, ISO 8601), its
+            pipeline's seconds, and the images that it scored or failed.
         parts: every output file, sorted by name, without the manifest itself.
         challenger: of the second model what `model` says of the first; None without one.
         agreed: scored images to which both gave the same digit; 0 without a challenger.

@@ -17,7 +17,7 @@ class RunPlan:
     """All that the rows of a run depend on beside the images themselves.
 
     Attributes:
-        inputs: what is to be scored, as given.
+        inputs: what is to be scored; local places are absolute.
         model: digest of the bundle's card.
         preprocessing: version of the way from a file to the model's input.
         settings: options that change which images are scored or what is written of them.

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import datetime
 import functools
 import os
 from collections.abc import Callable, Iterator
@@ -152,7 +153,7 @@ def is_folder_marker(image: ListedImage) -> bool:
 def _refuse(place: str, rule: str, error: Exception, kind: Callable[..., RuleError] = UserError) -> NoReturn:
     remedies = {
         api.NotFound: "check the bucket's name",
-        api.Forbidden: "grant storage.objects.list and .get, for an output also .create",
+        api.Forbidden: "grant storage.objects.list and .get, for an output also .create and .delete",
         api.Unauthorized: "log in with `gcloud auth application-default login`",
         google.auth.exceptions.RefreshError: "log in with `gcloud auth application-default login`",
     }
@@ -205,6 +206,16 @@ class CloudFolder:
         """Whether there is such an object."""
         with self._using():
             return self._blob(name).exists(retry=_RETRY)
+
+    def written(self, name: str) -> datetime.datetime:
+        """Returns when an object was written."""
+        blob = self._blob(name)
+        try:
+            with self._using(missing=True):
+                blob.reload(retry=_RETRY)
+        except api.NotFound as error:
+            raise FileNotFoundError(self.at(name)) from error
+        return blob.time_created.astimezone(datetime.UTC)
 
     def names(self, folder: str) -> set[str]:
         """Returns the names of the objects right below a sub-folder."""

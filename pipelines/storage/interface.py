@@ -1,5 +1,6 @@
 """What the job asks of any storage."""
 
+import datetime
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Final, Protocol
@@ -41,6 +42,9 @@ class OutputFolder(Protocol):
 
     def exists(self, name: str) -> bool:
         """Whether there is a file of this name."""
+
+    def written(self, name: str) -> datetime.datetime:
+        """Returns when a file was written; raises FileNotFoundError when there is none."""
 
     def names(self, folder: str) -> set[str]:
         """Returns the names of the files in a folder of the folder, without the folder's own."""

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import pathlib
+import secrets
 import socket
 import sys
 import threading
@@ -55,6 +56,7 @@ class Lease:
         self._blob = blob
         self._place = place
         self._generation = 0
+        self._token = secrets.token_hex(8)
         self._lost = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
@@ -65,7 +67,7 @@ class Lease:
         Raises:
             UserError: when the holder lives.
         """
-        if not self._write(0, retry=self._retry):
+        if not self._write(0, retry=self._retry) and not self._is_ours():
             self._take_over()
         self._thread.start()
 
@@ -120,17 +122,28 @@ class Lease:
         """Writes the lease in place of a generation; 0 is none. Returns whether that was still there."""
         try:
             self._blob.upload_from_string(
-                json.dumps(_this_process()), if_generation_match=generation, retry=retry, timeout=_TIMEOUT
+                json.dumps(_this_process() | {"token": self._token}),
+                if_generation_match=generation,
+                retry=retry,
+                timeout=_TIMEOUT,
             )
         except api.PreconditionFailed:
             return False
         self._generation = self._blob.generation
         return True
 
+    def _is_ours(self) -> bool:
+        """Whether the lease that is there is one that we wrote: the answer to a write may have been lost."""
+        seen = self._seen()
+        if seen is None or seen[1].get("token") != self._token:
+            return False
+        self._generation = seen[0]
+        return True
+
     def _renew(self) -> None:
         while not self._stop.wait(RENEW_SECONDS):
             try:
-                self._lost = not self._write(self._generation)
+                self._lost = not self._write(self._generation) and not self._is_ours()
             except _OUT_OF_REACH:
                 continue  # the store is out of reach, for other launchers as well
             if self._lost:
@@ -143,11 +156,20 @@ def _this_process() -> dict:
         "process": os.getpid(),
         "begun": _begun(os.getpid()),
         "boot": _boot(),
+        "processes": _process_namespace(),
     }
 
 
 def _boot() -> str:
     return _BOOT.read_text().strip() if _BOOT.exists() else ""
+
+
+def _process_namespace() -> str:
+    """Returns which numbering of processes ours is of: containers on one machine may share its name."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
 
 
 def _begun(process: int) -> str:
@@ -162,7 +184,8 @@ def _begun(process: int) -> str:
 
 def _is_dead(holder: dict) -> bool:
     """Whether a holder ran on this machine and runs no more."""
-    here = bool(_boot()) and (holder.get("host"), holder.get("boot")) == (socket.gethostname(), _boot())
+    own = _this_process()
+    here = all(own[name] and own[name] == holder.get(name) for name in ("host", "boot", "processes"))
     return here and _begun(holder["process"]) != holder["begun"]
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import datetime
 import errno
 import fcntl
 import os
@@ -92,8 +93,9 @@ def _files_below(path: bytes, *, levels: int | None = None) -> Iterator[bytes]:
     In the order of the bytes, as object stores list: of folders only those on the way are in memory.
     """
     # A stack, not recursion: folders may lie deeper in each other than Python calls go.
-    above = [_identity(path)]
-    open_folders = [(path, iter(sorted(_names_in(path))))]
+    identity, listed = _look_into(path)
+    above = [identity]
+    open_folders = [(path, iter(listed))]
     while open_folders:
         folder, names = open_folders[-1]
         name = next(names, None)
@@ -104,10 +106,10 @@ def _files_below(path: bytes, *, levels: int | None = None) -> Iterator[bytes]:
             yield os.path.join(folder, name)
         elif levels is None or len(open_folders) < levels:
             below = os.path.join(folder, name[:-1])
-            identity = _identity(below)
+            identity, listed = _look_into(below)
             if identity not in above:  # else a link back to a folder above: its files are listed already
                 above.append(identity)
-                open_folders.append((below, iter(sorted(_names_in(below)))))
+                open_folders.append((below, iter(listed)))
 
 
 def _is_folder(entry: os.DirEntry[bytes]) -> bool:
@@ -117,16 +119,13 @@ def _is_folder(entry: os.DirEntry[bytes]) -> bool:
         return False  # a link in a circle, or into a folder that is closed: its reading will fail
 
 
-def _identity(folder: bytes) -> tuple[int, int]:
-    status = os.stat(folder)
-    return status.st_dev, status.st_ino
-
-
-def _names_in(folder: bytes) -> list[bytes]:
-    """Returns what a folder holds, folders' names with a slash behind them."""
+def _look_into(folder: bytes) -> tuple[tuple[int, int], list[bytes]]:
+    """Returns which folder it is, and what it holds in order, folders' names with a slash behind them."""
     try:
+        status = os.stat(folder)
         with os.scandir(folder) as entries:
-            return [entry.name + b"/" if _is_folder(entry) else entry.name for entry in entries]
+            names = [entry.name + b"/" if _is_folder(entry) else entry.name for entry in entries]
+        return (status.st_dev, status.st_ino), sorted(names)
     except OSError as error:
         raise UserError(
             "every folder of an input can be listed",
@@ -223,26 +222,29 @@ class LocalFolder:
         """Writes a file unless it is there.
 
         The name appears only after the bytes have reached the disk, so that a crash at any moment
-        leaves either no file of that name or the complete one.
+        leaves either no file of that name or the complete one. And it has reached the disk too when this
+        returns: no record can outlive the files that it names, also where the power fails.
         """
         target = self.path / name
         with self._using(name), _temporary_beside(target, data) as temporary:
             try:
                 os.link(temporary, target)
             except FileExistsError:
-                pass  # it was written before
+                return  # it was written before
             except OSError as error:
                 if error.errno not in _NO_LINKS:
                     raise
                 # A file system without links, as FAT and bucket mounts are: still whole or not at all.
                 if not target.exists():
                     os.replace(temporary, target)
+            _sync_folder(target.parent)
 
     def replace(self, name: str, data: bytes) -> None:
         """Writes a file in place of one that may be there."""
         target = self.path / name
         with self._using(name), _temporary_beside(target, data) as temporary:
             os.replace(temporary, target)
+            _sync_folder(target.parent)
 
     def read(self, name: str) -> bytes:
         """Returns a file's bytes."""
@@ -253,10 +255,16 @@ class LocalFolder:
         """Whether a file is there."""
         return os.path.lexists(self.path / name)
 
+    def written(self, name: str) -> datetime.datetime:
+        """Returns when a file was written."""
+        with self._using(name, missing=True):
+            return datetime.datetime.fromtimestamp((self.path / name).stat().st_mtime, datetime.UTC)
+
     def names(self, folder: str) -> set[str]:
         """Returns what is in a sub-folder."""
         try:
-            return set(os.listdir(self.path / folder))
+            with self._using(folder, missing=True):
+                return set(os.listdir(self.path / folder))
         except FileNotFoundError:
             return set()
 
@@ -296,7 +304,13 @@ class LocalFolder:
 
     def _lock(self) -> int:
         while True:
-            lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            except FileNotFoundError:
+                self.claim()  # the launcher before this one has just removed the folder that it had made
+                continue
+            except OSError as error:
+                raise self._refusal("the output folder can be locked", error) from error
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 with contextlib.suppress(FileNotFoundError):
@@ -314,7 +328,10 @@ class LocalFolder:
         """Refuses a folder that holds something or cannot be seen."""
         try:
             done, used = self.exists(finished), self.path.exists() and not self.path.is_dir()
-            used = used or bool(self.names("") - {LOCK})
+            # What a launcher left that was killed before it had begun is nothing.
+            used = used or any(name != LOCK and not _is_temporary(name) for name in os.listdir(self.path))
+        except FileNotFoundError:
+            pass
         except OSError as error:
             raise self._refusal("the output folder can be seen", error) from error
         refuse_used(self.place, finished=done, used=used)
@@ -333,8 +350,8 @@ class LocalFolder:
         try:
             yield
         except OSError as error:
-            if missing and isinstance(error, FileNotFoundError):
-                raise
+            if missing and isinstance(error, (FileNotFoundError, NotADirectoryError)):
+                raise FileNotFoundError(error.errno, error.strerror, error.filename) from error
             remedy = f"make room or mend it: {error.strerror}"
             raise StorageError(
                 "the output can be read and written", got=self.at(name), remedy=remedy
@@ -342,6 +359,21 @@ class LocalFolder:
 
     def _refusal(self, rule: str, error: OSError) -> UserError:
         return UserError(rule, got=self.place, remedy=f"choose another one: {error.strerror}")
+
+
+def _sync_folder(folder: pathlib.Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # mounts of buckets and the like cannot sync folders
+            raise
+    finally:
+        os.close(handle)
+
+
+def _is_temporary(name: str) -> bool:
+    return name.startswith(".") and name.endswith(".tmp")
 
 
 @contextlib.contextmanager

@@ -169,6 +169,139 @@ def test_models_that_differ_are_several_and_vouch_for_nothing(
     assert later.counts.skipped == 0
 
 
+def test_a_file_that_went_back_to_an_earlier_version_has_the_answer_to_that_one(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    nights, file, kept = tmp_path / "nights", next(mixed_folder.glob("3/*.png")), tmp_path / "kept.png"
+    shutil.copy2(file, kept)
+    score(mixed_folder, bundle_path, nights / "1", since=str(nights), labels="folder")
+    file.write_bytes(next(mixed_folder.glob("5/*.png")).read_bytes())
+    score(mixed_folder, bundle_path, nights / "2", since=str(nights), labels="folder")
+    shutil.copy2(kept, file)
+    assert (
+        score(mixed_folder, bundle_path, nights / "3", since=str(nights), labels="folder").counts.scored == 0
+    )
+    merge(nights, output=tmp_path / "state")
+    score(mixed_folder, bundle_path, tmp_path / "whole", labels="folder")
+    same_state(tmp_path / "state", tmp_path / "whole")
+
+
+def test_lists_of_different_names_stand_side_by_side(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    digits = sorted(mixed_folder.glob("[0-9]/*.png"))
+    for night, names in enumerate((digits[:4], digits[4:7])):
+        named = tmp_path / "new.txt"
+        named.write_text("".join(f"{name}\n" for name in names))
+        asked = ScoreOptions(
+            inputs=(), input_list=named, model=bundle_path, output=str(tmp_path / f"nights/{night}")
+        )
+        job.run(asked)
+    assert merge(tmp_path / "nights", output=tmp_path / "state").counts.scored == 7
+    assert merge(tmp_path / "nights/1", output=tmp_path / "one").counts.scored == 3
+    # States of lists are told apart as the lists are.
+    assert merge(tmp_path / "nights/0", tmp_path / "one", output=tmp_path / "both").counts.scored == 7
+
+
+def test_an_input_is_the_same_however_it_is_written(
+    mixed_folder: pathlib.Path,
+    bundle_path: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    score(f"{mixed_folder}/", bundle_path, tmp_path / "nights/1")
+    monkeypatch.chdir(mixed_folder.parent)
+    digits = sorted(mixed_folder.glob("[0-9]/*.png"))
+    digits[0].unlink()
+    score(mixed_folder.name, bundle_path, tmp_path / "nights/2")
+    digits[1].unlink()
+    score(mixed_folder.as_uri(), bundle_path, tmp_path / "nights/3")
+    assert merge(tmp_path / "nights", output=tmp_path / "state").counts.scored == 58
+
+
+def test_folders_of_one_name_in_different_places_stand_side_by_side(
+    mixed_folder: pathlib.Path,
+    bundle_path: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for digit in ("3", "5"):
+        (tmp_path / digit).mkdir()
+        shutil.copytree(mixed_folder / digit, tmp_path / digit / "scans")
+        monkeypatch.chdir(tmp_path / digit)
+        score("scans", bundle_path, tmp_path / "nights" / digit)
+    files = len(list((mixed_folder / "3").iterdir())) + len(list((mixed_folder / "5").iterdir()))
+    assert merge(tmp_path / "nights", output=tmp_path / "state").counts.listed == files
+
+
+def test_a_run_that_was_gone_on_with_late_is_as_old_as_its_beginning(
+    mixed_folder: pathlib.Path,
+    bundle_path: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nights = tmp_path / "nights"
+
+    def dies(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(job, "_run_pipeline", dies)
+    with pytest.raises(StoppedError):
+        score(mixed_folder, bundle_path, nights / "1", since=str(nights), labels="folder")
+    monkeypatch.undo()
+    digits = sorted(mixed_folder.glob("[0-9]/*.png"))
+    shutil.copy(digits[0], mixed_folder / "new.png")
+    digits[1].unlink()
+    score(mixed_folder, bundle_path, nights / "2", since=str(nights), labels="folder")
+    score(mixed_folder, bundle_path, nights / "1", since=str(nights), labels="folder", resume=True)
+    merge(nights, output=tmp_path / "state")
+    score(mixed_folder, bundle_path, tmp_path / "whole", labels="folder")
+    same_state(tmp_path / "state", tmp_path / "whole")
+
+
+def test_a_state_is_as_old_as_what_it_holds(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    nights = tmp_path / "nights"
+    score(mixed_folder, bundle_path, nights / "1", since=str(nights))
+    shutil.copy(next(mixed_folder.glob("3/*.png")), mixed_folder / "new.png")
+    score(mixed_folder, bundle_path, nights / "2", since=str(nights))
+    merge(nights / "1", output=tmp_path / "state")  # when the second night has been begun already
+    again = merge(tmp_path / "state", nights, output=tmp_path / "again")
+    assert again.counts.listed == 66
+
+
+def test_what_a_part_of_the_inputs_was_listed_for_later_is_there_too(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    nights = tmp_path / "nights"
+    score(mixed_folder, bundle_path, nights / "1")
+    (mixed_folder / "0").rename(tmp_path / "0")
+    shutil.copy(next(mixed_folder.glob("3/*.png")), mixed_folder / "-first.png")
+    score(mixed_folder, bundle_path, nights / "2", limit=1)
+    assert merge(nights, output=tmp_path / "state").counts.listed == 66
+    # What was made of parts alone is a part.
+    merge(nights / "2", output=tmp_path / "part")
+    assert merge(nights / "1", tmp_path / "part", output=tmp_path / "both").counts.listed == 66
+
+
+def test_runs_that_were_moved_are_known_again(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    for night in ("1", "2"):
+        score(mixed_folder, bundle_path, tmp_path / "nights" / night, since=str(tmp_path / "nights"))
+    (tmp_path / "nights").rename(tmp_path / "archive")
+    assert merge(tmp_path / "archive", output=tmp_path / "state").counts.listed == 65
+
+
+def test_a_run_is_not_merged_into_itself(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    score(mixed_folder, bundle_path, tmp_path / "1")
+    with pytest.raises(UserError, match="runs are merged into another output"):
+        merge(tmp_path / "1", output=tmp_path / "1", resume=True)
+
+
 def test_a_run_without_the_ones_that_it_builds_on_is_refused(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -211,6 +344,16 @@ def test_the_command(mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_
     assert result.output.splitlines()[0] == "images       65"
 
 
+def test_flags_of_beam_come_with_their_values_after_the_runs(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    score(mixed_folder, bundle_path, tmp_path / "1")
+    asked = [str(tmp_path / "1"), "--runner", "FnApiRunner", "--output", str(tmp_path / "state")]
+    assert CliRunner().invoke(compact, asked, catch_exceptions=False).exit_code == 0
+    result = CliRunner().invoke(compact, ["--runner", "FnApiRunner", "x", "--output", str(tmp_path / "no")])
+    assert "The runs come before the flags of Beam" in result.output
+
+
 NIGHT = st.dictionaries(
     st.sampled_from("abcd"), st.sampled_from(["row", "failure", "vouched for"]), max_size=4
 )
@@ -218,18 +361,19 @@ NIGHT = st.dictionaries(
 
 @given(st.lists(NIGHT, max_size=4), st.sets(st.integers(0, 3)), st.randoms())
 def test_the_last_answer_counts_in_any_order(nights: list, current: set[int], order: random.Random) -> None:
-    blocks, last, there = [], {}, set()
+    blocks, last, there = [], {}, {}
     for number, night in enumerate(nights):
         for uri, what in night.items():
+            version = (uri, number % 2)
             if number in current:
-                blocks.append((number, LISTED, [(uri, (uri, number, 1, -1, ""))]))
-                there.add(uri)
+                blocks.append((number, LISTED, [(version, (*version, 1, -1, ""))]))
+                there[uri] = version
             if what != "vouched for":
-                blocks.append((number, ROW if what == "row" else FAILURE, [(uri, (number, what))]))
-                last[uri] = (number, what)
+                blocks.append((number, ROW if what == "row" else FAILURE, [(version, (number, what))]))
+                last[version] = (number, what)
     order.shuffle(blocks)
     found, answers = _sort_out(blocks)
-    assert set(found) == there
-    assert {uri: next(iter(answer.said.values())) for uri, answer in answers.items()} == {
-        uri: [what] for uri, what in last.items()
+    assert {uri: image[:2] for uri, (_, image) in found.items()} == there
+    assert {version: next(iter(answer.said.values())) for version, answer in answers.items()} == {
+        version: [what] for version, what in last.items()
     }

@@ -1,3 +1,4 @@
+import datetime
 import threading
 
 import pytest
@@ -103,6 +104,14 @@ def test_what_is_not_there_is_said_so(folder: CloudFolder) -> None:
     assert folder.names("statistics") == set()
     with pytest.raises(FileNotFoundError):
         folder.read("x")
+
+
+def test_it_knows_when_an_object_was_written(folder: CloudFolder) -> None:
+    folder.write_once("x", b"1")
+    age = datetime.datetime.now(datetime.UTC) - folder.written("x")
+    assert abs(age) < datetime.timedelta(hours=1)
+    with pytest.raises(FileNotFoundError):
+        folder.written("y")
 
 
 def test_a_folder_that_holds_something_is_refused(folder: CloudFolder, bucket: Bucket) -> None:

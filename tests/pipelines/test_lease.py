@@ -4,6 +4,8 @@ import sys
 import time
 
 import pytest
+from google.cloud import storage
+from requests import exceptions as transport
 
 from pipelines.storage import lease
 from pipelines.storage.google import CloudFolder
@@ -72,6 +74,59 @@ def test_who_slept_through_its_lease_learns_that_it_lost_it(folder: CloudFolder,
         with pytest.raises(StorageError, match="another launcher has taken it over"):
             hold.confirm()
     assert bucket.names() == [f"run/{LOCK}"]
+
+
+def lose_answers(monkeypatch: pytest.MonkeyPatch, *, which: set[int]) -> list[int]:
+    """Lets some of the uploads arrive and their answers be lost; returns the uploads' numbers."""
+    real = storage.Blob.upload_from_string
+    uploads: list[int] = []
+
+    def upload(blob: storage.Blob, *given: object, **more: object) -> None:
+        uploads.append(len(uploads))
+        number = uploads[-1]
+        real(blob, *given, **more)
+        if number in which:
+            raise transport.ReadTimeout("no answer")
+
+    monkeypatch.setattr(storage.Blob, "upload_from_string", upload)
+    return uploads
+
+
+def test_a_renewal_whose_answer_was_lost_is_a_renewal(
+    folder: CloudFolder, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads = lose_answers(monkeypatch, which={1})
+    with folder.hold() as hold:
+        while len(uploads) < 5:
+            assert not hold._lost
+            time.sleep(0.02)
+        hold.confirm()
+    assert bucket.names() == []
+
+
+def test_a_lease_that_was_taken_without_an_answer_is_not_watched(
+    folder: CloudFolder, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 1000.0)
+    real = lease.Lease._write
+
+    def write(self: lease.Lease, generation: int, **more: object) -> bool:
+        if not self._generation:
+            real(self, generation, **more)  # the first try's answer is lost: the second finds its own lease
+            self._generation = 0
+        return real(self, generation, **more)
+
+    monkeypatch.setattr(lease.Lease, "_write", write)
+    with folder.hold() as hold:
+        hold.confirm()
+    assert bucket.names() == []
+
+
+def test_a_container_of_the_same_name_is_another_machine(folder: CloudFolder, bucket: Bucket) -> None:
+    put(bucket, processes="pid:[1]", process=2**22 + 1)
+    started = time.monotonic()
+    with folder.hold():
+        assert time.monotonic() - started >= lease.LEASE_SECONDS
 
 
 def test_a_lease_given_back_while_it_is_watched_is_free(

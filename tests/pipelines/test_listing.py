@@ -148,6 +148,25 @@ def test_an_output_in_an_input_is_refused(tmp_path: pathlib.Path, output: str) -
     refuse_output_below(["gs://b/in", "s3://b"], "gs://b/out")
 
 
+@pytest.mark.parametrize("pattern", ["in/**", "in/*/*", "in/**/*.csv", "**/*.html", "in/o?t/**"])
+def test_an_output_whose_files_a_pattern_matches_is_refused(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="an output lies outside of every input"):
+        refuse_output_below([pattern], str(tmp_path / "in/out"))
+    with pytest.raises(UserError, match="an output lies outside of every input"):
+        refuse_output_below([f"gs://b/{pattern}"], "gs://b/in/out")
+    for harmless in ("in/**/*.png", "in/*", "other/**"):
+        refuse_output_below([harmless], str(tmp_path / "in/out"))
+
+
+def test_an_output_in_a_folder_with_brackets_is_refused(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "in[1]").mkdir()
+    with pytest.raises(UserError, match="an output lies outside of every input"):
+        refuse_output_below([str(tmp_path / "in[1]")], str(tmp_path / "in[1]/out"))
+
+
 def test_a_link_that_leads_nowhere_is_listed(tree: pathlib.Path) -> None:
     (tree / "a/gone.png").symlink_to(tree / "nowhere")
     (image,) = list_images([str(tree / "a/gone.png")])

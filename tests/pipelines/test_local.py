@@ -11,6 +11,7 @@ from imaging import header
 from imaging.errors import ImageError
 from pipelines.listing import list_images
 from pipelines.storage import ImageReader, local
+from pipelines.storage.interface import LOCK
 from pipelines.storage.local import LocalFolder
 from pipelines.work_item import ListedImage
 from schemas.errors import StorageError, UserError
@@ -164,6 +165,22 @@ def test_a_crash_before_the_bytes_are_safe_leaves_no_file(
     assert folder.names("") == set()
 
 
+def test_a_name_has_reached_the_disk_when_it_is_promised(
+    folder: LocalFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = []
+    real = os.fsync
+
+    def fsync(handle: int) -> None:
+        path = os.readlink(f"/proc/self/fd/{handle}")
+        synced.append((path, (folder.path / "a/x").exists()))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    folder.write_once("a/x", b"1")
+    assert synced[-1] == (str(folder.path / "a"), True)
+
+
 def test_of_many_writers_one_wins_and_the_file_is_whole(folder: LocalFolder) -> None:
     contents = [bytes([number]) * 100_000 for number in range(8)]
     writers = [threading.Thread(target=folder.write_once, args=("x", content)) for content in contents]
@@ -217,6 +234,66 @@ def test_it_is_walked_and_cleared(folder: LocalFolder) -> None:
     folder.delete("b/c")
     folder.delete("b/c")
     assert sorted(folder.walk()) == ["a", "b/d/e"]
+
+
+def test_a_launcher_killed_before_it_began_leaves_a_folder_that_is_free(folder: LocalFolder) -> None:
+    folder.path.mkdir()
+    for name in (".claim.0123456789abcdef.tmp", ".run.json.0123456789abcdef.tmp", LOCK):
+        (folder.path / name).touch()
+    folder.check("manifest.json")
+    (folder.path / "notes.txt").touch()
+    with pytest.raises(UserError, match="new or empty"):
+        folder.check("manifest.json")
+
+
+def test_a_lock_that_cannot_be_opened_is_refused(folder: LocalFolder) -> None:
+    (folder.path / LOCK).mkdir(parents=True)
+    with pytest.raises(UserError, match="the output folder can be locked"), folder.hold():
+        pass
+
+
+def test_a_folder_that_goes_away_under_a_launcher_is_made_again(
+    folder: LocalFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = LocalFolder.claim
+    claims = []
+
+    def claim(self: LocalFolder) -> None:
+        real(self)
+        claims.append(1)
+        if len(claims) == 1:
+            folder.path.rmdir()  # as a launcher does that made it and came to nothing
+
+    monkeypatch.setattr(LocalFolder, "claim", claim)
+    with folder.hold():
+        assert (folder.path / LOCK).exists()
+
+
+def test_a_file_in_a_folders_place_holds_nothing(file: pathlib.Path) -> None:
+    assert LocalFolder(file).names("") == set()
+    assert LocalFolder(file).folders() == set()
+    with pytest.raises(FileNotFoundError):
+        LocalFolder(file).read("manifest.json")
+
+
+def test_it_knows_when_a_file_was_written(folder: LocalFolder) -> None:
+    folder.write_once("x", b"1")
+    os.utime(folder.path / "x", (1, 1))
+    assert folder.written("x").isoformat() == "1970-01-01T00:00:01+00:00"
+    with pytest.raises(FileNotFoundError):
+        folder.written("y")
+
+
+def test_a_folder_that_vanishes_while_it_is_listed_is_named(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "b").mkdir()
+    for name in ("a", "b/c"):
+        (tmp_path / name).touch()
+    listing = list_images([str(tmp_path)])
+    assert next(listing).uri.endswith("/a")
+    (tmp_path / "b/c").unlink()
+    (tmp_path / "b").rmdir()
+    with pytest.raises(UserError, match="every folder of an input can be listed"):
+        list(listing)
 
 
 def test_of_two_launchers_the_second_is_refused(folder: LocalFolder) -> None:

@@ -1,18 +1,21 @@
 import dataclasses
 import hashlib
 import pathlib
+import weakref
 from collections.abc import Callable
 
 import pytest
 
+from pipelines import incremental
 from pipelines.classify import Classifier
 from pipelines.engine import LiteRtEngine
 from pipelines.frozen_listing import Frozen, frozen_items
+from pipelines.incremental import Bucket
 from pipelines.reconcile import Account, collect, remove_strays
 from pipelines.scoring import Scorer, statistics_name
 from pipelines.storage import ImageReader
 from pipelines.storage.local import LocalFolder
-from pipelines.work_item import WorkItem
+from pipelines.work_item import ListedImage, WorkItem, pack
 from schemas.errors import UnreconciledError
 
 
@@ -58,6 +61,43 @@ def test_a_record_that_lost_an_image_is_named(run: tuple) -> None:
     short = [dataclasses.replace(item, images=item.images[:-1]) for item in items]
     with pytest.raises(UnreconciledError, match="listed = scored \\+ failed"):
         account(short, output)
+
+
+def test_a_prediction_file_that_is_gone_is_named(run: tuple) -> None:
+    items, output = run
+    gone = min(output.names("predictions"))
+    (output.path / "predictions" / gone).unlink()
+    with pytest.raises(UnreconciledError, match=f"predictions/{gone} and 0 more are not"):
+        account(items, output)
+
+
+def test_of_what_the_join_found_one_bucket_is_held_at_a_time(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, buckets = LocalFolder(tmp_path), 6
+    items = []
+    for number in range(buckets):
+        image = ListedImage(f"file:///{number}.png", 1, 1)
+        output.write_once(incremental.bucket_name(number), Bucket((image,), 0, ()).to_bytes())
+        items += pack([image], "run")
+    for group, numbers in enumerate(incremental.groups([1] * buckets, most=4096)):
+        list(incremental.freeze_group(output, group, numbers, run="run", most=4096))
+    alive: weakref.WeakSet[Bucket] = weakref.WeakSet()
+    most = []
+
+    def read(*given: object) -> Bucket:
+        bucket = real(*given)
+        alive.add(bucket)
+        most.append(len(alive))
+        return bucket
+
+    real = incremental.read_bucket
+    monkeypatch.setattr(incremental, "read_bucket", read)
+    frozen = Frozen(tuple(named for item in items for named in frozen_items("x", item)), buckets=buckets)
+    with pytest.raises(UnreconciledError, match="every work item has a statistics record"):
+        collect(frozen, output=output, most=4096)
+    assert len(most) == buckets
+    assert max(most) <= 2  # the next one is made before the one before is let go
 
 
 def test_what_proves_it_is_named(run: tuple) -> None:

@@ -1,5 +1,6 @@
 import csv
 import dataclasses
+import json
 import pathlib
 import shutil
 from collections.abc import Callable
@@ -7,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pipelines import job, preview
+from pipelines import compact_job, job, preview
+from pipelines.compact_job import CompactOptions
 from pipelines.options import ScoreOptions
 from pipelines.past_runs import find_runs
 from pipelines.storage import open_folder
@@ -185,6 +187,25 @@ def test_an_earlier_run_that_was_changed_is_refused(
         score(mixed_folder, bundle_path, tmp_path / "2", since=str(tmp_path / "1"), resume=True)
 
 
+@pytest.mark.parametrize("folder", ["statistics", "listing"])
+@pytest.mark.parametrize("damage", [pathlib.Path.unlink, lambda path: path.write_bytes(b"?")])
+def test_an_earlier_run_whose_files_are_gone_is_one_line(
+    mixed_folder: pathlib.Path,
+    bundle_path: pathlib.Path,
+    tmp_path: pathlib.Path,
+    folder: str,
+    damage: Callable,
+) -> None:
+    score(mixed_folder, bundle_path, tmp_path / "1")
+    for path in (tmp_path / "1" / folder).glob("*-*"):
+        damage(path)
+    with pytest.raises(StoppedError, match="an earlier run keeps the files that its manifest names"):
+        score(mixed_folder, bundle_path, tmp_path / "2", since=str(tmp_path / "1"))
+    options = CompactOptions(runs=(str(tmp_path / "1"),), output=str(tmp_path / "3"), beam_flags=FLAGS)
+    with pytest.raises(StoppedError, match="an earlier run keeps the files that its manifest names"):
+        compact_job.run(options)
+
+
 @pytest.mark.parametrize("given", ["nothing", "empty", "unfinished"])
 def test_what_is_no_earlier_run_is_refused(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path, given: str
@@ -209,6 +230,19 @@ def test_runs_come_in_the_order_of_their_times(
     assert not runs[0].whole
     (only,) = find_runs(str(tmp_path / "nights" / "a"))
     assert only == runs[1]
+
+
+def test_a_run_comes_after_those_that_it_builds_on_whatever_the_clocks_said(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    nights = tmp_path / "nights"
+    for number in (1, 2, 3):
+        score(mixed_folder, bundle_path, nights / str(number), since=str(nights), limit=number)
+    (nights / "0").mkdir()
+    text = json.loads((nights / "3" / "manifest.json").read_text())
+    text["times"] |= {"begun": "2001-01-01T00:00:00.000000+00:00", "started": "2001-01-01T00:00:00.000000"}
+    (nights / "3" / "manifest.json").write_text(json.dumps(text))
+    assert [pathlib.Path(run.place).name for run in find_runs(str(nights))] == ["1", "2", "3"]
 
 
 def test_nights_in_a_bucket(

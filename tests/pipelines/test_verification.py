@@ -127,8 +127,38 @@ def test_counts_that_do_not_add_up_are_told(output: pathlib.Path) -> None:
     text = json.loads((output / "manifest.json").read_text())
     text["counts"] |= {"listed": text["counts"]["listed"] + 1, "skipped": 1}
     (output / "manifest.json").write_text(json.dumps(text))
-    (finding,) = findings(output)
-    assert finding.startswith("manifest.json: recounted")
+    assert [finding.partition(": ")[0] for finding in findings(output)] == ["manifest.json"] * 2
+
+
+def edit(output: pathlib.Path, change: Callable[[dict], object]) -> None:
+    """Changes the manifest by hand."""
+    text = json.loads((output / "manifest.json").read_text())
+    change(text)
+    (output / "manifest.json").write_text(json.dumps(text))
+
+
+@pytest.mark.parametrize(
+    ("change", "finding"),
+    [
+        (lambda text: text.update(accepted=text["accepted"] - 1), "accepted when recounted"),
+        (lambda text: text.update(labelled=1), "labelled when recounted"),
+        (lambda text: text.update(status="over_budget"), "a status of 'over_budget'"),
+        (lambda text: text["failures"].update(EMPTY=0, CORRUPT=1), "failures of EMPTY when recounted"),
+    ],
+)
+def test_a_figure_that_was_changed_in_the_manifest_is_named(
+    output: pathlib.Path, change: Callable[[dict], object], finding: str
+) -> None:
+    edit(output, change)
+    assert any(finding in found for found in findings(output))
+
+
+@pytest.mark.parametrize("folder", ["statistics", "predictions"])
+def test_a_file_that_was_taken_out_of_the_manifest_too_is_named(output: pathlib.Path, folder: str) -> None:
+    name = next(name for name in parts(output) if name.startswith(folder))
+    (output / name).unlink()
+    edit(output, lambda text: text.update(parts=[part for part in text["parts"] if part["name"] != name]))
+    assert any(finding.startswith(f"{name}: ") for finding in findings(output))
 
 
 def test_what_is_no_finished_run_is_refused(output: pathlib.Path, tmp_path: pathlib.Path) -> None:
