@@ -167,8 +167,8 @@ def past_blocks(file: PastFile, *, buckets: int) -> Iterator[tuple[int, Block]]:
             return
         items = items_in(output, file.name)
         if file.listed:
-            versions = [(image.uri, image.generation) for item in items for image in item.images]
-            yield from _blocks(versions, file.number, LISTED, buckets=buckets)
+            sizes = [(image.uri, image.generation, image.size) for item in items for image in item.images]
+            yield from _blocks(sizes, file.number, LISTED, buckets=buckets)
         if file.scored:
             failed = tuple(itertools.chain.from_iterable(_failures(output, item) for item in items))
             yield from _blocks(failed, file.number, FAILED, buckets=buckets)
@@ -192,7 +192,8 @@ def join(blocks: Iterable[Block], *, run: int, retry_failures: bool) -> Bucket:
         retry_failures: whether what had failed is to be scored again.
     """
     # For each version the last run that listed it, and the last in which it stood as failed.
-    last: dict[str, dict[Version, int]] = {LISTED: {}, FAILED: {}}
+    # A copy that keeps a file's old time is told by its size.
+    last: dict[str, dict[tuple, int]] = {LISTED: {}, FAILED: {}}
     current: list[ListedImage] = []
     for number, kind, packed in blocks:
         names = json.loads(zlib.decompress(packed))
@@ -200,12 +201,12 @@ def join(blocks: Iterable[Block], *, run: int, retry_failures: bool) -> Bucket:
             current += map(ListedImage._make, names)
             continue
         seen = last[kind]
-        for uri, generation in names:
-            seen[uri, generation] = max(number, seen.get((uri, generation), -1))
+        for version in map(tuple, names):
+            seen[version] = max(number, seen.get(version, -1))
     todo, failed, skipped = [], [], 0
     for image in sorted(current):
         version = (image.uri, image.generation)
-        vouched = last[LISTED].get(version)
+        vouched = last[LISTED].get((*version, image.size))
         had_failed = vouched is not None and last[FAILED].get(version) == vouched
         if vouched is None or (had_failed and retry_failures):
             todo.append(image)

@@ -31,7 +31,8 @@ def test_the_join_does_what_reading_every_night_in_turn_would(
             # What was skipped keeps the outcome that it had; without one it counts as scored.
             outcome[version] = outcome.get(version, "scored") if what == "vouched for" else what
         failed = [version for version in night if outcome[version] == "failed"]
-        blocks += [block(number, LISTED, list(night)), block(number, FAILED, failed)]
+        listed = [(uri, generation, 9) for uri, generation in night]
+        blocks += [block(number, LISTED, listed), block(number, FAILED, failed)]
     images = [ListedImage(uri, generation, 9) for uri, generation in current.items()]
     blocks.append(block(len(nights), LISTED, images))
     order.shuffle(blocks)

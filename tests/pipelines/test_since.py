@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import json
+import os
 import pathlib
 import shutil
 from collections.abc import Callable
@@ -69,6 +70,19 @@ def test_three_nights_of_a_folder_that_grows_and_changes(
     third = score(mixed_folder, bundle_path, nights / "3", since=str(nights))
     assert counts(third) == (65, 0, 0, 65)
     assert images_in(nights / "3") == []
+
+
+def test_a_copy_that_keeps_the_old_time_is_told_by_its_size(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    file, status = mixed_folder / "copy.png", None
+    for night, digit in enumerate(("3", "5")):
+        shutil.copy(next((mixed_folder / digit).glob("*.png")), file)
+        file.write_bytes(file.read_bytes() + b"\0" * night)
+        status = status or file.stat()
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+        done = score(file, bundle_path, tmp_path / "nights" / str(night), since=str(tmp_path / "nights"))
+        assert counts(done)[3] == 0
 
 
 def test_a_chain_of_single_runs_skips_as_much(
