@@ -31,10 +31,10 @@ with quiet_stderr():
 import keras
 import numpy as np
 import tensorflow as tf
-from trainer.augmentation import Augmentation
 
 from benchmarks.setting import digits
 from trainer import pipeline, recipes
+from trainer.augmentation import Augmentation
 from trainer.checkpoints import Checkpoints, Saving
 from trainer.data.splits import Digits, Split
 from trainer.loop import Trainer

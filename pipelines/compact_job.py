@@ -3,7 +3,6 @@
 import dataclasses
 import datetime
 import hashlib
-import shlex
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -18,6 +17,7 @@ from pipelines.incremental import PastFile
 from pipelines.interruption import resumable
 from pipelines.merging import Block
 from pipelines.names import printable
+from pipelines.options import command_line
 from pipelines.past_runs import PastRun, find_runs, in_order
 from pipelines.progress import Progress
 from pipelines.reconcile import Account, collect, remove_strays
@@ -62,7 +62,7 @@ class CompactOptions:
         """Returns the command line that goes on with it."""
         flags = ["--output", self.output, "--rows-per-part", str(self.rows_per_part)]
         flags += ["--compression", str(self.compression), "--resume", *self.beam_flags]
-        return shlex.join(["digitmill", "compact", *self.runs, *flags])
+        return command_line("compact", *self.runs, *flags)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -144,6 +144,7 @@ def freeze(
     run: str,
     most: int = MOST,
     buckets: Callable[[int], int] = lambda _: 0,
+    confirm: Callable[[], None] = lambda: None,
 ) -> Frozen:
     """Writes the work items of what the launcher lists, then their index.
 
@@ -155,6 +156,7 @@ def freeze(
         run: digest of all that rows depend on beside the images.
         most: greatest number of images in an item.
         buckets: number of buckets to join so many listed images in; 0 for no join.
+        confirm: raises when the output is not ours any more.
     """
     for name in output.names(LISTING):
         output.delete(f"{LISTING}/{name}")
@@ -164,8 +166,10 @@ def freeze(
         write_items(output, name, item)
         items += frozen_items(name, item)
     frozen = Frozen(tuple(items), listing.ranges, buckets(sum(item.images for item in items)))
+    # Another launcher may have taken over, and listed, while this one slept.
+    confirm()
     output.write_once(INDEX, frozen.to_json().encode())
-    return frozen
+    return read_index(output) or frozen
 
 
 def read_index(output: OutputFolder) -> Frozen | None:

@@ -90,7 +90,7 @@ def _score(
 ) -> Manifest:
     # 1. The listing is frozen: its count is the denominator of everything after.
     past = reopen(run.plan.past)
-    frozen = _freeze(run, past)
+    frozen = _freeze(run, past, hold)
     done = run.output.names(STATISTICS)
     left = [item for item in frozen.items if frozen.buckets or _record(item) not in done]
 
@@ -128,7 +128,7 @@ def _task(
     )
 
 
-def _freeze(run: _Run, past: Sequence[PastRun]) -> Frozen:
+def _freeze(run: _Run, past: Sequence[PastRun], hold: Hold) -> Frozen:
     """Returns what is listed: what an earlier launcher has frozen, or else what is there now."""
     frozen = read_index(run.output)
     if frozen is not None:
@@ -143,7 +143,14 @@ def _freeze(run: _Run, past: Sequence[PastRun]) -> Frozen:
         return incremental.bucket_count(max(images, *known)) if past else 0
 
     try:
-        return freeze(listing, run.output, run=run.task.run, most=run.options.rows_per_part, buckets=buckets)
+        return freeze(
+            listing,
+            run.output,
+            run=run.task.run,
+            most=run.options.rows_per_part,
+            buckets=buckets,
+            confirm=hold.confirm,
+        )
     except UserError:
         if new:
             output_run.undo(run.output)

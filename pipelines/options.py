@@ -1,6 +1,7 @@
 """What a scoring run is asked to do: one record, checked once; nothing below it reads flags."""
 
 import dataclasses
+import os
 import pathlib
 import shlex
 from collections.abc import Iterator
@@ -37,6 +38,21 @@ FLAGS: Final = (
 
 MAX_FAILURE_RATE: Final = 0.05
 """Share of images that may fail before a run is a failed one."""
+
+
+def command_line(verb: str, *arguments: str) -> str:
+    """Returns a command of one line for a shell, whatever white space its arguments hold."""
+    return " ".join(["digitmill", verb, *map(_quoted, arguments)])
+
+
+def _quoted(argument: str) -> str:
+    if " ".join(argument.split()) == argument:
+        return shlex.quote(argument)
+    spelled = "".join(
+        f"\\x{byte:02x}" if byte <= 0x20 or byte in b"\\'" else chr(byte) if byte < 0x80 else f"\\x{byte:02x}"
+        for byte in os.fsencode(argument)
+    )
+    return f"$'{spelled}'"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +113,7 @@ class ScoreOptions:
 
     def command(self, *, resume: bool = False) -> str:
         """Returns the command line that asks for the same."""
-        return shlex.join(["digitmill", "score", *self._flags(resume=resume), *self.beam_flags])
+        return command_line("score", *self._flags(resume=resume), *self.beam_flags)
 
     def _flags(self, *, resume: bool) -> Iterator[str]:
         defaults = {field.name: field.default for field in dataclasses.fields(self)}

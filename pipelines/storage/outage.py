@@ -1,19 +1,24 @@
 """Tells a storage that has gone away from images that have."""
 
+import os
 from collections.abc import Sequence
 from typing import Final
 
+from pipelines.names import path_of
 from pipelines.read_limits import ReadLimits
 from pipelines.storage import google
 from pipelines.storage.objects import ObjectStores, split
 from schemas.errors import StorageError, UserError
 from schemas.failure import Failure, FailureCode
 
+_TELLING: Final = 16
+"""Files that say by their absence that their folder is gone; fewer may have been removed with it."""
+
 _STORAGE_CODES: Final = (FailureCode.MISSING, FailureCode.DENIED, FailureCode.UNREADABLE)
 
 
 def refuse_outage(failures: Sequence[Failure], *, listed: int) -> None:
-    """Raises StorageError where images failed because their bucket is out of reach.
+    """Raises StorageError where images failed because their bucket or folder is out of reach.
 
     Such failures are no answers: credentials run out, networks break, and the same images can be read
     when the run is gone on with. A bucket that can still be listed has lost its images one by one.
@@ -24,6 +29,8 @@ def refuse_outage(failures: Sequence[Failure], *, listed: int) -> None:
         listed: images that it holds.
     """
     failed = [failure.image for failure in failures if failure.code in _STORAGE_CODES]
+    if 2 * len(failed) > listed:
+        _look_at_folder([path_of(uri) for uri in failed if uri.startswith("file:")])
     for uri in {split(uri)[:2]: uri for uri in failed if not uri.startswith("file:")}.values():
         try:
             _look_beside(uri)
@@ -33,6 +40,21 @@ def refuse_outage(failures: Sequence[Failure], *, listed: int) -> None:
             raise StorageError(
                 "a bucket of the input stays within reach", got=error.got, remedy=error.remedy
             ) from error
+
+
+def _look_at_folder(paths: Sequence[bytes]) -> None:
+    """Raises StorageError where the folder of some files is gone with all of them, as an unmounted disk is."""
+    if len(paths) < _TELLING:
+        return
+    folder = os.path.commonpath([os.path.dirname(path) for path in paths])
+    try:
+        with os.scandir(folder) as entries:
+            next(entries, None)
+    except OSError as error:
+        remedy = f"bring it back: {error.strerror}"
+        raise StorageError(
+            "a folder of the input stays within reach", got=os.fsdecode(folder), remedy=remedy
+        ) from error
 
 
 def _look_beside(uri: str) -> None:

@@ -1,3 +1,5 @@
+import pathlib
+
 import pytest
 from google.api_core import exceptions as api
 
@@ -53,3 +55,19 @@ def test_a_bucket_that_may_not_be_listed_is_one_only_where_most_images_failed(li
     outage.refuse_outage(failures(4, FailureCode.DENIED), listed=9)
     with pytest.raises(StorageError):
         outage.refuse_outage(failures(5, FailureCode.DENIED), listed=9)
+
+
+@pytest.mark.parametrize("count", [5, 40])
+def test_a_folder_that_is_gone_with_all_its_files_is_an_outage(
+    listings: list, tmp_path: pathlib.Path, count: int
+) -> None:
+    gone = failures(count, FailureCode.MISSING, (tmp_path / "in").as_uri())
+    if count < 16:
+        outage.refuse_outage(gone, listed=count)
+        return
+    with pytest.raises(StorageError, match=r"a folder of the input stays within reach.*/in'; bring it back"):
+        outage.refuse_outage(gone, listed=count)
+    outage.refuse_outage(gone, listed=3 * count)
+    (tmp_path / "in").mkdir()
+    outage.refuse_outage(gone, listed=count)
+    assert listings == []
