@@ -43,7 +43,7 @@ def refuse_outage(failures: Sequence[Failure], *, listed: int) -> None:
 
 
 def _look_at_folder(paths: Sequence[bytes]) -> None:
-    """Raises StorageError where the folder of some files is gone with all of them, as an unmounted disk is."""
+    """Raises StorageError where the folder of some files is gone with them, as an unmounted disk is."""
     if len(paths) < _TELLING:
         return
     folder = os.path.commonpath([os.path.dirname(path) for path in paths])
