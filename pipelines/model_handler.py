@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
-from pipelines.bundle import open_bundle
-from pipelines.engine import BATCH, Engine
-from pipelines.engine_choice import EngineKind
+from engines.bundle import open_bundle
+from engines.engine import BATCH, Engine
+from engines.engine_choice import EngineKind
 from schemas.digit import SIDE
 
 

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Final
 
-from pipelines.engine_choice import EngineKind
+from engines.engine_choice import EngineKind
 from pipelines.read_limits import ReadLimits
 from pipelines.rows import Compression
 from pipelines.work_item import MOST

@@ -5,9 +5,9 @@ import pathlib
 import numpy as np
 import pytest
 
+from engines.bundle import Bundle, open_bundle
+from engines.engine import EngineError
 from pipelines.agreement import HEADER
-from pipelines.bundle import Bundle, open_bundle
-from pipelines.engine import EngineError
 from pipelines.job import run
 from pipelines.options import ScoreOptions
 from schemas.errors import UserError

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
+from engines.engine import LiteRtEngine
 from pipelines.classify import Classifier
-from pipelines.engine import LiteRtEngine
 from pipelines.frozen_listing import Frozen, frozen_items
 from pipelines.reconcile import Account, collect, remove_strays
 from pipelines.scoring import Scorer, statistics_name

@@ -8,9 +8,9 @@ from typing import NoReturn
 
 import numpy as np
 
-from pipelines.engine import Engine, EngineError, LiteRtEngine
-from pipelines.engine_choice import EngineChoice, EngineKind, choose
-from pipelines.saved_model import SavedModelEngine
+from engines.engine import Engine, EngineError, LiteRtEngine
+from engines.engine_choice import EngineChoice, EngineKind, choose
+from engines.saved_model import SavedModelEngine
 from schemas import bundle
 from schemas.digit import CLASSES, SIDE
 from schemas.errors import UserError

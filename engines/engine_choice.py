@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Final
 
-from pipelines.engine import silent_stderr
+from engines.engine import silent_stderr
 from schemas import bundle
 from schemas.errors import UserError
 from schemas.model_card import ModelCard

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pipelines.bundle import open_bundle
-from pipelines.engine import LiteRtEngine
-from pipelines.engine_choice import EngineChoice, EngineKind
-from pipelines.saved_model import SavedModelEngine
+from engines.bundle import open_bundle
+from engines.engine import LiteRtEngine
+from engines.engine_choice import EngineChoice, EngineKind
+from engines.saved_model import SavedModelEngine
 from schemas import bundle as names
 from schemas.errors import UserError
 

@@ -3,8 +3,8 @@ import pathlib
 
 import pytest
 
-from pipelines.bundle import Bundle
-from pipelines.engine_choice import Machine, choose, gpu_devices, this_machine
+from engines.bundle import Bundle
+from engines.engine_choice import Machine, choose, gpu_devices, this_machine
 from schemas import bundle as names
 from schemas.errors import UserError
 from schemas.model_card import ModelCard
