@@ -53,7 +53,7 @@ class ClassifyImages(beam.PTransform):
 
     Args:
         model: folder of a model bundle, which workers find under the same path.
-        engine: `auto`, `litert` or `saved_model`.
+        engine: `auto`, `litert`, `litert_int8` or `saved_model`.
         accept_threshold: confidence from which a prediction is accepted; None for the model's own.
         challenger: folder of a second model's bundle, or None.
         limits: how hard a worker may lean on an object store.

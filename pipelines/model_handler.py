@@ -22,7 +22,7 @@ class BundleModelHandler(ModelHandler[np.ndarray, PredictionResult, Engine]):
 
     Args:
         model: folder of the bundle, which workers find under the same path.
-        engine: `auto`, `litert` or `saved_model`.
+        engine: `auto`, `litert`, `litert_int8` or `saved_model`.
 
     Raises:
         UserError: when the bundle cannot be used.

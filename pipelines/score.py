@@ -52,10 +52,10 @@ from schemas.errors import ExitCode
 )
 @click.option(
     "--engine",
-    type=click.Choice(["auto", "litert", "saved_model"]),
+    type=click.Choice(["auto", "litert", "litert_int8", "saved_model"]),
     default="auto",
     show_default=True,
-    help="What runs the model; auto is saved_model where TensorFlow sees a GPU, else litert.",
+    help="What runs the model; auto is saved_model where TensorFlow sees a GPU, else the bundle's default.",
 )
 @click.option(
     "--challenger",

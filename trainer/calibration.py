@@ -5,7 +5,6 @@ Temperature scaling after Guo et al., "On Calibration of Modern Neural Networks"
 images that were held out. It changes no digit, only how sure the model says it is.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,6 +12,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from schemas.digit import CLASSES
+from schemas.trust import Calibration, Coverage
 
 _LEAST: Final = 1e-12
 """Probabilities are taken for at least this before their logarithm is."""
@@ -22,48 +22,6 @@ _BOUNDS: Final = (0.05, 20.0)
 
 ECE_BINS: Final = 15
 """Bins of equal width, as in the paper."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Calibration:
-    """How a model's confidence compares with how often it is right.
-
-    Attributes:
-        log_loss: mean negative log-likelihood, nats.
-        ece: expected calibration error, in [0, 1].
-        brier: mean squared distance of the probabilities from the truth, over all classes, in [0, 2].
-    """
-
-    log_loss: float
-    ece: float
-    brier: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Coverage:
-    """What accepting from a threshold on means.
-
-    Attributes:
-        threshold: least confidence that is accepted.
-        accepted: images that are.
-        right: those of them answered right.
-        images: all images.
-    """
-
-    threshold: float
-    accepted: int
-    right: int
-    images: int
-
-    @property
-    def coverage(self) -> float:
-        """Share of images that are accepted."""
-        return self.accepted / self.images
-
-    @property
-    def accuracy(self) -> float:
-        """Share of the accepted that are right; 1 where none is accepted."""
-        return self.right / self.accepted if self.accepted else 1.0
 
 
 def measure(probabilities: np.ndarray, labels: np.ndarray) -> Calibration:

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from schemas.digit import CLASSES
 from schemas.model_card import Accuracy
+from trainer.calibration import with_temperature
 from trainer.data.splits import Split
 from trainer.pipeline import evaluation_batches
 from trainer.strategy import is_multi_worker
@@ -31,6 +32,13 @@ class Evaluation:
 
     labels: np.ndarray
     probabilities: np.ndarray
+
+    def at_temperature(self, temperature: float) -> "Evaluation":
+        """Returns the answers with a temperature; those as they are at 1."""
+        if temperature == 1:
+            return self
+        scaled = with_temperature(self.probabilities, temperature).astype(np.float32)
+        return Evaluation(self.labels, scaled)
 
     @functools.cached_property
     def predicted(self) -> np.ndarray:
