@@ -111,7 +111,7 @@ def _measure(
         )
     return ExportedFormat(
         name=name,
-        bytes=_size(folder / name),
+        bytes=size_of(folder / name),
         accuracy=Accuracy(int((answers.argmax(axis=1) == split.labels).sum()), len(split)),
         images_per_second=round(_images_per_second(engine, split.images)),
         difference=difference,
@@ -128,7 +128,8 @@ def _images_per_second(engine: Engine, images: np.ndarray) -> float:
     return len(timed) / statistics.median(seconds)
 
 
-def _size(path: pathlib.Path) -> int:
+def size_of(path: pathlib.Path) -> int:
+    """Returns the bytes of a file, or of all below a folder."""
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())
 

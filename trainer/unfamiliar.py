@@ -102,12 +102,11 @@ def _blank(rng: np.random.Generator) -> np.ndarray:
 
 
 def _noise(rng: np.random.Generator) -> np.ndarray:
-    """Random grey levels, as fine as a pixel or as coarse as a stroke, some within a digit's outline."""
+    """Random grey levels, as fine as a pixel or as coarse as a stroke, half of it within a digit's outline."""
     grain = rng.normal(0, 1, (SIDE, SIDE))
     coarse = rng.uniform(0, 3)
-    if coarse > 0.5:
-        grain = cv2.GaussianBlur(grain, (0, 0), coarse)
-    level = 128 + 90 * (grain / grain.std() - rng.uniform(0, 1.5))
+    blurred = cv2.GaussianBlur(grain, (0, 0), coarse) if coarse > 0.5 else grain
+    level = 128 + 90 * (blurred / blurred.std() - rng.uniform(0, 1.5))
     picture = level.clip(0, 255).astype(np.uint8)
     if rng.random() < 0.5:
         return picture
