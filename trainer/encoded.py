@@ -13,10 +13,10 @@ import tensorflow as tf
 from imaging.canonical import NATIVE_BORDER
 from schemas.digit import BOX, SIDE
 
-_WEIGHTS: Final = (4_899, 9_617, 1_868)
-"""Of red, green and blue in grey, in 1/16384; OpenCV's."""
+_WEIGHTS: Final = (9_798, 19_235, 3_735)
+"""Of red, green and blue in grey, in 1/32768; OpenCV's."""
 
-_BITS: Final = 14
+_BITS: Final = 15
 _OPAQUE: Final = 128
 _EDGE: Final = 0.25
 """As in `imaging.canonical`: the digit ends where it is this share as dark as at its darkest."""

@@ -189,4 +189,5 @@ def _engine(bundle: Bundle, *, by_keras: bool) -> Engine:
         )
     with quiet_stderr():
         from trainer.keras_engine import KerasEngine
-    return KerasEngine.load(bundle.path / names.KERAS_MODEL)
+
+        return KerasEngine.load(bundle.path / names.KERAS_MODEL)

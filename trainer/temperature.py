@@ -55,6 +55,6 @@ def _divide(layer: keras.layers.Dense, temperature: float) -> None:
 def _with_scaling(model: keras.Model, temperature: float) -> keras.Model:
     logits = keras.ops.log(keras.ops.maximum(model.outputs[0], _LEAST)) / temperature
     scaled = keras.Model(model.inputs, keras.ops.softmax(logits, axis=-1))
-    if model.optimizer is not None:
+    if model.compiled:
         scaled.compile(optimizer=model.optimizer, loss=model.loss, metrics=["accuracy"])
     return scaled

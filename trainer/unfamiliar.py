@@ -102,7 +102,7 @@ def _blank(rng: np.random.Generator) -> np.ndarray:
 
 
 def _noise(rng: np.random.Generator) -> np.ndarray:
-    """Random grey levels, as fine as a pixel or as coarse as a stroke, half of it within a digit's outline."""
+    """Random grey levels, as fine as a pixel or as coarse as a stroke, half within a digit's outline."""
     grain = rng.normal(0, 1, (SIDE, SIDE))
     coarse = rng.uniform(0, 3)
     blurred = cv2.GaussianBlur(grain, (0, 0), coarse) if coarse > 0.5 else grain
