@@ -96,8 +96,15 @@ def _difference(theirs: keras.Model, ours: keras.Model) -> str:
 
 
 def _layers(model: keras.Model) -> list[keras.Layer]:
-    # A temperature behind an average makes a functional model of any, which counts its input.
-    return [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+    """Returns the layers in order, those of networks within the network in their place."""
+    found: list[keras.Layer] = []
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            found += _layers(layer)
+        # A temperature behind an average makes a functional model of any, which counts its input.
+        elif not isinstance(layer, keras.layers.InputLayer):
+            found.append(layer)
+    return found
 
 
 def _described(layer: keras.Layer) -> dict[str, Any]:
