@@ -27,11 +27,11 @@ from trainer.command import command_of
 from trainer.data import class_weights
 from trainer.data.source import Source
 from trainer.data.splits import Digits
-from trainer.evaluation import Evaluation
 from trainer.histograms import confidence_histogram, pixel_histogram
 from trainer.initial_weights import load_initial_weights
 from trainer.job import TrainResult
 from trainer.loop import Saving, Trainer
+from trainer.measures import Evaluation
 from trainer.options import TrainOptions
 from trainer.places import Places
 from trainer.precision import policy

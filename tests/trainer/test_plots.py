@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from trainer import plots
-from trainer.evaluation import Evaluation
 from trainer.history import Epoch
+from trainer.measures import Evaluation
 
 EPOCHS = [Epoch(n, 1 / n, 1 - 0.1 / n, 0.9 / n, 1 - 0.2 / n, 1.0, 100.0) for n in (1, 2, 3)]
 UNVALIDATED = [Epoch(n, 1 / n, 1 - 0.1 / n, None, None, 1.0, 100.0) for n in (1, 2, 3)]

@@ -85,7 +85,10 @@ def test_the_card_says_what_was_done(finished, few_digits):
     recipe = recipes.load(card.recipe)
     assert (card.data, card.data_digest) == ("few", few_digits.digest)
     assert (card.seed, card.epochs, card.batch, card.replicas) == (3, 2, 40, 1)
-    assert (card.accept_threshold, card.temperature) == (0.75, 1.0)
+    assert card.accept_threshold == 0.75
+    assert 0 < card.temperature < 3
+    assert card.trust.accepted.threshold == 0.75
+    assert card.command.startswith(f"digitmill train --recipe {card.recipe} ")
     assert card.parameters == recipe.model().count_params()
     assert card.class_counts == (40,) * 10
     assert (card.test_accuracy, card.test_loss) == (finished.test_accuracy, finished.test_loss)
