@@ -77,7 +77,7 @@ def test_every_recipe_leaves_a_run_folder_whose_formats_agree(finished, few_digi
     # What was measured is what was exported.
     assert int((expected.argmax(axis=1) == few_digits.test.labels).sum()) == finished.test_accuracy.right
     plots = {path.stem for path in (finished.output / "plots").glob("*.png")}
-    assert plots == {"accuracy", "loss", "confusion", "class_distribution", "predictions"}
+    assert plots == {"accuracy", "loss", "coverage", "confusion", "class_distribution", "predictions"}
 
 
 def test_the_card_says_what_was_done(finished, few_digits):
