@@ -118,8 +118,10 @@ def choose(asked: str, card: ModelCard, *, machine: Machine | None = None) -> En
 def _decide(card: ModelCard, machine: Machine) -> EngineChoice:
     if _holds(card, EngineKind.SAVED_MODEL) and machine.gpus:
         return EngineChoice(EngineKind.SAVED_MODEL, f"TensorFlow sees {machine.gpus} GPU(s)")
-    if card.litert_model in card.files:
-        return EngineChoice(_LITERT[card.litert_model], _why_no_gpu(card, machine))
+    # The card's default first; a bundle may have been made without it.
+    for model in (card.litert_model, *bundle.LITERT_MODELS):
+        if model in card.files:
+            return EngineChoice(_LITERT[model], _why_no_gpu(card, machine))
     _refuse_missing(card, EngineKind.SAVED_MODEL)
     if not machine.tensorflow:
         raise UserError(

@@ -56,6 +56,11 @@ def test_auto_takes_the_litert_model_that_the_card_names(card: ModelCard, machin
     assert choose("auto", with_files(card, ALL), machine=machine).model == names.LITERT_MODEL
 
 
+def test_auto_takes_the_other_litert_model_where_that_one_is_missing(card: ModelCard) -> None:
+    bundle = with_files(card, (names.LITERT_MODEL,), default=names.LITERT_INT8_MODEL)
+    assert choose("auto", bundle, machine=CPU).kind == "litert"
+
+
 @pytest.mark.parametrize(
     ("asked", "machine"),
     [("litert", GPU), ("litert", BARE), ("litert_int8", GPU), ("saved_model", CPU)],
