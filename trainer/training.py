@@ -1,5 +1,6 @@
 """A training run from top to bottom."""
 
+import dataclasses
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -113,28 +114,44 @@ def _train(
         if chief:
             history.write(trainer.history, where.run.folder)
             where.run.publish(history.FILE)
+    return _conclude(options, trainer, digits, where=where, write=chief)
+
+
+def _conclude(
+    options: TrainOptions, trainer: Trainer, digits: Digits, *, where: Places, write: bool
+) -> TrainResult:
+    """Measures what was trained and, in the chief, writes plots and bundle."""
     # 5. The test split, looked at once, when no choice is left to make.
     evaluations = {
         name: trainer.evaluate_own(split) if name == "train" else trainer.evaluate(split)
         for name, split in digits.splits().items()
     }
     # 6. How sure the model is of its answers, on images that it was not trained on.
-    before = evaluations.get("validation")
-    divisor = calibration.fit_temperature(before.probabilities, before.labels) if before else 1.0
-    calibrated = {name: found.at_temperature(divisor) for name, found in evaluations.items()}
-    card = _card(options, trainer, digits, evaluations=calibrated, divisor=divisor)
+    divisor, evidence = _calibrate(options, digits, evaluations.get("validation"))
+    evaluations = {name: found.at_temperature(divisor) for name, found in evaluations.items()}
+    card = _card(options, trainer, digits, evaluations=evaluations, divisor=divisor)
+    # 7. From here on no worker waits for another.
+    return _finish(
+        trainer, where, card=card, evidence=evidence, digits=digits, test=evaluations["test"], write=write
+    )
+
+
+def _calibrate(
+    options: TrainOptions, digits: Digits, held_out: Evaluation | None
+) -> tuple[float, trust.Evidence]:
+    """Returns the temperature, and what the bundle is measured on."""
     evidence = trust.Evidence(
         train=digits.train.images,
         validation=digits.validation,
         test=digits.test,
-        uncalibrated=calibration.measure(before.probabilities, before.labels) if before else None,
         threshold=options.accept_threshold,
         target=options.target_accuracy,
     )
-    # 7. From here on no worker waits for another.
-    return _finish(
-        trainer, where, card=card, evidence=evidence, digits=digits, test=calibrated["test"], write=chief
-    )
+    if held_out is None:
+        return 1.0, evidence
+    divisor = calibration.fit_temperature(held_out.probabilities, held_out.labels)
+    before = calibration.measure(held_out.probabilities, held_out.labels)
+    return divisor, dataclasses.replace(evidence, uncalibrated=before)
 
 
 def _read(
