@@ -7,7 +7,7 @@ DEMO := build/demo
 GCS_EMULATOR := github.com/fsouza/fake-gcs-server@v1.56.1
 AZURE_EMULATOR := azurite@3.35.0
 
-.PHONY: install tools demo test lint types arrows unit schemas bench lock clean
+.PHONY: install tools demo test lint types arrows unit schemas bench model lock clean
 .DEFAULT_GOAL := install
 
 install: $(VENV)/installed
@@ -64,6 +64,10 @@ bench: install
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks.scoring
 	$(BIN)/python -m benchmarks.training
+
+# The model that comes with the package, from a run folder: make model RUN=build/run
+model: install
+	$(BIN)/python -m trainer.shipping $(RUN)/bundle digitmill/model
 
 # Pins anew: every version that pip resolves today from pyproject.toml, for Python 3.11 to 3.13.
 lock:

@@ -8,6 +8,7 @@ from typing import Final, NoReturn
 
 import click
 
+from digitmill.shipped import SHIPPED_MODEL
 from schemas.errors import (
     ExitCode,
     JobFailedError,
@@ -24,6 +25,8 @@ _VERBS = {
     "verify": "pipelines.verify:verify",
     "compact": "pipelines.compact:compact",
     "pack": "pipelines.pack:pack",
+    "evaluate": "trainer.evaluate:evaluate",
+    "card": "digitmill.card:card",
     "sample": "digitmill.sample:sample",
 }
 
@@ -41,7 +44,14 @@ class _LazyGroup(click.Group):
         return getattr(importlib.import_module(module), name)
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+# The jobs do not know the face, nor where its model is: it hands it to them as a default.
+_DEFAULTS: Final = {"score": {"model": SHIPPED_MODEL}, "evaluate": {"model": SHIPPED_MODEL}}
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "default_map": _DEFAULTS},
+)
 @click.version_option(package_name="digitmill")
 def digitmill() -> None:
     """Train a digit classifier on your GPUs, and score millions of digit images with it.
@@ -52,6 +62,8 @@ def digitmill() -> None:
       digitmill sample digits
       digitmill train --recipe cnn --data sample --output run
       digitmill score --input digits --labels folder --model run/bundle --output scores
+
+    Without --model, score and evaluate take the model that comes with digitmill.
     """
 
 

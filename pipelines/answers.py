@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from pipelines.engine import Engine, EngineError
+from engines.engine import Engine, EngineError
 from schemas.digit import CLASSES, SIDE
 
 _FEW: Final = 16

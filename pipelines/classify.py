@@ -5,11 +5,11 @@ from typing import Final
 
 import numpy as np
 
+from engines.bundle import Bundle
+from engines.engine import Engine
 from imaging.batch import decode_batch
 from imaging.errors import ImageError
 from pipelines.answers import ask
-from pipelines.bundle import Bundle
-from pipelines.engine import Engine
 from pipelines.kept_pixels import KeptPixels
 from pipelines.scored import Scored
 from pipelines.statistics import DISAGREEMENTS_KEPT, DOUBTFUL_KEPT

@@ -13,12 +13,12 @@ import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.utils.shared import Shared
 
+from engines.bundle import Bundle, open_bundle
+from engines.engine_choice import EngineKind
 from imaging.batch import decode_batch
 from imaging.errors import ImageError
 from pipelines.archived_images import read_archive
-from pipelines.bundle import Bundle, open_bundle
 from pipelines.classify import Classifier, Content, chunks, failure_of, make_classifier
-from pipelines.engine_choice import EngineKind
 from pipelines.names import may_be_archive, uri_in
 from pipelines.read_limits import ReadLimits
 from pipelines.rows import predictions
@@ -53,7 +53,7 @@ class ClassifyImages(beam.PTransform):
 
     Args:
         model: folder of a model bundle, which workers find under the same path.
-        engine: `auto`, `litert` or `saved_model`.
+        engine: `auto`, `litert`, `litert_int8` or `saved_model`.
         accept_threshold: confidence from which a prediction is accepted; None for the model's own.
         challenger: folder of a second model's bundle, or None.
         limits: how hard a worker may lean on an object store.

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Final, NoReturn
 
-from pipelines.engine import EngineError
+from engines.engine import EngineError
 from schemas.errors import ExitCode, StoppedError, StorageError
 
 # Beam hands on what happened in a worker as text. These errors have texts of one line.
 _KNOWN: Final = re.compile(
-    r"^(?:schemas\.errors\.\w+|pipelines\.engine\.EngineError): (.+?)(?: \[while running .*)?$", re.MULTILINE
+    r"^(?:schemas\.errors\.\w+|engines\.engine\.EngineError): (.+?)(?: \[while running .*)?$", re.MULTILINE
 )
 
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from engines.bundle import Bundle, open_bundle
 from pipelines import incremental, output_run
 from pipelines.beam_options import beam_options
-from pipelines.bundle import Bundle, open_bundle
 from pipelines.finishing import begun, finish, times
 from pipelines.frozen_listing import Frozen, FrozenItem, freeze, read_index
 from pipelines.interruption import resumable

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
-from pipelines.bundle import open_bundle
-from pipelines.engine import BATCH, Engine
-from pipelines.engine_choice import EngineKind
+from engines.bundle import open_bundle
+from engines.engine import BATCH, Engine
+from engines.engine_choice import EngineKind
 from schemas.digit import SIDE
 
 
@@ -22,7 +22,7 @@ class BundleModelHandler(ModelHandler[np.ndarray, PredictionResult, Engine]):
 
     Args:
         model: folder of the bundle, which workers find under the same path.
-        engine: `auto`, `litert` or `saved_model`.
+        engine: `auto`, `litert`, `litert_int8` or `saved_model`.
 
     Raises:
         UserError: when the bundle cannot be used.

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Final
 
-from pipelines.engine_choice import EngineKind
+from engines.engine_choice import EngineKind
 from pipelines.read_limits import ReadLimits
 from pipelines.rows import Compression
 from pipelines.work_item import MOST
@@ -66,7 +66,7 @@ class ScoreOptions:
         input_list: a file that names images one by one, or None.
         labels: `folder`, path of a CSV, or None where the true digits are unknown.
         accept_threshold: in [0, 1]; None for the model's own.
-        engine: `auto`, `litert` or `saved_model`.
+        engine: `auto`, `litert`, `litert_int8` or `saved_model`.
         challenger: folder of the bundle of a second model, or None.
         limits: how hard a worker may lean on an object store.
         resume: whether a run that was begun in the output is gone on with.

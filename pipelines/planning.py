@@ -4,9 +4,9 @@ import dataclasses
 import hashlib
 import pathlib
 
+from engines.bundle import Bundle
 from imaging.canonical import PREPROCESSING_VERSION
 from pipelines import output_run
-from pipelines.bundle import Bundle
 from pipelines.labels import FOLDER
 from pipelines.names import place_from_anywhere, printable
 from pipelines.options import ScoreOptions

@@ -12,9 +12,9 @@ from typing import Final
 
 import apache_beam as beam
 
+from engines.bundle import Bundle, open_bundle
 from pipelines import incremental
 from pipelines.beam_options import beam_options
-from pipelines.bundle import Bundle, open_bundle
 from pipelines.classify import make_classifier
 from pipelines.frozen_listing import freeze
 from pipelines.job import open_listing

@@ -5,8 +5,8 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from engines.bundle import Bundle
 from imaging.canonical import PREPROCESSING_VERSION
-from pipelines.bundle import Bundle
 from pipelines.names import printable
 from pipelines.statistics import RunStatistics
 

@@ -29,10 +29,9 @@ from schemas.errors import ExitCode
 )
 @click.option(
     "--model",
-    required=True,
     metavar="BUNDLE",
     type=click.Path(path_type=pathlib.Path),
-    help="Bundle folder that `digitmill train` wrote.",
+    help="Bundle folder that `digitmill train` wrote.  [default: the one that comes with digitmill]",
 )
 @click.option(
     "--output",
@@ -52,10 +51,10 @@ from schemas.errors import ExitCode
 )
 @click.option(
     "--engine",
-    type=click.Choice(["auto", "litert", "saved_model"]),
+    type=click.Choice(["auto", "litert", "litert_int8", "saved_model"]),
     default="auto",
     show_default=True,
-    help="What runs the model; auto is saved_model where TensorFlow sees a GPU, else litert.",
+    help="What runs the model; auto is saved_model where TensorFlow sees a GPU, else the bundle's default.",
 )
 @click.option(
     "--challenger",
@@ -114,7 +113,7 @@ from schemas.errors import ExitCode
 def score(
     inputs: tuple[str, ...],
     *,
-    model: pathlib.Path,
+    model: pathlib.Path | None,
     output: str,
     input_list: pathlib.Path | None,
     labels: str | None,
@@ -144,10 +143,12 @@ def score(
 
     \b
     Examples:
-      digitmill score --input scans --model run/bundle --output scores
+      digitmill score --input scans --output scores
       digitmill score --input 'scans/**/*.png' --labels truth.csv --model run/bundle --output scores
       digitmill score --input scans --model run/bundle --since nights --output nights/2 --resume
     """
+    if model is None:
+        raise click.UsageError("Missing option '--model'.")
     if not inputs and input_list is None:
         raise click.UsageError("Missing option '--input' or '--input-list'.")
     from pipelines import job

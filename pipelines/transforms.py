@@ -12,7 +12,7 @@ from apache_beam.utils.shared import Shared
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
-from pipelines.bundle import Bundle
+from engines.bundle import Bundle
 from pipelines.classify import make_classifier
 from pipelines.frozen_listing import ItemRef, RangeLister, load
 from pipelines.listing import RemoteRange

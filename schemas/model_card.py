@@ -3,10 +3,13 @@
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Self
+from typing import Any, Self
 
+from schemas import bundle
 from schemas.accuracy import Accuracy
 from schemas.digit import CLASSES
+from schemas.exported import ExportedFormat
+from schemas.trust import Trust
 
 FORMAT = 1
 """Version of the card's format; a reader refuses another."""
@@ -45,6 +48,11 @@ class ModelCard:
         hardware: the machine that trained, of several workers the chief's.
         images_per_second: training images a second over all replicas, validation left out; None in
             older cards.
+        command: what made the bundle, as one would type it.
+        trust: calibration, thresholds and unfamiliar input; None in older cards.
+        exports: the formats in which the bundle holds the model.
+        litert_model: the LiteRT model that is the default on CPUs: `schemas.bundle.LITERT_MODEL` or
+            `LITERT_INT8_MODEL`.
     """
 
     recipe: str
@@ -70,6 +78,10 @@ class ModelCard:
     overrides: Mapping[str, str | int | float | bool] = dataclasses.field(default_factory=dict)
     hardware: Mapping[str, str | int] = dataclasses.field(default_factory=dict)
     images_per_second: float | None = None
+    command: str = ""
+    trust: Trust | None = None
+    exports: tuple[ExportedFormat, ...] = ()
+    litert_model: str = bundle.LITERT_MODEL
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
@@ -81,6 +93,9 @@ class ModelCard:
         for name in ("confidence_histogram", "pixel_histogram"):
             if len(getattr(self, name)) != HISTOGRAM_BINS:
                 raise ValueError(f"{name} has {HISTOGRAM_BINS} bins; got {len(getattr(self, name))}")
+        if self.litert_model not in bundle.LITERT_MODELS:
+            known = " or ".join(bundle.LITERT_MODELS)
+            raise ValueError(f"a card's LiteRT model is {known}; got {self.litert_model!r}")
 
     def to_json(self) -> str:
         """Returns the card as the text of its file; intervals are written out for other readers."""
@@ -88,7 +103,9 @@ class ModelCard:
         for name in ("test_accuracy", "validation_accuracy"):
             accuracy: Accuracy | None = getattr(self, name)
             if accuracy is not None:
-                fields[name] |= {"value": accuracy.value, "interval_95": accuracy.interval}
+                fields[name] |= _spelled(accuracy)
+        for row, exported in zip(fields["exports"], self.exports, strict=True):
+            row["accuracy"] |= _spelled(exported.accuracy)
         return json.dumps({"format": FORMAT, **fields}, indent=2) + "\n"
 
     @classmethod
@@ -108,6 +125,18 @@ class ModelCard:
         for name in ("class_counts", "confidence_histogram", "pixel_histogram"):
             fields[name] = tuple(fields.get(name, ()))
         try:
+            fields["exports"] = tuple(map(_exported, fields.get("exports", ())))
+            if fields.get("trust") is not None:
+                fields["trust"] = Trust.from_fields(fields["trust"])
             return cls(**fields)
-        except TypeError as error:
+        except (KeyError, TypeError) as error:
             raise ValueError(f"a model card has exactly the documented fields: {error}") from error
+
+
+def _spelled(accuracy: Accuracy) -> dict[str, object]:
+    return {"value": accuracy.value, "interval_95": accuracy.interval}
+
+
+def _exported(row: Mapping[str, Any]) -> ExportedFormat:
+    measured = row["accuracy"]
+    return ExportedFormat(**{**row, "accuracy": Accuracy(measured["right"], measured["images"])})

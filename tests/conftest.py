@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from engines.bundle import Bundle, open_bundle
+from engines.engine import LiteRtEngine
 from trainer.data import sample
 
 pytest_plugins = ["tests.gcs_emulator"]
@@ -30,6 +32,18 @@ def bundle_path(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     ]
     subprocess.run([*command, "--output", str(output)], check=True, capture_output=True, timeout=300)
     return output / "bundle"
+
+
+@pytest.fixture(scope="session")
+def bundle(bundle_path: pathlib.Path) -> Bundle:
+    return open_bundle(bundle_path)
+
+
+@pytest.fixture(scope="session")
+def engine(bundle: Bundle) -> LiteRtEngine:
+    loaded = bundle.load()
+    assert isinstance(loaded, LiteRtEngine)
+    return loaded
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,14 @@
 """What the docs list is compared with the code."""
 
+import dataclasses
 import pathlib
 import re
 
 from schemas import failure, prediction
 from schemas.columns import Column
 from schemas.errors import ExitCode
+from schemas.model_card import ModelCard
+from schemas.trust import Trust
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 SCORING = (DOCS / "scoring.md").read_text(encoding="utf-8")
@@ -29,6 +32,13 @@ def test_every_exit_code_has_its_meaning() -> None:
     assert [int(code) for code in re.findall(r"^\| (\d) \| ", SCORING, re.MULTILINE)] == [
         code for code in ExitCode if code != ExitCode.TERMINATED
     ]
+
+
+def test_every_field_of_the_card_is_described() -> None:
+    rows = re.findall(r"^\| (`.+?`) \| ", (DOCS / "model.md").read_text(encoding="utf-8"), re.MULTILINE)
+    described = {name for row in rows for name in re.findall(r"`([\w.]+)`", row)}
+    fields = {field.name for field in dataclasses.fields(ModelCard)} - {"trust"}
+    assert fields | {f"trust.{field.name}" for field in dataclasses.fields(Trust)} <= described
 
 
 def test_links_between_documents_lead_somewhere() -> None:

@@ -1,63 +1,16 @@
-"""What a model answers on a split, and how right that is."""
-
-import dataclasses
-import functools
+"""Runs a model over a split, on every replica."""
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from schemas.digit import CLASSES
-from schemas.model_card import Accuracy
 from trainer.data.splits import Split
+from trainer.measures import Evaluation
 from trainer.pipeline import evaluation_batches
 from trainer.strategy import is_multi_worker
 
 _BATCH = 1_000
 """Images a replica and step: large enough that a step's own cost is small."""
-
-_LEAST_PROBABILITY = 1e-7
-"""What Keras's cross-entropy takes the logarithm of at least."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Evaluation:
-    """A model's answers on a split.
-
-    Attributes:
-        labels: uint8[N], the true digits.
-        probabilities: float32[N, 10].
-    """
-
-    labels: np.ndarray
-    probabilities: np.ndarray
-
-    @functools.cached_property
-    def predicted(self) -> np.ndarray:
-        """int64[N], the most probable digits."""
-        return self.probabilities.argmax(axis=1)
-
-    @property
-    def accuracy(self) -> Accuracy:
-        """Share of images answered right."""
-        return Accuracy(int((self.predicted == self.labels).sum()), len(self.labels))
-
-    @property
-    def loss(self) -> float:
-        """Mean cross-entropy, nats; NaN when any probability is."""
-        given = self.probabilities[np.arange(len(self.labels)), self.labels].astype(np.float64)
-        return float(-np.log(np.clip(given, _LEAST_PROBABILITY, 1)).mean())
-
-    @property
-    def confidence(self) -> np.ndarray:
-        """float32[N], the probability of the predicted digit."""
-        return self.probabilities.max(axis=1)
-
-    @property
-    def confusion(self) -> np.ndarray:
-        """int64[10, 10], images by true digit (row) and predicted digit (column)."""
-        pairs = self.labels.astype(np.int64) * CLASSES + self.predicted
-        return np.bincount(pairs, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
 
 
 class Evaluator:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from schemas.model_card import HISTOGRAM_BINS
-from trainer.evaluation import Evaluation
+from trainer.measures import Evaluation
 
 _GREY_LEVELS = 256
 _CHUNK = 4_096

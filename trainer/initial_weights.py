@@ -12,6 +12,7 @@ from schemas import bundle
 from schemas.errors import UserError
 from schemas.model_card import ModelCard
 from trainer.data.files import join, read_whole
+from trainer.temperature import unbake
 
 _OF_NO_MATTER: Final = (
     "name",
@@ -31,7 +32,8 @@ _OF_NO_MATTER_ENDINGS: Final = ("_initializer", "_regularizer", "_constraint")
 def load_initial_weights(place: str, model: keras.Model) -> ModelCard:
     """Gives a network the weights of a bundle's.
 
-    The file is compared with the card first: Keras loads damaged weights without a word.
+    The file is compared with the card first: Keras loads damaged weights without a word. A temperature
+    that was baked in is taken out again: training goes on from what it had reached.
 
     Args:
         place: the bundle's folder, local or in `gs://`.
@@ -55,6 +57,7 @@ def load_initial_weights(place: str, model: keras.Model) -> ModelCard:
             got=f"{place}, of the recipe {card.recipe}",
             remedy=f"train with --recipe {card.recipe}, or without --init: {difference}",
         )
+    unbake(loaded, card.temperature)
     model.set_weights(loaded.get_weights())
     return card
 
@@ -83,12 +86,25 @@ def _refuse(place: str, why: str) -> NoReturn:
 
 def _difference(theirs: keras.Model, ours: keras.Model) -> str:
     """Returns the first difference of two architectures in words; empty when there is none."""
-    for number, (their, our) in enumerate(zip(theirs.layers, ours.layers, strict=False), start=1):
+    their_layers, our_layers = _layers(theirs), _layers(ours)
+    for number, (their, our) in enumerate(zip(their_layers, our_layers, strict=False), start=1):
         if _described(their) != _described(our):
             return f"its layer {number} is {_in_words(their, our)}, the recipe's {_in_words(our, their)}"
-    if len(theirs.layers) != len(ours.layers):
-        return f"it has {len(theirs.layers)} layers, the recipe {len(ours.layers)}"
+    if len(their_layers) != len(our_layers):
+        return f"it has {len(their_layers)} layers, the recipe {len(our_layers)}"
     return ""
+
+
+def _layers(model: keras.Model) -> list[keras.Layer]:
+    """Returns the layers in order, those of networks within the network in their place."""
+    found: list[keras.Layer] = []
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            found += _layers(layer)
+        # A temperature behind an average makes a functional model of any, which counts its input.
+        elif not isinstance(layer, keras.layers.InputLayer):
+            found.append(layer)
+    return found
 
 
 def _described(layer: keras.Layer) -> dict[str, Any]:

@@ -48,7 +48,9 @@ class TrainOptions:
         resume: whether to go on from the newest checkpoint in the run folder, if there is one.
         checkpoint_steps: steps from one checkpoint to the next; one an epoch when None.
         data_dir: where `tfds:` keeps prepared data, local or gs://; its own default when None.
-        accept_threshold: default confidence from which a prediction is accepted, in [0, 1].
+        accept_threshold: default confidence from which a prediction is accepted, in [0, 1]; None for
+            the one that the target needs, and without a target `trainer.trust.DEFAULT_THRESHOLD`.
+        target_accuracy: accuracy that accepted validation images reach, in [0, 1]; None for no target.
         class_weights: `none`, or `balanced` for every digit to count alike however rare it is.
         init: bundle whose weights training starts from, local or in gs://; None for random ones.
         max_bad_rate: share of a source's images that may be unusable, in [0, 1].
@@ -79,7 +81,8 @@ class TrainOptions:
     resume: bool = False
     checkpoint_steps: int | None = None
     data_dir: str | None = None
-    accept_threshold: float = 0.9
+    accept_threshold: float | None = None
+    target_accuracy: float | None = None
     class_weights: str = "none"
     init: str | None = None
     max_bad_rate: float = 0.01
@@ -95,6 +98,7 @@ class TrainOptions:
         self._check("seed", f"in [0, {MAX_SEED}]", lambda value: 0 <= value <= MAX_SEED)
         self._check("max_bad_rate", "a share in [0, 1]", lambda value: 0 <= value <= 1)
         self._check("accept_threshold", "a probability in [0, 1]", lambda value: 0 <= value <= 1)
+        self._check("target_accuracy", "a share in [0, 1]", lambda value: 0 <= value <= 1)
         for name, known in (("strategy", STRATEGIES), ("schedule", SCHEDULES), ("precision", PRECISIONS)):
             self._check(name, f"one of {', '.join(known)}", known.__contains__)
 

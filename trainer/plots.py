@@ -1,4 +1,4 @@
-"""PNG pictures of a run: curves, confusion, classes, predictions."""
+"""PNG pictures of a run: curves, coverage, confusion, classes, predictions."""
 
 import pathlib
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from schemas.digit import CLASSES
 from trainer.data.splits import Digits, Split
-from trainer.evaluation import Evaluation
 from trainer.history import Epoch
+from trainer.measures import Evaluation
 
 # Paul Tol's "bright" scheme: told apart by colour-blind readers and on grey prints.
 _BLUE: Final = "#4477AA"
@@ -33,7 +33,7 @@ _SAMPLE_ROWS, _WORST_ROWS, _COLUMNS = 3, 2, 8
 
 
 def write(folder: pathlib.Path, epochs: Sequence[Epoch], *, digits: Digits, test: Evaluation) -> None:
-    """Writes the five pictures into a folder.
+    """Writes the six pictures into a folder.
 
     Args:
         folder: exists.
@@ -44,6 +44,7 @@ def write(folder: pathlib.Path, epochs: Sequence[Epoch], *, digits: Digits, test
     figures = {
         "accuracy": accuracy_curves(epochs),
         "loss": loss_curves(epochs),
+        "coverage": coverage_curve(test),
         "confusion": confusion_matrix(test),
         "class_distribution": class_distribution(digits),
         "predictions": sample_predictions(digits.test, test),
@@ -69,6 +70,23 @@ def loss_curves(epochs: Sequence[Epoch]) -> Figure:
     axes.set_ylim(bottom=0)
     axes.set_ylabel("mean cross-entropy, nats")
     axes.legend(loc="upper right", frameon=False)
+    return figure
+
+
+def coverage_curve(test: Evaluation) -> Figure:
+    """Draws how many of the surest answers are wrong, by the share of images that is accepted."""
+    figure, axes = _figure("Wrong among the accepted, test images")
+    surest_first = np.argsort(-test.confidence, kind="stable")
+    wrong = np.cumsum((test.predicted != test.labels)[surest_first])
+    accepted = np.arange(1, len(wrong) + 1)
+    axes.plot(accepted / len(wrong), wrong / accepted, color=_BLUE)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_formatter(ticker.PercentFormatter(1.0))
+    # A decimal: what matters are tenths of a percent.
+    axes.yaxis.set_major_formatter(ticker.PercentFormatter(1.0, decimals=1))
+    axes.set_xlabel("images accepted, the surest first")
+    axes.set_ylabel("of them answered wrong")
     return figure
 
 

@@ -68,9 +68,14 @@ from trainer.restart import PeerLostError, start_anew
 @click.option(
     "--accept-threshold",
     type=float,
-    default=0.9,
-    show_default=True,
-    help="Default confidence from which scoring accepts a prediction without review.",
+    help="Default confidence from which scoring accepts a prediction without review.  [default: what "
+    "--target-accuracy needs, else 0.9]",
+)
+@click.option(
+    "--target-accuracy",
+    type=float,
+    metavar="SHARE",
+    help="Choose that confidence so that this share of accepted validation images is right, as 0.9998.",
 )
 @click.option(
     "--class-weights",

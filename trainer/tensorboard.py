@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 import tensorflow as tf
 
-from trainer.evaluation import Evaluation
 from trainer.history import Epoch
+from trainer.measures import Evaluation
 from trainer.places import Place
 
 _IMAGES: Final = 16

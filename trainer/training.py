@@ -1,5 +1,6 @@
 """A training run from top to bottom."""
 
+import dataclasses
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -8,17 +9,30 @@ import tensorflow as tf
 
 from schemas import bundle as names
 from schemas.model_card import ModelCard
-from trainer import export, history, overrides, places, plots, provenance, recipes, run_folder
+from trainer import (
+    calibration,
+    export,
+    history,
+    overrides,
+    places,
+    plots,
+    provenance,
+    recipes,
+    run_folder,
+    temperature,
+    trust,
+)
 from trainer.agreement import Agreement
 from trainer.checkpoints import Checkpoints, Saving
+from trainer.command import command_of
 from trainer.data import class_weights
 from trainer.data.source import Source
 from trainer.data.splits import Digits
-from trainer.evaluation import Evaluation
 from trainer.histograms import confidence_histogram, pixel_histogram
 from trainer.initial_weights import load_initial_weights
 from trainer.job import TrainResult
 from trainer.loop import Trainer
+from trainer.measures import Evaluation
 from trainer.options import TrainOptions
 from trainer.places import Places
 from trainer.precision import policy
@@ -76,6 +90,7 @@ def _train(
     chief = worker_index(strategy) == 0
     agreement = Agreement(strategy)
     digits = _read(options, source, recipe, strategy=strategy)
+    trust.check_target(options.target_accuracy, digits.validation)
     # Of all workers' images, in their order: a checkpoint's position counts in it.
     digest = agreement.digest(digits.train_digest)
     checkpoints = Checkpoints(where.checkpoints)
@@ -99,14 +114,44 @@ def _train(
         if chief:
             history.write(trainer.history, where.run.folder)
             where.run.publish(history.FILE)
+    return _conclude(options, trainer, digits, where=where, write=chief)
+
+
+def _conclude(
+    options: TrainOptions, trainer: Trainer, digits: Digits, *, where: Places, write: bool
+) -> TrainResult:
+    """Measures what was trained and, in the chief, writes plots and bundle."""
     # 5. The test split, looked at once, when no choice is left to make.
     evaluations = {
         name: trainer.evaluate_own(split) if name == "train" else trainer.evaluate(split)
         for name, split in digits.splits().items()
     }
-    card = _card(options, trainer, digits, evaluations=evaluations)
-    # 6. From here on no worker waits for another.
-    return _finish(trainer, where, card=card, digits=digits, test=evaluations["test"], write=chief)
+    # 6. How sure the model is of its answers, on images that it was not trained on.
+    divisor, evidence = _calibrate(options, digits, evaluations.get("validation"))
+    evaluations = {name: found.at_temperature(divisor) for name, found in evaluations.items()}
+    card = _card(options, trainer, digits, evaluations=evaluations, divisor=divisor)
+    # 7. From here on no worker waits for another.
+    return _finish(
+        trainer, where, card=card, evidence=evidence, digits=digits, test=evaluations["test"], write=write
+    )
+
+
+def _calibrate(
+    options: TrainOptions, digits: Digits, held_out: Evaluation | None
+) -> tuple[float, trust.Evidence]:
+    """Returns the temperature, and what the bundle is measured on."""
+    evidence = trust.Evidence(
+        train=digits.train.images,
+        validation=digits.validation,
+        test=digits.test,
+        threshold=options.accept_threshold,
+        target=options.target_accuracy,
+    )
+    if held_out is None:
+        return 1.0, evidence
+    divisor = calibration.fit_temperature(held_out.probabilities, held_out.labels)
+    before = calibration.measure(held_out.probabilities, held_out.labels)
+    return divisor, dataclasses.replace(evidence, uncalibrated=before)
 
 
 def _read(
@@ -163,6 +208,7 @@ def _card(
     digits: Digits,
     *,
     evaluations: Mapping[str, Evaluation],
+    divisor: float,
 ) -> ModelCard:
     validation = evaluations.get("validation")
     images = trainer.recipe.batch * trainer.steps * len(trainer.history)
@@ -180,8 +226,8 @@ def _card(
         test_accuracy=evaluations["test"].accuracy,
         test_loss=evaluations["test"].loss,
         validation_accuracy=validation.accuracy if validation else None,
-        temperature=1.0,
-        accept_threshold=options.accept_threshold,
+        temperature=divisor,
+        accept_threshold=trust.DEFAULT_THRESHOLD,  # until it is measured what another one accepts
         class_counts=digits.train_counts(),
         confidence_histogram=confidence_histogram(evaluations["train"]),
         pixel_histogram=pixel_histogram(digits.train.images),
@@ -190,11 +236,19 @@ def _card(
         overrides=overrides.given(options),
         hardware=provenance.hardware(),
         images_per_second=round(images / sum(epoch.seconds for epoch in trainer.history), 1),
+        command=command_of(options),
     )
 
 
 def _finish(
-    trainer: Trainer, where: Places, *, card: ModelCard, digits: Digits, test: Evaluation, write: bool
+    trainer: Trainer,
+    where: Places,
+    *,
+    card: ModelCard,
+    evidence: trust.Evidence,
+    digits: Digits,
+    test: Evaluation,
+    write: bool,
 ) -> TrainResult:
     bundle = where.run.folder / run_folder.BUNDLE
     result = TrainResult(
@@ -211,10 +265,10 @@ def _finish(
     # Pictures before the bundle: a bundle means that the run is finished.
     plots.write(where.run.folder / run_folder.PLOTS, trainer.history, digits=digits, test=test)
     where.run.publish(run_folder.PLOTS)
-    golden = digits.validation or digits.test
-    export.write_bundle(trainer.plain_copy(), card, digits=golden.images, target=bundle)
+    model = temperature.bake(trainer.plain_copy(), card.temperature)
+    card = export.write_bundle(model, card, evidence=evidence, target=bundle)
     _publish_bundle(where)
-    print(_summary(result, where))
+    print(_summary(result, where, card))
     return result
 
 
@@ -227,10 +281,11 @@ def _publish_bundle(where: Places) -> None:
         places.copy_folder(folder / names.SAVED_MODEL, where.serving)
 
 
-def _summary(result: TrainResult, where: Places) -> str:
+def _summary(result: TrainResult, where: Places, card: ModelCard) -> str:
     lines = {
         "test accuracy": str(result.test_accuracy),
         "test loss": f"{result.test_loss:.4f}",
+        **trust.told(card),
         "training time": f"{result.seconds:.1f} s, {len(result.history)} epochs",
         "model bundle": where.run.at(run_folder.BUNDLE),
         "history": where.run.at(history.FILE),

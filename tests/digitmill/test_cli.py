@@ -28,7 +28,15 @@ def run(capsys: pytest.CaptureFixture) -> Callable[..., tuple[int, str, str]]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["score", "--help"], ["train", "--help"], ["recipes"], ["--version"]]
+    "arguments",
+    [
+        ["--help"],
+        ["score", "--help"],
+        ["train", "--help"],
+        ["evaluate", "--help"],
+        ["recipes"],
+        ["--version"],
+    ],
 )
 def test_help_loads_no_job(arguments: list[str]) -> None:
     program = (
@@ -60,7 +68,7 @@ def test_every_verb_has_help_with_an_example(run: Callable, verb: str) -> None:
     ("arguments", "words"),
     [
         (["scor"], ["scor", "digitmill --help"]),
-        (["score"], ["Missing option '--model'", "digitmill score --help"]),
+        (["score"], ["Missing option '--output'", "digitmill score --help"]),
         (["score", "--model", "m", "--output", "o"], ["'--input' or '--input-list'"]),
         (["score", "--input"], ["--input", "requires an argument"]),
         (
@@ -80,6 +88,13 @@ def test_every_verb_has_help_with_an_example(run: Callable, verb: str) -> None:
         (["train", "--recipe", "cnn", "--data", "odd", "--output", "o"], ["odd"]),
         (["train", "--recipe", "cnn", "--epochs", "0", "--output", "o"], ["0"]),
         (["train", "--recipe", "cnn", "--epochs", "many", "--output", "o"], ["many"]),
+        (
+            ["train", "--recipe", "cnn", "--target-accuracy", "99", "--output", "o"],
+            ["--target-accuracy", "99"],
+        ),
+        (["evaluate"], ["Missing option '--data'", "digitmill evaluate --help"]),
+        (["evaluate", "--data", "sample", "--model", "none"], ["model_card.json", "'none'"]),
+        (["card", "none"], ["none/model_card.json"]),
         (["sample", "x", "--split", "all"], ["all"]),
     ],
 )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pipelines.engine import LiteRtEngine
+from engines.engine import LiteRtEngine
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines.bundle import Bundle, open_bundle
-from pipelines.engine import LiteRtEngine
 from pipelines.listing import list_images
 from pipelines.statistics import BINS, Doubtful, RunStatistics, Tally
 from pipelines.work_item import WorkItem, pack
@@ -19,18 +17,6 @@ from schemas.failure import Failure, FailureCode
 from schemas.manifest import Counts, Manifest, Status
 from schemas.model_card import ModelCard
 from trainer.data import sample
-
-
-@pytest.fixture(scope="session")
-def bundle(bundle_path: pathlib.Path) -> Bundle:
-    return open_bundle(bundle_path)
-
-
-@pytest.fixture(scope="session")
-def engine(bundle: Bundle) -> LiteRtEngine:
-    loaded = bundle.load()
-    assert isinstance(loaded, LiteRtEngine)
-    return loaded
 
 
 @pytest.fixture(scope="session")

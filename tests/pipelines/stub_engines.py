@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipelines.engine import Engine, EngineError
+from engines.engine import Engine, EngineError
 
 
 class FailsOn:

@@ -6,12 +6,11 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engines.engine import EngineError, LiteRtEngine
+from engines.saved_model import SavedModelEngine
 from pipelines.answers import ask
-from pipelines.engine import EngineError, LiteRtEngine
-from pipelines.saved_model import SavedModelEngine
 from schemas.bundle import INPUT, OUTPUT, SIGNATURE
-
-from .model_writer import saved
+from tests.model_writer import saved
 
 
 class Numbered:

@@ -4,10 +4,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from engines.bundle import Bundle
+from engines.engine import EngineError, LiteRtEngine
 from imaging.batch import decode_batch
-from pipelines.bundle import Bundle
 from pipelines.classify import Classifier, Content, make_classifier
-from pipelines.engine import EngineError, LiteRtEngine
 from pipelines.scored import Scored, summarise
 from pipelines.statistics import DISAGREEMENTS_KEPT, DOUBTFUL_KEPT
 from pipelines.storage import ImageReader

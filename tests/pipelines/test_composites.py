@@ -9,8 +9,8 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
 
+from engines.bundle import Bundle
 from pipelines import ClassifyImages, ReadDigits
-from pipelines.bundle import Bundle
 from pipelines.composites import read_named
 from pipelines.listing import list_images
 from pipelines.storage import ImageReader

@@ -5,8 +5,8 @@ import pathlib
 import numpy as np
 import pytest
 
+from engines.bundle import Bundle, open_bundle
 from pipelines.agreement import HEADER
-from pipelines.bundle import Bundle, open_bundle
 from pipelines.job import run
 from pipelines.options import ScoreOptions
 from schemas.errors import StoppedError, UserError

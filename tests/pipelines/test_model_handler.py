@@ -9,9 +9,9 @@ from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 
+from engines.bundle import Bundle
+from engines.engine import BATCH, LiteRtEngine
 from pipelines import BundleModelHandler
-from pipelines.bundle import Bundle
-from pipelines.engine import BATCH, LiteRtEngine
 from schemas import bundle as names
 from schemas.errors import UserError
 

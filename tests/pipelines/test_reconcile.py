@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from engines.engine import LiteRtEngine
 from pipelines import incremental
 from pipelines.classify import Classifier
-from pipelines.engine import LiteRtEngine
 from pipelines.frozen_listing import Frozen, frozen_items
 from pipelines.incremental import Bucket
 from pipelines.reconcile import Account, collect, remove_strays

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from engines.engine import LiteRtEngine
 from pipelines import rows
 from pipelines.classify import Classifier
-from pipelines.engine import LiteRtEngine
 from pipelines.kept_pixels import KeptPixels
 from pipelines.names import uri_of
 from pipelines.rows import Compression, encode, prediction_columns

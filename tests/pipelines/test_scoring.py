@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
+from engines.engine import LiteRtEngine
 from pipelines.classify import Classifier
-from pipelines.engine import LiteRtEngine
 from pipelines.scoring import Scorer, statistics_name
 from pipelines.storage import ImageReader
 from pipelines.storage.local import LocalFolder

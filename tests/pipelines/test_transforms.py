@@ -8,8 +8,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
 
-from pipelines.bundle import Bundle
-from pipelines.engine import Engine
+from engines.bundle import Bundle
+from engines.engine import Engine
 from pipelines.frozen_listing import FrozenItem, freeze
 from pipelines.listing import Listing, list_images
 from pipelines.scoring import Scorer, statistics_name

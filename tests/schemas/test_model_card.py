@@ -3,8 +3,11 @@ import json
 
 import pytest
 
+from schemas import bundle
 from schemas.accuracy import Accuracy
+from schemas.exported import ExportedFormat
 from schemas.model_card import HISTOGRAM_BINS, ModelCard
+from tests.schemas.test_trust import WORTH
 
 CARD = ModelCard(
     recipe="cnn",
@@ -36,12 +39,17 @@ FULL = dataclasses.replace(
     overrides={"epochs": 3, "schedule": "one-cycle"},
     hardware={"processor": "x", "cores": 2},
     images_per_second=1234.5,
+    command="digitmill train --recipe cnn",
+    trust=WORTH,
+    exports=(ExportedFormat("model.keras", 10, Accuracy(9, 10), 100.0, 0.0),),
+    litert_model=bundle.LITERT_INT8_MODEL,
 )
 
 
 def test_a_card_from_before_opens() -> None:
     fields = json.loads(CARD.to_json())
-    for name in ("overrides", "hardware", "images_per_second"):
+    newer = ("overrides", "hardware", "images_per_second", "command", "trust", "exports", "litert_model")
+    for name in newer:
         del fields[name]
     assert ModelCard.from_json(json.dumps(fields)) == CARD
 
@@ -68,6 +76,7 @@ def test_the_file_spells_the_interval_out() -> None:
         ({"accept_threshold": 1.1}, r"in \[0, 1\]"),
         ({"class_counts": (1,)}, "10 entries"),
         ({"pixel_histogram": ()}, "20 bins"),
+        ({"litert_model": "other.tflite"}, r"model\.tflite or model_int8\.tflite"),
     ],
 )
 def test_a_card_that_cannot_be_is_refused(changes: dict, complaint: str) -> None:
@@ -81,3 +90,16 @@ def test_a_card_that_cannot_be_is_refused(changes: dict, complaint: str) -> None
 def test_what_is_no_card_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - json's own errors have words of their own
         ModelCard.from_json(text)
+
+
+@pytest.mark.parametrize("change", [{"trust": {}}, {"exports": [{}]}, {"exports": [{"name": "x"}]}])
+def test_measures_with_other_fields_are_refused(change: dict) -> None:
+    text = json.dumps(json.loads(FULL.to_json()) | change)
+    with pytest.raises(ValueError, match="exactly the documented fields"):
+        ModelCard.from_json(text)
+
+
+def test_the_file_spells_the_intervals_of_formats_out() -> None:
+    (row,) = json.loads(FULL.to_json())["exports"]
+    assert row["accuracy"]["value"] == 0.9
+    assert row["accuracy"]["interval_95"] == list(Accuracy(9, 10).interval)

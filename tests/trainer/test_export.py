@@ -1,5 +1,6 @@
 import dataclasses
 import hashlib
+import shutil
 import zipfile
 
 import keras
@@ -8,9 +9,13 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
+from engines.bundle import open_bundle
 from schemas import bundle
+from schemas.exported import ExportedFormat
 from schemas.model_card import Accuracy, ModelCard
-from trainer import export, recipes
+from trainer import export, formats, recipes
+from trainer.data.splits import Digits
+from trainer.trust import DEFAULT_THRESHOLD, Evidence
 
 CARD = ModelCard(
     recipe="dense-512-256-128",
@@ -49,11 +54,30 @@ def model() -> keras.Model:
     return built
 
 
+def evidence(digits: Digits, **settings) -> Evidence:
+    return Evidence(
+        **{"train": digits.train.images, "validation": digits.validation, "test": digits.test} | settings
+    )
+
+
 @pytest.fixture(scope="module")
 def written(model, few_digits, tmp_path_factory):
     target = tmp_path_factory.mktemp("run") / "bundle"
-    export.write_bundle(model, CARD, digits=few_digits.validation.images, target=target)
+    export.write_bundle(model, CARD, evidence=evidence(few_digits), target=target)
     return target
+
+
+@pytest.fixture
+def no_formats(monkeypatch, written):
+    """Takes formats that are written already: it is what comes after that is looked at."""
+
+    def copy(model, folder, *, representative):
+        del model, representative
+        for path in written.iterdir():
+            if path.name not in (bundle.CARD, bundle.GOLDEN_BATCH):
+                (shutil.copytree if path.is_dir() else shutil.copy)(path, folder / path.name)
+
+    monkeypatch.setattr(formats, "write", copy)
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +92,7 @@ def test_the_bundle_has_its_files_and_nothing_beside_it(written):
         bundle.KERAS_MODEL,
         bundle.SAVED_MODEL,
         bundle.LITERT_MODEL,
+        bundle.LITERT_INT8_MODEL,
         bundle.GOLDEN_BATCH,
     }
     assert [path.name for path in written.parent.iterdir()] == ["bundle"]
@@ -82,7 +107,50 @@ def test_the_card_holds_the_digest_of_every_other_file(written):
     files = {path.relative_to(written).as_posix(): path for path in written.rglob("*") if path.is_file()}
     del files[bundle.CARD]
     assert card.files == {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
-    assert dataclasses.replace(card, files={}) == CARD
+    measured = {"files": {}, "exports": (), "trust": None, "litert_model": bundle.LITERT_MODEL}
+    assert dataclasses.replace(card, **measured) == CARD
+
+
+def test_the_card_measures_every_format_on_the_validation_images(written, few_digits):
+    card = ModelCard.from_json((written / bundle.CARD).read_text())
+    rows = {row.name: row for row in card.exports}
+    assert list(rows) == list(export.LOADERS)
+    for name, row in rows.items():
+        assert row.accuracy.images == len(few_digits.validation)
+        assert row.images_per_second > 0
+        assert row.bytes == export.size_of(written / name) > 0
+        assert row.difference <= (1 if name == bundle.LITERT_INT8_MODEL else 1e-4)
+    assert rows[bundle.LITERT_INT8_MODEL].bytes < rows[bundle.LITERT_MODEL].bytes / 3
+
+
+def test_the_card_says_what_the_default_format_accepts(written, few_digits):
+    card = ModelCard.from_json((written / bundle.CARD).read_text())
+    answers = open_bundle(written).load().probabilities(few_digits.test.images)
+    assert card.accept_threshold == DEFAULT_THRESHOLD
+    assert card.trust.accepted_test.accepted == (answers.max(axis=1) >= DEFAULT_THRESHOLD).sum()
+    assert card.trust.accepted.images == len(few_digits.validation)
+
+
+def row(name: str, right: int, images: int = 5_000) -> ExportedFormat:
+    return ExportedFormat(name, 1, Accuracy(right, images), 1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("float_right", "int8_right", "images", "default"),
+    [
+        (4_950, 4_960, 5_000, bundle.LITERT_INT8_MODEL),
+        (4_950, 4_950, 5_000, bundle.LITERT_INT8_MODEL),
+        (1_990, 1_989, 2_000, bundle.LITERT_INT8_MODEL),
+        (1_990, 1_988, 2_000, bundle.LITERT_MODEL),
+        (497, 496, 500, bundle.LITERT_MODEL),
+    ],
+)
+def test_eight_bits_are_the_default_where_they_lose_next_to_nothing(float_right, int8_right, images, default):
+    rows = [
+        row(bundle.KERAS_MODEL, float_right, images),
+        row(bundle.LITERT_INT8_MODEL, int8_right, images),
+    ]
+    assert export.default_litert_model(rows) == default
 
 
 def test_the_keras_model_answers_alike_and_can_be_trained_on(written, expected, few_digits):
@@ -133,34 +201,54 @@ def test_the_golden_batch_holds_digits_and_the_model_s_answers(written, model, f
     assert probabilities == pytest.approx(model(digits, training=False).numpy(), abs=1e-6)
 
 
-def test_fewer_digits_make_a_smaller_golden_batch(model, few_digits, tmp_path):
-    export.write_bundle(model, CARD, digits=few_digits.test.images[:3], target=tmp_path / "bundle")
+def test_fewer_digits_make_a_smaller_golden_batch(model, few_digits, tmp_path, no_formats):
+    few = evidence(few_digits, validation=None, test=few_digits.test.take(slice(3)))
+    export.write_bundle(model, CARD, evidence=few, target=tmp_path / "bundle")
     with np.load(tmp_path / "bundle" / bundle.GOLDEN_BATCH) as golden:
         assert len(golden[bundle.INPUT]) == 3
 
 
-@pytest.mark.parametrize("name", ["_keras_answers", "_saved_model_answers", "_litert_answers"])
-@pytest.mark.parametrize("wrong", [lambda right: right + 0.01, lambda right: right * float("nan")])
+class Wrong:
+    """An engine that answers a little otherwise."""
+
+    def __init__(self, right, wrong):
+        self._right, self._wrong = right, wrong
+
+    def probabilities(self, digits):
+        return self._wrong(self._right.probabilities(digits))
+
+
+@pytest.mark.parametrize("name", list(export.LOADERS))
+@pytest.mark.parametrize("wrong", [lambda right: right + 2, lambda right: right * float("nan")])
 def test_a_format_that_answers_otherwise_leaves_no_bundle(
-    model, few_digits, tmp_path, monkeypatch, name, wrong
+    model, few_digits, tmp_path, monkeypatch, no_formats, name, wrong
 ):
-    right = getattr(export, name)
-    monkeypatch.setattr(export, name, lambda path, digits: wrong(right(path, digits)))
-    with pytest.raises(export.ExportError, match="answers as the model does"):
-        export.write_bundle(model, CARD, digits=few_digits.test.images, target=tmp_path / "bundle")
+    right = export.LOADERS[name]
+    monkeypatch.setitem(export.LOADERS, name, lambda path: Wrong(right(path), wrong))
+    with pytest.raises(export.ExportError, match=f"{name} answers as the model does"):
+        export.write_bundle(model, CARD, evidence=evidence(few_digits), target=tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_crash_before_the_card_leaves_no_bundle(model, few_digits, tmp_path, monkeypatch):
+def test_files_that_are_answered_otherwise_than_their_digits_are_noticed(bundle_path):
+    with np.load(bundle_path / bundle.GOLDEN_BATCH) as stored:
+        golden = dict(stored)
+    export._check_encoded(bundle_path / bundle.SAVED_MODEL, golden)
+    golden[bundle.INPUT] = np.roll(golden[bundle.INPUT], 1, axis=0)
+    with pytest.raises(export.ExportError, match="encoded_images answers as the model does"):
+        export._check_encoded(bundle_path / bundle.SAVED_MODEL, golden)
+
+
+def test_a_crash_before_the_card_leaves_no_bundle(model, few_digits, tmp_path, monkeypatch, no_formats):
     def crash(folder):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(export, "_digests", crash)
+    monkeypatch.setattr(export, "digests", crash)
     with pytest.raises(KeyboardInterrupt):
-        export.write_bundle(model, CARD, digits=few_digits.test.images, target=tmp_path / "bundle")
+        export.write_bundle(model, CARD, evidence=evidence(few_digits), target=tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_exporting_writes_nothing_on_the_terminal(model, few_digits, tmp_path, capfd):
-    export.write_bundle(model, CARD, digits=few_digits.test.images, target=tmp_path / "bundle")
+    export.write_bundle(model, CARD, evidence=evidence(few_digits), target=tmp_path / "bundle")
     assert capfd.readouterr() == ("", "")

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from trainer.evaluation import Evaluation
 from trainer.histograms import confidence_histogram, pixel_histogram
+from trainer.measures import Evaluation
 
 
 def test_confidences_are_counted_by_the_twentieth():

@@ -7,15 +7,25 @@ import pytest
 
 from schemas import bundle
 from schemas.errors import UserError
+from schemas.model_card import ModelCard
 from tests.gcs_emulator import Bucket
 from trainer import recipes
+from trainer.calibration import with_temperature
 from trainer.initial_weights import load_initial_weights
+from trainer.temperature import unbake
 
 
 @pytest.fixture
 def own_bundle(bundle_path, tmp_path):
     """A copy of a bundle of `dense-128`, to damage."""
     return shutil.copytree(bundle_path, tmp_path / "bundle")
+
+
+def trained(place) -> list[np.ndarray]:
+    """The weights without the temperature."""
+    model = keras.models.load_model(place / bundle.KERAS_MODEL, compile=False)
+    unbake(model, ModelCard.from_json((place / bundle.CARD).read_text()).temperature)
+    return model.get_weights()
 
 
 def refusal_of(place, model=None) -> str:
@@ -31,16 +41,31 @@ def refusal_of(place, model=None) -> str:
 def test_the_network_answers_as_the_bundle_s(bundle_path, digits):
     model = recipes.load("dense-128").model()
     card = load_initial_weights(str(bundle_path), model)
-    expected = keras.models.load_model(bundle_path / bundle.KERAS_MODEL)(digits, training=False).numpy()
-    assert model(digits, training=False).numpy() == pytest.approx(expected, abs=1e-6)
+    stored = keras.models.load_model(bundle_path / bundle.KERAS_MODEL)(digits, training=False).numpy()
+    answers = model(digits, training=False).numpy()
+    assert with_temperature(answers, card.temperature) == pytest.approx(stored, abs=1e-5)
     assert card.recipe == "dense-128"
+
+
+def test_training_goes_on_without_the_temperature(own_bundle, bundle_path):
+    card = own_bundle / bundle.CARD
+    fields = json.loads(card.read_text())
+    card.write_text(json.dumps(fields | {"temperature": 1.0}))
+    baked, unbaked = (recipes.load("dense-128").model() for _ in range(2))
+    load_initial_weights(str(own_bundle), baked)
+    load_initial_weights(str(bundle_path), unbaked)
+    *same, kernel, bias = zip(baked.get_weights(), unbaked.get_weights(), strict=True)
+    assert all((one == other).all() for one, other in same)
+    assert fields["temperature"] != 1
+    for one, other in (kernel, bias):
+        assert one * fields["temperature"] == pytest.approx(other, rel=1e-6)
 
 
 def test_on_two_replicas_both_have_the_weights(bundle_path, two_replicas):
     with two_replicas.scope():
         model = recipes.load("dense-128").model()
     load_initial_weights(str(bundle_path), model)
-    expected = keras.models.load_model(bundle_path / bundle.KERAS_MODEL).get_weights()
+    expected = trained(bundle_path)
     for weight, value in zip(model.weights, expected, strict=True):
         for copy in two_replicas.experimental_local_results(weight.value):
             assert (copy.numpy() == value).all()
@@ -51,7 +76,7 @@ def test_a_bundle_in_a_bucket(bundle_path, bucket: Bucket):
         bucket.put(f"run/bundle/{name}", (bundle_path / name).read_bytes())
     model = recipes.load("dense-128").model()
     load_initial_weights(f"{bucket.uri}/run/bundle", model)
-    expected = keras.models.load_model(bundle_path / bundle.KERAS_MODEL).get_weights()
+    expected = trained(bundle_path)
     assert all((weight == value).all() for weight, value in zip(model.get_weights(), expected, strict=True))
 
 

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from trainer import plots
-from trainer.evaluation import Evaluation
 from trainer.history import Epoch
+from trainer.measures import Evaluation
 
 EPOCHS = [Epoch(n, 1 / n, 1 - 0.1 / n, 0.9 / n, 1 - 0.2 / n, 1.0, 100.0) for n in (1, 2, 3)]
 UNVALIDATED = [Epoch(n, 1 / n, 1 - 0.1 / n, None, None, 1.0, 100.0) for n in (1, 2, 3)]
@@ -25,7 +25,14 @@ def answers(few_digits) -> Evaluation:
 def test_all_pictures_are_written(few_digits, answers, tmp_path, epochs):
     plots.write(tmp_path, epochs, digits=few_digits, test=answers)
     pictures = {path.stem: cv2.imread(str(path)) for path in tmp_path.glob("*.png")}
-    assert set(pictures) == {"accuracy", "loss", "confusion", "class_distribution", "predictions"}
+    assert set(pictures) == {
+        "accuracy",
+        "loss",
+        "coverage",
+        "confusion",
+        "class_distribution",
+        "predictions",
+    }
     for picture in pictures.values():
         assert min(picture.shape[:2]) > 600
         # Nothing is cut off at the edges.
@@ -48,6 +55,16 @@ def test_curves_show_training_and_validation():
 
 def test_curves_without_validation_show_training_alone():
     assert len(plots.loss_curves(UNVALIDATED).axes[0].get_lines()) == 1
+
+
+def test_coverage_counts_wrong_answers_among_the_surest(few_digits):
+    labels = few_digits.test.labels[:4]
+    probabilities = np.zeros((4, 10), np.float32)
+    answered = [labels[0], labels[1], (labels[2] + 1) % 10, labels[3]]
+    probabilities[np.arange(4), answered] = [0.9, 0.5, 0.8, 0.7]
+    (line,) = plots.coverage_curve(Evaluation(labels, probabilities)).axes[0].get_lines()
+    assert list(line.get_xdata()) == [0.25, 0.5, 0.75, 1]
+    assert list(line.get_ydata()) == [0, 1 / 2, 1 / 3, 1 / 4]
 
 
 def test_the_confusion_matrix_shows_every_count(answers):

@@ -1,8 +1,8 @@
 import numpy as np
 import tensorflow as tf
 
-from trainer.evaluation import Evaluation
 from trainer.history import Epoch
+from trainer.measures import Evaluation
 from trainer.places import LocalPlace
 from trainer.tensorboard import TensorBoard
 

@@ -77,7 +77,7 @@ def test_every_recipe_leaves_a_run_folder_whose_formats_agree(finished, few_digi
     # What was measured is what was exported.
     assert int((expected.argmax(axis=1) == few_digits.test.labels).sum()) == finished.test_accuracy.right
     plots = {path.stem for path in (finished.output / "plots").glob("*.png")}
-    assert plots == {"accuracy", "loss", "confusion", "class_distribution", "predictions"}
+    assert plots == {"accuracy", "loss", "coverage", "confusion", "class_distribution", "predictions"}
 
 
 def test_the_card_says_what_was_done(finished, few_digits):
@@ -85,7 +85,10 @@ def test_the_card_says_what_was_done(finished, few_digits):
     recipe = recipes.load(card.recipe)
     assert (card.data, card.data_digest) == ("few", few_digits.digest)
     assert (card.seed, card.epochs, card.batch, card.replicas) == (3, 2, 40, 1)
-    assert (card.accept_threshold, card.temperature) == (0.75, 1.0)
+    assert card.accept_threshold == 0.75
+    assert 0 < card.temperature < 3
+    assert card.trust.accepted.threshold == 0.75
+    assert card.command.startswith(f"digitmill train --recipe {card.recipe} ")
     assert card.parameters == recipe.model().count_params()
     assert card.class_counts == (40,) * 10
     assert (card.test_accuracy, card.test_loss) == (finished.test_accuracy, finished.test_loss)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines.bundle import Bundle
-from pipelines.engine import BATCH, EngineError, LiteRtEngine
-from pipelines.saved_model import SavedModelEngine
+from engines.bundle import Bundle
+from engines.engine import BATCH, EngineError, LiteRtEngine
+from engines.saved_model import SavedModelEngine
 from schemas.bundle import INPUT, OUTPUT, SAVED_MODEL, SIGNATURE
 
 
@@ -109,7 +109,7 @@ def test_without_tensorflow_one_line_says_what_to_do(
 
 def test_tensorflow_is_imported_only_when_it_is_chosen(bundle: Bundle) -> None:
     program = (
-        "import pathlib, sys; from pipelines.bundle import open_bundle; import pipelines.transforms; "
+        "import pathlib, sys; from engines.bundle import open_bundle; import pipelines.transforms; "
         f"opened = open_bundle(pathlib.Path({str(bundle.path)!r}), sys.argv[1]); opened.load(); "
         "print('tensorflow' in sys.modules)"
     )

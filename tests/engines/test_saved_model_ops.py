@@ -6,12 +6,11 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from pipelines.bundle import Bundle
-from pipelines.engine import EngineError
-from pipelines.saved_model_ops import refuse_effects
+from engines.bundle import Bundle
+from engines.engine import EngineError
+from engines.saved_model_ops import refuse_effects
 from schemas.bundle import OUTPUT, SAVED_MODEL, SIGNATURE
-
-from .model_writer import saved
+from tests.model_writer import saved
 
 
 def test_what_training_wrote_only_computes(bundle: Bundle) -> None:

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from pipelines.engine import BATCH, EngineError, check_output, in_batches, silent_stderr
-from pipelines.saved_model_ops import refuse_effects
+from engines.engine import BATCH, EngineError, check_output, in_batches, silent_stderr
+from engines.saved_model_ops import refuse_effects
 from schemas.bundle import INPUT, OUTPUT, SIGNATURE
 from schemas.digit import SIDE
 

@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Final
 
-from pipelines.engine import silent_stderr
+from engines.engine import silent_stderr
 from schemas import bundle
 from schemas.errors import UserError
 from schemas.model_card import ModelCard
@@ -24,10 +24,16 @@ class EngineKind(enum.StrEnum):
 
     AUTO = "auto"
     LITERT = "litert"
+    LITERT_INT8 = "litert_int8"
     SAVED_MODEL = "saved_model"
 
 
-_MODELS: Final = {EngineKind.LITERT: bundle.LITERT_MODEL, EngineKind.SAVED_MODEL: SAVED_MODEL_FILE}
+_MODELS: Final = {
+    EngineKind.LITERT: bundle.LITERT_MODEL,
+    EngineKind.LITERT_INT8: bundle.LITERT_INT8_MODEL,
+    EngineKind.SAVED_MODEL: SAVED_MODEL_FILE,
+}
+_LITERT: Final = {_MODELS[kind]: kind for kind in (EngineKind.LITERT, EngineKind.LITERT_INT8)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +51,12 @@ class EngineChoice:
     @property
     def library(self) -> str:
         """The distribution that runs the model."""
-        return "ai-edge-litert" if self.kind is EngineKind.LITERT else "tensorflow"
+        return "tensorflow" if self.kind is EngineKind.SAVED_MODEL else "ai-edge-litert"
+
+    @property
+    def model(self) -> str:
+        """The model's file in the bundle; of a SavedModel the one that makes it one."""
+        return _MODELS[self.kind]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +99,7 @@ def choose(asked: str, card: ModelCard, *, machine: Machine | None = None) -> En
     """Returns the engine for a bundle.
 
     Args:
-        asked: `auto`, `litert` or `saved_model`.
+        asked: one of `EngineKind`.
         card: the bundle's; an engine needs its model.
         machine: what there is to run it; this machine when None.
 
@@ -107,8 +118,10 @@ def choose(asked: str, card: ModelCard, *, machine: Machine | None = None) -> En
 def _decide(card: ModelCard, machine: Machine) -> EngineChoice:
     if _holds(card, EngineKind.SAVED_MODEL) and machine.gpus:
         return EngineChoice(EngineKind.SAVED_MODEL, f"TensorFlow sees {machine.gpus} GPU(s)")
-    if _holds(card, EngineKind.LITERT):
-        return EngineChoice(EngineKind.LITERT, _why_no_gpu(card, machine))
+    # The card's default first; a bundle may have been made without it.
+    for model in (card.litert_model, *bundle.LITERT_MODELS):
+        if model in card.files:
+            return EngineChoice(_LITERT[model], _why_no_gpu(card, machine))
     _refuse_missing(card, EngineKind.SAVED_MODEL)
     if not machine.tensorflow:
         raise UserError(

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import pathlib
 import shutil
@@ -6,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pipelines.bundle import open_bundle
-from pipelines.engine import LiteRtEngine
-from pipelines.engine_choice import EngineChoice, EngineKind
-from pipelines.saved_model import SavedModelEngine
+from engines.bundle import open_bundle
+from engines.engine import LiteRtEngine
+from engines.engine_choice import EngineChoice, EngineKind
+from engines.saved_model import SavedModelEngine
 from schemas import bundle as names
 from schemas.errors import UserError
 
@@ -75,7 +76,9 @@ def test_a_card_that_cannot_be_read_is_refused(copy: pathlib.Path, text: str) ->
 def test_a_card_that_names_no_model_is_refused(copy: pathlib.Path, engine: str, complaint: str) -> None:
     edit_card(
         copy,
-        lambda card: [card["files"].pop(name) for name in (names.LITERT_MODEL, "saved_model/saved_model.pb")],
+        lambda card: [
+            card["files"].pop(name) for name in (*names.LITERT_MODELS, "saved_model/saved_model.pb")
+        ],
     )
     for asked in ("auto", engine):
         with pytest.raises(UserError, match=complaint if asked == engine else "a bundle whose card names"):
@@ -108,21 +111,56 @@ def test_both_engines_answer_alike(bundle_path: pathlib.Path, digits: np.ndarray
 
 
 def replace_golden(path: pathlib.Path, digits: np.ndarray, probabilities: np.ndarray) -> None:
-    import hashlib
-
-    np.savez(path / names.GOLDEN_BATCH, digits=digits, probabilities=probabilities)
+    answers = {names.OUTPUT: probabilities, names.OUTPUT_INT8: probabilities}
+    np.savez(path / names.GOLDEN_BATCH, digits=digits, **answers)
     digest = hashlib.sha256((path / names.GOLDEN_BATCH).read_bytes()).hexdigest()
     edit_card(path, lambda card: card["files"].update({names.GOLDEN_BATCH: digest}))
 
 
-@pytest.mark.parametrize("wrong", [0.01, np.nan])
-def test_a_wrong_answer_to_the_golden_batch_is_refused(copy: pathlib.Path, wrong: float) -> None:
+@pytest.mark.parametrize(
+    ("engine", "wrong"),
+    [("litert", 0.01), ("litert", np.nan), ("litert_int8", 0.1), ("litert_int8", np.nan)],
+)
+def test_a_wrong_answer_to_the_golden_batch_is_refused(copy: pathlib.Path, engine: str, wrong: float) -> None:
+    output = names.OUTPUT_INT8 if engine == "litert_int8" else names.OUTPUT
     with np.load(copy / names.GOLDEN_BATCH) as golden:
-        digits, probabilities = golden[names.INPUT], golden[names.OUTPUT].copy()
+        digits, probabilities = golden[names.INPUT], golden[output].copy()
+    replace_golden(copy, digits, probabilities)
+    open_bundle(copy, engine)
     probabilities[3, 5] += wrong
     replace_golden(copy, digits, probabilities)
     with pytest.raises(UserError, match="golden batch wrongly"):
-        open_bundle(copy)
+        open_bundle(copy, engine)
+
+
+def test_eight_bits_are_held_to_their_own_answers(copy: pathlib.Path) -> None:
+    with np.load(copy / names.GOLDEN_BATCH) as golden:
+        digits, whole, eight = (golden[name] for name in (names.INPUT, names.OUTPUT, names.OUTPUT_INT8))
+    assert 1e-5 < np.abs(whole - eight).max() < 0.5
+    found = open_bundle(copy, "litert_int8").load().probabilities(digits)
+    np.testing.assert_allclose(found, eight, atol=1e-6)
+
+
+def test_eight_bits_know_more_than_256_probabilities(copy: pathlib.Path, digits: np.ndarray) -> None:
+    found = open_bundle(copy, "litert_int8").load().probabilities(digits)
+    assert len(np.unique(found)) > 1_000
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+
+
+def test_an_older_bundle_opens(copy: pathlib.Path, digits: np.ndarray) -> None:
+    with np.load(copy / names.GOLDEN_BATCH) as golden:
+        stored, answers = golden[names.INPUT], golden[names.OUTPUT]
+    np.savez(copy / names.GOLDEN_BATCH, **{names.INPUT: stored, names.OUTPUT: answers})
+    digest = hashlib.sha256((copy / names.GOLDEN_BATCH).read_bytes()).hexdigest()
+
+    def as_before(card: dict) -> None:
+        for name in ("trust", "exports", "litert_model", "command"):
+            del card[name]
+        del card["files"][names.LITERT_INT8_MODEL]
+        card["files"][names.GOLDEN_BATCH] = digest
+
+    edit_card(copy, as_before)
+    assert open_bundle(copy).engine.kind is EngineKind.LITERT
 
 
 @pytest.mark.parametrize(
@@ -143,6 +181,6 @@ def test_a_golden_batch_of_the_wrong_shape_is_refused(
 
 def test_a_model_that_changes_after_the_check_is_not_loaded(copy: pathlib.Path) -> None:
     opened = open_bundle(copy)
-    (copy / names.LITERT_MODEL).write_bytes(b"another")
+    (copy / opened.card.litert_model).write_bytes(b"another")
     with pytest.raises(UserError, match="is not the file that the card names"):
         opened.load()

@@ -3,8 +3,8 @@ import pathlib
 
 import pytest
 
-from pipelines.bundle import Bundle
-from pipelines.engine_choice import Machine, choose, gpu_devices, this_machine
+from engines.bundle import Bundle
+from engines.engine_choice import Machine, choose, gpu_devices, this_machine
 from schemas import bundle as names
 from schemas.errors import UserError
 from schemas.model_card import ModelCard
@@ -15,8 +15,8 @@ GPU = Machine(tensorflow=True, gpus=2, devices=2)
 UNSEEN = Machine(tensorflow=True, gpus=0, devices=1)
 UNUSED = Machine(tensorflow=False, gpus=0, devices=1)
 
-ALL = (names.LITERT_MODEL, "saved_model/saved_model.pb")
-LITERT_ONLY, SAVED_MODEL_ONLY = ALL[:1], ALL[1:]
+ALL = (names.LITERT_MODEL, names.LITERT_INT8_MODEL, "saved_model/saved_model.pb")
+LITERT_ONLY, SAVED_MODEL_ONLY = ALL[:2], ALL[2:]
 
 
 @pytest.fixture
@@ -24,8 +24,8 @@ def card(bundle: Bundle) -> ModelCard:
     return bundle.card
 
 
-def with_files(card: ModelCard, files: tuple[str, ...]) -> ModelCard:
-    return dataclasses.replace(card, files=dict.fromkeys(files, "0" * 64))
+def with_files(card: ModelCard, files: tuple[str, ...], *, default: str = names.LITERT_MODEL) -> ModelCard:
+    return dataclasses.replace(card, files=dict.fromkeys(files, "0" * 64), litert_model=default)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,23 @@ def test_auto_goes_by_card_and_machine(
     assert (choice.kind, choice.reason) == (kind, reason)
 
 
-@pytest.mark.parametrize(("asked", "machine"), [("litert", GPU), ("litert", BARE), ("saved_model", CPU)])
+@pytest.mark.parametrize("machine", [BARE, CPU, UNSEEN])
+def test_auto_takes_the_litert_model_that_the_card_names(card: ModelCard, machine: Machine) -> None:
+    choice = choose("auto", with_files(card, ALL, default=names.LITERT_INT8_MODEL), machine=machine)
+    assert (choice.kind, choice.model) == ("litert_int8", names.LITERT_INT8_MODEL)
+    assert choice.library == "ai-edge-litert"
+    assert choose("auto", with_files(card, ALL), machine=machine).model == names.LITERT_MODEL
+
+
+def test_auto_takes_the_other_litert_model_where_that_one_is_missing(card: ModelCard) -> None:
+    bundle = with_files(card, (names.LITERT_MODEL,), default=names.LITERT_INT8_MODEL)
+    assert choose("auto", bundle, machine=CPU).kind == "litert"
+
+
+@pytest.mark.parametrize(
+    ("asked", "machine"),
+    [("litert", GPU), ("litert", BARE), ("litert_int8", GPU), ("saved_model", CPU)],
+)
 def test_what_is_asked_for_is_taken(card: ModelCard, asked: str, machine: Machine) -> None:
     choice = choose(asked, with_files(card, ALL), machine=machine)
     assert (choice.kind, choice.reason) == (asked, "it was asked for")
@@ -58,6 +74,7 @@ def test_what_is_asked_for_is_taken(card: ModelCard, asked: str, machine: Machin
     ("asked", "files", "machine", "complaint"),
     [
         ("litert", SAVED_MODEL_ONLY, GPU, r"--engine litert needs a bundle whose card names model\.tflite"),
+        ("litert_int8", LITERT_ONLY[:1], GPU, r"--engine litert_int8 needs .* model_int8\.tflite"),
         ("saved_model", LITERT_ONLY, GPU, r"--engine saved_model needs .* saved_model/saved_model\.pb"),
         ("saved_model", ALL, BARE, r"runs by TensorFlow; .* pip install 'tensorflow.*--engine litert"),
         ("auto", SAVED_MODEL_ONLY, BARE, r"without a LiteRT model runs by TensorFlow"),

@@ -8,9 +8,9 @@ from typing import NoReturn
 
 import numpy as np
 
-from pipelines.engine import Engine, EngineError, LiteRtEngine
-from pipelines.engine_choice import EngineChoice, EngineKind, choose
-from pipelines.saved_model import SavedModelEngine
+from engines.engine import Engine, EngineError, LiteRtEngine
+from engines.engine_choice import EngineChoice, EngineKind, choose
+from engines.saved_model import SavedModelEngine
 from schemas import bundle
 from schemas.digit import CLASSES, SIDE
 from schemas.errors import UserError
@@ -40,8 +40,8 @@ class Bundle:
             UserError: when they have been changed or removed since.
             EngineError: when this machine cannot run it.
         """
-        if self.engine.kind is EngineKind.LITERT:
-            return LiteRtEngine(_read_verified(self.path, bundle.LITERT_MODEL, self.card))
+        if self.engine.kind is not EngineKind.SAVED_MODEL:
+            return LiteRtEngine(_read_verified(self.path, self.engine.model, self.card))
         # Only what the card names: anything else in the folder is nobody's.
         folder = f"{bundle.SAVED_MODEL}/"
         names = [name for name in self.card.files if name.startswith(folder)]
@@ -55,7 +55,7 @@ def open_bundle(path: pathlib.Path, engine: str = EngineKind.AUTO) -> Bundle:
 
     Args:
         path: its folder.
-        engine: `auto`, `litert` or `saved_model`.
+        engine: one of `EngineKind`.
 
     Raises:
         UserError: when the bundle is missing, incomplete, damaged or answers wrongly, or the engine
@@ -100,9 +100,13 @@ def _read_verified(path: pathlib.Path, name: str, card: ModelCard) -> bytes:
 
 def _check_golden_batch(opened: Bundle, content: bytes) -> None:
     path = opened.path
+    # Eight bits answer as eight bits did, not as the model that they were made from.
+    eight_bits = opened.engine.kind is EngineKind.LITERT_INT8
+    output = bundle.OUTPUT_INT8 if eight_bits else bundle.OUTPUT
+    tolerance = bundle.GOLDEN_TOLERANCE_INT8 if eight_bits else bundle.GOLDEN_TOLERANCE
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as golden:
-            digits, expected = golden[bundle.INPUT], golden[bundle.OUTPUT]
+            digits, expected = golden[bundle.INPUT], golden[output]
     except (OSError, ValueError, KeyError) as error:
         _refuse(path, f"its golden batch cannot be read: {error}")
     shapes = (digits.shape[1:], digits.dtype, expected.shape)
@@ -114,7 +118,7 @@ def _check_golden_batch(opened: Bundle, content: bytes) -> None:
         _refuse(path, str(error))
     difference = float(np.abs(answered - expected).max())
     # Written so that a NaN is refused too.
-    if not difference <= bundle.GOLDEN_TOLERANCE:
+    if not difference <= tolerance:
         _refuse(path, f"it answers its golden batch wrongly, by up to {difference:.3g}")
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines.bundle import Bundle
-from pipelines.engine import BATCH, EngineError, LiteRtEngine
+from engines.bundle import Bundle
+from engines.engine import BATCH, EngineError, LiteRtEngine
 from schemas.bundle import INPUT, LITERT_MODEL, OUTPUT, SAVED_MODEL, SIGNATURE
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from pipelines.engine import EngineError
+from engines.engine import EngineError
 
 _OWN_MEMORY: Final = frozenset(
     {

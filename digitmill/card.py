@@ -1,0 +1,36 @@
+"""`digitmill card`: a bundle's card, for people or as it is."""
+
+import click
+
+from digitmill.shipped import SHIPPED_MODEL
+from schemas import bundle as names
+from schemas.errors import UserError
+
+
+@click.command(short_help="Print the card of a model bundle.")
+@click.argument("bundle", default=str(SHIPPED_MODEL), metavar="[BUNDLE]")
+@click.option("--json", "as_json", is_flag=True, help="The card's file as it is.")
+def card(bundle: str, *, as_json: bool) -> None:
+    """Print what a model bundle is, how good it is and how it was made.
+
+    BUNDLE is its folder, local or gs://; the model that comes with digitmill by default.
+
+    \b
+    Examples:
+      digitmill card
+      digitmill card run/bundle --json
+    """
+    from digitmill.card_text import text_of
+    from schemas.model_card import ModelCard
+    from trainer.data.files import join, read_whole
+
+    content = read_whole(join(bundle, names.CARD))
+    try:
+        read = ModelCard.from_json(content.decode())
+    except ValueError as error:
+        raise UserError(
+            f"a {names.CARD} is what `digitmill train` wrote",
+            got=bundle,
+            remedy=f"copy it again or train it anew: {error}",
+        ) from error
+    click.echo(content.decode().rstrip("\n") if as_json else text_of(read))

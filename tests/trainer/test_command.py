@@ -1,0 +1,54 @@
+import shlex
+
+import pytest
+from click.testing import CliRunner
+
+from trainer import job, task
+from trainer.command import command_of
+from trainer.options import TrainOptions
+
+
+@pytest.mark.parametrize(
+    ("settings", "command"),
+    [
+        ({}, "digitmill train --recipe cnn --data sample --output run"),
+        (
+            {"epochs": 3, "seed": 2},
+            "digitmill train --recipe cnn --data sample --epochs 3 --seed 2 --output run",
+        ),
+        (
+            {"data": ("sample", "labels:my file.csv@5"), "xla": False, "deterministic": False},
+            "digitmill train --recipe cnn --data sample --data 'labels:my file.csv@5' --no-xla "
+            "--no-deterministic --output run",
+        ),
+        (
+            {"target_accuracy": 0.9998, "accept_threshold": 0.5},
+            "digitmill train --recipe cnn --data sample --accept-threshold 0.5 --target-accuracy 0.9998 "
+            "--output run",
+        ),
+    ],
+)
+def test_only_what_was_said_is_spelled(settings: dict, command: str) -> None:
+    options = TrainOptions(
+        **{"recipe": "cnn", "data": "sample", "output": "/somewhere", "resume": True} | settings
+    )
+    assert command_of(options) == command
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"data": ("sample", "labels:new.csv@5"), "epochs": 2, "batch": 10, "xla": True, "replicas": 1},
+        {"ema": 0.99, "schedule": "one-cycle", "class_weights": "balanced", "init": "a b/bundle", "seed": 9},
+        {"target_accuracy": 0.5, "deterministic": False, "label_smoothing": 0.1, "max_bad_rate": 0.5},
+    ],
+)
+def test_the_command_gives_the_options_back(settings: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = TrainOptions(**{"recipe": "cnn", "data": "sample", "output": "run"} | settings)
+    got = []
+    monkeypatch.setattr(job, "run", got.append)
+    _, verb, *arguments = shlex.split(command_of(options))
+    assert verb == "train"
+    result = CliRunner().invoke(task.train, arguments, catch_exceptions=False)
+    assert (result.exit_code, got) == (0, [options])
