@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 FILE: Final = "history.csv"
 
@@ -38,3 +38,14 @@ def write(history: Sequence[Epoch], folder: pathlib.Path) -> None:
         writer = csv.writer(opened, lineterminator="\n")
         writer.writerow(field.name for field in dataclasses.fields(Epoch))
         writer.writerows(dataclasses.astuple(epoch) for epoch in history)
+
+
+def read(file: pathlib.Path) -> list[Epoch]:
+    """Reads a `history.csv`."""
+    with file.open(newline="", encoding="utf-8") as opened:
+        return [_epoch(row) for row in csv.DictReader(opened)]
+
+
+def _epoch(row: dict[str, str]) -> Epoch:
+    values: dict[str, Any] = {name: float(value) if value else None for name, value in row.items()}
+    return Epoch(**values | {"epoch": int(row["epoch"])})

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from schemas.errors import UserError
-from trainer import averages, pipeline, precision, schedules, updates, variables, watchdog
+from trainer import averages, batch_norm, pipeline, precision, schedules, updates, variables, watchdog
 from trainer.agreement import Agreement
 from trainer.checkpoints import Checkpoint, Checkpoints
 from trainer.data.splits import Digits, Split
@@ -101,10 +101,17 @@ class Trainer:
             with precision.under(precision.policy(recipe.precision)):
                 self.model = recipe.model()
             separate_replicas(self.model)
+            batch_norm.fuse(self.model)
+            teacher = recipe.teacher.load() if recipe.teacher is not None else None
             self._optimizer = updates.make_optimizer(recipe, recipe.epochs * self._steps)
             self._optimizer.build(self.model.trainable_variables)
         self._runner = Steps(
-            recipe, self.model, self._optimizer, strategy=strategy, per_replica=self._per_replica
+            recipe,
+            self.model,
+            self._optimizer,
+            strategy=strategy,
+            per_replica=self._per_replica,
+            teacher=teacher,
         )
         self._average_statistics = average_statistics(self.model, strategy)
         self._evaluator = Evaluator(self.model, strategy)

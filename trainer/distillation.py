@@ -1,0 +1,85 @@
+"""Distillation: a small network learns what a large one answers, which says more than the label.
+
+G. Hinton, O. Vinyals, J. Dean, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531. The
+teacher sees the very images that the student gets, changed as they are (L. Beyer and others,
+"Knowledge distillation: A good teacher is patient and consistent", arXiv:2106.05237).
+"""
+
+import dataclasses
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+import keras
+import tensorflow as tf
+
+from schemas import bundle
+from trainer.data.files import join, read_whole
+
+if TYPE_CHECKING:
+    from trainer.recipe import Recipe
+
+_LEAST_PROBABILITY: Final = 1e-7
+"""Below it a logarithm is cut off, as Keras does."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Teacher:
+    """A trained bundle.
+
+    Attributes:
+        place: its folder, local or in `gs://`.
+        digest: SHA-256 of its card, which holds the digests of its files.
+    """
+
+    place: str
+    digest: str
+
+    def load(self) -> keras.Model:
+        """Returns its network, whose weights stay as they are.
+
+        Raises:
+            UserError: when the bundle is missing or damaged.
+        """
+        from trainer.initial_weights import load_network
+
+        _, network = load_network(self.place)
+        network.trainable = False
+        return network
+
+
+def find(place: str) -> Teacher:
+    """Returns the bundle that a place names.
+
+    Raises:
+        UserError: when there is no card.
+    """
+    return Teacher(place, hashlib.sha256(read_whole(join(place, bundle.CARD))).hexdigest())
+
+
+def soften(probabilities: tf.Tensor, temperature: float) -> tf.Tensor:
+    """Returns the probabilities, float32[N, 10], that the logits over a temperature give."""
+    return tf.nn.softmax(_logits(probabilities) / temperature)
+
+
+def mixed(hard: tf.Tensor, probabilities: tf.Tensor, *, taught: tf.Tensor, recipe: "Recipe") -> tf.Tensor:
+    """Returns each image's loss, of its label and of what the teacher answers.
+
+    Args:
+        hard: float32[N], the loss by the labels, nats.
+        probabilities: float32[N, 10], the student's.
+        taught: float32[N, 10], the teacher's.
+        recipe: its temperature and the share of the teacher's answers.
+
+    Returns:
+        float32[N]: the cross-entropy of the softened answers, times the temperature's square, by which
+        its gradients would else be smaller, and the labels' loss, weighted by the recipe's share.
+    """
+    temperature, share = recipe.temperature, recipe.soft_share
+    soft = tf.nn.softmax_cross_entropy_with_logits(
+        labels=soften(taught, temperature), logits=_logits(probabilities) / temperature
+    )
+    return share * temperature**2 * soft + (1 - share) * hard
+
+
+def _logits(probabilities: tf.Tensor) -> tf.Tensor:
+    return tf.math.log(tf.maximum(tf.cast(probabilities, tf.float32), _LEAST_PROBABILITY))
