@@ -6,6 +6,7 @@ stopped. The average is an ordinary bundle: whoever scores with it need not know
 
 import dataclasses
 import itertools
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -234,5 +235,5 @@ def _warn_of_other_data(given: Sequence[Member], digits: Digits) -> None:
         if member.card.data_digest != digits.digest:
             print(
                 f"warning: {member.bundle} was trained on other data, perhaps on images held out here",
-                flush=True,
+                file=sys.stderr,
             )
