@@ -16,7 +16,17 @@ import numpy as np
 import tensorflow as tf
 
 from schemas.errors import UserError
-from trainer import averages, batch_norm, pipeline, precision, schedules, updates, variables, watchdog
+from trainer import (
+    averages,
+    batch_norm,
+    distillation,
+    pipeline,
+    precision,
+    schedules,
+    updates,
+    variables,
+    watchdog,
+)
 from trainer.agreement import Agreement
 from trainer.checkpoints import Checkpoint, Checkpoints
 from trainer.data.splits import Digits, Split
@@ -96,13 +106,14 @@ class Trainer:
         # Nowhere within the training, where only the epochs' ends count.
         self._every = self._saving.every or (recipe.epochs + 1) * self._steps
         _check_patience(recipe, digits)
+        # In no strategy: it is one constant to all replicas.
+        teacher = distillation.frozen(recipe.teacher.load()) if recipe.teacher is not None else None
         keras.utils.set_random_seed(seed)
         with strategy.scope():
             with precision.under(precision.policy(recipe.precision)):
                 self.model = recipe.model()
             separate_replicas(self.model)
             batch_norm.fuse(self.model)
-            teacher = recipe.teacher.load() if recipe.teacher is not None else None
             self._optimizer = updates.make_optimizer(recipe, recipe.epochs * self._steps)
             self._optimizer.build(self.model.trainable_variables)
         self._runner = Steps(

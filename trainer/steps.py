@@ -23,7 +23,7 @@ class Steps:
         optimizer: built for it.
         strategy: the replicas.
         per_replica: images of a batch that each replica gets.
-        teacher: the recipe's, built in the strategy's scope; None without one.
+        teacher: gives a teacher's probabilities for a batch of images; None without one.
 
     Raises:
         UserError: when a replica's images do not divide into the recipe's parts.
@@ -37,7 +37,7 @@ class Steps:
         *,
         strategy: tf.distribute.Strategy,
         per_replica: int,
-        teacher: keras.Model | None = None,
+        teacher: Callable[[tf.Tensor], tf.Tensor] | None = None,
     ) -> None:
         if per_replica % recipe.accumulate:
             raise UserError(
@@ -122,7 +122,7 @@ class Steps:
         assert labels is not None
         targets = tf.one_hot(labels, CLASSES) if self._recipe.one_hot else labels
         # The very images that the student gets: an answer to the image as it was says less of them.
-        taught = None if self._teacher is None else self._teacher(images, training=False)
+        taught = None if self._teacher is None else self._teacher(images)
         with tf.GradientTape() as tape:
             probabilities = self._model(images, training=True)
             losses = self._loss(targets, probabilities)

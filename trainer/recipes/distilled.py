@@ -11,5 +11,6 @@ RECIPE = dataclasses.replace(
     small_cnn.RECIPE,
     epochs=40,
     augmentation=Augmentation(rotation=20, shift=3, zoom=0.15, shear=0.2, elastic=1.0),
+    temperature=2.0,
     taught=True,
 )
