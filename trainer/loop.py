@@ -19,7 +19,6 @@ from schemas.errors import UserError
 from trainer import (
     averages,
     batch_norm,
-    distillation,
     pipeline,
     precision,
     schedules,
@@ -107,10 +106,11 @@ class Trainer:
         self._every = self._saving.every or (recipe.epochs + 1) * self._steps
         _check_patience(recipe, digits)
         # In no strategy: it is one constant to all replicas.
-        teacher = distillation.frozen(recipe.teacher.load()) if recipe.teacher is not None else None
+        dtype_policy = precision.policy(recipe.precision)
+        teacher = recipe.teacher.answers(dtype_policy) if recipe.teacher is not None else None
         keras.utils.set_random_seed(seed)
         with strategy.scope():
-            with precision.under(precision.policy(recipe.precision)):
+            with precision.under(dtype_policy):
                 self.model = recipe.model()
             separate_replicas(self.model)
             batch_norm.fuse(self.model)

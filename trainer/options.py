@@ -29,7 +29,7 @@ class TrainOptions:
         output: the run folder, local or gs://; made where it does not exist. Where it is empty, the
             folder that the environment's AIP_MODEL_DIR names.
         epochs: passes over the training images; the recipe's own when None, as with all that follow
-            up to `temperature`, which `trainer.recipe.Recipe` explains.
+            up to `teacher_temperature`, which `trainer.recipe.Recipe` explains.
         batch: global batch size, images.
         schedule: the learning rate's course.
         learning_rate: its greatest value.
@@ -44,7 +44,7 @@ class TrainOptions:
         batch_norm: whether hidden layers are normalised.
         teacher: bundle whose answers are taught beside the labels, local or in gs://.
         soft_share: what the teacher's answers count in the loss, in [0, 1].
-        temperature: by which answers are softened before they are compared.
+        teacher_temperature: by which answers are softened before they are compared.
         members: networks that are trained with seeds of their own and averaged; one when None.
         member: bundles that are averaged with them, local or in gs://; they count among `members`.
         seed: fixes weights, order, dropout and augmentation.
@@ -83,7 +83,7 @@ class TrainOptions:
     batch_norm: bool | None = None
     teacher: str | None = None
     soft_share: float | None = None
-    temperature: float | None = None
+    teacher_temperature: float | None = None
     members: int | None = None
     member: tuple[str, ...] = ()
     seed: int = 0
@@ -102,7 +102,7 @@ class TrainOptions:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch", "replicas", "patience", "accumulate", "checkpoint_steps", "members"):
             self._check(name, "at least 1", lambda value: value >= 1)
-        for name in ("learning_rate", "clip_norm", "temperature"):
+        for name in ("learning_rate", "clip_norm", "teacher_temperature"):
             self._check(name, "a number above 0", lambda value: 0 < value < float("inf"))
         self._check("ema", "in (0, 1)", lambda value: 0 < value < 1)
         for name in ("label_smoothing", "dropout"):

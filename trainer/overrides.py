@@ -27,7 +27,7 @@ FIELDS: Final = (
     "batch_norm",
     "teacher",
     "soft_share",
-    "temperature",
+    "teacher_temperature",
 )
 """Fields that recipes and options both have; an option's None leaves the recipe's own."""
 

@@ -48,7 +48,7 @@ class Recipe:
         batch_norm: whether hidden layers are normalised; None where `model` takes no such argument.
         teacher: a trained network whose answers are taught beside the labels; None for the labels alone.
         soft_share: what the teacher's answers count in the loss, in [0, 1]; the labels count the rest.
-        temperature: by which the answers of both are softened before they are compared, above 0.
+        teacher_temperature: by which the answers of both are softened before they are compared, above 0.
         taught: whether the recipe is for use with a teacher only.
     """
 
@@ -73,5 +73,5 @@ class Recipe:
     batch_norm: bool | None = None
     teacher: Teacher | None = None
     soft_share: float = 0.9
-    temperature: float = 1.0
+    teacher_temperature: float = 1.0
     taught: bool = False

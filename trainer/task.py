@@ -45,7 +45,7 @@ from trainer.restart import PeerLostError, start_anew
 @click.option("--batch-norm/--no-batch-norm", default=None, help="Normalise hidden layers; dense recipes.")
 @click.option("--teacher", metavar="BUNDLE", help="Teach its answers beside the labels, local or gs://.")
 @click.option("--soft-share", type=float, metavar="SHARE", help="What they count in the loss.")
-@click.option("--temperature", type=float, help="Soften answers by this before they are compared.")
+@click.option("--teacher-temperature", type=float, help="Soften answers by this before they are compared.")
 @click.option("--members", type=int, metavar="N", help="Train so many, one after the other; average them.")
 @click.option(
     "--member", multiple=True, metavar="BUNDLE", help="Average this one too; it counts among the members."

@@ -57,12 +57,13 @@ def digest_of(folder: pathlib.Path) -> str:
 def lean():
     """Bundles of a network and a card, and no plots; the last test has whole ones."""
 
-    def write(model: keras.Model, card: ModelCard, *, target: pathlib.Path, **_: object) -> None:
+    def write(model: keras.Model, card: ModelCard, *, target: pathlib.Path, **_: object) -> ModelCard:
         target.mkdir()
         model.save(target / bundle.KERAS_MODEL)
         digest = hashlib.sha256((target / bundle.KERAS_MODEL).read_bytes()).hexdigest()
         complete = dataclasses.replace(card, files={bundle.KERAS_MODEL: digest})
         (target / bundle.CARD).write_text(complete.to_json())
+        return complete
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(training.export, "write_bundle", write)

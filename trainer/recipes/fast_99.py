@@ -1,4 +1,14 @@
-"""Three convolutions, one epoch, Adam along one cycle: the shortest way to 99 %."""
+"""Three convolutions, one epoch, Adam along one cycle: the shortest way to 99 %.
+
+Source: L. N. Smith, "Super-convergence", arXiv:1708.07120, for the cycle. The rest is ours; networks of
+    28,000 to 119,000 parameters differed on the held-out images no more than two seeds of one did, and
+    this one lies between them.
+Command: digitmill train --recipe fast-99 --data idx:mnist --output run
+Time: 4.8 to 8.3 s of training on two CPU cores in bfloat16 that other work shared.
+Accuracy: 99.23 % ± 0.09 (mean and standard deviation of seeds 1, 2, 3) on the test set of 10,000, which
+    was looked at once a run, at the end: 99.16, 99.21, 99.33; the middle one's 95 % interval is 99.02 to
+    99.37. The first form, of 61,762 parameters, was looked at there once, too: 99.26.
+"""
 
 import keras
 
@@ -8,7 +18,7 @@ from trainer.recipe import Recipe
 
 
 def model() -> keras.Model:
-    """Builds the network: 62,000 parameters."""
+    """Builds the network: 44,270 parameters, 280 of them moving averages."""
     return keras.Sequential(
         [
             keras.Input((28, 28), dtype="uint8"),

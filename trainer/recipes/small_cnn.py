@@ -1,4 +1,11 @@
-"""Five convolutions of 24 to 52 channels, AdamW, augmented: 61,000 parameters."""
+"""Five convolutions of 24 to 52 channels, AdamW, augmented: 61,000 parameters.
+
+Source: pairs of 3 x 3 convolutions between poolings, as in K. Simonyan, A. Zisserman, "Very Deep
+    Convolutional Networks for Large-Scale Image Recognition", arXiv:1409.1556, with batch normalisation
+    behind the pooling. The settings are ours, as first tried, no choice made on test images.
+Command: digitmill train --recipe small-cnn --data idx:mnist --output run
+Time: 200 to 230 s of training on two CPU cores in bfloat16 that other work shared.
+"""
 
 import keras
 
@@ -9,7 +16,7 @@ from trainer.recipe import Recipe
 
 
 def model() -> keras.Model:
-    """Builds the network."""
+    """Builds the network: 61,498 parameters, 384 of them moving averages."""
     return pyramid(24, 32, 52, dropout=0.1)
 
 
