@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 FILE: Final = "history.csv"
 
@@ -48,3 +48,14 @@ def best_epoch(history: Sequence[Epoch]) -> int:
     known = [epoch for epoch in history if epoch.val_accuracy is not None and epoch.val_loss is not None]
     best = max(known, key=lambda epoch: (epoch.val_accuracy, -(epoch.val_loss or 0.0)), default=None)
     return best.epoch if best is not None else 0
+
+
+def read(file: pathlib.Path) -> list[Epoch]:
+    """Reads a `history.csv`."""
+    with file.open(newline="", encoding="utf-8") as opened:
+        return [_epoch(row) for row in csv.DictReader(opened)]
+
+
+def _epoch(row: dict[str, str]) -> Epoch:
+    values: dict[str, Any] = {name: float(value) if value else None for name, value in row.items()}
+    return Epoch(**values | {"epoch": int(row["epoch"])})

@@ -45,11 +45,7 @@ def load_initial_weights(place: str, model: keras.Model) -> ModelCard:
     Raises:
         UserError: when the bundle is missing or damaged, or its network is another one.
     """
-    card, data = _read_verified(place)
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder, bundle.KERAS_MODEL)
-        path.write_bytes(data)
-        loaded = keras.models.load_model(path, compile=False)
+    card, loaded = load_network(place)
     difference = _difference(loaded, model)
     if difference:
         raise UserError(
@@ -60,6 +56,19 @@ def load_initial_weights(place: str, model: keras.Model) -> ModelCard:
     unbake(loaded, card.temperature)
     model.set_weights(loaded.get_weights())
     return card
+
+
+def load_network(place: str) -> tuple[ModelCard, keras.Model]:
+    """Returns a bundle's card and its network.
+
+    Raises:
+        UserError: when the bundle is missing or damaged.
+    """
+    card, data = _read_verified(place)
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, bundle.KERAS_MODEL)
+        path.write_bytes(data)
+        return card, keras.models.load_model(path, compile=False)
 
 
 def _read_verified(place: str) -> tuple[ModelCard, bytes]:

@@ -63,8 +63,9 @@ def run(options: TrainOptions) -> TrainResult:
         run_folder.claim(where, resume=options.resume)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with quiet_stderr():
-        from trainer import training
-    return training.train(options, source, where)
+        from trainer import ensemble, training
+    train = ensemble.train if options.is_ensemble else training.train
+    return train(options, source, where)
 
 
 def _check_strategy(strategy: str) -> None:

@@ -16,7 +16,16 @@ import numpy as np
 import tensorflow as tf
 
 from schemas.errors import UserError
-from trainer import averages, pipeline, precision, schedules, updates, variables, watchdog
+from trainer import (
+    averages,
+    batch_norm,
+    pipeline,
+    precision,
+    schedules,
+    updates,
+    variables,
+    watchdog,
+)
 from trainer.agreement import Agreement
 from trainer.checkpoints import Checkpoint, Saving, check_identity
 from trainer.data.splits import Digits, Split
@@ -84,15 +93,24 @@ class Trainer:
         # Nowhere within the training, where only the epochs' ends count.
         self._every = self._saving.every or (recipe.epochs + 1) * self._steps
         _check_patience(recipe, digits)
+        # In no strategy: it is one constant to all replicas.
+        dtype_policy = precision.policy(recipe.precision)
+        teacher = recipe.teacher.answers(dtype_policy) if recipe.teacher is not None else None
         keras.utils.set_random_seed(seed)
         with strategy.scope():
-            with precision.under(precision.policy(recipe.precision)):
+            with precision.under(dtype_policy):
                 self.model = recipe.model()
             separate_replicas(self.model)
+            batch_norm.fuse(self.model)
             self._optimizer = updates.make_optimizer(recipe, recipe.epochs * self._steps)
             self._optimizer.build(self.model.trainable_variables)
         self._runner = Steps(
-            recipe, self.model, self._optimizer, strategy=strategy, per_replica=self._per_replica
+            recipe,
+            self.model,
+            self._optimizer,
+            strategy=strategy,
+            per_replica=self._per_replica,
+            teacher=teacher,
         )
         self._average_statistics = average_statistics(self.model, strategy)
         self._evaluator = Evaluator(self.model, strategy)

@@ -29,7 +29,7 @@ class TrainOptions:
         output: the run folder, local or gs://; made where it does not exist. Where it is empty, the
             folder that the environment's AIP_MODEL_DIR names.
         epochs: passes over the training images; the recipe's own when None, as with all that follow
-            up to `accumulate`, which `trainer.recipe.Recipe` explains.
+            up to `teacher_temperature`, which `trainer.recipe.Recipe` explains.
         batch: global batch size, images.
         schedule: the learning rate's course.
         learning_rate: its greatest value.
@@ -40,6 +40,13 @@ class TrainOptions:
         xla: whether forward and backward pass are compiled.
         patience: epochs without a better validation accuracy after which training stops.
         accumulate: parts in which each replica goes through its share of a batch.
+        dropout: share of each hidden layer's features that is dropped in training, in [0, 1).
+        batch_norm: whether hidden layers are normalised.
+        teacher: bundle whose answers are taught beside the labels, local or in gs://.
+        soft_share: what the teacher's answers count in the loss, in [0, 1].
+        teacher_temperature: by which answers are softened before they are compared.
+        members: networks that are trained with seeds of their own and averaged; one when None.
+        member: bundles that are averaged with them, local or in gs://; they count among `members`.
         seed: fixes weights, order, dropout and augmentation.
         strategy: `auto`, `one`, `mirrored` or `multi_worker`.
         replicas: devices that share each batch: as many GPUs, or logical CPUs where there is no GPU;
@@ -74,6 +81,13 @@ class TrainOptions:
     xla: bool | None = None
     patience: int | None = None
     accumulate: int | None = None
+    dropout: float | None = None
+    batch_norm: bool | None = None
+    teacher: str | None = None
+    soft_share: float | None = None
+    teacher_temperature: float | None = None
+    members: int | None = None
+    member: tuple[str, ...] = ()
     seed: int = 0
     strategy: str = "auto"
     replicas: int | None = None
@@ -89,18 +103,30 @@ class TrainOptions:
     cache_dir: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "replicas", "patience", "accumulate", "checkpoint_steps"):
+        for name in ("epochs", "batch", "replicas", "patience", "accumulate", "checkpoint_steps", "members"):
             self._check(name, "at least 1", lambda value: value >= 1)
-        for name in ("learning_rate", "clip_norm"):
+        for name in ("learning_rate", "clip_norm", "teacher_temperature"):
             self._check(name, "a number above 0", lambda value: 0 < value < float("inf"))
         self._check("ema", "in (0, 1)", lambda value: 0 < value < 1)
-        self._check("label_smoothing", "in [0, 1)", lambda value: 0 <= value < 1)
+        for name in ("label_smoothing", "dropout"):
+            self._check(name, "in [0, 1)", lambda value: 0 <= value < 1)
+        self._check("soft_share", "a share in [0, 1]", lambda value: 0 <= value <= 1)
+        self._check(
+            "members",
+            f"at least as many as --member, {len(self.member)}",
+            lambda value: value >= len(self.member),
+        )
         self._check("seed", f"in [0, {MAX_SEED}]", lambda value: 0 <= value <= MAX_SEED)
         self._check("max_bad_rate", "a share in [0, 1]", lambda value: 0 <= value <= 1)
         self._check("accept_threshold", "a probability in [0, 1]", lambda value: 0 <= value <= 1)
         self._check("target_accuracy", "a share in [0, 1]", lambda value: 0 <= value <= 1)
         for name, known in (("strategy", STRATEGIES), ("schedule", SCHEDULES), ("precision", PRECISIONS)):
             self._check(name, f"one of {', '.join(known)}", known.__contains__)
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether the job makes one network of several."""
+        return bool(self.member) or (self.members or 1) > 1
 
     def _check(self, name: str, rule: str, holds: Callable[[Any], bool]) -> None:
         value = getattr(self, name)

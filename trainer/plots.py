@@ -33,17 +33,16 @@ _SAMPLE_ROWS, _WORST_ROWS, _COLUMNS = 3, 2, 8
 
 
 def write(folder: pathlib.Path, epochs: Sequence[Epoch], *, digits: Digits, test: Evaluation) -> None:
-    """Writes the six pictures into a folder.
+    """Writes the six pictures into a folder; those of the epochs only where there are any.
 
     Args:
         folder: exists.
-        epochs: the run's history, at least one.
+        epochs: the run's history; of an average of trained networks it may be empty.
         digits: what it was trained on.
         test: the answers on the test split.
     """
-    figures = {
-        "accuracy": accuracy_curves(epochs),
-        "loss": loss_curves(epochs),
+    curves = {"accuracy": accuracy_curves, "loss": loss_curves} if epochs else {}
+    figures = {name: draw(epochs) for name, draw in curves.items()} | {
         "coverage": coverage_curve(test),
         "confusion": confusion_matrix(test),
         "class_distribution": class_distribution(digits),

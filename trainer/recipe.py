@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from trainer.distillation import Teacher
+
 HOLD_OUT = 5_000 / 60_000
 """Share of the training images held out for validation: 5,000 of MNIST's 60,000."""
 
@@ -29,8 +31,8 @@ class Recipe:
             leaves that.
         learning_rate: greatest learning rate in place of the optimizer's own.
         clip_norm: greatest global norm of a step's gradients, over all replicas; None for any.
-        ema: decay of the weights' moving average, in (0, 1), which is what is evaluated and
-            exported; None for the weights themselves.
+        ema: decay of the weights' moving average, in (0, 1), less in the first steps; it is what is
+            evaluated and exported; None for the weights themselves.
         label_smoothing: share of each label that is spread over all classes, in [0, 1); only with
             one-hot labels.
         augmentation: a `trainer.augmentation.Augmentation`; None for images as they are.
@@ -41,9 +43,16 @@ class Recipe:
             best epoch's weights are kept; None for all epochs and the last one's weights.
         accumulate: parts in which a replica goes through its share of each batch, one after the
             other, so that a batch fits which else would not; the update is the same.
+        dropout: share of each hidden layer's features that is dropped in training, in [0, 1); None
+            where `model` takes no such argument.
+        batch_norm: whether hidden layers are normalised; None where `model` takes no such argument.
+        teacher: a trained network whose answers are taught beside the labels; None for the labels alone.
+        soft_share: what the teacher's answers count in the loss, in [0, 1]; the labels count the rest.
+        teacher_temperature: by which the answers of both are softened before they are compared, above 0.
+        taught: whether the recipe is for use with a teacher only.
     """
 
-    model: Callable[[], keras.Model]
+    model: Callable[..., keras.Model]
     optimizer: Callable[[int], keras.optimizers.Optimizer]
     loss: Callable[..., keras.losses.Loss]
     one_hot: bool
@@ -60,3 +69,9 @@ class Recipe:
     xla: bool = False
     patience: int | None = None
     accumulate: int = 1
+    dropout: float | None = None
+    batch_norm: bool | None = None
+    teacher: Teacher | None = None
+    soft_share: float = 0.9
+    teacher_temperature: float = 1.0
+    taught: bool = False

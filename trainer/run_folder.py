@@ -11,6 +11,9 @@ from trainer.places import LocalPlace, Places
 BUNDLE: Final = "bundle"
 """The model bundle; it appears when the run is finished, not before. In a bucket its card comes last."""
 
+MEMBERS: Final = "members"
+"""An ensemble's members, each a run folder of its own, by their number."""
+
 PLOTS: Final = "plots"
 """PNG pictures of the run."""
 

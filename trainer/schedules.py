@@ -30,15 +30,24 @@ def make(name: str, *, peak: float, steps: int) -> float | keras.optimizers.sche
     if name == "constant":
         return peak
     if name == "warmup-cosine":
-        return _rise_and_fall(peak, steps, rise=_WARMUP, start=0.0, end=_COSINE_END)
+        return rise_and_fall(peak, steps, rise=_WARMUP, start=0.0, end=_COSINE_END)
     if name == "one-cycle":
-        return _rise_and_fall(peak, steps, rise=_CYCLE_RISE, start=_CYCLE_START, end=_CYCLE_END)
+        return rise_and_fall(peak, steps, rise=_CYCLE_RISE, start=_CYCLE_START, end=_CYCLE_END)
     raise ValueError(f"a schedule is one of {', '.join(SCHEDULES)}; got {name}")
 
 
-def _rise_and_fall(
+def rise_and_fall(
     peak: float, steps: int, *, rise: float, start: float, end: float
 ) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Returns a straight line up over a share of the steps, then half a cosine down.
+
+    Args:
+        peak: greatest learning rate.
+        steps: of the whole training, at least 1.
+        rise: share of the steps in which it rises, in [0, 1).
+        start: where it begins, share of the peak.
+        end: where it ends, share of the peak.
+    """
     rising = round(steps * rise)
     return keras.optimizers.schedules.CosineDecay(
         # Without a step to rise in, Keras would stay at the start.

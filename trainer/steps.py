@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from schemas.digit import CLASSES
 from schemas.errors import UserError
-from trainer import updates
+from trainer import distillation, updates
 from trainer.recipe import Recipe
 
 SUMS = 3
@@ -23,6 +23,7 @@ class Steps:
         optimizer: built for it.
         strategy: the replicas.
         per_replica: images of a batch that each replica gets.
+        teacher: gives a teacher's probabilities for a batch of images; None without one.
 
     Raises:
         UserError: when a replica's images do not divide into the recipe's parts.
@@ -36,6 +37,7 @@ class Steps:
         *,
         strategy: tf.distribute.Strategy,
         per_replica: int,
+        teacher: Callable[[tf.Tensor], tf.Tensor] | None = None,
     ) -> None:
         if per_replica % recipe.accumulate:
             raise UserError(
@@ -50,6 +52,7 @@ class Steps:
         self._batch = per_replica * strategy.num_replicas_in_sync
         self._part_size = per_replica // recipe.accumulate
         self._loss = recipe.loss(reduction="none")
+        self._teacher = teacher
         # The update stays outside: collectives are not compiled.
         self._compiled = tf.function(self._part, jit_compile=True) if recipe.xla else self._part
         self._run = tf.function(self._run_steps)
@@ -124,9 +127,13 @@ class Steps:
         images, labels, weights = batch
         assert labels is not None
         targets = tf.one_hot(labels, CLASSES) if self._recipe.one_hot else labels
+        # The very images that the student gets: an answer to the image as it was says less of them.
+        taught = None if self._teacher is None else self._teacher(images)
         with tf.GradientTape() as tape:
             probabilities = self._model(images, training=True)
             losses = self._loss(targets, probabilities)
+            if taught is not None:
+                losses = distillation.mixed(losses, probabilities, taught=taught, recipe=self._recipe)
             summed = tf.reduce_sum(losses if weights is None else losses * weights)
             loss = summed / total + self._regularisation()
         gradients = tape.gradient(loss, self._model.trainable_variables)

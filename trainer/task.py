@@ -41,6 +41,15 @@ from trainer.restart import PeerLostError, start_anew
     "--patience", type=int, metavar="EPOCHS", help="Stop after so many without a better validation accuracy."
 )
 @click.option("--accumulate", type=int, metavar="PARTS", help="Go through each batch in so many parts.")
+@click.option("--dropout", type=float, metavar="SHARE", help="Drop so many features; dense recipes.")
+@click.option("--batch-norm/--no-batch-norm", default=None, help="Normalise hidden layers; dense recipes.")
+@click.option("--teacher", metavar="BUNDLE", help="Teach its answers beside the labels, local or gs://.")
+@click.option("--soft-share", type=float, metavar="SHARE", help="What they count in the loss.")
+@click.option("--teacher-temperature", type=float, help="Soften answers by this before they are compared.")
+@click.option("--members", type=int, metavar="N", help="Train so many, one after the other; average them.")
+@click.option(
+    "--member", multiple=True, metavar="BUNDLE", help="Average this one too; it counts among the members."
+)
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Fixes weights, order, dropout and augmentation."
 )
@@ -106,6 +115,8 @@ def train(*, data: tuple[str, ...], **options: Any) -> None:
       digitmill train --recipe dense-300-100 --data tfds:mnist --output run
       digitmill train --recipe cnn --data folder:scans --epochs 10 --output run
       digitmill train --recipe cnn --data sample --data labels:new.csv@5 --init run/bundle --output run2
+      digitmill train --recipe strong-cnn --members 5 --data tfds:mnist --output ensemble
+      digitmill train --recipe distilled --teacher ensemble/bundle --data tfds:mnist --output small
     """
     job_options = TrainOptions(data=data[0] if len(data) == 1 else data, **options)
     from trainer.job import run

@@ -1,9 +1,11 @@
 """A training run from top to bottom."""
 
+import contextlib
 import dataclasses
 import sys
-from collections.abc import Mapping
-from typing import Any
+import types
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
@@ -50,6 +52,9 @@ from trainer.strategy import (
 from trainer.tensorboard import TensorBoard
 from trainer.worker_exchange import exchange_over
 
+if TYPE_CHECKING:
+    from trainer.ensemble import Ensemble
+
 _LOST = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -63,33 +68,49 @@ _LOST = (
 
 def train(options: TrainOptions, source: Source, where: Places) -> TrainResult:
     """Runs the job into a run folder that was claimed; see `trainer.job.run`."""
-    # 1. The devices, before anything else starts TensorFlow's. A batch that does not divide over
-    #    them is refused before any data is read.
+    strategy = devices(options)
+    with told_of_peers(strategy):
+        return train_on(strategy, options, source=source, where=where)
+
+
+def devices(options: TrainOptions) -> tf.distribute.Strategy:
+    """Returns the replicas; called before anything else starts TensorFlow's devices.
+
+    Raises:
+        UserError: when the batch does not divide over them, which is seen before any data is read.
+    """
     strategy = make_strategy(options.replicas, kind=options.strategy)
     if options.deterministic:
         keep_gpus_deterministic()
-    recipe = overrides.apply(recipes.load(options.recipe), options)
-    per_replica_batch(recipe.batch, strategy.num_replicas_in_sync)
+    per_replica_batch(recipe_of(options).batch, strategy.num_replicas_in_sync)
+    return strategy
+
+
+def recipe_of(options: TrainOptions) -> Recipe:
+    """Returns the recipe as the options change it."""
+    return overrides.apply(recipes.load(options.recipe), options)
+
+
+@contextlib.contextmanager
+def told_of_peers(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Raises PeerLostError where a worker has gone."""
     try:
-        return _train(options, source, where, strategy=strategy, recipe=recipe)
+        yield
     except _LOST as error:
         if not is_multi_worker(strategy):
             raise
         raise PeerLostError("a worker of this job is gone") from error
 
 
-def _train(
-    options: TrainOptions,
-    source: Source,
-    where: Places,
-    *,
-    strategy: tf.distribute.Strategy,
-    recipe: Recipe,
+def train_on(
+    strategy: tf.distribute.Strategy, options: TrainOptions, *, source: Source, where: Places
 ) -> TrainResult:
-    # 2. The data, of which each worker holds its share, and the network.
+    """Trains one network and writes its run folder."""
+    # 1. The data, of which each worker holds its share, and the network.
+    recipe = recipe_of(options)
     chief = worker_index(strategy) == 0
     agreement = Agreement(strategy)
-    digits = _read(options, source, recipe, strategy=strategy)
+    digits = read(options, source, recipe, strategy=strategy)
     trust.check_target(options.target_accuracy, digits.validation)
     # Of all workers' images, in their order: a checkpoint's position counts in it.
     digest = agreement.digest(digits.train_digest)
@@ -104,33 +125,50 @@ def _train(
     )
     if options.init is not None:
         load_initial_weights(options.init, trainer.model)
-    # 3. Where an earlier process stopped.
+    # 2. Where an earlier process stopped.
     if options.resume:
         _resume(trainer, checkpoints, agreement)
     if chief:
         _announce(options, trainer, digits)
-    # 4. The epochs; the history is on disk after each.
+    # 3. The epochs; the history is on disk after each.
     for _ in trainer.epochs():
         if chief:
             history.write(trainer.history, where.run.folder)
             where.run.publish(history.FILE)
-    return _conclude(options, trainer, digits, where=where, write=chief)
+    # 4. The measures and the bundle.
+    return conclude(options, trainer, digits, where=where, write=chief)
 
 
-def _conclude(
-    options: TrainOptions, trainer: Trainer, digits: Digits, *, where: Places, write: bool
+def conclude(
+    options: TrainOptions,
+    trainer: "Trainer | Ensemble",
+    digits: Digits,
+    *,
+    where: Places,
+    write: bool,
+    noted: Mapping[str, str | int] = types.MappingProxyType({}),
 ) -> TrainResult:
-    """Measures what was trained and, in the chief, writes plots and bundle."""
-    # 5. The test split, looked at once, when no choice is left to make.
+    """Measures what was trained and, where it is this process's part, writes plots and bundle.
+
+    Args:
+        options: the job's.
+        trainer: holds the network.
+        digits: what it was trained on.
+        where: the places of the run.
+        write: whether this process writes.
+        noted: what the card records beside the options' overrides.
+    """
+    # The test split, looked at once, when no choice is left to make.
     evaluations = {
         name: trainer.evaluate_own(split) if name == "train" else trainer.evaluate(split)
         for name, split in digits.splits().items()
     }
-    # 6. How sure the model is of its answers, on images that it was not trained on.
+    # How sure the model is of its answers, on images that it was not trained on.
     divisor, evidence = _calibrate(options, digits, evaluations.get("validation"))
     evaluations = {name: found.at_temperature(divisor) for name, found in evaluations.items()}
     card = _card(options, trainer, digits, evaluations=evaluations, divisor=divisor)
-    # 7. From here on no worker waits for another.
+    card = dataclasses.replace(card, overrides={**card.overrides, **noted})
+    # From here on no worker waits for another.
     return _finish(
         trainer, where, card=card, evidence=evidence, digits=digits, test=evaluations["test"], write=write
     )
@@ -154,9 +192,10 @@ def _calibrate(
     return divisor, dataclasses.replace(evidence, uncalibrated=before)
 
 
-def _read(
+def read(
     options: TrainOptions, source: Source, recipe: Recipe, *, strategy: tf.distribute.Strategy
 ) -> Digits:
+    """Returns the digits that the options name, of the training images this worker's share."""
     workers = strategy.num_replicas_in_sync // local_replicas(strategy)
     digits = source.read(
         validation_fraction=recipe.validation_fraction,
@@ -169,8 +208,8 @@ def _read(
 
 def _identity(options: TrainOptions, recipe: Recipe, digest: str) -> dict[str, Any]:
     """What a resumed run must have in common with the one before: all that its weights depend on."""
-    settings = {name: getattr(recipe, name) for name in overrides.FIELDS}
-    return {"recipe": options.recipe, "data": options.data, "digest": digest, "seed": options.seed} | settings
+    own = {"recipe": options.recipe, "data": options.data, "digest": digest, "seed": options.seed}
+    return own | overrides.settings(recipe)
 
 
 def _resume(trainer: Trainer, checkpoints: Checkpoints, agreement: Agreement) -> None:
@@ -204,7 +243,7 @@ def _announce(options: TrainOptions, trainer: Trainer, digits: Digits) -> None:
 
 def _card(
     options: TrainOptions,
-    trainer: Trainer,
+    trainer: "Trainer | Ensemble",
     digits: Digits,
     *,
     evaluations: Mapping[str, Evaluation],
@@ -212,6 +251,7 @@ def _card(
 ) -> ModelCard:
     validation = evaluations.get("validation")
     images = trainer.recipe.batch * trainer.steps * len(trainer.history)
+    seconds = sum(epoch.seconds for epoch in trainer.history)
     return ModelCard(
         recipe=options.recipe,
         data=digits.name,
@@ -233,15 +273,15 @@ def _card(
         pixel_histogram=pixel_histogram(digits.train.images),
         versions=provenance.versions(),
         files={},
-        overrides=overrides.given(options),
+        overrides=overrides.recorded(options, trainer.recipe),
         hardware=provenance.hardware(),
-        images_per_second=round(images / sum(epoch.seconds for epoch in trainer.history), 1),
+        images_per_second=round(images / seconds, 1) if seconds else None,
         command=command_of(options),
     )
 
 
 def _finish(
-    trainer: Trainer,
+    trainer: "Trainer | Ensemble",
     where: Places,
     *,
     card: ModelCard,

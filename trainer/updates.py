@@ -63,5 +63,19 @@ def apply(
         optimizer.update_step(gradient, variable.value, rate)
         if variable.constraint is not None:
             variable.assign(variable.constraint(variable))
-    optimizer._update_model_variables_moving_average(variables)
+    if optimizer.use_ema:
+        _average(optimizer, variables)
     optimizer.iterations.assign_add(1)
+
+
+def _average(optimizer: keras.optimizers.Optimizer, variables: list[keras.Variable]) -> None:
+    """Moves the averages; Keras's would hold the random weights of the beginning for long.
+
+    The decay rises from 0 to the optimizer's, much as in `tf.train.ExponentialMovingAverage` when it is
+    told the step.
+    """
+    step = tf.cast(optimizer.iterations.value, tf.float32)
+    decay = tf.minimum(optimizer.ema_momentum, step / (10 + step))
+    averages = optimizer._model_variables_moving_average
+    for average, variable in zip(averages, variables, strict=True):
+        average.assign_sub((1 - decay) * (average - variable))

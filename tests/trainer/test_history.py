@@ -14,6 +14,7 @@ def test_it_is_written_and_read_back(tmp_path):
         ["1", "0.5", "0.8", "0.25", "0.9", "1.5", "1000.0"],
         ["2", "0.125", "0.95", "", "", "1.25", "1200.0"],
     ]
+    assert history.read(tmp_path / "history.csv") == epochs
 
 
 def test_it_is_written_anew(tmp_path):

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import keras
 import numpy as np
@@ -55,3 +56,33 @@ def test_another_loss_cannot_be_smoothed():
     recipe = dataclasses.replace(recipes.load("cnn"), loss=keras.losses.MeanSquaredError)
     with pytest.raises(UserError, match="label-smoothing goes with"):
         overrides.apply(recipe, options(label_smoothing=0.1))
+
+
+def test_dropout_and_batch_normalisation_go_into_the_network_of_a_dense_recipe():
+    plain = recipes.load("dense-128")
+    changed = overrides.apply(plain, options(dropout=0.5, batch_norm=True))
+    assert len(changed.model().layers) == len(plain.model().layers) + 3
+    only_one = overrides.apply(plain, options(dropout=0.5))
+    assert len(only_one.model().layers) == len(plain.model().layers) + 1
+    assert overrides.recorded(options(dropout=0.5), only_one) == {"dropout": 0.5}
+
+
+@pytest.mark.parametrize("given", [{"dropout": 0.1}, {"batch_norm": True}, {"batch_norm": False}])
+@pytest.mark.parametrize("name", ["cnn", "strong-cnn", "dense-512-256-128"])
+def test_other_recipes_have_no_such_options(name, given):
+    with pytest.raises(UserError, match="--dropout and --batch-norm go with the recipes dense-128"):
+        overrides.apply(recipes.load(name), options(**given))
+
+
+def test_the_recipes_that_have_them_are_named_rightly():
+    those = sorted(name for name in recipes.NAMES if recipes.load(name).dropout is not None)
+    with pytest.raises(UserError) as refusal:
+        overrides.apply(recipes.load("cnn"), options(dropout=0.1))
+    assert f"{', '.join(those[:-1])} and {those[-1]}" in refusal.value.rule
+
+
+@pytest.mark.parametrize("name", recipes.NAMES)
+def test_settings_are_json_and_tell_recipes_apart(name):
+    found = overrides.settings(recipes.load(name))
+    assert set(found) == set(overrides.FIELDS)
+    assert json.loads(json.dumps(found)) == found

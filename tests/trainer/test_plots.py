@@ -43,6 +43,11 @@ def test_all_pictures_are_written(few_digits, answers, tmp_path, epochs):
         assert picture.min() < 100
 
 
+def test_without_epochs_there_are_no_curves(few_digits, answers, tmp_path):
+    plots.write(tmp_path, [], digits=few_digits, test=answers)
+    assert {path.stem for path in tmp_path.iterdir()} == {"confusion", "class_distribution", "predictions"}
+
+
 def test_curves_show_training_and_validation():
     for figure, training, validation in (
         (plots.accuracy_curves(EPOCHS), [e.accuracy for e in EPOCHS], [e.val_accuracy for e in EPOCHS]),

@@ -1,4 +1,5 @@
 import pathlib
+import re
 
 import keras
 import numpy as np
@@ -9,6 +10,9 @@ from trainer import recipes
 
 DENSE, CONVOLUTION, POOLING = keras.layers.Dense, keras.layers.Conv2D, keras.layers.MaxPooling2D
 NORM, LEAKY, DROPOUT = keras.layers.BatchNormalization, keras.layers.LeakyReLU, keras.layers.Dropout
+RELU = keras.layers.ReLU
+PLAIN = [(CONVOLUTION, None), (NORM, None), (RELU, None)]
+POOLED = [(CONVOLUTION, None), (POOLING, None), (NORM, None), (RELU, None)]
 ALL = pytest.mark.parametrize("name", recipes.NAMES)
 
 
@@ -35,6 +39,9 @@ def layers_of(name: str) -> list:
             ],
         ),
         ("cnn", [(CONVOLUTION, None), (POOLING, None)] * 2 + [(DENSE, 128), (DENSE, 10)]),
+        ("fast-99", [*POOLED * 3, (DENSE, 10)]),
+        ("small-cnn", [*POOLED, *(PLAIN + POOLED) * 2, (DROPOUT, 0.1), (DENSE, 10)]),
+        ("strong-cnn", [*POOLED, *(PLAIN + POOLED) * 2, (DROPOUT, 0.3), (DENSE, 10)]),
     ],
 )
 def test_the_network_is_the_source_s(name, layers):
@@ -49,6 +56,11 @@ def test_the_network_is_the_source_s(name, layers):
         ("cnn", "Adam", False, 5, 64, 5_000),
         ("dense-128", "Adam", False, 5, 32, 5_000),
         ("dense-512-256-128", "Adam", True, 12, 128, 9_000),
+        ("fast-99", "Adam", False, 1, 256, 5_000),
+        ("small-cnn", "AdamW", False, 15, 128, 5_000),
+        ("strong-cnn", "AdamW", False, 20, 128, 5_000),
+        ("strong-cnn-robust", "AdamW", False, 20, 128, 5_000),
+        ("distilled", "AdamW", False, 40, 128, 5_000),
     ],
 )
 def test_it_is_trained_as_the_source_says(name, optimizer, one_hot, epochs, batch, held_out_of_60000):
@@ -93,7 +105,7 @@ def test_pixels_are_scaled_within_the_model(name):
 def test_the_docstring_says_command_time_and_accuracy(name):
     recipe = recipes.load(name)
     text = " ".join(__import__(recipe.model.__module__, fromlist=["x"]).__doc__.split())
-    assert f"digitmill train --recipe {name} --data tfds:mnist" in text
+    assert re.search(f"digitmill train --recipe {name} .*--data (tfds:mnist|idx:mnist)", text)
     for word in ("Source:", "Time:", "Accuracy:", "seeds", "test"):
         assert word in text
 
@@ -118,3 +130,24 @@ def test_an_unknown_recipe_is_refused_with_what_was_probably_meant():
         recipes.load("dense-300-10")
     with pytest.raises(UserError, match="see `digitmill recipes`"):
         recipes.check("transformer")
+
+
+@pytest.mark.parametrize("name", ["dense-300-100", "dense-256-128", "dense-128"])
+def test_dense_recipes_take_dropout_and_batch_normalisation(name, few_digits):
+    recipe = recipes.load(name)
+    plain, changed = recipe.model(), recipe.model(dropout=0.25, batch_norm=True)
+    kinds = [type(layer) for layer in changed.layers]
+    hidden = sum(isinstance(layer, DENSE) for layer in plain.layers) - 1
+    assert (kinds.count(NORM), kinds.count(RELU), kinds.count(DROPOUT)) == (hidden,) * 3
+    assert {layer.rate for layer in changed.layers if isinstance(layer, DROPOUT)} == {0.25}
+    assert changed(few_digits.test.images, training=False).numpy().sum(axis=1) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["small-cnn", "strong-cnn"])
+def test_the_rate_rises_over_a_fifth_of_the_steps_and_falls_to_nothing(name):
+    optimizer = recipes.load(name).optimizer(1_000)
+    rates = [float(optimizer.learning_rate)]
+    for step in (100, 200, 600, 1_000):
+        optimizer.iterations.assign(step)
+        rates.append(float(optimizer.learning_rate))
+    assert rates == pytest.approx([0, 0.0015, 0.003, 0.0015, 0], abs=1e-6)

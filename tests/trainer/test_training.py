@@ -49,12 +49,15 @@ def run_of(few_digits, tmp_path_factory):
 
     @functools.cache
     def make(name: str) -> TrainResult:
-        return run(few_digits, tmp_path_factory.mktemp("runs") / "run", recipe=name, accept_threshold=0.75)
+        options = {"teacher": str(make("dense-128").bundle)} if recipes.load(name).taught else {}
+        folder = tmp_path_factory.mktemp("runs") / "run"
+        return run(few_digits, folder, recipe=name, accept_threshold=0.75, **options)
 
     return make
 
 
-@pytest.fixture(params=recipes.NAMES)
+# The networks of the others are among these.
+@pytest.fixture(params=[name for name in recipes.NAMES if name not in ("small-cnn", "strong-cnn-robust")])
 def finished(request, run_of) -> TrainResult:
     return run_of(request.param)
 
@@ -97,7 +100,9 @@ def test_the_card_says_what_was_done(finished, few_digits):
     assert sum(card.confidence_histogram) == pytest.approx(1)
     assert sum(card.pixel_histogram) == pytest.approx(1)
     assert card.versions["tensorflow"] == tf.__version__
-    assert card.overrides == {"epochs": 2, "batch": 40}
+    overrides = dict(card.overrides)
+    assert (recipe.taught, overrides.pop("teacher", None) is None) in ((True, False), (False, True))
+    assert overrides == {"epochs": 2, "batch": 40}
     assert card.hardware["cores"] >= 1
     assert card.hardware["processor"]
     assert card.images_per_second > 0

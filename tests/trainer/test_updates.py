@@ -45,8 +45,8 @@ MADE = {
     "sgd": lambda: keras.optimizers.SGD(0.1, momentum=0.9),
     "adam": lambda: keras.optimizers.Adam(0.1),
     "adamw": lambda: keras.optimizers.AdamW(0.1, weight_decay=0.2),
-    "ema": lambda: keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5),
 }
+AVERAGED = {"ema": lambda: keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5)}
 GRADIENTS = [[0.5, -1.0], [[2.0]]]
 REPLICAS = pytest.mark.parametrize("replicas", ["one_replica", "two_replicas"])
 
@@ -61,14 +61,39 @@ def test_without_clipping_it_is_keras_s_own_update(name, replicas, request):
         assert one == pytest.approx(other, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", MADE | AVERAGED)
 def test_two_replicas_clip_what_one_clips(name, one_replica, two_replicas):
     one, two = (
-        stepped(strategy, MADE[name], gradients=GRADIENTS, clip_norm=0.3)
+        stepped(strategy, (MADE | AVERAGED)[name], gradients=GRADIENTS, clip_norm=0.3)
         for strategy in (one_replica, two_replicas)
     )
     for alone, together in zip(one, two, strict=True):
         assert alone == pytest.approx(together, abs=1e-5)
+
+
+@REPLICAS
+def test_an_average_leaves_the_first_weights_behind_soon(replicas, request):
+    strategy = request.getfixturevalue(replicas)
+    slow = lambda: keras.optimizers.SGD(1.0, use_ema=True, ema_momentum=0.5)  # noqa: E731
+    *_, first, second = stepped(strategy, slow, gradients=[[1.0, 1.0], [[0.0]]], steps=4)
+    # The weight goes 0, -1, -2, -3 beside its start; decays are 0, 1/11, 2/12, 3/13.
+    expected = 0.0
+    for step, weight in enumerate((0, -1, -2, -3)):
+        decay = step / (10 + step)
+        expected = decay * expected + (1 - decay) * weight
+    assert first == pytest.approx(np.array([0, 1]) + expected, abs=1e-6)
+    assert second == pytest.approx(np.array([[3.0]]))
+
+
+def test_an_average_over_many_steps_has_the_recipe_s_decay(one_replica):
+    made = lambda: keras.optimizers.SGD(0.0, use_ema=True, ema_momentum=0.5)  # noqa: E731
+    with one_replica.scope():
+        variable, chosen = keras.Variable([8.0]), made()
+        chosen.build([variable])
+    chosen.iterations.assign(100)
+    averages.values(chosen)[0].assign([0.0])
+    one_replica.run(lambda: updates.apply(chosen, [tf.zeros(1)], [variable], clip_norm=None))
+    assert averages.values(chosen)[0].numpy() == pytest.approx([4.0])
 
 
 @REPLICAS

@@ -11,7 +11,18 @@ from schemas.errors import UserError
 if TYPE_CHECKING:
     from trainer.recipe import Recipe
 
-NAMES: Final = ("dense-300-100", "dense-256-128", "cnn", "dense-128", "dense-512-256-128")
+NAMES: Final = (
+    "dense-300-100",
+    "dense-256-128",
+    "cnn",
+    "dense-128",
+    "dense-512-256-128",
+    "fast-99",
+    "small-cnn",
+    "strong-cnn",
+    "strong-cnn-robust",
+    "distilled",
+)
 """What `--recipe` takes; the file is the name with underscores."""
 
 

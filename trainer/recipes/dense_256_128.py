@@ -10,18 +10,19 @@ Accuracy: 97.89 % ± 0.24 (mean and standard deviation of seeds 1, 2, 3) on the 
 
 import keras
 
+from trainer.layers import dense
 from trainer.recipe import Recipe
 
 
-def model() -> keras.Model:
-    """Builds the network: 235,146 parameters."""
+def model(*, dropout: float = 0.0, batch_norm: bool = False) -> keras.Model:
+    """Builds the network: 235,146 parameters without the options."""
     return keras.Sequential(
         [
             keras.Input((28, 28), dtype="uint8"),
             keras.layers.Rescaling(1 / 255),
             keras.layers.Flatten(),
-            keras.layers.Dense(256, activation="relu"),
-            keras.layers.Dense(128, activation="relu"),
+            *dense(256, dropout=dropout, batch_norm=batch_norm),
+            *dense(128, dropout=dropout, batch_norm=batch_norm),
             keras.layers.Dense(10, activation="softmax", dtype="float32"),
         ]
     )
@@ -34,4 +35,6 @@ RECIPE = Recipe(
     one_hot=True,
     epochs=10,
     batch=32,
+    dropout=0.0,
+    batch_norm=False,
 )
