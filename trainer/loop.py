@@ -16,21 +16,12 @@ import numpy as np
 import tensorflow as tf
 
 from schemas.errors import UserError
-from trainer import (
-    averages,
-    batch_norm,
-    pipeline,
-    precision,
-    schedules,
-    updates,
-    variables,
-    watchdog,
-)
+from trainer import averages, batch_norm, pipeline, precision, schedules, updates, variables, watchdog
 from trainer.agreement import Agreement
 from trainer.checkpoints import Checkpoint, Checkpoints
 from trainer.data.splits import Digits, Split
 from trainer.evaluation import Evaluation, Evaluator
-from trainer.history import Epoch
+from trainer.history import Epoch, best_epoch
 from trainer.pace import Pace
 from trainer.preemption import PreemptedError, Preemption
 from trainer.progress import Progress
@@ -116,13 +107,9 @@ class Trainer:
             batch_norm.fuse(self.model)
             self._optimizer = updates.make_optimizer(recipe, recipe.epochs * self._steps)
             self._optimizer.build(self.model.trainable_variables)
+        size = self._per_replica
         self._runner = Steps(
-            recipe,
-            self.model,
-            self._optimizer,
-            strategy=strategy,
-            per_replica=self._per_replica,
-            teacher=teacher,
+            recipe, self.model, self._optimizer, strategy=strategy, per_replica=size, teacher=teacher
         )
         self._average_statistics = average_statistics(self.model, strategy)
         self._evaluator = Evaluator(self.model, strategy)
@@ -207,7 +194,7 @@ class Trainer:
         if len(self.history) >= self.recipe.epochs:
             return False
         patience = self.recipe.patience
-        return patience is None or len(self.history) - _best_epoch(self.history) < patience
+        return patience is None or len(self.history) - best_epoch(self.history) < patience
 
     def _batches(self) -> Iterator:
         order = pipeline.Order(
@@ -304,7 +291,7 @@ class Trainer:
             images_per_second=images / self._epoch_seconds,
         )
         self.history.append(epoch)
-        if self.recipe.patience is not None and _best_epoch(self.history) == epoch.epoch:
+        if self.recipe.patience is not None and best_epoch(self.history) == epoch.epoch:
             self._keep_best()
         self._sums, self._epoch_seconds = tf.zeros(SUMS, tf.float64), 0.0
         self.seconds += time.perf_counter() - started
@@ -380,13 +367,6 @@ class Trainer:
             "seconds": self.seconds,
             "best": len(self._best or ()),
         }
-
-
-def _best_epoch(history: list[Epoch]) -> int:
-    """The number of the epoch with the best validation accuracy, of equals the lower loss; 0 without any."""
-    known = [epoch for epoch in history if epoch.val_accuracy is not None and epoch.val_loss is not None]
-    best = max(known, key=lambda epoch: (epoch.val_accuracy, -(epoch.val_loss or 0.0)), default=None)
-    return best.epoch if best is not None else 0
 
 
 def _check_patience(recipe: Recipe, digits: Digits) -> None:

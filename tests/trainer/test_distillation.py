@@ -153,7 +153,12 @@ def test_the_recipe_asks_for_a_teacher():
 
 def test_any_recipe_may_be_taught(teacher_bundle):
     options = TrainOptions(
-        recipe="cnn", data="x", output="y", teacher=str(teacher_bundle), soft_share=0.5, teacher_temperature=3.0
+        recipe="cnn",
+        data="x",
+        output="y",
+        teacher=str(teacher_bundle),
+        soft_share=0.5,
+        teacher_temperature=3.0,
     )
     recipe = overrides.apply(recipes.load("cnn"), options)
     assert (recipe.soft_share, recipe.teacher_temperature) == (0.5, 3.0)
