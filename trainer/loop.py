@@ -16,16 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from schemas.errors import UserError
-from trainer import (
-    averages,
-    batch_norm,
-    pipeline,
-    precision,
-    schedules,
-    updates,
-    variables,
-    watchdog,
-)
+from trainer import averages, batch_norm, pipeline, precision, schedules, updates, variables, watchdog
 from trainer.agreement import Agreement
 from trainer.checkpoints import Checkpoint, Saving, check_identity
 from trainer.data.splits import Digits, Split
@@ -104,13 +95,9 @@ class Trainer:
             batch_norm.fuse(self.model)
             self._optimizer = updates.make_optimizer(recipe, recipe.epochs * self._steps)
             self._optimizer.build(self.model.trainable_variables)
+        size = self._per_replica
         self._runner = Steps(
-            recipe,
-            self.model,
-            self._optimizer,
-            strategy=strategy,
-            per_replica=self._per_replica,
-            teacher=teacher,
+            recipe, self.model, self._optimizer, strategy=strategy, per_replica=size, teacher=teacher
         )
         self._average_statistics = average_statistics(self.model, strategy)
         self._evaluator = Evaluator(self.model, strategy)
