@@ -59,10 +59,3 @@ def read(file: pathlib.Path) -> list[Epoch]:
 def _epoch(row: dict[str, str]) -> Epoch:
     values: dict[str, Any] = {name: float(value) if value else None for name, value in row.items()}
     return Epoch(**values | {"epoch": int(row["epoch"])})
-
-
-def best_epoch(history: Sequence[Epoch]) -> int:
-    """The number of the epoch with the best validation accuracy, of equals the lower loss; 0 without any."""
-    known = [epoch for epoch in history if epoch.val_accuracy is not None and epoch.val_loss is not None]
-    best = max(known, key=lambda epoch: (epoch.val_accuracy, -(epoch.val_loss or 0.0)), default=None)
-    return best.epoch if best is not None else 0

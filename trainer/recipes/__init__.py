@@ -20,7 +20,6 @@ NAMES: Final = (
     "fast-99",
     "small-cnn",
     "strong-cnn",
-    "strong-cnn-robust",
     "distilled",
 )
 """What `--recipe` takes; the file is the name with underscores."""

@@ -4,6 +4,10 @@ Source: G. Hinton, O. Vinyals, J. Dean, "Distilling the Knowledge in a Neural Ne
     L. Beyer and others, "Knowledge distillation: A good teacher is patient and consistent",
     arXiv:2106.05237, for the teacher's seeing what the student sees, and for the many epochs.
 Command: digitmill train --recipe distilled --teacher ensemble/bundle --data idx:mnist --output run
+Time: 760 s of training for 22 epochs on two CPU cores in bfloat16 that other work shared; not measured for
+    all 40.
+Accuracy: 99.67 % on the test set of 10,000, interval 99.54 to 99.76, with seed 1, 22 epochs and the average
+    of three strong-cnn as teacher. Other seeds are not measured.
 """
 
 import dataclasses
