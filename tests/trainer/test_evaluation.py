@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from trainer import recipes
+from trainer import precision, recipes
 from trainer.data.splits import Split
 from trainer.evaluation import Evaluation, Evaluator
 
@@ -87,3 +87,23 @@ def test_a_class_without_images_has_an_empty_row():
     confusion = Evaluation(split.labels, np.full((1, 10), 0.1, np.float32)).confusion
     assert confusion.sum() == 1
     assert confusion.shape == (10, 10)
+
+
+@pytest.mark.parametrize("replicas", ["one_replica", "two_replicas"])
+def test_a_mixed_network_is_measured_as_it_is_exported(replicas, few_digits, request):
+    strategy = request.getfixturevalue(replicas)
+    with strategy.scope():
+        with precision.under("mixed_bfloat16"):
+            model = recipes.load("small-cnn").model()
+        exact = recipes.load("small-cnn").model()
+    evaluator = Evaluator(model, strategy, exact=exact)
+    plain = recipes.load("small-cnn").model()
+    for scale in (1.0, 2.0):
+        # The weights of now, at each time.
+        model.set_weights([scale * weight for weight in model.get_weights()])
+        plain.set_weights(model.get_weights())
+        expected = plain(few_digits.test.images, training=False).numpy()
+        assert evaluator.run(few_digits.test).probabilities == pytest.approx(expected, abs=1e-5)
+        assert evaluator.run_alone(few_digits.test).probabilities == pytest.approx(expected, abs=1e-5)
+        rounded = model(few_digits.test.images, training=False).numpy()
+        assert np.abs(rounded - expected).max() > 1e-4
