@@ -93,6 +93,7 @@ class Trainer:
                 self.model = recipe.model()
             separate_replicas(self.model)
             batch_norm.fuse(self.model)
+            exact = recipe.model() if dtype_policy != "float32" else None
             self._optimizer = updates.make_optimizer(recipe, recipe.epochs * self._steps)
             self._optimizer.build(self.model.trainable_variables)
         size = self._per_replica
@@ -100,7 +101,7 @@ class Trainer:
             recipe, self.model, self._optimizer, strategy=strategy, per_replica=size, teacher=teacher
         )
         self._average_statistics = average_statistics(self.model, strategy)
-        self._evaluator = Evaluator(self.model, strategy)
+        self._evaluator = Evaluator(self.model, strategy, exact=exact)
         self._pace = Pace(self._steps)
         self._step = 0
         self._sums = tf.zeros(SUMS, tf.float64)

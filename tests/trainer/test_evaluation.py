@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from trainer import recipes
+from trainer import precision, recipes
 from trainer.evaluation import Evaluator
 
 
@@ -44,3 +44,23 @@ def test_one_evaluator_serves_splits_of_any_size(models, few_digits):
     evaluator = Evaluator(*models[2])
     sizes = [len(evaluator.run(split).probabilities) for split in few_digits.splits().values()]
     assert sizes == [len(split) for split in few_digits.splits().values()]
+
+
+@pytest.mark.parametrize("replicas", ["one_replica", "two_replicas"])
+def test_a_mixed_network_is_measured_as_it_is_exported(replicas, few_digits, request):
+    strategy = request.getfixturevalue(replicas)
+    with strategy.scope():
+        with precision.under("mixed_bfloat16"):
+            model = recipes.load("small-cnn").model()
+        exact = recipes.load("small-cnn").model()
+    evaluator = Evaluator(model, strategy, exact=exact)
+    plain = recipes.load("small-cnn").model()
+    for scale in (1.0, 2.0):
+        # The weights of now, at each time.
+        model.set_weights([scale * weight for weight in model.get_weights()])
+        plain.set_weights(model.get_weights())
+        expected = plain(few_digits.test.images, training=False).numpy()
+        assert evaluator.run(few_digits.test).probabilities == pytest.approx(expected, abs=1e-5)
+        assert evaluator.run_alone(few_digits.test).probabilities == pytest.approx(expected, abs=1e-5)
+        rounded = model(few_digits.test.images, training=False).numpy()
+        assert np.abs(rounded - expected).max() > 1e-4
