@@ -96,7 +96,7 @@ def test_manifest_and_page_name_both_models(
             "path": str(path),
             "digest": opened.digest,
             "recipe": opened.card.recipe,
-            "engine": "litert",
+            "engine": opened.engine.kind,
         }
     page = (output / "report.html").read_text()
     assert "Challenger" in page

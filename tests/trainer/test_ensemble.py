@@ -15,6 +15,7 @@ from schemas import bundle
 from schemas.errors import UserError
 from schemas.model_card import ModelCard
 from trainer import ensemble, job, places, run_folder, training
+from trainer.calibration import with_temperature
 from trainer.data.splits import Digits
 from trainer.job import TrainResult
 from trainer.options import TrainOptions
@@ -100,7 +101,8 @@ def test_the_bundle_answers_the_mean_of_its_members(two, few_digits):
     images = few_digits.test.images
     members = [network_of(path / "bundle")(images, training=False).numpy() for path in members_of(two)]
     mean = network_of(two.bundle)(images, training=False).numpy()
-    assert mean == pytest.approx(np.mean(members, axis=0), abs=1e-6)
+    expected = with_temperature(np.mean(members, axis=0), card_of(two.bundle).temperature)
+    assert mean == pytest.approx(expected, abs=1e-5)
     assert int((mean.argmax(axis=1) == few_digits.test.labels).sum()) == two.test_accuracy.right
 
 
