@@ -52,7 +52,9 @@ def file_name(step: int) -> str:
 
 def write(checkpoint: Checkpoint, file: pathlib.Path) -> None:
     """Writes a checkpoint's file, which appears when it is complete and on the disk."""
-    text = json.dumps({"step": checkpoint.step, **checkpoint.record}).encode()
+    # The arrays' names too: a damaged directory of the archive loses some without a word.
+    named = {"step": checkpoint.step, "arrays": sorted(checkpoint.arrays), **checkpoint.record}
+    text = json.dumps(named).encode()
     members: dict[str, Any] = {_RECORD: np.frombuffer(text, np.uint8), **checkpoint.arrays}
     descriptor, part = tempfile.mkstemp(prefix=".part-", dir=file.parent)
     try:
@@ -79,6 +81,8 @@ def read(file: pathlib.Path) -> Checkpoint:
         with np.load(file, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
         record = json.loads(found.pop(_RECORD).tobytes())
+        if record.pop("arrays") != sorted(found):
+            raise DamagedError("it holds other arrays than it says")
         return Checkpoint(record.pop("step"), record, found)
     except (
         OSError,

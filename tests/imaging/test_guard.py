@@ -201,7 +201,8 @@ def test_restarts_leave_neither_zombies_nor_open_files(faulty: Guard, scan: byte
             faulty.digit(b"crash")
         faulty.digit(scan)
     gc.collect()
-    assert len(os.listdir("/proc/self/fd")) == files
+    # Fewer, where something else of this process has been collected in between.
+    assert len(os.listdir("/proc/self/fd")) <= files
     children = pathlib.Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
     states = [
         pathlib.Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] for child in children

@@ -52,6 +52,18 @@ def whole(tmp_path_factory) -> bytes:
     return file.read_bytes()
 
 
+def test_a_directory_that_lost_entries_is_noticed(whole, tmp_path):
+    damaged = bytearray(whole)
+    # The end of the archive tells its directory's size, in its 13th to 16th byte.
+    end = whole.rindex(b"PK\x05\x06") + 12
+    first = whole.index(b"PK\x01\x02")
+    second = whole.index(b"PK\x01\x02", first + 4)
+    damaged[end : end + 4] = (second - first).to_bytes(4, "little")
+    (tmp_path / "short.npz").write_bytes(damaged)
+    with pytest.raises(DamagedError):
+        checkpoints.read(tmp_path / "short.npz")
+
+
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_a_flipped_bit_is_noticed_or_harms_nothing(whole, data, tmp_path_factory):

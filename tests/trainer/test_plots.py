@@ -45,7 +45,12 @@ def test_all_pictures_are_written(few_digits, answers, tmp_path, epochs):
 
 def test_without_epochs_there_are_no_curves(few_digits, answers, tmp_path):
     plots.write(tmp_path, [], digits=few_digits, test=answers)
-    assert {path.stem for path in tmp_path.iterdir()} == {"confusion", "class_distribution", "predictions"}
+    assert {path.stem for path in tmp_path.iterdir()} == {
+        "coverage",
+        "confusion",
+        "class_distribution",
+        "predictions",
+    }
 
 
 def test_curves_show_training_and_validation():
