@@ -22,11 +22,11 @@ def handler(bundle: Bundle) -> BundleModelHandler:
 
 
 def test_run_inference_answers_as_the_engine_does(
-    handler: BundleModelHandler, bundle: Bundle, engine: LiteRtEngine, digits: np.ndarray
+    handler: BundleModelHandler, bundle: Bundle, digits: np.ndarray
 ) -> None:
     expected = {
         digit.tobytes(): row.tobytes()
-        for digit, row in zip(digits, engine.probabilities(digits), strict=True)
+        for digit, row in zip(digits, bundle.load().probabilities(digits), strict=True)
     }
     digest = bundle.digest
 
