@@ -13,7 +13,7 @@ from pipelines.answers import ask
 from pipelines.kept_pixels import KeptPixels
 from pipelines.scored import Scored
 from pipelines.statistics import DISAGREEMENTS_KEPT, DOUBTFUL_KEPT
-from pipelines.work_item import ListedImage
+from pipelines.work_item import ListedImage, failure_of
 from schemas.digit import CLASSES
 from schemas.failure import Failure, FailureCode
 from schemas.prediction import NO_LABEL, NO_NUMBER
@@ -141,11 +141,6 @@ class _Found:
             # The less sure of the two says how grave it is: then both are sure.
             sure = np.minimum(probabilities.max(axis=1), challenging.max(axis=1))
             self.disagreeing.add(rows[differ], digits[differ], ranks=-sure[differ])
-
-
-def failure_of(image: ListedImage, error: ImageError) -> Failure:
-    """Returns the failure of an image that met an error."""
-    return Failure(image.uri, image.generation, error.code, error.detail)
 
 
 def chunks(contents: Iterable[Content]) -> Iterator[list[Content]]:

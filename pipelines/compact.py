@@ -5,6 +5,7 @@ import sys
 
 import click
 
+from pipelines import flags
 from schemas.errors import ExitCode
 
 
@@ -21,20 +22,8 @@ from schemas.errors import ExitCode
     metavar="DIR",
     help="Folder for the merged predictions, reports and the manifest, on disk or in gs://.",
 )
-@click.option(
-    "--rows-per-part",
-    type=click.IntRange(min=1),
-    default=65_536,
-    show_default=True,
-    help="Rows that a prediction file comes to.",
-)
-@click.option(
-    "--compression",
-    type=click.Choice(["records", "all", "none"]),
-    default="records",
-    show_default=True,
-    help="Prediction files that are gzipped: the TFRecords, the CSVs too, or none.",
-)
+@flags.rows_per_part("Rows that a prediction file comes to.")
+@flags.compression
 @click.option("--resume", is_flag=True, help="Go on with what was begun in the output.")
 def compact(
     runs: tuple[str, ...], *, output: str, rows_per_part: int, compression: str, resume: bool

@@ -11,7 +11,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import incremental, merging, output_run
 from pipelines.beam_options import beam_options
-from pipelines.finishing import finish, times
+from pipelines.finishing import finish, times, unreported
 from pipelines.frozen_listing import Frozen, FrozenItem, frozen_items, read_item
 from pipelines.incremental import PastFile
 from pipelines.interruption import resumable
@@ -22,14 +22,12 @@ from pipelines.past_runs import PastRun, find_runs, in_order
 from pipelines.progress import Progress
 from pipelines.reconcile import Account, collect, remove_strays
 from pipelines.rows import Compression
-from pipelines.statistics import count_codes
 from pipelines.storage import OutputFolder, open_folder
 from pipelines.summary import Summary
 from pipelines.work_item import MOST
 from schemas import run_plan
 from schemas.errors import UserError
-from schemas.failure import FailureCode
-from schemas.manifest import Counts, Manifest, Status
+from schemas.manifest import Manifest, Status
 from schemas.run_plan import RunPlan
 
 FLAGS = ("--output", "--rows-per-part", "--compression", "--resume")
@@ -113,8 +111,8 @@ def run(options: CompactOptions) -> Summary:
                 _run_pipeline(task, runs, pipeline_options)
             account = _account(task, output)
             seconds = time.monotonic() - began
-            unreported = _manifest(plan, runs, account, started=started, seconds=seconds)
-            finished = finish(output, unreported, account, hold)
+            made = _manifest(plan, runs, account, started=started, seconds=seconds)
+            finished = finish(output, made, account, hold)
     return Summary(printable(options.output.rstrip("/")), finished)
 
 
@@ -244,13 +242,9 @@ def _manifest(
 ) -> Manifest:
     last, statistics = runs[-1].manifest, account.statistics
     challenged = plan.model != SEVERAL and all(run.manifest.challenger == last.challenger for run in runs)
-    return Manifest(
-        status=Status.COMPLETE,
-        counts=Counts(statistics.listed, statistics.scored, failed=len(statistics.failures), skipped=0),
-        failures=count_codes(statistics.failures, FailureCode),
-        labelled=statistics.labelled,
-        right=statistics.right,
-        accepted=statistics.accepted,
+    return unreported(
+        account,
+        lambda _: Status.COMPLETE,
         inputs=plan.inputs,
         model=last.model,
         challenger=last.challenger if challenged else None,
@@ -265,5 +259,4 @@ def _manifest(
         versions=last.versions,
         # It is as old as the last of what it holds: a run that was begun since knows better.
         times=times(max(run.began[0] for run in runs), started, seconds=seconds, images=statistics.listed),
-        parts=(),
     )

@@ -18,12 +18,12 @@ from engines.engine_choice import EngineKind
 from imaging.batch import decode_batch
 from imaging.errors import ImageError
 from pipelines.archived_images import read_archive
-from pipelines.classify import Classifier, Content, chunks, failure_of, make_classifier
+from pipelines.classify import Classifier, Content, chunks, make_classifier
 from pipelines.names import may_be_archive, uri_in
 from pipelines.read_limits import ReadLimits
 from pipelines.rows import predictions
 from pipelines.storage import ImageReader
-from pipelines.work_item import SIZE, ListedImage
+from pipelines.work_item import SIZE, ListedImage, failure_of
 from schemas.errors import UserError
 from schemas.failure import FailureCode
 

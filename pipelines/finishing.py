@@ -2,22 +2,25 @@
 
 import dataclasses
 import datetime
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from pipelines.reconcile import Account
 from pipelines.report import write_reports
+from pipelines.statistics import count_codes
 from pipelines.storage import OutputFolder
 from pipelines.storage.interface import Hold
 from schemas import manifest, run_plan
-from schemas.manifest import Manifest, Part
+from schemas.failure import FailureCode
+from schemas.manifest import Counts, Manifest, Part, Status
 
 
-def finish(output: OutputFolder, unreported: Manifest, account: Account, hold: Hold) -> Manifest:
+def finish(output: OutputFolder, made: Manifest, account: Account, hold: Hold) -> Manifest:
     """Writes the reports and the manifest, and returns it.
 
     Args:
         output: where to.
-        unreported: the manifest but for its parts.
+        made: the manifest but for its parts.
         account: what became of everything.
         hold: says whether the output is still ours.
 
@@ -26,11 +29,38 @@ def finish(output: OutputFolder, unreported: Manifest, account: Account, hold: H
     """
     plan = Part.of(run_plan.FILE, output.read(run_plan.FILE))
     hold.confirm()
-    reports = write_reports(output, account.statistics, unreported)
+    reports = write_reports(output, account.statistics, made)
     parts = (plan, *account.parts, *account.statistics.parts, *reports)
-    finished = dataclasses.replace(unreported, parts=tuple(sorted(parts, key=lambda part: part.name)))
+    finished = dataclasses.replace(made, parts=tuple(sorted(parts, key=lambda part: part.name)))
     output.replace(manifest.FILE, finished.to_json().encode())
     return finished
+
+
+def unreported(account: Account, status: Callable[[Counts], Status], **said: Any) -> Manifest:
+    """Returns a run's manifest without its parts.
+
+    Args:
+        account: what became of everything.
+        status: how a run of such counts has ended.
+        said: the fields that do not follow from the account.
+    """
+    statistics = account.statistics
+    counts = Counts(
+        listed=statistics.listed + account.skipped,
+        scored=statistics.scored,
+        failed=len(statistics.failures),
+        skipped=account.skipped,
+    )
+    return Manifest(
+        status=status(counts),
+        counts=counts,
+        failures=count_codes(statistics.failures, FailureCode),
+        labelled=statistics.labelled,
+        right=statistics.right,
+        accepted=statistics.accepted,
+        parts=(),
+        **said,
+    )
 
 
 def begun(output: OutputFolder) -> str:

@@ -1,5 +1,6 @@
-"""Kinds of flag values that the jobs share."""
+"""Flags, and kinds of their values, that the jobs share."""
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -14,3 +15,20 @@ class FiniteRange(click.FloatRange):
         if number != number or number in (float("inf"), float("-inf")):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number
+
+
+def rows_per_part(meaning: str) -> Callable[[Callable], Callable]:
+    """Returns the option that bounds prediction files, with a verb's own words for what it does there."""
+    return click.option(
+        "--rows-per-part", type=click.IntRange(min=1), default=65_536, show_default=True, help=meaning
+    )
+
+
+compression = click.option(
+    "--compression",
+    type=click.Choice(["records", "all", "none"]),
+    default="records",
+    show_default=True,
+    help="Prediction files that are gzipped: the TFRecords, the CSVs too, or none.",
+)
+"""The option that chooses which prediction files are gzipped."""

@@ -14,7 +14,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from engines.bundle import Bundle, open_bundle
 from pipelines import incremental, output_run
 from pipelines.beam_options import beam_options
-from pipelines.finishing import begun, finish, times
+from pipelines.finishing import begun, finish, times, unreported
 from pipelines.frozen_listing import Frozen, FrozenItem, freeze, read_index
 from pipelines.interruption import resumable
 from pipelines.labels import FOLDER, with_labels
@@ -35,15 +35,13 @@ from pipelines.provenance import challenged, described, versions
 from pipelines.reconcile import Account, collect, remove_strays
 from pipelines.scoring import STATISTICS, statistics_name
 from pipelines.since import JoinTask, SkipScored
-from pipelines.statistics import count_codes
 from pipelines.storage import OutputFolder, open_folder
 from pipelines.storage.interface import Hold
 from pipelines.summary import Summary
 from pipelines.transforms import ListRanges, ScoreImages, ScoringTask
 from schemas import run_plan
 from schemas.errors import UserError
-from schemas.failure import FailureCode
-from schemas.manifest import Counts, Manifest
+from schemas.manifest import Manifest
 from schemas.run_plan import RunPlan
 
 
@@ -107,8 +105,7 @@ def _score(
     # 4. Reports, then the manifest: readers trust only an output that has one.
     new = sum(part.rows for part in account.records if part.name.rpartition("/")[2] not in done)
     spent = times(begun(run.output), started, seconds=seconds, images=new)
-    unreported = _manifest(run, account, times=spent)
-    return finish(run.output, unreported, account, hold)
+    return finish(run.output, _manifest(run, account, times=spent), account, hold)
 
 
 def _task(
@@ -220,21 +217,11 @@ def _record(item: FrozenItem) -> str:
 
 
 def _manifest(run: _Run, account: Account, *, times: Mapping[str, str | float]) -> Manifest:
-    statistics, options = account.statistics, run.options
-    counts = Counts(
-        listed=statistics.listed + account.skipped,
-        scored=statistics.scored,
-        failed=len(statistics.failures),
-        skipped=account.skipped,
-    )
+    options = run.options
     named = (*options.inputs, *([str(options.input_list)] if options.input_list else []))
-    return Manifest(
-        status=counts.status(options.max_failure_rate),
-        counts=counts,
-        failures=count_codes(statistics.failures, FailureCode),
-        labelled=statistics.labelled,
-        right=statistics.right,
-        accepted=statistics.accepted,
+    return unreported(
+        account,
+        lambda counts: counts.status(options.max_failure_rate),
         inputs=tuple(map(printable, named)),
         model=described(run.task.bundle, options.model),
         options={
@@ -242,8 +229,7 @@ def _manifest(run: _Run, account: Account, *, times: Mapping[str, str | float]) 
             "engine_reason": run.task.bundle.engine.reason,
             "max_failure_rate": options.max_failure_rate,
         },
-        **challenged(run.task.challenger, options.challenger, statistics=statistics),
+        **challenged(run.task.challenger, options.challenger, statistics=account.statistics),
         versions=versions(run.task.bundle, run.task.challenger),
         times=times,
-        parts=(),
     )

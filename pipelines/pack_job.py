@@ -1,10 +1,8 @@
 """The packing run from its options to its manifest."""
 
-import csv
 import dataclasses
 import datetime
 import importlib.metadata
-import io
 import time
 from collections.abc import Iterator, Sequence
 
@@ -20,6 +18,7 @@ from pipelines.packing import PackedItem, Packer, collect_packed, shard_name, sh
 from pipelines.progress import Progress
 from pipelines.statistics import count_codes
 from pipelines.storage import ImageReader, OutputFolder, open_folder
+from pipelines.tables import encode_csv
 from pipelines.work_item import WorkItem
 from schemas import failure, manifest
 from schemas.failure import Failure, FailureCode
@@ -142,11 +141,8 @@ def _run_pipeline(items: Sequence[WorkItem], *, output: OutputFolder, options: P
 
 
 def _write_failures(output: OutputFolder, failures: Sequence[Failure]) -> Part:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(described.name for described in failure.COLUMNS)
-    writer.writerows(dataclasses.astuple(failed) for failed in failures)
-    data = text.getvalue().encode()
+    header = tuple(described.name for described in failure.COLUMNS)
+    data = encode_csv([header, *map(dataclasses.astuple, failures)])
     output.replace(FAILURES, data)
     return Part.of(FAILURES, data, rows=len(failures))
 

@@ -11,7 +11,7 @@ from imaging.errors import ImageError
 from pipelines.scoring import statistics_name
 from pipelines.storage import ImageReader, OutputFolder
 from pipelines.tfrecord import encode_tfrecords
-from pipelines.work_item import ListedImage, WorkItem, pack
+from pipelines.work_item import ListedImage, WorkItem, failure_of, pack
 from schemas import packed
 from schemas.errors import UnreconciledError
 from schemas.failure import Failure
@@ -115,7 +115,7 @@ class Packer:
         for chunk in _chunks(zip(item.images, self._reader.read(item.images), strict=True)):
             good = [(image, content) for image, content in chunk if isinstance(content, bytes)]
             failures += [
-                _failure(image, content) for image, content in chunk if not isinstance(content, bytes)
+                failure_of(image, content) for image, content in chunk if not isinstance(content, bytes)
             ]
             labels += [image.label for image, _ in good]
             records.append(_encoded(good))
@@ -142,10 +142,6 @@ def _chunks(contents: Iterable[Content]) -> Iterator[list[Content]]:
             yield chunk
             chunk, held = [], 0
     yield chunk
-
-
-def _failure(image: ListedImage, error: ImageError) -> Failure:
-    return Failure(image.uri, image.generation, error.code, error.detail)
 
 
 def _encoded(images: Sequence[tuple[ListedImage, bytes]]) -> bytes:

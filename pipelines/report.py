@@ -1,7 +1,5 @@
 """The reports of a run: small CSV tables and one page, made from the merged statistics alone."""
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 
 from pipelines import agreement
@@ -9,6 +7,7 @@ from pipelines.names import folder_of
 from pipelines.page import render_page
 from pipelines.statistics import RunStatistics, Tally, total_confidence
 from pipelines.storage import OutputFolder
+from pipelines.tables import encode_csv
 from schemas import failure
 from schemas.digit import CLASSES
 from schemas.manifest import Manifest, Part
@@ -38,7 +37,8 @@ def write_reports(output: OutputFolder, statistics: RunStatistics, manifest: Man
     if manifest.challenger is not None:
         tables["agreement.csv"] = [agreement.HEADER, *agreement.agreement_rows(statistics.agreements)]
     parts = [
-        _write(output, f"{REPORTS}/{name}", _csv(rows), rows=len(rows) - 1) for name, rows in tables.items()
+        _write(output, f"{REPORTS}/{name}", encode_csv(rows), rows=len(rows) - 1)
+        for name, rows in tables.items()
     ]
     page = render_page(statistics, manifest).encode()
     return (*parts, _write(output, PAGE, page, rows=0))
@@ -87,12 +87,6 @@ def _counts(tallies: Iterable[Tally], *, failed: int | str = "") -> Row:
 
 def _header(columns: Iterable) -> Row:
     return tuple(described.name for described in columns)
-
-
-def _csv(rows: Iterable[Row]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
 
 
 def _write(output: OutputFolder, name: str, data: bytes, *, rows: int) -> Part:

@@ -5,6 +5,7 @@ import sys
 
 import click
 
+from pipelines import flags
 from pipelines.flags import FiniteRange
 from pipelines.read_limits import CONNECTIONS, ReadLimits
 from schemas.errors import ExitCode
@@ -76,20 +77,8 @@ from schemas.errors import ExitCode
 @click.option(
     "--sample", type=click.IntRange(min=1), metavar="N", help="Score N files at random, the same every time."
 )
-@click.option(
-    "--rows-per-part",
-    type=click.IntRange(min=1),
-    default=65_536,
-    show_default=True,
-    help="Rows that prediction files come to in long runs; the first ones hold 4,096.",
-)
-@click.option(
-    "--compression",
-    type=click.Choice(["records", "all", "none"]),
-    default="records",
-    show_default=True,
-    help="Prediction files that are gzipped: the TFRecords, the CSVs too, or none.",
-)
+@flags.rows_per_part("Rows that prediction files come to in long runs; the first ones hold 4,096.")
+@flags.compression
 @click.option(
     "--max-failure-rate",
     type=FiniteRange(0, 1),

@@ -7,7 +7,9 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple, Self
 
+from imaging.errors import ImageError
 from pipelines.names import may_be_archive
+from schemas.failure import Failure
 from schemas.prediction import NO_LABEL
 
 SIZE: Final = 4096
@@ -37,6 +39,11 @@ class ListedImage(NamedTuple):
     size: int
     label: int = NO_LABEL
     checksum: str = ""
+
+
+def failure_of(image: ListedImage, error: ImageError) -> Failure:
+    """Returns the failure of an image that met an error."""
+    return Failure(image.uri, image.generation, error.code, error.detail)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,10 +4,10 @@ import builtins
 import dataclasses
 import enum
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Self
 
+from schemas import versioned
 from schemas.accuracy import Accuracy
 from schemas.failure import FailureCode
 
@@ -146,7 +146,7 @@ class Manifest:
 
     def to_json(self) -> str:
         """Returns the manifest as the text of its file."""
-        return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=2) + "\n"
+        return versioned.to_text(dataclasses.asdict(self), format=FORMAT)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -155,13 +155,9 @@ class Manifest:
         Raises:
             ValueError: when the text is no JSON, no manifest, or one of another format.
         """
-        fields = json.loads(text)
-        if not isinstance(fields, dict) or fields.pop("format", None) != FORMAT:
-            raise ValueError(f"a manifest has format {FORMAT}")
-        try:
+        fields = versioned.fields_of(text, "a manifest", format=FORMAT)
+        with versioned.documented("a manifest"):
             fields["counts"] = Counts(**fields["counts"])
             fields["parts"] = tuple(Part(**part) for part in fields["parts"])
             fields["inputs"] = tuple(fields["inputs"])
             return cls(**fields)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"a manifest has exactly the documented fields: {error}") from error

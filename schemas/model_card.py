@@ -1,11 +1,10 @@
 """The model card: what a bundle is, how it was made and how good it is."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any, Self
 
-from schemas import bundle
+from schemas import bundle, versioned
 from schemas.accuracy import Accuracy
 from schemas.digit import CLASSES
 from schemas.exported import ExportedFormat
@@ -106,7 +105,7 @@ class ModelCard:
                 fields[name] |= _spelled(accuracy)
         for row, exported in zip(fields["exports"], self.exports, strict=True):
             row["accuracy"] |= _spelled(exported.accuracy)
-        return json.dumps({"format": FORMAT, **fields}, indent=2) + "\n"
+        return versioned.to_text(fields, format=FORMAT)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -115,22 +114,18 @@ class ModelCard:
         Raises:
             ValueError: when the text is no JSON, no card, or a card of another format.
         """
-        fields = json.loads(text)
-        if not isinstance(fields, dict) or fields.pop("format", None) != FORMAT:
-            raise ValueError(f"a model card has format {FORMAT}")
+        fields = versioned.fields_of(text, "a model card", format=FORMAT)
         for name in ("test_accuracy", "validation_accuracy"):
             measured = fields.get(name)
             if measured is not None:
                 fields[name] = Accuracy(measured["right"], measured["images"])
         for name in ("class_counts", "confidence_histogram", "pixel_histogram"):
             fields[name] = tuple(fields.get(name, ()))
-        try:
+        with versioned.documented("a model card"):
             fields["exports"] = tuple(map(_exported, fields.get("exports", ())))
             if fields.get("trust") is not None:
                 fields["trust"] = Trust.from_fields(fields["trust"])
             return cls(**fields)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"a model card has exactly the documented fields: {error}") from error
 
 
 def _spelled(accuracy: Accuracy) -> dict[str, object]:

@@ -1,10 +1,10 @@
 """The packed image record: image files as they were, in TFRecords, and what a finished pack holds."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Final, Self
 
+from schemas import versioned
 from schemas.columns import Column
 from schemas.digit import CLASSES
 from schemas.failure import FailureCode
@@ -95,7 +95,7 @@ class PackManifest:
 
     def to_json(self) -> str:
         """Returns the manifest as the text of its file."""
-        return json.dumps({"kind": _KIND, "format": FORMAT, **dataclasses.asdict(self)}, indent=2) + "\n"
+        return versioned.to_text(dataclasses.asdict(self), kind=_KIND, format=FORMAT)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -104,15 +104,8 @@ class PackManifest:
         Raises:
             ValueError: when the text is no JSON, no such manifest, or one of another format.
         """
-        fields = json.loads(text)
-        if not isinstance(fields, dict) or (fields.pop("kind", None), fields.pop("format", None)) != (
-            _KIND,
-            FORMAT,
-        ):
-            raise ValueError(f"a manifest of {_KIND} has format {FORMAT}")
-        try:
+        fields = versioned.fields_of(text, f"a manifest of {_KIND}", kind=_KIND, format=FORMAT)
+        with versioned.documented("a manifest"):
             fields["parts"] = tuple(Part(**part) for part in fields["parts"])
             fields["inputs"] = tuple(fields["inputs"])
             return cls(**fields)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"a manifest has exactly the documented fields: {error}") from error

@@ -1,9 +1,10 @@
 """The run plan: what a scoring run was asked to do, kept in its output so that it can be gone on with."""
 
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping
 from typing import Self
+
+from schemas import versioned
 
 FILE = "run.json"
 """Name of the plan in the output folder; written first, once."""
@@ -48,7 +49,7 @@ class RunPlan:
 
     def to_json(self) -> str:
         """Returns the plan as the text of its file."""
-        return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=2) + "\n"
+        return versioned.to_text(dataclasses.asdict(self), format=FORMAT)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -57,11 +58,7 @@ class RunPlan:
         Raises:
             ValueError: when the text is no JSON, no plan, or one of another format.
         """
-        fields = json.loads(text)
-        if not isinstance(fields, dict) or fields.pop("format", None) != FORMAT:
-            raise ValueError(f"a run plan has format {FORMAT}")
-        try:
+        fields = versioned.fields_of(text, "a run plan", format=FORMAT)
+        with versioned.documented("a run plan"):
             fields["inputs"] = tuple(fields["inputs"])
             return cls(**fields)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"a run plan has exactly the documented fields: {error}") from error

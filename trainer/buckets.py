@@ -1,9 +1,11 @@
-"""`gs://`: files read and written through google-cloud-storage, each write verified."""
+"""`gs://`: files read and written through google-cloud-storage, each write verified.
+
+TensorFlow's own `gs://` knows no emulator, retries for minutes where a right is missing, and says nothing
+of checksums; this client is a dependency of scoring anyway.
+"""
 
 import base64
 import contextlib
-import functools
-import os
 import pathlib
 from collections.abc import Iterator
 from typing import Any, Final
@@ -11,38 +13,17 @@ from typing import Any, Final
 import google.auth
 import google_crc32c
 from google.api_core import exceptions as api
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
 from requests import exceptions as transport
 
 from schemas.errors import JobFailedError, UserError
+from trainer import gcs
+from trainer.data.files import CLOUD
 
-SCHEME: Final = "gs://"
-
-_EMULATOR: Final = "STORAGE_EMULATOR_HOST"
-_SCOPES: Final = ("https://www.googleapis.com/auth/devstorage.read_write",)
-_NO_PROJECT: Final = "no-project"
 _CHUNK: Final = 1 << 20
 
 
 class RemoteWriteError(JobFailedError):
     """What was written to a bucket is not there, or not what was written."""
-
-
-# TensorFlow's own gs:// knows no emulator, retries for minutes where a right is missing, and says
-# nothing of checksums; this client is a dependency of scoring anyway.
-@functools.cache
-def client() -> storage.Client:
-    """Returns this process's client; it honours STORAGE_EMULATOR_HOST."""
-    address = os.environ.get(_EMULATOR)
-    if address is not None:
-        options = {} if "://" in address else {"api_endpoint": f"http://{address}"}
-        return storage.Client(project=_NO_PROJECT, credentials=AnonymousCredentials(), client_options=options)
-    try:
-        # Objects belong to buckets, not to projects: none need be configured.
-        return storage.Client(project=_NO_PROJECT, credentials=google.auth.default(scopes=_SCOPES)[0])
-    except google.auth.exceptions.DefaultCredentialsError:
-        return storage.Client.create_anonymous_client()
 
 
 class Bucket:
@@ -53,22 +34,22 @@ class Bucket:
     """
 
     def __init__(self, uri: str) -> None:
-        bucket, _, prefix = uri.removeprefix(SCHEME).partition("/")
-        if not bucket:
-            raise UserError("a gs:// place names a bucket", got=uri, remedy="write gs://BUCKET/FOLDER")
-        self._bucket = bucket
+        self._bucket, prefix = gcs.split(uri)
         self._prefix = prefix.strip("/")
 
     def uri(self, name: str = "") -> str:
         """Returns an object's address, or that of the place itself."""
-        return SCHEME + "/".join(part for part in (self._bucket, self._prefix, name) if part)
+        return CLOUD + "/".join(part for part in (self._bucket, self._prefix, name) if part)
 
     def names(self, folder: str = "") -> list[str]:
         """Returns the names of all objects below a folder, relative to the place."""
         below = self._key(f"{folder}/" if folder else "")
         cut = len(f"{self._prefix}/") if self._prefix else 0
         with _explained(self.uri(folder)):
-            return sorted(blob.name[cut:] for blob in client().list_blobs(self._bucket, prefix=below or None))
+            return sorted(
+                blob.name[cut:]
+                for blob in gcs.client(gcs.WRITE).list_blobs(self._bucket, prefix=below or None)
+            )
 
     def exists(self, name: str) -> bool:
         """Whether there is such an object."""
@@ -85,7 +66,7 @@ class Bucket:
         with _explained(self.uri(name)):
             blob = self._blob(name)
             blob.upload_from_filename(str(file), checksum="crc32c")
-            stored = client().bucket(self._bucket).get_blob(blob.name)
+            stored = gcs.client(gcs.WRITE).bucket(self._bucket).get_blob(blob.name)
         if stored is None or (stored.size, stored.crc32c) != (size, checksum):
             raise RemoteWriteError(f"{self.uri(name)} is not what was written to it; write it again")
 
@@ -103,7 +84,7 @@ class Bucket:
         return f"{self._prefix}/{name}" if self._prefix else name
 
     def _blob(self, name: str) -> Any:
-        return client().bucket(self._bucket).blob(self._key(name))
+        return gcs.client(gcs.WRITE).bucket(self._bucket).blob(self._key(name))
 
 
 def crc32c(file: pathlib.Path) -> str:

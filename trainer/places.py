@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Final, Protocol
 
 from schemas.errors import UserError
-from trainer.buckets import SCHEME, Bucket
+from trainer.buckets import Bucket
+from trainer.data.files import CLOUD
 
 _FUSE: Final = "/gcs/"
 """Where Vertex mounts all buckets. The mount has no atomic rename and tells of no failed write, so the
@@ -158,8 +159,8 @@ def open_place(where: str | os.PathLike[str]) -> Place:
     """
     text = os.fspath(where)
     if text.startswith(_FUSE):
-        text = SCHEME + text.removeprefix(_FUSE)
-    if text.startswith(SCHEME):
+        text = CLOUD + text.removeprefix(_FUSE)
+    if text.startswith(CLOUD):
         return BucketPlace(text)
     if "://" in text:
         raise UserError(

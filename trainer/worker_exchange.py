@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.data.exchange import Exchange
+from trainer.strategy import local_replicas
 
 _WORD: Final = 8
 """Collective operations move no single bytes, only numbers, bytes."""
@@ -21,7 +22,7 @@ def exchange_over(strategy: tf.distribute.Strategy) -> Exchange:
     Args:
         strategy: of any number of workers and of replicas on each.
     """
-    gathered = _gatherer(strategy)
+    gathered = gatherer(strategy)
 
     def exchange(data: bytes) -> Sequence[bytes]:
         sizes = [int(size[0]) for size in gathered(np.array([len(data)], np.int64))]
@@ -38,7 +39,7 @@ def exchange_over(strategy: tf.distribute.Strategy) -> Exchange:
     return exchange
 
 
-def _gatherer(strategy: tf.distribute.Strategy) -> Callable[[np.ndarray], list[np.ndarray]]:
+def gatherer(strategy: tf.distribute.Strategy) -> Callable[[np.ndarray], list[np.ndarray]]:
     """Returns a function from this worker's int64[N] to every worker's, all of the same N, in order."""
 
     def all_gather(words: tf.Tensor) -> tf.Tensor:
@@ -49,8 +50,7 @@ def _gatherer(strategy: tf.distribute.Strategy) -> Callable[[np.ndarray], list[n
         lambda words: strategy.run(all_gather, args=(words,)),
         input_signature=[tf.TensorSpec([None], tf.int64)],
     )
-    # A strategy of one process knows no number of devices per worker.
-    local = getattr(strategy.extended, "_num_devices_per_worker", strategy.num_replicas_in_sync)
+    local = local_replicas(strategy)
 
     def gathered(words: np.ndarray) -> list[np.ndarray]:
         # Every replica of a worker sends the same, and every one receives all.

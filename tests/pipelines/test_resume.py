@@ -151,7 +151,7 @@ def test_nothing_is_scored_twice(
     real, scored = Classifier.classify, []
 
     def counts(classifier: Classifier, read: object) -> object:
-        if len(scored) == 3:
+        if len(scored) >= 3:  # two threads may pass three together
             raise StorageError("the store is there", got="it", remedy="mend it")
         done = real(classifier, read)
         scored.append(done)

@@ -10,7 +10,6 @@ import datetime
 import fnmatch
 import functools
 import glob
-import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -21,8 +20,6 @@ import google_crc32c
 import obstore
 import tenacity
 from google.api_core import exceptions as api
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
 from obstore import exceptions as refused
 from obstore.auth.google import GoogleCredentialProvider
 from obstore.store import GCSStore
@@ -31,13 +28,10 @@ from requests import exceptions as transport
 from imaging.errors import ImageError
 from schemas.errors import UserError
 from schemas.failure import FailureCode
+from trainer import gcs
 from trainer.data.files import CLOUD, File
+from trainer.gcs import split
 
-EMULATOR: Final = "STORAGE_EMULATOR_HOST"
-"""Environment variable with an emulator's address; Google's libraries agree on it."""
-
-_SCOPES: Final = ("https://www.googleapis.com/auth/devstorage.read_only",)
-_NO_PROJECT: Final = "no-project"
 _FIELDS: Final = "items(name,size,generation,crc32c),nextPageToken"
 _TIMEOUT: Final = datetime.timedelta(seconds=60)
 _IN_MEMORY: Final = 256 * 2**20
@@ -57,50 +51,15 @@ _RETRIES: Final = tenacity.Retrying(
 
 
 @functools.cache
-def _credentials() -> Any:
-    try:
-        return google.auth.default(scopes=_SCOPES)[0]
-    except google.auth.exceptions.DefaultCredentialsError:
-        return None  # public buckets stay open
-
-
-def _emulator() -> str | None:
-    address = os.environ.get(EMULATOR)
-    return address if address is None or "://" in address else f"http://{address}"
-
-
-@functools.cache
-def _client_at(emulator: str | None) -> storage.Client:
-    if emulator is not None:
-        options = {"api_endpoint": emulator}
-        return storage.Client(project=_NO_PROJECT, credentials=AnonymousCredentials(), client_options=options)
-    if _credentials() is None:
-        return storage.Client.create_anonymous_client()
-    return storage.Client(project=_NO_PROJECT, credentials=_credentials())
-
-
-@functools.cache
 def _store_at(emulator: str | None, bucket: str) -> GCSStore:
     options: dict[str, Any] = {"client_options": {"allow_http": emulator is not None, "timeout": _TIMEOUT}}
     if emulator is not None:
         options |= {"base_url": emulator, "skip_signature": True}
-    elif _credentials() is None:
+    elif gcs.credentials(gcs.READ) is None:
         options |= {"skip_signature": True}
     else:
-        options |= {"credential_provider": GoogleCredentialProvider(_credentials())}
+        options |= {"credential_provider": GoogleCredentialProvider(gcs.credentials(gcs.READ))}
     return GCSStore(bucket, **options)
-
-
-def split(place: str) -> tuple[str, str]:
-    """Returns bucket and object name of `gs://bucket/name`.
-
-    Raises:
-        UserError: when no bucket is named.
-    """
-    bucket, _, name = place.removeprefix(CLOUD).partition("/")
-    if not bucket:
-        raise UserError("a gs:// place names a bucket", got=place, remedy="write gs://BUCKET/FOLDER")
-    return bucket, name
 
 
 def list_folder(folder: str) -> list[File]:
@@ -154,7 +113,7 @@ def stat(places: Iterable[str]) -> dict[str, File]:
 def _listed(bucket: str, prefix: str, **options: str) -> list[File]:
     place = f"{CLOUD}{bucket}/{prefix}"
     try:
-        blobs = _client_at(_emulator()).list_blobs(bucket, prefix=prefix or None, fields=_FIELDS, **options)
+        blobs = gcs.client(gcs.READ).list_blobs(bucket, prefix=prefix or None, fields=_FIELDS, **options)
         return [
             File(f"{CLOUD}{bucket}/{blob.name}", blob.size, blob.generation, blob.crc32c or "")
             for blob in blobs
@@ -187,7 +146,7 @@ def read_head(file: File, size: int) -> bytes:
     if not last:
         return b""
     # Its name may be one that obstore refuses; a single request may take its time.
-    blob = _client_at(_emulator()).bucket(bucket).blob(name, generation=file.version or None)
+    blob = gcs.client(gcs.READ).bucket(bucket).blob(name, generation=file.version or None)
     return _tried(file, lambda: blob.download_as_bytes(start=0, end=last - 1, raw_download=True))
 
 
@@ -230,11 +189,11 @@ def _pieces(file: File) -> Iterator[bytes]:
 def _stream(bucket: str, name: str, *, generation: int) -> Iterator[bytes]:
     if not name.isprintable() or any(segment in ("", ".", "..") for segment in name.split("/")):
         # obstore refuses or changes names that are no tidy paths.
-        blob = _client_at(_emulator()).bucket(bucket).blob(name, generation=generation or None)
+        blob = gcs.client(gcs.READ).bucket(bucket).blob(name, generation=generation or None)
         yield blob.download_as_bytes(raw_download=True)
         return
     options: Any = {"version": str(generation)} if generation else {}
-    for piece in obstore.get(_store_at(_emulator(), bucket), name, options=options).stream():
+    for piece in obstore.get(_store_at(gcs.emulator(), bucket), name, options=options).stream():
         yield bytes(piece)
 
 
