@@ -18,7 +18,7 @@ from typing import Final, NamedTuple, Self
 from pipelines.key_ranges import KeyRange
 from pipelines.labels import by_folder
 from pipelines.listing import Listing, RemoteRange
-from pipelines.storage import OutputFolder, google
+from pipelines.storage import OutputFolder, gs
 from pipelines.storage.objects import split
 from pipelines.storage.patterns import compile_pattern
 from pipelines.work_item import MOST, SIZE, ListedImage, WorkItem, pack, separate_archives
@@ -129,9 +129,11 @@ class RangeLister:
             matching = matching if item == listed else None
 
     def _matching(self, keys: RemoteRange, start: str) -> Iterator[ListedImage]:
+        from pipelines.storage import google
+
         pattern = compile_pattern(keys.pattern) if keys.pattern else None
         for image in google.list_objects(keys.bucket, start=start, end=keys.keys.end):
-            if google.is_folder_marker(image):
+            if gs.is_folder_marker(image):
                 continue
             if pattern is None or pattern.fullmatch(split(image.uri)[2]):
                 yield by_folder(image) if self._folder_labels else image

@@ -14,7 +14,7 @@ from typing import Final, Self
 from pipelines.key_ranges import KeyRange, after, split_range
 from pipelines.names import path_of, place_from_anywhere, uri_in
 from pipelines.read_limits import ReadLimits
-from pipelines.storage import ImageReader, google, list_place
+from pipelines.storage import ImageReader, gs, list_place
 from pipelines.storage.objects import split
 from pipelines.storage.patterns import compile_pattern, has_magic, literal_prefix
 from pipelines.work_item import ListedImage
@@ -111,7 +111,7 @@ def begin_listing(given: str, *, limit: int = SERIAL_LIMIT) -> Listing:
     def images() -> Iterator[ListedImage]:
         for number, image in enumerate(_list_input(given), start=1):
             yield image
-            if number == limit and given.startswith(google.SCHEME):
+            if number == limit and given.startswith(gs.SCHEME):
                 listing.ranges = _ranges_after(image, given)
                 return
 
@@ -179,6 +179,8 @@ def _ranges_after(last: ListedImage, given: str) -> tuple[RemoteRange, ...]:
     _, bucket, name = split(given)
     pattern = name if has_magic(name) else ""
     prefix = literal_prefix(pattern) if pattern else _as_folder(name)
+
+    from pipelines.storage import google
 
     def first_name(start: str, end: str) -> str | None:
         for image in google.list_objects(bucket, start=start, end=end, most=1):

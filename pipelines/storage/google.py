@@ -16,15 +16,11 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 from requests import exceptions as transport
 from urllib3.exceptions import HTTPError
 
+from pipelines.storage.gs import EMULATOR, SCHEME, is_folder_marker
 from pipelines.storage.interface import LOCK, refuse_used
 from pipelines.storage.lease import Lease
 from pipelines.work_item import ListedImage
 from schemas.errors import RuleError, StorageError, UserError
-
-SCHEME: Final = "gs://"
-
-EMULATOR: Final = "STORAGE_EMULATOR_HOST"
-"""Environment variable with an emulator's address; Google's libraries agree on it."""
 
 _SCOPES: Final = ("https://www.googleapis.com/auth/devstorage.read_write",)
 _NO_PROJECT: Final = "no-project"
@@ -56,14 +52,6 @@ def client() -> storage.Client:
         return storage.Client.create_anonymous_client()
     # Objects belong to buckets, not to projects: none need be configured to read and write them.
     return storage.Client(project=_NO_PROJECT, credentials=found)
-
-
-def split_uri(uri: str) -> tuple[str, str]:
-    """Returns bucket and object name of `gs://bucket/name`; the name may hold anything, and may be empty."""
-    bucket, _, name = uri.removeprefix(SCHEME).partition("/")
-    if not bucket:
-        raise UserError("a gs:// place names a bucket", got=uri, remedy="write gs://BUCKET/FOLDER")
-    return bucket, name
 
 
 def list_objects(
@@ -143,11 +131,6 @@ def _as_os_errors(name: str) -> Iterator[None]:
 def is_denied(error: BaseException | None) -> bool:
     """Whether a store has answered that we may not."""
     return isinstance(error, (api.Forbidden, api.Unauthorized))
-
-
-def is_folder_marker(image: ListedImage) -> bool:
-    """Whether an object is what consoles make to show an empty folder: no bytes, a name that ends in `/`."""
-    return image.uri.endswith("/") and not image.size
 
 
 def _refuse(place: str, rule: str, error: Exception, kind: Callable[..., RuleError] = UserError) -> NoReturn:

@@ -20,7 +20,7 @@ from obstore import exceptions as refused
 from imaging.errors import ImageError
 from imaging.header import MAX_BYTES
 from pipelines.read_limits import ReadLimits
-from pipelines.storage import google
+from pipelines.storage import gs
 from pipelines.storage.stores import make_store
 from pipelines.storage.throttle import Throttle
 from pipelines.work_item import ListedImage
@@ -90,7 +90,7 @@ class ObjectStores:
         self._throttle.wait()
         try:
             if scheme == "gs" and not _obstore_takes(name):
-                return google.stat(bucket, name)
+                return _google().stat(bucket, name)
             return _listed(scheme, bucket, obstore.head(self._store(scheme, bucket), name))
         except (refused.BaseError, OSError, ValueError):
             return ListedImage(uri, generation=0, size=-1)
@@ -135,7 +135,7 @@ class ObjectStores:
     def _read_whole(self, image: ListedImage) -> bytes:
         scheme, bucket, name = split(image.uri)
         if scheme == "gs" and not _obstore_takes(name):
-            data = google.download(bucket, name, generation=image.generation)
+            data = _google().download(bucket, name, generation=image.generation)
         else:
             found = obstore.get(self._store(scheme, bucket), name, options=_pin(scheme, image))
             data = bytes(found.bytes())
@@ -190,6 +190,13 @@ def _listed(scheme: str, bucket: str, meta: Any) -> ListedImage:
     )
 
 
+def _google() -> Any:
+    """Returns the reader of the few names that obstore does not take, imported when one comes."""
+    from pipelines.storage import google
+
+    return google
+
+
 def _obstore_takes(name: str) -> bool:
     """Whether obstore can name the object: it refuses or changes names that are no tidy paths."""
     segments = name.split("/")
@@ -206,7 +213,7 @@ def _pin(scheme: str, image: ListedImage) -> "GetOptions":
 def _check_whole(image: ListedImage, *, size: int, crc32c: int) -> None:
     if image.size not in (-1, size):
         raise _TransientError(f"{size:,} of {image.size:,} bytes arrived")
-    if image.uri.startswith(google.SCHEME) and image.checksum:
+    if image.uri.startswith(gs.SCHEME) and image.checksum:
         arrived = base64.b64encode(crc32c.to_bytes(4)).decode()
         if arrived != image.checksum:
             raise _TransientError(f"the bytes have CRC32C {arrived}, listed was {image.checksum}")

@@ -6,7 +6,6 @@ from typing import Final
 
 from pipelines.names import path_of
 from pipelines.read_limits import ReadLimits
-from pipelines.storage import google
 from pipelines.storage.objects import ObjectStores, split
 from schemas.errors import StorageError, UserError
 from schemas.failure import Failure, FailureCode
@@ -35,6 +34,8 @@ def refuse_outage(failures: Sequence[Failure], *, listed: int) -> None:
         try:
             _look_beside(uri)
         except UserError as error:
+            from pipelines.storage import google
+
             if google.is_denied(error.__cause__) and 2 * len(failed) <= listed:
                 continue
             raise StorageError(
@@ -62,6 +63,8 @@ def _look_beside(uri: str) -> None:
     scheme, bucket, name = split(uri)
     folder = name.rpartition("/")[0]
     if scheme == "gs":
+        from pipelines.storage import google
+
         listed = google.list_objects(bucket, prefix=f"{folder}/" if folder else "", most=1)
     else:
         listed = ObjectStores(ReadLimits()).list(scheme, bucket, folder)

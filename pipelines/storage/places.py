@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pipelines.names import path_of
 from pipelines.read_limits import ReadLimits
-from pipelines.storage import google
+from pipelines.storage import gs
 from pipelines.storage.interface import OutputFolder
 from pipelines.storage.local import LocalFolder, list_files
 from pipelines.storage.objects import SCHEMES, ObjectStores, split
@@ -36,7 +36,7 @@ def list_place(given: str) -> Iterator[ListedImage]:
         )
     found = False
     for image in _matching(scheme, bucket, name):
-        if not google.is_folder_marker(image):
+        if not gs.is_folder_marker(image):
             found = True
             yield image
     if not found:
@@ -61,6 +61,8 @@ def _matching(scheme: str, bucket: str, name: str) -> Iterator[ListedImage]:
 def _objects(scheme: str, bucket: str, *, prefix: str, only: str = "") -> Iterator[ListedImage]:
     """Yields what begins with a prefix; with `only`, the one object of that name."""
     if scheme == "gs":
+        from pipelines.storage import google
+
         if only:
             # Of all names that begin with this one, itself comes first.
             listed = google.list_objects(bucket, prefix=prefix, most=1)
@@ -86,8 +88,10 @@ def open_folder(place: str) -> OutputFolder:
     Raises:
         UserError: for a place that outputs cannot be written to.
     """
-    if place.startswith(google.SCHEME):
-        return google.CloudFolder(*google.split_uri(place.rstrip("/")))
+    if place.startswith(gs.SCHEME):
+        from pipelines.storage.google import CloudFolder
+
+        return CloudFolder(*gs.split_uri(place.rstrip("/")))
     if "://" in place:
         raise UserError("an output is a local folder or in gs://", got=place, remedy="name another place")
     return LocalFolder(pathlib.Path(place).absolute())

@@ -5,10 +5,9 @@ import os
 from collections.abc import Callable
 from typing import Any, Final
 
-from obstore.auth.google import GoogleCredentialProvider
 from obstore.store import AzureStore, GCSStore, S3Store
 
-from pipelines.storage import google
+from pipelines.storage import gs
 
 _TIMEOUT: Final = datetime.timedelta(seconds=30)
 
@@ -19,13 +18,17 @@ def make_store(scheme: str, bucket: str) -> Any:
 
 
 def _gcs_store(bucket: str) -> GCSStore:
-    emulator = os.environ.get(google.EMULATOR)
+    emulator = os.environ.get(gs.EMULATOR)
     if emulator is not None:
         address = emulator if "://" in emulator else f"http://{emulator}"
         return GCSStore(bucket, base_url=address, skip_signature=True, **_connection(allow_http=True))
+    from pipelines.storage import google
+
     credentials = google.credentials()
     if credentials is None:
         return GCSStore(bucket, skip_signature=True, **_connection())
+    from obstore.auth.google import GoogleCredentialProvider
+
     return GCSStore(bucket, credential_provider=GoogleCredentialProvider(credentials), **_connection())
 
 
