@@ -152,7 +152,7 @@ class Guard:
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env=os.environ | {"PYTHONPATH": _module_path()},
+                env=os.environ | {"PYTHONPATH": module_path()},
                 start_new_session=True,
             )
         self._socket = ours
@@ -194,7 +194,7 @@ class Guard:
             return process.wait()
 
 
-def _module_path() -> str:
+def module_path() -> str:
     """Returns where this process finds its modules, so that the other finds the same; no relative places."""
     root = str(pathlib.Path(__file__).resolve().parents[1])
     return os.pathsep.join([root, *filter(os.path.isabs, sys.path)])

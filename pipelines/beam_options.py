@@ -42,6 +42,12 @@ def beam_options(flags: Sequence[str], *, verb: str, own: Sequence[str]) -> Pipe
     return options
 
 
+def in_process(options: PipelineOptions) -> bool:
+    """Whether all of a pipeline runs in the launcher's own process."""
+    mode = options.view_as(DirectOptions).direct_running_mode
+    return options.view_as(StandardOptions).runner == IN_PROCESS and mode != "multi_processing"
+
+
 def _check_runner(name: str, options: PipelineOptions) -> None:
     """Refuses now what Beam would refuse when the output has been begun."""
     try:

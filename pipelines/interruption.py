@@ -1,4 +1,4 @@
-"""Ends a run that is told to stop, or whose storage fails, with one line that says how to go on."""
+"""Ends a run that is told to stop, or whose storage or workers fail, with one line that says how to go on."""
 
 import contextlib
 import logging
@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Final, NoReturn
 
 from engines.engine import EngineError
-from schemas.errors import ExitCode, StoppedError, StorageError
+from schemas.errors import ExitCode, StoppedError, StorageError, WorkerError
 
 # Beam hands on what happened in a worker as text. These errors have texts of one line.
 _KNOWN: Final = re.compile(
@@ -27,7 +27,7 @@ def resumable(command: str) -> Iterator[None]:
         command: what goes on with it.
 
     Raises:
-        StoppedError: on Ctrl-C, SIGTERM, and failures of the storage.
+        StoppedError: on Ctrl-C, SIGTERM, and failures of the storage or of worker processes.
     """
     stop = _Stop()
     try:
@@ -35,7 +35,7 @@ def resumable(command: str) -> Iterator[None]:
             yield
     except KeyboardInterrupt:
         _stop("told to stop", command)
-    except StorageError as error:
+    except (StorageError, WorkerError) as error:
         _stop(str(error), command)
     except EngineError as error:
         # Of an error that one text makes, Beam keeps the kind and lengthens the text.

@@ -1,19 +1,21 @@
 """The scoring run from its options to its manifest."""
 
+import contextlib
 import dataclasses
 import datetime
 import functools
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.utils.shared import Shared
 
 from engines.bundle import Bundle, open_bundle
 from pipelines import incremental, output_run
-from pipelines.beam_options import beam_options
+from pipelines.beam_options import beam_options, in_process
 from pipelines.finishing import begun, finish, times, unreported
 from pipelines.frozen_listing import Frozen, FrozenItem, freeze, read_index
 from pipelines.interruption import resumable
@@ -34,11 +36,14 @@ from pipelines.progress import Progress
 from pipelines.provenance import challenged, described, versions
 from pipelines.reconcile import Account, collect, remove_strays
 from pipelines.scoring import STATISTICS, statistics_name
+from pipelines.scoring_task import ScoringTask
 from pipelines.since import JoinTask, SkipScored
 from pipelines.storage import OutputFolder, open_folder
 from pipelines.storage.interface import Hold
 from pipelines.summary import Summary
-from pipelines.transforms import ListRanges, ScoreImages, ScoringTask
+from pipelines.transforms import ListRanges, ScoreImages
+from pipelines.workers.choice import processes_for, ready_pool
+from pipelines.workers.pool import WorkerPool
 from schemas import run_plan
 from schemas.errors import UserError
 from schemas.manifest import Manifest
@@ -55,8 +60,12 @@ class _Run:
     output: OutputFolder
 
 
-def run(options: ScoreOptions) -> Summary:
+def run(options: ScoreOptions, pool: WorkerPool | None = None) -> Summary:
     """Scores the inputs and writes predictions, reports and, last, the manifest.
+
+    Args:
+        options: what is asked for.
+        pool: worker processes that were started in good time, by whoever ends them.
 
     Raises:
         UserError: when an option cannot be used; nothing has been written then.
@@ -66,6 +75,12 @@ def run(options: ScoreOptions) -> Summary:
     # What can be refused is refused before an image is read or a file written.
     started = datetime.datetime.now(datetime.UTC)
     pipeline_options = beam_options(options.beam_flags, verb="score", own=FLAGS)
+    if options.workers is not None and not in_process(pipeline_options):
+        raise UserError(
+            "--workers are processes of this machine, under the DirectRunner",
+            got=options.workers,
+            remedy="leave it out, and give the runner's own flags, such as --num_workers or --parallelism",
+        )
     output = open_folder(options.output)
     output_run.look(output, resume=options.resume)
     refuse_output_below(options.inputs, output.place)
@@ -79,12 +94,17 @@ def run(options: ScoreOptions) -> Summary:
         if finished is None:
             task = _task(options, plan, bundle, challenger, output=output)
             held = _Run(options, plan, task, output)
-            finished = _score(held, hold, started=started, pipeline_options=pipeline_options)
+            finished = _score(held, hold, started=started, pipeline_options=pipeline_options, pool=pool)
     return Summary(printable(options.output.rstrip("/")), finished)
 
 
 def _score(
-    run: _Run, hold: Hold, *, started: datetime.datetime, pipeline_options: PipelineOptions
+    run: _Run,
+    hold: Hold,
+    *,
+    started: datetime.datetime,
+    pipeline_options: PipelineOptions,
+    pool: WorkerPool | None,
 ) -> Manifest:
     # 1. The listing is frozen: its count is the denominator of everything after.
     past = reopen(run.plan.past)
@@ -94,8 +114,11 @@ def _score(
 
     # 2. Score. Each work item writes its rows, and its statistics record last.
     began = time.monotonic()
-    with Progress(run.output, [] if frozen.buckets else left, growing=_growing(frozen)):
-        _run_pipeline(run, frozen, left, past=past, options=pipeline_options)
+    with (
+        _workers(run, frozen, left, pool=pool, options=pipeline_options) as scorers,
+        Progress(run.output, [] if frozen.buckets else left, growing=_growing(frozen)),
+    ):
+        _run_pipeline(run, frozen, left, past=past, options=pipeline_options, scorers=scorers)
     seconds = time.monotonic() - began
 
     # 3. Reconcile from the committed records, not from Beam's counters, which count retries too.
@@ -176,6 +199,33 @@ def open_listing(options: ScoreOptions, *, spread: bool = True) -> Listing:
     return listing.map(functools.partial(with_labels, labels=options.labels))
 
 
+@contextlib.contextmanager
+def _workers(
+    run: _Run,
+    frozen: Frozen,
+    left: Sequence[FrozenItem],
+    *,
+    pool: WorkerPool | None,
+    options: PipelineOptions,
+) -> Iterator[Shared]:
+    """Context manager that gives what scores the work items: this process, or processes of their own."""
+    shared = Shared()
+    if not in_process(options):
+        yield shared
+        return
+    growing = _growing(frozen) is not None
+    count = processes_for(
+        run.options.workers,
+        engine=run.task.bundle.engine.kind,
+        images=None if growing else sum(item.images for item in left),
+        items=None if growing else len(left),
+    )
+    with ready_pool(count, run.task, early=pool) as ready:
+        if ready is not None:
+            shared.acquire(lambda: ready)
+        yield shared
+
+
 def _run_pipeline(
     run: _Run,
     frozen: Frozen,
@@ -183,6 +233,7 @@ def _run_pipeline(
     *,
     past: Sequence[PastRun],
     options: PipelineOptions,
+    scorers: Shared,
 ) -> None:
     with beam.Pipeline(options=options) as pipeline:
         items = pipeline | "WorkItems" >> beam.Create([item.ref for item in left])
@@ -191,7 +242,7 @@ def _run_pipeline(
             items = (items, listed) | beam.Flatten()
         if frozen.buckets:
             items = items | SkipScored(_join_task(run, frozen, past), list(incremental.files_of(past)))
-        _ = items | ScoreImages(run.task)
+        _ = items | ScoreImages(run.task, scorers)
 
 
 def _join_task(run: _Run, frozen: Frozen, past: Sequence[PastRun]) -> JoinTask:

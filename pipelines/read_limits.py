@@ -15,10 +15,12 @@ class ReadLimits:
         connections: kept open to a store. Three quarters as many objects are read at once, because a
             pool opens another connection while one that was used is still on its way back.
         requests_per_second: greatest rate of requests; None for no limit but the ramp.
+        processes: how many processes of a machine share the rate, ramp included.
     """
 
     connections: int = CONNECTIONS
     requests_per_second: float | None = None
+    processes: int = 1
 
     def __post_init__(self) -> None:
         if self.connections < 1:

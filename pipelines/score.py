@@ -98,6 +98,12 @@ from schemas.errors import ExitCode
     type=FiniteRange(min=0, min_open=True),
     help="Bound on a worker process's requests to buckets.  [default: 5,000, doubling every 20 minutes]",
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Worker processes on this machine, each with a model of its own.  [default: one a core]",
+)
 @click.argument("beam_flags", nargs=-1, type=click.UNPROCESSED, metavar="[BEAM FLAGS]...")
 def score(
     inputs: tuple[str, ...],
@@ -120,6 +126,7 @@ def score(
     max_failure_rate: float,
     connections: int,
     max_requests_per_second: float | None,
+    workers: int | None,
     beam_flags: tuple[str, ...],
 ) -> ExitCode:
     """Score every image of a folder and account for each: predicted once, or failed with a reason.
@@ -140,7 +147,6 @@ def score(
         raise click.UsageError("Missing option '--model'.")
     if not inputs and input_list is None:
         raise click.UsageError("Missing option '--input' or '--input-list'.")
-    from pipelines import job
     from pipelines.options import ScoreOptions
     from pipelines.rows import Compression
 
@@ -162,6 +168,7 @@ def score(
         rows_per_part=rows_per_part,
         compression=Compression(compression),
         max_failure_rate=max_failure_rate,
+        workers=workers,
         beam_flags=beam_flags,
     )
     if dry_run:
@@ -169,7 +176,13 @@ def score(
 
         click.echo(preview(options).table())
         return ExitCode.OK
-    summary = job.run(options)
+    from pipelines.workers.choice import early_pool
+
+    with early_pool(options) as pool:
+        # After the workers: it imports Beam, and they get ready meanwhile.
+        from pipelines import job
+
+        summary = job.run(options, pool)
     click.echo(summary.table())
     return summary.exit_code
 

@@ -1,7 +1,6 @@
 """The scoring pipeline as Beam sees it: wiring, and the DoFns that do the work."""
 
 import collections
-import dataclasses
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -12,49 +11,10 @@ from apache_beam.utils.shared import Shared
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
-from engines.bundle import Bundle
-from pipelines.classify import make_classifier
-from pipelines.frozen_listing import ItemRef, RangeLister, load
+from pipelines.frozen_listing import ItemRef, RangeLister
 from pipelines.listing import RemoteRange
-from pipelines.read_limits import ReadLimits
-from pipelines.rows import Compression
-from pipelines.scoring import Scorer
-from pipelines.storage import ImageReader, open_folder
-from pipelines.work_item import MOST
-
-ITEMS_IN_FLIGHT = 2
-"""Work items that a worker process has under way: one reads while another is scored and written.
-
-Decoding the next chunk of an item in yet another thread made 240,000 local images 16 % slower on two
-cores: the threads only take turns then.
-"""
-
-
-@dataclasses.dataclass(frozen=True)
-class ScoringTask:
-    """What every worker must know; small, because Beam pickles and compresses it again and again.
-
-    Attributes:
-        bundle: the model bundle; its model is read by the worker.
-        output: place of the output folder.
-        run: digest of all that rows depend on beside the images.
-        accept_threshold: confidence from which a prediction is accepted.
-        limits: how hard the worker may lean on an object store.
-        folder_labels: whether an image's folder is its label.
-        rows_per_part: greatest number of rows in a prediction file.
-        compression: which prediction files are gzipped.
-        challenger: the bundle of a second model, or None.
-    """
-
-    bundle: Bundle
-    output: str
-    run: str
-    accept_threshold: float
-    limits: ReadLimits = ReadLimits()  # noqa: RUF009 - frozen
-    folder_labels: bool = False
-    rows_per_part: int = MOST
-    compression: Compression = Compression.RECORDS
-    challenger: Bundle | None = None
+from pipelines.scoring_task import ItemScorer, LocalScorer, ScoringTask
+from pipelines.storage import open_folder
 
 
 class ListRanges(beam.PTransform):
@@ -94,32 +54,41 @@ class ScoreImages(beam.PTransform):
     """PCollection of `ItemRef` to PCollection of the digests of the items that are done (`str`).
 
     Predictions go to the output folder, not through a shuffle, which would cost 15-73 us an image.
+
+    Args:
+        task: what the items are scored by.
+        shared: holds what scores them, where the launcher has made it already; workers in other
+            processes find it empty and make their own.
     """
 
-    def __init__(self, task: ScoringTask) -> None:
+    def __init__(self, task: ScoringTask, shared: Shared | None = None) -> None:
         super().__init__()
         self._task = task
+        self._shared = shared or Shared()
 
     def expand(self, items: beam.PCollection) -> beam.PCollection:
         """Spreads the items over the workers and scores each once."""
         # Reshuffle: without it all items would be fused with their creation and stay on one worker.
-        return items | "Spread" >> beam.Reshuffle() | "Score" >> beam.ParDo(ScoreWorkItem(self._task))
+        return (
+            items
+            | "Spread" >> beam.Reshuffle()
+            | "Score" >> beam.ParDo(ScoreWorkItem(self._task, self._shared))
+        )
 
 
 class ScoreWorkItem(beam.DoFn):
     """Scores work items, a few at a time; a bundle is done when all of its items are written."""
 
-    def __init__(self, task: ScoringTask) -> None:
+    def __init__(self, task: ScoringTask, shared: Shared | None = None) -> None:
         super().__init__()
         self._task = task
         # One model, and one bound on connections and requests, for all threads of a worker process.
-        self._shared = Shared()
+        self._shared = shared or Shared()
 
     def setup(self) -> None:
         """Loads the model and opens storage, once per worker process."""
-        self._output = open_folder(self._task.output)
-        self._scorer = self._shared.acquire(self._make_scorer)
-        self._pool = ThreadPoolExecutor(ITEMS_IN_FLIGHT, thread_name_prefix="score")
+        self._scorer: ItemScorer = self._shared.acquire(self._make_scorer)
+        self._pool = ThreadPoolExecutor(self._scorer.in_flight, thread_name_prefix="score")
 
     def start_bundle(self) -> None:
         """Begins with nothing under way."""
@@ -127,9 +96,9 @@ class ScoreWorkItem(beam.DoFn):
 
     def process(self, ref: ItemRef) -> Iterator[str]:
         """Starts one item and yields those that had to finish before it could start."""
-        if len(self._under_way) >= ITEMS_IN_FLIGHT:
+        if len(self._under_way) >= self._scorer.in_flight:
             yield self._under_way.popleft().result()
-        self._under_way.append(self._pool.submit(self._score, ref))
+        self._under_way.append(self._pool.submit(self._scorer.run, ref))
 
     def finish_bundle(self) -> Iterator[Any]:
         """Waits for what is still under way: only then is the bundle's work promised to be done."""
@@ -141,19 +110,5 @@ class ScoreWorkItem(beam.DoFn):
         """Ends the threads."""
         self._pool.shutdown()
 
-    def _make_scorer(self) -> Scorer:
-        return Scorer(
-            make_classifier(
-                self._task.bundle,
-                accept_threshold=self._task.accept_threshold,
-                challenger=self._task.challenger,
-            ),
-            ImageReader(self._task.limits),
-            output=open_folder(self._task.output),
-            folder_labels=self._task.folder_labels,
-            rows=self._task.rows_per_part,
-            compression=self._task.compression,
-        )
-
-    def _score(self, ref: ItemRef) -> str:
-        return self._scorer.run(load(self._output, ref)).digest
+    def _make_scorer(self) -> ItemScorer:
+        return LocalScorer(self._task)

@@ -112,6 +112,27 @@ def _files_below(path: bytes, *, levels: int | None = None) -> Iterator[bytes]:
                 open_folders.append((below, iter(listed)))
 
 
+def holds_more_than(folder: bytes, count: int) -> bool:
+    """Whether there are more files than so many in a folder, as far as that is quickly seen.
+
+    No link is followed and no folder looked into that cannot be; names without any are not patterns' folders.
+    """
+    left, pending = count, [folder]
+    while pending:
+        try:
+            with os.scandir(pending.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+                        continue
+                    left -= 1
+                    if left < 0:
+                        return True
+        except OSError:
+            continue
+    return False
+
+
 def _is_folder(entry: os.DirEntry[bytes]) -> bool:
     try:
         return entry.is_dir()

@@ -59,7 +59,7 @@ class ObjectStores:
     def __init__(self, limits: ReadLimits) -> None:
         self._stores: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
-        self._throttle = Throttle(limits.requests_per_second)
+        self._throttle = Throttle(limits.requests_per_second, processes=limits.processes)
         self._retries = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(ATTEMPTS),
             wait=tenacity.wait_random_exponential(FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS),

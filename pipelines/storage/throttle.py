@@ -22,6 +22,7 @@ class Throttle:
         self,
         limit: float | None = None,
         *,
+        processes: int = 1,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -29,10 +30,12 @@ class Throttle:
 
         Args:
             limit: requests/s that are never exceeded; None for the ramp alone.
+            processes: how many throttles share this rate.
             clock: seconds that only grow.
             sleep: waits for so many seconds.
         """
         self._limit = limit
+        self._processes = processes
         self._clock = clock
         self._sleep = sleep
         self._lock = threading.Lock()
@@ -41,7 +44,7 @@ class Throttle:
     def rate(self, seconds: float) -> float:
         """Returns the requests/s allowed so many seconds after the start."""
         ramp = START_RATE * 2 ** (seconds / DOUBLING_SECONDS)
-        return ramp if self._limit is None else min(ramp, self._limit)
+        return (ramp if self._limit is None else min(ramp, self._limit)) / self._processes
 
     def wait(self) -> None:
         """Returns when the caller may send one request."""
