@@ -107,6 +107,7 @@ class WorkerPool:
         self._processes: list[_Process] = []
         self._idle: queue.SimpleQueue[_Lane | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
+        self._alone = threading.Lock()
         self._task: ScoringTask | None = None
         self._closed = False
 
@@ -139,17 +140,14 @@ class WorkerPool:
             WorkerError: when one process after the other died of it, or the pool is closed.
         """
         question = messages.request(ref)
-        deaths: list[int] = []
-        while len(deaths) < ATTEMPTS:
-            lane = self._take(ref)
-            try:
-                answer = lane.ask(question)
-            except (EOFError, OSError):
-                deaths.append(self._replace(lane.process))
-                continue
-            self._idle.put(lane)
-            return messages.digest_of(answer)
-        raise self._gives_up(ref, deaths)
+        lane = self._take(ref)
+        try:
+            answer = lane.ask(question)
+        except (EOFError, OSError):
+            # It may have died of another item that it had under way.
+            return messages.digest_of(self._ask_alone(ref, question, self._replace(lane.process)))
+        self._idle.put(lane)
+        return messages.digest_of(answer)
 
     def close(self) -> None:
         """Ends the processes, in the middle of whatever they do; who waits for them gets a WorkerError."""
@@ -169,12 +167,16 @@ class WorkerPool:
         self.close()
 
     def _add(self) -> None:
-        process = _Process(self._command, self._lanes)
-        if self._task is not None:
-            process.assign(pickle.dumps(self._task))
+        process = self._new(self._lanes)
         self._processes.append(process)
         for lane in process.lanes:
             self._idle.put(lane)
+
+    def _new(self, lanes: int) -> _Process:
+        process = _Process(self._command, lanes)
+        if self._task is not None:
+            process.assign(pickle.dumps(self._task))
+        return process
 
     def _take(self, ref: ItemRef) -> _Lane:
         while True:
@@ -184,6 +186,35 @@ class WorkerPool:
                 raise _closed(ref)
             if not lane.process.gone:
                 return lane
+
+    def _ask_alone(self, ref: ItemRef, question: bytes, ended: int) -> bytes:
+        """Returns the answer of a process that has nothing else to do, so that it dies of nothing else."""
+        deaths = [ended]
+        while len(deaths) < ATTEMPTS:
+            # One after the other: if memory is what is short, more processes would make it shorter.
+            with self._alone:
+                process = self._begin(ref)
+                try:
+                    return process.lanes[0].ask(question)
+                except (EOFError, OSError):
+                    deaths.append(process.end())
+                finally:
+                    self._finish(process)
+        raise self._gives_up(ref, deaths)
+
+    def _begin(self, ref: ItemRef) -> _Process:
+        with self._lock:
+            if self._closed:
+                raise _closed(ref)
+            process = self._new(lanes=1)
+            self._processes.append(process)
+            return process
+
+    def _finish(self, process: _Process) -> None:
+        process.end()
+        with self._lock:
+            if process in self._processes:
+                self._processes.remove(process)
 
     def _replace(self, process: _Process) -> int:
         """Puts a new process in a dead one's place, if nobody has; returns how it ended."""

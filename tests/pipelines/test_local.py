@@ -350,3 +350,19 @@ def test_a_launcher_that_was_killed_holds_nothing(folder: LocalFolder) -> None:
         process.wait()
     with folder.hold():
         pass
+
+
+def test_more_files_than_so_many_are_soon_seen(tmp_path: pathlib.Path) -> None:
+    for number in range(6):
+        (tmp_path / str(number % 2)).mkdir(exist_ok=True)
+        (tmp_path / str(number % 2) / str(number)).write_bytes(b"")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    folder = os.fsencode(tmp_path)
+    assert [local.holds_more_than(folder, count) for count in (0, 6, 7, 8)] == [True, True, False, False]
+
+
+def test_what_is_no_folder_or_cannot_be_seen_holds_nothing(
+    file: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    for path in (file, tmp_path / "nowhere", tmp_path / "*.png"):
+        assert not local.holds_more_than(os.fsencode(path), 0)

@@ -1,0 +1,155 @@
+import os
+import pathlib
+from collections.abc import Callable
+
+import pytest
+
+from engines.engine_choice import EngineKind
+from pipelines.options import ScoreOptions
+from pipelines.workers import choice
+from pipelines.workers.choice import FEW_IMAGES, early_pool, processes_for, ready_pool
+from pipelines.workers.pool import WorkerPool
+
+MANY = FEW_IMAGES + 1
+
+
+@pytest.fixture(autouse=True)
+def four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "worker_processes", lambda: 4)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is asked of pools, which start nothing."""
+    made: list[str] = []
+    monkeypatch.setattr(WorkerPool, "start", lambda pool: made.append(f"start {pool.processes}"))
+    monkeypatch.setattr(WorkerPool, "assign", lambda pool, task: made.append(f"assign {pool.processes}"))
+    monkeypatch.setattr(WorkerPool, "close", lambda pool: made.append("close"))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("asked", "engine", "images", "items", "expected"),
+    [
+        (None, EngineKind.LITERT_INT8, MANY, 3, 3),
+        (None, EngineKind.LITERT, 100 * MANY, 300, 4),
+        (None, EngineKind.LITERT, FEW_IMAGES, 2, 1),
+        (None, EngineKind.LITERT, 0, 0, 1),
+        (None, EngineKind.LITERT, None, None, 4),
+        (None, EngineKind.SAVED_MODEL, 100 * MANY, 300, 1),
+        (None, EngineKind.SAVED_MODEL, None, None, 1),
+        (1, EngineKind.LITERT, 100 * MANY, 300, 1),
+        (2, EngineKind.LITERT, 100, 25, 2),
+        (9, EngineKind.LITERT, 100, 3, 3),
+        (9, EngineKind.LITERT, None, None, 9),
+        (2, EngineKind.SAVED_MODEL, 100, 25, 2),
+        (2, EngineKind.LITERT, 0, 0, 1),
+    ],
+)
+def test_processes_where_they_pay(
+    asked: int | None, engine: EngineKind, images: int | None, items: int | None, expected: int
+) -> None:
+    assert processes_for(asked, engine=engine, images=images, items=items) == expected
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A folder of folders with more names than one process is given."""
+    folder = tmp_path_factory.mktemp("many")
+    (folder / "file").write_bytes(b"")
+    for number in range(MANY):
+        if number % 1000 == 0:
+            (folder / str(number // 1000)).mkdir()
+        os.link(folder / "file", folder / str(number // 1000) / str(number))
+    return folder
+
+
+@pytest.fixture
+def asked(many: pathlib.Path, tmp_path: pathlib.Path) -> Callable[..., ScoreOptions]:
+    def options(**given: object) -> ScoreOptions:
+        return ScoreOptions(
+            **({"inputs": (str(many),), "model": tmp_path, "output": str(tmp_path / "out")} | given)
+        )
+
+    return options
+
+
+def test_many_local_files_start_processes_early_and_end_them(asked: Callable, calls: list[str]) -> None:
+    with early_pool(asked()) as pool:
+        assert pool is not None
+        assert calls == ["start 4"]
+    assert calls == ["start 4", "close"]
+
+
+def test_processes_end_whatever_happens(asked: Callable, calls: list[str]) -> None:
+    with pytest.raises(KeyboardInterrupt), early_pool(asked(workers=2)):
+        raise KeyboardInterrupt
+    assert calls == ["start 2", "close"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"workers": 1},
+        {"engine": "saved_model"},
+        {"limit": FEW_IMAGES},
+        {"sample": 10},
+        {"inputs": ("gs://bucket/folder",)},
+        {"inputs": ("/nowhere/at/all",)},
+        {"inputs": (), "input_list": pathlib.Path("names.txt")},
+        {"beam_flags": ("--runner=FlinkRunner",)},
+        {"beam_flags": ("--runner", "PrismRunner")},
+        {"beam_flags": ("--direct_running_mode=multi_processing",)},
+    ],
+    ids=str,
+)
+def test_where_it_is_not_sure_that_they_pay_none_are_started(
+    asked: Callable, calls: list[str], given: dict
+) -> None:
+    with early_pool(asked(**given)) as pool:
+        assert pool is None
+    assert not any(call.startswith("start") for call in calls)
+
+
+def test_with_one_core_none_are_started(
+    asked: Callable, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "worker_processes", lambda: 1)
+    with early_pool(asked()) as pool:
+        assert pool is None
+    assert "start 1" not in calls
+
+
+def test_with_a_gpu_none_are_started(
+    asked: Callable, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "gpu_devices", lambda: 1)
+    with early_pool(asked()) as pool:
+        assert pool is None
+    with early_pool(asked(engine="litert")) as pool:
+        assert pool is not None
+
+
+def test_what_was_started_early_is_used(calls: list[str]) -> None:
+    early = WorkerPool(4)
+    with ready_pool(3, None, early=early) as pool:
+        assert pool is early
+    assert calls == ["assign 4", "close"]
+
+
+def test_what_was_started_early_and_is_not_needed_is_ended(calls: list[str]) -> None:
+    with ready_pool(1, None, early=WorkerPool(4)) as pool:
+        assert pool is None
+        assert calls == ["close"]
+
+
+def test_too_few_are_replaced_by_as_many_as_are_wanted(calls: list[str]) -> None:
+    with ready_pool(4, None, early=WorkerPool(2)) as pool:
+        assert pool.processes == 4
+        assert calls == ["close", "assign 4"]
+
+
+def test_one_process_needs_no_other(calls: list[str]) -> None:
+    with ready_pool(1, None, early=None) as pool:
+        assert pool is None
+    assert calls == []

@@ -1,0 +1,201 @@
+"""Whole runs with worker processes, and what may befall those."""
+
+import json
+import os
+import pathlib
+import signal
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+
+import psutil
+import pytest
+
+from pipelines import job
+from pipelines.classify import Classifier
+from pipelines.options import ScoreOptions
+from pipelines.storage import open_folder
+from pipelines.verification import verify
+from schemas.errors import StoppedError, UserError
+from tests.launching import launch
+
+WORKER = "pipelines.workers.process"
+
+
+def options(folder: pathlib.Path, bundle_path: pathlib.Path, output: object, **more: object) -> ScoreOptions:
+    few = {"labels": "folder", "rows_per_part": 20}
+    return ScoreOptions(inputs=(str(folder),), model=bundle_path, output=str(output), **(few | more))
+
+
+def contents(place: pathlib.Path) -> dict[str, bytes]:
+    """What must be the same in every run: all but times and what shows them."""
+    output = open_folder(str(place))
+    files = {name: output.read(name) for name in output.walk() if name != "report.html"}
+    manifest = json.loads(files.pop("manifest.json"))
+    manifest.pop("times")
+    manifest["parts"] = [part for part in manifest["parts"] if part["name"] != "report.html"]
+    return files | {"manifest": json.dumps(manifest).encode()}
+
+
+@pytest.fixture(scope="module")
+def alone(
+    digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, bytes]:
+    """What one process writes."""
+    output = tmp_path_factory.mktemp("alone") / "out"
+    assert job.run(options(digit_folder, bundle_path, output, workers=1)).manifest.counts.scored == 500
+    return contents(output)
+
+
+def workers_of(launcher: BaseProcess) -> list[psutil.Process]:
+    """Waits until a launcher has worker processes; none where it has ended before any was seen."""
+    while launcher.is_alive():
+        try:
+            children = psutil.Process(launcher.pid).children()
+            found = [child for child in children if WORKER in child.cmdline()]
+        except psutil.Error:
+            continue  # one has just ended
+        if found:
+            return found
+    return []
+
+
+@pytest.fixture
+def command(digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path) -> list[object]:
+    """A run into `out`."""
+    flags = ["--labels", "folder", "--rows-per-part", 20, "--workers", 2, "--resume"]
+    return ["score", "--input", digit_folder, "--model", bundle_path, "--output", tmp_path / "out", *flags]
+
+
+@pytest.fixture
+def launched(
+    command: list[object], tmp_path: pathlib.Path
+) -> Callable[[], tuple[BaseProcess, list[psutil.Process]]]:
+    """Launches it, and returns the launcher and its worker processes."""
+
+    def start() -> tuple[BaseProcess, list[psutil.Process]]:
+        launcher = launch(command, tmp_path / "log")
+        found = workers_of(launcher)
+        assert found, (tmp_path / "log").read_text()
+        return launcher, found
+
+    return start
+
+
+def test_processes_write_what_one_writes(
+    digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path, alone: dict[str, bytes]
+) -> None:
+    job.run(options(digit_folder, bundle_path, tmp_path / "out", workers=2))
+    assert contents(tmp_path / "out") == alone
+    assert not [
+        child for child in psutil.Process().children() if child.is_running() and WORKER in child.cmdline()
+    ]
+
+
+def test_the_launcher_scores_nothing_itself(
+    digit_folder: pathlib.Path,
+    bundle_path: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def here(*_: object) -> None:
+        raise AssertionError("it was scored here")
+
+    monkeypatch.setattr(Classifier, "classify", here)
+    manifest = job.run(options(digit_folder, bundle_path, tmp_path / "out", workers=2)).manifest
+    assert manifest.counts.scored == 500
+
+
+def test_a_worker_that_is_killed_in_mid_run_costs_nothing(
+    launched: Callable, tmp_path: pathlib.Path, alone: dict[str, bytes]
+) -> None:
+    launcher, (victim, *_) = launched()
+    victim.send_signal(signal.SIGKILL)
+    launcher.join(100)
+    assert launcher.exitcode == 0, (tmp_path / "log").read_text()
+    assert contents(tmp_path / "out") == alone
+    assert verify(open_folder(str(tmp_path / "out"))).findings == ()
+
+
+def test_a_launcher_that_is_killed_leaves_no_worker_and_can_be_gone_on_with(
+    launched: Callable, command: list[object], tmp_path: pathlib.Path, alone: dict[str, bytes]
+) -> None:
+    launcher, workers = launched()
+    launcher.kill()
+    launcher.join(100)
+    _, alive = psutil.wait_procs(workers, timeout=100)
+    assert alive == []
+    again = launch(command, tmp_path / "log")
+    again.join(100)
+    assert again.exitcode == 0, (tmp_path / "log").read_text()
+    assert contents(tmp_path / "out") == alone
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_a_launcher_that_is_told_to_stop_takes_its_workers_along(
+    launched: Callable, command: list[object], tmp_path: pathlib.Path, alone: dict[str, bytes], sent: int
+) -> None:
+    launcher, workers = launched()
+    os.kill(launcher.pid, sent)
+    launcher.join(100)
+    _, alive = psutil.wait_procs(workers, timeout=100)
+    assert alive == []
+    assert launcher.exitcode == 1
+    (line,) = (tmp_path / "log").read_text().splitlines()
+    assert line.startswith("digitmill: told to stop; what is done is kept, and this goes on with it: ")
+    assert "--workers 2" in line
+    again = launch(command, tmp_path / "log")
+    again.join(100)
+    assert again.exitcode == 0, (tmp_path / "log").read_text()
+    assert contents(tmp_path / "out") == alone
+
+
+def test_a_work_item_that_kills_every_worker_is_one_line_and_can_be_gone_on_with(
+    digit_folder: pathlib.Path,
+    bundle_path: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    alone: dict[str, bytes],
+) -> None:
+    from pipelines.workers import pool
+
+    real = pool._Lane.ask
+
+    def dies(lane: pool._Lane, question: bytes) -> bytes:
+        if json.loads(question)[0].endswith("00007.json.gz"):
+            os.kill(lane.process.pid, signal.SIGKILL)
+        return real(lane, question)
+
+    monkeypatch.setattr(pool._Lane, "ask", dies)
+    asked = options(digit_folder, bundle_path, tmp_path / "out", workers=2)
+    with pytest.raises(StoppedError, match=r"launcher-00007.json.gz, 0: 20 images from .*SIGKILL.*--resume"):
+        job.run(asked)
+    monkeypatch.undo()
+    job.run(options(digit_folder, bundle_path, tmp_path / "out", workers=2, resume=True))
+    assert contents(tmp_path / "out") == alone
+
+
+def test_a_store_that_refuses_a_worker_stops_the_run_in_one_line(
+    digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    asked = options(digit_folder, bundle_path, tmp_path / "out", workers=2)
+    # What should be a folder is a file.
+    real = job._run_pipeline
+
+    def spoiled(*given: object, **more: object) -> None:
+        (tmp_path / "out" / "predictions").write_bytes(b"")
+        real(*given, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job, "_run_pipeline", spoiled)
+        with pytest.raises(StoppedError, match=r"the output can be read and written; got .*--resume"):
+            job.run(asked)
+
+
+def test_processes_of_this_machine_are_not_another_runners(
+    digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    flags = ("--direct_running_mode=multi_processing",)
+    asked = options(digit_folder, bundle_path, tmp_path / "out", workers=2, beam_flags=flags)
+    with pytest.raises(UserError, match=r"--workers are processes of this machine.*got 2"):
+        job.run(asked)
+    assert not (tmp_path / "out").exists()
