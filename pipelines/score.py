@@ -96,7 +96,7 @@ from schemas.errors import ExitCode
 @click.option(
     "--max-requests-per-second",
     type=FiniteRange(min=0, min_open=True),
-    help="Bound on a worker process's requests to buckets.  [default: 5,000, doubling every 20 minutes]",
+    help="Requests to buckets by this machine, or a worker of another runner.  [default: 5,000, doubling every 20 minutes]",
 )
 @click.option(
     "--workers",

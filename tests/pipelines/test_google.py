@@ -4,7 +4,8 @@ import threading
 import pytest
 
 from pipelines.storage import google, open_folder
-from pipelines.storage.google import CloudFolder, is_folder_marker, list_objects, split_uri
+from pipelines.storage.google import CloudFolder, list_objects
+from pipelines.storage.gs import is_folder_marker, split_uri
 from pipelines.work_item import ListedImage
 from schemas.errors import StorageError, UserError
 from tests.gcs_emulator import Bucket, Proxy
