@@ -96,7 +96,8 @@ from schemas.errors import ExitCode
 @click.option(
     "--max-requests-per-second",
     type=FiniteRange(min=0, min_open=True),
-    help="Requests to buckets by this machine, or a worker of another runner.  [default: 5,000, doubling every 20 minutes]",
+    help="Bound on requests to buckets by this machine, or under another runner by each worker process."
+    "  [default: 5,000, doubling every 20 minutes]",
 )
 @click.option(
     "--workers",

@@ -1,8 +1,9 @@
 """Encodes columns as TFRecords of `tf.train.Example`, and reads the frames, without TensorFlow.
 
 The protobuf runtime takes 4-8 us to build one `Example`, and `tf.io.TFRecordWriter` needs
-TensorFlow. All records of a schema have the same shape, so each column is encoded on its own and
-the pieces of a record are joined. The tests hold the bytes to TensorFlow's parser.
+TensorFlow. All records of a schema have the same shape, so each column is encoded on its own, by
+NumPy where its entries are all as wide, and the pieces of a record are joined. The tests hold the
+bytes to TensorFlow's parser.
 
 Sources: https://www.tensorflow.org/tutorials/load_data/tfrecord (framing and checksums),
 https://protobuf.dev/programming-guides/encoding (wire format).
@@ -22,6 +23,9 @@ from schemas.prediction import NO_LABEL
 _LENGTH_DELIMITED: Final = 2
 _CRC: Final = struct.Struct("<I")
 _HEAD: Final = 8 + _CRC.size
+_Entries = list[bytes] | np.ndarray
+"""A column's entries: one a row, or where all are as wide uint8[N, W]."""
+
 # Field numbers of tf.train.Feature's oneof: bytes_list, float_list, int64_list.
 _LISTS: Final = {"string": 1, "bytes": 1, "number": 2, "integer": 3}
 
@@ -35,14 +39,41 @@ def encode_tfrecords(columns: Sequence[Column], values: Mapping[str, Sequence | 
         values: for each column's name its N values: texts, bytes, int64 or float32.
     """
     pieces = [_features(described, values[described.name]) for described in columns]
-    return b"".join(map(_frame, map(b"".join, zip(*pieces, strict=True))))
+    framed: list[bytes] = []
+    for entries in zip(*_joined(pieces), strict=True):
+        features = b"".join(entries)
+        head, crc = _head(len(features))
+        framed += (head, features, _masked(google_crc32c.extend(crc, features)))
+    return b"".join(framed)
 
 
-def _frame(features: bytes) -> bytes:
+def _joined(pieces: Sequence[_Entries]) -> Iterator[list[bytes]]:
+    """Yields the pieces row by row, neighbours of fixed width already put together."""
+    tables: list[np.ndarray] = []
+    for piece in pieces:
+        if isinstance(piece, np.ndarray):
+            tables.append(piece)
+            continue
+        if tables:
+            yield _rows_of(np.hstack(tables))
+            tables = []
+        yield piece
+    if tables:
+        yield _rows_of(np.hstack(tables))
+
+
+def _rows_of(table: np.ndarray) -> list[bytes]:
+    rows, width = table.shape
+    data = table.tobytes()
+    return [data[row * width : (row + 1) * width] for row in range(rows)]
+
+
+@functools.cache
+def _head(length: int) -> tuple[bytes, int]:
+    """Returns what stands before so many bytes of features, and the checksum of the payload's part of it."""
     # Example { Features features = 1; }
-    header = _header(1, len(features))
-    payload = header + features
-    return b"".join((_length_and_crc(len(payload)), payload, masked_crc(payload)))
+    header = _header(1, length)
+    return _length_and_crc(len(header) + length) + header, google_crc32c.value(header)
 
 
 @functools.cache
@@ -53,7 +84,10 @@ def _length_and_crc(length: int) -> bytes:
 
 def masked_crc(data: bytes) -> bytes:
     """Returns the checksum that stands behind a record's length and behind its payload, four bytes."""
-    crc = google_crc32c.value(data)
+    return _masked(google_crc32c.value(data))
+
+
+def _masked(crc: int) -> bytes:
     return _CRC.pack((crc >> 15 | crc << 17) + 0xA282EAD8 & 0xFFFFFFFF)
 
 
@@ -75,37 +109,68 @@ def read_tfrecords(data: bytes) -> Iterator[bytes]:
         start = end + _CRC.size
 
 
-def _features(described: Column, values: Sequence | np.ndarray) -> list[bytes]:
+def _features(described: Column, values: Sequence | np.ndarray) -> _Entries:
     """Returns each row's entry of `map<string, Feature> feature = 1`."""
     match described.kind:
         case "number":
             return _number_features(described, np.asarray(values, "<f4"))
         case "integer":
-            numbers = np.asarray(values, np.int64).tolist()
-            distinct = list(set(numbers))
-            varints = _varints(np.array(distinct, np.int64))
-            entries = {
-                number: _entry(described, varint) for number, varint in zip(distinct, varints, strict=True)
-            }
-            if described.nullable:
-                entries[NO_LABEL] = b""
-            return [entries[number] for number in numbers]
+            return _integer_features(described, np.asarray(values, np.int64))
         case "bytes":
             return [_entry(described, value) for value in values]
         case _:
-            return [_entry(described, text.encode()) for text in values]
+            return _text_features(described, values)
 
 
-def _number_features(described: Column, values: np.ndarray) -> list[bytes]:
-    if described.nullable and np.isnan(values).all():
-        return [b""] * len(values)
-    packed = values.tobytes()
-    prefix = _entry_prefix(described, 4)
-    entries = [prefix + packed[start : start + 4] for start in range(0, len(packed), 4)]
-    if described.nullable:
-        for row in np.flatnonzero(np.isnan(values)).tolist():
-            entries[row] = b""
-    return entries
+def _number_features(described: Column, values: np.ndarray) -> _Entries:
+    absent = np.isnan(values) if described.nullable else np.zeros(len(values), bool)
+    if absent.all():
+        return _nothing(len(values))
+    table = _table(described, values.view(np.uint8).reshape(-1, 4))
+    return _without(table, absent) if absent.any() else table
+
+
+def _integer_features(described: Column, values: np.ndarray) -> _Entries:
+    absent = values == NO_LABEL if described.nullable else np.zeros(len(values), bool)
+    if absent.all():
+        return _nothing(len(values))
+    groups, lengths = _varint_groups(values)
+    length = int(lengths[0])
+    # Most columns of integers are digits, or times of one epoch: all of the same length.
+    if (lengths == length)[~absent].all() and not absent[0]:
+        table = _table(described, groups[:, :length])
+        return _without(table, absent) if absent.any() else table
+    return [
+        b"" if missing else _entry(described, varint)
+        for varint, missing in zip(_cut(groups, lengths), absent.tolist(), strict=True)
+    ]
+
+
+def _text_features(described: Column, texts: Sequence | np.ndarray) -> _Entries:
+    if not described.choices:
+        return [_entry(described, text.encode()) for text in texts]
+    entries = {text: _entry(described, text.encode()) for text in set(texts)}
+    listed = [entries[text] for text in texts]
+    if len(set(map(len, entries.values()))) != 1:
+        return listed
+    return np.frombuffer(b"".join(listed), np.uint8).reshape(len(listed), -1)
+
+
+def _nothing(rows: int) -> np.ndarray:
+    return np.empty((rows, 0), np.uint8)
+
+
+def _table(described: Column, values: np.ndarray) -> np.ndarray:
+    """Returns entries of fixed width, uint8[N, W], for values of fixed width, uint8[N, V]."""
+    prefix = _entry_prefix(described, values.shape[1])
+    table = np.empty((len(values), len(prefix) + values.shape[1]), np.uint8)
+    table[:, : len(prefix)] = np.frombuffer(prefix, np.uint8)
+    table[:, len(prefix) :] = values
+    return table
+
+
+def _without(table: np.ndarray, absent: np.ndarray) -> list[bytes]:
+    return [b"" if missing else row for row, missing in zip(_rows_of(table), absent.tolist(), strict=True)]
 
 
 def _entry(described: Column, value: bytes) -> bytes:
@@ -134,16 +199,23 @@ def _header(number: int, length: int) -> bytes:
 
 
 def _varint(number: int) -> bytes:
-    return _varints(np.array([number], np.int64))[0]
+    return _cut(*_varint_groups(np.array([number], np.int64)))[0]
 
 
-def _varints(numbers: np.ndarray) -> list[bytes]:
-    """Returns the varint of each int64: groups of seven bits, least first, all but the last marked."""
+def _varint_groups(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns uint8[N, 10] and int64[N]: the bytes of each int64's varint, and how many of them count.
+
+    Groups of seven bits, least first, all but the last marked.
+    """
     # Negative numbers are sent as their 64-bit two's complement.
     shifted = numbers.astype(np.uint64)[:, None] >> np.arange(0, 70, 7, dtype=np.uint64)[None, :].clip(max=63)
     shifted[:, 9] = numbers < 0
     groups = (shifted & np.uint64(0x7F)).astype(np.uint8)
     lengths = np.maximum(1, 10 - (groups[:, ::-1] != 0).argmax(axis=1) - 10 * ~(groups != 0).any(axis=1))
     groups |= np.where(np.arange(10) < lengths[:, None] - 1, 0x80, 0).astype(np.uint8)
+    return groups, lengths
+
+
+def _cut(groups: np.ndarray, lengths: np.ndarray) -> list[bytes]:
     packed = groups.tobytes()
     return [packed[10 * row : 10 * row + length] for row, length in enumerate(lengths.tolist())]

@@ -76,6 +76,56 @@ def test_the_schemas_own_feature_spec_parses_the_records(tmp_path: pathlib.Path)
         np.testing.assert_equal(features[name].numpy().tolist(), list(expected))
 
 
+def some(count: int, values: st.SearchStrategy, nothing: float) -> st.SearchStrategy[list]:
+    """Columns of a length of which all rows have a value, none, or some."""
+    many = {"min_size": count, "max_size": count}
+    mixed = st.lists(st.one_of(values, st.just(nothing)), **many)
+    return st.one_of(st.lists(values, **many), st.just([nothing] * count), mixed)
+
+
+@st.composite
+def predictions(draw: st.DrawFn) -> dict[str, object]:
+    """Columns of the prediction row."""
+    count = draw(st.integers(1, 12))
+    many = {"min_size": count, "max_size": count}
+    digits, shares = st.integers(0, 9), st.floats(0, 1, width=32)
+    times = st.integers(1_600_000_000_000_000_000, 1_800_000_000_000_000_000)
+    return {
+        "image": draw(st.lists(st.text(st.characters(exclude_categories=["Cs"])), **many)),
+        "generation": draw(st.one_of(st.lists(times, **many), st.lists(st.integers(0, 2**63 - 1), **many))),
+        "digit": draw(st.lists(digits, **many)),
+        "confidence": np.array(draw(st.lists(shares, **many)), np.float32),
+        "second_digit": draw(st.lists(digits, **many)),
+        "second_confidence": np.array(draw(st.lists(shares, **many)), np.float32),
+        "decision": draw(st.lists(st.sampled_from(["accept", "review"]), **many)),
+        "label": draw(some(count, digits, prediction.NO_LABEL)),
+        "challenger_digit": draw(some(count, digits, prediction.NO_LABEL)),
+        "challenger_confidence": np.array(draw(some(count, shares, prediction.NO_NUMBER)), np.float32),
+    }
+
+
+@given(predictions())
+@settings(deadline=None)
+def test_rows_of_any_shape_are_read_by_tensorflow_as_they_were(
+    tmp_path_factory: pytest.TempPathFactory, columns: dict[str, object]
+) -> None:
+    data = encode_tfrecords(prediction.COLUMNS, columns)
+    examples = parsed(data, tmp_path_factory.mktemp("records") / "x.tfrecord")
+    assert len(examples) == len(columns["image"])
+    for row, example in enumerate(examples):
+        expected = {name: values[row] for name, values in columns.items()}
+        absent = {name for name, value in expected.items() if value == -1 or value != value}
+        assert set(example.features.feature) == set(expected) - absent
+        for name, feature in example.features.feature.items():
+            (value,) = getattr(feature, feature.WhichOneof("kind")).value
+            wanted = expected[name]
+            assert value == (wanted.encode() if isinstance(wanted, str) else wanted)
+
+
+def test_no_rows_are_no_bytes() -> None:
+    assert encode_tfrecords(COLUMNS, {"text": [], "count": [], "share": [], "maybe": []}) == b""
+
+
 def test_a_flipped_byte_is_noticed(tmp_path: pathlib.Path) -> None:
     data = bytearray(encode_tfrecords(COLUMNS, {"text": ["a"], "count": [1], "share": [0.5], "maybe": [-1]}))
     data[20] ^= 1
