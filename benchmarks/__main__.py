@@ -1,0 +1,141 @@
+"""Measures digitmill beside what its users would otherwise use, in one run on one machine.
+
+Usage: python -m benchmarks [--quick] [--only PART] [--publish] [--folder build/bench]
+
+Prints tables, and writes the runs as CSV, the machine as JSON and a plot into FOLDER/results. Every
+contender is a process of its own; all take turns. --publish puts the results into docs/benchmarks and
+their figures into docs/benchmarks.md and README.md.
+"""
+
+import argparse
+import importlib.util
+import json
+import pathlib
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from benchmarks import buckets, machine, page, plot, process, results, scoring, tables, targets, training
+from benchmarks.contenders import ALL, MODELS, Contender, Model, installed
+from benchmarks.effort import FULL, QUICK, Effort
+from benchmarks.results import Results, Run
+from benchmarks.setting import Setting, source
+
+PARTS: Final = ("scoring", "cores", "start", "buckets", "training", "stages")
+
+
+def measured(
+    parts: Iterable[str],
+    effort: Effort,
+    setting: Setting,
+    *,
+    models: Sequence[Model],
+    contenders: Sequence[Contender],
+) -> Iterator[Run]:
+    """Yields every run of the parts that are asked for, each as soon as it has ended."""
+    rounds, (dense, convolutional) = effort.rounds, models
+    if "scoring" in parts:
+        for images in effort.images:
+            for model in models:
+                yield from scoring.scoring(
+                    setting, model, contenders=contenders, images=images, rounds=rounds
+                )
+    if "cores" in parts:
+        yield from scoring.cores(setting, convolutional, images=effort.images[-1], rounds=rounds)
+    if "start" in parts:
+        yield from scoring.start(setting, dense, rounds=rounds)
+    if "buckets" in parts and buckets.program():
+        yield from buckets.buckets(setting, dense, **effort.buckets, rounds=rounds)
+    if "training" in parts:
+        for recipe in effort.recipes:
+            yield from training.training(recipe, images=effort.epoch(recipe), rounds=rounds)
+
+
+def main() -> None:
+    arguments = _arguments()
+    folder = arguments.folder / "results"
+    folder.mkdir(parents=True, exist_ok=True)
+    described = machine.describe(source())
+    if machine.busy(described):
+        _say(f"this machine is busy (load {described['load']}): its figures compare with no others")
+    _say_what_is_missing()
+    setting = Setting(arguments.folder)
+    models = [setting.trained(model) for model in MODELS]
+    runs = []
+    for run in measured(
+        arguments.only or PARTS,
+        QUICK if arguments.quick else FULL,
+        setting,
+        models=models,
+        contenders=installed(),
+    ):
+        _say(_line(run))
+        runs.append(run)
+    results.write(folder / results.FILE, runs)
+    (folder / machine.FILE).write_text(json.dumps(described, indent=2) + "\n")
+    if "stages" in (arguments.only or PARTS):
+        _write_stages(folder)
+    _show(folder)
+    if arguments.publish:
+        page.keep(folder)
+        page.write()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer images and one round: minutes")
+    parser.add_argument("--only", action="append", choices=PARTS, help="a part; may be repeated")
+    parser.add_argument("--publish", action="store_true", help="fill the pages from these results")
+    parser.add_argument("--folder", type=pathlib.Path, default=process.ROOT / "build" / "bench")
+    arguments = parser.parse_args()
+    if arguments.publish and (arguments.quick or arguments.only):
+        parser.error("only a whole run is published")
+    return arguments
+
+
+def _say_what_is_missing() -> None:
+    for contender in ALL:
+        if not contender.installed:
+            _say(f"{contender.name} is left out: install digitmill[bench]")
+    if not buckets.program():
+        _say("object storage is left out: `make tools` builds the emulator")
+
+
+def _line(run: Run) -> str:
+    return (
+        f"{run.section} {run.model} {run.images:,} images, round {run.turn + 1}, {run.contender}: "
+        f"{run.pipeline_seconds:.2f} s, whole command {run.command_seconds:.2f} s"
+    )
+
+
+def _write_stages(folder: pathlib.Path) -> None:
+    (folder / page.STAGES).unlink(missing_ok=True)
+    if importlib.util.find_spec("benchmarks.stages"):
+        _say("stages")
+        printed = process.run([sys.executable, "-m", "benchmarks.stages"]).output
+        (folder / page.STAGES).write_text(printed)
+
+
+def _show(folder: pathlib.Path) -> None:
+    """Prints all tables of a folder of results and draws its plot."""
+    runs = Results(results.read(folder / results.FILE))
+    print(machine.sentences(json.loads((folder / machine.FILE).read_text())), end="\n\n")
+    for section in tables.SECTIONS.values():
+        for table in section(runs):
+            print(table.to_text(), end="\n\n")
+    print(targets.table(runs).to_text(), end="\n\n")
+    if (folder / page.STAGES).exists():
+        print((folder / page.STAGES).read_text())
+    if runs.where(section="scoring"):
+        plot.draw(runs, folder / plot.NAME)
+    print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
