@@ -9,19 +9,20 @@ their figures into docs/benchmarks.md and README.md.
 
 import argparse
 import importlib.util
+import itertools
 import json
 import pathlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from benchmarks import buckets, machine, page, plot, process, results, scoring, tables, targets, training
-from benchmarks.contenders import ALL, MODELS, Contender, Model, installed
+from benchmarks.contenders import ALL, MODELS, STOCK_BEAM, Contender, Model, installed
 from benchmarks.effort import FULL, QUICK, Effort
 from benchmarks.results import Results, Run
 from benchmarks.setting import Setting, source
 
-PARTS: Final = ("scoring", "cores", "start", "buckets", "training", "stages")
+PARTS: Final = ("start", "scoring", "cores", "buckets", "training", "stages")
 
 
 def measured(
@@ -33,22 +34,44 @@ def measured(
     contenders: Sequence[Contender],
 ) -> Iterator[Run]:
     """Yields every run of the parts that are asked for, each as soon as it has ended."""
-    rounds, (dense, convolutional) = effort.rounds, models
-    if "scoring" in parts:
-        for images in effort.images:
-            for model in models:
-                yield from scoring.scoring(
-                    setting, model, contenders=contenders, images=images, rounds=rounds
-                )
-    if "cores" in parts:
-        yield from scoring.cores(setting, convolutional, images=effort.images[-1], rounds=rounds)
-    if "start" in parts:
-        yield from scoring.start(setting, dense, rounds=rounds)
-    if "buckets" in parts and buckets.program():
-        yield from buckets.buckets(setting, dense, **effort.buckets, rounds=rounds)
-    if "training" in parts:
-        for recipe in effort.recipes:
-            yield from training.training(recipe, images=effort.epoch(recipe), rounds=rounds)
+    for part in PARTS:
+        if part in parts and part in MEASURED:
+            yield from MEASURED[part](effort, setting, models, contenders)
+
+
+def _scoring(
+    effort: Effort, setting: Setting, models: Sequence[Model], contenders: Sequence[Contender]
+) -> Iterator[Run]:
+    for images, model in itertools.product(effort.images, models):
+        yield from scoring.scoring(setting, model, contenders=contenders, images=images, rounds=effort.rounds)
+
+
+def _cores(effort: Effort, setting: Setting, models: Sequence[Model], _: object) -> Iterator[Run]:
+    # The slower network: there the engine is what cores share.
+    yield from scoring.cores(setting, models[-1], images=effort.images[-1], rounds=effort.rounds)
+
+
+def _start(effort: Effort, setting: Setting, models: Sequence[Model], _: object) -> Iterator[Run]:
+    yield from scoring.start(setting, models[0], rounds=effort.rounds)
+
+
+def _buckets(effort: Effort, setting: Setting, models: Sequence[Model], _: object) -> Iterator[Run]:
+    if buckets.program() and STOCK_BEAM.installed:
+        yield from buckets.buckets(setting, models[0], **effort.buckets, rounds=effort.rounds)
+
+
+def _training(effort: Effort, *_: object) -> Iterator[Run]:
+    for recipe in effort.recipes:
+        yield from training.training(recipe, images=effort.epoch(recipe), rounds=effort.rounds)
+
+
+MEASURED: Final[Mapping[str, Callable[..., Iterator[Run]]]] = {
+    "scoring": _scoring,
+    "cores": _cores,
+    "start": _start,
+    "buckets": _buckets,
+    "training": _training,
+}
 
 
 def main() -> None:

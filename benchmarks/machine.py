@@ -19,8 +19,15 @@ QUIET: Final = 0.3
 """Share of the cores that may be busy before measuring."""
 
 PACKAGES: Final = (
-    "apache-beam", "tensorflow", "keras", "ai-edge-litert", "ray", "numpy", "opencv-python-headless", "obstore",
-)  # fmt: skip
+    "apache-beam",
+    "tensorflow",
+    "keras",
+    "ai-edge-litert",
+    "ray",
+    "numpy",
+    "opencv-python-headless",
+    "obstore",
+)
 
 
 def describe(digits: str) -> dict[str, Any]:

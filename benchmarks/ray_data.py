@@ -35,6 +35,8 @@ class Classifier:
 
 
 def main(images: str, bundle: str, output: str) -> None:
+    # Otherwise it reports each start to its makers.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 
     ray.init(num_cpus=len(os.sched_getaffinity(0)), include_dashboard=False, log_to_driver=False)

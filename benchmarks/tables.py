@@ -16,7 +16,7 @@ def scoring(results: Results) -> Iterator[Table]:
         "seconds: median (all)",
         "images/s",
         "digitmill is",
-        "whole command, s",
+        "command, s",
         "memory, MB",
         "right",
     )
@@ -126,7 +126,7 @@ def buckets(results: Results) -> Iterator[Table]:
         "images/s",
         "digitmill is",
         "requests an image",
-        "client's processor, µs an image",
+        "client's CPU, µs an image",
     )
     yield Table(f"{those[0].model}, from an emulator of GCS on the same machine", header, rows)
 

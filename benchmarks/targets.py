@@ -94,7 +94,7 @@ def _scoring(model: str, beam: float, keras: float) -> Iterator[Target]:
         f"{model}, time of {LARGE:,} / {MIDDLE:,} images", 6.2, grows(model, _pipeline), at_most=True
     )
     peak = grows(model, lambda runs: runs.greatest("peak_bytes"))
-    yield Target(f"{model}, memory of {LARGE:,} / {MIDDLE:,} images", 1.1, peak, at_most=True)
+    yield Target(f"{model}, memory of {sizes}", 1.1, peak, at_most=True)
 
 
 TARGETS: Final = (
@@ -102,7 +102,7 @@ TARGETS: Final = (
     *_scoring("small-cnn", 6, 2.5),
     Target("two cores against one", 1.7, _two_cores),
     Target("emulator: stock Beam", 30, _bucket),
-    Target("emulator: client's processor time of an image", 150, _processor, unit="µs", at_most=True),
+    Target("emulator: client's CPU an image", 150, _processor, unit="µs", at_most=True),
     Target("`digitmill --help`", 0.3, _started(images=0), unit="s", at_most=True),
     Target("`digitmill score` of 100 images", 5, _started(images=100), unit="s", at_most=True),
 )
