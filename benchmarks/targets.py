@@ -90,9 +90,8 @@ def _scoring(model: str, beam: float, keras: float) -> Iterator[Target]:
     for peer, bound in (("stock Beam", 3), ("plain Keras", 1)):
         command = faster_than(peer, model, images=MIDDLE, field="command_seconds")
         yield Target(f"{model}, {MIDDLE:,} images, whole command: {peer}", bound, command)
-    yield Target(
-        f"{model}, time of {LARGE:,} / {MIDDLE:,} images", 6.2, grows(model, _pipeline), at_most=True
-    )
+    sizes = f"{LARGE:,} / {MIDDLE:,} images"
+    yield Target(f"{model}, time of {sizes}", 6.2, grows(model, _pipeline), at_most=True)
     peak = grows(model, lambda runs: runs.greatest("peak_bytes"))
     yield Target(f"{model}, memory of {sizes}", 1.1, peak, at_most=True)
 
