@@ -28,6 +28,7 @@ STAGES: Final = "stages.txt"
 """Where the time goes, as `benchmarks.stages` has printed it."""
 
 _PART: Final = re.compile(r"(<!-- measured: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_ALTERNATIVE: Final = "Bars of every contender's images per second and of its whole command's seconds"
 _HEADLINE: Final = ("dense-300-100", 60_000)
 
 
@@ -59,12 +60,13 @@ def blocks(folder: pathlib.Path) -> dict[str, str]:
     made["machine"] = machine.sentences(json.loads((folder / machine.FILE).read_text()))
     made["targets"] = targets.table(runs).to_markdown()
     made["headline"] = headline(runs)
+    made["plot"] = f"![{_ALTERNATIVE}](benchmarks/{plot.NAME})" if (folder / plot.NAME).exists() else ""
     if (folder / STAGES).exists():
         made["stages"] = f"```\n{(folder / STAGES).read_text().rstrip()}\n```"
     return {name: text for name, text in made.items() if text}
 
 
-NAMES: Final = frozenset({*tables.SECTIONS, "machine", "targets", "headline", "stages"})
+NAMES: Final = frozenset({*tables.SECTIONS, "machine", "targets", "headline", "plot", "stages"})
 """The parts that a page may hold."""
 
 

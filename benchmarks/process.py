@@ -125,12 +125,12 @@ def _peak(pid: int, *, sampled: bool) -> Iterator[list[int]]:
 
 def _sample(pid: int, seen: list[int], ended: threading.Event) -> None:
     while True:
-        seen.append(_memory_of(pid))
+        seen.append(memory_of(pid))
         if ended.wait(_SAMPLE_SECONDS):
             return
 
 
-def _memory_of(pid: int) -> int:
+def memory_of(pid: int) -> int:
     """Returns the proportional set size of a process and all below it, bytes; 0 once it is gone."""
     try:
         parent = psutil.Process(pid)
