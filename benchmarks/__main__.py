@@ -43,7 +43,8 @@ def _scoring(
     effort: Effort, setting: Setting, models: Sequence[Model], contenders: Sequence[Contender]
 ) -> Iterator[Run]:
     for images, model in itertools.product(effort.images, models):
-        yield from scoring.scoring(setting, model, contenders=contenders, images=images, rounds=effort.rounds)
+        those = [one for one in contenders if effort.takes_part(one.name, model.recipe, images)]
+        yield from scoring.scoring(setting, model, contenders=those, images=images, rounds=effort.rounds)
 
 
 def _cores(effort: Effort, setting: Setting, models: Sequence[Model], _: object) -> Iterator[Run]:
@@ -81,7 +82,11 @@ def main() -> None:
     described = machine.describe(source())
     if machine.busy(described):
         _say(f"this machine is busy (load {described['load']}): its figures compare with no others")
-    _say_what_is_missing()
+    lacking = missing()
+    for line in lacking:
+        _say(line)
+    if lacking and arguments.publish:
+        sys.exit("nothing is published that not everybody took part in")
     setting = Setting(arguments.folder)
     models = [setting.trained(model) for model in MODELS]
     runs = []
@@ -113,17 +118,19 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--publish", action="store_true", help="fill the pages from these results")
     parser.add_argument("--folder", type=pathlib.Path, default=process.ROOT / "build" / "bench")
     arguments = parser.parse_args()
+    # Commands run in the project's folder, wherever this one runs.
+    arguments.folder = arguments.folder.resolve()
     if arguments.publish and (arguments.quick or arguments.only):
         parser.error("only a whole run is published")
     return arguments
 
 
-def _say_what_is_missing() -> None:
-    for contender in ALL:
-        if not contender.installed:
-            _say(f"{contender.name} is left out: install digitmill[bench]")
+def missing() -> list[str]:
+    """Returns a line for each part that cannot be measured here."""
+    lines = [f"{one.name} is left out: install digitmill[bench]" for one in ALL if not one.installed]
     if not buckets.program():
-        _say("object storage is left out: `make tools` builds the emulator")
+        lines.append("object storage is left out: `make tools` builds the emulator")
+    return lines
 
 
 def _line(run: Run) -> str:

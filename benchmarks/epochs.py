@@ -37,7 +37,7 @@ from trainer.places import LocalPlace
 from trainer.recipe import Recipe
 from trainer.tensorboard import TensorBoard
 
-EPOCHS = 3
+EPOCHS = 2
 
 
 def digitmill(recipe: Recipe, split: Split, folder: pathlib.Path, *, replicas: int) -> Callable[[], None]:

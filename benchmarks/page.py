@@ -28,6 +28,7 @@ STAGES: Final = "stages.txt"
 """Where the time goes, as `benchmarks.stages` has printed it."""
 
 _PART: Final = re.compile(r"(<!-- measured: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+NOT_MEASURED: Final = "Not measured yet."
 _ALTERNATIVE: Final = "Bars of every contender's images per second and of its whole command's seconds"
 _HEADLINE: Final = ("dense-300-100", 60_000)
 
@@ -63,7 +64,8 @@ def blocks(folder: pathlib.Path) -> dict[str, str]:
     made["plot"] = f"![{_ALTERNATIVE}](benchmarks/{plot.NAME})" if (folder / plot.NAME).exists() else ""
     if (folder / STAGES).exists():
         made["stages"] = f"```\n{(folder / STAGES).read_text().rstrip()}\n```"
-    return {name: text for name, text in made.items() if text}
+    # Figures of an earlier run do not stay beside those of this one.
+    return {name: made.get(name) or NOT_MEASURED for name in NAMES}
 
 
 NAMES: Final = frozenset({*tables.SECTIONS, "machine", "targets", "headline", "plot", "stages"})

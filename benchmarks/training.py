@@ -13,11 +13,10 @@ CONTENDERS: Final = {
     "digitmill": "digitmill",
     "fit from NumPy": "numpy",
     "fit from tf.data": "tf.data",
-    "digitmill, 2 replicas": "replicas",
 }
 """Names for tables, and what `benchmarks.epochs` calls them."""
 
-IMAGES: Final = {"dense-300-100": 60_000, "cnn": 12_000}
+IMAGES: Final = {"dense-300-100": 30_000, "cnn": 6_000}
 """For each recipe the images of an epoch."""
 
 

@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import machine, page, plot, results
-from benchmarks.contenders import Model
+from benchmarks import contenders, machine, page, plot, results
+from benchmarks.contenders import Contender, Model
 from benchmarks.effort import FULL, QUICK, Effort
 from benchmarks.setting import Setting
 from tests.benchmarks.stand_ins import local
@@ -71,11 +71,29 @@ def test_only_a_whole_run_is_published(
 def test_publishing_fills_the_pages(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = []
     monkeypatch.setattr(command, "FULL", TINY)
+    monkeypatch.setattr(command, "missing", list)
     monkeypatch.setattr(command, "PARTS", ("scoring",))
     monkeypatch.setattr(page, "keep", kept.append)
     monkeypatch.setattr(page, "write", lambda: kept.append("written"))
     start(monkeypatch, "--publish", "--folder", tmp_path)
     assert kept == [tmp_path / "results", "written"]
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_nothing_is_published_that_not_everybody_took_part_in(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(command, "missing", lambda: ["Ray Data is left out"])
+    with pytest.raises(SystemExit, match="nothing is published"):
+        start(monkeypatch, "--publish", "--folder", tmp_path)
+    assert "Ray Data is left out" in capsys.readouterr().err
+
+
+def test_who_cannot_take_part_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    lacking = Contender("X", contenders.score, contenders.printed_seconds, ("no_such_module_here",))
+    monkeypatch.setattr(command, "ALL", (lacking, local("here")))
+    monkeypatch.setattr(command.buckets, "program", lambda: None)
+    assert [line.split(" is ")[0] for line in command.missing()] == ["X", "object storage"]
 
 
 def test_every_part_can_be_measured() -> None:
@@ -85,7 +103,7 @@ def test_every_part_can_be_measured() -> None:
 def test_whole_runs_are_of_three_rounds_and_both_sizes() -> None:
     assert FULL.rounds >= 3
     assert FULL.images == (10_000, 60_000)
-    assert FULL.epoch("dense-300-100") == 60_000
+    assert FULL.epoch("dense-300-100") == 30_000
     assert QUICK.epoch("dense-300-100") < FULL.epoch("dense-300-100")
 
 
@@ -97,3 +115,25 @@ def test_models_are_scored_one_size_after_the_other(
         ["scoring"], TINY, Setting(tmp_path), models=models, contenders=[local("digitmill")]
     )
     assert [(run.images, run.model) for run in runs][::2] == [(4, "a"), (4, "b"), (8, "a"), (8, "b")]
+
+
+def test_who_is_left_out_sits_out_that_comparison_alone(tmp_path: pathlib.Path) -> None:
+    effort = Effort((4, 8), 1, {}, left_out=frozenset({("B", "b", 8)}))
+    runs = command.measured(
+        ["scoring"],
+        effort,
+        Setting(tmp_path),
+        models=[Model("a", "litert"), Model("b", "litert")],
+        contenders=[local("A"), local("B")],
+    )
+    seen = [(run.contender, run.model, run.images) for run in runs]
+    assert len(seen) == 7
+    assert ("B", "b", 4) in seen
+    assert ("B", "b", 8) not in seen
+
+
+def test_those_who_are_left_out_are_contenders_on_what_is_measured() -> None:
+    for contender, recipe, images in FULL.left_out:
+        assert contender in {one.name for one in command.ALL} - {"digitmill"}
+        assert recipe in {model.recipe for model in command.MODELS}
+        assert images in FULL.images
