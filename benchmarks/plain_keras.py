@@ -4,8 +4,8 @@ Usage: python -m benchmarks.plain_keras IMAGES_FOLDER BUNDLE OUTPUT_FOLDER
 
 Prints the seconds from listing the folder to the CSV, the model's loading included, imports left out.
 Sources: https://keras.io/api/data_loading/image/ and https://keras.io/api/models/model_training_apis/;
-prefetching as https://www.tensorflow.org/tutorials/load_data/images has it. The batch is the fastest
-of 32 (the default), 256 and 1,024.
+prefetching as https://www.tensorflow.org/tutorials/load_data/images has it. The batch is 1,024: that spares
+a fifth of the default's (32) processor time, and 256 does no better.
 """
 
 import csv
