@@ -1,10 +1,10 @@
 """A hand-written loop without Beam, checksums or accounting: what the machine could do at best.
 
-Usage: python -m benchmarks.ceiling IMAGES_FOLDER BUNDLE OUTPUT_FOLDER MODEL_FILE
+Usage: python -m benchmarks.ceiling IMAGES_FOLDER BUNDLE OUTPUT_FOLDER MODEL_FILE [THREADS]
 
 Prints the seconds, the model's loading included, imports left out. MODEL_FILE is the LiteRT model of the
-bundle that digitmill runs too. Two threads read and decode, one model call per 1,024 images, TFRecord and
-CSV out.
+bundle that digitmill runs too; its interpreter has one thread, or THREADS. Two threads read and decode, one
+model call per 1,024 images, TFRecord and CSV out.
 """
 
 import pathlib
@@ -26,7 +26,6 @@ COLUMNS = (
     Column("confidence", "number", nullable=False, description=""),
 )
 CHUNK = 1024
-THREADS = 1
 
 
 def read_chunk(paths):
@@ -37,13 +36,13 @@ def read_chunk(paths):
     return paths, digits
 
 
-def main(images: str, bundle: str, output: str, model_file: str) -> None:
+def main(images: str, bundle: str, output: str, model_file: str, threads: str = "1") -> None:
     cv2.setNumThreads(1)
     folder = pathlib.Path(output)
     folder.mkdir(parents=True)
     started = time.monotonic()
     model = (pathlib.Path(bundle) / model_file).read_bytes()
-    run = Interpreter(model_content=model, num_threads=THREADS).get_signature_runner(names.SIGNATURE)
+    run = Interpreter(model_content=model, num_threads=int(threads)).get_signature_runner(names.SIGNATURE)
     paths = sorted(str(path) for path in pathlib.Path(images).rglob("*.png"))
     chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
     with (

@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from benchmarks.contenders import CEILING
+from benchmarks.contenders import BOUNDS
 from benchmarks.results import Results
 from benchmarks.tables import DIGITMILL, parts
 
@@ -29,7 +29,7 @@ def draw(results: Results, path: pathlib.Path) -> None:
         path: of the PNG.
     """
     models = parts(results.where(section="scoring"), "model")
-    figure = Figure(figsize=(10, 2.5 * len(models)), layout=ConstrainedLayoutEngine(hspace=0.08, wspace=0.06))
+    figure = Figure(figsize=(10, 2.7 * len(models)), layout=ConstrainedLayoutEngine(hspace=0.08, wspace=0.06))
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(models), 2, squeeze=False)
     for runs, (left, right) in zip(models, panels, strict=True):
@@ -62,7 +62,7 @@ def _bars(axes: Axes, values: dict[str, float], text: Any) -> None:
     colours = [_OURS if name == DIGITMILL else _THEIRS for name in names]
     bars = axes.barh(names, list(values.values()), color=colours, height=0.65)
     for name, bar in zip(names, bars, strict=True):
-        if name == CEILING.name:
+        if name in {bound.name for bound in BOUNDS}:
             # No peer, but a bound: nobody uses it.
             bar.set(facecolor="white", edgecolor=_THEIRS, hatch="////")
     axes.bar_label(bars, [text(value) for value in values.values()], padding=4, color=_TEXT, fontsize=9)

@@ -5,7 +5,8 @@ Usage: python -m benchmarks.ray_data IMAGES_FOLDER BUNDLE OUTPUT_FOLDER
 Prints the seconds from listing the folder to the last CSV; Ray's own start and the imports of this
 process are left out, those of its workers are part of the pipeline. Sources:
 https://docs.ray.io/en/latest/data/working-with-images.html and
-https://docs.ray.io/en/latest/data/batch_inference.html.
+https://docs.ray.io/en/latest/data/batch_inference.html. The batch is that of the other contenders; Beam
+alone chooses its own.
 """
 
 import os

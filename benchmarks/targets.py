@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from benchmarks.contenders import BOUNDS
 from benchmarks.results import Results
 from benchmarks.table import Table
 from benchmarks.tables import DIGITMILL, processor_of_image, rate_from_bucket
@@ -40,12 +41,16 @@ class Target:
         return self.what, wanted, f"{figure:.3g} {self.unit}", "yes" if reached else "no"
 
 
-def faster_than(peer: str, model: str, *, images: int = LARGE, field: str = "pipeline_seconds") -> Callable:
-    """Returns how many times as long as digitmill a peer takes."""
+def faster_than(
+    *peers: str, model: str, images: int = LARGE, field: str = "pipeline_seconds"
+) -> Callable[[Results], float]:
+    """Returns how many times as long as digitmill the fastest of some peers takes."""
 
     def measured(results: Results) -> float:
         runs = results.where(section="scoring", model=model, images=images)
-        return runs.where(contender=peer).median(field) / runs.where(contender=DIGITMILL).median(field)
+        # A NaN first would win against every number.
+        taken = [those.median(field) for peer in peers if (those := runs.where(contender=peer))]
+        return min(taken, default=math.nan) / runs.where(contender=DIGITMILL).median(field)
 
     return measured
 
@@ -85,10 +90,12 @@ def _started(**wanted: object) -> Callable:
 
 
 def _scoring(model: str, beam: float, keras: float) -> Iterator[Target]:
-    for peer, bound in (("stock Beam", beam), ("plain Keras", keras), ("loop without Beam", 0.8)):
-        yield Target(f"{model}, {LARGE:,} images, pipeline: {peer}", bound, faster_than(peer, model))
+    for peer, bound in (("stock Beam", beam), ("plain Keras", keras)):
+        yield Target(f"{model}, {LARGE:,} images, pipeline: {peer}", bound, faster_than(peer, model=model))
+    loops = faster_than(*(loop.name for loop in BOUNDS), model=model)
+    yield Target(f"{model}, {LARGE:,} images, pipeline: the faster loop", 0.8, loops)
     for peer, bound in (("stock Beam", 3), ("plain Keras", 1)):
-        command = faster_than(peer, model, images=MIDDLE, field="command_seconds")
+        command = faster_than(peer, model=model, images=MIDDLE, field="command_seconds")
         yield Target(f"{model}, {MIDDLE:,} images, whole command: {peer}", bound, command)
     sizes = f"{LARGE:,} / {MIDDLE:,} images"
     yield Target(f"{model}, time of {sizes}", 6.2, grows(model, _pipeline), at_most=True)

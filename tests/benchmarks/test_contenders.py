@@ -33,6 +33,7 @@ def test_digitmill_and_the_ceiling_run_the_same_engine() -> None:
             else ("model.tflite", "litert")
         )
         assert contenders.ceiling("/i", model, BUNDLE)[-1] == file
+        assert contenders.ceiling_on_two("/i", model, BUNDLE)[-2:] == [file, 2]
         command = list(contenders.score("/i", model, BUNDLE))
         assert command[command.index("--engine") + 1] == engine
 

@@ -14,7 +14,7 @@ def test_a_picture_has_a_row_for_each_model(tmp_path: pathlib.Path, models: int)
     chosen = Results(one for one in runs if one.model in runs.distinct("model")[:models])
     plot.draw(chosen, tmp_path / plot.NAME)
     height, width, _ = cv2.imread(str(tmp_path / plot.NAME)).shape
-    assert (height, width) == (models * 375, 1500)
+    assert (height, width) == (models * 405, 1500)
 
 
 def test_one_run_is_enough_for_a_picture(tmp_path: pathlib.Path) -> None:
