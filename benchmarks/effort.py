@@ -39,8 +39,15 @@ class Effort:
 FULL: Final = Effort(
     (10_000, 60_000),
     3,
-    {"large": 10_000, "stock": 1_000, "small": 100},
+    {"large": 20_000, "stock": 1_000, "small": 100},
     # To stay within a quarter of an hour: the other network and the smaller folder show it too.
     left_out=frozenset({("Ray Data", "small-cnn", 60_000)}),
 )
-QUICK: Final = Effort((2_000,), 1, {"large": 2_000, "stock": 200, "small": 100}, ("dense-300-100",), 4_000)
+QUICK: Final = Effort(
+    (2_000,),
+    1,
+    {"large": 2_000, "stock": 200, "small": 100},
+    ("dense-300-100",),
+    4_000,
+    left_out=frozenset({("Ray Data", "small-cnn", 2_000)}),
+)
