@@ -7,7 +7,7 @@ DEMO := build/demo
 GCS_EMULATOR := github.com/fsouza/fake-gcs-server@v1.56.1
 AZURE_EMULATOR := azurite@3.35.0
 
-.PHONY: install tools demo test lint types arrows unit schemas bench model lock clean
+.PHONY: install tools demo test lint types arrows unit schemas bench bench-quick bench-publish bench-page peers model lock clean
 .DEFAULT_GOAL := install
 
 install: $(VENV)/installed
@@ -60,10 +60,23 @@ unit: tools
 schemas: install
 	$(BIN)/python -m schemas
 
-bench: install
+# digitmill beside its peers, in turns: about a quarter of an hour on an idle machine; bench-quick takes minutes.
+bench: peers
+	$(BIN)/python -m benchmarks
+
+bench-quick: peers
+	$(BIN)/python -m benchmarks --quick
+
+# The same as bench, and its figures into docs/benchmarks.md and README.md.
+bench-publish: peers
+	$(BIN)/python -m benchmarks --publish
+
+# The pages anew from docs/benchmarks, where they or their tables have changed.
+bench-page: install
+	$(BIN)/python -m benchmarks.page
+
+peers: tools
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
-	$(BIN)/python -m benchmarks.scoring
-	$(BIN)/python -m benchmarks.training
 
 # The model that comes with the package, from a run folder: make model RUN=build/run
 model: install

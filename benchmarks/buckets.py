@@ -1,111 +1,147 @@
 """Scores objects of a GCS emulator by digitmill and by the stock Beam route, in turns.
 
-Usage: python -m benchmarks.buckets [--images N] [--stock-images N] [--rounds N]
-
-Needs the emulator that `make tools` builds. It runs on the same cores as the client, so both routes
-pay for its work too. The stock route is given fewer images, because it would take minutes; what is
-compared is images/s. The client's processor time is that of reading alone, measured in this process.
+The emulator runs on the same cores as the client, so both routes pay for its work too. The stock route
+is given fewer images, because it would take minutes: images/s are compared. What an image costs the
+client's processor is the difference between a large folder and a small one, which leaves the start out.
 """
 
-import argparse
 import contextlib
 import os
 import pathlib
-import platform
 import shutil
 import socket
-import statistics
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from typing import Final
 
-from benchmarks.setting import run_digitmill, script, train, write_images
-from pipelines.storage import ImageReader, google, list_place
+from benchmarks import answers, process
+from benchmarks.contenders import DIGITMILL, STOCK_BEAM, Contender, Model
+from benchmarks.process import ROOT
+from benchmarks.results import Run
+from benchmarks.scoring import all_cores
+from benchmarks.setting import Setting
+from benchmarks.turns import in_turns
 
-TOOLS = pathlib.Path(__file__).resolve().parents[1] / ".venv" / "tools"
+VARIABLE: Final = "STORAGE_EMULATOR_HOST"
+_PROGRAM: Final = "fake-gcs-server"
+_TOOLS: Final = ROOT / ".venv" / "tools"
+_WAIT_SECONDS: Final = 120
+
+
+def program() -> str | None:
+    """Returns the emulator's path, or None where there is none: `make tools` builds it."""
+    return shutil.which(_PROGRAM, path=f"{_TOOLS}{os.pathsep}{os.environ['PATH']}")
+
+
+def buckets(
+    setting: Setting, model: Model, *, large: int, stock: int, small: int, rounds: int
+) -> Iterator[Run]:
+    """Yields the runs in turns, then one of each contender with its requests counted.
+
+    Args:
+        setting: images and outputs.
+        model: to score with.
+        large: images for digitmill.
+        stock: images for the stock route.
+        small: images for both, for what their start costs.
+        rounds: how often.
+    """
+    sizes = sorted({large, stock, small})
+    pairs = [(DIGITMILL, large), (STOCK_BEAM, stock), (DIGITMILL, small), (STOCK_BEAM, small)]
+    with tempfile.TemporaryDirectory(dir=setting.folder) as name:
+        folder = pathlib.Path(name)
+        for size in sizes:
+            # Links of files: the emulator does not follow those of folders.
+            shutil.copytree(setting.images(size), folder / bucket(size), copy_function=os.link)
+        with emulator(folder) as address:
+            for turn, (contender, images) in in_turns(pairs, rounds):
+                if turn and (contender, images) == (STOCK_BEAM, small):
+                    # Nothing but its start, which is long: once is enough to take it off.
+                    continue
+                yield one(setting, model, contender, images=images, turn=turn, address=address)
+        log = setting.folder / "requests.log"
+        for contender in (DIGITMILL, STOCK_BEAM):
+            with emulator(folder, log) as address:
+                before = requests(log)
+                run = one(setting, model, contender, images=stock, turn=rounds, address=address)
+            yield _counted(run, requests(log) - before)
+
+
+def bucket(images: int) -> str:
+    """Returns the name of the bucket that holds that many."""
+    return f"digits-{images}"
+
+
+def one(setting: Setting, model: Model, contender: Contender, *, images: int, turn: int, address: str) -> Run:
+    """Scores a bucket once and checks the answers."""
+    output = setting.output(contender.name.replace(" ", "-"))
+    command = contender.command(f"gs://{bucket(images)}", model, output)
+    finished = process.run(command, environment={VARIABLE: address})
+    return Run(
+        section="buckets",
+        model=model.recipe,
+        images=images,
+        contender=contender.name,
+        turn=turn,
+        cores=all_cores(),
+        pipeline_seconds=contender.seconds(finished.output, output),
+        command_seconds=finished.seconds,
+        processor_seconds=finished.processor_seconds,
+        right=answers.check(output, images),
+    )
+
+
+def _counted(run: Run, requests: int) -> Run:
+    # Only the count is worth something: the emulator wrote a line a request meanwhile.
+    return Run(**{**vars(run), "section": "requests", "requests": requests})
+
+
+def requests(log: pathlib.Path) -> int:
+    """Returns how many requests an emulator's log tells of."""
+    return log.read_text(encoding="utf-8", errors="replace").count(' HTTP/1.1\\" ')
 
 
 @contextlib.contextmanager
-def emulator(buckets: pathlib.Path) -> Iterator[str]:
-    """Serves each sub-folder as a bucket and yields the address."""
-    program = shutil.which("fake-gcs-server", path=f"{TOOLS}{os.pathsep}{os.environ['PATH']}")
-    if program is None:
-        raise SystemExit("fake-gcs-server is missing: install Go and run `make tools`")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def emulator(folder: pathlib.Path, log: pathlib.Path | None = None) -> Iterator[str]:
+    """Serves each sub-folder as a bucket and yields the address.
+
+    Args:
+        folder: read when the emulator starts.
+        log: a line a request goes there, which costs time.
+    """
+    found = program()
+    if found is None:
+        raise FileNotFoundError(f"{_PROGRAM} is missing: install Go and run `make tools`")
+    port = free_port()
     address = f"127.0.0.1:{port}"
     arguments = ["-scheme", "http", "-backend", "memory", "-host", "127.0.0.1", "-port", str(port)]
-    with subprocess.Popen(
-        [program, *arguments, "-data", str(buckets), "-public-host", address],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
+    arguments += ["-data", str(folder), "-public-host", address, "-log-level", "info" if log else "error"]
+    with (
+        open(log or os.devnull, "w") as lines,
+        subprocess.Popen([found, *arguments], stdout=lines, stderr=subprocess.STDOUT) as server,
+    ):
         try:
-            while process.poll() is None:
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                    break
-                time.sleep(0.2)
+            wait_for(port, server)
             yield f"http://{address}"
         finally:
-            process.kill()
+            server.kill()
 
 
-def reading_cost(place: str, images: int) -> tuple[float, float]:
-    """Returns wall and processor time of reading an image, us, listing apart."""
-    listed = list(list_place(place))[:images]
-    with ImageReader() as reader:
-        wall, processor = time.perf_counter(), time.process_time()
-        contents = list(reader.read(listed))
-        wall, processor = time.perf_counter() - wall, time.process_time() - processor
-    if not all(isinstance(content, bytes) for content in contents):
-        raise SystemExit("an object could not be read")
-    return 1e6 * wall / len(listed), 1e6 * processor / len(listed)
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--stock-images", type=int, default=500)
-    parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        write_images(folder / "buckets/large", arguments.images)
-        write_images(folder / "buckets/small", arguments.stock_images)
-        bundle = train(folder / "run")
-        with emulator(folder / "buckets") as address:
-            measure(arguments, folder, bundle=bundle, address=address)
-
-
-def measure(
-    arguments: argparse.Namespace, folder: pathlib.Path, *, bundle: pathlib.Path, address: str
-) -> None:
-    environment = {google.EMULATOR: address}
-    os.environ |= environment
-    rates: dict[str, list[float]] = {"digitmill": [], "stock Beam": []}
-    costs = []
-    for turn in range(arguments.rounds):
-        manifest = run_digitmill("gs://large", bundle, folder / f"out-{turn}", environment=environment)
-        if manifest["counts"]["scored"] != arguments.images:
-            raise SystemExit(f"{manifest['counts']} of {arguments.images:,} images")
-        rates["digitmill"].append(arguments.images / manifest["times"]["pipeline_seconds"])
-        seconds = script("benchmarks.stock_beam", "gs://small", bundle, folder / f"stock-{turn}")
-        rates["stock Beam"].append(arguments.stock_images / seconds)
-        costs.append(reading_cost("gs://large", arguments.images))
-    medians = {contender: statistics.median(values) for contender, values in rates.items()}
-    print(f"emulator on the same machine, {platform.machine()}, Python {platform.python_version()}")
-    for contender, values in rates.items():
-        print(
-            f"{contender:12} {medians[contender]:8,.0f} images/s ({', '.join(f'{v:,.0f}' for v in values)})"
-        )
-    print(f"digitmill is {medians['digitmill'] / medians['stock Beam']:.1f} x")
-    wall, processor = (statistics.median(column) for column in zip(*costs, strict=True))
-    print(f"reading an image: {processor:.0f} us of the client's processor time, {wall:.0f} us of wall time")
-
-
-if __name__ == "__main__":
-    main()
+def wait_for(port: int, server: subprocess.Popen) -> None:
+    """Returns as soon as the server answers; it reads all its files before."""
+    until = time.monotonic() + _WAIT_SECONDS
+    while time.monotonic() < until:
+        if server.poll() is not None:
+            raise ChildProcessError(f"{_PROGRAM} ended with {server.returncode}")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.1)
+    raise TimeoutError(f"{_PROGRAM} does not answer")

@@ -1,52 +1,86 @@
-"""Scores one folder by digitmill, by the stock Beam route and by a loop without Beam, in turns.
+"""Scores local folders: every contender in turns, digitmill on one core and on all, and its start."""
 
-Usage: python -m benchmarks.scoring [--images N] [--rounds N]
+import math
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Final
 
-The images are MNIST's training digits where the project's shared data is at hand, else the embedded
-sample's over and over. Every contender is a process of its own and reports its pipeline's seconds,
-start-up of the interpreter and imports left out. Medians and ratios are what counts: machines differ.
-"""
+from benchmarks import answers, process
+from benchmarks.contenders import DIGITMILL, Contender, Model
+from benchmarks.results import Run
+from benchmarks.setting import Setting
+from benchmarks.turns import in_turns
 
-import argparse
-import pathlib
-import tempfile
-
-from benchmarks.setting import report, run_digitmill, script, train, write_images
-
-
-def digitmill(images: pathlib.Path, bundle: pathlib.Path, output: pathlib.Path) -> float:
-    manifest = run_digitmill(images, bundle, output)
-    expected = sum(1 for path in images.rglob("*") if path.is_file())
-    if manifest["counts"]["scored"] != expected:
-        raise SystemExit(f"{manifest['counts']['scored']:,} rows of {expected:,} images")
-    return manifest["times"]["pipeline_seconds"]
+FEW: Final = 100
+"""Images of a run that is hardly more than its start."""
 
 
-CONTENDERS = {
-    "digitmill": digitmill,
-    "stock Beam": lambda *paths: script("benchmarks.stock_beam", *paths),
-    "loop without Beam": lambda *paths: script("benchmarks.ceiling", *paths),
-}
+def all_cores() -> int:
+    """Returns how many cores this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+def scoring(
+    setting: Setting, model: Model, *, contenders: Sequence[Contender], images: int, rounds: int
+) -> Iterator[Run]:
+    """Yields the runs of all contenders on one folder, in turns."""
+    for turn, contender in in_turns(contenders, rounds):
+        yield one(setting, model, contender, section="scoring", images=images, turn=turn)
+
+
+def cores(setting: Setting, model: Model, *, images: int, rounds: int) -> Iterator[Run]:
+    """Yields digitmill's runs on one core and on two, in turns."""
+    for turn, count in in_turns((1, 2), rounds):
+        yield one(setting, model, DIGITMILL, section="cores", images=images, turn=turn, cores=count)
+
+
+def start(setting: Setting, model: Model, *, rounds: int) -> Iterator[Run]:
+    """Yields the runs of the help and of a folder of few images."""
+    helping = [sys.executable, "-m", "digitmill", "--help"]
+    for turn in range(rounds):
+        finished = process.run(helping)
+        yield Run(
+            section="start",
+            model="",
+            images=0,
+            contender="--help",
+            turn=turn,
+            cores=all_cores(),
+            pipeline_seconds=math.nan,
+            command_seconds=finished.seconds,
+            processor_seconds=finished.processor_seconds,
+        )
+        yield one(setting, model, DIGITMILL, section="start", images=FEW, turn=turn)
+
+
+def one(
+    setting: Setting,
+    model: Model,
+    contender: Contender,
+    *,
+    section: str,
+    images: int,
+    turn: int,
+    cores: int | None = None,
+) -> Run:
+    """Runs one contender once and checks its answers."""
+    folder, output = setting.images(images), setting.output(contender.name.replace(" ", "-"))
+    # Memory is looked at in the first turn alone, so that the median pays nothing for it.
+    finished = process.run(contender.command(folder, model, output), cores=cores, memory=turn == 0)
+    run = Run(
+        section=section,
+        model=model.recipe,
+        images=images,
+        contender=contender.name,
+        turn=turn,
+        cores=cores or all_cores(),
+        pipeline_seconds=contender.seconds(finished.output, output),
+        command_seconds=finished.seconds,
+        processor_seconds=finished.processor_seconds,
+        peak_bytes=finished.peak_bytes,
+        right=answers.check(output, images),
     )
-    parser.add_argument("--images", type=int, default=60_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        write_images(folder / "images", arguments.images)
-        bundle = train(folder / "run")
-        seconds: dict[str, list[float]] = {contender: [] for contender in CONTENDERS}
-        for turn in range(arguments.rounds):
-            for contender, measure in CONTENDERS.items():
-                output = folder / f"{contender.replace(' ', '-')}-{turn}"
-                seconds[contender].append(measure(folder / "images", bundle, output))
-    report(seconds, arguments.images)
-
-
-if __name__ == "__main__":
-    main()
+    shutil.rmtree(output)
+    return run

@@ -1,27 +1,73 @@
-"""What the measurements share: real digits, a bundle, contenders as processes, a table of medians."""
+"""What is measured with: real digits as PNG files, and models trained on the embedded sample."""
 
+import dataclasses
 import gzip
-import json
-import os
 import pathlib
-import platform
-import statistics
-import subprocess
+import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from typing import Final
 
 import cv2
 import numpy as np
 
+from benchmarks import process
+from benchmarks.contenders import Model
 from digitmill.sample import write_sample
 from imaging.batch import decode_batch
 
-SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data" / "mnist"
+SHARED: Final = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data" / "mnist"
+"""Where MNIST's own files may be."""
+
+_EPOCHS: Final = 5
+_WHOLE: Final = "whole"
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """A folder that keeps images and models for the next time.
+
+    Attributes:
+        folder: where.
+    """
+
+    folder: pathlib.Path
+
+    def images(self, count: int) -> pathlib.Path:
+        """Returns a folder of that many PNGs, one sub-folder per label, read once: the file cache is warm."""
+        folder = self.folder / f"images-{count}"
+        if not (self.folder / f"{folder.name}.{_WHOLE}").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            write_images(folder, count)
+            (self.folder / f"{folder.name}.{_WHOLE}").touch()
+        for path in folder.rglob("*.png"):
+            path.read_bytes()
+        return folder
+
+    def trained(self, model: Model) -> Model:
+        """Returns the model with its bundle, which the training job makes."""
+        run = self.folder / f"model-{model.recipe}"
+        if not (run / "bundle" / "model_card.json").exists():
+            shutil.rmtree(run, ignore_errors=True)
+            train(model.recipe, run)
+        return dataclasses.replace(model, bundle=run / "bundle")
+
+    def output(self, name: str) -> pathlib.Path:
+        """Returns a path for a run's output, at which nothing is."""
+        path = self.folder / "output" / name
+        shutil.rmtree(path, ignore_errors=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+def train(recipe: str, output: pathlib.Path) -> None:
+    """Trains shortly on the sample: what weights hold does not change how long they take."""
+    options = ["--recipe", recipe, "--data", "sample", "--epochs", _EPOCHS, "--output", output]
+    process.run([sys.executable, "-m", "digitmill", "train", *options])
 
 
 def digits(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns uint8[count, 28, 28] real digits and their labels."""
+    """Returns uint8[count, 28, 28] digits and their labels: MNIST's, or the sample's over and over."""
     if (SHARED / "train-images-idx3-ubyte.gz").exists():
         images = gzip.decompress((SHARED / "train-images-idx3-ubyte.gz").read_bytes())[16:]
         labels = gzip.decompress((SHARED / "train-labels-idx1-ubyte.gz").read_bytes())[8:]
@@ -37,52 +83,15 @@ def digits(count: int) -> tuple[np.ndarray, np.ndarray]:
     return np.resize(sample, (count, 28, 28)), np.resize(labels, count)
 
 
+def source() -> str:
+    """Returns in words where the digits come from."""
+    return "MNIST's training digits" if SHARED.exists() else "the embedded sample's digits, repeated"
+
+
 def write_images(folder: pathlib.Path, count: int) -> None:
+    """Writes digits as FOLDER/LABEL/NUMBER.png."""
+    for label in range(10):
+        (folder / str(label)).mkdir(parents=True)
     for number, (image, label) in enumerate(zip(*digits(count), strict=True)):
         target = folder / str(label) / f"{number:06d}.png"
-        target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(cv2.imencode(".png", image)[1].tobytes())
-
-
-def train(output: pathlib.Path) -> pathlib.Path:
-    command = ["-m", "trainer.task", "--recipe", "dense-300-100", "--epochs", "3", "--output", str(output)]
-    subprocess.run([sys.executable, *command], check=True, capture_output=True)
-    return output / "bundle"
-
-
-def run_digitmill(
-    images: object,
-    bundle: pathlib.Path,
-    output: pathlib.Path,
-    *,
-    environment: Mapping[str, str] | None = None,
-) -> dict:
-    """Scores in a process of its own and returns the manifest."""
-    command = ["-m", "pipelines.score", "--input", images, "--model", bundle, "--output", output]
-    arguments = [sys.executable, *map(str, command)]
-    done = subprocess.run(
-        arguments, capture_output=True, text=True, check=False, env={**os.environ, **(environment or {})}
-    )
-    if done.returncode:
-        raise SystemExit(f"digitmill failed:\n{done.stderr[-2000:]}")
-    return json.loads((output / "manifest.json").read_text())
-
-
-def script(module: str, *arguments: object, environment: Mapping[str, str] | None = None) -> float:
-    command = [sys.executable, "-m", module, *map(str, arguments)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, **(environment or {})}
-    )
-    if done.returncode:
-        raise SystemExit(f"{module} failed:\n{done.stderr[-2000:]}")
-    return float(done.stdout.split()[-1])
-
-
-def report(seconds: dict[str, list[float]], images: int) -> None:
-    medians = {contender: statistics.median(values) for contender, values in seconds.items()}
-    print(f"{images:,} images, {platform.machine()}, Python {platform.python_version()}, pipeline time")
-    print(f"{'':18} {'seconds: median (all)':32} {'images/s':>9} {'digitmill is':>13}")
-    for contender, values in seconds.items():
-        runs = f"{medians[contender]:.2f} ({', '.join(f'{value:.2f}' for value in values)})"
-        ratio = medians[contender] / medians["digitmill"]
-        print(f"{contender:18} {runs:32} {images / medians[contender]:9,.0f} {ratio:11.2f} x")

@@ -1,0 +1,171 @@
+"""Measures digitmill beside what its users would otherwise use, in one run on one machine.
+
+Usage: python -m benchmarks [--quick] [--only PART] [--publish] [--folder build/bench]
+
+Prints tables, and writes the runs as CSV, the machine as JSON and a plot into FOLDER/results. Every
+contender is a process of its own; all take turns. --publish puts the results into docs/benchmarks and
+their figures into docs/benchmarks.md and README.md.
+"""
+
+import argparse
+import importlib.util
+import itertools
+import json
+import pathlib
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+from benchmarks import buckets, machine, page, plot, process, results, scoring, tables, targets, training
+from benchmarks.contenders import ALL, MODELS, STOCK_BEAM, Contender, Model, installed
+from benchmarks.effort import FULL, QUICK, Effort
+from benchmarks.results import Results, Run
+from benchmarks.setting import Setting, source
+
+PARTS: Final = ("start", "scoring", "cores", "buckets", "training", "stages")
+
+
+def measured(
+    parts: Iterable[str],
+    effort: Effort,
+    setting: Setting,
+    *,
+    models: Sequence[Model],
+    contenders: Sequence[Contender],
+) -> Iterator[Run]:
+    """Yields every run of the parts that are asked for, each as soon as it has ended."""
+    for part in PARTS:
+        if part in parts and part in MEASURED:
+            yield from MEASURED[part](effort, setting, models, contenders)
+
+
+def _scoring(
+    effort: Effort, setting: Setting, models: Sequence[Model], contenders: Sequence[Contender]
+) -> Iterator[Run]:
+    for images, model in itertools.product(effort.images, models):
+        those = [one for one in contenders if effort.takes_part(one.name, model.recipe, images)]
+        yield from scoring.scoring(setting, model, contenders=those, images=images, rounds=effort.rounds)
+
+
+def _cores(effort: Effort, setting: Setting, models: Sequence[Model], _: object) -> Iterator[Run]:
+    # The slower network: there the engine is what cores share.
+    yield from scoring.cores(setting, models[-1], images=effort.images[-1], rounds=effort.rounds)
+
+
+def _start(effort: Effort, setting: Setting, models: Sequence[Model], _: object) -> Iterator[Run]:
+    yield from scoring.start(setting, models[0], rounds=effort.rounds)
+
+
+def _buckets(effort: Effort, setting: Setting, models: Sequence[Model], _: object) -> Iterator[Run]:
+    if buckets.program() and STOCK_BEAM.installed:
+        yield from buckets.buckets(setting, models[0], **effort.buckets, rounds=effort.rounds)
+
+
+def _training(effort: Effort, *_: object) -> Iterator[Run]:
+    for recipe in effort.recipes:
+        yield from training.training(recipe, images=effort.epoch(recipe), rounds=effort.rounds)
+
+
+MEASURED: Final[Mapping[str, Callable[..., Iterator[Run]]]] = {
+    "scoring": _scoring,
+    "cores": _cores,
+    "start": _start,
+    "buckets": _buckets,
+    "training": _training,
+}
+
+
+def main() -> None:
+    arguments = _arguments()
+    folder = arguments.folder / "results"
+    folder.mkdir(parents=True, exist_ok=True)
+    described = machine.describe(source())
+    if machine.busy(described):
+        _say(f"this machine is busy (load {described['load']}): its figures compare with no others")
+    lacking = missing()
+    for line in lacking:
+        _say(line)
+    if lacking and arguments.publish:
+        sys.exit("nothing is published that not everybody took part in")
+    setting = Setting(arguments.folder)
+    models = [setting.trained(model) for model in MODELS]
+    runs = []
+    for run in measured(
+        arguments.only or PARTS,
+        QUICK if arguments.quick else FULL,
+        setting,
+        models=models,
+        contenders=installed(),
+    ):
+        _say(_line(run))
+        runs.append(run)
+    results.write(folder / results.FILE, runs)
+    (folder / machine.FILE).write_text(json.dumps(described, indent=2) + "\n")
+    if "stages" in (arguments.only or PARTS):
+        _write_stages(folder)
+    _show(folder)
+    if arguments.publish:
+        page.keep(folder)
+        page.write()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer images and one round: minutes")
+    parser.add_argument("--only", action="append", choices=PARTS, help="a part; may be repeated")
+    parser.add_argument("--publish", action="store_true", help="fill the pages from these results")
+    parser.add_argument("--folder", type=pathlib.Path, default=process.ROOT / "build" / "bench")
+    arguments = parser.parse_args()
+    # Commands run in the project's folder, wherever this one runs.
+    arguments.folder = arguments.folder.resolve()
+    if arguments.publish and (arguments.quick or arguments.only):
+        parser.error("only a whole run is published")
+    return arguments
+
+
+def missing() -> list[str]:
+    """Returns a line for each part that cannot be measured here."""
+    lines = [f"{one.name} is left out: install digitmill[bench]" for one in ALL if not one.installed]
+    if not buckets.program():
+        lines.append("object storage is left out: `make tools` builds the emulator")
+    return lines
+
+
+def _line(run: Run) -> str:
+    return (
+        f"{run.section} {run.model} {run.images:,} images, round {run.turn + 1}, {run.contender}: "
+        f"{run.pipeline_seconds:.2f} s, whole command {run.command_seconds:.2f} s"
+    )
+
+
+def _write_stages(folder: pathlib.Path) -> None:
+    (folder / page.STAGES).unlink(missing_ok=True)
+    if importlib.util.find_spec("benchmarks.stages"):
+        _say("stages")
+        printed = process.run([sys.executable, "-m", "benchmarks.stages"]).output
+        (folder / page.STAGES).write_text(printed)
+
+
+def _show(folder: pathlib.Path) -> None:
+    """Prints all tables of a folder of results and draws its plot."""
+    runs = Results(results.read(folder / results.FILE))
+    print(machine.sentences(json.loads((folder / machine.FILE).read_text())), end="\n\n")
+    for section in tables.SECTIONS.values():
+        for table in section(runs):
+            print(table.to_text(), end="\n\n")
+    print(targets.table(runs).to_text(), end="\n\n")
+    if (folder / page.STAGES).exists():
+        print((folder / page.STAGES).read_text())
+    if runs.where(section="scoring"):
+        plot.draw(runs, folder / plot.NAME)
+    print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

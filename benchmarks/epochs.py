@@ -1,0 +1,97 @@
+"""Trains a recipe's network for some epochs in one way, and prints the median seconds of an epoch.
+
+Usage: python -m benchmarks.epochs digitmill|replicas|numpy|tf.data RECIPE IMAGES
+
+digitmill's epochs are whole ones as the job runs them: checkpoint and TensorBoard included; `replicas`
+shares each batch over two logical CPUs. `fit` gets the same network, optimizer, batch and images, and
+nothing to write, as https://keras.io/guides/training_with_built_in_methods/ and
+https://www.tensorflow.org/guide/data recommend. The first epoch, which traces the graph, does not count.
+"""
+
+import contextlib
+import dataclasses
+import io
+import os
+import pathlib
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from trainer.quiet import quiet_stderr
+
+with quiet_stderr():
+    import tensorflow as tf
+
+    from trainer.strategy import make_strategy
+
+from benchmarks.setting import digits
+from trainer import recipes
+from trainer.checkpoints import Checkpoints, Saving
+from trainer.data.splits import Digits, Split
+from trainer.loop import Trainer
+from trainer.places import LocalPlace
+from trainer.recipe import Recipe
+from trainer.tensorboard import TensorBoard
+
+EPOCHS = 2
+
+
+def digitmill(recipe: Recipe, split: Split, folder: pathlib.Path, *, replicas: int) -> Callable[[], None]:
+    """Returns what runs one more epoch."""
+    place = LocalPlace(folder)
+    trainer = Trainer(
+        dataclasses.replace(recipe, epochs=EPOCHS + 1),
+        Digits("benchmark", split, None, split),
+        strategy=make_strategy(replicas),
+        seed=1,
+        saving=Saving(Checkpoints(place)),
+        board=TensorBoard(place),
+    )
+    epochs = trainer.epochs()
+
+    def one() -> None:
+        with contextlib.redirect_stdout(io.StringIO()):
+            next(epochs)
+
+    return one
+
+
+def fit(recipe: Recipe, split: Split, *, dataset: bool) -> Callable[[], None]:
+    """Returns what runs one more epoch."""
+    model = recipe.model()
+    model.compile(optimizer=recipe.optimizer(100_000), loss=recipe.loss(), metrics=["accuracy"])
+    if not dataset:
+        return lambda: model.fit(split.images, split.labels, batch_size=recipe.batch, verbose=0)
+    batches = tf.data.Dataset.from_tensor_slices((split.images, split.labels)).cache()
+    batches = batches.shuffle(10_000).batch(recipe.batch, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = batches.prefetch(tf.data.AUTOTUNE)
+    return lambda: model.fit(batches, verbose=0)
+
+
+def seconds(epoch: Callable[[], object]) -> float:
+    """Returns how long one more epoch takes."""
+    started = time.perf_counter()
+    epoch()
+    return time.perf_counter() - started
+
+
+def main(contender: str, name: str, count: str) -> None:
+    recipe = recipes.load(name)
+    split = Split(*digits(int(count)))
+    with tempfile.TemporaryDirectory() as folder, quiet_stderr():
+        if contender in ("numpy", "tf.data"):
+            epoch = fit(recipe, split, dataset=contender == "tf.data")
+        else:
+            replicas = 2 if contender == "replicas" else 1
+            epoch = digitmill(recipe, split, pathlib.Path(folder), replicas=replicas)
+        epoch()
+        taken = [seconds(epoch) for _ in range(EPOCHS)]
+    print(statistics.median(taken))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,92 @@
+"""What was measured on: processor, memory, versions, and how busy the machine was before."""
+
+import datetime
+import importlib.metadata
+import os
+import pathlib
+import platform
+import subprocess
+from typing import Any, Final
+
+import psutil
+
+from benchmarks.process import ROOT
+
+FILE: Final = "machine.json"
+"""Its name in a folder of results."""
+
+QUIET: Final = 0.3
+"""Share of the cores that may be busy before measuring."""
+
+PACKAGES: Final = (
+    "apache-beam",
+    "tensorflow",
+    "keras",
+    "ai-edge-litert",
+    "ray",
+    "numpy",
+    "opencv-python-headless",
+    "obstore",
+)
+
+
+def describe(digits: str) -> dict[str, Any]:
+    """Returns what figures depend on, for JSON.
+
+    Args:
+        digits: where the images come from.
+    """
+    return {
+        "date": datetime.date.today().isoformat(),
+        "commit": commit(),
+        "processor": processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9),
+        "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
+        "python": platform.python_version(),
+        "load": round(psutil.getloadavg()[0], 2),
+        "digits": digits,
+        "versions": {name: version for name in PACKAGES if (version := installed(name))},
+    }
+
+
+def busy(machine: dict[str, Any]) -> bool:
+    """Whether other work was running when the measuring began."""
+    return machine["load"] > QUIET * machine["cores"]
+
+
+def sentences(machine: dict[str, Any]) -> str:
+    """Returns the description in a few lines."""
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    warning = f" The machine was busy (load {machine['load']}): measure again." if busy(machine) else ""
+    return (
+        f"Measured on {machine['date']} with {machine['digits']}: "
+        f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, "
+        f"{machine['system']}, Python {machine['python']}.{warning}\n{versions}."
+    )
+
+
+def processor(info: pathlib.Path = pathlib.Path("/proc/cpuinfo")) -> str:
+    """Returns the processor's name, or its architecture where the system does not tell."""
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def installed(package: str) -> str | None:
+    """Returns a package's version, or None where it is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def commit() -> str:
+    """Returns the commit that is measured, marked where files differ from it."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
