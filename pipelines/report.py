@@ -7,7 +7,7 @@ from pipelines.names import folder_of
 from pipelines.page import render_page
 from pipelines.statistics import RunStatistics, Tally, total_confidence
 from pipelines.storage import OutputFolder
-from pipelines.tables import encode_csv
+from reports.tables import encode_csv
 from schemas import failure
 from schemas.digit import CLASSES
 from schemas.manifest import Manifest, Part
