@@ -33,6 +33,7 @@ FLAGS: Final = (
     "--rows-per-part",
     "--compression",
     "--max-failure-rate",
+    "--price-per-hour",
 )
 """The verb's own flags, for suggestions where one is misspelt."""
 
@@ -77,6 +78,7 @@ class ScoreOptions:
         rows_per_part: greatest number of rows in a prediction file.
         compression: which prediction files are gzipped.
         max_failure_rate: share of images, in [0, 1], that may fail before the run is a failed one.
+        price_per_hour: of all machines together, in any currency; None where it is not known.
         beam_flags: flags for Beam, runner included.
     """
 
@@ -97,6 +99,7 @@ class ScoreOptions:
     rows_per_part: int = MOST
     compression: Compression = Compression.RECORDS
     max_failure_rate: float = MAX_FAILURE_RATE
+    price_per_hour: float | None = None
     beam_flags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

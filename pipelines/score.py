@@ -98,6 +98,7 @@ from schemas.errors import ExitCode
     type=FiniteRange(min=0, min_open=True),
     help="Bound on a worker process's requests to buckets.  [default: 5,000, doubling every 20 minutes]",
 )
+@flags.price_per_hour
 @click.argument("beam_flags", nargs=-1, type=click.UNPROCESSED, metavar="[BEAM FLAGS]...")
 def score(
     inputs: tuple[str, ...],
@@ -120,6 +121,7 @@ def score(
     max_failure_rate: float,
     connections: int,
     max_requests_per_second: float | None,
+    price_per_hour: float | None,
     beam_flags: tuple[str, ...],
 ) -> ExitCode:
     """Score every image of a folder and account for each: predicted once, or failed with a reason.
@@ -162,6 +164,7 @@ def score(
         rows_per_part=rows_per_part,
         compression=Compression(compression),
         max_failure_rate=max_failure_rate,
+        price_per_hour=price_per_hour,
         beam_flags=beam_flags,
     )
     if dry_run:

@@ -41,6 +41,7 @@ def matrix(
     reading: str,
     rows: str = "true digit",
     columns: str = "predicted digit",
+    corner: str = "",
 ) -> Matrix:
     """Shades counts by their share of the row.
 
@@ -51,6 +52,7 @@ def matrix(
         reading: what it says.
         rows: what the rows are.
         columns: what the columns are.
+        corner: name of the CSV's first column; what the rows are, else.
     """
     shades = tuple(tuple(shade(count, row) for count in row) for row in counts)
     canvas = Canvas(xlabel=columns, ylabel=rows, height=340)
@@ -60,7 +62,7 @@ def matrix(
         title=title,
         reading=reading,
         alternative=reading,
-        header=(rows.replace(" ", "_"), *map(str, range(len(counts[0])))),
+        header=(corner or rows, *map(str, range(len(counts[0])))),
         rows=((number, *row) for number, row in enumerate(counts)),
         inline=False,
     )
