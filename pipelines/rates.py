@@ -56,8 +56,8 @@ class DigitRates:
 
     @property
     def f1(self) -> float | None:
-        """Harmonic mean of precision and recall; 0 where both are."""
-        if not self.taken + self.labelled:
+        """Harmonic mean of precision and recall; None where no image is of this digit."""
+        if not self.labelled:
             return None
         return 2 * self.right / (self.taken + self.labelled)
 

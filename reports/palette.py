@@ -37,6 +37,9 @@ DARK: Final = {
 INK, SOFT, PAPER, CARD, LINE = (LIGHT[role] for role in ("ink", "soft", "paper", "card", "line"))
 ACCENT, SECOND, THIRD, FAIL, FAINT = (LIGHT[role] for role in ("accent", "second", "third", "fail", "faint"))
 
+DEEP: Final = "#275786"
+"""What is more than the accent, in pictures of tables."""
+
 SERIES: Final = (ACCENT, SECOND, THIRD, FAIL)
 """Colours of series side by side, in this order."""
 
