@@ -86,7 +86,7 @@ class ItemStatistics:
             counted = fields.get("thresholds", {})
             fields["thresholds"] = ConfidenceCounts(**{name: tuple(row) for name, row in counted.items()})
             return cls(**fields)
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"no statistics record: {error}") from error
 
 
