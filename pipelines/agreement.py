@@ -2,11 +2,15 @@
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 import numpy as np
 
 from schemas.digit import CLASSES
 from schemas.prediction import NO_LABEL
+
+DISAGREEMENTS_KEPT: Final = 24
+"""Images whose pixels are kept because the model and its challenger differ on them."""
 
 HEADER = ("digit", "challenger_digit", "images", "labelled", "right", "challenger_right")
 """The columns of `agreement.csv`; an empty challenger_digit: the challenger could not score them."""
@@ -100,9 +104,9 @@ def merge_agreements(cells: Iterable[Agreement]) -> tuple[Agreement, ...]:
     )
 
 
-def gravest(images: Iterable[Disagreement], most: int) -> tuple[Disagreement, ...]:
+def gravest(images: Iterable[Disagreement]) -> tuple[Disagreement, ...]:
     """Returns those on which the less sure of the two is surest, gravest first."""
-    return tuple(sorted(images, key=_gravity)[:most])
+    return tuple(sorted(images, key=_gravity)[:DISAGREEMENTS_KEPT])
 
 
 def agreement_rows(cells: Iterable[Agreement]) -> Iterator[Sequence[object]]:

@@ -1,67 +1,128 @@
-"""Charts as SVG text that takes its colours from the page around it."""
+"""The charts of a run, from its merged statistics."""
 
-import io
-from collections.abc import Sequence
-from typing import Final
+import bisect
+import itertools
+from collections.abc import Iterator, Sequence
 
+from pipelines.drift import Spread
+from pipelines.drift_words import NAMES
+from pipelines.statistics import RunStatistics
+from pipelines.thresholds import EDGES, RELIABILITY_BINS
+from reports.acceptance import Accepting, Explorer, ReliabilityBin, coverage_curve, reliability_diagram
+from reports.chart import Chart
+from reports.distributions import bars_side_by_side, steps_side_by_side
+from reports.matrices import Matrix, matrix
+from reports.numbers import share, thousands
 from schemas.digit import CLASSES
 
-# Stand-ins that matplotlib takes for colours, exchanged for the page's own: one drawing serves a
-# light and a dark page.
-_PAGE_COLOURS: Final = {
-    "#010203": "currentColor",
-    "#0a0b0c": "var(--accent)",
-    "#0d0e0f": "var(--review)",
-    "#040506": "var(--line)",
-}
-_TEXT, _ACCENT, _REVIEW, _LINE = _PAGE_COLOURS
+
+def explorer(statistics: RunStatistics, *, accept: float) -> Explorer | None:
+    """Returns what other accept thresholds would mean; None where the records do not say."""
+    if not statistics.scored or sum(statistics.thresholds.images) != statistics.scored:
+        return None
+    return coverage_curve(accepting(statistics, accept=accept), accept=accept)
 
 
-def confidence_histogram(confidences: Sequence[int], *, accept: float) -> str:
-    """Returns an SVG histogram of images per confidence bin.
+def accepting(statistics: RunStatistics, *, accept: float) -> list[Accepting]:
+    """Returns what accepting from each threshold on means, thresholds rising.
 
     Args:
-        confidences: images in each of N bins of equal width over [0, 1].
-        accept: the accept threshold; bins below it are drawn in the colour of review.
+        statistics: of a run with at least one scored image.
+        accept: the threshold in force, which is among them with its own exact counts.
     """
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import PercentFormatter, StrMethodFormatter
-
-    bins = len(confidences)
-    lowest = min(1 / CLASSES, *(edge / bins for edge, count in enumerate(confidences) if count), 1.0)
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "digitmill", "font.size": 11}):
-        figure = Figure(figsize=(7.2, 2.8), layout="constrained")
-        figure.patch.set_alpha(0)
-        axes = figure.subplots()
-        axes.patch.set_alpha(0)
-        colours = [_ACCENT if (edge + 0.5) / bins >= accept else _REVIEW for edge in range(bins)]
-        edges = [edge / bins for edge in range(bins)]
-        axes.bar(edges, confidences, width=0.92 / bins, align="edge", color=colours)
-        axes.axvline(accept, color=_TEXT, linewidth=1, linestyle=(0, (4, 3)))
-        axes.set(xlim=(lowest, 1.0), xlabel="confidence", ylabel="images", yscale="symlog")
-        axes.set_ylim(bottom=0)
-        axes.set_yticks([tick for tick in axes.get_yticks() if tick > 0])
-        axes.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        axes.grid(axis="y", color=_LINE, linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.tick_params(colors=_TEXT, length=0, pad=6)
-        axes.margins(y=0.08)
-        axes.minorticks_off()
-        for label in (axes.xaxis.label, axes.yaxis.label):
-            label.set_color(_TEXT)
-        for side, spine in axes.spines.items():
-            spine.set_visible(side == "bottom")
-            spine.set_color(_LINE)
-        text = io.StringIO()
-        FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None, "Creator": None})
-    return _for_page(text.getvalue())
+    counts = statistics.thresholds
+    # An image's own confidence is known to its bin: of the bin's middle the rest is what may be wrong.
+    doubts = [
+        images * (1 - (low + high) / 2)
+        for images, (low, high) in zip(counts.images, itertools.pairwise((*EDGES, 1.0)), strict=True)
+    ]
+    from_here_on = [
+        _from_the_top(column) for column in (counts.images, counts.labelled, counts.right, doubts)
+    ]
+    points = [
+        Accepting(edge, int(images), statistics.scored, int(labelled), int(right), wrong)
+        for edge, images, labelled, right, wrong in zip(EDGES, *from_here_on, strict=True)
+        if edge != accept
+    ]
+    place = bisect.bisect_left(EDGES, accept)
+    wrong = from_here_on[-1][place] if place < len(EDGES) else 0.0
+    exact = (statistics.accepted, statistics.scored, statistics.accepted_labelled, statistics.accepted_right)
+    return sorted([*points, Accepting(accept, *exact, wrong)], key=lambda point: point.threshold)
 
 
-def _for_page(svg: str) -> str:
-    svg = svg[svg.index("<svg") :]
-    for stand_in, colour in _PAGE_COLOURS.items():
-        svg = svg.replace(stand_in, colour)
-    return svg
+def _from_the_top(column: Sequence[float]) -> list[float]:
+    return list(itertools.accumulate(reversed(column)))[::-1]
+
+
+def reliability(statistics: RunStatistics) -> Chart | None:
+    """Returns confidence against accuracy; None where no label is known."""
+    counts = statistics.thresholds
+    if not sum(counts.bin_labelled):
+        return None
+    columns = zip(counts.bin_labelled, counts.bin_confidence, counts.bin_right, strict=True)
+    bins = [ReliabilityBin(*column) for column in columns]
+    assert len(bins) == RELIABILITY_BINS
+    return reliability_diagram(bins)
+
+
+def confusion(statistics: RunStatistics) -> Matrix | None:
+    """Returns true by predicted digit; None where no label is known."""
+    if not statistics.labelled:
+        return None
+    counts = statistics.confusion
+    wrong = statistics.labelled - statistics.right
+    reading = f"{thousands(wrong)} of {thousands(statistics.labelled)} labelled images were answered wrong"
+    true, taken = max(
+        ((true, taken) for true in range(CLASSES) for taken in range(CLASSES) if true != taken),
+        key=lambda cell: counts[cell[0]][cell[1]],
+    )
+    most = counts[true][taken]
+    reading += f", most often a {true} for a {taken} ({thousands(most)})." if most else "."
+    return matrix(counts, name="confusion", title="Confusion", reading=reading, corner="label")
+
+
+def agreement(statistics: RunStatistics) -> Matrix:
+    """Returns the model's digit by the challenger's."""
+    counts = [[0] * CLASSES for _ in range(CLASSES)]
+    for cell in statistics.agreements:
+        if cell.challenger_digit >= 0:
+            counts[cell.digit][cell.challenger_digit] += cell.images
+    rate = share(statistics.agreed / statistics.scored if statistics.scored else None)
+    return matrix(
+        counts,
+        name="agreement_matrix",
+        title="Pairs of answers",
+        reading=f"Both gave the same digit to {thousands(statistics.agreed)} images, {rate}: the diagonal.",
+        rows="model's digit",
+        columns="challenger's digit",
+    )
+
+
+def spreads(here: Spread, others: dict[str, Spread]) -> Iterator[Chart]:
+    """Yields the run's distributions, one chart each, beside those that it is held against."""
+    sides = {"this run": here, **others}
+    readings = {
+        "digits": "How many of the images each digit makes.",
+        "confidences": "A model is surer of what it was trained on: a small shift to the left is usual.",
+        "grey_levels": "How bright the digits' pixels are: thick, faint or noisy strokes move it.",
+    }
+    for measure, highest in (("digits", 0), ("confidences", 1), ("grey_levels", 255)):
+        series = {
+            name: [count / sum(counts) for count in counts]
+            for name, spread in sides.items()
+            if sum(counts := getattr(spread, measure))
+        }
+        if "this run" not in series:
+            continue
+        name, title = f"drift_{measure}", NAMES[measure].capitalize()
+        if measure == "digits":
+            yield bars_side_by_side(series, name=name, title=title, reading=readings[measure])
+        else:
+            yield steps_side_by_side(
+                series,
+                name=name,
+                title=title,
+                reading=readings[measure],
+                xlabel="confidence" if highest == 1 else "grey level, 255 is ink",
+                highest=highest,
+            )

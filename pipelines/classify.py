@@ -10,9 +10,8 @@ from engines.engine import Engine
 from imaging.batch import decode_batch
 from imaging.errors import ImageError
 from pipelines.answers import ask
-from pipelines.kept_pixels import KeptPixels
 from pipelines.scored import Scored
-from pipelines.statistics import DISAGREEMENTS_KEPT, DOUBTFUL_KEPT
+from pipelines.shown import Shown
 from pipelines.work_item import ListedImage, failure_of
 from schemas.digit import CLASSES
 from schemas.failure import Failure, FailureCode
@@ -50,11 +49,10 @@ class Classifier:
         """
         found = _Found()
         for chunk in chunks(contents):
-            images = [image for image, _ in chunk]
             batch = decode_batch((content for _, content in chunk), len(chunk))
             digits, probabilities, challenging = self._ask(batch.digits, batch.errors)
             found.add(
-                images, batch.errors, digits=digits, probabilities=probabilities, challenging=challenging
+                chunk, batch.errors, digits=digits, probabilities=probabilities, challenging=challenging
             )
         return self._decide(found)
 
@@ -93,8 +91,7 @@ class Classifier:
             challenger=np.where(silent, NO_LABEL, challenger),
             challenger_confidence=np.where(silent, np.float32(NO_NUMBER), challenger_confidence),
             failures=tuple(found.failures),
-            doubtful=found.doubtful,
-            disagreeing=found.disagreeing,
+            shown=found.shown,
         )
 
 
@@ -107,40 +104,30 @@ class _Found:
         self.failures: list[Failure] = []
         self.probabilities = [nothing]
         self.challenging = [nothing]
-        self.doubtful = KeptPixels(DOUBTFUL_KEPT)
-        self.disagreeing = KeptPixels(DISAGREEMENTS_KEPT)
+        self.shown = Shown()
 
     def add(
         self,
-        images: list[ListedImage],
+        chunk: list[Content],
         errors: list[ImageError | None],
         *,
         digits: np.ndarray,
         probabilities: np.ndarray,
         challenging: np.ndarray,
     ) -> None:
-        """Takes a chunk: its images, their errors, and of those without one digits and answers."""
-        rows = np.arange(len(self.images), len(self.images) + len(digits))
-        self.doubtful.add(rows, digits, ranks=probabilities.max(axis=1))
-        self._keep_disagreements(rows, digits, probabilities=probabilities, challenging=challenging)
+        """Takes a chunk: its contents, their errors, and of those without one digits and answers."""
+        start = len(self.images)
         self.probabilities.append(probabilities)
         self.challenging.append(challenging)
-        for image, error in zip(images, errors, strict=True):
+        for (image, _), error in zip(chunk, errors, strict=True):
             if error is None:
                 self.images.append(image)
             else:
                 self.failures.append(failure_of(image, error))
-
-    def _keep_disagreements(
-        self, rows: np.ndarray, digits: np.ndarray, *, probabilities: np.ndarray, challenging: np.ndarray
-    ) -> None:
-        # Where there is no answer, argmax gives the NaN's index.
-        differ = probabilities.argmax(axis=1) != challenging.argmax(axis=1)
-        differ &= ~np.isnan(challenging[:, 0])
-        if differ.any():
-            # The less sure of the two says how grave it is: then both are sure.
-            sure = np.minimum(probabilities.max(axis=1), challenging.max(axis=1))
-            self.disagreeing.add(rows[differ], digits[differ], ranks=-sure[differ])
+        self.shown.add_failures(chunk, errors)
+        self.shown.add(
+            self.images[start:], digits, start=start, probabilities=probabilities, challenging=challenging
+        )
 
 
 def chunks(contents: Iterable[Content]) -> Iterator[list[Content]]:

@@ -20,7 +20,9 @@ from pipelines.names import printable
 from pipelines.options import command_line
 from pipelines.past_runs import PastRun, find_runs, in_order
 from pipelines.progress import Progress
+from pipelines.rebuilding import card_in
 from pipelines.reconcile import Account, collect, remove_strays
+from pipelines.report import Backdrop
 from pipelines.rows import Compression
 from pipelines.storage import OutputFolder, open_folder
 from pipelines.summary import Summary
@@ -112,7 +114,9 @@ def run(options: CompactOptions) -> Summary:
             account = _account(task, output)
             seconds = time.monotonic() - began
             made = _manifest(plan, runs, account, started=started, seconds=seconds)
-            finished = finish(output, made, account, hold)
+            made = dataclasses.replace(made, command=options.command())
+            card = card_in(open_folder(runs[-1].place), made) if plan.model != SEVERAL else None
+            finished = finish(output, made, account, hold=hold, against=Backdrop(card))
     return Summary(printable(options.output.rstrip("/")), finished)
 
 

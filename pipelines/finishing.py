@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipelines.reconcile import Account
-from pipelines.report import write_reports
+from pipelines.report import Backdrop, write_reports
 from pipelines.statistics import count_codes
 from pipelines.storage import OutputFolder
 from pipelines.storage.interface import Hold
@@ -15,7 +15,9 @@ from schemas.failure import FailureCode
 from schemas.manifest import Counts, Manifest, Part, Status
 
 
-def finish(output: OutputFolder, made: Manifest, account: Account, hold: Hold) -> Manifest:
+def finish(
+    output: OutputFolder, made: Manifest, account: Account, *, hold: Hold, against: Backdrop
+) -> Manifest:
     """Writes the reports and the manifest, and returns it.
 
     Args:
@@ -23,13 +25,14 @@ def finish(output: OutputFolder, made: Manifest, account: Account, hold: Hold) -
         made: the manifest but for its parts.
         account: what became of everything.
         hold: says whether the output is still ours.
+        against: what the report holds the run against.
 
     Raises:
         StorageError: when it is not.
     """
     plan = Part.of(run_plan.FILE, output.read(run_plan.FILE))
     hold.confirm()
-    reports = write_reports(output, account.statistics, made)
+    reports = write_reports(output, account.statistics, made, against=against)
     parts = (plan, *account.parts, *account.statistics.parts, *reports)
     finished = dataclasses.replace(made, parts=tuple(sorted(parts, key=lambda part: part.name)))
     output.replace(manifest.FILE, finished.to_json().encode())

@@ -32,3 +32,11 @@ compression = click.option(
     help="Prediction files that are gzipped: the TFRecords, the CSVs too, or none.",
 )
 """The option that chooses which prediction files are gzipped."""
+
+price_per_hour = click.option(
+    "--price-per-hour",
+    type=FiniteRange(min=0),
+    metavar="AMOUNT",
+    help="What the machines cost an hour, all together; the report then says what the run has cost.",
+)
+"""The option by which a report knows the price."""

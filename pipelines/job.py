@@ -34,6 +34,7 @@ from pipelines.past_runs import PastRun, reopen
 from pipelines.planning import accept_threshold, make_plan
 from pipelines.progress import Progress
 from pipelines.provenance import challenged, described, versions
+from pipelines.rebuilding import backdrop
 from pipelines.reconcile import Account, collect, remove_strays
 from pipelines.scoring import STATISTICS, statistics_name
 from pipelines.scoring_task import ScoringTask
@@ -128,7 +129,8 @@ def _score(
     # 4. Reports, then the manifest: readers trust only an output that has one.
     new = sum(part.rows for part in account.records if part.name.rpartition("/")[2] not in done)
     spent = times(begun(run.output), started, seconds=seconds, images=new)
-    return finish(run.output, _manifest(run, account, times=spent), account, hold)
+    against = backdrop(run.task.bundle.card, past)
+    return finish(run.output, _manifest(run, account, times=spent), account, hold=hold, against=against)
 
 
 def _task(
@@ -279,7 +281,9 @@ def _manifest(run: _Run, account: Account, *, times: Mapping[str, str | float]) 
             **run.plan.settings,
             "engine_reason": run.task.bundle.engine.reason,
             "max_failure_rate": options.max_failure_rate,
+            "price_per_hour": options.price_per_hour,
         },
+        command=options.command(),
         **challenged(run.task.challenger, options.challenger, statistics=account.statistics),
         versions=versions(run.task.bundle, run.task.challenger),
         times=times,

@@ -11,16 +11,17 @@ from typing import Any, Final
 
 import numpy as np
 
-from pipelines.agreement import Disagreement
+from pipelines.agreement import Disagreement, gravest
 from pipelines.example import read_example
 from pipelines.frozen_listing import LISTING, items_in, write_items
 from pipelines.incremental import PastFile, Version, bucket_of
-from pipelines.kept_pixels import KeptPixels
+from pipelines.kept_images import FailurePicture, KeptImage, drawn, first_of_each, least_sure, surest
 from pipelines.parts import write_parts
 from pipelines.rows import Compression
 from pipelines.scored import Scored
 from pipelines.scoring import statistics_name
-from pipelines.statistics import DISAGREEMENTS_KEPT, DOUBTFUL_KEPT, Doubtful, ItemStatistics
+from pipelines.shown import Shown
+from pipelines.statistics import ItemStatistics
 from pipelines.storage import OutputFolder, open_folder
 from pipelines.tfrecord import read_tfrecords
 from pipelines.work_item import ListedImage, WorkItem, pack, separate_archives
@@ -35,8 +36,15 @@ ROW: Final = "row"
 """A `tf.train.Example`, as it stands in the run's predictions."""
 
 FAILURE: Final = "failure"
-DOUBTFUL: Final = "doubtful"
-DISAGREEMENT: Final = "disagreement"
+
+KEPT: Final = {
+    "doubtful": KeptImage,
+    "mistaken": KeptImage,
+    "examples": KeptImage,
+    "disagreements": Disagreement,
+    "failure_pictures": FailurePicture,
+}
+"""Images that a record shows, by its field, and what they are there."""
 
 Entry = tuple[Version, Any]
 """A listed file as it was then, and what is said of it."""
@@ -67,7 +75,7 @@ def blocks_of(file: PastFile, *, current: bool, buckets: int) -> Iterator[tuple[
         buckets: number of buckets.
     """
     output = open_folder(file.place)
-    entries: dict[str, list[Entry]] = {kind: [] for kind in (LISTED, ROW, FAILURE, DOUBTFUL, DISAGREEMENT)}
+    entries: dict[str, list[Entry]] = {kind: [] for kind in (LISTED, ROW, FAILURE, *KEPT)}
     with file.kept_whole():
         for item in items_in(output, file.name) if file.listed or file.scored else ():
             if file.listed and current:
@@ -90,8 +98,8 @@ def _add_answers(entries: dict[str, list[Entry]], item: WorkItem, output: Output
         return versions[item.images[0].uri if item.may_be_archive else uri]
 
     entries[FAILURE] += ((key(failure.image), dataclasses.astuple(failure)) for failure in record.failures)
-    entries[DOUBTFUL] += ((key(kept.image), dataclasses.asdict(kept)) for kept in record.doubtful)
-    entries[DISAGREEMENT] += ((key(kept.image), dataclasses.asdict(kept)) for kept in record.disagreements)
+    for kind in KEPT:
+        entries[kind] += ((key(kept.image), dataclasses.asdict(kept)) for kept in getattr(record, kind))
     for part in record.parts:
         for payload in _records(part.name, output.read(part.name)):
             entries[ROW].append((key(_text(read_example(payload)["image"])), payload))
@@ -165,14 +173,16 @@ def _write(
         return [what for answer in said for what in answer.get(kind, ())]
 
     failures = [Failure(*fields) for fields in everything(FAILURE)]
-    doubtful = [Doubtful(**fields) for fields in everything(DOUBTFUL)]
-    disagreements = [Disagreement(**fields) for fields in everything(DISAGREEMENT)]
+    kept = {kind: [made(**fields) for fields in everything(kind)] for kind, made in KEPT.items()}
     scored = _scored([read_example(payload) for payload in everything(ROW)], failures)
     statistics = write_parts(output, item.digest, scored, compression=compression)
     return dataclasses.replace(
         statistics,
-        doubtful=tuple(sorted(doubtful, key=lambda kept: (kept.confidence, kept.image))[:DOUBTFUL_KEPT]),
-        disagreements=tuple(sorted(disagreements, key=lambda kept: kept.image)[:DISAGREEMENTS_KEPT]),
+        doubtful=least_sure(kept["doubtful"]),
+        mistaken=surest(kept["mistaken"]),
+        examples=drawn(kept["examples"]),
+        disagreements=gravest(kept["disagreements"]),
+        failure_pictures=first_of_each(kept["failure_pictures"]),
     )
 
 
@@ -194,8 +204,7 @@ def _scored(rows: Sequence[dict[str, Any]], failures: Sequence[Failure]) -> Scor
         challenger=numbers("challenger_digit", NO_LABEL),
         challenger_confidence=numbers("challenger_confidence", NO_NUMBER, np.float32),
         failures=tuple(failures),
-        doubtful=KeptPixels(0),
-        disagreeing=KeptPixels(0),
+        shown=Shown(),
     )
 
 

@@ -34,6 +34,7 @@ FLAGS: Final = (
     "--compression",
     "--max-failure-rate",
     "--workers",
+    "--price-per-hour",
 )
 """The verb's own flags, for suggestions where one is misspelt."""
 
@@ -79,6 +80,7 @@ class ScoreOptions:
         compression: which prediction files are gzipped.
         max_failure_rate: share of images, in [0, 1], that may fail before the run is a failed one.
         workers: worker processes on this machine, 1 for none but this one; None for what is best.
+        price_per_hour: of all machines together, in any currency; None where it is not known.
         beam_flags: flags for Beam, runner included.
     """
 
@@ -100,6 +102,7 @@ class ScoreOptions:
     compression: Compression = Compression.RECORDS
     max_failure_rate: float = MAX_FAILURE_RATE
     workers: int | None = None
+    price_per_hour: float | None = None
     beam_flags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -18,8 +18,8 @@ from pipelines.packing import PackedItem, Packer, collect_packed, shard_name, sh
 from pipelines.progress import Progress
 from pipelines.statistics import count_codes
 from pipelines.storage import ImageReader, OutputFolder, open_folder
-from pipelines.tables import encode_csv
 from pipelines.work_item import WorkItem
+from reports.tables import encode_csv
 from schemas import failure, manifest
 from schemas.failure import Failure, FailureCode
 from schemas.manifest import Part

@@ -1,16 +1,20 @@
-"""The reports of a run: small CSV tables and one page, made from the merged statistics alone."""
+"""The reports of a run: small CSV tables, pictures and one page, made from the merged statistics alone."""
 
-from collections.abc import Iterable, Sequence
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
 
 from pipelines import agreement
-from pipelines.names import folder_of
-from pipelines.page import render_page
-from pipelines.statistics import RunStatistics, Tally, total_confidence
+from pipelines.drift import HEADER, Spread
+from pipelines.page import Drawn, comparisons, draw, render_page
+from pipelines.rates import DIGITS_HEADER, digit_rates, folder_rates
+from pipelines.statistics import RunStatistics
 from pipelines.storage import OutputFolder
-from pipelines.tables import encode_csv
+from pipelines.tallies import Tally, total
+from reports.tables import encode_csv
 from schemas import failure
 from schemas.digit import CLASSES
 from schemas.manifest import Manifest, Part
+from schemas.model_card import ModelCard
 
 REPORTS = "reports"
 """Folder of the CSV reports within the output."""
@@ -18,30 +22,104 @@ REPORTS = "reports"
 PAGE = "report.html"
 """The page, in the output folder."""
 
-_SUMMARY_HEADER = ("scope", "folder", "digit", "scored", "failed", "mean_confidence")
+DISTRIBUTIONS = f"{REPORTS}/distributions.csv"
+"""How a run's images are spread: what the next run is held against."""
+
+PREVIOUS = f"{REPORTS}/previous_distributions.csv"
+"""The same of the run that this one was held against, so that the report can be made again without it."""
+
+CARD = f"{REPORTS}/model_card.json"
+"""The model's card: the training set that the run is held against, and what the page says of the model."""
+
+_SUMMARY_HEADER = (
+    "scope", "folder", "digit", "scored", "failed", "mean_confidence", "accepted", "labelled", "right"
+)  # fmt: skip
 
 Row = Sequence[object]
 
 
-def write_reports(output: OutputFolder, statistics: RunStatistics, manifest: Manifest) -> tuple[Part, ...]:
-    """Writes `reports/*.csv` and the page, and returns them as parts of the run.
+@dataclasses.dataclass(frozen=True)
+class Backdrop:
+    """What a report holds a run against.
+
+    Attributes:
+        card: the model's; None where it is not known.
+        previous: how the images of the run before were spread; None where there is none.
+    """
+
+    card: ModelCard | None = None
+    previous: Spread | None = None
+
+    def spreads(self) -> dict[str, Spread]:
+        """Returns distributions by their name in a legend."""
+        found = {"training": Spread.of_training(self.card)} if self.card else {}
+        return found | ({"previous run": self.previous} if self.previous else {})
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportFile:
+    """One file of the report: its name in the output, its content, and its rows."""
+
+    name: str
+    data: bytes
+    rows: int = 0
+
+    @property
+    def part(self) -> Part:
+        """What a manifest says of it."""
+        return Part.of(self.name, self.data, rows=self.rows)
+
+
+def write_reports(
+    output: OutputFolder, statistics: RunStatistics, manifest: Manifest, *, against: Backdrop | None = None
+) -> tuple[Part, ...]:
+    """Writes `reports/` and the page, and returns their files as parts of the run."""
+    parts = []
+    for file in report_files(statistics, manifest, against=against or Backdrop()):
+        output.replace(file.name, file.data)
+        parts.append(file.part)
+    return tuple(parts)
+
+
+def report_files(statistics: RunStatistics, manifest: Manifest, *, against: Backdrop) -> Iterator[ReportFile]:
+    """Yields the files of a report, the page last; of the same run always the same ones.
 
     `confusion.csv` is there only when labels are known, `agreement.csv` only with a challenger.
     """
-    tables = {
-        "summary.csv": [_SUMMARY_HEADER, *summary_rows(statistics)],
-        "failures.csv": [_header(failure.COLUMNS), *failure_rows(statistics)],
-    }
-    if statistics.labelled:
-        tables["confusion.csv"] = [("label", *range(CLASSES)), *confusion_rows(statistics)]
+    here, others = spread_of(statistics), against.spreads()
+    drawn = draw(statistics, manifest, here=here, others=others)
+    yield from _tables(statistics, manifest)
+    yield _table(DISTRIBUTIONS, HEADER, here.rows())
+    if against.previous is not None:
+        yield _table(PREVIOUS, HEADER, against.previous.rows())
+    if against.card is not None:
+        yield ReportFile(CARD, against.card.to_json().encode())
+    yield from _charts(drawn)
+    compared = comparisons(here, others) if statistics.scored else []
+    page = render_page(statistics, manifest, drawn=drawn, compared=compared, card=against.card)
+    yield ReportFile(PAGE, page.encode())
+
+
+def spread_of(statistics: RunStatistics) -> Spread:
+    """Returns how a run's images are spread."""
+    digits = (total(t for t in statistics.tallies if t.digit == digit).images for digit in range(CLASSES))
+    return Spread(statistics.scored, tuple(digits), statistics.confidences, statistics.grey_levels)
+
+
+def _tables(statistics: RunStatistics, manifest: Manifest) -> Iterator[ReportFile]:
+    yield _table(f"{REPORTS}/summary.csv", _SUMMARY_HEADER, summary_rows(statistics))
+    header = [described.name for described in failure.COLUMNS]
+    yield _table(f"{REPORTS}/failures.csv", header, failure_rows(statistics))
+    yield _table(f"{REPORTS}/digits.csv", DIGITS_HEADER, (rates.row() for rates in digit_rates(statistics)))
     if manifest.challenger is not None:
-        tables["agreement.csv"] = [agreement.HEADER, *agreement.agreement_rows(statistics.agreements)]
-    parts = [
-        _write(output, f"{REPORTS}/{name}", encode_csv(rows), rows=len(rows) - 1)
-        for name, rows in tables.items()
-    ]
-    page = render_page(statistics, manifest).encode()
-    return (*parts, _write(output, PAGE, page, rows=0))
+        rows = agreement.agreement_rows(statistics.agreements)
+        yield _table(f"{REPORTS}/agreement.csv", agreement.HEADER, rows)
+
+
+def _charts(drawn: Drawn) -> Iterator[ReportFile]:
+    for chart in drawn.charts():
+        for name, data, rows in chart.files():
+            yield ReportFile(f"{REPORTS}/{name}", data, rows)
 
 
 def summary_rows(statistics: RunStatistics) -> Iterable[Row]:
@@ -49,21 +127,14 @@ def summary_rows(statistics: RunStatistics) -> Iterable[Row]:
 
     Failed images have no digit, so `failed` stands only in rows of all and of a folder.
     """
-    failed: dict[str, int] = {}
-    for failed_image in statistics.failures:
-        folder = folder_of(failed_image.image)
-        failed[folder] = failed.get(folder, 0) + 1
-    folders = sorted({tally.folder for tally in statistics.tallies} | set(failed))
-    yield ("all", "", "", *_counts(statistics.tallies, failed=len(statistics.failures)))
+    everything = total(statistics.tallies)
+    yield ("all", "", "", *_counts(everything, failed=len(statistics.failures)))
     for digit in range(CLASSES):
-        yield ("digit", "", digit, *_counts(t for t in statistics.tallies if t.digit == digit))
-    by_folder: dict[str, list[Tally]] = {folder: [] for folder in folders}
+        yield ("digit", "", digit, *_counts(total(t for t in statistics.tallies if t.digit == digit)))
+    for rate in folder_rates(statistics):
+        yield ("folder", rate.folder, "", *_counts(rate.tally, failed=rate.failed))
     for tally in statistics.tallies:
-        by_folder[tally.folder].append(tally)
-    for folder, tallies in by_folder.items():
-        yield ("folder", folder, "", *_counts(tallies, failed=failed.get(folder, 0)))
-    for tally in statistics.tallies:
-        yield ("folder_digit", tally.folder, tally.digit, *_counts([tally]))
+        yield ("folder_digit", tally.folder, tally.digit, *_counts(tally))
 
 
 def failure_rows(statistics: RunStatistics) -> Iterable[Row]:
@@ -72,23 +143,11 @@ def failure_rows(statistics: RunStatistics) -> Iterable[Row]:
         yield tuple(getattr(failed, described.name) for described in failure.COLUMNS)
 
 
-def confusion_rows(statistics: RunStatistics) -> Iterable[Row]:
-    """Yields for each true digit how many images of it were taken for each digit."""
-    for label, counts in enumerate(statistics.confusion):
-        yield (label, *counts)
+def _counts(tally: Tally, *, failed: int | str = "") -> Row:
+    mean = f"{tally.confidence / tally.images:.6f}" if tally.images else ""
+    return tally.images, failed, mean, tally.accepted, tally.labelled, tally.right
 
 
-def _counts(tallies: Iterable[Tally], *, failed: int | str = "") -> Row:
-    group = list(tallies)
-    images = sum(tally.images for tally in group)
-    mean = f"{total_confidence(group) / images:.6f}" if images else ""
-    return images, failed, mean
-
-
-def _header(columns: Iterable) -> Row:
-    return tuple(described.name for described in columns)
-
-
-def _write(output: OutputFolder, name: str, data: bytes, *, rows: int) -> Part:
-    output.replace(name, data)
-    return Part.of(name, data, rows=rows)
+def _table(name: str, header: Sequence[str], rows: Iterable[Row]) -> ReportFile:
+    table = [tuple(header), *map(tuple, rows)]
+    return ReportFile(name, encode_csv(table), len(table) - 1)

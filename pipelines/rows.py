@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 
 from pipelines.scored import Scored
-from pipelines.tables import encode_csv
 from pipelines.tfrecord import encode_tfrecords
+from reports.tables import encode_csv
 from schemas import prediction
 from schemas.columns import Column
 from schemas.prediction import NO_LABEL, Decision, Prediction

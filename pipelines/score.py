@@ -105,6 +105,7 @@ from schemas.errors import ExitCode
     metavar="N",
     help="Worker processes on this machine, each with a model of its own.  [default: one a core]",
 )
+@flags.price_per_hour
 @click.argument("beam_flags", nargs=-1, type=click.UNPROCESSED, metavar="[BEAM FLAGS]...")
 def score(
     inputs: tuple[str, ...],
@@ -128,6 +129,7 @@ def score(
     connections: int,
     max_requests_per_second: float | None,
     workers: int | None,
+    price_per_hour: float | None,
     beam_flags: tuple[str, ...],
 ) -> ExitCode:
     """Score every image of a folder and account for each: predicted once, or failed with a reason.
@@ -170,6 +172,7 @@ def score(
         compression=Compression(compression),
         max_failure_rate=max_failure_rate,
         workers=workers,
+        price_per_hour=price_per_hour,
         beam_flags=beam_flags,
     )
     if dry_run:

@@ -1,16 +1,19 @@
 """The answers for one work item, before they become files."""
 
-import base64
 import dataclasses
 
-import cv2
 import numpy as np
 
 from pipelines.agreement import Disagreement, count_agreements
+from pipelines.kept_images import FailurePicture, KeptImage
 from pipelines.kept_pixels import KeptPixels
 from pipelines.names import folder_of
-from pipelines.statistics import BINS, Doubtful, ItemStatistics, Tally
+from pipelines.shown import Shown
+from pipelines.statistics import BINS, ItemStatistics
+from pipelines.tallies import Tally
+from pipelines.thresholds import count_confidences
 from pipelines.work_item import ListedImage
+from reports.gallery import inlined
 from schemas.digit import CLASSES
 from schemas.failure import Failure
 from schemas.manifest import Part
@@ -31,8 +34,7 @@ class Scored:
         challenger: int64[N], the digit most probable to the challenger; `NO_LABEL` where there is none.
         challenger_confidence: float32[N], its probability; NaN where there is none.
         failures: the images that were not scored.
-        doubtful: the pixels of the least sure rows, by their place in the columns.
-        disagreeing: the pixels of the rows on which both models are sure and differ.
+        shown: what is kept of the pixels, by their rows' place in the columns.
     """
 
     images: tuple[ListedImage, ...]
@@ -44,14 +46,14 @@ class Scored:
     challenger: np.ndarray
     challenger_confidence: np.ndarray
     failures: tuple[Failure, ...]
-    doubtful: KeptPixels
-    disagreeing: KeptPixels
+    shown: Shown
 
 
 def summarise(digest: str, scored: Scored, parts: tuple[Part, ...]) -> ItemStatistics:
     """Returns the statistics of what was scored."""
     labels = np.array([image.label for image in scored.images], np.int64)
     known = labels != NO_LABEL
+    right = known & (labels == scored.first)
     confusion = np.zeros((CLASSES, CLASSES), np.int64)
     np.add.at(confusion, (labels[known], scored.first[known]), 1)
     bins = np.minimum((scored.confidence * BINS).astype(np.int64), BINS - 1)
@@ -61,48 +63,63 @@ def summarise(digest: str, scored: Scored, parts: tuple[Part, ...]) -> ItemStati
         scored=len(scored.images),
         accepted=int(scored.accepted.sum()),
         failures=scored.failures,
-        tallies=_tallies(scored),
+        tallies=_tallies(scored, known=known, right=right),
         confidences=tuple(np.bincount(bins, minlength=BINS).tolist()),
         confusion=tuple(map(tuple, confusion.tolist())),
-        doubtful=_doubtful(scored),
+        doubtful=_kept(scored, scored.shown.doubtful),
         parts=parts,
         agreements=count_agreements(scored.first, scored.challenger, labels=labels),
         disagreements=_disagreements(scored),
+        accepted_labelled=int((known & scored.accepted).sum()),
+        accepted_right=int((right & scored.accepted).sum()),
+        thresholds=count_confidences(scored.confidence, known=known, right=right),
+        grey_levels=tuple(scored.shown.grey_levels.tolist()),
+        mistaken=_kept(scored, scored.shown.mistaken),
+        examples=tuple(kept for row in scored.shown.examples for kept in _kept(scored, row)),
+        failure_pictures=tuple(
+            FailurePicture(code, image, inlined(pixels))
+            for code, (image, pixels) in sorted(scored.shown.failed.items())
+        ),
     )
 
 
-def _tallies(scored: Scored) -> tuple[Tally, ...]:
+def _tallies(scored: Scored, *, known: np.ndarray, right: np.ndarray) -> tuple[Tally, ...]:
     numbers: dict[str, int] = {}
     folders = [numbers.setdefault(folder_of(image.uri), len(numbers)) for image in scored.images]
-    images = np.zeros((len(numbers), CLASSES), np.int64)
-    confidence = np.zeros((len(numbers), CLASSES), np.float64)
-    index = (np.array(folders, np.int64), scored.first)
-    np.add.at(images, index, 1)
-    np.add.at(confidence, index, scored.confidence)
+    cells = np.array(folders, np.int64) * CLASSES + scored.first
+    # Confidences are added one after the other: their sum depends on nothing but the rows' order.
+    counts = [
+        np.bincount(cells, weights=weights, minlength=len(numbers) * CLASSES).tolist()
+        for weights in (None, scored.confidence, scored.accepted, known, right)
+    ]
     return tuple(
-        Tally(folder, digit, int(images[number, digit]), float(confidence[number, digit]))
-        for folder, number in numbers.items()
-        for digit in np.flatnonzero(images[number]).tolist()
+        Tally(folder, digit, images, confidence, *map(int, others))
+        for (folder, digit), (images, confidence, *others) in zip(
+            ((folder, digit) for folder in numbers for digit in range(CLASSES)),
+            zip(*counts, strict=True),
+            strict=True,
+        )
+        if images
     )
 
 
-def _doubtful(scored: Scored) -> tuple[Doubtful, ...]:
-    kept = zip(scored.doubtful.rows.tolist(), scored.doubtful.digits, strict=True)
+def _kept(scored: Scored, pixels: KeptPixels) -> tuple[KeptImage, ...]:
+    kept = zip(pixels.rows.tolist(), pixels.digits, strict=True)
     return tuple(
-        Doubtful(
+        KeptImage(
             confidence=float(scored.confidence[row]),
             image=scored.images[row].uri,
             digit=int(scored.first[row]),
             second_digit=int(scored.second[row]),
             label=scored.images[row].label,
-            png=_png(digit),
+            png=inlined(digit),
         )
         for row, digit in kept
     )
 
 
 def _disagreements(scored: Scored) -> tuple[Disagreement, ...]:
-    kept = zip(scored.disagreeing.rows.tolist(), scored.disagreeing.digits, strict=True)
+    kept = zip(scored.shown.disagreeing.rows.tolist(), scored.shown.disagreeing.digits, strict=True)
     return tuple(
         Disagreement(
             image=scored.images[row].uri,
@@ -111,11 +128,7 @@ def _disagreements(scored: Scored) -> tuple[Disagreement, ...]:
             challenger_digit=int(scored.challenger[row]),
             challenger_confidence=float(scored.challenger_confidence[row]),
             label=scored.images[row].label,
-            png=_png(digit),
+            png=inlined(digit),
         )
         for row, digit in kept
     )
-
-
-def _png(digit: np.ndarray) -> str:
-    return base64.b64encode(cv2.imencode(".png", digit)[1].tobytes()).decode()

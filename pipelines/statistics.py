@@ -2,47 +2,20 @@
 
 import dataclasses
 import json
-import math
 from collections.abc import Iterable, Mapping
-from typing import Self
+from typing import Any, Self
 
 from pipelines.agreement import Agreement, Disagreement, gravest, merge_agreements
+from pipelines.kept_images import FailurePicture, KeptImage, drawn, first_of_each, least_sure, surest
+from pipelines.tallies import Tally, merge_tallies
+from pipelines.thresholds import ConfidenceCounts, merge_confidences
 from schemas.digit import CLASSES
 from schemas.failure import Failure
 from schemas.manifest import Part
+from schemas.model_card import HISTOGRAM_BINS
 
 BINS = 20
 """Bins of the confidence histogram, of equal width over [0, 1]."""
-
-DOUBTFUL_KEPT = 24
-"""Least sure images whose pixels are kept for the report."""
-
-DISAGREEMENTS_KEPT = 24
-"""Images whose pixels are kept because the model and its challenger differ on them."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Tally:
-    """Images of one folder that were given one digit."""
-
-    folder: str
-    digit: int
-    images: int
-    confidence: float
-    """Sum of the confidences."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Doubtful:
-    """An image that the model was unsure of, with the pixels that it saw."""
-
-    confidence: float
-    image: str
-    digit: int
-    second_digit: int
-    label: int
-    png: str
-    """The canonical digit as a PNG, base64."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +35,14 @@ class ItemStatistics:
         parts: its prediction files.
         agreements: rows by the digits that the model and its challenger gave; none without a challenger.
         disagreements: rows that both are sure of and differ on, surest first.
+        accepted_labelled: rows decided `accept` whose label is known.
+        accepted_right: of these answered right.
+        thresholds: rows by confidence, finely.
+        grey_levels: pixels by bin of equal width over [0, 255], as a model card has them; all zero where
+            rows were merged, of which no pixels are left.
+        mistaken: rows whose label is another digit, surest first.
+        examples: of each predicted digit a sample.
+        failure_pictures: of failures that decode one for each code.
     """
 
     digest: str
@@ -72,10 +53,17 @@ class ItemStatistics:
     tallies: tuple[Tally, ...]
     confidences: tuple[int, ...]
     confusion: tuple[tuple[int, ...], ...]
-    doubtful: tuple[Doubtful, ...]
+    doubtful: tuple[KeptImage, ...]
     parts: tuple[Part, ...]
     agreements: tuple[Agreement, ...] = ()
     disagreements: tuple[Disagreement, ...] = ()
+    accepted_labelled: int = 0
+    accepted_right: int = 0
+    thresholds: ConfidenceCounts = ConfidenceCounts()  # noqa: RUF009 - frozen
+    grey_levels: tuple[int, ...] = (0,) * HISTOGRAM_BINS
+    mistaken: tuple[KeptImage, ...] = ()
+    examples: tuple[KeptImage, ...] = ()
+    failure_pictures: tuple[FailurePicture, ...] = ()
 
     def to_json(self) -> str:
         """Returns the record as the text of its file."""
@@ -90,17 +78,29 @@ class ItemStatistics:
         """
         try:
             fields = json.loads(text)
-            fields["failures"] = tuple(Failure(**failure) for failure in fields["failures"])
-            fields["tallies"] = tuple(Tally(**tally) for tally in fields["tallies"])
-            fields["doubtful"] = tuple(Doubtful(**doubtful) for doubtful in fields["doubtful"])
-            fields["agreements"] = tuple(Agreement(**cell) for cell in fields["agreements"])
-            fields["disagreements"] = tuple(Disagreement(**image) for image in fields["disagreements"])
-            fields["parts"] = tuple(Part(**part) for part in fields["parts"])
-            fields["confidences"] = tuple(fields["confidences"])
+            for name, record in _RECORDS.items():
+                fields[name] = tuple(record(**each) for each in fields.get(name, ()))
+            for name in ("confidences", "grey_levels"):
+                fields[name] = tuple(fields.get(name, (0,) * HISTOGRAM_BINS))
             fields["confusion"] = tuple(tuple(row) for row in fields["confusion"])
+            counted = fields.get("thresholds", {})
+            fields["thresholds"] = ConfidenceCounts(**{name: tuple(row) for name, row in counted.items()})
             return cls(**fields)
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"no statistics record: {error}") from error
+
+
+_RECORDS: Mapping[str, Any] = {
+    "failures": Failure,
+    "tallies": Tally,
+    "doubtful": KeptImage,
+    "parts": Part,
+    "agreements": Agreement,
+    "disagreements": Disagreement,
+    "mistaken": KeptImage,
+    "examples": KeptImage,
+    "failure_pictures": FailurePicture,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,10 +117,17 @@ class RunStatistics:
     tallies: tuple[Tally, ...]
     confidences: tuple[int, ...]
     confusion: tuple[tuple[int, ...], ...]
-    doubtful: tuple[Doubtful, ...]
+    doubtful: tuple[KeptImage, ...]
     parts: tuple[Part, ...]
     agreements: tuple[Agreement, ...] = ()
     disagreements: tuple[Disagreement, ...] = ()
+    accepted_labelled: int = 0
+    accepted_right: int = 0
+    thresholds: ConfidenceCounts = ConfidenceCounts()  # noqa: RUF009 - frozen
+    grey_levels: tuple[int, ...] = (0,) * HISTOGRAM_BINS
+    mistaken: tuple[KeptImage, ...] = ()
+    examples: tuple[KeptImage, ...] = ()
+    failure_pictures: tuple[FailurePicture, ...] = ()
 
     @property
     def labelled(self) -> int:
@@ -159,47 +166,37 @@ def _nothing() -> ItemStatistics:
 def merge(items: Iterable[ItemStatistics]) -> RunStatistics:
     """Adds up work items; none at all add up to nothing."""
     ordered = sorted((_nothing(), *items), key=lambda item: item.digest)
-    doubtful = sorted(
-        (image for item in ordered for image in item.doubtful),
-        key=lambda image: (image.confidence, image.image),
-    )
+
+    def all_of(name: str) -> Iterable[Any]:
+        return (each for item in ordered for each in getattr(item, name))
+
+    def summed(name: str) -> int:
+        return sum(getattr(item, name) for item in ordered)
+
     return RunStatistics(
-        listed=sum(item.listed for item in ordered),
-        scored=sum(item.scored for item in ordered),
-        accepted=sum(item.accepted for item in ordered),
-        failures=tuple(
-            sorted(
-                (failure for item in ordered for failure in item.failures), key=lambda failure: failure.image
-            )
-        ),
-        tallies=_merge_tallies(tally for item in ordered for tally in item.tallies),
-        confidences=tuple(map(sum, zip(*(item.confidences for item in ordered), strict=True))),
-        confusion=tuple(
-            tuple(map(sum, zip(*rows, strict=True)))
-            for rows in zip(*(item.confusion for item in ordered), strict=True)
-        ),
-        doubtful=tuple(doubtful[:DOUBTFUL_KEPT]),
-        parts=tuple(sorted((part for item in ordered for part in item.parts), key=lambda part: part.name)),
-        agreements=merge_agreements(cell for item in ordered for cell in item.agreements),
-        disagreements=gravest(
-            (image for item in ordered for image in item.disagreements), DISAGREEMENTS_KEPT
-        ),
+        listed=summed("listed"),
+        scored=summed("scored"),
+        accepted=summed("accepted"),
+        failures=tuple(sorted(all_of("failures"), key=lambda failure: failure.image)),
+        tallies=merge_tallies(all_of("tallies")),
+        confidences=_columns(item.confidences for item in ordered),
+        confusion=tuple(map(_columns, zip(*(item.confusion for item in ordered), strict=True))),
+        doubtful=least_sure(all_of("doubtful")),
+        parts=tuple(sorted(all_of("parts"), key=lambda part: part.name)),
+        agreements=merge_agreements(all_of("agreements")),
+        disagreements=gravest(all_of("disagreements")),
+        accepted_labelled=summed("accepted_labelled"),
+        accepted_right=summed("accepted_right"),
+        thresholds=merge_confidences(item.thresholds for item in ordered),
+        grey_levels=_columns(item.grey_levels for item in ordered),
+        mistaken=surest(all_of("mistaken")),
+        examples=drawn(all_of("examples")),
+        failure_pictures=first_of_each(all_of("failure_pictures")),
     )
 
 
-def _merge_tallies(tallies: Iterable[Tally]) -> tuple[Tally, ...]:
-    grouped: dict[tuple[str, int], list[Tally]] = {}
-    for tally in tallies:
-        grouped.setdefault((tally.folder, tally.digit), []).append(tally)
-    return tuple(
-        Tally(folder, digit, sum(tally.images for tally in group), total_confidence(group))
-        for (folder, digit), group in sorted(grouped.items())
-    )
-
-
-def total_confidence(tallies: Iterable[Tally]) -> float:
-    """Returns the sum of confidences, the same in any order: `math.fsum` does not round in between."""
-    return math.fsum(tally.confidence for tally in tallies)
+def _columns(rows: Iterable[Iterable[int]]) -> tuple[int, ...]:
+    return tuple(map(sum, zip(*rows, strict=True)))
 
 
 def count_codes(failures: Iterable[Failure], codes: Iterable[str]) -> Mapping[str, int]:

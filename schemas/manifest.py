@@ -89,6 +89,7 @@ class Manifest:
         challenger: of the second model what `model` says of the first; None without one.
         agreed: scored images to which both gave the same digit; 0 without a challenger.
         challenger_right: labelled images whose challenger's digit is the label.
+        command: what launched the run last, as one would type it; empty in older manifests.
     """
 
     status: str
@@ -106,6 +107,7 @@ class Manifest:
     challenger: Mapping[str, str] | None = None
     agreed: int = 0
     challenger_right: int = 0
+    command: str = ""
 
     def __post_init__(self) -> None:
         if self.status not in set(Status):

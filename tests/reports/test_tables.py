@@ -4,7 +4,7 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.tables import encode_csv
+from reports.tables import encode_csv
 
 CELLS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 

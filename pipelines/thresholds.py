@@ -1,0 +1,95 @@
+"""Images by confidence, so finely near 1 that any accept threshold's consequences can be read off."""
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from typing import Any, Final
+
+import numpy as np
+
+RELIABILITY_BINS: Final = 20
+"""Bins of equal width over [0, 1] in which confidence is held against accuracy."""
+
+_TENTHS: Final = 5
+_STEPS: Final = 45
+
+EDGES: Final = (
+    *(step / 100 for step in range(90)),
+    *(
+        round(1 - 10**-tenth + step * 0.9 * 10**-tenth / _STEPS, 10)
+        for tenth in range(1, _TENTHS + 1)
+        for step in range(_STEPS)
+    ),
+)
+"""Lower edges of the bins: hundredths up to 0.9, and 45 steps in each tenth of what is then left to 1.
+
+A good model gives most images more than 0.999, where bins of equal width would tell nothing apart.
+"""
+
+_FLOAT32_EDGES: Final = np.array(EDGES, np.float32)
+_NONE: Final = (0,) * len(EDGES)
+_NO_RELIABILITY: Final = (0,) * RELIABILITY_BINS
+
+
+@dataclasses.dataclass(frozen=True)
+class ConfidenceCounts:
+    """Scored images by confidence.
+
+    Attributes:
+        images: how many, by bin of `EDGES`.
+        labelled: of these with a known label.
+        right: of these answered right.
+        bin_labelled: images with a known label, by bin of `RELIABILITY_BINS`.
+        bin_right: of these answered right.
+        bin_confidence: sum of the confidences of those with a known label.
+    """
+
+    images: tuple[int, ...] = _NONE
+    labelled: tuple[int, ...] = _NONE
+    right: tuple[int, ...] = _NONE
+    bin_labelled: tuple[int, ...] = _NO_RELIABILITY
+    bin_right: tuple[int, ...] = _NO_RELIABILITY
+    bin_confidence: tuple[float, ...] = (0.0,) * RELIABILITY_BINS
+
+
+_WHOLE: Final = ("images", "labelled", "right", "bin_labelled", "bin_right")
+"""Fields that hold counts."""
+
+
+def count_confidences(confidence: np.ndarray, *, known: np.ndarray, right: np.ndarray) -> ConfidenceCounts:
+    """Counts images.
+
+    Args:
+        confidence: float32[N] in [0, 1].
+        known: bool[N], whether the label is known.
+        right: bool[N], whether it is the answer; false where it is not known.
+    """
+    fine = np.searchsorted(_FLOAT32_EDGES, confidence, side="right") - 1
+    coarse = np.minimum((confidence * RELIABILITY_BINS).astype(np.int64), RELIABILITY_BINS - 1)
+    sums = np.bincount(coarse[known], weights=confidence[known], minlength=RELIABILITY_BINS)
+    return ConfidenceCounts(
+        images=_counted(fine, len(EDGES)),
+        labelled=_counted(fine[known], len(EDGES)),
+        right=_counted(fine[right], len(EDGES)),
+        bin_labelled=_counted(coarse[known], RELIABILITY_BINS),
+        bin_right=_counted(coarse[right], RELIABILITY_BINS),
+        bin_confidence=tuple(sums.tolist()),
+    )
+
+
+def merge_confidences(counted: Iterable[ConfidenceCounts]) -> ConfidenceCounts:
+    """Adds up; the same in any order."""
+    group = [ConfidenceCounts(), *counted]
+
+    def columns(name: str) -> Iterable[tuple[Any, ...]]:
+        return zip(*(getattr(counts, name) for counts in group), strict=True)
+
+    return ConfidenceCounts(
+        **{name: tuple(map(sum, columns(name))) for name in _WHOLE},
+        # Does not round in between, so that the order does not matter.
+        bin_confidence=tuple(map(math.fsum, columns("bin_confidence"))),
+    )
+
+
+def _counted(bins: np.ndarray, size: int) -> tuple[int, ...]:
+    return tuple(np.bincount(bins, minlength=size).tolist())

@@ -1,0 +1,55 @@
+"""Pictures of digits in rows, with what is said of each."""
+
+import base64
+import dataclasses
+
+import cv2
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """One image in a gallery.
+
+    Attributes:
+        png: base64; empty where there is nothing to show.
+        heading: the answer, a word.
+        note: what else there is to say, a few words.
+        name: the image's whole name.
+        alternative: what a reader who does not see it must know.
+        wrong: whether the answer is.
+        label: the true digit where it is known and another one; empty else.
+    """
+
+    png: str
+    heading: str
+    note: str
+    name: str
+    alternative: str
+    wrong: bool = False
+    label: str = ""
+
+    @property
+    def file(self) -> str:
+        """The last part of the name."""
+        return self.name.rstrip("/").rpartition("/")[2]
+
+
+@dataclasses.dataclass(frozen=True)
+class Gallery:
+    """Some pictures under a title.
+
+    Attributes:
+        title: what they have in common.
+        reading: one sentence about them.
+        pictures: those.
+    """
+
+    title: str
+    reading: str
+    pictures: tuple[Picture, ...]
+
+
+def inlined(pixels: np.ndarray) -> str:
+    """Returns grey pixels, uint8[height, width], as a PNG in base64."""
+    return base64.b64encode(cv2.imencode(".png", pixels)[1].tobytes()).decode()

@@ -1,0 +1,59 @@
+"""The colours of pages and pictures: calm, and told apart by readers who do not see all colours.
+
+Blue, orange, green and crimson differ in lightness as well as in hue, so that they stay apart for
+red-blind, green-blind and blue-blind eyes and in a grey print; nothing is said by colour alone.
+"""
+
+from typing import Final
+
+LIGHT: Final = {
+    "ink": "#1b2530",
+    "soft": "#55616e",
+    "paper": "#ffffff",
+    "card": "#f3f5f7",
+    "line": "#d3dae1",
+    "accent": "#1f5c99",
+    "second": "#cf6f14",
+    "third": "#4b9b78",
+    "fail": "#8f2440",
+    "faint": "#c5d7e8",
+}
+"""By role, what pictures on disk are drawn with and a light page shows."""
+
+DARK: Final = {
+    "ink": "#e5eaf0",
+    "soft": "#a2aebb",
+    "paper": "#12171d",
+    "card": "#1b222b",
+    "line": "#37424e",
+    "accent": "#69b0ea",
+    "second": "#f2a65c",
+    "third": "#9bdcb4",
+    "fail": "#e5687c",
+    "faint": "#27445d",
+}
+"""The same roles on a dark page."""
+
+INK, SOFT, PAPER, CARD, LINE = (LIGHT[role] for role in ("ink", "soft", "paper", "card", "line"))
+ACCENT, SECOND, THIRD, FAIL, FAINT = (LIGHT[role] for role in ("accent", "second", "third", "fail", "faint"))
+
+DEEP: Final = "#1e4f80"
+"""What is more than the accent, in pictures of tables."""
+
+SERIES: Final = (ACCENT, SECOND, THIRD, FAIL)
+"""Colours of series side by side, in this order."""
+
+VARIABLES: Final = {colour: f"var(--{role})" for role, colour in LIGHT.items()}
+"""The page's variable of each colour: one drawing serves the file, a light and a dark page."""
+
+
+def stylesheet() -> str:
+    """Returns the CSS that sets a variable for each role, light, dark and printed."""
+    light, dark = (
+        "".join(f"--{role}:{colour};" for role, colour in colours.items()) for colours in (LIGHT, DARK)
+    )
+    return (
+        f":root{{color-scheme:light dark;{light}}}\n"
+        f"@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n"
+        "@media print{:root{color-scheme:light}}\n"
+    )
