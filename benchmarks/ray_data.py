@@ -35,12 +35,23 @@ class Classifier:
         }
 
 
+def start(ray, attempts: int = 3) -> None:
+    """Starts Ray here; it gives itself 30 s, whatever it is told, and a busy machine may need more."""
+    try:
+        ray.init(num_cpus=len(os.sched_getaffinity(0)), include_dashboard=False, log_to_driver=False)
+    except Exception as error:
+        if attempts == 1 or "timed out during startup" not in str(error):
+            raise
+        ray.shutdown()
+        start(ray, attempts - 1)
+
+
 def main(images: str, bundle: str, output: str) -> None:
     # Otherwise it reports each start to its makers.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 
-    ray.init(num_cpus=len(os.sched_getaffinity(0)), include_dashboard=False, log_to_driver=False)
+    start(ray)
     ray.data.DataContext.get_current().enable_progress_bars = False
     started = time.monotonic()
     (
