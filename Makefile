@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 DEMO := build/demo
 GCS_EMULATOR := github.com/fsouza/fake-gcs-server@v1.56.1
 AZURE_EMULATOR := azurite@3.35.0
+ACCESSIBILITY := axe-core@4.10.3
 
 .PHONY: install tools demo test lint types arrows unit schemas bench model lock clean
 .DEFAULT_GOAL := install
@@ -19,7 +20,7 @@ $(VENV)/installed: constraints.txt pyproject.toml setup.py
 	$(BIN)/pip install --quiet --disable-pip-version-check --progress-bar off --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-# What only tests need: emulators of object stores, where there are Go and npm to install them.
+# What only tests need, where there are Go, npm and apt to install it: emulators of object stores, a browser.
 tools: $(VENV)/tools/installed
 
 $(VENV)/tools/installed: $(VENV)/installed
@@ -30,9 +31,19 @@ $(VENV)/tools/installed: $(VENV)/installed
 		echo "no Go toolchain: tests that need the GCS emulator will be skipped"; \
 	fi
 	@if command -v npm > /dev/null; then \
-		echo "installing the Azure emulator"; npm install --silent --no-fund --no-audit --prefix $(VENV)/tools $(AZURE_EMULATOR); \
+		echo "installing the Azure emulator and axe-core"; \
+		npm install --silent --no-fund --no-audit --prefix $(VENV)/tools $(AZURE_EMULATOR) $(ACCESSIBILITY); \
 	else \
-		echo "no npm: tests that need the Azure emulator will be skipped"; \
+		echo "no npm: tests that need the Azure emulator or axe-core will be skipped"; \
+	fi
+	@if command -v chromium || command -v chromium-browser || command -v google-chrome; then \
+		:; \
+	elif command -v apt-get > /dev/null && [ "$$(id -u)" = 0 ]; then \
+		echo "installing Chromium"; \
+		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; } > /dev/null \
+			|| echo "Chromium cannot be installed: tests of pages will be skipped"; \
+	else \
+		echo "no Chromium: tests of pages will be skipped"; \
 	fi
 	@touch $@
 
