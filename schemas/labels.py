@@ -1,4 +1,4 @@
-"""The labels file: what people say of images, as the review page writes it and training and scoring read it."""
+"""The labels file: what people say of images, written by the review page, read by training and scoring."""
 
 from typing import Final
 
