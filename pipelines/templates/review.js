@@ -6,7 +6,7 @@
   const rows = data.rows;
   const [element, OPEN, UNREADABLE] = [(id) => document.getElementById(id), ".", "u"];
   const [grid, sheet, chosen] = [element("grid"), element("sheet"), element("chosen")];
-  const sprites = [...document.querySelectorAll("img.sprite")];
+  let sprites = [];
   const SIDE = 28, WIDTH = 92, HEIGHT = 118, UNDOS = 1000;
 
   // --- What was said, a letter for each row of the run: a digit, u, or a dot. Kept in the browser.
@@ -231,7 +231,7 @@
   function pressed(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || element("help").open) return;
     if (event.target.closest("input, select, summary")) {
-      if (event.key === "Escape") grid.focus();
+      if (event.key === "Escape" || (event.key === "Enter" && event.target.closest("input"))) grid.focus();
       return;
     }
     if (event.target.closest("button") && (event.key === "Enter" || event.key === " ")) return;
@@ -250,7 +250,7 @@
   new ResizeObserver(layOut).observe(grid);
   for (const id of ["digit", "state"]) element(id).addEventListener("change", () => { filter(); grid.focus(); });
   for (const id of ["least", "most"]) element(id).addEventListener("input", filter);
-  element("filters").addEventListener("submit", (event) => { event.preventDefault(); grid.focus(); });
+  element("filters").addEventListener("submit", (event) => event.preventDefault());
   element("keys").addEventListener("click", acts["?"]);
   element("download").addEventListener("click", download);
   element("help").addEventListener("close", () => grid.focus());
@@ -265,11 +265,14 @@
 
   load();
   count();
-  // Tiles are drawn from the sprites, which may not be decoded yet.
-  Promise.all(sprites.map((sprite) => sprite.decode())).then(() => {
+  // Bitmaps: an image in the page is decoded anew whenever the browser has let go of its pixels.
+  Promise.all([...document.querySelectorAll("img.sprite")].map(async (image) => {
+    await image.decode();
+    return createImageBitmap(image);
+  })).then((bitmaps) => {
+    sprites = bitmaps;
     filter();
-    next();
-    element("live").textContent = "";
+    choose(Math.max(0, matching.findIndex(isOpen)));
     grid.focus();
     document.documentElement.dataset.ready = "yes";
   });
