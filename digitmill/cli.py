@@ -22,6 +22,7 @@ _VERBS = {
     "train": "trainer.task:train",
     "recipes": "trainer.task:recipes",
     "score": "pipelines.score:score",
+    "review": "pipelines.review:review",
     "verify": "pipelines.verify:verify",
     "compact": "pipelines.compact:compact",
     "report": "digitmill.report:report",

@@ -1,7 +1,7 @@
 """From files' bytes to decisions: decode, ask the models, decide. Knows nothing of files and folders."""
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -25,6 +25,8 @@ _CHUNK_BYTES: Final = 64 * 2**20
 
 Content = tuple[ListedImage, bytes | ImageError]
 """An image and its file's bytes, or why they cannot be had."""
+
+T = TypeVar("T")
 
 
 class Classifier:
@@ -130,12 +132,12 @@ class _Found:
         )
 
 
-def chunks(contents: Iterable[Content]) -> Iterator[list[Content]]:
-    """Yields contents in lists that are bounded in number and in bytes."""
-    chunk: list[Content] = []
+def chunks(contents: Iterable[tuple[T, bytes | ImageError]]) -> Iterator[list[tuple[T, bytes | ImageError]]]:
+    """Yields contents, each with what it belongs to, in lists that are bounded in number and in bytes."""
+    chunk: list[tuple[T, bytes | ImageError]] = []
     held = 0
-    for image, content in contents:
-        chunk.append((image, content))
+    for owner, content in contents:
+        chunk.append((owner, content))
         held += len(content) if isinstance(content, bytes) else 0
         if len(chunk) == _CHUNK_IMAGES or held >= _CHUNK_BYTES:
             yield chunk

@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 import re
 
-from schemas import failure, prediction
+from schemas import failure, labels, prediction
 from schemas.columns import Column
 from schemas.errors import ExitCode
 from schemas.model_card import ModelCard
@@ -45,3 +45,9 @@ def test_links_between_documents_lead_somewhere() -> None:
     for document in [*DOCS.glob("*.md"), DOCS.parent / "README.md"]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_every_column_of_a_labels_file_is_described() -> None:
+    table = (DOCS / "review.md").read_text(encoding="utf-8").partition("| column |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| (`.+?`) \| ", table, re.MULTILINE)
+    assert [name for row in rows for name in re.findall(r"`(\w+)`", row)] == list(labels.COLUMNS)

@@ -146,7 +146,11 @@ def run(options: EvaluateOptions, *, quiet: bool = False) -> Measured:
 
 
 def _read(options: EvaluateOptions, bundle: Bundle) -> Digits:
-    reading = Reading(rejects=rejects.Rejects(max_rate=options.max_bad_rate), cache_dir=options.cache_dir)
+    reading = Reading(
+        rejects=rejects.Rejects(max_rate=options.max_bad_rate),
+        cache_dir=options.cache_dir,
+        complete=False,  # nothing is trained
+    )
     source = open_sources(options.data, data_dir=options.data_dir, reading=reading)
     return source.read(validation_fraction=_validation_fraction(options, bundle))
 
@@ -165,11 +169,17 @@ def _chosen(digits: Digits, name: str) -> Split:
     splits = digits.splits()
     if name == ALL:
         found = list(splits.values())
+        if not any(map(len, found)):
+            raise UserError(
+                "a bundle is measured on at least one image",
+                got=digits.name,
+                remedy="name a source with some",
+            )
         return Split(
             np.concatenate([split.images for split in found]),
             np.concatenate([split.labels for split in found]),
         )
-    if name not in splits:
+    if name not in splits or not len(splits[name]):
         raise UserError(
             "--split names a part of the source that is not empty",
             got=name,

@@ -36,6 +36,28 @@ def test_a_csv_names_images_by_uri_by_path_and_relative_to_itself(
     assert labels_of(images, truth) == [1, 2, 4]
 
 
+def test_lines_without_a_digit_are_left_out_and_counted(
+    images: list[ListedImage], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    truth = tmp_path / "truth.csv"
+    truth.write_text("path,label\n3/a.png,4\n7/b.png,unreadable\nother/c.png,\n")
+    assert labels_of(images, truth) == [4, NO_LABEL, NO_LABEL]
+    assert "2 lines name no digit" in capsys.readouterr().err
+
+
+def test_a_label_is_of_the_version_that_was_looked_at(
+    images: list[ListedImage], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    truth = tmp_path / "truth.csv"
+    first, second, third = images
+    truth.write_text(
+        f"path,label,generation\n{first.uri},1,{first.generation}\n"
+        f"{second.uri},2,{second.generation + 1}\n{third.uri},3,\n"
+    )
+    assert labels_of(images, truth) == [1, NO_LABEL, 3]
+    assert "1 labels are of other versions" in capsys.readouterr().err
+
+
 def test_a_csv_names_files_that_are_no_text(tmp_path: pathlib.Path) -> None:
     with open(os.fsencode(tmp_path) + b"/\xff,\n.png", "wb"):
         pass
@@ -51,7 +73,9 @@ def test_a_csv_names_files_that_are_no_text(tmp_path: pathlib.Path) -> None:
         ("image,label\na,1\n", "columns path and label"),
         ("path,label\n3/a.png,x\n", "a digit from 0 to 9; got 'x'; mend line 2"),
         ("path,label\n3/a.png,1\n3/a.png,10\n", "got '10'; mend line 3"),
-        ("path,label\n3/a.png\n", "a digit from 0 to 9; got None"),
+        ("path,label\n3/a.png\n", "the labels name at least one image"),
+        ("path,label,generation\n3/a.png,1,x\n", "a generation is the version of an image"),
+        ("path,label,generation\n3/a.png,1,1\n3/a.png,1,2\n", "an image has one label"),
         ("path,label\n3/a.png,1\n./3/a.png,2\n", "an image has one label"),
         ("path,label\nelsewhere/a.png,1\n", "the labels name at least one image"),
     ],

@@ -133,3 +133,29 @@ def test_the_default_engine_needs_no_tensorflow(bundle_path):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_few_labels_are_truth_enough(bundle_path, label_folder, tmp_path):
+    files = sorted(label_folder.glob("*/*.png"))[::40]
+    (tmp_path / "labels.csv").write_text(
+        "path,label\n" + "".join(f"{file},{file.parent.name}\n" for file in files)
+    )
+    found = measure(bundle_path, data=(f"labels:{tmp_path}/labels.csv",), split="all")
+    assert found.accuracy.images == 10
+
+
+def test_no_images_are_no_measure(bundle_path, label_folder, tmp_path):
+    file = sorted(label_folder.glob("*/*.png"))[0]
+    path = tmp_path / "labels.csv"
+    path.write_text(f"path,label\n{file},0\n")
+    splits = ("train", "validation", "test")
+    # The one image is in one of them.
+    assert sorted(_measured(bundle_path, f"labels:{path}", split) for split in splits) == [0, 0, 1]
+
+
+def _measured(bundle_path, data, split):
+    try:
+        return measure(bundle_path, data=(data,), split=split).accuracy.images
+    except UserError as error:
+        assert "is not empty" in str(error)
+        return 0

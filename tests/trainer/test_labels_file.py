@@ -1,3 +1,4 @@
+import base64
 import hashlib
 import pathlib
 import urllib.parse
@@ -9,6 +10,7 @@ from trainer.data.folder import FolderSource
 from trainer.data.labels_file import LabelsSource
 from trainer.data.reading import Reading
 from trainer.data.rejects import Rejects
+from trainer.data.source import open_sources
 from trainer.data.splits import Digits
 
 
@@ -150,3 +152,76 @@ def test_names_that_are_no_utf_8_are_found(tmp_path, label_folder):
     quoted = b'"' + odd.replace(b'"', b'""') + b'",0'
     (tmp_path / "labels.csv").write_bytes(b"\n".join([b"path,label", quoted, *rows]))
     assert sum(len(split) for split in read(tmp_path / "labels.csv").splits().values()) == 400
+
+
+def test_unreadable_images_are_left_out_and_counted(tmp_path, label_folder, capsys):
+    rows = [
+        f"{file},{'unreadable' if number % 100 == 0 else file.parent.name}"
+        for number, file in enumerate(images_of(label_folder))
+    ]
+    digits = read(write(tmp_path / "labels.csv", rows))
+    assert sum(len(split) for split in digits.splits().values()) == 396
+    assert "4 images are unreadable and are left out" in capsys.readouterr().out
+
+
+def pixels_of(file: pathlib.Path) -> str:
+    return base64.b64encode(file.read_bytes()).decode()
+
+
+def test_images_that_come_along_need_not_be_found(tmp_path, label_folder):
+    files = images_of(label_folder)
+    rows = [
+        f"s3://bucket/a.zip!{number}.png,{file.parent.name},{'0' * 64},{pixels_of(file)}"
+        if number % 2
+        else f"{file},{file.parent.name},{digest(file)},"
+        for number, file in enumerate(files)
+    ]
+    digits = read(write(tmp_path / "labels.csv", rows, header="path,label,sha256,pixels"))
+    assert sides(digits) == sides(FolderSource(str(label_folder)).read(validation_fraction=0))
+
+
+def test_the_cache_knows_images_that_come_along_by_their_pixels(tmp_path, label_folder):
+    files = images_of(label_folder)
+
+    def cached(shift: int) -> Digits:
+        rows = [
+            f"a.zip!{number},{file.parent.name},{pixels_of(files[number + shift])}"
+            for number, file in enumerate(files[:40])
+        ]
+        path = write(tmp_path / "labels.csv", rows, header="path,label,pixels")
+        reading = Reading(cache_dir=str(tmp_path / "cache"), complete=False)
+        return LabelsSource(str(path), reading).read(validation_fraction=0)
+
+    assert cached(0).digest == cached(0).digest != cached(40).digest
+
+
+def test_pixels_that_are_none_are_refused_with_their_line(tmp_path):
+    path = write(tmp_path / "labels.csv", ["a,1,AAA"], header="path,label,pixels")
+    assert "pixels are an image file in base64; got 'AAA'; mend line 2" in refusal_of(path)
+
+
+def test_pixels_that_are_no_image_are_one_reject(tmp_path, label_folder, capsys):
+    files = images_of(label_folder)
+    rows = [f"{file},{file.parent.name}," for file in files] + ["a.zip!x,1,AAAA"]
+    digits = read(write(tmp_path / "labels.csv", rows, header="path,label,pixels"))
+    assert sum(len(split) for split in digits.splits().values()) == 400
+    assert "'a.zip!x': UNSUPPORTED" in capsys.readouterr().out
+
+
+def test_a_few_labels_are_enough_beside_another_source(tmp_path, label_folder):
+    files = images_of(label_folder)[:3]
+    path = write(tmp_path / "labels.csv", [f"{file},{file.parent.name}" for file in files])
+    alone, beside = f"labels:{path}", ["sample", f"labels:{path}@5"]
+    assert "add more images" in refusal_of(path)
+    mixed = open_sources(beside).read(validation_fraction=0)
+    # Its three are among the sample's: what one of the two holds out, the other does not train on.
+    assert 5_000 <= sum(len(split) for split in mixed.splits().values()) <= 5_003
+    measured = open_sources(alone, reading=Reading(complete=False)).read(validation_fraction=0)
+    assert sum(len(split) for split in measured.splits().values()) == 3
+
+
+def test_a_mixture_of_too_few_labels_is_refused(tmp_path, label_folder):
+    files = images_of(label_folder)
+    paths = [write(tmp_path / f"{number}.csv", [f"{files[40 * number]},{number}"]) for number in range(2)]
+    with pytest.raises(UserError, match="add more images: none is left"):
+        open_sources([f"labels:{path}" for path in paths]).read(validation_fraction=0)

@@ -32,11 +32,13 @@ class LabelledFile(NamedTuple):
         file: where it is.
         label: the digit that it shows.
         sha256: of its bytes, in hexadecimal; empty where nobody wrote it down.
+        content: its bytes, where they came along with its name; nothing is read then.
     """
 
     file: File
     label: int
     sha256: str = ""
+    content: bytes = b""
 
 
 def plan_of(name: str, files: Sequence[LabelledFile]) -> Plan:
@@ -51,7 +53,7 @@ def plan_of(name: str, files: Sequence[LabelledFile]) -> Plan:
 
 def _batches(files: Sequence[LabelledFile], shard: Shard) -> Iterator[Batch]:
     mine = np.arange(shard[0], len(files), shard[1])
-    cloud = any(in_cloud(one.file.place) for one in (*files[:1], *files[-1:]))
+    cloud = any(in_cloud(one.file.place) for one in (*files[:1], *files[-1:]) if not one.content)
     size = _CLOUD_CHUNK if cloud else _CHUNK
     chunks = (mine[start : start + size] for start in range(0, len(mine), size))
     # Threads: reading waits for the disk or the network, and decoding releases the interpreter lock.
@@ -71,6 +73,8 @@ def _decoded(files: Sequence[LabelledFile], chunk: np.ndarray) -> Batch:
 
 
 def _content(one: LabelledFile) -> bytes | ImageError:
+    if one.content:
+        return one.content
     content = read_image(one.file)
     if one.sha256 and isinstance(content, bytes):
         found = hashlib.sha256(content).hexdigest()

@@ -1,16 +1,20 @@
 """`labels:FILE.csv`: images and their labels named line by line, as a review exports them."""
 
+import base64
+import binascii
 import csv
 import io
 import os
 import re
 import urllib.parse
+from collections.abc import Iterable
 from typing import Final, NamedTuple, NoReturn
 
+from schemas import labels
 from schemas.errors import UserError
 from trainer.data.exchange import Exchange
-from trainer.data.files import folder_of, join, read_whole, stat
-from trainer.data.folder import LABELS, check_enough
+from trainer.data.files import File, folder_of, join, read_whole, stat
+from trainer.data.folder import check_enough
 from trainer.data.labelled_files import LabelledFile, plan_of
 from trainer.data.reading import Reading, Shard, read
 from trainer.data.splits import Digits
@@ -26,8 +30,10 @@ class LabelsSource:
     """A CSV file with the columns `path` and `label`; other columns are of no matter.
 
     Paths are absolute, relative to the file's folder, or URIs of `file:///` or `gs://`. Lines whose
-    label is empty are not reviewed yet and are left out. Images are divided by their pixels, as those
-    of `folder:` are, so that a folder and a list of it give the same splits.
+    label is empty are not reviewed yet, and those labelled `unreadable` are no digits: both are left
+    out, counted. Where a column `pixels` holds the digit itself the path is but a name. Images are
+    divided by their pixels, as those of `folder:` are, so that a folder and a list of it give the same
+    splits.
 
     Args:
         path: the file, local or in `gs://`.
@@ -51,13 +57,11 @@ class LabelsSource:
     ) -> Digits:
         """Decodes every image and divides them by fixed shares, whatever the fraction."""
         del validation_fraction
-        found = stat([row.place for row in self._rows])
-        files = [
-            LabelledFile(file, row.label, row.sha256) for file, row in zip(found, self._rows, strict=True)
-        ]
         name = f"labels:{self._path}"
-        digits = read(plan_of(name, files), reading=self._reading, shard=shard, exchange=exchange)
-        check_enough(digits, labels=sorted({str(row.label) for row in self._rows}))
+        plan = plan_of(name, _labelled(self._rows))
+        digits = read(plan, reading=self._reading, shard=shard, exchange=exchange)
+        if self._reading.complete:
+            check_enough(digits, labels=sorted({str(row.label) for row in self._rows}))
         return digits
 
 
@@ -65,6 +69,17 @@ class _Row(NamedTuple):
     place: str
     label: int
     sha256: str
+    pixels: bytes
+
+
+def _labelled(rows: Iterable[_Row]) -> list[LabelledFile]:
+    found = iter(stat([row.place for row in rows if not row.pixels]))
+    return [
+        LabelledFile(File(row.place, len(row.pixels), 0), row.label, content=row.pixels)
+        if row.pixels
+        else LabelledFile(next(found), row.label, row.sha256)
+        for row in rows
+    ]
 
 
 def _rows(path: str) -> list[_Row]:
@@ -80,49 +95,65 @@ def _rows(path: str) -> list[_Row]:
                 got=header,
                 remedy=f"add the header path,label to {path}",
             )
-        rows, unlabelled = _parsed(lines, path)
+        rows, unlabelled, unreadable = _parsed(lines, path)
     except csv.Error as error:
         raise UserError("a labels file is a CSV that can be read", got=path, remedy=str(error)) from error
     if unlabelled:
         print(f"labels:{path}: {unlabelled:,} lines have no label yet and are left out", flush=True)
+    if unreadable:
+        print(f"labels:{path}: {unreadable:,} images are {labels.UNREADABLE} and are left out", flush=True)
     return rows
 
 
-def _parsed(lines: csv.DictReader, path: str) -> tuple[list[_Row], int]:
+def _parsed(lines: csv.DictReader, path: str) -> tuple[list[_Row], int, int]:
+    """Returns the lines with a digit, and how many have no label and how many are unreadable."""
     by_place: dict[str, _Row] = {}
-    unlabelled = 0
+    unlabelled = unreadable = 0
     for line in lines:
-        label = (line["label"] or "").strip()
-        if not label:
-            unlabelled += 1
+        label = line["label"] or ""
+        try:
+            digit = labels.digit_of(label)
+        except ValueError:
+            _refuse("a label is a digit from 0 to 9", label, path, line=lines.line_num)
+        if digit is None:
+            unreadable += bool(label.strip())
+            unlabelled += not label.strip()
             continue
-        if label not in LABELS:
-            _refuse("a label is a digit from 0 to 9", line["label"], path, line=lines.line_num)
-        row = _Row(
-            _place(line["path"] or "", path, line=lines.line_num), int(label), _digest(lines, line, path)
-        )
+        row = _row(line, digit, path, number=lines.line_num)
         if by_place.setdefault(row.place, row) != row:
             _refuse("an image has one label and one digest", line["path"], path, line=lines.line_num)
-    return list(by_place.values()), unlabelled
+    return list(by_place.values()), unlabelled, unreadable
 
 
-def _place(name: str, path: str, *, line: int) -> str:
+def _row(line: dict[str, str], digit: int, path: str, *, number: int) -> _Row:
+    name, sha256 = line["path"] or "", _digest(line, path, number=number)
     if not name:
-        _refuse("every line names an image", name, path, line=line)
+        _refuse("every line names an image", name, path, line=number)
+    if pixels := _pixels(line, path, number=number):
+        return _Row(name, digit, sha256, pixels)
+    return _Row(_place(name, path), digit, sha256, b"")
+
+
+def _place(name: str, path: str) -> str:
     if name.startswith(_FILE):
         return os.fsdecode(urllib.parse.unquote_to_bytes(name.removeprefix(_FILE)))
     return join(folder_of(path), name)
 
 
-def _digest(lines: csv.DictReader, line: dict[str, str], path: str) -> str:
+def _pixels(line: dict[str, str], path: str, *, number: int) -> bytes:
+    given = line.get("pixels") or ""
+    try:
+        return base64.b64decode(given, validate=True)
+    except (ValueError, binascii.Error):
+        _refuse("pixels are an image file in base64", given[:40], path, line=number)
+
+
+def _digest(line: dict[str, str], path: str, *, number: int) -> str:
     given = next((line[column] for column in DIGEST_COLUMNS if line.get(column)), "")
     found = _SHA256.fullmatch(given.strip().lower())
     if given and not found:
         _refuse(
-            "a digest is the SHA-256 of an image's bytes, 64 hexadecimal digits",
-            given,
-            path,
-            line=lines.line_num,
+            "a digest is the SHA-256 of an image's bytes, 64 hexadecimal digits", given, path, line=number
         )
     return found[1] if found else ""
 

@@ -12,6 +12,7 @@ import numpy as np
 from schemas.digit import SIDE
 from trainer.data import memory
 from trainer.data.exchange import Exchange
+from trainer.data.folder import check_enough
 from trainer.data.reading import Reading, Shard
 from trainer.data.share import IMAGE_BYTES
 from trainer.data.source import Source
@@ -48,6 +49,12 @@ class MixedSource:
             for source in self._sources
         ]
         mixed = mix(read, self._weights, reading=self._reading, quiet=shard[0] > 0)
+        mixed = self._counted(mixed, shard=shard, exchange=exchange)
+        if self._reading.complete:
+            check_enough(mixed, labels=_labels(mixed))
+        return mixed
+
+    def _counted(self, mixed: Digits, *, shard: Shard, exchange: Exchange | None) -> Digits:
         if shard[1] == 1:
             return dataclasses.replace(mixed, all_train=Census.of(mixed.train))
         if exchange is None:
@@ -56,6 +63,12 @@ class MixedSource:
         told = exchange(json.dumps(dataclasses.astuple(Census.of(mixed.train))).encode())
         parts = [Census(tuple(counts), content) for counts, content in map(json.loads, told)]
         return dataclasses.replace(mixed, all_train=sum(parts, start=Census.nothing()))
+
+
+def _labels(digits: Digits) -> list[str]:
+    """Returns the labels that there are images of."""
+    counts = zip(*(found.class_counts for found in digits.census().values()), strict=True)
+    return [str(label) for label, images in enumerate(counts) if any(images)]
 
 
 def mix(

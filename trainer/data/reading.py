@@ -42,10 +42,13 @@ class Reading:
         rejects: takes the images that cannot be used.
         cache_dir: where decoded images are kept for the next run, and where those are that do not fit
             the memory; when None, the latter alone, in the user's own cache folder.
+        complete: whether a source needs images to train each of its classes on, and some to test with;
+            not where others are read along, nor where nothing is trained.
     """
 
     rejects: Rejects = dataclasses.field(default_factory=Rejects)
     cache_dir: str | None = None
+    complete: bool = True
 
     def cache(self) -> ShareCache:
         """Returns the cache."""

@@ -1,5 +1,6 @@
 """Finds the sources that `--data` names."""
 
+import dataclasses
 import difflib
 import math
 import re
@@ -119,12 +120,15 @@ def open_sources(
     if twice := next((spec for spec in given if given.count(spec) > 1), None):
         raise UserError("each --data names another source", got=twice, remedy="give it once, with @WEIGHT")
     weighted = [split_weight(spec) for spec in given]
-    sources = [open_source(spec, data_dir=data_dir, reading=reading) for spec, _ in weighted]
+    reading = reading or Reading()
+    # What one source of a mixture lacks, another may have.
+    each = reading if len(given) == 1 else dataclasses.replace(reading, complete=False)
+    sources = [open_source(spec, data_dir=data_dir, reading=each) for spec, _ in weighted]
     if len(sources) == 1:
         return sources[0]
     from trainer.data.mixture import MixedSource
 
-    return MixedSource(sources, [weight for _, weight in weighted], reading=reading or Reading())
+    return MixedSource(sources, [weight for _, weight in weighted], reading=reading)
 
 
 def split_weight(spec: str) -> tuple[str, float]:

@@ -1,0 +1,50 @@
+"""Entry point of the reviewing job: `digitmill review`, and `python -m pipelines.review`."""
+
+import sys
+
+import click
+
+from schemas.errors import ExitCode
+
+
+@click.command(short_help="Make a page on which people label what the model was unsure of.")
+@click.argument("output")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=5_000,
+    show_default=True,
+    metavar="N",
+    help="Images on the page, the least sure ones.",
+)
+@click.option(
+    "--page",
+    metavar="FILE",
+    help="Where the page is written, on disk or in gs://.  [default: OUTPUT/review.html]",
+)
+def review(output: str, *, limit: int, page: str | None) -> ExitCode:
+    """Make a page of the images in OUTPUT, a finished run, that are below the accept threshold.
+
+    Open it in any browser; it needs no network. Digit keys label, Enter takes the model's digit,
+    Backspace undoes, u says unreadable, ? shows all keys. It hands out labels.csv, which
+    `digitmill train --data labels:labels.csv` trains on, and `evaluate` and `score --labels` take
+    for the truth. Each image is read again where it was scored from.
+
+    \b
+    Examples:
+      digitmill review scores
+      digitmill train --recipe cnn --init run/bundle --data sample --data labels:labels.csv@5 --output run2
+      digitmill review gs://bucket/nights/7 --page tonight.html --limit 500
+    """
+    from pipelines import review_job
+
+    options = review_job.ReviewOptions(output=output, limit=limit, page=page)
+    click.echo(review_job.run(options).table())
+    return ExitCode.OK
+
+
+if __name__ == "__main__":
+    # The face reads the arguments and words the errors, whichever name the job is called by.
+    from digitmill.cli import main
+
+    main(["review", *sys.argv[1:]])

@@ -1,0 +1,279 @@
+
+"use strict";
+// Text goes in by textContent alone: names of images are strangers' words.
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const rows = data.rows;
+  const [element, OPEN, UNREADABLE] = [(id) => document.getElementById(id), ".", "u"];
+  const [grid, sheet, chosen] = [element("grid"), element("sheet"), element("chosen")];
+  let sprites = [];
+  const SIDE = 28, WIDTH = 92, HEIGHT = 118, UNDOS = 1000;
+
+  // --- What was said, a letter for each row of the run: a digit, u, or a dot. Kept in the browser.
+
+  const KEY = `digitmill review ${data.run}`;
+  let labels = [], undos = [], kept = true;
+
+  function load() {
+    const size = 1 + Math.max(-1, ...rows.slice(-1).map((row) => row.place));
+    let stored = null;
+    try { stored = JSON.parse(localStorage.getItem(KEY)); } catch { kept = false; }
+    const letters = /^[0-9u.]*$/.test(stored?.labels ?? "") ? stored?.labels ?? "" : "";
+    labels = [...letters.padEnd(size, OPEN)];
+    undos = Array.isArray(stored?.undos) ? stored.undos : [];
+    if (!kept) warn(`This browser keeps nothing for this page: download ${data.file} before you leave it.`);
+  }
+
+  function save() {
+    if (!kept) return;
+    try {
+      localStorage.setItem(KEY, JSON.stringify({labels: labels.join(""), undos: undos.slice(-UNDOS)}));
+    } catch {
+      kept = false;
+      warn(`This browser's memory is full: download ${data.file} before you leave this page.`);
+    }
+  }
+
+  function warn(text) { element("warning").textContent = text; element("warning").hidden = false; }
+
+  const labelOf = (number) => labels[rows[number].place];
+  const isOpen = (number) => labelOf(number) === OPEN;
+
+  // --- What is shown: the rows that match, and which of them is chosen.
+
+  let matching = [], position = 0;
+
+  function filter() {
+    const digit = element("digit").value, state = element("state").value;
+    const percent = (id, otherwise) => element(id).value === "" ? otherwise : Number(element(id).value);
+    // A hair wider: what is shown as 50.0 % lies between 50.0 and 50.0.
+    const [least, most] = [percent("least", 0) - 0.05, percent("most", 100) + 0.05];
+    const states = {
+      "": () => true,
+      open: isOpen,
+      done: (number) => !isOpen(number) && labelOf(number) !== UNREADABLE,
+      unreadable: (number) => labelOf(number) === UNREADABLE,
+    };
+    const before = matching[position];
+    matching = [...rows.keys()].filter((number) => {
+      const row = rows[number], confidence = 100 * row.confidence;
+      return (digit === "" || row.predicted === Number(digit)) && confidence >= least && confidence <= most
+        && states[state](number);
+    });
+    element("matching").textContent = matching.length === rows.length ? "" : `${matching.length.toLocaleString("en")} match`;
+    element("nothing").hidden = matching.length > 0;
+    tiles.forEach((tile) => tile.remove());
+    tiles.clear();
+    choose(Math.max(0, matching.indexOf(before)));
+  }
+
+  // --- The grid: only the tiles in sight are there, so that thousands of images cost what dozens do.
+
+  const tiles = new Map();
+  let columns = 1;
+
+  function layOut() {
+    columns = Math.max(1, Math.floor(grid.clientWidth / WIDTH));
+    sheet.style.height = `${Math.ceil(matching.length / columns) * HEIGHT}px`;
+    const first = Math.max(0, Math.floor(grid.scrollTop / HEIGHT) - 2) * columns;
+    const end = Math.min(matching.length, (Math.ceil((grid.scrollTop + grid.clientHeight) / HEIGHT) + 2) * columns);
+    for (const [at, tile] of tiles) if (at < first || at >= end) { tile.remove(); tiles.delete(at); }
+    for (let at = first; at < end; at++) {
+      if (!tiles.has(at)) { tiles.set(at, makeTile(at)); sheet.append(tiles.get(at)); }
+      const tile = tiles.get(at);
+      tile.style.transform = `translate(${(at % columns) * WIDTH}px, ${Math.floor(at / columns) * HEIGHT}px)`;
+    }
+    if (tiles.has(position)) grid.setAttribute("aria-activedescendant", tiles.get(position).id);
+    else grid.removeAttribute("aria-activedescendant");
+  }
+
+  function makeTile(at) {
+    const tile = document.createElement("div");
+    tile.id = `image-${rows[matching[at]].place}`;
+    tile.setAttribute("role", "option");
+    tile.setAttribute("aria-setsize", matching.length);
+    tile.setAttribute("aria-posinset", at + 1);
+    const canvas = document.createElement("canvas");
+    canvas.width = canvas.height = SIDE;
+    draw(canvas, matching[at]);
+    tile.append(canvas, document.createElement("span"), document.createElement("span"));
+    tile.addEventListener("click", () => { choose(at); grid.focus(); });
+    paint(tile, at);
+    return tile;
+  }
+
+  function paint(tile, at) {
+    const number = matching[at], row = rows[number], label = labelOf(number);
+    const [given, model] = tile.querySelectorAll("span");
+    tile.className = label === OPEN ? "tile" : label === UNREADABLE ? "tile unreadable" : "tile done";
+    tile.setAttribute("aria-selected", at === position);
+    given.className = "given";
+    given.textContent = label === OPEN ? `${row.predicted}?` : label === UNREADABLE ? data.unreadable : `${label} ✓`;
+    model.textContent = share(row.confidence);
+    tile.setAttribute("aria-label", `${describe(row)}; ${inWords(label)}`);
+  }
+
+  function draw(canvas, number) {
+    const at = number % data.perSprite, sprite = sprites[Math.floor(number / data.perSprite)];
+    const [left, top] = [SIDE * (at % data.spriteColumns), SIDE * Math.floor(at / data.spriteColumns)];
+    canvas.getContext("2d").drawImage(sprite, left, top, SIDE, SIDE, 0, 0, SIDE, SIDE);
+  }
+
+  const share = (probability) => `${(100 * probability).toFixed(1)} %`;
+  const describe = (row) => `taken for ${row.predicted} at ${share(row.confidence)}, or ${row.second} at ${share(row.secondConfidence)}`;
+  const inWords = (label) => label === OPEN ? "not labelled" : label === UNREADABLE ? data.unreadable : `labelled ${label}`;
+
+  // --- The chosen image.
+
+  function choose(at) {
+    const before = position;
+    position = Math.max(0, Math.min(matching.length - 1, at));
+    chosen.hidden = matching.length === 0;
+    if (matching.length > 0) {
+      const top = Math.floor(position / columns) * HEIGHT;
+      if (top < grid.scrollTop) grid.scrollTop = top;
+      else if (top + HEIGHT > grid.scrollTop + grid.clientHeight) grid.scrollTop = top + HEIGHT - grid.clientHeight;
+    }
+    layOut();
+    for (const which of [before, position]) if (tiles.has(which)) paint(tiles.get(which), which);
+    if (matching.length > 0) showChosen();
+  }
+
+  function showChosen() {
+    const number = matching[position], row = rows[number], label = labelOf(number);
+    draw(element("large"), number);
+    element("source").hidden = row.original === "";
+    if (row.original !== "") element("original").src = `data:image/webp;base64,${row.original}`;
+    const words = describe(row);
+    element("said").textContent = words[0].toUpperCase() + words.slice(1) + (row.known === null ? "" : `; known as ${row.known}`);
+    element("name").textContent = row.name;
+    for (const button of element("pad").querySelectorAll("button"))
+      button.setAttribute("aria-pressed", button.dataset.label === label);
+  }
+
+  function count() {
+    const done = rows.reduce((sum, _, number) => sum + !isOpen(number), 0);
+    const unreadable = rows.reduce((sum, _, number) => sum + (labelOf(number) === UNREADABLE), 0);
+    element("bar").value = done;
+    element("counts").textContent = `${done.toLocaleString("en")} of ${rows.length.toLocaleString("en")} looked at`
+      + (unreadable ? `, ${unreadable.toLocaleString("en")} ${data.unreadable}` : "");
+    element("download").disabled = done === 0;
+  }
+
+  // --- What people do.
+
+  function label(letter) {
+    if (matching.length === 0) return;
+    const number = matching[position], place = rows[number].place;
+    undos.push([place, labels[place]]);
+    labels[place] = letter === "suggested" ? String(rows[number].predicted) : letter;
+    element("live").textContent = `${rows[number].name}: ${inWords(labels[place])}`;
+    save();
+    count();
+    next();
+  }
+
+  function next() {
+    const after = matching.findIndex((number, at) => at > position && isOpen(number));
+    const first = after >= 0 ? after : matching.findIndex(isOpen);
+    if (first < 0) element("live").textContent = `All of these are labelled. Download ${data.file}, or show others.`;
+    choose(first < 0 ? position : first);
+  }
+
+  function undo() {
+    const last = undos.pop();
+    if (!last) { element("live").textContent = "Nothing to undo."; return; }
+    const [place, letter] = last;
+    labels[place] = letter;
+    save();
+    count();
+    const number = rows.findIndex((row) => row.place === place), at = matching.indexOf(number);
+    if (number >= 0) element("live").textContent = `${rows[number].name}: ${inWords(letter)} again`;
+    choose(at < 0 ? position : at);
+  }
+
+  function download() {
+    const quoted = (cell) => /[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell;
+    const lines = rows.filter((_, number) => !isOpen(number)).map((row) => {
+      const letter = labels[row.place];
+      const cells = {...row, label: letter === UNREADABLE ? data.unreadable : letter, confidence: row.confidence.toFixed(6)};
+      return data.columns.map((column) => quoted(String(cells[column]))).join(",");
+    });
+    const file = new Blob([[data.columns.join(","), ...lines, ""].join("\n")], {type: "text/csv"});
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(file);
+    link.download = data.file;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+    element("live").textContent = `${data.file}: ${lines.length.toLocaleString("en")} images`;
+  }
+
+  const moves = {
+    ArrowLeft: () => position - 1,
+    ArrowRight: () => position + 1,
+    ArrowUp: () => position - (position >= columns ? columns : 0),
+    ArrowDown: () => position + (position + columns < matching.length ? columns : 0),
+    PageUp: () => Math.max(position % columns, position - pageful()),
+    PageDown: () => position + pageful(),
+    Home: () => 0,
+    End: () => matching.length - 1,
+  };
+  const pageful = () => columns * Math.max(1, Math.floor(grid.clientHeight / HEIGHT) - 1);
+  const acts = {
+    Enter: () => label("suggested"), Backspace: undo, n: next, u: () => label(UNREADABLE), U: () => label(UNREADABLE),
+    "?": () => element("help").showModal(),
+  };
+
+  // On some keyboards digits are typed with Shift: then the place of a key without it tells.
+  const digitOf = (event) => /^[0-9]$/.test(event.key) ? event.key
+    : event.shiftKey ? undefined : /^(?:Digit|Numpad)([0-9])$/.exec(event.code)?.[1];
+
+  function pressed(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || element("help").open) return;
+    if (event.target.closest("input, select, summary")) {
+      if (event.key === "Escape" || (event.key === "Enter" && event.target.closest("input"))) grid.focus();
+      return;
+    }
+    if (event.target.closest("button") && (event.key === "Enter" || event.key === " ")) return;
+    const digit = digitOf(event);
+    if (moves[event.key]) choose(moves[event.key]());
+    // A key that is held down labels one image.
+    else if (event.repeat && event.key !== "Backspace") return;
+    else if (acts[event.key]) acts[event.key]();
+    else if (digit !== undefined) label(digit);
+    else return;
+    event.preventDefault();
+  }
+
+  document.addEventListener("keydown", pressed);
+  grid.addEventListener("scroll", layOut, {passive: true});
+  new ResizeObserver(layOut).observe(grid);
+  for (const id of ["digit", "state"]) element(id).addEventListener("change", () => { filter(); grid.focus(); });
+  for (const id of ["least", "most"]) element(id).addEventListener("input", filter);
+  element("filters").addEventListener("submit", (event) => event.preventDefault());
+  element("keys").addEventListener("click", acts["?"]);
+  element("download").addEventListener("click", download);
+  element("help").addEventListener("close", () => grid.focus());
+  element("pad").addEventListener("click", (event) => {
+    const given = event.target.closest("button")?.dataset.label;
+    if (given) (given === "undo" ? undo : () => label(given))();
+    grid.focus();
+  });
+  // Another tab of the same page.
+  addEventListener("storage", (event) => { if (event.key === KEY) { load(); count(); filter(); } });
+  addEventListener("beforeunload", (event) => { if (!kept && undos.length) event.preventDefault(); });
+
+  load();
+  count();
+  // Bitmaps: an image in the page is decoded anew whenever the browser has let go of its pixels.
+  Promise.all([...document.querySelectorAll("img.sprite")].map(async (image) => {
+    await image.decode();
+    return createImageBitmap(image);
+  })).then((bitmaps) => {
+    sprites = bitmaps;
+    filter();
+    choose(Math.max(0, matching.findIndex(isOpen)));
+    grid.focus();
+    document.documentElement.dataset.ready = "yes";
+  });
+})();

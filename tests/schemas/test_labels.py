@@ -1,0 +1,20 @@
+import pytest
+
+from schemas.labels import COLUMNS, UNREADABLE, digit_of
+
+
+@pytest.mark.parametrize(
+    ("label", "digit"), [("0", 0), (" 9 ", 9), ("", None), ("  ", None), (UNREADABLE, None)]
+)
+def test_a_label_is_a_digit_or_none(label: str, digit: int | None) -> None:
+    assert digit_of(label) == digit
+
+
+@pytest.mark.parametrize("label", ["10", "-1", "x", "1.0", "٣", "Unreadable", "0 1"])
+def test_anything_else_is_refused(label: str) -> None:
+    with pytest.raises(ValueError, match="a digit from 0 to 9, unreadable or empty"):
+        digit_of(label)
+
+
+def test_what_every_reader_needs_comes_first() -> None:
+    assert COLUMNS[:2] == ("path", "label")
