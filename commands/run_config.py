@@ -49,7 +49,8 @@ def to_text(verb: str, settings: Mapping[str, object]) -> str:
     hidden = _take_secrets(kept)
     lines = [f"# Repeats this run: digitmill {verb} --config {FILE} --output NEW"]
     lines += [f"# Left out, as it may be secret: {name}" for name in hidden]
-    body = yaml.safe_dump({verb: kept}, sort_keys=False, allow_unicode=True, width=1_000)
+    # In ASCII: with allow_unicode PyYAML loses line separators, and names that are no UTF-8 have no bytes.
+    body = yaml.safe_dump({verb: kept}, sort_keys=False, width=1_000)
     return "\n".join([*lines, body])
 
 

@@ -30,6 +30,7 @@ _VERBS = {
     "evaluate": "trainer.evaluate:evaluate",
     "card": "digitmill.card:card",
     "sample": "digitmill.sample:sample",
+    "doctor": "digitmill.doctor:doctor",
 }
 
 

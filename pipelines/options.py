@@ -34,6 +34,8 @@ FLAGS: Final = (
     "--rows-per-part",
     "--compression",
     "--max-failure-rate",
+    "--config",
+    "--json",
 )
 """The verb's own flags, for suggestions where one is misspelt."""
 

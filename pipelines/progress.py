@@ -40,7 +40,9 @@ def listed(images: Iterable[ListedImage], *, expected: int | None = None) -> Ite
         yield image
         if number % _LOOK == 0 and (now := time.monotonic()) - said >= _LOG_SECONDS:
             said, rate = now, number / (now - began)
-            left = f", about {(expected - number) / rate:.0f} s left" if number < (expected or 0) else ""
+            left = (
+                f", about {(expected - number) / rate:.0f} s left" if expected and number < expected else ""
+            )
             print(f"listing: {number:,} images, {rate:,.0f} images/s{left}", file=sys.stderr, flush=True)
 
 

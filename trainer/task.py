@@ -25,7 +25,12 @@ _DEVICES = OptionGroup("Devices")
 
 @verb(short_help="Train a recipe on labelled digits, into a model bundle.")
 @option(
-    "--recipe", required=True, metavar="NAME", help="What to train: see `digitmill recipes`.", group=_WHAT
+    "--recipe",
+    required=True,
+    metavar="NAME",
+    shell_complete=lambda ctx, param, typed: [name for name in registry.NAMES if name.startswith(typed)],
+    help="What to train: see `digitmill recipes`.",
+    group=_WHAT,
 )
 @option(
     "--data",
