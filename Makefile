@@ -7,7 +7,7 @@ DEMO := build/demo
 GCS_EMULATOR := github.com/fsouza/fake-gcs-server@v1.56.1
 AZURE_EMULATOR := azurite@3.35.0
 
-.PHONY: install tools demo test lint types arrows unit schemas bench model lock clean
+.PHONY: install tools demo test lint types arrows unit schemas docs linkcheck bench model lock clean
 .DEFAULT_GOAL := install
 
 install: $(VENV)/installed
@@ -59,6 +59,14 @@ unit: tools
 
 schemas: install
 	$(BIN)/python -m schemas
+
+# The site; a warning, such as a link that leads nowhere, is an error.
+docs: install
+	$(BIN)/python -m sphinx -W --keep-going -b html docs build/docs
+
+# Asks every address outside that the docs name; needs the network.
+linkcheck: install
+	$(BIN)/python -m sphinx -b linkcheck docs build/linkcheck
 
 bench: install
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
