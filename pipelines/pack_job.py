@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import fnmatch
 import importlib.metadata
 import json
 import time
@@ -69,6 +70,11 @@ class PackSummary:
     output: OutputFolder
     manifest: PackManifest
 
+    @property
+    def _shards(self) -> list[Part]:
+        pattern = shard_name("*")
+        return [part for part in self.manifest.parts if fnmatch.fnmatchcase(part.name, pattern)]
+
     def as_data(self) -> dict[str, Any]:
         """Returns the manifest in JSON's types, with the place of the output."""
         return {"output": self.output.place, **json.loads(self.manifest.to_json())}
@@ -80,7 +86,7 @@ class PackSummary:
             "images": f"{self.manifest.listed:,}",
             "packed": f"{self.manifest.packed:,} ({self.manifest.labelled:,} with a label)",
             "failed": f"{self.manifest.failed:,}" + (f" ({', '.join(codes)})" if codes else ""),
-            "shards": f"{len(self.manifest.parts) - 1:,}: {self.output.at(shard_name('*'))}",
+            "shards": f"{len(self._shards):,}: {self.output.at(shard_name('*'))}",
             "manifest": self.output.at(manifest.FILE),
         }
         width = max(map(len, rows))
@@ -117,7 +123,8 @@ def run(options: PackOptions) -> PackSummary:
     # 4. Reconcile from the records, then failures and manifest: readers trust only what has one.
     done = collect_packed(items, output)
     failures = [failed for item in done for failed in item.failures]
-    parts = (*(part for item in done for part in item.parts), _write_failures(output, failures))
+    asked = Part.of(run_config.FILE, output.read(run_config.FILE))
+    parts = (*(part for item in done for part in item.parts), _write_failures(output, failures), asked)
     finished = _manifest(options, done, parts, started=started, seconds=seconds)
     output.replace(manifest.FILE, finished.to_json().encode())
     return PackSummary(output, finished)
