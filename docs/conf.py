@@ -14,6 +14,9 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "digitmill"
 html_show_sourcelink = False
+html_show_copyright = False
+# Two hyphens begin a flag.
+smartquotes = False
 myst_heading_anchors = 4
 # A test executes the notebook; the site shows it as it is.
 nb_execution_mode = "off"

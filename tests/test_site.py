@@ -82,7 +82,9 @@ def test_the_site_is_built_without_a_warning(tmp_path: pathlib.Path) -> None:
         "notebooks/first-steps",
     ):
         assert (tmp_path / "site" / f"{page}.html").exists()
-    assert "--accept-threshold" in (tmp_path / "site/reference/verb-score.html").read_text(encoding="utf-8")
+    shown = (tmp_path / "site/reference/verb-score.html").read_text(encoding="utf-8")
+    assert "--accept-threshold" in shown
+    assert "with --resume, which" in shown  # and not with a dash
 
 
 def test_the_notebook_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import itertools
 import os
 import pathlib
 import random
+import re
 import shlex
 import signal
 import subprocess
@@ -197,6 +198,7 @@ def test_a_job_that_is_told_to_end_says_how_to_go_on(told, tmp_path):
     _, complained = process.communicate(timeout=100)
     assert process.returncode == 143
     (line,) = [line for line in complained.splitlines() if line.startswith("digitmill: ")]
+    assert not re.search(r"\.(cc|cu|h):\d+\]", complained), "native libraries' chatter is kept back"
     _, _, goes_on = line.partition("go on with --resume: ")
     assert shlex.split(goes_on)[:2] == ["digitmill", "train"]
     assert {"--resume", "--output", str(tmp_path / "run")} <= set(shlex.split(goes_on))
