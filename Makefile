@@ -8,7 +8,7 @@ GCS_EMULATOR := github.com/fsouza/fake-gcs-server@v1.56.1
 AZURE_EMULATOR := azurite@3.35.0
 ACCESSIBILITY := axe-core@4.10.3
 
-.PHONY: install tools demo test lint types arrows unit schemas bench bench-quick bench-publish bench-page peers model lock clean
+.PHONY: install tools demo test lint types arrows unit schemas docs linkcheck bench bench-quick bench-publish bench-page peers model lock clean
 .DEFAULT_GOAL := install
 
 install: $(VENV)/installed
@@ -70,6 +70,14 @@ unit: tools
 
 schemas: install
 	$(BIN)/python -m schemas
+
+# The site; a warning, such as a link that leads nowhere, is an error.
+docs: install
+	$(BIN)/python -m sphinx -W --keep-going -b html docs build/docs
+
+# Asks every address outside that the docs name; needs the network.
+linkcheck: install
+	$(BIN)/python -m sphinx -b linkcheck docs build/linkcheck
 
 # digitmill beside its peers, in turns: about a quarter of an hour on an idle machine; bench-quick takes minutes.
 bench: peers

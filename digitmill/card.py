@@ -1,16 +1,17 @@
 """`digitmill card`: a bundle's card, for people or as it is."""
 
-import click
+import json
 
+from commands import answer, argument, verb
+from commands.values import FOLDER
 from digitmill.shipped import SHIPPED_MODEL
 from schemas import bundle as names
 from schemas.errors import UserError
 
 
-@click.command(short_help="Print the card of a model bundle.")
-@click.argument("bundle", default=str(SHIPPED_MODEL), metavar="[BUNDLE]")
-@click.option("--json", "as_json", is_flag=True, help="The card's file as it is.")
-def card(bundle: str, *, as_json: bool) -> None:
+@verb(short_help="Print the card of a model bundle.")
+@argument("bundle", type=FOLDER, default=str(SHIPPED_MODEL), metavar="[BUNDLE]")
+def card(bundle: str) -> None:
     """Print what a model bundle is, how good it is and how it was made.
 
     BUNDLE is its folder, local or gs://; the model that comes with digitmill by default.
@@ -33,4 +34,4 @@ def card(bundle: str, *, as_json: bool) -> None:
             got=bundle,
             remedy=f"copy it again or train it anew: {error}",
         ) from error
-    click.echo(content.decode().rstrip("\n") if as_json else text_of(read))
+    answer(text_of(read), json.loads(content))

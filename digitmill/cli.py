@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Final, NoReturn
 
 import click
+import cloup
 
+from commands.verb import HELP
 from digitmill.shipped import SHIPPED_MODEL
 from schemas.errors import (
     ExitCode,
@@ -30,10 +32,11 @@ _VERBS = {
     "evaluate": "trainer.evaluate:evaluate",
     "card": "digitmill.card:card",
     "sample": "digitmill.sample:sample",
+    "doctor": "digitmill.doctor:doctor",
 }
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(cloup.Group):
     """A group whose verbs are imported when they are asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -45,6 +48,17 @@ class _LazyGroup(click.Group):
         module, _, name = _VERBS[cmd_name].partition(":")
         return getattr(importlib.import_module(module), name)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        # Of verbs that were not imported click knows nothing, and would suggest none.
+        if not ctx.resilient_parsing and not args[0].startswith("-") and not self.get_command(ctx, args[0]):
+            raise click.NoSuchCommand(args[0], possibilities=self.list_commands(ctx), ctx=ctx)
+        return click.Group.resolve_command(self, ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        click.Group.format_commands(self, ctx, formatter)
+
 
 # The jobs do not know the face, nor where its model is: it hands it to them as a default.
 _DEFAULTS: Final = {"score": {"model": SHIPPED_MODEL}, "evaluate": {"model": SHIPPED_MODEL}}
@@ -52,7 +66,11 @@ _DEFAULTS: Final = {"score": {"model": SHIPPED_MODEL}, "evaluate": {"model": SHI
 
 @click.group(
     cls=_LazyGroup,
-    context_settings={"help_option_names": ["-h", "--help"], "default_map": _DEFAULTS},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "default_map": _DEFAULTS,
+        "formatter_settings": HELP,
+    },
 )
 @click.version_option(package_name="digitmill")
 def digitmill() -> None:
@@ -76,7 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         arguments: the verb and its flags; those of the process when None.
     """
     try:
-        code = digitmill.main(arguments, prog_name="digitmill", standalone_mode=False)
+        # None leaves it to click, which colours what goes to a terminal.
+        color = False if os.environ.get("NO_COLOR") else None
+        code = digitmill.main(arguments, prog_name="digitmill", standalone_mode=False, color=color)
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
         code = ExitCode.USAGE

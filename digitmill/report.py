@@ -1,20 +1,26 @@
 """`digitmill report`: the report of a finished run again; hands it to the job that it is of."""
 
-import click
+from cloup import OptionGroup
 
+from commands import answer, argument, option, verb
+from commands.values import FOLDER
 from pipelines import flags
 from schemas import manifest, run_plan
 from schemas.errors import UserError
 
+_REPORT = OptionGroup("The report")
 
-@click.command(short_help="Make the report of a finished run again.")
-@click.argument("outputs", nargs=-1, required=True, metavar="OUTPUT")
-@click.option(
+
+@verb(short_help="Make the report of a finished run again.")
+@argument("outputs", nargs=-1, required=True, type=FOLDER, metavar="OUTPUT")
+@option(
     "--to",
+    type=FOLDER,
     metavar="DIR",
     help="New folder for the report, on disk or in gs://.  [default: the output itself]",
+    group=_REPORT,
 )
-@flags.price_per_hour
+@flags.price_per_hour(group=_REPORT)
 def report(outputs: tuple[str, ...], *, to: str | None, price_per_hour: float | None) -> None:
     """Make the report of OUTPUT again from what it holds, and print where its page is.
 
@@ -39,4 +45,5 @@ def report(outputs: tuple[str, ...], *, to: str | None, price_per_hour: float | 
             got=output,
             remedy=f"name a folder with a {manifest.FILE}",
         )
-    click.echo(rebuild(output, to=to, price_per_hour=price_per_hour))
+    page = rebuild(output, to=to, price_per_hour=price_per_hour)
+    answer(page, {"report": page})

@@ -4,27 +4,34 @@ import itertools
 import sys
 
 import click
+from cloup import OptionGroup
 
+from commands import answer, option, verb
+from commands.values import FOLDER
 from pipelines import flags
 from schemas.errors import ExitCode
 
+_OUTPUT = OptionGroup("What is written")
 
-@click.command(
+
+@verb(
     context_settings={"ignore_unknown_options": True},
     short_help="Merge the runs of many nights into their present state.",
 )
 @click.argument(
     "runs", nargs=-1, required=True, type=click.UNPROCESSED, metavar="RUN|PARENT... [BEAM FLAGS]..."
 )
-@click.option(
+@option(
     "--output",
+    type=FOLDER,
     required=True,
     metavar="DIR",
     help="Folder for the merged predictions, reports and the manifest, on disk or in gs://.",
+    group=_OUTPUT,
 )
-@flags.rows_per_part("Rows that a prediction file comes to.")
-@flags.compression
-@click.option("--resume", is_flag=True, help="Go on with what was begun in the output.")
+@flags.rows_per_part("Rows that a prediction file comes to.", group=_OUTPUT)
+@flags.compression(group=_OUTPUT)
+@option("--resume", is_flag=True, help="Go on with what was begun in the output.", group=_OUTPUT)
 def compact(
     runs: tuple[str, ...], *, output: str, rows_per_part: int, compression: str, resume: bool
 ) -> ExitCode:
@@ -53,7 +60,8 @@ def compact(
         resume=resume,
         beam_flags=runs[len(places) :],
     )
-    click.echo(compact_job.run(options).table())
+    summary = compact_job.run(options)
+    answer(summary.table(), summary.as_data())
     return ExitCode.OK
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from commands import run_config
 from pipelines import incremental, merging, output_run
 from pipelines.beam_options import beam_options
 from pipelines.finishing import finish, times, unreported
@@ -57,6 +58,12 @@ class CompactOptions:
     compression: Compression = Compression.RECORDS
     resume: bool = False
     beam_flags: tuple[str, ...] = ()
+
+    def run_config(self) -> str:
+        """Returns the file that asks for the same, for another output."""
+        settings: dict[str, object] = {"runs": [*self.runs, *self.beam_flags]}
+        settings |= {"rows-per-part": self.rows_per_part, "compression": self.compression}
+        return run_config.to_text("compact", settings)
 
     def command(self) -> str:
         """Returns the command line that goes on with it."""
@@ -107,6 +114,7 @@ def run(options: CompactOptions) -> Summary:
         finished = standing.finished
         if finished is None:
             output.write_once(run_plan.FILE, plan.to_json().encode())
+            output.write_once(run_config.FILE, options.run_config().encode())
             task = _task(options, plan, runs, output)
             began = time.monotonic()
             with Progress(output, [], growing=incremental.is_listed, verb="merging"):

@@ -5,6 +5,7 @@ import datetime
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from commands import run_config
 from pipelines.reconcile import Account
 from pipelines.report import Backdrop, write_reports
 from pipelines.statistics import count_codes
@@ -30,10 +31,12 @@ def finish(
     Raises:
         StorageError: when it is not.
     """
-    plan = Part.of(run_plan.FILE, output.read(run_plan.FILE))
+    asked = [
+        Part.of(name, output.read(name)) for name in (run_plan.FILE, run_config.FILE) if output.exists(name)
+    ]
     hold.confirm()
     reports = write_reports(output, account.statistics, made, against=against)
-    parts = (plan, *account.parts, *account.statistics.parts, *reports)
+    parts = (*asked, *account.parts, *account.statistics.parts, *reports)
     finished = dataclasses.replace(made, parts=tuple(sorted(parts, key=lambda part: part.name)))
     output.replace(manifest.FILE, finished.to_json().encode())
     return finished

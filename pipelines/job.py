@@ -13,6 +13,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.shared import Shared
 
+from commands import run_config
 from engines.bundle import Bundle, open_bundle
 from pipelines import incremental, output_run
 from pipelines.beam_options import beam_options, in_process
@@ -32,7 +33,7 @@ from pipelines.names import printable
 from pipelines.options import FLAGS, ScoreOptions
 from pipelines.past_runs import PastRun, reopen
 from pipelines.planning import accept_threshold, make_plan
-from pipelines.progress import Progress
+from pipelines.progress import Progress, listed
 from pipelines.provenance import challenged, described, versions
 from pipelines.rebuilding import backdrop
 from pipelines.reconcile import Account, collect, remove_strays
@@ -157,8 +158,12 @@ def _freeze(run: _Run, past: Sequence[PastRun], hold: Hold) -> Frozen:
         return frozen
     listing = open_listing(run.options)
     listing.begin()
+    # An earlier run knows about how many there will be.
+    expected = max((earlier.manifest.counts.listed for earlier in past), default=None)
+    listing.map(functools.partial(listed, expected=expected))
     new = not run.output.exists(run_plan.FILE)
     run.output.write_once(run_plan.FILE, run.plan.to_json().encode())
+    run.output.write_once(run_config.FILE, run.options.run_config().encode())
 
     def buckets(images: int) -> int:
         known = (earlier.manifest.counts.listed for earlier in past)

@@ -25,6 +25,7 @@ SERIAL_LIMIT: Final = 100_000
 
 _WRITTEN: Final = (
     "run.json",
+    "run.yaml",
     "report.html",
     "listing/launcher-00000.json.gz",
     "predictions/part-0.csv",

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Final
 
+from commands import run_config
 from engines.engine_choice import EngineKind
 from pipelines.read_limits import ReadLimits
 from pipelines.rows import Compression
@@ -35,8 +36,13 @@ FLAGS: Final = (
     "--max-failure-rate",
     "--workers",
     "--price-per-hour",
+    "--config",
+    "--json",
 )
 """The verb's own flags, for suggestions where one is misspelt."""
+
+_OF_ONE_OUTPUT: Final = ("output", "resume", "limits")
+"""What a run that is repeated does not take over as it is."""
 
 MAX_FAILURE_RATE: Final = 0.05
 """Share of images that may fail before a run is a failed one."""
@@ -117,6 +123,23 @@ class ScoreOptions:
                 "failures are those of an earlier run", got="--retry-failures", remedy="name it by --since"
             )
 
+    def run_config(self) -> str:
+        """Returns the file that asks for the same, for another output."""
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        given = {name: getattr(self, name) for name in defaults if name not in _OF_ONE_OUTPUT}
+        given = {name: value for name, value in given.items() if value not in (defaults[name], None, ())}
+        names = {"inputs": "input", run_config.BEAM_FLAGS: run_config.BEAM_FLAGS}
+        settings = {names.get(name, name.replace("_", "-")): value for name, value in given.items()}
+        return run_config.to_text("score", settings | self._limits())
+
+    def _limits(self) -> dict[str, float]:
+        limits, default = self.limits, ReadLimits()
+        given = {
+            "connections": None if limits.connections == default.connections else limits.connections,
+            "max-requests-per-second": limits.requests_per_second,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
     def command(self, *, resume: bool = False) -> str:
         """Returns the command line that asks for the same."""
         return command_line("score", *self._flags(resume=resume), *self.beam_flags)
@@ -131,10 +154,7 @@ class ScoreOptions:
                 continue
             flag = f"--{name.replace('_', '-')}"
             yield from (flag,) if value is True else (flag, str(value))
-        default_limits = ReadLimits()
-        if self.limits.connections != default_limits.connections:
-            yield from ("--connections", str(self.limits.connections))
-        if self.limits.requests_per_second is not None:
-            yield from ("--max-requests-per-second", f"{self.limits.requests_per_second:g}")
+        for name, value in self._limits().items():
+            yield from (f"--{name}", f"{value:g}")
         if self.resume or resume:
             yield "--resume"

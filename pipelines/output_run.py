@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from commands import run_config
 from pipelines.frozen_listing import LISTING
 from pipelines.storage import OutputFolder
 from pipelines.storage.interface import refuse_used
@@ -71,4 +72,5 @@ def undo(output: OutputFolder) -> None:
     """Takes back the beginning of a run that listed nothing to score."""
     for name in output.names(LISTING):
         output.delete(f"{LISTING}/{name}")
+    output.delete(run_config.FILE)
     output.delete(run_plan.FILE)

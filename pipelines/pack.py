@@ -3,40 +3,52 @@
 import sys
 
 import click
+from cloup import OptionGroup
 
-from pipelines.flags import FiniteRange
+from commands import answer, option, verb
+from commands.values import FILE, FOLDER, FiniteRange
 from schemas.errors import ExitCode
 
+_INPUT = OptionGroup("What is packed")
+_OUTPUT = OptionGroup("What is written")
 
-@click.command(
+
+@verb(
     context_settings={"ignore_unknown_options": True},
     short_help="Pack a folder's images into a few large files.",
 )
-@click.option(
+@option(
     "--input",
     "inputs",
     multiple=True,
+    type=FILE,
     required=True,
     metavar="FOLDER|FILE|GLOB",
     help="Images to pack, on disk or in gs://, s3:// or az://; may be given several times.",
+    group=_INPUT,
 )
-@click.option(
+@option(
     "--output",
+    type=FOLDER,
     required=True,
     metavar="DIR",
     help="Folder for the shards and the manifest, on disk or in gs://.",
+    group=_OUTPUT,
 )
-@click.option(
+@option(
     "--labels",
+    type=FILE,
     metavar="folder|CSV",
     help="True digits, to train on: the images' folder names, or a CSV of path,label.",
+    group=_INPUT,
 )
-@click.option(
+@option(
     "--shard-megabytes",
     type=FiniteRange(min=0, min_open=True),
     default=100,
     show_default=True,
     help="Size that a shard comes to; a worker holds twice as much.",
+    group=_OUTPUT,
 )
 @click.argument("beam_flags", nargs=-1, type=click.UNPROCESSED, metavar="[BEAM FLAGS]...")
 def pack(
@@ -72,7 +84,8 @@ def pack(
         shard_megabytes=shard_megabytes,
         beam_flags=beam_flags,
     )
-    click.echo(pack_job.run(options).table())
+    summary = pack_job.run(options)
+    answer(summary.table(), summary.as_data())
     return ExitCode.OK
 
 

@@ -2,20 +2,24 @@
 
 import dataclasses
 import datetime
+import fnmatch
 import importlib.metadata
+import json
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from commands import run_config
 from pipelines.beam_options import beam_options
 from pipelines.frozen_listing import FrozenItem
 from pipelines.labels import with_labels
 from pipelines.listing import list_images, refuse_output_below
 from pipelines.names import printable
 from pipelines.packing import PackedItem, Packer, collect_packed, shard_name, shards
-from pipelines.progress import Progress
+from pipelines.progress import Progress, listed
 from pipelines.statistics import count_codes
 from pipelines.storage import ImageReader, OutputFolder, open_folder
 from pipelines.work_item import WorkItem
@@ -50,6 +54,14 @@ class PackOptions:
     shard_megabytes: float = 100
     beam_flags: tuple[str, ...] = ()
 
+    def run_config(self) -> str:
+        """Returns the file that asks for the same, for another output."""
+        settings = {"input": self.inputs, "labels": self.labels, "shard-megabytes": self.shard_megabytes}
+        given = {name: value for name, value in settings.items() if value is not None}
+        return run_config.to_text(
+            "pack", given | ({"beam_flags": self.beam_flags} if self.beam_flags else {})
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class PackSummary:
@@ -58,6 +70,15 @@ class PackSummary:
     output: OutputFolder
     manifest: PackManifest
 
+    @property
+    def _shards(self) -> list[Part]:
+        pattern = shard_name("*")
+        return [part for part in self.manifest.parts if fnmatch.fnmatchcase(part.name, pattern)]
+
+    def as_data(self) -> dict[str, Any]:
+        """Returns the manifest in JSON's types, with the place of the output."""
+        return {"output": self.output.place, **json.loads(self.manifest.to_json())}
+
     def table(self) -> str:
         """Returns the lines to print, one fact each."""
         codes = [f"{code} {count:,}" for code, count in self.manifest.failures.items() if count]
@@ -65,7 +86,7 @@ class PackSummary:
             "images": f"{self.manifest.listed:,}",
             "packed": f"{self.manifest.packed:,} ({self.manifest.labelled:,} with a label)",
             "failed": f"{self.manifest.failed:,}" + (f" ({', '.join(codes)})" if codes else ""),
-            "shards": f"{len(self.manifest.parts) - 1:,}: {self.output.at(shard_name('*'))}",
+            "shards": f"{len(self._shards):,}: {self.output.at(shard_name('*'))}",
             "manifest": self.output.at(manifest.FILE),
         }
         width = max(map(len, rows))
@@ -90,8 +111,9 @@ def run(options: PackOptions) -> PackSummary:
     images = list_images(options.inputs)
     if options.labels is not None:
         images = with_labels(images, options.labels)
-    items = list(shards(images, shard_bytes=options.shard_megabytes * 1e6))
+    items = list(shards(listed(images), shard_bytes=options.shard_megabytes * 1e6))
     output.claim()
+    output.write_once(run_config.FILE, options.run_config().encode())
 
     # 3. Pack. Each work item writes its shard, then its record.
     began = time.monotonic()
@@ -101,7 +123,8 @@ def run(options: PackOptions) -> PackSummary:
     # 4. Reconcile from the records, then failures and manifest: readers trust only what has one.
     done = collect_packed(items, output)
     failures = [failed for item in done for failed in item.failures]
-    parts = (*(part for item in done for part in item.parts), _write_failures(output, failures))
+    asked = Part.of(run_config.FILE, output.read(run_config.FILE))
+    parts = (*(part for item in done for part in item.parts), _write_failures(output, failures), asked)
     finished = _manifest(options, done, parts, started=started, seconds=seconds)
     output.replace(manifest.FILE, finished.to_json().encode())
     return PackSummary(output, finished)

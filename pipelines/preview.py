@@ -99,6 +99,21 @@ class Preview:
     failed: int
     seconds: float
 
+    def as_data(self) -> dict[str, int | float]:
+        """Returns the same figures in JSON's types."""
+        todo = self.todo
+        return {
+            "listed": self.listed,
+            "to_score": todo.files,
+            "archives": todo.archives,
+            "bytes": todo.bytes,
+            "requests": self.requests,
+            "work_items": self.items,
+            "sampled": self.sampled,
+            "sample_failed": self.failed,
+            "sample_seconds": self.seconds,
+        }
+
     def table(self) -> str:
         """Returns the lines to print, one fact each."""
         todo, skipped = self.todo, self.listed - self.todo.files

@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -13,11 +13,37 @@ from pipelines.frozen_listing import LISTING, FrozenItem, frozen_items, read_ite
 from pipelines.scoring import STATISTICS, statistics_name
 from pipelines.storage import OutputFolder
 from pipelines.storage.local import LocalFolder
+from pipelines.work_item import ListedImage
 from schemas.errors import StorageError
 
 _POLL_SECONDS = 0.5
 _REMOTE_POLL_SECONDS = 5.0
 _LOG_SECONDS = 10.0
+_LOOK = 1_000
+"""Images between two looks at the clock."""
+
+
+def listed(images: Iterable[ListedImage], *, expected: int | None = None) -> Iterator[ListedImage]:
+    """Passes images on while they are listed, and shows how many there are and how fast they come.
+
+    A bar on a terminal, a plain line every ten seconds elsewhere.
+
+    Args:
+        images: listed while they are asked for.
+        expected: number of them that an earlier run has found, by which the time left is told.
+    """
+    if sys.stderr.isatty():
+        yield from tqdm(images, total=expected, unit=" images", desc="listing", leave=False)
+        return
+    began = said = time.monotonic()
+    for number, image in enumerate(images, start=1):
+        yield image
+        if number % _LOOK == 0 and (now := time.monotonic()) - said >= _LOG_SECONDS:
+            said, rate = now, number / (now - began)
+            left = (
+                f", about {(expected - number) / rate:.0f} s left" if expected and number < expected else ""
+            )
+            print(f"listing: {number:,} images, {rate:,.0f} images/s{left}", file=sys.stderr, flush=True)
 
 
 class Progress:

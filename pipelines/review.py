@@ -3,24 +3,32 @@
 import sys
 
 import click
+from cloup import OptionGroup
 
+from commands import answer, argument, option, verb
+from commands.values import FILE, FOLDER
 from schemas.errors import ExitCode
 
+_PAGE = OptionGroup("The page")
 
-@click.command(short_help="Make a page on which people label what the model was unsure of.")
-@click.argument("output")
-@click.option(
+
+@verb(short_help="Make a page on which people label what the model was unsure of.")
+@argument("output", type=FOLDER, metavar="OUTPUT")
+@option(
     "--limit",
     type=click.IntRange(min=1),
     default=5_000,
     show_default=True,
     metavar="N",
     help="Images on the page, the least sure ones.",
+    group=_PAGE,
 )
-@click.option(
+@option(
     "--page",
+    type=FILE,
     metavar="FILE",
     help="Where the page is written, on disk or in gs://.  [default: OUTPUT/review.html]",
+    group=_PAGE,
 )
 def review(output: str, *, limit: int, page: str | None) -> ExitCode:
     """Make a page of the images in OUTPUT, a finished run, that are below the accept threshold.
@@ -39,7 +47,8 @@ def review(output: str, *, limit: int, page: str | None) -> ExitCode:
     from pipelines import review_job
 
     options = review_job.ReviewOptions(output=output, limit=limit, page=page)
-    click.echo(review_job.run(options).table())
+    summary = review_job.run(options)
+    answer(summary.table(), summary.as_data())
     return ExitCode.OK
 
 

@@ -4,7 +4,7 @@ import collections
 import dataclasses
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from tqdm import tqdm
 
@@ -58,6 +58,10 @@ class ReviewSummary:
     doubtful: int
     shown: int
     missing: dict[str, int]
+
+    def as_data(self) -> dict[str, Any]:
+        """Returns the same in JSON's types."""
+        return dataclasses.asdict(self)
 
     def table(self) -> str:
         """Returns the lines to print."""

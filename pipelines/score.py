@@ -4,108 +4,148 @@ import pathlib
 import sys
 
 import click
+from cloup import OptionGroup
 
+from commands import answer, option, verb
+from commands.values import FILE, FOLDER, FiniteRange
 from pipelines import flags
-from pipelines.flags import FiniteRange
 from pipelines.read_limits import CONNECTIONS, ReadLimits
 from schemas.errors import ExitCode
 
+_INPUT = OptionGroup("What is scored")
+_MODEL = OptionGroup("By which model")
+_OUTPUT = OptionGroup("What is written")
+_AGAIN = OptionGroup("Going on, and night after night")
+_FIRST = OptionGroup("A first look")
+_STORES = OptionGroup("How hard buckets are leaned on")
+_MACHINE = OptionGroup("This machine")
 
-@click.command(
+
+@verb(
     context_settings={"ignore_unknown_options": True},
     short_help="Score every image of a folder, and account for each.",
 )
-@click.option(
+@option(
     "--input",
     "inputs",
     multiple=True,
+    type=FILE,
     metavar="FOLDER|FILE|GLOB",
     help="Images to score, on disk or in gs://, s3:// or az://; may be given several times.",
+    group=_INPUT,
 )
-@click.option(
+@option(
     "--input-list",
     metavar="FILE",
     type=click.Path(path_type=pathlib.Path),
     help="File that names images: a path or URI a line, or a CSV with a column path.",
+    group=_INPUT,
 )
-@click.option(
+@option(
     "--model",
     metavar="BUNDLE",
     type=click.Path(path_type=pathlib.Path),
     help="Bundle folder that `digitmill train` wrote.  [default: the one that comes with digitmill]",
+    group=_MODEL,
 )
-@click.option(
+@option(
     "--output",
+    type=FOLDER,
     required=True,
     metavar="DIR",
     help="Folder for predictions, reports and the manifest, on disk or in gs://.",
+    group=_OUTPUT,
 )
-@click.option(
+@option(
     "--labels",
+    type=FILE,
     metavar="folder|CSV",
     help="True digits, for accuracy and confusion: the images' folder names, or a CSV of path,label.",
+    group=_INPUT,
 )
-@click.option(
+@option(
     "--accept-threshold",
     type=FiniteRange(0, 1),
     help="Confidence from which a prediction is accepted; below it is for review.  [default: the model's]",
+    group=_MODEL,
 )
-@click.option(
+@option(
     "--engine",
     type=click.Choice(["auto", "litert", "litert_int8", "saved_model"]),
     default="auto",
     show_default=True,
     help="What runs the model; auto is saved_model where TensorFlow sees a GPU, else the bundle's default.",
+    group=_MODEL,
 )
-@click.option(
+@option(
     "--challenger",
     metavar="BUNDLE",
     type=click.Path(path_type=pathlib.Path),
     help="A second model that scores the same pixels; its answers stand beside the model's.",
+    group=_MODEL,
 )
-@click.option(
-    "--resume", is_flag=True, help="Go on with the run that was begun in the output, if there is one."
+@option(
+    "--resume",
+    is_flag=True,
+    help="Go on with the run that was begun in the output, if there is one.",
+    group=_AGAIN,
 )
-@click.option(
+@option(
     "--since",
+    type=FOLDER,
     metavar="OUTPUT|PARENT",
     help="Score what is new or changed since an earlier run, or all runs in a folder, by the same model.",
+    group=_AGAIN,
 )
-@click.option("--retry-failures", is_flag=True, help="Score again what failed in the runs of --since.")
-@click.option("--dry-run", is_flag=True, help="List, count and estimate; score and write nothing.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Score the first N files only.")
-@click.option(
-    "--sample", type=click.IntRange(min=1), metavar="N", help="Score N files at random, the same every time."
+@option(
+    "--retry-failures", is_flag=True, help="Score again what failed in the runs of --since.", group=_AGAIN
 )
-@flags.rows_per_part("Rows that prediction files come to in long runs; the first ones hold 4,096.")
-@flags.compression
-@click.option(
+@option("--dry-run", is_flag=True, help="List, count and estimate; score and write nothing.", group=_FIRST)
+@option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Score the first N files only.", group=_FIRST
+)
+@option(
+    "--sample",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Score N files at random, the same every time.",
+    group=_FIRST,
+)
+@flags.rows_per_part(
+    "Rows that prediction files come to in long runs; the first ones hold 4,096.", group=_OUTPUT
+)
+@flags.compression(group=_OUTPUT)
+@option(
     "--max-failure-rate",
     type=FiniteRange(0, 1),
     default=0.05,
     show_default=True,
     help="Share of images that may fail; beyond it the run ends as failed, with exit code 3.",
+    group=_OUTPUT,
 )
-@click.option(
+@option(
     "--connections",
     type=click.IntRange(min=1),
     default=CONNECTIONS,
     show_default=True,
     help="Connections that a worker process keeps to buckets.",
+    group=_STORES,
 )
-@click.option(
+@option(
     "--max-requests-per-second",
     type=FiniteRange(min=0, min_open=True),
     help="Bound on requests to buckets by this machine, or under another runner by each worker process."
     "  [default: 5,000, doubling every 20 minutes]",
+    group=_STORES,
 )
-@click.option(
+@option(
     "--workers",
     type=click.IntRange(min=1),
     metavar="N",
     help="Worker processes on this machine, each with a model of its own.  [default: one a core]",
+    group=_MACHINE,
 )
-@flags.price_per_hour
+@flags.price_per_hour(group=_OUTPUT)
 @click.argument("beam_flags", nargs=-1, type=click.UNPROCESSED, metavar="[BEAM FLAGS]...")
 def score(
     inputs: tuple[str, ...],
@@ -178,7 +218,8 @@ def score(
     if dry_run:
         from pipelines.preview import preview
 
-        click.echo(preview(options).table())
+        seen = preview(options)
+        answer(seen.table(), seen.as_data())
         return ExitCode.OK
     from pipelines.workers.choice import early_pool
 
@@ -187,7 +228,7 @@ def score(
         from pipelines import job
 
         summary = job.run(options, pool)
-    click.echo(summary.table())
+    answer(summary.table(), summary.as_data())
     return summary.exit_code
 
 

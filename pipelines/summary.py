@@ -1,6 +1,8 @@
 """What a finished run prints."""
 
 import dataclasses
+import json
+from typing import Any
 
 from pipelines.parts import PREDICTIONS
 from pipelines.report import PAGE
@@ -22,6 +24,10 @@ class Summary:
         """What the command ends with."""
         over = self.manifest.status == Status.OVER_BUDGET
         return ExitCode.OVER_BUDGET if over else ExitCode.OK
+
+    def as_data(self) -> dict[str, Any]:
+        """Returns the manifest in JSON's types, with the place of the output."""
+        return {"output": self.place, **json.loads(self.manifest.to_json())}
 
     def table(self) -> str:
         """Returns the lines to print, one fact each."""

@@ -7,7 +7,7 @@ import gzip
 import io
 import itertools
 from collections.abc import Container, Iterable, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from pipelines import incremental
 from pipelines.frozen_listing import LISTING, items_in
@@ -47,6 +47,16 @@ class Verdict:
     files: int
     bytes: int
     findings: tuple[str, ...]
+
+    def as_data(self) -> dict[str, Any]:
+        """Returns the same in JSON's types, with every finding."""
+        return {
+            "output": self.place,
+            "files": self.files,
+            "bytes": self.bytes,
+            "counts": dataclasses.asdict(self.manifest.counts),
+            "findings": list(self.findings),
+        }
 
     def table(self) -> str:
         """Returns the lines to print."""

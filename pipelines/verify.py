@@ -2,13 +2,13 @@
 
 import sys
 
-import click
-
+from commands import answer, argument, verb
+from commands.values import FOLDER
 from schemas.errors import ExitCode
 
 
-@click.command(short_help="Read a finished output again, and recount.")
-@click.argument("output")
+@verb(short_help="Read a finished output again, and recount.")
+@argument("output", type=FOLDER)
 def verify(output: str) -> ExitCode:
     """Read every file that OUTPUT's manifest names, compare digests, and recount.
 
@@ -23,7 +23,7 @@ def verify(output: str) -> ExitCode:
     from pipelines.storage import open_folder
 
     verdict = verification.verify(open_folder(output))
-    click.echo(verdict.table())
+    answer(verdict.table(), verdict.as_data())
     return ExitCode.UNRECONCILED if verdict.findings else ExitCode.OK
 
 

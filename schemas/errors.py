@@ -1,6 +1,7 @@
 """How a command ends, and how it says what was wrong with what it was given."""
 
 import enum
+from typing import Final
 
 
 class ExitCode(enum.IntEnum):
@@ -12,6 +13,21 @@ class ExitCode(enum.IntEnum):
     OVER_BUDGET = 3
     UNRECONCILED = 4
     TERMINATED = 143
+
+    @property
+    def meaning(self) -> str:
+        """One sentence for people who find it in a log."""
+        return _MEANINGS[self]
+
+
+_MEANINGS: Final = {
+    ExitCode.OK: "Done.",
+    ExitCode.CRASHED: "Stopped, failed or crashed; what was finished is kept. Or `doctor` found a fault.",
+    ExitCode.USAGE: "Something given cannot be used: one line says what, and what to do.",
+    ExitCode.OVER_BUDGET: "Done and accounted for, but more images failed than `--max-failure-rate` allows.",
+    ExitCode.UNRECONCILED: "The counts do not add up, or `verify` found something.",
+    ExitCode.TERMINATED: "Training was told to end, by Ctrl-C or SIGTERM, and has saved a checkpoint.",
+}
 
 
 class RuleError(Exception):

@@ -2,21 +2,46 @@
 
 import dataclasses
 import shlex
+from collections.abc import Container, Iterator
 
+from commands import run_config
 from trainer.options import TrainOptions
 
 _OF_NO_MATTER = frozenset({"output", "resume"})
 """What the model does not depend on."""
 
 
+def run_config_of(options: TrainOptions) -> str:
+    """Returns the file that gives these options, but for the output folder."""
+    return run_config.to_text(
+        "train", {name.replace("_", "-"): value for name, value in _given(options, without=_OF_NO_MATTER)}
+    )
+
+
+def resuming(options: TrainOptions) -> str:
+    """Returns the command that goes on with the job."""
+    words = _words(options, without=frozenset({"resume"}))
+    return shlex.join([*words, "--resume"])
+
+
 def command_of(options: TrainOptions) -> str:
     """Returns the `digitmill train` command that gives these options, with an output folder called run."""
+    return shlex.join([*_words(options, without=_OF_NO_MATTER), "--output", "run"])
+
+
+def _words(options: TrainOptions, *, without: Container[str]) -> list[str]:
     words = ["digitmill", "train"]
+    for name, value in _given(options, without=without):
+        words += _spelled(f"--{name.replace('_', '-')}", value)
+    return words
+
+
+def _given(options: TrainOptions, *, without: Container[str]) -> Iterator[tuple[str, object]]:
+    """Yields what is not the default, by field."""
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
-        if field.name not in _OF_NO_MATTER and value != field.default:
-            words += _spelled(f"--{field.name.replace('_', '-')}", value)
-    return shlex.join([*words, "--output", "run"])
+        if field.name not in without and value not in (field.default, ""):
+            yield field.name, value
 
 
 def _spelled(flag: str, value: object) -> list[str]:

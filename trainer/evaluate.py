@@ -3,48 +3,59 @@
 import pathlib
 
 import click
+from cloup import OptionGroup
+
+from commands import answer, option, verb
+from commands.values import FiniteRange
+
+_MODEL = OptionGroup("The model")
+_DATA = OptionGroup("What it is measured on")
 
 
-@click.command(short_help="Measure a model bundle on labelled digits.")
-@click.option(
+@verb(short_help="Measure a model bundle on labelled digits.")
+@option(
     "--model",
     metavar="BUNDLE",
     type=click.Path(path_type=pathlib.Path),
     help="Bundle folder that `digitmill train` wrote.  [default: the one that comes with digitmill]",
+    group=_MODEL,
 )
-@click.option(
+@option(
     "--data",
     required=True,
     multiple=True,
     metavar="SOURCE",
     help="As `digitmill train` takes it: sample, tfds:NAME, folder:PATH, labels:FILE.csv, idx:DIR or "
     "tfrecord:GLOB. May be given several times.",
+    group=_DATA,
 )
-@click.option(
+@option(
     "--split",
     type=click.Choice(["test", "validation", "train", "all"]),
     default="test",
     show_default=True,
     help="Which images: the source's test images, of a source without splits the tenth that training "
     "keeps for the test, or all.",
+    group=_DATA,
 )
-@click.option(
+@option(
     "--engine",
     type=click.Choice(["auto", "litert", "litert_int8", "saved_model", "keras"]),
     default="auto",
     show_default=True,
     help="What runs the model; auto is saved_model where TensorFlow sees a GPU, else the bundle's default.",
+    group=_MODEL,
 )
-@click.option("--data-dir", metavar="DIR", help="Where tfds: keeps prepared data, local or gs://.")
-@click.option(
+@option("--data-dir", metavar="DIR", help="Where tfds: keeps prepared data, local or gs://.", group=_DATA)
+@option(
     "--max-bad-rate",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     default=0.01,
     show_default=True,
     help="Share of a source's images that may be unusable.",
+    group=_DATA,
 )
-@click.option("--cache-dir", metavar="DIR", help="Where decoded images are kept for the next time.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, and everything else to standard error.")
+@option("--cache-dir", metavar="DIR", help="Where decoded images are kept for the next time.", group=_DATA)
 def evaluate(
     *,
     model: pathlib.Path | None,
@@ -54,7 +65,6 @@ def evaluate(
     data_dir: str | None,
     max_bad_rate: float,
     cache_dir: str | None,
-    as_json: bool,
 ) -> None:
     """Measure a bundle on labelled digits: accuracy, loss, calibration, confusion, what it accepts.
 
@@ -77,5 +87,5 @@ def evaluate(
         max_bad_rate=max_bad_rate,
         cache_dir=cache_dir,
     )
-    measured = evaluate_job.run(asked, quiet=as_json)
-    click.echo(measured.to_json() if as_json else measured.table())
+    measured = evaluate_job.run(asked)
+    answer(measured.table(), measured.as_data())

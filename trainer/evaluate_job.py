@@ -1,11 +1,8 @@
 """Measures a bundle on labelled digits. TensorFlow is loaded only by the engines and sources that need it."""
 
-import contextlib
 import dataclasses
-import json
 import os
 import pathlib
-import sys
 from typing import Any, Final
 
 import numpy as np
@@ -80,12 +77,12 @@ class Measured:
     accepted: Coverage
     confusion: tuple[tuple[int, ...], ...]
 
-    def to_json(self) -> str:
-        """Returns it for programs; shares and intervals are written out."""
+    def as_data(self) -> dict[str, Any]:
+        """Returns it in JSON's types; shares and intervals are written out."""
         fields: dict[str, Any] = dataclasses.asdict(self)
         fields["accuracy"] |= {"value": self.accuracy.value, "interval_95": self.accuracy.interval}
         fields["accepted"] |= {"coverage": self.accepted.coverage, "accuracy": self.accepted.accuracy}
-        return json.dumps(fields, indent=2)
+        return fields
 
     def table(self) -> str:
         """Returns it for people."""
@@ -111,12 +108,8 @@ class Measured:
         ]
 
 
-def run(options: EvaluateOptions, *, quiet: bool = False) -> Measured:
+def run(options: EvaluateOptions) -> Measured:
     """Opens the bundle, reads the images and measures.
-
-    Args:
-        options: what to measure.
-        quiet: whether what reading has to say goes to standard error.
 
     Raises:
         UserError: when bundle, engine or source cannot be used.
@@ -125,8 +118,7 @@ def run(options: EvaluateOptions, *, quiet: bool = False) -> Measured:
     by_keras = options.engine == KERAS
     # Checked, digests and golden batch, by whatever engine: the files are then those of the card.
     bundle = open_bundle(options.model, EngineKind.AUTO if by_keras else options.engine)
-    with contextlib.redirect_stdout(sys.stderr if quiet else sys.stdout):
-        digits = _read(options, bundle)
+    digits = _read(options, bundle)
     split = _chosen(digits, options.split)
     probabilities = _engine(bundle, by_keras=by_keras).probabilities(split.images)
     evaluation = Evaluation(split.labels, probabilities)

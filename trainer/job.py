@@ -2,17 +2,21 @@
 
 import dataclasses
 import functools
+import json
 import os
 import pathlib
+from typing import Any
 
-from schemas.errors import UserError
+from schemas.bundle import CARD
+from schemas.errors import StoppedError, UserError
 from schemas.model_card import Accuracy
-from trainer import cluster, places, recipes, run_folder
+from trainer import cluster, command, places, recipes, run_folder
 from trainer.data import rejects
 from trainer.data.reading import Reading
 from trainer.data.source import open_sources
 from trainer.history import Epoch
 from trainer.options import TrainOptions
+from trainer.preemption import PreemptedError
 from trainer.quiet import quiet_stderr
 
 
@@ -39,6 +43,13 @@ class TrainResult:
     test_loss: float
     seconds: float
 
+    def as_data(self) -> dict[str, Any]:
+        """Returns the epochs and the card in JSON's types, where this process wrote the bundle."""
+        return {
+            "history": [dataclasses.asdict(epoch) for epoch in self.history],
+            "card": json.loads((self.bundle / CARD).read_text(encoding="utf-8")),
+        }
+
 
 def run(options: TrainOptions) -> TrainResult:
     """Trains, evaluates, exports, plots, and prints a summary; of several workers the chief writes.
@@ -61,11 +72,18 @@ def run(options: TrainOptions) -> TrainResult:
     # The others read checkpoints there, and write nothing.
     if chief:
         run_folder.claim(where, resume=options.resume)
+        run_folder.write_config(where, command.run_config_of(options))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with quiet_stderr():
         from trainer import ensemble, training
     train = ensemble.train if options.is_ensemble else training.train
-    return train(options, source, where)
+    try:
+        return train(options, source, where)
+    except PreemptedError as error:
+        raise PreemptedError(f"{error}: {command.resuming(options)}") from None
+    except KeyboardInterrupt:
+        # While data are read or the bundle is written; what the last checkpoint holds is kept.
+        raise StoppedError(f"told to stop; this goes on with it: {command.resuming(options)}") from None
 
 
 def _check_strategy(strategy: str) -> None:

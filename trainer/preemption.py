@@ -1,9 +1,10 @@
-"""SIGTERM: what a cluster sends before it takes a machine away."""
+"""SIGTERM, which a cluster sends before it takes a machine away, and Ctrl-C: both end a job that is saved."""
 
+import os
 import signal
 import threading
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 from schemas.errors import ExitCode, JobFailedError
 
@@ -15,24 +16,32 @@ class PreemptedError(JobFailedError):
 
 
 class Preemption:
-    """Context manager that turns SIGTERM into a flag, for whoever looks at it between steps."""
+    """Context manager that turns SIGTERM and Ctrl-C into a flag, for whoever looks at it between steps.
+
+    Attributes:
+        told: whether the process was told to end.
+    """
 
     def __init__(self) -> None:
         self.told = False
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
         # Python lets only the main thread set handlers; elsewhere somebody else owns the process.
         self._owner = threading.current_thread() is threading.main_thread()
         if self._owner:
-            self._before = signal.signal(signal.SIGTERM, self._note)
+            numbers = (signal.SIGTERM, signal.SIGINT)
+            self._before = {number: signal.signal(number, self._note) for number in numbers}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._owner:
-            signal.signal(signal.SIGTERM, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
+        del frame
+        if self.told and number == signal.SIGINT:
+            os._exit(ExitCode.CRASHED)  # told twice: checkpoints appear whole or not at all
         self.told = True

@@ -3,6 +3,7 @@
 import tempfile
 from typing import Final
 
+from commands import run_config
 from schemas.bundle import CARD
 from schemas.errors import UserError
 from trainer.checkpoints import Checkpoints
@@ -52,6 +53,18 @@ def claim(places: Places, *, resume: bool = False) -> None:
             got=run.uri,
             remedy=f"choose another one: {error.strerror}",
         ) from error
+
+
+def write_config(places: Places, text: str) -> None:
+    """Writes the file that repeats the run, unless an earlier process of it has.
+
+    Args:
+        places: where the run goes; claimed.
+        text: what `commands.run_config.to_text` returns.
+    """
+    if not places.run.exists(run_config.FILE):
+        (places.run.folder / run_config.FILE).write_text(text, encoding="utf-8")
+        places.run.publish(run_config.FILE)
 
 
 def _probe(places: Places) -> None:

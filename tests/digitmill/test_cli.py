@@ -1,4 +1,6 @@
+import os
 import pathlib
+import pty
 import subprocess
 import sys
 from collections.abc import Callable
@@ -7,8 +9,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from commands.verb import Verb
 from digitmill import cli
 from digitmill.cli import main
+from pipelines.options import FLAGS
 from schemas.errors import ExitCode, JobFailedError, UnreconciledError, UserError
 
 HEAVY = ("tensorflow", "keras", "apache_beam", "numpy", "cv2", "matplotlib", "mlxtend", "jinja2")
@@ -64,10 +68,68 @@ def test_every_verb_has_help_with_an_example(run: Callable, verb: str) -> None:
     assert f"digitmill {verb}" in out
 
 
+@pytest.mark.parametrize("verb", cli._VERBS)
+def test_every_verb_groups_its_flags_and_takes_config_and_json(verb: str) -> None:
+    command = cli.digitmill.get_command(click.Context(cli.digitmill), verb)
+    assert isinstance(command, Verb)
+    assert {option.name for option in command.ungrouped_options} == {"config", "json"}
+
+
+def test_flags_of_score_and_their_suggestions_are_the_same() -> None:
+    command = cli.digitmill.get_command(click.Context(cli.digitmill), "score")
+    flags = {option for param in command.params for option in param.opts if option.startswith("--")}
+    assert flags == set(FLAGS)
+
+
+@pytest.mark.parametrize(
+    ("words", "position", "offered"),
+    [
+        ("digitmill sc", 1, {"score"}),
+        ("digitmill score --inp", 2, {"--input", "--input-list"}),
+        ("digitmill train --recipe dense-3", 3, {"dense-300-100"}),
+        ("digitmill score --engine lite", 3, {"litert", "litert_int8"}),
+        ("digitmill score --output x", 3, {"x"}),
+    ],
+)
+def test_shells_complete(
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    words: str,
+    position: int,
+    offered: set[str],
+) -> None:
+    monkeypatch.setenv("_DIGITMILL_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(position))
+    with pytest.raises(SystemExit) as caught:
+        main([])
+    assert caught.value.code == 0
+    assert {line.partition(",")[2] for line in capsys.readouterr().out.splitlines()} == offered
+
+
+def test_colours_are_off_unless_a_terminal_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    leader, follower = pty.openpty()
+    for environment, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
+        subprocess.run(
+            [sys.executable, "-m", "digitmill", "recipes", "--help"],
+            env={**os.environ, "TERM": "xterm", **environment},
+            stdout=follower,
+            check=True,
+            timeout=120,
+        )
+        assert (b"\x1b[" in os.read(leader, 100_000)) == coloured
+    os.close(follower)
+    os.close(leader)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["scor"], ["scor", "digitmill --help"]),
+        (["scor"], ["scor", "Did you mean", "'score'", "digitmill --help"]),
+        (["xyzzy"], ["No such command 'xyzzy'"]),
+        (["verify", "--jsn", "x"], ["--jsn", "Did you mean '--json'?"]),
+        (["train", "--recpie", "cnn"], ["Did you mean", "'--recipe'"]),
+        (["sample", "x", "--n", "501"], ["500 images", "501"]),
         (["score"], ["Missing option '--output'", "digitmill score --help"]),
         (["score", "--model", "m", "--output", "o"], ["'--input' or '--input-list'"]),
         (["score", "--input"], ["--input", "requires an argument"]),

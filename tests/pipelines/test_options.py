@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines import job
 from pipelines.options import ScoreOptions, command_line
 from pipelines.read_limits import ReadLimits
 from pipelines.rows import Compression
+from pipelines.score import score
 from schemas.errors import UserError
 
 ASKED = {"inputs": ("a", "b c"), "model": pathlib.Path("m"), "output": "o"}
@@ -51,6 +53,32 @@ def test_a_command_says_all_that_was_asked_for_and_goes_on() -> None:
     assert "--retry-failures" in words
     assert words[-2:] == ["--resume", "--runner=FlinkRunner"]
     assert asked.command(resume=True).count("--resume") == 1
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"labels": "folder", "accept_threshold": 0.5, "since": "nights", "retry_failures": True, "sample": 7},
+        {"rows_per_part": 9, "compression": Compression.ALL, "beam_flags": ("--runner=X", "--y=1")},
+        {"limits": ReadLimits(connections=3, requests_per_second=2.5), "challenger": pathlib.Path("c d")},
+    ],
+)
+def test_the_file_asks_for_the_same(
+    more: dict, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, got = ScoreOptions(**ASKED, **more), []
+
+    def run(options: ScoreOptions) -> None:
+        got.append(options)
+        raise UserError("it is enough", got="", remedy="look")
+
+    monkeypatch.setattr(job, "run", run)
+    (tmp_path / "run.yaml").write_text(asked.run_config(), encoding="utf-8")
+    flags = ["--config", str(tmp_path / "run.yaml"), "--output", "o"]
+    with pytest.raises(UserError):
+        score.main(flags, prog_name="score", standalone_mode=False)
+    assert got == [asked]
 
 
 @given(

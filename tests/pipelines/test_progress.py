@@ -35,3 +35,32 @@ def test_a_log_gets_plain_lines(
         wait_for("scoring: 200 of 500 images")
     assert "s left" in log.getvalue()
     assert "\r" not in log.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("expected", "left"),
+    [(None, "images/s\n"), (4_000, "images/s, about 100 s left\n"), (1_000, "images/s\n")],
+)
+def test_listing_tells_a_log_how_far_it_is(
+    expected: int | None, left: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = io.StringIO()
+    monkeypatch.setattr(progress.sys, "stderr", log)
+    # Looked at when it begins, and after every thousand images, of which each takes 50 s.
+    monkeypatch.setattr(progress.time, "monotonic", iter(range(0, 10_000, 50)).__next__)
+    assert list(progress.listed(iter(range(2_500)), expected=expected)) == list(range(2_500))
+    first, second = log.getvalue().splitlines(keepends=True)
+    assert first.startswith("listing: 1,000 images, 20 images/s")
+    assert second == f"listing: 2,000 images, 20 images/s{left.removeprefix('images/s')}"
+
+
+def test_listing_shows_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(progress.sys, "stderr", terminal)
+    assert list(progress.listed(iter(range(10)), expected=20)) == list(range(10))
+    assert "listing:   0%|" in terminal.getvalue()
+    assert "/20 [" in terminal.getvalue()

@@ -1,10 +1,12 @@
+import pathlib
 import shlex
 
 import pytest
 from click.testing import CliRunner
 
+from tests.trainer.recording import recording
 from trainer import job, task
-from trainer.command import command_of
+from trainer.command import command_of, resuming, run_config_of
 from trainer.options import TrainOptions
 
 
@@ -44,11 +46,23 @@ def test_only_what_was_said_is_spelled(settings: dict, command: str) -> None:
         {"target_accuracy": 0.5, "deterministic": False, "label_smoothing": 0.1, "max_bad_rate": 0.5},
     ],
 )
-def test_the_command_gives_the_options_back(settings: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_and_the_file_give_the_options_back(
+    settings: dict, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
     options = TrainOptions(**{"recipe": "cnn", "data": "sample", "output": "run"} | settings)
     got = []
-    monkeypatch.setattr(job, "run", got.append)
+    monkeypatch.setattr(job, "run", recording(got))
     _, verb, *arguments = shlex.split(command_of(options))
     assert verb == "train"
     result = CliRunner().invoke(task.train, arguments, catch_exceptions=False)
     assert (result.exit_code, got) == (0, [options])
+    (tmp_path / "run.yaml").write_text(run_config_of(options), encoding="utf-8")
+    flags = ["--config", str(tmp_path / "run.yaml"), "--output", "run"]
+    CliRunner().invoke(task.train, flags, catch_exceptions=False)
+    assert got[1:] == [options]
+
+
+def test_the_command_that_resumes_names_the_output() -> None:
+    options = TrainOptions(recipe="cnn", data="sample", output="a b", epochs=2)
+    goes_on = "digitmill train --recipe cnn --data sample --output 'a b' --epochs 2 --resume"
+    assert resuming(options) == goes_on

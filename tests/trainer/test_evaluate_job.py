@@ -108,7 +108,7 @@ def test_a_damaged_bundle_is_refused(bundle_path, tmp_path):
 
 def test_the_json_says_all_of_it(bundle_path):
     found = measure(bundle_path)
-    fields = json.loads(found.to_json())
+    fields = json.loads(json.dumps(found.as_data()))
     assert fields["accuracy"]["interval_95"] == list(found.accuracy.interval)
     assert fields["accepted"]["coverage"] == found.accepted.coverage
     assert np.array(fields["confusion"]).shape == (10, 10)

@@ -5,6 +5,8 @@ import itertools
 import os
 import pathlib
 import random
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -188,14 +190,18 @@ def test_a_killed_job_resumes_to_the_weights_of_one_that_was_left_alone(replicas
     assert_same(one, other)
 
 
-def test_a_terminated_job_says_how_to_go_on(tmp_path):
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
+def test_a_job_that_is_told_to_end_says_how_to_go_on(told, tmp_path):
     process = started(tmp_path / "run", "--epochs", "500")
     wait_for_checkpoint(tmp_path / "run", process, step=7)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(told)
     _, complained = process.communicate(timeout=100)
     assert process.returncode == 143
     (line,) = [line for line in complained.splitlines() if line.startswith("digitmill: ")]
-    assert "go on with --resume" in line
+    assert not re.search(r"\.(cc|cu|h):\d+\]", complained), "native libraries' chatter is kept back"
+    _, _, goes_on = line.partition("go on with --resume: ")
+    assert shlex.split(goes_on)[:2] == ["digitmill", "train"]
+    assert {"--resume", "--output", str(tmp_path / "run")} <= set(shlex.split(goes_on))
     assert str(tmp_path / "run" / "checkpoints") in line
     again = subprocess.run(command(tmp_path / "run"), cwd=ROOT, capture_output=True, text=True, check=False)
     assert again.returncode == 2

@@ -1,0 +1,180 @@
+"""The file that repeats a run: what `--config` reads, and what a run writes into its output.
+
+A section a verb, and in it the verb's flags by their names:
+
+    score:
+      input: [scans]
+      model: run/bundle
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import click
+from click.core import ParameterSource
+
+from schemas.errors import UserError
+
+FILE: Final = "run.yaml"
+"""Name of the file in an output."""
+
+BEAM_FLAGS: Final = "beam_flags"
+"""The argument of verbs that take Beam's flags too."""
+
+_READ: Final = "digitmill.config"
+"""Key of the context's notes under which stands what the file says."""
+
+_SECRET: Final = re.compile(
+    r"secret|token|passw|credential|connection_string|access_key|api_?key|private_key|sas_", re.IGNORECASE
+)
+_SECRET_VALUE: Final = re.compile(
+    r"://[^/@\s]*:[^/@\s]*@|[?&](sig|X-Goog-Signature|X-Amz-Signature|token)=", re.I
+)
+
+
+def to_text(verb: str, settings: Mapping[str, object]) -> str:
+    """Returns the file that repeats a run.
+
+    Args:
+        verb: the verb.
+        settings: values by the name of their flag, of those that were given; sequences are lists.
+            Where the output goes is not among them: a run is repeated into another one.
+    """
+    import yaml
+
+    kept = {name: _plain(value) for name, value in settings.items()}
+    hidden = _take_secrets(kept)
+    lines = [f"# Repeats this run: digitmill {verb} --config {FILE} --output NEW"]
+    lines += [f"# Left out, as it may be secret: {name}" for name in hidden]
+    # In ASCII: with allow_unicode PyYAML loses line separators, and names that are no UTF-8 have no bytes.
+    body = yaml.safe_dump({verb: kept}, sort_keys=False, width=1_000)
+    return "\n".join([*lines, body])
+
+
+def _plain(value: object) -> object:
+    match value:
+        case bool() | int() | float():
+            return value
+        case str():
+            return str(value)
+        case tuple() | list():
+            return [_plain(each) for each in value]
+        case os.PathLike():
+            return os.fspath(value)
+    raise TypeError(value)
+
+
+def _take_secrets(kept: dict[str, Any]) -> list[str]:
+    """Removes what looks like a secret, and returns the names of what was removed."""
+    hidden: list[str] = []
+    for name, value in list(kept.items()):
+        if isinstance(value, list):
+            kept[name] = _without_secrets(value, hidden, name=name)
+        elif _SECRET.search(name) or _SECRET_VALUE.search(str(value)):
+            hidden.append(name)
+            del kept[name]
+    return hidden
+
+
+def _without_secrets(values: Sequence[object], hidden: list[str], *, name: str) -> list[object]:
+    left: list[object] = []
+    follows = False
+    for value in values:
+        flag, has_value, _ = str(value).partition("=")
+        if follows and not flag.startswith("--"):
+            follows = False  # the value of the flag before it
+        elif flag.startswith("--") and _SECRET.search(flag):
+            hidden.append(flag)
+            follows = not has_value
+        elif _SECRET_VALUE.search(str(value)):
+            hidden.append(name)
+        else:
+            left.append(value)
+            follows = False
+    return left
+
+
+def load(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
+    """Makes a file's section the verb's defaults, which flags override; the callback of `--config`.
+
+    Raises:
+        UserError: when the file cannot be read, has no such section, or names what the verb does not take.
+    """
+    del param
+    if path is None:
+        return
+    verb = str(ctx.info_name)
+    params = _by_name(ctx.command.params)
+    found = {}
+    for name, value in _section(path, verb).items():
+        known = params.get(str(name).replace("_", "-"))
+        if known is None:
+            raise UserError(
+                f"--config names flags of digitmill {verb}", got=name, remedy=_suggestion(name, params)
+            )
+        found[str(known.name)] = _as_given(known, name, value)
+    ctx.default_map = {**(ctx.default_map or {}), **found}
+    ctx.meta[_READ] = found
+
+
+def join_beam_flags(ctx: click.Context) -> None:
+    """Puts Beam's flags of the file before those that are given: of two, Beam takes the last."""
+    given = ctx.params.get(BEAM_FLAGS)
+    if given and ctx.get_parameter_source(BEAM_FLAGS) is ParameterSource.COMMANDLINE:
+        ctx.params[BEAM_FLAGS] = (*ctx.meta.get(_READ, {}).get(BEAM_FLAGS, ()), *given)
+
+
+def _by_name(params: Iterable[click.Parameter]) -> dict[str, click.Parameter]:
+    """Returns what a file may name: flags by their long names, arguments by their own."""
+    named = {}
+    for param in params:
+        spelled = [flag[2:] for flag in param.opts if flag.startswith("--")] or [str(param.name)]
+        if param.expose_value:
+            named.update({name.replace("_", "-"): param for name in spelled})
+    return named
+
+
+def _section(path: str, verb: str) -> Mapping[object, object]:
+    import yaml
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            whole = yaml.safe_load(file)
+    except OSError as error:
+        raise UserError(
+            "--config is a file that can be read", got=path, remedy=f"name another: {error.strerror}"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError("--config is a YAML file", got=path, remedy=f"mend it: {error}") from error
+    section = whole.get(verb) if isinstance(whole, dict) else None
+    if not isinstance(section, dict):
+        sections = ", ".join(map(str, whole)) if isinstance(whole, dict) else "none"
+        raise UserError(
+            f"--config has a section {verb!r} of flags and their values",
+            got=path,
+            remedy=f"write `{verb}:` and the flags below it, indented; its sections are: {sections}",
+        )
+    return section
+
+
+def _suggestion(name: object, known: Mapping[str, click.Parameter]) -> str:
+    close = difflib.get_close_matches(str(name).replace("_", "-"), known, n=2)
+    return f"did you mean {' or '.join(close)}?" if close else f"it may name: {', '.join(sorted(known))}"
+
+
+def _as_given(param: click.Parameter, name: object, value: object) -> object:
+    """Returns a value as the command line would give it."""
+    several = param.multiple or param.nargs != 1
+    values = value if isinstance(value, list) and several else [value]
+    is_flag = isinstance(param, click.Option) and param.is_flag
+    for each in values:
+        # YAML reads a bare `on` or `no` as a truth, and an empty value as null.
+        if not isinstance(each, bool if is_flag else str | int | float) or isinstance(each, bool) != is_flag:
+            rule = "true or false" if is_flag else "text or a number"
+            raise UserError(f"--config gives {name} {rule}", got=each, remedy="mend it; quote what is text")
+    # As text: a number with a fraction would pass for a whole one.
+    taken = values if is_flag else [*map(str, values)]
+    return taken if several else taken[0]

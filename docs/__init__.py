@@ -1,0 +1,1 @@
+"""The documentation site: pages, settings, and what makes the reference."""

@@ -1,0 +1,30 @@
+"""Settings of the documentation site: `make docs`."""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
+from docs import reference_pages
+
+project = "digitmill"
+author = "The digitmill authors"
+extensions = ["myst_nb"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "digitmill"
+html_show_sourcelink = False
+html_show_copyright = False
+# Two hyphens begin a flag.
+smartquotes = False
+myst_heading_anchors = 4
+# A test executes the notebook; the site shows it as it is.
+nb_execution_mode = "off"
+nitpicky = True
+# Sphinx keeps a hash of the settings; functions have none.
+suppress_warnings = ["config.cache"]
+
+
+def setup(app: object) -> None:
+    """Writes the reference anew from the code before anything is read, so that it cannot be out of date."""
+    app.connect("builder-inited", lambda app: reference_pages.write(pathlib.Path(app.srcdir)))  # type: ignore[attr-defined]

@@ -1,0 +1,120 @@
+import json
+import pathlib
+from collections.abc import Callable
+
+import pytest
+from click.testing import CliRunner
+
+from digitmill import checks, cli
+from digitmill.checks import FAULT, NOTE, OK
+from digitmill.sample import write_sample
+from digitmill.shipped import SHIPPED_MODEL
+from engines import engine_choice
+from engines.engine_choice import Machine
+from pipelines.storage import google
+from schemas.errors import ExitCode
+from tests.gcs_emulator import Bucket
+
+
+def test_what_is_installed_is_what_is_asked_for():
+    assert [check.state for check in checks.libraries()] == [OK]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "remedy"),
+    [("numpy<1", "pip install 'numpy<1'"), ("no-such-distribution>=2", "no-such-distribution>=2")],
+)
+def test_what_is_not_is_at_fault_and_the_remedy_installs_it(wanted, remedy):
+    (found,) = checks.libraries([wanted, "click>=8"])
+    assert found.state == FAULT
+    assert remedy in found.remedy
+
+
+def test_extras_are_not_asked_for():
+    (found,) = checks.libraries(["no-such-distribution>=2; extra == 'gpu'"])
+    assert found.state == OK
+
+
+@pytest.mark.parametrize(("devices", "seen", "state"), [(0, 0, OK), (2, 2, OK), (2, 0, FAULT), (2, 1, FAULT)])
+def test_a_gpu_that_tensorflow_does_not_see_is_a_fault(devices, seen, state, monkeypatch):
+    monkeypatch.setattr(engine_choice, "this_machine", lambda: Machine(True, seen, devices))
+    found = checks.gpus()
+    assert found.state == state
+    assert ("digitmill[gpu]" in found.remedy) == (state == FAULT)
+
+
+def test_a_full_disk_is_noted(tmp_path, monkeypatch):
+    assert checks.disk(tmp_path).state == OK
+    monkeypatch.setattr(checks, "_LEAST_FREE", 1 << 62)
+    assert checks.disk(tmp_path).state == NOTE
+
+
+def test_missing_credentials_are_noted_and_an_emulator_needs_none(monkeypatch):
+    monkeypatch.delenv(google.EMULATOR, raising=False)
+    monkeypatch.setattr(google, "credentials", lambda: None)
+    assert checks.credentials().state == NOTE
+    monkeypatch.setenv(google.EMULATOR, "http://localhost:1")
+    assert checks.credentials().state == OK
+
+
+def test_without_java_flink_is_noted(monkeypatch):
+    monkeypatch.setattr(checks.shutil, "which", lambda name: None)
+    assert [found.state for found in checks.runners()] == [OK, OK, NOTE]
+
+
+def test_folders_are_read_and_written(tmp_path):
+    write_sample(tmp_path / "digits", "test", number=2)
+    assert checks.reading(str(tmp_path / "digits")).state == OK
+    assert checks.reading(str(tmp_path / "none")).state == FAULT
+    assert checks.writing(str(tmp_path / "new")).state == OK
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["digits"]
+    (tmp_path / "file").write_bytes(b"")
+    assert checks.writing(str(tmp_path / "file" / "x")).state == FAULT
+
+
+def test_buckets_are_read_and_written(bucket: Bucket):
+    name = bucket.uri
+    assert checks.reading(name).state == FAULT
+    assert checks.writing(f"{name}/nights").state == OK
+    assert bucket.names() == []
+    bucket.put("scans/a.png", b"abc")
+    found = checks.reading(f"{name}/scans")
+    assert (found.state, "3 bytes" in found.found) == (OK, True)
+    assert checks.reading("gs://digitmill-there-is-no-such-bucket/x").state == FAULT
+
+
+def test_a_model_scores_and_a_damaged_one_is_at_fault(tmp_path: pathlib.Path):
+    assert checks.scoring(SHIPPED_MODEL).state == OK
+    for path in SHIPPED_MODEL.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "model_int8.tflite").write_bytes(b"damaged")
+    assert checks.scoring(tmp_path).state == FAULT
+
+
+@pytest.fixture
+def found(monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
+    """Runs the verb with checks that find what is given."""
+
+    def run(*states: str, flags: tuple[str, ...] = ()) -> object:
+        made = [checks.Check("disk", state, f"it is {state}", state and "mend it") for state in states]
+        monkeypatch.setattr(checks, "all_checks", lambda *_, **__: iter(made))
+        return CliRunner().invoke(cli.digitmill, ["doctor", *flags], standalone_mode=False)
+
+    return run
+
+
+def test_a_line_a_check_with_its_remedy_below(found):
+    lines = found(OK, FAULT).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["ok", "to", "fault", "to"]
+    assert "to do: mend it" in lines[3]
+
+
+@pytest.mark.parametrize(("states", "code"), [((OK, NOTE), ExitCode.OK), ((OK, FAULT, OK), ExitCode.CRASHED)])
+def test_only_faults_fail(found, states, code):
+    assert found(*states).return_value == code
+
+
+def test_json_has_every_check(found):
+    said = json.loads(found(OK, NOTE, flags=("--json",)).stdout)
+    assert [check["state"] for check in said] == [OK, NOTE]
+    assert said[1] == {"name": "disk", "state": NOTE, "found": "it is note", "remedy": "mend it"}

@@ -1,0 +1,95 @@
+"""The site is built without a warning, its reference is that of the code, and the notebook runs."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import click
+import nbclient
+import nbformat
+import pytest
+
+from digitmill import cli
+from docs import reference_pages
+from schemas import failure, prediction
+from schemas.errors import ExitCode
+from schemas.failure import FailureCode
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def pages() -> dict[str, str]:
+    return dict(reference_pages.pages())
+
+
+@pytest.mark.parametrize("verb", cli._VERBS)
+def test_every_flag_of_every_verb_is_in_the_reference(verb: str, pages: dict[str, str]) -> None:
+    command = cli.digitmill.get_command(click.Context(cli.digitmill), verb)
+    for param in command.params:
+        if isinstance(param, click.Option):
+            for flag in (*param.opts, *param.secondary_opts):
+                assert flag in pages[f"verb-{verb}"]
+            assert " ".join(param.help.split())[:20].replace("|", "\\|") in pages[f"verb-{verb}"]
+
+
+def test_every_code_and_column_is_in_the_reference(pages: dict[str, str]) -> None:
+    for code in FailureCode:
+        assert f"| `{code}` | {code.meaning} |" in pages["failure-codes"]
+    for code in ExitCode:
+        assert f"| {code.value} | {code.meaning} |" in pages["exit-codes"]
+    for column in (*prediction.COLUMNS, *failure.COLUMNS):
+        assert f"| `{column.name}` | {column.kind}" in pages["columns"]
+
+
+def test_pages_that_are_no_more_go_and_others_stay_untouched(tmp_path: pathlib.Path) -> None:
+    reference_pages.write(tmp_path)
+    folder = tmp_path / reference_pages.FOLDER
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    (folder / "verb-gone.md").write_text("# Gone", encoding="utf-8")
+    reference_pages.write(tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_the_site_is_built_without_a_warning(tmp_path: pathlib.Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-q",
+        "-W",
+        "--keep-going",
+        "-b",
+        "html",
+        "-d",
+        tmp_path / "trees",
+    ]
+    done = subprocess.run(
+        [*command, "docs", tmp_path / "site"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    for page in (
+        "index",
+        "start/tutorial",
+        "how-to/own-folder",
+        "reference/verb-score",
+        "notebooks/first-steps",
+    ):
+        assert (tmp_path / "site" / f"{page}.html").exists()
+    shown = (tmp_path / "site/reference/verb-score.html").read_text(encoding="utf-8")
+    assert "--accept-threshold" in shown
+    assert "with --resume, which" in shown  # and not with a dash
+
+
+def test_the_notebook_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.fspath(ROOT))
+    notebook = nbformat.read(ROOT / "docs/notebooks/first-steps.ipynb", as_version=4)
+    nbclient.NotebookClient(notebook, timeout=600, startup_timeout=300).execute()
+    shown = [cell.outputs[0].data["text/plain"] for cell in notebook.cells if cell.get("outputs")]
+    assert "'listed': 100, 'scored': 100" in " ".join(shown).replace("\n", " ")

@@ -1,0 +1,17 @@
+"""A job that only notes what it is asked for."""
+
+import pathlib
+import types
+from collections.abc import Callable
+
+from trainer.options import TrainOptions
+
+
+def recording(asked: list[TrainOptions]) -> Callable[[TrainOptions], types.SimpleNamespace]:
+    """Returns a stand-in for `trainer.job.run` that puts options into a list and writes no bundle."""
+
+    def run(options: TrainOptions) -> types.SimpleNamespace:
+        asked.append(options)
+        return types.SimpleNamespace(bundle=pathlib.Path("there-is-none"))
+
+    return run
