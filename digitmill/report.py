@@ -5,7 +5,6 @@ from cloup import OptionGroup
 from commands import answer, argument, option, verb
 from commands.values import FOLDER
 from pipelines import flags
-from schemas import manifest, run_plan
 from schemas.errors import UserError
 
 _REPORT = OptionGroup("The report")
@@ -33,17 +32,8 @@ def report(outputs: tuple[str, ...], *, to: str | None, price_per_hour: float | 
       digitmill report scores --to cost --price-per-hour 1.20
     """
     from pipelines.rebuilding import rebuild
-    from pipelines.storage import open_folder
 
     if len(outputs) > 1:
         raise UserError("a report is of one run", got=" ".join(outputs), remedy="name one output")
-    (output,) = outputs
-    folder = open_folder(output)
-    if not folder.exists(manifest.FILE) and not folder.exists(run_plan.FILE):
-        raise UserError(
-            "a report is of the output of a run",
-            got=output,
-            remedy=f"name a folder with a {manifest.FILE}",
-        )
-    page = rebuild(output, to=to, price_per_hour=price_per_hour)
+    page = rebuild(*outputs, to=to, price_per_hour=price_per_hour)
     answer(page, {"report": page})

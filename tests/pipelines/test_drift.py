@@ -75,7 +75,7 @@ def test_a_digit_that_takes_over_is_named() -> None:
 def test_of_a_few_images_nothing_is_said() -> None:
     here = spread((3.0, 1.0, *(0.0,) * 8), images=4)
     drifts = compare(dataclasses.replace(here, confidences=(0,) * 20, grey_levels=(0,) * 20), spread())
-    assert drifts[0].noise > drifts[0].index > LARGE
+    assert drifts[0].noise > drifts[0].index > MODERATE
     assert worst(drifts) is Shift.UNKNOWN
     assert [verdict(drift) for drift in drifts] == ["too few images to tell", *["cannot be told"] * 2]
     assert "there are too few of them" in sentence(drifts, here, spread(), whose="the training set")
