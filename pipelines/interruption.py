@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Final, NoReturn
 
 from engines.engine import EngineError
+from pipelines.runner_failure import RunnerError
 from schemas.errors import ExitCode, StoppedError, StorageError
 
 # Beam hands on what happened in a worker as text. These errors have texts of one line.
@@ -27,7 +28,7 @@ def resumable(command: str) -> Iterator[None]:
         command: what goes on with it.
 
     Raises:
-        StoppedError: on Ctrl-C, SIGTERM, and failures of the storage.
+        StoppedError: on Ctrl-C, SIGTERM, and failures of the storage or of the runner.
     """
     stop = _Stop()
     try:
@@ -40,6 +41,9 @@ def resumable(command: str) -> Iterator[None]:
     except EngineError as error:
         # Of an error that one text makes, Beam keeps the kind and lengthens the text.
         _stop(str(error).partition(" [while running ")[0], command)
+    except RunnerError as error:
+        known = _KNOWN.search(str(error.__cause__))
+        _stop("told to stop" if stop.told else known[1] if known else str(error), command)
     except RuntimeError as error:
         # Beam runs in this very thread, and makes a RuntimeError of the interruption too.
         known = _KNOWN.search(str(error))

@@ -33,6 +33,7 @@ from pipelines.planning import accept_threshold, make_plan
 from pipelines.progress import Progress
 from pipelines.provenance import challenged, described, versions
 from pipelines.reconcile import Account, collect, remove_strays
+from pipelines.runner_failure import cancelled_with_launcher, explained
 from pipelines.scoring import STATISTICS, statistics_name
 from pipelines.since import JoinTask, SkipScored
 from pipelines.storage import OutputFolder, open_folder
@@ -94,7 +95,8 @@ def _score(
 
     # 2. Score. Each work item writes its rows, and its statistics record last.
     began = time.monotonic()
-    with Progress(run.output, [] if frozen.buckets else left, growing=_growing(frozen)):
+    known = [] if frozen.buckets else left
+    with explained(run.output, known), Progress(run.output, known, growing=_growing(frozen)):
         _run_pipeline(run, frozen, left, past=past, options=pipeline_options)
     seconds = time.monotonic() - began
 
@@ -184,7 +186,8 @@ def _run_pipeline(
     past: Sequence[PastRun],
     options: PipelineOptions,
 ) -> None:
-    with beam.Pipeline(options=options) as pipeline:
+    pipeline = beam.Pipeline(options=options)
+    with cancelled_with_launcher(pipeline), pipeline:
         items = pipeline | "WorkItems" >> beam.Create([item.ref for item in left])
         if frozen.ranges:
             listed = pipeline | "Ranges" >> beam.Create(frozen.ranges) | ListRanges(run.task)

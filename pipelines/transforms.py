@@ -21,6 +21,7 @@ from pipelines.rows import Compression
 from pipelines.scoring import Scorer
 from pipelines.storage import ImageReader, open_folder
 from pipelines.work_item import MOST
+from schemas.errors import WorkerError
 
 ITEMS_IN_FLIGHT = 2
 """Work items that a worker process has under way: one reads while another is scored and written.
@@ -156,4 +157,12 @@ class ScoreWorkItem(beam.DoFn):
         )
 
     def _score(self, ref: ItemRef) -> str:
-        return self._scorer.run(load(self._output, ref)).digest
+        item = load(self._output, ref)
+        try:
+            return self._scorer.run(item).digest
+        except MemoryError as error:
+            raise WorkerError(
+                "a worker has the memory that a work item takes",
+                got=f"{item.digest}, which begins with {item.images[0].uri}",
+                remedy="give workers more memory, or let fewer of them share a machine's",
+            ) from error

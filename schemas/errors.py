@@ -41,6 +41,10 @@ class StorageError(RuleError):
     """A storage failed in the middle of a run: full, gone, or closed to us. What is done is kept."""
 
 
+class WorkerError(RuleError):
+    """A worker ran out of what it works with, in the middle of a run. What is done is kept."""
+
+
 class StoppedError(Exception):
     """A run was told to stop; what is done is kept, and the text says how to go on."""
 

@@ -1,0 +1,196 @@
+"""Scoring on Prism, Beam's portable local runner: the same run as in the launcher's own process."""
+
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+
+import psutil
+import pytest
+
+from pipelines import job
+from pipelines.options import ScoreOptions
+from pipelines.storage import open_folder
+from pipelines.storage.google import EMULATOR
+from pipelines.verification import verify
+from tests.beam_engines import contents, worker_pool
+from tests.gcs_emulator import Bucket, Proxy
+from tests.launching import launch
+
+ROWS = 20
+JOIN_SECONDS = 300
+
+
+class Runs:
+    """Runs of one input that differ in their runner and their output alone."""
+
+    def __init__(self, model: pathlib.Path, prism: str, folder: pathlib.Path) -> None:
+        self.model = model
+        self.folder = folder
+        self.log = folder / "log"
+        self.prism = ("--runner=PrismRunner", f"--prism_location={prism}")
+        self.environment: dict[str, str] = {}
+
+    def direct(self, place: object) -> dict[str, bytes]:
+        asked = ScoreOptions(
+            inputs=(str(place),),
+            model=self.model,
+            output=str(self.folder / "direct"),
+            rows_per_part=ROWS,
+            beam_flags=("--runner=FnApiRunner",),
+        )
+        job.run(asked)
+        return contents(self.folder / "direct")
+
+    def start(self, place: object, *flags: str) -> BaseProcess:
+        named = ["--input", place, "--model", self.model, "--output", self.folder / "out"]
+        arguments = ["score", *named, "--rows-per-part", ROWS, *self.prism, *flags]
+        return launch(arguments, self.log, environment=self.environment)
+
+    def run(self, place: object, *flags: str) -> int | None:
+        process = self.start(place, *flags)
+        process.join(JOIN_SECONDS)
+        return process.exitcode
+
+    def last_line(self) -> str:
+        (line,) = [line for line in self.log.read_text().splitlines() if line.startswith("digitmill: ")]
+        return line
+
+    def check(self, expected: dict[str, bytes]) -> None:
+        """Prism ran, and what there is, is what the launcher's own process makes of the same input."""
+        said = self.log.read_text()
+        assert "PrismRunner:Serving JobManagement" in said
+        assert "pipeline done!" in said
+        assert contents(self.folder / "out") == expected
+        assert verify(open_folder(str(self.folder / "out"))).findings == ()
+
+
+@pytest.fixture
+def runs(bundle_path: pathlib.Path, prism: str, tmp_path: pathlib.Path) -> Runs:
+    return Runs(bundle_path, prism, tmp_path)
+
+
+def test_workers_in_the_launcher(runs: Runs, digit_folder: pathlib.Path) -> None:
+    assert runs.run(digit_folder) == 0
+    runs.check(runs.direct(digit_folder))
+
+
+def test_workers_of_a_pool(runs: Runs, digit_folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    with worker_pool(tmp_path / "pool") as pool:
+        assert runs.run(digit_folder, *pool.flags) == 0
+        assert "Starting worker with command" in (tmp_path / "pool/pool.log").read_text()
+    runs.check(runs.direct(digit_folder))
+
+
+@pytest.fixture
+def digits_in_bucket(runs: Runs, bucket: Bucket, proxy: Proxy, digit_folder: pathlib.Path) -> str:
+    """200 of the digits in a bucket, which workers and launcher reach through the proxy."""
+    for file in sorted(digit_folder.rglob("*.png"))[:200]:
+        bucket.put(f"digits/{file.relative_to(digit_folder)}", file.read_bytes())
+    runs.environment[EMULATOR] = f"http://127.0.0.1:{proxy.port}"
+    return f"{bucket.uri}/digits"
+
+
+def when_half_is_read(bucket: Bucket, proxy: Proxy, happens: Callable[[], object]) -> None:
+    """Makes something happen when an object of the middle is read for the first time."""
+    name = sorted(bucket.names())[100]
+    proxy.faults[name].append(happens)
+
+
+def goes_on(runs: Runs, place: str, *flags: str) -> None:
+    assert runs.run(place, "--resume", *flags) == 0
+    runs.check(runs.direct(place))
+
+
+def test_a_worker_that_is_killed_is_said_and_nothing_is_lost_or_doubled(
+    runs: Runs, digits_in_bucket: str, bucket: Bucket, proxy: Proxy, tmp_path: pathlib.Path
+) -> None:
+    killed: list[int] = []
+    with worker_pool(tmp_path / "pool", environment=runs.environment) as pool:
+        when_half_is_read(bucket, proxy, lambda: killed.append(pool.kill_workers()))
+        assert runs.run(digits_in_bucket, *pool.flags) == 1
+        assert killed == [1]
+        line = runs.last_line()
+        assert "the runner gave up: " in line
+        assert "of 10 work items are not done, the first of them " in line
+        assert f"which begins with '{bucket.uri}/digits/" in line
+        assert "this goes on with it: digitmill score" in line
+        assert "--resume" in line
+        goes_on(runs, digits_in_bucket, *pool.flags)
+
+
+def test_a_job_server_that_is_killed_is_said_and_nothing_is_lost_or_doubled(
+    runs: Runs, digits_in_bucket: str, bucket: Bucket, proxy: Proxy
+) -> None:
+    launched: list[BaseProcess] = []
+
+    def kill_prism() -> None:
+        for child in psutil.Process(launched[0].pid).children(recursive=True):
+            if pathlib.Path(child.exe()).name == "prism":
+                child.kill()
+
+    with proxy.lock:  # no request passes before the launcher is known
+        when_half_is_read(bucket, proxy, kill_prism)
+        launched.append(runs.start(digits_in_bucket))
+    launched[0].join(JOIN_SECONDS)
+    assert launched[0].exitcode == 1
+    assert "the job server is gone: UNAVAILABLE" in runs.last_line()
+    goes_on(runs, digits_in_bucket)
+
+
+def test_told_to_stop_it_says_how_to_go_on(
+    runs: Runs, digits_in_bucket: str, bucket: Bucket, proxy: Proxy
+) -> None:
+    launched: list[BaseProcess] = []
+    with proxy.lock:
+        when_half_is_read(bucket, proxy, lambda: os.kill(launched[0].pid or 0, signal.SIGTERM))
+        launched.append(runs.start(digits_in_bucket))
+    launched[0].join(JOIN_SECONDS)
+    assert launched[0].exitcode == 1
+    assert "digitmill: told to stop; what is done is kept" in runs.last_line()
+    goes_on(runs, digits_in_bucket)
+
+
+def test_workers_without_digitmill_are_said(
+    runs: Runs, digit_folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    # Without `site` the project, which is installed by a .pth file, is not there; Beam is.
+    libraries = {"PYTHONPATH": sysconfig.get_path("purelib")}
+    with worker_pool(tmp_path / "pool", environment=libraries, python=f"{sys.executable} -S") as pool:
+        assert runs.run(digit_folder, *pool.flags) == 1
+    assert "the workers have no digitmill: install this version of it" in runs.last_line()
+
+
+def test_a_disk_of_the_workers_that_is_full_is_said(
+    runs: Runs, digit_folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    # No file may become larger than 4 KB: what writing to a full disk or over a quota looks like.
+    with worker_pool(tmp_path / "pool", shell='trap "" XFSZ; ulimit -f 4') as pool:
+        assert runs.run(digit_folder, *pool.flags) == 1
+    line = runs.last_line()
+    assert "the output can be read and written" in line
+    assert "File too large" in line
+    assert runs.run(digit_folder, "--resume") == 0
+    runs.check(runs.direct(digit_folder))
+
+
+def test_a_port_that_is_taken_leaves_no_trace(runs: Runs, digit_folder: pathlib.Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        command = ["score", "--input", digit_folder, "--model", runs.model, "--output", runs.folder / "out"]
+        done = subprocess.run(
+            [sys.executable, "-m", "digitmill", *map(str, command), *runs.prism, f"--job_port={port}"],
+            capture_output=True,
+            text=True,
+            timeout=JOIN_SECONDS,
+            check=False,
+        )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert f"--job_port is a free port; got {port}" in line
+    assert not (runs.folder / "out").exists()
