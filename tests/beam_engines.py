@@ -12,15 +12,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from multiprocessing.process import BaseProcess
 
 import psutil
 import pytest
 
+from pipelines import job
+from pipelines.options import ScoreOptions
 from pipelines.storage import open_folder
-from tests.gcs_emulator import TOOLS, free_port
+from pipelines.storage.google import EMULATOR
+from pipelines.verification import verify
+from tests.gcs_emulator import TOOLS, Bucket, Proxy, free_port
+from tests.launching import launch
 
 ROOT = pathlib.Path(__file__).parents[1]
 PRISM = "prism"
+JOIN_SECONDS = 300.0
 START_SECONDS = 300.0
 """Starting Python and importing Beam takes seconds, and on a busy machine many."""
 
@@ -151,6 +158,79 @@ def worker_pool(
 
     with serving(command, folder / "pool.log", environment=more, folder=folder) as (process, port):
         yield WorkerPool(process, port)
+
+
+class Runs:
+    """Runs of one input that differ in their engine and their output alone.
+
+    Attributes:
+        model: the bundle's folder.
+        folder: where the outputs go.
+        flags: which engine.
+        signs: what the log of a run holds when that engine, and no other, has run it.
+        environment: added to the launcher's.
+    """
+
+    rows = 20
+
+    def __init__(
+        self, model: pathlib.Path, folder: pathlib.Path, *, flags: Sequence[str], signs: Sequence[str]
+    ) -> None:
+        self.model = model
+        self.folder = folder
+        self.flags = tuple(flags)
+        self.signs = tuple(signs)
+        self.environment: dict[str, str] = {}
+
+    def direct(self, place: object) -> dict[str, bytes]:
+        """What the launcher's own process makes of the same input."""
+        asked = ScoreOptions(
+            inputs=(str(place),),
+            model=self.model,
+            output=str(self.folder / "direct"),
+            rows_per_part=self.rows,
+            beam_flags=("--runner=FnApiRunner",),
+        )
+        job.run(asked)
+        return contents(self.folder / "direct")
+
+    def start(self, place: object, *flags: str) -> BaseProcess:
+        named = ["--input", place, "--model", self.model, "--output", self.folder / "out"]
+        arguments = ["score", *named, "--rows-per-part", self.rows, *self.flags, *flags]
+        return launch(arguments, self.folder / "log", environment=self.environment)
+
+    def run(self, place: object, *flags: str) -> int | None:
+        process = self.start(place, *flags)
+        process.join(JOIN_SECONDS)
+        return process.exitcode
+
+    def said(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def last_line(self) -> str:
+        """The one line in which a run says why it ended."""
+        (line,) = [line for line in self.said().splitlines() if line.startswith("digitmill: ")]
+        return line
+
+    def check(self, expected: dict[str, bytes]) -> None:
+        """The engine ran, and what there is, is what is expected, and proves itself."""
+        for sign in self.signs:
+            assert sign in self.said()
+        assert contents(self.folder / "out") == expected
+        assert verify(open_folder(str(self.folder / "out"))).findings == ()
+
+    def upload(self, digits: pathlib.Path, bucket: Bucket, proxy: Proxy) -> str:
+        """Puts 200 digits into a bucket, which workers and launcher reach through the proxy."""
+        for file in sorted(digits.rglob("*.png"))[:200]:
+            bucket.put(f"digits/{file.relative_to(digits)}", file.read_bytes())
+        self.environment[EMULATOR] = f"http://127.0.0.1:{proxy.port}"
+        return f"{bucket.uri}/digits"
+
+
+def when_half_is_read(bucket: Bucket, proxy: Proxy, happens: Callable[[], object]) -> None:
+    """Makes something happen when an object of the middle is read for the first time."""
+    name = sorted(bucket.names())[100]
+    proxy.faults[name].append(happens)
 
 
 @pytest.fixture(scope="session")

@@ -7,72 +7,22 @@ import socket
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 
 import psutil
 import pytest
 
-from pipelines import job
-from pipelines.options import ScoreOptions
-from pipelines.storage import open_folder
-from pipelines.storage.google import EMULATOR
-from pipelines.verification import verify
-from tests.beam_engines import contents, worker_pool
+from tests.beam_engines import JOIN_SECONDS, Runs, when_half_is_read, worker_pool
 from tests.gcs_emulator import Bucket, Proxy
-from tests.launching import launch
 
-ROWS = 20
-JOIN_SECONDS = 300
-
-
-class Runs:
-    """Runs of one input that differ in their runner and their output alone."""
-
-    def __init__(self, model: pathlib.Path, prism: str, folder: pathlib.Path) -> None:
-        self.model = model
-        self.folder = folder
-        self.log = folder / "log"
-        self.prism = ("--runner=PrismRunner", f"--prism_location={prism}")
-        self.environment: dict[str, str] = {}
-
-    def direct(self, place: object) -> dict[str, bytes]:
-        asked = ScoreOptions(
-            inputs=(str(place),),
-            model=self.model,
-            output=str(self.folder / "direct"),
-            rows_per_part=ROWS,
-            beam_flags=("--runner=FnApiRunner",),
-        )
-        job.run(asked)
-        return contents(self.folder / "direct")
-
-    def start(self, place: object, *flags: str) -> BaseProcess:
-        named = ["--input", place, "--model", self.model, "--output", self.folder / "out"]
-        arguments = ["score", *named, "--rows-per-part", ROWS, *self.prism, *flags]
-        return launch(arguments, self.log, environment=self.environment)
-
-    def run(self, place: object, *flags: str) -> int | None:
-        process = self.start(place, *flags)
-        process.join(JOIN_SECONDS)
-        return process.exitcode
-
-    def last_line(self) -> str:
-        (line,) = [line for line in self.log.read_text().splitlines() if line.startswith("digitmill: ")]
-        return line
-
-    def check(self, expected: dict[str, bytes]) -> None:
-        """Prism ran, and what there is, is what the launcher's own process makes of the same input."""
-        said = self.log.read_text()
-        assert "PrismRunner:Serving JobManagement" in said
-        assert "pipeline done!" in said
-        assert contents(self.folder / "out") == expected
-        assert verify(open_folder(str(self.folder / "out"))).findings == ()
+SIGNS = ("PrismRunner:Serving JobManagement", "pipeline done!")
+"""What only Prism says."""
 
 
 @pytest.fixture
 def runs(bundle_path: pathlib.Path, prism: str, tmp_path: pathlib.Path) -> Runs:
-    return Runs(bundle_path, prism, tmp_path)
+    flags = ("--runner=PrismRunner", f"--prism_location={prism}")
+    return Runs(bundle_path, tmp_path, flags=flags, signs=SIGNS)
 
 
 def test_workers_in_the_launcher(runs: Runs, digit_folder: pathlib.Path) -> None:
@@ -89,17 +39,7 @@ def test_workers_of_a_pool(runs: Runs, digit_folder: pathlib.Path, tmp_path: pat
 
 @pytest.fixture
 def digits_in_bucket(runs: Runs, bucket: Bucket, proxy: Proxy, digit_folder: pathlib.Path) -> str:
-    """200 of the digits in a bucket, which workers and launcher reach through the proxy."""
-    for file in sorted(digit_folder.rglob("*.png"))[:200]:
-        bucket.put(f"digits/{file.relative_to(digit_folder)}", file.read_bytes())
-    runs.environment[EMULATOR] = f"http://127.0.0.1:{proxy.port}"
-    return f"{bucket.uri}/digits"
-
-
-def when_half_is_read(bucket: Bucket, proxy: Proxy, happens: Callable[[], object]) -> None:
-    """Makes something happen when an object of the middle is read for the first time."""
-    name = sorted(bucket.names())[100]
-    proxy.faults[name].append(happens)
+    return runs.upload(digit_folder, bucket, proxy)
 
 
 def goes_on(runs: Runs, place: str, *flags: str) -> None:
@@ -184,7 +124,7 @@ def test_a_port_that_is_taken_leaves_no_trace(runs: Runs, digit_folder: pathlib.
         port = server.getsockname()[1]
         command = ["score", "--input", digit_folder, "--model", runs.model, "--output", runs.folder / "out"]
         done = subprocess.run(
-            [sys.executable, "-m", "digitmill", *map(str, command), *runs.prism, f"--job_port={port}"],
+            [sys.executable, "-m", "digitmill", *map(str, command), *runs.flags, f"--job_port={port}"],
             capture_output=True,
             text=True,
             timeout=JOIN_SECONDS,
