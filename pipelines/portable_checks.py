@@ -19,6 +19,7 @@ from apache_beam.options.pipeline_options import (
     PipelineOptions,
     PortableOptions,
     SparkRunnerOptions,
+    StandardOptions,
     WorkerOptions,
 )
 from apache_beam.runners.portability.flink_runner import MAGIC_HOST_NAMES, FlinkJarJobServer, FlinkRunner
@@ -48,8 +49,11 @@ def check_portable(runner: PortableRunner, options: PipelineOptions) -> None:
     Raises:
         UserError: for the first thing that is missing.
     """
+    if options.view_as(StandardOptions).no_wait_until_finish:
+        raise UserError(
+            "the launcher reports on the whole run", got="--no_wait_until_finish", remedy="leave it out"
+        )
     portable = options.view_as(PortableOptions)
-    # An environment of Beam's choice is put into the options that it is asked for.
     local = _is_local(runner, options)
     if portable.job_endpoint:
         _check_answers(portable.job_endpoint, "a job server answers at --job_endpoint", "start it first")

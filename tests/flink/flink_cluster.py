@@ -75,6 +75,8 @@ taskmanager.memory.jvm-overhead.max: 64m
 restart-strategy.type: fixed-delay
 restart-strategy.fixed-delay.attempts: 5
 restart-strategy.fixed-delay.delay: 1 s
+pekko.startup-timeout: 300 s
+pekko.ask.timeout: 120 s
 heartbeat.interval: 2000
 heartbeat.timeout: 20000
 io.tmp.dirs: {folder}
@@ -195,6 +197,8 @@ class Cluster:
             seen = self.get("overview")  # of a job manager that has just begun: that it is not ready
             if (seen.get("taskmanagers"), seen.get("slots-total")) == (number, 2 * number):
                 return
+            if sum(process.poll() is None for process in self.task_managers) < number:
+                raise RuntimeError(f"a task manager ended: see {self._configuration}")
             time.sleep(0.2)
         raise TimeoutError(f"the job manager knows {seen}")
 

@@ -85,6 +85,10 @@ def test_prism_that_is_there_is_taken() -> None:
     beam_options([PRISM, PROGRAM], verb="score", own=())
 
 
+def test_the_launcher_waits() -> None:
+    assert "got '--no_wait_until_finish'; leave it out" in refusal(PRISM, PROGRAM, "--no_wait_until_finish")
+
+
 def test_prism_that_is_missing_is_said_with_how_to_get_it(tmp_path: pathlib.Path) -> None:
     line = refusal(PRISM, f"--prism_location={tmp_path / 'prism'}")
     assert "PrismRunner has the program prism" in line

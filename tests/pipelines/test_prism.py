@@ -110,7 +110,9 @@ def test_a_disk_of_the_workers_that_is_full_is_said(
     runs: Runs, digit_folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     # No file may become larger than 4 KB: what writing to a full disk or over a quota looks like.
-    with worker_pool(tmp_path / "pool", shell='trap "" XFSZ; ulimit -f 4') as pool:
+    # Their log is not on it: a worker that cannot say what is wrong hangs, and with it the run.
+    shell = 'exec > >(cat) 2>&1; trap "" XFSZ; ulimit -f 4'
+    with worker_pool(tmp_path / "pool", shell=shell) as pool:
         assert runs.run(digit_folder, *pool.flags) == 1
     line = runs.last_line()
     assert "the output can be read and written" in line
