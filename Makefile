@@ -4,11 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
+PRISM := github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0
 GCS_EMULATOR := github.com/fsouza/fake-gcs-server@v1.56.1
 AZURE_EMULATOR := azurite@3.35.0
 ACCESSIBILITY := axe-core@4.10.3
 
-.PHONY: install tools demo test lint types arrows unit schemas docs linkcheck bench bench-quick bench-publish bench-page peers model lock clean
+.PHONY: install tools demo test flink-test test-all lint types arrows unit schemas docs linkcheck bench bench-quick bench-publish bench-page peers model lock clean
 .DEFAULT_GOAL := install
 
 install: $(VENV)/installed
@@ -27,8 +28,9 @@ $(VENV)/tools/installed: $(VENV)/installed
 	@mkdir -p $(VENV)/tools
 	@if command -v go > /dev/null; then \
 		echo "building the GCS emulator"; GOBIN=$(abspath $(VENV))/tools go install $(GCS_EMULATOR); \
+		echo "building Prism"; GOBIN=$(abspath $(VENV))/tools go install $(PRISM); \
 	else \
-		echo "no Go toolchain: tests that need the GCS emulator will be skipped"; \
+		echo "no Go toolchain: tests that need the GCS emulator or Prism will be skipped"; \
 	fi
 	@if command -v npm > /dev/null; then \
 		echo "installing the Azure emulator and axe-core"; \
@@ -54,6 +56,12 @@ demo: install
 	$(BIN)/digitmill score --input $(DEMO)/digits --labels folder --model $(DEMO)/run/bundle --output $(DEMO)/scores
 
 test: lint types arrows unit
+
+# Deselected from `test`: they need Java, a download of 500 MB and a minute of a cluster's own.
+flink-test: tools
+	$(BIN)/pytest -m flink
+
+test-all: test flink-test
 
 lint: install
 	$(BIN)/ruff check .

@@ -13,8 +13,10 @@ from apache_beam.options.pipeline_options import (
     _BeamArgumentParser,
 )
 from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
+from apache_beam.runners.portability.portable_runner import PortableRunner
 from apache_beam.runners.runner import create_runner
 
+from pipelines.portable_checks import check_portable
 from schemas.errors import UserError
 
 IN_PROCESS = "FnApiRunner"
@@ -31,7 +33,8 @@ def beam_options(flags: Sequence[str], *, verb: str, own: Sequence[str]) -> Pipe
         own: the job's own flags, for suggestions.
 
     Raises:
-        UserError: for a flag that Beam does not know or a value that it does not take.
+        UserError: for a flag that Beam does not know or a value that it does not take, and for a runner
+            whose job server, cluster or workers are not there.
     """
     _check(flags, verb=verb, own=own)
     options = PipelineOptions(list(flags))
@@ -60,6 +63,8 @@ def _check_runner(name: str, options: PipelineOptions) -> None:
         errors.append("--direct_num_workers is 0 (all cores) or more")
     if errors:
         raise UserError("the runner has the options that it needs", got=name, remedy=" ".join(errors))
+    if isinstance(runner, PortableRunner):
+        check_portable(runner, options)
 
 
 def _check(flags: Sequence[str], *, verb: str, own: Sequence[str]) -> None:

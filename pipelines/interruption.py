@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Final, NoReturn
 
+import grpc
+
 from engines.engine import EngineError
+from pipelines.runner_failure import RunnerError, reason
 from schemas.errors import ExitCode, StoppedError, StorageError, WorkerError
 
 # Beam hands on what happened in a worker as text. These errors have texts of one line.
@@ -27,7 +30,7 @@ def resumable(command: str) -> Iterator[None]:
         command: what goes on with it.
 
     Raises:
-        StoppedError: on Ctrl-C, SIGTERM, and failures of the storage or of worker processes.
+        StoppedError: on Ctrl-C, SIGTERM, and failures of the storage of worker processes or of the runner.
     """
     stop = _Stop()
     try:
@@ -40,12 +43,23 @@ def resumable(command: str) -> Iterator[None]:
     except EngineError as error:
         # Of an error that one text makes, Beam keeps the kind and lengthens the text.
         _stop(str(error).partition(" [while running ")[0], command)
-    except RuntimeError as error:
-        # Beam runs in this very thread, and makes a RuntimeError of the interruption too.
-        known = _KNOWN.search(str(error))
-        if known is None and not stop.told:
+    except (RunnerError, RuntimeError, grpc.RpcError) as error:
+        why = _why(error, told=stop.told)
+        if why is None:
             raise
-        _stop(known[1] if known else "told to stop", command)
+        _stop(why, command)
+
+
+def _why(error: Exception, *, told: bool) -> str | None:
+    """Returns in one line why a pipeline ended; None where that is a bug."""
+    explained = isinstance(error, RunnerError)
+    known = _KNOWN.search(str(error.__cause__ if explained else error))
+    if known:
+        return known[1]
+    if told:
+        # Beam runs in this very thread, and makes a RuntimeError of the interruption too.
+        return "told to stop"
+    return str(error) if explained else reason(error)
 
 
 def _stop(why: str, command: str) -> NoReturn:

@@ -37,6 +37,7 @@ from pipelines.progress import Progress, listed
 from pipelines.provenance import challenged, described, versions
 from pipelines.rebuilding import backdrop
 from pipelines.reconcile import Account, collect, remove_strays
+from pipelines.runner_failure import cancelled_with_launcher, explained
 from pipelines.scoring import STATISTICS, statistics_name
 from pipelines.scoring_task import ScoringTask
 from pipelines.since import JoinTask, SkipScored
@@ -116,9 +117,11 @@ def _score(
 
     # 2. Score. Each work item writes its rows, and its statistics record last.
     began = time.monotonic()
+    known = [] if frozen.buckets else left
     with (
         _workers(run, frozen, left, pool=pool, options=pipeline_options) as scorers,
-        Progress(run.output, [] if frozen.buckets else left, growing=_growing(frozen)),
+        explained(run.output, known),
+        Progress(run.output, known, growing=_growing(frozen)),
     ):
         _run_pipeline(run, frozen, left, past=past, options=pipeline_options, scorers=scorers)
     seconds = time.monotonic() - began
@@ -242,7 +245,8 @@ def _run_pipeline(
     options: PipelineOptions,
     scorers: Shared,
 ) -> None:
-    with beam.Pipeline(options=options) as pipeline:
+    pipeline = beam.Pipeline(options=options)
+    with cancelled_with_launcher(pipeline), pipeline:
         items = pipeline | "WorkItems" >> beam.Create([item.ref for item in left])
         if frozen.ranges:
             listed = pipeline | "Ranges" >> beam.Create(frozen.ranges) | ListRanges(run.task)

@@ -11,6 +11,7 @@ from pipelines.rows import Compression
 from pipelines.scoring import Scorer
 from pipelines.storage import ImageReader, open_folder
 from pipelines.work_item import MOST
+from schemas.errors import WorkerError
 
 ITEMS_IN_FLIGHT: Final = 2
 """Work items that a worker process has under way: one reads while another is scored and written.
@@ -88,5 +89,17 @@ class LocalScorer:
         )
 
     def run(self, ref: ItemRef) -> str:
-        """Returns the digest of an item that is scored and written."""
-        return self._scorer.run(load(self._output, ref)).digest
+        """Returns the digest of an item that is scored and written.
+
+        Raises:
+            WorkerError: when there is not the memory for it.
+        """
+        item = load(self._output, ref)
+        try:
+            return self._scorer.run(item).digest
+        except MemoryError as error:
+            raise WorkerError(
+                "a worker has the memory that a work item takes",
+                got=f"{item.digest}, which begins with {item.images[0].uri}",
+                remedy="give workers more memory, or let fewer of them share a machine's",
+            ) from error

@@ -58,7 +58,7 @@ class StorageError(RuleError):
 
 
 class WorkerError(RuleError):
-    """Worker processes died again and again in the middle of a run. What is done is kept."""
+    """Workers died or ran out of memory, in the middle of a run. What is done is kept."""
 
 
 class StoppedError(Exception):

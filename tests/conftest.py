@@ -13,7 +13,7 @@ from engines.engine import LiteRtEngine
 from schemas.bundle import LITERT_MODEL
 from trainer.data import sample
 
-pytest_plugins = ["tests.gcs_emulator", "tests.browser"]
+pytest_plugins = ["tests.gcs_emulator", "tests.beam_engines", "tests.browser"]
 
 
 @pytest.fixture(scope="session")

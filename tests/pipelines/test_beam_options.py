@@ -15,8 +15,11 @@ def test_the_direct_runner_is_its_in_process_engine(flags: list[str]) -> None:
     assert beam_options(flags).view_as(StandardOptions).runner == IN_PROCESS
 
 
-def test_another_runner_is_left_as_named() -> None:
+def test_another_runner_is_left_as_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = []
+    monkeypatch.setattr(module, "check_portable", lambda runner, _: looked_at.append(type(runner).__name__))
     assert beam_options(["--runner=FlinkRunner"]).view_as(StandardOptions).runner == "FlinkRunner"
+    assert looked_at == ["FlinkRunner"]
 
 
 def test_beams_flags_reach_beam() -> None:

@@ -1,4 +1,3 @@
-import json
 import os
 import pathlib
 import random
@@ -19,6 +18,7 @@ from pipelines.storage import open_folder
 from pipelines.storage.google import EMULATOR
 from pipelines.verification import verify
 from schemas.errors import StoppedError, StorageError, UserError
+from tests.beam_engines import contents
 from tests.gcs_emulator import Bucket, Proxy
 from tests.launching import launch
 
@@ -30,18 +30,6 @@ def options(folder: pathlib.Path, bundle_path: pathlib.Path, output: object, **m
     return ScoreOptions(
         inputs=(str(folder),), model=bundle_path, output=str(output), beam_flags=FLAGS, **more
     )
-
-
-def contents(place: object) -> dict[str, bytes]:
-    """What must be the same in every run: all but times and what shows them."""
-    output = open_folder(str(place))
-    files = {name: output.read(name) for name in output.walk()}
-    files.pop("report.html")
-    manifest = json.loads(files.pop("manifest.json"))
-    manifest.pop("times")
-    manifest.pop("command")  # names the output
-    manifest["parts"] = [part for part in manifest["parts"] if part["name"] != "report.html"]
-    return files | {"manifest": json.dumps(manifest).encode()}
 
 
 def arguments(folder: pathlib.Path, bundle_path: pathlib.Path, output: object) -> list[object]:

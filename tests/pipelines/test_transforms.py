@@ -16,6 +16,7 @@ from pipelines.scoring import Scorer, statistics_name
 from pipelines.statistics import ItemStatistics
 from pipelines.storage.local import LocalFolder
 from pipelines.transforms import ScoreImages, ScoreWorkItem, ScoringTask
+from schemas.errors import WorkerError
 
 
 def frozen(folder: pathlib.Path, output: pathlib.Path, size: int) -> list[FrozenItem]:
@@ -101,4 +102,26 @@ def test_an_error_in_an_item_fails_its_bundle(
         list(dofn.process(third))
     with pytest.raises(OSError, match="No space left"):
         list(dofn.finish_bundle())
+    dofn.teardown()
+
+
+def test_out_of_memory_names_the_work_item(
+    mixed_folder: pathlib.Path,
+    bundle: Bundle,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def too_much(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Scorer, "run", too_much)
+    dofn = ScoreWorkItem(task_of(bundle, tmp_path))
+    dofn.setup()
+    dofn.start_bundle()
+    item = frozen(mixed_folder, tmp_path, 1000)[0]
+    assert list(dofn.process(item.ref)) == []
+    with pytest.raises(WorkerError) as caught:
+        list(dofn.finish_bundle())
+    assert item.digest in str(caught.value)
+    assert "give workers more memory" in str(caught.value)
     dofn.teardown()

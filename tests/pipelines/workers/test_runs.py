@@ -16,6 +16,7 @@ from pipelines.options import ScoreOptions
 from pipelines.storage import open_folder
 from pipelines.verification import verify
 from schemas.errors import StoppedError, UserError
+from tests.beam_engines import contents
 from tests.launching import launch
 
 WORKER = "pipelines.workers.process"
@@ -24,16 +25,6 @@ WORKER = "pipelines.workers.process"
 def options(folder: pathlib.Path, bundle_path: pathlib.Path, output: object, **more: object) -> ScoreOptions:
     few = {"labels": "folder", "rows_per_part": 20}
     return ScoreOptions(inputs=(str(folder),), model=bundle_path, output=str(output), **(few | more))
-
-
-def contents(place: pathlib.Path) -> dict[str, bytes]:
-    """What must be the same in every run: all but times and what shows them."""
-    output = open_folder(str(place))
-    files = {name: output.read(name) for name in output.walk() if name != "report.html"}
-    manifest = json.loads(files.pop("manifest.json"))
-    manifest.pop("times")
-    manifest["parts"] = [part for part in manifest["parts"] if part["name"] != "report.html"]
-    return files | {"manifest": json.dumps(manifest).encode()}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,237 @@
+"""What a portable runner needs, looked at before a run is begun: its job server, its cluster, its workers.
+
+Beam looks when the output has been begun, or waits for minutes, or for ever, for what does not come.
+"""
+
+import copy
+import errno
+import json
+import os
+import re
+import shutil
+import socket
+from typing import Any, Final
+
+import requests
+from apache_beam.options.pipeline_options import (
+    FlinkRunnerOptions,
+    JobServerOptions,
+    PipelineOptions,
+    PortableOptions,
+    SparkRunnerOptions,
+    StandardOptions,
+    WorkerOptions,
+)
+from apache_beam.runners.portability.flink_runner import MAGIC_HOST_NAMES, FlinkJarJobServer, FlinkRunner
+from apache_beam.runners.portability.portable_runner import PortableRunner
+from apache_beam.runners.portability.prism_runner import PrismJobServer, PrismRunner
+from apache_beam.runners.portability.spark_runner import (
+    LOCAL_MASTER_PATTERN,
+    SparkJarJobServer,
+    SparkRunner,
+)
+
+from schemas.errors import UserError
+
+_SECONDS: Final = 10.0
+"""How long something on the network may take to answer."""
+
+_INSTALLED: Final = "workers of a portable runner have digitmill"
+
+
+def check_portable(runner: PortableRunner, options: PipelineOptions) -> None:
+    """Looks at everything that can be looked at from here, and changes nothing.
+
+    Args:
+        runner: what `--runner` names.
+        options: all of Beam's.
+
+    Raises:
+        UserError: for the first thing that is missing.
+    """
+    if options.view_as(StandardOptions).no_wait_until_finish:
+        raise UserError(
+            "the launcher reports on the whole run", got="--no_wait_until_finish", remedy="leave it out"
+        )
+    portable = options.view_as(PortableOptions)
+    local = _is_local(runner, options)
+    if portable.job_endpoint:
+        _check_answers(portable.job_endpoint, "a job server answers at --job_endpoint", "start it first")
+    else:
+        _check_ports(options.view_as(JobServerOptions))
+        _check_job_server(runner, options)
+    _check_workers(portable, options, local=local)
+
+
+def _is_local(runner: PortableRunner, options: PipelineOptions) -> bool:
+    """Whether the workers run on this machine."""
+    if options.view_as(PortableOptions).job_endpoint:
+        return False
+    if isinstance(runner, FlinkRunner):
+        return options.view_as(FlinkRunnerOptions).flink_master in MAGIC_HOST_NAMES
+    if isinstance(runner, SparkRunner):
+        return bool(re.match(LOCAL_MASTER_PATTERN, options.view_as(SparkRunnerOptions).spark_master_url))
+    return isinstance(runner, PrismRunner)
+
+
+def _check_job_server(runner: PortableRunner, options: PipelineOptions) -> None:
+    if isinstance(runner, FlinkRunner):
+        _check_flink(options)
+    elif isinstance(runner, SparkRunner):
+        # Beam writes into the options that a job server is made of.
+        _check_jar(SparkJarJobServer(copy.deepcopy(options)), options, flag="--spark_job_server_jar")
+    elif isinstance(runner, PrismRunner):
+        _check_prism(options)
+    else:
+        raise UserError(
+            "PortableRunner is told where its job server is", got="no --job_endpoint", remedy="give it"
+        )
+
+
+def _check_flink(options: PipelineOptions) -> None:
+    flink = options.view_as(FlinkRunnerOptions)
+    if flink.flink_master not in MAGIC_HOST_NAMES:
+        _check_flink_version(FlinkRunner.add_http_scheme(flink.flink_master), flink.flink_version)
+    _check_jar(FlinkJarJobServer(copy.deepcopy(options)), options, flag="--flink_job_server_jar")
+
+
+def _check_flink_version(master: str, asked: str) -> None:
+    try:
+        answer = requests.get(f"{master}/v1/config", timeout=_SECONDS)
+        version = answer.json()["flink-version"]
+    except (requests.RequestException, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            "a Flink job manager answers at --flink_master",
+            got=master,
+            remedy=f"give the address of its REST service, such as localhost:8081: {_brief(error)}",
+        ) from error
+    found = ".".join(version.split(".")[:2])
+    if found == asked:
+        return
+    known = FlinkRunnerOptions.PUBLISHED_FLINK_VERSIONS
+    remedy = (
+        f"give --flink_version={found}"
+        if found in known
+        else f"use a cluster of a version that Beam runs on: {', '.join(known)}"
+    )
+    raise UserError("--flink_version is the cluster's", got=f"{asked}, {version} there", remedy=remedy)
+
+
+def _check_jar(server: Any, options: PipelineOptions, *, flag: str) -> None:
+    """Fetches the job server's jar, once, to where Beam will look for it."""
+    asked = options.view_as(JobServerOptions)
+    if shutil.which(asked.job_server_java_launcher) is None:
+        raise UserError(
+            "a job server of Flink or Spark runs on Java",
+            got=asked.job_server_java_launcher,
+            remedy="install Java 11 or 17, name it by --job_server_java_launcher, or give --job_endpoint",
+        )
+    try:
+        server.local_jar(server.path_to_jar(), asked.jar_cache_dir)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(
+            "the job server of Flink or Spark is a jar of Beam's",
+            got=_jar_asked_for(server, flag),
+            remedy=f"name the file by {flag}, or give --job_endpoint: {_brief(error)}",
+        ) from error
+
+
+def _jar_asked_for(server: Any, flag: str) -> str:
+    """Returns what the user gave as the jar, or the flag that they did not give."""
+    return server._jar or f"no {flag}"
+
+
+def _check_prism(options: PipelineOptions) -> None:
+    try:
+        program = PrismJobServer(options).path_to_binary()
+        executable = os.access(program, os.X_OK) and os.path.isfile(program)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _no_prism("none", _brief(error)) from error
+    if not executable:
+        raise _no_prism(program, "it is no program")
+
+
+def _no_prism(got: str, why: str) -> UserError:
+    return UserError(
+        "PrismRunner has the program prism",
+        got=got,
+        remedy="build it by `go install github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0` "
+        f"and name it by --prism_location: {why}",
+    )
+
+
+def _check_ports(asked: JobServerOptions) -> None:
+    for flag in ("job_port", "artifact_port", "expansion_port"):
+        port = getattr(asked, flag)
+        with socket.socket() as probe:
+            # As servers do: a port whose last connections linger is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except (OSError, OverflowError) as error:
+                why = "in use" if getattr(error, "errno", None) == errno.EADDRINUSE else _brief(error)
+                raise UserError(
+                    f"--{flag} is a free port", got=port, remedy=f"leave it out, and one is found: {why}"
+                ) from error
+
+
+def _check_workers(portable: PortableOptions, options: PipelineOptions, *, local: bool) -> None:
+    kind = (portable.environment_type or ("LOOPBACK" if local else "DOCKER")).upper()
+    if kind == "DOCKER":
+        _check_image(portable, options)
+    elif kind == "EXTERNAL":
+        address = _external_address(portable)
+        if local:
+            _check_answers(
+                address,
+                "a worker pool answers where --environment_config says",
+                "start one there: python -m apache_beam.runners.worker.worker_pool_main --service_port=PORT",
+            )
+    elif kind == "LOOPBACK" and not local and not portable.job_endpoint:
+        raise UserError(
+            "LOOPBACK means workers in the launcher, which a cluster cannot reach",
+            got="--environment_type=LOOPBACK",
+            remedy="give --environment_type=EXTERNAL and a worker pool beside each task manager",
+        )
+
+
+def _check_image(portable: PortableOptions, options: PipelineOptions) -> None:
+    image = (
+        portable.environment_config
+        or options.view_as(WorkerOptions).sdk_container_image
+        or portable.lookup_environment_option("docker_container_image")
+    )
+    if not image:
+        raise UserError(
+            _INSTALLED,
+            got="Beam's own container image",
+            remedy="give --environment_type=EXTERNAL with a worker pool, or --environment_config=IMAGE",
+        )
+
+
+def _external_address(portable: PortableOptions) -> str:
+    config = portable.environment_config or portable.lookup_environment_option("external_service_address")
+    if config and config.lstrip().startswith("{"):
+        try:
+            config = json.loads(config)["url"]
+        except (ValueError, KeyError):
+            config = None
+    if not config:
+        raise UserError(
+            "EXTERNAL workers are started by a worker pool",
+            got=f"--environment_config={portable.environment_config}",
+            remedy="give --environment_config=HOST:PORT of the pool beside each task manager",
+        )
+    return config
+
+
+def _check_answers(address: str, rule: str, remedy: str) -> None:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise UserError(rule, got=address, remedy=f"{remedy}: {_brief(error)}") from error
+
+
+def _brief(error: BaseException) -> str:
+    return " ".join((getattr(error, "strerror", None) or str(error)).split())

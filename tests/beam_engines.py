@@ -1,0 +1,243 @@
+"""Engines that run apart from the launcher: Prism, and worker pools with Python workers of their own."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from multiprocessing.process import BaseProcess
+
+import psutil
+import pytest
+
+from pipelines import job
+from pipelines.options import ScoreOptions
+from pipelines.storage import open_folder
+from pipelines.storage.google import EMULATOR
+from pipelines.verification import verify
+from tests.gcs_emulator import TOOLS, Bucket, Proxy, free_port
+from tests.launching import launch
+
+ROOT = pathlib.Path(__file__).parents[1]
+PRISM = "prism"
+JOIN_SECONDS = 300.0
+START_SECONDS = 300.0
+"""Starting Python and importing Beam takes seconds, and on a busy machine many."""
+
+
+def contents(place: object) -> dict[str, bytes]:
+    """What must be the same in every run: all but times and what shows them."""
+    output = open_folder(str(place))
+    files = {name: output.read(name) for name in output.walk()}
+    files.pop("report.html")
+    manifest = json.loads(files.pop("manifest.json"))
+    manifest.pop("times")
+    manifest.pop("command")  # names the output
+    manifest["parts"] = [part for part in manifest["parts"] if part["name"] != "report.html"]
+    return files | {"manifest": json.dumps(manifest).encode()}
+
+
+def ending_with_parent(command: Sequence[str]) -> list[str]:
+    """Returns a command whose process is killed when this one is, however it ends."""
+    guard = shutil.which("setpriv")
+    return [*([guard, "--pdeathsig", "KILL"] if guard else []), *command]
+
+
+@contextlib.contextmanager
+def serving(
+    command: Callable[[int], Sequence[str]],
+    log: pathlib.Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    folder: pathlib.Path = ROOT,
+) -> Iterator[tuple[subprocess.Popen, int]]:
+    """Starts a server on a free port, waits until it listens, and kills it and its children at the end.
+
+    Between finding a port and listening to it another process may take it: then the next one is tried.
+    """
+    for _ in range(5):
+        port = free_port()
+        with log.open("ab") as written:
+            process = subprocess.Popen(
+                ending_with_parent(command(port)),
+                stdout=written,
+                stderr=written,
+                env={**os.environ, **(environment or {})},
+                cwd=folder,
+                start_new_session=True,
+            )
+        try:
+            if _listens(process, port):
+                yield process, port
+                return
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    raise RuntimeError(f"{command(0)} does not start: {log.read_text()[-2000:]}")
+
+
+def _listens(process: subprocess.Popen, port: int) -> bool:
+    """Whether a process came to listen to its port; False when it ended instead."""
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            return False
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+        time.sleep(0.05)
+    raise TimeoutError(f"{process.args} does not answer")
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkerPool:
+    """A worker pool as it stands beside a task manager.
+
+    Attributes:
+        process: the pool's; its children are the workers.
+        port: where it listens.
+    """
+
+    process: subprocess.Popen
+    port: int
+
+    @property
+    def flags(self) -> tuple[str, str]:
+        """What tells Beam to have its workers from here."""
+        return "--environment_type=EXTERNAL", f"--environment_config=localhost:{self.port}"
+
+    def workers(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def kill_workers(self) -> int:
+        """Kills the workers as a container's memory limit does; returns how many there were."""
+        workers = self.workers()
+        for worker in workers:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                worker.kill()
+        return len(workers)
+
+
+@contextlib.contextmanager
+def worker_pool(
+    folder: pathlib.Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    python: str = sys.executable,
+    shell: str = "",
+) -> Iterator[WorkerPool]:
+    """Starts a pool whose workers are processes of their own.
+
+    Args:
+        folder: for its log.
+        environment: added to this process's.
+        python: what workers run on: Beam starts them as `python`, whatever runs the pool.
+        shell: commands of bash before the pool, such as limits.
+    """
+    names = folder / "bin"
+    names.mkdir(parents=True, exist_ok=True)
+    starter = names / "python"
+    starter.write_text(f'#!/bin/sh\nexec {python} "$@"\n')
+    starter.chmod(0o755)
+    more = {
+        "PATH": f"{names}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        **(environment or {}),
+    }
+
+    def command(port: int) -> list[str]:
+        module = "apache_beam.runners.worker.worker_pool_main"
+        pool = [sys.executable, "-m", module, f"--service_port={port}"]
+        return ["bash", "-c", f'{shell}; exec "$@"', "bash", *pool] if shell else pool
+
+    with serving(command, folder / "pool.log", environment=more, folder=folder) as (process, port):
+        yield WorkerPool(process, port)
+
+
+class Runs:
+    """Runs of one input that differ in their engine and their output alone.
+
+    Attributes:
+        model: the bundle's folder.
+        folder: where the outputs go.
+        flags: which engine.
+        signs: what the log of a run holds when that engine, and no other, has run it.
+        environment: added to the launcher's.
+    """
+
+    rows = 20
+
+    def __init__(
+        self, model: pathlib.Path, folder: pathlib.Path, *, flags: Sequence[str], signs: Sequence[str]
+    ) -> None:
+        self.model = model
+        self.folder = folder
+        self.flags = tuple(flags)
+        self.signs = tuple(signs)
+        self.environment: dict[str, str] = {}
+
+    def direct(self, place: object) -> dict[str, bytes]:
+        """What the launcher's own process makes of the same input."""
+        asked = ScoreOptions(
+            inputs=(str(place),),
+            model=self.model,
+            output=str(self.folder / "direct"),
+            rows_per_part=self.rows,
+            beam_flags=("--runner=FnApiRunner",),
+        )
+        job.run(asked)
+        return contents(self.folder / "direct")
+
+    def start(self, place: object, *flags: str) -> BaseProcess:
+        named = ["--input", place, "--model", self.model, "--output", self.folder / "out"]
+        arguments = ["score", *named, "--rows-per-part", self.rows, *self.flags, *flags]
+        return launch(arguments, self.folder / "log", environment=self.environment)
+
+    def run(self, place: object, *flags: str) -> int | None:
+        process = self.start(place, *flags)
+        process.join(JOIN_SECONDS)
+        return process.exitcode
+
+    def said(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def last_line(self) -> str:
+        """The one line in which a run says why it ended."""
+        (line,) = [line for line in self.said().splitlines() if line.startswith("digitmill: ")]
+        return line
+
+    def check(self, expected: dict[str, bytes]) -> None:
+        """The engine ran, and what there is, is what is expected, and proves itself."""
+        for sign in self.signs:
+            assert sign in self.said()
+        assert contents(self.folder / "out") == expected
+        assert verify(open_folder(str(self.folder / "out"))).findings == ()
+
+    def upload(self, digits: pathlib.Path, bucket: Bucket, proxy: Proxy) -> str:
+        """Puts 200 digits into a bucket, which workers and launcher reach through the proxy."""
+        for file in sorted(digits.rglob("*.png"))[:200]:
+            bucket.put(f"digits/{file.relative_to(digits)}", file.read_bytes())
+        self.environment[EMULATOR] = f"http://127.0.0.1:{proxy.port}"
+        return f"{bucket.uri}/digits"
+
+
+def when_half_is_read(bucket: Bucket, proxy: Proxy, happens: Callable[[], object]) -> None:
+    """Makes something happen when an object of the middle is read for the first time."""
+    name = sorted(bucket.names())[100]
+    proxy.faults[name].append(happens)
+
+
+@pytest.fixture(scope="session")
+def prism() -> str:
+    """The program; without it the tests that need it are skipped."""
+    program = shutil.which(PRISM, path=f"{TOOLS}{os.pathsep}{os.environ['PATH']}")
+    if program is None:
+        pytest.skip(f"{PRISM} is missing: install Go and run `make tools`")
+    return program

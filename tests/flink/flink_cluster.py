@@ -1,0 +1,236 @@
+"""A Flink cluster of separate processes, and what it is made of: fetched once, checked, and kept.
+
+Flink's distribution comes from PyPI, Beam's job server from Maven Central, the schema of the Kubernetes
+operator's resources likewise; everything lies below `~/.cache/digitmill`, or `$XDG_CACHE_HOME`.
+"""
+
+import contextlib
+import hashlib
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import requests
+from apache_beam.utils.subprocess_server import JavaJarServer
+
+from tests.beam_engines import START_SECONDS, ending_with_parent, serving
+from tests.gcs_emulator import free_port
+
+VERSION = "1.20.3"
+MINOR = VERSION.rpartition(".")[0]
+_SDIST = f"apache-flink-libraries=={VERSION}"
+_SDIST_SHA256 = "f07f07a46bb272c1e851379ed92105928367019db31240091a5367fc92800289"
+_JARS = ("flink-dist-", "log4j-")
+_OPERATOR_API = (
+    "org/apache/flink/flink-kubernetes-operator-api/1.10.0/flink-kubernetes-operator-api-1.10.0.jar"
+)
+_OPERATOR_API_SHA256 = "b1f44814e17514fa8395c61b329a3ee9087123a5bda5b21fe1a495d5182c30b6"
+_MAVEN = JavaJarServer.MAVEN_CENTRAL_REPOSITORY
+
+# What Flink's own scripts give a JVM of version 17.
+_OPENED = [
+    "java.io",
+    "java.lang",
+    "java.lang.reflect",
+    "java.net",
+    "java.nio",
+    "java.text",
+    "java.time",
+    "java.util",
+    "java.util.concurrent",
+    "java.util.concurrent.atomic",
+    "java.util.concurrent.locks",
+    "sun.nio.ch",
+]
+
+_CONFIGURATION = """\
+jobmanager.rpc.address: 127.0.0.1
+jobmanager.rpc.port: {rpc}
+jobmanager.bind-host: 127.0.0.1
+rest.address: 127.0.0.1
+rest.bind-address: 127.0.0.1
+rest.port: {rest}
+rest.bind-port: {rest}
+taskmanager.host: 127.0.0.1
+taskmanager.bind-host: 127.0.0.1
+taskmanager.numberOfTaskSlots: 2
+taskmanager.cpu.cores: 1.0
+taskmanager.memory.framework.heap.size: 128m
+taskmanager.memory.framework.off-heap.size: 64m
+taskmanager.memory.task.heap.size: 320m
+taskmanager.memory.task.off-heap.size: 64m
+taskmanager.memory.managed.size: 128m
+taskmanager.memory.network.min: 64m
+taskmanager.memory.network.max: 64m
+taskmanager.memory.jvm-metaspace.size: 192m
+taskmanager.memory.jvm-overhead.min: 64m
+taskmanager.memory.jvm-overhead.max: 64m
+restart-strategy.type: fixed-delay
+restart-strategy.fixed-delay.attempts: 5
+restart-strategy.fixed-delay.delay: 1 s
+pekko.startup-timeout: 300 s
+pekko.ask.timeout: 120 s
+heartbeat.interval: 2000
+heartbeat.timeout: 20000
+io.tmp.dirs: {folder}
+"""
+
+
+def cache() -> pathlib.Path:
+    home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    folder = pathlib.Path(home) / "digitmill"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def distribution() -> pathlib.Path:
+    """Returns the folder of Flink's jars."""
+    libraries = cache() / f"flink-{VERSION}"
+    if not libraries.exists():
+        with tempfile.TemporaryDirectory(dir=cache()) as name:
+            folder = pathlib.Path(name)
+            pinned = folder / "requirements.txt"
+            pinned.write_text(f"{_SDIST} --hash=sha256:{_SDIST_SHA256}\n")
+            fetch = ["download", "--quiet", "--no-deps", "--no-binary=:all:", "--require-hashes"]
+            subprocess.run(
+                [sys.executable, "-m", "pip", *fetch, "--requirement", pinned, "--dest", folder],
+                check=True,
+                timeout=900,
+            )
+            _extract(next(folder.glob("*.tar.gz")), folder / "lib")
+            with contextlib.suppress(FileExistsError, OSError):
+                (folder / "lib").rename(libraries)  # whole or not at all; another may have been first
+    return libraries
+
+
+def _extract(archive: pathlib.Path, folder: pathlib.Path) -> None:
+    folder.mkdir()
+    with tarfile.open(archive) as opened:
+        for member in opened:
+            name = pathlib.PurePosixPath(member.name)
+            if name.parent.name == "lib" and name.name.startswith(_JARS):
+                content = opened.extractfile(member)
+                assert content is not None
+                with (folder / name.name).open("wb") as written:
+                    shutil.copyfileobj(content, written)
+
+
+def job_server() -> pathlib.Path:
+    """Returns Beam's job server for Flink, held against the checksum that its repository publishes.
+
+    Raises:
+        OSError: when it cannot be had.
+        RuntimeError: the same, in Beam's words.
+    """
+    address = JavaJarServer.path_to_beam_jar(f":runners:flink:{MINOR}:job-server:shadowJar")
+    path = pathlib.Path(JavaJarServer.local_jar(address, str(cache())))
+    checked = path.with_suffix(".sha1")
+    if not checked.exists():
+        published = _get(f"{address}.sha1").text.split()[0]
+        with path.open("rb") as opened:
+            found = hashlib.file_digest(opened, "sha1").hexdigest()
+        if found != published:
+            path.unlink()
+            raise RuntimeError(f"{address} has the checksum {found}; {published} is published")
+        checked.write_text(published)
+    return path
+
+
+def operator_api() -> pathlib.Path:
+    """Returns the jar that holds the schemas of the Flink Kubernetes operator's resources."""
+    path = cache() / pathlib.PurePosixPath(_OPERATOR_API).name
+    if not path.exists():
+        content = _get(f"{_MAVEN}/{_OPERATOR_API}").content
+        found = hashlib.sha256(content).hexdigest()
+        if found != _OPERATOR_API_SHA256:
+            raise RuntimeError(f"{path.name} has the checksum {found}, not {_OPERATOR_API_SHA256}")
+        with tempfile.NamedTemporaryFile(dir=cache(), delete=False) as written:
+            written.write(content)
+        pathlib.Path(written.name).replace(path)
+    return path
+
+
+def _get(address: str) -> requests.Response:
+    answer = requests.get(address, timeout=300)
+    answer.raise_for_status()
+    return answer
+
+
+class Cluster:
+    """A job manager, and the task managers that were started for it."""
+
+    def __init__(self, configuration: pathlib.Path, rest: int) -> None:
+        self.rest = rest
+        self.task_managers: list[subprocess.Popen] = []
+        self._configuration = configuration
+
+    @property
+    def master(self) -> str:
+        return f"localhost:{self.rest}"
+
+    def add_task_manager(self) -> subprocess.Popen:
+        main = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
+        log = self._configuration / f"task-manager-{len(self.task_managers)}.log"
+        with log.open("wb") as written:
+            process = subprocess.Popen(
+                ending_with_parent(_java(main, self._configuration, heap="448m")),
+                stdout=written,
+                stderr=written,
+            )
+        self.task_managers.append(process)
+        return process
+
+    def get(self, path: str) -> Any:
+        return requests.get(f"http://{self.master}/{path}", timeout=60).json()
+
+    def wait_for_task_managers(self, number: int) -> None:
+        """Returns when the job manager knows so many that have told it of their slots."""
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            seen = self.get("overview")  # of a job manager that has just begun: that it is not ready
+            if (seen.get("taskmanagers"), seen.get("slots-total")) == (number, 2 * number):
+                return
+            if sum(process.poll() is None for process in self.task_managers) < number:
+                raise RuntimeError(f"a task manager ended: see {self._configuration}")
+            time.sleep(0.2)
+        raise TimeoutError(f"the job manager knows {seen}")
+
+    def stop(self) -> None:
+        for process in self.task_managers:
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
+def running_cluster(folder: pathlib.Path, *, task_managers: int) -> Iterator[Cluster]:
+    """Starts a session cluster of separate processes and kills them all at the end."""
+    rpc = free_port()
+
+    def job_manager(rest: int) -> list[str]:
+        text = _CONFIGURATION.format(rpc=rpc, rest=rest, folder=folder)
+        (folder / "config.yaml").write_text(text)
+        main = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
+        return _java(main, folder, heap="512m")
+
+    with serving(job_manager, folder / "job-manager.log") as (_, rest):
+        cluster = Cluster(folder, rest)
+        try:
+            for _ in range(task_managers):
+                cluster.add_task_manager()
+            cluster.wait_for_task_managers(task_managers)
+            yield cluster
+        finally:
+            cluster.stop()
+
+
+def _java(main: str, configuration: pathlib.Path, *, heap: str) -> list[str]:
+    opened = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED]
+    jars = os.pathsep.join(sorted(map(str, distribution().glob("*.jar"))))
+    return ["java", f"-Xmx{heap}", *opened, "-classpath", jars, main, "--configDir", str(configuration)]

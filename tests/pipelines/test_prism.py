@@ -1,0 +1,138 @@
+"""Scoring on Prism, Beam's portable local runner: the same run as in the launcher's own process."""
+
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+from multiprocessing.process import BaseProcess
+
+import psutil
+import pytest
+
+from tests.beam_engines import JOIN_SECONDS, Runs, when_half_is_read, worker_pool
+from tests.gcs_emulator import Bucket, Proxy
+
+SIGNS = ("PrismRunner:Serving JobManagement", "pipeline done!")
+"""What only Prism says."""
+
+
+@pytest.fixture
+def runs(bundle_path: pathlib.Path, prism: str, tmp_path: pathlib.Path) -> Runs:
+    flags = ("--runner=PrismRunner", f"--prism_location={prism}")
+    return Runs(bundle_path, tmp_path, flags=flags, signs=SIGNS)
+
+
+def test_workers_in_the_launcher(runs: Runs, digit_folder: pathlib.Path) -> None:
+    assert runs.run(digit_folder) == 0
+    runs.check(runs.direct(digit_folder))
+
+
+def test_workers_of_a_pool(runs: Runs, digit_folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    with worker_pool(tmp_path / "pool") as pool:
+        assert runs.run(digit_folder, *pool.flags) == 0
+        assert "Starting worker with command" in (tmp_path / "pool/pool.log").read_text()
+    runs.check(runs.direct(digit_folder))
+
+
+@pytest.fixture
+def digits_in_bucket(runs: Runs, bucket: Bucket, proxy: Proxy, digit_folder: pathlib.Path) -> str:
+    return runs.upload(digit_folder, bucket, proxy)
+
+
+def goes_on(runs: Runs, place: str, *flags: str) -> None:
+    assert runs.run(place, "--resume", *flags) == 0
+    runs.check(runs.direct(place))
+
+
+def test_a_worker_that_is_killed_is_said_and_nothing_is_lost_or_doubled(
+    runs: Runs, digits_in_bucket: str, bucket: Bucket, proxy: Proxy, tmp_path: pathlib.Path
+) -> None:
+    killed: list[int] = []
+    with worker_pool(tmp_path / "pool", environment=runs.environment) as pool:
+        when_half_is_read(bucket, proxy, lambda: killed.append(pool.kill_workers()))
+        assert runs.run(digits_in_bucket, *pool.flags) == 1
+        assert killed == [1]
+        line = runs.last_line()
+        assert "the runner gave up: " in line
+        assert "of 10 work items are not done, the first of them " in line
+        assert f"which begins with '{bucket.uri}/digits/" in line
+        assert "this goes on with it: digitmill score" in line
+        assert "--resume" in line
+        goes_on(runs, digits_in_bucket, *pool.flags)
+
+
+def test_a_job_server_that_is_killed_is_said_and_nothing_is_lost_or_doubled(
+    runs: Runs, digits_in_bucket: str, bucket: Bucket, proxy: Proxy
+) -> None:
+    launched: list[BaseProcess] = []
+
+    def kill_prism() -> None:
+        for child in psutil.Process(launched[0].pid).children(recursive=True):
+            if pathlib.Path(child.exe()).name == "prism":
+                child.kill()
+
+    with proxy.lock:  # no request passes before the launcher is known
+        when_half_is_read(bucket, proxy, kill_prism)
+        launched.append(runs.start(digits_in_bucket))
+    launched[0].join(JOIN_SECONDS)
+    assert launched[0].exitcode == 1
+    assert "the job server is gone: UNAVAILABLE" in runs.last_line()
+    goes_on(runs, digits_in_bucket)
+
+
+def test_told_to_stop_it_says_how_to_go_on(
+    runs: Runs, digits_in_bucket: str, bucket: Bucket, proxy: Proxy
+) -> None:
+    launched: list[BaseProcess] = []
+    with proxy.lock:
+        when_half_is_read(bucket, proxy, lambda: os.kill(launched[0].pid or 0, signal.SIGTERM))
+        launched.append(runs.start(digits_in_bucket))
+    launched[0].join(JOIN_SECONDS)
+    assert launched[0].exitcode == 1
+    assert "digitmill: told to stop; what is done is kept" in runs.last_line()
+    goes_on(runs, digits_in_bucket)
+
+
+def test_workers_without_digitmill_are_said(
+    runs: Runs, digit_folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    # Without `site` the project, which is installed by a .pth file, is not there; Beam is.
+    libraries = {"PYTHONPATH": sysconfig.get_path("purelib")}
+    with worker_pool(tmp_path / "pool", environment=libraries, python=f"{sys.executable} -S") as pool:
+        assert runs.run(digit_folder, *pool.flags) == 1
+    assert "the workers have no digitmill: install this version of it" in runs.last_line()
+
+
+def test_a_disk_of_the_workers_that_is_full_is_said(
+    runs: Runs, digit_folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    # No file may become larger than 4 KB: what writing to a full disk or over a quota looks like.
+    # Their log is not on it: a worker that cannot say what is wrong hangs, and with it the run.
+    shell = 'exec > >(cat) 2>&1; trap "" XFSZ; ulimit -f 4'
+    with worker_pool(tmp_path / "pool", shell=shell) as pool:
+        assert runs.run(digit_folder, *pool.flags) == 1
+    line = runs.last_line()
+    assert "the output can be read and written" in line
+    assert "File too large" in line
+    assert runs.run(digit_folder, "--resume") == 0
+    runs.check(runs.direct(digit_folder))
+
+
+def test_a_port_that_is_taken_leaves_no_trace(runs: Runs, digit_folder: pathlib.Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        command = ["score", "--input", digit_folder, "--model", runs.model, "--output", runs.folder / "out"]
+        done = subprocess.run(
+            [sys.executable, "-m", "digitmill", *map(str, command), *runs.flags, f"--job_port={port}"],
+            capture_output=True,
+            text=True,
+            timeout=JOIN_SECONDS,
+            check=False,
+        )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert f"--job_port is a free port; got {port}" in line
+    assert not (runs.folder / "out").exists()
