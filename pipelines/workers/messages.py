@@ -8,9 +8,9 @@ import traceback
 
 from engines.engine import EngineError
 from pipelines.frozen_listing import ItemRef
-from schemas.errors import RuleError, StorageError, UserError
+from schemas.errors import RuleError, StorageError, UserError, WorkerError
 
-_RULES: dict[str, type[RuleError]] = {"StorageError": StorageError, "UserError": UserError}
+_RULES: dict[str, type[RuleError]] = {kind.__name__: kind for kind in (StorageError, UserError, WorkerError)}
 
 
 class RemoteError(RuntimeError):
@@ -48,7 +48,7 @@ def digest_of(message: bytes) -> str:
     """Returns the digest in an answer.
 
     Raises:
-        UserError, StorageError, EngineError: that the worker met.
+        UserError, StorageError, WorkerError, EngineError: that the worker met.
         RemoteError: when it met anything else.
         ValueError: when it makes no sense.
     """

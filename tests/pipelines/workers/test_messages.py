@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from engines.engine import EngineError
 from pipelines.workers import messages
 from pipelines.workers.messages import RemoteError
-from schemas.errors import StorageError, UserError
+from schemas.errors import StorageError, UserError, WorkerError
 
 
 @given(st.text(), st.integers(min_value=0))
@@ -18,7 +18,7 @@ def test_a_digest_comes_through(digest: str) -> None:
     assert messages.digest_of(messages.done(digest)) == digest
 
 
-@pytest.mark.parametrize("kind", [UserError, StorageError])
+@pytest.mark.parametrize("kind", [UserError, StorageError, WorkerError])
 @pytest.mark.parametrize("got", ["a\nname", "gs://b/ü", 3, 0.5, None, ("x", 1)])
 def test_an_error_of_ours_comes_through_as_what_it_is(kind: type, got: object) -> None:
     sent = kind("a rule holds", got=got, remedy="mend it")
