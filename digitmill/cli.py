@@ -21,6 +21,7 @@ from schemas.errors import (
 _VERBS = {
     "train": "trainer.task:train",
     "recipes": "trainer.task:recipes",
+    "submit": "trainer.submit:submit",
     "score": "pipelines.score:score",
     "verify": "pipelines.verify:verify",
     "compact": "pipelines.compact:compact",

@@ -13,7 +13,7 @@ from engines.engine import LiteRtEngine
 from schemas.bundle import LITERT_MODEL
 from trainer.data import sample
 
-pytest_plugins = ["tests.gcs_emulator"]
+pytest_plugins = ["tests.gcs_emulator", "tests.rest_stand_in"]
 
 
 @pytest.fixture(scope="session")
