@@ -22,6 +22,7 @@ _VERBS = {
     "train": "trainer.task:train",
     "recipes": "trainer.task:recipes",
     "submit": "trainer.submit:submit",
+    "tune": "trainer.tune:tune",
     "score": "pipelines.score:score",
     "verify": "pipelines.verify:verify",
     "compact": "pipelines.compact:compact",

@@ -198,7 +198,7 @@ def _installing(request: Request, image: str, package: Package, *, place: str) -
     """Any image with Python: Vertex AI mounts all buckets below /gcs, and pip installs from there."""
     mounted = f"/gcs/{place.removeprefix(CLOUD)}"
     pins = f'--constraint "{mounted}/{package.constraints.name}" ' if package.constraints else ""
-    extra = "[gpu]" if request.gpus else ""
+    extra = "[gpu,tune]" if request.gpus else "[tune]"  # the second reports trials
     line = _INSTALL.format(
         pins=pins, package=f"{mounted}/{package.file.name}{extra}", entry=shlex.join(ENTRY_POINT)
     )

@@ -88,14 +88,14 @@ def test_a_plain_image_installs_the_staged_package_and_hands_the_flags_on(tmp_pa
     place = "/gcs/b/staging/abababababababab"
     assert [line[1:-1] for line in words.read_text().splitlines()] == [
         *["-m", "pip", "install", "--quiet", "--constraint", f"{place}/constraints.txt"],
-        f"{place}/digitmill-0.1.0.tar.gz[gpu]",
+        f"{place}/digitmill-0.1.0.tar.gz[gpu,tune]",
         *["-m", "trainer.task"],
         *odd,
     ]
 
 
 def test_without_gpus_no_cuda_is_installed():
-    assert "[gpu]" not in str(job_spec(ON_CPUS, STAGED, PACKAGE))
+    assert "gpu" not in str(job_spec(ON_CPUS, STAGED, PACKAGE))
 
 
 def test_vertex_s_own_images_take_a_package_if_their_python_will_do():
