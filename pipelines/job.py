@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from engines.bundle import Bundle, open_bundle
-from pipelines import incremental, output_run
+from engines.bundle import Bundle
+from pipelines import dataflow, incremental, model_place, output_run
 from pipelines.beam_options import beam_options
 from pipelines.finishing import begun, finish, times, unreported
 from pipelines.frozen_listing import Frozen, FrozenItem, freeze, read_index
@@ -65,19 +65,22 @@ def run(options: ScoreOptions) -> Summary:
     """
     # What can be refused is refused before an image is read or a file written.
     started = datetime.datetime.now(datetime.UTC)
-    pipeline_options = beam_options(options.beam_flags, verb="score", own=FLAGS)
+    pipeline_options = beam_options(dataflow.completed(options), verb="score", own=FLAGS)
     output = open_folder(options.output)
     output_run.look(output, resume=options.resume)
     refuse_output_below(options.inputs, output.place)
-    bundle = open_bundle(options.model, options.engine)
-    challenger = open_bundle(options.challenger, options.engine) if options.challenger else None
-    with resumable(options.command(resume=True)), output.hold() as hold:
+    with (
+        model_place.opened(options) as (bundle, challenger),
+        resumable(options.command(resume=True)),
+        output.hold() as hold,
+    ):
         # Looked at again: another launcher may have begun, or finished, in between.
         standing = output_run.look(output, resume=options.resume)
         plan = make_plan(options, bundle, challenger, begun=standing.plan, output=output)
         finished = standing.finished
         if finished is None:
-            task = _task(options, plan, bundle, challenger, output=output)
+            models = dataflow.model_base(pipeline_options)
+            task = _task(options, plan, bundle, challenger, output=output, models=models)
             held = _Run(options, plan, task, output)
             finished = _score(held, hold, started=started, pipeline_options=pipeline_options)
     return Summary(printable(options.output.rstrip("/")), finished)
@@ -96,6 +99,8 @@ def _score(
     began = time.monotonic()
     with Progress(run.output, [] if frozen.buckets else left, growing=_growing(frozen)):
         _run_pipeline(run, frozen, left, past=past, options=pipeline_options)
+    if left or frozen.ranges or frozen.buckets:
+        dataflow.check_launched(pipeline_options, run.options.command(resume=True))
     seconds = time.monotonic() - began
 
     # 3. Reconcile from the committed records, not from Beam's counters, which count retries too.
@@ -109,8 +114,16 @@ def _score(
 
 
 def _task(
-    options: ScoreOptions, plan: RunPlan, bundle: Bundle, challenger: Bundle | None, *, output: OutputFolder
+    options: ScoreOptions,
+    plan: RunPlan,
+    bundle: Bundle,
+    challenger: Bundle | None,
+    *,
+    output: OutputFolder,
+    models: str | None,
 ) -> ScoringTask:
+    if models is not None:
+        model_place.stage((bundle, challenger), models)
     content = json.dumps([plan.model, plan.preprocessing, dict(plan.settings)], sort_keys=True)
     return ScoringTask(
         bundle=bundle,
@@ -122,6 +135,7 @@ def _task(
         rows_per_part=options.rows_per_part,
         compression=options.compression,
         challenger=challenger,
+        models=models,
     )
 
 

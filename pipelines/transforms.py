@@ -1,6 +1,7 @@
 """The scoring pipeline as Beam sees it: wiring, and the DoFns that do the work."""
 
 import collections
+import contextlib
 import dataclasses
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,9 +14,10 @@ from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
 from engines.bundle import Bundle
-from pipelines.classify import make_classifier
+from pipelines.classify import Classifier, make_classifier
 from pipelines.frozen_listing import ItemRef, RangeLister, load
 from pipelines.listing import RemoteRange
+from pipelines.model_place import at_worker
 from pipelines.read_limits import ReadLimits
 from pipelines.rows import Compression
 from pipelines.scoring import Scorer
@@ -44,6 +46,7 @@ class ScoringTask:
         rows_per_part: greatest number of rows in a prediction file.
         compression: which prediction files are gzipped.
         challenger: the bundle of a second model, or None.
+        models: where workers find models that are not on their disks; None where all see the launcher's.
     """
 
     bundle: Bundle
@@ -55,6 +58,7 @@ class ScoringTask:
     rows_per_part: int = MOST
     compression: Compression = Compression.RECORDS
     challenger: Bundle | None = None
+    models: str | None = None
 
 
 class ListRanges(beam.PTransform):
@@ -143,17 +147,24 @@ class ScoreWorkItem(beam.DoFn):
 
     def _make_scorer(self) -> Scorer:
         return Scorer(
-            make_classifier(
-                self._task.bundle,
-                accept_threshold=self._task.accept_threshold,
-                challenger=self._task.challenger,
-            ),
+            self._make_classifier(),
             ImageReader(self._task.limits),
             output=open_folder(self._task.output),
             folder_labels=self._task.folder_labels,
             rows=self._task.rows_per_part,
             compression=self._task.compression,
         )
+
+    def _make_classifier(self) -> Classifier:
+        task = self._task
+        with contextlib.ExitStack() as stack:
+            bundle, challenger = (
+                stack.enter_context(at_worker(given, task.models)) if given else None
+                for given in (task.bundle, task.challenger)
+            )
+            assert bundle is not None
+            # Loaded into memory; the files are needed no longer.
+            return make_classifier(bundle, accept_threshold=task.accept_threshold, challenger=challenger)
 
     def _score(self, ref: ItemRef) -> str:
         return self._scorer.run(load(self._output, ref)).digest
