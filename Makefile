@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 DEMO := build/demo
 GCS_EMULATOR := github.com/fsouza/fake-gcs-server@v1.56.1
 AZURE_EMULATOR := azurite@3.35.0
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
-.PHONY: install tools demo test lint types arrows unit schemas bench model lock clean
+.PHONY: install tools demo test test-all lint types arrows unit schemas deploy bench model lock clean
 .DEFAULT_GOAL := install
 
 install: $(VENV)/installed
@@ -26,6 +27,7 @@ $(VENV)/tools/installed: $(VENV)/installed
 	@mkdir -p $(VENV)/tools
 	@if command -v go > /dev/null; then \
 		echo "building the GCS emulator"; GOBIN=$(abspath $(VENV))/tools go install $(GCS_EMULATOR); \
+		echo "building actionlint"; GOBIN=$(abspath $(VENV))/tools go install $(ACTIONLINT); \
 	else \
 		echo "no Go toolchain: tests that need the GCS emulator will be skipped"; \
 	fi
@@ -55,10 +57,18 @@ arrows: install
 	$(BIN)/lint-imports
 
 unit: tools
-	$(BIN)/pytest --numprocesses auto --dist loadfile
+	$(BIN)/pytest --numprocesses auto --dist loadfile -m "not cloud"
+
+# The slow ones too: environments made from the package index.
+test-all: test
+	$(BIN)/pytest -m cloud
 
 schemas: install
 	$(BIN)/python -m schemas
+
+# The Flex Template's metadata, from the flags of digitmill score.
+deploy: install
+	$(BIN)/python -m pipelines.flex_template metadata > deploy/dataflow/metadata.json
 
 bench: install
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
