@@ -88,7 +88,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, dict
 def test_the_staged_job_runs_with_the_worker_s_requirements_alone(
     worker: tuple, bucket: Bucket, digits, png_of, bundle_path, tmp_path: pathlib.Path, monkeypatch
 ) -> None:
-    work, environment = worker
+    _, environment = worker
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     for number in range(20):
         bucket.put(f"in/{number}.png", png_of(digits[number]))

@@ -1,6 +1,7 @@
 """What is submitted: one training, and how many machines it gets."""
 
 import dataclasses
+import os
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -8,6 +9,7 @@ from typing import Final
 from schemas.errors import UserError
 from trainer.data.files import CLOUD
 from trainer.options import TrainOptions
+from trainer.quiet import quiet_stderr
 
 ENTRY_POINT: Final = ("python", "-m", "trainer.task")
 """What every worker runs, wherever it is."""
@@ -93,8 +95,10 @@ class Request:
         Raises:
             UserError: with the nearest batch that does.
         """
-        from trainer import overrides, recipes
-        from trainer.strategy import per_replica_batch
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        with quiet_stderr():
+            from trainer import overrides, recipes
+            from trainer.strategy import per_replica_batch
 
         # A teacher may lie where only workers read; it has no say in the batch.
         bare = dataclasses.replace(self.options, teacher=None)

@@ -59,7 +59,8 @@ def _scatter(axes: Axes, trials: Sequence[Trial], *, x: Sequence[Any]) -> None:
             if trial.state == state and trial.val_accuracy is not None
         ]
         if shown:
-            axes.scatter(*zip(*shown, strict=True), color=colour, marker=mark, s=22, label=state)
+            across, accuracies = zip(*shown, strict=True)
+            axes.scatter(across, accuracies, color=colour, marker=mark, s=22, label=state)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(colors=_INK, labelsize=8)
     axes.yaxis.set_major_formatter(ticker.PercentFormatter(1.0))
