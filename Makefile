@@ -8,8 +8,9 @@ PRISM := github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0
 GCS_EMULATOR := github.com/fsouza/fake-gcs-server@v1.56.1
 AZURE_EMULATOR := azurite@3.35.0
 ACCESSIBILITY := axe-core@4.10.3
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
-.PHONY: install tools demo test flink-test test-all lint types arrows unit schemas docs linkcheck bench bench-quick bench-publish bench-page peers model lock clean
+.PHONY: install tools demo test flink-test cloud-test test-all lint types arrows unit schemas deploy docs linkcheck bench bench-quick bench-publish bench-page peers model lock clean
 .DEFAULT_GOAL := install
 
 install: $(VENV)/installed
@@ -29,6 +30,7 @@ $(VENV)/tools/installed: $(VENV)/installed
 	@if command -v go > /dev/null; then \
 		echo "building the GCS emulator"; GOBIN=$(abspath $(VENV))/tools go install $(GCS_EMULATOR); \
 		echo "building Prism"; GOBIN=$(abspath $(VENV))/tools go install $(PRISM); \
+		echo "building actionlint"; GOBIN=$(abspath $(VENV))/tools go install $(ACTIONLINT); \
 	else \
 		echo "no Go toolchain: tests that need the GCS emulator or Prism will be skipped"; \
 	fi
@@ -61,7 +63,8 @@ test: lint types arrows unit
 flink-test: tools
 	$(BIN)/pytest -m flink
 
-test-all: test flink-test
+# The slow ones: environments made from the package index, a Flink cluster that is downloaded.
+test-all: test flink-test cloud-test
 
 lint: install
 	$(BIN)/ruff check .
@@ -76,8 +79,15 @@ arrows: install
 unit: tools
 	$(BIN)/pytest --numprocesses auto --dist loadfile
 
+cloud-test: tools
+	$(BIN)/pytest -m cloud
+
 schemas: install
 	$(BIN)/python -m schemas
+
+# The Flex Template's metadata, from the flags of digitmill score.
+deploy: install
+	$(BIN)/python -m pipelines.flex_template metadata > deploy/dataflow/metadata.json
 
 # The site; a warning, such as a link that leads nowhere, is an error.
 docs: install

@@ -23,6 +23,8 @@ from schemas.errors import (
 _VERBS = {
     "train": "trainer.task:train",
     "recipes": "trainer.task:recipes",
+    "submit": "trainer.submit:submit",
+    "tune": "trainer.tune:tune",
     "score": "pipelines.score:score",
     "review": "pipelines.review:review",
     "verify": "pipelines.verify:verify",

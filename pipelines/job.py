@@ -14,8 +14,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.shared import Shared
 
 from commands import run_config
-from engines.bundle import Bundle, open_bundle
-from pipelines import incremental, output_run
+from engines.bundle import Bundle
+from pipelines import dataflow, incremental, model_place, output_run
 from pipelines.beam_options import beam_options, in_process
 from pipelines.finishing import begun, finish, times, unreported
 from pipelines.frozen_listing import Frozen, FrozenItem, freeze, read_index
@@ -77,7 +77,7 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None) -> Summary:
     """
     # What can be refused is refused before an image is read or a file written.
     started = datetime.datetime.now(datetime.UTC)
-    pipeline_options = beam_options(options.beam_flags, verb="score", own=FLAGS)
+    pipeline_options = beam_options(dataflow.completed(options), verb="score", own=FLAGS)
     if options.workers is not None and not in_process(pipeline_options):
         raise UserError(
             "--workers are processes of this machine, under the DirectRunner",
@@ -87,15 +87,18 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None) -> Summary:
     output = open_folder(options.output)
     output_run.look(output, resume=options.resume)
     refuse_output_below(options.inputs, output.place)
-    bundle = open_bundle(options.model, options.engine)
-    challenger = open_bundle(options.challenger, options.engine) if options.challenger else None
-    with resumable(options.command(resume=True)), output.hold() as hold:
+    with (
+        model_place.opened(options) as (bundle, challenger),
+        resumable(options.command(resume=True)),
+        output.hold() as hold,
+    ):
         # Looked at again: another launcher may have begun, or finished, in between.
         standing = output_run.look(output, resume=options.resume)
         plan = make_plan(options, bundle, challenger, begun=standing.plan, output=output)
         finished = standing.finished
         if finished is None:
-            task = _task(options, plan, bundle, challenger, output=output)
+            models = dataflow.model_base(pipeline_options)
+            task = _task(options, plan, bundle, challenger, output=output, models=models)
             held = _Run(options, plan, task, output)
             finished = _score(held, hold, started=started, pipeline_options=pipeline_options, pool=pool)
     return Summary(printable(options.output.rstrip("/")), finished)
@@ -124,6 +127,8 @@ def _score(
         Progress(run.output, known, growing=_growing(frozen)),
     ):
         _run_pipeline(run, frozen, left, past=past, options=pipeline_options, scorers=scorers)
+    if left or frozen.ranges or frozen.buckets:
+        dataflow.check_launched(pipeline_options, run.options.command(resume=True))
     seconds = time.monotonic() - began
 
     # 3. Reconcile from the committed records, not from Beam's counters, which count retries too.
@@ -138,8 +143,16 @@ def _score(
 
 
 def _task(
-    options: ScoreOptions, plan: RunPlan, bundle: Bundle, challenger: Bundle | None, *, output: OutputFolder
+    options: ScoreOptions,
+    plan: RunPlan,
+    bundle: Bundle,
+    challenger: Bundle | None,
+    *,
+    output: OutputFolder,
+    models: str | None,
 ) -> ScoringTask:
+    if models is not None:
+        model_place.stage((bundle, challenger), models)
     content = json.dumps([plan.model, plan.preprocessing, dict(plan.settings)], sort_keys=True)
     return ScoringTask(
         bundle=bundle,
@@ -151,6 +164,7 @@ def _task(
         rows_per_part=options.rows_per_part,
         compression=options.compression,
         challenger=challenger,
+        models=models,
     )
 
 

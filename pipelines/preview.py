@@ -12,8 +12,8 @@ from typing import Final
 
 import apache_beam as beam
 
-from engines.bundle import Bundle, open_bundle
-from pipelines import incremental
+from engines.bundle import Bundle
+from pipelines import dataflow, incremental, model_place
 from pipelines.beam_options import beam_options
 from pipelines.classify import make_classifier
 from pipelines.frozen_listing import freeze
@@ -145,11 +145,14 @@ def preview(options: ScoreOptions) -> Preview:
     Raises:
         UserError: as the run would.
     """
-    beam_options(options.beam_flags, verb="score", own=FLAGS)
+    beam_options(dataflow.completed(options), verb="score", own=FLAGS)
+    with model_place.opened(options) as (bundle, challenger):
+        return _preview(options, bundle, challenger)
+
+
+def _preview(options: ScoreOptions, bundle: Bundle, challenger: Bundle | None) -> Preview:
     output = open_folder(options.output)
     refuse_output_below(options.inputs, output.place)
-    bundle = open_bundle(options.model, options.engine)
-    challenger = open_bundle(options.challenger, options.engine) if options.challenger else None
     plan = make_plan(options, bundle, challenger, begun=None, output=output)
     with tempfile.TemporaryDirectory(prefix="digitmill-") as folder:
         scratch = LocalFolder(pathlib.Path(folder))

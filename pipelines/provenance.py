@@ -7,6 +7,7 @@ from typing import Any
 
 from engines.bundle import Bundle
 from imaging.canonical import PREPROCESSING_VERSION
+from pipelines.model_place import address
 from pipelines.names import printable
 from pipelines.statistics import RunStatistics
 
@@ -21,7 +22,7 @@ def described(bundle: Bundle, given: pathlib.Path) -> Mapping[str, str]:
         given: its folder as the user named it.
     """
     return {
-        "path": printable(str(given)),
+        "path": printable(address(given)),
         "digest": bundle.digest,
         "recipe": bundle.card.recipe,
         "engine": bundle.engine.kind,

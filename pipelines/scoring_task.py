@@ -1,11 +1,13 @@
 """What a worker must know to score work items, and what does so in its process. Knows nothing of Beam."""
 
+import contextlib
 import dataclasses
 from typing import Final, Protocol
 
 from engines.bundle import Bundle
-from pipelines.classify import make_classifier
+from pipelines.classify import Classifier, make_classifier
 from pipelines.frozen_listing import ItemRef, load
+from pipelines.model_place import at_worker
 from pipelines.read_limits import ReadLimits
 from pipelines.rows import Compression
 from pipelines.scoring import Scorer
@@ -35,6 +37,7 @@ class ScoringTask:
         rows_per_part: greatest number of rows in a prediction file.
         compression: which prediction files are gzipped.
         challenger: the bundle of a second model, or None.
+        models: where workers find models that are not on their disks; None where all see the launcher's.
     """
 
     bundle: Bundle
@@ -46,6 +49,7 @@ class ScoringTask:
     rows_per_part: int = MOST
     compression: Compression = Compression.RECORDS
     challenger: Bundle | None = None
+    models: str | None = None
 
 
 class ItemScorer(Protocol):
@@ -75,12 +79,9 @@ class LocalScorer:
     in_flight = ITEMS_IN_FLIGHT
 
     def __init__(self, task: ScoringTask) -> None:
-        classifier = make_classifier(
-            task.bundle, accept_threshold=task.accept_threshold, challenger=task.challenger
-        )
         self._output = open_folder(task.output)
         self._scorer = Scorer(
-            classifier,
+            _make_classifier(task),
             ImageReader(task.limits),
             output=self._output,
             folder_labels=task.folder_labels,
@@ -103,3 +104,14 @@ class LocalScorer:
                 got=f"{item.digest}, which begins with {item.images[0].uri}",
                 remedy="give workers more memory, or let fewer of them share a machine's",
             ) from error
+
+
+def _make_classifier(task: ScoringTask) -> Classifier:
+    with contextlib.ExitStack() as stack:
+        bundle, challenger = (
+            stack.enter_context(at_worker(given, task.models)) if given else None
+            for given in (task.bundle, task.challenger)
+        )
+        assert bundle is not None
+        # Loaded into memory; the files are needed no longer.
+        return make_classifier(bundle, accept_threshold=task.accept_threshold, challenger=challenger)

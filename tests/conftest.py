@@ -13,7 +13,12 @@ from engines.engine import LiteRtEngine
 from schemas.bundle import LITERT_MODEL
 from trainer.data import sample
 
-pytest_plugins = ["tests.gcs_emulator", "tests.beam_engines", "tests.browser"]
+pytest_plugins = [
+    "tests.gcs_emulator",
+    "tests.beam_engines",
+    "tests.browser",
+    "tests.rest_stand_in",
+]
 
 
 @pytest.fixture(scope="session")

@@ -60,6 +60,7 @@ def run(options: TrainOptions) -> TrainResult:
     """
     recipes.check(options.recipe)
     _check_strategy(options.strategy)
+    cluster.announce(os.environ)
     where = places.of_run(options.output, os.environ)
     chief = cluster.read(os.environ).is_chief
     # Written from the moment that reading starts, when the run folder is claimed.

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from trainer.distillation import Teacher
+from trainer.tuning.space import Space
 
 HOLD_OUT = 5_000 / 60_000
 """Share of the training images held out for validation: 5,000 of MNIST's 60,000."""
@@ -50,6 +51,7 @@ class Recipe:
         soft_share: what the teacher's answers count in the loss, in [0, 1]; the labels count the rest.
         teacher_temperature: by which the answers of both are softened before they are compared, above 0.
         taught: whether the recipe is for use with a teacher only.
+        search: what `digitmill tune` may choose from, by the name of a field above.
     """
 
     model: Callable[..., keras.Model]
@@ -75,3 +77,4 @@ class Recipe:
     soft_share: float = 0.9
     teacher_temperature: float = 1.0
     taught: bool = False
+    search: Space = dataclasses.field(default_factory=dict)

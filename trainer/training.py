@@ -15,6 +15,7 @@ from trainer import (
     calibration,
     export,
     history,
+    hypertune,
     overrides,
     places,
     plots,
@@ -131,7 +132,7 @@ def train_on(
     if chief:
         _announce(options, trainer, digits)
     # 3. The epochs; the history is on disk after each.
-    for _ in trainer.epochs():
+    for _ in hypertune.reported(trainer.epochs(), chief=chief):
         if chief:
             history.write(trainer.history, where.run.folder)
             where.run.publish(history.FILE)

@@ -14,6 +14,7 @@ Accuracy: 99.35 % ± 0.06 (mean and standard deviation of seeds 1, 2, 3) on the 
 import keras
 
 from trainer.recipe import Recipe
+from trainer.tuning.space import Choice, Real
 
 
 def model() -> keras.Model:
@@ -46,4 +47,10 @@ RECIPE = Recipe(
     one_hot=False,
     epochs=5,
     batch=64,
+    search={
+        "learning_rate": Real(3e-4, 1e-2, log=True),
+        "batch": Choice((32, 64, 128, 256)),
+        "schedule": Choice(("warmup-cosine", "one-cycle")),
+        "label_smoothing": Real(0.0, 0.1),
+    },
 )

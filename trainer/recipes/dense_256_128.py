@@ -12,6 +12,7 @@ import keras
 
 from trainer.layers import dense
 from trainer.recipe import Recipe
+from trainer.tuning.space import Choice, Real
 
 
 def model(*, dropout: float = 0.0, batch_norm: bool = False) -> keras.Model:
@@ -37,4 +38,11 @@ RECIPE = Recipe(
     batch=32,
     dropout=0.0,
     batch_norm=False,
+    search={
+        "learning_rate": Real(1e-4, 1e-2, log=True),
+        "batch": Choice((32, 64, 128, 256)),
+        "schedule": Choice(("constant", "warmup-cosine", "one-cycle")),
+        "dropout": Real(0.0, 0.4),
+        "batch_norm": Choice((False, True)),
+    },
 )

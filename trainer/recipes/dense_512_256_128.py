@@ -12,6 +12,7 @@ Accuracy: 97.65 % ± 0.09 (mean and standard deviation of seeds 1, 2, 3) on the 
 import keras
 
 from trainer.recipe import Recipe
+from trainer.tuning.space import Choice, Real
 
 
 def model() -> keras.Model:
@@ -45,4 +46,10 @@ RECIPE = Recipe(
     epochs=12,
     batch=128,
     validation_fraction=0.15,
+    search={
+        "learning_rate": Real(1e-4, 1e-2, log=True),
+        "batch": Choice((64, 128, 256)),
+        "schedule": Choice(("constant", "warmup-cosine", "one-cycle")),
+        "label_smoothing": Real(0.0, 0.1),
+    },
 )

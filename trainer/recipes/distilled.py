@@ -18,6 +18,7 @@ import keras
 
 from trainer.augmentation import Augmentation
 from trainer.recipes import small_cnn
+from trainer.tuning.space import Choice, Real
 
 
 def model() -> keras.Model:
@@ -32,4 +33,10 @@ RECIPE = dataclasses.replace(
     augmentation=Augmentation(rotation=20, shift=3, zoom=0.15, shear=0.2, elastic=1.0),
     teacher_temperature=2.0,
     taught=True,
+    search={
+        "learning_rate": Real(1e-3, 2e-2, log=True),
+        "batch": Choice((64, 128, 256)),
+        "soft_share": Real(0.5, 1.0),
+        "teacher_temperature": Real(1.0, 4.0),
+    },
 )

@@ -15,6 +15,7 @@ import keras
 from trainer import schedules
 from trainer.layers import convolution
 from trainer.recipe import Recipe
+from trainer.tuning.space import Choice, Real
 
 
 def model() -> keras.Model:
@@ -46,4 +47,9 @@ RECIPE = Recipe(
     epochs=1,
     batch=256,
     precision="mixed",
+    search={
+        "learning_rate": Real(3e-3, 3e-2, log=True),
+        "batch": Choice((64, 128, 256, 512)),
+        "schedule": Choice(("warmup-cosine", "one-cycle")),
+    },
 )

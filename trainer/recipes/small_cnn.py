@@ -16,6 +16,7 @@ from trainer import schedules
 from trainer.augmentation import Augmentation
 from trainer.layers import pyramid
 from trainer.recipe import Recipe
+from trainer.tuning.space import Choice, Real
 
 
 def model() -> keras.Model:
@@ -39,4 +40,11 @@ RECIPE = Recipe(
     ema=0.998,
     augmentation=Augmentation(rotation=12, shift=2, zoom=0.1, shear=0.12),
     precision="mixed",
+    search={
+        "learning_rate": Real(1e-3, 2e-2, log=True),
+        "batch": Choice((64, 128, 256)),
+        "schedule": Choice(("warmup-cosine", "one-cycle")),
+        "ema": Choice((0.99, 0.998, 0.999)),
+        "label_smoothing": Real(0.0, 0.1),
+    },
 )

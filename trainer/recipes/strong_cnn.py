@@ -17,6 +17,7 @@ from trainer import schedules
 from trainer.augmentation import Augmentation
 from trainer.layers import pyramid
 from trainer.recipe import Recipe
+from trainer.tuning.space import Choice, Real
 
 
 def model() -> keras.Model:
@@ -41,4 +42,11 @@ RECIPE = Recipe(
     label_smoothing=0.05,
     augmentation=Augmentation(rotation=15, shift=3, zoom=0.12, shear=0.15),
     precision="mixed",
+    search={
+        "learning_rate": Real(1e-3, 1e-2, log=True),
+        "batch": Choice((64, 128, 256)),
+        "schedule": Choice(("warmup-cosine", "one-cycle")),
+        "ema": Choice((0.99, 0.998, 0.999)),
+        "label_smoothing": Real(0.0, 0.1),
+    },
 )

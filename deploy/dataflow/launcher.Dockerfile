@@ -1,0 +1,15 @@
+# The Flex Template's launcher: lists, makes the job's graph and hands it over. It needs reports' libraries, too.
+#   docker build --file deploy/dataflow/launcher.Dockerfile --build-arg WORKER=WORKER --tag LAUNCHER .
+ARG WORKER
+FROM gcr.io/dataflow-templates-base/python311-template-launcher-base:latest AS launcher
+
+FROM ${WORKER}
+COPY --from=launcher /opt/google/dataflow/python_template_launcher /opt/google/dataflow/python_template_launcher
+
+COPY deploy/dataflow/launcher-requirements.txt ./
+RUN pip install --no-cache-dir --constraint constraints.txt --requirement launcher-requirements.txt
+COPY deploy/dataflow/launch.py ./
+RUN python -c "import pipelines.job"
+
+ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/opt/digitmill/launch.py
+ENTRYPOINT ["/opt/google/dataflow/python_template_launcher"]

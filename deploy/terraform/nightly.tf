@@ -1,0 +1,91 @@
+# Scheduler -> Cloud Build trigger -> the part "score" of cloudbuild.yaml.
+locals {
+  bucket = "gs://${google_storage_bucket.digits.name}"
+}
+
+resource "google_cloudbuild_trigger" "nightly" {
+  name            = "digitmill-nightly"
+  location        = var.region
+  service_account = google_service_account.build.id
+
+  source_to_build {
+    repository = var.repository
+    ref        = "refs/heads/${var.branch}"
+    repo_type  = "UNKNOWN"
+  }
+
+  git_file_source {
+    repository = var.repository
+    path       = "cloudbuild.yaml"
+    revision   = "refs/heads/${var.branch}"
+    repo_type  = "UNKNOWN"
+  }
+
+  substitutions = {
+    _PARTS            = "score"
+    _REGION           = var.region
+    _INPUT            = "${local.bucket}/incoming"
+    _MODEL            = "${local.bucket}/model"
+    _NIGHTS           = "${local.bucket}/nights"
+    _STATE            = "${local.bucket}/state"
+    _MAX_FAILURE_RATE = var.max_failure_rate
+  }
+}
+
+resource "google_cloud_scheduler_job" "nightly" {
+  name      = "digitmill-nightly"
+  region    = var.region
+  schedule  = var.schedule
+  time_zone = var.time_zone
+
+  # A build that could not be started is started later; one that failed is for a person.
+  retry_config {
+    retry_count = 3
+  }
+
+  http_target {
+    http_method = "POST"
+    uri         = "https://cloudbuild.googleapis.com/v1/${google_cloudbuild_trigger.nightly.id}:run"
+    body        = base64encode("{}")
+    headers = {
+      "Content-Type" = "application/json"
+    }
+
+    oauth_token {
+      service_account_email = google_service_account.scheduler.email
+    }
+  }
+}
+
+resource "google_monitoring_notification_channel" "email" {
+  display_name = "digitmill"
+  type         = "email"
+  labels = {
+    email_address = var.alert_email
+  }
+}
+
+# Exit codes 1 to 4 all end a build with a line like this one.
+resource "google_monitoring_alert_policy" "failed" {
+  display_name          = "digitmill: a nightly run has failed"
+  combiner              = "OR"
+  notification_channels = [google_monitoring_notification_channel.email.name]
+
+  conditions {
+    display_name = "a build of the nightly trigger failed"
+
+    condition_matched_log {
+      filter = <<-EOT
+        resource.type="build"
+        resource.labels.build_trigger_id="${google_cloudbuild_trigger.nightly.trigger_id}"
+        textPayload=~"^ERROR: build step .* failed"
+      EOT
+    }
+  }
+
+  alert_strategy {
+    notification_rate_limit {
+      period = "3600s"
+    }
+  }
+}

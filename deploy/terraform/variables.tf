@@ -1,0 +1,50 @@
+variable "project" {
+  description = "Google Cloud project."
+  type        = string
+}
+
+variable "region" {
+  description = "Region of bucket, builds and jobs."
+  type        = string
+  default     = "europe-west4"
+}
+
+variable "repository" {
+  description = "Cloud Build's connected repository: projects/P/locations/R/connections/C/repositories/N."
+  type        = string
+}
+
+variable "branch" {
+  description = "Branch that the nightly build takes."
+  type        = string
+  default     = "main"
+}
+
+variable "schedule" {
+  description = "When the night is scored, as cron has it."
+  type        = string
+  default     = "0 2 * * *"
+}
+
+variable "time_zone" {
+  description = "Time zone of the schedule."
+  type        = string
+  default     = "Etc/UTC"
+}
+
+variable "keep_incoming_days" {
+  description = "Days after which images that came in are deleted; 0 keeps them."
+  type        = number
+  default     = 0
+}
+
+variable "max_failure_rate" {
+  description = "Share of images that may fail before the build does."
+  type        = string
+  default     = "0.05"
+}
+
+variable "alert_email" {
+  description = "Who is told of a build that failed."
+  type        = string
+}

@@ -1,0 +1,16 @@
+# Trainings on Kubernetes and Vertex AI: python -m trainer.task, with CUDA's libraries.
+#   docker build --file deploy/training/trainer.Dockerfile --tag TRAINER .
+ARG PYTHON=3.11
+FROM python:${PYTHON}-slim
+
+WORKDIR /opt/digitmill
+COPY constraints.txt LICENSE README.md pyproject.toml setup.py ./
+COPY digitmill digitmill
+COPY engines engines
+COPY imaging imaging
+COPY pipelines pipelines
+COPY schemas schemas
+COPY trainer trainer
+RUN pip install --no-cache-dir --constraint constraints.txt '.[gpu,tune]'
+RUN python -m trainer.task --help > /dev/null
+ENTRYPOINT ["python", "-m", "trainer.task"]

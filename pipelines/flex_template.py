@@ -1,0 +1,98 @@
+"""The Dataflow Flex Template: metadata made from the flags, and the launcher's arguments made into flags.
+
+`python -m pipelines.flex_template metadata` prints the metadata; `launch`, and the job's arguments, is what
+the launcher image runs.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import click
+
+from pipelines.score import score
+
+_BY_HAND: Final = ("dry_run", "beam_flags", "config", "json", "help")
+"""Flags for people at a terminal."""
+
+_PLACES: Final = {"inputs": "GCS_READ_FOLDER", "output": "GCS_WRITE_FOLDER", "model": "GCS_READ_FOLDER"}
+_DEFAULT_KIND: Final = "TEXT"
+_REQUIRED: Final = ("inputs", "output")
+
+
+def metadata() -> dict[str, Any]:
+    """Returns the template's metadata: a parameter a flag of `digitmill score`."""
+    return {
+        "name": "digitmill score",
+        "description": "Scores every image of a folder and accounts for each: predicted once, or failed "
+        "with a reason. Reports and manifest are made by `digitmill score --resume` when the job is done.",
+        "parameters": [_parameter(option) for option in _options()],
+    }
+
+
+def to_flags(arguments: Sequence[str]) -> list[str]:
+    """Returns the launcher's arguments as command-line flags.
+
+    A template hands over `--NAME=VALUE` for everything: a flag without a value comes as true or false, one
+    that may be given often as one value with commas.
+    """
+    options = {_flag(option): option for option in _options()}
+    flags: list[str] = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        option = options.get(name)
+        if option is None or not equals:
+            flags.append(argument)
+        elif option.is_flag:
+            flags += [name] if value.lower() == "true" else []
+        elif option.multiple:
+            flags += [word for each in value.split(",") for word in (name, each)]
+        else:
+            flags += [name, value]
+    return flags
+
+
+def _options() -> Iterator[click.Option]:
+    for option in score.params:
+        if isinstance(option, click.Option) and option.name not in _BY_HAND:
+            yield option
+
+
+def _flag(option: click.Option) -> str:
+    return next(name for name in option.opts if name.startswith("--"))
+
+
+def _parameter(option: click.Option) -> dict[str, Any]:
+    name = str(option.name)
+    found: dict[str, Any] = {
+        "name": _flag(option).removeprefix("--"),
+        "label": _flag(option).removeprefix("--").replace("-", " ").capitalize(),
+        "helpText": " ".join((option.help or "").partition("  [")[0].split()),
+        "paramType": _PLACES.get(name, _DEFAULT_KIND),
+        "isOptional": name not in _REQUIRED,
+    }
+    if option.is_flag:
+        found["regexes"] = ["^(true|false)$"]
+    elif isinstance(option.type, click.Choice):
+        found["regexes"] = [f"^({'|'.join(option.type.choices)})$"]
+    elif isinstance(option.type, click.types.IntParamType):
+        found["regexes"] = ["^[0-9]+$"]
+    elif isinstance(option.type, click.types.FloatParamType):
+        found["regexes"] = [r"^[0-9]*\.?[0-9]+$"]
+    return found
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Prints the metadata, or launches the job."""
+    what, *rest = arguments
+    if what == "metadata":
+        print(json.dumps(metadata(), indent=2))
+        return
+    from digitmill.cli import main as face
+
+    face(["score", *to_flags(rest)])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

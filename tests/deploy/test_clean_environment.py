@@ -1,0 +1,144 @@
+"""The images' RUN steps in clean environments, and the staged job in the one that is the worker's."""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from pipelines.dataflow import LaunchedError
+from pipelines.job import run
+from pipelines.options import ScoreOptions
+from tests.deploy.cloud_build import ROOT
+from tests.gcs_emulator import Bucket
+
+pytestmark = pytest.mark.cloud
+
+RUN_STAGED = """
+import importlib.util, sys
+assert importlib.util.find_spec("tensorflow") is None, "the worker has TensorFlow"
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.portability.api import beam_runner_api_pb2
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.transforms import environments
+pipeline = beam_runner_api_pb2.Pipeline.FromString(open(sys.argv[1], "rb").read())
+embedded = environments.EmbeddedPythonEnvironment.default().to_runner_api(None)
+for environment in pipeline.components.environments.values():
+    environment.CopyFrom(embedded)
+FnApiRunner().run_via_runner_api(pipeline, PipelineOptions([])).wait_until_finish()
+import pipelines
+print(pipelines.__file__)
+"""
+
+
+def steps(name: str) -> list[tuple[str, str]]:
+    """Returns the instructions of a Dockerfile that copy from the checkout, run, or declare."""
+    (file,) = (ROOT / "deploy").rglob(f"{name}.Dockerfile")
+    text = file.read_text().replace("\\\n", " ")
+    return [(kind, rest) for kind, rest in re.findall(r"^(ARG|COPY|RUN) (.+)$", text, re.MULTILINE)]
+
+
+def build(name: str, work: pathlib.Path, environment: dict[str, str]) -> None:
+    """Does what a Dockerfile does, in a folder and an environment of Python instead of an image."""
+    arguments: dict[str, str] = {}
+    for kind, rest in steps(name):
+        if kind == "ARG":
+            key, _, value = rest.partition("=")
+            arguments[key] = value
+        elif kind == "COPY" and not rest.startswith("--from"):
+            *sources, target = rest.split()
+            for source in sources:
+                copy(ROOT / source, work / target)
+        elif kind == "RUN":
+            done = subprocess.run(
+                ["sh", "-c", rest],
+                cwd=work,
+                env={**environment, **arguments},
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=1800,
+            )
+            assert done.returncode == 0, (rest, done.stderr[-2000:])
+
+
+def copy(source: pathlib.Path, target: pathlib.Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        shutil.copy(source, target / source.name if target.is_dir() else target)
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, dict[str, str]]:
+    """The folder and the environment that worker.Dockerfile makes of a bare Python."""
+    folder = tmp_path_factory.mktemp("worker")
+    subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    environment = {**kept, "PATH": f"{folder / 'venv' / 'bin'}:{os.environ['PATH']}"}
+    work = folder / "work"
+    work.mkdir()
+    build("worker", work, environment)
+    return work, environment
+
+
+def test_the_staged_job_runs_with_the_worker_s_requirements_alone(
+    worker: tuple, bucket: Bucket, digits, png_of, bundle_path, tmp_path: pathlib.Path, monkeypatch
+) -> None:
+    _, environment = worker
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    for number in range(20):
+        bucket.put(f"in/{number}.png", png_of(digits[number]))
+    flags = ["--runner=DataflowRunner", "--project=p", "--region=r", "--no_auth", "--sdk_container_image=w:1"]
+    flags += [f"--temp_location={bucket.uri}/tmp", f"--template_location={bucket.uri}/template"]
+    options = ScoreOptions((f"{bucket.uri}/in",), bundle_path, f"{bucket.uri}/out", beam_flags=tuple(flags))
+    with pytest.raises(LaunchedError):
+        run(options)
+    (name,) = (name for name in bucket.names() if name.endswith("pipeline.pb"))
+    (tmp_path / "pipeline.pb").write_bytes(bucket.read(name))
+    done = subprocess.run(
+        ["python", "-c", RUN_STAGED, str(tmp_path / "pipeline.pb")],
+        cwd=tmp_path,
+        env={**environment, "STORAGE_EMULATOR_HOST": os.environ["STORAGE_EMULATOR_HOST"]},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    # The installed one, not this checkout's.
+    assert "site-packages/pipelines" in done.stdout
+    local = ScoreOptions((f"{bucket.uri}/in",), bundle_path, f"{bucket.uri}/out", resume=True)
+    assert run(local).manifest.counts.scored == 20
+
+
+def test_the_launcher_is_the_worker_and_what_it_needs_besides(worker: tuple) -> None:
+    work, environment = worker
+    build("launcher", work, environment)
+    done = subprocess.run(
+        ["python", "launch.py", "--help"],
+        cwd=work,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "digitmill score" in done.stdout
+
+
+def test_beam_builds_the_package_of_a_setup_file(
+    bucket: Bucket, bundle_path, digits, png_of, monkeypatch
+) -> None:
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    bucket.put("in/1.png", png_of(digits[0]))
+    flags = ["--runner=DataflowRunner", "--project=p", "--region=r", "--no_auth"]
+    flags += [f"--setup_file={ROOT / 'setup.py'}", f"--temp_location={bucket.uri}/tmp"]
+    flags += [f"--template_location={bucket.uri}/template"]
+    options = ScoreOptions((f"{bucket.uri}/in",), bundle_path, f"{bucket.uri}/out", beam_flags=tuple(flags))
+    with pytest.raises(LaunchedError):
+        run(options)
+    assert any(name.endswith("workflow.tar.gz") for name in bucket.names())

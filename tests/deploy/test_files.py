@@ -1,0 +1,160 @@
+"""What deploy/ names is there, and says the same as the code."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import sqlite3
+import subprocess
+
+import pytest
+import yaml
+
+from schemas import failure, prediction
+from tests.deploy.cloud_build import CONFIG, ROOT
+
+TOOLS = ROOT / ".venv" / "tools"
+DOCKERFILES = sorted((ROOT / "deploy").rglob("*.Dockerfile"))
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+TERRAFORM = ROOT / "deploy" / "terraform"
+
+
+def tool(name: str, how: str) -> str:
+    found = shutil.which(name, path=f"{TOOLS}{os.pathsep}{os.environ['PATH']}")
+    if found is None:
+        pytest.skip(f"{name} is missing: {how}")
+    return found
+
+
+@pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: file.name)
+def test_what_an_image_copies_is_there(file: pathlib.Path) -> None:
+    copies = re.findall(r"^COPY (?!--from)(.+)$", file.read_text(), re.MULTILINE)
+    sources = [word for line in copies for word in line.split()[:-1]]
+    assert sources
+    for source in sources:
+        assert (ROOT / source).exists(), source
+
+
+@pytest.mark.parametrize("name", ["worker", "trainer"])
+def test_an_image_has_every_room(name: str) -> None:
+    (file,) = (file for file in DOCKERFILES if file.name == f"{name}.Dockerfile")
+    rooms = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"benchmarks", "tests", "examples"}
+    assert rooms == set(re.findall(r"^COPY (\w+) \1$", file.read_text(), re.MULTILINE))
+
+
+def test_the_worker_s_requirements_are_the_project_s_and_no_tensorflow() -> None:
+    declared = {
+        re.split(r"[>=<]", line.strip(' ",'))[0]
+        for line in (ROOT / "pyproject.toml")
+        .read_text()
+        .partition("dependencies = [")[2]
+        .split("]\n")[0]
+        .splitlines()
+        if line.strip().startswith('"')
+    }
+    for name in ("worker", "launcher"):
+        lines = (ROOT / "deploy" / "dataflow" / f"{name}-requirements.txt").read_text().splitlines()
+        wanted = {line for line in lines if line and not line.startswith("#")}
+        assert wanted <= declared
+        assert not wanted & {"tensorflow", "keras", "tensorflow-datasets", "mlxtend"}
+
+
+def test_the_worker_s_beam_is_the_project_s() -> None:
+    text = (ROOT / "deploy" / "dataflow" / "worker.Dockerfile").read_text()
+    (version,) = re.findall(r"^ARG BEAM=(.+)$", text, re.MULTILINE)
+    assert f"apache-beam=={version}\n" in (ROOT / "constraints.txt").read_text()
+
+
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
+def test_workflows_are_sound(file: pathlib.Path) -> None:
+    program = tool("actionlint", "install Go and run `make tools`")
+    done = subprocess.run([program, "-no-color", str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_workflows_run_the_scripts_that_the_build_runs() -> None:
+    scripts = {one["args"][2] for one in CONFIG["steps"]}
+    run = set()
+    for file in WORKFLOWS:
+        for job in yaml.safe_load(file.read_text())["jobs"].values():
+            run |= {one["run"] for one in job["steps"] if "run" in one and one["run"].startswith(".ci/")}
+    assert run == {".ci/run", ".ci/images", ".ci/template", ".ci/score-night"}
+    assert run <= scripts
+
+
+def test_a_github_night_has_the_environment_of_a_built_one() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "nightly.yml").read_text())
+    (github,) = (one for one in workflow["jobs"]["score"]["steps"] if one.get("run") == ".ci/score-night")
+    (built,) = (one for one in CONFIG["steps"] if one["id"] == "score")
+    assert set(github["env"]) == {line.partition("=")[0] for line in built["env"]}
+
+
+def test_terraform_is_formatted() -> None:
+    program = tool("terraform", "it is not needed to run digitmill")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
+    done = subprocess.run(
+        [program, "fmt", "-check", "-diff", "-no-color", str(TERRAFORM)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_terraform_names_what_there_is() -> None:
+    text = "\n".join(file.read_text() for file in TERRAFORM.glob("*.tf"))
+    assert {
+        path.stem.partition(".")[0] for path in (ROOT / "schemas" / "generated").glob("*.bigquery.json")
+    } == {
+        "predictions",
+        "failures",
+    }
+    (block,) = re.findall(r"substitutions = \{\n(.+?)\n  \}", text, re.DOTALL)
+    assert set(re.findall(r"^\s+(_\w+)\s+=", block, re.MULTILINE)) <= set(CONFIG["substitutions"])
+    declared = set(re.findall(r'^variable "(\w+)"', text, re.MULTILINE))
+    assert set(re.findall(r"\bvar\.(\w+)", text)) == declared
+    resources = set(re.findall(r'^resource "(\w+)" "(\w+)"', text, re.MULTILINE))
+    assert set(re.findall(r"\b(google_\w+)\.(\w+)\.", text)) <= resources
+
+
+def test_the_views_read_what_is_loaded() -> None:
+    kinds = {"INT64": "INTEGER", "FLOAT64": "REAL", "STRING": "TEXT"}
+    database = sqlite3.connect(":memory:")
+    for name, columns in (("predictions", prediction.COLUMNS), ("failures", failure.COLUMNS)):
+        schema = json.loads((ROOT / "schemas" / "generated" / f"{name}.bigquery.json").read_text())
+        assert [field["name"] for field in schema] == [column.name for column in columns]
+        fields = ", ".join(f"{field['name']} {kinds[field['type']]}" for field in schema)
+        database.execute(f"CREATE TABLE `d.{name}` ({fields})")
+    insert = "INSERT INTO `d.predictions` (image, digit, confidence, decision, label) VALUES (?, ?, ?, ?, ?)"
+    database.executemany(
+        insert,
+        [("a", 1, 0.99, "accept", 1), ("b", 1, 0.6, "review", 7), ("c", 2, 0.4, "review", None)],
+    )
+    database.execute("INSERT INTO `d.failures` VALUES ('x', 1, 'EMPTY', '')")
+    found = {}
+    for view in (ROOT / "deploy" / "bigquery" / "views").glob("*.sql"):
+        found[view.stem] = database.execute(view.read_text().replace("DATASET", "d")).fetchall()
+    assert [row[0] for row in found["review"]] == ["c", "b"]
+    assert sorted(found["digits"]) == [(1, 2, 1, pytest.approx(0.795)), (2, 1, 0, pytest.approx(0.4))]
+    assert sorted(found["accuracy"]) == [("accept", 1, 1, 1.0), ("review", 1, 0, 0.0)]
+    assert found["failed"] == [("EMPTY", 1, "x")]
+
+
+def test_the_load_command_loads_both_tables_and_makes_every_view(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "bq").write_text(f'#!/bin/sh\nfor word; do echo "$word"; done >> {tmp_path}/words\n')
+    (tmp_path / "bq").chmod(0o755)
+    subprocess.run(
+        [str(ROOT / "deploy" / "bigquery" / "load"), "gs://b/state/", "p:digits"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        check=True,
+    )
+    words = (tmp_path / "words").read_text()
+    assert "gs://b/state/predictions/part-*.csv\nschemas/generated/predictions.bigquery.json\n" in words
+    assert "gs://b/state/reports/failures.csv\nschemas/generated/failures.bigquery.json\n" in words
+    assert "`digits.predictions`" in words
+    assert "DATASET" not in words
+    views = {view.stem for view in (ROOT / "deploy" / "bigquery" / "views").glob("*.sql")}
+    made = [line.removeprefix("p:digits.") for line in words.splitlines() if line.startswith("p:digits.")]
+    assert set(made) == views | {"predictions", "failures"}

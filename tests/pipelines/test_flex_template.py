@@ -1,0 +1,77 @@
+import json
+import pathlib
+import re
+
+import click
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.flex_template import main, metadata, to_flags
+from pipelines.score import score
+
+DEPLOY = pathlib.Path(__file__).parents[2] / "deploy" / "dataflow"
+
+
+def test_the_metadata_is_that_of_the_flags() -> None:
+    committed = json.loads((DEPLOY / "metadata.json").read_text(encoding="utf-8"))
+    assert committed == metadata(), "make deploy writes it anew"
+
+
+def test_every_parameter_is_described_and_a_flag_of_score() -> None:
+    flags = {name for option in score.params for name in option.opts}
+    for parameter in metadata()["parameters"]:
+        assert f"--{parameter['name']}" in flags
+        assert parameter["helpText"].endswith(".") or parameter["helpText"]
+        assert parameter["paramType"] in ("TEXT", "GCS_READ_FOLDER", "GCS_WRITE_FOLDER")
+        for regex in parameter.get("regexes", ()):
+            re.compile(regex)
+    required = [p["name"] for p in metadata()["parameters"] if not p["isOptional"]]
+    assert required == ["input", "output"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "flags"),
+    [
+        ("--resume=true", ["--resume"]),
+        ("--resume=false", []),
+        ("--resume", ["--resume"]),
+        ("--input=gs://b/a,gs://b/c", ["--input", "gs://b/a", "--input", "gs://b/c"]),
+        ("--output=gs://b/o=1", ["--output", "gs://b/o=1"]),
+        ("--runner=DataflowRunner", ["--runner=DataflowRunner"]),
+        ("--accept-threshold=0.95", ["--accept-threshold", "0.95"]),
+    ],
+)
+def test_arguments_of_a_template_become_flags(argument: str, flags: list[str]) -> None:
+    assert to_flags([argument]) == flags
+
+
+PARAMETERS = metadata()["parameters"]
+VALUES = {
+    p["name"]: st.from_regex(p.get("regexes", ["^[a-z]{1,5}$"])[0].removesuffix("$") + r"\Z")
+    for p in PARAMETERS
+}
+
+
+@settings(max_examples=50)
+@given(st.fixed_dictionaries({}, optional=VALUES))
+def test_whatever_the_metadata_let_through_the_command_reads(chosen: dict[str, str]) -> None:
+    flags = to_flags([f"--{name}={value}" for name, value in chosen.items()])
+    parser = score.make_parser(click.Context(score))
+    values, rest, _ = parser.parse_args(flags)
+    assert rest == []
+    assert len(values.keys() - {"beam_flags"}) == sum(value != "false" for value in chosen.values())
+
+
+def test_the_launcher_is_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["launch", "--input=scans", "--output=gs://b/out", "--model=m", "--runner=DataflowRunner"])
+    assert ended.value.code == 2
+    assert "read from buckets" in capsys.readouterr().err
+
+
+def test_metadata_is_printed(capsys: pytest.CaptureFixture) -> None:
+    main(["metadata"])
+    assert json.loads(capsys.readouterr().out) == metadata()
+    assert CliRunner().invoke(score, ["--help"]).exit_code == 0

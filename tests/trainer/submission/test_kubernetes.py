@@ -1,0 +1,152 @@
+import dataclasses
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from schemas.errors import UserError
+from trainer import cluster
+from trainer.options import TrainOptions
+from trainer.submission.kubernetes import KubernetesOptions, Volume, manifest, submit, to_yaml
+from trainer.submission.request import Request
+
+REQUEST = Request(
+    "digits",
+    TrainOptions(recipe="cnn", data="tfds:mnist", output="gs://b/run"),
+    ("--recipe", "cnn", "--output", "gs://b/run"),
+    workers=3,
+    gpus=2,
+)
+PLAIN = KubernetesOptions(image="registry/trainer:1")
+FULL = KubernetesOptions(
+    image="registry/trainer:1",
+    namespace="vision",
+    service_account="trainer",
+    volumes=(Volume("train-data", "/mnt/train"),),
+    cpus="7500m",
+    memory="30Gi",
+    accelerator="nvidia-l4",
+    spot=True,
+)
+
+
+def pod(options: KubernetesOptions, request: Request = REQUEST) -> dict:
+    return manifest(request, options)[1]["spec"]["template"]["spec"]
+
+
+@pytest.mark.parametrize("version", ["1.31", "1.34", kubernetes_validate.latest_version()])
+@pytest.mark.parametrize("options", [PLAIN, FULL])
+@pytest.mark.parametrize("request_", [REQUEST, dataclasses.replace(REQUEST, workers=1, gpus=0)])
+def test_the_manifest_is_of_the_published_schemas(version, options, request_):
+    documents = list(yaml.safe_load_all(to_yaml(request_, options)))
+    assert [document["kind"] for document in documents] == ["Service", "Job"]
+    for document in documents:
+        # Strict: a misspelt field is refused, not ignored.
+        kubernetes_validate.validate(document, version, strict=True)
+
+
+def test_the_validation_would_see_a_misspelt_field():
+    job = manifest(REQUEST, PLAIN)[1]
+    job["spec"]["backofLimit"] = 3
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(job, kubernetes_validate.latest_version(), strict=True)
+
+
+def test_every_pod_finds_its_place_by_its_completion_index():
+    container = pod(PLAIN)["containers"][0]
+    environment = {entry["name"]: entry["value"] for entry in container["env"]}
+    places = []
+    for index in range(REQUEST.workers):
+        # What Kubernetes adds to each pod of an Indexed Job.
+        own = {**environment, "JOB_COMPLETION_INDEX": str(index)}
+        cluster.announce(own)
+        places.append(cluster.read(own))
+    assert places == [cluster.Cluster(workers=3, index=index) for index in range(3)]
+    service, job = manifest(REQUEST, PLAIN)
+    hosts = environment[cluster.WORKERS].split(",")
+    # NAME-INDEX is the host's name of a pod, the headless service its domain.
+    assert hosts == [f"{job['metadata']['name']}-{n}.{service['metadata']['name']}:2222" for n in range(3)]
+    assert pod(PLAIN)["subdomain"] == service["metadata"]["name"]
+    assert service["spec"]["clusterIP"] == "None"
+    assert service["spec"]["publishNotReadyAddresses"]
+    assert service["spec"]["selector"] == job["spec"]["template"]["metadata"]["labels"]
+
+
+def test_every_worker_has_a_pod_at_the_same_time():
+    job = manifest(REQUEST, PLAIN)[1]["spec"]
+    assert (job["completionMode"], job["completions"], job["parallelism"]) == ("Indexed", 3, 3)
+
+
+def test_a_pod_that_is_lost_resumes_and_one_that_cannot_work_ends_the_job():
+    job = manifest(REQUEST, PLAIN)[1]["spec"]
+    container = pod(PLAIN)["containers"][0]
+    assert container["command"] == ["python", "-m", "trainer.task"]
+    assert container["args"][-1] == "--resume"
+    # Required with a podFailurePolicy; the job makes the next pod.
+    assert pod(PLAIN)["restartPolicy"] == "Never"
+    assert job["backoffLimit"] > 0
+    rules = {
+        (rule["action"], *rule.get("onExitCodes", {}).get("values", ["disrupted"]))
+        for rule in job["podFailurePolicy"]["rules"]
+    }
+    assert rules == {("FailJob", 2), ("Ignore", 143), ("Ignore", "disrupted")}
+
+
+def test_gpus_are_limited_and_a_pod_without_asks_for_none():
+    resources = pod(PLAIN)["containers"][0]["resources"]
+    assert resources["limits"]["nvidia.com/gpu"] == resources["requests"]["nvidia.com/gpu"] == "2"
+    assert "gpu" not in str(pod(PLAIN, dataclasses.replace(REQUEST, gpus=0))["containers"][0]["resources"])
+
+
+def test_everything_that_is_asked_for_is_there():
+    documents = manifest(REQUEST, FULL)
+    assert {document["metadata"]["namespace"] for document in documents} == {"vision"}
+    spec = pod(FULL)
+    assert spec["serviceAccountName"] == "trainer"
+    assert spec["nodeSelector"] == {
+        "cloud.google.com/gke-accelerator": "nvidia-l4",
+        "cloud.google.com/gke-spot": "true",
+    }
+    assert {"name": "train-data", "mountPath": "/mnt/train"} in spec["containers"][0]["volumeMounts"]
+    names = {volume["name"] for volume in spec["volumes"]}
+    assert names == {mount["name"] for mount in spec["containers"][0]["volumeMounts"]}
+
+
+def test_a_folder_that_no_pod_sees_is_refused():
+    local = dataclasses.replace(
+        REQUEST, options=TrainOptions(recipe="cnn", data="sample", output="/mnt/train/run")
+    )
+    manifest(local, FULL)
+    with pytest.raises(UserError, match="--output is where all workers see it"):
+        manifest(local, PLAIN)
+
+
+@pytest.mark.parametrize("text", ["claim", ":/x", "claim:x", "claim:/", ""])
+def test_a_volume_is_a_claim_and_a_path(text):
+    with pytest.raises(UserError, match="CLAIM:/PATH"):
+        Volume.of(text)
+
+
+def test_kubectl_gets_the_manifest_that_a_dry_run_prints(tmp_path, monkeypatch):
+    tool = tmp_path / "kubectl"
+    tool.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/arguments\ncat > {tmp_path}/given\necho created\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert submit(REQUEST, PLAIN) == "created"
+    assert (tmp_path / "given").read_text() == to_yaml(REQUEST, PLAIN)
+    assert (tmp_path / "arguments").read_text() == "apply --filename -\n"
+
+
+def test_what_kubectl_refuses_is_one_line(tmp_path, monkeypatch):
+    tool = tmp_path / "kubectl"
+    tool.write_text("#!/bin/sh\ncat > /dev/null\necho field is immutable >&2\nexit 1\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(UserError, match="field is immutable"):
+        submit(REQUEST, PLAIN)
+
+
+def test_without_kubectl_the_remedy_is_the_dry_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="--dry-run"):
+        submit(REQUEST, PLAIN)

@@ -1,0 +1,152 @@
+"""The batch script, run by a real bash with stand-ins for srun and scontrol."""
+
+import os
+import pathlib
+import socket
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from schemas.model_card import ModelCard
+from trainer.options import TrainOptions
+from trainer.submission.request import Request
+from trainer.submission.slurm import SlurmOptions, script, submit
+
+ROOT = pathlib.Path(__file__).parents[3]
+
+SRUN = """#!{python}
+'''Starts two tasks, as srun does on two nodes, and ends with the greatest exit code.'''
+import os, subprocess, sys
+command = [word for word in sys.argv[1:] if not word.startswith("--kill-on-bad-exit")]
+tasks = [
+    subprocess.Popen(command, env={{**os.environ, "SLURM_PROCID": str(number)}},
+                     stdout=open(f"{folder}/task{{number}}.log", "w"), stderr=subprocess.STDOUT)
+    for number in range(2)
+]
+sys.exit(max(task.wait() for task in tasks))
+"""
+SCONTROL = """#!/bin/sh
+echo "$@" >> {folder}/scontrol.log
+if [ "$1 $2" = "show hostnames" ]; then echo localhost; echo 127.0.0.1; fi
+"""
+
+
+def request(*arguments: str, **more) -> Request:
+    options = TrainOptions(recipe="dense-128", data="sample", output="run")
+    return Request("digits", options, ("--recipe", "dense-128", "--output", "run", *arguments), **more)
+
+
+def install(folder: pathlib.Path, name: str, text: str) -> None:
+    tool = folder / name
+    tool.write_text(text.format(python=sys.executable, folder=folder))
+    tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
+
+
+def two_free_ports() -> int:
+    """A port that is free together with the one after it."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except (OSError, OverflowError):
+                continue
+            return port
+
+
+def run(folder: pathlib.Path, text: str, **environment: str) -> subprocess.CompletedProcess:
+    (folder / "job.sh").write_text(text)
+    return subprocess.run(
+        ["bash", "job.sh"],
+        cwd=folder,
+        env={
+            **os.environ,
+            "PATH": f"{folder}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "SLURM_JOB_ID": "4711",
+            "SLURM_JOB_NODELIST": "node[01-02]",
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_two_tasks_of_srun_train_together(tmp_path):
+    install(tmp_path, "srun", SRUN)
+    install(tmp_path, "scontrol", SCONTROL)
+    text = script(request("--epochs", "1", "--batch", "100", workers=2, gpus=0), SlurmOptions())
+    done = run(tmp_path, text, DIGITMILL_PORT=str(two_free_ports()))
+    logs = [(tmp_path / f"task{number}.log").read_text() for number in range(2)]
+    assert done.returncode == 0, (done.stderr, *logs)
+    card = ModelCard.from_json((tmp_path / "run" / "bundle" / "model_card.json").read_text())
+    assert (card.replicas, card.epochs) == (2, 1)
+    assert "on each of 2 replica(s)" in logs[0]
+    assert (tmp_path / "scontrol.log").read_text() == "show hostnames node[01-02]\n"
+
+
+STATUS = '#!/bin/sh\necho "$DIGITMILL_WORKERS" > {folder}/workers\nexit %d\n'
+
+
+@pytest.mark.parametrize(
+    ("status", "restarts", "requeued"),
+    [(0, 0, False), (1, 0, False), (2, 0, False), (143, 0, True), (137, 3, True), (143, 20, False)],
+)
+def test_what_is_saved_or_killed_is_queued_again_and_what_failed_is_not(tmp_path, status, restarts, requeued):
+    install(tmp_path, "srun", STATUS % status)
+    install(tmp_path, "scontrol", SCONTROL)
+    done = run(tmp_path, script(request(workers=2), SlurmOptions()), SLURM_RESTART_COUNT=str(restarts))
+    assert done.returncode == status, done.stderr
+    assert ("requeue 4711" in (tmp_path / "scontrol.log").read_text().splitlines()) == requeued
+
+
+def test_the_port_is_the_job_s_own_and_each_worker_s_own(tmp_path):
+    install(tmp_path, "srun", STATUS % 0)
+    install(tmp_path, "scontrol", SCONTROL)
+    run(tmp_path, script(request(workers=2), SlurmOptions()), SLURM_JOB_ID="123456")
+    assert (tmp_path / "workers").read_text() == "localhost:23456,127.0.0.1:23457\n"
+
+
+def test_setup_comes_first_and_its_failure_ends_the_job(tmp_path):
+    install(tmp_path, "srun", STATUS % 0)
+    install(tmp_path, "scontrol", SCONTROL)
+    options = SlurmOptions(setup=("echo ready > setup.log", "false"))
+    assert run(tmp_path, script(request(), options)).returncode == 1
+    assert (tmp_path / "setup.log").read_text() == "ready\n"
+    assert not (tmp_path / "workers").exists()
+
+
+def test_directives_say_what_is_asked_for():
+    options = SlurmOptions(partition="gpu", time="04:00:00", cpus=8, python="/shared/venv/bin/python")
+    lines = script(request(workers=4, gpus=2), options).splitlines()
+    assert lines[0] == "#!/bin/bash"
+    directives = {line.removeprefix("#SBATCH --") for line in lines if line.startswith("#SBATCH --")}
+    assert {"nodes=4", "ntasks-per-node=1", "gpus-per-node=2", "cpus-per-task=8"} <= directives
+    assert {"partition=gpu", "time=04:00:00", "requeue", "open-mode=append", "signal=TERM@180"} <= directives
+    assert "gpus-per-node" not in script(request(gpus=0), SlurmOptions())
+    # Slurm reads directives up to the first command only.
+    assert max(n for n, line in enumerate(lines) if line.startswith("#SBATCH")) < lines.index(
+        "set -euo pipefail"
+    )
+    (command,) = (line for line in lines if line.startswith("srun "))
+    assert "/shared/venv/bin/python -m trainer.task --recipe dense-128 --output run --resume" in command
+
+
+def test_flags_reach_the_workers_as_they_are(tmp_path):
+    install(tmp_path, "srun", '#!/bin/sh\nfor word; do echo "<$word>"; done > {folder}/words\n')
+    install(tmp_path, "scontrol", SCONTROL)
+    odd = "folder:a b'c$HOME*"
+    run(tmp_path, script(request("--data", odd), SlurmOptions()))
+    assert f"<{odd}>" in (tmp_path / "words").read_text().splitlines()
+
+
+def test_sbatch_gets_the_script_that_a_dry_run_prints(tmp_path, monkeypatch):
+    install(tmp_path, "sbatch", "#!/bin/sh\ncat > {folder}/given\necho Submitted batch job 7\n")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert submit(request(), SlurmOptions()) == "Submitted batch job 7"
+    assert (tmp_path / "given").read_text() == script(request(), SlurmOptions())

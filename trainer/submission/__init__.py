@@ -1,0 +1,1 @@
+"""Hands a training to Vertex AI, Kubernetes or Slurm; what runs there is `python -m trainer.task`."""

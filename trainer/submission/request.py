@@ -1,0 +1,109 @@
+"""What is submitted: one training, and how many machines it gets."""
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from schemas.errors import UserError
+from trainer.data.files import CLOUD
+from trainer.options import TrainOptions
+from trainer.quiet import quiet_stderr
+
+ENTRY_POINT: Final = ("python", "-m", "trainer.task")
+"""What every worker runs, wherever it is."""
+
+_NAME: Final = re.compile(r"[a-z]([-a-z0-9]{0,51}[a-z0-9])?")
+"""What is a host's name too, with room for a worker's number behind it."""
+
+_PLACELESS: Final = ("sample", "tfds")
+"""Sources that are no path."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """One training for a cluster.
+
+    Attributes:
+        name: the job's name there.
+        options: the training.
+        arguments: the flags of `digitmill train` that say the same.
+        workers: machines, the chief among them.
+        gpus: GPUs of each; 0 for training on CPUs.
+
+    Raises:
+        UserError: when the name is none for a host, or a number is out of range.
+    """
+
+    name: str
+    options: TrainOptions
+    arguments: tuple[str, ...]
+    workers: int = 1
+    gpus: int = 1
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise UserError(
+                "a job's name is lower-case letters, digits and hyphens, at most 53, a letter first",
+                got=self.name,
+                remedy="give another --name",
+            )
+        for flag, value, least in (("--workers", self.workers, 1), ("--gpus-per-worker", self.gpus, 0)):
+            if value < least:
+                raise UserError(f"{flag} is at least {least}", got=value, remedy="give another value")
+
+    @property
+    def flags(self) -> list[str]:
+        """The flags that a worker gets: it goes on from what an earlier try has saved."""
+        return [*self.arguments, *([] if "--resume" in self.arguments else ["--resume"])]
+
+    def check_paths(self, mounts: tuple[str, ...] = ()) -> None:
+        """Refuses paths that no worker would see.
+
+        Args:
+            mounts: folders that the workers share.
+
+        Raises:
+            UserError: for a path that is neither in `gs://` nor in one of them.
+        """
+        for flag, path in self._paths():
+            if path.startswith((CLOUD, *(f"{mount.rstrip('/')}/" for mount in mounts))):
+                continue
+            shared = f"gs:// or below {' or '.join(mounts)}" if mounts else "gs://"
+            raise UserError(
+                f"{flag} is where all workers see it, in {shared}",
+                got=path,
+                remedy="copy it there" if flag != "--output" else "name such a folder",
+            )
+
+    def _paths(self) -> Iterator[tuple[str, str]]:
+        options = self.options
+        yield "--output", str(options.output)
+        for source in (options.data,) if isinstance(options.data, str) else options.data:
+            kind, _, path = source.partition(":")
+            # A weight may follow: sample@2.
+            if kind.partition("@")[0] not in _PLACELESS:
+                yield "--data", path
+        single = {"--init": options.init, "--teacher": options.teacher, "--data-dir": options.data_dir}
+        yield from ((flag, path) for flag, path in single.items() if path)
+        yield from (("--member", path) for path in options.member)
+
+    def check_batch(self) -> None:
+        """Refuses a batch that does not divide over all replicas; imports the recipe, and with it Keras.
+
+        Raises:
+            UserError: with the nearest batch that does.
+        """
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        with quiet_stderr():
+            from trainer import overrides, recipes
+            from trainer.strategy import per_replica_batch
+
+        # A teacher may lie where only workers read; it has no say in the batch.
+        bare = dataclasses.replace(self.options, teacher=None)
+        recipe = recipes.load(bare.recipe)
+        batch = bare.batch or recipe.batch
+        per_replica_batch(batch, self.workers * max(self.gpus, 1))
+        if recipe.taught and self.options.teacher is None:
+            overrides.apply(recipe, self.options)

@@ -1,0 +1,102 @@
+"""Slurm: a batch script whose `srun` starts one worker on each node."""
+
+import dataclasses
+import shlex
+import sys
+from collections.abc import Iterator
+from typing import Final
+
+from schemas.errors import ExitCode
+from trainer import cluster
+from trainer.submission.request import ENTRY_POINT, Request
+from trainer.submission.tools import run_tool
+
+_REQUEUES: Final = 20
+_NOTICE: Final = 180
+"""Seconds before the time limit at which workers are told to save."""
+
+_BODY: Final = """
+set -euo pipefail
+{setup}
+# Slurm names nodes in short, gpu[01-04]; TensorFlow takes them one by one. The port is the job's own, for
+# jobs may share a node; and each worker's own, for tasks may.
+port=${{DIGITMILL_PORT:-$((20000 + SLURM_JOB_ID % 10000))}}
+workers=""
+number=0
+for node in $(scontrol show hostnames "$SLURM_JOB_NODELIST"); do
+  workers="${{workers:+$workers,}}$node:$((port + number))"
+  number=$((number + 1))
+done
+export {variable}="$workers"
+
+# srun starts no task a second time, and a worker without the others is of no use: all end, and the job is
+# queued again, to go on from the newest checkpoint.
+status=0
+srun --kill-on-bad-exit=1 {command} || status=$?
+
+# {saved}: told to end, by a limit or a preemption, and saved. Above 128: ended by a signal.
+if [ "$status" -gt 128 ] && [ "${{SLURM_RESTART_COUNT:-0}}" -lt {requeues} ]; then
+  scontrol requeue "$SLURM_JOB_ID"
+fi
+exit "$status"
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class SlurmOptions:
+    """What the job asks of Slurm.
+
+    Attributes:
+        partition: where it is queued; the cluster's default when None.
+        time: its limit, as Slurm writes it; the partition's when None.
+        cpus: cores of each worker; Slurm's default when None.
+        setup: shell commands that each node needs before, such as `module load cuda`.
+        python: interpreter that has digitmill, on a file system that all nodes see.
+    """
+
+    partition: str | None = None
+    time: str | None = None
+    cpus: int | None = None
+    setup: tuple[str, ...] = ()
+    python: str = sys.executable
+
+
+def script(request: Request, options: SlurmOptions) -> str:
+    """Returns the batch script; paths stay as they are: nodes run it in the folder it is submitted from."""
+    directives = "\n".join(f"#SBATCH --{directive}" for directive in _directives(request, options))
+    command = shlex.join([options.python, *ENTRY_POINT[1:], *request.flags])
+    body = _BODY.format(
+        setup="\n".join(options.setup),
+        variable=cluster.WORKERS,
+        command=command,
+        saved=int(ExitCode.TERMINATED),
+        requeues=_REQUEUES,
+    )
+    return f"#!/bin/bash\n{directives}\n{body}"
+
+
+def submit(request: Request, options: SlurmOptions) -> str:
+    """Hands the script to sbatch and returns what it says.
+
+    Raises:
+        UserError: when there is no sbatch, or it refuses.
+    """
+    return run_tool("sbatch", given=script(request, options))
+
+
+def _directives(request: Request, options: SlurmOptions) -> Iterator[str]:
+    yield f"job-name={request.name}"
+    yield f"nodes={request.workers}"
+    yield "ntasks-per-node=1"
+    if request.gpus:
+        yield f"gpus-per-node={request.gpus}"
+    if options.cpus is not None:
+        yield f"cpus-per-task={options.cpus}"
+    if options.partition is not None:
+        yield f"partition={options.partition}"
+    if options.time is not None:
+        yield f"time={options.time}"
+    yield f"signal=TERM@{_NOTICE}"
+    yield "requeue"
+    yield "open-mode=append"
+    yield f"output={request.name}-%j.log"

@@ -1,0 +1,206 @@
+"""Vertex AI: a CustomJob, as a request of its API and as the file that `gcloud` takes."""
+
+import dataclasses
+import json
+import os
+import re
+import shlex
+from typing import Any, Final
+
+import yaml
+
+from schemas.errors import UserError
+from trainer.data.files import CLOUD
+from trainer.submission.package import Package
+from trainer.submission.request import ENTRY_POINT, Request
+
+ENDPOINT: Final = "CLOUDSDK_API_ENDPOINT_OVERRIDES_AIPLATFORM"
+"""Environment variable with another address of the service; gcloud reads it too."""
+
+_PREBUILT: Final = re.compile(r".*-docker\.pkg\.dev/vertex-ai/training/.*\.py(?P<version>3\d+)\b.*")
+_OLDEST: Final = 311
+"""Python 3.11, as Vertex spells it in the names of its images."""
+
+_INSTALL: Final = 'python -m pip install --quiet {pins}"{package}" && exec {entry} "$@"'
+
+
+@dataclasses.dataclass(frozen=True)
+class VertexOptions:
+    """Where and how the job runs.
+
+    Attributes:
+        project: Google Cloud project.
+        region: such as `europe-west4`.
+        image: container image; one with Python and no digitmill needs a package.
+        machine_type: of every worker.
+        accelerator: kind of GPU, as `NVIDIA_TESLA_T4`; needed where workers have GPUs.
+        spot: whether machines may be taken away, for less money.
+        restart_job_on_worker_restart: whether all workers are started anew with one. Not needed: those
+            that are left start themselves anew and wait for it.
+        service_account: as which the job runs; Vertex AI's own when None.
+        tensorboard: full name of the TensorBoard instance that shows the run; None for none.
+        staging: folder in `gs://` for the package; None where the image holds digitmill.
+    """
+
+    project: str
+    region: str
+    image: str
+    machine_type: str = "n1-standard-8"
+    accelerator: str | None = None
+    spot: bool = False
+    restart_job_on_worker_restart: bool = False
+    service_account: str | None = None
+    tensorboard: str | None = None
+    staging: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.staging is not None and not self.staging.startswith(CLOUD):
+            raise UserError(
+                "--staging is in gs://", got=self.staging, remedy="name a folder of a bucket in the region"
+            )
+        if self.tensorboard is not None and self.service_account is None:
+            raise UserError(
+                "a job that writes to TensorBoard runs as a service account",
+                got="no --service-account",
+                remedy="give one that may write there",
+            )
+
+
+def job_spec(request: Request, options: VertexOptions, package: Package | None) -> dict[str, Any]:
+    """Returns the CustomJobSpec, in JSON's names.
+
+    Args:
+        request: the training.
+        options: where and how.
+        package: what the image lacks; None where it holds digitmill.
+
+    Raises:
+        UserError: when a path is not in `gs://`, GPUs have no kind, or the image cannot run digitmill.
+    """
+    request.check_paths()
+    if request.gpus and options.accelerator is None:
+        raise UserError(
+            "workers with GPUs name their kind",
+            got=f"--gpus-per-worker {request.gpus} without --accelerator",
+            remedy="give --accelerator NVIDIA_TESLA_T4, or --gpus-per-worker 0",
+        )
+    pool = _pool(request, options, package)
+    pools = [pool | {"replicaCount": "1"}]
+    if request.workers > 1:
+        pools.append(pool | {"replicaCount": str(request.workers - 1)})
+    spec: dict[str, Any] = {
+        "workerPoolSpecs": pools,
+        "scheduling": {"restartJobOnWorkerRestart": options.restart_job_on_worker_restart}
+        | ({"strategy": "SPOT"} if options.spot else {}),
+        # From it come AIP_CHECKPOINT_DIR, AIP_TENSORBOARD_LOG_DIR and AIP_MODEL_DIR, which the job fills.
+        "baseOutputDirectory": {"outputUriPrefix": str(request.options.output)},
+    }
+    if options.service_account is not None:
+        spec["serviceAccount"] = options.service_account
+    if options.tensorboard is not None:
+        spec["tensorboard"] = options.tensorboard
+    return spec
+
+
+def to_yaml(request: Request, options: VertexOptions, package: Package | None) -> str:
+    """Returns the request as the file of `gcloud ai custom-jobs create --config`, with the command above."""
+    command = ["gcloud", "ai", "custom-jobs", "create", f"--project={options.project}"]
+    command += [f"--region={options.region}", f"--display-name={request.name}", "--config=FILE"]
+
+    class NoAliases(yaml.SafeDumper):
+        """Workers have the same parts as the chief: written out."""
+
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    spec = job_spec(request, options, package)
+    return f"# {shlex.join(command)}\n{yaml.dump(spec, Dumper=NoAliases, sort_keys=False)}"
+
+
+def submit(request: Request, options: VertexOptions, package: Package | None) -> str:
+    """Stages the package, creates the job, and returns its full name.
+
+    Raises:
+        UserError: when there are no credentials, or Vertex AI refuses.
+    """
+    import google.auth.exceptions
+    from google.api_core.exceptions import GoogleAPIError
+    from google.cloud.aiplatform_v1 import CustomJob
+
+    # Strict: a field that the service does not know is refused here.
+    spec = job_spec(request, options, package)
+    job = CustomJob.from_json(json.dumps({"displayName": request.name, "jobSpec": spec}))
+    if package is not None and options.staging is not None:
+        package.stage(options.staging)
+    parent = f"projects/{options.project}/locations/{options.region}"
+    try:
+        return _client(options.region).create_custom_job(parent=parent, custom_job=job).name
+    except (GoogleAPIError, google.auth.exceptions.GoogleAuthError) as error:
+        said = " ".join(str(error).split())[:300]
+        raise UserError(
+            "Vertex AI takes the job",
+            got=parent,
+            remedy=f"check project, region, rights and `gcloud auth application-default login`: {said}",
+        ) from error
+
+
+def _client(region: str) -> Any:
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud.aiplatform_v1 import JobServiceClient
+
+    address = os.environ.get(ENDPOINT, "").rstrip("/") or f"{region}-aiplatform.googleapis.com"
+    # Nobody's credentials go over a line that is not encrypted.
+    credentials = AnonymousCredentials() if address.startswith("http://") else None
+    return JobServiceClient(
+        credentials=credentials, transport="rest", client_options={"api_endpoint": address}
+    )
+
+
+def _pool(request: Request, options: VertexOptions, package: Package | None) -> dict[str, Any]:
+    machine: dict[str, Any] = {"machineType": options.machine_type}
+    if request.gpus:
+        machine |= {"acceleratorType": options.accelerator, "acceleratorCount": request.gpus}
+    return {
+        "machineSpec": machine,
+        "diskSpec": {"bootDiskType": "pd-ssd", "bootDiskSizeGb": 100},
+        **_program(request, options, package),
+    }
+
+
+def _program(request: Request, options: VertexOptions, package: Package | None) -> dict[str, Any]:
+    if package is None or options.staging is None:
+        container = {"imageUri": options.image, "command": list(ENTRY_POINT), "args": request.flags}
+        return {"containerSpec": container}
+    place = package.staged_in(options.staging)
+    if (prebuilt := _PREBUILT.fullmatch(options.image)) is not None:
+        _check_python(options.image, int(prebuilt["version"]))
+        return {
+            "pythonPackageSpec": {
+                "executorImageUri": options.image,
+                "packageUris": [f"{place}/{package.file.name}"],
+                "pythonModule": ENTRY_POINT[-1],
+                "args": request.flags,
+            }
+        }
+    return {"containerSpec": _installing(request, options.image, package, place=place)}
+
+
+def _check_python(image: str, version: int) -> None:
+    if version < _OLDEST:
+        raise UserError(
+            "digitmill needs Python 3.11 or later",
+            got=image,
+            remedy="give --image python:3.12: the package brings TensorFlow and CUDA's libraries along",
+        )
+
+
+def _installing(request: Request, image: str, package: Package, *, place: str) -> dict[str, Any]:
+    """Any image with Python: Vertex AI mounts all buckets below /gcs, and pip installs from there."""
+    mounted = f"/gcs/{place.removeprefix(CLOUD)}"
+    pins = f'--constraint "{mounted}/{package.constraints.name}" ' if package.constraints else ""
+    extra = "[gpu,tune]" if request.gpus else "[tune]"  # the second reports trials
+    line = _INSTALL.format(
+        pins=pins, package=f"{mounted}/{package.file.name}{extra}", entry=shlex.join(ENTRY_POINT)
+    )
+    # The word after the line is $0; the flags are $@, quoted by nobody.
+    return {"imageUri": image, "command": ["sh", "-c", line, "sh"], "args": request.flags}
