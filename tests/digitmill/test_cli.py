@@ -34,6 +34,8 @@ def run(capsys: pytest.CaptureFixture) -> Callable[..., tuple[int, str, str]]:
         ["score", "--help"],
         ["train", "--help"],
         ["evaluate", "--help"],
+        ["submit", "--help"],
+        ["tune", "--help"],
         ["recipes"],
         ["--version"],
     ],
