@@ -38,6 +38,8 @@ def run(capsys: pytest.CaptureFixture) -> Callable[..., tuple[int, str, str]]:
         ["score", "--help"],
         ["train", "--help"],
         ["evaluate", "--help"],
+        ["submit", "--help"],
+        ["tune", "--help"],
         ["recipes"],
         ["--version"],
     ],
