@@ -107,7 +107,7 @@ from trainer.restart import PeerLostError, start_anew
     help="Where decoded images are kept for the next run; by default only those that do not fit the memory.",
 )
 def train(*, data: tuple[str, ...], **options: Any) -> None:
-    """Train a recipe on labelled digits and write a model bundle, its history and plots to DIR.
+    """Train a recipe on labelled digits and write a model bundle, its history and a report to DIR.
 
     \b
     Examples:
