@@ -46,8 +46,7 @@ def difference(
         reading: what it says.
     """
     more = [
-        [there - here for here, there in zip(*rows, strict=True)]
-        for rows in zip(first, second, strict=True)
+        [there - here for here, there in zip(*rows, strict=True)] for rows in zip(first, second, strict=True)
     ]
     worth = [
         [count if row == column else -count for column, count in enumerate(counts)]
@@ -93,7 +92,10 @@ def _draw(canvas: Canvas, more: Sequence[Sequence[int]], shades: Sequence[Sequen
 
     paper = to_rgb(PAPER)
     ends = [
-        tuple(_DARKEST * part + (1 - _DARKEST) * white for part, white in zip(to_rgb(colour), paper, strict=True))
+        tuple(
+            _DARKEST * part + (1 - _DARKEST) * white
+            for part, white in zip(to_rgb(colour), paper, strict=True)
+        )
         for colour in (FAIL, THIRD)
     ]
     axes, size = canvas.axes, len(more)
@@ -107,7 +109,9 @@ def _draw(canvas: Canvas, more: Sequence[Sequence[int]], shades: Sequence[Sequen
     )
     for row, counts in enumerate(more):
         for column, count in enumerate(counts):
-            axes.text(column + 0.5, row + 0.5, signed(count), ha="center", va="center", color=INK, fontsize=8.5)
+            axes.text(
+                column + 0.5, row + 0.5, signed(count), ha="center", va="center", color=INK, fontsize=8.5
+            )
     axes.invert_yaxis()
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_ticks([place + 0.5 for place in range(size)], [str(place) for place in range(size)])

@@ -29,7 +29,9 @@ def intervals(accuracies: Mapping[str, Accuracy], *, name: str, title: str, read
         (dot,) = axes.plot(found.value, row, "o", color=ACCENT, markersize=7)
         dot.set_gid(f"dot-{row}")
         low, high = found.interval
-        canvas.tips[f"dot-{row}"] = f"{label}: {share(found.value)}, 95 % interval {share(low)} to {share(high)}"
+        canvas.tips[f"dot-{row}"] = (
+            f"{label}: {share(found.value)}, 95 % interval {share(low)} to {share(high)}"
+        )
     axes.set_yticks(range(len(accuracies)), list(accuracies))
     axes.set_ylim(len(accuracies) - 0.4, -0.6)
     axes.xaxis.set_major_locator(MaxNLocator(5))

@@ -37,6 +37,7 @@ _OF_NO_MATTER: Final = frozenset(
 )
 """Options that make no other network; an ensemble's members are recorded by themselves."""
 
+
 def record(
     options: TrainOptions,
     recipe: Recipe,

@@ -6,6 +6,7 @@ from typing import Any, Final, Self
 
 from reports.acceptance import ReliabilityBin
 from schemas import versioned
+from schemas.accuracy import Accuracy
 from schemas.digit import CLASSES
 from schemas.trust import Calibration, Coverage
 
@@ -13,6 +14,9 @@ FOLDER: Final = "report"
 """Folder of the record, and of the charts as PNG and CSV, within the run folder."""
 
 FILE: Final = f"{FOLDER}/data.json"
+
+PAGE: Final = "report.html"
+"""The page, in the run folder."""
 
 FORMAT: Final = 1
 """Version of the record's format; a reader refuses another."""
@@ -123,6 +127,17 @@ class Member:
     images: int
     digest: str
     epochs: int
+
+    @property
+    def accuracy(self) -> Accuracy:
+        """On the test images."""
+        return Accuracy(self.right, self.images)
+
+    @property
+    def link(self) -> str:
+        """Where its own report is, seen from the ensemble's; empty where that is not known."""
+        folder, _, _ = self.bundle.rpartition("/")
+        return f"{folder}/{PAGE}" if folder.startswith("members/") else ""
 
 
 @dataclasses.dataclass(frozen=True)
