@@ -49,7 +49,8 @@ def curves(
     if shares:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     canvas.grid()
-    canvas.legend()
+    if len(series) > 1:
+        canvas.legend()
     return canvas.chart(
         name,
         title=title,

@@ -45,15 +45,8 @@ def difference(
         title: what is shown.
         reading: what it says.
     """
-    more = [
-        [there - here for here, there in zip(*rows, strict=True)] for rows in zip(first, second, strict=True)
-    ]
-    worth = [
-        [count if row == column else -count for column, count in enumerate(counts)]
-        for row, counts in enumerate(more)
-    ]
-    most = max(1, *(abs(count) for counts in more for count in counts))
-    shades = [[_shade(value, most) for value in values] for values in worth]
+    more = _more(first, second)
+    shades = worths(first, second)
     canvas = Canvas(xlabel="predicted digit", ylabel="true digit", height=340)
     _draw(canvas, more, shades)
     chart = canvas.chart(
@@ -70,6 +63,22 @@ def difference(
         for pair in zip(more, shades, strict=True)
     )
     return Difference(chart, tuple(cells))
+
+
+def worths(first: Sequence[Sequence[int]], second: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Returns each cell's shade, -`SHADES` where it became worse by most, to `SHADES`, better."""
+    more = _more(first, second)
+    most = max(1, *(abs(count) for counts in more for count in counts))
+    return [
+        [_shade(count if row == column else -count, most) for column, count in enumerate(counts)]
+        for row, counts in enumerate(more)
+    ]
+
+
+def _more(first: Sequence[Sequence[int]], second: Sequence[Sequence[int]]) -> list[list[int]]:
+    return [
+        [there - here for here, there in zip(*rows, strict=True)] for rows in zip(first, second, strict=True)
+    ]
 
 
 def signed(count: int) -> str:

@@ -99,7 +99,7 @@ def _reliability(test: Answers, temperature: float) -> Iterator[Chart]:
     yield reliability_diagram(test.calibrated.bins)
     if temperature != 1:
         yield reliability_diagram(
-            test.uncalibrated.bins, name="reliability_before", title="Was it, before the temperature?"
+            test.uncalibrated.bins, name="reliability_before", title="Before the temperature"
         )
 
 
@@ -168,7 +168,8 @@ def loss_reading(epochs: Sequence[Epoch]) -> str:
     """Returns what the loss curves say: whether the network forgot or could have learnt more."""
     held_out = [epoch.val_loss for epoch in epochs if epoch.val_loss is not None]
     if len(held_out) < 2:
-        return f"{fraction(epochs[-1].loss)} nats on training images in the last epoch."
+        after = f", {fraction(held_out[0])} on validation images after it" if held_out else ""
+        return f"{fraction(epochs[-1].loss)} nats on training images while the last epoch ran{after}."
     least = min(held_out)
     place = held_out.index(least) + 1
     if held_out[-1] <= 1.02 * least:

@@ -23,7 +23,7 @@ def galleries(record: RunRecord) -> Iterator[Gallery]:
     if record.doubtful:
         yield Gallery(
             "Least sure",
-            "Test images of the lowest confidence. A cross marks a wrong answer.",
+            "Test images of the lowest confidence.",
             tuple(map(_picture, record.doubtful)),
         )
 
@@ -38,13 +38,13 @@ def by_digit(sample: Sequence[ShownImage]) -> tuple[tuple[int, tuple[Picture, ..
 
 
 def _picture(shown: ShownImage) -> Picture:
-    wrong, name = shown.digit != shown.label, f"test image {shown.image}"
+    wrong = shown.digit != shown.label
     return Picture(
         png=shown.png,
         heading=str(shown.digit),
-        note=f"{share(shown.confidence, 1)}, or {shown.second_digit}",
-        name=name,
-        alternative=f"{name}, a {shown.label} taken for {shown.digit}",
+        note=f"{share(shown.confidence)}, or {shown.second_digit}",
+        name=f"no. {shown.image}",
+        alternative=f"test image {shown.image}, a {shown.label} taken for {shown.digit}",
         wrong=wrong,
         label=str(shown.label) if wrong else "",
     )

@@ -68,7 +68,7 @@ def render_run(run: FinishedRun, record: RunRecord, *, drawn: Drawn) -> str:
         sections=sections(card),
         settings=list(tables.settings_rows(record.settings)),
         commands=commands(run),
-        none=NONE,
+        left_out=NONE,
     )
 
 

@@ -48,23 +48,21 @@ def facts(card: ModelCard, record: RunRecord, epochs: Sequence[Epoch]) -> Iterat
         else "no temperature"
     )
     yield "Calibration error", fraction(found.calibrated.measured.ece, 2), f"expected, on test images; {how}"
-    yield "Epochs", thousands(len(epochs) or card.epochs), _epochs_note(card, record, epochs)
-    pace = f"{thousands(card.images_per_second)} images/s, " if card.images_per_second else ""
-    yield "Training time", duration(card.train_seconds), f"{pace}{card.replicas:,} replica(s)"
+    yield "Training time", duration(card.train_seconds), _training_note(card, record, epochs)
     counts = {name: thousands(sum(found)) for name, found in record.class_counts.items()}
     others = ", ".join(f"{count} {name}" for name, count in counts.items() if name != "train")
-    yield "Training images", counts["train"], f"{others}; {card.data}"
-    default = next((row for row in card.exports if row.name == card.litert_model), None)
-    size = f"{card.litert_model}: {thousands(default.bytes)} bytes" if default else card.litert_model
-    yield "Parameters", thousands(card.parameters), size
+    yield "Training images", counts["train"], f"and {others} images"
 
 
-def _epochs_note(card: ModelCard, record: RunRecord, epochs: Sequence[Epoch]) -> str:
-    batches = f"batches of {thousands(card.batch)}"
+def _training_note(card: ModelCard, record: RunRecord, epochs: Sequence[Epoch]) -> str:
+    done = len(epochs) or card.epochs
+    said = f"{thousands(done)} epoch{'s' if done > 1 else ''}"
     if record.members:
-        return f"over {len(record.members)} members; {batches}"
-    best = best_epoch(epochs)
-    return f"best on validation after {best:,}; {batches}" if best else batches
+        said += f" of {len(record.members)} members"
+    elif done > 1 and (best := best_epoch(epochs)):
+        said += f", the best on validation {thousands(best)}"
+    pace = f"; {thousands(card.images_per_second)} images/s" if card.images_per_second else ""
+    return f"{said}; batches of {thousands(card.batch)}{pace}"
 
 
 def digit_cells(test: Answers) -> Iterator[list[Cell]]:
@@ -77,7 +75,7 @@ def digit_cells(test: Answers) -> Iterator[list[Cell]]:
             (str(digit), float(digit)),
             *((thousands(value), float(value)) for value in (rates.labelled, rates.right, wrong)),
             *((share(rate), rate) for rate in (rates.precision, rates.recall, rates.f1)),
-            (f"{other}, {thousands(count)}", float(count)) if count else (NONE, 0.0),
+            (f"{other} ({thousands(count)}×)", float(count)) if count else (NONE, 0.0),
         ]
 
 
