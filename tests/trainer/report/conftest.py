@@ -67,9 +67,11 @@ def card(run_record: RunRecord) -> ModelCard:
     return dataclasses.replace(FULL, test_accuracy=measured, temperature=0.8, overrides={"epochs": 3})
 
 
-@pytest.fixture
-def folder_of(tmp_path: pathlib.Path, card: ModelCard, run_record: RunRecord) -> Callable[..., pathlib.Path]:
-    """Writes a finished run's folder, without the models."""
+@pytest.fixture(scope="session")
+def folder_of(
+    tmp_path_factory: pytest.TempPathFactory, card: ModelCard, run_record: RunRecord
+) -> Callable[..., pathlib.Path]:
+    """Writes a finished run's folder, without the models, a new one at each call."""
 
     def make(
         name: str = "run",
@@ -78,7 +80,7 @@ def folder_of(tmp_path: pathlib.Path, card: ModelCard, run_record: RunRecord) ->
         epochs: tuple[Epoch, ...] = EPOCHS,
         **changed: object,
     ) -> pathlib.Path:
-        folder = tmp_path / name
+        folder = tmp_path_factory.mktemp("runs") / name
         (folder / "bundle").mkdir(parents=True)
         of_run = dataclasses.replace(card, **changed)
         history.write(epochs, folder)
