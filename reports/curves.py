@@ -50,7 +50,8 @@ def curves(
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     canvas.grid()
     if len(series) > 1:
-        canvas.legend()
+        # Eight letters take no more room than four words.
+        canvas.legend(8 if max(map(len, series)) == 1 else 4)
     return canvas.chart(
         name,
         title=title,

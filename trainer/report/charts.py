@@ -2,7 +2,8 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Final
 
 from reports.acceptance import Accepting, Explorer, coverage_curve, reliability_diagram
 from reports.chart import Chart
@@ -13,6 +14,9 @@ from reports.numbers import fraction, share, thousands
 from schemas.trust import Coverage
 from trainer.history import Epoch, best_epoch
 from trainer.report.record import Answers, RunRecord
+
+_MOST_MEMBERS: Final = 8
+"""As many as colours and dashes tell apart."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +76,7 @@ def confusion(test: Answers) -> Matrix:
         count, true, predicted = max(wrong, key=lambda found: found[0])
         reading = (
             f"{thousands(test.images - test.right)} of {thousands(test.images)} test images are answered "
-            f"wrong; most often a {true} is taken for a {predicted}, {_times(count)}."
+            f"wrong; most often {true} is taken for {predicted}, {_times(count)}."
         )
     return matrix(test.confusion, name="confusion", title="True and predicted digits", reading=reading)
 
@@ -190,7 +194,9 @@ def _member_curves(record: RunRecord, epochs: Sequence[Epoch]) -> Iterator[Chart
         f"{number}": list(itertools.islice(rows, member.epochs))
         for number, member in enumerate(record.members, start=1)
     }
-    trained = {name: found for name, found in trained.items() if found}
+    trained = dict(
+        itertools.islice(((name, found) for name, found in trained.items() if found), _MOST_MEMBERS)
+    )
     if not trained:
         return
     held_out = all(found[-1].val_accuracy is not None for found in trained.values())
@@ -210,10 +216,17 @@ def _member_curves(record: RunRecord, epochs: Sequence[Epoch]) -> Iterator[Chart
         at=range(1, longest + 1),
         name="accuracy",
         title="Accuracy by epoch and member",
-        reading=f"The members end between {share(low)} and {share(high)} of the "
-        f"{'validation' if held_out else 'training'} images.",
-        ylabel=f"{'validation' if held_out else 'training'} images right",
+        reading=f"{_members(record, trained)} between {share(low)} and {share(high)} of the "
+        f"{'validation' if held_out else 'training'} images right.",
+        ylabel="answered right",
         shares=True,
+    )
+
+
+def _members(record: RunRecord, shown: Collection[str]) -> str:
+    several = len(shown) < len(record.members)
+    return (
+        f"{len(shown)} of {len(record.members)} members are shown; they end" if several else "The members end"
     )
 
 
@@ -243,7 +256,9 @@ def _learning_rate(rates: Sequence[tuple[int, float]]) -> Chart:
 def _classes(counts: Mapping[str, Sequence[int]]) -> Chart:
     train = counts["train"]
     least, most = min(train), max(train)
-    if least:
+    if least == most:
+        reading = f"Every digit has {thousands(most)} training images."
+    elif least:
         reading = (
             f"The rarest digit, {train.index(least)}, has {thousands(least)} training images, "
             f"the most frequent, {train.index(most)}, {thousands(most)}."

@@ -22,10 +22,10 @@ MOST: Final = 8
 """Runs in one comparison: as many as colours and dashes tell apart."""
 
 RUN_COLUMNS: Final[Columns] = [
-    (title, title not in ("Run", "Folder", "Recipe"))
+    (title, title not in ("Run", "Recipe"))
     for title in (
-        "Run", "Folder", "Recipe", "Test accuracy", "Wrong", "Test loss", "Calibration error", "Accepted",
-        "Right among these", "Parameters", "Epochs", "Seconds",
+        "Run", "Recipe", "Test accuracy", "Wrong", "Test loss", "ECE", "Accepted",
+        "Of these right", "Parameters", "Epochs", "Time",
     )
 ]  # fmt: skip
 
@@ -55,7 +55,7 @@ def render_comparison(runs: Runs) -> tuple[str, list[Chart]]:
     """Returns the page's HTML, in which everything is escaped, and the charts in it."""
     found, reached = verdict(runs), accuracies(runs)
     drawn, differences = list(_curves(runs)), list(_differences(runs)) if found.comparable else []
-    judged = intervals(reached, name="intervals", title="Test accuracy", reading=found.said)
+    judged = intervals(reached, name="intervals", title="Test accuracy", reading="Bars are 95 % intervals.")
     page = render(
         "trainer.report",
         "comparison.html",
@@ -161,8 +161,7 @@ def _cells(letter: str, run: FinishedRun) -> Iterator[Cell]:
     card, worth = run.card, run.card.trust
     measured = card.test_accuracy
     accepted = worth.accepted_test if worth else None
-    yield letter, None
-    yield run.place, None
+    yield f"{letter}: {run.place.rstrip('/').rpartition('/')[2]}", None
     yield card.recipe, None
     yield share(measured.value), measured.value
     yield thousands(measured.images - measured.right), measured.images - measured.right
@@ -266,8 +265,8 @@ def _difference_reading(letter: str, first: str, *, here: Matrix, there: Matrix)
     if not moved:
         return said
     change, true, digit = max(moved, key=lambda found: abs(found[0]))
-    how = "more" if change > 0 else "less"
-    return f"{said} Most changed: a {true} is taken for a {digit} {thousands(abs(change))} times {how} often."
+    how = "more" if change > 0 else "fewer"
+    return f"{said} The greatest change: {true} taken for {digit}, {thousands(abs(change))} {how}."
 
 
 def _listed(names: Sequence[str]) -> str:

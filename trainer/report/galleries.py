@@ -44,7 +44,7 @@ def _picture(shown: ShownImage) -> Picture:
         heading=str(shown.digit),
         note=f"{share(shown.confidence)}, or {shown.second_digit}",
         name=f"no. {shown.image}",
-        alternative=f"test image {shown.image}, a {shown.label} taken for {shown.digit}",
+        alternative=f"test image {shown.image}, {shown.label} taken for {shown.digit}",
         wrong=wrong,
         label=str(shown.label) if wrong else "",
     )

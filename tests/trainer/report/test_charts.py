@@ -59,7 +59,7 @@ def test_an_ensemble_has_a_curve_for_each_member_that_it_trained(run_record: Run
 
 def test_the_confusion_names_the_most_frequent_mistake(run_record: RunRecord) -> None:
     found = confusion(run_record.answers["test"])
-    assert found.chart.reading.startswith("11 of 103 test images are answered wrong; most often a ")
+    assert found.chart.reading.startswith("11 of 103 test images are answered wrong; most often ")
     perfect = tuple(tuple(5 * (row == column) for column in range(10)) for row in range(10))
     right = dataclasses.replace(run_record.answers["test"], confusion=perfect)
     assert confusion(right).chart.reading == "All 50 test images are answered right."

@@ -76,7 +76,7 @@ def test_the_confusion_difference_counts_what_became_more(run, record_of) -> Non
     better = record_of(wrong_each=20)
     _, charts = render_comparison(letters([run(), run(record=better)]))
     found = next(chart for chart in charts if chart.name == "difference_b")
-    assert found.reading.startswith("B answers 5 more test images right than A. Most changed: a ")
+    assert found.reading.startswith("B answers 5 more test images right than A. The greatest change: ")
     assert sum(row[1 + number] for number, row in enumerate(found.rows)) == 5
     assert sum(sum(row[1:]) for row in found.rows) == 0
 

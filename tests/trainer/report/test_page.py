@@ -23,7 +23,9 @@ def comparison(folder_of, record_of, tmp_path_factory) -> pathlib.Path:
     other = record_of(wrong_each=20, options={"seed": 9})
     names = ("one", "two", f"{SCRIPT}{'long' * 20}")
     runs = [folder_of("one"), folder_of("two", record=other, seed=9), folder_of(names[2].replace("/", "⁄"))]
-    return pathlib.Path(writing.compare([str(run) for run in runs], to=str(tmp_path_factory.mktemp("comparison"))))
+    return pathlib.Path(
+        writing.compare([str(run) for run in runs], to=str(tmp_path_factory.mktemp("comparison")))
+    )
 
 
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
