@@ -24,6 +24,7 @@ _VERBS = {
     "score": "pipelines.score:score",
     "verify": "pipelines.verify:verify",
     "compact": "pipelines.compact:compact",
+    "report": "digitmill.report:report",
     "pack": "pipelines.pack:pack",
     "evaluate": "trainer.evaluate:evaluate",
     "card": "digitmill.card:card",

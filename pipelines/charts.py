@@ -47,10 +47,7 @@ def accepting(statistics: RunStatistics, *, accept: float) -> list[Accepting]:
     place = bisect.bisect_left(EDGES, accept)
     wrong = from_here_on[-1][place] if place < len(EDGES) else 0.0
     exact = (statistics.accepted, statistics.scored, statistics.accepted_labelled, statistics.accepted_right)
-    points = sorted([*points, Accepting(accept, *exact, wrong)], key=lambda point: point.threshold)
-    # Below the least sure image nothing changes any more.
-    whole = sum(point.accepted == statistics.scored and point.threshold < accept for point in points)
-    return points[max(0, whole - 1) :]
+    return sorted([*points, Accepting(accept, *exact, wrong)], key=lambda point: point.threshold)
 
 
 def _from_the_top(column: Sequence[float]) -> list[float]:

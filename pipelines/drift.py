@@ -128,18 +128,24 @@ def _drift(measure: str, here: Sequence[float], there: Sequence[float], *, sizes
     if not sum(here) or not sum(there) or not all(sizes):
         return Drift(measure, None, math.inf)
     bins = sum(1 for pair in zip(here, there, strict=True) if any(pair))
-    return Drift(measure, stability_index(here, there), _noise(bins - 1, sizes))
+    return Drift(measure, stability_index(here, there, sizes=sizes), _noise(bins - 1, sizes))
 
 
-def stability_index(here: Sequence[float], there: Sequence[float]) -> float:
+def stability_index(
+    here: Sequence[float], there: Sequence[float], *, sizes: tuple[float, float] = (math.inf, math.inf)
+) -> float:
     """Returns the population stability index of two histograms with the same bins, at least 0.
 
     Args:
         here: counts or shares, not all zero.
         there: counts or shares, not all zero.
+        sizes: how many images each is of. An empty bin of few images is taken for half an image: with
+            the least share of all, chance alone would look like a large shift.
     """
+    least = [max(_FLOOR, 0.5 / size) for size in sizes]
     pairs = (
-        (max(p / sum(here), _FLOOR), max(q / sum(there), _FLOOR)) for p, q in zip(here, there, strict=True)
+        (max(p / sum(here), least[0]), max(q / sum(there), least[1]))
+        for p, q in zip(here, there, strict=True)
     )
     return math.fsum((p - q) * math.log(p / q) for p, q in pairs)
 

@@ -31,7 +31,7 @@ def galleries(statistics: RunStatistics) -> Iterator[Gallery]:
 def by_digit(statistics: RunStatistics) -> tuple[tuple[int, tuple[Picture, ...]], ...]:
     """Returns each predicted digit with a sample of its images; digits without one are left out."""
     rows = (
-        (digit, tuple(_kept(kept) for kept in statistics.examples if kept.digit == digit))
+        (digit, tuple(_kept(kept, brief=True) for kept in statistics.examples if kept.digit == digit))
         for digit in range(CLASSES)
     )
     return tuple((digit, pictures) for digit, pictures in rows if pictures)
@@ -72,12 +72,12 @@ def disagreements(statistics: RunStatistics) -> Gallery | None:
     return Gallery("Disagreements", reading, tuple(map(_disagreement, statistics.disagreements)))
 
 
-def _kept(kept: KeptImage) -> Picture:
-    name = readable(kept.image)
+def _kept(kept: KeptImage, *, brief: bool = False) -> Picture:
+    name, sure = readable(kept.image), share(kept.confidence, 1)
     return Picture(
         png=kept.png,
         heading=str(kept.digit),
-        note=f"{share(kept.confidence, 1)}, or {kept.second_digit}",
+        note=sure if brief else f"{sure}, or {kept.second_digit}",
         name=name,
         alternative=f"{name}, taken for {kept.digit}",
         wrong=_wrong(kept),
@@ -87,7 +87,7 @@ def _kept(kept: KeptImage) -> Picture:
 
 def _disagreement(kept: Disagreement) -> Picture:
     name = readable(kept.image)
-    sure = f"{share(kept.confidence, 1)}; challenger {share(kept.challenger_confidence, 1)}"
+    sure = f"{share(kept.confidence, 1)} against {share(kept.challenger_confidence, 1)}"
     return Picture(
         png=kept.png,
         heading=f"{kept.digit} or {kept.challenger_digit}",

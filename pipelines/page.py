@@ -15,13 +15,16 @@ from reports.acceptance import Explorer
 from reports.chart import Chart
 from reports.distributions import confidence_histogram
 from reports.matrices import Matrix
-from reports.numbers import duration, fraction, money, share, thousands, threshold
+from reports.numbers import NONE, duration, money, share, thousands, threshold
 from reports.page import render
 from schemas.failure import FailureCode
 from schemas.manifest import Manifest
 from schemas.model_card import ModelCard
 
 _FAILURES_SHOWN: Final = 50
+
+_UNSAID: Final = frozenset(("challenger", "input_list_digest", "labels_digest", "merged"))
+"""Options that say in digests what the page says in words."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +49,8 @@ class Comparison:
     def rows(self) -> Iterator[tuple[str, str, str]]:
         """Yields what each measure is called, its index, and what that means."""
         for found in self.drifts:
-            yield NAMES[found.measure], fraction(found.index, 2), verdict(found)
+            index = NONE if found.index is None else f"{found.index:.3f}"
+            yield NAMES[found.measure], index, verdict(found)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,6 +134,7 @@ def render_page(
         "run.html",
         manifest=manifest,
         statistics=statistics,
+        finished=_moment(manifest.times["finished"]),
         facts=list(_facts(manifest)),
         drawn=drawn,
         compared=compared,
@@ -198,7 +203,7 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
     yield "Speed", thousands(manifest.images_per_second), f"images/s over {duration(pace)} of pipeline"
     wall = wall_seconds(manifest)
     if wall is not None:
-        yield "Wall time", duration(wall), "of the last launcher, start-up and reconciling included"
+        yield "Wall time", duration(wall), "of the last launcher, all in all"
     price = manifest.options.get("price_per_hour")
     if price is not None and wall is not None:
         cost, images = float(price) * wall / 3600, float(manifest.times["images"])
@@ -208,7 +213,9 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
 
 def _ran(manifest: Manifest, card: ModelCard | None) -> Iterator[tuple[str, str]]:
     """Yields what ran, by what it is called."""
-    options = {name: value for name, value in manifest.options.items() if value is not None}
+    options = {
+        name: value for name, value in manifest.options.items() if value is not None and name not in _UNSAID
+    }
     yield "Model", _model(manifest.model)
     if card is not None:
         yield "Its card", _card(card)
@@ -218,9 +225,14 @@ def _ran(manifest: Manifest, card: ModelCard | None) -> Iterator[tuple[str, str]
     yield "Inputs", ", ".join(manifest.inputs)
     yield "Labels", str(options.pop("labels", "none"))
     yield "Options", _listed((name.replace("_", " "), value) for name, value in options.items())
-    yield "Began", str(manifest.times.get("begun", manifest.times["started"]))
-    yield "Finished", str(manifest.times["finished"])
+    yield "Began", _moment(manifest.times.get("begun", manifest.times["started"]))
+    yield "Finished", _moment(manifest.times["finished"])
     yield "Versions", _listed(manifest.versions.items())
+
+
+def _moment(time: object) -> str:
+    """Returns a manifest's time without fractions of a second."""
+    return str(time)[:19].replace("T", " ") + " UTC"
 
 
 def _model(model: Mapping[str, object]) -> str:

@@ -38,8 +38,8 @@ class ItemStatistics:
         accepted_labelled: rows decided `accept` whose label is known.
         accepted_right: of these answered right.
         thresholds: rows by confidence, finely.
-        grey_levels: pixels by bin of equal width over [0, 255], as a model card has them; all zero where
-            rows were merged, of which no pixels are left.
+        grey_levels: pixels of every fourth image by bin of equal width over [0, 255], as a model card has
+            them; all zero where rows were merged, of which no pixels are left.
         mistaken: rows whose label is another digit, surest first.
         examples: of each predicted digit a sample.
         failure_pictures: of failures that decode one for each code.
@@ -86,7 +86,7 @@ class ItemStatistics:
             counted = fields.get("thresholds", {})
             fields["thresholds"] = ConfidenceCounts(**{name: tuple(row) for name, row in counted.items()})
             return cls(**fields)
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"no statistics record: {error}") from error
 
 

@@ -83,7 +83,7 @@ def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
 
 
 def reliability_diagram(
-    bins: Sequence[ReliabilityBin], *, name: str = "reliability", title: str = "Is the confidence true?"
+    bins: Sequence[ReliabilityBin], *, name: str = "reliability", title: str = "Are the confidences true?"
 ) -> Chart:
     """Draws accuracy by confidence, with 95 % intervals; on the diagonal confidence is true.
 
@@ -92,8 +92,6 @@ def reliability_diagram(
         name: stem of the files.
         title: what is shown.
     """
-    from matplotlib.ticker import PercentFormatter
-
     canvas = Canvas(xlabel="confidence", ylabel="answered right")
     axes = canvas.axes
     axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
@@ -109,18 +107,18 @@ def reliability_diagram(
         )
     axes.set(xlim=(0, 1.03), ylim=(0, 1.03))
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1.0))
+        canvas.percent(axis)
     canvas.grid()
     error = expected_calibration_error(bins)
     images = sum(found.images for found in bins)
     lean = math.fsum(found.confidence - found.right for found in bins) / max(1, images)
-    how = "too sure" if lean > 0 else "not sure enough"
-    verdict = "Confidences are true" if error < 0.01 else f"The model is {how} on the whole"
+    how = "too sure" if lean > 0 else "too modest"
+    verdict = "They are true" if error < 0.01 else f"The model is {how}"
     return canvas.chart(
         name,
         title=title,
-        reading=f"{verdict}: on average they differ from the accuracy by {fraction(100 * error, 2)} points. "
-        "On the dashed line a confidence of 90 % is right nine times in ten; bars are 95 % intervals.",
+        reading=f"{verdict}: confidences differ from the accuracy by {fraction(100 * error, 2)} points on "
+        "average. On the dashed line they are true; bars are 95 % intervals.",
         alternative=f"Accuracy by confidence of {thousands(images)} labelled images, "
         f"expected calibration error {fraction(error)}.",
         header=("low", "high", "labelled", "right", "mean_confidence", "accuracy"),
@@ -144,9 +142,8 @@ def coverage_curve(points: Sequence[Accepting], *, accept: float, name: str = "c
         accept: the threshold in force.
         name: stem of the files.
     """
-    from matplotlib.ticker import PercentFormatter
-
     measured = any(point.labelled for point in points)
+    every, points = points, worth_showing(points, accept=accept)
     shown = [point for point in points if point.accepted and point.accuracy is not None]
     canvas = Canvas(xlabel="images accepted, the surest first", ylabel="of them right")
     axes = canvas.axes
@@ -159,9 +156,10 @@ def coverage_curve(points: Sequence[Accepting], *, accept: float, name: str = "c
     axes.plot(across, up, color=ACCENT, linewidth=1.8, linestyle="-" if measured else (0, (4, 2)))
     lowest = min(up, default=0.0)
     axes.set_ylim(max(0.0, lowest - max(0.002, (1 - lowest) * 0.15)), 1 + max(0.0004, (1 - lowest) * 0.04))
-    axes.set_xlim(min(0.9, *across, 1.0), 1.004)
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
+    least = min(0.99, *across, 1.0)
+    axes.set_xlim(least, 1 + (1 - least) * 0.02)
+    canvas.percent(axes.xaxis)
+    canvas.percent(axes.yaxis)
     canvas.grid()
     start = min(range(len(points)), key=lambda index: abs(points[index].threshold - accept))
     now = points[start]
@@ -181,10 +179,26 @@ def coverage_curve(points: Sequence[Accepting], *, accept: float, name: str = "c
         header=("threshold", "accepted", "images", "labelled", "right", "expected_wrong"),
         rows=(
             (threshold(p.threshold), p.accepted, p.images, p.labelled, p.right, f"{p.expected_wrong:.3f}")
-            for p in points
+            for p in every
         ),
     )
     return Explorer(chart, measured, steps, start)
+
+
+def worth_showing(points: Sequence[Accepting], *, accept: float) -> list[Accepting]:
+    """Returns the points between which a person would choose.
+
+    Thresholds that accept all images are one, and those that accept less than half of them, or than the
+    one in force if that is stricter, are left out: the curve would be a line along the border.
+    """
+    in_force = next(point for point in points if point.threshold == accept)
+    least = min(0.5, 0.9 * in_force.coverage)
+    everything = sum(point.coverage == 1 and point.threshold < accept for point in points)
+    return [
+        point
+        for number, point in enumerate(points)
+        if number >= everything - 1 and (point.coverage >= least or point is in_force)
+    ]
 
 
 def _height(point: Accepting) -> float:

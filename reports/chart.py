@@ -16,12 +16,15 @@ if TYPE_CHECKING:  # half a second that a command without a report does not wait
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+LETTERS: Final = 11
+"""Size of all letters in a drawing, points."""
+
 WIDTH, HEIGHT = 380, 236
 """Points. So narrow that letters stay readable where a telephone shows it at 340 pixels."""
 
 _MARGINS: Final = {"left": 54, "right": 14, "top": 30, "bottom": 42}
 _DPI: Final = 160
-_SETTINGS: Final[Any] = {"svg.fonttype": "none", "svg.hashsalt": "digitmill", "font.size": 10.5}
+_SETTINGS: Final[Any] = {"svg.fonttype": "none", "svg.hashsalt": "digitmill", "font.size": LETTERS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,10 +82,10 @@ class Canvas:
         )
         self.axes.patch.set_alpha(0)
         self.axes.set_axisbelow(True)
-        self.axes.set_xlabel(xlabel, color=SOFT, labelpad=5)
+        self.axes.set_xlabel(xlabel, color=SOFT, fontsize=LETTERS, labelpad=5)
         # Above the axis, where no number is too wide for it, and no head is tilted to read it.
-        self.figure.text(6 / WIDTH, 1 - 14 / height, ylabel, color=SOFT, va="center")
-        self.axes.tick_params(which="both", colors=SOFT, length=0, pad=5)
+        self.figure.text(6 / WIDTH, 1 - 14 / height, ylabel, color=SOFT, fontsize=LETTERS, va="center")
+        self.axes.tick_params(which="both", colors=SOFT, labelsize=LETTERS, length=0, pad=5)
         for side, spine in self.axes.spines.items():
             spine.set_visible(side == "bottom")
             spine.set_color(LINE)
@@ -93,6 +96,12 @@ class Canvas:
         from matplotlib.ticker import FuncFormatter
 
         self.axes.yaxis.set_major_formatter(FuncFormatter(lambda count, _: compact(count)))
+
+    def percent(self, axis: Any) -> None:
+        """Marks an axis of shares, with as many digits as they take."""
+        from matplotlib.ticker import FuncFormatter
+
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(100 * value, 6):g}%"))
 
     def grid(self, axis: Any = "y") -> None:
         """Draws lines that the eye can follow to the numbers."""
@@ -106,6 +115,7 @@ class Canvas:
             ncols=columns,
             frameon=False,
             labelcolor=INK,
+            fontsize=LETTERS,
             handlelength=1.2,
             columnspacing=1.1,
             borderaxespad=0.1,

@@ -30,7 +30,7 @@ def curves(
         ylabel: what the values are.
         shares: whether the values are shares in [0, 1].
     """
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
+    from matplotlib.ticker import MaxNLocator
 
     canvas = Canvas(xlabel=xlabel, ylabel=ylabel)
     axes, written = canvas.axes, share if shares else fraction
@@ -47,7 +47,7 @@ def curves(
             canvas.tips[gid] = f"{xlabel} {place}, {label}: {written(value)}"
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if shares:
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        canvas.percent(axes.yaxis)
     canvas.grid()
     if len(series) > 1:
         # Eight letters take no more room than four words.

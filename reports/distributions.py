@@ -18,8 +18,6 @@ def confidence_histogram(
         name: stem of the files.
         what: what is counted.
     """
-    from matplotlib.ticker import PercentFormatter
-
     bins, total = len(counts), max(1, sum(counts))
     canvas = Canvas(xlabel="confidence", ylabel=f"{what}, logarithmic")
     axes = canvas.axes
@@ -36,7 +34,7 @@ def confidence_histogram(
     axes.set_ylim(0, max(10, *counts) * 1.5)
     axes.minorticks_off()
     canvas.count_up()
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    canvas.percent(axes.xaxis)
     canvas.grid()
     top = counts[-1] / total
     return canvas.chart(
@@ -72,8 +70,6 @@ def bars_side_by_side(
         xlabel: what the classes are.
         shares: whether the numbers are shares.
     """
-    from matplotlib.ticker import PercentFormatter
-
     classes = len(next(iter(series.values())))
     canvas = Canvas(xlabel=xlabel, ylabel="share" if shares else "images")
     axes, width = canvas.axes, 0.82 / len(series)
@@ -87,7 +83,7 @@ def bars_side_by_side(
     axes.set_xticks(range(classes))
     axes.set_ylim(0, max(1e-9, *(value for values in series.values() for value in values)) * 1.05)
     if shares:
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        canvas.percent(axes.yaxis)
     else:
         canvas.count_up()
     canvas.grid()
@@ -122,8 +118,6 @@ def steps_side_by_side(
         xlabel: what the bins are of.
         highest: upper end of the last bin; the first begins at 0.
     """
-    from matplotlib.ticker import PercentFormatter
-
     bins = len(next(iter(series.values())))
     edges = [number * highest / bins for number in range(bins + 1)]
     canvas = Canvas(xlabel=xlabel, ylabel="share, logarithmic")
@@ -133,7 +127,7 @@ def steps_side_by_side(
         axes.stairs(values, edges, color=colour, linewidth=1.8, label=label, baseline=None)
     axes.set(xlim=(0, highest), yscale="log", ylim=(max(1e-5, lowest / 2), 1.2))
     axes.minorticks_off()
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    canvas.percent(axes.yaxis)
     canvas.grid()
     canvas.legend()
     return canvas.chart(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from reports.chart import Canvas, Chart
 from reports.numbers import thousands
-from reports.palette import ACCENT, INK, PAPER
+from reports.palette import ACCENT, DEEP, FAINT, INK, PAPER
 
 SHADES = 10
 """The page's classes of shades: `h0`, no image, to `h10`, all of the row."""
@@ -83,7 +83,7 @@ def _draw(canvas: Canvas, counts: Sequence[Sequence[int]], shades: Sequence[Sequ
     axes = canvas.axes
     axes.pcolormesh(
         shades,
-        cmap=LinearSegmentedColormap.from_list("calm", [PAPER, ACCENT]),
+        cmap=LinearSegmentedColormap.from_list("calm", [(0, PAPER), (0.5, FAINT), (0.6, ACCENT), (1, DEEP)]),
         vmin=0,
         vmax=SHADES,
         edgecolors=PAPER,

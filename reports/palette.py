@@ -1,6 +1,6 @@
 """The colours of pages and pictures: calm, and told apart by readers who do not see all colours.
 
-Blue, orange, crimson and teal differ in lightness as well as in hue, so that they stay apart for
+Blue, orange, green and crimson differ in lightness as well as in hue, so that they stay apart for
 red-blind, green-blind and blue-blind eyes and in a grey print; nothing is said by colour alone.
 """
 
@@ -12,10 +12,10 @@ LIGHT: Final = {
     "paper": "#ffffff",
     "card": "#f3f5f7",
     "line": "#d3dae1",
-    "accent": "#2b6ca3",
+    "accent": "#1f5c99",
     "second": "#cf6f14",
-    "third": "#2a8a7e",
-    "fail": "#a3324b",
+    "third": "#4b9b78",
+    "fail": "#8f2440",
     "faint": "#c5d7e8",
 }
 """By role, what pictures on disk are drawn with and a light page shows."""
@@ -28,14 +28,17 @@ DARK: Final = {
     "line": "#37424e",
     "accent": "#69b0ea",
     "second": "#f2a65c",
-    "third": "#5fc7b8",
-    "fail": "#f28394",
+    "third": "#9bdcb4",
+    "fail": "#e5687c",
     "faint": "#27445d",
 }
 """The same roles on a dark page."""
 
 INK, SOFT, PAPER, CARD, LINE = (LIGHT[role] for role in ("ink", "soft", "paper", "card", "line"))
 ACCENT, SECOND, THIRD, FAIL, FAINT = (LIGHT[role] for role in ("accent", "second", "third", "fail", "faint"))
+
+DEEP: Final = "#1e4f80"
+"""What is more than the accent, in pictures of tables."""
 
 SERIES: Final = (ACCENT, SECOND, THIRD, FAIL)
 """Colours of series side by side, in this order."""

@@ -1,16 +1,22 @@
 """Folders of images as users have them, and a checked bundle."""
 
+import base64
 import dataclasses
 import hashlib
 import pathlib
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from digitmill.shipped import SHIPPED_MODEL
+from pipelines.kept_images import FailurePicture, KeptImage
 from pipelines.listing import list_images
-from pipelines.statistics import BINS, Doubtful, RunStatistics, Tally
+from pipelines.statistics import BINS, RunStatistics
+from pipelines.tallies import Tally
+from pipelines.thresholds import count_confidences
 from pipelines.work_item import WorkItem, pack
 from schemas import bundle as names
 from schemas.failure import Failure, FailureCode
@@ -99,9 +105,16 @@ def items_of() -> Callable[..., list[WorkItem]]:
     return lambda folder, size=4096: list(pack(list_images([str(folder)]), "run", size=size))
 
 
+_PNG = base64.b64encode(cv2.imencode(".png", np.zeros((28, 28), np.uint8))[1].tobytes()).decode()
 _CONFUSION = tuple(
     tuple(5 if label == digit else int(digit == 9) for digit in range(10)) for label in range(10)
 )
+
+
+@pytest.fixture
+def card() -> ModelCard:
+    """That of the model that comes with digitmill."""
+    return ModelCard.from_json((SHIPPED_MODEL / names.CARD).read_text())
 
 
 @pytest.fixture
@@ -116,14 +129,28 @@ def statistics() -> RunStatistics:
             Failure("file:///in/c/y.png", 3, FailureCode.CORRUPT, 'a "damaged", PNG'),
         ),
         tallies=(
-            Tally("file:///in/a", 1, 40, 36.0),
-            Tally("file:///in/b", 1, 10, 9.0),
-            Tally("file:///in/b", 2, 10, 5.0),
+            Tally("file:///in/a", 1, 40, 36.0, accepted=40, labelled=40, right=39),
+            Tally("file:///in/b", 1, 10, 9.0, accepted=10, labelled=10, right=10),
+            Tally("file:///in/b", 2, 10, 5.0, accepted=0, labelled=9, right=1),
         ),
-        confidences=(0,) * (BINS - 1) + (60,),
+        confidences=(0,) * 9 + (10,) + (0,) * (BINS - 11) + (50,),
         confusion=_CONFUSION,
-        doubtful=(Doubtful(0.4, "file:///in/a/%3Cb%3E.png", 1, 7, 7, "iVBORw0KGgo="),),
+        doubtful=(KeptImage(0.4, "file:///in/a/%3Cb%3E.png", 1, 7, 7, _PNG),),
         parts=(),
+        accepted_labelled=50,
+        accepted_right=49,
+        thresholds=count_confidences(
+            np.repeat(np.array([0.48, 0.99], np.float32), [10, 50]),
+            known=np.arange(60) > 0,
+            right=np.arange(60) > 9,
+        ),
+        grey_levels=(60 * 700, *(0,) * 18, 60 * 84),
+        mistaken=(KeptImage(0.97, "file:///in/a/m.png", 1, 7, 7, _PNG),),
+        examples=(
+            KeptImage(0.9, "file:///in/a/e.png", 1, 7, 1, _PNG),
+            KeptImage(0.5, "file:///in/b/f.png", 2, 7, -1, _PNG),
+        ),
+        failure_pictures=(FailurePicture("BLANK", "file:///in/c/white.png", _PNG),),
     )
 
 

@@ -7,9 +7,10 @@ import pytest
 from engines.bundle import Bundle
 from engines.engine import EngineError, LiteRtEngine
 from imaging.batch import decode_batch
+from pipelines.agreement import DISAGREEMENTS_KEPT
 from pipelines.classify import Classifier, Content, make_classifier
+from pipelines.kept_images import DOUBTFUL_KEPT
 from pipelines.scored import Scored, summarise
-from pipelines.statistics import DISAGREEMENTS_KEPT, DOUBTFUL_KEPT
 from pipelines.storage import ImageReader
 from pipelines.work_item import ListedImage, WorkItem
 from schemas.failure import FailureCode
@@ -134,9 +135,9 @@ def test_only_the_least_sure_pixels_are_kept(
 ) -> None:
     scored = Classifier(engine, accept_threshold=0.9).classify(contents)
     least = np.argsort(scored.confidence, kind="stable")[:DOUBTFUL_KEPT]
-    np.testing.assert_array_equal(scored.doubtful.rows, least)
-    np.testing.assert_array_equal(scored.doubtful.digits, digits[least % 500])
-    assert len(scored.disagreeing.rows) == 0
+    np.testing.assert_array_equal(scored.shown.doubtful.rows, least)
+    np.testing.assert_array_equal(scored.shown.doubtful.digits, digits[least % 500])
+    assert len(scored.shown.disagreeing.rows) == 0
 
 
 def test_without_a_challenger_its_columns_are_empty(engine: LiteRtEngine, contents: list[Content]) -> None:
@@ -150,7 +151,7 @@ def test_a_challenger_sees_the_same_pixels(engine: LiteRtEngine, contents: list[
     scored = Classifier(engine, accept_threshold=0.9, challenger=engine).classify(contents)
     np.testing.assert_array_equal(scored.challenger, scored.first)
     np.testing.assert_array_equal(scored.challenger_confidence, scored.confidence)
-    assert len(scored.disagreeing.rows) == 0
+    assert len(scored.shown.disagreeing.rows) == 0
     alone = Classifier(engine, accept_threshold=0.9).classify(contents)
     np.testing.assert_array_equal(scored.confidence, alone.confidence)
 
@@ -161,8 +162,8 @@ def test_the_surest_disagreements_are_kept_with_their_pixels(
     scored = Classifier(engine, accept_threshold=0.9, challenger=Contrary(engine)).classify(contents)
     np.testing.assert_array_equal(scored.challenger, (scored.first + 1) % 10)
     surest = np.argsort(-scored.confidence, kind="stable")[:DISAGREEMENTS_KEPT]
-    np.testing.assert_array_equal(scored.disagreeing.rows, surest)
-    np.testing.assert_array_equal(scored.disagreeing.digits, digits[surest % 500])
+    np.testing.assert_array_equal(scored.shown.disagreeing.rows, surest)
+    np.testing.assert_array_equal(scored.shown.disagreeing.digits, digits[surest % 500])
     statistics = summarise("x", scored, ())
     assert sum(cell.images for cell in statistics.agreements) == 1500
     assert not any(cell.digit == cell.challenger_digit for cell in statistics.agreements)

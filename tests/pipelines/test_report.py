@@ -7,31 +7,37 @@ import frictionless
 import pytest
 
 from pipelines.agreement import Agreement
-from pipelines.report import confusion_rows, failure_rows, summary_rows, write_reports
+from pipelines.charts import confusion
+from pipelines.drift import Spread
+from pipelines.report import Backdrop, failure_rows, spread_of, summary_rows, write_reports
 from pipelines.statistics import RunStatistics
 from pipelines.storage.local import LocalFolder
 from schemas.__main__ import GENERATED
 from schemas.manifest import Manifest
+from schemas.model_card import ModelCard
 
 
 def test_the_summary_counts_per_digit_and_per_folder(statistics: RunStatistics) -> None:
     rows = list(summary_rows(statistics))
-    assert rows[0] == ("all", "", "", 60, 2, "0.833333")
+    assert rows[0] == ("all", "", "", 60, 2, "0.833333", 50, 59, 50)
     assert rows[1:4] == [
-        ("digit", "", 0, 0, "", ""),
-        ("digit", "", 1, 50, "", "0.900000"),
-        ("digit", "", 2, 10, "", "0.500000"),
+        ("digit", "", 0, 0, "", "", 0, 0, 0),
+        ("digit", "", 1, 50, "", "0.900000", 50, 50, 49),
+        ("digit", "", 2, 10, "", "0.500000", 0, 9, 1),
     ]
     assert [row for row in rows if row[0] == "folder"] == [
-        ("folder", "file:///in/a", "", 40, 0, "0.900000"),
-        ("folder", "file:///in/b", "", 20, 1, "0.700000"),
-        ("folder", "file:///in/c", "", 0, 1, ""),
+        ("folder", "file:///in/a", "", 40, 0, "0.900000", 40, 40, 39),
+        ("folder", "file:///in/b", "", 20, 1, "0.700000", 10, 19, 11),
+        ("folder", "file:///in/c", "", 0, 1, "", 0, 0, 0),
     ]
     assert sum(row[3] for row in rows if row[0] == "folder_digit") == 60
 
 
 def test_the_confusion_table_is_true_by_predicted(statistics: RunStatistics) -> None:
-    assert list(confusion_rows(statistics))[3] == (3, 0, 0, 0, 5, 0, 0, 0, 0, 0, 1)
+    drawn = confusion(statistics)
+    assert drawn is not None
+    assert drawn.chart.header[:2] == ("label", "0")
+    assert drawn.chart.rows[3] == (3, 0, 0, 0, 5, 0, 0, 0, 0, 0, 1)
 
 
 def test_failures_are_rows_of_their_schema(
@@ -51,15 +57,17 @@ def test_every_report_is_a_part_with_its_rows(
     tmp_path: pathlib.Path, statistics: RunStatistics, manifest: Manifest
 ) -> None:
     parts = {part.name: part for part in write_reports(LocalFolder(tmp_path), statistics, manifest)}
+    tables = {"summary", "failures", "digits", "distributions"}
+    charts = {"confidence", "confusion", "coverage", "reliability"}
     assert set(parts) == {
-        "reports/summary.csv",
-        "reports/failures.csv",
-        "reports/confusion.csv",
         "report.html",
+        *(f"reports/{name}.csv" for name in tables | charts),
+        *(f"reports/{name}.png" for name in charts),
     }
-    for name in ("reports/summary.csv", "reports/failures.csv", "reports/confusion.csv"):
-        with (tmp_path / name).open(newline="") as file:
-            assert len(list(csv.reader(file))) - 1 == parts[name].rows
+    for name, part in parts.items():
+        if name.endswith(".csv"):
+            with (tmp_path / name).open(newline="") as file:
+                assert len(list(csv.reader(file))) - 1 == part.rows
     for part in parts.values():
         assert (tmp_path / part.name).stat().st_size == part.bytes
 
@@ -89,3 +97,23 @@ def test_without_labels_there_is_no_confusion(
     )
     assert "reports/confusion.csv" not in {part.name for part in parts}
     assert "Confusion" not in (tmp_path / "report.html").read_text()
+
+
+def test_what_a_run_was_held_against_is_kept(
+    tmp_path: pathlib.Path, statistics: RunStatistics, manifest: Manifest, card: ModelCard
+) -> None:
+    here = spread_of(statistics)
+    write_reports(LocalFolder(tmp_path), statistics, manifest, against=Backdrop(card, here))
+    for name in ("distributions", "previous_distributions"):
+        assert Spread.from_csv((tmp_path / "reports" / f"{name}.csv").read_bytes()) == here
+    assert ModelCard.from_json((tmp_path / "reports" / "model_card.json").read_text()) == card
+
+
+def test_the_same_run_has_the_same_report_to_the_byte(
+    tmp_path: pathlib.Path, statistics: RunStatistics, manifest: Manifest, card: ModelCard
+) -> None:
+    against = Backdrop(card, spread_of(statistics))
+    first, second = (
+        write_reports(LocalFolder(tmp_path / name), statistics, manifest, against=against) for name in "ab"
+    )
+    assert first == second

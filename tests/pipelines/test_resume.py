@@ -39,6 +39,7 @@ def contents(place: object) -> dict[str, bytes]:
     files.pop("report.html")
     manifest = json.loads(files.pop("manifest.json"))
     manifest.pop("times")
+    manifest.pop("command")  # names the output
     manifest["parts"] = [part for part in manifest["parts"] if part["name"] != "report.html"]
     return files | {"manifest": json.dumps(manifest).encode()}
 

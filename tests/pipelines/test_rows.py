@@ -13,10 +13,10 @@ import tensorflow as tf
 from engines.engine import LiteRtEngine
 from pipelines import rows
 from pipelines.classify import Classifier
-from pipelines.kept_pixels import KeptPixels
 from pipelines.names import uri_of
 from pipelines.rows import Compression, encode, prediction_columns
 from pipelines.scored import Scored
+from pipelines.shown import Shown
 from pipelines.storage import ImageReader
 from pipelines.work_item import ListedImage
 from schemas import prediction
@@ -101,8 +101,7 @@ def one_row(uri: str, label: int, challenger: int = prediction.NO_LABEL) -> Scor
         challenger=np.array([challenger]),
         challenger_confidence=np.array([math.nan if challenger == prediction.NO_LABEL else 0.5], np.float32),
         failures=(),
-        doubtful=KeptPixels(1),
-        disagreeing=KeptPixels(1),
+        shown=Shown(),
     )
 
 

@@ -4,26 +4,39 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.agreement import Agreement, Disagreement
-from pipelines.statistics import (
-    BINS,
-    DISAGREEMENTS_KEPT,
-    DOUBTFUL_KEPT,
-    Doubtful,
-    ItemStatistics,
-    Tally,
-    count_codes,
-    merge,
-)
+from pipelines.agreement import DISAGREEMENTS_KEPT, Agreement, Disagreement
+from pipelines.kept_images import DOUBTFUL_KEPT, EXAMPLES_KEPT, MISTAKEN_KEPT, FailurePicture, KeptImage
+from pipelines.statistics import BINS, ItemStatistics, count_codes, join, merge
+from pipelines.tallies import Tally
+from pipelines.thresholds import EDGES, RELIABILITY_BINS, ConfidenceCounts
 from schemas.failure import Failure, FailureCode
 from schemas.manifest import Part
 
 UNIT = st.floats(0, 1)
-TALLIES = st.builds(Tally, st.sampled_from(["a", "b"]), st.integers(0, 9), st.integers(1, 99), UNIT)
-DOUBTS = st.builds(
-    Doubtful, UNIT, st.text(max_size=4), st.integers(0, 9), st.integers(0, 9), st.integers(-1, 9), st.just("")
-)
 COUNTS = st.integers(0, 100)
+TALLIES = st.builds(
+    Tally, st.sampled_from(["a", "b"]), st.integers(0, 9), st.integers(1, 99), UNIT, COUNTS, COUNTS, COUNTS
+)
+KEPT = st.builds(
+    KeptImage,
+    UNIT,
+    st.text(max_size=4),
+    st.integers(0, 9),
+    st.integers(0, 9),
+    st.integers(-1, 9),
+    st.just(""),
+)
+# Alike for all bins: what is tested is adding up, and hypothesis is slow at hundreds of numbers.
+CONFIDENCES = st.builds(
+    lambda count, other, total: ConfidenceCounts(
+        *((number,) * len(EDGES) for number in (count, other, count)),
+        *((number,) * RELIABILITY_BINS for number in (other, count)),
+        (total,) * RELIABILITY_BINS,
+    ),
+    COUNTS,
+    COUNTS,
+    UNIT,
+)
 AGREEMENTS = st.builds(Agreement, st.just(3), st.integers(-1, 9), COUNTS, COUNTS, COUNTS, COUNTS)
 DISAGREEMENTS = st.builds(
     Disagreement, st.uuids().map(str), st.just(3), UNIT, st.integers(0, 9), UNIT, st.just(-1), st.just("")
@@ -42,10 +55,20 @@ ITEMS = st.lists(
         tallies=st.lists(TALLIES, max_size=4, unique_by=lambda tally: (tally.folder, tally.digit)).map(tuple),
         confidences=st.tuples(*[COUNTS] * BINS),
         confusion=st.tuples(*[st.tuples(*[COUNTS] * 10)] * 10),
-        doubtful=st.lists(DOUBTS, max_size=5).map(tuple),
+        doubtful=st.lists(KEPT, max_size=5).map(tuple),
         parts=st.just((Part("p", 1, 2, "s"),)),
         agreements=st.lists(AGREEMENTS, max_size=4, unique_by=lambda cell: cell.challenger_digit).map(tuple),
         disagreements=st.lists(DISAGREEMENTS, max_size=30).map(tuple),
+        accepted_labelled=COUNTS,
+        accepted_right=COUNTS,
+        thresholds=CONFIDENCES,
+        grey_levels=COUNTS.map(lambda count: (count,) * BINS),
+        mistaken=st.lists(KEPT, max_size=5).map(tuple),
+        examples=st.lists(KEPT, max_size=5).map(tuple),
+        failure_pictures=st.lists(
+            st.builds(FailurePicture, st.sampled_from(["BLANK", "ENGINE"]), st.text(max_size=3), st.just("")),
+            max_size=3,
+        ).map(tuple),
     ),
     min_size=1,
     max_size=4,
@@ -81,7 +104,33 @@ def test_merging_adds_up(items: list[ItemStatistics]) -> None:
     assert run.agreed == sum(cell.images for cell in cells if cell.challenger_digit == 3)
     assert run.challenger_right == sum(cell.challenger_right for cell in cells)
     assert len(run.disagreements) <= DISAGREEMENTS_KEPT
+    assert sum(run.thresholds.images) == sum(sum(item.thresholds.images) for item in items)
+    assert sum(run.grey_levels) == sum(sum(item.grey_levels) for item in items)
+    assert len(run.mistaken) <= MISTAKEN_KEPT
+    assert list(run.mistaken) == sorted(run.mistaken, key=lambda image: (-image.confidence, image.image))
+    for digit in range(10):
+        offered = sum(kept.digit == digit for item in items for kept in item.examples)
+        assert sum(kept.digit == digit for kept in run.examples) == min(offered, EXAMPLES_KEPT)
+    assert len({picture.code for picture in run.failure_pictures}) == len(run.failure_pictures)
     assert list(run.doubtful) == sorted(run.doubtful, key=lambda image: (image.confidence, image.image))
+
+
+def test_a_record_from_before_the_report_could_do_more_is_read() -> None:
+    old = {name: value for name, value in json.loads(merge_of_nothing()).items() if name in OLD_FIELDS}
+    read = ItemStatistics.from_json(json.dumps(old))
+    assert read.thresholds == ConfidenceCounts()
+    assert read.grey_levels == (0,) * BINS
+    assert (read.mistaken, read.examples, read.failure_pictures) == ((), (), ())
+
+
+OLD_FIELDS = (
+    "digest", "listed", "scored", "accepted", "failures", "tallies", "confidences", "confusion", "doubtful",
+    "parts", "agreements", "disagreements",
+)  # fmt: skip
+
+
+def merge_of_nothing() -> str:
+    return join("d", []).to_json()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", json.dumps({"failures": [{"image": "x"}]})])

@@ -190,13 +190,11 @@ def loss_reading(epochs: Sequence[Epoch]) -> str:
 def _member_curves(record: RunRecord, epochs: Sequence[Epoch]) -> Iterator[Chart]:
     """Yields validation accuracy of each member that the run trained, or training's without validation."""
     rows = iter(epochs)
-    trained = {
-        f"{number}": list(itertools.islice(rows, member.epochs))
+    all_members = (
+        (str(number), list(itertools.islice(rows, member.epochs)))
         for number, member in enumerate(record.members, start=1)
-    }
-    trained = dict(
-        itertools.islice(((name, found) for name, found in trained.items() if found), _MOST_MEMBERS)
     )
+    trained = dict(itertools.islice(((name, found) for name, found in all_members if found), _MOST_MEMBERS))
     if not trained:
         return
     held_out = all(found[-1].val_accuracy is not None for found in trained.values())
@@ -224,10 +222,8 @@ def _member_curves(record: RunRecord, epochs: Sequence[Epoch]) -> Iterator[Chart
 
 
 def _members(record: RunRecord, shown: Collection[str]) -> str:
-    several = len(shown) < len(record.members)
-    return (
-        f"{len(shown)} of {len(record.members)} members are shown; they end" if several else "The members end"
-    )
+    whole = len(record.members)
+    return "The members end" if len(shown) == whole else f"{len(shown)} of {whole} members end"
 
 
 def _learning_rate(rates: Sequence[tuple[int, float]]) -> Chart:
