@@ -56,7 +56,7 @@ def digest_of(folder: pathlib.Path) -> str:
 
 @pytest.fixture(scope="module", autouse=True)
 def lean():
-    """Bundles of a network and a card, and no plots; the last test has whole ones."""
+    """Bundles of a network and a card, and no reports; the last test has whole ones."""
 
     def write(model: keras.Model, card: ModelCard, *, target: pathlib.Path, **_: object) -> ModelCard:
         target.mkdir()
@@ -68,7 +68,6 @@ def lean():
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(training.export, "write_bundle", write)
-        patched.setattr(training.plots, "write", lambda *_, **__: None)
         yield patched
 
 
@@ -86,7 +85,7 @@ def test_each_member_has_a_run_folder_and_a_seed(two):
     assert [path.name for path in members_of(two)] == ["seed-3", "seed-4"]
     assert [card_of(path / "bundle").seed for path in members_of(two)] == [3, 4]
     for path in members_of(two):
-        assert {"bundle", "checkpoints", "history.csv", "plots"} <= {file.name for file in path.iterdir()}
+        assert {"bundle", "checkpoints", "history.csv"} <= {file.name for file in path.iterdir()}
 
 
 def test_a_member_is_what_its_seed_alone_trains(two, few_digits, tmp_path):
