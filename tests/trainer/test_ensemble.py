@@ -20,6 +20,7 @@ from trainer.data.splits import Digits
 from trainer.job import TrainResult
 from trainer.options import TrainOptions
 from trainer.preemption import PreemptedError
+from trainer.report.record import RunRecord
 
 
 class CountingSource:
@@ -267,6 +268,16 @@ def test_a_job_of_the_command_makes_one(tmp_path, capsys, lean):
     assert "member with seed 1" in printed
     assert "the average of 2 members" in printed
     assert str(result.bundle) in printed
+    page = (result.output / "report.html").read_text()
+    for seed in (0, 1):
+        assert f'href="members/seed-{seed}/report.html"' in page
+        assert (result.output / "members" / f"seed-{seed}" / "report.html").exists()
+    record = RunRecord.from_json((result.output / "report" / "data.json").read_text())
+    assert [(member.seed, member.epochs, member.images) for member in record.members] == [
+        (0, 1, 500),
+        (1, 1, 500),
+    ]
+    assert record.learning_rates == ()
     files = {path.name for path in result.bundle.iterdir()}
     assert files >= {
         bundle.CARD,

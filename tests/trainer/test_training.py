@@ -137,8 +137,8 @@ def test_a_report_that_cannot_be_written_leaves_no_bundle(few_digits, tmp_path, 
     def full(*_: object, **__: object) -> None:
         raise OSError("no space left")
 
-    with monkeypatch.context() as patched, pytest.raises(OSError, match="no space left"):
-        patched.setattr(training.writing, "write_run", full)
+    monkeypatch.setattr(training.writing, "write_run", full)
+    with pytest.raises(OSError, match="no space left"):
         run(few_digits, tmp_path / "run")
     assert not list((tmp_path / "run").glob("*bundle*"))
 

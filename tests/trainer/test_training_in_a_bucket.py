@@ -56,22 +56,19 @@ def test_a_run_goes_to_a_bucket_is_terminated_and_resumed_there(job, bucket):
     assert "resumed after step" in printed
     assert f"model bundle   {output}/bundle" in printed
     names = {name.removeprefix("runs/one/") for name in bucket.names()}
-    assert {"history.csv", "report.html", "report/data.json", "report/confusion.png", "bundle/saved_model/saved_model.pb"} <= names
+    assert {
+        "history.csv",
+        "report.html",
+        "report/data.json",
+        "report/confusion.png",
+        "bundle/saved_model/saved_model.pb",
+    } <= names
     assert sum(name.startswith("checkpoints/step-") for name in names) == 3
     assert any(name.startswith("tensorboard/events.") for name in names)
     assert bucket.read("runs/one/history.csv").count(b"\n") == 41
     card = ModelCard.from_json(bucket.read("runs/one/bundle/model_card.json").decode())
     for name, digest in card.files.items():
         assert hashlib.sha256(bucket.read(f"runs/one/bundle/{name}")).hexdigest() == digest
-    page = bucket.read("runs/one/report.html")
-    rebuilt = subprocess.run(
-        [sys.executable, "-m", "digitmill", "report", output],
-        cwd=ROOT,
-        env=os.environ | {"STORAGE_EMULATOR_HOST": os.environ["STORAGE_EMULATOR_HOST"]}
-        if "STORAGE_EMULATOR_HOST" in os.environ
-        else os.environ,
-        check=False,
-    )
     again = job(*arguments)
     assert "holds no finished run" in again.communicate(timeout=60)[1]
 
