@@ -21,7 +21,7 @@ def card(bundle: str) -> None:
       digitmill card
       digitmill card run/bundle --json
     """
-    from digitmill.card_text import text_of
+    from reports.card_text import text_of
     from schemas.model_card import ModelCard
     from trainer.data.files import join, read_whole
 

@@ -8,6 +8,7 @@ from pipelines.names import folder_of, readable
 from pipelines.statistics import RunStatistics
 from pipelines.tallies import Tally, total
 from reports.numbers import NONE, share, thousands
+from reports.rates import ClassRates, class_rates
 from schemas.digit import CLASSES
 
 FOLDERS_SHOWN: Final = 200
@@ -22,8 +23,8 @@ Cell = tuple[str, float | None]
 """The words of a cell, and what it is sorted by."""
 
 
-@dataclasses.dataclass(frozen=True)
-class DigitRates:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DigitRates(ClassRates):
     """How well one digit is told.
 
     Attributes:
@@ -31,35 +32,12 @@ class DigitRates:
         predicted: images taken for it.
         accepted: of these accepted.
         confidence: mean of these; None where there is none.
-        taken: labelled images taken for it.
-        labelled: images whose label it is.
-        right: of these taken for it.
     """
 
     digit: int
     predicted: int
     accepted: int
     confidence: float | None
-    taken: int
-    labelled: int
-    right: int
-
-    @property
-    def precision(self) -> float | None:
-        """Share of what was taken for it that is it."""
-        return self.right / self.taken if self.taken else None
-
-    @property
-    def recall(self) -> float | None:
-        """Share of it that was taken for it."""
-        return self.right / self.labelled if self.labelled else None
-
-    @property
-    def f1(self) -> float | None:
-        """Harmonic mean of precision and recall; None where no image is of this digit."""
-        if not self.labelled:
-            return None
-        return 2 * self.right / (self.taken + self.labelled)
 
     def cells(self, *, labelled: bool, scored: int) -> Iterator[Cell]:
         """Yields the cells of its row in the page."""
@@ -83,18 +61,16 @@ class DigitRates:
 
 def digit_rates(statistics: RunStatistics) -> list[DigitRates]:
     """Returns the rates of all digits."""
-    rows = []
+    rows, told = [], class_rates(statistics.confusion)
     for digit in range(CLASSES):
         tally = total(tally for tally in statistics.tallies if tally.digit == digit)
         rows.append(
             DigitRates(
-                digit,
+                digit=digit,
                 predicted=tally.images,
                 accepted=tally.accepted,
                 confidence=tally.confidence / tally.images if tally.images else None,
-                taken=sum(row[digit] for row in statistics.confusion),
-                labelled=sum(statistics.confusion[digit]),
-                right=statistics.confusion[digit][digit],
+                **vars(told[digit]),
             )
         )
     return rows

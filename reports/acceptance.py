@@ -82,12 +82,15 @@ def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
     return math.fsum(abs(found.confidence - found.right) for found in bins) / images if images else 0.0
 
 
-def reliability_diagram(bins: Sequence[ReliabilityBin], *, name: str = "reliability") -> Chart:
+def reliability_diagram(
+    bins: Sequence[ReliabilityBin], *, name: str = "reliability", title: str = "Are the confidences true?"
+) -> Chart:
     """Draws accuracy by confidence, with 95 % intervals; on the diagonal confidence is true.
 
     Args:
         bins: of labelled images, of equal width over [0, 1], the lowest first.
         name: stem of the files.
+        title: what is shown.
     """
     canvas = Canvas(xlabel="confidence", ylabel="answered right")
     axes = canvas.axes
@@ -113,7 +116,7 @@ def reliability_diagram(bins: Sequence[ReliabilityBin], *, name: str = "reliabil
     verdict = "They are true" if error < 0.01 else f"The model is {how}"
     return canvas.chart(
         name,
-        title="Are the confidences true?",
+        title=title,
         reading=f"{verdict}: confidences differ from the accuracy by {fraction(100 * error, 2)} points on "
         "average. On the dashed line they are true; bars are 95 % intervals.",
         alternative=f"Accuracy by confidence of {thousands(images)} labelled images, "

@@ -107,12 +107,12 @@ class Canvas:
         """Draws lines that the eye can follow to the numbers."""
         self.axes.grid(axis=axis, color=LINE, linewidth=0.7)
 
-    def legend(self) -> None:
-        """Names the series, in the line above the drawing."""
+    def legend(self, columns: int = 4) -> None:
+        """Names the series, in the line above the drawing, so many side by side."""
         self.axes.legend(
             loc="lower right",
             bbox_to_anchor=(1.0, 1.0),
-            ncols=4,
+            ncols=columns,
             frameon=False,
             labelcolor=INK,
             fontsize=LETTERS,

@@ -49,7 +49,9 @@ def curves(
     if shares:
         canvas.percent(axes.yaxis)
     canvas.grid()
-    canvas.legend()
+    if len(series) > 1:
+        # Eight letters take no more room than four words.
+        canvas.legend(8 if max(map(len, series)) == 1 else 4)
     return canvas.chart(
         name,
         title=title,

@@ -1,5 +1,6 @@
 """Numbers as people read them: thousands separated, as many digits as mean something."""
 
+import decimal
 from typing import Final
 
 from schemas.accuracy import percent
@@ -34,7 +35,7 @@ def fraction(value: float | None, digits: int = 3) -> str:
     if value is None:
         return NONE
     text = f"{value:.{digits}g}"
-    return f"{float(text):f}".rstrip("0") if "e-" in text else text
+    return f"{decimal.Decimal(text):f}" if "e-" in text else text
 
 
 def threshold(value: float) -> str:

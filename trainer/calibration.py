@@ -41,10 +41,13 @@ def expected_calibration_error(
     """Returns the mean distance of confidence and accuracy over bins of confidence, by their images."""
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = probabilities.argmax(axis=1) == labels
-    # Bins are open below and closed above, as in the paper.
-    places = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    surplus = np.bincount(places, weights=confidence - right, minlength=bins)
+    surplus = np.bincount(bin_of(confidence, bins), weights=confidence - right, minlength=bins)
     return float(np.abs(surplus).sum() / len(labels))
+
+
+def bin_of(confidence: np.ndarray, bins: int) -> np.ndarray:
+    """Returns the bin of each confidence, int64[N]; bins are open below and closed above, as in the paper."""
+    return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
 
 
 def with_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:

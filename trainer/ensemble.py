@@ -29,6 +29,7 @@ from trainer.job import TrainResult
 from trainer.options import TrainOptions
 from trainer.places import Places
 from trainer.recipe import Recipe
+from trainer.report import record
 from trainer.strategy import worker_index
 
 
@@ -50,6 +51,19 @@ class Member:
     def digest(self) -> str:
         """SHA-256 of its card, which holds the digests of its files."""
         return distillation.find(self.bundle).digest
+
+    def recorded(self, run: str) -> record.Member:
+        """Returns what the report of a run says of it; the run's folder is left out of its name."""
+        measured = self.card.test_accuracy
+        return record.Member(
+            bundle=self.bundle.removeprefix(f"{run.rstrip('/')}/"),
+            recipe=self.card.recipe,
+            seed=self.card.seed,
+            right=measured.right,
+            images=measured.images,
+            digest=self.digest,
+            epochs=len(self.epochs),
+        )
 
 
 def average(networks: Sequence[keras.Model]) -> keras.Model:
@@ -82,7 +96,10 @@ class Ensemble:
         model: the average, of which each replica has a copy.
         history: the epochs of the members that this job trained, one member after the other.
         seconds: time that all members' training took.
+        learning_rates: none; members have their own.
     """
+
+    learning_rates: tuple[tuple[int, float], ...] = ()
 
     def __init__(
         self, recipe: Recipe, members: Sequence[Member], digits: Digits, *, strategy: tf.distribute.Strategy
@@ -137,7 +154,10 @@ def train(options: TrainOptions, source: Source, where: Places) -> TrainResult:
             "members": len(members),
             "member_digests": " ".join(member.digest for member in members),
         }
-        return training.conclude(options, averaged, digits, where=where, write=chief, noted=noted)
+        recorded = [member.recorded(where.run.uri) for member in members]
+        return training.conclude(
+            options, averaged, digits, where=where, write=chief, noted=noted, members=recorded
+        )
 
 
 def _seeds(options: TrainOptions, given: Sequence[Member]) -> list[int]:

@@ -37,7 +37,12 @@ class ExportError(RuntimeError):
 
 
 def write_bundle(
-    model: keras.Model, card: ModelCard, *, evidence: trust.Evidence, target: pathlib.Path
+    model: keras.Model,
+    card: ModelCard,
+    *,
+    evidence: trust.Evidence,
+    target: pathlib.Path,
+    beforehand: Callable[[ModelCard], None] | None = None,
 ) -> ModelCard:
     """Writes a bundle; the folder appears only when it is complete and was checked.
 
@@ -46,6 +51,7 @@ def write_bundle(
         card: the card, but for what is measured of the formats.
         evidence: what they are measured on.
         target: the bundle's folder, which must not exist.
+        beforehand: what is done with the complete card before the folder appears.
 
     Returns:
         The card with `files`, `exports`, `litert_model`, `trust` and `accept_threshold`.
@@ -58,6 +64,8 @@ def write_bundle(
         formats.write(model, part, representative=evidence.train)
         complete = _measured(model, part, card=card, evidence=evidence)
         (part / bundle.CARD).write_text(complete.to_json(), encoding="utf-8")
+        if beforehand is not None:
+            beforehand(complete)
         # mkdtemp makes it private, a bundle is for whoever scores.
         part.chmod(0o755)
         part.rename(target)

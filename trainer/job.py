@@ -25,7 +25,7 @@ class TrainResult:
     """A finished run.
 
     Attributes:
-        output: the run folder: `bundle/`, `history.csv`, `plots/`; of a run in a bucket, the local
+        output: the run folder: `bundle/`, `history.csv`, `report.html`; of a run in a bucket, the local
             copy, which is gone when the process ends.
         bundle: the model bundle within it.
         history: what each epoch reached.
@@ -52,7 +52,7 @@ class TrainResult:
 
 
 def run(options: TrainOptions) -> TrainResult:
-    """Trains, evaluates, exports, plots, and prints a summary; of several workers the chief writes.
+    """Trains, evaluates, exports, reports, and prints a summary; of several workers the chief writes.
 
     Raises:
         UserError: when something that was given cannot be used.

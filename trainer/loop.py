@@ -119,6 +119,11 @@ class Trainer:
         """Steps done, those of earlier processes included."""
         return self._step
 
+    @property
+    def learning_rates(self) -> tuple[tuple[int, float], ...]:
+        """Some of the steps done, and the learning rate in each."""
+        return schedules.course(self._optimizer, self._step)
+
     def epochs(self) -> Iterator[Epoch]:
         """Trains, shows progress, saves, and yields each epoch when it is done.
 

@@ -176,7 +176,7 @@ class Places:
     """Where the parts of one run go.
 
     Attributes:
-        run: history, plots and bundle.
+        run: history, report and bundle.
         checkpoints: the checkpoints.
         tensorboard: TensorBoard's event files.
         serving: where a service looks for the SavedModel itself; None when none asked.

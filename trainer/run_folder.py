@@ -1,4 +1,4 @@
-"""The folder that a training run fills: bundle, history, plots, checkpoints, TensorBoard's files."""
+"""The folder that a training run fills: bundle, history, report, checkpoints, TensorBoard's files."""
 
 import tempfile
 from typing import Final
@@ -14,9 +14,6 @@ BUNDLE: Final = "bundle"
 
 MEMBERS: Final = "members"
 """An ensemble's members, each a run folder of its own, by their number."""
-
-PLOTS: Final = "plots"
-"""PNG pictures of the run."""
 
 _CLAIM: Final = "run.txt"
 _CLAIM_TEXT: Final = "A training run writes here; it is finished when there is bundle/model_card.json.\n"
@@ -45,7 +42,7 @@ def claim(places: Places, *, resume: bool = False) -> None:
                 got=places.checkpoints.uri,
                 remedy="give --resume to go on, name another folder, or remove them",
             )
-        (run.folder / PLOTS).mkdir(parents=True, exist_ok=True)
+        run.folder.mkdir(parents=True, exist_ok=True)
         _probe(places)
     except OSError as error:
         raise UserError(

@@ -12,6 +12,9 @@ _CYCLE_RISE: Final = 0.3
 _CYCLE_START: Final = 1 / 25
 _CYCLE_END: Final = 1e-4
 
+_COURSE: Final = 100
+"""Steps whose learning rate is told, about."""
+
 
 def make(name: str, *, peak: float, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
     """Returns a learning rate or its schedule.
@@ -62,6 +65,15 @@ def rise_and_fall(
 def rate_of(optimizer: keras.optimizers.Optimizer) -> float:
     """Returns the learning rate of an optimizer's next step."""
     return float(optimizer.learning_rate.numpy())
+
+
+def course(optimizer: keras.optimizers.Optimizer, steps: int) -> tuple[tuple[int, float], ...]:
+    """Returns steps, evenly chosen, and the learning rate in each, for a training of so many."""
+    rate = optimizer._learning_rate
+    places = range(0, steps, max(1, steps // _COURSE))
+    if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        return tuple((step, rate_of(optimizer)) for step in places)
+    return tuple((step, float(keras.ops.convert_to_numpy(rate(step)))) for step in places)
 
 
 def set_rate(optimizer: keras.optimizers.Optimizer, rate: Any) -> None:

@@ -193,7 +193,7 @@ _DEVICES = OptionGroup("Devices")
     group=_DATA,
 )
 def train(*, data: tuple[str, ...], **options: Any) -> None:
-    """Train a recipe on labelled digits and write a model bundle, its history and plots to DIR.
+    """Train a recipe on labelled digits and write a model bundle, its history and a report to DIR.
 
     \b
     Examples:

@@ -1,6 +1,5 @@
 """What TensorBoard shows of a run: scalars, a batch of training images, the confusion matrix."""
 
-import io
 import time
 from typing import Final
 
@@ -68,8 +67,7 @@ class TensorBoard:
 def _confusion(evaluation: Evaluation) -> np.ndarray:
     """Returns uint8[1, height, width, 3]."""
     # Matplotlib takes half a second to import.
-    from trainer import plots
+    from reports.matrices import matrix
 
-    drawn = io.BytesIO()
-    plots.confusion_matrix(evaluation, title="Validation images").savefig(drawn, format="png", dpi=80)
-    return tf.io.decode_png(drawn.getvalue(), channels=3).numpy()[None]
+    drawn = matrix(evaluation.confusion.tolist(), name="confusion", title="Validation images", reading="")
+    return tf.io.decode_png(drawn.chart.png, channels=3).numpy()[None]

@@ -2,9 +2,10 @@
 
 import contextlib
 import dataclasses
+import functools
 import sys
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
@@ -18,7 +19,6 @@ from trainer import (
     hypertune,
     overrides,
     places,
-    plots,
     provenance,
     recipes,
     run_folder,
@@ -40,6 +40,8 @@ from trainer.options import TrainOptions
 from trainer.places import Places
 from trainer.precision import policy
 from trainer.recipe import Recipe
+from trainer.report import measuring, writing
+from trainer.report.record import Member, RunRecord
 from trainer.restart import PeerLostError
 from trainer.strategy import (
     is_multi_worker,
@@ -148,8 +150,9 @@ def conclude(
     where: Places,
     write: bool,
     noted: Mapping[str, str | int] = types.MappingProxyType({}),
+    members: Sequence[Member] = (),
 ) -> TrainResult:
-    """Measures what was trained and, where it is this process's part, writes plots and bundle.
+    """Measures what was trained and, where it is this process's part, writes report and bundle.
 
     Args:
         options: the job's.
@@ -158,21 +161,30 @@ def conclude(
         where: the places of the run.
         write: whether this process writes.
         noted: what the card records beside the options' overrides.
+        members: of an ensemble, for the report.
     """
     # The test split, looked at once, when no choice is left to make.
-    evaluations = {
+    answers = {
         name: trainer.evaluate_own(split) if name == "train" else trainer.evaluate(split)
         for name, split in digits.splits().items()
     }
     # How sure the model is of its answers, on images that it was not trained on.
-    divisor, evidence = _calibrate(options, digits, evaluations.get("validation"))
-    evaluations = {name: found.at_temperature(divisor) for name, found in evaluations.items()}
+    divisor, evidence = _calibrate(options, digits, answers.get("validation"))
+    evaluations = {name: found.at_temperature(divisor) for name, found in answers.items()}
     card = _card(options, trainer, digits, evaluations=evaluations, divisor=divisor)
     card = dataclasses.replace(card, overrides={**card.overrides, **noted})
     # From here on no worker waits for another.
-    return _finish(
-        trainer, where, card=card, evidence=evidence, digits=digits, test=evaluations["test"], write=write
+    recorded = functools.partial(
+        measuring.record,
+        options,
+        trainer.recipe,
+        digits,
+        uncalibrated=answers,
+        calibrated=evaluations,
+        learning_rates=trainer.learning_rates,
+        members=members,
     )
+    return _finish(trainer, where, card=card, evidence=evidence, recorded=recorded, write=write)
 
 
 def _calibrate(
@@ -287,8 +299,7 @@ def _finish(
     *,
     card: ModelCard,
     evidence: trust.Evidence,
-    digits: Digits,
-    test: Evaluation,
+    recorded: Callable[..., RunRecord],
     write: bool,
 ) -> TrainResult:
     bundle = where.run.folder / run_folder.BUNDLE
@@ -303,11 +314,14 @@ def _finish(
     )
     if not write:
         return result
-    # Pictures before the bundle: a bundle means that the run is finished.
-    plots.write(where.run.folder / run_folder.PLOTS, trainer.history, digits=digits, test=test)
-    where.run.publish(run_folder.PLOTS)
+
+    def report(complete: ModelCard) -> None:
+        record = recorded(threshold=complete.accept_threshold)
+        writing.write_run(where.run, complete, record, epochs=trainer.history)
+
     model = temperature.bake(trainer.plain_copy(), card.temperature)
-    card = export.write_bundle(model, card, evidence=evidence, target=bundle)
+    # The report before the bundle: a bundle means that the run is finished.
+    card = export.write_bundle(model, card, evidence=evidence, target=bundle, beforehand=report)
     _publish_bundle(where)
     print(_summary(result, where, card))
     return result
@@ -330,6 +344,6 @@ def _summary(result: TrainResult, where: Places, card: ModelCard) -> str:
         "training time": f"{result.seconds:.1f} s, {len(result.history)} epochs",
         "model bundle": where.run.at(run_folder.BUNDLE),
         "history": where.run.at(history.FILE),
-        "plots": where.run.at(run_folder.PLOTS),
+        "report": where.run.at(writing.PAGE),
     }
     return "\n".join(f"{name:<14} {value}" for name, value in lines.items())

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from digitmill.card_text import table, text_of
+from reports.card_text import table, text_of
 from schemas.model_card import ModelCard
 from tests.schemas.test_model_card import CARD, FULL
 

@@ -13,14 +13,19 @@ Rows = Sequence[Sequence[str]]
 
 def text_of(card: ModelCard) -> str:
     """Returns the card in sections, each a table of aligned columns."""
-    sections = {
+    return "\n\n".join(f"{title}\n{table(rows)}" for title, rows in sections(card).items())
+
+
+def sections(card: ModelCard) -> dict[str, Rows]:
+    """Returns what the card says, a table by title; rows of two are a name and its value."""
+    found = {
         "Model": _model(card),
         "Accuracy": _accuracy(card),
         **(_trust(card, card.trust) if card.trust else {}),
         "Formats": _formats(card),
         "Made": _made(card),
     }
-    return "\n\n".join(f"{title}\n{table(rows)}" for title, rows in sections.items() if rows)
+    return {title: rows for title, rows in found.items() if rows}
 
 
 def table(rows: Rows) -> str:

@@ -1,0 +1,88 @@
+import dataclasses
+
+import pytest
+
+from schemas.accuracy import Accuracy
+from schemas.model_card import ModelCard
+from tests.trainer.report.histories import EPOCHS
+from tests.trainer.report.test_record import MEMBER
+from trainer.report.comparison import alike, differing, letters, render_comparison, verdict
+from trainer.report.page import FinishedRun
+from trainer.report.record import RunRecord
+
+
+@pytest.fixture
+def run(card: ModelCard, run_record: RunRecord):
+    def make(*, record: RunRecord | None = run_record, epochs=EPOCHS, **changed: object) -> FinishedRun:
+        return FinishedRun("runs/one", dataclasses.replace(card, **changed), tuple(epochs), record)
+
+    return make
+
+
+def test_the_best_is_named_and_whether_that_may_be_chance(run) -> None:
+    near = letters([run(test_accuracy=Accuracy(right, 10_000)) for right in (9_960, 9_972, 9_900)])
+    found = verdict(near)
+    assert found.comparable
+    assert found.said.startswith(
+        "B is best: 99.72\xa0%. Its interval overlaps that of A: on 10,000 test images"
+    )
+    clear = verdict(letters([run(test_accuracy=Accuracy(right, 10_000)) for right in (9_700, 9_972)]))
+    assert clear.said.endswith("that is hardly chance.")
+
+
+def test_other_images_cannot_be_compared(run) -> None:
+    runs = letters([run(), run(data_digest="other")])
+    assert not verdict(runs).comparable
+    page, charts = render_comparison(runs)
+    assert "cannot be held against each other" in page
+    assert [chart.name for chart in charts] == ["intervals", "accuracy", "loss"]
+
+
+def test_settings_that_differ_stand_beside_each_other(run, record_of) -> None:
+    other = record_of(options={"class_weights": "balanced"})
+    runs = letters([run(), run(seed=5, record=other)])
+    assert dict(differing(runs)) == {"seed": ["1", "5"], "class weights": ["none", "balanced"]}
+    assert alike(runs) > 20
+    assert dict(differing(letters([run(), run()]))) == {}
+
+
+def test_a_run_of_an_earlier_version_is_compared_by_its_card(run) -> None:
+    runs = letters([run(), run(record=None, seed=9), run(trust=None, exports=(), record=None)])
+    assert list(dict(differing(runs))) == ["seed"]
+    page, charts = render_comparison(runs)
+    # Nothing to take from the confusion of the first.
+    assert [chart.name for chart in charts] == ["intervals", "accuracy", "loss"]
+    assert "runs/one" in page
+
+
+def test_runs_of_other_lengths_share_their_curves(run) -> None:
+    _, charts = render_comparison(letters([run(), run(epochs=EPOCHS[:1])]))
+    accuracy = next(chart for chart in charts if chart.name == "accuracy")
+    assert accuracy.header == ("epoch", "A", "B")
+    assert accuracy.rows[1] == (2, "0.900000", "")
+
+
+def test_ensembles_have_no_curve_of_their_own(run, run_record: RunRecord) -> None:
+    ensemble = run(record=dataclasses.replace(run_record, members=(MEMBER,)))
+    old = run(record=None, overrides={"members": 2})
+    page, charts = render_comparison(letters([ensemble, old]))
+    assert not {"accuracy", "loss"} & {chart.name for chart in charts}
+    page, charts = render_comparison(letters([ensemble, run()]))
+    assert "Without A" in page
+    assert next(chart for chart in charts if chart.name == "accuracy").header == ("epoch", "B")
+
+
+def test_the_confusion_difference_counts_what_became_more(run, record_of) -> None:
+    better = record_of(wrong_each=20)
+    _, charts = render_comparison(letters([run(), run(record=better)]))
+    found = next(chart for chart in charts if chart.name == "difference_b")
+    assert found.reading.startswith("B answers 5 more test images right than A. The greatest change: ")
+    assert sum(row[1 + number] for number, row in enumerate(found.rows)) == 5
+    assert sum(sum(row[1:]) for row in found.rows) == 0
+
+
+def test_a_run_against_itself_differs_in_nothing(run) -> None:
+    page, charts = render_comparison(letters([run(), run()]))
+    found = next(chart for chart in charts if chart.name == "difference_b")
+    assert found.reading == "B answers as many test images right as A."
+    assert "Nothing: all" in page

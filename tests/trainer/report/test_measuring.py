@@ -1,0 +1,109 @@
+import base64
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reports.acceptance import expected_calibration_error
+from trainer import calibration, recipes
+from trainer.measures import Evaluation
+from trainer.options import TrainOptions
+from trainer.report import measuring
+from trainer.report.record import Answers, RunRecord
+
+
+def evaluations(least: int = 1):
+    """Answers of up to 40 images."""
+
+    def build(rows: list[tuple[int, list[int]]]) -> Evaluation:
+        raised = np.array([weights for _, weights in rows], np.float64) + 0.01
+        probabilities = (raised / raised.sum(axis=1, keepdims=True)).astype(np.float32)
+        return Evaluation(np.array([label for label, _ in rows], np.uint8), probabilities)
+
+    weights = st.lists(st.integers(0, 99), min_size=10, max_size=10)
+    return st.lists(st.tuples(st.integers(0, 9), weights), min_size=least, max_size=40).map(build)
+
+
+@given(evaluations(), st.floats(0, 1))
+def test_counts_agree_with_each_other_and_with_the_measures(found: Evaluation, threshold: float) -> None:
+    counted = measuring.count_answers(found, found, threshold=threshold)
+    assert (counted.images, counted.right) == (len(found.labels), found.accuracy.right)
+    bins = counted.calibrated.bins
+    assert sum(each.images for each in bins) == counted.images
+    assert sum(each.right for each in bins) == counted.right
+    # What the diagram says is what the calibration says.
+    assert expected_calibration_error(bins) == pytest.approx(counted.calibrated.measured.ece)
+    thresholds = [row.threshold for row in counted.coverage]
+    assert thresholds == sorted(set(thresholds))
+    assert counted.at(threshold).threshold == threshold
+    accepted = [row.accepted for row in counted.coverage]
+    assert accepted == sorted(accepted, reverse=True)
+    assert accepted[0] == counted.images
+
+
+def test_thresholds_are_round_and_close_near_one() -> None:
+    assert {0.5, 0.9, 0.95, 0.999, 0.9999, 0.99999} <= set(measuring.THRESHOLDS)
+    assert len(measuring.THRESHOLDS) < 150
+    assert max(measuring.THRESHOLDS) < 1
+
+
+def test_wrong_answers_come_surest_first_and_bounded(record_of, few_digits) -> None:
+    record = record_of(wrong_each=2)
+    assert len(record.mistaken) == measuring.MISTAKEN
+    assert record.answers["test"].images - record.answers["test"].right > measuring.MISTAKEN
+    confidences = [shown.confidence for shown in record.mistaken]
+    assert confidences == sorted(confidences, reverse=True)
+    for shown in record.mistaken:
+        assert shown.digit == (shown.label + 1) % 10
+        assert few_digits.test.labels[shown.image] == shown.label
+
+
+def test_the_least_sure_come_first(run_record: RunRecord) -> None:
+    confidences = [shown.confidence for shown in run_record.doubtful]
+    assert confidences == sorted(confidences)
+    assert len(confidences) == measuring.DOUBTFUL
+
+
+def test_pictures_are_the_test_images(run_record: RunRecord, few_digits) -> None:
+    for shown in (*run_record.mistaken, *run_record.doubtful, *run_record.sample):
+        pixels = cv2.imdecode(np.frombuffer(base64.b64decode(shown.png), np.uint8), cv2.IMREAD_GRAYSCALE)
+        assert (pixels == few_digits.test.images[shown.image]).all()
+        assert shown.second_digit != shown.digit
+
+
+def test_the_sample_has_some_of_each_digit(run_record: RunRecord) -> None:
+    labels = [shown.label for shown in run_record.sample]
+    assert labels == sorted(labels)
+    assert {labels.count(digit) for digit in range(10)} == {measuring.SAMPLED}
+
+
+def test_a_test_split_without_some_digits_has_no_sample_of_them(record_of, few_digits) -> None:
+    ones = few_digits.test.take(few_digits.test.labels == 1)
+    record = record_of(dataclasses.replace(few_digits, test=ones))
+    assert {shown.label for shown in record.sample} == {1}
+
+
+def test_without_validation_only_test_answers_are_kept(record_of, few_digits) -> None:
+    record = record_of(dataclasses.replace(few_digits, validation=None))
+    assert set(record.answers) == {"test"}
+    assert set(record.class_counts) == {"train", "test"}
+
+
+def test_both_calibrations_are_kept(run_record: RunRecord, few_digits) -> None:
+    found: Answers = run_record.answers["validation"]
+    labels, sure = few_digits.validation.labels, found.uncalibrated.measured
+    assert sure.log_loss != found.calibrated.measured.log_loss
+    assert sum(each.images for each in found.uncalibrated.bins) == len(labels)
+    assert len(found.uncalibrated.bins) == calibration.ECE_BINS
+
+
+def test_settings_are_those_that_make_another_network() -> None:
+    options = TrainOptions(recipe="strong-cnn", data=("sample", "idx:x@2"), output="run", resume=True, seed=7)
+    found = measuring.settings_of(options, recipes.load("strong-cnn"))
+    assert (found["recipe"], found["data"], found["seed"]) == ("strong-cnn", "sample idx:x@2", 7)
+    assert (found["epochs"], found["ema"], found["precision"]) == (20, 0.999, "mixed")
+    assert found["augmentation"] == "rotation 15, shift 3, zoom 0.12, shear 0.15"
+    assert not {"output", "resume", "cache_dir", "member"} & set(found)

@@ -1,0 +1,149 @@
+"""Reads what reports are made of, and writes them: to disk, or into a bucket."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from reports.chart import Chart
+from schemas.bundle import CARD
+from schemas.errors import UserError
+from schemas.model_card import ModelCard
+from trainer import history
+from trainer.history import Epoch
+from trainer.places import Place, open_place
+from trainer.report.charts import draw
+from trainer.report.comparison import MOST, letters, render_comparison
+from trainer.report.page import FinishedRun, render_run
+from trainer.report.record import FILE, FOLDER, PAGE, RunRecord
+from trainer.run_folder import BUNDLE
+
+COMPARISON: Final = "comparison"
+"""Folder of a comparison where none is named."""
+
+_CARD: Final = f"{BUNDLE}/{CARD}"
+
+
+def is_run(place: str) -> bool:
+    """Whether a folder, local or in `gs://`, is that of a finished training run."""
+    return open_place(place).exists(_CARD)
+
+
+def write_run(where: Place, card: ModelCard, record: RunRecord, *, epochs: Sequence[Epoch]) -> None:
+    """Writes a run's record and its report into the run folder.
+
+    Args:
+        where: the run folder.
+        card: the bundle's, complete.
+        record: the evidence.
+        epochs: the history.
+    """
+    files = [(FILE, record.to_json().encode())]
+    run = FinishedRun(where.uri, card, tuple(epochs), record)
+    _write(where, [*files, *_report(run, record)])
+
+
+def rebuild(place: str, *, to: str | None = None) -> str:
+    """Makes a finished run's report again, from what the run folder holds, and returns where its page is.
+
+    Args:
+        place: the run folder, local or in `gs://`.
+        to: folder for the report; None for the run folder itself.
+
+    Raises:
+        UserError: when there is no finished run, or none that kept a record.
+    """
+    run = open_run(place)
+    if run.record is None:
+        raise UserError(
+            f"a training report is made of {FILE}, which a run keeps",
+            got=place,
+            remedy="train again: the run is of an earlier version; several runs can be compared without it",
+        )
+    where = open_place(to or place)
+    if to is not None:
+        _check_free(where)
+    _write(where, _report(run, run.record))
+    return where.at(PAGE)
+
+
+def compare(places: Sequence[str], *, to: str | None = None) -> str:
+    """Writes the comparison of several runs, and returns where its page is.
+
+    Args:
+        places: their folders, local or in `gs://`, two at least; the others are held against the first.
+        to: folder for it; `comparison` when None.
+
+    Raises:
+        UserError: when they are too few or too many, one is no finished run, or `to` is one.
+    """
+    if not 2 <= len(places) <= MOST:
+        raise UserError(f"2 to {MOST} runs are compared", got=len(places), remedy="name so many run folders")
+    where = open_place(to or COMPARISON)
+    _check_free(where)
+    page, charts = render_comparison(letters([open_run(place) for place in places]))
+    _write(where, [*_charts(charts), (PAGE, page.encode())])
+    return where.at(PAGE)
+
+
+def open_run(place: str) -> FinishedRun:
+    """Reads card, history and record of a finished run.
+
+    Raises:
+        UserError: when there is none, or they cannot be read.
+    """
+    where = open_place(place)
+    if not where.exists(_CARD):
+        raise UserError(
+            f"a finished training run has a {_CARD}",
+            got=place,
+            remedy="name a run folder, or finish the run by `digitmill train --resume`",
+        )
+    try:
+        card = ModelCard.from_json(where.fetch(_CARD).read_text(encoding="utf-8"))
+        epochs = history.read(where.fetch(history.FILE)) if where.exists(history.FILE) else []
+        kept = where.fetch(FILE).read_text(encoding="utf-8") if where.exists(FILE) else None
+        record = RunRecord.from_json(kept) if kept is not None else None
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            "a report is made of the files that `digitmill train` wrote",
+            got=place,
+            remedy=f"copy the run folder again: {error}",
+        ) from error
+    return FinishedRun(place, card, tuple(epochs), record)
+
+
+def _report(run: FinishedRun, record: RunRecord) -> Iterator[tuple[str, bytes]]:
+    card = run.card
+    drawn = draw(record, run.epochs, accept=card.accept_threshold, temperature=card.temperature)
+    yield from _charts(drawn.charts())
+    yield PAGE, render_run(run, record, drawn=drawn).encode()
+
+
+def _charts(charts: Iterable[Chart]) -> Iterator[tuple[str, bytes]]:
+    for chart in charts:
+        for name, content, _ in chart.files():
+            yield f"{FOLDER}/{name}", content
+
+
+def _check_free(where: Place) -> None:
+    if where.exists(_CARD):
+        raise UserError(
+            "a report goes to a folder that is no other run's", got=where.uri, remedy="name another folder"
+        )
+
+
+def _write(where: Place, files: Iterable[tuple[str, bytes]]) -> None:
+    """Writes files, the page last, and publishes them in that order."""
+    names = []
+    try:
+        for name, content in files:
+            path = where.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            names.append(name)
+    except OSError as error:
+        raise UserError(
+            "a report goes to a folder that can be written",
+            got=where.uri,
+            remedy=f"name another folder: {error.strerror}",
+        ) from error
+    where.publish(*names)
