@@ -4,7 +4,8 @@ Usage: python -m benchmarks.robustness BUNDLE [BUNDLE ...]
 
 The pictures are those of the imaging tests (`tests/imaging/wild.py`), made of the same test digits (the
 embedded sample's where MNIST is not beside the project) and read as any input is. An image that cannot be
-read counts as wrong. What counts is the loss: points of accuracy between the digits as they are and as they were found.
+read counts as wrong. What counts is the loss: points of accuracy between the digits as they are and as they
+were found.
 """
 
 import argparse
