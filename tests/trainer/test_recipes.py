@@ -59,6 +59,7 @@ def test_the_network_is_the_source_s(name, layers):
         ("fast-99", "Adam", False, 1, 256, 5_000),
         ("small-cnn", "AdamW", False, 15, 128, 5_000),
         ("strong-cnn", "AdamW", False, 20, 128, 5_000),
+        ("strong-cnn-robust", "AdamW", False, 20, 128, 5_000),
         ("distilled", "AdamW", False, 40, 128, 5_000),
     ],
 )

@@ -20,6 +20,7 @@ NAMES: Final = (
     "fast-99",
     "small-cnn",
     "strong-cnn",
+    "strong-cnn-robust",
     "distilled",
 )
 """What `--recipe` takes; the file is the name with underscores."""

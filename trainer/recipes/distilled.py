@@ -30,7 +30,7 @@ RECIPE = dataclasses.replace(
     small_cnn.RECIPE,
     model=model,
     epochs=40,
-    augmentation=Augmentation(rotation=20, shift=3, zoom=0.15, shear=0.2, elastic=1.0),
+    augmentation=Augmentation(rotation=15, shift=3, zoom=0.12, shear=0.15),
     teacher_temperature=2.0,
     taught=True,
     search={
