@@ -122,7 +122,7 @@ def command(log: pathlib.Path, *arguments: object) -> tuple[int | None, str]:
 def test_the_command(night: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert command(tmp_path / "log", night) == (0, f"{night / 'report.html'}\n")
     for number, (given, said) in enumerate(
-        [((tmp_path,), "made of a finished run"), ((night, night), "of one run")]
+        [((tmp_path,), "made of a finished run"), ((night, night), "a finished training run has a bundle")]
     ):
         code, printed = command(tmp_path / f"log{number}", *given)
         assert code == 2

@@ -20,6 +20,7 @@ from trainer.data.splits import Digits
 from trainer.job import TrainResult
 from trainer.options import TrainOptions
 from trainer.preemption import PreemptedError
+from trainer.report.record import RunRecord
 
 
 class CountingSource:
@@ -56,7 +57,7 @@ def digest_of(folder: pathlib.Path) -> str:
 
 @pytest.fixture(scope="module", autouse=True)
 def lean():
-    """Bundles of a network and a card, and no plots; the last test has whole ones."""
+    """Bundles of a network and a card, and no reports; the last test has whole ones."""
 
     def write(model: keras.Model, card: ModelCard, *, target: pathlib.Path, **_: object) -> ModelCard:
         target.mkdir()
@@ -68,7 +69,6 @@ def lean():
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(training.export, "write_bundle", write)
-        patched.setattr(training.plots, "write", lambda *_, **__: None)
         yield patched
 
 
@@ -86,7 +86,7 @@ def test_each_member_has_a_run_folder_and_a_seed(two):
     assert [path.name for path in members_of(two)] == ["seed-3", "seed-4"]
     assert [card_of(path / "bundle").seed for path in members_of(two)] == [3, 4]
     for path in members_of(two):
-        assert {"bundle", "checkpoints", "history.csv", "plots"} <= {file.name for file in path.iterdir()}
+        assert {"bundle", "checkpoints", "history.csv"} <= {file.name for file in path.iterdir()}
 
 
 def test_a_member_is_what_its_seed_alone_trains(two, few_digits, tmp_path):
@@ -268,6 +268,16 @@ def test_a_job_of_the_command_makes_one(tmp_path, capsys, lean):
     assert "member with seed 1" in printed
     assert "the average of 2 members" in printed
     assert str(result.bundle) in printed
+    page = (result.output / "report.html").read_text()
+    for seed in (0, 1):
+        assert f'href="members/seed-{seed}/report.html"' in page
+        assert (result.output / "members" / f"seed-{seed}" / "report.html").exists()
+    record = RunRecord.from_json((result.output / "report" / "data.json").read_text())
+    assert [(member.seed, member.epochs, member.images) for member in record.members] == [
+        (0, 1, 500),
+        (1, 1, 500),
+    ]
+    assert record.learning_rates == ()
     files = {path.name for path in result.bundle.iterdir()}
     assert files >= {
         bundle.CARD,

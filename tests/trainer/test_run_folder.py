@@ -12,7 +12,7 @@ def claim(folder) -> None:
 
 def test_a_new_folder_is_made(tmp_path):
     claim(tmp_path / "deep" / "run")
-    assert (tmp_path / "deep" / "run" / "plots").is_dir()
+    assert (tmp_path / "deep" / "run").is_dir()
 
 
 def test_a_run_that_did_not_finish_is_taken_over(tmp_path):
@@ -27,7 +27,7 @@ def test_a_finished_run_and_a_bundle_are_left_alone(tmp_path, found):
     (tmp_path / found).write_text("{}")
     with pytest.raises(UserError, match="holds no finished run"):
         claim(tmp_path)
-    assert not (tmp_path / "plots").exists()
+    assert (tmp_path / found).read_text() == "{}"
 
 
 def test_a_file_and_a_folder_within_a_file_are_refused(tmp_path):

@@ -19,6 +19,8 @@ from trainer.data import sample
 from trainer.data.splits import Digits
 from trainer.job import TrainResult
 from trainer.options import TrainOptions
+from trainer.report import writing
+from trainer.report.record import RunRecord
 from trainer.watchdog import DivergedError
 
 
@@ -37,7 +39,6 @@ class MemorySource:
 
 def run(digits: Digits, output, **options) -> TrainResult:
     output.mkdir()
-    (output / "plots").mkdir()
     options = {"recipe": "dense-128", "epochs": 2, "batch": 40, "seed": 3, "replicas": 1} | options
     where = places.of_run(output, {})
     return training.train(TrainOptions(data="few", output=output, **options), MemorySource(digits), where)
@@ -79,8 +80,8 @@ def test_every_recipe_leaves_a_run_folder_whose_formats_agree(finished, few_digi
     assert runner(**{bundle.INPUT: images})[bundle.OUTPUT] == pytest.approx(expected, abs=1e-5)
     # What was measured is what was exported.
     assert int((expected.argmax(axis=1) == few_digits.test.labels).sum()) == finished.test_accuracy.right
-    plots = {path.stem for path in (finished.output / "plots").glob("*.png")}
-    assert plots == {"accuracy", "loss", "coverage", "confusion", "class_distribution", "predictions"}
+    charts = {path.stem for path in (finished.output / "report").glob("*.png")}
+    assert charts >= {"accuracy", "loss", "learning_rate", "coverage", "confusion", "class_distribution"}
 
 
 def test_the_card_says_what_was_done(finished, few_digits):
@@ -106,6 +107,40 @@ def test_the_card_says_what_was_done(finished, few_digits):
     assert card.hardware["cores"] >= 1
     assert card.hardware["processor"]
     assert card.images_per_second > 0
+
+
+def test_the_report_s_record_is_the_network_s(finished):
+    card = ModelCard.from_json((finished.bundle / bundle.CARD).read_text())
+    record = RunRecord.from_json((finished.output / "report" / "data.json").read_text())
+    test, validation = record.answers["test"], record.answers["validation"]
+    assert (test.right, test.images) == (finished.test_accuracy.right, 103)
+    assert validation.right == card.validation_accuracy.right
+    assert validation.uncalibrated.measured == card.trust.uncalibrated
+    assert test.at(card.accept_threshold).threshold == 0.75
+    assert record.settings["recipe"] == card.recipe
+    assert (record.settings["epochs"], record.settings["batch"], record.settings["seed"]) == (2, 40, 3)
+    # 400 images in batches of 40, twice.
+    assert [step for step, _ in record.learning_rates] == list(range(20))
+    assert all(rate >= 0 for _, rate in record.learning_rates)
+    assert max(rate for _, rate in record.learning_rates) > 0
+
+
+def test_the_report_is_made_again_without_training(finished):
+    page = finished.output / "report.html"
+    before = page.read_bytes()
+    page.unlink()
+    writing.rebuild(str(finished.output))
+    assert page.read_bytes() == before
+
+
+def test_a_report_that_cannot_be_written_leaves_no_bundle(few_digits, tmp_path, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(training.writing, "write_run", full)
+    with pytest.raises(OSError, match="no space left"):
+        run(few_digits, tmp_path / "run")
+    assert not list((tmp_path / "run").glob("*bundle*"))
 
 
 def test_every_recipe_learns(finished):

@@ -56,7 +56,13 @@ def test_a_run_goes_to_a_bucket_is_terminated_and_resumed_there(job, bucket):
     assert "resumed after step" in printed
     assert f"model bundle   {output}/bundle" in printed
     names = {name.removeprefix("runs/one/") for name in bucket.names()}
-    assert {"history.csv", "plots/confusion.png", "bundle/saved_model/saved_model.pb"} <= names
+    assert {
+        "history.csv",
+        "report.html",
+        "report/data.json",
+        "report/confusion.png",
+        "bundle/saved_model/saved_model.pb",
+    } <= names
     assert sum(name.startswith("checkpoints/step-") for name in names) == 3
     assert any(name.startswith("tensorboard/events.") for name in names)
     assert bucket.read("runs/one/history.csv").count(b"\n") == 41

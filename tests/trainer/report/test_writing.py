@@ -1,7 +1,9 @@
 import json
 
 import pytest
+from click.testing import CliRunner
 
+from digitmill.report import report
 from schemas.errors import UserError
 from tests.trainer.report.histories import EPOCHS
 from trainer.report import writing
@@ -104,6 +106,18 @@ def test_a_report_is_made_without_tensorflow(folder_of, run_python) -> None:
         "assert not {'tensorflow', 'keras', 'apache_beam'} & set(sys.modules)"
     )
     assert run_python(code).strip() == str(folder / "report.html")
+
+
+def test_the_command_makes_one_again_and_compares_several(folder_of, tmp_path) -> None:
+    one, two = folder_of("one"), folder_of("two")
+    made = CliRunner().invoke(report, [str(one)], catch_exceptions=False)
+    assert made.output == f"{one / 'report.html'}\n"
+    compared = CliRunner().invoke(
+        report, [str(one), str(two), "--to", str(tmp_path / "both")], catch_exceptions=False
+    )
+    assert compared.output == f"{tmp_path / 'both' / 'report.html'}\n"
+    with pytest.raises(UserError, match="goes with a scoring run"):
+        CliRunner().invoke(report, [str(one), "--price-per-hour", "1"], catch_exceptions=False)
 
 
 def test_history_and_card_are_the_run_s(folder_of) -> None:
