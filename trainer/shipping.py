@@ -6,6 +6,7 @@ with it. What the card says of the formats that are left stays as it was measure
 
 import dataclasses
 import pathlib
+import shlex
 import shutil
 import sys
 import tempfile
@@ -63,9 +64,18 @@ def _carded(card: ModelCard, folder: pathlib.Path) -> ModelCard:
         for row in card.exports
         if (folder / row.name).exists()
     )
-    small = dataclasses.replace(card, exports=exports, files=digests(folder))
+    command = _elsewhere(card.command)
+    small = dataclasses.replace(card, exports=exports, files=digests(folder), command=command)
     (folder / bundle.CARD).write_text(small.to_json(), encoding="utf-8")
     return small
+
+
+def _elsewhere(command: str) -> str:
+    """Returns a command without the folders that one machine alone has: of a path from the root, the end."""
+    return shlex.join(
+        "/".join(pathlib.PurePath(word).parts[-2:]) if word.startswith("/") else word
+        for word in shlex.split(command)
+    )
 
 
 def main() -> None:

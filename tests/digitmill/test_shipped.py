@@ -11,6 +11,7 @@ from digitmill.sample import write_sample
 from digitmill.shipped import SHIPPED_MODEL
 from engines.bundle import open_bundle
 from schemas import bundle as names
+from schemas.accuracy import wilson
 from trainer.shipping import MAX_BYTES
 
 
@@ -39,9 +40,13 @@ def test_its_card_says_how_it_was_made_and_what_it_is_worth() -> None:
     assert card.command.startswith("digitmill train ")
     assert " /" not in card.command
     assert card.test_accuracy.images == 10_000
-    assert card.test_accuracy.value > 0.99
+    assert card.test_accuracy.value > 0.996
     assert card.trust.test.ece < 0.003
-    assert card.trust.accepted_test.accuracy >= 0.9997
+    # Chosen on validation images; what test images say of it is within chance.
+    accepted = card.trust.accepted_test
+    assert card.trust.target_accuracy == 0.9997
+    assert accepted.coverage > 0.96
+    assert wilson(accepted.right, accepted.accepted)[1] > 0.9997
 
 
 def test_it_knows_digits(digits: np.ndarray, labels: np.ndarray) -> None:

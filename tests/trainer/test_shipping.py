@@ -1,3 +1,4 @@
+import dataclasses
 import shutil
 
 import keras
@@ -45,6 +46,15 @@ def test_the_card_names_what_is_there_as_it_was_measured(shipped, bundle_path):
             measured[row.name].accuracy,
             measured[row.name].images_per_second,
         )
+
+
+def test_the_command_names_no_folder_of_the_machine(bundle_path, tmp_path):
+    source = shutil.copytree(bundle_path, tmp_path / "source")
+    card = ModelCard.from_json((source / bundle.CARD).read_text())
+    command = "digitmill train --data idx:mnist --teacher /home/me/ensemble/bundle --output run"
+    (source / bundle.CARD).write_text(dataclasses.replace(card, command=command).to_json())
+    made = shipping.ship(source, tmp_path / "model")
+    assert made.command == "digitmill train --data idx:mnist --teacher ensemble/bundle --output run"
 
 
 def test_the_saved_model_goes_where_all_is_too_large_with_it(bundle_path, tmp_path, monkeypatch):
