@@ -17,6 +17,15 @@ from tests.gcs_emulator import Bucket
 
 pytestmark = pytest.mark.cloud
 
+# A template is made: nothing is asked of the endpoint. One of this name spares Beam's looks at the project.
+TEMPLATE = (
+    "--runner=DataflowRunner",
+    "--project=project-1",
+    "--region=europe-west4",
+    "--no_auth",
+    "--dataflow_endpoint=http://localhost:1",
+)
+
 RUN_STAGED = """
 import importlib.util, sys
 assert importlib.util.find_spec("tensorflow") is None, "the worker has TensorFlow"
@@ -92,7 +101,7 @@ def test_the_staged_job_runs_with_the_worker_s_requirements_alone(
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     for number in range(20):
         bucket.put(f"in/{number}.png", png_of(digits[number]))
-    flags = ["--runner=DataflowRunner", "--project=p", "--region=r", "--no_auth", "--sdk_container_image=w:1"]
+    flags = [*TEMPLATE, "--sdk_container_image=w:1"]
     flags += [f"--temp_location={bucket.uri}/tmp", f"--template_location={bucket.uri}/template"]
     options = ScoreOptions((f"{bucket.uri}/in",), bundle_path, f"{bucket.uri}/out", beam_flags=tuple(flags))
     with pytest.raises(LaunchedError):
@@ -135,7 +144,7 @@ def test_beam_builds_the_package_of_a_setup_file(
 ) -> None:
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     bucket.put("in/1.png", png_of(digits[0]))
-    flags = ["--runner=DataflowRunner", "--project=p", "--region=r", "--no_auth"]
+    flags = [*TEMPLATE]
     flags += [f"--setup_file={ROOT / 'setup.py'}", f"--temp_location={bucket.uri}/tmp"]
     flags += [f"--template_location={bucket.uri}/template"]
     options = ScoreOptions((f"{bucket.uri}/in",), bundle_path, f"{bucket.uri}/out", beam_flags=tuple(flags))
