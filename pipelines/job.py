@@ -261,9 +261,10 @@ def _run_pipeline(
 ) -> None:
     pipeline = beam.Pipeline(options=options)
     with cancelled_with_launcher(pipeline), pipeline:
-        items = pipeline | "WorkItems" >> beam.Create([item.ref for item in left])
+        # The items are spread over the workers where they are scored, listed ones among them.
+        items = pipeline | "WorkItems" >> beam.Create([item.ref for item in left], reshuffle=False)
         if frozen.ranges:
-            listed = pipeline | "Ranges" >> beam.Create(frozen.ranges) | ListRanges(run.task)
+            listed = pipeline | "Ranges" >> beam.Create(frozen.ranges, reshuffle=False) | ListRanges(run.task)
             items = (items, listed) | beam.Flatten()
         if frozen.buckets:
             items = items | SkipScored(_join_task(run, frozen, past), list(incremental.files_of(past)))
