@@ -1,0 +1,153 @@
+"""Where the time of scoring goes: processor time per image by stage, beside what sets its limit.
+
+Usage: python -m benchmarks.stages [--images N] [--rounds N] [--input FOLDER --model BUNDLE]
+
+Every stage is what a worker process runs, on the same images, one after the other in one thread; the
+median of the rounds counts, and rounds go through all stages in turn. `list` and `freeze` are the
+launcher's. A core scores one image in the sum of the worker's stages. Images and bundle are those of
+`benchmarks.scoring` where none are given. Prints a table, and the same as CSV to the path of `--csv`.
+"""
+
+import argparse
+import csv
+import gzip
+import itertools
+import pathlib
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from benchmarks.setting import train, write_images
+from engines.bundle import Bundle, open_bundle
+from imaging.batch import decode_batch
+from pipelines.answers import ask
+from pipelines.classify import make_classifier
+from pipelines.parts import write_parts
+from pipelines.rows import Compression, encode, prediction_columns
+from pipelines.storage import ImageReader, list_place, open_folder
+from pipelines.work_item import SIZE, WorkItem, pack
+
+LIMITS: Final = {
+    "list": "one stat a file, its name quoted",
+    "freeze": "JSON, gzip and a digest of every name",
+    "load": "JSON and gzip again",
+    "read": "open, fstat, read and close: the system's four calls",
+    "decode": "OpenCV's inflate and filters; of it 1 us for the look at the structure",
+    "engine": "the network's arithmetic, one thread",
+    "score": "chunks, temperature, best two, pixels kept for the page",
+    "encode": "Example and CSV of a row, checksum, gzip level 1",
+    "write": "write, link and fsync of three files a work item, digests, statistics",
+}
+WORKER: Final = tuple(name for name in LIMITS if name not in ("list", "freeze"))
+CHUNK: Final = 512
+
+
+class Stages:
+    """Runs each stage on what the one before it gave, and keeps the processor time of this thread.
+
+    Args:
+        folder: images.
+        bundle: scores them.
+        count: how many of the images are taken.
+    """
+
+    def __init__(self, folder: pathlib.Path, bundle: Bundle, count: int) -> None:
+        self.seconds: dict[str, list[float]] = {name: [] for name in LIMITS}
+        self._folder = str(folder)
+        self._count = count
+        self._engine = bundle.load()
+        self._classifier = make_classifier(bundle, accept_threshold=0.9, challenger=None)
+        self._reader = ImageReader()
+        self.images = 0
+
+    def run(self) -> None:
+        """Goes once through all stages."""
+        images = self._timed("list", lambda: list(itertools.islice(list_place(self._folder), self._count)))
+        self.images = len(images)
+        frozen = self._timed("freeze", lambda: [_frozen(item) for item in pack(images, "run")])
+        self._timed("load", lambda: [WorkItem.from_bytes(gzip.decompress(data)) for data in frozen])
+        contents = self._timed("read", lambda: list(self._reader.read(images)))
+        chunks = [contents[start : start + CHUNK] for start in range(0, len(contents), CHUNK)]
+        batches = self._timed("decode", lambda: [decode_batch(chunk, len(chunk)) for chunk in chunks])
+        self._timed("engine", lambda: [ask(self._engine, batch.digits) for batch in batches])
+        pairs = list(zip(images, contents, strict=True))
+        items = [pairs[start : start + SIZE] for start in range(0, len(pairs), SIZE)]
+        scored = self._timed("score", lambda: [self._classifier.classify(item) for item in items])
+        # What the classifier adds to the two stages that it goes through itself.
+        self.seconds["score"][-1] -= self.seconds["decode"][-1] + self.seconds["engine"][-1]
+        self._timed("encode", lambda: [encode(prediction_columns(some)) for some in scored])
+        with tempfile.TemporaryDirectory() as place:
+            self._timed(
+                "write", lambda: [_written(place, number, some) for number, some in enumerate(scored)]
+            )
+        self.seconds["write"][-1] -= self.seconds["encode"][-1]
+
+    def table(self) -> list[tuple[str, float, str]]:
+        """Returns name, median processor time in us an image, and limit of each stage."""
+        medians = {name: statistics.median(values) for name, values in self.seconds.items()}
+        return [(name, max(0.0, medians[name]) / self.images * 1e6, limit) for name, limit in LIMITS.items()]
+
+    def _timed(self, name: str, stage: Callable[[], Any]) -> Any:
+        began = time.thread_time()
+        result = stage()
+        self.seconds[name].append(time.thread_time() - began)
+        return result
+
+
+def _frozen(item: WorkItem) -> bytes:
+    return gzip.compress(item.to_bytes(), 1, mtime=0)
+
+
+def _written(place: str, number: int, scored: Any) -> None:
+    output = open_folder(place)
+    record = write_parts(output, str(number), scored, compression=Compression.RECORDS)
+    output.write_once(f"statistics/part-{number}.json", record.to_json().encode())
+
+
+def lines(table: list[tuple[str, float, str]], images: int) -> list[str]:
+    """Returns the table for people."""
+    worker = sum(microseconds for name, microseconds, _ in table if name in WORKER)
+    rows = [f"{name:8} {microseconds:7.2f}  {limit}" for name, microseconds, limit in table]
+    total = f"{'worker':8} {worker:7.2f}  {1e6 / worker:,.0f} images/s a core at most"
+    return [f"{images:,} images, processor time of one thread, us an image", *rows, total]
+
+
+def measure(folder: pathlib.Path, model: pathlib.Path, *, count: int, rounds: int) -> Stages:
+    """Returns the stages after so many rounds, and one more to warm up."""
+    stages = Stages(folder, open_bundle(model), count)
+    stages.run()
+    for values in stages.seconds.values():
+        values.clear()
+    for _ in range(rounds):
+        stages.run()
+    return stages
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--images", type=int, default=12_288)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--input", type=pathlib.Path)
+    parser.add_argument("--model", type=pathlib.Path)
+    parser.add_argument("--csv", type=pathlib.Path)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = arguments.input or pathlib.Path(name) / "images"
+        if arguments.input is None:
+            write_images(folder, arguments.images)
+        model = arguments.model or train(pathlib.Path(name) / "run")
+        stages = measure(folder, model, count=arguments.images, rounds=arguments.rounds)
+    print("\n".join(lines(stages.table(), stages.images)))
+    if arguments.csv:
+        with arguments.csv.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows(
+                [("stage", "microseconds", "limit"), *stages.table()]
+            )
+
+
+if __name__ == "__main__":
+    main()

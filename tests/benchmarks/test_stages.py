@@ -1,0 +1,51 @@
+import csv
+import pathlib
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from benchmarks import stages
+from benchmarks.stages import LIMITS, lines, measure
+
+
+@pytest.fixture
+def images(digits: np.ndarray, png_of: Callable, tmp_path: pathlib.Path) -> pathlib.Path:
+    """A folder of 100 digits."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number, digit in enumerate(digits[:100]):
+        (folder / f"{number:03d}.png").write_bytes(png_of(digit))
+    return folder
+
+
+def test_every_stage_is_measured_in_every_round(images: pathlib.Path, bundle_path: pathlib.Path) -> None:
+    measured = measure(images, bundle_path, count=100, rounds=2)
+    assert measured.images == 100
+    assert {name: len(values) for name, values in measured.seconds.items()} == dict.fromkeys(LIMITS, 2)
+    assert [name for name, *_ in measured.table()] == list(LIMITS)
+    assert all(microseconds >= 0 for _, microseconds, _ in measured.table())
+
+
+def test_the_sum_is_the_workers_alone() -> None:
+    table = [("list", 100.0, "a"), ("read", 5.0, "b"), ("decode", 15.0, "c")]
+    *_, total = lines(table, 10)
+    assert total.split() == ["worker", "20.00", "50,000", "images/s", "a", "core", "at", "most"]
+
+
+def test_the_table_comes_as_csv_too(
+    images: pathlib.Path,
+    bundle_path: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    given = {"--input": images, "--model": bundle_path, "--csv": tmp_path / "stages.csv"}
+    arguments = [str(part) for pair in given.items() for part in pair]
+    monkeypatch.setattr(sys, "argv", ["stages", "--images", "50", "--rounds", "1", *arguments])
+    stages.main()
+    with (tmp_path / "stages.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["stage"] for row in rows] == list(LIMITS)
+    assert capsys.readouterr().out.startswith("50 images, ")
