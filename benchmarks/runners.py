@@ -48,7 +48,9 @@ def seconds(engine: Engine, images: pathlib.Path, bundle: pathlib.Path, output: 
     expected = sum(1 for path in images.rglob("*") if path.is_file())
     if manifest.counts.scored != expected:
         raise SystemExit(f"{engine.name}: {manifest.counts} of {expected:,} images")
-    return float(manifest.times["pipeline_seconds"])
+    taken = float(manifest.times["pipeline_seconds"])
+    print(f"{engine.name}: {expected:,} images in {taken:.2f} s", file=sys.stderr, flush=True)
+    return taken
 
 
 @contextlib.contextmanager
