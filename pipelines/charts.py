@@ -77,7 +77,7 @@ def confusion(statistics: RunStatistics) -> Matrix | None:
         key=lambda cell: counts[cell[0]][cell[1]],
     )
     most = counts[true][taken]
-    reading += f", most often a {true} for a {taken} ({thousands(most)})." if most else "."
+    reading += f", most often {true} taken for {taken} ({thousands(most)})." if most else "."
     return matrix(counts, name="confusion", title="Confusion", reading=reading, corner="label")
 
 

@@ -59,7 +59,8 @@ def score(inputs: tuple[str, ...], bundle_path: pathlib.Path, output: pathlib.Pa
 
 
 def rows_of(output: pathlib.Path, folder: str) -> list[dict]:
-    texts = [path.read_text() for path in (output / folder).glob("*.csv") if path.name != "summary.csv"]
+    pattern = "failures.csv" if folder == "reports" else "*.csv"
+    texts = [path.read_text() for path in (output / folder).glob(pattern)]
     return [row for text in texts for row in csv.DictReader(io.StringIO(text, newline=""))]
 
 
