@@ -1,5 +1,6 @@
 """The command `digitmill VERB`: loads a job only when its verb is called, and words every error."""
 
+import contextlib
 import importlib
 import os
 import sys
@@ -146,9 +147,17 @@ def _text_of(error: Exception) -> str:
 
 
 def _leave(code: int) -> NoReturn:
-    """Ends the process now: threads of a run that was stopped would go on with all that is left of it."""
+    """Ends the process now: threads of a run that was stopped would go on with all that is left of it.
+
+    With it end the processes that it started: nothing would tell a job server any more.
+    """
+    import psutil
+
     sys.stdout.flush()
     sys.stderr.flush()
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
     os._exit(code)
 
 

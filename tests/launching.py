@@ -3,6 +3,7 @@
 Importing Beam takes seconds. A fork server imports it once; each launch is a process of its own.
 """
 
+import atexit
 import multiprocessing
 import os
 import pathlib
@@ -29,4 +30,8 @@ def _main(arguments: list[str], log: str, environment: dict[str, str]) -> None:
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(file, stream)
-    main(arguments)
+    try:
+        main(arguments)
+    finally:
+        # A forked process ends without these, and Beam leaves job servers behind then.
+        atexit._run_exitfuncs()

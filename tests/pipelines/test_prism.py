@@ -21,13 +21,25 @@ SIGNS = ("PrismRunner:Serving JobManagement", "pipeline done!")
 
 @pytest.fixture
 def runs(bundle_path: pathlib.Path, prism: str, tmp_path: pathlib.Path) -> Runs:
-    flags = ("--runner=PrismRunner", f"--prism_location={prism}")
+    # A program of the test's own: what is left of it can be told from that of others.
+    program = tmp_path / "prism"
+    program.symlink_to(prism)
+    flags = ("--runner=PrismRunner", f"--prism_location={program}")
     return Runs(bundle_path, tmp_path, flags=flags, signs=SIGNS)
+
+
+def left_behind(runs: Runs) -> list[psutil.Process]:
+    """Processes of the test's own Prism."""
+    mine = str(runs.folder / "prism")
+    found = [each for each in psutil.process_iter(["cmdline"]) if mine in (each.info["cmdline"] or ())[:1]]
+    # One that was killed is named until the system has cleared it away.
+    return psutil.wait_procs(found, timeout=30)[1]
 
 
 def test_workers_in_the_launcher(runs: Runs, digit_folder: pathlib.Path) -> None:
     assert runs.run(digit_folder) == 0
     runs.check(runs.direct(digit_folder))
+    assert left_behind(runs) == []
 
 
 def test_workers_of_a_pool(runs: Runs, digit_folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -55,6 +67,7 @@ def test_a_worker_that_is_killed_is_said_and_nothing_is_lost_or_doubled(
         when_half_is_read(bucket, proxy, lambda: killed.append(pool.kill_workers()))
         assert runs.run(digits_in_bucket, *pool.flags) == 1
         assert killed == [1]
+        assert left_behind(runs) == []
         line = runs.last_line()
         assert "the runner gave up: " in line
         assert "of 10 work items are not done, the first of them " in line
@@ -93,6 +106,7 @@ def test_told_to_stop_it_says_how_to_go_on(
     launched[0].join(JOIN_SECONDS)
     assert launched[0].exitcode == 1
     assert "digitmill: told to stop; what is done is kept" in runs.last_line()
+    assert left_behind(runs) == []
     goes_on(runs, digits_in_bucket)
 
 
