@@ -32,15 +32,20 @@ START_SECONDS = 300.0
 """Starting Python and importing Beam takes seconds, and on a busy machine many."""
 
 
+_SHOWING = ("report.html", "run.yaml")
+"""Files that show times, and by which flags a run was asked for."""
+
+
 def contents(place: object) -> dict[str, bytes]:
     """What must be the same in every run: all but times and what shows them."""
     output = open_folder(str(place))
     files = {name: output.read(name) for name in output.walk()}
-    files.pop("report.html")
+    for shown in _SHOWING:
+        files.pop(shown, None)
     manifest = json.loads(files.pop("manifest.json"))
     manifest.pop("times")
     manifest.pop("command")  # names the output
-    manifest["parts"] = [part for part in manifest["parts"] if part["name"] != "report.html"]
+    manifest["parts"] = [part for part in manifest["parts"] if part["name"] not in _SHOWING]
     return files | {"manifest": json.dumps(manifest).encode()}
 
 

@@ -92,6 +92,7 @@ def read(file: pathlib.Path) -> Checkpoint:
         zipfile.BadZipFile,
         zlib.error,
         NotImplementedError,
+        RuntimeError,  # zipfile's, where a flipped bit says that a member is encrypted
     ) as error:
         raise DamagedError(" ".join(str(error).split())[:100] or type(error).__name__) from error
 

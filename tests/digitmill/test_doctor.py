@@ -1,5 +1,6 @@
 import json
 import pathlib
+import shutil
 from collections.abc import Callable
 
 import pytest
@@ -85,10 +86,9 @@ def test_buckets_are_read_and_written(bucket: Bucket):
 
 def test_a_model_scores_and_a_damaged_one_is_at_fault(tmp_path: pathlib.Path):
     assert checks.scoring(SHIPPED_MODEL).state == OK
-    for path in SHIPPED_MODEL.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "model_int8.tflite").write_bytes(b"damaged")
-    assert checks.scoring(tmp_path).state == FAULT
+    damaged = shutil.copytree(SHIPPED_MODEL, tmp_path / "model")
+    (damaged / "model_int8.tflite").write_bytes(b"damaged")
+    assert checks.scoring(damaged).state == FAULT
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.agreement import (
+    DISAGREEMENTS_KEPT,
     Agreement,
     Disagreement,
     agreement_rows,
@@ -51,4 +52,5 @@ def test_no_answer_is_an_empty_cell() -> None:
 def test_the_gravest_are_those_that_both_are_sure_of() -> None:
     pairs = {"a": (0.99, 0.3), "b": (0.8, 0.9), "c": (0.7, 0.7), "d": (0.9, 0.8)}
     images = [Disagreement(name, 1, sure, 2, other, -1, "") for name, (sure, other) in pairs.items()]
-    assert [image.image for image in gravest(images, 3)] == ["b", "d", "c"]
+    assert [image.image for image in gravest(images)] == ["b", "d", "c", "a"]
+    assert len(gravest(images * 30)) == DISAGREEMENTS_KEPT

@@ -69,7 +69,7 @@ def test_the_file_asks_for_the_same(
 ) -> None:
     asked, got = ScoreOptions(**ASKED, **more), []
 
-    def run(options: ScoreOptions) -> None:
+    def run(options: ScoreOptions, pool: object) -> None:
         got.append(options)
         raise UserError("it is enough", got="", remedy="look")
 

@@ -171,7 +171,7 @@ def test_a_join_that_was_cut_off_is_gone_on_with(
 
     monkeypatch.setattr("pipelines.scoring.Scorer.run", fails)
     with pytest.raises(StoppedError):
-        score(mixed_folder, bundle_path, tmp_path / "nights" / "2", **asked)
+        score(mixed_folder, bundle_path, tmp_path / "nights" / "2", workers=1, **asked)
     monkeypatch.undo()
     # A run that ends in between is none of those that this one was begun on.
     score(mixed_folder, bundle_path, tmp_path / "nights" / "0", limit=40)

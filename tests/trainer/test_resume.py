@@ -159,7 +159,13 @@ def command(output: pathlib.Path, *more: str) -> list[str]:
 
 def started(output: pathlib.Path, *more: str) -> subprocess.Popen:
     return subprocess.Popen(
-        command(output, *more), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(output, *more),
+        cwd=ROOT,
+        # Whoever sets it wants to see what TensorFlow says, and this session's own start does.
+        env={name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
