@@ -86,18 +86,19 @@ def main() -> None:
     os.environ[google.EMULATOR] = f"http://127.0.0.1:{port.get()}"
     started = time.perf_counter()
     listing = begin_listing("gs://bucket/scans/")
+    first = sum(1 for _ in listing)
     serial = time.perf_counter() - started
     with tempfile.TemporaryDirectory() as name:
         lister = RangeLister(open_folder(name), run="run", folder_labels=False)
         listed = sum(len(item.images) for keys in listing.ranges for item in lister.items(keys))
     seconds = time.perf_counter() - started
     server.kill()
-    found = len(listing.images) + listed
+    found = first + listed
     if found != count:
         raise SystemExit(f"{found:,} names of {count:,}")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"{count:,} names in {seconds:.1f} s, {peak:,.0f} MB at most; the first {len(listing.images):,} and "
+        f"{count:,} names in {seconds:.1f} s, {peak:,.0f} MB at most; the first {first:,} and "
         f"the bounds of {len(listing.ranges)} ranges in {serial:.1f} s, then one range after the other"
     )
 
