@@ -11,6 +11,7 @@ from engines.engine import BATCH, EngineError, check_output, in_batches, silent_
 from engines.saved_model_ops import refuse_effects
 from schemas.bundle import INPUT, OUTPUT, SIGNATURE
 from schemas.digit import SIDE
+from schemas.errors import first_line
 
 _GRAPH: Final = "saved_model.pb"
 _FILES: Final = (_GRAPH, "fingerprint.pb")
@@ -43,7 +44,7 @@ class SavedModelEngine:
                 self._check_input()
                 check_output(self._run(np.zeros((BATCH, SIDE, SIDE), np.uint8)))
         except (tf.errors.OpError, OSError, KeyError, TypeError, ValueError) as error:
-            raise EngineError(f"TensorFlow cannot run the SavedModel: {_brief(error)}") from error
+            raise EngineError(f"TensorFlow cannot run the SavedModel: {first_line(error)}") from error
 
     def probabilities(self, digits: np.ndarray) -> np.ndarray:
         """Returns float32[N, 10] for uint8[N, 28, 28] canonical digits, any N.
@@ -54,7 +55,7 @@ class SavedModelEngine:
         try:
             return in_batches(self._run, digits)
         except (self._tf.errors.OpError, ValueError) as error:
-            raise EngineError(f"TensorFlow: {_brief(error)}") from error
+            raise EngineError(f"TensorFlow: {first_line(error)}") from error
 
     def _run(self, batch: np.ndarray) -> np.ndarray:
         return self._signature(**{INPUT: self._tf.constant(batch)})[OUTPUT].numpy()
@@ -107,8 +108,3 @@ def _write(folder: pathlib.Path, files: Mapping[str, bytes]) -> None:
             raise EngineError(f"a file of a SavedModel lies in its folder; got {name!r}")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-
-
-def _brief(error: Exception) -> str:
-    """Returns an error's first line; TensorFlow's go on with graphs and traces."""
-    return (str(error).splitlines() or [""])[0][:300] or type(error).__name__

@@ -38,7 +38,7 @@ from pipelines.provenance import challenged, described, versions
 from pipelines.rebuilding import backdrop
 from pipelines.reconcile import Account, collect, remove_strays
 from pipelines.runner_failure import cancelled_with_launcher, explained
-from pipelines.scoring import STATISTICS, statistics_name
+from pipelines.scoring import STATISTICS, record_name
 from pipelines.scoring_task import ScoringTask
 from pipelines.since import JoinTask, SkipScored
 from pipelines.storage import OutputFolder, open_folder
@@ -116,7 +116,7 @@ def _score(
     past = reopen(run.plan.past)
     frozen = _freeze(run, past, hold)
     done = run.output.names(STATISTICS)
-    left = [item for item in frozen.items if frozen.buckets or _record(item) not in done]
+    left = [item for item in frozen.items if frozen.buckets or record_name(item.digest) not in done]
 
     # 2. Score. Each work item writes its rows, and its statistics record last.
     began = time.monotonic()
@@ -287,10 +287,6 @@ def _growing(frozen: Frozen) -> Callable[[str], bool] | None:
     if frozen.buckets:
         return incremental.is_joined
     return incremental.is_listed if frozen.ranges else None
-
-
-def _record(item: FrozenItem) -> str:
-    return statistics_name(item.digest).rpartition("/")[2]
 
 
 def _manifest(run: _Run, account: Account, *, times: Mapping[str, str | float]) -> Manifest:

@@ -10,7 +10,7 @@ from typing import Self
 from tqdm import tqdm
 
 from pipelines.frozen_listing import LISTING, FrozenItem, frozen_items, read_item
-from pipelines.scoring import STATISTICS, statistics_name
+from pipelines.scoring import STATISTICS, record_name
 from pipelines.storage import OutputFolder
 from pipelines.storage.local import LocalFolder
 from pipelines.work_item import ListedImage
@@ -73,7 +73,7 @@ class Progress:
         self._output = output
         self._verb = verb
         self._growing = growing
-        self._waiting = {_record(item): item.images for item in items}
+        self._waiting = {record_name(item.digest): item.images for item in items}
         self._seen: set[str] = set()
         self._total, self._done = sum(self._waiting.values()), 0
         self._terminal = sys.stderr.isatty()
@@ -121,7 +121,7 @@ class Progress:
         for name in filter(growing, sorted(names - self._seen)):
             item = read_item(self._output, name)
             for frozen in frozen_items(name, item) if item else ():
-                self._waiting.setdefault(_record(frozen), frozen.images)
+                self._waiting.setdefault(record_name(frozen.digest), frozen.images)
         self._total = self._done + sum(self._waiting.values())
         self._seen |= names
         self._bar.total = self._total
@@ -130,7 +130,3 @@ class Progress:
         rate = self._done / seconds
         left = f"{(self._total - self._done) / rate:.0f} s left" if rate else "no estimate yet"
         return f"{self._verb}: {self._done:,} of {self._total:,} images, {rate:,.0f} images/s, {left}"
-
-
-def _record(item: FrozenItem) -> str:
-    return statistics_name(item.digest).rpartition("/")[2]

@@ -5,19 +5,19 @@ text that is never parsed as HTML. The page's policy lets nothing run or load bu
 with, whose digests it names.
 """
 
-import base64
-import hashlib
 import importlib.resources
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import jinja2
+from markupsafe import Markup
 
 from imaging.errors import ImageError
 from pipelines.names import readable
 from pipelines.past_runs import PastRun
 from pipelines.review_images import Picture, base64_of, png_of, sprite_of
 from pipelines.review_rows import Doubt
+from reports.page import environment, policy
+from reports.palette import stylesheet
 from schemas import labels
 from schemas.failure import FailureCode
 from schemas.prediction import NO_LABEL
@@ -47,37 +47,27 @@ def render_review(
         pictures: of the rows that can be shown, by their place.
         errors: why the others cannot be, by their place.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pipelines"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"readable": readable, "thousands": "{:,}".format}
-    script, style = _asset("review.js"), _asset("review.css")
-    return environment.get_template("review.html").render(
-        run=run,
-        doubtful=run.manifest.counts.scored - run.manifest.accepted,
-        threshold=run.manifest.options.get("accept_threshold"),
-        data=_data(run, doubts, pictures),
-        sprites=_sprites(pictures),
-        failures=[(doubts[place], error) for place, error in sorted(errors.items())],
-        meanings={code: code.meaning for code in FailureCode},
-        script=script,
-        style=style,
-        script_digest=_digest(script),
-        style_digest=_digest(style),
+    script, style = _asset("review.js"), stylesheet() + _asset("review.css")
+    return (
+        environment("pipelines", readable=readable)
+        .get_template("review.html")
+        .render(
+            run=run,
+            doubtful=run.manifest.counts.scored - run.manifest.accepted,
+            threshold=run.manifest.options.get("accept_threshold"),
+            data=_data(run, doubts, pictures),
+            sprites=_sprites(pictures),
+            failures=[(doubts[place], error) for place, error in sorted(errors.items())],
+            meanings={code: code.meaning for code in FailureCode},
+            script=script,
+            style=style,
+            policy=Markup(policy(style, script)),
+        )
     )
 
 
 def _asset(name: str) -> str:
     return importlib.resources.files("pipelines").joinpath("templates", name).read_text(encoding="utf-8")
-
-
-def _digest(text: str) -> str:
-    """Returns how a content security policy names an inline text."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def _data(run: PastRun, doubts: Sequence[Doubt], pictures: Mapping[int, Picture]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import apache_beam as beam
 import grpc
 
 from pipelines.frozen_listing import FrozenItem, load
-from pipelines.scoring import STATISTICS, statistics_name
+from pipelines.scoring import STATISTICS, record_name
 from pipelines.storage import OutputFolder
 
 _FAILED: Final = re.compile(r"Pipeline \S+ failed in state \w+: (.+)", re.DOTALL)
@@ -72,7 +72,7 @@ def unfinished(output: OutputFolder, items: Sequence[FrozenItem]) -> str:
     if not items:
         return "the launcher does not know which work items are left"
     done = output.names(STATISTICS)
-    left = [item for item in items if statistics_name(item.digest).rpartition("/")[2] not in done]
+    left = [item for item in items if record_name(item.digest) not in done]
     if not left:
         return f"all {len(items):,} work items are done"
     first = left[0]

@@ -6,7 +6,7 @@ import sys
 import click
 from cloup import OptionGroup
 
-from commands import answer, option, verb
+from commands import answer, bundle_flags, option, verb
 from commands.values import FILE, FOLDER, FiniteRange
 from pipelines import flags
 from pipelines.read_limits import CONNECTIONS, ReadLimits
@@ -41,13 +41,7 @@ _MACHINE = OptionGroup("This machine")
     help="File that names images: a path or URI a line, or a CSV with a column path.",
     group=_INPUT,
 )
-@option(
-    "--model",
-    metavar="BUNDLE",
-    type=click.Path(path_type=pathlib.Path),
-    help="Bundle folder that `digitmill train` wrote.  [default: the one that comes with digitmill]",
-    group=_MODEL,
-)
+@bundle_flags.model(group=_MODEL)
 @option(
     "--output",
     type=FOLDER,
@@ -69,14 +63,7 @@ _MACHINE = OptionGroup("This machine")
     help="Confidence from which a prediction is accepted; below it is for review.  [default: the model's]",
     group=_MODEL,
 )
-@option(
-    "--engine",
-    type=click.Choice(["auto", "litert", "litert_int8", "saved_model"]),
-    default="auto",
-    show_default=True,
-    help="What runs the model; auto is saved_model where TensorFlow sees a GPU, else the bundle's default.",
-    group=_MODEL,
-)
+@bundle_flags.engine(group=_MODEL)
 @option(
     "--challenger",
     metavar="BUNDLE",

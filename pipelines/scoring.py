@@ -22,6 +22,11 @@ def statistics_name(digest: str) -> str:
     return f"{STATISTICS}/part-{digest}.json"
 
 
+def record_name(digest: str) -> str:
+    """Returns the record's name within its folder, as `OutputFolder.names` has it."""
+    return statistics_name(digest).rpartition("/")[2]
+
+
 class Scorer:
     """Scores the work items of one worker process; threads may share it."""
 

@@ -19,20 +19,19 @@ BINS = 20
 
 
 @dataclasses.dataclass(frozen=True)
-class ItemStatistics:
-    """The statistics record of one work item; written last, it is what says that the item is done.
+class RunStatistics:
+    """All work items' statistics together; the same whatever the order of the items.
 
     Attributes:
-        digest: the work item's.
-        listed: images in the work item.
-        scored: rows in its prediction files.
+        listed: images that were listed.
+        scored: rows in prediction files.
         accepted: rows decided `accept`.
-        failures: its failed images.
+        failures: the failed images.
         tallies: per folder and digit.
         confidences: rows per confidence bin.
         confusion: rows per [label][digit], labelled rows only.
         doubtful: the least sure rows, least sure first.
-        parts: its prediction files.
+        parts: the prediction files.
         agreements: rows by the digits that the model and its challenger gave; none without a challenger.
         disagreements: rows that both are sure of and differ on, surest first.
         accepted_labelled: rows decided `accept` whose label is known.
@@ -43,71 +42,6 @@ class ItemStatistics:
         mistaken: rows whose label is another digit, surest first.
         examples: of each predicted digit a sample.
         failure_pictures: of failures that decode one for each code.
-    """
-
-    digest: str
-    listed: int
-    scored: int
-    accepted: int
-    failures: tuple[Failure, ...]
-    tallies: tuple[Tally, ...]
-    confidences: tuple[int, ...]
-    confusion: tuple[tuple[int, ...], ...]
-    doubtful: tuple[KeptImage, ...]
-    parts: tuple[Part, ...]
-    agreements: tuple[Agreement, ...] = ()
-    disagreements: tuple[Disagreement, ...] = ()
-    accepted_labelled: int = 0
-    accepted_right: int = 0
-    thresholds: ConfidenceCounts = ConfidenceCounts()  # noqa: RUF009 - frozen
-    grey_levels: tuple[int, ...] = (0,) * HISTOGRAM_BINS
-    mistaken: tuple[KeptImage, ...] = ()
-    examples: tuple[KeptImage, ...] = ()
-    failure_pictures: tuple[FailurePicture, ...] = ()
-
-    def to_json(self) -> str:
-        """Returns the record as the text of its file."""
-        return json.dumps(dataclasses.asdict(self), separators=(",", ":")) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Reads what `to_json` wrote.
-
-        Raises:
-            ValueError: when the text is no such record.
-        """
-        try:
-            fields = json.loads(text)
-            for name, record in _RECORDS.items():
-                fields[name] = tuple(record(**each) for each in fields.get(name, ()))
-            for name in ("confidences", "grey_levels"):
-                fields[name] = tuple(fields.get(name, (0,) * HISTOGRAM_BINS))
-            fields["confusion"] = tuple(tuple(row) for row in fields["confusion"])
-            counted = fields.get("thresholds", {})
-            fields["thresholds"] = ConfidenceCounts(**{name: tuple(row) for name, row in counted.items()})
-            return cls(**fields)
-        except (AttributeError, KeyError, TypeError) as error:
-            raise ValueError(f"no statistics record: {error}") from error
-
-
-_RECORDS: Mapping[str, Any] = {
-    "failures": Failure,
-    "tallies": Tally,
-    "doubtful": KeptImage,
-    "parts": Part,
-    "agreements": Agreement,
-    "disagreements": Disagreement,
-    "mistaken": KeptImage,
-    "examples": KeptImage,
-    "failure_pictures": FailurePicture,
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class RunStatistics:
-    """All work items' statistics together; the same whatever the order of the items.
-
-    The attributes are those of `ItemStatistics`.
     """
 
     listed: int
@@ -150,17 +84,63 @@ class RunStatistics:
         return sum(cell.challenger_right for cell in self.agreements)
 
 
+@dataclasses.dataclass(frozen=True)
+class ItemStatistics(RunStatistics):
+    """The statistics record of one work item; written last, it is what says that the item is done.
+
+    Attributes:
+        digest: the work item's.
+    """
+
+    digest: str = dataclasses.field(kw_only=True)
+
+    def to_json(self) -> str:
+        """Returns the record as the text of its file."""
+        return json.dumps({"digest": self.digest} | dataclasses.asdict(self), separators=(",", ":")) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            ValueError: when the text is no such record.
+        """
+        try:
+            fields = json.loads(text)
+            for name, record in _RECORDS.items():
+                fields[name] = tuple(record(**each) for each in fields.get(name, ()))
+            for name in ("confidences", "grey_levels"):
+                fields[name] = tuple(fields.get(name, (0,) * HISTOGRAM_BINS))
+            fields["confusion"] = tuple(tuple(row) for row in fields["confusion"])
+            counted = fields.get("thresholds", {})
+            fields["thresholds"] = ConfidenceCounts(**{name: tuple(row) for name, row in counted.items()})
+            return cls(**fields)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f"no statistics record: {error}") from error
+
+
+_RECORDS: Mapping[str, Any] = {
+    "failures": Failure,
+    "tallies": Tally,
+    "doubtful": KeptImage,
+    "parts": Part,
+    "agreements": Agreement,
+    "disagreements": Disagreement,
+    "mistaken": KeptImage,
+    "examples": KeptImage,
+    "failure_pictures": FailurePicture,
+}
+
+
 def join(digest: str, pieces: Iterable[ItemStatistics]) -> ItemStatistics:
     """Returns the statistics of a work item from those of its pieces."""
     run = merge(pieces)
-    return ItemStatistics(
-        digest, **{field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
-    )
+    return ItemStatistics(**vars(run), digest=digest)
 
 
 def _nothing() -> ItemStatistics:
     zeros = (0,) * CLASSES
-    return ItemStatistics("", 0, 0, 0, (), (), (0,) * BINS, (zeros,) * CLASSES, (), ())
+    return ItemStatistics(0, 0, 0, (), (), (0,) * BINS, (zeros,) * CLASSES, (), (), digest="")
 
 
 def merge(items: Iterable[ItemStatistics]) -> RunStatistics:

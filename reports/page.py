@@ -4,6 +4,7 @@ import base64
 import functools
 import hashlib
 import pathlib
+from collections.abc import Callable
 from typing import Any, Final
 
 import jinja2
@@ -25,7 +26,7 @@ def render(package: str, template: str, /, **facts: Any) -> str:
     """
     style, script = _style(), _asset("report.js")
     return (
-        _environment(package)
+        environment(package)
         .get_template(template)
         .render(style=Markup(style), script=Markup(script), policy=policy(style, script), **facts)
     )
@@ -43,17 +44,22 @@ def _hashed(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-@functools.cache
-def _environment(package: str) -> jinja2.Environment:
-    environment = jinja2.Environment(
+def environment(package: str, /, **filters: Callable[..., str]) -> jinja2.Environment:
+    """Returns what templates are rendered in: all is escaped, and what is not there is an error.
+
+    Args:
+        package: whose `templates` folder holds them, beside those of this room.
+        filters: more of them than all pages have.
+    """
+    made = jinja2.Environment(
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package), jinja2.PackageLoader("reports")]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= FILTERS
-    return environment
+    made.filters |= {**FILTERS, **filters}
+    return made
 
 
 @functools.cache

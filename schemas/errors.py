@@ -30,6 +30,11 @@ _MEANINGS: Final = {
 }
 
 
+def first_line(error: BaseException) -> str:
+    """Returns what an error says first; those of libraries go on with graphs, traces and innards."""
+    return (str(error).splitlines() or [""])[0][:300] or type(error).__name__
+
+
 class RuleError(Exception):
     """A rule that does not hold, worded as one line: the rule, the value, the remedy.
 

@@ -13,9 +13,12 @@ _OF_NO_MATTER = frozenset({"output", "resume"})
 
 def run_config_of(options: TrainOptions) -> str:
     """Returns the file that gives these options, but for the output folder."""
-    return run_config.to_text(
-        "train", {name.replace("_", "-"): value for name, value in _given(options, without=_OF_NO_MATTER)}
-    )
+    return run_config.to_text("train", flags_of(options))
+
+
+def flags_of(options: TrainOptions) -> dict[str, object]:
+    """Returns what is given of all that the model depends on, by the flags' names."""
+    return {name.replace("_", "-"): value for name, value in _given(options, without=_OF_NO_MATTER)}
 
 
 def resuming(options: TrainOptions) -> str:

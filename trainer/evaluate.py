@@ -5,21 +5,16 @@ import pathlib
 import click
 from cloup import OptionGroup
 
-from commands import answer, option, verb
+from commands import answer, bundle_flags, option, verb
 from commands.values import FiniteRange
+from trainer import flags
 
 _MODEL = OptionGroup("The model")
 _DATA = OptionGroup("What it is measured on")
 
 
 @verb(short_help="Measure a model bundle on labelled digits.")
-@option(
-    "--model",
-    metavar="BUNDLE",
-    type=click.Path(path_type=pathlib.Path),
-    help="Bundle folder that `digitmill train` wrote.  [default: the one that comes with digitmill]",
-    group=_MODEL,
-)
+@bundle_flags.model(group=_MODEL)
 @option(
     "--data",
     required=True,
@@ -38,15 +33,8 @@ _DATA = OptionGroup("What it is measured on")
     "keeps for the test, or all.",
     group=_DATA,
 )
-@option(
-    "--engine",
-    type=click.Choice(["auto", "litert", "litert_int8", "saved_model", "keras"]),
-    default="auto",
-    show_default=True,
-    help="What runs the model; auto is saved_model where TensorFlow sees a GPU, else the bundle's default.",
-    group=_MODEL,
-)
-@option("--data-dir", metavar="DIR", help="Where tfds: keeps prepared data, local or gs://.", group=_DATA)
+@bundle_flags.engine("keras", group=_MODEL)
+@flags.data_dir(group=_DATA)
 @option(
     "--max-bad-rate",
     type=FiniteRange(0, 1),

@@ -17,7 +17,7 @@ from trainer.data.source import open_sources
 from trainer.history import Epoch
 from trainer.options import TrainOptions
 from trainer.preemption import PreemptedError
-from trainer.quiet import quiet_stderr
+from trainer.quiet import quiet_start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,8 +74,7 @@ def run(options: TrainOptions) -> TrainResult:
     if chief:
         run_folder.claim(where, resume=options.resume)
         run_folder.write_config(where, command.run_config_of(options))
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with quiet_stderr():
+    with quiet_start():
         from trainer import ensemble, training
     train = ensemble.train if options.is_ensemble else training.train
     try:

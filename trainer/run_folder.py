@@ -1,6 +1,8 @@
 """The folder that a training run fills: bundle, history, report, checkpoints, TensorBoard's files."""
 
+import contextlib
 import tempfile
+from collections.abc import Iterator
 from typing import Final
 
 from commands import run_config
@@ -31,7 +33,7 @@ def claim(places: Places, *, resume: bool = False) -> None:
             when it cannot be written.
     """
     run = places.run
-    try:
+    with writable(run.uri):
         if run.exists(f"{BUNDLE}/{CARD}") or run.exists(CARD):
             raise UserError(
                 "--output holds no finished run", got=run.uri, remedy="name another folder or remove this one"
@@ -44,10 +46,21 @@ def claim(places: Places, *, resume: bool = False) -> None:
             )
         run.folder.mkdir(parents=True, exist_ok=True)
         _probe(places)
+
+
+@contextlib.contextmanager
+def writable(folder: str) -> Iterator[None]:
+    """Context manager in which a folder is made, and written to for the first time.
+
+    Raises:
+        UserError: when the system refuses that.
+    """
+    try:
+        yield
     except OSError as error:
         raise UserError(
             "--output is a folder that can be written",
-            got=run.uri,
+            got=folder,
             remedy=f"choose another one: {error.strerror}",
         ) from error
 

@@ -9,6 +9,7 @@ import click
 from cloup import OptionGroup
 
 from commands import answer, argument, option, verb
+from trainer import flags
 
 _WHAT = OptionGroup("What is trained, and where it goes")
 _MACHINES = OptionGroup("The machines")
@@ -46,18 +47,8 @@ _ONLY_FOR: Final = {
     short_help="Hand a training to Vertex AI, Kubernetes or Slurm.",
 )
 @option("--to", "target", required=True, type=click.Choice(_TARGETS), help="The cluster's kind.", group=_WHAT)
-@option(
-    "--recipe", required=True, metavar="NAME", help="What to train: see `digitmill recipes`.", group=_WHAT
-)
-@option(
-    "--data",
-    default=("sample",),
-    show_default=True,
-    multiple=True,
-    metavar="SOURCE[@WEIGHT]",
-    help="As `digitmill train` takes it, and where all workers see it.",
-    group=_WHAT,
-)
+@flags.recipe("What to train: see `digitmill recipes`.", group=_WHAT)
+@flags.data("As `digitmill train` takes it, and where all workers see it.", group=_WHAT)
 @option(
     "--output",
     required=True,

@@ -11,6 +11,7 @@ from cloup import OptionGroup
 
 from commands import answer, option, verb
 from schemas.bundle import CARD
+from trainer import flags
 from trainer import recipes as registry
 from trainer.options import PRECISIONS, SCHEDULES, STRATEGIES, TrainOptions
 from trainer.restart import PeerLostError, start_anew
@@ -24,21 +25,9 @@ _DEVICES = OptionGroup("Devices")
 
 
 @verb(short_help="Train a recipe on labelled digits, into a model bundle.")
-@option(
-    "--recipe",
-    required=True,
-    metavar="NAME",
-    shell_complete=lambda ctx, param, typed: [name for name in registry.NAMES if name.startswith(typed)],
-    help="What to train: see `digitmill recipes`.",
-    group=_WHAT,
-)
-@option(
-    "--data",
-    default=("sample",),
-    show_default=True,
-    multiple=True,
-    metavar="SOURCE[@WEIGHT]",
-    help="sample (5,000 digits that come with the package), tfds:NAME, folder:PATH with one sub-folder "
+@flags.recipe("What to train: see `digitmill recipes`.", group=_WHAT)
+@flags.data(
+    "sample (5,000 digits that come with the package), tfds:NAME, folder:PATH with one sub-folder "
     "per label, labels:FILE.csv of path,label, idx:DIR of MNIST's four files, or tfrecord:GLOB of what "
     "`digitmill pack` wrote; local or gs://. May be given several times, to mix sources.",
     group=_DATA,
@@ -154,7 +143,7 @@ _DEVICES = OptionGroup("Devices")
     help="Save so often; every epoch by default.",
     group=_STEPS,
 )
-@option("--data-dir", metavar="DIR", help="Where tfds: keeps prepared data, local or gs://.", group=_DATA)
+@flags.data_dir(group=_DATA)
 @option(
     "--accept-threshold",
     type=float,

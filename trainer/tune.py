@@ -1,7 +1,6 @@
 """`digitmill tune`: searches a recipe's settings."""
 
 import importlib.util
-import os
 import pathlib
 
 import click
@@ -9,22 +8,15 @@ from cloup import OptionGroup
 
 from commands import answer, option, verb
 from schemas.errors import UserError
+from trainer import flags
 
 _WHAT = OptionGroup("What is searched, and where it goes")
 _EACH = OptionGroup("Each training")
 
 
 @verb(short_help="Search a recipe's settings by training it often.")
-@option("--recipe", required=True, metavar="NAME", help="What to tune: see `digitmill recipes`.", group=_WHAT)
-@option(
-    "--data",
-    default=("sample",),
-    show_default=True,
-    multiple=True,
-    metavar="SOURCE[@WEIGHT]",
-    help="As `digitmill train` takes it; the test split is never looked at.",
-    group=_WHAT,
-)
+@flags.recipe("What to tune: see `digitmill recipes`.", group=_WHAT)
+@flags.data("As `digitmill train` takes it; the test split is never looked at.", group=_WHAT)
 @option("--trials", type=int, default=20, show_default=True, help="Trainings in all.", group=_WHAT)
 @option(
     "--output",
@@ -46,7 +38,7 @@ _EACH = OptionGroup("Each training")
 @option(
     "--replicas", type=int, help="Devices that share each batch, as `digitmill train` takes it.", group=_EACH
 )
-@option("--data-dir", metavar="DIR", help="Where tfds: keeps prepared data, local or gs://.", group=_EACH)
+@flags.data_dir(group=_EACH)
 @option("--cache-dir", metavar="DIR", help="Where decoded images are kept for the next time.", group=_EACH)
 @option("--resume", is_flag=True, help="Go on with the search in DIR, if there is one.", group=_WHAT)
 @option(
@@ -115,7 +107,7 @@ def _spec_of(recipe: str) -> tuple[str, dict]:
 
 
 def _run(train: object, *, trials: int, output: pathlib.Path, resume: bool) -> str:
-    from trainer.quiet import quiet_stderr
+    from trainer.quiet import quiet_start
     from trainer.tuning.options import TuneOptions
 
     if importlib.util.find_spec("optuna") is None:
@@ -123,7 +115,6 @@ def _run(train: object, *, trials: int, output: pathlib.Path, resume: bool) -> s
             "a search runs by Optuna", got="no optuna here", remedy="pip install 'digitmill[tune]'"
         )
     options = TuneOptions(train=train, trials=trials, output=output, resume=resume)  # type: ignore[arg-type]
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with quiet_stderr():
+    with quiet_start():
         from trainer.tuning import job
     return job.run(options)

@@ -24,7 +24,7 @@ from pipelines.storage import gs
 from pipelines.storage.stores import make_store
 from pipelines.storage.throttle import Throttle
 from pipelines.work_item import ListedImage
-from schemas.errors import UserError
+from schemas.errors import UserError, first_line
 from schemas.failure import FailureCode
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class ObjectStores:
             raise UserError(
                 "a bucket can be listed",
                 got=f"{scheme}://{bucket}/{prefix}",
-                remedy=f"check its name and the credentials in the environment: {_brief(error)}",
+                remedy=f"check its name and the credentials in the environment: {first_line(error)}",
             ) from error
 
     def _with_retries(self, get: Callable[[ListedImage], T], image: ListedImage) -> T:
@@ -128,7 +128,7 @@ class ObjectStores:
         except (FileNotFoundError, refused.PreconditionError) as error:
             self._refuse_gone(image, error)
         except (refused.PermissionDeniedError, refused.UnauthenticatedError, PermissionError) as error:
-            raise ImageError(FailureCode.DENIED, _brief(error)) from error
+            raise ImageError(FailureCode.DENIED, first_line(error)) from error
         except (refused.BaseError, OSError, ValueError) as error:
             _refuse_other(error)
 
@@ -223,10 +223,5 @@ def _refuse_other(error: Exception) -> NoReturn:
     found = _STATUS.search(str(error))
     status = next((group for group in found.groups() if group), "") if found else ""
     if status.startswith("4") and status not in _RETRIED_STATUS:
-        raise ImageError(FailureCode.UNREADABLE, _brief(error)) from error
-    raise _TransientError(_brief(error)) from error
-
-
-def _brief(error: Exception) -> str:
-    """Returns an error's first line; obstore's go on with its own innards."""
-    return (str(error).splitlines() or [""])[0][:300] or type(error).__name__
+        raise ImageError(FailureCode.UNREADABLE, first_line(error)) from error
+    raise _TransientError(first_line(error)) from error

@@ -11,12 +11,11 @@ import pytest
 
 from trainer.data import sample
 from trainer.data.splits import Digits, Split
-from trainer.quiet import quiet_stderr
+from trainer.quiet import quiet_start
 
 
 def _start_tensorflow() -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with quiet_stderr():
+    with quiet_start():
         from trainer.strategy import make_strategy
 
         make_strategy(2)

@@ -26,7 +26,7 @@ from obstore.store import GCSStore
 from requests import exceptions as transport
 
 from imaging.errors import ImageError
-from schemas.errors import UserError
+from schemas.errors import UserError, first_line
 from schemas.failure import FailureCode
 from trainer import gcs
 from trainer.data.files import CLOUD, File
@@ -208,9 +208,9 @@ def _tried(file: File, get: Any) -> Any:
         refused.UnauthenticatedError,
         api.Forbidden,
     ) as error:
-        raise ImageError(FailureCode.DENIED, _brief(error)) from error
+        raise ImageError(FailureCode.DENIED, first_line(error)) from error
     except (_WrongBytesError, refused.BaseError, OSError, api.GoogleAPIError) as error:
-        raise ImageError(FailureCode.UNREADABLE, _brief(error)) from error
+        raise ImageError(FailureCode.UNREADABLE, first_line(error)) from error
 
 
 def _refuse_gone(file: File, error: Exception) -> NoReturn:
@@ -218,7 +218,3 @@ def _refuse_gone(file: File, error: Exception) -> NoReturn:
     if stat([file.place])[file.place].size >= 0:
         raise ImageError(FailureCode.CHANGED, "overwritten since it was listed") from error
     raise ImageError(FailureCode.MISSING, "no such object") from error
-
-
-def _brief(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0][:300] or type(error).__name__

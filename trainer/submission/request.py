@@ -1,7 +1,6 @@
 """What is submitted: one training, and how many machines it gets."""
 
 import dataclasses
-import os
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -9,7 +8,7 @@ from typing import Final
 from schemas.errors import UserError
 from trainer.data.files import CLOUD
 from trainer.options import TrainOptions
-from trainer.quiet import quiet_stderr
+from trainer.quiet import quiet_start
 
 ENTRY_POINT: Final = ("python", "-m", "trainer.task")
 """What every worker runs, wherever it is."""
@@ -95,8 +94,7 @@ class Request:
         Raises:
             UserError: with the nearest batch that does.
         """
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        with quiet_stderr():
+        with quiet_start():
             from trainer import overrides, recipes
             from trainer.strategy import per_replica_batch
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import yaml
 
+from trainer.command import flags_of
 from trainer.options import TrainOptions
 
 TABLE: Final = "trials.csv"
@@ -62,12 +63,8 @@ def table(trials: Sequence[Trial], names: Sequence[str]) -> str:
 
 def config(train: TrainOptions, settings: Mapping[str, Any]) -> str:
     """Returns the file by which `digitmill train --config` trains with the settings."""
-    told = {
-        field.name: getattr(train, field.name)
-        for field in dataclasses.fields(train)
-        if field.name not in ("output", "resume") and getattr(train, field.name) not in (field.default, ())
-    }
-    flags = {name.replace("_", "-"): _plain(value) for name, value in {**told, **settings}.items()}
+    chosen = {name.replace("_", "-"): value for name, value in settings.items()}
+    flags = {name: _plain(value) for name, value in {**flags_of(train), **chosen}.items()}
     header = "# The best of a search: digitmill train --config FILE --output DIR\n"
     return header + yaml.safe_dump({"train": flags}, sort_keys=False)
 

@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from schemas.errors import UserError
 from trainer.history import Epoch
+from trainer.run_folder import writable
 from trainer.tuning.results import COMPLETE, FAILED, PRUNED, Trial
 
 JOURNAL: Final = "study.journal"
@@ -120,22 +121,17 @@ def held(folder: pathlib.Path, *, resume: bool) -> Iterator[None]:
             be gone on with.
     """
     with contextlib.ExitStack() as stack:
-        try:
+        with writable(str(folder)):
             folder.mkdir(parents=True, exist_ok=True)
             lock = stack.enter_context((folder / _LOCK).open("w"))
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                "one process at a time goes on with a search",
-                got=str(folder),
-                remedy="wait for it, or end it",
-            ) from error
-        except OSError as error:
-            raise UserError(
-                "--output is a folder that can be written",
-                got=str(folder),
-                remedy=f"choose another one: {error.strerror}",
-            ) from error
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserError(
+                    "one process at a time goes on with a search",
+                    got=str(folder),
+                    remedy="wait for it, or end it",
+                ) from error
         if (folder / JOURNAL).exists() and not resume:
             raise UserError(
                 "--output holds no search", got=str(folder), remedy="give --resume, or name another folder"
