@@ -111,8 +111,6 @@ def separate_archives(items: Iterable[WorkItem]) -> Iterator[WorkItem]:
 
 
 def _digest(images: tuple[ListedImage, ...], run: str) -> str:
-    content = hashlib.sha256(run.encode())
-    for image in images:
-        # URIs hold no NUL, so that no two sequences of images give the same bytes.
-        content.update(f"\0{image.uri}\0{image.generation}\0{image.label}".encode())
-    return content.hexdigest()[:32]
+    # URIs hold no NUL, so that no two sequences of images give the same bytes.
+    named = [f"\0{uri}\0{generation}\0{label}" for uri, generation, _, label, _ in images]
+    return hashlib.sha256(f"{run}{''.join(named)}".encode()).hexdigest()[:32]

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection, Pipe
 from types import TracebackType
 from typing import Final, Self
@@ -109,6 +110,8 @@ class WorkerPool:
         self._lock = threading.Lock()
         self._alone = threading.Lock()
         self._task: ScoringTask | None = None
+        self._begun: dict[ItemRef, Future[str]] = {}
+        self._threads = ThreadPoolExecutor(self.in_flight, thread_name_prefix="begun")
         self._closed = False
 
     @property
@@ -123,7 +126,9 @@ class WorkerPool:
                 self._add()
 
     def assign(self, task: ScoringTask) -> None:
-        """Tells the processes, which are started if they are not, what work items are scored by."""
+        """Tells the processes, which are started if they are not, what work items are scored by; once."""
+        if self._task is not None:
+            return
         self.start()
         # What a machine asks of a store does not grow with its processes.
         limits = dataclasses.replace(task.limits, processes=self.processes)
@@ -132,6 +137,10 @@ class WorkerPool:
             for process in self._processes:
                 process.assign(pickle.dumps(self._task))
 
+    def begin(self, ref: ItemRef) -> None:
+        """Begins with an item; whoever runs it later gets what came of it."""
+        self._begun[ref] = self._threads.submit(self._score, ref)
+
     def run(self, ref: ItemRef) -> str:
         """Returns the digest of an item that is scored and written.
 
@@ -139,6 +148,13 @@ class WorkerPool:
             UserError, StorageError, EngineError: that the worker met.
             WorkerError: when one process after the other died of it, or the pool is closed.
         """
+        begun = self._begun.pop(ref, None)
+        try:
+            return self._score(ref) if begun is None else begun.result()
+        except CancelledError:
+            raise _closed(ref) from None
+
+    def _score(self, ref: ItemRef) -> str:
         question = messages.request(ref)
         lane = self._take(ref)
         try:
@@ -157,6 +173,7 @@ class WorkerPool:
             for process in processes:
                 process.end()
         self._idle.put(None)
+        self._threads.shutdown(cancel_futures=True)
 
     def __enter__(self) -> Self:
         return self
