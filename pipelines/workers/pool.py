@@ -8,6 +8,7 @@ again, which changes nothing that it may have written.
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import pickle
 import queue
@@ -122,8 +123,11 @@ class WorkerPool:
     def start(self) -> None:
         """Starts the processes, unless that is done: they get ready while the launcher does."""
         with self._lock:
-            while len(self._processes) < self.processes:
-                self._add()
+            new = [self._new(self._lanes) for _ in range(self.processes - len(self._processes))]
+            self._processes += new
+            # The first lanes of all processes, then the second ones: few items are spread over all of them.
+            for lane in itertools.chain.from_iterable(zip(*(process.lanes for process in new), strict=True)):
+                self._idle.put(lane)
 
     def assign(self, task: ScoringTask) -> None:
         """Tells the processes, which are started if they are not, what work items are scored by; once."""

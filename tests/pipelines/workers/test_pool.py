@@ -90,6 +90,11 @@ def test_each_item_is_answered_by_one_of_the_processes(pool: WorkerPool) -> None
     assert {int(answer.split(" by ")[1]) for answer in said} <= set(pool.pids)
 
 
+def test_few_items_are_spread_over_all_processes(pool: WorkerPool) -> None:
+    said = [pool.run(("item", number)) for number in range(2)]
+    assert {int(answer.rpartition(" by ")[2]) for answer in said} == set(pool.pids)
+
+
 def test_an_item_that_was_begun_is_answered_once(pool: WorkerPool, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[ItemRef] = []
     real = WorkerPool._score
