@@ -13,7 +13,7 @@ from schemas.failure import Failure
 from schemas.prediction import NO_LABEL
 
 SIZE: Final = 2048
-"""Images in the first work items. An item takes 5 ms beside its images; waiting for the last one takes longer."""
+"""Images in the first work items: an item takes 5 ms beside its images, waiting for the last one more."""
 
 MOST: Final = 65_536
 """Images in the items of very large runs, whose files would be too many else."""
