@@ -1,5 +1,6 @@
 """What deploy/ names is there, and says the same as the code."""
 
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -7,9 +8,12 @@ import re
 import shutil
 import sqlite3
 import subprocess
+import sys
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from schemas import failure, prediction
 from tests.deploy.cloud_build import CONFIG, ROOT
@@ -59,6 +63,70 @@ def test_the_worker_s_requirements_are_the_project_s_and_no_tensorflow() -> None
         wanted = {line for line in lines if line and not line.startswith("#")}
         assert wanted <= declared
         assert not wanted & {"tensorflow", "keras", "tensorflow-datasets", "mlxtend"}
+
+
+IMPORT = """
+import importlib, json, sys
+class Absent:
+    absent = set(json.load(sys.stdin))
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in self.absent:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+"""
+
+
+def required(*names: str) -> set[str]:
+    """The distributions that pip would install for some requirements files of deploy/dataflow/."""
+    lines = [
+        line
+        for name in names
+        for line in (ROOT / "deploy" / "dataflow" / f"{name}-requirements.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
+    found: set[tuple[str, frozenset[str]]] = set()
+    todo = [Requirement(line) for line in lines]
+    while todo:
+        wanted = todo.pop()
+        key = (canonicalize_name(wanted.name), frozenset(wanted.extras))
+        if key in found:
+            continue
+        found.add(key)
+        for line in importlib.metadata.requires(wanted.name) or ():
+            more = Requirement(line)
+            if more.marker is None or any(more.marker.evaluate({"extra": e}) for e in ("", *wanted.extras)):
+                todo.append(more)
+    return {name for name, _ in found}
+
+
+@pytest.mark.parametrize(
+    ("files", "modules"),
+    [
+        (["worker"], ["pipelines.transforms", "engines.engine", "ai_edge_litert.interpreter"]),
+        (["worker", "launcher"], ["pipelines.job", "pipelines.flex_template", "digitmill.cli", "yaml"]),
+    ],
+    ids=["worker", "launcher"],
+)
+def test_an_image_has_whatever_it_imports(files: list[str], modules: list[str]) -> None:
+    has = required(*files) | {"digitmill"}
+    assert {"apache-beam", "numpy"} <= has
+    assert "tensorflow" not in has
+    absent = [
+        module
+        for module, providers in importlib.metadata.packages_distributions().items()
+        if not has & set(map(canonicalize_name, providers))
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT, *modules],
+        cwd=ROOT,
+        input=json.dumps(absent),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-1500:]
 
 
 def test_the_worker_s_beam_is_the_project_s() -> None:
