@@ -11,9 +11,11 @@ import subprocess
 import sys
 
 import pytest
+import sqlglot
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from sqlglot.optimizer.qualify import qualify
 
 from schemas import failure, prediction
 from tests.deploy.cloud_build import CONFIG, ROOT
@@ -211,19 +213,90 @@ def test_the_views_read_what_is_loaded() -> None:
     assert found["failed"] == [("EMPTY", 1, "x")]
 
 
-def test_the_load_command_loads_both_tables_and_makes_every_view(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "bq").write_text(f'#!/bin/sh\nfor word; do echo "$word"; done >> {tmp_path}/words\n')
-    (tmp_path / "bq").chmod(0o755)
-    subprocess.run(
-        [str(ROOT / "deploy" / "bigquery" / "load"), "gs://b/state/", "p:digits"],
-        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
-        check=True,
+VIEWS = {view.stem: view for view in (ROOT / "deploy" / "bigquery" / "views").glob("*.sql")}
+
+
+def load(tmp_path: pathlib.Path, *arguments: str) -> tuple[subprocess.CompletedProcess, list[list[str]]]:
+    """Runs the load command with a stand-in for bq, and returns what that was called with."""
+    (tmp_path / "bq").write_text(
+        f'#!/bin/sh\nfor word; do printf "%s\\0" "$word"; done >> {tmp_path}/calls\n'
+        f"printf '\\n\\n\\0' >> {tmp_path}/calls\n"
     )
-    words = (tmp_path / "words").read_text()
-    assert "gs://b/state/predictions/part-*.csv\nschemas/generated/predictions.bigquery.json\n" in words
-    assert "gs://b/state/reports/failures.csv\nschemas/generated/failures.bigquery.json\n" in words
-    assert "`digits.predictions`" in words
-    assert "DATASET" not in words
-    views = {view.stem for view in (ROOT / "deploy" / "bigquery" / "views").glob("*.sql")}
-    made = [line.removeprefix("p:digits.") for line in words.splitlines() if line.startswith("p:digits.")]
-    assert set(made) == views | {"predictions", "failures"}
+    (tmp_path / "bq").chmod(0o755)
+    done = subprocess.run(
+        [str(ROOT / "deploy" / "bigquery" / "load"), *arguments],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    file = tmp_path / "calls"
+    calls = file.read_text().split("\0\n\n\0")[:-1] if file.exists() else []
+    return done, [call.split("\0") for call in calls]
+
+
+def test_the_load_command_loads_both_tables_and_makes_every_view(tmp_path: pathlib.Path) -> None:
+    done, calls = load(tmp_path, "gs://b/state/", "my-project:digits")
+    assert done.returncode == 0, done.stderr
+    loaded = {call[-3]: call for call in calls if call[0] == "load"}
+    assert set(loaded) == {"my-project:digits.predictions", "my-project:digits.failures"}
+    assert loaded["my-project:digits.predictions"][-2:] == [
+        "gs://b/state/predictions/part-*.csv",
+        "schemas/generated/predictions.bigquery.json",
+    ]
+    assert loaded["my-project:digits.failures"][-2:] == [
+        "gs://b/state/reports/failures.csv",
+        "schemas/generated/failures.bigquery.json",
+    ]
+    assert all(
+        {"--replace", "--allow_quoted_newlines", "--skip_leading_rows=1"} <= set(c) for c in loaded.values()
+    )
+    queries = [call[-1] for call in calls if call[0] == "query"]
+    assert len(calls) == len(loaded) + len(queries)
+    made = set()
+    for query in queries:
+        # As BigQuery's dialect has it: a comment in the wrong place, or a missing backtick, is an error.
+        (view,) = sqlglot.parse(query, read="bigquery")
+        assert isinstance(view, sqlglot.exp.Create)
+        assert view.args["replace"]
+        made.add(view.this.sql("bigquery").strip("`"))
+        read = {
+            table.sql("bigquery").replace("`", "") for table in view.expression.find_all(sqlglot.exp.Table)
+        }
+        assert read <= {"my-project.digits.predictions", "my-project.digits.failures"}
+    assert {name.replace("`", "") for name in made} == {f"my-project.digits.{name}" for name in VIEWS}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("nights/1", "p:d"), "BigQuery loads from gs://; got nights/1"),
+        (("gs://b/state", "digits"), "the dataset is PROJECT:DATASET; got digits"),
+        (("gs://b/state",), "is PROJECT:DATASET"),
+        ((), "is an output of score or compact"),
+    ],
+)
+def test_what_cannot_be_loaded_is_refused_in_one_line(
+    tmp_path: pathlib.Path, arguments: tuple[str, ...], words: str
+) -> None:
+    done, calls = load(tmp_path, *arguments)
+    assert done.returncode != 0
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert calls == []
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_view_is_bigquery_s_sql_over_columns_that_there_are(name: str) -> None:
+    schema = {
+        f"{table}": {
+            field["name"]: field["type"]
+            for field in json.loads((ROOT / "schemas" / "generated" / f"{table}.bigquery.json").read_text())
+        }
+        for table in ("predictions", "failures")
+    }
+    text = VIEWS[name].read_text().replace("DATASET", "p.d")
+    query = sqlglot.parse_one(text, read="bigquery")
+    # A column that no table has is an error.
+    qualified = qualify(query, schema={"p": {"d": schema}}, dialect="bigquery")
+    assert all(column.type is None or column.type.this for column in qualified.selects)
