@@ -150,15 +150,38 @@ def test_workflows_run_the_scripts_that_the_build_runs() -> None:
     for file in WORKFLOWS:
         for job in yaml.safe_load(file.read_text())["jobs"].values():
             run |= {one["run"] for one in job["steps"] if "run" in one and one["run"].startswith(".ci/")}
-    assert run == {".ci/run", ".ci/images", ".ci/template", ".ci/score-night"}
-    assert run <= scripts
+    assert run == scripts
 
 
-def test_a_github_night_has_the_environment_of_a_built_one() -> None:
-    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "nightly.yml").read_text())
-    (github,) = (one for one in workflow["jobs"]["score"]["steps"] if one.get("run") == ".ci/score-night")
-    (built,) = (one for one in CONFIG["steps"] if one["id"] == "score")
+@pytest.mark.parametrize(
+    ("name", "job", "script"),
+    [("nightly", "score", ".ci/score-night"), ("train", "train", ".ci/submit-training")],
+)
+def test_a_github_step_has_the_environment_of_a_built_one(name: str, job: str, script: str) -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / f"{name}.yml").read_text())
+    (github,) = (one for one in workflow["jobs"][job]["steps"] if one.get("run") == script)
+    (built,) = (one for one in CONFIG["steps"] if one["args"][2] == script)
     assert set(github["env"]) == {line.partition("=")[0] for line in built["env"]}
+
+
+def test_a_workflow_calls_targets_that_there_are() -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    called = {word for file in WORKFLOWS for word in re.findall(r"run: make ([\w-]+)", file.read_text())}
+    assert called == {"cloud-test"}
+    assert called <= targets
+
+
+def test_the_alert_hears_of_whatever_ends_a_night_and_of_nothing_else() -> None:
+    (pattern,) = re.findall(r'textPayload=~"(.+)"', (TERRAFORM / "nightly.tf").read_text())
+    heard = [
+        'ERROR: build step 3 "python:3.11" failed: step exited with non-zero status: 3',
+        "TIMEOUT",
+        "ERROR",
+    ]
+    assert all(re.search(pattern, line) for line in heard)
+    # A step's own lines have its name before them.
+    others = ['Step #3 - "score": ERROR: one image', "DONE", 'Finished Step #3 - "score"']
+    assert not any(re.search(pattern, line) for line in others)
 
 
 def test_terraform_is_formatted() -> None:

@@ -62,7 +62,7 @@ MEMORY: Final = Rule(
 
 SLURM_TIME: Final = Rule(
     "a time limit, as Slurm writes them",
-    r"\d+(:\d+){0,2}|\d+-\d+(:\d+){0,2}|UNLIMITED|INFINITE",
+    r"\d+(:\d+){0,2}|\d+-\d+(:\d+){0,2}|(?i:unlimited|infinite)",
     "04:00:00, or 2-12 for two days and a half",
 )
 SLURM_NAME: Final = Rule("a name without spaces", r"[^\s\"'`$\\;&|<>()]+", "gpu")

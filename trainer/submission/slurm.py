@@ -63,7 +63,7 @@ class SlurmOptions:
 
     def __post_init__(self) -> None:
         rules.SLURM_NAME.check("--partition", self.partition)
-        rules.SLURM_TIME.check("--time", self.time and self.time.upper())
+        rules.SLURM_TIME.check("--time", self.time)
 
 
 def script(request: Request, options: SlurmOptions) -> str:

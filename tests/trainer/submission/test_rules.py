@@ -30,7 +30,11 @@ def test_what_a_rule_shows_is_what_it_takes(name):
         (rules.OBJECT, ["train.data", "a" * 63], ["Claim_1", "a..b", "x@p.iam.gserviceaccount.com"]),
         (rules.CORES, ["0.5", "500m"], ["four", "4Gi", "-1"]),
         (rules.MEMORY, ["16Gi", "1.5G", "1000000"], ["16GB", "16 Gi", "lots", "4m"]),
-        (rules.SLURM_TIME, ["30", "30:00", "1-0", "2-12:30:00", "UNLIMITED"], ["soon", "4h", "1:2:3:4"]),
+        (
+            rules.SLURM_TIME,
+            ["30", "30:00", "1-0", "2-12:30:00", "UNLIMITED", "infinite"],
+            ["soon", "4h", "1:2:3:4"],
+        ),
         (rules.SLURM_NAME, ["gpu", "gpu,long", "a_b.c"], ["a b", "$(x)", "a;b"]),
     ],
 )
