@@ -1,5 +1,6 @@
 """What a run on Dataflow needs besides its flags, and what it refuses before anything is started."""
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -10,8 +11,10 @@ from apache_beam.options.pipeline_options import (
     StandardOptions,
     WorkerOptions,
 )
+from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
 
 from pipelines.options import ScoreOptions
+from pipelines.storage.google import credentials
 from schemas.errors import ExitCode, JobFailedError, UserError
 
 RUNNER: Final = "DataflowRunner"
@@ -31,13 +34,15 @@ def completed(options: ScoreOptions) -> tuple[str, ...]:
     """Returns the run's Beam flags with those that a Dataflow job of this kind needs; others as they are.
 
     Raises:
-        UserError: when workers would not have digitmill, or would not see inputs or output.
+        UserError: when workers would not have digitmill, or would not see inputs or output; when there is
+            no project, or are no credentials.
     """
     given = PipelineOptions(list(options.beam_flags))
     if given.view_as(StandardOptions).runner != RUNNER:
         return options.beam_flags
     _check_places(options)
     _check_package(given)
+    _check_account(given.view_as(GoogleCloudOptions))
     cloud = given.view_as(GoogleCloudOptions)
     more = []
     if cloud.temp_location is None and cloud.staging_location is None:
@@ -85,6 +90,22 @@ def _check_package(given: PipelineOptions) -> None:
             "Dataflow's workers have digitmill",
             got=f"--runner={RUNNER} alone",
             remedy="give --setup_file ./setup.py, or --sdk_container_image with deploy/dataflow's image",
+        )
+
+
+def _check_account(cloud: GoogleCloudOptions) -> None:
+    """Before Beam does: it first looks at the bucket, and where it may not, it says so at length."""
+    if not re.fullmatch(PipelineOptionsValidator.PROJECT_ID_PATTERN, cloud.project or ""):
+        raise UserError(
+            "--project is the ID of a Google Cloud project, not its title or number",
+            got=cloud.project or "",
+            remedy="write it as my-project-1",
+        )
+    if not cloud.no_auth and credentials() is None:
+        raise UserError(
+            "Dataflow is asked with Google's credentials",
+            got="none on this machine",
+            remedy="run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS",
         )
 
 

@@ -5,8 +5,9 @@ the launcher image runs.
 """
 
 import json
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import click
@@ -19,6 +20,13 @@ _BY_HAND: Final = ("dry_run", "beam_flags", "config", "json", "help")
 _PLACES: Final = {"inputs": "GCS_READ_FOLDER", "output": "GCS_WRITE_FOLDER", "model": "GCS_READ_FOLDER"}
 _DEFAULT_KIND: Final = "TEXT"
 _REQUIRED: Final = ("inputs", "output")
+
+
+WORKER_IMAGE: Final = "DIGITMILL_WORKER_IMAGE"
+"""Environment variable in which the launcher's image names the one that it was made from."""
+
+_WORKERS: Final = ("--sdk_container_image", "--setup_file")
+"""Flags that say where workers get digitmill from."""
 
 
 def metadata() -> dict[str, Any]:
@@ -51,6 +59,14 @@ def to_flags(arguments: Sequence[str]) -> list[str]:
         else:
             flags += [name, value]
     return flags
+
+
+def with_workers(flags: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    """Returns the flags with the image of the workers, where they do not say by themselves what that is."""
+    image = environment.get(WORKER_IMAGE, "")
+    if not image or any(flag.partition("=")[0] in _WORKERS for flag in flags):
+        return list(flags)
+    return [*flags, f"--sdk_container_image={image}"]
 
 
 def _options() -> Iterator[click.Option]:
@@ -91,7 +107,7 @@ def main(arguments: Sequence[str]) -> None:
         return
     from digitmill.cli import main as face
 
-    face(["score", *to_flags(rest)])
+    face(["score", *with_workers(to_flags(rest), os.environ)])
 
 
 if __name__ == "__main__":

@@ -136,12 +136,12 @@ def submit(target: str, *, dry_run: bool, **given: Any) -> None:
       digitmill submit --to slurm --recipe strong-cnn --data tfds:mnist --output runs/1 \\
         --workers 2 --gpus-per-worker 4 --partition gpu --time 04:00:00
       digitmill submit --to vertex --recipe strong-cnn --data tfds:mnist --output gs://bucket/run \\
-        --project P --region europe-west4 --image python:3.12 --staging gs://bucket/staging \\
+        --project my-project --region europe-west4 --image python:3.12 --staging gs://bucket/staging \\
         --accelerator NVIDIA_TESLA_T4 --epochs 40
     """
     _refuse_foreign(target, given)
     request = _request(given)
-    text = _SUBMITTERS[target](request, given, dry_run)
+    text = _SUBMITTERS[target](request, given, dry_run).rstrip("\n")
     answer(text, {"request" if dry_run else "submitted": text})
 
 

@@ -11,5 +11,8 @@ RUN pip install --no-cache-dir --constraint constraints.txt --requirement launch
 COPY deploy/dataflow/launch.py ./
 RUN python -c "import pipelines.job"
 
+# Jobs run in the image that this one was made from, unless they name another.
+ARG WORKER
+ENV DIGITMILL_WORKER_IMAGE=${WORKER}
 ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/opt/digitmill/launch.py
 ENTRYPOINT ["/opt/google/dataflow/python_template_launcher"]

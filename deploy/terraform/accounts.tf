@@ -2,16 +2,22 @@
 resource "google_service_account" "build" {
   account_id   = "digitmill-build"
   display_name = "digitmill: builds and the nightly run"
+
+  depends_on = [google_project_service.used]
 }
 
 resource "google_service_account" "worker" {
   account_id   = "digitmill-worker"
   display_name = "digitmill: Dataflow workers and trainings"
+
+  depends_on = [google_project_service.used]
 }
 
 resource "google_service_account" "scheduler" {
   account_id   = "digitmill-scheduler"
   display_name = "digitmill: starts the nightly build"
+
+  depends_on = [google_project_service.used]
 }
 
 # objectUser reads, writes and deletes objects (a lease is overwritten), and changes no bucket.

@@ -29,6 +29,7 @@ resource "google_cloudbuild_trigger" "nightly" {
     _NIGHTS           = "${local.bucket}/nights"
     _STATE            = "${local.bucket}/state"
     _MAX_FAILURE_RATE = var.max_failure_rate
+    _BEAM_FLAGS       = var.beam_flags
   }
 }
 
@@ -63,22 +64,31 @@ resource "google_monitoring_notification_channel" "email" {
   labels = {
     email_address = var.alert_email
   }
+
+  depends_on = [google_project_service.used]
 }
 
-# Exit codes 1 to 4 all end a build with a line like this one.
+# Exit codes 1 to 4 all end a build with a line like "ERROR: build step 3 ... failed", its time limit with
+# "TIMEOUT". What steps print has their names before it. A build that was never started has no log at all.
 resource "google_monitoring_alert_policy" "failed" {
   display_name          = "digitmill: a nightly run has failed"
   combiner              = "OR"
   notification_channels = [google_monitoring_notification_channel.email.name]
 
   conditions {
-    display_name = "a build of the nightly trigger failed"
+    display_name = "a build of the nightly trigger failed, or was not started"
 
     condition_matched_log {
       filter = <<-EOT
-        resource.type="build"
-        resource.labels.build_trigger_id="${google_cloudbuild_trigger.nightly.trigger_id}"
-        textPayload=~"^ERROR: build step .* failed"
+        (
+          resource.type="build"
+          resource.labels.build_trigger_id="${google_cloudbuild_trigger.nightly.trigger_id}"
+          textPayload=~"^(ERROR|TIMEOUT)"
+        ) OR (
+          resource.type="cloud_scheduler_job"
+          resource.labels.job_id="${google_cloud_scheduler_job.nightly.name}"
+          severity>=ERROR
+        )
       EOT
     }
   }

@@ -43,17 +43,23 @@ resource "google_storage_bucket" "digits" {
       }
     }
   }
+
+  depends_on = [google_project_service.used]
 }
 
 resource "google_artifact_registry_repository" "images" {
   repository_id = "digitmill"
   location      = var.region
   format        = "DOCKER"
+
+  depends_on = [google_project_service.used]
 }
 
 resource "google_bigquery_dataset" "digits" {
   dataset_id = "digitmill"
   location   = var.region
+
+  depends_on = [google_project_service.used]
 }
 
 resource "google_bigquery_table" "rows" {

@@ -44,6 +44,12 @@ variable "max_failure_rate" {
   default     = "0.05"
 }
 
+variable "beam_flags" {
+  description = "_BEAM_FLAGS of the nightly build, as --runner=DataflowRunner and what goes with it; empty scores in the build."
+  type        = string
+  default     = ""
+}
+
 variable "alert_email" {
   description = "Who is told of a build that failed."
   type        = string

@@ -45,18 +45,17 @@ print(pipelines.__file__)
 
 def steps(name: str) -> list[tuple[str, str]]:
     """Returns the instructions of a Dockerfile that copy from the checkout, run, or declare."""
-    (file,) = (ROOT / "deploy").rglob(f"{name}.Dockerfile")
-    text = file.read_text().replace("\\\n", " ")
+    text = (ROOT / "deploy" / f"{name}.Dockerfile").read_text().replace("\\\n", " ")
     return [(kind, rest) for kind, rest in re.findall(r"^(ARG|COPY|RUN) (.+)$", text, re.MULTILINE)]
 
 
-def build(name: str, work: pathlib.Path, environment: dict[str, str]) -> None:
+def build(name: str, work: pathlib.Path, environment: dict[str, str], **given: str) -> None:
     """Does what a Dockerfile does, in a folder and an environment of Python instead of an image."""
     arguments: dict[str, str] = {}
     for kind, rest in steps(name):
         if kind == "ARG":
             key, _, value = rest.partition("=")
-            arguments[key] = value
+            arguments[key] = given.get(key, value)
         elif kind == "COPY" and not rest.startswith("--from"):
             *sources, target = rest.split()
             for source in sources:
@@ -81,16 +80,20 @@ def copy(source: pathlib.Path, target: pathlib.Path) -> None:
         shutil.copy(source, target / source.name if target.is_dir() else target)
 
 
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, dict[str, str]]:
-    """The folder and the environment that worker.Dockerfile makes of a bare Python."""
-    folder = tmp_path_factory.mktemp("worker")
+def bare(folder: pathlib.Path) -> tuple[pathlib.Path, dict[str, str]]:
+    """An empty folder, and the environment of a Python that has nothing."""
     subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    environment = {**kept, "PATH": f"{folder / 'venv' / 'bin'}:{os.environ['PATH']}"}
     work = folder / "work"
     work.mkdir()
-    build("worker", work, environment)
+    return work, {**kept, "PATH": f"{folder / 'venv' / 'bin'}:{os.environ['PATH']}"}
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, dict[str, str]]:
+    """The folder and the environment that Dataflow's worker.Dockerfile makes of a bare Python."""
+    work, environment = bare(tmp_path_factory.mktemp("worker"))
+    build("dataflow/worker", work, environment)
     return work, environment
 
 
@@ -126,7 +129,7 @@ def test_the_staged_job_runs_with_the_worker_s_requirements_alone(
 
 def test_the_launcher_is_the_worker_and_what_it_needs_besides(worker: tuple) -> None:
     work, environment = worker
-    build("launcher", work, environment)
+    build("dataflow/launcher", work, environment)
     done = subprocess.run(
         ["python", "launch.py", "--help"],
         cwd=work,
@@ -137,6 +140,28 @@ def test_the_launcher_is_the_worker_and_what_it_needs_besides(worker: tuple) -> 
     )
     assert done.returncode == 0, done.stderr
     assert "digitmill score" in done.stdout
+
+
+def test_a_trainer_trains_in_its_image_s_environment(tmp_path: pathlib.Path) -> None:
+    work, environment = bare(tmp_path)
+    # CUDA's libraries are gigabytes, and no code of ours.
+    build("training/trainer", work, environment, EXTRAS="tune")
+    command = ["python", "-m", "trainer.task", "--recipe", "dense-128", "--data", "sample", "--epochs", "1"]
+    done = subprocess.run(
+        [*command, "--output", "run"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "run" / "bundle" / "model_card.json").is_file()
+    tuner = subprocess.run(
+        ["python", "-c", "import hypertune, optuna"], env=environment, check=False, capture_output=True
+    )
+    assert tuner.returncode == 0, tuner.stderr
 
 
 def test_beam_builds_the_package_of_a_setup_file(

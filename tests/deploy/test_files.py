@@ -1,5 +1,6 @@
 """What deploy/ names is there, and says the same as the code."""
 
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -7,9 +8,14 @@ import re
 import shutil
 import sqlite3
 import subprocess
+import sys
 
 import pytest
+import sqlglot
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from sqlglot.optimizer.qualify import qualify
 
 from schemas import failure, prediction
 from tests.deploy.cloud_build import CONFIG, ROOT
@@ -61,6 +67,70 @@ def test_the_worker_s_requirements_are_the_project_s_and_no_tensorflow() -> None
         assert not wanted & {"tensorflow", "keras", "tensorflow-datasets", "mlxtend"}
 
 
+IMPORT = """
+import importlib, json, sys
+class Absent:
+    absent = set(json.load(sys.stdin))
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in self.absent:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+"""
+
+
+def required(*names: str) -> set[str]:
+    """The distributions that pip would install for some requirements files of deploy/dataflow/."""
+    lines = [
+        line
+        for name in names
+        for line in (ROOT / "deploy" / "dataflow" / f"{name}-requirements.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
+    found: set[tuple[str, frozenset[str]]] = set()
+    todo = [Requirement(line) for line in lines]
+    while todo:
+        wanted = todo.pop()
+        key = (canonicalize_name(wanted.name), frozenset(wanted.extras))
+        if key in found:
+            continue
+        found.add(key)
+        for line in importlib.metadata.requires(wanted.name) or ():
+            more = Requirement(line)
+            if more.marker is None or any(more.marker.evaluate({"extra": e}) for e in ("", *wanted.extras)):
+                todo.append(more)
+    return {name for name, _ in found}
+
+
+@pytest.mark.parametrize(
+    ("files", "modules"),
+    [
+        (["worker"], ["pipelines.transforms", "engines.engine", "ai_edge_litert.interpreter"]),
+        (["worker", "launcher"], ["pipelines.job", "pipelines.flex_template", "digitmill.cli", "yaml"]),
+    ],
+    ids=["worker", "launcher"],
+)
+def test_an_image_has_whatever_it_imports(files: list[str], modules: list[str]) -> None:
+    has = required(*files) | {"digitmill"}
+    assert {"apache-beam", "numpy"} <= has
+    assert "tensorflow" not in has
+    absent = [
+        module
+        for module, providers in importlib.metadata.packages_distributions().items()
+        if not has & set(map(canonicalize_name, providers))
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT, *modules],
+        cwd=ROOT,
+        input=json.dumps(absent),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-1500:]
+
+
 def test_the_worker_s_beam_is_the_project_s() -> None:
     text = (ROOT / "deploy" / "dataflow" / "worker.Dockerfile").read_text()
     (version,) = re.findall(r"^ARG BEAM=(.+)$", text, re.MULTILINE)
@@ -80,15 +150,38 @@ def test_workflows_run_the_scripts_that_the_build_runs() -> None:
     for file in WORKFLOWS:
         for job in yaml.safe_load(file.read_text())["jobs"].values():
             run |= {one["run"] for one in job["steps"] if "run" in one and one["run"].startswith(".ci/")}
-    assert run == {".ci/run", ".ci/images", ".ci/template", ".ci/score-night"}
-    assert run <= scripts
+    assert run == scripts
 
 
-def test_a_github_night_has_the_environment_of_a_built_one() -> None:
-    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "nightly.yml").read_text())
-    (github,) = (one for one in workflow["jobs"]["score"]["steps"] if one.get("run") == ".ci/score-night")
-    (built,) = (one for one in CONFIG["steps"] if one["id"] == "score")
+@pytest.mark.parametrize(
+    ("name", "job", "script"),
+    [("nightly", "score", ".ci/score-night"), ("train", "train", ".ci/submit-training")],
+)
+def test_a_github_step_has_the_environment_of_a_built_one(name: str, job: str, script: str) -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / f"{name}.yml").read_text())
+    (github,) = (one for one in workflow["jobs"][job]["steps"] if one.get("run") == script)
+    (built,) = (one for one in CONFIG["steps"] if one["args"][2] == script)
     assert set(github["env"]) == {line.partition("=")[0] for line in built["env"]}
+
+
+def test_a_workflow_calls_targets_that_there_are() -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    called = {word for file in WORKFLOWS for word in re.findall(r"run: make ([\w-]+)", file.read_text())}
+    assert called == {"cloud-test"}
+    assert called <= targets
+
+
+def test_the_alert_hears_of_whatever_ends_a_night_and_of_nothing_else() -> None:
+    (pattern,) = re.findall(r'textPayload=~"(.+)"', (TERRAFORM / "nightly.tf").read_text())
+    heard = [
+        'ERROR: build step 3 "python:3.11" failed: step exited with non-zero status: 3',
+        "TIMEOUT",
+        "ERROR",
+    ]
+    assert all(re.search(pattern, line) for line in heard)
+    # A step's own lines have its name before them.
+    others = ['Step #3 - "score": ERROR: one image', "DONE", 'Finished Step #3 - "score"']
+    assert not any(re.search(pattern, line) for line in others)
 
 
 def test_terraform_is_formatted() -> None:
@@ -143,19 +236,90 @@ def test_the_views_read_what_is_loaded() -> None:
     assert found["failed"] == [("EMPTY", 1, "x")]
 
 
-def test_the_load_command_loads_both_tables_and_makes_every_view(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "bq").write_text(f'#!/bin/sh\nfor word; do echo "$word"; done >> {tmp_path}/words\n')
-    (tmp_path / "bq").chmod(0o755)
-    subprocess.run(
-        [str(ROOT / "deploy" / "bigquery" / "load"), "gs://b/state/", "p:digits"],
-        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
-        check=True,
+VIEWS = {view.stem: view for view in (ROOT / "deploy" / "bigquery" / "views").glob("*.sql")}
+
+
+def load(tmp_path: pathlib.Path, *arguments: str) -> tuple[subprocess.CompletedProcess, list[list[str]]]:
+    """Runs the load command with a stand-in for bq, and returns what that was called with."""
+    (tmp_path / "bq").write_text(
+        f'#!/bin/sh\nfor word; do printf "%s\\0" "$word"; done >> {tmp_path}/calls\n'
+        f"printf '\\n\\n\\0' >> {tmp_path}/calls\n"
     )
-    words = (tmp_path / "words").read_text()
-    assert "gs://b/state/predictions/part-*.csv\nschemas/generated/predictions.bigquery.json\n" in words
-    assert "gs://b/state/reports/failures.csv\nschemas/generated/failures.bigquery.json\n" in words
-    assert "`digits.predictions`" in words
-    assert "DATASET" not in words
-    views = {view.stem for view in (ROOT / "deploy" / "bigquery" / "views").glob("*.sql")}
-    made = [line.removeprefix("p:digits.") for line in words.splitlines() if line.startswith("p:digits.")]
-    assert set(made) == views | {"predictions", "failures"}
+    (tmp_path / "bq").chmod(0o755)
+    done = subprocess.run(
+        [str(ROOT / "deploy" / "bigquery" / "load"), *arguments],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    file = tmp_path / "calls"
+    calls = file.read_text().split("\0\n\n\0")[:-1] if file.exists() else []
+    return done, [call.split("\0") for call in calls]
+
+
+def test_the_load_command_loads_both_tables_and_makes_every_view(tmp_path: pathlib.Path) -> None:
+    done, calls = load(tmp_path, "gs://b/state/", "my-project:digits")
+    assert done.returncode == 0, done.stderr
+    loaded = {call[-3]: call for call in calls if call[0] == "load"}
+    assert set(loaded) == {"my-project:digits.predictions", "my-project:digits.failures"}
+    assert loaded["my-project:digits.predictions"][-2:] == [
+        "gs://b/state/predictions/part-*.csv",
+        "schemas/generated/predictions.bigquery.json",
+    ]
+    assert loaded["my-project:digits.failures"][-2:] == [
+        "gs://b/state/reports/failures.csv",
+        "schemas/generated/failures.bigquery.json",
+    ]
+    assert all(
+        {"--replace", "--allow_quoted_newlines", "--skip_leading_rows=1"} <= set(c) for c in loaded.values()
+    )
+    queries = [call[-1] for call in calls if call[0] == "query"]
+    assert len(calls) == len(loaded) + len(queries)
+    made = set()
+    for query in queries:
+        # As BigQuery's dialect has it: a comment in the wrong place, or a missing backtick, is an error.
+        (view,) = sqlglot.parse(query, read="bigquery")
+        assert isinstance(view, sqlglot.exp.Create)
+        assert view.args["replace"]
+        made.add(view.this.sql("bigquery").strip("`"))
+        read = {
+            table.sql("bigquery").replace("`", "") for table in view.expression.find_all(sqlglot.exp.Table)
+        }
+        assert read <= {"my-project.digits.predictions", "my-project.digits.failures"}
+    assert {name.replace("`", "") for name in made} == {f"my-project.digits.{name}" for name in VIEWS}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("nights/1", "p:d"), "BigQuery loads from gs://; got nights/1"),
+        (("gs://b/state", "digits"), "the dataset is PROJECT:DATASET; got digits"),
+        (("gs://b/state",), "is PROJECT:DATASET"),
+        ((), "is an output of score or compact"),
+    ],
+)
+def test_what_cannot_be_loaded_is_refused_in_one_line(
+    tmp_path: pathlib.Path, arguments: tuple[str, ...], words: str
+) -> None:
+    done, calls = load(tmp_path, *arguments)
+    assert done.returncode != 0
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert calls == []
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_view_is_bigquery_s_sql_over_columns_that_there_are(name: str) -> None:
+    schema = {
+        f"{table}": {
+            field["name"]: field["type"]
+            for field in json.loads((ROOT / "schemas" / "generated" / f"{table}.bigquery.json").read_text())
+        }
+        for table in ("predictions", "failures")
+    }
+    text = VIEWS[name].read_text().replace("DATASET", "p.d")
+    query = sqlglot.parse_one(text, read="bigquery")
+    # A column that no table has is an error.
+    qualified = qualify(query, schema={"p": {"d": schema}}, dialect="bigquery")
+    assert all(column.type is None or column.type.this for column in qualified.selects)

@@ -10,6 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms import environments
+from google.auth.credentials import AnonymousCredentials
 
 from pipelines import dataflow
 from pipelines.dataflow import LaunchedError, completed
@@ -20,12 +21,12 @@ from schemas.manifest import Manifest
 from tests.gcs_emulator import Bucket
 from tests.rest_stand_in import Asked
 
-JOBS = "/v1b3/projects/p/locations/europe-west4/jobs"
+JOBS = "/v1b3/projects/project-1/locations/europe-west4/jobs"
 IMAGE = "--sdk_container_image=registry/worker:1"
 
 
 def flags(*more: str) -> tuple[str, ...]:
-    return ("--runner=DataflowRunner", "--project=p", "--region=europe-west4", *more)
+    return ("--runner=DataflowRunner", "--project=project-1", "--region=europe-west4", *more)
 
 
 def options(bucket: Bucket, model: object, *more: str, **changes: object) -> ScoreOptions:
@@ -179,11 +180,17 @@ def test_a_template_is_handed_over_and_finished_by_resume(
 LOCAL = {"model": pathlib.Path("m"), "output": "gs://b/out", "inputs": ("gs://b/in",)}
 
 
+@pytest.fixture
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataflow, "credentials", AnonymousCredentials)
+
+
 def test_other_runners_keep_their_flags() -> None:
     for given in ((), ("--runner=DirectRunner",), ("--runner=FlinkRunner", "--parallelism=4")):
         assert completed(ScoreOptions(**LOCAL, beam_flags=given)) == given
 
 
+@pytest.mark.usefixtures("credentials")
 def test_what_was_given_stays() -> None:
     given = flags(IMAGE, "--temp_location=gs://t/x", "--disk_size_gb=50")
     assert completed(ScoreOptions(**LOCAL, beam_flags=given)) == given
@@ -191,6 +198,7 @@ def test_what_was_given_stays() -> None:
     assert completed(ScoreOptions(**LOCAL, beam_flags=only_staging)) == only_staging
 
 
+@pytest.mark.usefixtures("credentials")
 def test_a_bucket_for_what_is_temporary_is_the_output_s() -> None:
     more = completed(ScoreOptions(**LOCAL, beam_flags=flags(IMAGE)))[4:]
     assert more == ("--temp_location=gs://b/digitmill-temp", "--disk_size_gb=30")
@@ -212,3 +220,20 @@ def test_a_bucket_for_what_is_temporary_is_the_output_s() -> None:
 def test_what_workers_could_not_do_is_refused(changes: dict, given: tuple, words: str) -> None:
     with pytest.raises(UserError, match=words):
         completed(ScoreOptions(**{**LOCAL, **changes}, beam_flags=flags(*given)))
+
+
+@pytest.mark.parametrize("project", ["--project=My Project", "--project=P", "--project=123456"])
+def test_what_is_no_project_is_refused(project: str) -> None:
+    given = ("--runner=DataflowRunner", "--region=europe-west4", IMAGE)
+    with pytest.raises(UserError, match="--project is the ID"):
+        completed(ScoreOptions(**LOCAL, beam_flags=(*given, project)))
+
+
+def test_without_credentials_nothing_is_begun(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(dataflow, "credentials", lambda: None)
+    with pytest.raises(UserError, match="gcloud auth application-default login"):
+        run(ScoreOptions(**LOCAL, beam_flags=flags(IMAGE)))
+    # Beam would go on without any, and tell of each of its tries.
+    assert not caplog.records

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.flex_template import main, metadata, to_flags
+from pipelines.flex_template import WORKER_IMAGE, main, metadata, to_flags, with_workers
 from pipelines.score import score
 
 DEPLOY = pathlib.Path(__file__).parents[2] / "deploy" / "dataflow"
@@ -69,6 +69,29 @@ def test_the_launcher_is_the_command(monkeypatch: pytest.MonkeyPatch, capsys: py
         main(["launch", "--input=scans", "--output=gs://b/out", "--model=m", "--runner=DataflowRunner"])
     assert ended.value.code == 2
     assert "read from buckets" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "added"),
+    [
+        (["--resume"], {WORKER_IMAGE: "r/worker:1"}, ["--sdk_container_image=r/worker:1"]),
+        (["--resume"], {}, []),
+        (["--resume"], {WORKER_IMAGE: ""}, []),
+        (["--sdk_container_image=mine"], {WORKER_IMAGE: "r/worker:1"}, []),
+        (["--setup_file=./setup.py"], {WORKER_IMAGE: "r/worker:1"}, []),
+    ],
+)
+def test_jobs_run_in_the_launcher_s_own_worker_unless_they_name_another(
+    flags: list[str], environment: dict[str, str], added: list[str]
+) -> None:
+    assert with_workers(flags, environment) == [*flags, *added]
+
+
+def test_the_launcher_s_image_says_which_worker_it_was_made_from() -> None:
+    text = (DEPLOY / "launcher.Dockerfile").read_text(encoding="utf-8")
+    # An argument from before the first stage is unknown within one until it is named again.
+    stage = text.rpartition("\nFROM ")[2]
+    assert stage.index("\nARG WORKER\n") < stage.index(f"\nENV {WORKER_IMAGE}=${{WORKER}}\n")
 
 
 def test_metadata_is_printed(capsys: pytest.CaptureFixture) -> None:

@@ -11,7 +11,16 @@ COMMON = ["--recipe", "cnn", "--data", "tfds:mnist", "--output", "gs://b/run"]
 TARGETS = {
     "kubernetes": ["--image", "i"],
     "slurm": [],
-    "vertex": ["--image", "i", "--project", "p", "--region", "r", "--accelerator", "NVIDIA_TESLA_T4"],
+    "vertex": [
+        "--image",
+        "i",
+        "--project",
+        "p",
+        "--region",
+        "europe-west4",
+        "--accelerator",
+        "NVIDIA_TESLA_T4",
+    ],
 }
 
 

@@ -7,6 +7,7 @@ import yaml
 
 from schemas.errors import ExitCode, UserError
 from trainer import cluster
+from trainer.submission import rules
 from trainer.submission.request import ENTRY_POINT, Request
 from trainer.submission.tools import run_tool
 
@@ -40,6 +41,7 @@ class Volume:
         claim, _, path = text.partition(":")
         if not claim or not path.startswith("/") or path == "/":
             raise UserError("--volume is CLAIM:/PATH", got=text, remedy="write it as train-data:/mnt/train")
+        rules.OBJECT.check("the claim of --volume", claim)
         return cls(claim, path.rstrip("/"))
 
 
@@ -67,13 +69,21 @@ class KubernetesOptions:
     accelerator: str | None = None
     spot: bool = False
 
+    def __post_init__(self) -> None:
+        rules.LABEL.check("--namespace", self.namespace)
+        rules.OBJECT.check("--service-account", self.service_account)
+        rules.CORES.check("--cpus", self.cpus)
+        rules.MEMORY.check("--memory", self.memory)
+        rules.LABEL.check("--accelerator", self.accelerator)
+
 
 def manifest(request: Request, options: KubernetesOptions) -> list[dict[str, Any]]:
     """Returns service and job.
 
     Raises:
-        UserError: when a path is where the pods do not see it.
+        UserError: when a path is where the pods do not see it, or no pod has the GPU of a kind.
     """
+    request.check_accelerator(options.accelerator)
     request.check_paths(tuple(volume.path for volume in options.volumes))
     metadata: dict[str, Any] = {"name": request.name, "labels": _labels(request)}
     if options.namespace is not None:
@@ -173,16 +183,24 @@ def _container(request: Request, options: KubernetesOptions) -> dict[str, Any]:
         },
         "securityContext": {"allowPrivilegeEscalation": False, "seccompProfile": {"type": "RuntimeDefault"}},
         "volumeMounts": [
-            *({"name": volume.claim, "mountPath": volume.path} for volume in options.volumes),
+            *(
+                {"name": _volume(number), "mountPath": volume.path}
+                for number, volume in enumerate(options.volumes)
+            ),
             {"name": "shared-memory", "mountPath": "/dev/shm"},
         ],
     }
 
 
+def _volume(number: int) -> str:
+    """Not the claim's name: that may have dots, and one claim may be mounted twice."""
+    return f"shared-{number}"
+
+
 def _volumes(options: KubernetesOptions) -> list[dict[str, Any]]:
     claims = [
-        {"name": volume.claim, "persistentVolumeClaim": {"claimName": volume.claim}}
-        for volume in options.volumes
+        {"name": _volume(number), "persistentVolumeClaim": {"claimName": volume.claim}}
+        for number, volume in enumerate(options.volumes)
     ]
     # NCCL exchanges between GPUs of one pod through /dev/shm, of which containers have 64 MB.
     return [*claims, {"name": "shared-memory", "emptyDir": {"medium": "Memory"}}]

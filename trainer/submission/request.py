@@ -57,6 +57,19 @@ class Request:
         """The flags that a worker gets: it goes on from what an earlier try has saved."""
         return [*self.arguments, *([] if "--resume" in self.arguments else ["--resume"])]
 
+    def check_accelerator(self, kind: str | None) -> None:
+        """Refuses a kind of GPU for workers without any.
+
+        Raises:
+            UserError: with the flag that gives them some.
+        """
+        if kind is not None and not self.gpus:
+            raise UserError(
+                "--accelerator is the kind of the workers' GPUs",
+                got=f"{kind} with --gpus-per-worker 0",
+                remedy="leave it out, or give --gpus-per-worker 1 or more",
+            )
+
     def check_paths(self, mounts: tuple[str, ...] = ()) -> None:
         """Refuses paths that no worker would see.
 

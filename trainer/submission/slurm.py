@@ -8,6 +8,7 @@ from typing import Final
 
 from schemas.errors import ExitCode
 from trainer import cluster
+from trainer.submission import rules
 from trainer.submission.request import ENTRY_POINT, Request
 from trainer.submission.tools import run_tool
 
@@ -59,6 +60,10 @@ class SlurmOptions:
     cpus: int | None = None
     setup: tuple[str, ...] = ()
     python: str = sys.executable
+
+    def __post_init__(self) -> None:
+        rules.SLURM_NAME.check("--partition", self.partition)
+        rules.SLURM_TIME.check("--time", self.time)
 
 
 def script(request: Request, options: SlurmOptions) -> str:

@@ -1,6 +1,7 @@
 """Vertex AI: a CustomJob, as a request of its API and as the file that `gcloud` takes."""
 
 import dataclasses
+import difflib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import yaml
 
 from schemas.errors import UserError
 from trainer.data.files import CLOUD
+from trainer.submission import rules
 from trainer.submission.package import Package
 from trainer.submission.request import ENTRY_POINT, Request
 
@@ -54,6 +56,11 @@ class VertexOptions:
     staging: str | None = None
 
     def __post_init__(self) -> None:
+        rules.PROJECT.check("--project", self.project)
+        rules.REGION.check("--region", self.region)
+        rules.MACHINE.check("--machine-type", self.machine_type)
+        rules.ACCOUNT.check("--service-account", self.service_account)
+        rules.TENSORBOARD.check("--tensorboard", self.tensorboard)
         if self.staging is not None and not self.staging.startswith(CLOUD):
             raise UserError(
                 "--staging is in gs://", got=self.staging, remedy="name a folder of a bucket in the region"
@@ -75,15 +82,11 @@ def job_spec(request: Request, options: VertexOptions, package: Package | None) 
         package: what the image lacks; None where it holds digitmill.
 
     Raises:
-        UserError: when a path is not in `gs://`, GPUs have no kind, or the image cannot run digitmill.
+        UserError: when a path is not in `gs://`, GPUs have no kind that the service knows, or the image
+            cannot run digitmill.
     """
     request.check_paths()
-    if request.gpus and options.accelerator is None:
-        raise UserError(
-            "workers with GPUs name their kind",
-            got=f"--gpus-per-worker {request.gpus} without --accelerator",
-            remedy="give --accelerator NVIDIA_TESLA_T4, or --gpus-per-worker 0",
-        )
+    _check_accelerator(request, options.accelerator)
     pool = _pool(request, options, package)
     pools = [pool | {"replicaCount": "1"}]
     if request.workers > 1:
@@ -100,6 +103,26 @@ def job_spec(request: Request, options: VertexOptions, package: Package | None) 
     if options.tensorboard is not None:
         spec["tensorboard"] = options.tensorboard
     return spec
+
+
+def _check_accelerator(request: Request, kind: str | None) -> None:
+    request.check_accelerator(kind)
+    if request.gpus and kind is None:
+        raise UserError(
+            "workers with GPUs name their kind",
+            got=f"--gpus-per-worker {request.gpus} without --accelerator",
+            remedy="give --accelerator NVIDIA_TESLA_T4, or --gpus-per-worker 0",
+        )
+    if kind is None:
+        return
+    from google.cloud.aiplatform_v1 import AcceleratorType
+
+    known = [name for name in AcceleratorType.__members__ if name.startswith("NVIDIA_")]
+    if kind not in known:
+        # GKE writes nvidia-tesla-t4.
+        close = difflib.get_close_matches(kind.upper().replace("-", "_"), known, n=1)
+        remedy = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(known)}"
+        raise UserError("--accelerator is a kind of GPU that Vertex AI has", got=kind, remedy=remedy)
 
 
 def to_yaml(request: Request, options: VertexOptions, package: Package | None) -> str:

@@ -99,7 +99,15 @@ def _search(
             recipes.load(options.train.recipe), dataclasses.replace(options.train, **trial.params)
         )
         # Not told of when it is told to end: it is begun anew, with the same settings.
-        found = _train(recipe, digits, study, trial=trial, strategy=strategy, seed=options.train.seed)
+        found = _train(
+            recipe,
+            digits,
+            study,
+            trial=trial,
+            number=len(done) + 1,
+            strategy=strategy,
+            seed=options.train.seed,
+        )
         study.tell(trial, found)
         _write(options, study.trials(), list(searched))
         print(f"trial {len(done) + 1}/{options.trials}: {_told(found)}", flush=True)
@@ -111,6 +119,7 @@ def _train(
     study: Study,
     *,
     trial: optuna.Trial,
+    number: int,
     strategy: tf.distribute.Strategy,
     seed: int,
 ) -> results.Trial:
@@ -131,7 +140,7 @@ def _train(
             state = results.FAILED
     kept = history[best_epoch(history) - 1 if recipe.patience else -1] if history else None
     return results.Trial(
-        number=trial.number,
+        number=number,
         state=state,
         settings=dict(trial.params),
         val_accuracy=kept.val_accuracy if kept else None,

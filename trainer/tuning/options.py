@@ -2,9 +2,14 @@
 
 import dataclasses
 import pathlib
+import re
+from typing import Final
 
 from schemas.errors import UserError
 from trainer.options import TrainOptions
+
+# A path has one slash where an address has two.
+_ADDRESS: Final = re.compile(r"^(\w+):/+(?=.)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +31,13 @@ class TuneOptions:
     def __post_init__(self) -> None:
         if self.trials < 1:
             raise UserError("--trials is at least 1", got=self.trials, remedy="give another value")
+        if _ADDRESS.match(str(self.output)):
+            # The journal is locked, and written line by line: no object in a bucket can be.
+            raise UserError(
+                "--output of a search is a folder on this machine",
+                got=_ADDRESS.sub(r"\1://", str(self.output)),
+                remedy="name a local one, and copy best.yaml to the bucket afterwards",
+            )
         if self.train.is_ensemble:
             raise UserError(
                 "a search trains one network at a time", got="members", remedy="tune one, then --members"

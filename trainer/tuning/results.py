@@ -25,7 +25,7 @@ class Trial:
     """One training of the search.
 
     Attributes:
-        number: from 0.
+        number: from 1, of those that have ended.
         state: `complete`, `pruned` or `failed`, that is diverged.
         settings: what was chosen for it, by the field of TrainOptions.
         val_accuracy: of the network that it ended with; None where it diverged before an epoch's end.

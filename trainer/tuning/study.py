@@ -101,15 +101,17 @@ class Study:
 
     def trials(self) -> list[Trial]:
         """Returns the trials that have ended, in their order; not those that a kill cut off."""
-        return [
-            _trial(trial)
+        ended = (
+            trial
             for trial in self._study.get_trials(deepcopy=False)
             if trial.state in _STATES and _REPORT in trial.user_attrs
-        ]
+        )
+        # Numbers are those that the search prints: Optuna's count the ones that were cut off, too.
+        return [_trial(trial, number) for number, trial in enumerate(ended, start=1)]
 
 
-def _trial(trial: FrozenTrial) -> Trial:
-    return Trial(trial.number, _STATES[trial.state], dict(trial.params), **trial.user_attrs[_REPORT])
+def _trial(trial: FrozenTrial, number: int) -> Trial:
+    return Trial(number, _STATES[trial.state], dict(trial.params), **trial.user_attrs[_REPORT])
 
 
 @contextlib.contextmanager

@@ -1,4 +1,5 @@
 import dataclasses
+import re
 
 import kubernetes_validate
 import pytest
@@ -35,8 +36,10 @@ def pod(options: KubernetesOptions, request: Request = REQUEST) -> dict:
 
 
 @pytest.mark.parametrize("version", ["1.31", "1.34", kubernetes_validate.latest_version()])
-@pytest.mark.parametrize("options", [PLAIN, FULL])
-@pytest.mark.parametrize("request_", [REQUEST, dataclasses.replace(REQUEST, workers=1, gpus=0)])
+@pytest.mark.parametrize(
+    ("options", "request_"),
+    [(PLAIN, REQUEST), (FULL, REQUEST), (PLAIN, dataclasses.replace(REQUEST, workers=1, gpus=0))],
+)
 def test_the_manifest_is_of_the_published_schemas(version, options, request_):
     documents = list(yaml.safe_load_all(to_yaml(request_, options)))
     assert [document["kind"] for document in documents] == ["Service", "Job"]
@@ -107,9 +110,47 @@ def test_everything_that_is_asked_for_is_there():
         "cloud.google.com/gke-accelerator": "nvidia-l4",
         "cloud.google.com/gke-spot": "true",
     }
-    assert {"name": "train-data", "mountPath": "/mnt/train"} in spec["containers"][0]["volumeMounts"]
-    names = {volume["name"] for volume in spec["volumes"]}
-    assert names == {mount["name"] for mount in spec["containers"][0]["volumeMounts"]}
+    assert mounted(FULL)["/mnt/train"] == {"persistentVolumeClaim": {"claimName": "train-data"}}
+
+
+def mounted(options: KubernetesOptions) -> dict:
+    """What pods see, by where they see it."""
+    spec = pod(options)
+    volumes = {volume["name"]: volume for volume in spec["volumes"]}
+    assert len(volumes) == len(spec["volumes"])
+    return {
+        mount["mountPath"]: {kind: what for kind, what in volumes[mount["name"]].items() if kind != "name"}
+        for mount in spec["containers"][0]["volumeMounts"]
+    }
+
+
+def test_a_claim_may_have_dots_and_be_mounted_twice():
+    options = KubernetesOptions("i", volumes=(Volume("nfs.data", "/mnt/a"), Volume("nfs.data", "/mnt/b")))
+    claim = {"persistentVolumeClaim": {"claimName": "nfs.data"}}
+    found = mounted(options)
+    assert found == {"/mnt/a": claim, "/mnt/b": claim, "/dev/shm": {"emptyDir": {"medium": "Memory"}}}
+    # A volume is named as a host is: without dots.
+    assert all(re.fullmatch("[a-z0-9-]+", volume["name"]) for volume in pod(options)["volumes"])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"namespace": "Vision Team"}, "--namespace is"),
+        ({"service_account": "trainer@p.iam.gserviceaccount.com"}, "--service-account is the name of"),
+        ({"cpus": "four"}, "--cpus is a number of cores"),
+        ({"memory": "16GB"}, "--memory is an amount"),
+        ({"accelerator": "NVIDIA_TESLA_T4"}, "--accelerator is"),
+    ],
+)
+def test_what_the_cluster_would_not_take_is_refused(change, words):
+    with pytest.raises(UserError, match=words):
+        dataclasses.replace(FULL, **change)
+
+
+def test_a_kind_of_gpu_for_pods_without_gpus_is_refused():
+    with pytest.raises(UserError, match="--gpus-per-worker"):
+        manifest(dataclasses.replace(REQUEST, gpus=0), dataclasses.replace(PLAIN, accelerator="nvidia-l4"))
 
 
 def test_a_folder_that_no_pod_sees_is_refused():
@@ -121,9 +162,9 @@ def test_a_folder_that_no_pod_sees_is_refused():
         manifest(local, PLAIN)
 
 
-@pytest.mark.parametrize("text", ["claim", ":/x", "claim:x", "claim:/", ""])
+@pytest.mark.parametrize("text", ["claim", ":/x", "claim:x", "claim:/", "", "Claim_1:/x"])
 def test_a_volume_is_a_claim_and_a_path(text):
-    with pytest.raises(UserError, match="CLAIM:/PATH"):
+    with pytest.raises(UserError, match="--volume"):
         Volume.of(text)
 
 

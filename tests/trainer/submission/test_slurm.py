@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from schemas.errors import UserError
 from schemas.model_card import ModelCard
 from trainer.options import TrainOptions
 from trainer.submission.request import Request
@@ -135,6 +136,12 @@ def test_directives_say_what_is_asked_for():
     )
     (command,) = (line for line in lines if line.startswith("srun "))
     assert "/shared/venv/bin/python -m trainer.task --recipe dense-128 --output run --resume" in command
+
+
+@pytest.mark.parametrize("change", [{"time": "soon"}, {"partition": "gpu; rm"}])
+def test_what_slurm_would_not_take_is_refused(change):
+    with pytest.raises(UserError, match=f"--{next(iter(change))} is"):
+        SlurmOptions(**change)
 
 
 def test_flags_reach_the_workers_as_they_are(tmp_path):

@@ -25,6 +25,7 @@ ON_CPUS = dataclasses.replace(REQUEST, workers=1, gpus=0)
 OPTIONS = VertexOptions(
     project="p", region="europe-west4", image="registry/trainer:1", accelerator="NVIDIA_TESLA_T4"
 )
+WITHOUT = dataclasses.replace(OPTIONS, accelerator=None)
 FULL = dataclasses.replace(
     OPTIONS,
     machine_type="n1-standard-16",
@@ -43,11 +44,16 @@ def parsed(text: str) -> CustomJobSpec:
 
 
 @pytest.mark.parametrize(
-    ("options", "package"),
-    [(OPTIONS, None), (FULL, None), (STAGED, PACKAGE)],
-    ids=["plain", "full", "staged"],
+    ("request_", "options", "package"),
+    [
+        (REQUEST, OPTIONS, None),
+        (REQUEST, FULL, None),
+        (REQUEST, STAGED, PACKAGE),
+        (ON_CPUS, WITHOUT, None),
+        (ON_CPUS, dataclasses.replace(STAGED, accelerator=None), PACKAGE),
+    ],
+    ids=["plain", "full", "staged", "cpus", "cpus-staged"],
 )
-@pytest.mark.parametrize("request_", [REQUEST, ON_CPUS])
 def test_a_dry_run_prints_a_request_of_the_service_s_definition(request_, options, package):
     spec = parsed(to_yaml(request_, options, package))
     assert [pool.replica_count for pool in spec.worker_pool_specs] == ([1, 2] if request_ is REQUEST else [1])
@@ -95,7 +101,7 @@ def test_a_plain_image_installs_the_staged_package_and_hands_the_flags_on(tmp_pa
 
 
 def test_without_gpus_no_cuda_is_installed():
-    assert "gpu" not in str(job_spec(ON_CPUS, STAGED, PACKAGE))
+    assert "gpu" not in str(job_spec(ON_CPUS, dataclasses.replace(STAGED, accelerator=None), PACKAGE))
 
 
 def test_vertex_s_own_images_take_a_package_if_their_python_will_do():
@@ -114,7 +120,12 @@ def test_vertex_s_own_images_take_a_package_if_their_python_will_do():
     ("change", "words"),
     [
         ({"staging": "staging"}, "--staging is in gs://"),
-        ({"tensorboard": "projects/p/locations/r/tensorboards/1"}, "service account"),
+        ({"tensorboard": "projects/p/locations/r/tensorboards/1"}, "runs as a service account"),
+        ({"tensorboard": "my-board"}, "--tensorboard is the full name"),
+        ({"service_account": "trainer"}, "--service-account is"),
+        ({"project": "My Project"}, "--project is the ID"),
+        ({"region": "atlantis"}, "--region is"),
+        ({"machine_type": "banana"}, "--machine-type is"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(change, words):
@@ -125,6 +136,24 @@ def test_options_that_do_not_go_together_are_refused(change, words):
 def test_gpus_of_no_kind_are_refused():
     with pytest.raises(UserError, match="--accelerator"):
         job_spec(REQUEST, dataclasses.replace(OPTIONS, accelerator=None), None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "remedy"),
+    [
+        ("nvidia-tesla-t4", "did you mean NVIDIA_TESLA_T4"),
+        ("NVIDIA_L5", "NVIDIA_L4"),
+        ("gpu", "choose one of"),
+    ],
+)
+def test_gpus_that_the_service_does_not_know_are_refused_with_what_was_meant(kind, remedy):
+    with pytest.raises(UserError, match=remedy):
+        to_yaml(REQUEST, dataclasses.replace(OPTIONS, accelerator=kind), None)
+
+
+def test_a_kind_of_gpu_for_workers_without_gpus_is_refused():
+    with pytest.raises(UserError, match="--gpus-per-worker"):
+        job_spec(ON_CPUS, OPTIONS, None)
 
 
 def test_a_local_folder_is_refused():

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import pathlib
 
 import cv2
 import pytest
@@ -52,7 +53,12 @@ def test_a_search_leaves_a_table_a_picture_and_the_best_settings(tmp_path, capsy
     assert chosen["learning-rate"] == pytest.approx(float(best["learning_rate"]))
     assert str(chosen["batch"]) == best["batch"]
     assert "2 (0 pruned, 0 failed)" in summary
-    assert "trial 2/2" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "trial 2/2" in printed
+    # A trial has one number wherever it is named.
+    assert [row["number"] for row in found] == ["1", "2"]
+    assert f"trial {best['number']}/2: val accuracy {float(best['val_accuracy']):.2%}" in printed
+    assert f"trial {best['number']}, val accuracy" in summary
     # They reach again what they have reached.
     flags = {name.replace("-", "_"): value for name, value in chosen.items()} | {"data": "sample"}
     again = TrainOptions(output="run", **flags)
@@ -78,7 +84,7 @@ def test_a_search_that_is_told_to_end_goes_on_where_it_was(tmp_path, monkeypatch
         job.run(options(parts))
     assert len(rows(parts)) == 1
     job.run(options(parts, resume=True))
-    assert len(rows(parts)) == 2
+    assert [row["number"] for row in rows(parts)] == ["1", "2"]
     # The trial that was cut off had the settings that it has in an undisturbed search.
     assert [rows(parts)[n]["learning_rate"] for n in (0, 1)] == [
         rows(whole)[n]["learning_rate"] for n in (0, 1)
@@ -134,6 +140,12 @@ def test_several_machines_are_refused(tmp_path, monkeypatch):
 def test_an_ensemble_is_not_searched(tmp_path):
     with pytest.raises(UserError, match="one network at a time"):
         options(tmp_path, train={"members": 2})
+
+
+@pytest.mark.parametrize("place", ["gs://bucket/tuning", "s3://bucket/tuning"])
+def test_a_bucket_is_refused_before_a_folder_of_its_name_is_made(place):
+    with pytest.raises(UserError, match=f"folder on this machine; got '{place}'"):
+        options(pathlib.Path(place))
 
 
 def test_a_search_has_a_trial(tmp_path):

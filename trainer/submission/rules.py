@@ -1,0 +1,68 @@
+"""What clusters take as names, amounts and times: refused here rather than by them, after an upload."""
+
+import dataclasses
+import re
+from typing import Final
+
+from schemas.errors import UserError
+
+_LABEL: Final = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """How a value is written.
+
+    Attributes:
+        words: what the value is, behind "--FLAG is".
+        pattern: that the whole of it matches.
+        example: one that does.
+    """
+
+    words: str
+    pattern: str
+    example: str
+
+    def check(self, flag: str, value: str | None) -> None:
+        """Lets a value pass that follows the rule, and None.
+
+        Raises:
+            UserError: for any other.
+        """
+        if value is not None and not re.fullmatch(self.pattern, value):
+            raise UserError(f"{flag} is {self.words}", got=value, remedy=f"write it as {self.example}")
+
+
+PROJECT: Final = Rule(
+    "the ID of a Google Cloud project, not its title", r"[a-z0-9]([-a-z0-9.:]*[a-z0-9])?", "my-project-1"
+)
+REGION: Final = Rule("a region of Google Cloud", r"[a-z]+-[a-z]+\d+", "europe-west4")
+MACHINE: Final = Rule(
+    "a machine type of Google Cloud", r"[a-z][a-z0-9]*(-[a-z0-9]+)+", "n1-standard-8 or g2-standard-12"
+)
+ACCOUNT: Final = Rule(
+    "a service account's address", r"[^@\s]+@[^@\s]+\.[^@\s]+", "trainer@my-project-1.iam.gserviceaccount.com"
+)
+TENSORBOARD: Final = Rule(
+    "the full name of a TensorBoard instance",
+    r"projects/[^/\s]+/locations/[^/\s]+/tensorboards/[^/\s]+",
+    "projects/my-project-1/locations/europe-west4/tensorboards/1234",
+)
+
+LABEL: Final = Rule("a name of lower-case letters, digits and hyphens", _LABEL, "vision-team")
+OBJECT: Final = Rule(
+    "the name of a Kubernetes object: lower-case letters, digits, hyphens and dots",
+    rf"{_LABEL}(\.{_LABEL})*",
+    "train-data",
+)
+CORES: Final = Rule("a number of cores, as Kubernetes writes them", r"\d+(\.\d+)?|\d+m", "4 or 7500m")
+MEMORY: Final = Rule(
+    "an amount of memory, as Kubernetes writes them", r"\d+(\.\d+)?([kMGTPE]|[KMGTPE]i)?", "16Gi"
+)
+
+SLURM_TIME: Final = Rule(
+    "a time limit, as Slurm writes them",
+    r"\d+(:\d+){0,2}|\d+-\d+(:\d+){0,2}|(?i:unlimited|infinite)",
+    "04:00:00, or 2-12 for two days and a half",
+)
+SLURM_NAME: Final = Rule("a name without spaces", r"[^\s\"'`$\\;&|<>()]+", "gpu")
