@@ -74,7 +74,7 @@ def test_a_search_that_is_told_to_end_goes_on_where_it_was(tmp_path, monkeypatch
 
     monkeypatch.setattr(Trainer, "epochs", told)
     parts = tmp_path / "parts"
-    with pytest.raises(PreemptedError):
+    with pytest.raises(PreemptedError, match=r"goes on with them: digitmill tune .* --resume$"):
         job.run(options(parts))
     assert len(rows(parts)) == 1
     job.run(options(parts, resume=True))
