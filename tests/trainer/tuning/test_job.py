@@ -8,7 +8,9 @@ import cv2
 import pytest
 import yaml
 
+from schemas import outputs
 from schemas.errors import UserError
+from tests.output_files import check_files
 from trainer import recipes, training
 from trainer.loop import Trainer
 from trainer.options import TrainOptions
@@ -41,6 +43,7 @@ def rows(folder) -> list[dict]:
 
 def test_a_search_leaves_a_table_a_picture_and_the_best_settings(tmp_path, capsys, few_digits, one_replica):
     summary = job.run(options(tmp_path))
+    check_files(tmp_path, outputs.TUNED)
     found = rows(tmp_path)
     assert len(found) == 2
     # The 400 training images do not fill a batch of 401.
