@@ -143,12 +143,22 @@ def _files() -> Iterator[str]:
     yield from ("# Files", "", "What stands in an output, and when.", "")
     for title, files in _OUTPUTS.items():
         yield from (f"## {title}", "")
-        rows = [(f"`{file.name}`", file.meaning + _columns_of(file)) for file in files]
+        rows = [(f"`{file.name}`", file.meaning + _link_to_columns(title, file)) for file in files]
         yield from _table(("file", "what it is"), rows)
 
 
-def _columns_of(file: OutputFile) -> str:
-    return " [Its columns](columns.md)." if file.columns else ""
+def _link_to_columns(title: str, file: OutputFile) -> str:
+    if not file.columns:
+        return ""
+    # As the site makes anchors of headings.
+    anchor = re.sub(r"[^\w -]", "", _heading(title, file).lower()).replace(" ", "-")
+    return f" [Its columns](columns.md#{anchor})."
+
+
+def _heading(title: str, file: OutputFile) -> str:
+    if tuple(file.columns) == tuple(column.name for column in prediction.COLUMNS):
+        return next(iter(_TYPED))
+    return f"{title}: `{file.name}`"
 
 
 def _columns() -> Iterator[str]:
@@ -162,8 +172,8 @@ def _columns() -> Iterator[str]:
     )
     for title, files in _OUTPUTS.items():
         for file in files:
-            if file.columns and file.columns.keys() != {column.name for column in prediction.COLUMNS}:
-                yield from (f"## {title}: `{file.name}`", "", file.meaning, "")
+            if file.columns and (heading := _heading(title, file)) not in _TYPED:
+                yield from (f"## {heading}", "", file.meaning, "")
                 rows = [(f"`{name}`", meaning) for name, meaning in _folded(file)]
                 yield from _table(("column", "what it is"), rows)
 
