@@ -74,7 +74,7 @@ class PackOptions:
         """Returns the command line that goes on with it."""
         flags = [word for given in self.inputs for word in ("--input", given)]
         flags += ["--output", self.output, *(("--labels", self.labels) if self.labels else ())]
-        flags += ["--shard-megabytes", f"{self.shard_megabytes:.17g}", "--resume", *self.beam_flags]
+        flags += ["--shard-megabytes", str(self.shard_megabytes), "--resume", *self.beam_flags]
         return command_line("pack", *flags)
 
 

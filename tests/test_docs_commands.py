@@ -85,6 +85,7 @@ def test_every_command_is_one_that_there_is(page: pathlib.Path, monkeypatch: pyt
                 "--runner",
                 "--project",
                 "--region",
+                "--parallelism",
             }
 
 

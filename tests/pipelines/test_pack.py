@@ -142,7 +142,7 @@ def test_told_to_stop_it_keeps_its_shards_and_resume_ends_the_same(
     output = tmp_path / "o ut"
     said = half_packed(digit_folder, output, monkeypatch)
     again = said.rpartition("goes on with it: ")[2]
-    shown = f"--output '{output}' --shard-megabytes 0.040000000000000001 --resume --runner=FnApiRunner"
+    shown = f"--output '{output}' --shard-megabytes 0.04 --resume --runner=FnApiRunner"
     assert again == f"digitmill pack --input {digit_folder} {shown}"
     begun = {path.name: path.stat().st_mtime_ns for path in output.glob("packed-*")}
     assert len(begun) == 2
