@@ -39,7 +39,7 @@ class Effort:
 FULL: Final = Effort(
     (10_000, 60_000),
     3,
-    {"large": 20_000, "stock": 1_000, "small": 100},
+    {"large": 5_000, "stock": 1_000, "small": 100},
     # To stay within a quarter of an hour: the smaller folder shows it too.
     left_out=frozenset({("Ray Data", recipe, 60_000) for recipe in ("dense-300-100", "small-cnn")}),
 )

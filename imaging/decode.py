@@ -23,6 +23,10 @@ cv2.setNumThreads(1)
 # Without IMREAD_UNCHANGED OpenCV drops transparency, with it the orientation: only JPEG has no
 # transparency to lose. TIFF is turned under both.
 _TURNED_BY_OPENCV: Final = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
+# To look up a member of an enumeration takes 0.1 us.
+_JPEG: Final = Kind.JPEG
+_TIFF: Final = Kind.TIFF
+
 _DEPTHS: Final = "BH"
 """NumPy's letters for 8 and 16 bits, unsigned; comparing types takes 0.2 us longer."""
 
@@ -58,7 +62,7 @@ def decode_here(data: bytes, header: Header) -> np.ndarray:
         ImageError: UNSUPPORTED, TOO_LARGE (memory) or CORRUPT.
     """
     kind = header.kind
-    flags = _TURNED_BY_OPENCV if kind is Kind.JPEG else cv2.IMREAD_UNCHANGED
+    flags = _TURNED_BY_OPENCV if kind is _JPEG else cv2.IMREAD_UNCHANGED
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
@@ -69,7 +73,7 @@ def decode_here(data: bytes, header: Header) -> np.ndarray:
         raise ImageError(FailureCode.CORRUPT, f"a truncated or damaged {kind} of {len(data):,} bytes")
     if pixels.dtype.char not in _DEPTHS:
         raise ImageError(FailureCode.UNSUPPORTED, f"a {kind} with {pixels.dtype} samples")
-    if kind is Kind.TIFF and pixels.ndim == 3 and pixels.shape[2] == 4 and pixels.dtype == np.uint8:
+    if kind is _TIFF and pixels.ndim == 3 and pixels.shape[2] == 4 and pixels.dtype == np.uint8:
         return _unmultiplied(pixels)
     if header.clear_grey is not None and pixels.ndim == 2:
         pixels = _with_clear_grey(pixels, header)

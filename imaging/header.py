@@ -9,7 +9,10 @@ from imaging.layout import Header, Kind
 from imaging.limits import MAX_BYTES, MAX_PIXELS, PLAIN_BYTES, PLAIN_PIXELS
 from schemas.failure import FailureCode
 
-_PNG: Final = b"\x89PNG\r\n\x1a\n"
+_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+
+_PNG: Final = Kind.PNG
+"""Nearly all are; to look up a member of an enumeration takes 0.1 us, and to hash it twice that."""
 
 _MAGIC: Final = (
     (b"\xff\xd8\xff", Kind.JPEG),
@@ -49,8 +52,7 @@ def read_header(data: bytes) -> Header:
     if size > MAX_BYTES:
         raise ImageError(FailureCode.TOO_LARGE, f"{size:,} bytes; at most {MAX_BYTES:,} are read")
     kind = _kind(data)
-    # Enumerations hash slowly, and nearly all are PNG.
-    header = png.header(data) if kind is Kind.PNG else _READERS[kind](data)
+    header = png.header(data) if kind is _PNG else _READERS[kind](data)
     pixels = header.width * header.height
     if pixels > MAX_PIXELS:
         raise ImageError(
@@ -65,8 +67,8 @@ def read_header(data: bytes) -> Header:
 
 
 def _kind(data: bytes) -> Kind:
-    if data.startswith(_PNG):
-        return Kind.PNG
+    if data.startswith(_SIGNATURE):
+        return _PNG
     if not data:
         raise ImageError(FailureCode.EMPTY, "0 bytes")
     for magic, kind in _MAGIC:

@@ -6,6 +6,8 @@ from typing import Final
 from imaging.layout import UPRIGHT, Header, Kind, corrupt, exif_orientation
 from imaging.limits import MAX_PIXELS
 
+_KIND: Final = Kind.PNG
+
 _HEAD: Final = struct.Struct(">8x I4sIIBB7x I4s")
 """From the file's first byte: the header chunk, then the length and the type of the chunk behind it."""
 
@@ -40,13 +42,13 @@ def header(data: bytes) -> Header:
         raise corrupt("a PNG without a header chunk")
     # Nearly all are a header, one chunk of pixels and an end: no need to walk.
     if second + _SECOND_CHUNK + 2 * _OVERHEAD == size and name == b"IDAT" and data.endswith(_END):
-        return Header(Kind.PNG, width, height, True)
+        return Header(_KIND, width, height, True)
     if width * height > MAX_PIXELS:  # the caller says so, whatever else may be wrong
-        return Header(Kind.PNG, width, height, False)
+        return Header(_KIND, width, height, False)
     plain, orientation, clear = _walk(data)
     if colour != _GREY or clear is None or len(clear) != 2:
-        return Header(Kind.PNG, width, height, plain, orientation)
-    return Header(Kind.PNG, width, height, plain, orientation, int.from_bytes(clear), depth)
+        return Header(_KIND, width, height, plain, orientation)
+    return Header(_KIND, width, height, plain, orientation, int.from_bytes(clear), depth)
 
 
 def _walk(data: bytes) -> tuple[bool, int, bytes | None]:

@@ -147,10 +147,12 @@ def freeze(
     most: int = MOST,
     buckets: Callable[[int], int] = lambda _: 0,
     confirm: Callable[[], None] = lambda: None,
+    begin: Callable[[FrozenItem], None] = lambda _: None,
 ) -> Frozen:
     """Writes the work items of what the launcher lists, then their index.
 
-    What an earlier launcher left, who did not get as far as the index, is removed: nothing was scored yet.
+    What an earlier launcher left, who did not get as far as the index, is removed. What was scored of it is
+    found again by its content, and is no part of the run where it is not.
 
     Args:
         listing: no more of it is held than one item.
@@ -159,6 +161,7 @@ def freeze(
         most: greatest number of images in an item.
         buckets: number of buckets to join so many listed images in; 0 for no join.
         confirm: raises when the output is not ours any more.
+        begin: is told of each item as soon as it is written.
     """
     for name in output.names(LISTING):
         output.delete(f"{LISTING}/{name}")
@@ -166,7 +169,9 @@ def freeze(
     for number, item in enumerate(pack(listing, run, size=min(SIZE, most), most=most)):
         name = f"{LISTING}/launcher-{number:05d}.json.gz"
         write_items(output, name, item)
-        items += frozen_items(name, item)
+        for each in frozen_items(name, item):
+            items.append(each)
+            begin(each)
     frozen = Frozen(tuple(items), listing.ranges, buckets(sum(item.images for item in items)))
     # Another launcher may have taken over, and listed, while this one slept.
     confirm()

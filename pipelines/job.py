@@ -43,9 +43,11 @@ from pipelines.scoring_task import ScoringTask
 from pipelines.since import JoinTask, SkipScored
 from pipelines.storage import OutputFolder, open_folder
 from pipelines.storage.interface import Hold
+from pipelines.storage.local import LocalFolder
 from pipelines.summary import Summary
 from pipelines.transforms import ListRanges, ScoreImages
 from pipelines.workers.choice import processes_for, ready_pool
+from pipelines.workers.early import EarlyStart
 from pipelines.workers.pool import WorkerPool
 from schemas import run_plan
 from schemas.errors import UserError
@@ -112,19 +114,22 @@ def _score(
     pipeline_options: PipelineOptions,
     pool: WorkerPool | None,
 ) -> Manifest:
-    # 1. The listing is frozen: its count is the denominator of everything after.
+    # 1. The listing is frozen: its count is the denominator of everything after. Processes that wait already
+    # begin with what is listed: what they write is named by its content, and accounted for at the end.
+    began = time.monotonic()
     past = reopen(run.plan.past)
-    frozen = _freeze(run, past, hold)
     done = run.output.names(STATISTICS)
+    may_begin = not past and _may_begin(run, pipeline_options)
+    early = EarlyStart(pool if may_begin else None, run.task, done=done)
+    frozen = _freeze(run, past, hold, early)
     left = [item for item in frozen.items if frozen.buckets or record_name(item.digest) not in done]
 
     # 2. Score. Each work item writes its rows, and its statistics record last.
-    began = time.monotonic()
     known = [] if frozen.buckets else left
     with (
         _workers(run, frozen, left, pool=pool, options=pipeline_options) as scorers,
         explained(run.output, known),
-        Progress(run.output, known, growing=_growing(frozen)),
+        Progress(run.output, known, growing=_growing(frozen), began=began),
     ):
         _run_pipeline(run, frozen, left, past=past, options=pipeline_options, scorers=scorers)
     if left or frozen.ranges or frozen.buckets:
@@ -168,7 +173,18 @@ def _task(
     )
 
 
-def _freeze(run: _Run, past: Sequence[PastRun], hold: Hold) -> Frozen:
+def _may_begin(run: _Run, options: PipelineOptions) -> bool:
+    """Whether worker processes may score while the launcher still lists.
+
+    Not where another launcher could take over meanwhile and list anew, as in a bucket: what the first one's
+    processes go on to write would be strays.
+    """
+    if not in_process(options) or not isinstance(run.output, LocalFolder):
+        return False
+    return processes_for(run.options.workers, engine=run.task.bundle.engine.kind, images=None, items=None) > 1
+
+
+def _freeze(run: _Run, past: Sequence[PastRun], hold: Hold, early: EarlyStart) -> Frozen:
     """Returns what is listed: what an earlier launcher has frozen, or else what is there now."""
     frozen = read_index(run.output)
     if frozen is not None:
@@ -194,8 +210,10 @@ def _freeze(run: _Run, past: Sequence[PastRun], hold: Hold) -> Frozen:
             most=run.options.rows_per_part,
             buckets=buckets,
             confirm=hold.confirm,
+            begin=early.begin,
         )
     except UserError:
+        early.end()
         if new:
             output_run.undo(run.output)
         raise

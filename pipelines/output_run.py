@@ -4,6 +4,8 @@ import dataclasses
 
 from commands import run_config
 from pipelines.frozen_listing import LISTING
+from pipelines.parts import PREDICTIONS
+from pipelines.scoring import STATISTICS
 from pipelines.storage import OutputFolder
 from pipelines.storage.interface import refuse_used
 from schemas import manifest, run_plan
@@ -69,8 +71,9 @@ def check_same(there: RunPlan, here: RunPlan, output: OutputFolder) -> None:
 
 
 def undo(output: OutputFolder) -> None:
-    """Takes back the beginning of a run that listed nothing to score."""
-    for name in output.names(LISTING):
-        output.delete(f"{LISTING}/{name}")
+    """Takes back the beginning of a run whose inputs could not be listed to their end."""
+    for folder in (LISTING, PREDICTIONS, STATISTICS):
+        for name in output.names(folder):
+            output.delete(f"{folder}/{name}")
     output.delete(run_config.FILE)
     output.delete(run_plan.FILE)

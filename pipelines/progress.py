@@ -61,6 +61,7 @@ class Progress:
         *,
         growing: Callable[[str], bool] | None = None,
         verb: str = "scoring",
+        began: float | None = None,
     ) -> None:
         """Counts what is to be done.
 
@@ -69,9 +70,11 @@ class Progress:
             items: the work items that the launcher knows of.
             growing: which listing files hold work items that workers add; None where there are none.
             verb: what is done.
+            began: when, by `time.monotonic`, the first image could be done; now when None.
         """
         self._output = output
         self._verb = verb
+        self._started = time.monotonic() if began is None else began
         self._growing = growing
         self._waiting = {record_name(item.digest): item.images for item in items}
         self._seen: set[str] = set()
@@ -87,7 +90,6 @@ class Progress:
         self._thread = threading.Thread(target=self._watch, name="progress", daemon=True)
 
     def __enter__(self) -> Self:
-        self._started = time.monotonic()
         self._thread.start()
         return self
 

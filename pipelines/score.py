@@ -99,7 +99,7 @@ _MACHINE = OptionGroup("This machine")
     group=_FIRST,
 )
 @flags.rows_per_part(
-    "Rows that prediction files come to in long runs; the first ones hold 4,096.", group=_OUTPUT
+    "Rows that prediction files come to in long runs; the first ones hold 2,048.", group=_OUTPUT
 )
 @flags.compression(group=_OUTPUT)
 @option(

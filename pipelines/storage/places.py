@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pipelines.names import path_of
 from pipelines.read_limits import ReadLimits
 from pipelines.storage import gs
+from pipelines.storage.files import list_files
 from pipelines.storage.interface import OutputFolder
-from pipelines.storage.local import LocalFolder, list_files
+from pipelines.storage.local import LocalFolder
 from pipelines.storage.objects import SCHEMES, ObjectStores, split
 from pipelines.storage.patterns import compile_pattern, has_magic, literal_prefix
 from pipelines.work_item import ListedImage

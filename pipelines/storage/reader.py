@@ -1,6 +1,7 @@
 """Reads images wherever they are: files one by one, objects many at once."""
 
 import collections
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO, Final, Self
@@ -8,7 +9,7 @@ from typing import BinaryIO, Final, Self
 from imaging.errors import ImageError
 from pipelines.names import path_of
 from pipelines.read_limits import ReadLimits
-from pipelines.storage.local import open_file, read_file, stat_file
+from pipelines.storage.files import open_file, read_file, stat_file
 from pipelines.storage.objects import ObjectStores
 from pipelines.work_item import ListedImage
 
@@ -19,6 +20,8 @@ _GROUP_IMAGES: Final = 8
 """Objects that a thread reads in a row: handing each over by itself costs as much as reading it."""
 
 _GROUP_BYTES: Final = 2**20
+
+_FILE: Final = "file:"
 
 Content = bytes | ImageError
 
@@ -37,15 +40,22 @@ class ImageReader:
 
         Files are read here and now: threads would cost more than they save. Objects are read ahead.
         """
+        for files, some in itertools.groupby(images, _is_file):
+            if files:
+                # A loop of its own: what a call costs here, it costs for each of millions.
+                for image in some:
+                    try:
+                        content: Content = read_file(image)
+                    except ImageError as error:
+                        content = error
+                    yield content
+            else:
+                yield from self._read_objects(some)
+
+    def _read_objects(self, objects: Iterable[ListedImage]) -> Iterator[Content]:
         under_way: collections.deque[tuple[int, Callable[[], list[Content]]]] = collections.deque()
         ahead = 0
-        for group in _groups(images):
-            if group[0].uri.startswith("file:"):
-                while under_way:
-                    yield from under_way.popleft()[1]()
-                ahead = 0
-                yield _outcome(read_file, group[0])
-                continue
+        for group in _groups(objects):
             size = sum(max(0, image.size) for image in group)
             while under_way and (len(under_way) >= self._groups_ahead or ahead + size > _BYTES_AHEAD):
                 arrived, contents = under_way.popleft()
@@ -58,7 +68,7 @@ class ImageReader:
 
     def find(self, uris: Sequence[str]) -> Iterator[ListedImage]:
         """Yields images as they are now, in order; of one that cannot be seen, only its name."""
-        if all(uri.startswith("file:") for uri in uris):
+        if all(uri.startswith(_FILE) for uri in uris):
             return map(self._find, uris)
         return self._pool.map(self._find, uris)
 
@@ -68,7 +78,7 @@ class ImageReader:
         Raises:
             ImageError: when it cannot be had.
         """
-        if image.uri.startswith("file:"):
+        if _is_file(image):
             return open_file(image)
         return self._stores.fetch(image)
 
@@ -83,32 +93,31 @@ class ImageReader:
         self.close()
 
     def _find(self, uri: str) -> ListedImage:
-        return stat_file(path_of(uri)) if uri.startswith("file:") else self._stores.stat(uri)
+        return stat_file(path_of(uri)) if uri.startswith(_FILE) else self._stores.stat(uri)
 
     def _read_group(self, group: list[ListedImage]) -> list[Content]:
-        return [_outcome(self._stores.read, image) for image in group]
+        return [self._outcome(image) for image in group]
+
+    def _outcome(self, image: ListedImage) -> Content:
+        try:
+            return self._stores.read(image)
+        except ImageError as error:
+            return error
 
 
-def _groups(images: Iterable[ListedImage]) -> Iterator[list[ListedImage]]:
-    """Yields files one by one, and objects in groups bounded in number and in listed bytes."""
+def _is_file(image: ListedImage) -> bool:
+    return image.uri.startswith(_FILE)
+
+
+def _groups(objects: Iterable[ListedImage]) -> Iterator[list[ListedImage]]:
+    """Yields groups that are bounded in number and in listed bytes."""
     group: list[ListedImage] = []
     held = 0
-    for image in images:
-        is_file = image.uri.startswith("file:")
-        if group and (is_file or len(group) == _GROUP_IMAGES or held + image.size > _GROUP_BYTES):
+    for image in objects:
+        if group and (len(group) == _GROUP_IMAGES or held + image.size > _GROUP_BYTES):
             yield group
             group, held = [], 0
-        if is_file:
-            yield [image]
-        else:
-            group.append(image)
-            held += image.size
+        group.append(image)
+        held += image.size
     if group:
         yield group
-
-
-def _outcome(read: Callable[[ListedImage], bytes], image: ListedImage) -> Content:
-    try:
-        return read(image)
-    except ImageError as error:
-        return error

@@ -8,7 +8,7 @@ from typing import Final
 from engines.engine_choice import EngineKind, gpu_devices
 from pipelines.options import ScoreOptions
 from pipelines.scoring_task import ScoringTask
-from pipelines.storage.local import holds_more_than
+from pipelines.storage.files import holds_more_than
 from pipelines.workers.cores import worker_processes
 from pipelines.workers.pool import WorkerPool
 

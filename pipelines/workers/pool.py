@@ -8,6 +8,7 @@ again, which changes nothing that it may have written.
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import pickle
 import queue
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection, Pipe
 from types import TracebackType
 from typing import Final, Self
@@ -109,6 +111,8 @@ class WorkerPool:
         self._lock = threading.Lock()
         self._alone = threading.Lock()
         self._task: ScoringTask | None = None
+        self._begun: dict[ItemRef, Future[str]] = {}
+        self._threads = ThreadPoolExecutor(self.in_flight, thread_name_prefix="begun")
         self._closed = False
 
     @property
@@ -119,11 +123,16 @@ class WorkerPool:
     def start(self) -> None:
         """Starts the processes, unless that is done: they get ready while the launcher does."""
         with self._lock:
-            while len(self._processes) < self.processes:
-                self._add()
+            new = [self._new(self._lanes) for _ in range(self.processes - len(self._processes))]
+            self._processes += new
+            # The first lanes of all processes, then the second ones: few items are spread over all of them.
+            for lane in itertools.chain.from_iterable(zip(*(process.lanes for process in new), strict=True)):
+                self._idle.put(lane)
 
     def assign(self, task: ScoringTask) -> None:
-        """Tells the processes, which are started if they are not, what work items are scored by."""
+        """Tells the processes, which are started if they are not, what work items are scored by; once."""
+        if self._task is not None:
+            return
         self.start()
         # What a machine asks of a store does not grow with its processes.
         limits = dataclasses.replace(task.limits, processes=self.processes)
@@ -132,6 +141,10 @@ class WorkerPool:
             for process in self._processes:
                 process.assign(pickle.dumps(self._task))
 
+    def begin(self, ref: ItemRef) -> None:
+        """Begins with an item; whoever runs it later gets what came of it."""
+        self._begun[ref] = self._threads.submit(self._score, ref)
+
     def run(self, ref: ItemRef) -> str:
         """Returns the digest of an item that is scored and written.
 
@@ -139,6 +152,13 @@ class WorkerPool:
             UserError, StorageError, EngineError: that the worker met.
             WorkerError: when one process after the other died of it, or the pool is closed.
         """
+        begun = self._begun.pop(ref, None)
+        try:
+            return self._score(ref) if begun is None else begun.result()
+        except CancelledError:
+            raise _closed(ref) from None
+
+    def _score(self, ref: ItemRef) -> str:
         question = messages.request(ref)
         lane = self._take(ref)
         try:
@@ -157,6 +177,7 @@ class WorkerPool:
             for process in processes:
                 process.end()
         self._idle.put(None)
+        self._threads.shutdown(cancel_futures=True)
 
     def __enter__(self) -> Self:
         return self

@@ -51,6 +51,22 @@ def test_a_server_that_ends_is_not_waited_for() -> None:
         buckets.wait_for(buckets.free_port(), ended)
 
 
+def test_a_server_that_takes_calls_and_is_not_ready_is_waited_for() -> None:
+    answers = (
+        "import socket, sys, time\n"
+        "with socket.create_server(('127.0.0.1', int(sys.argv[1]))) as server:\n"
+        "    silent, _ = server.accept()\n"
+        "    silent.close()\n"
+        "    call, _ = server.accept()\n"
+        "    call.sendall(b'HTTP/1.0 200 OK')\n"
+        "    print('answered', flush=True)\n"
+    )
+    port = buckets.free_port()
+    with subprocess.Popen([sys.executable, "-c", answers, str(port)], stdout=subprocess.PIPE) as server:
+        buckets.wait_for(port, server)
+        assert server.stdout.read() == b"answered\n"
+
+
 def test_a_missing_emulator_is_named(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(buckets, "program", lambda: None)
     with pytest.raises(FileNotFoundError, match="make tools"), buckets.emulator(tmp_path):

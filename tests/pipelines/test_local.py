@@ -7,15 +7,10 @@ import threading
 
 import pytest
 
-from imaging import header
-from imaging.errors import ImageError
-from pipelines.listing import list_images
-from pipelines.storage import ImageReader, local
+from pipelines.storage import local
 from pipelines.storage.interface import LOCK
 from pipelines.storage.local import LocalFolder
-from pipelines.work_item import ListedImage
 from schemas.errors import StorageError, UserError
-from schemas.failure import FailureCode
 
 
 @pytest.fixture
@@ -23,114 +18,6 @@ def file(tmp_path: pathlib.Path) -> pathlib.Path:
     path = tmp_path / "a.png"
     path.write_bytes(b"content")
     return path
-
-
-def listed(path: pathlib.Path) -> ListedImage:
-    (image,) = list_images([str(path)])
-    return image
-
-
-def read(image: ListedImage) -> bytes | FailureCode:
-    with ImageReader() as reader:
-        (content,) = reader.read([image])
-    return content.code if isinstance(content, ImageError) else content
-
-
-def test_a_file_is_read(file: pathlib.Path) -> None:
-    assert read(listed(file)) == b"content"
-
-
-def test_a_file_that_vanished_is_missing(file: pathlib.Path) -> None:
-    image = listed(file)
-    file.unlink()
-    assert read(image) is FailureCode.MISSING
-
-
-def test_a_file_whose_folder_became_a_file_is_missing(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "d").mkdir()
-    (tmp_path / "d/a").write_bytes(b"x")
-    image = listed(tmp_path / "d/a")
-    (tmp_path / "d/a").unlink()
-    (tmp_path / "d").rmdir()
-    (tmp_path / "d").write_bytes(b"")
-    assert read(image) is FailureCode.MISSING
-
-
-def test_a_link_to_itself_is_missing(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    assert read(listed(tmp_path / "loop")) is FailureCode.MISSING
-
-
-@pytest.mark.parametrize("content", [b"another", b"longer than before", b""])
-def test_a_file_that_was_overwritten_has_changed(file: pathlib.Path, content: bytes) -> None:
-    image = listed(file)
-    file.write_bytes(content)
-    os.utime(file, ns=(1, image.generation + 1))
-    assert read(image) is FailureCode.CHANGED
-
-
-def test_a_file_that_grows_while_it_is_read_has_changed(
-    file: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    image = listed(file)
-    real = os.read
-    monkeypatch.setattr(os, "read", lambda descriptor, size: real(descriptor, size) + b"!")
-    assert read(image) is FailureCode.CHANGED
-
-
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
-        (PermissionError(13, "Permission denied"), FailureCode.DENIED),
-        (OSError(5, "Input/output error"), FailureCode.UNREADABLE),
-        (OSError(24, "Too many open files"), FailureCode.UNREADABLE),
-    ],
-)
-def test_the_systems_refusals_have_codes(
-    file: pathlib.Path, monkeypatch: pytest.MonkeyPatch, error: OSError, code: FailureCode
-) -> None:
-    image = listed(file)
-
-    def refuse(*_: object) -> int:
-        raise error
-
-    monkeypatch.setattr(os, "open", refuse)
-    assert read(image) is code
-
-
-def test_a_file_from_before_1970_is_read(file: pathlib.Path) -> None:
-    os.utime(file, ns=(-(10**18), -(10**18)))
-    assert read(listed(file)) == b"content"
-
-
-def test_a_pipe_is_unreadable_and_does_not_hang(tmp_path: pathlib.Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    assert read(listed(tmp_path / "pipe")) is FailureCode.UNREADABLE
-
-
-def test_a_folder_in_a_files_place_is_unreadable(file: pathlib.Path) -> None:
-    image = listed(file)
-    file.unlink()
-    file.mkdir()
-    assert read(image) is FailureCode.UNREADABLE
-
-
-def test_a_file_over_the_cap_is_not_read(file: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with file.open("wb") as sparse:
-        sparse.truncate(header.MAX_BYTES + 1)
-    monkeypatch.setattr(os, "read", lambda *_: pytest.fail("it was read"))
-    assert read(listed(file)) is FailureCode.TOO_LARGE
-
-
-def test_one_failure_leaves_the_others(tmp_path: pathlib.Path) -> None:
-    for name in "abc":
-        (tmp_path / name).write_bytes(name.encode())
-    images = list(list_images([str(tmp_path)]))
-    (tmp_path / "b").unlink()
-    with ImageReader() as reader:
-        contents = list(reader.read(images))
-    assert (contents[0], contents[2]) == (b"a", b"c")
-    assert contents[1].code is FailureCode.MISSING
 
 
 @pytest.fixture
@@ -284,18 +171,6 @@ def test_it_knows_when_a_file_was_written(folder: LocalFolder) -> None:
         folder.written("y")
 
 
-def test_a_folder_that_vanishes_while_it_is_listed_is_named(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "b").mkdir()
-    for name in ("a", "b/c"):
-        (tmp_path / name).touch()
-    listing = list_images([str(tmp_path)])
-    assert next(listing).uri.endswith("/a")
-    (tmp_path / "b/c").unlink()
-    (tmp_path / "b").rmdir()
-    with pytest.raises(UserError, match="every folder of an input can be listed"):
-        list(listing)
-
-
 def test_of_two_launchers_the_second_is_refused(folder: LocalFolder) -> None:
     with folder.hold() as hold:
         hold.confirm()
@@ -350,19 +225,3 @@ def test_a_launcher_that_was_killed_holds_nothing(folder: LocalFolder) -> None:
         process.wait()
     with folder.hold():
         pass
-
-
-def test_more_files_than_so_many_are_soon_seen(tmp_path: pathlib.Path) -> None:
-    for number in range(6):
-        (tmp_path / str(number % 2)).mkdir(exist_ok=True)
-        (tmp_path / str(number % 2) / str(number)).write_bytes(b"")
-    (tmp_path / "loop").symlink_to(tmp_path)
-    folder = os.fsencode(tmp_path)
-    assert [local.holds_more_than(folder, count) for count in (0, 6, 7, 8)] == [True, True, False, False]
-
-
-def test_what_is_no_folder_or_cannot_be_seen_holds_nothing(
-    file: pathlib.Path, tmp_path: pathlib.Path
-) -> None:
-    for path in (file, tmp_path / "nowhere", tmp_path / "*.png"):
-        assert not local.holds_more_than(os.fsencode(path), 0)

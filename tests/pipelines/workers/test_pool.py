@@ -90,6 +90,46 @@ def test_each_item_is_answered_by_one_of_the_processes(pool: WorkerPool) -> None
     assert {int(answer.split(" by ")[1]) for answer in said} <= set(pool.pids)
 
 
+def test_few_items_are_spread_over_all_processes(pool: WorkerPool) -> None:
+    said = [pool.run(("item", number)) for number in range(2)]
+    assert {int(answer.rpartition(" by ")[2]) for answer in said} == set(pool.pids)
+
+
+def test_an_item_that_was_begun_is_answered_once(pool: WorkerPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[ItemRef] = []
+    real = WorkerPool._score
+    monkeypatch.setattr(WorkerPool, "_score", lambda pool, ref: asked.append(ref) or real(pool, ref))
+    refs = [("item", number) for number in range(20)]
+    for ref in refs[:10]:
+        pool.begin(ref)
+    assert [pool.run(ref).split(" by ")[0] for ref in refs] == [f"item {number}" for number in range(20)]
+    assert sorted(asked) == refs
+
+
+def test_who_runs_an_item_that_was_begun_hears_of_its_error(lone: WorkerPool) -> None:
+    lone.begin(("refuses", 0))
+    with pytest.raises(StorageError, match="the store is there"):
+        lone.run(("refuses", 0))
+    assert lone.run(("item", 1)).startswith("item 1")
+
+
+def test_items_that_were_begun_end_with_the_processes(lone: WorkerPool) -> None:
+    refs = [("hangs", 0), ("item", 1), ("item", 2)]
+    for ref in refs:
+        lone.begin(ref)
+    lone.close()
+    for ref in refs:
+        with pytest.raises(WorkerError, match="live as long as the run"):
+            lone.run(ref)
+
+
+def test_processes_hear_of_their_task_once(pool: WorkerPool, task: ScoringTask) -> None:
+    before = pool.pids
+    pool.assign(task)
+    assert pool.run(("item", 0)).startswith("item 0")
+    assert pool.pids == before
+
+
 def test_a_lane_that_heard_of_an_error_goes_on(lone: WorkerPool) -> None:
     with pytest.raises(StorageError, match="the store is there; got 'it'; mend it"):
         lone.run(("refuses", 0))

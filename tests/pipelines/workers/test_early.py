@@ -1,0 +1,147 @@
+"""Worker processes that score while the launcher still lists."""
+
+import os
+import pathlib
+import shutil
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from pipelines import job
+from pipelines.listing import Listing
+from pipelines.options import ScoreOptions
+from pipelines.storage import open_folder
+from pipelines.verification import verify
+from pipelines.work_item import ListedImage
+from pipelines.workers.pool import WorkerPool
+from schemas.errors import StoppedError, UserError
+from tests.beam_engines import contents
+
+PATIENCE_SECONDS = 100
+
+
+@pytest.fixture
+def folder(digit_folder: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
+    """100 digits."""
+    for path in sorted(digit_folder.rglob("*.png"))[::5]:
+        target = tmp_path / "digits" / path.relative_to(digit_folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    return tmp_path / "digits"
+
+
+@pytest.fixture
+def options(folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path) -> ScoreOptions:
+    return ScoreOptions(
+        inputs=(str(folder),),
+        model=bundle_path,
+        output=str(tmp_path / "out"),
+        workers=2,
+        rows_per_part=20,
+        resume=True,
+    )
+
+
+@pytest.fixture
+def before_the_last(
+    options: ScoreOptions, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Callable[[], None]], None]:
+    """Has something done when an item is scored and the last image not listed yet."""
+    real, records = job.open_listing, pathlib.Path(options.output) / "statistics"
+
+    def wait() -> None:
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not (records.exists() and os.listdir(records)):
+            assert time.monotonic() < end, "nothing was scored while the launcher listed"
+            time.sleep(0.01)
+
+    def then(act: Callable[[], None]) -> None:
+        def slowly(images: Iterator[ListedImage]) -> Iterator[ListedImage]:
+            *others, last = images
+            yield from others
+            wait()
+            act()
+            yield last
+
+        def listing(options: ScoreOptions) -> Listing:
+            return real(options).map(slowly)
+
+        monkeypatch.setattr(job, "open_listing", listing)
+
+    return then
+
+
+def run(options: ScoreOptions) -> None:
+    with WorkerPool(2) as pool:
+        pool.start()
+        job.run(options, pool)
+
+
+def alone(options: ScoreOptions, tmp_path: pathlib.Path) -> dict[str, bytes]:
+    """What one process writes that lists first."""
+    job.run(ScoreOptions(**{**vars(options), "output": str(tmp_path / "alone"), "workers": 1}))
+    return contents(tmp_path / "alone")
+
+
+def test_what_is_listed_is_scored_while_the_rest_is_listed(
+    options: ScoreOptions, before_the_last: Callable, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context():
+        before_the_last(lambda: None)
+        run(options)
+    monkeypatch.undo()
+    assert contents(tmp_path / "out") == alone(options, tmp_path)
+
+
+def test_a_listing_that_fails_leaves_nothing_of_what_was_scored(
+    options: ScoreOptions, before_the_last: Callable, tmp_path: pathlib.Path
+) -> None:
+    def refuse() -> None:
+        raise UserError("every folder of an input can be listed", got="closed", remedy="grant access")
+
+    before_the_last(refuse)
+    with pytest.raises(UserError, match="every folder of an input"):
+        run(options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_launcher_that_was_stopped_while_it_listed_is_gone_on_with(
+    options: ScoreOptions,
+    before_the_last: Callable,
+    folder: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    before_the_last(stop)
+    with pytest.raises(StoppedError, match="--resume"):
+        run(options)
+    monkeypatch.undo()
+    assert not (tmp_path / "out" / "listing" / "index.json").exists()
+    # What was scored of the first listing is no part of the run where the second one differs.
+    next(folder.rglob("*.png")).unlink()
+    run(options)
+    assert verify(open_folder(options.output)).findings == ()
+    assert contents(tmp_path / "out") == alone(options, tmp_path)
+
+
+def test_in_a_bucket_another_launcher_may_list_anew_so_nothing_is_begun(
+    options: ScoreOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[object] = []
+    monkeypatch.setattr(WorkerPool, "begin", lambda pool, ref: begun.append(ref))
+    monkeypatch.setattr(job, "LocalFolder", type("Other", (), {}))
+    run(options)
+    assert begun == []
+
+
+def test_an_engine_that_wants_one_process_begins_nothing(
+    options: ScoreOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[object] = []
+    monkeypatch.setattr(WorkerPool, "begin", lambda pool, ref: begun.append(ref))
+    run(ScoreOptions(**{**vars(options), "workers": 1}))
+    assert begun == []
