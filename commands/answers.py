@@ -3,13 +3,21 @@
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, TextIO
 
 import click
 
 _WHERE: Final = "digitmill.answers"
 """Key of the context's notes under which the stream for JSON stands, where JSON is asked for."""
+
+FLAG: Final = "--json"
+
+
+def is_json_asked(arguments: Sequence[str]) -> bool:
+    """Whether a command line asks for JSON; it is looked at where it could not be read, too."""
+    flags = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return FLAG in flags
 
 
 def ask_for_json(ctx: click.Context, param: click.Parameter, value: bool) -> None:

@@ -23,9 +23,9 @@ def card(bundle: str) -> None:
     """
     from reports.card_text import text_of
     from schemas.model_card import ModelCard
-    from trainer.data.files import join, read_whole
+    from trainer.data.files import read_card
 
-    content = read_whole(join(bundle, names.CARD))
+    content = read_card(bundle)
     try:
         read = ModelCard.from_json(content.decode())
     except ValueError as error:

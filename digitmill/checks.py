@@ -23,6 +23,9 @@ FAULT: Final = "fault"
 _LEAST_FREE: Final = 2 * 10**9
 """Bytes below which a disk is noted: a training run with its checkpoints, or a night's predictions."""
 
+PRISM: Final = "github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0"
+"""The program that fits this version of Beam, as Go names it; Beam is slow to import only to be asked."""
+
 _DIGITS: Final = 20
 _LEAST_RIGHT: Final = 18
 """Of `_DIGITS`; a model that knows fewer is damaged, or was made for other digits."""
@@ -61,7 +64,8 @@ def all_checks(places: Sequence[str], *, model: str, write: bool) -> Iterator[Ch
     yield credentials()
     yield from runners()
     for place in places:
-        yield reading(place)
+        # What is to be written to may hold nothing yet.
+        yield empty(place) if write and _is_empty(place) else reading(place)
         if write:
             yield writing(place)
     yield scoring(pathlib.Path(model))
@@ -160,6 +164,7 @@ def runners() -> Iterator[Check]:
     else:
         remedy = "pip install 'apache-beam[gcp]'"
         yield Check("runner", NOTE, "DataflowRunner: its client is not installed", remedy)
+    yield _prism()
     java = _java()
     if java is None:
         remedy = "install Java 11 or 17, or use a job server that runs elsewhere"
@@ -168,6 +173,14 @@ def runners() -> Iterator[Check]:
         )
     else:
         yield Check("runner", OK, f"FlinkRunner, SparkRunner: {java}")
+
+
+def _prism() -> Check:
+    program = shutil.which("prism")
+    if program is not None:
+        return Check("runner", OK, f"PrismRunner: --prism_location={program}")
+    remedy = f"go install {PRISM}, and name the program by --prism_location"
+    return Check("runner", NOTE, "PrismRunner: there is no program prism on the PATH", remedy)
 
 
 def _java() -> str | None:
@@ -181,12 +194,29 @@ def _java() -> str | None:
     return said.stderr.partition("\n")[0]
 
 
+def _is_empty(place: str) -> bool:
+    """Whether a place is seen to hold nothing; of one that cannot be seen `reading` says more."""
+    from pipelines.storage import open_folder
+
+    try:
+        return next(iter(open_folder(place).walk()), None) is None
+    except (UserError, StorageError):
+        return False
+
+
+def empty(place: str) -> Check:
+    """Says that there is nothing to read yet."""
+    return Check("read", OK, f"{place} holds nothing yet")
+
+
 def reading(place: str) -> Check:
     """Lists a place and reads one file of it."""
     from pipelines.storage import ImageReader, list_place
 
     def look() -> str:
-        image = next(list_place(place))
+        image = next(iter(list_place(place)), None)
+        if image is None:
+            raise UserError("a place to read holds a file", got=place, remedy="check the name")
         with ImageReader() as reader:
             (content,) = reader.read([image])
         if not isinstance(content, bytes):

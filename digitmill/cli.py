@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -10,11 +11,14 @@ from typing import Final, NoReturn
 import click
 import cloup
 
+from commands.answers import is_json_asked
+from commands.command_line import command_line
 from commands.verb import HELP
 from digitmill.shipped import SHIPPED_MODEL
 from schemas.errors import (
     ExitCode,
     JobFailedError,
+    RuleError,
     StoppedError,
     StorageError,
     UnreconciledError,
@@ -96,16 +100,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
         arguments: the verb and its flags; those of the process when None.
     """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    # None leaves it to click, which colours what goes to a terminal.
+    color = False if os.environ.get("NO_COLOR") else None
     try:
-        # None leaves it to click, which colours what goes to a terminal.
-        color = False if os.environ.get("NO_COLOR") else None
         code = digitmill.main(arguments, prog_name="digitmill", standalone_mode=False, color=color)
     except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message(), file=sys.stderr)
+        click.echo(error.format_message(), err=True, color=color)
         code = ExitCode.USAGE
     except _WORDED as error:
-        _complain(_text_of(error))
-        code = _code_of(error)
+        text, code = " ".join(_text_of(error, given).split()), _code_of(error)
+        print(f"digitmill: {text}", file=sys.stderr)
+        if is_json_asked(given):
+            print(json.dumps({"error": _error_as_data(error, text, code)}, indent=2))
         if isinstance(error, StoppedError):
             _leave(code)
     sys.exit(code or ExitCode.OK)
@@ -134,16 +141,30 @@ def _code_of(error: Exception) -> int:
             return ExitCode.CRASHED
 
 
-def _text_of(error: Exception) -> str:
+def _text_of(error: Exception, given: Sequence[str]) -> str:
     match error:
         case click.UsageError():
-            return f"{error.format_message()} See `{_command_path(error)} --help`."
+            message = error.format_message()
+            # Some of click's sentences end in what they are about.
+            full_stop = "" if message.endswith((".", "?", "?)")) else "."
+            return f"{message}{full_stop} See `{_command_path(error)} --help`."
         case click.ClickException():
             return error.format_message()
+        case click.Abort() if given:
+            # A verb that keeps what is done says so by a StoppedError of its own.
+            return f"interrupted; this begins again: {command_line(*given)}"
         case click.Abort():
             return "interrupted"
         case _:
             return str(error)
+
+
+def _error_as_data(error: Exception, text: str, code: int) -> dict[str, object]:
+    """Returns in JSON's types why a verb has no answer."""
+    said: dict[str, object] = {"message": text, "exit_code": int(code)}
+    if isinstance(error, RuleError):
+        said |= {"rule": error.rule, "got": str(error.got), "remedy": error.remedy}
+    return said
 
 
 def _leave(code: int) -> NoReturn:
@@ -163,7 +184,3 @@ def _leave(code: int) -> NoReturn:
 
 def _command_path(error: click.UsageError) -> str:
     return error.ctx.command_path if error.ctx is not None else "digitmill"
-
-
-def _complain(text: str) -> None:
-    print(f"digitmill: {' '.join(text.split())}", file=sys.stderr)

@@ -1,25 +1,51 @@
-"""The reference, made from the code: verbs and their flags, files' columns, failure codes, exit codes."""
+"""The reference, made from the code: verbs and their flags, files, columns, failure codes, exit codes."""
 
 import pathlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import click
 
 from digitmill import cli
-from schemas import failure, packed, prediction
+from schemas import labels, outputs, packed, prediction
 from schemas.columns import Column
 from schemas.errors import ExitCode
 from schemas.failure import FailureCode
+from schemas.outputs import OutputFile
 
 FOLDER: Final = "reference"
 """Folder of the pages, beside the pages that people write; git ignores it."""
+
+_OUTPUTS: Final = {
+    "digitmill score and compact": outputs.SCORED,
+    "digitmill pack": outputs.PACKED,
+    "digitmill train": outputs.TRAINED,
+    "digitmill tune": outputs.TUNED,
+}
+
+_WRITES: Final = {
+    "score": "digitmill-score-and-compact",
+    "compact": "digitmill-score-and-compact",
+    "review": "digitmill-score-and-compact",
+    "pack": "digitmill-pack",
+    "train": "digitmill-train",
+    "tune": "digitmill-tune",
+}
+"""Heading of the files that a verb writes."""
+
+_TYPED: Final = {
+    "Prediction: `predictions/part-*`": prediction.COLUMNS,
+    "Packed image: `packed-*.tfrecord`": packed.COLUMNS,
+}
+"""Records of which the columns have types, because they are TFRecords too."""
 
 
 def pages() -> Mapping[str, str]:
     """Returns the text of each page by its name, without `.md`."""
     verbs = {f"verb-{name}": "\n".join(_verb(name)) for name in cli._VERBS}
     fixed = {
+        "files": "\n".join(_files()),
         "columns": "\n".join(_columns()),
         "failure-codes": _table_page(
             "Failure codes",
@@ -34,16 +60,21 @@ def pages() -> Mapping[str, str]:
             [(str(code.value), code.meaning) for code in ExitCode],
         ),
     }
-    index = [
-        "# Reference",
-        "",
-        "Made from the code when this site is built.",
-        "",
-        "```{toctree}",
-        ":maxdepth: 1",
-        "",
-    ]
-    return {"index": "\n".join([*index, *verbs, *fixed, "```", ""]), **verbs, **fixed}
+    return {"index": "\n".join(_index(list(verbs), list(fixed))), **verbs, **fixed}
+
+
+def _index(verbs: Sequence[str], fixed: Sequence[str]) -> Iterator[str]:
+    yield from ("# Reference", "", "Made from the code when this site is built.", "")
+    yield from _table(("verb", "what it does"), [_linked(name) for name in verbs])
+    yield from ("Of all verbs:", "", "```{toctree}", ":maxdepth: 1", "", *fixed, "```", "")
+    yield from ("```{toctree}", ":hidden:", "", *verbs, "```", "")
+
+
+def _linked(page: str) -> tuple[str, str]:
+    verb = page.removeprefix("verb-")
+    command = cli.digitmill.get_command(click.Context(cli.digitmill), verb)
+    assert command is not None
+    return f"[{verb}]({page}.md)", _cell(command.short_help or "")
 
 
 def write(docs: pathlib.Path) -> None:
@@ -70,6 +101,8 @@ def _verb(name: str) -> Iterator[str]:
     for title, options in _groups(command, own):
         yield from (f"## {title}", "")
         yield from _table(("flag", "meaning"), [_described(option, own) for option in options])
+    if name in _WRITES:
+        yield from (f"What it writes: [files](files.md#{_WRITES[name]}).", "")
 
 
 def _groups(command: click.Command, context: click.Context) -> Iterator[tuple[str, Sequence[click.Option]]]:
@@ -84,7 +117,15 @@ def _described(option: click.Option, context: click.Context) -> tuple[str, str]:
     record = option.get_help_record(context)
     assert record is not None
     flag, meaning = record
-    return f"`{_cell(flag)}`", _cell(meaning)
+    return _flag_cell(flag), _cell(meaning)
+
+
+def _flag_cell(record: str) -> str:
+    """Returns a flag and what it takes, as code of their own: a line may end between them alone."""
+    flags = re.findall(r"(?<![\w-])-{1,2}[a-z][a-z-]*", record.partition("[")[0])
+    taken = record[record.rindex(flags[-1]) + len(flags[-1]) :].strip()
+    codes = [f"`{flag}`" for flag in flags] + ([f"`{taken}`".replace("|", "\\|")] if taken else [])
+    return " ".join(codes)
 
 
 def _prose(text: str) -> Iterator[str]:
@@ -92,20 +133,60 @@ def _prose(text: str) -> Iterator[str]:
     for paragraph in text.replace("\r\n", "\n").split("\n\n"):
         lines = paragraph.split("\n")
         if lines[0].strip() == "\b":
-            yield from ("```text", *(line.strip() for line in lines[1:]), "```", "")
+            title, *commands = filter(None, map(str.strip, lines[1:]))
+            yield from (title, "", "```bash", *commands, "```", "")
         else:
-            yield from (*(_escaped(line.strip()) for line in lines), "")
+            yield from (*(_flags_as_code(_escaped(line.strip())) for line in lines), "")
+
+
+def _files() -> Iterator[str]:
+    yield from ("# Files", "", "What stands in an output, and when.", "")
+    for title, files in _OUTPUTS.items():
+        yield from (f"## {title}", "")
+        rows = [(f"`{file.name}`", file.meaning + _link_to_columns(title, file)) for file in files]
+        yield from _table(("file", "what it is"), rows)
+
+
+def _link_to_columns(title: str, file: OutputFile) -> str:
+    if not file.columns:
+        return ""
+    # As the site makes anchors of headings.
+    anchor = re.sub(r"[^\w -]", "", _heading(title, file).lower()).replace(" ", "-")
+    return f" [Its columns](columns.md#{anchor})."
+
+
+def _heading(title: str, file: OutputFile) -> str:
+    if tuple(file.columns) == tuple(column.name for column in prediction.COLUMNS):
+        return next(iter(_TYPED))
+    return f"{title}: `{file.name}`"
 
 
 def _columns() -> Iterator[str]:
-    yield from ("# Columns", "")
-    for title, columns in {
-        "Prediction: `predictions/part-*`": prediction.COLUMNS,
-        "Failure: `reports/failures.csv`": failure.COLUMNS,
-        "Packed image: `shard-*.tfrecord`": packed.COLUMNS,
-    }.items():
+    yield from ("# Columns", "", "Of every CSV, and of the TFRecords.", "")
+    for title, columns in _TYPED.items():
         yield from (f"## {title}", "")
         yield from _table(("column", "type", "what it is"), [_column(column) for column in columns])
+    yield from (f"## `{labels.FILE}`", "", "From the review page, for training and as truth.", "")
+    yield from _table(
+        ("column", "what it is"), [(f"`{name}`", text) for name, text in labels.MEANINGS.items()]
+    )
+    for title, files in _OUTPUTS.items():
+        for file in files:
+            if file.columns and (heading := _heading(title, file)) not in _TYPED:
+                yield from (f"## {heading}", "", file.meaning, "")
+                rows = [(f"`{name}`", meaning) for name, meaning in _folded(file)]
+                yield from _table(("column", "what it is"), rows)
+
+
+def _folded(file: OutputFile) -> Iterator[tuple[str, str]]:
+    """Yields a file's columns, those of the ten digits as one row."""
+    for name, meaning in file.columns.items():
+        if name == "0":
+            yield "0` … `9", meaning.replace(" 0.", " this digit.")
+        elif not name.isdecimal():
+            yield name, meaning
+    if file.more:
+        yield "…", file.more
 
 
 def _column(column: Column) -> tuple[str, str, str]:
@@ -125,7 +206,15 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str
 
 
 def _cell(text: str) -> str:
-    return _escaped(" ".join(text.split()).replace("|", "\\|"))
+    return _flags_as_code(_escaped(" ".join(text.split()).replace("|", "\\|")))
+
+
+def _flags_as_code(text: str) -> str:
+    """Returns Markdown in which flags are code, which no line's end divides."""
+    pieces = text.split("`")
+    # Every other piece is code already.
+    pieces[::2] = [re.sub(r"(?<![\w-])--[a-z][a-z-]*[a-z]", r"`\g<0>`", piece) for piece in pieces[::2]]
+    return "`".join(pieces)
 
 
 def _escaped(text: str) -> str:

@@ -10,6 +10,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from commands import run_config
+from commands.command_line import command_line
 from pipelines import incremental, merging, output_run
 from pipelines.beam_options import beam_options
 from pipelines.finishing import finish, times, unreported
@@ -18,7 +19,6 @@ from pipelines.incremental import PastFile
 from pipelines.interruption import resumable
 from pipelines.merging import Block
 from pipelines.names import printable
-from pipelines.options import command_line
 from pipelines.past_runs import PastRun, find_runs, in_order
 from pipelines.progress import Progress
 from pipelines.rebuilding import card_in

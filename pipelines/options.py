@@ -1,13 +1,12 @@
 """What a scoring run is asked to do: one record, checked once; nothing below it reads flags."""
 
 import dataclasses
-import os
 import pathlib
-import shlex
 from collections.abc import Iterator
 from typing import Final
 
 from commands import run_config
+from commands.command_line import command_line
 from engines.engine_choice import EngineKind
 from pipelines.read_limits import ReadLimits
 from pipelines.rows import Compression
@@ -46,21 +45,6 @@ _OF_ONE_OUTPUT: Final = ("output", "resume", "limits")
 
 MAX_FAILURE_RATE: Final = 0.05
 """Share of images that may fail before a run is a failed one."""
-
-
-def command_line(verb: str, *arguments: str) -> str:
-    """Returns a command of one line for a shell, whatever white space its arguments hold."""
-    return " ".join(["digitmill", verb, *map(_quoted, arguments)])
-
-
-def _quoted(argument: str) -> str:
-    if " ".join(argument.split()) == argument:
-        return shlex.quote(argument)
-    spelled = "".join(
-        f"\\x{byte:02x}" if byte <= 0x20 or byte in b"\\'" else chr(byte) if byte < 0x80 else f"\\x{byte:02x}"
-        for byte in os.fsencode(argument)
-    )
-    return f"$'{spelled}'"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ from schemas.errors import ExitCode
 
 _INPUT = OptionGroup("What is packed")
 _OUTPUT = OptionGroup("What is written")
+_RESUME = OptionGroup("Going on")
 
 
 @verb(
@@ -50,6 +51,12 @@ _OUTPUT = OptionGroup("What is written")
     help="Size that a shard comes to; a worker holds twice as much.",
     group=_OUTPUT,
 )
+@option(
+    "--resume",
+    is_flag=True,
+    help="Go on with the pack that was begun in the output, if there is one.",
+    group=_RESUME,
+)
 @click.argument("beam_flags", nargs=-1, type=click.UNPROCESSED, metavar="[BEAM FLAGS]...")
 def pack(
     inputs: tuple[str, ...],
@@ -57,6 +64,7 @@ def pack(
     output: str,
     labels: str | None,
     shard_megabytes: float,
+    resume: bool,
     beam_flags: tuple[str, ...],
 ) -> ExitCode:
     """Pack a folder's images into TFRecord shards, with their names and labels.
@@ -66,6 +74,9 @@ def pack(
 
     Files are packed byte for byte and are not looked into: a text file named .png is packed as it is,
     and scoring fails it. What cannot be read is a row of failures.csv.
+
+    A pack that was stopped, killed or cut off goes on where it was with --resume, which also begins one
+    where there is none.
 
     All flags of Apache Beam are understood too. --runner is DirectRunner by default, and means its
     in-process engine.
@@ -82,6 +93,7 @@ def pack(
         output=output,
         labels=labels,
         shard_megabytes=shard_megabytes,
+        resume=resume,
         beam_flags=beam_flags,
     )
     summary = pack_job.run(options)

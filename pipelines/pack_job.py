@@ -13,18 +13,24 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from commands import run_config
+from commands.command_line import command_line
 from pipelines.beam_options import beam_options
 from pipelines.frozen_listing import FrozenItem
+from pipelines.interruption import resumable
 from pipelines.labels import with_labels
 from pipelines.listing import list_images, refuse_output_below
 from pipelines.names import printable
 from pipelines.packing import PackedItem, Packer, collect_packed, shard_name, shards
 from pipelines.progress import Progress, listed
+from pipelines.reconcile import remove_unfinished
+from pipelines.scoring import STATISTICS, statistics_name
 from pipelines.statistics import count_codes
 from pipelines.storage import ImageReader, OutputFolder, open_folder
+from pipelines.storage.interface import Hold, refuse_used
 from pipelines.work_item import WorkItem
 from reports.tables import encode_csv
 from schemas import failure, manifest
+from schemas.errors import UserError
 from schemas.failure import Failure, FailureCode
 from schemas.manifest import Part
 from schemas.packed import PackManifest
@@ -33,7 +39,7 @@ FAILURES = "failures.csv"
 """The images that could not be read, in the output folder."""
 
 _LIBRARIES = ("digitmill", "apache-beam", "numpy")
-_FLAGS = ("--input", "--output", "--labels", "--shard-megabytes")
+_FLAGS = ("--input", "--output", "--labels", "--shard-megabytes", "--resume")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +51,7 @@ class PackOptions:
         output: folder for everything that the run writes, local or in a `gs://` bucket.
         labels: `folder`, path of a CSV, or None where the true digits are unknown.
         shard_megabytes: size that a shard comes to, in 10^6 bytes.
+        resume: whether a pack that was begun in the output is gone on with.
         beam_flags: flags for Beam, runner included.
     """
 
@@ -52,6 +59,7 @@ class PackOptions:
     output: str
     labels: str | None = None
     shard_megabytes: float = 100
+    resume: bool = False
     beam_flags: tuple[str, ...] = ()
 
     def run_config(self) -> str:
@@ -61,6 +69,13 @@ class PackOptions:
         return run_config.to_text(
             "pack", given | ({"beam_flags": self.beam_flags} if self.beam_flags else {})
         )
+
+    def command(self) -> str:
+        """Returns the command line that goes on with it."""
+        flags = [word for given in self.inputs for word in ("--input", given)]
+        flags += ["--output", self.output, *(("--labels", self.labels) if self.labels else ())]
+        flags += ["--shard-megabytes", str(self.shard_megabytes), "--resume", *self.beam_flags]
+        return command_line("pack", *flags)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,21 +113,63 @@ def run(options: PackOptions) -> PackSummary:
 
     Raises:
         UserError: when an option cannot be used; nothing has been written then.
+        StoppedError: when the run was told to stop, or its storage failed; it can be gone on with.
         UnreconciledError: when a listed image has no outcome; there is no manifest then.
     """
     # 1. What can be refused is refused before an image is read or a file written.
     started = datetime.datetime.now(datetime.UTC)
     pipeline_options = beam_options(options.beam_flags, verb="pack", own=_FLAGS)
     output = open_folder(options.output)
-    output.check(manifest.FILE)
+    _look(output, options)
     refuse_output_below(options.inputs, output.place)
+    with resumable(options.command()), output.hold() as hold:
+        # Looked at again: another launcher may have begun, or finished, in between.
+        finished = _look(output, options)
+        if finished is None:
+            finished = _pack(options, output, hold, started=started, pipeline_options=pipeline_options)
+    return PackSummary(output, finished)
 
+
+def _look(output: OutputFolder, options: PackOptions) -> PackManifest | None:
+    """Returns the manifest of a pack that is finished already; None where there is something to do.
+
+    Raises:
+        UserError: when the output holds anything that is not to be gone on with.
+    """
+    if not output.exists(run_config.FILE):
+        output.check(manifest.FILE)
+        return None
+    done = output.exists(manifest.FILE)
+    if not options.resume:
+        if done:
+            refuse_used(output.place, finished=True, used=True)
+        raise UserError(
+            "an output folder holds one pack",
+            got=output.place,
+            remedy="go on with the one that was begun there by --resume, or name a new folder",
+        )
+    if output.read(run_config.FILE).decode() != options.run_config():
+        raise UserError(
+            "a pack is gone on with as it was begun",
+            got=output.place,
+            remedy=f"give what {output.at(run_config.FILE)} says, or name a new folder",
+        )
+    return PackManifest.from_json(output.read(manifest.FILE).decode()) if done else None
+
+
+def _pack(
+    options: PackOptions,
+    output: OutputFolder,
+    hold: Hold,
+    *,
+    started: datetime.datetime,
+    pipeline_options: PipelineOptions,
+) -> PackManifest:
     # 2. The listing is frozen: its count is the denominator of everything after.
     images = list_images(options.inputs)
     if options.labels is not None:
         images = with_labels(images, options.labels)
     items = list(shards(listed(images), shard_bytes=options.shard_megabytes * 1e6))
-    output.claim()
     output.write_once(run_config.FILE, options.run_config().encode())
 
     # 3. Pack. Each work item writes its shard, then its record.
@@ -126,8 +183,23 @@ def run(options: PackOptions) -> PackSummary:
     asked = Part.of(run_config.FILE, output.read(run_config.FILE))
     parts = (*(part for item in done for part in item.parts), _write_failures(output, failures), asked)
     finished = _manifest(options, done, parts, started=started, seconds=seconds)
+    hold.confirm()
+    _remove_strays(output, items, parts)
     output.replace(manifest.FILE, finished.to_json().encode())
-    return PackSummary(output, finished)
+    return finished
+
+
+def _remove_strays(output: OutputFolder, items: Sequence[WorkItem], parts: Sequence[Part]) -> None:
+    """Removes what was packed before the input changed between a pack's beginning and its end.
+
+    `packed/*.tfrecord` is how shards are read: none may be there that the manifest does not name.
+    """
+    kept = {part.name for part in parts} | {statistics_name(item.digest) for item in items}
+    packed_here = {name for name in output.walk() if fnmatch.fnmatchcase(name, shard_name("*"))}
+    recorded = {f"{STATISTICS}/{name}" for name in output.names(STATISTICS)}
+    for name in (packed_here | recorded) - kept:
+        output.delete(name)
+    remove_unfinished(output, ("", STATISTICS))
 
 
 class PackWorkItem(beam.DoFn):

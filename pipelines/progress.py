@@ -81,8 +81,9 @@ class Progress:
         self._total, self._done = sum(self._waiting.values()), 0
         self._terminal = sys.stderr.isatty()
         # Without a terminal tqdm would write its bar over and over into the log.
+        # Work items end in bursts, of which a moving average makes rates that nobody sees: the mean of all.
         self._bar = tqdm(
-            total=self._total, unit=" images", desc=verb, disable=not self._terminal, leave=False
+            total=self._total, unit=" images", desc=verb, disable=not self._terminal, leave=False, smoothing=0
         )
         self._poll = _POLL_SECONDS if isinstance(output, LocalFolder) else _REMOTE_POLL_SECONDS
         self._stop = threading.Event()

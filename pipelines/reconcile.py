@@ -68,7 +68,12 @@ def remove_strays(output: OutputFolder, account: Account) -> None:
         for name in output.names(folder):
             if f"{folder}/{name}" not in named:
                 output.delete(f"{folder}/{name}")
-    for folder in ("", LISTING, "reports"):
+    remove_unfinished(output, ("", LISTING, "reports"))
+
+
+def remove_unfinished(output: OutputFolder, folders: Iterable[str]) -> None:
+    """Removes what a process was writing when it was killed."""
+    for folder in folders:
         for name in output.names(folder):
             if name.startswith(".") and name.endswith(".tmp"):
                 output.delete(f"{folder}/{name}".lstrip("/"))

@@ -176,7 +176,7 @@ def score(
     if model is None:
         raise click.UsageError("Missing option '--model'.")
     if not inputs and input_list is None:
-        raise click.UsageError("Missing option '--input' or '--input-list'.")
+        raise click.MissingParameter(param_type="option", param_hint="'--input' or '--input-list'")
     from pipelines.options import ScoreOptions
     from pipelines.rows import Compression
 

@@ -101,11 +101,17 @@ def verify(output: OutputFolder) -> Verdict:
 def _open(output: OutputFolder) -> Manifest:
     try:
         return Manifest.from_json(output.read(manifest.FILE).decode())
-    except (FileNotFoundError, ValueError) as error:
+    except FileNotFoundError:
         raise UserError(
             f"a finished run has a {manifest.FILE}",
             got=output.place,
-            remedy=f"go on with the run by `digitmill score --resume`: {error}",
+            remedy="name an output of `digitmill score`; one that was cut off is gone on with by --resume",
+        ) from None
+    except ValueError as error:
+        raise UserError(
+            f"{manifest.FILE} is what a run wrote",
+            got=output.at(manifest.FILE),
+            remedy=f"copy the output again, or score anew: {error}",
         ) from error
 
 

@@ -10,19 +10,22 @@ FILE: Final = "labels.csv"
 UNREADABLE: Final = "unreadable"
 """The label of an image of which nobody can say which digit it shows; it is no truth and no lesson."""
 
-COLUMNS: Final = ("path", "label", "sha256", "generation", "predicted", "confidence", "pixels")
+MEANINGS: Final = {
+    "path": "URI of the image.",
+    "label": f"The true digit, or `{UNREADABLE}`.",
+    "sha256": "Of the image's bytes, hexadecimal.",
+    "generation": "Version of the image that was scored, as predictions have it.",
+    "predicted": "What the model took it for.",
+    "confidence": "How sure it was.",
+    "pixels": "The canonical digit as a PNG in base64, only of images that training cannot find by their "
+    "path: members of archives, and objects outside of `gs://`.",
+}
 """What the review page writes, a line for each image that somebody looked at.
-
-- `path`: URI of the image.
-- `label`: the true digit, or `UNREADABLE`.
-- `sha256`: of the image's bytes, hexadecimal.
-- `generation`: version of the image that was scored, as predictions have it.
-- `predicted`, `confidence`: what the model said.
-- `pixels`: the canonical digit as a PNG in base64, only of images that training cannot find by their
-  path: members of archives, and objects outside of `gs://`.
 
 Whoever reads one needs `path` and `label` alone; a file made by hand has no more.
 """
+
+COLUMNS: Final = tuple(MEANINGS)
 
 _DIGITS: Final = {str(digit): digit for digit in range(CLASSES)}
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import cv2
+import hypothesis
 import numpy as np
 import pytest
 
@@ -12,6 +13,12 @@ from engines.bundle import Bundle, open_bundle
 from engines.engine import LiteRtEngine
 from schemas.bundle import LITERT_MODEL
 from trainer.data import sample
+
+# How long examples take to draw depends on what else the machine does; no property is about that.
+hypothesis.settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy")
 
 pytest_plugins = [
     "tests.gcs_emulator",

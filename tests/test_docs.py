@@ -8,8 +8,10 @@ from docs import reference_pages
 from schemas import failure, labels, prediction
 from schemas.columns import Column
 from schemas.errors import ExitCode
+from schemas.failure import FailureCode
 from schemas.model_card import ModelCard
 from schemas.trust import Trust
+from trainer import recipes
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 SCORING = (DOCS / "scoring.md").read_text(encoding="utf-8")
@@ -27,6 +29,16 @@ def columns(those: tuple[Column, ...]) -> list[tuple[str, str]]:
 def test_every_column_is_described() -> None:
     assert described("**Prediction**") == columns(prediction.COLUMNS)
     assert described("**Failure**") == columns(failure.COLUMNS)
+
+
+def test_every_failure_is_listed_with_its_meaning() -> None:
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (.+) \|$", SCORING, re.MULTILINE))
+    assert rows == {code.value: code.meaning for code in FailureCode}
+
+
+def test_every_recipe_is_listed() -> None:
+    table = (DOCS / "training.md").read_text(encoding="utf-8").partition("| recipe |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `([a-z0-9-]+)` \|", table, re.MULTILINE) == list(recipes.NAMES)
 
 
 def test_every_exit_code_has_its_meaning() -> None:

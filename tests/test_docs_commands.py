@@ -44,6 +44,12 @@ def name_of(page: pathlib.Path) -> str:
     return str(page.relative_to(DOCS))
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_block_says_what_it_is_so_that_commands_are_looked_at(page: pathlib.Path) -> None:
+    fences = re.findall(r"^```.*$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert all(fence != "```" for fence in fences[::2])
+
+
 def test_there_is_something_to_run() -> None:
     assert {"start/tutorial.md", "how-to/own-folder.md"} <= set(map(name_of, RUN))
 
@@ -79,6 +85,7 @@ def test_every_command_is_one_that_there_is(page: pathlib.Path, monkeypatch: pyt
                 "--runner",
                 "--project",
                 "--region",
+                "--parallelism",
             }
 
 

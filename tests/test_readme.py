@@ -11,28 +11,15 @@ import pytest
 
 from digitmill.sample import write_sample
 from schemas.errors import ExitCode
-from schemas.failure import FailureCode
-from trainer import recipes
 
 README = (pathlib.Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 COMMANDS = [line for line in README.splitlines() if line.startswith(".venv/bin/digitmill ")]
-
-
-def test_every_failure_is_listed_with_its_meaning() -> None:
-    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (.+) \|$", README, re.MULTILINE))
-    assert rows == {code.value: code.meaning for code in FailureCode}
 
 
 def test_every_exit_code_that_score_uses_is_explained() -> None:
     (sentence,) = re.findall(r"Exit codes: (.+?)\n\n", README, re.DOTALL)
     for code in ExitCode:
         assert re.search(rf"\b{code.value} ", sentence)
-
-
-def test_every_recipe_is_listed() -> None:
-    assert re.findall(r"^\| `([a-z0-9-]+)` \|", README, re.MULTILINE)[: len(recipes.NAMES)] == list(
-        recipes.NAMES
-    )
 
 
 def test_no_placeholder_is_left() -> None:
@@ -62,13 +49,3 @@ def test_the_commands_work_as_written(workplace: pathlib.Path, command: str) -> 
         timeout=300,
     )
     assert done.returncode == 0, done.stderr[-1000:]
-
-
-def test_the_python_example_reads_the_predictions(
-    workplace: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (example,) = re.findall(r"```python\n(.+?)```", README, re.DOTALL)
-    monkeypatch.chdir(workplace)
-    names: dict = {}
-    exec(example, names)
-    assert sum(len(batch["digit"]) for batch in names["rows"]) == 500

@@ -12,7 +12,7 @@ import pytest
 
 from digitmill import cli
 from docs import reference_pages
-from schemas import failure, prediction
+from schemas import labels, outputs, prediction
 from schemas.errors import ExitCode
 from schemas.failure import FailureCode
 
@@ -39,8 +39,24 @@ def test_every_code_and_column_is_in_the_reference(pages: dict[str, str]) -> Non
         assert f"| `{code}` | {code.meaning} |" in pages["failure-codes"]
     for code in ExitCode:
         assert f"| {code.value} | {code.meaning} |" in pages["exit-codes"]
-    for column in (*prediction.COLUMNS, *failure.COLUMNS):
+    for column in prediction.COLUMNS:
         assert f"| `{column.name}` | {column.kind}" in pages["columns"]
+
+
+def test_every_file_and_the_columns_of_every_table_are_in_the_reference(pages: dict[str, str]) -> None:
+    for file in (*outputs.SCORED, *outputs.PACKED, *outputs.TRAINED, *outputs.TUNED):
+        assert f"| `{file.name}` | {file.meaning[:12]}" in pages["files"]
+        for name in file.columns:
+            assert name.isdecimal() or f"| `{name}` | " in pages["columns"]
+    assert "| `0` … `9` | " in pages["columns"]
+    for name, meaning in labels.MEANINGS.items():
+        assert f"| `{name}` | {meaning} |" in pages["columns"]
+
+
+def test_flags_in_prose_are_code_and_code_stays_as_it_is() -> None:
+    text = "See --resume and --no-xla: `digitmill score --input x` --, a--b."
+    shown = reference_pages._flags_as_code(text)
+    assert shown == "See `--resume` and `--no-xla`: `digitmill score --input x` --, a--b."
 
 
 def test_pages_that_are_no_more_go_and_others_stay_untouched(tmp_path: pathlib.Path) -> None:
@@ -84,7 +100,7 @@ def test_the_site_is_built_without_a_warning(tmp_path: pathlib.Path) -> None:
         assert (tmp_path / "site" / f"{page}.html").exists()
     shown = (tmp_path / "site/reference/verb-score.html").read_text(encoding="utf-8")
     assert "--accept-threshold" in shown
-    assert "with --resume, which" in shown  # and not with a dash
+    assert '<span class="pre">--resume</span></code>, which' in shown  # and not with a dash
 
 
 def test_the_notebook_runs(monkeypatch: pytest.MonkeyPatch) -> None:

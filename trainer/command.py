@@ -1,10 +1,10 @@
 """The command of a training job, as one would type it, from its options."""
 
 import dataclasses
-import shlex
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 
 from commands import run_config
+from commands.command_line import command_line
 from trainer.options import TrainOptions
 
 _OF_NO_MATTER = frozenset({"output", "resume"})
@@ -23,20 +23,21 @@ def flags_of(options: TrainOptions) -> dict[str, object]:
 
 def resuming(options: TrainOptions) -> str:
     """Returns the command that goes on with the job."""
-    words = _words(options, without=frozenset({"resume"}))
-    return shlex.join([*words, "--resume"])
+    return command_line("train", *_words(options, without=frozenset({"resume"})), "--resume")
 
 
 def command_of(options: TrainOptions) -> str:
     """Returns the `digitmill train` command that gives these options, with an output folder called run."""
-    return shlex.join([*_words(options, without=_OF_NO_MATTER), "--output", "run"])
+    return command_line("train", *_words(options, without=_OF_NO_MATTER), "--output", "run")
+
+
+def words_of(flags: Mapping[str, object]) -> list[str]:
+    """Returns flags and their values as they are typed."""
+    return [word for name, value in flags.items() for word in _spelled(f"--{name}", value)]
 
 
 def _words(options: TrainOptions, *, without: Container[str]) -> list[str]:
-    words = ["digitmill", "train"]
-    for name, value in _given(options, without=without):
-        words += _spelled(f"--{name.replace('_', '-')}", value)
-    return words
+    return words_of({name.replace("_", "-"): value for name, value in _given(options, without=without)})
 
 
 def _given(options: TrainOptions, *, without: Container[str]) -> Iterator[tuple[str, object]]:

@@ -14,9 +14,8 @@ import keras
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from schemas import bundle
 from schemas.digit import CLASSES, SIDE
-from trainer.data.files import join, read_whole
+from trainer.data.files import read_card
 
 if TYPE_CHECKING:
     from trainer.recipe import Recipe
@@ -67,7 +66,7 @@ def find(place: str) -> Teacher:
     Raises:
         UserError: when there is no card.
     """
-    return Teacher(place, hashlib.sha256(read_whole(join(place, bundle.CARD))).hexdigest())
+    return Teacher(place, hashlib.sha256(read_card(place)).hexdigest())
 
 
 def frozen(network: keras.Model, *, dtype_policy: str = "float32") -> Callable[[tf.Tensor], tf.Tensor]:

@@ -19,7 +19,7 @@ from schemas.errors import UserError
 from schemas.model_card import ModelCard
 from trainer import distillation, history, overrides, places, run_folder, training
 from trainer.agreement import Agreement
-from trainer.data.files import join, read_whole
+from trainer.data.files import read_card
 from trainer.data.source import Source
 from trainer.data.splits import Digits, Split
 from trainer.evaluation import Evaluation, Evaluator
@@ -241,7 +241,7 @@ class _ReadOnce:
 
 def _card(place: str) -> ModelCard:
     try:
-        return ModelCard.from_json(read_whole(join(place, CARD)).decode())
+        return ModelCard.from_json(read_card(place).decode())
     except ValueError as error:
         raise UserError(
             "a member is a model bundle",

@@ -11,7 +11,7 @@ import keras
 from schemas import bundle
 from schemas.errors import UserError
 from schemas.model_card import ModelCard
-from trainer.data.files import join, read_whole
+from trainer.data.files import join, read_card, read_whole
 from trainer.temperature import unbake
 
 _OF_NO_MATTER: Final = (
@@ -72,7 +72,7 @@ def load_network(place: str) -> tuple[ModelCard, keras.Model]:
 
 
 def _read_verified(place: str) -> tuple[ModelCard, bytes]:
-    text = read_whole(join(place, bundle.CARD))
+    text = read_card(place)
     try:
         card = ModelCard.from_json(text.decode())
     except ValueError as error:

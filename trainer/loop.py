@@ -272,7 +272,7 @@ class Trainer:
     def _farewell(self) -> str:
         checkpoints = self._saving.checkpoints
         if checkpoints is None:
-            return f"told to end after step {self._step}; nothing is saved"
+            return f"told to end after step {self._step}; nothing of it is saved"
         return (
             f"told to end after step {self._step}; all is saved in {checkpoints.newest}: go on with --resume"
         )

@@ -18,12 +18,14 @@ class PreemptedError(JobFailedError):
 class Preemption:
     """Context manager that turns SIGTERM and Ctrl-C into a flag, for whoever looks at it between steps.
 
+    A Ctrl-C that came when nobody looked any more is not lost: it is one to whoever goes on.
+
     Attributes:
         told: whether the process was told to end.
     """
 
     def __init__(self) -> None:
-        self.told = False
+        self.told = self._interrupted = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -39,9 +41,12 @@ class Preemption:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._interrupted and kind in (None, GeneratorExit):
+            signal.raise_signal(signal.SIGINT)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame
         if self.told and number == signal.SIGINT:
             os._exit(ExitCode.CRASHED)  # told twice: checkpoints appear whole or not at all
         self.told = True
+        self._interrupted = self._interrupted or number == signal.SIGINT

@@ -80,7 +80,7 @@ def tune(
         answer(text, spec)
         return
     if output is None:
-        raise click.UsageError("Missing option '--output'.")
+        raise click.MissingParameter(param_type="option", param_hint="'--output'")
     train = TrainOptions(
         recipe=recipe,
         data=data[0] if len(data) == 1 else data,

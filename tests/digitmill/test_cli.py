@@ -1,3 +1,4 @@
+import json
 import os
 import pathlib
 import pty
@@ -158,7 +159,15 @@ def test_colours_are_off_unless_a_terminal_asks(monkeypatch: pytest.MonkeyPatch)
         ),
         (["evaluate"], ["Missing option '--data'", "digitmill evaluate --help"]),
         (["evaluate", "--data", "sample", "--model", "none"], ["model_card.json", "'none'"]),
-        (["card", "none"], ["none/model_card.json"]),
+        (["card", "none"], ["model_card.json", "'none'", "bundle folder"]),
+        (
+            ["score", "--inptu", "x", "--output", "o"],
+            ["No such option '--inptu'", "Did you mean", "'--input'"],
+        ),
+        (["score", "--input", "x", "--outptu", "o"], ["No such option '--outptu'. Did you mean '--output'?"]),
+        (["pack", "--inputs=x", "--output", "o"], ["No such option '--inputs'. Did you mean '--input'?"]),
+        (["recipes", "extra"], ["(extra). See `digitmill recipes --help`."]),
+        (["verify", "none"], ["a finished run has a manifest.json", "none'; name an output of"]),
         (["sample", "x", "--split", "all"], ["all"]),
     ],
 )
@@ -178,6 +187,46 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(
     for word in words:
         assert word in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_bare_it_shows_its_help_without_colours_in_a_log() -> None:
+    done = subprocess.run([sys.executable, "-m", "digitmill"], capture_output=True, check=False, timeout=120)
+    assert done.returncode == ExitCode.USAGE
+    assert b"Usage: digitmill" in done.stderr
+    assert b"\x1b[" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["card", "none", "--json"],
+            {"rule": "a model bundle is a folder with a model_card.json", "got": "none"},
+        ),
+        (["verify", "--json", "--nothing"], {}),
+        (["evaluate", "--json"], {}),
+    ],
+)
+def test_asked_for_json_a_failure_is_json_too(run: Callable, arguments: list[str], said: dict) -> None:
+    code, out, err = run(*arguments)
+    error = json.loads(out)["error"]
+    assert (code, error["exit_code"]) == (ExitCode.USAGE, ExitCode.USAGE)
+    assert err == f"digitmill: {error['message']}\n"
+    assert said.items() <= error.items()
+
+
+def test_interrupted_it_prints_what_begins_again(run: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command(context_settings={"ignore_unknown_options": True})
+    @click.argument("words", nargs=-1)
+    def waits(words: tuple[str, ...]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli._LazyGroup, "get_command", lambda *_: waits)
+    code, out, err = run("review", "a folder", "--page", "x\ny")
+    assert (code, out) == (ExitCode.CRASHED, "")
+    assert err.splitlines()[-1] == (
+        r"digitmill: interrupted; this begins again: digitmill review 'a folder' --page $'x\x0ay'"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import importlib.metadata
 import json
 import pathlib
 import shutil
@@ -58,9 +59,35 @@ def test_missing_credentials_are_noted_and_an_emulator_needs_none(monkeypatch):
     assert checks.credentials().state == OK
 
 
-def test_without_java_flink_is_noted(monkeypatch):
+def test_without_java_and_prism_their_runners_are_noted(monkeypatch):
     monkeypatch.setattr(checks.shutil, "which", lambda name: None)
-    assert [found.state for found in checks.runners()] == [OK, OK, NOTE]
+    assert [found.state for found in checks.runners()] == [OK, OK, NOTE, NOTE]
+
+
+def test_where_prism_is_the_flag_that_names_it_is_said(monkeypatch):
+    monkeypatch.setattr(checks.shutil, "which", lambda name: f"/bin/{name}" if name == "prism" else None)
+    assert ("PrismRunner: --prism_location=/bin/prism", OK) in [
+        (found.found, found.state) for found in checks.runners()
+    ]
+
+
+def test_prism_is_the_one_of_this_version_of_beam():
+    assert checks.PRISM.endswith(f"@v{importlib.metadata.version('apache-beam')}")
+
+
+def places_looked_at(*places: object, write: bool) -> list[tuple[str, str]]:
+    """Name and state of what is found of places."""
+    found = checks.all_checks(tuple(map(str, places)), model=str(SHIPPED_MODEL), write=write)
+    return [(check.name, check.state) for check in found if check.name in ("read", "write")]
+
+
+def test_what_is_to_be_written_to_may_hold_nothing_yet(tmp_path, bucket: Bucket):
+    (tmp_path / "empty").mkdir()
+    for place in (tmp_path / "empty", tmp_path / "new", f"{bucket.uri}/nights"):
+        assert places_looked_at(place, write=True) == [("read", OK), ("write", OK)]
+        assert places_looked_at(place, write=False) == [("read", FAULT)]
+    nowhere = "gs://digitmill-there-is-no-such-bucket/x"
+    assert places_looked_at(nowhere, write=True) == [("read", FAULT), ("write", FAULT)]
 
 
 def test_folders_are_read_and_written(tmp_path):

@@ -2,6 +2,9 @@ import csv
 import hashlib
 import io
 import pathlib
+import shlex
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -24,7 +27,7 @@ from pipelines.scoring import statistics_name
 from pipelines.storage import ImageReader, OutputFolder, open_folder
 from pipelines.work_item import ListedImage, WorkItem
 from schemas import packed
-from schemas.errors import UnreconciledError, UserError
+from schemas.errors import StoppedError, UnreconciledError, UserError
 from schemas.packed import PackManifest
 
 FLAGS = ("--runner=FnApiRunner",)
@@ -114,6 +117,69 @@ def test_a_finished_and_an_occupied_output_are_refused(
     assert (tmp_path / "out" / "manifest.json").read_bytes() == before
     with pytest.raises(UserError, match="an output folder is new or empty"):
         packed_into(tmp_path / "out", mixed_folder)
+
+
+def half_packed(folder: pathlib.Path, output: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Packs until it is told to stop in the third shard; returns what it says."""
+    real, seen = Packer.run, []
+
+    def until_told(self: Packer, item: WorkItem) -> PackedItem:
+        seen.append(item)
+        if len(seen) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return real(self, item)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Packer, "run", until_told)
+        with pytest.raises(StoppedError) as stopped:
+            packed_into(folder, output, shard_megabytes=0.04)
+    return str(stopped.value)
+
+
+def test_told_to_stop_it_keeps_its_shards_and_resume_ends_the_same(
+    digit_folder: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "o ut"
+    said = half_packed(digit_folder, output, monkeypatch)
+    again = said.rpartition("goes on with it: ")[2]
+    shown = f"--output '{output}' --shard-megabytes 0.04 --resume --runner=FnApiRunner"
+    assert again == f"digitmill pack --input {digit_folder} {shown}"
+    begun = {path.name: path.stat().st_mtime_ns for path in output.glob("packed-*")}
+    assert len(begun) == 2
+    assert not (output / "manifest.json").exists()
+    with pytest.raises(SystemExit) as ended:
+        cli.main(shlex.split(again)[1:])
+    assert ended.value.code == 0
+    packed_into(digit_folder, tmp_path / "undisturbed", shard_megabytes=0.04)
+    shards_of = lambda place: {path.name: path.read_bytes() for path in place.glob("packed-*")}  # noqa: E731
+    assert shards_of(output) == shards_of(tmp_path / "undisturbed")
+    assert begun.items() <= {path.name: path.stat().st_mtime_ns for path in output.glob("packed-*")}.items()
+
+
+def test_gone_on_with_after_the_input_changed_no_shard_is_left_that_the_manifest_does_not_name(
+    digit_folder: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, output = tmp_path / "in", tmp_path / "out"
+    shutil.copytree(digit_folder, folder)
+    half_packed(folder, output, monkeypatch)
+    (output / f".{shard_name('cut-off')}.tmp").write_bytes(b"half")
+    min(folder.rglob("*.png")).unlink()
+    manifest = packed_into(folder, output, shard_megabytes=0.04, resume=True).manifest
+    assert manifest.packed == 499
+    on_disk = {path.name for path in output.iterdir() if path.is_file()}
+    assert on_disk == {part.name for part in manifest.parts} | {"manifest.json"}
+
+
+def test_a_pack_is_gone_on_with_as_it_was_begun_and_a_finished_one_stays(
+    digit_folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    done = packed_into(digit_folder, tmp_path / "out", resume=True)
+    assert packed_into(digit_folder, tmp_path / "out", resume=True) == done
+    with pytest.raises(UserError, match=r"gone on with as it was begun.*run\.yaml"):
+        packed_into(digit_folder, tmp_path / "out", resume=True, labels="folder")
+    (tmp_path / "out" / "manifest.json").unlink()
+    with pytest.raises(UserError, match="go on with the one that was begun there by --resume"):
+        packed_into(digit_folder, tmp_path / "out")
 
 
 def test_nothing_is_written_when_something_is_wrong(

@@ -2,6 +2,8 @@ import os
 import signal
 import threading
 
+import pytest
+
 from schemas.errors import ExitCode
 from trainer.preemption import PreemptedError, Preemption
 
@@ -13,6 +15,22 @@ def test_a_sigterm_becomes_a_flag_and_the_handler_goes():
         os.kill(os.getpid(), signal.SIGTERM)
         assert preemption.told
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_ctrl_c_that_nobody_looked_at_is_one_to_whoever_goes_on():
+    with pytest.raises(KeyboardInterrupt), Preemption():
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_ctrl_c_that_was_acted_on_is_not_handed_on():
+    def act() -> None:
+        with Preemption() as preemption:
+            signal.raise_signal(signal.SIGINT)
+            assert preemption.told
+            raise PreemptedError("all is saved")
+
+    with pytest.raises(PreemptedError):
+        act()
 
 
 def test_outside_the_main_thread_there_is_no_handler():

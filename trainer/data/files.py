@@ -7,6 +7,7 @@ from typing import IO, Final, NamedTuple
 
 from imaging.errors import ImageError
 from imaging.header import MAX_BYTES
+from schemas import bundle
 from schemas.errors import UserError
 from schemas.failure import FailureCode
 
@@ -173,3 +174,19 @@ def read_whole(place: str) -> bytes:
     """
     with contextlib.closing(open_file(place)) as file:
         return file.read()
+
+
+def read_card(place: str) -> bytes:
+    """Returns the bytes of a model bundle's card, which says whether a folder is one.
+
+    Raises:
+        UserError: when it cannot be read.
+    """
+    try:
+        return read_whole(join(place, bundle.CARD))
+    except UserError as error:
+        raise UserError(
+            f"a model bundle is a folder with a {bundle.CARD}",
+            got=place,
+            remedy=f"give the bundle folder that `digitmill train` wrote; {error.remedy}",
+        ) from error

@@ -11,7 +11,8 @@ import keras
 import optuna
 import tensorflow as tf
 
-from schemas.errors import UserError
+from commands import run_config
+from schemas.errors import StoppedError, UserError
 from trainer import cluster, hypertune, overrides, recipes, training
 from trainer.data.reading import Reading
 from trainer.data.rejects import Rejects
@@ -20,6 +21,7 @@ from trainer.data.splits import Digits
 from trainer.history import Epoch, best_epoch
 from trainer.loop import Trainer
 from trainer.options import TrainOptions
+from trainer.preemption import PreemptedError
 from trainer.recipe import Recipe
 from trainer.tuning import picture, results, space
 from trainer.tuning.options import TuneOptions
@@ -35,7 +37,7 @@ def run(options: TuneOptions) -> str:
 
     Raises:
         UserError: when something that was given cannot be used.
-        JobFailedError: when it is told to end; `--resume` goes on with it.
+        PreemptedError, StoppedError: when it is told to end; `--resume` goes on with it.
     """
     if cluster.read(os.environ).workers > 1:
         raise UserError(
@@ -46,15 +48,31 @@ def run(options: TuneOptions) -> str:
         raise UserError(
             "the recipe declares what may be searched", got=options.train.recipe, remedy="choose another one"
         )
-    with held(options.output, resume=options.resume):
-        strategy = training.devices(options.train)
-        digits = _read(options.train, strategy)
-        images = len(digits.train)
-        replicas = strategy.num_replicas_in_sync
-        searched = space.dividing(recipe.search, replicas=replicas, images=images)
-        study = Study(options.output, _identity(options.train, searched, digits), seed=options.train.seed)
-        _search(options, study, searched, digits=digits, strategy=strategy)
-        return _summary(options, study.trials())
+    try:
+        with held(options.output, resume=options.resume):
+            return _go_on(options, recipe)
+    except PreemptedError:
+        raise PreemptedError(_farewell(options)) from None
+    except KeyboardInterrupt:
+        # While data are read or what was found is written: between trainings nobody looks at a flag.
+        raise StoppedError(_farewell(options)) from None
+
+
+def _farewell(options: TuneOptions) -> str:
+    return f"told to end; the trials that ended are kept, and this goes on with them: {options.resuming()}"
+
+
+def _go_on(options: TuneOptions, recipe: Recipe) -> str:
+    if not (options.output / run_config.FILE).exists():
+        results.write(options.output, run_config.FILE, options.run_config())
+    strategy = training.devices(options.train)
+    digits = _read(options.train, strategy)
+    images = len(digits.train)
+    replicas = strategy.num_replicas_in_sync
+    searched = space.dividing(recipe.search, replicas=replicas, images=images)
+    study = Study(options.output, _identity(options.train, searched, digits), seed=options.train.seed)
+    _search(options, study, searched, digits=digits, strategy=strategy)
+    return _summary(options, study.trials())
 
 
 def _read(train: TrainOptions, strategy: tf.distribute.Strategy) -> Digits:

@@ -5,7 +5,10 @@ import pathlib
 import re
 from typing import Final
 
+from commands import run_config
+from commands.command_line import command_line
 from schemas.errors import UserError
+from trainer.command import flags_of, words_of
 from trainer.options import TrainOptions
 
 # A path has one slash where an address has two.
@@ -42,3 +45,14 @@ class TuneOptions:
             raise UserError(
                 "a search trains one network at a time", got="members", remedy="tune one, then --members"
             )
+
+    def run_config(self) -> str:
+        """Returns the file that asks for the same search, in another folder."""
+        return run_config.to_text("tune", {**flags_of(self.train), "trials": self.trials})
+
+    def resuming(self) -> str:
+        """Returns the command that goes on with the search."""
+        words = words_of(flags_of(self.train))
+        return command_line(
+            "tune", *words, "--trials", str(self.trials), "--output", str(self.output), "--resume"
+        )

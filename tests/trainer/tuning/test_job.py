@@ -9,7 +9,9 @@ import cv2
 import pytest
 import yaml
 
+from schemas import outputs
 from schemas.errors import UserError
+from tests.output_files import check_files
 from trainer import recipes, training
 from trainer.loop import Trainer
 from trainer.options import TrainOptions
@@ -42,6 +44,7 @@ def rows(folder) -> list[dict]:
 
 def test_a_search_leaves_a_table_a_picture_and_the_best_settings(tmp_path, capsys, few_digits, one_replica):
     summary = job.run(options(tmp_path))
+    check_files(tmp_path, outputs.TUNED)
     found = rows(tmp_path)
     assert len(found) == 2
     # The 400 training images do not fill a batch of 401.
@@ -80,7 +83,7 @@ def test_a_search_that_is_told_to_end_goes_on_where_it_was(tmp_path, monkeypatch
 
     monkeypatch.setattr(Trainer, "epochs", told)
     parts = tmp_path / "parts"
-    with pytest.raises(PreemptedError):
+    with pytest.raises(PreemptedError, match=r"goes on with them: digitmill tune .* --resume$"):
         job.run(options(parts))
     assert len(rows(parts)) == 1
     job.run(options(parts, resume=True))

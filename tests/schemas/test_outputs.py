@@ -1,0 +1,54 @@
+import pathlib
+
+import pytest
+
+from digitmill import cli
+from digitmill.sample import write_sample
+from digitmill.shipped import SHIPPED_MODEL
+from schemas import outputs
+from schemas.errors import ExitCode
+from tests.output_files import check_files
+from trainer.data import rejects
+
+
+def run(*arguments: object) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([str(argument) for argument in arguments])
+    assert ended.value.code == ExitCode.OK
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("scans") / "scans"
+    write_sample(folder, "test", number=40)
+    return folder
+
+
+def test_every_file_that_scoring_writes_is_described(
+    scans: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    flags = ("--labels", "folder", "--model", bundle_path, "--challenger", SHIPPED_MODEL)
+    run("score", "--input", scans, "--output", tmp_path / "nights/1", *flags, "--limit", 20)
+    run("score", "--input", scans, "--output", tmp_path / "nights/2", *flags, "--since", tmp_path / "nights")
+    run("review", tmp_path / "nights/2")
+    check_files(tmp_path / "nights/2", outputs.SCORED, exhaustive=True)
+
+
+def test_what_is_always_there_is_there_without_labels_and_in_a_merged_state(
+    scans: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    run("score", "--input", scans, "--output", tmp_path / "scores")
+    run("compact", tmp_path / "scores", "--output", tmp_path / "state")
+    check_files(tmp_path / "scores", outputs.SCORED)
+    check_files(tmp_path / "state", outputs.SCORED)
+
+
+def test_every_file_of_a_pack_is_described(scans: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    run("pack", "--input", scans, "--output", tmp_path / "packed")
+    check_files(tmp_path / "packed", outputs.PACKED)
+
+
+def test_every_file_of_a_training_is_described(bundle_path: pathlib.Path) -> None:
+    check_files(bundle_path.parent, outputs.TRAINED)
+    (line,) = [line for line in outputs.TRAINED if line.name == rejects.FILE]
+    assert tuple(line.columns) == rejects.COLUMNS
