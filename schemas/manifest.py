@@ -143,7 +143,7 @@ class Manifest:
 
     @property
     def images_per_second(self) -> float:
-        """Images that the last launcher scored over its pipeline's seconds, start-up included."""
+        """Images that the last launcher scored over its seconds from listing them to the last work item."""
         return float(self.times["images"]) / float(self.times["pipeline_seconds"])
 
     def to_json(self) -> str:
