@@ -37,34 +37,55 @@ def encode_tfrecords(columns: Sequence[Column], values: Mapping[str, Sequence | 
         columns: the record's columns; a nullable one is left out of a row where it is `NO_LABEL`
             or, of numbers, NaN.
         values: for each column's name its N values: texts, bytes, int64 or float32.
+
+    Raises:
+        ValueError: when a column is shorter than another.
     """
-    pieces = [_features(described, values[described.name]) for described in columns]
+    lengths = {described.name: len(values[described.name]) for described in columns}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"no column is shorter than another; got {lengths}")
+    joined = list(_joined([_features(described, values[described.name]) for described in columns]))
+    if len(joined) == 1 and isinstance(joined[0], np.ndarray):
+        return _framed(joined[0])
     framed: list[bytes] = []
-    for entries in zip(*_joined(pieces), strict=True):
+    for entries in zip(*map(_rows_of, joined), strict=True):
         features = b"".join(entries)
         head, crc = _head(len(features))
         framed += (head, features, _masked(google_crc32c.extend(crc, features)))
     return b"".join(framed)
 
 
-def _joined(pieces: Sequence[_Entries]) -> Iterator[list[bytes]]:
-    """Yields the pieces row by row, neighbours of fixed width already put together."""
+def _framed(table: np.ndarray) -> bytes:
+    """Returns the file of records that are all as long, whose features are the rows of uint8[N, W]."""
+    rows, width = table.shape
+    head, start = _head(width)
+    data = table.tobytes()
+    crcs = (google_crc32c.extend(start, data[row * width : (row + 1) * width]) for row in range(rows))
+    masked = _masked_all(np.fromiter(crcs, np.uint32, rows))
+    heads = np.broadcast_to(np.frombuffer(head, np.uint8), (rows, len(head)))
+    return np.hstack([heads, table, masked.view(np.uint8).reshape(rows, _CRC.size)]).tobytes()
+
+
+def _joined(pieces: Sequence[_Entries]) -> Iterator[_Entries]:
+    """Yields the pieces, neighbours of fixed width already put together."""
     tables: list[np.ndarray] = []
     for piece in pieces:
         if isinstance(piece, np.ndarray):
             tables.append(piece)
             continue
         if tables:
-            yield _rows_of(np.hstack(tables))
+            yield np.hstack(tables)
             tables = []
         yield piece
     if tables:
-        yield _rows_of(np.hstack(tables))
+        yield np.hstack(tables)
 
 
-def _rows_of(table: np.ndarray) -> list[bytes]:
-    rows, width = table.shape
-    data = table.tobytes()
+def _rows_of(entries: _Entries) -> list[bytes]:
+    if isinstance(entries, list):
+        return entries
+    rows, width = entries.shape
+    data = entries.tobytes()
     return [data[row * width : (row + 1) * width] for row in range(rows)]
 
 
@@ -89,6 +110,11 @@ def masked_crc(data: bytes) -> bytes:
 
 def _masked(crc: int) -> bytes:
     return _CRC.pack((crc >> 15 | crc << 17) + 0xA282EAD8 & 0xFFFFFFFF)
+
+
+def _masked_all(crcs: np.ndarray) -> np.ndarray:
+    """Returns what `_masked` makes of each of uint32[N], likewise; sums wrap around."""
+    return ((crcs >> np.uint32(15) | crcs << np.uint32(17)) + np.uint32(0xA282EAD8)).astype("<u4")
 
 
 def read_tfrecords(data: bytes) -> Iterator[bytes]:
@@ -147,11 +173,13 @@ def _integer_features(described: Column, values: np.ndarray) -> _Entries:
 
 
 def _text_features(described: Column, texts: Sequence | np.ndarray) -> _Entries:
-    if not described.choices:
-        return [_entry(described, text.encode()) for text in texts]
-    entries = {text: _entry(described, text.encode()) for text in set(texts)}
-    listed = [entries[text] for text in texts]
-    if len(set(map(len, entries.values()))) != 1:
+    if described.choices:
+        entries = {text: _entry(described, text.encode()) for text in set(texts)}
+        listed = [entries[text] for text in texts]
+    else:
+        listed = [_entry(described, text.encode()) for text in texts]
+    # Files of a folder often have names of one length.
+    if len(set(map(len, listed))) != 1:
         return listed
     return np.frombuffer(b"".join(listed), np.uint8).reshape(len(listed), -1)
 
