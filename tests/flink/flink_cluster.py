@@ -1,7 +1,8 @@
 """A Flink cluster of separate processes, and what it is made of: fetched once, checked, and kept.
 
-Flink's distribution comes from PyPI, Beam's job server from Maven Central, the schema of the Kubernetes
-operator's resources likewise; everything lies below `~/.cache/digitmill`, or `$XDG_CACHE_HOME`.
+Flink's distribution comes from PyPI, Beam's job server, or what it is built from, from Maven Central, the
+schema of the Kubernetes operator's resources likewise; everything lies below `~/.cache/digitmill`, or
+`$XDG_CACHE_HOME`.
 """
 
 import contextlib
@@ -23,15 +24,16 @@ from apache_beam.utils.subprocess_server import JavaJarServer
 from tests.beam_engines import START_SECONDS, ending_with_parent, serving
 from tests.gcs_emulator import free_port
 
-VERSION = "1.20.3"
+VERSION = "1.19.3"  # of the Flink versions that Beam has runners for, the one that _RECIPE is for
 MINOR = VERSION.rpartition(".")[0]
 _SDIST = f"apache-flink-libraries=={VERSION}"
-_SDIST_SHA256 = "f07f07a46bb272c1e851379ed92105928367019db31240091a5367fc92800289"
+_SDIST_SHA256 = "4a58e3a1fb7d83340bc96b6c080624c6d792d69fae5d294b96224775204a9c60"
 _JARS = ("flink-dist-", "log4j-")
 _OPERATOR_API = (
     "org/apache/flink/flink-kubernetes-operator-api/1.10.0/flink-kubernetes-operator-api-1.10.0.jar"
 )
 _OPERATOR_API_SHA256 = "b1f44814e17514fa8395c61b329a3ee9087123a5bda5b21fe1a495d5182c30b6"
+_RECIPE = pathlib.Path(__file__).parents[2] / "deploy/flink/job-server/pom.xml"
 _MAVEN = JavaJarServer.MAVEN_CENTRAL_REPOSITORY
 
 # What Flink's own scripts give a JVM of version 17.
@@ -123,12 +125,20 @@ def _extract(archive: pathlib.Path, folder: pathlib.Path) -> None:
 
 
 def job_server() -> pathlib.Path:
-    """Returns Beam's job server for Flink, held against the checksum that its repository publishes.
+    """Returns Beam's job server for Flink: the one that Beam publishes, or else one of the same parts.
 
     Raises:
         OSError: when it cannot be had.
-        RuntimeError: the same, in Beam's words.
+        RuntimeError: the same, in Beam's or Maven's words.
     """
+    try:
+        return published_job_server()
+    except (OSError, RuntimeError):
+        return built_job_server()
+
+
+def published_job_server() -> pathlib.Path:
+    """Returns the job server of this Beam, held against the checksum that its repository publishes."""
     address = JavaJarServer.path_to_beam_jar(f":runners:flink:{MINOR}:job-server:shadowJar")
     path = pathlib.Path(JavaJarServer.local_jar(address, str(cache())))
     checked = path.with_suffix(".sha1")
@@ -140,6 +150,25 @@ def job_server() -> pathlib.Path:
             path.unlink()
             raise RuntimeError(f"{address} has the checksum {found}; {published} is published")
         checked.write_text(published)
+    return path
+
+
+def built_job_server() -> pathlib.Path:
+    """Returns the job server that `deploy/flink/job-server` describes, built when its recipe is new."""
+    recipe = _RECIPE.read_bytes()
+    path = cache() / f"flink-job-server-{hashlib.sha256(recipe).hexdigest()[:16]}.jar"
+    if path.exists():
+        return path
+    if shutil.which("mvn") is None:
+        raise RuntimeError("the published one cannot be fetched, and without mvn none is built: install Maven")
+    with tempfile.TemporaryDirectory(dir=cache()) as folder:
+        shutil.copy(_RECIPE, folder)
+        build = ["mvn", "--batch-mode", "--no-transfer-progress", "--strict-checksums", "package"]
+        done = subprocess.run(build, cwd=folder, capture_output=True, text=True, timeout=1800, check=False)
+        if done.returncode:
+            errors = [line for line in done.stdout.splitlines() if line.startswith("[ERROR]")]
+            raise RuntimeError(f"Maven does not build it: {' '.join(errors[:1]) or done.stderr}")
+        (pathlib.Path(folder) / "target/beam-job-server.jar").replace(path)
     return path
 
 
