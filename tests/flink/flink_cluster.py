@@ -160,7 +160,7 @@ def built_job_server() -> pathlib.Path:
     if path.exists():
         return path
     if shutil.which("mvn") is None:
-        raise RuntimeError("the published one cannot be fetched, and without mvn none is built: install Maven")
+        raise RuntimeError("it is not published where we can fetch it; install Maven to build one")
     with tempfile.TemporaryDirectory(dir=cache()) as folder:
         shutil.copy(_RECIPE, folder)
         build = ["mvn", "--batch-mode", "--no-transfer-progress", "--strict-checksums", "package"]
