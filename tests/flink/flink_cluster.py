@@ -173,6 +173,14 @@ class Cluster:
             time.sleep(0.2)
         raise TimeoutError(f"the job manager knows {seen}")
 
+    def wait_for(self, count: str, number: int) -> None:
+        """Returns when the job manager's overview counts so many."""
+        end = time.monotonic() + START_SECONDS
+        while (found := self.get("overview")[count]) != number:
+            if time.monotonic() > end:
+                raise TimeoutError(f"{count} is {found}, not {number}")
+            time.sleep(0.2)
+
     def stop(self) -> None:
         for process in self.task_managers:
             process.kill()

@@ -84,13 +84,6 @@ def test_ten_thousand_images_are_scored_the_same(
     runs.check(expected)
 
 
-def test_one_jar_is_sent_to_the_job_manager(
-    runs: Runs, pool: WorkerPool, cluster: Cluster, digit_folder: pathlib.Path
-) -> None:
-    run_on(cluster, runs, digit_folder, "--flink_submit_uber_jar", *pool.flags)
-    runs.check(runs.direct(digit_folder))
-
-
 def test_a_task_manager_is_killed_and_the_job_ends_well(
     runs: Runs, pool: WorkerPool, cluster: Cluster, bucket: Bucket, proxy: Proxy, digits_in_bucket: str
 ) -> None:
@@ -119,6 +112,7 @@ def test_workers_that_die_each_time_end_the_run_and_it_is_gone_on_with(
     deadly = sorted(bucket.names())[100]
     proxy.lasting[deadly] = pool.kill_workers
     line = gives_up_on(cluster, runs, digits_in_bucket, *pool.flags)
+    assert "the runner gave up: a worker was gone each time" in line
     assert "of 10 work items are not done, the first of them " in line
     del proxy.lasting[deadly]
     run_on(cluster, runs, digits_in_bucket, "--resume", *pool.flags)
@@ -147,17 +141,24 @@ def test_a_disk_of_the_workers_that_is_full_is_said(
     runs.check(runs.direct(digit_folder))
 
 
+@pytest.mark.parametrize("way", [(), ("--flink_submit_uber_jar",)], ids=["job server", "one jar"])
 def test_told_to_stop_the_launcher_takes_the_job_back(
-    runs: Runs, pool: WorkerPool, cluster: Cluster, bucket: Bucket, proxy: Proxy, digits_in_bucket: str
+    way: tuple[str, ...],
+    runs: Runs,
+    pool: WorkerPool,
+    cluster: Cluster,
+    bucket: Bucket,
+    proxy: Proxy,
+    digits_in_bucket: str,
 ) -> None:
     launched: list[BaseProcess] = []
     before = jobs(cluster, "cancelled")
     with proxy.lock:  # no request passes before the launcher is known
         when_half_is_read(bucket, proxy, lambda: os.kill(launched[0].pid or 0, signal.SIGTERM))
-        launched.append(runs.start(digits_in_bucket, *pool.flags))
+        launched.append(runs.start(digits_in_bucket, *way, *pool.flags))
     launched[0].join(JOIN_SECONDS)
     assert launched[0].exitcode == 1
     assert "digitmill: told to stop; what is done is kept" in runs.last_line()
-    assert jobs(cluster, "cancelled") == before + 1
-    run_on(cluster, runs, digits_in_bucket, "--resume", *pool.flags)
+    cluster.wait_for("jobs-cancelled", before + 1)
+    run_on(cluster, runs, digits_in_bucket, "--resume", *way, *pool.flags)
     runs.check(runs.direct(digits_in_bucket))
