@@ -260,7 +260,7 @@ def _run_pipeline(
     scorers: Shared,
 ) -> None:
     pipeline = beam.Pipeline(options=options)
-    with cancelled_with_launcher(pipeline), flink_job.taken_back(options), pipeline:
+    with cancelled_with_launcher(pipeline), flink_job.taken_back(pipeline), pipeline:
         # The items are spread over the workers where they are scored, listed ones among them.
         items = pipeline | "WorkItems" >> beam.Create([item.ref for item in left], reshuffle=False)
         if frozen.ranges:

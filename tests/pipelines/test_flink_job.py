@@ -5,14 +5,17 @@ import http.server
 import json
 import logging
 import threading
+import types
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+import apache_beam as beam
 import pytest
-from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.flink_job import taken_back
 
-NAMED = ["--runner=FlinkRunner", "--job_name=nightly"]
+FLINK = "--runner=FlinkRunner"
 
 
 @contextlib.contextmanager
@@ -46,63 +49,60 @@ def job_manager(jobs: Sequence[tuple[str, str, str]], status: int = 202) -> Iter
         thread.join()
 
 
-def stopped(*flags: str) -> None:
-    with pytest.raises(KeyboardInterrupt), taken_back(PipelineOptions(list(flags))):
+def stopped(*flags: str, jobs: Any = None) -> None:
+    pipeline = beam.Pipeline(options=PipelineOptions(list(flags)))
+    # What a runner has as soon as a job runs: a number, and the job service that gave it.
+    pipeline.result = types.SimpleNamespace(_job_id="nightly_7-7", _job_service=types.SimpleNamespace())
+    if jobs is not None:
+        pipeline.result._job_service._jobs = jobs
+    with pytest.raises(KeyboardInterrupt), taken_back(pipeline):
         raise KeyboardInterrupt
 
 
 def test_the_running_job_of_the_name_is_cancelled() -> None:
     jobs = [("a", "nightly", "FINISHED"), ("b", "nightly", "RUNNING"), ("c", "other", "RUNNING")]
     with job_manager(jobs) as (address, asked):
-        stopped(*NAMED, f"--flink_master={address}")
+        stopped(FLINK, f"--flink_master={address}")
     assert asked == ["/v1/jobs/b?mode=cancel"]
 
 
-def test_of_two_jobs_of_a_name_none_is_cancelled(caplog: pytest.LogCaptureFixture) -> None:
-    with job_manager([("a", "nightly", "RUNNING"), ("b", "nightly", "RUNNING")]) as (address, asked):
-        stopped(*NAMED, f"--flink_master={address}")
-    assert asked == []
-    assert "2 jobs at http://localhost" in caplog.text
+def test_a_job_that_was_sent_as_one_jar_is_cancelled_by_its_number() -> None:
+    with job_manager([]) as (address, asked):
+        stopped(
+            FLINK, f"--flink_master={address}", jobs={"nightly_7-7": types.SimpleNamespace(_flink_job_id="d")}
+        )
+    assert asked == ["/v1/jobs/d?mode=cancel"]
 
 
-def test_a_job_that_is_not_there_any_more_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_job_that_has_ended_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
     with job_manager([("a", "nightly", "CANCELED")]) as (address, asked):
-        stopped(*NAMED, f"--flink_master={address}")
+        stopped(FLINK, f"--flink_master={address}")
     assert asked == []
     assert not caplog.records
 
 
 def test_what_cannot_be_cancelled_is_said(caplog: pytest.LogCaptureFixture) -> None:
     with job_manager([("a", "nightly", "RUNNING")], status=500) as (address, _):
-        stopped(*NAMED, f"--flink_master={address}")
+        stopped(FLINK, f"--flink_master={address}")
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert "the job 'nightly' could not be cancelled, and may go on at http://localhost" in record.message
+    assert "may go on at http://localhost" in record.message
 
 
-@pytest.mark.parametrize(
-    "runner", ["FlinkRunner", "apache_beam.runners.portability.flink_runner.FlinkRunner"]
-)
-def test_a_job_without_a_name_gets_one_of_its_own(runner: str) -> None:
-    names = []
-    for _ in range(2):
-        options = PipelineOptions([f"--runner={runner}", "--flink_master=localhost:8081"])
-        with taken_back(options):
-            names.append(options.view_as(GoogleCloudOptions).job_name)
-    assert all(name.startswith("digitmill-") for name in names)
-    assert names[0] != names[1]
+def test_before_there_is_a_job_nothing_is_cancelled() -> None:
+    with job_manager([("a", "nightly", "RUNNING")]) as (address, asked):
+        pipeline = beam.Pipeline(options=PipelineOptions([FLINK, f"--flink_master={address}"]))
+        with pytest.raises(KeyboardInterrupt), taken_back(pipeline):
+            raise KeyboardInterrupt
+    assert asked == []
 
 
-@pytest.mark.parametrize(
-    "flags",
-    [
-        ["--runner=FlinkRunner"],
-        ["--runner=PrismRunner"],
-        ["--runner=DataflowRunner", "--flink_master=there:1"],
-    ],
-)
-def test_other_runners_are_left_alone(flags: list[str]) -> None:
-    options = PipelineOptions(flags)
-    stopped(*flags)
-    with taken_back(options):
-        assert options.view_as(GoogleCloudOptions).job_name is None
+@pytest.mark.parametrize("runner", ["PrismRunner", "SparkRunner", "FnApiRunner"])
+def test_other_runners_are_left_alone(runner: str) -> None:
+    with job_manager([("a", "nightly", "RUNNING")]) as (address, asked):
+        stopped(f"--runner={runner}", f"--flink_master={address}")
+    assert asked == []
+
+
+def test_a_cluster_of_the_job_servers_own_ends_with_it() -> None:
+    stopped(FLINK)

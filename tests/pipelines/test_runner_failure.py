@@ -62,7 +62,7 @@ class Gone(grpc.RpcError):
         ),
         (
             RuntimeError(
-                "Pipeline j failed in state FAILED: io.grpc.StatusRuntimeException: CANCELLED: client cancelled"
+                "Pipeline j failed in state FAILED: StatusRuntimeException: CANCELLED: client cancelled"
             ),
             "the runner gave up: a worker was gone each time, as one is whose memory limit is too low",
         ),

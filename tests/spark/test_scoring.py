@@ -1,12 +1,15 @@
 """Scoring on Spark in local mode: the same run as in the launcher's own process."""
 
+import os
 import pathlib
+import signal
 from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 
 import pytest
 
 from tests import job_servers
-from tests.beam_engines import Runs, WorkerPool, when_half_is_read, worker_pool
+from tests.beam_engines import JOIN_SECONDS, Runs, WorkerPool, when_half_is_read, worker_pool
 from tests.gcs_emulator import Bucket, Proxy
 
 pytestmark = pytest.mark.spark
@@ -39,14 +42,16 @@ def test_workers_in_the_launcher(runs: Runs, digit_folder: pathlib.Path) -> None
     runs.check(runs.direct(digit_folder))
 
 
-def test_a_worker_that_is_killed_is_said_and_nothing_is_lost_or_doubled(
+def test_told_to_stop_it_is_gone_on_with(
     runs: Runs, pool: WorkerPool, bucket: Bucket, proxy: Proxy, digit_folder: pathlib.Path
 ) -> None:
     place = runs.upload(digit_folder, bucket, proxy)
-    when_half_is_read(bucket, proxy, pool.kill_workers)
-    assert runs.run(place, *pool.flags) == 1
-    line = runs.last_line()
-    assert "of 10 work items are not done, the first of them " in line
-    assert "this goes on with it: digitmill score" in line
+    launched: list[BaseProcess] = []
+    with proxy.lock:  # no request passes before the launcher is known
+        when_half_is_read(bucket, proxy, lambda: os.kill(launched[0].pid or 0, signal.SIGTERM))
+        launched.append(runs.start(place, *pool.flags))
+    launched[0].join(JOIN_SECONDS)
+    assert launched[0].exitcode == 1
+    assert "digitmill: told to stop; what is done is kept" in runs.last_line()
     assert runs.run(place, "--resume", *pool.flags) == 0
     runs.check(runs.direct(place))
