@@ -5,6 +5,7 @@ import pathlib
 import signal
 import sys
 import sysconfig
+import threading
 from collections.abc import Iterator
 from multiprocessing.process import BaseProcess
 
@@ -153,12 +154,19 @@ def test_told_to_stop_the_launcher_takes_the_job_back(
 ) -> None:
     launched: list[BaseProcess] = []
     before = jobs(cluster, "cancelled")
+    cancelled = threading.Event()
+
+    def stop() -> None:
+        os.kill(launched[0].pid or 0, signal.SIGTERM)
+        cancelled.wait(JOIN_SECONDS)  # or the job would be through before it is cancelled
+
     with proxy.lock:  # no request passes before the launcher is known
-        when_half_is_read(bucket, proxy, lambda: os.kill(launched[0].pid or 0, signal.SIGTERM))
+        when_half_is_read(bucket, proxy, stop)
         launched.append(runs.start(digits_in_bucket, *way, *pool.flags))
     launched[0].join(JOIN_SECONDS)
     assert launched[0].exitcode == 1
     assert "digitmill: told to stop; what is done is kept" in runs.last_line()
     cluster.wait_for("jobs-cancelled", before + 1)
+    cancelled.set()
     run_on(cluster, runs, digits_in_bucket, "--resume", *way, *pool.flags)
     runs.check(runs.direct(digits_in_bucket))
