@@ -10,7 +10,7 @@ AZURE_EMULATOR := azurite@3.35.0
 ACCESSIBILITY := axe-core@4.10.3
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
-.PHONY: install tools demo test flink-test cloud-test test-all lint types arrows unit schemas deploy docs linkcheck bench bench-quick bench-publish bench-page peers model lock clean
+.PHONY: install tools demo test flink-test spark-test cloud-test test-all lint types arrows unit schemas deploy docs linkcheck bench bench-quick bench-publish bench-page peers model lock clean
 .DEFAULT_GOAL := install
 
 install: $(VENV)/installed
@@ -59,12 +59,15 @@ demo: install
 
 test: lint types arrows unit
 
-# Deselected from `test`: they need Java, a download of 500 MB and a minute of a cluster's own.
+# Deselected from `test`: they need Java, Maven, downloads of hundreds of MB and minutes of a cluster's own.
 flink-test: tools
 	$(BIN)/pytest -m flink
 
-# The slow ones: environments made from the package index, a Flink cluster that is downloaded.
-test-all: test flink-test cloud-test
+spark-test: tools
+	$(BIN)/pytest -m spark
+
+# The slow ones: environments made from the package index, a Flink cluster and Spark, which are downloaded.
+test-all: test flink-test spark-test cloud-test
 
 lint: install
 	$(BIN)/ruff check .

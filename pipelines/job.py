@@ -15,7 +15,7 @@ from apache_beam.utils.shared import Shared
 
 from commands import run_config
 from engines.bundle import Bundle
-from pipelines import dataflow, incremental, model_place, output_run
+from pipelines import dataflow, flink_job, incremental, model_place, output_run
 from pipelines.beam_options import beam_options, in_process
 from pipelines.finishing import begun, finish, times, unreported
 from pipelines.frozen_listing import Frozen, FrozenItem, freeze, read_index
@@ -278,7 +278,7 @@ def _run_pipeline(
     scorers: Shared,
 ) -> None:
     pipeline = beam.Pipeline(options=options)
-    with cancelled_with_launcher(pipeline), pipeline:
+    with cancelled_with_launcher(pipeline), flink_job.taken_back(pipeline), pipeline:
         # The items are spread over the workers where they are scored, listed ones among them.
         items = pipeline | "WorkItems" >> beam.Create([item.ref for item in left], reshuffle=False)
         if frozen.ranges:

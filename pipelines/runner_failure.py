@@ -20,6 +20,9 @@ _FRAME: Final = re.compile(r'^(?:Traceback |  |\s*(?:File "|\^|at ))')
 
 _MISSING: Final = re.compile(r"No module named '(?:pipelines|engines|imaging|schemas|digitmill)\b")
 
+_LOST: Final = re.compile(r"StatusRuntimeException: CANCELLED: client cancelled")
+"""What Flink's side says of a worker whose connections broke: nothing but that."""
+
 
 class RunnerError(Exception):
     """A runner, or the workers that it had, gave up in the middle of a run. What is done is kept."""
@@ -36,7 +39,10 @@ def reason(error: BaseException) -> str | None:
     if _MISSING.search(text):
         return "the workers have no digitmill: install this version of it where they run"
     lines = [line.strip() for line in text.splitlines() if line.strip() and not _FRAME.match(line)]
-    return f"the runner gave up: {lines[-1] if lines else 'it did not say why'}"
+    last = lines[-1] if lines else "it did not say why"
+    if _LOST.search(last):
+        last = "a worker was gone each time, as one is whose memory limit is too low"
+    return f"the runner gave up: {last}"
 
 
 def _rpc_detail(error: grpc.RpcError) -> str:

@@ -24,6 +24,7 @@ pytest_plugins = [
     "tests.gcs_emulator",
     "tests.beam_engines",
     "tests.browser",
+    "tests.digit_folders",
     "tests.rest_stand_in",
 ]
 

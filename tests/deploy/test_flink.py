@@ -7,6 +7,9 @@ import pytest
 import yaml
 from apache_beam.options.pipeline_options import FlinkRunnerOptions
 
+from tests import job_servers
+from tests.flink import flink_cluster
+
 FOLDER = pathlib.Path(__file__).parents[2] / "deploy/flink"
 POOL = "50000"
 
@@ -16,10 +19,11 @@ def spec() -> dict:
     return yaml.safe_load((FOLDER / "FlinkDeployment.yaml").read_text())["spec"]
 
 
-def test_beam_runs_on_the_version(spec: dict) -> None:
+def test_it_is_the_version_that_the_tests_run_on_and_that_beam_has_a_runner_for(spec: dict) -> None:
     version = spec["flinkVersion"].removeprefix("v").replace("_", ".")
     assert version in FlinkRunnerOptions.PUBLISHED_FLINK_VERSIONS
-    assert spec["image"].startswith(f"flink:{version}.")
+    assert spec["image"] == f"flink:{flink_cluster.VERSION}-java17"
+    assert f"<artifactId>beam-runners-flink-{version}</artifactId>" in job_servers.RECIPE.read_text()
     assert f"--flink_version={version}" in (FOLDER / "README.md").read_text()
 
 

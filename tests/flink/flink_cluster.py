@@ -1,7 +1,7 @@
 """A Flink cluster of separate processes, and what it is made of: fetched once, checked, and kept.
 
-Flink's distribution comes from PyPI, Beam's job server from Maven Central, the schema of the Kubernetes
-operator's resources likewise; everything lies below `~/.cache/digitmill`, or `$XDG_CACHE_HOME`.
+Flink's distribution comes from PyPI, Beam's job server, or what it is built from, from Maven Central, the
+schema of the Kubernetes operator's resources likewise.
 """
 
 import contextlib
@@ -18,21 +18,21 @@ from collections.abc import Iterator
 from typing import Any
 
 import requests
-from apache_beam.utils.subprocess_server import JavaJarServer
 
+from tests import job_servers
 from tests.beam_engines import START_SECONDS, ending_with_parent, serving
 from tests.gcs_emulator import free_port
+from tests.job_servers import MAVEN, cache, get
 
-VERSION = "1.20.3"
+VERSION = "1.19.3"  # of the versions that Beam has runners for, the one that a job server can be built for
 MINOR = VERSION.rpartition(".")[0]
 _SDIST = f"apache-flink-libraries=={VERSION}"
-_SDIST_SHA256 = "f07f07a46bb272c1e851379ed92105928367019db31240091a5367fc92800289"
+_SDIST_SHA256 = "4a58e3a1fb7d83340bc96b6c080624c6d792d69fae5d294b96224775204a9c60"
 _JARS = ("flink-dist-", "log4j-")
 _OPERATOR_API = (
     "org/apache/flink/flink-kubernetes-operator-api/1.10.0/flink-kubernetes-operator-api-1.10.0.jar"
 )
 _OPERATOR_API_SHA256 = "b1f44814e17514fa8395c61b329a3ee9087123a5bda5b21fe1a495d5182c30b6"
-_MAVEN = JavaJarServer.MAVEN_CENTRAL_REPOSITORY
 
 # What Flink's own scripts give a JVM of version 17.
 _OPENED = [
@@ -83,13 +83,6 @@ io.tmp.dirs: {folder}
 """
 
 
-def cache() -> pathlib.Path:
-    home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    folder = pathlib.Path(home) / "digitmill"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def distribution() -> pathlib.Path:
     """Returns the folder of Flink's jars."""
     libraries = cache() / f"flink-{VERSION}"
@@ -123,31 +116,15 @@ def _extract(archive: pathlib.Path, folder: pathlib.Path) -> None:
 
 
 def job_server() -> pathlib.Path:
-    """Returns Beam's job server for Flink, held against the checksum that its repository publishes.
-
-    Raises:
-        OSError: when it cannot be had.
-        RuntimeError: the same, in Beam's words.
-    """
-    address = JavaJarServer.path_to_beam_jar(f":runners:flink:{MINOR}:job-server:shadowJar")
-    path = pathlib.Path(JavaJarServer.local_jar(address, str(cache())))
-    checked = path.with_suffix(".sha1")
-    if not checked.exists():
-        published = _get(f"{address}.sha1").text.split()[0]
-        with path.open("rb") as opened:
-            found = hashlib.file_digest(opened, "sha1").hexdigest()
-        if found != published:
-            path.unlink()
-            raise RuntimeError(f"{address} has the checksum {found}; {published} is published")
-        checked.write_text(published)
-    return path
+    """Returns Beam's job server for the cluster's version; errors are those of `job_servers`."""
+    return job_servers.job_server(f":runners:flink:{MINOR}:job-server:shadowJar", profile="flink")
 
 
 def operator_api() -> pathlib.Path:
     """Returns the jar that holds the schemas of the Flink Kubernetes operator's resources."""
     path = cache() / pathlib.PurePosixPath(_OPERATOR_API).name
     if not path.exists():
-        content = _get(f"{_MAVEN}/{_OPERATOR_API}").content
+        content = get(f"{MAVEN}/{_OPERATOR_API}").content
         found = hashlib.sha256(content).hexdigest()
         if found != _OPERATOR_API_SHA256:
             raise RuntimeError(f"{path.name} has the checksum {found}, not {_OPERATOR_API_SHA256}")
@@ -155,12 +132,6 @@ def operator_api() -> pathlib.Path:
             written.write(content)
         pathlib.Path(written.name).replace(path)
     return path
-
-
-def _get(address: str) -> requests.Response:
-    answer = requests.get(address, timeout=300)
-    answer.raise_for_status()
-    return answer
 
 
 class Cluster:
@@ -201,6 +172,14 @@ class Cluster:
                 raise RuntimeError(f"a task manager ended: see {self._configuration}")
             time.sleep(0.2)
         raise TimeoutError(f"the job manager knows {seen}")
+
+    def wait_for(self, count: str, number: int) -> None:
+        """Returns when the job manager's overview counts so many."""
+        end = time.monotonic() + START_SECONDS
+        while (found := self.get("overview")[count]) != number:
+            if time.monotonic() > end:
+                raise TimeoutError(f"{count} is {found}, not {number}")
+            time.sleep(0.2)
 
     def stop(self) -> None:
         for process in self.task_managers:

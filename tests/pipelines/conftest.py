@@ -22,6 +22,7 @@ from schemas import bundle as names
 from schemas.failure import Failure, FailureCode
 from schemas.manifest import Counts, Manifest, Status
 from schemas.model_card import ModelCard
+from tests.digit_folders import write_digits
 from trainer.data import sample
 
 
@@ -59,24 +60,6 @@ def rival_path(bundle_path: pathlib.Path, tmp_path_factory: pytest.TempPathFacto
     card = dataclasses.replace(card, recipe="linear", files=files)
     (folder / names.CARD).write_text(card.to_json())
     return folder
-
-
-def write_digits(
-    folder: pathlib.Path, digits: np.ndarray, labels: np.ndarray, png_of: Callable
-) -> pathlib.Path:
-    for number, (digit, label) in enumerate(zip(digits, labels, strict=True)):
-        target = folder / str(label) / f"{number:05d}.png"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(png_of(digit))
-    return folder
-
-
-@pytest.fixture(scope="session")
-def digit_folder(
-    tmp_path_factory: pytest.TempPathFactory, digits: np.ndarray, labels: np.ndarray, png_of: Callable
-) -> pathlib.Path:
-    """500 real digits as LABEL/NUMBER.png."""
-    return write_digits(tmp_path_factory.mktemp("digits"), digits, labels, png_of)
 
 
 BAD_FILES = {

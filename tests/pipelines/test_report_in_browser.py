@@ -9,8 +9,7 @@ from playwright.sync_api import Page
 from pipelines import job
 from pipelines.options import ScoreOptions
 from tests.browser import DESKTOP, PHONE, Tabs, serious_faults
-
-from .conftest import write_digits
+from tests.digit_folders import write_digits
 
 
 @pytest.fixture(scope="module")

@@ -60,6 +60,12 @@ class Gone(grpc.RpcError):
             RuntimeError(f"{FAILED}\nModuleNotFoundError: No module named 'pandas'"),
             "the runner gave up: ModuleNotFoundError: No module named 'pandas'",
         ),
+        (
+            RuntimeError(
+                "Pipeline j failed in state FAILED: StatusRuntimeException: CANCELLED: client cancelled"
+            ),
+            "the runner gave up: a worker was gone each time, as one is whose memory limit is too low",
+        ),
         (RuntimeError("a bug of ours"), None),
         (ValueError(FAILED), None),
     ],
