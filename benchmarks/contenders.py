@@ -66,8 +66,8 @@ def score(images: object, model: Model, output: pathlib.Path) -> Sequence[object
 def job_seconds(_: str, output: pathlib.Path) -> float:
     """Returns the seconds from the job's start to its last row, counted and reconciled.
 
-    The manifest's `pipeline_seconds` leave out checking the bundle, listing and reconciling; the other
-    contenders' seconds hold loading and listing, and so do these.
+    The manifest's `pipeline_seconds` leave out checking the bundle and reconciling; the other contenders'
+    seconds hold loading the model, and so do these.
     """
     times = json.loads((output / "manifest.json").read_text())["times"]
     started, finished = (datetime.datetime.fromisoformat(times[name]) for name in ("started", "finished"))

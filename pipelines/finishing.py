@@ -82,7 +82,7 @@ def times(
     Args:
         begun: when the run was begun, by whatever launcher.
         started: when the launcher began.
-        seconds: of the pipeline.
+        seconds: from the first look at the input to the last work item.
         images: that the launcher scored or failed.
     """
     return {

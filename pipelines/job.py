@@ -129,7 +129,7 @@ def _score(
     with (
         _workers(run, frozen, left, pool=pool, options=pipeline_options) as scorers,
         explained(run.output, known),
-        Progress(run.output, known, growing=_growing(frozen), began=began),
+        Progress(run.output, known, growing=_growing(frozen), began=early.began),
     ):
         _run_pipeline(run, frozen, left, past=past, options=pipeline_options, scorers=scorers)
     if left or frozen.ranges or frozen.buckets:
@@ -203,17 +203,17 @@ def _freeze(run: _Run, past: Sequence[PastRun], hold: Hold, early: EarlyStart) -
         return incremental.bucket_count(max(images, *known)) if past else 0
 
     try:
-        return freeze(
-            listing,
-            run.output,
-            run=run.task.run,
-            most=run.options.rows_per_part,
-            buckets=buckets,
-            confirm=hold.confirm,
-            begin=early.begin,
-        )
+        with early:
+            return freeze(
+                listing,
+                run.output,
+                run=run.task.run,
+                most=run.options.rows_per_part,
+                buckets=buckets,
+                confirm=hold.confirm,
+                begin=early.begin,
+            )
     except UserError:
-        early.end()
         if new:
             output_run.undo(run.output)
         raise

@@ -72,7 +72,8 @@ def check_same(there: RunPlan, here: RunPlan, output: OutputFolder) -> None:
 
 def undo(output: OutputFolder) -> None:
     """Takes back the beginning of a run whose inputs could not be listed to their end."""
-    for folder in (LISTING, PREDICTIONS, STATISTICS):
+    # Records first: where this is cut off, none may name what is gone.
+    for folder in (STATISTICS, PREDICTIONS, LISTING):
         for name in output.names(folder):
             output.delete(f"{folder}/{name}")
     output.delete(run_config.FILE)

@@ -70,7 +70,7 @@ class Progress:
             items: the work items that the launcher knows of.
             growing: which listing files hold work items that workers add; None where there are none.
             verb: what is done.
-            began: when, by `time.monotonic`, the first image could be done; now when None.
+            began: when the first item was begun, by `time.monotonic`; now when None.
         """
         self._output = output
         self._verb = verb
@@ -85,6 +85,8 @@ class Progress:
         self._bar = tqdm(
             total=self._total, unit=" images", desc=verb, disable=not self._terminal, leave=False, smoothing=0
         )
+        if self._terminal:
+            self._bar.start_t -= time.monotonic() - self._started
         self._poll = _POLL_SECONDS if isinstance(output, LocalFolder) else _REMOTE_POLL_SECONDS
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="progress", daemon=True)

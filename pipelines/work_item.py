@@ -112,5 +112,6 @@ def separate_archives(items: Iterable[WorkItem]) -> Iterator[WorkItem]:
 
 def _digest(images: tuple[ListedImage, ...], run: str) -> str:
     # URIs hold no NUL, so that no two sequences of images give the same bytes.
-    named = [f"\0{uri}\0{generation}\0{label}" for uri, generation, _, label, _ in images]
+    # The size too: a file may be replaced by one that is said to be as old.
+    named = [f"\0{uri}\0{generation}\0{size}\0{label}" for uri, generation, size, label, _ in images]
     return hashlib.sha256(f"{run}{''.join(named)}".encode()).hexdigest()[:32]

@@ -38,12 +38,12 @@ def ready_pool(processes: int, task: ScoringTask, *, early: WorkerPool | None) -
     Args:
         processes: how many, the launcher's own among them if it is the only one.
         task: what work items are scored by.
-        early: processes that were started already; ended where they are too few or not needed.
+        early: processes that were started already, as many as there was room for then; ended where one is
+            enough.
     """
-    if early is not None and not 1 < processes <= early.processes:
-        early.close()
-        early = None
     if processes == 1:
+        if early is not None:
+            early.close()
         yield None
         return
     with early or WorkerPool(processes) as pool:

@@ -123,8 +123,10 @@ class WorkerPool:
     def start(self) -> None:
         """Starts the processes, unless that is done: they get ready while the launcher does."""
         with self._lock:
-            new = [self._new(self._lanes) for _ in range(self.processes - len(self._processes))]
-            self._processes += new
+            new = []
+            while len(self._processes) < self.processes:
+                new.append(self._new(self._lanes))
+                self._processes.append(new[-1])
             # The first lanes of all processes, then the second ones: few items are spread over all of them.
             for lane in itertools.chain.from_iterable(zip(*(process.lanes for process in new), strict=True)):
                 self._idle.put(lane)
@@ -171,13 +173,15 @@ class WorkerPool:
 
     def close(self) -> None:
         """Ends the processes, in the middle of whatever they do; who waits for them gets a WorkerError."""
+        # First of all what waits: whatever interrupts the rest, nothing more is begun.
+        self._threads.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             self._closed = True
             processes, self._processes = self._processes, []
             for process in processes:
                 process.end()
         self._idle.put(None)
-        self._threads.shutdown(cancel_futures=True)
+        self._threads.shutdown()
 
     def __enter__(self) -> Self:
         return self

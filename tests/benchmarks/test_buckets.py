@@ -55,6 +55,7 @@ def test_a_server_that_takes_calls_and_is_not_ready_is_waited_for() -> None:
     answers = (
         "import socket, sys, time\n"
         "with socket.create_server(('127.0.0.1', int(sys.argv[1]))) as server:\n"
+        "    server.settimeout(30)\n"
         "    silent, _ = server.accept()\n"
         "    silent.close()\n"
         "    call, _ = server.accept()\n"

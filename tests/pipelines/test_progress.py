@@ -12,6 +12,11 @@ from pipelines.scoring import statistics_name
 from pipelines.storage.local import LocalFolder
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 def test_a_log_gets_plain_lines(
     digit_folder: pathlib.Path, items_of: Callable, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -37,6 +42,18 @@ def test_a_log_gets_plain_lines(
     assert "\r" not in log.getvalue()
 
 
+def test_what_was_done_before_it_watches_took_its_time(
+    digit_folder: pathlib.Path, items_of: Callable, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress.sys, "stderr", Terminal())
+    items = [frozen for item in items_of(digit_folder, 100) for frozen in frozen_items("x", item)]
+    with Progress(LocalFolder(tmp_path), items, began=time.monotonic() - 1_000) as watched:
+        assert 1_000 <= watched._bar.format_dict["elapsed"] < 2_000
+        assert watched._line(1_000) == "scoring: 0 of 500 images, 0 images/s, no estimate yet"
+    with Progress(LocalFolder(tmp_path), items) as watched:
+        assert watched._bar.format_dict["elapsed"] < 1_000
+
+
 @pytest.mark.parametrize(
     ("expected", "left"),
     [(None, "images/s\n"), (4_000, "images/s, about 100 s left\n"), (1_000, "images/s\n")],
@@ -55,10 +72,6 @@ def test_listing_tells_a_log_how_far_it_is(
 
 
 def test_listing_shows_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
     terminal = Terminal()
     monkeypatch.setattr(progress.sys, "stderr", terminal)
     assert list(progress.listed(iter(range(10)), expected=20)) == list(range(10))

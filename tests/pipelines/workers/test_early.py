@@ -12,10 +12,12 @@ from pipelines import job
 from pipelines.listing import Listing
 from pipelines.options import ScoreOptions
 from pipelines.storage import open_folder
+from pipelines.storage.local import LocalFolder
 from pipelines.verification import verify
 from pipelines.work_item import ListedImage
+from pipelines.workers.early import EarlyStart
 from pipelines.workers.pool import WorkerPool
-from schemas.errors import StoppedError, UserError
+from schemas.errors import StoppedError, StorageError, UserError, WorkerError
 from tests.beam_engines import contents
 
 PATIENCE_SECONDS = 100
@@ -128,6 +130,67 @@ def test_a_launcher_that_was_stopped_while_it_listed_is_gone_on_with(
     assert contents(tmp_path / "out") == alone(options, tmp_path)
 
 
+def test_an_image_that_is_replaced_by_one_said_to_be_as_old_is_scored_anew(
+    options: ScoreOptions,
+    before_the_last: Callable,
+    folder: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    before_the_last(stop)
+    with pytest.raises(StoppedError, match="--resume"):
+        run(options)
+    monkeypatch.undo()
+    first, *_, last = sorted(folder.rglob("*.png"))
+    assert first.stat().st_size != last.stat().st_size
+    times = first.stat().st_atime_ns, first.stat().st_mtime_ns
+    shutil.copyfile(last, first)
+    os.utime(first, ns=times)
+    run(options)
+    assert contents(tmp_path / "out") == alone(options, tmp_path)
+
+
+def test_taking_back_that_is_cut_off_leaves_no_record_of_what_is_gone(
+    options: ScoreOptions,
+    before_the_last: Callable,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse() -> None:
+        raise UserError("every folder of an input can be listed", got="closed", remedy="grant access")
+
+    before_the_last(refuse)
+    real = LocalFolder.delete
+
+    def cut_off(output: LocalFolder, name: str) -> None:
+        real(output, name)
+        if name.startswith("predictions/"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(LocalFolder, "delete", cut_off)
+    with pytest.raises(StoppedError, match="--resume"):
+        run(options)
+    monkeypatch.undo()
+    run(options)
+    assert contents(tmp_path / "out") == alone(options, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt, StorageError("it is there", got="it", remedy="mend it")]
+)
+def test_whatever_ends_the_listing_ends_the_processes(error: BaseException | type[BaseException]) -> None:
+    pool = WorkerPool(1, command=["true"])
+    early = EarlyStart(None, None, done=set())
+    early._pool = pool
+    with pytest.raises((KeyboardInterrupt, StorageError)), early:
+        raise error
+    with pytest.raises(WorkerError, match="live as long as the run"):
+        pool.run(("item", 0))
+
+
 def test_in_a_bucket_another_launcher_may_list_anew_so_nothing_is_begun(
     options: ScoreOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,7 +201,7 @@ def test_in_a_bucket_another_launcher_may_list_anew_so_nothing_is_begun(
     assert begun == []
 
 
-def test_an_engine_that_wants_one_process_begins_nothing(
+def test_where_one_process_is_asked_for_nothing_is_begun(
     options: ScoreOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[object] = []
