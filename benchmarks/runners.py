@@ -19,7 +19,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-from benchmarks.setting import train, write_images
+from benchmarks.contenders import MODELS
+from benchmarks.setting import Setting, write_images
 from schemas.manifest import Manifest
 from tests.beam_engines import PRISM, TOOLS, worker_pool
 from tests.flink import flink_cluster
@@ -94,7 +95,7 @@ def main() -> None:
         folder = pathlib.Path(name)
         write_images(folder / "one", 1)
         write_images(folder / "all", arguments.images)
-        bundle = arguments.model or train(folder / "run")
+        bundle = arguments.model or Setting(folder).trained(MODELS[0]).bundle
         prism = ("--runner=PrismRunner", f"--prism_location={arguments.prism}")
         pool = stack.enter_context(worker_pool(folder / "pool"))
         engines = [

@@ -2,13 +2,15 @@
 
 Usage: python -m benchmarks.stages [--images N] [--rounds N] [--input FOLDER --model BUNDLE]
 
-Every stage is what a worker process runs, on the same images, one after the other in one thread; the
-median of the rounds counts, and rounds go through all stages in turn. `list` and `freeze` are the
-launcher's. A core scores one image in the sum of the worker's stages. Images and bundle are those of
-`benchmarks.scoring` where none are given. Prints a table, and the same as CSV to the path of `--csv`.
+Every stage is what a worker process runs, on the same images, in one thread; a stage within another is
+clocked there. The median of the rounds counts, and rounds go through all stages in turn. `list` and
+`freeze` are the launcher's. A core scores one image in the sum of the worker's stages. Images and bundle
+are those of `benchmarks.scoring` where none are given. Prints a table, and the same as CSV to the path of
+`--csv`.
 """
 
 import argparse
+import contextlib
 import csv
 import gzip
 import itertools
@@ -16,16 +18,18 @@ import pathlib
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Iterator
 from typing import Any, Final
+from unittest import mock
 
-from benchmarks.setting import train, write_images
+from benchmarks.contenders import MODELS
+from benchmarks.setting import Setting, write_images
 from engines.bundle import Bundle, open_bundle
-from imaging.batch import decode_batch
-from pipelines.answers import ask
+from pipelines import classify, parts
 from pipelines.classify import make_classifier
 from pipelines.parts import write_parts
-from pipelines.rows import Compression, encode, prediction_columns
+from pipelines.rows import Compression
 from pipelines.storage import ImageReader, list_place, open_folder
 from pipelines.work_item import SIZE, WorkItem, pack
 
@@ -41,7 +45,6 @@ LIMITS: Final = {
     "write": "write, link and fsync of three files a work item, digests, statistics",
 }
 WORKER: Final = tuple(name for name in LIMITS if name not in ("list", "freeze"))
-CHUNK: Final = 512
 
 
 class Stages:
@@ -57,7 +60,6 @@ class Stages:
         self.seconds: dict[str, list[float]] = {name: [] for name in LIMITS}
         self._folder = str(folder)
         self._count = count
-        self._engine = bundle.load()
         self._classifier = make_classifier(bundle, accept_threshold=0.9, challenger=None)
         self._reader = ImageReader()
         self.images = 0
@@ -69,16 +71,12 @@ class Stages:
         frozen = self._timed("freeze", lambda: [_frozen(item) for item in pack(images, "run")])
         self._timed("load", lambda: [WorkItem.from_bytes(gzip.decompress(data)) for data in frozen])
         contents = self._timed("read", lambda: list(self._reader.read(images)))
-        chunks = [contents[start : start + CHUNK] for start in range(0, len(contents), CHUNK)]
-        batches = self._timed("decode", lambda: [decode_batch(chunk, len(chunk)) for chunk in chunks])
-        self._timed("engine", lambda: [ask(self._engine, batch.digits) for batch in batches])
         pairs = list(zip(images, contents, strict=True))
         items = [pairs[start : start + SIZE] for start in range(0, len(pairs), SIZE)]
-        scored = self._timed("score", lambda: [self._classifier.classify(item) for item in items])
-        # What the classifier adds to the two stages that it goes through itself.
+        with self._clocked("decode", classify, "decode_batch"), self._clocked("engine", classify, "ask"):
+            scored = self._timed("score", lambda: [self._classifier.classify(item) for item in items])
         self.seconds["score"][-1] -= self.seconds["decode"][-1] + self.seconds["engine"][-1]
-        self._timed("encode", lambda: [encode(prediction_columns(some)) for some in scored])
-        with tempfile.TemporaryDirectory() as place:
+        with self._clocked("encode", parts, "encode"), tempfile.TemporaryDirectory() as place:
             self._timed(
                 "write", lambda: [_written(place, number, some) for number, some in enumerate(scored)]
             )
@@ -88,6 +86,22 @@ class Stages:
         """Returns name, median processor time in us an image, and limit of each stage."""
         medians = {name: statistics.median(values) for name, values in self.seconds.items()}
         return [(name, max(0.0, medians[name]) / self.images * 1e6, limit) for name, limit in LIMITS.items()]
+
+    @contextlib.contextmanager
+    def _clocked(self, name: str, module: types.ModuleType, function: str) -> Iterator[None]:
+        """Keeps the time of a stage within another one: a module's function is that stage."""
+        real, spent = getattr(module, function), []
+
+        def clocked(*given: Any, **named: Any) -> Any:
+            began = time.thread_time()
+            try:
+                return real(*given, **named)
+            finally:
+                spent.append(time.thread_time() - began)
+
+        with mock.patch.object(module, function, clocked):
+            yield
+        self.seconds[name].append(sum(spent))
 
     def _timed(self, name: str, stage: Callable[[], Any]) -> Any:
         began = time.thread_time()
@@ -139,7 +153,7 @@ def main() -> None:
         folder = arguments.input or pathlib.Path(name) / "images"
         if arguments.input is None:
             write_images(folder, arguments.images)
-        model = arguments.model or train(pathlib.Path(name) / "run")
+        model = arguments.model or Setting(pathlib.Path(name)).trained(MODELS[0]).bundle
         stages = measure(folder, model, count=arguments.images, rounds=arguments.rounds)
     print("\n".join(lines(stages.table(), stages.images)))
     if arguments.csv:

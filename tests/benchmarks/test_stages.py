@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import pathlib
 import sys
 from collections.abc import Callable
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import stages
+from benchmarks.contenders import Model
 from benchmarks.stages import LIMITS, lines, measure
 
 
@@ -49,3 +51,19 @@ def test_the_table_comes_as_csv_too(
         rows = list(csv.DictReader(file))
     assert [row["stage"] for row in rows] == list(LIMITS)
     assert capsys.readouterr().out.startswith("50 images, ")
+
+
+def test_without_a_bundle_one_is_trained(
+    bundle_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    asked = []
+
+    def trained(_: stages.Setting, model: Model) -> Model:
+        asked.append(model.recipe)
+        return dataclasses.replace(model, bundle=bundle_path)
+
+    monkeypatch.setattr(stages.Setting, "trained", trained)
+    monkeypatch.setattr(sys, "argv", ["stages", "--images", "40", "--rounds", "1"])
+    stages.main()
+    assert asked == ["dense-300-100"]
+    assert capsys.readouterr().out.startswith("40 images, processor time of one thread")
