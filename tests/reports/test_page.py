@@ -17,9 +17,9 @@ TEMPLATE = """{% extends "shell.html" %}{% import "parts.html" as parts %}
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> str:
-    environment = page._environment.__wrapped__("reports")
+    environment = page.environment("reports")
     environment.loader = jinja2.ChoiceLoader([jinja2.DictLoader({"it.html": TEMPLATE}), environment.loader])
-    monkeypatch.setattr(page, "_environment", lambda _: environment)
+    monkeypatch.setattr(page, "environment", lambda _: environment)
     picture = Picture(
         "", "7", "note", "/a/<script>alert(1)</script>.png", '</ul>" onload=x', wrong=True, label="1"
     )
@@ -51,7 +51,7 @@ def test_it_is_a_page_that_asks_for_nothing(made: str) -> None:
 
 
 def test_an_undefined_name_is_an_error() -> None:
-    environment = page._environment.__wrapped__("reports")
+    environment = page.environment("reports")
     with pytest.raises(jinja2.UndefinedError):
         environment.from_string("{{ nothing }}").render()
 
