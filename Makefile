@@ -100,7 +100,8 @@ docs: install
 linkcheck: install
 	$(BIN)/python -m sphinx -b linkcheck docs build/linkcheck
 
-# digitmill beside its peers, in turns: about a quarter of an hour on an idle machine; bench-quick takes minutes.
+# digitmill beside its peers, in turns: a quarter of an hour on fast cores, forty minutes on slow ones; bench-quick
+# takes minutes.
 bench: peers
 	$(BIN)/python -m benchmarks
 
