@@ -76,8 +76,10 @@ def table(engines: list[Engine], images: int) -> str:
     for engine in engines:
         start = statistics.median(engine.first)
         listed = f"{start:.2f} ({', '.join(f'{value:.2f}' for value in engine.first)})"
-        rate = (images - 1) / max(statistics.median(engine.whole) - start, 1e-9)
-        lines.append(f"{engine.name:26} {listed:32} {rate:9,.0f}")
+        added = statistics.median(engine.whole) - start
+        # A start that takes longer than all images says nothing about their rate.
+        rate = f"{(images - 1) / added:,.0f}" if added > 0 else "not seen"
+        lines.append(f"{engine.name:26} {listed:32} {rate:>9}")
     return "\n".join(lines)
 
 
