@@ -63,7 +63,7 @@ def blocks(folder: pathlib.Path) -> dict[str, str]:
     made["headline"] = headline(runs)
     made["plot"] = f"![{_ALTERNATIVE}](benchmarks/{plot.NAME})" if (folder / plot.NAME).exists() else ""
     if (folder / STAGES).exists():
-        made["stages"] = f"```\n{(folder / STAGES).read_text().rstrip()}\n```"
+        made["stages"] = f"```text\n{(folder / STAGES).read_text().rstrip()}\n```"
     # Figures of an earlier run do not stay beside those of this one.
     return {name: made.get(name) or NOT_MEASURED for name in NAMES}
 

@@ -83,7 +83,7 @@ def test_every_part_is_made_from_a_whole_run(measured: pathlib.Path) -> None:
     assert set(made) == page.NAMES
     assert "9.09 (9.00, 9.09, 9.18)" in made["scoring"]
     assert "A processor, 2 cores" in made["machine"]
-    assert made["stages"] == "```\nread 7 µs\n```"
+    assert made["stages"] == "```text\nread 7 µs\n```"
 
 
 def test_figures_of_an_earlier_run_do_not_stay_beside_those_of_this_one(measured: pathlib.Path) -> None:
