@@ -80,6 +80,14 @@ def run(options: ScoreOptions) -> None:
         job.run(options, pool)
 
 
+def stop() -> None:
+    raise KeyboardInterrupt
+
+
+def refuse() -> None:
+    raise UserError("every folder of an input can be listed", got="closed", remedy="grant access")
+
+
 def alone(options: ScoreOptions, tmp_path: pathlib.Path) -> dict[str, bytes]:
     """What one process writes that lists first."""
     job.run(ScoreOptions(**{**vars(options), "output": str(tmp_path / "alone"), "workers": 1}))
@@ -99,9 +107,6 @@ def test_what_is_listed_is_scored_while_the_rest_is_listed(
 def test_a_listing_that_fails_leaves_nothing_of_what_was_scored(
     options: ScoreOptions, before_the_last: Callable, tmp_path: pathlib.Path
 ) -> None:
-    def refuse() -> None:
-        raise UserError("every folder of an input can be listed", got="closed", remedy="grant access")
-
     before_the_last(refuse)
     with pytest.raises(UserError, match="every folder of an input"):
         run(options)
@@ -115,9 +120,6 @@ def test_a_launcher_that_was_stopped_while_it_listed_is_gone_on_with(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def stop() -> None:
-        raise KeyboardInterrupt
-
     before_the_last(stop)
     with pytest.raises(StoppedError, match="--resume"):
         run(options)
@@ -137,9 +139,6 @@ def test_an_image_that_is_replaced_by_one_said_to_be_as_old_is_scored_anew(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def stop() -> None:
-        raise KeyboardInterrupt
-
     before_the_last(stop)
     with pytest.raises(StoppedError, match="--resume"):
         run(options)
@@ -159,9 +158,6 @@ def test_taking_back_that_is_cut_off_leaves_no_record_of_what_is_gone(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def refuse() -> None:
-        raise UserError("every folder of an input can be listed", got="closed", remedy="grant access")
-
     before_the_last(refuse)
     real = LocalFolder.delete
 
