@@ -10,7 +10,7 @@ AZURE_EMULATOR := azurite@3.35.0
 ACCESSIBILITY := axe-core@4.10.3
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
-.PHONY: install tools demo test flink-test spark-test cloud-test test-all lint types arrows unit schemas deploy docs linkcheck bench bench-quick bench-publish bench-page peers model lock clean
+.PHONY: install tools demo test slow-test flink-test spark-test cloud-test shared-test test-all coverage lint types arrows unit schemas deploy docs linkcheck bench bench-quick bench-publish bench-page peers model lock clean
 .DEFAULT_GOAL := install
 
 install: $(VENV)/installed
@@ -59,15 +59,33 @@ demo: install
 
 test: lint types arrows unit
 
-# Deselected from `test`: they need Java, Maven, downloads of hundreds of MB and minutes of a cluster's own.
+# What `test` leaves out: tests that need an emulator, Prism or a browser, soaks, and properties on more examples.
+slow-test: tools
+	$(BIN)/pytest --numprocesses auto --dist worksteal -m 'hypothesis and not (slow or emulator or browser)' --hypothesis-profile thorough
+	$(BIN)/pytest --numprocesses auto --dist worksteal -m '(slow or emulator or browser) and not (shared or flink or spark or cloud)'
+
+# These need Java, Maven, downloads of hundreds of MB and minutes of a cluster's own.
 flink-test: tools
 	$(BIN)/pytest -m flink
 
 spark-test: tools
 	$(BIN)/pytest -m spark
 
-# The slow ones: environments made from the package index, a Flink cluster and Spark, which are downloaded.
-test-all: test flink-test spark-test cloud-test
+# Environments made from the package index, as the images make theirs.
+cloud-test: tools
+	$(BIN)/pytest -m cloud
+
+# Tests on public data sets in ../shared/data, where they are there.
+shared-test: install
+	$(BIN)/pytest -m shared
+
+test-all: test slow-test flink-test spark-test cloud-test
+
+# Which lines and branches the fast tests run, also in processes that they start: by room on the terminal, line by
+# line in build/coverage/html.
+coverage: install
+	$(BIN)/pytest --numprocesses auto --dist worksteal --cov --cov-report=html --cov-report=json
+	$(BIN)/python tests/coverage_by_room.py build/coverage/coverage.json
 
 lint: install
 	$(BIN)/ruff check .
@@ -79,11 +97,8 @@ types: install
 arrows: install
 	$(BIN)/lint-imports
 
-unit: tools
-	$(BIN)/pytest --numprocesses auto --dist loadfile
-
-cloud-test: tools
-	$(BIN)/pytest -m cloud
+unit: install
+	$(BIN)/pytest --numprocesses auto --dist worksteal
 
 schemas: install
 	$(BIN)/python -m schemas

@@ -5,7 +5,6 @@ import gzip
 import pathlib
 import shutil
 import sys
-import tempfile
 from typing import Final
 
 import cv2
@@ -13,8 +12,7 @@ import numpy as np
 
 from benchmarks import process
 from benchmarks.contenders import Model
-from digitmill.sample import write_sample
-from imaging.batch import decode_batch
+from trainer.data import sample
 
 SHARED: Final = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data" / "mnist"
 """Where MNIST's own files may be."""
@@ -67,25 +65,28 @@ def train(recipe: str, output: pathlib.Path) -> None:
 
 
 def digits(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns uint8[count, 28, 28] digits and their labels: MNIST's, or the sample's over and over."""
-    if (SHARED / "train-images-idx3-ubyte.gz").exists():
+    """Returns uint8[count, 28, 28] digits and uint8[count] labels: MNIST's, or the sample's, repeated."""
+    if mnist_is_at_hand():
         images = gzip.decompress((SHARED / "train-images-idx3-ubyte.gz").read_bytes())[16:]
         labels = gzip.decompress((SHARED / "train-labels-idx1-ubyte.gz").read_bytes())[8:]
         return (
             np.frombuffer(images, np.uint8).reshape(-1, 28, 28)[:count],
             np.frombuffer(labels, np.uint8)[:count],
         )
-    with tempfile.TemporaryDirectory() as folder:
-        write_sample(pathlib.Path(folder) / "digits", "train")
-        paths = sorted((pathlib.Path(folder) / "digits").rglob("*.png"))
-        sample = decode_batch((path.read_bytes() for path in paths), len(paths)).digits
-        labels = np.array([int(path.parent.name) for path in paths])
-    return np.resize(sample, (count, 28, 28)), np.resize(labels, count)
+    train = sample.digits().train
+    # The sample is sorted by label; a few of its digits must not all be zeros.
+    order = np.random.default_rng(0).permutation(len(train))
+    return np.resize(train.images[order], (count, 28, 28)), np.resize(train.labels[order], count)
 
 
 def source() -> str:
     """Returns in words where the digits come from."""
-    return "MNIST's training digits" if SHARED.exists() else "the embedded sample's digits, repeated"
+    return "MNIST's training digits" if mnist_is_at_hand() else "the embedded sample's digits, repeated"
+
+
+def mnist_is_at_hand() -> bool:
+    """Whether MNIST's own files lie beside the checkout."""
+    return (SHARED / "train-images-idx3-ubyte.gz").exists()
 
 
 def write_images(folder: pathlib.Path, count: int) -> None:

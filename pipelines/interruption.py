@@ -82,7 +82,11 @@ class _Stop:
         if threading.current_thread() is not threading.main_thread():
             yield  # signals are the main thread's: whoever runs this in another one has ways of his own
             return
-        before = {number: signal.signal(number, self._tell) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {
+            number: signal.signal(number, self._tell)
+            for number in (signal.SIGINT, signal.SIGTERM)
+            if signal.getsignal(number) is not signal.SIG_IGN  # as nohup and background jobs ask for
+        }
         try:
             yield
         finally:

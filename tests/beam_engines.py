@@ -1,4 +1,7 @@
-"""Engines that run apart from the launcher: Prism, and worker pools with Python workers of their own."""
+"""Engines that run apart from the launcher: Prism, and worker pools with Python workers of their own.
+
+Beam is imported where it is used: pytest loads this module in every process, whatever is run.
+"""
 
 import contextlib
 import dataclasses
@@ -17,11 +20,6 @@ from multiprocessing.process import BaseProcess
 import psutil
 import pytest
 
-from pipelines import job
-from pipelines.options import ScoreOptions
-from pipelines.storage import open_folder
-from pipelines.storage.google import EMULATOR
-from pipelines.verification import verify
 from tests.gcs_emulator import TOOLS, Bucket, Proxy, free_port
 from tests.launching import launch
 
@@ -32,20 +30,21 @@ START_SECONDS = 300.0
 """Starting Python and importing Beam takes seconds, and on a busy machine many."""
 
 
-_SHOWING = ("report.html", "run.yaml")
-"""Files that show times, and by which flags a run was asked for."""
+def _may_differ(name: str) -> bool:
+    """Whether a file shows times, or by which flags a run was asked for, or draws what a table says."""
+    return name in ("report.html", "run.yaml") or name.endswith(".png")
 
 
 def contents(place: object) -> dict[str, bytes]:
-    """What must be the same in every run: all but times and what shows them."""
+    """What must be the same in every run: all but times, what shows them, and drawings."""
+    from pipelines.storage import open_folder
+
     output = open_folder(str(place))
-    files = {name: output.read(name) for name in output.walk()}
-    for shown in _SHOWING:
-        files.pop(shown, None)
+    files = {name: output.read(name) for name in output.walk() if not _may_differ(name)}
     manifest = json.loads(files.pop("manifest.json"))
     manifest.pop("times")
     manifest.pop("command")  # names the output
-    manifest["parts"] = [part for part in manifest["parts"] if part["name"] not in _SHOWING]
+    manifest["parts"] = [part for part in manifest["parts"] if not _may_differ(part["name"])]
     return files | {"manifest": json.dumps(manifest).encode()}
 
 
@@ -190,6 +189,9 @@ class Runs:
 
     def direct(self, place: object) -> dict[str, bytes]:
         """What the launcher's own process makes of the same input."""
+        from pipelines import job
+        from pipelines.options import ScoreOptions
+
         asked = ScoreOptions(
             inputs=(str(place),),
             model=self.model,
@@ -220,6 +222,9 @@ class Runs:
 
     def check(self, expected: dict[str, bytes]) -> None:
         """The engine ran, and what there is, is what is expected, and proves itself."""
+        from pipelines.storage import open_folder
+        from pipelines.verification import verify
+
         for sign in self.signs:
             assert sign in self.said()
         assert contents(self.folder / "out") == expected
@@ -227,6 +232,8 @@ class Runs:
 
     def upload(self, digits: pathlib.Path, bucket: Bucket, proxy: Proxy) -> str:
         """Puts 200 digits into a bucket, which workers and launcher reach through the proxy."""
+        from pipelines.storage.google import EMULATOR
+
         for file in sorted(digits.rglob("*.png"))[:200]:
             bucket.put(f"digits/{file.relative_to(digits)}", file.read_bytes())
         self.environment[EMULATOR] = f"http://127.0.0.1:{proxy.port}"

@@ -5,12 +5,14 @@ import os
 import pathlib
 import shutil
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
 
 from tests.gcs_emulator import TOOLS
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page, Route
 
 # Without GPU and network services of its own; containers give it no sandbox and little shared memory.
 FLAGS = (
@@ -30,7 +32,7 @@ PATIENCE = 120_000
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
+def chromium() -> Iterator["Browser"]:
     """The browser; without it the tests that need it are skipped.
 
     A module's, no session's: while Playwright is open, no other test can start an event loop.
@@ -38,6 +40,8 @@ def chromium() -> Iterator[Browser]:
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         pytest.skip("Chromium is missing: run `make tools` as root, or install it")
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS), timeout=PATIENCE)
         yield browser
@@ -53,13 +57,13 @@ class Tabs:
             leave the page; the test fails on any that it has not taken out.
     """
 
-    browser: Browser
+    browser: "Browser"
     complaints: list[str] = dataclasses.field(default_factory=list)
-    _contexts: list[BrowserContext] = dataclasses.field(default_factory=list)
+    _contexts: list["BrowserContext"] = dataclasses.field(default_factory=list)
 
     def open(
         self, place: pathlib.Path | str, *, width: int = DESKTOP, dark: bool = False, **more: Any
-    ) -> Page:
+    ) -> "Page":
         """Opens a file, or a page of a server, and waits until it is loaded.
 
         Args:
@@ -77,7 +81,7 @@ class Tabs:
         context.set_default_timeout(PATIENCE)
         self._contexts.append(context)
 
-        def pass_on(route: Route) -> None:
+        def pass_on(route: "Route") -> None:
             if route.request.url == url or route.request.url.startswith((*home, "data:", "blob:")):
                 route.continue_()
             else:
@@ -102,7 +106,7 @@ class Tabs:
 
 
 @pytest.fixture
-def tabs(chromium: Browser) -> Iterator[Tabs]:
+def tabs(chromium: "Browser") -> Iterator[Tabs]:
     """Pages of the test's own; the test fails when one complained, or asked for anything from elsewhere."""
     opened = Tabs(chromium)
     yield opened
@@ -121,7 +125,7 @@ def axe() -> str:
     pytest.skip("axe-core is missing: install npm and run `make tools`")
 
 
-def serious_faults(page: Page, axe: str) -> list[str]:
+def serious_faults(page: "Page", axe: str) -> list[str]:
     """Returns what axe-core finds serious or critical about a page: the rule, and where it is broken."""
     # By the debugger: the page's own policy lets no foreign script in.
     page.evaluate(axe)

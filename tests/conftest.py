@@ -1,8 +1,8 @@
 """What the rooms' tests share: a bundle trained by the real job, and real digits."""
 
 import pathlib
-import subprocess
-import sys
+import signal
+from collections.abc import Callable
 
 import cv2
 import hypothesis
@@ -15,37 +15,55 @@ from schemas.bundle import LITERT_MODEL
 from trainer.data import sample
 
 # How long examples take to draw depends on what else the machine does; no property is about that.
-hypothesis.settings.register_profile(
-    "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("busy")
+for profile, examples in (("fast", 30), ("thorough", 300)):
+    hypothesis.settings.register_profile(
+        profile,
+        deadline=None,
+        max_examples=examples,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+hypothesis.settings.load_profile("fast")
 
 pytest_plugins = [
     "tests.gcs_emulator",
     "tests.beam_engines",
     "tests.browser",
     "tests.digit_folders",
+    "tests.plain_charts",
     "tests.rest_stand_in",
+    "tests.shared_data",
+    "tests.trained",
 ]
 
 
+NEEDS = {
+    "azure_endpoint": "emulator",
+    "gcs_port": "emulator",
+    "prism": "emulator",
+    "shared_data": "shared",
+    "axe": "browser",
+    "chromium": "browser",
+}
+"""Fixtures that need more than Python, and the mark of the tests that use them."""
+
+
+def pytest_configure() -> None:
+    # Background jobs and many CI runners start us with SIGINT ignored, and our children would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)  # before marks are selected by -m
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark in {NEEDS[name] for name in getattr(item, "fixturenames", ()) if name in NEEDS}:
+            item.add_marker(mark)
+
+
 @pytest.fixture(scope="session")
-def bundle_path(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A bundle that the training job wrote, started as a cluster starts it."""
-    output = tmp_path_factory.mktemp("training") / "run"
-    command = [
-        sys.executable,
-        "-m",
-        "trainer.task",
-        "--recipe",
-        "dense-128",
-        "--data",
-        "sample",
-        "--epochs",
-        "6",
-    ]
-    subprocess.run([*command, "--output", str(output)], check=True, capture_output=True, timeout=300)
-    return output / "bundle"
+def bundle_path(trained: Callable[[str], pathlib.Path]) -> pathlib.Path:
+    """A bundle of a dense network, which is quick; nothing in it may be changed."""
+    return trained("dense-128") / "bundle"
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,7 @@
-"""A real GCS emulator for the tests, and in front of it a proxy that counts and breaks requests."""
+"""A real GCS emulator for the tests, and in front of it a proxy that counts and breaks requests.
+
+Google's client is imported where it is used: pytest loads this module in every process, whatever is run.
+"""
 
 import collections
 import contextlib
@@ -15,10 +18,6 @@ import urllib.parse
 from collections.abc import Callable, Iterator
 
 import pytest
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
-
-from pipelines.storage import google
 
 TOOLS = pathlib.Path(__file__).parents[1] / ".venv" / "tools"
 EMULATOR = "fake-gcs-server"
@@ -189,6 +188,8 @@ def proxy(gcs_port: int) -> Iterator[Proxy]:
 @pytest.fixture
 def through_proxy(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     """The proxy, with this process's clients going through it."""
+    from pipelines.storage import google
+
     monkeypatch.setenv(google.EMULATOR, f"http://127.0.0.1:{proxy.port}")
     google.client.cache_clear()
     yield proxy
@@ -202,6 +203,9 @@ class Bucket:
     """A bucket of the emulator, filled and changed past the proxy."""
 
     def __init__(self, port: int, name: str) -> None:
+        from google.auth.credentials import AnonymousCredentials
+        from google.cloud import storage
+
         self.name = name
         options = {"api_endpoint": f"http://127.0.0.1:{port}"}
         client = storage.Client(project="test", credentials=AnonymousCredentials(), client_options=options)

@@ -51,10 +51,20 @@ def test_every_block_says_what_it_is_so_that_commands_are_looked_at(page: pathli
 
 
 def test_there_is_something_to_run() -> None:
-    assert {"start/tutorial.md", "how-to/own-folder.md"} <= set(map(name_of, RUN))
+    assert {"start/tutorial.md", *QUICK} <= set(map(name_of, RUN))
 
 
-@pytest.mark.parametrize("page", RUN, ids=name_of)
+QUICK = {"start/command-line.md"}
+"""Pages whose commands train nothing."""
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=name_of(page), marks=() if name_of(page) in QUICK else pytest.mark.slow)
+        for page in RUN
+    ],
+)
 def test_the_commands_of_a_page_work_as_written(
     page: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_commands_work_as_written(workplace: pathlib.Path, command: str) -> None:
     # In the order in which they stand: training comes before what uses its bundle.

@@ -68,6 +68,7 @@ def test_pages_that_are_no_more_go_and_others_stay_untouched(tmp_path: pathlib.P
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_the_site_is_built_without_a_warning(tmp_path: pathlib.Path) -> None:
     command = [
         sys.executable,
@@ -103,6 +104,7 @@ def test_the_site_is_built_without_a_warning(tmp_path: pathlib.Path) -> None:
     assert '<span class="pre">--resume</span></code>, which' in shown  # and not with a dash
 
 
+@pytest.mark.slow
 def test_the_notebook_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.fspath(ROOT))
     notebook = nbformat.read(ROOT / "docs/notebooks/first-steps.ipynb", as_version=4)

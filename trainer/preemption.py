@@ -32,8 +32,11 @@ class Preemption:
         # Python lets only the main thread set handlers; elsewhere somebody else owns the process.
         self._owner = threading.current_thread() is threading.main_thread()
         if self._owner:
-            numbers = (signal.SIGTERM, signal.SIGINT)
-            self._before = {number: signal.signal(number, self._note) for number in numbers}
+            self._before = {
+                number: signal.signal(number, self._note)
+                for number in (signal.SIGTERM, signal.SIGINT)
+                if signal.getsignal(number) is not signal.SIG_IGN  # as nohup and background jobs ask for
+            }
         return self
 
     def __exit__(

@@ -12,12 +12,9 @@ from tests.benchmarks.stand_ins import of_buckets
 
 MODEL = Model("dense-300-100", "litert")
 
-emulated = pytest.mark.skipif(
-    buckets.program() is None, reason="fake-gcs-server is missing: run `make tools`"
-)
 
-
-@emulated
+@pytest.mark.emulator
+@pytest.mark.skipif(buckets.program() is None, reason="fake-gcs-server is missing: run `make tools`")
 def test_sizes_take_turns_and_requests_are_counted(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

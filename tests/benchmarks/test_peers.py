@@ -27,6 +27,7 @@ def _one(setting: Setting, bundle_path: pathlib.Path, contender: Contender) -> s
     return scoring.one(setting, model, contender, section="scoring", images=IMAGES, turn=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "contender",
     [
@@ -49,6 +50,7 @@ def test_each_gives_the_same_answers(
     assert run.peak_bytes > 0
 
 
+@pytest.mark.slow
 def test_eight_bits_are_scored_by_both_who_run_them(setting: Setting, bundle_path: pathlib.Path) -> None:
     model = Model("dense-128", "litert_int8", bundle_path)
     first, second = (

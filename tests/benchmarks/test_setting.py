@@ -20,7 +20,8 @@ def sample_only(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None
 def test_the_sample_is_repeated_where_mnist_is_not_at_hand() -> None:
     images, labels = setting.digits(4_010)
     assert images.shape == (4_010, 28, 28)
-    assert images.dtype == np.uint8
+    assert (images.dtype, labels.dtype) == (np.uint8, np.uint8)
+    assert set(labels[:100].tolist()) == set(range(10))
     assert (images[:10] == images[4_000:]).all()
     assert (labels[:10] == labels[4_000:]).all()
     assert "sample" in setting.source()

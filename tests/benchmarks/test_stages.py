@@ -22,6 +22,7 @@ def images(digits: np.ndarray, png_of: Callable, tmp_path: pathlib.Path) -> path
     return folder
 
 
+@pytest.mark.slow
 def test_every_stage_is_measured_in_every_round(images: pathlib.Path, bundle_path: pathlib.Path) -> None:
     measured = measure(images, bundle_path, count=100, rounds=2)
     assert measured.images == 100

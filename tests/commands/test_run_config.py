@@ -127,6 +127,7 @@ SETTINGS = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(SETTINGS)
 def test_what_is_written_is_read_again(settings):
     plain = {

@@ -11,11 +11,9 @@ import subprocess
 import sys
 
 import pytest
-import sqlglot
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from sqlglot.optimizer.qualify import qualify
 
 from schemas import failure, prediction
 from tests.deploy.cloud_build import CONFIG, ROOT
@@ -103,6 +101,7 @@ def required(*names: str) -> set[str]:
     return {name for name, _ in found}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("files", "modules"),
     [
@@ -137,6 +136,7 @@ def test_the_worker_s_beam_is_the_project_s() -> None:
     assert f"apache-beam=={version}\n" in (ROOT / "constraints.txt").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
 def test_workflows_are_sound(file: pathlib.Path) -> None:
     program = tool("actionlint", "install Go and run `make tools`")
@@ -184,6 +184,7 @@ def test_the_alert_hears_of_whatever_ends_a_night_and_of_nothing_else() -> None:
     assert not any(re.search(pattern, line) for line in others)
 
 
+@pytest.mark.slow
 def test_terraform_is_formatted() -> None:
     program = tool("terraform", "it is not needed to run digitmill")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
@@ -259,6 +260,8 @@ def load(tmp_path: pathlib.Path, *arguments: str) -> tuple[subprocess.CompletedP
 
 
 def test_the_load_command_loads_both_tables_and_makes_every_view(tmp_path: pathlib.Path) -> None:
+    import sqlglot
+
     done, calls = load(tmp_path, "gs://b/state/", "my-project:digits")
     assert done.returncode == 0, done.stderr
     loaded = {call[-3]: call for call in calls if call[0] == "load"}
@@ -311,6 +314,9 @@ def test_what_cannot_be_loaded_is_refused_in_one_line(
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_a_view_is_bigquery_s_sql_over_columns_that_there_are(name: str) -> None:
+    import sqlglot
+    from sqlglot.optimizer.qualify import qualify
+
     schema = {
         f"{table}": {
             field["name"]: field["type"]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from digitmill.sample import write_sample
 from digitmill.shipped import SHIPPED_MODEL
@@ -64,6 +65,7 @@ def test_score_takes_it_without_being_told(tmp_path: pathlib.Path) -> None:
     assert manifest["right"] > 490
 
 
+@pytest.mark.slow
 def test_evaluate_takes_it_without_being_told(tmp_path: pathlib.Path) -> None:
     done = digitmill("evaluate", "--data", "sample", "--json", folder=tmp_path)
     assert done.returncode == 0, done.stderr

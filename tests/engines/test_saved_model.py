@@ -107,6 +107,7 @@ def test_without_tensorflow_one_line_says_what_to_do(
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_tensorflow_is_imported_only_when_it_is_chosen(bundle: Bundle) -> None:
     program = (
         "import pathlib, sys; from engines.bundle import open_bundle; import pipelines.transforms; "

@@ -36,6 +36,7 @@ def test_classify_images(folder: pathlib.Path, bundle_path: pathlib.Path) -> Non
     assert sum(map(int, lines.values())) == 20
 
 
+@pytest.mark.slow
 def test_run_inference(folder: pathlib.Path, bundle_path: pathlib.Path) -> None:
     lines = run("run_inference", folder, bundle_path)
     assert f"{(folder / 'bad.png').as_uri()} UNSUPPORTED" in lines

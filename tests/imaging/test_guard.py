@@ -193,6 +193,7 @@ def test_a_process_that_does_not_start_is_no_fault_of_the_image(scan: bytes) -> 
     guard.close()
 
 
+@pytest.mark.slow
 def test_restarts_leave_neither_zombies_nor_open_files(faulty: Guard, scan: bytes) -> None:
     faulty.digit(scan)
     files = len(os.listdir("/proc/self/fd"))

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import pathlib
 from collections.abc import Callable
 
 import numpy as np
@@ -10,26 +11,33 @@ import pytest
 from imaging.batch import decode_batch
 from tests.imaging import wild
 
-DIGITS = 2_000
+
+@pytest.fixture
+def plain(digits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return digits, labels
 
 
-@pytest.fixture(scope="module")
-def plain() -> tuple[np.ndarray, np.ndarray]:
-    images, labels = wild.mnist_digits()
-    return images[:DIGITS], labels[:DIGITS]
+@pytest.fixture
+def mnist(shared_data: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
+    images, labels = wild.mnist_digits(shared_data / "mnist")
+    return images[:2_000], labels[:2_000]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["plain", pytest.param("mnist", marks=pytest.mark.shared)])
 @pytest.mark.parametrize(
     ("makers", "bound"),
     [pytest.param(wild.WILD, 0.002, id="wild"), pytest.param(wild.LINED, 0.01, id="ruled and boxed")],
 )
-def test_the_loss_stays_below(makers: dict, bound: float, plain: tuple, classify: Callable) -> None:
+def test_the_loss_stays_below(
+    makers: dict, bound: float, source: str, classify: Callable, request: pytest.FixtureRequest
+) -> None:
     """The digits are the same on both sides, so only those that change sides count.
 
     Their number gives the standard error; the test fails when the loss lies above the bound by more
     than two of them. With all 10,000 digits and a better net it is 0.1 and 0.4 points.
     """
-    images, labels = plain
+    images, labels = request.getfixturevalue(source)
     batch = decode_batch(wild.pictures(images, makers), len(images))
     found = np.array([error is None for error in batch.errors])
     native = classify(images) == labels

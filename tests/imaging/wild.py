@@ -13,19 +13,13 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from trainer.data import sample
-
-SHARED = pathlib.Path(__file__).resolve().parents[3] / "shared" / "data" / "mnist"
-
 Picture = np.ndarray
 Maker = Callable[[Picture, np.random.Generator], bytes]
 
 
-def mnist_digits() -> tuple[np.ndarray, np.ndarray]:
-    """Returns uint8[N, 28, 28] and labels: MNIST's 10,000 test digits, else the sample's 500."""
-    images, labels = SHARED / "t10k-images-idx3-ubyte.gz", SHARED / "t10k-labels-idx1-ubyte.gz"
-    if not images.exists():
-        return sample.digits().test.images, sample.digits().test.labels
+def mnist_digits(folder: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
+    """Returns uint8[N, 28, 28] and labels: MNIST's test digits, from its own files in the folder."""
+    images, labels = folder / "t10k-images-idx3-ubyte.gz", folder / "t10k-labels-idx1-ubyte.gz"
     pixels = np.frombuffer(gzip.decompress(images.read_bytes()), np.uint8, offset=16)
     return pixels.reshape(-1, 28, 28), np.frombuffer(gzip.decompress(labels.read_bytes()), np.uint8, offset=8)
 

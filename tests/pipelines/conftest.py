@@ -9,7 +9,6 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from digitmill.shipped import SHIPPED_MODEL
 from pipelines.kept_images import FailurePicture, KeptImage
@@ -29,6 +28,8 @@ from trainer.data import sample
 @pytest.fixture(scope="session")
 def rival_path(bundle_path: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A second bundle, of a linear model that is right less often."""
+    import tensorflow as tf
+
     folder = tmp_path_factory.mktemp("rival") / "bundle"
     folder.mkdir()
     train = sample.digits().train

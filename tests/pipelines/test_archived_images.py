@@ -143,6 +143,7 @@ def test_an_archive_that_vanished_is_missing(tmp_path: pathlib.Path, members: di
     assert (image, str(error.code)) == (archive, "MISSING")
 
 
+@pytest.mark.slow
 def test_what_pack_writes_score_reads(
     digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

@@ -103,6 +103,7 @@ def test_stored_and_deflated_members_are_read(method: int, files: list[tuple[byt
     assert contents(zip_of(files, method), ArchiveKind.ZIP) == [as_read(content) for _, content in files]
 
 
+@pytest.mark.slow
 def test_a_zip_of_many_entries_and_with_something_before_it() -> None:
     files = [(b"%d" % number, b"x") for number in range(66_000)]
     data = b"#!/bin/sh\n" + zip_of(files, zipfile.ZIP_STORED)

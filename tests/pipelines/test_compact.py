@@ -89,6 +89,7 @@ def test_the_merged_state_is_that_of_scoring_everything_anew(
         assert getattr(merged, name) == getattr(whole, name)
 
 
+@pytest.mark.slow
 def test_in_many_buckets_it_is_the_same(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -99,6 +100,7 @@ def test_in_many_buckets_it_is_the_same(
     assert len(list((tmp_path / "state/predictions").glob("*.csv"))) > 5
 
 
+@pytest.mark.slow
 def test_archives_are_merged_member_by_member(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -116,6 +118,7 @@ def test_archives_are_merged_member_by_member(
     same_state(tmp_path / "state", tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_the_state_can_be_built_on_and_merged_again(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -145,6 +148,7 @@ def test_nights_in_a_bucket(
     assert dataclasses.astuple(merged.counts) == (19, 19, 0, 0)
 
 
+@pytest.mark.slow
 def test_runs_of_different_inputs_stand_side_by_side(
     digit_folder: pathlib.Path, mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -155,6 +159,7 @@ def test_runs_of_different_inputs_stand_side_by_side(
     assert dataclasses.astuple(merged.counts) == (565, 560, 5, 0)
 
 
+@pytest.mark.slow
 def test_models_that_differ_are_several_and_vouch_for_nothing(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -169,6 +174,7 @@ def test_models_that_differ_are_several_and_vouch_for_nothing(
     assert later.counts.skipped == 0
 
 
+@pytest.mark.slow
 def test_a_file_that_went_back_to_an_earlier_version_has_the_answer_to_that_one(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -186,6 +192,7 @@ def test_a_file_that_went_back_to_an_earlier_version_has_the_answer_to_that_one(
     same_state(tmp_path / "state", tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_lists_of_different_names_stand_side_by_side(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -203,6 +210,7 @@ def test_lists_of_different_names_stand_side_by_side(
     assert merge(tmp_path / "nights/0", tmp_path / "one", output=tmp_path / "both").counts.scored == 7
 
 
+@pytest.mark.slow
 def test_an_input_is_the_same_however_it_is_written(
     mixed_folder: pathlib.Path,
     bundle_path: pathlib.Path,
@@ -219,6 +227,7 @@ def test_an_input_is_the_same_however_it_is_written(
     assert merge(tmp_path / "nights", output=tmp_path / "state").counts.scored == 58
 
 
+@pytest.mark.slow
 def test_folders_of_one_name_in_different_places_stand_side_by_side(
     mixed_folder: pathlib.Path,
     bundle_path: pathlib.Path,
@@ -234,6 +243,7 @@ def test_folders_of_one_name_in_different_places_stand_side_by_side(
     assert merge(tmp_path / "nights", output=tmp_path / "state").counts.listed == files
 
 
+@pytest.mark.slow
 def test_a_run_that_was_gone_on_with_late_is_as_old_as_its_beginning(
     mixed_folder: pathlib.Path,
     bundle_path: pathlib.Path,
@@ -259,6 +269,7 @@ def test_a_run_that_was_gone_on_with_late_is_as_old_as_its_beginning(
     same_state(tmp_path / "state", tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_state_is_as_old_as_what_it_holds(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -271,6 +282,7 @@ def test_a_state_is_as_old_as_what_it_holds(
     assert again.counts.listed == 66
 
 
+@pytest.mark.slow
 def test_what_a_part_of_the_inputs_was_listed_for_later_is_there_too(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -285,6 +297,7 @@ def test_what_a_part_of_the_inputs_was_listed_for_later_is_there_too(
     assert merge(nights / "1", tmp_path / "part", output=tmp_path / "both").counts.listed == 66
 
 
+@pytest.mark.slow
 def test_runs_that_were_moved_are_known_again(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

@@ -123,6 +123,7 @@ def test_the_engine_is_recorded_with_its_reason(
     assert answers[0] == answers[1]
 
 
+@pytest.mark.slow
 def test_another_engine_or_challenger_makes_other_work_items(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, rival_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

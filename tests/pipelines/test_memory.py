@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 
+import pytest
+
 
 def linked(folder: pathlib.Path, sources: list[pathlib.Path], count: int) -> pathlib.Path:
     """A folder with so many names, whose files are the sources' over and over."""
@@ -28,6 +30,7 @@ def peak(folder: pathlib.Path, bundle: pathlib.Path, output: pathlib.Path) -> in
     return usage.ru_maxrss
 
 
+@pytest.mark.slow
 def test_ten_times_the_images_take_no_more_memory(
     digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import obstore
 import pytest
-from moto.server import ThreadedMotoServer
 
 from imaging.errors import ImageError
 from pipelines.job import run
@@ -32,6 +31,8 @@ KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr
 
 @pytest.fixture(scope="module")
 def s3_endpoint() -> Iterator[str]:
+    from moto.server import ThreadedMotoServer
+
     server = ThreadedMotoServer(port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -73,7 +74,7 @@ def make_azure_container(name: str, endpoint: str) -> None:
     urllib.request.urlopen(request)
 
 
-@pytest.fixture(params=["s3", "az"])
+@pytest.fixture(params=["s3", pytest.param("az", marks=pytest.mark.emulator)])
 def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """An empty bucket or container that this process's environment gives access to."""
     name = f"b{abs(hash(request.node.nodeid))}"

@@ -119,6 +119,7 @@ def command(log: pathlib.Path, *arguments: object) -> tuple[int | None, str]:
     return process.exitcode, log.read_text()
 
 
+@pytest.mark.slow
 def test_the_command(night: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert command(tmp_path / "log", night) == (0, f"{night / 'report.html'}\n")
     for number, (given, said) in enumerate(

@@ -3,7 +3,6 @@ import dataclasses
 import json
 import pathlib
 
-import frictionless
 import pytest
 
 from pipelines.agreement import Agreement
@@ -43,6 +42,8 @@ def test_the_confusion_table_is_true_by_predicted(statistics: RunStatistics) -> 
 def test_failures_are_rows_of_their_schema(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, statistics: RunStatistics, manifest: Manifest
 ) -> None:
+    import frictionless
+
     write_reports(LocalFolder(tmp_path), statistics, manifest)
     monkeypatch.chdir(tmp_path / "reports")
     schema = frictionless.Schema.from_descriptor(

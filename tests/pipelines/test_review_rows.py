@@ -116,6 +116,7 @@ def test_where_all_is_accepted_there_is_nothing(score: Callable[..., PastRun]) -
     assert least_sure(score(accept_threshold=0.0), ALL) == []
 
 
+@pytest.mark.slow
 def test_a_merged_run_and_one_that_builds_on_another(
     run: PastRun, inputs: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

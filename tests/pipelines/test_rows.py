@@ -5,7 +5,6 @@ import json
 import math
 import pathlib
 
-import frictionless
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -67,6 +66,8 @@ def test_csv_and_tfrecord_hold_the_same_valid_rows(scored: Scored, tmp_path: pat
 def test_the_csv_is_valid_by_its_table_schema(
     scored: Scored, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import frictionless
+
     (tmp_path / "rows.csv").write_bytes(encode(prediction_columns(scored))["csv"])
     monkeypatch.chdir(tmp_path)  # frictionless trusts no absolute paths
     schema = json.loads((GENERATED / "predictions.tableschema.json").read_text())
@@ -80,6 +81,8 @@ def test_the_csv_is_valid_by_its_table_schema(
 def test_the_table_schema_notices_a_wrong_row(
     scored: Scored, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import frictionless
+
     text = encode(prediction_columns(scored))["csv"].decode().replace(",accept,", ",perhaps,", 1)
     (tmp_path / "rows.csv").write_text(text)
     monkeypatch.chdir(tmp_path)

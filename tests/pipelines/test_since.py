@@ -85,6 +85,7 @@ def test_a_copy_that_keeps_the_old_time_is_told_by_its_size(
         assert counts(done)[3] == 0
 
 
+@pytest.mark.slow
 def test_a_chain_of_single_runs_skips_as_much(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -117,6 +118,7 @@ def test_failures_are_taken_up_again_only_when_asked(
     )
 
 
+@pytest.mark.slow
 def test_another_model_scores_everything_anew(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, other_bundle: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -127,6 +129,7 @@ def test_another_model_scores_everything_anew(
     assert counts(third) == (65, 0, 0, 65)
 
 
+@pytest.mark.slow
 def test_an_archive_counts_as_one_and_is_retried_as_a_whole(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -140,6 +143,7 @@ def test_an_archive_counts_as_one_and_is_retried_as_a_whole(
     assert counts(retried) == (66, 60, 5, 1)
 
 
+@pytest.mark.slow
 def test_many_buckets_and_small_parts(
     digit_folder: pathlib.Path,
     bundle_path: pathlib.Path,
@@ -157,6 +161,7 @@ def test_many_buckets_and_small_parts(
     assert sorted(both) == sorted(path.name for path in digit_folder.rglob("*.png"))
 
 
+@pytest.mark.slow
 def test_a_join_that_was_cut_off_is_gone_on_with(
     mixed_folder: pathlib.Path,
     bundle_path: pathlib.Path,
@@ -201,6 +206,7 @@ def test_an_earlier_run_that_was_changed_is_refused(
         score(mixed_folder, bundle_path, tmp_path / "2", since=str(tmp_path / "1"), resume=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["statistics", "listing"])
 @pytest.mark.parametrize("damage", [pathlib.Path.unlink, lambda path: path.write_bytes(b"?")])
 def test_an_earlier_run_whose_files_are_gone_is_one_line(
@@ -232,6 +238,7 @@ def test_what_is_no_earlier_run_is_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_runs_come_in_the_order_of_their_times(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -246,6 +253,7 @@ def test_runs_come_in_the_order_of_their_times(
     assert only == runs[1]
 
 
+@pytest.mark.slow
 def test_a_run_comes_after_those_that_it_builds_on_whatever_the_clocks_said(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

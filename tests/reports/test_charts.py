@@ -21,6 +21,8 @@ from reports.curves import curves
 from reports.distributions import bars_side_by_side, confidence_histogram, steps_side_by_side
 from reports.matrices import SHADES, matrix, shade
 
+pytestmark = pytest.mark.charts
+
 BINS = (
     [ReliabilityBin(0, 0.0, 0)] * 10 + [ReliabilityBin(10, 0.55 * 10, 5)] * 9 + [ReliabilityBin(90, 89.0, 88)]
 )

@@ -1,5 +1,9 @@
+import pytest
+
 from reports.intervals import intervals, overlapping, told
 from schemas.accuracy import Accuracy
+
+pytestmark = pytest.mark.charts
 
 
 def test_each_accuracy_has_a_dot_a_tip_and_a_row() -> None:

@@ -1,6 +1,5 @@
 import json
 
-import frictionless
 import pytest
 from google.cloud import bigquery
 from google.protobuf import text_format
@@ -33,6 +32,8 @@ def test_the_tfmd_schema_parses_and_names_every_column(columns: tuple) -> None:
 
 @RECORDS
 def test_the_table_schema_is_valid(columns: tuple) -> None:
+    import frictionless
+
     schema = frictionless.Schema.from_descriptor(json.loads(table_schema(columns)))
     assert schema.field_names == [described.name for described in columns]
 

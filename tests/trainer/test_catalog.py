@@ -15,8 +15,6 @@ from trainer.data import sample
 from trainer.data.catalog import CatalogSource
 from trainer.data.splits import Digits
 
-SHARED_MNIST = pathlib.Path(__file__).parents[3] / "shared" / "data" / "mnist"
-
 
 def read(name: str, data_dir: pathlib.Path, fraction: float = 0.0) -> Digits:
     return CatalogSource(name, str(data_dir)).read(validation_fraction=fraction)
@@ -67,28 +65,32 @@ def prepare(
     )
 
 
-@pytest.fixture(scope="session")
-def mnist_dir(tmp_path_factory) -> pathlib.Path:
-    """A data_dir from which `mnist` reads offline: MNIST itself where its files are, else the sample."""
-    data_dir = tmp_path_factory.mktemp("tfds")
-    if SHARED_MNIST.is_dir():
-        subprocess.run(
-            [sys.executable, SHARED_MNIST / "seed_tfds_cache.py", data_dir], check=True, capture_output=True
-        )
-        return data_dir
+@pytest.fixture
+def mnist_dir(shared_data, tmp_path) -> pathlib.Path:
+    """A data_dir in whose cache MNIST's own files lie, so that it is built from them without network."""
+    seed = [sys.executable, shared_data / "mnist" / "seed_tfds_cache.py", tmp_path]
+    subprocess.run(seed, check=True, capture_output=True)
+    return tmp_path
+
+
+@pytest.fixture
+def sample_dir(tmp_path) -> pathlib.Path:
+    """A data_dir in which the sample is prepared under the name of MNIST."""
     whole = sample.digits()
     splits = {
         name: pictures(split.images[..., None], split.labels)
         for name, split in whole.splits().items()
         if name != "validation"
     }
-    prepare(data_dir, "mnist", version="3.0.1", splits=splits)
-    return data_dir
+    prepare(tmp_path, "mnist", version="3.0.1", splits=splits)
+    return tmp_path
 
 
-def test_mnist_is_prepared_and_read_byte_for_byte(mnist_dir, capsys):
-    digits = read("mnist", mnist_dir, fraction=5_000 / 60_000)
-    builder = tfds.builder("mnist", data_dir=mnist_dir)
+@pytest.mark.parametrize("data", ["sample_dir", pytest.param("mnist_dir", marks=pytest.mark.shared)])
+def test_mnist_is_prepared_and_read_byte_for_byte(data, request, capsys):
+    data_dir = request.getfixturevalue(data)
+    digits = read("mnist", data_dir, fraction=5_000 / 60_000)
+    builder = tfds.builder("mnist", data_dir=data_dir)
     sizes = {name: info.num_examples for name, info in builder.info.splits.items()}
     assert len(digits.validation) == round(sizes["train"] / 12)
     assert len(digits.train) + len(digits.validation) == sizes["train"]
@@ -98,6 +100,7 @@ def test_mnist_is_prepared_and_read_byte_for_byte(mnist_dir, capsys):
     assert "not usable" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_data_and_the_hold_out_are_the_same_every_time(tmp_path):
     whole = sample.digits()
     splits = {
@@ -168,6 +171,7 @@ def test_more_than_one_percent_blank_pictures_stop_the_job(tmp_path):
     assert "3 of 200" in refusal_of("my_digits", tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sized", [False, True])
 def test_shards_are_disjoint_and_complete_and_hold_out_the_same(tmp_path, sized):
     whole = sample.digits()

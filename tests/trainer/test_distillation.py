@@ -64,6 +64,7 @@ def test_the_loss_is_the_weighted_sum_of_both(student, teacher, share, temperatu
     assert found.numpy() == pytest.approx(expected, rel=1e-2, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_the_loss_is_least_where_the_student_answers_as_the_teacher():
     taught = tf.constant([[0.5, 0.3, 0.2] + [0.0] * 7])
     variable = tf.Variable(tf.zeros((1, 10)))
@@ -87,7 +88,11 @@ def student(digits, strategy, **changes) -> Trainer:
 
 
 @REPLICAS
-@pytest.mark.parametrize("changes", [{}, {"accumulate": 2}, {"xla": True}], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [{}, *(pytest.param(c, marks=pytest.mark.slow) for c in ({"accumulate": 2}, {"xla": True}))],
+    ids=str,
+)
 def test_a_student_learns_what_the_teacher_answers_and_not_the_label(changes, replicas, few_digits, request):
     trainer = student(few_digits, request.getfixturevalue(replicas), **changes)
     answers = trainer.evaluate(few_digits.test).probabilities.mean(axis=0)
@@ -95,6 +100,7 @@ def test_a_student_learns_what_the_teacher_answers_and_not_the_label(changes, re
     assert answers[5] == pytest.approx(0.4, abs=0.1)
 
 
+@pytest.mark.slow
 def test_the_labels_count_the_rest(few_digits, one_replica):
     taught, told = (student(few_digits, one_replica, soft_share=share) for share in (1.0, 0.0))
     assert told.history[-1].val_accuracy > taught.history[-1].val_accuracy + 0.3

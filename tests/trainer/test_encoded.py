@@ -106,6 +106,7 @@ def test_a_bundle_s_signature_answers_files_as_the_model_answers_digits(bundle_p
     assert answers[bundle.CONFIDENCE].numpy() == pytest.approx(expected.max(axis=1), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_it_agrees_on_resized_files_with_what_imaging_feeds_the_model(bundle_path, digits):
     signature = tf.saved_model.load(str(bundle_path / bundle.SAVED_MODEL)).signatures[
         bundle.ENCODED_SIGNATURE

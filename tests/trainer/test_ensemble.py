@@ -135,6 +135,7 @@ def test_members_that_are_there_are_not_trained_again(two, few_digits, tmp_path,
     assert card_of(result.bundle).images_per_second is None
 
 
+@pytest.mark.slow
 def test_a_trained_member_has_another_seed_than_a_given_twin(two, few_digits, tmp_path):
     twin = str(members_of(two)[1] / "bundle")
     result = run(few_digits, tmp_path / "run", member=(twin,), members=3, epochs=1)
@@ -174,6 +175,7 @@ def stop_in(member: int, monkeypatch) -> None:
     monkeypatch.setattr(Trainer, "epochs", interrupted)
 
 
+@pytest.mark.slow
 def test_a_stopped_job_goes_on_in_the_member_where_it_stopped(two, few_digits, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         stop_in(2, patched)
@@ -211,6 +213,7 @@ def test_members_of_another_job_are_refused(changed, named, few_digits, tmp_path
         run(few_digits, tmp_path / "run", members=2, resume=True, **changed)
 
 
+@pytest.mark.slow
 def test_the_data_is_read_once(few_digits, tmp_path):
     source = CountingSource(few_digits)
     where = places.of_run(tmp_path / "run", {})
@@ -222,6 +225,7 @@ def test_the_data_is_read_once(few_digits, tmp_path):
     assert source.reads == 1
 
 
+@pytest.mark.slow
 def test_two_replicas_make_the_same_ensemble(two, few_digits, tmp_path):
     result = run(few_digits, tmp_path / "run", members=2, replicas=2)
     assert result.test_loss == pytest.approx(two.test_loss, rel=1e-3)
@@ -259,6 +263,7 @@ def test_fewer_members_than_given_are_refused():
         TrainOptions(recipe="cnn", data="x", output="y", members=1, member=("a", "b"))
 
 
+@pytest.mark.slow
 def test_a_job_of_the_command_makes_one(tmp_path, capsys, lean):
     lean.undo()
     options = TrainOptions(recipe="dense-128", data="sample", output=tmp_path / "run", epochs=1, members=2)

@@ -62,5 +62,6 @@ def test_a_mixed_network_is_measured_as_it_is_exported(replicas, few_digits, req
         expected = plain(few_digits.test.images, training=False).numpy()
         assert evaluator.run(few_digits.test).probabilities == pytest.approx(expected, abs=1e-5)
         assert evaluator.run_alone(few_digits.test).probabilities == pytest.approx(expected, abs=1e-5)
+        # How much rounding moves them depends on the processor.
         rounded = model(few_digits.test.images, training=False).numpy()
-        assert np.abs(rounded - expected).max() > 1e-4
+        assert not np.array_equal(rounded, expected)

@@ -153,6 +153,7 @@ def test_eight_bits_are_the_default_where_they_lose_next_to_nothing(float_right,
     assert export.default_litert_model(rows) == default
 
 
+@pytest.mark.slow
 def test_the_keras_model_answers_alike_and_can_be_trained_on(written, expected, few_digits):
     loaded = keras.models.load_model(written / bundle.KERAS_MODEL)
     assert loaded(few_digits.test.images, training=False).numpy() == pytest.approx(expected, abs=1e-6)
@@ -201,6 +202,7 @@ def test_the_golden_batch_holds_digits_and_the_model_s_answers(written, model, f
     assert probabilities == pytest.approx(model(digits, training=False).numpy(), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_fewer_digits_make_a_smaller_golden_batch(model, few_digits, tmp_path, no_formats):
     few = evidence(few_digits, validation=None, test=few_digits.test.take(slice(3)))
     export.write_bundle(model, CARD, evidence=few, target=tmp_path / "bundle")
@@ -239,6 +241,7 @@ def test_files_that_are_answered_otherwise_than_their_digits_are_noticed(bundle_
         export._check_encoded(bundle_path / bundle.SAVED_MODEL, golden)
 
 
+@pytest.mark.slow
 def test_a_crash_before_the_card_leaves_no_bundle(model, few_digits, tmp_path, monkeypatch, no_formats):
     def crash(folder):
         raise KeyboardInterrupt
@@ -249,6 +252,7 @@ def test_a_crash_before_the_card_leaves_no_bundle(model, few_digits, tmp_path, m
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_exporting_writes_nothing_on_the_terminal(model, few_digits, tmp_path, capfd):
     export.write_bundle(model, CARD, evidence=evidence(few_digits), target=tmp_path / "bundle")
     assert capfd.readouterr() == ("", "")

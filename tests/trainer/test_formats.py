@@ -42,6 +42,7 @@ def written(averaged, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "tolerance"), [(bundle.LITERT_MODEL, 1e-4), (bundle.LITERT_INT8_MODEL, 0.1)]
 )
@@ -64,6 +65,7 @@ def test_eight_bits_are_far_smaller(written):
     assert sizes[1] < sizes[0] / 2
 
 
+@pytest.mark.slow
 def test_few_training_images_will_do(averaged, tmp_path, digits):
     formats.write(averaged, tmp_path, representative=sample.digits().train.images[:3])
     answers = LiteRtEngine((tmp_path / bundle.LITERT_INT8_MODEL).read_bytes()).probabilities(digits[:5])

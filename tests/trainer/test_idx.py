@@ -1,5 +1,4 @@
 import gzip
-import pathlib
 
 import cv2
 import numpy as np
@@ -12,8 +11,6 @@ from trainer.data.idx_format import open_idx
 from trainer.data.reading import Reading
 from trainer.data.rejects import Rejects
 from trainer.data.splits import Digits, hold_out
-
-SHARED_MNIST = pathlib.Path(__file__).parents[3] / "shared" / "data" / "mnist"
 
 
 def read(path, fraction: float = 0.0, *, max_rate: float = 0.01) -> Digits:
@@ -44,9 +41,8 @@ def test_names_with_dots_as_some_unzip_them(tmp_path, few_digits):
     assert len(read(tmp_path).train) == 400
 
 
-@pytest.mark.skipif(not SHARED_MNIST.is_dir(), reason="MNIST's own files are not at hand")
-def test_mnist_itself():
-    digits = read(SHARED_MNIST, 5_000 / 60_000)
+def test_mnist_itself(shared_data):
+    digits = read(shared_data / "mnist", 5_000 / 60_000)
     assert [len(split) for split in digits.splits().values()] == [55_000, 5_000, 10_000]
     assert digits.test.labels[:5].tolist() == [7, 2, 1, 0, 4]
 

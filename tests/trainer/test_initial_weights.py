@@ -141,6 +141,7 @@ def test_another_recipe_is_refused_with_what_differs(bundle_path):
     assert "it has 4 layers, the recipe 5" in refusal_of(bundle_path, longer)
 
 
+@pytest.mark.slow
 def test_every_recipe_takes_its_own_weights_back(tmp_path, few_digits):
     for name in recipes.NAMES:
         first, second = (recipes.load(name).model() for _ in range(2))

@@ -30,13 +30,14 @@ def curve(epochs) -> list[float]:
     ]
 
 
+@pytest.mark.slow
 def test_one_and_two_replicas_learn_the_same_at_the_same_global_batch(few_digits, one_replica, two_replicas):
     recipe = small("dense-256-128")
     first, second = (train(recipe, few_digits, strategy)[1] for strategy in (one_replica, two_replicas))
     assert curve(first) == pytest.approx(curve(second), rel=1e-3)
 
 
-@pytest.mark.parametrize("name", ["dense-300-100", "cnn"])
+@pytest.mark.parametrize("name", ["dense-300-100", pytest.param("cnn", marks=pytest.mark.slow)])
 def test_one_and_two_replicas_end_with_the_same_weights(name, few_digits, one_replica, two_replicas):
     # Not Adam, which turns a rounding error of a tiny gradient into a whole step.
     recipe = small(name, optimizer=lambda steps: keras.optimizers.SGD(0.1))
@@ -45,6 +46,7 @@ def test_one_and_two_replicas_end_with_the_same_weights(name, few_digits, one_re
         assert one == pytest.approx(two, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_two_strategies_in_one_process_do_not_meet(few_digits, two_replicas):
     other = Trainer(small("cnn"), few_digits, strategy=make_strategy(2), seed=1)
     first = Trainer(small("dense-128"), few_digits, strategy=two_replicas, seed=1)
@@ -52,6 +54,7 @@ def test_two_strategies_in_one_process_do_not_meet(few_digits, two_replicas):
     assert np.isfinite(losses).all()
 
 
+@pytest.mark.slow
 def test_replicas_keep_equal_weights(few_digits, two_replicas):
     trainer, _ = train(small("dense-512-256-128"), few_digits, two_replicas)
     for variable in trainer.model.variables:
@@ -59,6 +62,7 @@ def test_replicas_keep_equal_weights(few_digits, two_replicas):
         assert (first == second).all(), variable.path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "replicas"), [("cnn", "one_replica"), ("dense-512-256-128", "two_replicas")]
 )
@@ -76,6 +80,7 @@ def test_another_seed_gives_other_weights_and_another_order(few_digits, one_repl
     assert losses[0] != losses[1]
 
 
+@pytest.mark.slow
 def test_the_network_learns_its_training_images_by_heart(few_digits, one_replica):
     trainer, _ = train(small(epochs=30), few_digits, one_replica)
     assert trainer.evaluate(few_digits.train).accuracy.value == 1.0
@@ -158,6 +163,7 @@ def test_pixels_reach_the_network_as_they_are(few_digits, one_replica):
     assert np.ptp(seen) > 0
 
 
+@pytest.mark.slow
 def test_moving_averages_are_those_of_all_replicas_images(few_digits, one_replica, two_replicas):
     # One step, so that the first layer sees the same in both runs.
     recipe = small("dense-512-256-128", epochs=1, batch=400)
@@ -183,6 +189,7 @@ def test_a_plain_copy_goes_on_where_training_stopped(replicas, few_digits, reque
     assert all(np.abs(moment.numpy()).max() > 0 for moment in moments if len(moment.shape) == 2)
 
 
+@pytest.mark.slow
 def test_a_plain_copy_keeps_no_strategy(few_digits, two_replicas):
     copy = train(small(epochs=1), few_digits, two_replicas)[0].plain_copy()
     history = copy.fit(few_digits.train.images, few_digits.train.labels, verbose=0)

@@ -35,17 +35,18 @@ def assert_close(one: Trainer, other: Trainer, *, tolerance: float = 1e-5) -> No
     assert curve(one) == pytest.approx(curve(other), rel=1e-3)
 
 
+ALL_AT_ONCE = {"schedule": "warmup-cosine", "clip_norm": 1.0, "ema": 0.8, "accumulate": 2}
+EACH_ALONE = (
+    {"schedule": "one-cycle", "learning_rate": 0.3},
+    {"clip_norm": 0.5},
+    {"ema": 0.9},
+    {"accumulate": 4},
+    {"xla": True},
+)
+
+
 @pytest.mark.parametrize(
-    "changes",
-    [
-        {"schedule": "one-cycle", "learning_rate": 0.3},
-        {"clip_norm": 0.5},
-        {"ema": 0.9},
-        {"accumulate": 4},
-        {"xla": True},
-        {"schedule": "warmup-cosine", "clip_norm": 1.0, "ema": 0.8, "accumulate": 2},
-    ],
-    ids=str,
+    "changes", [ALL_AT_ONCE, *(pytest.param(one, marks=pytest.mark.slow) for one in EACH_ALONE)], ids=str
 )
 def test_two_replicas_learn_as_one_does(changes, few_digits, one_replica, two_replicas):
     one, two = (trained(few_digits, strategy, **SGD, **changes) for strategy in (one_replica, two_replicas))
@@ -53,14 +54,22 @@ def test_two_replicas_learn_as_one_does(changes, few_digits, one_replica, two_re
 
 
 @REPLICAS
-@pytest.mark.parametrize("name", ["dense-128", "cnn"])
-@pytest.mark.parametrize("changes", [{"accumulate": 2}, {"accumulate": 10}, {"xla": True}], ids=str)
+@pytest.mark.parametrize("name", ["dense-128", pytest.param("cnn", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"accumulate": 2},
+        *(pytest.param(c, marks=pytest.mark.slow) for c in ({"accumulate": 10}, {"xla": True})),
+    ],
+    ids=str,
+)
 def test_parts_and_compilation_change_nothing(name, changes, replicas, few_digits, request):
     strategy = request.getfixturevalue(replicas)
     plain = trained(few_digits, strategy, name=name, **SGD, epochs=1)
     assert_close(plain, trained(few_digits, strategy, name=name, **SGD, epochs=1, **changes))
 
 
+@pytest.mark.slow
 def test_a_compiled_network_drops_and_normalises_too(few_digits, two_replicas):
     trainer = trained(few_digits, two_replicas, name="dense-512-256-128", xla=True, epochs=3)
     assert trainer.history[-1].loss < trainer.history[0].loss
@@ -71,6 +80,7 @@ def test_parts_that_do_not_divide_are_refused(few_digits, two_replicas):
         trained(few_digits, two_replicas, accumulate=3)
 
 
+@pytest.mark.slow
 def test_clipping_slows_a_training_down(few_digits, one_replica):
     free, bound = (trained(few_digits, one_replica, **SGD, clip_norm=norm) for norm in (None, 1e-3))
     start = trained(few_digits, one_replica, **SGD | {"learning_rate": 1e-9}).model.get_weights()[0]
@@ -78,6 +88,7 @@ def test_clipping_slows_a_training_down(few_digits, one_replica):
     assert moved[1] < 0.05 * moved[0]
 
 
+@pytest.mark.slow
 @REPLICAS
 def test_the_averaged_weights_are_evaluated_kept_and_copied(replicas, few_digits, request):
     trainer = trained(few_digits, request.getfixturevalue(replicas), **SGD, ema=0.9, epochs=3)
@@ -92,6 +103,7 @@ def test_the_averaged_weights_are_evaluated_kept_and_copied(replicas, few_digits
     assert raw.history[-1].val_loss != trainer.history[-1].val_loss
 
 
+@pytest.mark.slow
 @REPLICAS
 def test_patience_ends_a_training_and_keeps_its_best_epoch(replicas, few_digits, request):
     strategy = request.getfixturevalue(replicas)
@@ -111,6 +123,7 @@ def test_patience_without_held_out_images_is_refused(few_digits, one_replica):
         trained(digits, one_replica, patience=1)
 
 
+@pytest.mark.slow
 def test_the_best_epoch_is_chosen_without_the_test_split(few_digits, one_replica):
     other = dataclasses.replace(few_digits, test=few_digits.test.take(np.arange(3)))
     first, second = (trained(digits, one_replica, epochs=5, patience=1) for digits in (few_digits, other))
@@ -130,6 +143,7 @@ def weighted(digits: Digits, weights: np.ndarray) -> Digits:
     return dataclasses.replace(digits, train=train)
 
 
+@pytest.mark.slow
 @REPLICAS
 def test_equal_weights_change_nothing(replicas, few_digits, request):
     strategy = request.getfixturevalue(replicas)
@@ -137,6 +151,7 @@ def test_equal_weights_change_nothing(replicas, few_digits, request):
     assert_close(trained(few_digits, strategy, **SGD), trained(same, strategy, **SGD))
 
 
+@pytest.mark.slow
 @REPLICAS
 def test_images_without_weight_are_as_good_as_absent(replicas, few_digits, request):
     strategy = request.getfixturevalue(replicas)
@@ -152,12 +167,14 @@ def test_images_without_weight_are_as_good_as_absent(replicas, few_digits, reque
     assert_close(present, absent)
 
 
+@pytest.mark.slow
 def test_weights_are_shared_by_all_replicas(few_digits, one_replica, two_replicas):
     digits = weighted(few_digits, np.random.default_rng(1).random(400))
     one, two = (trained(digits, strategy, **SGD) for strategy in (one_replica, two_replicas))
     assert_close(one, two)
 
 
+@pytest.mark.slow
 def test_a_mapped_file_is_trained_on_as_memory_is(few_digits, one_replica, tmp_path):
     images = few_digits.train.images
     mapped = np.memmap(tmp_path / "images", np.uint8, "w+", shape=images.shape)
@@ -220,6 +237,7 @@ def test_evaluation_sees_images_as_they_are(stand_in, few_digits, one_replica):
     assert augmented.evaluate(few_digits.test).loss == plain.evaluate(few_digits.test).loss
 
 
+@pytest.mark.slow
 def test_four_replicas_learn_as_one_does(run_python):
     code = """
 import dataclasses

@@ -82,6 +82,7 @@ def workers(tmp_path):
             process.wait()
 
 
+@pytest.mark.slow
 def test_two_workers_end_with_equal_weights_and_count_every_image(workers):
     job = workers("-c", WEIGHTS)
     job.finish()
@@ -96,6 +97,7 @@ def test_two_workers_end_with_equal_weights_and_count_every_image(workers):
     assert first[5] == "72"
 
 
+@pytest.mark.slow
 def test_a_killed_worker_comes_back_its_peer_waits_and_only_the_chief_writes(workers, tmp_path):
     output = tmp_path / "run"
     arguments = ["--recipe", "dense-128", "--epochs", "25", "--batch", "100", "--output", str(output)]

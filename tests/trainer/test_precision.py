@@ -48,6 +48,7 @@ def test_the_policy_is_as_before_afterwards():
     assert keras.config.dtype_policy().name == before
 
 
+@pytest.mark.slow
 def test_a_mixed_network_computes_in_bfloat16_learns_and_is_exported_in_float32(
     few_digits, one_replica, monkeypatch
 ):

@@ -33,6 +33,18 @@ def test_a_ctrl_c_that_was_acted_on_is_not_handed_on():
         act()
 
 
+def test_a_signal_that_was_ignored_stays_ignored():
+    # Background jobs and nohup start their children so: Ctrl-C is meant for another program then.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Preemption() as preemption:
+            signal.raise_signal(signal.SIGINT)
+            assert not preemption.told
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_outside_the_main_thread_there_is_no_handler():
     before, found = signal.getsignal(signal.SIGTERM), []
 

@@ -71,7 +71,7 @@ def undisturbed(few_digits, tmp_path_factory, one_replica, two_replicas):
 
 
 @REPLICAS
-@pytest.mark.parametrize("step", [4, 10, 27])
+@pytest.mark.parametrize("step", [*(pytest.param(step, marks=pytest.mark.slow) for step in (4, 27)), 10])
 def test_from_any_step_it_ends_with_the_same_bits(replicas, step, undisturbed, few_digits, tmp_path, request):
     strategy = request.getfixturevalue(replicas)
     stopped = trainer_of(tmp_path, few_digits, strategy, every=step)

@@ -24,6 +24,7 @@ def test_replicas_cannot_grow_once_tensorflow_has_started():
         make_strategy(3)
 
 
+@pytest.mark.slow
 def test_a_fresh_process_has_as_many_as_asked_for(run_python):
     code = "from trainer.strategy import make_strategy; print(make_strategy(4).num_replicas_in_sync)"
     assert run_python(code).splitlines()[-1] == "4"

@@ -110,6 +110,7 @@ def test_a_flag_of_another_cluster_is_refused(name):
         assert f"not with {target}" in done.output
 
 
+@pytest.mark.slow
 def test_staging_builds_the_package_and_names_where_it_will_be():
     (pool,) = yaml.safe_load(dry_run("vertex", "--staging", "gs://b/staging", "--image", "python:3.12"))[
         "workerPoolSpecs"

@@ -92,6 +92,7 @@ def test_several_records_in_a_damaged_stretch_are_counted_by_their_size():
     assert read(bytes(whole)) == written[:10] + ["CORRUPT"] * 3 + written[13:]
 
 
+@pytest.mark.slow
 def test_a_gap_of_megabytes_is_searched():
     written = payloads(4)
     whole = b"".join(map(framed, written[:2])) + bytes(3_000_000) + b"".join(map(framed, written[2:]))

@@ -57,8 +57,17 @@ def run_of(few_digits, tmp_path_factory):
     return make
 
 
+QUICK = "dense-128"
+
+
 # The networks of the others are among these.
-@pytest.fixture(params=[name for name in recipes.NAMES if name not in ("small-cnn", "strong-cnn-robust")])
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=() if name == QUICK else pytest.mark.slow)
+        for name in recipes.NAMES
+        if name not in ("small-cnn", "strong-cnn-robust")
+    ]
+)
 def finished(request, run_of) -> TrainResult:
     return run_of(request.param)
 
@@ -133,6 +142,7 @@ def test_the_report_is_made_again_without_training(finished):
     assert page.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_report_that_cannot_be_written_leaves_no_bundle(few_digits, tmp_path, monkeypatch):
     def full(*_: object, **__: object) -> None:
         raise OSError("no space left")
@@ -156,6 +166,7 @@ def test_the_history_is_the_result_s(finished):
     assert [float(row["loss"]) for row in rows] == [epoch.loss for epoch in finished.history]
 
 
+@pytest.mark.slow
 def test_a_run_is_repeatable_to_the_bit(run_of, few_digits, tmp_path):
     first = run_of("dense-512-256-128")
     second = run(few_digits, tmp_path / "again", recipe="dense-512-256-128")
@@ -163,12 +174,14 @@ def test_a_run_is_repeatable_to_the_bit(run_of, few_digits, tmp_path):
     assert first.test_loss == second.test_loss
 
 
+@pytest.mark.slow
 def test_two_replicas_make_a_bundle_as_good_as_one_s(run_of, few_digits, tmp_path):
     two = run(few_digits, tmp_path / "two", replicas=2)
     assert run_of("dense-128").test_loss == pytest.approx(two.test_loss, rel=1e-3)
     assert ModelCard.from_json((two.bundle / bundle.CARD).read_text()).replicas == 2
 
 
+@pytest.mark.slow
 def test_the_test_split_takes_no_part_in_training(run_of, few_digits, tmp_path):
     changed = dataclasses.replace(few_digits, test=few_digits.validation)
     first, second = run_of("dense-128"), run(changed, tmp_path / "changed")
@@ -176,6 +189,7 @@ def test_the_test_split_takes_no_part_in_training(run_of, few_digits, tmp_path):
     assert (golden(first)[bundle.OUTPUT] == golden(second)[bundle.OUTPUT]).all()
 
 
+@pytest.mark.slow
 def test_without_validation_images_the_golden_batch_is_of_test_images(few_digits, tmp_path):
     result = run(dataclasses.replace(few_digits, validation=None), tmp_path / "run")
     assert result.validation_accuracy is None
@@ -228,6 +242,7 @@ def test_a_second_run_into_a_finished_one_is_refused(finished):
         job.run(options)
 
 
+@pytest.mark.slow
 def test_a_run_that_diverged_leaves_no_bundle_and_may_be_repeated(tmp_path, monkeypatch):
     recipe = dataclasses.replace(
         recipes.load("dense-128"), optimizer=lambda steps: keras.optimizers.SGD(1e30)

@@ -36,6 +36,7 @@ def rejected(tmp_path) -> list[list[str]]:
         return list(csv.reader(file))
 
 
+@pytest.mark.slow
 def test_a_mixture_with_balanced_classes(tmp_path, label_folder, few_digits, trained_on):
     (label_folder / "3" / "bad.png").write_bytes(b"no image")
     idx = write_set(tmp_path / "idx", few_digits)
@@ -69,6 +70,7 @@ def test_too_many_bad_images_stop_the_job_and_are_all_in_the_file(tmp_path, labe
     assert len(rejected(tmp_path)) == 31
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_a_bundle(tmp_path, bundle_path):
     fresh = run(tmp_path / "fresh")
     tuned = run(tmp_path / "tuned", init=str(bundle_path))
@@ -81,6 +83,7 @@ def test_a_bundle_of_another_recipe_is_refused(tmp_path, bundle_path):
         run(tmp_path, recipe="cnn", init=str(bundle_path))
 
 
+@pytest.mark.slow
 def test_an_empty_class_is_warned_of(tmp_path, label_folder, capsys):
     files = [file for file in sorted(label_folder.glob("*/*.png")) if file.parent.name != "7"]
     rows = [f"{file},{file.parent.name}" for file in files]

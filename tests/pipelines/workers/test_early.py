@@ -113,6 +113,7 @@ def test_a_listing_that_fails_leaves_nothing_of_what_was_scored(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_launcher_that_was_stopped_while_it_listed_is_gone_on_with(
     options: ScoreOptions,
     before_the_last: Callable,
@@ -132,6 +133,7 @@ def test_a_launcher_that_was_stopped_while_it_listed_is_gone_on_with(
     assert contents(tmp_path / "out") == alone(options, tmp_path)
 
 
+@pytest.mark.slow
 def test_an_image_that_is_replaced_by_one_said_to_be_as_old_is_scored_anew(
     options: ScoreOptions,
     before_the_last: Callable,
@@ -152,6 +154,7 @@ def test_an_image_that_is_replaced_by_one_said_to_be_as_old_is_scored_anew(
     assert contents(tmp_path / "out") == alone(options, tmp_path)
 
 
+@pytest.mark.slow
 def test_taking_back_that_is_cut_off_leaves_no_record_of_what_is_gone(
     options: ScoreOptions,
     before_the_last: Callable,

@@ -82,6 +82,7 @@ def test_processes_write_what_one_writes(
     ]
 
 
+@pytest.mark.slow
 def test_the_launcher_scores_nothing_itself(
     digit_folder: pathlib.Path,
     bundle_path: pathlib.Path,
@@ -96,6 +97,7 @@ def test_the_launcher_scores_nothing_itself(
     assert manifest.counts.scored == 500
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_in_mid_run_costs_nothing(
     launched: Callable, tmp_path: pathlib.Path, alone: dict[str, bytes]
 ) -> None:
@@ -107,6 +109,7 @@ def test_a_worker_that_is_killed_in_mid_run_costs_nothing(
     assert verify(open_folder(str(tmp_path / "out"))).findings == ()
 
 
+@pytest.mark.slow
 def test_a_launcher_that_is_killed_leaves_no_worker_and_can_be_gone_on_with(
     launched: Callable, command: list[object], tmp_path: pathlib.Path, alone: dict[str, bytes]
 ) -> None:
@@ -121,6 +124,7 @@ def test_a_launcher_that_is_killed_leaves_no_worker_and_can_be_gone_on_with(
     assert contents(tmp_path / "out") == alone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 def test_a_launcher_that_is_told_to_stop_takes_its_workers_along(
     launched: Callable, command: list[object], tmp_path: pathlib.Path, alone: dict[str, bytes], sent: int
@@ -140,6 +144,7 @@ def test_a_launcher_that_is_told_to_stop_takes_its_workers_along(
     assert contents(tmp_path / "out") == alone
 
 
+@pytest.mark.slow
 def test_a_work_item_that_kills_every_worker_is_one_line_and_can_be_gone_on_with(
     digit_folder: pathlib.Path,
     bundle_path: pathlib.Path,

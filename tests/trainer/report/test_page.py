@@ -111,6 +111,7 @@ def test_names_are_shown_and_not_run(tabs, folder_of, record_of) -> None:
     assert opened.locator("a[href='members/seed-3/report.html']").count() == 1
 
 
+@pytest.mark.slow
 def test_a_page_has_no_word_of_a_failed_template(page, comparison) -> None:
     for made in (page, comparison):
         text = re.sub(r"<[^>]+>", " ", made.read_text(encoding="utf-8"))

@@ -14,6 +14,7 @@ def built(tmp_path_factory):
     return package.build(tmp_path_factory.mktemp("package"))
 
 
+@pytest.mark.slow
 def test_the_package_holds_every_module_and_what_they_read(built):
     with tarfile.open(built.file) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
@@ -26,6 +27,7 @@ def test_the_package_holds_every_module_and_what_they_read(built):
     assert built.constraints == ROOT / "constraints.txt"
 
 
+@pytest.mark.slow
 def test_the_digest_is_of_what_is_in_it_not_of_when_it_was_packed(built, tmp_path):
     again = tmp_path / "again.tar"
     with tarfile.open(built.file) as archive, tarfile.open(again, "w") as copy:

@@ -78,6 +78,7 @@ def run(folder: pathlib.Path, text: str, **environment: str) -> subprocess.Compl
     )
 
 
+@pytest.mark.slow
 def test_two_tasks_of_srun_train_together(tmp_path):
     install(tmp_path, "srun", SRUN)
     install(tmp_path, "scontrol", SCONTROL)

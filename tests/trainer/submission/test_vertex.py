@@ -5,7 +5,6 @@ import subprocess
 
 import pytest
 import yaml
-from google.cloud.aiplatform_v1 import CustomJobSpec
 
 from schemas.errors import UserError
 from trainer.options import TrainOptions
@@ -38,8 +37,10 @@ PACKAGE = Package(pathlib.Path("digitmill-0.1.0.tar.gz"), pathlib.Path("constrai
 STAGED = dataclasses.replace(OPTIONS, image="python:3.12", staging="gs://b/staging")
 
 
-def parsed(text: str) -> CustomJobSpec:
+def parsed(text: str) -> object:
     """The request as the service's own definition reads it; a field that it does not have is an error."""
+    from google.cloud.aiplatform_v1 import CustomJobSpec
+
     return CustomJobSpec.from_json(json.dumps(yaml.safe_load(text)))
 
 
@@ -105,6 +106,8 @@ def test_without_gpus_no_cuda_is_installed():
 
 
 def test_vertex_s_own_images_take_a_package_if_their_python_will_do():
+    from google.cloud.aiplatform_v1 import CustomJobSpec
+
     image = "europe-docker.pkg.dev/vertex-ai/training/tf-gpu.2-21.py312:latest"
     spec = job_spec(REQUEST, dataclasses.replace(STAGED, image=image), PACKAGE)
     package = CustomJobSpec.from_json(json.dumps(spec)).worker_pool_specs[0].python_package_spec
@@ -165,6 +168,8 @@ def test_a_local_folder_is_refused():
 
 
 def test_the_request_that_is_sent_is_the_one_that_a_dry_run_prints(rest_stand_in, monkeypatch):
+    from google.cloud.aiplatform_v1 import CustomJobSpec
+
     service = rest_stand_in(lambda asked: (200, {"name": "projects/p/locations/europe-west4/customJobs/7"}))
     monkeypatch.setenv(vertex.ENDPOINT, f"{service.url}/")
     assert submit(REQUEST, FULL, None) == "projects/p/locations/europe-west4/customJobs/7"

@@ -2,7 +2,6 @@ import dataclasses
 import json
 
 import pytest
-from google.cloud.aiplatform_v1 import StudySpec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,6 +39,8 @@ def test_the_tuner_takes_every_space(name):
 
 @pytest.mark.parametrize("name", SPACES)
 def test_vertex_s_study_is_of_the_service_s_definition(name):
+    from google.cloud.aiplatform_v1 import StudySpec
+
     spec = StudySpec.from_json(json.dumps(study_spec(SPACES[name], metric="val_accuracy")))
     parameters = {parameter.parameter_id: parameter for parameter in spec.parameters}
     flags = {field.name.replace("_", "-") for field in dataclasses.fields(TrainOptions)}
