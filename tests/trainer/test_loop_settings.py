@@ -52,9 +52,16 @@ def test_two_replicas_learn_as_one_does(changes, few_digits, one_replica, two_re
     assert_close(one, two)
 
 
-@REPLICAS
-@pytest.mark.parametrize("name", ["dense-128", "cnn"])
-@pytest.mark.parametrize("changes", [{"accumulate": 2}, {"accumulate": 10}, {"xla": True}], ids=str)
+@pytest.mark.parametrize(
+    ("name", "replicas", "changes"),
+    [
+        ("dense-128", "one_replica", {"accumulate": 2}),
+        ("dense-128", "two_replicas", {"accumulate": 10}),
+        ("dense-128", "one_replica", {"xla": True}),
+        ("cnn", "two_replicas", {"accumulate": 2}),
+        ("cnn", "two_replicas", {"xla": True}),
+    ],
+)
 def test_parts_and_compilation_change_nothing(name, changes, replicas, few_digits, request):
     strategy = request.getfixturevalue(replicas)
     plain = trained(few_digits, strategy, name=name, **SGD, epochs=1)
