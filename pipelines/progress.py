@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from tqdm import tqdm
 
@@ -16,9 +16,15 @@ from pipelines.storage.local import LocalFolder
 from pipelines.work_item import ListedImage
 from schemas.errors import StorageError
 
-_POLL_SECONDS = 0.5
-_REMOTE_POLL_SECONDS = 5.0
-_LOG_SECONDS = 10.0
+POLL_SECONDS: Final = 0.5
+"""Seconds between two looks at an output folder on this machine."""
+
+REMOTE_POLL_SECONDS: Final = 5.0
+"""Seconds between two looks at an output folder in a bucket."""
+
+LOG_SECONDS: Final = 10.0
+"""Seconds between two lines in a log."""
+
 _LOOK = 1_000
 """Images between two looks at the clock."""
 
@@ -38,7 +44,7 @@ def listed(images: Iterable[ListedImage], *, expected: int | None = None) -> Ite
     began = said = time.monotonic()
     for number, image in enumerate(images, start=1):
         yield image
-        if number % _LOOK == 0 and (now := time.monotonic()) - said >= _LOG_SECONDS:
+        if number % _LOOK == 0 and (now := time.monotonic()) - said >= LOG_SECONDS:
             said, rate = now, number / (now - began)
             left = (
                 f", about {(expected - number) / rate:.0f} s left" if expected and number < expected else ""
@@ -87,7 +93,7 @@ class Progress:
         )
         if self._terminal:
             self._bar.start_t -= time.monotonic() - self._started
-        self._poll = _POLL_SECONDS if isinstance(output, LocalFolder) else _REMOTE_POLL_SECONDS
+        self._poll = POLL_SECONDS if isinstance(output, LocalFolder) else REMOTE_POLL_SECONDS
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="progress", daemon=True)
 
@@ -109,7 +115,7 @@ class Progress:
                 self._look()
             except StorageError:
                 return  # the run meets it too, and is the one to say so
-            if not self._terminal and time.monotonic() - said >= _LOG_SECONDS:
+            if not self._terminal and time.monotonic() - said >= LOG_SECONDS:
                 said = time.monotonic()
                 print(self._line(said - self._started), file=sys.stderr, flush=True)
 

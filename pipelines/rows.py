@@ -19,7 +19,8 @@ Columns = Mapping[str, Sequence | np.ndarray]
 
 _HEADER: Final = tuple(described.name for described in prediction.COLUMNS)
 _DECISIONS: Final = (Decision.REVIEW.value, Decision.ACCEPT.value)
-_SLICE_ROWS: Final = 4096
+SLICE_ROWS: Final = 4096
+"""Rows that are encoded at once: one takes many times its size meanwhile."""
 
 
 class Compression(enum.StrEnum):
@@ -65,9 +66,8 @@ def encode(columns: Columns, compression: Compression = Compression.RECORDS) -> 
 
 
 def _slices(columns: Columns) -> Iterator[Columns]:
-    # A row takes many times its size while it is encoded.
-    for start in range(0, len(columns[_HEADER[0]]), _SLICE_ROWS):
-        yield {name: values[start : start + _SLICE_ROWS] for name, values in columns.items()}
+    for start in range(0, len(columns[_HEADER[0]]), SLICE_ROWS):
+        yield {name: values[start : start + SLICE_ROWS] for name, values in columns.items()}
 
 
 def _rows(columns: Columns) -> Iterator[tuple]:

@@ -64,6 +64,7 @@ class Proxy(http.server.ThreadingHTTPServer):
 
     Attributes:
         requests: (method, object name or "") of every request, in order.
+        targets: path and query of every request, in order.
         connections: connections that clients opened.
         faults: for an object's name the faults of its next reads, one each: see `Handler.FAULTS`.
         lasting: for an object's name a fault of all its reads.
@@ -76,6 +77,7 @@ class Proxy(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.backend = backend
         self.requests: list[tuple[str, str]] = []
+        self.targets: list[str] = []
         self.connections = 0
         self.faults: dict[str, collections.deque] = collections.defaultdict(collections.deque)
         self.lasting: dict[str, object] = {}
@@ -116,6 +118,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         name = self._object_name()
         with self.server.lock:
             self.server.requests.append((self.command, name))
+            self.server.targets.append(self.path)
             queue = self.server.faults.get(name) if self.command == "GET" else None
             fault = (
                 queue.popleft() if queue else self.server.lasting.get(name) if self.command == "GET" else None

@@ -9,7 +9,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import keras
 import numpy as np
@@ -31,8 +31,11 @@ from trainer.steps import SUMS, Steps, average_statistics
 from trainer.strategy import is_multi_worker, local_replicas, per_replica_batch, worker_index
 from trainer.tensorboard import TensorBoard
 
-_BLOCK, _BLOCK_IMAGES = 16, 1_024
-"""Steps whose images are asked for together, and their images a replica, at most."""
+BLOCK_STEPS: Final = 16
+"""Steps whose images are asked for together, at most."""
+
+BLOCK_IMAGES: Final = 1_024
+"""Images a replica that are asked for together, at most."""
 
 
 class Trainer:
@@ -198,7 +201,7 @@ class Trainer:
             seed=self._seed,
             start=self._step,
             worker=worker_index(self._strategy),
-            block=1 if alone else max(1, min(_BLOCK, _BLOCK_IMAGES // self._per_replica)),
+            block=1 if alone else max(1, min(BLOCK_STEPS, BLOCK_IMAGES // self._per_replica)),
             every=self._saving.every or 0,
         )
         datasets = pipeline.training_datasets(

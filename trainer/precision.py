@@ -11,6 +11,9 @@ import tensorflow as tf
 _FIRST_GPU: Final = (8, 0)
 """Compute capability from which NVIDIA's GPUs have bfloat16: Ampere."""
 
+CPUINFO: Final = pathlib.Path("/proc/cpuinfo")
+"""Where Linux lists what the processor can do."""
+
 _CPU_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16"})
 
 
@@ -19,11 +22,15 @@ def policy(precision: str) -> str:
     return "mixed_bfloat16" if precision == "mixed" and has_bfloat16() else "float32"
 
 
-def has_bfloat16() -> bool:
-    """Whether every device that takes part computes in bfloat16 by itself."""
+def has_bfloat16(cpuinfo: pathlib.Path = CPUINFO) -> bool:
+    """Whether every device that takes part computes in bfloat16 by itself.
+
+    Args:
+        cpuinfo: what Linux says of the processor, which is asked where there is no GPU.
+    """
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
-        return bool(_CPU_FLAGS & _cpu_flags(pathlib.Path("/proc/cpuinfo")))
+        return bool(_CPU_FLAGS & _cpu_flags(cpuinfo))
     details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
     return all(found.get("compute_capability", (0, 0)) >= _FIRST_GPU for found in details)
 

@@ -24,7 +24,7 @@ from schemas.errors import RuleError, StorageError, UserError
 
 _SCOPES: Final = ("https://www.googleapis.com/auth/devstorage.read_write",)
 _NO_PROJECT: Final = "no-project"
-_RETRY: Final = DEFAULT_RETRY.with_timeout(30)
+RETRY: Final = DEFAULT_RETRY.with_timeout(30)
 """A store that does not answer for so long is said to be out of reach, seconds."""
 
 _FIELDS: Final = "items(name,size,generation,crc32c),nextPageToken"
@@ -77,7 +77,7 @@ def list_objects(
             end_offset=end or None,
             max_results=most,
             fields=_FIELDS,
-            retry=_RETRY,
+            retry=RETRY,
         ):
             yield ListedImage(
                 f"{SCHEME}{bucket}/{blob.name}",
@@ -181,21 +181,21 @@ class CloudFolder:
         """Returns an object's bytes."""
         try:
             with self._using(missing=True):
-                return self._blob(name).download_as_bytes(raw_download=True, retry=_RETRY)
+                return self._blob(name).download_as_bytes(raw_download=True, retry=RETRY)
         except api.NotFound as error:
             raise FileNotFoundError(self.at(name)) from error
 
     def exists(self, name: str) -> bool:
         """Whether there is such an object."""
         with self._using():
-            return self._blob(name).exists(retry=_RETRY)
+            return self._blob(name).exists(retry=RETRY)
 
     def written(self, name: str) -> datetime.datetime:
         """Returns when an object was written."""
         blob = self._blob(name)
         try:
             with self._using(missing=True):
-                blob.reload(retry=_RETRY)
+                blob.reload(retry=RETRY)
         except api.NotFound as error:
             raise FileNotFoundError(self.at(name)) from error
         return blob.time_created.astimezone(datetime.UTC)
@@ -213,7 +213,7 @@ class CloudFolder:
         prefix = self._name("")
         with self._using():
             listed = client().list_blobs(
-                self.bucket, prefix=prefix, delimiter="/", fields="prefixes,nextPageToken", retry=_RETRY
+                self.bucket, prefix=prefix, delimiter="/", fields="prefixes,nextPageToken", retry=RETRY
             )
             # Prefixes are known only when all pages have been asked for.
             for _ in listed.pages:
@@ -223,12 +223,12 @@ class CloudFolder:
     def delete(self, name: str) -> None:
         """Removes an object."""
         with self._using(), contextlib.suppress(api.NotFound):
-            self._blob(name).delete(retry=_RETRY)
+            self._blob(name).delete(retry=RETRY)
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[Lease]:
         """Takes a lease on the folder; that of a launcher which died runs out."""
-        lease = Lease(self._blob(LOCK), self.place, retry=_RETRY)
+        lease = Lease(self._blob(LOCK), self.place, retry=RETRY)
         with self._using(kind=UserError):
             lease.take()
         try:
@@ -251,13 +251,13 @@ class CloudFolder:
 
     def _upload(self, name: str, data: bytes, *, if_generation_match: int | None = None) -> None:
         self._blob(name).upload_from_string(
-            data, if_generation_match=if_generation_match, checksum="crc32c", retry=_RETRY
+            data, if_generation_match=if_generation_match, checksum="crc32c", retry=RETRY
         )
 
     def _listed(self, folder: str) -> Iterator[str]:
         prefix = self._name(folder)
         with self._using():
-            for blob in client().list_blobs(self.bucket, prefix=prefix, fields=_NAMES, retry=_RETRY):
+            for blob in client().list_blobs(self.bucket, prefix=prefix, fields=_NAMES, retry=RETRY):
                 yield blob.name.removeprefix(prefix)
 
     @contextlib.contextmanager

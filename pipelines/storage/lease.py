@@ -27,8 +27,13 @@ from pipelines.storage.interface import refuse_held
 from schemas.errors import StorageError
 
 LEASE_SECONDS: Final = 30.0
+"""A lease that is not renewed for so long is free."""
+
 RENEW_SECONDS: Final = 8.0
-_POLL_SECONDS: Final = 2.0
+"""Seconds between two renewals by the holder."""
+
+POLL_SECONDS: Final = 2.0
+"""Seconds between two looks at another holder's lease."""
 
 _TIMEOUT: Final = 10.0
 """Seconds that a store may take to answer."""
@@ -100,7 +105,7 @@ class Lease:
         """Returns what is left of a lease that was not renewed."""
         until = time.monotonic() + LEASE_SECONDS
         while time.monotonic() < until:
-            time.sleep(_POLL_SECONDS)
+            time.sleep(POLL_SECONDS)
             now = self._seen()
             if now is None:
                 return None

@@ -167,7 +167,7 @@ def test_a_github_step_has_the_environment_of_a_built_one(name: str, job: str, s
 def test_a_workflow_calls_targets_that_there_are() -> None:
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     called = {word for file in WORKFLOWS for word in re.findall(r"run: make ([\w-]+)", file.read_text())}
-    assert called == {"cloud-test"}
+    assert called
     assert called <= targets
 
 

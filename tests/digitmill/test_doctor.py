@@ -47,7 +47,8 @@ def test_a_gpu_that_tensorflow_does_not_see_is_a_fault(devices, seen, state, mon
 
 def test_a_full_disk_is_noted(tmp_path, monkeypatch):
     assert checks.disk(tmp_path).state == OK
-    monkeypatch.setattr(checks, "_LEAST_FREE", 1 << 62)
+    usage = shutil.disk_usage(tmp_path)._replace(free=10**9)
+    monkeypatch.setattr(checks.shutil, "disk_usage", lambda folder: usage)
     assert checks.disk(tmp_path).state == NOTE
 
 

@@ -44,12 +44,16 @@ def test_opacity_is_kept(kind: str) -> None:
     assert decode(encoded(opaque, kind)).shape == (48, 64, 4)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
-@pytest.mark.parametrize("mode", ["L", "RGBA"])
-@pytest.mark.parametrize("orientation", range(1, 9))
+# OpenCV turns JPEG and TIFF itself, and the others not: both ways have all orientations.
+@pytest.mark.parametrize(
+    ("kind", "mode", "orientation"),
+    [
+        *((kind, "L", orientation) for kind in ("PNG", "JPEG") for orientation in range(1, 9)),
+        *((kind, mode, 6) for kind in ("WEBP", "TIFF") for mode in ("L", "RGBA")),
+        ("PNG", "RGBA", 6),
+    ],
+)
 def test_the_orientation_is_applied(kind: str, mode: str, orientation: int) -> None:
-    if kind == "JPEG":
-        mode = "L"
     shown = Image.new(mode, (40, 24), 255 if mode == "L" else (255, 255, 255, 200))
     shown.paste(0 if mode == "L" else (0, 0, 0, 200), (0, 0, 12, 8))  # a black corner, upper left
     undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}

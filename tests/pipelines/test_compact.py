@@ -22,6 +22,7 @@ from pipelines.verification import verify
 from schemas import prediction
 from schemas.errors import StoppedError, StorageError, UserError
 from schemas.manifest import Manifest
+from tests.beam_engines import interrupt_scoring
 from tests.gcs_emulator import Bucket
 
 FLAGS = ("--runner=FnApiRunner",)
@@ -251,11 +252,7 @@ def test_a_run_that_was_gone_on_with_late_is_as_old_as_its_beginning(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     nights = tmp_path / "nights"
-
-    def dies(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(job, "_run_pipeline", dies)
+    interrupt_scoring(monkeypatch)
     with pytest.raises(StoppedError):
         score(mixed_folder, bundle_path, nights / "1", since=str(nights), labels="folder")
     monkeypatch.undo()
@@ -339,7 +336,7 @@ def test_a_merge_that_was_cut_off_is_gone_on_with(
     def fails(*_: object, **__: object) -> None:
         raise StorageError("the store is there", got="it", remedy="mend it")
 
-    monkeypatch.setattr("pipelines.merging._write", fails)
+    monkeypatch.setattr("pipelines.merging.write_parts", fails)
     with pytest.raises(StoppedError, match=r"the store is there; .* digitmill compact .* --resume"):
         merge(tmp_path / "1", output=tmp_path / "state")
     monkeypatch.undo()

@@ -23,7 +23,7 @@ def test_every_parameter_is_described_and_a_flag_of_score() -> None:
     flags = {name for option in score.params for name in option.opts}
     for parameter in metadata()["parameters"]:
         assert f"--{parameter['name']}" in flags
-        assert parameter["helpText"].endswith(".") or parameter["helpText"]
+        assert parameter["helpText"].strip()
         assert parameter["paramType"] in ("TEXT", "GCS_READ_FOLDER", "GCS_WRITE_FOLDER")
         for regex in parameter.get("regexes", ()):
             re.compile(regex)

@@ -169,13 +169,13 @@ def test_an_unreconciled_run_has_no_manifest(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    real = job._run_pipeline
+    real = job.collect
 
-    def loses_a_record(*arguments: object, **named: object) -> None:
-        real(*arguments, **named)
+    def after_a_loss(*arguments: object, **named: object) -> object:
         next((tmp_path / "out" / "statistics").iterdir()).unlink()
+        return real(*arguments, **named)
 
-    monkeypatch.setattr(job, "_run_pipeline", loses_a_record)
+    monkeypatch.setattr(job, "collect", after_a_loss)
     with pytest.raises(UnreconciledError, match="every work item has a statistics record"):
         run(options(mixed_folder, bundle_path, tmp_path / "out"))
     assert not (tmp_path / "out" / "manifest.json").exists()

@@ -116,14 +116,15 @@ def test_each_fault_gives_its_row_and_harms_no_other(
     denied, missing, busy, slow, reset, cut, gone, changed, passing = victims
     proxy.lasting |= {denied: 403, missing: 404, busy: 503, slow: 429, reset: "reset", cut: "truncated"}
     proxy.faults[passing].extend([408, "reset", 503, "truncated"])
-    real = job._run_pipeline
+    real = job.freeze
 
-    def after_listing(*arguments: object, **named: object) -> None:
+    def changes_after(*arguments: object, **named: object) -> object:
+        frozen = real(*arguments, **named)
         filled.delete(gone)
         filled.put(changed, b"another")
-        real(*arguments, **named)
+        return frozen
 
-    monkeypatch.setattr(job, "_run_pipeline", after_listing)
+    monkeypatch.setattr(job, "freeze", changes_after)
     summary = run(options(filled, bundle_path, tmp_path / "out"))
     with (tmp_path / "out/reports/failures.csv").open(newline="") as file:
         failed = {row["image"].removeprefix(f"{filled.uri}/"): row["code"] for row in csv.DictReader(file)}

@@ -54,8 +54,16 @@ def test_one_request_an_image_over_few_connections(bucket: Bucket, proxy: Proxy)
     assert min(opened) <= CONNECTIONS
 
 
-@pytest.mark.parametrize("fault", [408, 429, 500, 502, 503, "reset", "truncated"])
-@pytest.mark.parametrize("name", ["a.png", "a//b.png"])
+# obstore reads tidy names, Google's client the others.
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        *(("a.png", fault) for fault in (408, 429, 500, 503, "reset", "truncated")),
+        ("a//b.png", 503),
+        ("a//b.png", "reset"),
+        ("a//b.png", "truncated"),
+    ],
+)
 def test_a_passing_fault_is_got_over(bucket: Bucket, proxy: Proxy, fault: object, name: str) -> None:
     bucket.put(name, b"content" * 100)
     images = list(list_place(bucket.uri))
@@ -65,19 +73,20 @@ def test_a_passing_fault_is_got_over(bucket: Bucket, proxy: Proxy, fault: object
 
 
 @pytest.mark.parametrize(
-    ("fault", "code", "tries"),
+    ("name", "fault", "code", "tries"),
     [
-        (403, FailureCode.DENIED, 1),
-        (401, FailureCode.DENIED, 1),
-        (400, FailureCode.UNREADABLE, 1),
-        (408, FailureCode.UNREADABLE, objects.ATTEMPTS),
-        (429, FailureCode.UNREADABLE, objects.ATTEMPTS),
-        (503, FailureCode.UNREADABLE, objects.ATTEMPTS),
-        ("reset", FailureCode.UNREADABLE, objects.ATTEMPTS),
-        ("truncated", FailureCode.UNREADABLE, objects.ATTEMPTS),
+        ("a.png", 403, FailureCode.DENIED, 1),
+        ("a.png", 401, FailureCode.DENIED, 1),
+        ("a.png", 400, FailureCode.UNREADABLE, 1),
+        ("a.png", 408, FailureCode.UNREADABLE, objects.ATTEMPTS),
+        ("a.png", 503, FailureCode.UNREADABLE, objects.ATTEMPTS),
+        ("a.png", "reset", FailureCode.UNREADABLE, objects.ATTEMPTS),
+        ("a.png", "truncated", FailureCode.UNREADABLE, objects.ATTEMPTS),
+        ("./a.png", 403, FailureCode.DENIED, 1),
+        ("./a.png", 503, FailureCode.UNREADABLE, objects.ATTEMPTS),
+        ("./a.png", "truncated", FailureCode.UNREADABLE, objects.ATTEMPTS),
     ],
 )
-@pytest.mark.parametrize("name", ["a.png", "./a.png"])
 def test_a_lasting_fault_is_one_failure(
     bucket: Bucket, proxy: Proxy, fault: object, code: FailureCode, tries: int, name: str
 ) -> None:

@@ -1,15 +1,17 @@
 import io
 import pathlib
+import re
 import time
 from collections.abc import Callable
 
 import pytest
 
 from pipelines import progress
-from pipelines.frozen_listing import frozen_items
+from pipelines.frozen_listing import FrozenItem, frozen_items
 from pipelines.progress import Progress
 from pipelines.scoring import statistics_name
 from pipelines.storage.local import LocalFolder
+from pipelines.work_item import WorkItem
 
 
 class Terminal(io.StringIO):
@@ -17,41 +19,83 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.fixture
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Progress is looked at, and told to a log, without delay."""
+    monkeypatch.setattr(progress, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(progress, "LOG_SECONDS", 0.01)
+
+
+def wait_for(pattern: str, shown: io.StringIO) -> re.Match:
+    for _ in range(1000):
+        found = re.search(pattern, shown.getvalue())
+        if found:
+            return found
+        time.sleep(0.01)
+    pytest.fail(f"{pattern!r} did not appear in {shown.getvalue()[-300:]!r}")
+
+
+def frozen(items: list[WorkItem]) -> list[FrozenItem]:
+    return [each for item in items for each in frozen_items("x", item)]
+
+
+def finish(item: WorkItem, folder: pathlib.Path) -> None:
+    LocalFolder(folder).write_once(statistics_name(item.digest), b"")
+
+
 def test_a_log_gets_plain_lines(
-    digit_folder: pathlib.Path, items_of: Callable, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    digit_folder: pathlib.Path,
+    items_of: Callable,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    looks_often: None,
 ) -> None:
     log = io.StringIO()
     monkeypatch.setattr(progress.sys, "stderr", log)
-    monkeypatch.setattr(progress, "_POLL_SECONDS", 0.01)
-    monkeypatch.setattr(progress, "_LOG_SECONDS", 0.01)
     items = items_of(digit_folder, 100)
-
-    def wait_for(text: str) -> None:
-        for _ in range(1000):
-            if text in log.getvalue():
-                return
-            time.sleep(0.01)
-        pytest.fail(f"{text!r} did not appear in {log.getvalue()[-300:]!r}")
-
-    with Progress(LocalFolder(tmp_path), [frozen for item in items for frozen in frozen_items("x", item)]):
-        wait_for("scoring: 0 of 500 images, 0 images/s, no estimate yet")
+    with Progress(LocalFolder(tmp_path), frozen(items)):
+        wait_for("scoring: 0 of 500 images, 0 images/s, no estimate yet", log)
         for item in items[:2]:
-            LocalFolder(tmp_path).write_once(statistics_name(item.digest), b"")
-        wait_for("scoring: 200 of 500 images")
+            finish(item, tmp_path)
+        wait_for("scoring: 200 of 500 images", log)
     assert "s left" in log.getvalue()
     assert "\r" not in log.getvalue()
 
 
 def test_what_was_done_before_it_watches_took_its_time(
-    digit_folder: pathlib.Path, items_of: Callable, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    digit_folder: pathlib.Path,
+    items_of: Callable,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    looks_often: None,
 ) -> None:
-    monkeypatch.setattr(progress.sys, "stderr", Terminal())
-    items = [frozen for item in items_of(digit_folder, 100) for frozen in frozen_items("x", item)]
-    with Progress(LocalFolder(tmp_path), items, began=time.monotonic() - 1_000) as watched:
-        assert 1_000 <= watched._bar.format_dict["elapsed"] < 2_000
-        assert watched._line(1_000) == "scoring: 0 of 500 images, 0 images/s, no estimate yet"
-    with Progress(LocalFolder(tmp_path), items) as watched:
-        assert watched._bar.format_dict["elapsed"] < 1_000
+    log = io.StringIO()
+    monkeypatch.setattr(progress.sys, "stderr", log)
+    items = items_of(digit_folder, 100)
+    finish(items[0], tmp_path)
+    with Progress(LocalFolder(tmp_path), frozen(items), began=time.monotonic() - 1_000):
+        # 100 images took 1,000 s and a moment: 400 more take four times as long.
+        left = wait_for(r"scoring: 100 of 500 images, 0 images/s, (\d+) s left", log)
+    assert int(left[1]) >= 4_000
+
+
+@pytest.mark.parametrize(("earlier", "shown"), [(1_000, "16:4"), (0, "00:0")])
+def test_a_bar_shows_the_time_since_the_first_item_was_begun(
+    digit_folder: pathlib.Path,
+    items_of: Callable,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    looks_often: None,
+    earlier: int,
+    shown: str,
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(progress.sys, "stderr", terminal)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: 5_000.0)
+    items = items_of(digit_folder, 100)
+    with Progress(LocalFolder(tmp_path), frozen(items), began=5_000.0 - earlier):
+        finish(items[0], tmp_path)
+        wait_for(rf"100/500 \[{shown}", terminal)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from pipelines.storage import open_folder
 from pipelines.storage.google import EMULATOR
 from pipelines.verification import verify
 from schemas.errors import StoppedError, StorageError, UserError
-from tests.beam_engines import contents
+from tests.beam_engines import contents, interrupt_scoring
 from tests.gcs_emulator import Bucket, Proxy
 from tests.launching import launch
 
@@ -187,11 +187,7 @@ def test_a_finished_run_is_gone_on_with_by_doing_nothing(
 
 def cut_off(asked: ScoreOptions, monkeypatch: pytest.MonkeyPatch) -> None:
     """Begins a run that is killed when it has listed."""
-
-    def dies(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(job, "_run_pipeline", dies)
+    interrupt_scoring(monkeypatch)
     with pytest.raises(StoppedError):
         job.run(asked)
     monkeypatch.undo()
@@ -321,8 +317,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
     # A lease that could not be given back is watched before it is taken over.
     monkeypatch.setattr(lease, "LEASE_SECONDS", 0.2)
-    monkeypatch.setattr(lease, "_POLL_SECONDS", 0.05)
-    monkeypatch.setattr(google, "_RETRY", google._RETRY.with_timeout(0.5).with_delay(0.05, 0.1))
+    monkeypatch.setattr(lease, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(google, "RETRY", google.RETRY.with_timeout(0.5).with_delay(0.05, 0.1))
     monkeypatch.setattr(objects, "FIRST_WAIT_SECONDS", 0.001)
     monkeypatch.setattr(objects, "LONGEST_WAIT_SECONDS", 0.01)
 

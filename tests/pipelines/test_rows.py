@@ -10,10 +10,9 @@ import pytest
 import tensorflow as tf
 
 from engines.engine import LiteRtEngine
-from pipelines import rows
 from pipelines.classify import Classifier
 from pipelines.names import uri_of
-from pipelines.rows import Compression, encode, prediction_columns
+from pipelines.rows import SLICE_ROWS, Compression, encode, prediction_columns
 from pipelines.scored import Scored
 from pipelines.shown import Shown
 from pipelines.storage import ImageReader
@@ -156,11 +155,18 @@ def test_compression_changes_names_and_no_row(
 
 
 def test_rows_are_encoded_a_few_at_a_time_and_come_out_the_same(
-    scored: Scored, monkeypatch: pytest.MonkeyPatch
+    scored: Scored,
 ) -> None:
-    whole = encode(prediction_columns(scored))
-    monkeypatch.setattr(rows, "_SLICE_ROWS", 7)
-    assert encode(prediction_columns(scored)) == whole
+    few = prediction_columns(scored)
+    times = SLICE_ROWS // 500 + 1
+    many = {
+        name: values * times if isinstance(values, list) else np.tile(values, times)
+        for name, values in few.items()
+    }
+    once, repeated = encode(few, Compression.NONE), encode(many, Compression.NONE)
+    assert repeated["tfrecord"] == once["tfrecord"] * times
+    header, _, lines = once["csv"].partition(b"\n")
+    assert repeated["csv"] == header + b"\n" + lines * times
 
 
 def test_a_challenger_stands_beside_the_answer(tmp_path: pathlib.Path) -> None:

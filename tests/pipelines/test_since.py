@@ -1,5 +1,6 @@
 import csv
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -9,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pipelines import compact_job, job, preview
+from pipelines import compact_job, incremental, job, preview
 from pipelines.compact_job import CompactOptions
 from pipelines.options import ScoreOptions
 from pipelines.past_runs import find_runs
@@ -17,6 +18,7 @@ from pipelines.storage import open_folder
 from pipelines.verification import verify
 from schemas.errors import StoppedError, StorageError, UserError
 from schemas.manifest import Manifest
+from tests.beam_engines import interrupt_scoring
 from tests.gcs_emulator import Bucket
 
 FLAGS = ("--runner=FnApiRunner",)
@@ -150,7 +152,8 @@ def test_many_buckets_and_small_parts(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("pipelines.incremental._BUCKET_NAMES", 40)
+    small = functools.partial(incremental.bucket_count, names=40)
+    monkeypatch.setattr(incremental, "bucket_count", small)
     score(digit_folder, bundle_path, tmp_path / "1", sample=300)
     second = score(digit_folder, bundle_path, tmp_path / "2", since=str(tmp_path / "1"), rows_per_part=30)
     assert counts(second) == (500, 200, 0, 300)
@@ -192,11 +195,7 @@ def test_an_earlier_run_that_was_changed_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     score(mixed_folder, bundle_path, tmp_path / "1")
-
-    def dies(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(job, "_run_pipeline", dies)
+    interrupt_scoring(monkeypatch)
     with pytest.raises(StoppedError):
         score(mixed_folder, bundle_path, tmp_path / "2", since=str(tmp_path / "1"))
     monkeypatch.undo()

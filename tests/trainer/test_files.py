@@ -102,12 +102,11 @@ def test_a_passing_fault_is_tried_again(place: str, proxy: Proxy, fault: object)
     assert files.read_image(listed) == b"a/0/x.png"
 
 
-def test_a_lasting_fault_costs_the_image(place: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lasting_fault_costs_the_image(place: str, proxy: Proxy) -> None:
     (listed,) = files.matching(f"{place}/a/0/x.png")
     proxy.lasting["a/0/x.png"] = 403
     assert code_of(listed) == FailureCode.DENIED
     # Bytes that are not the listed ones, whenever they are fetched.
-    monkeypatch.setattr(bucket_files, "_RETRIES", bucket_files._RETRIES.copy(sleep=lambda seconds: None))
     proxy.lasting.clear()
     assert code_of(listed._replace(checksum="AAAAAA==")) == FailureCode.UNREADABLE
     assert proxy.reads("a/0/x.png") >= 4
@@ -133,7 +132,7 @@ def test_files_as_they_are_now(place: str, tmp_path: pathlib.Path) -> None:
 def test_a_large_object_is_opened_as_a_file(
     bucket: Bucket, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bucket_files, "_IN_MEMORY", 1_000)
+    monkeypatch.setattr(bucket_files, "IN_MEMORY_BYTES", 1_000)
     content = os.urandom(3_000_000)
     bucket.put("large", content)
     proxy.faults["large"].append("truncated")

@@ -53,15 +53,15 @@ def test_two_replicas_learn_as_one_does(changes, few_digits, one_replica, two_re
     assert_close(one, two)
 
 
-@REPLICAS
-@pytest.mark.parametrize("name", ["dense-128", pytest.param("cnn", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
-    "changes",
+    ("name", "replicas", "changes"),
     [
-        {"accumulate": 2},
-        *(pytest.param(c, marks=pytest.mark.slow) for c in ({"accumulate": 10}, {"xla": True})),
+        ("dense-128", "one_replica", {"accumulate": 2}),
+        ("dense-128", "two_replicas", {"accumulate": 10}),
+        pytest.param("dense-128", "one_replica", {"xla": True}, marks=pytest.mark.slow),
+        pytest.param("cnn", "two_replicas", {"accumulate": 2}, marks=pytest.mark.slow),
+        pytest.param("cnn", "two_replicas", {"xla": True}, marks=pytest.mark.slow),
     ],
-    ids=str,
 )
 def test_parts_and_compilation_change_nothing(name, changes, replicas, few_digits, request):
     strategy = request.getfixturevalue(replicas)

@@ -70,15 +70,25 @@ def train(strategy, *, count=100, batch=8, epochs=3, seed=5, start=0, block=1, e
     return steps_of(batches, strategy, order=order, replicas=strategy.num_replicas_in_sync)
 
 
-@pytest.mark.parametrize("replicas", ["one_replica", "two_replicas"])
-@pytest.mark.parametrize(("block", "every"), [(5, 0), (12, 0), (100, 0), (1, 3), (4, 5), (100, 7)])
+@pytest.mark.parametrize(
+    ("replicas", "block", "every"),
+    [
+        ("one_replica", 5, 0),
+        ("one_replica", 12, 0),
+        ("one_replica", 100, 0),
+        ("one_replica", 4, 5),
+        ("two_replicas", 100, 7),
+    ],
+)
 def test_blocks_change_no_batch(replicas, block, every, request):
     strategy = request.getfixturevalue(replicas)
     assert train(strategy, block=block, every=every) == train(strategy)
 
 
-@pytest.mark.parametrize("start", [1, 11, 12, 13, 30, 35])
-@pytest.mark.parametrize(("block", "every"), [(1, 0), (5, 0), (5, 7)])
+@pytest.mark.parametrize(
+    ("start", "block", "every"),
+    [(1, 1, 0), (11, 5, 0), (12, 5, 0), (13, 5, 7), (35, 5, 7)],
+)
 def test_a_resumed_training_gets_the_batches_that_were_left(start, block, every, one_replica):
     assert train(one_replica, start=start, block=block, every=every) == train(one_replica)[start:]
 
@@ -135,8 +145,10 @@ def test_the_order_is_shuffled_well(one_replica):
     assert abs(np.corrcoef(numbers, np.arange(1_000))[0, 1]) < 0.1
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 9, 31])
-@pytest.mark.parametrize("replicas", ["one_replica", "two_replicas"])
+@pytest.mark.parametrize(
+    ("replicas", "count"),
+    [(replicas, count) for replicas in ("one_replica", "two_replicas") for count in (1, 7, 8, 9)],
+)
 def test_evaluation_goes_once_in_order_and_repeats_only_the_last(count, replicas, request):
     strategy = request.getfixturevalue(replicas)
     batches = global_batches(evaluation_batches(numbered(count), strategy=strategy, per_replica=4), strategy)

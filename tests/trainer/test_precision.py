@@ -12,14 +12,14 @@ from trainer.loop import Trainer
     ("flags", "has"), [("fpu avx512f avx512_bf16", True), ("fpu amx_bf16", True), ("fpu avx512f", False)]
 )
 def test_a_processor_says_whether_it_has_bfloat16(flags, has, tmp_path, monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags\t\t: {flags}\nbugs :\n")
-    found = precision._cpu_flags(tmp_path / "cpuinfo")
-    monkeypatch.setattr(precision, "_cpu_flags", lambda path: found)
-    assert precision.has_bfloat16() == has
+    assert precision.has_bfloat16(tmp_path / "cpuinfo") == has
 
 
-def test_without_cpuinfo_there_is_no_bfloat16(tmp_path):
-    assert precision._cpu_flags(tmp_path / "missing") == set()
+def test_without_cpuinfo_there_is_no_bfloat16(tmp_path, monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+    assert not precision.has_bfloat16(tmp_path / "missing")
 
 
 @pytest.mark.parametrize(

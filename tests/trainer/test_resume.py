@@ -21,6 +21,7 @@ from trainer.checkpoints import Checkpoints, Saving
 from trainer.loop import Trainer
 from trainer.places import LocalPlace
 from trainer.preemption import PreemptedError
+from trainer.steps import Steps
 from trainer.watchdog import DivergedError
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -94,16 +95,16 @@ def test_a_sigterm_saves_within_the_epoch_and_nothing_is_lost(
     replicas, undisturbed, few_digits, tmp_path, request, monkeypatch
 ):
     strategy = request.getfixturevalue(replicas)
-    monkeypatch.setattr(loop, "_BLOCK", 1)
+    monkeypatch.setattr(loop, "BLOCK_STEPS", 1)
     trainer = trainer_of(tmp_path, few_digits, strategy)
-    run, calls = trainer._runner.run, itertools.count()
+    run, calls = Steps.run, itertools.count()
 
     def interrupted(*arguments, **named):
         if next(calls) == 13:
             os.kill(os.getpid(), signal.SIGTERM)
         return run(*arguments, **named)
 
-    monkeypatch.setattr(trainer._runner, "run", interrupted)
+    monkeypatch.setattr(Steps, "run", interrupted)
     with pytest.raises(PreemptedError, match=r"all is saved in .*step-.*npz: go on with --resume"):
         list(trainer.epochs())
     assert 10 < trainer.done < 20

@@ -5,7 +5,7 @@ import yaml
 from click.testing import CliRunner
 
 from schemas.errors import UserError
-from trainer.submit import _ONLY_FOR, submit
+from trainer.submit import submit
 
 COMMON = ["--recipe", "cnn", "--data", "tfds:mnist", "--output", "gs://b/run"]
 TARGETS = {
@@ -100,13 +100,26 @@ def test_what_a_cluster_needs_is_asked_for(target, flag):
     assert f"Missing option '--{flag}', which --to {target} needs" in done.output
 
 
-@pytest.mark.parametrize("name", _ONLY_FOR)
-def test_a_flag_of_another_cluster_is_refused(name):
-    (option,) = (option for option in submit.params if option.name == name)
-    given = [option.opts[0], *([] if option.is_flag else ["x:/y"])]
-    for target in set(TARGETS) - set(_ONLY_FOR[name]):
+VERTEX = "--project --region --machine-type --staging --tensorboard --restart-job-on-worker-restart"
+KUBERNETES = "--namespace --volume --memory"
+SLURM = "--partition --time --setup --python"
+
+
+@pytest.mark.parametrize(
+    ("target", "flags"),
+    [
+        ("vertex", f"{KUBERNETES} {SLURM} --cpus"),
+        ("kubernetes", f"{VERTEX} {SLURM}"),
+        ("slurm", f"{VERTEX} {KUBERNETES} --image --service-account --accelerator --spot"),
+    ],
+)
+def test_a_flag_of_another_cluster_is_refused(target, flags):
+    for flag in flags.split():
+        (option,) = (option for option in submit.params if flag in option.opts)
+        given = [flag, *([] if option.is_flag else ["x:/y"])]
         done = run("--to", target, *COMMON, *given, "--dry-run")
-        assert done.exit_code == 2
+        assert (flag, done.exit_code) == (flag, 2)
+        assert f"{flag} goes with --to" in done.output
         assert f"not with {target}" in done.output
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imaging.errors import ImageError
-from trainer.data.tfrecord import FRAME, _masked, mean_size, read_frames
+from trainer.data.tfrecord import FRAME, MAX_RECORD, _masked, mean_size, read_frames
 
 
 def framed(payload: bytes) -> bytes:
@@ -106,9 +106,8 @@ def test_other_files_are_one_damaged_record(data):
     assert read(data) == ["CORRUPT"]
 
 
-def test_a_record_that_is_too_long_to_be_an_image_is_not_read(monkeypatch):
-    monkeypatch.setattr("trainer.data.tfrecord._MAX_RECORD", 150)
-    written = [b"a" * 150, b"b" * 151, b"c"]
+def test_a_record_that_is_too_long_to_be_an_image_is_not_read():
+    written = [b"a" * MAX_RECORD, b"b" * (MAX_RECORD + 1), b"c"]
     assert read(b"".join(map(framed, written))) == [written[0], "TOO_LARGE", written[2]]
 
 

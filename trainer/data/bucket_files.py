@@ -34,7 +34,7 @@ from trainer.gcs import split
 
 _FIELDS: Final = "items(name,size,generation,crc32c),nextPageToken"
 _TIMEOUT: Final = datetime.timedelta(seconds=60)
-_IN_MEMORY: Final = 256 * 2**20
+IN_MEMORY_BYTES: Final = 256 * 2**20
 """Bytes of a large object that are held in memory; what is larger goes to a temporary file."""
 
 
@@ -163,7 +163,7 @@ def fetch(place: str) -> IO[bytes]:
 
 
 def _spooled(file: File) -> IO[bytes]:
-    spool = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - the caller closes it
+    spool = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115 - the caller closes it
     try:
         for piece in _pieces(file):
             spool.write(piece)

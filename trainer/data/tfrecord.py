@@ -22,7 +22,7 @@ _HEADER: Final = _LENGTH.size + _CRC.size
 FRAME: Final = _HEADER + _CRC.size
 """Bytes of a record beside its payload."""
 
-_MAX_RECORD: Final = MAX_BYTES + 2**16
+MAX_RECORD: Final = MAX_BYTES + 2**16
 """Longest record that is read: an image, and what is said about it."""
 
 _WINDOW: Final = 2**20
@@ -82,9 +82,9 @@ def mean_size(file: IO[bytes], *, most: int = 100) -> float:
 
 
 def _payload(file: IO[bytes], length: int) -> bytes | ImageError:
-    if length > _MAX_RECORD:
+    if length > MAX_RECORD:
         return ImageError(
-            FailureCode.TOO_LARGE, f"a record of {length:,} bytes; at most {_MAX_RECORD:,} are read"
+            FailureCode.TOO_LARGE, f"a record of {length:,} bytes; at most {MAX_RECORD:,} are read"
         )
     payload = file.read(length)
     if _masked(payload) != file.read(_CRC.size):

@@ -18,8 +18,16 @@ def test_a_digest_comes_through(digest: str) -> None:
     assert messages.digest_of(messages.done(digest)) == digest
 
 
-@pytest.mark.parametrize("kind", [UserError, StorageError, WorkerError])
-@pytest.mark.parametrize("got", ["a\nname", "gs://b/ü", 3, 0.5, None, ("x", 1)])
+@pytest.mark.parametrize(
+    ("kind", "got"),
+    [
+        (UserError, "a\nname"),
+        (StorageError, "gs://b/ü"),
+        (WorkerError, ("x", 1)),
+        (WorkerError, 0.5),
+        (WorkerError, None),
+    ],
+)
 def test_an_error_of_ours_comes_through_as_what_it_is(kind: type, got: object) -> None:
     sent = kind("a rule holds", got=got, remedy="mend it")
     with pytest.raises(kind) as caught:

@@ -11,11 +11,13 @@ import psutil
 import pytest
 
 from engines.bundle import Bundle
-from pipelines.frozen_listing import ItemRef, freeze
+from pipelines.frozen_listing import ItemRef, freeze, write_items
 from pipelines.listing import Listing, list_images
 from pipelines.read_limits import ReadLimits
 from pipelines.scoring_task import LocalScorer, ScoringTask
 from pipelines.storage.local import LocalFolder
+from pipelines.work_item import ListedImage, pack
+from pipelines.workers import messages
 from pipelines.workers.pool import ATTEMPTS, WorkerPool
 from schemas.errors import StorageError, WorkerError
 
@@ -62,6 +64,12 @@ COMMAND = (sys.executable, "-c", STAND_IN)
 
 @pytest.fixture
 def task(bundle: Bundle, tmp_path: pathlib.Path) -> ScoringTask:
+    """A task in whose output the deadly items are listed: what they hold is said where they are given up."""
+    output = LocalFolder(tmp_path / "out")
+    archives = [ListedImage(f"file:///in/{number}.zip", 1, 1) for number in range(20)]
+    for name in ("kills", "exits"):
+        (item,) = pack(archives, "run")
+        write_items(output, name, item)
     return ScoringTask(bundle=bundle, output=str(tmp_path / "out"), run="run", accept_threshold=0.9)
 
 
@@ -74,9 +82,8 @@ def pool(task: ScoringTask) -> Iterator[WorkerPool]:
 
 
 @pytest.fixture
-def lone(task: ScoringTask, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerPool]:
-    """One stand-in with one lane; what a work item holds is not looked up."""
-    monkeypatch.setattr(WorkerPool, "_described", lambda pool, ref: f"{ref}")
+def lone(task: ScoringTask) -> Iterator[WorkerPool]:
+    """One stand-in with one lane."""
     with WorkerPool(1, lanes=1, command=COMMAND) as pool:
         pool.assign(task)
         yield pool
@@ -97,8 +104,8 @@ def test_few_items_are_spread_over_all_processes(pool: WorkerPool) -> None:
 
 def test_an_item_that_was_begun_is_answered_once(pool: WorkerPool, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[ItemRef] = []
-    real = WorkerPool._score
-    monkeypatch.setattr(WorkerPool, "_score", lambda pool, ref: asked.append(ref) or real(pool, ref))
+    real = messages.request
+    monkeypatch.setattr(messages, "request", lambda ref: asked.append(ref) or real(ref))
     refs = [("item", number) for number in range(20)]
     for ref in refs[:10]:
         pool.begin(ref)
@@ -166,11 +173,7 @@ def test_an_item_that_kills_every_process_is_given_up_by_name(lone: WorkerPool, 
     assert lone.run(("item", 1)).startswith("item 1")
 
 
-def test_an_item_is_not_blamed_for_what_another_one_in_its_process_does(
-    task: ScoringTask, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(WorkerPool, "_described", lambda pool, ref: f"{ref}")
-
+def test_an_item_is_not_blamed_for_what_another_one_in_its_process_does(task: ScoringTask) -> None:
     def outcome(ref: ItemRef) -> str:
         try:
             return pool.run(ref)

@@ -1,9 +1,9 @@
 """Whole runs with worker processes, and what may befall those."""
 
-import json
 import os
 import pathlib
 import signal
+import sys
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 
@@ -15,11 +15,29 @@ from pipelines.classify import Classifier
 from pipelines.options import ScoreOptions
 from pipelines.storage import open_folder
 from pipelines.verification import verify
+from pipelines.workers.pool import WorkerPool
 from schemas.errors import StoppedError, UserError
 from tests.beam_engines import contents
 from tests.launching import launch
 
 WORKER = "pipelines.workers.process"
+
+# A worker process that is killed as soon as it scores the work item of one listing file.
+DIES_OF_ONE = r"""
+import os, signal, sys
+from pipelines.scoring_task import LocalScorer
+from pipelines.workers.process import main
+
+real = LocalScorer.run
+
+def run(scorer, ref):
+    if ref[0].endswith("00007.json.gz"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(scorer, ref)
+
+LocalScorer.run = run
+main(sys.argv[1:])
+"""
 
 
 def options(folder: pathlib.Path, bundle_path: pathlib.Path, output: object, **more: object) -> ScoreOptions:
@@ -149,42 +167,36 @@ def test_a_work_item_that_kills_every_worker_is_one_line_and_can_be_gone_on_with
     digit_folder: pathlib.Path,
     bundle_path: pathlib.Path,
     tmp_path: pathlib.Path,
-    monkeypatch: pytest.MonkeyPatch,
     alone: dict[str, bytes],
 ) -> None:
-    from pipelines.workers import pool
-
-    real = pool._Lane.ask
-
-    def dies(lane: pool._Lane, question: bytes) -> bytes:
-        if json.loads(question)[0].endswith("00007.json.gz"):
-            os.kill(lane.process.pid, signal.SIGKILL)
-        return real(lane, question)
-
-    monkeypatch.setattr(pool._Lane, "ask", dies)
     asked = options(digit_folder, bundle_path, tmp_path / "out", workers=2)
-    with pytest.raises(StoppedError, match=r"launcher-00007.json.gz, 0: 20 images from .*SIGKILL.*--resume"):
-        job.run(asked)
-    monkeypatch.undo()
+    with (
+        WorkerPool(2, command=(sys.executable, "-c", DIES_OF_ONE)) as pool,
+        pytest.raises(StoppedError, match=r"launcher-00007.json.gz, 0: 20 images from .*SIGKILL.*--resume"),
+    ):
+        job.run(asked, pool)
     job.run(options(digit_folder, bundle_path, tmp_path / "out", workers=2, resume=True))
     assert contents(tmp_path / "out") == alone
 
 
 def test_a_store_that_refuses_a_worker_stops_the_run_in_one_line(
-    digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+    digit_folder: pathlib.Path,
+    bundle_path: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked = options(digit_folder, bundle_path, tmp_path / "out", workers=2)
     # What should be a folder is a file.
-    real = job._run_pipeline
+    real = job.freeze
 
-    def spoiled(*given: object, **more: object) -> None:
+    def spoils_the_output(*given: object, **more: object) -> object:
+        frozen = real(*given, **more)
         (tmp_path / "out" / "predictions").write_bytes(b"")
-        real(*given, **more)
+        return frozen
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(job, "_run_pipeline", spoiled)
-        with pytest.raises(StoppedError, match=r"the output can be read and written; got .*--resume"):
-            job.run(asked)
+    monkeypatch.setattr(job, "freeze", spoils_the_output)
+    with pytest.raises(StoppedError, match=r"the output can be read and written; got .*--resume"):
+        job.run(asked)
 
 
 def test_processes_of_this_machine_are_not_another_runners(

@@ -35,10 +35,17 @@ def pod(options: KubernetesOptions, request: Request = REQUEST) -> dict:
     return manifest(request, options)[1]["spec"]["template"]["spec"]
 
 
-@pytest.mark.parametrize("version", ["1.31", "1.34", kubernetes_validate.latest_version()])
+LATEST = kubernetes_validate.latest_version()
+
+
 @pytest.mark.parametrize(
-    ("options", "request_"),
-    [(PLAIN, REQUEST), (FULL, REQUEST), (PLAIN, dataclasses.replace(REQUEST, workers=1, gpus=0))],
+    ("version", "options", "request_"),
+    [
+        ("1.31", FULL, REQUEST),
+        (LATEST, FULL, REQUEST),
+        (LATEST, PLAIN, REQUEST),
+        (LATEST, PLAIN, dataclasses.replace(REQUEST, workers=1, gpus=0)),
+    ],
 )
 def test_the_manifest_is_of_the_published_schemas(version, options, request_):
     documents = list(yaml.safe_load_all(to_yaml(request_, options)))
@@ -52,7 +59,7 @@ def test_the_validation_would_see_a_misspelt_field():
     job = manifest(REQUEST, PLAIN)[1]
     job["spec"]["backofLimit"] = 3
     with pytest.raises(kubernetes_validate.ValidationError):
-        kubernetes_validate.validate(job, kubernetes_validate.latest_version(), strict=True)
+        kubernetes_validate.validate(job, LATEST, strict=True)
 
 
 def test_every_pod_finds_its_place_by_its_completion_index():
