@@ -29,6 +29,7 @@ def start(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
     command.main()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stand_ins")
 def test_a_run_prints_tables_and_leaves_its_results(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
@@ -67,6 +68,7 @@ def test_only_a_whole_run_is_published(
     assert "only a whole run is published" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stand_ins")
 def test_publishing_fills_the_pages(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = []

@@ -37,6 +37,7 @@ def test_the_sum_is_the_workers_alone() -> None:
     assert total.split() == ["worker", "20.00", "50,000", "images/s", "a", "core", "at", "most"]
 
 
+@pytest.mark.slow
 def test_the_table_comes_as_csv_too(
     images: pathlib.Path,
     bundle_path: pathlib.Path,

@@ -23,7 +23,9 @@ def test_ways_to_train_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-@pytest.mark.parametrize("way", ["numpy", "tf.data", "digitmill"])
+@pytest.mark.parametrize(
+    "way", ["digitmill", *(pytest.param(way, marks=pytest.mark.slow) for way in ("numpy", "tf.data"))]
+)
 def test_an_epoch_is_timed_in_each_way(way: str, capsys: pytest.CaptureFixture) -> None:
     from benchmarks import epochs
 

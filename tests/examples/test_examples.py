@@ -29,6 +29,7 @@ def folder(tmp_path: pathlib.Path, digits: np.ndarray, png_of: Callable) -> path
     return tmp_path
 
 
+@pytest.mark.slow
 def test_classify_images(folder: pathlib.Path, bundle_path: pathlib.Path) -> None:
     lines = dict(line.split(": ") for line in run("classify_images", folder, bundle_path))
     assert lines.pop("failed UNSUPPORTED") == "1"

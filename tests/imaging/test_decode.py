@@ -85,6 +85,7 @@ def test_a_truncated_image_never_passes(name: str) -> None:
         assert caught.value.code is (FailureCode.CORRUPT if length else FailureCode.EMPTY)
 
 
+@pytest.mark.slow
 def test_5000_damaged_files_give_pixels_or_an_error_each() -> None:
     files = list(hostile.whole_files().values())
     generator = np.random.default_rng(0)

@@ -107,6 +107,7 @@ def test_a_fault_costs_its_own_image_and_no_other(
     np.testing.assert_array_equal(faulty.digit(scan), before)
 
 
+@pytest.mark.slow
 def test_threads_take_turns(faulty: Guard, scan: bytes) -> None:
     expected = faulty.digit(scan)
     outcomes = []

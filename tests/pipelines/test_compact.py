@@ -312,6 +312,7 @@ def test_a_run_is_not_merged_into_itself(
         merge(tmp_path / "1", output=tmp_path / "1", resume=True)
 
 
+@pytest.mark.slow
 def test_a_run_without_the_ones_that_it_builds_on_is_refused(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -325,6 +326,7 @@ def test_a_run_without_the_ones_that_it_builds_on_is_refused(
         merge(tmp_path / "none", output=tmp_path / "state")
 
 
+@pytest.mark.slow
 def test_a_merge_that_was_cut_off_is_gone_on_with(
     mixed_folder: pathlib.Path,
     bundle_path: pathlib.Path,
@@ -354,6 +356,7 @@ def test_the_command(mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_
     assert result.output.splitlines()[0] == "images       65"
 
 
+@pytest.mark.slow
 def test_flags_of_beam_come_with_their_values_after_the_runs(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

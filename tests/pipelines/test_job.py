@@ -61,6 +61,7 @@ def test_bad_files_are_one_failure_row_each_and_harm_nothing(
     assert sorted(failed.values()) == ["BLANK", "CORRUPT", "EMPTY", "UNSUPPORTED", "UNSUPPORTED"]
 
 
+@pytest.mark.slow
 def test_reruns_are_byte_identical_but_for_times(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

@@ -103,6 +103,7 @@ def test_manifest_and_page_name_both_models(
     assert "linear" in page
 
 
+@pytest.mark.slow
 def test_the_engine_is_recorded_with_its_reason(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

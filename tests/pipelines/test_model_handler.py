@@ -21,6 +21,7 @@ def handler(bundle: Bundle) -> BundleModelHandler:
     return BundleModelHandler(bundle.path)
 
 
+@pytest.mark.slow
 def test_run_inference_answers_as_the_engine_does(
     handler: BundleModelHandler, bundle: Bundle, digits: np.ndarray
 ) -> None:

@@ -150,6 +150,7 @@ def test_a_bucket_that_does_not_exist_is_said_so(place: str) -> None:
         list(list_place(f"{scheme}://no-such-bucket/in"))
 
 
+@pytest.mark.slow
 def test_a_bucket_is_scored(
     place: str,
     bundle_path: pathlib.Path,

@@ -137,6 +137,7 @@ def half_packed(folder: pathlib.Path, output: pathlib.Path, monkeypatch: pytest.
     return str(stopped.value)
 
 
+@pytest.mark.slow
 def test_told_to_stop_it_keeps_its_shards_and_resume_ends_the_same(
     digit_folder: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

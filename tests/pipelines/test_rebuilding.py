@@ -101,6 +101,7 @@ def test_a_run_that_did_not_finish_has_no_report(night: pathlib.Path) -> None:
         rebuild(str(night))
 
 
+@pytest.mark.slow
 def test_the_merged_state_has_a_report_too(nights: pathlib.Path, tmp_path: pathlib.Path) -> None:
     options = CompactOptions(runs=(str(nights),), output=str(tmp_path / "state"), beam_flags=FLAGS)
     assert compact_job.run(options).manifest.counts.skipped == 0

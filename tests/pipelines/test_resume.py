@@ -193,6 +193,7 @@ def cut_off(asked: ScoreOptions, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -276,6 +277,7 @@ def test_of_two_launchers_at_once_one_wins_and_the_other_says_so(
     assert contents(tmp_path / "out") == undisturbed
 
 
+@pytest.mark.slow
 def test_bundles_that_are_repeated_change_nothing(
     digit_folder: pathlib.Path,
     bundle_path: pathlib.Path,

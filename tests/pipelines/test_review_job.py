@@ -112,6 +112,7 @@ def test_a_page_that_is_no_file_is_refused(scored: pathlib.Path, page: str) -> N
         made(scored, page=page)
 
 
+@pytest.mark.slow
 def test_nothing_to_review(
     scored: pathlib.Path, mixed_folder: pathlib.Path, bundle_path: pathlib.Path
 ) -> None:

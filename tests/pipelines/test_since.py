@@ -74,6 +74,7 @@ def test_three_nights_of_a_folder_that_grows_and_changes(
     assert images_in(nights / "3") == []
 
 
+@pytest.mark.slow
 def test_a_copy_that_keeps_the_old_time_is_told_by_its_size(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -188,6 +189,7 @@ def test_a_join_that_was_cut_off_is_gone_on_with(
     assert counts(second)[0] == 65
 
 
+@pytest.mark.slow
 def test_an_earlier_run_that_was_changed_is_refused(
     mixed_folder: pathlib.Path,
     bundle_path: pathlib.Path,

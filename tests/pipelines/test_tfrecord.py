@@ -104,6 +104,7 @@ def predictions(draw: st.DrawFn) -> dict[str, object]:
     }
 
 
+@pytest.mark.slow
 @given(predictions())
 @settings(deadline=None)
 def test_rows_of_any_shape_are_read_by_tensorflow_as_they_were(

@@ -57,6 +57,7 @@ def test_replayed_items_change_nothing(
     assert run(tmp_path / "once", 1) == run(tmp_path / "thrice", 3)
 
 
+@pytest.mark.slow
 def test_a_process_loads_each_model_once_whatever_its_threads(
     mixed_folder: pathlib.Path,
     bundle: Bundle,

@@ -157,6 +157,7 @@ def with_blanks(count: int) -> dict:
     return {"train": pictures(blank, answers), "test": pictures(images, answers)}
 
 
+@pytest.mark.slow
 def test_blank_pictures_are_named_and_counted(tmp_path, capsys):
     prepare(tmp_path, "my_digits", splits=with_blanks(2))
     digits = read("my_digits", tmp_path)

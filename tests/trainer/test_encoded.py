@@ -37,6 +37,7 @@ MAKERS = {
 }
 
 
+@pytest.mark.slow
 def test_canonical_pngs_pass_byte_for_byte(canonical, digits):
     assert (canonical(encoded(digits)) == digits).all()
 

@@ -89,6 +89,7 @@ def test_each_member_has_a_run_folder_and_a_seed(two):
         assert {"bundle", "checkpoints", "history.csv"} <= {file.name for file in path.iterdir()}
 
 
+@pytest.mark.slow
 def test_a_member_is_what_its_seed_alone_trains(two, few_digits, tmp_path):
     alone = run(few_digits, tmp_path / "alone", seed=4)
     answers = [
@@ -124,6 +125,7 @@ def test_the_history_is_that_of_all_members(two):
     assert [epoch.epoch for epoch in two.history] == [1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_members_that_are_there_are_not_trained_again(two, few_digits, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "train_on", None)
     given_ones = tuple(str(path / "bundle") for path in members_of(two))
@@ -191,6 +193,7 @@ def test_a_stopped_job_goes_on_in_the_member_where_it_stopped(two, few_digits, t
     assert [epoch.loss for epoch in result.history] == [epoch.loss for epoch in two.history]
 
 
+@pytest.mark.slow
 def test_without_resume_what_is_there_is_not_overwritten(few_digits, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         stop_in(2, patched)
@@ -200,6 +203,7 @@ def test_without_resume_what_is_there_is_not_overwritten(few_digits, tmp_path, m
         run(few_digits, tmp_path / "run", members=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "named"),
     [({"epochs": 1}, "overrides = .*'epochs': 2"), ({"recipe": "dense-256-128"}, "recipe = 'dense-128'")],

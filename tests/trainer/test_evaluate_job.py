@@ -125,6 +125,7 @@ def test_the_table_says_it_to_people(bundle_path):
     assert len({len(row) for row in rows}) == 1
 
 
+@pytest.mark.slow
 def test_the_default_engine_needs_no_tensorflow(bundle_path):
     program = (
         "import sys, pathlib; from trainer.evaluate_job import EvaluateOptions, run; "

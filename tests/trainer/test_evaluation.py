@@ -29,6 +29,7 @@ def test_every_image_is_answered_once_and_in_order(models, few_digits, count, re
     assert evaluation.labels.tolist() == split.labels.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_more_images_than_one_step_takes(models, few_digits, replicas):
     model, strategy = models[replicas]
@@ -46,6 +47,7 @@ def test_one_evaluator_serves_splits_of_any_size(models, few_digits):
     assert sizes == [len(split) for split in few_digits.splits().values()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas", ["one_replica", "two_replicas"])
 def test_a_mixed_network_is_measured_as_it_is_exported(replicas, few_digits, request):
     strategy = request.getfixturevalue(replicas)

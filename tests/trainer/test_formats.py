@@ -53,6 +53,7 @@ def test_an_average_with_a_temperature_is_answered_alike(written, averaged, digi
     assert (answers.argmax(axis=1) == expected.argmax(axis=1)).mean() > 0.98
 
 
+@pytest.mark.slow
 def test_eight_bits_still_tell_the_surest_answers_apart(written, digits):
     answers = LiteRtEngine((written / bundle.LITERT_INT8_MODEL).read_bytes()).probabilities(digits)
     surest = np.unique(answers[answers > 0.9])

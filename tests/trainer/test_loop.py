@@ -72,6 +72,7 @@ def test_the_same_seed_gives_the_same_weights(name, replicas, few_digits, reques
     assert all((one == two).all() for one, two in zip(first, second, strict=True))
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_weights_and_another_order(few_digits, one_replica):
     first, second = (Trainer(small(), few_digits, strategy=one_replica, seed=seed) for seed in (4, 5))
     assert (first.model.get_weights()[0] != second.model.get_weights()[0]).any()
@@ -86,6 +87,7 @@ def test_the_network_learns_its_training_images_by_heart(few_digits, one_replica
     assert trainer.evaluate(few_digits.train).accuracy.value == 1.0
 
 
+@pytest.mark.slow
 def test_sparse_and_one_hot_losses_are_the_same_loss(few_digits, one_replica):
     one_hot = small(loss=keras.losses.CategoricalCrossentropy, one_hot=True)
     sparse = small(loss=keras.losses.SparseCategoricalCrossentropy, one_hot=False)
@@ -175,6 +177,7 @@ def test_moving_averages_are_those_of_all_replicas_images(few_digits, one_replic
     assert alone == pytest.approx(together, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas", ["one_replica", "two_replicas"])
 def test_a_plain_copy_goes_on_where_training_stopped(replicas, few_digits, request):
     recipe = small("dense-512-256-128", batch=100)

@@ -217,6 +217,7 @@ def trainer_of(digits, strategy, **changes) -> Trainer:
     return Trainer(recipe, digits, strategy=strategy, seed=2**32 - 1)
 
 
+@pytest.mark.slow
 def test_augmentation_differs_by_step_epoch_and_replica(stand_in, few_digits, two_replicas):
     parts = [part for step in seen(trainer_of(few_digits, two_replicas), two_replicas, 30) for part in step]
     assert len(set(parts)) == 60

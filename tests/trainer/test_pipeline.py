@@ -129,6 +129,7 @@ def test_every_epoch_has_another_order_and_other_images_left_out(one_replica):
     assert len({frozenset(epoch) for epoch in epochs}) == 3
 
 
+@pytest.mark.slow
 def test_the_order_follows_from_the_seed(one_replica):
     assert train(one_replica, seed=5) == train(one_replica, seed=5)
     assert train(one_replica, seed=5) != train(one_replica, seed=6)

@@ -1,6 +1,7 @@
 """A training that was stopped goes on as if it had not been: to the bit."""
 
 import dataclasses
+import functools
 import itertools
 import os
 import pathlib
@@ -63,16 +64,28 @@ def losses(checkpoint: checkpoints.Checkpoint) -> list[tuple]:
 
 @pytest.fixture(scope="module")
 def undisturbed(few_digits, tmp_path_factory, one_replica, two_replicas):
-    """The places of trainings that ran from beginning to end, one for each strategy."""
-    places = {}
-    for name, strategy in (("one_replica", one_replica), ("two_replicas", two_replicas)):
-        places[name] = tmp_path_factory.mktemp(name)
-        list(trainer_of(places[name], few_digits, strategy).epochs())
-    return places
+    """Returns the place of a training that ran from beginning to end under a strategy."""
+    strategies = {"one_replica": one_replica, "two_replicas": two_replicas}
+
+    @functools.cache
+    def place(name: str) -> pathlib.Path:
+        folder = tmp_path_factory.mktemp(name)
+        list(trainer_of(folder, few_digits, strategies[name]).epochs())
+        return folder
+
+    return place
 
 
-@REPLICAS
-@pytest.mark.parametrize("step", [*(pytest.param(step, marks=pytest.mark.slow) for step in (4, 27)), 10])
+@pytest.mark.parametrize(
+    ("replicas", "step"),
+    [
+        ("two_replicas", 10),
+        *(
+            pytest.param(replicas, step, marks=pytest.mark.slow)
+            for replicas, step in (("one_replica", 4), ("one_replica", 10), ("two_replicas", 27))
+        ),
+    ],
+)
 def test_from_any_step_it_ends_with_the_same_bits(replicas, step, undisturbed, few_digits, tmp_path, request):
     strategy = request.getfixturevalue(replicas)
     stopped = trainer_of(tmp_path, few_digits, strategy, every=step)
@@ -87,9 +100,10 @@ def test_from_any_step_it_ends_with_the_same_bits(replicas, step, undisturbed, f
     resumed.restore(found)
     assert resumed.done == step
     assert len(list(resumed.epochs())) == 3 - step // 10
-    assert_same(final(undisturbed[replicas]), final(tmp_path))
+    assert_same(final(undisturbed(replicas)), final(tmp_path))
 
 
+@pytest.mark.slow
 @REPLICAS
 def test_a_sigterm_saves_within_the_epoch_and_nothing_is_lost(
     replicas, undisturbed, few_digits, tmp_path, request, monkeypatch
@@ -111,28 +125,31 @@ def test_a_sigterm_saves_within_the_epoch_and_nothing_is_lost(
     resumed = trainer_of(tmp_path, few_digits, strategy)
     resumed.restore(final(tmp_path))
     list(resumed.epochs())
-    assert_same(final(undisturbed[replicas]), final(tmp_path))
+    assert_same(final(undisturbed(replicas)), final(tmp_path))
     for ours, theirs in zip(resumed.model.get_weights(), resumed._best, strict=True):
         assert (ours == theirs).all()
 
 
+@pytest.mark.slow
 def test_a_finished_training_has_nothing_left_to_do(undisturbed, few_digits, one_replica):
-    trainer = trainer_of(undisturbed["one_replica"], few_digits, one_replica)
-    trainer.restore(final(undisturbed["one_replica"]))
+    trainer = trainer_of(undisturbed("one_replica"), few_digits, one_replica)
+    trainer.restore(final(undisturbed("one_replica")))
     before = len(trainer.history)
     assert list(trainer.epochs()) == []
     assert len(trainer.history) == before
 
 
+@pytest.mark.slow
 def test_one_replica_goes_on_where_two_stopped(undisturbed, few_digits, one_replica, tmp_path):
     trainer = trainer_of(tmp_path, few_digits, one_replica)
-    trainer.restore(Checkpoints(LocalPlace(undisturbed["two_replicas"])).load(10))
+    trainer.restore(Checkpoints(LocalPlace(undisturbed("two_replicas"))).load(10))
     list(trainer.epochs())
-    expected = final(undisturbed["two_replicas"])
+    expected = final(undisturbed("two_replicas"))
     assert final(tmp_path).record["history"][0] == expected.record["history"][0]
     assert final(tmp_path).step == expected.step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", ["seed", "batch", "digest"])
 def test_another_training_s_checkpoint_is_refused(changed, few_digits, one_replica, tmp_path):
     identity = {"seed": 1, "batch": 40, "digest": "ab"}
@@ -143,6 +160,7 @@ def test_another_training_s_checkpoint_is_refused(changed, few_digits, one_repli
         other.restore(final(tmp_path))
 
 
+@pytest.mark.slow
 def test_weights_that_are_lost_are_not_saved(few_digits, one_replica, tmp_path):
     trainer = trainer_of(tmp_path, few_digits, one_replica, every=4)
     list(itertools.islice(trainer.epochs(), 1))
@@ -178,6 +196,7 @@ def wait_for_checkpoint(output: pathlib.Path, process: subprocess.Popen, *, step
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas", ["1", "2"])
 def test_a_killed_job_resumes_to_the_weights_of_one_that_was_left_alone(replicas, tmp_path):
     alone = started(tmp_path / "alone", "--replicas", replicas)

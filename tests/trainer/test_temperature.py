@@ -45,7 +45,13 @@ def behind_a_softmax_layer() -> keras.Model:
 MODELS = {"dense": dense, "functional": functional, "average": average, "softmax": behind_a_softmax_layer}
 
 
-@pytest.fixture(params=MODELS)
+@pytest.fixture(
+    params=[
+        "dense",
+        "average",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("functional", "softmax")),
+    ]
+)
 def model(request) -> keras.Model:
     keras.utils.set_random_seed(3)
     return compiled(MODELS[request.param]())
@@ -100,6 +106,7 @@ def test_only_a_dense_softmax_takes_it_in_its_weights(name, folded):
     assert baked.count_params() == built.count_params()
 
 
+@pytest.mark.slow
 def test_every_recipe_can_be_baked(digits):
     for name in recipes.NAMES:
         built = recipes.load(name).model()

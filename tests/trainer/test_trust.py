@@ -51,6 +51,7 @@ def test_the_default_threshold_needs_no_images(model: Model) -> None:
     assert found.accepted.accepted == int((np.linspace(0.4, 0.999, 500) >= 0.9).sum())
 
 
+@pytest.mark.slow
 def test_a_target_chooses_the_threshold_on_validation_images(model: Model) -> None:
     threshold, found = assess(model, Evidence(**SPLITS, target=1.0))
     assert (found.target_accuracy, found.accepted.accuracy) == (1.0, 1.0)

@@ -42,6 +42,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_each_worker_reads_its_share_and_all_hold_out_the_same(label_folder, few_digits, replicas):
     (label_folder / "4" / "bad.png").write_bytes(b"no image")

@@ -118,6 +118,7 @@ def test_a_page_has_no_word_of_a_failed_template(page, comparison) -> None:
         assert not re.search(r"\b(None|nan|Undefined|\{\{|\}\})\b", text)
 
 
+@pytest.mark.slow
 def test_a_report_is_small(page, comparison) -> None:
     assert page.stat().st_size < 500_000
     assert comparison.stat().st_size < 500_000

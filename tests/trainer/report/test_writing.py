@@ -72,6 +72,7 @@ def test_a_place_that_cannot_be_written_is_refused(folder_of, tmp_path) -> None:
     assert (tmp_path / "file").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_runs_are_compared_into_a_folder(folder_of, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     runs = [str(folder_of(name)) for name in ("one", "two")]

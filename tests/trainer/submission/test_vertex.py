@@ -44,6 +44,7 @@ def parsed(text: str) -> object:
     return CustomJobSpec.from_json(json.dumps(yaml.safe_load(text)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("request_", "options", "package"),
     [

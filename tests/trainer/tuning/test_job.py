@@ -69,6 +69,7 @@ def test_a_search_leaves_a_table_a_picture_and_the_best_settings(tmp_path, capsy
     assert list(trainer.epochs())[-1].val_accuracy == pytest.approx(float(best["val_accuracy"]))
 
 
+@pytest.mark.slow
 def test_a_search_that_is_told_to_end_goes_on_where_it_was(tmp_path, monkeypatch):
     whole = tmp_path / "whole"
     job.run(options(whole))
@@ -98,6 +99,7 @@ def test_a_search_that_is_told_to_end_goes_on_where_it_was(tmp_path, monkeypatch
     assert (parts / "trials.csv").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_trial_that_diverges_is_a_failed_one_and_the_search_goes_on(tmp_path, monkeypatch):
     monkeypatch.setitem(SPACE, "learning_rate", Real(1e17, 1e18))
     summary = job.run(options(tmp_path))
@@ -106,6 +108,7 @@ def test_a_trial_that_diverges_is_a_failed_one_and_the_search_goes_on(tmp_path, 
     assert not (tmp_path / "best.yaml").exists()
 
 
+@pytest.mark.slow
 def test_a_trial_that_falls_behind_ends_early(tmp_path, monkeypatch):
     from trainer.tuning.study import Study
 
@@ -117,6 +120,7 @@ def test_a_trial_that_falls_behind_ends_early(tmp_path, monkeypatch):
     ]
 
 
+@pytest.mark.slow
 def test_vertex_is_told_of_every_epoch(tmp_path, monkeypatch):
     file = tmp_path / "metrics" / "output.metrics"
     monkeypatch.setenv("CLOUD_ML_HP_METRIC_FILE", str(file))

@@ -67,6 +67,7 @@ def test_choices_stand_in_their_order_and_every_setting_has_axes(drawn):
     assert (2, 0.9) in points(drawn["batch"])
 
 
+@pytest.mark.slow
 def test_one_that_learned_nothing_does_not_press_the_others_together(drawn):
     found = trials(0.98, 0.99, 0.985, 0.1, 0.97)
     picture.draw(found, NAMES)
@@ -83,6 +84,7 @@ def test_others_are_shown_as_they_are(found):
     assert picture.lowest(found) is None
 
 
+@pytest.mark.slow
 def test_the_best_has_a_ring_everywhere(drawn):
     picture.draw(trials(0.9, 0.95, 0.91), NAMES)
     for title, axes in drawn.items():

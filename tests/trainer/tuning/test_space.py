@@ -37,6 +37,7 @@ def test_the_tuner_takes_every_space(name):
     assert set(trial.params) == set(SPACES[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPACES)
 def test_vertex_s_study_is_of_the_service_s_definition(name):
     from google.cloud.aiplatform_v1 import StudySpec

@@ -125,6 +125,7 @@ def _hold(folder, held_now, leave) -> None:
         leave.wait(60)
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_share_a_search(tmp_path):
     context = multiprocessing.get_context("spawn")
     held_now, leave = context.Event(), context.Event()
