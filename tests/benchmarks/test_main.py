@@ -109,6 +109,7 @@ def test_whole_runs_are_of_three_rounds_and_both_sizes() -> None:
     assert QUICK.epoch("dense-300-100") < FULL.epoch("dense-300-100")
 
 
+@pytest.mark.slow
 def test_models_are_scored_one_size_after_the_other(
     monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
@@ -119,6 +120,7 @@ def test_models_are_scored_one_size_after_the_other(
     assert [(run.images, run.model) for run in runs][::2] == [(4, "a"), (4, "b"), (8, "a"), (8, "b")]
 
 
+@pytest.mark.slow
 def test_who_is_left_out_sits_out_that_comparison_alone(tmp_path: pathlib.Path) -> None:
     effort = Effort((4, 8), 1, {}, left_out=frozenset({("B", "b", 8)}))
     runs = command.measured(

@@ -8,6 +8,7 @@ from benchmarks.results import Results
 from tests.benchmarks.runs import every_run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("models", [1, 2])
 def test_a_picture_has_a_row_for_each_model(tmp_path: pathlib.Path, models: int) -> None:
     runs = every_run()
@@ -22,6 +23,7 @@ def test_one_run_is_enough_for_a_picture(tmp_path: pathlib.Path) -> None:
     assert cv2.imread(str(tmp_path / plot.NAME)) is not None
 
 
+@pytest.mark.slow
 def test_the_same_runs_give_the_same_picture(tmp_path: pathlib.Path) -> None:
     for name in ("a.png", "b.png"):
         plot.draw(every_run(), tmp_path / name)

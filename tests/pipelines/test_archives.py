@@ -548,6 +548,7 @@ def test_paper_that_packs_well_is_no_bomb(monkeypatch: pytest.MonkeyPatch) -> No
     assert contents(gzipped(tar_of(files)), ArchiveKind.TAR_GZ) == [content for _, content in files]
 
 
+@pytest.mark.slow
 def test_entries_that_share_their_bytes_are_not_read() -> None:
     good = {"name": b"good", "content": b"good"}
     kernel = {"name": b"k", "content": bytes(2**20), "at": forged_zip([good]).index(b"PK\1\2")}

@@ -79,6 +79,7 @@ def three_nights(folder: pathlib.Path, bundle: pathlib.Path, nights: pathlib.Pat
     score(folder, bundle, nights / "3", since=str(nights), labels="folder", **more)
 
 
+@pytest.mark.slow
 def test_the_merged_state_is_that_of_scoring_everything_anew(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

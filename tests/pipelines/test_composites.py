@@ -54,6 +54,7 @@ def test_a_prediction_is_a_row_of_the_contract(digit_folder: pathlib.Path, bundl
     run(names, transform, check, "predictions")
 
 
+@pytest.mark.slow
 def test_listed_images_keep_their_generation_and_label(digit_folder: pathlib.Path, bundle: Bundle) -> None:
     def check(rows: list) -> None:
         assert len(rows) == 29
@@ -71,6 +72,7 @@ def test_listed_images_keep_their_generation_and_label(digit_folder: pathlib.Pat
     run(images, ClassifyImages(bundle.path), changed, "failures")
 
 
+@pytest.mark.slow
 def test_an_archives_name_stands_for_its_images(
     tmp_path: pathlib.Path, digits: np.ndarray, png_of: Callable, bundle: Bundle
 ) -> None:

@@ -74,6 +74,7 @@ def test_it_needs_neither_the_bundle_nor_the_run_before(
     assert report_files(tmp_path / "new") == report_files(nights / "2")
 
 
+@pytest.mark.slow
 def test_another_report_goes_to_another_place(night: pathlib.Path, tmp_path: pathlib.Path) -> None:
     before = report_files(night)
     with pytest.raises(UserError, match=r"keeps the report that its manifest names.*--to"):

@@ -66,6 +66,7 @@ def test_a_second_page_takes_the_place_of_the_first(scored: pathlib.Path) -> Non
     assert "7, the least sure ones" in summary.table()
 
 
+@pytest.mark.slow
 def test_a_page_elsewhere(
     scored: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,6 +77,7 @@ def test_a_page_elsewhere(
     assert made(scored, page="here.html")[0].page == str(tmp_path / "here.html")
 
 
+@pytest.mark.slow
 def test_images_that_are_gone_or_changed_are_said(scored: pathlib.Path) -> None:
     _, rows = made(scored)
     first, second, *_ = [pathlib.Path(row["name"]) for row in rows]
@@ -90,6 +92,7 @@ def test_images_that_are_gone_or_changed_are_said(scored: pathlib.Path) -> None:
     assert f"{second}</td>" in page
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_out_of_reach_is_no_page(scored: pathlib.Path, mixed_folder: pathlib.Path) -> None:
     mixed_folder.rename(mixed_folder.parent / "elsewhere")
     with pytest.raises(StorageError, match="stays within reach"):

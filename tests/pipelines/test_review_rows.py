@@ -70,6 +70,7 @@ def keys(doubts: list[Doubt]) -> list[tuple[float, str]]:
     return [(doubt.confidence, doubt.uri) for doubt in doubts]
 
 
+@pytest.mark.slow
 def test_all_that_is_to_be_reviewed_comes_least_sure_first(run: PastRun) -> None:
     doubts = least_sure(run, ALL)
     assert len(doubts) == run.manifest.counts.scored - run.manifest.accepted > 100

@@ -73,6 +73,7 @@ def test_other_axes_are_left_alone():
     assert type(model.layers[0]) is keras.layers.BatchNormalization
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "mixed"])
 @pytest.mark.parametrize("name", ["dense-512-256-128", "strong-cnn"])
 def test_a_training_s_convolutions_are_fused_and_its_dense_layers_as_ever(

@@ -127,6 +127,7 @@ def coloured(images: np.ndarray) -> np.ndarray:
     return np.round(padded * [30, 30, 200] + (1 - padded) * [250, 220, 40]).astype(np.uint8)
 
 
+@pytest.mark.slow
 def test_coloured_pictures_of_another_size_are_canonicalised(tmp_path):
     whole = sample.digits()
     pictures_of = {name: coloured(getattr(whole, name).images[::10]) for name in ("train", "test")}
@@ -139,6 +140,7 @@ def test_coloured_pictures_of_another_size_are_canonicalised(tmp_path):
     assert digits.test.labels.tolist() == whole.test.labels[::10].tolist()
 
 
+@pytest.mark.slow
 def test_pictures_of_different_sizes_and_a_validation_split_of_its_own(tmp_path):
     whole = sample.digits()
     sized = [np.pad(image, number % 5)[..., None] for number, image in enumerate(whole.test.images[::5])]

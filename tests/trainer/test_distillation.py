@@ -76,9 +76,6 @@ def test_the_loss_is_least_where_the_student_answers_as_the_teacher():
     assert tf.nn.softmax(variable).numpy()[0, :3] == pytest.approx([0.5, 0.3, 0.2], abs=0.01)
 
 
-REPLICAS = pytest.mark.parametrize("replicas", ["one_replica", "two_replicas"])
-
-
 def student(digits, strategy, **changes) -> Trainer:
     settings = {"teacher": FixedTeacher("nowhere", "00"), "epochs": 6, "batch": 40, "soft_share": 1.0}
     recipe = dataclasses.replace(recipes.load("dense-128"), **settings | changes)
@@ -87,7 +84,7 @@ def student(digits, strategy, **changes) -> Trainer:
     return trainer
 
 
-@REPLICAS
+@pytest.mark.parametrize("replicas", [pytest.param("one_replica", marks=pytest.mark.slow), "two_replicas"])
 @pytest.mark.parametrize(
     "changes",
     [{}, *(pytest.param(c, marks=pytest.mark.slow) for c in ({"accumulate": 2}, {"xla": True}))],
@@ -106,12 +103,16 @@ def test_the_labels_count_the_rest(few_digits, one_replica):
     assert told.history[-1].val_accuracy > taught.history[-1].val_accuracy + 0.3
 
 
+@pytest.mark.slow
 def test_the_teacher_is_no_part_of_the_student(few_digits, one_replica):
     assert student(few_digits, one_replica, epochs=1).model.count_params() == 101_770
 
 
 @pytest.mark.parametrize(("policy", "tolerance"), [("float32", 1e-5), ("mixed_bfloat16", 0.02)])
-@pytest.mark.parametrize(("names", "count"), [(("small-cnn", "dense-512-256-128"), 7), (("small-cnn",), 1)])
+@pytest.mark.parametrize(
+    ("names", "count"),
+    [pytest.param(("small-cnn", "dense-512-256-128"), 7, marks=pytest.mark.slow), (("small-cnn",), 1)],
+)
 def test_a_frozen_network_answers_as_the_network_does(names, count, policy, tolerance, few_digits):
     networks = [recipes.load(name).model() for name in names]
     network = average(networks) if len(networks) > 1 else networks[0]

@@ -61,6 +61,7 @@ def test_eight_bits_still_tell_the_surest_answers_apart(written, digits):
     assert surest.max() > 0.999
 
 
+@pytest.mark.slow
 def test_eight_bits_are_far_smaller(written):
     sizes = [(written / name).stat().st_size for name in bundle.LITERT_MODELS]
     assert sizes[1] < sizes[0] / 2

@@ -128,6 +128,7 @@ def exploding(rate: float) -> Recipe:
     return small(optimizer=lambda steps: keras.optimizers.SGD(rate), epochs=2, batch=20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas", ["one_replica", "two_replicas"])
 def test_an_exploding_loss_stops_the_job_and_names_the_steps(replicas, few_digits, request):
     with pytest.raises(DivergedError, match=r"in epoch 1, steps \d+ to \d+"):
@@ -199,6 +200,7 @@ def test_a_plain_copy_keeps_no_strategy(few_digits, two_replicas):
     assert history.history["loss"][0] > 0
 
 
+@pytest.mark.slow
 def test_the_optimizer_knows_how_many_steps_there_will_be(few_digits, one_replica):
     asked = []
 

@@ -223,6 +223,7 @@ def test_augmentation_differs_by_step_epoch_and_replica(stand_in, few_digits, tw
     assert len(set(parts)) == 60
 
 
+@pytest.mark.slow
 @REPLICAS
 def test_augmentation_is_the_same_after_a_resume(stand_in, replicas, few_digits, request):
     strategy = request.getfixturevalue(replicas)

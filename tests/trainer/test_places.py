@@ -68,7 +68,7 @@ def test_no_folder_at_all_is_refused():
         places.of_run("", {})
 
 
-@pytest.fixture(params=["local", "bucket"])
+@pytest.fixture(params=["local", pytest.param("bucket", marks=pytest.mark.emulator)])
 def place(request, tmp_path):
     if request.param == "local":
         return LocalPlace(tmp_path / "place")

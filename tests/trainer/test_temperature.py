@@ -80,6 +80,7 @@ def test_what_is_saved_needs_no_code_and_can_be_trained_on(model, digits, labels
     assert loaded.evaluate(digits, labels, verbose=0)[0] < before
 
 
+@pytest.mark.slow
 def test_what_is_taken_out_again_is_what_was_trained(model, tmp_path):
     trained = [weight.copy() for weight in model.get_weights()]
     baked = bake(model, 0.37)

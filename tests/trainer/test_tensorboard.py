@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from trainer.history import Epoch
@@ -30,6 +31,7 @@ def events(folder) -> dict[str, list[tuple[int, object]]]:
     return found
 
 
+@pytest.mark.slow
 def test_stretches_and_epochs_become_scalars(tmp_path):
     board = TensorBoard(LocalPlace(tmp_path / "board"))
     board.stretch(step=20, loss=1.5, accuracy=0.5, learning_rate=0.125)

@@ -77,6 +77,7 @@ def golden(result: TrainResult) -> dict[str, np.ndarray]:
         return dict(arrays)
 
 
+@pytest.mark.slow
 def test_every_recipe_leaves_a_run_folder_whose_formats_agree(finished, few_digits):
     images = few_digits.test.images
     loaded = keras.models.load_model(finished.bundle / bundle.KERAS_MODEL)

@@ -59,6 +59,7 @@ def test_a_mixture_with_balanced_classes(tmp_path, label_folder, few_digits, tra
     ]
 
 
+@pytest.mark.slow
 def test_too_many_bad_images_stop_the_job_and_are_all_in_the_file(tmp_path, label_folder):
     for number in range(30):
         (label_folder / "3" / f"bad {number}.png").write_bytes(b"no image")

@@ -190,6 +190,7 @@ def test_whatever_ends_the_listing_ends_the_processes(error: BaseException | typ
         pool.run(("item", 0))
 
 
+@pytest.mark.slow
 def test_in_a_bucket_another_launcher_may_list_anew_so_nothing_is_begun(
     options: ScoreOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -173,6 +173,7 @@ def test_an_item_that_kills_every_process_is_given_up_by_name(lone: WorkerPool, 
     assert lone.run(("item", 1)).startswith("item 1")
 
 
+@pytest.mark.slow
 def test_an_item_is_not_blamed_for_what_another_one_in_its_process_does(task: ScoringTask) -> None:
     def outcome(ref: ItemRef) -> str:
         try:

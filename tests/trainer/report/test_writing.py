@@ -18,6 +18,7 @@ def test_a_run_has_page_record_pictures_and_numbers(folder_of) -> None:
     assert RunRecord.from_json((folder / "report" / "data.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_report_is_rebuilt_from_what_the_folder_holds(folder_of) -> None:
     folder = folder_of()
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -49,6 +49,7 @@ def points(axes: Axes) -> list[tuple[float, float]]:
     return [tuple(point) for group in axes.collections for point in np.asarray(group.get_offsets())]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "found", [trials(0.9, 0.92, 0.91, 0.2), trials(0.9), trials(None), trials(None, 0.5), []]
 )
@@ -57,6 +58,7 @@ def test_whatever_was_found_is_a_picture(found):
     assert image.shape[0] > 300
 
 
+@pytest.mark.slow
 def test_choices_stand_in_their_order_and_every_setting_has_axes(drawn):
     picture.draw(trials(0.9, 0.92, 0.91, 0.93), NAMES)
     assert set(drawn) == {"Validation accuracy by trial", "learning rate", "batch", "batch norm"}
