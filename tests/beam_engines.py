@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.process import BaseProcess
 
-import apache_beam as beam
 import psutil
 import pytest
 
@@ -51,6 +50,8 @@ def contents(place: object) -> dict[str, bytes]:
 
 def interrupt_scoring(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes every pipeline end by Ctrl-C before it has scored anything: the listing is all that is there."""
+
+    import apache_beam as beam
 
     def interrupted(_: beam.Pipeline) -> None:
         raise KeyboardInterrupt

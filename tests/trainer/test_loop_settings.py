@@ -57,7 +57,7 @@ def test_two_replicas_learn_as_one_does(changes, few_digits, one_replica, two_re
     ("name", "replicas", "changes"),
     [
         ("dense-128", "one_replica", {"accumulate": 2}),
-        ("dense-128", "two_replicas", {"accumulate": 10}),
+        pytest.param("dense-128", "two_replicas", {"accumulate": 10}, marks=pytest.mark.slow),
         pytest.param("dense-128", "one_replica", {"xla": True}, marks=pytest.mark.slow),
         pytest.param("cnn", "two_replicas", {"accumulate": 2}, marks=pytest.mark.slow),
         pytest.param("cnn", "two_replicas", {"xla": True}, marks=pytest.mark.slow),

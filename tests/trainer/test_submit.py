@@ -37,7 +37,10 @@ def dry_run(target, *more):
     return done.output
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(
+    "target",
+    [pytest.param(target, marks=pytest.mark.slow if target == "vertex" else ()) for target in TARGETS],
+)
 def test_a_dry_run_prints_and_submits_nothing(target, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert shutil.which("kubectl") is None

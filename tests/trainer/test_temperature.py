@@ -48,7 +48,7 @@ MODELS = {"dense": dense, "functional": functional, "average": average, "softmax
 @pytest.fixture(
     params=[
         "dense",
-        "average",
+        pytest.param("average", marks=pytest.mark.slow),
         *(pytest.param(name, marks=pytest.mark.slow) for name in ("functional", "softmax")),
     ]
 )

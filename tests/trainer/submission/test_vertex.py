@@ -13,6 +13,9 @@ from trainer.submission.package import Package
 from trainer.submission.request import Request
 from trainer.submission.vertex import VertexOptions, job_spec, submit, to_yaml
 
+# Google's client takes seconds to import.
+pytestmark = pytest.mark.slow
+
 REQUEST = Request(
     "digits",
     TrainOptions(recipe="cnn", data="tfds:mnist", output="gs://b/run"),

@@ -42,6 +42,7 @@ def rows(folder) -> list[dict]:
         return list(csv.DictReader(opened))
 
 
+@pytest.mark.slow
 def test_a_search_leaves_a_table_a_picture_and_the_best_settings(tmp_path, capsys, few_digits, one_replica):
     summary = job.run(options(tmp_path))
     check_files(tmp_path, outputs.TUNED)
