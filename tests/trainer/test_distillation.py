@@ -84,12 +84,9 @@ def student(digits, strategy, **changes) -> Trainer:
     return trainer
 
 
-@pytest.mark.parametrize("replicas", [pytest.param("one_replica", marks=pytest.mark.slow), "two_replicas"])
-@pytest.mark.parametrize(
-    "changes",
-    [{}, *(pytest.param(c, marks=pytest.mark.slow) for c in ({"accumulate": 2}, {"xla": True}))],
-    ids=str,
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("replicas", ["one_replica", "two_replicas"])
+@pytest.mark.parametrize("changes", [{}, {"accumulate": 2}, {"xla": True}], ids=str)
 def test_a_student_learns_what_the_teacher_answers_and_not_the_label(changes, replicas, few_digits, request):
     trainer = student(few_digits, request.getfixturevalue(replicas), **changes)
     answers = trainer.evaluate(few_digits.test).probabilities.mean(axis=0)

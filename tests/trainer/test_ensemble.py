@@ -82,6 +82,7 @@ def members_of(result: TrainResult) -> list[pathlib.Path]:
     return sorted((result.output / "members").iterdir())
 
 
+@pytest.mark.slow
 def test_each_member_has_a_run_folder_and_a_seed(two):
     assert [path.name for path in members_of(two)] == ["seed-3", "seed-4"]
     assert [card_of(path / "bundle").seed for path in members_of(two)] == [3, 4]

@@ -222,6 +222,7 @@ def test_a_batch_that_does_not_divide_is_refused_before_data_is_read(tmp_path):
         training.train(options, None, places.of_run(tmp_path, {}))
 
 
+@pytest.mark.slow
 def test_a_job_on_the_sample_prints_its_summary(tmp_path, capsys):
     options = TrainOptions(recipe="dense-128", data="sample", output=tmp_path / "run", epochs=3)
     result = job.run(options)
