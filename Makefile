@@ -62,7 +62,7 @@ test: lint types arrows unit
 # What `test` leaves out: tests that need an emulator, Prism or a browser, soaks, and properties on more examples.
 slow-test: tools
 	$(BIN)/pytest --numprocesses auto --dist worksteal -m 'hypothesis and not (slow or emulator or browser)' --hypothesis-profile thorough
-	$(BIN)/pytest --numprocesses auto --dist worksteal -m '(slow or emulator or browser) and not (shared or flink or spark or cloud)'
+	$(BIN)/pytest --numprocesses auto --dist worksteal -m '(slow or emulator or browser) and not (shared or flink or spark or cloud)' --hypothesis-profile thorough
 
 # These need Java, Maven, downloads of hundreds of MB and minutes of a cluster's own.
 flink-test: tools
@@ -79,7 +79,7 @@ cloud-test: tools
 shared-test: install
 	$(BIN)/pytest -m shared
 
-test-all: test slow-test flink-test spark-test cloud-test
+test-all: test slow-test shared-test flink-test spark-test cloud-test
 
 # Which lines and branches the fast tests run, also in processes that they start: by room on the terminal, line by
 # line in build/coverage/html.

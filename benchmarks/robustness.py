@@ -13,7 +13,7 @@ import pathlib
 
 import numpy as np
 
-from benchmarks.setting import SHARED, mnist_is_at_hand
+from benchmarks.setting import SHARED, mnist_available
 from engines.bundle import open_bundle
 from imaging.batch import decode_batch
 from tests.imaging import wild
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("bundles", nargs="+", type=pathlib.Path)
     bundles = parser.parse_args().bundles
     test = sample.digits().test
-    images, labels = wild.mnist_digits(SHARED) if mnist_is_at_hand() else (test.images, test.labels)
+    images, labels = wild.mnist_digits(SHARED) if mnist_available() else (test.images, test.labels)
     found = {kind: pictured(images, kind) for kind in KINDS}
     print(f"{'native':>8} " + " ".join(f"{kind:>8} {'loss':>6} {'unread':>6}" for kind in KINDS))
     for place in bundles:

@@ -66,25 +66,25 @@ def train(recipe: str, output: pathlib.Path) -> None:
 
 def digits(count: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns uint8[count, 28, 28] digits and uint8[count] labels: MNIST's, or the sample's, repeated."""
-    if mnist_is_at_hand():
+    if mnist_available():
         images = gzip.decompress((SHARED / "train-images-idx3-ubyte.gz").read_bytes())[16:]
         labels = gzip.decompress((SHARED / "train-labels-idx1-ubyte.gz").read_bytes())[8:]
         return (
             np.frombuffer(images, np.uint8).reshape(-1, 28, 28)[:count],
             np.frombuffer(labels, np.uint8)[:count],
         )
-    train = sample.digits().train
+    split = sample.digits().train
     # The sample is sorted by label; a few of its digits must not all be zeros.
-    order = np.random.default_rng(0).permutation(len(train))
-    return np.resize(train.images[order], (count, 28, 28)), np.resize(train.labels[order], count)
+    order = np.random.default_rng(0).permutation(len(split))
+    return np.resize(split.images[order], (count, 28, 28)), np.resize(split.labels[order], count)
 
 
 def source() -> str:
     """Returns in words where the digits come from."""
-    return "MNIST's training digits" if mnist_is_at_hand() else "the embedded sample's digits, repeated"
+    return "MNIST's training digits" if mnist_available() else "the embedded sample's digits, repeated"
 
 
-def mnist_is_at_hand() -> bool:
+def mnist_available() -> bool:
     """Whether MNIST's own files lie beside the checkout."""
     return (SHARED / "train-images-idx3-ubyte.gz").exists()
 

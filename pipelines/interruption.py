@@ -85,7 +85,8 @@ class _Stop:
         before = {
             number: signal.signal(number, self._tell)
             for number in (signal.SIGINT, signal.SIGTERM)
-            if signal.getsignal(number) is not signal.SIG_IGN  # as nohup and background jobs ask for
+            # A shell without job control starts background jobs with SIGINT ignored.
+            if signal.getsignal(number) is not signal.SIG_IGN
         }
         try:
             yield

@@ -30,21 +30,28 @@ START_SECONDS = 300.0
 """Starting Python and importing Beam takes seconds, and on a busy machine many."""
 
 
-def _may_differ(name: str) -> bool:
-    """Whether a file shows times, or by which flags a run was asked for, or draws what a table says."""
-    return name in ("report.html", "run.yaml") or name.endswith(".png")
+_MAY_DIFFER = ("report.html", "run.yaml")
+"""Files that show times, and by which flags a run was asked for."""
 
 
 def contents(place: object) -> dict[str, bytes]:
-    """What must be the same in every run: all but times, what shows them, and drawings."""
+    """What must be the same in every run: all but times and what shows them; of drawings the names."""
     from pipelines.storage import open_folder
 
     output = open_folder(str(place))
-    files = {name: output.read(name) for name in output.walk() if not _may_differ(name)}
+    files = {
+        name: b"" if name.endswith(".png") else output.read(name)
+        for name in output.walk()
+        if name not in _MAY_DIFFER
+    }
     manifest = json.loads(files.pop("manifest.json"))
     manifest.pop("times")
     manifest.pop("command")  # names the output
-    manifest["parts"] = [part for part in manifest["parts"] if not _may_differ(part["name"])]
+    manifest["parts"] = [
+        part["name"] if part["name"].endswith(".png") else part
+        for part in manifest["parts"]
+        if part["name"] not in _MAY_DIFFER
+    ]
     return files | {"manifest": json.dumps(manifest).encode()}
 
 

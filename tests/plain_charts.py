@@ -1,6 +1,6 @@
 """Charts without a drawing: matplotlib's take two thirds of a small run, and most tests look at no chart.
 
-Modules marked `charts` draw real ones, and so does every command that a test starts as a program.
+Modules marked `charts` draw real ones, and so does every command that a test starts by its name.
 """
 
 import base64

@@ -21,27 +21,20 @@ def test_every_exit_code_that_score_uses_is_explained() -> None:
     assert [int(code) for code in re.findall(r"(?:^|,\s)(\d+) ", sentence)] == sorted(ExitCode)
 
 
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A folder in which the README's commands find what they name."""
-    folder = tmp_path_factory.mktemp("workplace")
-    write_sample(folder / "meters", "test")
-    write_sample(folder / "scans", "validation")
-    return folder
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_commands_work_as_written(workplace: pathlib.Path, command: str) -> None:
-    # In the order in which they stand: training comes before what uses its bundle.
-    _, *arguments = shlex.split(command)
-    done = subprocess.run(
-        [sys.executable, "-m", "digitmill", *arguments],
-        cwd=workplace,
-        env={**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[1])},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-1000:]
+def test_the_commands_work_as_written_one_after_the_other(tmp_path: pathlib.Path) -> None:
+    write_sample(tmp_path / "meters", "test")
+    write_sample(tmp_path / "scans", "validation")
+    assert COMMANDS
+    for command in COMMANDS:
+        _, *arguments = shlex.split(command)
+        done = subprocess.run(
+            [sys.executable, "-m", "digitmill", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[1])},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert done.returncode == 0, f"{command}: {done.stderr[-1000:]}"

@@ -1,11 +1,14 @@
 """Bundles that are trained once for all test processes, and for later runs of the same sources."""
 
 import fcntl
+import functools
 import hashlib
+import os
 import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 
 import pytest
@@ -20,13 +23,16 @@ def trained(pytestconfig: pytest.Config) -> Callable[[str], pathlib.Path]:
 
     def run_folder(recipe: str) -> pathlib.Path:
         folder = cache / f"{recipe}-{_sources_digest()}"
-        with folder.with_suffix(".lock").open("w") as lock:
+        with (cache / f"{recipe}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not folder.exists():
-                unfinished = folder.with_suffix(".unfinished")
-                shutil.rmtree(unfinished, ignore_errors=True)
+                for old in cache.glob(f"{recipe}-*"):
+                    shutil.rmtree(old)
+                # A new name: the training of a test process that was killed may still be at work.
+                unfinished = pathlib.Path(tempfile.mkdtemp(dir=cache)) / "run"
                 _train(recipe, unfinished)
                 unfinished.rename(folder)
+                unfinished.parent.rmdir()
         return folder
 
     return run_folder
@@ -39,10 +45,17 @@ def _train(recipe: str, output: pathlib.Path) -> None:
     subprocess.run(command, check=True, capture_output=True, timeout=300, cwd=ROOT)
 
 
+@functools.cache
 def _sources_digest() -> str:
     """Digest of all that decides what a training writes."""
-    digest = hashlib.sha256((ROOT / "constraints.txt").read_bytes())
-    for room in ("engines", "imaging", "schemas", "trainer"):
-        for path in sorted((ROOT / room).rglob("*.py")):
-            digest.update(path.read_bytes())
+    limits = {name: os.environ.get(name) for name in ("ONEDNN_MAX_CPU_ISA", "TF_ENABLE_ONEDNN_OPTS")}
+    digest = hashlib.sha256(f"{sys.version} {limits}".encode())
+    rooms = ("commands", "digitmill", "engines", "imaging", "reports", "schemas", "trainer")
+    sources = (path for room in rooms for path in (ROOT / room).rglob("*") if path.suffix != ".pyc")
+    for path in (
+        pathlib.Path(__file__),
+        ROOT / "constraints.txt",
+        *sorted(filter(pathlib.Path.is_file, sources)),
+    ):
+        digest.update(f"{path.relative_to(ROOT)}".encode() + path.read_bytes())
     return digest.hexdigest()[:16]

@@ -35,7 +35,8 @@ class Preemption:
             self._before = {
                 number: signal.signal(number, self._note)
                 for number in (signal.SIGTERM, signal.SIGINT)
-                if signal.getsignal(number) is not signal.SIG_IGN  # as nohup and background jobs ask for
+                # A shell without job control starts background jobs with SIGINT ignored.
+                if signal.getsignal(number) is not signal.SIG_IGN
             }
         return self
 

@@ -74,7 +74,7 @@ def test_a_push_runs_the_tests_alone(tools: dict[str, str]) -> None:
     for one in CONFIG["steps"]:
         code, printed = run(one["id"], {}, **tools)
         assert code == 0, printed
-    made = [re.fullmatch(r"make ([\w-]+) --directory \S+", call)[1] for call in calls(tools)]
+    made = [call.removeprefix("make ") for call in calls(tools)]
     assert [target for target in made if target != "shared-test"] == ["test", "slow-test"]
 
 

@@ -9,7 +9,7 @@ from schemas.errors import StoppedError
 
 @pytest.fixture
 def ignored() -> Iterator[None]:
-    """SIGINT is ignored, as background jobs and nohup ask for."""
+    """SIGINT is ignored, as in a background job of a shell without job control."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     yield
     signal.signal(signal.SIGINT, before)

@@ -23,11 +23,11 @@ from tests.gcs_emulator import Bucket, Proxy
 from tests.launching import launch
 
 FLAGS = ("--runner=FnApiRunner",)
-KILLS = 3
-"""Launches that are killed at a random moment, one after the other, before one is left alone."""
+KILLED_AT = (1, 8, 16)
+"""Finished work items, of 25, at which one launch after the other is killed."""
 
 SOAK = 20
-"""Times that this is done where it may take minutes."""
+"""Runs of a soak, each killed at moments of its own."""
 
 
 def options(folder: pathlib.Path, bundle_path: pathlib.Path, output: object, **more: object) -> ScoreOptions:
@@ -66,9 +66,38 @@ def run_with_kills(start: Callable[[], object], *, moments: random.Random, longe
     pytest.fail("a launch that was left alone did not end well")
 
 
-@pytest.mark.parametrize(
-    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, SOAK))]
-)
+def test_killed_at_three_points_and_gone_on_with_it_ends_the_same(
+    digit_folder: pathlib.Path,
+    bundle_path: pathlib.Path,
+    undisturbed: dict[str, bytes],
+    tmp_path: pathlib.Path,
+) -> None:
+    asked = [*arguments(digit_folder, bundle_path, tmp_path / "out"), "--resume"]
+    for items in KILLED_AT:
+        process = launch(asked, tmp_path / "log")
+        wait_for_items(tmp_path / "out", items)
+        process.kill()
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
+        assert not (tmp_path / "out" / "manifest.json").exists()
+    process = launch(asked, tmp_path / "log")
+    process.join(60)
+    assert process.exitcode == 0
+    assert contents(tmp_path / "out") == undisturbed
+    assert verify(open_folder(str(tmp_path / "out"))).findings == ()
+
+
+def wait_for_items(output: pathlib.Path, number: int) -> None:
+    """Returns as soon as so many work items are done."""
+    for _ in range(30_000):
+        if len(list(output.glob("statistics/part-*"))) >= number:
+            return
+        time.sleep(0.002)
+    pytest.fail(f"{number} work items were not done within a minute")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(SOAK))
 def test_killed_at_a_random_moment_and_gone_on_with_it_ends_the_same(
     digit_folder: pathlib.Path,
     bundle_path: pathlib.Path,
@@ -81,7 +110,7 @@ def test_killed_at_a_random_moment_and_gone_on_with_it_ends_the_same(
     def start() -> object:
         return launch([*asked, "--resume"], tmp_path / "log")
 
-    run_with_kills(start, moments=random.Random(seed), longest=1.2, kills=KILLS)
+    run_with_kills(start, moments=random.Random(seed), longest=1.2, kills=3)
     assert contents(tmp_path / "out") == undisturbed
     assert verify(open_folder(str(tmp_path / "out"))).findings == ()
 
@@ -122,10 +151,7 @@ def test_told_to_stop_it_says_in_one_line_how_to_go_on(
     asked = arguments(digit_folder, bundle_path, tmp_path / "out")
     log = tmp_path / "log"
     process = launch(asked, log)
-    for _ in range(3000):
-        if list((tmp_path / "out").glob("statistics/part-*")):
-            break
-        time.sleep(0.002)
+    wait_for_items(tmp_path / "out", 1)
     os.kill(process.pid, sent)
     process.join(60)
     assert process.exitcode == 1

@@ -139,7 +139,7 @@ def test_what_cannot_be_used_is_refused_with_its_line(tmp_path, rows, header, sa
 
 
 def test_what_python_takes_for_no_csv_is_refused(tmp_path):
-    # Its limit is the process's, and libraries raise it.
+    # The csv module's limit is global, and libraries raise it.
     before = csv.field_size_limit(1_000)
     try:
         refusal = refusal_of(write(tmp_path / "labels.csv", ["x" * 2_000 + ",1"]))

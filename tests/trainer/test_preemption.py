@@ -34,7 +34,7 @@ def test_a_ctrl_c_that_was_acted_on_is_not_handed_on():
 
 
 def test_a_signal_that_was_ignored_stays_ignored():
-    # Background jobs and nohup start their children so: Ctrl-C is meant for another program then.
+    # A shell without job control starts background jobs so: Ctrl-C is meant for the program in front.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with Preemption() as preemption:

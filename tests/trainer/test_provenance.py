@@ -17,6 +17,8 @@ def test_versions_are_those_of_what_is_installed():
 @pytest.fixture
 def checkout(tmp_path, monkeypatch) -> pathlib.Path:
     """A repository with a copy of the module, which the module takes for itself."""
+    if shutil.which("git") is None:
+        pytest.skip("git is missing")
     shutil.copy(provenance.__file__, tmp_path / "provenance.py")
     monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
     git(tmp_path, "init", "--quiet")

@@ -79,10 +79,10 @@ def undisturbed(few_digits, tmp_path_factory, one_replica, two_replicas):
 @pytest.mark.parametrize(
     ("replicas", "step"),
     [
-        ("one_replica", 10),
+        ("one_replica", 4),
         *(
             pytest.param(replicas, step, marks=pytest.mark.slow)
-            for replicas, step in (("one_replica", 4), ("two_replicas", 10), ("two_replicas", 27))
+            for replicas, step in (("one_replica", 10), ("two_replicas", 10), ("two_replicas", 27))
         ),
     ],
 )

@@ -10,6 +10,8 @@ from tests.browser import DESKTOP, PHONE, serious_faults
 from tests.trainer.report.test_record import MEMBER
 from trainer.report import writing
 
+pytestmark = pytest.mark.charts
+
 SCRIPT = "<script>alert(1)</script>"
 
 
