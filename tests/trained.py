@@ -26,7 +26,7 @@ def trained(pytestconfig: pytest.Config) -> Callable[[str], pathlib.Path]:
         with (cache / f"{recipe}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not folder.exists():
-                for old in cache.glob(f"{recipe}-*"):
+                for old in cache.glob(f"{recipe}-*/"):
                     shutil.rmtree(old)
                 # A new name: the training of a test process that was killed may still be at work.
                 unfinished = pathlib.Path(tempfile.mkdtemp(dir=cache)) / "run"
