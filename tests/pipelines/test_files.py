@@ -94,6 +94,7 @@ def test_the_systems_refusals_have_codes(
 
 def test_a_file_from_before_1970_is_read(file: pathlib.Path) -> None:
     os.utime(file, ns=(-(10**18), -(10**18)))
+    assert listed(file).generation == 0
     assert read(listed(file)) == b"content"
 
 
@@ -114,6 +115,27 @@ def test_a_file_over_the_cap_is_not_read(file: pathlib.Path, monkeypatch: pytest
         sparse.truncate(header.MAX_BYTES + 1)
     monkeypatch.setattr(os, "read", lambda *_: pytest.fail("it was read"))
     assert read(listed(file)) is FailureCode.TOO_LARGE
+
+
+def test_a_file_as_large_as_the_cap_is_read(file: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "MAX_BYTES", len(b"content"))
+    assert read(listed(file)) == b"content"
+
+
+def test_a_pattern_looks_into_no_folder_below_its_own_depth(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a/b/c").mkdir(parents=True)
+    (tmp_path / "a/b/x.png").touch()
+    real, looked_into = os.scandir, []
+
+    def scandir(path: bytes) -> object:
+        looked_into.append(os.path.relpath(os.fsdecode(path), tmp_path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert len(list(list_images([f"{tmp_path}/*/b/*.png"]))) == 1
+    assert looked_into == [".", "a", "a/b"]
 
 
 def test_one_failure_leaves_the_others(tmp_path: pathlib.Path) -> None:

@@ -1,6 +1,6 @@
 import itertools
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -17,8 +17,9 @@ from pipelines.frozen_listing import (
 )
 from pipelines.key_ranges import KeyRange
 from pipelines.listing import Listing, RemoteRange, begin_listing, list_images
+from pipelines.storage import google
 from pipelines.storage.local import LocalFolder
-from pipelines.work_item import WorkItem
+from pipelines.work_item import ListedImage, WorkItem
 from tests.gcs_emulator import Bucket
 
 
@@ -151,3 +152,40 @@ def test_an_index_survives_its_file(output: LocalFolder) -> None:
     item = FrozenItem("listing/launcher-00000.json.gz", 1, "abc", 7, may_be_archive=True)
     index = Frozen((item,), (keys,), buckets=3)
     assert Frozen.from_json(index.to_json()) == index
+
+
+class Names(list):
+    """A bucket's names, listed as the store would; `starts` has where each listing began."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__(names)
+        self.starts: list[str] = []
+
+    def list_objects(self, bucket: str, *, start: str, end: str) -> Iterator[ListedImage]:
+        self.starts.append(start)
+        for name in sorted(self):
+            if start <= name and (not end or name < end):
+                yield ListedImage(f"gs://{bucket}/{name}", 1, 0 if name.endswith("/") else 1)
+
+
+@pytest.fixture
+def stored(monkeypatch: pytest.MonkeyPatch) -> Names:
+    names = Names("a/", "a/1", "a/1.png", "a/10.png", "a/2.jpg", "a/2.png", "b.png")
+    monkeypatch.setattr(google, "list_objects", names.list_objects)
+    return names
+
+
+def test_a_worker_goes_on_right_behind_the_last_name_of_the_one_before(
+    stored: Names, output: LocalFolder
+) -> None:
+    keys = RemoteRange("bucket", KeyRange("a/", "a0"), "")
+    begun = next(lister(output, size=1).items(keys))
+    items = [begun, *itertools.islice(lister(output, size=2).items(keys), 1, None)]
+    names = [[image.uri.removeprefix("gs://bucket/a/") for image in item.images] for item in items]
+    assert names == [["1"], ["1.png", "10.png"], ["2.jpg", "2.png"]]
+
+
+def test_a_range_is_asked_for_once_however_many_items_it_gives(stored: Names, output: LocalFolder) -> None:
+    keys = RemoteRange("bucket", KeyRange("a/", "a0"), "a/*.png")
+    assert [len(item.images) for item in lister(output, size=1).items(keys)] == [1, 1, 1]
+    assert stored.starts == ["a/"]

@@ -1,3 +1,5 @@
+import contextlib
+import errno
 import os
 import pathlib
 import signal
@@ -66,6 +68,22 @@ def test_a_name_has_reached_the_disk_when_it_is_promised(
     monkeypatch.setattr(os, "fsync", fsync)
     folder.write_once("a/x", b"1")
     assert synced[-1] == (str(folder.path / "a"), True)
+
+
+@pytest.mark.parametrize(("number", "stored"), [(errno.EINVAL, True), (errno.EIO, False)])
+def test_a_file_system_that_cannot_sync_folders_serves_and_one_that_fails_does_not(
+    folder: LocalFolder, monkeypatch: pytest.MonkeyPatch, number: int, stored: bool
+) -> None:
+    real = os.fsync
+
+    def fsync(handle: int) -> None:
+        if os.path.isdir(f"/proc/self/fd/{handle}"):
+            raise OSError(number, os.strerror(number))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with contextlib.nullcontext() if stored else pytest.raises(StorageError, match="Input/output error"):
+        folder.write_once("x", b"1")
 
 
 def test_of_many_writers_one_wins_and_the_file_is_whole(folder: LocalFolder) -> None:

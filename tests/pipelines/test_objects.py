@@ -1,11 +1,13 @@
 import threading
 
+import obstore
 import pytest
 import tenacity
+from obstore.store import MemoryStore
 
 from imaging.errors import ImageError
 from pipelines.read_limits import CONNECTIONS, ReadLimits
-from pipelines.storage import ImageReader, list_place, objects
+from pipelines.storage import ImageReader, google, list_place, objects
 from pipelines.work_item import ListedImage
 from schemas.failure import FailureCode
 from tests.gcs_emulator import Bucket, Proxy
@@ -189,3 +191,39 @@ def test_readers_share_stores_between_threads(bucket: Bucket) -> None:
     for thread in threads:
         thread.join()
     assert found == [b"x"] * 200
+
+
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
+    """What every bucket holds, whichever scheme it is named by."""
+    store = MemoryStore()
+    monkeypatch.setattr(objects, "make_store", lambda scheme, bucket: store)
+    return store
+
+
+def stat(uri: str) -> ListedImage:
+    return objects.ObjectStores(ReadLimits()).stat(uri)
+
+
+def test_an_object_as_large_as_the_cap_is_read(memory: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    obstore.put(memory, "a", b"content")
+    monkeypatch.setattr(objects, "MAX_BYTES", len(b"content"))
+    assert outcomes([stat("s3://bucket/a")]) == [b"content"]
+
+
+@pytest.mark.parametrize("name", ["a.zip", "in//a.zip", "./a.zip"])
+def test_an_archive_is_fetched_whole_whatever_its_name(
+    memory: MemoryStore, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    asked = []
+
+    def download(bucket: str, name: str, *, generation: int) -> bytes:
+        asked.append((bucket, name, generation))
+        return b"content"
+
+    monkeypatch.setattr(google, "download", download)
+    obstore.put(memory, "a.zip", b"content")
+    with ImageReader() as reader, reader.fetch(ListedImage(f"gs://bucket/{name}", 5, 7)) as file:
+        assert file.read() == b"content"
+    # obstore takes tidy paths alone.
+    assert asked == ([] if name == "a.zip" else [("bucket", name, 5)])

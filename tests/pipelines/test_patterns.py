@@ -9,14 +9,15 @@ from pipelines.storage.patterns import compile_pattern, has_magic, literal_prefi
 
 NAMES = [
     "a.png", "b.jpg", "d/a.png", "d/e/a.png", "d/e/f/b.png", ".h/x.png", "d/.hidden.png", "[1].png", "a]b",
-    "d/-x", "d/^", "x\ny",
+    "d/-x", "d/^", "x\ny", "a-b", "a!b",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     "pattern",
     ["*", "*.png", "**/*.png", "d/**", "d/*", "**", "*/*.png", "?.png", "[ab].*", "[!a].*", "[a-c].png", 
-     "[[]1].png", "d/**/b.png", "a[]]b", "d/[-x]*", "d/[!-]*", "d/[^]", "*/e/*", "x?y", "[.png", "d/e/a.png"],
+     "[[]1].png", "d/**/b.png", "a[]]b", "a[!]]b", "a[!]-]b",
+     "d/[-x]*", "d/[!-]*", "d/[^]", "*/e/*", "x?y", "[.png", "d/e/a.png"],
 )  # fmt: skip
 def test_patterns_match_as_they_do_for_files(tmp_path: pathlib.Path, pattern: str) -> None:
     for name in NAMES:

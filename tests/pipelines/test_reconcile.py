@@ -111,6 +111,13 @@ def test_what_proves_it_is_named(run: tuple) -> None:
         assert (len(data), hashlib.sha256(data).hexdigest()) == (part.bytes, part.sha256)
 
 
+def test_a_listing_file_that_was_not_finished_proves_nothing(run: tuple) -> None:
+    items, output = run
+    for name in ("launcher-00000.json.gz", ".launcher-00001.json.gz.0123.tmp"):
+        output.write_once(f"listing/{name}", b"1")
+    assert [part.name for part in account(items, output).listing] == ["listing/launcher-00000.json.gz"]
+
+
 def test_what_came_to_nothing_is_removed_and_nothing_else(run: tuple) -> None:
     items, output = run
     before = sorted(output.walk())

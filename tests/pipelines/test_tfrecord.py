@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.tfrecord import encode_tfrecords
+from pipelines.tfrecord import encode_tfrecords, masked_crc, read_tfrecords
 from schemas import prediction
 from schemas.columns import Column
 
@@ -76,6 +76,14 @@ def test_the_schemas_own_feature_spec_parses_the_records(tmp_path: pathlib.Path)
         np.testing.assert_equal(features[name].numpy().tolist(), list(expected))
 
 
+@given(INT64)
+def test_an_integer_takes_no_more_bytes_than_protobufs_own_encoding(number: int) -> None:
+    feature = tf.train.Feature(int64_list=tf.train.Int64List(value=[number]))
+    example = tf.train.Example(features=tf.train.Features(feature={"count": feature}))
+    (record,) = read_tfrecords(encode_tfrecords(COLUMNS[1:2], {"count": [number]}))
+    assert record == example.SerializeToString()
+
+
 def some(count: int, values: st.SearchStrategy, nothing: float) -> st.SearchStrategy[list]:
     """Columns of a length of which all rows have a value, none, or some."""
     many = {"min_size": count, "max_size": count}
@@ -137,3 +145,31 @@ def test_a_flipped_byte_is_noticed(tmp_path: pathlib.Path) -> None:
 def test_columns_of_different_length_are_refused() -> None:
     with pytest.raises(ValueError, match="shorter"):
         encode_tfrecords(COLUMNS, {"text": ["a", "b"], "count": [1], "share": [0.5], "maybe": [-1]})
+
+
+PAYLOADS = (b"first", b"second")
+FILE = b"".join(
+    len(payload).to_bytes(8, "little")
+    + masked_crc(len(payload).to_bytes(8, "little"))
+    + payload
+    + masked_crc(payload)
+    for payload in PAYLOADS
+)
+
+
+def test_the_payloads_of_a_file_are_read_in_order() -> None:
+    assert tuple(read_tfrecords(FILE)) == PAYLOADS
+
+
+@pytest.mark.parametrize("at", range(21, len(FILE)))
+def test_whichever_byte_of_a_record_is_damaged_it_is_refused(at: int) -> None:
+    damaged = bytearray(FILE)
+    damaged[at] ^= 1
+    with pytest.raises(ValueError, match="the record at byte 21 is damaged"):
+        list(read_tfrecords(bytes(damaged)))
+
+
+@pytest.mark.parametrize("cut", range(1, 22))
+def test_a_record_that_is_cut_off_is_refused(cut: int) -> None:
+    with pytest.raises(ValueError, match="the record at byte 21 is damaged"):
+        list(read_tfrecords(FILE[:-cut]))

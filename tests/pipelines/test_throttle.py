@@ -46,6 +46,15 @@ def test_the_ramp_doubles_slowly_and_stops_at_the_limit() -> None:
     assert bounded.rate(DOUBLING_SECONDS) == 8000
 
 
+def test_the_ramp_begins_when_the_throttle_does() -> None:
+    clock = Clock()
+    clock.now = 10 * DOUBLING_SECONDS  # a machine that has been up for hours
+    throttle = Throttle(clock=clock, sleep=clock.sleep)
+    for _ in range(1 + int(START_RATE)):
+        throttle.wait()
+    assert clock.now == pytest.approx(10 * DOUBLING_SECONDS + 1, abs=0.01)
+
+
 def test_threads_share_the_rate() -> None:
     throttle = Throttle(500)
     passed = []

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.work_item import ListedImage, WorkItem, pack
+from pipelines.work_item import ListedImage, WorkItem, pack, separate_archives
 
 IMAGES = st.lists(
     st.builds(
@@ -41,3 +41,19 @@ def test_the_digest_follows_content_alone(images: list[ListedImage], data: st.Da
         changed = images[place]._replace(**change)
         assert digest([*images[:place], changed, *images[place + 1 :]]) != digest(images)
     assert digest(images, "another run") != digest(images)
+
+
+def items_of(*names: str, size: int) -> list[WorkItem]:
+    return list(pack([ListedImage(f"file:///{name}", 1, 1) for name in names], "run", size=size))
+
+
+def test_only_a_single_file_with_an_archives_name_may_be_an_archive() -> None:
+    alone = items_of("a.zip", "a.png", size=1)
+    together = items_of("a.zip", "b.zip", size=2)
+    assert [item.may_be_archive for item in (*alone, *together)] == [True, False, False]
+
+
+def test_archives_are_separated_in_every_item() -> None:
+    items = items_of("a.zip", "b.png", "c.png", "d.png", "e.png", "f.zip", size=2)
+    names = [[image.uri[-5:] for image in item.images] for item in separate_archives(items)]
+    assert names == [["b.png"], ["a.zip"], ["c.png", "d.png"], ["e.png"], ["f.zip"]]

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from schemas import packed
 from schemas.errors import UserError
+from trainer.data import records
 from trainer.data.files import matching
 from trainer.data.folder import FolderSource
 from trainer.data.reading import Reading
@@ -177,6 +178,20 @@ def test_shards_are_disjoint_and_complete_whether_by_file_or_by_record(shards, w
     assert len({one.digest for one in reads} | {whole.digest}) == 1
 
 
+@pytest.mark.parametrize(("workers", "files_each"), [(2, 2), (4, 1), (5, 4)])
+def test_workers_that_exchange_each_read_their_own_share(shards, workers, files_each, monkeypatch):
+    opened = []
+    real = records.open_file
+    monkeypatch.setattr(records, "open_file", lambda place: opened.append(place) or real(place))
+    source, trained = RecordsSource(str(shards / "*.tfrecord")), []
+    for index in range(workers):
+        # The others have nothing to tell.
+        own = source.read(validation_fraction=0, shard=(index, workers), exchange=lambda told: [told])
+        trained += [image.tobytes() for image in own.train.images]
+    assert len(opened) == files_each * workers
+    assert sorted(trained) == sorted(image.tobytes() for image in read(shards / "*.tfrecord").train.images)
+
+
 def test_patterns_that_match_nothing_are_refused_before_anything_is_read(shards):
     with pytest.raises(UserError, match="matches at least one file"):
         RecordsSource(str(shards / "*.tfr"))
@@ -187,6 +202,12 @@ def test_patterns_that_match_nothing_are_refused_before_anything_is_read(shards)
 def test_empty_shards_are_refused(tmp_path):
     write_shard(tmp_path / "x.tfrecord", [])
     assert "packed shards hold images" in refusal_of(tmp_path / "x.tfrecord")
+
+
+def test_too_few_images_are_not_taken_for_none(tmp_path):
+    png = cv2.imencode(".png", np.eye(28, dtype=np.uint8) * 255)[1].tobytes()
+    write_shard(tmp_path / "x.tfrecord", [record(png)])
+    assert "add more images" in refusal_of(tmp_path / "x.tfrecord")
 
 
 def test_other_files_are_refused(tmp_path):

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imaging.errors import ImageError
+from imaging.limits import MAX_BYTES
 from trainer.data.tfrecord import FRAME, MAX_RECORD, _masked, mean_size, read_frames
 
 
@@ -109,6 +110,11 @@ def test_other_files_are_one_damaged_record(data):
 def test_a_record_that_is_too_long_to_be_an_image_is_not_read():
     written = [b"a" * MAX_RECORD, b"b" * (MAX_RECORD + 1), b"c"]
     assert read(b"".join(map(framed, written))) == [written[0], "TOO_LARGE", written[2]]
+
+
+def test_the_largest_image_is_read_with_its_name_and_label():
+    record = bytes(MAX_BYTES + 2**16)
+    assert read(framed(record)) == [record]
 
 
 def test_the_mean_size_is_that_of_the_first_records():
