@@ -55,6 +55,7 @@ def test_it_knows_digits(digits: np.ndarray, labels: np.ndarray) -> None:
     assert (answers.argmax(axis=1) == labels).mean() > 0.99
 
 
+@pytest.mark.slow
 def test_score_takes_it_without_being_told(tmp_path: pathlib.Path) -> None:
     write_sample(tmp_path / "scans", "test")
     done = digitmill("score", "--input", "scans", "--labels", "folder", "--output", "out", folder=tmp_path)

@@ -49,6 +49,7 @@ def report_files(folder: pathlib.Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
+@pytest.mark.slow
 def test_what_is_lost_comes_back_to_the_byte(night: pathlib.Path) -> None:
     before = report_files(night)
     (night / "report.html").unlink()

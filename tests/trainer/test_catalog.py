@@ -86,7 +86,13 @@ def sample_dir(tmp_path) -> pathlib.Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("data", ["sample_dir", pytest.param("mnist_dir", marks=pytest.mark.shared)])
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param("sample_dir", marks=pytest.mark.slow),
+        pytest.param("mnist_dir", marks=pytest.mark.shared),
+    ],
+)
 def test_mnist_is_prepared_and_read_byte_for_byte(data, request, capsys):
     data_dir = request.getfixturevalue(data)
     digits = read("mnist", data_dir, fraction=5_000 / 60_000)

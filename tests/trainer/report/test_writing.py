@@ -100,6 +100,7 @@ def test_too_few_and_too_many_runs_are_refused(count: int) -> None:
         writing.compare(["run"] * count)
 
 
+@pytest.mark.slow
 def test_a_report_is_made_without_tensorflow(folder_of, run_python) -> None:
     folder = folder_of()
     code = (
