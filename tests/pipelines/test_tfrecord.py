@@ -161,15 +161,10 @@ def test_the_payloads_of_a_file_are_read_in_order() -> None:
     assert tuple(read_tfrecords(FILE)) == PAYLOADS
 
 
-@pytest.mark.parametrize("at", range(21, len(FILE)))
-def test_whichever_byte_of_a_record_is_damaged_it_is_refused(at: int) -> None:
-    damaged = bytearray(FILE)
-    damaged[at] ^= 1
-    with pytest.raises(ValueError, match="the record at byte 21 is damaged"):
-        list(read_tfrecords(bytes(damaged)))
-
-
-@pytest.mark.parametrize("cut", range(1, 22))
-def test_a_record_that_is_cut_off_is_refused(cut: int) -> None:
-    with pytest.raises(ValueError, match="the record at byte 21 is damaged"):
-        list(read_tfrecords(FILE[:-cut]))
+def test_a_record_with_a_damaged_byte_or_a_lost_end_is_refused() -> None:
+    second = len(FILE) - 12 - len(PAYLOADS[1]) - 4
+    damaged = [FILE[:at] + bytes([FILE[at] ^ 1]) + FILE[at + 1 :] for at in range(second, len(FILE))]
+    cut = [FILE[:end] for end in range(second + 1, len(FILE))]
+    for data in damaged + cut:
+        with pytest.raises(ValueError, match=f"the record at byte {second} is damaged"):
+            list(read_tfrecords(data))
