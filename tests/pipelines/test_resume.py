@@ -59,7 +59,7 @@ def run_with_kills(start: Callable[[], object], *, moments: random.Random, longe
         if number < kills:
             process.join(moments.uniform(0, longest))
             process.kill()
-        process.join(60)
+        process.join(300)
         if process.exitcode == 0:
             return number
         assert process.exitcode == -signal.SIGKILL
@@ -77,11 +77,11 @@ def test_killed_at_three_points_and_gone_on_with_it_ends_the_same(
         process = launch(asked, tmp_path / "log")
         wait_for_items(tmp_path / "out", items)
         process.kill()
-        process.join(60)
+        process.join(300)
         assert process.exitcode == -signal.SIGKILL
         assert not (tmp_path / "out" / "manifest.json").exists()
     process = launch(asked, tmp_path / "log")
-    process.join(60)
+    process.join(300)
     assert process.exitcode == 0
     assert contents(tmp_path / "out") == undisturbed
     assert verify(open_folder(str(tmp_path / "out"))).findings == ()
@@ -153,7 +153,7 @@ def test_told_to_stop_it_says_in_one_line_how_to_go_on(
     process = launch(asked, log)
     wait_for_items(tmp_path / "out", 1)
     os.kill(process.pid, sent)
-    process.join(60)
+    process.join(300)
     assert process.exitcode == 1
     (line,) = log.read_text().splitlines()
     assert line.startswith("digitmill: told to stop; what is done is kept, and this goes on with it: ")
@@ -162,7 +162,7 @@ def test_told_to_stop_it_says_in_one_line_how_to_go_on(
     program, *arguments_again = again.split()
     assert program == "digitmill"
     finished = launch(arguments_again, log)
-    finished.join(100)
+    finished.join(300)
     assert finished.exitcode == 0
     assert contents(tmp_path / "out") == undisturbed
 
@@ -294,7 +294,7 @@ def test_of_two_launchers_at_once_one_wins_and_the_other_says_so(
     asked = [*arguments(digit_folder, bundle_path, tmp_path / "out"), "--resume"]
     launched = [launch(asked, tmp_path / f"log{number}") for number in range(3)]
     for process in launched:
-        process.join(60)
+        process.join(300)
     said = [(tmp_path / f"log{number}").read_text() for number in range(3)]
     ended = [process.exitcode for process in launched]
     assert ended.count(0) >= 1
@@ -333,7 +333,7 @@ def test_a_full_disk_is_one_line_and_can_be_gone_on_with(
     assert "the output can be read and written" in line
     assert "File too large" in line
     process = launch([*asked, "--resume"], tmp_path / "log")
-    process.join(60)
+    process.join(300)
     assert process.exitcode == 0
     assert contents(tmp_path / "out") == undisturbed
 
