@@ -1,10 +1,15 @@
+import base64
 import datetime
+import gzip
+import http.server
 import threading
 import urllib.parse
+from collections.abc import Iterator
 
+import google_crc32c
 import pytest
 
-from pipelines.storage import open_folder
+from pipelines.storage import ImageReader, google, objects, open_folder
 from pipelines.storage.google import CloudFolder, list_objects
 from pipelines.storage.gs import is_folder_marker, split_uri
 from pipelines.work_item import ListedImage
@@ -142,3 +147,88 @@ def test_other_stores_are_for_reading(place: str) -> None:
 def test_places_are_written_as_people_write_them(bucket: Bucket) -> None:
     assert open_folder(f"{bucket.uri}/a/").at("b/c") == f"{bucket.uri}/a/b/c"
     assert open_folder(bucket.uri).at("b") == f"{bucket.uri}/b"
+
+
+class Store(http.server.ThreadingHTTPServer):
+    """Gives fixed answers, one after the other, as a store would: for what the emulator cannot do.
+
+    Attributes:
+        answers: bodies to come; the last one is given for good.
+        headers: of every answer.
+        queries: what was asked for behind the path.
+    """
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Answer)
+        self.answers = [b"{}"]
+        self.headers = {"Content-Type": "application/json"}
+        self.queries: list[dict[str, list[str]]] = []
+
+
+class _Answer(http.server.BaseHTTPRequestHandler):
+    server: Store
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+    def do_GET(self) -> None:
+        asked = urllib.parse.urlsplit(self.path)
+        if "/o" not in asked.path:  # the client's own look at the bucket
+            self.send_error(404)
+            return
+        self.server.queries.append(urllib.parse.parse_qs(asked.query))
+        body = self.server.answers.pop(0) if len(self.server.answers) > 1 else self.server.answers[0]
+        self.send_response(200)
+        for header in {**self.server.headers, "Content-Length": str(len(body))}.items():
+            self.send_header(*header)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    with Store() as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        monkeypatch.setenv(google.EMULATOR, f"http://127.0.0.1:{server.server_address[1]}")
+        google.client.cache_clear()
+        yield server
+        google.client.cache_clear()
+        server.shutdown()
+
+
+def crc32c(data: bytes) -> str:
+    return base64.b64encode(google_crc32c.value(data).to_bytes(4)).decode()
+
+
+def test_what_is_stored_gzipped_is_read_as_it_is_stored(store: Store) -> None:
+    stored = gzip.compress(b"content")
+    store.answers = [stored]
+    store.headers = {"Content-Encoding": "gzip", "x-goog-hash": f"crc32c={crc32c(stored)}"}
+    assert google.download("bucket", "./a", generation=1) == stored
+    assert CloudFolder("bucket", "run").read("a") == stored
+
+
+def test_bytes_that_arrive_damaged_are_asked_for_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "FIRST_WAIT_SECONDS", 0.001)
+    store.answers = [b"cOntent", b"content"]
+    store.headers = {"x-goog-hash": f"crc32c={crc32c(b'content')}"}
+    with ImageReader() as reader:
+        image = ListedImage("gs://bucket/./a", 1, 7, checksum=crc32c(b"content"))
+        assert list(reader.read([image])) == [b"content"]
+
+
+def test_a_folders_folders_are_what_stands_before_the_next_slash(store: Store) -> None:
+    store.answers = [b'{"prefixes": ["a/run/x/"], "nextPageToken": "more"}', b'{"prefixes": ["a/run/y/"]}']
+    assert CloudFolder("bucket", "a/run").folders() == {"x", "y"}
+    first, second = store.queries
+    assert (first["prefix"], first["delimiter"], second["pageToken"]) == (["a/run/"], ["/"], ["more"])
+    # The store leaves out what is not asked for, and refuses to be asked for fields that it does not have.
+    assert first["fields"] == ["prefixes,nextPageToken"]
+
+
+def test_a_folder_that_may_be_full_is_not_listed_to_its_end(store: Store) -> None:
+    CloudFolder("bucket", "run").check("manifest.json")
+    (query,) = store.queries
+    assert query["maxResults"] == ["1000"]

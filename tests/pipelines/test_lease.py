@@ -149,3 +149,36 @@ def test_a_lease_given_back_while_it_is_watched_is_free(
     with folder.hold() as hold:
         hold.confirm()
     assert len(looks) == 2
+
+
+class Blob:
+    """An object that only its holder writes; `retries` has how each write was to be tried again."""
+
+    generation = 0
+
+    def __init__(self) -> None:
+        self.retries: list[object] = []
+
+    def upload_from_string(
+        self, data: str, *, if_generation_match: int, retry: object, timeout: float
+    ) -> None:
+        assert if_generation_match == self.generation
+        self.generation += 1
+        self.retries.append(retry)
+
+    def delete(self, **_: object) -> None:
+        """Is gone."""
+
+
+def test_a_renewal_is_not_tried_again_for_so_long_that_the_lease_runs_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lease, "RENEW_SECONDS", 0.001)
+    blob, patient = Blob(), object()
+    held = lease.Lease(blob, "gs://bucket/run", retry=patient)
+    held.take()
+    while len(blob.retries) < 3:
+        time.sleep(0.001)
+    held.give_back()
+    assert blob.retries[0] is patient
+    assert set(blob.retries[1:]) == {None}

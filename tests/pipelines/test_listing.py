@@ -79,6 +79,13 @@ def test_link_loops_end(tree: pathlib.Path) -> None:
     assert len(found) < 30
 
 
+def test_a_folder_that_several_links_lead_to_is_listed_under_each(tree: pathlib.Path) -> None:
+    for name in ("a/deep/b", "c"):
+        (tree / name).symlink_to(tree / "b")
+    found = names([tree], tree)
+    assert [name for name in found if name.endswith("2.png")] == ["a/deep/b/2.png", "b/2.png", "c/2.png"]
+
+
 def test_a_pattern_goes_round_no_loop(tree: pathlib.Path) -> None:
     (tree / "a/loop").symlink_to(tree / "a")
     assert names([tree / "**/*.png"], tree) == ["a/1.png", "b/2.png"]

@@ -53,6 +53,7 @@ def other_bundle(bundle_path: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.P
     return other
 
 
+@pytest.mark.slow
 def test_three_nights_of_a_folder_that_grows_and_changes(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

@@ -45,6 +45,7 @@ EACH_ALONE = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes", [ALL_AT_ONCE, *(pytest.param(one, marks=pytest.mark.slow) for one in EACH_ALONE)], ids=str
 )

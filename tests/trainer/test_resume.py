@@ -76,6 +76,7 @@ def undisturbed(few_digits, tmp_path_factory, one_replica, two_replicas):
     return place
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("replicas", "step"),
     [
