@@ -136,7 +136,7 @@ peers: tools
 
 # The model that comes with the package, from a run folder: make model RUN=build/run
 model: install
-	$(BIN)/python -m trainer.shipping $(RUN)/bundle digitmill/model
+	$(BIN)/python -m trainer.bundle.shipping $(RUN)/bundle digitmill/model
 
 # Pins anew: every version that pip resolves today from pyproject.toml, for Python 3.11 to 3.13.
 lock:

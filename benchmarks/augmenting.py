@@ -16,7 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 from trainer.quiet import quiet_stderr
 
 with quiet_stderr():
-    from trainer.strategy import make_strategy
+    from trainer.cluster.strategy import make_strategy
 
     ONE = make_strategy(1)
 
@@ -25,11 +25,11 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.setting import digits
-from trainer import pipeline
-from trainer.augmentation import Augmentation
 from trainer.data.splits import Digits, Split
-from trainer.loop import Trainer
-from trainer.recipe import Recipe
+from trainer.loop import pipeline
+from trainer.loop.training_loop import Trainer
+from trainer.recipes.parts.augmentation import Augmentation
+from trainer.recipes.parts.recipe import Recipe
 
 AUGMENTATION = {"rotation": 15.0, "shift": 3.0, "zoom": 0.12, "shear": 0.15}
 BATCH = 128

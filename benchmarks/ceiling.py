@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from pipelines.tfrecord import encode_tfrecords
-from schemas import bundle as names
+from digitmill.records.tfrecord import encode_tfrecords
 from schemas.columns import Column
+from schemas.model import bundle as names
 
 COLUMNS = (
     Column("image", "string", nullable=False, description=""),

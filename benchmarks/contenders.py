@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from schemas import bundle as names
+from schemas.model import bundle as names
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,16 +26,16 @@ from trainer.quiet import quiet_stderr
 with quiet_stderr():
     import tensorflow as tf
 
-    from trainer.strategy import make_strategy
+    from trainer.cluster.strategy import make_strategy
 
 from benchmarks.setting import digits
 from trainer import recipes
-from trainer.checkpoints import Checkpoints, Saving
 from trainer.data.splits import Digits, Split
-from trainer.loop import Trainer
-from trainer.places import LocalPlace
-from trainer.recipe import Recipe
-from trainer.tensorboard import TensorBoard
+from trainer.loop.actions.tensorboard import TensorBoard
+from trainer.loop.training_loop import Trainer
+from trainer.recipes.parts.recipe import Recipe
+from trainer.run.checkpoints import Checkpoints, Saving
+from trainer.run.run_location import LocalPlace
 
 EPOCHS = 2
 

@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from imaging.batch import decode_batch
-from imaging.canonical import canonicalise
-from imaging.decode import decode
-from trainer.data import sample
+from digitmill.imaging.batch import decode_batch
+from digitmill.imaging.canonical import canonicalise
+from digitmill.imaging.decode import decode
+from trainer.data.sources import embedded_sample
 
 SIDES = (28, 64, 200, 1000)
 
@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=9)
     arguments = parser.parse_args()
-    digits = sample.digits().test.images[: arguments.images]
+    digits = embedded_sample.digits().test.images[: arguments.images]
     print(f"{'side':>5} {'kind':>5} {'digitmill':>10} {'canonicalise alone':>19} {'Pillow':>8} {'ratio':>6}")
     for side in SIDES:
         pages = [page(digit, side) for digit in (digits if side < 500 else digits[:25])]

@@ -17,9 +17,10 @@ import tempfile
 import time
 import urllib.parse
 
-from pipelines.frozen_listing import RangeLister
-from pipelines.listing import begin_listing
-from pipelines.storage import google, open_folder
+from digitmill.storage import open_folder
+from digitmill.storage.object_stores import google
+from pipelines.listing.frozen_listing import RangeLister
+from pipelines.listing.input_listing import begin_listing
 
 PAGE = 1000
 

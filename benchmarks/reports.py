@@ -11,17 +11,17 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks.setting import digits
-from digitmill.shipped import SHIPPED_MODEL
-from pipelines.finishing import unreported
-from pipelines.reconcile import Account
-from pipelines.report import Backdrop, report_files, spread_of
-from pipelines.scored import Scored, summarise
-from pipelines.shown import Shown
-from pipelines.statistics import ItemStatistics, merge
-from pipelines.work_item import ListedImage
-from schemas import bundle
+from digitmill.default_model import SHIPPED_MODEL
+from digitmill.storage.listed_image import ListedImage
+from pipelines.output.finishing import unreported
+from pipelines.output.reconcile import Account
+from pipelines.report.scoring_report import Backdrop, report_files, spread_of
+from pipelines.scoring.report_samples import Shown
+from pipelines.scoring.scored_batch import Scored, summarise
+from pipelines.statistics.item_statistics import ItemStatistics, merge
 from schemas.manifest import Status
-from schemas.model_card import ModelCard
+from schemas.model import bundle
+from schemas.model.model_card import ModelCard
 
 ROWS = 4096
 SIZES = (10_000, 60_000, 10_000_000)

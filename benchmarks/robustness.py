@@ -2,10 +2,10 @@
 
 Usage: python -m benchmarks.robustness BUNDLE [BUNDLE ...]
 
-The pictures are those of the imaging tests (`tests/imaging/wild.py`), made of the same test digits (the
-embedded sample's where MNIST is not beside the project) and read as any input is. An image that cannot be
-read counts as wrong. What counts is the loss: points of accuracy between the digits as they are and as they
-were found.
+The pictures are those of the imaging tests (`tests/digitmill/imaging/wild.py`), made of the same test digits
+(the embedded sample's where MNIST is not beside the project) and read as any input is. An image that cannot
+be read counts as wrong. What counts is the loss: points of accuracy between the digits as they are and as
+they were found.
 """
 
 import argparse
@@ -14,10 +14,10 @@ import pathlib
 import numpy as np
 
 from benchmarks.setting import SHARED, mnist_available
-from engines.bundle import open_bundle
-from imaging.batch import decode_batch
-from tests.imaging import wild
-from trainer.data import sample
+from digitmill.engines.bundle_loader import open_bundle
+from digitmill.imaging.batch import decode_batch
+from tests.digitmill.imaging import wild
+from trainer.data.sources import embedded_sample
 
 KINDS = {"wild": wild.WILD, "lined": wild.LINED}
 
@@ -34,7 +34,7 @@ def main() -> None:
     )
     parser.add_argument("bundles", nargs="+", type=pathlib.Path)
     bundles = parser.parse_args().bundles
-    test = sample.digits().test
+    test = embedded_sample.digits().test
     images, labels = wild.mnist_digits(SHARED) if mnist_available() else (test.images, test.labels)
     found = {kind: pictured(images, kind) for kind in KINDS}
     print(f"{'native':>8} " + " ".join(f"{kind:>8} {'loss':>6} {'unread':>6}" for kind in KINDS))

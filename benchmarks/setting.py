@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks import process
 from benchmarks.contenders import Model
-from trainer.data import sample
+from trainer.data.sources import embedded_sample
 
 SHARED: Final = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data" / "mnist"
 """Where MNIST's own files may be."""
@@ -73,7 +73,7 @@ def digits(count: int) -> tuple[np.ndarray, np.ndarray]:
             np.frombuffer(images, np.uint8).reshape(-1, 28, 28)[:count],
             np.frombuffer(labels, np.uint8)[:count],
         )
-    split = sample.digits().train
+    split = embedded_sample.digits().train
     # The sample is sorted by label; a few of its digits must not all be zeros.
     order = np.random.default_rng(0).permutation(len(split))
     return np.resize(split.images[order], (count, 28, 28)), np.resize(split.labels[order], count)

@@ -25,13 +25,13 @@ from unittest import mock
 
 from benchmarks.contenders import MODELS
 from benchmarks.setting import Setting, write_images
-from engines.bundle import Bundle, open_bundle
-from pipelines import classify, parts
-from pipelines.classify import make_classifier
-from pipelines.parts import write_parts
-from pipelines.rows import Compression
-from pipelines.storage import ImageReader, list_place, open_folder
-from pipelines.work_item import SIZE, WorkItem, pack
+from digitmill.engines.bundle_loader import Bundle, open_bundle
+from digitmill.storage import ImageReader, list_place, open_folder
+from pipelines.listing.work_item import SIZE, WorkItem, pack
+from pipelines.scoring import classify, parts
+from pipelines.scoring.classify import make_classifier
+from pipelines.scoring.parts import write_parts
+from pipelines.scoring.rows import Compression
 
 LIMITS: Final = {
     "list": "one stat a file, its name quoted",

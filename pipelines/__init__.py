@@ -8,15 +8,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipelines.composites import ClassifyImages, ReadDigits
-    from pipelines.model_handler import BundleModelHandler
+    from pipelines.beam.composites import ClassifyImages, ReadDigits
+    from pipelines.beam.model_handler import BundleModelHandler
 
 __all__ = ["BundleModelHandler", "ClassifyImages", "ReadDigits"]
 
 _MODULES = {
-    "BundleModelHandler": "pipelines.model_handler",
-    "ClassifyImages": "pipelines.composites",
-    "ReadDigits": "pipelines.composites",
+    "BundleModelHandler": "pipelines.beam.model_handler",
+    "ClassifyImages": "pipelines.beam.composites",
+    "ReadDigits": "pipelines.beam.composites",
 }
 
 

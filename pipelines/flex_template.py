@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import click
 
-from pipelines.score import score
+from digitmill import commands
+from pipelines.score.score_command import score
 
 _BY_HAND: Final = ("dry_run", "beam_flags", "config", "json", "help")
 """Flags for people at a terminal."""
@@ -105,9 +106,7 @@ def main(arguments: Sequence[str]) -> None:
     if what == "metadata":
         print(json.dumps(metadata(), indent=2))
         return
-    from digitmill.cli import main as face
-
-    face(["score", *with_workers(to_flags(rest), os.environ)])
+    commands.main(score, with_workers(to_flags(rest), os.environ))
 
 
 if __name__ == "__main__":

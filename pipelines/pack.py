@@ -1,12 +1,10 @@
 """Entry point of the packing job: `digitmill pack`, and `python -m pipelines.pack` for Beam launchers."""
 
-import sys
-
 import click
 from cloup import OptionGroup
 
-from commands import answer, option, verb
-from commands.values import FILE, FOLDER, FiniteRange
+from digitmill.commands import answer, main, option, verb
+from digitmill.commands.parameter_types import FILE, FOLDER, FiniteRange
 from schemas.errors import ExitCode
 
 _INPUT = OptionGroup("What is packed")
@@ -86,7 +84,7 @@ def pack(
       digitmill pack --input scans --output packed
       digitmill pack --input digits --labels folder --shard-megabytes 200 --output packed
     """
-    from pipelines import pack_job
+    from pipelines.packing import pack_job
 
     options = pack_job.PackOptions(
         inputs=inputs,
@@ -102,7 +100,4 @@ def pack(
 
 
 if __name__ == "__main__":
-    # The face reads the arguments and words the errors, whichever name the job is called by.
-    from digitmill.cli import main
-
-    main(["pack", *sys.argv[1:]])
+    main(pack)

@@ -1,9 +1,7 @@
 """`digitmill verify`: reads a finished output again and proves that it is what its manifest says."""
 
-import sys
-
-from commands import answer, argument, verb
-from commands.values import FOLDER
+from digitmill.commands import answer, argument, main, verb
+from digitmill.commands.parameter_types import FOLDER
 from schemas.errors import ExitCode
 
 
@@ -19,8 +17,8 @@ def verify(output: str) -> ExitCode:
     Example:
       digitmill verify scores
     """
-    from pipelines import verification
-    from pipelines.storage import open_folder
+    from digitmill.storage import open_folder
+    from pipelines.output import verification
 
     verdict = verification.verify(open_folder(output))
     answer(verdict.table(), verdict.as_data())
@@ -28,7 +26,4 @@ def verify(output: str) -> ExitCode:
 
 
 if __name__ == "__main__":
-    # The face reads the arguments and words the errors, whichever name the job is called by.
-    from digitmill.cli import main
-
-    main(["verify", *sys.argv[1:]])
+    main(verify)

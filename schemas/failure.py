@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+from typing import Final
 
 from schemas.columns import column, columns_of
 
@@ -55,3 +56,24 @@ class Failure:
 
 
 COLUMNS = columns_of(Failure)
+
+
+MAX_BYTES: Final = 32 * 2**20
+"""Larger files are rejected unread by the decoder, bytes."""
+
+
+class ImageError(Exception):
+    """One image cannot become a canonical digit; its neighbours are not affected.
+
+    Args:
+        code: the failure's code.
+        detail: what was found, one line, never empty.
+    """
+
+    def __init__(self, code: FailureCode, detail: str) -> None:
+        super().__init__(code, detail)
+        self.code = code
+        self.detail = " ".join(detail.split())
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.detail}"

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Self
 
 from schemas import versioned
-from schemas.accuracy import Accuracy
 from schemas.failure import FailureCode
+from schemas.model.accuracy import Accuracy
 
 FILE = "manifest.json"
 """Name of the manifest in the output folder; written last, atomically."""

@@ -36,7 +36,7 @@ _MAY_DIFFER = ("report.html", "run.yaml")
 
 def contents(place: object) -> dict[str, bytes]:
     """What must be the same in every run: all but times and what shows them; of drawings the names."""
-    from pipelines.storage import open_folder
+    from digitmill.storage import open_folder
 
     output = open_folder(str(place))
     files = {
@@ -207,8 +207,8 @@ class Runs:
 
     def direct(self, place: object) -> dict[str, bytes]:
         """What the launcher's own process makes of the same input."""
-        from pipelines import job
-        from pipelines.options import ScoreOptions
+        from pipelines.score import score_job
+        from pipelines.score_options import ScoreOptions
 
         asked = ScoreOptions(
             inputs=(str(place),),
@@ -217,7 +217,7 @@ class Runs:
             rows_per_part=self.rows,
             beam_flags=("--runner=FnApiRunner",),
         )
-        job.run(asked)
+        score_job.run(asked)
         return contents(self.folder / "direct")
 
     def start(self, place: object, *flags: str) -> BaseProcess:
@@ -240,8 +240,8 @@ class Runs:
 
     def check(self, expected: dict[str, bytes]) -> None:
         """The engine ran, and what there is, is what is expected, and proves itself."""
-        from pipelines.storage import open_folder
-        from pipelines.verification import verify
+        from digitmill.storage import open_folder
+        from pipelines.output.verification import verify
 
         for sign in self.signs:
             assert sign in self.said()
@@ -250,7 +250,7 @@ class Runs:
 
     def upload(self, digits: pathlib.Path, bucket: Bucket, proxy: Proxy) -> str:
         """Puts 200 digits into a bucket, which workers and launcher reach through the proxy."""
-        from pipelines.storage.google import EMULATOR
+        from digitmill.storage.object_stores.google import EMULATOR
 
         for file in sorted(digits.rglob("*.png"))[:200]:
             bucket.put(f"digits/{file.relative_to(digits)}", file.read_bytes())

@@ -9,10 +9,10 @@ import hypothesis
 import numpy as np
 import pytest
 
-from engines.bundle import Bundle, open_bundle
-from engines.engine import LiteRtEngine
-from schemas.bundle import LITERT_MODEL
-from trainer.data import sample
+from digitmill.engines.bundle_loader import Bundle, open_bundle
+from digitmill.engines.engine import LiteRtEngine
+from schemas.model.bundle import LITERT_MODEL
+from trainer.data.sources import embedded_sample
 
 # How long examples take to draw depends on what else the machine does; no property is about that.
 for profile, examples in (("fast", 30), ("thorough", 300)):
@@ -80,13 +80,13 @@ def engine(bundle: Bundle) -> LiteRtEngine:
 @pytest.fixture(scope="session")
 def digits() -> np.ndarray:
     """uint8[500, 28, 28]: the sample's test split."""
-    return sample.digits().test.images
+    return embedded_sample.digits().test.images
 
 
 @pytest.fixture(scope="session")
 def labels() -> np.ndarray:
     """The labels of `digits`."""
-    return sample.digits().test.labels
+    return embedded_sample.digits().test.labels
 
 
 @pytest.fixture(scope="session")

@@ -191,7 +191,7 @@ def proxy(gcs_port: int) -> Iterator[Proxy]:
 @pytest.fixture
 def through_proxy(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     """The proxy, with this process's clients going through it."""
-    from pipelines.storage import google
+    from digitmill.storage.object_stores import google
 
     monkeypatch.setenv(google.EMULATOR, f"http://127.0.0.1:{proxy.port}")
     google.client.cache_clear()

@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.process import BaseProcess
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["pipelines.job", "pipelines.preview", "digitmill.cli", "cv2"])
+_CONTEXT.set_forkserver_preload(
+    ["pipelines.score.score_job", "pipelines.score.preview", "digitmill.cli", "cv2"]
+)
 
 
 def launch(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from schemas.bundle import INPUT, OUTPUT, SIGNATURE
+from schemas.model.bundle import INPUT, OUTPUT, SIGNATURE
 
 
 def saved(folder: pathlib.Path, effect: Callable[[tf.Tensor], object]) -> bytes:

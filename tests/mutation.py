@@ -1,6 +1,6 @@
 """Changes one thing at a time in a copy of the sources, and counts how often a fast test notices.
 
-    python -m tests.mutation 50 pipelines/storage pipelines/tfrecord.py
+    python -m tests.mutation 50 digitmill/storage digitmill/records/tfrecord.py
 
 Tries 50 changes, prints each that no test noticed, and the score; one that is noticed takes ten seconds and
 more, a survivor minutes. A survivor may change nothing that anybody sees, or show code that nothing needs.

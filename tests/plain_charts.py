@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from markupsafe import Markup
 
-from reports import chart
+from digitmill.reports.charts import chart
 
 _REAL = chart.draw
 _PNG = base64.b64decode(

@@ -9,8 +9,8 @@ from schemas import failure, labels, prediction
 from schemas.columns import Column
 from schemas.errors import ExitCode
 from schemas.failure import FailureCode
-from schemas.model_card import ModelCard
-from schemas.trust import Trust
+from schemas.model.model_card import ModelCard
+from schemas.model.trust import Trust
 from trainer import recipes
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"

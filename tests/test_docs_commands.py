@@ -10,7 +10,7 @@ import click
 import pytest
 
 from digitmill import cli
-from digitmill.sample import write_sample
+from digitmill.verbs.sample import write_sample
 from schemas.errors import ExitCode
 
 ROOT = pathlib.Path(__file__).parents[1]

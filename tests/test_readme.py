@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from digitmill.sample import write_sample
+from digitmill.verbs.sample import write_sample
 from schemas.errors import ExitCode
 
 README = (pathlib.Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

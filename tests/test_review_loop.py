@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from pipelines.labels import with_labels
-from pipelines.listing import list_images
-from pipelines.names import readable
+from digitmill.storage.names import readable
+from pipelines.listing.input_listing import list_images
+from pipelines.listing.true_labels import with_labels
 from schemas import labels
-from schemas.accuracy import Accuracy
+from schemas.model.accuracy import Accuracy
 from schemas.prediction import NO_LABEL
 from tests.browser import PATIENCE, Tabs
-from trainer import evaluate_job
-from trainer.data import sample
-from trainer.evaluate_job import EvaluateOptions
+from trainer.data.sources import embedded_sample
+from trainer.job import evaluate_job
+from trainer.job.evaluate_job import EvaluateOptions
 
 ROOT = pathlib.Path(__file__).parents[1]
 UNREADABLE_ROWS = (3, 50)
@@ -106,7 +106,7 @@ def accuracies(output: pathlib.Path, kind: str) -> tuple[Accuracy, Accuracy]:
 
 @pytest.fixture(scope="module")
 def reviewed() -> Digits:
-    train = sample.digits().train
+    train = embedded_sample.digits().train
     return turned((train.images[::8], train.labels[::8]))
 
 
@@ -144,7 +144,7 @@ def test_what_is_reviewed_is_learnt_and_nothing_is_forgotten(
     assert f"{len(UNREADABLE_ROWS)} images are unreadable and are left out" in trained
 
     # Digits of both kinds that no training has seen, by both models side by side.
-    test = sample.digits().test
+    test = embedded_sample.digits().test
     second = tmp_path / "second"
     write(second / "turned", turned((test.images, test.labels)), png_of)
     write(second / "upright", (test.images, test.labels), png_of)

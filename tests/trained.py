@@ -50,7 +50,7 @@ def _sources_digest() -> str:
     """Digest of all that decides what a training writes."""
     limits = {name: os.environ.get(name) for name in ("ONEDNN_MAX_CPU_ISA", "TF_ENABLE_ONEDNN_OPTS")}
     digest = hashlib.sha256(f"{sys.version} {limits}".encode())
-    rooms = ("commands", "digitmill", "engines", "imaging", "reports", "schemas", "trainer")
+    rooms = ("digitmill", "schemas", "trainer")
     sources = (path for room in rooms for path in (ROOT / room).rglob("*") if path.suffix != ".pyc")
     for path in (
         pathlib.Path(__file__),

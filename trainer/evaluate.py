@@ -5,9 +5,9 @@ import pathlib
 import click
 from cloup import OptionGroup
 
-from commands import answer, bundle_flags, option, verb
-from commands.values import FiniteRange
-from trainer import flags
+from digitmill.commands import answer, bundle_flags, option, verb
+from digitmill.commands.parameter_types import FiniteRange
+from trainer import training_flags
 
 _MODEL = OptionGroup("The model")
 _DATA = OptionGroup("What it is measured on")
@@ -34,7 +34,7 @@ _DATA = OptionGroup("What it is measured on")
     group=_DATA,
 )
 @bundle_flags.engine("keras", group=_MODEL)
-@flags.data_dir(group=_DATA)
+@training_flags.data_dir(group=_DATA)
 @option(
     "--max-bad-rate",
     type=FiniteRange(0, 1),
@@ -64,7 +64,7 @@ def evaluate(
     """
     if model is None:
         raise click.UsageError("Missing option '--model'.")
-    from trainer import evaluate_job
+    from trainer.job import evaluate_job
 
     asked = evaluate_job.EvaluateOptions(
         model=model,

@@ -4,8 +4,8 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from commands.native_log import LEVEL
-from commands.native_log import held as quiet_stderr
+from digitmill.commands.native_log import LEVEL
+from digitmill.commands.native_log import held as quiet_stderr
 
 __all__ = ["quiet_start", "quiet_stderr"]
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 import click
 from cloup import OptionGroup
 
-from commands import answer, argument, option, verb
-from trainer import flags
+from digitmill.commands import answer, argument, option, verb
+from trainer import training_flags
 
 _WHAT = OptionGroup("What is trained, and where it goes")
 _MACHINES = OptionGroup("The machines")
@@ -47,8 +47,8 @@ _ONLY_FOR: Final = {
     short_help="Hand a training to Vertex AI, Kubernetes or Slurm.",
 )
 @option("--to", "target", required=True, type=click.Choice(_TARGETS), help="The cluster's kind.", group=_WHAT)
-@flags.recipe("What to train: see `digitmill recipes`.", group=_WHAT)
-@flags.data("As `digitmill train` takes it, and where all workers see it.", group=_WHAT)
+@training_flags.recipe("What to train: see `digitmill recipes`.", group=_WHAT)
+@training_flags.data("As `digitmill train` takes it, and where all workers see it.", group=_WHAT)
 @option(
     "--output",
     required=True,
@@ -160,8 +160,8 @@ def _need(target: str, given: Mapping[str, Any], *names: str) -> None:
 
 def _request(given: Mapping[str, Any]) -> Any:
     from trainer import recipes, task
-    from trainer.options import TrainOptions
     from trainer.submission.request import Request
+    from trainer.train_options import TrainOptions
 
     recipes.check(given["recipe"])
     sources = [word for source in given["data"] for word in ("--data", source)]

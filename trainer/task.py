@@ -3,18 +3,17 @@
 Nothing here imports TensorFlow before a job runs, so that `--help` answers at once.
 """
 
-import sys
 from typing import Any
 
 import click
 from cloup import OptionGroup
 
-from commands import answer, option, verb
-from schemas.bundle import CARD
-from trainer import flags
+from digitmill.commands import answer, main, option, verb
+from schemas.model.bundle import CARD
 from trainer import recipes as registry
-from trainer.options import PRECISIONS, SCHEDULES, STRATEGIES, TrainOptions
-from trainer.restart import PeerLostError, start_anew
+from trainer import training_flags
+from trainer.cluster.restart import PeerLostError, start_anew
+from trainer.train_options import PRECISIONS, SCHEDULES, STRATEGIES, TrainOptions
 
 _WHAT = OptionGroup("What is trained, and where it goes")
 _DATA = OptionGroup("Data")
@@ -25,8 +24,8 @@ _DEVICES = OptionGroup("Devices")
 
 
 @verb(short_help="Train a recipe on labelled digits, into a model bundle.")
-@flags.recipe("What to train: see `digitmill recipes`.", group=_WHAT)
-@flags.data(
+@training_flags.recipe("What to train: see `digitmill recipes`.", group=_WHAT)
+@training_flags.data(
     "sample (5,000 digits that come with the package), tfds:NAME, folder:PATH with one sub-folder "
     "per label, labels:FILE.csv of path,label, idx:DIR of MNIST's four files, or tfrecord:GLOB of what "
     "`digitmill pack` wrote; local or gs://. May be given several times, to mix sources.",
@@ -143,7 +142,7 @@ _DEVICES = OptionGroup("Devices")
     help="Save so often; every epoch by default.",
     group=_STEPS,
 )
-@flags.data_dir(group=_DATA)
+@training_flags.data_dir(group=_DATA)
 @option(
     "--accept-threshold",
     type=float,
@@ -194,7 +193,7 @@ def train(*, data: tuple[str, ...], **options: Any) -> None:
       digitmill train --recipe distilled --teacher ensemble/bundle --data tfds:mnist --output small
     """
     job_options = TrainOptions(data=data[0] if len(data) == 1 else data, **options)
-    from trainer.job import run
+    from trainer.job.train_job import run
 
     try:
         result = run(job_options)
@@ -220,7 +219,4 @@ def recipes() -> None:
 
 
 if __name__ == "__main__":
-    # The face reads the arguments and words the errors, whichever name the job is called by.
-    from digitmill.cli import main
-
-    main(["train", *sys.argv[1:]])
+    main(train)

@@ -6,17 +6,17 @@ import pathlib
 import click
 from cloup import OptionGroup
 
-from commands import answer, option, verb
+from digitmill.commands import answer, option, verb
 from schemas.errors import UserError
-from trainer import flags
+from trainer import training_flags
 
 _WHAT = OptionGroup("What is searched, and where it goes")
 _EACH = OptionGroup("Each training")
 
 
 @verb(short_help="Search a recipe's settings by training it often.")
-@flags.recipe("What to tune: see `digitmill recipes`.", group=_WHAT)
-@flags.data("As `digitmill train` takes it; the test split is never looked at.", group=_WHAT)
+@training_flags.recipe("What to tune: see `digitmill recipes`.", group=_WHAT)
+@training_flags.data("As `digitmill train` takes it; the test split is never looked at.", group=_WHAT)
 @option("--trials", type=int, default=20, show_default=True, help="Trainings in all.", group=_WHAT)
 @option(
     "--output",
@@ -38,7 +38,7 @@ _EACH = OptionGroup("Each training")
 @option(
     "--replicas", type=int, help="Devices that share each batch, as `digitmill train` takes it.", group=_EACH
 )
-@flags.data_dir(group=_EACH)
+@training_flags.data_dir(group=_EACH)
 @option("--cache-dir", metavar="DIR", help="Where decoded images are kept for the next time.", group=_EACH)
 @option("--resume", is_flag=True, help="Go on with the search in DIR, if there is one.", group=_WHAT)
 @option(
@@ -72,7 +72,7 @@ def tune(
       digitmill tune --recipe cnn --study-spec
     """
     from trainer import recipes
-    from trainer.options import TrainOptions
+    from trainer.train_options import TrainOptions
 
     recipes.check(recipe)
     if study_spec:
@@ -99,16 +99,17 @@ def tune(
 def _spec_of(recipe: str) -> tuple[str, dict]:
     import yaml
 
-    from trainer import hypertune, recipes
-    from trainer.tuning import space
+    from trainer import recipes
+    from trainer.job import hypertune
+    from trainer.recipes.parts import search_space
 
-    spec = {"studySpec": space.study_spec(recipes.load(recipe).search, metric=hypertune.METRIC)}
+    spec = {"studySpec": search_space.study_spec(recipes.load(recipe).search, metric=hypertune.METRIC)}
     return yaml.safe_dump(spec, sort_keys=False).rstrip(), spec
 
 
 def _run(train: object, *, trials: int, output: pathlib.Path, resume: bool) -> str:
     from trainer.quiet import quiet_start
-    from trainer.tuning.options import TuneOptions
+    from trainer.tuning.tune_options import TuneOptions
 
     if importlib.util.find_spec("optuna") is None:
         raise UserError(
@@ -116,5 +117,5 @@ def _run(train: object, *, trials: int, output: pathlib.Path, resume: bool) -> s
         )
     options = TuneOptions(train=train, trials=trials, output=output, resume=resume)  # type: ignore[arg-type]
     with quiet_start():
-        from trainer.tuning import job
-    return job.run(options)
+        from trainer.tuning import tune_job
+    return tune_job.run(options)

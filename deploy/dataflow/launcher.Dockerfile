@@ -9,7 +9,7 @@ COPY --from=launcher /opt/google/dataflow/python_template_launcher /opt/google/d
 COPY deploy/dataflow/launcher-requirements.txt ./
 RUN pip install --no-cache-dir --constraint constraints.txt --requirement launcher-requirements.txt
 COPY deploy/dataflow/launch.py ./
-RUN python -c "import pipelines.job"
+RUN python -c "import pipelines.score.score_job"
 
 # Jobs run in the image that this one was made from, unless they name another.
 ARG WORKER

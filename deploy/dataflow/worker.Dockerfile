@@ -12,14 +12,10 @@ RUN pip install --no-cache-dir --constraint constraints.txt --requirement worker
 RUN if [ "$ENGINE" = saved_model ]; then pip install --no-cache-dir --constraint constraints.txt tensorflow; fi
 
 COPY LICENSE README.md pyproject.toml setup.py ./
-COPY commands commands
 COPY digitmill digitmill
-COPY engines engines
-COPY imaging imaging
 COPY pipelines pipelines
-COPY reports reports
 COPY schemas schemas
 COPY trainer trainer
 # Not its dependencies: they would bring TensorFlow.
 RUN pip install --no-cache-dir --no-deps .
-RUN python -c "import pipelines.transforms, engines.engine"
+RUN python -c "import pipelines.score.transforms, digitmill.engines.engine"

@@ -7,12 +7,8 @@ FROM python:${PYTHON}-slim
 ARG EXTRAS=gpu,tune
 WORKDIR /opt/digitmill
 COPY constraints.txt LICENSE README.md pyproject.toml setup.py ./
-COPY commands commands
 COPY digitmill digitmill
-COPY engines engines
-COPY imaging imaging
 COPY pipelines pipelines
-COPY reports reports
 COPY schemas schemas
 COPY trainer trainer
 RUN pip install --no-cache-dir --constraint constraints.txt ".[$EXTRAS]"

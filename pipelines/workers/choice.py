@@ -5,10 +5,10 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from engines.engine_choice import EngineKind, gpu_devices
-from pipelines.options import ScoreOptions
-from pipelines.scoring_task import ScoringTask
-from pipelines.storage.files import holds_more_than
+from digitmill.engines.engine_choice import EngineKind, gpu_devices
+from digitmill.storage.local_input import holds_more_than
+from pipelines.score_options import ScoreOptions
+from pipelines.scoring.scoring_task import ScoringTask
 from pipelines.workers.cores import worker_processes
 from pipelines.workers.pool import WorkerPool
 

@@ -5,10 +5,10 @@ from collections.abc import Set
 from types import TracebackType
 from typing import Self
 
-from pipelines.frozen_listing import FrozenItem
-from pipelines.scoring import record_name
-from pipelines.scoring_task import ScoringTask
+from pipelines.listing.frozen_listing import FrozenItem
+from pipelines.scoring.scoring_task import ScoringTask
 from pipelines.workers.pool import WorkerPool
+from schemas.layout import record_name
 
 
 class EarlyStart:

@@ -6,8 +6,8 @@ The one exception is the task, which the launcher pickles for its own child.
 import json
 import traceback
 
-from engines.engine import EngineError
-from pipelines.frozen_listing import ItemRef
+from digitmill.engines.engine import EngineError
+from pipelines.listing.frozen_listing import ItemRef
 from schemas.errors import RuleError, StorageError, UserError, WorkerError
 
 _RULES: dict[str, type[RuleError]] = {kind.__name__: kind for kind in (StorageError, UserError, WorkerError)}

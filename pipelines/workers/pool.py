@@ -22,10 +22,10 @@ from multiprocessing.connection import Connection, Pipe
 from types import TracebackType
 from typing import Final, Self
 
-from imaging.guard import module_path
-from pipelines.frozen_listing import ItemRef, load
-from pipelines.scoring_task import ITEMS_IN_FLIGHT, ScoringTask
-from pipelines.storage import open_folder
+from digitmill.imaging.guard import module_path
+from digitmill.storage import open_folder
+from pipelines.listing.frozen_listing import ItemRef, load
+from pipelines.scoring.scoring_task import ITEMS_IN_FLIGHT, ScoringTask
 from pipelines.workers import messages
 from schemas.errors import WorkerError
 

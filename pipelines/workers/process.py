@@ -14,8 +14,8 @@ import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
-from pipelines.frozen_listing import ItemRef
-from pipelines.scoring_task import LocalScorer
+from pipelines.listing.frozen_listing import ItemRef
+from pipelines.scoring.scoring_task import LocalScorer
 from pipelines.workers import messages
 
 Score = Callable[[ItemRef], str]

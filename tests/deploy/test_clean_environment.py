@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from pipelines.dataflow import LaunchedError
-from pipelines.job import run
-from pipelines.options import ScoreOptions
+from pipelines.runners.dataflow import LaunchedError
+from pipelines.score.score_job import run
+from pipelines.score_options import ScoreOptions
 from tests.deploy.cloud_build import ROOT
 from tests.gcs_emulator import Bucket
 

@@ -105,8 +105,14 @@ def required(*names: str) -> set[str]:
 @pytest.mark.parametrize(
     ("files", "modules"),
     [
-        (["worker"], ["pipelines.transforms", "engines.engine", "ai_edge_litert.interpreter"]),
-        (["worker", "launcher"], ["pipelines.job", "pipelines.flex_template", "digitmill.cli", "yaml"]),
+        (
+            ["worker"],
+            ["pipelines.score.transforms", "digitmill.engines.engine", "ai_edge_litert.interpreter"],
+        ),
+        (
+            ["worker", "launcher"],
+            ["pipelines.score.score_job", "pipelines.flex_template", "digitmill.cli", "yaml"],
+        ),
     ],
     ids=["worker", "launcher"],
 )

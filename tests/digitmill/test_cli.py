@@ -10,10 +10,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from commands.verb import Verb
 from digitmill import cli
 from digitmill.cli import main
-from pipelines.options import FLAGS
+from digitmill.commands.verb import Verb
+from pipelines.score_options import FLAGS
 from schemas.errors import ExitCode, JobFailedError, UnreconciledError, UserError
 
 HEAVY = ("tensorflow", "keras", "apache_beam", "numpy", "cv2", "matplotlib", "mlxtend", "jinja2")

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from pipelines.beam_options import beam_options
+from pipelines.runners.beam_options import beam_options
 from schemas.errors import UserError
 from tests.flink.flink_cluster import MINOR, Cluster
 

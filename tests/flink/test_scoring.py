@@ -15,7 +15,7 @@ import pytest
 from tests.beam_engines import JOIN_SECONDS, Runs, WorkerPool, when_half_is_read, worker_pool
 from tests.flink.flink_cluster import MINOR, Cluster
 from tests.gcs_emulator import Bucket, Proxy
-from trainer.data import sample
+from trainer.data.sources import embedded_sample
 
 pytestmark = pytest.mark.flink
 
@@ -75,7 +75,7 @@ def test_ten_thousand_images_are_scored_the_same(
 ) -> None:
     folder = tmp_path / "digits"
     folder.mkdir()
-    digits = sample.digits().train.images
+    digits = embedded_sample.digits().train.images
     for number in range(IMAGES):
         cv2.imwrite(str(folder / f"{number:05d}.png"), digits[number % len(digits)])
     runs.rows = 1000

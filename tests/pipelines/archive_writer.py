@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from pipelines.archives import ArchiveKind
-from pipelines.tfrecord import encode_tfrecords
+from digitmill.records.tfrecord import encode_tfrecords
+from pipelines.archives.archive_members import ArchiveKind
 from schemas import packed
 
 Files = Sequence[tuple[bytes, bytes]]

@@ -10,19 +10,19 @@ import cv2
 import numpy as np
 import pytest
 
-from digitmill.shipped import SHIPPED_MODEL
-from pipelines.kept_images import FailurePicture, KeptImage
-from pipelines.listing import list_images
-from pipelines.statistics import BINS, RunStatistics
-from pipelines.tallies import Tally
-from pipelines.thresholds import count_confidences
-from pipelines.work_item import WorkItem, pack
-from schemas import bundle as names
+from digitmill.default_model import SHIPPED_MODEL
+from pipelines.listing.input_listing import list_images
+from pipelines.listing.work_item import WorkItem, pack
+from pipelines.statistics.item_statistics import BINS, RunStatistics
+from pipelines.statistics.kept_images import FailurePicture, KeptImage
+from pipelines.statistics.tallies import Tally
+from pipelines.statistics.thresholds import count_confidences
 from schemas.failure import Failure, FailureCode
 from schemas.manifest import Counts, Manifest, Status
-from schemas.model_card import ModelCard
+from schemas.model import bundle as names
+from schemas.model.model_card import ModelCard
 from tests.digit_folders import write_digits
-from trainer.data import sample
+from trainer.data.sources import embedded_sample
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +32,7 @@ def rival_path(bundle_path: pathlib.Path, tmp_path_factory: pytest.TempPathFacto
 
     folder = tmp_path_factory.mktemp("rival") / "bundle"
     folder.mkdir()
-    train = sample.digits().train
+    train = embedded_sample.digits().train
     weights = np.linalg.lstsq(
         train.images.reshape(-1, 784) / 255.0, np.eye(10)[train.labels] * 8, rcond=None
     )[0]

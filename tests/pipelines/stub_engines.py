@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engines.engine import Engine, EngineError
+from digitmill.engines.engine import Engine, EngineError
 
 
 class FailsOn:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.flex_template import WORKER_IMAGE, main, metadata, to_flags, with_workers
-from pipelines.score import score
+from pipelines.score.score_command import score
 
 DEPLOY = pathlib.Path(__file__).parents[2] / "deploy" / "dataflow"
 

@@ -3,8 +3,8 @@ import pathlib
 import pytest
 
 from digitmill import cli
-from digitmill.sample import write_sample
-from digitmill.shipped import SHIPPED_MODEL
+from digitmill.default_model import SHIPPED_MODEL
+from digitmill.verbs.sample import write_sample
 from schemas import outputs
 from schemas.errors import ExitCode
 from tests.output_files import check_files

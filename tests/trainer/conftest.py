@@ -9,14 +9,14 @@ import cv2
 import numpy as np
 import pytest
 
-from trainer.data import sample
+from trainer.data.sources import embedded_sample
 from trainer.data.splits import Digits, Split
 from trainer.quiet import quiet_start
 
 
 def _start_tensorflow() -> None:
     with quiet_start():
-        from trainer.strategy import make_strategy
+        from trainer.cluster.strategy import make_strategy
 
         make_strategy(2)
 
@@ -27,14 +27,14 @@ _start_tensorflow()
 
 @pytest.fixture(scope="session")
 def one_replica():
-    from trainer.strategy import make_strategy
+    from trainer.cluster.strategy import make_strategy
 
     return make_strategy(1)
 
 
 @pytest.fixture(scope="session")
 def two_replicas():
-    from trainer.strategy import make_strategy
+    from trainer.cluster.strategy import make_strategy
 
     return make_strategy(2)
 
@@ -42,7 +42,7 @@ def two_replicas():
 @pytest.fixture(scope="session")
 def few_digits() -> Digits:
     """400 training, 100 validation and 103 test digits of the sample, every class in each."""
-    whole = sample.digits()
+    whole = embedded_sample.digits()
     return Digits(
         name="few",
         train=_every(whole.train, 10),

@@ -4,11 +4,11 @@ import pathlib
 import types
 from collections.abc import Callable
 
-from trainer.options import TrainOptions
+from trainer.train_options import TrainOptions
 
 
 def recording(asked: list[TrainOptions]) -> Callable[[TrainOptions], types.SimpleNamespace]:
-    """Returns a stand-in for `trainer.job.run` that puts options into a list and writes no bundle."""
+    """Returns a stand-in for `train_job.run` that puts options into a list and writes no bundle."""
 
     def run(options: TrainOptions) -> types.SimpleNamespace:
         asked.append(options)

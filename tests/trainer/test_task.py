@@ -4,7 +4,7 @@ import pytest
 from schemas.errors import UserError
 from tests.trainer.recording import recording
 from trainer import recipes, task
-from trainer.options import TrainOptions
+from trainer.train_options import TrainOptions
 
 
 def invoke(command, *arguments: str) -> click.testing.Result:
@@ -13,7 +13,7 @@ def invoke(command, *arguments: str) -> click.testing.Result:
 
 def test_flags_become_options(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr("trainer.job.run", recording(asked))
+    monkeypatch.setattr("trainer.job.train_job.run", recording(asked))
     flags = {
         "--recipe": "cnn",
         "--data": "tfds:mnist",
@@ -76,14 +76,14 @@ def test_flags_become_options(tmp_path, monkeypatch):
 
 def test_several_sources_may_be_named(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr("trainer.job.run", recording(asked))
+    monkeypatch.setattr("trainer.job.train_job.run", recording(asked))
     invoke(task.train, "--recipe", "cnn", "--output", str(tmp_path), "--data", "sample", "--data", "idx:x@2")
     assert asked[0].data == ("sample", "idx:x@2")
 
 
 def test_defaults_are_those_of_the_options(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr("trainer.job.run", recording(asked))
+    monkeypatch.setattr("trainer.job.train_job.run", recording(asked))
     invoke(task.train, "--recipe", "cnn", "--output", str(tmp_path))
     assert asked == [TrainOptions(recipe="cnn", data="sample", output=str(tmp_path))]
 

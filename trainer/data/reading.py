@@ -12,11 +12,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from imaging.batch import DigitBatch
-from imaging.canonical import PREPROCESSING_VERSION
-from imaging.errors import ImageError
+from digitmill.imaging.batch import DigitBatch
+from digitmill.imaging.canonical import PREPROCESSING_VERSION
 from schemas.digit import CLASSES
-from schemas.failure import FailureCode
+from schemas.failure import FailureCode, ImageError
 from trainer.data import memory
 from trainer.data.exchange import Exchange, merged
 from trainer.data.rejects import Rejects

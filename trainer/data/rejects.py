@@ -5,8 +5,8 @@ import io
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from imaging.errors import ImageError
 from schemas.errors import UserError
+from schemas.failure import ImageError
 
 FILE: Final = "rejects.csv"
 """Every image that is left out, in the run folder; a header alone when there is none."""

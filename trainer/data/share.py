@@ -11,10 +11,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from imaging.errors import ImageError
 from schemas.digit import SIDE
 from schemas.errors import UserError
-from schemas.failure import FailureCode
+from schemas.failure import FailureCode, ImageError
 from trainer.data import memory
 from trainer.data.rejects import Reject
 from trainer.data.splits import PARTS, Census, Split

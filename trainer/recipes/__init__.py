@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from schemas.errors import UserError
 
 if TYPE_CHECKING:
-    from trainer.recipe import Recipe
+    from trainer.recipes.parts.recipe import Recipe
 
 NAMES: Final = (
     "dense-300-100",

@@ -10,9 +10,9 @@ Accuracy: 97.53 % ± 0.04 (mean and standard deviation of seeds 1, 2, 3) on the 
 
 import keras
 
-from trainer.layers import dense
-from trainer.recipe import Recipe
-from trainer.tuning.space import Choice, Real
+from trainer.recipes.parts.layers import dense
+from trainer.recipes.parts.recipe import Recipe
+from trainer.recipes.parts.search_space import Choice, Real
 
 
 def model(*, dropout: float = 0.0, batch_norm: bool = False) -> keras.Model:

@@ -11,8 +11,8 @@ Accuracy: 97.65 % ± 0.09 (mean and standard deviation of seeds 1, 2, 3) on the 
 
 import keras
 
-from trainer.recipe import Recipe
-from trainer.tuning.space import Choice, Real
+from trainer.recipes.parts.recipe import Recipe
+from trainer.recipes.parts.search_space import Choice, Real
 
 
 def model() -> keras.Model:

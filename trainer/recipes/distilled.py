@@ -16,9 +16,9 @@ import dataclasses
 
 import keras
 
-from trainer.augmentation import Augmentation
 from trainer.recipes import small_cnn
-from trainer.tuning.space import Choice, Real
+from trainer.recipes.parts.augmentation import Augmentation
+from trainer.recipes.parts.search_space import Choice, Real
 
 
 def model() -> keras.Model:

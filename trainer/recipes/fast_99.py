@@ -12,10 +12,10 @@ Accuracy: 99.23 % ± 0.09 (mean and standard deviation of seeds 1, 2, 3) on the 
 
 import keras
 
-from trainer import schedules
-from trainer.layers import convolution
-from trainer.recipe import Recipe
-from trainer.tuning.space import Choice, Real
+from trainer.recipes.parts import schedules
+from trainer.recipes.parts.layers import convolution
+from trainer.recipes.parts.recipe import Recipe
+from trainer.recipes.parts.search_space import Choice, Real
 
 
 def model() -> keras.Model:

@@ -12,11 +12,11 @@ Accuracy: 99.61 % ± 0.03 (mean and standard deviation of seeds 1, 2, 3) on the 
 
 import keras
 
-from trainer import schedules
-from trainer.augmentation import Augmentation
-from trainer.layers import pyramid
-from trainer.recipe import Recipe
-from trainer.tuning.space import Choice, Real
+from trainer.recipes.parts import schedules
+from trainer.recipes.parts.augmentation import Augmentation
+from trainer.recipes.parts.layers import pyramid
+from trainer.recipes.parts.recipe import Recipe
+from trainer.recipes.parts.search_space import Choice, Real
 
 
 def model() -> keras.Model:

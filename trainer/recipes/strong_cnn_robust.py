@@ -12,8 +12,8 @@ import dataclasses
 
 import keras
 
-from trainer.augmentation import Augmentation
 from trainer.recipes import strong_cnn
+from trainer.recipes.parts.augmentation import Augmentation
 
 
 def model() -> keras.Model:

@@ -6,17 +6,17 @@ import string
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from reports.chart import Chart
-from reports.curves import curves
-from reports.differences import Difference, difference
-from reports.intervals import intervals, overlapping
-from reports.numbers import NONE, duration, fraction, share, thousands
-from reports.page import render
-from schemas.accuracy import Accuracy
-from trainer.history import Epoch
-from trainer.report.page import FinishedRun
+from digitmill.reports.charts.chart import Chart
+from digitmill.reports.charts.curves import curves
+from digitmill.reports.charts.differences import Difference, difference
+from digitmill.reports.charts.intervals import intervals, overlapping
+from digitmill.reports.html_page import render
+from digitmill.reports.numbers import NONE, duration, fraction, share, thousands
+from schemas.model.accuracy import Accuracy
 from trainer.report.record import Matrix, Value
-from trainer.report.tables import Cell, Columns, setting
+from trainer.report.training_page import FinishedRun
+from trainer.report.training_tables import Cell, Columns, setting
+from trainer.run.history import Epoch
 
 MOST: Final = 8
 """Runs in one comparison: as many as colours and dashes tell apart."""

@@ -7,15 +7,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from reports.acceptance import ReliabilityBin
-from reports.gallery import inlined
+from digitmill.reports.charts.acceptance import ReliabilityBin
+from digitmill.reports.gallery import inlined
 from schemas.digit import CLASSES
-from trainer import calibration, overrides
 from trainer.data.splits import Digits, Split
-from trainer.measures import Evaluation
-from trainer.options import TrainOptions
-from trainer.recipe import Recipe
+from trainer.metrics import calibration
+from trainer.metrics.measures import Evaluation
+from trainer.recipes.parts import overrides
+from trainer.recipes.parts.recipe import Recipe
 from trainer.report.record import Answers, Confidence, Member, RunRecord, ShownImage, Value
+from trainer.train_options import TrainOptions
 
 MISTAKEN: Final = 48
 """Wrong answers that are kept; the page says how many there are."""

@@ -4,11 +4,11 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self
 
-from reports.acceptance import ReliabilityBin
+from digitmill.reports.charts.acceptance import ReliabilityBin
 from schemas import versioned
-from schemas.accuracy import Accuracy
 from schemas.digit import CLASSES
-from schemas.trust import Calibration, Coverage
+from schemas.model.accuracy import Accuracy
+from schemas.model.trust import Calibration, Coverage
 
 FOLDER: Final = "report"
 """Folder of the record, and of the charts as PNG and CSV, within the run folder."""
@@ -31,7 +31,7 @@ class Confidence:
 
     Attributes:
         measured: calibration error, Brier score and log loss.
-        bins: `trainer.calibration.ECE_BINS` of equal width over [0, 1].
+        bins: `trainer.metrics.calibration.ECE_BINS` of equal width over [0, 1].
     """
 
     measured: Calibration

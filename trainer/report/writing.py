@@ -3,18 +3,18 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from reports.chart import Chart
-from schemas.bundle import CARD
+from digitmill.reports.charts.chart import Chart
 from schemas.errors import UserError
-from schemas.model_card import ModelCard
-from trainer import history
-from trainer.history import Epoch
-from trainer.places import Place, open_place
-from trainer.report.charts import draw
+from schemas.model.bundle import CARD
+from schemas.model.model_card import ModelCard
 from trainer.report.comparison import MOST, letters, render_comparison
-from trainer.report.page import FinishedRun, render_run
 from trainer.report.record import FILE, FOLDER, PAGE, RunRecord
-from trainer.run_folder import BUNDLE
+from trainer.report.training_charts import draw
+from trainer.report.training_page import FinishedRun, render_run
+from trainer.run import history
+from trainer.run.history import Epoch
+from trainer.run.run_folder import BUNDLE
+from trainer.run.run_location import Place, open_place
 
 COMPARISON: Final = "comparison"
 """Folder of a comparison where none is named."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 import yaml
 
 from schemas.errors import ExitCode, UserError
-from trainer import cluster
+from trainer.cluster import tf_config
 from trainer.submission import rules
 from trainer.submission.request import ENTRY_POINT, Request
 from trainer.submission.tools import run_tool
@@ -175,7 +175,7 @@ def _container(request: Request, options: KubernetesOptions) -> dict[str, Any]:
         "image": options.image,
         "command": list(ENTRY_POINT),
         "args": request.flags,
-        "env": [{"name": cluster.WORKERS, "value": ",".join(hosts)}],
+        "env": [{"name": tf_config.WORKERS, "value": ",".join(hosts)}],
         "ports": [{"name": "grpc", "containerPort": _PORT}],
         "resources": {
             "requests": {"cpu": options.cpus, "memory": options.memory} | gpus,

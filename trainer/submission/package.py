@@ -9,7 +9,7 @@ import tarfile
 from typing import Final
 
 from schemas.errors import UserError
-from trainer.buckets import Bucket
+from trainer.files.buckets import Bucket
 
 CONSTRAINTS: Final = "constraints.txt"
 """The versions that the project's own tests run with; staged beside the package."""

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from schemas.errors import UserError
-from trainer.data.files import CLOUD
-from trainer.options import TrainOptions
+from trainer.files.files import CLOUD
 from trainer.quiet import quiet_start
+from trainer.train_options import TrainOptions
 
 ENTRY_POINT: Final = ("python", "-m", "trainer.task")
 """What every worker runs, wherever it is."""
@@ -108,8 +108,9 @@ class Request:
             UserError: with the nearest batch that does.
         """
         with quiet_start():
-            from trainer import overrides, recipes
-            from trainer.strategy import per_replica_batch
+            from trainer import recipes
+            from trainer.cluster.strategy import per_replica_batch
+            from trainer.recipes.parts import overrides
 
         # A teacher may lie where only workers read; it has no say in the batch.
         bare = dataclasses.replace(self.options, teacher=None)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from schemas.errors import ExitCode
-from trainer import cluster
+from trainer.cluster import tf_config
 from trainer.submission import rules
 from trainer.submission.request import ENTRY_POINT, Request
 from trainer.submission.tools import run_tool
@@ -72,7 +72,7 @@ def script(request: Request, options: SlurmOptions) -> str:
     command = shlex.join([options.python, *ENTRY_POINT[1:], *request.flags])
     body = _BODY.format(
         setup="\n".join(options.setup),
-        variable=cluster.WORKERS,
+        variable=tf_config.WORKERS,
         command=command,
         saved=int(ExitCode.TERMINATED),
         requeues=_REQUEUES,

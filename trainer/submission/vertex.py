@@ -11,7 +11,7 @@ from typing import Any, Final
 import yaml
 
 from schemas.errors import UserError
-from trainer.data.files import CLOUD
+from trainer.files.files import CLOUD
 from trainer.submission import rules
 from trainer.submission.package import Package
 from trainer.submission.request import ENTRY_POINT, Request

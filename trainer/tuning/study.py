@@ -17,9 +17,9 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from schemas.errors import UserError
-from trainer.history import Epoch
-from trainer.run_folder import writable
-from trainer.tuning.results import COMPLETE, FAILED, PRUNED, Trial
+from trainer.run.history import Epoch
+from trainer.run.run_folder import writable
+from trainer.tuning.trial_results import COMPLETE, FAILED, PRUNED, Trial
 
 JOURNAL: Final = "study.journal"
 _LOCK: Final = "study.lock"

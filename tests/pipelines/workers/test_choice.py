@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from engines.engine_choice import EngineKind
-from pipelines.options import ScoreOptions
+from digitmill.engines.engine_choice import EngineKind
+from pipelines.score_options import ScoreOptions
 from pipelines.workers import choice
 from pipelines.workers.choice import FEW_IMAGES, early_pool, processes_for, ready_pool
 from pipelines.workers.pool import WorkerPool

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pipelines import job
-from pipelines.listing import Listing
-from pipelines.options import ScoreOptions
-from pipelines.storage import open_folder
-from pipelines.storage.local import LocalFolder
-from pipelines.verification import verify
-from pipelines.work_item import ListedImage
+from digitmill.storage import open_folder
+from digitmill.storage.listed_image import ListedImage
+from digitmill.storage.local_output import LocalFolder
+from pipelines.listing.input_listing import Listing
+from pipelines.output.verification import verify
+from pipelines.score import score_job
+from pipelines.score_options import ScoreOptions
 from pipelines.workers.early import EarlyStart
 from pipelines.workers.pool import WorkerPool
 from schemas.errors import StoppedError, StorageError, UserError, WorkerError
@@ -50,7 +50,7 @@ def before_the_last(
     options: ScoreOptions, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Callable[[], None]], None]:
     """Has something done when an item is scored and the last image not listed yet."""
-    real, records = job.open_listing, pathlib.Path(options.output) / "statistics"
+    real, records = score_job.open_listing, pathlib.Path(options.output) / "statistics"
 
     def wait() -> None:
         end = time.monotonic() + PATIENCE_SECONDS
@@ -69,7 +69,7 @@ def before_the_last(
         def listing(options: ScoreOptions) -> Listing:
             return real(options).map(slowly)
 
-        monkeypatch.setattr(job, "open_listing", listing)
+        monkeypatch.setattr(score_job, "open_listing", listing)
 
     return then
 
@@ -77,7 +77,7 @@ def before_the_last(
 def run(options: ScoreOptions) -> None:
     with WorkerPool(2) as pool:
         pool.start()
-        job.run(options, pool)
+        score_job.run(options, pool)
 
 
 def stop() -> None:
@@ -90,7 +90,7 @@ def refuse() -> None:
 
 def alone(options: ScoreOptions, tmp_path: pathlib.Path) -> dict[str, bytes]:
     """What one process writes that lists first."""
-    job.run(ScoreOptions(**{**vars(options), "output": str(tmp_path / "alone"), "workers": 1}))
+    score_job.run(ScoreOptions(**{**vars(options), "output": str(tmp_path / "alone"), "workers": 1}))
     return contents(tmp_path / "alone")
 
 
@@ -196,7 +196,7 @@ def test_in_a_bucket_another_launcher_may_list_anew_so_nothing_is_begun(
 ) -> None:
     begun: list[object] = []
     monkeypatch.setattr(WorkerPool, "begin", lambda pool, ref: begun.append(ref))
-    monkeypatch.setattr(job, "LocalFolder", type("Other", (), {}))
+    monkeypatch.setattr(score_job, "LocalFolder", type("Other", (), {}))
     run(options)
     assert begun == []
 

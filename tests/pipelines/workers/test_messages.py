@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.engine import EngineError
+from digitmill.engines.engine import EngineError
 from pipelines.workers import messages
 from pipelines.workers.messages import RemoteError
 from schemas.errors import StorageError, UserError, WorkerError

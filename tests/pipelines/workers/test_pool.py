@@ -10,13 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 
-from engines.bundle import Bundle
-from pipelines.frozen_listing import ItemRef, freeze, write_items
-from pipelines.listing import Listing, list_images
-from pipelines.read_limits import ReadLimits
-from pipelines.scoring_task import LocalScorer, ScoringTask
-from pipelines.storage.local import LocalFolder
-from pipelines.work_item import ListedImage, pack
+from digitmill.engines.bundle_loader import Bundle
+from digitmill.storage.listed_image import ListedImage
+from digitmill.storage.local_output import LocalFolder
+from digitmill.storage.read_limits import ReadLimits
+from pipelines.listing.frozen_listing import ItemRef, freeze, write_items
+from pipelines.listing.input_listing import Listing, list_images
+from pipelines.listing.work_item import pack
+from pipelines.scoring.scoring_task import LocalScorer, ScoringTask
 from pipelines.workers import messages
 from pipelines.workers.pool import ATTEMPTS, WorkerPool
 from schemas.errors import StorageError, WorkerError

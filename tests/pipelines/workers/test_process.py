@@ -7,7 +7,7 @@ from multiprocessing.connection import Connection, Pipe
 
 import pytest
 
-from engines.engine import EngineError
+from digitmill.engines.engine import EngineError
 from pipelines.workers import messages
 from pipelines.workers.process import serve
 from schemas.errors import StorageError

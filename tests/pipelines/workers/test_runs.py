@@ -10,11 +10,11 @@ from multiprocessing.process import BaseProcess
 import psutil
 import pytest
 
-from pipelines import job
-from pipelines.classify import Classifier
-from pipelines.options import ScoreOptions
-from pipelines.storage import open_folder
-from pipelines.verification import verify
+from digitmill.storage import open_folder
+from pipelines.output.verification import verify
+from pipelines.score import score_job
+from pipelines.score_options import ScoreOptions
+from pipelines.scoring.classify import Classifier
 from pipelines.workers.pool import WorkerPool
 from schemas.errors import StoppedError, UserError
 from tests.beam_engines import contents
@@ -25,7 +25,7 @@ WORKER = "pipelines.workers.process"
 # A worker process that is killed as soon as it scores the work item of one listing file.
 DIES_OF_ONE = r"""
 import os, signal, sys
-from pipelines.scoring_task import LocalScorer
+from pipelines.scoring.scoring_task import LocalScorer
 from pipelines.workers.process import main
 
 real = LocalScorer.run
@@ -51,7 +51,7 @@ def alone(
 ) -> dict[str, bytes]:
     """What one process writes."""
     output = tmp_path_factory.mktemp("alone") / "out"
-    assert job.run(options(digit_folder, bundle_path, output, workers=1)).manifest.counts.scored == 500
+    assert score_job.run(options(digit_folder, bundle_path, output, workers=1)).manifest.counts.scored == 500
     return contents(output)
 
 
@@ -93,7 +93,7 @@ def launched(
 def test_processes_write_what_one_writes(
     digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path, alone: dict[str, bytes]
 ) -> None:
-    job.run(options(digit_folder, bundle_path, tmp_path / "out", workers=2))
+    score_job.run(options(digit_folder, bundle_path, tmp_path / "out", workers=2))
     assert contents(tmp_path / "out") == alone
     assert not [
         child for child in psutil.Process().children() if child.is_running() and WORKER in child.cmdline()
@@ -111,7 +111,7 @@ def test_the_launcher_scores_nothing_itself(
         raise AssertionError("it was scored here")
 
     monkeypatch.setattr(Classifier, "classify", here)
-    manifest = job.run(options(digit_folder, bundle_path, tmp_path / "out", workers=2)).manifest
+    manifest = score_job.run(options(digit_folder, bundle_path, tmp_path / "out", workers=2)).manifest
     assert manifest.counts.scored == 500
 
 
@@ -174,8 +174,8 @@ def test_a_work_item_that_kills_every_worker_is_one_line_and_can_be_gone_on_with
         WorkerPool(2, command=(sys.executable, "-c", DIES_OF_ONE)) as pool,
         pytest.raises(StoppedError, match=r"launcher-00007.json.gz, 0: 20 images from .*SIGKILL.*--resume"),
     ):
-        job.run(asked, pool)
-    job.run(options(digit_folder, bundle_path, tmp_path / "out", workers=2, resume=True))
+        score_job.run(asked, pool)
+    score_job.run(options(digit_folder, bundle_path, tmp_path / "out", workers=2, resume=True))
     assert contents(tmp_path / "out") == alone
 
 
@@ -187,16 +187,16 @@ def test_a_store_that_refuses_a_worker_stops_the_run_in_one_line(
 ) -> None:
     asked = options(digit_folder, bundle_path, tmp_path / "out", workers=2)
     # What should be a folder is a file.
-    real = job.freeze
+    real = score_job.freeze
 
     def spoils_the_output(*given: object, **more: object) -> object:
         frozen = real(*given, **more)
         (tmp_path / "out" / "predictions").write_bytes(b"")
         return frozen
 
-    monkeypatch.setattr(job, "freeze", spoils_the_output)
+    monkeypatch.setattr(score_job, "freeze", spoils_the_output)
     with pytest.raises(StoppedError, match=r"the output can be read and written; got .*--resume"):
-        job.run(asked)
+        score_job.run(asked)
 
 
 def test_processes_of_this_machine_are_not_another_runners(
@@ -205,5 +205,5 @@ def test_processes_of_this_machine_are_not_another_runners(
     flags = ("--direct_running_mode=multi_processing",)
     asked = options(digit_folder, bundle_path, tmp_path / "out", workers=2, beam_flags=flags)
     with pytest.raises(UserError, match=r"--workers are processes of this machine.*got 2"):
-        job.run(asked)
+        score_job.run(asked)
     assert not (tmp_path / "out").exists()

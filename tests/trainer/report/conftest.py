@@ -7,18 +7,19 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from schemas.accuracy import Accuracy
-from schemas.model_card import ModelCard
-from tests.schemas.test_model_card import FULL
+from schemas.model.accuracy import Accuracy
+from schemas.model.model_card import ModelCard
+from tests.schemas.model.test_model_card import FULL
 from tests.trainer.report.histories import EPOCHS
-from trainer import history, recipes
+from trainer import recipes
 from trainer.data.splits import Digits, Split
-from trainer.history import Epoch
-from trainer.measures import Evaluation
-from trainer.options import TrainOptions
-from trainer.places import LocalPlace
+from trainer.metrics.measures import Evaluation
 from trainer.report import measuring, writing
 from trainer.report.record import RunRecord
+from trainer.run import history
+from trainer.run.history import Epoch
+from trainer.run.run_location import LocalPlace
+from trainer.train_options import TrainOptions
 
 
 def answered(split: Split, *, wrong_each: int = 10) -> Evaluation:

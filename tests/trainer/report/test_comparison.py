@@ -2,13 +2,13 @@ import dataclasses
 
 import pytest
 
-from schemas.accuracy import Accuracy
-from schemas.model_card import ModelCard
+from schemas.model.accuracy import Accuracy
+from schemas.model.model_card import ModelCard
 from tests.trainer.report.histories import EPOCHS
 from tests.trainer.report.test_record import MEMBER
 from trainer.report.comparison import alike, differing, letters, render_comparison, verdict
-from trainer.report.page import FinishedRun
 from trainer.report.record import RunRecord
+from trainer.report.training_page import FinishedRun
 
 
 @pytest.fixture

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.acceptance import expected_calibration_error
-from trainer import calibration, recipes
-from trainer.measures import Evaluation
-from trainer.options import TrainOptions
+from digitmill.reports.charts.acceptance import expected_calibration_error
+from trainer import recipes
+from trainer.metrics import calibration
+from trainer.metrics.measures import Evaluation
 from trainer.report import measuring
 from trainer.report.record import Answers, RunRecord
+from trainer.train_options import TrainOptions
 
 
 def evaluations(least: int = 1):

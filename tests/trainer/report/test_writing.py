@@ -3,7 +3,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from digitmill.report import report
+from digitmill.verbs.report import report
 from schemas.errors import UserError
 from tests.trainer.report.histories import EPOCHS
 from trainer.report import writing

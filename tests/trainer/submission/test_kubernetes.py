@@ -6,10 +6,10 @@ import pytest
 import yaml
 
 from schemas.errors import UserError
-from trainer import cluster
-from trainer.options import TrainOptions
+from trainer.cluster import tf_config
 from trainer.submission.kubernetes import KubernetesOptions, Volume, manifest, submit, to_yaml
 from trainer.submission.request import Request
+from trainer.train_options import TrainOptions
 
 REQUEST = Request(
     "digits",
@@ -69,11 +69,11 @@ def test_every_pod_finds_its_place_by_its_completion_index():
     for index in range(REQUEST.workers):
         # What Kubernetes adds to each pod of an Indexed Job.
         own = {**environment, "JOB_COMPLETION_INDEX": str(index)}
-        cluster.announce(own)
-        places.append(cluster.read(own))
-    assert places == [cluster.Cluster(workers=3, index=index) for index in range(3)]
+        tf_config.announce(own)
+        places.append(tf_config.read(own))
+    assert places == [tf_config.Cluster(workers=3, index=index) for index in range(3)]
     service, job = manifest(REQUEST, PLAIN)
-    hosts = environment[cluster.WORKERS].split(",")
+    hosts = environment[tf_config.WORKERS].split(",")
     # NAME-INDEX is the host's name of a pod, the headless service its domain.
     assert hosts == [f"{job['metadata']['name']}-{n}.{service['metadata']['name']}:2222" for n in range(3)]
     assert pod(PLAIN)["subdomain"] == service["metadata"]["name"]

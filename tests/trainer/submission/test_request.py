@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import UserError
-from trainer.options import TrainOptions
 from trainer.submission.request import Request
+from trainer.train_options import TrainOptions
 
 
 def request(data="sample", output="gs://bucket/run", **more) -> Request:

@@ -10,10 +10,10 @@ import sys
 import pytest
 
 from schemas.errors import UserError
-from schemas.model_card import ModelCard
-from trainer.options import TrainOptions
+from schemas.model.model_card import ModelCard
 from trainer.submission.request import Request
 from trainer.submission.slurm import SlurmOptions, script, submit
+from trainer.train_options import TrainOptions
 
 ROOT = pathlib.Path(__file__).parents[3]
 

@@ -7,11 +7,11 @@ import pytest
 import yaml
 
 from schemas.errors import UserError
-from trainer.options import TrainOptions
 from trainer.submission import vertex
 from trainer.submission.package import Package
 from trainer.submission.request import Request
 from trainer.submission.vertex import VertexOptions, job_spec, submit, to_yaml
+from trainer.train_options import TrainOptions
 
 # Google's client takes seconds to import.
 pytestmark = pytest.mark.slow

@@ -6,11 +6,11 @@ import multiprocessing
 import pytest
 
 from schemas.errors import UserError
-from trainer.history import Epoch
+from trainer.recipes.parts.search_space import Choice, Real, distributions
+from trainer.run.history import Epoch
 from trainer.tuning import study as module
-from trainer.tuning.results import Trial
-from trainer.tuning.space import Choice, Real, distributions
 from trainer.tuning.study import JOURNAL, Study, held
+from trainer.tuning.trial_results import Trial
 
 SPACE = distributions({"learning_rate": Real(1e-4, 1e-1, log=True), "batch": Choice((32, 64))})
 IDENTITY = {"recipe": "cnn", "data": "d", "settings": {"epochs": 3}}

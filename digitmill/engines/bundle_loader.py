@@ -1,0 +1,130 @@
+"""Opens a model bundle for scoring; one that is not whole and true is refused before any image is read."""
+
+import dataclasses
+import hashlib
+import io
+import pathlib
+from typing import NoReturn
+
+import numpy as np
+
+from digitmill.engines.engine import Engine, EngineError, LiteRtEngine
+from digitmill.engines.engine_choice import EngineChoice, EngineKind, choose
+from digitmill.engines.saved_model import SavedModelEngine
+from schemas.digit import CLASSES, SIDE
+from schemas.errors import UserError
+from schemas.model import bundle
+from schemas.model.model_card import ModelCard
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+    """A bundle that was checked; small, so that it may travel to every worker.
+
+    Attributes:
+        path: its folder, absolute.
+        card: its card.
+        digest: SHA-256 of the card's bytes; the card holds the digest of every other file.
+        engine: what runs its model.
+    """
+
+    path: pathlib.Path
+    card: ModelCard
+    digest: str
+    engine: EngineChoice
+
+    def load(self) -> Engine:
+        """Returns its model, made from the bytes that were checked.
+
+        Raises:
+            UserError: when they have been changed or removed since.
+            EngineError: when this machine cannot run it.
+        """
+        if self.engine.kind is not EngineKind.SAVED_MODEL:
+            return LiteRtEngine(_read_verified(self.path, self.engine.model, self.card))
+        # Only what the card names: anything else in the folder is nobody's.
+        folder = f"{bundle.SAVED_MODEL}/"
+        names = [name for name in self.card.files if name.startswith(folder)]
+        return SavedModelEngine(
+            {name.removeprefix(folder): _read_verified(self.path, name, self.card) for name in names}
+        )
+
+
+def open_bundle(path: pathlib.Path, engine: str = EngineKind.AUTO) -> Bundle:
+    """Checks card, digests, signature, shapes and golden batch, and returns the bundle.
+
+    Args:
+        path: its folder.
+        engine: one of `EngineKind`.
+
+    Raises:
+        UserError: when the bundle is missing, incomplete, damaged or answers wrongly, or the engine
+            cannot be had.
+    """
+    try:
+        text = (path / bundle.CARD).read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"a model bundle is a folder with a {bundle.CARD}",
+            got=str(path),
+            remedy=f"give the bundle folder that `digitmill train` wrote: {error.strerror}",
+        ) from error
+    try:
+        card = ModelCard.from_json(text.decode())
+    except ValueError as error:
+        _refuse(path, f"its {bundle.CARD} cannot be read: {error}")
+    golden = _verified_golden_batch(path, card)
+    opened = Bundle(path.absolute(), card, hashlib.sha256(text).hexdigest(), choose(engine, card))
+    _check_golden_batch(opened, golden)
+    return opened
+
+
+def _verified_golden_batch(path: pathlib.Path, card: ModelCard) -> bytes:
+    """Returns the bytes of the golden batch, after comparing every file's digest."""
+    if bundle.GOLDEN_BATCH not in card.files:
+        _refuse(path, f"its card names no {bundle.GOLDEN_BATCH}")
+    for name in card.files:
+        _read_verified(path, name, card)
+    return _read_verified(path, bundle.GOLDEN_BATCH, card)
+
+
+def _read_verified(path: pathlib.Path, name: str, card: ModelCard) -> bytes:
+    try:
+        data = (path / name).read_bytes()
+    except OSError as error:
+        _refuse(path, f"{name}: {error.strerror}")
+    if hashlib.sha256(data).hexdigest() != card.files[name]:
+        _refuse(path, f"{name} is not the file that the card names")
+    return data
+
+
+def _check_golden_batch(opened: Bundle, content: bytes) -> None:
+    path = opened.path
+    # Eight bits answer as eight bits did, not as the model that they were made from.
+    eight_bits = opened.engine.kind is EngineKind.LITERT_INT8
+    output = bundle.OUTPUT_INT8 if eight_bits else bundle.OUTPUT
+    tolerance = bundle.GOLDEN_TOLERANCE_INT8 if eight_bits else bundle.GOLDEN_TOLERANCE
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as golden:
+            digits, expected = golden[bundle.INPUT], golden[output]
+    except (OSError, ValueError, KeyError) as error:
+        _refuse(path, f"its golden batch cannot be read: {error}")
+    shapes = (digits.shape[1:], digits.dtype, expected.shape)
+    if shapes != ((SIDE, SIDE), np.uint8, (len(digits), CLASSES)) or not len(digits):
+        _refuse(path, f"its golden batch has the wrong shape: {digits.shape} and {expected.shape}")
+    try:
+        answered = opened.load().probabilities(digits)
+    except EngineError as error:
+        _refuse(path, str(error))
+    difference = float(np.abs(answered - expected).max())
+    # Written so that a NaN is refused too.
+    if not difference <= tolerance:
+        _refuse(path, f"it answers its golden batch wrongly, by up to {difference:.3g}")
+
+
+def _refuse(path: pathlib.Path, why: str) -> NoReturn:
+    raise UserError(
+        "a model bundle is whole and answers as it did when it was made",
+        got=str(path),
+        remedy=f"copy it again or train it anew: {why}",
+    )

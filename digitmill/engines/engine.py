@@ -1,0 +1,116 @@
+"""Engines that run a bundle's model. LiteRT is the one of CPU workers, which then need no TensorFlow."""
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import Final, Protocol
+
+import numpy as np
+
+from schemas.digit import CLASSES, SIDE
+from schemas.model.bundle import INPUT, OUTPUT, SIGNATURE
+
+BATCH: Final = 256
+"""The one batch shape that a model is given; smaller batches are padded."""
+
+
+_STDERR: Final = threading.Lock()
+
+
+class EngineError(Exception):
+    """A model cannot be run, or cannot score what it was given."""
+
+
+class Engine(Protocol):
+    """A loaded model; threads may share it."""
+
+    def probabilities(self, digits: np.ndarray) -> np.ndarray:
+        """Returns float32[N, 10] for uint8[N, 28, 28] canonical digits, any N.
+
+        Raises:
+            EngineError: when the model cannot score them.
+        """
+
+
+class LiteRtEngine:
+    """One LiteRT interpreter, which threads take turns to use."""
+
+    def __init__(self, model: bytes) -> None:
+        """Loads a model.
+
+        Args:
+            model: the bytes of a LiteRT model with the bundle's signature.
+
+        Raises:
+            EngineError: when it cannot be loaded or its signature is not the bundle's.
+        """
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._lock = threading.Lock()
+        try:
+            with silent_stderr():
+                # One thread: images are many, so cores are kept busy by work items, not within a batch.
+                interpreter = Interpreter(model_content=model, num_threads=1)
+                signature = interpreter.get_signature_list().get(SIGNATURE)
+                if signature != {"inputs": [INPUT], "outputs": [OUTPUT]}:
+                    raise EngineError(f"{SIGNATURE} takes {INPUT} and gives {OUTPUT}; got {signature}")
+                self._runner = interpreter.get_signature_runner(SIGNATURE)
+                _check_input(self._runner.get_input_details()[INPUT])
+                check_output(self._run(np.zeros((BATCH, SIDE, SIDE), np.uint8)))
+        except (RuntimeError, ValueError) as error:
+            raise EngineError(f"LiteRT cannot run the model: {error}") from error
+
+    def probabilities(self, digits: np.ndarray) -> np.ndarray:
+        """Returns float32[N, 10] for uint8[N, 28, 28] canonical digits, any N.
+
+        Raises:
+            EngineError: when the model cannot score them.
+        """
+        try:
+            return in_batches(self._run, digits)
+        except (RuntimeError, ValueError) as error:
+            raise EngineError(f"LiteRT: {error}") from error
+
+    def _run(self, batch: np.ndarray) -> np.ndarray:
+        with self._lock:
+            return self._runner(**{INPUT: batch})[OUTPUT]
+
+
+def in_batches(run: Callable[[np.ndarray], np.ndarray], digits: np.ndarray) -> np.ndarray:
+    """Returns float32[N, 10] for any N by a function from uint8[BATCH, 28, 28] to float32[BATCH, 10]."""
+    scored = np.empty((len(digits), CLASSES), np.float32)
+    for start in range(0, len(digits), BATCH):
+        batch = digits[start : start + BATCH]
+        if len(batch) < BATCH:
+            batch = np.concatenate([batch, np.zeros((BATCH - len(batch), SIDE, SIDE), np.uint8)])
+        scored[start : start + BATCH] = run(batch)[: len(scored) - start]
+    return scored
+
+
+def check_output(outputs: np.ndarray) -> None:
+    """Raises EngineError unless these are the answers to a batch."""
+    if outputs.shape != (BATCH, CLASSES) or outputs.dtype != np.float32:
+        raise EngineError(f"{OUTPUT} is float32[{BATCH}, {CLASSES}]; got {outputs.dtype}{outputs.shape}")
+
+
+def _check_input(details: dict) -> None:
+    # A signature runner resizes the model's input to whatever it is given, without a word.
+    shape = details["shape_signature"].tolist()
+    if shape[1:] != [SIDE, SIDE] or details["dtype"] is not np.uint8:
+        raise EngineError(f"{INPUT} is uint8[N, {SIDE}, {SIDE}]; got {details['dtype'].__name__}{shape}")
+
+
+@contextlib.contextmanager
+def silent_stderr() -> Iterator[None]:
+    """Keeps what native code prints at start-up off the terminal; its errors come as exceptions."""
+    # One at a time: a second engine would save the first one's nowhere as the terminal.
+    with _STDERR:
+        saved = os.dup(2)
+        try:
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)

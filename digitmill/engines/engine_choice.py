@@ -1,0 +1,153 @@
+"""Which engine runs a bundle's model: what was asked for, or what the card and the machine offer."""
+
+import dataclasses
+import enum
+import importlib.util
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Final
+
+from digitmill.engines.engine import silent_stderr
+from schemas.errors import UserError
+from schemas.model import bundle
+from schemas.model.model_card import ModelCard
+
+SAVED_MODEL_FILE: Final = f"{bundle.SAVED_MODEL}/saved_model.pb"
+"""The file that makes a folder a SavedModel."""
+
+_INSTALL: Final = "pip install 'tensorflow>=2.21,<2.22', or use --engine litert"
+
+
+class EngineKind(enum.StrEnum):
+    """The engines that there are, and `auto`, which stands for one of them."""
+
+    AUTO = "auto"
+    LITERT = "litert"
+    LITERT_INT8 = "litert_int8"
+    SAVED_MODEL = "saved_model"
+
+
+_MODELS: Final = {
+    EngineKind.LITERT: bundle.LITERT_MODEL,
+    EngineKind.LITERT_INT8: bundle.LITERT_INT8_MODEL,
+    EngineKind.SAVED_MODEL: SAVED_MODEL_FILE,
+}
+_LITERT: Final = {_MODELS[kind]: kind for kind in (EngineKind.LITERT, EngineKind.LITERT_INT8)}
+
+
+@dataclasses.dataclass(frozen=True)
+class EngineChoice:
+    """An engine and why it is this one.
+
+    Attributes:
+        kind: never `auto`.
+        reason: a clause for people and manifests.
+    """
+
+    kind: EngineKind
+    reason: str
+
+    @property
+    def library(self) -> str:
+        """The distribution that runs the model."""
+        return "tensorflow" if self.kind is EngineKind.SAVED_MODEL else "ai-edge-litert"
+
+    @property
+    def model(self) -> str:
+        """The model's file in the bundle; of a SavedModel the one that makes it one."""
+        return _MODELS[self.kind]
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """What this machine has to run a model with.
+
+    Attributes:
+        tensorflow: whether TensorFlow is installed.
+        gpus: GPUs that TensorFlow sees.
+        devices: GPUs that the operating system shows.
+    """
+
+    tensorflow: bool
+    gpus: int
+    devices: int
+
+
+def this_machine() -> Machine:
+    """Looks at this machine; TensorFlow takes seconds to import and is asked only where there is a GPU."""
+    tensorflow = importlib.util.find_spec("tensorflow") is not None
+    devices = gpu_devices()
+    return Machine(tensorflow, _seen_by_tensorflow() if tensorflow and devices else 0, devices)
+
+
+def gpu_devices(folder: pathlib.Path = pathlib.Path("/dev"), environ: Mapping[str, str] = os.environ) -> int:
+    """Returns how many GPUs the operating system shows, as far as they are not hidden from CUDA."""
+    if environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1"):
+        return 0
+    return sum(1 for _ in folder.glob("nvidia[0-9]*"))
+
+
+def _seen_by_tensorflow() -> int:
+    with silent_stderr():
+        import tensorflow as tf
+
+        return len(tf.config.list_physical_devices("GPU"))
+
+
+def choose(asked: str, card: ModelCard, *, machine: Machine | None = None) -> EngineChoice:
+    """Returns the engine for a bundle.
+
+    Args:
+        asked: one of `EngineKind`.
+        card: the bundle's; an engine needs its model.
+        machine: what there is to run it; this machine when None.
+
+    Raises:
+        UserError: when the engine that was asked for, or any, cannot run this bundle here.
+    """
+    kind = EngineKind(asked)
+    if kind is EngineKind.AUTO:
+        return _decide(card, machine or this_machine())
+    _refuse_missing(card, kind)
+    if kind is EngineKind.SAVED_MODEL and not (machine or this_machine()).tensorflow:
+        raise UserError("--engine saved_model runs by TensorFlow", got="no tensorflow here", remedy=_INSTALL)
+    return EngineChoice(kind, "it was asked for")
+
+
+def _decide(card: ModelCard, machine: Machine) -> EngineChoice:
+    if _holds(card, EngineKind.SAVED_MODEL) and machine.gpus:
+        return EngineChoice(EngineKind.SAVED_MODEL, f"TensorFlow sees {machine.gpus} GPU(s)")
+    # The card's default first; a bundle may have been made without it.
+    for model in (card.litert_model, *bundle.LITERT_MODELS):
+        if model in card.files:
+            return EngineChoice(_LITERT[model], _why_no_gpu(card, machine))
+    _refuse_missing(card, EngineKind.SAVED_MODEL)
+    if not machine.tensorflow:
+        raise UserError(
+            "a bundle without a LiteRT model runs by TensorFlow", got="no tensorflow here", remedy=_INSTALL
+        )
+    return EngineChoice(EngineKind.SAVED_MODEL, "the bundle holds no LiteRT model")
+
+
+def _why_no_gpu(card: ModelCard, machine: Machine) -> str:
+    if not machine.devices:
+        return "there is no GPU"
+    if not machine.tensorflow:
+        return "there is a GPU, but TensorFlow is not installed"
+    if not machine.gpus:
+        return "there is a GPU, but TensorFlow does not see it"
+    return "the bundle holds no SavedModel"
+
+
+def _holds(card: ModelCard, kind: EngineKind) -> bool:
+    return _MODELS[kind] in card.files
+
+
+def _refuse_missing(card: ModelCard, kind: EngineKind) -> None:
+    if not _holds(card, kind):
+        raise UserError(
+            f"--engine {kind} needs a bundle whose card names {_MODELS[kind]}",
+            got=sorted(card.files),
+            remedy="train the model anew, or use another engine",
+        )

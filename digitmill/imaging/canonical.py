@@ -1,0 +1,213 @@
+"""Turns the pixels of one digit on paper into the canonical digit, as MNIST is.
+
+Every step is what MNIST's makers did to their scans (crop, fit into 20 x 20, centre by mass), after
+what a camera or a form adds has been taken away: transparency, depth, polarity, uneven light, ruled
+lines, boxes, specks.
+
+A slight rotation is left as it is: MNIST's digits are slanted themselves, and canonical ones pass
+untouched, so straightening would divide what a model sees in two. A CNN trained on plain MNIST loses
+0.2 points at 3 degrees, 0.35 at 5 and 0.6 at 8 (straightened by moments: 0.0, 0.1 and 0.3, at 15 us an
+image); training with rotated copies is where to win that back.
+
+Measured with a CNN of 99.35 % on MNIST's 10,000 test digits: scans of five kinds lose 0.08 points, ruled
+ones 0.4, boxed ones 0.2. The same digits shrunk to 20 px lose 1 point, to 12 px 5, to 8 px 29.
+"""
+
+import math
+from typing import Final
+
+import cv2
+import numpy as np
+
+from digitmill.imaging.grey import grey_of, halvings, shrunk, strongest_channel
+from digitmill.imaging.lines import Lines, find_lines, thickest
+from digitmill.imaging.paper import MIN_CONTRAST, FeaturelessError, Ink, find_ink, lighting_of
+from schemas.digit import BOX, SIDE
+from schemas.failure import FailureCode, ImageError
+
+PREPROCESSING_VERSION: Final = "2"
+"""Changes whenever any image's canonical digit does; part of the identity of a scored image."""
+
+NATIVE_BORDER: Final = 64
+"""A 28 x 28 picture whose border is darker than this on average is canonical already, grey levels."""
+
+_VIEW: Final = 64
+"""Pictures are shrunk to this before anything is looked for: three times the size of what comes out."""
+
+_LINED_VIEW: Final = 96
+"""Where lines cross the digit it pays to look closer."""
+
+_CLOSE: Final = 40
+"""The digit is taken from the smallest halving of the picture in which it is this large: twice the box."""
+
+_PIECE: Final = 0.04
+"""A piece of ink with less than this share of the largest piece's is a speck."""
+
+_EDGE: Final = 0.25
+"""The digit ends where it is this share as dark as at its darkest; measured: 0.2 to 0.3 lose least."""
+
+_SPECK: Final = 1000
+"""So is one of less than one in this many pixels, however large others are."""
+
+
+Box = tuple[int, int, int, int]
+"""Left, top, right and bottom, pixels; the latter two lie outside."""
+
+
+def canonicalise(pixels: np.ndarray) -> np.ndarray:
+    """Returns the canonical digit of a picture.
+
+    Args:
+        pixels: uint8 or uint16 [height, width], [height, width, 3] or [height, width, 4] in the
+            order blue, green, red, opacity.
+
+    Returns:
+        uint8[28, 28], 0 = paper, 255 = ink, at least one pixel of ink. A picture that already is
+        canonical comes back byte for byte.
+
+    Raises:
+        ImageError: BLANK when nothing stands out from the paper, or only lines and specks do.
+    """
+    grey = grey_of(pixels)
+    if is_native(grey):
+        if grey.max() < MIN_CONTRAST:
+            raise ImageError(FailureCode.BLANK, f"no pixel brighter than {grey.max()} of 255")
+        return grey
+    try:
+        return _digit(grey)
+    except FeaturelessError:
+        if pixels.ndim == 2:
+            raise
+        return _digit(strongest_channel(pixels))
+
+
+def is_native(pixels: np.ndarray) -> bool:
+    """Whether a picture has the canonical shape, depth and polarity."""
+    if pixels.shape != (SIDE, SIDE) or pixels.dtype != np.uint8:
+        return False
+    return bool(border(pixels).mean() < NATIVE_BORDER)
+
+
+def border(pixels: np.ndarray) -> np.ndarray:
+    """Returns the outermost rows and columns of [..., height, width] as [..., n], corners twice."""
+    edges = (pixels[..., 0, :], pixels[..., -1, :], pixels[..., :, 0], pixels[..., :, -1])
+    return np.concatenate(edges, axis=-1)
+
+
+def _digit(grey: np.ndarray) -> np.ndarray:
+    if grey.shape == (SIDE, SIDE) and (negative := _negative(grey)) is not None:
+        return negative
+    levels = halvings(grey, _VIEW)
+    view = shrunk(levels[-1], _VIEW)
+    lighting = lighting_of(view)
+    if lighting.light_ink:
+        # From the beginning, so that rounding is the same and with it the digit, byte for byte.
+        levels = halvings(cv2.bitwise_not(grey), _VIEW)
+        view = shrunk(levels[-1], _VIEW)
+        lighting = lighting_of(view)
+    ink = find_ink(view, lighting)
+    mask = ink.mask()
+    lines = find_lines(mask)
+    if lines is not None and max(levels[-1].shape) > _VIEW:
+        view = shrunk(levels[-1], _LINED_VIEW)
+        ink = find_ink(view, lighting_of(view))
+        mask = ink.mask()
+        lines = find_lines(mask)
+    if lines is not None:
+        mask = cv2.subtract(mask, lines.both())
+    mask, box = _without_specks(mask, ink, lines)
+    return _fit(_close_up(levels, ink, mask, box))
+
+
+def _negative(grey: np.ndarray) -> np.ndarray | None:
+    """Returns the digit that is canonical but for its polarity, on spotless paper, else None."""
+    inverted = cv2.bitwise_not(grey)
+    left, top, width, height = cv2.boundingRect(inverted)
+    if max(width, height) != BOX or inverted.max() < MIN_CONTRAST:
+        return None
+    return _centred(inverted[top : top + height, left : left + width])
+
+
+def _without_specks(mask: np.ndarray, ink: Ink, lines: Lines | None) -> tuple[np.ndarray, Box]:
+    """Returns the mask of the digit's pieces, and left, top, right, bottom of them.
+
+    Raises:
+        ImageError: BLANK when specks are all there is.
+    """
+    count, pieces = cv2.connectedComponents(mask, connectivity=8, ltype=cv2.CV_16U)
+    if count == 2 and lines is None and cv2.countNonZero(mask) > mask.size // _SPECK:
+        left, top, width, height = cv2.boundingRect(mask)
+        return mask, (left, top, left + width, top + height)
+    _, pieces, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_16U)
+    weight = np.bincount(pieces[ink.contrast > (ink.base + ink.peak) / 2], minlength=count)
+    weight[0] = 0
+    if lines is not None:
+        weight[_remnants(pieces, stats, lines)] = 0
+    largest = int(weight.max())
+    if largest <= mask.size // _SPECK:
+        raise ImageError(FailureCode.BLANK, "nothing but lines or specks stands out from the paper")
+    kept = weight >= max(1, _PIECE * largest)
+    left, top, width, height = stats[kept, :4].T
+    box = int(left.min()), int(top.min()), int((left + width).max()), int((top + height).max())
+    return (kept.astype(np.uint8) * 255)[pieces], box
+
+
+def _remnants(pieces: np.ndarray, stats: np.ndarray, lines: Lines) -> np.ndarray:
+    """Returns which pieces are what is left of a line: flat beside it, or flat along the edge."""
+    left, top, width, height = stats[:, :4].T
+    flat = thickest(pieces.shape)
+    beside = np.zeros((2, len(stats)), bool)
+    for which, line in enumerate((lines.level, lines.upright)):
+        beside[which, pieces[cv2.dilate(line, np.ones((3, 3), np.uint8)) > 0]] = True
+    beside[0] |= (top == 0) | (top + height == pieces.shape[0])
+    beside[1] |= (left == 0) | (left + width == pieces.shape[1])
+    return (beside[0] & (height <= flat)) | (beside[1] & (width <= flat))
+
+
+def _close_up(levels: list[np.ndarray], ink: Ink, mask: np.ndarray, box: Box) -> np.ndarray:
+    """Returns the digit's ink, uint8, 0 = paper, from the halving of the picture that suits."""
+    left, top, right, bottom = box
+    if levels[0].shape == mask.shape:
+        rows, columns = slice(top, bottom), slice(left, right)
+        return ink.above_paper(ink.contrast[rows, columns], inside=mask[rows, columns])
+    share = max(right - left, bottom - top) / max(mask.shape)
+    level = next((level for level in reversed(levels) if share * max(level.shape) >= _CLOSE), levels[0])
+    # The mask's pixels are coarser than the level's: the stroke's edge may lie just outside.
+    mask = cv2.dilate(mask, np.ones((3, 3), np.uint8))
+    height, width = mask.shape
+    rows, columns = slice(max(0, top - 1), bottom + 1), slice(max(0, left - 1), right + 1)
+    near = level[_scaled(rows, level.shape[0] / height), _scaled(columns, level.shape[1] / width)]
+    size = (near.shape[1], near.shape[0])
+    paper = cv2.resize(ink.paper[rows, columns], size, interpolation=cv2.INTER_LINEAR)
+    contrast = cv2.subtract(paper, near)
+    inside = cv2.resize(mask[rows, columns], size, interpolation=cv2.INTER_NEAREST)
+    return ink.above_paper(contrast, inside=inside)
+
+
+def _scaled(part: slice, factor: float) -> slice:
+    return slice(int(part.start * factor), math.ceil(part.stop * factor))
+
+
+def _fit(ink: np.ndarray) -> np.ndarray:
+    """Crops ink, fits it into the box with its aspect kept and its darkest pixel 255, and centres it."""
+    solid = cv2.threshold(ink, _EDGE * cv2.minMaxLoc(ink)[1], 255, cv2.THRESH_BINARY)[1]
+    left, top, width, height = cv2.boundingRect(solid)
+    ink = ink[top : top + height, left : left + width]
+    factor = BOX / max(height, width)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    fitted = cv2.resize(ink, size, interpolation=interpolation)
+    return _centred(cv2.convertScaleAbs(fitted, alpha=255 / cv2.minMaxLoc(fitted)[1]))
+
+
+def _centred(ink: np.ndarray) -> np.ndarray:
+    """Places ink, at most 20 x 20, with its centre of mass in the middle of the picture."""
+    height, width = ink.shape
+    moments = cv2.moments(ink)
+    # MNIST's centres of mass lie in [14, 15), counted from the picture's edge.
+    row = math.ceil((SIDE - 1) / 2 - moments["m01"] / moments["m00"])
+    column = math.ceil((SIDE - 1) / 2 - moments["m10"] / moments["m00"])
+    row, column = min(max(row, 0), SIDE - height), min(max(column, 0), SIDE - width)
+    picture = np.zeros((SIDE, SIDE), np.uint8)
+    picture[row : row + height, column : column + width] = ink
+    return picture

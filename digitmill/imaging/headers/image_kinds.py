@@ -1,0 +1,75 @@
+"""What the readers of the image kinds' structures share."""
+
+import enum
+import struct
+from typing import Final, NamedTuple
+
+from schemas.failure import FailureCode, ImageError
+
+UPRIGHT: Final = 1
+"""EXIF's number for a picture that is stored as it is to be seen."""
+
+_ORIENTATION: Final = 0x0112
+_ENTRY: Final = 12
+_MOST_ENTRIES: Final = 512
+"""Real EXIF blocks have some dozens of entries."""
+
+
+class Kind(enum.StrEnum):
+    """Supported image kinds, told by their magic bytes and not by their names."""
+
+    PNG = "PNG"
+    JPEG = "JPEG"
+    GIF = "GIF"
+    BMP = "BMP"
+    TIFF = "TIFF"
+    WEBP = "WebP"
+
+
+class Header(NamedTuple):
+    """What an image's structure says.
+
+    Attributes:
+        kind: what it is, by its bytes.
+        width: pixels, the largest of all that the structure states.
+        height: pixels, likewise.
+        plain: whether it may be decoded without a guard: of the everyday sort that decoders see all
+            the time, and small.
+        orientation: EXIF's number from 1 to 8, where the decoder does not apply it itself.
+        clear_grey: the grey level that is transparent, in the depth of the file, or None.
+        depth: bits a sample, where `clear_grey` is given.
+    """
+
+    kind: Kind
+    width: int
+    height: int
+    plain: bool
+    orientation: int = UPRIGHT
+    clear_grey: int | None = None
+    depth: int = 8
+
+
+def corrupt(detail: str) -> ImageError:
+    """Returns the error for a structure that is cut off or contradicts itself."""
+    return ImageError(FailureCode.CORRUPT, detail)
+
+
+def exif_orientation(block: bytes) -> int:
+    """Returns the orientation, 1 to 8, in an EXIF block; 1 where it says nothing.
+
+    A block that cannot be read is no reason to reject a picture that can.
+    """
+    block = block.removeprefix(b"Exif\x00\x00")
+    order = {b"II": "<", b"MM": ">"}.get(block[:2])
+    if order is None:
+        return UPRIGHT
+    try:
+        (start,) = struct.unpack_from(f"{order}I", block, 4)
+        (entries,) = struct.unpack_from(f"{order}H", block, start)
+        for number in range(min(entries, _MOST_ENTRIES)):
+            tag, kind, count, value = struct.unpack_from(f"{order}HHIH", block, start + 2 + _ENTRY * number)
+            if tag == _ORIENTATION and kind == 3 and count == 1 and 1 <= value <= 8:
+                return int(value)
+    except struct.error:
+        pass
+    return UPRIGHT

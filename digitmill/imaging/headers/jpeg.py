@@ -1,0 +1,60 @@
+"""The structure of a JPEG: segments up to the first scan, then entropy-coded data up to the end mark."""
+
+import struct
+from typing import Final
+
+from digitmill.imaging.headers.image_kinds import Header, Kind, corrupt
+
+_SIZE: Final = struct.Struct(">BHH")
+_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_EVERYDAY_FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2})
+_FRAME_BYTES: Final = 8
+_SCAN: Final = 0xDA
+_END: Final = b"\xff\xd9"
+_STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
+
+
+def header(data: bytes) -> Header:
+    """Returns the structure of a JPEG; the size is that of the frame.
+
+    The decoder fills what is missing of a truncated JPEG with grey and says nothing, hence the look
+    for the end mark. Entropy-coded data cannot hold its two bytes, thumbnails stand before the scan.
+
+    Raises:
+        ImageError: CORRUPT without exactly one frame before the first scan, and without an end mark.
+    """
+    frame, place = None, 2
+    marker = 0
+    while marker != _SCAN:
+        marker, place = _marker(data, place)
+        if marker in _STANDALONE:
+            continue
+        length = _segment(data, place)
+        if marker in _FRAMES:
+            if frame is not None or length < _FRAME_BYTES:
+                raise corrupt("a JPEG with two frames, or a damaged one")
+            frame = marker, _SIZE.unpack_from(data, place + 2)
+        place += length
+    if frame is None or data.find(_END, place) < 0:
+        raise corrupt(f"a JPEG without a frame or without its end, cut off after {len(data):,} bytes")
+    kind, (_, height, width) = frame
+    return Header(Kind.JPEG, width, height, kind in _EVERYDAY_FRAMES)
+
+
+def _segment(data: bytes, place: int) -> int:
+    """Returns the length of a marker's segment, its own two bytes included."""
+    length = int.from_bytes(data[place : place + 2])
+    if length < 2 or place + length > len(data):
+        raise corrupt(f"a JPEG cut off after {len(data):,} bytes, or a damaged segment")
+    return length
+
+
+def _marker(data: bytes, place: int) -> tuple[int, int]:
+    """Returns the marker at a place, fill bytes skipped, and where its content begins."""
+    if data[place : place + 1] != b"\xff":
+        raise corrupt(f"a JPEG cut off after {len(data):,} bytes, or no marker at byte {place:,}")
+    while data[place : place + 1] == b"\xff":
+        place += 1
+    if place >= len(data) or data[place] in (0x00, 0xD9):
+        raise corrupt("a JPEG that ends before its picture")
+    return data[place], place + 1

@@ -1,0 +1,70 @@
+"""The structure of a PNG: chunks, each with a length, a type and a checksum."""
+
+import struct
+from typing import Final
+
+from digitmill.imaging.headers.image_kinds import UPRIGHT, Header, Kind, corrupt, exif_orientation
+from digitmill.imaging.limits import MAX_PIXELS
+
+_KIND: Final = Kind.PNG
+
+_HEAD: Final = struct.Struct(">8x I4sIIBB7x I4s")
+"""From the file's first byte: the header chunk, then the length and the type of the chunk behind it."""
+
+_CHUNK: Final = struct.Struct(">I4s")
+_HEADER_BYTES: Final = 13
+_FIRST_CHUNK: Final = 8
+_SECOND_CHUNK: Final = 33
+_OVERHEAD: Final = 12
+"""Length, type and checksum of a chunk, bytes."""
+
+_END: Final = b"\x00\x00\x00\x00IEND\xaeB`\x82"
+_GREY: Final = 0
+
+_EVERYDAY: Final = frozenset(
+    b"IHDR PLTE IDAT IEND tRNS gAMA cHRM sRGB pHYs bKGD sBIT tIME tEXt eXIf hIST".split()
+)
+"""Chunks that hold nothing compressed but the picture, and one picture only."""
+
+
+def header(data: bytes) -> Header:
+    """Returns the structure of a PNG.
+
+    Raises:
+        ImageError: CORRUPT without a header, and where a chunk is cut off.
+    """
+    size = len(data)
+    if size < _SECOND_CHUNK:
+        raise corrupt(f"a PNG cut off after {size} bytes")
+    whole = data if size >= _HEAD.size else data + bytes(_OVERHEAD)
+    first, head, width, height, depth, colour, second, name = _HEAD.unpack_from(whole)
+    if head != b"IHDR" or first != _HEADER_BYTES:
+        raise corrupt("a PNG without a header chunk")
+    # Nearly all are a header, one chunk of pixels and an end: no need to walk.
+    if second + _SECOND_CHUNK + 2 * _OVERHEAD == size and name == b"IDAT" and data.endswith(_END):
+        return Header(_KIND, width, height, True)
+    if width * height > MAX_PIXELS:  # the caller says so, whatever else may be wrong
+        return Header(_KIND, width, height, False)
+    plain, orientation, clear = _walk(data)
+    if colour != _GREY or clear is None or len(clear) != 2:
+        return Header(_KIND, width, height, plain, orientation)
+    return Header(_KIND, width, height, plain, orientation, int.from_bytes(clear), depth)
+
+
+def _walk(data: bytes) -> tuple[bool, int, bytes | None]:
+    """Returns whether all chunks are everyday ones, the orientation, and the transparent grey."""
+    place, everyday, orientation, clear = _FIRST_CHUNK, True, UPRIGHT, None
+    while place + _OVERHEAD <= len(data):
+        length, name = _CHUNK.unpack_from(data, place)
+        content = place + 8
+        place += _OVERHEAD + length
+        if place > len(data):
+            break
+        if name == b"IEND":
+            return everyday, orientation, clear
+        everyday = everyday and name in _EVERYDAY
+        if name == b"eXIf":
+            orientation = exif_orientation(data[content : content + length])
+        elif name == b"tRNS":
+            clear = data[content : content + length]
+    raise corrupt(f"a PNG cut off after {len(data):,} bytes")

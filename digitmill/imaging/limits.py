@@ -1,0 +1,19 @@
+"""How large an image may be, and how long and how much memory its decoder may take."""
+
+from typing import Final
+
+MAX_PIXELS: Final = 4096 * 4096
+"""Larger pictures are rejected undecoded: a file of 389 KB can hold 400 megapixels."""
+
+PLAIN_BYTES: Final = 4 * 2**20
+"""Larger files are decoded under guard, bytes."""
+
+PLAIN_PIXELS: Final = 2**21
+"""Larger pictures are decoded under guard: these take 17 MB at most, at 4 x 16 bits a pixel."""
+
+SECONDS: Final = 10.0
+"""A decoder may take this long for one image; 16 megapixels take less than one."""
+
+
+MEMORY: Final = 2**30
+"""What the process may take beyond what it has after its start, bytes: five times the largest picture."""

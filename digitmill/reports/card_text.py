@@ -1,0 +1,139 @@
+"""A model card as people read it."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+
+from schemas.model.accuracy import percent
+from schemas.model.exported import ExportedFormat
+from schemas.model.model_card import ModelCard
+from schemas.model.trust import Calibration, Coverage, Trust
+
+Rows = Sequence[Sequence[str]]
+
+
+def text_of(card: ModelCard) -> str:
+    """Returns the card in sections, each a table of aligned columns."""
+    return "\n\n".join(f"{title}\n{table(rows)}" for title, rows in sections(card).items())
+
+
+def sections(card: ModelCard) -> dict[str, Rows]:
+    """Returns what the card says, a table by title; rows of two are a name and its value."""
+    found = {
+        "Model": _model(card),
+        "Accuracy": _accuracy(card),
+        **(_trust(card, card.trust) if card.trust else {}),
+        "Formats": _formats(card),
+        "Made": _made(card),
+    }
+    return {title: rows for title, rows in found.items() if rows}
+
+
+def table(rows: Rows) -> str:
+    """Returns rows with their columns aligned, indented: the first to the left, numbers to the right."""
+    count = max(map(len, rows))
+    widths = [max(len(row[column]) for row in rows if column < len(row)) for column in range(count)]
+    return "\n".join(_line(row, widths) for row in rows)
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    # A name and its value; anything longer is a table of numbers.
+    first, *others = row
+    if len(widths) == 2:
+        return f"  {first:<{widths[0]}}  {others[0]}".rstrip()
+    cells = (f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=False))
+    return "  ".join([f"  {first:<{widths[0]}}", *cells]).rstrip()
+
+
+def _model(card: ModelCard) -> Rows:
+    return [
+        ("recipe", card.recipe),
+        ("parameters", f"{card.parameters:,}"),
+        ("trained on", f"{card.data}, {sum(card.class_counts):,} images"),
+        ("epochs", f"{card.epochs}, batches of {card.batch} on {card.replicas} replica(s)"),
+        ("training time", f"{card.train_seconds:,.1f} s{_pace(card)}"),
+        ("temperature", f"{card.temperature:.3f}"),
+        ("accept threshold", f"{card.accept_threshold:.4f}{_reason(card)}"),
+        ("default on CPUs", card.litert_model),
+    ]
+
+
+def _pace(card: ModelCard) -> str:
+    return f", {card.images_per_second:,.0f} images/s" if card.images_per_second else ""
+
+
+def _reason(card: ModelCard) -> str:
+    target = card.trust.target_accuracy if card.trust else None
+    return f", for {100 * target:g} % right among the accepted" if target is not None else ""
+
+
+def _accuracy(card: ModelCard) -> Rows:
+    rows = [("test", str(card.test_accuracy)), ("test loss", f"{card.test_loss:.4f}")]
+    return rows + ([("validation", str(card.validation_accuracy))] if card.validation_accuracy else [])
+
+
+def _trust(card: ModelCard, worth: Trust) -> dict[str, Rows]:
+    images = "validation" if worth.accepted else "test"
+    return {
+        "Calibration": list(_calibration(worth)),
+        "Accepted at the threshold": list(_accepted(worth)),
+        f"Accepted at other thresholds, {images} images": [
+            ("threshold", "accepted", "of them right", "wrong"),
+            *((f"{row.threshold:g}", *_shares(row)) for row in worth.coverage),
+        ],
+        "Wrongly accepted at the threshold": [
+            ("kind", "images", "found blank", "accepted", "share"),
+            *(
+                (kind.replace("_", " "), *(f"{n:,}" for n in dataclasses.astuple(row)), percent(row.share))
+                for kind, row in worth.unfamiliar.items()
+            ),
+        ],
+    }
+
+
+def _calibration(worth: Trust) -> Iterator[Sequence[str]]:
+    yield ("images", "expected error", "Brier score", "log loss")
+    measured: Mapping[str, Calibration | None] = {
+        "validation, no temperature": worth.uncalibrated,
+        "validation": worth.validation,
+        "test": worth.test,
+    }
+    for name, found in measured.items():
+        if found is not None:
+            yield (name, f"{found.ece:.4f}", f"{found.brier:.4f}", f"{found.log_loss:.4f}")
+
+
+def _accepted(worth: Trust) -> Iterator[Sequence[str]]:
+    yield ("images", "accepted", "of them right", "wrong")
+    for name, row in {"validation": worth.accepted, "test": worth.accepted_test}.items():
+        if row is not None:
+            yield (name, *_shares(row))
+
+
+def _shares(row: Coverage) -> tuple[str, str, str]:
+    return percent(row.coverage), percent(row.accuracy), f"{row.accepted - row.right:,}"
+
+
+def _formats(card: ModelCard) -> Rows:
+    if not card.exports:
+        return []
+    return [
+        ("format", "bytes", "accuracy", "images/s", "differs by"),
+        *(_format(row) for row in card.exports),
+    ]
+
+
+def _format(row: ExportedFormat) -> Sequence[str]:
+    rate, difference = f"{row.images_per_second:,.0f}", f"{row.difference:.1g}"
+    return row.name, f"{row.bytes:,}", percent(row.accuracy.value), rate, difference
+
+
+def _made(card: ModelCard) -> Rows:
+    stated = {
+        "command": card.command,
+        "seed": str(card.seed),
+        "commit": card.git_commit,
+        "data digest": card.data_digest,
+        "hardware": ", ".join(f"{name} {value}" for name, value in card.hardware.items() if value != ""),
+        "versions": ", ".join(f"{name} {value}" for name, value in card.versions.items()),
+    }
+    return [(name, value) for name, value in stated.items() if value]

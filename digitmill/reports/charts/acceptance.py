@@ -1,0 +1,232 @@
+"""Charts of what a confidence is worth: whether it is true, and what accepting from it on would mean."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+from digitmill.reports.charts.chart import Canvas, Chart
+from digitmill.reports.charts.palette import ACCENT, FAINT, INK, SOFT
+from digitmill.reports.numbers import NONE, fraction, share, thousands, threshold
+from schemas.model.accuracy import wilson
+
+
+@dataclasses.dataclass(frozen=True)
+class ReliabilityBin:
+    """Labelled images of similar confidence.
+
+    Attributes:
+        images: how many.
+        confidence: sum of their confidences.
+        right: how many were answered right.
+    """
+
+    images: int
+    confidence: float
+    right: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Accepting:
+    """What accepting from one threshold on means.
+
+    Attributes:
+        threshold: least confidence that is accepted.
+        accepted: images that are.
+        images: all images.
+        labelled: accepted images whose label is known.
+        right: those of them answered right.
+        expected_wrong: accepted images that the confidences themselves say are wrong.
+    """
+
+    threshold: float
+    accepted: int
+    images: int
+    labelled: int
+    right: int
+    expected_wrong: float
+
+    @property
+    def coverage(self) -> float:
+        """Share of all images that is accepted, in [0, 1]."""
+        return self.accepted / self.images if self.images else 0.0
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the accepted that is right; where no label is known, that is expected to be."""
+        if self.labelled:
+            return self.right / self.labelled
+        return 1 - self.expected_wrong / self.accepted if self.accepted else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Explorer:
+    """The accuracy-coverage curve, and what a slider over it says.
+
+    Attributes:
+        chart: the curve.
+        measured: whether the accuracies are measured on labels, or expected from the confidences.
+        steps: a row for each threshold, lowest first: the words for threshold, accepted, their share,
+            for review, accuracy, wrong, and where the marker stands in the drawing.
+        start: index of the threshold in force.
+    """
+
+    chart: Chart
+    measured: bool
+    steps: tuple[tuple[str | float, ...], ...]
+    start: int
+
+
+def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
+    """Returns the mean distance of confidence and accuracy over bins, weighted by their images, in [0, 1]."""
+    images = sum(found.images for found in bins)
+    return math.fsum(abs(found.confidence - found.right) for found in bins) / images if images else 0.0
+
+
+def reliability_diagram(
+    bins: Sequence[ReliabilityBin], *, name: str = "reliability", title: str = "Are the confidences true?"
+) -> Chart:
+    """Draws accuracy by confidence, with 95 % intervals; on the diagonal confidence is true.
+
+    Args:
+        bins: of labelled images, of equal width over [0, 1], the lowest first.
+        name: stem of the files.
+        title: what is shown.
+    """
+    canvas = Canvas(xlabel="confidence", ylabel="answered right")
+    axes = canvas.axes
+    axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
+    for number, found in enumerate(bins):
+        if not found.images:
+            continue
+        mean, accuracy = found.confidence / found.images, found.right / found.images
+        axes.plot([mean, mean], wilson(found.right, found.images), color=FAINT, linewidth=4)
+        (dot,) = axes.plot(mean, accuracy, "o", color=ACCENT, markersize=5.5)
+        dot.set_gid(f"dot-{number}")
+        canvas.tips[f"dot-{number}"] = (
+            f"{thousands(found.images)} images of mean confidence {share(mean)}: {share(accuracy)} right"
+        )
+    axes.set(xlim=(0, 1.03), ylim=(0, 1.03))
+    for axis in (axes.xaxis, axes.yaxis):
+        canvas.percent(axis)
+    canvas.grid()
+    error = expected_calibration_error(bins)
+    images = sum(found.images for found in bins)
+    lean = math.fsum(found.confidence - found.right for found in bins) / max(1, images)
+    how = "too sure" if lean > 0 else "too modest"
+    verdict = "They are true" if error < 0.01 else f"The model is {how}"
+    return canvas.chart(
+        name,
+        title=title,
+        reading=f"{verdict}: confidences differ from the accuracy by {fraction(100 * error, 2)} points on "
+        "average. On the dashed line they are true; bars are 95 % intervals.",
+        alternative=f"Accuracy by confidence of {thousands(images)} labelled images, "
+        f"expected calibration error {fraction(error)}.",
+        header=("low", "high", "labelled", "right", "mean_confidence", "accuracy"),
+        rows=(_bin_row(found, number, len(bins)) for number, found in enumerate(bins)),
+    )
+
+
+def _bin_row(found: ReliabilityBin, number: int, bins: int) -> tuple[object, ...]:
+    low, high = f"{number / bins:g}", f"{(number + 1) / bins:g}"
+    if not found.images:
+        return low, high, 0, 0, "", ""
+    mean, accuracy = found.confidence / found.images, found.right / found.images
+    return low, high, found.images, found.right, f"{mean:.6f}", f"{accuracy:.6f}"
+
+
+def coverage_curve(points: Sequence[Accepting], *, accept: float, name: str = "coverage") -> Explorer:
+    """Draws the accuracy of what is accepted by the share that is accepted, for a slider to explore.
+
+    Args:
+        points: by rising threshold; the one in force is among them.
+        accept: the threshold in force.
+        name: stem of the files.
+    """
+    measured = any(point.labelled for point in points)
+    every, points = points, worth_showing(points, accept=accept)
+    shown = [point for point in points if point.accepted and point.accuracy is not None]
+    canvas = Canvas(xlabel="images accepted, the surest first", ylabel="of them right")
+    axes = canvas.axes
+    across = [point.coverage for point in shown]
+    up = [point.accuracy or 0.0 for point in shown]
+    if measured:
+        bounds = [wilson(point.right, point.labelled) if point.labelled else (0.0, 1.0) for point in shown]
+        low, high = ([bound[side] for bound in bounds] for side in (0, 1))
+        axes.fill_between(across, low, high, color=FAINT, linewidth=0)
+    axes.plot(across, up, color=ACCENT, linewidth=1.8, linestyle="-" if measured else (0, (4, 2)))
+    lowest = min(up, default=0.0)
+    axes.set_ylim(max(0.0, lowest - max(0.002, (1 - lowest) * 0.15)), 1 + max(0.0004, (1 - lowest) * 0.04))
+    least = min(0.99, *across, 1.0)
+    axes.set_xlim(least, 1 + (1 - least) * 0.02)
+    canvas.percent(axes.xaxis)
+    canvas.percent(axes.yaxis)
+    canvas.grid()
+    start = min(range(len(points)), key=lambda index: abs(points[index].threshold - accept))
+    now = points[start]
+    (mark,) = axes.plot(
+        now.coverage, _height(now), "o", color=INK, markersize=8, markerfacecolor="none", markeredgewidth=2
+    )
+    mark.set_gid("marker")
+    canvas.tips["marker"] = ""
+    home = canvas.place(now.coverage, _height(now))
+    steps = tuple(_step(point, canvas, home, measured=measured) for point in points)
+    chart = canvas.chart(
+        name,
+        title="What accepting more or less would mean",
+        reading=_coverage_reading(now, measured=measured),
+        alternative="Curve: accuracy of the accepted images by their share of all images. "
+        + _coverage_reading(now, measured=measured),
+        header=("threshold", "accepted", "images", "labelled", "right", "expected_wrong"),
+        rows=(
+            (threshold(p.threshold), p.accepted, p.images, p.labelled, p.right, f"{p.expected_wrong:.3f}")
+            for p in every
+        ),
+    )
+    return Explorer(chart, measured, steps, start)
+
+
+def worth_showing(points: Sequence[Accepting], *, accept: float) -> list[Accepting]:
+    """Returns the points between which a person would choose.
+
+    Thresholds that accept all images are one, and those that accept less than half of them, or than the
+    one in force if that is stricter, are left out: the curve would be a line along the border.
+    """
+    in_force = next(point for point in points if point.threshold == accept)
+    least = min(0.5, 0.9 * in_force.coverage)
+    everything = sum(point.coverage == 1 and point.threshold < accept for point in points)
+    return [
+        point
+        for number, point in enumerate(points)
+        if number >= everything - 1 and (point.coverage >= least or point is in_force)
+    ]
+
+
+def _height(point: Accepting) -> float:
+    return 1.0 if point.accuracy is None else point.accuracy
+
+
+def _step(
+    point: Accepting, canvas: Canvas, home: tuple[float, float], *, measured: bool
+) -> tuple[str | float, ...]:
+    x, y = canvas.place(point.coverage, _height(point))
+    wrong = point.labelled - point.right if measured else point.expected_wrong
+    return (
+        threshold(point.threshold),
+        thousands(point.accepted),
+        share(point.coverage),
+        thousands(point.images - point.accepted),
+        share(point.accuracy) if point.accepted else NONE,
+        thousands(wrong),
+        round(x - home[0], 2),
+        round(y - home[1], 2),
+    )
+
+
+def _coverage_reading(now: Accepting, *, measured: bool) -> str:
+    if not now.accepted:
+        return f"From {threshold(now.threshold)} on, no image is accepted."
+    how = "are right" if measured else "should be right, by the model's own confidence"
+    return (
+        f"From {threshold(now.threshold)} on, {share(now.coverage)} of the images are accepted and "
+        f"{share(now.accuracy)} of them {how}."
+    )

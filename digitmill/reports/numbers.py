@@ -1,0 +1,69 @@
+"""Numbers as people read them: thousands separated, as many digits as mean something."""
+
+import decimal
+from typing import Final
+
+from schemas.model.accuracy import percent
+
+NO_BREAK: Final = "\N{NO-BREAK SPACE}"
+"""Between a number and its unit: a line break there would be read as two things."""
+
+NONE: Final = "–"
+"""Stands where there is no number."""
+
+
+def thousands(count: int | float) -> str:
+    """Returns a whole number: `1,234,567`."""
+    return f"{count:,.0f}"
+
+
+def compact(count: float) -> str:
+    """Returns a round number in few letters, for axes: `10,000`, `2 M`."""
+    return f"{count / 1e6:g}{NO_BREAK}M" if count >= 1e6 else f"{count:,g}"
+
+
+def share(value: float | None, decimals: int = 2) -> str:
+    """Returns a share in [0, 1] in percent, `98.18 %`; a dash for None."""
+    if value is None:
+        return NONE
+    text = percent(value) if decimals == 2 else f"{100 * value:.{decimals}f} %"
+    return text.replace(" ", NO_BREAK)
+
+
+def fraction(value: float | None, digits: int = 3) -> str:
+    """Returns a number with a few significant digits and no exponent, `0.0234`; a dash for None."""
+    if value is None:
+        return NONE
+    text = f"{value:.{digits}g}"
+    return f"{decimal.Decimal(text):f}" if "e-" in text else text
+
+
+def threshold(value: float) -> str:
+    """Returns a confidence from which something is accepted: `0.9`, `0.99975`, never rounded to 1."""
+    return f"{value:.7f}".rstrip("0").rstrip(".")
+
+
+def duration(seconds: float) -> str:
+    """Returns a time span in the two largest units that it has: `2.3 s`, `4 min 12 s`, `1 h 5 min`."""
+    if seconds < 59.95:
+        return f"{seconds:.1f}{NO_BREAK}s"
+    whole = round(seconds)
+    hours, minutes, left = whole // 3600, whole // 60 % 60, whole % 60
+    larger, smaller = ((hours, "h"), (minutes, "min")) if hours else ((minutes, "min"), (left, "s"))
+    return f"{larger[0]:,}{NO_BREAK}{larger[1]} {smaller[0]}{NO_BREAK}{smaller[1]}"
+
+
+def money(amount: float) -> str:
+    """Returns an amount of a currency that the reader knows: cents, of less than one two digits."""
+    return f"{amount:,.2f}" if amount >= 0.1 or amount == 0 else fraction(amount, 2)
+
+
+FILTERS: Final = {
+    "thousands": thousands,
+    "share": share,
+    "fraction": fraction,
+    "threshold": threshold,
+    "duration": duration,
+    "money": money,
+}
+"""For templates, by their name there."""

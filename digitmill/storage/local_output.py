@@ -1,0 +1,210 @@
+"""Local output folders: files are written whole or not at all."""
+
+import contextlib
+import dataclasses
+import datetime
+import errno
+import fcntl
+import os
+import pathlib
+import secrets
+from collections.abc import Iterator
+
+from digitmill.storage.interface import LOCK, refuse_held, refuse_used
+from schemas.errors import StorageError, UserError
+
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
+
+
+class _Lock:
+    """A lock of the file system's."""
+
+    def confirm(self) -> None:
+        """Does nothing: as long as this process lives, nobody else can have taken it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LocalFolder:
+    """An `OutputFolder` on this machine's file system."""
+
+    path: pathlib.Path
+
+    @property
+    def place(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    def at(self, name: str) -> str:
+        """Returns a file's path."""
+        return str(self.path / name)
+
+    def write_once(self, name: str, data: bytes) -> None:
+        """Writes a file unless it is there.
+
+        The name appears only after the bytes have reached the disk, so that a crash at any moment
+        leaves either no file of that name or the complete one. And it has reached the disk too when this
+        returns: no record can outlive the files that it names, also where the power fails.
+        """
+        target = self.path / name
+        with self._using(name), _temporary_beside(target, data) as temporary:
+            try:
+                os.link(temporary, target)
+            except FileExistsError:
+                return  # it was written before
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                # A file system without links, as FAT and bucket mounts are: still whole or not at all.
+                if not target.exists():
+                    os.replace(temporary, target)
+            _sync_folder(target.parent)
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Writes a file in place of one that may be there."""
+        target = self.path / name
+        with self._using(name), _temporary_beside(target, data) as temporary:
+            os.replace(temporary, target)
+            _sync_folder(target.parent)
+
+    def read(self, name: str) -> bytes:
+        """Returns a file's bytes."""
+        with self._using(name, missing=True):
+            return (self.path / name).read_bytes()
+
+    def exists(self, name: str) -> bool:
+        """Whether a file is there."""
+        return os.path.lexists(self.path / name)
+
+    def written(self, name: str) -> datetime.datetime:
+        """Returns when a file was written."""
+        with self._using(name, missing=True):
+            return datetime.datetime.fromtimestamp((self.path / name).stat().st_mtime, datetime.UTC)
+
+    def names(self, folder: str) -> set[str]:
+        """Returns what is in a sub-folder."""
+        try:
+            with self._using(folder, missing=True):
+                return set(os.listdir(self.path / folder))
+        except FileNotFoundError:
+            return set()
+
+    def walk(self) -> Iterator[str]:
+        """Yields every file's path within the folder."""
+        for folder, _, files in os.walk(self.path):
+            yield from (os.path.relpath(os.path.join(folder, file), self.path) for file in files)
+
+    def folders(self) -> set[str]:
+        """Returns the folders in it."""
+        return {name for name in self.names("") if (self.path / name).is_dir()}
+
+    def delete(self, name: str) -> None:
+        """Removes a file, and its folder if that is empty then."""
+        target = self.path / name
+        with self._using(name):
+            target.unlink(missing_ok=True)
+        if target.parent != self.path:
+            with contextlib.suppress(OSError):
+                target.parent.rmdir()
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator["_Lock"]:
+        """Locks the folder; the system takes the lock of a process that dies."""
+        new = not self.path.exists()
+        self.claim()
+        lock = self._lock()
+        try:
+            yield _Lock()
+        finally:
+            # Unlinked while it is locked: whoever opened it before finds that it is no longer the folder's.
+            (self.path / LOCK).unlink(missing_ok=True)
+            os.close(lock)
+            if new:
+                with contextlib.suppress(OSError):
+                    self.path.rmdir()  # nothing came of it
+
+    def _lock(self) -> int:
+        while True:
+            try:
+                lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            except FileNotFoundError:
+                self.claim()  # the launcher before this one has just removed the folder that it had made
+                continue
+            except OSError as error:
+                raise self._refusal("the output folder can be locked", error) from error
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with contextlib.suppress(FileNotFoundError):
+                    if os.path.samestat(os.fstat(lock), os.stat(self.path / LOCK)):
+                        return lock
+            except BlockingIOError as error:
+                os.close(lock)
+                raise refuse_held(self.place) from error
+            except OSError as error:
+                os.close(lock)
+                raise self._refusal("the output folder can be locked", error) from error
+            os.close(lock)  # the launcher before this one has just removed it
+
+    def check(self, finished: str) -> None:
+        """Refuses a folder that holds something or cannot be seen."""
+        try:
+            done, used = self.exists(finished), self.path.exists() and not self.path.is_dir()
+            # What a launcher left that was killed before it had begun is nothing.
+            used = used or any(name != LOCK and not _is_temporary(name) for name in os.listdir(self.path))
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise self._refusal("the output folder can be seen", error) from error
+        refuse_used(self.place, finished=done, used=used)
+
+    def claim(self) -> None:
+        """Makes the folder and sees that it can be written to."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with _temporary_beside(self.path / "claim", b""):
+                pass
+        except OSError as error:
+            raise self._refusal("the output folder can be written", error) from error
+
+    @contextlib.contextmanager
+    def _using(self, name: str, *, missing: bool = False) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if missing and isinstance(error, (FileNotFoundError, NotADirectoryError)):
+                raise FileNotFoundError(error.errno, error.strerror, error.filename) from error
+            remedy = f"make room or mend it: {error.strerror}"
+            raise StorageError(
+                "the output can be read and written", got=self.at(name), remedy=remedy
+            ) from error
+
+    def _refusal(self, rule: str, error: OSError) -> UserError:
+        return UserError(rule, got=self.place, remedy=f"choose another one: {error.strerror}")
+
+
+def _sync_folder(folder: pathlib.Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # mounts of buckets and the like cannot sync folders
+            raise
+    finally:
+        os.close(handle)
+
+
+def _is_temporary(name: str) -> bool:
+    return name.startswith(".") and name.endswith(".tmp")
+
+
+@contextlib.contextmanager
+def _temporary_beside(target: pathlib.Path, data: bytes) -> Iterator[pathlib.Path]:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,123 @@
+"""Reads images wherever they are: files one by one, objects many at once."""
+
+import collections
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import BinaryIO, Final, Self
+
+from digitmill.storage.listed_image import ListedImage
+from digitmill.storage.local_input import open_file, read_file, stat_file
+from digitmill.storage.names import path_of
+from digitmill.storage.object_stores.objects import ObjectStores
+from digitmill.storage.read_limits import ReadLimits
+from schemas.failure import ImageError
+
+_BYTES_AHEAD: Final = 64 * 2**20
+"""Listed bytes that may be under way at once, unless a single object is larger."""
+
+_GROUP_IMAGES: Final = 8
+"""Objects that a thread reads in a row: handing each over by itself costs as much as reading it."""
+
+_GROUP_BYTES: Final = 2**20
+
+_FILE: Final = "file:"
+
+Content = bytes | ImageError
+
+
+class ImageReader:
+    """Reads images for one worker process; close it after use."""
+
+    def __init__(self, limits: ReadLimits | None = None) -> None:
+        limits = limits or ReadLimits()
+        self._stores = ObjectStores(limits)
+        self._groups_ahead = 2 * limits.threads
+        self._pool = ThreadPoolExecutor(limits.threads, thread_name_prefix="read")
+
+    def read(self, images: Iterable[ListedImage]) -> Iterator[Content]:
+        """Yields each image's bytes, or why they cannot be had, in order.
+
+        Files are read here and now: threads would cost more than they save. Objects are read ahead.
+        """
+        for files, some in itertools.groupby(images, _is_file):
+            if files:
+                # A loop of its own: what a call costs here, it costs for each of millions.
+                for image in some:
+                    try:
+                        content: Content = read_file(image)
+                    except ImageError as error:
+                        content = error
+                    yield content
+            else:
+                yield from self._read_objects(some)
+
+    def _read_objects(self, objects: Iterable[ListedImage]) -> Iterator[Content]:
+        under_way: collections.deque[tuple[int, Callable[[], list[Content]]]] = collections.deque()
+        ahead = 0
+        for group in _groups(objects):
+            size = sum(max(0, image.size) for image in group)
+            while under_way and (len(under_way) >= self._groups_ahead or ahead + size > _BYTES_AHEAD):
+                arrived, contents = under_way.popleft()
+                ahead -= arrived
+                yield from contents()
+            under_way.append((size, self._pool.submit(self._read_group, group).result))
+            ahead += size
+        while under_way:
+            yield from under_way.popleft()[1]()
+
+    def find(self, uris: Sequence[str]) -> Iterator[ListedImage]:
+        """Yields images as they are now, in order; of one that cannot be seen, only its name."""
+        if all(uri.startswith(_FILE) for uri in uris):
+            return map(self._find, uris)
+        return self._pool.map(self._find, uris)
+
+    def fetch(self, image: ListedImage) -> BinaryIO:
+        """Returns a file of any size, open for reading at its beginning; an object's is a temporary copy.
+
+        Raises:
+            ImageError: when it cannot be had.
+        """
+        if _is_file(image):
+            return open_file(image)
+        return self._stores.fetch(image)
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _find(self, uri: str) -> ListedImage:
+        return stat_file(path_of(uri)) if uri.startswith(_FILE) else self._stores.stat(uri)
+
+    def _read_group(self, group: list[ListedImage]) -> list[Content]:
+        return [self._outcome(image) for image in group]
+
+    def _outcome(self, image: ListedImage) -> Content:
+        try:
+            return self._stores.read(image)
+        except ImageError as error:
+            return error
+
+
+def _is_file(image: ListedImage) -> bool:
+    return image.uri.startswith(_FILE)
+
+
+def _groups(objects: Iterable[ListedImage]) -> Iterator[list[ListedImage]]:
+    """Yields groups that are bounded in number and in listed bytes."""
+    group: list[ListedImage] = []
+    held = 0
+    for image in objects:
+        if group and (len(group) == _GROUP_IMAGES or held + image.size > _GROUP_BYTES):
+            yield group
+            group, held = [], 0
+        group.append(image)
+        held += image.size
+    if group:
+        yield group

@@ -1,0 +1,37 @@
+"""`digitmill card`: a bundle's card, for people or as it is."""
+
+import json
+
+from digitmill.commands import answer, argument, verb
+from digitmill.commands.parameter_types import FOLDER
+from digitmill.default_model import SHIPPED_MODEL
+from schemas.errors import UserError
+from schemas.model import bundle as names
+
+
+@verb(short_help="Print the card of a model bundle.")
+@argument("bundle", type=FOLDER, default=str(SHIPPED_MODEL), metavar="[BUNDLE]")
+def card(bundle: str) -> None:
+    """Print what a model bundle is, how good it is and how it was made.
+
+    BUNDLE is its folder, local or gs://; the model that comes with digitmill by default.
+
+    \b
+    Examples:
+      digitmill card
+      digitmill card run/bundle --json
+    """
+    from digitmill.reports.card_text import text_of
+    from schemas.model.model_card import ModelCard
+    from trainer.files.files import read_card
+
+    content = read_card(bundle)
+    try:
+        read = ModelCard.from_json(content.decode())
+    except ValueError as error:
+        raise UserError(
+            f"a {names.CARD} is what `digitmill train` wrote",
+            got=bundle,
+            remedy=f"copy it again or train it anew: {error}",
+        ) from error
+    answer(text_of(read), json.loads(content))

@@ -1,0 +1,59 @@
+"""`digitmill doctor`: looks at what a machine has for training and scoring, and says what to mend."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+from cloup import OptionGroup
+
+from digitmill.commands import answer, argument, option, verb
+from digitmill.commands.parameter_types import FOLDER
+from digitmill.default_model import SHIPPED_MODEL
+from schemas.errors import ExitCode
+
+if TYPE_CHECKING:
+    from digitmill.verbs.doctor_checks import Check
+
+_WHAT = OptionGroup("What is looked at")
+_COLOURS = {"ok": "green", "note": "yellow", "fault": "red"}
+
+
+@verb(short_help="Check this machine, credentials and buckets.")
+@argument("places", nargs=-1, type=FOLDER, metavar="[PLACE]...")
+@option(
+    "--model",
+    type=FOLDER,
+    metavar="BUNDLE",
+    default=str(SHIPPED_MODEL),
+    help="Bundle that scores a few digits.  [default: the one that comes with digitmill]",
+    group=_WHAT,
+)
+@option("--write", is_flag=True, help="Write a small file to each PLACE, too, and delete it.", group=_WHAT)
+def doctor(places: tuple[str, ...], *, model: str, write: bool) -> ExitCode:
+    """Check versions, GPUs, disk, credentials, runners and each PLACE, and score a few digits.
+
+    PLACE is a folder or a bucket that you mean to read from or, with --write, to write to. Each line
+    that is not ok says what to do. The exit code is 1 when something is at fault; notes are of what
+    is missing and only some jobs need.
+
+    \b
+    Examples:
+      digitmill doctor
+      digitmill doctor gs://bucket/scans
+      digitmill doctor --write gs://bucket/nights --json
+    """
+    from digitmill.verbs import doctor_checks
+
+    found = []
+    for check in doctor_checks.all_checks(places, model=model, write=write):
+        found.append(check)
+        click.echo("\n".join(_lines(check)))
+    answer(None, [dataclasses.asdict(check) for check in found])
+    return ExitCode.CRASHED if any(check.state == doctor_checks.FAULT for check in found) else ExitCode.OK
+
+
+def _lines(check: "Check") -> Iterator[str]:
+    yield f"{click.style(f'{check.state:<5}', fg=_COLOURS[check.state])}  {check.name:<11}  {check.found}"
+    if check.remedy:
+        yield f"{'':<20}to do: {check.remedy}"

@@ -1,0 +1,54 @@
+"""`digitmill report`: a finished run's report again, by the job that it is of, or trainings compared."""
+
+from cloup import OptionGroup
+
+from digitmill.commands import answer, argument, option, verb
+from digitmill.commands.parameter_types import FOLDER
+from pipelines import scoring_flags
+from schemas.errors import UserError
+
+_REPORT = OptionGroup("The report")
+
+
+@verb(short_help="Make the report of a finished run again.")
+@argument("runs", nargs=-1, required=True, type=FOLDER, metavar="RUN...")
+@option(
+    "--to",
+    type=FOLDER,
+    metavar="DIR",
+    help="New folder for the report, on disk or in gs://.  [default: the run itself; of several: comparison]",
+    group=_REPORT,
+)
+@scoring_flags.price_per_hour(group=_REPORT)
+def report(runs: tuple[str, ...], *, to: str | None, price_per_hour: float | None) -> None:
+    """Make the report of RUN again from what it holds, and print where its page is.
+
+    RUN is an output of `digitmill score`, or a run folder of `digitmill train`; several of the latter
+    are compared. Nothing is scored or trained for it.
+
+    In a scoring run's output what is missing or damaged is mended. A report that comes out otherwise
+    than the one that the manifest names, by another version or with a price, goes to a folder of its own.
+
+    \b
+    Examples:
+      digitmill report scores
+      digitmill report scores --to cost --price-per-hour 1.20
+      digitmill report run
+      digitmill report run1 run2 run3 --to comparison
+    """
+    from trainer.report import writing as training
+
+    if len(runs) > 1 or training.is_run(runs[0]):
+        if price_per_hour is not None:
+            raise UserError(
+                "--price-per-hour goes with a scoring run", got=price_per_hour, remedy="leave it out"
+            )
+        _told(training.compare(runs, to=to) if len(runs) > 1 else training.rebuild(runs[0], to=to))
+        return
+    from pipelines.report.rebuilding import rebuild
+
+    _told(rebuild(runs[0], to=to, price_per_hour=price_per_hour))
+
+
+def _told(page: str) -> None:
+    answer(page, {"report": page})

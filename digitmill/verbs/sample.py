@@ -1,0 +1,101 @@
+"""`digitmill sample`: real digits as image files, for a first try without data of one's own."""
+
+import collections
+import pathlib
+from collections.abc import Sequence
+
+import click
+from cloup import OptionGroup
+
+from digitmill.commands import answer, argument, option, verb
+from schemas.errors import UserError
+
+_SPLITS = ("train", "validation", "test")
+_WHICH = OptionGroup("Which digits")
+
+
+@verb(short_help="Write real digits as PNGs, for a first try.")
+@argument("folder", type=click.Path(path_type=pathlib.Path))
+@option(
+    "--split",
+    type=click.Choice(_SPLITS),
+    default="test",
+    show_default=True,
+    help="Which of the sample's splits: 4,000, 500 or 500 images; the trainer never sees test.",
+    group=_WHICH,
+)
+@option(
+    "--n",
+    "number",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="So many of them, as many of each digit as can be.  [default: all]",
+    group=_WHICH,
+)
+def sample(folder: pathlib.Path, *, split: str, number: int | None) -> None:
+    """Write digits of the embedded sample to FOLDER as PNGs, one sub-folder per label.
+
+    \b
+    Examples:
+      digitmill sample digits
+      digitmill sample digits --n 100
+    """
+    written = write_sample(folder, split, number=number)
+    answer(
+        f"{written:,} images of the {split} split in {folder}",
+        {"folder": str(folder), "split": split, "images": written},
+    )
+
+
+def write_sample(folder: pathlib.Path, split: str, *, number: int | None = None) -> int:
+    """Writes a split of the sample to FOLDER/LABEL/NUMBER.png and returns how many images were written.
+
+    Args:
+        folder: new or empty.
+        split: `train`, `validation` or `test`.
+        number: of images, the first of each digit in turn; None for all.
+
+    Raises:
+        UserError: when the folder holds something already, or cannot be written, or the split has not
+            so many images.
+    """
+    import cv2
+
+    from trainer.data.sources import embedded_sample as source
+
+    digits = getattr(source.digits(), split)
+    chosen = _chosen(digits.labels, number)
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UserError(
+                "the folder for the sample is new or empty", got=str(folder), remedy="name another one"
+            )
+        for position in chosen:
+            target = folder / str(digits.labels[position]) / f"{position:05d}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(cv2.imencode(".png", digits.images[position])[1].tobytes())
+    except OSError as error:
+        raise UserError(
+            "the folder for the sample can be written",
+            got=str(folder),
+            remedy=f"choose another one: {error.strerror}",
+        ) from error
+    return len(chosen)
+
+
+def _chosen(labels: Sequence[int], number: int | None) -> list[int]:
+    """Returns the positions of the first of each label, then the second of each, and so on."""
+    if number is None:
+        return list(range(len(labels)))
+    if number > len(labels):
+        raise UserError(
+            f"--n is at most the split's {len(labels):,} images",
+            got=number,
+            remedy="ask for fewer, or of --split train",
+        )
+    seen: collections.Counter[int] = collections.Counter()
+    ranked = []
+    for position, label in enumerate(labels):
+        ranked.append((seen[label], position))
+        seen[label] += 1
+    return sorted(position for _, position in sorted(ranked)[:number])

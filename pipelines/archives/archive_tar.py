@@ -1,0 +1,195 @@
+"""Reads tar archives from front to back: v7, ustar, GNU and pax.
+
+Not by `tarfile`, which takes a damaged header for the end of the archive and so loses what follows
+without a word, and which reads a name as long as the archive says into memory. Bytes here are what
+https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html and
+https://www.gnu.org/software/tar/manual/html_node/Standard.html say; the tests hold it to `tarfile`.
+"""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from pipelines.archives.archive_stream import (
+    ArchiveError,
+    RawMember,
+    Stream,
+    cut_short,
+    read_exactly,
+    skip,
+    too_large,
+)
+from schemas.failure import MAX_BYTES, FailureCode, ImageError
+
+BLOCK: Final = 512
+"""Headers and contents begin at multiples of this, bytes."""
+
+_MAX_EXTENSION: Final = 2**20
+"""Longest header that only describes the next one; attributes of a file system make them long."""
+
+_SPARSE: Final = b"GNU.sparse"
+_NO_CONTENT: Final = {
+    b"1": "a hard link",
+    b"2": "a symbolic link",
+    b"3": "a device",
+    b"4": "a device",
+    b"6": "a pipe",
+}
+_REGULAR: Final = (b"0", b"\0", b"7")
+_FOLDER: Final = b"5"
+
+Attributes = dict[bytes, bytes]
+
+
+class _Header(NamedTuple):
+    name: bytes
+    kind: bytes
+    size: int
+    more_sparse: bool
+
+
+def is_tar(head: bytes) -> bool:
+    """Returns whether an archive's first bytes are a tar header, by its checksum."""
+    return len(head) >= BLOCK and any(head[:BLOCK]) and _checks(head[:BLOCK])
+
+
+def read_tar(stream: Stream) -> Iterator[RawMember]:
+    """Yields the members, folders left out.
+
+    Raises:
+        ArchiveError: CORRUPT where the rest cannot be read.
+    """
+    everywhere: Attributes = {}
+    own: Attributes = {}
+    while (header := _next_header(stream)) is not None:
+        match header.kind:
+            case b"x" | b"X":
+                own |= _pax(_extension(stream, header))
+            case b"g":
+                everywhere |= _pax(_extension(stream, header))
+            case b"L":
+                own[b"path"] = _text(_extension(stream, header))
+            case b"K" | b"V":  # where a link leads; the name of a tape
+                _extension(stream, header)
+            case _:
+                yield from _member(stream, header, everywhere | own)
+                own = {}
+
+
+def _next_header(stream: Stream) -> _Header | None:
+    """Returns None at the mark of the end. An archive without one is cut short, maybe between members."""
+    block = read_exactly(stream, BLOCK)
+    if not any(block):
+        _check_end(stream)
+        return None
+    if not _checks(block):
+        raise ArchiveError(FailureCode.CORRUPT, "a header's checksum is wrong")
+    name = _text(block[:100])
+    if block[257:263] == b"ustar\0" and (prefix := _text(block[345:500])):
+        name = prefix + b"/" + name
+    kind = block[156:157]
+    return _Header(name, kind, _number(block[124:136]), more_sparse=kind == b"S" and block[482] != 0)
+
+
+def _check_end(stream: Stream) -> None:
+    # An archive behind an archive would be lost without a word.
+    while data := stream.read(BLOCK * 64):
+        if any(data):
+            raise ArchiveError(FailureCode.CORRUPT, "data after the archive's end mark")
+
+
+def _checks(block: bytes) -> bool:
+    stated = block[148:156].strip(b" \0")
+    if not stated or stated.strip(b"01234567"):
+        return False
+    total = sum(block) - sum(block[148:156]) + 8 * ord(" ")
+    # Some old writers added up signed bytes.
+    negative = sum(byte >= 128 for byte in block) if int(stated, 8) != total else 0
+    return int(stated, 8) in (total, total - 256 * negative)
+
+
+def _number(field: bytes) -> int:
+    if field[0] == 0x80:  # too large for octal digits
+        return int.from_bytes(field[1:])
+    digits = field.strip(b" \0")
+    if digits.strip(b"01234567"):
+        raise ArchiveError(FailureCode.CORRUPT, f"a header gives {field!r} as a size")
+    return int(digits or b"0", 8)
+
+
+def _text(field: bytes) -> bytes:
+    return field.partition(b"\0")[0]
+
+
+def _extension(stream: Stream, header: _Header) -> bytes:
+    if header.size > _MAX_EXTENSION:
+        raise ArchiveError(FailureCode.CORRUPT, f"a header of {header.size:,} bytes")
+    return _content(stream, header.size)
+
+
+def _content(stream: Stream, size: int) -> bytes:
+    data = read_exactly(stream, size)
+    skip(stream, -size % BLOCK)
+    return data
+
+
+def _pax(data: bytes) -> Attributes:
+    """Returns the attributes that matter here of records `LENGTH KEY=VALUE\\n`."""
+    attributes: Attributes = {}
+    at = 0
+    while at < len(data) and data[at]:
+        digits = data[at : at + 20].partition(b" ")[0]
+        length = int(digits) if digits.isdigit() else 0
+        record = data[at : at + length]
+        key, equals, value = record[len(digits) + 1 :].partition(b"=")
+        if not equals or len(record) < length or not record.endswith(b"\n"):
+            raise ArchiveError(FailureCode.CORRUPT, "a damaged pax header")
+        if key in (b"path", b"size"):
+            attributes[key] = value[:-1]
+        elif key.startswith(_SPARSE):
+            attributes[_SPARSE] = b"yes"
+        at += length
+    return attributes
+
+
+def _member(stream: Stream, header: _Header, attributes: Attributes) -> Iterator[RawMember]:
+    name = attributes.get(b"path", header.name)
+    size = _size(header, attributes)
+    if header.kind == _FOLDER or (size == 0 and name.endswith(b"/")):
+        return
+    error = _error(header, attributes, size=size)
+    if error is None:
+        yield RawMember(name, _content(stream, size))
+        return
+    if header.kind not in _NO_CONTENT:
+        if header.more_sparse:
+            _skip_sparse_map(stream)
+        skip(stream, size + -size % BLOCK)
+    yield RawMember(name, error)
+
+
+def _size(header: _Header, attributes: Attributes) -> int:
+    stated = attributes.get(b"size")
+    if stated is None:
+        return header.size
+    if not stated.isdigit() or len(stated) > 20:
+        raise ArchiveError(FailureCode.CORRUPT, f"a pax header gives {stated[:20]!r} as a size")
+    return int(stated)
+
+
+def _error(header: _Header, attributes: Attributes, *, size: int) -> ImageError | None:
+    if header.kind in _NO_CONTENT:
+        return ImageError(FailureCode.UNSUPPORTED, f"{_NO_CONTENT[header.kind]}, no file")
+    if header.kind == b"S" or _SPARSE in attributes:
+        return ImageError(FailureCode.UNSUPPORTED, "a sparse file: pack it without --sparse")
+    if header.kind not in _REGULAR:
+        return ImageError(FailureCode.UNSUPPORTED, f"a tar entry of type {header.kind!r}, no file")
+    return too_large(size) if size > MAX_BYTES else None
+
+
+def _skip_sparse_map(stream: Stream) -> None:
+    while True:
+        block = stream.read(BLOCK)
+        if len(block) < BLOCK:
+            raise cut_short()
+        if not block[504]:
+            return

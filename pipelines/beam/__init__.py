@@ -1,0 +1,1 @@
+"""Transforms for other Beam pipelines: `ClassifyImages`, `ReadDigits`, a model handler for `RunInference`."""

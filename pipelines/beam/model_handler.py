@@ -1,0 +1,74 @@
+"""A bundle as a model of Beam's `RunInference`."""
+
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from apache_beam.ml.inference.base import ModelHandler, PredictionResult
+
+from digitmill.engines.bundle_loader import open_bundle
+from digitmill.engines.engine import BATCH, Engine
+from digitmill.engines.engine_choice import EngineKind
+from schemas.digit import SIDE
+
+
+class BundleModelHandler(ModelHandler[np.ndarray, PredictionResult, Engine]):
+    """Lets `RunInference` use a bundle: uint8[28, 28] canonical digits to `PredictionResult`.
+
+    A result's `inference` is float32[10], the calibrated probabilities of the digits 0 to 9; its
+    `model_id` is the bundle's digest. With `KeyedModelHandler` it takes what `ReadDigits` gives.
+    `RunInference` loses a whole batch to one bad example; `ClassifyImages` does not.
+
+    Args:
+        model: folder of the bundle, which workers find under the same path.
+        engine: `auto`, `litert`, `litert_int8` or `saved_model`.
+
+    Raises:
+        UserError: when the bundle cannot be used.
+    """
+
+    def __init__(self, model: str | pathlib.Path, *, engine: str = EngineKind.AUTO) -> None:
+        super().__init__(min_batch_size=BATCH, max_batch_size=BATCH)
+        self._asked = str(engine)
+        self._bundle = open_bundle(pathlib.Path(model), self._asked)
+
+    def load_model(self) -> Engine:
+        """Returns the model, made from the bytes that were checked."""
+        return self._bundle.load()
+
+    def run_inference(
+        self, batch: Sequence[np.ndarray], model: Engine, inference_args: dict[str, Any] | None = None
+    ) -> Iterable[PredictionResult]:
+        """Returns a result an example.
+
+        Raises:
+            ValueError: when an example is no canonical digit.
+            EngineError: when the model cannot score the batch.
+        """
+        digits = np.stack(batch)
+        if digits.shape[1:] != (SIDE, SIDE) or digits.dtype != np.uint8:
+            raise ValueError(f"an example is uint8[{SIDE}, {SIDE}]; got {digits.dtype}{digits.shape[1:]}")
+        probabilities = model.probabilities(digits)
+        return [
+            PredictionResult(example, inference, model_id=self._bundle.digest)
+            for example, inference in zip(batch, probabilities, strict=True)
+        ]
+
+    def get_num_bytes(self, batch: Sequence[np.ndarray]) -> int:
+        """Returns the size of a batch's pixels."""
+        return sum(digit.nbytes for digit in batch)
+
+    def get_metrics_namespace(self) -> str:
+        """Returns the namespace of the metrics that `RunInference` collects."""
+        return "BundleModelHandler"
+
+    def validate_inference_args(self, inference_args: Mapping[str, Any] | None) -> None:
+        """Raises ValueError for any: a bundle's model has nothing to choose."""
+        if inference_args:
+            raise ValueError(f"a bundle takes no inference_args; got {sorted(inference_args)}")
+
+    def update_model_path(self, model_path: str | None = None) -> None:
+        """Takes another bundle from now on: what Beam's automatic model refresh asks for."""
+        if model_path:
+            self._bundle = open_bundle(pathlib.Path(model_path), self._asked)

@@ -1,0 +1,1 @@
+"""Earlier runs: finds them, and skips the images that they have scored already."""

@@ -1,0 +1,72 @@
+"""What a finished run prints."""
+
+import dataclasses
+import json
+from typing import Any
+
+from pipelines.report.scoring_report import PAGE
+from pipelines.scoring.parts import PREDICTIONS
+from schemas import manifest
+from schemas.errors import ExitCode
+from schemas.manifest import Manifest, Status
+from schemas.model.accuracy import percent
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """A finished run in a few lines."""
+
+    place: str
+    manifest: Manifest
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the command ends with."""
+        over = self.manifest.status == Status.OVER_BUDGET
+        return ExitCode.OVER_BUDGET if over else ExitCode.OK
+
+    def as_data(self) -> dict[str, Any]:
+        """Returns the manifest in JSON's types, with the place of the output."""
+        return {"output": self.place, **json.loads(self.manifest.to_json())}
+
+    def table(self) -> str:
+        """Returns the lines to print, one fact each."""
+        rows = {
+            "images": f"{self.manifest.counts.listed:,}",
+            "scored": f"{self.manifest.counts.scored:,} ({self._accepted()})",
+            "failed": self._failed(),
+            "skipped": self._skipped(),
+            "accuracy": self.manifest.accuracy,
+            "challenger": self._challenger(),
+            "images/s": f"{self.manifest.images_per_second:,.0f}",
+            "report": f"{self.place}/{PAGE}",
+            "predictions": f"{self.place}/{PREDICTIONS}/part-*.csv",
+            "manifest": f"{self.place}/{manifest.FILE}",
+        }
+        width = max(map(len, rows))
+        return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items() if value is not None)
+
+    def _accepted(self) -> str:
+        review = self.manifest.counts.scored - self.manifest.accepted
+        return f"{self.manifest.accepted:,} accepted, {review:,} for review"
+
+    def _challenger(self) -> str | None:
+        if self.manifest.challenger is None:
+            return None
+        scored = self.manifest.counts.scored
+        share = f" ({percent(self.manifest.agreed / scored)})" if scored else ""
+        accuracy = self.manifest.challenger_accuracy
+        own = f"; its own accuracy {accuracy}" if accuracy else ""
+        return f"agrees on {self.manifest.agreed:,} of {scored:,}{share}{own}"
+
+    def _failed(self) -> str:
+        codes = [f"{code} {count:,}" for code, count in self.manifest.failures.items() if count]
+        line = f"{self.manifest.counts.failed:,}" + (f" ({', '.join(codes)})" if codes else "")
+        if self.manifest.status == Status.OVER_BUDGET:
+            allowed = float(self.manifest.options["max_failure_rate"] or 0)
+            line += f": {self.manifest.failure_rate:.1%} of the images, more than the {allowed:.1%} allowed"
+        return line
+
+    def _skipped(self) -> str | None:
+        skipped = self.manifest.counts.skipped
+        return f"{skipped:,} (scored by an earlier run)" if skipped else None

@@ -1,0 +1,1 @@
+"""The job of `digitmill pack`: copies image files into TFRecord shards."""

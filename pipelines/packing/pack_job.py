@@ -1,0 +1,272 @@
+"""The packing run from its options to its manifest."""
+
+import dataclasses
+import datetime
+import fnmatch
+import importlib.metadata
+import json
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from digitmill.commands import run_config
+from digitmill.commands.command_line import command_line
+from digitmill.reports.csv_table import encode_csv
+from digitmill.storage import ImageReader, OutputFolder, open_folder
+from digitmill.storage.interface import Hold, refuse_used
+from digitmill.storage.names import printable
+from pipelines.listing.frozen_listing import FrozenItem
+from pipelines.listing.input_listing import list_images, refuse_output_below
+from pipelines.listing.true_labels import with_labels
+from pipelines.listing.work_item import WorkItem
+from pipelines.output.reconcile import remove_unfinished
+from pipelines.output.run_progress import Progress, listed
+from pipelines.packing.shard_writer import PackedItem, Packer, collect_packed, shard_name, shards
+from pipelines.runners.beam_options import beam_options
+from pipelines.runners.interruption import resumable
+from pipelines.statistics.item_statistics import count_codes
+from schemas import failure, manifest
+from schemas.errors import UserError
+from schemas.failure import Failure, FailureCode
+from schemas.layout import STATISTICS, statistics_name
+from schemas.manifest import Part
+from schemas.packed import PackManifest
+
+FAILURES = "failures.csv"
+"""The images that could not be read, in the output folder."""
+
+_LIBRARIES = ("digitmill", "apache-beam", "numpy")
+_FLAGS = ("--input", "--output", "--labels", "--shard-megabytes", "--resume")
+
+
+@dataclasses.dataclass(frozen=True)
+class PackOptions:
+    """What a packing run is asked to do.
+
+    Attributes:
+        inputs: folders, files or patterns, local or in a bucket.
+        output: folder for everything that the run writes, local or in a `gs://` bucket.
+        labels: `folder`, path of a CSV, or None where the true digits are unknown.
+        shard_megabytes: size that a shard comes to, in 10^6 bytes.
+        resume: whether a pack that was begun in the output is gone on with.
+        beam_flags: flags for Beam, runner included.
+    """
+
+    inputs: tuple[str, ...]
+    output: str
+    labels: str | None = None
+    shard_megabytes: float = 100
+    resume: bool = False
+    beam_flags: tuple[str, ...] = ()
+
+    def run_config(self) -> str:
+        """Returns the file that asks for the same, for another output."""
+        settings = {"input": self.inputs, "labels": self.labels, "shard-megabytes": self.shard_megabytes}
+        given = {name: value for name, value in settings.items() if value is not None}
+        return run_config.to_text(
+            "pack", given | ({"beam_flags": self.beam_flags} if self.beam_flags else {})
+        )
+
+    def command(self) -> str:
+        """Returns the command line that goes on with it."""
+        flags = [word for given in self.inputs for word in ("--input", given)]
+        flags += ["--output", self.output, *(("--labels", self.labels) if self.labels else ())]
+        flags += ["--shard-megabytes", str(self.shard_megabytes), "--resume", *self.beam_flags]
+        return command_line("pack", *flags)
+
+
+@dataclasses.dataclass(frozen=True)
+class PackSummary:
+    """A finished pack in a few lines."""
+
+    output: OutputFolder
+    manifest: PackManifest
+
+    @property
+    def _shards(self) -> list[Part]:
+        pattern = shard_name("*")
+        return [part for part in self.manifest.parts if fnmatch.fnmatchcase(part.name, pattern)]
+
+    def as_data(self) -> dict[str, Any]:
+        """Returns the manifest in JSON's types, with the place of the output."""
+        return {"output": self.output.place, **json.loads(self.manifest.to_json())}
+
+    def table(self) -> str:
+        """Returns the lines to print, one fact each."""
+        codes = [f"{code} {count:,}" for code, count in self.manifest.failures.items() if count]
+        rows = {
+            "images": f"{self.manifest.listed:,}",
+            "packed": f"{self.manifest.packed:,} ({self.manifest.labelled:,} with a label)",
+            "failed": f"{self.manifest.failed:,}" + (f" ({', '.join(codes)})" if codes else ""),
+            "shards": f"{len(self._shards):,}: {self.output.at(shard_name('*'))}",
+            "manifest": self.output.at(manifest.FILE),
+        }
+        width = max(map(len, rows))
+        return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items())
+
+
+def run(options: PackOptions) -> PackSummary:
+    """Packs the inputs and writes shards, failures and, last, the manifest.
+
+    Raises:
+        UserError: when an option cannot be used; nothing has been written then.
+        StoppedError: when the run was told to stop, or its storage failed; it can be gone on with.
+        UnreconciledError: when a listed image has no outcome; there is no manifest then.
+    """
+    # 1. What can be refused is refused before an image is read or a file written.
+    started = datetime.datetime.now(datetime.UTC)
+    pipeline_options = beam_options(options.beam_flags, verb="pack", own=_FLAGS)
+    output = open_folder(options.output)
+    _look(output, options)
+    refuse_output_below(options.inputs, output.place)
+    with resumable(options.command()), output.hold() as hold:
+        # Looked at again: another launcher may have begun, or finished, in between.
+        finished = _look(output, options)
+        if finished is None:
+            finished = _pack(options, output, hold, started=started, pipeline_options=pipeline_options)
+    return PackSummary(output, finished)
+
+
+def _look(output: OutputFolder, options: PackOptions) -> PackManifest | None:
+    """Returns the manifest of a pack that is finished already; None where there is something to do.
+
+    Raises:
+        UserError: when the output holds anything that is not to be gone on with.
+    """
+    if not output.exists(run_config.FILE):
+        output.check(manifest.FILE)
+        return None
+    done = output.exists(manifest.FILE)
+    if not options.resume:
+        if done:
+            refuse_used(output.place, finished=True, used=True)
+        raise UserError(
+            "an output folder holds one pack",
+            got=output.place,
+            remedy="go on with the one that was begun there by --resume, or name a new folder",
+        )
+    if output.read(run_config.FILE).decode() != options.run_config():
+        raise UserError(
+            "a pack is gone on with as it was begun",
+            got=output.place,
+            remedy=f"give what {output.at(run_config.FILE)} says, or name a new folder",
+        )
+    return PackManifest.from_json(output.read(manifest.FILE).decode()) if done else None
+
+
+def _pack(
+    options: PackOptions,
+    output: OutputFolder,
+    hold: Hold,
+    *,
+    started: datetime.datetime,
+    pipeline_options: PipelineOptions,
+) -> PackManifest:
+    # 2. The listing is frozen: its count is the denominator of everything after.
+    images = list_images(options.inputs)
+    if options.labels is not None:
+        images = with_labels(images, options.labels)
+    items = list(shards(listed(images), shard_bytes=options.shard_megabytes * 1e6))
+    output.write_once(run_config.FILE, options.run_config().encode())
+
+    # 3. Pack. Each work item writes its shard, then its record.
+    began = time.monotonic()
+    _run_pipeline(items, output=output, options=pipeline_options)
+    seconds = time.monotonic() - began
+
+    # 4. Reconcile from the records, then failures and manifest: readers trust only what has one.
+    done = collect_packed(items, output)
+    failures = [failed for item in done for failed in item.failures]
+    asked = Part.of(run_config.FILE, output.read(run_config.FILE))
+    parts = (*(part for item in done for part in item.parts), _write_failures(output, failures), asked)
+    finished = _manifest(options, done, parts, started=started, seconds=seconds)
+    hold.confirm()
+    _remove_strays(output, items, parts)
+    output.replace(manifest.FILE, finished.to_json().encode())
+    return finished
+
+
+def _remove_strays(output: OutputFolder, items: Sequence[WorkItem], parts: Sequence[Part]) -> None:
+    """Removes what was packed before the input changed between a pack's beginning and its end.
+
+    `packed/*.tfrecord` is how shards are read: none may be there that the manifest does not name.
+    """
+    kept = {part.name for part in parts} | {statistics_name(item.digest) for item in items}
+    packed_here = {name for name in output.walk() if fnmatch.fnmatchcase(name, shard_name("*"))}
+    recorded = {f"{STATISTICS}/{name}" for name in output.names(STATISTICS)}
+    for name in (packed_here | recorded) - kept:
+        output.delete(name)
+    remove_unfinished(output, ("", STATISTICS))
+
+
+class PackWorkItem(beam.DoFn):
+    """Packed work items (`bytes`) to the digests of those whose shards are written (`str`)."""
+
+    def __init__(self, output: str) -> None:
+        super().__init__()
+        self._output = output
+
+    def setup(self) -> None:
+        """Opens storage, once per worker."""
+        self._reader = ImageReader()
+        self._packer = Packer(self._reader, open_folder(self._output))
+
+    def process(self, packed: bytes) -> Iterator[str]:
+        """Writes one shard."""
+        yield self._packer.run(WorkItem.from_bytes(packed)).digest
+
+    def teardown(self) -> None:
+        """Ends the reader's threads."""
+        self._reader.close()
+
+
+def _run_pipeline(items: Sequence[WorkItem], *, output: OutputFolder, options: PipelineOptions) -> None:
+    waiting = [FrozenItem("", 0, item.digest, len(item.images), may_be_archive=False) for item in items]
+    with Progress(output, waiting, verb="packing"), beam.Pipeline(options=options) as pipeline:
+        _ = (
+            pipeline
+            | "WorkItems" >> beam.Create([item.to_bytes() for item in items])
+            # Reshuffle: without it all items would be fused with their creation and stay on one worker.
+            | "Spread" >> beam.Reshuffle()
+            | "Pack" >> beam.ParDo(PackWorkItem(output.place))
+        )
+
+
+def _write_failures(output: OutputFolder, failures: Sequence[Failure]) -> Part:
+    header = tuple(described.name for described in failure.COLUMNS)
+    data = encode_csv([header, *map(dataclasses.astuple, failures)])
+    output.replace(FAILURES, data)
+    return Part.of(FAILURES, data, rows=len(failures))
+
+
+def _manifest(
+    options: PackOptions,
+    done: Sequence[PackedItem],
+    parts: Sequence[Part],
+    *,
+    started: datetime.datetime,
+    seconds: float,
+) -> PackManifest:
+    failures = [failed for item in done for failed in item.failures]
+    return PackManifest(
+        listed=sum(item.listed for item in done),
+        packed=sum(item.packed for item in done),
+        failed=len(failures),
+        labelled=sum(item.labelled for item in done),
+        failures=count_codes(failures, FailureCode),
+        inputs=tuple(map(printable, options.inputs)),
+        options={
+            "labels": options.labels and printable(options.labels),
+            "shard_megabytes": options.shard_megabytes,
+        },
+        versions={library: importlib.metadata.version(library) for library in _LIBRARIES},
+        times={
+            "started": started.isoformat(timespec="seconds"),
+            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "pipeline_seconds": round(seconds, 3),
+        },
+        parts=tuple(sorted(parts, key=lambda part: part.name)),
+    )

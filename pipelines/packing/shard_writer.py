@@ -1,0 +1,180 @@
+"""Packs one work item: reads images, writes them as one shard, once. Knows nothing of Beam."""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, Self
+
+import numpy as np
+
+from digitmill.records.tfrecord import encode_tfrecords
+from digitmill.storage import ImageReader, OutputFolder
+from digitmill.storage.listed_image import ListedImage
+from pipelines.listing.work_item import WorkItem, failure_of, pack
+from schemas import packed
+from schemas.errors import UnreconciledError
+from schemas.failure import Failure, ImageError
+from schemas.layout import statistics_name
+from schemas.manifest import Part
+from schemas.prediction import NO_LABEL
+
+_RUN: Final = f"packed images {packed.FORMAT}"
+_RECORD_BYTES: Final = 120
+"""What a record holds beside the image and its name: framing, features' names, label, generation."""
+
+_CHUNK_BYTES: Final = 2**20
+
+Content = tuple[ListedImage, bytes | ImageError]
+
+
+def shard_name(digest: str) -> str:
+    """Returns where in the output a work item's shard stands."""
+    return f"packed-{digest}.tfrecord"
+
+
+def shards(images: Iterable[ListedImage], *, shard_bytes: float) -> Iterator[WorkItem]:
+    """Yields work items that hold every image exactly once, in order.
+
+    Args:
+        images: the frozen listing.
+        shard_bytes: size that a shard comes to, by the listed sizes; a single larger image passes it.
+    """
+    chunk: list[ListedImage] = []
+    held = 0
+    for image in images:
+        size = max(0, image.size) + len(image.uri) + _RECORD_BYTES
+        if held + size > shard_bytes and chunk:
+            yield from pack(chunk, _RUN, size=len(chunk))
+            chunk, held = [], 0
+        chunk.append(image)
+        held += size
+    if chunk:
+        yield from pack(chunk, _RUN, size=len(chunk))
+
+
+@dataclasses.dataclass(frozen=True)
+class PackedItem:
+    """The record of one packed work item; written last, it is what says that the item is done.
+
+    Attributes:
+        digest: the work item's.
+        listed: images in the work item.
+        packed: records in its shard.
+        labelled: records with a label.
+        failures: images that could not be read.
+        parts: its shard; none where no image could be read.
+    """
+
+    digest: str
+    listed: int
+    packed: int
+    labelled: int
+    failures: tuple[Failure, ...]
+    parts: tuple[Part, ...]
+
+    def to_json(self) -> str:
+        """Returns the record as the text of its file."""
+        return json.dumps(dataclasses.asdict(self), separators=(",", ":")) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            ValueError: when the text is no such record.
+        """
+        try:
+            fields = json.loads(text)
+            fields["failures"] = tuple(Failure(**failure) for failure in fields["failures"])
+            fields["parts"] = tuple(Part(**part) for part in fields["parts"])
+            return cls(**fields)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"no record of a packed work item: {error}") from error
+
+
+class Packer:
+    """Packs the work items of one worker process. It holds two shards' bytes at most."""
+
+    def __init__(self, reader: ImageReader, output: OutputFolder) -> None:
+        self._reader = reader
+        self._output = output
+
+    def run(self, item: WorkItem) -> PackedItem:
+        """Packs a work item and writes its shard, unless that is done already.
+
+        The order makes a crash harmless: the record is written last, and an item without one is
+        packed again. Its shard then replaces the one that is there, because an image may have
+        vanished in between, and the record must describe the shard that stands beside it.
+        """
+        record = statistics_name(item.digest)
+        if self._output.exists(record):
+            return PackedItem.from_json(self._output.read(record).decode())
+        failures: list[Failure] = []
+        labels: list[int] = []
+        records: list[bytes] = []
+        for chunk in _chunks(zip(item.images, self._reader.read(item.images), strict=True)):
+            good = [(image, content) for image, content in chunk if isinstance(content, bytes)]
+            failures += [
+                failure_of(image, content) for image, content in chunk if not isinstance(content, bytes)
+            ]
+            labels += [image.label for image, _ in good]
+            records.append(_encoded(good))
+        parts = (self._write(item, b"".join(records), rows=len(labels)),) if labels else ()
+        labelled = len(labels) - labels.count(NO_LABEL)
+        done = PackedItem(item.digest, len(item.images), len(labels), labelled, tuple(failures), parts)
+        self._output.write_once(record, done.to_json().encode())
+        return done
+
+    def _write(self, item: WorkItem, data: bytes, *, rows: int) -> Part:
+        name = shard_name(item.digest)
+        self._output.replace(name, data)
+        return Part.of(name, data, rows=rows)
+
+
+def _chunks(contents: Iterable[Content]) -> Iterator[list[Content]]:
+    """Yields contents a little at a time, so that none is held both as it came and as a record."""
+    chunk: list[Content] = []
+    held = 0
+    for image, content in contents:
+        chunk.append((image, content))
+        held += _RECORD_BYTES + (len(content) if isinstance(content, bytes) else 0)
+        if held >= _CHUNK_BYTES:
+            yield chunk
+            chunk, held = [], 0
+    yield chunk
+
+
+def _encoded(images: Sequence[tuple[ListedImage, bytes]]) -> bytes:
+    columns: dict[str, Sequence | np.ndarray] = {
+        packed.ENCODED: [content for _, content in images],
+        packed.NAME: [image.uri for image, _ in images],
+        packed.LABEL: np.array([image.label for image, _ in images], np.int64),
+        packed.GENERATION: np.array([image.generation for image, _ in images], np.int64),
+    }
+    return encode_tfrecords(packed.COLUMNS, columns)
+
+
+def collect_packed(items: Sequence[WorkItem], output: OutputFolder) -> list[PackedItem]:
+    """Reads the record of every work item and checks that it accounts for every image.
+
+    Raises:
+        UnreconciledError: when one is missing or does not.
+    """
+    return [_checked(item, output) for item in items]
+
+
+def _checked(item: WorkItem, output: OutputFolder) -> PackedItem:
+    name = statistics_name(item.digest)
+    try:
+        done = PackedItem.from_json(output.read(name).decode())
+    except (FileNotFoundError, ValueError) as error:
+        raise UnreconciledError(
+            f"every work item has a record; {name} with {len(item.images):,} images: {error}; "
+            "pack again into a new output"
+        ) from error
+    if not len(item.images) == done.listed == done.packed + len(done.failures):
+        raise UnreconciledError(
+            f"listed = packed + failed; work item {item.digest}: {len(item.images):,} listed, "
+            f"{done.packed:,} packed, {len(done.failures):,} failed; pack again into a new output"
+        )
+    return done

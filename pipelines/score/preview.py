@@ -1,0 +1,230 @@
+"""A first look: lists, counts and estimates what a run would do, and writes nothing."""
+
+import dataclasses
+import heapq
+import math
+import pathlib
+import tempfile
+import time
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import apache_beam as beam
+
+from digitmill.engines.bundle_loader import Bundle
+from digitmill.storage import ImageReader, OutputFolder, open_folder
+from digitmill.storage.listed_image import ListedImage
+from digitmill.storage.local_output import LocalFolder
+from digitmill.storage.names import may_be_archive
+from pipelines.history import incremental
+from pipelines.history.incremental_join import JoinTask, SkipScored
+from pipelines.history.past_runs import reopen
+from pipelines.listing.frozen_listing import freeze
+from pipelines.listing.input_listing import Listing, refuse_output_below
+from pipelines.output.planning import accept_threshold, make_plan
+from pipelines.runners import dataflow
+from pipelines.runners.beam_options import beam_options
+from pipelines.score.score_job import open_listing
+from pipelines.score_options import FLAGS, ScoreOptions
+from pipelines.scoring import model_place
+from pipelines.scoring.classify import make_classifier
+from schemas.run_plan import RunPlan
+
+SAMPLE: Final = 512
+"""Images that are read and scored to see how long one takes."""
+
+_PAGE: Final = 1000
+"""Names that an object store lists by one request."""
+
+_WRITES: Final = 5
+"""Requests for each work item's files: listing, predictions twice, record, and whether that is there."""
+
+
+@dataclasses.dataclass
+class Tally:
+    """Counts images as they pass.
+
+    Attributes:
+        files: number of them, an archive as one.
+        archives: those that have an archive's name.
+        bytes: their listed size; of those whose size is known.
+        remote: those that are read by a request each.
+        sample: some of them, at random but the same every time.
+    """
+
+    files: int = 0
+    archives: int = 0
+    bytes: int = 0
+    remote: int = 0
+    sample: list[tuple[int, ListedImage]] = dataclasses.field(default_factory=list)
+
+    def count(self, images: Iterable[ListedImage]) -> Iterator[ListedImage]:
+        """Passes images on."""
+        for image in images:
+            self.files += 1
+            self.bytes += max(0, image.size)
+            self.remote += not image.uri.startswith("file:")
+            if may_be_archive(image.uri):
+                self.archives += 1
+            else:
+                self._draw(image)
+            yield image
+
+    def _draw(self, image: ListedImage) -> None:
+        ranked = (-zlib.crc32(image.uri.encode()), image)
+        if len(self.sample) < SAMPLE:
+            heapq.heappush(self.sample, ranked)
+        else:
+            heapq.heappushpop(self.sample, ranked)
+
+
+@dataclasses.dataclass(frozen=True)
+class Preview:
+    """What a run would do.
+
+    Attributes:
+        listed: files that were listed.
+        todo: those to score.
+        items: number of work items.
+        requests: to object stores, for listing, reading and writing.
+        sampled: images that were scored to see.
+        failed: those that failed.
+        seconds: for the sample, by one worker.
+    """
+
+    listed: int
+    todo: Tally
+    items: int
+    requests: int
+    sampled: int
+    failed: int
+    seconds: float
+
+    def as_data(self) -> dict[str, int | float]:
+        """Returns the same figures in JSON's types."""
+        todo = self.todo
+        return {
+            "listed": self.listed,
+            "to_score": todo.files,
+            "archives": todo.archives,
+            "bytes": todo.bytes,
+            "requests": self.requests,
+            "work_items": self.items,
+            "sampled": self.sampled,
+            "sample_failed": self.failed,
+            "sample_seconds": self.seconds,
+        }
+
+    def table(self) -> str:
+        """Returns the lines to print, one fact each."""
+        todo, skipped = self.todo, self.listed - self.todo.files
+        archives = f", {todo.archives:,} archives counted as one each" if todo.archives else ""
+        rows = {
+            "files": f"{self.listed:,}{archives}",
+            "to score": f"{todo.files:,}" + (f" ({skipped:,} scored by an earlier run)" if skipped else ""),
+            "bytes": f"{todo.bytes:,}",
+            "requests": f"{self.requests:,}",
+            "work items": f"{self.items:,}",
+            "time": self._time(),
+            "sample": f"{self.sampled:,} scored just now, {self.failed:,} of them failed",
+        }
+        width = max(map(len, rows))
+        lines = [f"{name:<{width}}  {value}" for name, value in rows.items()]
+        return "\n".join([*lines, "nothing was written"])
+
+    def _time(self) -> str:
+        if not self.sampled:
+            return "unknown: there is nothing to try it on"
+        seconds = self.seconds / self.sampled * self.todo.files
+        rate = self.sampled / self.seconds
+        return f"about {_duration(seconds)} for one worker, {rate:,.0f} images/s, and its start"
+
+
+def preview(options: ScoreOptions) -> Preview:
+    """Looks at what a run would do.
+
+    Raises:
+        UserError: as the run would.
+    """
+    beam_options(dataflow.completed(options), verb="score", own=FLAGS)
+    with model_place.opened(options) as (bundle, challenger):
+        return _preview(options, bundle, challenger)
+
+
+def _preview(options: ScoreOptions, bundle: Bundle, challenger: Bundle | None) -> Preview:
+    output = open_folder(options.output)
+    refuse_output_below(options.inputs, output.place)
+    plan = make_plan(options, bundle, challenger, begun=None, output=output)
+    with tempfile.TemporaryDirectory(prefix="digitmill-") as folder:
+        scratch = LocalFolder(pathlib.Path(folder))
+        listing, listed = open_listing(options, spread=False), Tally()
+        frozen = freeze(Listing(listed.count(listing)), scratch, run="", most=options.rows_per_part)
+        todo, items = listed, len(frozen.items)
+        if plan.past:
+            todo = _left(options, plan, scratch, listed.files)
+            items = math.ceil(todo.files / options.rows_per_part)
+    sample = [image for _, image in todo.sample]
+    failed, seconds = _try(options, bundle, challenger, images=sample) if sample else (0, 0.0)
+    return Preview(
+        listed=listed.files,
+        todo=todo,
+        items=items,
+        requests=_requests(listed, todo, items, output),
+        sampled=len(todo.sample),
+        failed=failed,
+        seconds=seconds,
+    )
+
+
+def _left(options: ScoreOptions, plan: RunPlan, scratch: OutputFolder, listed: int) -> Tally:
+    """Returns what earlier runs have left to score, by the join that the run would make."""
+    past = reopen(plan.past)
+    buckets = incremental.bucket_count(max(listed, *(run.manifest.counts.listed for run in past)))
+    task = JoinTask(
+        output=scratch.place,
+        run="",
+        buckets=buckets,
+        runs=len(past),
+        most=options.rows_per_part,
+        retry_failures=options.retry_failures,
+    )
+    files = sorted(name for name in scratch.walk() if incremental.is_listed(name))
+    with beam.Pipeline(options=beam_options((), verb="score", own=FLAGS)) as pipeline:
+        _ = (
+            pipeline
+            | beam.Create([(name, 0) for name in files])
+            | SkipScored(task, list(incremental.files_of(past)))
+        )
+    left = Tally()
+    for number in range(buckets):
+        for _ in left.count(incremental.read_bucket(scratch, number).todo):
+            pass
+    return left
+
+
+def _try(
+    options: ScoreOptions, bundle: Bundle, challenger: Bundle | None, *, images: list[ListedImage]
+) -> tuple[int, float]:
+    """Scores some images in memory; returns how many failed, and the seconds of the second time."""
+    with ImageReader(options.limits) as reader:
+        classifier = make_classifier(
+            bundle, accept_threshold=accept_threshold(options, bundle), challenger=challenger
+        )
+        images = sorted(images)
+        # Once to warm up on a few: connections and the engine take their time to begin.
+        classifier.classify(zip(images[:16], reader.read(images[:16]), strict=True))
+        began = time.perf_counter()
+        scored = classifier.classify(zip(images, reader.read(images), strict=True))
+        return len(scored.failures), time.perf_counter() - began
+
+
+def _requests(listed: Tally, todo: Tally, items: int, output: OutputFolder) -> int:
+    pages = math.ceil(listed.remote / _PAGE)
+    return pages + todo.remote + (_WRITES * items if "://" in output.place else 0)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,134 @@
+"""The answers for one work item, before they become files."""
+
+import dataclasses
+
+import numpy as np
+
+from digitmill.reports.gallery import inlined
+from digitmill.storage.listed_image import ListedImage
+from digitmill.storage.names import folder_of
+from pipelines.scoring.kept_pixels import KeptPixels
+from pipelines.scoring.report_samples import Shown
+from pipelines.statistics.agreement import Disagreement, count_agreements
+from pipelines.statistics.item_statistics import BINS, ItemStatistics
+from pipelines.statistics.kept_images import FailurePicture, KeptImage
+from pipelines.statistics.tallies import Tally
+from pipelines.statistics.thresholds import count_confidences
+from schemas.digit import CLASSES
+from schemas.failure import Failure
+from schemas.manifest import Part
+from schemas.prediction import NO_LABEL
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """The answers for one work item, as columns of equal length.
+
+    Attributes:
+        images: those that were scored, in the item's order.
+        first: int64[N], the most probable digit.
+        second: int64[N], the second most probable one.
+        confidence: float32[N], probability of `first`.
+        second_confidence: float32[N], probability of `second`.
+        accepted: bool[N].
+        challenger: int64[N], the digit most probable to the challenger; `NO_LABEL` where there is none.
+        challenger_confidence: float32[N], its probability; NaN where there is none.
+        failures: the images that were not scored.
+        shown: what is kept of the pixels, by their rows' place in the columns.
+    """
+
+    images: tuple[ListedImage, ...]
+    first: np.ndarray
+    second: np.ndarray
+    confidence: np.ndarray
+    second_confidence: np.ndarray
+    accepted: np.ndarray
+    challenger: np.ndarray
+    challenger_confidence: np.ndarray
+    failures: tuple[Failure, ...]
+    shown: Shown
+
+
+def summarise(digest: str, scored: Scored, parts: tuple[Part, ...]) -> ItemStatistics:
+    """Returns the statistics of what was scored."""
+    labels = np.array([image.label for image in scored.images], np.int64)
+    known = labels != NO_LABEL
+    right = known & (labels == scored.first)
+    confusion = np.zeros((CLASSES, CLASSES), np.int64)
+    np.add.at(confusion, (labels[known], scored.first[known]), 1)
+    bins = np.minimum((scored.confidence * BINS).astype(np.int64), BINS - 1)
+    return ItemStatistics(
+        digest=digest,
+        listed=len(scored.images) + len(scored.failures),
+        scored=len(scored.images),
+        accepted=int(scored.accepted.sum()),
+        failures=scored.failures,
+        tallies=_tallies(scored, known=known, right=right),
+        confidences=tuple(np.bincount(bins, minlength=BINS).tolist()),
+        confusion=tuple(map(tuple, confusion.tolist())),
+        doubtful=_kept(scored, scored.shown.doubtful),
+        parts=parts,
+        agreements=count_agreements(scored.first, scored.challenger, labels=labels),
+        disagreements=_disagreements(scored),
+        accepted_labelled=int((known & scored.accepted).sum()),
+        accepted_right=int((right & scored.accepted).sum()),
+        thresholds=count_confidences(scored.confidence, known=known, right=right),
+        grey_levels=tuple(scored.shown.grey_levels.tolist()),
+        mistaken=_kept(scored, scored.shown.mistaken),
+        examples=tuple(kept for row in scored.shown.examples for kept in _kept(scored, row)),
+        failure_pictures=tuple(
+            FailurePicture(code, image, inlined(pixels))
+            for code, (image, pixels) in sorted(scored.shown.failed.items())
+        ),
+    )
+
+
+def _tallies(scored: Scored, *, known: np.ndarray, right: np.ndarray) -> tuple[Tally, ...]:
+    numbers: dict[str, int] = {}
+    folders = [numbers.setdefault(folder_of(image.uri), len(numbers)) for image in scored.images]
+    cells = np.array(folders, np.int64) * CLASSES + scored.first
+    # Confidences are added one after the other: their sum depends on nothing but the rows' order.
+    counts = [
+        np.bincount(cells, weights=weights, minlength=len(numbers) * CLASSES).tolist()
+        for weights in (None, scored.confidence, scored.accepted, known, right)
+    ]
+    return tuple(
+        Tally(folder, digit, images, confidence, *map(int, others))
+        for (folder, digit), (images, confidence, *others) in zip(
+            ((folder, digit) for folder in numbers for digit in range(CLASSES)),
+            zip(*counts, strict=True),
+            strict=True,
+        )
+        if images
+    )
+
+
+def _kept(scored: Scored, pixels: KeptPixels) -> tuple[KeptImage, ...]:
+    kept = zip(pixels.rows.tolist(), pixels.digits, strict=True)
+    return tuple(
+        KeptImage(
+            confidence=float(scored.confidence[row]),
+            image=scored.images[row].uri,
+            digit=int(scored.first[row]),
+            second_digit=int(scored.second[row]),
+            label=scored.images[row].label,
+            png=inlined(digit),
+        )
+        for row, digit in kept
+    )
+
+
+def _disagreements(scored: Scored) -> tuple[Disagreement, ...]:
+    kept = zip(scored.shown.disagreeing.rows.tolist(), scored.shown.disagreeing.digits, strict=True)
+    return tuple(
+        Disagreement(
+            image=scored.images[row].uri,
+            digit=int(scored.first[row]),
+            confidence=float(scored.confidence[row]),
+            challenger_digit=int(scored.challenger[row]),
+            challenger_confidence=float(scored.challenger_confidence[row]),
+            label=scored.images[row].label,
+            png=inlined(digit),
+        )
+        for row, digit in kept
+    )

@@ -1,0 +1,1 @@
+"""Mergeable statistics of a work item: tallies, thresholds, agreement of two models, kept samples."""

@@ -1,0 +1,138 @@
+"""The model card: what a bundle is, how it was made and how good it is."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Self
+
+from schemas import versioned
+from schemas.digit import CLASSES
+from schemas.model import bundle
+from schemas.model.accuracy import Accuracy
+from schemas.model.exported import ExportedFormat
+from schemas.model.trust import Trust
+
+FORMAT = 1
+"""Version of the card's format; a reader refuses another."""
+
+HISTOGRAM_BINS = 20
+"""Bins of the card's histograms, of equal width over the value's whole range."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCard:
+    """One bundle's card.
+
+    Attributes:
+        recipe: name of the recipe.
+        data: the `--data` value that it was trained on.
+        data_digest: SHA-256 over the training, validation and test images and labels.
+        seed: the seed of weights, order and dropout.
+        epochs: passes over the training images.
+        batch: global batch size, images.
+        replicas: devices that shared each batch.
+        git_commit: commit of the code, empty outside a checkout.
+        parameters: number of weights, trainable or not.
+        train_seconds: time of the training loop, seconds.
+        test_accuracy: on the test split, looked at once, at the end.
+        test_loss: mean cross-entropy on the test split, nats.
+        validation_accuracy: at the end of training; None where no image was held out.
+        temperature: the logits' divisor, already baked into the exports.
+        accept_threshold: default confidence from which a prediction is accepted.
+        class_counts: training images per digit.
+        confidence_histogram: share of training images per confidence bin over [0, 1].
+        pixel_histogram: share of training pixels per grey level bin over [0, 255].
+        versions: version of each library that made the bundle.
+        files: SHA-256 of each other file of the bundle, by its path within the bundle.
+        overrides: what the run's options said other than the recipe, by the recipe's field; of older
+            cards, which have none of what follows, empty.
+        hardware: the machine that trained, of several workers the chief's.
+        images_per_second: training images a second over all replicas, validation left out; None in
+            older cards.
+        command: what made the bundle, as one would type it.
+        trust: calibration, thresholds and unfamiliar input; None in older cards.
+        exports: the formats in which the bundle holds the model.
+        litert_model: the LiteRT model that is the default on CPUs: `schemas.model.bundle.LITERT_MODEL` or
+            `LITERT_INT8_MODEL`.
+    """
+
+    recipe: str
+    data: str
+    data_digest: str
+    seed: int
+    epochs: int
+    batch: int
+    replicas: int
+    git_commit: str
+    parameters: int
+    train_seconds: float
+    test_accuracy: Accuracy
+    test_loss: float
+    validation_accuracy: Accuracy | None
+    temperature: float
+    accept_threshold: float
+    class_counts: tuple[int, ...]
+    confidence_histogram: tuple[float, ...]
+    pixel_histogram: tuple[float, ...]
+    versions: Mapping[str, str]
+    files: Mapping[str, str]
+    overrides: Mapping[str, str | int | float | bool] = dataclasses.field(default_factory=dict)
+    hardware: Mapping[str, str | int] = dataclasses.field(default_factory=dict)
+    images_per_second: float | None = None
+    command: str = ""
+    trust: Trust | None = None
+    exports: tuple[ExportedFormat, ...] = ()
+    litert_model: str = bundle.LITERT_MODEL
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise ValueError(f"a temperature is positive; got {self.temperature}")
+        if not 0 <= self.accept_threshold <= 1:
+            raise ValueError(f"an accept threshold is in [0, 1]; got {self.accept_threshold}")
+        if len(self.class_counts) != CLASSES:
+            raise ValueError(f"class_counts has {CLASSES} entries; got {len(self.class_counts)}")
+        for name in ("confidence_histogram", "pixel_histogram"):
+            if len(getattr(self, name)) != HISTOGRAM_BINS:
+                raise ValueError(f"{name} has {HISTOGRAM_BINS} bins; got {len(getattr(self, name))}")
+        if self.litert_model not in bundle.LITERT_MODELS:
+            known = " or ".join(bundle.LITERT_MODELS)
+            raise ValueError(f"a card's LiteRT model is {known}; got {self.litert_model!r}")
+
+    def to_json(self) -> str:
+        """Returns the card as the text of its file; intervals are written out for other readers."""
+        fields = dataclasses.asdict(self)
+        for name in ("test_accuracy", "validation_accuracy"):
+            accuracy: Accuracy | None = getattr(self, name)
+            if accuracy is not None:
+                fields[name] |= _spelled(accuracy)
+        for row, exported in zip(fields["exports"], self.exports, strict=True):
+            row["accuracy"] |= _spelled(exported.accuracy)
+        return versioned.to_text(fields, format=FORMAT)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Reads a card.
+
+        Raises:
+            ValueError: when the text is no JSON, no card, or a card of another format.
+        """
+        fields = versioned.fields_of(text, "a model card", format=FORMAT)
+        for name in ("test_accuracy", "validation_accuracy"):
+            measured = fields.get(name)
+            if measured is not None:
+                fields[name] = Accuracy(measured["right"], measured["images"])
+        for name in ("class_counts", "confidence_histogram", "pixel_histogram"):
+            fields[name] = tuple(fields.get(name, ()))
+        with versioned.documented("a model card"):
+            fields["exports"] = tuple(map(_exported, fields.get("exports", ())))
+            if fields.get("trust") is not None:
+                fields["trust"] = Trust.from_fields(fields["trust"])
+            return cls(**fields)
+
+
+def _spelled(accuracy: Accuracy) -> dict[str, object]:
+    return {"value": accuracy.value, "interval_95": accuracy.interval}
+
+
+def _exported(row: Mapping[str, Any]) -> ExportedFormat:
+    measured = row["accuracy"]
+    return ExportedFormat(**{**row, "accuracy": Accuracy(measured["right"], measured["images"])})

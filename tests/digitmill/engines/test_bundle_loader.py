@@ -1,0 +1,186 @@
+import hashlib
+import json
+import pathlib
+import shutil
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from digitmill.engines.bundle_loader import open_bundle
+from digitmill.engines.engine import LiteRtEngine
+from digitmill.engines.engine_choice import EngineChoice, EngineKind
+from digitmill.engines.saved_model import SavedModelEngine
+from schemas.errors import UserError
+from schemas.model import bundle as names
+
+
+@pytest.fixture
+def copy(bundle_path: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
+    return shutil.copytree(bundle_path, tmp_path / "bundle")
+
+
+def edit_card(path: pathlib.Path, change: Callable[[dict], None]) -> None:
+    card = json.loads((path / names.CARD).read_text())
+    change(card)
+    (path / names.CARD).write_text(json.dumps(card))
+
+
+def test_a_whole_bundle_opens(bundle_path: pathlib.Path) -> None:
+    opened = open_bundle(bundle_path)
+    assert opened.card.recipe == "dense-128"
+    assert isinstance(opened.load(), LiteRtEngine)
+    assert opened.path.is_absolute()
+
+
+def test_the_digest_is_the_contents(bundle_path: pathlib.Path, copy: pathlib.Path) -> None:
+    assert open_bundle(copy).digest == open_bundle(bundle_path).digest
+    edit_card(copy, lambda card: card.update(seed=card["seed"] + 1))
+    assert open_bundle(copy).digest != open_bundle(bundle_path).digest
+
+
+@pytest.mark.parametrize(
+    "name", [names.LITERT_MODEL, names.KERAS_MODEL, names.GOLDEN_BATCH, "saved_model/saved_model.pb"]
+)
+def test_a_flipped_byte_in_any_file_is_named(copy: pathlib.Path, name: str) -> None:
+    data = bytearray((copy / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / name).write_bytes(data)
+    with pytest.raises(UserError, match=f"{name} is not the file that the card names"):
+        open_bundle(copy)
+
+
+@pytest.mark.parametrize("name", [names.LITERT_MODEL, names.KERAS_MODEL, names.GOLDEN_BATCH])
+def test_a_missing_file_is_named(copy: pathlib.Path, name: str) -> None:
+    (copy / name).unlink()
+    with pytest.raises(UserError, match=f"{name}: No such file"):
+        open_bundle(copy)
+
+
+def test_a_folder_without_a_card_is_no_bundle(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(UserError, match=r"a folder with a model_card\.json"):
+        open_bundle(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("text", ["", "{}", "{", '{"format": 1}', "\udcff"])
+def test_a_card_that_cannot_be_read_is_refused(copy: pathlib.Path, text: str) -> None:
+    (copy / names.CARD).write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(UserError, match="cannot be read"):
+        open_bundle(copy)
+
+
+@pytest.mark.parametrize(
+    ("engine", "complaint"),
+    [("litert", r"whose card names model\.tflite"), ("saved_model", r"names saved_model/saved_model\.pb")],
+)
+def test_a_card_that_names_no_model_is_refused(copy: pathlib.Path, engine: str, complaint: str) -> None:
+    edit_card(
+        copy,
+        lambda card: [
+            card["files"].pop(name) for name in (*names.LITERT_MODELS, "saved_model/saved_model.pb")
+        ],
+    )
+    for asked in ("auto", engine):
+        with pytest.raises(UserError, match=complaint if asked == engine else "a bundle whose card names"):
+            open_bundle(copy, asked)
+
+
+def test_a_card_that_names_no_golden_batch_is_refused(copy: pathlib.Path) -> None:
+    edit_card(copy, lambda card: card["files"].pop(names.GOLDEN_BATCH))
+    with pytest.raises(UserError, match=r"names no golden\.npz"):
+        open_bundle(copy)
+
+
+def test_the_saved_model_is_loaded_from_the_files_that_the_card_names(copy: pathlib.Path) -> None:
+    opened = open_bundle(copy, "saved_model")
+    assert opened.engine == EngineChoice(EngineKind.SAVED_MODEL, "it was asked for")
+    # TensorFlow would prefer this one, which nobody has looked at.
+    (copy / "saved_model" / "saved_model.cpb").write_bytes(b"another")
+    assert isinstance(opened.load(), SavedModelEngine)
+    variables = copy / "saved_model" / "variables" / "variables.index"
+    variables.write_bytes(variables.read_bytes() + b"\0")
+    with pytest.raises(UserError, match="is not the file that the card names"):
+        opened.load()
+
+
+def test_both_engines_answer_alike(bundle_path: pathlib.Path, digits: np.ndarray) -> None:
+    answers = [
+        open_bundle(bundle_path, engine).load().probabilities(digits) for engine in ("litert", "saved_model")
+    ]
+    np.testing.assert_allclose(*answers, atol=1e-5)
+
+
+def replace_golden(path: pathlib.Path, digits: np.ndarray, probabilities: np.ndarray) -> None:
+    answers = {names.OUTPUT: probabilities, names.OUTPUT_INT8: probabilities}
+    np.savez(path / names.GOLDEN_BATCH, digits=digits, **answers)
+    digest = hashlib.sha256((path / names.GOLDEN_BATCH).read_bytes()).hexdigest()
+    edit_card(path, lambda card: card["files"].update({names.GOLDEN_BATCH: digest}))
+
+
+@pytest.mark.parametrize(
+    ("engine", "wrong"),
+    [("litert", 0.01), ("litert", np.nan), ("litert_int8", 0.1), ("litert_int8", np.nan)],
+)
+def test_a_wrong_answer_to_the_golden_batch_is_refused(copy: pathlib.Path, engine: str, wrong: float) -> None:
+    output = names.OUTPUT_INT8 if engine == "litert_int8" else names.OUTPUT
+    with np.load(copy / names.GOLDEN_BATCH) as golden:
+        digits, probabilities = golden[names.INPUT], golden[output].copy()
+    replace_golden(copy, digits, probabilities)
+    open_bundle(copy, engine)
+    probabilities[3, 5] += wrong
+    replace_golden(copy, digits, probabilities)
+    with pytest.raises(UserError, match="golden batch wrongly"):
+        open_bundle(copy, engine)
+
+
+def test_eight_bits_are_held_to_their_own_answers(copy: pathlib.Path) -> None:
+    with np.load(copy / names.GOLDEN_BATCH) as golden:
+        digits, whole, eight = (golden[name] for name in (names.INPUT, names.OUTPUT, names.OUTPUT_INT8))
+    assert 1e-5 < np.abs(whole - eight).max() < 0.5
+    found = open_bundle(copy, "litert_int8").load().probabilities(digits)
+    np.testing.assert_allclose(found, eight, atol=1e-6)
+
+
+def test_eight_bits_know_more_than_256_probabilities(copy: pathlib.Path, digits: np.ndarray) -> None:
+    found = open_bundle(copy, "litert_int8").load().probabilities(digits)
+    assert len(np.unique(found)) > 1_000
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+
+
+def test_an_older_bundle_opens(copy: pathlib.Path, digits: np.ndarray) -> None:
+    with np.load(copy / names.GOLDEN_BATCH) as golden:
+        stored, answers = golden[names.INPUT], golden[names.OUTPUT]
+    np.savez(copy / names.GOLDEN_BATCH, **{names.INPUT: stored, names.OUTPUT: answers})
+    digest = hashlib.sha256((copy / names.GOLDEN_BATCH).read_bytes()).hexdigest()
+
+    def as_before(card: dict) -> None:
+        for name in ("trust", "exports", "litert_model", "command"):
+            del card[name]
+        del card["files"][names.LITERT_INT8_MODEL]
+        card["files"][names.GOLDEN_BATCH] = digest
+
+    edit_card(copy, as_before)
+    assert open_bundle(copy).engine.kind is EngineKind.LITERT
+
+
+@pytest.mark.parametrize(
+    ("digits", "probabilities"),
+    [
+        (np.zeros((0, 28, 28), np.uint8), np.zeros((0, 10), np.float32)),
+        (np.zeros((4, 28, 28), np.float32), np.zeros((4, 10), np.float32)),
+        (np.zeros((4, 28, 28), np.uint8), np.zeros((3, 10), np.float32)),
+    ],
+)
+def test_a_golden_batch_of_the_wrong_shape_is_refused(
+    copy: pathlib.Path, digits: np.ndarray, probabilities: np.ndarray
+) -> None:
+    replace_golden(copy, digits, probabilities)
+    with pytest.raises(UserError, match="wrong shape"):
+        open_bundle(copy)
+
+
+def test_a_model_that_changes_after_the_check_is_not_loaded(copy: pathlib.Path) -> None:
+    opened = open_bundle(copy)
+    (copy / opened.card.litert_model).write_bytes(b"another")
+    with pytest.raises(UserError, match="is not the file that the card names"):
+        opened.load()

@@ -1,0 +1,50 @@
+import cv2
+import numpy as np
+import pytest
+
+from digitmill.imaging.lines import find_lines
+
+
+def inked(*rectangles: tuple[int, int, int, int], shape: tuple[int, int] = (64, 64)) -> np.ndarray:
+    mask = np.zeros(shape, np.uint8)
+    for top, bottom, left, right in rectangles:
+        mask[top:bottom, left:right] = 255
+    return mask
+
+
+def test_a_line_from_edge_to_edge_is_found_and_the_stroke_that_crosses_it_is_not() -> None:
+    line, stroke = (40, 42, 0, 64), (20, 55, 30, 34)
+    lines = find_lines(inked(line, stroke))
+    expected = inked(line)
+    expected[40:42, 30:34] = 0
+    np.testing.assert_array_equal(lines.level, expected)
+    assert not lines.upright.any()
+
+
+def test_a_box_is_found_corners_and_all() -> None:
+    box = inked((0, 2, 0, 64), (62, 64, 0, 64), (0, 64, 0, 2), (0, 64, 62, 64))
+    np.testing.assert_array_equal(find_lines(box).both(), box)
+
+
+@pytest.mark.parametrize("degrees", [-3, 3])
+def test_a_slanted_line_is_found(degrees: float) -> None:
+    mask = inked()
+    climb = round(32 * np.tan(np.radians(degrees)))
+    cv2.line(mask, (0, 40 - climb), (63, 40 + climb), 255, 2)
+    assert np.count_nonzero(find_lines(mask).level) > 0.9 * np.count_nonzero(mask)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        inked(),
+        inked((20, 50, 30, 34)),
+        inked((30, 32, 0, 20)),  # too short
+        inked((30, 32, 12, 52)),  # too short for one that does not begin at the edge
+        inked((20, 40, 0, 64)),  # too thick
+        inked((10, 12, 0, 20), shape=(20, 20)),  # too small a picture
+    ],
+)
+def test_what_is_no_line_is_left(mask: np.ndarray) -> None:
+    lines = find_lines(mask)
+    assert lines is None or not lines.both().any()

@@ -1,0 +1,187 @@
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+from google.cloud import storage
+from requests import exceptions as transport
+
+from digitmill.storage.interface import LOCK
+from digitmill.storage.object_stores import lease
+from digitmill.storage.object_stores.google import CloudFolder
+from schemas.errors import StorageError, UserError
+from tests.gcs_emulator import Bucket
+
+
+@pytest.fixture
+def folder(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> CloudFolder:
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 0.6)
+    monkeypatch.setattr(lease, "RENEW_SECONDS", 0.1)
+    monkeypatch.setattr(lease, "POLL_SECONDS", 0.05)
+    return CloudFolder(bucket.name, "run")
+
+
+def put(bucket: Bucket, **changes: object) -> None:
+    bucket.put(f"run/{LOCK}", json.dumps(lease._this_process() | changes).encode())
+
+
+def test_of_two_launchers_the_second_is_refused(folder: CloudFolder, bucket: Bucket) -> None:
+    with folder.hold() as hold:
+        with pytest.raises(UserError, match="one launcher at a time"), folder.hold():
+            pass
+        hold.confirm()
+        folder.check("manifest.json")
+    assert bucket.names() == []
+
+
+def test_a_holder_elsewhere_that_died_runs_out(folder: CloudFolder, bucket: Bucket) -> None:
+    put(bucket, host="elsewhere")
+    started = time.monotonic()
+    with folder.hold() as hold:
+        assert time.monotonic() - started >= lease.LEASE_SECONDS
+        hold.confirm()
+    assert bucket.names() == []
+
+
+def test_a_holder_here_that_died_is_not_waited_for(
+    folder: CloudFolder, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 1000.0)
+    code = (
+        "import json\nfrom digitmill.storage.object_stores import lease\n"
+        "print(json.dumps(lease._this_process()))"
+    )
+    dead = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout
+    bucket.put(f"run/{LOCK}", dead)
+    with folder.hold():
+        pass
+
+
+def test_another_process_under_the_same_number_is_not_the_holder(
+    folder: CloudFolder, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 1000.0)
+    put(bucket, begun="1")
+    with folder.hold():
+        pass
+
+
+def confirm_until_lost(hold: lease.Lease) -> None:
+    for _ in range(200):
+        time.sleep(0.02)
+        hold.confirm()
+
+
+def test_who_slept_through_its_lease_learns_that_it_lost_it(folder: CloudFolder, bucket: Bucket) -> None:
+    with folder.hold() as hold:
+        put(bucket, host="elsewhere")
+        with pytest.raises(StorageError, match="another launcher has taken it over"):
+            confirm_until_lost(hold)
+    assert bucket.names() == [f"run/{LOCK}"]
+
+
+def lose_answers(monkeypatch: pytest.MonkeyPatch, *, which: set[int]) -> list[int]:
+    """Lets some of the uploads arrive and their answers be lost; returns the uploads' numbers."""
+    real = storage.Blob.upload_from_string
+    uploads: list[int] = []
+
+    def upload(blob: storage.Blob, *given: object, **more: object) -> None:
+        uploads.append(len(uploads))
+        number = uploads[-1]
+        real(blob, *given, **more)
+        if number in which:
+            raise transport.ReadTimeout("no answer")
+
+    monkeypatch.setattr(storage.Blob, "upload_from_string", upload)
+    return uploads
+
+
+def test_a_renewal_whose_answer_was_lost_is_a_renewal(
+    folder: CloudFolder, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads = lose_answers(monkeypatch, which={1})
+    with folder.hold() as hold:
+        while len(uploads) < 5:
+            hold.confirm()
+            time.sleep(0.02)
+        hold.confirm()
+    assert bucket.names() == []
+
+
+def test_a_lease_that_was_taken_without_an_answer_is_not_watched(
+    folder: CloudFolder, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 1000.0)
+    real = storage.Blob.upload_from_string
+    tries = []
+
+    def upload(blob: storage.Blob, *given: object, **more: object) -> None:
+        tries.append(blob.name)
+        if len(tries) == 1:
+            real(blob, *given, **more)  # the first try's answer is lost: the second finds its own lease
+        real(blob, *given, **more)
+
+    monkeypatch.setattr(storage.Blob, "upload_from_string", upload)
+    with folder.hold() as hold:
+        hold.confirm()
+    assert bucket.names() == []
+
+
+def test_a_container_of_the_same_name_is_another_machine(folder: CloudFolder, bucket: Bucket) -> None:
+    put(bucket, processes="pid:[1]", process=2**22 + 1)
+    started = time.monotonic()
+    with folder.hold():
+        assert time.monotonic() - started >= lease.LEASE_SECONDS
+
+
+def test_a_lease_given_back_while_it_is_watched_is_free(
+    folder: CloudFolder, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(bucket, host="elsewhere")
+    real = storage.Blob.reload
+    looks = []
+
+    def goes(blob: storage.Blob, **more: object) -> None:
+        looks.append(blob.name)
+        if len(looks) == 2:
+            bucket.delete(f"run/{LOCK}")
+        real(blob, **more)
+
+    monkeypatch.setattr(storage.Blob, "reload", goes)
+    with folder.hold() as hold:
+        hold.confirm()
+    assert len(looks) == 2
+
+
+class Blob:
+    """An object that only its holder writes; `retries` has how each write was to be tried again."""
+
+    generation = 0
+
+    def __init__(self) -> None:
+        self.retries: list[object] = []
+
+    def upload_from_string(
+        self, data: str, *, if_generation_match: int, retry: object, timeout: float
+    ) -> None:
+        assert if_generation_match == self.generation
+        self.generation += 1
+        self.retries.append(retry)
+
+    def delete(self, **_: object) -> None:
+        """Is gone."""
+
+
+def test_a_renewal_is_not_tried_again_for_so_long_that_the_lease_runs_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lease, "RENEW_SECONDS", 0.001)
+    blob, patient = Blob(), object()
+    held = lease.Lease(blob, "gs://bucket/run", retry=patient)
+    held.take()
+    while len(blob.retries) < 3:
+        time.sleep(0.001)
+    held.give_back()
+    assert blob.retries[0] is patient
+    assert set(blob.retries[1:]) == {None}

@@ -1,0 +1,54 @@
+import os
+import pathlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digitmill.storage.names import folder_of, path_of, readable, uri_of
+
+NAMES = st.binary(min_size=1, max_size=40).filter(
+    lambda name: not {0, ord("/")} & set(name) and name not in (b".", b"..")
+)
+
+
+@given(NAMES)
+def test_a_name_comes_back_byte_for_byte(name: bytes) -> None:
+    path = b"/data/" + name
+    uri = uri_of(path)
+    assert path_of(uri) == path
+    assert uri == pathlib.Path(os.fsdecode(path)).as_uri()
+
+
+@given(NAMES)
+def test_a_uri_needs_no_quoting_and_is_no_formula(name: bytes) -> None:
+    uri = uri_of(b"/data/" + name)
+    assert uri.isascii()
+    assert uri.isprintable()
+    assert not set(uri) & set(" ,;\"'\n\r\t")
+    assert uri.startswith("file:///data/")
+
+
+@given(NAMES, NAMES)
+def test_two_names_never_share_a_uri(one: bytes, other: bytes) -> None:
+    assert (uri_of(b"/" + one) == uri_of(b"/" + other)) == (one == other)
+
+
+def test_a_relative_path_counts_from_the_working_folder() -> None:
+    assert path_of(uri_of(b"a/b.png")) == os.fsencode(pathlib.Path.cwd() / "a" / "b.png")
+
+
+def test_the_folder_is_the_uri_without_its_last_part() -> None:
+    assert folder_of("file:///a/b%20c/d.png") == "file:///a/b%20c"
+    assert folder_of("gs://bucket/a/d.png") == "gs://bucket/a"
+
+
+def test_people_read_paths() -> None:
+    assert readable(uri_of("/ä b/c.png".encode())) == "/ä b/c.png"
+    assert readable(uri_of(b"/\xff.png")) == "/�.png"
+    assert readable("gs://bucket/a%20b") == "gs://bucket/a%20b"
+
+
+def test_another_scheme_has_no_path() -> None:
+    with pytest.raises(ValueError, match="gs://b/x"):
+        path_of("gs://b/x")

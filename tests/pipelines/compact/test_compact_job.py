@@ -1,0 +1,394 @@
+import csv
+import dataclasses
+import pathlib
+import random
+import shutil
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digitmill.storage import open_folder
+from pipelines.compact import compact_job
+from pipelines.compact.compact_command import compact
+from pipelines.compact.compact_job import CompactOptions
+from pipelines.compact.merging import FAILURE, LISTED, ROW, _sort_out
+from pipelines.output.verification import verify
+from pipelines.score import score_job
+from pipelines.score_options import ScoreOptions
+from schemas import prediction
+from schemas.errors import StoppedError, StorageError, UserError
+from schemas.manifest import Manifest
+from tests.beam_engines import interrupt_scoring
+from tests.gcs_emulator import Bucket
+
+FLAGS = ("--runner=FnApiRunner",)
+
+
+def score(folder: object, bundle: pathlib.Path, output: object, **more: object) -> Manifest:
+    asked = ScoreOptions(inputs=(str(folder),), model=bundle, output=str(output), beam_flags=FLAGS, **more)
+    return score_job.run(asked).manifest
+
+
+def merge(*runs: object, output: object, **more: object) -> Manifest:
+    asked = CompactOptions(runs=tuple(map(str, runs)), output=str(output), beam_flags=FLAGS, **more)
+    done = compact_job.run(asked).manifest
+    assert verify(open_folder(str(output))).findings == ()
+    return done
+
+
+def table(output: pathlib.Path, pattern: str) -> list[dict]:
+    rows = []
+    for path in output.glob(pattern):
+        with path.open(newline="") as file:
+            rows += csv.DictReader(file)
+    return sorted(rows, key=lambda row: row["image"])
+
+
+def records(output: pathlib.Path) -> list[tuple]:
+    spec = {name: tf.io.FixedLenFeature(*feature) for name, feature in prediction.feature_spec().items()}
+    parts = [str(path) for path in output.glob("predictions/*.tfrecord.gz")]
+    found = []
+    for record in tf.data.TFRecordDataset(parts, compression_type="GZIP"):
+        values = tf.io.parse_single_example(record, spec)
+        found.append(tuple(repr(values[name].numpy()) for name in spec))
+    return sorted(found)
+
+
+def same_state(merged: pathlib.Path, whole: pathlib.Path) -> None:
+    for pattern in ("predictions/*.csv", "reports/failures.csv"):
+        assert table(merged, pattern) == table(whole, pattern)
+    for name in ("summary.csv", "confusion.csv"):
+        assert (merged / "reports" / name).read_bytes() == (whole / "reports" / name).read_bytes()
+    assert records(merged) == records(whole)
+
+
+def three_nights(folder: pathlib.Path, bundle: pathlib.Path, nights: pathlib.Path, **more: object) -> None:
+    """A folder that grows, changes, breaks and loses, each night scored since the ones before."""
+    digits = sorted(folder.glob("[0-9]/*.png"))
+    for night in range(3):
+        score(folder, bundle, nights / str(night), since=str(nights), labels="folder", **more)
+        one, two, three, four = digits[4 * night : 4 * night + 4]
+        shutil.copy(one, one.with_name(f"new{night}.png"))
+        two.write_bytes(three.read_bytes())
+        three.write_bytes(b"broken")
+        four.unlink()
+    score(folder, bundle, nights / "3", since=str(nights), labels="folder", **more)
+
+
+@pytest.mark.slow
+def test_the_merged_state_is_that_of_scoring_everything_anew(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    three_nights(mixed_folder, bundle_path, tmp_path / "nights")
+    whole = score(mixed_folder, bundle_path, tmp_path / "whole", labels="folder")
+    merged = merge(tmp_path / "nights", output=tmp_path / "state")
+    same_state(tmp_path / "state", tmp_path / "whole")
+    for name in ("counts", "failures", "labelled", "right", "accepted"):
+        assert getattr(merged, name) == getattr(whole, name)
+
+
+@pytest.mark.slow
+def test_in_many_buckets_it_is_the_same(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    three_nights(mixed_folder, bundle_path, tmp_path / "nights", rows_per_part=9)
+    score(mixed_folder, bundle_path, tmp_path / "whole", labels="folder")
+    merge(tmp_path / "nights", output=tmp_path / "state", rows_per_part=10)
+    same_state(tmp_path / "state", tmp_path / "whole")
+    assert len(list((tmp_path / "state/predictions").glob("*.csv"))) > 5
+
+
+@pytest.mark.slow
+def test_archives_are_merged_member_by_member(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    inputs, nights = tmp_path / "in", tmp_path / "nights"
+    inputs.mkdir()
+    for name in ("one", "two"):
+        shutil.make_archive(str(inputs / name), "zip", mixed_folder)
+    score(inputs, bundle_path, nights / "1", since=str(nights), labels="folder")
+    next(mixed_folder.glob("3/*.png")).unlink()
+    shutil.make_archive(str(inputs / "two"), "zip", mixed_folder)
+    shutil.copy(next(mixed_folder.glob("5/*.png")), inputs / "single.png")
+    score(inputs, bundle_path, nights / "2", since=str(nights), labels="folder")
+    whole = score(inputs, bundle_path, tmp_path / "whole", labels="folder")
+    assert merge(nights, output=tmp_path / "state").counts == whole.counts
+    same_state(tmp_path / "state", tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_the_state_can_be_built_on_and_merged_again(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    three_nights(mixed_folder, bundle_path, tmp_path / "nights")
+    merge(tmp_path / "nights", output=tmp_path / "state")
+    shutil.copy(next(mixed_folder.glob("5/*.png")), mixed_folder / "latest.png")
+    later = score(
+        mixed_folder, bundle_path, tmp_path / "later", since=str(tmp_path / "state"), labels="folder"
+    )
+    assert later.counts.scored == 1
+    merge(tmp_path / "state", tmp_path / "later", output=tmp_path / "again")
+    score(mixed_folder, bundle_path, tmp_path / "whole", labels="folder")
+    same_state(tmp_path / "again", tmp_path / "whole")
+
+
+def test_nights_in_a_bucket(
+    digits: np.ndarray, png_of: Callable, bundle_path: pathlib.Path, bucket: Bucket
+) -> None:
+    for number in range(20):
+        bucket.put(f"in/{number}.png", png_of(digits[number]))
+    nights = f"{bucket.uri}/nights"
+    score(f"{bucket.uri}/in", bundle_path, f"{nights}/1", since=nights)
+    bucket.put("in/7.png", png_of(digits[77]))
+    bucket.delete("in/8.png")
+    score(f"{bucket.uri}/in", bundle_path, f"{nights}/2", since=nights)
+    merged = merge(nights, output=f"{bucket.uri}/state")
+    assert dataclasses.astuple(merged.counts) == (19, 19, 0, 0)
+
+
+@pytest.mark.slow
+def test_runs_of_different_inputs_stand_side_by_side(
+    digit_folder: pathlib.Path, mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    score(digit_folder, bundle_path, tmp_path / "a")
+    score(mixed_folder, bundle_path, tmp_path / "b")
+    score(digit_folder / "3", bundle_path, tmp_path / "c", limit=2)
+    merged = merge(tmp_path / "a", tmp_path / "b", tmp_path / "c", output=tmp_path / "state")
+    assert dataclasses.astuple(merged.counts) == (565, 560, 5, 0)
+
+
+@pytest.mark.slow
+def test_models_that_differ_are_several_and_vouch_for_nothing(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(bundle_path, other)
+    card = other / "model_card.json"
+    card.write_text(card.read_text().replace('"seed": 0', '"seed": 1'))
+    score(mixed_folder, bundle_path, tmp_path / "1")
+    score(mixed_folder, other, tmp_path / "2")
+    merge(tmp_path / "1", tmp_path / "2", output=tmp_path / "state")
+    later = score(mixed_folder, other, tmp_path / "later", since=str(tmp_path / "state"))
+    assert later.counts.skipped == 0
+
+
+@pytest.mark.slow
+def test_a_file_that_went_back_to_an_earlier_version_has_the_answer_to_that_one(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    nights, file, kept = tmp_path / "nights", next(mixed_folder.glob("3/*.png")), tmp_path / "kept.png"
+    shutil.copy2(file, kept)
+    score(mixed_folder, bundle_path, nights / "1", since=str(nights), labels="folder")
+    file.write_bytes(next(mixed_folder.glob("5/*.png")).read_bytes())
+    score(mixed_folder, bundle_path, nights / "2", since=str(nights), labels="folder")
+    shutil.copy2(kept, file)
+    assert (
+        score(mixed_folder, bundle_path, nights / "3", since=str(nights), labels="folder").counts.scored == 0
+    )
+    merge(nights, output=tmp_path / "state")
+    score(mixed_folder, bundle_path, tmp_path / "whole", labels="folder")
+    same_state(tmp_path / "state", tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_lists_of_different_names_stand_side_by_side(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    digits = sorted(mixed_folder.glob("[0-9]/*.png"))
+    for night, names in enumerate((digits[:4], digits[4:7])):
+        named = tmp_path / "new.txt"
+        named.write_text("".join(f"{name}\n" for name in names))
+        asked = ScoreOptions(
+            inputs=(), input_list=named, model=bundle_path, output=str(tmp_path / f"nights/{night}")
+        )
+        score_job.run(asked)
+    assert merge(tmp_path / "nights", output=tmp_path / "state").counts.scored == 7
+    assert merge(tmp_path / "nights/1", output=tmp_path / "one").counts.scored == 3
+    # States of lists are told apart as the lists are.
+    assert merge(tmp_path / "nights/0", tmp_path / "one", output=tmp_path / "both").counts.scored == 7
+
+
+@pytest.mark.slow
+def test_an_input_is_the_same_however_it_is_written(
+    mixed_folder: pathlib.Path,
+    bundle_path: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    score(f"{mixed_folder}/", bundle_path, tmp_path / "nights/1")
+    monkeypatch.chdir(mixed_folder.parent)
+    digits = sorted(mixed_folder.glob("[0-9]/*.png"))
+    digits[0].unlink()
+    score(mixed_folder.name, bundle_path, tmp_path / "nights/2")
+    digits[1].unlink()
+    score(mixed_folder.as_uri(), bundle_path, tmp_path / "nights/3")
+    assert merge(tmp_path / "nights", output=tmp_path / "state").counts.scored == 58
+
+
+@pytest.mark.slow
+def test_folders_of_one_name_in_different_places_stand_side_by_side(
+    mixed_folder: pathlib.Path,
+    bundle_path: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for digit in ("3", "5"):
+        (tmp_path / digit).mkdir()
+        shutil.copytree(mixed_folder / digit, tmp_path / digit / "scans")
+        monkeypatch.chdir(tmp_path / digit)
+        score("scans", bundle_path, tmp_path / "nights" / digit)
+    files = len(list((mixed_folder / "3").iterdir())) + len(list((mixed_folder / "5").iterdir()))
+    assert merge(tmp_path / "nights", output=tmp_path / "state").counts.listed == files
+
+
+@pytest.mark.slow
+def test_a_run_that_was_gone_on_with_late_is_as_old_as_its_beginning(
+    mixed_folder: pathlib.Path,
+    bundle_path: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nights = tmp_path / "nights"
+    interrupt_scoring(monkeypatch)
+    with pytest.raises(StoppedError):
+        score(mixed_folder, bundle_path, nights / "1", since=str(nights), labels="folder")
+    monkeypatch.undo()
+    digits = sorted(mixed_folder.glob("[0-9]/*.png"))
+    shutil.copy(digits[0], mixed_folder / "new.png")
+    digits[1].unlink()
+    score(mixed_folder, bundle_path, nights / "2", since=str(nights), labels="folder")
+    score(mixed_folder, bundle_path, nights / "1", since=str(nights), labels="folder", resume=True)
+    merge(nights, output=tmp_path / "state")
+    score(mixed_folder, bundle_path, tmp_path / "whole", labels="folder")
+    same_state(tmp_path / "state", tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_a_state_is_as_old_as_what_it_holds(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    nights = tmp_path / "nights"
+    score(mixed_folder, bundle_path, nights / "1", since=str(nights))
+    shutil.copy(next(mixed_folder.glob("3/*.png")), mixed_folder / "new.png")
+    score(mixed_folder, bundle_path, nights / "2", since=str(nights))
+    merge(nights / "1", output=tmp_path / "state")  # when the second night has been begun already
+    again = merge(tmp_path / "state", nights, output=tmp_path / "again")
+    assert again.counts.listed == 66
+
+
+@pytest.mark.slow
+def test_what_a_part_of_the_inputs_was_listed_for_later_is_there_too(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    nights = tmp_path / "nights"
+    score(mixed_folder, bundle_path, nights / "1")
+    (mixed_folder / "0").rename(tmp_path / "0")
+    shutil.copy(next(mixed_folder.glob("3/*.png")), mixed_folder / "-first.png")
+    score(mixed_folder, bundle_path, nights / "2", limit=1)
+    assert merge(nights, output=tmp_path / "state").counts.listed == 66
+    # What was made of parts alone is a part.
+    merge(nights / "2", output=tmp_path / "part")
+    assert merge(nights / "1", tmp_path / "part", output=tmp_path / "both").counts.listed == 66
+
+
+@pytest.mark.slow
+def test_runs_that_were_moved_are_known_again(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    for night in ("1", "2"):
+        score(mixed_folder, bundle_path, tmp_path / "nights" / night, since=str(tmp_path / "nights"))
+    (tmp_path / "nights").rename(tmp_path / "archive")
+    assert merge(tmp_path / "archive", output=tmp_path / "state").counts.listed == 65
+
+
+def test_a_run_is_not_merged_into_itself(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    score(mixed_folder, bundle_path, tmp_path / "1")
+    with pytest.raises(UserError, match="runs are merged into another output"):
+        merge(tmp_path / "1", output=tmp_path / "1", resume=True)
+
+
+@pytest.mark.slow
+def test_a_run_without_the_ones_that_it_builds_on_is_refused(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    score(mixed_folder, bundle_path, tmp_path / "1")
+    score(mixed_folder, bundle_path, tmp_path / "2", since=str(tmp_path / "1"))
+    with pytest.raises(UserError, match="is merged with the runs that had scored them") as caught:
+        merge(tmp_path / "2", output=tmp_path / "state")
+    assert f"name {tmp_path / '1'} too" in str(caught.value)
+    assert not (tmp_path / "state").exists()
+    with pytest.raises(UserError, match="an earlier run is an output folder"):
+        merge(tmp_path / "none", output=tmp_path / "state")
+
+
+@pytest.mark.slow
+def test_a_merge_that_was_cut_off_is_gone_on_with(
+    mixed_folder: pathlib.Path,
+    bundle_path: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    score(mixed_folder, bundle_path, tmp_path / "1")
+
+    def fails(*_: object, **__: object) -> None:
+        raise StorageError("the store is there", got="it", remedy="mend it")
+
+    monkeypatch.setattr("pipelines.compact.merging.write_parts", fails)
+    with pytest.raises(StoppedError, match=r"the store is there; .* digitmill compact .* --resume"):
+        merge(tmp_path / "1", output=tmp_path / "state")
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="--resume"):
+        merge(tmp_path / "1", output=tmp_path / "state")
+    merged = merge(tmp_path / "1", output=tmp_path / "state", resume=True)
+    assert merged.counts.scored == 60
+    assert merge(tmp_path / "1", output=tmp_path / "state", resume=True) == merged
+
+
+def test_the_command(mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    score(mixed_folder, bundle_path, tmp_path / "1")
+    asked = [str(tmp_path / "1"), "--output", str(tmp_path / "state"), *FLAGS]
+    result = CliRunner().invoke(compact, asked, catch_exceptions=False)
+    assert result.output.splitlines()[0] == "images       65"
+
+
+@pytest.mark.slow
+def test_flags_of_beam_come_with_their_values_after_the_runs(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    score(mixed_folder, bundle_path, tmp_path / "1")
+    asked = [str(tmp_path / "1"), "--runner", "FnApiRunner", "--output", str(tmp_path / "state")]
+    assert CliRunner().invoke(compact, asked, catch_exceptions=False).exit_code == 0
+    result = CliRunner().invoke(compact, ["--runner", "FnApiRunner", "x", "--output", str(tmp_path / "no")])
+    assert "The runs come before the flags of Beam" in result.output
+
+
+NIGHT = st.dictionaries(
+    st.sampled_from("abcd"), st.sampled_from(["row", "failure", "vouched for"]), max_size=4
+)
+
+
+@given(st.lists(NIGHT, max_size=4), st.sets(st.integers(0, 3)), st.randoms())
+def test_the_last_answer_counts_in_any_order(nights: list, current: set[int], order: random.Random) -> None:
+    blocks, last, there = [], {}, {}
+    for number, night in enumerate(nights):
+        for uri, what in night.items():
+            version = (uri, number % 2)
+            if number in current:
+                blocks.append((number, LISTED, [(version, (*version, 1, -1, ""))]))
+                there[uri] = version
+            if what != "vouched for":
+                blocks.append((number, ROW if what == "row" else FAILURE, [(version, (number, what))]))
+                last[version] = (number, what)
+    order.shuffle(blocks)
+    found, answers = _sort_out(blocks)
+    assert {uri: image[:2] for uri, (_, image) in found.items()} == there
+    assert {version: next(iter(answer.said.values())) for version, answer in answers.items()} == {
+        version: [what] for version, what in last.items()
+    }

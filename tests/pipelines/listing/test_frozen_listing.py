@@ -1,0 +1,192 @@
+import itertools
+import pathlib
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from digitmill.storage.listed_image import ListedImage
+from digitmill.storage.local_output import LocalFolder
+from digitmill.storage.object_stores import google
+from pipelines.listing.frozen_listing import (
+    INDEX,
+    LISTING,
+    Frozen,
+    FrozenItem,
+    RangeLister,
+    freeze,
+    frozen_range,
+    load,
+    read_index,
+)
+from pipelines.listing.input_listing import Listing, RemoteRange, begin_listing, list_images
+from pipelines.listing.key_ranges import KeyRange
+from pipelines.listing.work_item import WorkItem
+from tests.gcs_emulator import Bucket
+
+
+@pytest.fixture
+def output(tmp_path: pathlib.Path) -> LocalFolder:
+    return LocalFolder(tmp_path / "out")
+
+
+@pytest.fixture
+def filled(bucket: Bucket) -> Bucket:
+    for number in range(60):
+        bucket.put(f"in/{number % 10}/{number:03d}.png", b"x")
+    bucket.put("in/0/", b"")
+    bucket.put("other/1.png", b"x")
+    return bucket
+
+
+def lister(output: LocalFolder, size: int = 7) -> RangeLister:
+    return RangeLister(output, run="run", folder_labels=True, size=size)
+
+
+def frozen(output: LocalFolder, keys: RemoteRange) -> list[WorkItem]:
+    return [load(output, item.ref) for item in frozen_range(output, keys)]
+
+
+def names(items: list, bucket: Bucket) -> list[str]:
+    return [image.uri.removeprefix(f"{bucket.uri}/") for item in items for image in item.images]
+
+
+@pytest.mark.parametrize("limit", [1, 10, 59])
+@pytest.mark.parametrize("place", ["in", "in/", "in/**/*.png"])
+def test_launcher_and_workers_together_list_every_name_once(
+    filled: Bucket, output: LocalFolder, limit: int, place: str
+) -> None:
+    listing = begin_listing(f"{filled.uri}/{place}", limit=limit)
+    images = list(listing)
+    assert len(images) == limit
+    assert listing.ranges
+    items = [item for keys in listing.ranges for item in lister(output).items(keys)]
+    here = [image.uri.removeprefix(f"{filled.uri}/") for image in images]
+    everything = [name for name in filled.names() if name.startswith("in/") and not name.endswith("/")]
+    assert sorted(here + names(items, filled)) == sorted(everything)
+    assert all(image.label == int(image.uri.split("/")[-2]) for item in items for image in item.images)
+
+
+def test_a_small_folder_is_listed_here(filled: Bucket) -> None:
+    listing = begin_listing(f"{filled.uri}/in")
+    assert len(list(listing)) == 60
+    assert listing.ranges == ()
+
+
+def test_a_listing_that_is_repeated_finds_what_the_first_one_found(
+    filled: Bucket, output: LocalFolder
+) -> None:
+    keys = RemoteRange(filled.name, KeyRange("in/", "in0"), "")
+    first = list(lister(output).items(keys))
+    filled.put("in/0/0000.png", b"new")
+    filled.delete("in/5/055.png")
+    assert list(lister(output).items(keys)) == frozen(output, keys) == first
+
+
+@pytest.mark.parametrize("done", [1, 3])
+def test_a_listing_that_was_cut_off_goes_on(filled: Bucket, output: LocalFolder, done: int) -> None:
+    keys = RemoteRange(filled.name, KeyRange("in/", "in0"), "")
+    begun = list(itertools.islice(lister(output).items(keys), done))
+    with pytest.raises(FileNotFoundError):
+        frozen(output, keys)
+    filled.delete("in/0/000.png")
+    filled.put("in/9/0590.png", b"new")
+    items = list(lister(output).items(keys))
+    assert items[:done] == begun
+    assert "in/0/000.png" in names(items, filled)
+    assert "in/9/0590.png" in names(items, filled)
+    found = names(items, filled)
+    assert len(found) == len(set(found))
+
+
+def test_of_two_workers_on_one_range_both_go_by_the_same_items(
+    filled: Bucket, output: LocalFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = RemoteRange(filled.name, KeyRange("in/", "in0"), "")
+    one, other = lister(output, size=7).items(keys), lister(output, size=11).items(keys)
+    pairs = list(itertools.zip_longest(one, other))
+    assert all(first == second for first, second in pairs)
+
+
+def test_a_range_without_names_ends_at_once(filled: Bucket, output: LocalFolder) -> None:
+    keys = RemoteRange(filled.name, KeyRange("zzz", ""), "")
+    assert list(lister(output).items(keys)) == frozen(output, keys) == []
+    assert len(output.names(LISTING)) == 1
+
+
+def test_archives_are_referred_to_by_themselves(bucket: Bucket, output: LocalFolder) -> None:
+    for name in ("1.png", "2.zip", "3.png", "4.tar"):
+        bucket.put(name, b"x")
+    keys = RemoteRange(bucket.name, KeyRange("", ""), "")
+    refs = list(lister(output).refs(keys))
+    items = [load(output, ref) for ref in refs]
+    assert [[image.uri.rpartition("/")[2] for image in item.images] for item in items] == [
+        ["1.png", "3.png"],
+        ["2.zip"],
+        ["4.tar"],
+    ]
+    assert frozen(output, keys) == items
+
+
+def test_what_the_launcher_listed_is_frozen_too(
+    digit_folder: pathlib.Path, items_of: Callable, output: LocalFolder
+) -> None:
+    listing = freeze(Listing(list_images([str(digit_folder)])), output, run="run", most=100)
+    assert [load(output, item.ref) for item in listing.items] == items_of(digit_folder, 100)
+    assert [item.images for item in listing.items] == [100] * 5
+    assert output.names(LISTING) == {"index.json", *(f"launcher-{number:05d}.json.gz" for number in range(5))}
+    assert read_index(output) == listing
+
+
+def test_a_listing_that_was_cut_off_is_none_and_made_anew(
+    digit_folder: pathlib.Path, output: LocalFolder
+) -> None:
+    freeze(Listing(list_images([str(digit_folder)])), output, run="run", most=7)
+    output.delete(INDEX)
+    assert read_index(output) is None
+    again = freeze(Listing(list_images([str(digit_folder)])), output, run="run", most=400)
+    assert output.names(LISTING) == {"index.json", "launcher-00000.json.gz", "launcher-00001.json.gz"}
+    assert sum(item.images for item in again.items) == 500
+
+
+def test_an_index_survives_its_file(output: LocalFolder) -> None:
+    keys = RemoteRange("bucket", KeyRange("a", "b"), "a/*.png")
+    item = FrozenItem("listing/launcher-00000.json.gz", 1, "abc", 7, may_be_archive=True)
+    index = Frozen((item,), (keys,), buckets=3)
+    assert Frozen.from_json(index.to_json()) == index
+
+
+class Names(list):
+    """A bucket's names, listed as the store would; `starts` has where each listing began."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__(names)
+        self.starts: list[str] = []
+
+    def list_objects(self, bucket: str, *, start: str, end: str) -> Iterator[ListedImage]:
+        self.starts.append(start)
+        for name in sorted(self):
+            if start <= name and (not end or name < end):
+                yield ListedImage(f"gs://{bucket}/{name}", 1, 0 if name.endswith("/") else 1)
+
+
+@pytest.fixture
+def stored(monkeypatch: pytest.MonkeyPatch) -> Names:
+    names = Names("a/", "a/1", "a/1.png", "a/10.png", "a/2.jpg", "a/2.png", "b.png")
+    monkeypatch.setattr(google, "list_objects", names.list_objects)
+    return names
+
+
+def test_a_worker_goes_on_right_behind_the_last_name_of_the_one_before(
+    stored: Names, output: LocalFolder
+) -> None:
+    keys = RemoteRange("bucket", KeyRange("a/", "a0"), "")
+    begun = next(lister(output, size=1).items(keys))
+    items = [begun, *itertools.islice(lister(output, size=2).items(keys), 1, None)]
+    names = [[image.uri.removeprefix("gs://bucket/a/") for image in item.images] for item in items]
+    assert names == [["1"], ["1.png", "10.png"], ["2.jpg", "2.png"]]
+
+
+def test_a_range_is_asked_for_once_however_many_items_it_gives(stored: Names, output: LocalFolder) -> None:
+    keys = RemoteRange("bucket", KeyRange("a/", "a0"), "a/*.png")
+    assert [len(item.images) for item in lister(output, size=1).items(keys)] == [1, 1, 1]
+    assert stored.starts == ["a/"]

@@ -1,0 +1,86 @@
+import bisect
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.listing.key_ranges import KeyRange, after, split_range
+
+CHARACTERS = st.characters(exclude_categories=["Cs"])
+NAMES = st.sets(st.text(st.one_of(st.sampled_from("ab/0"), CHARACTERS), max_size=6)).map(sorted)
+
+
+class Bucket:
+    """Names in order, asked as a store is asked."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+        self.questions = 0
+
+    def first_name(self, start: str, end: str) -> str | None:
+        self.questions += 1
+        place = bisect.bisect_left(self.names, start)
+        found = self.names[place] if place < len(self.names) else None
+        return found if found is not None and (not end or found < end) else None
+
+
+@given(NAMES, st.integers(1, 30), st.text(CHARACTERS, max_size=3))
+@settings(deadline=None)
+def test_every_name_lies_in_exactly_one_range(names: list[str], parts: int, later: str) -> None:
+    ranges = split_range(KeyRange("", ""), Bucket(names).first_name, parts=parts)
+    for name in [*names, later]:
+        assert sum(name in keys for keys in ranges) == 1
+
+
+@given(NAMES, st.text(CHARACTERS, max_size=3), st.text(CHARACTERS, max_size=3), st.integers(1, 30))
+@settings(deadline=None)
+def test_ranges_cover_what_they_split_and_no_more(names: list[str], start: str, end: str, parts: int) -> None:
+    whole = KeyRange(start, end)
+    ranges = split_range(whole, Bucket(names).first_name, parts=parts)
+    for name in names:
+        assert sum(name in keys for keys in ranges) == (1 if name in whole else 0)
+    assert (ranges[0].start, ranges[-1].end) == (start, end)
+    assert all(one.end == other.start for one, other in itertools.pairwise(ranges))
+
+
+@pytest.mark.parametrize(
+    ("names", "prefix"),
+    [
+        ([f"scans/2026/img-{number:07d}.png" for number in range(200_000)], "scans/"),
+        ([f"{number:x}".rjust(16, "0")[::-1] for number in range(100_000)], ""),
+        ([f"only/{number:06d}" for number in range(100_000)] + ["z"], ""),
+    ],
+)
+def test_a_large_folder_is_split_evenly_with_few_questions(names: list[str], prefix: str) -> None:
+    bucket = Bucket(sorted(names))
+    ranges = split_range(KeyRange(prefix, after(prefix)), bucket.first_name, prefix=prefix, parts=64)
+    sizes = [sum(1 for _ in _inside(bucket.names, keys)) for keys in ranges]
+    assert sum(sizes) == len(names)
+    assert len(ranges) >= 64
+    assert max(sizes) <= len(names) / 10
+    assert bucket.questions < 2000
+
+
+def _inside(names: list[str], keys: KeyRange) -> list[str]:
+    stop = bisect.bisect_left(names, keys.end) if keys.end else len(names)
+    return names[bisect.bisect_left(names, keys.start) : stop]
+
+
+def test_a_folder_without_names_is_one_range() -> None:
+    assert split_range(KeyRange("a", "b"), Bucket([]).first_name) == [KeyRange("a", "b")]
+
+
+@given(st.text(CHARACTERS, min_size=1), st.text(CHARACTERS))
+def test_after_is_beyond_all_that_begin_so(prefix: str, rest: str) -> None:
+    beyond = after(prefix)
+    if beyond:
+        assert prefix + rest < beyond
+        assert not beyond.startswith(prefix)
+    else:
+        assert set(prefix) == {"\U0010ffff"}
+
+
+def test_after_steps_over_what_is_no_character() -> None:
+    assert after("\ud7ff") == "\ue000"
+    assert after("a\U0010ffff") == "b"

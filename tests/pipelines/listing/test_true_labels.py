@@ -1,0 +1,105 @@
+import os
+import pathlib
+
+import pytest
+
+from digitmill.storage.listed_image import ListedImage
+from pipelines.listing.input_listing import list_images
+from pipelines.listing.true_labels import with_labels
+from schemas.errors import UserError
+from schemas.prediction import NO_LABEL
+
+
+@pytest.fixture
+def images(tmp_path: pathlib.Path) -> list[ListedImage]:
+    for name in ("3/a.png", "7/b.png", "other/c.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    return list(list_images([str(tmp_path)]))
+
+
+def labels_of(images: list[ListedImage], labels: object) -> list[int]:
+    return [image.label for image in with_labels(images, str(labels))]
+
+
+def test_folder_names_are_labels(images: list[ListedImage]) -> None:
+    assert labels_of(images, "folder") == [3, 7, NO_LABEL]
+
+
+def test_a_csv_names_images_by_uri_by_path_and_relative_to_itself(
+    images: list[ListedImage], tmp_path: pathlib.Path
+) -> None:
+    truth = tmp_path / "truth.csv"
+    truth.write_text(
+        f"\ufefflabel,note,path\n1,x,{images[0].uri}\n2,,{tmp_path}/7/b.png\n 4 ,,other/c.png\n9,,gone.png\n"
+    )
+    assert labels_of(images, truth) == [1, 2, 4]
+
+
+def test_lines_without_a_digit_are_left_out_and_counted(
+    images: list[ListedImage], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    truth = tmp_path / "truth.csv"
+    truth.write_text("path,label\n3/a.png,4\n7/b.png,unreadable\nother/c.png,\n")
+    assert labels_of(images, truth) == [4, NO_LABEL, NO_LABEL]
+    assert "2 lines name no digit" in capsys.readouterr().err
+
+
+def test_a_label_is_of_the_version_that_was_looked_at(
+    images: list[ListedImage], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    truth = tmp_path / "truth.csv"
+    first, second, third = images
+    truth.write_text(
+        f"path,label,generation\n{first.uri},1,{first.generation}\n"
+        f"{second.uri},2,{second.generation + 1}\n{third.uri},3,\n"
+    )
+    assert labels_of(images, truth) == [1, NO_LABEL, 3]
+    assert "1 labels are of other versions" in capsys.readouterr().err
+
+
+def test_a_csv_names_files_that_are_no_text(tmp_path: pathlib.Path) -> None:
+    with open(os.fsencode(tmp_path) + b"/\xff,\n.png", "wb"):
+        pass
+    images = list(list_images([str(tmp_path)]))
+    (tmp_path / "truth.csv").write_bytes(b'path,label\n"\xff,\n.png",5\n')
+    assert labels_of(images, tmp_path / "truth.csv") == [5]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "columns path and label"),
+        ("image,label\na,1\n", "columns path and label"),
+        ("path,label\n3/a.png,x\n", "a digit from 0 to 9; got 'x'; mend line 2"),
+        ("path,label\n3/a.png,1\n3/a.png,10\n", "got '10'; mend line 3"),
+        ("path,label\n3/a.png\n", "the labels name at least one image"),
+        ("path,label,generation\n3/a.png,1,x\n", "a generation is the version of an image"),
+        ("path,label,generation\n3/a.png,1,1\n3/a.png,1,2\n", "an image has one label"),
+        ("path,label\n3/a.png,1\n./3/a.png,2\n", "an image has one label"),
+        ("path,label\nelsewhere/a.png,1\n", "the labels name at least one image"),
+    ],
+)
+def test_a_csv_that_cannot_be_used_is_refused(
+    images: list[ListedImage], tmp_path: pathlib.Path, text: str, complaint: str
+) -> None:
+    (tmp_path / "truth.csv").write_text(text)
+    with pytest.raises(UserError, match=complaint):
+        list(with_labels(images, str(tmp_path / "truth.csv")))
+
+
+def test_a_csv_labels_no_members_of_archives(images: list[ListedImage], tmp_path: pathlib.Path) -> None:
+    (tmp_path / "truth.csv").write_text("path,label\n3/a.png,1\n")
+    archive = images[0]._replace(uri="file:///a.zip")
+    with pytest.raises(UserError, match="not the members of archives"):
+        list(with_labels([*images, archive], str(tmp_path / "truth.csv")))
+
+
+def test_a_missing_csv_is_refused(images: list[ListedImage], tmp_path: pathlib.Path) -> None:
+    with pytest.raises(UserError, match="the word folder, or a CSV file"):
+        list(with_labels(images, str(tmp_path / "none.csv")))
+
+
+def test_folders_without_digits_are_refused(images: list[ListedImage]) -> None:
+    with pytest.raises(UserError, match="the labels name at least one image"):
+        list(with_labels(images[2:], "folder"))

@@ -1,0 +1,60 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digitmill.storage.listed_image import ListedImage
+from pipelines.listing.work_item import WorkItem, pack, separate_archives
+
+IMAGES = st.lists(
+    st.builds(
+        ListedImage,
+        uri=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1),
+        generation=st.integers(0, 2**63 - 1),
+        size=st.integers(-1, 2**40),
+        label=st.integers(-1, 9),
+    ),
+    max_size=40,
+)
+
+
+@given(IMAGES, st.integers(1, 9))
+def test_every_image_is_in_one_item_and_in_order(images: list[ListedImage], size: int) -> None:
+    items = list(pack(images, "run", size=size))
+    assert [image for item in items for image in item.images] == images
+    assert all(1 <= len(item.images) <= size for item in items)
+
+
+@given(IMAGES.filter(bool))
+def test_an_item_survives_its_bytes(images: list[ListedImage]) -> None:
+    (item,) = pack(images, "run", size=len(images))
+    assert WorkItem.from_bytes(item.to_bytes()) == item
+
+
+@given(IMAGES.filter(bool), st.data())
+def test_the_digest_follows_content_alone(images: list[ListedImage], data: st.DataObject) -> None:
+    def digest(chosen: list[ListedImage], run: str = "run") -> str:
+        return next(pack(chosen, run, size=len(chosen))).digest
+
+    # Read back from bytes they are other objects of the same content.
+    (item,) = pack(images, "run", size=len(images))
+    assert digest(list(WorkItem.from_bytes(item.to_bytes()).images)) == digest(images)
+    place = data.draw(st.integers(0, len(images) - 1))
+    for change in ({"uri": images[place].uri + "x"}, {"generation": images[place].generation + 1}):
+        changed = images[place]._replace(**change)
+        assert digest([*images[:place], changed, *images[place + 1 :]]) != digest(images)
+    assert digest(images, "another run") != digest(images)
+
+
+def items_of(*names: str, size: int) -> list[WorkItem]:
+    return list(pack([ListedImage(f"file:///{name}", 1, 1) for name in names], "run", size=size))
+
+
+def test_only_a_single_file_with_an_archives_name_may_be_an_archive() -> None:
+    alone = items_of("a.zip", "a.png", size=1)
+    together = items_of("a.zip", "b.zip", size=2)
+    assert [item.may_be_archive for item in (*alone, *together)] == [True, False, False]
+
+
+def test_archives_are_separated_in_every_item() -> None:
+    items = items_of("a.zip", "b.png", "c.png", "d.png", "e.png", "f.zip", size=2)
+    names = [[image.uri[-5:] for image in item.images] for item in separate_archives(items)]
+    assert names == [["b.png"], ["a.zip"], ["c.png", "d.png"], ["e.png"], ["f.zip"]]

@@ -1,0 +1,32 @@
+import datetime
+import pathlib
+
+import pytest
+
+from digitmill.storage.local_output import LocalFolder
+from pipelines.output.finishing import finish, times
+from pipelines.output.reconcile import Account
+from pipelines.report.scoring_report import Backdrop
+from pipelines.statistics.item_statistics import RunStatistics
+from schemas.errors import StorageError
+from schemas.manifest import Manifest
+
+
+class LostHold:
+    def confirm(self) -> None:
+        raise StorageError("a launcher holds its output to the end", got="out", remedy="leave it alone")
+
+
+def test_a_launcher_that_has_lost_its_output_writes_nothing_more(
+    tmp_path: pathlib.Path, manifest: Manifest, statistics: RunStatistics
+) -> None:
+    output = LocalFolder(tmp_path)
+    account = Account(statistics, skipped=0, records=(), listing=())
+    with pytest.raises(StorageError, match="leave it alone"):
+        finish(output, manifest, account, hold=LostHold(), against=Backdrop())
+    assert list(output.walk()) == []
+
+
+def test_times_are_kept_to_the_millisecond() -> None:
+    started = datetime.datetime.now(datetime.UTC)
+    assert times("begun", started, seconds=1.23456, images=3)["pipeline_seconds"] == 1.235

@@ -1,0 +1,54 @@
+import dataclasses
+import pathlib
+
+import pytest
+
+from digitmill.engines.bundle_loader import Bundle
+from digitmill.storage.local_output import LocalFolder
+from pipelines.output.planning import make_plan
+from pipelines.score_options import ScoreOptions
+from schemas.errors import UserError
+from schemas.run_plan import RunPlan
+
+
+@pytest.fixture
+def asked(tmp_path: pathlib.Path, bundle: Bundle) -> ScoreOptions:
+    for name in ("list", "labels"):
+        (tmp_path / name).write_text("path,label\na.png,3\n")
+    return ScoreOptions(
+        (),
+        bundle.path,
+        str(tmp_path / "out"),
+        input_list=tmp_path / "list",
+        labels=str(tmp_path / "labels"),
+    )
+
+
+def plan(options: ScoreOptions, bundle: Bundle, begun: RunPlan | None = None) -> RunPlan:
+    return make_plan(options, bundle, begun=begun, output=LocalFolder(pathlib.Path(options.output)))
+
+
+def test_a_run_is_gone_on_with_by_the_plan_that_it_was_begun_with(
+    asked: ScoreOptions, bundle: Bundle
+) -> None:
+    begun = plan(asked, bundle)
+    assert plan(asked, bundle, begun) is begun
+
+
+@pytest.mark.parametrize("name", ["list", "labels"])
+def test_a_list_whose_content_changed_makes_another_run(
+    asked: ScoreOptions, bundle: Bundle, tmp_path: pathlib.Path, name: str
+) -> None:
+    begun = plan(asked, bundle)
+    (tmp_path / name).write_text("path,label\na.png,4\n")
+    with pytest.raises(UserError, match="list_digest is" if name == "list" else "labels_digest is"):
+        plan(asked, bundle, begun)
+
+
+def test_another_list_makes_another_run_whatever_is_in_it(
+    asked: ScoreOptions, bundle: Bundle, tmp_path: pathlib.Path
+) -> None:
+    begun = plan(asked, bundle)
+    other = dataclasses.replace(asked, input_list=tmp_path / "labels")
+    with pytest.raises(UserError, match=r"input_list is '.*list' there and '.*labels' here"):
+        plan(other, bundle, begun)

@@ -1,0 +1,34 @@
+import dataclasses
+
+from pipelines.output.summary import Summary
+from schemas.manifest import Manifest
+
+
+def test_a_run_is_a_few_aligned_lines(manifest: Manifest) -> None:
+    lines = Summary("out", manifest).table().splitlines()
+    assert lines == [
+        "images       62",
+        "scored       60 (50 accepted, 10 for review)",
+        "failed       2 (EMPTY 1, CORRUPT 1)",
+        "accuracy     84.75 % (95 % interval 73.48 % to 91.76 %, 50 of 59)",
+        "images/s     62",
+        "report       out/report.html",
+        "predictions  out/predictions/part-*.csv",
+        "manifest     out/manifest.json",
+    ]
+
+
+def test_without_labels_no_accuracy_is_claimed(manifest: Manifest) -> None:
+    table = Summary("out", dataclasses.replace(manifest, labelled=0, right=0)).table()
+    assert "accuracy" not in table
+
+
+def test_a_challenger_has_a_line(manifest: Manifest) -> None:
+    challenged = dataclasses.replace(manifest, challenger={"digest": "e"}, agreed=57, challenger_right=52)
+    (line,) = [row for row in Summary("out", challenged).table().splitlines() if row.startswith("challenger")]
+    assert line == (
+        "challenger   agrees on 57 of 60 (95.00 %); its own accuracy 88.14 % "
+        "(95 % interval 77.48 % to 94.13 %, 52 of 59)"
+    )
+    unlabelled = dataclasses.replace(challenged, labelled=0, right=0, challenger_right=0)
+    assert "agrees on 57 of 60 (95.00 %)\n" in Summary("out", unlabelled).table()

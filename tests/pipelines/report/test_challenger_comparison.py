@@ -1,0 +1,29 @@
+import pytest
+
+from pipelines.report.challenger_comparison import Duel
+from pipelines.statistics.agreement import Agreement
+
+CELLS = (
+    Agreement(1, 1, 50, labelled=40, right=38, challenger_right=38),
+    Agreement(1, 7, 12, labelled=10, right=2, challenger_right=7),
+    Agreement(2, -1, 3, labelled=3, right=1, challenger_right=0),
+)
+
+
+def test_labelled_images_are_sorted_by_who_was_right() -> None:
+    duel = Duel.of(CELLS)
+    assert duel == Duel(both=38, model=3, challenger=7, neither=2 + 1 + 2)
+    assert duel.labelled == 53
+
+
+@pytest.mark.parametrize(
+    ("model", "challenger", "said"),
+    [
+        (1, 40, "the challenger wins 40 to 1: more than chance would give."),
+        (40, 1, "the challenger loses 1 to 40: more than chance would give."),
+        (5, 7, "it stands 7 to 5: it may be chance."),
+        (0, 0, "neither is right where the other is wrong."),
+    ],
+)
+def test_who_is_better_is_said_if_it_can_be_told(model: int, challenger: int, said: str) -> None:
+    assert Duel(100, model, challenger, 0).sentence().endswith(said)

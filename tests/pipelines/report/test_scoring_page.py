@@ -1,0 +1,162 @@
+import dataclasses
+import html.parser
+
+import pytest
+
+from pipelines.report.drift import Spread
+from pipelines.report.scoring_report import Backdrop, report_files
+from pipelines.statistics.agreement import Disagreement
+from pipelines.statistics.item_statistics import BINS, RunStatistics
+from pipelines.statistics.tallies import Tally
+from pipelines.statistics.thresholds import ConfidenceCounts
+from schemas.manifest import Manifest
+from schemas.model.model_card import ModelCard
+
+VOID = {"meta", "br", "img", "link", "input", "hr"}
+
+
+def render_page(statistics: RunStatistics, manifest: Manifest, *, against: Backdrop | None = None) -> str:
+    *_, page = report_files(statistics, manifest, against=against or Backdrop())
+    return page.data.decode()
+
+
+class Outline(html.parser.HTMLParser):
+    """Tags, attributes and text of a page; fails on tags that do not nest."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(page)
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_says_what_happened(statistics: RunStatistics, manifest: Manifest) -> None:
+    text = " ".join(Outline(render_page(statistics, manifest)).text.split())
+    for fact in (
+        "62 images through cnn",
+        "84.75 %",
+        "62 listed = 60 scored + 2 failed + 0 skipped",
+        "EMPTY",
+    ):
+        assert fact in text
+
+
+def test_names_are_shown_and_not_run(statistics: RunStatistics, manifest: Manifest) -> None:
+    page = render_page(statistics, manifest)
+    outline = Outline(page)
+    assert "/in/b/<x>.png" in outline.text
+    assert "<x>" not in page
+    assert any(attributes.get("alt") == "/in/a/<b>.png, taken for 1" for _, attributes in outline.tags)
+    assert not any(name.startswith("on") for _, attributes in outline.tags for name in attributes)
+
+
+def test_nothing_is_loaded_from_elsewhere(statistics: RunStatistics, manifest: Manifest) -> None:
+    outline = Outline(render_page(statistics, manifest))
+    for _, attributes in outline.tags:
+        for name in ("src", "href", "xlink:href"):
+            assert (attributes.get(name) or "data:").startswith(("data:", "#"))
+    policies = [a["content"] for tag, a in outline.tags if a.get("http-equiv") == "Content-Security-Policy"]
+    (policy,) = policies
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
+    assert "unsafe" not in policy
+    # What the policy would bar anyway.
+    assert not any("style" in attributes for _, attributes in outline.tags)
+
+
+def test_every_picture_has_a_text_alternative(statistics: RunStatistics, manifest: Manifest) -> None:
+    for tag, attributes in Outline(render_page(statistics, manifest)).tags:
+        assert tag != "img" or attributes["alt"]
+
+
+def test_a_run_where_all_failed_has_a_page(statistics: RunStatistics, manifest: Manifest) -> None:
+    statistics = dataclasses.replace(
+        statistics,
+        scored=0,
+        accepted=0,
+        tallies=(),
+        confidences=(0,) * BINS,
+        confusion=((0,) * 10,) * 10,
+        doubtful=(),
+        mistaken=(),
+        examples=(),
+        thresholds=ConfidenceCounts(),
+        accepted_labelled=0,
+        accepted_right=0,
+    )
+    counts = dataclasses.replace(manifest.counts, listed=2, scored=0)
+    manifest = dataclasses.replace(manifest, counts=counts, labelled=0, right=0, accepted=0)
+    assert "2 listed = 0 scored + 2 failed" in Outline(render_page(statistics, manifest)).text
+
+
+def test_a_challenger_and_what_it_sees_otherwise_are_shown(
+    statistics: RunStatistics, manifest: Manifest
+) -> None:
+    challenged = dataclasses.replace(
+        manifest, challenger={"recipe": "rival", "digest": "e" * 64}, agreed=57, challenger_right=55
+    )
+    image = Disagreement("file:///in/a/%3Cb%3E.png", 1, 0.97, 7, 0.95, 7, "iVBORw0KGgo=")
+    page = render_page(dataclasses.replace(statistics, disagreements=(image,)), challenged)
+    text = " ".join(Outline(page).text.split())
+    assert "gave the same digit to 57 of 60 images" in text
+    assert "97.0 % against 95.0 %" in text
+    assert "taken for 1, by the challenger for 7" in page
+    assert "Challenger" not in render_page(statistics, manifest)
+
+
+def test_the_engine_is_shown(statistics: RunStatistics, manifest: Manifest) -> None:
+    assert "litert: there is no GPU" in Outline(render_page(statistics, manifest)).text
+
+
+def test_the_card_and_the_run_before_are_what_a_run_is_held_against(
+    statistics: RunStatistics, manifest: Manifest, card: ModelCard
+) -> None:
+    counts = (0, 500, 100, 0, 0, 0, 0, 0, 0, 0)
+    before = Spread(600, counts, (*(0,) * 19, 600), (600 * 784, *(0,) * 19))
+    text = " ".join(Outline(render_page(statistics, manifest, against=Backdrop(card, before))).text.split())
+    assert "the training set" in text
+    assert "the previous run" in text
+    assert f"test accuracy {card.test_accuracy}" in text
+    assert "What changed" not in render_page(statistics, manifest)
+
+
+@pytest.mark.parametrize(("price", "words"), [(3600.0, "1,000.00 a million images"), (None, "")])
+def test_a_price_becomes_a_cost(
+    statistics: RunStatistics, manifest: Manifest, price: float | None, words: str
+) -> None:
+    times = dict(manifest.times) | {"finished": "2026-01-01T00:00:01+00:00", "images": 1000}
+    priced = dataclasses.replace(manifest, times=times, options={**manifest.options, "price_per_hour": price})
+    page = render_page(statistics, priced)
+    assert ("Estimated cost" in page) == (price is not None)
+    assert words in page
+
+
+def test_many_folders_are_bounded_and_the_rest_is_counted(
+    statistics: RunStatistics, manifest: Manifest
+) -> None:
+    tallies = tuple(Tally(f"file:///in/{number:05d}", 1, 1, 0.9) for number in range(1234))
+    page = render_page(dataclasses.replace(statistics, tallies=tallies), manifest)
+    # The two folders of the failures come on top.
+    assert page.count('<tr><th scope="row" class="words">/in/') == 200 + len(statistics.failures)
+    assert "200 of 1,236 folders; 1,036 more are in reports/summary.csv." in page
+
+
+def test_commands_go_on_and_do_the_same_again(statistics: RunStatistics, manifest: Manifest) -> None:
+    page = render_page(statistics, dataclasses.replace(manifest, command="digitmill score --input 'a b'"))
+    assert "<code>digitmill score --input &#39;a b&#39;</code>" in page
+    assert "<code>digitmill score --input &#39;a b&#39; --resume</code>" in page

@@ -1,0 +1,120 @@
+import csv
+import dataclasses
+import json
+import pathlib
+
+import pytest
+
+from digitmill.storage.local_output import LocalFolder
+from pipelines.report.drift import Spread
+from pipelines.report.scoring_charts import confusion
+from pipelines.report.scoring_report import Backdrop, failure_rows, spread_of, summary_rows, write_reports
+from pipelines.statistics.agreement import Agreement
+from pipelines.statistics.item_statistics import RunStatistics
+from schemas.__main__ import GENERATED
+from schemas.manifest import Manifest
+from schemas.model.model_card import ModelCard
+
+
+def test_the_summary_counts_per_digit_and_per_folder(statistics: RunStatistics) -> None:
+    rows = list(summary_rows(statistics))
+    assert rows[0] == ("all", "", "", 60, 2, "0.833333", 50, 59, 50)
+    assert rows[1:4] == [
+        ("digit", "", 0, 0, "", "", 0, 0, 0),
+        ("digit", "", 1, 50, "", "0.900000", 50, 50, 49),
+        ("digit", "", 2, 10, "", "0.500000", 0, 9, 1),
+    ]
+    assert [row for row in rows if row[0] == "folder"] == [
+        ("folder", "file:///in/a", "", 40, 0, "0.900000", 40, 40, 39),
+        ("folder", "file:///in/b", "", 20, 1, "0.700000", 10, 19, 11),
+        ("folder", "file:///in/c", "", 0, 1, "", 0, 0, 0),
+    ]
+    assert sum(row[3] for row in rows if row[0] == "folder_digit") == 60
+
+
+def test_the_confusion_table_is_true_by_predicted(statistics: RunStatistics) -> None:
+    drawn = confusion(statistics)
+    assert drawn is not None
+    assert drawn.chart.header[:2] == ("label", "0")
+    assert drawn.chart.rows[3] == (3, 0, 0, 0, 5, 0, 0, 0, 0, 0, 1)
+
+
+def test_failures_are_rows_of_their_schema(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, statistics: RunStatistics, manifest: Manifest
+) -> None:
+    import frictionless
+
+    write_reports(LocalFolder(tmp_path), statistics, manifest)
+    monkeypatch.chdir(tmp_path / "reports")
+    schema = frictionless.Schema.from_descriptor(
+        json.loads((GENERATED / "failures.tableschema.json").read_text())
+    )
+    report = frictionless.Resource(path="failures.csv", schema=schema).validate()
+    assert report.valid, report.flatten(["message"])
+    assert len(list(failure_rows(statistics))) == report.tasks[0].stats["rows"] == 2
+
+
+def test_every_report_is_a_part_with_its_rows(
+    tmp_path: pathlib.Path, statistics: RunStatistics, manifest: Manifest
+) -> None:
+    parts = {part.name: part for part in write_reports(LocalFolder(tmp_path), statistics, manifest)}
+    tables = {"summary", "failures", "digits", "distributions"}
+    charts = {"confidence", "confusion", "coverage", "reliability"}
+    assert set(parts) == {
+        "report.html",
+        *(f"reports/{name}.csv" for name in tables | charts),
+        *(f"reports/{name}.png" for name in charts),
+    }
+    for name, part in parts.items():
+        if name.endswith(".csv"):
+            with (tmp_path / name).open(newline="") as file:
+                assert len(list(csv.reader(file))) - 1 == part.rows
+    for part in parts.values():
+        assert (tmp_path / part.name).stat().st_size == part.bytes
+
+
+def test_agreement_is_reported_with_a_challenger_only(
+    tmp_path: pathlib.Path, statistics: RunStatistics, manifest: Manifest
+) -> None:
+    agreements = (Agreement(1, -1, 1, 0, 0, 0), Agreement(1, 1, 57, 57, 49, 49), Agreement(2, 7, 2, 2, 1, 1))
+    challenged = dataclasses.replace(
+        manifest, challenger={"recipe": "r", "digest": "e" * 64}, agreed=57, challenger_right=50
+    )
+    write_reports(LocalFolder(tmp_path), dataclasses.replace(statistics, agreements=agreements), challenged)
+    assert (tmp_path / "reports" / "agreement.csv").read_text().splitlines() == [
+        "digit,challenger_digit,images,labelled,right,challenger_right",
+        "1,,1,0,0,0",
+        "1,1,57,57,49,49",
+        "2,7,2,2,1,1",
+    ]
+
+
+def test_without_labels_there_is_no_confusion(
+    tmp_path: pathlib.Path, statistics: RunStatistics, manifest: Manifest
+) -> None:
+    unlabelled = dataclasses.replace(statistics, confusion=((0,) * 10,) * 10)
+    parts = write_reports(
+        LocalFolder(tmp_path), unlabelled, dataclasses.replace(manifest, labelled=0, right=0)
+    )
+    assert "reports/confusion.csv" not in {part.name for part in parts}
+    assert "Confusion" not in (tmp_path / "report.html").read_text()
+
+
+def test_what_a_run_was_held_against_is_kept(
+    tmp_path: pathlib.Path, statistics: RunStatistics, manifest: Manifest, card: ModelCard
+) -> None:
+    here = spread_of(statistics)
+    write_reports(LocalFolder(tmp_path), statistics, manifest, against=Backdrop(card, here))
+    for name in ("distributions", "previous_distributions"):
+        assert Spread.from_csv((tmp_path / "reports" / f"{name}.csv").read_bytes()) == here
+    assert ModelCard.from_json((tmp_path / "reports" / "model_card.json").read_text()) == card
+
+
+def test_the_same_run_has_the_same_report_to_the_byte(
+    tmp_path: pathlib.Path, statistics: RunStatistics, manifest: Manifest, card: ModelCard
+) -> None:
+    against = Backdrop(card, spread_of(statistics))
+    first, second = (
+        write_reports(LocalFolder(tmp_path / name), statistics, manifest, against=against) for name in "ab"
+    )
+    assert first == second

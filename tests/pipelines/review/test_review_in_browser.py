@@ -1,0 +1,270 @@
+"""The review page as people use it."""
+
+import base64
+import csv
+import pathlib
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from digitmill.imaging.decode import decode
+from schemas import labels
+from schemas.manifest import Manifest
+from tests.browser import PATIENCE, Tabs, serious_faults
+from tests.pipelines.review.review_pages import doubt, page_of
+
+expect.set_options(timeout=PATIENCE)
+
+COUNT = 40
+NASTY = "file:///in/%3Cscript%3Ealert%281%29%3C/script%3E.png"
+
+
+@pytest.fixture
+def write(tmp_path: pathlib.Path, manifest: Manifest, digits: np.ndarray) -> Callable[..., pathlib.Path]:
+    """Writes a page of so many rows."""
+
+    def written(
+        count: int = COUNT, *, rows: int = COUNT, name: str = "review.html", **more: object
+    ) -> pathlib.Path:
+        uris = [NASTY, *(f"gs://b/a,{number}.png" for number in range(1, rows))]
+        doubts = [doubt(number, uri, count=rows) for number, uri in enumerate(uris)][:count]
+        tiled = digits[np.arange(count) % len(digits)]
+        path = tmp_path / name
+        path.write_text(page_of(manifest, doubts, tiled, **more))
+        return path
+
+    return written
+
+
+def ready(page: Page) -> Page:
+    page.wait_for_selector("html[data-ready]", state="attached")
+    return page
+
+
+@pytest.fixture
+def page(write: Callable[..., pathlib.Path], tabs: Tabs) -> Page:
+    return ready(tabs.open(write()))
+
+
+def press(page: Page, *keys: str) -> None:
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def chosen(page: Page) -> int:
+    """The place of the image that is chosen."""
+    return int(page.locator('.tile[aria-selected="true"]').get_attribute("id").removeprefix("image-"))
+
+
+def download(page: Page, folder: pathlib.Path) -> list[dict[str, str]]:
+    with page.expect_download() as started:
+        page.click("#download")
+    assert started.value.suggested_filename == labels.FILE
+    started.value.save_as(folder / labels.FILE)
+    with (folder / labels.FILE).open(encoding="utf-8", newline="") as file:
+        lines = csv.DictReader(file)
+        rows = list(lines)
+    assert tuple(lines.fieldnames or ()) == labels.COLUMNS
+    return rows
+
+
+def test_keys_label_and_the_file_says_so(page: Page, tmp_path: pathlib.Path) -> None:
+    assert chosen(page) == 0
+    # Row n is taken for n.
+    press(page, "7", "Enter", "u", "ArrowRight", "0")
+    assert chosen(page) == 5
+    expect(page.locator("#counts")).to_have_text(f"4 of {COUNT} looked at, 1 unreadable")
+    rows = download(page, tmp_path)
+    assert [(row["path"], row["label"]) for row in rows] == [
+        (NASTY, "7"),
+        ("gs://b/a,1.png", "1"),
+        ("gs://b/a,2.png", "unreadable"),
+        ("gs://b/a,4.png", "0"),
+    ]
+    assert [row["sha256"] for row in rows] == [f"{place:064x}" for place in (0, 1, 2, 4)]
+    assert rows[3]["generation"] == "1700000000000000004"
+    assert (rows[3]["predicted"], rows[3]["confidence"], rows[3]["pixels"]) == ("4", "0.270000", "")
+
+
+def test_backspace_undoes_one_after_the_other(page: Page, tmp_path: pathlib.Path) -> None:
+    press(page, "1", "2", "3", "Home", "9", "Backspace")
+    assert chosen(page) == 0
+    press(page, "Backspace", "Backspace")
+    assert chosen(page) == 1
+    assert [row["label"] for row in download(page, tmp_path)] == ["1"]
+    press(page, "Backspace", "Backspace", "Backspace")
+    expect(page.locator("#counts")).to_have_text(f"0 of {COUNT} looked at")
+    expect(page.locator("#download")).to_be_disabled()
+    expect(page.locator("#live")).to_have_text("Nothing to undo.")
+
+
+def test_arrows_and_clicks_choose(page: Page) -> None:
+    columns = page.evaluate("Math.floor(document.getElementById('grid').clientWidth / 92)")
+    assert columns > 5
+    keys = ["ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp", "ArrowUp", "ArrowLeft"]
+    keys += ["End", "ArrowRight", "Home", "n"]
+    places = []
+    for key in keys:
+        press(page, key)
+        places.append(chosen(page))
+    last = COUNT - 1
+    assert places == [1, columns + 1, columns, 0, 0, 0, last, last, 0, 1]
+    page.click("#image-7")
+    assert chosen(page) == 7
+    expect(page.locator("#said")).to_contain_text("Taken for 7 at")
+    page.click('#pad button[data-label="3"]')
+    page.click('#pad button[data-label="suggested"]')
+    expect(page.locator("#image-7 .given")).to_have_text("3 ✓")
+    expect(page.locator("#image-8 .given")).to_have_text("8 ✓")
+    page.click('#pad button[data-label="undo"]')
+    expect(page.locator("#image-8 .given")).to_have_text("8?")
+
+
+def test_the_help_names_every_key_and_keeps_them_from_labelling(page: Page) -> None:
+    press(page, "?")
+    expect(page.locator("#help")).to_be_visible()
+    press(page, "5", "Escape")
+    expect(page.locator("#help")).to_be_hidden()
+    expect(page.locator("#counts")).to_have_text(f"0 of {COUNT} looked at")
+    press(page, "5")
+    expect(page.locator("#image-0 .given")).to_have_text("5 ✓")
+
+
+def test_labels_outlive_the_page_also_one_with_more_images(
+    page: Page, write: Callable[..., pathlib.Path], tmp_path: pathlib.Path
+) -> None:
+    press(page, "1", "2", "u")
+    page.reload()
+    assert chosen(ready(page)) == 3
+    expect(page.locator("#counts")).to_have_text(f"3 of {COUNT} looked at, 1 unreadable")
+    # Made anew with fewer images, one of them gone by now; what is not shown is not forgotten.
+    write(2, rows=COUNT, gone=[0])
+    page.reload()
+    ready(page)
+    expect(page.locator("#counts")).to_have_text("1 of 1 looked at")
+    assert [row["label"] for row in download(page, tmp_path)] == ["2"]
+    write(COUNT)
+    page.reload()
+    ready(page)
+    press(page, "Backspace")
+    assert [row["label"] for row in download(page, tmp_path)] == ["1", "2"]
+
+
+def test_each_run_has_labels_of_its_own(page: Page, write: Callable[..., pathlib.Path]) -> None:
+    press(page, "1", "2")
+    write(digest="e" * 64)
+    page.reload()
+    ready(page)
+    expect(page.locator("#counts")).to_have_text(f"0 of {COUNT} looked at")
+
+
+def test_where_nothing_is_kept_the_page_says_so_and_works(
+    write: Callable[..., pathlib.Path], tabs: Tabs, tmp_path: pathlib.Path
+) -> None:
+    page = tabs.open(write(), java_script_enabled=True)
+    page.add_init_script(
+        "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no') }})"
+    )
+    page.reload()
+    ready(page)
+    expect(page.locator("#warning")).to_contain_text("download labels.csv before you leave")
+    press(page, "1", "2")
+    assert [row["label"] for row in download(page, tmp_path)] == ["1", "2"]
+
+
+def test_filters_narrow_what_is_shown_and_labelled(page: Page) -> None:
+    page.select_option("#digit", "3")
+    expect(page.locator("#matching")).to_have_text("4 match")
+    expect(page.locator(".tile")).to_have_count(4)
+    press(page, "Enter")
+    expect(page.locator("#image-3 .given")).to_have_text("3 ✓")
+    assert chosen(page) == 13
+    page.select_option("#digit", "")
+    page.fill("#least", "50")
+    page.fill("#most", "60")
+    shown = [tile.get_attribute("id") for tile in page.locator(".tile").all()]
+    # Row n of 40 has a confidence of 0.2 + 0.7 n / 40.
+    assert shown == [f"image-{number}" for number in range(18, 23)]
+    page.keyboard.press("Enter")
+    press(page, "8")
+    expect(page.locator("#image-18 .given")).to_have_text("8 ✓")
+    page.fill("#least", "")
+    page.fill("#most", "")
+    page.select_option("#state", "done")
+    assert page.locator(".tile").count() == 2
+    page.select_option("#state", "open")
+    expect(page.locator("#matching")).to_have_text(f"{COUNT - 2} match")
+    page.select_option("#state", "unreadable")
+    expect(page.locator("#nothing")).to_be_visible()
+    press(page, "5", "Enter", "ArrowRight", "n")
+    expect(page.locator("#counts")).to_have_text(f"2 of {COUNT} looked at")
+
+
+def test_thousands_of_images_cost_what_is_in_sight(
+    write: Callable[..., pathlib.Path], tabs: Tabs, tmp_path: pathlib.Path
+) -> None:
+    count = 5_300  # two sprites
+    page = ready(tabs.open(write(count, rows=count)))
+    assert page.locator(".tile").count() < 250
+    press(page, "End")
+    assert chosen(page) == count - 1
+    expect(page.locator(f"#image-{count - 1}")).to_be_in_viewport()
+    assert page.locator(".tile").count() < 250
+    press(page, "4")
+    assert chosen(page) == 0
+    (row,) = download(page, tmp_path)
+    assert row["label"] == "4"
+
+
+def test_the_digits_are_drawn_as_they_are(
+    write: Callable[..., pathlib.Path], tabs: Tabs, digits: np.ndarray
+) -> None:
+    page = ready(tabs.open(write(5_300, rows=5_300)))
+    for key, place in (("Home", 0), ("End", 5_299)):
+        press(page, key)
+        drawn = page.evaluate("document.getElementById('large').toDataURL()").partition(",")[2]
+        assert (decode(base64.b64decode(drawn))[..., 0] == digits[place % len(digits)]).all()
+
+
+def test_the_original_is_shown_where_there_is_one(
+    write: Callable[..., pathlib.Path], tabs: Tabs, page: Page
+) -> None:
+    expect(page.locator("#source")).to_be_hidden()
+    original = cv2.imencode(".webp", np.full((40, 60, 3), 200, np.uint8))[1].tobytes()
+    other = ready(tabs.open(write(name="other.html", original=original)))
+    expect(other.locator("#source")).to_be_visible()
+    assert other.evaluate("document.getElementById('original').naturalWidth") == 60
+
+
+def test_names_are_shown_and_never_run(page: Page, tabs: Tabs) -> None:
+    expect(page.locator("#name")).to_have_text("/in/<script>alert(1)</script>.png")
+    assert page.evaluate("document.querySelectorAll('script').length") == 2
+    # The policy holds: what is smuggled in later does not run either.
+    page.evaluate(
+        "(() => { const smuggled = document.createElement('script');"
+        " try { smuggled.textContent = 'window.ran = 1' } catch {} document.body.append(smuggled) })()"
+    )
+    assert page.evaluate("window.ran") is None
+    assert any("Content Security Policy" in said or "TrustedScript" in said for said in tabs.complaints)
+    tabs.complaints.clear()
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [375, 1440])
+def test_it_is_accessible_and_fits(
+    write: Callable[..., pathlib.Path], tabs: Tabs, axe: str, dark: bool, width: int
+) -> None:
+    page = ready(tabs.open(write(gone=[3]), dark=dark, width=width))
+    press(page, "1", "u")
+    assert serious_faults(page, axe) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_page_without_images(write: Callable[..., pathlib.Path], tabs: Tabs) -> None:
+    page = ready(tabs.open(write(0)))
+    expect(page.locator("#nothing")).to_be_visible()
+    press(page, "1", "Enter", "Backspace", "ArrowDown", "n")
+    expect(page.locator("#download")).to_be_disabled()

@@ -1,0 +1,49 @@
+import pytest
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+
+from pipelines.runners import beam_options as module
+from pipelines.runners.beam_options import IN_PROCESS
+from schemas.errors import UserError
+
+
+def beam_options(flags: list[str]) -> PipelineOptions:
+    return module.beam_options(flags, verb="score", own=["--model"])
+
+
+@pytest.mark.parametrize("flags", [[], ["--runner=DirectRunner"], ["--runner", "DirectRunner"]])
+def test_the_direct_runner_is_its_in_process_engine(flags: list[str]) -> None:
+    assert beam_options(flags).view_as(StandardOptions).runner == IN_PROCESS
+
+
+def test_another_runner_is_left_as_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = []
+    monkeypatch.setattr(module, "check_portable", lambda runner, _: looked_at.append(type(runner).__name__))
+    assert beam_options(["--runner=FlinkRunner"]).view_as(StandardOptions).runner == "FlinkRunner"
+    assert looked_at == ["FlinkRunner"]
+
+
+def test_beams_flags_reach_beam() -> None:
+    assert beam_options(["--direct_num_workers=2"]).view_as(DirectOptions).direct_num_workers == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "hint"),
+    [
+        (["--runer=DirectRunner"], "did you mean --runner"),
+        (["--modle", "x"], "did you mean --model"),
+        (["--qqqqqqqq"], "see `digitmill score --help`"),
+        (["stray.png"], "quote a pattern"),
+        (["--runner=Foo"], "Foo"),
+        (["--runner=DataflowRunner"], "project"),
+        (["--direct_num_workers=-1"], "0 .all cores. or more"),
+    ],
+)
+def test_an_unknown_flag_is_refused_with_a_hint(flags: list[str], hint: str) -> None:
+    with pytest.raises(UserError, match=hint) as caught:
+        beam_options(flags)
+    assert str(caught.value.got).removeprefix("--runner=") in (*flags, flags[0].partition("=")[2], IN_PROCESS)
+
+
+def test_a_value_that_beam_does_not_take_is_refused() -> None:
+    with pytest.raises(UserError, match=r"direct_num_workers.*invalid int value"):
+        beam_options(["--direct_num_workers=many"])

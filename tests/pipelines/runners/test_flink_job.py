@@ -1,0 +1,108 @@
+"""Cancelling a job on a Flink cluster, against a job manager's REST service as far as that goes."""
+
+import contextlib
+import http.server
+import json
+import logging
+import threading
+import types
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipelines.runners.flink_job import taken_back
+
+FLINK = "--runner=FlinkRunner"
+
+
+@contextlib.contextmanager
+def job_manager(jobs: Sequence[tuple[str, str, str]], status: int = 202) -> Iterator[tuple[str, list[str]]]:
+    """Yields its address, and the paths of what it was asked to change."""
+    asked: list[str] = []
+    overview = {"jobs": [{"jid": jid, "name": name, "state": state} for jid, name, state in jobs]}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.answer(200, json.dumps(overview).encode())
+
+        def do_PATCH(self) -> None:
+            asked.append(self.path)
+            self.answer(status, b"{}")
+
+        def answer(self, status: int, content: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"localhost:{server.server_address[1]}", asked
+        server.shutdown()
+        thread.join()
+
+
+def stopped(*flags: str, jobs: Any = None) -> None:
+    pipeline = beam.Pipeline(options=PipelineOptions(list(flags)))
+    # What a runner has as soon as a job runs: a number, and the job service that gave it.
+    pipeline.result = types.SimpleNamespace(_job_id="nightly_7-7", _job_service=types.SimpleNamespace())
+    if jobs is not None:
+        pipeline.result._job_service._jobs = jobs
+    with pytest.raises(KeyboardInterrupt), taken_back(pipeline):
+        raise KeyboardInterrupt
+
+
+def test_the_running_job_of_the_name_is_cancelled() -> None:
+    jobs = [("a", "nightly", "FINISHED"), ("b", "nightly", "RUNNING"), ("c", "other", "RUNNING")]
+    with job_manager(jobs) as (address, asked):
+        stopped(FLINK, f"--flink_master={address}")
+    assert asked == ["/v1/jobs/b?mode=cancel"]
+
+
+def test_a_job_that_was_sent_as_one_jar_is_cancelled_by_its_number() -> None:
+    with job_manager([]) as (address, asked):
+        stopped(
+            FLINK, f"--flink_master={address}", jobs={"nightly_7-7": types.SimpleNamespace(_flink_job_id="d")}
+        )
+    assert asked == ["/v1/jobs/d?mode=cancel"]
+
+
+def test_a_job_that_has_ended_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    with job_manager([("a", "nightly", "CANCELED")]) as (address, asked):
+        stopped(FLINK, f"--flink_master={address}")
+    assert asked == []
+    assert not caplog.records
+
+
+def test_what_cannot_be_cancelled_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    with job_manager([("a", "nightly", "RUNNING")], status=500) as (address, _):
+        stopped(FLINK, f"--flink_master={address}")
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "may go on at http://localhost" in record.message
+
+
+def test_before_there_is_a_job_nothing_is_cancelled() -> None:
+    with job_manager([("a", "nightly", "RUNNING")]) as (address, asked):
+        pipeline = beam.Pipeline(options=PipelineOptions([FLINK, f"--flink_master={address}"]))
+        with pytest.raises(KeyboardInterrupt), taken_back(pipeline):
+            raise KeyboardInterrupt
+    assert asked == []
+
+
+@pytest.mark.parametrize("runner", ["PrismRunner", "SparkRunner", "FnApiRunner"])
+def test_other_runners_are_left_alone(runner: str) -> None:
+    with job_manager([("a", "nightly", "RUNNING")]) as (address, asked):
+        stopped(f"--runner={runner}", f"--flink_master={address}")
+    assert asked == []
+
+
+def test_a_cluster_of_the_job_servers_own_ends_with_it() -> None:
+    stopped(FLINK)

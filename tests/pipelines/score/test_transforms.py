@@ -1,0 +1,129 @@
+import dataclasses
+import pathlib
+import pickle
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.testing.util import assert_that, equal_to
+
+from digitmill.engines.bundle_loader import Bundle
+from digitmill.engines.engine import Engine
+from digitmill.storage.local_output import LocalFolder
+from pipelines.listing.frozen_listing import FrozenItem, freeze
+from pipelines.listing.input_listing import Listing, list_images
+from pipelines.score.transforms import ScoreImages, ScoreWorkItem, ScoringTask
+from pipelines.scoring.scorer import Scorer
+from pipelines.statistics.item_statistics import ItemStatistics
+from schemas.errors import WorkerError
+from schemas.layout import statistics_name
+
+
+def frozen(folder: pathlib.Path, output: pathlib.Path, size: int) -> list[FrozenItem]:
+    return list(freeze(Listing(list_images([str(folder)])), LocalFolder(output), run="run", most=size).items)
+
+
+def task_of(bundle: Bundle, output: pathlib.Path) -> ScoringTask:
+    return ScoringTask(bundle=bundle, output=str(output), run="run", accept_threshold=0.9)
+
+
+def test_every_item_is_done_and_named(
+    mixed_folder: pathlib.Path, bundle: Bundle, tmp_path: pathlib.Path
+) -> None:
+    items = frozen(mixed_folder, tmp_path / "out", 7)
+    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+        done = (
+            pipeline
+            | beam.Create([item.ref for item in items])
+            | ScoreImages(task_of(bundle, tmp_path / "out"))
+        )
+        assert_that(done, equal_to([item.digest for item in items]))
+    records = [
+        ItemStatistics.from_json((tmp_path / "out" / statistics_name(item.digest)).read_text())
+        for item in items
+    ]
+    assert [record.listed for record in records] == [item.images for item in items]
+
+
+def test_replayed_items_change_nothing(
+    mixed_folder: pathlib.Path, bundle: Bundle, tmp_path: pathlib.Path
+) -> None:
+    def run(output: pathlib.Path, times: int) -> dict[str, bytes]:
+        refs = [item.ref for item in frozen(mixed_folder, output, 16)] * times
+        with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+            _ = pipeline | beam.Create(refs) | ScoreImages(task_of(bundle, output))
+        return {path.name: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+
+    assert run(tmp_path / "once", 1) == run(tmp_path / "thrice", 3)
+
+
+@pytest.mark.slow
+def test_a_process_loads_each_model_once_whatever_its_threads(
+    mixed_folder: pathlib.Path,
+    bundle: Bundle,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real, loaded = Bundle.load, []
+
+    def counted(opened: Bundle) -> Engine:
+        loaded.append(opened.digest)
+        return real(opened)
+
+    monkeypatch.setattr(Bundle, "load", counted)
+    refs = [item.ref for item in frozen(mixed_folder, tmp_path / "out", 2)]
+    task = dataclasses.replace(task_of(bundle, tmp_path / "out"), challenger=bundle)
+    threads = PipelineOptions(["--direct_num_workers=3", "--direct_running_mode=multi_threading"])
+    with beam.Pipeline(runner=FnApiRunner(), options=threads) as pipeline:
+        _ = pipeline | beam.Create(refs) | ScoreImages(task)
+    assert loaded == [bundle.digest] * 2
+
+
+def test_the_dofn_travels_without_the_model(bundle: Bundle, tmp_path: pathlib.Path) -> None:
+    packed = pickle.dumps(ScoreWorkItem(task_of(bundle, tmp_path)))
+    assert len(packed) < 20_000
+
+
+def test_an_error_in_an_item_fails_its_bundle(
+    mixed_folder: pathlib.Path,
+    bundle: Bundle,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Scorer, "run", full)
+    dofn = ScoreWorkItem(task_of(bundle, tmp_path))
+    dofn.setup()
+    dofn.start_bundle()
+    first, second, third, *_ = (item.ref for item in frozen(mixed_folder, tmp_path, 20))
+    assert list(dofn.process(first)) == list(dofn.process(second)) == []
+    with pytest.raises(OSError, match="No space left"):
+        list(dofn.process(third))
+    with pytest.raises(OSError, match="No space left"):
+        list(dofn.finish_bundle())
+    dofn.teardown()
+
+
+def test_out_of_memory_names_the_work_item(
+    mixed_folder: pathlib.Path,
+    bundle: Bundle,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def too_much(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Scorer, "run", too_much)
+    dofn = ScoreWorkItem(task_of(bundle, tmp_path))
+    dofn.setup()
+    dofn.start_bundle()
+    item = frozen(mixed_folder, tmp_path, 1000)[0]
+    assert list(dofn.process(item.ref)) == []
+    with pytest.raises(WorkerError) as caught:
+        list(dofn.finish_bundle())
+    assert item.digest in str(caught.value)
+    assert "give workers more memory" in str(caught.value)
+    dofn.teardown()

@@ -1,0 +1,72 @@
+import dataclasses
+import hashlib
+import pathlib
+
+import pytest
+
+from digitmill.engines.bundle_loader import Bundle, open_bundle
+from pipelines.scoring.model_place import address, at_launcher, at_worker, stage
+from schemas.errors import UserError
+from tests.gcs_emulator import Bucket
+
+
+def upload(bucket: Bucket, bundle_path: pathlib.Path) -> pathlib.Path:
+    for file in bundle_path.rglob("*"):
+        if file.is_file():
+            bucket.put(f"run/bundle/{file.relative_to(bundle_path).as_posix()}", file.read_bytes())
+    return pathlib.Path(f"{bucket.uri}/run/bundle")
+
+
+def test_a_bundle_in_a_bucket_is_opened_from_a_copy(bucket: Bucket, bundle_path: pathlib.Path) -> None:
+    given = upload(bucket, bundle_path)
+    assert address(given) == f"{bucket.uri}/run/bundle"
+    with at_launcher(given) as folder:
+        assert open_bundle(folder).digest == open_bundle(bundle_path).digest
+    assert not folder.exists()
+
+
+def test_a_local_bundle_stays_where_it_is(bundle_path: pathlib.Path) -> None:
+    with at_launcher(bundle_path) as folder:
+        assert folder == bundle_path
+    assert (bundle_path / "model_card.json").exists()
+
+
+def test_a_bucket_without_a_bundle_is_refused(bucket: Bucket) -> None:
+    bucket.put("other/file", b"")
+    with pytest.raises(UserError, match="a model bundle is a folder"), at_launcher(pathlib.Path(bucket.uri)):
+        pass
+
+
+@pytest.mark.parametrize("engine", ["litert", "litert_int8", "saved_model"])
+def test_a_worker_gets_what_its_engine_reads(bucket: Bucket, bundle_path: pathlib.Path, engine: str) -> None:
+    bundle = open_bundle(bundle_path, engine)
+    stage([bundle, None], f"{bucket.uri}/models")
+    lost = dataclasses.replace(bundle, path=pathlib.Path("/nowhere"))
+    with at_worker(lost, f"{bucket.uri}/models") as found:
+        expected = bundle.load().probabilities
+        digits = __import__("numpy").zeros((2, 28, 28), "uint8")
+        assert (found.load().probabilities(digits) == expected(digits)).all()
+        files = [path for path in found.path.rglob("*") if path.is_file()]
+    assert not found.path.exists()
+    assert all(path.name != "model.keras" for path in files)
+
+
+def test_a_worker_that_sees_the_launcher_s_files_fetches_nothing(bundle: Bundle, bucket: Bucket) -> None:
+    for base in (None, f"{bucket.uri}/nothing-there"):
+        with at_worker(bundle, base) as found:
+            assert found is bundle
+
+
+def test_what_was_changed_on_the_way_is_not_loaded(bucket: Bucket, bundle: Bundle) -> None:
+    stage([bundle], f"{bucket.uri}/models")
+    (name,) = bucket.names()
+    content = bytearray(bucket.read(name))
+    content[len(content) // 2] ^= 1
+    bucket.put(name, bytes(content))
+    assert hashlib.sha256(content).hexdigest() not in bundle.card.files.values()
+    lost = dataclasses.replace(bundle, path=pathlib.Path("/nowhere"))
+    with (
+        at_worker(lost, f"{bucket.uri}/models") as found,
+        pytest.raises(UserError, match="is not the file that the card names"),
+    ):
+        found.load()

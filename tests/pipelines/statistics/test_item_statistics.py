@@ -1,0 +1,153 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.statistics.agreement import DISAGREEMENTS_KEPT, Agreement, Disagreement
+from pipelines.statistics.item_statistics import BINS, ItemStatistics, count_codes, join, merge
+from pipelines.statistics.kept_images import (
+    DOUBTFUL_KEPT,
+    EXAMPLES_KEPT,
+    MISTAKEN_KEPT,
+    FailurePicture,
+    KeptImage,
+)
+from pipelines.statistics.tallies import Tally
+from pipelines.statistics.thresholds import EDGES, RELIABILITY_BINS, ConfidenceCounts
+from schemas.failure import Failure, FailureCode
+from schemas.manifest import Part
+
+UNIT = st.floats(0, 1)
+COUNTS = st.integers(0, 100)
+TALLIES = st.builds(
+    Tally, st.sampled_from(["a", "b"]), st.integers(0, 9), st.integers(1, 99), UNIT, COUNTS, COUNTS, COUNTS
+)
+KEPT = st.builds(
+    KeptImage,
+    UNIT,
+    st.text(max_size=4),
+    st.integers(0, 9),
+    st.integers(0, 9),
+    st.integers(-1, 9),
+    st.just(""),
+)
+# Alike for all bins: what is tested is adding up, and hypothesis is slow at hundreds of numbers.
+CONFIDENCES = st.builds(
+    lambda count, other, total: ConfidenceCounts(
+        *((number,) * len(EDGES) for number in (count, other, count)),
+        *((number,) * RELIABILITY_BINS for number in (other, count)),
+        (total,) * RELIABILITY_BINS,
+    ),
+    COUNTS,
+    COUNTS,
+    UNIT,
+)
+AGREEMENTS = st.builds(Agreement, st.just(3), st.integers(-1, 9), COUNTS, COUNTS, COUNTS, COUNTS)
+DISAGREEMENTS = st.builds(
+    Disagreement, st.uuids().map(str), st.just(3), UNIT, st.integers(0, 9), UNIT, st.just(-1), st.just("")
+)
+ITEMS = st.lists(
+    st.builds(
+        ItemStatistics,
+        digest=st.uuids().map(str),
+        listed=COUNTS,
+        scored=COUNTS,
+        accepted=COUNTS,
+        failures=st.lists(
+            st.builds(Failure, st.text(min_size=1), COUNTS, st.sampled_from(list(FailureCode)), st.just("x")),
+            max_size=3,
+        ).map(tuple),
+        tallies=st.lists(TALLIES, max_size=4, unique_by=lambda tally: (tally.folder, tally.digit)).map(tuple),
+        confidences=st.tuples(*[COUNTS] * BINS),
+        confusion=st.tuples(*[st.tuples(*[COUNTS] * 10)] * 10),
+        doubtful=st.lists(KEPT, max_size=5).map(tuple),
+        parts=st.just((Part("p", 1, 2, "s"),)),
+        agreements=st.lists(AGREEMENTS, max_size=4, unique_by=lambda cell: cell.challenger_digit).map(tuple),
+        disagreements=st.lists(DISAGREEMENTS, max_size=30).map(tuple),
+        accepted_labelled=COUNTS,
+        accepted_right=COUNTS,
+        thresholds=CONFIDENCES,
+        grey_levels=COUNTS.map(lambda count: (count,) * BINS),
+        mistaken=st.lists(KEPT, max_size=5).map(tuple),
+        examples=st.lists(KEPT, max_size=5).map(tuple),
+        failure_pictures=st.lists(
+            st.builds(FailurePicture, st.sampled_from(["BLANK", "ENGINE"]), st.text(max_size=3), st.just("")),
+            max_size=3,
+        ).map(tuple),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(ITEMS)
+def test_a_record_survives_its_file(items: list[ItemStatistics]) -> None:
+    for item in items:
+        assert ItemStatistics.from_json(item.to_json()) == item
+
+
+@given(ITEMS, st.randoms())
+def test_the_order_of_work_items_does_not_matter(items: list[ItemStatistics], random: object) -> None:
+    shuffled = list(items)
+    random.shuffle(shuffled)
+    assert merge(shuffled) == merge(items)
+
+
+@given(ITEMS)
+def test_merging_adds_up(items: list[ItemStatistics]) -> None:
+    run = merge(items)
+    assert run.scored == sum(item.scored for item in items)
+    assert len(run.failures) == sum(len(item.failures) for item in items)
+    assert sum(run.confidences) == sum(sum(item.confidences) for item in items)
+    assert run.labelled == sum(sum(map(sum, item.confusion)) for item in items)
+    assert run.right == sum(item.confusion[k][k] for item in items for k in range(10))
+    assert sum(tally.images for tally in run.tallies) == sum(t.images for item in items for t in item.tallies)
+    assert len({(tally.folder, tally.digit) for tally in run.tallies}) == len(run.tallies)
+    assert len(run.doubtful) <= DOUBTFUL_KEPT
+    cells = [cell for item in items for cell in item.agreements]
+    assert sum(cell.images for cell in run.agreements) == sum(cell.images for cell in cells)
+    assert run.agreed == sum(cell.images for cell in cells if cell.challenger_digit == 3)
+    assert run.challenger_right == sum(cell.challenger_right for cell in cells)
+    assert len(run.disagreements) <= DISAGREEMENTS_KEPT
+    assert sum(run.thresholds.images) == sum(sum(item.thresholds.images) for item in items)
+    assert sum(run.grey_levels) == sum(sum(item.grey_levels) for item in items)
+    assert len(run.mistaken) <= MISTAKEN_KEPT
+    assert list(run.mistaken) == sorted(run.mistaken, key=lambda image: (-image.confidence, image.image))
+    for digit in range(10):
+        offered = sum(kept.digit == digit for item in items for kept in item.examples)
+        assert sum(kept.digit == digit for kept in run.examples) == min(offered, EXAMPLES_KEPT)
+    assert len({picture.code for picture in run.failure_pictures}) == len(run.failure_pictures)
+    assert list(run.doubtful) == sorted(run.doubtful, key=lambda image: (image.confidence, image.image))
+
+
+def test_a_record_from_before_the_report_could_do_more_is_read() -> None:
+    old = {name: value for name, value in json.loads(merge_of_nothing()).items() if name in OLD_FIELDS}
+    read = ItemStatistics.from_json(json.dumps(old))
+    assert read.thresholds == ConfidenceCounts()
+    assert read.grey_levels == (0,) * BINS
+    assert (read.mistaken, read.examples, read.failure_pictures) == ((), (), ())
+
+
+OLD_FIELDS = (
+    "digest", "listed", "scored", "accepted", "failures", "tallies", "confidences", "confusion", "doubtful",
+    "parts", "agreements", "disagreements",
+)  # fmt: skip
+
+
+def merge_of_nothing() -> str:
+    return join("d", []).to_json()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", json.dumps({"failures": [{"image": "x"}]})])
+def test_what_is_no_record_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - json's own errors have words of their own
+        ItemStatistics.from_json(text)
+
+
+def test_every_code_is_counted_even_at_zero() -> None:
+    failures = [Failure("a", 1, FailureCode.EMPTY, "x"), Failure("b", 1, FailureCode.EMPTY, "x")]
+    counts = count_codes(failures, FailureCode)
+    assert set(counts) == {code.value for code in FailureCode}
+    assert counts["EMPTY"] == 2
+    assert sum(counts.values()) == 2

@@ -1,0 +1,41 @@
+import dataclasses
+import json
+
+import pytest
+
+from schemas.model.trust import Calibration, Coverage, Trust, Unfamiliar
+
+WORTH = Trust(
+    uncalibrated=Calibration(0.3, 0.02, 0.1),
+    validation=Calibration(0.2, 0.01, 0.1),
+    test=Calibration(0.25, 0.015, 0.1),
+    target_accuracy=0.999,
+    accepted=Coverage(0.97, 90, 89, 100),
+    accepted_test=Coverage(0.97, 80, 80, 100),
+    coverage=(Coverage(0.5, 100, 95, 100), Coverage(0.9, 90, 89, 100)),
+    unfamiliar={"letters": Unfamiliar(500, 0, 12)},
+)
+
+
+@pytest.mark.parametrize(
+    "worth",
+    [
+        WORTH,
+        dataclasses.replace(WORTH, uncalibrated=None, validation=None, accepted=None, target_accuracy=None),
+        dataclasses.replace(WORTH, coverage=(), unfamiliar={}),
+    ],
+)
+def test_it_survives_json(worth: Trust) -> None:
+    assert Trust.from_fields(json.loads(json.dumps(dataclasses.asdict(worth)))) == worth
+
+
+@pytest.mark.parametrize("change", [{"more": 1}, {"test": {"ece": 1}}, {"coverage": [{}]}])
+def test_other_fields_are_refused(change: dict) -> None:
+    with pytest.raises(TypeError):
+        Trust.from_fields(dataclasses.asdict(WORTH) | change)
+
+
+def test_shares_are_of_all_images_and_accuracy_of_the_accepted() -> None:
+    assert (WORTH.accepted.coverage, WORTH.accepted.accuracy) == (0.9, 89 / 90)
+    assert Coverage(1, 0, 0, 10).accuracy == 1
+    assert Unfamiliar(500, 100, 50).share == 0.1

@@ -1,0 +1,217 @@
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.errors import UserError
+from trainer.data.reading import TRAIN_SHARE, VALIDATION_SHARE, split_positions
+from trainer.data.sources import embedded_sample
+from trainer.data.sources.folder import FolderSource
+from trainer.data.splits import Digits
+
+
+def read(folder) -> Digits:
+    return FolderSource(str(folder)).read(validation_fraction=0.5)
+
+
+def sides(digits: Digits) -> dict[bytes, str]:
+    return {image.tobytes(): name for name, split in digits.splits().items() for image in split.images}
+
+
+def refusal_of(folder) -> str:
+    with pytest.raises(UserError) as refusal:
+        read(folder)
+    return str(refusal.value)
+
+
+def test_every_image_is_read_once_with_its_label(label_folder, few_digits):
+    digits = read(label_folder)
+    read_back = {
+        (image.tobytes(), label)
+        for split in digits.splits().values()
+        for image, label in zip(split.images, split.labels, strict=True)
+    }
+    written = zip(few_digits.train.images, few_digits.train.labels, strict=True)
+    assert read_back == {(image.tobytes(), label) for image, label in written}
+    assert sum(len(split) for split in digits.splits().values()) == 400
+
+
+def test_reading_twice_gives_the_same(label_folder):
+    assert read(label_folder).digest == read(label_folder).digest
+
+
+def test_no_image_changes_sides_when_files_are_added_removed_and_renamed(label_folder):
+    before = sides(read(label_folder))
+    extra = embedded_sample.digits().test
+    for number, image in enumerate(extra.images[::10]):
+        (label_folder / str(extra.labels[number * 10]) / f"new {number}.png").write_bytes(png(image))
+    for number, file in enumerate(sorted(label_folder.glob("*/*.png"))):
+        if number % 7 == 0:
+            file.unlink()
+        elif number % 3 == 0:
+            file.rename(file.with_name(f"renamed-{number}.jpg"))
+    after = sides(read(label_folder))
+    kept = before.keys() & after.keys()
+    assert len(kept) > 300
+    assert {image: before[image] for image in kept} == {image: after[image] for image in kept}
+
+
+def test_copies_stay_on_one_side(label_folder):
+    for file in sorted(label_folder.glob("*/*.png")):
+        shutil.copy(file, file.with_name(f"copy of {file.name}"))
+    digits = read(label_folder)
+    assert sum(len(split) for split in digits.splits().values()) == 800
+    pictures = [{image.tobytes() for image in split.images} for split in digits.splits().values()]
+    assert sum(map(len, pictures)) == len(set.union(*pictures)) == 400
+
+
+@given(st.lists(st.integers(0, 255), min_size=1, max_size=30), st.integers(0, 2**32 - 1))
+def test_an_image_s_place_depends_on_its_pixels_alone(levels, seed):
+    images = np.array(levels, np.uint8)[:, None, None] * np.ones((1, 28, 28), np.uint8)
+    places = split_positions(images)
+    assert ((places >= 0) & (places < 1)).all()
+    order = np.random.default_rng(seed).permutation(len(images))
+    assert split_positions(images[order]).tolist() == places[order].tolist()
+
+
+def test_shares_are_about_80_10_and_10_in_every_class():
+    whole = embedded_sample.digits()
+    for images in (whole.train.images[whole.train.labels == label] for label in range(10)):
+        place = split_positions(images)
+        # 400 images a class: four standard deviations are 8 and 6 points.
+        assert abs((place < TRAIN_SHARE).mean() - 0.8) < 0.08
+        assert abs((place >= TRAIN_SHARE + VALIDATION_SHARE).mean() - 0.1) < 0.06
+
+
+def png(image: np.ndarray) -> bytes:
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
+def test_images_are_told_by_their_content_at_any_depth(label_folder, few_digits):
+    shutil.move(label_folder / "3", label_folder / "moved")
+    (label_folder / "3" / "2026" / "may").mkdir(parents=True)
+    shutil.move(label_folder / "moved", label_folder / "3" / "2026" / "may")
+    for file in label_folder.glob("5/*.png"):
+        file.rename(file.with_suffix(".txt"))
+    counts = np.sum([split.class_counts() for split in read(label_folder).splits().values()], axis=0)
+    assert counts.tolist() == list(few_digits.train.class_counts())
+
+
+def test_other_kinds_of_images_become_canonical_digits(label_folder, few_digits):
+    big = 255 - cv2.resize(few_digits.test.images[0], (280, 280))
+    (label_folder / "0" / "scan.jpg").write_bytes(cv2.imencode(".jpg", big)[1].tobytes())
+    assert sum(len(split) for split in read(label_folder).splits().values()) == 401
+
+
+def test_hidden_files_and_folders_are_no_images(label_folder):
+    (label_folder / ".git").mkdir()
+    (label_folder / "0" / ".thumbnails").mkdir()
+    (label_folder / "0" / ".thumbnails" / "x.png").write_bytes(b"no image")
+    (label_folder / "0" / ".DS_Store").write_bytes(b"no image")
+    assert sum(len(split) for split in read(label_folder).splits().values()) == 400
+
+
+def test_unusable_images_are_named_and_counted(label_folder, capsys):
+    (label_folder / "4" / "text.png").write_bytes(b"not an image at all")
+    (label_folder / "4" / "nothing.png").write_bytes(b"")
+    (label_folder / "4" / "blank.png").write_bytes(png(np.zeros((40, 40), np.uint8)))
+    (label_folder / "4" / "gone.png").symlink_to(label_folder / "nowhere")
+    digits = read(label_folder)
+    printed = capsys.readouterr().out
+    assert sum(len(split) for split in digits.splits().values()) == 400
+    for name, code in {
+        "text": "UNSUPPORTED",
+        "nothing": "EMPTY",
+        "blank": "BLANK",
+        "gone": "MISSING",
+    }.items():
+        assert any(f"{name}.png" in line and code in line for line in printed.splitlines())
+    assert "4 of 404 images are not usable" in printed
+
+
+def test_more_than_one_percent_unusable_images_stop_the_job(label_folder):
+    for number in range(5):
+        (label_folder / "7" / f"bad {number}.png").write_bytes(b"no image")
+    assert "(--max-bad-rate); got '5 of 405" in refusal_of(label_folder)
+
+
+def test_a_missing_label_folder_is_named(label_folder):
+    shutil.rmtree(label_folder / "6")
+    assert "add sub-folders for the labels '6'" in refusal_of(label_folder)
+
+
+def test_an_empty_label_folder_is_named(label_folder):
+    shutil.rmtree(label_folder / "6")
+    (label_folder / "6" / "deeper").mkdir(parents=True)
+    (label_folder / "6" / ".keep").touch()
+    assert "put images into the empty sub-folders '6'" in refusal_of(label_folder)
+
+
+@pytest.mark.parametrize("name", ["cat", "10", "07", "²"])
+def test_a_folder_that_is_no_label_is_named(label_folder, name):
+    (label_folder / name).mkdir()
+    assert f"rename or move {name!r}" in refusal_of(label_folder)
+
+
+def test_a_folder_of_folders_without_labels_is_refused(tmp_path):
+    (tmp_path / "zero").mkdir()
+    message = refusal_of(tmp_path)
+    assert "sub-folders 0 to 9" in message
+    assert str(tmp_path) in message
+
+
+def test_a_missing_folder_and_a_file_are_refused(tmp_path):
+    (tmp_path / "file").touch()
+    assert "No such file" in refusal_of(tmp_path / "missing")
+    assert "Not a directory" in refusal_of(tmp_path / "file")
+
+
+def test_files_outside_the_label_folders_are_mentioned(label_folder, capsys):
+    (label_folder / "README.txt").write_text("where they come from")
+    read(label_folder)
+    assert "not used, since outside the label folders: 'README.txt'" in capsys.readouterr().out
+
+
+def small_folder(tmp_path, per_class: int):
+    whole = embedded_sample.digits().train
+    for label in range(10):
+        folder = tmp_path / "small" / str(label)
+        folder.mkdir(parents=True)
+        for number, image in enumerate(whole.images[whole.labels == label][:per_class]):
+            (folder / f"{number}.png").write_bytes(png(image))
+    return tmp_path / "small"
+
+
+def test_a_small_class_works_and_its_absence_from_a_split_is_said(tmp_path, capsys):
+    digits = read(small_folder(tmp_path, 6))
+    printed = capsys.readouterr().out
+    assert min(digits.train.class_counts()) > 0
+    for name in ("validation", "test"):
+        absent = [label for label, count in enumerate(digits.splits()[name].class_counts()) if count == 0]
+        assert absent
+        assert f"no {name} image for {absent[0]!r}"[:-1] in printed.replace("'", "")
+
+
+def test_a_class_with_nothing_to_train_on_is_refused(tmp_path, label_folder):
+    held_out = next(
+        file
+        for file in sorted(label_folder.glob("2/*.png"))
+        if split_positions(cv2.imread(str(file), cv2.IMREAD_UNCHANGED)[None])[0] >= TRAIN_SHARE
+    )
+    picture = held_out.read_bytes()
+    shutil.rmtree(label_folder / "2")
+    (label_folder / "2").mkdir()
+    (label_folder / "2" / "only.png").write_bytes(picture)
+    assert "none is left to train '2' on" in refusal_of(label_folder)
+
+
+def test_nothing_to_test_with_is_refused(label_folder):
+    for image, name in sides(read(label_folder)).items():
+        if name == "test":
+            for file in label_folder.glob("*/*.png"):
+                if cv2.imread(str(file), cv2.IMREAD_UNCHANGED).tobytes() == image:
+                    file.unlink()
+    assert "none is left to test with" in refusal_of(label_folder)

@@ -1,0 +1,162 @@
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from digitmill.engines.bundle_loader import open_bundle
+from schemas.errors import UserError
+from schemas.model import bundle as names
+from trainer.data.sources import embedded_sample
+from trainer.job.evaluate_job import EvaluateOptions, run
+
+
+def measure(bundle_path, **settings):
+    return run(EvaluateOptions(**{"model": bundle_path, "data": ("sample",)} | settings))
+
+
+def test_it_counts_what_the_engine_answers(bundle_path, digits, labels):
+    found = measure(bundle_path)
+    opened = open_bundle(bundle_path)
+    answers = opened.load().probabilities(digits)
+    right = answers.argmax(axis=1) == labels
+    assert (found.accuracy.right, found.accuracy.images) == (right.sum(), 500)
+    accepted = answers.max(axis=1) >= opened.card.accept_threshold
+    assert (found.accepted.accepted, found.accepted.right) == (accepted.sum(), (accepted & right).sum())
+    given = answers[np.arange(500), labels].astype(float)
+    assert found.loss == pytest.approx(-np.log(np.clip(given, 1e-7, 1)).mean(), rel=1e-6)
+    confusion = np.array(found.confusion)
+    assert confusion.sum() == 500
+    assert np.trace(confusion) == right.sum()
+    assert confusion.sum(axis=1).tolist() == np.bincount(labels).tolist()
+
+
+def test_it_finds_what_the_card_says(bundle_path):
+    card = open_bundle(bundle_path).card
+    found = measure(bundle_path, engine="keras")
+    assert found.accuracy == card.test_accuracy
+    assert found.loss == pytest.approx(card.test_loss, rel=1e-4)
+    default = measure(bundle_path)
+    assert default.calibration.ece == pytest.approx(card.trust.test.ece, abs=1e-6)
+    assert default.accepted == card.trust.accepted_test
+    held_out = measure(bundle_path, split="validation")
+    assert held_out.accepted == card.trust.accepted
+    formats = {row.name: row.accuracy for row in card.exports}
+    assert held_out.accuracy == formats[card.litert_model]
+
+
+@pytest.mark.parametrize("engine", ["litert", "litert_int8", "saved_model", "keras"])
+def test_every_engine_answers_alike(bundle_path, engine):
+    found, default = measure(bundle_path, engine=engine), measure(bundle_path)
+    assert found.engine == engine
+    assert abs(found.accuracy.right - default.accuracy.right) <= 3
+    assert found.loss == pytest.approx(default.loss, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("split", "images"), [("test", 500), ("validation", 500), ("train", 4000), ("all", 5000)]
+)
+def test_the_split_that_is_asked_for_is_measured(bundle_path, split, images):
+    found = measure(bundle_path, split=split)
+    assert (found.split, found.accuracy.images) == (split, images)
+
+
+def test_a_folder_of_images_is_a_source(bundle_path, tmp_path):
+    test = embedded_sample.digits().test
+    for number, (digit, label) in enumerate(zip(test.images, test.labels, strict=True)):
+        path = tmp_path / "scans" / str(label) / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), digit)
+    found = measure(bundle_path, data=(f"folder:{tmp_path}/scans",), split="all")
+    assert found.accuracy == measure(bundle_path).accuracy
+
+
+def test_what_cannot_be_measured_is_one_line(bundle_path, tmp_path):
+    for settings, complaint in (
+        ({"model": tmp_path}, "a model bundle is a folder"),
+        ({"data": ("nothing",)}, "--data is"),
+        (
+            {"engine": "keras", "model": without(bundle_path, tmp_path, names.KERAS_MODEL)},
+            "--engine keras needs",
+        ),
+    ):
+        with pytest.raises(UserError, match=complaint) as refused:
+            measure(**{"bundle_path": bundle_path} | settings) if "model" not in settings else run(
+                EvaluateOptions(**{"data": ("sample",)} | settings)
+            )
+        assert "\n" not in str(refused.value)
+
+
+def without(bundle_path, tmp_path, name):
+    copy = shutil.copytree(bundle_path, tmp_path / "without")
+    card = json.loads((copy / names.CARD).read_text())
+    del card["files"][name]
+    (copy / names.CARD).write_text(json.dumps(card))
+    return copy
+
+
+def test_a_damaged_bundle_is_refused(bundle_path, tmp_path):
+    copy = shutil.copytree(bundle_path, tmp_path / "bundle")
+    (copy / names.KERAS_MODEL).write_bytes(b"another")
+    with pytest.raises(UserError, match="is not the file that the card names"):
+        measure(copy, engine="keras")
+
+
+def test_the_json_says_all_of_it(bundle_path):
+    found = measure(bundle_path)
+    fields = json.loads(json.dumps(found.as_data()))
+    assert fields["accuracy"]["interval_95"] == list(found.accuracy.interval)
+    assert fields["accepted"]["coverage"] == found.accepted.coverage
+    assert np.array(fields["confusion"]).shape == (10, 10)
+    assert fields["calibration"] == dataclasses.asdict(found.calibration)
+
+
+def test_the_table_says_it_to_people(bundle_path):
+    found = measure(bundle_path)
+    text = found.table()
+    assert str(found.accuracy) in text
+    assert "500, test of sample" in text
+    rows = text.splitlines()[-10:]
+    assert [int(cell) for cell in rows[3].split()] == [3, *found.confusion[3]]
+    assert len({len(row) for row in rows}) == 1
+
+
+@pytest.mark.slow
+def test_the_default_engine_needs_no_tensorflow(bundle_path):
+    program = (
+        "import sys, pathlib; from trainer.job.evaluate_job import EvaluateOptions, run; "
+        f"run(EvaluateOptions(model=pathlib.Path({str(bundle_path)!r}), data=('sample',), engine='litert')); "
+        "print({'tensorflow', 'keras'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_a_few_labels_are_truth_enough(bundle_path, label_folder, tmp_path):
+    files = sorted(label_folder.glob("*/*.png"))[::40]
+    (tmp_path / "labels.csv").write_text(
+        "path,label\n" + "".join(f"{file},{file.parent.name}\n" for file in files)
+    )
+    found = measure(bundle_path, data=(f"labels:{tmp_path}/labels.csv",), split="all")
+    assert found.accuracy.images == 10
+
+
+def test_no_images_are_no_measure(bundle_path, label_folder, tmp_path):
+    file = sorted(label_folder.glob("*/*.png"))[0]
+    path = tmp_path / "labels.csv"
+    path.write_text(f"path,label\n{file},0\n")
+    splits = ("train", "validation", "test")
+    # The one image is in one of them.
+    assert sorted(_measured(bundle_path, f"labels:{path}", split) for split in splits) == [0, 0, 1]
+
+
+def _measured(bundle_path, data, split):
+    try:
+        return measure(bundle_path, data=(data,), split=split).accuracy.images
+    except UserError as error:
+        assert "is not empty" in str(error)
+        return 0

@@ -1,0 +1,62 @@
+import os
+import signal
+import threading
+
+import pytest
+
+from schemas.errors import ExitCode
+from trainer.loop.actions.preemption import PreemptedError, Preemption
+
+
+def test_a_sigterm_becomes_a_flag_and_the_handler_goes():
+    before = signal.getsignal(signal.SIGTERM)
+    with Preemption() as preemption:
+        assert not preemption.told
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert preemption.told
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_ctrl_c_that_nobody_looked_at_is_one_to_whoever_goes_on():
+    with pytest.raises(KeyboardInterrupt), Preemption():
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_ctrl_c_that_was_acted_on_is_not_handed_on():
+    def act() -> None:
+        with Preemption() as preemption:
+            signal.raise_signal(signal.SIGINT)
+            assert preemption.told
+            raise PreemptedError("all is saved")
+
+    with pytest.raises(PreemptedError):
+        act()
+
+
+def test_a_signal_that_was_ignored_stays_ignored():
+    # A shell without job control starts background jobs so: Ctrl-C is meant for the program in front.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Preemption() as preemption:
+            signal.raise_signal(signal.SIGINT)
+            assert not preemption.told
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_outside_the_main_thread_there_is_no_handler():
+    before, found = signal.getsignal(signal.SIGTERM), []
+
+    def enter() -> None:
+        with Preemption() as preemption:
+            found.append((preemption.told, signal.getsignal(signal.SIGTERM)))
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert found == [(False, before)]
+
+
+def test_its_exit_status_is_that_of_a_terminated_process():
+    assert PreemptedError("told").code == ExitCode.TERMINATED == 128 + signal.SIGTERM

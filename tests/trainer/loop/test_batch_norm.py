@@ -1,0 +1,96 @@
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from trainer import recipes
+from trainer.loop import batch_norm
+from trainer.loop.training_loop import Trainer
+
+
+def network(**options) -> keras.Model:
+    keras.utils.set_random_seed(5)
+    return keras.Sequential(
+        [
+            keras.Input((6, 4, 1)),
+            keras.layers.Conv2D(3, 3),
+            keras.layers.BatchNormalization(momentum=0.7, **options),
+            keras.layers.Flatten(),
+            keras.layers.Dense(2),
+            keras.layers.BatchNormalization(),
+        ]
+    )
+
+
+def images(count: int = 9) -> np.ndarray:
+    return np.random.default_rng(1).normal(3, 2, (count, 6, 4, 1)).astype(np.float32)
+
+
+def answers_and_gradients(model: keras.Model) -> list[np.ndarray]:
+    @tf.function
+    def run() -> tuple:
+        with tf.GradientTape() as tape:
+            answers = model(images(), training=True)
+            loss = tf.reduce_sum(answers * tf.constant([[1.0, -2.0]]) ** 2)
+        return answers, tape.gradient(loss, model.trainable_variables)
+
+    return [value.numpy() for value in tf.nest.flatten(run())] + model.get_weights()
+
+
+@pytest.mark.parametrize("options", [{}, {"epsilon": 0.1}, {"center": False}, {"scale": False}], ids=str)
+def test_fused_or_not_it_is_the_same_layer(options):
+    plain, fused = network(**options), network(**options)
+    batch_norm.fuse(fused)
+    for one, other in zip(answers_and_gradients(plain), answers_and_gradients(fused), strict=True):
+        assert one == pytest.approx(other, abs=2e-4)
+
+
+def test_only_batches_of_images_take_the_fused_way(monkeypatch):
+    fused, seen = network(), []
+    batch_norm.fuse(fused)
+    original = tf.compat.v1.nn.fused_batch_norm
+    monkeypatch.setattr(
+        tf.compat.v1.nn, "fused_batch_norm", lambda x, *a, **k: seen.append(x.shape) or original(x, *a, **k)
+    )
+    fused(images(), training=True)
+    assert seen == [(9, 4, 2, 3)]
+    fused(images(), training=False)
+    fused.trainable = False
+    fused(images(), training=True)
+    assert len(seen) == 1
+
+
+def test_answers_outside_training_are_keras_s_own():
+    plain, fused = network(), network()
+    batch_norm.fuse(fused)
+    assert (plain(images(), training=False).numpy() == fused(images(), training=False).numpy()).all()
+
+
+def test_other_axes_are_left_alone():
+    model = keras.Sequential([keras.Input((4, 4, 2)), keras.layers.BatchNormalization(axis=1)])
+    batch_norm.fuse(model)
+    assert type(model.layers[0]) is keras.layers.BatchNormalization
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "mixed"])
+@pytest.mark.parametrize("name", ["dense-512-256-128", "strong-cnn"])
+def test_a_training_s_convolutions_are_fused_and_its_dense_layers_as_ever(
+    name, precision, few_digits, one_replica, monkeypatch
+):
+    recipe = dataclasses.replace(recipes.load(name), batch=40, precision=precision)
+    trainer = Trainer(recipe, few_digits, strategy=one_replica, seed=1)
+    original, count = tf.compat.v1.nn.fused_batch_norm, []
+    monkeypatch.setattr(
+        tf.compat.v1.nn, "fused_batch_norm", lambda *a, **k: count.append(1) or original(*a, **k)
+    )
+    trainer.model(few_digits.train.images[:40], training=True)
+    assert len(count) == (5 if name == "strong-cnn" else 0)
+    moving = [weight for weight in trainer.model.non_trainable_weights if "moving_mean" in weight.path]
+    assert all(np.abs(weight.numpy()).max() > 0 for weight in moving)
+    # What is exported is Keras's own.
+    copied = trainer.plain_copy().layers
+    assert all(type(layer) is not batch_norm.BatchNormalization for layer in copied)
+    assert sum(type(layer) is keras.layers.BatchNormalization for layer in copied) > 0

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainer.metrics.calibration import (
+    coverage_at,
+    expected_calibration_error,
+    fit_temperature,
+    measure,
+    threshold_for,
+    with_temperature,
+)
+
+
+def answers(images: int, seed: int, *, sharpness: float = 3.0) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities that are calibrated by their making: labels are drawn from them."""
+    random = np.random.default_rng(seed)
+    logits = random.normal(size=(images, 10)) * sharpness
+    probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    labels = (probabilities.cumsum(axis=1) > random.random((images, 1))).argmax(axis=1)
+    return probabilities, labels
+
+
+@pytest.mark.parametrize("temperature", [0.4, 0.7, 1.5, 3.0])
+def test_a_temperature_that_was_put_in_is_found(temperature: float) -> None:
+    probabilities, labels = answers(20_000, 1)
+    spoilt = with_temperature(probabilities, temperature)
+    assert fit_temperature(spoilt, labels) == pytest.approx(1 / temperature, rel=0.05)
+
+
+def test_scaling_back_gives_the_probabilities_back() -> None:
+    probabilities, _ = answers(100, 2)
+    assert with_temperature(with_temperature(probabilities, 2.0), 0.5) == pytest.approx(
+        probabilities, abs=1e-6
+    )
+
+
+def test_what_is_calibrated_is_left_alone_or_nearly_so() -> None:
+    probabilities, labels = answers(50_000, 3)
+    assert fit_temperature(probabilities, labels) == pytest.approx(1.0, abs=0.03)
+
+
+def test_a_temperature_that_does_not_help_is_not_kept() -> None:
+    probabilities, _ = answers(500, 4)
+    # Right every time: likelihood would only rise with ever more confidence, and so it does help; wrong
+    # confidence that one number cannot mend does not.
+    right = probabilities.argmax(axis=1)
+    assert fit_temperature(probabilities, right) < 0.2
+    certain = np.eye(10)[right] * 0.999 + 0.0001
+    assert fit_temperature(certain / certain.sum(axis=1, keepdims=True), right) <= 1.0
+
+
+@given(st.integers(1, 300), st.integers(0, 1000), st.floats(0.2, 5))
+def test_temperature_changes_no_digit(images: int, seed: int, temperature: float) -> None:
+    probabilities, _ = answers(images, seed)
+    scaled = with_temperature(probabilities, temperature)
+    assert (scaled.argmax(axis=1) == probabilities.argmax(axis=1)).all()
+    assert scaled.sum(axis=1) == pytest.approx(1)
+
+
+def test_calibration_error_by_hand() -> None:
+    confidence = np.array([0.95, 0.95, 0.65, 0.65])
+    probabilities = np.stack([confidence, 1 - confidence, *[np.zeros(4)] * 8], axis=1)
+    labels = np.array([0, 1, 0, 0])
+    # In the upper bin half are right at 0.95, in the lower all at 0.65.
+    assert expected_calibration_error(probabilities, labels) == pytest.approx(0.5 * 0.45 + 0.5 * 0.35)
+
+
+def test_a_certain_and_right_model_has_no_error_and_a_wrong_one_all() -> None:
+    labels = np.arange(10)
+    right, wrong = measure(np.eye(10), labels), measure(np.eye(10), (labels + 1) % 10)
+    assert (right.ece, right.brier, right.log_loss) == pytest.approx((0, 0, 0), abs=1e-9)
+    assert (wrong.ece, wrong.brier) == pytest.approx((1, 2))
+
+
+@given(st.integers(1, 200), st.integers(0, 1000), st.floats(0.5, 1))
+def test_the_threshold_reaches_its_target_and_no_lower_one_does(
+    images: int, seed: int, target: float
+) -> None:
+    probabilities, labels = answers(images, seed)
+    found = threshold_for(probabilities, labels, target)
+    (again,) = coverage_at(probabilities, labels, [found.threshold])
+    assert (again.accepted, again.right) == (found.accepted, found.right)
+    assert found.accuracy >= target or found.threshold == 1
+    lower = [value for value in probabilities.max(axis=1) if value < found.threshold]
+    assert all(coverage.accuracy < target for coverage in coverage_at(probabilities, labels, lower))
+
+
+def test_a_target_out_of_reach_leaves_certainty_alone() -> None:
+    labels = (np.arange(10) + 1) % 10
+    found = threshold_for(np.full((10, 10), 0.05) + np.eye(10) / 2, labels, 0.9)
+    assert (found.threshold, found.accepted, found.coverage, found.accuracy) == (1, 0, 0, 1)
+    assert threshold_for(np.eye(10), labels, 0.9).accepted == 10

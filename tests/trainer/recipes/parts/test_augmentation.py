@@ -1,0 +1,188 @@
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.errors import UserError
+from trainer.recipes.parts import augmentation as module
+from trainer.recipes.parts.augmentation import Augmentation, augment
+
+EVERYTHING = Augmentation(
+    rotation=15, shift=3, zoom=0.12, shear=0.15, elastic=2, contrast=0.3, blur=0.8, noise=20
+)
+ONE_EACH = [
+    Augmentation(**{field.name: getattr(EVERYTHING, field.name)}) for field in dataclasses.fields(EVERYTHING)
+]
+SEED = (7, 11)
+
+
+def changed(images: np.ndarray, augmentation: Augmentation, seed=SEED) -> np.ndarray:
+    return augment(tf.constant(images), seed=tf.constant(seed), augmentation=augmentation).numpy()
+
+
+@pytest.fixture(scope="module")
+def digits(few_digits) -> np.ndarray:
+    return few_digits.test.images
+
+
+@pytest.fixture(scope="module")
+def blob() -> np.ndarray:
+    """uint8[500, 28, 28]: a soft spot in the middle, whose place and size can be measured."""
+    at = np.arange(28) - 13.5
+    spot = 200 * np.exp(-(at[:, None] ** 2 + at[None, :] ** 2) / (2 * 2.5**2))
+    return np.repeat(spot[None].round().astype(np.uint8), 500, axis=0)
+
+
+def centres(images: np.ndarray) -> np.ndarray:
+    """float64[N, 2]: x and y of the centre of mass."""
+    mass = images.astype(float)
+    at = np.arange(28)
+    total = mass.sum(axis=(1, 2))
+    return np.stack([mass.sum(axis=1) @ at, mass.sum(axis=2) @ at], axis=1) / total[:, None]
+
+
+def test_nothing_changes_nothing(digits):
+    assert not Augmentation()
+    assert (changed(digits, Augmentation()) == digits).all()
+
+
+@pytest.mark.parametrize("augmentation", [*ONE_EACH, EVERYTHING], ids=str)
+def test_the_seed_decides(digits, augmentation):
+    first = changed(digits, augmentation)
+    assert first.shape == digits.shape
+    assert first.dtype == np.uint8
+    assert (first == changed(digits, augmentation)).all()
+    assert (first != changed(digits, augmentation, seed=(7, 12))).any()
+    # A blur of less than a third of a pixel shows in no grey level.
+    assert (first != digits).any(axis=(1, 2)).mean() > (
+        0.5 if augmentation == Augmentation(blur=0.8) else 0.9
+    )
+
+
+@pytest.mark.parametrize("augmentation", ONE_EACH, ids=str)
+def test_images_of_a_batch_are_changed_each_in_its_own_way(digits, augmentation):
+    copies = changed(np.repeat(digits[:1], 50, axis=0), augmentation)
+    assert len({copy.tobytes() for copy in copies}) > 25
+
+
+@pytest.mark.parametrize("augmentation", [*ONE_EACH, EVERYTHING], ids=str)
+def test_in_a_pipeline_it_gives_what_it_gives_outside(digits, augmentation):
+    images = tf.data.Dataset.from_tensor_slices(digits[:100]).batch(40)
+    batches = images.enumerate().map(
+        lambda number, batch: augment(batch, seed=tf.stack([number, 3]), augmentation=augmentation)
+    )
+    got = np.concatenate(list(batches.as_numpy_iterator()))
+    wide = [
+        augment(
+            tf.constant(digits[:100][start : start + 40]),
+            seed=tf.constant([start // 40, 3], tf.int64),
+            augmentation=augmentation,
+        )
+        for start in (0, 40, 80)
+    ]
+    # The graph may fuse a multiplication and an addition: a level more or less.
+    assert np.abs(got.astype(int) - np.concatenate(wide).astype(int)).max() <= 1
+
+
+def test_shifts_are_even_and_within_the_range(blob):
+    moved = centres(changed(blob, Augmentation(shift=3))) - 13.5
+    assert np.abs(moved).max() <= 3.05
+    assert np.abs(moved.mean(axis=0)).max() < 0.4  # five standard deviations of the mean
+    assert moved.std(axis=0) == pytest.approx(3 / math.sqrt(3), rel=0.15)
+
+
+def test_zoom_goes_either_way_within_the_range(blob):
+    masses = changed(blob, Augmentation(zoom=0.2)).sum(axis=(1, 2)) / blob[0].sum()
+    assert 0.8**2 - 0.01 <= masses.min() < 0.7
+    assert 1.35 < masses.max() <= 1.2**2 + 0.01
+
+
+@pytest.mark.parametrize(
+    ("range_", "expected"), [({"rotation": 30}, math.tan(math.radians(30))), ({"shear": 0.4}, 0.4)]
+)
+def test_a_bar_leans_to_both_sides_within_the_range(range_, expected):
+    bar = np.zeros((400, 28, 28), np.uint8)
+    bar[:, 4:24, 13:15] = 255
+    mass = changed(bar, Augmentation(**range_)).astype(float)
+    y, x = np.mgrid[:28, :28] - 13.5
+    lean = (mass * x * y).sum(axis=(1, 2)) / (mass * y * y).sum(axis=(1, 2))
+    assert lean.min() == pytest.approx(-expected, rel=0.1)
+    assert lean.max() == pytest.approx(expected, rel=0.1)
+
+
+def test_a_blur_keeps_the_ink_and_spreads_it(blob):
+    dot = np.zeros((300, 28, 28), np.uint8)
+    dot[:, 14, 14] = 255
+    blurred = changed(dot, Augmentation(blur=1.0)).astype(float)
+    assert blurred.sum(axis=(1, 2)) == pytest.approx(255, abs=13)
+    spread = np.sqrt((blurred * (np.arange(28) - 14) ** 2).sum(axis=(1, 2)) / blurred.sum(axis=(1, 2)))
+    assert spread.max() < 1.05
+    assert np.median(spread) == pytest.approx(0.5, abs=0.15)
+    # The smooth spot hardly changes.
+    assert np.abs(changed(blob, Augmentation(blur=0.3)).astype(int) - blob).max() <= 5
+
+
+def test_noise_has_the_deviation_that_was_drawn():
+    grey = np.full((300, 28, 28), 128, np.uint8)
+    noisy = changed(grey, Augmentation(noise=20)).astype(float)
+    deviations = noisy.std(axis=(1, 2))
+    assert deviations.max() <= 21
+    assert deviations.mean() == pytest.approx(10, rel=0.1)
+    assert noisy.mean() == pytest.approx(128, abs=0.2)
+    # Pixels are independent of their neighbours.
+    centred = noisy - noisy.mean(axis=(1, 2), keepdims=True)
+    assert abs((centred[:, :, 1:] * centred[:, :, :-1]).mean() / centred.var()) < 0.02
+
+
+def test_contrast_leaves_paper_black_and_ink_bright(digits):
+    images = changed(digits, Augmentation(contrast=0.3))
+    assert (images[digits == 0] == 0).all()
+    ratio = images[digits > 50].astype(float) / digits[digits > 50]
+    assert 0.68 < ratio.min() < 0.8
+    assert images.max() == 255
+
+
+@pytest.mark.parametrize("augmentation", [*ONE_EACH, EVERYTHING], ids=str)
+def test_polarity_stays(digits, augmentation):
+    images = changed(digits, augmentation)
+    border = np.concatenate([images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], axis=1)
+    assert border.mean() < 20
+    assert images.mean() == pytest.approx(digits.mean(), rel=0.3)
+
+
+@given(st.lists(st.floats(-1.5, 1.5), min_size=6, max_size=6))
+@settings(max_examples=25, deadline=None)
+def test_both_ways_of_moving_pixels_agree(few_digits, numbers):
+    images = few_digits.test.images[:4]
+    numbers = np.array(numbers) * [0.5, 0.5, 9, 0.5, 0.5, 9] + [1, 0, 0, 0, 1, 0]
+    affine = np.repeat(numbers.astype(np.float32)[None], len(images), axis=0)
+    grid_y, grid_x = np.mgrid[:28, :28].astype(np.float32)
+    x = affine[0, 0] * grid_x + affine[0, 1] * grid_y + affine[0, 2]
+    y = affine[0, 3] * grid_x + affine[0, 4] * grid_y + affine[0, 5]
+    points = (tf.constant(np.repeat(part[None], len(images), axis=0)) for part in (x, y))
+    ours = module._deform(tf.constant(images), *points).numpy()
+    theirs = module._transform(tf.cast(images, tf.float32), tf.constant(affine)).numpy()
+    assert ours == pytest.approx(theirs, abs=0.05)
+
+
+def test_an_elastic_deformation_moves_no_point_further_than_it_may():
+    draw = module._Draw(tf.constant(SEED), tf.constant(200))
+    x, y = module._elastic_points(draw, Augmentation(elastic=2))
+    grid_y, grid_x = np.mgrid[:28, :28]
+    moved = np.stack([x.numpy() - grid_x, y.numpy() - grid_y])
+    assert 0.7 < np.abs(moved).max() <= 2
+    # Smooth: neighbours move together.
+    assert np.abs(np.diff(moved, axis=-1)).max() < 0.45
+    assert np.abs(np.diff(moved, axis=-2)).max() < 0.45
+
+
+@pytest.mark.parametrize(
+    "ranges", [{"zoom": 1.0}, {"rotation": -1}, {"blur": float("nan")}, {"blur": 2}, {"noise": float("inf")}]
+)
+def test_ranges_out_of_bounds_are_refused(ranges):
+    with pytest.raises(UserError, match=f"an augmentation's {next(iter(ranges))} is in"):
+        Augmentation(**ranges)

@@ -1,0 +1,96 @@
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from schemas.errors import UserError
+from trainer import recipes
+from trainer.recipes.parts import overrides
+from trainer.recipes.parts.recipe import Recipe
+from trainer.train_options import TrainOptions
+
+
+def options(**changes) -> TrainOptions:
+    return TrainOptions(recipe="cnn", data="sample", output="run", **changes)
+
+
+def test_without_overrides_a_recipe_is_itself():
+    recipe = recipes.load("cnn")
+    assert overrides.apply(recipe, options()) == recipe
+    assert overrides.given(options()) == {}
+
+
+def test_every_field_is_one_of_the_recipe_s_and_the_options():
+    for kind in (Recipe, TrainOptions):
+        assert set(overrides.FIELDS) <= {field.name for field in dataclasses.fields(kind)}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"epochs": 3, "batch": 10},
+        {"schedule": "one-cycle", "learning_rate": 0.5},
+        {"clip_norm": 1.0, "ema": 0.9, "xla": False},
+        {"precision": "mixed", "patience": 2, "accumulate": 4},
+    ],
+)
+def test_what_is_given_takes_the_recipe_s_place_and_is_noted(given):
+    changed = overrides.apply(recipes.load("cnn"), options(**given))
+    assert {name: getattr(changed, name) for name in given} == given
+    assert overrides.given(options(**given)) == given
+
+
+@pytest.mark.parametrize("name", ["cnn", "dense-512-256-128"])
+def test_smoothing_spreads_the_labels_of_sparse_and_one_hot_losses(name):
+    changed = overrides.apply(recipes.load(name), options(label_smoothing=0.2))
+    assert changed.one_hot
+    answers = np.full((1, 10), 0.01, np.float32)
+    answers[0, 3] = 0.91
+    truth = np.eye(10, dtype=np.float32)[[3]]
+    expected = -(0.82 * np.log(0.91) + 9 * 0.02 * np.log(0.01))
+    assert float(changed.loss(reduction="none")(truth, answers)[0]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_another_loss_cannot_be_smoothed():
+    recipe = dataclasses.replace(recipes.load("cnn"), loss=keras.losses.MeanSquaredError)
+    with pytest.raises(UserError, match="label-smoothing goes with"):
+        overrides.apply(recipe, options(label_smoothing=0.1))
+
+
+def test_dropout_and_batch_normalisation_go_into_the_network_of_a_dense_recipe():
+    plain = recipes.load("dense-128")
+    changed = overrides.apply(plain, options(dropout=0.5, batch_norm=True))
+    assert len(changed.model().layers) == len(plain.model().layers) + 3
+    only_one = overrides.apply(plain, options(dropout=0.5))
+    assert len(only_one.model().layers) == len(plain.model().layers) + 1
+    assert overrides.recorded(options(dropout=0.5), only_one) == {"dropout": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("cnn", {"dropout": 0.1}),
+        ("cnn", {"batch_norm": True}),
+        ("cnn", {"batch_norm": False}),
+        ("dense-512-256-128", {"dropout": 0.1}),
+    ],
+)
+def test_other_recipes_have_no_such_options(name, given):
+    with pytest.raises(UserError, match="--dropout and --batch-norm go with the recipes dense-128"):
+        overrides.apply(recipes.load(name), options(**given))
+
+
+def test_the_recipes_that_have_them_are_named_rightly():
+    those = sorted(name for name in recipes.NAMES if recipes.load(name).dropout is not None)
+    with pytest.raises(UserError) as refusal:
+        overrides.apply(recipes.load("cnn"), options(dropout=0.1))
+    assert f"{', '.join(those[:-1])} and {those[-1]}" in refusal.value.rule
+
+
+@pytest.mark.parametrize("name", recipes.NAMES)
+def test_settings_are_json_and_tell_recipes_apart(name):
+    found = overrides.settings(recipes.load(name))
+    assert set(found) == set(overrides.FIELDS)
+    assert json.loads(json.dumps(found)) == found

@@ -1,0 +1,156 @@
+import pathlib
+
+import pytest
+
+from schemas.errors import UserError
+from trainer.files import buckets
+from trainer.run import run_location
+from trainer.run.run_location import BucketPlace, LocalPlace, open_place
+
+
+@pytest.fixture
+def run_bucket(bucket):
+    """The emulator's bucket."""
+    return bucket
+
+
+def test_a_path_is_a_folder(tmp_path):
+    place = open_place(tmp_path)
+    assert place == LocalPlace(tmp_path)
+    assert (place.uri, place.at("a/b")) == (str(tmp_path), str(tmp_path / "a" / "b"))
+
+
+@pytest.mark.parametrize("where", ["gs://bucket/deep/run", "gs://bucket/deep/run/", "/gcs/bucket/deep/run"])
+def test_a_bucket_may_be_named_in_two_ways(where):
+    place = open_place(where)
+    assert isinstance(place, BucketPlace)
+    assert (place.uri, place.at("x")) == ("gs://bucket/deep/run", "gs://bucket/deep/run/x")
+
+
+@pytest.mark.parametrize("where", ["s3://bucket/run", "http://host/run"])
+def test_other_stores_are_refused(where):
+    with pytest.raises(UserError, match="local folder or to gs://"):
+        open_place(where)
+
+
+def test_an_address_without_a_bucket_is_refused():
+    with pytest.raises(UserError, match="names a bucket"):
+        open_place("gs:///run")
+
+
+def test_without_a_service_all_is_in_the_run_folder():
+    found = run_location.of_run("out", {})
+    assert found.run.uri == "out"
+    assert (found.checkpoints.uri, found.tensorboard.uri) == ("out/checkpoints", "out/tensorboard")
+    assert found.serving is None
+
+
+def test_vertex_s_variables_name_the_places():
+    found = run_location.of_run(
+        "",
+        {
+            "AIP_MODEL_DIR": "gs://b/model/",
+            "AIP_CHECKPOINT_DIR": "gs://b/checkpoints/",
+            "AIP_TENSORBOARD_LOG_DIR": "/gcs/b/logs",
+        },
+    )
+    assert (found.run.uri, found.serving.uri) == ("gs://b/model", "gs://b/model")
+    assert (found.checkpoints.uri, found.tensorboard.uri) == ("gs://b/checkpoints", "gs://b/logs")
+
+
+def test_a_named_run_folder_comes_before_vertex_s(tmp_path):
+    found = run_location.of_run(tmp_path, {"AIP_MODEL_DIR": "gs://b/model"})
+    assert (found.run.uri, found.serving.uri) == (str(tmp_path), "gs://b/model")
+    assert found.checkpoints.uri == f"{tmp_path}/checkpoints"
+
+
+def test_no_folder_at_all_is_refused():
+    with pytest.raises(UserError, match="give --output, or set AIP_MODEL_DIR"):
+        run_location.of_run("", {})
+
+
+@pytest.fixture(params=["local", pytest.param("bucket", marks=pytest.mark.emulator)])
+def place(request, tmp_path):
+    if request.param == "local":
+        return LocalPlace(tmp_path / "place")
+    return open_place(f"{request.getfixturevalue('run_bucket').uri}/deep/place")
+
+
+def put(place, name: str, content: bytes) -> None:
+    file = place.folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+
+
+def test_what_is_published_is_there_for_others(place):
+    put(place, "a.bin", b"1")
+    put(place, "deep/b.bin", b"22")
+    put(place, "deep/er/c é.bin", b"333")
+    place.publish("a.bin", "deep")
+    other = LocalPlace(place.folder) if isinstance(place, LocalPlace) else open_place(place.uri)
+    assert other.names() == ["a.bin", "deep/b.bin", "deep/er/c é.bin"]
+    assert other.names("deep") == ["deep/b.bin", "deep/er/c é.bin"]
+    assert other.fetch("deep/er/c é.bin").read_bytes() == b"333"
+    assert other.exists("a.bin")
+    assert not other.exists("deep")
+
+
+def test_what_is_removed_is_gone_and_may_be_gone_before(place):
+    put(place, "a.bin", b"1")
+    place.publish("a.bin")
+    for _ in range(2):
+        place.remove("a.bin")
+    assert place.names() == []
+
+
+def test_all_below_the_place_may_be_published_at_once(place):
+    put(place, "events/x", b"1")
+    place.publish("")
+    put(place, "events/x", b"12")
+    place.publish("")
+    assert place.fetch("events/x").read_bytes() == b"12"
+
+
+def test_a_folder_is_copied_into_a_place(place, tmp_path):
+    source = tmp_path / "saved_model"
+    (source / "variables").mkdir(parents=True)
+    (source / "saved_model.pb").write_bytes(b"pb")
+    (source / "variables" / "index").write_bytes(b"index")
+    run_location.copy_folder(source, place)
+    assert place.names() == ["saved_model.pb", "variables/index"]
+
+
+def test_a_missing_bucket_is_a_user_s_error(run_bucket):
+    with pytest.raises(UserError, match=r"got 'gs://no-such-bucket.*'; check its name"):
+        BucketPlace("gs://no-such-bucket/run").names()
+
+
+def test_a_neighbour_with_the_same_beginning_is_not_the_place_s(run_bucket):
+    run_bucket.put("run-2/a", b"x")
+    run_bucket.put("run/b", b"x")
+    assert open_place(f"{run_bucket.uri}/run").names() == ["b"]
+
+
+def test_a_write_that_did_not_arrive_whole_is_noticed(run_bucket, tmp_path, monkeypatch):
+    file = tmp_path / "a.bin"
+    file.write_bytes(b"what was meant")
+    bucket = buckets.Bucket(f"{run_bucket.uri}/run")
+    monkeypatch.setattr(buckets, "crc32c", lambda path: "AAAAAA==")
+    with pytest.raises(buckets.RemoteWriteError, match=r"gs://.*/run/a.bin is not what was written"):
+        bucket.upload(file, "a.bin")
+
+
+def test_what_was_uploaded_comes_back(run_bucket, tmp_path):
+    file = tmp_path / "a.bin"
+    file.write_bytes(b"0123456789" * 100)
+    bucket = buckets.Bucket(f"{run_bucket.uri}/run")
+    bucket.upload(file, "a.bin")
+    bucket.download("a.bin", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == file.read_bytes()
+
+
+def test_the_checksum_is_the_store_s(run_bucket, tmp_path):
+    content = pathlib.Path(__file__).read_bytes()
+    (tmp_path / "x").write_bytes(content)
+    buckets.Bucket(run_bucket.uri).upload(tmp_path / "x", "x")
+    assert run_bucket.bucket.get_blob("x").crc32c == buckets.crc32c(tmp_path / "x")

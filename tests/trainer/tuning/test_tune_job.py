@@ -1,0 +1,162 @@
+"""Searches that train: few digits, the smallest recipe, one process."""
+
+import csv
+import dataclasses
+import json
+import pathlib
+
+import cv2
+import pytest
+import yaml
+
+from schemas import outputs
+from schemas.errors import UserError
+from tests.output_files import check_files
+from trainer import recipes
+from trainer.job import training
+from trainer.loop.actions.preemption import PreemptedError
+from trainer.loop.training_loop import Trainer
+from trainer.recipes.parts.search_space import Choice, Real
+from trainer.train_options import TrainOptions
+from trainer.tuning import tune_job
+from trainer.tuning.tune_options import TuneOptions
+
+SPACE = {"learning_rate": Real(1e-4, 1e-2, log=True), "batch": Choice((20, 40, 401))}
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch, few_digits):
+    """Every recipe has the small space, every source the few digits."""
+    load = recipes.load
+    monkeypatch.setattr(recipes, "load", lambda name: dataclasses.replace(load(name), search=SPACE))
+    monkeypatch.setattr(training, "read", lambda *_, **__: few_digits)
+
+
+def options(folder, **more) -> TuneOptions:
+    changes = {"epochs": 2, "replicas": 1} | more.pop("train", {})
+    train = TrainOptions(recipe="dense-128", data="sample", output=folder, **changes)
+    return TuneOptions(train=train, output=folder, **{"trials": 2} | more)
+
+
+def rows(folder) -> list[dict]:
+    with (folder / "trials.csv").open() as opened:
+        return list(csv.DictReader(opened))
+
+
+@pytest.mark.slow
+def test_a_search_leaves_a_table_a_picture_and_the_best_settings(tmp_path, capsys, few_digits, one_replica):
+    summary = tune_job.run(options(tmp_path))
+    check_files(tmp_path, outputs.TUNED)
+    found = rows(tmp_path)
+    assert len(found) == 2
+    # The 400 training images do not fill a batch of 401.
+    assert {row["batch"] for row in found} <= {"20", "40"}
+    assert cv2.imread(str(tmp_path / "trials.png")).shape[0] > 300
+    best = max(found, key=lambda row: (float(row["val_accuracy"]), -float(row["val_loss"])))
+    chosen = yaml.safe_load((tmp_path / "best.yaml").read_text())["train"]
+    assert (chosen["recipe"], chosen["epochs"]) == ("dense-128", 2)
+    assert chosen["learning-rate"] == pytest.approx(float(best["learning_rate"]))
+    assert str(chosen["batch"]) == best["batch"]
+    assert "2 (0 pruned, 0 failed)" in summary
+    printed = capsys.readouterr().out
+    assert "trial 2/2" in printed
+    # A trial has one number wherever it is named.
+    assert [row["number"] for row in found] == ["1", "2"]
+    assert f"trial {best['number']}/2: val accuracy {float(best['val_accuracy']):.2%}" in printed
+    assert f"trial {best['number']}, val accuracy" in summary
+    # They reach again what they have reached.
+    flags = {name.replace("-", "_"): value for name, value in chosen.items()} | {"data": "sample"}
+    again = TrainOptions(output="run", **flags)
+    trainer = Trainer(training.recipe_of(again), few_digits, strategy=one_replica, seed=again.seed)
+    assert list(trainer.epochs())[-1].val_accuracy == pytest.approx(float(best["val_accuracy"]))
+
+
+@pytest.mark.slow
+def test_a_search_that_is_told_to_end_goes_on_where_it_was(tmp_path, monkeypatch):
+    whole = tmp_path / "whole"
+    tune_job.run(options(whole))
+    epochs, calls = Trainer.epochs, []
+
+    def told(self):
+        for epoch in epochs(self):
+            calls.append(epoch)
+            if len(calls) == 4:  # in the second trial, after its first epoch and before its last
+                raise PreemptedError("told to end")
+            yield epoch
+
+    monkeypatch.setattr(Trainer, "epochs", told)
+    parts = tmp_path / "parts"
+    with pytest.raises(PreemptedError, match=r"goes on with them: digitmill tune .* --resume$"):
+        tune_job.run(options(parts))
+    assert len(rows(parts)) == 1
+    tune_job.run(options(parts, resume=True))
+    assert [row["number"] for row in rows(parts)] == ["1", "2"]
+    # The trial that was cut off had the settings that it has in an undisturbed search.
+    assert [rows(parts)[n]["learning_rate"] for n in (0, 1)] == [
+        rows(whole)[n]["learning_rate"] for n in (0, 1)
+    ]
+    assert rows(parts)[1]["val_accuracy"] == rows(whole)[1]["val_accuracy"]
+    before = (parts / "trials.csv").read_bytes()
+    tune_job.run(options(parts, resume=True))
+    assert (parts / "trials.csv").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_trial_that_diverges_is_a_failed_one_and_the_search_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setitem(SPACE, "learning_rate", Real(1e17, 1e18))
+    summary = tune_job.run(options(tmp_path))
+    assert [row["state"] for row in rows(tmp_path)] == ["failed", "failed"]
+    assert "2 failed" in summary
+    assert not (tmp_path / "best.yaml").exists()
+
+
+@pytest.mark.slow
+def test_a_trial_that_falls_behind_ends_early(tmp_path, monkeypatch):
+    from trainer.tuning.study import Study
+
+    monkeypatch.setattr(Study, "prune", lambda self, trial, epoch: trial.number == 1)
+    tune_job.run(options(tmp_path, train={"epochs": 3}))
+    assert [(row["state"], row["epochs"]) for row in rows(tmp_path)] == [
+        ("complete", "3"),
+        ("pruned", "1"),
+    ]
+
+
+@pytest.mark.slow
+def test_vertex_is_told_of_every_epoch(tmp_path, monkeypatch):
+    file = tmp_path / "metrics" / "output.metrics"
+    monkeypatch.setenv("CLOUD_ML_HP_METRIC_FILE", str(file))
+    monkeypatch.setenv("CLOUD_ML_TRIAL_ID", "7")
+    tune_job.run(options(tmp_path / "study", trials=1))
+    told = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [(line["trial"], line["global_step"]) for line in told] == [("7", "1"), ("7", "2")]
+    assert float(told[-1]["val_accuracy"]) == float(rows(tmp_path / "study")[0]["val_accuracy"])
+
+
+def test_data_without_held_out_images_are_refused(tmp_path, monkeypatch, few_digits):
+    monkeypatch.setattr(training, "read", lambda *_, **__: dataclasses.replace(few_digits, validation=None))
+    with pytest.raises(UserError, match="compares by held-out images"):
+        tune_job.run(options(tmp_path))
+
+
+def test_several_machines_are_refused(tmp_path, monkeypatch):
+    config = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    with pytest.raises(UserError, match="one machine"):
+        tune_job.run(options(tmp_path))
+
+
+def test_an_ensemble_is_not_searched(tmp_path):
+    with pytest.raises(UserError, match="one network at a time"):
+        options(tmp_path, train={"members": 2})
+
+
+@pytest.mark.parametrize("place", ["gs://bucket/tuning", "s3://bucket/tuning"])
+def test_a_bucket_is_refused_before_a_folder_of_its_name_is_made(place):
+    with pytest.raises(UserError, match=f"folder on this machine; got '{place}'"):
+        options(pathlib.Path(place))
+
+
+def test_a_search_has_a_trial(tmp_path):
+    with pytest.raises(UserError, match="--trials is at least 1"):
+        options(tmp_path, trials=0)

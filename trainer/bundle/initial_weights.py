@@ -1,0 +1,135 @@
+"""`--init BUNDLE`: goes on from the weights of a model that was trained before."""
+
+import hashlib
+import json
+import pathlib
+import tempfile
+from typing import Any, Final, NoReturn
+
+import keras
+
+from schemas.errors import UserError
+from schemas.model import bundle
+from schemas.model.model_card import ModelCard
+from trainer.files.files import join, read_card, read_whole
+from trainer.metrics.temperature import unbake
+
+_OF_NO_MATTER: Final = (
+    "name",
+    "trainable",
+    "dtype",
+    "seed",
+    "rate",
+    "momentum",
+    "batch_shape",
+    "build_config",
+)
+"""What two layers of one architecture may differ in."""
+
+_OF_NO_MATTER_ENDINGS: Final = ("_initializer", "_regularizer", "_constraint")
+
+
+def load_initial_weights(place: str, model: keras.Model) -> ModelCard:
+    """Gives a network the weights of a bundle's.
+
+    The file is compared with the card first: Keras loads damaged weights without a word. A temperature
+    that was baked in is taken out again: training goes on from what it had reached.
+
+    Args:
+        place: the bundle's folder, local or in `gs://`.
+        model: a network of the same architecture; its weights are replaced.
+
+    Returns:
+        The bundle's card.
+
+    Raises:
+        UserError: when the bundle is missing or damaged, or its network is another one.
+    """
+    card, loaded = load_network(place)
+    difference = _difference(loaded, model)
+    if difference:
+        raise UserError(
+            "--init names a bundle of the same architecture as the recipe's",
+            got=f"{place}, of the recipe {card.recipe}",
+            remedy=f"train with --recipe {card.recipe}, or without --init: {difference}",
+        )
+    unbake(loaded, card.temperature)
+    model.set_weights(loaded.get_weights())
+    return card
+
+
+def load_network(place: str) -> tuple[ModelCard, keras.Model]:
+    """Returns a bundle's card and its network.
+
+    Raises:
+        UserError: when the bundle is missing or damaged.
+    """
+    card, data = _read_verified(place)
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, bundle.KERAS_MODEL)
+        path.write_bytes(data)
+        return card, keras.models.load_model(path, compile=False)
+
+
+def _read_verified(place: str) -> tuple[ModelCard, bytes]:
+    text = read_card(place)
+    try:
+        card = ModelCard.from_json(text.decode())
+    except ValueError as error:
+        _refuse(place, f"its {bundle.CARD} cannot be read: {error}")
+    if bundle.KERAS_MODEL not in card.files:
+        _refuse(place, f"its card names no {bundle.KERAS_MODEL}")
+    data = read_whole(join(place, bundle.KERAS_MODEL))
+    if hashlib.sha256(data).hexdigest() != card.files[bundle.KERAS_MODEL]:
+        _refuse(place, f"{bundle.KERAS_MODEL} is not the file that the card names")
+    return card, data
+
+
+def _refuse(place: str, why: str) -> NoReturn:
+    raise UserError(
+        "a model bundle is whole and as its card says",
+        got=place,
+        remedy=f"copy it again or train it anew: {why}",
+    )
+
+
+def _difference(theirs: keras.Model, ours: keras.Model) -> str:
+    """Returns the first difference of two architectures in words; empty when there is none."""
+    their_layers, our_layers = _layers(theirs), _layers(ours)
+    for number, (their, our) in enumerate(zip(their_layers, our_layers, strict=False), start=1):
+        if _described(their) != _described(our):
+            return f"its layer {number} is {_in_words(their, our)}, the recipe's {_in_words(our, their)}"
+    if len(their_layers) != len(our_layers):
+        return f"it has {len(their_layers)} layers, the recipe {len(our_layers)}"
+    return ""
+
+
+def _layers(model: keras.Model) -> list[keras.Layer]:
+    """Returns the layers in order, those of networks within the network in their place."""
+    found: list[keras.Layer] = []
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            found += _layers(layer)
+        # A temperature behind an average makes a functional model of any, which counts its input.
+        elif not isinstance(layer, keras.layers.InputLayer):
+            found.append(layer)
+    return found
+
+
+def _described(layer: keras.Layer) -> dict[str, Any]:
+    described = {"layer": type(layer).__name__, "weights": [tuple(weight.shape) for weight in layer.weights]}
+    config = {
+        name: value
+        for name, value in layer.get_config().items()
+        if name not in _OF_NO_MATTER and not name.endswith(_OF_NO_MATTER_ENDINGS)
+    }
+    # Through JSON: a tuple that was saved comes back as a list.
+    return json.loads(json.dumps(described | config, default=str))
+
+
+def _in_words(layer: keras.Layer, other: keras.Layer) -> str:
+    mine, others = _described(layer), _described(other)
+    if mine["layer"] != others["layer"]:
+        return mine["layer"]
+    settings = ", ".join(f"{name}={value}" for name, value in mine.items() if others.get(name) != value)
+    return f"{mine['layer']}({settings})"

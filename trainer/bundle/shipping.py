@@ -1,0 +1,92 @@
+"""`python -m trainer.bundle.shipping BUNDLE TARGET`: the small form of a bundle that comes with the package.
+
+The optimizer goes, which is two thirds of `model.keras`, and the SavedModel where the rest is too large
+with it. What the card says of the formats that are left stays as it was measured.
+"""
+
+import dataclasses
+import pathlib
+import shlex
+import shutil
+import sys
+import tempfile
+from typing import Final
+
+import keras
+
+from digitmill.engines.bundle_loader import open_bundle
+from schemas.errors import UserError
+from schemas.model import bundle
+from schemas.model.model_card import ModelCard
+from trainer.bundle.export import digests, size_of
+
+MAX_BYTES: Final = 2_000_000
+"""Of the whole bundle, its card included."""
+
+
+def ship(source: pathlib.Path, target: pathlib.Path) -> ModelCard:
+    """Writes a bundle's small form, in place of an earlier one, and opens it as a user would.
+
+    Args:
+        source: a bundle that `digitmill train` wrote.
+        target: the folder for it; replaced when all is well.
+
+    Raises:
+        UserError: when the source is no sound bundle, or too large without optimizer and SavedModel.
+    """
+    card = open_bundle(source).card
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
+        part = pathlib.Path(folder, target.name)
+        shutil.copytree(source, part, ignore=shutil.ignore_patterns(bundle.CARD))
+        model = keras.models.load_model(part / bundle.KERAS_MODEL, compile=False)
+        model.save(part / bundle.KERAS_MODEL)
+        small = _carded(card, part)
+        if size_of(part) > MAX_BYTES:
+            shutil.rmtree(part / bundle.SAVED_MODEL)
+            small = _carded(card, part)
+        if size_of(part) > MAX_BYTES:
+            raise UserError(
+                f"a model that comes with the package has at most {MAX_BYTES:,} bytes",
+                got=size_of(part),
+                remedy="train a smaller recipe",
+            )
+        open_bundle(part)
+        shutil.rmtree(target, ignore_errors=True)
+        part.rename(target)
+    return small
+
+
+def _carded(card: ModelCard, folder: pathlib.Path) -> ModelCard:
+    """Writes the card of the files that are there."""
+    (folder / bundle.CARD).unlink(missing_ok=True)
+    exports = tuple(
+        dataclasses.replace(row, bytes=size_of(folder / row.name))
+        for row in card.exports
+        if (folder / row.name).exists()
+    )
+    command = _elsewhere(card.command)
+    small = dataclasses.replace(card, exports=exports, files=digests(folder), command=command)
+    (folder / bundle.CARD).write_text(small.to_json(), encoding="utf-8")
+    return small
+
+
+def _elsewhere(command: str) -> str:
+    """Returns a command without the folders that one machine alone has: of a path from the root, the end."""
+    return shlex.join(
+        "/".join(pathlib.PurePath(word).parts[-2:]) if word.startswith("/") else word
+        for word in shlex.split(command)
+    )
+
+
+def main() -> None:
+    """Ships what the arguments name."""
+    source, target = map(pathlib.Path, sys.argv[1:])
+    try:
+        card = ship(source, target)
+    except UserError as error:
+        sys.exit(f"digitmill: {error}")
+    print(f"{target}: {card.recipe}, {size_of(target):,} bytes, {card.test_accuracy}")
+
+
+if __name__ == "__main__":
+    main()

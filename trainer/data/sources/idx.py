@@ -1,0 +1,162 @@
+"""`idx:DIR`: the four classic files of MNIST, and sets that come in the same form."""
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final, NoReturn
+
+import numpy as np
+
+from digitmill.imaging.batch import DigitBatch, canonical_batch
+from schemas.errors import UserError
+from trainer.data.exchange import Exchange
+from trainer.data.reading import Batch, Plan, Reading, Shard, read
+from trainer.data.sources.idx_format import open_idx, read_labels
+from trainer.data.splits import PARTS, Digits, held_out
+from trainer.files.files import File, in_cloud, list_folder
+
+_NAME: Final = re.compile(
+    r"(?P<set>.*?)(?P<part>train|t10k|test)[-_.](?P<kind>images|labels)([-_.]idx[13])?([-_.]ubyte)?(\.gz)?"
+)
+"""`train-images-idx3-ubyte.gz`, `t10k-labels.idx1-ubyte`, `emnist-digits-test-images-idx3-ubyte`."""
+
+_TRANSPOSED: Final = re.compile(r"emnist", re.IGNORECASE)
+"""Sets whose pictures are stored with rows and columns exchanged."""
+
+_CHUNK: Final = 1_024
+_TRAIN, _VALIDATION, _TEST = range(len(PARTS))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Files:
+    """The four files of a set."""
+
+    set: str
+    train_images: File
+    train_labels: File
+    test_images: File
+    test_labels: File
+
+
+class IdxSource:
+    """IDX files of training and test images and of their labels, gzipped or not.
+
+    Args:
+        path: the folder that holds them, local or in `gs://`; where it holds several sets, followed by
+            what the names of one of them begin with: `idx:DIR/emnist-digits`.
+        reading: how they are read.
+
+    Raises:
+        UserError: when the folder does not hold the four files of one set.
+    """
+
+    def __init__(self, path: str, reading: Reading | None = None) -> None:
+        self.name = f"idx:{path}"
+        self._reading = reading or Reading()
+        self._files = _find(path)
+
+    def read(
+        self, *, validation_fraction: float, shard: Shard = (0, 1), exchange: Exchange | None = None
+    ) -> Digits:
+        """Reads the files and holds a share of the training images out."""
+        train, test = read_labels(self._files.train_labels.place), read_labels(self._files.test_labels.place)
+        parts = np.concatenate(
+            [
+                np.where(held_out(train, validation_fraction), _VALIDATION, _TRAIN),
+                np.full(len(test), _TEST),
+            ]
+        ).astype(np.uint8)
+        plan = Plan(
+            self.name,
+            len(parts),
+            made_from=[self._files, validation_fraction],
+            batches=lambda shard: self._batches(np.concatenate([train, test]), parts, shard),
+        )
+        return read(plan, reading=self._reading, shard=shard, exchange=exchange)
+
+    def _batches(self, labels: np.ndarray, parts: np.ndarray, shard: Shard) -> Iterator[Batch]:
+        trained = int((parts != _TEST).sum())
+        for file, start, stop in (
+            (self._files.train_images, 0, trained),
+            (self._files.test_images, trained, len(labels)),
+        ):
+            for row, pictures in _pictures(file, images=stop - start):
+                rows = row + np.arange(len(pictures))
+                mine = (start + rows) % shard[1] == shard[0]
+                where = start + rows[mine]
+                yield Batch(
+                    where,
+                    [f"{file.place}[{number}]" for number in rows[mine]],
+                    labels[where].astype(np.int64),
+                    self._decoded(pictures[mine]),
+                    parts[where],
+                )
+
+    def _decoded(self, pictures: np.ndarray) -> DigitBatch:
+        return canonical_batch(
+            pictures.transpose(0, 2, 1) if _TRANSPOSED.match(self._files.set) else pictures
+        )
+
+
+def _pictures(file: File, *, images: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields the number of the first row, and uint8[n, height, width]."""
+    with open_idx(file.place, dimensions=3) as opened:
+        if opened.shape[0] != images:
+            raise UserError(
+                "there are as many images as labels",
+                got=f"{opened.shape[0]} images in {file.place} for {images} labels",
+                remedy="fetch both files again",
+            )
+        row = 0
+        for pictures in opened.rows(_CHUNK):
+            yield row, pictures
+            row += len(pictures)
+
+
+def _find(path: str) -> _Files:
+    sets = _sets(path)
+    if not sets and not path.endswith("/"):
+        folder, _, start = path.rpartition("/")
+        sets = {name: files for name, files in _sets(folder or ".").items() if name.startswith(start)}
+    if len(sets) != 1:
+        which = ", ".join(sorted(sets))
+        _refuse(path, f"name one set of it: idx:{path}/SET, of {which}" if sets else "check the folder")
+    ((name, files),) = sets.items()
+    missing = [wanted for wanted in _WANTED if wanted not in files]
+    if missing:
+        part, kind = missing[0]
+        _refuse(path, f"add the {kind} of {part}: {name}{part}-{kind}-idx{_WANTED[part, kind]}-ubyte.gz")
+    return _Files(name, *(files[wanted] for wanted in _WANTED))
+
+
+_WANTED: Final[Mapping[tuple[str, str], int]] = {
+    ("train", "images"): 3,
+    ("train", "labels"): 1,
+    ("t10k", "images"): 3,
+    ("t10k", "labels"): 1,
+}
+"""Part and kind of each file, with its number of dimensions."""
+
+
+def _sets(folder: str) -> dict[str, dict[tuple[str, str], File]]:
+    """Returns the sets in a folder by what their files' names begin with; unzipped files come first."""
+    if not in_cloud(folder) and not os.path.isdir(folder):
+        return {}
+    found: dict[str, dict[tuple[str, str], File]] = {}
+    for file in sorted(list_folder(folder), key=lambda file: (file.place.endswith(".gz"), file.place)):
+        name = file.place[len(folder) :].lstrip("/")
+        matched = _NAME.fullmatch(name) if "/" not in name else None
+        if matched:
+            part = "train" if matched["part"] == "train" else "t10k"
+            found.setdefault(matched["set"], {}).setdefault((part, matched["kind"]), file)
+    return found
+
+
+def _refuse(path: str, remedy: str) -> NoReturn:
+    raise UserError(
+        "idx:DIR holds train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and "
+        "t10k-labels-idx1-ubyte, gzipped or not",
+        got=path,
+        remedy=remedy,
+    )

@@ -1,0 +1,162 @@
+"""`labels:FILE.csv`: images and their labels named line by line, as a review exports them."""
+
+import base64
+import binascii
+import csv
+import io
+import os
+import re
+import urllib.parse
+from collections.abc import Iterable
+from typing import Final, NamedTuple, NoReturn
+
+from schemas import labels
+from schemas.errors import UserError
+from trainer.data.exchange import Exchange
+from trainer.data.reading import Reading, Shard, read
+from trainer.data.sources.folder import check_enough
+from trainer.data.sources.labelled_files import LabelledFile, plan_of
+from trainer.data.splits import Digits
+from trainer.files.files import File, folder_of, join, read_whole, stat
+
+DIGEST_COLUMNS: Final = ("sha256", "digest")
+"""Columns that may hold the SHA-256 of an image's bytes, in hexadecimal."""
+
+_FILE: Final = "file://"
+_SHA256: Final = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
+
+
+class LabelsSource:
+    """A CSV file with the columns `path` and `label`; other columns are of no matter.
+
+    Paths are absolute, relative to the file's folder, or URIs of `file:///` or `gs://`. Lines whose
+    label is empty are not reviewed yet, and those labelled `unreadable` are no digits: both are left
+    out, counted. Where a column `pixels` holds the digit itself the path is but a name. Images are
+    divided by their pixels, as those of `folder:` are, so that a folder and a list of it give the same
+    splits.
+
+    Args:
+        path: the file, local or in `gs://`.
+        reading: how it is read.
+
+    Raises:
+        UserError: when it is no such file.
+    """
+
+    def __init__(self, path: str, reading: Reading | None = None) -> None:
+        self._path = path
+        self._reading = reading or Reading()
+        self._rows = _rows(path)
+        if not self._rows:
+            raise UserError(
+                "a labels file labels at least one image", got=path, remedy="add lines path,label"
+            )
+
+    def read(
+        self, *, validation_fraction: float, shard: Shard = (0, 1), exchange: Exchange | None = None
+    ) -> Digits:
+        """Decodes every image and divides them by fixed shares, whatever the fraction."""
+        del validation_fraction
+        name = f"labels:{self._path}"
+        plan = plan_of(name, _labelled(self._rows))
+        digits = read(plan, reading=self._reading, shard=shard, exchange=exchange)
+        if self._reading.complete:
+            check_enough(digits, labels=sorted({str(row.label) for row in self._rows}))
+        return digits
+
+
+class _Row(NamedTuple):
+    place: str
+    label: int
+    sha256: str
+    pixels: bytes
+
+
+def _labelled(rows: Iterable[_Row]) -> list[LabelledFile]:
+    found = iter(stat([row.place for row in rows if not row.pixels]))
+    return [
+        LabelledFile(File(row.place, len(row.pixels), 0), row.label, content=row.pixels)
+        if row.pixels
+        else LabelledFile(next(found), row.label, row.sha256)
+        for row in rows
+    ]
+
+
+def _rows(path: str) -> list[_Row]:
+    """Returns the labelled lines, each image once."""
+    try:
+        # Names that are no UTF-8 come back as the bytes that they were.
+        text = read_whole(path).decode("utf-8-sig", errors="surrogateescape")
+        lines = csv.DictReader(io.StringIO(text, newline=""))
+        header = lines.fieldnames or ()
+        if not {"path", "label"} <= set(header):
+            raise UserError(
+                "a labels file is a CSV with the columns path and label",
+                got=header,
+                remedy=f"add the header path,label to {path}",
+            )
+        rows, unlabelled, unreadable = _parsed(lines, path)
+    except csv.Error as error:
+        raise UserError("a labels file is a CSV that can be read", got=path, remedy=str(error)) from error
+    if unlabelled:
+        print(f"labels:{path}: {unlabelled:,} lines have no label yet and are left out", flush=True)
+    if unreadable:
+        print(f"labels:{path}: {unreadable:,} images are {labels.UNREADABLE} and are left out", flush=True)
+    return rows
+
+
+def _parsed(lines: csv.DictReader, path: str) -> tuple[list[_Row], int, int]:
+    """Returns the lines with a digit, and how many have no label and how many are unreadable."""
+    by_place: dict[str, _Row] = {}
+    unlabelled = unreadable = 0
+    for line in lines:
+        label = line["label"] or ""
+        try:
+            digit = labels.digit_of(label)
+        except ValueError:
+            _refuse("a label is a digit from 0 to 9", label, path, line=lines.line_num)
+        if digit is None:
+            unreadable += bool(label.strip())
+            unlabelled += not label.strip()
+            continue
+        row = _row(line, digit, path, number=lines.line_num)
+        if by_place.setdefault(row.place, row) != row:
+            _refuse("an image has one label and one digest", line["path"], path, line=lines.line_num)
+    return list(by_place.values()), unlabelled, unreadable
+
+
+def _row(line: dict[str, str], digit: int, path: str, *, number: int) -> _Row:
+    name, sha256 = line["path"] or "", _digest(line, path, number=number)
+    if not name:
+        _refuse("every line names an image", name, path, line=number)
+    if pixels := _pixels(line, path, number=number):
+        return _Row(name, digit, sha256, pixels)
+    return _Row(_place(name, path), digit, sha256, b"")
+
+
+def _place(name: str, path: str) -> str:
+    if name.startswith(_FILE):
+        return os.fsdecode(urllib.parse.unquote_to_bytes(name.removeprefix(_FILE)))
+    return join(folder_of(path), name)
+
+
+def _pixels(line: dict[str, str], path: str, *, number: int) -> bytes:
+    given = line.get("pixels") or ""
+    try:
+        return base64.b64decode(given, validate=True)
+    except (ValueError, binascii.Error):
+        _refuse("pixels are an image file in base64", given[:40], path, line=number)
+
+
+def _digest(line: dict[str, str], path: str, *, number: int) -> str:
+    given = next((line[column] for column in DIGEST_COLUMNS if line.get(column)), "")
+    found = _SHA256.fullmatch(given.strip().lower())
+    if given and not found:
+        _refuse(
+            "a digest is the SHA-256 of an image's bytes, 64 hexadecimal digits", given, path, line=number
+        )
+    return found[1] if found else ""
+
+
+def _refuse(rule: str, got: str | None, path: str, *, line: int) -> NoReturn:
+    raise UserError(rule, got=got, remedy=f"mend line {line} of {path}")

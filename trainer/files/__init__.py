@@ -1,0 +1,1 @@
+"""Files that training reads and writes, on disk and in `gs://`."""

@@ -1,0 +1,195 @@
+"""Measures a bundle on labelled digits. TensorFlow is loaded only by the engines and sources that need it."""
+
+import dataclasses
+import os
+import pathlib
+from typing import Any, Final
+
+import numpy as np
+
+from digitmill.engines.bundle_loader import Bundle, open_bundle
+from digitmill.engines.engine import Engine
+from digitmill.engines.engine_choice import EngineKind
+from schemas.errors import UserError
+from schemas.model import bundle as names
+from schemas.model.accuracy import Accuracy, percent
+from schemas.model.trust import Calibration, Coverage
+from trainer.data import rejects
+from trainer.data.reading import Reading
+from trainer.data.sources.source_specs import open_sources
+from trainer.data.splits import Digits, Split
+from trainer.metrics import calibration
+from trainer.metrics.measures import Evaluation
+from trainer.quiet import quiet_stderr
+
+KERAS: Final = "keras"
+ALL: Final = "all"
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateOptions:
+    """What to measure.
+
+    Attributes:
+        model: the bundle's folder.
+        data: sources as `trainer.data.sources.source_specs.open_sources` takes them.
+        split: `test`, `validation`, `train` or `all`.
+        engine: `keras`, or one of `digitmill.engines.engine_choice.EngineKind`.
+        data_dir: where `tfds:` keeps prepared data; its own default when None.
+        max_bad_rate: share of a source's images that may be unusable, in [0, 1].
+        cache_dir: where decoded images are kept; see `trainer.data.reading.Reading`.
+    """
+
+    model: pathlib.Path
+    data: tuple[str, ...]
+    split: str = "test"
+    engine: str = EngineKind.AUTO
+    data_dir: str | None = None
+    max_bad_rate: float = rejects.MAX_RATE
+    cache_dir: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """How good a bundle is on some images.
+
+    Attributes:
+        model: the bundle's folder.
+        recipe: the recipe that it was trained by.
+        engine: what ran the model.
+        data: the source.
+        split: which of its images.
+        accuracy: share answered right.
+        loss: mean cross-entropy, nats.
+        calibration: how its confidence compares with that.
+        accepted: what its accept threshold accepts.
+        confusion: images by true digit (row) and predicted digit (column), 10 x 10.
+    """
+
+    model: str
+    recipe: str
+    engine: str
+    data: str
+    split: str
+    accuracy: Accuracy
+    loss: float
+    calibration: Calibration
+    accepted: Coverage
+    confusion: tuple[tuple[int, ...], ...]
+
+    def as_data(self) -> dict[str, Any]:
+        """Returns it in JSON's types; shares and intervals are written out."""
+        fields: dict[str, Any] = dataclasses.asdict(self)
+        fields["accuracy"] |= {"value": self.accuracy.value, "interval_95": self.accuracy.interval}
+        fields["accepted"] |= {"coverage": self.accepted.coverage, "accuracy": self.accepted.accuracy}
+        return fields
+
+    def table(self) -> str:
+        """Returns it for people."""
+        accepted, ece, brier = self.accepted, self.calibration.ece, self.calibration.brier
+        lines = {
+            "model": f"{self.model} ({self.recipe}), by {self.engine}",
+            "images": f"{self.accuracy.images:,}, {self.split} of {self.data}",
+            "accuracy": str(self.accuracy),
+            "loss": f"{self.loss:.4f}",
+            "calibration": f"expected error {ece:.4f}, Brier score {brier:.4f}",
+            "accepted": f"{percent(accepted.coverage)} from {accepted.threshold:.4f} on, "
+            f"{percent(accepted.accuracy)} of them right, {accepted.accepted - accepted.right:,} wrong",
+        }
+        stated = [f"{name:<12} {value}" for name, value in lines.items()]
+        return "\n".join([*stated, "confusion    rows true, columns predicted", *self._confusion_rows()])
+
+    def _confusion_rows(self) -> list[str]:
+        width = max(len(f"{count:,}") for row in self.confusion for count in row) + 1
+        header = "   " + "".join(f"{digit:>{width}}" for digit in range(len(self.confusion)))
+        return [header] + [
+            f"  {digit}" + "".join(f"{count:>{width},}" for count in row)
+            for digit, row in enumerate(self.confusion)
+        ]
+
+
+def run(options: EvaluateOptions) -> Measured:
+    """Opens the bundle, reads the images and measures.
+
+    Raises:
+        UserError: when bundle, engine or source cannot be used.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    by_keras = options.engine == KERAS
+    # Checked, digests and golden batch, by whatever engine: the files are then those of the card.
+    bundle = open_bundle(options.model, EngineKind.AUTO if by_keras else options.engine)
+    digits = _read(options, bundle)
+    split = _chosen(digits, options.split)
+    probabilities = _engine(bundle, by_keras=by_keras).probabilities(split.images)
+    evaluation = Evaluation(split.labels, probabilities)
+    threshold = bundle.card.accept_threshold
+    return Measured(
+        model=str(options.model),
+        recipe=bundle.card.recipe,
+        engine=KERAS if by_keras else str(bundle.engine.kind),
+        data=digits.name,
+        split=options.split,
+        accuracy=evaluation.accuracy,
+        loss=evaluation.loss,
+        calibration=calibration.measure(probabilities, split.labels),
+        accepted=calibration.coverage_at(probabilities, split.labels, [threshold])[0],
+        confusion=tuple(tuple(row) for row in evaluation.confusion.tolist()),
+    )
+
+
+def _read(options: EvaluateOptions, bundle: Bundle) -> Digits:
+    reading = Reading(
+        rejects=rejects.Rejects(max_rate=options.max_bad_rate),
+        cache_dir=options.cache_dir,
+        complete=False,  # nothing is trained
+    )
+    source = open_sources(options.data, data_dir=options.data_dir, reading=reading)
+    return source.read(validation_fraction=_validation_fraction(options, bundle))
+
+
+def _validation_fraction(options: EvaluateOptions, bundle: Bundle) -> float:
+    """Returns what training holds out; no other split depends on it, and recipes import Keras."""
+    if options.split not in ("train", "validation"):
+        return 0.0
+    with quiet_stderr():
+        from trainer import recipes
+
+        return recipes.load(bundle.card.recipe).validation_fraction
+
+
+def _chosen(digits: Digits, name: str) -> Split:
+    splits = digits.splits()
+    if name == ALL:
+        found = list(splits.values())
+        if not any(map(len, found)):
+            raise UserError(
+                "a bundle is measured on at least one image",
+                got=digits.name,
+                remedy="name a source with some",
+            )
+        return Split(
+            np.concatenate([split.images for split in found]),
+            np.concatenate([split.labels for split in found]),
+        )
+    if name not in splits or not len(splits[name]):
+        raise UserError(
+            "--split names a part of the source that is not empty",
+            got=name,
+            remedy="give another one, or all",
+        )
+    return splits[name]
+
+
+def _engine(bundle: Bundle, *, by_keras: bool) -> Engine:
+    if not by_keras:
+        return bundle.load()
+    if names.KERAS_MODEL not in bundle.card.files:
+        raise UserError(
+            f"--engine keras needs a bundle with {names.KERAS_MODEL}",
+            got=sorted(bundle.card.files),
+            remedy="use another engine",
+        )
+    with quiet_stderr():
+        from trainer.bundle.keras_engine import KerasEngine
+
+        return KerasEngine.load(bundle.path / names.KERAS_MODEL)

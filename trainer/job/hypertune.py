@@ -1,0 +1,32 @@
+"""Tells Vertex AI's hyperparameter tuning what an epoch has reached, as `cloudml-hypertune` does."""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from trainer.run.history import Epoch
+
+METRIC: Final = "val_accuracy"
+"""Name of the measure in the study's specification."""
+
+TRIAL: Final = "CLOUD_ML_TRIAL_ID"
+"""Environment variable by which Vertex AI names the trial that a process is."""
+
+
+def reported(epochs: Iterable[Epoch], *, chief: bool) -> Iterator[Epoch]:
+    """Yields epochs and reports each, where this process is the chief of such a trial."""
+    reporter = _reporter() if chief and os.environ.get(TRIAL) else None
+    for epoch in epochs:
+        if reporter is not None and epoch.val_accuracy is not None:
+            reporter.report_hyperparameter_tuning_metric(METRIC, epoch.val_accuracy, epoch.epoch)
+        yield epoch
+
+
+def _reporter() -> Any:
+    try:
+        from hypertune import HyperTune
+    except ImportError:
+        print("warning: the trial reports nothing: pip install 'digitmill[tune]'", file=sys.stderr)
+        return None
+    return HyperTune()

@@ -1,0 +1,71 @@
+"""One training job: what can be checked at once is checked before TensorFlow is loaded."""
+
+import functools
+import os
+
+from schemas.errors import StoppedError, UserError
+from trainer import printed_command, recipes
+from trainer.cluster import tf_config
+from trainer.data import rejects
+from trainer.data.reading import Reading
+from trainer.data.sources.source_specs import open_sources
+from trainer.job.result import TrainResult
+from trainer.loop.actions.preemption import PreemptedError
+from trainer.quiet import quiet_start
+from trainer.run import run_folder, run_location
+from trainer.train_options import TrainOptions
+
+
+def run(options: TrainOptions) -> TrainResult:
+    """Trains, evaluates, exports, reports, and prints a summary; of several workers the chief writes.
+
+    Raises:
+        UserError: when something that was given cannot be used.
+        JobFailedError: when training diverges, is told to end, or loses a worker.
+    """
+    recipes.check(options.recipe)
+    _check_strategy(options.strategy)
+    tf_config.announce(os.environ)
+    where = run_location.of_run(options.output, os.environ)
+    chief = tf_config.read(os.environ).is_chief
+    # Written from the moment that reading starts, when the run folder is claimed.
+    book = rejects.Rejects(
+        max_rate=options.max_bad_rate,
+        write=functools.partial(_write_rejects, where) if chief else _write_nothing,
+    )
+    reading = Reading(rejects=book, cache_dir=options.cache_dir)
+    source = open_sources(options.data, data_dir=options.data_dir, reading=reading)
+    # The others read checkpoints there, and write nothing.
+    if chief:
+        run_folder.claim(where, resume=options.resume)
+        run_folder.write_config(where, printed_command.run_config_of(options))
+    with quiet_start():
+        from trainer.job import ensemble, training
+    train = ensemble.train if options.is_ensemble else training.train
+    try:
+        return train(options, source, where)
+    except PreemptedError as error:
+        raise PreemptedError(f"{error}: {printed_command.resuming(options)}") from None
+    except KeyboardInterrupt:
+        # While data are read or the bundle is written; what the last checkpoint holds is kept.
+        raise StoppedError(
+            f"told to stop; this goes on with it: {printed_command.resuming(options)}"
+        ) from None
+
+
+def _check_strategy(strategy: str) -> None:
+    if strategy == "parameter_server":
+        raise UserError(
+            "--strategy is one of auto, one, mirrored, multi_worker",
+            got=strategy,
+            remedy=f"leave it out: {tf_config.PARAMETER_SERVER_REASON}",
+        )
+
+
+def _write_rejects(where: run_location.Places, text: str) -> None:
+    (where.run.folder / rejects.FILE).write_text(text, encoding="utf-8")
+    where.run.publish(rejects.FILE)
+
+
+def _write_nothing(text: str) -> None:
+    """The chief writes for all."""

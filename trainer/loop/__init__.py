@@ -1,0 +1,1 @@
+"""The training loop: input pipeline, steps, updates, evaluation, precision and randomness."""

@@ -1,0 +1,1 @@
+"""Actions around the loop: progress, TensorBoard, the divergence watchdog, and preemption."""

@@ -1,0 +1,81 @@
+"""One step's update: gradients summed over all replicas, clipped, applied by Keras's optimizer."""
+
+import keras
+import tensorflow as tf
+
+from trainer.recipes.parts import schedules
+from trainer.recipes.parts.recipe import Recipe
+
+_KERAS_S_OWN = ("apply", "_backend_apply_gradients", "_backend_update_step")
+"""Methods that `apply` below stands for; an optimizer with others (Nadam, LossScaleOptimizer) is refused."""
+
+
+def make_optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
+    """Builds a recipe's optimizer with the recipe's schedule, learning rate and averaging.
+
+    Args:
+        recipe: says which.
+        steps: of the whole training.
+
+    Raises:
+        ValueError: when the optimizer is one whose update is more than a step for each variable.
+    """
+    optimizer = recipe.optimizer(steps)
+    if any(
+        getattr(type(optimizer), name) is not getattr(keras.optimizers.SGD, name) for name in _KERAS_S_OWN
+    ):
+        raise ValueError(f"{type(optimizer).__name__} updates in a way of its own: choose another optimizer")
+    if recipe.schedule is not None or recipe.learning_rate is not None:
+        peak = recipe.learning_rate or schedules.rate_of(optimizer)
+        schedules.set_rate(optimizer, schedules.make(recipe.schedule or "constant", peak=peak, steps=steps))
+    if recipe.ema is not None:
+        optimizer.use_ema, optimizer.ema_momentum = True, recipe.ema
+    return optimizer
+
+
+def apply(
+    optimizer: keras.optimizers.Optimizer,
+    gradients: list[tf.Tensor],
+    variables: list[keras.Variable],
+    *,
+    clip_norm: float | None,
+) -> None:
+    """Updates one replica's copy of the weights; called in every replica's context alike.
+
+    What `optimizer.apply` does, with the sum over the replicas first: Keras clips before it sums, so
+    that two replicas would clip other gradients than one, and hands the update to the cross-replica
+    context, which costs a tenth of a small network's step.
+
+    Args:
+        optimizer: built for these variables.
+        gradients: of this replica's share of the loss.
+        variables: the trainable ones.
+        clip_norm: greatest global norm of the summed gradients; None for any.
+    """
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync > 1:
+        gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+    if clip_norm is not None:
+        gradients, _ = tf.clip_by_global_norm(gradients, clip_norm)
+    optimizer._apply_weight_decay(variables)
+    rate = optimizer.learning_rate
+    for gradient, variable in zip(gradients, variables, strict=True):
+        optimizer.update_step(gradient, variable.value, rate)
+        if variable.constraint is not None:
+            variable.assign(variable.constraint(variable))
+    if optimizer.use_ema:
+        _average(optimizer, variables)
+    optimizer.iterations.assign_add(1)
+
+
+def _average(optimizer: keras.optimizers.Optimizer, variables: list[keras.Variable]) -> None:
+    """Moves the averages; Keras's would hold the random weights of the beginning for long.
+
+    The decay rises from 0 to the optimizer's, much as in `tf.train.ExponentialMovingAverage` when it is
+    told the step.
+    """
+    step = tf.cast(optimizer.iterations.value, tf.float32)
+    decay = tf.minimum(optimizer.ema_momentum, step / (10 + step))
+    averages = optimizer._model_variables_moving_average
+    for average, variable in zip(averages, variables, strict=True):
+        average.assign_sub((1 - decay) * (average - variable))

@@ -1,0 +1,1 @@
+"""How good a trained model is: accuracy, calibration, temperature, and what its confidence is worth."""

@@ -1,0 +1,130 @@
+"""Pictures that show no single digit: letters, blank paper, noise, two digits; made here, without data.
+
+A classifier has only ten answers and gives one of them to everything. How often it is so sure of one
+that nobody looks is measured on pictures that go the way of all images, through `digitmill.imaging`.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import cv2
+import numpy as np
+
+from digitmill.imaging.batch import canonical_batch
+from schemas.digit import SIDE
+from schemas.model.trust import Unfamiliar
+
+IMAGES: Final = 500
+"""Pictures of each kind."""
+
+LETTERS: Final = "ACEFHKMNPRTUVWXYacdefhkmnprtuvwx"
+"""Those that are written like no digit: neither O, I, l, S, Z, B, D, G, J, L, Q nor b, g, o, q, s, y, z."""
+
+_FONTS: Final = (
+    cv2.FONT_HERSHEY_SIMPLEX,
+    cv2.FONT_HERSHEY_DUPLEX,
+    cv2.FONT_HERSHEY_TRIPLEX,
+    cv2.FONT_HERSHEY_SCRIPT_SIMPLEX,
+)
+_SHEET: Final = 96
+"""Side of the paper that is drawn on, pixels."""
+
+_SEED: Final = 20_170_706
+
+Maker = Callable[[np.random.Generator], np.ndarray]
+
+
+def pictures(digits: np.ndarray, *, images: int = IMAGES) -> Iterator[tuple[str, list[np.ndarray]]]:
+    """Yields each kind's name and its pictures, uint8[height, width], the same at every call.
+
+    Args:
+        digits: uint8[N, 28, 28] canonical digits, of which pairs are made.
+        images: how many of each kind.
+    """
+    makers: dict[str, Maker] = {
+        "letters": _letter,
+        "blank": _blank,
+        "noise": _noise,
+        "two_digits": lambda rng: _pair(digits, rng),
+    }
+    for kind, make in makers.items():
+        rng = np.random.default_rng(_SEED)
+        yield kind, [make(rng) for _ in range(images)]
+
+
+def measure(
+    answer: Callable[[np.ndarray], np.ndarray],
+    digits: np.ndarray,
+    *,
+    threshold: float,
+    images: int = IMAGES,
+) -> dict[str, Unfamiliar]:
+    """Returns, by kind, how many such pictures a model accepts.
+
+    Args:
+        answer: from uint8[N, 28, 28] canonical digits to float32[N, 10] calibrated probabilities.
+        digits: as `pictures` takes them.
+        threshold: least confidence that is accepted.
+        images: how many of each kind.
+    """
+    found = {}
+    for kind, made in pictures(digits, images=images):
+        batch = canonical_batch(made)
+        seen = np.array([error is None for error in batch.errors])
+        # No model is asked about what preprocessing rejects as blank.
+        confidence = answer(batch.digits[seen]).max(axis=1) if seen.any() else np.zeros(0)
+        found[kind] = Unfamiliar(images, int((~seen).sum()), int((confidence >= threshold).sum()))
+    return found
+
+
+def _letter(rng: np.random.Generator) -> np.ndarray:
+    sheet = np.full((_SHEET, _SHEET), 255, np.uint8)
+    letter = LETTERS[rng.integers(len(LETTERS))]
+    font, scale, stroke = _FONTS[rng.integers(len(_FONTS))], rng.uniform(1.2, 2.2), int(rng.integers(2, 7))
+    place = (int(rng.integers(14, 30)), int(rng.integers(58, 74)))
+    cv2.putText(sheet, letter, place, font, scale, 0, stroke, cv2.LINE_AA)
+    turn = cv2.getRotationMatrix2D((_SHEET / 2, _SHEET / 2), rng.uniform(-12, 12), 1)
+    turn[0, 1] += rng.uniform(-0.15, 0.15)
+    return cv2.warpAffine(sheet, turn, (_SHEET, _SHEET), borderValue=255)
+
+
+def _blank(rng: np.random.Generator) -> np.ndarray:
+    """Paper with grain, under a lamp from one side, half of it with a smudge."""
+    rows, columns = np.linspace(-1, 1, _SHEET)[:, None], np.linspace(-1, 1, _SHEET)
+    light = rng.uniform(-20, 20) * rows + rng.uniform(-20, 20) * columns
+    paper = rng.uniform(170, 225) + light + rng.normal(0, rng.uniform(0, 5), (_SHEET, _SHEET))
+    if rng.random() < 0.5:
+        smudge = np.zeros((_SHEET, _SHEET))
+        smudge[tuple(rng.integers(20, 76, 2))] = 1
+        blurred = cv2.GaussianBlur(smudge, (0, 0), rng.uniform(3, 12))
+        paper -= rng.uniform(10, 60) * blurred / blurred.max()
+    return paper.clip(0, 255).astype(np.uint8)
+
+
+def _noise(rng: np.random.Generator) -> np.ndarray:
+    """Random grey levels, as fine as a pixel or as coarse as a stroke, half within a digit's outline."""
+    grain = rng.normal(0, 1, (SIDE, SIDE))
+    coarse = rng.uniform(0, 3)
+    blurred = cv2.GaussianBlur(grain, (0, 0), coarse) if coarse > 0.5 else grain
+    level = 128 + 90 * (blurred / blurred.std() - rng.uniform(0, 1.5))
+    picture = level.clip(0, 255).astype(np.uint8)
+    if rng.random() < 0.5:
+        return picture
+    return cv2.copyMakeBorder(picture[6:22, 6:22], 6, 6, 6, 6, cv2.BORDER_CONSTANT, value=0)
+
+
+def _pair(digits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Two digits side by side as one picture, ink on white paper."""
+    left, right = (_cropped(digits[rng.integers(len(digits))]) for _ in range(2))
+    gap = int(rng.integers(1, 6))
+    height = max(len(left), len(right)) + 8
+    sheet = np.zeros((height, left.shape[1] + gap + right.shape[1] + 8), np.uint8)
+    for ink, column in ((left, 4), (right, 4 + left.shape[1] + gap)):
+        top = (height - len(ink)) // 2
+        sheet[top : top + len(ink), column : column + ink.shape[1]] = ink
+    return 255 - cv2.resize(sheet, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+
+
+def _cropped(digit: np.ndarray) -> np.ndarray:
+    left, top, width, height = cv2.boundingRect(digit)
+    return digit[top : top + height, left : left + width]

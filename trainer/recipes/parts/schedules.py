@@ -1,0 +1,84 @@
+"""The learning rate's course over a training: Keras's own schedules, which a model file may hold."""
+
+from typing import Any, Final
+
+import keras
+
+from trainer.train_options import SCHEDULES
+
+_WARMUP: Final = 0.05
+_COSINE_END: Final = 0.01
+_CYCLE_RISE: Final = 0.3
+_CYCLE_START: Final = 1 / 25
+_CYCLE_END: Final = 1e-4
+
+_COURSE: Final = 100
+"""Steps whose learning rate is told, about."""
+
+
+def make(name: str, *, peak: float, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """Returns a learning rate or its schedule.
+
+    - `constant`: the peak in every step.
+    - `warmup-cosine`: a straight line from 0 over the first 5 % of the steps, then half a cosine to
+      1 % of the peak.
+    - `one-cycle`: a straight line from 1/25 of the peak over the first 30 %, then half a cosine to a
+      ten-thousandth of it (L. N. Smith, "Super-convergence", arXiv:1708.07120; the cosine is fastai's).
+
+    Args:
+        name: one of `trainer.train_options.SCHEDULES`.
+        peak: greatest learning rate.
+        steps: of the whole training, at least 1.
+    """
+    if name == "constant":
+        return peak
+    if name == "warmup-cosine":
+        return rise_and_fall(peak, steps, rise=_WARMUP, start=0.0, end=_COSINE_END)
+    if name == "one-cycle":
+        return rise_and_fall(peak, steps, rise=_CYCLE_RISE, start=_CYCLE_START, end=_CYCLE_END)
+    raise ValueError(f"a schedule is one of {', '.join(SCHEDULES)}; got {name}")
+
+
+def rise_and_fall(
+    peak: float, steps: int, *, rise: float, start: float, end: float
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Returns a straight line up over a share of the steps, then half a cosine down.
+
+    Args:
+        peak: greatest learning rate.
+        steps: of the whole training, at least 1.
+        rise: share of the steps in which it rises, in [0, 1).
+        start: where it begins, share of the peak.
+        end: where it ends, share of the peak.
+    """
+    rising = round(steps * rise)
+    return keras.optimizers.schedules.CosineDecay(
+        # Without a step to rise in, Keras would stay at the start.
+        peak * start if rising else peak,
+        max(steps - rising, 1),
+        warmup_target=peak if rising else None,
+        warmup_steps=rising,
+        alpha=end,
+    )
+
+
+def rate_of(optimizer: keras.optimizers.Optimizer) -> float:
+    """Returns the learning rate of an optimizer's next step."""
+    return float(optimizer.learning_rate.numpy())
+
+
+def course(optimizer: keras.optimizers.Optimizer, steps: int) -> tuple[tuple[int, float], ...]:
+    """Returns steps, evenly chosen, and the learning rate in each, for a training of so many."""
+    rate = optimizer._learning_rate
+    places = range(0, steps, max(1, steps // _COURSE))
+    if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        return tuple((step, rate_of(optimizer)) for step in places)
+    return tuple((step, float(keras.ops.convert_to_numpy(rate(step)))) for step in places)
+
+
+def set_rate(optimizer: keras.optimizers.Optimizer, rate: Any) -> None:
+    """Gives a fresh optimizer another learning rate or schedule."""
+    if isinstance(rate, float) and not isinstance(optimizer._learning_rate, keras.Variable):
+        # Keras takes no number in a schedule's place; a schedule that never changes is one.
+        rate = keras.optimizers.schedules.PolynomialDecay(rate, 1, end_learning_rate=rate)
+    optimizer.learning_rate = rate

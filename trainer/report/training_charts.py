@@ -1,0 +1,273 @@
+"""The charts of one run: curves, answers, confidence, data."""
+
+import dataclasses
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Final
+
+from digitmill.reports.charts.acceptance import Accepting, Explorer, coverage_curve, reliability_diagram
+from digitmill.reports.charts.chart import Chart
+from digitmill.reports.charts.curves import curves
+from digitmill.reports.charts.distributions import bars_side_by_side
+from digitmill.reports.charts.matrices import Matrix, matrix
+from digitmill.reports.numbers import fraction, share, thousands
+from schemas.model.trust import Coverage
+from trainer.report.record import Answers, RunRecord
+from trainer.run.history import Epoch, best_epoch
+
+_MOST_MEMBERS: Final = 8
+"""As many as colours and dashes tell apart."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """What of a run is drawn, for page and disk.
+
+    Attributes:
+        confusion: test images by true and predicted digit.
+        explorer: accuracy-coverage curve of the test images.
+        reliability: confidence against accuracy on test images: with the temperature first, then without,
+            where there is one.
+        curves: by epoch and step; none where nothing was trained.
+        classes: images per digit, by split.
+    """
+
+    confusion: Matrix
+    explorer: Explorer
+    reliability: tuple[Chart, ...]
+    curves: tuple[Chart, ...]
+    classes: Chart
+
+    def charts(self) -> Iterator[Chart]:
+        """Yields all of them."""
+        yield from (self.confusion.chart, self.explorer.chart, self.classes)
+        yield from (*self.reliability, *self.curves)
+
+
+def draw(record: RunRecord, epochs: Sequence[Epoch], *, accept: float, temperature: float) -> Drawn:
+    """Draws a run.
+
+    Args:
+        record: the run's.
+        epochs: its history.
+        accept: the accept threshold.
+        temperature: the bundle's.
+    """
+    test = record.answers["test"]
+    return Drawn(
+        confusion=confusion(test),
+        explorer=coverage_curve(points(test.coverage, accept=accept), accept=accept),
+        reliability=tuple(_reliability(test, temperature)),
+        curves=tuple(_curves(record, epochs)),
+        classes=_classes(record.class_counts),
+    )
+
+
+def confusion(test: Answers) -> Matrix:
+    """Draws the test images by true and predicted digit, and says which mistake is the most frequent."""
+    wrong = [
+        (count, true, predicted)
+        for true, row in enumerate(test.confusion)
+        for predicted, count in enumerate(row)
+        if true != predicted and count
+    ]
+    reading = f"All {thousands(test.images)} test images are answered right."
+    if wrong:
+        count, true, predicted = max(wrong, key=lambda found: found[0])
+        reading = (
+            f"{thousands(test.images - test.right)} of {thousands(test.images)} test images are answered "
+            f"wrong; most often {true} is taken for {predicted}, {_times(count)}."
+        )
+    return matrix(test.confusion, name="confusion", title="True and predicted digits", reading=reading)
+
+
+def points(coverage: Sequence[Coverage], *, accept: float) -> list[Accepting]:
+    """Returns what thresholds mean: of those that accept all the highest, and whatever comes after."""
+    every = [place for place, row in enumerate(coverage) if row.accepted == row.images]
+    in_force = min(range(len(coverage)), key=lambda place: abs(coverage[place].threshold - accept))
+    first = min(every[-1] if every else 0, in_force)
+    return [
+        Accepting(
+            row.threshold,
+            accepted=row.accepted,
+            images=row.images,
+            labelled=row.accepted,
+            right=row.right,
+            expected_wrong=0.0,
+        )
+        for row in coverage[first:]
+    ]
+
+
+def _reliability(test: Answers, temperature: float) -> Iterator[Chart]:
+    yield reliability_diagram(test.calibrated.bins)
+    if temperature != 1:
+        yield reliability_diagram(
+            test.uncalibrated.bins, name="reliability_before", title="Before the temperature"
+        )
+
+
+def _curves(record: RunRecord, epochs: Sequence[Epoch]) -> Iterator[Chart]:
+    if record.members:
+        yield from _member_curves(record, epochs)
+    elif epochs:
+        yield from _run_curves(epochs)
+    if record.learning_rates:
+        yield _learning_rate(record.learning_rates)
+
+
+def _run_curves(epochs: Sequence[Epoch]) -> Iterator[Chart]:
+    """Yields accuracy and loss of one network, of what was held out only where anything was."""
+    at = [epoch.epoch for epoch in epochs]
+    accuracy: dict[str, list[float | None]] = {
+        "training": [epoch.accuracy for epoch in epochs],
+        "validation": [epoch.val_accuracy for epoch in epochs],
+    }
+    loss: dict[str, list[float | None]] = {
+        "training": [epoch.loss for epoch in epochs],
+        "validation": [epoch.val_loss for epoch in epochs],
+    }
+    if epochs[-1].val_accuracy is None:
+        del accuracy["validation"], loss["validation"]
+    yield curves(
+        accuracy,
+        at=at,
+        name="accuracy",
+        title="Accuracy by epoch",
+        reading=accuracy_reading(epochs),
+        ylabel="answered right",
+        shares=True,
+    )
+    yield curves(
+        loss,
+        at=at,
+        name="loss",
+        title="Loss by epoch",
+        reading=loss_reading(epochs),
+        ylabel="cross-entropy, nats",
+    )
+
+
+def accuracy_reading(epochs: Sequence[Epoch]) -> str:
+    """Returns what the accuracy curves say; training is measured while the epoch ran."""
+    last, best = epochs[-1], best_epoch(epochs)
+    if last.val_accuracy is None:
+        return (
+            f"{share(last.accuracy)} of the training images were right in the last epoch; none was held out."
+        )
+    reached = epochs[best - 1].val_accuracy
+    if len(epochs) == 1:
+        return (
+            f"One epoch: {share(last.accuracy)} of the training images were right while it ran, "
+            f"{share(reached)} of the validation images after it."
+        )
+    end = "the last" if best == last.epoch else f"at the end {share(last.val_accuracy)}"
+    return (
+        f"Validation was best after epoch {best:,}, {share(reached)}; {end}. "
+        f"Training images were {share(last.accuracy)} right while the last epoch ran."
+    )
+
+
+def loss_reading(epochs: Sequence[Epoch]) -> str:
+    """Returns what the loss curves say: whether the network forgot or could have learnt more."""
+    held_out = [epoch.val_loss for epoch in epochs if epoch.val_loss is not None]
+    if len(held_out) < 2:
+        after = f", {fraction(held_out[0])} on validation images after it" if held_out else ""
+        return f"{fraction(epochs[-1].loss)} nats on training images while the last epoch ran{after}."
+    least = min(held_out)
+    place = held_out.index(least) + 1
+    if held_out[-1] <= 1.02 * least:
+        return (
+            f"Validation loss ends at {fraction(held_out[-1])} nats, within 2 % of its least: no overfitting."
+        )
+    risen = held_out[-1] / least - 1
+    return (
+        f"Validation loss was least after epoch {place:,}, {fraction(least)} nats, and is "
+        f"{share(risen, 0)} above that at the end: the network begins to overfit."
+    )
+
+
+def _member_curves(record: RunRecord, epochs: Sequence[Epoch]) -> Iterator[Chart]:
+    """Yields validation accuracy of each member that the run trained, or training's without validation."""
+    rows = iter(epochs)
+    all_members = (
+        (str(number), list(itertools.islice(rows, member.epochs)))
+        for number, member in enumerate(record.members, start=1)
+    )
+    trained = dict(itertools.islice(((name, found) for name, found in all_members if found), _MOST_MEMBERS))
+    if not trained:
+        return
+    held_out = all(found[-1].val_accuracy is not None for found in trained.values())
+    longest = max(map(len, trained.values()))
+    ends = [found[-1].val_accuracy if held_out else found[-1].accuracy for found in trained.values()]
+    low, high = (choose(end for end in ends if end is not None) for choose in (min, max))
+    yield curves(
+        {
+            name: [
+                (found[place].val_accuracy if held_out else found[place].accuracy)
+                if place < len(found)
+                else None
+                for place in range(longest)
+            ]
+            for name, found in trained.items()
+        },
+        at=range(1, longest + 1),
+        name="accuracy",
+        title="Accuracy by epoch and member",
+        reading=f"{_members(record, trained)} between {share(low)} and {share(high)} of the "
+        f"{'validation' if held_out else 'training'} images right.",
+        ylabel="answered right",
+        shares=True,
+    )
+
+
+def _members(record: RunRecord, shown: Collection[str]) -> str:
+    whole = len(record.members)
+    return "The members end" if len(shown) == whole else f"{len(shown)} of {whole} members end"
+
+
+def _learning_rate(rates: Sequence[tuple[int, float]]) -> Chart:
+    at, values = zip(*rates, strict=True)
+    peak = max(values)
+    top = at[values.index(peak)]
+    reading = f"{fraction(peak)} in every step."
+    if min(values) < peak:
+        rise = (
+            f"rises from {fraction(values[0])} to {fraction(peak)} at step {thousands(top)}, then "
+            if top
+            else ""
+        )
+        reading = f"It {rise}falls to {fraction(values[-1])}."
+    return curves(
+        {"learning rate": values},
+        at=at,
+        name="learning_rate",
+        title="Learning rate by step",
+        reading=reading,
+        xlabel="step",
+        ylabel="learning rate",
+    )
+
+
+def _classes(counts: Mapping[str, Sequence[int]]) -> Chart:
+    train = counts["train"]
+    least, most = min(train), max(train)
+    if least == most:
+        reading = f"Every digit has {thousands(most)} training images."
+    elif least:
+        reading = (
+            f"The rarest digit, {train.index(least)}, has {thousands(least)} training images, "
+            f"the most frequent, {train.index(most)}, {thousands(most)}."
+        )
+    else:
+        reading = f"There are no training images of {train.index(least)}: it is never answered."
+    return bars_side_by_side(
+        {name: [count / max(1, sum(found)) for count in found] for name, found in counts.items()},
+        name="class_distribution",
+        title="Share of each digit",
+        reading=reading,
+    )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{thousands(count)} times"

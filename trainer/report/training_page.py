@@ -1,0 +1,93 @@
+"""One run's page: gathers what its template shows."""
+
+import dataclasses
+import shlex
+
+from digitmill.reports.card_text import sections
+from digitmill.reports.html_page import render
+from digitmill.reports.numbers import NONE
+from schemas.model.model_card import ModelCard
+from trainer.report import training_galleries, training_tables
+from trainer.report.record import RunRecord
+from trainer.report.training_charts import Drawn
+from trainer.run.history import Epoch
+
+
+@dataclasses.dataclass(frozen=True)
+class FinishedRun:
+    """What a report is made of.
+
+    Attributes:
+        place: the run folder, as it was named.
+        card: the bundle's.
+        epochs: `history.csv`.
+        record: the evidence; None in runs of earlier versions.
+    """
+
+    place: str
+    card: ModelCard
+    epochs: tuple[Epoch, ...]
+    record: RunRecord | None
+
+
+def render_run(run: FinishedRun, record: RunRecord, *, drawn: Drawn) -> str:
+    """Returns the page's HTML; everything in it is escaped.
+
+    Args:
+        run: the run.
+        record: its evidence.
+        drawn: its charts.
+    """
+    card, test = run.card, record.answers["test"]
+    accepted = test.at(card.accept_threshold)
+    return render(
+        "trainer.report",
+        "training.html",
+        place=run.place,
+        card=card,
+        record=record,
+        test=test,
+        facts=list(training_tables.facts(card, record, run.epochs)),
+        shares=_shares(record, card.accept_threshold),
+        accepted=accepted,
+        drawn=drawn,
+        digit_columns=training_tables.DIGIT_COLUMNS,
+        digits=list(training_tables.digit_cells(test)),
+        class_columns=training_tables.class_columns(record.class_counts),
+        classes=list(training_tables.class_cells(record.class_counts)),
+        calibration=(
+            training_tables.CALIBRATION_HEADER,
+            list(training_tables.calibration_rows(record, card.temperature)),
+        ),
+        unfamiliar=(
+            training_tables.UNFAMILIAR_HEADER,
+            list(training_tables.unfamiliar_rows(card.trust.unfamiliar if card.trust else {})),
+        ),
+        exports=(training_tables.EXPORT_HEADER, list(training_tables.export_rows(card))),
+        members=(training_tables.MEMBER_HEADER, list(training_tables.member_rows(record))),
+        member_links=[member.link for member in record.members],
+        galleries=list(training_galleries.galleries(record)),
+        by_digit=training_galleries.by_digit(record.sample),
+        sections=sections(card),
+        settings=list(training_tables.settings_rows(record.settings)),
+        commands=commands(run),
+        left_out=NONE,
+    )
+
+
+def commands(run: FinishedRun) -> dict[str, str]:
+    """Returns the commands that go with a run, by their titles."""
+    found = {"To train the same again": run.card.command} if run.card.command else {}
+    return found | {"To make this page again": shlex.join(["digitmill", "report", run.place])}
+
+
+def _shares(record: RunRecord, threshold: float) -> list[tuple[str, int, str]]:
+    """Returns name, test images and colour of each part of the bar at the top."""
+    test = record.answers["test"]
+    accepted = test.at(threshold)
+    wrong = accepted.accepted - accepted.right
+    return [
+        ("accepted and right", accepted.right, "accent"),
+        ("accepted and wrong", wrong, "fail"),
+        ("for review", test.images - accepted.accepted, "second"),
+    ]

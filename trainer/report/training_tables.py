@@ -1,0 +1,155 @@
+"""The tables of one run's page: its head, digits, calibration, exports, settings."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from digitmill.reports.charts.intervals import told
+from digitmill.reports.numbers import NONE, duration, fraction, share, thousands, threshold
+from digitmill.reports.precision_recall import class_rates
+from schemas.digit import CLASSES
+from schemas.model.model_card import ModelCard
+from schemas.model.trust import Calibration, Unfamiliar
+from trainer.report.record import Answers, RunRecord, Value
+from trainer.run.history import Epoch, best_epoch
+
+Cell = tuple[str, float | None]
+"""The words of a cell, and what it is sorted by."""
+
+Columns = list[tuple[str, bool]]
+"""Titles of columns, and whether they hold numbers."""
+
+DIGIT_COLUMNS: Columns = [
+    (title, title != "Digit")
+    for title in (
+        "Digit",
+        "Test images",
+        "Right",
+        "Wrong",
+        "Precision",
+        "Recall",
+        "F1",
+        "Most often taken for",
+    )
+]
+
+
+def facts(card: ModelCard, record: RunRecord, epochs: Sequence[Epoch]) -> Iterator[tuple[str, str, str]]:
+    """Yields name, value and note of each fact at the top."""
+    yield "Test accuracy", share(card.test_accuracy.value), told(card.test_accuracy)
+    if card.validation_accuracy is not None:
+        yield "Validation accuracy", share(card.validation_accuracy.value), told(card.validation_accuracy)
+    accepted = record.answers["test"].at(card.accept_threshold)
+    at = f"of the test images, confidence of {threshold(card.accept_threshold)} or more"
+    yield "Accepted", share(accepted.coverage), f"{at}; {share(accepted.accuracy)} of them right"
+    found = record.answers["test"]
+    before = fraction(found.uncalibrated.measured.ece, 2)
+    how = (
+        f"{before} before the temperature {card.temperature:.3f}"
+        if card.temperature != 1
+        else "no temperature"
+    )
+    yield "Calibration error", fraction(found.calibrated.measured.ece, 2), f"expected, on test images; {how}"
+    yield "Training time", duration(card.train_seconds), _training_note(card, record, epochs)
+    counts = {name: thousands(sum(found)) for name, found in record.class_counts.items()}
+    others = ", ".join(f"{count} {name}" for name, count in counts.items() if name != "train")
+    yield "Training images", counts["train"], f"and {others} images"
+
+
+def _training_note(card: ModelCard, record: RunRecord, epochs: Sequence[Epoch]) -> str:
+    done = len(epochs) or card.epochs
+    said = f"{thousands(done)} epoch{'s' if done > 1 else ''}"
+    if record.members:
+        said += f" of {len(record.members)} members"
+    elif done > 1 and (best := best_epoch(epochs)):
+        said += f", the best on validation {thousands(best)}"
+    pace = f"; {thousands(card.images_per_second)} images/s" if card.images_per_second else ""
+    return f"{said}; batches of {thousands(card.batch)}{pace}"
+
+
+def digit_cells(test: Answers) -> Iterator[list[Cell]]:
+    """Yields each digit's row: how well it is told, and what it is taken for."""
+    for digit, rates in enumerate(class_rates(test.confusion)):
+        wrong = rates.labelled - rates.right
+        others = [(count, other) for other, count in enumerate(test.confusion[digit]) if other != digit]
+        count, other = max(others, key=lambda found: found[0])
+        yield [
+            (str(digit), float(digit)),
+            *((thousands(value), float(value)) for value in (rates.labelled, rates.right, wrong)),
+            *((share(rate), rate) for rate in (rates.precision, rates.recall, rates.f1)),
+            (f"{other} ({thousands(count)}×)", float(count)) if count else (NONE, 0.0),
+        ]
+
+
+def class_columns(counts: Mapping[str, Sequence[int]]) -> Columns:
+    """Returns the columns of `class_cells`."""
+    return [("Digit", False), *((name.capitalize(), True) for name in counts)]
+
+
+def class_cells(counts: Mapping[str, Sequence[int]]) -> Iterator[list[Cell]]:
+    """Yields each digit's row: its images in every split."""
+    for digit in range(CLASSES):
+        found = (counted[digit] for counted in counts.values())
+        yield [(str(digit), float(digit)), *((thousands(count), float(count)) for count in found)]
+
+
+CALIBRATION_HEADER = ("Images", "Expected error", "Brier score", "Log loss")
+
+
+def calibration_rows(record: RunRecord, temperature: float) -> Iterator[tuple[str, ...]]:
+    """Yields what confidence is worth, by split, before and after the temperature."""
+    for name, found in record.answers.items():
+        if temperature != 1:
+            yield f"{name}, no temperature", *_measured(found.uncalibrated.measured)
+        yield name, *_measured(found.calibrated.measured)
+
+
+def _measured(found: Calibration) -> tuple[str, ...]:
+    return tuple(f"{value:.4f}" for value in (found.ece, found.brier, found.log_loss))
+
+
+UNFAMILIAR_HEADER = ("What was shown", "Pictures", "Found blank", "Accepted", "Share accepted")
+
+
+def unfamiliar_rows(found: Mapping[str, Unfamiliar]) -> Iterator[tuple[str, ...]]:
+    """Yields what became of pictures that show no single digit."""
+    for kind, row in found.items():
+        counts = (thousands(count) for count in (row.images, row.blank, row.accepted))
+        yield kind.replace("_", " "), *counts, share(row.share)
+
+
+EXPORT_HEADER = ("Format", "Bytes", "Accuracy", "Images/s", "Differs by")
+
+
+def export_rows(card: ModelCard) -> Iterator[tuple[str, ...]]:
+    """Yields the bundle's formats."""
+    for row in card.exports:
+        numbers = thousands(row.bytes), share(row.accuracy.value), thousands(row.images_per_second)
+        mark = ", the default on CPUs" if row.name == card.litert_model else ""
+        yield f"{row.name}{mark}", *numbers, fraction(row.difference, 1)
+
+
+MEMBER_HEADER = ("Member", "Recipe", "Seed", "Test accuracy", "Interval", "Epochs here")
+
+
+def member_rows(record: RunRecord) -> Iterator[tuple[str, ...]]:
+    """Yields an ensemble's members, in the order of the curves."""
+    for number, member in enumerate(record.members, start=1):
+        found = member.accuracy
+        low, high = (share(bound) for bound in found.interval)
+        epochs = thousands(member.epochs) if member.epochs else NONE
+        seed = str(member.seed)
+        yield str(number), member.recipe, seed, share(found.value), f"{low} to {high}", epochs
+
+
+def settings_rows(settings: Mapping[str, Value]) -> Iterator[tuple[str, str]]:
+    """Yields the settings, in words."""
+    for name, value in settings.items():
+        yield name.replace("_", " "), setting(value)
+
+
+def setting(value: Value) -> str:
+    """Returns a setting in words; a dash where the recipe leaves it to itself."""
+    if value is None:
+        return NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)

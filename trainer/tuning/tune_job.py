@@ -1,0 +1,209 @@
+"""A search from top to bottom."""
+
+import contextlib
+import dataclasses
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import optuna
+import tensorflow as tf
+
+from digitmill.commands import run_config
+from schemas.errors import StoppedError, UserError
+from trainer import recipes
+from trainer.cluster import tf_config
+from trainer.data.reading import Reading
+from trainer.data.rejects import Rejects
+from trainer.data.sources.source_specs import open_sources
+from trainer.data.splits import Digits
+from trainer.job import hypertune, training
+from trainer.loop.actions.preemption import PreemptedError
+from trainer.loop.actions.watchdog import DivergedError
+from trainer.loop.training_loop import Trainer
+from trainer.recipes.parts import overrides, search_space
+from trainer.recipes.parts.recipe import Recipe
+from trainer.run.history import Epoch, best_epoch
+from trainer.train_options import TrainOptions
+from trainer.tuning import plots, trial_results
+from trainer.tuning.study import Study, held
+from trainer.tuning.tune_options import TuneOptions
+
+
+def run(options: TuneOptions) -> str:
+    """Trains the trials that are left, writes table, picture and best settings after each.
+
+    Returns:
+        a summary.
+
+    Raises:
+        UserError: when something that was given cannot be used.
+        PreemptedError, StoppedError: when it is told to end; `--resume` goes on with it.
+    """
+    if tf_config.read(os.environ).workers > 1:
+        raise UserError(
+            "a search has one machine", got="TF_CONFIG", remedy="unset it, or train trials one by one"
+        )
+    recipe = recipes.load(options.train.recipe)
+    if not recipe.search:
+        raise UserError(
+            "the recipe declares what may be searched", got=options.train.recipe, remedy="choose another one"
+        )
+    try:
+        with held(options.output, resume=options.resume):
+            return _go_on(options, recipe)
+    except PreemptedError:
+        raise PreemptedError(_farewell(options)) from None
+    except KeyboardInterrupt:
+        # While data are read or what was found is written: between trainings nobody looks at a flag.
+        raise StoppedError(_farewell(options)) from None
+
+
+def _farewell(options: TuneOptions) -> str:
+    return f"told to end; the trials that ended are kept, and this goes on with them: {options.resuming()}"
+
+
+def _go_on(options: TuneOptions, recipe: Recipe) -> str:
+    if not (options.output / run_config.FILE).exists():
+        trial_results.write(options.output, run_config.FILE, options.run_config())
+    strategy = training.devices(options.train)
+    digits = _read(options.train, strategy)
+    images = len(digits.train)
+    replicas = strategy.num_replicas_in_sync
+    searched = search_space.dividing(recipe.search, replicas=replicas, images=images)
+    study = Study(options.output, _identity(options.train, searched, digits), seed=options.train.seed)
+    _search(options, study, searched, digits=digits, strategy=strategy)
+    return _summary(options, study.trials())
+
+
+def _read(train: TrainOptions, strategy: tf.distribute.Strategy) -> Digits:
+    reading = Reading(
+        rejects=Rejects(max_rate=train.max_bad_rate, write=lambda text: None), cache_dir=train.cache_dir
+    )
+    source = open_sources(train.data, data_dir=train.data_dir, reading=reading)
+    digits = training.read(train, source, training.recipe_of(train), strategy=strategy)
+    if digits.validation is None:
+        # Chosen by the test split, settings would look better than they are.
+        raise UserError(
+            "a search compares by held-out images", got=train.data, remedy="give data with more images"
+        )
+    return digits
+
+
+def _identity(train: TrainOptions, searched: search_space.Space, digits: Digits) -> dict[str, Any]:
+    told = {name: value for name, value in overrides.given(train).items() if name not in searched}
+    return {
+        "recipe": train.recipe,
+        "data": digits.train_digest,
+        "seed": train.seed,
+        "settings": told,
+        "search space": {name: dataclasses.asdict(values) for name, values in searched.items()},
+    }
+
+
+def _search(
+    options: TuneOptions,
+    study: Study,
+    searched: search_space.Space,
+    *,
+    digits: Digits,
+    strategy: tf.distribute.Strategy,
+) -> None:
+    distributions = search_space.distributions(searched)
+    while len(done := study.trials()) < options.trials:
+        trial = study.ask(distributions)
+        chosen = ", ".join(f"{name} {_shown(value)}" for name, value in trial.params.items())
+        print(f"trial {len(done) + 1}/{options.trials}: {chosen}", flush=True)
+        recipe = overrides.apply(
+            recipes.load(options.train.recipe), dataclasses.replace(options.train, **trial.params)
+        )
+        # Not told of when it is told to end: it is begun anew, with the same settings.
+        found = _train(
+            recipe,
+            digits,
+            study,
+            trial=trial,
+            number=len(done) + 1,
+            strategy=strategy,
+            seed=options.train.seed,
+        )
+        study.tell(trial, found)
+        _write(options, study.trials(), list(searched))
+        print(f"trial {len(done) + 1}/{options.trials}: {_told(found)}", flush=True)
+
+
+def _train(
+    recipe: Recipe,
+    digits: Digits,
+    study: Study,
+    *,
+    trial: optuna.Trial,
+    number: int,
+    strategy: tf.distribute.Strategy,
+    seed: int,
+) -> trial_results.Trial:
+    # Keras keeps the graphs of every network that there was.
+    keras.utils.clear_session()
+    history: list[Epoch] = []
+    state, began = trial_results.COMPLETE, time.monotonic()
+    with contextlib.ExitStack() as stack:
+        epochs = Trainer(recipe, digits, strategy=strategy, seed=seed).epochs()
+        stack.callback(epochs.close)  # type: ignore[attr-defined]
+        try:
+            for epoch in hypertune.reported(epochs, chief=True):
+                history.append(epoch)
+                if study.prune(trial, epoch) and epoch.epoch < recipe.epochs:
+                    state = trial_results.PRUNED
+                    break
+        except DivergedError:
+            state = trial_results.FAILED
+    kept = history[best_epoch(history) - 1 if recipe.patience else -1] if history else None
+    return trial_results.Trial(
+        number=number,
+        state=state,
+        settings=dict(trial.params),
+        val_accuracy=kept.val_accuracy if kept else None,
+        val_loss=kept.val_loss if kept else None,
+        epochs=len(history),
+        seconds=round(time.monotonic() - began, 3),
+    )
+
+
+def _write(options: TuneOptions, trials: list[trial_results.Trial], names: list[str]) -> None:
+    trial_results.write(options.output, trial_results.TABLE, trial_results.table(trials, names))
+    trial_results.write(options.output, plots.FILE, plots.draw(trials, names))
+    best = trial_results.best(trials)
+    if best is not None:
+        trial_results.write(
+            options.output, trial_results.BEST, trial_results.config(options.train, best.settings)
+        )
+
+
+def _told(found: trial_results.Trial) -> str:
+    accuracy = "no epoch" if found.val_accuracy is None else f"val accuracy {found.val_accuracy:.2%}"
+    return f"{accuracy}, {found.state} after {found.epochs} epochs, {found.seconds:.1f} s"
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _summary(options: TuneOptions, trials: list[trial_results.Trial]) -> str:
+    states = [trial.state for trial in trials]
+    best = trial_results.best(trials)
+    ended = f"{states.count(trial_results.PRUNED)} pruned, {states.count(trial_results.FAILED)} failed"
+    lines = {"trials": f"{len(trials)} ({ended})"}
+    if best is not None:
+        settings: Mapping[str, Any] = best.settings
+        lines |= {
+            "best": f"trial {best.number}, {_told(best)}",
+            "settings": ", ".join(f"{name} {_shown(value)}" for name, value in settings.items()),
+            "train it": f"digitmill train --config {options.output / trial_results.BEST} --output DIR",
+        }
+    lines |= {
+        "trials by row": str(options.output / trial_results.TABLE),
+        "plot": str(options.output / plots.FILE),
+    }
+    return "\n".join(f"{name:<14} {value}" for name, value in lines.items())
