@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from schemas.errors import UserError
 from schemas.model import bundle
 from schemas.model.model_card import ModelCard
+from trainer.bundle import export
 from trainer.data.splits import Digits
 from trainer.job import ensemble, train_job, training
 from trainer.job.result import TrainResult
@@ -69,7 +70,7 @@ def lean():
         return complete
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(training.export, "write_bundle", write)
+        patched.setattr(export, "write_bundle", write)
         yield patched
 
 
