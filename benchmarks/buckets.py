@@ -20,9 +20,9 @@ from benchmarks import answers, process
 from benchmarks.contenders import DIGITMILL, STOCK_BEAM, Contender, Model
 from benchmarks.process import ROOT
 from benchmarks.results import Run
-from benchmarks.scoring import all_cores
 from benchmarks.setting import Setting
 from benchmarks.turns import in_turns
+from digitmill.machine import cpu_count
 
 VARIABLE: Final = "STORAGE_EMULATOR_HOST"
 _PROGRAM: Final = "fake-gcs-server"
@@ -86,7 +86,7 @@ def one(setting: Setting, model: Model, contender: Contender, *, images: int, tu
         images=images,
         contender=contender.name,
         turn=turn,
-        cores=all_cores(),
+        cores=cpu_count(),
         pipeline_seconds=contender.seconds(finished.output, output),
         command_seconds=finished.seconds,
         processor_seconds=finished.processor_seconds,

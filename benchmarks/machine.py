@@ -2,7 +2,6 @@
 
 import datetime
 import importlib.metadata
-import os
 import pathlib
 import platform
 import subprocess
@@ -11,6 +10,7 @@ from typing import Any, Final
 import psutil
 
 from benchmarks.process import ROOT
+from digitmill.machine import cpu_count, total_memory
 
 FILE: Final = "machine.json"
 """Its name in a folder of results."""
@@ -40,8 +40,8 @@ def describe(digits: str) -> dict[str, Any]:
         "date": datetime.date.today().isoformat(),
         "commit": commit(),
         "processor": processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_gb": round(psutil.virtual_memory().total / 1e9),
+        "cores": cpu_count(),
+        "memory_gb": round(total_memory() / 1e9),
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "python": platform.python_version(),
         "load": round(psutil.getloadavg()[0], 2),

@@ -1,7 +1,6 @@
 """Scores local folders: every contender in turns, digitmill on one core and on all, and its start."""
 
 import math
-import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,14 +11,10 @@ from benchmarks.contenders import DIGITMILL, Contender, Model
 from benchmarks.results import Run
 from benchmarks.setting import Setting
 from benchmarks.turns import in_turns
+from digitmill.machine import cpu_count
 
 FEW: Final = 100
 """Images of a run that is hardly more than its start."""
-
-
-def all_cores() -> int:
-    """Returns how many cores this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def scoring(
@@ -47,7 +42,7 @@ def start(setting: Setting, model: Model, *, rounds: int) -> Iterator[Run]:
             images=0,
             contender="--help",
             turn=turn,
-            cores=all_cores(),
+            cores=cpu_count(),
             pipeline_seconds=math.nan,
             command_seconds=finished.seconds,
             processor_seconds=finished.processor_seconds,
@@ -75,7 +70,7 @@ def one(
         images=images,
         contender=contender.name,
         turn=turn,
-        cores=cores or all_cores(),
+        cores=cores or cpu_count(),
         pipeline_seconds=contender.seconds(finished.output, output),
         command_seconds=finished.seconds,
         processor_seconds=finished.processor_seconds,

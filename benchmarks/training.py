@@ -6,8 +6,8 @@ from typing import Final
 
 from benchmarks import process
 from benchmarks.results import Run
-from benchmarks.scoring import all_cores
 from benchmarks.turns import in_turns
+from digitmill.machine import cpu_count
 
 CONTENDERS: Final = {
     "digitmill": "digitmill",
@@ -31,7 +31,7 @@ def training(recipe: str, *, images: int, rounds: int) -> Iterator[Run]:
             images=images,
             contender=name,
             turn=turn,
-            cores=all_cores(),
+            cores=cpu_count(),
             pipeline_seconds=float(finished.output.split()[-1]),
             command_seconds=finished.seconds,
             processor_seconds=finished.processor_seconds,

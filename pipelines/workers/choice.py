@@ -5,15 +5,23 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from digitmill import machine
 from digitmill.engines.engine_choice import EngineKind, gpu_devices
 from digitmill.storage.local_input import holds_more_than
 from pipelines.score_options import ScoreOptions
 from pipelines.scoring.scoring_task import ScoringTask
-from pipelines.workers.cores import worker_processes
 from pipelines.workers.pool import WorkerPool
 
 FEW_IMAGES: Final = 8_192
 """So many images are scored in the launcher's own process: that takes less than starting others does."""
+
+WORKER_BYTES: Final = 384 * 2**20
+"""Memory to have for each worker process: twice what one takes with a small model."""
+
+
+def worker_processes() -> int:
+    """Return how many worker processes this machine has room for: one a CPU, as memory allows."""
+    return max(1, min(machine.cpu_count(), machine.available_memory() // WORKER_BYTES))
 
 
 def processes_for(asked: int | None, *, engine: EngineKind, images: int | None, items: int | None) -> int:

@@ -1,10 +1,11 @@
 """Which code, which libraries and which machine made a bundle."""
 
 import importlib.metadata
-import os
 import pathlib
 import platform
 import subprocess
+
+from digitmill import machine
 
 _LIBRARIES = (
     "digitmill",
@@ -39,18 +40,17 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, str | int]:
-    """Returns the machine's processor, its logical cores that this process may use, memory and GPUs."""
+    """Returns the processor, the CPUs and the memory that this process may use, and the GPUs."""
     import tensorflow as tf
 
     gpus = [
         str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name))
         for gpu in tf.config.list_physical_devices("GPU")
     ]
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "processor": _processor(pathlib.Path("/proc/cpuinfo")),
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_gib": round(memory / 2**30),
+        "cores": machine.cpu_count(),
+        "memory_gib": round(machine.total_memory() / 2**30),
         "gpus": ", ".join(gpus),
     }
 

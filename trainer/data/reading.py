@@ -16,10 +16,9 @@ from digitmill.imaging.batch import DigitBatch
 from digitmill.imaging.canonical import PREPROCESSING_VERSION
 from schemas.digit import CLASSES
 from schemas.failure import FailureCode, ImageError
-from trainer.data import memory
 from trainer.data.exchange import Exchange, merged
 from trainer.data.rejects import Rejects
-from trainer.data.share import IMAGE_BYTES, Rows, Share, ShareCache, ShareWriter
+from trainer.data.share import Rows, Share, ShareCache, ShareWriter, fits_memory
 from trainer.data.splits import PARTS, Digits, Split
 
 TRAIN_SHARE: Final = 0.8
@@ -148,7 +147,7 @@ def _by_pixels(images: np.ndarray) -> np.ndarray:
 def _share(plan: Plan, reading: Reading, *, keeps: Shard, reads: Shard) -> Share:
     """Returns what this worker reads: from the cache, or decoded into memory or into the cache."""
     most = -(-plan.images // reads[1])
-    fits = most * IMAGE_BYTES <= memory.budget()
+    fits = fits_memory(most)
     cached = plan.made_from is not None and (reading.cache_dir is not None or not fits)
     cache, key = reading.cache(), _key(plan, keeps, reads)
     found = cache.get(key) if cached else None

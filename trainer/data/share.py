@@ -11,16 +11,24 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from digitmill import machine
 from schemas.digit import SIDE
 from schemas.errors import UserError
 from schemas.failure import FailureCode, ImageError
-from trainer.data import memory
 from trainer.data.rejects import Reject
 from trainer.data.splits import PARTS, Census, Split
 
 IMAGE_BYTES: Final = SIDE * SIDE
+MEMORY_SHARE: Final = 0.25
+"""Share of the available memory that a source's images may take: the input pipeline copies them once."""
+
 _INDEX: Final = "share.json"
 _IMAGES, _LABELS, _POSITIONS = "images", "labels", "positions"
+
+
+def fits_memory(images: int) -> bool:
+    """Return whether so many images may stay in this process's memory rather than in files."""
+    return images * IMAGE_BYTES <= MEMORY_SHARE * machine.available_in_process()
 
 
 class Rows(NamedTuple):
@@ -160,7 +168,7 @@ class ShareCache:
             shutil.rmtree(folder, ignore_errors=True)
             return None
         images = sum(len(rows.labels) for rows in parts.values())
-        if images * IMAGE_BYTES <= memory.budget():
+        if fits_memory(images):
             parts = {part: rows._replace(images=np.array(rows.images)) for part, rows in parts.items()}
         counts, content = index["all_train"]
         all_train = Census(tuple(counts), content)

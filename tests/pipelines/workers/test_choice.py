@@ -3,11 +3,21 @@ import pathlib
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from digitmill import machine
 from digitmill.engines.engine_choice import EngineKind
 from pipelines.score_options import ScoreOptions
 from pipelines.workers import choice
-from pipelines.workers.choice import FEW_IMAGES, early_pool, processes_for, ready_pool
+from pipelines.workers.choice import (
+    FEW_IMAGES,
+    WORKER_BYTES,
+    early_pool,
+    processes_for,
+    ready_pool,
+    worker_processes,
+)
 from pipelines.workers.pool import WorkerPool
 
 MANY = FEW_IMAGES + 1
@@ -15,7 +25,8 @@ MANY = FEW_IMAGES + 1
 
 @pytest.fixture(autouse=True)
 def four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choice, "worker_processes", lambda: 4)
+    monkeypatch.setattr(machine, "cpu_count", lambda: 4)
+    monkeypatch.setattr(machine, "available_memory", lambda: 2**40)
 
 
 @pytest.fixture
@@ -50,6 +61,17 @@ def test_processes_where_they_pay(
     asked: int | None, engine: EngineKind, images: int | None, items: int | None, expected: int
 ) -> None:
     assert processes_for(asked, engine=engine, images=images, items=items) == expected
+
+
+@given(st.integers(1, 512), st.integers(0, 2**45))
+def test_each_process_has_a_cpu_and_memory_and_there_is_always_one(cpus: int, available: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machine, "cpu_count", lambda: cpus)
+        patch.setattr(machine, "available_memory", lambda: available)
+        count = worker_processes()
+    assert 1 <= count <= cpus
+    assert count == 1 or count * WORKER_BYTES <= available
+    assert count == cpus or (count + 1) * WORKER_BYTES > available
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +136,7 @@ def test_where_it_is_not_sure_that_they_pay_none_are_started(
 def test_with_one_core_none_are_started(
     asked: Callable, calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choice, "worker_processes", lambda: 1)
+    monkeypatch.setattr(machine, "cpu_count", lambda: 1)
     with early_pool(asked()) as pool:
         assert pool is None
     assert "start 1" not in calls

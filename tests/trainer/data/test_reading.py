@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from digitmill import machine
 from digitmill.imaging.batch import DigitBatch
 from schemas.errors import UserError
 from schemas.failure import FailureCode, ImageError
-from trainer.data import memory, reading
+from trainer.data import reading
 from trainer.data.reading import Batch, Plan, Reading, read
 from trainer.data.rejects import Rejects
 from trainer.data.splits import Digits
@@ -249,7 +250,7 @@ def test_a_cache_that_was_cut_short_is_made_anew(tmp_path, name, gone):
 
 
 def test_images_that_do_not_fit_the_memory_stay_on_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "available", lambda: 50 * 784)
+    monkeypatch.setattr(machine, "available_in_process", lambda: 50 * 784)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     digits = read(Counted(300).plan, reading=Reading())
     assert isinstance(digits.train.images, np.memmap)
@@ -308,12 +309,3 @@ def test_workers_that_exchange_keep_their_shares_in_the_cache(tmp_path, workers)
     second = read_by(workers, make, rejects=Rejects(max_rate=1), cache_dir=str(tmp_path))
     assert [one.decoded for one in made] == [[], []]
     assert all(same(one, other) for one, other in zip(first, second, strict=True))
-
-
-def test_a_container_s_limit_counts(tmp_path):
-    (tmp_path / "memory.max").write_text("1000000\n")
-    (tmp_path / "memory.current").write_text("400000\n")
-    assert memory.available(tmp_path) == 600_000
-    (tmp_path / "memory.max").write_text("max\n")
-    assert memory.available(tmp_path) > 10_000_000
-    assert memory.available(tmp_path / "nothing") > 10_000_000

@@ -3,12 +3,12 @@
 import collections
 import concurrent.futures
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 
+from digitmill import machine
 from digitmill.imaging.batch import decode_batch
 from schemas.failure import FailureCode, ImageError
 from trainer.data.reading import Batch, Plan, Shard
@@ -56,7 +56,7 @@ def _batches(files: Sequence[LabelledFile], shard: Shard) -> Iterator[Batch]:
     size = _CLOUD_CHUNK if cloud else _CHUNK
     chunks = (mine[start : start + size] for start in range(0, len(mine), size))
     # Threads: reading waits for the disk or the network, and decoding releases the interpreter lock.
-    threads = _CLOUD_THREADS if cloud else os.cpu_count() or 1
+    threads = _CLOUD_THREADS if cloud else machine.cpu_count()
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
         yield from _mapped(pool, lambda chunk: _decoded(files, chunk), chunks, ahead=2 * threads)
 

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from schemas.digit import SIDE
-from trainer.data import memory
 from trainer.data.exchange import Exchange
 from trainer.data.reading import Reading, Shard
-from trainer.data.share import IMAGE_BYTES
+from trainer.data.share import fits_memory
 from trainer.data.source import Source
 from trainer.data.sources.folder import check_enough
 from trainer.data.splits import Census, Digits, Split
@@ -135,7 +134,7 @@ def _together(splits: Sequence[Split], reading: Reading) -> Split:
 def _joined(parts: Sequence[np.ndarray], reading: Reading) -> np.ndarray:
     """Returns the images one behind the other, in memory if they fit, else in a file without a name."""
     images = sum(len(part) for part in parts)
-    if images * IMAGE_BYTES <= memory.budget():
+    if fits_memory(images):
         return np.concatenate(parts)
     folder = pathlib.Path(reading.cache().folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.data import memory
+from digitmill import machine
 from trainer.data.reading import Reading
 from trainer.data.sources import embedded_sample
 from trainer.data.sources.mixture import MixedSource, mix
@@ -99,7 +99,7 @@ def test_workers_share_a_mixture(workers):
 def test_a_mixture_that_does_not_fit_the_memory_stays_on_disk(tmp_path, monkeypatch):
     sources = [source(0, 300), source(10_000, 200)]
     plain = mix(sources, [1, 2], reading=Reading())
-    monkeypatch.setattr(memory, "available", lambda: 100 * 784)
+    monkeypatch.setattr(machine, "available_in_process", lambda: 100 * 784)
     mixed = mix(sources, [1, 2], reading=Reading(cache_dir=str(tmp_path)))
     assert isinstance(mixed.train.images, np.memmap)
     assert (mixed.train.images == plain.train.images).all()
