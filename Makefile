@@ -90,6 +90,7 @@ coverage: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python -m tests.code_limits
 
 types: install
 	$(BIN)/mypy

@@ -1,6 +1,17 @@
-"""`python -m digitmill` is the command `digitmill`."""
+"""The command `digitmill`, also as `python -m digitmill`."""
 
-from digitmill.cli import main
+from typing import NoReturn
+
+from digitmill import import_path
+
+
+def main() -> NoReturn:
+    """Runs the verb that the process's arguments name, and exits with its `ExitCode`."""
+    import_path.check()
+    from digitmill import cli
+
+    cli.main()
+
 
 if __name__ == "__main__":
     main()

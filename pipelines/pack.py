@@ -1,5 +1,10 @@
 """Entry point of the packing job: `digitmill pack`, and `python -m pipelines.pack` for Beam launchers."""
 
+from digitmill import import_path
+
+if __name__ == "__main__":
+    import_path.check()
+
 import click
 from cloup import OptionGroup
 

@@ -1,5 +1,10 @@
 """`digitmill verify`: reads a finished output again and proves that it is what its manifest says."""
 
+from digitmill import import_path
+
+if __name__ == "__main__":
+    import_path.check()
+
 from digitmill.commands import answer, argument, main, verb
 from digitmill.commands.parameter_types import FOLDER
 from schemas.errors import ExitCode

@@ -1,5 +1,6 @@
 """Where files stand in the output of a scoring run."""
 
+import enum
 from typing import Final
 
 STATISTICS: Final = "statistics"
@@ -14,3 +15,11 @@ def statistics_name(digest: str) -> str:
 def record_name(digest: str) -> str:
     """Returns the record's name within its folder, as `OutputFolder.names` has it."""
     return statistics_name(digest).rpartition("/")[2]
+
+
+class Compression(enum.StrEnum):
+    """Which prediction files are gzipped."""
+
+    RECORDS = "records"
+    ALL = "all"
+    NONE = "none"

@@ -3,6 +3,11 @@
 Nothing here imports TensorFlow before a job runs, so that `--help` answers at once.
 """
 
+from digitmill import import_path
+
+if __name__ == "__main__":
+    import_path.check()
+
 from typing import Any
 
 import click

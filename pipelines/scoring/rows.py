@@ -1,6 +1,5 @@
 """Prediction rows as files: the columns of `schemas.prediction` as CSV and as TFRecords."""
 
-import enum
 import gzip
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
@@ -12,6 +11,7 @@ from digitmill.reports.csv_table import encode_csv
 from pipelines.scoring.scored_batch import Scored
 from schemas import prediction
 from schemas.columns import Column
+from schemas.layout import Compression
 from schemas.prediction import NO_LABEL, Decision, Prediction
 
 Columns = Mapping[str, Sequence | np.ndarray]
@@ -21,14 +21,6 @@ _HEADER: Final = tuple(described.name for described in prediction.COLUMNS)
 _DECISIONS: Final = (Decision.REVIEW.value, Decision.ACCEPT.value)
 SLICE_ROWS: Final = 4096
 """Rows that are encoded at once: one takes many times its size meanwhile."""
-
-
-class Compression(enum.StrEnum):
-    """Which prediction files are gzipped."""
-
-    RECORDS = "records"
-    ALL = "all"
-    NONE = "none"
 
 
 def prediction_columns(scored: Scored) -> Columns:
