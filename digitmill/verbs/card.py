@@ -1,4 +1,4 @@
-"""`digitmill card`: a bundle's card, for people or as it is."""
+"""`digitmill card`: prints the card of a model bundle, as text or as JSON."""
 
 import json
 
@@ -14,7 +14,7 @@ from schemas.model import bundle as names
 def card(bundle: str) -> None:
     """Print what a model bundle is, how good it is and how it was made.
 
-    BUNDLE is its folder, local or gs://; the model that comes with digitmill by default.
+    BUNDLE is a folder, local or gs://; by default the model that comes with digitmill.
 
     \b
     Examples:

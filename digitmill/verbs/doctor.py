@@ -1,4 +1,4 @@
-"""`digitmill doctor`: looks at what a machine has for training and scoring, and says what to mend."""
+"""`digitmill doctor`: checks what a machine has for training and scoring, and says what to fix."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from schemas.errors import ExitCode
 if TYPE_CHECKING:
     from digitmill.verbs.doctor_checks import Check
 
-_WHAT = OptionGroup("What is looked at")
+_CHECKS = OptionGroup("What is checked")
 _COLOURS = {"ok": "green", "note": "yellow", "fault": "red"}
 
 
@@ -27,15 +27,14 @@ _COLOURS = {"ok": "green", "note": "yellow", "fault": "red"}
     metavar="BUNDLE",
     default=str(SHIPPED_MODEL),
     help="Bundle that scores a few digits.  [default: the one that comes with digitmill]",
-    group=_WHAT,
+    group=_CHECKS,
 )
-@option("--write", is_flag=True, help="Write a small file to each PLACE, too, and delete it.", group=_WHAT)
+@option("--write", is_flag=True, help="Also write a small file to each PLACE, and delete it.", group=_CHECKS)
 def doctor(places: tuple[str, ...], *, model: str, write: bool) -> ExitCode:
     """Check versions, GPUs, disk, credentials, runners and each PLACE, and score a few digits.
 
-    PLACE is a folder or a bucket that you mean to read from or, with --write, to write to. Each line
-    that is not ok says what to do. The exit code is 1 when something is at fault; notes are of what
-    is missing and only some jobs need.
+    PLACE is a folder or bucket to read from or, with --write, to write to. Each line that is not ok
+    says what to do. A fault makes the exit code 1; a note is about something that only some jobs need.
 
     \b
     Examples:
@@ -46,7 +45,7 @@ def doctor(places: tuple[str, ...], *, model: str, write: bool) -> ExitCode:
     from digitmill.verbs import doctor_checks
 
     found = []
-    for check in doctor_checks.all_checks(places, model=model, write=write):
+    for check in doctor_checks.run_checks(places, model=model, write=write):
         found.append(check)
         click.echo("\n".join(_lines(check)))
     answer(None, [dataclasses.asdict(check) for check in found])

@@ -1,4 +1,4 @@
-"""What `digitmill doctor` looks at, each with what to do where it is not as jobs need it."""
+"""The checks of `digitmill doctor`, each with what to do where something that jobs need is missing."""
 
 import dataclasses
 import importlib.metadata
@@ -20,25 +20,25 @@ OK: Final = "ok"
 NOTE: Final = "note"
 FAULT: Final = "fault"
 
-_LEAST_FREE: Final = 2 * 10**9
-"""Bytes below which a disk is noted: a training run with its checkpoints, or a night's predictions."""
+_MIN_FREE_BYTES: Final = 2 * 10**9
+"""Enough for a training run with its checkpoints, or for the predictions of a night."""
 
 PRISM: Final = "github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0"
-"""The program that fits this version of Beam, as Go names it; Beam is slow to import only to be asked."""
+"""Go package of the Prism of this Beam version, written out because importing Beam is slow."""
 
 _DIGITS: Final = 20
-_LEAST_RIGHT: Final = 18
-"""Of `_DIGITS`; a model that knows fewer is damaged, or was made for other digits."""
+_MIN_RIGHT: Final = 18
+"""Of `_DIGITS`; a model that gets fewer right is damaged, or was trained on other digits."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """One finding.
+    """The result of one check.
 
     Attributes:
-        name: what was looked at.
-        state: `ok`, `note` where only some jobs need what is missing, or `fault`.
-        found: what there is.
+        name: subject of the check.
+        state: `ok`, `fault`, or `note` when only some jobs need what is missing.
+        found: what was found.
         remedy: what to do; empty where all is well.
     """
 
@@ -48,31 +48,31 @@ class Check:
     remedy: str = ""
 
 
-def all_checks(places: Sequence[str], *, model: str, write: bool) -> Iterator[Check]:
-    """Looks at everything, one after the other.
+def run_checks(places: Sequence[str], *, model: str, write: bool) -> Iterator[Check]:
+    """Runs every check, yielding each result as it comes.
 
     Args:
-        places: folders and buckets to look at.
-        model: folder of the bundle that scores.
-        write: whether to write to the places, too.
+        places: folders and buckets to read from.
+        model: bundle folder to score with.
+        write: whether to write to the places as well.
     """
-    yield python()
-    yield from libraries()
-    yield gpus()
+    yield check_python()
+    yield from check_libraries()
+    yield check_gpus()
     for folder in dict.fromkeys((os.getcwd(), tempfile.gettempdir())):
-        yield disk(pathlib.Path(folder))
-    yield credentials()
-    yield from runners()
+        yield check_disk(pathlib.Path(folder))
+    yield check_credentials()
+    yield from check_runners()
     for place in places:
-        # What is to be written to may hold nothing yet.
-        yield empty(place) if write and _is_empty(place) else reading(place)
+        # A new output folder is empty.
+        yield report_empty(place) if write and _is_empty(place) else check_reading(place)
         if write:
-            yield writing(place)
-    yield scoring(pathlib.Path(model))
+            yield check_writing(place)
+    yield check_scoring(pathlib.Path(model))
 
 
-def python() -> Check:
-    """Looks at the interpreter and at digitmill itself."""
+def check_python() -> Check:
+    """Checks the versions of Python and digitmill."""
     version = ".".join(map(str, sys.version_info[:3]))
     found = f"digitmill {_version('digitmill') or 'not installed'}, Python {version}"
     if not (3, 11) <= sys.version_info[:2] < (3, 14):
@@ -80,8 +80,8 @@ def python() -> Check:
     return Check("versions", OK, found)
 
 
-def libraries(wanted: Sequence[str] | None = None) -> Iterator[Check]:
-    """Compares what is installed with what digitmill asks for.
+def check_libraries(wanted: Sequence[str] | None = None) -> Iterator[Check]:
+    """Compares installed distributions with the versions that digitmill requires.
 
     Args:
         wanted: requirements as in pyproject.toml; digitmill's own when None.
@@ -90,17 +90,17 @@ def libraries(wanted: Sequence[str] | None = None) -> Iterator[Check]:
 
     if wanted is None:
         wanted = importlib.metadata.requires("digitmill") or [] if _version("digitmill") else []
-    needed = [requirement for requirement in map(Requirement, wanted) if _applies(requirement.marker)]
-    wrong = [
-        need for need in needed if not need.specifier.contains(_version(need.name) or "0", prereleases=True)
+    required = [requirement for requirement in map(Requirement, wanted) if _applies(requirement.marker)]
+    unmet = [
+        need for need in required if not need.specifier.contains(_version(need.name) or "0", prereleases=True)
     ]
-    for need in wrong:
-        found = f"{need.name} {_version(need.name) or 'is not installed'}, {need.specifier} is asked for"
+    for need in unmet:
+        found = f"{need.name} {_version(need.name) or 'is not installed'}, {need.specifier} is required"
         yield Check("libraries", FAULT, found, f"pip install '{need.name}{need.specifier}'")
-    if not wrong:
+    if not unmet:
         shown = ("tensorflow", "keras", "apache-beam", "ai-edge-litert")
         listed = ", ".join(f"{name} {_version(name)}" for name in shown if _version(name))
-        yield Check("libraries", OK, f"{listed}; {len(needed)} asked for are there")
+        yield Check("libraries", OK, f"{listed}; all {len(required)} requirements are met")
 
 
 def _applies(marker: object) -> bool:
@@ -114,8 +114,8 @@ def _version(name: str) -> str | None:
         return None
 
 
-def gpus() -> Check:
-    """Looks for GPUs, and whether TensorFlow sees them."""
+def check_gpus() -> Check:
+    """Checks that TensorFlow sees every GPU of the machine."""
     from digitmill.engines.engine_choice import this_machine
 
     machine = this_machine()
@@ -129,25 +129,25 @@ def gpus() -> Check:
     return Check("GPUs", OK, found)
 
 
-def disk(folder: pathlib.Path) -> Check:
-    """Looks at the room that is left."""
+def check_disk(folder: pathlib.Path) -> Check:
+    """Checks that a folder is writable and its disk has free space."""
     free = shutil.disk_usage(folder).free
     found = f"{free / 1e9:,.1f} GB free in {folder}"
     if not os.access(folder, os.W_OK):
         return Check("disk", NOTE, f"{folder} cannot be written to", "give --output elsewhere")
-    if free < _LEAST_FREE:
+    if free < _MIN_FREE_BYTES:
         return Check("disk", NOTE, found, "make room, or write to another disk or a bucket")
     return Check("disk", OK, found)
 
 
-def credentials() -> Check:
-    """Looks for Google's application default credentials."""
+def check_credentials() -> Check:
+    """Checks for Google application default credentials."""
     from digitmill.storage.object_stores import google
 
     emulator = os.environ.get(google.EMULATOR)
     if emulator:
         return Check("credentials", OK, f"none are needed for the emulator at {emulator}")
-    # Off Google's machines its metadata server does not answer; one short try will do.
+    # Outside Google Cloud the metadata server does not answer: one short attempt.
     os.environ.setdefault("GCE_METADATA_TIMEOUT", "1")
     os.environ.setdefault("GCE_METADATA_DETECT_RETRIES", "1")
     if google.credentials() is None:
@@ -156,8 +156,8 @@ def credentials() -> Check:
     return Check("credentials", OK, f"for gs://, {type(google.credentials()).__name__}")
 
 
-def runners() -> Iterator[Check]:
-    """Looks at which of Beam's runners this machine can start."""
+def check_runners() -> Iterator[Check]:
+    """Checks which Beam runners this machine can start."""
     yield Check("runner", OK, "DirectRunner, on this machine")
     if importlib.util.find_spec("google.cloud.dataflow"):
         yield Check("runner", OK, "DataflowRunner; it also needs --project, --region and --temp_location")
@@ -188,14 +188,14 @@ def _java() -> str | None:
     if java is None:
         return None
     try:
-        said = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return said.stderr.partition("\n")[0]
+    return done.stderr.partition("\n")[0]
 
 
 def _is_empty(place: str) -> bool:
-    """Whether a place is seen to hold nothing; of one that cannot be seen `reading` says more."""
+    """Whether a place can be listed and holds no file."""
     from digitmill.storage import open_folder
 
     try:
@@ -204,16 +204,16 @@ def _is_empty(place: str) -> bool:
         return False
 
 
-def empty(place: str) -> Check:
-    """Says that there is nothing to read yet."""
+def report_empty(place: str) -> Check:
+    """Returns the result for a place without files."""
     return Check("read", OK, f"{place} holds nothing yet")
 
 
-def reading(place: str) -> Check:
+def check_reading(place: str) -> Check:
     """Lists a place and reads one file of it."""
     from digitmill.storage import ImageReader, list_place
 
-    def look() -> str:
+    def probe() -> str:
         image = next(iter(list_place(place)), None)
         if image is None:
             raise UserError("a place to read holds a file", got=place, remedy="check the name")
@@ -223,14 +223,14 @@ def reading(place: str) -> Check:
             raise UserError("a listed file can be read", got=image.uri, remedy=str(content))
         return f"{place} can be listed and read: {len(content):,} bytes of {image.uri}"
 
-    return _tried("read", look)
+    return _run_probe("read", probe)
 
 
-def writing(place: str) -> Check:
-    """Writes a small file to a place, reads it and deletes it."""
+def check_writing(place: str) -> Check:
+    """Writes a small file to a place, reads it back and deletes it."""
     from digitmill.storage import open_folder
 
-    def look() -> str:
+    def probe() -> str:
         folder, new = open_folder(place), "://" not in place and not os.path.exists(place)
         folder.claim()
         name, data = f"digitmill-doctor-{uuid.uuid4().hex}", b"digitmill"
@@ -246,29 +246,29 @@ def writing(place: str) -> Check:
                 os.rmdir(place)
         return f"{place} can be written to and deleted from"
 
-    return _tried("write", look)
+    return _run_probe("write", probe)
 
 
-def _tried(name: str, look: Callable[[], str]) -> Check:
+def _run_probe(name: str, probe: Callable[[], str]) -> Check:
     try:
-        return Check(name, OK, look())
+        return Check(name, OK, probe())
     except (UserError, StorageError) as error:
         return Check(name, FAULT, f"{error.rule}; got {error.got!r}", error.remedy)
 
 
-def scoring(model: pathlib.Path) -> Check:
-    """Scores digits of the embedded sample, from files' bytes to answers."""
+def check_scoring(model: pathlib.Path) -> Check:
+    """Scores digits of the embedded sample, from PNG bytes to predictions."""
 
-    def look() -> str:
+    def probe() -> str:
         right, engine = _score(model)
         found = f"{right} of {_DIGITS} sample digits are right, by {engine}"
-        if right < _LEAST_RIGHT:
+        if right < _MIN_RIGHT:
             raise UserError(
                 "a model knows the sample's digits", got=found, remedy="train anew, or give another --model"
             )
         return found
 
-    return _tried("scoring", look)
+    return _run_probe("scoring", probe)
 
 
 def _score(model: pathlib.Path) -> tuple[int, str]:
@@ -284,5 +284,5 @@ def _score(model: pathlib.Path) -> tuple[int, str]:
     test = embedded_sample.digits().test
     chosen = range(0, len(test.labels), len(test.labels) // _DIGITS)[:_DIGITS]
     files = [cv2.imencode(".png", test.images[position])[1].tobytes() for position in chosen]
-    answers = engine.probabilities(decode_batch(files, len(files)).digits).argmax(axis=1)
-    return int((answers == test.labels[list(chosen)]).sum()), str(bundle.engine.kind)
+    predicted = engine.probabilities(decode_batch(files, len(files)).digits).argmax(axis=1)
+    return int((predicted == test.labels[list(chosen)]).sum()), str(bundle.engine.kind)

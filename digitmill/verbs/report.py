@@ -1,4 +1,4 @@
-"""`digitmill report`: a finished run's report again, by the job that it is of, or trainings compared."""
+"""`digitmill report`: rebuilds the report of a finished run, or compares training runs."""
 
 from cloup import OptionGroup
 
@@ -10,7 +10,7 @@ from schemas.errors import UserError
 _REPORT = OptionGroup("The report")
 
 
-@verb(short_help="Make the report of a finished run again.")
+@verb(short_help="Rebuild the report of a finished run.")
 @argument("runs", nargs=-1, required=True, type=FOLDER, metavar="RUN...")
 @option(
     "--to",
@@ -21,13 +21,13 @@ _REPORT = OptionGroup("The report")
 )
 @scoring_flags.price_per_hour(group=_REPORT)
 def report(runs: tuple[str, ...], *, to: str | None, price_per_hour: float | None) -> None:
-    """Make the report of RUN again from what it holds, and print where its page is.
+    """Rebuild the report of RUN from the files of the run, and print the path of its page.
 
-    RUN is an output of `digitmill score`, or a run folder of `digitmill train`; several of the latter
-    are compared. Nothing is scored or trained for it.
+    RUN is an output of `digitmill score`, or a run folder of `digitmill train`; several run folders
+    are compared. Nothing is scored or trained again.
 
-    In a scoring run's output what is missing or damaged is mended. A report that comes out otherwise
-    than the one that the manifest names, by another version or with a price, goes to a folder of its own.
+    Missing or damaged report files of a scoring run are restored. A report that differs from the one
+    in the manifest, because of another version or a price, needs a new folder: --to.
 
     \b
     Examples:
@@ -43,12 +43,12 @@ def report(runs: tuple[str, ...], *, to: str | None, price_per_hour: float | Non
             raise UserError(
                 "--price-per-hour goes with a scoring run", got=price_per_hour, remedy="leave it out"
             )
-        _told(training.compare(runs, to=to) if len(runs) > 1 else training.rebuild(runs[0], to=to))
+        _print_page(training.compare(runs, to=to) if len(runs) > 1 else training.rebuild(runs[0], to=to))
         return
     from pipelines.report.rebuilding import rebuild
 
-    _told(rebuild(runs[0], to=to, price_per_hour=price_per_hour))
+    _print_page(rebuild(runs[0], to=to, price_per_hour=price_per_hour))
 
 
-def _told(page: str) -> None:
+def _print_page(page: str) -> None:
     answer(page, {"report": page})

@@ -1,4 +1,4 @@
-"""`digitmill sample`: real digits as image files, for a first try without data of one's own."""
+"""`digitmill sample`: writes real digits as image files, for a first try without own data."""
 
 import collections
 import pathlib
@@ -21,7 +21,7 @@ _WHICH = OptionGroup("Which digits")
     type=click.Choice(_SPLITS),
     default="test",
     show_default=True,
-    help="Which of the sample's splits: 4,000, 500 or 500 images; the trainer never sees test.",
+    help="Split of the sample: 4,000, 500 or 500 images; the trainer never sees test.",
     group=_WHICH,
 )
 @option(
@@ -29,7 +29,7 @@ _WHICH = OptionGroup("Which digits")
     "number",
     type=click.IntRange(min=1),
     metavar="N",
-    help="So many of them, as many of each digit as can be.  [default: all]",
+    help="Number of images, spread evenly over the digits.  [default: all]",
     group=_WHICH,
 )
 def sample(folder: pathlib.Path, *, split: str, number: int | None) -> None:
@@ -48,16 +48,15 @@ def sample(folder: pathlib.Path, *, split: str, number: int | None) -> None:
 
 
 def write_sample(folder: pathlib.Path, split: str, *, number: int | None = None) -> int:
-    """Writes a split of the sample to FOLDER/LABEL/NUMBER.png and returns how many images were written.
+    """Writes a split of the sample to FOLDER/LABEL/NUMBER.png; returns the number of images.
 
     Args:
         folder: new or empty.
         split: `train`, `validation` or `test`.
-        number: of images, the first of each digit in turn; None for all.
+        number: how many images, the first of each digit in turn; None for all.
 
     Raises:
-        UserError: when the folder holds something already, or cannot be written, or the split has not
-            so many images.
+        UserError: when the folder is not empty or not writable, or the split has fewer images.
     """
     import cv2
 

@@ -1,1 +1,7 @@
-"""The life of an output folder: plan, resume, progress, reconciliation, manifest, summary, verification."""
+"""The life of an output folder, from its plan to its manifest.
+
+A run claims the folder, writes its plan or resumes the one that is there, and shows progress. When every
+work item has its statistics record, the records are reconciled with the frozen listing, the report is
+written, and the manifest comes last: a folder without one holds no finished run. Verification reads a
+finished folder again and recounts.
+"""

@@ -1,1 +1,6 @@
-"""The report of a scoring run: page, charts, galleries, drift, class metrics, and rebuilding all of it."""
+"""The report of a scoring run: one HTML page, and the CSV and PNG files below `reports/`.
+
+Everything in it is computed from a run's merged statistics and its manifest, so that the report of a
+finished run can be rebuilt at any time. Charts, galleries, class metrics and drift against other runs
+each have a module.
+"""

@@ -1,1 +1,5 @@
-"""Beam's runners: their options, checks before a run starts, Dataflow, Flink, failures and stop signals."""
+"""Beam's runners: what is checked before a pipeline starts, and what happens when one fails or is stopped.
+
+Pipeline options are parsed and completed here, job servers and clusters are looked for, and errors of runners
+are worded. A job on Dataflow is left to run; one on Flink is cancelled with its launcher.
+"""

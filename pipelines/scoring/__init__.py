@@ -1,1 +1,5 @@
-"""Scores one work item: reads, decodes, predicts, decides and writes. Also brings the model to the worker."""
+"""Scores one work item: reads its images, decodes, predicts, decides, and writes its rows and its record.
+
+It runs the same in the launcher, in a worker process and in a Beam worker, and knows none of them. It
+also brings the model bundle to where it runs.
+"""

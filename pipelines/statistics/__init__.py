@@ -1,1 +1,5 @@
-"""Mergeable statistics of a work item: tallies, thresholds, agreement of two models, kept samples."""
+"""Mergeable statistics of scored images: counts, histograms, thresholds, samples for the report.
+
+Each work item has one record. Records merge in any order into the statistics of the run, from which
+reconciliation and report are computed without reading predictions again.
+"""

@@ -20,7 +20,7 @@ from tests.gcs_emulator import Bucket
 
 
 def test_what_is_installed_is_what_is_asked_for():
-    assert [check.state for check in doctor_checks.libraries()] == [OK]
+    assert [check.state for check in doctor_checks.check_libraries()] == [OK]
 
 
 @pytest.mark.parametrize(
@@ -28,42 +28,42 @@ def test_what_is_installed_is_what_is_asked_for():
     [("numpy<1", "pip install 'numpy<1'"), ("no-such-distribution>=2", "no-such-distribution>=2")],
 )
 def test_what_is_not_is_at_fault_and_the_remedy_installs_it(wanted, remedy):
-    (found,) = doctor_checks.libraries([wanted, "click>=8"])
+    (found,) = doctor_checks.check_libraries([wanted, "click>=8"])
     assert found.state == FAULT
     assert remedy in found.remedy
 
 
 def test_extras_are_not_asked_for():
-    (found,) = doctor_checks.libraries(["no-such-distribution>=2; extra == 'gpu'"])
+    (found,) = doctor_checks.check_libraries(["no-such-distribution>=2; extra == 'gpu'"])
     assert found.state == OK
 
 
 @pytest.mark.parametrize(("devices", "seen", "state"), [(0, 0, OK), (2, 2, OK), (2, 0, FAULT), (2, 1, FAULT)])
 def test_a_gpu_that_tensorflow_does_not_see_is_a_fault(devices, seen, state, monkeypatch):
     monkeypatch.setattr(engine_choice, "this_machine", lambda: Machine(True, seen, devices))
-    found = doctor_checks.gpus()
+    found = doctor_checks.check_gpus()
     assert found.state == state
     assert ("digitmill[gpu]" in found.remedy) == (state == FAULT)
 
 
 def test_a_full_disk_is_noted(tmp_path, monkeypatch):
-    assert doctor_checks.disk(tmp_path).state == OK
+    assert doctor_checks.check_disk(tmp_path).state == OK
     usage = shutil.disk_usage(tmp_path)._replace(free=10**9)
     monkeypatch.setattr(doctor_checks.shutil, "disk_usage", lambda folder: usage)
-    assert doctor_checks.disk(tmp_path).state == NOTE
+    assert doctor_checks.check_disk(tmp_path).state == NOTE
 
 
 def test_missing_credentials_are_noted_and_an_emulator_needs_none(monkeypatch):
     monkeypatch.delenv(google.EMULATOR, raising=False)
     monkeypatch.setattr(google, "credentials", lambda: None)
-    assert doctor_checks.credentials().state == NOTE
+    assert doctor_checks.check_credentials().state == NOTE
     monkeypatch.setenv(google.EMULATOR, "http://localhost:1")
-    assert doctor_checks.credentials().state == OK
+    assert doctor_checks.check_credentials().state == OK
 
 
 def test_without_java_and_prism_their_runners_are_noted(monkeypatch):
     monkeypatch.setattr(doctor_checks.shutil, "which", lambda name: None)
-    assert [found.state for found in doctor_checks.runners()] == [OK, OK, NOTE, NOTE]
+    assert [found.state for found in doctor_checks.check_runners()] == [OK, OK, NOTE, NOTE]
 
 
 def test_where_prism_is_the_flag_that_names_it_is_said(monkeypatch):
@@ -71,7 +71,7 @@ def test_where_prism_is_the_flag_that_names_it_is_said(monkeypatch):
         doctor_checks.shutil, "which", lambda name: f"/bin/{name}" if name == "prism" else None
     )
     assert ("PrismRunner: --prism_location=/bin/prism", OK) in [
-        (found.found, found.state) for found in doctor_checks.runners()
+        (found.found, found.state) for found in doctor_checks.check_runners()
     ]
 
 
@@ -79,47 +79,47 @@ def test_prism_is_the_one_of_this_version_of_beam():
     assert doctor_checks.PRISM.endswith(f"@v{importlib.metadata.version('apache-beam')}")
 
 
-def places_looked_at(*places: object, write: bool) -> list[tuple[str, str]]:
-    """Name and state of what is found of places."""
-    found = doctor_checks.all_checks(tuple(map(str, places)), model=str(SHIPPED_MODEL), write=write)
+def place_checks(*places: object, write: bool) -> list[tuple[str, str]]:
+    """Name and state of the checks of places."""
+    found = doctor_checks.run_checks(tuple(map(str, places)), model=str(SHIPPED_MODEL), write=write)
     return [(check.name, check.state) for check in found if check.name in ("read", "write")]
 
 
 def test_what_is_to_be_written_to_may_hold_nothing_yet(tmp_path, bucket: Bucket):
     (tmp_path / "empty").mkdir()
     for place in (tmp_path / "empty", tmp_path / "new", f"{bucket.uri}/nights"):
-        assert places_looked_at(place, write=True) == [("read", OK), ("write", OK)]
-        assert places_looked_at(place, write=False) == [("read", FAULT)]
+        assert place_checks(place, write=True) == [("read", OK), ("write", OK)]
+        assert place_checks(place, write=False) == [("read", FAULT)]
     nowhere = "gs://digitmill-there-is-no-such-bucket/x"
-    assert places_looked_at(nowhere, write=True) == [("read", FAULT), ("write", FAULT)]
+    assert place_checks(nowhere, write=True) == [("read", FAULT), ("write", FAULT)]
 
 
 def test_folders_are_read_and_written(tmp_path):
     write_sample(tmp_path / "digits", "test", number=2)
-    assert doctor_checks.reading(str(tmp_path / "digits")).state == OK
-    assert doctor_checks.reading(str(tmp_path / "none")).state == FAULT
-    assert doctor_checks.writing(str(tmp_path / "new")).state == OK
+    assert doctor_checks.check_reading(str(tmp_path / "digits")).state == OK
+    assert doctor_checks.check_reading(str(tmp_path / "none")).state == FAULT
+    assert doctor_checks.check_writing(str(tmp_path / "new")).state == OK
     assert sorted(path.name for path in tmp_path.iterdir()) == ["digits"]
     (tmp_path / "file").write_bytes(b"")
-    assert doctor_checks.writing(str(tmp_path / "file" / "x")).state == FAULT
+    assert doctor_checks.check_writing(str(tmp_path / "file" / "x")).state == FAULT
 
 
 def test_buckets_are_read_and_written(bucket: Bucket):
     name = bucket.uri
-    assert doctor_checks.reading(name).state == FAULT
-    assert doctor_checks.writing(f"{name}/nights").state == OK
+    assert doctor_checks.check_reading(name).state == FAULT
+    assert doctor_checks.check_writing(f"{name}/nights").state == OK
     assert bucket.names() == []
     bucket.put("scans/a.png", b"abc")
-    found = doctor_checks.reading(f"{name}/scans")
+    found = doctor_checks.check_reading(f"{name}/scans")
     assert (found.state, "3 bytes" in found.found) == (OK, True)
-    assert doctor_checks.reading("gs://digitmill-there-is-no-such-bucket/x").state == FAULT
+    assert doctor_checks.check_reading("gs://digitmill-there-is-no-such-bucket/x").state == FAULT
 
 
 def test_a_model_scores_and_a_damaged_one_is_at_fault(tmp_path: pathlib.Path):
-    assert doctor_checks.scoring(SHIPPED_MODEL).state == OK
+    assert doctor_checks.check_scoring(SHIPPED_MODEL).state == OK
     damaged = shutil.copytree(SHIPPED_MODEL, tmp_path / "model")
     (damaged / "model_int8.tflite").write_bytes(b"damaged")
-    assert doctor_checks.scoring(damaged).state == FAULT
+    assert doctor_checks.check_scoring(damaged).state == FAULT
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
 
     def run(*states: str, flags: tuple[str, ...] = ()) -> object:
         made = [doctor_checks.Check("disk", state, f"it is {state}", state and "mend it") for state in states]
-        monkeypatch.setattr(doctor_checks, "all_checks", lambda *_, **__: iter(made))
+        monkeypatch.setattr(doctor_checks, "run_checks", lambda *_, **__: iter(made))
         return CliRunner().invoke(cli.digitmill, ["doctor", *flags], standalone_mode=False)
 
     return run
