@@ -92,17 +92,18 @@ def test_the_wheel_holds_four_packages_with_all_their_files(wheel: pathlib.Path)
     assert inside == files()
 
 
-RENDER = """
-import importlib, pathlib, sys, jinja2
+LOOK_UP = """
+import importlib.resources, pathlib, sys
 import digitmill
 from digitmill.reports import html_page
 root = pathlib.Path(digitmill.__file__).parents[1]
 assert str(root) == sys.argv[1], root
-pages = sorted(root.rglob("templates/*.html"))
-assert pages
-for page in pages:
-    package = ".".join(page.relative_to(root).parts[:-2])
-    jinja2.Environment(loader=jinja2.PackageLoader(package)).get_template(page.name)
+files = sorted(root.rglob("templates/*"))
+assert len(files) > 5, files
+for file in files:
+    package = ".".join(file.relative_to(root).parts[:-2])
+    assert importlib.resources.files(package).joinpath("templates", file.name).read_text()
+    html_page.environment(package).loader.get_source(None, file.name)
 """
 
 
@@ -129,5 +130,5 @@ def test_the_installed_command_works_in_a_folder_with_packages_of_these_names(
 def test_every_template_is_found_where_the_wheel_is_installed(
     installed: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    done = run(installed, tmp_path, "-P", "-c", RENDER, str(installed))
+    done = run(installed, tmp_path, "-P", "-c", LOOK_UP, str(installed))
     assert done.returncode == 0, done.stderr

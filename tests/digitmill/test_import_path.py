@@ -60,25 +60,23 @@ def test_the_module_drops_the_working_directory_too(project: pathlib.Path) -> No
 
 
 @pytest.mark.parametrize(
-    "command",
+    "module",
     [
-        ["pipelines.score", "--input", "x", "--output", "y"],
-        ["pipelines.compact", "x", "--output", "y"],
-        ["pipelines.review", "x"],
-        ["pipelines.pack", "--input", "x", "--output", "y"],
-        ["pipelines.verify", "x"],
-        ["trainer.task", "--recipe", "none"],
+        "pipelines.score",
+        "pipelines.compact",
+        "pipelines.review",
+        "pipelines.pack",
+        "pipelines.verify",
+        "trainer.task",
     ],
-    ids=lambda command: command[0],
 )
 def test_a_job_s_module_words_its_errors_beside_a_folder_of_contracts(
-    tmp_path: pathlib.Path, command: list[str]
+    tmp_path: pathlib.Path, module: str
 ) -> None:
-    done = python("-m", *command, folder=packages(tmp_path, "schemas"))
+    done = python("-m", module, folder=packages(tmp_path, "schemas"))
     assert done.returncode == ExitCode.USAGE
-    assert done.stderr.startswith("digitmill: ")
+    assert done.stderr.startswith("digitmill: Missing ")
     assert len(done.stderr.splitlines()) == 1
-    assert "schemas" not in done.stderr
 
 
 @pytest.mark.parametrize("names", [("schemas",), ("trainer", "schemas", "pipelines")])
