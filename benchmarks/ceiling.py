@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from digitmill.records.tfrecord import encode_tfrecords
+from digitmill.records import encode_records
 from schemas.columns import Column
 from schemas.model import bundle as names
 
@@ -56,7 +56,7 @@ def main(images: str, bundle: str, output: str, model_file: str, threads: str = 
             digit = probabilities.argmax(axis=1)
             confidence = probabilities.max(axis=1)
             records.write(
-                encode_tfrecords(COLUMNS, {"image": names_of, "digit": digit, "confidence": confidence})
+                encode_records(COLUMNS, {"image": names_of, "digit": digit, "confidence": confidence})
             )
             rows.writelines(
                 f"{path},{best},{share:.6f}\n"

@@ -1,4 +1,27 @@
 """Reads and writes TFRecord files of `tf.train.Example` without TensorFlow, for training and scoring.
 
-`resynchronisation` finds the next whole record after a damaged one.
+`read_frames` reads a file record by record and continues behind damage; `read_records` reads a file of our
+own and refuses damage. `parse_example` and `parse_packed_image` decode a record, `encode_records` encodes
+columns. `open_stream` inflates gzipped files, within the limit that `Inflation` sets.
 """
+
+from digitmill.records.encoding import encode_records
+from digitmill.records.example import PackedImage, parse_example, parse_packed_image
+from digitmill.records.frames import Frame, is_tfrecord, mean_size, read_frames, read_records
+from digitmill.records.inflation import InflatedStream, Inflation, Stream, open_stream
+
+__all__ = [
+    "Frame",
+    "InflatedStream",
+    "Inflation",
+    "PackedImage",
+    "Stream",
+    "encode_records",
+    "is_tfrecord",
+    "mean_size",
+    "open_stream",
+    "parse_example",
+    "parse_packed_image",
+    "read_frames",
+    "read_records",
+]

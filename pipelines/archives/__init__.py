@@ -1,1 +1,10 @@
-"""Reads images that are packed in zip, tar and TFRecord files, member by member and in bounded memory."""
+"""Reads the images in zip, tar and TFRecord files, one member at a time and in bounded memory.
+
+`archive_kind` tells from a file's first bytes whether it is an archive; `read_members` yields every member
+once, its bytes or why they cannot be read. Nothing is ever written under a member's name.
+"""
+
+from pipelines.archives.archive_members import HEAD_BYTES, ArchiveKind, archive_kind, read_members
+from pipelines.archives.member import Member, member_uri
+
+__all__ = ["HEAD_BYTES", "ArchiveKind", "Member", "archive_kind", "member_uri", "read_members"]

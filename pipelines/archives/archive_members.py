@@ -1,40 +1,31 @@
-"""Images packed in one file: tar, tar.gz, zip and TFRecords, read member by member.
+"""Tells what kind of archive a file is, and reads its members.
 
-Nothing is ever written under a member's name, so `../../etc/passwd` is a name like any other. Memory
-stays bounded whatever an archive holds: one member at a time, and at most `schemas.failure.MAX_BYTES`
-of it. Work stays bounded by the archive's own size: see `pipelines.archives.archive_stream`.
+Nothing is ever written under a member's name, so `../../etc/passwd` is a name like any other. Memory stays
+bounded whatever an archive holds: one member at a time, and at most `schemas.failure.MAX_BYTES` of it. Work
+stays bounded by the archive's own size: see `digitmill.records.inflation`.
 """
 
-import dataclasses
 import enum
-import hashlib
-import re
-import urllib.parse
 import zlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Final
 
 from digitmill.imaging.headers.header import check_header
-from pipelines.archives.archive_stream import MAX_NAME, ArchiveError, InflatedStream, RawMember
+from digitmill.records import InflatedStream, Stream, is_tfrecord, parse_packed_image, read_frames
+from digitmill.records.inflation import GZIP_MAGIC
 from pipelines.archives.archive_tar import is_tar, read_tar
-from pipelines.archives.archive_tfrecord import is_tfrecord, read_tfrecord
 from pipelines.archives.archive_zip import MAGIC as ZIP_MAGIC
 from pipelines.archives.archive_zip import read_zip
+from pipelines.archives.member import MAX_NAME, Member, MemberNames, RawMember
 from schemas.failure import FailureCode, ImageError
-from schemas.prediction import NO_LABEL
 
 HEAD_BYTES: Final = 4_096
 """First bytes of a file that tell whether it is an archive."""
 
 MAX_MEMBERS: Final = 1_000_000
-"""Members that are read of an archive; 200 bytes are held of each until the last is read."""
+"""Members that are read of an archive; each takes 200 bytes of memory until the last is read."""
 
-_GZIP_MAGIC: Final = b"\x1f\x8b\x08"
 _TAR_MARK: Final = b"ustar"
-_NAME_CUT: Final = 240
-_SEPARATOR: Final = "!"
-# Of names that are otherwise left as they are: what marks a member, and bytes that are no text.
-_QUOTED: Final = re.compile("[%!#\x00-\x1f\x7f\udc80-\udcff]")
 
 
 class ArchiveKind(enum.StrEnum):
@@ -47,27 +38,11 @@ class ArchiveKind(enum.StrEnum):
     TFRECORD_GZ = "TFRecord.gz"
 
 
-@dataclasses.dataclass(frozen=True)
-class Member:
-    """One member of an archive, or what ended the reading of an archive.
-
-    Attributes:
-        name: the member's identity, see `member_uri`; the archive's own name where the archive itself
-            failed.
-        content: the member's bytes, or why they cannot be had.
-        label: the true digit, or `NO_LABEL`; only packed TFRecords know it.
-    """
-
-    name: str
-    content: bytes | ImageError
-    label: int = NO_LABEL
-
-
 def archive_kind(name: str, head: bytes) -> ArchiveKind | None:
     """Returns what kind of archive a file is; None for an image or anything else.
 
-    Content decides: magic bytes, or the checksum of a first header. A name counts only where content
-    begins like nothing that is known, so that a damaged archive fails as the archive that it was.
+    Content decides: magic bytes, or the checksum of a first header. The name counts only where the content
+    begins like no known format, so that a damaged archive fails as the archive that it was.
 
     Args:
         name: path or URI.
@@ -75,33 +50,33 @@ def archive_kind(name: str, head: bytes) -> ArchiveKind | None:
     """
     if head.startswith(ZIP_MAGIC):
         return ArchiveKind.ZIP
-    if head.startswith(_GZIP_MAGIC):
+    if head.startswith(GZIP_MAGIC):
         return _GZIPPED.get(_plain_kind(_inflated(head)) or _kind_by_name(name))
     if kind := _plain_kind(head):
         return kind
     likely = ArchiveKind.TAR if head[257:262] == _TAR_MARK else _kind_by_name(name)
-    # Asking whether it is an image takes long, and is seldom needed.
+    # Last, because it is slow and rarely needed: is it an image?
     return None if likely is None or not head or _is_image(head) else likely
 
 
 def read_members(file: BinaryIO, kind: ArchiveKind, *, name: str) -> Iterator[Member]:
-    """Yields every member of an archive once, its bytes or why they cannot be had.
+    """Yields every member of an archive once, its bytes or why they cannot be read.
 
-    Folders are no members. Where the archive itself fails, the last one that is yielded has the
-    archive's own name and says how many came before; so it does for an archive without a member.
+    Folders are no members. Where the archive itself fails, the last member has the archive's URI and says how
+    many came before; so does the only one of an archive without members.
 
     Args:
-        file: the archive from its first byte; of a zip it must be seekable.
-        kind: what `archive_kind` said.
+        file: the archive, at its first byte; it must be seekable.
+        kind: what `archive_kind` returned.
         name: the archive's URI.
     """
-    names = _Names(name)
+    names = MemberNames(name)
     try:
         for raw in _READERS[kind](file):
             if names.given == MAX_MEMBERS:
-                raise ArchiveError(FailureCode.TOO_LARGE, f"more than {MAX_MEMBERS:,} members")
+                raise ImageError(FailureCode.TOO_LARGE, f"more than {MAX_MEMBERS:,} members")
             yield Member(names.next(raw.name), _image(raw), raw.label)
-    except (ArchiveError, EOFError, zlib.error, OSError) as error:
+    except (ImageError, OSError) as error:
         code, detail = _reason(error)
         yield Member(name, ImageError(code, f"{detail}; {names.given:,} members were read before"))
         return
@@ -109,42 +84,10 @@ def read_members(file: BinaryIO, kind: ArchiveKind, *, name: str) -> Iterator[Me
         yield Member(name, ImageError(FailureCode.EMPTY, f"a {kind} without members"))
 
 
-def member_uri(archive: str, member: bytes, *, nth: int = 1) -> str:
-    """Returns a member's identity, `ARCHIVE!MEMBER`, or `ARCHIVE!MEMBER#2` for the second of a name.
-
-    In a `file://` archive the member is percent-encoded as files are; elsewhere, as objects' names are
-    not, only `%`, `!`, `#`, control characters and bytes that are no UTF-8. So the last `!` divides
-    it, and unquoting the rest gives the member's bytes.
-    """
-    if archive.startswith("file://"):
-        quoted = urllib.parse.quote_from_bytes(member, safe="/:")
-    else:
-        quoted = _QUOTED.sub(_quote, member.decode("utf-8", "surrogateescape"))
-    suffix = "" if nth == 1 else f"#{nth}"
-    return f"{archive}{_SEPARATOR}{quoted}{suffix}"
-
-
-class _Names:
-    """Gives each member of an archive its own name, the same in every run."""
-
-    def __init__(self, archive: str) -> None:
-        self._archive = archive
-        # Digests, because a million names may be long.
-        self._times: dict[bytes, int] = {}
-        self.given = 0
-
-    def next(self, member: bytes) -> str:
-        self.given += 1
-        member = member if len(member) <= MAX_NAME else member[:_NAME_CUT]
-        digest = hashlib.blake2b(member, digest_size=16).digest()
-        nth = self._times[digest] = self._times.get(digest, 0) + 1
-        return member_uri(self._archive, member, nth=nth)
-
-
 def _image(raw: RawMember) -> bytes | ImageError:
     if len(raw.name) > MAX_NAME:
         return ImageError(
-            FailureCode.UNSUPPORTED, f"a name of {len(raw.name):,} bytes; at most {MAX_NAME:,} are taken"
+            FailureCode.UNSUPPORTED, f"a name of {len(raw.name):,} bytes; the limit is {MAX_NAME:,}"
         )
     if isinstance(raw.content, ImageError):
         return raw.content
@@ -154,17 +97,10 @@ def _image(raw: RawMember) -> bytes | ImageError:
     return raw.content
 
 
-def _reason(error: Exception) -> tuple[FailureCode, str]:
-    if isinstance(error, ArchiveError):
+def _reason(error: ImageError | OSError) -> tuple[FailureCode, str]:
+    if isinstance(error, ImageError):
         return error.code, error.detail
-    # gzip's own complaint is an OSError that the system knows nothing of.
-    if isinstance(error, OSError) and error.errno is not None:
-        return FailureCode.UNREADABLE, error.strerror or type(error).__name__
-    return FailureCode.CORRUPT, f"damaged: {error}"
-
-
-def _quote(match: re.Match[str]) -> str:
-    return f"%{ord(match[0]) & 0xFF:02X}"
+    return FailureCode.UNREADABLE, error.strerror or type(error).__name__
 
 
 def _plain_kind(head: bytes) -> ArchiveKind | None:
@@ -193,6 +129,17 @@ def _kind_by_name(name: str) -> ArchiveKind | None:
     return next((kind for suffix, kind in _SUFFIXES.items() if lowered.endswith(suffix)), None)
 
 
+def _read_tfrecord(stream: Stream) -> Iterator[RawMember]:
+    """Yields the images under the names and with the labels that they were packed with.
+
+    A record without a name, or that cannot be read, is named by its position: `record-0` is the first.
+    """
+    for position, payload in read_frames(stream):
+        image = parse_packed_image(payload)
+        name = b"record-%d" % position if image.name is None else image.name
+        yield RawMember(name, image.content, image.label)
+
+
 _SUFFIXES = {
     ".zip": ArchiveKind.ZIP,
     ".tar": ArchiveKind.TAR,
@@ -208,6 +155,6 @@ _READERS: dict[ArchiveKind, Callable[[BinaryIO], Iterator[RawMember]]] = {
     ArchiveKind.TAR: read_tar,
     ArchiveKind.TAR_GZ: lambda file: read_tar(InflatedStream(file)),
     ArchiveKind.ZIP: read_zip,
-    ArchiveKind.TFRECORD: read_tfrecord,
-    ArchiveKind.TFRECORD_GZ: lambda file: read_tfrecord(InflatedStream(file)),
+    ArchiveKind.TFRECORD: _read_tfrecord,
+    ArchiveKind.TFRECORD_GZ: lambda file: _read_tfrecord(InflatedStream(file)),
 }

@@ -5,14 +5,12 @@ earlier runs are joined; see `pipelines.history.incremental`.
 """
 
 import dataclasses
-import gzip
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
 
-from digitmill.records.example import read_example
-from digitmill.records.tfrecord import read_tfrecords
+from digitmill.records import parse_example, read_records
 from digitmill.storage import OutputFolder, open_folder
 from digitmill.storage.listed_image import ListedImage
 from pipelines.history.incremental import PastFile, Version, bucket_of
@@ -110,7 +108,7 @@ def _add_answers(entries: dict[str, list[Entry]], item: WorkItem, output: Output
         entries[kind] += ((key(kept.image), dataclasses.asdict(kept)) for kept in getattr(record, kind))
     for part in record.parts:
         for payload in _records(part.name, output.read(part.name)):
-            entries[ROW].append((key(_text(read_example(payload)["image"])), payload))
+            entries[ROW].append((key(_text(parse_example(payload)["image"])), payload))
 
 
 def merge_bucket(
@@ -182,7 +180,7 @@ def _write(
 
     failures = [Failure(*fields) for fields in everything(FAILURE)]
     kept = {kind: [made(**fields) for fields in everything(kind)] for kind, made in KEPT.items()}
-    scored = _scored([read_example(payload) for payload in everything(ROW)], failures)
+    scored = _scored([parse_example(payload) for payload in everything(ROW)], failures)
     statistics = write_parts(output, item.digest, scored, compression=compression)
     return dataclasses.replace(
         statistics,
@@ -218,9 +216,8 @@ def _scored(rows: Sequence[dict[str, Any]], failures: Sequence[Failure]) -> Scor
 
 def _records(name: str, data: bytes) -> Iterator[bytes]:
     """Yields the records of a prediction file; of a table none."""
-    kind = name.removesuffix(".gz")
-    if kind.endswith(".tfrecord"):
-        yield from read_tfrecords(data if kind == name else gzip.decompress(data))
+    if name.removesuffix(".gz").endswith(".tfrecord"):
+        yield from read_records(data)
 
 
 def _text(value: object) -> str:

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from digitmill.records.tfrecord import read_tfrecords
+from digitmill.records import read_records
 from digitmill.storage import OutputFolder
 from digitmill.storage.interface import LOCK
 from pipelines.history import incremental
@@ -134,12 +134,11 @@ def _check_part(output: OutputFolder, part: Part) -> Iterator[str]:
 
 def _rows(name: str, data: bytes) -> int | None:
     """Returns the number of records in a file; None for one that has none."""
-    plain = gzip.decompress(data) if name.endswith(".gz") else data
     kind = name.removesuffix(".gz").rpartition(".")[2]
     if kind == "tfrecord":
-        return sum(1 for _ in read_tfrecords(plain))
+        return sum(1 for _ in read_records(data))
     if kind == "csv":
-        return sum(1 for _ in csv.reader(io.StringIO(plain.decode(), newline=""))) - 1
+        return sum(1 for _ in _csv_rows(name, data)) - 1
     return None
 
 
@@ -210,6 +209,9 @@ def _count(record: ItemStatistics, totals: collections.Counter[str]) -> None:
 
 
 def _images(name: str, data: bytes) -> Iterable[str]:
+    return (row[0] for row in itertools.islice(_csv_rows(name, data), 1, None))
+
+
+def _csv_rows(name: str, data: bytes) -> Iterator[Sequence[str]]:
     plain = gzip.decompress(data) if name.endswith(".gz") else data
-    rows: Iterator[Sequence[str]] = csv.reader(io.StringIO(plain.decode(), newline=""))
-    return (row[0] for row in itertools.islice(rows, 1, None))
+    return csv.reader(io.StringIO(plain.decode(), newline=""))

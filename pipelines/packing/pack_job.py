@@ -1,4 +1,4 @@
-"""The packing run from its options to its manifest."""
+"""Runs a pack from its options to its manifest, and resumes one that was interrupted."""
 
 import dataclasses
 import datetime
@@ -44,15 +44,15 @@ _FLAGS = ("--input", "--output", "--labels", "--shard-megabytes", "--resume")
 
 @dataclasses.dataclass(frozen=True)
 class PackOptions:
-    """What a packing run is asked to do.
+    """The options of a pack.
 
     Attributes:
         inputs: folders, files or patterns, local or in a bucket.
         output: folder for everything that the run writes, local or in a `gs://` bucket.
-        labels: `folder`, path of a CSV, or None where the true digits are unknown.
-        shard_megabytes: size that a shard comes to, in 10^6 bytes.
-        resume: whether a pack that was begun in the output is gone on with.
-        beam_flags: flags for Beam, runner included.
+        labels: `folder`, path of a CSV, or None if the true digits are unknown.
+        shard_megabytes: target size of a shard, 10^6 bytes.
+        resume: whether to resume a pack that was started in the output.
+        beam_flags: flags for Beam, including the runner.
     """
 
     inputs: tuple[str, ...]
@@ -63,7 +63,7 @@ class PackOptions:
     beam_flags: tuple[str, ...] = ()
 
     def run_config(self) -> str:
-        """Returns the file that asks for the same, for another output."""
+        """Returns the text of the config file that repeats this pack into another output."""
         settings = {"input": self.inputs, "labels": self.labels, "shard-megabytes": self.shard_megabytes}
         given = {name: value for name, value in settings.items() if value is not None}
         return run_config.to_text(
@@ -71,7 +71,7 @@ class PackOptions:
         )
 
     def command(self) -> str:
-        """Returns the command line that goes on with it."""
+        """Returns the command line that resumes it."""
         flags = [word for given in self.inputs for word in ("--input", given)]
         flags += ["--output", self.output, *(("--labels", self.labels) if self.labels else ())]
         flags += ["--shard-megabytes", str(self.shard_megabytes), "--resume", *self.beam_flags]
@@ -80,7 +80,7 @@ class PackOptions:
 
 @dataclasses.dataclass(frozen=True)
 class PackSummary:
-    """A finished pack in a few lines."""
+    """The result of a finished pack."""
 
     output: OutputFolder
     manifest: PackManifest
@@ -91,11 +91,11 @@ class PackSummary:
         return [part for part in self.manifest.parts if fnmatch.fnmatchcase(part.name, pattern)]
 
     def as_data(self) -> dict[str, Any]:
-        """Returns the manifest in JSON's types, with the place of the output."""
+        """Returns the manifest as JSON types, with the place of the output."""
         return {"output": self.output.place, **json.loads(self.manifest.to_json())}
 
     def table(self) -> str:
-        """Returns the lines to print, one fact each."""
+        """Returns a table to print, one fact a line."""
         codes = [f"{code} {count:,}" for code, count in self.manifest.failures.items() if count]
         rows = {
             "images": f"{self.manifest.listed:,}",
@@ -112,29 +112,29 @@ def run(options: PackOptions) -> PackSummary:
     """Packs the inputs and writes shards, failures and, last, the manifest.
 
     Raises:
-        UserError: when an option cannot be used; nothing has been written then.
-        StoppedError: when the run was told to stop, or its storage failed; it can be gone on with.
-        UnreconciledError: when a listed image has no outcome; there is no manifest then.
+        UserError: when an option cannot be used; nothing is written.
+        StoppedError: when the run was interrupted or its storage failed; it can be resumed.
+        UnreconciledError: when a listed image is neither packed nor failed; no manifest is written.
     """
-    # 1. What can be refused is refused before an image is read or a file written.
+    # 1. Check everything before an image is read or a file written.
     started = datetime.datetime.now(datetime.UTC)
     pipeline_options = beam_options(options.beam_flags, verb="pack", own=_FLAGS)
     output = open_folder(options.output)
-    _look(output, options)
+    _check_output(output, options)
     refuse_output_below(options.inputs, output.place)
     with resumable(options.command()), output.hold() as hold:
-        # Looked at again: another launcher may have begun, or finished, in between.
-        finished = _look(output, options)
+        # Check again: another launcher may have started or finished in between.
+        finished = _check_output(output, options)
         if finished is None:
             finished = _pack(options, output, hold, started=started, pipeline_options=pipeline_options)
     return PackSummary(output, finished)
 
 
-def _look(output: OutputFolder, options: PackOptions) -> PackManifest | None:
-    """Returns the manifest of a pack that is finished already; None where there is something to do.
+def _check_output(output: OutputFolder, options: PackOptions) -> PackManifest | None:
+    """Returns the manifest of a pack that has finished; None if there is something to do.
 
     Raises:
-        UserError: when the output holds anything that is not to be gone on with.
+        UserError: when the output holds anything but this pack, or `resume` is not set.
     """
     if not output.exists(run_config.FILE):
         output.check(manifest.FILE)
@@ -144,15 +144,15 @@ def _look(output: OutputFolder, options: PackOptions) -> PackManifest | None:
         if done:
             refuse_used(output.place, finished=True, used=True)
         raise UserError(
-            "an output folder holds one pack",
+            "a pack was already started in the output folder",
             got=output.place,
-            remedy="go on with the one that was begun there by --resume, or name a new folder",
+            remedy="add --resume to continue it, or name a new folder",
         )
     if output.read(run_config.FILE).decode() != options.run_config():
         raise UserError(
-            "a pack is gone on with as it was begun",
+            "cannot resume: the options differ from those that the pack was started with",
             got=output.place,
-            remedy=f"give what {output.at(run_config.FILE)} says, or name a new folder",
+            remedy=f"repeat the options in {output.at(run_config.FILE)}, or name a new folder",
         )
     return PackManifest.from_json(output.read(manifest.FILE).decode()) if done else None
 
@@ -165,7 +165,7 @@ def _pack(
     started: datetime.datetime,
     pipeline_options: PipelineOptions,
 ) -> PackManifest:
-    # 2. The listing is frozen: its count is the denominator of everything after.
+    # 2. List the images. Their number is the denominator of all later counts.
     images = list_images(options.inputs)
     if options.labels is not None:
         images = with_labels(images, options.labels)
@@ -177,11 +177,11 @@ def _pack(
     _run_pipeline(items, output=output, options=pipeline_options)
     seconds = time.monotonic() - began
 
-    # 4. Reconcile from the records, then failures and manifest: readers trust only what has one.
+    # 4. Reconcile from the records; then write failures and, last, the manifest that completes it.
     done = collect_packed(items, output)
     failures = [failed for item in done for failed in item.failures]
-    asked = Part.of(run_config.FILE, output.read(run_config.FILE))
-    parts = (*(part for item in done for part in item.parts), _write_failures(output, failures), asked)
+    config = Part.of(run_config.FILE, output.read(run_config.FILE))
+    parts = (*(part for item in done for part in item.parts), _write_failures(output, failures), config)
     finished = _manifest(options, done, parts, started=started, seconds=seconds)
     hold.confirm()
     _remove_strays(output, items, parts)
@@ -190,9 +190,9 @@ def _pack(
 
 
 def _remove_strays(output: OutputFolder, items: Sequence[WorkItem], parts: Sequence[Part]) -> None:
-    """Removes what was packed before the input changed between a pack's beginning and its end.
+    """Removes shards and records of work items that are gone because the input changed before a resume.
 
-    `packed/*.tfrecord` is how shards are read: none may be there that the manifest does not name.
+    Users read shards as `packed/*.tfrecord`, so every one must be in the manifest.
     """
     kept = {part.name for part in parts} | {statistics_name(item.digest) for item in items}
     packed_here = {name for name in output.walk() if fnmatch.fnmatchcase(name, shard_name("*"))}
@@ -219,7 +219,7 @@ class PackWorkItem(beam.DoFn):
         yield self._packer.run(WorkItem.from_bytes(packed)).digest
 
     def teardown(self) -> None:
-        """Ends the reader's threads."""
+        """Stops the reader's threads."""
         self._reader.close()
 
 
@@ -229,7 +229,7 @@ def _run_pipeline(items: Sequence[WorkItem], *, output: OutputFolder, options: P
         _ = (
             pipeline
             | "WorkItems" >> beam.Create([item.to_bytes() for item in items])
-            # Reshuffle: without it all items would be fused with their creation and stay on one worker.
+            # Without a Reshuffle, Beam fuses all items with their creation and keeps them on one worker.
             | "Spread" >> beam.Reshuffle()
             | "Pack" >> beam.ParDo(PackWorkItem(output.place))
         )

@@ -1,4 +1,4 @@
-"""Packs one work item: reads images, writes them as one shard, once. Knows nothing of Beam."""
+"""Packs one work item: reads its images and writes them as one shard, once. Independent of Beam."""
 
 import dataclasses
 import json
@@ -7,7 +7,7 @@ from typing import Final, Self
 
 import numpy as np
 
-from digitmill.records.tfrecord import encode_tfrecords
+from digitmill.records import encode_records
 from digitmill.storage import ImageReader, OutputFolder
 from digitmill.storage.listed_image import ListedImage
 from pipelines.listing.work_item import WorkItem, failure_of, pack
@@ -20,7 +20,7 @@ from schemas.prediction import NO_LABEL
 
 _RUN: Final = f"packed images {packed.FORMAT}"
 _RECORD_BYTES: Final = 120
-"""What a record holds beside the image and its name: framing, features' names, label, generation."""
+"""Bytes of a record without the image and its name: framing, names of features, label, generation."""
 
 _CHUNK_BYTES: Final = 2**20
 
@@ -28,7 +28,7 @@ Content = tuple[ListedImage, bytes | ImageError]
 
 
 def shard_name(digest: str) -> str:
-    """Returns where in the output a work item's shard stands."""
+    """Returns the name of a work item's shard in the output."""
     return f"packed-{digest}.tfrecord"
 
 
@@ -36,8 +36,8 @@ def shards(images: Iterable[ListedImage], *, shard_bytes: float) -> Iterator[Wor
     """Yields work items that hold every image exactly once, in order.
 
     Args:
-        images: the frozen listing.
-        shard_bytes: size that a shard comes to, by the listed sizes; a single larger image passes it.
+        images: the listing.
+        shard_bytes: most bytes of a shard, by the listed sizes; one image may exceed it.
     """
     chunk: list[ListedImage] = []
     held = 0
@@ -54,7 +54,7 @@ def shards(images: Iterable[ListedImage], *, shard_bytes: float) -> Iterator[Wor
 
 @dataclasses.dataclass(frozen=True)
 class PackedItem:
-    """The record of one packed work item; written last, it is what says that the item is done.
+    """The record of one packed work item, written last: it says that the item is done.
 
     Attributes:
         digest: the work item's.
@@ -62,7 +62,7 @@ class PackedItem:
         packed: records in its shard.
         labelled: records with a label.
         failures: images that could not be read.
-        parts: its shard; none where no image could be read.
+        parts: its shard; none if no image could be read.
     """
 
     digest: str
@@ -89,22 +89,21 @@ class PackedItem:
             fields["parts"] = tuple(Part(**part) for part in fields["parts"])
             return cls(**fields)
         except (KeyError, TypeError) as error:
-            raise ValueError(f"no record of a packed work item: {error}") from error
+            raise ValueError(f"not a record of a packed work item: {error}") from error
 
 
 class Packer:
-    """Packs the work items of one worker process. It holds two shards' bytes at most."""
+    """Packs the work items of one worker process, with at most the bytes of two shards in memory."""
 
     def __init__(self, reader: ImageReader, output: OutputFolder) -> None:
         self._reader = reader
         self._output = output
 
     def run(self, item: WorkItem) -> PackedItem:
-        """Packs a work item and writes its shard, unless that is done already.
+        """Packs a work item and writes its shard and its record, unless it has a record already.
 
-        The order makes a crash harmless: the record is written last, and an item without one is
-        packed again. Its shard then replaces the one that is there, because an image may have
-        vanished in between, and the record must describe the shard that stands beside it.
+        A crash is harmless: the record is written last, and an item without one is packed again. The new
+        shard replaces the old one, because an image may have vanished in between and the record must match.
         """
         record = statistics_name(item.digest)
         if self._output.exists(record):
@@ -132,7 +131,7 @@ class Packer:
 
 
 def _chunks(contents: Iterable[Content]) -> Iterator[list[Content]]:
-    """Yields contents a little at a time, so that none is held both as it came and as a record."""
+    """Yields contents in chunks, so that only a chunk is in memory both as images and as records."""
     chunk: list[Content] = []
     held = 0
     for image, content in contents:
@@ -151,7 +150,7 @@ def _encoded(images: Sequence[tuple[ListedImage, bytes]]) -> bytes:
         packed.LABEL: np.array([image.label for image, _ in images], np.int64),
         packed.GENERATION: np.array([image.generation for image, _ in images], np.int64),
     }
-    return encode_tfrecords(packed.COLUMNS, columns)
+    return encode_records(packed.COLUMNS, columns)
 
 
 def collect_packed(items: Sequence[WorkItem], output: OutputFolder) -> list[PackedItem]:
@@ -169,12 +168,12 @@ def _checked(item: WorkItem, output: OutputFolder) -> PackedItem:
         done = PackedItem.from_json(output.read(name).decode())
     except (FileNotFoundError, ValueError) as error:
         raise UnreconciledError(
-            f"every work item has a record; {name} with {len(item.images):,} images: {error}; "
+            f"the record {name} of {len(item.images):,} images cannot be read: {error}; "
             "pack again into a new output"
         ) from error
     if not len(item.images) == done.listed == done.packed + len(done.failures):
         raise UnreconciledError(
-            f"listed = packed + failed; work item {item.digest}: {len(item.images):,} listed, "
+            f"the counts of work item {item.digest} do not add up: {len(item.images):,} listed, "
             f"{done.packed:,} packed, {len(done.failures):,} failed; pack again into a new output"
         )
     return done

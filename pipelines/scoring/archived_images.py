@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from digitmill.storage import ImageReader
 from digitmill.storage.listed_image import ListedImage
-from pipelines.archives.archive_members import HEAD_BYTES, Member, archive_kind, read_members
+from pipelines.archives import HEAD_BYTES, Member, archive_kind, read_members
 from pipelines.listing.true_labels import by_member_folder
 from schemas.failure import ImageError
 from schemas.prediction import NO_LABEL

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from digitmill.records.tfrecord import encode_tfrecords
+from digitmill.records import encode_records
 from digitmill.reports.csv_table import encode_csv
 from pipelines.scoring.scored_batch import Scored
 from schemas import prediction
@@ -46,7 +46,7 @@ def encode(columns: Columns, compression: Compression = Compression.RECORDS) -> 
     The same rows are the same bytes: nothing in them depends on time.
     """
     slices = list(_slices(columns))
-    records = b"".join(encode_tfrecords(prediction.COLUMNS, some) for some in slices)
+    records = b"".join(encode_records(prediction.COLUMNS, some) for some in slices)
     text = b"".join((encode_csv([_HEADER]), *(encode_csv(_rows(some)) for some in slices)))
     names = {"csv": text, "tfrecord": records}
     packed = {Compression.NONE: (), Compression.RECORDS: ("tfrecord",), Compression.ALL: names}[compression]

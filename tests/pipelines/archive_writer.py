@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from digitmill.records.tfrecord import encode_tfrecords
-from pipelines.archives.archive_members import ArchiveKind
+from digitmill.records import encode_records
+from pipelines.archives import ArchiveKind
 from schemas import packed
 
 Files = Sequence[tuple[bytes, bytes]]
@@ -56,7 +56,7 @@ def tfrecord_of(files: Files, labels: Sequence[int] | None = None) -> bytes:
         packed.LABEL: np.array([-1] * len(files) if labels is None else labels, np.int64),
         packed.GENERATION: np.arange(len(files)),
     }
-    return encode_tfrecords(packed.COLUMNS, columns)
+    return encode_records(packed.COLUMNS, columns)
 
 
 def gzipped(data: bytes) -> bytes:

@@ -3,7 +3,8 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitmill.records.example import MAX_FIELDS, read_example
+from digitmill.records import parse_example
+from digitmill.records.example import MAX_FIELDS
 
 VALUES = st.one_of(
     st.lists(st.binary(max_size=200), max_size=3),
@@ -25,7 +26,7 @@ def test_what_tensorflow_writes_is_read(features: dict[str, list]) -> None:
     written = tf.train.Features(feature={name: feature_of(values) for name, values in features.items()})
     payload = tf.train.Example(features=written).SerializeToString()
     expected = {name: values[0] for name, values in features.items() if values}
-    assert read_example(payload) == expected
+    assert parse_example(payload) == expected
 
 
 def test_integers_that_are_not_packed_and_unknown_fields_are_read() -> None:
@@ -33,13 +34,13 @@ def test_integers_that_are_not_packed_and_unknown_fields_are_read() -> None:
     feature = b"\x1a" + bytes([len(value)]) + value
     entry = b"\x0a\x01n\x12" + bytes([len(feature)]) + feature + b"\x3d1234\x39" + bytes(8)
     features = b"\x0a" + bytes([len(entry)]) + entry
-    assert read_example(b"\x0a" + bytes([len(features)]) + features + b"\x10\x05") == {"n": 7}
+    assert parse_example(b"\x0a" + bytes([len(features)]) + features + b"\x10\x05") == {"n": 7}
 
 
 @given(st.binary(max_size=200))
 def test_other_bytes_are_read_or_refused(payload: bytes) -> None:
     try:
-        read_example(payload)
+        parse_example(payload)
     except ValueError:
         return
 
@@ -47,4 +48,4 @@ def test_other_bytes_are_read_or_refused(payload: bytes) -> None:
 @pytest.mark.parametrize("empty", [b"\x0a\x00", b"\x0a\x02\x0a\x00"])
 def test_a_message_of_countless_fields_is_refused(empty: bytes) -> None:
     with pytest.raises(ValueError, match="more than"):
-        read_example(empty * (MAX_FIELDS + 1))
+        parse_example(empty * (MAX_FIELDS + 1))

@@ -15,13 +15,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from digitmill.records.tfrecord import encode_tfrecords, masked_crc
-from pipelines.archives import archive_members, archive_stream, archive_zip
-from pipelines.archives.archive_members import (
+from digitmill.records import encode_records, inflation
+from pipelines.archives import (
     HEAD_BYTES,
     ArchiveKind,
     Member,
     archive_kind,
+    archive_members,
+    archive_zip,
     member_uri,
     read_members,
 )
@@ -38,6 +39,7 @@ from tests.pipelines.archive_writer import (
     tfrecord_of,
     zip_of,
 )
+from tests.record_files import file_of, flipped
 
 URI = "file:///data/archive"
 KINDS = list(ArchiveKind)
@@ -298,12 +300,12 @@ def test_gnu_tar_s_own_sparse_files_are_failures(tmp_path) -> None:
         ({"method": 14}, UNSUPPORTED, "compression method 14"),
         ({"mode": stat.S_IFLNK | 0o777}, UNSUPPORTED, "a link"),
         ({"crc": 1}, CORRUPT, "checksum"),
-        ({"size": 3}, CORRUPT, "9 bytes; its header says 3"),
+        ({"size": 3}, CORRUPT, "9 bytes, but its header says 3"),
         ({"size": MAX_BYTES + 1}, TOO_LARGE, "33,554,433 bytes"),
         ({"packed": 3}, CORRUPT, "cut short"),
         ({"packed": 2**31}, CORRUPT, "packed"),
         ({"packed": 2**20}, CORRUPT, "beyond"),
-        ({"at": 3}, CORRUPT, "another member's too"),
+        ({"at": 3}, CORRUPT, "shares bytes with another"),
         ({"at": 2**32 - 2}, CORRUPT, "beyond"),
     ],
 )
@@ -381,9 +383,12 @@ def test_a_cut_archive_gives_what_came_before_and_one_failure(kind: ArchiveKind)
             continue
         *before, last = members(data[:length], kind)
         assert [member.content for member in before] == [content for _, content in FEW[: len(before)]]
-        assert last.name == URI
         assert last.content.code is CORRUPT
-        assert f"{len(before)} members were read before" in last.content.detail
+        if kind is ArchiveKind.TFRECORD:
+            assert last.name == f"{URI}!record-{len(before)}"
+        else:
+            assert last.name == URI
+            assert f"{len(before)} members were read before" in last.content.detail
         counts.add(len(before))
     assert max(counts) >= len(FEW) - 1
 
@@ -436,16 +441,15 @@ def test_two_tars_one_behind_the_other_lose_nothing_in_silence() -> None:
     assert contents(tar_of(FEW) * 2, ArchiveKind.TAR) == [content for _, content in FEW] + [CORRUPT]
 
 
-def test_a_damaged_record_costs_itself_and_a_damaged_length_the_rest() -> None:
+@pytest.mark.parametrize("offset", [0, 8, 30])
+def test_a_damaged_record_costs_itself_alone(offset: int) -> None:
     data = tfrecord_of(FEW)
     second = struct.unpack_from("<Q", data)[0] + 16
-    payload = bytearray(data)
-    payload[second + 30] ^= 1
-    assert contents(bytes(payload), ArchiveKind.TFRECORD) == [FEW[0][1], CORRUPT, FEW[2][1]]
-    length = bytearray(data)
-    length[second] ^= 1
-    assert contents(bytes(length), ArchiveKind.TFRECORD) == [FEW[0][1], CORRUPT]
-    assert members(bytes(length), ArchiveKind.TFRECORD)[-1].name == URI
+    found = members(flipped(data, second + offset), ArchiveKind.TFRECORD)
+    assert [found[0].content, found[2].content] == [FEW[0][1], FEW[2][1]]
+    assert found[1].name == f"{URI}!record-1"
+    assert found[1].content.code is CORRUPT
+    assert f"the record at byte {second:,} is damaged" in found[1].content.detail
 
 
 def test_a_zip_whose_directory_is_damaged_gives_what_came_before() -> None:
@@ -532,7 +536,7 @@ def test_a_large_image_in_a_record_is_too_large() -> None:
 
 
 def test_a_tar_that_explodes_is_read_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive_stream, "FREE_BYTES", 2**23)
+    monkeypatch.setattr(inflation, "FREE_BYTES", 2**23)
     files = [(b"good", b"good"), (b"bomb", bytes(2**26)), (b"last", b"last")]
     data = gzipped(tar_of(files))
     found, peak = peak_of(lambda: members(data, ArchiveKind.TAR_GZ))
@@ -541,8 +545,16 @@ def test_a_tar_that_explodes_is_read_no_further(monkeypatch: pytest.MonkeyPatch)
     assert peak < 2**23
 
 
+def test_records_that_explode_are_read_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inflation, "FREE_BYTES", 2**23)
+    data = gzipped(tfrecord_of([(b"good", b"good"), (b"bomb", bytes(2**25)), (b"last", b"last")]))
+    found = members(data, ArchiveKind.TFRECORD_GZ)
+    assert [member.name for member in found] == [f"{URI}!good", URI]
+    assert found[1].content.code is TOO_LARGE
+
+
 def test_a_zip_that_explodes_is_read_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive_stream, "FREE_BYTES", 2**23)
+    monkeypatch.setattr(inflation, "FREE_BYTES", 2**23)
     files = [(b"%d" % number, bytes(2**22)) for number in range(10)]
     found = contents(zip_of(files), ArchiveKind.ZIP)
     assert found == [bytes(2**22)] * 2 + [TOO_LARGE]
@@ -551,7 +563,7 @@ def test_a_zip_that_explodes_is_read_no_further(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_paper_that_packs_well_is_no_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive_stream, "FREE_BYTES", 0)
+    monkeypatch.setattr(inflation, "FREE_BYTES", 0)
     dice = np.random.default_rng(0)
     files = [
         (b"%d.bmp" % number, b"BM" + dice.integers(250, 256, 2**18, np.uint8).tobytes())
@@ -656,7 +668,7 @@ def test_packed_records_keep_names_and_labels() -> None:
 def test_other_records_are_failures(column: Column, value: object, detail: str) -> None:
     encoded = Column(packed.ENCODED, "bytes", nullable=False, description="")
     columns = (column,) if column.name != packed.LABEL else (encoded, column)
-    data = encode_tfrecords(columns, {packed.ENCODED: [b"x"]} | {column.name: [value]})
+    data = encode_records(columns, {packed.ENCODED: [b"x"]} | {column.name: [value]})
     (member,) = members(data, ArchiveKind.TFRECORD)
     assert member.name == f"{URI}!record-0"
     assert member.content.code is UNSUPPORTED
@@ -664,13 +676,9 @@ def test_other_records_are_failures(column: Column, value: object, detail: str) 
 
 
 def test_records_of_no_message_are_failures() -> None:
-    def framed(payload: bytes) -> bytes:
-        length = struct.pack("<Q", len(payload))
-        return length + masked_crc(length) + payload + masked_crc(payload)
-
     many_fields = b"\x0a\xc0\x84\x3d" + b"\x0a\x00" * 500_000
     payloads = [b"no message", b"\x0a\xff", b"\x0a\x02\x0a\xff", many_fields, b"\x0b", b"", b"\xff" * 11]
-    data = b"".join(map(framed, payloads))
+    data = file_of(payloads)
     found, peak = peak_of(lambda: contents(data, ArchiveKind.TFRECORD))
     assert found == [UNSUPPORTED] * len(payloads)
     # Half a million fields would take 80 MB as objects: reading stops at the ten thousandth.

@@ -10,7 +10,7 @@ import pytest
 from digitmill.imaging.decode import decode
 from digitmill.storage import ImageReader
 from digitmill.storage.listed_image import ListedImage
-from pipelines.archives.archive_members import member_uri
+from pipelines.archives import member_uri
 from pipelines.listing.input_listing import list_images
 from pipelines.review.review_images import Picture, read_pictures, sprite_of
 from pipelines.review.review_rows import Doubt

@@ -1,18 +1,17 @@
 """`tfrecord:GLOB`: labelled images that `digitmill pack` wrote."""
 
-import io
 import itertools
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 import numpy as np
 
 from digitmill.imaging.batch import decode_batch
-from digitmill.records.resynchronisation import Frame, mean_size, read_frames
-from schemas import packed
+from digitmill.records import Frame, mean_size, open_stream, parse_packed_image, read_frames
 from schemas.errors import UserError
-from schemas.failure import FailureCode, ImageError
+from schemas.failure import ImageError
+from schemas.prediction import NO_LABEL
 from trainer.data.exchange import Exchange
 from trainer.data.reading import Batch, Plan, Reading, Shard, by_turns, read
 from trainer.data.sources.folder import check_enough
@@ -21,20 +20,19 @@ from trainer.files.files import File, in_cloud, matching, open_file, read_head
 
 _CHUNK: Final = 128
 _HEAD: Final = 2**18
-"""Bytes of the first shard by which it is told how large records are."""
+"""Bytes of the first shard that are read to estimate the size of records."""
 
 _LIKELY_SIZE: Final = 512
-"""Bytes of a record where the first one is damaged."""
+"""Assumed bytes of a record where the first one is damaged or the shard is gzipped."""
 
 _SHARD_BITS: Final = 40
-"""A position is the number of a shard and, in so many bits, that of a record in it."""
+"""A position is the number of a shard and, in the lower bits, that of a record in it."""
 
 
 class RecordsSource:
     """Shards of packed images with labels, local or in `gs://`.
 
-    They are divided by their pixels, as those of `folder:` are, so that a folder and its pack give
-    the same splits.
+    Splits depend on the pixels, as those of `folder:` do, so that a folder and its pack give the same.
 
     Args:
         pattern: the shards; `*`, `?`, `[…]`, `**`.
@@ -83,7 +81,7 @@ def _checked(pattern: str, shards: list[File]) -> list[File]:
 
 
 def _estimate(shards: Sequence[File]) -> int:
-    mean = mean_size(io.BytesIO(read_head(shards[0], _HEAD)))
+    mean = mean_size(read_head(shards[0], _HEAD))
     return round(sum(shard.size for shard in shards) / (mean or _LIKELY_SIZE))
 
 
@@ -111,54 +109,43 @@ class _Record(NamedTuple):
     position: int
     name: str
     content: bytes | ImageError
-    label: int = 0
+    label: int
 
 
 def _records(number: int, file: File, shard: Shard, *, shards: int) -> Iterator[_Record]:
     """Yields the records of one file that are a worker's."""
     first = number << _SHARD_BITS
 
-    def wanted(position: int) -> bool:
+    def is_own(position: int) -> bool:
         return bool(_owners(np.array([first + position]), shard[1], shards=shards)[0] == shard[0])
 
-    if shards >= shard[1] and not wanted(0):
+    if shards >= shard[1] and not is_own(0):
         return
     with open_file(file.place) as opened:
-        for frame in read_frames(opened, wanted=wanted):
-            if wanted(frame.position):
-                yield _parsed(frame, position=first + frame.position, name=f"{file.place}[{frame.position}]")
+        for frame in _frames(opened):
+            if is_own(frame.position):
+                yield _record(frame, position=first + frame.position, name=f"{file.place}[{frame.position}]")
 
 
-def _parsed(frame: Frame, *, position: int, name: str) -> _Record:
-    import tensorflow as tf
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-
-    if not isinstance(frame.payload, bytes):
-        return _Record(position, name, frame.payload or ImageError(FailureCode.UNREADABLE, "not read"))
+def _frames(file: BinaryIO) -> Iterator[Frame]:
+    """Yields a file's records; where its gzip data is damaged, the last is the error."""
+    position = 0
     try:
-        features = tf.train.Example.FromString(frame.payload).features.feature
-    except DecodeError:
-        return _Record(position, name, ImageError(FailureCode.UNSUPPORTED, "a record of something else"))
-    encoded, label = _first(features, packed.ENCODED), _first(features, packed.LABEL)
-    original = _first(features, packed.NAME)
-    name = f"{name} {original.decode(errors='replace')}" if isinstance(original, bytes) else name
-    if not isinstance(encoded, bytes):
-        return _Record(
-            position, name, ImageError(FailureCode.UNSUPPORTED, f"a record without {packed.ENCODED}")
-        )
-    if label is None:
+        for frame in read_frames(open_stream(file)):
+            yield frame
+            position = frame.position + 1
+    except ImageError as error:
+        yield Frame(position, error)
+
+
+def _record(frame: Frame, *, position: int, name: str) -> _Record:
+    image = parse_packed_image(frame.payload)
+    if image.name is not None:
+        name = f"{name} {image.name.decode(errors='replace')}"
+    if isinstance(image.content, bytes) and image.label == NO_LABEL:
         raise UserError(
             "every packed image that is trained on has a label",
             got=name,
             remedy="pack again with --labels folder, or --labels CSV with a path and a label for each",
         )
-    # What is no number is no digit either.
-    return _Record(position, name, encoded, label if isinstance(label, int) else -1)
-
-
-def _first(features: Any, name: str) -> bytes | int | None:
-    # Asking for a feature that is not there would make it.
-    if name not in features:
-        return None
-    feature = features[name]
-    return next(iter(feature.bytes_list.value or feature.int64_list.value), None)
+    return _Record(position, name, image.content, image.label)

@@ -1,3 +1,4 @@
+import gzip
 import struct
 
 import cv2
@@ -105,8 +106,8 @@ def test_unusable_images_are_named_and_counted(shards, capsys):
         ["more.tfrecord[1] file:///empty.png", "EMPTY"],
         ["more.tfrecord[2]", "without image/encoded"],
         ["more.tfrecord[3]", "without image/encoded"],
-        ["more.tfrecord[4]", "its label 10 is no digit"],
-        ["more.tfrecord[5]", "something else"],
+        ["more.tfrecord[4]", "image/label is 10, no digit"],
+        ["more.tfrecord[5]", "not a tf.train.Example"],
     ):
         assert any(all(word in line for word in words) for line in printed.splitlines())
 
@@ -139,7 +140,33 @@ def test_a_damaged_record_costs_itself_alone(shards, capsys):
     printed = capsys.readouterr().out
     assert sum(len(split) for split in digits.splits().values()) == 399
     assert "1 of 400 images are not usable" in printed
-    assert "packed-2.tfrecord[90]': CORRUPT: the record's checksum is wrong" in printed
+    assert "packed-2.tfrecord[90]': CORRUPT: the record at byte" in printed
+    assert "payload does not match its checksum" in printed
+
+
+def test_gzipped_shards_are_read_like_others(shards, tmp_path):
+    digest = read(shards / "*.tfrecord").digest
+    for shard in sorted(shards.glob("*.tfrecord")):
+        shard.write_bytes(gzip.compress(shard.read_bytes()))
+    assert read(shards / "*.tfrecord").digest == digest
+
+
+@pytest.mark.parametrize("workers", [2, 5])
+def test_a_cut_gzip_costs_what_is_cut_and_is_counted_once(shards, workers, capsys):
+    shard = shards / "packed-3.tfrecord"
+    data = gzip.compress(shard.read_bytes()[: record_ends(shard.read_bytes())[89] + 50])
+    shard.write_bytes(data[:-8])
+    source = RecordsSource(str(shards / "*.tfrecord"), Reading(Rejects(max_rate=0.05)))
+    told = []
+    for index in range(workers):
+        source.read(
+            validation_fraction=0, shard=(index, workers), exchange=lambda one: told.append(one) or [one]
+        )
+    capsys.readouterr()
+    source.read(validation_fraction=0, shard=(0, workers), exchange=lambda one: told)
+    printed = capsys.readouterr().out
+    assert "CORRUPT: the gzip data is damaged" in printed
+    assert "1 of 391 images are not usable" in printed
 
 
 def test_losing_more_than_the_budget_stops_the_job(shards):
@@ -155,14 +182,18 @@ def test_a_cut_shard_is_noticed(shards, capsys):
     shard = shards / "packed-3.tfrecord"
     shard.write_bytes(shard.read_bytes()[:-20])
     assert sum(len(split) for split in read(shards / "*.tfrecord").splits().values()) == 399
-    assert "packed-3.tfrecord[99]': CORRUPT: cut short" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "packed-3.tfrecord[99]': CORRUPT: the record at byte" in printed
+    assert "is cut short" in printed
 
 
 def test_a_damaged_length_costs_its_own_record(shards, capsys):
     shard = shards / "packed-0.tfrecord"
     damage(shard, at=record_ends(shard.read_bytes())[49] + 7)
     assert sum(len(split) for split in read(shards / "*.tfrecord").splits().values()) == 399
-    assert "packed-0.tfrecord[50]': CORRUPT: the length is damaged" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "packed-0.tfrecord[50]': CORRUPT: the record at byte" in printed
+    assert "are lost" in printed
 
 
 @pytest.mark.parametrize("workers", [2, 3, 5])

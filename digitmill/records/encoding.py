@@ -1,9 +1,8 @@
-"""Encodes columns as TFRecords of `tf.train.Example`, and reads the frames, without TensorFlow.
+"""Encodes columns as TFRecords of `tf.train.Example`, without TensorFlow.
 
-The protobuf runtime takes 4-8 us to build one `Example`, and `tf.io.TFRecordWriter` needs
-TensorFlow. All records of a schema have the same shape, so each column is encoded on its own, by
-NumPy where its entries are all as wide, and the pieces of a record are joined. The tests hold the
-bytes to TensorFlow's parser.
+The protobuf runtime takes 4 to 8 us to build one `Example`. All records of a schema have the same shape, so
+each column is encoded by itself, with NumPy where its entries have the same width, and the pieces of a record
+are joined. The tests compare the bytes with TensorFlow's own.
 
 Sources: https://www.tensorflow.org/tutorials/load_data/tfrecord (framing and checksums),
 https://protobuf.dev/programming-guides/encoding (wire format).
@@ -17,33 +16,31 @@ from typing import Final
 import google_crc32c
 import numpy as np
 
+from digitmill.records.frames import checksum, masked
 from schemas.columns import Column
 from schemas.prediction import NO_LABEL
 
 _LENGTH_DELIMITED: Final = 2
-_CRC: Final = struct.Struct("<I")
-_HEAD: Final = 8 + _CRC.size
 _Entries = list[bytes] | np.ndarray
-"""A column's entries: one a row, or where all are as wide uint8[N, W]."""
+"""A column's entries, one for each row; uint8[N, W] where all have the same width."""
 
 # Field numbers of tf.train.Feature's oneof: bytes_list, float_list, int64_list.
 _LISTS: Final = {"string": 1, "bytes": 1, "number": 2, "integer": 3}
 
 
-def encode_tfrecords(columns: Sequence[Column], values: Mapping[str, Sequence | np.ndarray]) -> bytes:
-    """Returns the bytes of a TFRecord file with one `Example` a row.
+def encode_records(columns: Sequence[Column], values: Mapping[str, Sequence | np.ndarray]) -> bytes:
+    """Returns the bytes of a TFRecord file with one `Example` for each row.
 
     Args:
-        columns: the record's columns; a nullable one is left out of a row where it is `NO_LABEL`
-            or, of numbers, NaN.
-        values: for each column's name its N values: texts, bytes, int64 or float32.
+        columns: the record's columns; a nullable one is left out of a row where it is `NO_LABEL` or NaN.
+        values: N values for each column's name: texts, bytes, int64 or float32.
 
     Raises:
-        ValueError: when a column is shorter than another.
+        ValueError: when columns differ in length.
     """
     lengths = {described.name: len(values[described.name]) for described in columns}
     if len(set(lengths.values())) > 1:
-        raise ValueError(f"no column is shorter than another; got {lengths}")
+        raise ValueError(f"columns differ in length: {lengths}")
     joined = list(_joined([_features(described, values[described.name]) for described in columns]))
     if len(joined) == 1 and isinstance(joined[0], np.ndarray):
         return _framed(joined[0])
@@ -51,23 +48,23 @@ def encode_tfrecords(columns: Sequence[Column], values: Mapping[str, Sequence | 
     for entries in zip(*map(_rows_of, joined), strict=True):
         features = b"".join(entries)
         head, crc = _head(len(features))
-        framed += (head, features, _masked(google_crc32c.extend(crc, features)))
+        framed += (head, features, masked(google_crc32c.extend(crc, features)))
     return b"".join(framed)
 
 
 def _framed(table: np.ndarray) -> bytes:
-    """Returns the file of records that are all as long, whose features are the rows of uint8[N, W]."""
+    """Returns the file of records of one length; the rows of uint8[N, W] are their features."""
     rows, width = table.shape
     head, start = _head(width)
     data = table.tobytes()
     crcs = (google_crc32c.extend(start, data[row * width : (row + 1) * width]) for row in range(rows))
-    masked = _masked_all(np.fromiter(crcs, np.uint32, rows))
+    tails = _masked_all(np.fromiter(crcs, np.uint32, rows))
     heads = np.broadcast_to(np.frombuffer(head, np.uint8), (rows, len(head)))
-    return np.hstack([heads, table, masked.view(np.uint8).reshape(rows, _CRC.size)]).tobytes()
+    return np.hstack([heads, table, tails.view(np.uint8).reshape(rows, 4)]).tobytes()
 
 
 def _joined(pieces: Sequence[_Entries]) -> Iterator[_Entries]:
-    """Yields the pieces, neighbours of fixed width already put together."""
+    """Yields the pieces, with neighbours of fixed width put together."""
     tables: list[np.ndarray] = []
     for piece in pieces:
         if isinstance(piece, np.ndarray):
@@ -91,7 +88,7 @@ def _rows_of(entries: _Entries) -> list[bytes]:
 
 @functools.cache
 def _head(length: int) -> tuple[bytes, int]:
-    """Returns what stands before so many bytes of features, and the checksum of the payload's part of it."""
+    """Returns the bytes before `length` bytes of features, and the checksum of those that are payload."""
     # Example { Features features = 1; }
     header = _header(1, length)
     return _length_and_crc(len(header) + length) + header, google_crc32c.value(header)
@@ -100,39 +97,12 @@ def _head(length: int) -> tuple[bytes, int]:
 @functools.cache
 def _length_and_crc(length: int) -> bytes:
     packed = struct.pack("<Q", length)
-    return packed + masked_crc(packed)
-
-
-def masked_crc(data: bytes) -> bytes:
-    """Returns the checksum that stands behind a record's length and behind its payload, four bytes."""
-    return _masked(google_crc32c.value(data))
-
-
-def _masked(crc: int) -> bytes:
-    return _CRC.pack((crc >> 15 | crc << 17) + 0xA282EAD8 & 0xFFFFFFFF)
+    return packed + checksum(packed)
 
 
 def _masked_all(crcs: np.ndarray) -> np.ndarray:
-    """Returns what `_masked` makes of each of uint32[N], likewise; sums wrap around."""
+    """Returns what `masked` returns for each of uint32[N], as uint32; sums wrap around."""
     return ((crcs >> np.uint32(15) | crcs << np.uint32(17)) + np.uint32(0xA282EAD8)).astype("<u4")
-
-
-def read_tfrecords(data: bytes) -> Iterator[bytes]:
-    """Yields the payloads of a TFRecord file.
-
-    Raises:
-        ValueError: when the file is cut off or a checksum is wrong.
-    """
-    start = 0
-    while start < len(data):
-        head = data[start : start + _HEAD]
-        length = int.from_bytes(head[:8], "little")
-        end = start + _HEAD + length
-        payload, crc = data[start + _HEAD : end], data[end : end + _CRC.size]
-        if len(crc) != _CRC.size or head != _length_and_crc(length) or crc != masked_crc(payload):
-            raise ValueError(f"the record at byte {start:,} is damaged")
-        yield payload
-        start = end + _CRC.size
 
 
 def _features(described: Column, values: Sequence | np.ndarray) -> _Entries:
@@ -207,7 +177,7 @@ def _entry(described: Column, value: bytes) -> bytes:
 
 @functools.cache
 def _entry_prefix(described: Column, length: int) -> bytes:
-    """Returns all of a map entry but its value's bytes, which depends on their number alone."""
+    """Returns the bytes of a map entry before its value, which depend on the value's length alone."""
     # From the inside out: each message's header depends on the length of what it holds.
     value = _header(1, length)
     values = _header(_LISTS[described.kind], len(value) + length)
@@ -231,9 +201,9 @@ def _varint(number: int) -> bytes:
 
 
 def _varint_groups(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns uint8[N, 10] and int64[N]: the bytes of each int64's varint, and how many of them count.
+    """Returns the bytes of each int64's varint, uint8[N, 10], and how many of them count, int64[N].
 
-    Groups of seven bits, least first, all but the last marked.
+    A varint is groups of seven bits, least significant first, all but the last marked.
     """
     # Negative numbers are sent as their 64-bit two's complement.
     shifted = numbers.astype(np.uint64)[:, None] >> np.arange(0, 70, 7, dtype=np.uint64)[None, :].clip(max=63)

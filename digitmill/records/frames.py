@@ -1,0 +1,221 @@
+"""Reads the frames of TFRecord files; damage costs the records that it hits, and none behind them.
+
+A frame holds the length of a payload (8 bytes), the length's checksum (4), the payload and the payload's
+checksum (4). `tf.data` stops at the first damaged frame, or with `ignore_errors` silently drops the rest of
+the file. `read_frames` reports the damage and continues: behind a damaged payload with the next frame, behind
+a damaged length at the next length that matches its checksum.
+
+Source: https://www.tensorflow.org/tutorials/load_data/tfrecord (framing and checksums).
+"""
+
+import contextlib
+import io
+import re
+import struct
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import google_crc32c
+
+from digitmill.records.inflation import Stream, open_stream
+from schemas.failure import MAX_BYTES, FailureCode, ImageError
+
+_LENGTH: Final = struct.Struct("<Q")
+_CRC: Final = struct.Struct("<I")
+_HEADER: Final = _LENGTH.size + _CRC.size
+FRAME: Final = _HEADER + _CRC.size
+"""Bytes of a record without its payload."""
+
+MAX_RECORD: Final = MAX_BYTES + 2**16
+"""Longest payload that is read: an image with its name, label and version."""
+
+_AHEAD: Final = 2**16
+_FIRST_WINDOW: Final = 2**12
+_WINDOW: Final = 2**20
+# The upper half of every length below 4 GiB. Where it is longer, as in a file's unwritten tail, only its end
+# counts: a checksum of zeros belongs to no length that is read.
+_HIGH_ZEROS: Final = re.compile(rb"(?=\0{4}(?!\0{4}))")
+
+
+class Frame(NamedTuple):
+    """A record.
+
+    Attributes:
+        position: its number in the file, from 0; behind a damaged length an estimate.
+        payload: its bytes, or what is wrong with them.
+    """
+
+    position: int
+    payload: bytes | ImageError
+
+
+def masked(crc: int) -> bytes:
+    """Returns a CRC32C as TFRecord files hold it, four bytes."""
+    return _CRC.pack((crc >> 15 | crc << 17) + 0xA282EAD8 & 0xFFFFFFFF)
+
+
+def checksum(data: bytes) -> bytes:
+    """Returns the checksum that follows a record's length, and its payload; four bytes."""
+    return masked(google_crc32c.value(data))
+
+
+def is_tfrecord(head: bytes) -> bool:
+    """Returns whether a file's first bytes are the length of a record, by its checksum."""
+    return _length(head[:_HEADER]) is not None
+
+
+def read_frames(stream: Stream) -> Iterator[Frame]:
+    """Yields a file's records in order.
+
+    From a damaged length to the next intact one, as many records are CORRUPT as have room there, by the mean
+    size of those before, but at least one. A payload of more than `MAX_RECORD` bytes is TOO_LARGE. Each error
+    names the byte, of gzipped files in the inflated content, where its record starts.
+
+    Args:
+        stream: the content of a file, at its beginning; of a gzipped one what `open_stream` returns.
+
+    Raises:
+        ImageError: when the stream itself is damaged; nothing more can be read.
+    """
+    window = _Window(stream)
+    position = 0
+    while window.holds(1):
+        start = window.offset
+        payload = _read_payload(window)
+        lost = 1
+        if payload is None:
+            _find_header(window)
+            end = window.offset
+            detail = f"the record at byte {start:,} is damaged: bytes {start:,} to {end:,} are lost"
+            payload = ImageError(FailureCode.CORRUPT, detail)
+            lost = max(1, round((end - start) * position / start)) if start else 1
+        for _ in range(lost):
+            yield Frame(position, payload)
+            position += 1
+    window.check_end()
+
+
+def read_records(data: bytes) -> Iterator[bytes]:
+    """Yields the payloads of a whole file, gzipped or not.
+
+    Raises:
+        ValueError: when anything in it is damaged.
+    """
+    try:
+        for frame in read_frames(open_stream(io.BytesIO(data))):
+            if isinstance(frame.payload, ImageError):
+                raise frame.payload
+            yield frame.payload
+    except ImageError as error:
+        raise ValueError(error.detail) from error
+
+
+def mean_size(head: bytes, *, most: int = 100) -> float:
+    """Returns the mean size of the first records, bytes, frames included; 0 if there is none.
+
+    Args:
+        head: the first bytes of a file; the last record's payload may be missing.
+        most: number of records that are looked at.
+    """
+    at = count = 0
+    while count < most and (length := _length(head[at : at + _HEADER])) is not None:
+        at += FRAME + length
+        count += 1
+    return at / count if count else 0.0
+
+
+class _Window:
+    """The bytes of a stream that are read ahead; `offset` counts those that were passed."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._data = b""
+        self._start = 0
+        self._ended = False
+        self.offset = 0
+
+    def holds(self, size: int) -> bool:
+        """Reads ahead `size` bytes; returns whether there are as many."""
+        missing = self._start + size - len(self._data)
+        if missing > 0 and not self._ended:
+            asked, more = max(missing, _AHEAD), b""
+            with contextlib.suppress(ImageError):  # what was read ahead still counts; check_end raises it
+                more = self._stream.read(asked)
+            self._ended = len(more) < asked
+            self._data = self._data[self._start :] + more
+            self._start = 0
+        return self.ahead >= size
+
+    @property
+    def ahead(self) -> int:
+        """Number of bytes that were read ahead."""
+        return len(self._data) - self._start
+
+    def peek(self, size: int) -> bytes:
+        """Returns the next bytes, fewer at the end."""
+        self.holds(size)
+        return self._data[self._start : self._start + size]
+
+    def take(self, size: int) -> bytes:
+        """Returns the next bytes, fewer at the end, and passes them."""
+        data = self.peek(size)
+        self._start += len(data)
+        self.offset += len(data)
+        return data
+
+    def skip(self, size: int) -> bool:
+        """Passes over bytes without holding them all; returns whether there were as many."""
+        while size > 0 and (step := len(self.take(min(size, _WINDOW)))):
+            size -= step
+        return size == 0
+
+    def check_end(self) -> None:
+        """Raises the `ImageError` that ended the stream, if one did."""
+        self._stream.read(1)
+
+
+def _length(header: bytes) -> int | None:
+    """Returns a payload's length; None where the header is cut short or damaged."""
+    if len(header) < _HEADER or checksum(header[: _LENGTH.size]) != header[_LENGTH.size : _HEADER]:
+        return None
+    return _LENGTH.unpack_from(header)[0]
+
+
+def _read_payload(window: _Window) -> bytes | ImageError | None:
+    """Passes over the next record; returns None, and passes nothing, where its length is damaged."""
+    start = window.offset
+    length = _length(window.peek(_HEADER))
+    if length is None:
+        if not window.holds(_HEADER):
+            window.check_end()
+        return None
+    if length > MAX_RECORD:
+        if window.skip(FRAME + length):
+            detail = f"the record at byte {start:,} has {length:,} bytes; the limit is {MAX_RECORD:,}"
+            return ImageError(FailureCode.TOO_LARGE, detail)
+    elif window.holds(FRAME + length):
+        window.skip(_HEADER)
+        payload = window.take(length)
+        if checksum(payload) == window.take(_CRC.size):
+            return payload
+        detail = f"the record at byte {start:,} is damaged: its payload does not match its checksum"
+        return ImageError(FailureCode.CORRUPT, detail)
+    window.check_end()
+    size = window.offset + window.ahead - start
+    _find_header(window)
+    detail = f"the record at byte {start:,} is cut short: {size:,} of {FRAME + length:,} bytes"
+    return ImageError(FailureCode.CORRUPT, detail)
+
+
+def _find_header(window: _Window) -> None:
+    """Passes at least one byte, and all up to the next header that agrees with its checksum, or the end."""
+    window.skip(1)
+    size = _FIRST_WINDOW
+    while data := window.peek(size):
+        for zeros in _HIGH_ZEROS.finditer(data, _LENGTH.size // 2):
+            at = zeros.start() - _LENGTH.size // 2
+            if is_tfrecord(data[at : at + _HEADER]):
+                window.skip(at)
+                return
+        window.skip(len(data) if len(data) < size else len(data) - _HEADER + 1)
+        size = _WINDOW

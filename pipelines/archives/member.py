@@ -1,0 +1,94 @@
+"""A member of an archive, as its reader yields it and with the identity that a run gives it."""
+
+import dataclasses
+import hashlib
+import re
+import urllib.parse
+from typing import Final, NamedTuple
+
+from schemas.failure import MAX_BYTES, FailureCode, ImageError
+from schemas.prediction import NO_LABEL
+
+MAX_NAME: Final = 4_096
+"""Longest name of a member, bytes: the limit of a path in Linux."""
+
+_NAME_CUT: Final = 240
+_SEPARATOR: Final = "!"
+# Quoted in names that otherwise stay as they are: what separates a member, and bytes that are no text.
+_QUOTED: Final = re.compile("[%!#\x00-\x1f\x7f\udc80-\udcff]")
+
+
+class RawMember(NamedTuple):
+    """One member as its archive holds it.
+
+    Attributes:
+        name: the bytes in the archive, in no known encoding.
+        content: the member's bytes, or why they cannot be read.
+        label: the true digit, or `NO_LABEL`.
+    """
+
+    name: bytes
+    content: bytes | ImageError
+    label: int = NO_LABEL
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """One member of an archive, or the error that ended the reading of an archive.
+
+    Attributes:
+        name: the member's identity, see `member_uri`; the archive's own URI where the archive itself failed.
+        content: the member's bytes, or why they cannot be read.
+        label: the true digit, or `NO_LABEL`; only packed TFRecords hold labels.
+    """
+
+    name: str
+    content: bytes | ImageError
+    label: int = NO_LABEL
+
+
+def member_uri(archive: str, member: bytes, *, nth: int = 1) -> str:
+    """Returns a member's identity, `ARCHIVE!MEMBER`, or `ARCHIVE!MEMBER#2` for the second of a name.
+
+    In a `file://` archive the member is percent-encoded as files are; elsewhere only `%`, `!`, `#`, control
+    characters and bytes that are not UTF-8 are. So the last `!` separates the two, and unquoting the rest
+    gives the member's bytes.
+    """
+    if archive.startswith("file://"):
+        quoted = urllib.parse.quote_from_bytes(member, safe="/:")
+    else:
+        quoted = _QUOTED.sub(_quote, member.decode("utf-8", "surrogateescape"))
+    suffix = "" if nth == 1 else f"#{nth}"
+    return f"{archive}{_SEPARATOR}{quoted}{suffix}"
+
+
+class MemberNames:
+    """Gives each member of an archive its own name, the same in every run."""
+
+    def __init__(self, archive: str) -> None:
+        self._archive = archive
+        # Digests, because a million names may be long.
+        self._times: dict[bytes, int] = {}
+        self.given = 0
+
+    def next(self, member: bytes) -> str:
+        """Returns the identity of the next member."""
+        self.given += 1
+        member = member if len(member) <= MAX_NAME else member[:_NAME_CUT]
+        digest = hashlib.blake2b(member, digest_size=16).digest()
+        nth = self._times[digest] = self._times.get(digest, 0) + 1
+        return member_uri(self._archive, member, nth=nth)
+
+
+def cut_short() -> ImageError:
+    """Returns the error of an archive that ends too early."""
+    return ImageError(FailureCode.CORRUPT, "the archive is cut short")
+
+
+def too_large(size: int) -> ImageError:
+    """Returns the error of a member of `size` bytes."""
+    return ImageError(FailureCode.TOO_LARGE, f"{size:,} bytes; the limit is {MAX_BYTES:,}")
+
+
+def _quote(match: re.Match[str]) -> str:
+    return f"%{ord(match[0]) & 0xFF:02X}"
