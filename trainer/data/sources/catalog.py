@@ -14,7 +14,7 @@ from digitmill.imaging.batch import canonical_batch
 from schemas.digit import CLASSES
 from schemas.errors import UserError
 from trainer.data.exchange import Exchange
-from trainer.data.reading import Batch, Plan, Reading, Shard, read
+from trainer.data.reading import DecodedBatch, ReadOptions, ReadPlan, Shard, read
 from trainer.data.splits import PARTS, Digits, held_out
 
 _KNOWN: Final = "mnist, emnist/digits, emnist/mnist, svhn_cropped, mnist_corrupted/CORRUPTION"
@@ -38,11 +38,11 @@ class CatalogSource:
         reading: how it is read.
     """
 
-    def __init__(self, name: str, data_dir: str | None, reading: Reading | None = None) -> None:
+    def __init__(self, name: str, data_dir: str | None, reading: ReadOptions | None = None) -> None:
         self._name = f"tfds:{name}"
         self._builder_name = name
         self._data_dir = data_dir
-        self._reading = reading or Reading()
+        self._reading = reading or ReadOptions()
 
     def read(
         self, *, validation_fraction: float, shard: Shard = (0, 1), exchange: Exchange | None = None
@@ -59,7 +59,7 @@ class CatalogSource:
             # Once more: some builders learn the names of their classes from what they download.
             _check_features(self._name, builder.info.features)
             sizes = {name: builder.info.splits[name].num_examples for name in self._split_names(builder)}
-            plan = Plan(
+            plan = ReadPlan(
                 self._name,
                 sum(sizes.values()),
                 made_from=None,  # prepared data is a cache already
@@ -110,7 +110,7 @@ class CatalogSource:
 
     def _batches(
         self, builder: Any, sizes: Mapping[str, int], *, fraction: float, shard: Shard
-    ) -> Iterator[Batch]:
+    ) -> Iterator[DecodedBatch]:
         start = 0
         for name, size in sizes.items():
             batches = self._decoded(builder, name, start=start, shard=shard)
@@ -123,11 +123,11 @@ class CatalogSource:
             start += size
 
     def _divided(
-        self, builder: Any, batches: Iterator[Batch], *, fraction: float, shard: Shard
-    ) -> Iterator[Batch]:
+        self, builder: Any, batches: Iterator[DecodedBatch], *, fraction: float, shard: Shard
+    ) -> Iterator[DecodedBatch]:
         """Yields training images with the part of each, which only all labels together tell."""
         if shard[1] == 1:
-            # Reading twice takes longer than keeping what was decoded.
+            # ReadOptions twice takes longer than keeping what was decoded.
             known = list(batches)
             batches = iter(known)
             labels = np.concatenate([batch.labels for batch in known])
@@ -138,7 +138,7 @@ class CatalogSource:
         for batch in batches:
             yield batch._replace(parts=parts[batch.positions])
 
-    def _decoded(self, builder: Any, name: str, *, start: int, shard: Shard) -> Iterator[Batch]:
+    def _decoded(self, builder: Any, name: str, *, start: int, shard: Shard) -> Iterator[DecodedBatch]:
         """Yields a split's images that are a worker's, in a fixed order; the first has position `start`."""
         # Pictures of different sizes do not batch.
         size = 1 if None in builder.info.features["image"].shape else _CHUNK
@@ -152,7 +152,7 @@ class CatalogSource:
                 _as_decoded(picture, transposed=builder.name in _TRANSPOSED) for picture in chunk["image"]
             ]
             names = [f"{name}[{number}]" for number in numbers]
-            yield Batch(start + numbers, names, chunk["label"], canonical_batch(pictures))
+            yield DecodedBatch(start + numbers, names, chunk["label"], canonical_batch(pictures))
 
     def _records(
         self, builder: Any, name: str, *, batch: int, only: Shard = (0, 1), decode: bool = True
