@@ -84,9 +84,7 @@ def _int8(saved_model: pathlib.Path, *, representative: np.ndarray, float_ops: t
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         debugger = tf.lite.experimental.QuantizationDebugger(
-            converter=converter,
-            debug_dataset=converter.representative_dataset,
-            debug_options=options,
+            converter=converter, debug_dataset=converter.representative_dataset, debug_options=options
         )
         return debugger.get_nondebug_quantized_model()
 

@@ -29,8 +29,7 @@ def run(options: TrainOptions) -> TrainResult:
     where = run_location.of_run(options.output, os.environ)
     chief = tf_config.read(os.environ).is_chief
     found = rejects.Rejects(
-        max_rate=options.max_bad_rate,
-        write=functools.partial(_write_rejects, where) if chief else None,
+        max_rate=options.max_bad_rate, write=functools.partial(_write_rejects, where) if chief else None
     )
     reading = ReadOptions(rejects=found, cache_dir=options.cache_dir)
     source = open_sources(options.data, data_dir=options.data_dir, reading=reading)

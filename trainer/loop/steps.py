@@ -89,10 +89,7 @@ class StepRunner:
         # Divided by the global batch, the replicas' gradients sum up to the mean's.
         sums, gradients = self._gradients((images, labels, weights), total)
         updates.apply(
-            self._optimizer,
-            gradients,
-            self._model.trainable_variables,
-            clip_norm=self._recipe.clip_norm,
+            self._optimizer, gradients, self._model.trainable_variables, clip_norm=self._recipe.clip_norm
         )
         return sums
 

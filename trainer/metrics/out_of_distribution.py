@@ -53,11 +53,7 @@ def synthetic_images(digits: np.ndarray, *, images: int = IMAGES) -> Iterator[tu
 
 
 def measure(
-    predict: Callable[[np.ndarray], np.ndarray],
-    digits: np.ndarray,
-    *,
-    threshold: float,
-    images: int = IMAGES,
+    predict: Callable[[np.ndarray], np.ndarray], digits: np.ndarray, *, threshold: float, images: int = IMAGES
 ) -> dict[str, Unfamiliar]:
     """Returns how many out-of-distribution images a model accepts, by kind.
 

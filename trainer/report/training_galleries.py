@@ -22,9 +22,7 @@ def galleries(record: RunRecord) -> Iterator[Gallery]:
         )
     if record.doubtful:
         yield Gallery(
-            "Least sure",
-            "Test images of the lowest confidence.",
-            tuple(map(_picture, record.doubtful)),
+            "Least sure", "Test images of the lowest confidence.", tuple(map(_picture, record.doubtful))
         )
 
 

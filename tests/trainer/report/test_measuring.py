@@ -17,7 +17,7 @@ from trainer.train_options import TrainOptions
 
 
 def evaluations(least: int = 1):
-    """SplitMetrics of up to 40 images."""
+    """Predictions on up to 40 images."""
 
     def build(rows: list[tuple[int, list[int]]]) -> Evaluation:
         raised = np.array([weights for _, weights in rows], np.float64) + 0.01

@@ -62,10 +62,7 @@ class IdxSource:
         """Reads the files, and holds out a share of the training images."""
         train, test = read_labels(self._files.train_labels.place), read_labels(self._files.test_labels.place)
         parts = np.concatenate(
-            [
-                np.where(held_out(train, validation_fraction), _VALIDATION, _TRAIN),
-                np.full(len(test), _TEST),
-            ]
+            [np.where(held_out(train, validation_fraction), _VALIDATION, _TRAIN), np.full(len(test), _TEST)]
         ).astype(np.uint8)
         plan = ReadPlan(
             self.name,

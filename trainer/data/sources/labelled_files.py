@@ -78,11 +78,7 @@ def _content(one: LabelledFile) -> bytes | ImageError:
 
 
 def _map_ordered(
-    pool: concurrent.futures.ThreadPoolExecutor,
-    work: Callable[[T], R],
-    items: Iterable[T],
-    *,
-    ahead: int,
+    pool: concurrent.futures.ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T], *, ahead: int
 ) -> Iterator[R]:
     """Yields results in order, with at most that many items in progress ahead of them."""
     # Executor.map would submit all items, and keep all results, at once.

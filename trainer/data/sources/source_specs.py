@@ -12,14 +12,7 @@ from schemas.errors import UserError
 from trainer.data.reading import ReadOptions
 from trainer.data.source import Source
 
-_KINDS: Final = (
-    "sample",
-    "tfds:NAME",
-    "folder:PATH",
-    "labels:FILE.csv",
-    "idx:DIR",
-    "tfrecord:GLOB",
-)
+_KINDS: Final = ("sample", "tfds:NAME", "folder:PATH", "labels:FILE.csv", "idx:DIR", "tfrecord:GLOB")
 _WEIGHT: Final = re.compile(r"(?P<spec>.*)@(?P<weight>[0-9.eE+-]*[0-9.][0-9.eE+-]*)", re.DOTALL)
 
 

@@ -98,11 +98,11 @@ def augment(images: tf.Tensor, *, seed: tf.Tensor, augmentation: Augmentation) -
     elif augmentation.is_affine:
         pixels = _transform(pixels, _affine(draw, augmentation))
     if augmentation.blur:
-        pixels = _blur(pixels, draw.up_to(augmentation.blur))
+        pixels = _blur(pixels, draw.uniform(0, augmentation.blur))
     if augmentation.contrast:
-        pixels *= (1 + draw.within(augmentation.contrast))[:, None, None]
+        pixels *= (1 + draw.symmetric(augmentation.contrast))[:, None, None]
     if augmentation.noise:
-        pixels += draw.up_to(augmentation.noise)[:, None, None] * draw.noise()
+        pixels += draw.uniform(0, augmentation.noise)[:, None, None] * draw.noise()
     # The cast truncates; adding 0.5 rounds.
     return tf.cast(tf.clip_by_value(pixels + 0.5, 0, _INK), tf.uint8)
 
@@ -115,18 +115,13 @@ class _Draw:
         self._size = size
         self._calls = 0
 
-    def within(self, most: float) -> tf.Tensor:
+    def uniform(self, low: float, high: float, *shape: int) -> tf.Tensor:
+        """Returns float32[N, *shape] in [low, high)."""
+        return tf.random.stateless_uniform([self._size, *shape], self._next(), low, high)
+
+    def symmetric(self, most: float) -> tf.Tensor:
         """Returns float32[N] in [-most, most)."""
-        return tf.random.stateless_uniform([self._size], self._next(), -most, most)
-
-    def up_to(self, most: float) -> tf.Tensor:
-        """Returns float32[N] in [0, most)."""
-        return tf.random.stateless_uniform([self._size], self._next(), 0, most)
-
-    def knots(self, most: float) -> tf.Tensor:
-        """Returns float32[N, 2, knots, knots] in [-most, most)."""
-        shape = [self._size, 2, _KNOTS, _KNOTS]
-        return tf.random.stateless_uniform(shape, self._next(), -most, most)
+        return self.uniform(-most, most)
 
     def noise(self) -> tf.Tensor:
         """Returns float32[N, 28, 28] of mean 0 and standard deviation 1.
@@ -151,10 +146,10 @@ class _Draw:
 
 def _affine(draw: _Draw, augmentation: Augmentation) -> tf.Tensor:
     """Returns float32[N, 6]: the map from target to source pixels, about the image's centre."""
-    angle = draw.within(math.radians(augmentation.rotation))
-    scale = 1 / (1 + draw.within(augmentation.zoom))
-    shear = draw.within(augmentation.shear)
-    across, down = draw.within(augmentation.shift), draw.within(augmentation.shift)
+    angle = draw.symmetric(math.radians(augmentation.rotation))
+    scale = 1 / (1 + draw.symmetric(augmentation.zoom))
+    shear = draw.symmetric(augmentation.shear)
+    across, down = draw.symmetric(augmentation.shift), draw.symmetric(augmentation.shift)
     cosine, sine = scale * tf.cos(angle), scale * tf.sin(angle)
     # A rotation and a zoom, then the shear of rows.
     xx, xy = cosine + shear * sine, shear * cosine - sine
@@ -179,8 +174,9 @@ def _transform(pixels: tf.Tensor, affine: tf.Tensor) -> tf.Tensor:
 def _elastic_sources(draw: _Draw, augmentation: Augmentation) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns x and y of each target pixel's source, float32[N, 28, 28] each."""
     affine = _affine(draw, augmentation)[:, :, None, None]
-    spline = _spline()
-    field = tf.einsum("ik,ndkl,jl->ndij", spline, draw.knots(augmentation.elastic), spline)
+    spline, most = _spline(), augmentation.elastic
+    knots = draw.uniform(-most, most, 2, _KNOTS, _KNOTS)
+    field = tf.einsum("ik,ndkl,jl->ndij", spline, knots, spline)
     at = tf.range(SIDE, dtype=tf.float32)
     x, y = at[None, None, :], at[None, :, None]
     from_x = affine[:, 0] * x + affine[:, 1] * y + affine[:, 2] + field[:, 0]

@@ -82,10 +82,7 @@ def _with_network_options(changed: Recipe, recipe: Recipe) -> Recipe:
 
 def _with_label_smoothing(recipe: Recipe) -> Recipe:
     # Class numbers can't be smoothed; on one-hot labels, it is the same loss.
-    if recipe.loss not in (
-        keras.losses.SparseCategoricalCrossentropy,
-        keras.losses.CategoricalCrossentropy,
-    ):
+    if recipe.loss not in (keras.losses.SparseCategoricalCrossentropy, keras.losses.CategoricalCrossentropy):
         raise UserError(
             "--label-smoothing goes with a recipe whose loss is Keras's cross-entropy",
             got=recipe.label_smoothing,
