@@ -67,7 +67,7 @@ def breakdown(rounds: int) -> None:
         augmentation=Augmentation(**AUGMENTATION),
     )
     trainer = Trainer(recipe, Digits("benchmark", split, None, split), strategy=ONE, seed=1)
-    order = pipeline.Order(steps=trainer.steps, epochs=1_000, seed=1)
+    order = pipeline.BatchOrder(steps_per_epoch=trainer.steps_per_epoch, epochs=1_000, seed=1)
 
     def batches(augmentation: Augmentation | None) -> Iterator:
         datasets = pipeline.training_datasets(

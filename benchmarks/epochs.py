@@ -34,7 +34,7 @@ from trainer.data.splits import Digits, Split
 from trainer.loop.actions.tensorboard import TensorBoard
 from trainer.loop.training_loop import Trainer
 from trainer.recipes.parts.recipe import Recipe
-from trainer.run.checkpoints import Checkpoints, Saving
+from trainer.run.checkpoints import CheckpointOptions, Checkpoints
 from trainer.run.run_location import LocalPlace
 
 EPOCHS = 2
@@ -48,8 +48,8 @@ def digitmill(recipe: Recipe, split: Split, folder: pathlib.Path, *, replicas: i
         Digits("benchmark", split, None, split),
         strategy=make_strategy(replicas),
         seed=1,
-        saving=Saving(Checkpoints(place)),
-        board=TensorBoard(place),
+        checkpointing=CheckpointOptions(Checkpoints(place)),
+        tensorboard=TensorBoard(place),
     )
     epochs = trainer.epochs()
 

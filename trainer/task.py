@@ -17,7 +17,7 @@ from digitmill.commands import answer, main, option, verb
 from schemas.model.bundle import CARD
 from trainer import recipes as registry
 from trainer import training_flags
-from trainer.cluster.restart import PeerLostError, start_anew
+from trainer.cluster.restart import PeerLostError, restart_process
 from trainer.train_options import PRECISIONS, SCHEDULES, STRATEGIES, TrainOptions
 
 _WHAT = OptionGroup("What is trained, and where it goes")
@@ -203,7 +203,7 @@ def train(*, data: tuple[str, ...], **options: Any) -> None:
     try:
         result = run(job_options)
     except PeerLostError as error:
-        start_anew(error)
+        restart_process(error)
     # Of several workers the chief alone writes a bundle, and answers; for people it has done so already.
     if (result.bundle / CARD).exists():
         answer(None, {"output": str(job_options.output or result.output), **result.as_data()})

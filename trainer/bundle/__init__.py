@@ -1,1 +1,1 @@
-"""Writes the model bundle in all its formats, records its provenance, loads weights of earlier bundles."""
+"""Model bundles: exported formats, their checks and measurements, provenance, and networks from bundles."""

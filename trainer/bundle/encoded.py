@@ -1,10 +1,9 @@
-"""From image files to canonical digits within TensorFlow's graph, for services that are sent files.
+"""Decodes image files to canonical digits in TensorFlow's graph, for serving systems that receive files.
 
-The everyday path of `digitmill.imaging`, and no more: what is canonical already comes out byte for byte the
-same, dark ink on clean light paper (or the reverse) nearly so. Not done are what `digitmill.imaging` does
-against uneven light, ruled lines, boxes and specks, the turning by EXIF, the check for blank images and the
-guards against damaged and oversized files; of 16 bits the lower eight are dropped. TIFF and WebP are not
-read.
+A subset of `digitmill.imaging`: canonical digits pass through byte for byte, dark ink on clean light paper
+(or the reverse) comes out nearly the same. Missing are the handling of uneven light, ruled lines, boxes and
+specks, EXIF orientation, the check for blank images, and the guards against damaged and oversized files.
+16-bit images lose their lower eight bits. TIFF and WebP are not supported.
 """
 
 from typing import Final
@@ -15,23 +14,23 @@ from digitmill.imaging.canonical import NATIVE_BORDER
 from schemas.digit import BOX, SIDE
 
 _WEIGHTS: Final = (9_798, 19_235, 3_735)
-"""Of red, green and blue in grey, in 1/32768; OpenCV's."""
+"""OpenCV's weights of red, green and blue in grey, in 1/32768."""
 
 _BITS: Final = 15
 _OPAQUE: Final = 128
 _EDGE: Final = 0.25
-"""As in `digitmill.imaging.canonical`: the digit ends where it is this share as dark as at its darkest."""
+"""Share of the darkest ink at which the digit ends, as in `digitmill.imaging.canonical`."""
 
 _GRAIN: Final = 0.15
-"""What stands out from the paper by less than this share of the darkest ink is paper."""
+"""Share of the darkest ink below which pixels are taken for paper."""
 
 
 def canonical_digits(contents: tf.Tensor) -> tf.Tensor:
-    """Returns canonical digits, uint8[N, 28, 28], of image files.
+    """Returns the canonical digits of image files, uint8[N, 28, 28].
 
     Args:
-        contents: string[N], each a whole PNG, JPEG, GIF (first frame) or BMP. One that is none of them,
-            or damaged, fails the whole batch with InvalidArgumentError.
+        contents: string[N] of PNG, JPEG, GIF (first frame) or BMP files. Any other or damaged file fails the
+            whole batch with InvalidArgumentError.
     """
     spec = tf.TensorSpec([SIDE, SIDE], tf.uint8)
     return tf.map_fn(_canonical_digit, contents, fn_output_signature=spec)
@@ -47,7 +46,7 @@ def _canonical_digit(content: tf.Tensor) -> tf.Tensor:
 
 
 def _grey(image: tf.Tensor) -> tf.Tensor:
-    """Returns int32[height, width] of int32[height, width, 1 to 4], transparency laid over paper."""
+    """Returns grey levels, int32[height, width], of int32[height, width, channels], on paper."""
     channels = tf.shape(image)[2]
 
     def weighted() -> tf.Tensor:
@@ -59,9 +58,9 @@ def _grey(image: tf.Tensor) -> tf.Tensor:
 
 
 def _over_paper(grey: tf.Tensor, opacity: tf.Tensor) -> tf.Tensor:
-    """Lays a picture over paper that its visible pixels stand out from: white unless they are light."""
+    """Returns an image composed over white paper, or over black paper if its visible pixels are light."""
     visible = tf.cast(tf.boolean_mask(grey, opacity >= _OPAQUE), tf.float32)
-    # An empty mean is NaN, which is not less: nothing is visible, and black paper shows it.
+    # Without visible pixels, the mean is NaN, and the result is black paper.
     paper = tf.where(tf.reduce_mean(visible) < 128, 255.0, 0.0)
     weight = tf.cast(opacity, tf.float32) / 255
     return tf.cast(tf.round(tf.cast(grey, tf.float32) * weight + paper * (1 - weight)), tf.int32)
@@ -76,10 +75,10 @@ def _fitted(grey: tf.Tensor) -> tf.Tensor:
     """Returns uint8[28, 28]: the ink cropped, fitted into the box and centred by mass."""
     level = tf.cast(grey, tf.float32)
     paper = _border_mean(grey)
-    # Ink is on the side of the paper that reaches further from it.
+    # Ink is on the side of the paper's level that reaches further.
     is_dark = paper - tf.reduce_min(level) >= tf.reduce_max(level) - paper
     ink = tf.maximum(tf.where(is_dark, paper - level, level - paper), 0)
-    # At least 1: a picture without ink has nothing to divide by.
+    # At least 1, for images without ink.
     strongest = tf.maximum(tf.reduce_max(ink), 1)
     ink = tf.where(ink < _GRAIN * strongest, 0.0, ink)
     rows = tf.where(tf.reduce_any(ink >= _EDGE * strongest, axis=1))[:, 0]
@@ -92,7 +91,7 @@ def _fitted(grey: tf.Tensor) -> tf.Tensor:
 
 
 def _boxed(ink: tf.Tensor) -> tf.Tensor:
-    """Returns ink float32, at most 20 x 20, its aspect kept and its darkest pixel 255."""
+    """Returns ink scaled to at most 20 x 20, keeping its aspect, with a maximum of 255; float32."""
     size = tf.cast(tf.shape(ink), tf.float32)
     factor = BOX / tf.reduce_max(size)
     fitted = tf.maximum(tf.cast(tf.round(size * factor), tf.int32), 1)
@@ -106,7 +105,7 @@ def _boxed(ink: tf.Tensor) -> tf.Tensor:
 
 
 def _centred(ink: tf.Tensor) -> tf.Tensor:
-    """Places ink with its centre of mass in the middle of the picture, as `digitmill.imaging` does."""
+    """Returns ink with its centre of mass in the middle of the image, as `digitmill.imaging` does."""
     ink = tf.round(ink)
     mass = tf.maximum(tf.reduce_sum(ink), 1)
     size = tf.shape(ink)

@@ -1,4 +1,4 @@
-"""Writes the model bundle: the formats, a golden batch that holds them together, and the card last."""
+"""Writes a model bundle: its formats, checked against each other, the golden batch, and the card last."""
 
 import dataclasses
 import hashlib
@@ -30,11 +30,11 @@ from trainer.quiet import quiet_stderr
 
 _GOLDEN_DIGITS: Final = 64
 _TIMED: Final = 1_024
-"""Images that a format is timed with."""
+"""Images used to time a format."""
 
 
 class ExportError(RuntimeError):
-    """A written format does not answer as the model does that it was written from."""
+    """An exported format predicts something else than the model."""
 
 
 def write_bundle(
@@ -43,31 +43,31 @@ def write_bundle(
     *,
     evidence: assessment.Evidence,
     target: pathlib.Path,
-    beforehand: Callable[[ModelCard], None] | None = None,
+    before_publishing: Callable[[ModelCard], None] | None = None,
 ) -> ModelCard:
-    """Writes a bundle; the folder appears only when it is complete and was checked.
+    """Writes a bundle; the folder appears when it is complete and checked.
 
     Args:
         model: the trained network with its temperature baked in, outside any strategy.
-        card: the card, but for what is measured of the formats.
-        evidence: what they are measured on.
+        card: the card without what is measured on the formats.
+        evidence: the data they are measured on.
         target: the bundle's folder, which must not exist.
-        beforehand: what is done with the complete card before the folder appears.
+        before_publishing: called with the complete card before the folder appears.
 
     Returns:
         The card with `files`, `exports`, `litert_model`, `trust` and `accept_threshold`.
 
     Raises:
-        ExportError: when a format's answers differ from the model's.
+        ExportError: if a format predicts something else than the model.
     """
     part = pathlib.Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
         formats.write(model, part, representative=evidence.train)
-        complete = _measured(model, part, card=card, evidence=evidence)
+        complete = _complete_card(model, part, card=card, evidence=evidence)
         (part / bundle.CARD).write_text(complete.to_json(), encoding="utf-8")
-        if beforehand is not None:
-            beforehand(complete)
-        # mkdtemp makes it private, a bundle is for whoever scores.
+        if before_publishing is not None:
+            before_publishing(complete)
+        # mkdtemp creates private folders.
         part.chmod(0o755)
         part.rename(target)
     finally:
@@ -75,10 +75,10 @@ def write_bundle(
     return complete
 
 
-def _measured(
+def _complete_card(
     model: keras.Model, folder: pathlib.Path, *, card: ModelCard, evidence: assessment.Evidence
 ) -> ModelCard:
-    """Checks and measures the formats, writes the golden batch, and returns the card with all of it."""
+    """Checks and measures the formats, writes the golden batch, and returns the completed card."""
     expected = KerasEngine(model).probabilities(evidence.measured.images)
     engines = {name: load(folder / name) for name, load in LOADERS.items()}
     exports = [
@@ -86,13 +86,13 @@ def _measured(
         for name, engine in engines.items()
     ]
     litert_model = default_litert_model(exports)
-    threshold, worth = assessment.assess(engines[litert_model].probabilities, evidence)
+    threshold, trust = assessment.assess(engines[litert_model].probabilities, evidence)
     golden = _write_golden_batch(engines, evidence.measured.images, folder=folder)
     _check_encoded(folder / bundle.SAVED_MODEL, golden)
     return dataclasses.replace(
         card,
         accept_threshold=threshold,
-        trust=worth,
+        trust=trust,
         exports=tuple(exports),
         litert_model=litert_model,
         files=digests(folder),
@@ -100,28 +100,26 @@ def _measured(
 
 
 def default_litert_model(exports: list[ExportedFormat]) -> str:
-    """Returns the LiteRT model that scores on CPUs: eight bits where they lose next to nothing."""
+    """Returns the LiteRT model to score with on CPUs: int8 unless it loses accuracy."""
     right = {row.name: row.accuracy.value for row in exports}
     lost = right[bundle.KERAS_MODEL] - right[bundle.LITERT_INT8_MODEL]
-    # One image of 2,000 is within the bound, whatever binary fractions make of it.
+    # One image of 2,000 is within the bound, whatever the binary rounding.
     return bundle.LITERT_INT8_MODEL if lost <= bundle.INT8_MAX_LOSS + 1e-9 else bundle.LITERT_MODEL
 
 
 def _measure(
     name: str, engine: Engine, *, folder: pathlib.Path, split: Split, expected: np.ndarray
 ) -> ExportedFormat:
-    answers = engine.probabilities(split.images)
-    difference = float(np.abs(answers - expected).max())
+    probabilities = engine.probabilities(split.images)
+    difference = float(np.abs(probabilities - expected).max())
     allowed = 1.0 if name == bundle.LITERT_INT8_MODEL else bundle.GOLDEN_TOLERANCE
-    # Written so that a NaN is refused too.
+    # In this form, NaN fails too.
     if not difference <= allowed:
-        raise ExportError(
-            f"{name} answers as the model does to within {allowed}; it differs by {difference:.3g}"
-        )
+        raise ExportError(f"{name} differs from the model by {difference:.3g}; at most {allowed} is allowed")
     return ExportedFormat(
         name=name,
         bytes=size_of(folder / name),
-        accuracy=Accuracy(int((answers.argmax(axis=1) == split.labels).sum()), len(split)),
+        accuracy=Accuracy(int((probabilities.argmax(axis=1) == split.labels).sum()), len(split)),
         images_per_second=round(_images_per_second(engine, split.images)),
         difference=difference,
     )
@@ -138,7 +136,7 @@ def _images_per_second(engine: Engine, images: np.ndarray) -> float:
 
 
 def size_of(path: pathlib.Path) -> int:
-    """Returns the bytes of a file, or of all below a folder."""
+    """Returns the bytes of a file, or of all files in a folder."""
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())
 
@@ -157,19 +155,19 @@ def _write_golden_batch(
 
 
 def _check_encoded(saved_model: pathlib.Path, golden: Mapping[str, np.ndarray]) -> None:
-    """Sees that the signature on files answers canonical PNGs as the other one answers their digits."""
+    """Checks that the signature for image files predicts PNGs of canonical digits like the digits."""
     native = np.array([is_native(digit) for digit in golden[bundle.INPUT]])
     if not native.any():
         return
     files = [cv2.imencode(".png", digit)[1].tobytes() for digit in golden[bundle.INPUT][native]]
     with quiet_stderr():
         signature = tf.saved_model.load(str(saved_model)).signatures[bundle.ENCODED_SIGNATURE]
-        answers = signature(**{bundle.ENCODED_INPUT: tf.constant(files)})[bundle.OUTPUT].numpy()
-    difference = float(np.abs(answers - golden[bundle.OUTPUT][native]).max())
+        probabilities = signature(**{bundle.ENCODED_INPUT: tf.constant(files)})[bundle.OUTPUT].numpy()
+    difference = float(np.abs(probabilities - golden[bundle.OUTPUT][native]).max())
     if not difference <= bundle.GOLDEN_TOLERANCE:
         raise ExportError(
-            f"{bundle.ENCODED_SIGNATURE} answers as the model does to within {bundle.GOLDEN_TOLERANCE}; "
-            f"it differs by {difference:.3g}"
+            f"{bundle.ENCODED_SIGNATURE} differs from the model by {difference:.3g}; "
+            f"at most {bundle.GOLDEN_TOLERANCE} is allowed"
         )
 
 
@@ -189,11 +187,11 @@ LOADERS: Final[dict[str, Callable[[pathlib.Path], Engine]]] = {
     bundle.LITERT_MODEL: _load_litert,
     bundle.LITERT_INT8_MODEL: _load_litert,
 }
-"""By the engines that score, so that what is compared here is what will answer."""
+"""Loads each format with the engine that scoring uses."""
 
 
 def digests(folder: pathlib.Path) -> dict[str, str]:
-    """Returns the SHA-256 of every file below a folder, by its path within it; the card is not there yet."""
+    """Returns the SHA-256 of every file in a folder without its card, by relative path."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files

@@ -1,4 +1,4 @@
-"""Writes a network in each of a bundle's formats."""
+"""Writes a network in the formats of a bundle: Keras, SavedModel, LiteRT float and int8."""
 
 import os
 import pathlib
@@ -17,30 +17,30 @@ from trainer.metrics.temperature import softmax_layer
 from trainer.quiet import quiet_stderr
 
 _REPRESENTATIVE: Final = 256
-"""Training images by which the range of each activation is found."""
+"""Training images that determine the ranges of activations for int8."""
 
-_KEPT_FLOAT: Final = ("SOFTMAX",)
-"""A softmax of eight bits knows 256 probabilities, none above 0.9961: no threshold lies beyond."""
+_FLOAT_OPS: Final = ("SOFTMAX",)
+"""Operations that stay float: an int8 softmax has 256 probabilities, none above 0.9961."""
 
-_KEPT_FLOAT_BEHIND: Final = (*_KEPT_FLOAT, "ADD", "ADD_N", "DIV", "LOG", "MAXIMUM", "MEAN", "MUL", "SUM")
-"""Where several networks' probabilities are averaged, what is done with them as well."""
+_FLOAT_OPS_OF_AVERAGES: Final = (*_FLOAT_OPS, "ADD", "ADD_N", "DIV", "LOG", "MAXIMUM", "MEAN", "MUL", "SUM")
+"""The same for averages of several networks, where more operations follow the softmax."""
 
 
 def write(model: keras.Model, folder: pathlib.Path, *, representative: np.ndarray) -> None:
     """Writes `model.keras`, the SavedModel and both LiteRT models.
 
     Args:
-        model: outside any strategy.
-        folder: where; it exists.
-        representative: uint8[N, 28, 28] training images.
+        model: built outside any strategy.
+        folder: an existing folder.
+        representative: uint8[N, 28, 28] training images, for int8.
     """
     model.save(folder / bundle.KERAS_MODEL)
     saved_model = folder / bundle.SAVED_MODEL
     with quiet_stderr():
         _write_saved_model(model, saved_model)
         (folder / bundle.LITERT_MODEL).write_bytes(_converter(saved_model).convert())
-        kept = _KEPT_FLOAT_BEHIND if softmax_layer(model) is None else _KEPT_FLOAT
-        int8 = _int8(saved_model, representative=representative, kept_float=kept)
+        kept = _FLOAT_OPS_OF_AVERAGES if softmax_layer(model) is None else _FLOAT_OPS
+        int8 = _int8(saved_model, representative=representative, float_ops=kept)
         (folder / bundle.LITERT_INT8_MODEL).write_bytes(int8)
 
 
@@ -49,13 +49,12 @@ def _write_saved_model(model: keras.Model, folder: pathlib.Path) -> None:
     archive.track(model)
     archive.add_endpoint(
         name=bundle.SIGNATURE,
-        # Without training=False augmentation and dropout layers would stay active; the dictionary
-        # names the output.
+        # training=False, or augmentation and dropout layers stay active. The dictionary names the output.
         fn=lambda digits: {bundle.OUTPUT: model(digits, training=False)},
         input_signature=[tf.TensorSpec([None, SIDE, SIDE], tf.uint8, name=bundle.INPUT)],
     )
 
-    def answer_files(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+    def predict_files(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         probabilities = model(canonical_digits(image_bytes), training=False)
         return {
             bundle.OUTPUT: probabilities,
@@ -65,7 +64,7 @@ def _write_saved_model(model: keras.Model, folder: pathlib.Path) -> None:
 
     archive.add_endpoint(
         name=bundle.ENCODED_SIGNATURE,
-        fn=answer_files,
+        fn=predict_files,
         input_signature=[tf.TensorSpec([None], tf.string, name=bundle.ENCODED_INPUT)],
     )
     archive.write_out(os.fspath(folder), verbose=False)
@@ -75,19 +74,17 @@ def _converter(saved_model: pathlib.Path) -> tf.lite.TFLiteConverter:
     return tf.lite.TFLiteConverter.from_saved_model(os.fspath(saved_model), signature_keys=[bundle.SIGNATURE])
 
 
-def _int8(saved_model: pathlib.Path, *, representative: np.ndarray, kept_float: tuple[str, ...]) -> bytes:
-    """Returns the LiteRT model quantised after training, probabilities in float all the same."""
+def _int8(saved_model: pathlib.Path, *, representative: np.ndarray, float_ops: tuple[str, ...]) -> bytes:
+    """Returns the LiteRT model quantised to int8, with float probabilities."""
     converter = _converter(saved_model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = _representative(representative)
-    # The debugger is TensorFlow's way to leave some operations out.
-    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=list(kept_float))
+    # TensorFlow excludes operations from quantisation only through its debugger.
+    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=list(float_ops))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         debugger = tf.lite.experimental.QuantizationDebugger(
-            converter=converter,
-            debug_dataset=converter.representative_dataset,
-            debug_options=options,
+            converter=converter, debug_dataset=converter.representative_dataset, debug_options=options
         )
         return debugger.get_nondebug_quantized_model()
 

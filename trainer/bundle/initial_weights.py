@@ -1,4 +1,4 @@
-"""`--init BUNDLE`: goes on from the weights of a model that was trained before."""
+"""Networks from trained bundles: initial weights for `--init`, teachers, and members of ensembles."""
 
 import hashlib
 import json
@@ -13,8 +13,9 @@ from schemas.model import bundle
 from schemas.model.model_card import ModelCard
 from trainer.files.files import join, read_card, read_whole
 from trainer.metrics.temperature import unbake
+from trainer.recipes.parts.recipe import Teacher
 
-_OF_NO_MATTER: Final = (
+_IGNORED_SETTINGS: Final = (
     "name",
     "trainable",
     "dtype",
@@ -24,26 +25,19 @@ _OF_NO_MATTER: Final = (
     "batch_shape",
     "build_config",
 )
-"""What two layers of one architecture may differ in."""
+"""Settings in which two layers of the same architecture may differ."""
 
-_OF_NO_MATTER_ENDINGS: Final = ("_initializer", "_regularizer", "_constraint")
+_IGNORED_SUFFIXES: Final = ("_initializer", "_regularizer", "_constraint")
 
 
 def load_initial_weights(place: str, model: keras.Model) -> ModelCard:
-    """Gives a network the weights of a bundle's.
-
-    The file is compared with the card first: Keras loads damaged weights without a word. A temperature
-    that was baked in is taken out again: training goes on from what it had reached.
-
-    Args:
-        place: the bundle's folder, local or in `gs://`.
-        model: a network of the same architecture; its weights are replaced.
+    """Copies the weights of a bundle into a network, without the temperature that was baked in.
 
     Returns:
         The bundle's card.
 
     Raises:
-        UserError: when the bundle is missing or damaged, or its network is another one.
+        UserError: if the bundle is missing or damaged, or its architecture differs.
     """
     card, loaded = load_network(place)
     difference = _difference(loaded, model)
@@ -59,16 +53,29 @@ def load_initial_weights(place: str, model: keras.Model) -> ModelCard:
 
 
 def load_network(place: str) -> tuple[ModelCard, keras.Model]:
-    """Returns a bundle's card and its network.
+    """Returns a bundle's card and its network; compares digests, since Keras loads damaged weights silently.
 
     Raises:
-        UserError: when the bundle is missing or damaged.
+        UserError: if the bundle is missing or damaged.
     """
     card, data = _read_verified(place)
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, bundle.KERAS_MODEL)
         path.write_bytes(data)
         return card, keras.models.load_model(path, compile=False)
+
+
+def load_teacher(teacher: Teacher | None) -> keras.Model | None:
+    """Returns a teacher's network, not trainable; None without a teacher.
+
+    Raises:
+        UserError: if its bundle is missing or damaged.
+    """
+    if teacher is None:
+        return None
+    _, network = load_network(teacher.place)
+    network.trainable = False
+    return network
 
 
 def _read_verified(place: str) -> tuple[ModelCard, bytes]:
@@ -94,7 +101,7 @@ def _refuse(place: str, why: str) -> NoReturn:
 
 
 def _difference(theirs: keras.Model, ours: keras.Model) -> str:
-    """Returns the first difference of two architectures in words; empty when there is none."""
+    """Describes the first difference of two architectures; empty if there is none."""
     their_layers, our_layers = _layers(theirs), _layers(ours)
     for number, (their, our) in enumerate(zip(their_layers, our_layers, strict=False), start=1):
         if _described(their) != _described(our):
@@ -105,12 +112,12 @@ def _difference(theirs: keras.Model, ours: keras.Model) -> str:
 
 
 def _layers(model: keras.Model) -> list[keras.Layer]:
-    """Returns the layers in order, those of networks within the network in their place."""
+    """Returns the layers in order, nested networks flattened."""
     found: list[keras.Layer] = []
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             found += _layers(layer)
-        # A temperature behind an average makes a functional model of any, which counts its input.
+        # A baked temperature can turn a sequential model into a functional one, which lists its input.
         elif not isinstance(layer, keras.layers.InputLayer):
             found.append(layer)
     return found
@@ -121,9 +128,9 @@ def _described(layer: keras.Layer) -> dict[str, Any]:
     config = {
         name: value
         for name, value in layer.get_config().items()
-        if name not in _OF_NO_MATTER and not name.endswith(_OF_NO_MATTER_ENDINGS)
+        if name not in _IGNORED_SETTINGS and not name.endswith(_IGNORED_SUFFIXES)
     }
-    # Through JSON: a tuple that was saved comes back as a list.
+    # Through JSON, since a saved tuple is loaded as a list.
     return json.loads(json.dumps(described | config, default=str))
 
 

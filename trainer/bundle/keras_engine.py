@@ -1,4 +1,4 @@
-"""Runs a bundle's `model.keras`, as `digitmill.engines` run its other formats."""
+"""Runs `model.keras` with the interface of `digitmill.engines`."""
 
 import pathlib
 
@@ -10,16 +10,16 @@ from digitmill.engines.engine import in_batches
 
 
 class KerasEngine:
-    """A Keras model on TensorFlow's device."""
+    """A Keras model on TensorFlow's default device."""
 
     def __init__(self, model: keras.Model) -> None:
         self._run = tf.function(lambda digits: model(digits, training=False))
 
     @classmethod
     def load(cls, path: pathlib.Path) -> "KerasEngine":
-        """Opens a `.keras` file; Keras refuses those with code in them."""
+        """Opens a `.keras` file; Keras refuses files that contain code."""
         return cls(keras.models.load_model(path, compile=False, safe_mode=True))
 
     def probabilities(self, digits: np.ndarray) -> np.ndarray:
-        """Returns float32[N, 10] for uint8[N, 28, 28] canonical digits, any N."""
+        """Returns float32[N, 10] for any number of canonical digits, uint8[N, 28, 28]."""
         return in_batches(lambda batch: self._run(tf.constant(batch)).numpy(), digits)

@@ -1,4 +1,4 @@
-"""Which code, which libraries and which machine made a bundle."""
+"""Provenance for the model card: git commit, library versions and hardware."""
 
 import importlib.metadata
 import pathlib
@@ -20,16 +20,16 @@ _LIBRARIES = (
 
 
 def git_commit() -> str:
-    """Returns the commit of this code, with `-dirty` when files were changed; empty outside a checkout."""
+    """Returns the commit of this code, with `-dirty` for a changed checkout; empty outside a checkout."""
     here = pathlib.Path(__file__)
-    # An installed copy may lie within somebody else's checkout, which then does not track it.
+    # An installed copy may lie in another project's checkout, which doesn't track it.
     if not _git("ls-files", "--error-unmatch", here.name, folder=here.parent):
         return ""
     return _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*", folder=here.parent)
 
 
 def versions() -> dict[str, str]:
-    """Returns the version of Python and of each library that takes part and is installed."""
+    """Returns the versions of Python and of the installed libraries that affect a training."""
     found = {"python": platform.python_version()}
     for name in _LIBRARIES:
         try:
@@ -40,7 +40,7 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, str | int]:
-    """Returns the processor, the CPUs and the memory that this process may use, and the GPUs."""
+    """Returns processor, usable CPUs and memory, and GPUs."""
     import tensorflow as tf
 
     gpus = [

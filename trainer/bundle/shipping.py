@@ -1,7 +1,7 @@
-"""`python -m trainer.bundle.shipping BUNDLE TARGET`: the small form of a bundle that comes with the package.
+"""`python -m trainer.bundle.shipping BUNDLE TARGET`: shrinks a bundle to ship it with the package.
 
-The optimizer goes, which is two thirds of `model.keras`, and the SavedModel where the rest is too large
-with it. What the card says of the formats that are left stays as it was measured.
+Drops the optimizer, two thirds of `model.keras`, and the SavedModel if the bundle is still too large. The
+card keeps the measurements of the remaining formats.
 """
 
 import dataclasses
@@ -21,18 +21,14 @@ from schemas.model.model_card import ModelCard
 from trainer.bundle.export import digests, size_of
 
 MAX_BYTES: Final = 2_000_000
-"""Of the whole bundle, its card included."""
+"""Limit for the whole bundle, including its card."""
 
 
 def ship(source: pathlib.Path, target: pathlib.Path) -> ModelCard:
-    """Writes a bundle's small form, in place of an earlier one, and opens it as a user would.
-
-    Args:
-        source: a bundle that `digitmill train` wrote.
-        target: the folder for it; replaced when all is well.
+    """Writes a shrunk copy of a bundle, and opens it to check it.
 
     Raises:
-        UserError: when the source is no sound bundle, or too large without optimizer and SavedModel.
+        UserError: if the source is no valid bundle, or too large even without optimizer and SavedModel.
     """
     card = open_bundle(source).card
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
@@ -40,10 +36,10 @@ def ship(source: pathlib.Path, target: pathlib.Path) -> ModelCard:
         shutil.copytree(source, part, ignore=shutil.ignore_patterns(bundle.CARD))
         model = keras.models.load_model(part / bundle.KERAS_MODEL, compile=False)
         model.save(part / bundle.KERAS_MODEL)
-        small = _carded(card, part)
+        small = _write_card(card, part)
         if size_of(part) > MAX_BYTES:
             shutil.rmtree(part / bundle.SAVED_MODEL)
-            small = _carded(card, part)
+            small = _write_card(card, part)
         if size_of(part) > MAX_BYTES:
             raise UserError(
                 f"a model that comes with the package has at most {MAX_BYTES:,} bytes",
@@ -56,22 +52,22 @@ def ship(source: pathlib.Path, target: pathlib.Path) -> ModelCard:
     return small
 
 
-def _carded(card: ModelCard, folder: pathlib.Path) -> ModelCard:
-    """Writes the card of the files that are there."""
+def _write_card(card: ModelCard, folder: pathlib.Path) -> ModelCard:
+    """Writes the card for the files in the folder."""
     (folder / bundle.CARD).unlink(missing_ok=True)
     exports = tuple(
         dataclasses.replace(row, bytes=size_of(folder / row.name))
         for row in card.exports
         if (folder / row.name).exists()
     )
-    command = _elsewhere(card.command)
+    command = _without_local_folders(card.command)
     small = dataclasses.replace(card, exports=exports, files=digests(folder), command=command)
     (folder / bundle.CARD).write_text(small.to_json(), encoding="utf-8")
     return small
 
 
-def _elsewhere(command: str) -> str:
-    """Returns a command without the folders that one machine alone has: of a path from the root, the end."""
+def _without_local_folders(command: str) -> str:
+    """Returns a command with only the last two parts of absolute paths."""
     return shlex.join(
         "/".join(pathlib.PurePath(word).parts[-2:]) if word.startswith("/") else word
         for word in shlex.split(command)
@@ -79,7 +75,7 @@ def _elsewhere(command: str) -> str:
 
 
 def main() -> None:
-    """Ships what the arguments name."""
+    """Shrinks the bundle named by the arguments."""
     source, target = map(pathlib.Path, sys.argv[1:])
     try:
         card = ship(source, target)

@@ -1,1 +1,1 @@
-"""One machine or several: `TF_CONFIG`, distribution strategy, collectives, restart after a lost worker."""
+"""Devices and machines: distribution strategy, `TF_CONFIG`, collectives, restart after a lost worker."""

@@ -1,49 +1,81 @@
-"""What the workers of one job tell each other beside gradients; one worker agrees with itself."""
+"""Small exchanges between the workers of one job: numbers to agree on, and bytes."""
 
 import hashlib
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import tensorflow as tf
 
-from trainer.cluster.strategy import is_multi_worker
-from trainer.cluster.worker_exchange import gatherer
+from trainer.cluster.strategy import is_multi_worker, local_replicas
+
+_WORD: Final = 8
+"""Collective operations move numbers, not single bytes: bytes travel as int64."""
+
+_MAX_BYTES: Final = 2**24
+"""Bytes that a worker sends at once; all workers' bytes are in memory together."""
 
 
-class Agreement:
-    """Exchanges small arrays between workers. Every worker makes the same calls in the same order.
+class Collectives:
+    """Exchanges values between workers. Every worker must make the same calls in the same order.
+
+    With one worker, everything returns that worker's own values.
 
     Args:
-        strategy: the job's.
+        strategy: the job's, with any number of replicas per worker.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy) -> None:
-        self._several = is_multi_worker(strategy)
-        self._gathered = gatherer(strategy)
+        self._strategy = strategy
+        self._is_multi_worker = is_multi_worker(strategy)
+        self._local_replicas = local_replicas(strategy)
 
-    def gather(self, values: Sequence[float] | np.ndarray) -> np.ndarray:
-        """Returns every worker's values, float64[workers, len(values)], in the workers' order."""
-        row = np.asarray(values, np.float64)[None]
-        if not self._several:
-            return row
-        # The numbers' bits travel as integers of the same size.
-        return np.stack(self._gathered(row[0].view(np.int64))).view(np.float64)
+        def all_gather(words: tf.Tensor) -> tf.Tensor:
+            return tf.distribute.get_replica_context().all_gather(words[None], axis=0)
 
-    def of_chief(self, value: float) -> float:
+        # One graph for all sizes.
+        self._gather = tf.function(
+            lambda words: strategy.run(all_gather, args=(words,)),
+            input_signature=[tf.TensorSpec([None], tf.int64)],
+        )
+
+    def all_gather(self, values: Sequence[float] | np.ndarray) -> np.ndarray:
+        """Returns the values of every worker, float64[workers, len(values)], in the workers' order."""
+        row = np.asarray(values, np.float64)
+        return np.stack(self._gather_words(row.view(np.int64))).view(np.float64)
+
+    def broadcast(self, value: float) -> float:
         """Returns the chief's value."""
-        return float(self.gather([value])[0, 0])
+        return float(self.all_gather([value])[0, 0])
 
-    def least(self, value: int) -> int:
+    def minimum(self, value: int) -> int:
         """Returns the least of the workers' values."""
-        return int(self.gather([value]).min())
-
-    def total(self, values: Sequence[int]) -> tuple[int, ...]:
-        """Returns the sums of the workers' values."""
-        return tuple(int(value) for value in self.gather(values).sum(axis=0))
+        return int(self.all_gather([value]).min())
 
     def digest(self, digest: str) -> str:
-        """Returns one digest over all workers' hexadecimal ones; one worker's own."""
-        if not self._several:
+        """Returns one digest of all workers' hexadecimal digests; with one worker, its own."""
+        if not self._is_multi_worker:
             return digest
-        found = self.gather(list(bytes.fromhex(digest))).astype(np.uint8)
+        found = self.all_gather(list(bytes.fromhex(digest))).astype(np.uint8)
         return hashlib.sha256(found.tobytes()).hexdigest()
+
+    def exchange(self, data: bytes) -> Sequence[bytes]:
+        """Returns the bytes of every worker, in the workers' order; their lengths may differ."""
+        sizes = [int(size[0]) for size in self._gather_words(np.array([len(data)], np.int64))]
+        received = [bytearray() for _ in sizes]
+        for start in range(0, max(sizes), _MAX_BYTES):
+            most = min(_MAX_BYTES, max(sizes) - start)
+            words = np.zeros(-(-most // _WORD), np.int64)
+            piece = data[start : start + most]
+            words.view(np.uint8)[: len(piece)] = np.frombuffer(piece, np.uint8)
+            for whole, part in zip(received, self._gather_words(words), strict=True):
+                whole.extend(part.tobytes()[:most])
+        return [bytes(whole[:size]) for whole, size in zip(received, sizes, strict=True)]
+
+    def _gather_words(self, words: np.ndarray) -> list[np.ndarray]:
+        """Returns the int64[N] of every worker; N must be the same on all."""
+        if not self._is_multi_worker:
+            return [words]
+        # All replicas of a worker send the same, and each receives everything.
+        rows = self._strategy.experimental_local_results(self._gather(words))[0].numpy()
+        return list(rows[:: self._local_replicas])

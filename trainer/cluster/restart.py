@@ -1,4 +1,4 @@
-"""When one worker of several dies, the others cannot go on: they start anew and wait for it."""
+"""Restarts a worker that has lost another one: the rest can't go on, but can resume together."""
 
 import os
 import sys
@@ -8,26 +8,26 @@ from digitmill.commands import native_log
 from schemas.errors import JobFailedError
 
 _COUNT: Final = "DIGITMILL_RESTARTS"
-_MOST: Final = 20
-"""Restarts of one process; a job that loses a worker more often has another trouble."""
+_MAX_RESTARTS: Final = 20
+"""Restarts of one process; a job that loses workers more often has another problem."""
 
 
 class PeerLostError(JobFailedError):
-    """Another worker of the job is gone, and with it every exchange between the workers."""
+    """Another worker of the job is gone, and all communication between workers with it."""
 
 
-def start_anew(error: PeerLostError) -> NoReturn:
-    """Replaces this process by a new one with the same command, which resumes.
+def restart_process(error: PeerLostError) -> NoReturn:
+    """Replaces this process by a new one with the same command and `--resume`.
 
     TensorFlow's collectives stay broken in a process that has lost a peer.
 
     Raises:
-        PeerLostError: the one given, after too many restarts.
+        PeerLostError: the given one, after too many restarts.
     """
     count = int(os.environ.get(_COUNT, "0"))
-    if count >= _MOST:
+    if count >= _MAX_RESTARTS:
         raise error
-    print(f"{error}; starting anew from the newest checkpoint", file=sys.stderr, flush=True)
+    print(f"{error}; restarting from the newest checkpoint", file=sys.stderr, flush=True)
     os.environ[_COUNT] = str(count + 1)
     resume = [] if "--resume" in sys.orig_argv else ["--resume"]
     native_log.uninstall()

@@ -1,4 +1,4 @@
-"""The devices that share the work, and how a batch divides over them."""
+"""Chooses the distribution strategy, and divides batches over its replicas."""
 
 import contextlib
 import os
@@ -10,24 +10,23 @@ from schemas.errors import UserError
 from trainer.cluster import tf_config
 from trainer.quiet import quiet_stderr
 
-_SMALL: Final = 32
-"""Images a replica and step below which sharing a batch costs more than it saves."""
+_MIN_PER_REPLICA: Final = 32
+"""Images per replica and step below which distributing a batch costs more than it saves."""
 
 
 def make_strategy(replicas: int | None, *, kind: str = "auto") -> tf.distribute.Strategy:
-    """Returns the strategy; must come before anything else that starts TensorFlow's devices.
+    """Returns the strategy; must be called before anything else initialises TensorFlow's devices.
 
     Args:
-        replicas: GPUs to use, or logical CPU devices where there is no GPU; all GPUs, or one CPU,
-            when None.
-        kind: `one`, `mirrored`, `multi_worker`, or `auto`: several workers when `TF_CONFIG` names
-            several, else all devices of this machine.
+        replicas: number of GPUs or, without a GPU, of logical CPU devices. None for all GPUs or one CPU.
+        kind: `one`, `mirrored`, `multi_worker`, or `auto`: several workers if `TF_CONFIG` names several,
+            else all devices of this machine.
 
     Raises:
-        UserError: when there are not so many devices, TensorFlow has started with fewer, or the kind
-            does not go with `TF_CONFIG` or with the number of replicas.
+        UserError: if there are fewer devices, TensorFlow was initialised with fewer, or the kind contradicts
+            `TF_CONFIG` or the number of replicas.
     """
-    # A note on collective operations that several workers need, not one.
+    # Hides a warning about collective operations that only concerns several workers.
     tf.get_logger().setLevel("ERROR")
     workers = tf_config.read(os.environ).workers
     if kind == "multi_worker" or (kind == "auto" and workers > 1):
@@ -52,18 +51,18 @@ def _multi_worker(workers: int, replicas: int | None) -> tf.distribute.Strategy:
             got=replicas,
             remedy="hide GPUs by CUDA_VISIBLE_DEVICES instead",
         )
-    # It waits here until every worker is there.
+    # Blocks until all workers have connected.
     with quiet_stderr():
         return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 def _mirrored(replicas: int | None) -> tf.distribute.Strategy:
-    # Looking for GPUs where there is none writes an error that is none.
+    # Without a GPU, TensorFlow logs an error that is none.
     with quiet_stderr():
         gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
-        # On CPUs the default is a collective: slower (25,000 images/s against 35,000 with two
-        # replicas), and two strategies in one process mix up each other's.
+        # The default, a collective, is slower on CPUs (25,000 images/s against 35,000 with two replicas),
+        # and two strategies in one process share its keys and crash.
         return tf.distribute.MirroredStrategy(
             _logical_cpus(replicas or 1), cross_device_ops=tf.distribute.ReductionToOneDevice()
         )
@@ -78,7 +77,7 @@ def _mirrored(replicas: int | None) -> tf.distribute.Strategy:
 
 def _logical_cpus(count: int) -> list[str]:
     (cpu,) = tf.config.list_physical_devices("CPU")
-    # Refused once TensorFlow has started; what it started with may do.
+    # Fails once TensorFlow's devices are initialised; their number may suffice.
     with contextlib.suppress(RuntimeError):
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
     started = len(tf.config.list_logical_devices("CPU"))
@@ -91,14 +90,14 @@ def _logical_cpus(count: int) -> list[str]:
     return [f"/cpu:{index}" for index in range(count)]
 
 
-def keep_gpus_deterministic() -> None:
-    """Lets TensorFlow use no operation whose result varies. On CPUs it has none of them anyway."""
+def enable_determinism() -> None:
+    """Makes TensorFlow's GPU operations deterministic; on CPUs they are anyway."""
     if tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
 
 
 def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:
-    """Whether replicas are on several machines: what differs there is asked for by this alone."""
+    """Whether the replicas are spread over several machines."""
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
@@ -110,15 +109,15 @@ def local_replicas(strategy: tf.distribute.Strategy) -> int:
 
 
 def worker_index(strategy: tf.distribute.Strategy) -> int:
-    """Returns this machine's number among the workers; 0 is the chief's, and that of a single machine."""
+    """Returns this worker's index; 0 for the chief and for a single machine."""
     return tf_config.read(os.environ).index if is_multi_worker(strategy) else 0
 
 
 def per_replica_batch(batch: int, replicas: int) -> int:
-    """Returns how many images of a global batch each replica gets.
+    """Returns the images per replica of a global batch.
 
     Raises:
-        UserError: when the batch does not divide evenly, with the nearest that does.
+        UserError: if the batch doesn't divide evenly; suggests the nearest that does.
     """
     if batch % replicas == 0:
         return batch // replicas
@@ -129,11 +128,11 @@ def per_replica_batch(batch: int, replicas: int) -> int:
     )
 
 
-def small_split_warning(batch: int, replicas: int) -> str | None:
-    """Returns what to say when a batch is too small for its replicas to pay; None when it is not."""
-    if replicas == 1 or batch // replicas >= _SMALL:
+def small_batch_warning(batch: int, replicas: int) -> str | None:
+    """Returns a warning if the batch is too small to benefit from its replicas; else None."""
+    if replicas == 1 or batch // replicas >= _MIN_PER_REPLICA:
         return None
     return (
-        f"warning: {batch // replicas} images on each of {replicas} replicas are too few to pay: one replica "
-        f"is probably faster; give --batch {replicas * _SMALL} or more, or fewer --replicas"
+        f"warning: with {batch // replicas} images on each of {replicas} replicas, one replica is probably "
+        f"faster; give --batch {replicas * _MIN_PER_REPLICA} or more, or fewer --replicas"
     )

@@ -1,7 +1,7 @@
-"""`TF_CONFIG`: which machines train together, and which of them this one is.
+"""`TF_CONFIG`: the environment variable that tells TensorFlow the workers of a job and this one's index.
 
-Vertex AI, Kubernetes and Slurm each say that in variables of their own; `announce` makes `TF_CONFIG` of
-them, for TensorFlow reads nothing else.
+Vertex AI, Kubernetes and Slurm describe a job in variables of their own; `set_from_launcher` translates
+them.
 """
 
 import dataclasses
@@ -12,25 +12,25 @@ from typing import Final
 from schemas.errors import UserError
 
 VARIABLE: Final = "TF_CONFIG"
-"""Environment variable that training services set, and that may be set by hand."""
+"""The variable; training services set it, or users by hand."""
 
 WORKERS: Final = "DIGITMILL_WORKERS"
-"""Environment variable in which submitted jobs name all workers, the chief first: `HOST:PORT,HOST:PORT`."""
+"""Variable in which submitted jobs list all workers, the chief first: `HOST:PORT,HOST:PORT`."""
 
-NUMBERS: Final = ("JOB_COMPLETION_INDEX", "SLURM_PROCID")
-"""Environment variables by which Kubernetes and Slurm tell a process its number among them, from 0."""
+INDEX_VARIABLES: Final = ("JOB_COMPLETION_INDEX", "SLURM_PROCID")
+"""Variables in which Kubernetes and Slurm tell a process its index, from 0."""
 
 CLUSTER_SPEC: Final = "CLUSTER_SPEC"
-"""Vertex AI's own variable: the hosts of each worker pool, and the pool and number of this one."""
+"""Vertex AI's variable: the hosts of each worker pool, and this worker's pool and index in it."""
 
 _POOLS: Final = ("workerpool0", "workerpool1")
-"""Vertex AI's pools of the chief and of the workers; servers and evaluators would be in those after them."""
+"""Vertex AI's pools of the chief and the workers; later pools would be parameter servers and evaluators."""
 
 _ROLES: Final = ("chief", "worker")
 _EXAMPLE: Final = '{"cluster": {"worker": ["HOST:PORT", …]}, "task": {"type": "worker", "index": 0}}'
 
 PARAMETER_SERVER_REASON: Final = (
-    "a digit network is so small that sending its weights to servers and back costs more than the step; "
+    "for a network this small, sending weights to parameter servers and back costs more than the step; "
     "every worker keeps a copy instead"
 )
 
@@ -40,8 +40,8 @@ class Cluster:
     """The workers of one job.
 
     Attributes:
-        workers: number of workers, the chief among them.
-        index: this worker's number, from 0; the chief's is 0.
+        workers: number of workers, including the chief.
+        index: this worker's index; the chief's is 0.
     """
 
     workers: int = 1
@@ -49,15 +49,15 @@ class Cluster:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this worker prints and writes."""
+        """Whether this worker prints and writes files."""
         return self.index == 0
 
 
 def read(environment: Mapping[str, str]) -> Cluster:
-    """Returns the cluster that `TF_CONFIG` names; one worker where it is not set or names no cluster.
+    """Returns the cluster in `TF_CONFIG`; a single worker if it is unset or names no cluster.
 
     Raises:
-        UserError: when it is no JSON, names no task of its cluster, or names parameter servers.
+        UserError: if it isn't JSON, its task isn't in its cluster, or it names parameter servers.
     """
     text = environment.get(VARIABLE, "")
     if not text.strip():
@@ -77,10 +77,10 @@ def tf_config(workers: Sequence[str], index: int) -> str:
 
     Args:
         workers: `HOST:PORT` of each; the first is the chief.
-        index: this worker's place among them.
+        index: this worker's index.
 
     Raises:
-        UserError: when an address has no port, two are the same, or there is no such place.
+        UserError: if an address has no port, two are the same, or the index is out of range.
     """
     for worker in workers:
         host, _, port = worker.rpartition(":")
@@ -103,34 +103,32 @@ def tf_config(workers: Sequence[str], index: int) -> str:
     return json.dumps({"cluster": {"worker": list(workers)}, "task": {"type": "worker", "index": index}})
 
 
-def announce(environment: MutableMapping[str, str]) -> None:
-    """Sets `TF_CONFIG` from what the launcher says: `DIGITMILL_WORKERS`, or Vertex AI's `CLUSTER_SPEC`.
-
-    One that is set already stays, and where no launcher speaks nothing is set.
+def set_from_launcher(environment: MutableMapping[str, str]) -> None:
+    """Sets `TF_CONFIG` from `DIGITMILL_WORKERS` or Vertex AI's `CLUSTER_SPEC`, unless it is set already.
 
     Raises:
-        UserError: when what the launcher says does not fit together.
+        UserError: if the launcher's variables contradict each other.
     """
     if environment.get(VARIABLE, "").strip():
         return
     if workers := environment.get(WORKERS, "").strip():
-        environment[VARIABLE] = tf_config(workers.split(","), _number(environment))
+        environment[VARIABLE] = tf_config(workers.split(","), _index(environment))
     elif spec := environment.get(CLUSTER_SPEC, "").strip():
-        environment[VARIABLE] = _of_pools(spec)
+        environment[VARIABLE] = _from_cluster_spec(spec)
 
 
-def _number(environment: Mapping[str, str]) -> int:
-    told = [environment[name] for name in NUMBERS if name in environment]
-    if not told or not told[0].isdecimal():
+def _index(environment: Mapping[str, str]) -> int:
+    index = next((environment[name] for name in INDEX_VARIABLES if name in environment), "")
+    if not index.isdecimal():
         raise UserError(
-            f"a worker knows its number by {' or '.join(NUMBERS)}",
-            got=told[0] if told else "",
+            f"a worker knows its number by {' or '.join(INDEX_VARIABLES)}",
+            got=index,
             remedy="start it by an Indexed Job or by srun, or set TF_CONFIG yourself",
         )
-    return int(told[0])
+    return int(index)
 
 
-def _of_pools(spec: str) -> str:
+def _from_cluster_spec(spec: str) -> str:
     addresses, task = _parse(spec, variable=CLUSTER_SPEC)
     others = {pool: hosts for pool, hosts in addresses.items() if pool not in _POOLS and hosts}
     mine = str(task.get("type"))

@@ -1,1 +1,5 @@
-"""Labelled digits, from wherever they are: one interface, one file a kind of source."""
+"""Training data: reads, splits, caches and shares out labelled digits.
+
+`sources` has one module per kind of `--data` source; `reading` is what they have in common, `splits` what
+they return.
+"""

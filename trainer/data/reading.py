@@ -1,6 +1,6 @@
-"""Reads a source: its shard, into memory or a cache file, its parts divided, its losses reported.
+"""Reads sources: sharding, splitting, caching and rejects, the same for all kinds of source.
 
-The sources themselves only say what there is and decode it; all else is the same for each, and here.
+A source describes its images in a `ReadPlan` and decodes them in batches; `read` does the rest.
 """
 
 import dataclasses
@@ -16,32 +16,32 @@ from digitmill.imaging.batch import DigitBatch
 from digitmill.imaging.canonical import PREPROCESSING_VERSION
 from schemas.digit import CLASSES
 from schemas.failure import FailureCode, ImageError
-from trainer.data.exchange import Exchange, merged
+from trainer.data.exchange import Exchange, merge
 from trainer.data.rejects import Rejects
 from trainer.data.share import Rows, Share, ShareCache, ShareWriter, fits_memory
 from trainer.data.splits import PARTS, Digits, Split
 
 TRAIN_SHARE: Final = 0.8
 VALIDATION_SHARE: Final = 0.1
-"""Of images that come without parts of their own; the rest is for the test."""
+"""Shares for sources without splits of their own; the rest is the test split."""
 
 _FORMAT: Final = 1
-"""Version of what the cache holds."""
+"""Version of the cache's format."""
 
 Shard = tuple[int, int]
-"""A worker's number and how many there are."""
+"""A worker's index and the number of workers."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Reading:
-    """How the sources of a run are read.
+class ReadOptions:
+    """How to read the sources of a run.
 
     Attributes:
-        rejects: takes the images that cannot be used.
-        cache_dir: where decoded images are kept for the next run, and where those are that do not fit
-            the memory; when None, the latter alone, in the user's own cache folder.
-        complete: whether a source needs images to train each of its classes on, and some to test with;
-            not where others are read along, nor where nothing is trained.
+        rejects: collects unusable images.
+        cache_dir: folder for decoded images, to be reused by the next run and if they don't fit the memory.
+            None to use the user's cache folder, only if they don't fit the memory.
+        complete: whether a source must have training images of each of its classes, and test images.
+            False for parts of a mixture, and if nothing is trained.
     """
 
     rejects: Rejects = dataclasses.field(default_factory=Rejects)
@@ -54,15 +54,15 @@ class Reading:
         return ShareCache(pathlib.Path(self.cache_dir or os.path.join(home, "digitmill")))
 
 
-class Batch(NamedTuple):
-    """Some images, decoded.
+class DecodedBatch(NamedTuple):
+    """Some decoded images.
 
     Attributes:
-        positions: int64[N], each image's place in the source.
-        names: each image's name, for people.
-        labels: int[N]; what is not in 0 to 9 is rejected.
-        decoded: the digits and the errors.
-        parts: uint8[N], each image's number in `PARTS`; None where its pixels decide.
+        positions: int64[N], each image's position in the source.
+        names: each image's name, for messages.
+        labels: int[N]; images with labels outside 0 to 9 are rejected.
+        decoded: digits and errors.
+        parts: uint8[N], the index in `PARTS` of each image's split; None to split by a hash of the pixels.
     """
 
     positions: np.ndarray
@@ -72,80 +72,69 @@ class Batch(NamedTuple):
     parts: np.ndarray | None = None
 
 
-def by_turns(positions: np.ndarray, workers: int) -> np.ndarray:
-    """Returns which worker reads each image: one after the other."""
+def round_robin(positions: np.ndarray, workers: int) -> np.ndarray:
+    """Returns the worker that reads each image."""
     return positions % workers
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
-    """What a source has to read.
+class ReadPlan:
+    """The images of a source.
 
     Attributes:
         name: the `--data` value.
-        images: about how many images there are.
-        made_from: what the images depend on, of which the cache's key is made; None for no cache.
-        batches: yields the images of a shard in order; of (0, 1) all of them.
-        owners: for the positions int64[N] and a number of workers, the worker that reads each.
-        shown: what is read, for people; the number of images when empty.
+        images: approximate number of images.
+        made_from: what the images depend on, hashed to the cache's key; None for no cache.
+        batches: yields the images of a shard in order; all images for shard (0, 1).
+        owners: from positions int64[N] and a number of workers to the worker that reads each image.
+        description: what is read, for messages; empty for the number of images.
     """
 
     name: str
     images: int
     made_from: Sequence[object] | None
-    batches: Callable[[Shard], Iterator[Batch]]
-    owners: Callable[[np.ndarray, int], np.ndarray] = by_turns
-    shown: str = ""
+    batches: Callable[[Shard], Iterator[DecodedBatch]]
+    owners: Callable[[np.ndarray, int], np.ndarray] = round_robin
+    description: str = ""
 
 
-def read(plan: Plan, *, reading: Reading, shard: Shard = (0, 1), exchange: Exchange | None = None) -> Digits:
+def read(
+    plan: ReadPlan, *, reading: ReadOptions, shard: Shard = (0, 1), exchange: Exchange | None = None
+) -> Digits:
     """Reads a source's images.
 
-    Of several workers each keeps its share of the training images, and all of validation and test.
-    Which part an image falls into is known only once it is decoded: with an `exchange` each worker
-    decodes its own share and they give each other what is held out; without one each decodes all.
-
-    Args:
-        plan: the source's.
-        reading: where images go, and where those that cannot be used.
-        shard: this worker's.
-        exchange: the workers' connection.
+    Every worker keeps its share of the training images, and all of validation and test. The split of an
+    image is known only once it is decoded: with an `exchange`, each worker decodes its own share and they
+    exchange the held-out images; without one, each decodes everything.
 
     Raises:
-        UserError: when the images cannot be used, or too many of them cannot.
+        UserError: if the images, or too many of them, can't be used.
     """
     index, workers = shard
     if not 0 <= index < workers:
-        raise ValueError(f"a shard is a worker's number, from 0, and how many there are; got {shard}")
+        raise ValueError(f"invalid shard: {shard}; the worker's index must be in [0, workers)")
     if workers == 1 or exchange is None:
         share = _share(plan, reading, keeps=shard, reads=(0, 1))
     else:
-        share = merged(_share(plan, reading, keeps=shard, reads=shard), exchange)
+        share = merge(_share(plan, reading, keeps=shard, reads=shard), exchange)
     reading.rejects.report(share.rejects, images=share.seen, source=plan.name, quiet=index > 0)
     splits = {part: Split(rows.images, rows.labels) for part, rows in share.parts.items()}
     validation = splits["validation"] if len(splits["validation"]) else None
     return Digits(plan.name, splits["train"], validation, splits["test"], all_train=share.all_train)
 
 
-def split_positions(images: np.ndarray) -> np.ndarray:
-    """Returns each image's place in [0, 1), which decides its split: a hash of its pixels.
-
-    Args:
-        images: uint8[N, 28, 28] canonical digits.
-
-    Returns:
-        float64[N]; equal images have equal places, whatever else is in the source.
-    """
+def pixel_hashes(images: np.ndarray) -> np.ndarray:
+    """Returns a hash of each image's pixels, float64[N] in [0, 1), which determines its split."""
     heads = (hashlib.sha256(image.tobytes()).digest()[:6] for image in images)
     return np.fromiter((int.from_bytes(head) / 2**48 for head in heads), np.float64, len(images))
 
 
-def _by_pixels(images: np.ndarray) -> np.ndarray:
-    return np.digitize(split_positions(images), (TRAIN_SHARE, TRAIN_SHARE + VALIDATION_SHARE))
+def _split_by_pixels(images: np.ndarray) -> np.ndarray:
+    return np.digitize(pixel_hashes(images), (TRAIN_SHARE, TRAIN_SHARE + VALIDATION_SHARE))
 
 
-def _share(plan: Plan, reading: Reading, *, keeps: Shard, reads: Shard) -> Share:
-    """Returns what this worker reads: from the cache, or decoded into memory or into the cache."""
+def _share(plan: ReadPlan, reading: ReadOptions, *, keeps: Shard, reads: Shard) -> Share:
+    """Returns this worker's share: from the cache, or decoded into memory or the cache."""
     most = -(-plan.images // reads[1])
     fits = fits_memory(most)
     cached = plan.made_from is not None and (reading.cache_dir is not None or not fits)
@@ -153,24 +142,26 @@ def _share(plan: Plan, reading: Reading, *, keeps: Shard, reads: Shard) -> Share
     found = cache.get(key) if cached else None
     if keeps[0] == 0:
         how = "reading" if found is None else f"taking from {cache.folder / key}"
-        print(f"{plan.name}: {how} {plan.shown or f'{plan.images:,} images'}", flush=True)
+        print(f"{plan.name}: {how} {plan.description or f'{plan.images:,} images'}", flush=True)
     if found is not None:
         return found
     if cached:
-        return cache.make(key, images=most, fill=lambda writer: _fill(writer, plan, keeps=keeps, reads=reads))
+        return cache.create(
+            key, images=most, fill=lambda writer: _fill(writer, plan, keeps=keeps, reads=reads)
+        )
     writer = ShareWriter()
     _fill(writer, plan, keeps=keeps, reads=reads)
     return writer.finish()
 
 
-def _key(plan: Plan, keeps: Shard, reads: Shard) -> str:
+def _key(plan: ReadPlan, keeps: Shard, reads: Shard) -> str:
     digest = hashlib.sha256(repr((_FORMAT, PREPROCESSING_VERSION, keeps, reads)).encode())
     for made_from in plan.made_from or ():
         digest.update(repr(made_from).encode() + b"\n")
     return digest.hexdigest()[:40]
 
 
-def _fill(writer: ShareWriter, plan: Plan, *, keeps: Shard, reads: Shard) -> None:
+def _fill(writer: ShareWriter, plan: ReadPlan, *, keeps: Shard, reads: Shard) -> None:
     index, workers = keeps
     for batch in plan.batches(reads):
         errors = _errors(batch)
@@ -180,14 +171,14 @@ def _fill(writer: ShareWriter, plan: Plan, *, keeps: Shard, reads: Shard) -> Non
             rejects=[(name, error) for name, error in zip(batch.names, errors, strict=True) if error],
         )
         rows = Rows(batch.decoded.digits, batch.labels, batch.positions).take(good)
-        places = _by_pixels(rows.images) if batch.parts is None else batch.parts[good]
-        writer.census(rows.take(places == 0))
-        others = (places == 0) & (plan.owners(rows.positions, workers) != index)
+        splits = _split_by_pixels(rows.images) if batch.parts is None else batch.parts[good]
+        writer.add_to_summary(rows.take(splits == 0))
+        others = (splits == 0) & (plan.owners(rows.positions, workers) != index)
         for number, part in enumerate(PARTS):
-            writer.add(part, rows.take((places == number) & ~others))
+            writer.add(part, rows.take((splits == number) & ~others))
 
 
-def _errors(batch: Batch) -> list[ImageError | None]:
+def _errors(batch: DecodedBatch) -> list[ImageError | None]:
     errors = list(batch.decoded.errors)
     for slot in np.flatnonzero((batch.labels < 0) | (batch.labels >= CLASSES)):
         errors[slot] = errors[slot] or ImageError(

@@ -1,4 +1,4 @@
-"""Images that cannot be trained on: named, counted, written down, and beyond a share fatal."""
+"""Rejected images: unusable ones are reported, written to a file, and above a rate stop the job."""
 
 import csv
 import io
@@ -9,14 +9,14 @@ from schemas.errors import UserError
 from schemas.failure import ImageError
 
 FILE: Final = "rejects.csv"
-"""Every image that is left out, in the run folder; a header alone when there is none."""
+"""Lists every rejected image, in the run folder; only a header if there is none."""
 
 MAX_RATE: Final = 0.01
-"""Beyond this share of unusable images the data is not what it is taken for, and the job stops."""
+"""Default share of unusable images above which the job stops: the data is probably not what it seems."""
 
 COLUMNS: Final = ("source", "image", "code", "detail")
 
-_NAMED: Final = 20
+_PRINTED: Final = 20
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 Reject = tuple[str, ImageError]
@@ -24,11 +24,11 @@ Reject = tuple[str, ImageError]
 
 
 class Rejects:
-    """What the sources of a run could not use.
+    """Collects the rejected images of a run's sources.
 
     Args:
         max_rate: greatest share of a source's images that may be unusable, in [0, 1].
-        write: takes the text of `rejects.csv`, anew after each source; None to write none.
+        write: called with the text of `rejects.csv` after each source; None to write nothing.
     """
 
     def __init__(self, *, max_rate: float = MAX_RATE, write: Callable[[str], object] | None = None) -> None:
@@ -37,16 +37,16 @@ class Rejects:
         self._rows: list[tuple[str, str, str, str]] = []
 
     def report(self, rejects: Sequence[Reject], *, images: int, source: str, quiet: bool = False) -> None:
-        """Says which images are left out and why: the first twenty by name, all in the file.
+        """Prints the first twenty rejects of a source with their reasons, and writes all to the file.
 
         Args:
             rejects: the unusable images.
-            images: how many images there are, the unusable ones included.
+            images: number of images, including the unusable ones.
             source: the `--data` value.
-            quiet: whether another worker prints and writes.
+            quiet: whether to leave printing and writing to another worker.
 
         Raises:
-            UserError: when they are more than the rate allows.
+            UserError: if they exceed the rate.
         """
         if not quiet:
             self._record(rejects, images=images, source=source)
@@ -61,10 +61,10 @@ class Rejects:
         self._rows += [(source, _safe(name), error.code, _safe(error.detail)) for name, error in rejects]
         if self._write is not None:
             self._write(self._text())
-        for name, error in rejects[:_NAMED]:
+        for name, error in rejects[:_PRINTED]:
             print(f"  not usable: {name!r}: {error}")
-        if len(rejects) > _NAMED:
-            print(f"  … and {len(rejects) - _NAMED:,} more")
+        if len(rejects) > _PRINTED:
+            print(f"  … and {len(rejects) - _PRINTED:,} more")
         if rejects:
             print(
                 f"{source}: {len(rejects):,} of {images:,} images are not usable and are left out", flush=True
@@ -72,7 +72,7 @@ class Rejects:
 
     def _text(self) -> str:
         text = io.StringIO()
-        # The usual line ends: with others a carriage return in a name is not quoted.
+        # With the default line ends: with others, the csv module doesn't quote a carriage return.
         writer = csv.writer(text)
         writer.writerow(COLUMNS)
         writer.writerows(self._rows)
@@ -80,6 +80,6 @@ class Rejects:
 
 
 def _safe(text: str) -> str:
-    """Returns a cell that no spreadsheet takes for a formula, with bytes that are no UTF-8 as escapes."""
+    """Returns a cell that no spreadsheet takes for a formula, with escapes for bytes that aren't UTF-8."""
     readable = text.encode(errors="surrogateescape").decode(errors="backslashreplace")
     return f"./{readable}" if readable.startswith(_FORMULA) else readable

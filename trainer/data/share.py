@@ -1,4 +1,4 @@
-"""What one worker read of a source: rows of each part, in memory or in files of a cache folder."""
+"""A worker's share of a source: decoded images of each part, in memory or in a cache folder."""
 
 import contextlib
 import dataclasses
@@ -6,8 +6,8 @@ import json
 import pathlib
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from schemas.digit import SIDE
 from schemas.errors import UserError
 from schemas.failure import FailureCode, ImageError
 from trainer.data.rejects import Reject
-from trainer.data.splits import PARTS, Census, Split
+from trainer.data.splits import PARTS, Split, SplitSummary
 
 IMAGE_BYTES: Final = SIDE * SIDE
 MEMORY_SHARE: Final = 0.25
@@ -27,7 +27,7 @@ _IMAGES, _LABELS, _POSITIONS = "images", "labels", "positions"
 
 
 def fits_memory(images: int) -> bool:
-    """Return whether so many images may stay in this process's memory rather than in files."""
+    """Whether that many images may be kept in memory rather than in files."""
     return images * IMAGE_BYTES <= MEMORY_SHARE * machine.available_in_process()
 
 
@@ -35,9 +35,9 @@ class Rows(NamedTuple):
     """Some of a source's images.
 
     Attributes:
-        images: uint8[N, 28, 28]; an `np.memmap` where they do not fit the memory.
+        images: uint8[N, 28, 28]; an `np.memmap` if they don't fit the memory.
         labels: uint8[N].
-        positions: int64[N], each image's place in the source, ascending.
+        positions: int64[N], each image's position in the source, ascending.
     """
 
     images: np.ndarray
@@ -45,46 +45,58 @@ class Rows(NamedTuple):
     positions: np.ndarray
 
     def take(self, which: np.ndarray) -> "Rows":
-        """Returns the rows that an index array or a mask selects."""
+        """Returns the rows that an index array or mask selects."""
         return Rows(self.images[which], self.labels[which], self.positions[which])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Share:
-    """What was read.
+    """What a worker read of a source.
 
     Attributes:
         parts: the rows of training, validation and test.
-        rejects: images that cannot be used.
-        seen: how many images were looked at, the unusable ones included.
-        all_train: the training images that were looked at, those that other workers keep included.
+        rejects: unusable images.
+        seen: number of images decoded, including the unusable ones.
+        all_train: all training images decoded, including those that other workers keep.
     """
 
     parts: dict[str, Rows]
     rejects: list[Reject]
     seen: int
-    all_train: Census
+    all_train: SplitSummary
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns everything but the rows, as JSON types."""
+        rejects = [(name, error.code, error.detail) for name, error in self.rejects]
+        return {"seen": self.seen, "all_train": dataclasses.astuple(self.all_train), "rejects": rejects}
+
+    @classmethod
+    def from_json(cls, parts: dict[str, Rows], fields: Mapping[str, Any]) -> "Share":
+        """Returns the share with these rows; inverse of `to_json`."""
+        counts, content = fields["all_train"]
+        rejects = [(name, ImageError(FailureCode(code), detail)) for name, code, detail in fields["rejects"]]
+        return cls(parts, rejects, fields["seen"], SplitSummary(tuple(counts), content))
 
 
 class ShareWriter:
-    """Collects rows as they are decoded.
+    """Collects rows while they are decoded.
 
     Args:
-        folder: where images are kept in files; None to keep them in memory.
+        folder: where to write images to files; None to keep them in memory.
     """
 
     def __init__(self, folder: pathlib.Path | None = None) -> None:
         self._folder = folder
         self._rejects: list[Reject] = []
         self._seen = 0
-        self._all_train = Census.nothing()
+        self._all_train = SplitSummary.empty()
         self._rows: dict[str, list[Rows]] = {part: [] for part in PARTS}
         self._used = dict.fromkeys(PARTS, 0)
         self._images = {part: np.empty((0, SIDE, SIDE), np.uint8) for part in PARTS}
         self._files = {part: (folder / f"{part}.{_IMAGES}").open("wb") for part in PARTS} if folder else {}
 
     def add(self, part: str, rows: Rows) -> None:
-        """Takes rows of a part, later ones than those before."""
+        """Adds rows to a part; positions must ascend from call to call."""
         start, self._used[part] = self._used[part], self._used[part] + len(rows.labels)
         if self._files:
             self._files[part].write(np.ascontiguousarray(rows.images).data)
@@ -94,22 +106,22 @@ class ShareWriter:
         self._rows[part].append(rows._replace(images=rows.images[:0], labels=rows.labels.astype(np.uint8)))
 
     def count(self, *, seen: int, rejects: list[Reject]) -> None:
-        """Takes how many images were looked at, and which of them cannot be used."""
+        """Adds a number of images decoded, and those of them that are unusable."""
         self._seen += seen
         self._rejects += rejects
 
     def _reserve(self, part: str, images: int) -> None:
         have = len(self._images[part])
         if images > have:
-            # In place: large blocks are moved by the page tables, nothing is copied.
+            # In place: the kernel remaps large blocks without copying.
             self._images[part].resize((max(images, have * 3 // 2), SIDE, SIDE), refcheck=False)
 
-    def census(self, rows: Rows) -> None:
-        """Takes training images into the census, whoever keeps them."""
-        self._all_train += Census.of(Split(rows.images, rows.labels.astype(np.uint8)))
+    def add_to_summary(self, rows: Rows) -> None:
+        """Adds training images to the census, whichever worker keeps them."""
+        self._all_train += SplitSummary.of(Split(rows.images, rows.labels.astype(np.uint8)))
 
     def finish(self) -> Share:
-        """Returns what was collected."""
+        """Returns the collected share."""
         for file in self._files.values():
             file.close()
         parts = {part: self._finished(part) for part in PARTS}
@@ -124,28 +136,15 @@ class ShareWriter:
         return Rows(_mapped(self._folder / f"{part}.{_IMAGES}"), labels, positions)
 
 
-def spelled(rejects: Sequence[Reject]) -> list[tuple[str, str, str]]:
-    """Returns rejects as JSON takes them."""
-    return [(name, error.code, error.detail) for name, error in rejects]
-
-
-def rejects_of(spelled: Sequence[Sequence[str]]) -> list[Reject]:
-    """Returns what `spelled` was given."""
-    return [(name, ImageError(FailureCode(code), detail)) for name, code, detail in spelled]
-
-
 def _mapped(file: pathlib.Path) -> np.ndarray:
     images = file.stat().st_size // IMAGE_BYTES
-    if not images:  # an empty file cannot be mapped
+    if not images:  # an empty file can't be mapped
         return np.empty((0, SIDE, SIDE), np.uint8)
     return np.memmap(file, np.uint8, mode="r", shape=(images, SIDE, SIDE))
 
 
 class ShareCache:
-    """Shares on disk, one folder each, named by what they were made from.
-
-    Args:
-        folder: where they are kept; made where it does not exist.
+    """Shares on disk, one folder each, named by a hash of what they were made from.
 
     Attributes:
         folder: as given.
@@ -155,7 +154,7 @@ class ShareCache:
         self.folder = folder
 
     def get(self, key: str) -> Share | None:
-        """Returns the share of this key, its images in memory if they fit; None when there is none whole."""
+        """Returns the share of a key, in memory if it fits; None if there is no complete one."""
         folder = self.folder / key
         try:
             index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
@@ -164,44 +163,36 @@ class ShareCache:
         except (FileNotFoundError, NotADirectoryError):
             whole = False
         if not whole:
-            # It appeared whole: what was cut short or removed since makes room for a new one.
+            # It was complete once: files were truncated or removed since.
             shutil.rmtree(folder, ignore_errors=True)
             return None
         images = sum(len(rows.labels) for rows in parts.values())
         if fits_memory(images):
             parts = {part: rows._replace(images=np.array(rows.images)) for part, rows in parts.items()}
-        counts, content = index["all_train"]
-        all_train = Census(tuple(counts), content)
-        return Share(parts, rejects_of(index["rejects"]), index["seen"], all_train)
+        return Share.from_json(parts, index)
 
-    def make(self, key: str, *, images: int, fill: Callable[[ShareWriter], object]) -> Share:
-        """Makes the share of this key; it appears whole or not at all.
-
-        Args:
-            key: its name.
-            images: about how many images it will hold.
-            fill: writes them.
+    def create(self, key: str, *, images: int, fill: Callable[[ShareWriter], object]) -> Share:
+        """Creates the share of a key; the folder appears complete or not at all.
 
         Raises:
-            UserError: when there is no room for it.
+            UserError: if the disk has no room for it.
         """
         making = self.folder / f".making-{uuid.uuid4().hex}"
-        with _room(self.folder, making, images=images):
+        with _reserve_space(self.folder, making, images=images):
             writer = ShareWriter(making)
             fill(writer)
             share = writer.finish()
             for part, rows in share.parts.items():
                 rows.labels.tofile(making / f"{part}.{_LABELS}")
                 rows.positions.tofile(making / f"{part}.{_POSITIONS}")
-            index = {"all_train": dataclasses.astuple(share.all_train), "rejects": spelled(share.rejects)}
-            text = json.dumps({"seen": share.seen, **index})
+            text = json.dumps(share.to_json())
             (making / _INDEX).write_text(text, encoding="utf-8")
-            # Two jobs that make it at once make the same: whoever is first wins, the other's is dropped.
+            # Two jobs that create it at once create the same: the first one wins.
             with contextlib.suppress(OSError):
                 making.rename(self.folder / key)
         found = self.get(key)
         if found is None:
-            raise RuntimeError(f"{self.folder / key} vanished while it was made")
+            raise RuntimeError(f"{self.folder / key} vanished while it was created")
         return found
 
 
@@ -212,8 +203,8 @@ def _load(folder: pathlib.Path, part: str) -> Rows:
 
 
 @contextlib.contextmanager
-def _room(folder: pathlib.Path, making: pathlib.Path, *, images: int) -> Iterator[None]:
-    """Makes a folder for that many images within the cache's, and sees that nothing unfinished stays."""
+def _reserve_space(folder: pathlib.Path, making: pathlib.Path, *, images: int) -> Iterator[None]:
+    """Context with a temporary folder in the cache that has room for the images."""
     try:
         making.mkdir(parents=True)
         free = shutil.disk_usage(folder).free

@@ -1,4 +1,4 @@
-"""The interface of every source of labelled digits."""
+"""The interface of sources of labelled digits; a new kind of source implements it."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from trainer.data.splits import Digits
 
 
 class Source(Protocol):
-    """Where labelled digits come from. Making one checks what can be checked at once; reading may be long."""
+    """A source of labelled digits. Constructors check what is quick to check; reading may take long."""
 
     def read(
         self, *, validation_fraction: float, shard: Shard = (0, 1), exchange: Exchange | None = None
@@ -16,13 +16,13 @@ class Source(Protocol):
         """Returns the labelled digits.
 
         Args:
-            validation_fraction: share of the training images to hold out where the source has no
-                validation split of its own, in [0, 1).
-            shard: this worker's number and how many workers share the training images; each has
-                all of validation and test.
-            exchange: the workers' connection, with which each need decode its own share alone.
+            validation_fraction: share of the training images to hold out if the source has no validation
+                split of its own, in [0, 1).
+            shard: this worker's index and the number of workers. They share the training images; each
+                gets all of validation and test.
+            exchange: connection between the workers, with which each decodes only its own share.
 
         Raises:
-            UserError: when the source cannot be used.
+            UserError: if the source can't be used.
         """
         ...

@@ -1,4 +1,4 @@
-"""Labelled digits, and how images are held out of them."""
+"""Labelled digits, their splits, and the choice of held-out images."""
 
 import dataclasses
 import hashlib
@@ -10,7 +10,7 @@ import numpy as np
 from schemas.digit import CLASSES, SIDE
 
 PARTS: Final = ("train", "validation", "test")
-"""The splits' names, in the order of use; parts are also called by their number in it."""
+"""Names of the splits; a part is also given as its index here."""
 
 _HASH_BITS: Final = 256
 _ROWS: Final = 65_536
@@ -21,9 +21,9 @@ class Split:
     """Labelled digits.
 
     Attributes:
-        images: uint8[N, 28, 28] canonical digits; an `np.memmap` where they do not fit the memory.
+        images: uint8[N, 28, 28] canonical digits; an `np.memmap` if they don't fit the memory.
         labels: uint8[N], in 0 to 9.
-        weights: float32[N], how much each image counts in training, none below zero; None for all alike.
+        weights: float32[N], non-negative weights in training; None for equal weights.
     """
 
     images: np.ndarray
@@ -33,39 +33,39 @@ class Split:
     def __post_init__(self) -> None:
         if self.images.shape != (len(self.labels), SIDE, SIDE) or self.images.dtype != np.uint8:
             got = f"{self.images.dtype}{self.images.shape}"
-            raise ValueError(f"images are uint8[{len(self.labels)}, {SIDE}, {SIDE}]; got {got}")
+            raise ValueError(f"images must be uint8[{len(self.labels)}, {SIDE}, {SIDE}]; got {got}")
         if self.labels.ndim != 1 or self.labels.dtype != np.uint8 or (self.labels >= CLASSES).any():
-            raise ValueError(f"labels are uint8[N] in 0 to {CLASSES - 1}; got {self.labels!r}")
+            raise ValueError(f"labels must be uint8[N] in 0 to {CLASSES - 1}; got {self.labels!r}")
         if self.weights is not None:
             self._check_weights(self.weights)
 
     def _check_weights(self, weights: np.ndarray) -> None:
         if weights.shape != self.labels.shape or weights.dtype != np.float32:
-            raise ValueError(f"weights are float32[{len(self)}]; got {weights.dtype}{weights.shape}")
+            raise ValueError(f"weights must be float32[{len(self)}]; got {weights.dtype}{weights.shape}")
         if not (np.isfinite(weights) & (weights >= 0)).all():
-            raise ValueError("weights are finite and not below zero")
+            raise ValueError("weights must be finite and non-negative")
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, which: np.ndarray | slice) -> "Split":
-        """Returns the digits that an index array, a mask or a slice selects."""
+        """Returns the digits that an index array, mask or slice selects."""
         weights = None if self.weights is None else self.weights[which]
         return Split(self.images[which], self.labels[which], weights)
 
     def class_counts(self) -> tuple[int, ...]:
-        """Returns how many images each digit has, ten numbers."""
+        """Returns the number of images of each digit."""
         return tuple(np.bincount(self.labels, minlength=CLASSES).tolist())
 
 
 @dataclasses.dataclass(frozen=True)
-class Census:
-    """What is known of a split without having all of it.
+class SplitSummary:
+    """Counts and content hash of a split; summaries of its parts add up to its own.
 
     Attributes:
         class_counts: images per digit.
-        content: sum of the hashes of every image with its label, modulo 2**256: the same in whatever
-            order they come and over however many workers they are spread.
+        content: sum of the hashes of all images with their labels, modulo 2**256, which doesn't depend on
+            their order.
     """
 
     class_counts: tuple[int, ...]
@@ -73,26 +73,26 @@ class Census:
 
     @classmethod
     def of(cls, split: Split) -> Self:
-        """Counts a split."""
+        """Returns the summary of a split."""
         return cls(split.class_counts(), _content(split))
 
     @classmethod
-    def nothing(cls) -> Self:
-        """Counts no image."""
+    def empty(cls) -> Self:
+        """Returns the summary of no images."""
         return cls((0,) * CLASSES, 0)
 
-    def __add__(self, other: "Census") -> "Census":
+    def __add__(self, other: "SplitSummary") -> "SplitSummary":
         counts = (mine + theirs for mine, theirs in zip(self.class_counts, other.class_counts, strict=True))
-        return Census(tuple(counts), (self.content + other.content) % 2**_HASH_BITS)
+        return SplitSummary(tuple(counts), (self.content + other.content) % 2**_HASH_BITS)
 
     @property
     def images(self) -> int:
-        """How many images there are."""
+        """Number of images."""
         return sum(self.class_counts)
 
 
 def _content(split: Split) -> int:
-    # Row by row, so that images on disk need not be in memory at once.
+    # Row by row: mapped images may not fit the memory.
     hashes = (
         hashlib.sha256(bytes((label,)) + image.tobytes()).digest()
         for image, label in zip(split.images, split.labels.tolist(), strict=True)
@@ -102,53 +102,50 @@ def _content(split: Split) -> int:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Digits:
-    """One source's labelled digits.
+    """The labelled digits of a source.
 
     Attributes:
-        name: the `--data` value that names the source.
-        train: what weights are fitted to; this worker's share where several share the reading.
-        validation: what choices are made on; None where nothing is held out.
-        test: looked at once, at the end.
-        all_train: the training images of all workers; None when `train` is all of them.
+        name: the `--data` value.
+        train: this worker's training images.
+        validation: images on which choices are made; None if none are held out.
+        test: images that are evaluated once, at the end.
+        all_train: summary of all workers' training images; None if `train` has them all.
     """
 
     name: str
     train: Split
     validation: Split | None
     test: Split
-    all_train: Census | None = None
+    all_train: SplitSummary | None = None
 
     def splits(self) -> dict[str, Split]:
-        """Returns the splits that there are by name, in the order of use."""
+        """Returns the splits by name, without a missing validation split."""
         named = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: split for name, split in named.items() if split is not None}
 
-    def census(self) -> Mapping[str, Census]:
-        """Returns what each split holds over all workers, by name."""
-        found = {name: Census.of(split) for name, split in self.splits().items() if name != PARTS[0]}
-        return {PARTS[0]: self.all_train or Census.of(self.train), **found}
+    def summaries(self) -> Mapping[str, SplitSummary]:
+        """Returns the summary of each split over all workers, by name."""
+        found = {name: SplitSummary.of(split) for name, split in self.splits().items() if name != PARTS[0]}
+        return {PARTS[0]: self.all_train or SplitSummary.of(self.train), **found}
 
     def train_counts(self) -> tuple[int, ...]:
-        """Returns how many training images each digit has over all workers, ten numbers."""
+        """Returns the number of training images of each digit, over all workers."""
         return self.all_train.class_counts if self.all_train else self.train.class_counts()
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the images and labels of every split; their order within it does not matter."""
+        """SHA-256 over the images and labels of all splits, whatever their order."""
         digest = hashlib.sha256()
-        for name, found in self.census().items():
+        for name, found in self.summaries().items():
             digest.update(f"{name} {found.images} {found.content:064x}\n".encode())
         return digest.hexdigest()
 
     @property
     def train_digest(self) -> str:
-        """SHA-256 over this worker's training images, labels and weights in their order.
-
-        What a resumed training must have in common with the one before, beside the seed.
-        """
+        """SHA-256 over this worker's training images, labels and weights in order, to check on resume."""
         digest = hashlib.sha256()
         for start in range(0, len(self.train), _ROWS):
-            # Some rows at a time: images on disk need not be in memory at once.
+            # In chunks: mapped images may not fit the memory.
             digest.update(np.ascontiguousarray(self.train.images[start : start + _ROWS]).data)
         digest.update(np.ascontiguousarray(self.train.labels).data)
         if self.train.weights is not None:
@@ -157,34 +154,27 @@ class Digits:
 
 
 def held_out(labels: np.ndarray, fraction: float) -> np.ndarray:
-    """Returns which images are held out for validation.
+    """Returns which images to hold out for validation, bool[N], round(N * fraction) of them true.
 
-    Every class gives its share, to within one image, spread evenly over the order in which the
-    images come. No seed takes part, so that runs with different seeds are judged by the same images.
+    The same share of every class, to within one image, evenly spaced. Independent of the seed, so that
+    all runs are judged by the same images.
 
     Args:
         labels: uint8[N].
         fraction: share to hold out, in [0, 1).
-
-    Returns:
-        bool[N], round(N * fraction) of them true.
     """
     if not 0 <= fraction < 1:
-        raise ValueError(f"a fraction to hold out is in [0, 1); got {fraction}")
+        raise ValueError(f"fraction must be in [0, 1); got {fraction}")
     total = round(len(labels) * fraction)
     out = np.zeros(len(labels), bool)
     if total:
-        # Integers: the n-th image in class order is held out where the running quota rises.
+        # In class order, an image is held out where the running quota rises.
         quota = np.arange(len(labels) + 1) * total // len(labels)
         out[np.argsort(labels, kind="stable")] = np.diff(quota) == 1
     return out
 
 
 def hold_out(split: Split, fraction: float) -> tuple[Split, Split | None]:
-    """Divides a split into what is trained on and what is held out; see `held_out`.
-
-    Returns:
-        The rest and the held-out images; None when there are none.
-    """
+    """Returns a split without its held-out images, and these, or None if there are none; see `held_out`."""
     out = held_out(split.labels, fraction)
     return (split.take(~out), split.take(out)) if out.any() else (split, None)

@@ -1,1 +1,1 @@
-"""The training jobs: train one network or an ensemble, conclude with bundle and report, evaluate a bundle."""
+"""The training jobs: train a network or an ensemble, write bundle and report, evaluate a bundle."""

@@ -1,10 +1,11 @@
-"""Ensembles: members that differ by their seeds, one trained after the other, averaged in one network.
+"""Trains an ensemble: networks with different seeds, one after the other, averaged in one bundle.
 
-Each member has a run folder of its own, so that a job that was killed goes on in the member where it
-stopped. The average is an ordinary bundle: whoever scores with it need not know what it is.
+Each member has its own run folder, so that a killed job resumes in the member where it stopped. The
+average is an ordinary bundle.
 """
 
 import dataclasses
+import hashlib
 import itertools
 import sys
 from collections.abc import Sequence
@@ -18,15 +19,15 @@ from schemas.errors import UserError
 from schemas.model.bundle import CARD
 from schemas.model.model_card import ModelCard
 from trainer.bundle.initial_weights import load_network
-from trainer.cluster.collectives import Agreement
+from trainer.cluster.collectives import Collectives
 from trainer.cluster.strategy import worker_index
 from trainer.data.source import Source
 from trainer.data.splits import Digits, Split
 from trainer.files.files import read_card
-from trainer.job import concluding, training
+from trainer.job import finalization, training
 from trainer.job.result import TrainResult
 from trainer.loop.evaluation import Evaluation, Evaluator
-from trainer.recipes.parts import overrides, teachers
+from trainer.recipes.parts import overrides
 from trainer.recipes.parts.recipe import Recipe
 from trainer.report import record
 from trainer.run import history, run_folder, run_location
@@ -42,7 +43,7 @@ class Member:
     Attributes:
         bundle: its folder, local or in `gs://`.
         card: its card.
-        epochs: its history, where this job trained it.
+        epochs: its history, if this job trained it.
     """
 
     bundle: str
@@ -52,10 +53,10 @@ class Member:
     @property
     def digest(self) -> str:
         """SHA-256 of its card, which holds the digests of its files."""
-        return teachers.find(self.bundle).digest
+        return hashlib.sha256(read_card(self.bundle)).hexdigest()
 
-    def recorded(self, run: str) -> record.Member:
-        """Returns what the report of a run says of it; the run's folder is left out of its name."""
+    def report_entry(self, run: str) -> record.Member:
+        """Returns its entry in a run's report; a bundle within the run folder is named relative to it."""
         measured = self.card.test_accuracy
         return record.Member(
             bundle=self.bundle.removeprefix(f"{run.rstrip('/')}/"),
@@ -68,37 +69,30 @@ class Member:
         )
 
 
-def average(networks: Sequence[keras.Model]) -> keras.Model:
-    """Returns one network that answers the mean of what several do.
+def average_networks(networks: Sequence[keras.Model]) -> keras.Model:
+    """Returns a network that predicts the mean of several networks' probabilities.
 
     Args:
-        networks: uint8[N, 28, 28] in, float32[N, 10] probabilities out; they become parts of the
-            network and are renamed.
+        networks: from uint8[N, 28, 28] to float32[N, 10]; they become its layers and are renamed.
     """
     digits = keras.Input((SIDE, SIDE), dtype="uint8")
     for number, network in enumerate(networks, start=1):
         network.name = f"member_{number}"
-    answers = [network(digits) for network in networks]
-    return keras.Model(digits, keras.layers.Average(dtype="float32")(answers))
+    outputs = [network(digits) for network in networks]
+    return keras.Model(digits, keras.layers.Average(dtype="float32")(outputs))
 
 
 class Ensemble:
-    """The average of trained members, to be measured and written as a training is.
-
-    Args:
-        recipe: the members'.
-        members: at least two.
-        digits: what they were trained on.
-        strategy: the replicas that answer.
+    """The average of trained members, with the interface of a finished `Trainer`.
 
     Attributes:
         recipe: as given.
         replicas: number of replicas.
-        steps: of a member's epoch.
-        model: the average, of which each replica has a copy.
+        steps_per_epoch: steps of a member's epoch.
+        model: the average; every replica has a copy.
         history: the epochs of the members that this job trained, one member after the other.
-        seconds: time that all members' training took.
-        learning_rates: none; members have their own.
+        seconds: training time of all members.
+        learning_rates: empty; the members have their own.
     """
 
     learning_rates: tuple[tuple[int, float], ...] = ()
@@ -108,69 +102,69 @@ class Ensemble:
     ) -> None:
         self.recipe = recipe
         self.replicas = strategy.num_replicas_in_sync
-        self.steps = sum(digits.train_counts()) // recipe.batch
+        self.steps_per_epoch = sum(digits.train_counts()) // recipe.batch
         epochs = itertools.chain.from_iterable(member.epochs for member in members)
         self.history = [dataclasses.replace(epoch, epoch=n) for n, epoch in enumerate(epochs, start=1)]
         self.seconds = sum(member.card.train_seconds for member in members)
         self._members = members
         with strategy.scope():
-            self.model = self.plain_copy()
+            self.model = self.copy_outside_strategy()
         self._evaluator = Evaluator(self.model, strategy)
 
     def evaluate(self, split: Split) -> Evaluation:
-        """Returns the answers on a split."""
-        return self._evaluator.run(split)
+        """Returns the predictions on a split that all workers hold."""
+        return self._evaluator.evaluate(split)
 
-    def evaluate_own(self, split: Split) -> Evaluation:
-        """Returns the answers on a split that no other worker has or waits for."""
-        return self._evaluator.run_alone(split)
+    def evaluate_locally(self, split: Split) -> Evaluation:
+        """Returns the predictions on a split that only this worker holds."""
+        return self._evaluator.evaluate_locally(split)
 
-    def plain_copy(self) -> keras.Model:
-        """Returns the network anew from the members' bundles."""
-        return average([load_network(member.bundle)[1] for member in self._members])
+    def copy_outside_strategy(self) -> keras.Model:
+        """Builds the network from the members' bundles."""
+        return average_networks([load_network(member.bundle)[1] for member in self._members])
 
 
 def train(options: TrainOptions, source: Source, where: Places) -> TrainResult:
-    """Trains the members that are missing, averages all, and writes the run folder.
+    """Trains the missing members, averages all of them, and writes the run folder.
 
     Raises:
-        UserError: when a member is no bundle, or one that is there already is of another job.
+        UserError: if a member is no bundle, or a finished one was trained with other options.
     """
     given = [Member(bundle, _card(bundle)) for bundle in options.member]
-    strategy = training.devices(options)
-    with training.told_of_peers(strategy):
+    strategy = training.start_devices(options)
+    with training.lost_peer_errors(strategy):
         once = _ReadOnce(source)
-        trained = _Members(options, once, where, strategy=strategy)
-        members = given + [trained.get(seed) for seed in _seeds(options, given)]
-        recipe = training.recipe_of(options)
-        digits = training.read(options, once, recipe, strategy=strategy)
+        trainer = _MemberTrainer(options, once, where, strategy=strategy)
+        members = given + [trainer.get(seed) for seed in _seeds(options, given)]
+        recipe = training.effective_recipe(options)
+        digits = training.read_data(options, once, recipe, strategy=strategy)
         chief = worker_index(strategy) == 0
         if chief:
-            _warn_of_other_data(given, digits)
-            print(f"the average of {len(members)} members")
+            _warn_about_other_data(given, digits)
+            print(f"averaging {len(members)} members")
         averaged = Ensemble(recipe, members, digits, strategy=strategy)
         if chief:
             history.write(averaged.history, where.run.folder)
             where.run.publish(history.FILE)
-        noted: dict[str, str | int] = {
+        overridden: dict[str, str | int] = {
             "members": len(members),
             "member_digests": " ".join(member.digest for member in members),
         }
-        recorded = [member.recorded(where.run.uri) for member in members]
-        return concluding.conclude(
-            options, averaged, digits, where=where, write=chief, noted=noted, members=recorded
+        entries = [member.report_entry(where.run.uri) for member in members]
+        return finalization.finalize(
+            options, averaged, digits, where=where, write=chief, overridden=overridden, members=entries
         )
 
 
 def _seeds(options: TrainOptions, given: Sequence[Member]) -> list[int]:
-    """Returns the seeds of those to train: from `--seed` upwards, without those of given twins."""
+    """Returns the seeds of the members to train: from `--seed` up, skipping those of given members."""
     taken = {member.card.seed for member in given if member.card.recipe == options.recipe}
     free = (seed for seed in itertools.count(options.seed) if seed not in taken)
     return list(itertools.islice(free, (options.members or len(given)) - len(given)))
 
 
-class _Members:
-    """Trains members, each in a folder of its own below the run's."""
+class _MemberTrainer:
+    """Trains members, each in its own folder within the run folder."""
 
     def __init__(
         self, options: TrainOptions, source: Source, where: Places, *, strategy: tf.distribute.Strategy
@@ -179,65 +173,58 @@ class _Members:
         self._source = source
         self._where = where
         self._strategy = strategy
-        self._agreement = Agreement(strategy)
+        self._collectives = Collectives(strategy)
         self._chief = worker_index(strategy) == 0
 
     def get(self, seed: int) -> Member:
-        """Returns a member that an earlier process finished, or trains it."""
+        """Returns the member of a seed; trains it unless an earlier process has."""
         output = self._where.run.at(f"{run_folder.MEMBERS}/seed-{seed}")
         options = dataclasses.replace(self._options, seed=seed, output=output, members=None, member=())
         where = run_location.of_run(output, {})
         bundle = where.run.at(run_folder.BUNDLE)
-        # As the chief sees it: it may be writing the bundle while another worker looks.
-        finished = self._agreement.of_chief(where.run.exists(f"{run_folder.BUNDLE}/{CARD}"))
+        # As the chief sees it: the bundle may appear while another worker looks.
+        finished = self._collectives.broadcast(where.run.exists(f"{run_folder.BUNDLE}/{CARD}"))
         if finished and options.resume:
             self._check(options, _card(bundle))
         else:
             if self._chief:
                 run_folder.claim(where, resume=options.resume)
                 print(f"\nmember with seed {seed}", flush=True)
-            training.train_on(self._strategy, options, source=self._source, where=where)
-        # Nobody reads a bundle before the chief has written it.
-        self._agreement.of_chief(1)
+            training.train_with_strategy(self._strategy, options, source=self._source, where=where)
+        # A barrier: no worker reads the bundle before the chief has written it.
+        self._collectives.broadcast(1)
         return Member(bundle, _card(bundle), tuple(history.read(where.run.fetch(history.FILE))))
 
     def _check(self, options: TrainOptions, card: ModelCard) -> None:
-        """Refuses a finished member that this job would have trained otherwise."""
+        """Raises UserError if a finished member was trained with other options."""
+        recipe = training.effective_recipe(options)
+        digits = training.read_data(options, self._source, recipe, strategy=self._strategy)
         expected = {
-            "recipe": options.recipe,
-            "seed": options.seed,
-            "overrides": overrides.recorded(options, training.recipe_of(options)),
-            "data digest": self._digits(options).digest,
+            "recipe": (options.recipe, card.recipe),
+            "seed": (options.seed, card.seed),
+            "overrides": (overrides.recorded(options, recipe), dict(card.overrides)),
+            "data digest": (digits.digest, card.data_digest),
         }
-        found = {
-            "recipe": card.recipe,
-            "seed": card.seed,
-            "overrides": dict(card.overrides),
-            "data digest": card.data_digest,
-        }
-        for name, value in expected.items():
-            if found[name] != value:
+        for name, (value, found) in expected.items():
+            if value != found:
                 raise UserError(
-                    f"a resumed run is told what its members were told, {name} = {found[name]!r}",
+                    f"a resumed run is told what its members were told, {name} = {found!r}",
                     got=value,
                     remedy="give the same options, or another --output",
                 )
 
-    def _digits(self, options: TrainOptions) -> Digits:
-        return training.read(options, self._source, training.recipe_of(options), strategy=self._strategy)
-
 
 class _ReadOnce:
-    """A source that is read for the first member and remembered for the others."""
+    """A source that is read once, for all members."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self._digits: Digits | None = None
 
-    def read(self, **asked: Any) -> Digits:
-        """Returns what the source did at first; members all ask for the same."""
+    def read(self, **arguments: Any) -> Digits:
+        """Returns the digits; every member asks with the same arguments."""
         if self._digits is None:
-            self._digits = self._source.read(**asked)
+            self._digits = self._source.read(**arguments)
         return self._digits
 
 
@@ -252,7 +239,7 @@ def _card(place: str) -> ModelCard:
         ) from error
 
 
-def _warn_of_other_data(given: Sequence[Member], digits: Digits) -> None:
+def _warn_about_other_data(given: Sequence[Member], digits: Digits) -> None:
     for member in given:
         if member.card.data_digest != digits.digest:
             print(

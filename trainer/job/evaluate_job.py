@@ -1,4 +1,4 @@
-"""Measures a bundle on labelled digits. TensorFlow is loaded only by the engines and sources that need it."""
+"""Measures a bundle on labelled digits; loads TensorFlow only for the engines and sources that need it."""
 
 import dataclasses
 import os
@@ -15,7 +15,7 @@ from schemas.model import bundle as names
 from schemas.model.accuracy import Accuracy, percent
 from schemas.model.trust import Calibration, Coverage
 from trainer.data import rejects
-from trainer.data.reading import Reading
+from trainer.data.reading import ReadOptions
 from trainer.data.sources.source_specs import open_sources
 from trainer.data.splits import Digits, Split
 from trainer.metrics import calibration
@@ -36,8 +36,8 @@ class EvaluateOptions:
         split: `test`, `validation`, `train` or `all`.
         engine: `keras`, or one of `digitmill.engines.engine_choice.EngineKind`.
         data_dir: where `tfds:` keeps prepared data; its own default when None.
-        max_bad_rate: share of a source's images that may be unusable, in [0, 1].
-        cache_dir: where decoded images are kept; see `trainer.data.reading.Reading`.
+        max_bad_rate: greatest share of a source's images that may be unusable, in [0, 1].
+        cache_dir: where decoded images are cached; see `trainer.data.reading.ReadOptions`.
     """
 
     model: pathlib.Path
@@ -50,19 +50,19 @@ class EvaluateOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class Measured:
-    """How good a bundle is on some images.
+class Measurement:
+    """A bundle's metrics on some images.
 
     Attributes:
         model: the bundle's folder.
-        recipe: the recipe that it was trained by.
-        engine: what ran the model.
-        data: the source.
-        split: which of its images.
-        accuracy: share answered right.
+        recipe: its recipe.
+        engine: the engine that ran it.
+        data: the sources.
+        split: the split.
+        accuracy: share predicted right.
         loss: mean cross-entropy, nats.
-        calibration: how its confidence compares with that.
-        accepted: what its accept threshold accepts.
+        calibration: calibration error, Brier score and log loss.
+        accepted: coverage and accuracy at its accept threshold.
         confusion: images by true digit (row) and predicted digit (column), 10 x 10.
     """
 
@@ -78,14 +78,14 @@ class Measured:
     confusion: tuple[tuple[int, ...], ...]
 
     def as_data(self) -> dict[str, Any]:
-        """Returns it in JSON's types; shares and intervals are written out."""
+        """Returns the metrics as JSON types, with shares and intervals."""
         fields: dict[str, Any] = dataclasses.asdict(self)
         fields["accuracy"] |= {"value": self.accuracy.value, "interval_95": self.accuracy.interval}
         fields["accepted"] |= {"coverage": self.accepted.coverage, "accuracy": self.accepted.accuracy}
         return fields
 
     def table(self) -> str:
-        """Returns it for people."""
+        """Returns the metrics as a text table."""
         accepted, ece, brier = self.accepted, self.calibration.ece, self.calibration.brier
         lines = {
             "model": f"{self.model} ({self.recipe}), by {self.engine}",
@@ -108,22 +108,22 @@ class Measured:
         ]
 
 
-def run(options: EvaluateOptions) -> Measured:
+def run(options: EvaluateOptions) -> Measurement:
     """Opens the bundle, reads the images and measures.
 
     Raises:
-        UserError: when bundle, engine or source cannot be used.
+        UserError: if the bundle, engine or source can't be used.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     by_keras = options.engine == KERAS
-    # Checked, digests and golden batch, by whatever engine: the files are then those of the card.
+    # Also checks digests and golden batch; for Keras, with whichever engine is there.
     bundle = open_bundle(options.model, EngineKind.AUTO if by_keras else options.engine)
     digits = _read(options, bundle)
-    split = _chosen(digits, options.split)
+    split = _select(digits, options.split)
     probabilities = _engine(bundle, by_keras=by_keras).probabilities(split.images)
     evaluation = Evaluation(split.labels, probabilities)
     threshold = bundle.card.accept_threshold
-    return Measured(
+    return Measurement(
         model=str(options.model),
         recipe=bundle.card.recipe,
         engine=KERAS if by_keras else str(bundle.engine.kind),
@@ -138,7 +138,7 @@ def run(options: EvaluateOptions) -> Measured:
 
 
 def _read(options: EvaluateOptions, bundle: Bundle) -> Digits:
-    reading = Reading(
+    reading = ReadOptions(
         rejects=rejects.Rejects(max_rate=options.max_bad_rate),
         cache_dir=options.cache_dir,
         complete=False,  # nothing is trained
@@ -148,7 +148,7 @@ def _read(options: EvaluateOptions, bundle: Bundle) -> Digits:
 
 
 def _validation_fraction(options: EvaluateOptions, bundle: Bundle) -> float:
-    """Returns what training holds out; no other split depends on it, and recipes import Keras."""
+    """Returns the recipe's share of held-out images; 0 if the split doesn't need it: loads Keras."""
     if options.split not in ("train", "validation"):
         return 0.0
     with quiet_stderr():
@@ -157,7 +157,7 @@ def _validation_fraction(options: EvaluateOptions, bundle: Bundle) -> float:
         return recipes.load(bundle.card.recipe).validation_fraction
 
 
-def _chosen(digits: Digits, name: str) -> Split:
+def _select(digits: Digits, name: str) -> Split:
     splits = digits.splits()
     if name == ALL:
         found = list(splits.values())

@@ -1,4 +1,4 @@
-"""Tells Vertex AI's hyperparameter tuning what an epoch has reached, as `cloudml-hypertune` does."""
+"""Reports each epoch's validation accuracy to Vertex AI's hyperparameter tuning."""
 
 import os
 import sys
@@ -8,14 +8,14 @@ from typing import Any, Final
 from trainer.run.history import Epoch
 
 METRIC: Final = "val_accuracy"
-"""Name of the measure in the study's specification."""
+"""Name of the metric in the study's specification."""
 
 TRIAL: Final = "CLOUD_ML_TRIAL_ID"
-"""Environment variable by which Vertex AI names the trial that a process is."""
+"""Environment variable with which Vertex AI gives a process its trial."""
 
 
-def reported(epochs: Iterable[Epoch], *, chief: bool) -> Iterator[Epoch]:
-    """Yields epochs and reports each, where this process is the chief of such a trial."""
+def report_epochs(epochs: Iterable[Epoch], *, chief: bool) -> Iterator[Epoch]:
+    """Yields epochs; reports each first if this process is the chief of a trial."""
     reporter = _reporter() if chief and os.environ.get(TRIAL) else None
     for epoch in epochs:
         if reporter is not None and epoch.val_accuracy is not None:

@@ -1,4 +1,4 @@
-"""What a training job returns."""
+"""The result of a training job."""
 
 import dataclasses
 import json
@@ -15,14 +15,14 @@ class TrainResult:
     """A finished run.
 
     Attributes:
-        output: the run folder: `bundle/`, `history.csv`, `report.html`; of a run in a bucket, the local
-            copy, which is gone when the process ends.
-        bundle: the model bundle within it.
-        history: what each epoch reached.
-        validation_accuracy: of the trained model; None where no image was held out.
-        test_accuracy: of the trained model, on images looked at once.
-        test_loss: mean cross-entropy on them, nats.
-        seconds: time of the training loop, validation included.
+        output: the run folder: `bundle/`, `history.csv`, `report.html`. For a run in a bucket, its local
+            copy, which is deleted when the process ends.
+        bundle: the model bundle in it.
+        history: the finished epochs.
+        validation_accuracy: None if no images were held out.
+        test_accuracy: on the test split, evaluated once.
+        test_loss: mean cross-entropy on the test split, nats.
+        seconds: time spent on training and validation.
     """
 
     output: pathlib.Path
@@ -34,7 +34,7 @@ class TrainResult:
     seconds: float
 
     def as_data(self) -> dict[str, Any]:
-        """Returns the epochs and the card in JSON's types, where this process wrote the bundle."""
+        """Returns epochs and card as JSON types; only in the process that wrote the bundle."""
         return {
             "history": [dataclasses.asdict(epoch) for epoch in self.history],
             "card": json.loads((self.bundle / CARD).read_text(encoding="utf-8")),

@@ -1,4 +1,4 @@
-"""One training job: what can be checked at once is checked before TensorFlow is loaded."""
+"""The training job: checks what it can before TensorFlow is loaded, then trains a network or an ensemble."""
 
 import functools
 import os
@@ -7,7 +7,7 @@ from schemas.errors import StoppedError, UserError
 from trainer import printed_command, recipes
 from trainer.cluster import tf_config
 from trainer.data import rejects
-from trainer.data.reading import Reading
+from trainer.data.reading import ReadOptions
 from trainer.data.sources.source_specs import open_sources
 from trainer.job.result import TrainResult
 from trainer.loop.actions.preemption import PreemptedError
@@ -17,25 +17,22 @@ from trainer.train_options import TrainOptions
 
 
 def run(options: TrainOptions) -> TrainResult:
-    """Trains, evaluates, exports, reports, and prints a summary; of several workers the chief writes.
+    """Trains, evaluates, exports and reports; with several workers, the chief writes.
 
     Raises:
-        UserError: when something that was given cannot be used.
-        JobFailedError: when training diverges, is told to end, or loses a worker.
+        UserError: if an option or the data can't be used.
+        JobFailedError: if training diverges, is preempted, or loses a worker.
     """
     recipes.check(options.recipe)
     _check_strategy(options.strategy)
-    tf_config.announce(os.environ)
+    tf_config.set_from_launcher(os.environ)
     where = run_location.of_run(options.output, os.environ)
     chief = tf_config.read(os.environ).is_chief
-    # Written from the moment that reading starts, when the run folder is claimed.
-    book = rejects.Rejects(
-        max_rate=options.max_bad_rate,
-        write=functools.partial(_write_rejects, where) if chief else _write_nothing,
+    found = rejects.Rejects(
+        max_rate=options.max_bad_rate, write=functools.partial(_write_rejects, where) if chief else None
     )
-    reading = Reading(rejects=book, cache_dir=options.cache_dir)
+    reading = ReadOptions(rejects=found, cache_dir=options.cache_dir)
     source = open_sources(options.data, data_dir=options.data_dir, reading=reading)
-    # The others read checkpoints there, and write nothing.
     if chief:
         run_folder.claim(where, resume=options.resume)
         run_folder.write_config(where, printed_command.run_config_of(options))
@@ -47,10 +44,8 @@ def run(options: TrainOptions) -> TrainResult:
     except PreemptedError as error:
         raise PreemptedError(f"{error}: {printed_command.resuming(options)}") from None
     except KeyboardInterrupt:
-        # While data are read or the bundle is written; what the last checkpoint holds is kept.
-        raise StoppedError(
-            f"told to stop; this goes on with it: {printed_command.resuming(options)}"
-        ) from None
+        # While reading data or writing the bundle, outside the loop that handles signals.
+        raise StoppedError(f"stopped. Resume with: {printed_command.resuming(options)}") from None
 
 
 def _check_strategy(strategy: str) -> None:
@@ -65,7 +60,3 @@ def _check_strategy(strategy: str) -> None:
 def _write_rejects(where: run_location.Places, text: str) -> None:
     (where.run.folder / rejects.FILE).write_text(text, encoding="utf-8")
     where.run.publish(rejects.FILE)
-
-
-def _write_nothing(text: str) -> None:
-    """The chief writes for all."""

@@ -1,4 +1,4 @@
-"""A training run from top to bottom."""
+"""Trains one network: data, network, resume, epochs, bundle and report."""
 
 import contextlib
 import sys
@@ -8,37 +8,36 @@ from typing import Any
 import tensorflow as tf
 
 from trainer import recipes
-from trainer.bundle.initial_weights import load_initial_weights
-from trainer.cluster.collectives import Agreement
+from trainer.bundle.initial_weights import load_initial_weights, load_teacher
+from trainer.cluster.collectives import Collectives
 from trainer.cluster.restart import PeerLostError
 from trainer.cluster.strategy import (
+    enable_determinism,
     is_multi_worker,
-    keep_gpus_deterministic,
     local_replicas,
     make_strategy,
     per_replica_batch,
-    small_split_warning,
+    small_batch_warning,
     worker_index,
 )
-from trainer.cluster.worker_exchange import exchange_over
 from trainer.data import class_weights
 from trainer.data.source import Source
 from trainer.data.splits import Digits
 from trainer.job import hypertune
-from trainer.job.concluding import conclude
+from trainer.job.finalization import finalize
 from trainer.job.result import TrainResult
 from trainer.loop.actions.tensorboard import TensorBoard
-from trainer.loop.precision import policy
+from trainer.loop.precision import dtype_policy
 from trainer.loop.training_loop import Trainer
 from trainer.metrics import assessment
 from trainer.recipes.parts import overrides
 from trainer.recipes.parts.recipe import Recipe
 from trainer.run import history
-from trainer.run.checkpoints import Checkpoints, Saving
+from trainer.run.checkpoints import CheckpointOptions, Checkpoints
 from trainer.run.run_location import Places
 from trainer.train_options import TrainOptions
 
-_LOST = (
+_PEER_LOST_ERRORS = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
     tf.errors.InternalError,
@@ -46,112 +45,111 @@ _LOST = (
     tf.errors.FailedPreconditionError,
     tf.errors.DeadlineExceededError,
 )
-"""What a collective raises when a worker has gone; which of them depends on when."""
+"""What collectives raise after a worker has died; which one depends on the moment."""
 
 
 def train(options: TrainOptions, source: Source, where: Places) -> TrainResult:
-    """Runs the job into a run folder that was claimed; see `trainer.job.train_job.run`."""
-    strategy = devices(options)
-    with told_of_peers(strategy):
-        return train_on(strategy, options, source=source, where=where)
+    """Trains into a claimed run folder; see `trainer.job.train_job.run`."""
+    strategy = start_devices(options)
+    with lost_peer_errors(strategy):
+        return train_with_strategy(strategy, options, source=source, where=where)
 
 
-def devices(options: TrainOptions) -> tf.distribute.Strategy:
-    """Returns the replicas; called before anything else starts TensorFlow's devices.
+def start_devices(options: TrainOptions) -> tf.distribute.Strategy:
+    """Initialises TensorFlow's devices and returns the strategy; must come before any other use of them.
 
     Raises:
-        UserError: when the batch does not divide over them, which is seen before any data is read.
+        UserError: if the batch doesn't divide over the replicas.
     """
     strategy = make_strategy(options.replicas, kind=options.strategy)
     if options.deterministic:
-        keep_gpus_deterministic()
-    per_replica_batch(recipe_of(options).batch, strategy.num_replicas_in_sync)
+        enable_determinism()
+    per_replica_batch(effective_recipe(options).batch, strategy.num_replicas_in_sync)
     return strategy
 
 
-def recipe_of(options: TrainOptions) -> Recipe:
-    """Returns the recipe as the options change it."""
+def effective_recipe(options: TrainOptions) -> Recipe:
+    """Returns the recipe with the options' overrides."""
     return overrides.apply(recipes.load(options.recipe), options)
 
 
 @contextlib.contextmanager
-def told_of_peers(strategy: tf.distribute.Strategy) -> Iterator[None]:
-    """Raises PeerLostError where a worker has gone."""
+def lost_peer_errors(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Context that raises PeerLostError when another worker has died."""
     try:
         yield
-    except _LOST as error:
+    except _PEER_LOST_ERRORS as error:
         if not is_multi_worker(strategy):
             raise
-        raise PeerLostError("a worker of this job is gone") from error
+        raise PeerLostError("another worker of this job died") from error
 
 
-def train_on(
+def train_with_strategy(
     strategy: tf.distribute.Strategy, options: TrainOptions, *, source: Source, where: Places
 ) -> TrainResult:
     """Trains one network and writes its run folder."""
-    # 1. The data, of which each worker holds its share, and the network.
-    recipe = recipe_of(options)
+    recipe = effective_recipe(options)
     chief = worker_index(strategy) == 0
-    agreement = Agreement(strategy)
-    digits = read(options, source, recipe, strategy=strategy)
+    collectives = Collectives(strategy)
+    digits = read_data(options, source, recipe, strategy=strategy)
     assessment.check_target(options.target_accuracy, digits.validation)
-    # Of all workers' images, in their order: a checkpoint's position counts in it.
-    digest = agreement.digest(digits.train_digest)
+    # Of all workers' images in order, since a checkpoint counts steps through that order.
+    digest = collectives.digest(digits.train_digest)
     checkpoints = Checkpoints(where.checkpoints)
     trainer = Trainer(
         recipe,
         digits,
         strategy=strategy,
         seed=options.seed,
-        saving=Saving(checkpoints, options.checkpoint_steps, _identity(options, recipe, digest)),
-        board=TensorBoard(where.tensorboard) if chief else None,
+        teacher=load_teacher(recipe.teacher),
+        checkpointing=CheckpointOptions(
+            checkpoints, options.checkpoint_steps, _identity(options, recipe, digest)
+        ),
+        tensorboard=TensorBoard(where.tensorboard) if chief else None,
     )
     if options.init is not None:
         load_initial_weights(options.init, trainer.model)
-    # 2. Where an earlier process stopped.
     if options.resume:
-        _resume(trainer, checkpoints, agreement)
+        _resume(trainer, checkpoints, collectives)
     if chief:
-        _announce(options, trainer, digits)
-    # 3. The epochs; the history is on disk after each.
-    for _ in hypertune.reported(trainer.epochs(), chief=chief):
+        _print_summary(options, trainer, digits)
+    for _ in hypertune.report_epochs(trainer.epochs(), chief=chief):
         if chief:
             history.write(trainer.history, where.run.folder)
             where.run.publish(history.FILE)
-    # 4. The measures and the bundle.
-    return conclude(options, trainer, digits, where=where, write=chief)
+    return finalize(options, trainer, digits, where=where, write=chief)
 
 
-def read(
+def read_data(
     options: TrainOptions, source: Source, recipe: Recipe, *, strategy: tf.distribute.Strategy
 ) -> Digits:
-    """Returns the digits that the options name, of the training images this worker's share."""
+    """Reads this worker's share of the training images, and all of validation and test."""
     workers = strategy.num_replicas_in_sync // local_replicas(strategy)
     digits = source.read(
         validation_fraction=recipe.validation_fraction,
         shard=(worker_index(strategy), workers),
-        exchange=exchange_over(strategy) if workers > 1 else None,
+        exchange=Collectives(strategy).exchange if workers > 1 else None,
     )
-    class_weights.warn_of_empty_classes(digits)
-    return class_weights.balanced(digits) if options.class_weights == "balanced" else digits
+    class_weights.warn_about_empty_classes(digits)
+    return class_weights.balance(digits) if options.class_weights == "balanced" else digits
 
 
 def _identity(options: TrainOptions, recipe: Recipe, digest: str) -> dict[str, Any]:
-    """What a resumed run must have in common with the one before: all that its weights depend on."""
+    """Returns what a resumed run must have in common: everything that the weights depend on."""
     own = {"recipe": options.recipe, "data": options.data, "digest": digest, "seed": options.seed}
     return own | overrides.settings(recipe)
 
 
-def _resume(trainer: Trainer, checkpoints: Checkpoints, agreement: Agreement) -> None:
-    # The chief looks for the newest that is whole, and all go on from that one.
+def _resume(trainer: Trainer, checkpoints: Checkpoints, collectives: Collectives) -> None:
+    # All workers continue from the newest checkpoint that the chief can read.
     found = checkpoints.load_newest()
-    step = int(agreement.of_chief(found.step if found else -1))
+    step = int(collectives.broadcast(found.step if found else -1))
     if step < 0:
         return
     trainer.restore(found if found and found.step == step else checkpoints.load(step))
 
 
-def _announce(options: TrainOptions, trainer: Trainer, digits: Digits) -> None:
+def _print_summary(options: TrainOptions, trainer: Trainer, digits: Digits) -> None:
     sizes = {name: len(split) for name, split in digits.splits().items()} | {
         "train": sum(digits.train_counts())
     }
@@ -163,9 +161,10 @@ def _announce(options: TrainOptions, trainer: Trainer, digits: Digits) -> None:
         f"batches of {recipe.batch}, {recipe.batch // replicas} on each of {replicas} replica(s)",
         flush=True,
     )
-    if (warning := small_split_warning(recipe.batch, replicas)) is not None:
+    if (warning := small_batch_warning(recipe.batch, replicas)) is not None:
         print(warning, file=sys.stderr)
-    if recipe.precision == "mixed" and policy(recipe.precision) == "float32":
-        print("warning: this chip has no bfloat16; all is float32", file=sys.stderr)
-    if trainer.done:
-        print(f"resumed after step {trainer.done:,} of {recipe.epochs * trainer.steps:,}", flush=True)
+    if recipe.precision == "mixed" and dtype_policy(recipe.precision) == "float32":
+        print("warning: no bfloat16 on this hardware; training in float32", file=sys.stderr)
+    if trainer.steps_done:
+        steps = recipe.epochs * trainer.steps_per_epoch
+        print(f"resumed after step {trainer.steps_done:,} of {steps:,}", flush=True)

@@ -10,17 +10,17 @@ from trainer.loop.pipeline import evaluation_batches
 from trainer.metrics.measures import Evaluation
 
 _BATCH = 1_000
-"""Images a replica and step: large enough that a step's own cost is small."""
+"""Images per replica and step: enough to make a step's fixed cost negligible."""
 
 
 class Evaluator:
-    """Runs a model over splits on every replica; exact for any number of images.
+    """Evaluates a model on splits of any size, on every replica.
 
     Args:
         model: built in the strategy's scope.
         strategy: the replicas.
-        exact: a network of the same architecture, built in the same scope, which takes over the model's
-            weights and answers in its place: where the model computes in bfloat16, as it is exported.
+        exact: a float32 network of the same architecture, built in the same scope. It takes over the
+            model's weights and predicts in its place: a bfloat16 model is measured as it is exported.
     """
 
     def __init__(
@@ -29,39 +29,39 @@ class Evaluator:
         self._strategy = strategy
         self._model = model
         self._exact = exact
-        answering = exact or model
+        network = exact or model
 
-        def answer(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        def predict(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
             del labels
-            return answering(images, training=False)
+            return network(images, training=False)
 
-        self._answer = tf.function(lambda batch: strategy.run(answer, args=batch))
-        self._answer_alone = tf.function(lambda images: answering(images, training=False))
+        self._predict = tf.function(lambda batch: strategy.run(predict, args=batch))
+        self._predict_locally = tf.function(lambda images: network(images, training=False))
 
-    def run(self, split: Split) -> Evaluation:
-        """Returns the model's answers on a split that holds at least one image.
+    def evaluate(self, split: Split) -> Evaluation:
+        """Returns the predictions on a split with at least one image.
 
-        Several workers, which all hold the split, answer a share each and tell each other.
+        All workers hold the split; each predicts a share, and all get all predictions.
         """
-        self._take_over()
+        self._update_exact()
         per_replica = min(_BATCH, -(-len(split) // self._strategy.num_replicas_in_sync))
         parts = []
         for batch in evaluation_batches(split, strategy=self._strategy, per_replica=per_replica):
-            parts += self._everybody_s(self._answer(batch))
+            parts += self._gather(self._predict(batch))
         return Evaluation(split.labels, np.concatenate(parts)[: len(split)])
 
-    def run_alone(self, split: Split) -> Evaluation:
-        """Returns the model's answers without asking other workers or replicas."""
-        self._take_over()
+    def evaluate_locally(self, split: Split) -> Evaluation:
+        """Returns the predictions on a split, without other workers or replicas."""
+        self._update_exact()
         starts = range(0, len(split), _BATCH)
-        parts = [self._answer_alone(split.images[start : start + _BATCH]).numpy() for start in starts]
+        parts = [self._predict_locally(split.images[start : start + _BATCH]).numpy() for start in starts]
         return Evaluation(split.labels, np.concatenate(parts))
 
-    def _take_over(self) -> None:
+    def _update_exact(self) -> None:
         if self._exact is not None:
             self._exact.set_weights(self._model.get_weights())
 
-    def _everybody_s(self, answers: tf.distribute.DistributedValues) -> list[np.ndarray]:
+    def _gather(self, predictions: tf.distribute.DistributedValues) -> list[np.ndarray]:
         if is_multi_worker(self._strategy):
-            return [self._strategy.gather(answers, axis=0).numpy()]
-        return [part.numpy() for part in self._strategy.experimental_local_results(answers)]
+            return [self._strategy.gather(predictions, axis=0).numpy()]
+        return [part.numpy() for part in self._strategy.experimental_local_results(predictions)]

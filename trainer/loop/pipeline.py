@@ -1,8 +1,7 @@
-"""The input pipeline: batches of indices, then one gather of images a batch.
+"""The input pipeline: shuffles indices and gathers the images of each batch at once.
 
-Moving numbers instead of pictures makes shuffling exact and cheap: every epoch is a permutation of
-all images that follows from the seed and the epoch alone, not from what was read before. So a step's
-number is all that a resumed training needs to know about its data.
+Every epoch is a permutation of all images that depends only on the seed and the epoch's number. So the
+number of a step is all that a resumed training needs to know about its data.
 """
 
 import dataclasses
@@ -20,38 +19,43 @@ _PARALLEL_GATHERS = 2
 
 
 @dataclasses.dataclass(frozen=True)
-class Order:
-    """Which images a step gets.
+class BatchOrder:
+    """Which images each step gets.
 
     Attributes:
-        steps: of an epoch.
-        epochs: permutations to go through.
-        seed: fixes every permutation and every augmentation.
-        start: steps of the training that were done before, of the first epoch on.
-        worker: this machine's number, whose images nobody else has.
-        block: greatest number of steps whose images come together: a small network notices what it
-            costs to ask for each step's.
-        every: steps at whose multiples a block ends, for whoever stops there; 0 for none.
+        steps_per_epoch: steps of an epoch.
+        epochs: epochs of the training, each a permutation of the images.
+        seed: determines permutations and augmentation.
+        start_step: steps done by earlier processes, which are skipped.
+        worker: this worker's index; every worker has its own images.
+        block_steps: steps whose images are fetched together, at most: in a small network, fetching each
+            step's images separately shows.
+        checkpoint_steps: a block also ends at each multiple of it; 0 for none.
     """
 
-    steps: int
+    steps_per_epoch: int
     epochs: int
     seed: int
-    start: int = 0
+    start_step: int = 0
     worker: int = 0
-    block: int = 1
-    every: int = 0
+    block_steps: int = 1
+    checkpoint_steps: int = 0
 
     def block_end(self, step: int) -> int:
-        """Returns the step at which the block ends that the given one begins or is in."""
-        epoch = step // self.steps * self.steps
-        first = max(epoch, self.start)
-        ends = [first + ((step - first) // self.block + 1) * self.block, epoch + self.steps]
-        return min(ends + ([(step // self.every + 1) * self.every] if self.every else []))
+        """Returns the step at which the block that contains or begins with a step ends."""
+        epoch = step // self.steps_per_epoch * self.steps_per_epoch
+        first = max(epoch, self.start_step)
+        ends = [
+            first + ((step - first) // self.block_steps + 1) * self.block_steps,
+            epoch + self.steps_per_epoch,
+        ]
+        if self.checkpoint_steps:
+            ends.append((step // self.checkpoint_steps + 1) * self.checkpoint_steps)
+        return min(ends)
 
 
 Datasets = Callable[[int, int], tf.data.Dataset]
-"""Makes the batches of one pipeline out of so many on this machine."""
+"""From the number of an input pipeline, and how many this machine has, to its batches."""
 
 
 def training_datasets(
@@ -59,27 +63,25 @@ def training_datasets(
     *,
     strategy: tf.distribute.Strategy,
     per_replica: int,
-    order: Order,
+    order: BatchOrder,
     augmentation: Any = None,
 ) -> Datasets:
-    """Returns what makes the pipelines over the training images, epoch after epoch.
+    """Returns the factory of the pipelines over the training images, epoch after epoch.
 
     Each element is a block of steps: images uint8[steps, per_replica, 28, 28], labels
-    uint8[steps, per_replica] and, where the split has them, weights float32[steps, per_replica]; a
-    pipeline for several replicas has their parts in turns. The parts of one machine's replicas
-    together are the same batch whatever their number. The images that do not fill a batch are left
-    out of their epoch; other ones in each.
+    uint8[steps, per_replica] and, if the split has them, weights float32[steps, per_replica]. A pipeline
+    that serves several replicas yields their parts in turn. The batch of a machine doesn't depend on the
+    number of its replicas. Images that don't fill a batch are left out of the epoch, other ones each time.
 
     Args:
-        split: this machine's images; several machines' are disjoint.
+        split: this worker's images.
         strategy: the replicas.
-        per_replica: images of a batch that each replica gets.
-        order: which images come when.
-        augmentation: what is done to the images, a `trainer.recipes.parts.augmentation.Augmentation`; None
-            for nothing.
+        per_replica: images per replica and step.
+        order: which images each step gets.
+        augmentation: `trainer.recipes.parts.augmentation.Augmentation`; None for none.
     """
     replicas = local_replicas(strategy)
-    used = order.steps * per_replica * replicas
+    used = order.steps_per_epoch * per_replica * replicas
     read = _reader(split)
     augment = _augmenter(augmentation, order, replicas) if augmentation is not None else None
 
@@ -87,9 +89,11 @@ def training_datasets(
         def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
             permutation = _permutation(len(split), order=order, epoch=epoch)[:used]
             each = replicas // pipelines
-            parts = tf.reshape(permutation, (order.steps, pipelines, each, per_replica))[:, pipeline]
+            parts = tf.reshape(permutation, (order.steps_per_epoch, pipelines, each, per_replica))[
+                :, pipeline
+            ]
             starts, ends = _blocks(order, epoch)
-            # Block by block, and of each the replicas' parts one after the other.
+            # Block by block; within a block, one replica's part after the other.
             blocks = tf.data.Dataset.from_tensor_slices((starts, ends))
             return blocks.flat_map(
                 lambda start, end: tf.data.Dataset.from_tensor_slices(
@@ -97,8 +101,10 @@ def training_datasets(
                 )
             )
 
-        rows = tf.data.Dataset.range(order.start // order.steps, order.epochs).flat_map(one_epoch)
-        # Of data that may end, TensorFlow has the replicas agree in every step that it has not.
+        rows = tf.data.Dataset.range(order.start_step // order.steps_per_epoch, order.epochs).flat_map(
+            one_epoch
+        )
+        # Endless: of finite data, TensorFlow lets the replicas agree in every step that there is more.
         endless = _map(rows, read).repeat()
         return endless if augment is None else augment(endless, pipeline, pipelines)
 
@@ -106,16 +112,16 @@ def training_datasets(
 
 
 def training_batches(datasets: Datasets, strategy: tf.distribute.Strategy) -> Iterator:
-    """Returns a distributed iterator over `training_datasets`, an element of which is one step's batch."""
+    """Returns a distributed iterator over `training_datasets`."""
     return _distribute(datasets, strategy)
 
 
 def evaluation_batches(split: Split, *, strategy: tf.distribute.Strategy, per_replica: int) -> Iterator:
-    """Returns a distributed iterator that goes once over the images, in order.
+    """Returns a distributed iterator over the images, once and in order.
 
-    Elements are as in `training_batches`, without weights. The last image is repeated until every
-    replica has a full part, since a replica left without images crashes; whoever reads the answers
-    drops the surplus. Several machines hold the same images and share them out.
+    Elements are images uint8[per_replica, 28, 28] and labels uint8[per_replica]. The last image is
+    repeated until every replica has a full part, since TensorFlow crashes on an empty one: the caller
+    drops the surplus. All workers hold the same images and each takes a share.
     """
     replicas = strategy.num_replicas_in_sync
     padded = -(-len(split) // (per_replica * replicas)) * per_replica * replicas
@@ -133,11 +139,11 @@ def evaluation_batches(split: Split, *, strategy: tf.distribute.Strategy, per_re
 
 
 def _distribute(datasets: Datasets, strategy: tf.distribute.Strategy) -> Iterator:
-    """Gives each replica its own pipeline, or each machine one where there are several machines.
+    """Gives each replica its own pipeline or, with several workers, each worker one.
 
-    One for all replicas of a machine passes through an iterator which TensorFlow tunes by itself: its
-    thread sleeps twice as long after every look, and whoever drops the iterator may wait for it, up
-    to a minute at the end of a training. Several machines have no other.
+    A pipeline shared by the replicas of a machine would go through an auto-tuned iterator. Its thread
+    sleeps twice as long after each look, and dropping the iterator can wait for it up to a minute at
+    the end of a training. With several workers there is no choice.
     """
     several = is_multi_worker(strategy)
 
@@ -158,10 +164,6 @@ def _map(dataset: tf.data.Dataset, change: Callable[..., Any]) -> tf.data.Datase
     return dataset.map(change, num_parallel_calls=_PARALLEL_GATHERS, deterministic=True)
 
 
-def _weights(split: Split) -> np.ndarray | None:
-    return getattr(split, "weights", None)
-
-
 def _options() -> tf.data.Options:
     options = tf.data.Options()
     options.autotune.enabled = False
@@ -169,12 +171,13 @@ def _options() -> tf.data.Options:
 
 
 def _reader(split: Split) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
-    """Returns what turns int64 indices into images, labels and, where there are any, weights."""
-    weights = _weights(split)
+    """Returns a function from int64 indices to images, labels and, if the split has them, weights."""
     with tf.device("CPU"):
-        small = [tf.constant(split.labels)] + ([] if weights is None else [tf.constant(weights)])
+        columns = [tf.constant(split.labels)]
+        if split.weights is not None:
+            columns.append(tf.constant(split.weights))
     gather = _image_gather(split.images)
-    return lambda row: (gather(row), *(tf.gather(values, row) for values in small))
+    return lambda row: (gather(row), *(tf.gather(column, row) for column in columns))
 
 
 def _image_gather(images: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -183,7 +186,7 @@ def _image_gather(images: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
             resident = tf.constant(images)
         return lambda row: tf.gather(resident, row)
 
-    # A constant would be a copy in memory, where a mapped file does not fit.
+    # A constant would copy the file into memory, where it doesn't fit.
     def mapped(row: tf.Tensor) -> tf.Tensor:
         read = tf.numpy_function(lambda indices: images[indices], [row], tf.uint8, stateful=False)
         return tf.ensure_shape(read, (*row.shape, *images.shape[1:]))
@@ -192,20 +195,19 @@ def _image_gather(images: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def _augmenter(
-    augmentation: Any, order: Order, replicas: int
+    augmentation: Any, order: BatchOrder, replicas: int
 ) -> Callable[[tf.data.Dataset, int, int], tf.data.Dataset]:
     from trainer.recipes.parts.augmentation import augment
 
-    if order.block != 1:
-        raise ValueError(f"augmented images come step by step; got blocks of {order.block}")
+    if order.block_steps != 1:
+        raise ValueError(f"augmentation needs blocks of one step; got {order.block_steps}")
 
     def change(dataset: tf.data.Dataset, pipeline: int, pipelines: int) -> tf.data.Dataset:
         each = replicas // pipelines
 
         def one(number: tf.Tensor, block: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
-            step, replica = order.start + number // each, pipeline * each + number % each
+            step, replica = order.start_step + number // each, pipeline * each + number % each
             seed = augmentation_seed(order, step=step, replica=order.worker * replicas + replica)
-            # A block of one step: augmentation is for networks whose steps are long.
             return (augment(block[0][0], seed=seed, augmentation=augmentation)[None], *block[1:])
 
         return _map(dataset.enumerate(), one)
@@ -213,28 +215,28 @@ def _augmenter(
     return change
 
 
-def augmentation_seed(order: Order, *, step: tf.Tensor, replica: tf.Tensor) -> tf.Tensor:
-    """Returns int32[2]: another seed for every step of every replica, the same after a resume."""
+def augmentation_seed(order: BatchOrder, *, step: tf.Tensor, replica: tf.Tensor) -> tf.Tensor:
+    """Returns the seed of a step on a replica, int32[2]; the same after a resume."""
     seed = tf.bitcast(tf.constant([order.seed], tf.uint32), tf.int32)
     start = tf.concat([seed, [0x41554721]], axis=0)
     stepped = tf.random.experimental.stateless_fold_in(start, tf.cast(step, tf.int32))
     return tf.random.experimental.stateless_fold_in(stepped, tf.cast(replica, tf.int32))
 
 
-def _blocks(order: Order, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns int64[blocks] first steps of an epoch's blocks, and the steps after their last, within it."""
-    begin = epoch * order.steps
-    first = tf.maximum(order.start - begin, 0)
-    marks = [tf.range(first, order.steps, order.block, dtype=tf.int64)]
-    if order.every:
-        next_multiple = ((begin + first) // order.every + 1) * order.every - begin
-        marks.append(tf.range(next_multiple, tf.maximum(next_multiple, order.steps), order.every))
+def _blocks(order: BatchOrder, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the starts and ends of an epoch's blocks, int64[blocks] each, as steps within the epoch."""
+    begin = epoch * order.steps_per_epoch
+    first = tf.maximum(order.start_step - begin, 0)
+    marks = [tf.range(first, order.steps_per_epoch, order.block_steps, dtype=tf.int64)]
+    if every := order.checkpoint_steps:
+        next_multiple = ((begin + first) // every + 1) * every - begin
+        marks.append(tf.range(next_multiple, tf.maximum(next_multiple, order.steps_per_epoch), every))
     starts = tf.sort(tf.unique(tf.concat(marks, axis=0)).y)
-    return starts, tf.concat([starts[1:], [order.steps]], axis=0)
+    return starts, tf.concat([starts[1:], [order.steps_per_epoch]], axis=0)
 
 
-def _permutation(size: int, *, order: Order, epoch: tf.Tensor) -> tf.Tensor:
-    # Workers hold different images; the same order of them would be no fault, but a pattern.
+def _permutation(size: int, *, order: BatchOrder, epoch: tf.Tensor) -> tf.Tensor:
+    # Every worker has its own order of its own images.
     seed = tf.stack([tf.constant(order.seed + (order.worker << 32), tf.int64), epoch])
     keys = tf.random.stateless_uniform([size], seed=seed, minval=None, maxval=None, dtype=tf.int64)
     return tf.cast(tf.argsort(keys, stable=True), tf.int64)

@@ -1,4 +1,4 @@
-"""Mixed precision: layers compute in bfloat16 where the chip does, weights stay float32."""
+"""Mixed precision: layers compute in bfloat16 where the hardware does, weights stay float32."""
 
 import contextlib
 import pathlib
@@ -8,31 +8,27 @@ from typing import Final
 import keras
 import tensorflow as tf
 
-_FIRST_GPU: Final = (8, 0)
-"""Compute capability from which NVIDIA's GPUs have bfloat16: Ampere."""
+_MIN_COMPUTE_CAPABILITY: Final = (8, 0)
+"""First NVIDIA GPUs with bfloat16: Ampere."""
 
 CPUINFO: Final = pathlib.Path("/proc/cpuinfo")
-"""Where Linux lists what the processor can do."""
+"""Where Linux lists the processor's features."""
 
 _CPU_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16"})
 
 
-def policy(precision: str) -> str:
+def dtype_policy(precision: str) -> str:
     """Returns the Keras dtype policy for a recipe's precision on this machine."""
     return "mixed_bfloat16" if precision == "mixed" and has_bfloat16() else "float32"
 
 
 def has_bfloat16(cpuinfo: pathlib.Path = CPUINFO) -> bool:
-    """Whether every device that takes part computes in bfloat16 by itself.
-
-    Args:
-        cpuinfo: what Linux says of the processor, which is asked where there is no GPU.
-    """
+    """Whether all GPUs, or the CPU where there is none, compute in bfloat16 natively."""
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         return bool(_CPU_FLAGS & _cpu_flags(cpuinfo))
     details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
-    return all(found.get("compute_capability", (0, 0)) >= _FIRST_GPU for found in details)
+    return all(found.get("compute_capability", (0, 0)) >= _MIN_COMPUTE_CAPABILITY for found in details)
 
 
 def _cpu_flags(cpuinfo: pathlib.Path) -> set[str]:
@@ -44,10 +40,10 @@ def _cpu_flags(cpuinfo: pathlib.Path) -> set[str]:
 
 
 @contextlib.contextmanager
-def under(dtype_policy: str) -> Iterator[None]:
-    """Builds layers under a Keras dtype policy while it lasts."""
+def under_policy(name: str) -> Iterator[None]:
+    """Context in which layers are built under a Keras dtype policy."""
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(dtype_policy)
+    keras.config.set_dtype_policy(name)
     try:
         yield
     finally:

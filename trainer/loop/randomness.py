@@ -1,14 +1,13 @@
-"""Randomness inside the model that follows from the seed and differs between replicas."""
+"""Dropout masks that depend on the seed and differ between replicas."""
 
 import keras
 import tensorflow as tf
 
 
 class _ReplicaSeedGenerator(keras.random.SeedGenerator):
-    """Gives each replica its own stream of seeds; replica 0 has Keras's own.
+    """A generator with its own seeds on each replica; replica 0 has Keras's.
 
-    Its state stays the same on every replica, so that a saved model or checkpoint holds one state
-    and not as many as there were devices.
+    Its state is the same on every replica, so that a checkpoint holds one state.
     """
 
     def next(self, ordered: bool = True) -> tf.Tensor:
@@ -22,14 +21,14 @@ class _ReplicaSeedGenerator(keras.random.SeedGenerator):
 
 
 _STRIDE = (0x3C6EF372, 0)
-"""Distance of two replicas' seeds: far from the small steps between one stream's seeds."""
+"""Offset between the seeds of two replicas, far from the small steps within one stream."""
 
 
 def separate_replicas(model: keras.Model) -> None:
-    """Makes dropout differ between replicas; Keras gives all of them the same masks.
+    """Makes dropout differ between replicas: Keras gives all of them the same masks.
 
-    The layers' generators are changed in place: their saved form stays Keras's own, so that a model
-    file needs none of this code.
+    Changes the layers' generators in place. Their saved form stays Keras's, so that a model file doesn't
+    need this code.
     """
     for layer in model._flatten_layers():
         generator = getattr(layer, "seed_generator", None)

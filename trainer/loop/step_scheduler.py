@@ -1,30 +1,30 @@
-"""How many steps run in the graph before Python looks again: at the loss, at signals, at the time."""
+"""Decides how many steps run in the graph before Python checks the loss, signals and the time."""
 
 from typing import Final
 
-_SECONDS: Final = 2.0
-"""Longest stretch aimed at: a cluster gives a machine 30 s between its signal and its end."""
+_MAX_SECONDS: Final = 2.0
+"""Target for the longest chunk: clusters grant about 30 s between SIGTERM and SIGKILL."""
 
-_PARTS: Final = 10
-"""Least number of stretches in an epoch."""
+_MIN_CHUNKS: Final = 10
+"""Least number of chunks per epoch."""
 
-_FIRST: Final = 20
+_INITIAL_STEPS: Final = 20
 
 
-class Pace:
-    """Lengthens stretches as they prove fast. Where a stretch ends changes no result.
+class StepScheduler:
+    """Adapts the number of steps per chunk to their speed. Chunk boundaries don't affect the results.
 
-    Args:
-        steps: of an epoch.
+    Attributes:
+        num_steps: steps of the next chunk.
     """
 
-    def __init__(self, steps: int) -> None:
-        self._most = max(1, -(-steps // _PARTS))
-        self.stretch = min(self._most, _FIRST)
+    def __init__(self, steps_per_epoch: int) -> None:
+        self._max_steps = max(1, -(-steps_per_epoch // _MIN_CHUNKS))
+        self.num_steps = min(self._max_steps, _INITIAL_STEPS)
 
-    def took(self, seconds: float) -> None:
-        """Learns how long a whole stretch took, the same on every worker, and sets the next one's length."""
-        if seconds < _SECONDS / 2:
-            self.stretch = min(self._most, self.stretch * 2)
-        elif seconds > _SECONDS:
-            self.stretch = max(1, self.stretch // 2)
+    def record(self, seconds: float) -> None:
+        """Adapts to the duration of the last chunk, which must be the same number on every worker."""
+        if seconds < _MAX_SECONDS / 2:
+            self.num_steps = min(self._max_steps, self.num_steps * 2)
+        elif seconds > _MAX_SECONDS:
+            self.num_steps = max(1, self.num_steps // 2)

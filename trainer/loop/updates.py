@@ -1,4 +1,4 @@
-"""One step's update: gradients summed over all replicas, clipped, applied by Keras's optimizer."""
+"""The weight update of a step: sums gradients over the replicas, clips them, applies Keras's optimizer."""
 
 import keras
 import tensorflow as tf
@@ -6,25 +6,24 @@ import tensorflow as tf
 from trainer.recipes.parts import schedules
 from trainer.recipes.parts.recipe import Recipe
 
-_KERAS_S_OWN = ("apply", "_backend_apply_gradients", "_backend_update_step")
-"""Methods that `apply` below stands for; an optimizer with others (Nadam, LossScaleOptimizer) is refused."""
+_REPLACED_METHODS = ("apply", "_backend_apply_gradients", "_backend_update_step")
+"""Methods of the optimizer that `apply` replaces; one that overrides them (Nadam, LossScaleOptimizer) is
+refused."""
 
 
 def make_optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
     """Builds a recipe's optimizer with the recipe's schedule, learning rate and averaging.
 
-    Args:
-        recipe: says which.
-        steps: of the whole training.
-
     Raises:
-        ValueError: when the optimizer is one whose update is more than a step for each variable.
+        ValueError: if the optimizer's update isn't one independent step per variable.
     """
     optimizer = recipe.optimizer(steps)
     if any(
-        getattr(type(optimizer), name) is not getattr(keras.optimizers.SGD, name) for name in _KERAS_S_OWN
+        getattr(type(optimizer), name) is not getattr(keras.optimizers.SGD, name)
+        for name in _REPLACED_METHODS
     ):
-        raise ValueError(f"{type(optimizer).__name__} updates in a way of its own: choose another optimizer")
+        name = type(optimizer).__name__
+        raise ValueError(f"unsupported optimizer: {name}. Choose one that updates each variable by itself.")
     if recipe.schedule is not None or recipe.learning_rate is not None:
         peak = recipe.learning_rate or schedules.rate_of(optimizer)
         schedules.set_rate(optimizer, schedules.make(recipe.schedule or "constant", peak=peak, steps=steps))
@@ -40,17 +39,17 @@ def apply(
     *,
     clip_norm: float | None,
 ) -> None:
-    """Updates one replica's copy of the weights; called in every replica's context alike.
+    """Updates one replica's copy of the weights; called in the context of every replica.
 
-    What `optimizer.apply` does, with the sum over the replicas first: Keras clips before it sums, so
-    that two replicas would clip other gradients than one, and hands the update to the cross-replica
-    context, which costs a tenth of a small network's step.
+    Like `optimizer.apply`, but sums over the replicas first. Keras clips before it sums, so that the result
+    depends on the number of replicas, and it updates in the cross-replica context, which costs a tenth of
+    a small network's step.
 
     Args:
         optimizer: built for these variables.
         gradients: of this replica's share of the loss.
-        variables: the trainable ones.
-        clip_norm: greatest global norm of the summed gradients; None for any.
+        variables: the trainable variables.
+        clip_norm: greatest global norm of the summed gradients; None for no limit.
     """
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync > 1:
@@ -69,10 +68,10 @@ def apply(
 
 
 def _average(optimizer: keras.optimizers.Optimizer, variables: list[keras.Variable]) -> None:
-    """Moves the averages; Keras's would hold the random weights of the beginning for long.
+    """Updates the moving averages with a decay that rises from 0 to the optimizer's.
 
-    The decay rises from 0 to the optimizer's, much as in `tf.train.ExponentialMovingAverage` when it is
-    told the step.
+    Keras's constant decay would keep the random initial weights in the average for long. The rise is that
+    of `tf.train.ExponentialMovingAverage` with a step.
     """
     step = tf.cast(optimizer.iterations.value, tf.float32)
     decay = tf.minimum(optimizer.ema_momentum, step / (10 + step))

@@ -1,1 +1,1 @@
-"""How good a trained model is: accuracy, calibration, temperature, and what its confidence is worth."""
+"""Metrics of a trained model: accuracy, calibration, temperature scaling, out-of-distribution images."""

@@ -1,4 +1,4 @@
-"""What a model's confidence is worth: on held-out images, on test images, and on what is no digit."""
+"""Chooses the accept threshold, and assesses a model's confidence on held-out, test and non-digit images."""
 
 import dataclasses
 import sys
@@ -15,18 +15,18 @@ from trainer.data.splits import Split
 from trainer.metrics import calibration, out_of_distribution
 
 DEFAULT_THRESHOLD: Final = 0.9
-"""Accepts what a calibrated model expects to be wrong at most one time in ten, whatever the data; a
-threshold for a target needs thousands of held-out images."""
+"""Accepts answers that a calibrated model expects to be wrong at most one time in ten. A threshold for a
+target accuracy would need thousands of held-out images."""
 
 THRESHOLDS: Final = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999)
-"""Of the card's coverage table."""
+"""Thresholds in the card's coverage table."""
 
 
 def check_target(target: float | None, validation: Split | None) -> None:
-    """Sees before the training that there are images to choose a threshold by; warns where they are few.
+    """Checks before training that there are images to choose a threshold on; warns if they are few.
 
     Raises:
-        UserError: when there are none.
+        UserError: if there are none.
     """
     if target is None:
         return
@@ -36,26 +36,26 @@ def check_target(target: float | None, validation: Split | None) -> None:
             got=f"{target} with no validation split",
             remedy="give --accept-threshold, or data with more images",
         )
-    # One wrong answer of 5,000 is 0.9998, whatever binary fractions make of it.
+    # One error in 5,000 images is an accuracy of 0.9998, whatever the binary rounding.
     if len(validation) * (1 - target) < 1 - 1e-6:
         print(
-            f"warning: {len(validation):,} validation images cannot tell an accuracy of {target} from 1; "
-            "the threshold is the one above all wrong answers",
+            f"warning: {len(validation):,} validation images are too few to tell an accuracy of {target} "
+            "from 1; the threshold will be above all wrong answers",
             file=sys.stderr,
         )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Evidence:
-    """What a bundle's formats and its trust are measured on.
+    """The data on which a bundle is assessed.
 
     Attributes:
-        train: uint8[N, 28, 28] training images, by which ranges of activations are found.
-        validation: held-out images; None where there are none.
-        test: the test images.
-        uncalibrated: calibration on `validation` without the temperature; None without it.
-        threshold: the accept threshold; None for one that follows from the target.
-        target: accuracy of accepted validation images; None for no target.
+        train: uint8[N, 28, 28] training images, for int8 calibration.
+        validation: held-out images; None if there are none.
+        test: test images.
+        uncalibrated: calibration on `validation` without the temperature; None without `validation`.
+        threshold: the accept threshold; None to choose it by `target`.
+        target: wanted accuracy of accepted validation images; None for the default threshold.
     """
 
     train: np.ndarray
@@ -67,21 +67,21 @@ class Evidence:
 
     @property
     def measured(self) -> Split:
-        """What formats are compared on: the validation images, or the test images without any."""
+        """The images on which formats are compared: validation, or test if there is none."""
         return self.validation or self.test
 
 
-def assess(answer: Callable[[np.ndarray], np.ndarray], evidence: Evidence) -> tuple[float, Trust]:
-    """Returns the accept threshold, and what it and the model's confidence are worth.
+def assess(predict: Callable[[np.ndarray], np.ndarray], evidence: Evidence) -> tuple[float, Trust]:
+    """Returns the accept threshold and the assessment of the model's confidence.
 
     Args:
-        answer: from uint8[N, 28, 28] canonical digits to float32[N, 10] calibrated probabilities, by the
-            format that scores by default.
-        evidence: what it is measured on.
+        predict: from uint8[N, 28, 28] canonical digits to float32[N, 10] calibrated probabilities, by the
+            default format.
+        evidence: the data.
     """
-    test = answer(evidence.test.images)
+    test = predict(evidence.test.images)
     held_out = evidence.validation
-    validation = answer(held_out.images) if held_out else None
+    validation = predict(held_out.images) if held_out else None
     threshold, target = _threshold(evidence, validation)
     known, truth = (validation, held_out) if held_out and validation is not None else (test, evidence.test)
     return threshold, Trust(
@@ -92,23 +92,23 @@ def assess(answer: Callable[[np.ndarray], np.ndarray], evidence: Evidence) -> tu
         accepted=_accepted(known, truth, threshold) if held_out else None,
         accepted_test=_accepted(test, evidence.test, threshold),
         coverage=tuple(calibration.coverage_at(known, truth.labels, THRESHOLDS)),
-        unfamiliar=out_of_distribution.measure(answer, truth.images, threshold=threshold),
+        unfamiliar=out_of_distribution.measure(predict, truth.images, threshold=threshold),
     )
 
 
-def told(card: ModelCard) -> dict[str, str]:
-    """Returns the lines of a run's summary, by what they tell of."""
+def summary(card: ModelCard) -> dict[str, str]:
+    """Returns the lines of a run's printed summary, by title."""
     lines = {"temperature": f"{card.temperature:.3f}"}
-    if (worth := card.trust) is None:
+    if (trust := card.trust) is None:
         return lines
-    if worth.uncalibrated and worth.validation:
+    if trust.uncalibrated and trust.validation:
         lines["calibration"] = (
-            f"expected error {worth.validation.ece:.4f}, {worth.uncalibrated.ece:.4f} without temperature"
+            f"expected error {trust.validation.ece:.4f}, {trust.uncalibrated.ece:.4f} without temperature"
         )
-    accepted = worth.accepted or worth.accepted_test
+    accepted = trust.accepted or trust.accepted_test
     lines["threshold"] = (
         f"{card.accept_threshold:.4f} accepts {percent(accepted.coverage)} of "
-        f"{'validation' if worth.accepted else 'test'} images, {percent(accepted.accuracy)} of them right"
+        f"{'validation' if trust.accepted else 'test'} images, {percent(accepted.accuracy)} of them right"
     )
     default = next(row for row in card.exports if row.name == card.litert_model)
     return lines | {
@@ -118,12 +118,12 @@ def told(card: ModelCard) -> dict[str, str]:
 
 
 def _threshold(evidence: Evidence, validation: np.ndarray | None) -> tuple[float, float | None]:
-    """Returns the threshold, and the target where it follows from one."""
+    """Returns the threshold, and the target if the threshold was chosen by it."""
     if evidence.threshold is not None:
         return evidence.threshold, None
     if evidence.target is None or evidence.validation is None or validation is None:
         return DEFAULT_THRESHOLD, None
-    found = calibration.threshold_for(validation, evidence.validation.labels, evidence.target)
+    found = calibration.find_threshold(validation, evidence.validation.labels, evidence.target)
     return found.threshold, evidence.target
 
 

@@ -1,7 +1,7 @@
-"""Pictures that show no single digit: letters, blank paper, noise, two digits; made here, without data.
+"""Out-of-distribution test: how many synthetic images without a single digit does a model accept?
 
-A classifier has only ten answers and gives one of them to everything. How often it is so sure of one
-that nobody looks is measured on pictures that go the way of all images, through `digitmill.imaging`.
+Letters, blank paper, noise and pairs of digits go through `digitmill.imaging` like all images. A
+classifier predicts a digit for each of them; what counts is how often its confidence passes the threshold.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,10 +15,10 @@ from schemas.digit import SIDE
 from schemas.model.trust import Unfamiliar
 
 IMAGES: Final = 500
-"""Pictures of each kind."""
+"""Images of each kind."""
 
 LETTERS: Final = "ACEFHKMNPRTUVWXYacdefhkmnprtuvwx"
-"""Those that are written like no digit: neither O, I, l, S, Z, B, D, G, J, L, Q nor b, g, o, q, s, y, z."""
+"""Letters that don't look like digits, as O, I, l, S, Z, B, D, G, J, L, Q, b, g, o, q, s, y and z do."""
 
 _FONTS: Final = (
     cv2.FONT_HERSHEY_SIMPLEX,
@@ -27,19 +27,19 @@ _FONTS: Final = (
     cv2.FONT_HERSHEY_SCRIPT_SIMPLEX,
 )
 _SHEET: Final = 96
-"""Side of the paper that is drawn on, pixels."""
+"""Side of the canvas, pixels."""
 
 _SEED: Final = 20_170_706
 
 Maker = Callable[[np.random.Generator], np.ndarray]
 
 
-def pictures(digits: np.ndarray, *, images: int = IMAGES) -> Iterator[tuple[str, list[np.ndarray]]]:
-    """Yields each kind's name and its pictures, uint8[height, width], the same at every call.
+def synthetic_images(digits: np.ndarray, *, images: int = IMAGES) -> Iterator[tuple[str, list[np.ndarray]]]:
+    """Yields each kind's name and its images, uint8[height, width]; the same in every call.
 
     Args:
-        digits: uint8[N, 28, 28] canonical digits, of which pairs are made.
-        images: how many of each kind.
+        digits: uint8[N, 28, 28] canonical digits, for the pairs.
+        images: number of images of each kind.
     """
     makers: dict[str, Maker] = {
         "letters": _letter,
@@ -53,26 +53,22 @@ def pictures(digits: np.ndarray, *, images: int = IMAGES) -> Iterator[tuple[str,
 
 
 def measure(
-    answer: Callable[[np.ndarray], np.ndarray],
-    digits: np.ndarray,
-    *,
-    threshold: float,
-    images: int = IMAGES,
+    predict: Callable[[np.ndarray], np.ndarray], digits: np.ndarray, *, threshold: float, images: int = IMAGES
 ) -> dict[str, Unfamiliar]:
-    """Returns, by kind, how many such pictures a model accepts.
+    """Returns how many out-of-distribution images a model accepts, by kind.
 
     Args:
-        answer: from uint8[N, 28, 28] canonical digits to float32[N, 10] calibrated probabilities.
-        digits: as `pictures` takes them.
-        threshold: least confidence that is accepted.
-        images: how many of each kind.
+        predict: from uint8[N, 28, 28] canonical digits to float32[N, 10] calibrated probabilities.
+        digits: uint8[N, 28, 28] canonical digits, for the pairs.
+        threshold: the accept threshold.
+        images: number of images of each kind.
     """
     found = {}
-    for kind, made in pictures(digits, images=images):
+    for kind, made in synthetic_images(digits, images=images):
         batch = canonical_batch(made)
         seen = np.array([error is None for error in batch.errors])
-        # No model is asked about what preprocessing rejects as blank.
-        confidence = answer(batch.digits[seen]).max(axis=1) if seen.any() else np.zeros(0)
+        # Preprocessing rejects blank images before the model sees them.
+        confidence = predict(batch.digits[seen]).max(axis=1) if seen.any() else np.zeros(0)
         found[kind] = Unfamiliar(images, int((~seen).sum()), int((confidence >= threshold).sum()))
     return found
 
@@ -89,7 +85,7 @@ def _letter(rng: np.random.Generator) -> np.ndarray:
 
 
 def _blank(rng: np.random.Generator) -> np.ndarray:
-    """Paper with grain, under a lamp from one side, half of it with a smudge."""
+    """Returns grainy paper under uneven light, half of the time with a smudge."""
     rows, columns = np.linspace(-1, 1, _SHEET)[:, None], np.linspace(-1, 1, _SHEET)
     light = rng.uniform(-20, 20) * rows + rng.uniform(-20, 20) * columns
     paper = rng.uniform(170, 225) + light + rng.normal(0, rng.uniform(0, 5), (_SHEET, _SHEET))
@@ -102,7 +98,7 @@ def _blank(rng: np.random.Generator) -> np.ndarray:
 
 
 def _noise(rng: np.random.Generator) -> np.ndarray:
-    """Random grey levels, as fine as a pixel or as coarse as a stroke, half within a digit's outline."""
+    """Returns random grey levels, fine or coarse, half of the time confined to a digit's box."""
     grain = rng.normal(0, 1, (SIDE, SIDE))
     coarse = rng.uniform(0, 3)
     blurred = cv2.GaussianBlur(grain, (0, 0), coarse) if coarse > 0.5 else grain
@@ -114,7 +110,7 @@ def _noise(rng: np.random.Generator) -> np.ndarray:
 
 
 def _pair(digits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Two digits side by side as one picture, ink on white paper."""
+    """Returns an image of two digits side by side, ink on white paper."""
     left, right = (_cropped(digits[rng.integers(len(digits))]) for _ in range(2))
     gap = int(rng.integers(1, 6))
     height = max(len(left), len(right)) + 8

@@ -1,29 +1,28 @@
-"""Bakes a temperature into a network, so that every export gives calibrated probabilities."""
+"""Bakes a temperature into a network, so that all exports predict calibrated probabilities."""
 
 from typing import Final
 
 import keras
 
-_LEAST: Final = 1e-12
-"""As in `trainer.metrics.calibration`: probabilities are taken for at least this."""
+_MIN_PROBABILITY: Final = 1e-12
+"""Probabilities are clipped here, as in `trainer.metrics.calibration`."""
 
 
 def softmax_layer(model: keras.Model) -> keras.layers.Dense | None:
-    """Returns the dense layer with a softmax that gives the answers; None where something else does."""
+    """Returns the last layer if it is a dense layer with softmax; else None."""
     last = model.outputs[0]._keras_history.operation
-    ends_so = isinstance(last, keras.layers.Dense) and last.activation is keras.activations.softmax
-    return last if ends_so else None
+    is_softmax = isinstance(last, keras.layers.Dense) and last.activation is keras.activations.softmax
+    return last if is_softmax else None
 
 
 def bake(model: keras.Model, temperature: float) -> keras.Model:
-    """Returns a network whose probabilities are those of another one's logits divided by a temperature.
+    """Returns a network that predicts the softmax of a model's logits divided by a temperature.
 
-    Where a dense layer with a softmax gives them, its weights and biases are divided, in place: no
-    layer is added, and nothing more computed. Averages of several networks have no logits; there their
-    probabilities' logarithms are divided, by operations of Keras that need none of this code.
+    The weights and biases of a last dense softmax layer are divided in place, at no cost. The average of
+    several networks has no logits: there, Keras operations divide the logarithms of its probabilities.
 
     Args:
-        model: built, float32[N, 10] probabilities out; compiled or not.
+        model: built, with float32[N, 10] probabilities; compiled or not.
         temperature: above 0.
     """
     if temperature == 1:
@@ -36,12 +35,7 @@ def bake(model: keras.Model, temperature: float) -> keras.Model:
 
 
 def unbake(model: keras.Model, temperature: float) -> None:
-    """Gives a network that `bake` changed in place its weights back, to within rounding.
-
-    Args:
-        model: as loaded. Where `bake` added operations its weights are as they were trained.
-        temperature: the one that was baked in.
-    """
+    """Reverts `bake` in place, to within rounding; does nothing where `bake` only added operations."""
     last = softmax_layer(model)
     if last is not None:
         _divide(last, 1 / temperature)
@@ -53,7 +47,7 @@ def _divide(layer: keras.layers.Dense, temperature: float) -> None:
 
 
 def _with_scaling(model: keras.Model, temperature: float) -> keras.Model:
-    logits = keras.ops.log(keras.ops.maximum(model.outputs[0], _LEAST)) / temperature
+    logits = keras.ops.log(keras.ops.maximum(model.outputs[0], _MIN_PROBABILITY)) / temperature
     scaled = keras.Model(model.inputs, keras.ops.softmax(logits, axis=-1))
     if model.compiled:
         scaled.compile(optimizer=model.optimizer, loss=model.loss, metrics=["accuracy"])

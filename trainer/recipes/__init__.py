@@ -1,4 +1,7 @@
-"""The recipes by name. A recipe is one flat file; its docstring says what it is and what it reaches."""
+"""The recipes, by name: each is one flat file, whose docstring gives source, command, time and accuracy.
+
+To add one, copy a file and add its name to `NAMES`. `trainer.recipes.parts` has the building blocks.
+"""
 
 import ast
 import difflib
@@ -23,11 +26,11 @@ NAMES: Final = (
     "strong-cnn-robust",
     "distilled",
 )
-"""What `--recipe` takes; the file is the name with underscores."""
+"""Values of `--recipe`; the file has underscores for hyphens."""
 
 
 def check(name: str) -> None:
-    """Raises UserError, with what was probably meant, when there is no recipe of this name."""
+    """Raises UserError, with the nearest name, if there is no such recipe."""
     if name in NAMES:
         return
     close = difflib.get_close_matches(name, NAMES, n=1)
@@ -36,7 +39,7 @@ def check(name: str) -> None:
 
 
 def summary(name: str) -> str:
-    """Returns the first line of a recipe's docstring, without importing the recipe or Keras."""
+    """Returns the first line of a recipe's docstring without importing Keras."""
     source = (
         importlib.resources.files(__name__).joinpath(f"{_file_name(name)}.py").read_text(encoding="utf-8")
     )
@@ -45,10 +48,10 @@ def summary(name: str) -> str:
 
 
 def load(name: str) -> "Recipe":
-    """Imports a recipe's file, and Keras with it, and returns the recipe.
+    """Returns a recipe; imports its file, and Keras with it.
 
     Raises:
-        UserError: when there is no recipe of this name.
+        UserError: if there is no such recipe.
     """
     check(name)
     return importlib.import_module(f"{__name__}.{_file_name(name)}").RECIPE

@@ -32,7 +32,7 @@ RECIPE = dataclasses.replace(
     epochs=40,
     augmentation=Augmentation(rotation=15, shift=3, zoom=0.12, shear=0.15),
     teacher_temperature=2.0,
-    taught=True,
+    needs_teacher=True,
     search={
         "learning_rate": Real(1e-3, 2e-2, log=True),
         "batch": Choice((64, 128, 256)),

@@ -1,4 +1,4 @@
-"""The training report: what a run keeps for it, its page, and several runs compared.
+"""The training report: the record a run keeps for it, its page, and the comparison of several runs.
 
-TensorFlow is imported by `measuring` alone, which the training job calls.
+Only `measuring`, which the training job calls, imports TensorFlow.
 """

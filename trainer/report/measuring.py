@@ -1,4 +1,4 @@
-"""Makes a run's record from its network's answers."""
+"""Makes a run's record from the predictions of its network."""
 
 import dataclasses
 import datetime
@@ -15,15 +15,17 @@ from trainer.metrics import calibration
 from trainer.metrics.measures import Evaluation
 from trainer.recipes.parts import overrides
 from trainer.recipes.parts.recipe import Recipe
-from trainer.report.record import Answers, Confidence, Member, RunRecord, ShownImage, Value
+from trainer.report.record import Confidence, Member, RunRecord, SampleImage, SplitMetrics, Value
 from trainer.train_options import TrainOptions
 
-MISTAKEN: Final = 48
-"""Wrong answers that are kept; the page says how many there are."""
+MAX_MISTAKEN: Final = 48
+"""Misclassified images that are kept; the page shows how many there are."""
 
-DOUBTFUL: Final = 24
-SAMPLED: Final = 6
-"""Of each digit."""
+MAX_DOUBTFUL: Final = 24
+"""Images of low confidence that are kept."""
+
+MAX_SAMPLES: Final = 6
+"""Images that are kept as a sample of each digit."""
 
 THRESHOLDS: Final = tuple(
     sorted(
@@ -31,12 +33,12 @@ THRESHOLDS: Final = tuple(
         | {round(1 - step * 10**-place, 6) for place in range(3, 7) for step in range(1, 10)}
     )
 )
-"""Round ones, the nearer to 1 the closer: a good network gives most images more than 0.999."""
+"""Thresholds of the coverage curve, denser near 1: good networks have most confidences above 0.999."""
 
-_OF_NO_MATTER: Final = frozenset(
+_IRRELEVANT_OPTIONS: Final = frozenset(
     ("output", "resume", "member", "checkpoint_steps", "data_dir", "cache_dir", "max_bad_rate")
 )
-"""Options that make no other network; an ensemble's members are recorded by themselves."""
+"""Options that don't affect the network; members of an ensemble have their own entries."""
 
 
 def record(
@@ -50,42 +52,33 @@ def record(
     learning_rates: Sequence[tuple[int, float]] = (),
     members: Iterable[Member] = (),
 ) -> RunRecord:
-    """Returns the record of a run.
-
-    Args:
-        options: the job's.
-        recipe: as the options changed it.
-        digits: what it was trained on.
-        uncalibrated: the network's answers by split, without the temperature.
-        calibrated: with it.
-        threshold: the accept threshold.
-        learning_rates: step and learning rate.
-        members: of an ensemble.
-    """
+    """Returns the record of a run."""
     test = calibrated["test"]
     return RunRecord(
         finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         settings=settings_of(options, recipe),
-        class_counts={name: found.class_counts for name, found in digits.census().items()},
+        class_counts={name: found.class_counts for name, found in digits.summaries().items()},
         learning_rates=tuple(learning_rates),
         answers={
-            name: count_answers(found, uncalibrated[name], threshold=threshold)
+            name: split_metrics(found, uncalibrated[name], threshold=threshold)
             for name, found in calibrated.items()
             if name != "train"
         },
-        mistaken=tuple(_shown(digits.test, test, _mistaken(test))),
-        doubtful=tuple(_shown(digits.test, test, np.argsort(test.confidence, kind="stable")[:DOUBTFUL])),
-        sample=tuple(_shown(digits.test, test, _sampled(test.labels))),
+        mistaken=tuple(_sample_images(digits.test, test, _most_confident_mistakes(test))),
+        doubtful=tuple(
+            _sample_images(digits.test, test, np.argsort(test.confidence, kind="stable")[:MAX_DOUBTFUL])
+        ),
+        sample=tuple(_sample_images(digits.test, test, _evenly_sampled(test.labels))),
         members=tuple(members),
     )
 
 
 def settings_of(options: TrainOptions, recipe: Recipe) -> dict[str, Value]:
-    """Returns what a network depends on: the options, and the recipe as it is with them."""
+    """Returns the options and recipe fields on which a network depends."""
     own = {
         field.name: getattr(options, field.name)
         for field in dataclasses.fields(options)
-        if field.name not in _OF_NO_MATTER and field.name not in overrides.FIELDS
+        if field.name not in _IRRELEVANT_OPTIONS and field.name not in overrides.FIELDS
     }
     found = {**own, **overrides.settings(recipe), "augmentation": _ranges(recipe.augmentation)}
     return {name: _plain(value) for name, value in found.items()}
@@ -104,18 +97,12 @@ def _plain(value: Any) -> Value:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def count_answers(calibrated: Evaluation, uncalibrated: Evaluation, *, threshold: float) -> Answers:
-    """Returns the answers on a split, counted.
-
-    Args:
-        calibrated: with the temperature.
-        uncalibrated: without it.
-        threshold: the accept threshold.
-    """
+def split_metrics(calibrated: Evaluation, uncalibrated: Evaluation, *, threshold: float) -> SplitMetrics:
+    """Returns the metrics of the predictions on a split."""
     thresholds = sorted({*THRESHOLDS, threshold})
     coverage = calibration.coverage_at(calibrated.probabilities, calibrated.labels, thresholds)
     confusion = tuple(tuple(row) for row in calibrated.confusion.tolist())
-    return Answers(confusion, _confidence(uncalibrated), _confidence(calibrated), tuple(coverage))
+    return SplitMetrics(confusion, _confidence(uncalibrated), _confidence(calibrated), tuple(coverage))
 
 
 def _confidence(found: Evaluation) -> Confidence:
@@ -134,30 +121,32 @@ def _bins(found: Evaluation) -> Iterator[ReliabilityBin]:
         yield ReliabilityBin(int(images), float(total), int(answered))
 
 
-def _mistaken(found: Evaluation) -> np.ndarray:
+def _most_confident_mistakes(found: Evaluation) -> np.ndarray:
     wrong = np.flatnonzero(found.predicted != found.labels)
-    return wrong[np.argsort(-found.confidence[wrong], kind="stable")][:MISTAKEN]
+    return wrong[np.argsort(-found.confidence[wrong], kind="stable")][:MAX_MISTAKEN]
 
 
-def _sampled(labels: np.ndarray) -> np.ndarray:
-    """Returns the places of some images of each digit, evenly chosen, the digits in order."""
+def _evenly_sampled(labels: np.ndarray) -> np.ndarray:
+    """Returns indices of evenly spaced images of each digit, by digit."""
     chosen = []
     for digit in range(CLASSES):
-        there = np.flatnonzero(labels == digit)
-        if len(there):
-            chosen.append(there[np.linspace(0, len(there) - 1, min(SAMPLED, len(there))).astype(int)])
+        indices = np.flatnonzero(labels == digit)
+        if len(indices):
+            chosen.append(
+                indices[np.linspace(0, len(indices) - 1, min(MAX_SAMPLES, len(indices))).astype(int)]
+            )
     return np.concatenate(chosen)
 
 
-def _shown(split: Split, found: Evaluation, places: np.ndarray) -> Iterator[ShownImage]:
-    for place in places.tolist():
-        second, digit = np.argsort(found.probabilities[place], kind="stable")[-2:].tolist()
-        yield ShownImage(
-            image=place,
-            label=int(split.labels[place]),
-            # Of equal probabilities the first is the answer.
-            digit=int(found.predicted[place]),
-            confidence=round(float(found.confidence[place]), 6),
-            second_digit=second if digit == found.predicted[place] else digit,
-            png=inlined(split.images[place]),
+def _sample_images(split: Split, found: Evaluation, indices: np.ndarray) -> Iterator[SampleImage]:
+    for index in indices.tolist():
+        second, digit = np.argsort(found.probabilities[index], kind="stable")[-2:].tolist()
+        yield SampleImage(
+            image=index,
+            label=int(split.labels[index]),
+            # Of equal probabilities, the first digit is predicted.
+            digit=int(found.predicted[index]),
+            confidence=round(float(found.confidence[index]), 6),
+            second_digit=second if digit == found.predicted[index] else digit,
+            png=inlined(split.images[index]),
         )

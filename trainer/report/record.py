@@ -1,4 +1,4 @@
-"""What a run keeps of itself so that its report can be made again: `report/data.json`."""
+"""The record from which a run's report can be made again: `report/data.json`."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from schemas.model.accuracy import Accuracy
 from schemas.model.trust import Calibration, Coverage
 
 FOLDER: Final = "report"
-"""Folder of the record, and of the charts as PNG and CSV, within the run folder."""
+"""Folder of the record, and of the charts as PNG and CSV, in the run folder."""
 
 FILE: Final = f"{FOLDER}/data.json"
 
@@ -19,7 +19,7 @@ PAGE: Final = "report.html"
 """The page, in the run folder."""
 
 FORMAT: Final = 1
-"""Version of the record's format; a reader refuses another."""
+"""Version of the record's format; readers refuse others."""
 
 Value = str | int | float | bool | None
 Matrix = tuple[tuple[int, ...], ...]
@@ -27,11 +27,11 @@ Matrix = tuple[tuple[int, ...], ...]
 
 @dataclasses.dataclass(frozen=True)
 class Confidence:
-    """How the confidences on one split compare with the truth.
+    """Calibration on one split.
 
     Attributes:
         measured: calibration error, Brier score and log loss.
-        bins: `trainer.metrics.calibration.ECE_BINS` of equal width over [0, 1].
+        bins: `trainer.metrics.calibration.ECE_BINS` bins of equal width over [0, 1].
     """
 
     measured: Calibration
@@ -39,20 +39,20 @@ class Confidence:
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Self:
-        """Makes it from what JSON kept of it."""
+        """Reads it from JSON fields."""
         bins = tuple(ReliabilityBin(**found) for found in fields["bins"])
         return cls(Calibration(**fields["measured"]), bins)
 
 
 @dataclasses.dataclass(frozen=True)
-class Answers:
-    """The trained network's answers on one split, counted.
+class SplitMetrics:
+    """The trained network's metrics on one split.
 
     Attributes:
         confusion: images by true digit (row) and predicted digit (column), 10 x 10.
-        uncalibrated: their confidence before the temperature.
-        calibrated: with it.
-        coverage: what thresholds accept, rising, the accept threshold among them.
+        uncalibrated: calibration without the temperature.
+        calibrated: calibration with it.
+        coverage: coverage by ascending threshold, including the accept threshold.
     """
 
     confusion: Matrix
@@ -67,16 +67,16 @@ class Answers:
 
     @property
     def right(self) -> int:
-        """Images answered right."""
+        """Images predicted right."""
         return sum(row[digit] for digit, row in enumerate(self.confusion))
 
     def at(self, threshold: float) -> Coverage:
-        """Returns what the known threshold nearest to one accepts."""
+        """Returns the coverage at the nearest recorded threshold."""
         return min(self.coverage, key=lambda row: abs(row.threshold - threshold))
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Self:
-        """Makes it from what JSON kept of it."""
+        """Reads it from JSON fields."""
         return cls(
             confusion=_matrix(fields["confusion"]),
             uncalibrated=Confidence.from_fields(fields["uncalibrated"]),
@@ -86,15 +86,15 @@ class Answers:
 
 
 @dataclasses.dataclass(frozen=True)
-class ShownImage:
-    """A test image that the report shows.
+class SampleImage:
+    """A test image for the report.
 
     Attributes:
-        image: its place in the test split, from 0.
+        image: its index in the test split.
         label: the true digit.
-        digit: the answer.
-        confidence: of the answer, in [0, 1].
-        second_digit: the next probable one.
+        digit: the predicted digit.
+        confidence: probability of the predicted digit, in [0, 1].
+        second_digit: the second most probable digit.
         png: the canonical digit, base64.
     """
 
@@ -111,13 +111,13 @@ class Member:
     """One of the networks that an ensemble averages.
 
     Attributes:
-        bundle: its folder: relative to the run folder where the run trained it, else as it was named.
+        bundle: its folder, relative to the run folder if the run trained it, else as given.
         recipe: its recipe.
         seed: its seed.
-        right: test images that it answers right.
+        right: test images predicted right.
         images: test images.
         digest: SHA-256 of its card.
-        epochs: how many of `history.csv`'s rows are its; they come in the members' order.
+        epochs: number of its rows in `history.csv`, which are in the members' order.
     """
 
     bundle: str
@@ -130,41 +130,40 @@ class Member:
 
     @property
     def accuracy(self) -> Accuracy:
-        """On the test images."""
+        """Accuracy on the test images."""
         return Accuracy(self.right, self.images)
 
     @property
     def link(self) -> str:
-        """Where its own report is, seen from the ensemble's; empty where that is not known."""
+        """Relative link from the ensemble's report to its own; empty if unknown."""
         folder, _, _ = self.bundle.rpartition("/")
         return f"{folder}/{PAGE}" if folder.startswith("members/") else ""
 
 
 @dataclasses.dataclass(frozen=True)
 class RunRecord:
-    """One run's evidence; its card and `history.csv` say the rest.
+    """What the report of a run needs besides its card and `history.csv`; the field names are the file's.
 
     Attributes:
-        finished: when it was measured, UTC, ISO 8601.
-        settings: every option and field of the recipe that may make another network, by name; None
-            where the recipe leaves it to itself.
+        finished: time of the measurement, UTC, ISO 8601.
+        settings: options and recipe fields on which the network depends, by name; None if unset.
         class_counts: images per digit, by split.
-        learning_rates: step and learning rate, rising steps; none for an ensemble.
-        answers: by split: test, and validation where images were held out.
-        mistaken: test images answered wrong, the surest first.
-        doubtful: test images of the least confidence.
-        sample: test images, evenly chosen of each digit, by digit.
-        members: of an ensemble; none for a single network.
+        learning_rates: steps, ascending, and their learning rates; empty for an ensemble.
+        answers: metrics by split: test and, if images were held out, validation.
+        mistaken: misclassified test images, by descending confidence.
+        doubtful: test images by ascending confidence.
+        sample: test images, evenly chosen from each digit, by digit.
+        members: members of an ensemble; empty for a single network.
     """
 
     finished: str
     settings: Mapping[str, Value]
     class_counts: Mapping[str, tuple[int, ...]]
     learning_rates: tuple[tuple[int, float], ...]
-    answers: Mapping[str, Answers]
-    mistaken: tuple[ShownImage, ...]
-    doubtful: tuple[ShownImage, ...]
-    sample: tuple[ShownImage, ...]
+    answers: Mapping[str, SplitMetrics]
+    mistaken: tuple[SampleImage, ...]
+    doubtful: tuple[SampleImage, ...]
+    sample: tuple[SampleImage, ...]
     members: tuple[Member, ...] = ()
 
     def to_json(self) -> str:
@@ -176,7 +175,7 @@ class RunRecord:
         """Reads a record.
 
         Raises:
-            ValueError: when the text is no JSON, no record, or a record of another format.
+            ValueError: if the text is no JSON, no record, or a record of another format.
         """
         fields = versioned.fields_of(text, "a training run's record", format=FORMAT)
         with versioned.documented("a training run's record"):
@@ -185,21 +184,21 @@ class RunRecord:
             }
             fields["learning_rates"] = tuple((step, rate) for step, rate in fields["learning_rates"])
             fields["answers"] = {
-                name: Answers.from_fields(found) for name, found in dict(fields["answers"]).items()
+                name: SplitMetrics.from_fields(found) for name, found in dict(fields["answers"]).items()
             }
             for name in ("mistaken", "doubtful", "sample"):
-                fields[name] = tuple(ShownImage(**shown) for shown in fields[name])
+                fields[name] = tuple(SampleImage(**image) for image in fields[name])
             fields["members"] = tuple(Member(**member) for member in fields["members"])
             return cls(**fields)
 
 
 def _matrix(rows: Sequence[Sequence[int]]) -> Matrix:
     if len(rows) != CLASSES:
-        raise ValueError(f"a confusion matrix has {CLASSES} rows; got {len(rows)}")
+        raise ValueError(f"a confusion matrix must have {CLASSES} rows; got {len(rows)}")
     return tuple(map(_ten, rows))
 
 
 def _ten(counts: Sequence[int]) -> tuple[int, ...]:
     if len(counts) != CLASSES:
-        raise ValueError(f"there are counts for {CLASSES} digits; got {len(counts)}")
+        raise ValueError(f"expected counts for {CLASSES} digits; got {len(counts)}")
     return tuple(counts)

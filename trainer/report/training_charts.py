@@ -1,9 +1,9 @@
-"""The charts of one run: curves, answers, confidence, data."""
+"""The charts of a run: curves, confusion matrix, coverage, calibration, class distribution."""
 
 import dataclasses
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from digitmill.reports.charts.acceptance import Accepting, Explorer, coverage_curve, reliability_diagram
 from digitmill.reports.charts.chart import Chart
@@ -12,23 +12,22 @@ from digitmill.reports.charts.distributions import bars_side_by_side
 from digitmill.reports.charts.matrices import Matrix, matrix
 from digitmill.reports.numbers import fraction, share, thousands
 from schemas.model.trust import Coverage
-from trainer.report.record import Answers, RunRecord
+from trainer.report.record import RunRecord, SplitMetrics
 from trainer.run.history import Epoch, best_epoch
 
-_MOST_MEMBERS: Final = 8
-"""As many as colours and dashes tell apart."""
+_MAX_MEMBERS: Final = 8
+"""Curves that colours and dashes can distinguish."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Drawn:
-    """What of a run is drawn, for page and disk.
+class RunCharts:
+    """The charts of a run.
 
     Attributes:
         confusion: test images by true and predicted digit.
-        explorer: accuracy-coverage curve of the test images.
-        reliability: confidence against accuracy on test images: with the temperature first, then without,
-            where there is one.
-        curves: by epoch and step; none where nothing was trained.
+        explorer: accuracy-coverage curve on test images.
+        reliability: reliability diagrams on test images: with the temperature and, if there is one, without.
+        curves: by epoch and step; empty if nothing was trained.
         classes: images per digit, by split.
     """
 
@@ -44,27 +43,22 @@ class Drawn:
         yield from (*self.reliability, *self.curves)
 
 
-def draw(record: RunRecord, epochs: Sequence[Epoch], *, accept: float, temperature: float) -> Drawn:
-    """Draws a run.
-
-    Args:
-        record: the run's.
-        epochs: its history.
-        accept: the accept threshold.
-        temperature: the bundle's.
-    """
+def draw_charts(
+    record: RunRecord, epochs: Sequence[Epoch], *, accept: float, temperature: float
+) -> RunCharts:
+    """Draws the charts of a run."""
     test = record.answers["test"]
-    return Drawn(
+    return RunCharts(
         confusion=confusion(test),
-        explorer=coverage_curve(points(test.coverage, accept=accept), accept=accept),
+        explorer=coverage_curve(coverage_points(test.coverage, accept=accept), accept=accept),
         reliability=tuple(_reliability(test, temperature)),
         curves=tuple(_curves(record, epochs)),
         classes=_classes(record.class_counts),
     )
 
 
-def confusion(test: Answers) -> Matrix:
-    """Draws the test images by true and predicted digit, and says which mistake is the most frequent."""
+def confusion(test: SplitMetrics) -> Matrix:
+    """Draws the confusion matrix of the test images, with the most frequent mistake in its caption."""
     wrong = [
         (count, true, predicted)
         for true, row in enumerate(test.confusion)
@@ -81,11 +75,11 @@ def confusion(test: Answers) -> Matrix:
     return matrix(test.confusion, name="confusion", title="True and predicted digits", reading=reading)
 
 
-def points(coverage: Sequence[Coverage], *, accept: float) -> list[Accepting]:
-    """Returns what thresholds mean: of those that accept all the highest, and whatever comes after."""
-    every = [place for place, row in enumerate(coverage) if row.accepted == row.images]
+def coverage_points(coverage: Sequence[Coverage], *, accept: float) -> list[Accepting]:
+    """Returns the coverage curve, from the highest threshold that accepts all images."""
+    full = [place for place, row in enumerate(coverage) if row.accepted == row.images]
     in_force = min(range(len(coverage)), key=lambda place: abs(coverage[place].threshold - accept))
-    first = min(every[-1] if every else 0, in_force)
+    first = min(full[-1] if full else 0, in_force)
     return [
         Accepting(
             row.threshold,
@@ -99,7 +93,7 @@ def points(coverage: Sequence[Coverage], *, accept: float) -> list[Accepting]:
     ]
 
 
-def _reliability(test: Answers, temperature: float) -> Iterator[Chart]:
+def _reliability(test: SplitMetrics, temperature: float) -> Iterator[Chart]:
     yield reliability_diagram(test.calibrated.bins)
     if temperature != 1:
         yield reliability_diagram(
@@ -117,39 +111,25 @@ def _curves(record: RunRecord, epochs: Sequence[Epoch]) -> Iterator[Chart]:
 
 
 def _run_curves(epochs: Sequence[Epoch]) -> Iterator[Chart]:
-    """Yields accuracy and loss of one network, of what was held out only where anything was."""
-    at = [epoch.epoch for epoch in epochs]
-    accuracy: dict[str, list[float | None]] = {
-        "training": [epoch.accuracy for epoch in epochs],
-        "validation": [epoch.val_accuracy for epoch in epochs],
-    }
-    loss: dict[str, list[float | None]] = {
-        "training": [epoch.loss for epoch in epochs],
-        "validation": [epoch.val_loss for epoch in epochs],
-    }
-    if epochs[-1].val_accuracy is None:
-        del accuracy["validation"], loss["validation"]
-    yield curves(
-        accuracy,
-        at=at,
-        name="accuracy",
-        title="Accuracy by epoch",
-        reading=accuracy_reading(epochs),
-        ylabel="answered right",
-        shares=True,
-    )
-    yield curves(
-        loss,
-        at=at,
-        name="loss",
-        title="Loss by epoch",
-        reading=loss_reading(epochs),
-        ylabel="cross-entropy, nats",
-    )
+    """Yields accuracy and loss of one network, on validation only if images were held out."""
+    splits = {"training": ""} if epochs[-1].val_accuracy is None else {"training": "", "validation": "val_"}
+    for name, title, reading, ylabel in (
+        ("accuracy", "Accuracy by epoch", accuracy_reading(epochs), "answered right"),
+        ("loss", "Loss by epoch", loss_reading(epochs), "cross-entropy, nats"),
+    ):
+        yield curves(
+            {split: [getattr(epoch, prefix + name) for epoch in epochs] for split, prefix in splits.items()},
+            at=[epoch.epoch for epoch in epochs],
+            name=name,
+            title=title,
+            reading=reading,
+            ylabel=ylabel,
+            shares=name == "accuracy",
+        )
 
 
 def accuracy_reading(epochs: Sequence[Epoch]) -> str:
-    """Returns what the accuracy curves say; training is measured while the epoch ran."""
+    """Returns the caption of the accuracy curves."""
     last, best = epochs[-1], best_epoch(epochs)
     if last.val_accuracy is None:
         return (
@@ -169,7 +149,7 @@ def accuracy_reading(epochs: Sequence[Epoch]) -> str:
 
 
 def loss_reading(epochs: Sequence[Epoch]) -> str:
-    """Returns what the loss curves say: whether the network forgot or could have learnt more."""
+    """Returns the caption of the loss curves: whether the network overfits."""
     held_out = [epoch.val_loss for epoch in epochs if epoch.val_loss is not None]
     if len(held_out) < 2:
         after = f", {fraction(held_out[0])} on validation images after it" if held_out else ""
@@ -188,30 +168,24 @@ def loss_reading(epochs: Sequence[Epoch]) -> str:
 
 
 def _member_curves(record: RunRecord, epochs: Sequence[Epoch]) -> Iterator[Chart]:
-    """Yields validation accuracy of each member that the run trained, or training's without validation."""
+    """Yields the accuracy of the members that the run trained, on validation if images were held out."""
     rows = iter(epochs)
     all_members = (
         (str(number), list(itertools.islice(rows, member.epochs)))
         for number, member in enumerate(record.members, start=1)
     )
-    trained = dict(itertools.islice(((name, found) for name, found in all_members if found), _MOST_MEMBERS))
+    trained = dict(itertools.islice(((name, found) for name, found in all_members if found), _MAX_MEMBERS))
     if not trained:
         return
     held_out = all(found[-1].val_accuracy is not None for found in trained.values())
-    longest = max(map(len, trained.values()))
-    ends = [found[-1].val_accuracy if held_out else found[-1].accuracy for found in trained.values()]
+    series = {
+        name: [epoch.val_accuracy if held_out else epoch.accuracy for epoch in found]
+        for name, found in trained.items()
+    }
+    ends = [values[-1] for values in series.values()]
     low, high = (choose(end for end in ends if end is not None) for choose in (min, max))
-    yield curves(
-        {
-            name: [
-                (found[place].val_accuracy if held_out else found[place].accuracy)
-                if place < len(found)
-                else None
-                for place in range(longest)
-            ]
-            for name, found in trained.items()
-        },
-        at=range(1, longest + 1),
+    yield padded_curves(
+        series,
         name="accuracy",
         title="Accuracy by epoch and member",
         reading=f"{_members(record, trained)} between {share(low)} and {share(high)} of the "
@@ -219,6 +193,13 @@ def _member_curves(record: RunRecord, epochs: Sequence[Epoch]) -> Iterator[Chart
         ylabel="answered right",
         shares=True,
     )
+
+
+def padded_curves(series: Mapping[str, Sequence[float | None]], **chart: Any) -> Chart:
+    """Draws curves by epoch that may end at different epochs; `chart` as for `curves`."""
+    longest = max(map(len, series.values()))
+    padded = {name: [*values, *[None] * (longest - len(values))] for name, values in series.items()}
+    return curves(padded, at=range(1, longest + 1), **chart)
 
 
 def _members(record: RunRecord, shown: Collection[str]) -> str:

@@ -1,15 +1,15 @@
-"""The galleries of one run's page: what a person should look at."""
+"""The image galleries of a run's page."""
 
 from collections.abc import Iterator, Sequence
 
 from digitmill.reports.gallery import Gallery, Picture
 from digitmill.reports.numbers import share, thousands
 from schemas.digit import CLASSES
-from trainer.report.record import RunRecord, ShownImage
+from trainer.report.record import RunRecord, SampleImage
 
 
 def galleries(record: RunRecord) -> Iterator[Gallery]:
-    """Yields the galleries that have pictures: answered wrong, and least sure."""
+    """Yields the non-empty galleries: misclassified, and least confident."""
     test = record.answers["test"]
     wrong = test.images - test.right
     if record.mistaken:
@@ -22,29 +22,27 @@ def galleries(record: RunRecord) -> Iterator[Gallery]:
         )
     if record.doubtful:
         yield Gallery(
-            "Least sure",
-            "Test images of the lowest confidence.",
-            tuple(map(_picture, record.doubtful)),
+            "Least sure", "Test images of the lowest confidence.", tuple(map(_picture, record.doubtful))
         )
 
 
-def by_digit(sample: Sequence[ShownImage]) -> tuple[tuple[int, tuple[Picture, ...]], ...]:
-    """Returns each true digit with some of its images; digits without one are left out."""
+def by_digit(samples: Sequence[SampleImage]) -> tuple[tuple[int, tuple[Picture, ...]], ...]:
+    """Returns some images of each digit that has any."""
     rows = (
-        (digit, tuple(_picture(shown) for shown in sample if shown.label == digit))
+        (digit, tuple(_picture(image) for image in samples if image.label == digit))
         for digit in range(CLASSES)
     )
     return tuple((digit, pictures) for digit, pictures in rows if pictures)
 
 
-def _picture(shown: ShownImage) -> Picture:
-    wrong = shown.digit != shown.label
+def _picture(image: SampleImage) -> Picture:
+    wrong = image.digit != image.label
     return Picture(
-        png=shown.png,
-        heading=str(shown.digit),
-        note=f"{share(shown.confidence)}, or {shown.second_digit}",
-        name=f"no. {shown.image}",
-        alternative=f"test image {shown.image}, {shown.label} taken for {shown.digit}",
+        png=image.png,
+        heading=str(image.digit),
+        note=f"{share(image.confidence)}, or {image.second_digit}",
+        name=f"no. {image.image}",
+        alternative=f"test image {image.image}, {image.label} taken for {image.digit}",
         wrong=wrong,
-        label=str(shown.label) if wrong else "",
+        label=str(image.label) if wrong else "",
     )

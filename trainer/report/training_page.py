@@ -1,4 +1,4 @@
-"""One run's page: gathers what its template shows."""
+"""Renders the report page of one run."""
 
 import dataclasses
 import shlex
@@ -9,19 +9,19 @@ from digitmill.reports.numbers import NONE
 from schemas.model.model_card import ModelCard
 from trainer.report import training_galleries, training_tables
 from trainer.report.record import RunRecord
-from trainer.report.training_charts import Drawn
+from trainer.report.training_charts import RunCharts
 from trainer.run.history import Epoch
 
 
 @dataclasses.dataclass(frozen=True)
 class FinishedRun:
-    """What a report is made of.
+    """The files of a run that its report needs.
 
     Attributes:
-        place: the run folder, as it was named.
-        card: the bundle's.
+        place: the run folder, as given.
+        card: the bundle's card.
         epochs: `history.csv`.
-        record: the evidence; None in runs of earlier versions.
+        record: `report/data.json`; None in runs of earlier versions.
     """
 
     place: str
@@ -30,14 +30,8 @@ class FinishedRun:
     record: RunRecord | None
 
 
-def render_run(run: FinishedRun, record: RunRecord, *, drawn: Drawn) -> str:
-    """Returns the page's HTML; everything in it is escaped.
-
-    Args:
-        run: the run.
-        record: its evidence.
-        drawn: its charts.
-    """
+def render_run(run: FinishedRun, record: RunRecord, *, drawn: RunCharts) -> str:
+    """Returns the page's HTML, with everything escaped."""
     card, test = run.card, record.answers["test"]
     accepted = test.at(card.accept_threshold)
     return render(
@@ -60,8 +54,8 @@ def render_run(run: FinishedRun, record: RunRecord, *, drawn: Drawn) -> str:
             list(training_tables.calibration_rows(record, card.temperature)),
         ),
         unfamiliar=(
-            training_tables.UNFAMILIAR_HEADER,
-            list(training_tables.unfamiliar_rows(card.trust.unfamiliar if card.trust else {})),
+            training_tables.OUT_OF_DISTRIBUTION_HEADER,
+            list(training_tables.out_of_distribution_rows(card.trust.unfamiliar if card.trust else {})),
         ),
         exports=(training_tables.EXPORT_HEADER, list(training_tables.export_rows(card))),
         members=(training_tables.MEMBER_HEADER, list(training_tables.member_rows(record))),
@@ -76,13 +70,13 @@ def render_run(run: FinishedRun, record: RunRecord, *, drawn: Drawn) -> str:
 
 
 def commands(run: FinishedRun) -> dict[str, str]:
-    """Returns the commands that go with a run, by their titles."""
+    """Returns the commands to repeat the run and its report, by title."""
     found = {"To train the same again": run.card.command} if run.card.command else {}
     return found | {"To make this page again": shlex.join(["digitmill", "report", run.place])}
 
 
 def _shares(record: RunRecord, threshold: float) -> list[tuple[str, int, str]]:
-    """Returns name, test images and colour of each part of the bar at the top."""
+    """Returns name, number of test images and colour of each part of the bar at the top."""
     test = record.answers["test"]
     accepted = test.at(threshold)
     wrong = accepted.accepted - accepted.right

@@ -1,4 +1,4 @@
-"""The tables of one run's page: its head, digits, calibration, exports, settings."""
+"""The tables of a run's page: key figures, digits, calibration, exports, settings."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -8,14 +8,14 @@ from digitmill.reports.precision_recall import class_rates
 from schemas.digit import CLASSES
 from schemas.model.model_card import ModelCard
 from schemas.model.trust import Calibration, Unfamiliar
-from trainer.report.record import Answers, RunRecord, Value
+from trainer.report.record import RunRecord, SplitMetrics, Value
 from trainer.run.history import Epoch, best_epoch
 
 Cell = tuple[str, float | None]
-"""The words of a cell, and what it is sorted by."""
+"""A cell's text and sort key."""
 
 Columns = list[tuple[str, bool]]
-"""Titles of columns, and whether they hold numbers."""
+"""Titles of columns, and whether they are numeric."""
 
 DIGIT_COLUMNS: Columns = [
     (title, title != "Digit")
@@ -33,7 +33,7 @@ DIGIT_COLUMNS: Columns = [
 
 
 def facts(card: ModelCard, record: RunRecord, epochs: Sequence[Epoch]) -> Iterator[tuple[str, str, str]]:
-    """Yields name, value and note of each fact at the top."""
+    """Yields name, value and note of each key figure."""
     yield "Test accuracy", share(card.test_accuracy.value), told(card.test_accuracy)
     if card.validation_accuracy is not None:
         yield "Validation accuracy", share(card.validation_accuracy.value), told(card.validation_accuracy)
@@ -56,17 +56,17 @@ def facts(card: ModelCard, record: RunRecord, epochs: Sequence[Epoch]) -> Iterat
 
 def _training_note(card: ModelCard, record: RunRecord, epochs: Sequence[Epoch]) -> str:
     done = len(epochs) or card.epochs
-    said = f"{thousands(done)} epoch{'s' if done > 1 else ''}"
+    text = f"{thousands(done)} epoch{'s' if done > 1 else ''}"
     if record.members:
-        said += f" of {len(record.members)} members"
+        text += f" of {len(record.members)} members"
     elif done > 1 and (best := best_epoch(epochs)):
-        said += f", the best on validation {thousands(best)}"
+        text += f", the best on validation {thousands(best)}"
     pace = f"; {thousands(card.images_per_second)} images/s" if card.images_per_second else ""
-    return f"{said}; batches of {thousands(card.batch)}{pace}"
+    return f"{text}; batches of {thousands(card.batch)}{pace}"
 
 
-def digit_cells(test: Answers) -> Iterator[list[Cell]]:
-    """Yields each digit's row: how well it is told, and what it is taken for."""
+def digit_cells(test: SplitMetrics) -> Iterator[list[Cell]]:
+    """Yields each digit's row: precision, recall, and its most frequent confusion."""
     for digit, rates in enumerate(class_rates(test.confusion)):
         wrong = rates.labelled - rates.right
         others = [(count, other) for other, count in enumerate(test.confusion[digit]) if other != digit]
@@ -85,7 +85,7 @@ def class_columns(counts: Mapping[str, Sequence[int]]) -> Columns:
 
 
 def class_cells(counts: Mapping[str, Sequence[int]]) -> Iterator[list[Cell]]:
-    """Yields each digit's row: its images in every split."""
+    """Yields each digit's row: its number of images in every split."""
     for digit in range(CLASSES):
         found = (counted[digit] for counted in counts.values())
         yield [(str(digit), float(digit)), *((thousands(count), float(count)) for count in found)]
@@ -95,7 +95,7 @@ CALIBRATION_HEADER = ("Images", "Expected error", "Brier score", "Log loss")
 
 
 def calibration_rows(record: RunRecord, temperature: float) -> Iterator[tuple[str, ...]]:
-    """Yields what confidence is worth, by split, before and after the temperature."""
+    """Yields the calibration by split, without and with the temperature."""
     for name, found in record.answers.items():
         if temperature != 1:
             yield f"{name}, no temperature", *_measured(found.uncalibrated.measured)
@@ -106,11 +106,11 @@ def _measured(found: Calibration) -> tuple[str, ...]:
     return tuple(f"{value:.4f}" for value in (found.ece, found.brier, found.log_loss))
 
 
-UNFAMILIAR_HEADER = ("What was shown", "Pictures", "Found blank", "Accepted", "Share accepted")
+OUT_OF_DISTRIBUTION_HEADER = ("What was shown", "Pictures", "Found blank", "Accepted", "Share accepted")
 
 
-def unfamiliar_rows(found: Mapping[str, Unfamiliar]) -> Iterator[tuple[str, ...]]:
-    """Yields what became of pictures that show no single digit."""
+def out_of_distribution_rows(found: Mapping[str, Unfamiliar]) -> Iterator[tuple[str, ...]]:
+    """Yields the results on out-of-distribution images, by kind."""
     for kind, row in found.items():
         counts = (thousands(count) for count in (row.images, row.blank, row.accepted))
         yield kind.replace("_", " "), *counts, share(row.share)
@@ -141,13 +141,13 @@ def member_rows(record: RunRecord) -> Iterator[tuple[str, ...]]:
 
 
 def settings_rows(settings: Mapping[str, Value]) -> Iterator[tuple[str, str]]:
-    """Yields the settings, in words."""
+    """Yields the settings as text."""
     for name, value in settings.items():
         yield name.replace("_", " "), setting(value)
 
 
 def setting(value: Value) -> str:
-    """Returns a setting in words; a dash where the recipe leaves it to itself."""
+    """Returns a setting as text; a dash if unset."""
     if value is None:
         return NONE
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Reads what reports are made of, and writes them: to disk, or into a bucket."""
+"""Reads run folders and writes reports, on disk or in a bucket."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
@@ -7,9 +7,9 @@ from digitmill.reports.charts.chart import Chart
 from schemas.errors import UserError
 from schemas.model.bundle import CARD
 from schemas.model.model_card import ModelCard
-from trainer.report.comparison import MOST, letters, render_comparison
+from trainer.report.comparison import MAX_RUNS, by_letter, render_comparison
 from trainer.report.record import FILE, FOLDER, PAGE, RunRecord
-from trainer.report.training_charts import draw
+from trainer.report.training_charts import draw_charts
 from trainer.report.training_page import FinishedRun, render_run
 from trainer.run import history
 from trainer.run.history import Epoch
@@ -17,39 +17,28 @@ from trainer.run.run_folder import BUNDLE
 from trainer.run.run_location import Place, open_place
 
 COMPARISON: Final = "comparison"
-"""Folder of a comparison where none is named."""
+"""Default folder of a comparison."""
 
 _CARD: Final = f"{BUNDLE}/{CARD}"
 
 
 def is_run(place: str) -> bool:
-    """Whether a folder, local or in `gs://`, is that of a finished training run."""
+    """Whether a folder, local or in `gs://`, holds a finished training run."""
     return open_place(place).exists(_CARD)
 
 
 def write_run(where: Place, card: ModelCard, record: RunRecord, *, epochs: Sequence[Epoch]) -> None:
-    """Writes a run's record and its report into the run folder.
-
-    Args:
-        where: the run folder.
-        card: the bundle's, complete.
-        record: the evidence.
-        epochs: the history.
-    """
+    """Writes a run's record and its report into the run folder."""
     files = [(FILE, record.to_json().encode())]
     run = FinishedRun(where.uri, card, tuple(epochs), record)
     _write(where, [*files, *_report(run, record)])
 
 
 def rebuild(place: str, *, to: str | None = None) -> str:
-    """Makes a finished run's report again, from what the run folder holds, and returns where its page is.
-
-    Args:
-        place: the run folder, local or in `gs://`.
-        to: folder for the report; None for the run folder itself.
+    """Makes the report of a finished run again, and returns the location of its page.
 
     Raises:
-        UserError: when there is no finished run, or none that kept a record.
+        UserError: if there is no finished run, or it has no record.
     """
     run = open_run(place)
     if run.record is None:
@@ -66,20 +55,18 @@ def rebuild(place: str, *, to: str | None = None) -> str:
 
 
 def compare(places: Sequence[str], *, to: str | None = None) -> str:
-    """Writes the comparison of several runs, and returns where its page is.
-
-    Args:
-        places: their folders, local or in `gs://`, two at least; the others are held against the first.
-        to: folder for it; `comparison` when None.
+    """Writes the comparison of several runs with the first, and returns the location of its page.
 
     Raises:
-        UserError: when they are too few or too many, one is no finished run, or `to` is one.
+        UserError: if there are too few or too many runs, one isn't finished, or `to` is a run folder.
     """
-    if not 2 <= len(places) <= MOST:
-        raise UserError(f"2 to {MOST} runs are compared", got=len(places), remedy="name so many run folders")
+    if not 2 <= len(places) <= MAX_RUNS:
+        raise UserError(
+            f"2 to {MAX_RUNS} runs are compared", got=len(places), remedy="name so many run folders"
+        )
     where = open_place(to or COMPARISON)
     _check_free(where)
-    page, charts = render_comparison(letters([open_run(place) for place in places]))
+    page, charts = render_comparison(by_letter([open_run(place) for place in places]))
     _write(where, [*_charts(charts), (PAGE, page.encode())])
     return where.at(PAGE)
 
@@ -88,7 +75,7 @@ def open_run(place: str) -> FinishedRun:
     """Reads card, history and record of a finished run.
 
     Raises:
-        UserError: when there is none, or they cannot be read.
+        UserError: if there is no finished run, or its files can't be read.
     """
     where = open_place(place)
     if not where.exists(_CARD):
@@ -113,7 +100,7 @@ def open_run(place: str) -> FinishedRun:
 
 def _report(run: FinishedRun, record: RunRecord) -> Iterator[tuple[str, bytes]]:
     card = run.card
-    drawn = draw(record, run.epochs, accept=card.accept_threshold, temperature=card.temperature)
+    drawn = draw_charts(record, run.epochs, accept=card.accept_threshold, temperature=card.temperature)
     yield from _charts(drawn.charts())
     yield PAGE, render_run(run, record, drawn=drawn).encode()
 
@@ -132,7 +119,7 @@ def _check_free(where: Place) -> None:
 
 
 def _write(where: Place, files: Iterable[tuple[str, bytes]]) -> None:
-    """Writes files, the page last, and publishes them in that order."""
+    """Writes files and publishes them in the given order, the page last."""
     names = []
     try:
         for name, content in files:

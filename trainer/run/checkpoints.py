@@ -1,8 +1,8 @@
-"""Checkpoints: everything that a training needs to go on, in one file that is there whole or not at all.
+"""Checkpoints: everything a training needs to resume, in one file that appears complete or not at all.
 
-A file is a NumPy archive, whose zip checksums tell any damage. Not `tf.train.CheckpointManager`: its
-several files are complete only together, every worker has to take part in writing them, and in a
-bucket TensorFlow neither verifies them nor knows an emulator.
+A file is a NumPy archive, whose zip checksums detect damage. `tf.train.CheckpointManager` writes several
+files that are only complete together, needs all workers to write them, and in a bucket TensorFlow doesn't
+verify them.
 """
 
 import dataclasses
@@ -26,18 +26,18 @@ _RECORD: Final = "record"
 _NAME: Final = re.compile(r"step-(\d{10})\.npz")
 
 
-class DamagedError(Exception):
-    """A checkpoint's file cannot be read; a one-line reason."""
+class CorruptCheckpointError(Exception):
+    """A checkpoint file can't be read; the message is a one-line reason."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """A training at one moment.
+    """The state of a training.
 
     Attributes:
-        step: steps done since the training's beginning.
-        record: all that is no array: history, sums of the epoch under way; JSON's types.
-        arrays: weights, optimizer's variables, random states, by name.
+        step: steps done since the training began.
+        record: everything but arrays, such as the history; JSON types.
+        arrays: variables of model and optimizer, by name.
     """
 
     step: int
@@ -46,13 +46,13 @@ class Checkpoint:
 
 
 def file_name(step: int) -> str:
-    """Returns the name of a step's checkpoint; names sort as steps do."""
+    """Returns the file name of a step's checkpoint; names sort by step."""
     return f"step-{step:010d}.npz"
 
 
 def write(checkpoint: Checkpoint, file: pathlib.Path) -> None:
-    """Writes a checkpoint's file, which appears when it is complete and on the disk."""
-    # The arrays' names too: a damaged directory of the archive loses some without a word.
+    """Writes a checkpoint file, which appears when it is complete and on disk."""
+    # With the names of the arrays: a damaged zip directory silently loses some.
     named = {"step": checkpoint.step, "arrays": sorted(checkpoint.arrays), **checkpoint.record}
     text = json.dumps(named).encode()
     members: dict[str, Any] = {_RECORD: np.frombuffer(text, np.uint8), **checkpoint.arrays}
@@ -61,7 +61,7 @@ def write(checkpoint: Checkpoint, file: pathlib.Path) -> None:
         with os.fdopen(descriptor, "wb") as opened:
             np.savez(opened, allow_pickle=False, **members)
             opened.flush()
-            # Before the name: after a power cut a name must not stand for an empty file.
+            # Before the rename: after a power cut, the name must not refer to an empty file.
             os.fsync(opened.fileno())
         pathlib.Path(part).replace(file)
     finally:
@@ -69,20 +69,20 @@ def write(checkpoint: Checkpoint, file: pathlib.Path) -> None:
 
 
 def read(file: pathlib.Path) -> Checkpoint:
-    """Reads a checkpoint's file.
+    """Reads a checkpoint file.
 
     Raises:
-        DamagedError: when a byte of it is missing or changed.
+        CorruptCheckpointError: if a byte is missing or changed.
     """
     try:
         with zipfile.ZipFile(file) as archive:
             if (broken := archive.testzip()) is not None:
-                raise DamagedError(f"the checksum of {broken} is wrong")
+                raise CorruptCheckpointError(f"the checksum of {broken} is wrong")
         with np.load(file, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
         record = json.loads(found.pop(_RECORD).tobytes())
         if record.pop("arrays") != sorted(found):
-            raise DamagedError("it holds other arrays than it says")
+            raise CorruptCheckpointError("its arrays differ from its list of them")
         return Checkpoint(record.pop("step"), record, found)
     except (
         OSError,
@@ -92,17 +92,20 @@ def read(file: pathlib.Path) -> Checkpoint:
         zipfile.BadZipFile,
         zlib.error,
         NotImplementedError,
-        RuntimeError,  # zipfile's, where a flipped bit says that a member is encrypted
+        RuntimeError,  # from zipfile, if a flipped bit marks a member as encrypted
     ) as error:
-        raise DamagedError(" ".join(str(error).split())[:100] or type(error).__name__) from error
+        raise CorruptCheckpointError(" ".join(str(error).split())[:100] or type(error).__name__) from error
 
 
 class Checkpoints:
     """The checkpoints of one run.
 
     Args:
-        place: where they are.
-        keep: how many of the newest stay; more than one, so that one may be damaged.
+        place: their folder.
+        keep: number of newest checkpoints to keep; more than one, in case one is damaged.
+
+    Attributes:
+        newest: full name of the newest checkpoint that was saved or loaded; None before.
     """
 
     def __init__(self, place: Place, *, keep: int = 3) -> None:
@@ -111,12 +114,12 @@ class Checkpoints:
         self.newest: str | None = None
 
     def save(self, checkpoint: Checkpoint) -> str:
-        """Writes a checkpoint, then removes the oldest; returns the full name."""
+        """Writes a checkpoint, then removes the oldest; returns its full name."""
         self._place.folder.mkdir(parents=True, exist_ok=True)
         name = file_name(checkpoint.step)
         write(checkpoint, self._place.folder / name)
         self._place.publish(name)
-        # Not those beyond: they are damaged, or of a training that went on from an older one.
+        # Later steps are ignored: they are damaged, or left by a training that resumed before them.
         steps = [step for step in self.steps() if step <= checkpoint.step]
         for step in steps[: -self._keep]:
             self._place.remove(file_name(step))
@@ -124,19 +127,19 @@ class Checkpoints:
         return self.newest
 
     def steps(self) -> list[int]:
-        """Returns the steps that there are checkpoints of, ascending."""
+        """Returns the steps that have a checkpoint, ascending."""
         matches = (_NAME.fullmatch(name) for name in self._place.names())
         return sorted(int(match[1]) for match in matches if match)
 
     def load(self, step: int) -> Checkpoint:
-        """Returns a step's checkpoint.
+        """Returns the checkpoint of a step.
 
         Raises:
-            UserError: when it cannot be read.
+            UserError: if it can't be read.
         """
         try:
             return read(self._place.fetch(file_name(step)))
-        except DamagedError as error:
+        except CorruptCheckpointError as error:
             raise UserError(
                 "every worker reads the chief's checkpoint",
                 got=self._place.at(file_name(step)),
@@ -144,13 +147,13 @@ class Checkpoints:
             ) from error
 
     def load_newest(self) -> Checkpoint | None:
-        """Returns the newest checkpoint that is whole; names damaged ones on the way; None without any."""
+        """Returns the newest readable checkpoint, warning of damaged ones; None if there is none."""
         for step in reversed(self.steps()):
             try:
                 found = read(self._place.fetch(file_name(step)))
-            except DamagedError as error:
+            except CorruptCheckpointError as error:
                 where = self._place.at(file_name(step))
-                print(f"warning: {where} is damaged ({error}); going back to the one before", file=sys.stderr)
+                print(f"warning: {where} is damaged ({error}); trying the one before", file=sys.stderr)
                 continue
             self.newest = self._place.at(file_name(step))
             return found
@@ -158,25 +161,25 @@ class Checkpoints:
 
 
 @dataclasses.dataclass(frozen=True)
-class Saving:
-    """What a training is saved to.
+class CheckpointOptions:
+    """Where and how often a training is saved.
 
     Attributes:
-        checkpoints: where; None for nowhere.
-        every: steps from one checkpoint to the next; None for one an epoch.
-        identity: what must be the same in a process that goes on; JSON's types.
+        checkpoints: of the run; None to save nothing.
+        every_steps: steps between two checkpoints; None for one per epoch.
+        identity: what a resumed training must have in common; JSON types.
     """
 
     checkpoints: Checkpoints | None = None
-    every: int | None = None
+    every_steps: int | None = None
     identity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def check_identity(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuses a checkpoint of a training that was told something else.
+    """Checks that a checkpoint belongs to the same training.
 
     Raises:
-        UserError: with the first thing that differs.
+        UserError: naming the first setting that differs.
     """
     different = sorted(name for name in saved.keys() | now.keys() if saved.get(name) != now.get(name))
     if different:

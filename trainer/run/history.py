@@ -1,4 +1,4 @@
-"""What each epoch reached: records, and `history.csv`."""
+"""The metrics of each epoch, as records and as `history.csv`."""
 
 import csv
 import dataclasses
@@ -15,12 +15,12 @@ class Epoch:
 
     Attributes:
         epoch: its number, from 1.
-        loss: mean cross-entropy over the epoch's training images while it ran, nats.
-        accuracy: share of them answered right while it ran, in [0, 1].
-        val_loss: mean cross-entropy on the validation split after it; None without one.
-        val_accuracy: share of the validation split answered right; None without one.
-        seconds: time of its training steps.
-        images_per_second: training images over `seconds`.
+        loss: mean training loss while the epoch ran, nats.
+        accuracy: share of training images predicted right while it ran, in [0, 1].
+        val_loss: mean cross-entropy on the validation split after the epoch, nats; None without one.
+        val_accuracy: share of the validation split predicted right; None without one.
+        seconds: duration of its training steps.
+        images_per_second: training images per second of them.
     """
 
     epoch: int
@@ -33,7 +33,7 @@ class Epoch:
 
 
 def write(history: Sequence[Epoch], folder: pathlib.Path) -> None:
-    """Writes `history.csv`; a value that there is not is an empty cell."""
+    """Writes `history.csv`; missing values are empty cells."""
     with (folder / FILE).open("w", newline="", encoding="utf-8") as opened:
         writer = csv.writer(opened, lineterminator="\n")
         writer.writerow(field.name for field in dataclasses.fields(Epoch))
@@ -41,9 +41,9 @@ def write(history: Sequence[Epoch], folder: pathlib.Path) -> None:
 
 
 def best_epoch(history: Sequence[Epoch]) -> int:
-    """Returns the number of the epoch with the best validation accuracy, of equals the one with less loss.
+    """Returns the number of the epoch with the best validation accuracy; 0 without validation.
 
-    Without validation that is 0.
+    Among equals, the one with the least validation loss.
     """
     known = [epoch for epoch in history if epoch.val_accuracy is not None and epoch.val_loss is not None]
     best = max(known, key=lambda epoch: (epoch.val_accuracy, -(epoch.val_loss or 0.0)), default=None)

@@ -1,4 +1,4 @@
-"""The folder that a training run fills: bundle, history, report, checkpoints, TensorBoard's files."""
+"""The run folder: claims it for one run, and names what is in it."""
 
 import contextlib
 import tempfile
@@ -12,25 +12,21 @@ from trainer.run.checkpoints import Checkpoints
 from trainer.run.run_location import LocalPlace, Places
 
 BUNDLE: Final = "bundle"
-"""The model bundle; it appears when the run is finished, not before. In a bucket its card comes last."""
+"""The model bundle, which appears when the run is finished; in a bucket, its card comes last."""
 
 MEMBERS: Final = "members"
-"""An ensemble's members, each a run folder of its own, by their number."""
+"""The members of an ensemble, each with its own run folder."""
 
 _CLAIM: Final = "run.txt"
 _CLAIM_TEXT: Final = "A training run writes here; it is finished when there is bundle/model_card.json.\n"
 
 
 def claim(places: Places, *, resume: bool = False) -> None:
-    """Makes a run folder, or takes over that of a run which did not finish.
-
-    Args:
-        places: where the run goes.
-        resume: whether it may hold checkpoints to go on from.
+    """Creates a run folder, or takes over that of an unfinished run.
 
     Raises:
-        UserError: when the folder holds a finished run, a bundle, or, unless resumed, checkpoints; or
-            when it cannot be written.
+        UserError: if the folder holds a finished run, a bundle or, without `resume`, checkpoints; or if it
+            can't be written.
     """
     run = places.run
     with writable(run.uri):
@@ -50,11 +46,7 @@ def claim(places: Places, *, resume: bool = False) -> None:
 
 @contextlib.contextmanager
 def writable(folder: str) -> Iterator[None]:
-    """Context manager in which a folder is made, and written to for the first time.
-
-    Raises:
-        UserError: when the system refuses that.
-    """
+    """Context that turns an OSError into a UserError about `--output`."""
     try:
         yield
     except OSError as error:
@@ -66,19 +58,14 @@ def writable(folder: str) -> Iterator[None]:
 
 
 def write_config(places: Places, text: str) -> None:
-    """Writes the file that repeats the run, unless an earlier process of it has.
-
-    Args:
-        places: where the run goes; claimed.
-        text: what `digitmill.commands.run_config.to_text` returns.
-    """
+    """Writes the file that repeats the run, unless an earlier process of the run has."""
     if not places.run.exists(run_config.FILE):
         (places.run.folder / run_config.FILE).write_text(text, encoding="utf-8")
         places.run.publish(run_config.FILE)
 
 
 def _probe(places: Places) -> None:
-    """Finds out before the training whether it can be written."""
+    """Checks before the training that the folder can be written."""
     with tempfile.TemporaryFile(dir=places.run.folder):
         pass
     if not isinstance(places.run, LocalPlace):

@@ -117,5 +117,5 @@ class Request:
         recipe = recipes.load(bare.recipe)
         batch = bare.batch or recipe.batch
         per_replica_batch(batch, self.workers * max(self.gpus, 1))
-        if recipe.taught and self.options.teacher is None:
+        if recipe.needs_teacher and self.options.teacher is None:
             overrides.apply(recipe, self.options)

@@ -1,1 +1,1 @@
-"""Searches a recipe's settings: the space that it declares, trials that are pruned early, a study on disk."""
+"""Hyperparameter search: a recipe's search space, trials that are pruned early, a study on disk."""

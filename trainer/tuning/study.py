@@ -1,7 +1,7 @@
-"""The study: Optuna's sampler and pruner over a journal on disk, which one process at a time holds.
+"""The study of a search: Optuna's sampler and pruner, with a journal on disk.
 
-A search that was killed goes on where it was: a trial that was under way is trained again, with what had
-been chosen for it.
+One process at a time uses a study. A killed search resumes: its unfinished trial is trained again with the
+same settings.
 """
 
 import contextlib
@@ -27,40 +27,42 @@ _NAME: Final = "digitmill"
 _IDENTITY: Final = "identity"
 _REPORT: Final = "report"
 
-_STARTUP: Final = 4
-"""Trials that are never pruned: a median of fewer says little."""
+_STARTUP_TRIALS: Final = 4
+"""First trials, which are never pruned: the median of fewer says little."""
 
-_GRACE: Final = 2
-"""Epoch from which a trial may be pruned: what one is like after the first says little."""
+_WARMUP_EPOCHS: Final = 2
+"""Epoch from which a trial may be pruned: the first says little."""
 
 _STATES: Final = {TrialState.COMPLETE: COMPLETE, TrialState.PRUNED: PRUNED, TrialState.FAIL: FAILED}
 
 
 class Study:
-    """The trials of one search, those of earlier processes included.
+    """The trials of one search, including those of earlier processes.
 
     Args:
-        folder: of the study; held by this process.
-        identity: what all its trials have in common, in JSON's types.
-        seed: of the sampler.
+        folder: the study's folder, locked by this process.
+        identity: what all trials have in common, to check on resume; JSON types.
+        seed: the sampler's seed.
 
     Raises:
-        UserError: when the study there is of another search.
+        UserError: if the folder's study belongs to another search.
     """
 
     def __init__(self, folder: pathlib.Path, identity: Mapping[str, Any], *, seed: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        _cut_torn_line(folder / JOURNAL)
+        _drop_torn_line(folder / JOURNAL)
         storage = JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
         self._study = optuna.create_study(
             study_name=_NAME,
             storage=storage,
             direction="maximize",
             load_if_exists=True,
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP, n_warmup_steps=_GRACE),
+            pruner=optuna.pruners.MedianPruner(
+                n_startup_trials=_STARTUP_TRIALS, n_warmup_steps=_WARMUP_EPOCHS
+            ),
         )
         before = self._study.get_trials(deepcopy=False)
-        # Another seed each time: the same one would propose again what it has proposed.
+        # With the same seed, a resumed search would repeat its proposals.
         self._study.sampler = optuna.samplers.TPESampler(seed=(seed + len(before)) % 2**32)
         self._check(identity)
         for trial in before:
@@ -82,31 +84,31 @@ class Study:
             )
 
     def ask(self, distributions: Mapping[str, Any]) -> optuna.Trial:
-        """Returns the next trial, with its settings chosen; until it is told, it counts as under way."""
+        """Returns the next trial, with its settings chosen; it runs until `tell`."""
         return self._study.ask(dict(distributions))
 
     def prune(self, trial: optuna.Trial, epoch: Epoch) -> bool:
-        """Notes what an epoch has reached, and returns whether the trial is worse than half of the others."""
+        """Records an epoch's accuracy, and returns whether the trial is below the median of the others."""
         assert epoch.val_accuracy is not None
         trial.report(epoch.val_accuracy, epoch.epoch)
         return trial.should_prune()
 
     def tell(self, trial: optuna.Trial, found: Trial) -> None:
-        """Ends a trial."""
+        """Records the result of a trial."""
         report = {"val_accuracy": found.val_accuracy, "val_loss": found.val_loss}
         trial.set_user_attr(_REPORT, {**report, "epochs": found.epochs, "seconds": found.seconds})
         state = next(state for state, name in _STATES.items() if name == found.state)
-        # A pruned one has its last report for a value.
+        # Optuna takes a pruned trial's last report as its value.
         self._study.tell(trial, found.val_accuracy if found.state == COMPLETE else None, state=state)
 
     def trials(self) -> list[Trial]:
-        """Returns the trials that have ended, in their order; not those that a kill cut off."""
+        """Returns the finished trials in order, without killed ones."""
         ended = (
             trial
             for trial in self._study.get_trials(deepcopy=False)
             if trial.state in _STATES and _REPORT in trial.user_attrs
         )
-        # Numbers are those that the search prints: Optuna's count the ones that were cut off, too.
+        # Numbered as printed: Optuna's numbers include killed trials.
         return [_trial(trial, number) for number, trial in enumerate(ended, start=1)]
 
 
@@ -115,12 +117,12 @@ def _trial(trial: FrozenTrial, number: int) -> Trial:
 
 
 @contextlib.contextmanager
-def held(folder: pathlib.Path, *, resume: bool) -> Iterator[None]:
-    """Holds a study's folder, as no other process does.
+def locked_folder(folder: pathlib.Path, *, resume: bool) -> Iterator[None]:
+    """Context that creates a study's folder and locks it against other processes.
 
     Raises:
-        UserError: when it cannot be written, another process holds it, or it holds a study that is not to
-            be gone on with.
+        UserError: if it can't be written, another process has locked it, or, without `resume`, it holds a
+            study.
     """
     with contextlib.ExitStack() as stack:
         with writable(str(folder)):
@@ -141,8 +143,8 @@ def held(folder: pathlib.Path, *, resume: bool) -> Iterator[None]:
         yield
 
 
-def _cut_torn_line(journal: pathlib.Path) -> None:
-    """Removes what a killed process has left half written: Optuna would write behind it, and read neither."""
+def _drop_torn_line(journal: pathlib.Path) -> None:
+    """Removes a line that a killed process left incomplete: Optuna would append to it and read neither."""
     if journal.exists():
         content = journal.read_bytes()
         whole = content.rpartition(b"\n")[0]

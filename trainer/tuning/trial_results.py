@@ -1,4 +1,4 @@
-"""What a search has found: a table of its trials, and the settings of the best as a file for `--config`."""
+"""The results of a search: a table of its trials, and the best settings as a file for `--config`."""
 
 import csv
 import dataclasses
@@ -25,13 +25,13 @@ class Trial:
     """One training of the search.
 
     Attributes:
-        number: from 1, of those that have ended.
-        state: `complete`, `pruned` or `failed`, that is diverged.
-        settings: what was chosen for it, by the field of TrainOptions.
-        val_accuracy: of the network that it ended with; None where it diverged before an epoch's end.
-        val_loss: likewise, nats.
-        epochs: that it trained.
-        seconds: that they took.
+        number: its number among finished trials, from 1.
+        state: `complete`, `pruned` or `failed` (diverged).
+        settings: its settings, by field of TrainOptions.
+        val_accuracy: of its final network; None if it diverged in the first epoch.
+        val_loss: of its final network, nats; None likewise.
+        epochs: finished epochs.
+        seconds: duration.
     """
 
     number: int
@@ -44,13 +44,13 @@ class Trial:
 
 
 def best(trials: Sequence[Trial]) -> Trial | None:
-    """Returns the complete trial that is right most often on validation images, of equals the surest."""
+    """Returns the complete trial with the best validation accuracy; among equals, with the least loss."""
     known = [trial for trial in trials if trial.state == COMPLETE and trial.val_accuracy is not None]
     return max(known, key=lambda trial: (trial.val_accuracy, -(trial.val_loss or 0.0)), default=None)
 
 
 def table(trials: Sequence[Trial], names: Sequence[str]) -> str:
-    """Returns the trials as CSV, a row each; what there is not is an empty cell."""
+    """Returns the trials as CSV, one per row; missing values are empty cells."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     measures = [field.name for field in dataclasses.fields(Trial) if field.name != "settings"]
@@ -62,7 +62,7 @@ def table(trials: Sequence[Trial], names: Sequence[str]) -> str:
 
 
 def config(train: TrainOptions, settings: Mapping[str, Any]) -> str:
-    """Returns the file by which `digitmill train --config` trains with the settings."""
+    """Returns a file for `digitmill train --config` with these settings."""
     chosen = {name.replace("_", "-"): value for name, value in settings.items()}
     flags = {name: _plain(value) for name, value in {**flags_of(train), **chosen}.items()}
     header = "# The best of a search: digitmill train --config FILE --output DIR\n"
@@ -70,7 +70,7 @@ def config(train: TrainOptions, settings: Mapping[str, Any]) -> str:
 
 
 def write(folder: pathlib.Path, name: str, content: str | bytes) -> None:
-    """Writes a file that appears whole or not at all."""
+    """Writes a file atomically."""
     new = folder / f".{name}.new"
     new.write_bytes(content.encode() if isinstance(content, str) else content)
     new.replace(folder / name)

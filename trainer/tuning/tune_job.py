@@ -14,8 +14,9 @@ import tensorflow as tf
 from digitmill.commands import run_config
 from schemas.errors import StoppedError, UserError
 from trainer import recipes
+from trainer.bundle.initial_weights import load_teacher
 from trainer.cluster import tf_config
-from trainer.data.reading import Reading
+from trainer.data.reading import ReadOptions
 from trainer.data.rejects import Rejects
 from trainer.data.sources.source_specs import open_sources
 from trainer.data.splits import Digits
@@ -28,7 +29,7 @@ from trainer.recipes.parts.recipe import Recipe
 from trainer.run.history import Epoch, best_epoch
 from trainer.train_options import TrainOptions
 from trainer.tuning import plots, trial_results
-from trainer.tuning.study import Study, held
+from trainer.tuning.study import Study, locked_folder
 from trainer.tuning.tune_options import TuneOptions
 
 
@@ -52,7 +53,7 @@ def run(options: TuneOptions) -> str:
             "the recipe declares what may be searched", got=options.train.recipe, remedy="choose another one"
         )
     try:
-        with held(options.output, resume=options.resume):
+        with locked_folder(options.output, resume=options.resume):
             return _go_on(options, recipe)
     except PreemptedError:
         raise PreemptedError(_farewell(options)) from None
@@ -68,22 +69,22 @@ def _farewell(options: TuneOptions) -> str:
 def _go_on(options: TuneOptions, recipe: Recipe) -> str:
     if not (options.output / run_config.FILE).exists():
         trial_results.write(options.output, run_config.FILE, options.run_config())
-    strategy = training.devices(options.train)
+    strategy = training.start_devices(options.train)
     digits = _read(options.train, strategy)
     images = len(digits.train)
     replicas = strategy.num_replicas_in_sync
-    searched = search_space.dividing(recipe.search, replicas=replicas, images=images)
+    searched = search_space.without_invalid_batches(recipe.search, replicas=replicas, images=images)
     study = Study(options.output, _identity(options.train, searched, digits), seed=options.train.seed)
     _search(options, study, searched, digits=digits, strategy=strategy)
     return _summary(options, study.trials())
 
 
 def _read(train: TrainOptions, strategy: tf.distribute.Strategy) -> Digits:
-    reading = Reading(
+    reading = ReadOptions(
         rejects=Rejects(max_rate=train.max_bad_rate, write=lambda text: None), cache_dir=train.cache_dir
     )
     source = open_sources(train.data, data_dir=train.data_dir, reading=reading)
-    digits = training.read(train, source, training.recipe_of(train), strategy=strategy)
+    digits = training.read_data(train, source, training.effective_recipe(train), strategy=strategy)
     if digits.validation is None:
         # Chosen by the test split, settings would look better than they are.
         raise UserError(
@@ -149,10 +150,11 @@ def _train(
     history: list[Epoch] = []
     state, began = trial_results.COMPLETE, time.monotonic()
     with contextlib.ExitStack() as stack:
-        epochs = Trainer(recipe, digits, strategy=strategy, seed=seed).epochs()
+        teacher = load_teacher(recipe.teacher)
+        epochs = Trainer(recipe, digits, strategy=strategy, seed=seed, teacher=teacher).epochs()
         stack.callback(epochs.close)  # type: ignore[attr-defined]
         try:
-            for epoch in hypertune.reported(epochs, chief=True):
+            for epoch in hypertune.report_epochs(epochs, chief=True):
                 history.append(epoch)
                 if study.prune(trial, epoch) and epoch.epoch < recipe.epochs:
                     state = trial_results.PRUNED

@@ -48,7 +48,7 @@ def test_canonical_digits_in_colour_pass_byte_for_byte(canonical, digits, kind):
     assert (canonical(encoded(colour, kind)) == digits[:50]).all()
 
 
-def test_colours_become_the_grey_that_imaging_makes_of_them(canonical):
+def test_colours_become_the_same_grey_as_in_imaging(canonical):
     # A canonical frame, so that the levels themselves are seen.
     pictures = np.random.default_rng(1).integers(0, 256, (20, 28, 28, 3), dtype=np.uint8)
     pictures[:, [0, -1]] = 0
@@ -60,7 +60,7 @@ def test_colours_become_the_grey_that_imaging_makes_of_them(canonical):
 @pytest.mark.parametrize(
     ("name", "kind"), [*((name, ".png") for name in MAKERS), ("paper", ".jpg"), ("negative", ".jpg")]
 )
-def test_other_pictures_come_out_nearly_as_imaging_has_them(canonical, digits, name, kind):
+def test_other_images_are_nearly_the_same_as_in_imaging(canonical, digits, name, kind):
     files = encoded([MAKERS[name](digit) for digit in digits[:100]], kind)
     expected = decode_batch(files, len(files))
     assert not any(expected.errors)
@@ -84,7 +84,7 @@ def test_any_shape_gives_a_digit(canonical, shape):
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n"])
-def test_what_is_no_image_is_an_error_of_the_request(canonical, digits, content):
+def test_a_file_that_is_no_image_is_an_error(canonical, digits, content):
     with pytest.raises(tf.errors.InvalidArgumentError):
         canonical([*encoded(digits[:2]), content])
 
@@ -93,7 +93,7 @@ def test_no_files_give_no_digits(canonical):
     assert canonical(np.zeros(0, object).astype(bytes)).shape == (0, 28, 28)
 
 
-def test_a_bundle_s_signature_answers_files_as_the_model_answers_digits(bundle_path, digits):
+def test_a_bundles_signature_predicts_files_like_digits(bundle_path, digits):
     signature = tf.saved_model.load(str(bundle_path / bundle.SAVED_MODEL)).signatures[
         bundle.ENCODED_SIGNATURE
     ]
@@ -107,7 +107,7 @@ def test_a_bundle_s_signature_answers_files_as_the_model_answers_digits(bundle_p
 
 
 @pytest.mark.slow
-def test_it_agrees_on_resized_files_with_what_imaging_feeds_the_model(bundle_path, digits):
+def test_resized_files_are_predicted_like_imagings_digits(bundle_path, digits):
     signature = tf.saved_model.load(str(bundle_path / bundle.SAVED_MODEL)).signatures[
         bundle.ENCODED_SIGNATURE
     ]

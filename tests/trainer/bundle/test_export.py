@@ -86,7 +86,7 @@ def expected(model, few_digits) -> np.ndarray:
     return model(few_digits.test.images, training=False).numpy()
 
 
-def test_the_bundle_has_its_files_and_nothing_beside_it(written):
+def test_the_bundle_has_only_its_files(written):
     named = {path.name for path in written.iterdir()}
     assert named == {
         bundle.CARD,
@@ -99,7 +99,7 @@ def test_the_bundle_has_its_files_and_nothing_beside_it(written):
     assert [path.name for path in written.parent.iterdir()] == ["bundle"]
 
 
-def test_others_may_read_it(written):
+def test_other_users_can_read_the_bundle(written):
     assert written.stat().st_mode & 0o055 == 0o055
 
 
@@ -124,7 +124,7 @@ def test_the_card_measures_every_format_on_the_validation_images(written, few_di
     assert rows[bundle.LITERT_INT8_MODEL].bytes < rows[bundle.LITERT_MODEL].bytes / 3
 
 
-def test_the_card_says_what_the_default_format_accepts(written, few_digits):
+def test_the_card_has_the_default_formats_coverage(written, few_digits):
     card = ModelCard.from_json((written / bundle.CARD).read_text())
     answers = open_bundle(written).load().probabilities(few_digits.test.images)
     assert card.accept_threshold == DEFAULT_THRESHOLD
@@ -146,7 +146,7 @@ def row(name: str, right: int, images: int = 5_000) -> ExportedFormat:
         (497, 496, 500, bundle.LITERT_MODEL),
     ],
 )
-def test_eight_bits_are_the_default_where_they_lose_next_to_nothing(float_right, int8_right, images, default):
+def test_int8_is_the_default_unless_it_loses_accuracy(float_right, int8_right, images, default):
     rows = [
         row(bundle.KERAS_MODEL, float_right, images),
         row(bundle.LITERT_INT8_MODEL, int8_right, images),
@@ -155,7 +155,7 @@ def test_eight_bits_are_the_default_where_they_lose_next_to_nothing(float_right,
 
 
 @pytest.mark.slow
-def test_the_keras_model_answers_alike_and_can_be_trained_on(written, expected, few_digits):
+def test_the_keras_model_predicts_the_same_and_can_be_trained(written, expected, few_digits):
     loaded = keras.models.load_model(written / bundle.KERAS_MODEL)
     assert loaded(few_digits.test.images, training=False).numpy() == pytest.approx(expected, abs=1e-6)
     before = loaded.evaluate(few_digits.train.images, few_digits.train.labels, verbose=0)
@@ -169,7 +169,7 @@ def test_the_keras_model_needs_none_of_this_code(written):
 
 
 @pytest.mark.parametrize("count", [1, 7, 103])
-def test_the_saved_model_answers_alike_for_any_batch(written, expected, few_digits, count):
+def test_the_saved_model_predicts_the_same_for_any_batch(written, expected, few_digits, count):
     signature = tf.saved_model.load(str(written / bundle.SAVED_MODEL)).signatures[bundle.SIGNATURE]
     taken = {
         name: (spec.shape.as_list(), spec.dtype)
@@ -182,7 +182,7 @@ def test_the_saved_model_answers_alike_for_any_batch(written, expected, few_digi
 
 
 @pytest.mark.parametrize("count", [1, 7, 103])
-def test_litert_answers_alike_for_any_batch(written, expected, few_digits, count):
+def test_litert_predicts_the_same_for_any_batch(written, expected, few_digits, count):
     interpreter = Interpreter(model_path=str(written / bundle.LITERT_MODEL))
     assert interpreter.get_signature_list() == {
         bundle.SIGNATURE: {"inputs": [bundle.INPUT], "outputs": [bundle.OUTPUT]}
@@ -194,7 +194,7 @@ def test_litert_answers_alike_for_any_batch(written, expected, few_digits, count
     assert answers[bundle.OUTPUT] == pytest.approx(expected[:count], abs=1e-5)
 
 
-def test_the_golden_batch_holds_digits_and_the_model_s_answers(written, model, few_digits):
+def test_the_golden_batch_has_digits_and_predictions(written, model, few_digits):
     with np.load(written / bundle.GOLDEN_BATCH, allow_pickle=False) as golden:
         digits, probabilities = golden[bundle.INPUT], golden[bundle.OUTPUT]
     assert (digits.shape, digits.dtype) == ((64, 28, 28), np.uint8)
@@ -231,22 +231,22 @@ class Wrong:
         (next(iter(export.LOADERS)), lambda right: right * float("nan")),
     ],
 )
-def test_a_format_that_answers_otherwise_leaves_no_bundle(
+def test_a_format_that_predicts_otherwise_leaves_no_bundle(
     model, few_digits, tmp_path, monkeypatch, no_formats, name, wrong
 ):
     right = export.LOADERS[name]
     monkeypatch.setitem(export.LOADERS, name, lambda path: Wrong(right(path), wrong))
-    with pytest.raises(export.ExportError, match=f"{name} answers as the model does"):
+    with pytest.raises(export.ExportError, match=f"{name} differs from the model"):
         export.write_bundle(model, CARD, evidence=evidence(few_digits), target=tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_files_that_are_answered_otherwise_than_their_digits_are_noticed(bundle_path):
+def test_a_wrong_signature_for_files_is_noticed(bundle_path):
     with np.load(bundle_path / bundle.GOLDEN_BATCH) as stored:
         golden = dict(stored)
     export._check_encoded(bundle_path / bundle.SAVED_MODEL, golden)
     golden[bundle.INPUT] = np.roll(golden[bundle.INPUT], 1, axis=0)
-    with pytest.raises(export.ExportError, match="encoded_images answers as the model does"):
+    with pytest.raises(export.ExportError, match="encoded_images differs from the model"):
         export._check_encoded(bundle_path / bundle.SAVED_MODEL, golden)
 
 
@@ -262,6 +262,6 @@ def test_a_crash_before_the_card_leaves_no_bundle(model, few_digits, tmp_path, m
 
 
 @pytest.mark.slow
-def test_exporting_writes_nothing_on_the_terminal(model, few_digits, tmp_path, capfd):
+def test_exporting_prints_nothing(model, few_digits, tmp_path, capfd):
     export.write_bundle(model, CARD, evidence=evidence(few_digits), target=tmp_path / "bundle")
     assert capfd.readouterr() == ("", "")

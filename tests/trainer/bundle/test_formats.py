@@ -46,7 +46,7 @@ def written(averaged, tmp_path_factory):
 @pytest.mark.parametrize(
     ("name", "tolerance"), [(bundle.LITERT_MODEL, 1e-4), (bundle.LITERT_INT8_MODEL, 0.1)]
 )
-def test_an_average_with_a_temperature_is_answered_alike(written, averaged, digits, name, tolerance):
+def test_formats_of_an_average_with_a_temperature_agree(written, averaged, digits, name, tolerance):
     answers = LiteRtEngine((written / name).read_bytes()).probabilities(digits)
     expected = KerasEngine(averaged).probabilities(digits)
     assert np.abs(answers - expected).max() < tolerance
@@ -54,7 +54,7 @@ def test_an_average_with_a_temperature_is_answered_alike(written, averaged, digi
 
 
 @pytest.mark.slow
-def test_eight_bits_still_tell_the_surest_answers_apart(written, digits):
+def test_int8_still_distinguishes_high_confidences(written, digits):
     answers = LiteRtEngine((written / bundle.LITERT_INT8_MODEL).read_bytes()).probabilities(digits)
     surest = np.unique(answers[answers > 0.9])
     assert len(surest) > 50
@@ -62,13 +62,13 @@ def test_eight_bits_still_tell_the_surest_answers_apart(written, digits):
 
 
 @pytest.mark.slow
-def test_eight_bits_are_far_smaller(written):
+def test_int8_is_far_smaller(written):
     sizes = [(written / name).stat().st_size for name in bundle.LITERT_MODELS]
     assert sizes[1] < sizes[0] / 2
 
 
 @pytest.mark.slow
-def test_few_training_images_will_do(averaged, tmp_path, digits):
+def test_few_training_images_suffice(averaged, tmp_path, digits):
     formats.write(averaged, tmp_path, representative=embedded_sample.digits().train.images[:3])
     answers = LiteRtEngine((tmp_path / bundle.LITERT_INT8_MODEL).read_bytes()).probabilities(digits[:5])
     assert np.isfinite(answers).all()

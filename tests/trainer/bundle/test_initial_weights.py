@@ -11,7 +11,7 @@ from schemas.model.model_card import ModelCard
 from tests.gcs_emulator import Bucket
 from trainer import recipes
 from trainer.bundle.initial_weights import load_initial_weights
-from trainer.metrics.calibration import with_temperature
+from trainer.metrics.calibration import apply_temperature
 from trainer.metrics.temperature import unbake
 
 
@@ -38,16 +38,16 @@ def refusal_of(place, model=None) -> str:
     return str(refusal.value)
 
 
-def test_the_network_answers_as_the_bundle_s(bundle_path, digits):
+def test_the_network_predicts_like_the_bundle(bundle_path, digits):
     model = recipes.load("dense-128").model()
     card = load_initial_weights(str(bundle_path), model)
     stored = keras.models.load_model(bundle_path / bundle.KERAS_MODEL)(digits, training=False).numpy()
     answers = model(digits, training=False).numpy()
-    assert with_temperature(answers, card.temperature) == pytest.approx(stored, abs=1e-5)
+    assert apply_temperature(answers, card.temperature) == pytest.approx(stored, abs=1e-5)
     assert card.recipe == "dense-128"
 
 
-def test_training_goes_on_without_the_temperature(own_bundle):
+def test_the_temperature_is_taken_out(own_bundle):
     card = own_bundle / bundle.CARD
     fields = json.loads(card.read_text())
     loaded = []
@@ -61,7 +61,7 @@ def test_training_goes_on_without_the_temperature(own_bundle):
         assert 2 * one == pytest.approx(other, rel=1e-6)
 
 
-def test_on_two_replicas_both_have_the_weights(bundle_path, two_replicas):
+def test_both_of_two_replicas_get_the_weights(bundle_path, two_replicas):
     with two_replicas.scope():
         model = recipes.load("dense-128").model()
     load_initial_weights(str(bundle_path), model)
@@ -114,7 +114,7 @@ def changed(**settings) -> keras.Model:
     return keras.Sequential(layers)
 
 
-def test_names_and_initialisers_are_of_no_matter(bundle_path):
+def test_names_and_initialisers_may_differ(bundle_path):
     load_initial_weights(str(bundle_path), changed(name="another", kernel_initializer="zeros"))
 
 
@@ -126,13 +126,13 @@ def test_names_and_initialisers_are_of_no_matter(bundle_path):
         ({"use_bias": False}, "use_bias=True"),
     ],
 )
-def test_another_architecture_is_refused_with_what_differs(bundle_path, settings, said):
+def test_another_architecture_is_refused_with_the_difference(bundle_path, settings, said):
     message = refusal_of(bundle_path, changed(**settings))
     assert "its layer 3 is" in message
     assert said in message
 
 
-def test_another_recipe_is_refused_with_what_differs(bundle_path):
+def test_another_recipe_is_refused_with_the_difference(bundle_path):
     message = refusal_of(bundle_path, recipes.load("cnn").model())
     assert "of the recipe dense-128" in message
     assert "its layer 2 is Flatten, the recipe's Reshape" in message
@@ -142,7 +142,7 @@ def test_another_recipe_is_refused_with_what_differs(bundle_path):
 
 
 @pytest.mark.slow
-def test_every_recipe_takes_its_own_weights_back(tmp_path, few_digits):
+def test_every_recipe_accepts_its_own_weights(tmp_path, few_digits):
     for name in recipes.NAMES:
         first, second = (recipes.load(name).model() for _ in range(2))
         first.save(tmp_path / bundle.KERAS_MODEL)

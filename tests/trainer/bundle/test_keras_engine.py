@@ -8,7 +8,7 @@ from trainer.bundle.keras_engine import KerasEngine
 
 
 @pytest.mark.parametrize("count", [0, 1, BATCH, BATCH + 3])
-def test_any_number_of_digits_is_answered_as_the_model_does(bundle_path, digits, count):
+def test_any_number_of_digits_is_predicted_like_the_model(bundle_path, digits, count):
     engine = KerasEngine.load(bundle_path / bundle.KERAS_MODEL)
     answers = engine.probabilities(digits[:count])
     assert (answers.shape, answers.dtype) == ((count, 10), np.float32)

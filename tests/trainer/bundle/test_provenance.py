@@ -8,7 +8,7 @@ import pytest
 from trainer.bundle import provenance
 
 
-def test_versions_are_those_of_what_is_installed():
+def test_versions_are_those_installed():
     versions = provenance.versions()
     assert {"python", "keras", "numpy", "tensorflow"} <= versions.keys()
     assert all(re.match(r"\d+\.", version) for version in versions.values())
@@ -47,7 +47,7 @@ def test_changed_files_show_in_the_commit(checkout):
     assert provenance.git_commit() == git(checkout, "rev-parse", "HEAD") + "-dirty"
 
 
-def test_a_copy_within_somebody_else_s_checkout_has_no_commit(checkout):
+def test_a_copy_within_another_checkout_has_no_commit(checkout):
     (checkout / "theirs").touch()
     git(checkout, "add", "theirs")
     git(checkout, "commit", "--quiet", "--message", "theirs")

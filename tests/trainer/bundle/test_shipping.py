@@ -21,20 +21,20 @@ def shipped(bundle_path, tmp_path):
     return target
 
 
-def test_the_small_form_opens_and_answers_alike(shipped, bundle_path, digits):
+def test_the_shipped_bundle_predicts_the_same(shipped, bundle_path, digits):
     small, whole = open_bundle(shipped, "litert"), open_bundle(bundle_path, "litert")
     assert (small.load().probabilities(digits) == whole.load().probabilities(digits)).all()
     assert size_of(shipped) < shipping.MAX_BYTES
 
 
-def test_the_optimizer_is_gone_and_the_weights_are_not(shipped, bundle_path):
+def test_the_optimizer_is_dropped_and_the_weights_are_kept(shipped, bundle_path):
     small = keras.models.load_model(shipped / bundle.KERAS_MODEL)
     assert not small.compiled
     assert size_of(shipped / bundle.KERAS_MODEL) < size_of(bundle_path / bundle.KERAS_MODEL) / 2
     load_initial_weights(str(shipped), load("dense-128").model())
 
 
-def test_the_card_names_what_is_there_as_it_was_measured(shipped, bundle_path):
+def test_the_card_keeps_the_measurements_of_the_remaining_formats(shipped, bundle_path):
     card, whole = (ModelCard.from_json((path / bundle.CARD).read_text()) for path in (shipped, bundle_path))
     (shipped / bundle.CARD).unlink()
     assert card.files == digests(shipped)
@@ -48,7 +48,7 @@ def test_the_card_names_what_is_there_as_it_was_measured(shipped, bundle_path):
         )
 
 
-def test_the_command_names_no_folder_of_the_machine(bundle_path, tmp_path):
+def test_the_command_has_no_local_folders(bundle_path, tmp_path):
     source = shutil.copytree(bundle_path, tmp_path / "source")
     card = ModelCard.from_json((source / bundle.CARD).read_text())
     command = "digitmill train --data idx:mnist --teacher /home/me/ensemble/bundle --output run"
@@ -57,7 +57,7 @@ def test_the_command_names_no_folder_of_the_machine(bundle_path, tmp_path):
     assert made.command == "digitmill train --data idx:mnist --teacher ensemble/bundle --output run"
 
 
-def test_the_saved_model_goes_where_all_is_too_large_with_it(bundle_path, tmp_path, monkeypatch):
+def test_the_saved_model_is_dropped_if_the_bundle_is_too_large(bundle_path, tmp_path, monkeypatch):
     target = tmp_path / "model"
     shipping.ship(bundle_path, target)
     saved_model = size_of(target / bundle.SAVED_MODEL)
@@ -70,7 +70,7 @@ def test_the_saved_model_goes_where_all_is_too_large_with_it(bundle_path, tmp_pa
         open_bundle(target, "saved_model")
 
 
-def test_what_is_too_large_or_damaged_leaves_the_earlier_one(shipped, bundle_path, tmp_path, monkeypatch):
+def test_a_bundle_that_is_too_large_or_damaged_replaces_nothing(shipped, bundle_path, tmp_path, monkeypatch):
     before = digests(shipped)
     damaged = shutil.copytree(bundle_path, tmp_path / "damaged")
     (damaged / bundle.LITERT_MODEL).write_bytes(b"another")

@@ -34,7 +34,7 @@ recipe = dataclasses.replace(recipes.load("dense-512-256-128"), epochs=2, batch=
 trainer = Trainer(recipe, few, strategy=strategy, seed=3)
 epochs = list(trainer.epochs())
 digest = hashlib.sha256(b"".join(weight.tobytes() for weight in trainer.model.get_weights())).hexdigest()
-print("result", worker_index(strategy), strategy.num_replicas_in_sync, trainer.steps, digest,
+print("result", worker_index(strategy), strategy.num_replicas_in_sync, trainer.steps_per_epoch, digest,
       trainer.evaluate(few.validation).accuracy.images, trainer.evaluate(few.validation).loss)
 """
 
@@ -110,7 +110,7 @@ def test_a_killed_worker_comes_back_its_peer_waits_and_only_the_chief_writes(wor
     job.processes[1].wait()
     job.processes[1] = job.start(1, "--resume")
     job.finish()
-    assert "a worker of this job is gone; starting anew" in job.printed(0)
+    assert "another worker of this job died; restarting" in job.printed(0)
     assert "resumed after step" in job.printed(0)
     card = ModelCard.from_json((output / "bundle" / "model_card.json").read_text())
     assert (card.replicas, card.epochs, sum(card.class_counts)) == (2, 25, 4_000)

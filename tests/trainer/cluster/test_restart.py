@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from trainer.cluster.restart import PeerLostError, start_anew
+from trainer.cluster.restart import PeerLostError, restart_process
 
 
 @pytest.fixture
@@ -16,17 +16,17 @@ def executed(monkeypatch) -> list:
 
 
 @pytest.mark.parametrize("more", [[], ["--resume"]])
-def test_the_same_command_runs_anew_and_resumes(executed, monkeypatch, capsys, more):
+def test_it_runs_the_same_command_with_resume(executed, monkeypatch, capsys, more):
     monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "trainer.task", "--recipe", "cnn", *more])
-    start_anew(PeerLostError("a worker is gone"))
+    restart_process(PeerLostError("a worker is gone"))
     command = ["-m", "trainer.task", "--recipe", "cnn", "--resume"]
     assert executed == [(sys.executable, [sys.executable, *command])]
     assert os.environ["DIGITMILL_RESTARTS"] == "1"
-    assert "a worker is gone; starting anew" in capsys.readouterr().err
+    assert "a worker is gone; restarting" in capsys.readouterr().err
 
 
-def test_it_does_not_go_on_for_ever(executed, monkeypatch):
+def test_it_gives_up_after_many_restarts(executed, monkeypatch):
     monkeypatch.setenv("DIGITMILL_RESTARTS", "20")
     with pytest.raises(PeerLostError):
-        start_anew(PeerLostError("a worker is gone"))
+        restart_process(PeerLostError("a worker is gone"))
     assert executed == []

@@ -11,7 +11,7 @@ from trainer.cluster.strategy import make_strategy, per_replica_batch
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_there_are_as_many_replicas_as_asked_for(replicas):
+def test_the_strategy_has_the_given_replicas(replicas):
     assert make_strategy(replicas).num_replicas_in_sync == replicas
 
 
@@ -46,14 +46,14 @@ def test_gpus_are_used_where_there_are_any(monkeypatch, replicas, devices):
 
 
 @pytest.mark.parametrize(("kind", "replicas"), [("one", 1), ("mirrored", 2), ("auto", 2)])
-def test_a_kind_may_be_asked_for(kind, replicas):
+def test_a_kind_can_be_given(kind, replicas):
     found = make_strategy(None if kind == "one" else replicas, kind=kind)
     assert found.num_replicas_in_sync == replicas
     assert (strategy.local_replicas(found), strategy.worker_index(found)) == (replicas, 0)
     assert not strategy.is_multi_worker(found)
 
 
-def test_one_is_one():
+def test_strategy_one_has_one_replica():
     with pytest.raises(UserError, match="--strategy one has one replica; got 2"):
         make_strategy(2, kind="one")
 
@@ -73,8 +73,8 @@ def test_several_workers_use_all_their_devices(kind, monkeypatch):
 
 
 @pytest.mark.parametrize(("batch", "replicas", "warned"), [(32, 1, False), (64, 2, False), (32, 2, True)])
-def test_a_split_too_small_to_pay_is_warned_of(batch, replicas, warned):
-    said = strategy.small_split_warning(batch, replicas)
+def test_a_small_batch_per_replica_causes_a_warning(batch, replicas, warned):
+    said = strategy.small_batch_warning(batch, replicas)
     assert (said is not None) == warned
     if said:
         assert "16 images on each of 2 replicas" in said
@@ -82,7 +82,7 @@ def test_a_split_too_small_to_pay_is_warned_of(batch, replicas, warned):
 
 
 @given(st.integers(1, 10_000), st.integers(1, 64))
-def test_a_batch_divides_or_the_nearest_that_does_is_named(batch, replicas):
+def test_a_batch_that_does_not_divide_is_refused_with_the_nearest(batch, replicas):
     try:
         assert per_replica_batch(batch, replicas) * replicas == batch
     except UserError as refusal:

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from schemas.errors import UserError
 from trainer.cluster.tf_config import (
     CLUSTER_SPEC,
-    NUMBERS,
+    INDEX_VARIABLES,
     VARIABLE,
     WORKERS,
     Cluster,
-    announce,
     read,
+    set_from_launcher,
     tf_config,
 )
 
@@ -42,12 +42,12 @@ def test_a_chief_comes_before_the_workers(kind, index, number):
     assert found == Cluster(workers=3, index=number)
 
 
-def test_vertex_s_single_machine_is_one_worker():
+def test_vertexs_single_machine_is_one_worker():
     assert read(config({"chief": ["cmle-training-workerpool0:2222"]}, "chief")) == Cluster()
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "3", '{"cluster": []}', '{"cluster": {"worker": 3}}'])
-def test_what_is_no_configuration_is_refused_on_one_line(text):
+def test_an_invalid_tf_config_is_refused(text):
     with pytest.raises(UserError, match="TF_CONFIG") as refusal:
         read({VARIABLE: text})
     assert "\n" not in str(refusal.value)
@@ -75,18 +75,18 @@ HOSTS = [f"host{number}:2222" for number in range(4)]
 
 
 def announced(**environment: str) -> dict[str, str]:
-    announce(environment)
+    set_from_launcher(environment)
     return environment
 
 
 @given(st.integers(1, 20), st.data())
-def test_what_is_made_is_what_is_read(workers, data):
+def test_a_written_tf_config_is_read_back(workers, data):
     index = data.draw(st.integers(0, workers - 1))
     hosts = [f"host{number}:1" for number in range(workers)]
     assert read({VARIABLE: tf_config(hosts, index)}) == Cluster(workers=workers, index=index)
 
 
-def test_tensorflow_reads_what_is_made(monkeypatch):
+def test_tensorflow_reads_a_written_tf_config(monkeypatch):
     import tensorflow as tf
 
     monkeypatch.setenv(VARIABLE, tf_config(HOSTS, 2))
@@ -95,7 +95,7 @@ def test_tensorflow_reads_what_is_made(monkeypatch):
     assert (resolver.task_type, resolver.task_id) == ("worker", 2)
 
 
-@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("number", INDEX_VARIABLES)
 @pytest.mark.parametrize("index", range(4))
 def test_kubernetes_and_slurm_number_their_workers(number, index):
     environment = announced(**{WORKERS: ",".join(HOSTS), number: str(index)})
@@ -105,7 +105,7 @@ def test_kubernetes_and_slurm_number_their_workers(number, index):
 @pytest.mark.parametrize(
     ("pool", "index", "place"), [("workerpool0", 0, 0), ("workerpool1", 0, 1), ("workerpool1", "2", 3)]
 )
-def test_vertex_s_pools_are_chief_and_workers(pool, index, place):
+def test_vertexs_pools_are_chief_and_workers(pool, index, place):
     spec = {
         "cluster": {"workerpool0": HOSTS[:1], "workerpool1": HOSTS[1:]},
         "environment": "cloud",
@@ -116,12 +116,12 @@ def test_vertex_s_pools_are_chief_and_workers(pool, index, place):
     assert read(environment) == Cluster(workers=4, index=place)
 
 
-def test_what_is_set_already_stays():
+def test_an_existing_tf_config_is_kept():
     assert announced(TF_CONFIG="{}", DIGITMILL_WORKERS="nonsense")[VARIABLE] == "{}"
 
 
-@pytest.mark.parametrize("number", NUMBERS)
-def test_a_number_alone_makes_no_cluster(number):
+@pytest.mark.parametrize("number", INDEX_VARIABLES)
+def test_an_index_alone_makes_no_cluster(number):
     assert VARIABLE not in announced(**{number: "1"})
 
 
@@ -145,6 +145,6 @@ def test_a_number_alone_makes_no_cluster(number):
 )
 def test_a_launcher_that_contradicts_itself_is_refused(environment, words):
     with pytest.raises(UserError, match=words) as refusal:
-        announce(environment)
+        set_from_launcher(environment)
     assert "\n" not in str(refusal.value)
     assert VARIABLE not in environment

@@ -9,8 +9,6 @@ import sys
 import pytest
 
 from tests.gcs_emulator import free_port
-from trainer.cluster.strategy import make_strategy
-from trainer.cluster.worker_exchange import exchange_over
 from trainer.data.sources.folder import FolderSource
 
 WORKER = """
@@ -20,11 +18,11 @@ index, local, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 (cpu,) = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * local)
 strategy = tf.distribute.MultiWorkerMirroredStrategy()
-from trainer.cluster import worker_exchange
-worker_exchange._MOST = 100_000  # several rounds
+from trainer.cluster import collectives
+collectives._MAX_BYTES = 100_000  # several rounds
 from trainer.files import local_files
 from trainer.data.sources.folder import FolderSource
-exchange = worker_exchange.exchange_over(strategy)
+exchange = collectives.Collectives(strategy).exchange
 given = [text.decode() for text in exchange(f"worker {index}".encode() * (index + 1))]
 read = []
 real = local_files.read
@@ -81,9 +79,3 @@ def test_each_worker_reads_its_share_and_all_hold_out_the_same(label_folder, few
     assert first["digest"] == second["digest"] == whole.digest
     # The chief alone says what cannot be used.
     assert ["1 of 401 images" in out for out, _ in ended] == [True, False]
-
-
-def test_one_process_hears_itself():
-    for replicas in (1, 2):
-        assert exchange_over(make_strategy(replicas))(b"hello") == [b"hello"]
-        assert exchange_over(make_strategy(replicas))(b"") == [b""]

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.data.class_weights import balanced, class_factors, warn_of_empty_classes
-from trainer.data.splits import Census, Digits, Split
+from trainer.data.class_weights import balance, balanced_weights, warn_about_empty_classes
+from trainer.data.splits import Digits, Split, SplitSummary
 
 
 def digits_of(counts, weights=None) -> Digits:
@@ -20,7 +20,7 @@ counts = st.lists(st.integers(0, 60), min_size=10, max_size=10).filter(any)
 
 @given(counts)
 def test_every_class_there_is_counts_alike_and_the_mean_is_one(found):
-    digits = balanced(digits_of(found))
+    digits = balance(digits_of(found))
     weights = digits.train.weights
     sums = np.bincount(digits.train.labels, weights, minlength=10)
     there = np.array(found) > 0
@@ -29,28 +29,28 @@ def test_every_class_there_is_counts_alike_and_the_mean_is_one(found):
 
 
 @given(counts)
-def test_factors_are_those_of_scikit_learn_s_formula(found):
+def test_factors_are_those_of_scikit_learns_formula(found):
     there = np.count_nonzero(found)
-    for label, factor in enumerate(class_factors(tuple(found))):
+    for label, factor in enumerate(balanced_weights(tuple(found))):
         expected = sum(found) / (there * found[label]) if found[label] else 0
         assert factor == pytest.approx(expected)
 
 
 def test_weights_of_a_mixture_are_multiplied():
     given_weights = np.array([1, 2, 1, 1], np.float32)
-    digits = balanced(digits_of([1, 3, 0, 0, 0, 0, 0, 0, 0, 0], given_weights))
+    digits = balance(digits_of([1, 3, 0, 0, 0, 0, 0, 0, 0, 0], given_weights))
     assert digits.train.weights.tolist() == pytest.approx([2, 4 / 3, 2 / 3, 2 / 3])
 
 
 def test_workers_weigh_by_the_classes_of_all():
     digits = dataclasses.replace(
-        digits_of([1, 1, 0, 0, 0, 0, 0, 0, 0, 0]), all_train=Census((1, 9, 0, 0, 0, 0, 0, 0, 0, 0), 0)
+        digits_of([1, 1, 0, 0, 0, 0, 0, 0, 0, 0]), all_train=SplitSummary((1, 9, 0, 0, 0, 0, 0, 0, 0, 0), 0)
     )
-    assert balanced(digits).train.weights.tolist() == pytest.approx([5, 5 / 9])
+    assert balance(digits).train.weights.tolist() == pytest.approx([5, 5 / 9])
 
 
 def test_empty_classes_are_warned_of(capsys):
-    warn_of_empty_classes(digits_of([1] * 10))
+    warn_about_empty_classes(digits_of([1] * 10))
     assert capsys.readouterr().out == ""
-    warn_of_empty_classes(digits_of([1, 1, 1, 0, 1, 1, 1, 0, 1, 1]))
+    warn_about_empty_classes(digits_of([1, 1, 1, 0, 1, 1, 1, 0, 1, 1]))
     assert "warning: folder:x has no training image of 3, 7" in capsys.readouterr().out

@@ -12,7 +12,7 @@ from digitmill.imaging.batch import DigitBatch
 from schemas.errors import UserError
 from schemas.failure import FailureCode, ImageError
 from trainer.data import reading
-from trainer.data.reading import Batch, Plan, Reading, read
+from trainer.data.reading import DecodedBatch, ReadOptions, ReadPlan, read
 from trainer.data.rejects import Rejects
 from trainer.data.splits import Digits
 
@@ -37,7 +37,7 @@ class Counted:
         self._parts = parts
         self._chunk = chunk
         self._images = images
-        self.plan = Plan("numbers", images, made_from=made_from, batches=self._batches)
+        self.plan = ReadPlan("numbers", images, made_from=made_from, batches=self._batches)
 
     def _batches(self, shard):
         mine = np.arange(shard[0], self._images, shard[1])
@@ -47,7 +47,7 @@ class Counted:
             errors = [
                 ImageError(FailureCode.CORRUPT, "x") if number in self._bad else None for number in chunk
             ]
-            yield Batch(
+            yield DecodedBatch(
                 chunk,
                 [f"{number}.png" for number in chunk],
                 chunk % 10,
@@ -82,7 +82,10 @@ def read_by(workers: int, make, **options) -> list[Digits]:
     def work(index: int) -> None:
         try:
             results[index] = read(
-                make().plan, reading=Reading(**options), shard=(index, workers), exchange=meeting.of(index)
+                make().plan,
+                reading=ReadOptions(**options),
+                shard=(index, workers),
+                exchange=meeting.of(index),
             )
         except UserError as error:
             results[index] = error
@@ -102,9 +105,11 @@ worker_counts = st.integers(1, 5)
 @given(images, worker_counts, st.data())
 def test_shards_are_disjoint_and_complete_and_hold_out_the_same(count, workers, data):
     bad = data.draw(st.sets(st.integers(0, max(0, count - 1)), max_size=5))
-    whole = read(Counted(count, bad=bad).plan, reading=Reading(Rejects(max_rate=1)))
+    whole = read(Counted(count, bad=bad).plan, reading=ReadOptions(Rejects(max_rate=1)))
     for index in range(workers):
-        own = read(Counted(count, bad=bad).plan, reading=Reading(Rejects(max_rate=1)), shard=(index, workers))
+        own = read(
+            Counted(count, bad=bad).plan, reading=ReadOptions(Rejects(max_rate=1)), shard=(index, workers)
+        )
         assert numbers_of(own.train) == [
             number for number in numbers_of(whole.train) if number % workers == index
         ]
@@ -122,7 +127,7 @@ def test_with_an_exchange_each_decodes_its_own_and_ends_with_the_same(workers):
         made.append(Counted(100, bad=[13, 55]))
         return made[-1]
 
-    whole = read(Counted(100, bad=[13, 55]).plan, reading=Reading(Rejects(max_rate=1)))
+    whole = read(Counted(100, bad=[13, 55]).plan, reading=ReadOptions(Rejects(max_rate=1)))
     shared = read_by(workers, make, rejects=Rejects(max_rate=1))
     assert sorted(number for one in made for number in one.decoded) == list(range(100))
     assert sorted(n for one in shared for n in numbers_of(one.train)) == numbers_of(whole.train)
@@ -143,7 +148,7 @@ def test_too_many_bad_images_of_one_worker_stop_all(capsys):
 
 def test_given_parts_are_kept():
     parts = np.arange(30, dtype=np.uint8) % 3
-    digits = read(Counted(30, parts=parts).plan, reading=Reading())
+    digits = read(Counted(30, parts=parts).plan, reading=ReadOptions())
     for number, split in enumerate((digits.train, digits.validation, digits.test)):
         assert numbers_of(split) == list(range(number, 30, 3))
 
@@ -156,22 +161,24 @@ def test_labels_that_are_no_digits_are_rejected(capsys):
         for batch in batches(shard):
             yield batch._replace(labels=np.where(batch.positions == 7, 10, batch.labels))
 
-    digits = read(Plan("x", 20, made_from=None, batches=relabelled), reading=Reading(Rejects(max_rate=0.05)))
+    digits = read(
+        ReadPlan("x", 20, made_from=None, batches=relabelled), reading=ReadOptions(Rejects(max_rate=0.05))
+    )
     assert sum(len(split) for split in digits.splits().values()) == 19
     assert "'7.png': UNSUPPORTED: its label 10 is no digit" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("shard", [(1, 1), (-1, 2), (2, 2), (0, 0)])
 def test_a_shard_that_there_is_not_is_refused(shard):
-    with pytest.raises(ValueError, match="worker's number"):
-        read(Counted(5).plan, reading=Reading(), shard=shard)
+    with pytest.raises(ValueError, match="invalid shard"):
+        read(Counted(5).plan, reading=ReadOptions(), shard=shard)
 
 
 # The cache.
 
 
 def cached(tmp_path, source: Counted, **options) -> Digits:
-    return read(source.plan, reading=Reading(Rejects(max_rate=1), cache_dir=str(tmp_path)), **options)
+    return read(source.plan, reading=ReadOptions(Rejects(max_rate=1), cache_dir=str(tmp_path)), **options)
 
 
 def same(first: Digits, second: Digits) -> bool:
@@ -189,7 +196,7 @@ def test_what_was_decoded_is_taken_from_the_cache(tmp_path, capsys):
     second = cached(tmp_path, again)
     assert again.decoded == []
     assert same(first, second)
-    assert first.digest == second.digest == read(again.plan, reading=Reading(Rejects(max_rate=1))).digest
+    assert first.digest == second.digest == read(again.plan, reading=ReadOptions(Rejects(max_rate=1))).digest
     # What cannot be used is said every time.
     assert "'3.png': CORRUPT: x" in printed
     assert "'3.png': CORRUPT: x" in capsys.readouterr().out
@@ -225,11 +232,11 @@ def test_a_crash_leaves_nothing_that_is_taken_for_a_cache(tmp_path):
 
     with pytest.raises(RuntimeError, match="crash"):
         read(
-            Plan("numbers", 50, made_from=("v1",), batches=crash),
-            reading=Reading(cache_dir=str(tmp_path)),
+            ReadPlan("numbers", 50, made_from=("v1",), batches=crash),
+            reading=ReadOptions(cache_dir=str(tmp_path)),
         )
     assert list(tmp_path.iterdir()) == []
-    assert same(cached(tmp_path, Counted(50)), read(Counted(50).plan, reading=Reading()))
+    assert same(cached(tmp_path, Counted(50)), read(Counted(50).plan, reading=ReadOptions()))
 
 
 @pytest.mark.parametrize("name", ["train.images", "test.labels", "validation.positions", "share.json"])
@@ -252,12 +259,12 @@ def test_a_cache_that_was_cut_short_is_made_anew(tmp_path, name, gone):
 def test_images_that_do_not_fit_the_memory_stay_on_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "available_in_process", lambda: 50 * 784)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    digits = read(Counted(300).plan, reading=Reading())
+    digits = read(Counted(300).plan, reading=ReadOptions())
     assert isinstance(digits.train.images, np.memmap)
     assert not digits.train.images.flags.writeable
     assert len(list((tmp_path / "digitmill").iterdir())) == 1
     monkeypatch.undo()
-    plain = read(Counted(300).plan, reading=Reading())
+    plain = read(Counted(300).plan, reading=ReadOptions())
     assert not isinstance(plain.train.images, np.memmap)
     assert same(digits, plain)
     assert digits.digest == plain.digest
@@ -291,9 +298,9 @@ def test_two_jobs_that_make_the_same_cache_at_once_both_have_it(tmp_path):
         yield from batches(shard)
 
     digits = read(
-        Plan("numbers", 50, made_from=("v1",), batches=slow), reading=Reading(cache_dir=str(tmp_path))
+        ReadPlan("numbers", 50, made_from=("v1",), batches=slow), reading=ReadOptions(cache_dir=str(tmp_path))
     )
-    assert same(digits, read(Counted(50).plan, reading=Reading()))
+    assert same(digits, read(Counted(50).plan, reading=ReadOptions()))
     assert len(list(tmp_path.iterdir())) == 1
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.data.splits import Census, Digits, Split, hold_out
+from trainer.data.splits import Digits, Split, SplitSummary, hold_out
 
 
 def split_of(labels: list[int]) -> Split:
@@ -38,7 +38,7 @@ def test_hold_out_takes_the_rounded_share(labels, fraction):
 
 
 @given(labels, fractions)
-def test_hold_out_takes_each_class_s_share_to_within_one_image(labels, fraction):
+def test_hold_out_takes_each_classs_share_to_within_one_image(labels, fraction):
     whole = split_of(labels)
     _, validation = hold_out(whole, fraction)
     if validation is not None:
@@ -122,7 +122,7 @@ def test_a_split_refuses_other_shapes_types_and_labels(images, labels):
     ],
 )
 def test_a_split_refuses_other_weights(weights):
-    with pytest.raises(ValueError, match="weights are"):
+    with pytest.raises(ValueError, match="weights must be"):
         dataclasses.replace(split_of([1, 2, 3]), weights=weights)
 
 
@@ -138,15 +138,15 @@ def test_a_census_is_the_same_over_any_number_of_workers_and_in_any_order(found,
     whole = split_of(found)
     order = list(range(len(found)))
     random.shuffle(order)
-    parts = [Census.of(whole.take(np.array(order[index::workers], int))) for index in range(workers)]
-    assert sum(parts, start=Census.nothing()) == Census.of(whole)
-    assert Census.of(whole).images == len(found)
+    parts = [SplitSummary.of(whole.take(np.array(order[index::workers], int))) for index in range(workers)]
+    assert sum(parts, start=SplitSummary.empty()) == SplitSummary.of(whole)
+    assert SplitSummary.of(whole).images == len(found)
 
 
 def test_a_census_tells_copies_from_single_images():
     once = split_of([3, 3])
     twice = once.take(np.array([0, 1, 1]))
-    assert Census.of(twice).content != Census.of(once).content
+    assert SplitSummary.of(twice).content != SplitSummary.of(once).content
 
 
 def test_the_training_digest_follows_order_labels_and_weights():

@@ -19,7 +19,7 @@ from trainer.data.splits import Digits
 from trainer.job import ensemble, train_job, training
 from trainer.job.result import TrainResult
 from trainer.loop.actions.preemption import PreemptedError
-from trainer.metrics.calibration import with_temperature
+from trainer.metrics.calibration import apply_temperature
 from trainer.report.record import RunRecord
 from trainer.run import run_folder, run_location
 from trainer.train_options import TrainOptions
@@ -93,7 +93,7 @@ def test_each_member_has_a_run_folder_and_a_seed(two):
 
 
 @pytest.mark.slow
-def test_a_member_is_what_its_seed_alone_trains(two, few_digits, tmp_path):
+def test_a_member_equals_a_single_training_with_its_seed(two, few_digits, tmp_path):
     alone = run(few_digits, tmp_path / "alone", seed=4)
     answers = [
         network_of(path)(few_digits.test.images) for path in (alone.bundle, members_of(two)[1] / "bundle")
@@ -101,16 +101,16 @@ def test_a_member_is_what_its_seed_alone_trains(two, few_digits, tmp_path):
     assert (answers[0].numpy() == answers[1].numpy()).all()
 
 
-def test_the_bundle_answers_the_mean_of_its_members(two, few_digits):
+def test_the_bundle_predicts_the_mean_of_its_members(two, few_digits):
     images = few_digits.test.images
     members = [network_of(path / "bundle")(images, training=False).numpy() for path in members_of(two)]
     mean = network_of(two.bundle)(images, training=False).numpy()
-    expected = with_temperature(np.mean(members, axis=0), card_of(two.bundle).temperature)
+    expected = apply_temperature(np.mean(members, axis=0), card_of(two.bundle).temperature)
     assert mean == pytest.approx(expected, abs=1e-5)
     assert int((mean.argmax(axis=1) == few_digits.test.labels).sum()) == two.test_accuracy.right
 
 
-def test_the_card_is_the_ensemble_s(two, few_digits):
+def test_the_card_describes_the_ensemble(two, few_digits):
     card, parts = card_of(two.bundle), [card_of(path / "bundle") for path in members_of(two)]
     assert card.parameters == 2 * 101_770
     assert (card.recipe, card.seed, card.epochs, card.batch) == ("dense-128", 3, 2, 40)
@@ -129,8 +129,8 @@ def test_the_history_is_that_of_all_members(two):
 
 
 @pytest.mark.slow
-def test_members_that_are_there_are_not_trained_again(two, few_digits, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "train_on", None)
+def test_finished_members_are_not_trained_again(two, few_digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "train_with_strategy", None)
     given_ones = tuple(str(path / "bundle") for path in members_of(two))
     result = run(few_digits, tmp_path / "run", member=given_ones)
     assert result.history == ()
@@ -148,7 +148,7 @@ def test_a_trained_member_has_another_seed_than_a_given_twin(two, few_digits, tm
     assert card_of(result.bundle).overrides["member_digests"].split()[0] == digest_of(pathlib.Path(twin))
 
 
-def test_a_member_trained_on_other_data_is_warned_of(two, few_digits, tmp_path, capsys):
+def test_a_member_trained_on_other_data_causes_a_warning(two, few_digits, tmp_path, capsys):
     other = dataclasses.replace(few_digits, test=few_digits.validation)
     given_ones = tuple(str(path / "bundle") for path in members_of(two))
     run(other, tmp_path / "run", member=given_ones)
@@ -181,7 +181,7 @@ def stop_in(member: int, monkeypatch) -> None:
 
 
 @pytest.mark.slow
-def test_a_stopped_job_goes_on_in_the_member_where_it_stopped(two, few_digits, tmp_path, monkeypatch):
+def test_a_stopped_job_resumes_in_the_member_where_it_stopped(two, few_digits, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         stop_in(2, patched)
         with pytest.raises(PreemptedError):
@@ -197,7 +197,7 @@ def test_a_stopped_job_goes_on_in_the_member_where_it_stopped(two, few_digits, t
 
 
 @pytest.mark.slow
-def test_without_resume_what_is_there_is_not_overwritten(few_digits, tmp_path, monkeypatch):
+def test_without_resume_nothing_is_overwritten(few_digits, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         stop_in(2, patched)
         with pytest.raises(PreemptedError):
@@ -251,7 +251,7 @@ def constant(answers: np.ndarray) -> keras.Model:
 @given(st.lists(st.integers(0, 9), min_size=2, max_size=4))
 def test_the_average_is_the_mean_whatever_the_number_of_members(digits):
     rows = np.eye(10)[digits]
-    model = ensemble.average([constant(row) for row in rows])
+    model = ensemble.average_networks([constant(row) for row in rows])
     answers = model(np.zeros((2, 28, 28), np.uint8)).numpy()
     assert answers == pytest.approx(np.tile(rows.mean(axis=0), (2, 1)), abs=1e-6)
 
@@ -259,7 +259,7 @@ def test_the_average_is_the_mean_whatever_the_number_of_members(digits):
 @pytest.mark.parametrize(
     ("members", "member", "asked"), [(None, (), False), (1, (), False), (2, (), True), (None, ("a",), True)]
 )
-def test_what_asks_for_an_ensemble(members, member, asked):
+def test_options_that_make_an_ensemble(members, member, asked):
     assert (
         TrainOptions(recipe="cnn", data="x", output="y", members=members, member=member).is_ensemble == asked
     )
@@ -271,14 +271,14 @@ def test_fewer_members_than_given_are_refused():
 
 
 @pytest.mark.slow
-def test_a_job_of_the_command_makes_one(tmp_path, capsys, lean):
+def test_the_command_trains_an_ensemble(tmp_path, capsys, lean):
     lean.undo()
     options = TrainOptions(recipe="dense-128", data="sample", output=tmp_path / "run", epochs=1, members=2)
     result = train_job.run(options)
     printed = capsys.readouterr().out
     assert "member with seed 0" in printed
     assert "member with seed 1" in printed
-    assert "the average of 2 members" in printed
+    assert "averaging 2 members" in printed
     assert str(result.bundle) in printed
     page = (result.output / "report.html").read_text()
     for seed in (0, 1):

@@ -19,7 +19,7 @@ def measure(bundle_path, **settings):
     return run(EvaluateOptions(**{"model": bundle_path, "data": ("sample",)} | settings))
 
 
-def test_it_counts_what_the_engine_answers(bundle_path, digits, labels):
+def test_metrics_are_those_of_the_engines_predictions(bundle_path, digits, labels):
     found = measure(bundle_path)
     opened = open_bundle(bundle_path)
     answers = opened.load().probabilities(digits)
@@ -35,7 +35,7 @@ def test_it_counts_what_the_engine_answers(bundle_path, digits, labels):
     assert confusion.sum(axis=1).tolist() == np.bincount(labels).tolist()
 
 
-def test_it_finds_what_the_card_says(bundle_path):
+def test_metrics_are_those_of_the_card(bundle_path):
     card = open_bundle(bundle_path).card
     found = measure(bundle_path, engine="keras")
     assert found.accuracy == card.test_accuracy
@@ -50,7 +50,7 @@ def test_it_finds_what_the_card_says(bundle_path):
 
 
 @pytest.mark.parametrize("engine", ["litert", "litert_int8", "saved_model", "keras"])
-def test_every_engine_answers_alike(bundle_path, engine):
+def test_every_engine_predicts_the_same(bundle_path, engine):
     found, default = measure(bundle_path, engine=engine), measure(bundle_path)
     assert found.engine == engine
     assert abs(found.accuracy.right - default.accuracy.right) <= 3
@@ -60,7 +60,7 @@ def test_every_engine_answers_alike(bundle_path, engine):
 @pytest.mark.parametrize(
     ("split", "images"), [("test", 500), ("validation", 500), ("train", 4000), ("all", 5000)]
 )
-def test_the_split_that_is_asked_for_is_measured(bundle_path, split, images):
+def test_the_chosen_split_is_measured(bundle_path, split, images):
     found = measure(bundle_path, split=split)
     assert (found.split, found.accuracy.images) == (split, images)
 
@@ -75,7 +75,7 @@ def test_a_folder_of_images_is_a_source(bundle_path, tmp_path):
     assert found.accuracy == measure(bundle_path).accuracy
 
 
-def test_what_cannot_be_measured_is_one_line(bundle_path, tmp_path):
+def test_an_unusable_option_is_a_one_line_error(bundle_path, tmp_path):
     for settings, complaint in (
         ({"model": tmp_path}, "a model bundle is a folder"),
         ({"data": ("nothing",)}, "--data is"),
@@ -106,7 +106,7 @@ def test_a_damaged_bundle_is_refused(bundle_path, tmp_path):
         measure(copy, engine="keras")
 
 
-def test_the_json_says_all_of_it(bundle_path):
+def test_the_json_is_complete(bundle_path):
     found = measure(bundle_path)
     fields = json.loads(json.dumps(found.as_data()))
     assert fields["accuracy"]["interval_95"] == list(found.accuracy.interval)
@@ -115,7 +115,7 @@ def test_the_json_says_all_of_it(bundle_path):
     assert fields["calibration"] == dataclasses.asdict(found.calibration)
 
 
-def test_the_table_says_it_to_people(bundle_path):
+def test_the_table_shows_the_metrics(bundle_path):
     found = measure(bundle_path)
     text = found.table()
     assert str(found.accuracy) in text
@@ -136,7 +136,7 @@ def test_the_default_engine_needs_no_tensorflow(bundle_path):
     assert done.stdout.strip() == "set()"
 
 
-def test_a_few_labels_are_truth_enough(bundle_path, label_folder, tmp_path):
+def test_a_few_labels_suffice(bundle_path, label_folder, tmp_path):
     files = sorted(label_folder.glob("*/*.png"))[::40]
     (tmp_path / "labels.csv").write_text(
         "path,label\n" + "".join(f"{file},{file.parent.name}\n" for file in files)
@@ -145,7 +145,7 @@ def test_a_few_labels_are_truth_enough(bundle_path, label_folder, tmp_path):
     assert found.accuracy.images == 10
 
 
-def test_no_images_are_no_measure(bundle_path, label_folder, tmp_path):
+def test_a_source_without_images_is_refused(bundle_path, label_folder, tmp_path):
     file = sorted(label_folder.glob("*/*.png"))[0]
     path = tmp_path / "labels.csv"
     path.write_text(f"path,label\n{file},0\n")

@@ -52,7 +52,7 @@ def run_of(few_digits, tmp_path_factory):
 
     @functools.cache
     def make(name: str) -> TrainResult:
-        options = {"teacher": str(make("dense-128").bundle)} if recipes.load(name).taught else {}
+        options = {"teacher": str(make("dense-128").bundle)} if recipes.load(name).needs_teacher else {}
         folder = tmp_path_factory.mktemp("runs") / "run"
         return run(few_digits, folder, recipe=name, accept_threshold=0.75, **options)
 
@@ -80,7 +80,7 @@ def golden(result: TrainResult) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.slow
-def test_every_recipe_leaves_a_run_folder_whose_formats_agree(finished, few_digits):
+def test_every_recipe_writes_a_run_folder_whose_formats_agree(finished, few_digits):
     images = few_digits.test.images
     loaded = keras.models.load_model(finished.bundle / bundle.KERAS_MODEL)
     expected = loaded(images, training=False).numpy()
@@ -96,7 +96,7 @@ def test_every_recipe_leaves_a_run_folder_whose_formats_agree(finished, few_digi
     assert charts >= {"accuracy", "loss", "learning_rate", "coverage", "confusion", "class_distribution"}
 
 
-def test_the_card_says_what_was_done(finished, few_digits):
+def test_the_card_records_the_training(finished, few_digits):
     card = ModelCard.from_json((finished.bundle / bundle.CARD).read_text())
     recipe = recipes.load(card.recipe)
     assert (card.data, card.data_digest) == ("few", few_digits.digest)
@@ -114,14 +114,14 @@ def test_the_card_says_what_was_done(finished, few_digits):
     assert sum(card.pixel_histogram) == pytest.approx(1)
     assert card.versions["tensorflow"] == tf.__version__
     overrides = dict(card.overrides)
-    assert (recipe.taught, overrides.pop("teacher", None) is None) in ((True, False), (False, True))
+    assert (recipe.needs_teacher, overrides.pop("teacher", None) is None) in ((True, False), (False, True))
     assert overrides == {"epochs": 2, "batch": 40}
     assert card.hardware["cores"] >= 1
     assert card.hardware["processor"]
     assert card.images_per_second > 0
 
 
-def test_the_report_s_record_is_the_network_s(finished):
+def test_the_record_holds_the_networks_metrics(finished):
     card = ModelCard.from_json((finished.bundle / bundle.CARD).read_text())
     record = RunRecord.from_json((finished.output / "report" / "data.json").read_text())
     test, validation = record.answers["test"], record.answers["validation"]
@@ -150,7 +150,7 @@ def test_a_report_that_cannot_be_written_leaves_no_bundle(few_digits, tmp_path, 
     def full(*_: object, **__: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr(training.writing, "write_run", full)
+    monkeypatch.setattr(writing, "write_run", full)
     with pytest.raises(OSError, match="no space left"):
         run(few_digits, tmp_path / "run")
     assert not list((tmp_path / "run").glob("*bundle*"))
@@ -161,7 +161,7 @@ def test_every_recipe_learns(finished):
     assert second.loss < first.loss
 
 
-def test_the_history_is_the_result_s(finished):
+def test_the_history_file_is_the_results_history(finished):
     with (finished.output / "history.csv").open(newline="") as opened:
         rows = list(csv.DictReader(opened))
     assert [int(row["epoch"]) for row in rows] == [1, 2]
@@ -178,7 +178,7 @@ def test_a_run_is_repeatable_to_the_bit(run_of, few_digits, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_replicas_make_a_bundle_as_good_as_one_s(run_of, few_digits, tmp_path):
+def test_two_replicas_train_as_good_a_bundle_as_one(run_of, few_digits, tmp_path):
     two = run(few_digits, tmp_path / "two", replicas=2)
     assert run_of("dense-128").test_loss == pytest.approx(two.test_loss, rel=1e-3)
     assert ModelCard.from_json((two.bundle / bundle.CARD).read_text()).replicas == 2
@@ -206,7 +206,7 @@ class EnoughError(Exception):
 
 
 @pytest.mark.parametrize(("name", "fraction"), [("dense-128", 5_000 / 60_000), ("dense-512-256-128", 0.15)])
-def test_the_source_is_asked_for_the_recipe_s_hold_out(name, fraction, tmp_path):
+def test_the_source_gets_the_recipes_validation_fraction(name, fraction, tmp_path):
     class Asked:
         def read(self, *, validation_fraction, **_):
             assert validation_fraction == fraction

@@ -72,7 +72,7 @@ def test_too_many_bad_images_stop_the_job_and_are_all_in_the_file(tmp_path, labe
 
 
 @pytest.mark.slow
-def test_training_goes_on_from_a_bundle(tmp_path, bundle_path):
+def test_training_starts_from_a_bundles_weights(tmp_path, bundle_path):
     fresh = run(tmp_path / "fresh")
     tuned = run(tmp_path / "tuned", init=str(bundle_path))
     # The bundle learnt six epochs of the same digits.
@@ -85,7 +85,7 @@ def test_a_bundle_of_another_recipe_is_refused(tmp_path, bundle_path):
 
 
 @pytest.mark.slow
-def test_an_empty_class_is_warned_of(tmp_path, label_folder, capsys):
+def test_an_empty_class_causes_a_warning(tmp_path, label_folder, capsys):
     files = [file for file in sorted(label_folder.glob("*/*.png")) if file.parent.name != "7"]
     rows = [f"{file},{file.parent.name}" for file in files]
     (tmp_path / "labels.csv").write_text("\n".join(["path,label", *rows]))

@@ -38,7 +38,7 @@ def finish(process: subprocess.Popen) -> str:
     return printed
 
 
-def test_a_run_goes_to_a_bucket_is_terminated_and_resumed_there(job, bucket):
+def test_a_run_in_a_bucket_is_terminated_and_resumed(job, bucket):
     output = f"{bucket.uri}/runs/one"
     arguments = ["--output", output, "--epochs", "40", "--checkpoint-steps", "50"]
     process = job(*arguments)
@@ -73,7 +73,7 @@ def test_a_run_goes_to_a_bucket_is_terminated_and_resumed_there(job, bucket):
     assert "holds no finished run" in again.communicate(timeout=60)[1]
 
 
-def test_vertex_s_variables_are_all_that_a_job_needs(job, bucket, tmp_path):
+def test_a_job_runs_on_vertex_ais_variables_alone(job, bucket, tmp_path):
     printed = finish(
         job(
             "--epochs",

@@ -40,14 +40,14 @@ def answers_and_gradients(model: keras.Model) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("options", [{}, {"epsilon": 0.1}, {"center": False}, {"scale": False}], ids=str)
-def test_fused_or_not_it_is_the_same_layer(options):
+def test_the_fused_layer_equals_keras(options):
     plain, fused = network(**options), network(**options)
     batch_norm.fuse(fused)
     for one, other in zip(answers_and_gradients(plain), answers_and_gradients(fused), strict=True):
         assert one == pytest.approx(other, abs=2e-4)
 
 
-def test_only_batches_of_images_take_the_fused_way(monkeypatch):
+def test_only_batches_of_images_are_fused(monkeypatch):
     fused, seen = network(), []
     batch_norm.fuse(fused)
     original = tf.compat.v1.nn.fused_batch_norm
@@ -62,13 +62,13 @@ def test_only_batches_of_images_take_the_fused_way(monkeypatch):
     assert len(seen) == 1
 
 
-def test_answers_outside_training_are_keras_s_own():
+def test_inference_is_keras_own():
     plain, fused = network(), network()
     batch_norm.fuse(fused)
     assert (plain(images(), training=False).numpy() == fused(images(), training=False).numpy()).all()
 
 
-def test_other_axes_are_left_alone():
+def test_other_axes_are_not_fused():
     model = keras.Sequential([keras.Input((4, 4, 2)), keras.layers.BatchNormalization(axis=1)])
     batch_norm.fuse(model)
     assert type(model.layers[0]) is keras.layers.BatchNormalization
@@ -77,7 +77,7 @@ def test_other_axes_are_left_alone():
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "mixed"])
 @pytest.mark.parametrize("name", ["dense-512-256-128", "strong-cnn"])
-def test_a_training_s_convolutions_are_fused_and_its_dense_layers_as_ever(
+def test_a_trainings_convolutions_are_fused_and_its_dense_layers_as_ever(
     name, precision, few_digits, one_replica, monkeypatch
 ):
     recipe = dataclasses.replace(recipes.load(name), batch=40, precision=precision)
@@ -91,6 +91,6 @@ def test_a_training_s_convolutions_are_fused_and_its_dense_layers_as_ever(
     moving = [weight for weight in trainer.model.non_trainable_weights if "moving_mean" in weight.path]
     assert all(np.abs(weight.numpy()).max() > 0 for weight in moving)
     # What is exported is Keras's own.
-    copied = trainer.plain_copy().layers
+    copied = trainer.copy_outside_strategy().layers
     assert all(type(layer) is not batch_norm.BatchNormalization for layer in copied)
     assert sum(type(layer) is keras.layers.BatchNormalization for layer in copied) > 0

@@ -20,10 +20,10 @@ def models(one_replica, two_replicas):
 
 @pytest.mark.parametrize("count", [1, 2, 3, 50, 103])
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_every_image_is_answered_once_and_in_order(models, few_digits, count, replicas):
+def test_every_image_is_predicted_once_and_in_order(models, few_digits, count, replicas):
     model, strategy = models[replicas]
     split = few_digits.test.take(np.arange(count))
-    evaluation = Evaluator(model, strategy).run(split)
+    evaluation = Evaluator(model, strategy).evaluate(split)
     expected = model(split.images, training=False).numpy()
     assert evaluation.probabilities.shape == (count, 10)
     assert evaluation.probabilities == pytest.approx(expected, abs=1e-5)
@@ -32,11 +32,11 @@ def test_every_image_is_answered_once_and_in_order(models, few_digits, count, re
 
 @pytest.mark.slow
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_more_images_than_one_step_takes(models, few_digits, replicas):
+def test_more_images_than_one_step_holds(models, few_digits, replicas):
     model, strategy = models[replicas]
     split = few_digits.test.take(np.arange(2_345) % 103)
-    evaluation = Evaluator(model, strategy).run(split)
-    one_by_one = Evaluator(model, strategy).run(few_digits.test)
+    evaluation = Evaluator(model, strategy).evaluate(split)
+    one_by_one = Evaluator(model, strategy).evaluate(few_digits.test)
     assert evaluation.probabilities == pytest.approx(
         one_by_one.probabilities[np.arange(2_345) % 103], abs=1e-5
     )
@@ -44,7 +44,7 @@ def test_more_images_than_one_step_takes(models, few_digits, replicas):
 
 def test_one_evaluator_serves_splits_of_any_size(models, few_digits):
     evaluator = Evaluator(*models[2])
-    sizes = [len(evaluator.run(split).probabilities) for split in few_digits.splits().values()]
+    sizes = [len(evaluator.evaluate(split).probabilities) for split in few_digits.splits().values()]
     assert sizes == [len(split) for split in few_digits.splits().values()]
 
 
@@ -53,7 +53,7 @@ def test_one_evaluator_serves_splits_of_any_size(models, few_digits):
 def test_a_mixed_network_is_measured_as_it_is_exported(replicas, few_digits, request):
     strategy = request.getfixturevalue(replicas)
     with strategy.scope():
-        with precision.under("mixed_bfloat16"):
+        with precision.under_policy("mixed_bfloat16"):
             model = recipes.load("small-cnn").model()
         exact = recipes.load("small-cnn").model()
     evaluator = Evaluator(model, strategy, exact=exact)
@@ -63,8 +63,8 @@ def test_a_mixed_network_is_measured_as_it_is_exported(replicas, few_digits, req
         model.set_weights([scale * weight for weight in model.get_weights()])
         plain.set_weights(model.get_weights())
         expected = plain(few_digits.test.images, training=False).numpy()
-        assert evaluator.run(few_digits.test).probabilities == pytest.approx(expected, abs=1e-5)
-        assert evaluator.run_alone(few_digits.test).probabilities == pytest.approx(expected, abs=1e-5)
+        assert evaluator.evaluate(few_digits.test).probabilities == pytest.approx(expected, abs=1e-5)
+        assert evaluator.evaluate_locally(few_digits.test).probabilities == pytest.approx(expected, abs=1e-5)
         # How much rounding moves them depends on the processor.
         rounded = model(few_digits.test.images, training=False).numpy()
         assert not np.array_equal(rounded, expected)

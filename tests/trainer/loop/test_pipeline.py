@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.data.splits import Split
-from trainer.loop.pipeline import Order, evaluation_batches, training_batches, training_datasets
+from trainer.loop.pipeline import BatchOrder, evaluation_batches, training_batches, training_datasets
 
 
 def numbered(count: int) -> Split:
@@ -38,10 +38,10 @@ def numbers_of(images: np.ndarray, labels: np.ndarray) -> list[int]:
     return numbers
 
 
-def steps_of(batches, strategy, *, order: Order, replicas: int) -> list[list[int]]:
+def steps_of(batches, strategy, *, order: BatchOrder, replicas: int) -> list[list[int]]:
     """The same of training batches, whose blocks are taken apart."""
     found: list[list[int]] = []
-    step, last = order.start, order.steps * order.epochs
+    step, last = order.start_step, order.steps_per_epoch * order.epochs
     for images, labels in batches:
         parts = [strategy.experimental_local_results(values) for values in (images, labels)]
         assert len(parts[0]) == replicas
@@ -64,7 +64,7 @@ def joined(batches: list[list[int]]) -> list[int]:
 
 def train(strategy, *, count=100, batch=8, epochs=3, seed=5, start=0, block=1, every=0) -> list[list[int]]:
     per_replica = batch // strategy.num_replicas_in_sync
-    order = Order(steps=count // batch, epochs=epochs, seed=seed, start=start, block=block, every=every)
+    order = BatchOrder(count // batch, epochs, seed, start, block_steps=block, checkpoint_steps=every)
     datasets = training_datasets(numbered(count), strategy=strategy, per_replica=per_replica, order=order)
     batches = training_batches(datasets, strategy)
     return steps_of(batches, strategy, order=order, replicas=strategy.num_replicas_in_sync)
@@ -80,7 +80,7 @@ def train(strategy, *, count=100, batch=8, epochs=3, seed=5, start=0, block=1, e
         ("two_replicas", 100, 7),
     ],
 )
-def test_blocks_change_no_batch(replicas, block, every, request):
+def test_block_size_does_not_change_batches(replicas, block, every, request):
     strategy = request.getfixturevalue(replicas)
     assert train(strategy, block=block, every=every) == train(strategy)
 
@@ -89,7 +89,7 @@ def test_blocks_change_no_batch(replicas, block, every, request):
     ("start", "block", "every"),
     [(1, 1, 0), (11, 5, 0), (12, 5, 0), (13, 5, 7), (35, 5, 7)],
 )
-def test_a_resumed_training_gets_the_batches_that_were_left(start, block, every, one_replica):
+def test_a_resumed_training_gets_the_remaining_batches(start, block, every, one_replica):
     assert train(one_replica, start=start, block=block, every=every) == train(one_replica)[start:]
 
 
@@ -97,7 +97,7 @@ def test_a_resumed_training_gets_the_batches_that_were_left(start, block, every,
     steps=st.integers(1, 50), block=st.integers(1, 60), every=st.integers(0, 60), start=st.integers(0, 100)
 )
 def test_blocks_end_at_epochs_and_at_multiples(steps, block, every, start):
-    order = Order(steps=steps, epochs=100, seed=0, start=start, block=block, every=every)
+    order = BatchOrder(steps, 100, 0, start, block_steps=block, checkpoint_steps=every)
     step = start
     while step < start + 200:
         end = order.block_end(step)
@@ -122,7 +122,7 @@ def test_an_epoch_that_fills_its_batches_holds_every_image(one_replica):
     assert sorted(joined(train(one_replica, count=96, epochs=1))) == list(range(96))
 
 
-def test_every_epoch_has_another_order_and_other_images_left_out(one_replica):
+def test_every_epoch_has_another_order_and_drops_other_images(one_replica):
     batches = train(one_replica)
     epochs = [joined(batches[epoch * 12 : (epoch + 1) * 12]) for epoch in range(3)]
     assert len({tuple(epoch) for epoch in epochs}) == 3
@@ -150,7 +150,7 @@ def test_the_order_is_shuffled_well(one_replica):
     ("replicas", "count"),
     [(replicas, count) for replicas in ("one_replica", "two_replicas") for count in (1, 7, 8, 9)],
 )
-def test_evaluation_goes_once_in_order_and_repeats_only_the_last(count, replicas, request):
+def test_evaluation_reads_in_order_and_repeats_only_the_last_image(count, replicas, request):
     strategy = request.getfixturevalue(replicas)
     batches = global_batches(evaluation_batches(numbered(count), strategy=strategy, per_replica=4), strategy)
     step = 4 * strategy.num_replicas_in_sync

@@ -32,7 +32,7 @@ def test_replicas_are_independent(two_replicas):
         assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.14
 
 
-def test_the_rate_is_kept(two_replicas):
+def test_the_dropout_rate_is_kept(two_replicas):
     kept = np.mean([mask > 0 for call in masks(two_replicas, calls=5) for mask in call])
     assert kept == pytest.approx(0.5, abs=0.03)
 
@@ -44,7 +44,7 @@ def test_the_first_replica_drops_as_keras_does(one_replica, two_replicas):
         assert (first == expected).all()
 
 
-def test_a_model_file_needs_none_of_this(tmp_path):
+def test_a_saved_model_has_keras_own_generators(tmp_path):
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5)])
     separate_replicas(model)
     model.save(tmp_path / "model.keras")

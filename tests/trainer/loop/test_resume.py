@@ -21,10 +21,10 @@ from trainer import recipes
 from trainer.loop import training_loop
 from trainer.loop.actions.preemption import PreemptedError
 from trainer.loop.actions.watchdog import DivergedError
-from trainer.loop.steps import Steps
+from trainer.loop.steps import StepRunner
 from trainer.loop.training_loop import Trainer
 from trainer.run import checkpoints
-from trainer.run.checkpoints import Checkpoints, Saving
+from trainer.run.checkpoints import CheckpointOptions, Checkpoints
 from trainer.run.run_location import LocalPlace
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -38,8 +38,8 @@ def recipe_of(**changes):
 
 
 def trainer_of(place, digits, strategy, *, every=None, identity=None, **changes) -> Trainer:
-    saving = Saving(Checkpoints(LocalPlace(place), keep=100), every, identity or {})
-    return Trainer(recipe_of(**changes), digits, strategy=strategy, seed=5, saving=saving)
+    options = CheckpointOptions(Checkpoints(LocalPlace(place), keep=100), every, identity or {})
+    return Trainer(recipe_of(**changes), digits, strategy=strategy, seed=5, checkpointing=options)
 
 
 def final(place: pathlib.Path) -> checkpoints.Checkpoint:
@@ -89,47 +89,49 @@ def undisturbed(few_digits, tmp_path_factory, one_replica, two_replicas):
         ),
     ],
 )
-def test_from_any_step_it_ends_with_the_same_bits(replicas, step, undisturbed, few_digits, tmp_path, request):
+def test_a_resumed_training_ends_with_the_same_bits(
+    replicas, step, undisturbed, few_digits, tmp_path, request
+):
     strategy = request.getfixturevalue(replicas)
     stopped = trainer_of(tmp_path, few_digits, strategy, every=step)
-    stopped._pace.stretch = 3
+    stopped._scheduler.num_steps = 3
     for _ in stopped.epochs():
-        if stopped.done >= step:
+        if stopped.steps_done >= step:
             break
     found = Checkpoints(LocalPlace(tmp_path)).load(step)
     for other in set(Checkpoints(LocalPlace(tmp_path)).steps()) - {step}:
         (tmp_path / checkpoints.file_name(other)).unlink()
     resumed = trainer_of(tmp_path, few_digits, strategy)
     resumed.restore(found)
-    assert resumed.done == step
+    assert resumed.steps_done == step
     assert len(list(resumed.epochs())) == 3 - step // 10
     assert_same(final(undisturbed(replicas)), final(tmp_path))
 
 
 @pytest.mark.slow
 @REPLICAS
-def test_a_sigterm_saves_within_the_epoch_and_nothing_is_lost(
+def test_sigterm_saves_within_the_epoch_and_nothing_is_lost(
     replicas, undisturbed, few_digits, tmp_path, request, monkeypatch
 ):
     strategy = request.getfixturevalue(replicas)
     monkeypatch.setattr(training_loop, "BLOCK_STEPS", 1)
     trainer = trainer_of(tmp_path, few_digits, strategy)
-    run, calls = Steps.run, itertools.count()
+    run, calls = StepRunner.run, itertools.count()
 
     def interrupted(*arguments, **named):
         if next(calls) == 13:
             os.kill(os.getpid(), signal.SIGTERM)
         return run(*arguments, **named)
 
-    monkeypatch.setattr(Steps, "run", interrupted)
-    with pytest.raises(PreemptedError, match=r"all is saved in .*step-.*npz: go on with --resume"):
+    monkeypatch.setattr(StepRunner, "run", interrupted)
+    with pytest.raises(PreemptedError, match=r"saved to .*step-.*npz. Go on with --resume"):
         list(trainer.epochs())
-    assert 10 < trainer.done < 20
+    assert 10 < trainer.steps_done < 20
     resumed = trainer_of(tmp_path, few_digits, strategy)
     resumed.restore(final(tmp_path))
     list(resumed.epochs())
     assert_same(final(undisturbed(replicas)), final(tmp_path))
-    for ours, theirs in zip(resumed.model.get_weights(), resumed._best, strict=True):
+    for ours, theirs in zip(resumed.model.get_weights(), resumed._state.best_weights, strict=True):
         assert (ours == theirs).all()
 
 
@@ -143,7 +145,7 @@ def test_a_finished_training_has_nothing_left_to_do(undisturbed, few_digits, one
 
 
 @pytest.mark.slow
-def test_one_replica_goes_on_where_two_stopped(undisturbed, few_digits, one_replica, tmp_path):
+def test_one_replica_resumes_what_two_began(undisturbed, few_digits, one_replica, tmp_path):
     trainer = trainer_of(tmp_path, few_digits, one_replica)
     trainer.restore(Checkpoints(LocalPlace(undisturbed("two_replicas"))).load(10))
     list(trainer.epochs())
@@ -154,7 +156,7 @@ def test_one_replica_goes_on_where_two_stopped(undisturbed, few_digits, one_repl
 
 @pytest.mark.slow
 @pytest.mark.parametrize("changed", ["seed", "batch", "digest"])
-def test_another_training_s_checkpoint_is_refused(changed, few_digits, one_replica, tmp_path):
+def test_the_checkpoint_of_another_training_is_refused(changed, few_digits, one_replica, tmp_path):
     identity = {"seed": 1, "batch": 40, "digest": "ab"}
     trainer = trainer_of(tmp_path, few_digits, one_replica, identity=identity, epochs=1)
     list(trainer.epochs())
@@ -164,13 +166,13 @@ def test_another_training_s_checkpoint_is_refused(changed, few_digits, one_repli
 
 
 @pytest.mark.slow
-def test_weights_that_are_lost_are_not_saved(few_digits, one_replica, tmp_path):
+def test_nan_weights_are_not_saved(few_digits, one_replica, tmp_path):
     trainer = trainer_of(tmp_path, few_digits, one_replica, every=4)
     list(itertools.islice(trainer.epochs(), 1))
     before = Checkpoints(LocalPlace(tmp_path)).steps()
     trainer.model.trainable_variables[0].assign(np.full((784, 512), np.nan))
     with pytest.raises(DivergedError, match=r"last good checkpoint is .*step-0000000008"):
-        trainer._save()
+        trainer.save()
     assert Checkpoints(LocalPlace(tmp_path)).steps() == before
 
 
@@ -201,7 +203,7 @@ def wait_for_checkpoint(output: pathlib.Path, process: subprocess.Popen, *, step
 
 @pytest.mark.slow
 @pytest.mark.parametrize("replicas", ["1", "2"])
-def test_a_killed_job_resumes_to_the_weights_of_one_that_was_left_alone(replicas, tmp_path):
+def test_a_killed_job_resumes_to_the_same_weights(replicas, tmp_path):
     alone = started(tmp_path / "alone", "--replicas", replicas)
     killed = started(tmp_path / "killed", "--replicas", replicas)
     wait_for_checkpoint(tmp_path / "killed", killed, step=random.choice([7, 35, 70, 126]))
@@ -220,16 +222,16 @@ def test_a_killed_job_resumes_to_the_weights_of_one_that_was_left_alone(replicas
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
-def test_a_job_that_is_told_to_end_says_how_to_go_on(told, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_preempted_job_prints_the_command_that_resumes_it(number, tmp_path):
     process = started(tmp_path / "run", "--epochs", "500")
     wait_for_checkpoint(tmp_path / "run", process, step=7)
-    process.send_signal(told)
+    process.send_signal(number)
     _, complained = process.communicate(timeout=100)
     assert process.returncode == 143
     (line,) = [line for line in complained.splitlines() if line.startswith("digitmill: ")]
     assert not re.search(r"\.(cc|cu|h):\d+\]", complained), "native libraries' chatter is kept back"
-    _, _, goes_on = line.partition("go on with --resume: ")
+    _, _, goes_on = line.partition("Go on with --resume: ")
     assert shlex.split(goes_on)[:2] == ["digitmill", "train"]
     assert {"--resume", "--output", str(tmp_path / "run")} <= set(shlex.split(goes_on))
     assert str(tmp_path / "run" / "checkpoints") in line

@@ -48,7 +48,7 @@ def test_one_and_two_replicas_end_with_the_same_weights(name, few_digits, one_re
 
 
 @pytest.mark.slow
-def test_two_strategies_in_one_process_do_not_meet(few_digits, two_replicas):
+def test_two_strategies_in_one_process_are_independent(few_digits, two_replicas):
     other = Trainer(small("cnn"), few_digits, strategy=make_strategy(2), seed=1)
     first = Trainer(small("dense-128"), few_digits, strategy=two_replicas, seed=1)
     losses = [(one.loss, two.loss) for one, two in zip(first.epochs(), other.epochs(), strict=True)]
@@ -83,7 +83,7 @@ def test_another_seed_gives_other_weights_and_another_order(few_digits, one_repl
 
 
 @pytest.mark.slow
-def test_the_network_learns_its_training_images_by_heart(few_digits, one_replica):
+def test_the_network_overfits_a_few_images(few_digits, one_replica):
     trainer, _ = train(small(epochs=30), few_digits, one_replica)
     assert trainer.evaluate(few_digits.train).accuracy.value == 1.0
 
@@ -96,7 +96,7 @@ def test_sparse_and_one_hot_losses_are_the_same_loss(few_digits, one_replica):
     assert curve(first) == pytest.approx(curve(second), rel=1e-4)
 
 
-def test_one_step_is_keras_s_own(few_digits, one_replica):
+def test_one_step_equals_keras_train_on_batch(few_digits, one_replica):
     recipe = small(epochs=1, batch=400, optimizer=lambda steps: keras.optimizers.SGD(0.1))
     trainer = Trainer(recipe, few_digits, strategy=one_replica, seed=9)
     reference = recipe.model()
@@ -136,7 +136,7 @@ def test_an_exploding_loss_stops_the_job_and_names_the_steps(replicas, few_digit
         train(exploding(1e30), few_digits, request.getfixturevalue(replicas))
 
 
-def test_weights_lost_in_the_very_last_step_are_noticed(few_digits, one_replica):
+def test_nan_weights_after_the_last_step_are_noticed(few_digits, one_replica):
     recipe = small(epochs=1, batch=400, optimizer=lambda steps: keras.optimizers.SGD(float("nan")))
     with pytest.raises(DivergedError, match="steps 1 to 1"):
         train(recipe, few_digits, one_replica)
@@ -152,7 +152,7 @@ def test_fewer_images_than_a_batch_are_refused(few_digits, one_replica):
         train(small(batch=401), few_digits, one_replica)
 
 
-def test_one_line_an_epoch(few_digits, one_replica, capsys):
+def test_one_line_per_epoch(few_digits, one_replica, capsys):
     train(small(epochs=2), few_digits, one_replica)
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("epoch 1/2: loss ")
@@ -160,7 +160,7 @@ def test_one_line_an_epoch(few_digits, one_replica, capsys):
     assert "val accuracy" in second
 
 
-def test_pixels_reach_the_network_as_they_are(few_digits, one_replica):
+def test_pixels_are_passed_unchanged(few_digits, one_replica):
     trainer = Trainer(small(), few_digits, strategy=one_replica, seed=0)
     seen = trainer.evaluate(few_digits.test).probabilities
     assert seen == pytest.approx(trainer.model(few_digits.test.images, training=False).numpy(), abs=1e-5)
@@ -181,10 +181,10 @@ def test_moving_averages_are_those_of_all_replicas_images(few_digits, one_replic
 
 @pytest.mark.slow
 @pytest.mark.parametrize("replicas", ["one_replica", "two_replicas"])
-def test_a_plain_copy_goes_on_where_training_stopped(replicas, few_digits, request):
+def test_a_copy_outside_the_strategy_continues_the_training(replicas, few_digits, request):
     recipe = small("dense-512-256-128", batch=100)
     trainer, _ = train(recipe, few_digits, request.getfixturevalue(replicas))
-    copy = trainer.plain_copy()
+    copy = trainer.copy_outside_strategy()
     expected = trainer.evaluate(few_digits.test)
     assert copy(few_digits.test.images, training=False).numpy() == pytest.approx(
         expected.probabilities, abs=1e-5
@@ -195,14 +195,14 @@ def test_a_plain_copy_goes_on_where_training_stopped(replicas, few_digits, reque
 
 
 @pytest.mark.slow
-def test_a_plain_copy_keeps_no_strategy(few_digits, two_replicas):
-    copy = train(small(epochs=1), few_digits, two_replicas)[0].plain_copy()
+def test_a_copy_outside_the_strategy_can_be_fitted(few_digits, two_replicas):
+    copy = train(small(epochs=1), few_digits, two_replicas)[0].copy_outside_strategy()
     history = copy.fit(few_digits.train.images, few_digits.train.labels, verbose=0)
     assert history.history["loss"][0] > 0
 
 
 @pytest.mark.slow
-def test_the_optimizer_knows_how_many_steps_there_will_be(few_digits, one_replica):
+def test_the_optimizer_gets_the_number_of_steps(few_digits, one_replica):
     asked = []
 
     def optimizer(steps: int) -> keras.optimizers.Optimizer:
@@ -210,7 +210,7 @@ def test_the_optimizer_knows_how_many_steps_there_will_be(few_digits, one_replic
         return keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, steps))
 
     trainer, _ = train(small(epochs=3, batch=30, optimizer=optimizer), few_digits, one_replica)
-    copy = trainer.plain_copy()
+    copy = trainer.copy_outside_strategy()
     assert asked == [3 * 13] * 2
     assert int(copy.optimizer.iterations) == 39
     assert float(copy.optimizer.learning_rate) == pytest.approx(0, abs=1e-6)

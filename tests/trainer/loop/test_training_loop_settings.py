@@ -64,14 +64,14 @@ def test_two_replicas_learn_as_one_does(changes, few_digits, one_replica, two_re
         pytest.param("cnn", "two_replicas", {"xla": True}, marks=pytest.mark.slow),
     ],
 )
-def test_parts_and_compilation_change_nothing(name, changes, replicas, few_digits, request):
+def test_accumulation_and_xla_change_nothing(name, changes, replicas, few_digits, request):
     strategy = request.getfixturevalue(replicas)
     plain = trained(few_digits, strategy, name=name, **SGD, epochs=1)
     assert_close(plain, trained(few_digits, strategy, name=name, **SGD, epochs=1, **changes))
 
 
 @pytest.mark.slow
-def test_a_compiled_network_drops_and_normalises_too(few_digits, two_replicas):
+def test_dropout_and_batch_norm_work_with_xla(few_digits, two_replicas):
     trainer = trained(few_digits, two_replicas, name="dense-512-256-128", xla=True, epochs=3)
     assert trainer.history[-1].loss < trainer.history[0].loss
 
@@ -154,7 +154,7 @@ def test_equal_weights_change_nothing(replicas, few_digits, request):
 
 @pytest.mark.slow
 @REPLICAS
-def test_images_without_weight_are_as_good_as_absent(replicas, few_digits, request):
+def test_images_of_weight_zero_count_as_absent(replicas, few_digits, request):
     strategy = request.getfixturevalue(replicas)
     half = np.arange(400) % 2
     changes = {**SGD, "epochs": 1}
@@ -176,7 +176,7 @@ def test_weights_are_shared_by_all_replicas(few_digits, one_replica, two_replica
 
 
 @pytest.mark.slow
-def test_a_mapped_file_is_trained_on_as_memory_is(few_digits, one_replica, tmp_path):
+def test_a_mapped_file_trains_like_memory(few_digits, one_replica, tmp_path):
     images = few_digits.train.images
     mapped = np.memmap(tmp_path / "images", np.uint8, "w+", shape=images.shape)
     mapped[:] = images
@@ -230,11 +230,11 @@ def test_augmentation_is_the_same_after_a_resume(stand_in, replicas, few_digits,
     strategy = request.getfixturevalue(replicas)
     whole = seen(trainer_of(few_digits, strategy), strategy, 30)
     resumed = trainer_of(few_digits, strategy)
-    resumed._step = 13
+    resumed._state.step = 13
     assert seen(resumed, strategy, 17) == whole[13:]
 
 
-def test_evaluation_sees_images_as_they_are(stand_in, few_digits, one_replica):
+def test_evaluation_is_not_augmented(stand_in, few_digits, one_replica):
     augmented = trainer_of(few_digits, one_replica)
     plain = trainer_of(few_digits, one_replica, accumulate=1)
     assert augmented.evaluate(few_digits.test).loss == plain.evaluate(few_digits.test).loss

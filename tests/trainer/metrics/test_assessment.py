@@ -12,7 +12,7 @@ from schemas.model.trust import Calibration
 from trainer.data.sources import embedded_sample
 from trainer.data.splits import Split
 from trainer.metrics import assessment
-from trainer.metrics.assessment import DEFAULT_THRESHOLD, Evidence, assess, check_target, told
+from trainer.metrics.assessment import DEFAULT_THRESHOLD, Evidence, assess, check_target, summary
 
 WHOLE = embedded_sample.digits()
 SPLITS = {"train": WHOLE.train.images[:10], "validation": WHOLE.validation, "test": WHOLE.test}
@@ -62,13 +62,13 @@ def test_a_target_chooses_the_threshold_on_validation_images(model: Model) -> No
     assert confidence[4] > lower
 
 
-def test_a_threshold_that_is_given_overrides_the_target(model: Model) -> None:
+def test_a_given_threshold_overrides_the_target(model: Model) -> None:
     threshold, found = assess(model, Evidence(**SPLITS, target=1.0, threshold=0.25))
     assert (threshold, found.target_accuracy) == (0.25, None)
     assert found.accepted.coverage == 1
 
 
-def test_without_held_out_images_the_test_images_are_described(model: Model) -> None:
+def test_without_held_out_images_the_test_images_are_assessed(model: Model) -> None:
     before = Calibration(1, 1, 1)
     threshold, found = assess(model, Evidence(**SPLITS | {"validation": None}, uncalibrated=None))
     assert threshold == DEFAULT_THRESHOLD
@@ -77,7 +77,7 @@ def test_without_held_out_images_the_test_images_are_described(model: Model) -> 
     assert assess(model, Evidence(**SPLITS, uncalibrated=before))[1].uncalibrated == before
 
 
-def test_the_table_s_thresholds_rise_and_its_coverage_falls(model: Model) -> None:
+def test_the_tables_thresholds_rise_and_its_coverage_falls(model: Model) -> None:
     _, found = assess(model, Evidence(**SPLITS))
     assert [row.threshold for row in found.coverage] == sorted(assessment.THRESHOLDS)
     accepted = [row.accepted for row in found.coverage]
@@ -95,14 +95,14 @@ def test_a_target_without_held_out_images_is_refused() -> None:
 @pytest.mark.parametrize(
     ("target", "images", "warned"), [(0.998, 500, False), (0.999, 500, True), (1.0, 9, True)]
 )
-def test_too_few_images_to_tell_a_target_are_said(
+def test_too_few_images_for_a_target_cause_a_warning(
     capsys: pytest.CaptureFixture, target: float, images: int, warned: bool
 ) -> None:
     check_target(target, WHOLE.validation.take(slice(images)))
-    assert ("cannot tell an accuracy" in capsys.readouterr().err) == warned
+    assert ("too few to tell an accuracy" in capsys.readouterr().err) == warned
 
 
-def test_the_summary_tells_what_is_accepted_and_by_which_format(model: Model) -> None:
+def test_the_summary_has_the_coverage_and_the_default_format(model: Model) -> None:
     threshold, found = assess(model, Evidence(**SPLITS, uncalibrated=Calibration(1, 0.5, 1), target=1.0))
     row = ExportedFormat(bundle.LITERT_INT8_MODEL, 1, Accuracy(494, 500), 1234.5, 0.0)
     card = ModelCard(
@@ -122,9 +122,9 @@ def test_the_summary_tells_what_is_accepted_and_by_which_format(model: Model) ->
             "litert_model": bundle.LITERT_INT8_MODEL,
         }
     )
-    lines = told(card)
+    lines = summary(card)
     assert lines["temperature"] == "1.250"
     assert lines["calibration"].endswith("0.5000 without temperature")
     assert lines["threshold"].endswith("accepts 49.80 % of validation images, 100.00 % of them right")
     assert lines["on CPUs"] == "model_int8.tflite: 98.80 % of the same images, 1,234 images/s"
-    assert told(dataclasses.replace(card, trust=None)) == {"temperature": "1.250"}
+    assert summary(dataclasses.replace(card, trust=None)) == {"temperature": "1.250"}

@@ -4,12 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.metrics.calibration import (
+    apply_temperature,
     coverage_at,
     expected_calibration_error,
+    find_threshold,
     fit_temperature,
     measure,
-    threshold_for,
-    with_temperature,
 )
 
 
@@ -24,20 +24,20 @@ def answers(images: int, seed: int, *, sharpness: float = 3.0) -> tuple[np.ndarr
 
 
 @pytest.mark.parametrize("temperature", [0.4, 0.7, 1.5, 3.0])
-def test_a_temperature_that_was_put_in_is_found(temperature: float) -> None:
+def test_a_known_temperature_is_found(temperature: float) -> None:
     probabilities, labels = answers(20_000, 1)
-    spoilt = with_temperature(probabilities, temperature)
+    spoilt = apply_temperature(probabilities, temperature)
     assert fit_temperature(spoilt, labels) == pytest.approx(1 / temperature, rel=0.05)
 
 
-def test_scaling_back_gives_the_probabilities_back() -> None:
+def test_the_inverse_temperature_restores_the_probabilities() -> None:
     probabilities, _ = answers(100, 2)
-    assert with_temperature(with_temperature(probabilities, 2.0), 0.5) == pytest.approx(
+    assert apply_temperature(apply_temperature(probabilities, 2.0), 0.5) == pytest.approx(
         probabilities, abs=1e-6
     )
 
 
-def test_what_is_calibrated_is_left_alone_or_nearly_so() -> None:
+def test_calibrated_probabilities_hardly_change() -> None:
     probabilities, labels = answers(50_000, 3)
     assert fit_temperature(probabilities, labels) == pytest.approx(1.0, abs=0.03)
 
@@ -55,7 +55,7 @@ def test_a_temperature_that_does_not_help_is_not_kept() -> None:
 @given(st.integers(1, 300), st.integers(0, 1000), st.floats(0.2, 5))
 def test_temperature_changes_no_digit(images: int, seed: int, temperature: float) -> None:
     probabilities, _ = answers(images, seed)
-    scaled = with_temperature(probabilities, temperature)
+    scaled = apply_temperature(probabilities, temperature)
     assert (scaled.argmax(axis=1) == probabilities.argmax(axis=1)).all()
     assert scaled.sum(axis=1) == pytest.approx(1)
 
@@ -68,7 +68,7 @@ def test_calibration_error_by_hand() -> None:
     assert expected_calibration_error(probabilities, labels) == pytest.approx(0.5 * 0.45 + 0.5 * 0.35)
 
 
-def test_a_certain_and_right_model_has_no_error_and_a_wrong_one_all() -> None:
+def test_calibration_error_of_certain_predictions() -> None:
     labels = np.arange(10)
     right, wrong = measure(np.eye(10), labels), measure(np.eye(10), (labels + 1) % 10)
     assert (right.ece, right.brier, right.log_loss) == pytest.approx((0, 0, 0), abs=1e-9)
@@ -80,7 +80,7 @@ def test_the_threshold_reaches_its_target_and_no_lower_one_does(
     images: int, seed: int, target: float
 ) -> None:
     probabilities, labels = answers(images, seed)
-    found = threshold_for(probabilities, labels, target)
+    found = find_threshold(probabilities, labels, target)
     (again,) = coverage_at(probabilities, labels, [found.threshold])
     assert (again.accepted, again.right) == (found.accepted, found.right)
     assert found.accuracy >= target or found.threshold == 1
@@ -88,8 +88,8 @@ def test_the_threshold_reaches_its_target_and_no_lower_one_does(
     assert all(coverage.accuracy < target for coverage in coverage_at(probabilities, labels, lower))
 
 
-def test_a_target_out_of_reach_leaves_certainty_alone() -> None:
+def test_an_unreachable_target_makes_the_threshold_one() -> None:
     labels = (np.arange(10) + 1) % 10
-    found = threshold_for(np.full((10, 10), 0.05) + np.eye(10) / 2, labels, 0.9)
+    found = find_threshold(np.full((10, 10), 0.05) + np.eye(10) / 2, labels, 0.9)
     assert (found.threshold, found.accepted, found.coverage, found.accuracy) == (1, 0, 0, 1)
-    assert threshold_for(np.eye(10), labels, 0.9).accepted == 10
+    assert find_threshold(np.eye(10), labels, 0.9).accepted == 10

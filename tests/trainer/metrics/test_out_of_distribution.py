@@ -17,8 +17,8 @@ def unsure(digits: np.ndarray) -> np.ndarray:
     return np.full((len(digits), 10), 0.1, np.float32)
 
 
-def test_the_pictures_are_the_same_every_time() -> None:
-    first, second = (dict(out_of_distribution.pictures(DIGITS, images=20)) for _ in range(2))
+def test_synthetic_images_are_reproducible() -> None:
+    first, second = (dict(out_of_distribution.synthetic_images(DIGITS, images=20)) for _ in range(2))
     assert tuple(first) == KINDS
     for kind, made in first.items():
         assert len(made) == 20
@@ -29,26 +29,28 @@ def test_the_pictures_are_the_same_every_time() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_pictures_of_a_kind_differ(kind: str) -> None:
-    made = dict(out_of_distribution.pictures(DIGITS, images=50))[kind]
+def test_synthetic_images_of_a_kind_differ(kind: str) -> None:
+    made = dict(out_of_distribution.synthetic_images(DIGITS, images=50))[kind]
     assert len({picture.tobytes() for picture in made}) == 50
 
 
 @pytest.mark.parametrize(
     ("kind", "least", "most"), [("letters", 0, 0), ("two_digits", 0, 0), ("noise", 0, 5)]
 )
-def test_preprocessing_finds_something_in_all_but_blank_paper(kind: str, least: int, most: int) -> None:
-    errors = canonical_batch(dict(out_of_distribution.pictures(DIGITS, images=100))[kind]).errors
+def test_preprocessing_rejects_only_blank_paper(kind: str, least: int, most: int) -> None:
+    errors = canonical_batch(dict(out_of_distribution.synthetic_images(DIGITS, images=100))[kind]).errors
     assert least <= sum(error is not None for error in errors) <= most
 
 
 def test_two_digits_are_wider_than_high_when_a_model_sees_them() -> None:
-    made = canonical_batch(dict(out_of_distribution.pictures(DIGITS, images=100))["two_digits"]).digits
+    made = canonical_batch(
+        dict(out_of_distribution.synthetic_images(DIGITS, images=100))["two_digits"]
+    ).digits
     heights, widths = made.any(axis=2).sum(axis=1), made.any(axis=1).sum(axis=1)
     assert (widths > heights).mean() > 0.8
 
 
-def test_whoever_is_sure_of_everything_accepts_all_that_it_sees() -> None:
+def test_a_model_that_is_always_confident_accepts_everything() -> None:
     found = out_of_distribution.measure(sure, DIGITS, threshold=0.9, images=60)
     for row in found.values():
         assert row.images == 60
@@ -57,7 +59,7 @@ def test_whoever_is_sure_of_everything_accepts_all_that_it_sees() -> None:
     assert found["letters"].share == 1
 
 
-def test_whoever_is_unsure_accepts_nothing() -> None:
+def test_a_model_that_is_never_confident_accepts_nothing() -> None:
     found = out_of_distribution.measure(unsure, DIGITS, threshold=0.9, images=30)
     assert [row.accepted for row in found.values()] == [0] * 4
     # From the threshold on, not above it.
@@ -65,7 +67,7 @@ def test_whoever_is_unsure_accepts_nothing() -> None:
     assert found["letters"].accepted == 30
 
 
-def test_a_model_is_not_asked_about_nothing() -> None:
+def test_a_model_gets_no_empty_batch() -> None:
     asked = []
 
     def answer(digits: np.ndarray) -> np.ndarray:

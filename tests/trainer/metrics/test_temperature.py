@@ -6,7 +6,7 @@ import pytest
 
 from trainer import recipes
 from trainer.bundle.initial_weights import _difference
-from trainer.metrics.calibration import with_temperature
+from trainer.metrics.calibration import apply_temperature
 from trainer.metrics.temperature import bake, softmax_layer, unbake
 
 
@@ -62,11 +62,11 @@ def test_the_logits_are_divided(model, digits, temperature):
     before = model(digits[:50], training=False).numpy()
     baked = bake(model, temperature)
     assert baked(digits[:50], training=False).numpy() == pytest.approx(
-        with_temperature(before, temperature), abs=1e-5
+        apply_temperature(before, temperature), abs=1e-5
     )
 
 
-def test_what_is_saved_needs_no_code_and_can_be_trained_on(model, digits, labels, tmp_path):
+def test_a_baked_network_is_saved_without_custom_code_and_can_be_trained(model, digits, labels, tmp_path):
     baked = bake(model, 0.5)
     baked.save(tmp_path / "model.keras")
     with zipfile.ZipFile(tmp_path / "model.keras") as archive:
@@ -81,7 +81,7 @@ def test_what_is_saved_needs_no_code_and_can_be_trained_on(model, digits, labels
 
 
 @pytest.mark.slow
-def test_what_is_taken_out_again_is_what_was_trained(model, tmp_path):
+def test_unbaking_restores_the_weights(model, tmp_path):
     trained = [weight.copy() for weight in model.get_weights()]
     baked = bake(model, 0.37)
     baked.save(tmp_path / "model.keras")
@@ -92,14 +92,14 @@ def test_what_is_taken_out_again_is_what_was_trained(model, tmp_path):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_it_is_still_of_the_recipe_s_architecture(name, tmp_path):
+def test_a_baked_network_keeps_its_architecture(name, tmp_path):
     bake(MODELS[name](), 0.5).save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", compile=False)
     assert _difference(loaded, MODELS[name]()) == ""
 
 
 @pytest.mark.parametrize(("name", "folded"), [("dense", True), ("functional", True), ("average", False)])
-def test_only_a_dense_softmax_takes_it_in_its_weights(name, folded):
+def test_only_a_dense_softmax_is_changed_in_its_weights(name, folded):
     built = MODELS[name]()
     assert (softmax_layer(built) is not None) == folded
     baked = bake(built, 0.5)
@@ -113,5 +113,5 @@ def test_every_recipe_can_be_baked(digits):
         built = recipes.load(name).model()
         before = built(digits[:5], training=False).numpy()
         after = bake(built, 2.0)(digits[:5], training=False).numpy()
-        assert after == pytest.approx(with_temperature(before, 2.0), abs=1e-5)
+        assert after == pytest.approx(apply_temperature(before, 2.0), abs=1e-5)
         assert np.isfinite(after).all()

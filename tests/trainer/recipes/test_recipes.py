@@ -44,7 +44,7 @@ def layers_of(name: str) -> list:
         ("strong-cnn", [*POOLED, *(PLAIN + POOLED) * 2, (DROPOUT, 0.3), (DENSE, 10)]),
     ],
 )
-def test_the_network_is_the_source_s(name, layers):
+def test_the_network_is_that_of_its_source(name, layers):
     assert layers_of(name) == layers
 
 
@@ -63,7 +63,7 @@ def test_the_network_is_the_source_s(name, layers):
         ("distilled", "AdamW", False, 40, 128, 5_000),
     ],
 )
-def test_it_is_trained_as_the_source_says(name, optimizer, one_hot, epochs, batch, held_out_of_60000):
+def test_the_training_is_that_of_its_source(name, optimizer, one_hot, epochs, batch, held_out_of_60000):
     recipe = recipes.load(name)
     assert type(recipe.optimizer(100)).__name__ == optimizer
     sparse = isinstance(recipe.loss(reduction="sum"), keras.losses.SparseCategoricalCrossentropy)
@@ -72,20 +72,20 @@ def test_it_is_trained_as_the_source_says(name, optimizer, one_hot, epochs, batc
     assert round(60_000 * recipe.validation_fraction) == held_out_of_60000
 
 
-def test_the_first_recipe_has_the_book_s_parameters_and_learning_rate():
+def test_the_first_recipe_has_the_books_parameters_and_learning_rate():
     recipe = recipes.load("dense-300-100")
     assert recipe.model().count_params() == 266_610
     assert float(recipe.optimizer(100).learning_rate) == pytest.approx(0.01)
 
 
 @ALL
-def test_the_docstring_s_parameter_count_is_true(name):
+def test_the_docstrings_parameter_count_is_right(name):
     recipe = recipes.load(name)
     assert f"{recipe.model().count_params():,} parameters" in recipe.model.__doc__
 
 
 @ALL
-def test_it_takes_canonical_digits_and_gives_probabilities(name, few_digits):
+def test_networks_map_canonical_digits_to_probabilities(name, few_digits):
     model = recipes.load(name).model()
     assert (model.input_shape, model.inputs[0].dtype) == ((None, 28, 28), "uint8")
     answers = model(few_digits.test.images, training=False).numpy()
@@ -102,7 +102,7 @@ def test_pixels_are_scaled_within_the_model(name):
 
 
 @ALL
-def test_the_docstring_says_command_time_and_accuracy(name):
+def test_the_docstring_has_command_time_and_accuracy(name):
     recipe = recipes.load(name)
     text = " ".join(__import__(recipe.model.__module__, fromlist=["x"]).__doc__.split())
     assert re.search(f"digitmill train --recipe {name} .*--data (tfds:mnist|idx:mnist)", text)
@@ -125,7 +125,7 @@ def test_summaries_need_no_tensorflow(run_python):
     assert "False" in run_python(f"{code}; print('keras' in sys.modules or 'tensorflow' in sys.modules)")
 
 
-def test_an_unknown_recipe_is_refused_with_what_was_probably_meant():
+def test_an_unknown_recipe_is_refused_with_a_suggestion():
     with pytest.raises(UserError, match="did you mean dense-300-100"):
         recipes.load("dense-300-10")
     with pytest.raises(UserError, match="see `digitmill recipes`"):

@@ -6,7 +6,13 @@ from schemas.model.accuracy import Accuracy
 from schemas.model.model_card import ModelCard
 from tests.trainer.report.histories import EPOCHS
 from tests.trainer.report.test_record import MEMBER
-from trainer.report.comparison import alike, differing, letters, render_comparison, verdict
+from trainer.report.comparison import (
+    by_letter,
+    differing_settings,
+    num_equal_settings,
+    render_comparison,
+    verdict,
+)
 from trainer.report.record import RunRecord
 from trainer.report.training_page import FinishedRun
 
@@ -19,36 +25,36 @@ def run(card: ModelCard, run_record: RunRecord):
     return make
 
 
-def test_the_best_is_named_and_whether_that_may_be_chance(run) -> None:
-    near = letters([run(test_accuracy=Accuracy(right, 10_000)) for right in (9_960, 9_972, 9_900)])
+def test_the_verdict_names_the_best_and_whether_it_may_be_chance(run) -> None:
+    near = by_letter([run(test_accuracy=Accuracy(right, 10_000)) for right in (9_960, 9_972, 9_900)])
     found = verdict(near)
     assert found.comparable
-    assert found.said.startswith(
+    assert found.text.startswith(
         "B is best: 99.72\xa0%. Its interval overlaps that of A: on 10,000 test images"
     )
-    clear = verdict(letters([run(test_accuracy=Accuracy(right, 10_000)) for right in (9_700, 9_972)]))
-    assert clear.said.endswith("that is hardly chance.")
+    clear = verdict(by_letter([run(test_accuracy=Accuracy(right, 10_000)) for right in (9_700, 9_972)]))
+    assert clear.text.endswith("that is hardly chance.")
 
 
 def test_other_images_cannot_be_compared(run) -> None:
-    runs = letters([run(), run(data_digest="other")])
+    runs = by_letter([run(), run(data_digest="other")])
     assert not verdict(runs).comparable
     page, charts = render_comparison(runs)
     assert "cannot be held against each other" in page
     assert [chart.name for chart in charts] == ["intervals", "accuracy", "loss"]
 
 
-def test_settings_that_differ_stand_beside_each_other(run, record_of) -> None:
+def test_differing_settings_are_listed(run, record_of) -> None:
     other = record_of(options={"class_weights": "balanced"})
-    runs = letters([run(), run(seed=5, record=other)])
-    assert dict(differing(runs)) == {"seed": ["1", "5"], "class weights": ["none", "balanced"]}
-    assert alike(runs) > 20
-    assert dict(differing(letters([run(), run()]))) == {}
+    runs = by_letter([run(), run(seed=5, record=other)])
+    assert dict(differing_settings(runs)) == {"seed": ["1", "5"], "class weights": ["none", "balanced"]}
+    assert num_equal_settings(runs) > 20
+    assert dict(differing_settings(by_letter([run(), run()]))) == {}
 
 
 def test_a_run_of_an_earlier_version_is_compared_by_its_card(run) -> None:
-    runs = letters([run(), run(record=None, seed=9), run(trust=None, exports=(), record=None)])
-    assert list(dict(differing(runs))) == ["seed"]
+    runs = by_letter([run(), run(record=None, seed=9), run(trust=None, exports=(), record=None)])
+    assert list(dict(differing_settings(runs))) == ["seed"]
     page, charts = render_comparison(runs)
     # Nothing to take from the confusion of the first.
     assert [chart.name for chart in charts] == ["intervals", "accuracy", "loss"]
@@ -56,7 +62,7 @@ def test_a_run_of_an_earlier_version_is_compared_by_its_card(run) -> None:
 
 
 def test_runs_of_other_lengths_share_their_curves(run) -> None:
-    _, charts = render_comparison(letters([run(), run(epochs=EPOCHS[:1])]))
+    _, charts = render_comparison(by_letter([run(), run(epochs=EPOCHS[:1])]))
     accuracy = next(chart for chart in charts if chart.name == "accuracy")
     assert accuracy.header == ("epoch", "A", "B")
     assert accuracy.rows[1] == (2, "0.900000", "")
@@ -65,16 +71,16 @@ def test_runs_of_other_lengths_share_their_curves(run) -> None:
 def test_ensembles_have_no_curve_of_their_own(run, run_record: RunRecord) -> None:
     ensemble = run(record=dataclasses.replace(run_record, members=(MEMBER,)))
     old = run(record=None, overrides={"members": 2})
-    page, charts = render_comparison(letters([ensemble, old]))
+    page, charts = render_comparison(by_letter([ensemble, old]))
     assert not {"accuracy", "loss"} & {chart.name for chart in charts}
-    page, charts = render_comparison(letters([ensemble, run()]))
+    page, charts = render_comparison(by_letter([ensemble, run()]))
     assert "Without A" in page
     assert next(chart for chart in charts if chart.name == "accuracy").header == ("epoch", "B")
 
 
 def test_the_confusion_difference_counts_what_became_more(run, record_of) -> None:
     better = record_of(wrong_each=20)
-    _, charts = render_comparison(letters([run(), run(record=better)]))
+    _, charts = render_comparison(by_letter([run(), run(record=better)]))
     found = next(chart for chart in charts if chart.name == "difference_b")
     assert found.reading.startswith("B answers 5 more test images right than A. The greatest change: ")
     assert sum(row[1 + number] for number, row in enumerate(found.rows)) == 5
@@ -82,7 +88,7 @@ def test_the_confusion_difference_counts_what_became_more(run, record_of) -> Non
 
 
 def test_a_run_against_itself_differs_in_nothing(run) -> None:
-    page, charts = render_comparison(letters([run(), run()]))
+    page, charts = render_comparison(by_letter([run(), run()]))
     found = next(chart for chart in charts if chart.name == "difference_b")
     assert found.reading == "B answers as many test images right as A."
     assert "Nothing: all" in page

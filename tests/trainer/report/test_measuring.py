@@ -12,12 +12,12 @@ from trainer import recipes
 from trainer.metrics import calibration
 from trainer.metrics.measures import Evaluation
 from trainer.report import measuring
-from trainer.report.record import Answers, RunRecord
+from trainer.report.record import RunRecord, SplitMetrics
 from trainer.train_options import TrainOptions
 
 
 def evaluations(least: int = 1):
-    """Answers of up to 40 images."""
+    """Predictions on up to 40 images."""
 
     def build(rows: list[tuple[int, list[int]]]) -> Evaluation:
         raised = np.array([weights for _, weights in rows], np.float64) + 0.01
@@ -29,8 +29,8 @@ def evaluations(least: int = 1):
 
 
 @given(evaluations(), st.floats(0, 1))
-def test_counts_agree_with_each_other_and_with_the_measures(found: Evaluation, threshold: float) -> None:
-    counted = measuring.count_answers(found, found, threshold=threshold)
+def test_counts_agree_with_the_metrics(found: Evaluation, threshold: float) -> None:
+    counted = measuring.split_metrics(found, found, threshold=threshold)
     assert (counted.images, counted.right) == (len(found.labels), found.accuracy.right)
     bins = counted.calibrated.bins
     assert sum(each.images for each in bins) == counted.images
@@ -51,10 +51,10 @@ def test_thresholds_are_round_and_close_near_one() -> None:
     assert max(measuring.THRESHOLDS) < 1
 
 
-def test_wrong_answers_come_surest_first_and_bounded(record_of, few_digits) -> None:
+def test_mistakes_are_sorted_by_confidence_and_limited(record_of, few_digits) -> None:
     record = record_of(wrong_each=2)
-    assert len(record.mistaken) == measuring.MISTAKEN
-    assert record.answers["test"].images - record.answers["test"].right > measuring.MISTAKEN
+    assert len(record.mistaken) == measuring.MAX_MISTAKEN
+    assert record.answers["test"].images - record.answers["test"].right > measuring.MAX_MISTAKEN
     confidences = [shown.confidence for shown in record.mistaken]
     assert confidences == sorted(confidences, reverse=True)
     for shown in record.mistaken:
@@ -62,10 +62,10 @@ def test_wrong_answers_come_surest_first_and_bounded(record_of, few_digits) -> N
         assert few_digits.test.labels[shown.image] == shown.label
 
 
-def test_the_least_sure_come_first(run_record: RunRecord) -> None:
+def test_doubtful_images_are_sorted_by_confidence(run_record: RunRecord) -> None:
     confidences = [shown.confidence for shown in run_record.doubtful]
     assert confidences == sorted(confidences)
-    assert len(confidences) == measuring.DOUBTFUL
+    assert len(confidences) == measuring.MAX_DOUBTFUL
 
 
 def test_pictures_are_the_test_images(run_record: RunRecord, few_digits) -> None:
@@ -78,7 +78,7 @@ def test_pictures_are_the_test_images(run_record: RunRecord, few_digits) -> None
 def test_the_sample_has_some_of_each_digit(run_record: RunRecord) -> None:
     labels = [shown.label for shown in run_record.sample]
     assert labels == sorted(labels)
-    assert {labels.count(digit) for digit in range(10)} == {measuring.SAMPLED}
+    assert {labels.count(digit) for digit in range(10)} == {measuring.MAX_SAMPLES}
 
 
 def test_a_test_split_without_some_digits_has_no_sample_of_them(record_of, few_digits) -> None:
@@ -87,21 +87,21 @@ def test_a_test_split_without_some_digits_has_no_sample_of_them(record_of, few_d
     assert {shown.label for shown in record.sample} == {1}
 
 
-def test_without_validation_only_test_answers_are_kept(record_of, few_digits) -> None:
+def test_without_validation_only_test_metrics_are_kept(record_of, few_digits) -> None:
     record = record_of(dataclasses.replace(few_digits, validation=None))
     assert set(record.answers) == {"test"}
     assert set(record.class_counts) == {"train", "test"}
 
 
 def test_both_calibrations_are_kept(run_record: RunRecord, few_digits) -> None:
-    found: Answers = run_record.answers["validation"]
+    found: SplitMetrics = run_record.answers["validation"]
     labels, sure = few_digits.validation.labels, found.uncalibrated.measured
     assert sure.log_loss != found.calibrated.measured.log_loss
     assert sum(each.images for each in found.uncalibrated.bins) == len(labels)
     assert len(found.uncalibrated.bins) == calibration.ECE_BINS
 
 
-def test_settings_are_those_that_make_another_network() -> None:
+def test_settings_are_those_that_affect_the_network() -> None:
     options = TrainOptions(recipe="strong-cnn", data=("sample", "idx:x@2"), output="run", resume=True, seed=7)
     found = measuring.settings_of(options, recipes.load("strong-cnn"))
     assert (found["recipe"], found["data"], found["seed"]) == ("strong-cnn", "sample idx:x@2", 7)

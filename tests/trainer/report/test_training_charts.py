@@ -6,12 +6,18 @@ from digitmill.reports.charts.acceptance import Accepting
 from schemas.model.trust import Coverage
 from tests.trainer.report.histories import EPOCHS, UNVALIDATED
 from trainer.report.record import Member, RunRecord
-from trainer.report.training_charts import accuracy_reading, confusion, draw, loss_reading, points
+from trainer.report.training_charts import (
+    accuracy_reading,
+    confusion,
+    coverage_points,
+    draw_charts,
+    loss_reading,
+)
 from trainer.run.history import Epoch
 
 
 def names(record: RunRecord, epochs=EPOCHS, *, temperature: float = 0.8) -> list[str]:
-    return [chart.name for chart in draw(record, epochs, accept=0.9, temperature=temperature).charts()]
+    return [chart.name for chart in draw_charts(record, epochs, accept=0.9, temperature=temperature).charts()]
 
 
 ALL = {"confusion", "coverage", "class_distribution", "reliability", "reliability_before"}
@@ -24,27 +30,32 @@ def test_a_run_has_every_chart_once(run_record: RunRecord) -> None:
     assert set(found) == ALL | CURVES
 
 
-def test_what_there_is_not_is_not_drawn(run_record: RunRecord) -> None:
+def test_missing_data_is_not_drawn(run_record: RunRecord) -> None:
     bare = dataclasses.replace(run_record, learning_rates=())
     assert set(names(bare, (), temperature=1)) == ALL - {"reliability_before"}
 
 
-def test_curves_have_the_history_s_numbers(run_record: RunRecord) -> None:
-    drawn = {chart.name: chart for chart in draw(run_record, EPOCHS, accept=0.9, temperature=1).charts()}
+def test_curves_have_the_historys_numbers(run_record: RunRecord) -> None:
+    drawn = {
+        chart.name: chart for chart in draw_charts(run_record, EPOCHS, accept=0.9, temperature=1).charts()
+    }
     assert drawn["accuracy"].header == ("epoch", "training", "validation")
     assert drawn["accuracy"].rows[1] == (2, "0.950000", "0.900000")
     assert drawn["loss"].rows[2] == (3, "0.333333", "0.300000")
     assert [row[0] for row in drawn["learning_rate"].rows] == [0, 5, 9]
 
 
-def test_without_validation_training_stands_alone(run_record: RunRecord) -> None:
-    drawn = {chart.name: chart for chart in draw(run_record, UNVALIDATED, accept=0.9, temperature=1).charts()}
+def test_without_validation_only_training_is_drawn(run_record: RunRecord) -> None:
+    drawn = {
+        chart.name: chart
+        for chart in draw_charts(run_record, UNVALIDATED, accept=0.9, temperature=1).charts()
+    }
     assert drawn["accuracy"].header == ("epoch", "training")
 
 
 def test_an_ensemble_has_a_curve_for_each_member_that_it_trained(run_record: RunRecord) -> None:
     members = tuple(Member("m", "cnn", seed, 9, 10, "", epochs) for seed, epochs in enumerate((2, 0, 1)))
-    drawn = draw(dataclasses.replace(run_record, members=members), EPOCHS, accept=0.9, temperature=1)
+    drawn = draw_charts(dataclasses.replace(run_record, members=members), EPOCHS, accept=0.9, temperature=1)
     curve = drawn.curves[0]
     assert (curve.name, curve.header) == ("accuracy", ("epoch", "1", "3"))
     assert curve.rows == ((1, "0.800000", "0.933333"), (2, "0.900000", ""))
@@ -65,14 +76,14 @@ def test_the_confusion_names_the_most_frequent_mistake(run_record: RunRecord) ->
     assert confusion(right).chart.reading == "All 50 test images are answered right."
 
 
-def test_of_thresholds_that_accept_all_the_highest_is_offered() -> None:
+def test_the_coverage_curve_starts_at_the_highest_threshold_that_accepts_all() -> None:
     rows = [Coverage(step / 10, 10 - max(0, step - 3), 10 - max(0, step - 3), 10) for step in range(10)]
-    found = points(rows, accept=0.9)
+    found = coverage_points(rows, accept=0.9)
     assert [row.threshold for row in found] == [step / 10 for step in range(3, 10)]
     assert isinstance(found[0], Accepting)
     assert (found[0].accepted, found[0].accuracy) == (10, 1)
     # The one in force is always there.
-    assert points(rows, accept=0.1)[0].threshold == 0.1
+    assert coverage_points(rows, accept=0.1)[0].threshold == 0.1
 
 
 def epoch(number: int, val_loss: float | None, val_accuracy: float | None = 0.9) -> Epoch:
@@ -88,7 +99,7 @@ def epoch(number: int, val_loss: float | None, val_accuracy: float | None = 0.9)
         ([None, None], "0.5 nats on training images"),
     ],
 )
-def test_the_loss_s_reading_says_whether_the_network_overfits(losses, said: str) -> None:
+def test_the_loss_caption_says_whether_the_network_overfits(losses, said: str) -> None:
     assert said in loss_reading([epoch(n, loss) for n, loss in enumerate(losses, start=1)])
 
 
@@ -100,7 +111,7 @@ def test_the_loss_s_reading_says_whether_the_network_overfits(losses, said: str)
         ([0.7], "One epoch: 80.00\xa0%"),
     ],
 )
-def test_the_accuracy_s_reading_names_the_best_epoch(accuracies, said: str) -> None:
+def test_the_accuracy_caption_names_the_best_epoch(accuracies, said: str) -> None:
     assert said in accuracy_reading([epoch(n, 0.5, found) for n, found in enumerate(accuracies, start=1)])
 
 

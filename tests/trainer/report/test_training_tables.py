@@ -9,7 +9,7 @@ from trainer.report import training_tables
 from trainer.report.record import RunRecord
 
 
-def test_the_head_says_accuracy_interval_epochs_time_and_data(card: ModelCard, run_record: RunRecord) -> None:
+def test_key_figures(card: ModelCard, run_record: RunRecord) -> None:
     facts = {name: (value, note) for name, value, note in training_tables.facts(card, run_record, EPOCHS)}
     assert facts["Test accuracy"][0] == "89.32\xa0%"
     assert "95\xa0% interval" in facts["Test accuracy"][1]
@@ -28,7 +28,7 @@ def test_without_validation_nothing_is_said_about_it(card: ModelCard, run_record
     assert facts["Calibration error"].endswith("no temperature")
 
 
-def test_an_ensemble_s_epochs_are_its_members_(card: ModelCard, run_record: RunRecord) -> None:
+def test_an_ensembles_epochs_are_its_members(card: ModelCard, run_record: RunRecord) -> None:
     several = dataclasses.replace(run_record, members=(MEMBER, MEMBER))
     facts = {name: note for name, _, note in training_tables.facts(card, several, EPOCHS)}
     assert facts["Training time"].startswith("3 epochs of 2 members;")
@@ -43,7 +43,7 @@ def test_digits_add_up(run_record: RunRecord) -> None:
     assert any(row[-1][0].startswith(f"{(digit + 1) % 10} (") for digit, row in enumerate(rows))
 
 
-def test_a_digit_that_is_not_there_has_dashes(run_record: RunRecord) -> None:
+def test_a_missing_digit_has_dashes(run_record: RunRecord) -> None:
     none = tuple((0,) * 10 for _ in range(10))
     row = next(training_tables.digit_cells(dataclasses.replace(run_record.answers["test"], confusion=none)))
     assert row[4:] == [("–", None)] * 3 + [("–", 0.0)]
@@ -73,7 +73,7 @@ def test_formats_and_members_and_unfamiliar_input(card: ModelCard, run_record: R
     several = dataclasses.replace(run_record, members=(MEMBER,))
     ((number, recipe, seed, accuracy, _, epochs),) = training_tables.member_rows(several)
     assert (number, recipe, seed, accuracy, epochs) == ("1", "cnn", "3", "96.12\xa0%", "2")
-    rows = list(training_tables.unfamiliar_rows(card.trust.unfamiliar))
+    rows = list(training_tables.out_of_distribution_rows(card.trust.unfamiliar))
     assert rows[0] == ("letters", "500", "0", "12", "2.40\xa0%")
 
 

@@ -28,7 +28,7 @@ def test_a_report_is_rebuilt_from_what_the_folder_holds(folder_of) -> None:
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
-def test_a_report_may_go_elsewhere(folder_of, tmp_path) -> None:
+def test_a_report_can_go_to_another_folder(folder_of, tmp_path) -> None:
     folder = folder_of()
     page = writing.rebuild(str(folder), to=str(tmp_path / "elsewhere"))
     assert page == str(tmp_path / "elsewhere" / "report.html")
@@ -87,7 +87,7 @@ def test_runs_are_compared_into_a_folder(folder_of, tmp_path, monkeypatch) -> No
     assert writing.compare(runs) == writing.compare(runs, to="comparison")
 
 
-def test_no_run_s_report_is_overwritten(folder_of) -> None:
+def test_no_runs_report_is_overwritten(folder_of) -> None:
     one, two = str(folder_of("one")), str(folder_of("two"))
     for write in (lambda: writing.compare([one, two], to=two), lambda: writing.rebuild(one, to=two)):
         with pytest.raises(UserError, match="no other run's"):
@@ -111,7 +111,7 @@ def test_a_report_is_made_without_tensorflow(folder_of, run_python) -> None:
     assert run_python(code).strip() == str(folder / "report.html")
 
 
-def test_the_command_makes_one_again_and_compares_several(folder_of, tmp_path) -> None:
+def test_the_command_rebuilds_and_compares_reports(folder_of, tmp_path) -> None:
     one, two = folder_of("one"), folder_of("two")
     made = CliRunner().invoke(report, [str(one)], catch_exceptions=False)
     assert made.output == f"{one / 'report.html'}\n"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import UserError
 from trainer.run import checkpoints
-from trainer.run.checkpoints import Checkpoint, Checkpoints, DamagedError, file_name
+from trainer.run.checkpoints import Checkpoint, Checkpoints, CorruptCheckpointError, file_name
 from trainer.run.run_location import LocalPlace
 
 ARRAYS = {
@@ -39,7 +39,7 @@ def same(one: Checkpoint, other: Checkpoint) -> bool:
     return equal and (one.step, one.record) == (other.step, other.record)
 
 
-def test_it_is_read_as_it_was_written(tmp_path):
+def test_a_checkpoint_is_read_back(tmp_path):
     checkpoints.write(made(), tmp_path / "it.npz")
     assert same(checkpoints.read(tmp_path / "it.npz"), made())
     assert [path.name for path in tmp_path.iterdir()] == ["it.npz"]
@@ -60,7 +60,7 @@ def test_a_directory_that_lost_entries_is_noticed(whole, tmp_path):
     second = whole.index(b"PK\x01\x02", first + 4)
     damaged[end : end + 4] = (second - first).to_bytes(4, "little")
     (tmp_path / "short.npz").write_bytes(damaged)
-    with pytest.raises(DamagedError):
+    with pytest.raises(CorruptCheckpointError):
         checkpoints.read(tmp_path / "short.npz")
 
 
@@ -74,7 +74,7 @@ def test_a_flipped_bit_is_noticed_or_harms_nothing(whole, data, tmp_path_factory
     file.write_bytes(damaged)
     try:
         found = checkpoints.read(file)
-    except DamagedError:
+    except CorruptCheckpointError:
         return
     # Time stamps and the like, which zip keeps beside the contents.
     assert same(found, made())
@@ -85,7 +85,7 @@ def test_a_flipped_bit_is_noticed_or_harms_nothing(whole, data, tmp_path_factory
 def test_a_truncated_file_is_noticed(whole, data, tmp_path_factory):
     file = tmp_path_factory.getbasetemp() / "short.npz"
     file.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
-    with pytest.raises(DamagedError):
+    with pytest.raises(CorruptCheckpointError):
         checkpoints.read(file)
 
 
@@ -100,14 +100,14 @@ def test_the_newest_is_loaded(store):
     assert store.newest.endswith(file_name(100))
 
 
-def test_the_oldest_go(store):
+def test_the_oldest_are_removed(store):
     for step in range(1, 8):
         store.save(made(step))
     assert store.steps() == [5, 6, 7]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "emptied", "flipped"])
-def test_a_damaged_newest_one_is_named_and_the_one_before_taken(store, tmp_path, capsys, damage):
+def test_a_damaged_newest_checkpoint_is_skipped_with_a_warning(store, tmp_path, capsys, damage):
     for step in (1, 2, 3):
         store.save(made(step))
     newest = tmp_path / "deep" / "checkpoints" / file_name(3)
@@ -120,7 +120,7 @@ def test_a_damaged_newest_one_is_named_and_the_one_before_taken(store, tmp_path,
     assert said.count("\n") == 1
 
 
-def test_all_damaged_are_none(store, tmp_path, capsys):
+def test_only_damaged_checkpoints_are_none(store, tmp_path, capsys):
     for step in (1, 2):
         store.save(made(step))
         (tmp_path / "deep" / "checkpoints" / file_name(step)).write_bytes(b"x")
@@ -128,7 +128,7 @@ def test_all_damaged_are_none(store, tmp_path, capsys):
     assert capsys.readouterr().err.count("is damaged") == 2
 
 
-def test_going_on_from_an_older_one_keeps_what_was_gone_on_from(store, tmp_path):
+def test_resuming_from_an_older_one_keeps_it(store, tmp_path):
     for step in (10, 20, 30):
         store.save(made(step))
     (tmp_path / "deep" / "checkpoints" / file_name(30)).write_bytes(b"x")
@@ -150,12 +150,12 @@ def test_a_crash_while_writing_leaves_the_one_before(store, monkeypatch):
     assert store.steps() == [1]
 
 
-def test_another_worker_s_unseen_checkpoint_is_a_user_s_error(store):
+def test_an_invisible_checkpoint_of_the_chief_is_a_user_error(store):
     with pytest.raises(UserError, match="where all workers see it"):
         store.load(5)
 
 
-def test_other_files_are_no_checkpoints(store, tmp_path):
+def test_other_files_are_ignored(store, tmp_path):
     store.save(made(1))
     (tmp_path / "deep" / "checkpoints" / "step-9.npz").write_bytes(b"")
     (tmp_path / "deep" / "checkpoints" / ".part-step-0000000009.npz").write_bytes(b"")

@@ -24,7 +24,7 @@ def test_it_is_written_anew(tmp_path):
     assert len((tmp_path / "history.csv").read_text().splitlines()) == 2
 
 
-def test_the_best_epoch_is_the_most_accurate_of_equals_the_surest_of_those_the_first():
+def test_the_best_epoch_is_the_most_accurate_then_of_least_loss_then_first():
     def epoch(number: int, accuracy: float | None, loss: float | None) -> Epoch:
         return Epoch(number, 0.5, 0.8, loss, accuracy, 1.5, 1_000.0)
 

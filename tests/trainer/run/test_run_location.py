@@ -45,7 +45,7 @@ def test_without_a_service_all_is_in_the_run_folder():
     assert found.serving is None
 
 
-def test_vertex_s_variables_name_the_places():
+def test_vertexs_variables_name_the_places():
     found = run_location.of_run(
         "",
         {
@@ -120,7 +120,7 @@ def test_a_folder_is_copied_into_a_place(place, tmp_path):
     assert place.names() == ["saved_model.pb", "variables/index"]
 
 
-def test_a_missing_bucket_is_a_user_s_error(run_bucket):
+def test_a_missing_bucket_is_a_users_error(run_bucket):
     with pytest.raises(UserError, match=r"got 'gs://no-such-bucket.*'; check its name"):
         BucketPlace("gs://no-such-bucket/run").names()
 

@@ -69,7 +69,7 @@ def test_every_pod_finds_its_place_by_its_completion_index():
     for index in range(REQUEST.workers):
         # What Kubernetes adds to each pod of an Indexed Job.
         own = {**environment, "JOB_COMPLETION_INDEX": str(index)}
-        tf_config.announce(own)
+        tf_config.set_from_launcher(own)
         places.append(tf_config.read(own))
     assert places == [tf_config.Cluster(workers=3, index=index) for index in range(3)]
     service, job = manifest(REQUEST, PLAIN)

@@ -107,7 +107,7 @@ def test_what_is_saved_or_killed_is_queued_again_and_what_failed_is_not(tmp_path
     assert ("requeue 4711" in (tmp_path / "scontrol.log").read_text().splitlines()) == requeued
 
 
-def test_the_port_is_the_job_s_own_and_each_worker_s_own(tmp_path):
+def test_the_port_is_the_jobs_own_and_each_workers_own(tmp_path):
     install(tmp_path, "srun", STATUS % 0)
     install(tmp_path, "scontrol", SCONTROL)
     run(tmp_path, script(request(workers=2), SlurmOptions()), SLURM_JOB_ID="123456")

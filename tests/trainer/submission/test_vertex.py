@@ -59,7 +59,7 @@ def parsed(text: str) -> object:
     ],
     ids=["plain", "full", "staged", "cpus", "cpus-staged"],
 )
-def test_a_dry_run_prints_a_request_of_the_service_s_definition(request_, options, package):
+def test_a_dry_run_prints_a_request_of_the_services_definition(request_, options, package):
     spec = parsed(to_yaml(request_, options, package))
     assert [pool.replica_count for pool in spec.worker_pool_specs] == ([1, 2] if request_ is REQUEST else [1])
     for pool in spec.worker_pool_specs:
@@ -109,7 +109,7 @@ def test_without_gpus_no_cuda_is_installed():
     assert "gpu" not in str(job_spec(ON_CPUS, dataclasses.replace(STAGED, accelerator=None), PACKAGE))
 
 
-def test_vertex_s_own_images_take_a_package_if_their_python_will_do():
+def test_vertexs_own_images_take_a_package_if_their_python_will_do():
     from google.cloud.aiplatform_v1 import CustomJobSpec
 
     image = "europe-docker.pkg.dev/vertex-ai/training/tf-gpu.2-21.py312:latest"

@@ -9,7 +9,7 @@ from schemas.errors import UserError
 from trainer.recipes.parts.search_space import Choice, Real, distributions
 from trainer.run.history import Epoch
 from trainer.tuning import study as module
-from trainer.tuning.study import JOURNAL, Study, held
+from trainer.tuning.study import JOURNAL, Study, locked_folder
 from trainer.tuning.trial_results import Trial
 
 SPACE = distributions({"learning_rate": Real(1e-4, 1e-1, log=True), "batch": Choice((32, 64))})
@@ -24,7 +24,7 @@ def finish(study: Study, trial, accuracy: float | None = 0.9, state: str = "comp
     study.tell(trial, Trial(trial.number, state, dict(trial.params), accuracy, 0.4, epochs=3, seconds=1.0))
 
 
-def test_trials_come_back_as_they_were_told(tmp_path):
+def test_trials_are_read_back(tmp_path):
     study = Study(tmp_path, IDENTITY, seed=1)
     for accuracy, state in ((0.9, "complete"), (None, "failed"), (0.4, "pruned")):
         trial = study.ask(SPACE)
@@ -41,7 +41,7 @@ def test_trials_come_back_as_they_were_told(tmp_path):
     assert all(set(trial.settings) == {"learning_rate", "batch"} for trial in again)
 
 
-def test_a_trial_that_a_kill_cut_off_is_begun_anew_with_its_settings(tmp_path):
+def test_a_killed_trial_is_restarted_with_its_settings(tmp_path):
     study = Study(tmp_path, IDENTITY, seed=1)
     finish(study, study.ask(SPACE))
     cut_off = study.ask(SPACE)
@@ -54,7 +54,7 @@ def test_a_trial_that_a_kill_cut_off_is_begun_anew_with_its_settings(tmp_path):
     assert again.ask(SPACE).params != cut_off.params
 
 
-def test_a_search_that_goes_on_proposes_what_it_has_not(tmp_path):
+def test_a_resumed_search_proposes_new_settings(tmp_path):
     seen = set()
     for _ in range(4):
         study = Study(tmp_path, IDENTITY, seed=1)
@@ -76,7 +76,7 @@ def test_one_seed_proposes_the_same(tmp_path):
     assert proposed[:3] == proposed[3:]
 
 
-def test_what_falls_behind_the_median_is_pruned_and_what_leads_is_not(tmp_path):
+def test_trials_below_the_median_are_pruned(tmp_path):
     study = Study(tmp_path, IDENTITY, seed=1)
     for accuracy in (0.80, 0.82, 0.84, 0.86):
         trial = study.ask(SPACE)
@@ -90,7 +90,7 @@ def test_what_falls_behind_the_median_is_pruned_and_what_leads_is_not(tmp_path):
 
 
 @pytest.mark.parametrize("torn", [b'{"op_code":4,"wor', b"{", b""])
-def test_half_a_line_at_the_end_is_no_harm(tmp_path, torn):
+def test_a_torn_last_line_is_dropped(tmp_path, torn):
     study = Study(tmp_path, IDENTITY, seed=1)
     finish(study, study.ask(SPACE))
     with (tmp_path / JOURNAL).open("ab") as journal:
@@ -104,23 +104,23 @@ def test_half_a_line_at_the_end_is_no_harm(tmp_path, torn):
 @pytest.mark.parametrize(
     ("field", "value"), [("recipe", "dense-128"), ("data", "e"), ("settings", {"epochs": 4})]
 )
-def test_another_search_is_refused_by_what_differs(tmp_path, field, value):
+def test_another_search_is_refused_with_the_difference(tmp_path, field, value):
     Study(tmp_path, IDENTITY, seed=1)
     with pytest.raises(UserError, match=f"another {field}"):
         Study(tmp_path, {**IDENTITY, field: value}, seed=1)
 
 
-def test_a_folder_with_a_search_is_gone_on_with_only_when_asked(tmp_path):
-    with held(tmp_path / "new", resume=False):
+def test_a_folder_with_a_search_needs_resume(tmp_path):
+    with locked_folder(tmp_path / "new", resume=False):
         Study(tmp_path / "new", IDENTITY, seed=1)
-    with pytest.raises(UserError, match="--resume"), held(tmp_path / "new", resume=False):
+    with pytest.raises(UserError, match="--resume"), locked_folder(tmp_path / "new", resume=False):
         pass
-    with held(tmp_path / "new", resume=True):
+    with locked_folder(tmp_path / "new", resume=True):
         pass
 
 
 def _hold(folder, held_now, leave) -> None:
-    with held(folder, resume=True):
+    with locked_folder(folder, resume=True):
         held_now.set()
         leave.wait(60)
 
@@ -133,22 +133,25 @@ def test_two_processes_do_not_share_a_search(tmp_path):
     other.start()
     try:
         assert held_now.wait(60)
-        with pytest.raises(UserError, match="one process at a time"), held(tmp_path, resume=True):
+        with pytest.raises(UserError, match="one process at a time"), locked_folder(tmp_path, resume=True):
             pass
     finally:
         leave.set()
         other.join(60)
     assert other.exitcode == 0
-    with held(tmp_path, resume=True):
+    with locked_folder(tmp_path, resume=True):
         pass
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
+def test_an_unwritable_folder_is_a_one_line_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="can be written"), held(tmp_path / "file" / "study", resume=False):
+    with (
+        pytest.raises(UserError, match="can be written"),
+        locked_folder(tmp_path / "file" / "study", resume=False),
+    ):
         pass
 
 
-def test_every_state_of_a_trial_has_one_of_the_tuner_s():
+def test_every_state_has_one_of_optunas():
     assert {"complete", "pruned", "failed"} == set(module._STATES.values())
     assert {field.name for field in dataclasses.fields(Trial)} >= {"val_accuracy", "epochs"}

@@ -23,12 +23,12 @@ def trial(number, state="complete", accuracy: float | None = 0.9, loss: float | 
         ([trial(0, "pruned", 0.99), trial(1, accuracy=0.5)], 1),
     ],
 )
-def test_the_best_is_the_most_accurate_that_ended(trials, number):
+def test_the_best_is_the_most_accurate_complete_trial(trials, number):
     found = best(trials)
     assert (None if found is None else found.number) == number
 
 
-def test_the_table_has_a_row_a_trial_and_a_column_a_setting():
+def test_the_table_has_a_row_per_trial_and_a_column_per_setting():
     text = table(
         [trial(0, batch=32, ema=0.9), trial(2, "failed", None, None, batch=64, ema=0.5)], ["batch", "ema"]
     )
@@ -37,7 +37,7 @@ def test_the_table_has_a_row_a_trial_and_a_column_a_setting():
     assert (second["state"], second["val_accuracy"], second["batch"]) == ("failed", "", "64")
 
 
-def test_the_config_is_what_train_takes():
+def test_the_config_can_be_trained():
     options = TrainOptions(
         recipe="cnn", data=("sample", "folder:x@5"), output="tuning", epochs=3, seed=7, resume=True
     )

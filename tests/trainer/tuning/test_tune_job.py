@@ -29,7 +29,7 @@ def small(monkeypatch, few_digits):
     """Every recipe has the small space, every source the few digits."""
     load = recipes.load
     monkeypatch.setattr(recipes, "load", lambda name: dataclasses.replace(load(name), search=SPACE))
-    monkeypatch.setattr(training, "read", lambda *_, **__: few_digits)
+    monkeypatch.setattr(training, "read_data", lambda *_, **__: few_digits)
 
 
 def options(folder, **more) -> TuneOptions:
@@ -67,12 +67,12 @@ def test_a_search_leaves_a_table_a_picture_and_the_best_settings(tmp_path, capsy
     # They reach again what they have reached.
     flags = {name.replace("-", "_"): value for name, value in chosen.items()} | {"data": "sample"}
     again = TrainOptions(output="run", **flags)
-    trainer = Trainer(training.recipe_of(again), few_digits, strategy=one_replica, seed=again.seed)
+    trainer = Trainer(training.effective_recipe(again), few_digits, strategy=one_replica, seed=again.seed)
     assert list(trainer.epochs())[-1].val_accuracy == pytest.approx(float(best["val_accuracy"]))
 
 
 @pytest.mark.slow
-def test_a_search_that_is_told_to_end_goes_on_where_it_was(tmp_path, monkeypatch):
+def test_a_preempted_search_resumes(tmp_path, monkeypatch):
     whole = tmp_path / "whole"
     tune_job.run(options(whole))
     epochs, calls = Trainer.epochs, []
@@ -102,7 +102,7 @@ def test_a_search_that_is_told_to_end_goes_on_where_it_was(tmp_path, monkeypatch
 
 
 @pytest.mark.slow
-def test_a_trial_that_diverges_is_a_failed_one_and_the_search_goes_on(tmp_path, monkeypatch):
+def test_a_diverging_trial_fails_and_the_search_continues(tmp_path, monkeypatch):
     monkeypatch.setitem(SPACE, "learning_rate", Real(1e17, 1e18))
     summary = tune_job.run(options(tmp_path))
     assert [row["state"] for row in rows(tmp_path)] == ["failed", "failed"]
@@ -111,7 +111,7 @@ def test_a_trial_that_diverges_is_a_failed_one_and_the_search_goes_on(tmp_path, 
 
 
 @pytest.mark.slow
-def test_a_trial_that_falls_behind_ends_early(tmp_path, monkeypatch):
+def test_a_trial_that_falls_behind_is_pruned(tmp_path, monkeypatch):
     from trainer.tuning.study import Study
 
     monkeypatch.setattr(Study, "prune", lambda self, trial, epoch: trial.number == 1)
@@ -123,7 +123,7 @@ def test_a_trial_that_falls_behind_ends_early(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_vertex_is_told_of_every_epoch(tmp_path, monkeypatch):
+def test_every_epoch_is_reported_to_vertex_ai(tmp_path, monkeypatch):
     file = tmp_path / "metrics" / "output.metrics"
     monkeypatch.setenv("CLOUD_ML_HP_METRIC_FILE", str(file))
     monkeypatch.setenv("CLOUD_ML_TRIAL_ID", "7")
@@ -134,7 +134,8 @@ def test_vertex_is_told_of_every_epoch(tmp_path, monkeypatch):
 
 
 def test_data_without_held_out_images_are_refused(tmp_path, monkeypatch, few_digits):
-    monkeypatch.setattr(training, "read", lambda *_, **__: dataclasses.replace(few_digits, validation=None))
+    digits = dataclasses.replace(few_digits, validation=None)
+    monkeypatch.setattr(training, "read_data", lambda *_, **__: digits)
     with pytest.raises(UserError, match="compares by held-out images"):
         tune_job.run(options(tmp_path))
 
@@ -146,7 +147,7 @@ def test_several_machines_are_refused(tmp_path, monkeypatch):
         tune_job.run(options(tmp_path))
 
 
-def test_an_ensemble_is_not_searched(tmp_path):
+def test_an_ensemble_cannot_be_tuned(tmp_path):
     with pytest.raises(UserError, match="one network at a time"):
         options(tmp_path, train={"members": 2})
 
@@ -157,6 +158,6 @@ def test_a_bucket_is_refused_before_a_folder_of_its_name_is_made(place):
         options(pathlib.Path(place))
 
 
-def test_a_search_has_a_trial(tmp_path):
+def test_a_search_needs_a_trial(tmp_path):
     with pytest.raises(UserError, match="--trials is at least 1"):
         options(tmp_path, trials=0)

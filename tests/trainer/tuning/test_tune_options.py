@@ -26,9 +26,7 @@ def options() -> TuneOptions:
     return TuneOptions(train=train, trials=9, output=output, resume=True)
 
 
-def test_the_command_goes_on_with_the_same_search(
-    options: TuneOptions, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_resumes_the_search(options: TuneOptions, monkeypatch: pytest.MonkeyPatch) -> None:
     program, verb, *arguments = shlex.split(options.resuming())
     assert (program, verb) == ("digitmill", "tune")
     assert asked(arguments, monkeypatch) == options

@@ -1,1 +1,1 @@
-"""Sources of labelled digits, one module a kind of source, and the parser of `--data` that finds them."""
+"""Sources of labelled digits: one module per kind of `--data`, and `source_specs`, which opens them."""

@@ -1,4 +1,4 @@
-"""`tfds:NAME`: any ten-class digit set of TensorFlow Datasets."""
+"""`--data tfds:NAME`: any ten-class digit data set of TensorFlow Datasets."""
 
 import contextlib
 import io
@@ -14,55 +14,55 @@ from digitmill.imaging.batch import canonical_batch
 from schemas.digit import CLASSES
 from schemas.errors import UserError
 from trainer.data.exchange import Exchange
-from trainer.data.reading import Batch, Plan, Reading, Shard, read
+from trainer.data.reading import DecodedBatch, ReadOptions, ReadPlan, Shard, read
 from trainer.data.splits import PARTS, Digits, held_out
 
 _KNOWN: Final = "mnist, emnist/digits, emnist/mnist, svhn_cropped, mnist_corrupted/CORRUPTION"
 _LABELS: Final = [str(label) for label in range(CLASSES)]
 
 _TRANSPOSED: Final = frozenset({"emnist"})
-"""Builders whose pictures are stored with rows and columns exchanged."""
+"""Builders whose images are stored transposed."""
 
 _CHUNK: Final = 1_024
 
 _DOWNLOAD_RETRIES: Final = 3
-"""TFDS's own ten, each wait twice the one before, take 3.4 minutes to say that there is no network."""
+"""TFDS's ten retries, with waits that double, take 3.4 minutes to fail without a network."""
 
 
 class CatalogSource:
     """A data set of TensorFlow Datasets, with its own splits.
 
     Args:
-        name: as `tfds.load` takes it: NAME, NAME/CONFIG or NAME:VERSION.
-        data_dir: where prepared data is kept, local or gs://; TFDS's own default when None.
-        reading: how it is read.
+        name: NAME, NAME/CONFIG or NAME:VERSION, as for `tfds.load`.
+        data_dir: folder of prepared data, local or gs://; TFDS's default if None.
+        reading: how to read it.
     """
 
-    def __init__(self, name: str, data_dir: str | None, reading: Reading | None = None) -> None:
+    def __init__(self, name: str, data_dir: str | None, reading: ReadOptions | None = None) -> None:
         self._name = f"tfds:{name}"
         self._builder_name = name
         self._data_dir = data_dir
-        self._reading = reading or Reading()
+        self._reading = reading or ReadOptions()
 
     def read(
         self, *, validation_fraction: float, shard: Shard = (0, 1), exchange: Exchange | None = None
     ) -> Digits:
-        """Downloads and prepares the data set where that was not done yet, and returns its digits.
+        """Returns the digits of the data set, after downloading and preparing it if necessary.
 
-        TensorFlow's devices start with it: the strategy must have been made before.
+        It initialises TensorFlow's devices: the strategy must exist before.
         """
         with _quiet_loggers("absl", "urllib3"):
             builder = self._builder()
-            # First before anything is downloaded.
+            # Before anything is downloaded, if possible.
             _check_features(self._name, builder.info.features)
             self._prepare(builder)
-            # Once more: some builders learn the names of their classes from what they download.
+            # Again: some builders learn the names of their classes from the download.
             _check_features(self._name, builder.info.features)
             sizes = {name: builder.info.splits[name].num_examples for name in self._split_names(builder)}
-            plan = Plan(
+            plan = ReadPlan(
                 self._name,
                 sum(sizes.values()),
-                made_from=None,  # prepared data is a cache already
+                made_from=None,  # prepared data is already a cache
                 batches=lambda shard: self._batches(
                     builder, sizes, fraction=validation_fraction, shard=shard
                 ),
@@ -72,13 +72,13 @@ class CatalogSource:
     def _builder(self) -> Any:
         import tensorflow_datasets as tfds
 
-        readable = self._explained(
+        readable = self._user_errors(
             "the --data-dir of prepared data can be read", remedy="check the place and your right to read it"
         )
-        known = self._explained(
+        known = self._user_errors(
             "tfds:NAME names what TensorFlow Datasets knows",
             remedy=f"digit sets are {_KNOWN}",
-            # No such data set, configuration, version or name space.
+            # Unknown data set, configuration, version or namespace.
             errors=(ValueError, AssertionError, ImportError),
         )
         with readable, known:
@@ -91,7 +91,7 @@ class CatalogSource:
             return
         print(f"{self._name}: preparing it in {builder.data_dir_root}", flush=True)
         config = tfds.download.DownloadConfig(try_download_gcs=False)
-        explained = self._explained(
+        explained = self._user_errors(
             "a data set that is not prepared yet is downloaded",
             remedy="connect to the network, or give the --data-dir of a prepared copy",
         )
@@ -110,7 +110,7 @@ class CatalogSource:
 
     def _batches(
         self, builder: Any, sizes: Mapping[str, int], *, fraction: float, shard: Shard
-    ) -> Iterator[Batch]:
+    ) -> Iterator[DecodedBatch]:
         start = 0
         for name, size in sizes.items():
             batches = self._decoded(builder, name, start=start, shard=shard)
@@ -123,26 +123,26 @@ class CatalogSource:
             start += size
 
     def _divided(
-        self, builder: Any, batches: Iterator[Batch], *, fraction: float, shard: Shard
-    ) -> Iterator[Batch]:
-        """Yields training images with the part of each, which only all labels together tell."""
+        self, builder: Any, batches: Iterator[DecodedBatch], *, fraction: float, shard: Shard
+    ) -> Iterator[DecodedBatch]:
+        """Yields training images with their parts, which depend on all labels."""
         if shard[1] == 1:
-            # Reading twice takes longer than keeping what was decoded.
+            # Keeping the decoded images is faster than reading twice.
             known = list(batches)
             batches = iter(known)
             labels = np.concatenate([batch.labels for batch in known])
         else:
             records = self._records(builder, "train", batch=_CHUNK, decode=False)
             labels = np.concatenate([record["label"] for record in records])
-        parts = held_out(labels, fraction).astype(np.uint8)  # 0 is training, 1 is validation
+        parts = held_out(labels, fraction).astype(np.uint8)  # 0: training, 1: validation
         for batch in batches:
             yield batch._replace(parts=parts[batch.positions])
 
-    def _decoded(self, builder: Any, name: str, *, start: int, shard: Shard) -> Iterator[Batch]:
-        """Yields a split's images that are a worker's, in a fixed order; the first has position `start`."""
-        # Pictures of different sizes do not batch.
+    def _decoded(self, builder: Any, name: str, *, start: int, shard: Shard) -> Iterator[DecodedBatch]:
+        """Yields a worker's images of a split in order; the split's first image has position `start`."""
+        # Images of different sizes can't be batched.
         size = 1 if None in builder.info.features["image"].shape else _CHUNK
-        # The first that is a worker's of all splits' images, counted through.
+        # The worker's first image, counting through all splits.
         first = (shard[0] - start) % shard[1]
         done = 0
         for chunk in self._records(builder, name, batch=size, only=(first, shard[1])):
@@ -152,17 +152,17 @@ class CatalogSource:
                 _as_decoded(picture, transposed=builder.name in _TRANSPOSED) for picture in chunk["image"]
             ]
             names = [f"{name}[{number}]" for number in numbers]
-            yield Batch(start + numbers, names, chunk["label"], canonical_batch(pictures))
+            yield DecodedBatch(start + numbers, names, chunk["label"], canonical_batch(pictures))
 
     def _records(
         self, builder: Any, name: str, *, batch: int, only: Shard = (0, 1), decode: bool = True
     ) -> Iterator[dict[str, np.ndarray]]:
-        """Yields pictures uint8[N, height, width, channels] and labels int64[N]; else labels alone."""
+        """Yields images uint8[N, height, width, channels], if decoded, and labels int64[N]."""
         import tensorflow as tf
         import tensorflow_datasets as tfds
 
         image = builder.info.features["image"]
-        readable = self._explained(
+        readable = self._user_errors(
             "prepared data can be read", remedy="prepare it anew in another --data-dir"
         )
         with readable:
@@ -180,21 +180,21 @@ class CatalogSource:
             yield from tfds.as_numpy(records.batch(batch))
 
     @contextlib.contextmanager
-    def _explained(
+    def _user_errors(
         self, rule: str, *, remedy: str, errors: tuple[type[Exception], ...] = ()
     ) -> Iterator[None]:
-        """Turns what TFDS raises, which is much and of many kinds, into one line."""
+        """Context that turns the many kinds of exceptions of TFDS into a UserError."""
         expected = errors if errors else _tfds_errors()
         try:
             yield
         except expected as error:
-            # The first line says it; pages of advice or all data sets' names follow.
-            said = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            raise UserError(rule, got=self._name, remedy=f"{remedy} ({said[:200]})") from error
+            # The first line: pages of advice or all data sets' names can follow.
+            reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            raise UserError(rule, got=self._name, remedy=f"{remedy} ({reason[:200]})") from error
 
 
 def _check_features(name: str, features: Any) -> None:
-    """Raises UserError unless there are images, and labels that are the ten digits."""
+    """Raises UserError unless the data set has images and the ten digits as labels."""
     if features is not None and "image" in features and "label" in features:
         names = getattr(features["label"], "names", None)
         if names == _LABELS and len(features["image"].shape or ()) == 3:
@@ -210,7 +210,7 @@ def _check_features(name: str, features: Any) -> None:
 
 
 def _as_decoded(picture: np.ndarray, *, transposed: bool) -> np.ndarray:
-    """Returns [height, width, channels] as imaging decodes it: upright, blue first, grey in 2-D."""
+    """Returns an image as `digitmill.imaging` decodes it: upright, BGR, grey in two dimensions."""
     if transposed:
         picture = picture.transpose(1, 0, 2)
     if picture.shape[2] == 1:
@@ -224,7 +224,7 @@ def _tfds_errors() -> tuple[type[Exception], ...]:
     import tensorflow_datasets as tfds
 
     return (
-        OSError,  # requests' connection errors among them
+        OSError,  # includes connection errors of requests
         ValueError,
         AssertionError,
         RuntimeError,
@@ -237,7 +237,7 @@ def _tfds_errors() -> tuple[type[Exception], ...]:
 
 @contextlib.contextmanager
 def _quiet_loggers(*names: str) -> Iterator[None]:
-    """Keeps warnings of libraries that say what is said anyway off the output."""
+    """Context that hides warnings of libraries."""
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -251,7 +251,7 @@ def _quiet_loggers(*names: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet_preparation() -> Iterator[None]:
-    """Keeps TFDS's announcements off the output, and its progress bars to terminals."""
+    """Context that hides TFDS's announcements and, outside a terminal, its progress bars."""
     import tensorflow_datasets as tfds
 
     if not sys.stderr.isatty():

@@ -1,4 +1,4 @@
-"""`idx:DIR`: the four classic files of MNIST, and sets that come in the same form."""
+"""`--data idx:DIR`: MNIST's four IDX files, and other sets in the same format."""
 
 import dataclasses
 import os
@@ -11,7 +11,7 @@ import numpy as np
 from digitmill.imaging.batch import DigitBatch, canonical_batch
 from schemas.errors import UserError
 from trainer.data.exchange import Exchange
-from trainer.data.reading import Batch, Plan, Reading, Shard, read
+from trainer.data.reading import DecodedBatch, ReadOptions, ReadPlan, Shard, read
 from trainer.data.sources.idx_format import open_idx, read_labels
 from trainer.data.splits import PARTS, Digits, held_out
 from trainer.files.files import File, in_cloud, list_folder
@@ -22,7 +22,7 @@ _NAME: Final = re.compile(
 """`train-images-idx3-ubyte.gz`, `t10k-labels.idx1-ubyte`, `emnist-digits-test-images-idx3-ubyte`."""
 
 _TRANSPOSED: Final = re.compile(r"emnist", re.IGNORECASE)
-"""Sets whose pictures are stored with rows and columns exchanged."""
+"""Sets whose images are stored transposed."""
 
 _CHUNK: Final = 1_024
 _TRAIN, _VALIDATION, _TEST = range(len(PARTS))
@@ -40,34 +40,31 @@ class _Files:
 
 
 class IdxSource:
-    """IDX files of training and test images and of their labels, gzipped or not.
+    """IDX files of training and test images and their labels, gzipped or not.
 
     Args:
-        path: the folder that holds them, local or in `gs://`; where it holds several sets, followed by
-            what the names of one of them begin with: `idx:DIR/emnist-digits`.
-        reading: how they are read.
+        path: the folder, local or in `gs://`. If it holds several sets, it is followed by the prefix of one
+            set's file names: `DIR/emnist-digits`.
+        reading: how to read them.
 
     Raises:
-        UserError: when the folder does not hold the four files of one set.
+        UserError: if the folder doesn't hold the four files of one set.
     """
 
-    def __init__(self, path: str, reading: Reading | None = None) -> None:
+    def __init__(self, path: str, reading: ReadOptions | None = None) -> None:
         self.name = f"idx:{path}"
-        self._reading = reading or Reading()
+        self._reading = reading or ReadOptions()
         self._files = _find(path)
 
     def read(
         self, *, validation_fraction: float, shard: Shard = (0, 1), exchange: Exchange | None = None
     ) -> Digits:
-        """Reads the files and holds a share of the training images out."""
+        """Reads the files, and holds out a share of the training images."""
         train, test = read_labels(self._files.train_labels.place), read_labels(self._files.test_labels.place)
         parts = np.concatenate(
-            [
-                np.where(held_out(train, validation_fraction), _VALIDATION, _TRAIN),
-                np.full(len(test), _TEST),
-            ]
+            [np.where(held_out(train, validation_fraction), _VALIDATION, _TRAIN), np.full(len(test), _TEST)]
         ).astype(np.uint8)
-        plan = Plan(
+        plan = ReadPlan(
             self.name,
             len(parts),
             made_from=[self._files, validation_fraction],
@@ -75,7 +72,7 @@ class IdxSource:
         )
         return read(plan, reading=self._reading, shard=shard, exchange=exchange)
 
-    def _batches(self, labels: np.ndarray, parts: np.ndarray, shard: Shard) -> Iterator[Batch]:
+    def _batches(self, labels: np.ndarray, parts: np.ndarray, shard: Shard) -> Iterator[DecodedBatch]:
         trained = int((parts != _TEST).sum())
         for file, start, stop in (
             (self._files.train_images, 0, trained),
@@ -85,7 +82,7 @@ class IdxSource:
                 rows = row + np.arange(len(pictures))
                 mine = (start + rows) % shard[1] == shard[0]
                 where = start + rows[mine]
-                yield Batch(
+                yield DecodedBatch(
                     where,
                     [f"{file.place}[{number}]" for number in rows[mine]],
                     labels[where].astype(np.int64),
@@ -100,7 +97,7 @@ class IdxSource:
 
 
 def _pictures(file: File, *, images: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Yields the number of the first row, and uint8[n, height, width]."""
+    """Yields the index of the first row, and images uint8[n, height, width]."""
     with open_idx(file.place, dimensions=3) as opened:
         if opened.shape[0] != images:
             raise UserError(
@@ -136,11 +133,11 @@ _WANTED: Final[Mapping[tuple[str, str], int]] = {
     ("t10k", "images"): 3,
     ("t10k", "labels"): 1,
 }
-"""Part and kind of each file, with its number of dimensions."""
+"""Part and kind of each file, and its number of dimensions."""
 
 
 def _sets(folder: str) -> dict[str, dict[tuple[str, str], File]]:
-    """Returns the sets in a folder by what their files' names begin with; unzipped files come first."""
+    """Returns the sets in a folder by the prefix of their file names; prefers unzipped files."""
     if not in_cloud(folder) and not os.path.isdir(folder):
         return {}
     found: dict[str, dict[tuple[str, str], File]] = {}

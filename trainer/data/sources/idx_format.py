@@ -19,20 +19,17 @@ UNSIGNED_BYTE: Final = 0x08
 
 _GZIP: Final = b"\x1f\x8b"
 _MAX_VALUES: Final = 2**40
-"""A header that speaks of more is no header."""
+"""A header with more values is taken for damaged."""
 
 
 class IdxFile:
     """An open IDX file of unsigned bytes; a context manager.
 
-    Args:
-        place: path or `gs://` URI.
-
     Attributes:
-        shape: the sizes of its dimensions.
+        shape: sizes of the dimensions.
 
     Raises:
-        UserError: when it is no such file.
+        UserError: if it isn't an IDX file of unsigned bytes.
     """
 
     def __init__(self, place: str) -> None:
@@ -41,7 +38,7 @@ class IdxFile:
         self._zipped = raw.read(2) == _GZIP
         raw.seek(0)
         self._raw = raw
-        # Without a mode it takes a temporary file for one to write to.
+        # Without a mode, it takes a temporary file for one to write to.
         self._file: Any = gzip.GzipFile(fileobj=raw, mode="rb") if self._zipped else raw
         try:
             self.shape = self._header()
@@ -57,10 +54,10 @@ class IdxFile:
         self._raw.close()
 
     def rows(self, most: int) -> Iterator[np.ndarray]:
-        """Yields uint8[n, ...] with at most so many rows at a time, until there are no more.
+        """Yields the rows in chunks of at most `most`, uint8[n, ...].
 
         Raises:
-            UserError: when there are fewer or more values than the header says.
+            UserError: if there are fewer or more values than the header says.
         """
         size = int(np.prod(self.shape[1:], dtype=np.int64))
         for start in range(0, self.shape[0], most):
@@ -101,10 +98,10 @@ class IdxFile:
 
 
 def open_idx(place: str, *, dimensions: int) -> IdxFile:
-    """Opens an IDX file with so many dimensions.
+    """Opens an IDX file with that many dimensions.
 
     Raises:
-        UserError: when it is no such file.
+        UserError: if it isn't one.
     """
     file = IdxFile(place)
     if len(file.shape) == dimensions:
@@ -118,10 +115,10 @@ def open_idx(place: str, *, dimensions: int) -> IdxFile:
 
 
 def read_labels(place: str) -> np.ndarray:
-    """Returns uint8[N], the values of an IDX file of one dimension.
+    """Returns the values of a one-dimensional IDX file, uint8[N].
 
     Raises:
-        UserError: when it is no such file.
+        UserError: if it isn't one.
     """
     with open_idx(place, dimensions=1) as file:
         return np.concatenate([np.empty(0, np.uint8), *file.rows(2**20)])

@@ -1,4 +1,4 @@
-"""Image files with labels, decoded side by side."""
+"""Reads and decodes labelled image files in parallel."""
 
 import collections
 import concurrent.futures
@@ -11,12 +11,12 @@ import numpy as np
 from digitmill import machine
 from digitmill.imaging.batch import decode_batch
 from schemas.failure import FailureCode, ImageError
-from trainer.data.reading import Batch, Plan, Shard
+from trainer.data.reading import DecodedBatch, ReadPlan, Shard
 from trainer.files.files import File, in_cloud, read_image
 
 _CHUNK: Final = 1_024
 _CLOUD_CHUNK: Final = 64
-"""Objects that a thread reads one after the other: many threads wait for the network at once."""
+"""Objects per thread and chunk: small, so that many threads wait for the network at once."""
 
 _CLOUD_THREADS: Final = 32
 
@@ -25,13 +25,13 @@ R = TypeVar("R")
 
 
 class LabelledFile(NamedTuple):
-    """An image file and what is known of it.
+    """An image file with its label.
 
     Attributes:
-        file: where it is.
-        label: the digit that it shows.
-        sha256: of its bytes, in hexadecimal; empty where nobody wrote it down.
-        content: its bytes, where they came along with its name; nothing is read then.
+        file: the file.
+        label: the digit it shows.
+        sha256: expected SHA-256 of its bytes, hexadecimal; empty if unknown.
+        content: its bytes, if they were given along with its name; then no file is read.
     """
 
     file: File
@@ -40,17 +40,12 @@ class LabelledFile(NamedTuple):
     content: bytes = b""
 
 
-def plan_of(name: str, files: Sequence[LabelledFile]) -> Plan:
-    """Returns what there is to read of image files whose pixels decide their parts.
-
-    Args:
-        name: the `--data` value.
-        files: the images, in a fixed order.
-    """
-    return Plan(name, len(files), made_from=files, batches=lambda shard: _batches(files, shard))
+def read_plan(name: str, files: Sequence[LabelledFile]) -> ReadPlan:
+    """Returns the plan of image files that are split by their pixels."""
+    return ReadPlan(name, len(files), made_from=files, batches=lambda shard: _batches(files, shard))
 
 
-def _batches(files: Sequence[LabelledFile], shard: Shard) -> Iterator[Batch]:
+def _batches(files: Sequence[LabelledFile], shard: Shard) -> Iterator[DecodedBatch]:
     mine = np.arange(shard[0], len(files), shard[1])
     cloud = any(in_cloud(one.file.place) for one in (*files[:1], *files[-1:]) if not one.content)
     size = _CLOUD_CHUNK if cloud else _CHUNK
@@ -58,12 +53,12 @@ def _batches(files: Sequence[LabelledFile], shard: Shard) -> Iterator[Batch]:
     # Threads: reading waits for the disk or the network, and decoding releases the interpreter lock.
     threads = _CLOUD_THREADS if cloud else machine.cpu_count()
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        yield from _mapped(pool, lambda chunk: _decoded(files, chunk), chunks, ahead=2 * threads)
+        yield from _map_ordered(pool, lambda chunk: _decoded(files, chunk), chunks, ahead=2 * threads)
 
 
-def _decoded(files: Sequence[LabelledFile], chunk: np.ndarray) -> Batch:
+def _decoded(files: Sequence[LabelledFile], chunk: np.ndarray) -> DecodedBatch:
     chosen = [files[position] for position in chunk]
-    return Batch(
+    return DecodedBatch(
         positions=chunk,
         names=[one.file.place for one in chosen],
         labels=np.array([one.label for one in chosen], np.int64),
@@ -82,19 +77,15 @@ def _content(one: LabelledFile) -> bytes | ImageError:
     return content
 
 
-def _mapped(
-    pool: concurrent.futures.ThreadPoolExecutor,
-    work: Callable[[T], R],
-    items: Iterable[T],
-    *,
-    ahead: int,
+def _map_ordered(
+    pool: concurrent.futures.ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T], *, ahead: int
 ) -> Iterator[R]:
-    """Yields results in order, working on so many items ahead of them and no more."""
-    # Executor.map would take all items, and keep all results, at once.
-    under_way: collections.deque[concurrent.futures.Future[R]] = collections.deque()
+    """Yields results in order, with at most that many items in progress ahead of them."""
+    # Executor.map would submit all items, and keep all results, at once.
+    pending: collections.deque[concurrent.futures.Future[R]] = collections.deque()
     for item in items:
-        under_way.append(pool.submit(work, item))
-        if len(under_way) > ahead:
-            yield under_way.popleft().result()
-    while under_way:
-        yield under_way.popleft().result()
+        pending.append(pool.submit(work, item))
+        if len(pending) > ahead:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()

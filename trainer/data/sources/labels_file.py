@@ -1,4 +1,4 @@
-"""`labels:FILE.csv`: images and their labels named line by line, as a review exports them."""
+"""`--data labels:FILE.csv`: images and labels listed in a CSV file, as a review exports them."""
 
 import base64
 import binascii
@@ -13,39 +13,34 @@ from typing import Final, NamedTuple, NoReturn
 from schemas import labels
 from schemas.errors import UserError
 from trainer.data.exchange import Exchange
-from trainer.data.reading import Reading, Shard, read
-from trainer.data.sources.folder import check_enough
-from trainer.data.sources.labelled_files import LabelledFile, plan_of
+from trainer.data.reading import ReadOptions, Shard, read
+from trainer.data.sources.folder import check_split_coverage
+from trainer.data.sources.labelled_files import LabelledFile, read_plan
 from trainer.data.splits import Digits
 from trainer.files.files import File, folder_of, join, read_whole, stat
 
 DIGEST_COLUMNS: Final = ("sha256", "digest")
-"""Columns that may hold the SHA-256 of an image's bytes, in hexadecimal."""
+"""Optional columns with the SHA-256 of an image's bytes, hexadecimal."""
 
 _FILE: Final = "file://"
 _SHA256: Final = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 
 
 class LabelsSource:
-    """A CSV file with the columns `path` and `label`; other columns are of no matter.
+    """A CSV file with the columns `path` and `label`.
 
-    Paths are absolute, relative to the file's folder, or URIs of `file:///` or `gs://`. Lines whose
-    label is empty are not reviewed yet, and those labelled `unreadable` are no digits: both are left
-    out, counted. Where a column `pixels` holds the digit itself the path is but a name. Images are
-    divided by their pixels, as those of `folder:` are, so that a folder and a list of it give the same
-    splits.
-
-    Args:
-        path: the file, local or in `gs://`.
-        reading: how it is read.
+    Paths are absolute, relative to the file's folder, or `file:///` or `gs://` URIs. Lines without a label
+    (not reviewed yet) or labelled `unreadable` are skipped and counted. If a column `pixels` holds the image,
+    the path is only a name. Images are split by their pixels, so that a folder and a list of its files give
+    the same splits.
 
     Raises:
-        UserError: when it is no such file.
+        UserError: if the file can't be read, or a line is invalid.
     """
 
-    def __init__(self, path: str, reading: Reading | None = None) -> None:
+    def __init__(self, path: str, reading: ReadOptions | None = None) -> None:
         self._path = path
-        self._reading = reading or Reading()
+        self._reading = reading or ReadOptions()
         self._rows = _rows(path)
         if not self._rows:
             raise UserError(
@@ -55,13 +50,13 @@ class LabelsSource:
     def read(
         self, *, validation_fraction: float, shard: Shard = (0, 1), exchange: Exchange | None = None
     ) -> Digits:
-        """Decodes every image and divides them by fixed shares, whatever the fraction."""
+        """Decodes and splits the images: 80 % training, 10 % validation, 10 % test, whatever the fraction."""
         del validation_fraction
         name = f"labels:{self._path}"
-        plan = plan_of(name, _labelled(self._rows))
+        plan = read_plan(name, _labelled(self._rows))
         digits = read(plan, reading=self._reading, shard=shard, exchange=exchange)
         if self._reading.complete:
-            check_enough(digits, labels=sorted({str(row.label) for row in self._rows}))
+            check_split_coverage(digits, labels=sorted({str(row.label) for row in self._rows}))
         return digits
 
 
@@ -83,9 +78,9 @@ def _labelled(rows: Iterable[_Row]) -> list[LabelledFile]:
 
 
 def _rows(path: str) -> list[_Row]:
-    """Returns the labelled lines, each image once."""
+    """Returns the lines with a digit, each image once."""
     try:
-        # Names that are no UTF-8 come back as the bytes that they were.
+        # Keeps the bytes of names that aren't UTF-8.
         text = read_whole(path).decode("utf-8-sig", errors="surrogateescape")
         lines = csv.DictReader(io.StringIO(text, newline=""))
         header = lines.fieldnames or ()
@@ -106,7 +101,7 @@ def _rows(path: str) -> list[_Row]:
 
 
 def _parsed(lines: csv.DictReader, path: str) -> tuple[list[_Row], int, int]:
-    """Returns the lines with a digit, and how many have no label and how many are unreadable."""
+    """Returns the lines with a digit, and the numbers of unlabelled and unreadable ones."""
     by_place: dict[str, _Row] = {}
     unlabelled = unreadable = 0
     for line in lines:

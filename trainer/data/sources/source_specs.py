@@ -1,37 +1,31 @@
-"""Finds the sources that `--data` names."""
+"""Parses `--data` values and opens their sources. A new kind of source gets its line here."""
 
 import dataclasses
 import difflib
+import importlib
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from schemas.errors import UserError
-from trainer.data.reading import Reading
+from trainer.data.reading import ReadOptions
 from trainer.data.source import Source
 
-_KINDS: Final = (
-    "sample",
-    "tfds:NAME",
-    "folder:PATH",
-    "labels:FILE.csv",
-    "idx:DIR",
-    "tfrecord:GLOB",
-)
+_KINDS: Final = ("sample", "tfds:NAME", "folder:PATH", "labels:FILE.csv", "idx:DIR", "tfrecord:GLOB")
 _WEIGHT: Final = re.compile(r"(?P<spec>.*)@(?P<weight>[0-9.eE+-]*[0-9.][0-9.eE+-]*)", re.DOTALL)
 
 
-def open_source(spec: str, *, data_dir: str | None = None, reading: Reading | None = None) -> Source:
-    """Returns the source that a `--data` value names; no image is read yet, no TensorFlow imported.
+def open_source(spec: str, *, data_dir: str | None = None, reading: ReadOptions | None = None) -> Source:
+    """Returns the source of a `--data` value, without reading images or importing TensorFlow.
 
     Args:
         spec: `sample`, `tfds:NAME`, `folder:PATH`, `labels:FILE.csv`, `idx:DIR` or `tfrecord:GLOB`.
-        data_dir: where `tfds:` keeps prepared data, local or gs://; its own default when None.
-        reading: how it is read.
+        data_dir: folder of prepared data for `tfds:`, local or gs://; TFDS's default if None.
+        reading: how to read it.
 
     Raises:
-        UserError: when it names no source, or one that is seen at once to be unusable.
+        UserError: if the value is unknown, or the source is seen to be unusable.
     """
     kind, colon, name = spec.partition(":")
     if spec == "sample":
@@ -42,64 +36,38 @@ def open_source(spec: str, *, data_dir: str | None = None, reading: Reading | No
         from trainer.data.sources.catalog import CatalogSource
 
         return CatalogSource(name, data_dir, reading)
-    if kind in _OF_FILES and name:
-        return _OF_FILES[kind](name, reading or Reading())
+    if kind in _FILE_SOURCES and name:
+        module, source = _FILE_SOURCES[kind]
+        found = importlib.import_module(f"trainer.data.sources.{module}")
+        return getattr(found, source)(name, reading)
     raise UserError(
         f"--data is {', '.join(_KINDS[:-1])} or {_KINDS[-1]}", got=spec, remedy=_remedy(spec, colon)
     )
 
 
-def _open_folder(name: str, reading: Reading) -> Source:
-    from trainer.data.sources.folder import FolderSource
-
-    return FolderSource(name, reading)
-
-
-def _open_labels(name: str, reading: Reading) -> Source:
-    from trainer.data.sources.labels_file import LabelsSource
-
-    return LabelsSource(name, reading)
-
-
-def _open_idx(name: str, reading: Reading) -> Source:
-    from trainer.data.sources.idx import IdxSource
-
-    return IdxSource(name, reading)
-
-
-def _open_records(name: str, reading: Reading) -> Source:
-    from trainer.data.sources.tfrecord_source import RecordsSource
-
-    return RecordsSource(name, reading)
-
-
-_OF_FILES: Final[dict[str, Callable[[str, Reading], Source]]] = {
-    "folder": _open_folder,
-    "labels": _open_labels,
-    "idx": _open_idx,
-    "tfrecord": _open_records,
+_FILE_SOURCES: Final = {
+    "folder": ("folder", "FolderSource"),
+    "labels": ("labels_file", "LabelsSource"),
+    "idx": ("idx", "IdxSource"),
+    "tfrecord": ("tfrecord_source", "RecordsSource"),
 }
+"""Module and class of each kind of source that consists of files; imported when used."""
 
 
 def open_sources(
-    specs: str | Sequence[str], *, data_dir: str | None = None, reading: Reading | None = None
+    specs: str | Sequence[str], *, data_dir: str | None = None, reading: ReadOptions | None = None
 ) -> Source:
-    """Returns one source of all that `--data` names, once or several times.
-
-    Args:
-        specs: as `open_source` takes them, each with `@WEIGHT` behind it or without.
-        data_dir: see `open_source`.
-        reading: how they are read.
+    """Returns the source of one or several `--data` values; several are mixed.
 
     Raises:
-        UserError: when one of them cannot be used.
+        UserError: if one of them can't be used.
     """
     given = [specs] if isinstance(specs, str) else list(specs)
     if twice := next((spec for spec in given if given.count(spec) > 1), None):
         raise UserError("each --data names another source", got=twice, remedy="give it once, with @WEIGHT")
     weighted = [split_weight(spec) for spec in given]
-    reading = reading or Reading()
-    # What one source of a mixture lacks, another may have.
+    reading = reading or ReadOptions()
+    # In a mixture, one source may have what another lacks.
     each = reading if len(given) == 1 else dataclasses.replace(reading, complete=False)
     sources = [open_source(spec, data_dir=data_dir, reading=each) for spec, _ in weighted]
     if len(sources) == 1:
@@ -110,12 +78,12 @@ def open_sources(
 
 
 def split_weight(spec: str) -> tuple[str, float]:
-    """Returns a source without its `@WEIGHT`, and the weight; 1 where none is given.
+    """Returns a `--data` value without its `@WEIGHT`, and the weight, by default 1.
 
-    A number behind the last `@` is a weight; a name that ends like that has `@1` put behind it.
+    A number after the last `@` is a weight: add `@1` to a name that ends in one.
 
     Raises:
-        UserError: when the weight is no positive number.
+        UserError: if the weight isn't a positive number.
     """
     found = _WEIGHT.fullmatch(spec)
     if not found:

@@ -13,8 +13,8 @@ from schemas.errors import UserError
 from schemas.failure import ImageError
 from schemas.prediction import NO_LABEL
 from trainer.data.exchange import Exchange
-from trainer.data.reading import Batch, Plan, Reading, Shard, by_turns, read
-from trainer.data.sources.folder import check_enough
+from trainer.data.reading import DecodedBatch, ReadOptions, ReadPlan, Shard, read, round_robin
+from trainer.data.sources.folder import check_split_coverage
 from trainer.data.splits import Digits
 from trainer.files.files import File, in_cloud, matching, open_file, read_head
 
@@ -42,9 +42,9 @@ class RecordsSource:
         UserError: when the pattern matches no file.
     """
 
-    def __init__(self, pattern: str, reading: Reading | None = None) -> None:
+    def __init__(self, pattern: str, reading: ReadOptions | None = None) -> None:
         self.name = f"tfrecord:{pattern}"
-        self._reading = reading or Reading()
+        self._reading = reading or ReadOptions()
         self._shards = _checked(pattern, matching(pattern))
 
     def read(
@@ -52,13 +52,13 @@ class RecordsSource:
     ) -> Digits:
         """Decodes every image and divides them; the shares are fixed, whatever the fraction."""
         del validation_fraction
-        plan = Plan(
+        plan = ReadPlan(
             self.name,
             _estimate(self._shards),
             made_from=self._shards,
             batches=lambda shard: _batches(self._shards, shard),
             owners=lambda positions, workers: _owners(positions, workers, shards=len(self._shards)),
-            shown=f"{len(self._shards):,} shards",
+            description=f"{len(self._shards):,} shards",
         )
         digits = read(plan, reading=self._reading, shard=shard, exchange=exchange)
         if not any(digits.train_counts()) and not len(digits.test):
@@ -67,7 +67,7 @@ class RecordsSource:
                 got=self.name,
                 remedy="pack a folder: digitmill pack --input FOLDER --labels folder --output DIR",
             )
-        check_enough(digits)
+        check_split_coverage(digits)
         return digits
 
 
@@ -88,16 +88,16 @@ def _estimate(shards: Sequence[File]) -> int:
 def _owners(positions: np.ndarray, workers: int, *, shards: int) -> np.ndarray:
     """Returns the worker of each record: by shards where there are enough, else record by record."""
     if shards >= workers:
-        return by_turns(positions >> _SHARD_BITS, workers)
-    return by_turns(positions & (1 << _SHARD_BITS) - 1, workers)
+        return round_robin(positions >> _SHARD_BITS, workers)
+    return round_robin(positions & (1 << _SHARD_BITS) - 1, workers)
 
 
-def _batches(shards: Sequence[File], shard: Shard) -> Iterator[Batch]:
+def _batches(shards: Sequence[File], shard: Shard) -> Iterator[DecodedBatch]:
     records = itertools.chain.from_iterable(
         _records(number, file, shard, shards=len(shards)) for number, file in enumerate(shards)
     )
     while chunk := list(itertools.islice(records, _CHUNK)):
-        yield Batch(
+        yield DecodedBatch(
             positions=np.array([record.position for record in chunk], np.int64),
             names=[record.name for record in chunk],
             labels=np.array([record.label for record in chunk], np.int64),

@@ -1,4 +1,4 @@
-"""SIGTERM, which a cluster sends before it takes a machine away, and Ctrl-C: both end a job that is saved."""
+"""Turns SIGTERM, which clusters send before they take a machine away, and Ctrl-C into a saved, clean end."""
 
 import os
 import signal
@@ -10,30 +10,30 @@ from schemas.errors import ExitCode, JobFailedError
 
 
 class PreemptedError(JobFailedError):
-    """The job was told to end and has saved what it had."""
+    """The job was told to stop and has saved its progress."""
 
     code = ExitCode.TERMINATED
 
 
 class Preemption:
-    """Context manager that turns SIGTERM and Ctrl-C into a flag, for whoever looks at it between steps.
+    """Context manager that records SIGTERM and Ctrl-C in a flag, to be polled between steps.
 
-    A Ctrl-C that came when nobody looked any more is not lost: it is one to whoever goes on.
+    A Ctrl-C that arrives after the last poll is raised again on exit. A second Ctrl-C ends the process
+    at once.
 
     Attributes:
-        told: whether the process was told to end.
+        preempted: whether a signal has arrived.
     """
 
     def __init__(self) -> None:
-        self.told = self._interrupted = False
-        self._before: dict[int, Any] = {}
+        self.preempted = self._interrupted = False
+        self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        # Python lets only the main thread set handlers; elsewhere somebody else owns the process.
-        self._owner = threading.current_thread() is threading.main_thread()
-        if self._owner:
-            self._before = {
-                number: signal.signal(number, self._note)
+        # Python lets only the main thread set handlers; in other threads the caller owns the signals.
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {
+                number: signal.signal(number, self._on_signal)
                 for number in (signal.SIGTERM, signal.SIGINT)
                 # A shell without job control starts background jobs with SIGINT ignored.
                 if signal.getsignal(number) is not signal.SIG_IGN
@@ -43,14 +43,14 @@ class Preemption:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._previous.items():
             signal.signal(number, handler)
         if self._interrupted and kind in (None, GeneratorExit):
             signal.raise_signal(signal.SIGINT)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del frame
-        if self.told and number == signal.SIGINT:
-            os._exit(ExitCode.CRASHED)  # told twice: checkpoints appear whole or not at all
-        self.told = True
+        if self.preempted and number == signal.SIGINT:
+            os._exit(ExitCode.CRASHED)  # safe: checkpoints appear whole or not at all
+        self.preempted = True
         self._interrupted = self._interrupted or number == signal.SIGINT

@@ -1,4 +1,4 @@
-"""How far the training is: a bar on a terminal, plain lines everywhere."""
+"""Shows how far the training is: a bar on a terminal, plain lines elsewhere."""
 
 import sys
 import time
@@ -7,41 +7,42 @@ from typing import Final, Self
 
 from tqdm import tqdm
 
+from trainer.loop.actions.action import Action, EpochReport, StepReport
 from trainer.run.history import Epoch
 
-_PAUSE: Final = 30.0
+_LINE_INTERVAL: Final = 30.0
 """Least time between two lines within an epoch, seconds."""
 
 
-class Progress:
+class Progress(Action):
     """Context manager that shows epochs, steps, loss, accuracy, images per second and the time left.
 
     Args:
-        epochs: how many there will be.
-        steps: of an epoch.
-        batch: training images of a step.
-        done: steps done before, in an earlier process.
-        shown: whether anything is shown; of several workers, only the chief shows.
+        epochs: epochs of the training.
+        steps: steps per epoch.
+        batch: images per step.
+        done: steps done by earlier processes.
+        enabled: whether to print; only the chief of several workers does.
     """
 
-    def __init__(self, *, epochs: int, steps: int, batch: int, done: int = 0, shown: bool = True) -> None:
+    def __init__(self, *, epochs: int, steps: int, batch: int, done: int = 0, enabled: bool = True) -> None:
         self._epochs = epochs
         self._steps = steps
         self._batch = batch
         self._first = self._done = done
-        self._shown = shown
-        # Elsewhere tqdm would write its bar over and over into the log.
+        self._enabled = enabled
+        # In a log file, tqdm would write its bar again and again.
         self._bar = tqdm(
             total=epochs * steps * batch,
             initial=done * batch,
             unit=" images",
             desc="training",
-            disable=not (shown and sys.stderr.isatty()),
+            disable=not (enabled and sys.stderr.isatty()),
             leave=False,
         )
 
     def __enter__(self) -> Self:
-        self._started = self._spoken = time.monotonic()
+        self._started = self._printed = time.monotonic()
         return self
 
     def __exit__(
@@ -49,42 +50,44 @@ class Progress:
     ) -> None:
         self._bar.close()
 
-    def advance(self, steps: int, *, loss: float, accuracy: float) -> None:
-        """Counts steps that were done; loss and accuracy are means over the epoch so far."""
-        self._done += steps
-        self._bar.set_postfix_str(f"loss {loss:.4f}, accuracy {accuracy:.2%}", refresh=False)
+    def after_steps(self, report: StepReport) -> None:
+        """Moves the bar or, every 30 s within an epoch, prints a line."""
+        steps, self._done = report.step - self._done, report.step
+        metrics = f"loss {report.epoch_loss:.4f}, accuracy {report.epoch_accuracy:.2%}"
+        self._bar.set_postfix_str(metrics, refresh=False)
         self._bar.update(steps * self._batch)
         now = time.monotonic()
-        if self._bar.disable and now - self._spoken >= _PAUSE and self._done % self._steps:
+        if self._bar.disable and now - self._printed >= _LINE_INTERVAL and not report.ends_epoch:
             speed = (self._done - self._first) * self._batch / (now - self._started)
-            epoch, step = divmod(self._done, self._steps)
-            self._say(
-                f"epoch {epoch + 1:>{len(str(self._epochs))}}/{self._epochs}, step {step:,}/{self._steps:,}: "
-                f"loss {loss:.4f}, accuracy {accuracy:.2%}, {speed:,.0f} images/s, {self._left()}"
+            self._print(
+                f"{self._epoch(report.epoch)}, step {report.last:,}/{self._steps:,}: {metrics}, "
+                f"{speed:,.0f} images/s, {self._time_left()}"
             )
 
-    def finish_epoch(self, epoch: Epoch) -> None:
+    def after_epoch(self, report: EpochReport) -> None:
         """Prints the epoch's line."""
         with self._bar.external_write_mode():
-            self._say(_line(epoch, epochs=self._epochs, left=self._left()))
+            self._print(f"{self._epoch(report.epoch.epoch)}: {_metrics(report.epoch)}, {self._time_left()}")
 
-    def _say(self, line: str) -> None:
-        self._spoken = time.monotonic()
-        if self._shown:
+    def _epoch(self, number: int) -> str:
+        return f"epoch {number:>{len(str(self._epochs))}}/{self._epochs}"
+
+    def _print(self, line: str) -> None:
+        self._printed = time.monotonic()
+        if self._enabled:
             print(line, flush=True)
 
-    def _left(self) -> str:
+    def _time_left(self) -> str:
         elapsed = time.monotonic() - self._started
-        here = max(self._done - self._first, 1)
-        return f"{elapsed / here * (self._epochs * self._steps - self._done):.0f} s left"
+        done_here = max(self._done - self._first, 1)
+        return f"{elapsed / done_here * (self._epochs * self._steps - self._done):.0f} s left"
 
 
-def _line(epoch: Epoch, *, epochs: int, left: str) -> str:
-    held_out = "no validation"
+def _metrics(epoch: Epoch) -> str:
+    validation = "no validation"
     if epoch.val_loss is not None and epoch.val_accuracy is not None:
-        held_out = f"val loss {epoch.val_loss:.4f}, val accuracy {epoch.val_accuracy:.2%}"
+        validation = f"val loss {epoch.val_loss:.4f}, val accuracy {epoch.val_accuracy:.2%}"
     return (
-        f"epoch {epoch.epoch:>{len(str(epochs))}}/{epochs}: loss {epoch.loss:.4f}, "
-        f"accuracy {epoch.accuracy:.2%}, {held_out}, "
-        f"{epoch.images_per_second:,.0f} images/s, {left}"
+        f"loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.2%}, {validation}, "
+        f"{epoch.images_per_second:,.0f} images/s"
     )

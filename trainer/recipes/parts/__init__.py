@@ -1,1 +1,1 @@
-"""What recipes are made of: the type, layers, schedules, augmentation, teachers, search spaces, overrides."""
+"""Parts of recipes: the `Recipe` type, layers, schedules, augmentation, search spaces, overrides."""

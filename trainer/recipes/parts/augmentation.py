@@ -1,7 +1,7 @@
-"""Random changes of digits that leave them the same digits: geometry, and what a camera adds.
+"""Data augmentation: random geometry, contrast, blur and noise, for a whole batch at once.
 
-All are made for a whole batch at once, inside `tf.data`, from a seed alone. Keras's own augmentation
-layers work image by image, and within a model they stay active in what is exported.
+It runs in `tf.data` and depends only on a seed. Keras's augmentation layers work image by image, and in
+a model they stay active in the exports.
 """
 
 import dataclasses
@@ -17,30 +17,28 @@ _CENTRE: Final = (SIDE - 1) / 2
 _INK: Final = 255.0
 
 _KNOTS: Final = 5
-"""Points along a side between which an elastic deformation is smooth."""
+"""Control points per side of an elastic deformation."""
 
 _TAPS: Final = 2
-"""Pixels to either side that a blur reaches."""
+"""Radius of the blur, pixels."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """How far images may be changed; each draws its own amounts, evenly, from these ranges.
-
-    `Augmentation()` changes nothing. Ink stays bright and paper dark.
+    """Greatest amounts of change; each image draws its own, uniformly. `Augmentation()` changes nothing.
 
     Attributes:
-        rotation: to either side, degrees.
-        shift: along each axis to either side, pixels.
-        zoom: in either direction, share of the size, in [0, 1).
-        shear: sideways for each pixel of height, to either side.
-        elastic: greatest displacement of a point in a smooth random deformation, pixels.
-        contrast: darker or brighter ink, share, in [0, 1).
-        blur: greatest standard deviation of a Gaussian blur, pixels, up to 1.5.
-        noise: greatest standard deviation of what is added to each pixel, grey levels.
+        rotation: either way, degrees.
+        shift: along each axis, either way, pixels.
+        zoom: in or out, share of the size, in [0, 1).
+        shear: sideways per pixel of height, either way.
+        elastic: displacement of a point in a smooth random deformation, pixels.
+        contrast: change of the ink's brightness, share, in [0, 1).
+        blur: standard deviation of a Gaussian blur, pixels, up to 1.5.
+        noise: standard deviation of Gaussian noise, grey levels.
 
     Raises:
-        UserError: when a range is out of bounds.
+        UserError: if an amount is out of range.
     """
 
     rotation: float = 0.0
@@ -59,12 +57,12 @@ class Augmentation:
                 raise UserError(f"an augmentation's {name} is in [0, {most}]", got=value, remedy="mend it")
 
     def __bool__(self) -> bool:
-        """Whether anything is changed at all."""
+        """Whether anything is changed."""
         return any(dataclasses.astuple(self))
 
     @property
-    def moves(self) -> bool:
-        """Whether the picture as a whole is turned, shifted, zoomed or sheared."""
+    def is_affine(self) -> bool:
+        """Whether images are rotated, shifted, zoomed or sheared."""
         return bool(self.rotation or self.shift or self.zoom or self.shear)
 
 
@@ -81,12 +79,12 @@ _BOUNDS: Final = {
 
 
 def augment(images: tf.Tensor, *, seed: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
-    """Returns changed copies of a batch of digits; the same seed gives the same copies.
+    """Returns augmented copies of a batch of digits; the same seed gives the same copies.
 
     Args:
         images: uint8[N, 28, 28] canonical digits.
         seed: int32[2] or int64[2]; every batch should have its own.
-        augmentation: how far they may be changed.
+        augmentation: the amounts of change.
 
     Returns:
         uint8[N, 28, 28].
@@ -96,45 +94,39 @@ def augment(images: tf.Tensor, *, seed: tf.Tensor, augmentation: Augmentation) -
     draw = _Draw(seed, tf.shape(images)[0])
     pixels = tf.cast(images, tf.float32)
     if augmentation.elastic:
-        pixels = _deform(images, *_elastic_points(draw, augmentation))
-    elif augmentation.moves:
+        pixels = _deform(images, *_elastic_sources(draw, augmentation))
+    elif augmentation.is_affine:
         pixels = _transform(pixels, _affine(draw, augmentation))
     if augmentation.blur:
-        pixels = _blur(pixels, draw.upto(augmentation.blur))
+        pixels = _blur(pixels, draw.uniform(0, augmentation.blur))
     if augmentation.contrast:
-        pixels *= (1 + draw.within(augmentation.contrast))[:, None, None]
+        pixels *= (1 + draw.symmetric(augmentation.contrast))[:, None, None]
     if augmentation.noise:
-        pixels += draw.upto(augmentation.noise)[:, None, None] * draw.noise()
-    # The cast cuts off: half a level more rounds.
+        pixels += draw.uniform(0, augmentation.noise)[:, None, None] * draw.noise()
+    # The cast truncates; adding 0.5 rounds.
     return tf.cast(tf.clip_by_value(pixels + 0.5, 0, _INK), tf.uint8)
 
 
 class _Draw:
-    """Draws a number for each image; each call from a stream of its own."""
+    """Draws random numbers for each image; every call uses its own stream."""
 
     def __init__(self, seed: tf.Tensor, size: tf.Tensor) -> None:
         self._seed = seed
         self._size = size
         self._calls = 0
 
-    def within(self, most: float) -> tf.Tensor:
+    def uniform(self, low: float, high: float, *shape: int) -> tf.Tensor:
+        """Returns float32[N, *shape] in [low, high)."""
+        return tf.random.stateless_uniform([self._size, *shape], self._next(), low, high)
+
+    def symmetric(self, most: float) -> tf.Tensor:
         """Returns float32[N] in [-most, most)."""
-        return tf.random.stateless_uniform([self._size], self._next(), -most, most)
-
-    def upto(self, most: float) -> tf.Tensor:
-        """Returns float32[N] in [0, most)."""
-        return tf.random.stateless_uniform([self._size], self._next(), 0, most)
-
-    def knots(self, most: float) -> tf.Tensor:
-        """Returns float32[N, 2, knots, knots] in [-most, most)."""
-        shape = [self._size, 2, _KNOTS, _KNOTS]
-        return tf.random.stateless_uniform(shape, self._next(), -most, most)
+        return self.uniform(-most, most)
 
     def noise(self) -> tf.Tensor:
         """Returns float32[N, 28, 28] of mean 0 and standard deviation 1.
 
-        The sum of a random word's four bytes: a normal distribution but for its far ends, at a third
-        of the price.
+        The sum of a random word's four bytes is nearly normal, and three times cheaper.
         """
         words = tf.random.stateless_uniform(
             [self._size, SIDE, SIDE], self._next(), minval=None, maxval=None, dtype=tf.int32
@@ -153,11 +145,11 @@ class _Draw:
 
 
 def _affine(draw: _Draw, augmentation: Augmentation) -> tf.Tensor:
-    """Returns float32[N, 6]: where each point of the result comes from, about the picture's centre."""
-    angle = draw.within(math.radians(augmentation.rotation))
-    scale = 1 / (1 + draw.within(augmentation.zoom))
-    shear = draw.within(augmentation.shear)
-    across, down = draw.within(augmentation.shift), draw.within(augmentation.shift)
+    """Returns float32[N, 6]: the map from target to source pixels, about the image's centre."""
+    angle = draw.symmetric(math.radians(augmentation.rotation))
+    scale = 1 / (1 + draw.symmetric(augmentation.zoom))
+    shear = draw.symmetric(augmentation.shear)
+    across, down = draw.symmetric(augmentation.shift), draw.symmetric(augmentation.shift)
     cosine, sine = scale * tf.cos(angle), scale * tf.sin(angle)
     # A rotation and a zoom, then the shear of rows.
     xx, xy = cosine + shear * sine, shear * cosine - sine
@@ -179,11 +171,12 @@ def _transform(pixels: tf.Tensor, affine: tf.Tensor) -> tf.Tensor:
     return moved[..., 0]
 
 
-def _elastic_points(draw: _Draw, augmentation: Augmentation) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns x and y, float32[N, 28, 28] each: where each point of the result comes from."""
+def _elastic_sources(draw: _Draw, augmentation: Augmentation) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns x and y of each target pixel's source, float32[N, 28, 28] each."""
     affine = _affine(draw, augmentation)[:, :, None, None]
-    spline = _spline()
-    field = tf.einsum("ik,ndkl,jl->ndij", spline, draw.knots(augmentation.elastic), spline)
+    spline, most = _spline(), augmentation.elastic
+    knots = draw.uniform(-most, most, 2, _KNOTS, _KNOTS)
+    field = tf.einsum("ik,ndkl,jl->ndij", spline, knots, spline)
     at = tf.range(SIDE, dtype=tf.float32)
     x, y = at[None, None, :], at[None, :, None]
     from_x = affine[:, 0] * x + affine[:, 1] * y + affine[:, 2] + field[:, 0]
@@ -192,9 +185,9 @@ def _elastic_points(draw: _Draw, augmentation: Augmentation) -> tuple[tf.Tensor,
 
 
 def _spline() -> tf.Tensor:
-    """Returns float32[28, knots]: each pixel's weights on the knots, of a uniform cubic B-spline.
+    """Returns float32[28, knots]: each pixel's weights on the knots of a uniform cubic B-spline.
 
-    The weights are positive and sum to one, so that no point moves further than a knot does.
+    They are positive and sum to one, so that no point moves further than a knot.
     """
     distances = tf.abs(tf.linspace(0.0, _KNOTS - 1.0, SIDE)[:, None] - tf.range(_KNOTS, dtype=tf.float32))
     near = 2 / 3 - distances**2 + distances**3 / 2
@@ -204,8 +197,8 @@ def _spline() -> tf.Tensor:
 
 
 def _deform(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """Returns float32[N, 28, 28], each pixel between the four around its place; paper outside."""
-    # Two pixels of paper around: places outside are moved to where all four neighbours are paper.
+    """Returns float32[N, 28, 28]: the images sampled at x and y, bilinearly; paper outside."""
+    # A margin of two pixels: points outside are clipped to where all four neighbours are paper.
     padded = tf.pad(images, [[0, 0], [2, 2], [2, 2]])
     x, y = tf.clip_by_value(x + 2, 0, SIDE + 2), tf.clip_by_value(y + 2, 0, SIDE + 2)
     left, top = tf.floor(x), tf.floor(y)
@@ -223,11 +216,11 @@ def _deform(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
 
 def _blur(pixels: tf.Tensor, deviation: tf.Tensor) -> tf.Tensor:
-    """Returns each picture blurred by its own Gaussian, beyond its edges as if paper went on."""
+    """Returns each image blurred by its own Gaussian; beyond the edges is paper."""
     squares = tf.constant([tap * tap for tap in range(_TAPS + 1)], tf.float32)
     weights = tf.exp(-squares / (2 * tf.maximum(deviation, 1e-3)[:, None] ** 2))
     weights /= weights[:, :1] + 2 * tf.reduce_sum(weights[:, 1:], axis=1, keepdims=True)
-    # A band matrix for each picture: two products blur columns and rows.
+    # One band matrix per image: two products blur columns and rows.
     distances = tf.abs(tf.range(SIDE)[:, None] - tf.range(SIDE)[None, :])
     reached = tf.pad(weights, [[0, 0], [0, 1]])
     bands = tf.gather(reached, tf.minimum(distances, _TAPS + 1), axis=1)

@@ -1,15 +1,15 @@
-"""The layers of which the recipes are made."""
+"""Groups of layers that several recipes share."""
 
 import keras
 
 
 def dense(units: int, *, dropout: float = 0.0, batch_norm: bool = False) -> list[keras.layers.Layer]:
-    """Returns a dense layer with ReLU; with what was asked for beside it.
+    """Returns a dense layer with ReLU, optionally with batch normalisation and dropout.
 
     Args:
-        units: features out.
-        dropout: share of them that is dropped in training, in [0, 1).
-        batch_norm: whether they are normalised before ReLU.
+        units: output features.
+        dropout: dropout rate, in [0, 1).
+        batch_norm: whether to normalise before ReLU.
     """
     normalised = [
         keras.layers.Dense(units, use_bias=False),
@@ -23,16 +23,16 @@ def dense(units: int, *, dropout: float = 0.0, batch_norm: bool = False) -> list
 def convolution(
     filters: int, *, kernel: int = 3, padding: str = "same", pooled: bool = False
 ) -> list[keras.layers.Layer]:
-    """Returns a convolution, max-pooling where asked for, batch normalisation and ReLU.
+    """Returns a convolution, optional max-pooling, batch normalisation and ReLU.
 
-    Pooled before it is normalised: of four values three are gone by then, which takes an eighth off
-    the step of a small network.
+    Pooling comes before normalisation, which then has a quarter of the values: a small network's step
+    takes an eighth less time.
 
     Args:
-        filters: channels out.
+        filters: output channels.
         kernel: side of the kernel, pixels.
         padding: `same` or `valid`.
-        pooled: whether each 2 × 2 pixels become one.
+        pooled: whether to max-pool 2 × 2 pixels.
     """
     return [
         keras.layers.Conv2D(filters, kernel, padding=padding, use_bias=False),
@@ -43,12 +43,7 @@ def convolution(
 
 
 def pyramid(*channels: int, dropout: float) -> keras.Model:
-    """Builds a network of five convolutions: 5 × 5, and twice two of 3 × 3, pooled after each group.
-
-    Args:
-        channels: of the three groups.
-        dropout: share of the last features that are dropped in training.
-    """
+    """Builds a network of five convolutions: one of 5 × 5, two pairs of 3 × 3, each group pooled."""
     first, second, third = channels
     return keras.Sequential(
         [

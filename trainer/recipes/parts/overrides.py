@@ -1,4 +1,4 @@
-"""A recipe as a run uses it: with what the run's options say otherwise."""
+"""Applies a run's options to its recipe."""
 
 import dataclasses
 import functools
@@ -7,8 +7,7 @@ from typing import Any, Final
 import keras
 
 from schemas.errors import UserError
-from trainer.recipes.parts import teachers
-from trainer.recipes.parts.recipe import Recipe
+from trainer.recipes.parts.recipe import Recipe, Teacher
 from trainer.train_options import TrainOptions
 
 FIELDS: Final = (
@@ -29,38 +28,37 @@ FIELDS: Final = (
     "soft_share",
     "teacher_temperature",
 )
-"""Fields that recipes and options both have; an option's None leaves the recipe's own."""
+"""Fields of both recipes and options; None in the options keeps the recipe's value."""
 
 
 def given(options: TrainOptions) -> dict[str, Any]:
-    """Returns what the options say other than the recipe, by field."""
+    """Returns the options that override the recipe, by field."""
     values = {name: getattr(options, name) for name in FIELDS}
     return {name: value for name, value in values.items() if value is not None}
 
 
 def settings(recipe: Recipe) -> dict[str, Any]:
-    """Returns what options may override as it is in a recipe, in JSON's types; a teacher by its digest."""
+    """Returns the recipe's overridable fields as JSON types; a teacher as its digest."""
     values = {name: getattr(recipe, name) for name in FIELDS}
     return values | {"teacher": recipe.teacher and recipe.teacher.digest}
 
 
 def recorded(options: TrainOptions, recipe: Recipe) -> dict[str, Any]:
-    """Returns what the options said other than the recipe, as the card has it."""
+    """Returns the overridden fields with their values, as the model card records them."""
     return {name: settings(recipe)[name] for name in given(options)}
 
 
 def apply(recipe: Recipe, options: TrainOptions) -> Recipe:
-    """Returns the recipe with the options' overrides, its loss smoothed where that is asked for.
+    """Returns the recipe with the options' overrides.
 
     Raises:
-        UserError: when the recipe's loss cannot be smoothed, its network has no such option, the
-            teacher is missing or no bundle.
+        UserError: if the recipe doesn't support an option, or its teacher is missing or no bundle.
     """
     values = given(options)
     if options.teacher is not None:
-        values["teacher"] = teachers.find(options.teacher)
+        values["teacher"] = Teacher.find(options.teacher)
     changed = dataclasses.replace(recipe, **values)
-    if changed.taught and changed.teacher is None:
+    if changed.needs_teacher and changed.teacher is None:
         raise UserError(
             f"the recipe {options.recipe} has a teacher",
             got="no --teacher",
@@ -68,7 +66,7 @@ def apply(recipe: Recipe, options: TrainOptions) -> Recipe:
         )
     if options.dropout is not None or options.batch_norm is not None:
         changed = _with_network_options(changed, recipe)
-    return _smoothed(changed) if changed.label_smoothing else changed
+    return _with_label_smoothing(changed) if changed.label_smoothing else changed
 
 
 def _with_network_options(changed: Recipe, recipe: Recipe) -> Recipe:
@@ -82,12 +80,9 @@ def _with_network_options(changed: Recipe, recipe: Recipe) -> Recipe:
     return dataclasses.replace(changed, model=model)
 
 
-def _smoothed(recipe: Recipe) -> Recipe:
-    # Class numbers cannot be smoothed; the one-hot loss of the same name is the same loss.
-    if recipe.loss not in (
-        keras.losses.SparseCategoricalCrossentropy,
-        keras.losses.CategoricalCrossentropy,
-    ):
+def _with_label_smoothing(recipe: Recipe) -> Recipe:
+    # Class numbers can't be smoothed; on one-hot labels, it is the same loss.
+    if recipe.loss not in (keras.losses.SparseCategoricalCrossentropy, keras.losses.CategoricalCrossentropy):
         raise UserError(
             "--label-smoothing goes with a recipe whose loss is Keras's cross-entropy",
             got=recipe.label_smoothing,

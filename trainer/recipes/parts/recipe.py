@@ -1,57 +1,77 @@
-"""What a recipe consists of."""
+"""The `Recipe` type: what a recipe file defines."""
 
 import dataclasses
+import hashlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import keras
 
+from trainer.files.files import read_card
 from trainer.recipes.parts.search_space import Space
-from trainer.recipes.parts.teachers import Teacher
 
 HOLD_OUT = 5_000 / 60_000
 """Share of the training images held out for validation: 5,000 of MNIST's 60,000."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe:
-    """How to train one network. The functions are called within the strategy's scope.
+class Teacher:
+    """A trained bundle whose predictions a student network learns.
 
     Attributes:
-        model: builds the network: uint8[N, 28, 28] canonical digits in, float32[N, 10] probabilities
-            out. Pixel scaling is part of it, so that every export takes canonical digits.
-        optimizer: builds the optimizer, and with it the learning rate's course over a training of
-            so many steps.
-        loss: the loss class, or a partial of it; called with `reduction="sum"`.
+        place: the bundle's folder, local or in `gs://`.
+        digest: SHA-256 of its card, which holds the digests of its files.
+    """
+
+    place: str
+    digest: str
+
+    @classmethod
+    def find(cls, place: str) -> Self:
+        """Returns the bundle in a folder.
+
+        Raises:
+            UserError: if the folder has no card.
+        """
+        return cls(place, hashlib.sha256(read_card(place)).hexdigest())
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How to train one network. The functions are called in the strategy's scope.
+
+    Attributes:
+        model: builds the network, from uint8[N, 28, 28] canonical digits to float32[N, 10] probabilities.
+            It includes the scaling of pixels, so that all exports take canonical digits.
+        optimizer: builds the optimizer, with its learning rate, for a training of that many steps.
+        loss: the loss class, or a partial of it.
         one_hot: whether the loss takes one-hot labels, float32[N, 10], rather than class numbers.
         epochs: passes over the training images.
         batch: global batch size, images.
-        validation_fraction: share of the training images to hold out where the data has no
-            validation split of its own, in [0, 1).
-        schedule: a name of `trainer.recipes.parts.schedules` in place of the optimizer's own learning rate;
-            None leaves that.
-        learning_rate: greatest learning rate in place of the optimizer's own.
-        clip_norm: greatest global norm of a step's gradients, over all replicas; None for any.
-        ema: decay of the weights' moving average, in (0, 1), less in the first steps; it is what is
-            evaluated and exported; None for the weights themselves.
-        label_smoothing: share of each label that is spread over all classes, in [0, 1); only with
-            one-hot labels.
-        augmentation: a `trainer.recipes.parts.augmentation.Augmentation`; None for images as they are.
-        precision: `float32`, or `mixed`: layers compute in bfloat16 where the chip has it.
-        xla: whether forward and backward pass are compiled. On CPUs that was no faster for dense
-            nets and 2.5 times slower for convolutions.
-        patience: epochs without a better validation accuracy after which training stops, and the
-            best epoch's weights are kept; None for all epochs and the last one's weights.
-        accumulate: parts in which a replica goes through its share of each batch, one after the
-            other, so that a batch fits which else would not; the update is the same.
-        dropout: share of each hidden layer's features that is dropped in training, in [0, 1); None
-            where `model` takes no such argument.
-        batch_norm: whether hidden layers are normalised; None where `model` takes no such argument.
-        teacher: a trained network whose answers are taught beside the labels; None for the labels alone.
-        soft_share: what the teacher's answers count in the loss, in [0, 1]; the labels count the rest.
-        teacher_temperature: by which the answers of both are softened before they are compared, above 0.
-        taught: whether the recipe is for use with a teacher only.
-        search: what `digitmill tune` may choose from, by the name of a field above.
+        validation_fraction: share of the training images to hold out if the data has no validation split,
+            in [0, 1).
+        schedule: name of a schedule of `trainer.recipes.parts.schedules` that replaces the optimizer's
+            learning rate; None to keep that.
+        learning_rate: peak learning rate that replaces the optimizer's; None to keep that.
+        clip_norm: greatest global norm of a step's gradients, over all replicas; None for no limit.
+        ema: decay of the weights' exponential moving average, in (0, 1), which is evaluated and exported in
+            their place; it is smaller in the first steps. None for no average.
+        label_smoothing: share of each label that is spread over all classes, in [0, 1); needs one-hot labels.
+        augmentation: `trainer.recipes.parts.augmentation.Augmentation`; None for none.
+        precision: `float32`, or `mixed`: layers compute in bfloat16 if the hardware does.
+        xla: whether to compile forward and backward pass with XLA. On CPUs, dense networks were not faster
+            and convolutions 2.5 times slower.
+        patience: stop after that many epochs without a better validation accuracy, and keep the weights of
+            the best one; None to train all epochs and keep the last weights.
+        accumulate: number of parts, processed one after the other, of a replica's images in each step: for
+            batches that don't fit the memory. The update is the same.
+        dropout: dropout rate of hidden layers, in [0, 1); None if `model` takes no such argument.
+        batch_norm: whether hidden layers are batch-normalised; None if `model` takes no such argument.
+        teacher: bundle whose predictions are learned besides the labels; None for labels alone.
+        soft_share: the teacher's share of the loss, in [0, 1]; the labels have the rest.
+        teacher_temperature: temperature, above 0, that softens both predictions before they are compared.
+        needs_teacher: whether the recipe can't be used without a teacher.
+        search: what `digitmill tune` may vary, by field.
     """
 
     model: Callable[..., keras.Model]
@@ -76,5 +96,5 @@ class Recipe:
     teacher: Teacher | None = None
     soft_share: float = 0.9
     teacher_temperature: float = 1.0
-    taught: bool = False
+    needs_teacher: bool = False
     search: Space = dataclasses.field(default_factory=dict)

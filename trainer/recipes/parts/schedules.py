@@ -1,4 +1,4 @@
-"""The learning rate's course over a training: Keras's own schedules, which a model file may hold."""
+"""Learning-rate schedules, made of Keras's own, so that a model file can hold them."""
 
 from typing import Any, Final
 
@@ -12,23 +12,23 @@ _CYCLE_RISE: Final = 0.3
 _CYCLE_START: Final = 1 / 25
 _CYCLE_END: Final = 1e-4
 
-_COURSE: Final = 100
-"""Steps whose learning rate is told, about."""
+_SAMPLES: Final = 100
+"""About how many steps `sample_rates` returns."""
 
 
 def make(name: str, *, peak: float, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """Returns a learning rate or its schedule.
+    """Returns a learning rate or a schedule.
 
     - `constant`: the peak in every step.
-    - `warmup-cosine`: a straight line from 0 over the first 5 % of the steps, then half a cosine to
-      1 % of the peak.
-    - `one-cycle`: a straight line from 1/25 of the peak over the first 30 %, then half a cosine to a
+    - `warmup-cosine`: a linear rise from 0 over the first 5 % of the steps, then half a cosine down to 1 %
+      of the peak.
+    - `one-cycle`: a linear rise from 1/25 of the peak over the first 30 %, then half a cosine down to a
       ten-thousandth of it (L. N. Smith, "Super-convergence", arXiv:1708.07120; the cosine is fastai's).
 
     Args:
         name: one of `trainer.train_options.SCHEDULES`.
         peak: greatest learning rate.
-        steps: of the whole training, at least 1.
+        steps: steps of the whole training, at least 1.
     """
     if name == "constant":
         return peak
@@ -36,24 +36,24 @@ def make(name: str, *, peak: float, steps: int) -> float | keras.optimizers.sche
         return rise_and_fall(peak, steps, rise=_WARMUP, start=0.0, end=_COSINE_END)
     if name == "one-cycle":
         return rise_and_fall(peak, steps, rise=_CYCLE_RISE, start=_CYCLE_START, end=_CYCLE_END)
-    raise ValueError(f"a schedule is one of {', '.join(SCHEDULES)}; got {name}")
+    raise ValueError(f"unknown schedule: {name}; use one of {', '.join(SCHEDULES)}")
 
 
 def rise_and_fall(
     peak: float, steps: int, *, rise: float, start: float, end: float
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Returns a straight line up over a share of the steps, then half a cosine down.
+    """Returns a schedule that rises linearly over a share of the steps, then falls along half a cosine.
 
     Args:
         peak: greatest learning rate.
-        steps: of the whole training, at least 1.
+        steps: steps of the whole training, at least 1.
         rise: share of the steps in which it rises, in [0, 1).
-        start: where it begins, share of the peak.
-        end: where it ends, share of the peak.
+        start: initial rate, share of the peak.
+        end: final rate, share of the peak.
     """
     rising = round(steps * rise)
     return keras.optimizers.schedules.CosineDecay(
-        # Without a step to rise in, Keras would stay at the start.
+        # Without a step of rise, Keras would stay at the initial rate.
         peak * start if rising else peak,
         max(steps - rising, 1),
         warmup_target=peak if rising else None,
@@ -67,18 +67,18 @@ def rate_of(optimizer: keras.optimizers.Optimizer) -> float:
     return float(optimizer.learning_rate.numpy())
 
 
-def course(optimizer: keras.optimizers.Optimizer, steps: int) -> tuple[tuple[int, float], ...]:
-    """Returns steps, evenly chosen, and the learning rate in each, for a training of so many."""
+def sample_rates(optimizer: keras.optimizers.Optimizer, steps: int) -> tuple[tuple[int, float], ...]:
+    """Returns about a hundred evenly spaced steps and the learning rate of each."""
     rate = optimizer._learning_rate
-    places = range(0, steps, max(1, steps // _COURSE))
+    sampled = range(0, steps, max(1, steps // _SAMPLES))
     if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
-        return tuple((step, rate_of(optimizer)) for step in places)
-    return tuple((step, float(keras.ops.convert_to_numpy(rate(step)))) for step in places)
+        return tuple((step, rate_of(optimizer)) for step in sampled)
+    return tuple((step, float(keras.ops.convert_to_numpy(rate(step)))) for step in sampled)
 
 
 def set_rate(optimizer: keras.optimizers.Optimizer, rate: Any) -> None:
-    """Gives a fresh optimizer another learning rate or schedule."""
+    """Sets the learning rate or schedule of an optimizer that was not used yet."""
     if isinstance(rate, float) and not isinstance(optimizer._learning_rate, keras.Variable):
-        # Keras takes no number in a schedule's place; a schedule that never changes is one.
+        # Keras doesn't replace a schedule by a number: a constant schedule.
         rate = keras.optimizers.schedules.PolynomialDecay(rate, 1, end_learning_rate=rate)
     optimizer.learning_rate = rate

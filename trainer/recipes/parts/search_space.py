@@ -1,4 +1,4 @@
-"""What a recipe lets the search choose from; plain records, so that a recipe needs no tuner to load."""
+"""Search spaces of recipes: plain records, so that loading a recipe needs no tuner."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ class Real:
     """A number in [low, high].
 
     Attributes:
-        low: the least.
-        high: the greatest.
-        log: whether its magnitude is searched: 0.001 to 0.01 counts as much as 0.01 to 0.1.
+        low: least value.
+        high: greatest value.
+        log: whether to search on a logarithmic scale.
     """
 
     low: float
@@ -25,37 +25,37 @@ class Real:
     def __post_init__(self) -> None:
         if not self.low < self.high or (self.log and self.low <= 0):
             raise ValueError(
-                f"a range has low < high, and 0 < low where its magnitude is searched; got {self}"
+                f"invalid range: {self}; low < high must hold, and 0 < low on a logarithmic scale"
             )
 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """One of some values, in no order."""
+    """One of several values without an order."""
 
     values: tuple[bool | int | float | str, ...]
 
     def __post_init__(self) -> None:
         if len(set(self.values)) < len(self.values) or not self.values:
-            raise ValueError(f"a choice is between values that differ; got {self.values}")
+            raise ValueError(f"invalid choice: {self.values}; the values must differ")
 
 
 Space = Mapping[str, Real | Choice]
-"""By the field of `trainer.train_options.TrainOptions` that is searched."""
+"""By field of `trainer.train_options.TrainOptions`."""
 
 
-def dividing(space: Space, *, replicas: int, images: int) -> Space:
-    """Returns the space without batches that do not divide over the replicas or that the data do not fill."""
+def without_invalid_batches(space: Space, *, replicas: int, images: int) -> Space:
+    """Returns the space without batches that don't divide over the replicas or exceed the training images."""
     batch = space.get("batch")
     if not isinstance(batch, Choice):
         return space
-    fitting = tuple(value for value in batch.values if value % replicas == 0 and value <= images)  # type: ignore[operator]
+    valid = tuple(value for value in batch.values if value % replicas == 0 and value <= images)  # type: ignore[operator]
     others = {name: values for name, values in space.items() if name != "batch"}
-    return {**others, "batch": Choice(fitting)} if fitting else others
+    return {**others, "batch": Choice(valid)} if valid else others
 
 
 def distributions(space: Space) -> dict[str, "BaseDistribution"]:
-    """Returns the space in Optuna's terms."""
+    """Returns the space as Optuna's distributions."""
     return {name: _distribution(values) for name, values in space.items()}
 
 
@@ -68,9 +68,9 @@ def _distribution(values: Real | Choice) -> "BaseDistribution":
 
 
 def study_spec(space: Space, *, metric: str) -> dict[str, Any]:
-    """Returns the space in the terms of Vertex AI's StudySpec, in JSON's names.
+    """Returns the space as Vertex AI's StudySpec, a JSON object.
 
-    Trials are started with `--NAME=VALUE`; flags without a value, such as `--batch-norm`, are left out.
+    Vertex AI passes `--NAME=VALUE`, so that flags without a value, such as `--batch-norm`, are left out.
     """
     parameters = [
         {"parameterId": name.replace("_", "-"), **_parameter(values)}
@@ -82,7 +82,7 @@ def study_spec(space: Space, *, metric: str) -> dict[str, Any]:
 
 def _parameter(values: Real | Choice) -> dict[str, Any]:
     if isinstance(values, Choice):
-        # Never discrete numbers: those arrive as 128.0, which is no batch.
+        # Not discreteValueSpec: its numbers arrive as 128.0, which is no batch size.
         return {"categoricalValueSpec": {"values": [str(value) for value in values.values]}}
     scale = {"scaleType": "UNIT_LOG_SCALE" if values.log else "UNIT_LINEAR_SCALE"}
     return {"doubleValueSpec": {"minValue": values.low, "maxValue": values.high}, **scale}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import UserError
-from trainer.data.reading import TRAIN_SHARE, VALIDATION_SHARE, split_positions
+from trainer.data.reading import TRAIN_SHARE, VALIDATION_SHARE, pixel_hashes
 from trainer.data.sources import embedded_sample
 from trainer.data.sources.folder import FolderSource
 from trainer.data.splits import Digits
@@ -69,18 +69,18 @@ def test_copies_stay_on_one_side(label_folder):
 
 
 @given(st.lists(st.integers(0, 255), min_size=1, max_size=30), st.integers(0, 2**32 - 1))
-def test_an_image_s_place_depends_on_its_pixels_alone(levels, seed):
+def test_an_images_place_depends_on_its_pixels_alone(levels, seed):
     images = np.array(levels, np.uint8)[:, None, None] * np.ones((1, 28, 28), np.uint8)
-    places = split_positions(images)
+    places = pixel_hashes(images)
     assert ((places >= 0) & (places < 1)).all()
     order = np.random.default_rng(seed).permutation(len(images))
-    assert split_positions(images[order]).tolist() == places[order].tolist()
+    assert pixel_hashes(images[order]).tolist() == places[order].tolist()
 
 
 def test_shares_are_about_80_10_and_10_in_every_class():
     whole = embedded_sample.digits()
     for images in (whole.train.images[whole.train.labels == label] for label in range(10)):
-        place = split_positions(images)
+        place = pixel_hashes(images)
         # 400 images a class: four standard deviations are 8 and 6 points.
         assert abs((place < TRAIN_SHARE).mean() - 0.8) < 0.08
         assert abs((place >= TRAIN_SHARE + VALIDATION_SHARE).mean() - 0.1) < 0.06
@@ -199,7 +199,7 @@ def test_a_class_with_nothing_to_train_on_is_refused(tmp_path, label_folder):
     held_out = next(
         file
         for file in sorted(label_folder.glob("2/*.png"))
-        if split_positions(cv2.imread(str(file), cv2.IMREAD_UNCHANGED)[None])[0] >= TRAIN_SHARE
+        if pixel_hashes(cv2.imread(str(file), cv2.IMREAD_UNCHANGED)[None])[0] >= TRAIN_SHARE
     )
     picture = held_out.read_bytes()
     shutil.rmtree(label_folder / "2")

@@ -6,7 +6,7 @@ import pytest
 
 from schemas.errors import UserError
 from tests.trainer.idx_files import idx_bytes, write_idx, write_set
-from trainer.data.reading import Reading
+from trainer.data.reading import ReadOptions
 from trainer.data.rejects import Rejects
 from trainer.data.sources.idx import IdxSource
 from trainer.data.sources.idx_format import open_idx
@@ -14,7 +14,7 @@ from trainer.data.splits import Digits, hold_out
 
 
 def read(path, fraction: float = 0.0, *, max_rate: float = 0.01) -> Digits:
-    return IdxSource(str(path), Reading(Rejects(max_rate=max_rate))).read(validation_fraction=fraction)
+    return IdxSource(str(path), ReadOptions(Rejects(max_rate=max_rate))).read(validation_fraction=fraction)
 
 
 def refusal_of(path) -> str:

@@ -7,7 +7,7 @@ import urllib.parse
 import pytest
 
 from schemas.errors import UserError
-from trainer.data.reading import Reading
+from trainer.data.reading import ReadOptions
 from trainer.data.rejects import Rejects
 from trainer.data.sources.folder import FolderSource
 from trainer.data.sources.labels_file import LabelsSource
@@ -16,7 +16,7 @@ from trainer.data.splits import Digits
 
 
 def read(path, *, max_rate: float = 0.01) -> Digits:
-    return LabelsSource(str(path), Reading(Rejects(max_rate=max_rate))).read(validation_fraction=0.5)
+    return LabelsSource(str(path), ReadOptions(Rejects(max_rate=max_rate))).read(validation_fraction=0.5)
 
 
 def images_of(folder: pathlib.Path) -> list[pathlib.Path]:
@@ -90,12 +90,12 @@ def digest(file: pathlib.Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("column", "spelled"),
+    ("column", "spell"),
     [("sha256", str), ("digest", str), ("digest", "sha256:{}".format), ("sha256", str.upper)],
 )
-def test_moved_and_changed_images_are_named(tmp_path, label_folder, capsys, column, spelled):
+def test_moved_and_changed_images_are_named(tmp_path, label_folder, capsys, column, spell):
     files = images_of(label_folder)
-    rows = [f"{file},{file.parent.name},{spelled(digest(file))}" for file in files]
+    rows = [f"{file},{file.parent.name},{spell(digest(file))}" for file in files]
     rows[5] = rows[5].rpartition(",")[0] + ","  # not known for this one
     path = write(tmp_path / "labels.csv", rows, header=f"path,label,{column}")
     assert sum(len(split) for split in read(path).splits().values()) == 400
@@ -199,7 +199,7 @@ def test_the_cache_knows_images_that_come_along_by_their_pixels(tmp_path, label_
             for number, file in enumerate(files[:40])
         ]
         path = write(tmp_path / "labels.csv", rows, header="path,label,pixels")
-        reading = Reading(cache_dir=str(tmp_path / "cache"), complete=False)
+        reading = ReadOptions(cache_dir=str(tmp_path / "cache"), complete=False)
         return LabelsSource(str(path), reading).read(validation_fraction=0)
 
     assert cached(0).digest == cached(0).digest != cached(40).digest
@@ -226,7 +226,7 @@ def test_a_few_labels_are_enough_beside_another_source(tmp_path, label_folder):
     mixed = open_sources(beside).read(validation_fraction=0)
     # Its three are among the sample's: what one of the two holds out, the other does not train on.
     assert 5_000 <= sum(len(split) for split in mixed.splits().values()) <= 5_003
-    measured = open_sources(alone, reading=Reading(complete=False)).read(validation_fraction=0)
+    measured = open_sources(alone, reading=ReadOptions(complete=False)).read(validation_fraction=0)
     assert sum(len(split) for split in measured.splits().values()) == 3
 
 

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digitmill import machine
-from trainer.data.reading import Reading
+from trainer.data.reading import ReadOptions
 from trainer.data.sources import embedded_sample
 from trainer.data.sources.mixture import MixedSource, mix
-from trainer.data.splits import Census, Digits, Split
+from trainer.data.splits import Digits, Split, SplitSummary
 
 
 def numbered(start: int, count: int) -> Split:
@@ -31,12 +31,12 @@ def source(start: int, train: int, *, validation: int = 0, name: str = "x") -> D
 @given(
     st.lists(st.tuples(st.integers(1, 40), st.integers(0, 5), st.floats(0.01, 100)), min_size=1, max_size=4)
 )
-def test_a_mixture_has_every_image_once_with_its_source_s_weight(parts):
+def test_a_mixture_has_every_image_once_with_its_sources_weight(parts):
     sources = [
         source(10_000 * number, train, validation=held) for number, (train, held, _) in enumerate(parts)
     ]
     weights = [weight for _, _, weight in parts]
-    mixed = mix(sources, weights, reading=Reading())
+    mixed = mix(sources, weights, reading=ReadOptions())
     for name in ("train", "validation", "test"):
         expected = [n for one in sources if name in one.splits() for n in numbers_of(one.splits()[name])]
         assert (numbers_of(mixed.splits()[name]) if name in mixed.splits() else []) == expected
@@ -47,27 +47,27 @@ def test_a_mixture_has_every_image_once_with_its_source_s_weight(parts):
     expected = np.array(weights)[origin]
     assert given_weights / given_weights[0] == pytest.approx(expected / expected[0], rel=1e-4)
     assert mixed.test.weights is None
-    assert mixed.all_train == Census.of(mixed.train)
+    assert mixed.all_train == SplitSummary.of(mixed.train)
 
 
 def test_the_name_says_sources_and_weights_and_the_digest_covers_all():
     first, second = source(0, 30, name="sample"), source(10_000, 20, name="folder:x")
-    mixed = mix([first, second], [1.0, 0.5], reading=Reading())
+    mixed = mix([first, second], [1.0, 0.5], reading=ReadOptions())
     assert mixed.name == "sample@1 folder:x@0.5"
     other = dataclasses.replace(second, test=numbered(70_000, 3))
-    assert mix([first, other], [1.0, 0.5], reading=Reading()).digest != mixed.digest
-    assert mix([second, first], [0.5, 1.0], reading=Reading()).digest == mixed.digest
+    assert mix([first, other], [1.0, 0.5], reading=ReadOptions()).digest != mixed.digest
+    assert mix([second, first], [0.5, 1.0], reading=ReadOptions()).digest == mixed.digest
 
 
 def test_what_one_source_holds_out_no_source_trains_on(capsys):
     first = source(0, 30, validation=4, name="first")
     leaking = Digits("second", numbered(4_998, 4), None, numbered(20_000, 3))
-    mixed = mix([first, leaking], [1, 1], reading=Reading())
+    mixed = mix([first, leaking], [1, 1], reading=ReadOptions())
     # 5000 and 5001 are the first's validation images.
     assert numbers_of(mixed.train) == [*range(30), 4_998, 4_999]
     assert len(mixed.train.weights) == 32
     assert "second: 2 training images are left out" in capsys.readouterr().out
-    mix([first, leaking], [1, 1], reading=Reading(), quiet=True)
+    mix([first, leaking], [1, 1], reading=ReadOptions(), quiet=True)
     assert capsys.readouterr().out == ""
 
 
@@ -80,11 +80,11 @@ def test_workers_share_a_mixture(workers):
         def read(self, *, validation_fraction, shard=(0, 1), exchange=None) -> Digits:
             own = np.arange(40) % shard[1] == shard[0]
             train = self._whole.train
-            return dataclasses.replace(self._whole, train=train.take(own), all_train=Census.of(train))
+            return dataclasses.replace(self._whole, train=train.take(own), all_train=SplitSummary.of(train))
 
     def read(shard) -> Digits:
         sources = [Numbers(0), Numbers(10_000)]
-        return MixedSource(sources, [1, 3], reading=Reading()).read(validation_fraction=0, shard=shard)
+        return MixedSource(sources, [1, 3], reading=ReadOptions()).read(validation_fraction=0, shard=shard)
 
     whole = read((0, 1))
     shared = [read((index, workers)) for index in range(workers)]
@@ -98,9 +98,9 @@ def test_workers_share_a_mixture(workers):
 
 def test_a_mixture_that_does_not_fit_the_memory_stays_on_disk(tmp_path, monkeypatch):
     sources = [source(0, 300), source(10_000, 200)]
-    plain = mix(sources, [1, 2], reading=Reading())
+    plain = mix(sources, [1, 2], reading=ReadOptions())
     monkeypatch.setattr(machine, "available_in_process", lambda: 100 * 784)
-    mixed = mix(sources, [1, 2], reading=Reading(cache_dir=str(tmp_path)))
+    mixed = mix(sources, [1, 2], reading=ReadOptions(cache_dir=str(tmp_path)))
     assert isinstance(mixed.train.images, np.memmap)
     assert (mixed.train.images == plain.train.images).all()
     assert mixed.digest == plain.digest
@@ -109,6 +109,6 @@ def test_a_mixture_that_does_not_fit_the_memory_stays_on_disk(tmp_path, monkeypa
 
 
 def test_real_sources_mix(few_digits):
-    mixed = mix([embedded_sample.digits(), few_digits], [1, 2], reading=Reading())
+    mixed = mix([embedded_sample.digits(), few_digits], [1, 2], reading=ReadOptions())
     # The few are some of the sample's, each on its own side already.
     assert len(mixed.train) == 4_400

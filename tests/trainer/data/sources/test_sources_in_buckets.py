@@ -9,7 +9,7 @@ from schemas.errors import UserError
 from tests.gcs_emulator import Bucket, Proxy
 from tests.trainer.data.sources.test_tfrecord_source import record, write_shard
 from tests.trainer.idx_files import write_set
-from trainer.data.reading import Reading
+from trainer.data.reading import ReadOptions
 from trainer.data.rejects import Rejects
 from trainer.data.sources.source_specs import open_sources
 
@@ -59,7 +59,7 @@ def test_what_was_decoded_is_not_fetched_again_until_it_changes(
     upload(folder, bucket)
 
     def read(kind: str):
-        reading = Reading(Rejects(max_rate=0.1), cache_dir=str(tmp_path / "cache"))
+        reading = ReadOptions(Rejects(max_rate=0.1), cache_dir=str(tmp_path / "cache"))
         return open_sources(kind.format(f"{bucket.uri}/data"), reading=reading).read(validation_fraction=0)
 
     for kind in (KINDS[0], KINDS[3]):
@@ -86,7 +86,7 @@ def test_a_worker_fetches_its_shard_alone(folder, bucket: Bucket, proxy: Proxy) 
     assert proxy.reads() - before == 2
 
 
-def test_a_bucket_s_folder_is_checked_at_once(folder, bucket: Bucket) -> None:
+def test_a_buckets_folder_is_checked_at_once(folder, bucket: Bucket) -> None:
     bucket.put("data/cat/x.png", b"x")
     with pytest.raises(UserError, match="rename or move 'cat'"):
         open_sources(f"folder:{bucket.uri}/data")

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from schemas import packed
 from schemas.errors import UserError
-from trainer.data.reading import Reading
+from trainer.data.reading import ReadOptions
 from trainer.data.rejects import Rejects
 from trainer.data.sources import tfrecord_source
 from trainer.data.sources.folder import FolderSource
@@ -51,7 +51,7 @@ def shards(tmp_path, few_digits):
 
 
 def read(pattern, *, max_rate: float = 0.05) -> Digits:
-    reading = Reading(Rejects(max_rate=max_rate))
+    reading = ReadOptions(Rejects(max_rate=max_rate))
     return RecordsSource(str(pattern), reading).read(validation_fraction=0.5)
 
 

@@ -8,25 +8,25 @@ from schemas.errors import ExitCode
 from trainer.loop.actions.preemption import PreemptedError, Preemption
 
 
-def test_a_sigterm_becomes_a_flag_and_the_handler_goes():
+def test_sigterm_sets_the_flag_and_the_handler_is_restored():
     before = signal.getsignal(signal.SIGTERM)
     with Preemption() as preemption:
-        assert not preemption.told
+        assert not preemption.preempted
         os.kill(os.getpid(), signal.SIGTERM)
-        assert preemption.told
+        assert preemption.preempted
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_a_ctrl_c_that_nobody_looked_at_is_one_to_whoever_goes_on():
+def test_an_unpolled_ctrl_c_is_raised_on_exit():
     with pytest.raises(KeyboardInterrupt), Preemption():
         signal.raise_signal(signal.SIGINT)
 
 
-def test_a_ctrl_c_that_was_acted_on_is_not_handed_on():
+def test_a_handled_ctrl_c_is_not_raised_again():
     def act() -> None:
         with Preemption() as preemption:
             signal.raise_signal(signal.SIGINT)
-            assert preemption.told
+            assert preemption.preempted
             raise PreemptedError("all is saved")
 
     with pytest.raises(PreemptedError):
@@ -39,7 +39,7 @@ def test_a_signal_that_was_ignored_stays_ignored():
     try:
         with Preemption() as preemption:
             signal.raise_signal(signal.SIGINT)
-            assert not preemption.told
+            assert not preemption.preempted
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
@@ -50,7 +50,7 @@ def test_outside_the_main_thread_there_is_no_handler():
 
     def enter() -> None:
         with Preemption() as preemption:
-            found.append((preemption.told, signal.getsignal(signal.SIGTERM)))
+            found.append((preemption.preempted, signal.getsignal(signal.SIGTERM)))
 
     thread = threading.Thread(target=enter)
     thread.start()
@@ -58,5 +58,5 @@ def test_outside_the_main_thread_there_is_no_handler():
     assert found == [(False, before)]
 
 
-def test_its_exit_status_is_that_of_a_terminated_process():
+def test_the_exit_code_is_that_of_a_terminated_process():
     assert PreemptedError("told").code == ExitCode.TERMINATED == 128 + signal.SIGTERM

@@ -45,13 +45,13 @@ def centres(images: np.ndarray) -> np.ndarray:
     return np.stack([mass.sum(axis=1) @ at, mass.sum(axis=2) @ at], axis=1) / total[:, None]
 
 
-def test_nothing_changes_nothing(digits):
+def test_an_empty_augmentation_changes_nothing(digits):
     assert not Augmentation()
     assert (changed(digits, Augmentation()) == digits).all()
 
 
 @pytest.mark.parametrize("augmentation", [*ONE_EACH, EVERYTHING], ids=str)
-def test_the_seed_decides(digits, augmentation):
+def test_the_seed_determines_the_augmentation(digits, augmentation):
     first = changed(digits, augmentation)
     assert first.shape == digits.shape
     assert first.dtype == np.uint8
@@ -64,13 +64,13 @@ def test_the_seed_decides(digits, augmentation):
 
 
 @pytest.mark.parametrize("augmentation", ONE_EACH, ids=str)
-def test_images_of_a_batch_are_changed_each_in_its_own_way(digits, augmentation):
+def test_images_of_a_batch_are_augmented_differently(digits, augmentation):
     copies = changed(np.repeat(digits[:1], 50, axis=0), augmentation)
     assert len({copy.tobytes() for copy in copies}) > 25
 
 
 @pytest.mark.parametrize("augmentation", [*ONE_EACH, EVERYTHING], ids=str)
-def test_in_a_pipeline_it_gives_what_it_gives_outside(digits, augmentation):
+def test_augmentation_is_the_same_inside_a_pipeline(digits, augmentation):
     images = tf.data.Dataset.from_tensor_slices(digits[:100]).batch(40)
     batches = images.enumerate().map(
         lambda number, batch: augment(batch, seed=tf.stack([number, 3]), augmentation=augmentation)
@@ -156,7 +156,7 @@ def test_polarity_stays(digits, augmentation):
 
 @given(st.lists(st.floats(-1.5, 1.5), min_size=6, max_size=6))
 @settings(max_examples=25, deadline=None)
-def test_both_ways_of_moving_pixels_agree(few_digits, numbers):
+def test_affine_and_elastic_sampling_agree(few_digits, numbers):
     images = few_digits.test.images[:4]
     numbers = np.array(numbers) * [0.5, 0.5, 9, 0.5, 0.5, 9] + [1, 0, 0, 0, 1, 0]
     affine = np.repeat(numbers.astype(np.float32)[None], len(images), axis=0)
@@ -169,9 +169,9 @@ def test_both_ways_of_moving_pixels_agree(few_digits, numbers):
     assert ours == pytest.approx(theirs, abs=0.05)
 
 
-def test_an_elastic_deformation_moves_no_point_further_than_it_may():
+def test_an_elastic_deformation_stays_within_its_range():
     draw = module._Draw(tf.constant(SEED), tf.constant(200))
-    x, y = module._elastic_points(draw, Augmentation(elastic=2))
+    x, y = module._elastic_sources(draw, Augmentation(elastic=2))
     grid_y, grid_x = np.mgrid[:28, :28]
     moved = np.stack([x.numpy() - grid_x, y.numpy() - grid_y])
     assert 0.7 < np.abs(moved).max() <= 2

@@ -16,13 +16,13 @@ def options(**changes) -> TrainOptions:
     return TrainOptions(recipe="cnn", data="sample", output="run", **changes)
 
 
-def test_without_overrides_a_recipe_is_itself():
+def test_without_overrides_a_recipe_is_unchanged():
     recipe = recipes.load("cnn")
     assert overrides.apply(recipe, options()) == recipe
     assert overrides.given(options()) == {}
 
 
-def test_every_field_is_one_of_the_recipe_s_and_the_options():
+def test_every_field_exists_in_recipe_and_options():
     for kind in (Recipe, TrainOptions):
         assert set(overrides.FIELDS) <= {field.name for field in dataclasses.fields(kind)}
 
@@ -36,7 +36,7 @@ def test_every_field_is_one_of_the_recipe_s_and_the_options():
         {"precision": "mixed", "patience": 2, "accumulate": 4},
     ],
 )
-def test_what_is_given_takes_the_recipe_s_place_and_is_noted(given):
+def test_options_override_the_recipe_and_are_recorded(given):
     changed = overrides.apply(recipes.load("cnn"), options(**given))
     assert {name: getattr(changed, name) for name in given} == given
     assert overrides.given(options(**given)) == given
@@ -53,7 +53,7 @@ def test_smoothing_spreads_the_labels_of_sparse_and_one_hot_losses(name):
     assert float(changed.loss(reduction="none")(truth, answers)[0]) == pytest.approx(expected, rel=1e-4)
 
 
-def test_another_loss_cannot_be_smoothed():
+def test_label_smoothing_needs_cross_entropy():
     recipe = dataclasses.replace(recipes.load("cnn"), loss=keras.losses.MeanSquaredError)
     with pytest.raises(UserError, match="label-smoothing goes with"):
         overrides.apply(recipe, options(label_smoothing=0.1))
@@ -77,12 +77,12 @@ def test_dropout_and_batch_normalisation_go_into_the_network_of_a_dense_recipe()
         ("dense-512-256-128", {"dropout": 0.1}),
     ],
 )
-def test_other_recipes_have_no_such_options(name, given):
+def test_other_recipes_reject_dropout_and_batch_norm(name, given):
     with pytest.raises(UserError, match="--dropout and --batch-norm go with the recipes dense-128"):
         overrides.apply(recipes.load(name), options(**given))
 
 
-def test_the_recipes_that_have_them_are_named_rightly():
+def test_the_error_names_the_recipes_with_dropout_and_batch_norm():
     those = sorted(name for name in recipes.NAMES if recipes.load(name).dropout is not None)
     with pytest.raises(UserError) as refusal:
         overrides.apply(recipes.load("cnn"), options(dropout=0.1))
@@ -90,7 +90,7 @@ def test_the_recipes_that_have_them_are_named_rightly():
 
 
 @pytest.mark.parametrize("name", recipes.NAMES)
-def test_settings_are_json_and_tell_recipes_apart(name):
+def test_settings_are_json_and_distinguish_recipes(name):
     found = overrides.settings(recipes.load(name))
     assert set(found) == set(overrides.FIELDS)
     assert json.loads(json.dumps(found)) == found

@@ -19,7 +19,7 @@ def test_no_rate_is_negative_or_above_the_peak(name, steps, peak):
     assert all(0 <= rate <= peak * (1 + 1e-5) for rate in rates(name, steps, peak))
 
 
-def test_a_constant_rate_is_one():
+def test_a_constant_schedule_is_the_peak():
     assert rates("constant", 5) == [0.1] * 5
 
 
@@ -42,7 +42,7 @@ def test_another_name_is_refused():
 
 @pytest.mark.parametrize("before", [0.5, keras.optimizers.schedules.CosineDecay(0.5, 10)])
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_it_replaces_what_an_optimizer_had_and_a_model_file_keeps_it(before, name):
+def test_a_schedule_replaces_the_optimizers_and_is_saved_with_the_model(before, name):
     optimizer = keras.optimizers.SGD(before)
     assert schedules.rate_of(optimizer) == pytest.approx(0.5)
     schedules.set_rate(optimizer, schedules.make(name, peak=0.1, steps=100))

@@ -7,20 +7,26 @@ from hypothesis import strategies as st
 
 from trainer import recipes
 from trainer.recipes.parts import overrides
-from trainer.recipes.parts.search_space import Choice, Real, distributions, dividing, study_spec
+from trainer.recipes.parts.search_space import (
+    Choice,
+    Real,
+    distributions,
+    study_spec,
+    without_invalid_batches,
+)
 from trainer.train_options import TrainOptions
 
 SPACES = {name: recipes.load(name).search for name in recipes.NAMES}
 
 
 @pytest.mark.parametrize("name", SPACES)
-def test_a_recipe_declares_what_options_override(name):
+def test_search_spaces_consist_of_options(name):
     assert "learning_rate" in SPACES[name]
     assert set(SPACES[name]) <= set(overrides.FIELDS)
 
 
 @pytest.mark.parametrize("name", [name for name in SPACES if name != "distilled"])
-def test_both_ends_of_every_space_are_settings_that_the_recipe_takes(name):
+def test_both_ends_of_every_search_space_are_valid(name):
     for at in (0, -1):
         chosen = {
             field: values.values[at] if isinstance(values, Choice) else (values.low, values.high)[at]
@@ -31,7 +37,7 @@ def test_both_ends_of_every_space_are_settings_that_the_recipe_takes(name):
 
 
 @pytest.mark.parametrize("name", SPACES)
-def test_the_tuner_takes_every_space(name):
+def test_optuna_accepts_every_space(name):
     import optuna
 
     trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(0)).ask(distributions(SPACES[name]))
@@ -40,7 +46,7 @@ def test_the_tuner_takes_every_space(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SPACES)
-def test_vertex_s_study_is_of_the_service_s_definition(name):
+def test_the_study_spec_follows_vertex_ais_definition(name):
     from google.cloud.aiplatform_v1 import StudySpec
 
     spec = StudySpec.from_json(json.dumps(study_spec(SPACES[name], metric="val_accuracy")))
@@ -55,8 +61,8 @@ def test_vertex_s_study_is_of_the_service_s_definition(name):
 
 
 @given(st.integers(1, 8), st.integers(16, 1000))
-def test_batches_that_are_left_divide_and_are_filled(replicas, images):
-    found = dividing(
+def test_remaining_batches_divide_and_fit_the_data(replicas, images):
+    found = without_invalid_batches(
         {"batch": Choice((32, 48, 64, 250)), "ema": Real(0.1, 0.2)}, replicas=replicas, images=images
     )
     left = found["batch"].values if "batch" in found else ()
@@ -66,12 +72,12 @@ def test_batches_that_are_left_divide_and_are_filled(replicas, images):
 
 
 @pytest.mark.parametrize(("low", "high", "log"), [(1.0, 1.0, False), (2.0, 1.0, False), (0.0, 1.0, True)])
-def test_an_empty_range_is_none(low, high, log):
-    with pytest.raises(ValueError, match="a range has"):
+def test_an_empty_range_is_refused(low, high, log):
+    with pytest.raises(ValueError, match="invalid range"):
         Real(low, high, log)
 
 
 @pytest.mark.parametrize("values", [(), (1, 1), (1, True)])
 def test_a_choice_is_between_values_that_differ(values):
-    with pytest.raises(ValueError, match="a choice is between"):
+    with pytest.raises(ValueError, match="invalid choice"):
         Choice(values)

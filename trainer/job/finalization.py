@@ -1,0 +1,189 @@
+"""Ends a training: evaluates the network, calibrates it, and writes report and bundle."""
+
+import dataclasses
+import types
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import keras
+
+from schemas.model import bundle as names
+from schemas.model.model_card import ModelCard
+from trainer.bundle import export, provenance
+from trainer.data.splits import Digits, Split
+from trainer.job.result import TrainResult
+from trainer.metrics import assessment, calibration, temperature
+from trainer.metrics.measures import Evaluation, confidence_histogram, pixel_histogram
+from trainer.printed_command import command_of
+from trainer.recipes.parts import overrides
+from trainer.recipes.parts.recipe import Recipe
+from trainer.report import measuring, writing
+from trainer.report.record import Member
+from trainer.run import history, run_folder, run_location
+from trainer.run.history import Epoch
+from trainer.run.run_location import Places
+from trainer.train_options import TrainOptions
+
+
+class Trained(Protocol):
+    """A finished training: of one network (`Trainer`) or of several (`Ensemble`)."""
+
+    recipe: Recipe
+    replicas: int
+    steps_per_epoch: int
+    model: keras.Model
+
+    @property
+    def history(self) -> list[Epoch]:
+        """The finished epochs."""
+
+    @property
+    def seconds(self) -> float:
+        """Training time."""
+
+    @property
+    def learning_rates(self) -> tuple[tuple[int, float], ...]:
+        """Steps and their learning rates."""
+
+    def evaluate(self, split: Split) -> Evaluation:
+        """Returns the predictions on a split that all workers hold."""
+
+    def evaluate_locally(self, split: Split) -> Evaluation:
+        """Returns the predictions on a split that only this worker holds."""
+
+    def copy_outside_strategy(self) -> keras.Model:
+        """Returns a copy of the network outside the strategy."""
+
+
+def finalize(
+    options: TrainOptions,
+    trainer: Trained,
+    digits: Digits,
+    *,
+    where: Places,
+    write: bool,
+    overridden: Mapping[str, str | int] = types.MappingProxyType({}),
+    members: Sequence[Member] = (),
+) -> TrainResult:
+    """Evaluates a trained network and, in the chief, writes report and bundle."""
+    # The first and only look at the test split: no choices are left to make.
+    predictions = {
+        name: trainer.evaluate_locally(split) if name == "train" else trainer.evaluate(split)
+        for name, split in digits.splits().items()
+    }
+    divisor, evidence = _calibrate(options, digits, predictions.get("validation"))
+    evaluations = {name: found.at_temperature(divisor) for name, found in predictions.items()}
+    card = _card(options, trainer, digits, evaluations=evaluations, divisor=divisor)
+    card = dataclasses.replace(card, overrides={**card.overrides, **overridden})
+    bundle = where.run.folder / run_folder.BUNDLE
+    result = TrainResult(
+        output=where.run.folder,
+        bundle=bundle,
+        history=tuple(trainer.history),
+        validation_accuracy=card.validation_accuracy,
+        test_accuracy=card.test_accuracy,
+        test_loss=card.test_loss,
+        seconds=card.train_seconds,
+    )
+    # From here on, workers no longer communicate.
+    if not write:
+        return result
+
+    def report(complete: ModelCard) -> None:
+        record = measuring.record(
+            options,
+            trainer.recipe,
+            digits,
+            uncalibrated=predictions,
+            calibrated=evaluations,
+            threshold=complete.accept_threshold,
+            learning_rates=trainer.learning_rates,
+            members=members,
+        )
+        writing.write_run(where.run, complete, record, epochs=trainer.history)
+
+    model = temperature.bake(trainer.copy_outside_strategy(), card.temperature)
+    # The report first: a bundle means that the run is finished.
+    card = export.write_bundle(model, card, evidence=evidence, target=bundle, before_publishing=report)
+    _publish_bundle(where)
+    print(_summary(result, where, card))
+    return result
+
+
+def _calibrate(
+    options: TrainOptions, digits: Digits, validation: Evaluation | None
+) -> tuple[float, assessment.Evidence]:
+    """Returns the temperature that calibrates held-out predictions, and the data to assess the bundle on."""
+    evidence = assessment.Evidence(
+        train=digits.train.images,
+        validation=digits.validation,
+        test=digits.test,
+        threshold=options.accept_threshold,
+        target=options.target_accuracy,
+    )
+    if validation is None:
+        return 1.0, evidence
+    divisor = calibration.fit_temperature(validation.probabilities, validation.labels)
+    before = calibration.measure(validation.probabilities, validation.labels)
+    return divisor, dataclasses.replace(evidence, uncalibrated=before)
+
+
+def _card(
+    options: TrainOptions,
+    trainer: Trained,
+    digits: Digits,
+    *,
+    evaluations: Mapping[str, Evaluation],
+    divisor: float,
+) -> ModelCard:
+    validation = evaluations.get("validation")
+    images = trainer.recipe.batch * trainer.steps_per_epoch * len(trainer.history)
+    seconds = sum(epoch.seconds for epoch in trainer.history)
+    return ModelCard(
+        recipe=options.recipe,
+        data=digits.name,
+        data_digest=digits.digest,
+        seed=options.seed,
+        epochs=trainer.recipe.epochs,
+        batch=trainer.recipe.batch,
+        replicas=trainer.replicas,
+        git_commit=provenance.git_commit(),
+        parameters=trainer.model.count_params(),
+        train_seconds=round(trainer.seconds, 3),
+        test_accuracy=evaluations["test"].accuracy,
+        test_loss=evaluations["test"].loss,
+        validation_accuracy=validation.accuracy if validation else None,
+        temperature=divisor,
+        accept_threshold=assessment.DEFAULT_THRESHOLD,  # the final one is found with the bundle's models
+        class_counts=digits.train_counts(),
+        confidence_histogram=confidence_histogram(evaluations["train"]),
+        pixel_histogram=pixel_histogram(digits.train.images),
+        versions=provenance.versions(),
+        files={},
+        overrides=overrides.recorded(options, trainer.recipe),
+        hardware=provenance.hardware(),
+        images_per_second=round(images / seconds, 1) if seconds else None,
+        command=command_of(options),
+    )
+
+
+def _publish_bundle(where: Places) -> None:
+    """Publishes the bundle, its card last: object stores can't rename a folder atomically."""
+    folder = where.run.folder / run_folder.BUNDLE
+    others = sorted(path.name for path in folder.iterdir() if path.name != names.CARD)
+    where.run.publish(*(f"{run_folder.BUNDLE}/{name}" for name in (*others, names.CARD)))
+    if where.serving is not None:
+        run_location.copy_folder(folder / names.SAVED_MODEL, where.serving)
+
+
+def _summary(result: TrainResult, where: Places, card: ModelCard) -> str:
+    lines = {
+        "test accuracy": str(result.test_accuracy),
+        "test loss": f"{result.test_loss:.4f}",
+        **assessment.summary(card),
+        "training time": f"{result.seconds:.1f} s, {len(result.history)} epochs",
+        "model bundle": where.run.at(run_folder.BUNDLE),
+        "history": where.run.at(history.FILE),
+        "report": where.run.at(writing.PAGE),
+    }
+    return "\n".join(f"{name:<14} {value}" for name, value in lines.items())
