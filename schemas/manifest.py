@@ -126,6 +126,11 @@ class Manifest:
             )
 
     @property
+    def accept_threshold(self) -> float:
+        """Confidence from which the run accepted predictions."""
+        return float(self.options["accept_threshold"] or 0)
+
+    @property
     def accuracy(self) -> Accuracy | None:
         """Accuracy on the labelled images; None where there are none."""
         return Accuracy(self.right, self.labelled) if self.labelled else None
@@ -148,7 +153,7 @@ class Manifest:
 
     def to_json(self) -> str:
         """Returns the manifest as the text of its file."""
-        return versioned.to_text(dataclasses.asdict(self), format=FORMAT)
+        return versioned.dump(dataclasses.asdict(self), format=FORMAT)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -157,8 +162,8 @@ class Manifest:
         Raises:
             ValueError: when the text is no JSON, no manifest, or one of another format.
         """
-        fields = versioned.fields_of(text, "a manifest", format=FORMAT)
-        with versioned.documented("a manifest"):
+        fields = versioned.parse(text, "a manifest", format=FORMAT)
+        with versioned.check_fields("a manifest"):
             fields["counts"] = Counts(**fields["counts"])
             fields["parts"] = tuple(Part(**part) for part in fields["parts"])
             fields["inputs"] = tuple(fields["inputs"])

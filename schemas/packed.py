@@ -95,7 +95,7 @@ class PackManifest:
 
     def to_json(self) -> str:
         """Returns the manifest as the text of its file."""
-        return versioned.to_text(dataclasses.asdict(self), kind=_KIND, format=FORMAT)
+        return versioned.dump(dataclasses.asdict(self), kind=_KIND, format=FORMAT)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -104,8 +104,8 @@ class PackManifest:
         Raises:
             ValueError: when the text is no JSON, no such manifest, or one of another format.
         """
-        fields = versioned.fields_of(text, f"a manifest of {_KIND}", kind=_KIND, format=FORMAT)
-        with versioned.documented("a manifest"):
+        fields = versioned.parse(text, f"a manifest of {_KIND}", kind=_KIND, format=FORMAT)
+        with versioned.check_fields("a manifest"):
             fields["parts"] = tuple(Part(**part) for part in fields["parts"])
             fields["inputs"] = tuple(fields["inputs"])
             return cls(**fields)

@@ -32,7 +32,7 @@ class RunPlan:
     past: Mapping[str, str]
 
     @property
-    def scored_by(self) -> tuple[str, str]:
+    def model_version(self) -> tuple[str, str]:
         """What an answer to the same pixels depends on."""
         return self.model, self.preprocessing
 
@@ -49,7 +49,7 @@ class RunPlan:
 
     def to_json(self) -> str:
         """Returns the plan as the text of its file."""
-        return versioned.to_text(dataclasses.asdict(self), format=FORMAT)
+        return versioned.dump(dataclasses.asdict(self), format=FORMAT)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -58,7 +58,7 @@ class RunPlan:
         Raises:
             ValueError: when the text is no JSON, no plan, or one of another format.
         """
-        fields = versioned.fields_of(text, "a run plan", format=FORMAT)
-        with versioned.documented("a run plan"):
+        fields = versioned.parse(text, "a run plan", format=FORMAT)
+        with versioned.check_fields("a run plan"):
             fields["inputs"] = tuple(fields["inputs"])
             return cls(**fields)

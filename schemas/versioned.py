@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 
-def to_text(fields: Mapping[str, Any], **head: Any) -> str:
+def dump(fields: Mapping[str, Any], **head: Any) -> str:
     """Returns a record as the text of its file.
 
     Args:
@@ -16,11 +16,11 @@ def to_text(fields: Mapping[str, Any], **head: Any) -> str:
     return json.dumps({**head, **fields}, indent=2) + "\n"
 
 
-def fields_of(text: str, what: str, **head: Any) -> dict[str, Any]:
+def parse(text: str, what: str, **head: Any) -> dict[str, Any]:
     """Returns the fields of a record's text, without its head.
 
     Args:
-        text: as `to_text` wrote it.
+        text: as `dump` wrote it.
         what: the record with its article, for complaints.
         head: what it must begin with.
 
@@ -34,7 +34,7 @@ def fields_of(text: str, what: str, **head: Any) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def documented(what: str) -> Iterator[None]:
+def check_fields(what: str) -> Iterator[None]:
     """Words what goes wrong when a record is made from fields that are not its own.
 
     Raises:

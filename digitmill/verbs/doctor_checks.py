@@ -253,7 +253,7 @@ def _tried(name: str, look: Callable[[], str]) -> Check:
     try:
         return Check(name, OK, look())
     except (UserError, StorageError) as error:
-        return Check(name, FAULT, f"{error.rule}; got {error.got!r}", error.remedy)
+        return Check(name, FAULT, f"{error.problem}: {error.got!r}", error.remedy)
 
 
 def scoring(model: pathlib.Path) -> Check:

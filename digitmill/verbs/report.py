@@ -45,9 +45,9 @@ def report(runs: tuple[str, ...], *, to: str | None, price_per_hour: float | Non
             )
         _told(training.compare(runs, to=to) if len(runs) > 1 else training.rebuild(runs[0], to=to))
         return
-    from pipelines.report.rebuilding import rebuild
+    from pipelines.report.rebuilding import rebuild_report
 
-    _told(rebuild(runs[0], to=to, price_per_hour=price_per_hour))
+    _told(rebuild_report(runs[0], to=to, price_per_hour=price_per_hour))
 
 
 def _told(page: str) -> None:

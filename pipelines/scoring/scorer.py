@@ -1,21 +1,20 @@
-"""Scores one work item: read, decode, ask the model, write once. Knows nothing of Beam."""
+"""Scores one work item: reads, decodes, predicts, and writes once. Does not depend on Beam."""
 
 import itertools
 from collections.abc import Iterator
 
 from digitmill.storage import ImageReader, OutputFolder
 from digitmill.storage.outage import refuse_outage
-from pipelines.listing.work_item import MOST, WorkItem
+from pipelines.listing.work_item import MAX_ITEM_SIZE, WorkItem
 from pipelines.scoring.archived_images import read_archive
 from pipelines.scoring.classify import Classifier, Content
-from pipelines.scoring.parts import write_parts
-from pipelines.scoring.rows import Compression
-from pipelines.statistics.item_statistics import ItemStatistics, join
+from pipelines.scoring.rows import Compression, write_parts
+from pipelines.statistics.item_statistics import ItemStatistics, merge_pieces
 from schemas.layout import statistics_name
 
 
 class Scorer:
-    """Scores the work items of one worker process; threads may share it."""
+    """Scores the work items of one worker process. Thread-safe."""
 
     def __init__(
         self,
@@ -24,7 +23,7 @@ class Scorer:
         *,
         output: OutputFolder,
         folder_labels: bool = False,
-        rows: int = MOST,
+        rows: int = MAX_ITEM_SIZE,
         compression: Compression = Compression.RECORDS,
     ) -> None:
         self._classifier = classifier
@@ -35,18 +34,17 @@ class Scorer:
         self._compression = compression
 
     def run(self, item: WorkItem) -> ItemStatistics:
-        """Scores a work item and writes its files, unless that is done already.
+        """Scores a work item and writes its files, unless it is done already.
 
-        The order makes a crash harmless: the statistics record is written last, and an item without
-        one is scored again. An image may have vanished since an earlier try, or between two workers
-        that have the same item: the names of prediction files follow from their content, so that each
-        try leaves its own or none, and the first record says which of them count.
+        Crashes are harmless: the statistics record is written last, and an item without one is scored again.
+        An image may disappear between two attempts, so prediction files are named by their content: each
+        attempt writes its own, and the first record determines which of them count.
         """
         record = statistics_name(item.digest)
         if not self._output.exists(record):
-            statistics = join(item.digest, self._pieces(item))
+            statistics = merge_pieces(item.digest, self._pieces(item))
             self._output.write_once(record, statistics.to_json().encode())
-        # Of two workers on one item the first one's record counts for both.
+        # If two workers scored the item, the first one's record counts.
         return ItemStatistics.from_json(self._output.read(record).decode())
 
     def _pieces(self, item: WorkItem) -> Iterator[ItemStatistics]:

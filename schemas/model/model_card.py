@@ -106,7 +106,7 @@ class ModelCard:
                 fields[name] |= _spelled(accuracy)
         for row, exported in zip(fields["exports"], self.exports, strict=True):
             row["accuracy"] |= _spelled(exported.accuracy)
-        return versioned.to_text(fields, format=FORMAT)
+        return versioned.dump(fields, format=FORMAT)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -115,14 +115,14 @@ class ModelCard:
         Raises:
             ValueError: when the text is no JSON, no card, or a card of another format.
         """
-        fields = versioned.fields_of(text, "a model card", format=FORMAT)
+        fields = versioned.parse(text, "a model card", format=FORMAT)
         for name in ("test_accuracy", "validation_accuracy"):
             measured = fields.get(name)
             if measured is not None:
                 fields[name] = Accuracy(measured["right"], measured["images"])
         for name in ("class_counts", "confidence_histogram", "pixel_histogram"):
             fields[name] = tuple(fields.get(name, ()))
-        with versioned.documented("a model card"):
+        with versioned.check_fields("a model card"):
             fields["exports"] = tuple(map(_exported, fields.get("exports", ())))
             if fields.get("trust") is not None:
                 fields["trust"] = Trust.from_fields(fields["trust"])

@@ -16,5 +16,5 @@ def test_anything_else_is_refused(label: str) -> None:
         digit_of(label)
 
 
-def test_what_every_reader_needs_comes_first() -> None:
+def test_required_columns_come_first() -> None:
     assert COLUMNS[:2] == ("path", "label")

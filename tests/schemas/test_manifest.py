@@ -23,7 +23,7 @@ MANIFEST = Manifest(
 )
 
 
-def test_a_manifest_survives_its_file() -> None:
+def test_a_manifest_round_trips() -> None:
     assert Manifest.from_json(MANIFEST.to_json()) == MANIFEST
 
 
@@ -33,7 +33,7 @@ def test_accuracy_and_speed_follow_from_the_counts() -> None:
     assert dataclasses.replace(MANIFEST, labelled=0, right=0).accuracy is None
 
 
-def test_a_challenger_has_an_accuracy_of_its_own() -> None:
+def test_a_challenger_has_its_own_accuracy() -> None:
     challenged = dataclasses.replace(MANIFEST, challenger={"digest": "e"}, agreed=6, challenger_right=4)
     assert Manifest.from_json(challenged.to_json()) == challenged
     assert challenged.challenger_accuracy.value == 1.0
@@ -56,7 +56,7 @@ def test_a_challenger_has_an_accuracy_of_its_own() -> None:
         ({"challenger_right": 5}, "challenger_right <= labelled"),
     ],
 )
-def test_counts_that_contradict_each_other_are_refused(changes: dict, complaint: str) -> None:
+def test_contradicting_counts_are_refused(changes: dict, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         dataclasses.replace(MANIFEST, **changes)
 
@@ -64,7 +64,7 @@ def test_counts_that_contradict_each_other_are_refused(changes: dict, complaint:
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"format": 99}', '{"format": 2}', '{"format": 2, "counts": {}}']
 )
-def test_what_is_no_manifest_is_refused(text: str) -> None:
+def test_a_damaged_manifest_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - json's own errors have words of their own
         Manifest.from_json(text)
 

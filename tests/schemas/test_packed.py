@@ -34,7 +34,7 @@ def test_every_column_has_a_feature_and_only_the_label_may_be_absent() -> None:
     }
 
 
-def test_a_manifest_survives_its_file() -> None:
+def test_a_manifest_round_trips() -> None:
     assert PackManifest.from_json(manifest().to_json()) == manifest()
 
 

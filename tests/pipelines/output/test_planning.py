@@ -28,15 +28,13 @@ def plan(options: ScoreOptions, bundle: Bundle, begun: RunPlan | None = None) ->
     return make_plan(options, bundle, begun=begun, output=LocalFolder(pathlib.Path(options.output)))
 
 
-def test_a_run_is_gone_on_with_by_the_plan_that_it_was_begun_with(
-    asked: ScoreOptions, bundle: Bundle
-) -> None:
+def test_a_resumed_run_keeps_its_plan(asked: ScoreOptions, bundle: Bundle) -> None:
     begun = plan(asked, bundle)
     assert plan(asked, bundle, begun) is begun
 
 
 @pytest.mark.parametrize("name", ["list", "labels"])
-def test_a_list_whose_content_changed_makes_another_run(
+def test_a_changed_input_list_makes_another_run(
     asked: ScoreOptions, bundle: Bundle, tmp_path: pathlib.Path, name: str
 ) -> None:
     begun = plan(asked, bundle)
@@ -45,7 +43,7 @@ def test_a_list_whose_content_changed_makes_another_run(
         plan(asked, bundle, begun)
 
 
-def test_another_list_makes_another_run_whatever_is_in_it(
+def test_another_input_list_with_equal_content_makes_another_run(
     asked: ScoreOptions, bundle: Bundle, tmp_path: pathlib.Path
 ) -> None:
     begun = plan(asked, bundle)

@@ -176,7 +176,7 @@ def test_an_unreconciled_run_has_no_manifest(
         next((tmp_path / "out" / "statistics").iterdir()).unlink()
         return real(*arguments, **named)
 
-    monkeypatch.setattr(score_job, "collect", after_a_loss)
-    with pytest.raises(UnreconciledError, match="every work item has a statistics record"):
+    monkeypatch.setattr(score_job, "reconcile", after_a_loss)
+    with pytest.raises(UnreconciledError, match="no statistics record of a work item"):
         run(options(mixed_folder, bundle_path, tmp_path / "out"))
     assert not (tmp_path / "out" / "manifest.json").exists()

@@ -49,7 +49,7 @@ def test_an_item_that_is_done_is_not_scored_again(
 
 
 @pytest.mark.parametrize("survivors", [0, 1, 2])
-def test_an_item_cut_off_between_its_files_ends_as_if_undisturbed(
+def test_an_item_interrupted_between_its_files_is_completed(
     mixed_folder: pathlib.Path,
     engine: LiteRtEngine,
     items_of: Callable,
@@ -76,7 +76,7 @@ def test_an_item_cut_off_between_its_files_ends_as_if_undisturbed(
     assert written(tmp_path / "cut") == written(tmp_path / "whole")
 
 
-def test_a_second_try_that_finds_less_leaves_rows_that_are_its_own(
+def test_a_second_attempt_writes_its_own_files(
     mixed_folder: pathlib.Path, engine: LiteRtEngine, items_of: Callable, tmp_path: pathlib.Path
 ) -> None:
     (item,) = items_of(mixed_folder)
@@ -93,7 +93,7 @@ def test_a_second_try_that_finds_less_leaves_rows_that_are_its_own(
         assert victim.as_uri().encode() not in data
 
 
-def test_of_two_workers_that_find_different_things_the_first_record_counts(
+def test_the_first_record_of_two_workers_counts(
     mixed_folder: pathlib.Path,
     engine: LiteRtEngine,
     items_of: Callable,
@@ -119,7 +119,7 @@ def test_of_two_workers_that_find_different_things_the_first_record_counts(
         assert hashlib.sha256(data).hexdigest() == part.sha256
 
 
-def test_an_item_of_failures_alone_is_written(
+def test_an_item_with_only_failures_is_written(
     tmp_path: pathlib.Path, engine: LiteRtEngine, items_of: Callable
 ) -> None:
     (tmp_path / "in").mkdir()

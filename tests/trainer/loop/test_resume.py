@@ -159,7 +159,7 @@ def test_another_training_s_checkpoint_is_refused(changed, few_digits, one_repli
     trainer = trainer_of(tmp_path, few_digits, one_replica, identity=identity, epochs=1)
     list(trainer.epochs())
     other = trainer_of(tmp_path, few_digits, one_replica, identity=identity | {changed: 7}, epochs=1)
-    with pytest.raises(UserError, match=f"told before, {changed} = .*; got 7; give the same options"):
+    with pytest.raises(UserError, match=f"told before, {changed} = .*: 7. Give the same options"):
         other.restore(final(tmp_path))
 
 
@@ -235,4 +235,4 @@ def test_a_job_that_is_told_to_end_says_how_to_go_on(told, tmp_path):
     assert str(tmp_path / "run" / "checkpoints") in line
     again = subprocess.run(command(tmp_path / "run"), cwd=ROOT, capture_output=True, text=True, check=False)
     assert again.returncode == 2
-    assert "give --resume to go on" in again.stderr
+    assert "Give --resume to go on" in again.stderr

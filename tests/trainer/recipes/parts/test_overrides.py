@@ -86,7 +86,7 @@ def test_the_recipes_that_have_them_are_named_rightly():
     those = sorted(name for name in recipes.NAMES if recipes.load(name).dropout is not None)
     with pytest.raises(UserError) as refusal:
         overrides.apply(recipes.load("cnn"), options(dropout=0.1))
-    assert f"{', '.join(those[:-1])} and {those[-1]}" in refusal.value.rule
+    assert f"{', '.join(those[:-1])} and {those[-1]}" in refusal.value.problem
 
 
 @pytest.mark.parametrize("name", recipes.NAMES)
