@@ -30,7 +30,8 @@ from digitmill.storage import ImageReader, list_place, open_folder
 from pipelines.listing.work_item import ITEM_SIZE, WorkItem, pack_items
 from pipelines.scoring import classify, parts
 from pipelines.scoring.classify import load_classifier
-from pipelines.scoring.rows import Compression, write_parts
+from pipelines.scoring.rows import write_parts
+from schemas.layout import Compression
 
 LIMITS: Final = {
     "list": "one stat a file, its name quoted",

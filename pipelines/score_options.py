@@ -10,8 +10,8 @@ from digitmill.commands.command_line import command_line
 from digitmill.engines.engine_choice import EngineKind
 from digitmill.storage.read_limits import ReadLimits
 from pipelines.listing.work_item import MAX_ITEM_SIZE
-from pipelines.scoring.rows import Compression
 from schemas.errors import UserError
+from schemas.layout import Compression
 
 FLAGS: Final = (
     "--input",

@@ -4,6 +4,7 @@ The names of the manifest and of the run plan stand beside their formats, as `sc
 `schemas.run_plan.FILE`.
 """
 
+import enum
 from typing import Final
 
 PREDICTIONS: Final = "predictions"
@@ -85,3 +86,11 @@ def is_joined(name: str) -> bool:
 def is_listed(name: str) -> bool:
     """Whether a listing file holds images as the run listed them, before any join."""
     return name.startswith((f"{LISTING}/launcher-", f"{LISTING}/range-", f"{LISTING}/merged-"))
+
+
+class Compression(enum.StrEnum):
+    """Which prediction files are gzipped."""
+
+    RECORDS = "records"
+    ALL = "all"
+    NONE = "none"

@@ -29,10 +29,9 @@ from pipelines.report.rebuilding import find_card
 from pipelines.report.scoring_report import Baselines
 from pipelines.runners.beam_options import beam_options
 from pipelines.runners.interruption import resumable
-from pipelines.scoring.rows import Compression
 from schemas import run_plan
 from schemas.errors import UserError
-from schemas.layout import is_listed, merged_listing
+from schemas.layout import Compression, is_listed, merged_listing
 from schemas.manifest import Manifest, Status
 from schemas.run_plan import RunPlan
 

@@ -19,7 +19,7 @@ from pipelines.history.incremental import PastListingFile, Version, split_by_buc
 from pipelines.listing.frozen_listing import read_items, write_item
 from pipelines.listing.work_item import WorkItem, pack_items, separate_archives
 from pipelines.scoring.report_samples import ReportSamples
-from pipelines.scoring.rows import Compression, write_parts
+from pipelines.scoring.rows import write_parts
 from pipelines.scoring.scored_batch import ScoredBatch
 from pipelines.statistics.agreement import Disagreement, worst_disagreements
 from pipelines.statistics.item_statistics import ItemStatistics
@@ -33,7 +33,7 @@ from pipelines.statistics.kept_images import (
 )
 from schemas.errors import UnreconciledError
 from schemas.failure import Failure
-from schemas.layout import merged_listing, statistics_name
+from schemas.layout import Compression, merged_listing, statistics_name
 from schemas.prediction import NO_LABEL, NO_NUMBER, Decision
 
 LISTED: Final = "listed"

@@ -1,6 +1,5 @@
 """Encodes prediction rows as CSV and TFRecords, by the columns of `schemas.prediction`, and writes them."""
 
-import enum
 import gzip
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from pipelines.scoring.scored_batch import ScoredBatch, summarize
 from pipelines.statistics.item_statistics import ItemStatistics
 from schemas import prediction
 from schemas.columns import Column
-from schemas.layout import PREDICTIONS
+from schemas.layout import PREDICTIONS, Compression
 from schemas.manifest import Part
 from schemas.prediction import NO_LABEL, Decision, Prediction
 
@@ -26,14 +25,6 @@ _HEADER: Final = tuple(column.name for column in prediction.COLUMNS)
 _DECISIONS: Final = (Decision.REVIEW.value, Decision.ACCEPT.value)
 SLICE_ROWS: Final = 4096
 """Rows that are encoded at once: encoding takes many times their size in memory."""
-
-
-class Compression(enum.StrEnum):
-    """Which prediction files are gzipped."""
-
-    RECORDS = "records"
-    ALL = "all"
-    NONE = "none"
 
 
 def prediction_columns(scored: ScoredBatch) -> Columns:

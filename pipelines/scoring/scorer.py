@@ -8,9 +8,9 @@ from digitmill.storage.outage import refuse_outage
 from pipelines.listing.work_item import MAX_ITEM_SIZE, WorkItem
 from pipelines.scoring.archived_images import read_archive
 from pipelines.scoring.classify import Classifier, Content
-from pipelines.scoring.rows import Compression, write_parts
+from pipelines.scoring.rows import write_parts
 from pipelines.statistics.item_statistics import ItemStatistics, merge_pieces
-from schemas.layout import statistics_name
+from schemas.layout import Compression, statistics_name
 
 
 class Scorer:

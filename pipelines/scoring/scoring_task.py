@@ -11,9 +11,9 @@ from pipelines.listing.frozen_listing import ItemRef, load_item
 from pipelines.listing.work_item import MAX_ITEM_SIZE
 from pipelines.scoring.classify import Classifier, load_classifier
 from pipelines.scoring.model_place import worker_bundle
-from pipelines.scoring.rows import Compression
 from pipelines.scoring.scorer import Scorer
 from schemas.errors import WorkerError
+from schemas.layout import Compression
 
 ITEMS_IN_FLIGHT: Final = 2
 """Work items that a worker process handles at once: one is read while another is scored and written.

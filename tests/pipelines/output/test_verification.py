@@ -172,7 +172,7 @@ def test_gzipped_tables_are_read_too(
     digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     asked = {"inputs": (str(digit_folder),), "model": bundle_path, "output": str(tmp_path / "out")}
-    from pipelines.scoring.rows import Compression
+    from schemas.layout import Compression
 
     score_job.run(ScoreOptions(**asked, compression=Compression.ALL))
     assert findings(tmp_path / "out") == []

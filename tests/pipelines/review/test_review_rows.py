@@ -11,8 +11,8 @@ from pipelines.history.past_runs import PastRun, open_run
 from pipelines.review.review_rows import ReviewRow, least_confident
 from pipelines.score import score_job
 from pipelines.score_options import ScoreOptions
-from pipelines.scoring.rows import Compression
 from schemas.errors import StorageError
+from schemas.layout import Compression
 
 ALL = 10**9
 

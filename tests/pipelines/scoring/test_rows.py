@@ -15,10 +15,11 @@ from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import uri_of
 from pipelines.scoring.classify import Classifier
 from pipelines.scoring.report_samples import ReportSamples
-from pipelines.scoring.rows import SLICE_ROWS, Compression, encode_rows, prediction_columns
+from pipelines.scoring.rows import SLICE_ROWS, encode_rows, prediction_columns
 from pipelines.scoring.scored_batch import ScoredBatch
 from schemas import prediction
 from schemas.__main__ import GENERATED
+from schemas.layout import Compression
 from schemas.prediction import Prediction
 
 
