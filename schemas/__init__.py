@@ -1,1 +1,1 @@
-"""What training and scoring must agree on: plain data, no TensorFlow, no Beam, no I/O."""
+"""The contracts between training and scoring, as plain data: without I/O, TensorFlow or Beam."""

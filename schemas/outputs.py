@@ -1,6 +1,6 @@
-"""Every file of an output: what it is, and of a table its columns. The reference is made of it.
+"""Describes every file of every output, and the columns of tables; the reference pages are made from it.
 
-Tests hold it against real outputs: a file or a column that is not here, or is here and nowhere else, fails.
+Tests compare it with real outputs: a missing or a superfluous file or column fails.
 """
 
 import dataclasses

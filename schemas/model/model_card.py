@@ -115,15 +115,16 @@ class ModelCard:
         Raises:
             ValueError: when the text is no JSON, no card, or a card of another format.
         """
-        fields = versioned.parse(text, "a model card", format=FORMAT)
-        for name in ("test_accuracy", "validation_accuracy"):
-            measured = fields.get(name)
-            if measured is not None:
-                fields[name] = Accuracy(measured["right"], measured["images"])
-        for name in ("class_counts", "confidence_histogram", "pixel_histogram"):
-            fields[name] = tuple(fields.get(name, ()))
-        with versioned.check_fields("a model card"):
-            fields["exports"] = tuple(map(_exported, fields.get("exports", ())))
+        with versioned.load(text, "a model card", format=FORMAT) as fields:
+            for name in ("test_accuracy", "validation_accuracy"):
+                if fields.get(name) is not None:
+                    fields[name] = _accuracy(fields[name])
+            for name in ("class_counts", "confidence_histogram", "pixel_histogram"):
+                fields[name] = tuple(fields.get(name, ()))
+            fields["exports"] = tuple(
+                ExportedFormat(**{**row, "accuracy": _accuracy(row["accuracy"])})
+                for row in fields.get("exports", ())
+            )
             if fields.get("trust") is not None:
                 fields["trust"] = Trust.from_fields(fields["trust"])
             return cls(**fields)
@@ -133,6 +134,5 @@ def _spelled(accuracy: Accuracy) -> dict[str, object]:
     return {"value": accuracy.value, "interval_95": accuracy.interval}
 
 
-def _exported(row: Mapping[str, Any]) -> ExportedFormat:
-    measured = row["accuracy"]
-    return ExportedFormat(**{**row, "accuracy": Accuracy(measured["right"], measured["images"])})
+def _accuracy(fields: Mapping[str, Any]) -> Accuracy:
+    return Accuracy(fields["right"], fields["images"])

@@ -24,7 +24,7 @@ def test_columns_follow_from_annotations_and_declarations() -> None:
     ("described", "value", "complaint"),
     [
         (columns_of(Record)[0], "", "name must not be empty"),
-        (columns_of(Record)[0], None, "name must have a value"),
+        (columns_of(Record)[0], None, "name must not be missing"),
         (columns_of(Record)[1], -1, r"count must be in \[0, None\]; got -1"),
         (columns_of(Record)[2], 1.5, r"share must be in \[0.0, 1.0\]; got 1.5"),
         (columns_of(Record)[2], float("nan"), "share must be in"),

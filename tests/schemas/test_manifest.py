@@ -46,14 +46,14 @@ def test_a_challenger_has_its_own_accuracy() -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"counts": Counts(11, 8, 2, 0)}, "listed = scored"),
-        ({"failures": {"EMPTY": 2}}, "names every code"),
+        ({"counts": Counts(11, 8, 2, 0)}, "do not reconcile"),
+        ({"failures": {"EMPTY": 2}}, "every code once"),
         ({"failures": FAILURES | {"CORRUPT": 1}}, "add up to 2"),
-        ({"status": "fine"}, "a status is one of"),
-        ({"right": 5}, "right <= labelled"),
-        ({"labelled": 9}, "right <= labelled"),
-        ({"agreed": 9}, "agreed <= scored"),
-        ({"challenger_right": 5}, "challenger_right <= labelled"),
+        ({"status": "fine"}, "status is none of"),
+        ({"right": 5}, "5 right of 4 labelled"),
+        ({"labelled": 9}, "of 9 labelled of 8 scored"),
+        ({"agreed": 9}, "9 agreed"),
+        ({"challenger_right": 5}, "5 challenger_right"),
     ],
 )
 def test_contradicting_counts_are_refused(changes: dict, complaint: str) -> None:

@@ -178,8 +178,7 @@ class RunRecord:
         Raises:
             ValueError: when the text is no JSON, no record, or a record of another format.
         """
-        fields = versioned.parse(text, "a training run's record", format=FORMAT)
-        with versioned.check_fields("a training run's record"):
+        with versioned.load(text, "a training run's record", format=FORMAT) as fields:
             fields["class_counts"] = {
                 name: _ten(counts) for name, counts in dict(fields["class_counts"]).items()
             }
