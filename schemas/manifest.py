@@ -121,9 +121,7 @@ class Manifest:
         if not 0 <= self.right <= self.labelled <= self.counts.scored:
             raise ValueError(f"{self.right} right of {self.labelled} labelled of {self.counts.scored} scored")
         if not 0 <= self.agreed <= self.counts.scored or not 0 <= self.challenger_right <= self.labelled:
-            raise ValueError(
-                f"{self.agreed} agreed, {self.challenger_right} challenger_right: too many"
-            )
+            raise ValueError(f"{self.agreed} agreed, {self.challenger_right} challenger_right: too many")
 
     @property
     def accept_threshold(self) -> float:

@@ -21,9 +21,9 @@ from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import may_be_archive, uri_in
 from digitmill.storage.read_limits import ReadLimits
 from pipelines.listing.work_item import ITEM_SIZE, make_failure
-from pipelines.scoring.archived_images import read_archive
 from pipelines.scoring.classify import Classifier, Content, load_classifier, split_chunks
 from pipelines.scoring.rows import iter_predictions
+from pipelines.scoring.scorer import read_archive
 from schemas.errors import UserError
 from schemas.failure import FailureCode, ImageError
 

@@ -1,18 +1,29 @@
-"""Finishes a run: writes the reports, and the manifest last; an output without a manifest is not finished."""
+"""Finishes a run: makes the manifest, writes the reports, and the manifest last.
+
+An output without a manifest is not finished.
+"""
 
 import dataclasses
 import datetime
+import importlib.metadata
+import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from digitmill.commands import run_config
+from digitmill.engines.bundle_loader import Bundle
+from digitmill.imaging.canonical import PREPROCESSING_VERSION
 from digitmill.storage import OutputFolder
 from digitmill.storage.interface import Hold
+from digitmill.storage.names import printable
 from pipelines.output.reconcile import Reconciliation
 from pipelines.report.scoring_report import Baselines, write_reports
-from pipelines.statistics.item_statistics import count_failure_codes
+from pipelines.scoring.model_place import display_address
+from pipelines.statistics.item_statistics import RunStatistics, count_failure_codes
 from schemas import manifest, run_plan
 from schemas.manifest import Counts, Manifest, Part, Status
+
+_LIBRARIES = ("digitmill", "apache-beam", "numpy", "opencv-python-headless")
 
 
 def finish_run(
@@ -95,3 +106,44 @@ def run_times(
 
 def _timestamp(time: datetime.datetime) -> str:
     return time.isoformat(timespec="microseconds")
+
+
+def describe_model(bundle: Bundle, given: pathlib.Path) -> Mapping[str, str]:
+    """Returns the fields that identify a model, its engine included.
+
+    Args:
+        bundle: the model's bundle.
+        given: its folder as the user gave it.
+    """
+    return {
+        "path": printable(display_address(given)),
+        "digest": bundle.digest,
+        "recipe": bundle.card.recipe,
+        "engine": bundle.engine.kind,
+    }
+
+
+def challenger_fields(
+    challenger: Bundle | None, given: pathlib.Path | None, *, statistics: RunStatistics
+) -> Mapping[str, Any]:
+    """Returns the manifest's fields about a challenger; none without one.
+
+    Args:
+        challenger: the second model's bundle, or None.
+        given: its folder as the user gave it.
+        statistics: the run's.
+    """
+    if challenger is None or given is None:
+        return {}
+    return {
+        "challenger": describe_model(challenger, given),
+        "agreed": statistics.agreed,
+        "challenger_right": statistics.challenger_right,
+    }
+
+
+def library_versions(*bundles: Bundle | None) -> Mapping[str, str]:
+    """Returns the version of each library that took part, and of the preprocessing."""
+    engines = {bundle.engine.library for bundle in bundles if bundle is not None}
+    libraries = {name: importlib.metadata.version(name) for name in (*_LIBRARIES, *sorted(engines))}
+    return {"preprocessing": PREPROCESSING_VERSION, **libraries}

@@ -15,8 +15,8 @@ from digitmill.imaging.decode import decode
 from digitmill.storage import ImageReader
 from digitmill.storage.listed_image import ListedImage
 from pipelines.review.review_rows import ReviewRow
-from pipelines.scoring.archived_images import read_archive
 from pipelines.scoring.classify import split_chunks
+from pipelines.scoring.scorer import read_archive
 from schemas.digit import SIDE
 from schemas.failure import FailureCode, ImageError
 

@@ -33,8 +33,15 @@ from pipelines.listing.input_listing import (
 )
 from pipelines.listing.true_labels import FOLDER, attach_labels
 from pipelines.output import output_run
-from pipelines.output.finishing import begin_time, finish_run, make_manifest, run_times
-from pipelines.output.model_provenance import challenger_fields, describe_model, library_versions
+from pipelines.output.finishing import (
+    begin_time,
+    challenger_fields,
+    describe_model,
+    finish_run,
+    library_versions,
+    make_manifest,
+    run_times,
+)
 from pipelines.output.planning import accept_threshold, make_plan
 from pipelines.output.reconcile import Reconciliation, reconcile, remove_unreferenced
 from pipelines.output.run_progress import Progress, show_listing

@@ -4,13 +4,17 @@ import itertools
 from collections.abc import Iterator
 
 from digitmill.storage import ImageReader, OutputFolder
+from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.outage import refuse_outage
+from pipelines.archives.archive_members import HEAD_BYTES, Member, archive_kind, read_members
+from pipelines.listing.true_labels import label_from_member_folder
 from pipelines.listing.work_item import MAX_ITEM_SIZE, WorkItem
-from pipelines.scoring.archived_images import read_archive
 from pipelines.scoring.classify import Classifier, Content
 from pipelines.scoring.rows import write_parts
 from pipelines.statistics.item_statistics import ItemStatistics, merge_pieces
+from schemas.failure import ImageError
 from schemas.layout import Compression, statistics_name
+from schemas.prediction import NO_LABEL
 
 
 class Scorer:
@@ -62,3 +66,36 @@ class Scorer:
             yield from read_archive(item.images[0], self._reader, folder_labels=self._folder_labels)
         else:
             yield from zip(item.images, self._reader.read(item.images), strict=True)
+
+
+def read_archive(
+    archive: ListedImage, reader: ImageReader, *, folder_labels: bool
+) -> Iterator[tuple[ListedImage, bytes | ImageError]]:
+    """Yields an archive's images, one in memory at a time; the archive itself if it cannot be read.
+
+    A file with an archive's name that is not one counts as an image.
+
+    Args:
+        archive: as it was listed.
+        reader: fetches it; objects are downloaded to a temporary file by one request.
+        folder_labels: whether a member's folder is its label, if the archive holds no label for it.
+    """
+    try:
+        file = reader.fetch(archive)
+    except ImageError as error:
+        yield archive, error
+        return
+    with file:
+        kind = archive_kind(archive.uri, file.read(HEAD_BYTES))
+        file.seek(0)
+        if kind is None:
+            yield from zip([archive], reader.read([archive]), strict=True)
+            return
+        for member in read_members(file, kind, name=archive.uri):
+            yield _image(member, archive, folder_labels=folder_labels), member.content
+
+
+def _image(member: Member, archive: ListedImage, *, folder_labels: bool) -> ListedImage:
+    size = len(member.content) if isinstance(member.content, bytes) else -1
+    image = ListedImage(member.name, archive.generation, size, label=member.label)
+    return label_from_member_folder(image) if folder_labels and member.label == NO_LABEL else image

@@ -15,7 +15,7 @@ from pipelines.listing.work_item import pack_items, separate_archives
 from pipelines.packing import pack_job
 from pipelines.score.score_job import run
 from pipelines.score_options import ScoreOptions
-from pipelines.scoring.archived_images import read_archive
+from pipelines.scoring.scorer import read_archive
 from schemas.prediction import NO_LABEL
 from tests.gcs_emulator import Bucket
 
