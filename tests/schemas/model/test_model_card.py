@@ -72,10 +72,10 @@ def test_the_json_has_the_interval() -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"temperature": 0.0}, "temperature is positive"),
+        ({"temperature": 0.0}, "temperature is not positive"),
         ({"accept_threshold": 1.1}, r"in \[0, 1\]"),
-        ({"class_counts": (1,)}, "10 entries"),
-        ({"pixel_histogram": ()}, "20 bins"),
+        ({"class_counts": (1,)}, "1 entries, not 10"),
+        ({"pixel_histogram": ()}, "0 bins, not 20"),
         ({"litert_model": "other.tflite"}, r"model\.tflite or model_int8\.tflite"),
     ],
 )
