@@ -125,7 +125,7 @@ def merge_bucket(
     Raises:
         UnreconciledError: when no run has an outcome for a listed file.
     """
-    listed, outcomes = _resolve(blocks)
+    listed, outcomes = resolve(blocks)
     images = sorted(image for _, image in listed.values())
     missing = [image.uri for image in images if (image.uri, image.generation) not in outcomes]
     if missing:
@@ -144,7 +144,7 @@ def merge_bucket(
             yield item.digest
 
 
-def _resolve(blocks: Iterable[Block]) -> tuple[dict[str, tuple[int, ListedImage]], dict[Version, _Outcome]]:
+def resolve(blocks: Iterable[Block]) -> tuple[dict[str, tuple[int, ListedImage]], dict[Version, _Outcome]]:
     """Returns the current files, with the run that listed each, and the last run's outcome of each version.
 
     A file can return to a version that an early run scored; outcomes of later versions are not its own.

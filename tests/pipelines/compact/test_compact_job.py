@@ -16,7 +16,7 @@ from digitmill.storage import open_folder
 from pipelines.compact import compact_job
 from pipelines.compact.compact_command import compact
 from pipelines.compact.compact_job import CompactOptions
-from pipelines.compact.merging import FAILURE, LISTED, ROW, _sort_out
+from pipelines.compact.merging import FAILURE, LISTED, ROW, resolve
 from pipelines.output.verification import verify
 from pipelines.score import score_job
 from pipelines.score_options import ScoreOptions
@@ -30,13 +30,13 @@ FLAGS = ("--runner=FnApiRunner",)
 
 
 def score(folder: object, bundle: pathlib.Path, output: object, **more: object) -> Manifest:
-    asked = ScoreOptions(inputs=(str(folder),), model=bundle, output=str(output), beam_flags=FLAGS, **more)
-    return score_job.run(asked).manifest
+    options = ScoreOptions(inputs=(str(folder),), model=bundle, output=str(output), beam_flags=FLAGS, **more)
+    return score_job.run(options).manifest
 
 
 def merge(*runs: object, output: object, **more: object) -> Manifest:
-    asked = CompactOptions(runs=tuple(map(str, runs)), output=str(output), beam_flags=FLAGS, **more)
-    done = compact_job.run(asked).manifest
+    options = CompactOptions(runs=tuple(map(str, runs)), output=str(output), beam_flags=FLAGS, **more)
+    done = compact_job.run(options).manifest
     assert verify(open_folder(str(output))).findings == ()
     return done
 
@@ -203,10 +203,10 @@ def test_runs_of_different_input_lists_are_kept_side_by_side(
     for night, names in enumerate((digits[:4], digits[4:7])):
         named = tmp_path / "new.txt"
         named.write_text("".join(f"{name}\n" for name in names))
-        asked = ScoreOptions(
+        options = ScoreOptions(
             inputs=(), input_list=named, model=bundle_path, output=str(tmp_path / f"nights/{night}")
         )
-        score_job.run(asked)
+        score_job.run(options)
     assert merge(tmp_path / "nights", output=tmp_path / "state").counts.scored == 7
     assert merge(tmp_path / "nights/1", output=tmp_path / "one").counts.scored == 3
     # States of lists are told apart as the lists are.
@@ -353,8 +353,8 @@ def test_an_interrupted_merge_is_resumed(
 
 def test_the_command(mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path) -> None:
     score(mixed_folder, bundle_path, tmp_path / "1")
-    asked = [str(tmp_path / "1"), "--output", str(tmp_path / "state"), *FLAGS]
-    result = CliRunner().invoke(compact, asked, catch_exceptions=False)
+    options = [str(tmp_path / "1"), "--output", str(tmp_path / "state"), *FLAGS]
+    result = CliRunner().invoke(compact, options, catch_exceptions=False)
     assert result.output.splitlines()[0] == "images       65"
 
 
@@ -363,8 +363,8 @@ def test_flags_of_beam_come_with_their_values_after_the_runs(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     score(mixed_folder, bundle_path, tmp_path / "1")
-    asked = [str(tmp_path / "1"), "--runner", "FnApiRunner", "--output", str(tmp_path / "state")]
-    assert CliRunner().invoke(compact, asked, catch_exceptions=False).exit_code == 0
+    options = [str(tmp_path / "1"), "--runner", "FnApiRunner", "--output", str(tmp_path / "state")]
+    assert CliRunner().invoke(compact, options, catch_exceptions=False).exit_code == 0
     result = CliRunner().invoke(compact, ["--runner", "FnApiRunner", "x", "--output", str(tmp_path / "no")])
     assert "The runs come before the flags of Beam" in result.output
 
@@ -387,8 +387,8 @@ def test_the_last_outcome_counts_in_any_order(nights: list, current: set[int], o
                 blocks.append((number, ROW if what == "row" else FAILURE, [(version, (number, what))]))
                 last[version] = (number, what)
     order.shuffle(blocks)
-    found, answers = _sort_out(blocks)
+    found, outcomes = resolve(blocks)
     assert {uri: image[:2] for uri, (_, image) in found.items()} == there
-    assert {version: next(iter(answer.said.values())) for version, answer in answers.items()} == {
+    assert {version: next(iter(outcome.entries.values())) for version, outcome in outcomes.items()} == {
         version: [what] for version, what in last.items()
     }

@@ -27,8 +27,8 @@ FLAGS = ("--runner=FnApiRunner",)
 
 
 def score(folder: object, bundle: pathlib.Path, output: object, **more: object) -> Manifest:
-    asked = ScoreOptions(inputs=(str(folder),), model=bundle, output=str(output), beam_flags=FLAGS, **more)
-    done = score_job.run(asked).manifest
+    options = ScoreOptions(inputs=(str(folder),), model=bundle, output=str(output), beam_flags=FLAGS, **more)
+    done = score_job.run(options).manifest
     assert verify(open_folder(str(output))).findings == ()
     return done
 
@@ -176,18 +176,18 @@ def test_an_interrupted_join_is_resumed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     score(mixed_folder, bundle_path, tmp_path / "nights" / "1", limit=20)
-    asked = {"since": str(tmp_path / "nights"), "rows_per_part": 10}
+    options = {"since": str(tmp_path / "nights"), "rows_per_part": 10}
 
     def fails(*_: object, **__: object) -> None:
         raise StorageError("the store is there", got="it", remedy="mend it")
 
     monkeypatch.setattr("pipelines.scoring.scorer.Scorer.run", fails)
     with pytest.raises(StoppedError):
-        score(mixed_folder, bundle_path, tmp_path / "nights" / "2", workers=1, **asked)
+        score(mixed_folder, bundle_path, tmp_path / "nights" / "2", workers=1, **options)
     monkeypatch.undo()
     # A run that ends in between is none of those that this one was begun on.
     score(mixed_folder, bundle_path, tmp_path / "nights" / "0", limit=40)
-    second = score(mixed_folder, bundle_path, tmp_path / "nights" / "2", **asked, resume=True)
+    second = score(mixed_folder, bundle_path, tmp_path / "nights" / "2", **options, resume=True)
     assert counts(second)[3] == 20
     assert counts(second)[0] == 65
 

@@ -171,10 +171,10 @@ def test_an_unfinished_run_is_refused(output: pathlib.Path, tmp_path: pathlib.Pa
 def test_gzipped_tables_are_read_too(
     digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    asked = {"inputs": (str(digit_folder),), "model": bundle_path, "output": str(tmp_path / "out")}
+    options = {"inputs": (str(digit_folder),), "model": bundle_path, "output": str(tmp_path / "out")}
     from schemas.layout import Compression
 
-    score_job.run(ScoreOptions(**asked, compression=Compression.ALL))
+    score_job.run(ScoreOptions(**options, compression=Compression.ALL))
     assert findings(tmp_path / "out") == []
     (table,) = (tmp_path / "out/predictions").glob("*.csv.gz")
     name = str(table.relative_to(tmp_path / "out"))

@@ -14,7 +14,7 @@ from pipelines.archives.archive_members import member_uri
 from pipelines.listing.input_listing import list_images
 from pipelines.review.review_images import Picture, make_sprite, read_pictures
 from pipelines.review.review_rows import ReviewRow
-from pipelines.scoring import archived_images
+from pipelines.scoring import scorer
 from schemas.failure import ImageError
 from tests.pipelines.archive_writer import tar_of, zip_of
 
@@ -105,14 +105,14 @@ def test_an_archive_is_read_only_up_to_the_last_requested_member(
     path = tmp_path / "some.tar"
     path.write_bytes(tar_of([(b"%d.png" % number, png_of(digits[number])) for number in range(20)]))
     (archive,) = list_images([str(path)])
-    real, read = archived_images.read_members, []
+    real, read = scorer.read_members, []
 
     def counted(*arguments: object, **named: object) -> Iterator:
         for member in real(*arguments, **named):
             read.append(member.name)
             yield member
 
-    monkeypatch.setattr(archived_images, "read_members", counted)
+    monkeypatch.setattr(scorer, "read_members", counted)
     pictures_of([make_row(archive, member_uri(archive.uri, b"4.png"))])
     assert len(read) == 5
 

@@ -22,7 +22,7 @@ FLINK = "--runner=FlinkRunner"
 @contextlib.contextmanager
 def job_manager(jobs: Sequence[tuple[str, str, str]], status: int = 202) -> Iterator[tuple[str, list[str]]]:
     """Yields its address, and the paths of what it was asked to change."""
-    asked: list[str] = []
+    requests: list[str] = []
     overview = {"jobs": [{"jid": jid, "name": name, "state": state} for jid, name, state in jobs]}
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -30,7 +30,7 @@ def job_manager(jobs: Sequence[tuple[str, str, str]], status: int = 202) -> Iter
             self.answer(200, json.dumps(overview).encode())
 
         def do_PATCH(self) -> None:
-            asked.append(self.path)
+            requests.append(self.path)
             self.answer(status, b"{}")
 
         def answer(self, status: int, content: bytes) -> None:
@@ -45,7 +45,7 @@ def job_manager(jobs: Sequence[tuple[str, str, str]], status: int = 202) -> Iter
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"localhost:{server.server_address[1]}", asked
+        yield f"localhost:{server.server_address[1]}", requests
         server.shutdown()
         thread.join()
 
@@ -62,23 +62,23 @@ def stopped(*flags: str, jobs: Any = None) -> None:
 
 def test_the_running_job_of_that_name_is_cancelled() -> None:
     jobs = [("a", "nightly", "FINISHED"), ("b", "nightly", "RUNNING"), ("c", "other", "RUNNING")]
-    with job_manager(jobs) as (address, asked):
+    with job_manager(jobs) as (address, requests):
         stopped(FLINK, f"--flink_master={address}")
-    assert asked == ["/v1/jobs/b?mode=cancel"]
+    assert requests == ["/v1/jobs/b?mode=cancel"]
 
 
 def test_a_job_sent_as_one_jar_is_cancelled_by_its_id() -> None:
-    with job_manager([]) as (address, asked):
+    with job_manager([]) as (address, requests):
         stopped(
             FLINK, f"--flink_master={address}", jobs={"nightly_7-7": types.SimpleNamespace(_flink_job_id="d")}
         )
-    assert asked == ["/v1/jobs/d?mode=cancel"]
+    assert requests == ["/v1/jobs/d?mode=cancel"]
 
 
 def test_an_ended_job_is_not_cancelled(caplog: pytest.LogCaptureFixture) -> None:
-    with job_manager([("a", "nightly", "CANCELED")]) as (address, asked):
+    with job_manager([("a", "nightly", "CANCELED")]) as (address, requests):
         stopped(FLINK, f"--flink_master={address}")
-    assert asked == []
+    assert requests == []
     assert not caplog.records
 
 
@@ -91,18 +91,18 @@ def test_a_failed_cancellation_is_logged(caplog: pytest.LogCaptureFixture) -> No
 
 
 def test_without_a_job_nothing_is_cancelled_on_flink() -> None:
-    with job_manager([("a", "nightly", "RUNNING")]) as (address, asked):
+    with job_manager([("a", "nightly", "RUNNING")]) as (address, requests):
         pipeline = beam.Pipeline(options=PipelineOptions([FLINK, f"--flink_master={address}"]))
         with pytest.raises(KeyboardInterrupt), cancel_on_interrupt(pipeline):
             raise KeyboardInterrupt
-    assert asked == []
+    assert requests == []
 
 
 @pytest.mark.parametrize("runner", ["PrismRunner", "SparkRunner", "FnApiRunner"])
 def test_other_runners_are_left_alone(runner: str) -> None:
-    with job_manager([("a", "nightly", "RUNNING")]) as (address, asked):
+    with job_manager([("a", "nightly", "RUNNING")]) as (address, requests):
         stopped(f"--runner={runner}", f"--flink_master={address}")
-    assert asked == []
+    assert requests == []
 
 
 def test_a_cluster_started_by_the_job_server_needs_no_cancelling() -> None:

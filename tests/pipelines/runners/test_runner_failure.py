@@ -39,7 +39,7 @@ class Gone(grpc.RpcError):
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (RuntimeError(FAILED), f"the runner gave up: {DISCONNECTED}"),
         (RuntimeError(WORKER_TRACE), "the runner gave up: ValueError: too much of it"),
@@ -68,8 +68,8 @@ class Gone(grpc.RpcError):
         (ValueError(FAILED), None),
     ],
 )
-def test_failure_reason(error: Exception, said: str | None) -> None:
-    assert failure_reason(error) == said
+def test_failure_reason(error: Exception, message: str | None) -> None:
+    assert failure_reason(error) == message
 
 
 @pytest.fixture
@@ -89,8 +89,8 @@ def finish(output: OutputFolder, item: FrozenItem) -> None:
 
 def test_unfinished_work_items_are_counted(output: OutputFolder, items: tuple[FrozenItem, ...]) -> None:
     finish(output, items[0])
-    said = describe_unfinished(output, items)
-    assert said == (
+    message = describe_unfinished(output, items)
+    assert message == (
         f"2 of 3 work items are not done, the first of them {items[1].digest}, "
         "which begins with 'file:///2.png'"
     )
@@ -107,8 +107,8 @@ def test_items_unknown_to_the_launcher_are_not_counted(output: OutputFolder) -> 
 
 
 def test_a_runner_failure_is_explained(output: OutputFolder, items: tuple[FrozenItem, ...]) -> None:
-    said = r"disconnected.*3 of 3 work items are not done"
-    with pytest.raises(RunnerError, match=said) as caught, explain_failures(output, items):
+    message = r"disconnected.*3 of 3 work items are not done"
+    with pytest.raises(RunnerError, match=message) as caught, explain_failures(output, items):
         raise RuntimeError(FAILED)
     assert FAILED in str(caught.value.__cause__)
 
@@ -120,14 +120,14 @@ def test_known_errors_pass_through(output: OutputFolder) -> None:
 
 def test_a_workers_own_error_takes_precedence(output: OutputFolder) -> None:
     text = f"{FAILED}\nschemas.errors.StorageError: the output can be written: 'x'. Free some space"
-    said = r"^the output can be written: 'x'. Free some space. Finished"
-    with pytest.raises(StoppedError, match=said), resumable("again"), explain_failures(output, []):
+    message = r"^the output can be written: 'x'. Free some space. Finished"
+    with pytest.raises(StoppedError, match=message), resumable("again"), explain_failures(output, []):
         raise RuntimeError(text)
 
 
 def test_a_run_whose_runner_gave_up_can_be_resumed(output: OutputFolder) -> None:
-    said = r"lost the job server.*To resume: again"
-    with pytest.raises(StoppedError, match=said), resumable("again"), explain_failures(output, []):
+    message = r"lost the job server.*To resume: again"
+    with pytest.raises(StoppedError, match=message), resumable("again"), explain_failures(output, []):
         raise Gone
 
 

@@ -170,7 +170,7 @@ def test_an_unreconciled_run_has_no_manifest(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    real = score_job.collect
+    real = score_job.reconcile
 
     def after_a_loss(*arguments: object, **named: object) -> object:
         next((tmp_path / "out" / "statistics").iterdir()).unlink()

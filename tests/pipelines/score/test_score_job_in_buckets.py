@@ -117,7 +117,7 @@ def test_each_fault_gives_its_row_and_harms_no_other(
     denied, missing, busy, slow, reset, cut, gone, changed, passing = victims
     proxy.lasting |= {denied: 403, missing: 404, busy: 503, slow: 429, reset: "reset", cut: "truncated"}
     proxy.faults[passing].extend([408, "reset", 503, "truncated"])
-    real = score_job.freeze
+    real = score_job.freeze_listing
 
     def changes_after(*arguments: object, **named: object) -> object:
         frozen = real(*arguments, **named)

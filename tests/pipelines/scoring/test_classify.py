@@ -50,9 +50,9 @@ def test_a_bad_image_does_not_change_other_predictions(
         pathlib.Path(failure.image.removeprefix("file://").replace("%3C", "<")).unlink(missing_ok=True)
     for row, image in enumerate(scored.images):
         (alone,) = items_of(image.uri.removeprefix("file://"))
-        answer = score(alone, engine, 0.9)
-        assert answer.first[0] == scored.first[row]
-        assert answer.confidence[0] == scored.confidence[row]
+        single = score(alone, engine, 0.9)
+        assert single.first[0] == scored.first[row]
+        assert single.confidence[0] == scored.confidence[row]
 
 
 def test_predictions_are_the_two_most_probable_digits(

@@ -25,9 +25,9 @@ class Numbered:
         numbers = digits[:, 0, 0].astype(int) + 256 * digits[:, 0, 1].astype(int)
         if not self._failing.isdisjoint(numbers.tolist()) or (not self._blank and not digits.any()):
             raise EngineError("it fails")
-        answers = np.eye(10, dtype=np.float32)[numbers % 10]
-        answers[np.isin(numbers, list(self._silent))] = np.inf
-        return answers
+        predictions = np.eye(10, dtype=np.float32)[numbers % 10]
+        predictions[np.isin(numbers, list(self._silent))] = np.inf
+        return predictions
 
 
 def numbered(count: int) -> np.ndarray:
@@ -43,14 +43,14 @@ def test_each_digit_has_a_prediction_or_an_error(count: int, failing: set[int], 
     bad = {number for number in failing | silent if number <= count}
     if count and len(bad) == count:
         return  # what becomes of those is the next tests' subject
-    answers = predict(Numbered(failing=failing, silent=silent), numbered(count))
-    assert {index + 1 for index in answers.errors} == bad
-    assert list(answers.errors) == sorted(answers.errors)
+    predictions = predict(Numbered(failing=failing, silent=silent), numbered(count))
+    assert {index + 1 for index in predictions.errors} == bad
+    assert list(predictions.errors) == sorted(predictions.errors)
     good = [number for number in range(1, count + 1) if number not in bad]
     np.testing.assert_array_equal(
-        answers.probabilities[[n - 1 for n in good]].argmax(axis=1), np.array(good, int) % 10
+        predictions.probabilities[[n - 1 for n in good]].argmax(axis=1), np.array(good, int) % 10
     )
-    assert not answers.probabilities[[n - 1 for n in bad]].any()
+    assert not predictions.probabilities[[n - 1 for n in bad]].any()
 
 
 def test_one_bad_digit_costs_few_calls() -> None:
@@ -71,8 +71,8 @@ def test_an_engine_that_cannot_score_any_of_many_digits_is_broken(silent: bool) 
 
 
 def test_when_a_few_digits_all_fail_a_blank_one_decides() -> None:
-    answers = predict(Numbered(failing={1, 2}, silent=set()), numbered(2))
-    assert answers.errors == {0: "it fails", 1: "it fails"}
+    predictions = predict(Numbered(failing={1, 2}, silent=set()), numbered(2))
+    assert predictions.errors == {0: "it fails", 1: "it fails"}
     with pytest.raises(EngineError, match="any of 2 images"):
         predict(Numbered(failing={1, 2}, silent=set(), blank=False), numbered(2))
 
@@ -94,10 +94,11 @@ def test_a_saved_model_that_asserts_fails_one_digit(tmp_path: pathlib.Path) -> N
         for path in tmp_path.rglob("*")
         if path.is_file()
     }
-    answers = predict(SavedModelEngine(files), marked(300, [2, 270]))
-    assert list(answers.errors) == [2, 270]
-    assert all(said.startswith("TensorFlow: ") for said in answers.errors.values())
-    np.testing.assert_allclose(np.delete(answers.probabilities, [2, 270], axis=0).sum(axis=1), 1, atol=1e-5)
+    predictions = predict(SavedModelEngine(files), marked(300, [2, 270]))
+    assert list(predictions.errors) == [2, 270]
+    assert all(said.startswith("TensorFlow: ") for said in predictions.errors.values())
+    scored = np.delete(predictions.probabilities, [2, 270], axis=0)
+    np.testing.assert_allclose(scored.sum(axis=1), 1, atol=1e-5)
 
 
 def test_a_litert_model_that_divides_by_zero_fails_one_digit(tmp_path: pathlib.Path) -> None:
@@ -111,6 +112,6 @@ def test_a_litert_model_that_divides_by_zero_fails_one_digit(tmp_path: pathlib.P
     module.serve = serve
     tf.saved_model.save(module, str(tmp_path), signatures={SIGNATURE: serve})
     model = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path)).convert()
-    answers = predict(LiteRtEngine(model), marked(300, [2, 270]))
-    assert answers.errors == dict.fromkeys([2, 270], "the probabilities are not finite")
-    np.testing.assert_allclose(np.delete(answers.probabilities, [2, 270], axis=0), 1 / 2540)
+    predictions = predict(LiteRtEngine(model), marked(300, [2, 270]))
+    assert predictions.errors == dict.fromkeys([2, 270], "the probabilities are not finite")
+    np.testing.assert_allclose(np.delete(predictions.probabilities, [2, 270], axis=0), 1 / 2540)

@@ -36,12 +36,12 @@ def add(
 
 @given(st.lists(st.lists(st.integers(0, 3), max_size=40), max_size=4))
 def test_the_sample_of_each_digit_does_not_depend_on_chunks(chunks: list[list[int]]) -> None:
-    samples, images, answers = ReportSamples(), [], []
+    samples, images, digits_so_far = ReportSamples(), [], []
     for chunk in chunks:
         images += add(samples, chunk, start=len(images))
-        answers += chunk
+        digits_so_far += chunk
     for digit in range(10):
-        rows = [row for row, answer in enumerate(answers) if answer == digit]
+        rows = [row for row, answer in enumerate(digits_so_far) if answer == digit]
         expected = sorted(rows, key=lambda row: (sample_rank(images[row].uri), row))[:MAX_EXAMPLES_PER_DIGIT]
         assert samples.examples[digit].rows.tolist() == expected
 

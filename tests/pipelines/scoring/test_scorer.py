@@ -102,19 +102,19 @@ def test_the_first_record_of_two_workers_counts(
 ) -> None:
     (item,) = items_of(mixed_folder)
     quick, slow = scorer(engine, tmp_path / "out"), scorer(engine, tmp_path / "out")
-    real, answers = LocalFolder.write_once, []
+    real, results = LocalFolder.write_once, []
 
     def overtaken(folder: LocalFolder, name: str, data: bytes) -> None:
         if name.startswith("statistics/"):
             monkeypatch.setattr(LocalFolder, "write_once", real)
             next(mixed_folder.glob("3/*.png")).unlink()
-            answers.append(quick.run(item))
+            results.append(quick.run(item))
         real(folder, name, data)
 
     monkeypatch.setattr(LocalFolder, "write_once", overtaken)
-    answers.append(slow.run(item))
-    assert answers[0] == answers[1]
-    for part in answers[0].parts:
+    results.append(slow.run(item))
+    assert results[0] == results[1]
+    for part in results[0].parts:
         data = (tmp_path / "out" / part.name).read_bytes()
         assert hashlib.sha256(data).hexdigest() == part.sha256
 

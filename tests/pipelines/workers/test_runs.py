@@ -187,7 +187,7 @@ def test_a_store_that_refuses_a_worker_stops_the_run_in_one_line(
 ) -> None:
     asked = options(digit_folder, bundle_path, tmp_path / "out", workers=2)
     # What should be a folder is a file.
-    real = score_job.freeze
+    real = score_job.freeze_listing
 
     def spoils_the_output(*given: object, **more: object) -> object:
         frozen = real(*given, **more)
