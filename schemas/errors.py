@@ -5,7 +5,7 @@ from typing import Final
 
 
 class ExitCode(enum.IntEnum):
-    """Exit status of every `digitmill` verb; schedulers and CI act on it."""
+    """Exit status of every `digitmill` verb, for schedulers and CI."""
 
     OK = 0
     CRASHED = 1
@@ -16,17 +16,17 @@ class ExitCode(enum.IntEnum):
 
     @property
     def meaning(self) -> str:
-        """One sentence for people who find it in a log."""
+        """One sentence for logs and docs."""
         return _MEANINGS[self]
 
 
 _MEANINGS: Final = {
     ExitCode.OK: "Done.",
-    ExitCode.CRASHED: "Stopped, failed or crashed; what was finished is kept. Or `doctor` found a fault.",
-    ExitCode.USAGE: "Something given cannot be used: one line says what, and what to do.",
-    ExitCode.OVER_BUDGET: "Done and accounted for, but more images failed than `--max-failure-rate` allows.",
-    ExitCode.UNRECONCILED: "The counts do not add up, or `verify` found something.",
-    ExitCode.TERMINATED: "Training was told to end, by Ctrl-C or SIGTERM, and has saved a checkpoint.",
+    ExitCode.CRASHED: "Stopped, failed or crashed; finished work is kept. Or `doctor` found a fault.",
+    ExitCode.USAGE: "An option or input cannot be used; one line says why, and what to do.",
+    ExitCode.OVER_BUDGET: "Done, but more images failed than `--max-failure-rate` allows.",
+    ExitCode.UNRECONCILED: "The counts do not add up, or `verify` found differences.",
+    ExitCode.TERMINATED: "Training was stopped by Ctrl-C or SIGTERM, and has saved a checkpoint.",
 }
 
 

@@ -50,7 +50,7 @@ class CompactOptions:
         output: folder for everything that is written, local or in a `gs://` bucket.
         rows_per_part: number of rows that a prediction file comes to.
         compression: which prediction files are gzipped.
-        resume: whether a run that was begun in the output is gone on with.
+        resume: whether to resume a run that began in the output.
         beam_flags: flags for Beam, runner included.
     """
 

@@ -43,7 +43,7 @@ def read_state(output: OutputFolder, *, resume: bool) -> OutputState:
         if finished:
             refuse_used(output.place, finished=True, used=True)
         raise UserError(
-            "the output already holds a run that was begun",
+            "the output already holds an unfinished run",
             got=output.place,
             remedy="resume it by --resume, or name a new folder",
         )

@@ -78,7 +78,7 @@ def rerun_commands(manifest: Manifest) -> dict[str, str]:
     if not manifest.command:
         return {}
     resume = manifest.command if " --resume" in manifest.command else f"{manifest.command} --resume"
-    return {"To do the same again, into a new output": manifest.command, "To go on with this run": resume}
+    return {"Repeat into a new output": manifest.command, "Resume this run": resume}
 
 
 def wall_seconds(manifest: Manifest) -> float | None:
