@@ -196,7 +196,7 @@ def _run_pipeline(task: MergeTask, runs: Sequence[PastRun], options: PipelineOpt
             pipeline
             | "Files" >> beam.Create(list(incremental.past_listing_files(runs)))
             | "Spread" >> beam.Reshuffle()
-            | "Read" >> beam.ParDo(ReadOutcomes(task))
+            | "Read" >> beam.FlatMap(_read_outcomes, task)
         )
         # Every bucket exists, even if it has no names, so that a missing one is noticed.
         nothing: list[tuple[int, Block]] = [
@@ -207,37 +207,18 @@ def _run_pipeline(task: MergeTask, runs: Sequence[PastRun], options: PipelineOpt
             (blocks, empty)
             | beam.Flatten()
             | "ByBucket" >> beam.GroupByKey()
-            | "Merge" >> beam.ParDo(MergeBucket(task))
+            | "Merge" >> beam.FlatMap(_merge_bucket, task)
         )
 
 
-class ReadOutcomes(beam.DoFn):
-    """Maps listing files of runs to blocks by bucket."""
-
-    def __init__(self, task: MergeTask) -> None:
-        super().__init__()
-        self._task = task
-
-    def process(self, file: PastListingFile) -> Iterator[tuple[int, Block]]:
-        """Yields the images and outcomes of the file in blocks."""
-        current = file.number in self._task.current
-        yield from merging.blocks_of(file, current=current, buckets=self._task.buckets)
+def _read_outcomes(file: PastListingFile, task: MergeTask) -> Iterator[tuple[int, Block]]:
+    return merging.blocks_of(file, current=file.number in task.current, buckets=task.buckets)
 
 
-class MergeBucket(beam.DoFn):
-    """Maps a bucket's blocks to the digests of the work items that they make."""
-
-    def __init__(self, task: MergeTask) -> None:
-        super().__init__()
-        self._task = task
-
-    def process(self, grouped: tuple[int, Iterable[Block]]) -> Iterator[str]:
-        """Writes the bucket's latest state."""
-        task = self._task
-        bucket, blocks = grouped
-        yield from merging.merge_bucket(
-            blocks, open_folder(task.output), bucket=bucket, run=task.run, compression=task.compression
-        )
+def _merge_bucket(grouped: tuple[int, Iterable[Block]], task: MergeTask) -> Iterator[str]:
+    bucket, blocks = grouped
+    output = open_folder(task.output)
+    return merging.merge_bucket(blocks, output, bucket=bucket, run=task.run, compression=task.compression)
 
 
 def _reconcile(task: MergeTask, output: OutputFolder) -> Reconciliation:

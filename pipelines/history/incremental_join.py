@@ -1,4 +1,4 @@
-"""The join with earlier runs as a Beam transform; its logic is in `incremental`."""
+"""The join with earlier runs as a Beam transform, which only wires the functions of `incremental`."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
@@ -48,13 +48,13 @@ class SkipScored(beam.PTransform):
             # A listing file has one first work item.
             | "Files" >> beam.FlatMap(lambda ref: [ref[0]] if ref[1] == 0 else [])
             | "SpreadListed" >> beam.Reshuffle()
-            | "Listed" >> beam.ParDo(ReadListed(self._task))
+            | "Listed" >> beam.FlatMap(_read_listed, self._task)
         )
         past = (
             listed.pipeline
             | "PastFiles" >> beam.Create(list(self._past))
             | "SpreadPast" >> beam.Reshuffle()
-            | "Past" >> beam.ParDo(ReadPast(self._task))
+            | "Past" >> beam.FlatMap(incremental.past_blocks, buckets=self._task.buckets)
         )
         # Every bucket exists, even if it has no names, so that a missing one is noticed.
         empty = listed.pipeline | "Buckets" >> beam.Create(
@@ -64,65 +64,36 @@ class SkipScored(beam.PTransform):
             (current, past, empty)
             | beam.Flatten()
             | "ByBucket" >> beam.GroupByKey()
-            | "Join" >> beam.ParDo(JoinBucket(self._task))
+            | "Join" >> beam.FlatMap(_join_bucket, self._task)
             | "Counts" >> beam.combiners.ToList()
             | "Group" >> beam.FlatMap(_groups, max_size=self._task.max_size)
             | "SpreadGroups" >> beam.Reshuffle()
-            | "Freeze" >> beam.ParDo(FreezeGroup(self._task))
+            | "Freeze" >> beam.FlatMap(_freeze_group, self._task)
         )
 
 
-class _JoinStep(beam.DoFn):
-    """A step of the join."""
-
-    def __init__(self, task: JoinTask) -> None:
-        super().__init__()
-        self._task = task
+def _read_listed(name: str, task: JoinTask) -> Iterator[tuple[int, Block]]:
+    output = open_folder(task.output)
+    return incremental.current_blocks(output, name, run=task.runs, buckets=task.buckets)
 
 
-class ReadListed(_JoinStep):
-    """Maps this run's listing files to blocks of names by bucket."""
-
-    def process(self, name: str) -> Iterator[tuple[int, Block]]:
-        """Yields the file's names in blocks."""
-        output = open_folder(self._task.output)
-        yield from incremental.current_blocks(output, name, run=self._task.runs, buckets=self._task.buckets)
-
-
-class ReadPast(_JoinStep):
-    """Maps earlier runs' listing files to blocks of names by bucket."""
-
-    def process(self, file: PastListingFile) -> Iterator[tuple[int, Block]]:
-        """Yields the file's names in blocks."""
-        yield from incremental.past_blocks(file, buckets=self._task.buckets)
-
-
-class JoinBucket(_JoinStep):
-    """Maps a bucket's blocks to its number and how many of its images are left to score."""
-
-    def process(self, grouped: tuple[int, Iterable[Block]]) -> Iterator[tuple[int, int]]:
-        """Writes the images left to score, once."""
-        number, blocks = grouped
-        output = open_folder(self._task.output)
-        joined = incremental.join_bucket(
-            (block for block in blocks if block[2]),
-            run=self._task.runs,
-            retry_failures=self._task.retry_failures,
-        )
-        output.write_once(bucket_listing(number), joined.to_bytes())
-        # Read back: if two workers joined it, the first one's result counts.
-        yield number, len(incremental.read_bucket(output, number).todo)
-
-
-class FreezeGroup(_JoinStep):
-    """Maps groups of buckets to references of the work items that they make."""
-
-    def process(self, group: tuple[int, list[int]]) -> Iterator[ItemRef]:
-        """Packs a group."""
-        output, task = open_folder(self._task.output), self._task
-        for name, item in incremental.freeze_group(output, *group, run=task.run, max_size=task.max_size):
-            yield from (frozen.ref for frozen in frozen_items(name, item))
+def _join_bucket(grouped: tuple[int, Iterable[Block]], task: JoinTask) -> Iterator[tuple[int, int]]:
+    """Writes the images of a bucket that are left to score, once, and yields its number and theirs."""
+    number, blocks = grouped
+    output = open_folder(task.output)
+    joined = incremental.join_bucket(
+        (block for block in blocks if block[2]), run=task.runs, retry_failures=task.retry_failures
+    )
+    output.write_once(bucket_listing(number), joined.to_bytes())
+    # Read back: if two workers joined it, the first one's result counts.
+    yield number, len(incremental.read_bucket(output, number).todo)
 
 
 def _groups(counts: list[tuple[int, int]], *, max_size: int) -> Iterator[tuple[int, list[int]]]:
     yield from enumerate(incremental.group_buckets([count for _, count in sorted(counts)], max_size=max_size))
+
+
+def _freeze_group(group: tuple[int, list[int]], task: JoinTask) -> Iterator[ItemRef]:
+    output = open_folder(task.output)
+    for name, item in incremental.freeze_group(output, *group, run=task.run, max_size=task.max_size):
+        yield from (frozen.ref for frozen in frozen_items(name, item))
