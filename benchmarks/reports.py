@@ -42,13 +42,13 @@ def item(number: int, rows: int) -> ItemStatistics:
     confidence = np.clip(np.maximum(probabilities.max(axis=1), 0.3), 0, 1)
     probabilities[:] = ((1 - confidence) / 9)[:, None]
     probabilities[np.arange(rows), first] = confidence
-    shown = ReportSamples()
-    shown.add(
+    samples = ReportSamples()
+    samples.add(
         images,
         pixels,
         start=0,
         probabilities=probabilities,
-        challenging=np.full((rows, 10), np.nan, np.float32),
+        challenger_probabilities=np.full((rows, 10), np.nan, np.float32),
     )
     return summarize(
         f"{number:032d}",
@@ -62,7 +62,7 @@ def item(number: int, rows: int) -> ItemStatistics:
             challenger=np.full(rows, -1),
             challenger_confidence=np.full(rows, np.nan, np.float32),
             failures=(),
-            shown=shown,
+            samples=samples,
         ),
         (),
     )

@@ -56,7 +56,7 @@ def test_the_join_matches_a_sequential_reference(
 
 @given(st.lists(st.integers(0, 9000), max_size=60), st.integers(1, 70_000))
 def test_groups_hold_every_image_once_and_are_few(counts: list[int], most: int) -> None:
-    grouped = group_buckets(counts, most=most)
+    grouped = group_buckets(counts, max_size=most)
     assert [bucket for group in grouped for bucket in group] == [b for b, count in enumerate(counts) if count]
     sizes = [sum(counts[bucket] for bucket in group) for group in grouped]
     assert all(size <= most or len(group) == 1 for size, group in zip(sizes, grouped, strict=True))
@@ -98,8 +98,8 @@ def test_a_group_is_frozen_in_items_and_the_same_again(tmp_path: pathlib.Path) -
     for number in (0, 1):
         bucket = Bucket(tuple(images[number::2]), 0, ())
         output.write_once(bucket_listing(number), bucket.to_bytes())
-    first = list(incremental.freeze_group(output, 4, [0, 1], run="run", most=20))
-    again = list(incremental.freeze_group(output, 4, [0, 1], run="run", most=20))
+    first = list(incremental.freeze_group(output, 4, [0, 1], run="run", max_size=20))
+    again = list(incremental.freeze_group(output, 4, [0, 1], run="run", max_size=20))
     assert first == again
     assert [len(item.images) for _, item in first] == [20, 20, 10]
     assert sorted(image for _, item in first for image in item.images) == images

@@ -82,8 +82,8 @@ def test_one_bucket_of_the_join_is_in_memory_at_a_time(
         image = ListedImage(f"file:///{number}.png", 1, 1)
         output.write_once(bucket_listing(number), Bucket((image,), 0, ()).to_bytes())
         items += pack_items([image], "run")
-    for group, numbers in enumerate(incremental.group_buckets([1] * buckets, most=4096)):
-        list(incremental.freeze_group(output, group, numbers, run="run", most=4096))
+    for group, numbers in enumerate(incremental.group_buckets([1] * buckets, max_size=4096)):
+        list(incremental.freeze_group(output, group, numbers, run="run", max_size=4096))
     alive: weakref.WeakSet[Bucket] = weakref.WeakSet()
     most = []
 

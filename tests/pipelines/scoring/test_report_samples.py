@@ -29,7 +29,7 @@ def add(
         np.zeros((len(digits), 28, 28), np.uint8),
         start=start,
         probabilities=probabilities,
-        challenging=np.tile(NO_CHALLENGER, (len(digits), 1)),
+        challenger_probabilities=np.tile(NO_CHALLENGER, (len(digits), 1)),
     )
     return images
 
