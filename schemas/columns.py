@@ -82,8 +82,8 @@ class Record:
     """Base of dataclasses whose fields are columns; checks its values."""
 
     def __post_init__(self) -> None:
-        for column_ in columns_of(type(self)):
-            column_.check(getattr(self, column_.name))
+        for each in columns_of(type(self)):  # type: ignore[arg-type]
+            each.check(getattr(self, each.name))
 
 
 _DTYPES: dict[Kind, str] = {"bytes": "string", "string": "string", "integer": "int64", "number": "float32"}
