@@ -130,7 +130,7 @@ def merge_bucket(
     missing = [image.uri for image in images if (image.uri, image.generation) not in outcomes]
     if missing:
         raise UnreconciledError(
-            f"no run has an outcome for {missing[0]!r} and {len(missing) - 1:,} more images. "
+            f"no run has an outcome for {len(missing):,} images, first {missing[0]!r}. "
             "Name the runs that scored them, too."
         )
     if not images:

@@ -152,7 +152,7 @@ def _check_files(statistics: RunStatistics, output: OutputFolder) -> None:
     missing = [part.name for part in statistics.parts if part.name.rpartition("/")[2] not in existing]
     if missing:
         raise UnreconciledError(
-            f"prediction files are missing: {missing[0]} and {len(missing) - 1:,} more. {_REMEDY}"
+            f"{len(missing):,} prediction files are missing, first {missing[0]}. {_REMEDY}"
         )
 
 

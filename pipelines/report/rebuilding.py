@@ -115,8 +115,7 @@ def _repair(output: OutputFolder, files: Sequence[ReportFile], finished: Manifes
     differing = [file.name for file in files if named.get(file.name) != file.part]
     if differing:
         raise UserError(
-            f"the report would differ from the one in the manifest, in {differing[0]} "
-            f"and {len(differing) - 1:,} more files",
+            f"the report would differ from the manifest in {len(differing):,} files, first {differing[0]}",
             got=output.place,
             remedy="name another folder by --to",
         )

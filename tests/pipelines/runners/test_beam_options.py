@@ -29,10 +29,10 @@ def test_beams_flags_reach_beam() -> None:
 @pytest.mark.parametrize(
     ("flags", "hint"),
     [
-        (["--runer=DirectRunner"], "did you mean --runner"),
-        (["--modle", "x"], "did you mean --model"),
-        (["--qqqqqqqq"], "see `digitmill score --help`"),
-        (["stray.png"], "Quote a pattern"),
+        (["--runer=DirectRunner"], "Did you mean --runner"),
+        (["--modle", "x"], "Did you mean --model"),
+        (["--qqqqqqqq"], "See `digitmill score --help`"),
+        (["stray.png"], "quote patterns"),
         (["--runner=Foo"], "Foo"),
         (["--runner=DataflowRunner"], "project"),
         (["--direct_num_workers=-1"], "0 .all cores. or more"),
