@@ -20,7 +20,7 @@ import urllib.parse
 from digitmill.storage import open_folder
 from digitmill.storage.object_stores import google
 from pipelines.listing.frozen_listing import RangeLister
-from pipelines.listing.input_listing import begin_listing
+from pipelines.listing.input_listing import list_with_ranges
 
 PAGE = 1000
 
@@ -86,7 +86,7 @@ def main() -> None:
     server.start()
     os.environ[google.EMULATOR] = f"http://127.0.0.1:{port.get()}"
     started = time.perf_counter()
-    listing = begin_listing("gs://bucket/scans/")
+    listing = list_with_ranges("gs://bucket/scans/")
     first = sum(1 for _ in listing)
     serial = time.perf_counter() - started
     with tempfile.TemporaryDirectory() as name:

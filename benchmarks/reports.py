@@ -13,12 +13,12 @@ import numpy as np
 from benchmarks.setting import digits
 from digitmill.default_model import SHIPPED_MODEL
 from digitmill.storage.listed_image import ListedImage
-from pipelines.output.finishing import unreported
-from pipelines.output.reconcile import Account
-from pipelines.report.scoring_report import Backdrop, report_files, spread_of
-from pipelines.scoring.report_samples import Shown
-from pipelines.scoring.scored_batch import Scored, summarise
-from pipelines.statistics.item_statistics import ItemStatistics, merge
+from pipelines.output.finishing import make_manifest
+from pipelines.output.reconcile import Reconciliation
+from pipelines.report.scoring_report import Baselines, distributions_of, make_report_files
+from pipelines.scoring.report_samples import ReportSamples
+from pipelines.scoring.scored_batch import ScoredBatch, summarize
+from pipelines.statistics.item_statistics import ItemStatistics, merge_statistics
 from schemas.manifest import Status
 from schemas.model import bundle
 from schemas.model.model_card import ModelCard
@@ -42,17 +42,17 @@ def item(number: int, rows: int) -> ItemStatistics:
     confidence = np.clip(np.maximum(probabilities.max(axis=1), 0.3), 0, 1)
     probabilities[:] = ((1 - confidence) / 9)[:, None]
     probabilities[np.arange(rows), first] = confidence
-    shown = Shown()
-    shown.add(
+    samples = ReportSamples()
+    samples.add(
         images,
         pixels,
         start=0,
         probabilities=probabilities,
-        challenging=np.full((rows, 10), np.nan, np.float32),
+        challenger_probabilities=np.full((rows, 10), np.nan, np.float32),
     )
-    return summarise(
+    return summarize(
         f"{number:032d}",
-        Scored(
+        ScoredBatch(
             images=images,
             first=first,
             second=(first + 1) % 10,
@@ -62,7 +62,7 @@ def item(number: int, rows: int) -> ItemStatistics:
             challenger=np.full(rows, -1),
             challenger_confidence=np.full(rows, np.nan, np.float32),
             failures=(),
-            shown=shown,
+            samples=samples,
         ),
         (),
     )
@@ -84,9 +84,9 @@ def main() -> None:
     for _ in range(TURNS):
         for size in SIZES:
             began = time.process_time()
-            statistics = merge(map(ItemStatistics.from_json, records[size]))
-            made = unreported(
-                Account(statistics, 0, (), ()),
+            statistics = merge_statistics(map(ItemStatistics.from_json, records[size]))
+            made = make_manifest(
+                Reconciliation(statistics, 0, (), ()),
                 lambda _: Status.COMPLETE,
                 inputs=("gs://bucket",),
                 model={"path": "bundle", "digest": "0" * 64, "recipe": card.recipe},
@@ -94,8 +94,8 @@ def main() -> None:
                 versions={},
                 times={"started": "", "finished": "", "pipeline_seconds": 1.0, "images": size},
             )
-            against = Backdrop(card, spread_of(statistics))
-            *_, page = report_files(statistics, made, against=against)
+            baselines = Baselines(card, distributions_of(statistics))
+            *_, page = make_report_files(statistics, made, baselines=baselines)
             seconds[size].append(time.process_time() - began)
             sizes[size] = len(page.data)
     print(f"{'images':>12}  {'processor s: median (all)':<28}  {'page, bytes':>12}")

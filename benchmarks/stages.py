@@ -27,11 +27,11 @@ from benchmarks.contenders import MODELS
 from benchmarks.setting import Setting, write_images
 from digitmill.engines.bundle_loader import Bundle, open_bundle
 from digitmill.storage import ImageReader, list_place, open_folder
-from pipelines.listing.work_item import SIZE, WorkItem, pack
-from pipelines.scoring import classify, parts
-from pipelines.scoring.classify import make_classifier
-from pipelines.scoring.parts import write_parts
-from pipelines.scoring.rows import Compression
+from pipelines.listing.work_item import ITEM_SIZE, WorkItem, pack_items
+from pipelines.scoring import classify, rows
+from pipelines.scoring.classify import load_classifier
+from pipelines.scoring.rows import write_parts
+from schemas.layout import Compression
 
 LIMITS: Final = {
     "list": "one stat a file, its name quoted",
@@ -60,7 +60,7 @@ class Stages:
         self.seconds: dict[str, list[float]] = {name: [] for name in LIMITS}
         self._folder = str(folder)
         self._count = count
-        self._classifier = make_classifier(bundle, accept_threshold=0.9, challenger=None)
+        self._classifier = load_classifier(bundle, accept_threshold=0.9, challenger=None)
         self._reader = ImageReader()
         self.images = 0
 
@@ -68,15 +68,15 @@ class Stages:
         """Goes once through all stages."""
         images = self._timed("list", lambda: list(itertools.islice(list_place(self._folder), self._count)))
         self.images = len(images)
-        frozen = self._timed("freeze", lambda: [_frozen(item) for item in pack(images, "run")])
+        frozen = self._timed("freeze", lambda: [_frozen(item) for item in pack_items(images, "run")])
         self._timed("load", lambda: [WorkItem.from_bytes(gzip.decompress(data)) for data in frozen])
         contents = self._timed("read", lambda: list(self._reader.read(images)))
         pairs = list(zip(images, contents, strict=True))
-        items = [pairs[start : start + SIZE] for start in range(0, len(pairs), SIZE)]
-        with self._clocked("decode", classify, "decode_batch"), self._clocked("engine", classify, "ask"):
+        items = [pairs[start : start + ITEM_SIZE] for start in range(0, len(pairs), ITEM_SIZE)]
+        with self._clocked("decode", classify, "decode_batch"), self._clocked("engine", classify, "predict"):
             scored = self._timed("score", lambda: [self._classifier.classify(item) for item in items])
         self.seconds["score"][-1] -= self.seconds["decode"][-1] + self.seconds["engine"][-1]
-        with self._clocked("encode", parts, "encode"), tempfile.TemporaryDirectory() as place:
+        with self._clocked("encode", rows, "encode_rows"), tempfile.TemporaryDirectory() as place:
             self._timed(
                 "write", lambda: [_written(place, number, some) for number, some in enumerate(scored)]
             )
@@ -123,9 +123,9 @@ def _written(place: str, number: int, scored: Any) -> None:
 def lines(table: list[tuple[str, float, str]], images: int) -> list[str]:
     """Returns the table for people."""
     worker = sum(microseconds for name, microseconds, _ in table if name in WORKER)
-    rows = [f"{name:8} {microseconds:7.2f}  {limit}" for name, microseconds, limit in table]
+    lines = [f"{name:8} {microseconds:7.2f}  {limit}" for name, microseconds, limit in table]
     total = f"{'worker':8} {worker:7.2f}  {1e6 / worker:,.0f} images/s a core at most"
-    return [f"{images:,} images, processor time of one thread, us an image", *rows, total]
+    return [f"{images:,} images, processor time of one thread, us an image", *lines, total]
 
 
 def measure(folder: pathlib.Path, model: pathlib.Path, *, count: int, rounds: int) -> Stages:

@@ -9,7 +9,7 @@ from digitmill.commands import run_config
 from digitmill.commands.command_line import command_line
 from digitmill.engines.engine_choice import EngineKind
 from digitmill.storage.read_limits import ReadLimits
-from pipelines.listing.work_item import MOST
+from pipelines.listing.work_item import MAX_ITEM_SIZE
 from schemas.errors import UserError
 from schemas.layout import Compression
 
@@ -88,7 +88,7 @@ class ScoreOptions:
     retry_failures: bool = False
     limit: int | None = None
     sample: int | None = None
-    rows_per_part: int = MOST
+    rows_per_part: int = MAX_ITEM_SIZE
     compression: Compression = Compression.RECORDS
     max_failure_rate: float = MAX_FAILURE_RATE
     workers: int | None = None

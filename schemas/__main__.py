@@ -1,4 +1,4 @@
-"""`python -m schemas` writes `schemas/generated/` anew after a record has changed."""
+"""`python -m schemas` regenerates `schemas/generated/` after a record has changed."""
 
 import pathlib
 
@@ -8,7 +8,7 @@ GENERATED = pathlib.Path(__file__).parent / "generated"
 
 
 def main() -> None:
-    """Writes every generated file and says which."""
+    """Writes every generated file and prints its name."""
     for name, text in generated_files().items():
         (GENERATED / name).write_text(text, encoding="utf-8")
         print(f"schemas/generated/{name}")

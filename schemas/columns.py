@@ -1,6 +1,8 @@
-"""Columns of a record: one annotated dataclass field, from which every file format follows."""
+"""Columns of a record: each is declared once, as a dataclass field, and every file format follows from it."""
 
 import dataclasses
+import functools
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args
 
 Kind = Literal["string", "integer", "number", "bytes"]
@@ -8,16 +10,16 @@ Kind = Literal["string", "integer", "number", "bytes"]
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """One column of a record as files know it.
+    """One column of a record in files.
 
     Attributes:
         name: CSV header cell, `tf.train.Example` feature and BigQuery column.
-        kind: Table Schema type: UTF-8 text, int64 or float32; or bytes, which only TFRecords hold.
-        nullable: whether a row may leave it out: an empty CSV cell, an absent feature, a NULL.
-        minimum: least value, inclusive, in the column's unit.
+        kind: Table Schema type: UTF-8 text, int64 or float32; or bytes, in TFRecords only.
+        nullable: whether it may be missing: an empty CSV cell, an absent feature, a NULL.
+        minimum: least value, inclusive.
         maximum: greatest value, inclusive.
-        choices: the closed set of texts that may stand in it; empty when open.
-        unique: whether no two rows of a run share its value.
+        choices: the closed set of allowed texts; empty when any is allowed.
+        unique: whether its values differ between the rows of a run.
         description: one sentence for people.
     """
 
@@ -31,17 +33,17 @@ class Column:
     unique: bool = False
 
     def check(self, value: object) -> None:
-        """Raises ValueError when `value` may not stand in this column."""
+        """Raises ValueError when `value` is not valid in this column."""
         if value is None:
             if not self.nullable:
-                raise ValueError(f"{self.name} must have a value; got None")
+                raise ValueError(f"{self.name} must not be missing")
             return
         too_low = self.minimum is not None and value < self.minimum  # type: ignore[operator]
         too_high = self.maximum is not None and value > self.maximum  # type: ignore[operator]
         if too_low or too_high or value != value:
             raise ValueError(f"{self.name} must be in [{self.minimum}, {self.maximum}]; got {value!r}")
         if self.kind == "string" and not value:
-            # An empty CSV cell means "missing", so an empty text could not be told from none.
+            # In a CSV, an empty text would look like a missing one.
             raise ValueError(f"{self.name} must not be empty; got {value!r}")
         if self.choices and value not in self.choices:
             raise ValueError(f"{self.name} must be one of {', '.join(self.choices)}; got {value!r}")
@@ -56,7 +58,7 @@ def column(
     unique: bool = False,
     default: object = dataclasses.MISSING,
 ) -> Any:
-    """Declares a dataclass field as a column of a record; see `Column`. `default` is the field's."""
+    """Declares a dataclass field as a column; see `Column`. `default` is the field's."""
     limits = {"minimum": minimum, "maximum": maximum, "choices": choices, "unique": unique}
     return dataclasses.field(default=default, metadata={"description": description, **limits})
 
@@ -64,6 +66,7 @@ def column(
 _KINDS: dict[type, Kind] = {str: "string", int: "integer", float: "number"}
 
 
+@functools.cache
 def columns_of(record: type) -> tuple[Column, ...]:
     """Returns the columns of a dataclass whose fields were declared by `column`, in order."""
     return tuple(_as_column(field) for field in dataclasses.fields(record))
@@ -73,3 +76,29 @@ def _as_column(field: dataclasses.Field) -> Column:
     nullable = type(None) in get_args(field.type)
     value_type = get_args(field.type)[0] if nullable else field.type
     return Column(name=field.name, kind=_KINDS[value_type], nullable=nullable, **field.metadata)  # type: ignore[index]
+
+
+class Record:
+    """Base of dataclasses whose fields are columns; checks its values."""
+
+    def __post_init__(self) -> None:
+        for each in columns_of(type(self)):  # type: ignore[arg-type]
+            each.check(getattr(self, each.name))
+
+
+_DTYPES: dict[Kind, str] = {"bytes": "string", "string": "string", "integer": "int64", "number": "float32"}
+
+FeatureSpec = dict[str, tuple[tuple[int, ...], str, int | float | None]]
+
+
+def feature_spec_of(columns: Iterable[Column], absent: Mapping[Kind, int | float]) -> FeatureSpec:
+    """Returns shape, dtype and default of each feature, as arguments of `tf.io.FixedLenFeature`.
+
+    Args:
+        columns: the record's columns.
+        absent: defaults of nullable columns, by kind.
+    """
+    return {
+        column.name: ((), _DTYPES[column.kind], absent[column.kind] if column.nullable else None)
+        for column in columns
+    }

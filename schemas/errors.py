@@ -1,11 +1,11 @@
-"""How a command ends, and how it says what was wrong with what it was given."""
+"""Exit codes of all commands, and the errors that they show as one line."""
 
 import enum
 from typing import Final
 
 
 class ExitCode(enum.IntEnum):
-    """Exit status of every `digitmill` verb; schedulers and CI act on it."""
+    """Exit status of every `digitmill` verb, for schedulers and CI."""
 
     OK = 0
     CRASHED = 1
@@ -16,62 +16,69 @@ class ExitCode(enum.IntEnum):
 
     @property
     def meaning(self) -> str:
-        """One sentence for people who find it in a log."""
+        """One sentence for logs and docs."""
         return _MEANINGS[self]
 
 
 _MEANINGS: Final = {
     ExitCode.OK: "Done.",
-    ExitCode.CRASHED: "Stopped, failed or crashed; what was finished is kept. Or `doctor` found a fault.",
-    ExitCode.USAGE: "Something given cannot be used: one line says what, and what to do.",
-    ExitCode.OVER_BUDGET: "Done and accounted for, but more images failed than `--max-failure-rate` allows.",
-    ExitCode.UNRECONCILED: "The counts do not add up, or `verify` found something.",
-    ExitCode.TERMINATED: "Training was told to end, by Ctrl-C or SIGTERM, and has saved a checkpoint.",
+    ExitCode.CRASHED: "Stopped, failed or crashed; finished work is kept. Or `doctor` found a fault.",
+    ExitCode.USAGE: "An option or input cannot be used; one line says why, and what to do.",
+    ExitCode.OVER_BUDGET: "Done, but more images failed than `--max-failure-rate` allows.",
+    ExitCode.UNRECONCILED: "The counts do not add up, or `verify` found differences.",
+    ExitCode.TERMINATED: "Training was stopped by Ctrl-C or SIGTERM, and has saved a checkpoint.",
 }
 
 
 def first_line(error: BaseException) -> str:
-    """Returns what an error says first; those of libraries go on with graphs, traces and innards."""
+    """Returns the first line of an error's text; libraries append graphs and traces to theirs."""
     return (str(error).splitlines() or [""])[0][:300] or type(error).__name__
 
 
-class RuleError(Exception):
-    """A rule that does not hold, worded as one line: the rule, the value, the remedy.
+class ActionableError(Exception):
+    """An error in one line: what is wrong, the value, and what to do.
 
     Args:
-        rule: what must hold, as a clause ("a label folder has one sub-folder per label").
+        problem: what is wrong, as a phrase without a full stop ("input not found").
         got: the offending value; shown by `repr`, so that a newline in a name stays on the line.
-        remedy: what to do about it, as an imperative.
+        remedy: what to do about it, as an imperative ("check the path").
     """
 
-    def __init__(self, rule: str, *, got: object, remedy: str) -> None:
-        super().__init__(rule, got, remedy)
-        self.rule = rule
+    def __init__(self, problem: str, *, got: object, remedy: str) -> None:
+        super().__init__(problem, got, remedy)
+        self.problem = problem
         self.got = got
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return " ".join(f"{self.rule}; got {self.got!r}; {self.remedy}".split())
+        return sentences(f"{self.problem}: {self.got!r}", self.remedy)
 
 
-class UserError(RuleError):
-    """Something that the user gave cannot be used; shown as one line, never as a traceback."""
+def sentences(*texts: str) -> str:
+    """Joins texts to sentences on one line: each ends in a full stop, and later ones begin with a capital."""
+    first, *others = (" ".join(text.split()) for text in texts)
+    whole = [first, *(text[:1].upper() + text[1:] for text in others)]
+    return " ".join(text if text.endswith((".", "?", "!")) else f"{text}." for text in whole if text)
 
 
-class StorageError(RuleError):
-    """A storage failed in the middle of a run: full, gone, or closed to us. What is done is kept."""
+class UserError(ActionableError):
+    """Input from the user cannot be used; shown as one line, never as a traceback."""
 
 
-class WorkerError(RuleError):
-    """Workers died or ran out of memory, in the middle of a run. What is done is kept."""
+class StorageError(ActionableError):
+    """A storage failed during a run: full, gone, or access denied. Finished work is kept."""
+
+
+class WorkerError(ActionableError):
+    """Workers died or ran out of memory during a run. Finished work is kept."""
 
 
 class StoppedError(Exception):
-    """A run was told to stop; what is done is kept, and the text says how to go on."""
+    """A run was stopped; finished work is kept, and the text gives the command to resume."""
 
 
 class JobFailedError(Exception):
-    """A job stopped by itself, for a reason that is no error of the program; shown as one line.
+    """A job ended itself for a reason that is no bug; shown as one line.
 
     Attributes:
         code: exit status.
@@ -81,4 +88,4 @@ class JobFailedError(Exception):
 
 
 class UnreconciledError(Exception):
-    """Listed images are neither scored nor failed; the run has no manifest and did not happen."""
+    """Some listed images are neither scored nor failed; the run gets no manifest."""

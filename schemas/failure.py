@@ -1,14 +1,14 @@
-"""Why an image has no prediction: a closed list of codes, each with one meaning."""
+"""Failures of images: a closed list of codes, and the row of a failed image."""
 
 import dataclasses
 import enum
 from typing import Final
 
-from schemas.columns import column, columns_of
+from schemas.columns import Record, column, columns_of
 
 
 class FailureCode(enum.StrEnum):
-    """The closed list. An image is either predicted or has exactly one of these."""
+    """Reason why an image has no prediction; every image has a prediction or exactly one code."""
 
     EMPTY = "EMPTY"
     CORRUPT = "CORRUPT"
@@ -23,7 +23,7 @@ class FailureCode(enum.StrEnum):
 
     @property
     def meaning(self) -> str:
-        """One sentence for people: what was found, seen from the image's owner."""
+        """One sentence for the image's owner."""
         return _MEANINGS[self]
 
 
@@ -42,32 +42,28 @@ _MEANINGS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Failure:
-    """One image that was listed and could not be scored: a row of `failures.csv`."""
+class Failure(Record):
+    """Row of one image that was listed but not scored, in `failures.csv`."""
 
     image: str = column("URI of the image: file:// percent-encoded, gs:// as it is.", unique=True)
     generation: int = column("Version of the image that was listed: see the predictions.", minimum=0)
     code: str = column("Why there is no prediction.", choices=tuple(FailureCode))
     detail: str = column("What the reader, the decoder or the engine said.")
 
-    def __post_init__(self) -> None:
-        for described in COLUMNS:
-            described.check(getattr(self, described.name))
-
 
 COLUMNS = columns_of(Failure)
 
 
 MAX_BYTES: Final = 32 * 2**20
-"""Larger files are rejected unread by the decoder, bytes."""
+"""Size from which a file is rejected without decoding, in bytes."""
 
 
 class ImageError(Exception):
-    """One image cannot become a canonical digit; its neighbours are not affected.
+    """An image that cannot become a canonical digit; it does not affect other images.
 
     Args:
         code: the failure's code.
-        detail: what was found, one line, never empty.
+        detail: what was found, in one line, not empty.
     """
 
     def __init__(self, code: FailureCode, detail: str) -> None:

@@ -1,14 +1,14 @@
-"""The labels file: what people say of images, written by the review page, read by training and scoring."""
+"""The labels file: true labels from reviewers, written by the review page, read by training and scoring."""
 
 from typing import Final
 
 from schemas.digit import CLASSES
 
 FILE: Final = "labels.csv"
-"""The name under which the review page hands it out."""
+"""Name under which the review page saves it."""
 
 UNREADABLE: Final = "unreadable"
-"""The label of an image of which nobody can say which digit it shows; it is no truth and no lesson."""
+"""Label of an image whose digit cannot be recognized; scoring and training ignore it."""
 
 MEANINGS: Final = {
     "path": "URI of the image.",
@@ -20,10 +20,7 @@ MEANINGS: Final = {
     "pixels": "The canonical digit as a PNG in base64, only of images that training cannot find by their "
     "path: members of archives, and objects outside of `gs://`.",
 }
-"""What the review page writes, a line for each image that somebody looked at.
-
-Whoever reads one needs `path` and `label` alone; a file made by hand has no more.
-"""
+"""Columns that the review page writes, and their meanings. Readers only need `path` and `label`."""
 
 COLUMNS: Final = tuple(MEANINGS)
 
@@ -31,7 +28,7 @@ _DIGITS: Final = {str(digit): digit for digit in range(CLASSES)}
 
 
 def digit_of(label: str) -> int | None:
-    """Returns the digit that a label names; None where it is empty or `UNREADABLE`.
+    """Returns the digit of a label; None if it is empty or `UNREADABLE`.
 
     Raises:
         ValueError: when it is anything else.
@@ -40,5 +37,5 @@ def digit_of(label: str) -> int | None:
     if text in ("", UNREADABLE):
         return None
     if text not in _DIGITS:
-        raise ValueError(f"a label is a digit from 0 to {CLASSES - 1}, {UNREADABLE} or empty; got {label!r}")
+        raise ValueError(f"label {label!r} is not a digit from 0 to {CLASSES - 1}, {UNREADABLE} or empty")
     return _DIGITS[text]

@@ -1,20 +1,91 @@
-"""Where files stand in the output of a scoring run."""
+"""Where files stand in the output of a scoring run: names within the output folder, with `/`.
+
+The names of the manifest and of the run plan stand beside their formats, as `schemas.manifest.FILE` and
+`schemas.run_plan.FILE`.
+"""
 
 import enum
 from typing import Final
 
+PREDICTIONS: Final = "predictions"
+"""Folder of the prediction files."""
+
 STATISTICS: Final = "statistics"
-"""Folder of the work items' statistics records within the output."""
+"""Folder of the work items' statistics records."""
+
+LISTING: Final = "listing"
+"""Folder of the listing files, which hold work items and what was joined with earlier runs."""
+
+LISTING_INDEX: Final = f"{LISTING}/index.json"
+"""What the launcher listed, and the ranges that it left to the workers; written after its listing files."""
+
+REPORTS: Final = "reports"
+"""Folder of the CSV reports and charts."""
+
+REPORT_PAGE: Final = "report.html"
+"""The report as one page."""
+
+DISTRIBUTIONS: Final = f"{REPORTS}/distributions.csv"
+"""Distributions of a run's images: the reference for the next run's drift."""
+
+PREVIOUS_DISTRIBUTIONS: Final = f"{REPORTS}/previous_distributions.csv"
+"""Distributions of the previous run, kept so that the report can be rebuilt without that run."""
+
+MODEL_CARD: Final = f"{REPORTS}/model_card.json"
+"""Copy of the model's card."""
+
+REVIEW_PAGE: Final = "review.html"
+"""The page on which people label images."""
 
 
 def statistics_name(digest: str) -> str:
-    """Returns where in the output a work item's statistics record stands."""
-    return f"{STATISTICS}/part-{digest}.json"
+    """Returns the name of a work item's statistics record."""
+    return f"{STATISTICS}/{record_name(digest)}"
 
 
 def record_name(digest: str) -> str:
-    """Returns the record's name within its folder, as `OutputFolder.names` has it."""
-    return statistics_name(digest).rpartition("/")[2]
+    """Returns the name of a statistics record within its folder, as `OutputFolder.names` lists it."""
+    return f"part-{digest}.json"
+
+
+def launcher_listing(number: int) -> str:
+    """Returns the name of a listing file that the launcher wrote."""
+    return f"{LISTING}/launcher-{number:05d}.json.gz"
+
+
+def range_listing(digest: str, number: int) -> str:
+    """Returns the name of a listing file that a worker wrote for a key range, by the range's digest."""
+    return f"{LISTING}/range-{digest}-{number:05d}.json.gz"
+
+
+def bucket_listing(number: int) -> str:
+    """Returns the name of the file that holds one bucket of the join with earlier runs."""
+    return f"{LISTING}/bucket-{number:05d}.json.gz"
+
+
+def joined_listing(group: int, number: int) -> str:
+    """Returns the name of a listing file with images that the join left to score."""
+    return f"{LISTING}/joined-{group:05d}-{number:05d}.json.gz"
+
+
+def merged_listing(bucket: int) -> str:
+    """Returns the name of a listing file that `compact` wrote for one bucket."""
+    return f"{LISTING}/merged-{bucket:05d}.json.gz"
+
+
+def is_bucket(name: str) -> bool:
+    """Whether a file holds one bucket of the join with earlier runs."""
+    return name.startswith(f"{LISTING}/bucket-")
+
+
+def is_joined(name: str) -> bool:
+    """Whether a listing file holds images that the join left to score."""
+    return name.startswith(f"{LISTING}/joined-")
+
+
+def is_listed(name: str) -> bool:
+    """Whether a listing file holds images as the run listed them, before any join."""
+    return name.startswith((f"{LISTING}/launcher-", f"{LISTING}/range-", f"{LISTING}/merged-"))
 
 
 class Compression(enum.StrEnum):

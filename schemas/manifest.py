@@ -1,4 +1,4 @@
-"""The run manifest: what a scoring run read, wrote and counted. No manifest, no run."""
+"""The manifest of a scoring run: what it read, wrote and counted. A run without one is not finished."""
 
 import builtins
 import dataclasses
@@ -15,11 +15,11 @@ FILE = "manifest.json"
 """Name of the manifest in the output folder; written last, atomically."""
 
 FORMAT = 2
-"""Version of the manifest's format; a reader refuses another."""
+"""Version of the manifest's format; readers refuse others."""
 
 
 class Status(enum.StrEnum):
-    """How a run ended that was accounted for."""
+    """How a finished run ended."""
 
     COMPLETE = "complete"
     OVER_BUDGET = "over_budget"
@@ -27,7 +27,7 @@ class Status(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-    """Images by what became of them."""
+    """Number of images by outcome."""
 
     listed: int
     scored: int
@@ -40,7 +40,7 @@ class Counts:
         return self.listed == self.scored + self.failed + self.skipped
 
     def status(self, max_failure_rate: object) -> Status:
-        """Returns how a run ends with these counts; None, of runs that score nothing, allows any rate."""
+        """Returns the status of a run with these counts; a `max_failure_rate` of None allows any rate."""
         allowed = max_failure_rate if isinstance(max_failure_rate, int | float) else 1.0
         over = self.failed > allowed * (self.scored + self.failed)
         return Status.OVER_BUDGET if over else Status.COMPLETE
@@ -52,7 +52,7 @@ class Part:
 
     Attributes:
         name: path within the output folder, with `/`.
-        rows: records in it, without a header; images, of files that hold none.
+        rows: number of records, without a header; of listings and statistics, number of images.
         bytes: its size.
         sha256: hexadecimal digest of its bytes.
     """
@@ -64,32 +64,32 @@ class Part:
 
     @classmethod
     def of(cls, name: str, data: "builtins.bytes", *, rows: int = 0) -> Self:
-        """Describes a file's content."""
+        """Returns the description of a file."""
         return cls(name, rows=rows, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """One finished scoring run.
+    """Manifest of one finished scoring run.
 
     Attributes:
         status: complete, or over_budget when more images failed than the run allows.
-        counts: images by outcome; they reconcile.
-        failures: failed images by failure code, every code named.
-        labelled: scored images whose label is known.
-        right: labelled images whose digit is the label.
-        accepted: scored images at or above the accept threshold.
-        inputs: what was asked for, as given.
+        counts: number of images by outcome; they reconcile.
+        failures: number of failed images by code, with every code.
+        labelled: number of scored images whose label is known.
+        right: number of labelled images with the right digit.
+        accepted: number of scored images at or above the accept threshold.
+        inputs: inputs as given.
         model: path, digest, recipe and engine of the bundle.
-        options: settings that change what is written.
+        options: options that change what is written.
         versions: version of each library that took part, and of the preprocessing.
-        times: when the run was begun; start and end of the last launcher (all UTC, ISO 8601), its
-            pipeline's seconds, and the images that it scored or failed.
-        parts: every output file, sorted by name, without the manifest itself.
-        challenger: of the second model what `model` says of the first; None without one.
-        agreed: scored images to which both gave the same digit; 0 without a challenger.
-        challenger_right: labelled images whose challenger's digit is the label.
-        command: what launched the run last, as one would type it; empty in older manifests.
+        times: begin of the run; start and end of the last launcher (all UTC, ISO 8601), its pipeline's
+            seconds, and the number of images that it scored or failed.
+        parts: every output file except the manifest, sorted by name.
+        challenger: the same as `model` for the second model; None without one.
+        agreed: number of scored images for which both models predict the same digit.
+        challenger_right: number of labelled images whose label is the challenger's digit.
+        command: command line of the last launcher; empty in older manifests.
     """
 
     status: str
@@ -111,54 +111,56 @@ class Manifest:
 
     def __post_init__(self) -> None:
         if self.status not in set(Status):
-            raise ValueError(f"a status is one of {', '.join(Status)}; got {self.status!r}")
+            raise ValueError(f"status is none of {', '.join(Status)}: {self.status!r}")
         if not self.counts.reconciled:
-            raise ValueError(f"listed = scored + failed + skipped; got {self.counts}")
+            raise ValueError(f"counts do not reconcile: {self.counts}")
         if set(self.failures) != set(FailureCode):
-            raise ValueError(f"failures names every code once; got {sorted(self.failures)}")
+            raise ValueError(f"failures must have every code once: {sorted(self.failures)}")
         if sum(self.failures.values()) != self.counts.failed:
-            raise ValueError(f"failures add up to {self.counts.failed}; got {dict(self.failures)}")
+            raise ValueError(f"failures do not add up to {self.counts.failed}: {dict(self.failures)}")
         if not 0 <= self.right <= self.labelled <= self.counts.scored:
-            raise ValueError(f"right <= labelled <= scored; got {self.right}, {self.labelled}, {self.counts}")
+            raise ValueError(f"{self.right} right of {self.labelled} labelled of {self.counts.scored} scored")
         if not 0 <= self.agreed <= self.counts.scored or not 0 <= self.challenger_right <= self.labelled:
-            raise ValueError(
-                f"agreed <= scored, challenger_right <= labelled; got {self.agreed}, {self.challenger_right}"
-            )
+            raise ValueError(f"{self.agreed} agreed, {self.challenger_right} challenger_right: too many")
+
+    @property
+    def accept_threshold(self) -> float:
+        """Confidence from which the run accepted predictions."""
+        return float(self.options["accept_threshold"] or 0)
 
     @property
     def accuracy(self) -> Accuracy | None:
-        """Accuracy on the labelled images; None where there are none."""
+        """Accuracy on the labelled images; None without any."""
         return Accuracy(self.right, self.labelled) if self.labelled else None
 
     @property
     def failure_rate(self) -> float:
-        """Share of the images that were not skipped which failed."""
+        """Share of failed images among those that were not skipped."""
         tried = self.counts.listed - self.counts.skipped
         return self.counts.failed / tried if tried else 0.0
 
     @property
     def challenger_accuracy(self) -> Accuracy | None:
-        """The challenger's accuracy on the labelled images; None where there are none, or no challenger."""
+        """The challenger's accuracy on the labelled images; None without labels or challenger."""
         return Accuracy(self.challenger_right, self.labelled) if self.challenger and self.labelled else None
 
     @property
     def images_per_second(self) -> float:
-        """Images that the last launcher scored over its seconds from listing them to the last work item."""
+        """Rate of the last launcher, from the start of listing to the last work item."""
         return float(self.times["images"]) / float(self.times["pipeline_seconds"])
 
     def to_json(self) -> str:
         """Returns the manifest as the text of its file."""
-        return versioned.to_text(dataclasses.asdict(self), format=FORMAT)
+        return versioned.dump(dataclasses.asdict(self), format=FORMAT)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Reads a manifest.
 
         Raises:
-            ValueError: when the text is no JSON, no manifest, or one of another format.
+            ValueError: when the text is not a manifest of this format.
         """
-        fields = versioned.fields_of(text, "a manifest", format=FORMAT)
-        with versioned.documented("a manifest"):
+        with versioned.load(text, "a manifest", format=FORMAT) as fields:
             fields["counts"] = Counts(**fields["counts"])
             fields["parts"] = tuple(Part(**part) for part in fields["parts"])
             fields["inputs"] = tuple(fields["inputs"])

@@ -1,6 +1,6 @@
-"""Every file of an output: what it is, and of a table its columns. The reference is made of it.
+"""Describes every file of every output, and the columns of tables; the reference pages are made from it.
 
-Tests hold it against real outputs: a file or a column that is not here, or is here and nowhere else, fails.
+Tests compare it with real outputs: a missing or a superfluous file or column fails.
 """
 
 import dataclasses
@@ -18,11 +18,11 @@ class OutputFile:
     """One file of an output, or several of one kind.
 
     Attributes:
-        name: within the output; a pattern with `*` stands for several.
-        meaning: one sentence for people.
+        name: name within the output; a pattern with `*` stands for several files.
+        meaning: one sentence for users.
         columns: of a CSV, meanings by name, in order; empty for other files.
-        more: what further columns are, whose names are not known before; empty where there are none.
-        always: whether every output has it; else the meaning says when.
+        more: describes further columns, whose names vary; empty if there are none.
+        always: whether every output has it; otherwise the meaning states when.
     """
 
     name: str
@@ -32,7 +32,7 @@ class OutputFile:
     always: bool = True
 
     def matches(self, name: str) -> bool:
-        """Whether a file of this name is one."""
+        """Whether a file name matches."""
         return fnmatch.fnmatchcase(name, self.name)
 
 
@@ -45,27 +45,27 @@ def _picture(name: str, meaning: str) -> OutputFile:
 
 
 _BIN: Final = {"low": "Where the bin begins.", "high": "Where it ends."}
-_DIGITS: Final = {str(digit): f"Images taken for {digit}." for digit in range(CLASSES)}
+_DIGITS: Final = {str(digit): f"Images predicted as {digit}." for digit in range(CLASSES)}
 _JUDGED: Final = {
     "labelled": "Images whose true digit is known.",
-    "right": "Of these, answered right.",
+    "right": "Those with the right digit.",
 }
 _COVERAGE: Final = {
     "threshold": "The accept threshold.",
-    "accepted": "Images that it would accept.",
+    "accepted": "Images at or above it.",
     "images": "All images.",
-    "labelled": "Of the accepted ones, those whose true digit is known.",
-    "right": "Of these, answered right.",
-    "expected_wrong": "Wrong answers among the accepted, as the confidences themselves promise.",
+    "labelled": "Accepted images whose true digit is known.",
+    "right": "Those with the right digit.",
+    "expected_wrong": "Expected number of wrong digits among the accepted images, by their confidences.",
 }
 _RELIABILITY: Final = {
     **_BIN,
     **_JUDGED,
     "mean_confidence": "Mean confidence of the labelled images.",
-    "accuracy": "Share of them that is right.",
+    "accuracy": "Share of them with the right digit.",
 }
 _RUN: Final = OutputFile("run.yaml", "The flags, for `--config`: repeats the run into another output.")
-_PAGE: Final = OutputFile("report.html", "The report: one page that asks for nothing.")
+_PAGE: Final = OutputFile("report.html", "The report: one self-contained page.")
 
 
 def _drift(kind: str, first: Mapping[str, str], *, always: bool = True) -> OutputFile:
@@ -79,16 +79,16 @@ def _drift(kind: str, first: Mapping[str, str], *, always: bool = True) -> Outpu
 SCORED: Final = (
     OutputFile(
         "manifest.json",
-        "Counts, options, versions, times, digests of all other files; written last: no manifest, no run.",
+        "Counts, options, versions, times, digests of all other files; written last.",
     ),
     _PAGE,
     _RUN,
-    OutputFile("run.json", "What was asked for, by which `--resume` knows that it is the same run."),
-    OutputFile("predictions/part-*.csv*", "A row an image that was scored.", _columns(prediction.COLUMNS)),
+    OutputFile("run.json", "Inputs and settings, which `--resume` compares."),
+    OutputFile("predictions/part-*.csv*", "One row per scored image.", _columns(prediction.COLUMNS)),
     OutputFile("predictions/part-*.tfrecord*", "The same rows as `tf.train.Example`."),
-    OutputFile("listing/*.json*", "What was listed, frozen."),
-    OutputFile("statistics/part-*.json", "What each work item counted; the reports are made from it."),
-    OutputFile("reports/failures.csv", "A row an image without a prediction.", _columns(failure.COLUMNS)),
+    OutputFile("listing/*.json*", "The frozen listing of the inputs."),
+    OutputFile("statistics/part-*.json", "Statistics of each work item; the reports are made from them."),
+    OutputFile("reports/failures.csv", "One row per image without a prediction.", _columns(failure.COLUMNS)),
     OutputFile(
         "reports/summary.csv",
         "Counts of all images, by digit, by folder, and by folder and digit.",
@@ -97,7 +97,7 @@ SCORED: Final = (
             "folder": "URI of the folder, in rows of one.",
             "digit": "The predicted digit, in rows of one.",
             "scored": "Images with a prediction.",
-            "failed": "Images without one, in rows that name no digit.",
+            "failed": "Images without a prediction, in rows without a digit.",
             "mean_confidence": "Mean of the scored images' confidences.",
             "accepted": "Images whose confidence reaches the accept threshold.",
             **_JUDGED,
@@ -105,31 +105,31 @@ SCORED: Final = (
     ),
     OutputFile(
         "reports/digits.csv",
-        "How right the answers are, by digit.",
+        "Precision, recall and F1 by digit.",
         {
             "digit": "The digit.",
-            "predicted": "Images taken for it.",
+            "predicted": "Images predicted as it.",
             "labelled": "Images that show it, where labels are known.",
-            "right": "Of these, those that are taken for it.",
-            "precision": "Share of the labelled images taken for it that show it.",
-            "recall": "Share of the images that show it that are taken for it.",
+            "right": "Those that are predicted as it.",
+            "precision": "Share of the labelled images predicted as it that show it.",
+            "recall": "Share of the images that show it that are predicted as it.",
             "f1": "Harmonic mean of the two.",
-            "mean_confidence": "Mean confidence of the images taken for it.",
-            "accepted": "Of these, the accepted ones.",
+            "mean_confidence": "Mean confidence of the images predicted as it.",
+            "accepted": "Accepted images among these.",
         },
     ),
     OutputFile("reports/confidence.csv", "Images by confidence.", {**_BIN, "images": "Images in it."}),
     _picture("reports/confidence.png", "Images by confidence"),
-    OutputFile("reports/coverage.csv", "What each accept threshold would mean.", _COVERAGE),
-    _picture("reports/coverage.png", "What each accept threshold would mean"),
+    OutputFile("reports/coverage.csv", "Coverage and accuracy of each accept threshold.", _COVERAGE),
+    _picture("reports/coverage.png", "Coverage and accuracy of each accept threshold"),
     OutputFile(
         "reports/distributions.csv",
-        "How digits, confidences and ink are spread: what the next run is held against.",
+        "Distributions of digits, confidences and grey levels, the reference of the next run's drift.",
         {"measure": "`digits`, `confidences` or `grey_levels`.", **_BIN, "count": "Images or pixels in it."},
     ),
     OutputFile(
         "reports/previous_distributions.csv",
-        "The same of the run before; under `--since`.",
+        "The same of the previous run; under `--since`.",
         {"measure": "As above.", **_BIN, "count": "Images or pixels in it."},
         always=False,
     ),
@@ -147,7 +147,7 @@ SCORED: Final = (
     OutputFile("reports/confusion.png", "The same as a picture.", always=False),
     OutputFile(
         "reports/reliability.csv",
-        "Whether confidences are true; where labels are known.",
+        "Reliability: confidence by accuracy; where labels are known.",
         _RELIABILITY,
         always=False,
     ),
@@ -159,9 +159,9 @@ SCORED: Final = (
             "digit": "The model's digit.",
             "challenger_digit": "The challenger's.",
             "images": "Images with these two.",
-            "labelled": "Of these, those whose true digit is known.",
-            "right": "Of these, those that the model has right.",
-            "challenger_right": "Those that the challenger has right.",
+            "labelled": "Those whose true digit is known.",
+            "right": "Labelled images that the model has right.",
+            "challenger_right": "Labelled images that the challenger has right.",
         },
         always=False,
     ),
@@ -170,20 +170,20 @@ SCORED: Final = (
         "The same as a matrix; with `--challenger`.",
         {
             "model's digit": "The model's digit.",
-            **{digit: f"Images that the challenger takes for {digit}." for digit in _DIGITS},
+            **{digit: f"Images that the challenger predicts as {digit}." for digit in _DIGITS},
         },
         always=False,
     ),
     OutputFile("reports/agreement_matrix.png", "The same as a picture.", always=False),
-    OutputFile("review.html", "The page on which people label; from `digitmill review`.", always=False),
+    OutputFile("review.html", "The page to label images on; from `digitmill review`.", always=False),
 )
 """Of `digitmill score` and `compact`."""
 
 PACKED: Final = (
     OutputFile("manifest.json", "Counts, options, versions, and digests of all other files; written last."),
     _RUN,
-    OutputFile("packed-*.tfrecord", "Images with their names and labels; what to score and to train on."),
-    OutputFile("failures.csv", "A row an image that could not be read.", _columns(failure.COLUMNS)),
+    OutputFile("packed-*.tfrecord", "Images with their names and labels, for scoring and training."),
+    OutputFile("failures.csv", "One row per image that could not be read.", _columns(failure.COLUMNS)),
     OutputFile("statistics/part-*.json", "What each shard holds."),
 )
 """Of `digitmill pack`."""
@@ -196,31 +196,33 @@ _EPOCHS: Final = {
 
 TRAINED: Final = (
     OutputFile(
-        "bundle/model_card.json", "What the model is and is worth, and digests of the bundle's files."
+        "bundle/model_card.json", "Provenance and metrics of the model, and digests of the bundle's files."
     ),
-    OutputFile("bundle/model.keras", "The network, to go on training from."),
+    OutputFile("bundle/model.keras", "The Keras model, to continue training from."),
     OutputFile("bundle/saved_model/*", "For TensorFlow: GPUs, TF Serving, Vertex AI."),
     OutputFile("bundle/model.tflite", "For LiteRT, in float32."),
     OutputFile("bundle/model_int8.tflite", "For LiteRT, in eight bits."),
-    OutputFile("bundle/golden.npz", "Digits and the answers to them, compared before a bundle is used."),
+    OutputFile(
+        "bundle/golden.npz", "Digits and their expected predictions, compared before a bundle is used."
+    ),
     _PAGE,
     _RUN,
     OutputFile(
         "history.csv",
-        "A row an epoch.",
+        "One row per epoch.",
         {
             "epoch": "Its number, from 1.",
             "loss": "Mean cross-entropy of the training images while it ran, nats.",
-            "accuracy": "Share of them answered right.",
+            "accuracy": "Accuracy on them.",
             "val_loss": "Mean cross-entropy of the validation images after it.",
-            "val_accuracy": "Share of them answered right.",
+            "val_accuracy": "Accuracy on them.",
             "seconds": "Time of its training steps.",
             "images_per_second": "Training images over that time.",
         },
     ),
     OutputFile(
         "rejects.csv",
-        "A row an image that could not be used; where there are any.",
+        "One row per image that could not be used; if there are any.",
         {
             "source": "The `--data` that it is of.",
             "image": "Its path, or archive and place.",
@@ -229,10 +231,10 @@ TRAINED: Final = (
         },
         always=False,
     ),
-    OutputFile("checkpoints/step-*.npz", "What `--resume` goes on from."),
-    OutputFile("tensorboard/events*", "What TensorBoard shows."),
-    OutputFile("report/data.json", "Of which `digitmill report` makes the page again."),
-    OutputFile("report/accuracy.csv", "Share answered right, by epoch.", _EPOCHS),
+    OutputFile("checkpoints/step-*.npz", "Checkpoints for `--resume`."),
+    OutputFile("tensorboard/events*", "Logs for TensorBoard."),
+    OutputFile("report/data.json", "Data from which `digitmill report` rebuilds the page."),
+    OutputFile("report/accuracy.csv", "Accuracy by epoch.", _EPOCHS),
     OutputFile("report/loss.csv", "Mean cross-entropy, by epoch.", _EPOCHS),
     OutputFile(
         "report/learning_rate.csv",
@@ -250,8 +252,8 @@ TRAINED: Final = (
         },
     ),
     OutputFile("report/confusion.csv", "Test images.", {"true digit": "The true digit.", **_DIGITS}),
-    OutputFile("report/coverage.csv", "What each accept threshold would mean.", _COVERAGE),
-    OutputFile("report/reliability.csv", "Whether confidences are true.", _RELIABILITY),
+    OutputFile("report/coverage.csv", "Coverage and accuracy of each accept threshold.", _COVERAGE),
+    OutputFile("report/reliability.csv", "Reliability: confidence by accuracy.", _RELIABILITY),
     OutputFile(
         "report/reliability_before.csv",
         "The same without the temperature; where there is one.",
@@ -267,19 +269,19 @@ TUNED: Final = (
     _RUN,
     OutputFile(
         "trials.csv",
-        "A row a trial.",
+        "One row per trial.",
         {
             "number": "From 0.",
             "state": "`complete`, `pruned` or `failed`.",
-            "val_accuracy": "What it ended with, on validation images.",
-            "val_loss": "Likewise, nats.",
-            "epochs": "That it trained.",
-            "seconds": "That they took.",
+            "val_accuracy": "Its final validation accuracy.",
+            "val_loss": "Its final validation loss, nats.",
+            "epochs": "Number of its epochs.",
+            "seconds": "Their time.",
         },
         more="The settings that are searched.",
     ),
     OutputFile("trials.png", "The trials as a picture, and accuracy by each setting."),
-    OutputFile("study.journal", "The study, which `--resume` goes on with."),
-    OutputFile("study.lock", "By which one process at a time holds it."),
+    OutputFile("study.journal", "The study, which `--resume` continues."),
+    OutputFile("study.lock", "Lock of the study: one process at a time."),
 )
 """Of `digitmill tune`."""

@@ -1,11 +1,11 @@
-"""The packed image record: image files as they were, in TFRecords, and what a finished pack holds."""
+"""Packed images: the TFRecord of an unchanged image file, and the manifest of a finished pack."""
 
 import dataclasses
 from collections.abc import Mapping
 from typing import Final, Self
 
 from schemas import versioned
-from schemas.columns import Column
+from schemas.columns import Column, FeatureSpec, feature_spec_of
 from schemas.digit import CLASSES
 from schemas.failure import FailureCode
 from schemas.manifest import Part
@@ -37,27 +37,19 @@ COLUMNS: Final = (
 )
 
 FORMAT: Final = 1
-"""Version of the record and of its manifest; a reader refuses another."""
+"""Version of the record and of its manifest; readers refuse others."""
 
 _KIND: Final = "packed images"
-_DTYPES = {"bytes": "string", "string": "string", "integer": "int64"}
 
 
-def feature_spec() -> dict[str, tuple[tuple[int, ...], str, int | None]]:
-    """Returns shape, dtype and default of each feature, in the order of `tf.io.FixedLenFeature`.
-
-    `{name: tf.io.FixedLenFeature(*spec) for name, spec in feature_spec().items()}` is what
-    `tf.io.parse_example` takes.
-    """
-    return {
-        described.name: ((), _DTYPES[described.kind], NO_LABEL if described.nullable else None)
-        for described in COLUMNS
-    }
+def feature_spec() -> FeatureSpec:
+    """Returns shape, dtype and default of each feature, as `schemas.prediction.feature_spec` does."""
+    return feature_spec_of(COLUMNS, {"integer": NO_LABEL})
 
 
 @dataclasses.dataclass(frozen=True)
 class PackManifest:
-    """One finished pack; written last, as `schemas.manifest.FILE`. Without one it did not happen.
+    """Manifest of one finished pack, `schemas.manifest.FILE`; written last.
 
     Attributes:
         listed: images of the inputs; listed = packed + failed.
@@ -65,8 +57,8 @@ class PackManifest:
         failed: images that could not be read.
         labelled: records with a label.
         failures: failed images by failure code, every code named.
-        inputs: what was asked for, as given.
-        options: settings that change what is written.
+        inputs: inputs as given.
+        options: options that change what is written.
         versions: version of each library that took part.
         times: start and end (UTC, ISO 8601) and the pipeline's seconds.
         parts: every shard and report, sorted by name.
@@ -85,27 +77,26 @@ class PackManifest:
 
     def __post_init__(self) -> None:
         if self.listed != self.packed + self.failed:
-            raise ValueError(f"listed = packed + failed; got {self.listed}, {self.packed}, {self.failed}")
+            raise ValueError(f"{self.listed} listed, but {self.packed} packed + {self.failed} failed")
         if set(self.failures) != set(FailureCode):
-            raise ValueError(f"failures names every code once; got {sorted(self.failures)}")
+            raise ValueError(f"failures must have every code once: {sorted(self.failures)}")
         if sum(self.failures.values()) != self.failed:
-            raise ValueError(f"failures add up to {self.failed}; got {dict(self.failures)}")
+            raise ValueError(f"failures do not add up to {self.failed}: {dict(self.failures)}")
         if not 0 <= self.labelled <= self.packed:
-            raise ValueError(f"labelled <= packed; got {self.labelled}, {self.packed}")
+            raise ValueError(f"{self.labelled} labelled of {self.packed} packed")
 
     def to_json(self) -> str:
         """Returns the manifest as the text of its file."""
-        return versioned.to_text(dataclasses.asdict(self), kind=_KIND, format=FORMAT)
+        return versioned.dump(dataclasses.asdict(self), kind=_KIND, format=FORMAT)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Reads a manifest.
 
         Raises:
-            ValueError: when the text is no JSON, no such manifest, or one of another format.
+            ValueError: when the text is not such a manifest of this format.
         """
-        fields = versioned.fields_of(text, f"a manifest of {_KIND}", kind=_KIND, format=FORMAT)
-        with versioned.documented("a manifest"):
+        with versioned.load(text, f"a manifest of {_KIND}", kind=_KIND, format=FORMAT) as fields:
             fields["parts"] = tuple(Part(**part) for part in fields["parts"])
             fields["inputs"] = tuple(fields["inputs"])
             return cls(**fields)

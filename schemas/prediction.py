@@ -4,20 +4,20 @@ import dataclasses
 import enum
 import math
 
-from schemas.columns import column, columns_of
+from schemas.columns import FeatureSpec, Record, column, columns_of, feature_spec_of
 from schemas.digit import CLASSES
 
 
 class Decision(enum.StrEnum):
-    """What to do with a prediction, by the accept threshold."""
+    """Whether a prediction is accepted, by the accept threshold."""
 
     ACCEPT = "accept"
     REVIEW = "review"
 
 
 @dataclasses.dataclass(frozen=True)
-class Prediction:
-    """One scored image. Nothing in it depends on when or where the job ran."""
+class Prediction(Record):
+    """Row of one scored image. Nothing in it depends on when or where the job ran."""
 
     image: str = column("URI of the image: file:// percent-encoded, gs:// as it is.", unique=True)
     generation: int = column(
@@ -41,32 +41,20 @@ class Prediction:
         "Calibrated probability of `challenger_digit`.", minimum=0.0, maximum=1.0, default=None
     )
 
-    def __post_init__(self) -> None:
-        for described in COLUMNS:
-            described.check(getattr(self, described.name))
-
 
 COLUMNS = columns_of(Prediction)
 
 NO_LABEL = -1
-"""What `feature_spec` puts where a record has no `label`, or no `challenger_digit`."""
+"""Stands for a missing `label` or `challenger_digit`."""
 
 NO_NUMBER = math.nan
-"""What `feature_spec` puts where a record has no `challenger_confidence`."""
-
-_DTYPES = {"string": "string", "integer": "int64", "number": "float32"}
+"""Stands for a missing `challenger_confidence`."""
 
 
-_ABSENT = {"integer": NO_LABEL, "number": NO_NUMBER}
-
-
-def feature_spec() -> dict[str, tuple[tuple[int, ...], str, int | float | None]]:
+def feature_spec() -> FeatureSpec:
     """Returns shape, dtype and default of each feature, in the order of `tf.io.FixedLenFeature`.
 
-    `{name: tf.io.FixedLenFeature(*spec) for name, spec in feature_spec().items()}` is what
-    `tf.io.parse_example` takes.
+    Parse records with `tf.io.parse_example`, whose features are
+    `{name: tf.io.FixedLenFeature(*spec) for name, spec in feature_spec().items()}`.
     """
-    return {
-        described.name: ((), _DTYPES[described.kind], _ABSENT[described.kind] if described.nullable else None)
-        for described in COLUMNS
-    }
+    return feature_spec_of(COLUMNS, {"integer": NO_LABEL, "number": NO_NUMBER})

@@ -1,4 +1,4 @@
-"""Writes a record's columns in the schema languages of the tools that read the outputs."""
+"""Renders the columns of records as schemas for the tools that read the outputs."""
 
 import json
 from collections.abc import Sequence
@@ -25,12 +25,12 @@ def table_schema(columns: Sequence[Column]) -> str:
     """Returns Frictionless Table Schema JSON: https://specs.frictionlessdata.io/table-schema/."""
     fields = [
         {
-            "name": described.name,
-            "type": described.kind,
-            "description": described.description,
-            "constraints": _constraints(described),
+            "name": column.name,
+            "type": column.kind,
+            "description": column.description,
+            "constraints": _constraints(column),
         }
-        for described in columns
+        for column in columns
     ]
     return _json({"fields": fields, "missingValues": [""]})
 
@@ -40,58 +40,58 @@ def bigquery_schema(columns: Sequence[Column]) -> str:
     return _json(
         [
             {
-                "name": described.name,
-                "type": _BIGQUERY_TYPES[described.kind],
-                "mode": "NULLABLE" if described.nullable else "REQUIRED",
-                "description": described.description,
+                "name": column.name,
+                "type": _BIGQUERY_TYPES[column.kind],
+                "mode": "NULLABLE" if column.nullable else "REQUIRED",
+                "description": column.description,
             }
-            for described in columns
+            for column in columns
         ]
     )
 
 
 def tfmd_schema(columns: Sequence[Column]) -> str:
     """Returns a TensorFlow Metadata `Schema` in protocol buffer text format."""
-    return "\n".join(_tfmd_feature(described) for described in columns) + "\n"
+    return "\n".join(_tfmd_feature(column) for column in columns) + "\n"
 
 
-def _constraints(described: Column) -> dict[str, object]:
-    constraints: dict[str, object] = {} if described.nullable else {"required": True}
-    if described.minimum is not None:
-        constraints["minimum"] = described.minimum
-    if described.maximum is not None:
-        constraints["maximum"] = described.maximum
-    if described.choices:
-        constraints["enum"] = list(described.choices)
-    if described.unique:
+def _constraints(column: Column) -> dict[str, object]:
+    constraints: dict[str, object] = {} if column.nullable else {"required": True}
+    if column.minimum is not None:
+        constraints["minimum"] = column.minimum
+    if column.maximum is not None:
+        constraints["maximum"] = column.maximum
+    if column.choices:
+        constraints["enum"] = list(column.choices)
+    if column.unique:
         constraints["unique"] = True
     return constraints
 
 
-def _tfmd_feature(described: Column) -> str:
-    fraction = "" if described.nullable else "\n    min_fraction: 1.0"
+def _tfmd_feature(column: Column) -> str:
+    fraction = "" if column.nullable else "\n    min_fraction: 1.0"
     return f"""feature {{
-  name: {json.dumps(described.name)}
+  name: {json.dumps(column.name)}
   annotation {{
-    comment: {json.dumps(described.description)}
+    comment: {json.dumps(column.description)}
   }}
-  type: {_TFMD_TYPES[described.kind]}
+  type: {_TFMD_TYPES[column.kind]}
   presence {{{fraction}
-    min_count: {0 if described.nullable else 1}
+    min_count: {0 if column.nullable else 1}
   }}
   shape {{
-  }}{_tfmd_domain(described)}
+  }}{_tfmd_domain(column)}
 }}"""
 
 
-def _tfmd_domain(described: Column) -> str:
-    if described.choices:
-        values = "".join(f"\n    value: {json.dumps(str(choice))}" for choice in described.choices)
+def _tfmd_domain(column: Column) -> str:
+    if column.choices:
+        values = "".join(f"\n    value: {json.dumps(str(choice))}" for choice in column.choices)
         return f"\n  string_domain {{{values}\n  }}"
-    bounds = {"min": described.minimum, "max": described.maximum}
+    bounds = {"min": column.minimum, "max": column.maximum}
     lines = "".join(f"\n    {name}: {bound}" for name, bound in bounds.items() if bound is not None)
     domain = {"integer": "int_domain", "number": "float_domain"}
-    return f"\n  {domain[described.kind]} {{{lines}\n  }}" if lines else ""
+    return f"\n  {domain[column.kind]} {{{lines}\n  }}" if lines else ""
 
 
 def _json(value: object) -> str:

@@ -1,4 +1,4 @@
-"""The run plan: what a scoring run was asked to do, kept in its output so that it can be gone on with."""
+"""The plan of a scoring run: its inputs and settings, kept in the output so that the run can be resumed."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -10,19 +10,19 @@ FILE = "run.json"
 """Name of the plan in the output folder; written first, once."""
 
 FORMAT = 1
-"""Version of the plan's format; a reader refuses another."""
+"""Version of the plan's format; readers refuse others."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RunPlan:
-    """All that the rows of a run depend on beside the images themselves.
+    """Everything that the rows of a run depend on, besides the images.
 
     Attributes:
-        inputs: what is to be scored; local places are absolute.
+        inputs: inputs to score; local paths are absolute.
         model: digest of the bundle's card.
-        preprocessing: version of the way from a file to the model's input.
-        settings: options that change which images are scored or what is written of them.
-        past: manifests of earlier runs, whose images are skipped, by their place: SHA-256.
+        preprocessing: version of the preprocessing.
+        settings: options that change which images are scored or what is written.
+        past: earlier runs whose images are skipped: SHA-256 of their manifests, by place.
     """
 
     inputs: tuple[str, ...]
@@ -32,12 +32,12 @@ class RunPlan:
     past: Mapping[str, str]
 
     @property
-    def scored_by(self) -> tuple[str, str]:
-        """What an answer to the same pixels depends on."""
+    def model_version(self) -> tuple[str, str]:
+        """Model and preprocessing: runs with the same ones give the same predictions."""
         return self.model, self.preprocessing
 
     def differences(self, other: "RunPlan") -> Iterator[str]:
-        """Yields in words what another plan would do otherwise; the past is chosen when a run begins."""
+        """Yields the differences from another plan in words, apart from the earlier runs."""
         mine, others = self._described(), other._described()
         for name in sorted(mine.keys() | others.keys()):
             if mine.get(name) != others.get(name):
@@ -49,16 +49,15 @@ class RunPlan:
 
     def to_json(self) -> str:
         """Returns the plan as the text of its file."""
-        return versioned.to_text(dataclasses.asdict(self), format=FORMAT)
+        return versioned.dump(dataclasses.asdict(self), format=FORMAT)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Reads a plan.
 
         Raises:
-            ValueError: when the text is no JSON, no plan, or one of another format.
+            ValueError: when the text is not a plan of this format.
         """
-        fields = versioned.fields_of(text, "a run plan", format=FORMAT)
-        with versioned.documented("a run plan"):
+        with versioned.load(text, "a run plan", format=FORMAT) as fields:
             fields["inputs"] = tuple(fields["inputs"])
             return cls(**fields)

@@ -1,4 +1,4 @@
-"""Records as JSON files that say which format they have: read only by who knows that format."""
+"""Records as JSON files that state their format, so that a reader refuses a format it does not know."""
 
 import contextlib
 import json
@@ -6,41 +6,33 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 
-def to_text(fields: Mapping[str, Any], **head: Any) -> str:
+def dump(fields: Mapping[str, Any], **head: Any) -> str:
     """Returns a record as the text of its file.
 
     Args:
-        fields: of the record, of JSON's types.
-        head: what says whose file it is, its `format` at least; comes first.
+        fields: the record's fields, of JSON types.
+        head: fields that identify the kind of file, at least its `format`; they come first.
     """
     return json.dumps({**head, **fields}, indent=2) + "\n"
 
 
-def fields_of(text: str, what: str, **head: Any) -> dict[str, Any]:
-    """Returns the fields of a record's text, without its head.
+@contextlib.contextmanager
+def load(text: str, what: str, **head: Any) -> Iterator[dict[str, Any]]:
+    """Context manager that yields a record's fields, without the head, to make the record from them.
 
     Args:
-        text: as `to_text` wrote it.
-        what: the record with its article, for complaints.
-        head: what it must begin with.
+        text: as `dump` wrote it.
+        what: the record with its article, for error messages.
+        head: what the text must begin with.
 
     Raises:
-        ValueError: when the text is no JSON, no such record, or one of another format.
+        ValueError: when the text is not JSON, is of another kind or format, or when a field is missing,
+            unknown or of a wrong type.
     """
     fields = json.loads(text)
     if not isinstance(fields, dict) or {name: fields.pop(name, None) for name in head} != head:
-        raise ValueError(f"{what} has format {head['format']}")
-    return fields
-
-
-@contextlib.contextmanager
-def documented(what: str) -> Iterator[None]:
-    """Words what goes wrong when a record is made from fields that are not its own.
-
-    Raises:
-        ValueError: when one is missing, unknown, or of another shape.
-    """
+        raise ValueError(f"not {what} of format {head['format']}")
     try:
-        yield
+        yield fields
     except (KeyError, TypeError) as error:
-        raise ValueError(f"{what} has exactly the documented fields: {error}") from error
+        raise ValueError(f"wrong fields for {what}: {error}") from error

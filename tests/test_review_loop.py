@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 
 from digitmill.storage.names import readable
 from pipelines.listing.input_listing import list_images
-from pipelines.listing.true_labels import with_labels
+from pipelines.listing.true_labels import attach_labels
 from schemas import labels
 from schemas.model.accuracy import Accuracy
 from schemas.prediction import NO_LABEL
@@ -157,7 +157,7 @@ def test_what_is_reviewed_is_learnt_and_nothing_is_forgotten(
     assert after.value > before.value - 0.03
 
     # What was labelled is truth too, for both that take one.
-    known = [image.label for image in with_labels(list_images([str(first)]), str(labelled))]
+    known = [image.label for image in attach_labels(list_images([str(first)]), str(labelled))]
     answers = len(doubtful) - len(UNREADABLE_ROWS)
     assert sum(label != NO_LABEL for label in known) == answers
     asked = EvaluateOptions(model=tmp_path / "run" / "bundle", data=(f"labels:{labelled}",), split="all")

@@ -113,7 +113,7 @@ def _run(train: object, *, trials: int, output: pathlib.Path, resume: bool) -> s
 
     if importlib.util.find_spec("optuna") is None:
         raise UserError(
-            "a search runs by Optuna", got="no optuna here", remedy="pip install 'digitmill[tune]'"
+            "a search runs by Optuna", got="no optuna here", remedy="run pip install 'digitmill[tune]'"
         )
     options = TuneOptions(train=train, trials=trials, output=output, resume=resume)  # type: ignore[arg-type]
     with quiet_start():

@@ -13,9 +13,9 @@ from digitmill.commands.answers import is_json_asked
 from digitmill.commands.command_line import command_line
 from digitmill.default_model import SHIPPED_MODEL
 from schemas.errors import (
+    ActionableError,
     ExitCode,
     JobFailedError,
-    RuleError,
     StoppedError,
     StorageError,
     UnreconciledError,
@@ -101,8 +101,8 @@ def _text_of(error: Exception, given: Sequence[str]) -> str:
 def _error_as_data(error: Exception, text: str, code: int) -> dict[str, object]:
     """Returns in JSON's types why a verb has no answer."""
     said: dict[str, object] = {"message": text, "exit_code": int(code)}
-    if isinstance(error, RuleError):
-        said |= {"rule": error.rule, "got": str(error.got), "remedy": error.remedy}
+    if isinstance(error, ActionableError):
+        said |= {"rule": error.problem, "got": str(error.got), "remedy": error.remedy}
     return said
 
 

@@ -16,7 +16,7 @@ from schemas.model.model_card import ModelCard
 SAVED_MODEL_FILE: Final = f"{bundle.SAVED_MODEL}/saved_model.pb"
 """The file that makes a folder a SavedModel."""
 
-_INSTALL: Final = "pip install 'tensorflow>=2.21,<2.22', or use --engine litert"
+_INSTALL: Final = "run pip install 'tensorflow>=2.21,<2.22', or use --engine litert"
 
 
 class EngineKind(enum.StrEnum):

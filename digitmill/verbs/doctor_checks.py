@@ -253,7 +253,7 @@ def _run_probe(name: str, probe: Callable[[], str]) -> Check:
     try:
         return Check(name, OK, probe())
     except (UserError, StorageError) as error:
-        return Check(name, FAULT, f"{error.rule}; got {error.got!r}", error.remedy)
+        return Check(name, FAULT, f"{error.problem}: {error.got!r}", error.remedy)
 
 
 def check_scoring(model: pathlib.Path) -> Check:

@@ -45,9 +45,9 @@ def report(runs: tuple[str, ...], *, to: str | None, price_per_hour: float | Non
             )
         _print_page(training.compare(runs, to=to) if len(runs) > 1 else training.rebuild(runs[0], to=to))
         return
-    from pipelines.report.rebuilding import rebuild
+    from pipelines.report.rebuilding import rebuild_report
 
-    _print_page(rebuild(runs[0], to=to, price_per_hour=price_per_hour))
+    _print_page(rebuild_report(runs[0], to=to, price_per_hour=price_per_hour))
 
 
 def _print_page(page: str) -> None:

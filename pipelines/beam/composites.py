@@ -1,7 +1,7 @@
-"""Transforms for Beam pipelines of one's own: images by name in, digits or predictions out.
+"""Transforms for other Beam pipelines: names of images in, digits or predictions out.
 
-`digitmill score` writes files and proves that every image has one answer; these hand rows on instead,
-and leave it to the pipeline around them to count and to write.
+`digitmill score` writes files and proves that every image has one outcome. These transforms return elements
+instead; counting and writing them is up to the surrounding pipeline.
 """
 
 import itertools
@@ -20,43 +20,43 @@ from digitmill.storage import ImageReader
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import may_be_archive, uri_in
 from digitmill.storage.read_limits import ReadLimits
-from pipelines.listing.work_item import SIZE, failure_of
-from pipelines.scoring.archived_images import read_archive
-from pipelines.scoring.classify import Classifier, Content, chunks, make_classifier
-from pipelines.scoring.rows import predictions
+from pipelines.listing.work_item import ITEM_SIZE, make_failure
+from pipelines.scoring.classify import Classifier, Content, load_classifier, split_chunks
+from pipelines.scoring.rows import iter_predictions
+from pipelines.scoring.scorer import read_archive
 from schemas.errors import UserError
 from schemas.failure import FailureCode, ImageError
 
 PREDICTIONS: Final = "predictions"
-"""Tag of the predictions of `ClassifyImages`, its main output."""
+"""Tag of the main output of `ClassifyImages`."""
 
 DIGITS: Final = "digits"
-"""Tag of the digits of `ReadDigits`, its main output."""
+"""Tag of the main output of `ReadDigits`."""
 
 FAILURES: Final = "failures"
 """Tag of the images without a prediction or digit."""
 
 BATCH_NAMES: Final = 512
-"""Names that travel together: a shuffle's cost is then per batch, and no pixel is in it."""
+"""Names in a batch: shuffling then costs per batch, and no pixels are shuffled."""
 
 Name = str | ListedImage
-"""An absolute path, a URI of file:///, gs://, s3:// or az://, or an image as it was listed."""
+"""An absolute path, a file:///, gs://, s3:// or az:// URI, or a listed image."""
 
 
 class ClassifyImages(beam.PTransform):
-    """PCollection of names (`str`) to predictions and failures, an element an image.
+    """Maps a PCollection of names (`str`) to predictions and failures, one element per image.
 
     Outputs are tagged: `.predictions` are `schemas.prediction.Prediction`, `.failures` are
-    `schemas.failure.Failure`. Names of archives stand for the images in them. A name costs a look at
-    the object beside its reading; a `digitmill.storage.listed_image.ListedImage` does not, is pinned to its
-    generation, and hands its label on.
+    `schemas.failure.Failure`. An archive's name stands for the images in it. A name costs one more request
+    than a `digitmill.storage.listed_image.ListedImage`, which is pinned to its generation and passes its
+    label on.
 
     Args:
         model: folder of a model bundle, which workers find under the same path.
         engine: `auto`, `litert`, `litert_int8` or `saved_model`.
         accept_threshold: confidence from which a prediction is accepted; None for the model's own.
         challenger: folder of a second model's bundle, or None.
-        limits: how hard a worker may lean on an object store.
+        limits: limits on a worker's requests to object stores.
 
     Raises:
         UserError: when a bundle cannot be used.
@@ -81,7 +81,7 @@ class ClassifyImages(beam.PTransform):
         )
 
     def expand(self, names: beam.PCollection) -> Any:
-        """Batches the names, spreads them over the workers and scores them."""
+        """Batches the names, distributes them and scores them."""
         return (
             names
             | _SpreadNames()
@@ -90,14 +90,14 @@ class ClassifyImages(beam.PTransform):
 
 
 class ReadDigits(beam.PTransform):
-    """PCollection of names (`str`) to canonical digits and failures, an element an image.
+    """Maps a PCollection of names (`str`) to canonical digits and failures, one element per image.
 
-    Outputs are tagged: `.digits` are pairs of a URI and its uint8[28, 28], as
+    Outputs are tagged: `.digits` are pairs of a URI and a uint8[28, 28], as
     `apache_beam.ml.inference.base.KeyedModelHandler` takes them; `.failures` are
     `schemas.failure.Failure`. Names are those of `ClassifyImages`.
 
     Args:
-        limits: how hard a worker may lean on an object store.
+        limits: limits on a worker's requests to object stores.
     """
 
     def __init__(self, limits: ReadLimits | None = None) -> None:
@@ -105,14 +105,14 @@ class ReadDigits(beam.PTransform):
         self._batches = _ReadBatch(limits or ReadLimits())
 
     def expand(self, names: beam.PCollection) -> Any:
-        """Batches the names, spreads them over the workers, reads and decodes."""
+        """Batches the names, distributes them, reads and decodes."""
         return (
             names | _SpreadNames() | "Read" >> beam.ParDo(self._batches).with_outputs(FAILURES, main=DIGITS)
         )
 
 
 class _SpreadNames(beam.PTransform):
-    """PCollection of names to PCollection of lists of names, spread over the workers."""
+    """Maps a PCollection of names to batches of names, distributed over the workers."""
 
     def expand(self, names: beam.PCollection) -> beam.PCollection:
         """Batches, then shuffles."""
@@ -137,18 +137,18 @@ class _ClassifyBatch(beam.DoFn):
         self._reader: ImageReader = self._shared_reader.acquire(lambda: ImageReader(self._limits))
 
     def process(self, names: Sequence[Name]) -> Iterator[Any]:
-        """Yields a prediction or a failure an image."""
-        contents = read_named(names, self._reader)
+        """Yields a prediction or a failure for each image."""
+        contents = read_contents(names, self._reader)
         while True:
-            scored = self._classifier.classify(itertools.islice(contents, SIZE))
+            scored = self._classifier.classify(itertools.islice(contents, ITEM_SIZE))
             if not scored.images and not scored.failures:
                 return
-            yield from predictions(scored)
+            yield from iter_predictions(scored)
             for failure in scored.failures:
                 yield TaggedOutput(FAILURES, failure)
 
     def _make_classifier(self) -> Classifier:
-        return make_classifier(
+        return load_classifier(
             self._bundle, accept_threshold=self._accept_threshold, challenger=self._challenger
         )
 
@@ -164,29 +164,32 @@ class _ReadBatch(beam.DoFn):
         self._reader: ImageReader = self._shared_reader.acquire(lambda: ImageReader(self._limits))
 
     def process(self, names: Sequence[Name]) -> Iterator[Any]:
-        """Yields a digit or a failure an image."""
-        for chunk in chunks(read_named(names, self._reader)):
+        """Yields a digit or a failure for each image."""
+        for chunk in split_chunks(read_contents(names, self._reader)):
             batch = decode_batch((content for _, content in chunk), len(chunk))
             for (image, _), digit, error in zip(chunk, batch.digits, batch.errors, strict=True):
                 if error is None:
-                    # A copy: one digit that is kept would keep its whole chunk.
+                    # A copy, because a view would keep the whole chunk in memory.
                     yield image.uri, digit.copy()
                 else:
-                    yield TaggedOutput(FAILURES, failure_of(image, error))
+                    yield TaggedOutput(FAILURES, make_failure(image, error))
 
 
-def read_named(names: Sequence[Name], reader: ImageReader) -> Iterator[Content]:
-    """Yields each named image with its bytes or why they cannot be had; of an archive, its members."""
+def read_contents(names: Sequence[Name], reader: ImageReader) -> Iterator[Content]:
+    """Yields each image with its bytes or its error; of an archive, its members."""
     images = [name for name in names if isinstance(name, ListedImage)]
     uris = []
-    # Relative paths count from the worker's folder, for want of another.
+    # Relative paths are relative to the worker's working directory.
     here = pathlib.Path.cwd() / "names"
     for name in names:
         if isinstance(name, str):
             try:
                 uris.append(uri_in(name, here))
             except UserError as error:
-                yield ListedImage(name, generation=0, size=-1), ImageError(FailureCode.UNREADABLE, error.rule)
+                yield (
+                    ListedImage(name, generation=0, size=-1),
+                    ImageError(FailureCode.UNREADABLE, error.problem),
+                )
     images += reader.find(uris)
     plain = [image for image in images if not may_be_archive(image.uri)]
     yield from zip(plain, reader.read(plain), strict=True)

@@ -1,4 +1,4 @@
-"""A bundle as a model of Beam's `RunInference`."""
+"""Model handler that runs a bundle in Beam's `RunInference`."""
 
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,10 +14,10 @@ from schemas.digit import SIDE
 
 
 class BundleModelHandler(ModelHandler[np.ndarray, PredictionResult, Engine]):
-    """Lets `RunInference` use a bundle: uint8[28, 28] canonical digits to `PredictionResult`.
+    """Runs a bundle in `RunInference`, from uint8[28, 28] canonical digits to `PredictionResult`.
 
     A result's `inference` is float32[10], the calibrated probabilities of the digits 0 to 9; its
-    `model_id` is the bundle's digest. With `KeyedModelHandler` it takes what `ReadDigits` gives.
+    `model_id` is the bundle's digest. Wrap it in `KeyedModelHandler` to read the output of `ReadDigits`.
     `RunInference` loses a whole batch to one bad example; `ClassifyImages` does not.
 
     Args:
@@ -30,25 +30,25 @@ class BundleModelHandler(ModelHandler[np.ndarray, PredictionResult, Engine]):
 
     def __init__(self, model: str | pathlib.Path, *, engine: str = EngineKind.AUTO) -> None:
         super().__init__(min_batch_size=BATCH, max_batch_size=BATCH)
-        self._asked = str(engine)
-        self._bundle = open_bundle(pathlib.Path(model), self._asked)
+        self._engine_kind = str(engine)
+        self._bundle = open_bundle(pathlib.Path(model), self._engine_kind)
 
     def load_model(self) -> Engine:
-        """Returns the model, made from the bytes that were checked."""
+        """Returns the model, loaded from the files that were checked."""
         return self._bundle.load()
 
     def run_inference(
         self, batch: Sequence[np.ndarray], model: Engine, inference_args: dict[str, Any] | None = None
     ) -> Iterable[PredictionResult]:
-        """Returns a result an example.
+        """Returns a result for each example.
 
         Raises:
-            ValueError: when an example is no canonical digit.
+            ValueError: when an example is not a canonical digit.
             EngineError: when the model cannot score the batch.
         """
         digits = np.stack(batch)
         if digits.shape[1:] != (SIDE, SIDE) or digits.dtype != np.uint8:
-            raise ValueError(f"an example is uint8[{SIDE}, {SIDE}]; got {digits.dtype}{digits.shape[1:]}")
+            raise ValueError(f"examples are {digits.dtype}{digits.shape[1:]}, not uint8[{SIDE}, {SIDE}]")
         probabilities = model.probabilities(digits)
         return [
             PredictionResult(example, inference, model_id=self._bundle.digest)
@@ -56,7 +56,7 @@ class BundleModelHandler(ModelHandler[np.ndarray, PredictionResult, Engine]):
         ]
 
     def get_num_bytes(self, batch: Sequence[np.ndarray]) -> int:
-        """Returns the size of a batch's pixels."""
+        """Returns the size of a batch's pixels in bytes."""
         return sum(digit.nbytes for digit in batch)
 
     def get_metrics_namespace(self) -> str:
@@ -64,11 +64,11 @@ class BundleModelHandler(ModelHandler[np.ndarray, PredictionResult, Engine]):
         return "BundleModelHandler"
 
     def validate_inference_args(self, inference_args: Mapping[str, Any] | None) -> None:
-        """Raises ValueError for any: a bundle's model has nothing to choose."""
+        """Raises ValueError for any argument: a bundle's model has none."""
         if inference_args:
-            raise ValueError(f"a bundle takes no inference_args; got {sorted(inference_args)}")
+            raise ValueError(f"unknown inference_args {sorted(inference_args)}; a bundle takes none")
 
     def update_model_path(self, model_path: str | None = None) -> None:
-        """Takes another bundle from now on: what Beam's automatic model refresh asks for."""
+        """Switches to another bundle; called by Beam's automatic model refresh."""
         if model_path:
-            self._bundle = open_bundle(pathlib.Path(model_path), self._asked)
+            self._bundle = open_bundle(pathlib.Path(model_path), self._engine_kind)

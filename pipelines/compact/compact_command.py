@@ -45,7 +45,7 @@ def compact(
       digitmill compact nights --output state
     """
     from pipelines.compact import compact_job
-    from pipelines.scoring.rows import Compression
+    from schemas.layout import Compression
 
     # A flag of Beam's may be followed by its value.
     places = tuple(itertools.takewhile(lambda given: not given.startswith("-"), runs))

@@ -1,12 +1,12 @@
-"""Skips what earlier runs have scored: a hash join of what is listed now with what was listed then.
+"""Skips images that earlier runs have scored: a hash join of this run's listing with theirs.
 
-Names travel through the join in blocks, a block for each listing file and bucket: a name by itself
-would cost Beam more than it costs to score an image. A bucket holds some 50,000 names, so no process
-ever holds all. What is left to be scored is frozen in the output as listings are, bucket by bucket,
-and then packed into work items as large as those of a first run.
+Names travel through the join in blocks, one for each listing file and bucket: shuffling a single name
+would cost Beam more than scoring an image. A bucket holds about 50,000 names, so no process ever holds all.
+The images left to score are frozen in the output, bucket by bucket, and then packed into work items as large
+as those of a first run.
 
-An earlier run vouches for all that it listed: it has scored it, or had skipped it because a still
-earlier run vouched for it.
+An earlier run covers all images that it listed: it scored them, or skipped them because a still earlier run
+covers them.
 """
 
 import contextlib
@@ -15,44 +15,54 @@ import gzip
 import itertools
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, TypeVar
 
 from digitmill.storage import OutputFolder, open_folder
 from digitmill.storage.listed_image import ListedImage
 from pipelines.history.past_runs import PastRun
-from pipelines.listing.frozen_listing import LISTING, items_in, read_item, write_items
-from pipelines.listing.work_item import SIZE, WorkItem, pack
+from pipelines.listing.frozen_listing import read_item, read_items, write_item
+from pipelines.listing.work_item import ITEM_SIZE, WorkItem, pack_items
 from pipelines.statistics.item_statistics import ItemStatistics
 from schemas.errors import StorageError
-from schemas.layout import statistics_name
+from schemas.layout import (
+    LISTING,
+    bucket_listing,
+    is_bucket,
+    is_joined,
+    is_listed,
+    joined_listing,
+    statistics_name,
+)
 
 _BUCKET_NAMES: Final = 50_000
 _MOST_BUCKETS: Final = 4096
 
-_SHARE: Final = 16
-"""Work items to aim for while they are not too small: enough for the workers to share."""
+_MIN_ITEMS: Final = 16
+"""Work items to aim for, as long as they are not too small: enough to balance the workers."""
+
+T = TypeVar("T")
 
 Version = tuple[str, int]
 """An image's URI and its generation."""
 
 Block = tuple[int, str, bytes]
-"""Number of a run, oldest first, with this one as the last; what the names are; the names, packed."""
+"""Number of a run, oldest first and this one last; kind of the names; the names, compressed."""
 
 LISTED: Final = "listed"
 FAILED: Final = "failed"
 
 
 @dataclasses.dataclass(frozen=True)
-class PastFile:
+class PastListingFile:
     """A listing file of an earlier run.
 
     Attributes:
-        number: the run's place among the earlier runs.
+        number: number of the run among the earlier ones, oldest first.
         place: its output folder.
         name: the file's name within it.
-        listed: whether the file says what was listed.
-        scored: whether the file's work items were scored, so that some of them may have failed.
+        listed: whether the file holds images as they were listed.
+        scored: whether the file's work items were scored; then some images may have failed.
     """
 
     number: int
@@ -62,27 +72,26 @@ class PastFile:
     scored: bool
 
     @contextlib.contextmanager
-    def kept_whole(self) -> Iterator[None]:
-        """Raises StorageError where what is read of the run has been removed or damaged since."""
+    def damage_reported(self) -> Iterator[None]:
+        """Context manager that raises StorageError when a file of the run is missing or damaged."""
         try:
             yield
         except (FileNotFoundError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
-            remedy = "bring its files back (`digitmill verify` names them), or begin anew without it"
             raise StorageError(
-                "an earlier run keeps the files that its manifest names",
+                f"files of an earlier run are missing or damaged ({error})",
                 got=self.place,
-                remedy=f"{remedy}: {error}",
+                remedy="restore them (`digitmill verify` lists them), or start a new run without it",
             ) from error
 
 
 @dataclasses.dataclass(frozen=True)
 class Bucket:
-    """What the join found of the names in one bucket.
+    """Result of the join for one bucket.
 
     Attributes:
-        todo: to be scored, in order of URI.
-        skipped: number of images that an earlier run vouches for.
-        failed: those among the skipped that failed then.
+        todo: images to score, sorted by URI.
+        skipped: number of images that an earlier run covers.
+        failed: skipped images that failed in that run.
     """
 
     todo: tuple[ListedImage, ...]
@@ -101,47 +110,17 @@ class Bucket:
 
 
 def bucket_count(images: int, *, names: int | None = None) -> int:
-    """Returns the number of buckets for about so many images; it is fixed when a run begins.
-
-    Args:
-        images: number of names to spread.
-        names: how many of them a bucket comes to.
-    """
+    """Returns the number of buckets for about `images` names, of `names` each; fixed when a run begins."""
     return min(_MOST_BUCKETS, images // (names or _BUCKET_NAMES) + 1)
 
 
 def bucket_of(uri: str, buckets: int) -> int:
-    """Returns the bucket that a name belongs to."""
+    """Returns the number of a name's bucket."""
     return zlib.crc32(uri.encode()) % buckets
 
 
-def bucket_name(number: int) -> str:
-    """Returns where in the output a bucket's file stands."""
-    return f"{LISTING}/bucket-{number:05d}.json.gz"
-
-
-def joined_name(group: int, number: int) -> str:
-    """Returns where in the output a work item of a group of buckets stands."""
-    return f"{LISTING}/joined-{group:05d}-{number:05d}.json.gz"
-
-
-def is_bucket(name: str) -> bool:
-    """Whether a listing file says what the join found."""
-    return name.startswith(f"{LISTING}/bucket-")
-
-
-def is_joined(name: str) -> bool:
-    """Whether a listing file holds work items that the join left."""
-    return name.startswith(f"{LISTING}/joined-")
-
-
-def is_listed(name: str) -> bool:
-    """Whether a listing file says what was listed."""
-    return name.startswith((f"{LISTING}/launcher-", f"{LISTING}/range-", f"{LISTING}/merged-"))
-
-
-def files_of(runs: Sequence[PastRun]) -> Iterator[PastFile]:
-    """Yields the listing files of earlier runs, those that their manifests name."""
+def past_listing_files(runs: Sequence[PastRun]) -> Iterator[PastListingFile]:
+    """Yields the listing files of earlier runs that their manifests name."""
     for number, run in enumerate(runs):
         names = sorted(part.name for part in run.manifest.parts if part.name.startswith(f"{LISTING}/"))
         joined = any(map(is_bucket, names))
@@ -149,24 +128,24 @@ def files_of(runs: Sequence[PastRun]) -> Iterator[PastFile]:
             listed = is_listed(name)
             if listed or is_bucket(name) or is_joined(name):
                 scored = is_joined(name) if joined else listed
-                yield PastFile(number, run.place, name, listed=listed, scored=scored)
+                yield PastListingFile(number, run.place, name, listed=listed, scored=scored)
 
 
 def current_blocks(output: OutputFolder, name: str, *, run: int, buckets: int) -> Iterator[tuple[int, Block]]:
-    """Yields by bucket what a listing file of this run holds."""
+    """Yields the names in a listing file of this run in blocks, each with its bucket."""
     item = read_item(output, name)
     yield from _blocks(item.images if item else (), run, LISTED, buckets=buckets)
 
 
-def past_blocks(file: PastFile, *, buckets: int) -> Iterator[tuple[int, Block]]:
-    """Yields by bucket what a listing file of an earlier run vouches for, and what of it had failed."""
+def past_blocks(file: PastListingFile, *, buckets: int) -> Iterator[tuple[int, Block]]:
+    """Yields the names in a listing file of an earlier run in blocks: covered ones, and failed ones."""
     output = open_folder(file.place)
-    with file.kept_whole():
+    with file.damage_reported():
         if is_bucket(file.name):
             failed = Bucket.from_bytes(output.read(file.name)).failed
             yield from _blocks(failed, file.number, FAILED, buckets=buckets)
             return
-        items = items_in(output, file.name)
+        items = read_items(output, file.name)
         if file.listed:
             sizes = [(image.uri, image.generation, image.size) for item in items for image in item.images]
             yield from _blocks(sizes, file.number, LISTED, buckets=buckets)
@@ -178,22 +157,22 @@ def past_blocks(file: PastFile, *, buckets: int) -> Iterator[tuple[int, Block]]:
 def _failures(output: OutputFolder, item: WorkItem) -> Iterator[Version]:
     record = ItemStatistics.from_json(output.read(statistics_name(item.digest)).decode())
     if item.may_be_archive:
-        # An archive is taken up again as a whole.
+        # An archive is scored again as a whole.
         yield from ((image.uri, image.generation) for image in item.images if record.failures)
     else:
         yield from ((failure.image, failure.generation) for failure in record.failures)
 
 
-def join(blocks: Iterable[Block], *, run: int, retry_failures: bool) -> Bucket:
-    """Returns what is to be scored of one bucket.
+def join_bucket(blocks: Iterable[Block], *, run: int, retry_failures: bool) -> Bucket:
+    """Returns the images of one bucket that are left to score.
 
     Args:
         blocks: of this run and the earlier ones, in any order.
         run: number of this run.
-        retry_failures: whether what had failed is to be scored again.
+        retry_failures: whether images that failed are scored again.
     """
-    # For each version the last run that listed it, and the last in which it stood as failed.
-    # A copy that keeps a file's old time is told by its size.
+    # For each version: the last run that listed it, and the last run in which it failed.
+    # The size tells a new file apart that kept the modification time of the old one.
     last: dict[str, dict[tuple, int]] = {LISTED: {}, FAILED: {}}
     current: list[ListedImage] = []
     for number, kind, packed in blocks:
@@ -207,9 +186,9 @@ def join(blocks: Iterable[Block], *, run: int, retry_failures: bool) -> Bucket:
     todo, failed, skipped = [], [], 0
     for image in sorted(current):
         version = (image.uri, image.generation)
-        vouched = last[LISTED].get((*version, image.size))
-        had_failed = vouched is not None and last[FAILED].get(version) == vouched
-        if vouched is None or (had_failed and retry_failures):
+        covering_run = last[LISTED].get((*version, image.size))
+        had_failed = covering_run is not None and last[FAILED].get(version) == covering_run
+        if covering_run is None or (had_failed and retry_failures):
             todo.append(image)
             continue
         skipped += 1
@@ -218,14 +197,14 @@ def join(blocks: Iterable[Block], *, run: int, retry_failures: bool) -> Bucket:
     return Bucket(tuple(todo), skipped, tuple(failed))
 
 
-def groups(counts: Sequence[int], *, most: int) -> list[list[int]]:
-    """Returns which buckets are packed together, so that few new images make few files.
+def group_buckets(counts: Sequence[int], *, max_size: int) -> list[list[int]]:
+    """Groups the buckets that are packed together, so that few new images make few files.
 
     Args:
-        counts: images to be scored in each bucket.
-        most: greatest number of images in a work item.
+        counts: number of images to score in each bucket.
+        max_size: greatest number of images in a work item.
     """
-    aim = min(most, max(SIZE, -(-sum(counts) // _SHARE)))
+    aim = min(max_size, max(ITEM_SIZE, -(-sum(counts) // _MIN_ITEMS)))
     grouped: list[list[int]] = []
     held = aim
     for bucket, count in enumerate(counts):
@@ -240,26 +219,31 @@ def groups(counts: Sequence[int], *, most: int) -> list[list[int]]:
 
 
 def freeze_group(
-    output: OutputFolder, group: int, buckets: Sequence[int], *, run: str, most: int
+    output: OutputFolder, group: int, buckets: Sequence[int], *, run: str, max_size: int
 ) -> Iterator[tuple[str, WorkItem]]:
-    """Packs the images of some buckets into work items, writes each once, and yields it by its file."""
+    """Packs the images of a group of buckets into work items, and yields each with its listing file."""
     images = (image for bucket in buckets for image in read_bucket(output, bucket).todo)
-    number = 0
-    for number, item in enumerate(pack(images, run, size=most), start=1):
-        name = joined_name(group, number - 1)
-        write_items(output, name, item)
-        yield name, item
-    write_items(output, joined_name(group, number), None)
+    items = pack_items(images, run, size=max_size)
+    for number, item in enumerate(itertools.chain(items, [None])):
+        name = joined_listing(group, number)
+        write_item(output, name, item)
+        if item is not None:
+            yield name, item
 
 
 def read_bucket(output: OutputFolder, number: int) -> Bucket:
-    """Returns what the join found; raises FileNotFoundError where it was not done."""
-    return Bucket.from_bytes(output.read(bucket_name(number)))
+    """Reads the result of the join for a bucket; raises FileNotFoundError if it is missing."""
+    return Bucket.from_bytes(output.read(bucket_listing(number)))
 
 
 def _blocks(names: Iterable[tuple], run: int, kind: str, *, buckets: int) -> Iterator[tuple[int, Block]]:
-    sorted_out: dict[int, list[tuple]] = {}
-    for name in names:
-        sorted_out.setdefault(bucket_of(name[0], buckets), []).append(name)
-    for bucket, some in sorted_out.items():
-        yield bucket, (run, kind, zlib.compress(json.dumps(some, separators=(",", ":")).encode(), 1))
+    for bucket, group in split_by_bucket(names, lambda name: name[0], buckets).items():
+        yield bucket, (run, kind, zlib.compress(json.dumps(group, separators=(",", ":")).encode(), 1))
+
+
+def split_by_bucket(entries: Iterable[T], uri_of: Callable[[T], str], buckets: int) -> dict[int, list[T]]:
+    """Returns the entries of each bucket, by the URI that each belongs to."""
+    groups: dict[int, list[T]] = {}
+    for entry in entries:
+        groups.setdefault(bucket_of(uri_of(entry), buckets), []).append(entry)
+    return groups

@@ -1,4 +1,4 @@
-"""The join with earlier runs as Beam sees it: wiring, and the DoFns that do the work."""
+"""The join with earlier runs as a Beam transform, which only wires the functions of `incremental`."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,35 +7,36 @@ import apache_beam as beam
 
 from digitmill.storage import open_folder
 from pipelines.history import incremental
-from pipelines.history.incremental import Block, PastFile
+from pipelines.history.incremental import Block, PastListingFile
 from pipelines.listing.frozen_listing import ItemRef, frozen_items
+from schemas.layout import bucket_listing
 
 
 @dataclasses.dataclass(frozen=True)
 class JoinTask:
-    """What every worker must know of the join.
+    """Parameters of the join, for every worker.
 
     Attributes:
-        output: place of the output folder.
-        run: digest of all that rows depend on beside the images.
-        buckets: number of buckets that names are spread over.
+        output: the run's folder.
+        run: digest of everything that rows depend on besides the images.
+        buckets: number of buckets.
         runs: number of earlier runs.
-        most: greatest number of images in a work item.
-        retry_failures: whether what had failed is to be scored again.
+        max_size: greatest number of images in a work item.
+        retry_failures: whether images that failed are scored again.
     """
 
     output: str
     run: str
     buckets: int
     runs: int
-    most: int
+    max_size: int
     retry_failures: bool
 
 
 class SkipScored(beam.PTransform):
-    """PCollection of `ItemRef` of what is listed to PCollection of `ItemRef` of what is left to score."""
+    """Maps references to the listed work items to references to work items of what is left to score."""
 
-    def __init__(self, task: JoinTask, past: Sequence[PastFile]) -> None:
+    def __init__(self, task: JoinTask, past: Sequence[PastListingFile]) -> None:
         super().__init__()
         self._task = task
         self._past = past
@@ -47,15 +48,15 @@ class SkipScored(beam.PTransform):
             # A listing file has one first work item.
             | "Files" >> beam.FlatMap(lambda ref: [ref[0]] if ref[1] == 0 else [])
             | "SpreadListed" >> beam.Reshuffle()
-            | "Listed" >> beam.ParDo(ReadListed(self._task))
+            | "Listed" >> beam.FlatMap(_read_listed, self._task)
         )
         past = (
             listed.pipeline
             | "PastFiles" >> beam.Create(list(self._past))
             | "SpreadPast" >> beam.Reshuffle()
-            | "Past" >> beam.ParDo(ReadPast(self._task))
+            | "Past" >> beam.FlatMap(incremental.past_blocks, buckets=self._task.buckets)
         )
-        # Every bucket is there, also one that nothing hashes to, so that a missing one is seen.
+        # Every bucket exists, even if it has no names, so that a missing one is noticed.
         empty = listed.pipeline | "Buckets" >> beam.Create(
             [(bucket, (-1, incremental.LISTED, b"")) for bucket in range(self._task.buckets)]
         )
@@ -63,75 +64,36 @@ class SkipScored(beam.PTransform):
             (current, past, empty)
             | beam.Flatten()
             | "ByBucket" >> beam.GroupByKey()
-            | "Join" >> beam.ParDo(JoinBucket(self._task))
+            | "Join" >> beam.FlatMap(_join_bucket, self._task)
             | "Counts" >> beam.combiners.ToList()
-            | "Group" >> beam.FlatMap(_groups, most=self._task.most)
+            | "Group" >> beam.FlatMap(_groups, max_size=self._task.max_size)
             | "SpreadGroups" >> beam.Reshuffle()
-            | "Freeze" >> beam.ParDo(FreezeGroup(self._task))
+            | "Freeze" >> beam.FlatMap(_freeze_group, self._task)
         )
 
 
-class ReadListed(beam.DoFn):
-    """This run's listing files to blocks by bucket."""
-
-    def __init__(self, task: JoinTask) -> None:
-        super().__init__()
-        self._task = task
-
-    def process(self, name: str) -> Iterator[tuple[int, Block]]:
-        """Yields the file's names in blocks."""
-        task = self._task
-        yield from incremental.current_blocks(
-            open_folder(task.output), name, run=task.runs, buckets=task.buckets
-        )
+def _read_listed(name: str, task: JoinTask) -> Iterator[tuple[int, Block]]:
+    output = open_folder(task.output)
+    return incremental.current_blocks(output, name, run=task.runs, buckets=task.buckets)
 
 
-class ReadPast(beam.DoFn):
-    """Earlier runs' listing files to blocks by bucket."""
-
-    def __init__(self, task: JoinTask) -> None:
-        super().__init__()
-        self._task = task
-
-    def process(self, file: PastFile) -> Iterator[tuple[int, Block]]:
-        """Yields the file's names in blocks."""
-        yield from incremental.past_blocks(file, buckets=self._task.buckets)
-
-
-class JoinBucket(beam.DoFn):
-    """Blocks of a bucket to its number and how many of its images are to be scored."""
-
-    def __init__(self, task: JoinTask) -> None:
-        super().__init__()
-        self._task = task
-
-    def process(self, grouped: tuple[int, Iterable[Block]]) -> Iterator[tuple[int, int]]:
-        """Freezes what is to be scored, once."""
-        number, blocks = grouped
-        output = open_folder(self._task.output)
-        joined = incremental.join(
-            (block for block in blocks if block[2]),
-            run=self._task.runs,
-            retry_failures=self._task.retry_failures,
-        )
-        output.write_once(incremental.bucket_name(number), joined.to_bytes())
-        # Read back: of two workers that joined it the first one's answer counts for both.
-        yield number, len(incremental.read_bucket(output, number).todo)
+def _join_bucket(grouped: tuple[int, Iterable[Block]], task: JoinTask) -> Iterator[tuple[int, int]]:
+    """Writes the images of a bucket that are left to score, once, and yields its number and theirs."""
+    number, blocks = grouped
+    output = open_folder(task.output)
+    joined = incremental.join_bucket(
+        (block for block in blocks if block[2]), run=task.runs, retry_failures=task.retry_failures
+    )
+    output.write_once(bucket_listing(number), joined.to_bytes())
+    # Read back: if two workers joined it, the first one's result counts.
+    yield number, len(incremental.read_bucket(output, number).todo)
 
 
-class FreezeGroup(beam.DoFn):
-    """Groups of buckets to references of the work items that they make."""
-
-    def __init__(self, task: JoinTask) -> None:
-        super().__init__()
-        self._task = task
-
-    def process(self, group: tuple[int, list[int]]) -> Iterator[ItemRef]:
-        """Packs a group."""
-        output, task = open_folder(self._task.output), self._task
-        for name, item in incremental.freeze_group(output, *group, run=task.run, most=task.most):
-            yield from (frozen.ref for frozen in frozen_items(name, item))
+def _groups(counts: list[tuple[int, int]], *, max_size: int) -> Iterator[tuple[int, list[int]]]:
+    yield from enumerate(incremental.group_buckets([count for _, count in sorted(counts)], max_size=max_size))
 
 
-def _groups(counts: list[tuple[int, int]], *, most: int) -> Iterator[tuple[int, list[int]]]:
-    yield from enumerate(incremental.groups([count for _, count in sorted(counts)], most=most))
+def _freeze_group(group: tuple[int, list[int]], task: JoinTask) -> Iterator[ItemRef]:
+    output = open_folder(task.output)
+    for name, item in incremental.freeze_group(output, *group, run=task.run, max_size=task.max_size):
+        yield from (frozen.ref for frozen in frozen_items(name, item))

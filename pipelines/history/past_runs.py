@@ -1,4 +1,4 @@
-"""Earlier runs: finished outputs, found and put in order."""
+"""Earlier runs: finds finished outputs and sorts them by age."""
 
 import dataclasses
 import hashlib
@@ -17,9 +17,9 @@ class PastRun:
 
     Attributes:
         place: its output folder.
-        manifest: what it counted.
-        plan: what it was asked to do.
-        digest: SHA-256 of its manifest's bytes.
+        manifest: its manifest.
+        plan: its plan.
+        digest: SHA-256 of the manifest's bytes.
     """
 
     place: str
@@ -29,19 +29,19 @@ class PastRun:
 
     @property
     def began(self) -> tuple[str, str, str]:
-        """What puts runs in order: when they were begun, when they were launched last, and their place."""
+        """Sort key: when the run began, when it was last launched, and its place."""
         times = self.manifest.times
         started = str(times.get("started"))
         return str(times.get("begun", started)), started, self.place
 
     @property
     def names(self) -> frozenset[str]:
-        """What later runs know it by: it may have been moved since, or been scored again."""
+        """Identities by which later runs refer to it: it may have been moved since."""
         return frozenset((self.place, self.digest))
 
     @property
     def builds_on(self) -> frozenset[str]:
-        """Names of the runs that vouched for what it skipped."""
+        """Identities of the runs that cover the images that it skipped."""
         return frozenset((*self.plan.past, *self.plan.past.values()))
 
     @property
@@ -51,12 +51,12 @@ class PastRun:
 
     @property
     def scope(self) -> tuple[tuple[str, ...], str]:
-        """What it was asked to list: of two whole runs of one scope only the later says what is there."""
+        """Its inputs: of two complete runs with the same scope, the later one supersedes the earlier one."""
         return tuple(sorted(set(self.plan.inputs))), str(self.plan.settings.get("input_list_digest") or "")
 
 
 def open_run(place: str) -> PastRun | None:
-    """Returns the finished run that a folder holds; None where it holds none.
+    """Returns the finished run in a folder; None if there is none.
 
     Raises:
         UserError: when its manifest or its plan cannot be read.
@@ -75,53 +75,56 @@ def open_run(place: str) -> PastRun | None:
         )
     except (ValueError, FileNotFoundError) as error:
         raise UserError(
-            "a finished run has a manifest and a plan of this version",
+            "manifest or plan is missing, damaged or of another version",
             got=output.place,
             remedy=f"score it again, or leave it out: {error}",
         ) from error
 
 
-def find_runs(given: str, *, besides: OutputFolder | None = None) -> list[PastRun]:
-    """Returns the finished run that a folder holds, or else those in its sub-folders, oldest first.
+def find_runs(given: str, *, exclude: OutputFolder | None = None) -> list[PastRun]:
+    """Returns the finished run in a folder, or those in its sub-folders, oldest first.
 
-    A folder without a manifest did not become a run, and is passed over.
+    Folders without a manifest are ignored.
 
     Args:
-        given: an output folder, or the folder above several.
-        besides: an output that does not count. In the folder above it there need be no run yet.
+        given: an output folder, or the parent of several.
+        exclude: an output that does not count; its parent may be empty otherwise.
 
     Raises:
         UserError: when there is none.
     """
     here = open_folder(given)
     places = [here.place, *(here.at(folder) for folder in sorted(here.folders()))]
-    own = besides.place if besides else None
+    own = exclude.place if exclude else None
     single = open_run(given) if here.place != own else None
     runs = [single] if single else [open_run(place) for place in places[1:] if place != own]
     found = [run for run in runs if run is not None]
-    if not found and (besides is None or besides.place.rpartition("/")[0] != here.place):
+    if not found and (exclude is None or exclude.place.rpartition("/")[0] != here.place):
         raise UserError(
-            "an earlier run is an output folder with a manifest, or a folder above such ones",
+            "no finished run here or in the folders below",
             got=given,
-            remedy="name the output of a run that finished",
+            remedy="name the output of a finished run, or its parent folder",
         )
-    return in_order(found)
+    return sort_runs(found)
 
 
-def in_order(runs: Iterable[PastRun]) -> list[PastRun]:
-    """Returns runs, each once, oldest first; whatever the clocks said, none before one that it builds on."""
+def sort_runs(runs: Iterable[PastRun]) -> list[PastRun]:
+    """Returns runs without duplicates, oldest first, and after the runs that they build on."""
     waiting = sorted({run.place: run for run in runs}.values(), key=lambda run: run.began)
     ordered = []
     while waiting:
         names = {name for run in waiting for name in run.names}
         free = (run for run in waiting if not run.builds_on & names - run.names)
-        ordered.append(next(free, waiting[0]))  # manifests that were edited may go round in a circle
+        ordered.append(next(free, waiting[0]))  # edited manifests may form a cycle
         waiting.remove(ordered[-1])
     return ordered
 
 
-def reopen(past: Mapping[str, str]) -> list[PastRun]:
-    """Returns the runs that a plan names, in its order.
+def open_past_runs(past: Mapping[str, str]) -> list[PastRun]:
+    """Returns the earlier runs that a plan names, in its order.
+
+    Args:
+        past: places of the runs, and the digests of their manifests.
 
     Raises:
         UserError: when one has been changed or removed since.
@@ -130,13 +133,13 @@ def reopen(past: Mapping[str, str]) -> list[PastRun]:
     for run, (place, digest) in zip(runs, past.items(), strict=True):
         if run is None or run.digest != digest:
             raise UserError(
-                "an earlier run stays as it was while a later one builds on it",
+                "the earlier run that this one builds on was changed or removed",
                 got=place,
-                remedy="bring it back, or score into a new output",
+                remedy="restore it, or score into a new output",
             )
     return [run for run in runs if run is not None]
 
 
-def scored_alike(runs: Sequence[PastRun], plan: RunPlan) -> list[PastRun]:
-    """Returns the runs whose answers are those that a plan would give."""
-    return [run for run in runs if run.plan.scored_by == plan.scored_by]
+def with_same_model(runs: Sequence[PastRun], plan: RunPlan) -> list[PastRun]:
+    """Returns the runs with the model and preprocessing of a plan: their predictions would be the same."""
+    return [run for run in runs if run.plan.model_version == plan.model_version]

@@ -1,13 +1,15 @@
-"""What was listed, kept in the output: work items travel through Beam as the names of these files.
+"""The frozen listing: work items stored in the output, so that Beam passes file names instead of images.
 
-Beam compresses what it is given to create again and again: the names of 60,000 images took it 0.6 s.
-And a listing that is repeated finds the names of the first time: a range of names is listed into work
-items one after the other, each written once under the range's name and its number. A worker that takes
-a range up again reads those that are there and goes on after the last name of the last one; so objects
-that come or go in between change nothing that was listed.
+Beam compresses the elements of a `Create` several times: 60,000 names took it 0.6 s.
+
+A repeated listing finds the same names as the first one. A key range is listed into work items one after the
+other, each written once, under the range's digest and a number. A worker that repeats a range reads the files
+that exist and continues after the last name in them, so objects that appear or disappear in between do not
+change what was listed.
 """
 
 import dataclasses
+import functools
 import gzip
 import hashlib
 import itertools
@@ -22,31 +24,26 @@ from digitmill.storage.object_stores.objects import split
 from digitmill.storage.patterns import compile_pattern
 from pipelines.listing.input_listing import Listing, RemoteRange
 from pipelines.listing.key_ranges import KeyRange
-from pipelines.listing.true_labels import by_folder
-from pipelines.listing.work_item import MOST, SIZE, WorkItem, pack, separate_archives
-
-LISTING: Final = "listing"
-"""Folder of what workers listed within the output."""
-
-INDEX: Final = f"{LISTING}/index.json"
-"""What the launcher listed, and the ranges that it left to the workers; written when it has listed all."""
+from pipelines.listing.true_labels import label_from_folder
+from pipelines.listing.work_item import ITEM_SIZE, MAX_ITEM_SIZE, WorkItem, pack_items, separate_archives
+from schemas.layout import LISTING, LISTING_INDEX, launcher_listing, range_listing
 
 ItemRef = tuple[str, int]
-"""A listing file's name in the output, and which of its work items, archives apart, is meant."""
+"""Reference to a work item: its listing file, and its number in it once archives are separated."""
 
 _END: Final = b"[]\n"
-"""Content of the file that ends a range: it holds no further item."""
+"""Content of the file that ends a sequence of listing files."""
 
 
 class FrozenItem(NamedTuple):
-    """A work item as the index names it.
+    """A work item's entry in the index.
 
     Attributes:
         file: the listing file that holds it.
-        number: which of the file's work items, archives apart.
-        digest: the item's.
-        images: how many it has.
-        may_be_archive: whether it is a single file that may hold many.
+        number: its number in the file, once archives are separated.
+        digest: the item's digest.
+        images: number of images.
+        may_be_archive: whether it is a single file that may hold many images.
     """
 
     file: str
@@ -57,18 +54,18 @@ class FrozenItem(NamedTuple):
 
     @property
     def ref(self) -> ItemRef:
-        """How it travels through Beam."""
+        """The reference that travels through Beam."""
         return self.file, self.number
 
 
 @dataclasses.dataclass(frozen=True)
-class Frozen:
-    """What the launcher listed.
+class ListingIndex:
+    """Index of the frozen listing, written by the launcher.
 
     Attributes:
-        items: its work items, archives apart.
-        ranges: names that workers list.
-        buckets: number of buckets in which the names are joined with those of earlier runs; 0 for none.
+        items: work items that the launcher listed, archives separated.
+        ranges: key ranges that workers list.
+        buckets: number of buckets in which the names are joined with earlier runs; 0 for no join.
     """
 
     items: tuple[FrozenItem, ...]
@@ -92,37 +89,37 @@ class Frozen:
 
 
 class RangeLister:
-    """Lists ranges of names into work items, for one worker.
+    """Lists key ranges into work items, on one worker.
 
     Args:
-        output: where the listing is kept.
-        run: digest of all that rows depend on beside the images.
+        output: the run's folder.
+        run: digest of everything that rows depend on besides the images.
         folder_labels: whether an image's folder is its label.
         size: greatest number of images in an item.
     """
 
-    def __init__(self, output: OutputFolder, *, run: str, folder_labels: bool, size: int = SIZE) -> None:
+    def __init__(self, output: OutputFolder, *, run: str, folder_labels: bool, size: int = ITEM_SIZE) -> None:
         self._output = output
         self._run = run
         self._folder_labels = folder_labels
         self._size = size
 
     def refs(self, keys: RemoteRange) -> Iterator[ItemRef]:
-        """Yields references to the range's work items, archives apart; the same every time."""
+        """Yields references to the range's work items, archives separated; the same every time."""
+        name_of = _range_names(keys)
         for number, item in enumerate(self.items(keys)):
-            yield from (frozen.ref for frozen in frozen_items(_range_file(keys, number), item))
+            yield from (frozen.ref for frozen in frozen_items(name_of(number), item))
 
     def items(self, keys: RemoteRange) -> Iterator[WorkItem]:
-        """Yields what is frozen of the range; the same every time."""
+        """Yields the range's work items; the same every time."""
         matching, start = None, keys.keys.start
-        for number in itertools.count():
-            name = _range_file(keys, number)
+        for name in map(_range_names(keys), itertools.count()):
             listed = None
             if not self._output.exists(name):
                 matching = matching or self._matching(keys, start)
-                listed = next(pack(list(itertools.islice(matching, self._size)), self._run), None)
-                write_items(self._output, name, listed)
-            # Read back: of two workers that wrote it at once, the first one's item counts for both.
+                listed = next(pack_items(list(itertools.islice(matching, self._size)), self._run), None)
+                write_item(self._output, name, listed)
+            # Read back: if two workers wrote it at once, the first one's item counts.
             item = read_item(self._output, name)
             if item is None:
                 return
@@ -138,101 +135,109 @@ class RangeLister:
             if gs.is_folder_marker(image):
                 continue
             if pattern is None or pattern.fullmatch(split(image.uri)[2]):
-                yield by_folder(image) if self._folder_labels else image
+                yield label_from_folder(image) if self._folder_labels else image
 
 
-def freeze(
+def freeze_listing(
     listing: Listing,
     output: OutputFolder,
     *,
     run: str,
-    most: int = MOST,
+    most: int = MAX_ITEM_SIZE,
     buckets: Callable[[int], int] = lambda _: 0,
     confirm: Callable[[], None] = lambda: None,
     begin: Callable[[FrozenItem], None] = lambda _: None,
-) -> Frozen:
-    """Writes the work items of what the launcher lists, then their index.
+) -> ListingIndex:
+    """Writes the launcher's listing as work items, then their index.
 
-    What an earlier launcher left, who did not get as far as the index, is removed. What was scored of it is
-    found again by its content, and is no part of the run where it is not.
+    Files of an earlier launcher that did not reach the index are removed. Items that it scored are found
+    again by their content.
 
     Args:
-        listing: no more of it is held than one item.
-        output: where to.
-        run: digest of all that rows depend on beside the images.
+        listing: the images; no more than one item is held in memory.
+        output: the run's folder.
+        run: digest of everything that rows depend on besides the images.
         most: greatest number of images in an item.
-        buckets: number of buckets to join so many listed images in; 0 for no join.
-        confirm: raises when the output is not ours any more.
-        begin: is told of each item as soon as it is written.
+        buckets: returns the number of buckets of the join, for a number of listed images; 0 for no join.
+        confirm: raises when another launcher has taken the output over.
+        begin: called with each item as soon as it is written.
     """
     for name in output.names(LISTING):
         output.delete(f"{LISTING}/{name}")
     items: list[FrozenItem] = []
-    for number, item in enumerate(pack(listing, run, size=min(SIZE, most), most=most)):
-        name = f"{LISTING}/launcher-{number:05d}.json.gz"
-        write_items(output, name, item)
+    for number, item in enumerate(pack_items(listing, run, size=min(ITEM_SIZE, most), most=most)):
+        name = launcher_listing(number)
+        write_item(output, name, item)
         for each in frozen_items(name, item):
             items.append(each)
             begin(each)
-    frozen = Frozen(tuple(items), listing.ranges, buckets(sum(item.images for item in items)))
-    # Another launcher may have taken over, and listed, while this one slept.
+    index = ListingIndex(tuple(items), listing.ranges, buckets(sum(item.images for item in items)))
+    # Another launcher may have taken over, and listed, while this one was suspended.
     confirm()
-    output.write_once(INDEX, frozen.to_json().encode())
-    return read_index(output) or frozen
+    output.write_once(LISTING_INDEX, index.to_json().encode())
+    return read_index(output) or index
 
 
-def read_index(output: OutputFolder) -> Frozen | None:
-    """Returns what the launcher listed; None where it was not done with it."""
+def read_index(output: OutputFolder) -> ListingIndex | None:
+    """Returns the index; None while the launcher is not done listing."""
     try:
-        return Frozen.from_json(output.read(INDEX).decode())
+        return ListingIndex.from_json(output.read(LISTING_INDEX).decode())
     except FileNotFoundError:
         return None
 
 
 def frozen_items(name: str, item: WorkItem) -> Iterator[FrozenItem]:
-    """Yields how an index names a listing file's work items."""
+    """Yields the index entries of a listing file's work items."""
     for number, each in enumerate(separate_archives([item])):
         yield FrozenItem(name, number, each.digest, len(each.images), each.may_be_archive)
 
 
-def load(output: OutputFolder, ref: ItemRef) -> WorkItem:
-    """Returns the work item that is meant."""
+def load_item(output: OutputFolder, ref: ItemRef) -> WorkItem:
+    """Reads the work item that a reference points to."""
     name, number = ref
-    return items_in(output, name)[number]
+    return read_items(output, name)[number]
 
 
-def items_in(output: OutputFolder, name: str) -> list[WorkItem]:
-    """Returns the work items of a listing file, archives apart; none where it ends a range."""
+def read_items(output: OutputFolder, name: str) -> list[WorkItem]:
+    """Returns the work items of a listing file, archives separated; none where it ends a sequence."""
     item = read_item(output, name)
     return [] if item is None else list(separate_archives([item]))
 
 
-def frozen_range(output: OutputFolder, keys: RemoteRange) -> Iterator[FrozenItem]:
+def read_range_items(output: OutputFolder, keys: RemoteRange) -> Iterator[FrozenItem]:
     """Yields the work items of a range that was listed to its end.
 
     Raises:
         FileNotFoundError: when it was not.
     """
-    for number in itertools.count():
-        name = _range_file(keys, number)
+    return read_sequence(output, _range_names(keys))
+
+
+def read_sequence(output: OutputFolder, name_of: Callable[[int], str]) -> Iterator[FrozenItem]:
+    """Yields the work items of a sequence of listing files, named by their numbers.
+
+    Raises:
+        FileNotFoundError: when the file that ends it is missing.
+    """
+    for name in map(name_of, itertools.count()):
         item = read_item(output, name)
         if item is None:
             return
         yield from frozen_items(name, item)
 
 
-def _range_file(keys: RemoteRange, number: int) -> str:
+def _range_names(keys: RemoteRange) -> Callable[[int], str]:
     content = json.dumps([keys.bucket, keys.keys.start, keys.keys.end, keys.pattern])
-    return f"{LISTING}/range-{hashlib.sha256(content.encode()).hexdigest()[:16]}-{number:05d}.json.gz"
+    return functools.partial(range_listing, hashlib.sha256(content.encode()).hexdigest()[:16])
 
 
-def write_items(output: OutputFolder, name: str, item: WorkItem | None) -> None:
-    """Writes a listing file once; None ends a sequence of them."""
+def write_item(output: OutputFolder, name: str, item: WorkItem | None) -> None:
+    """Writes a listing file once; None ends a sequence of files."""
     content = _END if item is None else item.to_bytes()
     output.write_once(name, gzip.compress(content, 1, mtime=0))
 
 
 def read_item(output: OutputFolder, name: str) -> WorkItem | None:
-    """Returns what a listing file holds, archives among the rest."""
+    """Reads a listing file, archives not separated; None where it ends a sequence."""
     content = gzip.decompress(output.read(name))
     return None if content == _END else WorkItem.from_bytes(content)

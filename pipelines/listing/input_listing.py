@@ -1,4 +1,4 @@
-"""What a run is asked to score: listed once, before anything is read."""
+"""Lists the images of a run's inputs, each URI once and in order, before anything is read."""
 
 import csv
 import dataclasses
@@ -18,11 +18,11 @@ from digitmill.storage.object_stores import gs
 from digitmill.storage.object_stores.objects import split
 from digitmill.storage.patterns import compile_pattern, has_magic, literal_prefix
 from digitmill.storage.read_limits import ReadLimits
-from pipelines.listing.key_ranges import KeyRange, after, split_range
+from pipelines.listing.key_ranges import KeyRange, prefix_end, split_range
 from schemas.errors import UserError
 
 SERIAL_LIMIT: Final = 100_000
-"""Names that are listed one page after the other; beyond it, workers list the rest side by side."""
+"""Names that the launcher lists one page after the other; workers list the rest in parallel."""
 
 _WRITTEN: Final = (
     "run.json",
@@ -32,17 +32,17 @@ _WRITTEN: Final = (
     "predictions/part-0.csv",
     "predictions/part-0.tfrecord.gz",
 )
-"""Files such as a run writes."""
+"""Samples of the files that a run writes."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RemoteRange:
-    """Names of a bucket that a worker is to list.
+    """A key range of a `gs://` bucket that a worker lists.
 
     Attributes:
-        bucket: the `gs://` bucket.
-        keys: the names' bounds.
-        pattern: which of them count; empty for all.
+        bucket: the bucket's name.
+        keys: bounds of the object names.
+        pattern: only names that match it count; empty for all.
     """
 
     bucket: str
@@ -51,14 +51,14 @@ class RemoteRange:
 
 
 class Listing:
-    """The images of a run, listed while they are asked for: each URI once, in order, and only once through.
+    """The images of a run, listed lazily: each URI once, in order. Can be iterated once.
 
     Args:
-        images: lists them.
+        images: yields them.
         limit: number of images to stop after; None for all.
 
     Attributes:
-        ranges: names that are left for workers to list; known after the last image.
+        ranges: key ranges left for workers to list; known after the last image.
     """
 
     def __init__(self, images: Iterable[ListedImage], *, limit: int | None = None) -> None:
@@ -74,7 +74,7 @@ class Listing:
         return self
 
     def begin(self) -> None:
-        """Lists the first image, so that what cannot be listed at all is known at once.
+        """Lists the first image, so that an input that cannot be listed is reported early.
 
         Raises:
             UserError: when an input does not exist, holds or matches nothing, or cannot be listed.
@@ -85,26 +85,26 @@ class Listing:
 def list_images(inputs: Sequence[str], named: Iterable[ListedImage] = ()) -> Iterator[ListedImage]:
     """Yields every file of the inputs once, in the order of their names.
 
-    All files count, whatever their names: what is no image becomes a failure row, so that nothing
-    is lost unnoticed.
+    All files count, whatever their names: a file that is no image becomes a failure row, so that nothing
+    is lost silently.
 
     Args:
-        inputs: folders, files or patterns (`*`, `?`, `[…]`, `**`), local or in a bucket. What exists
-            under its exact name is not taken for a pattern.
+        inputs: folders, files or patterns (`*`, `?`, `[…]`, `**`), local or in a bucket. A name that
+            exists exactly as given is not a pattern.
         named: further images, in order.
 
     Raises:
         UserError: when an input does not exist, holds or matches nothing, or cannot be listed.
     """
     before = None
-    for image in heapq.merge(named, *map(_list_input, inputs), key=_place_in_order):
+    for image in heapq.merge(named, *map(_list_input, inputs), key=_sort_key):
         if before is None or image.uri != before.uri:
             yield image
         before = image
 
 
-def begin_listing(given: str, *, limit: int = SERIAL_LIMIT) -> Listing:
-    """Lists one input; of a large `gs://` folder what is beyond `limit` is left to the workers, in ranges.
+def list_with_ranges(given: str, *, limit: int = SERIAL_LIMIT) -> Listing:
+    """Lists one input; beyond `limit`, the rest of a `gs://` folder is left to workers, in key ranges.
 
     Raises:
         UserError: as `list_images`, while it is iterated.
@@ -121,17 +121,16 @@ def begin_listing(given: str, *, limit: int = SERIAL_LIMIT) -> Listing:
     return listing
 
 
-def sample_of(images: Iterable[ListedImage], count: int) -> list[ListedImage]:
-    """Returns a random sample that is stable by name: an image that was in it stays as long as it can.
+def stable_sample(images: Iterable[ListedImage], count: int) -> list[ListedImage]:
+    """Returns a random sample that is stable: images that come or go change as little of it as possible.
 
-    Images are ranked by a hash of their names, and the first are taken; others that come or go move
-    only as many as they must. No more than `count` are held.
+    Images are ranked by a hash of their URIs, and the first `count` are taken. No more are held in memory.
     """
 
     def rank(image: ListedImage) -> bytes:
         return hashlib.blake2b(image.uri.encode(), digest_size=16).digest()
 
-    return sorted(heapq.nsmallest(count, images, key=rank), key=_place_in_order)
+    return sorted(heapq.nsmallest(count, images, key=rank), key=_sort_key)
 
 
 def _list_input(given: str) -> Iterator[ListedImage]:
@@ -140,15 +139,15 @@ def _list_input(given: str) -> Iterator[ListedImage]:
         empty = False
         yield image
     if empty:
-        raise UserError("an input holds at least one file", got=given, remedy="check the path or the pattern")
+        raise UserError("input holds no files", got=given, remedy="check the path or the pattern")
 
 
-def _place_in_order(image: ListedImage) -> bytes:
-    # Folders are walked in the order of their paths, which percent signs would change.
+def _sort_key(image: ListedImage) -> bytes:
+    # Folders are walked in the order of their paths; percent-encoding would change it.
     return path_of(image.uri) if image.uri.startswith("file:") else image.uri.encode()
 
 
-def refuse_output_below(inputs: Sequence[str], output: str) -> None:
+def check_output_outside_inputs(inputs: Sequence[str], output: str) -> None:
     """Raises UserError when an output lies in an input: the next run would score it.
 
     Args:
@@ -160,13 +159,11 @@ def refuse_output_below(inputs: Sequence[str], output: str) -> None:
             place.rstrip("/") if "://" in place else os.path.realpath(place) for place in (given, output)
         )
         if there == here or there.startswith(here.rstrip("/") + "/") or _matches_in(output, given):
-            raise UserError(
-                "an output lies outside of every input", got=output, remedy="name a folder beside it"
-            )
+            raise UserError("the output lies in an input", got=output, remedy="name a folder outside of it")
 
 
 def _matches_in(output: str, given: str) -> bool:
-    """Whether a pattern matches what a run writes."""
+    """Whether a pattern matches files that a run would write to its output."""
     if not has_magic(given):
         return False
     pattern = compile_pattern(place_from_anywhere(given))
@@ -189,40 +186,38 @@ def _ranges_after(last: ListedImage, given: str) -> tuple[RemoteRange, ...]:
             return split(image.uri)[2]
         return None
 
-    # The least name that follows: nothing lies between a name and itself with a NUL behind it.
-    rest = KeyRange(split(last.uri)[2] + "\0", after(prefix) if prefix else "")
+    # The next possible name: nothing lies between a name and the name followed by a NUL.
+    rest = KeyRange(split(last.uri)[2] + "\0", prefix_end(prefix) if prefix else "")
     return tuple(RemoteRange(bucket, keys, pattern) for keys in split_range(rest, first_name, prefix=prefix))
 
 
 def read_input_list(path: pathlib.Path, limits: ReadLimits | None = None) -> list[ListedImage]:
-    """Returns the images that a file names, each once, in the order of their names.
+    """Returns the images that a file lists, each once, in the order of their names.
 
     Args:
-        path: a text file with a name a line, or a CSV file with a column `path` or `image`. Names are
+        path: a text file with one name per line, or a CSV file with a column `path` or `image`. Names are
             URIs, absolute paths, or paths relative to the file's own folder.
-        limits: how hard to lean on an object store while objects are looked up.
+        limits: limits on requests to an object store.
 
     Raises:
         UserError: when the file cannot be read or names nothing.
     """
     try:
-        # Names that are no UTF-8 come back as the bytes that they were.
+        # Keeps the bytes of names that are not UTF-8.
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             text = file.read()
         if "\0" in text:
-            raise UserError("an input list is UTF-8 text", got=str(path), remedy="save it as UTF-8")
+            raise UserError("input list is not UTF-8 text", got=str(path), remedy="save it as UTF-8")
         names = list(_names(text))
     except (OSError, csv.Error) as error:
         raise UserError(
-            "an input list is a file that can be read", got=str(path), remedy=str(error)
+            f"cannot read the input list ({error})", got=str(path), remedy="check the path and the file"
         ) from error
     if not names:
-        raise UserError(
-            "an input list names at least one image", got=str(path), remedy="write a path or URI a line"
-        )
+        raise UserError("input list names no images", got=str(path), remedy="write one path or URI per line")
     uris = sorted({uri_in(name, path) for name in names})
     with ImageReader(limits) as reader:
-        return sorted(reader.find(uris), key=_place_in_order)
+        return sorted(reader.find(uris), key=_sort_key)
 
 
 def _names(text: str) -> Iterator[str]:
@@ -234,7 +229,7 @@ def _names(text: str) -> Iterator[str]:
         yield from (row[column] for row in rows if len(row) > column and row[column])
         return
     lines = text.split("\n")
-    # A carriage return may end a name, but not every name: that is how Windows ends lines.
+    # A name may end in a carriage return; if every line does, these are Windows line ends.
     if all(line.endswith("\r") for line in lines if line):
         lines = [line.removesuffix("\r") for line in lines]
     yield from filter(None, lines)

@@ -1,9 +1,9 @@
-"""Splits the names of a large bucket into ranges that can be listed side by side.
+"""Splits the names of a large bucket into key ranges that can be listed in parallel.
 
-Nothing is known of the names beforehand, and a store can only be asked for the first name from some
-point on. So the names are walked like a trie: each question finds the next branch, and the branches
-of the busiest levels become the ranges' bounds. The ranges are half-open and leave no gap, so every
-name, also one that appears while they are listed, lies in exactly one.
+Nothing is known about the names in advance, and a store only answers which name comes first from some key
+on. So the names are walked like a trie: each request finds the next branch, and the branches become the
+bounds of the ranges. The ranges are half-open and leave no gap, so every name, including one that appears
+while they are listed, lies in exactly one.
 """
 
 import dataclasses
@@ -11,8 +11,8 @@ import itertools
 from collections.abc import Callable
 from typing import Final
 
-PARTS: Final = 64
-"""Ranges to aim for: enough to keep many workers busy, few enough to find in seconds."""
+NUM_RANGES: Final = 64
+"""Ranges to aim for: enough for many workers, and found in seconds."""
 
 FirstName = Callable[[str, str], str | None]
 """The first name >= start and < end (empty: no end), or None."""
@@ -20,7 +20,7 @@ FirstName = Callable[[str, str], str | None]
 
 @dataclasses.dataclass(frozen=True)
 class KeyRange:
-    """Names n with start <= n < end; an empty end is no end."""
+    """Names n with start <= n < end; an empty end means no bound."""
 
     start: str
     end: str
@@ -30,21 +30,21 @@ class KeyRange:
 
 
 def split_range(
-    whole: KeyRange, first_name: FirstName, *, prefix: str = "", parts: int = PARTS
+    whole: KeyRange, first_name: FirstName, *, prefix: str = "", num_ranges: int = NUM_RANGES
 ) -> list[KeyRange]:
-    """Returns consecutive ranges that cover `whole`, `parts` or more of them where names allow.
+    """Returns consecutive ranges that cover `whole`: `num_ranges` or more, if there are enough names.
 
     Args:
-        whole: what to cover.
+        whole: the range to split.
         first_name: asks the store; costs one request.
-        prefix: what all names in `whole` are known to begin with.
-        parts: ranges to aim for.
+        prefix: common prefix of all names in `whole`.
+        num_ranges: ranges to aim for.
     """
     first = first_name(whole.start, whole.end)
     if first is None:
         return [whole]
     branches = [_Branch(prefix, first)]
-    while branches and len(branches) < parts:
+    while branches and len(branches) < num_ranges:
         deeper = [child for branch in branches for child in _children(branch, whole, first_name)]
         if deeper == branches:
             break
@@ -56,26 +56,26 @@ def split_range(
 
 @dataclasses.dataclass(frozen=True)
 class _Branch:
-    """All names that begin with `prefix`, of which `first` is the first."""
+    """All names with a prefix, and the first of them."""
 
     prefix: str
     first: str
 
 
 def _children(branch: _Branch, whole: KeyRange, first_name: FirstName) -> list[_Branch]:
-    """Returns a branch's sub-branches one character on, or itself when it is a single name."""
+    """Returns the branches of one more character, or the branch itself if it holds a single name."""
     children: list[_Branch] = []
     name: str | None = branch.first
     depth = len(branch.prefix)
     if name == branch.prefix:
-        # The prefix itself is a name: it stays with the first of its longer ones.
+        # The prefix itself is a name: it stays with the first of the longer ones.
         name = _next(branch, branch.prefix + "\0", whole, first_name)
         if name is None:
             return [branch]
     while name is not None:
         child = _Branch(name[: depth + 1], name)
         children.append(child)
-        beyond = after(child.prefix)
+        beyond = prefix_end(child.prefix)
         name = _next(branch, beyond, whole, first_name) if beyond else None
     return children
 
@@ -85,12 +85,12 @@ def _next(branch: _Branch, start: str, whole: KeyRange, first_name: FirstName) -
     return name if name is not None and name.startswith(branch.prefix) else None
 
 
-def after(prefix: str) -> str:
-    """Returns the least text greater than all that begin with `prefix`; empty when there is none."""
+def prefix_end(prefix: str) -> str:
+    """Returns the least text greater than all texts with a prefix; empty if there is none."""
     for place in range(len(prefix) - 1, -1, -1):
         code = ord(prefix[place]) + 1
         if code == 0xD800:
-            code = 0xE000  # surrogates are no characters
+            code = 0xE000  # surrogates are not characters
         if code <= 0x10FFFF:
             return prefix[:place] + chr(code)
     return ""

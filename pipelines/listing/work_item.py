@@ -1,4 +1,4 @@
-"""Work items: a few thousand images each, whose outputs are named by what is in them."""
+"""Work items: batches of a few thousand images whose output files are named by a digest of their content."""
 
 import dataclasses
 import hashlib
@@ -11,18 +11,18 @@ from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import may_be_archive
 from schemas.failure import Failure, ImageError
 
-SIZE: Final = 2048
-"""Images in the first work items: an item takes 5 ms beside its images, waiting for the last one more."""
+ITEM_SIZE: Final = 2048
+"""Images in the first work items: an item costs 5 ms besides its images, and larger ones balance worse."""
 
-MOST: Final = 65_536
-"""Images in the items of very large runs, whose files would be too many else."""
+MAX_ITEM_SIZE: Final = 65_536
+"""Images in the items of very large runs, which would otherwise have too many files."""
 
 _ITEMS_OF_A_SIZE: Final = 32
-"""Items after which the next ones are twice as large: enough of each for the workers to share."""
+"""Items of one size, before the next ones are twice as large: enough of each to balance the workers."""
 
 
-def failure_of(image: ListedImage, error: ImageError) -> Failure:
-    """Returns the failure of an image that met an error."""
+def make_failure(image: ListedImage, error: ImageError) -> Failure:
+    """Returns the failure row of an image."""
     return Failure(image.uri, image.generation, error.code, error.detail)
 
 
@@ -31,7 +31,7 @@ class WorkItem:
     """Images that are read, scored and written together.
 
     Attributes:
-        digest: hexadecimal name of the item's content under the run's settings.
+        digest: hexadecimal digest of the images and the run's settings.
         images: at least one.
     """
 
@@ -54,20 +54,20 @@ class WorkItem:
         return cls(digest, tuple(map(ListedImage._make, images)))
 
 
-def pack(
-    images: Iterable[ListedImage], run: str, *, size: int = SIZE, most: int | None = None
+def pack_items(
+    images: Iterable[ListedImage], run: str, *, size: int = ITEM_SIZE, most: int | None = None
 ) -> Iterator[WorkItem]:
     """Yields work items that hold every image exactly once, in order.
 
     Args:
-        images: the frozen listing; no more of it is held than one item.
-        run: digest of all else that an output depends on: model, preprocessing, thresholds.
+        images: the images; no more than one item is held in memory.
+        run: digest of everything else that an output depends on: model, preprocessing, thresholds.
         size: number of images in the first items.
-        most: what the number grows to in long listings; it does not grow when None.
+        most: number that the size grows to in long listings; it does not grow when None.
     """
-    left = iter(images)
+    rest = iter(images)
     for length in _sizes(size, most or size):
-        chunk = tuple(itertools.islice(left, length))
+        chunk = tuple(itertools.islice(rest, length))
         if not chunk:
             return
         yield WorkItem(_digest(chunk, run), chunk)
@@ -79,19 +79,19 @@ def _sizes(first: int, most: int) -> Iterator[int]:
 
 
 def separate_archives(items: Iterable[WorkItem]) -> Iterator[WorkItem]:
-    """Yields the items with each archive in an item of its own: it may hold more than all the others."""
+    """Yields the items with each archive in an item of its own: it may hold more images than all others."""
     for item in items:
-        archives = [image for image in item.images if may_be_archive(image.uri)]
-        if not archives:
+        groups = [[image for image in item.images if not may_be_archive(image.uri)]]
+        groups += [[image] for image in item.images if may_be_archive(image.uri)]
+        if len(groups) == 1:
             yield item
             continue
-        others = tuple(image for image in item.images if not may_be_archive(image.uri))
-        for images in filter(None, [others, *((archive,) for archive in archives)]):
+        for images in map(tuple, filter(None, groups)):
             yield WorkItem(_digest(images, item.digest), images)
 
 
 def _digest(images: tuple[ListedImage, ...], run: str) -> str:
-    # URIs hold no NUL, so that no two sequences of images give the same bytes.
-    # The size too: a file may be replaced by one that is said to be as old.
+    # URIs hold no NUL, so different sequences of images give different bytes.
+    # The size counts too: a file may be replaced by one with the same modification time.
     named = [f"\0{uri}\0{generation}\0{size}\0{label}" for uri, generation, size, label, _ in images]
     return hashlib.sha256(f"{run}{''.join(named)}".encode()).hexdigest()[:32]

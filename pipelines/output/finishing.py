@@ -1,94 +1,149 @@
-"""Ends a run: reports, and last of all the manifest, in whose absence the run did not happen."""
+"""Finishes a run: makes the manifest, writes the reports, and the manifest last.
+
+An output without a manifest is not finished.
+"""
 
 import dataclasses
 import datetime
+import importlib.metadata
+import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from digitmill.commands import run_config
+from digitmill.engines.bundle_loader import Bundle
+from digitmill.imaging.canonical import PREPROCESSING_VERSION
 from digitmill.storage import OutputFolder
 from digitmill.storage.interface import Hold
-from pipelines.output.reconcile import Account
-from pipelines.report.scoring_report import Backdrop, write_reports
-from pipelines.statistics.item_statistics import count_codes
+from digitmill.storage.names import printable
+from pipelines.output.reconcile import Reconciliation
+from pipelines.report.scoring_report import Baselines, write_reports
+from pipelines.scoring.model_place import display_address
+from pipelines.statistics.item_statistics import RunStatistics, count_failure_codes
 from schemas import manifest, run_plan
-from schemas.failure import FailureCode
 from schemas.manifest import Counts, Manifest, Part, Status
 
+_LIBRARIES = ("digitmill", "apache-beam", "numpy", "opencv-python-headless")
 
-def finish(
-    output: OutputFolder, made: Manifest, account: Account, *, hold: Hold, against: Backdrop
+
+def finish_run(
+    output: OutputFolder, draft: Manifest, reconciled: Reconciliation, *, hold: Hold, baselines: Baselines
 ) -> Manifest:
-    """Writes the reports and the manifest, and returns it.
+    """Writes the reports and the manifest, and returns the manifest.
 
     Args:
-        output: where to.
-        made: the manifest but for its parts.
-        account: what became of everything.
-        hold: says whether the output is still ours.
-        against: what the report holds the run against.
+        output: the run's folder.
+        draft: the manifest without its parts.
+        reconciled: the outcome of every listed image.
+        hold: the lock on the output, checked before anything is written.
+        baselines: references of the report.
 
     Raises:
-        StorageError: when it is not.
+        StorageError: when another launcher has taken the output over.
     """
-    asked = [
+    begun = [
         Part.of(name, output.read(name)) for name in (run_plan.FILE, run_config.FILE) if output.exists(name)
     ]
     hold.confirm()
-    reports = write_reports(output, account.statistics, made, against=against)
-    parts = (*asked, *account.parts, *account.statistics.parts, *reports)
-    finished = dataclasses.replace(made, parts=tuple(sorted(parts, key=lambda part: part.name)))
+    reports = write_reports(output, reconciled.statistics, draft, baselines=baselines)
+    parts = (*begun, *reconciled.parts, *reconciled.statistics.parts, *reports)
+    finished = dataclasses.replace(draft, parts=tuple(sorted(parts, key=lambda part: part.name)))
     output.replace(manifest.FILE, finished.to_json().encode())
     return finished
 
 
-def unreported(account: Account, status: Callable[[Counts], Status], **said: Any) -> Manifest:
+def make_manifest(reconciled: Reconciliation, status: Callable[[Counts], Status], **fields: Any) -> Manifest:
     """Returns a run's manifest without its parts.
 
     Args:
-        account: what became of everything.
-        status: how a run of such counts has ended.
-        said: the fields that do not follow from the account.
+        reconciled: the outcome of every listed image.
+        status: returns the status of a run with the given counts.
+        fields: those that do not follow from the outcomes.
     """
-    statistics = account.statistics
+    statistics = reconciled.statistics
     counts = Counts(
-        listed=statistics.listed + account.skipped,
+        listed=statistics.listed + reconciled.skipped,
         scored=statistics.scored,
         failed=len(statistics.failures),
-        skipped=account.skipped,
+        skipped=reconciled.skipped,
     )
     return Manifest(
         status=status(counts),
         counts=counts,
-        failures=count_codes(statistics.failures, FailureCode),
+        failures=count_failure_codes(statistics.failures),
         labelled=statistics.labelled,
         right=statistics.right,
         accepted=statistics.accepted,
         parts=(),
-        **said,
+        **fields,
     )
 
 
-def begun(output: OutputFolder) -> str:
-    """Returns when the run in an output was begun: its plan is written first, and once."""
-    return output.written(run_plan.FILE).isoformat(timespec="microseconds")
+def begin_time(output: OutputFolder) -> str:
+    """Returns when a run began, as ISO 8601 in UTC: when its plan was written, once, as its first file."""
+    return _timestamp(output.written(run_plan.FILE))
 
 
-def times(
+def run_times(
     begun: str, started: datetime.datetime, *, seconds: float, images: int
 ) -> Mapping[str, str | float]:
     """Returns a manifest's times.
 
     Args:
-        begun: when the run was begun, by whatever launcher.
-        started: when the launcher began.
-        seconds: from the first look at the input to the last work item.
-        images: that the launcher scored or failed.
+        begun: when the run began, under whichever launcher.
+        started: when this launcher started.
+        seconds: from the start of listing to the last work item.
+        images: number of images that this launcher scored or failed.
     """
     return {
         "begun": begun,
-        "started": started.isoformat(timespec="microseconds"),
-        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
+        "started": _timestamp(started),
+        "finished": _timestamp(datetime.datetime.now(datetime.UTC)),
         "pipeline_seconds": round(seconds, 3),
         "images": images,
     }
+
+
+def _timestamp(time: datetime.datetime) -> str:
+    return time.isoformat(timespec="microseconds")
+
+
+def describe_model(bundle: Bundle, given: pathlib.Path) -> Mapping[str, str]:
+    """Returns the fields that identify a model, its engine included.
+
+    Args:
+        bundle: the model's bundle.
+        given: its folder as the user gave it.
+    """
+    return {
+        "path": printable(display_address(given)),
+        "digest": bundle.digest,
+        "recipe": bundle.card.recipe,
+        "engine": bundle.engine.kind,
+    }
+
+
+def challenger_fields(
+    challenger: Bundle | None, given: pathlib.Path | None, *, statistics: RunStatistics
+) -> Mapping[str, Any]:
+    """Returns the manifest's fields about a challenger; none without one.
+
+    Args:
+        challenger: the second model's bundle, or None.
+        given: its folder as the user gave it.
+        statistics: the run's.
+    """
+    if challenger is None or given is None:
+        return {}
+    return {
+        "challenger": describe_model(challenger, given),
+        "agreed": statistics.agreed,
+        "challenger_right": statistics.challenger_right,
+    }
+
+
+def library_versions(*bundles: Bundle | None) -> Mapping[str, str]:
+    """Returns the version of each library that took part, and of the preprocessing."""
+    engines = {bundle.engine.library for bundle in bundles if bundle is not None}
+    libraries = {name: importlib.metadata.version(name) for name in (*_LIBRARIES, *sorted(engines))}
+    return {"preprocessing": PREPROCESSING_VERSION, **libraries}

@@ -1,78 +1,78 @@
-"""One run's hold on its output: begun once, gone on with as often as need be, finished once."""
+"""State of an output folder: empty, begun, or finished. A run begins once, may resume, and finishes once."""
 
 import dataclasses
 
 from digitmill.commands import run_config
 from digitmill.storage import OutputFolder
 from digitmill.storage.interface import refuse_used
-from pipelines.listing.frozen_listing import LISTING
-from pipelines.scoring.parts import PREDICTIONS
 from schemas import manifest, run_plan
 from schemas.errors import UserError
-from schemas.layout import STATISTICS
+from schemas.layout import LISTING, PREDICTIONS, STATISTICS
 from schemas.manifest import Manifest
 from schemas.run_plan import RunPlan
 
 
 @dataclasses.dataclass(frozen=True)
-class Standing:
-    """How far an output is.
+class OutputState:
+    """State of an output folder.
 
     Attributes:
-        plan: of the run that was begun in it; None where there is none yet.
-        finished: its manifest; None where it is not finished.
+        plan: plan of the run that began in it; None without one.
+        finished: the run's manifest; None while it is not finished.
     """
 
     plan: RunPlan | None
     finished: Manifest | None
 
 
-def look(output: OutputFolder, *, resume: bool) -> Standing:
-    """Returns how far an output is, without changing it.
+def read_state(output: OutputFolder, *, resume: bool) -> OutputState:
+    """Returns the state of an output, without changing it.
 
     Args:
         output: the folder.
-        resume: whether a run that was begun may be gone on with.
+        resume: whether a run that began there may be resumed.
 
     Raises:
-        UserError: when it holds a run that is not to be gone on with, or anything else.
+        UserError: when it holds a run that may not be resumed, or other files.
     """
     if not output.exists(run_plan.FILE):
         output.check(manifest.FILE)
-        return Standing(None, None)
+        return OutputState(None, None)
     finished = output.exists(manifest.FILE)
     if not resume:
         if finished:
             refuse_used(output.place, finished=True, used=True)
         raise UserError(
-            "an output folder holds one run",
+            "the output already holds an unfinished run",
             got=output.place,
-            remedy="go on with the one that was begun there by --resume, or name a new folder",
+            remedy="resume it by --resume, or name a new folder",
         )
     try:
         plan = RunPlan.from_json(output.read(run_plan.FILE).decode())
         done = Manifest.from_json(output.read(manifest.FILE).decode()) if finished else None
     except ValueError as error:
         raise UserError(
-            "the run was begun by this version", got=output.place, remedy=f"score into a new output: {error}"
+            "cannot resume a run of another version",
+            got=output.place,
+            remedy=f"score into a new output: {error}",
         ) from error
-    return Standing(plan, done)
+    return OutputState(plan, done)
 
 
-def check_same(there: RunPlan, here: RunPlan, output: OutputFolder) -> None:
-    """Raises UserError when a run would be gone on with in another way than it was begun."""
+def check_same_plan(there: RunPlan, here: RunPlan, output: OutputFolder) -> None:
+    """Raises UserError when the options of a resumed run differ from those it began with."""
     differences = list(there.differences(here))
     if differences:
         raise UserError(
-            "a run is gone on with as it was begun",
+            f"cannot resume with other options ({'; '.join(differences)})",
             got=output.place,
-            remedy=f"name a new folder, or give what was given then: {'; '.join(differences)}",
+            remedy="give the options of the first start, or name a new folder",
         )
 
 
-def undo(output: OutputFolder) -> None:
-    """Takes back the beginning of a run whose inputs could not be listed to their end."""
-    # Records first: where this is cut off, none may name what is gone.
+def remove_started_run(output: OutputFolder) -> None:
+    """Removes the files of a run whose inputs could not be listed completely."""
+    # Statistics first: if this is interrupted, no record may refer to a file that is gone.
     for folder in (STATISTICS, PREDICTIONS, LISTING):
         for name in output.names(folder):
             output.delete(f"{folder}/{name}")

@@ -1,4 +1,4 @@
-"""Makes the plan of a run from its options, or takes up the one that was begun."""
+"""Makes the plan of a run from its options, or checks them against the plan that it began with."""
 
 import dataclasses
 import hashlib
@@ -8,7 +8,7 @@ from digitmill.engines.bundle_loader import Bundle
 from digitmill.imaging.canonical import PREPROCESSING_VERSION
 from digitmill.storage import OutputFolder
 from digitmill.storage.names import place_from_anywhere, printable
-from pipelines.history.past_runs import find_runs, scored_alike
+from pipelines.history.past_runs import find_runs, with_same_model
 from pipelines.listing.true_labels import FOLDER
 from pipelines.output import output_run
 from pipelines.score_options import ScoreOptions
@@ -23,10 +23,18 @@ def make_plan(
     begun: RunPlan | None,
     output: OutputFolder,
 ) -> RunPlan:
-    """Returns the plan of a run, the one that was begun if there is one.
+    """Returns the plan of a run: the one that it began with, if it is resumed.
+
+    Args:
+        options: the run's.
+        bundle: the model's.
+        challenger: the second model's, or None.
+        begun: plan of the run that began in the output, or None.
+        output: the run's folder.
 
     Raises:
-        UserError: when the run that was begun was asked to do something else, or there is no earlier run.
+        UserError: when the options differ from the plan that the run began with, or `--since` names no
+            earlier run.
     """
     plan = RunPlan(
         inputs=tuple(printable(place_from_anywhere(given)) for given in options.inputs),
@@ -50,10 +58,10 @@ def make_plan(
         past={},
     )
     if begun is not None:
-        output_run.check_same(begun, plan, output)
+        output_run.check_same_plan(begun, plan, output)
         return begun
-    runs = find_runs(options.since, besides=output) if options.since else []
-    return dataclasses.replace(plan, past={run.place: run.digest for run in scored_alike(runs, plan)})
+    runs = find_runs(options.since, exclude=output) if options.since else []
+    return dataclasses.replace(plan, past={run.place: run.digest for run in with_same_model(runs, plan)})
 
 
 def accept_threshold(options: ScoreOptions, bundle: Bundle) -> float:
@@ -62,7 +70,7 @@ def accept_threshold(options: ScoreOptions, bundle: Bundle) -> float:
 
 
 def _digest_of(path: str | pathlib.Path | None) -> str | None:
-    """Returns a file's SHA-256; None without a file, and for one whose reading will say what is wrong."""
+    """Returns a file's SHA-256; None without a file. One that cannot be read is reported where it is used."""
     try:
         return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest() if path else None
     except OSError:

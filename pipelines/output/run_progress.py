@@ -1,4 +1,4 @@
-"""Progress of a running job, seen from its outputs: the same for every runner."""
+"""Progress of a running job, read from its output folder, so that it works with every runner."""
 
 import sys
 import threading
@@ -12,40 +12,40 @@ from tqdm import tqdm
 from digitmill.storage import OutputFolder
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.local_output import LocalFolder
-from pipelines.listing.frozen_listing import LISTING, FrozenItem, frozen_items, read_item
+from pipelines.listing.frozen_listing import FrozenItem, frozen_items, read_item
 from schemas.errors import StorageError
-from schemas.layout import STATISTICS, record_name
+from schemas.layout import LISTING, STATISTICS, record_name
 
 POLL_SECONDS: Final = 0.5
-"""Seconds between two looks at an output folder on this machine."""
+"""Interval at which a local output folder is read, in seconds."""
 
 REMOTE_POLL_SECONDS: Final = 5.0
-"""Seconds between two looks at an output folder in a bucket."""
+"""Interval at which an output folder in a bucket is read, in seconds."""
 
 LOG_SECONDS: Final = 10.0
-"""Seconds between two lines in a log."""
+"""Interval between two lines in a log, in seconds."""
 
-_LOOK = 1_000
+_CLOCK_INTERVAL = 1_000
 """Images between two looks at the clock."""
 
 
-def listed(images: Iterable[ListedImage], *, expected: int | None = None) -> Iterator[ListedImage]:
-    """Passes images on while they are listed, and shows how many there are and how fast they come.
+def show_listing(images: Iterable[ListedImage], *, expected: int | None = None) -> Iterator[ListedImage]:
+    """Passes images on while they are listed, and shows their number and rate.
 
     A bar on a terminal, a plain line every ten seconds elsewhere.
 
     Args:
-        images: listed while they are asked for.
-        expected: number of them that an earlier run has found, by which the time left is told.
+        images: listed lazily.
+        expected: number that an earlier run found, to estimate the time left.
     """
     if sys.stderr.isatty():
         yield from tqdm(images, total=expected, unit=" images", desc="listing", leave=False)
         return
-    began = said = time.monotonic()
+    began = printed = time.monotonic()
     for number, image in enumerate(images, start=1):
         yield image
-        if number % _LOOK == 0 and (now := time.monotonic()) - said >= LOG_SECONDS:
-            said, rate = now, number / (now - began)
+        if number % _CLOCK_INTERVAL == 0 and (now := time.monotonic()) - printed >= LOG_SECONDS:
+            printed, rate = now, number / (now - began)
             left = (
                 f", about {(expected - number) / rate:.0f} s left" if expected and number < expected else ""
             )
@@ -53,11 +53,10 @@ def listed(images: Iterable[ListedImage], *, expected: int | None = None) -> Ite
 
 
 class Progress:
-    """Context manager that shows images done, of how many, per second, and the time left.
+    """Context manager that shows images done, their total and rate, and the time left.
 
-    A bar on a terminal, a plain line every ten seconds elsewhere. It looks at the statistics records
-    in the output folder, so that it needs nothing of the runner. While workers still list, the total
-    is what has been listed so far.
+    A bar on a terminal, a plain line every ten seconds elsewhere. It counts the statistics records in the
+    output folder. While workers still list, the total is what has been listed so far.
     """
 
     def __init__(
@@ -65,29 +64,30 @@ class Progress:
         output: OutputFolder,
         items: Iterable[FrozenItem],
         *,
-        growing: Callable[[str], bool] | None = None,
+        adds_items: Callable[[str], bool] | None = None,
         verb: str = "scoring",
         began: float | None = None,
     ) -> None:
-        """Counts what is to be done.
+        """Counts the images to score.
 
         Args:
-            output: where the records appear.
-            items: the work items that the launcher knows of.
-            growing: which listing files hold work items that workers add; None where there are none.
-            verb: what is done.
-            began: when the first item was begun, by `time.monotonic`; now when None.
+            output: the run's folder.
+            items: work items that the launcher listed.
+            adds_items: whether a listing file, by name, holds work items that workers add; None if they
+                add none.
+            verb: name of the work, shown before the numbers.
+            began: when the first item started, by `time.monotonic`; now when None.
         """
         self._output = output
         self._verb = verb
         self._started = time.monotonic() if began is None else began
-        self._growing = growing
+        self._adds_items = adds_items
         self._waiting = {record_name(item.digest): item.images for item in items}
         self._seen: set[str] = set()
         self._total, self._done = sum(self._waiting.values()), 0
         self._terminal = sys.stderr.isatty()
-        # Without a terminal tqdm would write its bar over and over into the log.
-        # Work items end in bursts, of which a moving average makes rates that nobody sees: the mean of all.
+        # Without a terminal, tqdm would repeat its bar in the log.
+        # Work items end in bursts, so the rate is the overall mean instead of a moving average.
         self._bar = tqdm(
             total=self._total, unit=" images", desc=verb, disable=not self._terminal, leave=False, smoothing=0
         )
@@ -109,27 +109,27 @@ class Progress:
         self._bar.close()
 
     def _watch(self) -> None:
-        said = self._started
+        printed = self._started
         while not self._stop.wait(self._poll):
             try:
-                self._look()
+                self._update()
             except StorageError:
-                return  # the run meets it too, and is the one to say so
-            if not self._terminal and time.monotonic() - said >= LOG_SECONDS:
-                said = time.monotonic()
-                print(self._line(said - self._started), file=sys.stderr, flush=True)
+                return  # the run meets the same error and reports it
+            if not self._terminal and time.monotonic() - printed >= LOG_SECONDS:
+                printed = time.monotonic()
+                print(self._line(printed - self._started), file=sys.stderr, flush=True)
 
-    def _look(self) -> None:
-        if self._growing:
-            self._add_listed(self._growing)
+    def _update(self) -> None:
+        if self._adds_items:
+            self._add_listed(self._adds_items)
         done = self._output.names(STATISTICS) & self._waiting.keys()
         images = sum(self._waiting.pop(record) for record in done)
         self._done += images
         self._bar.update(images)
 
-    def _add_listed(self, growing: Callable[[str], bool]) -> None:
+    def _add_listed(self, adds_items: Callable[[str], bool]) -> None:
         names = {f"{LISTING}/{name}" for name in self._output.names(LISTING)}
-        for name in filter(growing, sorted(names - self._seen)):
+        for name in filter(adds_items, sorted(names - self._seen)):
             item = read_item(self._output, name)
             for frozen in frozen_items(name, item) if item else ():
                 self._waiting.setdefault(record_name(frozen.digest), frozen.images)

@@ -1,36 +1,40 @@
-"""What a finished run prints."""
+"""The summary that a finished run prints."""
 
 import dataclasses
 import json
 from typing import Any
 
-from pipelines.report.scoring_report import PAGE
-from pipelines.scoring.parts import PREDICTIONS
 from schemas import manifest
 from schemas.errors import ExitCode
+from schemas.layout import PREDICTIONS, REPORT_PAGE
 from schemas.manifest import Manifest, Status
 from schemas.model.accuracy import percent
 
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """A finished run in a few lines."""
+    """A finished run in a few lines.
+
+    Attributes:
+        place: the output folder.
+        manifest: the run's.
+    """
 
     place: str
     manifest: Manifest
 
     @property
     def exit_code(self) -> ExitCode:
-        """What the command ends with."""
+        """Exit code of the command."""
         over = self.manifest.status == Status.OVER_BUDGET
         return ExitCode.OVER_BUDGET if over else ExitCode.OK
 
     def as_data(self) -> dict[str, Any]:
-        """Returns the manifest in JSON's types, with the place of the output."""
+        """Returns the manifest and the place of the output as JSON data."""
         return {"output": self.place, **json.loads(self.manifest.to_json())}
 
     def table(self) -> str:
-        """Returns the lines to print, one fact each."""
+        """Returns the lines to print."""
         rows = {
             "images": f"{self.manifest.counts.listed:,}",
             "scored": f"{self.manifest.counts.scored:,} ({self._accepted()})",
@@ -39,7 +43,7 @@ class Summary:
             "accuracy": self.manifest.accuracy,
             "challenger": self._challenger(),
             "images/s": f"{self.manifest.images_per_second:,.0f}",
-            "report": f"{self.place}/{PAGE}",
+            "report": f"{self.place}/{REPORT_PAGE}",
             "predictions": f"{self.place}/{PREDICTIONS}/part-*.csv",
             "manifest": f"{self.place}/{manifest.FILE}",
         }

@@ -1,4 +1,4 @@
-"""Reads a finished output again and proves that it is what its manifest says."""
+"""Verifies a finished output: reads every file again and compares it with the manifest."""
 
 import collections
 import csv
@@ -6,40 +6,47 @@ import dataclasses
 import gzip
 import io
 import itertools
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterator
 from typing import Any, Final
 
 from digitmill.records import read_records
 from digitmill.storage import OutputFolder
 from digitmill.storage.interface import LOCK
 from pipelines.history import incremental
-from pipelines.listing.frozen_listing import LISTING, items_in
+from pipelines.listing.frozen_listing import read_items
 from pipelines.listing.work_item import WorkItem
-from pipelines.report.scoring_report import REPORTS
-from pipelines.scoring.parts import PREDICTIONS
-from pipelines.statistics.item_statistics import ItemStatistics, merge
+from pipelines.statistics.item_statistics import ItemStatistics, merge_statistics
 from schemas import manifest
 from schemas.errors import UserError
-from schemas.layout import STATISTICS, statistics_name
+from schemas.layout import (
+    LISTING,
+    PREDICTIONS,
+    REPORTS,
+    STATISTICS,
+    is_bucket,
+    is_joined,
+    is_listed,
+    statistics_name,
+)
 from schemas.manifest import Manifest, Part
 
 _COUNTED: Final = ("scored", "accepted", "labelled", "right", "agreed", "challenger_right")
-"""What a manifest says of a run and each record of its work item."""
+"""Counts that are both in the manifest and in each statistics record."""
 
-FINDINGS: Final = 20
-"""Findings that are named; of more, the number is told."""
+MAX_FINDINGS: Final = 20
+"""Findings that are printed; further ones are only counted."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Verdict:
-    """What was found.
+class Verification:
+    """Result of a verification.
 
     Attributes:
         place: the output folder.
-        manifest: what it says of itself.
+        manifest: its manifest.
         files: number of files that were read.
-        bytes: their size.
-        findings: what is not as it should be, a line each; none where all is well.
+        bytes: their total size.
+        findings: one line for each difference; none if the output is intact.
     """
 
     place: str
@@ -49,7 +56,7 @@ class Verdict:
     findings: tuple[str, ...]
 
     def as_data(self) -> dict[str, Any]:
-        """Returns the same in JSON's types, with every finding."""
+        """Returns the result as JSON data, with all findings."""
         return {
             "output": self.place,
             "files": self.files,
@@ -66,23 +73,23 @@ class Verdict:
             return (
                 f"{self.place}: {read}, all as the manifest says\n"
                 f"{counts.listed:,} listed = {counts.scored:,} scored + {counts.failed:,} failed "
-                f"+ {counts.skipped:,} skipped; every listed image has one answer"
+                f"+ {counts.skipped:,} skipped; every listed image has one outcome"
             )
-        more = len(self.findings) - FINDINGS
+        more = len(self.findings) - MAX_FINDINGS
         lines = [
-            f"{self.place}: {read}, {len(self.findings):,} not as they should be",
-            *self.findings[:FINDINGS],
+            f"{self.place}: {read}, {len(self.findings):,} findings",
+            *self.findings[:MAX_FINDINGS],
         ]
         return "\n".join([*lines, *([f"and {more:,} more"] if more > 0 else [])])
 
 
-def verify(output: OutputFolder) -> Verdict:
-    """Reads every file that the manifest names, and recounts.
+def verify(output: OutputFolder) -> Verification:
+    """Reads every file that the manifest names, and counts again.
 
-    1. Each part has its digest, its size and as many rows as it should.
-    2. No other file pretends to be an output.
-    3. Each listed image is in the rows or the failures of its work item, once, and nothing else is.
-    4. The work items add up to the manifest's own figures.
+    1. Each part has its digest, its size and its number of rows.
+    2. There are no other files in the output's folders.
+    3. Each listed image is in the rows or the failures of its work item, once, and no other image is.
+    4. The work items add up to the counts of the manifest.
 
     Raises:
         UserError: when there is no finished run.
@@ -92,10 +99,10 @@ def verify(output: OutputFolder) -> Verdict:
     findings = list(itertools.chain.from_iterable(_check_part(output, part) for part in found.parts))
     findings += (f"{name}: not named by the manifest" for name in sorted(_extra(output, parts)))
     if not findings:
-        # What is damaged is said to be so once; answers are looked for in what is whole.
-        findings += _check_answers(output, found)
+        # Damage is reported once: outcomes are only counted in intact files.
+        findings += _check_outcomes(output, found)
     size = sum(part.bytes for part in found.parts)
-    return Verdict(output.place, found, len(parts) + 1, size, tuple(findings))
+    return Verification(output.place, found, len(parts) + 1, size, tuple(findings))
 
 
 def _open(output: OutputFolder) -> Manifest:
@@ -103,15 +110,15 @@ def _open(output: OutputFolder) -> Manifest:
         return Manifest.from_json(output.read(manifest.FILE).decode())
     except FileNotFoundError:
         raise UserError(
-            f"a finished run has a {manifest.FILE}",
+            f"no finished run, without {manifest.FILE}",
             got=output.place,
-            remedy="name an output of `digitmill score`; one that was cut off is gone on with by --resume",
+            remedy="name an output of `digitmill score`, or finish the run by --resume",
         ) from None
     except ValueError as error:
         raise UserError(
-            f"{manifest.FILE} is what a run wrote",
+            "the manifest is damaged or of another version",
             got=output.at(manifest.FILE),
-            remedy=f"copy the output again, or score anew: {error}",
+            remedy=f"copy the output again, or score again: {error}",
         ) from error
 
 
@@ -134,12 +141,22 @@ def _check_part(output: OutputFolder, part: Part) -> Iterator[str]:
 
 def _rows(name: str, data: bytes) -> int | None:
     """Returns the number of records in a file; None for one that has none."""
-    kind = name.removesuffix(".gz").rpartition(".")[2]
-    if kind == "tfrecord":
-        return sum(1 for _ in read_records(data))
-    if kind == "csv":
-        return sum(1 for _ in _csv_rows(name, data)) - 1
-    return None
+    match name.removesuffix(".gz").rpartition(".")[2]:
+        case "tfrecord":
+            return sum(1 for _ in read_records(data))
+        case "csv":
+            return sum(1 for _ in _csv_rows(_decompress(name, data)))
+        case _:
+            return None
+
+
+def _decompress(name: str, data: bytes) -> bytes:
+    return gzip.decompress(data) if name.endswith(".gz") else data
+
+
+def _csv_rows(data: bytes) -> Iterator[list[str]]:
+    """Yields the rows below the header."""
+    return itertools.islice(csv.reader(io.StringIO(data.decode(), newline="")), 1, None)
 
 
 def _extra(output: OutputFolder, parts: dict[str, Part]) -> Iterator[str]:
@@ -149,29 +166,29 @@ def _extra(output: OutputFolder, parts: dict[str, Part]) -> Iterator[str]:
             yield name
 
 
-def _check_answers(output: OutputFolder, found: Manifest) -> Iterator[str]:
+def _check_outcomes(output: OutputFolder, found: Manifest) -> Iterator[str]:
     parts = {part.name for part in found.parts}
     listing = sorted(name for name in parts if name.startswith(f"{LISTING}/"))
-    joined = any(map(incremental.is_bucket, listing))
-    scored = incremental.is_joined if joined else incremental.is_listed
+    joined = any(map(is_bucket, listing))
+    scored = is_joined if joined else is_listed
     totals: collections.Counter[str] = collections.Counter()
     for name in filter(scored, listing):
-        for item in items_in(output, name):
+        for item in read_items(output, name):
             yield from _check_item(output, item, parts=parts, totals=totals)
-    for name in filter(incremental.is_bucket, listing):
+    for name in filter(is_bucket, listing):
         totals["skipped"] += incremental.Bucket.from_bytes(output.read(name)).skipped
     totals["listed"] = totals["scored"] + totals["failed"] + totals["skipped"]
     yield from _check_counts(found, totals)
 
 
 def _check_counts(found: Manifest, totals: collections.Counter[str]) -> Iterator[str]:
-    """Holds what the records add up to against what the manifest says of the whole run."""
+    """Compares the sums of the records with the counts of the manifest."""
     challenged = ("agreed", "challenger_right") if found.challenger else ()
-    said = dataclasses.asdict(found.counts) | {
+    expected = dataclasses.asdict(found.counts) | {
         name: getattr(found, name) for name in ("accepted", "labelled", "right", *challenged)
     }
-    said |= {f"failures of {code}": count for code, count in found.failures.items()}
-    for name, count in said.items():
+    expected |= {f"failures of {code}": count for code, count in found.failures.items()}
+    for name, count in expected.items():
         if totals[name] != count:
             yield f"{manifest.FILE}: {totals[name]:,} {name} when recounted, {count:,} expected"
     if found.status != found.counts.status(found.options.get("max_failure_rate")):
@@ -186,32 +203,22 @@ def _check_item(
         yield f"{name}: not named by the manifest"
         return
     record = ItemStatistics.from_json(output.read(name).decode())
-    answers = collections.Counter(failure.image for failure in record.failures)
+    outcomes = collections.Counter(failure.image for failure in record.failures)
     for part in record.parts:
         if part.name not in parts:
             yield f"{part.name}: named by {name}, not by the manifest"
         elif ".csv" in part.name:
-            answers.update(_images(part.name, output.read(part.name)))
+            outcomes.update(row[0] for row in _csv_rows(_decompress(part.name, output.read(part.name))))
     _count(record, totals)
-    twice = [image for image, count in answers.items() if count > 1]
-    yield from (f"{image}: answered {answers[image]} times" for image in twice)
+    yield from (f"{image}: {count} outcomes" for image, count in outcomes.items() if count > 1)
     if not item.may_be_archive:
         listed = {image.uri for image in item.images}
-        yield from (f"{image}: listed and not answered" for image in sorted(listed - answers.keys()))
-        yield from (f"{image}: answered and not listed" for image in sorted(answers.keys() - listed))
+        yield from (f"{image}: listed, but no outcome" for image in sorted(listed - outcomes.keys()))
+        yield from (f"{image}: outcome, but not listed" for image in sorted(outcomes.keys() - listed))
 
 
 def _count(record: ItemStatistics, totals: collections.Counter[str]) -> None:
-    counted = merge([record])
+    counted = merge_statistics([record])
     totals["failed"] += len(counted.failures)
     totals.update({name: getattr(counted, name) for name in _COUNTED})
     totals.update(f"failures of {failure.code}" for failure in counted.failures)
-
-
-def _images(name: str, data: bytes) -> Iterable[str]:
-    return (row[0] for row in itertools.islice(_csv_rows(name, data), 1, None))
-
-
-def _csv_rows(name: str, data: bytes) -> Iterator[Sequence[str]]:
-    plain = gzip.decompress(data) if name.endswith(".gz") else data
-    return csv.reader(io.StringIO(plain.decode(), newline=""))

@@ -19,18 +19,18 @@ from digitmill.storage import ImageReader, OutputFolder, open_folder
 from digitmill.storage.interface import Hold, refuse_used
 from digitmill.storage.names import printable
 from pipelines.listing.frozen_listing import FrozenItem
-from pipelines.listing.input_listing import list_images, refuse_output_below
-from pipelines.listing.true_labels import with_labels
+from pipelines.listing.input_listing import check_output_outside_inputs, list_images
+from pipelines.listing.true_labels import attach_labels
 from pipelines.listing.work_item import WorkItem
-from pipelines.output.reconcile import remove_unfinished
-from pipelines.output.run_progress import Progress, listed
+from pipelines.output.reconcile import remove_temporary_files
+from pipelines.output.run_progress import Progress, show_listing
 from pipelines.packing.shard_writer import PackedItem, Packer, collect_packed, shard_name, shards
 from pipelines.runners.beam_options import beam_options
 from pipelines.runners.interruption import resumable
-from pipelines.statistics.item_statistics import count_codes
+from pipelines.statistics.item_statistics import count_failure_codes
 from schemas import failure, manifest
 from schemas.errors import UserError
-from schemas.failure import Failure, FailureCode
+from schemas.failure import Failure
 from schemas.layout import STATISTICS, statistics_name
 from schemas.manifest import Part
 from schemas.packed import PackManifest
@@ -121,7 +121,7 @@ def run(options: PackOptions) -> PackSummary:
     pipeline_options = beam_options(options.beam_flags, verb="pack", own=_FLAGS)
     output = open_folder(options.output)
     _check_output(output, options)
-    refuse_output_below(options.inputs, output.place)
+    check_output_outside_inputs(options.inputs, output.place)
     with resumable(options.command()), output.hold() as hold:
         # Check again: another launcher may have started or finished in between.
         finished = _check_output(output, options)
@@ -168,8 +168,8 @@ def _pack(
     # 2. List the images. Their number is the denominator of all later counts.
     images = list_images(options.inputs)
     if options.labels is not None:
-        images = with_labels(images, options.labels)
-    items = list(shards(listed(images), shard_bytes=options.shard_megabytes * 1e6))
+        images = attach_labels(images, options.labels)
+    items = list(shards(show_listing(images), shard_bytes=options.shard_megabytes * 1e6))
     output.write_once(run_config.FILE, options.run_config().encode())
 
     # 3. Pack. Each work item writes its shard, then its record.
@@ -199,7 +199,7 @@ def _remove_strays(output: OutputFolder, items: Sequence[WorkItem], parts: Seque
     recorded = {f"{STATISTICS}/{name}" for name in output.names(STATISTICS)}
     for name in (packed_here | recorded) - kept:
         output.delete(name)
-    remove_unfinished(output, ("", STATISTICS))
+    remove_temporary_files(output, ("", STATISTICS))
 
 
 class PackWorkItem(beam.DoFn):
@@ -256,7 +256,7 @@ def _manifest(
         packed=sum(item.packed for item in done),
         failed=len(failures),
         labelled=sum(item.labelled for item in done),
-        failures=count_codes(failures, FailureCode),
+        failures=count_failure_codes(failures),
         inputs=tuple(map(printable, options.inputs)),
         options={
             "labels": options.labels and printable(options.labels),

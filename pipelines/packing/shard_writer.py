@@ -10,7 +10,7 @@ import numpy as np
 from digitmill.records import encode_records
 from digitmill.storage import ImageReader, OutputFolder
 from digitmill.storage.listed_image import ListedImage
-from pipelines.listing.work_item import WorkItem, failure_of, pack
+from pipelines.listing.work_item import WorkItem, make_failure, pack_items
 from schemas import packed
 from schemas.errors import UnreconciledError
 from schemas.failure import Failure, ImageError
@@ -44,12 +44,12 @@ def shards(images: Iterable[ListedImage], *, shard_bytes: float) -> Iterator[Wor
     for image in images:
         size = max(0, image.size) + len(image.uri) + _RECORD_BYTES
         if held + size > shard_bytes and chunk:
-            yield from pack(chunk, _RUN, size=len(chunk))
+            yield from pack_items(chunk, _RUN, size=len(chunk))
             chunk, held = [], 0
         chunk.append(image)
         held += size
     if chunk:
-        yield from pack(chunk, _RUN, size=len(chunk))
+        yield from pack_items(chunk, _RUN, size=len(chunk))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Packer:
         for chunk in _chunks(zip(item.images, self._reader.read(item.images), strict=True)):
             good = [(image, content) for image, content in chunk if isinstance(content, bytes)]
             failures += [
-                failure_of(image, content) for image, content in chunk if not isinstance(content, bytes)
+                make_failure(image, content) for image, content in chunk if not isinstance(content, bytes)
             ]
             labels += [image.label for image, _ in good]
             records.append(_encoded(good))

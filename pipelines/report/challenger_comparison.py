@@ -1,4 +1,4 @@
-"""A model against its challenger: who is right where they differ, and whether that is more than chance."""
+"""Compares a model with its challenger on labelled images: a sign test on those that only one has right."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -10,14 +10,14 @@ from schemas.model.accuracy import wilson
 
 
 @dataclasses.dataclass(frozen=True)
-class Duel:
-    """Labelled images by who was right.
+class ChallengerComparison:
+    """Labelled images by which of the two models is right.
 
     Attributes:
-        both: both were.
-        model: the model alone.
-        challenger: the challenger alone.
-        neither: none was.
+        both: images that both models have right.
+        model: images that only the model has right.
+        challenger: images that only the challenger has right.
+        neither: images that both have wrong.
     """
 
     both: int
@@ -27,7 +27,7 @@ class Duel:
 
     @classmethod
     def of(cls, cells: Iterable[Agreement]) -> Self:
-        """Counts from pairs of digits."""
+        """Counts images from the pairs of digits that the models gave."""
         both = model = challenger = neither = 0
         for cell in cells:
             if cell.digit == cell.challenger_digit:
@@ -41,11 +41,14 @@ class Duel:
 
     @property
     def labelled(self) -> int:
-        """All of them."""
+        """All labelled images."""
         return self.both + self.model + self.challenger + self.neither
 
-    def sentence(self) -> str:
-        """Returns who is better, if that can be told: of alike models each wins half of the differences."""
+    def verdict(self) -> str:
+        """Returns a sentence that says which model is better, if the difference is significant.
+
+        Equally good models would each win half of the images that only one of them has right.
+        """
         decided = self.model + self.challenger
         if not decided:
             return "Where labels are known, neither is right where the other is wrong."

@@ -1,5 +1,6 @@
-"""Tables of a run's page and CSVs: by digit, by folder, by failure."""
+"""Metrics by digit and by folder: rows of the report page's tables and of `digits.csv`."""
 
+import collections
 import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -8,11 +9,10 @@ from digitmill.reports.numbers import NONE, share, thousands
 from digitmill.reports.precision_recall import ClassRates, class_rates
 from digitmill.storage.names import folder_of, readable
 from pipelines.statistics.item_statistics import RunStatistics
-from pipelines.statistics.tallies import Tally, total
-from schemas.digit import CLASSES
+from pipelines.statistics.tallies import Tally, sum_tallies
 
-FOLDERS_SHOWN: Final = 200
-"""Folders in the page; all of them are in `summary.csv`."""
+MAX_FOLDERS: Final = 200
+"""Folders on the page; all of them are in `summary.csv`."""
 
 DIGITS_HEADER: Final = (
     "digit", "predicted", "labelled", "right", "precision", "recall", "f1", "mean_confidence", "accepted"
@@ -20,18 +20,18 @@ DIGITS_HEADER: Final = (
 """Columns of `digits.csv`."""
 
 Cell = tuple[str, float | None]
-"""The words of a cell, and what it is sorted by."""
+"""A cell's text and its sort key."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DigitRates(ClassRates):
-    """How well one digit is told.
+class DigitMetrics(ClassRates):
+    """Metrics of one digit.
 
     Attributes:
         digit: the digit.
-        predicted: images taken for it.
-        accepted: of these accepted.
-        confidence: mean of these; None where there is none.
+        predicted: images predicted as it.
+        accepted: accepted images among these.
+        confidence: their mean confidence; None where there are no images.
     """
 
     digit: int
@@ -40,57 +40,55 @@ class DigitRates(ClassRates):
     confidence: float | None
 
     def cells(self, *, labelled: bool, scored: int) -> Iterator[Cell]:
-        """Yields the cells of its row in the page."""
-        of_all = self.predicted / scored if scored else None
+        """Yields the cells of the digit's row on the page, as `digit_columns` titles them."""
         yield str(self.digit), self.digit
-        yield thousands(self.predicted), self.predicted
-        yield share(of_all, 1), of_all
-        accepted = self.accepted / self.predicted if self.predicted else None
-        yield share(accepted, 1), accepted
+        yield _count_cell(self.predicted)
+        yield _share_cell(self.predicted, scored)
+        yield _share_cell(self.accepted, self.predicted)
         yield (NONE if self.confidence is None else f"{self.confidence:.4f}"), self.confidence
         for rate in (self.precision, self.recall, self.f1) if labelled else ():
             yield share(rate), rate
 
     def row(self) -> tuple[object, ...]:
-        """Returns its row in `digits.csv`."""
+        """Returns the digit's row in `digits.csv`."""
         rates = (self.precision, self.recall, self.f1, self.confidence)
         precision, recall, f1, confidence = ("" if rate is None else f"{rate:.6f}" for rate in rates)
         counts = (self.digit, self.predicted, self.labelled, self.right)
         return (*counts, precision, recall, f1, confidence, self.accepted)
 
 
-def digit_rates(statistics: RunStatistics) -> list[DigitRates]:
-    """Returns the rates of all digits."""
-    rows, told = [], class_rates(statistics.confusion)
-    for digit in range(CLASSES):
-        tally = total(tally for tally in statistics.tallies if tally.digit == digit)
-        rows.append(
-            DigitRates(
+def digit_metrics(statistics: RunStatistics) -> list[DigitMetrics]:
+    """Returns the metrics of all digits, in order."""
+    metrics = []
+    for digit, rates in enumerate(class_rates(statistics.confusion)):
+        tally = sum_tallies(tally for tally in statistics.tallies if tally.digit == digit)
+        metrics.append(
+            DigitMetrics(
                 digit=digit,
                 predicted=tally.images,
                 accepted=tally.accepted,
-                confidence=tally.confidence / tally.images if tally.images else None,
-                **vars(told[digit]),
+                confidence=tally.mean_confidence,
+                **vars(rates),
             )
         )
-    return rows
+    return metrics
 
 
 def digit_columns(*, labelled: bool) -> list[tuple[str, bool]]:
-    """Returns titles of `DigitRates.cells`, and whether they are numbers."""
+    """Returns the titles of `DigitMetrics.cells`, and whether each column is numeric."""
     titles = ["Digit", "Images", "Share", "Accepted", "Mean confidence"]
     titles += ["Precision", "Recall", "F1"] if labelled else []
     return [(title, title != "Digit") for title in titles]
 
 
 @dataclasses.dataclass(frozen=True)
-class FolderRates:
-    """What became of one folder's images.
+class FolderMetrics:
+    """Metrics of one folder.
 
     Attributes:
         folder: its URI.
         failed: images that failed.
-        tally: of those that were scored.
+        tally: counts of the images that were scored.
     """
 
     folder: str
@@ -98,48 +96,51 @@ class FolderRates:
     tally: Tally
 
     @property
-    def to_look_at(self) -> int:
-        """Images that a person would look at: for review, failed, or wrong."""
-        tally = self.tally
-        return self.failed + tally.images - tally.accepted + tally.labelled - tally.right
+    def needs_attention(self) -> int:
+        """Images that a person should look at: for review, failed, or wrong."""
+        return self.failed + self.tally.review + self.tally.wrong
 
     def cells(self, *, labelled: bool) -> Iterator[Cell]:
-        """Yields the cells of its row in the page."""
-        tally = self.tally
-        images, review = tally.images + self.failed, tally.images - tally.accepted
+        """Yields the cells of the folder's row on the page, as `folder_columns` titles them."""
+        tally, mean = self.tally, self.tally.mean_confidence
         yield readable(self.folder), None
-        yield thousands(images), images
-        yield thousands(self.failed), self.failed
-        yield thousands(review), review
-        reviewed = review / tally.images if tally.images else None
-        yield share(reviewed, 1), reviewed
-        mean = tally.confidence / tally.images if tally.images else None
+        yield _count_cell(tally.images + self.failed)
+        yield _count_cell(self.failed)
+        yield _count_cell(tally.review)
+        yield _share_cell(tally.review, tally.images)
         yield (NONE if mean is None else f"{mean:.4f}"), mean
         if labelled:
-            accuracy = tally.right / tally.labelled if tally.labelled else None
-            yield share(accuracy), accuracy
-            yield thousands(tally.labelled - tally.right), tally.labelled - tally.right
+            yield _share_cell(tally.right, tally.labelled, decimals=2)
+            yield _count_cell(tally.wrong)
 
 
-def folder_rates(statistics: RunStatistics) -> list[FolderRates]:
-    """Returns the rates of all folders, by name."""
-    failed: dict[str, int] = {}
-    for failure in statistics.failures:
-        folder = folder_of(failure.image)
-        failed[folder] = failed.get(folder, 0) + 1
+def folder_metrics(statistics: RunStatistics) -> list[FolderMetrics]:
+    """Returns the metrics of all folders, sorted by name."""
+    failed = collections.Counter(folder_of(failure.image) for failure in statistics.failures)
     tallies: dict[str, list[Tally]] = {folder: [] for folder in failed}
     for tally in statistics.tallies:
         tallies.setdefault(tally.folder, []).append(tally)
-    return [FolderRates(folder, failed.get(folder, 0), total(tallies[folder])) for folder in sorted(tallies)]
+    return [
+        FolderMetrics(folder, failed[folder], sum_tallies(group)) for folder, group in sorted(tallies.items())
+    ]
 
 
-def folders_to_show(rates: Iterable[FolderRates]) -> list[FolderRates]:
-    """Returns the folders with most to look at, those first; as many as the page holds."""
-    return sorted(rates, key=lambda rate: (-rate.to_look_at, rate.folder))[:FOLDERS_SHOWN]
+def worst_folders(metrics: Iterable[FolderMetrics]) -> list[FolderMetrics]:
+    """Returns the folders that most need attention, worst first; no more than fit on the page."""
+    return sorted(metrics, key=lambda folder: (-folder.needs_attention, folder.folder))[:MAX_FOLDERS]
 
 
 def folder_columns(*, labelled: bool) -> list[tuple[str, bool]]:
-    """Returns titles of `FolderRates.cells`, and whether they are numbers."""
+    """Returns the titles of `FolderMetrics.cells`, and whether each column is numeric."""
     titles = ["Folder", "Images", "Failed", "For review", "Review share", "Mean confidence"]
     titles += ["Accuracy", "Wrong"] if labelled else []
     return [(title, title != "Folder") for title in titles]
+
+
+def _count_cell(count: int) -> Cell:
+    return thousands(count), count
+
+
+def _share_cell(count: int, total: int, *, decimals: int = 1) -> Cell:
+    value = count / total if total else None
+    return share(value, decimals), value

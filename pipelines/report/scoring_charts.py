@@ -1,8 +1,10 @@
-"""The charts of a run, from its merged statistics."""
+"""Charts of the run report, drawn from the merged statistics."""
 
 import bisect
+import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from digitmill.reports.charts.acceptance import (
     Accepting,
@@ -12,56 +14,109 @@ from digitmill.reports.charts.acceptance import (
     reliability_diagram,
 )
 from digitmill.reports.charts.chart import Chart
-from digitmill.reports.charts.distributions import bars_side_by_side, steps_side_by_side
+from digitmill.reports.charts.distributions import (
+    bars_side_by_side,
+    confidence_histogram,
+    steps_side_by_side,
+)
 from digitmill.reports.charts.matrices import Matrix, matrix
 from digitmill.reports.numbers import share, thousands
-from pipelines.report.drift import Spread
-from pipelines.report.drift_words import NAMES
+from pipelines.report.drift import MEASURE_NAMES, Distributions
 from pipelines.statistics.item_statistics import RunStatistics
 from pipelines.statistics.thresholds import EDGES, RELIABILITY_BINS
 from schemas.digit import CLASSES
+from schemas.manifest import Manifest
 
 
-def explorer(statistics: RunStatistics, *, accept: float) -> Explorer | None:
-    """Returns what other accept thresholds would mean; None where the records do not say."""
+@dataclasses.dataclass(frozen=True)
+class RunCharts:
+    """Charts of a run, for the page and for files; None where there is nothing to draw.
+
+    Attributes:
+        confidence: histogram of the confidences.
+        explorer: accuracy-coverage curve.
+        reliability: confidence by accuracy.
+        confusion: true by predicted digit.
+        agreement: the model's digit by the challenger's.
+        distributions: the run's distributions beside those of the references.
+    """
+
+    confidence: Chart
+    explorer: Explorer | None
+    reliability: Chart | None
+    confusion: Matrix | None
+    agreement: Matrix | None
+    distributions: tuple[Chart, ...]
+
+    def __iter__(self) -> Iterator[Chart]:
+        """Yields the charts that there are."""
+        framed = (self.explorer, self.confusion, self.agreement)
+        yield self.confidence
+        yield from (found.chart for found in framed if found is not None)
+        yield from filter(None, (self.reliability, *self.distributions))
+
+
+def draw_charts(
+    statistics: RunStatistics,
+    manifest: Manifest,
+    *,
+    current: Distributions,
+    references: Mapping[str, Distributions],
+) -> RunCharts:
+    """Draws all charts of a run.
+
+    Args:
+        statistics: the run's.
+        manifest: the run's.
+        current: the run's distributions.
+        references: distributions to compare with, by their name in a legend.
+    """
+    accept = manifest.accept_threshold
+    return RunCharts(
+        confidence=confidence_histogram(statistics.confidences, accept=accept),
+        explorer=threshold_explorer(statistics, accept=accept),
+        reliability=reliability_chart(statistics),
+        confusion=confusion_matrix(statistics),
+        agreement=agreement_matrix(statistics) if manifest.challenger else None,
+        distributions=tuple(distribution_charts(current, references)) if references else (),
+    )
+
+
+def threshold_explorer(statistics: RunStatistics, *, accept: float) -> Explorer | None:
+    """Returns the accuracy-coverage curve over accept thresholds; None where the records lack the counts."""
     if not statistics.scored or sum(statistics.thresholds.images) != statistics.scored:
         return None
-    return coverage_curve(accepting(statistics, accept=accept), accept=accept)
+    return coverage_curve(acceptance_by_threshold(statistics, accept=accept), accept=accept)
 
 
-def accepting(statistics: RunStatistics, *, accept: float) -> list[Accepting]:
-    """Returns what accepting from each threshold on means, thresholds rising.
+def acceptance_by_threshold(statistics: RunStatistics, *, accept: float) -> list[Accepting]:
+    """Returns the effect of each accept threshold, thresholds ascending.
 
     Args:
         statistics: of a run with at least one scored image.
-        accept: the threshold in force, which is among them with its own exact counts.
+        accept: the threshold in force, which is included with its own exact counts.
     """
     counts = statistics.thresholds
-    # An image's own confidence is known to its bin: of the bin's middle the rest is what may be wrong.
-    doubts = [
+    # Confidences are known to their bin; 1 - the bin's middle is the expected share of wrong answers.
+    expected_wrong = [
         images * (1 - (low + high) / 2)
         for images, (low, high) in zip(counts.images, itertools.pairwise((*EDGES, 1.0)), strict=True)
     ]
-    from_here_on = [
-        _from_the_top(column) for column in (counts.images, counts.labelled, counts.right, doubts)
-    ]
+    columns = (counts.images, counts.labelled, counts.right, expected_wrong)
+    cumulative = [list(itertools.accumulate(reversed(column)))[::-1] for column in columns]
     points = [
         Accepting(edge, int(images), statistics.scored, int(labelled), int(right), wrong)
-        for edge, images, labelled, right, wrong in zip(EDGES, *from_here_on, strict=True)
+        for edge, images, labelled, right, wrong in zip(EDGES, *cumulative, strict=True)
         if edge != accept
     ]
     place = bisect.bisect_left(EDGES, accept)
-    wrong = from_here_on[-1][place] if place < len(EDGES) else 0.0
+    wrong = cumulative[-1][place] if place < len(EDGES) else 0.0
     exact = (statistics.accepted, statistics.scored, statistics.accepted_labelled, statistics.accepted_right)
     return sorted([*points, Accepting(accept, *exact, wrong)], key=lambda point: point.threshold)
 
 
-def _from_the_top(column: Sequence[float]) -> list[float]:
-    return list(itertools.accumulate(reversed(column)))[::-1]
-
-
-def reliability(statistics: RunStatistics) -> Chart | None:
-    """Returns confidence against accuracy; None where no label is known."""
+def reliability_chart(statistics: RunStatistics) -> Chart | None:
+    """Returns the reliability diagram; None where no label is known."""
     counts = statistics.thresholds
     if not sum(counts.bin_labelled):
         return None
@@ -71,8 +126,8 @@ def reliability(statistics: RunStatistics) -> Chart | None:
     return reliability_diagram(bins)
 
 
-def confusion(statistics: RunStatistics) -> Matrix | None:
-    """Returns true by predicted digit; None where no label is known."""
+def confusion_matrix(statistics: RunStatistics) -> Matrix | None:
+    """Returns the confusion matrix, true by predicted digit; None where no label is known."""
     if not statistics.labelled:
         return None
     counts = statistics.confusion
@@ -87,8 +142,8 @@ def confusion(statistics: RunStatistics) -> Matrix | None:
     return matrix(counts, name="confusion", title="Confusion", reading=reading, corner="label")
 
 
-def agreement(statistics: RunStatistics) -> Matrix:
-    """Returns the model's digit by the challenger's."""
+def agreement_matrix(statistics: RunStatistics) -> Matrix:
+    """Returns the matrix of the model's digit by the challenger's."""
     counts = [[0] * CLASSES for _ in range(CLASSES)]
     for cell in statistics.agreements:
         if cell.challenger_digit >= 0:
@@ -104,31 +159,30 @@ def agreement(statistics: RunStatistics) -> Matrix:
     )
 
 
-def spreads(here: Spread, others: dict[str, Spread]) -> Iterator[Chart]:
-    """Yields the run's distributions, one chart each, beside those that it is held against."""
-    sides = {"this run": here, **others}
-    readings = {
-        "digits": "How many of the images each digit makes.",
-        "confidences": "A model is surer of what it was trained on: a small shift to the left is usual.",
-        "grey_levels": "How bright the digits' pixels are: thick, faint or noisy strokes move it.",
-    }
-    for measure, highest in (("digits", 0), ("confidences", 1), ("grey_levels", 255)):
+def distribution_charts(current: Distributions, references: Mapping[str, Distributions]) -> Iterator[Chart]:
+    """Yields a chart of each measure: the run's distribution beside those of the references, by name."""
+    sides = {"this run": current, **references}
+    for measure, reading in _READINGS.items():
         series = {
             name: [count / sum(counts) for count in counts]
-            for name, spread in sides.items()
-            if sum(counts := getattr(spread, measure))
+            for name, distributions in sides.items()
+            if sum(counts := getattr(distributions, measure))
         }
         if "this run" not in series:
             continue
-        name, title = f"drift_{measure}", NAMES[measure].capitalize()
+        name, title = f"drift_{measure}", MEASURE_NAMES[measure].capitalize()
         if measure == "digits":
-            yield bars_side_by_side(series, name=name, title=title, reading=readings[measure])
-        else:
-            yield steps_side_by_side(
-                series,
-                name=name,
-                title=title,
-                reading=readings[measure],
-                xlabel="confidence" if highest == 1 else "grey level, 255 is ink",
-                highest=highest,
-            )
+            yield bars_side_by_side(series, name=name, title=title, reading=reading)
+            continue
+        xlabel, highest = ("confidence", 1) if measure == "confidences" else ("grey level, 255 is ink", 255)
+        yield steps_side_by_side(
+            series, name=name, title=title, reading=reading, xlabel=xlabel, highest=highest
+        )
+
+
+_READINGS: Final = {
+    "digits": "How many of the images each digit makes.",
+    "confidences": "A model is surer of what it was trained on: a small shift to the left is usual.",
+    "grey_levels": "How bright the digits' pixels are: thick, faint or noisy strokes move it.",
+}
+"""Measures of `Distributions`, and how to read their charts."""

@@ -1,4 +1,4 @@
-"""The pictures of rows for review, read again from where they were scored from."""
+"""Reads the images of rows for review again, from where they were scored."""
 
 import base64
 import dataclasses
@@ -14,17 +14,17 @@ from digitmill.imaging.batch import decode_batch
 from digitmill.imaging.decode import decode
 from digitmill.storage import ImageReader
 from digitmill.storage.listed_image import ListedImage
-from pipelines.review.review_rows import Doubt
-from pipelines.scoring.archived_images import read_archive
-from pipelines.scoring.classify import chunks
+from pipelines.review.review_rows import ReviewRow
+from pipelines.scoring.classify import split_chunks
+from pipelines.scoring.scorer import read_archive
 from schemas.digit import SIDE
 from schemas.failure import FailureCode, ImageError
 
-ALIKE: Final = 0.9
-"""From this correlation on a picture, shrunk to a digit's size, shows nothing that the digit does not."""
+MIN_CORRELATION: Final = 0.9
+"""Correlation from which an image, shrunk to the digit's size, shows nothing more than the digit."""
 
 _THUMBNAIL: Final = 112
-"""Longer side of the original as it is shown, pixels."""
+"""Longer side of the original as it is shown, in pixels."""
 
 _QUALITY: Final = 70
 
@@ -33,12 +33,12 @@ Content = bytes | ImageError
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """What is shown of a row.
+    """Pictures of a row.
 
     Attributes:
-        digit: uint8[28, 28], the canonical digit, as the model saw it.
+        digit: uint8[28, 28], the canonical digit that the model saw.
         sha256: of the image's bytes, hexadecimal.
-        original: a small WebP of the image itself where it looks otherwise than the digit; else empty.
+        original: a small WebP of the image if it differs visibly from the digit, otherwise empty.
     """
 
     digit: np.ndarray
@@ -46,43 +46,43 @@ class Picture:
     original: bytes
 
 
-def read_pictures(doubts: Sequence[Doubt], reader: ImageReader) -> Iterator[tuple[int, Picture | ImageError]]:
-    """Yields each row's place in the sequence and its picture, or why there is none, in any order.
-
-    Objects are pinned to the version that was scored. Little is in memory at once.
+def read_pictures(
+    rows: Sequence[ReviewRow], reader: ImageReader
+) -> Iterator[tuple[int, Picture | ImageError]]:
+    """Yields each row's index and its picture, or why there is none, in any order and in bounded memory.
 
     Args:
-        doubts: the rows.
-        reader: reads where the run has read.
+        rows: the rows; their files are pinned to the version that was scored.
+        reader: reads the files.
     """
-    contents = itertools.chain(_single(doubts, reader), _archived(doubts, reader))
-    for chunk in chunks(contents):
+    contents = itertools.chain(_single(rows, reader), _archived(rows, reader))
+    for chunk in split_chunks(contents):
         batch = decode_batch((content for _, content in chunk), len(chunk))
         answers = zip(chunk, batch.digits, batch.errors, strict=True)
         for (place, content), digit, error in answers:
             yield place, error or _picture(content, digit)
 
 
-def _single(doubts: Sequence[Doubt], reader: ImageReader) -> Iterator[tuple[int, Content]]:
-    places = [place for place, doubt in enumerate(doubts) if doubt.uri == doubt.file.uri]
-    yield from zip(places, reader.read(doubts[place].file for place in places), strict=True)
+def _single(rows: Sequence[ReviewRow], reader: ImageReader) -> Iterator[tuple[int, Content]]:
+    places = [place for place, row in enumerate(rows) if row.uri == row.file.uri]
+    yield from zip(places, reader.read(rows[place].file for place in places), strict=True)
 
 
-def _archived(doubts: Sequence[Doubt], reader: ImageReader) -> Iterator[tuple[int, Content]]:
-    wanted: dict[ListedImage, dict[str, int]] = {}
-    for place, doubt in enumerate(doubts):
-        if doubt.uri != doubt.file.uri:
-            wanted.setdefault(doubt.file, {})[doubt.uri] = place
-    for archive, places in wanted.items():
+def _archived(rows: Sequence[ReviewRow], reader: ImageReader) -> Iterator[tuple[int, Content]]:
+    requested: dict[ListedImage, dict[str, int]] = {}
+    for place, row in enumerate(rows):
+        if row.uri != row.file.uri:
+            requested.setdefault(row.file, {})[row.uri] = place
+    for archive, places in requested.items():
         yield from _members(archive, places, reader)
 
 
 def _members(
     archive: ListedImage, places: dict[str, int], reader: ImageReader
 ) -> Iterator[tuple[int, Content]]:
-    """Yields the wanted members of an archive, which is read no further than the last of them."""
+    """Yields the requested members of an archive; reads no further than the last of them."""
     missing = dict(places)
-    why = ImageError(FailureCode.MISSING, "the archive does not hold it any more")
+    why = ImageError(FailureCode.MISSING, "the archive no longer holds it")
     members = read_archive(archive, reader, folder_labels=False)
     for member, content in members:
         if member.uri in missing:
@@ -101,9 +101,9 @@ def _picture(content: Content, digit: np.ndarray) -> Picture:
 
 def _original(content: bytes, digit: np.ndarray) -> bytes:
     try:
-        pixels = _as_shown(decode(content))
+        pixels = _to_bgr(decode(content))
     except ImageError:
-        return b""  # memory or time ran out, which they did not a moment ago; the digit is what counts
+        return b""  # it decoded a moment ago, so memory or time ran out; the digit suffices
     if _resembles(pixels, digit):
         return b""
     scale = _THUMBNAIL / max(pixels.shape[:2])
@@ -113,8 +113,8 @@ def _original(content: bytes, digit: np.ndarray) -> bytes:
     return cv2.imencode(".webp", pixels, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])[1].tobytes()
 
 
-def _as_shown(pixels: np.ndarray) -> np.ndarray:
-    """Returns uint8[height, width, 3] of decoded pixels, what is transparent on white."""
+def _to_bgr(pixels: np.ndarray) -> np.ndarray:
+    """Returns decoded pixels as uint8[height, width, 3], transparent ones on white."""
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)
     if pixels.ndim == 2:
@@ -126,30 +126,30 @@ def _as_shown(pixels: np.ndarray) -> np.ndarray:
 
 
 def _resembles(pixels: np.ndarray, digit: np.ndarray) -> bool:
-    """Whether a picture is the digit but for its size and which of ink and paper is the brighter."""
+    """Whether an image shows the same as the digit, apart from size and polarity."""
     small = cv2.resize(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     if not small.std():
         return False
     correlation = np.corrcoef(small.ravel(), digit.ravel())[0, 1]
-    return bool(abs(correlation) >= ALIKE)
+    return bool(abs(correlation) >= MIN_CORRELATION)
 
 
-def base64_of(data: bytes) -> str:
-    """Returns bytes as text."""
+def to_base64(data: bytes) -> str:
+    """Returns bytes as base64 text."""
     return base64.b64encode(data).decode()
 
 
-def png_of(pixels: np.ndarray) -> bytes:
+def encode_png(pixels: np.ndarray) -> bytes:
     """Returns pixels as a PNG file."""
     return cv2.imencode(".png", pixels)[1].tobytes()
 
 
-def sprite_of(digits: Iterable[np.ndarray], *, columns: int) -> bytes:
-    """Returns digits side by side, row below row, as one PNG: a browser decodes one picture for thousands.
+def make_sprite(digits: Iterable[np.ndarray], *, columns: int) -> bytes:
+    """Returns a grid of digits as one PNG, so that a browser decodes one image for thousands of digits.
 
     Args:
         digits: at least one, uint8[28, 28].
-        columns: digits in a row.
+        columns: digits in a row of the grid.
     """
     tiles = list(digits)
     rows = -(-len(tiles) // columns)
@@ -157,4 +157,4 @@ def sprite_of(digits: Iterable[np.ndarray], *, columns: int) -> bytes:
     for number, tile in enumerate(tiles):
         top, left = (SIDE * place for place in divmod(number, columns))
         sheet[top : top + SIDE, left : left + SIDE] = tile
-    return png_of(sheet)
+    return encode_png(sheet)

@@ -1,4 +1,4 @@
-"""The reviewing run: the least sure rows of a finished run, their pictures, and the page that shows them."""
+"""The job of `digitmill review`: writes a page with the least confident images of a finished run."""
 
 import collections
 import dataclasses
@@ -13,26 +13,24 @@ from digitmill.storage.outage import refuse_outage
 from pipelines.history.past_runs import PastRun, open_run
 from pipelines.review.review_images import Picture, read_pictures
 from pipelines.review.review_page import render_review
-from pipelines.review.review_rows import Doubt, least_sure
+from pipelines.review.review_rows import ReviewRow, least_confident
 from schemas import labels, manifest
 from schemas.errors import UserError
 from schemas.failure import Failure, ImageError
-
-PAGE: Final = "review.html"
-"""The page, in the run's output folder."""
+from schemas.layout import REVIEW_PAGE
 
 LIMIT: Final = 5_000
-"""Images on a page: a day's work for one person."""
+"""Images on a page: about a day's work for one person."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ReviewOptions:
-    """What a reviewing run is asked to do.
+    """Options of a review.
 
     Attributes:
         output: output folder of a finished run, local or in a `gs://` bucket.
         limit: greatest number of images on the page.
-        page: where the page is written; None for `PAGE` in the output.
+        page: where the page is written; None for `REVIEW_PAGE` in the output.
     """
 
     output: str
@@ -42,14 +40,14 @@ class ReviewOptions:
 
 @dataclasses.dataclass(frozen=True)
 class ReviewSummary:
-    """A page in a few lines.
+    """Summary of a review page.
 
     Attributes:
         page: where it is.
         model: the bundle that scored the run.
-        doubtful: rows of the run that were decided `review`.
-        shown: images on the page.
-        missing: images that the page names and cannot show, by failure code.
+        doubtful: number of rows that were decided `review`.
+        shown: number of images on the page.
+        missing: number of images that the page names but cannot show, by failure code.
     """
 
     page: str
@@ -59,7 +57,7 @@ class ReviewSummary:
     missing: dict[str, int]
 
     def as_data(self) -> dict[str, Any]:
-        """Returns the same in JSON's types."""
+        """Returns the summary as JSON data."""
         return dataclasses.asdict(self)
 
     def table(self) -> str:
@@ -86,15 +84,15 @@ def run(options: ReviewOptions) -> ReviewSummary:
     """Writes the page.
 
     Raises:
-        UserError: when the output is no finished run, or the page cannot be written.
-        StorageError: when files of the run are gone or damaged, or where its images are is out of reach.
+        UserError: when the output is not a finished run, or the page cannot be written.
+        StorageError: when files of the run are missing or damaged, or its images are out of reach.
     """
     past = _open(options.output)
     folder, name = _target(options, past)
     folder.claim()
-    doubts = least_sure(past, options.limit)
-    pictures, errors = _read(doubts)
-    page = render_review(past, doubts, pictures=pictures, errors=errors)
+    rows = least_confident(past, options.limit)
+    pictures, errors = _read(rows)
+    page = render_review(past, rows, pictures=pictures, errors=errors)
     folder.replace(name, page.encode())
     codes = collections.Counter(str(error.code) for error in errors.values())
     counts = past.manifest.counts
@@ -111,9 +109,9 @@ def _open(output: str) -> PastRun:
     past = open_run(output)
     if past is None:
         raise UserError(
-            f"a review is of one finished run, a folder with a {manifest.FILE}",
+            f"not a finished run, without {manifest.FILE}",
             got=output,
-            remedy="name the output of `digitmill score`; merge several by `digitmill compact` first",
+            remedy="name the output of `digitmill score`, or merge several by `digitmill compact` first",
         )
     return past
 
@@ -121,34 +119,34 @@ def _open(output: str) -> PastRun:
 def _target(options: ReviewOptions, past: PastRun) -> tuple[OutputFolder, str]:
     """Returns the folder that the page goes to, and its name there."""
     if options.page is None:
-        return open_folder(past.place), PAGE
+        return open_folder(past.place), REVIEW_PAGE
     folder, _, name = options.page.rpartition("/")
     if not name or folder in ("gs:", "gs:/"):
         raise UserError(
-            "--page names a file, on disk or in gs://", got=options.page, remedy="write FILE.html"
+            "--page does not name a file",
+            got=options.page,
+            remedy="name a file on disk or in gs://, such as page.html",
         )
     return open_folder(folder or ("/" if options.page.startswith("/") else ".")), name
 
 
-def _read(doubts: Sequence[Doubt]) -> tuple[dict[int, Picture], dict[int, ImageError]]:
-    """Returns by place the pictures, and why there are none of the others."""
+def _read(rows: Sequence[ReviewRow]) -> tuple[dict[int, Picture], dict[int, ImageError]]:
+    """Returns the pictures and the errors of the rows, each by the row's index."""
     pictures: dict[int, Picture] = {}
     errors: dict[int, ImageError] = {}
-    # Without a terminal tqdm would write its bar over and over into the log.
-    bar = tqdm(
-        total=len(doubts), unit=" images", desc="reading", disable=not sys.stderr.isatty(), leave=False
-    )
+    # Without a terminal, tqdm would repeat its bar in the log.
+    bar = tqdm(total=len(rows), unit=" images", desc="reading", disable=not sys.stderr.isatty(), leave=False)
     with ImageReader() as reader, bar:
-        for place, picture in read_pictures(doubts, reader):
+        for place, picture in read_pictures(rows, reader):
             if isinstance(picture, ImageError):
                 errors[place] = picture
             else:
                 pictures[place] = picture
             bar.update()
     failures = [
-        # Of the file: whether the storage is out of reach is not seen by looking for an archive's member.
-        Failure(doubts[place].file.uri, doubts[place].generation, error.code, error.detail)
+        # Of the file: an archive's member does not tell whether the storage is out of reach.
+        Failure(rows[place].file.uri, rows[place].generation, error.code, error.detail)
         for place, error in errors.items()
     ]
-    refuse_outage(failures, listed=len(doubts))
+    refuse_outage(failures, listed=len(rows))
     return pictures, errors

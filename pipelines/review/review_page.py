@@ -1,8 +1,8 @@
-"""The page on which people label images: one self-contained HTML file, opened from disk without network.
+"""The page on which people label images: one self-contained HTML file that needs no network.
 
-Names of images come from strangers. In the page they are data: JSON that cannot end its element, and
-text that is never parsed as HTML. The page's policy lets nothing run or load but what it was written
-with, whose digests it names.
+Image names are untrusted. The page holds them as JSON that cannot end its element, and as text that is never
+parsed as HTML. Its content security policy allows only the script and style that it was written with, by
+their digests.
 """
 
 import importlib.resources
@@ -15,8 +15,8 @@ from digitmill.reports.charts.palette import stylesheet
 from digitmill.reports.html_page import environment, policy
 from digitmill.storage.names import readable
 from pipelines.history.past_runs import PastRun
-from pipelines.review.review_images import Picture, base64_of, png_of, sprite_of
-from pipelines.review.review_rows import Doubt
+from pipelines.review.review_images import Picture, encode_png, make_sprite, to_base64
+from pipelines.review.review_rows import ReviewRow
 from schemas import labels
 from schemas.failure import FailureCode, ImageError
 from schemas.prediction import NO_LABEL
@@ -28,12 +28,12 @@ PER_SPRITE: Final = 5_000
 """Digits in a sprite: 2,800 x 1,400 pixels, less than any browser's limit."""
 
 _TRAINABLE: Final = ("file://", "gs://")
-"""What training finds by its path, archives' members apart."""
+"""Schemes of images that training can read by path, unless they are members of archives."""
 
 
 def render_review(
     run: PastRun,
-    doubts: Sequence[Doubt],
+    rows: Sequence[ReviewRow],
     *,
     pictures: Mapping[int, Picture],
     errors: Mapping[int, ImageError],
@@ -41,10 +41,10 @@ def render_review(
     """Returns the page's HTML.
 
     Args:
-        run: where the rows are from.
-        doubts: the rows, least sure first.
-        pictures: of the rows that can be shown, by their place.
-        errors: why the others cannot be, by their place.
+        run: the run.
+        rows: rows for review, least confident first.
+        pictures: of the rows that can be shown, by index.
+        errors: of the rows that cannot, by index.
     """
     script, style = _asset("review.js"), stylesheet() + _asset("review.css")
     return (
@@ -54,9 +54,9 @@ def render_review(
             run=run,
             doubtful=run.manifest.counts.scored - run.manifest.accepted,
             threshold=run.manifest.options.get("accept_threshold"),
-            data=_data(run, doubts, pictures),
+            data=_data(run, rows, pictures),
             sprites=_sprites(pictures),
-            failures=[(doubts[place], error) for place, error in sorted(errors.items())],
+            failures=[(rows[place], error) for place, error in sorted(errors.items())],
             meanings={code: code.meaning for code in FailureCode},
             script=script,
             style=style,
@@ -71,8 +71,8 @@ def _asset(name: str) -> str:
     )
 
 
-def _data(run: PastRun, doubts: Sequence[Doubt], pictures: Mapping[int, Picture]) -> dict[str, Any]:
-    """Returns what the page's script works on; its rows stand in the order of the sprites."""
+def _data(run: PastRun, rows: Sequence[ReviewRow], pictures: Mapping[int, Picture]) -> dict[str, Any]:
+    """Returns the data of the page's script; its rows are in the order of the sprites."""
     return {
         "run": run.digest,
         "columns": labels.COLUMNS,
@@ -80,30 +80,30 @@ def _data(run: PastRun, doubts: Sequence[Doubt], pictures: Mapping[int, Picture]
         "unreadable": labels.UNREADABLE,
         "spriteColumns": COLUMNS,
         "perSprite": PER_SPRITE,
-        "rows": [_row(place, doubts[place], picture) for place, picture in sorted(pictures.items())],
+        "rows": [_row(place, rows[place], picture) for place, picture in sorted(pictures.items())],
     }
 
 
-def _row(place: int, doubt: Doubt, picture: Picture) -> dict[str, Any]:
-    found = doubt.uri == doubt.file.uri and doubt.uri.startswith(_TRAINABLE)
+def _row(place: int, row: ReviewRow, picture: Picture) -> dict[str, Any]:
+    found = row.uri == row.file.uri and row.uri.startswith(_TRAINABLE)
     return {
-        # The place among the run's rows: what a browser keeps of a page holds for one with a higher limit.
+        # The index among the run's rows, so that a browser's saved labels stay valid with a higher limit.
         "place": place,
-        "path": doubt.uri,
-        "name": readable(doubt.uri),
-        "generation": str(doubt.generation),  # JavaScript's numbers end at 2^53
+        "path": row.uri,
+        "name": readable(row.uri),
+        "generation": str(row.generation),  # JavaScript numbers are exact only up to 2^53
         "sha256": picture.sha256,
-        "predicted": doubt.digit,
-        "confidence": doubt.confidence,
-        "second": doubt.second_digit,
-        "secondConfidence": doubt.second_confidence,
-        "known": None if doubt.label == NO_LABEL else doubt.label,
-        "pixels": "" if found else base64_of(png_of(picture.digit)),
-        "original": base64_of(picture.original),
+        "predicted": row.digit,
+        "confidence": row.confidence,
+        "second": row.second_digit,
+        "secondConfidence": row.second_confidence,
+        "known": None if row.label == NO_LABEL else row.label,
+        "pixels": "" if found else to_base64(encode_png(picture.digit)),
+        "original": to_base64(picture.original),
     }
 
 
 def _sprites(pictures: Mapping[int, Picture]) -> list[str]:
     digits = [picture.digit for _, picture in sorted(pictures.items())]
     starts = range(0, len(digits), PER_SPRITE)
-    return [base64_of(sprite_of(digits[at : at + PER_SPRITE], columns=COLUMNS)) for at in starts]
+    return [to_base64(make_sprite(digits[at : at + PER_SPRITE], columns=COLUMNS)) for at in starts]

@@ -1,4 +1,4 @@
-"""The rows of a finished run that a person should look at: those below the accept threshold."""
+"""Reads the rows of a finished run that need review: those below the accept threshold."""
 
 import csv
 import gzip
@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 
 from digitmill.storage import OutputFolder, open_folder
 from digitmill.storage.listed_image import ListedImage
-from pipelines.history.incremental import files_of
+from pipelines.history.incremental import past_listing_files
 from pipelines.history.past_runs import PastRun
-from pipelines.listing.frozen_listing import items_in
+from pipelines.listing.frozen_listing import read_items
 from pipelines.listing.work_item import WorkItem
 from pipelines.statistics.item_statistics import ItemStatistics
 from schemas import prediction
@@ -23,16 +23,16 @@ from schemas.prediction import NO_LABEL, Decision
 _NAMES: Final = tuple(described.name for described in prediction.COLUMNS)
 
 
-class Doubt(NamedTuple):
-    """A row that was decided `review`. In order, the least sure comes first, of equals the first by name.
+class ReviewRow(NamedTuple):
+    """A row that was decided `review`. Sorts by confidence, then by URI.
 
     Attributes:
         confidence: probability of `digit`.
-        uri: the image's identity.
+        uri: the image's URI.
         generation: version of the image that was scored.
-        digit: what the model takes it for.
-        second_digit: what else it may be.
-        second_confidence: probability of that.
+        digit: the most probable digit.
+        second_digit: the second most probable digit.
+        second_confidence: probability of `second_digit`.
         label: the true digit, or `NO_LABEL`.
         file: the file as it was listed: the image itself, or the archive that holds it.
     """
@@ -47,27 +47,27 @@ class Doubt(NamedTuple):
     file: ListedImage
 
 
-def least_sure(run: PastRun, limit: int) -> list[Doubt]:
-    """Returns the least sure rows of a run, least sure first; no more than so many are held.
+def least_confident(run: PastRun, limit: int) -> list[ReviewRow]:
+    """Returns the least confident rows of a run, in order; no more than `limit` are held in memory.
 
-    Which row comes at which place follows from the run alone: with a higher limit others follow.
+    A row's index does not depend on the limit.
 
     Raises:
-        StorageError: when files of the run have been removed or damaged since.
+        StorageError: when files of the run are missing or damaged.
     """
-    return heapq.nsmallest(limit, _doubts(run))
+    return heapq.nsmallest(limit, _review_rows(run))
 
 
-def _doubts(run: PastRun) -> Iterator[Doubt]:
+def _review_rows(run: PastRun) -> Iterator[ReviewRow]:
     output = open_folder(run.place)
-    for file in files_of([run]):
+    for file in past_listing_files([run]):
         if file.scored:
-            with file.kept_whole():
-                for item in items_in(output, file.name):
-                    yield from _doubts_of(item, output)
+            with file.damage_reported():
+                for item in read_items(output, file.name):
+                    yield from _item_rows(item, output)
 
 
-def _doubts_of(item: WorkItem, output: OutputFolder) -> Iterator[Doubt]:
+def _item_rows(item: WorkItem, output: OutputFolder) -> Iterator[ReviewRow]:
     record = ItemStatistics.from_json(output.read(statistics_name(item.digest)).decode())
     if record.accepted == record.scored:
         return
@@ -76,13 +76,13 @@ def _doubts_of(item: WorkItem, output: OutputFolder) -> Iterator[Doubt]:
         if part.name.removesuffix(".gz").endswith(".csv"):
             for row in _rows(part, output.read(part.name)):
                 file = item.images[0] if item.may_be_archive else files[row["image"]]
-                yield _doubt(row, file)
+                yield _parse_row(row, file)
 
 
 def _rows(part: Part, data: bytes) -> Iterator[dict[str, str]]:
-    """Yields the rows of a prediction file that are to be reviewed."""
+    """Yields the rows of a prediction file that were decided `review`."""
     if Part.of(part.name, data, rows=part.rows) != part:
-        raise ValueError(f"{part.name} is not the file that was written")
+        raise ValueError(f"{part.name} has changed")
     text = (gzip.decompress(data) if part.name.endswith(".gz") else data).decode()
     cells: Iterator[Sequence[str]] = csv.reader(io.StringIO(text, newline=""))
     decision = _NAMES.index("decision")
@@ -91,8 +91,8 @@ def _rows(part: Part, data: bytes) -> Iterator[dict[str, str]]:
             yield dict(zip(_NAMES, row, strict=True))
 
 
-def _doubt(row: dict[str, str], file: ListedImage) -> Doubt:
-    return Doubt(
+def _parse_row(row: dict[str, str], file: ListedImage) -> ReviewRow:
+    return ReviewRow(
         confidence=float(row["confidence"]),
         uri=row["image"],
         generation=int(row["generation"]),

@@ -1,4 +1,4 @@
-"""Beam's own flags on the command line: understood all, and none that is misspelt let through."""
+"""Parses Beam's own flags on the command line, and refuses unknown ones."""
 
 import argparse
 import contextlib
@@ -20,21 +20,21 @@ from pipelines.runners.portable_checks import check_portable
 from schemas.errors import UserError
 
 IN_PROCESS = "FnApiRunner"
-"""The engine that `DirectRunner` stands for. Left to itself, DirectRunner takes Prism where it can get
-it and this one where it cannot, and says so only in its log."""
+"""The engine used for `DirectRunner`, which by itself uses Prism if it can and this one otherwise, and only
+logs which."""
 
 
 def beam_options(flags: Sequence[str], *, verb: str, own: Sequence[str]) -> PipelineOptions:
     """Returns the options of a pipeline.
 
     Args:
-        flags: what the command line holds beside the job's own flags.
-        verb: the job's verb, for complaints.
+        flags: flags of the command line that are not the job's own.
+        verb: the job's verb, for error messages.
         own: the job's own flags, for suggestions.
 
     Raises:
-        UserError: for a flag that Beam does not know or a value that it does not take, and for a runner
-            whose job server, cluster or workers are not there.
+        UserError: for an unknown flag, an invalid value, or a runner whose job server, cluster or workers
+            cannot be reached.
     """
     _check(flags, verb=verb, own=own)
     options = PipelineOptions(list(flags))
@@ -46,23 +46,25 @@ def beam_options(flags: Sequence[str], *, verb: str, own: Sequence[str]) -> Pipe
 
 
 def in_process(options: PipelineOptions) -> bool:
-    """Whether all of a pipeline runs in the launcher's own process."""
+    """Whether the whole pipeline runs in the launcher's process."""
     mode = options.view_as(DirectOptions).direct_running_mode
     return options.view_as(StandardOptions).runner == IN_PROCESS and mode != "multi_processing"
 
 
 def _check_runner(name: str, options: PipelineOptions) -> None:
-    """Refuses now what Beam would refuse when the output has been begun."""
+    """Checks what Beam would only check after the output has begun."""
     try:
         runner = create_runner(name)
     except (ImportError, ValueError, AttributeError) as error:
-        raise UserError("--runner names one of Beam's runners", got=name, remedy=str(error)) from error
+        raise UserError("unknown --runner", got=name, remedy=f"name one of Beam's: {error}") from error
     errors = PipelineOptionsValidator(options, runner).validate()
     workers = options.view_as(DirectOptions).direct_num_workers
     if workers is not None and workers < 0:
-        errors.append("--direct_num_workers is 0 (all cores) or more")
+        errors.append("--direct_num_workers must be 0 (all cores) or more")
     if errors:
-        raise UserError("the runner has the options that it needs", got=name, remedy=" ".join(errors))
+        raise UserError(
+            f"invalid options of the runner ({' '.join(errors)})", got=name, remedy="correct them"
+        )
     if isinstance(runner, PortableRunner):
         check_portable(runner, options)
 
@@ -70,26 +72,26 @@ def _check_runner(name: str, options: PipelineOptions) -> None:
 def _check(flags: Sequence[str], *, verb: str, own: Sequence[str]) -> None:
     parser = _BeamArgumentParser(allow_abbrev=False, add_help=False)
     for group in dict.fromkeys(PipelineOptions.__subclasses__()):
-        # A group that another one's import has defined twice adds nothing the second time.
+        # Some imports define a group twice; the second one adds nothing.
         with contextlib.suppress(argparse.ArgumentError):
             group._add_argparse_args(parser)
-    complaint = io.StringIO()
+    stderr = io.StringIO()
     try:
-        with contextlib.redirect_stderr(complaint):
+        with contextlib.redirect_stderr(stderr):
             _, unknown = parser.parse_known_args(list(flags))
     except SystemExit as error:
-        message = complaint.getvalue().rpartition("error: ")[2]
+        message = stderr.getvalue().rpartition("error: ")[2]
         raise UserError(
-            "Beam accepts its flags", got=" ".join(flags), remedy=f"mend it: {message}"
+            f"invalid Beam flags ({message.strip()})", got=" ".join(flags), remedy="correct them"
         ) from error
     if unknown and not unknown[0].startswith("-"):
         raise UserError(
-            "every input follows an --input of its own",
+            "unexpected argument",
             got=unknown[0],
-            remedy="quote a pattern: --input '*.png'",
+            remedy="give --input before each input, and quote patterns: --input '*.png'",
         )
     if unknown:
         known = [flag for action in parser._actions for flag in action.option_strings]
         close = difflib.get_close_matches(unknown[0].partition("=")[0], [*known, *own], n=2)
         remedy = f"did you mean {' or '.join(close)}?" if close else f"see `digitmill {verb} --help`"
-        raise UserError(f"a flag belongs to digitmill {verb} or to Beam", got=unknown[0], remedy=remedy)
+        raise UserError(f"unknown flag of digitmill {verb} and of Beam", got=unknown[0], remedy=remedy)

@@ -1,4 +1,4 @@
-"""What a run on Dataflow needs besides its flags, and what it refuses before anything is started."""
+"""Completes and checks the flags of a run on Dataflow before anything is started."""
 
 import re
 from collections.abc import Sequence
@@ -21,21 +21,21 @@ RUNNER: Final = "DataflowRunner"
 _GCS: Final = "gs://"
 
 _DISK_GB: Final = 30
-"""Dataflow's own is 250 GB a worker, of which this job uses nothing: pixels stay in memory."""
+"""Disk of a worker. Dataflow's default is 250 GB, but this job keeps pixels in memory."""
 
 
-class LaunchedError(JobFailedError):
-    """A template was made and somebody else runs it: this process has nothing left to do, and is right."""
+class TemplateMadeError(JobFailedError):
+    """A template was made that runs elsewhere; this process is done, successfully."""
 
     code = ExitCode.OK
 
 
-def completed(options: ScoreOptions) -> tuple[str, ...]:
-    """Returns the run's Beam flags with those that a Dataflow job of this kind needs; others as they are.
+def complete_flags(options: ScoreOptions) -> tuple[str, ...]:
+    """Returns the run's Beam flags, with those that a Dataflow job needs; unchanged for other runners.
 
     Raises:
-        UserError: when workers would not have digitmill, or would not see inputs or output; when there is
-            no project, or are no credentials.
+        UserError: when workers would lack digitmill or could not reach inputs or output, or when project
+            or credentials are missing.
     """
     given = PipelineOptions(list(options.beam_flags))
     if given.view_as(StandardOptions).runner != RUNNER:
@@ -46,7 +46,7 @@ def completed(options: ScoreOptions) -> tuple[str, ...]:
     cloud = given.view_as(GoogleCloudOptions)
     more = []
     if cloud.temp_location is None and cloud.staging_location is None:
-        # Left to itself, Beam makes a bucket.
+        # By default, Beam would create a bucket.
         bucket = options.output.removeprefix(_GCS).partition("/")[0]
         more.append(f"--temp_location={_GCS}{bucket}/digitmill-temp")
     if given.view_as(WorkerOptions).disk_size_gb is None:
@@ -54,26 +54,28 @@ def completed(options: ScoreOptions) -> tuple[str, ...]:
     return (*options.beam_flags, *more)
 
 
-def model_base(options: PipelineOptions) -> str | None:
-    """Returns where workers find models that they do not have; None where they see the launcher's files."""
+def model_staging_folder(options: PipelineOptions) -> str | None:
+    """Returns the folder to stage models in for the workers; None if they see the launcher's files."""
     if options.view_as(StandardOptions).runner != RUNNER:
         return None
     cloud = options.view_as(GoogleCloudOptions)
     return f"{(cloud.temp_location or cloud.staging_location).rstrip('/')}/digitmill-models"
 
 
-def left_to_others(options: PipelineOptions) -> bool:
-    """Whether a template is made, as in the launcher of a Flex Template, and no job is waited for."""
+def makes_template(options: PipelineOptions) -> bool:
+    """Whether a template is made, as in the launcher of a Flex Template, instead of running a job."""
     return bool(options.view_as(GoogleCloudOptions).template_location)
 
 
 def _check_places(options: ScoreOptions) -> None:
     if not options.output.startswith(_GCS):
-        raise UserError("Dataflow writes to gs://", got=options.output, remedy="name a folder of a bucket")
+        raise UserError(
+            "Dataflow cannot write to this output", got=options.output, remedy="name a folder in gs://"
+        )
     for given in options.inputs:
         if "://" not in given or given.startswith("file:"):
             raise UserError(
-                "Dataflow's workers read from buckets", got=given, remedy="copy it to gs:// first"
+                "Dataflow workers cannot read a local input", got=given, remedy="copy it to gs:// first"
             )
 
 
@@ -81,39 +83,39 @@ def _check_package(given: PipelineOptions) -> None:
     setup, worker = given.view_as(SetupOptions), given.view_as(WorkerOptions)
     if setup.save_main_session:
         raise UserError(
-            "digitmill needs no state of the launcher's main module",
+            "unsupported flag",
             got="--save_main_session",
             remedy="leave it out: workers import digitmill",
         )
     if not (setup.setup_file or setup.extra_packages or worker.sdk_container_image):
         raise UserError(
-            "Dataflow's workers have digitmill",
-            got=f"--runner={RUNNER} alone",
+            "Dataflow workers would lack digitmill",
+            got=f"--runner={RUNNER}",
             remedy="give --setup_file ./setup.py, or --sdk_container_image with deploy/dataflow's image",
         )
 
 
 def _check_account(cloud: GoogleCloudOptions) -> None:
-    """Before Beam does: it first looks at the bucket, and where it may not, it says so at length."""
+    """Checks what Beam would only notice after the bucket, and report at length."""
     if not re.fullmatch(PipelineOptionsValidator.PROJECT_ID_PATTERN, cloud.project or ""):
         raise UserError(
-            "--project is the ID of a Google Cloud project, not its title or number",
+            "--project is not the ID of a Google Cloud project",
             got=cloud.project or "",
-            remedy="write it as my-project-1",
+            remedy="give the ID, such as my-project-1, instead of the title or number",
         )
     if not cloud.no_auth and credentials() is None:
         raise UserError(
-            "Dataflow is asked with Google's credentials",
-            got="none on this machine",
+            "no Google Cloud credentials for Dataflow",
+            got=cloud.project,
             remedy="run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS",
         )
 
 
-def check_launched(options: PipelineOptions, command: Sequence[str] | str) -> None:
+def exit_after_template(options: PipelineOptions, command: Sequence[str] | str) -> None:
     """Ends a process that has made a template.
 
     Raises:
-        LaunchedError: with the command that makes the reports once the job is done.
+        TemplateMadeError: with the command that makes the reports once the job is done.
     """
-    if left_to_others(options):
-        raise LaunchedError(f"the job is handed over; when it is done, this makes the reports: {command}")
+    if makes_template(options):
+        raise TemplateMadeError(f"The template is made. Once its job is done, make the reports: {command}")

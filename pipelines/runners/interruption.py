@@ -1,4 +1,4 @@
-"""Ends a run that is told to stop, or whose storage or workers fail, with one line that says how to go on."""
+"""Ends a run that is stopped, or whose storage or workers fail, with one line that says how to resume it."""
 
 import contextlib
 import logging
@@ -13,10 +13,10 @@ from typing import Final, NoReturn
 import grpc
 
 from digitmill.engines.engine import EngineError
-from pipelines.runners.runner_failure import RunnerError, reason
-from schemas.errors import ExitCode, StoppedError, StorageError, WorkerError
+from pipelines.runners.runner_failure import RunnerError, failure_reason
+from schemas.errors import ExitCode, StoppedError, StorageError, WorkerError, sentences
 
-# Beam hands on what happened in a worker as text. These errors have texts of one line.
+# Beam passes errors of workers on as text. The texts of these errors are one line.
 _KNOWN: Final = re.compile(
     r"^(?:schemas\.errors\.\w+|digitmill\.engines\.engine\.EngineError): (.+?)(?: \[while running .*)?$",
     re.MULTILINE,
@@ -25,66 +25,66 @@ _KNOWN: Final = re.compile(
 
 @contextlib.contextmanager
 def resumable(command: str) -> Iterator[None]:
-    """Context manager around all that can be gone on with.
+    """Context manager around work that can be resumed.
 
     Args:
-        command: what goes on with it.
+        command: the command that resumes it.
 
     Raises:
-        StoppedError: on Ctrl-C, SIGTERM, and failures of the storage of worker processes or of the runner.
+        StoppedError: on Ctrl-C and SIGTERM, and on failures of storage, workers or the runner.
     """
-    stop = _Stop()
+    stop = _StopSignals()
     try:
         with stop.on_signals(), stop.without_tracebacks():
             yield
     except KeyboardInterrupt:
-        _stop("told to stop", command)
+        _stop("stopped by a signal", command)
     except (StorageError, WorkerError) as error:
         _stop(str(error), command)
     except EngineError as error:
-        # Of an error that one text makes, Beam keeps the kind and lengthens the text.
+        # Beam keeps the type of an error with one text, and appends to the text.
         _stop(str(error).partition(" [while running ")[0], command)
     except (RunnerError, RuntimeError, grpc.RpcError) as error:
-        why = _why(error, told=stop.told)
+        why = _stop_reason(error, stop_requested=stop.requested)
         if why is None:
             raise
         _stop(why, command)
 
 
-def _why(error: Exception, *, told: bool) -> str | None:
-    """Returns in one line why a pipeline ended; None where that is a bug."""
-    explained = isinstance(error, RunnerError)
-    known = _KNOWN.search(str(error.__cause__ if explained else error))
+def _stop_reason(error: Exception, *, stop_requested: bool) -> str | None:
+    """Returns in one line why a pipeline ended; None for a bug."""
+    from_runner = isinstance(error, RunnerError)
+    known = _KNOWN.search(str(error.__cause__ if from_runner else error))
     if known:
         return known[1]
-    if told:
-        # Beam runs in this very thread, and makes a RuntimeError of the interruption too.
-        return "told to stop"
-    return str(error) if explained else reason(error)
+    if stop_requested:
+        # Beam runs in this thread and may turn the interruption into a RuntimeError.
+        return "stopped by a signal"
+    return str(error) if from_runner else failure_reason(error)
 
 
 def _stop(why: str, command: str) -> NoReturn:
-    raise StoppedError(f"{why}; what is done is kept, and this goes on with it: {command}") from None
+    raise StoppedError(f"{sentences(why, 'Finished work is kept')} To resume: {command}") from None
 
 
-class _Stop:
-    """Whether the run was told to stop.
+class _StopSignals:
+    """Stop signals that the run received.
 
     Attributes:
-        told: it was.
+        requested: whether there was one.
     """
 
     def __init__(self) -> None:
-        self.told = False
+        self.requested = False
 
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Makes SIGTERM, which schedulers send, what Ctrl-C is."""
+        """Handles SIGTERM, which schedulers send, like Ctrl-C."""
         if threading.current_thread() is not threading.main_thread():
-            yield  # signals are the main thread's: whoever runs this in another one has ways of his own
+            yield  # only the main thread can handle signals
             return
         before = {
-            number: signal.signal(number, self._tell)
+            number: signal.signal(number, self._on_signal)
             for number in (signal.SIGINT, signal.SIGTERM)
             # A shell without job control starts background jobs with SIGINT ignored.
             if signal.getsignal(number) is not signal.SIG_IGN
@@ -95,15 +95,15 @@ class _Stop:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _tell(self, number: int, frame: FrameType | None) -> None:
-        if self.told:
-            os._exit(ExitCode.CRASHED)  # told twice: nothing is lost, whatever the moment
-        self.told = True
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            os._exit(ExitCode.CRASHED)  # second signal: exit at once, since writes are atomic
+        self.requested = True
         raise KeyboardInterrupt
 
     @contextlib.contextmanager
     def without_tracebacks(self) -> Iterator[None]:
-        """Keeps the tracebacks of known errors, which Beam logs several times over, out of the log."""
+        """Keeps tracebacks of known errors, which Beam logs several times, out of the log."""
         handlers = logging.getLogger().handlers or ([logging.lastResort] if logging.lastResort else [])
         for handler in handlers:
             handler.addFilter(self._is_news)
@@ -115,4 +115,4 @@ class _Stop:
 
     def _is_news(self, record: logging.LogRecord) -> bool:
         trace = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
-        return not self.told and _KNOWN.search(f"{record.getMessage()}\n{trace}") is None
+        return not self.requested and _KNOWN.search(f"{record.getMessage()}\n{trace}") is None

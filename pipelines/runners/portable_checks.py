@@ -1,6 +1,6 @@
-"""What a portable runner needs, looked at before a run is begun: its job server, its cluster, its workers.
+"""Checks what a portable runner needs before a run begins: its job server, cluster and workers.
 
-Beam looks when the output has been begun, or waits for minutes, or for ever, for what does not come.
+Beam checks only after the output has begun, or waits minutes or forever for a service that is missing.
 """
 
 import copy
@@ -34,29 +34,27 @@ from apache_beam.runners.portability.spark_runner import (
 from schemas.errors import UserError
 
 _SECONDS: Final = 10.0
-"""How long something on the network may take to answer."""
-
-_INSTALLED: Final = "workers of a portable runner have digitmill"
+"""Timeout of requests, in seconds."""
 
 
 def check_portable(runner: PortableRunner, options: PipelineOptions) -> None:
-    """Looks at everything that can be looked at from here, and changes nothing.
+    """Checks everything that can be checked from the launcher, without changing anything.
 
     Args:
-        runner: what `--runner` names.
-        options: all of Beam's.
+        runner: the runner that `--runner` names.
+        options: Beam's options.
 
     Raises:
-        UserError: for the first thing that is missing.
+        UserError: for the first requirement that is not met.
     """
     if options.view_as(StandardOptions).no_wait_until_finish:
         raise UserError(
-            "the launcher reports on the whole run", got="--no_wait_until_finish", remedy="leave it out"
+            "unsupported flag", got="--no_wait_until_finish", remedy="leave it out: the launcher must wait"
         )
     portable = options.view_as(PortableOptions)
     local = _is_local(runner, options)
     if portable.job_endpoint:
-        _check_answers(portable.job_endpoint, "a job server answers at --job_endpoint", "start it first")
+        _check_reachable(portable.job_endpoint, "no job server answers at --job_endpoint", "start it first")
     else:
         _check_ports(options.view_as(JobServerOptions))
         _check_job_server(runner, options)
@@ -78,14 +76,12 @@ def _check_job_server(runner: PortableRunner, options: PipelineOptions) -> None:
     if isinstance(runner, FlinkRunner):
         _check_flink(options)
     elif isinstance(runner, SparkRunner):
-        # Beam writes into the options that a job server is made of.
+        # Beam modifies the options that a job server is made from.
         _check_jar(SparkJarJobServer(copy.deepcopy(options)), options, flag="--spark_job_server_jar")
     elif isinstance(runner, PrismRunner):
         _check_prism(options)
     else:
-        raise UserError(
-            "PortableRunner is told where its job server is", got="no --job_endpoint", remedy="give it"
-        )
+        raise UserError("no job server for this runner", got="PortableRunner", remedy="give --job_endpoint")
 
 
 def _check_flink(options: PipelineOptions) -> None:
@@ -101,9 +97,9 @@ def _check_flink_version(master: str, asked: str) -> None:
         version = answer.json()["flink-version"]
     except (requests.RequestException, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            "a Flink job manager answers at --flink_master",
+            "no Flink job manager answers at --flink_master",
             got=master,
-            remedy=f"give the address of its REST service, such as localhost:8081: {_brief(error)}",
+            remedy=f"give the address of its REST service, such as localhost:8081: {_one_line(error)}",
         ) from error
     found = ".".join(version.split(".")[:2])
     if found == asked:
@@ -114,15 +110,15 @@ def _check_flink_version(master: str, asked: str) -> None:
         if found in known
         else f"use a cluster of a version that Beam runs on: {', '.join(known)}"
     )
-    raise UserError("--flink_version is the cluster's", got=f"{asked}, {version} there", remedy=remedy)
+    raise UserError(f"--flink_version differs from the cluster's version {version}", got=asked, remedy=remedy)
 
 
 def _check_jar(server: Any, options: PipelineOptions, *, flag: str) -> None:
-    """Fetches the job server's jar, once, to where Beam will look for it."""
+    """Downloads the job server's jar, once, to where Beam looks for it."""
     asked = options.view_as(JobServerOptions)
     if shutil.which(asked.job_server_java_launcher) is None:
         raise UserError(
-            "a job server of Flink or Spark runs on Java",
+            "Java not found, which the job servers of Flink and Spark need",
             got=asked.job_server_java_launcher,
             remedy="install Java 11 or 17, name it by --job_server_java_launcher, or give --job_endpoint",
         )
@@ -130,14 +126,14 @@ def _check_jar(server: Any, options: PipelineOptions, *, flag: str) -> None:
         server.local_jar(server.path_to_jar(), asked.jar_cache_dir)
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
-            "the job server of Flink or Spark is a jar of Beam's",
+            "cannot get the jar of the job server",
             got=_jar_asked_for(server, flag),
-            remedy=f"name the file by {flag}, or give --job_endpoint: {_brief(error)}",
+            remedy=f"name the file by {flag}, or give --job_endpoint: {_one_line(error)}",
         ) from error
 
 
 def _jar_asked_for(server: Any, flag: str) -> str:
-    """Returns what the user gave as the jar, or the flag that they did not give."""
+    """Returns the jar that the user named, or the flag that is missing."""
     return server._jar or f"no {flag}"
 
 
@@ -146,14 +142,14 @@ def _check_prism(options: PipelineOptions) -> None:
         program = PrismJobServer(options).path_to_binary()
         executable = os.access(program, os.X_OK) and os.path.isfile(program)
     except (OSError, ValueError, RuntimeError) as error:
-        raise _no_prism("none", _brief(error)) from error
+        raise _no_prism("none", _one_line(error)) from error
     if not executable:
-        raise _no_prism(program, "it is no program")
+        raise _no_prism(program, "it is not executable")
 
 
 def _no_prism(got: str, why: str) -> UserError:
     return UserError(
-        "PrismRunner has the program prism",
+        "PrismRunner needs the program prism",
         got=got,
         remedy="build it by `go install github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0` "
         f"and name it by --prism_location: {why}",
@@ -164,14 +160,14 @@ def _check_ports(asked: JobServerOptions) -> None:
     for flag in ("job_port", "artifact_port", "expansion_port"):
         port = getattr(asked, flag)
         with socket.socket() as probe:
-            # As servers do: a port whose last connections linger is free.
+            # Like servers do: a port with lingering connections counts as free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except (OSError, OverflowError) as error:
-                why = "in use" if getattr(error, "errno", None) == errno.EADDRINUSE else _brief(error)
+                why = "in use" if getattr(error, "errno", None) == errno.EADDRINUSE else _one_line(error)
                 raise UserError(
-                    f"--{flag} is a free port", got=port, remedy=f"leave it out, and one is found: {why}"
+                    f"port of --{flag} is not free ({why})", got=port, remedy="leave it out to find one"
                 ) from error
 
 
@@ -182,14 +178,14 @@ def _check_workers(portable: PortableOptions, options: PipelineOptions, *, local
     elif kind == "EXTERNAL":
         address = _external_address(portable)
         if local:
-            _check_answers(
+            _check_reachable(
                 address,
-                "a worker pool answers where --environment_config says",
+                "no worker pool answers at --environment_config",
                 "start one there: python -m apache_beam.runners.worker.worker_pool_main --service_port=PORT",
             )
     elif kind == "LOOPBACK" and not local and not portable.job_endpoint:
         raise UserError(
-            "LOOPBACK means workers in the launcher, which a cluster cannot reach",
+            "a cluster cannot reach workers in the launcher",
             got="--environment_type=LOOPBACK",
             remedy="give --environment_type=EXTERNAL and a worker pool beside each task manager",
         )
@@ -203,8 +199,8 @@ def _check_image(portable: PortableOptions, options: PipelineOptions) -> None:
     )
     if not image:
         raise UserError(
-            _INSTALLED,
-            got="Beam's own container image",
+            "the workers' container image lacks digitmill",
+            got="Beam's own image",
             remedy="give --environment_type=EXTERNAL with a worker pool, or --environment_config=IMAGE",
         )
 
@@ -218,20 +214,20 @@ def _external_address(portable: PortableOptions) -> str:
             config = None
     if not config:
         raise UserError(
-            "EXTERNAL workers are started by a worker pool",
+            "no address of a worker pool for EXTERNAL workers",
             got=f"--environment_config={portable.environment_config}",
             remedy="give --environment_config=HOST:PORT of the pool beside each task manager",
         )
     return config
 
 
-def _check_answers(address: str, rule: str, remedy: str) -> None:
+def _check_reachable(address: str, problem: str, remedy: str) -> None:
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=_SECONDS).close()
     except (OSError, ValueError, OverflowError) as error:
-        raise UserError(rule, got=address, remedy=f"{remedy}: {_brief(error)}") from error
+        raise UserError(problem, got=address, remedy=f"{remedy}: {_one_line(error)}") from error
 
 
-def _brief(error: BaseException) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join((getattr(error, "strerror", None) or str(error)).split())

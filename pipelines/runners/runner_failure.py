@@ -1,80 +1,79 @@
-"""What became of a run whose runner gave up: one line that says why, and which work items are not done."""
+"""Explains in one line why a runner gave up, and which work items are not done."""
 
 import contextlib
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-import apache_beam as beam
 import grpc
 
 from digitmill.storage import OutputFolder
-from pipelines.listing.frozen_listing import FrozenItem, load
+from pipelines.listing.frozen_listing import FrozenItem, load_item
 from schemas.layout import STATISTICS, record_name
 
 _FAILED: Final = re.compile(r"Pipeline \S+ failed in state \w+: (.+)", re.DOTALL)
-"""How Beam's portable runners word a job's end; what follows may be a worker's whole traceback."""
+"""Beam's message for a failed job of a portable runner; the rest may be a worker's whole traceback."""
 
 _FRAME: Final = re.compile(r'^(?:Traceback |  |\s*(?:File "|\^|at ))')
 
 _MISSING: Final = re.compile(r"No module named '(?:pipelines|schemas|digitmill)\b")
 
 _LOST: Final = re.compile(r"StatusRuntimeException: CANCELLED: client cancelled")
-"""What Flink's side says of a worker whose connections broke: nothing but that."""
+"""Flink's message when a worker's connections broke."""
 
 
 class RunnerError(Exception):
-    """A runner, or the workers that it had, gave up in the middle of a run. What is done is kept."""
+    """A runner or its workers gave up during a run. Finished work is kept."""
 
 
-def reason(error: BaseException) -> str | None:
-    """Returns in one line why a portable runner ended, or None for errors of any other kind."""
+def failure_reason(error: BaseException) -> str | None:
+    """Returns in one line why a portable runner failed; None for other errors."""
     if isinstance(error, grpc.RpcError):
-        return f"the job server is gone: {_rpc_detail(error)}"
+        return f"lost the job server: {_rpc_detail(error)}"
     failed = _FAILED.match(str(error)) if isinstance(error, RuntimeError) else None
     if failed is None:
         return None
     text = failed[1]
     if _MISSING.search(text):
-        return "the workers have no digitmill: install this version of it where they run"
+        return "digitmill is not installed on the workers: install this version of it there"
     lines = [line.strip() for line in text.splitlines() if line.strip() and not _FRAME.match(line)]
-    last = lines[-1] if lines else "it did not say why"
+    last = lines[-1] if lines else "it gave no reason"
     if _LOST.search(last):
-        last = "a worker was gone each time, as one is whose memory limit is too low"
+        last = "a worker died at each attempt; its memory limit may be too low"
     return f"the runner gave up: {last}"
 
 
 def _rpc_detail(error: grpc.RpcError) -> str:
-    # Only what a call raises has these; the base class has nothing at all.
+    # The base class lacks these methods; only errors of calls have them.
     code, details = (getattr(error, name, lambda: None)() for name in ("code", "details"))
     return " ".join(f"{getattr(code, 'name', 'no answer')} {details or ''}".split())
 
 
 @contextlib.contextmanager
-def explained(output: OutputFolder, items: Sequence[FrozenItem]) -> Iterator[None]:
-    """Context manager around the run of a pipeline.
+def explain_failures(output: OutputFolder, items: Sequence[FrozenItem]) -> Iterator[None]:
+    """Context manager around a pipeline's run that explains a runner's failure.
 
     Args:
-        output: where work items leave their records.
-        items: the work items that the launcher knows of.
+        output: the run's folder.
+        items: work items that the launcher listed.
 
     Raises:
-        RunnerError: when a portable runner has given up, with the work items that are not done.
+        RunnerError: when a portable runner gave up, with the work items that are not done.
     """
     try:
         with _quiet_threads():
             yield
     except (RuntimeError, grpc.RpcError) as error:
-        why = reason(error)
-        if why is None:
+        reason = failure_reason(error)
+        if reason is None:
             raise
-        # The whole of what Beam said stays the cause: known errors of workers are looked for in it.
-        raise RunnerError(f"{why}; {unfinished(output, items)}") from error
+        # Beam's whole message stays the cause: it is searched for known errors of workers.
+        raise RunnerError(f"{reason}; {describe_unfinished(output, items)}") from error
 
 
-def unfinished(output: OutputFolder, items: Sequence[FrozenItem]) -> str:
-    """Returns in words how many work items have no record, and which is the first."""
+def describe_unfinished(output: OutputFolder, items: Sequence[FrozenItem]) -> str:
+    """Describes how many work items have no record, and which is the first."""
     if not items:
         return "the launcher does not know which work items are left"
     done = output.names(STATISTICS)
@@ -82,7 +81,7 @@ def unfinished(output: OutputFolder, items: Sequence[FrozenItem]) -> str:
     if not left:
         return f"all {len(items):,} work items are done"
     first = left[0]
-    begins = load(output, first.ref).images[0].uri
+    begins = load_item(output, first.ref).images[0].uri
     return (
         f"{len(left):,} of {len(items):,} work items are not done, the first of them {first.digest}, "
         f"which begins with {begins!r}"
@@ -90,25 +89,8 @@ def unfinished(output: OutputFolder, items: Sequence[FrozenItem]) -> str:
 
 
 @contextlib.contextmanager
-def cancelled_with_launcher(pipeline: beam.Pipeline) -> Iterator[None]:
-    """Context manager that takes a job back from the cluster when the launcher is told to stop.
-
-    A cluster would work on for a launcher that is gone, beside the one that goes on with the run.
-    """
-    try:
-        yield
-    except KeyboardInterrupt:
-        cancel: Callable[[], Any] | None = getattr(getattr(pipeline, "result", None), "cancel", None)
-        if cancel is not None:
-            # In-process engines have nothing to cancel; a job server that is gone cannot any more.
-            with contextlib.suppress(NotImplementedError, grpc.RpcError, RuntimeError):
-                cancel()
-        raise
-
-
-@contextlib.contextmanager
 def _quiet_threads() -> Iterator[None]:
-    """Keeps the traceback of Beam's message thread out of the log: the run meets the same error."""
+    """Hides the traceback of Beam's message thread: the run reports the same error."""
     before = threading.excepthook
 
     def hook(given: Any) -> None:

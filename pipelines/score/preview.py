@@ -19,16 +19,17 @@ from digitmill.storage.local_output import LocalFolder
 from digitmill.storage.names import may_be_archive
 from pipelines.history import incremental
 from pipelines.history.incremental_join import JoinTask, SkipScored
-from pipelines.history.past_runs import reopen
-from pipelines.listing.frozen_listing import freeze
-from pipelines.listing.input_listing import Listing, refuse_output_below
+from pipelines.history.past_runs import open_past_runs
+from pipelines.listing.frozen_listing import freeze_listing
+from pipelines.listing.input_listing import Listing, check_output_outside_inputs
 from pipelines.output.planning import accept_threshold, make_plan
 from pipelines.runners import dataflow
 from pipelines.runners.beam_options import beam_options
 from pipelines.score.score_job import open_listing
 from pipelines.score_options import FLAGS, ScoreOptions
 from pipelines.scoring import model_place
-from pipelines.scoring.classify import make_classifier
+from pipelines.scoring.classify import load_classifier
+from schemas.layout import is_listed
 from schemas.run_plan import RunPlan
 
 SAMPLE: Final = 512
@@ -147,19 +148,19 @@ def preview(options: ScoreOptions) -> Preview:
     Raises:
         UserError: as the run would.
     """
-    beam_options(dataflow.completed(options), verb="score", own=FLAGS)
-    with model_place.opened(options) as (bundle, challenger):
+    beam_options(dataflow.complete_flags(options), verb="score", own=FLAGS)
+    with model_place.open_bundles(options) as (bundle, challenger):
         return _preview(options, bundle, challenger)
 
 
 def _preview(options: ScoreOptions, bundle: Bundle, challenger: Bundle | None) -> Preview:
     output = open_folder(options.output)
-    refuse_output_below(options.inputs, output.place)
+    check_output_outside_inputs(options.inputs, output.place)
     plan = make_plan(options, bundle, challenger, begun=None, output=output)
     with tempfile.TemporaryDirectory(prefix="digitmill-") as folder:
         scratch = LocalFolder(pathlib.Path(folder))
         listing, listed = open_listing(options, spread=False), Tally()
-        frozen = freeze(Listing(listed.count(listing)), scratch, run="", most=options.rows_per_part)
+        frozen = freeze_listing(Listing(listed.count(listing)), scratch, run="", most=options.rows_per_part)
         todo, items = listed, len(frozen.items)
         if plan.past:
             todo = _left(options, plan, scratch, listed.files)
@@ -179,22 +180,22 @@ def _preview(options: ScoreOptions, bundle: Bundle, challenger: Bundle | None) -
 
 def _left(options: ScoreOptions, plan: RunPlan, scratch: OutputFolder, listed: int) -> Tally:
     """Returns what earlier runs have left to score, by the join that the run would make."""
-    past = reopen(plan.past)
+    past = open_past_runs(plan.past)
     buckets = incremental.bucket_count(max(listed, *(run.manifest.counts.listed for run in past)))
     task = JoinTask(
         output=scratch.place,
         run="",
         buckets=buckets,
         runs=len(past),
-        most=options.rows_per_part,
+        max_size=options.rows_per_part,
         retry_failures=options.retry_failures,
     )
-    files = sorted(name for name in scratch.walk() if incremental.is_listed(name))
+    files = sorted(name for name in scratch.walk() if is_listed(name))
     with beam.Pipeline(options=beam_options((), verb="score", own=FLAGS)) as pipeline:
         _ = (
             pipeline
             | beam.Create([(name, 0) for name in files])
-            | SkipScored(task, list(incremental.files_of(past)))
+            | SkipScored(task, list(incremental.past_listing_files(past)))
         )
     left = Tally()
     for number in range(buckets):
@@ -208,7 +209,7 @@ def _try(
 ) -> tuple[int, float]:
     """Scores some images in memory; returns how many failed, and the seconds of the second time."""
     with ImageReader(options.limits) as reader:
-        classifier = make_classifier(
+        classifier = load_classifier(
             bundle, accept_threshold=accept_threshold(options, bundle), challenger=challenger
         )
         images = sorted(images)

@@ -177,7 +177,7 @@ def score(
     if not inputs and input_list is None:
         raise click.MissingParameter(param_type="option", param_hint="'--input' or '--input-list'")
     from pipelines.score_options import ScoreOptions
-    from pipelines.scoring.rows import Compression
+    from schemas.layout import Compression
 
     options = ScoreOptions(
         inputs=inputs,

@@ -21,29 +21,37 @@ from digitmill.storage.local_output import LocalFolder
 from digitmill.storage.names import printable
 from pipelines.history import incremental
 from pipelines.history.incremental_join import JoinTask, SkipScored
-from pipelines.history.past_runs import PastRun, reopen
-from pipelines.listing.frozen_listing import Frozen, FrozenItem, freeze, read_index
+from pipelines.history.past_runs import PastRun, open_past_runs
+from pipelines.listing.frozen_listing import FrozenItem, ListingIndex, freeze_listing, read_index
 from pipelines.listing.input_listing import (
     Listing,
-    begin_listing,
+    check_output_outside_inputs,
     list_images,
+    list_with_ranges,
     read_input_list,
-    refuse_output_below,
-    sample_of,
+    stable_sample,
 )
-from pipelines.listing.true_labels import FOLDER, with_labels
+from pipelines.listing.true_labels import FOLDER, attach_labels
 from pipelines.output import output_run
-from pipelines.output.finishing import begun, finish, times, unreported
-from pipelines.output.model_provenance import challenged, described, versions
+from pipelines.output.finishing import (
+    begin_time,
+    challenger_fields,
+    describe_model,
+    finish_run,
+    library_versions,
+    make_manifest,
+    run_times,
+)
 from pipelines.output.planning import accept_threshold, make_plan
-from pipelines.output.reconcile import Account, collect, remove_strays
-from pipelines.output.run_progress import Progress, listed
+from pipelines.output.reconcile import Reconciliation, reconcile, remove_unreferenced
+from pipelines.output.run_progress import Progress, show_listing
 from pipelines.output.summary import Summary
-from pipelines.report.rebuilding import backdrop
-from pipelines.runners import dataflow, flink_job
+from pipelines.report.rebuilding import find_baselines
+from pipelines.runners import dataflow
 from pipelines.runners.beam_options import beam_options, in_process
+from pipelines.runners.cancellation import cancel_on_interrupt
 from pipelines.runners.interruption import resumable
-from pipelines.runners.runner_failure import cancelled_with_launcher, explained
+from pipelines.runners.runner_failure import explain_failures
 from pipelines.score.transforms import ListRanges, ScoreImages
 from pipelines.score_options import FLAGS, ScoreOptions
 from pipelines.scoring import model_place
@@ -53,7 +61,7 @@ from pipelines.workers.early import EarlyStart
 from pipelines.workers.pool import WorkerPool
 from schemas import run_plan
 from schemas.errors import UserError
-from schemas.layout import STATISTICS, record_name
+from schemas.layout import STATISTICS, is_joined, is_listed, record_name
 from schemas.manifest import Manifest
 from schemas.run_plan import RunPlan
 
@@ -82,7 +90,7 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None) -> Summary:
     """
     # What can be refused is refused before an image is read or a file written.
     started = datetime.datetime.now(datetime.UTC)
-    pipeline_options = beam_options(dataflow.completed(options), verb="score", own=FLAGS)
+    pipeline_options = beam_options(dataflow.complete_flags(options), verb="score", own=FLAGS)
     if options.workers is not None and not in_process(pipeline_options):
         raise UserError(
             "--workers are processes of this machine, under the DirectRunner",
@@ -90,19 +98,19 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None) -> Summary:
             remedy="leave it out, and give the runner's own flags, such as --num_workers or --parallelism",
         )
     output = open_folder(options.output)
-    output_run.look(output, resume=options.resume)
-    refuse_output_below(options.inputs, output.place)
+    output_run.read_state(output, resume=options.resume)
+    check_output_outside_inputs(options.inputs, output.place)
     with (
-        model_place.opened(options) as (bundle, challenger),
+        model_place.open_bundles(options) as (bundle, challenger),
         resumable(options.command(resume=True)),
         output.hold() as hold,
     ):
         # Looked at again: another launcher may have begun, or finished, in between.
-        standing = output_run.look(output, resume=options.resume)
+        standing = output_run.read_state(output, resume=options.resume)
         plan = make_plan(options, bundle, challenger, begun=standing.plan, output=output)
         finished = standing.finished
         if finished is None:
-            models = dataflow.model_base(pipeline_options)
+            models = dataflow.model_staging_folder(pipeline_options)
             task = _task(options, plan, bundle, challenger, output=output, models=models)
             held = _Run(options, plan, task, output)
             finished = _score(held, hold, started=started, pipeline_options=pipeline_options, pool=pool)
@@ -120,7 +128,7 @@ def _score(
     # 1. The listing is frozen: its count is the denominator of everything after. Processes that wait already
     # begin with what is listed: what they write is named by its content, and accounted for at the end.
     began = time.monotonic()
-    past = reopen(run.plan.past)
+    past = open_past_runs(run.plan.past)
     done = run.output.names(STATISTICS)
     may_begin = not past and _may_begin(run, pipeline_options)
     early = EarlyStart(pool if may_begin else None, run.task, done=done)
@@ -131,23 +139,25 @@ def _score(
     known = [] if frozen.buckets else left
     with (
         _workers(run, frozen, left, pool=pool, options=pipeline_options) as scorers,
-        explained(run.output, known),
-        Progress(run.output, known, growing=_growing(frozen), began=early.began),
+        explain_failures(run.output, known),
+        Progress(run.output, known, adds_items=_adds_items(frozen), began=early.began),
     ):
         _run_pipeline(run, frozen, left, past=past, options=pipeline_options, scorers=scorers)
     if left or frozen.ranges or frozen.buckets:
-        dataflow.check_launched(pipeline_options, run.options.command(resume=True))
+        dataflow.exit_after_template(pipeline_options, run.options.command(resume=True))
     seconds = time.monotonic() - began
 
     # 3. Reconcile from the committed records, not from Beam's counters, which count retries too.
-    account = collect(frozen, output=run.output, most=run.options.rows_per_part)
-    remove_strays(run.output, account)
+    account = reconcile(frozen, output=run.output, most=run.options.rows_per_part)
+    remove_unreferenced(run.output, account)
 
     # 4. Reports, then the manifest: readers trust only an output that has one.
     new = sum(part.rows for part in account.records if part.name.rpartition("/")[2] not in done)
-    spent = times(begun(run.output), started, seconds=seconds, images=new)
-    against = backdrop(run.task.bundle.card, past)
-    return finish(run.output, _manifest(run, account, times=spent), account, hold=hold, against=against)
+    spent = run_times(begin_time(run.output), started, seconds=seconds, images=new)
+    baselines = find_baselines(run.task.bundle.card, past)
+    return finish_run(
+        run.output, _manifest(run, account, times=spent), account, hold=hold, baselines=baselines
+    )
 
 
 def _task(
@@ -160,7 +170,7 @@ def _task(
     models: str | None,
 ) -> ScoringTask:
     if models is not None:
-        model_place.stage((bundle, challenger), models)
+        model_place.stage_models((bundle, challenger), models)
     content = json.dumps([plan.model, plan.preprocessing, dict(plan.settings)], sort_keys=True)
     return ScoringTask(
         bundle=bundle,
@@ -187,7 +197,7 @@ def _may_begin(run: _Run, options: PipelineOptions) -> bool:
     return processes_for(run.options.workers, engine=run.task.bundle.engine.kind, images=None, items=None) > 1
 
 
-def _freeze(run: _Run, past: Sequence[PastRun], hold: Hold, early: EarlyStart) -> Frozen:
+def _freeze(run: _Run, past: Sequence[PastRun], hold: Hold, early: EarlyStart) -> ListingIndex:
     """Returns what is listed: what an earlier launcher has frozen, or else what is there now."""
     frozen = read_index(run.output)
     if frozen is not None:
@@ -196,7 +206,7 @@ def _freeze(run: _Run, past: Sequence[PastRun], hold: Hold, early: EarlyStart) -
     listing.begin()
     # An earlier run knows about how many there will be.
     expected = max((earlier.manifest.counts.listed for earlier in past), default=None)
-    listing.map(functools.partial(listed, expected=expected))
+    listing.map(functools.partial(show_listing, expected=expected))
     new = not run.output.exists(run_plan.FILE)
     run.output.write_once(run_plan.FILE, run.plan.to_json().encode())
     run.output.write_once(run_config.FILE, run.options.run_config().encode())
@@ -207,7 +217,7 @@ def _freeze(run: _Run, past: Sequence[PastRun], hold: Hold, early: EarlyStart) -
 
     try:
         with early:
-            return freeze(
+            return freeze_listing(
                 listing,
                 run.output,
                 run=run.task.run,
@@ -218,7 +228,7 @@ def _freeze(run: _Run, past: Sequence[PastRun], hold: Hold, early: EarlyStart) -
             )
     except UserError:
         if new:
-            output_run.undo(run.output)
+            output_run.remove_started_run(run.output)
         raise
 
 
@@ -232,22 +242,22 @@ def open_listing(options: ScoreOptions, *, spread: bool = True) -> Listing:
     # Side by side only where no other input could name the same image, and no file its label.
     alone = len(options.inputs) == 1 and options.input_list is None and options.labels in (None, FOLDER)
     if spread and alone and not options.limit and not options.sample:
-        listing = begin_listing(options.inputs[0])
+        listing = list_with_ranges(options.inputs[0])
     else:
         named = read_input_list(options.input_list, options.limits) if options.input_list else []
         images = list_images(options.inputs, named)
         if options.sample:
-            images = iter(sample_of(images, options.sample))
+            images = iter(stable_sample(images, options.sample))
         listing = Listing(images, limit=options.limit)
     if options.labels is None:
         return listing
-    return listing.map(functools.partial(with_labels, labels=options.labels))
+    return listing.map(functools.partial(attach_labels, labels=options.labels))
 
 
 @contextlib.contextmanager
 def _workers(
     run: _Run,
-    frozen: Frozen,
+    frozen: ListingIndex,
     left: Sequence[FrozenItem],
     *,
     pool: WorkerPool | None,
@@ -258,12 +268,12 @@ def _workers(
     if not in_process(options):
         yield shared
         return
-    growing = _growing(frozen) is not None
+    open_ended = _adds_items(frozen) is not None
     count = processes_for(
         run.options.workers,
         engine=run.task.bundle.engine.kind,
-        images=None if growing else sum(item.images for item in left),
-        items=None if growing else len(left),
+        images=None if open_ended else sum(item.images for item in left),
+        items=None if open_ended else len(left),
     )
     with ready_pool(count, run.task, early=pool) as ready:
         if ready is not None:
@@ -273,7 +283,7 @@ def _workers(
 
 def _run_pipeline(
     run: _Run,
-    frozen: Frozen,
+    frozen: ListingIndex,
     left: Sequence[FrozenItem],
     *,
     past: Sequence[PastRun],
@@ -281,43 +291,45 @@ def _run_pipeline(
     scorers: Shared,
 ) -> None:
     pipeline = beam.Pipeline(options=options)
-    with cancelled_with_launcher(pipeline), flink_job.taken_back(pipeline), pipeline:
+    with cancel_on_interrupt(pipeline), pipeline:
         # The items are spread over the workers where they are scored, listed ones among them.
         items = pipeline | "WorkItems" >> beam.Create([item.ref for item in left], reshuffle=False)
         if frozen.ranges:
             listed = pipeline | "Ranges" >> beam.Create(frozen.ranges, reshuffle=False) | ListRanges(run.task)
             items = (items, listed) | beam.Flatten()
         if frozen.buckets:
-            items = items | SkipScored(_join_task(run, frozen, past), list(incremental.files_of(past)))
+            items = items | SkipScored(
+                _join_task(run, frozen, past), list(incremental.past_listing_files(past))
+            )
         _ = items | ScoreImages(run.task, scorers)
 
 
-def _join_task(run: _Run, frozen: Frozen, past: Sequence[PastRun]) -> JoinTask:
+def _join_task(run: _Run, frozen: ListingIndex, past: Sequence[PastRun]) -> JoinTask:
     return JoinTask(
         output=run.task.output,
         run=run.task.run,
         buckets=frozen.buckets,
         runs=len(past),
-        most=run.options.rows_per_part,
+        max_size=run.options.rows_per_part,
         retry_failures=run.options.retry_failures,
     )
 
 
-def _growing(frozen: Frozen) -> Callable[[str], bool] | None:
+def _adds_items(frozen: ListingIndex) -> Callable[[str], bool] | None:
     """Returns which listing files hold work items that the launcher does not know of."""
     if frozen.buckets:
-        return incremental.is_joined
-    return incremental.is_listed if frozen.ranges else None
+        return is_joined
+    return is_listed if frozen.ranges else None
 
 
-def _manifest(run: _Run, account: Account, *, times: Mapping[str, str | float]) -> Manifest:
+def _manifest(run: _Run, account: Reconciliation, *, times: Mapping[str, str | float]) -> Manifest:
     options = run.options
     named = (*options.inputs, *([str(options.input_list)] if options.input_list else []))
-    return unreported(
+    return make_manifest(
         account,
         lambda counts: counts.status(options.max_failure_rate),
         inputs=tuple(map(printable, named)),
-        model=described(run.task.bundle, options.model),
+        model=describe_model(run.task.bundle, options.model),
         options={
             **run.plan.settings,
             "engine_reason": run.task.bundle.engine.reason,
@@ -325,7 +337,7 @@ def _manifest(run: _Run, account: Account, *, times: Mapping[str, str | float]) 
             "price_per_hour": options.price_per_hour,
         },
         command=options.command(),
-        **challenged(run.task.challenger, options.challenger, statistics=account.statistics),
-        versions=versions(run.task.bundle, run.task.challenger),
+        **challenger_fields(run.task.challenger, options.challenger, statistics=account.statistics),
+        versions=library_versions(run.task.bundle, run.task.challenger),
         times=times,
     )

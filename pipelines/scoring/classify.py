@@ -1,4 +1,4 @@
-"""From files' bytes to decisions: decode, ask the models, decide. Knows nothing of files and folders."""
+"""From file contents to decisions: decodes, predicts and decides, without reading or writing files."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final, TypeVar
@@ -9,33 +9,33 @@ from digitmill.engines.bundle_loader import Bundle
 from digitmill.engines.engine import Engine
 from digitmill.imaging.batch import decode_batch
 from digitmill.storage.listed_image import ListedImage
-from pipelines.listing.work_item import failure_of
-from pipelines.scoring.predictions import ask
-from pipelines.scoring.report_samples import Shown
-from pipelines.scoring.scored_batch import Scored
+from pipelines.listing.work_item import make_failure
+from pipelines.scoring.predictions import predict
+from pipelines.scoring.report_samples import ReportSamples
+from pipelines.scoring.scored_batch import ScoredBatch
 from schemas.digit import CLASSES
 from schemas.failure import Failure, FailureCode, ImageError
 from schemas.prediction import NO_LABEL, NO_NUMBER
 
 _CHUNK_IMAGES: Final = 512
-"""Images that are decoded before the model is asked: enough for full batches, little memory."""
+"""Images that are decoded at once: enough for full batches, little memory."""
 
 _CHUNK_BYTES: Final = 64 * 2**20
-"""Their files' bytes, unless a single one is larger."""
+"""Bytes of files that are decoded at once, unless a single file is larger."""
 
 Content = tuple[ListedImage, bytes | ImageError]
-"""An image and its file's bytes, or why they cannot be had."""
+"""An image and its file's bytes, or why it could not be read."""
 
 T = TypeVar("T")
 
 
 class Classifier:
-    """Scores contents with one model or, side by side, two; threads may share it.
+    """Scores contents with a model and, optionally, a challenger. Thread-safe.
 
     Args:
-        engine: the model whose answers count.
+        engine: the model whose predictions count.
         accept_threshold: confidence from which a prediction is accepted.
-        challenger: a second model, which sees the same pixels.
+        challenger: a second model that sees the same pixels.
     """
 
     def __init__(self, engine: Engine, *, accept_threshold: float, challenger: Engine | None = None) -> None:
@@ -43,70 +43,53 @@ class Classifier:
         self._accept_threshold = np.float32(accept_threshold)
         self._challenger = challenger
 
-    def classify(self, contents: Iterable[Content]) -> Scored:
+    def classify(self, contents: Iterable[Content]) -> ScoredBatch:
         """Decodes and scores contents; every image ends up scored or failed, in the order given.
 
         Raises:
-            EngineError: when a model scores nothing at all.
+            EngineError: when a model cannot score any image.
         """
-        found = _Found()
-        for chunk in chunks(contents):
+        results = _Results()
+        for chunk in split_chunks(contents):
             batch = decode_batch((content for _, content in chunk), len(chunk))
-            digits, probabilities, challenging = self._ask(batch.digits, batch.errors)
-            found.add(
-                chunk, batch.errors, digits=digits, probabilities=probabilities, challenging=challenging
+            digits, probabilities = self._predict(batch.digits, batch.errors)
+            results.add(
+                chunk,
+                batch.errors,
+                digits=digits,
+                probabilities=probabilities,
+                challenger_probabilities=self._predict_challenger(digits),
             )
-        return self._decide(found)
+        return results.decide(self._accept_threshold)
 
-    def _ask(
-        self, digits: np.ndarray, errors: list[ImageError | None]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Adds to the errors; returns the digits that were scored, and what each model says of them."""
+    def _predict(self, digits: np.ndarray, errors: list[ImageError | None]) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the scored digits and their probabilities; adds the others to `errors`."""
         slots = np.flatnonzero([error is None for error in errors])
-        answers = ask(self._engine, digits[slots])
-        for row, said in answers.errors.items():
-            errors[slots[row]] = ImageError(FailureCode.ENGINE, said)
-        scored = np.setdiff1d(np.arange(len(slots)), list(answers.errors))
-        digits = digits[slots[scored]]
-        return digits, answers.probabilities[scored], self._ask_challenger(digits)
+        predictions = predict(self._engine, digits[slots])
+        for row, detail in predictions.errors.items():
+            errors[slots[row]] = ImageError(FailureCode.ENGINE, detail)
+        scored = np.setdiff1d(np.arange(len(slots)), list(predictions.errors))
+        return digits[slots[scored]], predictions.probabilities[scored]
 
-    def _ask_challenger(self, digits: np.ndarray) -> np.ndarray:
-        """Returns float32[N, 10]; NaN where there is no answer."""
+    def _predict_challenger(self, digits: np.ndarray) -> np.ndarray:
+        """Returns float32[N, 10]; NaN where there is no prediction."""
         if self._challenger is None:
             return np.full((len(digits), CLASSES), np.nan, np.float32)
-        answers = ask(self._challenger, digits)
-        answers.probabilities[list(answers.errors)] = np.nan
-        return answers.probabilities
-
-    def _decide(self, found: "_Found") -> Scored:
-        first, second, confidence, second_confidence = _top_two(np.concatenate(found.probabilities))
-        challenging = np.concatenate(found.challenging)
-        silent = np.isnan(challenging[:, 0])
-        challenger, _, challenger_confidence, _ = _top_two(challenging)
-        return Scored(
-            images=tuple(found.images),
-            first=first,
-            second=second,
-            confidence=confidence,
-            second_confidence=second_confidence,
-            accepted=confidence >= self._accept_threshold,
-            challenger=np.where(silent, NO_LABEL, challenger),
-            challenger_confidence=np.where(silent, np.float32(NO_NUMBER), challenger_confidence),
-            failures=tuple(found.failures),
-            shown=found.shown,
-        )
+        predictions = predict(self._challenger, digits)
+        predictions.probabilities[list(predictions.errors)] = np.nan
+        return predictions.probabilities
 
 
-class _Found:
-    """What the chunks of one call gave, in order; of pixels only the few that a report shows."""
+class _Results:
+    """Results of all chunks of one call, in order; of pixels only the samples for the report."""
 
     def __init__(self) -> None:
-        nothing = np.zeros((0, CLASSES), np.float32)
-        self.images: list[ListedImage] = []
-        self.failures: list[Failure] = []
-        self.probabilities = [nothing]
-        self.challenging = [nothing]
-        self.shown = Shown()
+        empty = np.zeros((0, CLASSES), np.float32)
+        self._images: list[ListedImage] = []
+        self._failures: list[Failure] = []
+        self._probabilities = [empty]
+        self._challenger_probabilities = [empty]
+        self._samples = ReportSamples()
 
     def add(
         self,
@@ -115,33 +98,58 @@ class _Found:
         *,
         digits: np.ndarray,
         probabilities: np.ndarray,
-        challenging: np.ndarray,
+        challenger_probabilities: np.ndarray,
     ) -> None:
-        """Takes a chunk: its contents, their errors, and of those without one digits and answers."""
-        start = len(self.images)
-        self.probabilities.append(probabilities)
-        self.challenging.append(challenging)
+        """Adds a chunk's contents and errors, and the digits and probabilities of those without an error."""
+        start = len(self._images)
+        self._probabilities.append(probabilities)
+        self._challenger_probabilities.append(challenger_probabilities)
         for (image, _), error in zip(chunk, errors, strict=True):
             if error is None:
-                self.images.append(image)
+                self._images.append(image)
             else:
-                self.failures.append(failure_of(image, error))
-        self.shown.add_failures(chunk, errors)
-        self.shown.add(
-            self.images[start:], digits, start=start, probabilities=probabilities, challenging=challenging
+                self._failures.append(make_failure(image, error))
+        self._samples.add_failures(chunk, errors)
+        self._samples.add(
+            self._images[start:],
+            digits,
+            start=start,
+            probabilities=probabilities,
+            challenger_probabilities=challenger_probabilities,
+        )
+
+    def decide(self, accept_threshold: np.float32) -> ScoredBatch:
+        """Returns the rows, accepted from a confidence on."""
+        first, second, confidence, second_confidence = _top_two(np.concatenate(self._probabilities))
+        challenger_probabilities = np.concatenate(self._challenger_probabilities)
+        missing = np.isnan(challenger_probabilities[:, 0])
+        challenger, _, challenger_confidence, _ = _top_two(challenger_probabilities)
+        return ScoredBatch(
+            images=tuple(self._images),
+            first=first,
+            second=second,
+            confidence=confidence,
+            second_confidence=second_confidence,
+            accepted=confidence >= accept_threshold,
+            challenger=np.where(missing, NO_LABEL, challenger),
+            challenger_confidence=np.where(missing, np.float32(NO_NUMBER), challenger_confidence),
+            failures=tuple(self._failures),
+            samples=self._samples,
         )
 
 
-def chunks(contents: Iterable[tuple[T, bytes | ImageError]]) -> Iterator[list[tuple[T, bytes | ImageError]]]:
-    """Yields contents, each with what it belongs to, in lists that are bounded in number and in bytes."""
+def split_chunks(
+    contents: Iterable[tuple[T, bytes | ImageError]],
+) -> Iterator[list[tuple[T, bytes | ImageError]]]:
+    """Yields contents, each with its owner, in lists of bounded length and size in bytes."""
     chunk: list[tuple[T, bytes | ImageError]] = []
-    held = 0
+    size = 0
     for owner, content in contents:
         chunk.append((owner, content))
-        held += len(content) if isinstance(content, bytes) else 0
-        if len(chunk) == _CHUNK_IMAGES or held >= _CHUNK_BYTES:
+        size += len(content) if isinstance(content, bytes) else 0
+        if len(chunk) == _CHUNK_IMAGES or size >= _CHUNK_BYTES:
             yield chunk
-            chunk, held = [], 0
+            chunk, size = [], 0
     if chunk:
         yield chunk
 
@@ -158,12 +166,12 @@ def _top_two(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
     return first, second, np.clip(confidence, 0, 1), np.clip(rest[rows, second], 0, 1)
 
 
-def make_classifier(bundle: Bundle, *, accept_threshold: float, challenger: Bundle | None) -> Classifier:
+def load_classifier(bundle: Bundle, *, accept_threshold: float, challenger: Bundle | None) -> Classifier:
     """Loads the models of one or two bundles.
 
     Raises:
-        UserError: when a bundle has been changed since it was opened.
-        EngineError: when this machine cannot run one.
+        UserError: when a bundle has changed since it was opened.
+        EngineError: when this machine cannot run a model.
     """
     return Classifier(
         bundle.load(),

@@ -1,4 +1,4 @@
-"""Brings a model bundle to where it is used: from a bucket to the launcher, and from there to the workers."""
+"""Copies model bundles to where they run: from a bucket to the launcher, and from there to workers."""
 
 import contextlib
 import dataclasses
@@ -15,18 +15,18 @@ from pipelines.score_options import ScoreOptions
 from schemas.errors import UserError
 from schemas.model import bundle as names
 
-# A path has one slash where an address has two.
+# pathlib reduces the two slashes of an address to one.
 _ADDRESS: Final = re.compile(r"^gs:/+")
 
 
-def address(given: pathlib.Path) -> str:
-    """Returns a bundle's folder as people write it."""
+def display_address(given: pathlib.Path) -> str:
+    """Returns a bundle's folder as users write it."""
     return _ADDRESS.sub("gs://", str(given))
 
 
 @contextlib.contextmanager
-def at_launcher(given: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yields the folder of a bundle, for one in `gs://` a copy that is gone afterwards.
+def local_bundle(given: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Context manager that yields a bundle's local folder; for one in `gs://`, a temporary copy.
 
     Raises:
         UserError: when there is no bundle.
@@ -34,13 +34,13 @@ def at_launcher(given: pathlib.Path) -> Iterator[pathlib.Path]:
     if not _ADDRESS.match(str(given)):
         yield given
         return
-    source = open_folder(address(given))
+    source = open_folder(display_address(given))
     with tempfile.TemporaryDirectory(prefix="digitmill-model-") as folder:
         found = sorted(source.walk())
         if names.CARD not in found:
             raise UserError(
-                f"a model bundle is a folder with a {names.CARD}",
-                got=address(given),
+                f"not a model bundle, without {names.CARD}",
+                got=display_address(given),
                 remedy="give the bundle folder that `digitmill train` wrote",
             )
         for name in found:
@@ -49,53 +49,55 @@ def at_launcher(given: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def opened(options: ScoreOptions) -> Iterator[tuple[Bundle, Bundle | None]]:
-    """Yields the bundles of a run's model and of its challenger, checked; None where there is no challenger.
+def open_bundles(options: ScoreOptions) -> Iterator[tuple[Bundle, Bundle | None]]:
+    """Context manager that yields the checked bundles of a run's model and challenger; None without one.
 
     Raises:
         UserError: when one is missing, damaged, or has no model for the engine.
     """
     with contextlib.ExitStack() as stack:
         model, challenger = (
-            open_bundle(stack.enter_context(at_launcher(given)), options.engine) if given else None
+            open_bundle(stack.enter_context(local_bundle(given)), options.engine) if given else None
             for given in (options.model, options.challenger)
         )
         assert model is not None
         yield model, challenger
 
 
-def stage(bundles: Sequence[Bundle | None], base: str) -> None:
-    """Puts what workers run of some bundles below a place, each under its digest, where it is not yet."""
+def stage_models(bundles: Sequence[Bundle | None], base: str) -> None:
+    """Uploads the files that workers need of each bundle, to a folder named by the bundle's digest."""
     for bundle in filter(None, bundles):
-        target = open_folder(_of(bundle, base))
-        for name in _run_of(bundle):
+        target = open_folder(_staged_folder(bundle, base))
+        for name in _engine_files(bundle):
             target.write_once(name, (bundle.path / name).read_bytes())
 
 
 @contextlib.contextmanager
-def at_worker(bundle: Bundle, base: str | None) -> Iterator[Bundle]:
-    """Yields a bundle whose model can be loaded on this machine.
+def worker_bundle(bundle: Bundle, base: str | None) -> Iterator[Bundle]:
+    """Context manager that yields a bundle whose model can be loaded on this machine.
 
-    The engine compares every file with the card's digest, so it does not matter which way it came.
+    Args:
+        bundle: the launcher's.
+        base: folder that the models were staged in; None if all workers see the launcher's files.
     """
-    if base is None or all((bundle.path / name).exists() for name in _run_of(bundle)):
+    if base is None or all((bundle.path / name).exists() for name in _engine_files(bundle)):
         yield bundle
         return
-    source = open_folder(_of(bundle, base))
+    source = open_folder(_staged_folder(bundle, base))
     with tempfile.TemporaryDirectory(prefix="digitmill-model-") as folder:
-        for name in _run_of(bundle):
+        for name in _engine_files(bundle):
             _write(pathlib.Path(folder) / name, source.read(name))
         yield dataclasses.replace(bundle, path=pathlib.Path(folder))
 
 
-def _run_of(bundle: Bundle) -> list[str]:
-    """The files that its engine reads."""
+def _engine_files(bundle: Bundle) -> list[str]:
+    """Returns the files that a bundle's engine reads."""
     if bundle.engine.kind is not EngineKind.SAVED_MODEL:
         return [bundle.engine.model]
     return [name for name in bundle.card.files if name.startswith(f"{names.SAVED_MODEL}/")]
 
 
-def _of(bundle: Bundle, base: str) -> str:
+def _staged_folder(bundle: Bundle, base: str) -> str:
     return f"{base}/{bundle.digest[:32]}"
 
 

@@ -1,4 +1,4 @@
-"""Asks an engine about many digits, so that what it cannot score is one image's own misfortune."""
+"""Runs an engine on many digits, so that a digit it cannot score fails alone instead of its batch."""
 
 import dataclasses
 from typing import Final
@@ -8,47 +8,51 @@ import numpy as np
 from digitmill.engines.engine import Engine, EngineError
 from schemas.digit import CLASSES, SIDE
 
-_FEW: Final = 16
-"""So few digits may all be beyond a sound engine."""
+_MAX_ALL_FAILED: Final = 16
+"""Up to so many digits may all fail although the engine works."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Answers:
-    """What an engine said about N digits.
+class Predictions:
+    """Predictions for N digits.
 
     Attributes:
         probabilities: float32[N, 10]; zeros where there is an error.
-        errors: what the engine said of a digit that it could not score, by the digit's index.
+        errors: the engine's error for each digit that it could not score, by the digit's index.
     """
 
     probabilities: np.ndarray
     errors: dict[int, str]
 
 
-def ask(engine: Engine, digits: np.ndarray) -> Answers:
-    """Returns an engine's answers; what makes a batch fail is found by halving it.
+def predict(engine: Engine, digits: np.ndarray) -> Predictions:
+    """Returns an engine's predictions; the digits that make a batch fail are found by bisection.
 
     Args:
         engine: a loaded model.
         digits: uint8[N, 28, 28], any N.
 
     Raises:
-        EngineError: when it scores nothing, so that the engine itself is broken: no digit of many, or
-            of a few, and not a blank one either.
+        EngineError: when the engine itself is broken: it scores none of many digits, or none of a few and
+            not a blank one either.
     """
     probabilities = np.zeros((len(digits), CLASSES), np.float32)
     errors = _fill(probabilities, engine=engine, digits=digits)
     for index in np.flatnonzero(~np.isfinite(probabilities).all(axis=1)).tolist():
         errors[index] = "the probabilities are not finite"
         probabilities[index] = 0
-    if errors and len(errors) == len(digits) and (len(digits) > _FEW or not _scores_a_blank(engine)):
-        said = " ".join(errors[0].split())
-        raise EngineError(f"a model scores images; it scored none of {len(digits)}; of the first: {said}")
-    return Answers(probabilities, dict(sorted(errors.items())))
+    if (
+        errors
+        and len(errors) == len(digits)
+        and (len(digits) > _MAX_ALL_FAILED or not _can_score_blank(engine))
+    ):
+        first = " ".join(errors[0].split())
+        raise EngineError(f"the model cannot score any of {len(digits)} images; the first one: {first}")
+    return Predictions(probabilities, dict(sorted(errors.items())))
 
 
 def _fill(probabilities: np.ndarray, *, engine: Engine, digits: np.ndarray) -> dict[int, str]:
-    """Writes the answers into `probabilities` and returns the errors."""
+    """Writes predictions into `probabilities` and returns the errors."""
     errors: dict[int, str] = {}
     pending = [(0, len(digits))] if len(digits) else []
     while pending:
@@ -64,9 +68,9 @@ def _fill(probabilities: np.ndarray, *, engine: Engine, digits: np.ndarray) -> d
     return errors
 
 
-def _scores_a_blank(engine: Engine) -> bool:
+def _can_score_blank(engine: Engine) -> bool:
     try:
-        answer = engine.probabilities(np.zeros((1, SIDE, SIDE), np.uint8))
+        probabilities = engine.probabilities(np.zeros((1, SIDE, SIDE), np.uint8))
     except EngineError:
         return False
-    return bool(np.isfinite(answer).all())
+    return bool(np.isfinite(probabilities).all())

@@ -1,4 +1,4 @@
-"""What is kept of the pixels while images are scored: few of them, and how bright all of them are."""
+"""Collects sample images for the report while a work item is scored, in bounded memory."""
 
 import contextlib
 from collections.abc import Sequence
@@ -10,10 +10,9 @@ import numpy as np
 from digitmill.imaging.decode import decode
 from digitmill.imaging.grey import grey_of, shrunk
 from digitmill.storage.listed_image import ListedImage
-from pipelines.scoring.kept_pixels import KeptPixels
-from pipelines.statistics.agreement import DISAGREEMENTS_KEPT
-from pipelines.statistics.kept_images import DOUBTFUL_KEPT, EXAMPLES_KEPT, MISTAKEN_KEPT, draw_of
-from schemas.digit import CLASSES
+from pipelines.statistics.agreement import MAX_DISAGREEMENTS
+from pipelines.statistics.kept_images import MAX_DOUBTFUL, MAX_EXAMPLES_PER_DIGIT, MAX_MISTAKEN, sample_rank
+from schemas.digit import CLASSES, SIDE
 from schemas.failure import FailureCode, ImageError
 from schemas.model.model_card import HISTOGRAM_BINS
 from schemas.prediction import NO_LABEL
@@ -21,33 +20,72 @@ from schemas.prediction import NO_LABEL
 _LEVELS: Final = 256
 _BIN_OF_LEVEL: Final = np.minimum(np.arange(_LEVELS) * HISTOGRAM_BINS // (_LEVELS - 1), HISTOGRAM_BINS - 1)
 _DECODED: Final = (FailureCode.BLANK, FailureCode.ENGINE)
-"""Failures of images whose bytes decode."""
+"""Codes of failures whose images decode."""
 
 _EVERY: Final = 4
-"""Of so many images one has its pixels counted: all of them would take 1 us an image."""
+"""One in so many images has its pixels counted: counting all would take 1 us an image."""
 
 _THUMBNAIL: Final = 56
-"""Longer side of a failure's picture, pixels."""
+"""Longer side of a failed image's thumbnail, in pixels."""
 
 
-class Shown:
-    """Keeps what a report shows of the images of one call; its memory does not grow with them.
+class LowestRankedPixels:
+    """Keeps the pixels of the rows of lowest rank; of equal ranks, the first ones.
+
+    Args:
+        most: number of rows to keep.
 
     Attributes:
-        doubtful: the least sure rows.
-        mistaken: the surest of those whose label is another digit.
-        disagreeing: the rows on which both models are sure and differ.
-        examples: by predicted digit a sample of its rows.
-        grey_levels: int64[20], pixels of every fourth image by bin of equal width over [0, 255], as a
-            model card has them.
-        failed: by failure code the image whose name is first, and its thumbnail, uint8.
+        rows: int64[K], numbers of the kept rows, lowest rank first.
+        digits: uint8[K, 28, 28], their pixels.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._ranks = np.zeros(0, np.float64)
+        self.rows = np.zeros(0, np.int64)
+        self.digits = np.zeros((0, SIDE, SIDE), np.uint8)
+
+    @property
+    def rank_bound(self) -> float:
+        """Rank below which a row is kept."""
+        return float(self._ranks[-1]) if len(self._ranks) == self._most else np.inf
+
+    def add(self, rows: np.ndarray, digits: np.ndarray, *, ranks: np.ndarray) -> None:
+        """Offers rows; they follow all rows that were offered before.
+
+        Args:
+            rows: int64[N].
+            digits: uint8[N, 28, 28].
+            ranks: float32[N] or float64[N].
+        """
+        # First among themselves, so that a chunk's pixels are not all copied.
+        few = np.argsort(ranks, kind="stable")[: self._most]
+        all_ranks = np.concatenate([self._ranks, ranks[few]])
+        least = np.argsort(all_ranks, kind="stable")[: self._most]
+        self._ranks = all_ranks[least]
+        self.rows = np.concatenate([self.rows, rows[few]])[least]
+        self.digits = np.concatenate([self.digits, digits[few]])[least]
+
+
+class ReportSamples:
+    """Samples of the images of one call.
+
+    Attributes:
+        doubtful: the least confident rows.
+        mistaken: the most confident rows whose label is another digit.
+        disagreeing: the rows on which both models are confident and differ.
+        examples: a sample of the rows of each predicted digit.
+        grey_levels: int64[20], pixels of every fourth image by bin of equal width over [0, 255], as in a
+            model card.
+        failed: by failure code, the first image by URI, and its thumbnail, uint8.
     """
 
     def __init__(self) -> None:
-        self.doubtful = KeptPixels(DOUBTFUL_KEPT)
-        self.mistaken = KeptPixels(MISTAKEN_KEPT)
-        self.disagreeing = KeptPixels(DISAGREEMENTS_KEPT)
-        self.examples = tuple(KeptPixels(EXAMPLES_KEPT) for _ in range(CLASSES))
+        self.doubtful = LowestRankedPixels(MAX_DOUBTFUL)
+        self.mistaken = LowestRankedPixels(MAX_MISTAKEN)
+        self.disagreeing = LowestRankedPixels(MAX_DISAGREEMENTS)
+        self.examples = tuple(LowestRankedPixels(MAX_EXAMPLES_PER_DIGIT) for _ in range(CLASSES))
         self.grey_levels = np.zeros(HISTOGRAM_BINS, np.int64)
         self.failed: dict[str, tuple[str, np.ndarray]] = {}
 
@@ -58,59 +96,61 @@ class Shown:
         *,
         start: int,
         probabilities: np.ndarray,
-        challenging: np.ndarray,
+        challenger_probabilities: np.ndarray,
     ) -> None:
-        """Takes rows that follow all that were taken before.
+        """Adds rows; they follow all rows that were added before.
 
         Args:
-            images: N of them.
+            images: N images.
             digits: uint8[N, 28, 28].
             start: number of the first row.
-            probabilities: float32[N, 10].
-            challenging: what the challenger says, float32[N, 10]; NaN where there is no answer.
+            probabilities: float32[N, 10], the model's.
+            challenger_probabilities: float32[N, 10]; NaN where there is no prediction.
         """
         if not images:
             return
         rows = np.arange(start, start + len(images))
-        first, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
+        first, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
         self.grey_levels += grey_levels(digits[::_EVERY])
-        self.doubtful.add(rows, digits, ranks=sure)
+        self.doubtful.add(rows, digits, ranks=confidence)
         labels = np.array([image.label for image in images])
         wrong = (labels != first) & (labels != NO_LABEL)
         if wrong.any():
-            self.mistaken.add(rows[wrong], digits[wrong], ranks=-sure[wrong])
+            self.mistaken.add(rows[wrong], digits[wrong], ranks=-confidence[wrong])
         self._draw_examples(images, rows, first=first, digits=digits)
-        # Where there is no answer, argmax gives the NaN's index.
-        differ = (first != challenging.argmax(axis=1)) & ~np.isnan(challenging[:, 0])
+        # Without a prediction, argmax gives the index of a NaN.
+        differ = (first != challenger_probabilities.argmax(axis=1)) & ~np.isnan(
+            challenger_probabilities[:, 0]
+        )
         if differ.any():
-            # The less sure of the two says how grave it is: then both are sure.
-            both = np.minimum(sure, challenging.max(axis=1))
+            # Ranked by the less confident model: then both are confident.
+            both = np.minimum(confidence, challenger_probabilities.max(axis=1))
             self.disagreeing.add(rows[differ], digits[differ], ranks=-both[differ])
 
     def _draw_examples(
         self, images: Sequence[ListedImage], rows: np.ndarray, *, first: np.ndarray, digits: np.ndarray
     ) -> None:
-        lots = np.array([draw_of(image.uri) for image in images], np.float64)
-        worst = np.array([kept.worst for kept in self.examples])
-        for digit in np.unique(first[lots < worst[first]]).tolist():
-            these = np.flatnonzero((first == digit) & (lots < worst[digit]))
-            self.examples[digit].add(rows[these], digits[these], ranks=lots[these])
+        ranks = np.array([sample_rank(image.uri) for image in images], np.float64)
+        bounds = np.array([kept.rank_bound for kept in self.examples])
+        for digit in np.unique(first[ranks < bounds[first]]).tolist():
+            selected = np.flatnonzero((first == digit) & (ranks < bounds[digit]))
+            self.examples[digit].add(rows[selected], digits[selected], ranks=ranks[selected])
 
     def add_failures(
         self, contents: Sequence[tuple[ListedImage, bytes | ImageError]], errors: Sequence[ImageError | None]
     ) -> None:
-        """Takes images and their files' bytes, of which those with an error may have a picture."""
+        """Adds a thumbnail for failed images whose contents decode."""
         for (image, content), error in zip(contents, errors, strict=True):
             if error is None or error.code not in _DECODED or not isinstance(content, bytes):
                 continue
             if error.code not in self.failed or image.uri < self.failed[error.code][0]:
-                # What decoded once may meet a decoder that is out of memory now: then there is no picture.
+                # Decoding again may run out of memory: then there is no thumbnail.
                 with contextlib.suppress(ImageError):
                     self.failed[error.code] = image.uri, shrunk(grey_of(decode(content)), _THUMBNAIL)
 
 
 def grey_levels(digits: np.ndarray) -> np.ndarray:
-    """Returns how many pixels of uint8[N, 28, 28] fall into each bin, int64[20]."""
-    # NumPy would make eight bytes of each pixel first, and take six times as long.
+    """Returns int64[20], the number of pixels of uint8[N, 28, 28] in each bin of grey levels."""
+    # NumPy would convert each pixel to eight bytes first and take six times as long.
     counts = cv2.calcHist([digits.reshape(-1, 1)], [0], None, [_LEVELS], [0, _LEVELS])
     return np.bincount(_BIN_OF_LEVEL, weights=counts.ravel(), minlength=HISTOGRAM_BINS).astype(np.int64)

@@ -1,4 +1,4 @@
-"""The answers for one work item, before they become files."""
+"""Predictions of one work item as columns, and their statistics."""
 
 import dataclasses
 
@@ -7,10 +7,9 @@ import numpy as np
 from digitmill.reports.gallery import inlined
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import folder_of
-from pipelines.scoring.kept_pixels import KeptPixels
-from pipelines.scoring.report_samples import Shown
+from pipelines.scoring.report_samples import LowestRankedPixels, ReportSamples
 from pipelines.statistics.agreement import Disagreement, count_agreements
-from pipelines.statistics.item_statistics import BINS, ItemStatistics
+from pipelines.statistics.item_statistics import CONFIDENCE_BINS, ItemStatistics
 from pipelines.statistics.kept_images import FailurePicture, KeptImage
 from pipelines.statistics.tallies import Tally
 from pipelines.statistics.thresholds import count_confidences
@@ -21,20 +20,20 @@ from schemas.prediction import NO_LABEL
 
 
 @dataclasses.dataclass(frozen=True)
-class Scored:
-    """The answers for one work item, as columns of equal length.
+class ScoredBatch:
+    """Predictions for one work item, as columns of equal length.
 
     Attributes:
-        images: those that were scored, in the item's order.
+        images: the images that were scored, in the item's order.
         first: int64[N], the most probable digit.
-        second: int64[N], the second most probable one.
+        second: int64[N], the second most probable digit.
         confidence: float32[N], probability of `first`.
         second_confidence: float32[N], probability of `second`.
-        accepted: bool[N].
-        challenger: int64[N], the digit most probable to the challenger; `NO_LABEL` where there is none.
+        accepted: bool[N], whether the confidence reaches the accept threshold.
+        challenger: int64[N], the challenger's most probable digit; `NO_LABEL` where there is none.
         challenger_confidence: float32[N], its probability; NaN where there is none.
         failures: the images that were not scored.
-        shown: what is kept of the pixels, by their rows' place in the columns.
+        shown: samples for the report, by their rows' place in the columns.
     """
 
     images: tuple[ListedImage, ...]
@@ -46,17 +45,17 @@ class Scored:
     challenger: np.ndarray
     challenger_confidence: np.ndarray
     failures: tuple[Failure, ...]
-    shown: Shown
+    samples: ReportSamples
 
 
-def summarise(digest: str, scored: Scored, parts: tuple[Part, ...]) -> ItemStatistics:
-    """Returns the statistics of what was scored."""
+def summarize(digest: str, scored: ScoredBatch, parts: tuple[Part, ...]) -> ItemStatistics:
+    """Returns the statistics of a batch, whose rows are in the given files."""
     labels = np.array([image.label for image in scored.images], np.int64)
     known = labels != NO_LABEL
     right = known & (labels == scored.first)
     confusion = np.zeros((CLASSES, CLASSES), np.int64)
     np.add.at(confusion, (labels[known], scored.first[known]), 1)
-    bins = np.minimum((scored.confidence * BINS).astype(np.int64), BINS - 1)
+    bins = np.minimum((scored.confidence * CONFIDENCE_BINS).astype(np.int64), CONFIDENCE_BINS - 1)
     return ItemStatistics(
         digest=digest,
         listed=len(scored.images) + len(scored.failures),
@@ -64,30 +63,30 @@ def summarise(digest: str, scored: Scored, parts: tuple[Part, ...]) -> ItemStati
         accepted=int(scored.accepted.sum()),
         failures=scored.failures,
         tallies=_tallies(scored, known=known, right=right),
-        confidences=tuple(np.bincount(bins, minlength=BINS).tolist()),
+        confidences=tuple(np.bincount(bins, minlength=CONFIDENCE_BINS).tolist()),
         confusion=tuple(map(tuple, confusion.tolist())),
-        doubtful=_kept(scored, scored.shown.doubtful),
+        doubtful=_kept(scored, scored.samples.doubtful),
         parts=parts,
         agreements=count_agreements(scored.first, scored.challenger, labels=labels),
         disagreements=_disagreements(scored),
         accepted_labelled=int((known & scored.accepted).sum()),
         accepted_right=int((right & scored.accepted).sum()),
         thresholds=count_confidences(scored.confidence, known=known, right=right),
-        grey_levels=tuple(scored.shown.grey_levels.tolist()),
-        mistaken=_kept(scored, scored.shown.mistaken),
-        examples=tuple(kept for row in scored.shown.examples for kept in _kept(scored, row)),
+        grey_levels=tuple(scored.samples.grey_levels.tolist()),
+        mistaken=_kept(scored, scored.samples.mistaken),
+        examples=tuple(kept for row in scored.samples.examples for kept in _kept(scored, row)),
         failure_pictures=tuple(
             FailurePicture(code, image, inlined(pixels))
-            for code, (image, pixels) in sorted(scored.shown.failed.items())
+            for code, (image, pixels) in sorted(scored.samples.failed.items())
         ),
     )
 
 
-def _tallies(scored: Scored, *, known: np.ndarray, right: np.ndarray) -> tuple[Tally, ...]:
+def _tallies(scored: ScoredBatch, *, known: np.ndarray, right: np.ndarray) -> tuple[Tally, ...]:
     numbers: dict[str, int] = {}
     folders = [numbers.setdefault(folder_of(image.uri), len(numbers)) for image in scored.images]
     cells = np.array(folders, np.int64) * CLASSES + scored.first
-    # Confidences are added one after the other: their sum depends on nothing but the rows' order.
+    # Confidences are added one after the other, so their sum depends on the rows' order alone.
     counts = [
         np.bincount(cells, weights=weights, minlength=len(numbers) * CLASSES).tolist()
         for weights in (None, scored.confidence, scored.accepted, known, right)
@@ -103,7 +102,7 @@ def _tallies(scored: Scored, *, known: np.ndarray, right: np.ndarray) -> tuple[T
     )
 
 
-def _kept(scored: Scored, pixels: KeptPixels) -> tuple[KeptImage, ...]:
+def _kept(scored: ScoredBatch, pixels: LowestRankedPixels) -> tuple[KeptImage, ...]:
     kept = zip(pixels.rows.tolist(), pixels.digits, strict=True)
     return tuple(
         KeptImage(
@@ -118,8 +117,8 @@ def _kept(scored: Scored, pixels: KeptPixels) -> tuple[KeptImage, ...]:
     )
 
 
-def _disagreements(scored: Scored) -> tuple[Disagreement, ...]:
-    kept = zip(scored.shown.disagreeing.rows.tolist(), scored.shown.disagreeing.digits, strict=True)
+def _disagreements(scored: ScoredBatch) -> tuple[Disagreement, ...]:
+    kept = zip(scored.samples.disagreeing.rows.tolist(), scored.samples.disagreeing.digits, strict=True)
     return tuple(
         Disagreement(
             image=scored.images[row].uri,

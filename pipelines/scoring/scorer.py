@@ -1,21 +1,24 @@
-"""Scores one work item: read, decode, ask the model, write once. Knows nothing of Beam."""
+"""Scores one work item: reads, decodes, predicts, and writes once. Does not depend on Beam."""
 
 import itertools
 from collections.abc import Iterator
 
 from digitmill.storage import ImageReader, OutputFolder
+from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.outage import refuse_outage
-from pipelines.listing.work_item import MOST, WorkItem
-from pipelines.scoring.archived_images import read_archive
+from pipelines.archives import HEAD_BYTES, Member, archive_kind, read_members
+from pipelines.listing.true_labels import label_from_member_folder
+from pipelines.listing.work_item import MAX_ITEM_SIZE, WorkItem
 from pipelines.scoring.classify import Classifier, Content
-from pipelines.scoring.parts import write_parts
-from pipelines.scoring.rows import Compression
-from pipelines.statistics.item_statistics import ItemStatistics, join
-from schemas.layout import statistics_name
+from pipelines.scoring.rows import write_parts
+from pipelines.statistics.item_statistics import ItemStatistics, merge_pieces
+from schemas.failure import ImageError
+from schemas.layout import Compression, statistics_name
+from schemas.prediction import NO_LABEL
 
 
 class Scorer:
-    """Scores the work items of one worker process; threads may share it."""
+    """Scores the work items of one worker process. Thread-safe."""
 
     def __init__(
         self,
@@ -24,7 +27,7 @@ class Scorer:
         *,
         output: OutputFolder,
         folder_labels: bool = False,
-        rows: int = MOST,
+        rows: int = MAX_ITEM_SIZE,
         compression: Compression = Compression.RECORDS,
     ) -> None:
         self._classifier = classifier
@@ -35,18 +38,17 @@ class Scorer:
         self._compression = compression
 
     def run(self, item: WorkItem) -> ItemStatistics:
-        """Scores a work item and writes its files, unless that is done already.
+        """Scores a work item and writes its files, unless it is done already.
 
-        The order makes a crash harmless: the statistics record is written last, and an item without
-        one is scored again. An image may have vanished since an earlier try, or between two workers
-        that have the same item: the names of prediction files follow from their content, so that each
-        try leaves its own or none, and the first record says which of them count.
+        Crashes are harmless: the statistics record is written last, and an item without one is scored again.
+        An image may disappear between two attempts, so prediction files are named by their content: each
+        attempt writes its own, and the first record determines which of them count.
         """
         record = statistics_name(item.digest)
         if not self._output.exists(record):
-            statistics = join(item.digest, self._pieces(item))
+            statistics = merge_pieces(item.digest, self._pieces(item))
             self._output.write_once(record, statistics.to_json().encode())
-        # Of two workers on one item the first one's record counts for both.
+        # If two workers scored the item, the first one's record counts.
         return ItemStatistics.from_json(self._output.read(record).decode())
 
     def _pieces(self, item: WorkItem) -> Iterator[ItemStatistics]:
@@ -64,3 +66,36 @@ class Scorer:
             yield from read_archive(item.images[0], self._reader, folder_labels=self._folder_labels)
         else:
             yield from zip(item.images, self._reader.read(item.images), strict=True)
+
+
+def read_archive(
+    archive: ListedImage, reader: ImageReader, *, folder_labels: bool
+) -> Iterator[tuple[ListedImage, bytes | ImageError]]:
+    """Yields an archive's images, one in memory at a time; the archive itself if it cannot be read.
+
+    A file with an archive's name that is not one counts as an image.
+
+    Args:
+        archive: as it was listed.
+        reader: fetches it; objects are downloaded to a temporary file by one request.
+        folder_labels: whether a member's folder is its label, if the archive holds no label for it.
+    """
+    try:
+        file = reader.fetch(archive)
+    except ImageError as error:
+        yield archive, error
+        return
+    with file:
+        kind = archive_kind(archive.uri, file.read(HEAD_BYTES))
+        file.seek(0)
+        if kind is None:
+            yield from zip([archive], reader.read([archive]), strict=True)
+            return
+        for member in read_members(file, kind, name=archive.uri):
+            yield _image(member, archive, folder_labels=folder_labels), member.content
+
+
+def _image(member: Member, archive: ListedImage, *, folder_labels: bool) -> ListedImage:
+    size = len(member.content) if isinstance(member.content, bytes) else -1
+    image = ListedImage(member.name, archive.generation, size, label=member.label)
+    return label_from_member_folder(image) if folder_labels and member.label == NO_LABEL else image

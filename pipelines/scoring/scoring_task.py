@@ -1,4 +1,4 @@
-"""What a worker must know to score work items, and what does so in its process. Knows nothing of Beam."""
+"""The parameters of a scoring worker, and the scorer in its process. Does not depend on Beam."""
 
 import contextlib
 import dataclasses
@@ -7,37 +7,37 @@ from typing import Final, Protocol
 from digitmill.engines.bundle_loader import Bundle
 from digitmill.storage import ImageReader, open_folder
 from digitmill.storage.read_limits import ReadLimits
-from pipelines.listing.frozen_listing import ItemRef, load
-from pipelines.listing.work_item import MOST
-from pipelines.scoring.classify import Classifier, make_classifier
-from pipelines.scoring.model_place import at_worker
-from pipelines.scoring.rows import Compression
+from pipelines.listing.frozen_listing import ItemRef, load_item
+from pipelines.listing.work_item import MAX_ITEM_SIZE
+from pipelines.scoring.classify import Classifier, load_classifier
+from pipelines.scoring.model_place import worker_bundle
 from pipelines.scoring.scorer import Scorer
 from schemas.errors import WorkerError
+from schemas.layout import Compression
 
 ITEMS_IN_FLIGHT: Final = 2
-"""Work items that a worker process has under way: one reads while another is scored and written.
+"""Work items that a worker process handles at once: one is read while another is scored and written.
 
-Decoding the next chunk of an item in yet another thread made 240,000 local images 16 % slower on two
-cores: the threads only take turns then.
+Decoding the next chunk of an item in a further thread made 240,000 local images 16 % slower on two cores:
+threads contend for the GIL then.
 """
 
 
 @dataclasses.dataclass(frozen=True)
 class ScoringTask:
-    """What every worker must know; small, because Beam pickles and compresses it again and again.
+    """Parameters of every worker; small, because Beam pickles and compresses it repeatedly.
 
     Attributes:
-        bundle: the model bundle; its model is read by the worker.
-        output: place of the output folder.
-        run: digest of all that rows depend on beside the images.
+        bundle: the model bundle; the worker loads its model.
+        output: the run's folder.
+        run: digest of everything that rows depend on besides the images.
         accept_threshold: confidence from which a prediction is accepted.
-        limits: how hard the worker may lean on an object store.
+        limits: limits on a worker's requests to object stores.
         folder_labels: whether an image's folder is its label.
         rows_per_part: greatest number of rows in a prediction file.
         compression: which prediction files are gzipped.
         challenger: the bundle of a second model, or None.
-        models: where workers find models that are not on their disks; None where all see the launcher's.
+        models: folder that the models were staged in; None if all workers see the launcher's files.
     """
 
     bundle: Bundle
@@ -46,34 +46,34 @@ class ScoringTask:
     accept_threshold: float
     limits: ReadLimits = ReadLimits()  # noqa: RUF009 - frozen
     folder_labels: bool = False
-    rows_per_part: int = MOST
+    rows_per_part: int = MAX_ITEM_SIZE
     compression: Compression = Compression.RECORDS
     challenger: Bundle | None = None
     models: str | None = None
 
 
 class ItemScorer(Protocol):
-    """Scores the work items of a frozen listing; threads may share it.
+    """Scores the work items of a frozen listing. Thread-safe.
 
     Attributes:
-        in_flight: how many items it can have under way at once.
+        in_flight: number of items that it can handle at once.
     """
 
     in_flight: int
 
     def run(self, ref: ItemRef) -> str:
-        """Returns the digest of an item that is scored and written."""
+        """Scores and writes an item, and returns its digest."""
 
 
 class LocalScorer:
     """Scores work items in this process.
 
     Args:
-        task: what to score them by.
+        task: the worker's parameters.
 
     Raises:
-        UserError: when a bundle has been changed since it was opened.
-        EngineError: when this machine cannot run one.
+        UserError: when a bundle has changed since it was opened.
+        EngineError: when this machine cannot run a model.
     """
 
     in_flight = ITEMS_IN_FLIGHT
@@ -90,28 +90,28 @@ class LocalScorer:
         )
 
     def run(self, ref: ItemRef) -> str:
-        """Returns the digest of an item that is scored and written.
+        """Scores and writes an item, and returns its digest.
 
         Raises:
-            WorkerError: when there is not the memory for it.
+            WorkerError: when memory runs out.
         """
-        item = load(self._output, ref)
+        item = load_item(self._output, ref)
         try:
             return self._scorer.run(item).digest
         except MemoryError as error:
             raise WorkerError(
-                "a worker has the memory that a work item takes",
+                "a worker ran out of memory on a work item",
                 got=f"{item.digest}, which begins with {item.images[0].uri}",
-                remedy="give workers more memory, or let fewer of them share a machine's",
+                remedy="give workers more memory, or run fewer of them on a machine",
             ) from error
 
 
 def _make_classifier(task: ScoringTask) -> Classifier:
     with contextlib.ExitStack() as stack:
         bundle, challenger = (
-            stack.enter_context(at_worker(given, task.models)) if given else None
+            stack.enter_context(worker_bundle(given, task.models)) if given else None
             for given in (task.bundle, task.challenger)
         )
         assert bundle is not None
-        # Loaded into memory; the files are needed no longer.
-        return make_classifier(bundle, accept_threshold=task.accept_threshold, challenger=challenger)
+        # The model is in memory now; its files are no longer needed.
+        return load_classifier(bundle, accept_threshold=task.accept_threshold, challenger=challenger)

@@ -1,4 +1,4 @@
-"""Where a model and its challenger agree, and where they do not."""
+"""Counts where a model and its challenger agree, and selects the worst disagreements."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,24 +9,24 @@ import numpy as np
 from schemas.digit import CLASSES
 from schemas.prediction import NO_LABEL
 
-DISAGREEMENTS_KEPT: Final = 24
-"""Images whose pixels are kept because the model and its challenger differ on them."""
+MAX_DISAGREEMENTS: Final = 24
+"""Disagreements of a run whose pixels are kept."""
 
-HEADER = ("digit", "challenger_digit", "images", "labelled", "right", "challenger_right")
-"""The columns of `agreement.csv`; an empty challenger_digit: the challenger could not score them."""
+AGREEMENT_HEADER = ("digit", "challenger_digit", "images", "labelled", "right", "challenger_right")
+"""Columns of `agreement.csv`; challenger_digit is empty where the challenger could not score the image."""
 
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Agreement:
-    """Images to which the two gave one pair of digits.
+    """Counts of the images with one pair of predicted digits.
 
     Attributes:
-        digit: the model's.
-        challenger_digit: the challenger's; `NO_LABEL` where it could not score them.
-        images: how many.
-        labelled: of these with a known label.
-        right: of these with the model's digit as their label.
-        challenger_right: of these with the challenger's digit as their label.
+        digit: the model's digit.
+        challenger_digit: the challenger's digit; `NO_LABEL` where it could not score the image.
+        images: number of images.
+        labelled: images whose label is known.
+        right: images whose label is the model's digit.
+        challenger_right: images whose label is the challenger's digit.
     """
 
     digit: int
@@ -39,7 +39,7 @@ class Agreement:
 
 @dataclasses.dataclass(frozen=True)
 class Disagreement:
-    """An image on which the two differ, with the pixels that they saw."""
+    """An image on which the two models differ, with the pixels that they saw."""
 
     image: str
     digit: int
@@ -54,7 +54,7 @@ class Disagreement:
 def count_agreements(
     digits: np.ndarray, challenger_digits: np.ndarray, *, labels: np.ndarray
 ) -> tuple[Agreement, ...]:
-    """Returns the pairs of digits that occur, in order; none where no image has two.
+    """Counts images by pair of digits, sorted; nothing without a challenger.
 
     Args:
         digits: int64[N], the model's.
@@ -63,7 +63,7 @@ def count_agreements(
     """
     if not (challenger_digits != NO_LABEL).any():
         return ()
-    # NO_LABEL is -1: column 0 is no answer.
+    # NO_LABEL is -1: column 0 stands for no prediction.
     pairs = digits * (CLASSES + 1) + challenger_digits + 1
     known, right, challenger_right = (
         np.bincount(pairs, weights=weights, minlength=CLASSES * (CLASSES + 1)).astype(np.int64)
@@ -88,7 +88,7 @@ def count_agreements(
 
 
 def merge_agreements(cells: Iterable[Agreement]) -> tuple[Agreement, ...]:
-    """Adds up what several work items counted; the same in any order."""
+    """Adds up the counts of several work items; their order does not matter."""
     grouped: dict[tuple[int, int], list[Agreement]] = {}
     for cell in cells:
         grouped.setdefault((cell.digit, cell.challenger_digit), []).append(cell)
@@ -104,9 +104,9 @@ def merge_agreements(cells: Iterable[Agreement]) -> tuple[Agreement, ...]:
     )
 
 
-def gravest(images: Iterable[Disagreement]) -> tuple[Disagreement, ...]:
-    """Returns those on which the less sure of the two is surest, gravest first."""
-    return tuple(sorted(images, key=_gravity)[:DISAGREEMENTS_KEPT])
+def worst_disagreements(images: Iterable[Disagreement]) -> tuple[Disagreement, ...]:
+    """Returns the disagreements in which the less confident model is most confident, worst first."""
+    return tuple(sorted(images, key=_severity_key)[:MAX_DISAGREEMENTS])
 
 
 def agreement_rows(cells: Iterable[Agreement]) -> Iterator[Sequence[object]]:
@@ -116,5 +116,5 @@ def agreement_rows(cells: Iterable[Agreement]) -> Iterator[Sequence[object]]:
         yield (digit, "" if challenger_digit == NO_LABEL else challenger_digit, *counts)
 
 
-def _gravity(image: Disagreement) -> tuple[float, str]:
+def _severity_key(image: Disagreement) -> tuple[float, str]:
     return -min(image.confidence, image.challenger_confidence), image.image

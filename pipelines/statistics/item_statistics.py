@@ -1,54 +1,54 @@
-"""What is kept of a work item beside its rows: enough to reconcile and report, and mergeable."""
+"""Statistics of a work item: enough to reconcile and report the run without its rows, and mergeable."""
 
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
-from pipelines.statistics.agreement import Agreement, Disagreement, gravest, merge_agreements
+from pipelines.statistics.agreement import Agreement, Disagreement, merge_agreements, worst_disagreements
 from pipelines.statistics.kept_images import (
     FailurePicture,
     KeptImage,
-    drawn,
-    first_of_each,
-    least_sure,
-    surest,
+    first_per_code,
+    least_confident,
+    most_confident,
+    sample_per_digit,
 )
 from pipelines.statistics.tallies import Tally, merge_tallies
 from pipelines.statistics.thresholds import ConfidenceCounts, merge_confidences
 from schemas.digit import CLASSES
-from schemas.failure import Failure
+from schemas.failure import Failure, FailureCode
 from schemas.manifest import Part
 from schemas.model.model_card import HISTOGRAM_BINS
 
-BINS = 20
+CONFIDENCE_BINS = 20
 """Bins of the confidence histogram, of equal width over [0, 1]."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RunStatistics:
-    """All work items' statistics together; the same whatever the order of the items.
+    """Statistics of a whole run, merged from its work items in any order.
 
     Attributes:
-        listed: images that were listed.
-        scored: rows in prediction files.
-        accepted: rows decided `accept`.
+        listed: number of listed images.
+        scored: number of rows in prediction files.
+        accepted: number of rows decided `accept`.
         failures: the failed images.
-        tallies: per folder and digit.
-        confidences: rows per confidence bin.
-        confusion: rows per [label][digit], labelled rows only.
-        doubtful: the least sure rows, least sure first.
+        tallies: counts by folder and digit.
+        confidences: rows by confidence bin.
+        confusion: labelled rows by [label][digit].
+        doubtful: the least confident rows, least confident first.
         parts: the prediction files.
-        agreements: rows by the digits that the model and its challenger gave; none without a challenger.
-        disagreements: rows that both are sure of and differ on, surest first.
+        agreements: rows by the model's and the challenger's digit; none without a challenger.
+        disagreements: rows on which both models are confident and differ, worst first.
         accepted_labelled: rows decided `accept` whose label is known.
-        accepted_right: of these answered right.
-        thresholds: rows by confidence, finely.
-        grey_levels: pixels of every fourth image by bin of equal width over [0, 255], as a model card has
-            them; all zero where rows were merged, of which no pixels are left.
-        mistaken: rows whose label is another digit, surest first.
-        examples: of each predicted digit a sample.
-        failure_pictures: of failures that decode one for each code.
+        accepted_right: rows among these with the right digit.
+        thresholds: rows by confidence, in fine bins.
+        grey_levels: pixels of every fourth image by bin of equal width over [0, 255], as in a model card;
+            all zero for merged runs, whose pixels are gone.
+        mistaken: rows whose label is another digit, most confident first.
+        examples: a sample of each predicted digit.
+        failure_pictures: a picture for each code of failures that decode.
     """
 
     listed: int
@@ -77,26 +77,26 @@ class RunStatistics:
 
     @property
     def right(self) -> int:
-        """Labelled images whose digit is the label."""
+        """Labelled images whose label is the predicted digit."""
         return sum(row[label] for label, row in enumerate(self.confusion))
 
     @property
     def agreed(self) -> int:
-        """Scored images to which the challenger gave the same digit."""
+        """Scored images for which the challenger predicts the same digit."""
         return sum(cell.images for cell in self.agreements if cell.digit == cell.challenger_digit)
 
     @property
     def challenger_right(self) -> int:
-        """Labelled images whose challenger's digit is the label."""
+        """Labelled images whose label is the challenger's digit."""
         return sum(cell.challenger_right for cell in self.agreements)
 
 
 @dataclasses.dataclass(frozen=True)
 class ItemStatistics(RunStatistics):
-    """The statistics record of one work item; written last, it is what says that the item is done.
+    """Statistics record of one work item; written last, it marks the item as done.
 
     Attributes:
-        digest: the work item's.
+        digest: the work item's digest.
     """
 
     digest: str = dataclasses.field(kw_only=True)
@@ -110,7 +110,7 @@ class ItemStatistics(RunStatistics):
         """Reads what `to_json` wrote.
 
         Raises:
-            ValueError: when the text is no such record.
+            ValueError: when the text is not such a record.
         """
         try:
             fields = json.loads(text)
@@ -123,7 +123,7 @@ class ItemStatistics(RunStatistics):
             fields["thresholds"] = ConfidenceCounts(**{name: tuple(row) for name, row in counted.items()})
             return cls(**fields)
         except (AttributeError, KeyError, TypeError) as error:
-            raise ValueError(f"no statistics record: {error}") from error
+            raise ValueError(f"not a statistics record: {error}") from error
 
 
 _RECORDS: Mapping[str, Any] = {
@@ -139,20 +139,19 @@ _RECORDS: Mapping[str, Any] = {
 }
 
 
-def join(digest: str, pieces: Iterable[ItemStatistics]) -> ItemStatistics:
-    """Returns the statistics of a work item from those of its pieces."""
-    run = merge(pieces)
-    return ItemStatistics(**vars(run), digest=digest)
+def merge_pieces(digest: str, pieces: Iterable[ItemStatistics]) -> ItemStatistics:
+    """Merges the statistics of a work item's pieces."""
+    return ItemStatistics(**vars(merge_statistics(pieces)), digest=digest)
 
 
-def _nothing() -> ItemStatistics:
+def _empty() -> ItemStatistics:
     zeros = (0,) * CLASSES
-    return ItemStatistics(0, 0, 0, (), (), (0,) * BINS, (zeros,) * CLASSES, (), (), digest="")
+    return ItemStatistics(0, 0, 0, (), (), (0,) * CONFIDENCE_BINS, (zeros,) * CLASSES, (), (), digest="")
 
 
-def merge(items: Iterable[ItemStatistics]) -> RunStatistics:
-    """Adds up work items; none at all add up to nothing."""
-    ordered = sorted((_nothing(), *items), key=lambda item: item.digest)
+def merge_statistics(items: Iterable[ItemStatistics]) -> RunStatistics:
+    """Merges the statistics of work items; the order does not matter."""
+    ordered = sorted((_empty(), *items), key=lambda item: item.digest)
 
     def all_of(name: str) -> Iterable[Any]:
         return (each for item in ordered for each in getattr(item, name))
@@ -166,29 +165,29 @@ def merge(items: Iterable[ItemStatistics]) -> RunStatistics:
         accepted=summed("accepted"),
         failures=tuple(sorted(all_of("failures"), key=lambda failure: failure.image)),
         tallies=merge_tallies(all_of("tallies")),
-        confidences=_columns(item.confidences for item in ordered),
-        confusion=tuple(map(_columns, zip(*(item.confusion for item in ordered), strict=True))),
-        doubtful=least_sure(all_of("doubtful")),
+        confidences=_sum_columns(item.confidences for item in ordered),
+        confusion=tuple(map(_sum_columns, zip(*(item.confusion for item in ordered), strict=True))),
+        doubtful=least_confident(all_of("doubtful")),
         parts=tuple(sorted(all_of("parts"), key=lambda part: part.name)),
         agreements=merge_agreements(all_of("agreements")),
-        disagreements=gravest(all_of("disagreements")),
+        disagreements=worst_disagreements(all_of("disagreements")),
         accepted_labelled=summed("accepted_labelled"),
         accepted_right=summed("accepted_right"),
         thresholds=merge_confidences(item.thresholds for item in ordered),
-        grey_levels=_columns(item.grey_levels for item in ordered),
-        mistaken=surest(all_of("mistaken")),
-        examples=drawn(all_of("examples")),
-        failure_pictures=first_of_each(all_of("failure_pictures")),
+        grey_levels=_sum_columns(item.grey_levels for item in ordered),
+        mistaken=most_confident(all_of("mistaken")),
+        examples=sample_per_digit(all_of("examples")),
+        failure_pictures=first_per_code(all_of("failure_pictures")),
     )
 
 
-def _columns(rows: Iterable[Iterable[int]]) -> tuple[int, ...]:
+def _sum_columns(rows: Iterable[Iterable[int]]) -> tuple[int, ...]:
     return tuple(map(sum, zip(*rows, strict=True)))
 
 
-def count_codes(failures: Iterable[Failure], codes: Iterable[str]) -> Mapping[str, int]:
-    """Returns how many failures have each of the codes, zeros included."""
-    counts = dict.fromkeys(map(str, codes), 0)
+def count_failure_codes(failures: Iterable[Failure]) -> Mapping[str, int]:
+    """Returns the number of failures of each code, zeros included."""
+    counts = dict.fromkeys(map(str, FailureCode), 0)
     for failure in failures:
         counts[failure.code] += 1
     return counts

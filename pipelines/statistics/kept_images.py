@@ -1,4 +1,4 @@
-"""Images that a report shows: a bounded number of each sort, the same in any order of the work items."""
+"""Sample images for the report: a bounded number of each kind, whatever the order of the work items."""
 
 import dataclasses
 import zlib
@@ -7,19 +7,19 @@ from typing import Final
 
 from schemas.digit import CLASSES
 
-DOUBTFUL_KEPT: Final = 24
-"""Least sure images whose pixels are kept for the report."""
+MAX_DOUBTFUL: Final = 24
+"""Least confident images that are kept."""
 
-MISTAKEN_KEPT: Final = 24
-"""Images answered wrong, surest first."""
+MAX_MISTAKEN: Final = 24
+"""Most confident wrong images that are kept."""
 
-EXAMPLES_KEPT: Final = 8
-"""Images of each predicted digit."""
+MAX_EXAMPLES_PER_DIGIT: Final = 8
+"""Images of each predicted digit that are kept."""
 
 
 @dataclasses.dataclass(frozen=True)
 class KeptImage:
-    """An image with the pixels that the model saw."""
+    """A scored image with the pixels that the model saw."""
 
     confidence: float
     image: str
@@ -32,12 +32,12 @@ class KeptImage:
 
 @dataclasses.dataclass(frozen=True)
 class FailurePicture:
-    """An image that could be decoded and yet not be scored.
+    """An image that decoded but could not be scored.
 
     Attributes:
-        code: of its failure.
+        code: its failure code.
         image: its URI.
-        png: a thumbnail, base64.
+        png: a thumbnail as PNG, base64.
     """
 
     code: str
@@ -45,30 +45,32 @@ class FailurePicture:
     png: str
 
 
-def draw_of(image: str) -> int:
-    """Returns an image's lot in [0, 2^32): the least ones are a sample, and everyone draws the same."""
+def sample_rank(image: str) -> int:
+    """Returns an image's pseudo-random rank in [0, 2^32), by its URI: the lowest ranks are the sample."""
     return zlib.crc32(image.encode(errors="surrogatepass"))
 
 
-def least_sure(images: Iterable[KeptImage]) -> tuple[KeptImage, ...]:
-    """Returns those of least confidence, least first."""
-    return tuple(sorted(images, key=lambda kept: (kept.confidence, kept.image))[:DOUBTFUL_KEPT])
+def least_confident(images: Iterable[KeptImage]) -> tuple[KeptImage, ...]:
+    """Returns the images of lowest confidence, lowest first."""
+    return tuple(sorted(images, key=lambda kept: (kept.confidence, kept.image))[:MAX_DOUBTFUL])
 
 
-def surest(images: Iterable[KeptImage]) -> tuple[KeptImage, ...]:
-    """Returns those of greatest confidence, greatest first."""
-    return tuple(sorted(images, key=lambda kept: (-kept.confidence, kept.image))[:MISTAKEN_KEPT])
+def most_confident(images: Iterable[KeptImage]) -> tuple[KeptImage, ...]:
+    """Returns the images of highest confidence, highest first."""
+    return tuple(sorted(images, key=lambda kept: (-kept.confidence, kept.image))[:MAX_MISTAKEN])
 
 
-def drawn(images: Iterable[KeptImage]) -> tuple[KeptImage, ...]:
-    """Returns a sample of each predicted digit, digits rising."""
-    lots = sorted(images, key=lambda kept: (kept.digit, draw_of(kept.image), kept.image))
-    rows = ([kept for kept in lots if kept.digit == digit][:EXAMPLES_KEPT] for digit in range(CLASSES))
+def sample_per_digit(images: Iterable[KeptImage]) -> tuple[KeptImage, ...]:
+    """Returns a sample of each predicted digit, sorted by digit."""
+    ranked = sorted(images, key=lambda kept: (kept.digit, sample_rank(kept.image), kept.image))
+    rows = (
+        [kept for kept in ranked if kept.digit == digit][:MAX_EXAMPLES_PER_DIGIT] for digit in range(CLASSES)
+    )
     return tuple(kept for row in rows for kept in row)
 
 
-def first_of_each(pictures: Iterable[FailurePicture]) -> tuple[FailurePicture, ...]:
-    """Returns of each code the picture whose name is first."""
+def first_per_code(pictures: Iterable[FailurePicture]) -> tuple[FailurePicture, ...]:
+    """Returns the first picture of each code, by URI."""
     least: dict[str, FailurePicture] = {}
     for picture in sorted(pictures, key=lambda picture: (picture.code, picture.image)):
         least.setdefault(picture.code, picture)

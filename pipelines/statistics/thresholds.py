@@ -1,4 +1,4 @@
-"""Images by confidence, so finely near 1 that any accept threshold's consequences can be read off."""
+"""Counts of images by confidence, in bins fine enough near 1 to evaluate any accept threshold."""
 
 import dataclasses
 import math
@@ -8,22 +8,22 @@ from typing import Any, Final
 import numpy as np
 
 RELIABILITY_BINS: Final = 20
-"""Bins of equal width over [0, 1] in which confidence is held against accuracy."""
+"""Bins of equal width over [0, 1] in which confidence is compared with accuracy."""
 
-_TENTHS: Final = 5
+_DECADES: Final = 5
 _STEPS: Final = 45
 
 EDGES: Final = (
     *(step / 100 for step in range(90)),
     *(
         round(1 - 10**-tenth + step * 0.9 * 10**-tenth / _STEPS, 10)
-        for tenth in range(1, _TENTHS + 1)
+        for tenth in range(1, _DECADES + 1)
         for step in range(_STEPS)
     ),
 )
-"""Lower edges of the bins: hundredths up to 0.9, and 45 steps in each tenth of what is then left to 1.
+"""Lower edges of the bins: hundredths up to 0.9, then 45 steps in each tenth of the remaining distance to 1.
 
-A good model gives most images more than 0.999, where bins of equal width would tell nothing apart.
+A good model gives most images more than 0.999, where bins of equal width would not distinguish them.
 """
 
 _FLOAT32_EDGES: Final = np.array(EDGES, np.float32)
@@ -36,12 +36,12 @@ class ConfidenceCounts:
     """Scored images by confidence.
 
     Attributes:
-        images: how many, by bin of `EDGES`.
-        labelled: of these with a known label.
-        right: of these answered right.
-        bin_labelled: images with a known label, by bin of `RELIABILITY_BINS`.
-        bin_right: of these answered right.
-        bin_confidence: sum of the confidences of those with a known label.
+        images: by bin of `EDGES`.
+        labelled: those whose label is known.
+        right: those with the right digit.
+        bin_labelled: images whose label is known, by bin of `RELIABILITY_BINS`.
+        bin_right: those with the right digit.
+        bin_confidence: sum of the confidences of the labelled ones.
     """
 
     images: tuple[int, ...] = _NONE
@@ -53,16 +53,16 @@ class ConfidenceCounts:
 
 
 _WHOLE: Final = ("images", "labelled", "right", "bin_labelled", "bin_right")
-"""Fields that hold counts."""
+"""Fields of whole numbers."""
 
 
 def count_confidences(confidence: np.ndarray, *, known: np.ndarray, right: np.ndarray) -> ConfidenceCounts:
-    """Counts images.
+    """Counts images by confidence.
 
     Args:
         confidence: float32[N] in [0, 1].
         known: bool[N], whether the label is known.
-        right: bool[N], whether it is the answer; false where it is not known.
+        right: bool[N], whether the label is the predicted digit; false where it is not known.
     """
     fine = np.searchsorted(_FLOAT32_EDGES, confidence, side="right") - 1
     coarse = np.minimum((confidence * RELIABILITY_BINS).astype(np.int64), RELIABILITY_BINS - 1)
@@ -78,7 +78,7 @@ def count_confidences(confidence: np.ndarray, *, known: np.ndarray, right: np.nd
 
 
 def merge_confidences(counted: Iterable[ConfidenceCounts]) -> ConfidenceCounts:
-    """Adds up; the same in any order."""
+    """Adds up counts; their order does not matter."""
     group = [ConfidenceCounts(), *counted]
 
     def columns(name: str) -> Iterable[tuple[Any, ...]]:
@@ -86,7 +86,7 @@ def merge_confidences(counted: Iterable[ConfidenceCounts]) -> ConfidenceCounts:
 
     return ConfidenceCounts(
         **{name: tuple(map(sum, columns(name))) for name in _WHOLE},
-        # Does not round in between, so that the order does not matter.
+        # Exact until the end, so that the order does not matter.
         bin_confidence=tuple(map(math.fsum, columns("bin_confidence"))),
     )
 

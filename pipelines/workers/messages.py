@@ -8,9 +8,11 @@ import traceback
 
 from digitmill.engines.engine import EngineError
 from pipelines.listing.frozen_listing import ItemRef
-from schemas.errors import RuleError, StorageError, UserError, WorkerError
+from schemas.errors import ActionableError, StorageError, UserError, WorkerError
 
-_RULES: dict[str, type[RuleError]] = {kind.__name__: kind for kind in (StorageError, UserError, WorkerError)}
+_RULES: dict[str, type[ActionableError]] = {
+    kind.__name__: kind for kind in (StorageError, UserError, WorkerError)
+}
 
 
 class RemoteError(RuntimeError):
@@ -35,9 +37,9 @@ def done(digest: str) -> bytes:
 
 def failed(error: Exception) -> bytes:
     """Returns the answer for an item that met an error."""
-    if isinstance(error, RuleError):
+    if isinstance(error, ActionableError):
         got = error.got if isinstance(error.got, (str, int, float, type(None))) else str(error.got)
-        fields = {"rule": error.rule, "got": got, "remedy": error.remedy}
+        fields = {"rule": error.problem, "got": got, "remedy": error.remedy}
         return json.dumps({"error": type(error).__name__, "fields": fields}).encode()
     if isinstance(error, EngineError):
         return json.dumps({"error": EngineError.__name__, "text": str(error)}).encode()

@@ -24,7 +24,7 @@ from typing import Final, Self
 
 from digitmill.imaging.guard import module_path
 from digitmill.storage import open_folder
-from pipelines.listing.frozen_listing import ItemRef, load
+from pipelines.listing.frozen_listing import ItemRef, load_item
 from pipelines.scoring.scoring_task import ITEMS_IN_FLIGHT, ScoringTask
 from pipelines.workers import messages
 from schemas.errors import WorkerError
@@ -263,7 +263,7 @@ class WorkerPool:
         name, number = ref
         if self._task is None:
             return f"{name}, {number}"
-        images = load(open_folder(self._task.output), ref).images
+        images = load_item(open_folder(self._task.output), ref).images
         return f"{name}, {number}: {len(images):,} images from {images[0].uri}"
 
 

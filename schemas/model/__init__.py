@@ -1,1 +1,1 @@
-"""The model bundle: which files it has, and what its card says of the model's accuracy and confidence."""
+"""The contract of the model bundle: its files, and its card with the model's metrics."""

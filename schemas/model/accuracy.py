@@ -1,4 +1,4 @@
-"""Accuracy, and the confidence interval without which the project never states one."""
+"""Accuracy with its confidence interval."""
 
 import dataclasses
 import math
@@ -11,8 +11,8 @@ Z_95: Final = 1.959963984540054
 def wilson(successes: int, trials: int) -> tuple[float, float]:
     """Returns the 95 % Wilson score interval of a proportion, each bound within [0, 1].
 
-    Kept here rather than taken from SciPy, which workers and light-weight readers of a manifest
-    need not install; the tests hold it to `scipy.stats.binomtest(...).proportion_ci("wilson")`.
+    Implemented here so that workers need no SciPy; the tests compare it with
+    `scipy.stats.binomtest(...).proportion_ci("wilson")`.
 
     Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
     JASA 22 (1927).
@@ -26,18 +26,18 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     spread = Z_95**2 / trials
     centre = (share + spread / 2) / (1 + spread)
     half = Z_95 / (1 + spread) * math.sqrt(share * (1 - share) / trials + spread / (4 * trials))
-    # Rounding alone could carry a bound past the proportion itself at 0 and at 1.
+    # Rounding could move a bound past the proportion at 0 and at 1.
     return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 
 def percent(share: float) -> str:
-    """Returns a share in [0, 1] as people read it, two decimals: `98.18 %`."""
+    """Returns a share in [0, 1] as text with two decimals: `98.18 %`."""
     return f"{100 * share:.2f} %"
 
 
 @dataclasses.dataclass(frozen=True)
 class Accuracy:
-    """Share of images answered right, with its 95 % Wilson interval."""
+    """Share of images with the right digit, and its 95 % Wilson interval."""
 
     right: int
     images: int
@@ -47,7 +47,7 @@ class Accuracy:
 
     @property
     def value(self) -> float:
-        """Right answers over images, in [0, 1]."""
+        """The accuracy, in [0, 1]."""
         return self.right / self.images
 
     @property

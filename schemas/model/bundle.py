@@ -1,4 +1,4 @@
-"""The model bundle: a folder that is all that passes from training to scoring."""
+"""The model bundle: the folder that training hands over to scoring."""
 
 from typing import Final
 
@@ -6,26 +6,26 @@ CARD: Final = "model_card.json"
 """The card; written last, it holds the SHA-256 of every other file."""
 
 KERAS_MODEL: Final = "model.keras"
-"""To go on training from."""
+"""The Keras model, to continue training from."""
 
 SAVED_MODEL: Final = "saved_model"
-"""A folder, for TF Serving, Vertex and GPU scoring."""
+"""Folder of the SavedModel, for TF Serving, Vertex AI and scoring on GPUs."""
 
 LITERT_MODEL: Final = "model.tflite"
-"""For CPUs, without TensorFlow."""
+"""LiteRT model for CPUs, without TensorFlow."""
 
 LITERT_INT8_MODEL: Final = "model_int8.tflite"
-"""The same with weights and activations of eight bits: a third of the time, a quarter of the bytes."""
+"""The same with 8-bit weights and activations: a third of the time, a quarter of the size."""
 
 LITERT_MODELS: Final = (LITERT_MODEL, LITERT_INT8_MODEL)
 """The card names one of them as the default on CPUs."""
 
 INT8_MAX_LOSS: Final = 0.0005
-"""Greatest loss of validation accuracy at which eight bits are the default."""
+"""Greatest loss of validation accuracy at which the 8-bit model is the default."""
 
 GOLDEN_BATCH: Final = "golden.npz"
 """Inputs and expected outputs, scored before a bundle is trusted: arrays `digits`, `probabilities`, and
-`probabilities_int8`, what the model of eight bits says."""
+`probabilities_int8`, the 8-bit model's."""
 
 SIGNATURE: Final = "serving_default"
 """Name of the signature on canonical digits, in the SavedModel and in the LiteRT model."""
@@ -37,7 +37,7 @@ OUTPUT: Final = "probabilities"
 """The signature's output: `float32[N, 10]`, calibrated, each row sums to one."""
 
 OUTPUT_INT8: Final = "probabilities_int8"
-"""The golden batch's name for what the model of eight bits says."""
+"""Name of the 8-bit model's probabilities in the golden batch."""
 
 ENCODED_SIGNATURE: Final = "encoded_images"
 """Name of the SavedModel's signature on image files."""
@@ -53,7 +53,7 @@ CONFIDENCE: Final = "confidence"
 """Its output beside `probabilities`: `float32[N]`, the digit's probability."""
 
 GOLDEN_TOLERANCE: Final = 1e-3
-"""Greatest absolute difference of a probability from the golden batch's."""
+"""Greatest absolute difference of a probability from the golden batch."""
 
 GOLDEN_TOLERANCE_INT8: Final = 0.05
-"""The same for eight bits, against their own answers: kernels of processors round differently."""
+"""The same for the 8-bit model, whose results depend on the processor's kernels."""

@@ -1,4 +1,4 @@
-"""One of the formats in which a bundle holds its model, as the card says what it is worth."""
+"""One format of a bundle's model, with its measured quality and speed."""
 
 import dataclasses
 
@@ -7,15 +7,14 @@ from schemas.model.accuracy import Accuracy
 
 @dataclasses.dataclass(frozen=True)
 class ExportedFormat:
-    """A written format, measured before the bundle was.
+    """One format of the model, measured when the bundle was made.
 
     Attributes:
         name: its file or folder in the bundle.
         bytes: its size.
-        accuracy: of its own answers on the validation images, on the test images where none were
-            held out.
-        images_per_second: canonical digits that it answers on one thread, of Keras's formats on as
-            many as TensorFlow takes.
+        accuracy: on the validation images, or on the test images where none were held out.
+        images_per_second: canonical digits per second on one thread; of Keras's formats, on as many as
+            TensorFlow uses.
         difference: greatest absolute difference of its probabilities from the trained model's.
     """
 

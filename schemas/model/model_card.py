@@ -1,4 +1,4 @@
-"""The model card: what a bundle is, how it was made and how good it is."""
+"""The model card: a bundle's provenance, training and metrics."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from schemas.model.exported import ExportedFormat
 from schemas.model.trust import Trust
 
 FORMAT = 1
-"""Version of the card's format; a reader refuses another."""
+"""Version of the card's format; readers refuse others."""
 
 HISTOGRAM_BINS = 20
 """Bins of the card's histograms, of equal width over the value's whole range."""
@@ -20,7 +20,7 @@ HISTOGRAM_BINS = 20
 
 @dataclasses.dataclass(frozen=True)
 class ModelCard:
-    """One bundle's card.
+    """The card of one bundle.
 
     Attributes:
         recipe: name of the recipe.
@@ -33,24 +33,23 @@ class ModelCard:
         git_commit: commit of the code, empty outside a checkout.
         parameters: number of weights, trainable or not.
         train_seconds: time of the training loop, seconds.
-        test_accuracy: on the test split, looked at once, at the end.
+        test_accuracy: on the test split, measured once, at the end.
         test_loss: mean cross-entropy on the test split, nats.
         validation_accuracy: at the end of training; None where no image was held out.
-        temperature: the logits' divisor, already baked into the exports.
+        temperature: divisor of the logits, included in the exports.
         accept_threshold: default confidence from which a prediction is accepted.
         class_counts: training images per digit.
         confidence_histogram: share of training images per confidence bin over [0, 1].
         pixel_histogram: share of training pixels per grey level bin over [0, 255].
         versions: version of each library that made the bundle.
         files: SHA-256 of each other file of the bundle, by its path within the bundle.
-        overrides: what the run's options said other than the recipe, by the recipe's field; of older
-            cards, which have none of what follows, empty.
-        hardware: the machine that trained, of several workers the chief's.
-        images_per_second: training images a second over all replicas, validation left out; None in
-            older cards.
-        command: what made the bundle, as one would type it.
-        trust: calibration, thresholds and unfamiliar input; None in older cards.
-        exports: the formats in which the bundle holds the model.
+        overrides: options that differ from the recipe, by the recipe's field. Older cards lack this field
+            and the following ones.
+        hardware: the machine that trained; of several workers, the chief's.
+        images_per_second: training images per second over all replicas, without validation.
+        command: the command line that made the bundle.
+        trust: calibration, thresholds and out-of-distribution input.
+        exports: the formats of the model.
         litert_model: the LiteRT model that is the default on CPUs: `schemas.model.bundle.LITERT_MODEL` or
             `LITERT_INT8_MODEL`.
     """
@@ -85,20 +84,20 @@ class ModelCard:
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
-            raise ValueError(f"a temperature is positive; got {self.temperature}")
+            raise ValueError(f"temperature is not positive: {self.temperature}")
         if not 0 <= self.accept_threshold <= 1:
-            raise ValueError(f"an accept threshold is in [0, 1]; got {self.accept_threshold}")
+            raise ValueError(f"accept threshold is not in [0, 1]: {self.accept_threshold}")
         if len(self.class_counts) != CLASSES:
-            raise ValueError(f"class_counts has {CLASSES} entries; got {len(self.class_counts)}")
+            raise ValueError(f"class_counts has {len(self.class_counts)} entries, not {CLASSES}")
         for name in ("confidence_histogram", "pixel_histogram"):
             if len(getattr(self, name)) != HISTOGRAM_BINS:
-                raise ValueError(f"{name} has {HISTOGRAM_BINS} bins; got {len(getattr(self, name))}")
+                raise ValueError(f"{name} has {len(getattr(self, name))} bins, not {HISTOGRAM_BINS}")
         if self.litert_model not in bundle.LITERT_MODELS:
             known = " or ".join(bundle.LITERT_MODELS)
-            raise ValueError(f"a card's LiteRT model is {known}; got {self.litert_model!r}")
+            raise ValueError(f"the LiteRT model is not {known}: {self.litert_model!r}")
 
     def to_json(self) -> str:
-        """Returns the card as the text of its file; intervals are written out for other readers."""
+        """Returns the card as the text of its file, with the intervals of accuracies written out."""
         fields = dataclasses.asdict(self)
         for name in ("test_accuracy", "validation_accuracy"):
             accuracy: Accuracy | None = getattr(self, name)
@@ -106,24 +105,25 @@ class ModelCard:
                 fields[name] |= _spelled(accuracy)
         for row, exported in zip(fields["exports"], self.exports, strict=True):
             row["accuracy"] |= _spelled(exported.accuracy)
-        return versioned.to_text(fields, format=FORMAT)
+        return versioned.dump(fields, format=FORMAT)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Reads a card.
 
         Raises:
-            ValueError: when the text is no JSON, no card, or a card of another format.
+            ValueError: when the text is not a card of this format.
         """
-        fields = versioned.fields_of(text, "a model card", format=FORMAT)
-        for name in ("test_accuracy", "validation_accuracy"):
-            measured = fields.get(name)
-            if measured is not None:
-                fields[name] = Accuracy(measured["right"], measured["images"])
-        for name in ("class_counts", "confidence_histogram", "pixel_histogram"):
-            fields[name] = tuple(fields.get(name, ()))
-        with versioned.documented("a model card"):
-            fields["exports"] = tuple(map(_exported, fields.get("exports", ())))
+        with versioned.load(text, "a model card", format=FORMAT) as fields:
+            for name in ("test_accuracy", "validation_accuracy"):
+                if fields.get(name) is not None:
+                    fields[name] = _accuracy(fields[name])
+            for name in ("class_counts", "confidence_histogram", "pixel_histogram"):
+                fields[name] = tuple(fields.get(name, ()))
+            fields["exports"] = tuple(
+                ExportedFormat(**{**row, "accuracy": _accuracy(row["accuracy"])})
+                for row in fields.get("exports", ())
+            )
             if fields.get("trust") is not None:
                 fields["trust"] = Trust.from_fields(fields["trust"])
             return cls(**fields)
@@ -133,6 +133,5 @@ def _spelled(accuracy: Accuracy) -> dict[str, object]:
     return {"value": accuracy.value, "interval_95": accuracy.interval}
 
 
-def _exported(row: Mapping[str, Any]) -> ExportedFormat:
-    measured = row["accuracy"]
-    return ExportedFormat(**{**row, "accuracy": Accuracy(measured["right"], measured["images"])})
+def _accuracy(fields: Mapping[str, Any]) -> Accuracy:
+    return Accuracy(fields["right"], fields["images"])

@@ -1,4 +1,4 @@
-"""How far a model's answers can be trusted, as its card says it."""
+"""Trust section of a model card: calibration, accept thresholds and out-of-distribution input."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any, Self
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """How a model's confidence compares with how often it is right.
+    """Calibration metrics of a model.
 
     Attributes:
         log_loss: mean negative log-likelihood, nats.
@@ -22,12 +22,12 @@ class Calibration:
 
 @dataclasses.dataclass(frozen=True)
 class Coverage:
-    """What accepting from a threshold on means.
+    """Effect of an accept threshold.
 
     Attributes:
         threshold: least confidence that is accepted.
-        accepted: images that are.
-        right: those of them answered right.
+        accepted: number of accepted images.
+        right: accepted images with the right digit.
         images: all images.
     """
 
@@ -49,12 +49,12 @@ class Coverage:
 
 @dataclasses.dataclass(frozen=True)
 class Unfamiliar:
-    """What became of pictures of one kind that show no single digit.
+    """Outcomes of out-of-distribution images of one kind.
 
     Attributes:
-        images: how many there were.
-        blank: those that preprocessing found nothing in, so that no model saw them.
-        accepted: those that the model answered at least as sure as the accept threshold.
+        images: number of images.
+        blank: images rejected by preprocessing as blank.
+        accepted: images that the model accepted.
     """
 
     images: int
@@ -63,25 +63,25 @@ class Unfamiliar:
 
     @property
     def share(self) -> float:
-        """Share of all that was wrongly accepted."""
+        """Share of images that was wrongly accepted."""
         return self.accepted / self.images
 
 
 @dataclasses.dataclass(frozen=True)
 class Trust:
-    """What a model's confidence is worth, measured when the bundle was made.
+    """How far a model's confidence can be trusted, measured when the bundle was made.
 
     Attributes:
-        uncalibrated: of the validation images before the temperature; None where none were held out.
-        validation: of the same images with it.
-        test: of the test images with it.
+        uncalibrated: on the validation images without the temperature; None where none were held out.
+        validation: on the same images with it.
+        test: on the test images with it.
         target_accuracy: accuracy of accepted images that the accept threshold was chosen for; None
             where the threshold was given.
         accepted: validation images that the accept threshold accepts; None where none were held out.
         accepted_test: test images that it accepts.
-        coverage: what other thresholds accept, of the validation images, of the test images where
-            none were held out; thresholds rise.
-        unfamiliar: what became of pictures without a digit, by kind.
+        coverage: effect of other thresholds, ascending, on the validation images, or on the test images
+            where none were held out.
+        unfamiliar: outcomes of out-of-distribution images, by kind.
     """
 
     uncalibrated: Calibration | None
@@ -95,7 +95,7 @@ class Trust:
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Self:
-        """Makes it from what `dataclasses.asdict` made of it, JSON's lists for tuples included.
+        """Makes it from JSON data, as `dataclasses.asdict` gives it.
 
         Raises:
             TypeError: when fields are missing or unknown.

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from pipelines.runners.dataflow import LaunchedError
+from pipelines.runners.dataflow import TemplateMadeError
 from pipelines.score.score_job import run
 from pipelines.score_options import ScoreOptions
 from tests.deploy.cloud_build import ROOT
@@ -107,7 +107,7 @@ def test_the_staged_job_runs_with_the_worker_s_requirements_alone(
     flags = [*TEMPLATE, "--sdk_container_image=w:1"]
     flags += [f"--temp_location={bucket.uri}/tmp", f"--template_location={bucket.uri}/template"]
     options = ScoreOptions((f"{bucket.uri}/in",), bundle_path, f"{bucket.uri}/out", beam_flags=tuple(flags))
-    with pytest.raises(LaunchedError):
+    with pytest.raises(TemplateMadeError):
         run(options)
     (name,) = (name for name in bucket.names() if name.endswith("pipeline.pb"))
     (tmp_path / "pipeline.pb").write_bytes(bucket.read(name))
@@ -173,6 +173,6 @@ def test_beam_builds_the_package_of_a_setup_file(
     flags += [f"--setup_file={ROOT / 'setup.py'}", f"--temp_location={bucket.uri}/tmp"]
     flags += [f"--template_location={bucket.uri}/template"]
     options = ScoreOptions((f"{bucket.uri}/in",), bundle_path, f"{bucket.uri}/out", beam_flags=tuple(flags))
-    with pytest.raises(LaunchedError):
+    with pytest.raises(TemplateMadeError):
         run(options)
     assert any(name.endswith("workflow.tar.gz") for name in bucket.names())

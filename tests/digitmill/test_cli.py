@@ -167,7 +167,7 @@ def test_colours_are_off_unless_a_terminal_asks(monkeypatch: pytest.MonkeyPatch)
         (["score", "--input", "x", "--outptu", "o"], ["No such option '--outptu'. Did you mean '--output'?"]),
         (["pack", "--inputs=x", "--output", "o"], ["No such option '--inputs'. Did you mean '--input'?"]),
         (["recipes", "extra"], ["(extra). See `digitmill recipes --help`."]),
-        (["verify", "none"], ["a finished run has a manifest.json", "none'; name an output of"]),
+        (["verify", "none"], ["no finished run, without manifest.json", "none'. Name an output of"]),
         (["sample", "x", "--split", "all"], ["all"]),
     ],
 )

@@ -66,7 +66,7 @@ def gives_up_on(cluster: Cluster, runs: Runs, place: object, *flags: str) -> str
     assert runs.run(place, *flags) == 1
     assert jobs(cluster, "failed") == before + 1
     line = runs.last_line()
-    assert "this goes on with it: digitmill score" in line
+    assert "To resume: digitmill score" in line
     return line
 
 
@@ -113,7 +113,7 @@ def test_workers_that_die_each_time_end_the_run_and_it_is_gone_on_with(
     deadly = sorted(bucket.names())[100]
     proxy.lasting[deadly] = pool.kill_workers
     line = gives_up_on(cluster, runs, digits_in_bucket, *pool.flags)
-    assert "the runner gave up: a worker was gone each time" in line
+    assert "the runner gave up: a worker died at each attempt" in line
     assert "of 10 work items are not done, the first of them " in line
     del proxy.lasting[deadly]
     run_on(cluster, runs, digits_in_bucket, "--resume", *pool.flags)
@@ -127,7 +127,7 @@ def test_workers_without_digitmill_are_said(
     libraries = {"PYTHONPATH": sysconfig.get_path("purelib")}
     with worker_pool(tmp_path / "pool", environment=libraries, python=f"{sys.executable} -S") as pool:
         line = gives_up_on(cluster, runs, digit_folder, *pool.flags)
-    assert "the workers have no digitmill: install this version of it" in line
+    assert "digitmill is not installed on the workers: install this version of it" in line
 
 
 def test_a_disk_of_the_workers_that_is_full_is_said(
@@ -165,7 +165,7 @@ def test_told_to_stop_the_launcher_takes_the_job_back(
         launched.append(runs.start(digits_in_bucket, *way, *pool.flags))
     launched[0].join(JOIN_SECONDS)
     assert launched[0].exitcode == 1
-    assert "digitmill: told to stop; what is done is kept" in runs.last_line()
+    assert "digitmill: stopped by a signal. Finished work is kept" in runs.last_line()
     cluster.wait_for("jobs-cancelled", before + 1)
     cancelled.set()
     run_on(cluster, runs, digits_in_bucket, "--resume", *way, *pool.flags)

@@ -12,8 +12,8 @@ import pytest
 
 from digitmill.default_model import SHIPPED_MODEL
 from pipelines.listing.input_listing import list_images
-from pipelines.listing.work_item import WorkItem, pack
-from pipelines.statistics.item_statistics import BINS, RunStatistics
+from pipelines.listing.work_item import WorkItem, pack_items
+from pipelines.statistics.item_statistics import CONFIDENCE_BINS, RunStatistics
 from pipelines.statistics.kept_images import FailurePicture, KeptImage
 from pipelines.statistics.tallies import Tally
 from pipelines.statistics.thresholds import count_confidences
@@ -86,7 +86,7 @@ def mixed_folder(
 @pytest.fixture
 def items_of() -> Callable[..., list[WorkItem]]:
     """Packs a folder into work items."""
-    return lambda folder, size=4096: list(pack(list_images([str(folder)]), "run", size=size))
+    return lambda folder, size=4096: list(pack_items(list_images([str(folder)]), "run", size=size))
 
 
 _PNG = base64.b64encode(cv2.imencode(".png", np.zeros((28, 28), np.uint8))[1].tobytes()).decode()
@@ -117,7 +117,7 @@ def statistics() -> RunStatistics:
             Tally("file:///in/b", 1, 10, 9.0, accepted=10, labelled=10, right=10),
             Tally("file:///in/b", 2, 10, 5.0, accepted=0, labelled=9, right=1),
         ),
-        confidences=(0,) * 9 + (10,) + (0,) * (BINS - 11) + (50,),
+        confidences=(0,) * 9 + (10,) + (0,) * (CONFIDENCE_BINS - 11) + (50,),
         confusion=_CONFUSION,
         doubtful=(KeptImage(0.4, "file:///in/a/%3Cb%3E.png", 1, 7, 7, _PNG),),
         parts=(),

@@ -68,7 +68,7 @@ def test_the_launcher_is_the_command(monkeypatch: pytest.MonkeyPatch, capsys: py
     with pytest.raises(SystemExit) as ended:
         main(["launch", "--input=scans", "--output=gs://b/out", "--model=m", "--runner=DataflowRunner"])
     assert ended.value.code == 2
-    assert "read from buckets" in capsys.readouterr().err
+    assert "cannot read a local input" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

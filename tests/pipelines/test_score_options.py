@@ -11,8 +11,8 @@ from digitmill.storage.read_limits import ReadLimits
 from pipelines.score import score_job
 from pipelines.score.score_command import score
 from pipelines.score_options import ScoreOptions, command_line
-from pipelines.scoring.rows import Compression
 from schemas.errors import UserError
+from schemas.layout import Compression
 
 ASKED = {"inputs": ("a", "b c"), "model": pathlib.Path("m"), "output": "o"}
 

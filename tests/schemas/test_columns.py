@@ -24,7 +24,7 @@ def test_columns_follow_from_annotations_and_declarations() -> None:
     ("described", "value", "complaint"),
     [
         (columns_of(Record)[0], "", "name must not be empty"),
-        (columns_of(Record)[0], None, "name must have a value"),
+        (columns_of(Record)[0], None, "name must not be missing"),
         (columns_of(Record)[1], -1, r"count must be in \[0, None\]; got -1"),
         (columns_of(Record)[2], 1.5, r"share must be in \[0.0, 1.0\]; got 1.5"),
         (columns_of(Record)[2], float("nan"), "share must be in"),
@@ -35,13 +35,11 @@ def test_columns_follow_from_annotations_and_declarations() -> None:
         ),
     ],
 )
-def test_a_value_that_may_not_stand_there_is_refused(
-    described: Column, value: object, complaint: str
-) -> None:
+def test_an_invalid_value_is_refused(described: Column, value: object, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         described.check(value)
 
 
 @pytest.mark.parametrize(("position", "value"), [(0, "x"), (1, 0), (2, None), (2, 0.0), (2, 1.0)])
-def test_a_value_that_may_stand_there_passes(position: int, value: object) -> None:
+def test_a_valid_value_passes(position: int, value: object) -> None:
     columns_of(Record)[position].check(value)

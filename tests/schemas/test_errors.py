@@ -1,6 +1,6 @@
 from schemas.errors import UserError
 
 
-def test_an_error_says_the_rule_the_value_and_the_remedy_on_one_line() -> None:
-    error = UserError("a folder exists", got="a\nb", remedy="check\nit")
-    assert str(error) == r"a folder exists; got 'a\nb'; check it"
+def test_an_error_shows_problem_value_and_remedy_on_one_line() -> None:
+    error = UserError("folder not found", got="a\nb", remedy="check\nit")
+    assert str(error) == r"folder not found: 'a\nb'. Check it."

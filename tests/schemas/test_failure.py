@@ -7,11 +7,11 @@ def test_no_two_codes_mean_the_same() -> None:
     assert len({code.meaning for code in FailureCode}) == len(FailureCode)
 
 
-def test_a_failure_refuses_a_code_outside_the_list() -> None:
+def test_a_failure_with_an_unknown_code_is_refused() -> None:
     with pytest.raises(ValueError, match="code must be one of EMPTY, CORRUPT"):
         Failure("file:///a", 1, "ODD", "something")
 
 
-def test_a_failure_says_what_was_found() -> None:
+def test_a_failure_has_a_detail() -> None:
     with pytest.raises(ValueError, match="detail must not be empty"):
         Failure("file:///a", 1, FailureCode.EMPTY, "")

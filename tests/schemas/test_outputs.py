@@ -34,7 +34,7 @@ def test_every_file_that_scoring_writes_is_described(
     check_files(tmp_path / "nights/2", outputs.SCORED, exhaustive=True)
 
 
-def test_what_is_always_there_is_there_without_labels_and_in_a_merged_state(
+def test_files_that_are_always_there_are_in_unlabelled_and_merged_outputs(
     scans: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     run("score", "--input", scans, "--output", tmp_path / "scores")

@@ -21,7 +21,7 @@ ROW = Prediction("file:///a.png", 1, 3, 0.9, 8, 0.05, "accept", None)
         ({"challenger_confidence": math.nan}, "challenger_confidence must be in"),
     ],
 )
-def test_a_row_checks_itself(changes: dict, complaint: str) -> None:
+def test_a_row_is_validated(changes: dict, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         dataclasses.replace(ROW, **changes)
 

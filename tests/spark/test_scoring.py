@@ -52,6 +52,6 @@ def test_told_to_stop_it_is_gone_on_with(
         launched.append(runs.start(place, *pool.flags))
     launched[0].join(JOIN_SECONDS)
     assert launched[0].exitcode == 1
-    assert "digitmill: told to stop; what is done is kept" in runs.last_line()
+    assert "digitmill: stopped by a signal. Finished work is kept" in runs.last_line()
     assert runs.run(place, "--resume", *pool.flags) == 0
     runs.check(runs.direct(place))

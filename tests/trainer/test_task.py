@@ -125,7 +125,7 @@ def test_a_run_folder_must_be_given(monkeypatch):
     monkeypatch.delenv("AIP_MODEL_DIR", raising=False)
     result = invoke(task.train, "--recipe", "cnn")
     assert isinstance(result.exception, UserError)
-    assert "give --output, or set AIP_MODEL_DIR" in str(result.exception)
+    assert "Give --output, or set AIP_MODEL_DIR" in str(result.exception)
 
 
 def test_recipes_are_listed_with_one_line_each():

@@ -26,7 +26,7 @@ def test_a_value_out_of_range_is_refused_with_its_flag(names, values):
     for name, value in itertools.product(names, values):
         with pytest.raises(UserError) as refusal:
             TrainOptions(recipe="cnn", data="sample", output=pathlib.Path("run"), **{name: value})
-        assert f"--{name.replace('_', '-')} is" in refusal.value.rule
+        assert f"--{name.replace('_', '-')} is" in refusal.value.problem
         assert repr(value) in str(refusal.value)
 
 

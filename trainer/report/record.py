@@ -168,7 +168,7 @@ class RunRecord:
 
     def to_json(self) -> str:
         """Returns the record as the text of its file."""
-        return versioned.to_text(dataclasses.asdict(self), format=FORMAT)
+        return versioned.dump(dataclasses.asdict(self), format=FORMAT)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -177,8 +177,7 @@ class RunRecord:
         Raises:
             ValueError: if the text is no JSON, no record, or a record of another format.
         """
-        fields = versioned.fields_of(text, "a training run's record", format=FORMAT)
-        with versioned.documented("a training run's record"):
+        with versioned.load(text, "a training run's record", format=FORMAT) as fields:
             fields["class_counts"] = {
                 name: _ten(counts) for name, counts in dict(fields["class_counts"]).items()
             }

@@ -20,7 +20,7 @@ from digitmill.storage.interface import LOCK, refuse_used
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.object_stores.gs import EMULATOR, SCHEME, is_folder_marker
 from digitmill.storage.object_stores.lease import Lease
-from schemas.errors import RuleError, StorageError, UserError
+from schemas.errors import ActionableError, StorageError, UserError
 
 _SCOPES: Final = ("https://www.googleapis.com/auth/devstorage.read_write",)
 _NO_PROJECT: Final = "no-project"
@@ -133,7 +133,9 @@ def is_denied(error: BaseException | None) -> bool:
     return isinstance(error, (api.Forbidden, api.Unauthorized))
 
 
-def _refuse(place: str, rule: str, error: Exception, kind: Callable[..., RuleError] = UserError) -> NoReturn:
+def _refuse(
+    place: str, rule: str, error: Exception, kind: Callable[..., ActionableError] = UserError
+) -> NoReturn:
     remedies = {
         api.NotFound: "check the bucket's name",
         api.Forbidden: "grant storage.objects.list and .get, for an output also .create and .delete",
@@ -262,7 +264,7 @@ class CloudFolder:
 
     @contextlib.contextmanager
     def _using(
-        self, *, missing: bool = False, kind: Callable[..., RuleError] = StorageError
+        self, *, missing: bool = False, kind: Callable[..., ActionableError] = StorageError
     ) -> Iterator[None]:
         try:
             yield

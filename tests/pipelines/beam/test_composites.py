@@ -13,7 +13,7 @@ from digitmill.engines.bundle_loader import Bundle
 from digitmill.storage import ImageReader
 from digitmill.storage.listed_image import ListedImage
 from pipelines import ClassifyImages, ReadDigits
-from pipelines.beam.composites import read_named
+from pipelines.beam.composites import read_contents
 from pipelines.listing.input_listing import list_images
 from schemas.errors import UserError
 from schemas.failure import Failure
@@ -41,7 +41,7 @@ def test_names_become_predictions_and_failures(mixed_folder: pathlib.Path, bundl
         )
 
 
-def test_a_prediction_is_a_row_of_the_contract(digit_folder: pathlib.Path, bundle: Bundle) -> None:
+def test_predictions_are_prediction_records(digit_folder: pathlib.Path, bundle: Bundle) -> None:
     def check(rows: list) -> None:
         assert len(rows) == 500
         assert {type(row) for row in rows} == {Prediction}
@@ -124,10 +124,10 @@ def test_digits_come_with_their_uris(mixed_folder: pathlib.Path, digits: np.ndar
 
 
 @pytest.mark.parametrize("name", ["http://example.com/a.png", "gs://bucket", "s3:///x", "://"])
-def test_what_is_no_name_is_one_failure(name: str, digit_folder: pathlib.Path) -> None:
+def test_an_invalid_name_is_one_failure(name: str, digit_folder: pathlib.Path) -> None:
     (good, *_) = digit_folder.rglob("*.png")
     with ImageReader() as reader:
-        (bad, error), (image, content) = read_named([name, str(good)], reader)
+        (bad, error), (image, content) = read_contents([name, str(good)], reader)
     assert (bad.uri, error.code) == (name, "UNREADABLE")
     assert "a path or a URI of file:///, gs://" in error.detail
     assert (image.uri, content) == (good.as_uri(), good.read_bytes())
@@ -138,19 +138,19 @@ def test_each_name_has_one_outcome(digit_folder: pathlib.Path, tmp_path: pathlib
     listed = next(iter(list_images([str(other)])))
     names = [str(tmp_path / "none"), str(good), listed, good.as_uri(), str(tmp_path / "none.zip")]
     with ImageReader() as reader:
-        outcomes = list(read_named(names, reader))
+        outcomes = list(read_contents(names, reader))
     assert sorted(image.uri for image, _ in outcomes) == sorted(
         [good.as_uri()] * 2 + [listed.uri] + [(tmp_path / name).as_uri() for name in ("none", "none.zip")]
     )
     assert sum(isinstance(content, bytes) for _, content in outcomes) == 3
 
 
-def test_it_travels_without_the_model(bundle: Bundle) -> None:
+def test_the_task_pickles_without_the_model(bundle: Bundle) -> None:
     transform = ClassifyImages(bundle.path, challenger=bundle.path)
     assert len(pickle.dumps(transform._batches)) < 30_000
 
 
-def test_a_bundle_that_cannot_be_used_is_refused_while_the_pipeline_is_made(tmp_path: pathlib.Path) -> None:
+def test_an_unusable_bundle_is_refused_at_construction(tmp_path: pathlib.Path) -> None:
     with pytest.raises(UserError, match="a model bundle is a folder"):
         ClassifyImages(tmp_path)
 

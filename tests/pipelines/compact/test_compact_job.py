@@ -16,7 +16,7 @@ from digitmill.storage import open_folder
 from pipelines.compact import compact_job
 from pipelines.compact.compact_command import compact
 from pipelines.compact.compact_job import CompactOptions
-from pipelines.compact.merging import FAILURE, LISTED, ROW, _sort_out
+from pipelines.compact.merging import FAILURE, LISTED, ROW, resolve
 from pipelines.output.verification import verify
 from pipelines.score import score_job
 from pipelines.score_options import ScoreOptions
@@ -30,13 +30,13 @@ FLAGS = ("--runner=FnApiRunner",)
 
 
 def score(folder: object, bundle: pathlib.Path, output: object, **more: object) -> Manifest:
-    asked = ScoreOptions(inputs=(str(folder),), model=bundle, output=str(output), beam_flags=FLAGS, **more)
-    return score_job.run(asked).manifest
+    options = ScoreOptions(inputs=(str(folder),), model=bundle, output=str(output), beam_flags=FLAGS, **more)
+    return score_job.run(options).manifest
 
 
 def merge(*runs: object, output: object, **more: object) -> Manifest:
-    asked = CompactOptions(runs=tuple(map(str, runs)), output=str(output), beam_flags=FLAGS, **more)
-    done = compact_job.run(asked).manifest
+    options = CompactOptions(runs=tuple(map(str, runs)), output=str(output), beam_flags=FLAGS, **more)
+    done = compact_job.run(options).manifest
     assert verify(open_folder(str(output))).findings == ()
     return done
 
@@ -81,7 +81,7 @@ def three_nights(folder: pathlib.Path, bundle: pathlib.Path, nights: pathlib.Pat
 
 
 @pytest.mark.slow
-def test_the_merged_state_is_that_of_scoring_everything_anew(
+def test_the_merged_state_equals_scoring_everything_again(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     three_nights(mixed_folder, bundle_path, tmp_path / "nights")
@@ -93,7 +93,7 @@ def test_the_merged_state_is_that_of_scoring_everything_anew(
 
 
 @pytest.mark.slow
-def test_in_many_buckets_it_is_the_same(
+def test_the_number_of_buckets_does_not_matter(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     three_nights(mixed_folder, bundle_path, tmp_path / "nights", rows_per_part=9)
@@ -122,7 +122,7 @@ def test_archives_are_merged_member_by_member(
 
 
 @pytest.mark.slow
-def test_the_state_can_be_built_on_and_merged_again(
+def test_later_runs_can_build_on_a_merged_state(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     three_nights(mixed_folder, bundle_path, tmp_path / "nights")
@@ -152,7 +152,7 @@ def test_nights_in_a_bucket(
 
 
 @pytest.mark.slow
-def test_runs_of_different_inputs_stand_side_by_side(
+def test_runs_of_different_inputs_are_kept_side_by_side(
     digit_folder: pathlib.Path, mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     score(digit_folder, bundle_path, tmp_path / "a")
@@ -163,7 +163,7 @@ def test_runs_of_different_inputs_stand_side_by_side(
 
 
 @pytest.mark.slow
-def test_models_that_differ_are_several_and_vouch_for_nothing(
+def test_runs_of_different_models_merge_but_cover_nothing(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     other = tmp_path / "other"
@@ -178,7 +178,7 @@ def test_models_that_differ_are_several_and_vouch_for_nothing(
 
 
 @pytest.mark.slow
-def test_a_file_that_went_back_to_an_earlier_version_has_the_answer_to_that_one(
+def test_a_file_restored_to_an_earlier_version_gets_the_outcome_of_that_version(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     nights, file, kept = tmp_path / "nights", next(mixed_folder.glob("3/*.png")), tmp_path / "kept.png"
@@ -196,17 +196,17 @@ def test_a_file_that_went_back_to_an_earlier_version_has_the_answer_to_that_one(
 
 
 @pytest.mark.slow
-def test_lists_of_different_names_stand_side_by_side(
+def test_runs_of_different_input_lists_are_kept_side_by_side(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     digits = sorted(mixed_folder.glob("[0-9]/*.png"))
     for night, names in enumerate((digits[:4], digits[4:7])):
         named = tmp_path / "new.txt"
         named.write_text("".join(f"{name}\n" for name in names))
-        asked = ScoreOptions(
+        options = ScoreOptions(
             inputs=(), input_list=named, model=bundle_path, output=str(tmp_path / f"nights/{night}")
         )
-        score_job.run(asked)
+        score_job.run(options)
     assert merge(tmp_path / "nights", output=tmp_path / "state").counts.scored == 7
     assert merge(tmp_path / "nights/1", output=tmp_path / "one").counts.scored == 3
     # States of lists are told apart as the lists are.
@@ -231,7 +231,7 @@ def test_an_input_is_the_same_however_it_is_written(
 
 
 @pytest.mark.slow
-def test_folders_of_one_name_in_different_places_stand_side_by_side(
+def test_equal_relative_inputs_in_different_places_are_different_scopes(
     mixed_folder: pathlib.Path,
     bundle_path: pathlib.Path,
     tmp_path: pathlib.Path,
@@ -247,7 +247,7 @@ def test_folders_of_one_name_in_different_places_stand_side_by_side(
 
 
 @pytest.mark.slow
-def test_a_run_that_was_gone_on_with_late_is_as_old_as_its_beginning(
+def test_a_resumed_run_is_as_old_as_its_first_start(
     mixed_folder: pathlib.Path,
     bundle_path: pathlib.Path,
     tmp_path: pathlib.Path,
@@ -269,7 +269,7 @@ def test_a_run_that_was_gone_on_with_late_is_as_old_as_its_beginning(
 
 
 @pytest.mark.slow
-def test_a_state_is_as_old_as_what_it_holds(
+def test_a_merged_run_is_as_old_as_its_newest_run(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     nights = tmp_path / "nights"
@@ -282,7 +282,7 @@ def test_a_state_is_as_old_as_what_it_holds(
 
 
 @pytest.mark.slow
-def test_what_a_part_of_the_inputs_was_listed_for_later_is_there_too(
+def test_a_later_run_over_a_part_of_the_inputs_counts(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     nights = tmp_path / "nights"
@@ -297,7 +297,7 @@ def test_what_a_part_of_the_inputs_was_listed_for_later_is_there_too(
 
 
 @pytest.mark.slow
-def test_runs_that_were_moved_are_known_again(
+def test_moved_runs_are_recognized(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     for night in ("1", "2"):
@@ -310,26 +310,26 @@ def test_a_run_is_not_merged_into_itself(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     score(mixed_folder, bundle_path, tmp_path / "1")
-    with pytest.raises(UserError, match="runs are merged into another output"):
+    with pytest.raises(UserError, match="no runs besides the output"):
         merge(tmp_path / "1", output=tmp_path / "1", resume=True)
 
 
 @pytest.mark.slow
-def test_a_run_without_the_ones_that_it_builds_on_is_refused(
+def test_a_run_without_the_runs_that_it_builds_on_is_refused(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     score(mixed_folder, bundle_path, tmp_path / "1")
     score(mixed_folder, bundle_path, tmp_path / "2", since=str(tmp_path / "1"))
-    with pytest.raises(UserError, match="is merged with the runs that had scored them") as caught:
+    with pytest.raises(UserError, match="this run skipped images that another run scored") as caught:
         merge(tmp_path / "2", output=tmp_path / "state")
     assert f"name {tmp_path / '1'} too" in str(caught.value)
     assert not (tmp_path / "state").exists()
-    with pytest.raises(UserError, match="an earlier run is an output folder"):
+    with pytest.raises(UserError, match="no finished run here or in the folders below"):
         merge(tmp_path / "none", output=tmp_path / "state")
 
 
 @pytest.mark.slow
-def test_a_merge_that_was_cut_off_is_gone_on_with(
+def test_an_interrupted_merge_is_resumed(
     mixed_folder: pathlib.Path,
     bundle_path: pathlib.Path,
     tmp_path: pathlib.Path,
@@ -353,8 +353,8 @@ def test_a_merge_that_was_cut_off_is_gone_on_with(
 
 def test_the_command(mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path) -> None:
     score(mixed_folder, bundle_path, tmp_path / "1")
-    asked = [str(tmp_path / "1"), "--output", str(tmp_path / "state"), *FLAGS]
-    result = CliRunner().invoke(compact, asked, catch_exceptions=False)
+    options = [str(tmp_path / "1"), "--output", str(tmp_path / "state"), *FLAGS]
+    result = CliRunner().invoke(compact, options, catch_exceptions=False)
     assert result.output.splitlines()[0] == "images       65"
 
 
@@ -363,8 +363,8 @@ def test_flags_of_beam_come_with_their_values_after_the_runs(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     score(mixed_folder, bundle_path, tmp_path / "1")
-    asked = [str(tmp_path / "1"), "--runner", "FnApiRunner", "--output", str(tmp_path / "state")]
-    assert CliRunner().invoke(compact, asked, catch_exceptions=False).exit_code == 0
+    options = [str(tmp_path / "1"), "--runner", "FnApiRunner", "--output", str(tmp_path / "state")]
+    assert CliRunner().invoke(compact, options, catch_exceptions=False).exit_code == 0
     result = CliRunner().invoke(compact, ["--runner", "FnApiRunner", "x", "--output", str(tmp_path / "no")])
     assert "The runs come before the flags of Beam" in result.output
 
@@ -375,7 +375,7 @@ NIGHT = st.dictionaries(
 
 
 @given(st.lists(NIGHT, max_size=4), st.sets(st.integers(0, 3)), st.randoms())
-def test_the_last_answer_counts_in_any_order(nights: list, current: set[int], order: random.Random) -> None:
+def test_the_last_outcome_counts_in_any_order(nights: list, current: set[int], order: random.Random) -> None:
     blocks, last, there = [], {}, {}
     for number, night in enumerate(nights):
         for uri, what in night.items():
@@ -387,8 +387,8 @@ def test_the_last_answer_counts_in_any_order(nights: list, current: set[int], or
                 blocks.append((number, ROW if what == "row" else FAILURE, [(version, (number, what))]))
                 last[version] = (number, what)
     order.shuffle(blocks)
-    found, answers = _sort_out(blocks)
+    found, outcomes = resolve(blocks)
     assert {uri: image[:2] for uri, (_, image) in found.items()} == there
-    assert {version: next(iter(answer.said.values())) for version, answer in answers.items()} == {
+    assert {version: next(iter(outcome.entries.values())) for version, outcome in outcomes.items()} == {
         version: [what] for version, what in last.items()
     }

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.local_output import LocalFolder
 from pipelines.history import incremental
-from pipelines.history.incremental import FAILED, LISTED, Bucket, bucket_count, groups, join
-from pipelines.listing.frozen_listing import load, read_item
-from pipelines.listing.work_item import SIZE
+from pipelines.history.incremental import FAILED, LISTED, Bucket, bucket_count, group_buckets, join_bucket
+from pipelines.listing.frozen_listing import load_item, read_item
+from pipelines.listing.work_item import ITEM_SIZE
+from schemas.layout import bucket_listing, joined_listing
 
 URIS = st.sampled_from([f"file:///in/{letter}.png" for letter in "abcdef"])
 VERSIONS = st.tuples(URIS, st.integers(0, 2))
@@ -23,7 +24,7 @@ def block(number: int, kind: str, names: list) -> incremental.Block:
 
 
 @given(st.lists(NIGHT, max_size=4), st.dictionaries(URIS, st.integers(0, 2)), st.booleans(), st.randoms())
-def test_the_join_does_what_reading_every_night_in_turn_would(
+def test_the_join_matches_a_sequential_reference(
     nights: list[dict], current: dict[str, int], retry: bool, order: random.Random
 ) -> None:
     blocks, outcome = [], {}
@@ -37,7 +38,7 @@ def test_the_join_does_what_reading_every_night_in_turn_would(
     images = [ListedImage(uri, generation, 9) for uri, generation in current.items()]
     blocks.append(block(len(nights), LISTED, images))
     order.shuffle(blocks)
-    joined = join(blocks, run=len(nights), retry_failures=retry)
+    joined = join_bucket(blocks, run=len(nights), retry_failures=retry)
     expected = [
         image
         for image in images
@@ -55,28 +56,28 @@ def test_the_join_does_what_reading_every_night_in_turn_would(
 
 @given(st.lists(st.integers(0, 9000), max_size=60), st.integers(1, 70_000))
 def test_groups_hold_every_image_once_and_are_few(counts: list[int], most: int) -> None:
-    grouped = groups(counts, most=most)
+    grouped = group_buckets(counts, max_size=most)
     assert [bucket for group in grouped for bucket in group] == [b for b, count in enumerate(counts) if count]
     sizes = [sum(counts[bucket] for bucket in group) for group in grouped]
     assert all(size <= most or len(group) == 1 for size, group in zip(sizes, grouped, strict=True))
-    aim = min(most, max(SIZE, -(-sum(counts) // 16)))
+    aim = min(most, max(ITEM_SIZE, -(-sum(counts) // 16)))
     assert len(grouped) <= 2 * sum(counts) / aim + 1
 
 
 @given(st.lists(st.builds(ListedImage, URIS, st.integers(0, 9), st.integers(-1, 9))), st.integers(0, 9))
-def test_a_bucket_survives_its_file(images: list[ListedImage], skipped: int) -> None:
+def test_a_bucket_round_trips(images: list[ListedImage], skipped: int) -> None:
     bucket = Bucket(tuple(images), skipped, (("a", 1),) * min(1, skipped))
     assert Bucket.from_bytes(bucket.to_bytes()) == bucket
 
 
-def test_buckets_hold_what_a_process_can() -> None:
+def test_the_number_of_buckets_grows_with_the_names() -> None:
     assert bucket_count(0) == 1
     assert bucket_count(1_000_000) == 21
     assert bucket_count(10**12) == 4096
 
 
 @given(st.lists(VERSIONS), st.integers(1, 7))
-def test_blocks_lose_nothing_and_a_name_has_one_bucket(versions: list, buckets: int) -> None:
+def test_blocks_partition_the_names(versions: list, buckets: int) -> None:
     spread: dict[str, set[int]] = {}
     found = []
     for bucket, (run, kind, packed) in incremental._blocks(versions, 3, LISTED, buckets=buckets):
@@ -96,11 +97,11 @@ def test_a_group_is_frozen_in_items_and_the_same_again(tmp_path: pathlib.Path) -
     ]
     for number in (0, 1):
         bucket = Bucket(tuple(images[number::2]), 0, ())
-        output.write_once(incremental.bucket_name(number), bucket.to_bytes())
-    first = list(incremental.freeze_group(output, 4, [0, 1], run="run", most=20))
-    again = list(incremental.freeze_group(output, 4, [0, 1], run="run", most=20))
+        output.write_once(bucket_listing(number), bucket.to_bytes())
+    first = list(incremental.freeze_group(output, 4, [0, 1], run="run", max_size=20))
+    again = list(incremental.freeze_group(output, 4, [0, 1], run="run", max_size=20))
     assert first == again
     assert [len(item.images) for _, item in first] == [20, 20, 10]
     assert sorted(image for _, item in first for image in item.images) == images
-    assert read_item(output, incremental.joined_name(4, 3)) is None
-    assert load(output, (incremental.joined_name(4, 0), 0)).images
+    assert read_item(output, joined_listing(4, 3)) is None
+    assert load_item(output, (joined_listing(4, 0), 0)).images

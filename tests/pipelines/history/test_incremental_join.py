@@ -27,8 +27,8 @@ FLAGS = ("--runner=FnApiRunner",)
 
 
 def score(folder: object, bundle: pathlib.Path, output: object, **more: object) -> Manifest:
-    asked = ScoreOptions(inputs=(str(folder),), model=bundle, output=str(output), beam_flags=FLAGS, **more)
-    done = score_job.run(asked).manifest
+    options = ScoreOptions(inputs=(str(folder),), model=bundle, output=str(output), beam_flags=FLAGS, **more)
+    done = score_job.run(options).manifest
     assert verify(open_folder(str(output))).findings == ()
     return done
 
@@ -56,7 +56,7 @@ def other_bundle(bundle_path: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.P
 
 
 @pytest.mark.slow
-def test_three_nights_of_a_folder_that_grows_and_changes(
+def test_three_runs_of_a_folder_that_grows_and_changes(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     nights = tmp_path / "nights"
@@ -78,7 +78,7 @@ def test_three_nights_of_a_folder_that_grows_and_changes(
 
 
 @pytest.mark.slow
-def test_a_copy_that_keeps_the_old_time_is_told_by_its_size(
+def test_a_new_file_with_an_old_modification_time_is_noticed_by_its_size(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     file, status = mixed_folder / "copy.png", None
@@ -92,7 +92,7 @@ def test_a_copy_that_keeps_the_old_time_is_told_by_its_size(
 
 
 @pytest.mark.slow
-def test_a_chain_of_single_runs_skips_as_much(
+def test_a_chain_of_runs_skips_as_much_as_the_parent_folder(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     score(mixed_folder, bundle_path, tmp_path / "1")
@@ -112,7 +112,7 @@ def test_a_chain_of_single_runs_skips_as_much(
     assert counts(retried) == (65, 0, 5, 60)
 
 
-def test_failures_are_taken_up_again_only_when_asked(
+def test_failures_are_only_scored_again_with_retry_failures(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     score(mixed_folder, bundle_path, tmp_path / "nights" / "1")
@@ -136,7 +136,7 @@ def test_another_model_scores_everything_anew(
 
 
 @pytest.mark.slow
-def test_an_archive_counts_as_one_and_is_retried_as_a_whole(
+def test_an_archive_is_retried_as_a_whole(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     inputs = tmp_path / "in"
@@ -169,25 +169,25 @@ def test_many_buckets_and_small_parts(
 
 
 @pytest.mark.slow
-def test_a_join_that_was_cut_off_is_gone_on_with(
+def test_an_interrupted_join_is_resumed(
     mixed_folder: pathlib.Path,
     bundle_path: pathlib.Path,
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     score(mixed_folder, bundle_path, tmp_path / "nights" / "1", limit=20)
-    asked = {"since": str(tmp_path / "nights"), "rows_per_part": 10}
+    options = {"since": str(tmp_path / "nights"), "rows_per_part": 10}
 
     def fails(*_: object, **__: object) -> None:
         raise StorageError("the store is there", got="it", remedy="mend it")
 
     monkeypatch.setattr("pipelines.scoring.scorer.Scorer.run", fails)
     with pytest.raises(StoppedError):
-        score(mixed_folder, bundle_path, tmp_path / "nights" / "2", workers=1, **asked)
+        score(mixed_folder, bundle_path, tmp_path / "nights" / "2", workers=1, **options)
     monkeypatch.undo()
     # A run that ends in between is none of those that this one was begun on.
     score(mixed_folder, bundle_path, tmp_path / "nights" / "0", limit=40)
-    second = score(mixed_folder, bundle_path, tmp_path / "nights" / "2", **asked, resume=True)
+    second = score(mixed_folder, bundle_path, tmp_path / "nights" / "2", **options, resume=True)
     assert counts(second)[3] == 20
     assert counts(second)[0] == 65
 
@@ -206,14 +206,14 @@ def test_an_earlier_run_that_was_changed_is_refused(
     monkeypatch.undo()
     manifest = tmp_path / "1" / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"listed": 65', '"listed":  65'))
-    with pytest.raises(UserError, match="an earlier run stays as it was"):
+    with pytest.raises(UserError, match="the earlier run that this one builds on was changed or removed"):
         score(mixed_folder, bundle_path, tmp_path / "2", since=str(tmp_path / "1"), resume=True)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", ["statistics", "listing"])
 @pytest.mark.parametrize("damage", [pathlib.Path.unlink, lambda path: path.write_bytes(b"?")])
-def test_an_earlier_run_whose_files_are_gone_is_one_line(
+def test_missing_files_of_an_earlier_run_are_reported(
     mixed_folder: pathlib.Path,
     bundle_path: pathlib.Path,
     tmp_path: pathlib.Path,
@@ -223,27 +223,27 @@ def test_an_earlier_run_whose_files_are_gone_is_one_line(
     score(mixed_folder, bundle_path, tmp_path / "1")
     for path in (tmp_path / "1" / folder).glob("*-*"):
         damage(path)
-    with pytest.raises(StoppedError, match="an earlier run keeps the files that its manifest names"):
+    with pytest.raises(StoppedError, match="files of an earlier run are missing or damaged"):
         score(mixed_folder, bundle_path, tmp_path / "2", since=str(tmp_path / "1"))
     options = CompactOptions(runs=(str(tmp_path / "1"),), output=str(tmp_path / "3"), beam_flags=FLAGS)
-    with pytest.raises(StoppedError, match="an earlier run keeps the files that its manifest names"):
+    with pytest.raises(StoppedError, match="files of an earlier run are missing or damaged"):
         compact_job.run(options)
 
 
 @pytest.mark.parametrize("given", ["nothing", "empty", "unfinished"])
-def test_what_is_no_earlier_run_is_refused(
+def test_a_folder_without_runs_is_refused(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path, given: str
 ) -> None:
     (tmp_path / "empty").mkdir()
     score(mixed_folder, bundle_path, tmp_path / "unfinished")
     (tmp_path / "unfinished" / "manifest.json").unlink()
-    with pytest.raises(UserError, match="an earlier run is an output folder with a manifest"):
+    with pytest.raises(UserError, match="no finished run here or in the folders below"):
         score(mixed_folder, bundle_path, tmp_path / "out", since=str(tmp_path / given))
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
-def test_runs_come_in_the_order_of_their_times(
+def test_runs_are_sorted_by_time(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     for name in ("b", "a", "c"):
@@ -258,7 +258,7 @@ def test_runs_come_in_the_order_of_their_times(
 
 
 @pytest.mark.slow
-def test_a_run_comes_after_those_that_it_builds_on_whatever_the_clocks_said(
+def test_a_run_sorts_after_the_runs_that_it_builds_on(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     nights = tmp_path / "nights"
@@ -287,7 +287,7 @@ def test_nights_in_a_bucket(
     assert (looked.listed, looked.todo.files) == (31, 0)
 
 
-def test_a_large_bucket_listed_by_workers_is_joined_too(
+def test_a_bucket_listed_by_workers_is_joined(
     digits: np.ndarray,
     png_of: Callable,
     bundle_path: pathlib.Path,
@@ -296,8 +296,8 @@ def test_a_large_bucket_listed_by_workers_is_joined_too(
 ) -> None:
     for number in range(40):
         bucket.put(f"in/{number:03d}.png", png_of(digits[number]))
-    monkeypatch.setattr("pipelines.score.score_job.begin_listing", lambda given: begin(given, limit=7))
-    from pipelines.listing.input_listing import begin_listing as begin
+    monkeypatch.setattr("pipelines.score.score_job.list_with_ranges", lambda given: begin(given, limit=7))
+    from pipelines.listing.input_listing import list_with_ranges as begin
 
     nights = f"{bucket.uri}/nights"
     assert counts(score(f"{bucket.uri}/in", bundle_path, f"{nights}/1", since=nights)) == (40, 40, 0, 0)

@@ -8,19 +8,18 @@ from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.local_output import LocalFolder
 from digitmill.storage.object_stores import google
 from pipelines.listing.frozen_listing import (
-    INDEX,
-    LISTING,
-    Frozen,
     FrozenItem,
+    ListingIndex,
     RangeLister,
-    freeze,
-    frozen_range,
-    load,
+    freeze_listing,
+    load_item,
     read_index,
+    read_range_items,
 )
-from pipelines.listing.input_listing import Listing, RemoteRange, begin_listing, list_images
+from pipelines.listing.input_listing import Listing, RemoteRange, list_images, list_with_ranges
 from pipelines.listing.key_ranges import KeyRange
 from pipelines.listing.work_item import WorkItem
+from schemas.layout import LISTING, LISTING_INDEX
 from tests.gcs_emulator import Bucket
 
 
@@ -43,7 +42,7 @@ def lister(output: LocalFolder, size: int = 7) -> RangeLister:
 
 
 def frozen(output: LocalFolder, keys: RemoteRange) -> list[WorkItem]:
-    return [load(output, item.ref) for item in frozen_range(output, keys)]
+    return [load_item(output, item.ref) for item in read_range_items(output, keys)]
 
 
 def names(items: list, bucket: Bucket) -> list[str]:
@@ -55,7 +54,7 @@ def names(items: list, bucket: Bucket) -> list[str]:
 def test_launcher_and_workers_together_list_every_name_once(
     filled: Bucket, output: LocalFolder, limit: int, place: str
 ) -> None:
-    listing = begin_listing(f"{filled.uri}/{place}", limit=limit)
+    listing = list_with_ranges(f"{filled.uri}/{place}", limit=limit)
     images = list(listing)
     assert len(images) == limit
     assert listing.ranges
@@ -66,15 +65,13 @@ def test_launcher_and_workers_together_list_every_name_once(
     assert all(image.label == int(image.uri.split("/")[-2]) for item in items for image in item.images)
 
 
-def test_a_small_folder_is_listed_here(filled: Bucket) -> None:
-    listing = begin_listing(f"{filled.uri}/in")
+def test_a_small_folder_is_listed_by_the_launcher(filled: Bucket) -> None:
+    listing = list_with_ranges(f"{filled.uri}/in")
     assert len(list(listing)) == 60
     assert listing.ranges == ()
 
 
-def test_a_listing_that_is_repeated_finds_what_the_first_one_found(
-    filled: Bucket, output: LocalFolder
-) -> None:
+def test_a_repeated_listing_gives_the_same_items(filled: Bucket, output: LocalFolder) -> None:
     keys = RemoteRange(filled.name, KeyRange("in/", "in0"), "")
     first = list(lister(output).items(keys))
     filled.put("in/0/0000.png", b"new")
@@ -83,7 +80,7 @@ def test_a_listing_that_is_repeated_finds_what_the_first_one_found(
 
 
 @pytest.mark.parametrize("done", [1, 3])
-def test_a_listing_that_was_cut_off_goes_on(filled: Bucket, output: LocalFolder, done: int) -> None:
+def test_an_interrupted_range_continues(filled: Bucket, output: LocalFolder, done: int) -> None:
     keys = RemoteRange(filled.name, KeyRange("in/", "in0"), "")
     begun = list(itertools.islice(lister(output).items(keys), done))
     with pytest.raises(FileNotFoundError):
@@ -98,7 +95,7 @@ def test_a_listing_that_was_cut_off_goes_on(filled: Bucket, output: LocalFolder,
     assert len(found) == len(set(found))
 
 
-def test_of_two_workers_on_one_range_both_go_by_the_same_items(
+def test_two_workers_on_one_range_get_the_same_items(
     filled: Bucket, output: LocalFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = RemoteRange(filled.name, KeyRange("in/", "in0"), "")
@@ -113,12 +110,12 @@ def test_a_range_without_names_ends_at_once(filled: Bucket, output: LocalFolder)
     assert len(output.names(LISTING)) == 1
 
 
-def test_archives_are_referred_to_by_themselves(bucket: Bucket, output: LocalFolder) -> None:
+def test_archives_have_their_own_references(bucket: Bucket, output: LocalFolder) -> None:
     for name in ("1.png", "2.zip", "3.png", "4.tar"):
         bucket.put(name, b"x")
     keys = RemoteRange(bucket.name, KeyRange("", ""), "")
     refs = list(lister(output).refs(keys))
-    items = [load(output, ref) for ref in refs]
+    items = [load_item(output, ref) for ref in refs]
     assert [[image.uri.rpartition("/")[2] for image in item.images] for item in items] == [
         ["1.png", "3.png"],
         ["2.zip"],
@@ -127,32 +124,30 @@ def test_archives_are_referred_to_by_themselves(bucket: Bucket, output: LocalFol
     assert frozen(output, keys) == items
 
 
-def test_what_the_launcher_listed_is_frozen_too(
+def test_the_launchers_listing_is_frozen(
     digit_folder: pathlib.Path, items_of: Callable, output: LocalFolder
 ) -> None:
-    listing = freeze(Listing(list_images([str(digit_folder)])), output, run="run", most=100)
-    assert [load(output, item.ref) for item in listing.items] == items_of(digit_folder, 100)
+    listing = freeze_listing(Listing(list_images([str(digit_folder)])), output, run="run", most=100)
+    assert [load_item(output, item.ref) for item in listing.items] == items_of(digit_folder, 100)
     assert [item.images for item in listing.items] == [100] * 5
     assert output.names(LISTING) == {"index.json", *(f"launcher-{number:05d}.json.gz" for number in range(5))}
     assert read_index(output) == listing
 
 
-def test_a_listing_that_was_cut_off_is_none_and_made_anew(
-    digit_folder: pathlib.Path, output: LocalFolder
-) -> None:
-    freeze(Listing(list_images([str(digit_folder)])), output, run="run", most=7)
-    output.delete(INDEX)
+def test_an_interrupted_listing_is_repeated(digit_folder: pathlib.Path, output: LocalFolder) -> None:
+    freeze_listing(Listing(list_images([str(digit_folder)])), output, run="run", most=7)
+    output.delete(LISTING_INDEX)
     assert read_index(output) is None
-    again = freeze(Listing(list_images([str(digit_folder)])), output, run="run", most=400)
+    again = freeze_listing(Listing(list_images([str(digit_folder)])), output, run="run", most=400)
     assert output.names(LISTING) == {"index.json", "launcher-00000.json.gz", "launcher-00001.json.gz"}
     assert sum(item.images for item in again.items) == 500
 
 
-def test_an_index_survives_its_file(output: LocalFolder) -> None:
+def test_an_index_round_trips(output: LocalFolder) -> None:
     keys = RemoteRange("bucket", KeyRange("a", "b"), "a/*.png")
     item = FrozenItem("listing/launcher-00000.json.gz", 1, "abc", 7, may_be_archive=True)
-    index = Frozen((item,), (keys,), buckets=3)
-    assert Frozen.from_json(index.to_json()) == index
+    index = ListingIndex((item,), (keys,), buckets=3)
+    assert ListingIndex.from_json(index.to_json()) == index
 
 
 class Names(list):
@@ -176,9 +171,7 @@ def stored(monkeypatch: pytest.MonkeyPatch) -> Names:
     return names
 
 
-def test_a_worker_goes_on_right_behind_the_last_name_of_the_one_before(
-    stored: Names, output: LocalFolder
-) -> None:
+def test_a_worker_continues_after_the_last_frozen_name(stored: Names, output: LocalFolder) -> None:
     keys = RemoteRange("bucket", KeyRange("a/", "a0"), "")
     begun = next(lister(output, size=1).items(keys))
     items = [begun, *itertools.islice(lister(output, size=2).items(keys), 1, None)]
@@ -186,7 +179,7 @@ def test_a_worker_goes_on_right_behind_the_last_name_of_the_one_before(
     assert names == [["1"], ["1.png", "10.png"], ["2.jpg", "2.png"]]
 
 
-def test_a_range_is_asked_for_once_however_many_items_it_gives(stored: Names, output: LocalFolder) -> None:
+def test_a_range_is_listed_by_one_request(stored: Names, output: LocalFolder) -> None:
     keys = RemoteRange("bucket", KeyRange("a/", "a0"), "a/*.png")
     assert [len(item.images) for item in lister(output, size=1).items(keys)] == [1, 1, 1]
     assert stored.starts == ["a/"]

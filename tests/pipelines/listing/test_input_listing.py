@@ -9,10 +9,10 @@ from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import path_of, readable
 from pipelines.listing.input_listing import (
     Listing,
+    check_output_outside_inputs,
     list_images,
     read_input_list,
-    refuse_output_below,
-    sample_of,
+    stable_sample,
 )
 from schemas.errors import UserError
 
@@ -55,21 +55,21 @@ def test_patterns(tree: pathlib.Path, pattern: str, expected: list[str]) -> None
     assert names([tree / pattern], tree) == expected
 
 
-def test_what_several_inputs_name_is_listed_once(tree: pathlib.Path) -> None:
+def test_an_image_in_several_inputs_is_listed_once(tree: pathlib.Path) -> None:
     assert names([tree / "a", tree / "a/1.png", tree / "*/1.png"], tree) == ["a/1.png", "a/deep/er/3.jpg"]
 
 
 @pytest.mark.parametrize(
     "name", ["[1].png", "a*b", "what?", " ", "=1+1", "a,b", '"', "%2F", "é", "e\u0301", "a\nb"]
 )
-def test_a_hostile_name_is_a_name_and_no_pattern(tmp_path: pathlib.Path, name: str) -> None:
+def test_a_name_with_magic_characters_is_not_a_pattern(tmp_path: pathlib.Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"x")
     for place in (tmp_path, tmp_path / name):
         (image,) = list_images([str(place)])
         assert path_of(image.uri) == os.fsencode(tmp_path / name)
 
 
-def test_a_name_that_is_no_text_keeps_its_bytes(tmp_path: pathlib.Path) -> None:
+def test_a_name_that_is_not_utf_8_keeps_its_bytes(tmp_path: pathlib.Path) -> None:
     path = os.fsencode(tmp_path) + b"/\xff\xfe.png"
     with open(path, "wb"):
         pass
@@ -92,7 +92,7 @@ def test_a_folder_that_several_links_lead_to_is_listed_under_each(tree: pathlib.
     assert [name for name in found if name.endswith("2.png")] == ["a/deep/b/2.png", "b/2.png", "c/2.png"]
 
 
-def test_a_pattern_goes_round_no_loop(tree: pathlib.Path) -> None:
+def test_a_pattern_does_not_follow_link_loops(tree: pathlib.Path) -> None:
     (tree / "a/loop").symlink_to(tree / "a")
     assert names([tree / "**/*.png"], tree) == ["a/1.png", "b/2.png"]
     assert names([tree / "a/**"], tree) == ["a/1.png", "a/deep/er/3.jpg"]
@@ -103,7 +103,7 @@ def test_a_link_in_a_circle_is_listed(tree: pathlib.Path) -> None:
     assert "a/self" in names([tree], tree)
 
 
-def test_what_stands_behind_a_link_is_named_so_that_it_is_found(tmp_path: pathlib.Path) -> None:
+def test_a_linked_file_keeps_a_readable_name(tmp_path: pathlib.Path) -> None:
     (tmp_path / "target/b").mkdir(parents=True)
     (tmp_path / "target/imgs").mkdir()
     (tmp_path / "target/imgs/a.png").write_bytes(b"x")
@@ -143,7 +143,7 @@ def test_an_input_list_names_a_file_once_however_it_is_quoted(tree: pathlib.Path
     "content",
     [b"", b"http://x/a.png\n", b"gs:///x\n", b"gs://b\n", b"gs://b/\xff\n", "a.png".encode("utf-16")],
 )
-def test_an_input_list_that_cannot_be_used_is_refused(tree: pathlib.Path, content: bytes) -> None:
+def test_an_unusable_input_list_is_refused(tree: pathlib.Path, content: bytes) -> None:
     (tree / "list").write_bytes(content)
     with pytest.raises(UserError):
         read_input_list(tree / "list")
@@ -153,12 +153,12 @@ def test_an_input_list_that_cannot_be_used_is_refused(tree: pathlib.Path, conten
 def test_an_output_in_an_input_is_refused(tmp_path: pathlib.Path, output: str) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "in")
-    with pytest.raises(UserError, match="outside of every input"):
-        refuse_output_below([str(tmp_path / "in")], str(tmp_path / output))
-    refuse_output_below([str(tmp_path / "in")], str(tmp_path / "in-2"))
-    with pytest.raises(UserError, match="outside of every input"):
-        refuse_output_below(["gs://b/"], "gs://b/out")
-    refuse_output_below(["gs://b/in", "s3://b"], "gs://b/out")
+    with pytest.raises(UserError, match="the output lies in an input"):
+        check_output_outside_inputs([str(tmp_path / "in")], str(tmp_path / output))
+    check_output_outside_inputs([str(tmp_path / "in")], str(tmp_path / "in-2"))
+    with pytest.raises(UserError, match="the output lies in an input"):
+        check_output_outside_inputs(["gs://b/"], "gs://b/out")
+    check_output_outside_inputs(["gs://b/in", "s3://b"], "gs://b/out")
 
 
 @pytest.mark.parametrize("pattern", ["in/**", "in/*/*", "in/**/*.csv", "**/*.html", "in/o?t/**"])
@@ -166,21 +166,21 @@ def test_an_output_whose_files_a_pattern_matches_is_refused(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, pattern: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="an output lies outside of every input"):
-        refuse_output_below([pattern], str(tmp_path / "in/out"))
-    with pytest.raises(UserError, match="an output lies outside of every input"):
-        refuse_output_below([f"gs://b/{pattern}"], "gs://b/in/out")
+    with pytest.raises(UserError, match="the output lies in an input"):
+        check_output_outside_inputs([pattern], str(tmp_path / "in/out"))
+    with pytest.raises(UserError, match="the output lies in an input"):
+        check_output_outside_inputs([f"gs://b/{pattern}"], "gs://b/in/out")
     for harmless in ("in/**/*.png", "in/*", "other/**"):
-        refuse_output_below([harmless], str(tmp_path / "in/out"))
+        check_output_outside_inputs([harmless], str(tmp_path / "in/out"))
 
 
 def test_an_output_in_a_folder_with_brackets_is_refused(tmp_path: pathlib.Path) -> None:
     (tmp_path / "in[1]").mkdir()
-    with pytest.raises(UserError, match="an output lies outside of every input"):
-        refuse_output_below([str(tmp_path / "in[1]")], str(tmp_path / "in[1]/out"))
+    with pytest.raises(UserError, match="the output lies in an input"):
+        check_output_outside_inputs([str(tmp_path / "in[1]")], str(tmp_path / "in[1]/out"))
 
 
-def test_a_link_that_leads_nowhere_is_listed(tree: pathlib.Path) -> None:
+def test_a_broken_link_is_listed(tree: pathlib.Path) -> None:
     (tree / "a/gone.png").symlink_to(tree / "nowhere")
     (image,) = list_images([str(tree / "a/gone.png")])
     assert image.size == -1
@@ -192,7 +192,7 @@ def test_a_link_that_leads_nowhere_is_listed(tree: pathlib.Path) -> None:
     [
         ("missing", "an input exists"),
         ("*.nothing", "a pattern matches at least one file"),
-        ("empty", "an input holds at least one file"),
+        ("empty", "input holds no files"),
         ("ftp://host/x", "an input is a path or a place in a bucket"),
     ],
 )
@@ -227,23 +227,23 @@ def listed(count: int) -> list[ListedImage]:
 @given(st.integers(1, 50), st.randoms())
 def test_a_sample_is_the_same_in_any_order(count: int, order: object) -> None:
     images = listed(40)
-    chosen = sample_of(images, count)
+    chosen = stable_sample(images, count)
     shuffled = list(images)
     order.shuffle(shuffled)
-    assert sample_of(shuffled, count) == chosen
+    assert stable_sample(shuffled, count) == chosen
     assert chosen == sorted(set(chosen))
     assert len(chosen) == min(count, 40)
 
 
-def test_a_sample_changes_no_more_than_it_must() -> None:
-    before = set(sample_of(listed(1000), 100))
+def test_a_sample_is_stable() -> None:
+    before = set(stable_sample(listed(1000), 100))
     gone = next(iter(before))
-    after = set(sample_of([image for image in listed(1010) if image != gone], 100))
+    after = set(stable_sample([image for image in listed(1010) if image != gone], 100))
     assert len(before - after) <= 1 + 10
     assert gone not in after
 
 
-def test_what_several_inputs_name_is_merged_in_order(tree: pathlib.Path) -> None:
+def test_several_inputs_are_merged_in_order(tree: pathlib.Path) -> None:
     (tree / "a.png").touch()
     (tree / "a-b").mkdir()
     (tree / "a-b/1").touch()
@@ -255,7 +255,7 @@ def test_what_several_inputs_name_is_merged_in_order(tree: pathlib.Path) -> None
     assert len(found) == len(set(found)) == sum(1 for path in tree.rglob("*") if path.is_file())
 
 
-def test_a_listing_begins_before_it_is_needed(tree: pathlib.Path) -> None:
+def test_begin_lists_the_first_image(tree: pathlib.Path) -> None:
     listing = Listing(list_images([str(tree)]), limit=3)
     listing.begin()
     assert len(list(listing)) == 3

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.listing.key_ranges import KeyRange, after, split_range
+from pipelines.listing.key_ranges import KeyRange, prefix_end, split_range
 
 CHARACTERS = st.characters(exclude_categories=["Cs"])
 NAMES = st.sets(st.text(st.one_of(st.sampled_from("ab/0"), CHARACTERS), max_size=6)).map(sorted)
@@ -28,7 +28,7 @@ class Bucket:
 @given(NAMES, st.integers(1, 30), st.text(CHARACTERS, max_size=3))
 @settings(deadline=None)
 def test_every_name_lies_in_exactly_one_range(names: list[str], parts: int, later: str) -> None:
-    ranges = split_range(KeyRange("", ""), Bucket(names).first_name, parts=parts)
+    ranges = split_range(KeyRange("", ""), Bucket(names).first_name, num_ranges=parts)
     for name in [*names, later]:
         assert sum(name in keys for keys in ranges) == 1
 
@@ -37,7 +37,7 @@ def test_every_name_lies_in_exactly_one_range(names: list[str], parts: int, late
 @settings(deadline=None)
 def test_ranges_cover_what_they_split_and_no_more(names: list[str], start: str, end: str, parts: int) -> None:
     whole = KeyRange(start, end)
-    ranges = split_range(whole, Bucket(names).first_name, parts=parts)
+    ranges = split_range(whole, Bucket(names).first_name, num_ranges=parts)
     for name in names:
         assert sum(name in keys for keys in ranges) == (1 if name in whole else 0)
     assert (ranges[0].start, ranges[-1].end) == (start, end)
@@ -52,9 +52,10 @@ def test_ranges_cover_what_they_split_and_no_more(names: list[str], start: str, 
         ([f"only/{number:06d}" for number in range(100_000)] + ["z"], ""),
     ],
 )
-def test_a_large_folder_is_split_evenly_with_few_questions(names: list[str], prefix: str) -> None:
+def test_a_large_folder_is_split_evenly_with_few_requests(names: list[str], prefix: str) -> None:
     bucket = Bucket(sorted(names))
-    ranges = split_range(KeyRange(prefix, after(prefix)), bucket.first_name, prefix=prefix, parts=64)
+    whole = KeyRange(prefix, prefix_end(prefix))
+    ranges = split_range(whole, bucket.first_name, prefix=prefix, num_ranges=64)
     sizes = [sum(1 for _ in _inside(bucket.names, keys)) for keys in ranges]
     assert sum(sizes) == len(names)
     assert len(ranges) >= 64
@@ -72,8 +73,8 @@ def test_a_folder_without_names_is_one_range() -> None:
 
 
 @given(st.text(CHARACTERS, min_size=1), st.text(CHARACTERS))
-def test_after_is_beyond_all_that_begin_so(prefix: str, rest: str) -> None:
-    beyond = after(prefix)
+def test_prefix_end_is_greater_than_all_names_with_the_prefix(prefix: str, rest: str) -> None:
+    beyond = prefix_end(prefix)
     if beyond:
         assert prefix + rest < beyond
         assert not beyond.startswith(prefix)
@@ -81,6 +82,6 @@ def test_after_is_beyond_all_that_begin_so(prefix: str, rest: str) -> None:
         assert set(prefix) == {"\U0010ffff"}
 
 
-def test_after_steps_over_what_is_no_character() -> None:
-    assert after("\ud7ff") == "\ue000"
-    assert after("a\U0010ffff") == "b"
+def test_prefix_end_skips_surrogates() -> None:
+    assert prefix_end("\ud7ff") == "\ue000"
+    assert prefix_end("a\U0010ffff") == "b"

@@ -5,7 +5,7 @@ import pytest
 
 from digitmill.storage.listed_image import ListedImage
 from pipelines.listing.input_listing import list_images
-from pipelines.listing.true_labels import with_labels
+from pipelines.listing.true_labels import attach_labels
 from schemas.errors import UserError
 from schemas.prediction import NO_LABEL
 
@@ -19,7 +19,7 @@ def images(tmp_path: pathlib.Path) -> list[ListedImage]:
 
 
 def labels_of(images: list[ListedImage], labels: object) -> list[int]:
-    return [image.label for image in with_labels(images, str(labels))]
+    return [image.label for image in attach_labels(images, str(labels))]
 
 
 def test_folder_names_are_labels(images: list[ListedImage]) -> None:
@@ -42,10 +42,10 @@ def test_lines_without_a_digit_are_left_out_and_counted(
     truth = tmp_path / "truth.csv"
     truth.write_text("path,label\n3/a.png,4\n7/b.png,unreadable\nother/c.png,\n")
     assert labels_of(images, truth) == [4, NO_LABEL, NO_LABEL]
-    assert "2 lines name no digit" in capsys.readouterr().err
+    assert "ignored 2 lines without a digit" in capsys.readouterr().err
 
 
-def test_a_label_is_of_the_version_that_was_looked_at(
+def test_a_label_applies_to_its_generation_only(
     images: list[ListedImage], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
 ) -> None:
     truth = tmp_path / "truth.csv"
@@ -55,10 +55,10 @@ def test_a_label_is_of_the_version_that_was_looked_at(
         f"{second.uri},2,{second.generation + 1}\n{third.uri},3,\n"
     )
     assert labels_of(images, truth) == [1, NO_LABEL, 3]
-    assert "1 labels are of other versions" in capsys.readouterr().err
+    assert "ignored 1 labels of other versions" in capsys.readouterr().err
 
 
-def test_a_csv_names_files_that_are_no_text(tmp_path: pathlib.Path) -> None:
+def test_a_csv_may_name_files_that_are_not_utf_8(tmp_path: pathlib.Path) -> None:
     with open(os.fsencode(tmp_path) + b"/\xff,\n.png", "wb"):
         pass
     images = list(list_images([str(tmp_path)]))
@@ -71,35 +71,35 @@ def test_a_csv_names_files_that_are_no_text(tmp_path: pathlib.Path) -> None:
     [
         ("", "columns path and label"),
         ("image,label\na,1\n", "columns path and label"),
-        ("path,label\n3/a.png,x\n", "a digit from 0 to 9; got 'x'; mend line 2"),
-        ("path,label\n3/a.png,1\n3/a.png,10\n", "got '10'; mend line 3"),
-        ("path,label\n3/a.png\n", "the labels name at least one image"),
-        ("path,label,generation\n3/a.png,1,x\n", "a generation is the version of an image"),
-        ("path,label,generation\n3/a.png,1,1\n3/a.png,1,2\n", "an image has one label"),
-        ("path,label\n3/a.png,1\n./3/a.png,2\n", "an image has one label"),
-        ("path,label\nelsewhere/a.png,1\n", "the labels name at least one image"),
+        ("path,label\n3/a.png,x\n", "label is not a digit from 0 to 9: 'x'. Correct line 2"),
+        ("path,label\n3/a.png,1\n3/a.png,10\n", "'10'. Correct line 3"),
+        ("path,label\n3/a.png\n", "no image of the input has a label"),
+        ("path,label,generation\n3/a.png,1,x\n", "generation is not a whole number"),
+        ("path,label,generation\n3/a.png,1,1\n3/a.png,1,2\n", "image has two labels"),
+        ("path,label\n3/a.png,1\n./3/a.png,2\n", "image has two labels"),
+        ("path,label\nelsewhere/a.png,1\n", "no image of the input has a label"),
     ],
 )
-def test_a_csv_that_cannot_be_used_is_refused(
+def test_an_unusable_csv_is_refused(
     images: list[ListedImage], tmp_path: pathlib.Path, text: str, complaint: str
 ) -> None:
     (tmp_path / "truth.csv").write_text(text)
     with pytest.raises(UserError, match=complaint):
-        list(with_labels(images, str(tmp_path / "truth.csv")))
+        list(attach_labels(images, str(tmp_path / "truth.csv")))
 
 
-def test_a_csv_labels_no_members_of_archives(images: list[ListedImage], tmp_path: pathlib.Path) -> None:
+def test_a_csv_cannot_label_members_of_archives(images: list[ListedImage], tmp_path: pathlib.Path) -> None:
     (tmp_path / "truth.csv").write_text("path,label\n3/a.png,1\n")
     archive = images[0]._replace(uri="file:///a.zip")
-    with pytest.raises(UserError, match="not the members of archives"):
-        list(with_labels([*images, archive], str(tmp_path / "truth.csv")))
+    with pytest.raises(UserError, match="cannot label the members of an archive"):
+        list(attach_labels([*images, archive], str(tmp_path / "truth.csv")))
 
 
 def test_a_missing_csv_is_refused(images: list[ListedImage], tmp_path: pathlib.Path) -> None:
-    with pytest.raises(UserError, match="the word folder, or a CSV file"):
-        list(with_labels(images, str(tmp_path / "none.csv")))
+    with pytest.raises(UserError, match="cannot read the labels file"):
+        list(attach_labels(images, str(tmp_path / "none.csv")))
 
 
 def test_folders_without_digits_are_refused(images: list[ListedImage]) -> None:
-    with pytest.raises(UserError, match="the labels name at least one image"):
-        list(with_labels(images[2:], "folder"))
+    with pytest.raises(UserError, match="no image of the input has a label"):
+        list(attach_labels(images[2:], "folder"))

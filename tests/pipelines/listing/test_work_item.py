@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digitmill.storage.listed_image import ListedImage
-from pipelines.listing.work_item import WorkItem, pack, separate_archives
+from pipelines.listing.work_item import WorkItem, pack_items, separate_archives
 
 IMAGES = st.lists(
     st.builds(
@@ -18,24 +18,24 @@ IMAGES = st.lists(
 
 @given(IMAGES, st.integers(1, 9))
 def test_every_image_is_in_one_item_and_in_order(images: list[ListedImage], size: int) -> None:
-    items = list(pack(images, "run", size=size))
+    items = list(pack_items(images, "run", size=size))
     assert [image for item in items for image in item.images] == images
     assert all(1 <= len(item.images) <= size for item in items)
 
 
 @given(IMAGES.filter(bool))
-def test_an_item_survives_its_bytes(images: list[ListedImage]) -> None:
-    (item,) = pack(images, "run", size=len(images))
+def test_an_item_round_trips(images: list[ListedImage]) -> None:
+    (item,) = pack_items(images, "run", size=len(images))
     assert WorkItem.from_bytes(item.to_bytes()) == item
 
 
 @given(IMAGES.filter(bool), st.data())
 def test_the_digest_follows_content_alone(images: list[ListedImage], data: st.DataObject) -> None:
     def digest(chosen: list[ListedImage], run: str = "run") -> str:
-        return next(pack(chosen, run, size=len(chosen))).digest
+        return next(pack_items(chosen, run, size=len(chosen))).digest
 
     # Read back from bytes they are other objects of the same content.
-    (item,) = pack(images, "run", size=len(images))
+    (item,) = pack_items(images, "run", size=len(images))
     assert digest(list(WorkItem.from_bytes(item.to_bytes()).images)) == digest(images)
     place = data.draw(st.integers(0, len(images) - 1))
     for change in ({"uri": images[place].uri + "x"}, {"generation": images[place].generation + 1}):
@@ -45,7 +45,7 @@ def test_the_digest_follows_content_alone(images: list[ListedImage], data: st.Da
 
 
 def items_of(*names: str, size: int) -> list[WorkItem]:
-    return list(pack([ListedImage(f"file:///{name}", 1, 1) for name in names], "run", size=size))
+    return list(pack_items([ListedImage(f"file:///{name}", 1, 1) for name in names], "run", size=size))
 
 
 def test_only_a_single_file_with_an_archives_name_may_be_an_archive() -> None:

@@ -4,9 +4,9 @@ import pathlib
 import pytest
 
 from digitmill.storage.local_output import LocalFolder
-from pipelines.output.finishing import finish, times
-from pipelines.output.reconcile import Account
-from pipelines.report.scoring_report import Backdrop
+from pipelines.output.finishing import finish_run, run_times
+from pipelines.output.reconcile import Reconciliation
+from pipelines.report.scoring_report import Baselines
 from pipelines.statistics.item_statistics import RunStatistics
 from schemas.errors import StorageError
 from schemas.manifest import Manifest
@@ -17,16 +17,16 @@ class LostHold:
         raise StorageError("a launcher holds its output to the end", got="out", remedy="leave it alone")
 
 
-def test_a_launcher_that_has_lost_its_output_writes_nothing_more(
+def test_a_launcher_that_lost_its_output_writes_nothing(
     tmp_path: pathlib.Path, manifest: Manifest, statistics: RunStatistics
 ) -> None:
     output = LocalFolder(tmp_path)
-    account = Account(statistics, skipped=0, records=(), listing=())
-    with pytest.raises(StorageError, match="leave it alone"):
-        finish(output, manifest, account, hold=LostHold(), against=Backdrop())
+    reconciliation = Reconciliation(statistics, skipped=0, records=(), listing=())
+    with pytest.raises(StorageError, match="Leave it alone"):
+        finish_run(output, manifest, reconciliation, hold=LostHold(), baselines=Baselines())
     assert list(output.walk()) == []
 
 
 def test_times_are_kept_to_the_millisecond() -> None:
     started = datetime.datetime.now(datetime.UTC)
-    assert times("begun", started, seconds=1.23456, images=3)["pipeline_seconds"] == 1.235
+    assert run_times("begun", started, seconds=1.23456, images=3)["pipeline_seconds"] == 1.235

@@ -12,7 +12,7 @@ from schemas.run_plan import RunPlan
 
 
 @pytest.fixture
-def asked(tmp_path: pathlib.Path, bundle: Bundle) -> ScoreOptions:
+def options(tmp_path: pathlib.Path, bundle: Bundle) -> ScoreOptions:
     for name in ("list", "labels"):
         (tmp_path / name).write_text("path,label\na.png,3\n")
     return ScoreOptions(
@@ -28,27 +28,25 @@ def plan(options: ScoreOptions, bundle: Bundle, begun: RunPlan | None = None) ->
     return make_plan(options, bundle, begun=begun, output=LocalFolder(pathlib.Path(options.output)))
 
 
-def test_a_run_is_gone_on_with_by_the_plan_that_it_was_begun_with(
-    asked: ScoreOptions, bundle: Bundle
-) -> None:
-    begun = plan(asked, bundle)
-    assert plan(asked, bundle, begun) is begun
+def test_a_resumed_run_keeps_its_plan(options: ScoreOptions, bundle: Bundle) -> None:
+    begun = plan(options, bundle)
+    assert plan(options, bundle, begun) is begun
 
 
 @pytest.mark.parametrize("name", ["list", "labels"])
-def test_a_list_whose_content_changed_makes_another_run(
-    asked: ScoreOptions, bundle: Bundle, tmp_path: pathlib.Path, name: str
+def test_a_changed_input_list_makes_another_run(
+    options: ScoreOptions, bundle: Bundle, tmp_path: pathlib.Path, name: str
 ) -> None:
-    begun = plan(asked, bundle)
+    begun = plan(options, bundle)
     (tmp_path / name).write_text("path,label\na.png,4\n")
     with pytest.raises(UserError, match="list_digest is" if name == "list" else "labels_digest is"):
-        plan(asked, bundle, begun)
+        plan(options, bundle, begun)
 
 
-def test_another_list_makes_another_run_whatever_is_in_it(
-    asked: ScoreOptions, bundle: Bundle, tmp_path: pathlib.Path
+def test_another_input_list_with_equal_content_makes_another_run(
+    options: ScoreOptions, bundle: Bundle, tmp_path: pathlib.Path
 ) -> None:
-    begun = plan(asked, bundle)
-    other = dataclasses.replace(asked, input_list=tmp_path / "labels")
+    begun = plan(options, bundle)
+    other = dataclasses.replace(options, input_list=tmp_path / "labels")
     with pytest.raises(UserError, match=r"input_list is '.*list' there and '.*labels' here"):
         plan(other, bundle, begun)

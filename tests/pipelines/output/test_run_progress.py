@@ -43,7 +43,7 @@ def finish(item: WorkItem, folder: pathlib.Path) -> None:
     LocalFolder(folder).write_once(statistics_name(item.digest), b"")
 
 
-def test_a_log_gets_plain_lines(
+def test_progress_writes_plain_lines_to_a_log(
     digit_folder: pathlib.Path,
     items_of: Callable,
     tmp_path: pathlib.Path,
@@ -62,7 +62,7 @@ def test_a_log_gets_plain_lines(
     assert "\r" not in log.getvalue()
 
 
-def test_what_was_done_before_it_watches_took_its_time(
+def test_items_done_before_the_bar_count_in_the_rate(
     digit_folder: pathlib.Path,
     items_of: Callable,
     tmp_path: pathlib.Path,
@@ -80,7 +80,7 @@ def test_what_was_done_before_it_watches_took_its_time(
 
 
 @pytest.mark.parametrize(("earlier", "shown"), [(1_000, "16:4"), (0, "00:0")])
-def test_a_bar_shows_the_time_since_the_first_item_was_begun(
+def test_a_bar_shows_the_time_since_the_first_item_began(
     digit_folder: pathlib.Path,
     items_of: Callable,
     tmp_path: pathlib.Path,
@@ -102,14 +102,14 @@ def test_a_bar_shows_the_time_since_the_first_item_was_begun(
     ("expected", "left"),
     [(None, "images/s\n"), (4_000, "images/s, about 100 s left\n"), (1_000, "images/s\n")],
 )
-def test_listing_tells_a_log_how_far_it_is(
+def test_listing_progress_goes_to_a_log(
     expected: int | None, left: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = io.StringIO()
     monkeypatch.setattr(run_progress.sys, "stderr", log)
     # Looked at when it begins, and after every thousand images, of which each takes 50 s.
     monkeypatch.setattr(run_progress.time, "monotonic", iter(range(0, 10_000, 50)).__next__)
-    assert list(run_progress.listed(iter(range(2_500)), expected=expected)) == list(range(2_500))
+    assert list(run_progress.show_listing(iter(range(2_500)), expected=expected)) == list(range(2_500))
     first, second = log.getvalue().splitlines(keepends=True)
     assert first.startswith("listing: 1,000 images, 20 images/s")
     assert second == f"listing: 2,000 images, 20 images/s{left.removeprefix('images/s')}"
@@ -118,6 +118,6 @@ def test_listing_tells_a_log_how_far_it_is(
 def test_listing_shows_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(run_progress.sys, "stderr", terminal)
-    assert list(run_progress.listed(iter(range(10)), expected=20)) == list(range(10))
+    assert list(run_progress.show_listing(iter(range(10)), expected=20)) == list(range(10))
     assert "listing:   0%|" in terminal.getvalue()
     assert "/20 [" in terminal.getvalue()

@@ -4,7 +4,7 @@ from pipelines.output.summary import Summary
 from schemas.manifest import Manifest
 
 
-def test_a_run_is_a_few_aligned_lines(manifest: Manifest) -> None:
+def test_the_summary_is_aligned(manifest: Manifest) -> None:
     lines = Summary("out", manifest).table().splitlines()
     assert lines == [
         "images       62",

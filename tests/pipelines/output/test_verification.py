@@ -38,10 +38,10 @@ def findings(output: pathlib.Path) -> list[str]:
     return list(verify(LocalFolder(output)).findings)
 
 
-def test_a_run_is_what_it_says(output: pathlib.Path) -> None:
+def test_open_run(output: pathlib.Path) -> None:
     verdict = verify(LocalFolder(output))
     assert verdict.findings == ()
-    assert "every listed image has one answer" in verdict.table()
+    assert "every listed image has one outcome" in verdict.table()
     assert verdict.files == sum(1 for path in output.rglob("*") if path.is_file())
     assert CliRunner().invoke(command, [str(output)], standalone_mode=False).return_value == 0
 
@@ -60,7 +60,7 @@ def test_a_flipped_byte_is_found_in_every_file(output: pathlib.Path) -> None:
         (output / name).write_bytes(before)
 
 
-def test_a_missing_a_shorter_and_an_extra_part_are_named(output: pathlib.Path) -> None:
+def test_missing_shorter_and_extra_parts_are_found(output: pathlib.Path) -> None:
     missing, shorter, *_ = sorted(name for name in parts(output) if name.startswith("predictions/"))
     size = (output / shorter).stat().st_size
     (output / missing).unlink()
@@ -76,7 +76,7 @@ def test_a_missing_a_shorter_and_an_extra_part_are_named(output: pathlib.Path) -
     )
     result = CliRunner().invoke(command, [str(output)], standalone_mode=False)
     assert result.return_value == 4
-    assert "3 not as they should be" in result.output
+    assert "3 findings" in result.output
 
 
 def forge(output: pathlib.Path, name: str, change: Callable[[bytes], bytes], rows: int | None = None) -> None:
@@ -107,23 +107,23 @@ def test_rows_are_counted(output: pathlib.Path) -> None:
     assert findings(output)[0].endswith("expected")
 
 
-def test_an_image_without_an_answer_and_one_with_two_are_named(output: pathlib.Path) -> None:
+def test_images_with_no_and_with_two_outcomes_are_found(output: pathlib.Path) -> None:
     def swap(data: bytes) -> bytes:
         header, _, second, *rest = data.split(b"\n")
         return b"\n".join([header, second, second, *rest])
 
     forge(output, csv_part(output), swap)
     first, second = sorted(findings(output), key=lambda finding: "listed" in finding)
-    assert first.endswith(": answered 2 times")
-    assert second.endswith(": listed and not answered")
+    assert first.endswith(": 2 outcomes")
+    assert second.endswith(": listed, but no outcome")
 
 
-def test_an_answer_that_nobody_asked_for_is_named(output: pathlib.Path) -> None:
+def test_an_outcome_of_an_unlisted_image_is_found(output: pathlib.Path) -> None:
     forge(output, csv_part(output), lambda data: data.replace(b"digits/", b"idiots/", 1))
-    assert any(finding.endswith(": answered and not listed") for finding in findings(output))
+    assert any(finding.endswith(": outcome, but not listed") for finding in findings(output))
 
 
-def test_counts_that_do_not_add_up_are_told(output: pathlib.Path) -> None:
+def test_counts_that_do_not_add_up_are_reported(output: pathlib.Path) -> None:
     text = json.loads((output / "manifest.json").read_text())
     text["counts"] |= {"listed": text["counts"]["listed"] + 1, "skipped": 1}
     (output / "manifest.json").write_text(json.dumps(text))
@@ -146,7 +146,7 @@ def edit(output: pathlib.Path, change: Callable[[dict], object]) -> None:
         (lambda text: text["failures"].update(EMPTY=0, CORRUPT=1), "failures of EMPTY when recounted"),
     ],
 )
-def test_a_figure_that_was_changed_in_the_manifest_is_named(
+def test_a_changed_count_in_the_manifest_is_found(
     output: pathlib.Path, change: Callable[[dict], object], finding: str
 ) -> None:
     edit(output, change)
@@ -154,27 +154,27 @@ def test_a_figure_that_was_changed_in_the_manifest_is_named(
 
 
 @pytest.mark.parametrize("folder", ["statistics", "predictions"])
-def test_a_file_that_was_taken_out_of_the_manifest_too_is_named(output: pathlib.Path, folder: str) -> None:
+def test_a_file_removed_from_the_manifest_is_found(output: pathlib.Path, folder: str) -> None:
     name = next(name for name in parts(output) if name.startswith(folder))
     (output / name).unlink()
     edit(output, lambda text: text.update(parts=[part for part in text["parts"] if part["name"] != name]))
     assert any(finding.startswith(f"{name}: ") for finding in findings(output))
 
 
-def test_what_is_no_finished_run_is_refused(output: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_an_unfinished_run_is_refused(output: pathlib.Path, tmp_path: pathlib.Path) -> None:
     (output / "manifest.json").unlink()
     for place in (output, tmp_path / "nothing"):
-        with pytest.raises(UserError, match=r"a finished run has a manifest\.json"):
+        with pytest.raises(UserError, match=r"no finished run, without manifest\.json"):
             verify(LocalFolder(place))
 
 
 def test_gzipped_tables_are_read_too(
     digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    asked = {"inputs": (str(digit_folder),), "model": bundle_path, "output": str(tmp_path / "out")}
-    from pipelines.scoring.rows import Compression
+    options = {"inputs": (str(digit_folder),), "model": bundle_path, "output": str(tmp_path / "out")}
+    from schemas.layout import Compression
 
-    score_job.run(ScoreOptions(**asked, compression=Compression.ALL))
+    score_job.run(ScoreOptions(**options, compression=Compression.ALL))
     assert findings(tmp_path / "out") == []
     (table,) = (tmp_path / "out/predictions").glob("*.csv.gz")
     name = str(table.relative_to(tmp_path / "out"))
@@ -183,4 +183,4 @@ def test_gzipped_tables_are_read_too(
         return gzip.compress(gzip.decompress(data).replace(b"digits", b"idiots", 1))
 
     forge(tmp_path / "out", name, swap)
-    assert any(finding.endswith("answered and not listed") for finding in findings(tmp_path / "out"))
+    assert any(finding.endswith("outcome, but not listed") for finding in findings(tmp_path / "out"))

@@ -144,7 +144,7 @@ def test_told_to_stop_it_keeps_its_shards_and_resume_ends_the_same(
 ) -> None:
     output = tmp_path / "o ut"
     said = half_packed(digit_folder, output, monkeypatch)
-    again = said.rpartition("goes on with it: ")[2]
+    again = said.rpartition("To resume: ")[2]
     shown = f"--output '{output}' --shard-megabytes 0.04 --resume --runner=FnApiRunner"
     assert again == f"digitmill pack --input {digit_folder} {shown}"
     begun = {path.name: path.stat().st_mtime_ns for path in output.glob("packed-*")}
@@ -181,7 +181,7 @@ def test_a_pack_is_gone_on_with_as_it_was_begun_and_a_finished_one_stays(
     with pytest.raises(UserError, match=r"cannot resume.*run\.yaml"):
         packed_into(digit_folder, tmp_path / "out", resume=True, labels="folder")
     (tmp_path / "out" / "manifest.json").unlink()
-    with pytest.raises(UserError, match="add --resume to continue it"):
+    with pytest.raises(UserError, match="Add --resume to continue it"):
         packed_into(digit_folder, tmp_path / "out")
 
 

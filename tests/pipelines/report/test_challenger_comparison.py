@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.report.challenger_comparison import Duel
+from pipelines.report.challenger_comparison import ChallengerComparison
 from pipelines.statistics.agreement import Agreement
 
 CELLS = (
@@ -10,14 +10,14 @@ CELLS = (
 )
 
 
-def test_labelled_images_are_sorted_by_who_was_right() -> None:
-    duel = Duel.of(CELLS)
-    assert duel == Duel(both=38, model=3, challenger=7, neither=2 + 1 + 2)
-    assert duel.labelled == 53
+def test_labelled_images_are_counted_by_which_model_is_right() -> None:
+    comparison = ChallengerComparison.of(CELLS)
+    assert comparison == ChallengerComparison(both=38, model=3, challenger=7, neither=2 + 1 + 2)
+    assert comparison.labelled == 53
 
 
 @pytest.mark.parametrize(
-    ("model", "challenger", "said"),
+    ("model", "challenger", "verdict"),
     [
         (1, 40, "the challenger wins 40 to 1: more than chance would give."),
         (40, 1, "the challenger loses 1 to 40: more than chance would give."),
@@ -25,5 +25,5 @@ def test_labelled_images_are_sorted_by_who_was_right() -> None:
         (0, 0, "neither is right where the other is wrong."),
     ],
 )
-def test_who_is_better_is_said_if_it_can_be_told(model: int, challenger: int, said: str) -> None:
-    assert Duel(100, model, challenger, 0).sentence().endswith(said)
+def test_verdict(model: int, challenger: int, verdict: str) -> None:
+    assert ChallengerComparison(100, model, challenger, 0).verdict().endswith(verdict)

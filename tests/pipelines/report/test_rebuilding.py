@@ -7,7 +7,7 @@ from digitmill.storage import open_folder
 from pipelines.compact import compact_job
 from pipelines.compact.compact_job import CompactOptions
 from pipelines.output.verification import verify
-from pipelines.report.rebuilding import rebuild
+from pipelines.report.rebuilding import rebuild_report
 from pipelines.score import score_job
 from pipelines.score_options import ScoreOptions
 from schemas.errors import UserError
@@ -26,7 +26,7 @@ def nights(
     for digit in (0, 1, 2):
         shutil.copytree(digit_folder / str(digit), few / str(digit))
     for night in ("1", "2"):
-        asked = ScoreOptions(
+        options = ScoreOptions(
             inputs=(str(few),),
             model=bundle_path,
             output=str(place / "runs" / night),
@@ -34,14 +34,14 @@ def nights(
             since=str(place / "runs"),
             beam_flags=FLAGS,
         )
-        score_job.run(asked)
+        score_job.run(options)
         shutil.copytree(digit_folder / "3", few / "3", dirs_exist_ok=True)
     return place / "runs"
 
 
 @pytest.fixture
 def night(nights: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
-    """A copy of the second run, to do anything to."""
+    """A copy of the second run that a test may change."""
     return pathlib.Path(shutil.copytree(nights / "2", tmp_path / "night"))
 
 
@@ -51,61 +51,61 @@ def report_files(folder: pathlib.Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-def test_what_is_lost_comes_back_to_the_byte(night: pathlib.Path) -> None:
+def test_missing_and_damaged_files_are_restored_byte_for_byte(night: pathlib.Path) -> None:
     before = report_files(night)
     (night / "report.html").unlink()
     (night / "reports" / "digits.csv").unlink()
     (night / "reports" / "confidence.png").write_bytes(b"damaged")
-    assert rebuild(str(night)) == str(night / "report.html")
+    assert rebuild_report(str(night)) == str(night / "report.html")
     assert report_files(night) == before
     assert verify(open_folder(str(night))).findings == ()
 
 
-def test_a_second_run_is_held_against_the_first(nights: pathlib.Path) -> None:
+def test_a_second_run_is_compared_with_the_first(nights: pathlib.Path) -> None:
     assert "the previous run" in (nights / "2" / "report.html").read_text()
     assert "the previous run" not in (nights / "1" / "report.html").read_text()
     first = (nights / "1" / "reports" / "distributions.csv").read_bytes()
     assert (nights / "2" / "reports" / "previous_distributions.csv").read_bytes() == first
 
 
-def test_it_needs_neither_the_bundle_nor_the_run_before(
+def test_rebuilding_needs_neither_the_bundle_nor_the_previous_run(
     night: pathlib.Path, nights: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    made = rebuild(str(night), to=str(tmp_path / "new"))
+    made = rebuild_report(str(night), to=str(tmp_path / "new"))
     assert made == str(tmp_path / "new" / "report.html")
     assert report_files(tmp_path / "new") == report_files(nights / "2")
 
 
 @pytest.mark.slow
-def test_another_report_goes_to_another_place(night: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_a_report_that_differs_goes_to_another_folder(night: pathlib.Path, tmp_path: pathlib.Path) -> None:
     before = report_files(night)
-    with pytest.raises(UserError, match=r"keeps the report that its manifest names.*--to"):
-        rebuild(str(night), price_per_hour=2.5)
+    with pytest.raises(UserError, match=r"the report would differ .* by --to"):
+        rebuild_report(str(night), price_per_hour=2.5)
     assert report_files(night) == before
-    rebuild(str(night), to=str(tmp_path / "priced"), price_per_hour=2.5)
+    rebuild_report(str(night), to=str(tmp_path / "priced"), price_per_hour=2.5)
     assert "at 2.50 an hour" in (tmp_path / "priced" / "report.html").read_text()
     with pytest.raises(UserError, match="new or empty"):
-        rebuild(str(night), to=str(tmp_path / "priced"))
+        rebuild_report(str(night), to=str(tmp_path / "priced"))
 
 
-def test_records_must_be_those_that_were_counted(night: pathlib.Path) -> None:
+def test_a_damaged_or_missing_statistics_record_is_refused(night: pathlib.Path) -> None:
     record = next((night / "statistics").iterdir())
     record.write_text(record.read_text().replace('"listed":', '"listed": '))
-    with pytest.raises(UserError, match="records that the manifest names"):
-        rebuild(str(night))
+    with pytest.raises(UserError, match="statistics record is missing or damaged"):
+        rebuild_report(str(night))
     record.unlink()
-    with pytest.raises(UserError, match="records that the manifest names"):
-        rebuild(str(night))
+    with pytest.raises(UserError, match="statistics record is missing or damaged"):
+        rebuild_report(str(night))
 
 
-def test_a_run_that_did_not_finish_has_no_report(night: pathlib.Path) -> None:
+def test_an_unfinished_run_is_refused(night: pathlib.Path) -> None:
     (night / "manifest.json").unlink()
-    with pytest.raises(UserError, match="made of a finished run"):
-        rebuild(str(night))
+    with pytest.raises(UserError, match="report of an unfinished run"):
+        rebuild_report(str(night))
 
 
 @pytest.mark.slow
-def test_the_merged_state_has_a_report_too(nights: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_the_report_of_a_compacted_run_can_be_rebuilt(nights: pathlib.Path, tmp_path: pathlib.Path) -> None:
     options = CompactOptions(runs=(str(nights),), output=str(tmp_path / "state"), beam_flags=FLAGS)
     assert compact_job.run(options).manifest.counts.skipped == 0
     page = (tmp_path / "state" / "report.html").read_text()
@@ -113,7 +113,7 @@ def test_the_merged_state_has_a_report_too(nights: pathlib.Path, tmp_path: pathl
     assert "the training set" in page
     before = report_files(tmp_path / "state")
     (tmp_path / "state" / "report.html").unlink()
-    rebuild(str(tmp_path / "state"))
+    rebuild_report(str(tmp_path / "state"))
     assert report_files(tmp_path / "state") == before
 
 
@@ -124,12 +124,15 @@ def command(log: pathlib.Path, *arguments: object) -> tuple[int | None, str]:
 
 
 @pytest.mark.slow
-def test_the_command(night: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_report_command(night: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert command(tmp_path / "log", night) == (0, f"{night / 'report.html'}\n")
-    for number, (given, said) in enumerate(
-        [((tmp_path,), "made of a finished run"), ((night, night), "a finished training run has a bundle")]
+    for number, (given, message) in enumerate(
+        [
+            ((tmp_path,), "report of an unfinished run"),
+            ((night, night), "a finished training run has a bundle"),
+        ]
     ):
         code, printed = command(tmp_path / f"log{number}", *given)
         assert code == 2
-        assert said in printed
+        assert message in printed
         assert printed.count("\n") == 1

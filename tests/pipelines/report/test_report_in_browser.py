@@ -33,7 +33,7 @@ def report(
     truth = folder.parent / f"{folder.name}.csv"
     rows = [f"{path},{path.parent.name}" for path in sorted(folder.glob("[0-9]/*.png"))]
     truth.write_text("\n".join(["path,label", *rows]))
-    asked = ScoreOptions(
+    options = ScoreOptions(
         inputs=(str(folder),),
         model=bundle_path,
         challenger=rival_path,
@@ -42,7 +42,7 @@ def report(
         price_per_hour=1.5,
         beam_flags=("--runner=FnApiRunner",),
     )
-    assert score_job.run(asked).manifest.counts.failed == 3
+    assert score_job.run(options).manifest.counts.failed == 3
     return output / "report.html"
 
 
@@ -76,7 +76,7 @@ def test_what_a_page_must_not_run_it_does_not(
     broken.write_text(report.read_text().replace("</header>", f"</header>{foreign}"))
     page = tabs.open(broken)
     assert page.title().startswith("Scoring report")
-    refused = [said for said in tabs.complaints if "Content Security Policy" in said]
+    refused = [labels_shown for labels_shown in tabs.complaints if "Content Security Policy" in labels_shown]
     assert len(refused) == len(tabs.complaints) == 2
     tabs.complaints.clear()
 
@@ -112,12 +112,12 @@ def test_folders_sort_by_their_words(report: pathlib.Path, tabs: Tabs) -> None:
 
 def test_the_slider_says_what_another_threshold_would_mean(report: pathlib.Path, tabs: Tabs) -> None:
     page = tabs.open(report)
-    slider, said = page.locator("#coverage-slider"), page.locator("#coverage [data-step]")
+    slider, labels_shown = page.locator("#coverage-slider"), page.locator("#coverage [data-step]")
     mark = page.locator("#coverage-marker")
-    before, place = said.all_inner_texts(), mark.bounding_box()
+    before, place = labels_shown.all_inner_texts(), mark.bounding_box()
     slider.focus()
     page.keyboard.press("End")
-    after = said.all_inner_texts()
+    after = labels_shown.all_inner_texts()
     strictness = [float(words[0]) for words in (before, after)]
     accepted = [int(words[1].replace(",", "")) for words in (before, after)]
     for_review = [int(words[3].replace(",", "")) for words in (before, after)]
@@ -127,9 +127,9 @@ def test_the_slider_says_what_another_threshold_would_mean(report: pathlib.Path,
     assert mark.bounding_box()["x"] < place["x"]
     assert after[0] in slider.get_attribute("aria-valuetext")
     page.keyboard.press("Home")
-    assert said.all_inner_texts()[3] == "0"
+    assert labels_shown.all_inner_texts()[3] == "0"
     page.locator("#coverage .back").click()
-    assert said.all_inner_texts() == before
+    assert labels_shown.all_inner_texts() == before
 
 
 def test_every_picture_is_there(report: pathlib.Path, tabs: Tabs) -> None:

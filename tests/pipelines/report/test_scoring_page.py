@@ -3,10 +3,10 @@ import html.parser
 
 import pytest
 
-from pipelines.report.drift import Spread
-from pipelines.report.scoring_report import Backdrop, report_files
+from pipelines.report.drift import Distributions
+from pipelines.report.scoring_report import Baselines, make_report_files
 from pipelines.statistics.agreement import Disagreement
-from pipelines.statistics.item_statistics import BINS, RunStatistics
+from pipelines.statistics.item_statistics import CONFIDENCE_BINS, RunStatistics
 from pipelines.statistics.tallies import Tally
 from pipelines.statistics.thresholds import ConfidenceCounts
 from schemas.manifest import Manifest
@@ -15,8 +15,8 @@ from schemas.model.model_card import ModelCard
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
 
-def render_page(statistics: RunStatistics, manifest: Manifest, *, against: Backdrop | None = None) -> str:
-    *_, page = report_files(statistics, manifest, against=against or Backdrop())
+def render_page(statistics: RunStatistics, manifest: Manifest, *, baselines: Baselines | None = None) -> str:
+    *_, page = make_report_files(statistics, manifest, baselines=baselines or Baselines())
     return page.data.decode()
 
 
@@ -46,7 +46,7 @@ class Outline(html.parser.HTMLParser):
         self.text += data
 
 
-def test_the_page_says_what_happened(statistics: RunStatistics, manifest: Manifest) -> None:
+def test_the_page_shows_counts_accuracy_and_failures(statistics: RunStatistics, manifest: Manifest) -> None:
     text = " ".join(Outline(render_page(statistics, manifest)).text.split())
     for fact in (
         "62 images through cnn",
@@ -57,7 +57,7 @@ def test_the_page_says_what_happened(statistics: RunStatistics, manifest: Manife
         assert fact in text
 
 
-def test_names_are_shown_and_not_run(statistics: RunStatistics, manifest: Manifest) -> None:
+def test_names_are_escaped(statistics: RunStatistics, manifest: Manifest) -> None:
     page = render_page(statistics, manifest)
     outline = Outline(page)
     assert "/in/b/<x>.png" in outline.text
@@ -66,7 +66,7 @@ def test_names_are_shown_and_not_run(statistics: RunStatistics, manifest: Manife
     assert not any(name.startswith("on") for _, attributes in outline.tags for name in attributes)
 
 
-def test_nothing_is_loaded_from_elsewhere(statistics: RunStatistics, manifest: Manifest) -> None:
+def test_the_page_loads_nothing_external(statistics: RunStatistics, manifest: Manifest) -> None:
     outline = Outline(render_page(statistics, manifest))
     for _, attributes in outline.tags:
         for name in ("src", "href", "xlink:href"):
@@ -90,7 +90,7 @@ def test_a_run_where_all_failed_has_a_page(statistics: RunStatistics, manifest: 
         scored=0,
         accepted=0,
         tallies=(),
-        confidences=(0,) * BINS,
+        confidences=(0,) * CONFIDENCE_BINS,
         confusion=((0,) * 10,) * 10,
         doubtful=(),
         mistaken=(),
@@ -104,7 +104,7 @@ def test_a_run_where_all_failed_has_a_page(statistics: RunStatistics, manifest: 
     assert "2 listed = 0 scored + 2 failed" in Outline(render_page(statistics, manifest)).text
 
 
-def test_a_challenger_and_what_it_sees_otherwise_are_shown(
+def test_the_challenger_and_its_disagreements_are_shown(
     statistics: RunStatistics, manifest: Manifest
 ) -> None:
     challenged = dataclasses.replace(
@@ -123,32 +123,32 @@ def test_the_engine_is_shown(statistics: RunStatistics, manifest: Manifest) -> N
     assert "litert: there is no GPU" in Outline(render_page(statistics, manifest)).text
 
 
-def test_the_card_and_the_run_before_are_what_a_run_is_held_against(
+def test_drift_from_the_training_set_and_the_previous_run_is_shown(
     statistics: RunStatistics, manifest: Manifest, card: ModelCard
 ) -> None:
     counts = (0, 500, 100, 0, 0, 0, 0, 0, 0, 0)
-    before = Spread(600, counts, (*(0,) * 19, 600), (600 * 784, *(0,) * 19))
-    text = " ".join(Outline(render_page(statistics, manifest, against=Backdrop(card, before))).text.split())
+    before = Distributions(600, counts, (*(0,) * 19, 600), (600 * 784, *(0,) * 19))
+    text = " ".join(
+        Outline(render_page(statistics, manifest, baselines=Baselines(card, before))).text.split()
+    )
     assert "the training set" in text
     assert "the previous run" in text
     assert f"test accuracy {card.test_accuracy}" in text
     assert "What changed" not in render_page(statistics, manifest)
 
 
-@pytest.mark.parametrize(("price", "words"), [(3600.0, "1,000.00 a million images"), (None, "")])
-def test_a_price_becomes_a_cost(
-    statistics: RunStatistics, manifest: Manifest, price: float | None, words: str
+@pytest.mark.parametrize(("price", "text"), [(3600.0, "1,000.00 a million images"), (None, "")])
+def test_a_price_gives_an_estimated_cost(
+    statistics: RunStatistics, manifest: Manifest, price: float | None, text: str
 ) -> None:
     times = dict(manifest.times) | {"finished": "2026-01-01T00:00:01+00:00", "images": 1000}
     priced = dataclasses.replace(manifest, times=times, options={**manifest.options, "price_per_hour": price})
     page = render_page(statistics, priced)
     assert ("Estimated cost" in page) == (price is not None)
-    assert words in page
+    assert text in page
 
 
-def test_many_folders_are_bounded_and_the_rest_is_counted(
-    statistics: RunStatistics, manifest: Manifest
-) -> None:
+def test_the_folder_table_is_bounded(statistics: RunStatistics, manifest: Manifest) -> None:
     tallies = tuple(Tally(f"file:///in/{number:05d}", 1, 1, 0.9) for number in range(1234))
     page = render_page(dataclasses.replace(statistics, tallies=tallies), manifest)
     # The two folders of the failures come on top.
@@ -156,7 +156,7 @@ def test_many_folders_are_bounded_and_the_rest_is_counted(
     assert "200 of 1,236 folders; 1,036 more are in reports/summary.csv." in page
 
 
-def test_commands_go_on_and_do_the_same_again(statistics: RunStatistics, manifest: Manifest) -> None:
+def test_the_commands_to_repeat_and_resume_are_shown(statistics: RunStatistics, manifest: Manifest) -> None:
     page = render_page(statistics, dataclasses.replace(manifest, command="digitmill score --input 'a b'"))
     assert "<code>digitmill score --input &#39;a b&#39;</code>" in page
     assert "<code>digitmill score --input &#39;a b&#39; --resume</code>" in page

@@ -6,9 +6,15 @@ import pathlib
 import pytest
 
 from digitmill.storage.local_output import LocalFolder
-from pipelines.report.drift import Spread
-from pipelines.report.scoring_charts import confusion
-from pipelines.report.scoring_report import Backdrop, failure_rows, spread_of, summary_rows, write_reports
+from pipelines.report.drift import Distributions
+from pipelines.report.scoring_charts import confusion_matrix
+from pipelines.report.scoring_report import (
+    Baselines,
+    distributions_of,
+    failure_rows,
+    summary_rows,
+    write_reports,
+)
 from pipelines.statistics.agreement import Agreement
 from pipelines.statistics.item_statistics import RunStatistics
 from schemas.__main__ import GENERATED
@@ -33,10 +39,10 @@ def test_the_summary_counts_per_digit_and_per_folder(statistics: RunStatistics) 
 
 
 def test_the_confusion_table_is_true_by_predicted(statistics: RunStatistics) -> None:
-    drawn = confusion(statistics)
-    assert drawn is not None
-    assert drawn.chart.header[:2] == ("label", "0")
-    assert drawn.chart.rows[3] == (3, 0, 0, 0, 5, 0, 0, 0, 0, 0, 1)
+    matrix = confusion_matrix(statistics)
+    assert matrix is not None
+    assert matrix.chart.header[:2] == ("label", "0")
+    assert matrix.chart.rows[3] == (3, 0, 0, 0, 5, 0, 0, 0, 0, 0, 1)
 
 
 def test_failures_are_rows_of_their_schema(
@@ -100,21 +106,22 @@ def test_without_labels_there_is_no_confusion(
     assert "Confusion" not in (tmp_path / "report.html").read_text()
 
 
-def test_what_a_run_was_held_against_is_kept(
+def test_the_baselines_are_stored_with_the_report(
     tmp_path: pathlib.Path, statistics: RunStatistics, manifest: Manifest, card: ModelCard
 ) -> None:
-    here = spread_of(statistics)
-    write_reports(LocalFolder(tmp_path), statistics, manifest, against=Backdrop(card, here))
+    current = distributions_of(statistics)
+    write_reports(LocalFolder(tmp_path), statistics, manifest, baselines=Baselines(card, current))
     for name in ("distributions", "previous_distributions"):
-        assert Spread.from_csv((tmp_path / "reports" / f"{name}.csv").read_bytes()) == here
+        assert Distributions.from_csv((tmp_path / "reports" / f"{name}.csv").read_bytes()) == current
     assert ModelCard.from_json((tmp_path / "reports" / "model_card.json").read_text()) == card
 
 
-def test_the_same_run_has_the_same_report_to_the_byte(
+def test_reports_are_deterministic(
     tmp_path: pathlib.Path, statistics: RunStatistics, manifest: Manifest, card: ModelCard
 ) -> None:
-    against = Backdrop(card, spread_of(statistics))
+    baselines = Baselines(card, distributions_of(statistics))
     first, second = (
-        write_reports(LocalFolder(tmp_path / name), statistics, manifest, against=against) for name in "ab"
+        write_reports(LocalFolder(tmp_path / name), statistics, manifest, baselines=baselines)
+        for name in "ab"
     )
     assert first == second

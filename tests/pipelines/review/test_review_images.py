@@ -12,22 +12,22 @@ from digitmill.storage import ImageReader
 from digitmill.storage.listed_image import ListedImage
 from pipelines.archives import member_uri
 from pipelines.listing.input_listing import list_images
-from pipelines.review.review_images import Picture, read_pictures, sprite_of
-from pipelines.review.review_rows import Doubt
-from pipelines.scoring import archived_images
+from pipelines.review.review_images import Picture, make_sprite, read_pictures
+from pipelines.review.review_rows import ReviewRow
+from pipelines.scoring import scorer
 from schemas.failure import ImageError
 from tests.pipelines.archive_writer import tar_of, zip_of
 
 
-def doubt_of(file: ListedImage, uri: str = "") -> Doubt:
-    return Doubt(0.5, uri or file.uri, file.generation, 1, 7, 0.3, -1, file)
+def make_row(file: ListedImage, uri: str = "") -> ReviewRow:
+    return ReviewRow(0.5, uri or file.uri, file.generation, 1, 7, 0.3, -1, file)
 
 
-def pictures_of(doubts: list[Doubt]) -> list[Picture | ImageError]:
+def pictures_of(rows: list[ReviewRow]) -> list[Picture | ImageError]:
     with ImageReader() as reader:
-        found = dict(read_pictures(doubts, reader))
-    assert sorted(found) == list(range(len(doubts)))
-    return [found[place] for place in range(len(doubts))]
+        found = dict(read_pictures(rows, reader))
+    assert sorted(found) == list(range(len(rows)))
+    return [found[place] for place in range(len(rows))]
 
 
 @pytest.fixture
@@ -43,22 +43,22 @@ def path_of(image: ListedImage) -> pathlib.Path:
     return pathlib.Path(image.uri.removeprefix("file://"))
 
 
-def test_each_row_has_the_digit_that_the_model_saw(images: list[ListedImage], digits: np.ndarray) -> None:
-    doubts = [doubt_of(image) for image in reversed(images)]
-    for doubt, picture, digit in zip(doubts, pictures_of(doubts), digits[7::-1], strict=True):
+def test_each_picture_is_the_digit_that_the_model_saw(images: list[ListedImage], digits: np.ndarray) -> None:
+    rows = [make_row(image) for image in reversed(images)]
+    for row, picture, digit in zip(rows, pictures_of(rows), digits[7::-1], strict=True):
         assert isinstance(picture, Picture)
         assert (picture.digit == digit).all()
-        assert picture.sha256 == hashlib.sha256(path_of(doubt.file).read_bytes()).hexdigest()
+        assert picture.sha256 == hashlib.sha256(path_of(row.file).read_bytes()).hexdigest()
         assert picture.original == b""
 
 
-def test_what_is_gone_changed_or_broken_costs_itself_alone(images: list[ListedImage]) -> None:
+def test_missing_changed_and_damaged_images_fail_alone(images: list[ListedImage]) -> None:
     path_of(images[1]).unlink()
     path_of(images[2]).write_bytes(b"another")
     os.utime(path_of(images[3]), ns=(1, 1))
     codes = [
         picture.code if isinstance(picture, ImageError) else "shown"
-        for picture in pictures_of([doubt_of(image) for image in images])
+        for picture in pictures_of([make_row(image) for image in images])
     ]
     assert codes == ["shown", "MISSING", "CHANGED", "CHANGED", *["shown"] * 4]
 
@@ -76,15 +76,15 @@ def test_members_of_archives_among_other_images(
     path.write_bytes(archive_of([(b"%d.png" % number, png_of(digits[number])) for number in range(20)]))
     (archive,) = list_images([str(path)])
     members = [
-        doubt_of(archive, member_uri(archive.uri, name)) for name in (b"11.png", b"3.png", b"none.png")
+        make_row(archive, member_uri(archive.uri, name)) for name in (b"11.png", b"3.png", b"none.png")
     ]
-    first, eleventh, third, none, last = pictures_of([doubt_of(images[0]), *members, doubt_of(images[7])])
+    first, eleventh, third, none, last = pictures_of([make_row(images[0]), *members, make_row(images[7])])
     assert (first.digit == digits[0]).all()
     assert (eleventh.digit == digits[11]).all()
     assert (third.digit == digits[3]).all()
     assert (last.digit == digits[7]).all()
     assert isinstance(none, ImageError)
-    assert str(none) == "MISSING: the archive does not hold it any more"
+    assert str(none) == "MISSING: the archive no longer holds it"
     assert third.sha256 == hashlib.sha256(png_of(digits[3])).hexdigest()
 
 
@@ -95,32 +95,32 @@ def test_an_archive_that_changed_fails_all_of_its_members(
     path.write_bytes(tar_of([(b"a.png", png_of(digits[0]))]))
     (archive,) = list_images([str(path)])
     path.write_bytes(tar_of([(b"a.png", png_of(digits[1])), (b"b.png", png_of(digits[1]))]))
-    found = pictures_of([doubt_of(archive, member_uri(archive.uri, name)) for name in (b"a.png", b"b.png")])
+    found = pictures_of([make_row(archive, member_uri(archive.uri, name)) for name in (b"a.png", b"b.png")])
     assert [error.code for error in found] == ["CHANGED", "CHANGED"]
 
 
-def test_an_archive_is_read_no_further_than_need_be(
+def test_an_archive_is_read_only_up_to_the_last_requested_member(
     tmp_path: pathlib.Path, digits: np.ndarray, png_of: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "some.tar"
     path.write_bytes(tar_of([(b"%d.png" % number, png_of(digits[number])) for number in range(20)]))
     (archive,) = list_images([str(path)])
-    real, read = archived_images.read_members, []
+    real, read = scorer.read_members, []
 
     def counted(*arguments: object, **named: object) -> Iterator:
         for member in real(*arguments, **named):
             read.append(member.name)
             yield member
 
-    monkeypatch.setattr(archived_images, "read_members", counted)
-    pictures_of([doubt_of(archive, member_uri(archive.uri, b"4.png"))])
+    monkeypatch.setattr(scorer, "read_members", counted)
+    pictures_of([make_row(archive, member_uri(archive.uri, b"4.png"))])
     assert len(read) == 5
 
 
 def only(folder: pathlib.Path, pixels: np.ndarray, suffix: str = ".png") -> Picture:
     path = folder / f"one{suffix}"
     path.write_bytes(cv2.imencode(suffix, pixels)[1].tobytes())
-    (picture,) = pictures_of([doubt_of(image) for image in list_images([str(path)])])
+    (picture,) = pictures_of([make_row(image) for image in list_images([str(path)])])
     assert isinstance(picture, Picture)
     return picture
 
@@ -131,7 +131,7 @@ def large(digits: np.ndarray) -> np.ndarray:
     return 255 - cv2.resize(digits[0], (280, 280), interpolation=cv2.INTER_CUBIC)
 
 
-def test_size_and_polarity_alone_are_no_reason_to_show_the_original(
+def test_an_original_that_differs_in_size_or_polarity_alone_is_not_shown(
     tmp_path: pathlib.Path, large: np.ndarray
 ) -> None:
     assert only(tmp_path, large).original == b""
@@ -140,7 +140,7 @@ def test_size_and_polarity_alone_are_no_reason_to_show_the_original(
 
 
 @pytest.mark.parametrize("kind", ["grey", "colour", "transparent", "deep", "tall"])
-def test_a_picture_that_looks_otherwise_is_shown_small(
+def test_an_image_that_differs_from_its_digit_gets_a_thumbnail(
     tmp_path: pathlib.Path, large: np.ndarray, kind: str
 ) -> None:
     # The digit in a corner of a large sheet.
@@ -161,15 +161,15 @@ def test_a_picture_that_looks_otherwise_is_shown_small(
     assert shown[-10:, -10:].mean() > 200
 
 
-def test_a_small_picture_is_not_blown_up(tmp_path: pathlib.Path, digits: np.ndarray) -> None:
+def test_a_small_image_is_not_enlarged(tmp_path: pathlib.Path, digits: np.ndarray) -> None:
     sheet = np.full((40, 60), 250, np.uint8)
     sheet[6:34, 2:30] = 250 - digits[0]
     assert decode(only(tmp_path, sheet).original).shape[:2] == (40, 60)
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 9])
-def test_a_sprite_holds_digits_row_by_row(digits: np.ndarray, count: int) -> None:
-    sheet = decode(sprite_of(digits[:count], columns=4))
+def test_a_sprite_is_filled_row_by_row(digits: np.ndarray, count: int) -> None:
+    sheet = decode(make_sprite(digits[:count], columns=4))
     assert sheet.shape == (28 * -(-count // 4), 28 * min(count, 4))
     for number in range(count):
         top, left = 28 * (number // 4), 28 * (number % 4)

@@ -14,7 +14,7 @@ from digitmill.imaging.decode import decode
 from schemas import labels
 from schemas.manifest import Manifest
 from tests.browser import PATIENCE, Tabs, serious_faults
-from tests.pipelines.review.review_pages import doubt, page_of
+from tests.pipelines.review.review_pages import make_row, page_of
 
 expect.set_options(timeout=PATIENCE)
 
@@ -30,10 +30,10 @@ def write(tmp_path: pathlib.Path, manifest: Manifest, digits: np.ndarray) -> Cal
         count: int = COUNT, *, rows: int = COUNT, name: str = "review.html", **more: object
     ) -> pathlib.Path:
         uris = [NASTY, *(f"gs://b/a,{number}.png" for number in range(1, rows))]
-        doubts = [doubt(number, uri, count=rows) for number, uri in enumerate(uris)][:count]
+        on_page = [make_row(number, uri, count=rows) for number, uri in enumerate(uris)][:count]
         tiled = digits[np.arange(count) % len(digits)]
         path = tmp_path / name
-        path.write_text(page_of(manifest, doubts, tiled, **more))
+        path.write_text(page_of(manifest, on_page, tiled, **more))
         return path
 
     return written
@@ -71,7 +71,7 @@ def download(page: Page, folder: pathlib.Path) -> list[dict[str, str]]:
     return rows
 
 
-def test_keys_label_and_the_file_says_so(page: Page, tmp_path: pathlib.Path) -> None:
+def test_keys_label_images(page: Page, tmp_path: pathlib.Path) -> None:
     assert chosen(page) == 0
     # Row n is taken for n.
     press(page, "7", "Enter", "u", "ArrowRight", "0")
@@ -123,7 +123,7 @@ def test_arrows_and_clicks_choose(page: Page) -> None:
     expect(page.locator("#image-8 .given")).to_have_text("8?")
 
 
-def test_the_help_names_every_key_and_keeps_them_from_labelling(page: Page) -> None:
+def test_the_help_lists_all_keys_and_blocks_labelling(page: Page) -> None:
     press(page, "?")
     expect(page.locator("#help")).to_be_visible()
     press(page, "5", "Escape")
@@ -133,7 +133,7 @@ def test_the_help_names_every_key_and_keeps_them_from_labelling(page: Page) -> N
     expect(page.locator("#image-0 .given")).to_have_text("5 ✓")
 
 
-def test_labels_outlive_the_page_also_one_with_more_images(
+def test_labels_persist_across_pages(
     page: Page, write: Callable[..., pathlib.Path], tmp_path: pathlib.Path
 ) -> None:
     press(page, "1", "2", "u")
@@ -161,7 +161,7 @@ def test_each_run_has_labels_of_its_own(page: Page, write: Callable[..., pathlib
     expect(page.locator("#counts")).to_have_text(f"0 of {COUNT} looked at")
 
 
-def test_where_nothing_is_kept_the_page_says_so_and_works(
+def test_the_page_works_without_local_storage(
     write: Callable[..., pathlib.Path], tabs: Tabs, tmp_path: pathlib.Path
 ) -> None:
     page = tabs.open(write(), java_script_enabled=True)
@@ -175,7 +175,7 @@ def test_where_nothing_is_kept_the_page_says_so_and_works(
     assert [row["label"] for row in download(page, tmp_path)] == ["1", "2"]
 
 
-def test_filters_narrow_what_is_shown_and_labelled(page: Page) -> None:
+def test_filters_narrow_the_images_shown_and_labelled(page: Page) -> None:
     page.select_option("#digit", "3")
     expect(page.locator("#matching")).to_have_text("4 match")
     expect(page.locator(".tile")).to_have_count(4)
@@ -203,7 +203,7 @@ def test_filters_narrow_what_is_shown_and_labelled(page: Page) -> None:
     expect(page.locator("#counts")).to_have_text(f"2 of {COUNT} looked at")
 
 
-def test_thousands_of_images_cost_what_is_in_sight(
+def test_only_visible_images_are_drawn(
     write: Callable[..., pathlib.Path], tabs: Tabs, tmp_path: pathlib.Path
 ) -> None:
     count = 5_300  # two sprites
@@ -219,7 +219,7 @@ def test_thousands_of_images_cost_what_is_in_sight(
     assert row["label"] == "4"
 
 
-def test_the_digits_are_drawn_as_they_are(
+def test_digits_are_drawn_without_smoothing(
     write: Callable[..., pathlib.Path], tabs: Tabs, digits: np.ndarray
 ) -> None:
     page = ready(tabs.open(write(5_300, rows=5_300)))
@@ -254,7 +254,7 @@ def test_names_are_shown_and_never_run(page: Page, tabs: Tabs) -> None:
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [375, 1440])
-def test_it_is_accessible_and_fits(
+def test_the_page_is_accessible_and_fits_the_screen(
     write: Callable[..., pathlib.Path], tabs: Tabs, axe: str, dark: bool, width: int
 ) -> None:
     page = ready(tabs.open(write(gone=[3]), dark=dark, width=width))

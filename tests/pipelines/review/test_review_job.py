@@ -43,7 +43,7 @@ def made(output: pathlib.Path, **more: object) -> tuple[ReviewSummary, list[dict
     return summary, rows_of(pathlib.Path(summary.page).read_text())
 
 
-def test_the_page_has_what_is_below_the_threshold(scored: pathlib.Path) -> None:
+def test_the_page_shows_rows_below_the_threshold(scored: pathlib.Path) -> None:
     summary, rows = made(scored)
     assert summary.page == str(scored / "review.html")
     assert summary.shown == summary.doubtful == len(rows) > 20
@@ -53,14 +53,14 @@ def test_the_page_has_what_is_below_the_threshold(scored: pathlib.Path) -> None:
         assert row["generation"] == str(path.stat().st_mtime_ns)
 
 
-def test_an_output_with_a_page_is_whole(scored: pathlib.Path) -> None:
+def test_an_output_with_a_review_page_verifies(scored: pathlib.Path) -> None:
     before = verify(LocalFolder(scored))
     made(scored)
     after = verify(LocalFolder(scored))
     assert before.findings == after.findings == ()
 
 
-def test_a_second_page_takes_the_place_of_the_first(scored: pathlib.Path) -> None:
+def test_a_second_page_replaces_the_first(scored: pathlib.Path) -> None:
     assert len(made(scored, limit=5)[1]) == 5
     summary, rows = made(scored, limit=7)
     assert len(rows) == summary.shown == 7
@@ -68,7 +68,7 @@ def test_a_second_page_takes_the_place_of_the_first(scored: pathlib.Path) -> Non
 
 
 @pytest.mark.slow
-def test_a_page_elsewhere(
+def test_a_page_can_go_to_another_place(
     scored: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     summary, _ = made(scored, page=str(tmp_path / "new" / "tonight.html"))
@@ -79,7 +79,7 @@ def test_a_page_elsewhere(
 
 
 @pytest.mark.slow
-def test_images_that_are_gone_or_changed_are_said(scored: pathlib.Path) -> None:
+def test_missing_and_changed_images_are_reported(scored: pathlib.Path) -> None:
     _, rows = made(scored)
     first, second, *_ = [pathlib.Path(row["name"]) for row in rows]
     first.unlink()
@@ -94,7 +94,9 @@ def test_images_that_are_gone_or_changed_are_said(scored: pathlib.Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_folder_that_is_out_of_reach_is_no_page(scored: pathlib.Path, mixed_folder: pathlib.Path) -> None:
+def test_no_page_is_written_if_the_images_are_out_of_reach(
+    scored: pathlib.Path, mixed_folder: pathlib.Path
+) -> None:
     mixed_folder.rename(mixed_folder.parent / "elsewhere")
     with pytest.raises(StorageError, match="stays within reach"):
         made(scored)
@@ -102,7 +104,7 @@ def test_a_folder_that_is_out_of_reach_is_no_page(scored: pathlib.Path, mixed_fo
 
 
 @pytest.mark.parametrize("place", ["none", "out/predictions", "."])
-def test_what_is_no_finished_run_is_refused(
+def test_an_unfinished_run_is_refused(
     scored: pathlib.Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     monkeypatch.chdir(scored.parent)
@@ -111,13 +113,13 @@ def test_what_is_no_finished_run_is_refused(
 
 
 @pytest.mark.parametrize("page", ["", "folder/", "gs://bucket"])
-def test_a_page_that_is_no_file_is_refused(scored: pathlib.Path, page: str) -> None:
-    with pytest.raises(UserError, match="--page names a file"):
+def test_a_page_that_is_not_a_file_is_refused(scored: pathlib.Path, page: str) -> None:
+    with pytest.raises(UserError, match="--page does not name a file"):
         made(scored, page=page)
 
 
 @pytest.mark.slow
-def test_nothing_to_review(
+def test_without_rows_for_review(
     scored: pathlib.Path, mixed_folder: pathlib.Path, bundle_path: pathlib.Path
 ) -> None:
     output = scored.parent / "sure"
@@ -136,7 +138,7 @@ def test_the_command(scored: pathlib.Path) -> None:
     assert "labels:labels.csv" in result.output
 
 
-def test_a_bucket_is_read_as_it_was_and_written_to(
+def test_review_reads_the_scored_version_from_a_bucket_and_writes_there(
     bucket: Bucket, bundle_path: pathlib.Path, digits: np.ndarray, png_of: Callable, tmp_path: pathlib.Path
 ) -> None:
     for number in range(40):

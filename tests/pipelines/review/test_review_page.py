@@ -11,7 +11,7 @@ from digitmill.imaging.decode import decode
 from pipelines.review import review_page
 from schemas import labels
 from schemas.manifest import Manifest
-from tests.pipelines.review.review_pages import doubt, page_of
+from tests.pipelines.review.review_pages import make_row, page_of
 
 NASTY = "file:///in/%3Cscript%3Ealert%281%29%3C/script%3E.png"
 
@@ -49,8 +49,8 @@ def data_of(page: str) -> dict:
 
 @pytest.fixture
 def page(manifest: Manifest, digits: np.ndarray) -> str:
-    doubts = [doubt(number, f"file:///in/{number}.png") for number in range(20)]
-    return page_of(manifest, doubts, digits, gone=[3, 4])
+    rows = [make_row(number, f"file:///in/{number}.png") for number in range(20)]
+    return page_of(manifest, rows, digits, gone=[3, 4])
 
 
 def test_every_picture_has_its_row_and_every_other_row_is_named(page: str) -> None:
@@ -61,7 +61,7 @@ def test_every_picture_has_its_row_and_every_other_row_is_named(page: str) -> No
     assert "No such file &lt;or&gt; folder" in page
 
 
-def test_a_row_says_what_a_labels_file_needs(page: str) -> None:
+def test_a_row_has_all_columns_of_the_labels_file(page: str) -> None:
     row = data_of(page)["rows"][1]
     assert set(labels.COLUMNS) - {"label"} <= set(row)
     assert (row["path"], row["sha256"], row["predicted"]) == ("file:///in/1.png", f"{1:064x}", 1)
@@ -70,7 +70,7 @@ def test_a_row_says_what_a_labels_file_needs(page: str) -> None:
     assert data_of(page)["columns"] == list(labels.COLUMNS)
 
 
-def test_the_policy_names_the_page_s_own_script_and_style_and_nothing_else(page: str) -> None:
+def test_the_policy_allows_only_the_pages_own_script_and_style(page: str) -> None:
     elements = Elements(page)
     (policy,) = [
         meta["content"]
@@ -90,7 +90,7 @@ def test_the_policy_names_the_page_s_own_script_and_style_and_nothing_else(page:
     assert not [name for _, attributes in elements.elements for name in attributes if name.startswith("on")]
 
 
-def test_the_page_asks_for_nothing(page: str) -> None:
+def test_the_page_makes_no_requests(page: str) -> None:
     for tag, attributes in Elements(page).elements:
         assert tag not in ("link", "iframe", "object", "base")
         for name in ("src", "href", "action"):
@@ -109,10 +109,10 @@ def test_the_page_asks_for_nothing(page: str) -> None:
         "gs://b/]]>&amp;\u2028.png",
     ],
 )
-def test_a_name_is_a_text(manifest: Manifest, digits: np.ndarray, page: str, uri: str) -> None:
+def test_a_column_of_text(manifest: Manifest, digits: np.ndarray, page: str, uri: str) -> None:
     # Once of an image that is there, once of one that is gone.
-    doubts = [doubt(number, uri if number < 2 else f"file:///in/{number}.png") for number in range(20)]
-    nasty = page_of(manifest, doubts, digits, gone=[1, 3, 4])
+    rows = [make_row(number, uri if number < 2 else f"file:///in/{number}.png") for number in range(20)]
+    nasty = page_of(manifest, rows, digits, gone=[1, 3, 4])
     plain = Elements(page)
     names = [tag for tag, _ in Elements(nasty).elements]
     for tag in ("script", "img", "b"):
@@ -132,13 +132,13 @@ def test_a_name_is_a_text(manifest: Manifest, digits: np.ndarray, page: str, uri
         ("az://b/a.png", "", True),
     ],
 )
-def test_what_training_cannot_find_comes_along(
+def test_pixels_are_included_if_training_cannot_read_the_image(
     manifest: Manifest, digits: np.ndarray, uri: str, archive: str, carried: bool
 ) -> None:
-    (row,) = data_of(page_of(manifest, [doubt(0, uri, archive=archive)], digits))["rows"]
-    assert bool(row["pixels"]) == carried
+    (shown,) = data_of(page_of(manifest, [make_row(0, uri, archive=archive)], digits))["rows"]
+    assert bool(shown["pixels"]) == carried
     if carried:
-        assert (decode(base64.b64decode(row["pixels"])) == digits[0]).all()
+        assert (decode(base64.b64decode(shown["pixels"])) == digits[0]).all()
 
 
 def test_sprites_hold_the_digits_that_are_shown_in_order(
@@ -146,8 +146,8 @@ def test_sprites_hold_the_digits_that_are_shown_in_order(
 ) -> None:
     monkeypatch.setattr(review_page, "PER_SPRITE", 8)
     monkeypatch.setattr(review_page, "COLUMNS", 3)
-    doubts = [doubt(number, f"file:///in/{number}.png") for number in range(20)]
-    page = page_of(manifest, doubts, digits, gone=[2])
+    rows = [make_row(number, f"file:///in/{number}.png") for number in range(20)]
+    page = page_of(manifest, rows, digits, gone=[2])
     sources = [image["src"] for image in Elements(page).named("img") if image.get("class") == "sprite"]
     sheets = [decode(base64.b64decode(source.partition(",")[2])) for source in sources]
     assert [sheet.shape for sheet in sheets] == [(84, 84), (84, 84), (28, 84)]
@@ -157,12 +157,12 @@ def test_sprites_hold_the_digits_that_are_shown_in_order(
         assert (sheets[number // 8][28 * down :, 28 * right :][:28, :28] == digit).all()
 
 
-def test_a_run_without_doubts_has_a_page_too(manifest: Manifest) -> None:
+def test_a_run_without_rows_for_review_has_a_page(manifest: Manifest) -> None:
     page = page_of(manifest, [], [])
     assert data_of(page)["rows"] == []
     assert "cannot be shown" not in page
 
 
-def test_the_same_rows_are_the_same_page(manifest: Manifest, digits: np.ndarray, page: str) -> None:
-    doubts = [doubt(number, f"file:///in/{number}.png") for number in range(20)]
-    assert page_of(manifest, doubts, digits, gone=[3, 4]) == page
+def test_the_page_is_deterministic(manifest: Manifest, digits: np.ndarray, page: str) -> None:
+    rows = [make_row(number, f"file:///in/{number}.png") for number in range(20)]
+    assert page_of(manifest, rows, digits, gone=[3, 4]) == page

@@ -8,11 +8,11 @@ import pytest
 
 from pipelines.compact import compact_job
 from pipelines.history.past_runs import PastRun, open_run
-from pipelines.review.review_rows import Doubt, least_sure
+from pipelines.review.review_rows import ReviewRow, least_confident
 from pipelines.score import score_job
 from pipelines.score_options import ScoreOptions
-from pipelines.scoring.rows import Compression
 from schemas.errors import StorageError
+from schemas.layout import Compression
 
 ALL = 10**9
 
@@ -67,55 +67,54 @@ def expected(run: PastRun) -> list[tuple[float, str]]:
     )
 
 
-def keys(doubts: list[Doubt]) -> list[tuple[float, str]]:
-    return [(doubt.confidence, doubt.uri) for doubt in doubts]
+def keys(rows: list[ReviewRow]) -> list[tuple[float, str]]:
+    return [(row.confidence, row.uri) for row in rows]
 
 
 @pytest.mark.slow
-def test_all_that_is_to_be_reviewed_comes_least_sure_first(run: PastRun) -> None:
-    doubts = least_sure(run, ALL)
-    assert len(doubts) == run.manifest.counts.scored - run.manifest.accepted > 100
-    assert keys(doubts) == expected(run)
+def test_rows_for_review_are_sorted_by_confidence(run: PastRun) -> None:
+    rows = least_confident(run, ALL)
+    assert len(rows) == run.manifest.counts.scored - run.manifest.accepted > 100
+    assert keys(rows) == expected(run)
 
 
-def test_a_row_is_what_the_table_says(run: PastRun) -> None:
-    rows = {row["image"]: row for row in table(run)}
-    for doubt in least_sure(run, ALL):
-        row = rows[doubt.uri]
-        said = (doubt.generation, doubt.digit, doubt.second_digit, doubt.second_confidence)
-        assert said == (
-            int(row["generation"]),
-            int(row["digit"]),
-            int(row["second_digit"]),
-            float(row["second_confidence"]),
+def test_review_rows_match_the_csv(run: PastRun) -> None:
+    cells_of = {cells["image"]: cells for cells in table(run)}
+    for row in least_confident(run, ALL):
+        cells = cells_of[row.uri]
+        assert (row.generation, row.digit, row.second_digit, row.second_confidence) == (
+            int(cells["generation"]),
+            int(cells["digit"]),
+            int(cells["second_digit"]),
+            float(cells["second_confidence"]),
         )
-        assert doubt.label == int(row["label"] or -1)
+        assert row.label == int(cells["label"] or -1)
 
 
-def test_each_row_knows_the_file_that_it_is_from(run: PastRun) -> None:
-    doubts = least_sure(run, ALL)
-    members = [doubt for doubt in doubts if "!" in doubt.uri]
+def test_each_row_has_its_file(run: PastRun) -> None:
+    rows = least_confident(run, ALL)
+    members = [row for row in rows if "!" in row.uri]
     assert members
-    for doubt in doubts:
-        assert doubt.file.uri == doubt.uri.partition("!")[0]
-        assert doubt.file.size > 0
-        assert doubt.file.generation == doubt.generation
+    for row in rows:
+        assert row.file.uri == row.uri.partition("!")[0]
+        assert row.file.size > 0
+        assert row.file.generation == row.generation
 
 
 @pytest.mark.parametrize("limit", [1, 7, 100])
-def test_a_lower_limit_gives_the_first_ones(run: PastRun, limit: int) -> None:
-    assert least_sure(run, limit) == least_sure(run, ALL)[:limit]
+def test_a_lower_limit_gives_a_prefix(run: PastRun, limit: int) -> None:
+    assert least_confident(run, limit) == least_confident(run, ALL)[:limit]
 
 
 @pytest.mark.parametrize("compression", [Compression.ALL, Compression.NONE])
 def test_tables_may_be_compressed(
     run: PastRun, score: Callable[..., PastRun], compression: Compression
 ) -> None:
-    assert keys(least_sure(score(compression=compression), ALL)) == keys(least_sure(run, ALL))
+    assert keys(least_confident(score(compression=compression), ALL)) == keys(least_confident(run, ALL))
 
 
-def test_where_all_is_accepted_there_is_nothing(score: Callable[..., PastRun]) -> None:
-    assert least_sure(score(accept_threshold=0.0), ALL) == []
+def test_a_run_without_review_rows(score: Callable[..., PastRun]) -> None:
+    assert least_confident(score(accept_threshold=0.0), ALL) == []
 
 
 @pytest.mark.slow
@@ -128,12 +127,12 @@ def test_a_merged_run_and_one_that_builds_on_another(
     score_job.run(ScoreOptions(output=str(nights / "2"), since=str(nights), **given))
     state = tmp_path / "state"
     compact_job.run(compact_job.CompactOptions(runs=(str(nights),), output=str(state)))
-    early, late = (least_sure(found(nights / name), ALL) for name in "12")
+    early, late = (least_confident(found(nights / name), ALL) for name in "12")
     assert early
     assert late
-    whole = least_sure(found(state), ALL)
-    assert keys(whole) == sorted(keys(early) + keys(late)) == keys(least_sure(run, ALL))
-    assert [doubt.file for doubt in whole] == [doubt.file for doubt in least_sure(run, ALL)]
+    whole = least_confident(found(state), ALL)
+    assert keys(whole) == sorted(keys(early) + keys(late)) == keys(least_confident(run, ALL))
+    assert [row.file for row in whole] == [row.file for row in least_confident(run, ALL)]
 
 
 @pytest.fixture
@@ -141,16 +140,16 @@ def copied(run: PastRun, tmp_path: pathlib.Path) -> pathlib.Path:
     return shutil.copytree(run.place, tmp_path / "out")
 
 
-def test_a_file_that_was_changed_is_no_run(copied: pathlib.Path) -> None:
+def test_a_run_with_a_changed_manifest_is_refused(copied: pathlib.Path) -> None:
     part = sorted((copied / "predictions").glob("*.csv"))[0]
     part.write_bytes(part.read_bytes().replace(b"review", b"accept", 1))
-    with pytest.raises(StorageError, match="is not the file that was written"):
-        least_sure(found(copied), ALL)
+    with pytest.raises(StorageError, match="has changed"):
+        least_confident(found(copied), ALL)
 
 
 @pytest.mark.parametrize("folder", ["predictions", "statistics", "listing"])
-def test_a_file_that_is_gone_is_named(copied: pathlib.Path, folder: str) -> None:
+def test_a_missing_file_is_found(copied: pathlib.Path, folder: str) -> None:
     for path in (copied / folder).glob("*[!x].*"):
         path.unlink()
-    with pytest.raises(StorageError, match="keeps the files that its manifest names"):
-        least_sure(found(copied), ALL)
+    with pytest.raises(StorageError, match="files of an earlier run are missing or damaged"):
+        least_confident(found(copied), ALL)

@@ -15,7 +15,7 @@ def test_the_direct_runner_is_its_in_process_engine(flags: list[str]) -> None:
     assert beam_options(flags).view_as(StandardOptions).runner == IN_PROCESS
 
 
-def test_another_runner_is_left_as_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_runners_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     looked_at = []
     monkeypatch.setattr(module, "check_portable", lambda runner, _: looked_at.append(type(runner).__name__))
     assert beam_options(["--runner=FlinkRunner"]).view_as(StandardOptions).runner == "FlinkRunner"
@@ -29,10 +29,10 @@ def test_beams_flags_reach_beam() -> None:
 @pytest.mark.parametrize(
     ("flags", "hint"),
     [
-        (["--runer=DirectRunner"], "did you mean --runner"),
-        (["--modle", "x"], "did you mean --model"),
-        (["--qqqqqqqq"], "see `digitmill score --help`"),
-        (["stray.png"], "quote a pattern"),
+        (["--runer=DirectRunner"], "Did you mean --runner"),
+        (["--modle", "x"], "Did you mean --model"),
+        (["--qqqqqqqq"], "See `digitmill score --help`"),
+        (["stray.png"], "quote patterns"),
         (["--runner=Foo"], "Foo"),
         (["--runner=DataflowRunner"], "project"),
         (["--direct_num_workers=-1"], "0 .all cores. or more"),
@@ -44,6 +44,6 @@ def test_an_unknown_flag_is_refused_with_a_hint(flags: list[str], hint: str) -> 
     assert str(caught.value.got).removeprefix("--runner=") in (*flags, flags[0].partition("=")[2], IN_PROCESS)
 
 
-def test_a_value_that_beam_does_not_take_is_refused() -> None:
+def test_an_invalid_value_of_a_beam_flag_is_refused() -> None:
     with pytest.raises(UserError, match=r"direct_num_workers.*invalid int value"):
         beam_options(["--direct_num_workers=many"])

@@ -13,7 +13,7 @@ from apache_beam.transforms import environments
 from google.auth.credentials import AnonymousCredentials
 
 from pipelines.runners import dataflow
-from pipelines.runners.dataflow import LaunchedError, completed
+from pipelines.runners.dataflow import TemplateMadeError, complete_flags
 from pipelines.score.score_job import run
 from pipelines.score_options import ScoreOptions
 from schemas.errors import UnreconciledError, UserError
@@ -129,7 +129,7 @@ def test_a_job_is_submitted_done_and_reconciled(filled: Bucket, elsewhere: str, 
     assert len(pipeline_of(filled).SerializeToString()) < 200_000
 
 
-def test_a_job_that_did_nothing_is_found_out_and_gone_on_with(
+def test_a_job_that_did_nothing_is_noticed_and_resumed(
     filled: Bucket, bundle_path: pathlib.Path, rest_stand_in
 ) -> None:
     where = endpoint(rest_stand_in(Service(filled, works=False)))
@@ -153,9 +153,7 @@ def test_packages_are_staged(
     assert {"digitmill-0.1.0.tar.gz", "extra_packages.txt", "pipeline.pb"} <= staged
 
 
-def test_a_template_is_handed_over_and_finished_by_resume(
-    filled: Bucket, elsewhere: str, rest_stand_in
-) -> None:
+def test_a_template_run_is_finished_by_resume(filled: Bucket, elsewhere: str, rest_stand_in) -> None:
     service = Service(filled)
     given = options(
         filled,
@@ -164,7 +162,7 @@ def test_a_template_is_handed_over_and_finished_by_resume(
         endpoint(rest_stand_in(service)),
         f"--template_location={filled.uri}/templates/job",
     )
-    with pytest.raises(LaunchedError, match="--resume") as launched:
+    with pytest.raises(TemplateMadeError, match="--resume") as launched:
         run(given)
     assert launched.value.code == 0
     assert not service.jobs
@@ -187,49 +185,49 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_other_runners_keep_their_flags() -> None:
     for given in ((), ("--runner=DirectRunner",), ("--runner=FlinkRunner", "--parallelism=4")):
-        assert completed(ScoreOptions(**LOCAL, beam_flags=given)) == given
+        assert complete_flags(ScoreOptions(**LOCAL, beam_flags=given)) == given
 
 
 @pytest.mark.usefixtures("credentials")
-def test_what_was_given_stays() -> None:
+def test_given_flags_are_kept() -> None:
     given = flags(IMAGE, "--temp_location=gs://t/x", "--disk_size_gb=50")
-    assert completed(ScoreOptions(**LOCAL, beam_flags=given)) == given
+    assert complete_flags(ScoreOptions(**LOCAL, beam_flags=given)) == given
     only_staging = flags(IMAGE, "--staging_location=gs://t/x", "--disk_size_gb=50")
-    assert completed(ScoreOptions(**LOCAL, beam_flags=only_staging)) == only_staging
+    assert complete_flags(ScoreOptions(**LOCAL, beam_flags=only_staging)) == only_staging
 
 
 @pytest.mark.usefixtures("credentials")
-def test_a_bucket_for_what_is_temporary_is_the_output_s() -> None:
-    more = completed(ScoreOptions(**LOCAL, beam_flags=flags(IMAGE)))[4:]
+def test_temporary_files_go_to_the_bucket_of_the_output() -> None:
+    more = complete_flags(ScoreOptions(**LOCAL, beam_flags=flags(IMAGE)))[4:]
     assert more == ("--temp_location=gs://b/digitmill-temp", "--disk_size_gb=30")
     temporary = PipelineOptions(list(flags(*more)))
-    assert dataflow.model_base(temporary) == "gs://b/digitmill-temp/digitmill-models"
-    assert dataflow.model_base(PipelineOptions([])) is None
+    assert dataflow.model_staging_folder(temporary) == "gs://b/digitmill-temp/digitmill-models"
+    assert dataflow.model_staging_folder(PipelineOptions([])) is None
 
 
 @pytest.mark.parametrize(
     ("changes", "given", "words"),
     [
-        ({"output": "out"}, (IMAGE,), "Dataflow writes to gs://"),
-        ({"inputs": ("gs://b/in", "scans")}, (IMAGE,), "read from buckets"),
-        ({"inputs": ("file:///scans",)}, (IMAGE,), "read from buckets"),
+        ({"output": "out"}, (IMAGE,), "Dataflow cannot write to this output"),
+        ({"inputs": ("gs://b/in", "scans")}, (IMAGE,), "cannot read a local input"),
+        ({"inputs": ("file:///scans",)}, (IMAGE,), "cannot read a local input"),
         ({}, (), "--setup_file ./setup.py, or --sdk_container_image"),
-        ({}, (IMAGE, "--save_main_session"), "leave it out"),
+        ({}, (IMAGE, "--save_main_session"), "Leave it out"),
     ],
 )
-def test_what_workers_could_not_do_is_refused(changes: dict, given: tuple, words: str) -> None:
+def test_unusable_dataflow_options_are_refused(changes: dict, given: tuple, words: str) -> None:
     with pytest.raises(UserError, match=words):
-        completed(ScoreOptions(**{**LOCAL, **changes}, beam_flags=flags(*given)))
+        complete_flags(ScoreOptions(**{**LOCAL, **changes}, beam_flags=flags(*given)))
 
 
 @pytest.mark.parametrize("project", ["--project=My Project", "--project=P", "--project=123456"])
-def test_what_is_no_project_is_refused(project: str) -> None:
+def test_an_invalid_project_is_refused(project: str) -> None:
     given = ("--runner=DataflowRunner", "--region=europe-west4", IMAGE)
-    with pytest.raises(UserError, match="--project is the ID"):
-        completed(ScoreOptions(**LOCAL, beam_flags=(*given, project)))
+    with pytest.raises(UserError, match="--project is not the ID"):
+        complete_flags(ScoreOptions(**LOCAL, beam_flags=(*given, project)))
 
 
-def test_without_credentials_nothing_is_begun(
+def test_missing_credentials_are_refused(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(dataflow, "credentials", lambda: None)

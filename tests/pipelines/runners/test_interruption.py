@@ -23,7 +23,7 @@ def test_a_signal_stops_a_run_with_the_command_that_resumes_it(sent: signal.Sign
     assert signal.getsignal(sent) is before
 
 
-def test_a_ctrl_c_that_is_ignored_stays_ignored(ignored: None) -> None:
+def test_an_ignored_sigint_stays_ignored(ignored: None) -> None:
     with resumable("digitmill score --resume"):
         signal.raise_signal(signal.SIGINT)
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN

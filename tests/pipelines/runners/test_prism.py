@@ -59,7 +59,7 @@ def goes_on(runs: Runs, place: str, *flags: str) -> None:
     runs.check(runs.direct(place))
 
 
-def test_a_worker_that_is_killed_is_said_and_nothing_is_lost_or_doubled(
+def test_a_killed_worker_is_reported_and_the_run_resumes(
     runs: Runs, digits_in_bucket: str, bucket: Bucket, proxy: Proxy, tmp_path: pathlib.Path
 ) -> None:
     killed: list[int] = []
@@ -72,12 +72,12 @@ def test_a_worker_that_is_killed_is_said_and_nothing_is_lost_or_doubled(
         assert "the runner gave up: " in line
         assert "of 10 work items are not done, the first of them " in line
         assert f"which begins with '{bucket.uri}/digits/" in line
-        assert "this goes on with it: digitmill score" in line
+        assert "To resume: digitmill score" in line
         assert "--resume" in line
         goes_on(runs, digits_in_bucket, *pool.flags)
 
 
-def test_a_job_server_that_is_killed_is_said_and_nothing_is_lost_or_doubled(
+def test_a_killed_job_server_is_reported_and_the_run_resumes(
     runs: Runs, digits_in_bucket: str, bucket: Bucket, proxy: Proxy
 ) -> None:
     launched: list[BaseProcess] = []
@@ -92,11 +92,11 @@ def test_a_job_server_that_is_killed_is_said_and_nothing_is_lost_or_doubled(
         launched.append(runs.start(digits_in_bucket))
     launched[0].join(JOIN_SECONDS)
     assert launched[0].exitcode == 1
-    assert "the job server is gone: UNAVAILABLE" in runs.last_line()
+    assert "lost the job server: UNAVAILABLE" in runs.last_line()
     goes_on(runs, digits_in_bucket)
 
 
-def test_told_to_stop_it_says_how_to_go_on(
+def test_an_interrupted_run_prints_the_resume_command(
     runs: Runs, digits_in_bucket: str, bucket: Bucket, proxy: Proxy
 ) -> None:
     launched: list[BaseProcess] = []
@@ -105,22 +105,22 @@ def test_told_to_stop_it_says_how_to_go_on(
         launched.append(runs.start(digits_in_bucket))
     launched[0].join(JOIN_SECONDS)
     assert launched[0].exitcode == 1
-    assert "digitmill: told to stop; what is done is kept" in runs.last_line()
+    assert "digitmill: stopped by a signal. Finished work is kept" in runs.last_line()
     assert left_behind(runs) == []
     goes_on(runs, digits_in_bucket)
 
 
-def test_workers_without_digitmill_are_said(
+def test_workers_without_digitmill_are_reported(
     runs: Runs, digit_folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     # Without `site` the project, which is installed by a .pth file, is not there; Beam is.
     libraries = {"PYTHONPATH": sysconfig.get_path("purelib")}
     with worker_pool(tmp_path / "pool", environment=libraries, python=f"{sys.executable} -S") as pool:
         assert runs.run(digit_folder, *pool.flags) == 1
-    assert "the workers have no digitmill: install this version of it" in runs.last_line()
+    assert "digitmill is not installed on the workers: install this version of it" in runs.last_line()
 
 
-def test_a_disk_of_the_workers_that_is_full_is_said(
+def test_a_full_disk_of_a_worker_is_reported(
     runs: Runs, digit_folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     # No file may become larger than 4 KB: what writing to a full disk or over a quota looks like.
@@ -135,7 +135,7 @@ def test_a_disk_of_the_workers_that_is_full_is_said(
     runs.check(runs.direct(digit_folder))
 
 
-def test_a_port_that_is_taken_leaves_no_trace(runs: Runs, digit_folder: pathlib.Path) -> None:
+def test_a_port_in_use_leaves_no_output(runs: Runs, digit_folder: pathlib.Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         command = ["score", "--input", digit_folder, "--model", runs.model, "--output", runs.folder / "out"]
@@ -148,5 +148,5 @@ def test_a_port_that_is_taken_leaves_no_trace(runs: Runs, digit_folder: pathlib.
         )
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert f"--job_port is a free port; got {port}" in line
+    assert f"port of --job_port is not free (in use): {port}" in line
     assert not (runs.folder / "out").exists()

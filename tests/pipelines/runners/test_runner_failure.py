@@ -1,21 +1,19 @@
 import pathlib
 import threading
 
-import apache_beam as beam
 import grpc
 import pytest
 
 from digitmill.storage import OutputFolder, open_folder
 from digitmill.storage.listed_image import ListedImage
-from pipelines.listing.frozen_listing import FrozenItem, freeze
+from pipelines.listing.frozen_listing import FrozenItem, freeze_listing
 from pipelines.listing.input_listing import Listing
 from pipelines.runners.interruption import resumable
 from pipelines.runners.runner_failure import (
     RunnerError,
-    cancelled_with_launcher,
-    explained,
-    reason,
-    unfinished,
+    describe_unfinished,
+    explain_failures,
+    failure_reason,
 )
 from schemas.errors import StoppedError
 from schemas.layout import statistics_name
@@ -41,20 +39,20 @@ class Gone(grpc.RpcError):
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (RuntimeError(FAILED), f"the runner gave up: {DISCONNECTED}"),
         (RuntimeError(WORKER_TRACE), "the runner gave up: ValueError: too much of it"),
-        (RuntimeError("Pipeline j failed in state CANCELLED: \n "), "the runner gave up: it did not say why"),
-        (Gone(), "the job server is gone: UNAVAILABLE Socket closed"),
-        (grpc.RpcError(), "the job server is gone: no answer"),
+        (RuntimeError("Pipeline j failed in state CANCELLED: \n "), "the runner gave up: it gave no reason"),
+        (Gone(), "lost the job server: UNAVAILABLE Socket closed"),
+        (grpc.RpcError(), "lost the job server: no answer"),
         (
             RuntimeError(f"{FAILED}\nModuleNotFoundError: No module named 'pipelines'"),
-            "the workers have no digitmill: install this version of it where they run",
+            "digitmill is not installed on the workers: install this version of it there",
         ),
         (
             RuntimeError(f"{FAILED}\nModuleNotFoundError: No module named 'pipelines.score.transforms'"),
-            "the workers have no digitmill: install this version of it where they run",
+            "digitmill is not installed on the workers: install this version of it there",
         ),
         (
             RuntimeError(f"{FAILED}\nModuleNotFoundError: No module named 'pandas'"),
@@ -64,14 +62,14 @@ class Gone(grpc.RpcError):
             RuntimeError(
                 "Pipeline j failed in state FAILED: StatusRuntimeException: CANCELLED: client cancelled"
             ),
-            "the runner gave up: a worker was gone each time, as one is whose memory limit is too low",
+            "the runner gave up: a worker died at each attempt; its memory limit may be too low",
         ),
         (RuntimeError("a bug of ours"), None),
         (ValueError(FAILED), None),
     ],
 )
-def test_the_reason_is_one_line_and_errors_of_ours_have_none(error: Exception, said: str | None) -> None:
-    assert reason(error) == said
+def test_failure_reason(error: Exception, message: str | None) -> None:
+    assert failure_reason(error) == message
 
 
 @pytest.fixture
@@ -82,56 +80,54 @@ def output(tmp_path: pathlib.Path) -> OutputFolder:
 @pytest.fixture
 def items(output: OutputFolder) -> tuple[FrozenItem, ...]:
     images = [ListedImage(f"file:///{number}.png", 1, 10) for number in range(5)]
-    return freeze(Listing(iter(images)), output, run="run", most=2).items
+    return freeze_listing(Listing(iter(images)), output, run="run", most=2).items
 
 
 def finish(output: OutputFolder, item: FrozenItem) -> None:
     output.write_once(statistics_name(item.digest), b"{}")
 
 
-def test_work_items_without_a_record_are_counted_and_the_first_is_named(
-    output: OutputFolder, items: tuple[FrozenItem, ...]
-) -> None:
+def test_unfinished_work_items_are_counted(output: OutputFolder, items: tuple[FrozenItem, ...]) -> None:
     finish(output, items[0])
-    said = unfinished(output, items)
-    assert said == (
+    message = describe_unfinished(output, items)
+    assert message == (
         f"2 of 3 work items are not done, the first of them {items[1].digest}, "
         "which begins with 'file:///2.png'"
     )
 
 
-def test_when_all_are_done_that_is_said(output: OutputFolder, items: tuple[FrozenItem, ...]) -> None:
+def test_all_items_done(output: OutputFolder, items: tuple[FrozenItem, ...]) -> None:
     for item in items:
         finish(output, item)
-    assert unfinished(output, items) == "all 3 work items are done"
+    assert describe_unfinished(output, items) == "all 3 work items are done"
 
 
-def test_what_the_launcher_does_not_know_it_does_not_count(output: OutputFolder) -> None:
-    assert unfinished(output, []) == "the launcher does not know which work items are left"
+def test_items_unknown_to_the_launcher_are_not_counted(output: OutputFolder) -> None:
+    assert describe_unfinished(output, []) == "the launcher does not know which work items are left"
 
 
-def test_a_runner_that_gave_up_is_explained(output: OutputFolder, items: tuple[FrozenItem, ...]) -> None:
-    said = r"disconnected.*3 of 3 work items are not done"
-    with pytest.raises(RunnerError, match=said) as caught, explained(output, items):
+def test_a_runner_failure_is_explained(output: OutputFolder, items: tuple[FrozenItem, ...]) -> None:
+    message = r"disconnected.*3 of 3 work items are not done"
+    with pytest.raises(RunnerError, match=message) as caught, explain_failures(output, items):
         raise RuntimeError(FAILED)
     assert FAILED in str(caught.value.__cause__)
 
 
-def test_errors_of_ours_pass_through(output: OutputFolder) -> None:
-    with pytest.raises(RuntimeError, match="a bug of ours"), explained(output, []):
+def test_known_errors_pass_through(output: OutputFolder) -> None:
+    with pytest.raises(RuntimeError, match="a bug of ours"), explain_failures(output, []):
         raise RuntimeError("a bug of ours")
 
 
-def test_what_a_worker_said_itself_comes_before_what_its_runner_says(output: OutputFolder) -> None:
-    text = f"{FAILED}\nschemas.errors.StorageError: the output can be written; got 'x'; free some space"
-    said = r"^the output can be written; got 'x'; free some space; what"
-    with pytest.raises(StoppedError, match=said), resumable("again"), explained(output, []):
+def test_a_workers_own_error_takes_precedence(output: OutputFolder) -> None:
+    text = f"{FAILED}\nschemas.errors.StorageError: the output can be written: 'x'. Free some space"
+    message = r"^the output can be written: 'x'. Free some space. Finished"
+    with pytest.raises(StoppedError, match=message), resumable("again"), explain_failures(output, []):
         raise RuntimeError(text)
 
 
-def test_a_runner_that_gave_up_can_be_gone_on_with(output: OutputFolder) -> None:
-    said = r"the job server is gone.*this goes on with it: again"
-    with pytest.raises(StoppedError, match=said), resumable("again"), explained(output, []):
+def test_a_run_whose_runner_gave_up_can_be_resumed(output: OutputFolder) -> None:
+    message = r"lost the job server.*To resume: again"
+    with pytest.raises(StoppedError, match=message), resumable("again"), explain_failures(output, []):
         raise Gone
 
 
@@ -151,42 +147,9 @@ def hooked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return met
 
 
-def test_only_beams_message_thread_says_nothing(output: OutputFolder, hooked: list[object]) -> None:
-    with explained(output, []):
+def test_only_beams_message_thread_is_silenced(output: OutputFolder, hooked: list[object]) -> None:
+    with explain_failures(output, []):
         raise_in_thread(Gone())
         raise_in_thread(ValueError())
     raise_in_thread(Gone())
     assert hooked == [ValueError, Gone]
-
-
-class Result:
-    def __init__(self, error: Exception | None = None) -> None:
-        self.cancelled = 0
-        self.error = error
-
-    def cancel(self) -> None:
-        self.cancelled += 1
-        if self.error:
-            raise self.error
-
-
-@pytest.mark.parametrize("error", [None, Gone(), NotImplementedError(), RuntimeError("done already")])
-def test_a_launcher_that_is_told_to_stop_takes_its_job_back(error: Exception | None) -> None:
-    pipeline = beam.Pipeline()
-    pipeline.result = Result(error)
-    with pytest.raises(KeyboardInterrupt), cancelled_with_launcher(pipeline):
-        raise KeyboardInterrupt
-    assert pipeline.result.cancelled == 1
-
-
-def test_before_there_is_a_job_there_is_nothing_to_take_back() -> None:
-    with pytest.raises(KeyboardInterrupt), cancelled_with_launcher(beam.Pipeline()):
-        raise KeyboardInterrupt
-
-
-def test_a_job_that_fails_is_not_taken_back() -> None:
-    pipeline = beam.Pipeline()
-    pipeline.result = Result()
-    with pytest.raises(RuntimeError), cancelled_with_launcher(pipeline):
-        raise RuntimeError
-    assert pipeline.result.cancelled == 0

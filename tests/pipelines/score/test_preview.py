@@ -65,9 +65,9 @@ def test_what_the_run_would_refuse_it_refuses(
 ) -> None:
     with pytest.raises(UserError, match="an input exists"):
         look(tmp_path / "none", bundle_path, tmp_path / "out")
-    with pytest.raises(UserError, match="an output lies outside"):
+    with pytest.raises(UserError, match="the output lies in an input"):
         look(mixed_folder, bundle_path, mixed_folder / "out")
-    with pytest.raises(UserError, match="an earlier run is an output folder"):
+    with pytest.raises(UserError, match="no finished run here or in the folders below"):
         look(mixed_folder, bundle_path, tmp_path / "out", since=str(tmp_path / "none"))
 
 

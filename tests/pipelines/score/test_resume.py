@@ -156,9 +156,9 @@ def test_told_to_stop_it_says_in_one_line_how_to_go_on(
     process.join(300)
     assert process.exitcode == 1
     (line,) = log.read_text().splitlines()
-    assert line.startswith("digitmill: told to stop; what is done is kept, and this goes on with it: ")
+    assert line.startswith("digitmill: stopped by a signal. Finished work is kept. To resume: ")
     assert not (tmp_path / "out" / "manifest.json").exists()
-    again = line.rpartition("goes on with it: ")[2]
+    again = line.rpartition("To resume: ")[2]
     program, *arguments_again = again.split()
     assert program == "digitmill"
     finished = launch(arguments_again, log)
@@ -185,7 +185,7 @@ def test_nothing_is_scored_twice(
 
     monkeypatch.setattr(Classifier, "classify", counts)
     with pytest.raises(
-        StoppedError, match=r"the store is there; got 'it'; mend it; what is done is kept.* --resume"
+        StoppedError, match=r"the store is there: 'it'. Mend it. Finished work is kept.* --resume"
     ):
         score_job.run(asked)
     monkeypatch.setattr(Classifier, "classify", real)
@@ -242,11 +242,11 @@ def test_another_run_in_the_same_output_is_refused_with_what_differs(
 ) -> None:
     fields = {"inputs": (str(digit_folder),), "model": bundle_path, "output": str(tmp_path / "out")}
     cut_off(ScoreOptions(**fields), monkeypatch)
-    with pytest.raises(UserError, match="a run is gone on with as it was begun") as caught:
+    with pytest.raises(UserError, match="cannot resume with other options") as caught:
         score_job.run(ScoreOptions(**(fields | change), resume=True))
     assert said in str(caught.value)
     score_job.run(ScoreOptions(**fields, resume=True))
-    with pytest.raises(UserError, match="a run is gone on with as it was begun"):
+    with pytest.raises(UserError, match="cannot resume with other options"):
         score_job.run(ScoreOptions(**(fields | change), resume=True))
 
 
@@ -258,7 +258,7 @@ def test_a_run_that_was_begun_is_not_begun_again(
 ) -> None:
     asked = options(digit_folder, bundle_path, tmp_path / "out")
     cut_off(asked, monkeypatch)
-    with pytest.raises(UserError, match="go on with the one that was begun there by --resume"):
+    with pytest.raises(UserError, match="Resume it by --resume"):
         score_job.run(asked)
 
 
@@ -282,7 +282,7 @@ def test_an_input_that_turns_out_to_be_unusable_leaves_nothing(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     (tmp_path / "truth.csv").write_text("path,label\nelsewhere.png,1\n")
-    with pytest.raises(UserError, match="the labels name at least one image"):
+    with pytest.raises(UserError, match="no image of the input has a label"):
         score_job.run(
             options(mixed_folder, bundle_path, tmp_path / "out", labels=str(tmp_path / "truth.csv"))
         )
@@ -393,7 +393,7 @@ def test_an_output_that_goes_away_for_good_is_one_line_and_can_be_gone_on_with(
 ) -> None:
     asked = vars(options(digit_folder, bundle_path, f"{bucket.uri}/out", labels="folder", rows_per_part=20))
     mend = answer_503(through_proxy, after)
-    with pytest.raises((StoppedError, UserError), match=r"gone|check the connection|Timeout"):
+    with pytest.raises((StoppedError, UserError), match=r"gone|Check the connection|Timeout"):
         score_job.run(ScoreOptions(**asked))
     mend()
     score_job.run(ScoreOptions(**(asked | {"resume": True})))

@@ -170,13 +170,13 @@ def test_an_unreconciled_run_has_no_manifest(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    real = score_job.collect
+    real = score_job.reconcile
 
     def after_a_loss(*arguments: object, **named: object) -> object:
         next((tmp_path / "out" / "statistics").iterdir()).unlink()
         return real(*arguments, **named)
 
-    monkeypatch.setattr(score_job, "collect", after_a_loss)
-    with pytest.raises(UnreconciledError, match="every work item has a statistics record"):
+    monkeypatch.setattr(score_job, "reconcile", after_a_loss)
+    with pytest.raises(UnreconciledError, match="no statistics record of a work item"):
         run(options(mixed_folder, bundle_path, tmp_path / "out"))
     assert not (tmp_path / "out" / "manifest.json").exists()

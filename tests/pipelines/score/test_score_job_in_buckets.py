@@ -85,7 +85,7 @@ def test_a_bucket_and_a_folder_give_the_same_answers(
         ]
 
 
-def test_hostile_names_come_out_unharmed_and_harmless(
+def test_hostile_names_are_escaped_in_page_and_file(
     bucket: Bucket, bundle_path: pathlib.Path, digits: np.ndarray, png_of: Callable, tmp_path: pathlib.Path
 ) -> None:
     for number, name in enumerate(HOSTILE):
@@ -117,7 +117,7 @@ def test_each_fault_gives_its_row_and_harms_no_other(
     denied, missing, busy, slow, reset, cut, gone, changed, passing = victims
     proxy.lasting |= {denied: 403, missing: 404, busy: 503, slow: 429, reset: "reset", cut: "truncated"}
     proxy.faults[passing].extend([408, "reset", 503, "truncated"])
-    real = score_job.freeze
+    real = score_job.freeze_listing
 
     def changes_after(*arguments: object, **named: object) -> object:
         frozen = real(*arguments, **named)
@@ -125,7 +125,7 @@ def test_each_fault_gives_its_row_and_harms_no_other(
         filled.put(changed, b"another")
         return frozen
 
-    monkeypatch.setattr(score_job, "freeze", changes_after)
+    monkeypatch.setattr(score_job, "freeze_listing", changes_after)
     summary = run(options(filled, bundle_path, tmp_path / "out"))
     with (tmp_path / "out/reports/failures.csv").open(newline="") as file:
         failed = {row["image"].removeprefix(f"{filled.uri}/"): row["code"] for row in csv.DictReader(file)}
@@ -152,7 +152,7 @@ def test_a_large_folder_is_listed_by_the_workers(
     where: str,
 ) -> None:
     monkeypatch.setattr(
-        score_job, "begin_listing", lambda given: input_listing.begin_listing(given, limit=10)
+        score_job, "list_with_ranges", lambda given: input_listing.list_with_ranges(given, limit=10)
     )
     output = f"{filled.uri}/out" if where == "bucket" else tmp_path / "out"
     summary = run(options(filled, bundle_path, output, labels="folder"))

@@ -8,7 +8,7 @@ import pytest
 from digitmill.engines.bundle_loader import Bundle, open_bundle
 from pipelines.score.score_job import run
 from pipelines.score_options import ScoreOptions
-from pipelines.statistics.agreement import HEADER
+from pipelines.statistics.agreement import AGREEMENT_HEADER
 from schemas.errors import StoppedError, UserError
 from schemas.manifest import Manifest
 from tests.pipelines.stub_engines import FailsOn
@@ -72,7 +72,7 @@ def test_the_agreement_report_counts_the_rows(challenged: tuple) -> None:
     manifest, output = challenged
     with (output / "reports" / "agreement.csv").open(newline="") as file:
         cells = list(csv.DictReader(file))
-    assert tuple(cells[0]) == HEADER
+    assert tuple(cells[0]) == AGREEMENT_HEADER
     rows = rows_of(output)
     for cell in cells:
         pair = (cell["digit"], cell["challenger_digit"])
@@ -172,7 +172,7 @@ def test_a_broken_engine_ends_the_run_without_a_manifest(
 ) -> None:
     real = Bundle.load
     monkeypatch.setattr(Bundle, "load", lambda opened: FailsOn(real(opened), digits))
-    with pytest.raises(StoppedError, match="a model scores images; it scored none of 500"):
+    with pytest.raises(StoppedError, match="the model cannot score any of 500 images"):
         run(options(digit_folder, bundle_path, tmp_path / "out"))
     assert not (tmp_path / "out" / "manifest.json").exists()
     assert not list((tmp_path / "out").glob("statistics/*"))

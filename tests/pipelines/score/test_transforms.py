@@ -11,7 +11,7 @@ from apache_beam.testing.util import assert_that, equal_to
 from digitmill.engines.bundle_loader import Bundle
 from digitmill.engines.engine import Engine
 from digitmill.storage.local_output import LocalFolder
-from pipelines.listing.frozen_listing import FrozenItem, freeze
+from pipelines.listing.frozen_listing import FrozenItem, freeze_listing
 from pipelines.listing.input_listing import Listing, list_images
 from pipelines.score.transforms import ScoreImages, ScoreWorkItem, ScoringTask
 from pipelines.scoring.scorer import Scorer
@@ -21,7 +21,9 @@ from schemas.layout import statistics_name
 
 
 def frozen(folder: pathlib.Path, output: pathlib.Path, size: int) -> list[FrozenItem]:
-    return list(freeze(Listing(list_images([str(folder)])), LocalFolder(output), run="run", most=size).items)
+    return list(
+        freeze_listing(Listing(list_images([str(folder)])), LocalFolder(output), run="run", most=size).items
+    )
 
 
 def task_of(bundle: Bundle, output: pathlib.Path) -> ScoringTask:
@@ -125,5 +127,5 @@ def test_out_of_memory_names_the_work_item(
     with pytest.raises(WorkerError) as caught:
         list(dofn.finish_bundle())
     assert item.digest in str(caught.value)
-    assert "give workers more memory" in str(caught.value)
+    assert "Give workers more memory" in str(caught.value)
     dofn.teardown()

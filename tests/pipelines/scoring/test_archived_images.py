@@ -11,11 +11,11 @@ import pytest
 
 from digitmill.storage import ImageReader
 from pipelines.listing.input_listing import list_images
-from pipelines.listing.work_item import pack, separate_archives
+from pipelines.listing.work_item import pack_items, separate_archives
 from pipelines.packing import pack_job
 from pipelines.score.score_job import run
 from pipelines.score_options import ScoreOptions
-from pipelines.scoring.archived_images import read_archive
+from pipelines.scoring.scorer import read_archive
 from schemas.prediction import NO_LABEL
 from tests.gcs_emulator import Bucket
 
@@ -104,7 +104,7 @@ def test_a_truncated_object_is_fetched_again(
     assert proxy.reads("in/a.zip") == 3
 
 
-def test_a_damaged_archive_costs_what_it_lost_and_one_row(
+def test_a_damaged_archive_loses_the_rest_and_gives_one_failure(
     tmp_path: pathlib.Path,
     bundle_path: pathlib.Path,
     members: dict[str, bytes],
@@ -123,7 +123,7 @@ def test_a_damaged_archive_costs_what_it_lost_and_one_row(
     assert 2 < manifest.counts.scored < 20
 
 
-def test_a_picture_with_an_archives_name_is_a_picture(
+def test_an_image_with_an_archives_name_is_an_image(
     tmp_path: pathlib.Path, bundle_path: pathlib.Path, png_of: Callable, digits: np.ndarray
 ) -> None:
     (tmp_path / "in").mkdir()
@@ -134,7 +134,7 @@ def test_a_picture_with_an_archives_name_is_a_picture(
     assert row["image"] == (tmp_path / "in/odd.zip").as_uri()
 
 
-def test_an_archive_that_vanished_is_missing(tmp_path: pathlib.Path, members: dict[str, bytes]) -> None:
+def test_a_deleted_archive_is_missing(tmp_path: pathlib.Path, members: dict[str, bytes]) -> None:
     (tmp_path / "a.zip").write_bytes(zipped(members))
     (archive,) = list_images([str(tmp_path)])
     (tmp_path / "a.zip").unlink()
@@ -144,7 +144,7 @@ def test_an_archive_that_vanished_is_missing(tmp_path: pathlib.Path, members: di
 
 
 @pytest.mark.slow
-def test_what_pack_writes_score_reads(
+def test_packed_images_can_be_scored(
     digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     options = pack_job.PackOptions(
@@ -186,7 +186,7 @@ def test_a_large_archive_is_written_in_pieces(
 def test_archives_have_work_items_of_their_own(tmp_path: pathlib.Path) -> None:
     for name in ("a.png", "b.zip", "c.png", "d.tar.gz", "e.png"):
         (tmp_path / name).touch()
-    (whole,) = pack(list_images([str(tmp_path)]), "run")
+    (whole,) = pack_items(list_images([str(tmp_path)]), "run")
     items = list(separate_archives([whole]))
     assert [[image.uri.rpartition("/")[2] for image in item.images] for item in items] == [
         ["a.png", "c.png", "e.png"],

@@ -10,16 +10,16 @@ from digitmill.imaging.batch import decode_batch
 from digitmill.storage import ImageReader
 from digitmill.storage.listed_image import ListedImage
 from pipelines.listing.work_item import WorkItem
-from pipelines.scoring.classify import Classifier, Content, make_classifier
-from pipelines.scoring.scored_batch import Scored, summarise
-from pipelines.statistics.agreement import DISAGREEMENTS_KEPT
-from pipelines.statistics.kept_images import DOUBTFUL_KEPT
+from pipelines.scoring.classify import Classifier, Content, load_classifier
+from pipelines.scoring.scored_batch import ScoredBatch, summarize
+from pipelines.statistics.agreement import MAX_DISAGREEMENTS
+from pipelines.statistics.kept_images import MAX_DOUBTFUL
 from schemas.failure import FailureCode
 from schemas.prediction import NO_LABEL
 from tests.pipelines.stub_engines import Contrary, FailsOn
 
 
-def score(item: WorkItem, engine: LiteRtEngine, threshold: float) -> Scored:
+def score(item: WorkItem, engine: LiteRtEngine, threshold: float) -> ScoredBatch:
     contents = zip(item.images, ImageReader().read(item.images), strict=True)
     return Classifier(engine, accept_threshold=threshold).classify(contents)
 
@@ -41,7 +41,7 @@ def test_every_image_is_scored_or_failed(
     }
 
 
-def test_a_bad_image_changes_no_other_answer(
+def test_a_bad_image_does_not_change_other_predictions(
     mixed_folder: pathlib.Path, engine: LiteRtEngine, items_of: Callable
 ) -> None:
     (item,) = items_of(mixed_folder)
@@ -50,12 +50,12 @@ def test_a_bad_image_changes_no_other_answer(
         pathlib.Path(failure.image.removeprefix("file://").replace("%3C", "<")).unlink(missing_ok=True)
     for row, image in enumerate(scored.images):
         (alone,) = items_of(image.uri.removeprefix("file://"))
-        answer = score(alone, engine, 0.9)
-        assert answer.first[0] == scored.first[row]
-        assert answer.confidence[0] == scored.confidence[row]
+        single = score(alone, engine, 0.9)
+        assert single.first[0] == scored.first[row]
+        assert single.confidence[0] == scored.confidence[row]
 
 
-def test_answers_are_the_models_two_best(
+def test_predictions_are_the_two_most_probable_digits(
     digit_folder: pathlib.Path, digits: np.ndarray, engine: LiteRtEngine, items_of: Callable
 ) -> None:
     (item,) = items_of(digit_folder)
@@ -104,7 +104,7 @@ def contents(digits: np.ndarray, labels: np.ndarray, png_of: Callable) -> list[C
     ]
 
 
-def test_what_the_engine_cannot_score_is_one_images_failure(
+def test_an_image_that_the_engine_cannot_score_fails_alone(
     engine: LiteRtEngine, digits: np.ndarray, contents: list[Content]
 ) -> None:
     whole = Classifier(engine, accept_threshold=0.9).classify(contents)
@@ -121,56 +121,56 @@ def test_what_the_engine_cannot_score_is_one_images_failure(
 def test_a_broken_engine_ends_the_run_and_fills_no_report(
     engine: LiteRtEngine, digits: np.ndarray, contents: list[Content]
 ) -> None:
-    with pytest.raises(EngineError, match="scored none of 512; of the first: no such luck"):
+    with pytest.raises(EngineError, match="cannot score any of 512 images; the first one: no such luck"):
         Classifier(FailsOn(engine, digits), accept_threshold=0.9).classify(contents)
 
 
-def test_nothing_is_an_answer_too(engine: LiteRtEngine) -> None:
+def test_empty_input(engine: LiteRtEngine) -> None:
     scored = Classifier(engine, accept_threshold=0.9, challenger=engine).classify([])
     assert (scored.images, scored.failures, len(scored.first)) == ((), (), 0)
 
 
-def test_only_the_least_sure_pixels_are_kept(
+def test_only_the_least_confident_pixels_are_kept(
     engine: LiteRtEngine, digits: np.ndarray, contents: list[Content]
 ) -> None:
     scored = Classifier(engine, accept_threshold=0.9).classify(contents)
-    least = np.argsort(scored.confidence, kind="stable")[:DOUBTFUL_KEPT]
-    np.testing.assert_array_equal(scored.shown.doubtful.rows, least)
-    np.testing.assert_array_equal(scored.shown.doubtful.digits, digits[least % 500])
-    assert len(scored.shown.disagreeing.rows) == 0
+    least = np.argsort(scored.confidence, kind="stable")[:MAX_DOUBTFUL]
+    np.testing.assert_array_equal(scored.samples.doubtful.rows, least)
+    np.testing.assert_array_equal(scored.samples.doubtful.digits, digits[least % 500])
+    assert len(scored.samples.disagreeing.rows) == 0
 
 
 def test_without_a_challenger_its_columns_are_empty(engine: LiteRtEngine, contents: list[Content]) -> None:
     scored = Classifier(engine, accept_threshold=0.9).classify(contents[:10])
     assert (scored.challenger == NO_LABEL).all()
     assert np.isnan(scored.challenger_confidence).all()
-    assert summarise("x", scored, ()).agreements == ()
+    assert summarize("x", scored, ()).agreements == ()
 
 
 def test_a_challenger_sees_the_same_pixels(engine: LiteRtEngine, contents: list[Content]) -> None:
     scored = Classifier(engine, accept_threshold=0.9, challenger=engine).classify(contents)
     np.testing.assert_array_equal(scored.challenger, scored.first)
     np.testing.assert_array_equal(scored.challenger_confidence, scored.confidence)
-    assert len(scored.shown.disagreeing.rows) == 0
+    assert len(scored.samples.disagreeing.rows) == 0
     alone = Classifier(engine, accept_threshold=0.9).classify(contents)
     np.testing.assert_array_equal(scored.confidence, alone.confidence)
 
 
-def test_the_surest_disagreements_are_kept_with_their_pixels(
+def test_the_most_confident_disagreements_are_kept(
     engine: LiteRtEngine, digits: np.ndarray, contents: list[Content]
 ) -> None:
     scored = Classifier(engine, accept_threshold=0.9, challenger=Contrary(engine)).classify(contents)
     np.testing.assert_array_equal(scored.challenger, (scored.first + 1) % 10)
-    surest = np.argsort(-scored.confidence, kind="stable")[:DISAGREEMENTS_KEPT]
-    np.testing.assert_array_equal(scored.shown.disagreeing.rows, surest)
-    np.testing.assert_array_equal(scored.shown.disagreeing.digits, digits[surest % 500])
-    statistics = summarise("x", scored, ())
+    surest = np.argsort(-scored.confidence, kind="stable")[:MAX_DISAGREEMENTS]
+    np.testing.assert_array_equal(scored.samples.disagreeing.rows, surest)
+    np.testing.assert_array_equal(scored.samples.disagreeing.digits, digits[surest % 500])
+    statistics = summarize("x", scored, ())
     assert sum(cell.images for cell in statistics.agreements) == 1500
     assert not any(cell.digit == cell.challenger_digit for cell in statistics.agreements)
     assert statistics.disagreements[0].challenger_digit == (statistics.disagreements[0].digit + 1) % 10
 
 
-def test_a_challenger_that_fails_on_an_image_costs_no_answer(
+def test_a_challenger_that_fails_on_an_image_keeps_the_models_prediction(
     engine: LiteRtEngine, digits: np.ndarray, contents: list[Content]
 ) -> None:
     challenger = FailsOn(engine, digits[7:8])
@@ -179,7 +179,7 @@ def test_a_challenger_that_fails_on_an_image_costs_no_answer(
     silent = np.flatnonzero(scored.challenger == NO_LABEL)
     np.testing.assert_array_equal(silent, [7, 507, 1007])
     assert np.isnan(scored.challenger_confidence[silent]).all()
-    cells = summarise("x", scored, ()).agreements
+    cells = summarize("x", scored, ()).agreements
     assert sum(cell.images for cell in cells if cell.challenger_digit == NO_LABEL) == 3
 
 
@@ -190,8 +190,8 @@ def test_a_broken_challenger_ends_the_run(
         Classifier(engine, accept_threshold=0.9, challenger=FailsOn(engine, digits)).classify(contents)
 
 
-def test_a_classifier_is_made_of_bundles(bundle: Bundle, contents: list[Content]) -> None:
-    classifier = make_classifier(bundle, accept_threshold=0.5, challenger=bundle)
+def test_a_classifier_is_loaded_from_bundles(bundle: Bundle, contents: list[Content]) -> None:
+    classifier = load_classifier(bundle, accept_threshold=0.5, challenger=bundle)
     scored = classifier.classify(contents[:20])
     np.testing.assert_array_equal(scored.first, scored.challenger)
     assert (scored.accepted == (scored.confidence >= 0.5)).all()

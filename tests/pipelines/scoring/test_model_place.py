@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from digitmill.engines.bundle_loader import Bundle, open_bundle
-from pipelines.scoring.model_place import address, at_launcher, at_worker, stage
+from pipelines.scoring.model_place import display_address, local_bundle, stage_models, worker_bundle
 from schemas.errors import UserError
 from tests.gcs_emulator import Bucket
 
@@ -19,30 +19,30 @@ def upload(bucket: Bucket, bundle_path: pathlib.Path) -> pathlib.Path:
 
 def test_a_bundle_in_a_bucket_is_opened_from_a_copy(bucket: Bucket, bundle_path: pathlib.Path) -> None:
     given = upload(bucket, bundle_path)
-    assert address(given) == f"{bucket.uri}/run/bundle"
-    with at_launcher(given) as folder:
+    assert display_address(given) == f"{bucket.uri}/run/bundle"
+    with local_bundle(given) as folder:
         assert open_bundle(folder).digest == open_bundle(bundle_path).digest
     assert not folder.exists()
 
 
-def test_a_local_bundle_stays_where_it_is(bundle_path: pathlib.Path) -> None:
-    with at_launcher(bundle_path) as folder:
+def test_a_local_bundle_is_not_copied(bundle_path: pathlib.Path) -> None:
+    with local_bundle(bundle_path) as folder:
         assert folder == bundle_path
     assert (bundle_path / "model_card.json").exists()
 
 
 def test_a_bucket_without_a_bundle_is_refused(bucket: Bucket) -> None:
     bucket.put("other/file", b"")
-    with pytest.raises(UserError, match="a model bundle is a folder"), at_launcher(pathlib.Path(bucket.uri)):
+    with pytest.raises(UserError, match="not a model bundle"), local_bundle(pathlib.Path(bucket.uri)):
         pass
 
 
 @pytest.mark.parametrize("engine", ["litert", "litert_int8", "saved_model"])
-def test_a_worker_gets_what_its_engine_reads(bucket: Bucket, bundle_path: pathlib.Path, engine: str) -> None:
+def test_the_files_of_the_engine_are_staged(bucket: Bucket, bundle_path: pathlib.Path, engine: str) -> None:
     bundle = open_bundle(bundle_path, engine)
-    stage([bundle, None], f"{bucket.uri}/models")
+    stage_models([bundle, None], f"{bucket.uri}/models")
     lost = dataclasses.replace(bundle, path=pathlib.Path("/nowhere"))
-    with at_worker(lost, f"{bucket.uri}/models") as found:
+    with worker_bundle(lost, f"{bucket.uri}/models") as found:
         expected = bundle.load().probabilities
         digits = __import__("numpy").zeros((2, 28, 28), "uint8")
         assert (found.load().probabilities(digits) == expected(digits)).all()
@@ -51,14 +51,14 @@ def test_a_worker_gets_what_its_engine_reads(bucket: Bucket, bundle_path: pathli
     assert all(path.name != "model.keras" for path in files)
 
 
-def test_a_worker_that_sees_the_launcher_s_files_fetches_nothing(bundle: Bundle, bucket: Bucket) -> None:
+def test_a_worker_with_the_launchers_files_downloads_nothing(bundle: Bundle, bucket: Bucket) -> None:
     for base in (None, f"{bucket.uri}/nothing-there"):
-        with at_worker(bundle, base) as found:
+        with worker_bundle(bundle, base) as found:
             assert found is bundle
 
 
-def test_what_was_changed_on_the_way_is_not_loaded(bucket: Bucket, bundle: Bundle) -> None:
-    stage([bundle], f"{bucket.uri}/models")
+def test_a_model_changed_in_staging_is_not_loaded(bucket: Bucket, bundle: Bundle) -> None:
+    stage_models([bundle], f"{bucket.uri}/models")
     (name,) = bucket.names()
     content = bytearray(bucket.read(name))
     content[len(content) // 2] ^= 1
@@ -66,7 +66,7 @@ def test_what_was_changed_on_the_way_is_not_loaded(bucket: Bucket, bundle: Bundl
     assert hashlib.sha256(content).hexdigest() not in bundle.card.files.values()
     lost = dataclasses.replace(bundle, path=pathlib.Path("/nowhere"))
     with (
-        at_worker(lost, f"{bucket.uri}/models") as found,
+        worker_bundle(lost, f"{bucket.uri}/models") as found,
         pytest.raises(UserError, match="is not the file that the card names"),
     ):
         found.load()

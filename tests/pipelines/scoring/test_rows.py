@@ -14,21 +14,22 @@ from digitmill.storage import ImageReader
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import uri_of
 from pipelines.scoring.classify import Classifier
-from pipelines.scoring.report_samples import Shown
-from pipelines.scoring.rows import SLICE_ROWS, Compression, encode, prediction_columns
-from pipelines.scoring.scored_batch import Scored
+from pipelines.scoring.report_samples import ReportSamples
+from pipelines.scoring.rows import SLICE_ROWS, encode_rows, prediction_columns
+from pipelines.scoring.scored_batch import ScoredBatch
 from schemas import prediction
 from schemas.__main__ import GENERATED
+from schemas.layout import Compression
 from schemas.prediction import Prediction
 
 
 @pytest.fixture(scope="session")
-def scored(digit_folder: pathlib.Path, engine: LiteRtEngine) -> Scored:
+def scored(digit_folder: pathlib.Path, engine: LiteRtEngine) -> ScoredBatch:
     from pipelines.listing.input_listing import list_images
-    from pipelines.listing.true_labels import with_labels
-    from pipelines.listing.work_item import pack
+    from pipelines.listing.true_labels import attach_labels
+    from pipelines.listing.work_item import pack_items
 
-    (item,) = pack(with_labels(list_images([str(digit_folder)]), "folder"), "run")
+    (item,) = pack_items(attach_labels(list_images([str(digit_folder)]), "folder"), "run")
     contents = zip(item.images, ImageReader().read(item.images), strict=True)
     return Classifier(engine, accept_threshold=0.9).classify(contents)
 
@@ -40,10 +41,10 @@ def parse(data: bytes, path: pathlib.Path) -> dict[str, list]:
     return {name: values.numpy().tolist() for name, values in tf.io.parse_example(batch, spec).items()}
 
 
-def test_csv_and_tfrecord_hold_the_same_valid_rows(scored: Scored, tmp_path: pathlib.Path) -> None:
+def test_csv_and_tfrecord_hold_the_same_valid_rows(scored: ScoredBatch, tmp_path: pathlib.Path) -> None:
     columns = prediction_columns(scored)
-    records = parse(encode(columns)["tfrecord.gz"], tmp_path / "x.tfrecord.gz")
-    rows = list(csv.DictReader(io.StringIO(encode(columns)["csv"].decode(), newline="")))
+    records = parse(encode_rows(columns)["tfrecord.gz"], tmp_path / "x.tfrecord.gz")
+    rows = list(csv.DictReader(io.StringIO(encode_rows(columns)["csv"].decode(), newline="")))
     assert len(rows) == len(records["image"]) == 500
     for number, row in enumerate(rows):
         record = Prediction(
@@ -63,11 +64,11 @@ def test_csv_and_tfrecord_hold_the_same_valid_rows(scored: Scored, tmp_path: pat
 
 
 def test_the_csv_is_valid_by_its_table_schema(
-    scored: Scored, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    scored: ScoredBatch, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import frictionless
 
-    (tmp_path / "rows.csv").write_bytes(encode(prediction_columns(scored))["csv"])
+    (tmp_path / "rows.csv").write_bytes(encode_rows(prediction_columns(scored))["csv"])
     monkeypatch.chdir(tmp_path)  # frictionless trusts no absolute paths
     schema = json.loads((GENERATED / "predictions.tableschema.json").read_text())
     report = frictionless.Resource(
@@ -78,11 +79,11 @@ def test_the_csv_is_valid_by_its_table_schema(
 
 
 def test_the_table_schema_notices_a_wrong_row(
-    scored: Scored, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    scored: ScoredBatch, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import frictionless
 
-    text = encode(prediction_columns(scored))["csv"].decode().replace(",accept,", ",perhaps,", 1)
+    text = encode_rows(prediction_columns(scored))["csv"].decode().replace(",accept,", ",perhaps,", 1)
     (tmp_path / "rows.csv").write_text(text)
     monkeypatch.chdir(tmp_path)
     schema = json.loads((GENERATED / "predictions.tableschema.json").read_text())
@@ -92,8 +93,8 @@ def test_the_table_schema_notices_a_wrong_row(
     assert report.flatten(["fieldName"]) == [["decision"]]
 
 
-def one_row(uri: str, label: int, challenger: int = prediction.NO_LABEL) -> Scored:
-    return Scored(
+def one_row(uri: str, label: int, challenger: int = prediction.NO_LABEL) -> ScoredBatch:
+    return ScoredBatch(
         images=(ListedImage(uri, 5, 3, label),),
         first=np.array([7]),
         second=np.array([1]),
@@ -103,7 +104,7 @@ def one_row(uri: str, label: int, challenger: int = prediction.NO_LABEL) -> Scor
         challenger=np.array([challenger]),
         challenger_confidence=np.array([math.nan if challenger == prediction.NO_LABEL else 0.5], np.float32),
         failures=(),
-        shown=Shown(),
+        samples=ReportSamples(),
     )
 
 
@@ -117,20 +118,20 @@ def one_row(uri: str, label: int, challenger: int = prediction.NO_LABEL) -> Scor
         "gs://bucket/@SUM(A1).png",
     ],
 )
-def test_hostile_names_come_out_unharmed_and_harmless(uri: str, tmp_path: pathlib.Path) -> None:
+def test_hostile_names_are_escaped_in_page_and_file(uri: str, tmp_path: pathlib.Path) -> None:
     columns = prediction_columns(one_row(uri, 7))
-    (row,) = csv.DictReader(io.StringIO(encode(columns)["csv"].decode(), newline=""))
+    (row,) = csv.DictReader(io.StringIO(encode_rows(columns)["csv"].decode(), newline=""))
     assert row["image"] == uri
     assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row.values())
-    assert parse(encode(columns)["tfrecord.gz"], tmp_path / "x")["image"] == [uri.encode()]
+    assert parse(encode_rows(columns)["tfrecord.gz"], tmp_path / "x")["image"] == [uri.encode()]
 
 
 def test_an_unknown_label_is_an_empty_cell_and_an_absent_feature(tmp_path: pathlib.Path) -> None:
     columns = prediction_columns(one_row("file:///a", prediction.NO_LABEL))
-    assert encode(columns)["csv"].decode().splitlines()[1].endswith(",accept,,,")
-    data = gzip.decompress(encode(columns)["tfrecord.gz"])
+    assert encode_rows(columns)["csv"].decode().splitlines()[1].endswith(",accept,,,")
+    data = gzip.decompress(encode_rows(columns)["tfrecord.gz"])
     assert b"label" not in data
-    assert parse(encode(columns)["tfrecord.gz"], tmp_path / "x")["label"] == [prediction.NO_LABEL]
+    assert parse(encode_rows(columns)["tfrecord.gz"], tmp_path / "x")["label"] == [prediction.NO_LABEL]
 
 
 @pytest.mark.parametrize(
@@ -142,20 +143,20 @@ def test_an_unknown_label_is_an_empty_cell_and_an_absent_feature(tmp_path: pathl
     ],
 )
 def test_compression_changes_names_and_no_row(
-    scored: Scored, compression: Compression, names: set[str]
+    scored: ScoredBatch, compression: Compression, names: set[str]
 ) -> None:
     columns = prediction_columns(scored)
-    files = encode(columns, compression)
+    files = encode_rows(columns, compression)
     assert files.keys() == names
     plain = {
         name.removesuffix(".gz"): gzip.decompress(data) if name.endswith(".gz") else data
         for name, data in files.items()
     }
-    assert plain == encode(columns, Compression.NONE)
+    assert plain == encode_rows(columns, Compression.NONE)
 
 
 def test_rows_are_encoded_a_few_at_a_time_and_come_out_the_same(
-    scored: Scored,
+    scored: ScoredBatch,
 ) -> None:
     few = prediction_columns(scored)
     times = SLICE_ROWS // 500 + 1
@@ -163,24 +164,24 @@ def test_rows_are_encoded_a_few_at_a_time_and_come_out_the_same(
         name: values * times if isinstance(values, list) else np.tile(values, times)
         for name, values in few.items()
     }
-    once, repeated = encode(few, Compression.NONE), encode(many, Compression.NONE)
+    once, repeated = encode_rows(few, Compression.NONE), encode_rows(many, Compression.NONE)
     assert repeated["tfrecord"] == once["tfrecord"] * times
     header, _, lines = once["csv"].partition(b"\n")
     assert repeated["csv"] == header + b"\n" + lines * times
 
 
-def test_a_challenger_stands_beside_the_answer(tmp_path: pathlib.Path) -> None:
+def test_a_challenger_adds_its_columns(tmp_path: pathlib.Path) -> None:
     columns = prediction_columns(one_row("file:///a", 7, challenger=3))
-    assert encode(columns)["csv"].decode().splitlines()[1].endswith(",accept,7,3,0.500000")
-    record = parse(encode(columns)["tfrecord.gz"], tmp_path / "x")
+    assert encode_rows(columns)["csv"].decode().splitlines()[1].endswith(",accept,7,3,0.500000")
+    record = parse(encode_rows(columns)["tfrecord.gz"], tmp_path / "x")
     assert (record["challenger_digit"], record["challenger_confidence"]) == ([3], [0.5])
 
 
 def test_without_a_challenger_cells_are_empty_and_features_absent(tmp_path: pathlib.Path) -> None:
     columns = prediction_columns(one_row("file:///a", 7))
-    assert encode(columns)["csv"].decode().splitlines()[1].endswith(",accept,7,,")
-    assert b"challenger" not in gzip.decompress(encode(columns)["tfrecord.gz"])
-    record = parse(encode(columns)["tfrecord.gz"], tmp_path / "x")
+    assert encode_rows(columns)["csv"].decode().splitlines()[1].endswith(",accept,7,,")
+    assert b"challenger" not in gzip.decompress(encode_rows(columns)["tfrecord.gz"])
+    record = parse(encode_rows(columns)["tfrecord.gz"], tmp_path / "x")
     assert record["challenger_digit"] == [prediction.NO_LABEL]
     assert math.isnan(record["challenger_confidence"][0])
 
@@ -190,11 +191,11 @@ def test_a_file_may_mix_rows_with_and_without_a_challenger(tmp_path: pathlib.Pat
         prediction_columns(one_row("file:///a", 7, challenger)) for challenger in (3, prediction.NO_LABEL)
     ]
     columns = {name: np.concatenate([columns[name] for columns in both]) for name in both[0]}
-    assert [row[-10:] for row in encode(columns)["csv"].decode().splitlines()[1:]] == [
+    assert [row[-10:] for row in encode_rows(columns)["csv"].decode().splitlines()[1:]] == [
         "3,0.500000",
         "accept,7,,",
     ]
-    record = parse(encode(columns)["tfrecord.gz"], tmp_path / "x")
+    record = parse(encode_rows(columns)["tfrecord.gz"], tmp_path / "x")
     assert record["challenger_digit"] == [3, prediction.NO_LABEL]
     assert record["challenger_confidence"][0] == 0.5
     assert math.isnan(record["challenger_confidence"][1])

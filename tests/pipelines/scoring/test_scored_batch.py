@@ -1,15 +1,15 @@
 import numpy as np
 
 from digitmill.storage.listed_image import ListedImage
-from pipelines.scoring.report_samples import Shown
-from pipelines.scoring.scored_batch import Scored, summarise
+from pipelines.scoring.report_samples import ReportSamples
+from pipelines.scoring.scored_batch import ScoredBatch, summarize
 from pipelines.statistics.tallies import Tally
 from schemas.prediction import NO_LABEL
 
 
-def scored() -> Scored:
+def scored() -> ScoredBatch:
     """One answer that is right, one that is wrong, and one of which nobody knows."""
-    return Scored(
+    return ScoredBatch(
         images=(
             ListedImage("file:///in/a/1.png", 5, 3, label=7),
             ListedImage("file:///in/a/2.png", 5, 3, label=3),
@@ -23,20 +23,20 @@ def scored() -> Scored:
         challenger=np.full(3, NO_LABEL),
         challenger_confidence=np.full(3, np.nan, np.float32),
         failures=(),
-        shown=Shown(),
+        samples=ReportSamples(),
     )
 
 
 def test_each_folder_and_digit_has_its_sums() -> None:
-    assert summarise("x", scored(), ()).tallies == (
+    assert summarize("x", scored(), ()).tallies == (
         Tally("file:///in/a", 7, images=1, confidence=0.75, accepted=1, labelled=1, right=1),
         Tally("file:///in/a", 8, images=1, confidence=0.5, accepted=0, labelled=1, right=0),
         Tally("file:///in/b", 7, images=1, confidence=1.0, accepted=1, labelled=0, right=0),
     )
 
 
-def test_only_answers_to_labelled_images_are_right_or_wrong() -> None:
-    statistics = summarise("x", scored(), ())
+def test_only_labelled_images_are_right_or_wrong() -> None:
+    statistics = summarize("x", scored(), ())
     assert (statistics.accepted, statistics.accepted_labelled, statistics.accepted_right) == (2, 1, 1)
     confused = [
         (label, digit)

@@ -49,7 +49,7 @@ def test_an_item_that_is_done_is_not_scored_again(
 
 
 @pytest.mark.parametrize("survivors", [0, 1, 2])
-def test_an_item_cut_off_between_its_files_ends_as_if_undisturbed(
+def test_an_item_interrupted_between_its_files_is_completed(
     mixed_folder: pathlib.Path,
     engine: LiteRtEngine,
     items_of: Callable,
@@ -76,7 +76,7 @@ def test_an_item_cut_off_between_its_files_ends_as_if_undisturbed(
     assert written(tmp_path / "cut") == written(tmp_path / "whole")
 
 
-def test_a_second_try_that_finds_less_leaves_rows_that_are_its_own(
+def test_a_second_attempt_writes_its_own_files(
     mixed_folder: pathlib.Path, engine: LiteRtEngine, items_of: Callable, tmp_path: pathlib.Path
 ) -> None:
     (item,) = items_of(mixed_folder)
@@ -93,7 +93,7 @@ def test_a_second_try_that_finds_less_leaves_rows_that_are_its_own(
         assert victim.as_uri().encode() not in data
 
 
-def test_of_two_workers_that_find_different_things_the_first_record_counts(
+def test_the_first_record_of_two_workers_counts(
     mixed_folder: pathlib.Path,
     engine: LiteRtEngine,
     items_of: Callable,
@@ -102,24 +102,24 @@ def test_of_two_workers_that_find_different_things_the_first_record_counts(
 ) -> None:
     (item,) = items_of(mixed_folder)
     quick, slow = scorer(engine, tmp_path / "out"), scorer(engine, tmp_path / "out")
-    real, answers = LocalFolder.write_once, []
+    real, results = LocalFolder.write_once, []
 
     def overtaken(folder: LocalFolder, name: str, data: bytes) -> None:
         if name.startswith("statistics/"):
             monkeypatch.setattr(LocalFolder, "write_once", real)
             next(mixed_folder.glob("3/*.png")).unlink()
-            answers.append(quick.run(item))
+            results.append(quick.run(item))
         real(folder, name, data)
 
     monkeypatch.setattr(LocalFolder, "write_once", overtaken)
-    answers.append(slow.run(item))
-    assert answers[0] == answers[1]
-    for part in answers[0].parts:
+    results.append(slow.run(item))
+    assert results[0] == results[1]
+    for part in results[0].parts:
         data = (tmp_path / "out" / part.name).read_bytes()
         assert hashlib.sha256(data).hexdigest() == part.sha256
 
 
-def test_an_item_of_failures_alone_is_written(
+def test_an_item_with_only_failures_is_written(
     tmp_path: pathlib.Path, engine: LiteRtEngine, items_of: Callable
 ) -> None:
     (tmp_path / "in").mkdir()

@@ -3,13 +3,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.statistics.agreement import (
-    DISAGREEMENTS_KEPT,
+    MAX_DISAGREEMENTS,
     Agreement,
     Disagreement,
     agreement_rows,
     count_agreements,
-    gravest,
     merge_agreements,
+    worst_disagreements,
 )
 
 ROWS = st.lists(st.tuples(st.integers(0, 9), st.integers(-1, 9), st.integers(-1, 9)), max_size=40)
@@ -45,12 +45,12 @@ def test_parts_add_up_to_the_whole(one: list, other: list) -> None:
     assert merge_agreements(parts) == merge_agreements(parts[::-1]) == count(one + other + 2 * answered)
 
 
-def test_no_answer_is_an_empty_cell() -> None:
+def test_a_missing_challenger_prediction_is_an_empty_cell() -> None:
     assert list(agreement_rows([Agreement(3, -1, 2, 1, 1, 0)])) == [(3, "", 2, 1, 1, 0)]
 
 
-def test_the_gravest_are_those_that_both_are_sure_of() -> None:
+def test_worst_disagreements_are_those_both_models_are_confident_of() -> None:
     pairs = {"a": (0.99, 0.3), "b": (0.8, 0.9), "c": (0.7, 0.7), "d": (0.9, 0.8)}
     images = [Disagreement(name, 1, sure, 2, other, -1, "") for name, (sure, other) in pairs.items()]
-    assert [image.image for image in gravest(images)] == ["b", "d", "c", "a"]
-    assert len(gravest(images * 30)) == DISAGREEMENTS_KEPT
+    assert [image.image for image in worst_disagreements(images)] == ["b", "d", "c", "a"]
+    assert len(worst_disagreements(images * 30)) == MAX_DISAGREEMENTS

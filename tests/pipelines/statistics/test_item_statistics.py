@@ -4,12 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.statistics.agreement import DISAGREEMENTS_KEPT, Agreement, Disagreement
-from pipelines.statistics.item_statistics import BINS, ItemStatistics, count_codes, join, merge
+from pipelines.statistics.agreement import MAX_DISAGREEMENTS, Agreement, Disagreement
+from pipelines.statistics.item_statistics import (
+    CONFIDENCE_BINS,
+    ItemStatistics,
+    count_failure_codes,
+    merge_pieces,
+    merge_statistics,
+)
 from pipelines.statistics.kept_images import (
-    DOUBTFUL_KEPT,
-    EXAMPLES_KEPT,
-    MISTAKEN_KEPT,
+    MAX_DOUBTFUL,
+    MAX_EXAMPLES_PER_DIGIT,
+    MAX_MISTAKEN,
     FailurePicture,
     KeptImage,
 )
@@ -59,7 +65,7 @@ ITEMS = st.lists(
             max_size=3,
         ).map(tuple),
         tallies=st.lists(TALLIES, max_size=4, unique_by=lambda tally: (tally.folder, tally.digit)).map(tuple),
-        confidences=st.tuples(*[COUNTS] * BINS),
+        confidences=st.tuples(*[COUNTS] * CONFIDENCE_BINS),
         confusion=st.tuples(*[st.tuples(*[COUNTS] * 10)] * 10),
         doubtful=st.lists(KEPT, max_size=5).map(tuple),
         parts=st.just((Part("p", 1, 2, "s"),)),
@@ -68,7 +74,7 @@ ITEMS = st.lists(
         accepted_labelled=COUNTS,
         accepted_right=COUNTS,
         thresholds=CONFIDENCES,
-        grey_levels=COUNTS.map(lambda count: (count,) * BINS),
+        grey_levels=COUNTS.map(lambda count: (count,) * CONFIDENCE_BINS),
         mistaken=st.lists(KEPT, max_size=5).map(tuple),
         examples=st.lists(KEPT, max_size=5).map(tuple),
         failure_pictures=st.lists(
@@ -82,7 +88,7 @@ ITEMS = st.lists(
 
 
 @given(ITEMS)
-def test_a_record_survives_its_file(items: list[ItemStatistics]) -> None:
+def test_a_record_round_trips(items: list[ItemStatistics]) -> None:
     for item in items:
         assert ItemStatistics.from_json(item.to_json()) == item
 
@@ -91,12 +97,12 @@ def test_a_record_survives_its_file(items: list[ItemStatistics]) -> None:
 def test_the_order_of_work_items_does_not_matter(items: list[ItemStatistics], random: object) -> None:
     shuffled = list(items)
     random.shuffle(shuffled)
-    assert merge(shuffled) == merge(items)
+    assert merge_statistics(shuffled) == merge_statistics(items)
 
 
 @given(ITEMS)
 def test_merging_adds_up(items: list[ItemStatistics]) -> None:
-    run = merge(items)
+    run = merge_statistics(items)
     assert run.scored == sum(item.scored for item in items)
     assert len(run.failures) == sum(len(item.failures) for item in items)
     assert sum(run.confidences) == sum(sum(item.confidences) for item in items)
@@ -104,28 +110,28 @@ def test_merging_adds_up(items: list[ItemStatistics]) -> None:
     assert run.right == sum(item.confusion[k][k] for item in items for k in range(10))
     assert sum(tally.images for tally in run.tallies) == sum(t.images for item in items for t in item.tallies)
     assert len({(tally.folder, tally.digit) for tally in run.tallies}) == len(run.tallies)
-    assert len(run.doubtful) <= DOUBTFUL_KEPT
+    assert len(run.doubtful) <= MAX_DOUBTFUL
     cells = [cell for item in items for cell in item.agreements]
     assert sum(cell.images for cell in run.agreements) == sum(cell.images for cell in cells)
     assert run.agreed == sum(cell.images for cell in cells if cell.challenger_digit == 3)
     assert run.challenger_right == sum(cell.challenger_right for cell in cells)
-    assert len(run.disagreements) <= DISAGREEMENTS_KEPT
+    assert len(run.disagreements) <= MAX_DISAGREEMENTS
     assert sum(run.thresholds.images) == sum(sum(item.thresholds.images) for item in items)
     assert sum(run.grey_levels) == sum(sum(item.grey_levels) for item in items)
-    assert len(run.mistaken) <= MISTAKEN_KEPT
+    assert len(run.mistaken) <= MAX_MISTAKEN
     assert list(run.mistaken) == sorted(run.mistaken, key=lambda image: (-image.confidence, image.image))
     for digit in range(10):
         offered = sum(kept.digit == digit for item in items for kept in item.examples)
-        assert sum(kept.digit == digit for kept in run.examples) == min(offered, EXAMPLES_KEPT)
+        assert sum(kept.digit == digit for kept in run.examples) == min(offered, MAX_EXAMPLES_PER_DIGIT)
     assert len({picture.code for picture in run.failure_pictures}) == len(run.failure_pictures)
     assert list(run.doubtful) == sorted(run.doubtful, key=lambda image: (image.confidence, image.image))
 
 
-def test_a_record_from_before_the_report_could_do_more_is_read() -> None:
+def test_an_older_record_can_be_read() -> None:
     old = {name: value for name, value in json.loads(merge_of_nothing()).items() if name in OLD_FIELDS}
     read = ItemStatistics.from_json(json.dumps(old))
     assert read.thresholds == ConfidenceCounts()
-    assert read.grey_levels == (0,) * BINS
+    assert read.grey_levels == (0,) * CONFIDENCE_BINS
     assert (read.mistaken, read.examples, read.failure_pictures) == ((), (), ())
 
 
@@ -136,18 +142,18 @@ OLD_FIELDS = (
 
 
 def merge_of_nothing() -> str:
-    return join("d", []).to_json()
+    return merge_pieces("d", []).to_json()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", json.dumps({"failures": [{"image": "x"}]})])
-def test_what_is_no_record_is_refused(text: str) -> None:
+def test_a_damaged_record_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - json's own errors have words of their own
         ItemStatistics.from_json(text)
 
 
 def test_every_code_is_counted_even_at_zero() -> None:
     failures = [Failure("a", 1, FailureCode.EMPTY, "x"), Failure("b", 1, FailureCode.EMPTY, "x")]
-    counts = count_codes(failures, FailureCode)
+    counts = count_failure_codes(failures)
     assert set(counts) == {code.value for code in FailureCode}
     assert counts["EMPTY"] == 2
     assert sum(counts.values()) == 2

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digitmill.reports.charts.acceptance import worth_showing
-from pipelines.report.scoring_charts import accepting
+from pipelines.report.scoring_charts import acceptance_by_threshold
 from pipelines.statistics.item_statistics import RunStatistics
 from pipelines.statistics.thresholds import EDGES, RELIABILITY_BINS, count_confidences, merge_confidences
 
@@ -64,7 +64,7 @@ def test_pieces_add_up_in_any_order(pieces: list, random: object) -> None:
 
 @pytest.mark.parametrize("accept", [0.0, 0.9, 0.98765, 1.0])
 def test_the_threshold_in_force_has_its_own_exact_counts(statistics: RunStatistics, accept: float) -> None:
-    points = accepting(statistics, accept=accept)
+    points = acceptance_by_threshold(statistics, accept=accept)
     (now,) = (point for point in points if point.threshold == accept)
     assert (now.accepted, now.labelled, now.right) == (50, 50, 49)
     thresholds = [point.threshold for point in points]
@@ -73,7 +73,7 @@ def test_the_threshold_in_force_has_its_own_exact_counts(statistics: RunStatisti
 
 
 def test_accepting_more_never_accepts_less(statistics: RunStatistics) -> None:
-    points = accepting(statistics, accept=0.9)
+    points = acceptance_by_threshold(statistics, accept=0.9)
     counts = [point.accepted for point in points]
     assert counts == sorted(counts, reverse=True)
     assert counts[0] == statistics.scored

@@ -33,7 +33,7 @@ def test_an_error_of_ours_comes_through_as_what_it_is(kind: type, got: object) -
     with pytest.raises(kind) as caught:
         messages.digest_of(messages.failed(sent))
     assert type(caught.value) is kind
-    assert (caught.value.rule, caught.value.remedy) == ("a rule holds", "mend it")
+    assert (caught.value.problem, caught.value.remedy) == ("a rule holds", "mend it")
     assert str(got) in str(caught.value.got)
 
 

@@ -14,9 +14,9 @@ from digitmill.engines.bundle_loader import Bundle
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.local_output import LocalFolder
 from digitmill.storage.read_limits import ReadLimits
-from pipelines.listing.frozen_listing import ItemRef, freeze, write_items
+from pipelines.listing.frozen_listing import ItemRef, freeze_listing, write_item
 from pipelines.listing.input_listing import Listing, list_images
-from pipelines.listing.work_item import pack
+from pipelines.listing.work_item import pack_items
 from pipelines.scoring.scoring_task import LocalScorer, ScoringTask
 from pipelines.workers import messages
 from pipelines.workers.pool import ATTEMPTS, WorkerPool
@@ -69,8 +69,8 @@ def task(bundle: Bundle, tmp_path: pathlib.Path) -> ScoringTask:
     output = LocalFolder(tmp_path / "out")
     archives = [ListedImage(f"file:///in/{number}.zip", 1, 1) for number in range(20)]
     for name in ("kills", "exits"):
-        (item,) = pack(archives, "run")
-        write_items(output, name, item)
+        (item,) = pack_items(archives, "run")
+        write_item(output, name, item)
     return ScoringTask(bundle=bundle, output=str(tmp_path / "out"), run="run", accept_threshold=0.9)
 
 
@@ -139,7 +139,7 @@ def test_processes_hear_of_their_task_once(pool: WorkerPool, task: ScoringTask) 
 
 
 def test_a_lane_that_heard_of_an_error_goes_on(lone: WorkerPool) -> None:
-    with pytest.raises(StorageError, match="the store is there; got 'it'; mend it"):
+    with pytest.raises(StorageError, match=r"the store is there: 'it'. Mend it"):
         lone.run(("refuses", 0))
     assert lone.run(("item", 1)).startswith("item 1")
 
@@ -195,7 +195,7 @@ def test_what_an_item_holds_is_said_where_it_is_given_up(
     task: ScoringTask, digit_folder: pathlib.Path
 ) -> None:
     output = LocalFolder(pathlib.Path(task.output))
-    (first, *_) = freeze(Listing(list_images([str(digit_folder)])), output, run="run", most=20).items
+    (first, *_) = freeze_listing(Listing(list_images([str(digit_folder)])), output, run="run", most=20).items
     with WorkerPool(1, lanes=1, command=(sys.executable, "-c", "raise SystemExit(5)")) as pool:
         pool.assign(task)
         with pytest.raises(WorkerError, match=r"launcher-00000.json.gz, 0: 20 images from file:///"):
@@ -261,11 +261,11 @@ def files(output: pathlib.Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in output.rglob("*") if path.is_file()}
 
 
-def scored_by(
+def model_version(
     scorer_of: Callable[[ScoringTask], object], task: ScoringTask, folder: pathlib.Path, output: pathlib.Path
 ) -> dict[str, bytes]:
     """Scores a folder in items of ten images and returns all files that came of it."""
-    listed = freeze(Listing(list_images([str(folder)])), LocalFolder(output), run="run", most=10)
+    listed = freeze_listing(Listing(list_images([str(folder)])), LocalFolder(output), run="run", most=10)
     refs: list[ItemRef] = [item.ref for item in listed.items]
     scorer = scorer_of(dataclasses.replace(task, output=str(output)))
     with ThreadPoolExecutor(scorer.in_flight) as threads:
@@ -276,7 +276,7 @@ def scored_by(
 def test_real_processes_write_what_this_one_would_also_when_some_are_killed(
     task: ScoringTask, mixed_folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    expected = scored_by(LocalScorer, task, mixed_folder, tmp_path / "here")
+    expected = model_version(LocalScorer, task, mixed_folder, tmp_path / "here")
     with WorkerPool(2) as pool:
 
         def ready(told: ScoringTask) -> WorkerPool:
@@ -284,4 +284,4 @@ def test_real_processes_write_what_this_one_would_also_when_some_are_killed(
             os.kill(pool.pids[0], signal.SIGKILL)
             return pool
 
-        assert scored_by(ready, task, mixed_folder, tmp_path / "there") == expected
+        assert model_version(ready, task, mixed_folder, tmp_path / "there") == expected

@@ -154,7 +154,7 @@ def test_a_launcher_that_is_told_to_stop_takes_its_workers_along(
     assert alive == []
     assert launcher.exitcode == 1
     (line,) = (tmp_path / "log").read_text().splitlines()
-    assert line.startswith("digitmill: told to stop; what is done is kept, and this goes on with it: ")
+    assert line.startswith("digitmill: stopped by a signal. Finished work is kept. To resume: ")
     assert "--workers 2" in line
     again = launch(command, tmp_path / "log")
     again.join(100)
@@ -187,15 +187,15 @@ def test_a_store_that_refuses_a_worker_stops_the_run_in_one_line(
 ) -> None:
     asked = options(digit_folder, bundle_path, tmp_path / "out", workers=2)
     # What should be a folder is a file.
-    real = score_job.freeze
+    real = score_job.freeze_listing
 
     def spoils_the_output(*given: object, **more: object) -> object:
         frozen = real(*given, **more)
         (tmp_path / "out" / "predictions").write_bytes(b"")
         return frozen
 
-    monkeypatch.setattr(score_job, "freeze", spoils_the_output)
-    with pytest.raises(StoppedError, match=r"the output can be read and written; got .*--resume"):
+    monkeypatch.setattr(score_job, "freeze_listing", spoils_the_output)
+    with pytest.raises(StoppedError, match=r"the output can be read and written: .*--resume"):
         score_job.run(asked)
 
 

@@ -26,7 +26,7 @@ def test_wilson_refuses_counts_that_cannot_be(successes: int, trials: int) -> No
         wilson(successes, trials)
 
 
-def test_an_accuracy_says_its_interval() -> None:
+def test_an_accuracy_shows_its_interval() -> None:
     assert str(Accuracy(9818, 10000)) == "98.18 % (95 % interval 97.90 % to 98.42 %, 9,818 of 10,000)"
 
 

@@ -278,7 +278,7 @@ def test_what_fits_the_memory_is_loaded_from_the_cache(tmp_path):
 def test_a_cache_folder_without_room_is_refused(tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 1_000})
     monkeypatch.setattr("trainer.data.share.shutil.disk_usage", lambda path: usage)
-    with pytest.raises(UserError, match=r"has room for 50 images .* name another --cache-dir"):
+    with pytest.raises(UserError, match=r"has room for 50 images .* Name another --cache-dir"):
         cached(tmp_path, Counted(50))
 
 

@@ -151,7 +151,7 @@ def test_a_teacher_that_is_no_bundle_is_refused(teacher_bundle):
 
 def test_the_recipe_needs_a_teacher():
     options = TrainOptions(recipe="distilled", data="x", output="y")
-    with pytest.raises(UserError, match=r"the recipe distilled has a teacher; got .*give --teacher BUNDLE"):
+    with pytest.raises(UserError, match=r"the recipe distilled has a teacher: .*Give --teacher BUNDLE"):
         overrides.apply(STUDENT, options)
 
 

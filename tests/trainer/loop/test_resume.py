@@ -161,7 +161,7 @@ def test_the_checkpoint_of_another_training_is_refused(changed, few_digits, one_
     trainer = trainer_of(tmp_path, few_digits, one_replica, identity=identity, epochs=1)
     list(trainer.epochs())
     other = trainer_of(tmp_path, few_digits, one_replica, identity=identity | {changed: 7}, epochs=1)
-    with pytest.raises(UserError, match=f"told before, {changed} = .*; got 7; give the same options"):
+    with pytest.raises(UserError, match=f"told before, {changed} = .*: 7. Give the same options"):
         other.restore(final(tmp_path))
 
 
@@ -237,4 +237,4 @@ def test_a_preempted_job_prints_the_command_that_resumes_it(number, tmp_path):
     assert str(tmp_path / "run" / "checkpoints") in line
     again = subprocess.run(command(tmp_path / "run"), cwd=ROOT, capture_output=True, text=True, check=False)
     assert again.returncode == 2
-    assert "give --resume to go on" in again.stderr
+    assert "Give --resume to go on" in again.stderr

@@ -143,12 +143,12 @@ def test_nan_weights_after_the_last_step_are_noticed(few_digits, one_replica):
 
 
 def test_a_batch_that_does_not_divide_is_refused(few_digits, two_replicas):
-    with pytest.raises(UserError, match="evenly over 2 replicas; got 33; give --batch 32"):
+    with pytest.raises(UserError, match=r"evenly over 2 replicas: 33. Give --batch 32"):
         Trainer(small(batch=33), few_digits, strategy=two_replicas, seed=0)
 
 
 def test_fewer_images_than_a_batch_are_refused(few_digits, one_replica):
-    with pytest.raises(UserError, match="give --batch 400 or less"):
+    with pytest.raises(UserError, match="Give --batch 400 or less"):
         train(small(batch=401), few_digits, one_replica)
 
 

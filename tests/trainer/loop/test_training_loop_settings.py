@@ -77,7 +77,7 @@ def test_dropout_and_batch_norm_work_with_xla(few_digits, two_replicas):
 
 
 def test_parts_that_do_not_divide_are_refused(few_digits, two_replicas):
-    with pytest.raises(UserError, match="accumulate divides a replica's 20 images; got 3"):
+    with pytest.raises(UserError, match="accumulate divides a replica's 20 images: 3"):
         trained(few_digits, two_replicas, accumulate=3)
 
 

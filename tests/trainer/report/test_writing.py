@@ -61,7 +61,7 @@ def test_a_folder_without_a_finished_run_is_refused(tmp_path) -> None:
 def test_damaged_files_are_one_line(folder_of, name: str, content: str) -> None:
     folder = folder_of()
     (folder / name).write_text(content)
-    with pytest.raises(UserError, match="copy the run folder again") as caught:
+    with pytest.raises(UserError, match="Copy the run folder again") as caught:
         writing.rebuild(str(folder))
     assert "\n" not in str(caught.value)
 

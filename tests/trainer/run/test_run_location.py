@@ -65,7 +65,7 @@ def test_a_named_run_folder_comes_before_vertex_s(tmp_path):
 
 
 def test_no_folder_at_all_is_refused():
-    with pytest.raises(UserError, match="give --output, or set AIP_MODEL_DIR"):
+    with pytest.raises(UserError, match="Give --output, or set AIP_MODEL_DIR"):
         run_location.of_run("", {})
 
 
@@ -121,7 +121,7 @@ def test_a_folder_is_copied_into_a_place(place, tmp_path):
 
 
 def test_a_missing_bucket_is_a_users_error(run_bucket):
-    with pytest.raises(UserError, match=r"got 'gs://no-such-bucket.*'; check its name"):
+    with pytest.raises(UserError, match=r"'gs://no-such-bucket.*'. Check its name"):
         BucketPlace("gs://no-such-bucket/run").names()
 
 

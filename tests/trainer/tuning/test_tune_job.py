@@ -154,7 +154,7 @@ def test_an_ensemble_cannot_be_tuned(tmp_path):
 
 @pytest.mark.parametrize("place", ["gs://bucket/tuning", "s3://bucket/tuning"])
 def test_a_bucket_is_refused_before_a_folder_of_its_name_is_made(place):
-    with pytest.raises(UserError, match=f"folder on this machine; got '{place}'"):
+    with pytest.raises(UserError, match=f"folder on this machine: '{place}'"):
         options(pathlib.Path(place))
 
 

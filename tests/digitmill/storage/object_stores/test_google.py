@@ -70,7 +70,7 @@ def test_a_uri_without_a_bucket_is_refused() -> None:
 
 
 def test_a_bucket_that_does_not_exist_is_said_so(bucket: Bucket) -> None:
-    with pytest.raises(UserError, match="check the bucket's name") as caught:
+    with pytest.raises(UserError, match="Check the bucket's name") as caught:
         list(list_objects("no-such-bucket-anywhere"))
     assert caught.value.got == "gs://no-such-bucket-anywhere/"
 
@@ -133,7 +133,7 @@ def test_an_output_that_cannot_be_written_is_one_line(folder: CloudFolder) -> No
     for write in (missing.write_once, missing.replace):
         with pytest.raises(StorageError, match="the output can be read and written"):
             write("x", b"1")
-    with pytest.raises(UserError, match="check the bucket's name"), missing.hold():
+    with pytest.raises(UserError, match="Check the bucket's name"), missing.hold():
         pass
     with pytest.raises(UserError, match="a bucket can be listed"):
         missing.check("manifest.json")

@@ -76,7 +76,7 @@ def confirm_until_lost(hold: lease.Lease) -> None:
 def test_who_slept_through_its_lease_learns_that_it_lost_it(folder: CloudFolder, bucket: Bucket) -> None:
     with folder.hold() as hold:
         put(bucket, host="elsewhere")
-        with pytest.raises(StorageError, match="another launcher has taken it over"):
+        with pytest.raises(StorageError, match="Another launcher has taken it over"):
             confirm_until_lost(hold)
     assert bucket.names() == [f"run/{LOCK}"]
 

@@ -238,7 +238,7 @@ def test_without_network_the_remedy_is_given_after_a_few_tries(tmp_path, monkeyp
     waits = []
     monkeypatch.setattr("urllib3.util.retry.time.sleep", waits.append)
     message = refusal_of("emnist/mnist", tmp_path)
-    assert "connect to the network" in message
+    assert "Connect to the network" in message
     assert "--data-dir" in message
     assert sum(waits) < 10
     out, err = capfd.readouterr()

@@ -135,7 +135,7 @@ def test_unusable_images_are_named_and_counted(label_folder, capsys):
 def test_more_than_one_percent_unusable_images_stop_the_job(label_folder):
     for number in range(5):
         (label_folder / "7" / f"bad {number}.png").write_bytes(b"no image")
-    assert "(--max-bad-rate); got '5 of 405" in refusal_of(label_folder)
+    assert "(--max-bad-rate): '5 of 405" in refusal_of(label_folder)
 
 
 def test_a_missing_label_folder_is_named(label_folder):

@@ -84,7 +84,7 @@ def test_one_set_of_several_is_named_by_what_its_names_begin_with(tmp_path, few_
     assert "idx:" in refusal_of(tmp_path)
     assert "emnist-digits-" in refusal_of(tmp_path)
     assert len(read(tmp_path / "emnist-digits").train) == 400
-    assert "check the folder" in refusal_of(tmp_path / "emnist-letters")
+    assert "Check the folder" in refusal_of(tmp_path / "emnist-letters")
 
 
 def test_unzipped_files_are_preferred(tmp_path, few_digits):
@@ -129,7 +129,7 @@ IMAGES = np.arange(3 * 28 * 28, dtype=np.uint8).reshape(3, 28, 28)
 def test_a_damaged_file_is_refused_with_what_is_wrong(tmp_path, data, said):
     (tmp_path / "x").write_bytes(data)
     with (
-        pytest.raises(UserError, match=f"fetch it again: .*{said}"),
+        pytest.raises(UserError, match=f"Fetch it again: .*{said}"),
         open_idx(str(tmp_path / "x"), dimensions=3) as file,
     ):
         list(file.rows(2))

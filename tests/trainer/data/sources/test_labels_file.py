@@ -110,7 +110,7 @@ def test_moved_and_changed_images_are_named(tmp_path, label_folder, capsys, colu
 
 def test_a_list_whose_images_are_gone_is_refused(tmp_path):
     path = write(tmp_path / "labels.csv", [f"{number}.png,{number % 10}" for number in range(100)])
-    assert "got '100 of 100" in refusal_of(path)
+    assert "'100 of 100" in refusal_of(path)
 
 
 def test_classes_that_are_not_in_the_list_are_no_error(tmp_path, label_folder):
@@ -122,13 +122,13 @@ def test_classes_that_are_not_in_the_list_are_no_error(tmp_path, label_folder):
 @pytest.mark.parametrize(
     ("rows", "header", "said"),
     [
-        (["a.png,1"], "file,label", "add the header path,label"),
-        ([], "path,label", "add lines path,label"),
-        (["a.png,"], "path,label", "add lines path,label"),
-        (["a.png,ten"], "path,label", "a label is a digit from 0 to 9; got 'ten'; mend line 2"),
-        (["a.png,1", "b.png,12"], "path,label", "got '12'; mend line 3"),
+        (["a.png,1"], "file,label", "Add the header path,label"),
+        ([], "path,label", "Add lines path,label"),
+        (["a.png,"], "path,label", "Add lines path,label"),
+        (["a.png,ten"], "path,label", "a label is a digit from 0 to 9: 'ten'. Mend line 2"),
+        (["a.png,1", "b.png,12"], "path,label", "'12'. Mend line 3"),
         (["a.png,1", "a.png,2"], "path,label", "an image has one label"),
-        (["a.png,1", "./a.png,1", "a.png,2"], "path,label", "mend line 4"),
+        (["a.png,1", "./a.png,1", "a.png,2"], "path,label", "Mend line 4"),
         ([",1"], "path,label", "every line names an image"),
         (["a.png,1,abc"], "path,label,sha256", "SHA-256 of an image's bytes, 64 hexadecimal digits"),
         (["s3://b/a.png,1"], "path,label", "a local path or in gs://"),
@@ -207,7 +207,7 @@ def test_the_cache_knows_images_that_come_along_by_their_pixels(tmp_path, label_
 
 def test_pixels_that_are_none_are_refused_with_their_line(tmp_path):
     path = write(tmp_path / "labels.csv", ["a,1,AAA"], header="path,label,pixels")
-    assert "pixels are an image file in base64; got 'AAA'; mend line 2" in refusal_of(path)
+    assert "pixels are an image file in base64: 'AAA'. Mend line 2" in refusal_of(path)
 
 
 def test_pixels_that_are_no_image_are_one_reject(tmp_path, label_folder, capsys):
@@ -222,7 +222,7 @@ def test_a_few_labels_are_enough_beside_another_source(tmp_path, label_folder):
     files = images_of(label_folder)[:3]
     path = write(tmp_path / "labels.csv", [f"{file},{file.parent.name}" for file in files])
     alone, beside = f"labels:{path}", ["sample", f"labels:{path}@5"]
-    assert "add more images" in refusal_of(path)
+    assert "Add more images" in refusal_of(path)
     mixed = open_sources(beside).read(validation_fraction=0)
     # Its three are among the sample's: what one of the two holds out, the other does not train on.
     assert 5_000 <= sum(len(split) for split in mixed.splits().values()) <= 5_003
@@ -233,5 +233,5 @@ def test_a_few_labels_are_enough_beside_another_source(tmp_path, label_folder):
 def test_a_mixture_of_too_few_labels_is_refused(tmp_path, label_folder):
     files = images_of(label_folder)
     paths = [write(tmp_path / f"{number}.csv", [f"{files[40 * number]},{number}"]) for number in range(2)]
-    with pytest.raises(UserError, match="add more images: none is left"):
+    with pytest.raises(UserError, match="Add more images: none is left"):
         open_sources([f"labels:{path}" for path in paths]).read(validation_fraction=0)

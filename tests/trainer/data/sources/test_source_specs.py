@@ -42,7 +42,7 @@ def test_each_kind_has_its_source(label_folder, tmp_path):
 def test_anything_else_is_refused_with_what_was_probably_meant(spec, remedy):
     with pytest.raises(UserError) as refusal:
         open_source(spec)
-    assert refusal.value.rule == (
+    assert refusal.value.problem == (
         "--data is sample, tfds:NAME, folder:PATH, labels:FILE.csv, idx:DIR or tfrecord:GLOB"
     )
     assert refusal.value.got == spec

@@ -1,0 +1,67 @@
+"""Cancels a run's job on its cluster when the launcher is stopped.
+
+A cluster would otherwise continue the job beside the launcher that resumes the run. On Flink, Beam's own
+`cancel` leaves the job running, so Flink's REST service cancels it.
+"""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import apache_beam as beam
+import grpc
+import requests
+from apache_beam.options.pipeline_options import FlinkRunnerOptions
+from apache_beam.runners.portability.flink_runner import MAGIC_HOST_NAMES, FlinkRunner
+
+_LOG = logging.getLogger(__name__)
+_SECONDS: Final = 10.0
+_ENDED: Final = frozenset({"FINISHED", "CANCELED", "FAILED"})
+
+
+@contextlib.contextmanager
+def cancel_on_interrupt(pipeline: beam.Pipeline) -> Iterator[None]:
+    """Context manager around a pipeline's run that cancels its job on KeyboardInterrupt."""
+    # Read before the run: Beam overwrites the address when it sends one jar.
+    master = _flink_master(pipeline)
+    try:
+        yield
+    except KeyboardInterrupt:
+        result = getattr(pipeline, "result", None)
+        if master is not None and result is not None:
+            _cancel_on_flink(master, result)
+        cancel: Callable[[], Any] | None = getattr(result, "cancel", None)
+        if cancel is not None:
+            # In-process engines cannot cancel, and neither can a job server that is gone.
+            with contextlib.suppress(NotImplementedError, grpc.RpcError, RuntimeError):
+                cancel()
+        raise
+
+
+def _flink_master(pipeline: beam.Pipeline) -> str | None:
+    """Returns the address of a Flink job manager; None if there is none that outlives the launcher."""
+    master = pipeline.options.view_as(FlinkRunnerOptions).flink_master
+    if not isinstance(pipeline.runner, FlinkRunner) or master in MAGIC_HOST_NAMES:
+        return None
+    return FlinkRunner.add_http_scheme(master)
+
+
+def _cancel_on_flink(master: str, result: Any) -> None:
+    try:
+        for job in _flink_jobs(master, result):
+            mode = {"mode": "cancel"}
+            requests.patch(f"{master}/v1/jobs/{job}", params=mode, timeout=_SECONDS).raise_for_status()
+    except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError) as error:
+        _LOG.warning("cannot cancel job %s, which may still run at %s: %s", result, master, error)
+
+
+def _flink_jobs(master: str, result: Any) -> list[str]:
+    """Returns Flink's ID of the job; nothing when it has ended."""
+    submitted = getattr(result._job_service, "_jobs", None)
+    if submitted is not None:  # submitted as one jar, by this process
+        return [submitted[result._job_id]._flink_job_id]
+    # A job server appends a number of its own to the name that the job has in Flink.
+    name = result._job_id.rpartition("_")[0]
+    jobs = requests.get(f"{master}/v1/jobs/overview", timeout=_SECONDS).json()["jobs"]
+    return [job["jid"] for job in jobs if job["name"] == name and job["state"] not in _ENDED]
