@@ -156,7 +156,7 @@ def test_a_cut_gzip_costs_what_is_cut_and_is_counted_once(shards, workers, capsy
     shard = shards / "packed-3.tfrecord"
     data = gzip.compress(shard.read_bytes()[: record_ends(shard.read_bytes())[89] + 50])
     shard.write_bytes(data[:-8])
-    source = RecordsSource(str(shards / "*.tfrecord"), Reading(Rejects(max_rate=0.05)))
+    source = RecordsSource(str(shards / "*.tfrecord"), ReadOptions(Rejects(max_rate=0.05)))
     told = []
     for index in range(workers):
         source.read(
