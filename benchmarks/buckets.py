@@ -6,6 +6,7 @@ client's processor is the difference between a large folder and a small one, whi
 """
 
 import contextlib
+import itertools
 import os
 import pathlib
 import shutil
@@ -21,7 +22,6 @@ from benchmarks.contenders import DIGITMILL, STOCK_BEAM, Contender, Model
 from benchmarks.process import ROOT
 from benchmarks.results import Run
 from benchmarks.setting import Setting
-from benchmarks.turns import in_turns
 from digitmill.machine import cpu_count
 
 VARIABLE: Final = "STORAGE_EMULATOR_HOST"
@@ -57,7 +57,7 @@ def buckets(
             # Links of files: the emulator does not follow those of folders.
             shutil.copytree(setting.images(size), folder / bucket(size), copy_function=os.link)
         with emulator(folder) as address:
-            for turn, (contender, images) in in_turns(pairs, rounds):
+            for turn, (contender, images) in itertools.product(range(rounds), pairs):
                 if turn and (contender, images) == (STOCK_BEAM, small):
                     # Nothing but its start, which is long: once is enough to take it off.
                     continue

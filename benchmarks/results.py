@@ -104,8 +104,3 @@ class Results(Sequence[Run]):
     def greatest(self, field: str) -> float:
         """Returns a field's greatest value; NaN when it is 0 everywhere, as where nothing was sampled."""
         return max((getattr(run, field) for run in self), default=0) or math.nan
-
-    def spread(self, field: str) -> float:
-        """Returns how far a field's extremes lie apart, as a share of its median."""
-        values = [getattr(run, field) for run in self]
-        return (max(values) - min(values)) / statistics.median(values) if values else math.nan

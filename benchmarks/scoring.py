@@ -1,5 +1,6 @@
 """Scores local folders: every contender in turns, digitmill on one core and on all, and its start."""
 
+import itertools
 import math
 import shutil
 import sys
@@ -10,7 +11,6 @@ from benchmarks import answers, process
 from benchmarks.contenders import DIGITMILL, Contender, Model
 from benchmarks.results import Run
 from benchmarks.setting import Setting
-from benchmarks.turns import in_turns
 from digitmill.machine import cpu_count
 
 FEW: Final = 100
@@ -21,13 +21,13 @@ def scoring(
     setting: Setting, model: Model, *, contenders: Sequence[Contender], images: int, rounds: int
 ) -> Iterator[Run]:
     """Yields the runs of all contenders on one folder, in turns."""
-    for turn, contender in in_turns(contenders, rounds):
+    for turn, contender in itertools.product(range(rounds), contenders):
         yield one(setting, model, contender, section="scoring", images=images, turn=turn)
 
 
 def cores(setting: Setting, model: Model, *, images: int, rounds: int) -> Iterator[Run]:
     """Yields digitmill's runs on one core and on two, in turns."""
-    for turn, count in in_turns((1, 2), rounds):
+    for turn, count in itertools.product(range(rounds), (1, 2)):
         yield one(setting, model, DIGITMILL, section="cores", images=images, turn=turn, cores=count)
 
 
