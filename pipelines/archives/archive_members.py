@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Final
 
-from digitmill.imaging.headers.header import check_header
+from digitmill.imaging.headers.header import read_header
 from pipelines.archives.archive_stream import MAX_NAME, ArchiveError, InflatedStream, RawMember
 from pipelines.archives.archive_tar import is_tar, read_tar
 from pipelines.archives.archive_tfrecord import is_tfrecord, read_tfrecord
@@ -182,7 +182,7 @@ def _inflated(head: bytes) -> bytes:
 
 def _is_image(head: bytes) -> bool:
     try:
-        check_header(head)
+        read_header(head)
     except ImageError as error:
         return error.code is not FailureCode.UNSUPPORTED
     return True

@@ -188,7 +188,7 @@ def test_modules_in_the_working_folder_are_not_run(
 
 def test_a_process_that_does_not_start_is_no_fault_of_the_image(scan: bytes) -> None:
     guard = Guard([sys.executable, "-c", "raise SystemExit(3)"])
-    with pytest.raises(GuardError, match="does not start: exit 3"):
+    with pytest.raises(GuardError, match="does not start: exit code 3"):
         guard.digit(scan)
     guard.close()
 
