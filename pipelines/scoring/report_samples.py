@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from digitmill.imaging.decode import decode
-from digitmill.imaging.grey import grey_of, shrunk
+from digitmill.imaging.grey import shrink, to_grey
 from digitmill.storage.listed_image import ListedImage
 from pipelines.scoring.kept_pixels import KeptPixels
 from pipelines.statistics.agreement import DISAGREEMENTS_KEPT
@@ -106,7 +106,7 @@ class Shown:
             if error.code not in self.failed or image.uri < self.failed[error.code][0]:
                 # What decoded once may meet a decoder that is out of memory now: then there is no picture.
                 with contextlib.suppress(ImageError):
-                    self.failed[error.code] = image.uri, shrunk(grey_of(decode(content)), _THUMBNAIL)
+                    self.failed[error.code] = image.uri, shrink(to_grey(decode(content)), _THUMBNAIL)
 
 
 def grey_levels(digits: np.ndarray) -> np.ndarray:
