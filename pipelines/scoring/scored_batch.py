@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from digitmill.reports.gallery import inlined
+from digitmill.reports.gallery import inline_png
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import folder_of
 from pipelines.scoring.kept_pixels import KeptPixels
@@ -77,7 +77,7 @@ def summarise(digest: str, scored: Scored, parts: tuple[Part, ...]) -> ItemStati
         mistaken=_kept(scored, scored.shown.mistaken),
         examples=tuple(kept for row in scored.shown.examples for kept in _kept(scored, row)),
         failure_pictures=tuple(
-            FailurePicture(code, image, inlined(pixels))
+            FailurePicture(code, image, inline_png(pixels))
             for code, (image, pixels) in sorted(scored.shown.failed.items())
         ),
     )
@@ -112,7 +112,7 @@ def _kept(scored: Scored, pixels: KeptPixels) -> tuple[KeptImage, ...]:
             digit=int(scored.first[row]),
             second_digit=int(scored.second[row]),
             label=scored.images[row].label,
-            png=inlined(digit),
+            png=inline_png(digit),
         )
         for row, digit in kept
     )
@@ -128,7 +128,7 @@ def _disagreements(scored: Scored) -> tuple[Disagreement, ...]:
             challenger_digit=int(scored.challenger[row]),
             challenger_confidence=float(scored.challenger_confidence[row]),
             label=scored.images[row].label,
-            png=inlined(digit),
+            png=inline_png(digit),
         )
         for row, digit in kept
     )

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from digitmill.reports.charts.acceptance import ReliabilityBin
-from digitmill.reports.gallery import inlined
+from digitmill.reports.gallery import inline_png
 from schemas.digit import CLASSES
 from trainer.data.splits import Digits, Split
 from trainer.metrics import calibration
@@ -159,5 +159,5 @@ def _shown(split: Split, found: Evaluation, places: np.ndarray) -> Iterator[Show
             digit=int(found.predicted[place]),
             confidence=round(float(found.confidence[place]), 6),
             second_digit=second if digit == found.predicted[place] else digit,
-            png=inlined(split.images[place]),
+            png=inline_png(split.images[place]),
         )
