@@ -20,8 +20,9 @@ FEW: Final = 100
 def scoring(
     setting: Setting, model: Model, *, contenders: Sequence[Contender], images: int, rounds: int
 ) -> Iterator[Run]:
-    """Yields the runs of all contenders on one folder, in turns."""
-    for turn, contender in itertools.product(range(rounds), contenders):
+    """Yields the runs of all contenders that score so many images, in turns."""
+    those = [contender for contender in contenders if images <= contender.most]
+    for turn, contender in itertools.product(range(rounds), those):
         yield one(setting, model, contender, section="scoring", images=images, turn=turn)
 
 

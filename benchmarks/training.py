@@ -16,9 +16,6 @@ CONTENDERS: Final = {
 }
 """Names for tables, and what `benchmarks.epochs` calls them."""
 
-IMAGES: Final = {"dense-300-100": 30_000, "cnn": 6_000}
-"""For each recipe the images of an epoch."""
-
 
 def training(recipe: str, *, images: int, rounds: int) -> Iterator[Run]:
     """Yields the runs, whose pipeline seconds are those of an epoch once the graph is traced."""
