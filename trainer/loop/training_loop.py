@@ -95,9 +95,8 @@ class Trainer:
         keras.utils.set_random_seed(seed)
         with strategy.scope():
             with precision.under(dtype_policy):
-                self.model = recipe.model()
+                self.model = batch_norm.with_fused(recipe.model())
             separate_replicas(self.model)
-            batch_norm.fuse(self.model)
             exact = recipe.model() if dtype_policy != "float32" else None
             self._optimizer = updates.make_optimizer(recipe, recipe.epochs * self._steps)
             self._optimizer.build(self.model.trainable_variables)
