@@ -19,7 +19,7 @@ from typing import Final
 from benchmarks import buckets, machine, page, plot, process, results, scoring, tables, targets, training
 from benchmarks.contenders import ALL, MODELS, STOCK_BEAM, Contender, Model, installed
 from benchmarks.results import Results, Run
-from benchmarks.setting import Setting, source
+from benchmarks.workspace import Workspace, source
 
 PARTS: Final = ("start", "scoring", "cores", "buckets", "training", "stages")
 
@@ -53,7 +53,7 @@ QUICK: Final = Effort((2_000,), 1, {"large": 2_000, "stock": 200, "small": 100},
 def measured(
     parts: Collection[str],
     effort: Effort,
-    setting: Setting,
+    workspace: Workspace,
     *,
     models: Sequence[Model],
     contenders: Sequence[Contender],
@@ -61,14 +61,14 @@ def measured(
     """Yields every run of the parts that are asked for, each as soon as it has ended."""
     first, last, rounds = models[0], models[-1], effort.rounds
     if "start" in parts:
-        yield from scoring.start(setting, first, rounds=rounds)
+        yield from scoring.start(workspace, first, rounds=rounds)
     for images, model in itertools.product(effort.images if "scoring" in parts else (), models):
-        yield from scoring.scoring(setting, model, contenders=contenders, images=images, rounds=rounds)
+        yield from scoring.scoring(workspace, model, contenders=contenders, images=images, rounds=rounds)
     if "cores" in parts:
         # The slower network: there the engine is what cores share.
-        yield from scoring.cores(setting, last, images=effort.images[-1], rounds=rounds)
+        yield from scoring.cores(workspace, last, images=effort.images[-1], rounds=rounds)
     if "buckets" in parts and buckets.program() and STOCK_BEAM.installed:
-        yield from buckets.buckets(setting, first, **effort.buckets, rounds=rounds)
+        yield from buckets.buckets(workspace, first, **effort.buckets, rounds=rounds)
     for recipe, images in effort.epochs.items() if "training" in parts else ():
         yield from training.training(recipe, images=images, rounds=rounds)
 
@@ -85,13 +85,13 @@ def main() -> None:
         _say(line)
     if lacking and arguments.publish:
         sys.exit("nothing is published that not everybody took part in")
-    setting = Setting(arguments.folder)
-    models = [setting.trained(model) for model in MODELS]
+    workspace = Workspace(arguments.folder)
+    models = [workspace.trained(model) for model in MODELS]
     runs = []
     for run in measured(
         arguments.only or PARTS,
         QUICK if arguments.quick else FULL,
-        setting,
+        workspace,
         models=models,
         contenders=installed(),
     ):

@@ -1,4 +1,4 @@
-"""Who scores: digitmill and what its users would otherwise run, each started in the same way."""
+"""The contenders: digitmill and what its users would otherwise run, each as a command."""
 
 import dataclasses
 import datetime
@@ -105,7 +105,7 @@ RAY_DATA: Final = Contender("Ray Data", script("ray_data"), printed_seconds, ("r
 CEILING: Final = Contender("loop without Beam", ceiling, printed_seconds)
 CEILING_ON_TWO: Final = Contender("loop, engine on 2 threads", ceiling_on_two, printed_seconds)
 BOUNDS: Final = (CEILING, CEILING_ON_TWO)
-"""No peers, for nobody uses them: the better of both is what the machine could do."""
+"""Bounds, not peers: nobody runs them. The better of the two is what the machine could do."""
 
 ALL: Final = (DIGITMILL, STOCK_BEAM, PLAIN_KERAS, RAY_DATA, *BOUNDS)
 

@@ -28,7 +28,7 @@ with quiet_stderr():
 
     from trainer.cluster.strategy import make_strategy
 
-from benchmarks.setting import digits
+from benchmarks.workspace import digits
 from trainer import recipes
 from trainer.data.splits import Digits, Split
 from trainer.loop.actions.tensorboard import TensorBoard

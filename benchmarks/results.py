@@ -21,7 +21,7 @@ class Run:
         model: recipe of the network; empty where none is run.
         images: how many it had.
         contender: who.
-        turn: the how manieth round of the comparison, from 0.
+        turn: number of the round, from 0.
         cores: how many it was allowed.
         pipeline_seconds: its work without the start of the interpreter and imports; NaN where it is the
             whole command that counts.
@@ -72,7 +72,7 @@ def read(path: pathlib.Path) -> list[Run]:
 
 
 class Results(Sequence[Run]):
-    """Runs, and questions to them."""
+    """Runs, with filters and statistics."""
 
     def __init__(self, runs: Iterable[Run]) -> None:
         self._runs = tuple(runs)

@@ -22,7 +22,7 @@ from typing import Any, Final
 from unittest import mock
 
 from benchmarks.contenders import MODELS
-from benchmarks.setting import Setting, write_images
+from benchmarks.workspace import Workspace, write_images
 from digitmill.engines.bundle_loader import Bundle, open_bundle
 from digitmill.storage import ImageReader, list_place, open_folder
 from pipelines.listing.work_item import SIZE, WorkItem, pack
@@ -147,7 +147,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name) / "images"
         write_images(folder, arguments.images)
-        model = Setting(pathlib.Path(name)).trained(MODELS[0]).bundle
+        model = Workspace(pathlib.Path(name)).trained(MODELS[0]).bundle
         stages = measure(folder, model, count=arguments.images, rounds=arguments.rounds)
     print("\n".join(lines(stages.table(), stages.images)))
 

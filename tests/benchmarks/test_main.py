@@ -9,7 +9,7 @@ from benchmarks import __main__ as command
 from benchmarks import contenders, machine, page, plot, results
 from benchmarks.__main__ import FULL, QUICK, Effort
 from benchmarks.contenders import Contender, Model
-from benchmarks.setting import Setting
+from benchmarks.workspace import Workspace
 from tests.benchmarks.stand_ins import local
 
 TINY = Effort((4, 8), 2, {"large": 4, "stock": 3, "small": 2}, {})
@@ -21,7 +21,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     digitmill = local("digitmill")
     monkeypatch.setattr(command, "installed", lambda: (digitmill, local("other")))
     monkeypatch.setattr("benchmarks.scoring.DIGITMILL", digitmill)
-    monkeypatch.setattr(Setting, "trained", lambda _, model: model)
+    monkeypatch.setattr(Workspace, "trained", lambda _, model: model)
     monkeypatch.setattr(command, "QUICK", TINY)
 
 
@@ -111,7 +111,7 @@ def test_models_are_scored_one_size_after_the_other(
 ) -> None:
     models = [Model("a", "litert"), Model("b", "litert_int8")]
     runs = command.measured(
-        ["scoring"], TINY, Setting(tmp_path), models=models, contenders=[local("digitmill")]
+        ["scoring"], TINY, Workspace(tmp_path), models=models, contenders=[local("digitmill")]
     )
     assert [(run.images, run.model) for run in runs][::2] == [(4, "a"), (4, "b"), (8, "a"), (8, "b")]
 
@@ -122,7 +122,7 @@ def test_who_takes_too_long_sits_out_the_larger_folders(tmp_path: pathlib.Path) 
     runs = command.measured(
         ["scoring"],
         TINY,
-        Setting(tmp_path),
+        Workspace(tmp_path),
         models=[Model("a", "litert"), Model("b", "litert")],
         contenders=[local("A"), slow],
     )

@@ -41,11 +41,11 @@ def test_the_command_trains_a_model_and_prints_the_table(
 ) -> None:
     asked = []
 
-    def trained(_: stages.Setting, model: Model) -> Model:
+    def trained(_: stages.Workspace, model: Model) -> Model:
         asked.append(model.recipe)
         return dataclasses.replace(model, bundle=bundle_path)
 
-    monkeypatch.setattr(stages.Setting, "trained", trained)
+    monkeypatch.setattr(stages.Workspace, "trained", trained)
     monkeypatch.setattr(sys, "argv", ["stages", "--images", "40", "--rounds", "1"])
     stages.main()
     assert asked == ["dense-300-100"]
