@@ -35,7 +35,7 @@ _NO_MEMORY: Final = -4
 """OpenCV's code for memory that cannot be had."""
 
 _PIXEL_CAP: Final = "CV_IO_MAX_IMAGE"
-"""What OpenCV names in the error about a picture that is larger than it may be: see `digitmill.imaging`."""
+"""How OpenCV names its limits in the error about a picture that is larger; see `limits.OPENCV_MAX_PIXELS`."""
 
 
 def decode(data: bytes) -> np.ndarray:

@@ -28,7 +28,7 @@ from typing import Final
 import numpy as np
 
 from digitmill.imaging.decoder_messages import DIGIT, ERROR, FRAME, PIXELS, decode_array, raise_error, receive
-from digitmill.imaging.limits import DECODE_SECONDS
+from digitmill.imaging.limits import DECODE_SECONDS, MAX_PIXELS, OPENCV_MAX_PIXELS
 from schemas.digit import SIDE
 from schemas.failure import FailureCode, ImageError
 
@@ -124,7 +124,7 @@ class Guard:
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env=os.environ | {"PYTHONPATH": module_path()},
+                env=os.environ | {"PYTHONPATH": module_path(), OPENCV_MAX_PIXELS: str(MAX_PIXELS)},
                 start_new_session=True,
             )
         self._socket = ours

@@ -5,6 +5,9 @@ from typing import Final
 MAX_PIXELS: Final = 4096 * 4096
 """Larger pictures are rejected undecoded: a file of 389 KB can hold 400 megapixels."""
 
+OPENCV_MAX_PIXELS: Final = "OPENCV_IO_MAX_IMAGE_PIXELS"
+"""Environment variable by which OpenCV refuses larger pictures before it allocates their pixels."""
+
 PLAIN_BYTES: Final = 4 * 2**20
 """Larger files are decoded under guard, bytes."""
 
