@@ -8,71 +8,69 @@ their figures into docs/benchmarks.md and README.md.
 """
 
 import argparse
-import importlib.util
+import dataclasses
 import itertools
 import json
 import pathlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from benchmarks import buckets, machine, page, plot, process, results, scoring, tables, targets, training
 from benchmarks.contenders import ALL, MODELS, STOCK_BEAM, Contender, Model, installed
-from benchmarks.effort import FULL, QUICK, Effort
 from benchmarks.results import Results, Run
-from benchmarks.setting import Setting, source
+from benchmarks.workspace import Workspace, source
 
 PARTS: Final = ("start", "scoring", "cores", "buckets", "training", "stages")
 
 
+@dataclasses.dataclass(frozen=True)
+class Effort:
+    """How much is measured.
+
+    Attributes:
+        images: of the folders to score, ascending.
+        rounds: how often everybody has a turn.
+        buckets: images of `benchmarks.buckets.buckets`.
+        epochs: for each recipe that is trained, the images of an epoch.
+    """
+
+    images: tuple[int, ...]
+    rounds: int
+    buckets: Mapping[str, int]
+    epochs: Mapping[str, int]
+
+
+FULL: Final = Effort(
+    (10_000, 60_000),
+    3,
+    {"large": 5_000, "stock": 1_000, "small": 100},
+    {"dense-300-100": 30_000, "cnn": 6_000},
+)
+QUICK: Final = Effort((2_000,), 1, {"large": 2_000, "stock": 200, "small": 100}, {"dense-300-100": 4_000})
+
+
 def measured(
-    parts: Iterable[str],
+    parts: Collection[str],
     effort: Effort,
-    setting: Setting,
+    workspace: Workspace,
     *,
     models: Sequence[Model],
     contenders: Sequence[Contender],
 ) -> Iterator[Run]:
     """Yields every run of the parts that are asked for, each as soon as it has ended."""
-    for part in PARTS:
-        if part in parts and part in MEASURED:
-            yield from MEASURED[part](effort, setting, models, contenders)
-
-
-def _scoring(
-    effort: Effort, setting: Setting, models: Sequence[Model], contenders: Sequence[Contender]
-) -> Iterator[Run]:
-    for images, model in itertools.product(effort.images, models):
-        those = [one for one in contenders if effort.takes_part(one.name, model.recipe, images)]
-        yield from scoring.scoring(setting, model, contenders=those, images=images, rounds=effort.rounds)
-
-
-def _cores(effort: Effort, setting: Setting, models: Sequence[Model], _: object) -> Iterator[Run]:
-    # The slower network: there the engine is what cores share.
-    yield from scoring.cores(setting, models[-1], images=effort.images[-1], rounds=effort.rounds)
-
-
-def _start(effort: Effort, setting: Setting, models: Sequence[Model], _: object) -> Iterator[Run]:
-    yield from scoring.start(setting, models[0], rounds=effort.rounds)
-
-
-def _buckets(effort: Effort, setting: Setting, models: Sequence[Model], _: object) -> Iterator[Run]:
-    if buckets.program() and STOCK_BEAM.installed:
-        yield from buckets.buckets(setting, models[0], **effort.buckets, rounds=effort.rounds)
-
-
-def _training(effort: Effort, *_: object) -> Iterator[Run]:
-    for recipe in effort.recipes:
-        yield from training.training(recipe, images=effort.epoch(recipe), rounds=effort.rounds)
-
-
-MEASURED: Final[Mapping[str, Callable[..., Iterator[Run]]]] = {
-    "scoring": _scoring,
-    "cores": _cores,
-    "start": _start,
-    "buckets": _buckets,
-    "training": _training,
-}
+    first, last, rounds = models[0], models[-1], effort.rounds
+    if "start" in parts:
+        yield from scoring.start(workspace, first, rounds=rounds)
+    for images, model in itertools.product(effort.images if "scoring" in parts else (), models):
+        yield from scoring.scoring(workspace, model, contenders=contenders, images=images, rounds=rounds)
+    if "cores" in parts:
+        # The slower network: there the engine is what cores share.
+        yield from scoring.cores(workspace, last, images=effort.images[-1], rounds=rounds)
+    if "buckets" in parts and buckets.program() and STOCK_BEAM.installed:
+        yield from buckets.buckets(workspace, first, **effort.buckets, rounds=rounds)
+    for recipe, images in effort.epochs.items() if "training" in parts else ():
+        yield from training.training(recipe, images=images, rounds=rounds)
 
 
 def main() -> None:
@@ -87,13 +85,13 @@ def main() -> None:
         _say(line)
     if lacking and arguments.publish:
         sys.exit("nothing is published that not everybody took part in")
-    setting = Setting(arguments.folder)
-    models = [setting.trained(model) for model in MODELS]
+    workspace = Workspace(arguments.folder)
+    models = [workspace.trained(model) for model in MODELS]
     runs = []
     for run in measured(
         arguments.only or PARTS,
         QUICK if arguments.quick else FULL,
-        setting,
+        workspace,
         models=models,
         contenders=installed(),
     ):
@@ -141,11 +139,8 @@ def _line(run: Run) -> str:
 
 
 def _write_stages(folder: pathlib.Path) -> None:
-    (folder / page.STAGES).unlink(missing_ok=True)
-    if importlib.util.find_spec("benchmarks.stages"):
-        _say("stages")
-        printed = process.run([sys.executable, "-m", "benchmarks.stages"]).output
-        (folder / page.STAGES).write_text(printed)
+    _say("stages")
+    (folder / page.STAGES).write_text(process.run([sys.executable, "-m", "benchmarks.stages"]).output)
 
 
 def _show(folder: pathlib.Path) -> None:

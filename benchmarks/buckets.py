@@ -6,6 +6,7 @@ client's processor is the difference between a large folder and a small one, whi
 """
 
 import contextlib
+import itertools
 import os
 import pathlib
 import shutil
@@ -16,12 +17,11 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from benchmarks import answers, process
+from benchmarks import predictions, process
 from benchmarks.contenders import DIGITMILL, STOCK_BEAM, Contender, Model
 from benchmarks.process import ROOT
 from benchmarks.results import Run
-from benchmarks.setting import Setting
-from benchmarks.turns import in_turns
+from benchmarks.workspace import Workspace
 from digitmill.machine import cpu_count
 
 VARIABLE: Final = "STORAGE_EMULATOR_HOST"
@@ -37,12 +37,12 @@ def program() -> str | None:
 
 
 def buckets(
-    setting: Setting, model: Model, *, large: int, stock: int, small: int, rounds: int
+    workspace: Workspace, model: Model, *, large: int, stock: int, small: int, rounds: int
 ) -> Iterator[Run]:
     """Yields the runs in turns, then one of each contender with its requests counted.
 
     Args:
-        setting: images and outputs.
+        workspace: images and outputs.
         model: to score with.
         large: images for digitmill.
         stock: images for the stock route.
@@ -51,22 +51,22 @@ def buckets(
     """
     sizes = sorted({large, stock, small})
     pairs = [(DIGITMILL, large), (STOCK_BEAM, stock), (DIGITMILL, small), (STOCK_BEAM, small)]
-    with tempfile.TemporaryDirectory(dir=setting.folder) as name:
+    with tempfile.TemporaryDirectory(dir=workspace.folder) as name:
         folder = pathlib.Path(name)
         for size in sizes:
             # Links of files: the emulator does not follow those of folders.
-            shutil.copytree(setting.images(size), folder / bucket(size), copy_function=os.link)
+            shutil.copytree(workspace.images(size), folder / bucket(size), copy_function=os.link)
         with emulator(folder) as address:
-            for turn, (contender, images) in in_turns(pairs, rounds):
+            for turn, (contender, images) in itertools.product(range(rounds), pairs):
                 if turn and (contender, images) == (STOCK_BEAM, small):
-                    # Nothing but its start, which is long: once is enough to take it off.
+                    # This measures its start alone, which is long: once is enough.
                     continue
-                yield one(setting, model, contender, images=images, turn=turn, address=address)
-        log = setting.folder / "requests.log"
+                yield one(workspace, model, contender, images=images, turn=turn, address=address)
+        log = workspace.folder / "requests.log"
         for contender in (DIGITMILL, STOCK_BEAM):
             with emulator(folder, log) as address:
                 before = requests(log)
-                run = one(setting, model, contender, images=stock, turn=rounds, address=address)
+                run = one(workspace, model, contender, images=stock, turn=rounds, address=address)
             yield _counted(run, requests(log) - before)
 
 
@@ -75,9 +75,11 @@ def bucket(images: int) -> str:
     return f"digits-{images}"
 
 
-def one(setting: Setting, model: Model, contender: Contender, *, images: int, turn: int, address: str) -> Run:
-    """Scores a bucket once and checks the answers."""
-    output = setting.output(contender.name.replace(" ", "-"))
+def one(
+    workspace: Workspace, model: Model, contender: Contender, *, images: int, turn: int, address: str
+) -> Run:
+    """Scores a bucket once and checks the predictions."""
+    output = workspace.output(contender.name.replace(" ", "-"))
     command = contender.command(f"gs://{bucket(images)}", model, output)
     finished = process.run(command, environment={VARIABLE: address})
     return Run(
@@ -90,17 +92,17 @@ def one(setting: Setting, model: Model, contender: Contender, *, images: int, tu
         pipeline_seconds=contender.seconds(finished.output, output),
         command_seconds=finished.seconds,
         processor_seconds=finished.processor_seconds,
-        right=answers.check(output, images),
+        right=predictions.check(output, images),
     )
 
 
 def _counted(run: Run, requests: int) -> Run:
-    # Only the count is worth something: the emulator wrote a line a request meanwhile.
+    # Only the count is of use: the emulator wrote a log line for each request.
     return Run(**{**vars(run), "section": "requests", "requests": requests})
 
 
 def requests(log: pathlib.Path) -> int:
-    """Returns how many requests an emulator's log tells of."""
+    """Returns the number of requests in an emulator's log."""
     return log.read_text(encoding="utf-8", errors="replace").count(' HTTP/1.1\\" ')
 
 
@@ -137,13 +139,13 @@ def free_port() -> int:
 
 
 def wait_for(port: int, server: subprocess.Popen) -> None:
-    """Returns as soon as the server answers: it takes calls at once, and reads all its files first."""
+    """Waits until the server replies: it accepts connections at once, but reads all its files first."""
     until = time.monotonic() + _WAIT_SECONDS
     while time.monotonic() < until:
         if server.poll() is not None:
             raise ChildProcessError(f"{_PROGRAM} ended with {server.returncode}")
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as call:
-            call.sendall(b"GET / HTTP/1.0\r\n\r\n")  # of the old sort, which is not counted
+            call.sendall(b"GET / HTTP/1.0\r\n\r\n")  # HTTP/1.0, which is not counted
             if call.recv(1):
                 return
         time.sleep(0.1)

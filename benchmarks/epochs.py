@@ -1,11 +1,11 @@
 """Trains a recipe's network for some epochs in one way, and prints the median seconds of an epoch.
 
-Usage: python -m benchmarks.epochs digitmill|replicas|numpy|tf.data RECIPE IMAGES
+Usage: python -m benchmarks.epochs digitmill|numpy|tf.data RECIPE IMAGES
 
-digitmill's epochs are whole ones as the job runs them: checkpoint and TensorBoard included; `replicas`
-shares each batch over two logical CPUs. `fit` gets the same network, optimizer, batch and images, and
-nothing to write, as https://keras.io/guides/training_with_built_in_methods/ and
-https://www.tensorflow.org/guide/data recommend. The first epoch, which traces the graph, does not count.
+digitmill's epochs are whole ones as the job runs them, checkpoint and TensorBoard included. `fit` gets the
+same network, optimizer, batch and images, and nothing to write, as
+https://keras.io/guides/training_with_built_in_methods/ and https://www.tensorflow.org/guide/data recommend.
+The first epoch, which traces the graph, does not count.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ with quiet_stderr():
 
     from trainer.cluster.strategy import make_strategy
 
-from benchmarks.setting import digits
+from benchmarks.workspace import digits
 from trainer import recipes
 from trainer.data.splits import Digits, Split
 from trainer.loop.actions.tensorboard import TensorBoard
@@ -40,13 +40,13 @@ from trainer.run.run_location import LocalPlace
 EPOCHS = 2
 
 
-def digitmill(recipe: Recipe, split: Split, folder: pathlib.Path, *, replicas: int) -> Callable[[], None]:
+def digitmill(recipe: Recipe, split: Split, folder: pathlib.Path) -> Callable[[], None]:
     """Returns what runs one more epoch."""
     place = LocalPlace(folder)
     trainer = Trainer(
         dataclasses.replace(recipe, epochs=EPOCHS + 1),
         Digits("benchmark", split, None, split),
-        strategy=make_strategy(replicas),
+        strategy=make_strategy(1),
         seed=1,
         checkpointing=CheckpointOptions(Checkpoints(place)),
         tensorboard=TensorBoard(place),
@@ -83,11 +83,10 @@ def main(contender: str, name: str, count: str) -> None:
     recipe = recipes.load(name)
     split = Split(*digits(int(count)))
     with tempfile.TemporaryDirectory() as folder, quiet_stderr():
-        if contender in ("numpy", "tf.data"):
-            epoch = fit(recipe, split, dataset=contender == "tf.data")
+        if contender == "digitmill":
+            epoch = digitmill(recipe, split, pathlib.Path(folder))
         else:
-            replicas = 2 if contender == "replicas" else 1
-            epoch = digitmill(recipe, split, pathlib.Path(folder), replicas=replicas)
+            epoch = fit(recipe, split, dataset=contender == "tf.data")
         epoch()
         taken = [seconds(epoch) for _ in range(EPOCHS)]
     print(statistics.median(taken))

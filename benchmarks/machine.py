@@ -1,4 +1,4 @@
-"""What was measured on: processor, memory, versions, and how busy the machine was before."""
+"""The machine that was measured: processor, memory, versions, and its load before."""
 
 import datetime
 import importlib.metadata
@@ -67,7 +67,7 @@ def sentences(machine: dict[str, Any]) -> str:
 
 
 def processor(info: pathlib.Path = pathlib.Path("/proc/cpuinfo")) -> str:
-    """Returns the processor's name, or its architecture where the system does not tell."""
+    """Returns the processor's name, or its architecture where the system does not name it."""
     if info.exists():
         for line in info.read_text().splitlines():
             if line.startswith("model name"):

@@ -4,12 +4,12 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import resource
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import IO, Final
+from typing import Final
 
 import psutil
 
@@ -17,6 +17,8 @@ ROOT: Final = pathlib.Path(__file__).resolve().parents[1]
 """Where commands run: `python -m` takes the code of the current folder."""
 
 _SAMPLE_SECONDS: Final = 0.2
+_TAIL: Final = 3000
+"""Characters of standard error in the message about a command that failed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,10 +63,10 @@ def run(
     """
     arguments = [str(argument) for argument in command]
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-        started = time.perf_counter()
+        before, started = _processor_seconds(), time.perf_counter()
         try:
             with on_cores(cores):
-                process = subprocess.Popen(
+                process = psutil.Popen(
                     arguments,
                     stdout=output,
                     stderr=errors,
@@ -74,15 +76,33 @@ def run(
                 )
         except OSError as error:
             raise CommandError(f"{arguments[0]} does not start: {error}") from error
-        # The usage of this child alone: that of all children would hold those measured before.
-        with _killed_if_left(process), _peak(process.pid, sampled=memory) as peak:
-            _, status, usage = os.wait4(process.pid, 0)
-            seconds = time.perf_counter() - started
-            process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise CommandError(f"{' '.join(arguments)} ended with {process.returncode}:\n{_tail(errors)}")
-        output.seek(0)
-        return Finished(output.read(), seconds, usage.ru_utime + usage.ru_stime, max(peak, default=0))
+        try:
+            code, peak = _wait(process, memory=memory)
+        finally:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        seconds = time.perf_counter() - started
+        for file in (output, errors):
+            file.seek(0)
+        if code:
+            raise CommandError(f"{' '.join(arguments)} ended with {code}:\n{errors.read()[-_TAIL:]}")
+        return Finished(output.read(), seconds, _processor_seconds() - before, peak)
+
+
+def _wait(process: psutil.Popen, *, memory: bool) -> tuple[int, int]:
+    """Returns a process's exit code, and the greatest memory that was seen until then."""
+    peak = 0
+    while True:
+        if memory:
+            peak = max(peak, memory_of(process.pid))
+        with contextlib.suppress(psutil.TimeoutExpired):
+            return int(process.wait(_SAMPLE_SECONDS if memory else None)), peak
+
+
+def _processor_seconds() -> float:
+    """Returns the processor time of all children that have ended and been waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 @contextlib.contextmanager
@@ -96,57 +116,13 @@ def on_cores(count: int | None) -> Iterator[None]:
         os.sched_setaffinity(0, allowed)
 
 
-@contextlib.contextmanager
-def _killed_if_left(process: subprocess.Popen) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
-
-
-@contextlib.contextmanager
-def _peak(pid: int, *, sampled: bool) -> Iterator[list[int]]:
-    """Yields the sums of memory that are seen until the end."""
-    seen: list[int] = []
-    if not sampled:
-        yield seen
-        return
-    ended = threading.Event()
-    sampler = threading.Thread(target=_sample, args=(pid, seen, ended))
-    sampler.start()
-    try:
-        yield seen
-    finally:
-        ended.set()
-        sampler.join()
-
-
-def _sample(pid: int, seen: list[int], ended: threading.Event) -> None:
-    while True:
-        seen.append(memory_of(pid))
-        if ended.wait(_SAMPLE_SECONDS):
-            return
-
-
 def memory_of(pid: int) -> int:
     """Returns the proportional set size of a process and all below it, bytes; 0 once it is gone."""
-    try:
-        parent = psutil.Process(pid)
-        tree = [parent, *parent.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return 0
-    return sum(map(_proportional, tree))
-
-
-def _proportional(process: psutil.Process) -> int:
+    total = 0
     # A process may end between being listed and being looked at.
-    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, FileNotFoundError):
-        return process.memory_full_info().pss
-    return 0
-
-
-def _tail(file: IO[str], characters: int = 3000) -> str:
-    file.seek(0)
-    return file.read()[-characters:]
+    with contextlib.suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(pid)
+        for process in (parent, *parent.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, FileNotFoundError):
+                total += process.memory_full_info().pss
+    return total

@@ -21,7 +21,7 @@ class Run:
         model: recipe of the network; empty where none is run.
         images: how many it had.
         contender: who.
-        turn: the how manieth round of the comparison, from 0.
+        turn: number of the round, from 0.
         cores: how many it was allowed.
         pipeline_seconds: its work without the start of the interpreter and imports; NaN where it is the
             whole command that counts.
@@ -72,7 +72,7 @@ def read(path: pathlib.Path) -> list[Run]:
 
 
 class Results(Sequence[Run]):
-    """Runs, and questions to them."""
+    """Runs, with filters and statistics."""
 
     def __init__(self, runs: Iterable[Run]) -> None:
         self._runs = tuple(runs)
@@ -104,8 +104,3 @@ class Results(Sequence[Run]):
     def greatest(self, field: str) -> float:
         """Returns a field's greatest value; NaN when it is 0 everywhere, as where nothing was sampled."""
         return max((getattr(run, field) for run in self), default=0) or math.nan
-
-    def spread(self, field: str) -> float:
-        """Returns how far a field's extremes lie apart, as a share of its median."""
-        values = [getattr(run, field) for run in self]
-        return (max(values) - min(values)) / statistics.median(values) if values else math.nan

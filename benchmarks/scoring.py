@@ -1,37 +1,38 @@
 """Scores local folders: every contender in turns, digitmill on one core and on all, and its start."""
 
+import itertools
 import math
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from benchmarks import answers, process
+from benchmarks import predictions, process
 from benchmarks.contenders import DIGITMILL, Contender, Model
 from benchmarks.results import Run
-from benchmarks.setting import Setting
-from benchmarks.turns import in_turns
+from benchmarks.workspace import Workspace
 from digitmill.machine import cpu_count
 
 FEW: Final = 100
-"""Images of a run that is hardly more than its start."""
+"""Images of a run that takes hardly longer than its start."""
 
 
 def scoring(
-    setting: Setting, model: Model, *, contenders: Sequence[Contender], images: int, rounds: int
+    workspace: Workspace, model: Model, *, contenders: Sequence[Contender], images: int, rounds: int
 ) -> Iterator[Run]:
-    """Yields the runs of all contenders on one folder, in turns."""
-    for turn, contender in in_turns(contenders, rounds):
-        yield one(setting, model, contender, section="scoring", images=images, turn=turn)
+    """Yields the runs of all contenders that score so many images, in turns."""
+    those = [contender for contender in contenders if images <= contender.most]
+    for turn, contender in itertools.product(range(rounds), those):
+        yield one(workspace, model, contender, section="scoring", images=images, turn=turn)
 
 
-def cores(setting: Setting, model: Model, *, images: int, rounds: int) -> Iterator[Run]:
+def cores(workspace: Workspace, model: Model, *, images: int, rounds: int) -> Iterator[Run]:
     """Yields digitmill's runs on one core and on two, in turns."""
-    for turn, count in in_turns((1, 2), rounds):
-        yield one(setting, model, DIGITMILL, section="cores", images=images, turn=turn, cores=count)
+    for turn, count in itertools.product(range(rounds), (1, 2)):
+        yield one(workspace, model, DIGITMILL, section="cores", images=images, turn=turn, cores=count)
 
 
-def start(setting: Setting, model: Model, *, rounds: int) -> Iterator[Run]:
+def start(workspace: Workspace, model: Model, *, rounds: int) -> Iterator[Run]:
     """Yields the runs of the help and of a folder of few images."""
     helping = [sys.executable, "-m", "digitmill", "--help"]
     for turn in range(rounds):
@@ -47,11 +48,11 @@ def start(setting: Setting, model: Model, *, rounds: int) -> Iterator[Run]:
             command_seconds=finished.seconds,
             processor_seconds=finished.processor_seconds,
         )
-        yield one(setting, model, DIGITMILL, section="start", images=FEW, turn=turn)
+        yield one(workspace, model, DIGITMILL, section="start", images=FEW, turn=turn)
 
 
 def one(
-    setting: Setting,
+    workspace: Workspace,
     model: Model,
     contender: Contender,
     *,
@@ -60,8 +61,8 @@ def one(
     turn: int,
     cores: int | None = None,
 ) -> Run:
-    """Runs one contender once and checks its answers."""
-    folder, output = setting.images(images), setting.output(contender.name.replace(" ", "-"))
+    """Runs one contender once and checks its predictions."""
+    folder, output = workspace.images(images), workspace.output(contender.name.replace(" ", "-"))
     # Memory is looked at in the first turn alone, so that the median pays nothing for it.
     finished = process.run(contender.command(folder, model, output), cores=cores, memory=turn == 0)
     run = Run(
@@ -75,7 +76,7 @@ def one(
         command_seconds=finished.seconds,
         processor_seconds=finished.processor_seconds,
         peak_bytes=finished.peak_bytes,
-        right=answers.check(output, images),
+        right=predictions.check(output, images),
     )
     shutil.rmtree(output)
     return run

@@ -1,17 +1,15 @@
 """Where the time of scoring goes: processor time per image by stage, beside what sets its limit.
 
-Usage: python -m benchmarks.stages [--images N] [--rounds N] [--input FOLDER --model BUNDLE]
+Usage: python -m benchmarks.stages [--images N] [--rounds N]
 
 Every stage is what a worker process runs, on the same images, in one thread; a stage within another is
 clocked there. The median of the rounds counts, and rounds go through all stages in turn. `list` and
 `freeze` are the launcher's. A core scores one image in the sum of the worker's stages. Images and bundle
-are those of `benchmarks.scoring` where none are given. Prints a table, and the same as CSV to the path of
-`--csv`.
+are those of `benchmarks.scoring`.
 """
 
 import argparse
 import contextlib
-import csv
 import gzip
 import itertools
 import pathlib
@@ -24,7 +22,7 @@ from typing import Any, Final
 from unittest import mock
 
 from benchmarks.contenders import MODELS
-from benchmarks.setting import Setting, write_images
+from benchmarks.workspace import Workspace, write_images
 from digitmill.engines.bundle_loader import Bundle, open_bundle
 from digitmill.storage import ImageReader, list_place, open_folder
 from pipelines.listing.work_item import ITEM_SIZE, WorkItem, pack_items
@@ -145,22 +143,13 @@ def main() -> None:
     )
     parser.add_argument("--images", type=int, default=12_288)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--input", type=pathlib.Path)
-    parser.add_argument("--model", type=pathlib.Path)
-    parser.add_argument("--csv", type=pathlib.Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        folder = arguments.input or pathlib.Path(name) / "images"
-        if arguments.input is None:
-            write_images(folder, arguments.images)
-        model = arguments.model or Setting(pathlib.Path(name)).trained(MODELS[0]).bundle
+        folder = pathlib.Path(name) / "images"
+        write_images(folder, arguments.images)
+        model = Workspace(pathlib.Path(name)).trained(MODELS[0]).bundle
         stages = measure(folder, model, count=arguments.images, rounds=arguments.rounds)
     print("\n".join(lines(stages.table(), stages.images)))
-    if arguments.csv:
-        with arguments.csv.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows(
-                [("stage", "microseconds", "limit"), *stages.table()]
-            )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """Trains by digitmill and by plain `model.fit` from NumPy and from tf.data, in turns."""
 
+import itertools
 import sys
 from collections.abc import Iterator
 from typing import Final
 
 from benchmarks import process
 from benchmarks.results import Run
-from benchmarks.turns import in_turns
 from digitmill.machine import cpu_count
 
 CONTENDERS: Final = {
@@ -16,13 +16,10 @@ CONTENDERS: Final = {
 }
 """Names for tables, and what `benchmarks.epochs` calls them."""
 
-IMAGES: Final = {"dense-300-100": 30_000, "cnn": 6_000}
-"""For each recipe the images of an epoch."""
-
 
 def training(recipe: str, *, images: int, rounds: int) -> Iterator[Run]:
     """Yields the runs, whose pipeline seconds are those of an epoch once the graph is traced."""
-    for turn, name in in_turns(CONTENDERS, rounds):
+    for turn, name in itertools.product(range(rounds), CONTENDERS):
         command = [sys.executable, "-m", "benchmarks.epochs", CONTENDERS[name], recipe, images]
         finished = process.run(command)
         yield Run(

@@ -1,4 +1,4 @@
-"""Opens a model bundle for scoring; one that is not whole and true is refused before any image is read."""
+"""Opens a model bundle: checks digests, signature and golden batch before any image is read."""
 
 import dataclasses
 import hashlib
@@ -19,7 +19,7 @@ from schemas.model.model_card import ModelCard
 
 @dataclasses.dataclass(frozen=True)
 class Bundle:
-    """A bundle that was checked; small, so that it may travel to every worker.
+    """A bundle that was checked; small, so that it can be sent to every worker.
 
     Attributes:
         path: its folder, absolute.
@@ -34,15 +34,15 @@ class Bundle:
     engine: EngineChoice
 
     def load(self) -> Engine:
-        """Returns its model, made from the bytes that were checked.
+        """Loads its model, from bytes whose digests are compared again.
 
         Raises:
-            UserError: when they have been changed or removed since.
+            UserError: when a file was changed or removed since.
             EngineError: when this machine cannot run it.
         """
         if self.engine.kind is not EngineKind.SAVED_MODEL:
             return LiteRtEngine(_read_verified(self.path, self.engine.model, self.card))
-        # Only what the card names: anything else in the folder is nobody's.
+        # Only files that the card names.
         folder = f"{bundle.SAVED_MODEL}/"
         names = [name for name in self.card.files if name.startswith(folder)]
         return SavedModelEngine(
@@ -51,15 +51,15 @@ class Bundle:
 
 
 def open_bundle(path: pathlib.Path, engine: str = EngineKind.AUTO) -> Bundle:
-    """Checks card, digests, signature, shapes and golden batch, and returns the bundle.
+    """Opens a bundle after checking its card, digests, signature, shapes and golden batch.
 
     Args:
         path: its folder.
         engine: one of `EngineKind`.
 
     Raises:
-        UserError: when the bundle is missing, incomplete, damaged or answers wrongly, or the engine
-            cannot be had.
+        UserError: when the bundle is missing, incomplete or damaged, predicts its golden batch wrongly, or
+            the engine is not available.
     """
     try:
         text = (path / bundle.CARD).read_bytes()
@@ -100,10 +100,10 @@ def _read_verified(path: pathlib.Path, name: str, card: ModelCard) -> bytes:
 
 def _check_golden_batch(opened: Bundle, content: bytes) -> None:
     path = opened.path
-    # Eight bits answer as eight bits did, not as the model that they were made from.
-    eight_bits = opened.engine.kind is EngineKind.LITERT_INT8
-    output = bundle.OUTPUT_INT8 if eight_bits else bundle.OUTPUT
-    tolerance = bundle.GOLDEN_TOLERANCE_INT8 if eight_bits else bundle.GOLDEN_TOLERANCE
+    # The int8 model must predict as the int8 model did, not as the float model it was made from.
+    int8 = opened.engine.kind is EngineKind.LITERT_INT8
+    output = bundle.OUTPUT_INT8 if int8 else bundle.OUTPUT
+    tolerance = bundle.GOLDEN_TOLERANCE_INT8 if int8 else bundle.GOLDEN_TOLERANCE
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as golden:
             digits, expected = golden[bundle.INPUT], golden[output]
@@ -113,11 +113,11 @@ def _check_golden_batch(opened: Bundle, content: bytes) -> None:
     if shapes != ((SIDE, SIDE), np.uint8, (len(digits), CLASSES)) or not len(digits):
         _refuse(path, f"its golden batch has the wrong shape: {digits.shape} and {expected.shape}")
     try:
-        answered = opened.load().probabilities(digits)
+        predicted = opened.load().probabilities(digits)
     except EngineError as error:
         _refuse(path, str(error))
-    difference = float(np.abs(answered - expected).max())
-    # Written so that a NaN is refused too.
+    difference = float(np.abs(predicted - expected).max())
+    # Not `difference > tolerance`, which lets NaN pass.
     if not difference <= tolerance:
         _refuse(path, f"it answers its golden batch wrongly, by up to {difference:.3g}")
 

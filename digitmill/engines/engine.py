@@ -1,4 +1,4 @@
-"""Engines that run a bundle's model. LiteRT is the one of CPU workers, which then need no TensorFlow."""
+"""What an engine is, and the one of CPU workers: LiteRT, which needs no TensorFlow."""
 
 import contextlib
 import os
@@ -14,12 +14,11 @@ from schemas.model.bundle import INPUT, OUTPUT, SIGNATURE
 BATCH: Final = 256
 """The one batch shape that a model is given; smaller batches are padded."""
 
-
 _STDERR: Final = threading.Lock()
 
 
 class EngineError(Exception):
-    """A model cannot be run, or cannot score what it was given."""
+    """A model cannot be loaded or run."""
 
 
 class Engine(Protocol):
@@ -34,7 +33,7 @@ class Engine(Protocol):
 
 
 class LiteRtEngine:
-    """One LiteRT interpreter, which threads take turns to use."""
+    """One LiteRT interpreter; threads take turns."""
 
     def __init__(self, model: bytes) -> None:
         """Loads a model.
@@ -54,7 +53,7 @@ class LiteRtEngine:
                 interpreter = Interpreter(model_content=model, num_threads=1)
                 signature = interpreter.get_signature_list().get(SIGNATURE)
                 if signature != {"inputs": [INPUT], "outputs": [OUTPUT]}:
-                    raise EngineError(f"{SIGNATURE} takes {INPUT} and gives {OUTPUT}; got {signature}")
+                    raise EngineError(f"{SIGNATURE} does not map {INPUT} to {OUTPUT}: {signature}")
                 self._runner = interpreter.get_signature_runner(SIGNATURE)
                 _check_input(self._runner.get_input_details()[INPUT])
                 check_output(self._run(np.zeros((BATCH, SIDE, SIDE), np.uint8)))
@@ -68,7 +67,7 @@ class LiteRtEngine:
             EngineError: when the model cannot score them.
         """
         try:
-            return in_batches(self._run, digits)
+            return predict_in_batches(self._run, digits)
         except (RuntimeError, ValueError) as error:
             raise EngineError(f"LiteRT: {error}") from error
 
@@ -77,8 +76,13 @@ class LiteRtEngine:
             return self._runner(**{INPUT: batch})[OUTPUT]
 
 
-def in_batches(run: Callable[[np.ndarray], np.ndarray], digits: np.ndarray) -> np.ndarray:
-    """Returns float32[N, 10] for any N by a function from uint8[BATCH, 28, 28] to float32[BATCH, 10]."""
+def predict_in_batches(run: Callable[[np.ndarray], np.ndarray], digits: np.ndarray) -> np.ndarray:
+    """Runs digits in padded batches and returns float32[N, 10].
+
+    Args:
+        run: returns float32[BATCH, 10] for uint8[BATCH, 28, 28].
+        digits: uint8[N, 28, 28], any N.
+    """
     scored = np.empty((len(digits), CLASSES), np.float32)
     for start in range(0, len(digits), BATCH):
         batch = digits[start : start + BATCH]
@@ -89,22 +93,22 @@ def in_batches(run: Callable[[np.ndarray], np.ndarray], digits: np.ndarray) -> n
 
 
 def check_output(outputs: np.ndarray) -> None:
-    """Raises EngineError unless these are the answers to a batch."""
+    """Raises EngineError unless a batch's output has the right shape and type."""
     if outputs.shape != (BATCH, CLASSES) or outputs.dtype != np.float32:
-        raise EngineError(f"{OUTPUT} is float32[{BATCH}, {CLASSES}]; got {outputs.dtype}{outputs.shape}")
+        raise EngineError(f"{OUTPUT} is {outputs.dtype}{outputs.shape}, not float32[{BATCH}, {CLASSES}]")
 
 
 def _check_input(details: dict) -> None:
-    # A signature runner resizes the model's input to whatever it is given, without a word.
+    # A signature runner silently resizes the model's input to whatever it is given.
     shape = details["shape_signature"].tolist()
     if shape[1:] != [SIDE, SIDE] or details["dtype"] is not np.uint8:
-        raise EngineError(f"{INPUT} is uint8[N, {SIDE}, {SIDE}]; got {details['dtype'].__name__}{shape}")
+        raise EngineError(f"{INPUT} is {details['dtype'].__name__}{shape}, not uint8[N, {SIDE}, {SIDE}]")
 
 
 @contextlib.contextmanager
 def silent_stderr() -> Iterator[None]:
-    """Keeps what native code prints at start-up off the terminal; its errors come as exceptions."""
-    # One at a time: a second engine would save the first one's nowhere as the terminal.
+    """Discards what native code prints at start-up; its errors come as exceptions."""
+    # One at a time: a second engine would take the first one's /dev/null for the terminal.
     with _STDERR:
         saved = os.dup(2)
         try:

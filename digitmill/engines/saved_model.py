@@ -1,4 +1,4 @@
-"""Runs a bundle's SavedModel by TensorFlow, which is imported when the engine is made and not before."""
+"""Runs a bundle's SavedModel by TensorFlow, which is imported only when an engine is made."""
 
 import pathlib
 import tempfile
@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from digitmill.engines.engine import BATCH, EngineError, check_output, in_batches, silent_stderr
-from digitmill.engines.saved_model_ops import refuse_effects
+from digitmill.engines.engine import BATCH, EngineError, check_output, predict_in_batches, silent_stderr
+from digitmill.engines.saved_model_ops import check_ops
 from schemas.digit import SIDE
 from schemas.errors import first_line
 from schemas.model.bundle import INPUT, OUTPUT, SIGNATURE
@@ -22,19 +22,19 @@ class SavedModelEngine:
     """A SavedModel on the GPU that TensorFlow finds, or on the CPU."""
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
-        """Looks at a SavedModel's ops, then loads it.
+        """Checks a SavedModel's ops, then loads it.
 
         Args:
-            files: the content of its files by their path in its folder. They are the ones that were
-                checked: TensorFlow would take whatever lies in the folder by then.
+            files: the content of its files, by path within its folder. Not the folder: its files may have
+                changed since their digests were checked.
 
         Raises:
             EngineError: when TensorFlow is missing, or the model cannot be loaded, has another signature
                 than the bundle's or would do more than compute.
         """
         tf = _tensorflow()
-        _refuse_strange(files)
-        refuse_effects(files[_GRAPH])
+        _check_file_names(files)
+        check_ops(files[_GRAPH])
         self._tf = tf
         try:
             with tempfile.TemporaryDirectory(prefix="saved-model-") as folder, silent_stderr():
@@ -53,7 +53,7 @@ class SavedModelEngine:
             EngineError: when the model cannot score them.
         """
         try:
-            return in_batches(self._run, digits)
+            return predict_in_batches(self._run, digits)
         except (self._tf.errors.OpError, ValueError) as error:
             raise EngineError(f"TensorFlow: {first_line(error)}") from error
 
@@ -65,7 +65,7 @@ class SavedModelEngine:
         spec = names.get(INPUT)
         whole = self._tf.TensorSpec([BATCH, SIDE, SIDE], self._tf.uint8)
         if set(names) != {INPUT} or not spec.is_compatible_with(whole):
-            raise EngineError(f"{SIGNATURE} takes {INPUT}, uint8[N, {SIDE}, {SIDE}]; got {names}")
+            raise EngineError(f"{SIGNATURE} takes {names}, not {INPUT}, uint8[N, {SIDE}, {SIDE}]")
 
 
 def _tensorflow() -> Any:
@@ -73,38 +73,38 @@ def _tensorflow() -> Any:
         with silent_stderr():
             import tensorflow as tf
 
-            # Lets other processes have what is left of a GPU: TensorFlow takes all of its memory otherwise.
+            # Leaves the rest of a GPU to other processes: TensorFlow takes all of its memory otherwise.
             for gpu in tf.config.list_physical_devices("GPU"):
-                _grow(tf, gpu)
+                _allow_memory_growth(tf, gpu)
     except ImportError as error:
         raise EngineError(
-            "the saved_model engine needs TensorFlow on every worker; "
-            f"pip install 'tensorflow>=2.21,<2.22' there, or use --engine litert: {error}"
+            f"the saved_model engine needs TensorFlow on every worker: {error}. "
+            "Run pip install 'tensorflow>=2.21,<2.22' there, or use --engine litert."
         ) from error
     return tf
 
 
-def _grow(tf: Any, gpu: Any) -> None:
+def _allow_memory_growth(tf: Any, gpu: Any) -> None:
     try:
         tf.config.experimental.set_memory_growth(gpu, True)
     except RuntimeError:
-        # The process has used TensorFlow before; then it has decided about this already.
+        # TensorFlow has started in this process before; it is too late to change this.
         return
 
 
-def _refuse_strange(files: Mapping[str, bytes]) -> None:
-    """Refuses what TensorFlow might read in place of the graph that was looked at."""
+def _check_file_names(files: Mapping[str, bytes]) -> None:
+    """Refuses files that TensorFlow might read instead of the graph that was checked."""
     for name in files:
         if name not in _FILES and not name.startswith(_FOLDERS):
-            raise EngineError(f"a SavedModel holds {', '.join(_FILES + _FOLDERS)}; got {name!r}")
+            raise EngineError(f"unknown file in a SavedModel: {name!r}")
     if _GRAPH not in files:
-        raise EngineError(f"a SavedModel holds {_GRAPH}; got {sorted(files)}")
+        raise EngineError(f"a SavedModel without {_GRAPH}: {sorted(files)}")
 
 
 def _write(folder: pathlib.Path, files: Mapping[str, bytes]) -> None:
     for name, data in files.items():
         path = folder / name
         if ".." in path.parts:
-            raise EngineError(f"a file of a SavedModel lies in its folder; got {name!r}")
+            raise EngineError(f"a file of a SavedModel outside its folder: {name!r}")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)

@@ -1,9 +1,9 @@
-"""Looks at what a SavedModel would do before it is loaded: models are programs.
+"""Checks the ops of a SavedModel before it is loaded: a model is a program.
 
-A SavedModel can write files, call Python and open connections while it scores, and even while it is
-loaded. Let through are ops that TensorFlow knows to be without effects and that reach for no file, and
-a few that touch only the model's own memory. The functions that write and read checkpoints, which
-every SavedModel has, are let be as long as nothing that loading or scoring runs leads to them.
+A SavedModel can write files, call Python and open connections while it scores, and even while it is loaded.
+Allowed are ops that TensorFlow declares stateless and that read no file, and a few whose state is the model's
+own memory. Every SavedModel has functions that write and read checkpoints; they are allowed as long as
+nothing that loading or scoring runs calls them.
 """
 
 import re
@@ -44,16 +44,16 @@ _OWN_MEMORY: Final = frozenset(
         "While",
     }
 )
-"""Ops whose state is the model's own. Random ops are not among them: answers must be repeatable."""
+"""Stateful ops that touch the model's own memory alone. No random ops: predictions must be repeatable."""
 
 _REACHES_OUT: Final = re.compile(r"File|PyFunc|Dataset|Debug|Copy|Proto|Reader|Remote|Snapshot|Host|Summary")
-"""Ops that TensorFlow counts as stateless but that read files, call Python or, when debugging, write."""
+"""Ops that TensorFlow declares stateless but that read files, call Python or, when debugging, write."""
 
 _CALLS: Final = frozenset(("PartitionedCall", "StatefulPartitionedCall"))
 
 
-def refuse_effects(saved_model: bytes) -> None:
-    """Sees that a SavedModel only computes.
+def check_ops(saved_model: bytes) -> None:
+    """Raises unless a SavedModel does nothing but compute.
 
     Args:
         saved_model: the bytes of its `saved_model.pb`.
@@ -72,14 +72,14 @@ def refuse_effects(saved_model: bytes) -> None:
         raise EngineError(f"the SavedModel cannot be read: {error}") from error
     if not model.meta_graphs or not all(graph.HasField("object_graph_def") for graph in model.meta_graphs):
         raise EngineError("the SavedModel has no object graph: it is damaged or of TensorFlow 1")
-    # Sorted: one model, one complaint.
+    # Sorted: the same model gives the same message.
     refused = sorted({op for graph in model.meta_graphs for op in _running_ops(graph) if not _computes(op)})
     if refused:
         raise EngineError(f"the SavedModel would do more than compute: {', '.join(refused)}")
 
 
 def _computes(op: str) -> bool:
-    # The public API tells no op's statefulness.
+    # The public API does not say whether an op is stateful.
     from tensorflow.python.framework import op_def_registry
 
     if op in _OWN_MEMORY:
@@ -89,7 +89,7 @@ def _computes(op: str) -> bool:
 
 
 def _running_ops(graph: Any) -> Iterator[str]:
-    """Yields the ops of all that loading or scoring may run: all but what only the saver leads to."""
+    """Yields the ops that loading or scoring may run: all but those that only the saver calls."""
     functions = {function.signature.name: function.node_def for function in graph.graph_def.library.function}
     saver = {graph.saver_def.save_tensor_name.partition(":")[0], graph.saver_def.restore_op_name}
     nodes = graph.graph_def.node
@@ -104,7 +104,7 @@ def _running_ops(graph: Any) -> Iterator[str]:
 
 
 def _reached(begun: Iterable[str], functions: dict[str, Any]) -> set[str]:
-    """Returns the functions that these call, and those that they call in turn, themselves included."""
+    """Returns these functions and all that they call, directly or not."""
     reached, pending = set[str](), list(begun)
     while pending:
         name = pending.pop()

@@ -1,8 +1,11 @@
-"""From file bytes to the one canonical digit; the same code for training and for scoring."""
+"""From file bytes to the one canonical digit; the same code for training and for scoring.
+
+`batch.decode_batch` takes many files and `decode.decode` one; `canonical.canonicalise` takes pixels.
+"""
 
 import os
 
-from digitmill.imaging.limits import MAX_PIXELS
+from digitmill.imaging.limits import MAX_PIXELS, OPENCV_MAX_PIXELS
 
-# A second fence behind the headers' own sizes. OpenCV reads it once, when it is imported.
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
+# A second fence behind the sizes in headers. OpenCV reads it once, when it is imported.
+os.environ.setdefault(OPENCV_MAX_PIXELS, str(MAX_PIXELS))

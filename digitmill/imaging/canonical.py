@@ -1,8 +1,7 @@
-"""Turns the pixels of one digit on paper into the canonical digit, as MNIST is.
+"""Turns a picture of one digit on paper into the canonical digit, a picture like MNIST's.
 
-Every step is what MNIST's makers did to their scans (crop, fit into 20 x 20, centre by mass), after
-what a camera or a form adds has been taken away: transparency, depth, polarity, uneven light, ruled
-lines, boxes, specks.
+First it removes what a camera or a form adds: transparency, depth, polarity, uneven light, ruled lines,
+boxes, specks. Then it does what MNIST's makers did to their scans: crop, fit into 20 x 20, centre by mass.
 
 A slight rotation is left as it is: MNIST's digits are slanted themselves, and canonical ones pass
 untouched, so straightening would divide what a model sees in two. A CNN trained on plain MNIST loses
@@ -19,9 +18,9 @@ from typing import Final
 import cv2
 import numpy as np
 
-from digitmill.imaging.grey import grey_of, halvings, shrunk, strongest_channel
-from digitmill.imaging.lines import Lines, find_lines, thickest
-from digitmill.imaging.paper import MIN_CONTRAST, FeaturelessError, Ink, find_ink, lighting_of
+from digitmill.imaging.grey import image_pyramid, shrink, strongest_channel, to_grey
+from digitmill.imaging.lines import Lines, find_lines, max_line_thickness
+from digitmill.imaging.paper import MIN_CONTRAST, FeaturelessError, Ink, estimate_lighting, find_ink
 from schemas.digit import BOX, SIDE
 from schemas.failure import FailureCode, ImageError
 
@@ -32,22 +31,22 @@ NATIVE_BORDER: Final = 64
 """A 28 x 28 picture whose border is darker than this on average is canonical already, grey levels."""
 
 _VIEW: Final = 64
-"""Pictures are shrunk to this before anything is looked for: three times the size of what comes out."""
+"""Ink is looked for in the picture shrunk to this side: three times the size of what comes out."""
 
 _LINED_VIEW: Final = 96
-"""Where lines cross the digit it pays to look closer."""
+"""The same where lines cross the digit, which takes more detail."""
 
 _CLOSE: Final = 40
 """The digit is taken from the smallest halving of the picture in which it is this large: twice the box."""
 
 _PIECE: Final = 0.04
-"""A piece of ink with less than this share of the largest piece's is a speck."""
+"""A piece of ink with less than this share of the largest piece's ink is a speck."""
+
+_SPECK: Final = 1000
+"""So is a piece of less than one in this many pixels, however large others are."""
 
 _EDGE: Final = 0.25
 """The digit ends where it is this share as dark as at its darkest; measured: 0.2 to 0.3 lose least."""
-
-_SPECK: Final = 1000
-"""So is one of less than one in this many pixels, however large others are."""
 
 
 Box = tuple[int, int, int, int]
@@ -66,9 +65,9 @@ def canonicalise(pixels: np.ndarray) -> np.ndarray:
         canonical comes back byte for byte.
 
     Raises:
-        ImageError: BLANK when nothing stands out from the paper, or only lines and specks do.
+        ImageError: BLANK when nothing, or nothing but lines and specks, stands out from the paper.
     """
-    grey = grey_of(pixels)
+    grey = to_grey(pixels)
     if is_native(grey):
         if grey.max() < MIN_CONTRAST:
             raise ImageError(FailureCode.BLANK, f"no pixel brighter than {grey.max()} of 255")
@@ -97,26 +96,26 @@ def border(pixels: np.ndarray) -> np.ndarray:
 def _digit(grey: np.ndarray) -> np.ndarray:
     if grey.shape == (SIDE, SIDE) and (negative := _negative(grey)) is not None:
         return negative
-    levels = halvings(grey, _VIEW)
-    view = shrunk(levels[-1], _VIEW)
-    lighting = lighting_of(view)
+    levels = image_pyramid(grey, _VIEW)
+    view = shrink(levels[-1], _VIEW)
+    lighting = estimate_lighting(view)
     if lighting.light_ink:
-        # From the beginning, so that rounding is the same and with it the digit, byte for byte.
-        levels = halvings(cv2.bitwise_not(grey), _VIEW)
-        view = shrunk(levels[-1], _VIEW)
-        lighting = lighting_of(view)
+        # From the start: rounding, and with it the digit, must not depend on the polarity.
+        levels = image_pyramid(cv2.bitwise_not(grey), _VIEW)
+        view = shrink(levels[-1], _VIEW)
+        lighting = estimate_lighting(view)
     ink = find_ink(view, lighting)
     mask = ink.mask()
     lines = find_lines(mask)
     if lines is not None and max(levels[-1].shape) > _VIEW:
-        view = shrunk(levels[-1], _LINED_VIEW)
-        ink = find_ink(view, lighting_of(view))
+        view = shrink(levels[-1], _LINED_VIEW)
+        ink = find_ink(view, estimate_lighting(view))
         mask = ink.mask()
         lines = find_lines(mask)
     if lines is not None:
-        mask = cv2.subtract(mask, lines.both())
+        mask = cv2.subtract(mask, lines.union())
     mask, box = _without_specks(mask, ink, lines)
-    return _fit(_close_up(levels, ink, mask, box))
+    return _fit(_extract_ink(levels, ink, mask, box))
 
 
 def _negative(grey: np.ndarray) -> np.ndarray | None:
@@ -142,7 +141,7 @@ def _without_specks(mask: np.ndarray, ink: Ink, lines: Lines | None) -> tuple[np
     weight = np.bincount(pieces[ink.contrast > (ink.base + ink.peak) / 2], minlength=count)
     weight[0] = 0
     if lines is not None:
-        weight[_remnants(pieces, stats, lines)] = 0
+        weight[_line_remnants(pieces, stats, lines)] = 0
     largest = int(weight.max())
     if largest <= mask.size // _SPECK:
         raise ImageError(FailureCode.BLANK, "nothing but lines or specks stands out from the paper")
@@ -152,10 +151,10 @@ def _without_specks(mask: np.ndarray, ink: Ink, lines: Lines | None) -> tuple[np
     return (kept.astype(np.uint8) * 255)[pieces], box
 
 
-def _remnants(pieces: np.ndarray, stats: np.ndarray, lines: Lines) -> np.ndarray:
+def _line_remnants(pieces: np.ndarray, stats: np.ndarray, lines: Lines) -> np.ndarray:
     """Returns which pieces are what is left of a line: flat beside it, or flat along the edge."""
     left, top, width, height = stats[:, :4].T
-    flat = thickest(pieces.shape)
+    flat = max_line_thickness(pieces.shape)
     beside = np.zeros((2, len(stats)), bool)
     for which, line in enumerate((lines.level, lines.upright)):
         beside[which, pieces[cv2.dilate(line, np.ones((3, 3), np.uint8)) > 0]] = True
@@ -164,7 +163,7 @@ def _remnants(pieces: np.ndarray, stats: np.ndarray, lines: Lines) -> np.ndarray
     return (beside[0] & (height <= flat)) | (beside[1] & (width <= flat))
 
 
-def _close_up(levels: list[np.ndarray], ink: Ink, mask: np.ndarray, box: Box) -> np.ndarray:
+def _extract_ink(levels: list[np.ndarray], ink: Ink, mask: np.ndarray, box: Box) -> np.ndarray:
     """Returns the digit's ink, uint8, 0 = paper, from the halving of the picture that suits."""
     left, top, right, bottom = box
     if levels[0].shape == mask.shape:

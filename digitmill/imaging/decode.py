@@ -11,7 +11,8 @@ import numpy as np
 
 from digitmill.imaging.guard import GUARD
 from digitmill.imaging.headers.header import read_header
-from digitmill.imaging.headers.image_kinds import UPRIGHT, Header, Kind
+from digitmill.imaging.headers.image_kinds import UPRIGHT, Header, Kind, exif_orientation
+from digitmill.imaging.limits import MAX_PIXELS
 from schemas.failure import FailureCode, ImageError
 
 # The decoder's own warnings name no image; a failure's detail does.
@@ -25,12 +26,16 @@ _TURNED_BY_OPENCV: Final = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
 # To look up a member of an enumeration takes 0.1 us.
 _JPEG: Final = Kind.JPEG
 _TIFF: Final = Kind.TIFF
+_WEBP: Final = Kind.WEBP
 
 _DEPTHS: Final = "BH"
 """NumPy's letters for 8 and 16 bits, unsigned; comparing types takes 0.2 us longer."""
 
 _NO_MEMORY: Final = -4
 """OpenCV's code for memory that cannot be had."""
+
+_PIXEL_CAP: Final = "CV_IO_MAX_IMAGE"
+"""How OpenCV names its limits in the error about a picture that is larger; see `limits.OPENCV_MAX_PIXELS`."""
 
 
 def decode(data: bytes) -> np.ndarray:
@@ -60,14 +65,15 @@ def decode_here(data: bytes, header: Header) -> np.ndarray:
     Raises:
         ImageError: UNSUPPORTED, TOO_LARGE (memory) or CORRUPT.
     """
-    kind = header.kind
-    flags = _TURNED_BY_OPENCV if kind is _JPEG else cv2.IMREAD_UNCHANGED
+    kind, orientation = header.kind, header.orientation
+    encoded = np.frombuffer(data, np.uint8)
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        if kind is _WEBP:
+            pixels, orientation = _webp(encoded)
+        else:
+            pixels = cv2.imdecode(encoded, _TURNED_BY_OPENCV if kind is _JPEG else cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
-        if error.code == _NO_MEMORY:
-            raise ImageError(FailureCode.TOO_LARGE, f"a {kind} that takes too much memory") from error
-        raise ImageError(FailureCode.CORRUPT, f"a damaged {kind}: {error.err}") from error
+        raise _failure(kind, error) from error
     if pixels is None:
         raise ImageError(FailureCode.CORRUPT, f"a truncated or damaged {kind} of {len(data):,} bytes")
     if pixels.dtype.char not in _DEPTHS:
@@ -76,7 +82,22 @@ def decode_here(data: bytes, header: Header) -> np.ndarray:
         return _unmultiplied(pixels)
     if header.clear_grey is not None and pixels.ndim == 2:
         pixels = _with_clear_grey(pixels, header)
-    return pixels if header.orientation == UPRIGHT else _upright(pixels, header.orientation)
+    return pixels if orientation == UPRIGHT else _upright(pixels, orientation)
+
+
+def _webp(encoded: np.ndarray) -> tuple[np.ndarray, int]:
+    """Returns the pixels and the orientation of EXIF, which OpenCV does not apply where opacity is kept."""
+    pixels, kinds, blocks = cv2.imdecodeWithMetadata(encoded, flags=cv2.IMREAD_UNCHANGED)
+    exif = [block for kind, block in zip(kinds, blocks, strict=True) if kind == cv2.IMAGE_METADATA_EXIF]
+    return pixels, exif_orientation(exif[0].tobytes()) if exif else UPRIGHT
+
+
+def _failure(kind: Kind, error: cv2.error) -> ImageError:
+    if error.code == _NO_MEMORY:
+        return ImageError(FailureCode.TOO_LARGE, f"a {kind} that takes too much memory")
+    if _PIXEL_CAP in error.err:
+        return ImageError(FailureCode.TOO_LARGE, f"a {kind} of more than {MAX_PIXELS:,} pixels")
+    return ImageError(FailureCode.CORRUPT, f"a damaged {kind}: {error.err}")
 
 
 def _unmultiplied(pixels: np.ndarray) -> np.ndarray:

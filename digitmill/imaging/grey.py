@@ -1,4 +1,4 @@
-"""From pixels of any colour type and depth to grey levels, and those at smaller and smaller sizes."""
+"""Converts pixels of any colour type and depth to grey levels, and shrinks those."""
 
 from typing import Final
 
@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 
 _SEVERAL_COLOURS: Final = 24.0
-"""Visible pixels that vary by more than this standard deviation show ink and paper, grey levels."""
+"""Visible pixels with a larger standard deviation, grey levels, show both ink and paper."""
 
 _VISIBLE: Final = 128
-"""Opacity from which a pixel's colour counts: below it, encoders leave any colour behind."""
+"""Least opacity at which a pixel's colour counts: below it, encoders leave any colour behind."""
 
 
-def grey_of(pixels: np.ndarray) -> np.ndarray:
+def to_grey(pixels: np.ndarray) -> np.ndarray:
     """Returns the grey levels of a picture, uint8[height, width], transparency laid over paper.
 
     Args:
@@ -35,13 +35,13 @@ def strongest_channel(pixels: np.ndarray) -> np.ndarray:
     Yellow ink on white differs by 29 grey levels, but by 255 in its blue.
     """
     deviations = cv2.meanStdDev(pixels)[1].ravel()[:3]
-    return grey_of(cv2.extractChannel(pixels, int(deviations.argmax())))
+    return to_grey(cv2.extractChannel(pixels, int(deviations.argmax())))
 
 
-def halvings(grey: np.ndarray, side: int) -> list[np.ndarray]:
-    """Returns the picture, its half, its quarter …, the last less than twice `side` on its longer side.
+def image_pyramid(grey: np.ndarray, side: int) -> list[np.ndarray]:
+    """Returns the picture, its half, its quarter …, down to less than twice `side` on the longer side.
 
-    Halving is what OpenCV averages fastest: 1,000 px to 64 takes 60 us so, and 1,200 us in one step.
+    OpenCV averages fastest by halves: 1,000 px to 64 takes 60 us this way and 1,200 us in one step.
     An odd last row or column is left out.
     """
     levels = [grey]
@@ -52,7 +52,7 @@ def halvings(grey: np.ndarray, side: int) -> list[np.ndarray]:
     return levels
 
 
-def shrunk(grey: np.ndarray, side: int) -> np.ndarray:
+def shrink(grey: np.ndarray, side: int) -> np.ndarray:
     """Returns a picture whose longer side is at most `side` pixels, its aspect kept."""
     height, width = grey.shape
     factor = side / max(height, width)
@@ -69,7 +69,7 @@ def _composited(grey: np.ndarray, opacity: np.ndarray) -> np.ndarray:
 
 
 def _paper_behind(grey: np.ndarray, opacity: np.ndarray) -> float:
-    """Transparent paper has no colour of its own: take the one that shows the ink."""
+    """Returns a grey level for transparent paper, which has none of its own: one that shows the ink."""
     visible = grey[opacity >= _VISIBLE]
     if visible.size == 0:
         visible = grey[opacity > 0] if opacity.any() else np.zeros(1, np.uint8)

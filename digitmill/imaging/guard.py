@@ -1,18 +1,15 @@
-"""Decodes the suspicious few in a process of their own, which may crash, hang or run out of memory.
+"""Decodes images that may harm a decoder in a process of its own, which may crash, hang or run out of memory.
 
-Suspicious is whatever `Header.plain` denies: every GIF, TIFF and WebP; PNG, JPEG and BMP of more than
-4 MiB or 2 megapixels; a PNG with a chunk beyond the everyday ones (profiles, compressed text,
-animation), a JPEG with a lossless or arithmetic frame, a compressed or antique BMP. What is cut off
-or contradicts itself never gets this far: reading its structure rejects it.
+These are all images whose `Header.plain` is false: every GIF, BMP, TIFF and WebP; PNG and JPEG of more than
+4 MiB or 2 megapixels; a PNG with an unusual chunk (profile, compressed text, animation); a JPEG with a
+lossless or arithmetic frame. A PNG or JPEG that is cut off or contradicts itself never gets this far: reading
+its header rejects it.
 
-The process is started when the first such image comes, by `python -m digitmill.imaging.decoder_process`, and
-again when it has died; it is never forked, because the caller may run threads. It ends with its caller. An
-image takes about 0.08 ms longer this way (a TIFF of 64 x 64: 0.15 ms instead of 0.07), the first 0.2 s, and
-one that kills the process 0.4 s, because it is tried again in a new one: the image before it may have
-done the damage.
-
-Frames on the socket are a letter, a length and as many bytes; no pickle, so that a decoder that has been
-taken over can answer nothing but a wrong picture.
+The process is started for the first such image, by `python -m digitmill.imaging.decoder_process`, and again
+after it has died; it is never forked, because the caller may run threads. It ends with its caller. It adds
+about 0.08 ms to an image (a TIFF of 64 x 64 takes 0.15 ms instead of 0.07), 0.2 s to the first, and 0.4 s to
+one that kills the process: such an image is tried again in a new process, because the image before it may
+have done the damage.
 """
 
 import atexit
@@ -30,8 +27,8 @@ from typing import Final
 
 import numpy as np
 
-from digitmill.imaging.decoder_messages import DIGIT, ERROR, FRAME, PIXELS, array_of, raise_error, receive
-from digitmill.imaging.limits import SECONDS
+from digitmill.imaging.decoder_messages import DIGIT, ERROR, FRAME, PIXELS, decode_array, raise_error, receive
+from digitmill.imaging.limits import DECODE_SECONDS, MAX_PIXELS, OPENCV_MAX_PIXELS
 from schemas.digit import SIDE
 from schemas.failure import FailureCode, ImageError
 
@@ -45,14 +42,14 @@ class GuardError(RuntimeError):
 
 
 class Guard:
-    """Asks a process of its own for pixels or digits; threads take turns.
+    """A client of the decoder process; threads take turns.
 
     Args:
         command: what to run instead of `python -m digitmill.imaging.decoder_process`.
         seconds: how long one image may take.
     """
 
-    def __init__(self, command: Sequence[str] | None = None, *, seconds: float = SECONDS) -> None:
+    def __init__(self, command: Sequence[str] | None = None, *, seconds: float = DECODE_SECONDS) -> None:
         # -P: the working folder is the caller's, perhaps full of strangers' files, and no place for modules.
         self._command = list(command or (sys.executable, "-P", "-m", "digitmill.imaging.decoder_process"))
         self._seconds = seconds
@@ -66,7 +63,7 @@ class Guard:
                 TOO_LARGE where it ran out of memory.
             GuardError: when the process does not start.
         """
-        return self._asked(PIXELS, data)
+        return self._request(PIXELS, data)
 
     def digit(self, data: bytes) -> np.ndarray:
         """Returns uint8[28, 28], the canonical digit; only that travels back, however large the picture.
@@ -75,9 +72,9 @@ class Guard:
             ImageError: as `pixels`, and BLANK.
             GuardError: when the process does not start.
         """
-        digit = self._asked(DIGIT, data)
+        digit = self._request(DIGIT, data)
         if digit.shape != (SIDE, SIDE) or digit.dtype != np.uint8:
-            raise ImageError(FailureCode.CORRUPT, "the decoder answered with something else than a digit")
+            raise ImageError(FailureCode.CORRUPT, "the decoder returned no digit")
         return digit
 
     def close(self) -> None:
@@ -86,37 +83,37 @@ class Guard:
             self._end()
 
     def forget(self) -> None:
-        """Leaves the process to whom it belongs: a forked child must not talk to its parent's."""
+        """Lets go of the process without ending it: in a forked child, where it belongs to the parent."""
         self._lock = threading.Lock()
         self._process: subprocess.Popen | None = None
         self._socket: socket.socket | None = None
 
-    def _asked(self, wanted: bytes, data: bytes) -> np.ndarray:
+    def _request(self, kind: bytes, data: bytes) -> np.ndarray:
         with self._lock:
             fresh = self._process is None
             try:
-                return self._exchange(wanted, data)
+                return self._exchange(kind, data)
             except (EOFError, OSError) as error:
                 failure = self._failure(error)
                 if fresh or isinstance(error, TimeoutError):
                     raise failure from error
-            # The image before this one may have left the process in ruins.
+            # The image before this one may have damaged the process.
             try:
-                return self._exchange(wanted, data)
+                return self._exchange(kind, data)
             except (EOFError, OSError) as error:
                 raise self._failure(error) from error
 
-    def _exchange(self, wanted: bytes, data: bytes) -> np.ndarray:
+    def _exchange(self, kind: bytes, data: bytes) -> np.ndarray:
         connection = self._socket or self._start()
         connection.settimeout(self._seconds)
         deadline = time.monotonic() + self._seconds
-        connection.sendall(FRAME.pack(wanted, len(data)))
+        connection.sendall(FRAME.pack(kind, len(data)))
         connection.sendall(data)
-        answer, content = receive(connection, deadline)
+        reply, content = receive(connection, deadline)
         try:
-            return array_of(content) if answer != ERROR else raise_error(content)
+            return decode_array(content) if reply != ERROR else raise_error(content)
         except (ValueError, struct.error) as error:
-            raise EOFError("the answer makes no sense") from error
+            raise EOFError("malformed reply") from error
 
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair()
@@ -127,7 +124,7 @@ class Guard:
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env=os.environ | {"PYTHONPATH": module_path()},
+                env=os.environ | {"PYTHONPATH": module_path(), OPENCV_MAX_PIXELS: str(MAX_PIXELS)},
                 start_new_session=True,
             )
         self._socket = ours
@@ -137,7 +134,7 @@ class Guard:
             receive(ours, time.monotonic() + _START_SECONDS)
         except (EOFError, OSError) as error:
             ended = self._end()
-            raise GuardError(f"the guarded decoder does not start: exit {ended}, {self._command}") from error
+            raise GuardError(f"the decoder process does not start: exit code {ended}") from error
         return ours
 
     def _failure(self, error: Exception) -> ImageError:
@@ -162,7 +159,7 @@ class Guard:
         if process is None:
             return 0
         try:
-            # It may be ending just now, and how tells why.
+            # It may be ending just now; its exit code tells why.
             return process.wait(timeout=_ENDING_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
@@ -170,12 +167,12 @@ class Guard:
 
 
 def module_path() -> str:
-    """Returns where this process finds its modules, so that the other finds the same; no relative places."""
+    """Returns a PYTHONPATH, absolute folders only, that gives another process the modules of this one."""
     root = str(pathlib.Path(__file__).resolve().parents[2])
     return os.pathsep.join([root, *filter(os.path.isabs, sys.path)])
 
 
 GUARD: Final = Guard()
-"""The one that this process uses; it runs nothing until it is asked."""
+"""The guard that this process uses; it starts nothing before the first request."""
 
 os.register_at_fork(after_in_child=GUARD.forget)

@@ -1,9 +1,12 @@
-"""How large an image may be, and how long and how much memory its decoder may take."""
+"""How large an image may be, and how much time and memory its decoder may take."""
 
 from typing import Final
 
 MAX_PIXELS: Final = 4096 * 4096
 """Larger pictures are rejected undecoded: a file of 389 KB can hold 400 megapixels."""
+
+OPENCV_MAX_PIXELS: Final = "OPENCV_IO_MAX_IMAGE_PIXELS"
+"""Environment variable by which OpenCV refuses larger pictures before it allocates their pixels."""
 
 PLAIN_BYTES: Final = 4 * 2**20
 """Larger files are decoded under guard, bytes."""
@@ -11,9 +14,9 @@ PLAIN_BYTES: Final = 4 * 2**20
 PLAIN_PIXELS: Final = 2**21
 """Larger pictures are decoded under guard: these take 17 MB at most, at 4 x 16 bits a pixel."""
 
-SECONDS: Final = 10.0
-"""A decoder may take this long for one image; 16 megapixels take less than one."""
+DECODE_SECONDS: Final = 10.0
+"""Time limit of the guarded decoder for one image, seconds; 16 megapixels take less than one."""
 
-
-MEMORY: Final = 2**30
-"""What the process may take beyond what it has after its start, bytes: five times the largest picture."""
+DECODER_MEMORY: Final = 2**30
+"""Address space that the guarded decoder may take beyond what it has after its start, bytes: five times the
+largest picture."""

@@ -1,4 +1,4 @@
-"""Finds ruled lines and form-box borders: thin, straight, from one edge of the picture to the other."""
+"""Finds ruled lines and borders of form boxes: thin, straight, from one edge of a picture to the other."""
 
 import dataclasses
 from typing import Final
@@ -7,19 +7,19 @@ import cv2
 import numpy as np
 
 _SPAN: Final = 0.8
-"""A line runs unbroken over this share of the picture, half of it where it begins at the edge.
+"""A line runs unbroken over this share of the picture, or over half as much where it begins at the edge.
 
-What OpenCV's erosion sees beyond the edge counts as ink, which is what is wanted here: slanted borders leave
-the picture half-way. Asking for 80 % of them too costs 1.6 points on boxed digits."""
+OpenCV's erosion counts what lies beyond the edge as ink, which suits: slanted borders leave the picture
+half-way. Asking for 80 % of those too costs 1.6 points on boxed digits."""
 
 _SLANT: Final = 5
-"""Lines may climb: pixels are widened to this many across, which bridges 5 degrees and small gaps."""
+"""Lines may be slanted: ink is made this many pixels higher, which bridges 5 degrees and small gaps."""
 
 _THICKEST: Final = 0.08
 """A stroke thicker than this share of the picture's longer side is no line."""
 
 _SMALLEST: Final = 32
-"""In pictures whose longer side has fewer pixels a line and a stroke look alike."""
+"""Side, pixels, below which a line and a stroke look alike."""
 
 _MARGIN: Final = 2
 """Where the ink is thicker than the line by this many pixels, a stroke crosses or touches it."""
@@ -40,17 +40,17 @@ class Lines:
     level: np.ndarray
     upright: np.ndarray
 
-    def both(self) -> np.ndarray:
+    def union(self) -> np.ndarray:
         """Returns the pixels of either."""
         return cv2.bitwise_or(self.level, self.upright)
 
 
-def thickest(shape: tuple[int, ...]) -> int:
+def max_line_thickness(shape: tuple[int, ...]) -> int:
     """Returns how many pixels thick a line in a picture of that shape may be."""
     return max(2, round(_THICKEST * max(shape)))
 
 
-def touches_edge(mask: np.ndarray) -> bool:
+def _touches_edge(mask: np.ndarray) -> bool:
     """Whether there is ink in the outermost rows or columns."""
     left, top, width, height = cv2.boundingRect(mask)
     return left == 0 or top == 0 or left + width == mask.shape[1] or top + height == mask.shape[0]
@@ -58,7 +58,7 @@ def touches_edge(mask: np.ndarray) -> bool:
 
 def find_lines(mask: np.ndarray) -> Lines | None:
     """Returns the lines in uint8[height, width], 255 = ink, without the strokes that cross them."""
-    if max(mask.shape) < _SMALLEST or not touches_edge(mask):
+    if max(mask.shape) < _SMALLEST or not _touches_edge(mask):
         return None
     level, upright = _runs(mask), _transposed(_runs(_transposed(mask)))
     if not level.any() and not upright.any():
@@ -90,7 +90,7 @@ def _thin(runs: np.ndarray, mask: np.ndarray) -> np.ndarray:
         run = pieces == piece
         thickness = run.sum(axis=0)
         across = int(np.median(thickness[thickness > 0])) + _MARGIN
-        if across <= thickest(mask.shape) + _MARGIN:
+        if across <= max_line_thickness(mask.shape) + _MARGIN:
             thin[run & (_strokes(mask, across) == 0)] = 255
     return thin
 

@@ -1,4 +1,4 @@
-"""Tells ink from paper: which of the two is light, how light the paper is everywhere, how grainy."""
+"""Separates ink from paper: which of the two is lighter, how bright the paper is everywhere, how grainy."""
 
 import functools
 import math
@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import cv2
 import numpy as np
 
-from digitmill.imaging.grey import shrunk
+from digitmill.imaging.grey import shrink
 from schemas.failure import FailureCode, ImageError
 
 MIN_CONTRAST: Final = 32
@@ -17,20 +17,20 @@ _BLANK_GRAIN: Final = 6.0
 """Ink must stand out from the paper's grain by this many standard deviations."""
 
 _INK_GRAIN: Final = 4.0
-"""A pixel darker than the paper by less than this many standard deviations is no ink."""
+"""A pixel is ink only if it is darker than the paper by this many standard deviations of its grain."""
 
 _INK_SHARE: Final = 0.08
-"""Nor is one darker by less than this share of the ink's: blur and JPEG's echoes around strokes."""
+"""And by this share of the darkest ink's contrast: less is blur, or JPEG's echoes around strokes."""
 
 _GRID: Final = 16
-"""The light's slope and the polarity are looked for on this many rows and columns."""
+"""Rows and columns of the grid on which polarity and the light's slope are estimated."""
 
 _BORDER_WEIGHT: Final = 0.5
-"""Of the border's mean beside the skewness, both in standard deviations. Measured on 11,000 pictures,
-scans, boxes, tight crops and bold ones: 0 fails for bold ones, 1 for boxes along the edges."""
+"""Weight of the border's mean beside the skewness, both in standard deviations. Measured on 11,000
+pictures, scans, boxes, tight crops and bold ones: 0 fails for bold ones, 1 for boxes along the edges."""
 
 _PAPER_SIDE: Final = 32
-"""The paper is looked at in this size: light changes slowly."""
+"""Longer side at which the paper is estimated, pixels: light changes slowly."""
 
 _CLOSING: Final = 0.47
 """Strokes are closed up to this share of the longer side; the boldest digit's are 0.35 of its own."""
@@ -49,11 +49,11 @@ _SPREAD: Final = 1.12
 
 
 class FeaturelessError(ImageError):
-    """Nothing stands out from the paper in these grey levels; BLANK."""
+    """Nothing stands out from the paper; the failure code is BLANK."""
 
 
 class Lighting(NamedTuple):
-    """What is seen at first glance.
+    """Polarity and light of a picture, estimated before its ink is known.
 
     Attributes:
         small: the picture, uint8, at most 32 pixels on its longer side.
@@ -93,13 +93,13 @@ class Ink(NamedTuple):
         return cv2.threshold(self.contrast, self.floor, 255, cv2.THRESH_BINARY)[1]
 
 
-def lighting_of(grey: np.ndarray) -> Lighting:
+def estimate_lighting(grey: np.ndarray) -> Lighting:
     """Returns polarity and slope of a picture uint8[height, width].
 
     Ink covers less than the paper, so its side of the plane has the longer tail; where it covers
     as much, as bold digits in tight crops do, the border tells, which is paper.
     """
-    small = shrunk(grey, _PAPER_SIDE)
+    small = shrink(grey, _PAPER_SIDE)
     terms, inverse, border = _plane()
     levels = cv2.resize(small, (_GRID, _GRID), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
     plane = terms @ (inverse @ levels)
@@ -111,7 +111,7 @@ def lighting_of(grey: np.ndarray) -> Lighting:
 
 
 def find_ink(grey: np.ndarray, lighting: Lighting) -> Ink:
-    """Tells ink from paper in a picture uint8[height, width] with dark ink.
+    """Separates ink from paper in a picture uint8[height, width] with dark ink.
 
     Raises:
         FeaturelessError: when nothing stands out from the paper.

@@ -11,7 +11,7 @@ from schemas.model.trust import Calibration, Coverage, Trust
 Rows = Sequence[Sequence[str]]
 
 
-def text_of(card: ModelCard) -> str:
+def format_card(card: ModelCard) -> str:
     """Returns the card in sections, each a table of aligned columns."""
     return "\n\n".join(f"{title}\n{table(rows)}" for title, rows in sections(card).items())
 

@@ -50,6 +50,6 @@ class Gallery:
     pictures: tuple[Picture, ...]
 
 
-def inlined(pixels: np.ndarray) -> str:
+def inline_png(pixels: np.ndarray) -> str:
     """Returns grey pixels, uint8[height, width], as a PNG in base64."""
     return base64.b64encode(cv2.imencode(".png", pixels)[1].tobytes()).decode()

@@ -21,7 +21,7 @@ def card(bundle: str) -> None:
       digitmill card
       digitmill card run/bundle --json
     """
-    from digitmill.reports.card_text import text_of
+    from digitmill.reports.card_text import format_card
     from schemas.model.model_card import ModelCard
     from trainer.files.files import read_card
 
@@ -34,4 +34,4 @@ def card(bundle: str) -> None:
             got=bundle,
             remedy=f"copy it again or train it anew: {error}",
         ) from error
-    answer(text_of(read), json.loads(content))
+    answer(format_card(read), json.loads(content))

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Final
 
-from digitmill.imaging.headers.header import check_header
+from digitmill.imaging.headers.header import read_header
 from digitmill.records import InflatedStream, Stream, is_tfrecord, parse_packed_image, read_frames
 from digitmill.records.inflation import GZIP_MAGIC
 from pipelines.archives.archive_tar import is_tar, read_tar
@@ -118,7 +118,7 @@ def _inflated(head: bytes) -> bytes:
 
 def _is_image(head: bytes) -> bool:
     try:
-        check_header(head)
+        read_header(head)
     except ImageError as error:
         return error.code is not FailureCode.UNSUPPORTED
     return True

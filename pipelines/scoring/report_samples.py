@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from digitmill.imaging.decode import decode
-from digitmill.imaging.grey import grey_of, shrunk
+from digitmill.imaging.grey import shrink, to_grey
 from digitmill.storage.listed_image import ListedImage
 from pipelines.statistics.agreement import MAX_DISAGREEMENTS
 from pipelines.statistics.kept_images import MAX_DOUBTFUL, MAX_EXAMPLES_PER_DIGIT, MAX_MISTAKEN, sample_rank
@@ -146,7 +146,7 @@ class ReportSamples:
             if error.code not in self.failed or image.uri < self.failed[error.code][0]:
                 # Decoding again may run out of memory: then there is no thumbnail.
                 with contextlib.suppress(ImageError):
-                    self.failed[error.code] = image.uri, shrunk(grey_of(decode(content)), _THUMBNAIL)
+                    self.failed[error.code] = image.uri, shrink(to_grey(decode(content)), _THUMBNAIL)
 
 
 def grey_levels(digits: np.ndarray) -> np.ndarray:

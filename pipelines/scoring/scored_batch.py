@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from digitmill.reports.gallery import inlined
+from digitmill.reports.gallery import inline_png
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import folder_of
 from pipelines.scoring.report_samples import LowestRankedPixels, ReportSamples
@@ -76,7 +76,7 @@ def summarize(digest: str, scored: ScoredBatch, parts: tuple[Part, ...]) -> Item
         mistaken=_kept(scored, scored.samples.mistaken),
         examples=tuple(kept for row in scored.samples.examples for kept in _kept(scored, row)),
         failure_pictures=tuple(
-            FailurePicture(code, image, inlined(pixels))
+            FailurePicture(code, image, inline_png(pixels))
             for code, (image, pixels) in sorted(scored.samples.failed.items())
         ),
     )
@@ -111,7 +111,7 @@ def _kept(scored: ScoredBatch, pixels: LowestRankedPixels) -> tuple[KeptImage, .
             digit=int(scored.first[row]),
             second_digit=int(scored.second[row]),
             label=scored.images[row].label,
-            png=inlined(digit),
+            png=inline_png(digit),
         )
         for row, digit in kept
     )
@@ -127,7 +127,7 @@ def _disagreements(scored: ScoredBatch) -> tuple[Disagreement, ...]:
             challenger_digit=int(scored.challenger[row]),
             challenger_confidence=float(scored.challenger_confidence[row]),
             label=scored.images[row].label,
-            png=inlined(digit),
+            png=inline_png(digit),
         )
         for row, digit in kept
     )

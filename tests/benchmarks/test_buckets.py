@@ -7,7 +7,7 @@ import pytest
 from benchmarks import buckets
 from benchmarks.contenders import Model
 from benchmarks.results import Results
-from benchmarks.setting import Setting
+from benchmarks.workspace import Workspace
 from tests.benchmarks.stand_ins import of_buckets
 
 MODEL = Model("dense-300-100", "litert")
@@ -20,7 +20,7 @@ def test_sizes_take_turns_and_requests_are_counted(
 ) -> None:
     monkeypatch.setattr(buckets, "DIGITMILL", of_buckets("digitmill", 1))
     monkeypatch.setattr(buckets, "STOCK_BEAM", of_buckets("stock Beam", 3))
-    runs = Results(buckets.buckets(Setting(tmp_path), MODEL, large=30, stock=20, small=10, rounds=2))
+    runs = Results(buckets.buckets(Workspace(tmp_path), MODEL, large=30, stock=20, small=10, rounds=2))
     timed = runs.where(section="buckets")
     first = [("digitmill", 30), ("stock Beam", 20), ("digitmill", 10), ("stock Beam", 10)]
     # What the stock route's start costs is measured once.

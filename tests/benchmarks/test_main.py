@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import pathlib
 import sys
@@ -6,12 +7,12 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import contenders, machine, page, plot, results
+from benchmarks.__main__ import FULL, QUICK, Effort
 from benchmarks.contenders import Contender, Model
-from benchmarks.effort import FULL, QUICK, Effort
-from benchmarks.setting import Setting
+from benchmarks.workspace import Workspace
 from tests.benchmarks.stand_ins import local
 
-TINY = Effort((4, 8), 2, {"large": 4, "stock": 3, "small": 2}, (), 64)
+TINY = Effort((4, 8), 2, {"large": 4, "stock": 3, "small": 2}, {})
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     digitmill = local("digitmill")
     monkeypatch.setattr(command, "installed", lambda: (digitmill, local("other")))
     monkeypatch.setattr("benchmarks.scoring.DIGITMILL", digitmill)
-    monkeypatch.setattr(Setting, "trained", lambda _, model: model)
+    monkeypatch.setattr(Workspace, "trained", lambda _, model: model)
     monkeypatch.setattr(command, "QUICK", TINY)
 
 
@@ -51,7 +52,6 @@ def test_stages_are_kept_as_they_were_printed(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     printed = command.process.Finished("read 7 µs\n", 1.0, 1.0)
-    monkeypatch.setattr(command.importlib.util, "find_spec", lambda _: object())
     monkeypatch.setattr(command.process, "run", lambda _: printed)
     start(monkeypatch, "--quick", "--only", "stages", "--folder", tmp_path)
     assert (tmp_path / "results" / page.STAGES).read_text() == "read 7 µs\n"
@@ -98,15 +98,11 @@ def test_who_cannot_take_part_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [line.split(" is ")[0] for line in command.missing()] == ["X", "object storage"]
 
 
-def test_every_part_can_be_measured() -> None:
-    assert {*command.MEASURED, "stages"} == {*command.PARTS}
-
-
 def test_whole_runs_are_of_three_rounds_and_both_sizes() -> None:
     assert FULL.rounds >= 3
     assert FULL.images == (10_000, 60_000)
-    assert FULL.epoch("dense-300-100") == 30_000
-    assert QUICK.epoch("dense-300-100") < FULL.epoch("dense-300-100")
+    assert FULL.epochs["dense-300-100"] == 30_000
+    assert QUICK.epochs["dense-300-100"] < FULL.epochs["dense-300-100"]
 
 
 @pytest.mark.slow
@@ -115,30 +111,20 @@ def test_models_are_scored_one_size_after_the_other(
 ) -> None:
     models = [Model("a", "litert"), Model("b", "litert_int8")]
     runs = command.measured(
-        ["scoring"], TINY, Setting(tmp_path), models=models, contenders=[local("digitmill")]
+        ["scoring"], TINY, Workspace(tmp_path), models=models, contenders=[local("digitmill")]
     )
     assert [(run.images, run.model) for run in runs][::2] == [(4, "a"), (4, "b"), (8, "a"), (8, "b")]
 
 
 @pytest.mark.slow
-def test_who_is_left_out_sits_out_that_comparison_alone(tmp_path: pathlib.Path) -> None:
-    effort = Effort((4, 8), 1, {}, left_out=frozenset({("B", "b", 8)}))
+def test_who_takes_too_long_sits_out_the_larger_folders(tmp_path: pathlib.Path) -> None:
+    slow = dataclasses.replace(local("B"), most=4)
     runs = command.measured(
         ["scoring"],
-        effort,
-        Setting(tmp_path),
+        TINY,
+        Workspace(tmp_path),
         models=[Model("a", "litert"), Model("b", "litert")],
-        contenders=[local("A"), local("B")],
+        contenders=[local("A"), slow],
     )
-    seen = [(run.contender, run.model, run.images) for run in runs]
-    assert len(seen) == 7
-    assert ("B", "b", 4) in seen
-    assert ("B", "b", 8) not in seen
-
-
-def test_those_who_are_left_out_are_contenders_on_what_is_measured() -> None:
-    for effort in (FULL, QUICK):
-        for contender, recipe, images in effort.left_out:
-            assert contender in {one.name for one in command.ALL} - {"digitmill"}
-            assert recipe in {model.recipe for model in command.MODELS}
-            assert images in effort.images
+    seen = {(run.contender, run.images) for run in runs}
+    assert seen == {("A", 4), ("A", 8), ("B", 4)}

@@ -6,25 +6,25 @@ import pytest
 
 from benchmarks import scoring
 from benchmarks.contenders import ALL, CEILING, DIGITMILL, Contender, Model
-from benchmarks.setting import Setting
+from benchmarks.workspace import Workspace
 
 IMAGES = 50
 
 
 @pytest.fixture(scope="module")
-def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
-    return Setting(tmp_path_factory.mktemp("bench"))
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    return Workspace(tmp_path_factory.mktemp("bench"))
 
 
 @pytest.fixture(scope="module")
-def right(setting: Setting, bundle_path: pathlib.Path) -> int:
+def right(workspace: Workspace, bundle_path: pathlib.Path) -> int:
     """How many of the images the ceiling has right."""
-    return _one(setting, bundle_path, CEILING).right
+    return _one(workspace, bundle_path, CEILING).right
 
 
-def _one(setting: Setting, bundle_path: pathlib.Path, contender: Contender) -> scoring.Run:
+def _one(workspace: Workspace, bundle_path: pathlib.Path, contender: Contender) -> scoring.Run:
     model = Model("dense-128", "litert", bundle_path)
-    return scoring.one(setting, model, contender, section="scoring", images=IMAGES, turn=0)
+    return scoring.one(workspace, model, contender, section="scoring", images=IMAGES, turn=0)
 
 
 @pytest.mark.slow
@@ -41,9 +41,9 @@ def _one(setting: Setting, bundle_path: pathlib.Path, contender: Contender) -> s
     ],
 )
 def test_each_gives_the_same_answers(
-    setting: Setting, bundle_path: pathlib.Path, right: int, contender: Contender
+    workspace: Workspace, bundle_path: pathlib.Path, right: int, contender: Contender
 ) -> None:
-    run = _one(setting, bundle_path, contender)
+    run = _one(workspace, bundle_path, contender)
     # The same weights: no network answers half of the digits right by chance.
     assert run.right == right > IMAGES / 2
     assert 0 < run.pipeline_seconds < run.command_seconds
@@ -51,10 +51,10 @@ def test_each_gives_the_same_answers(
 
 
 @pytest.mark.slow
-def test_eight_bits_are_scored_by_both_who_run_them(setting: Setting, bundle_path: pathlib.Path) -> None:
+def test_eight_bits_are_scored_by_both_who_run_them(workspace: Workspace, bundle_path: pathlib.Path) -> None:
     model = Model("dense-128", "litert_int8", bundle_path)
     first, second = (
-        scoring.one(setting, model, contender, section="scoring", images=IMAGES, turn=1).right
+        scoring.one(workspace, model, contender, section="scoring", images=IMAGES, turn=1).right
         for contender in (CEILING, DIGITMILL)
     )
     assert first == second > IMAGES / 2

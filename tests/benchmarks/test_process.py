@@ -139,4 +139,4 @@ def test_much_output_does_not_block() -> None:
 
 
 def test_commands_run_where_the_project_is() -> None:
-    assert python("import benchmarks.turns; print('found')").output == "found\n"
+    assert python("import benchmarks.process; print('found')").output == "found\n"

@@ -1,4 +1,3 @@
-import csv
 import dataclasses
 import pathlib
 import sys
@@ -37,34 +36,16 @@ def test_the_sum_is_the_workers_alone() -> None:
     assert total.split() == ["worker", "20.00", "50,000", "images/s", "a", "core", "at", "most"]
 
 
-@pytest.mark.slow
-def test_the_table_comes_as_csv_too(
-    images: pathlib.Path,
-    bundle_path: pathlib.Path,
-    tmp_path: pathlib.Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture,
-) -> None:
-    given = {"--input": images, "--model": bundle_path, "--csv": tmp_path / "stages.csv"}
-    arguments = [str(part) for pair in given.items() for part in pair]
-    monkeypatch.setattr(sys, "argv", ["stages", "--images", "50", "--rounds", "1", *arguments])
-    stages.main()
-    with (tmp_path / "stages.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["stage"] for row in rows] == list(LIMITS)
-    assert capsys.readouterr().out.startswith("50 images, ")
-
-
-def test_without_a_bundle_one_is_trained(
+def test_the_command_trains_a_model_and_prints_the_table(
     bundle_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     asked = []
 
-    def trained(_: stages.Setting, model: Model) -> Model:
+    def trained(_: stages.Workspace, model: Model) -> Model:
         asked.append(model.recipe)
         return dataclasses.replace(model, bundle=bundle_path)
 
-    monkeypatch.setattr(stages.Setting, "trained", trained)
+    monkeypatch.setattr(stages.Workspace, "trained", trained)
     monkeypatch.setattr(sys, "argv", ["stages", "--images", "40", "--rounds", "1"])
     stages.main()
     assert asked == ["dense-300-100"]

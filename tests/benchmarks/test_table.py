@@ -1,4 +1,4 @@
-from benchmarks.table import Table
+from benchmarks.tables import Table
 
 TABLE = Table(
     "Speed", ("", "seconds", "times"), [("digitmill", "1.00", "1.00 ×"), ("other", "10.00", "10.00 ×")]

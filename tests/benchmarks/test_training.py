@@ -1,8 +1,6 @@
-import sys
-
 import pytest
 
-from benchmarks import process, training
+from benchmarks import training
 from benchmarks.process import Finished
 
 
@@ -31,9 +29,3 @@ def test_an_epoch_is_timed_in_each_way(way: str, capsys: pytest.CaptureFixture) 
 
     epochs.main(way, "dense-128", "256")
     assert float(capsys.readouterr().out.split()[-1]) > 0
-
-
-@pytest.mark.slow
-def test_two_replicas_train_in_a_process_of_their_own() -> None:
-    command = [sys.executable, "-m", "benchmarks.epochs", "replicas", "dense-128", "256"]
-    assert float(process.run(command).output.split()[-1]) > 0

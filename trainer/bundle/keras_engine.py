@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from digitmill.engines.engine import in_batches
+from digitmill.engines.engine import predict_in_batches
 
 
 class KerasEngine:
@@ -22,4 +22,4 @@ class KerasEngine:
 
     def probabilities(self, digits: np.ndarray) -> np.ndarray:
         """Returns float32[N, 10] for any number of canonical digits, uint8[N, 28, 28]."""
-        return in_batches(lambda batch: self._run(tf.constant(batch)).numpy(), digits)
+        return predict_in_batches(lambda batch: self._run(tf.constant(batch)).numpy(), digits)

@@ -30,12 +30,16 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return normalised
 
 
-def fuse(model: keras.Model) -> None:
-    """Makes a network's batch normalisations fused where they can be.
+def with_fused(model: keras.Model) -> keras.Model:
+    """Returns the network with its batch normalisations fused where they can be; it shares all other layers.
 
-    The layers are changed in place, in the network that is trained; what is exported is a copy that the
-    recipe builds anew, so that a model file needs none of this code.
+    It is for training alone: what is exported is a copy that the recipe builds anew, so that a model file
+    needs none of this code.
     """
-    for layer in model._flatten_layers():
+
+    def fused_or_same(layer: keras.layers.Layer) -> keras.layers.Layer:
         if type(layer) is keras.layers.BatchNormalization and layer.axis in (-1, 3):
-            layer.__class__ = BatchNormalization
+            return BatchNormalization.from_config(layer.get_config())
+        return layer
+
+    return keras.models.clone_model(model, clone_function=fused_or_same)

@@ -98,9 +98,8 @@ class Trainer:
         keras.utils.set_random_seed(seed)
         with strategy.scope():
             with precision.under_policy(dtype_policy):
-                self.model = recipe.model()
+                self.model = batch_norm.with_fused(recipe.model())
             separate_replicas(self.model)
-            batch_norm.fuse(self.model)
             exact = recipe.model() if dtype_policy != "float32" else None
             self._optimizer = updates.make_optimizer(recipe, recipe.epochs * self.steps_per_epoch)
             self._optimizer.build(self.model.trainable_variables)
@@ -130,7 +129,7 @@ class Trainer:
 
     @property
     def steps_done(self) -> int:
-        """StepRunner done, including those of earlier processes."""
+        """Steps done, including those of earlier processes."""
         return self._state.step
 
     @property

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from digitmill.reports.charts.acceptance import ReliabilityBin
-from digitmill.reports.gallery import inlined
+from digitmill.reports.gallery import inline_png
 from schemas.digit import CLASSES
 from trainer.data.splits import Digits, Split
 from trainer.metrics import calibration
@@ -148,5 +148,5 @@ def _sample_images(split: Split, found: Evaluation, indices: np.ndarray) -> Iter
             digit=int(found.predicted[index]),
             confidence=round(float(found.confidence[index]), 6),
             second_digit=second if digit == found.predicted[index] else digit,
-            png=inlined(split.images[index]),
+            png=inline_png(split.images[index]),
         )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from digitmill.reports.charts.intervals import told
+from digitmill.reports.charts.intervals import interval_note
 from digitmill.reports.numbers import NONE, duration, fraction, share, thousands, threshold
 from digitmill.reports.precision_recall import class_rates
 from schemas.digit import CLASSES
@@ -34,9 +34,13 @@ DIGIT_COLUMNS: Columns = [
 
 def facts(card: ModelCard, record: RunRecord, epochs: Sequence[Epoch]) -> Iterator[tuple[str, str, str]]:
     """Yields name, value and note of each key figure."""
-    yield "Test accuracy", share(card.test_accuracy.value), told(card.test_accuracy)
+    yield "Test accuracy", share(card.test_accuracy.value), interval_note(card.test_accuracy)
     if card.validation_accuracy is not None:
-        yield "Validation accuracy", share(card.validation_accuracy.value), told(card.validation_accuracy)
+        yield (
+            "Validation accuracy",
+            share(card.validation_accuracy.value),
+            interval_note(card.validation_accuracy),
+        )
     accepted = record.answers["test"].at(card.accept_threshold)
     at = f"of the test images, confidence of {threshold(card.accept_threshold)} or more"
     yield "Accepted", share(accepted.coverage), f"{at}; {share(accepted.accuracy)} of them right"

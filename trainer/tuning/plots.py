@@ -1,4 +1,8 @@
-"""The search as a picture: what each trial reached, and how it went with each setting."""
+"""Draws a search as one picture: the accuracy of each trial in turn, and by the value of each setting.
+
+Optuna's own plots show complete trials alone, and are drawn by pyplot, whose style they change for the whole
+process.
+"""
 
 import io
 import itertools
@@ -6,7 +10,6 @@ import statistics
 from collections.abc import Sequence
 from typing import Any, Final
 
-import numpy as np
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -22,8 +25,8 @@ _DPI: Final = 150
 _COLUMNS: Final = 3
 _SIZE: Final = 26
 _BEYOND: Final = 4
-"""How far below the best accuracies are shown, in distances of the median trial from the best: one that
-learned nothing would press all others into one line."""
+"""How far below the best the axes reach, in distances of the median trial from the best: a trial that learned
+nothing would press all others into one line."""
 
 
 def draw(trials: Sequence[Trial], names: Sequence[str]) -> bytes:
@@ -36,24 +39,19 @@ def draw(trials: Sequence[Trial], names: Sequence[str]) -> bytes:
     rows = 1 + -(-len(names) // _COLUMNS)
     figure = Figure(figsize=(9, 2.8 * rows), layout="constrained")
     grid = figure.add_gridspec(rows, _COLUMNS)
-    course = figure.add_subplot(grid[0, :])
-    floor = lowest(trials)
-    _scatter(course, trials, x=[trial.number for trial in trials], floor=floor)
-    _best_so_far(course, trials)
-    course.set_title("Validation accuracy by trial", color=_INK)
-    course.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
-    if course.get_legend_handles_labels()[0]:
-        # Beside the axes: within, it would hide trials.
-        handles, labels = course.get_legend_handles_labels()
+    floor = lowest(trials) or 0.0
+    by_trial = figure.add_subplot(grid[0, :])
+    _scatter(by_trial, trials, x=[trial.number for trial in trials], floor=floor)
+    _best_so_far(by_trial, trials)
+    by_trial.set_title("Validation accuracy by trial", color=_INK)
+    by_trial.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+    handles, labels = by_trial.get_legend_handles_labels()
+    if labels:
+        # Above the axes: inside, it would hide trials.
         figure.legend(
-            handles,
-            labels,
-            loc="outside upper center",
-            ncols=len(labels),
-            frameon=False,
-            fontsize=8,
+            handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=8,
             labelcolor=_INK,
-        )
+        )  # fmt: skip
     for place, name in enumerate(names):
         axes = figure.add_subplot(grid[1 + place // _COLUMNS, place % _COLUMNS])
         _by_setting(axes, trials, name, floor=floor)
@@ -63,7 +61,7 @@ def draw(trials: Sequence[Trial], names: Sequence[str]) -> bytes:
 
 
 def lowest(trials: Sequence[Trial]) -> float | None:
-    """Returns the accuracy below which trials stand on the lower edge; None where all are as they are."""
+    """Returns the accuracy below which trials are drawn on the lower edge; None where none is so low."""
     known = [trial.val_accuracy for trial in trials if trial.val_accuracy is not None]
     if not known:
         return None
@@ -72,13 +70,13 @@ def lowest(trials: Sequence[Trial]) -> float | None:
     return floor if min(known) < floor else None
 
 
-def _by_setting(axes: Axes, trials: Sequence[Trial], name: str, *, floor: float | None) -> None:
+def _by_setting(axes: Axes, trials: Sequence[Trial], name: str, *, floor: float) -> None:
     values = [trial.settings[name] for trial in trials]
-    # Choices stand side by side, numbers where they belong.
     if all(isinstance(value, float) for value in values):
         _scatter(axes, trials, x=values, floor=floor)
         if values and min(values) > 0 and max(values) > 20 * min(values):
             axes.set_xscale("log")
+            axes.xaxis.set_minor_formatter(ticker.NullFormatter())
     else:
         choices = sorted(set(values))
         _scatter(axes, trials, x=[choices.index(value) for value in values], floor=floor)
@@ -87,53 +85,39 @@ def _by_setting(axes: Axes, trials: Sequence[Trial], name: str, *, floor: float 
     axes.set_title(name.replace("_", " "), color=_INK, fontsize=10)
 
 
-def _scatter(axes: Axes, trials: Sequence[Trial], *, x: Sequence[Any], floor: float | None) -> None:
+def _scatter(axes: Axes, trials: Sequence[Trial], *, x: Sequence[Any], floor: float) -> None:
     known = [
-        (across, trial, trial.val_accuracy)
-        for across, trial in zip(x, trials, strict=True)
+        (at, trial, trial.val_accuracy)
+        for at, trial in zip(x, trials, strict=True)
         if trial.val_accuracy is not None
     ]
-    for state, (colour, mark) in _MARKS.items():
-        shown = [(at, accuracy) for at, trial, accuracy in known if trial.state == state]
-        inside = [(at, accuracy) for at, accuracy in shown if floor is None or accuracy >= floor]
-        if inside:
-            across, up = zip(*inside, strict=True)
-            axes.scatter(across, up, color=colour, marker=mark, s=_SIZE, label=state)
-        if floor is not None and len(inside) < len(shown):
-            below = [at for at, accuracy in shown if accuracy < floor]
+    for (state, (colour, mark)), below in itertools.product(_MARKS.items(), (False, True)):
+        points = [
+            (at, max(accuracy, floor))
+            for at, trial, accuracy in known
+            if trial.state == state and (accuracy < floor) == below
+        ]
+        if points:
             axes.scatter(
-                below,
-                np.full(len(below), floor),
-                facecolors="none",
+                *zip(*points, strict=True),
+                facecolors="none" if below else colour,
                 edgecolors=colour,
                 marker=mark,
                 s=_SIZE,
-                label=f"{state}, below {floor:.1%}",
+                label=f"{state}, below {floor:.1%}" if below else state,
             )
     found = best(trials)
-    for at, trial, accuracy in known:
-        if trial is found:
-            axes.scatter(
-                [at], [accuracy], facecolors="none", edgecolors=_INK, s=4 * _SIZE, lw=1, label="the best"
-            )
+    ring = [(at, accuracy) for at, trial, accuracy in known if trial is found]
+    if ring:
+        axes.scatter(*ring[0], facecolors="none", edgecolors=_INK, s=4 * _SIZE, lw=1, label="the best")
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(colors=_INK, labelsize=8)
     axes.yaxis.set_major_formatter(ticker.PercentFormatter(1.0))
 
 
 def _best_so_far(axes: Axes, trials: Sequence[Trial]) -> None:
-    complete = [
-        (trial.number, trial.val_accuracy)
-        for trial in trials
-        if trial.state == COMPLETE and trial.val_accuracy is not None
-    ]
+    complete = [trial for trial in trials if trial.state == COMPLETE and trial.val_accuracy is not None]
     if complete:
-        numbers, accuracies = zip(*complete, strict=True)
-        axes.plot(
-            numbers,
-            list(itertools.accumulate(accuracies, max)),
-            color=_INK,
-            lw=1,
-            label="best so far",
-            drawstyle="steps-post",
-        )
+        highest = itertools.accumulate((trial.val_accuracy or 0.0 for trial in complete), max)
+        numbers = [trial.number for trial in complete]
+        axes.plot(numbers, list(highest), color=_INK, lw=1, label="best so far", drawstyle="steps-post")

@@ -31,7 +31,7 @@ class Header(NamedTuple):
 
     Attributes:
         kind: what it is, by its bytes.
-        width: pixels, the largest of all that the structure states.
+        width: pixels; 0 where only the decoder reads it.
         height: pixels, likewise.
         plain: whether it may be decoded without a guard: of the everyday sort that decoders see all
             the time, and small.

@@ -134,16 +134,15 @@ def _bin_row(found: ReliabilityBin, number: int, bins: int) -> tuple[object, ...
     return low, high, found.images, found.right, f"{mean:.6f}", f"{accuracy:.6f}"
 
 
-def coverage_curve(points: Sequence[Accepting], *, accept: float, name: str = "coverage") -> Explorer:
+def coverage_curve(points: Sequence[Accepting], *, accept: float) -> Explorer:
     """Draws the accuracy of what is accepted by the share that is accepted, for a slider to explore.
 
     Args:
         points: by rising threshold; the one in force is among them.
         accept: the threshold in force.
-        name: stem of the files.
     """
     measured = any(point.labelled for point in points)
-    every, points = points, worth_showing(points, accept=accept)
+    every, points = points, thresholds_to_show(points, accept=accept)
     shown = [point for point in points if point.accepted and point.accuracy is not None]
     canvas = Canvas(xlabel="images accepted, the surest first", ylabel="of them right")
     axes = canvas.axes
@@ -171,7 +170,7 @@ def coverage_curve(points: Sequence[Accepting], *, accept: float, name: str = "c
     home = canvas.place(now.coverage, _height(now))
     steps = tuple(_step(point, canvas, home, measured=measured) for point in points)
     chart = canvas.chart(
-        name,
+        "coverage",
         title="What accepting more or less would mean",
         reading=_coverage_reading(now, measured=measured),
         alternative="Curve: accuracy of the accepted images by their share of all images. "
@@ -185,7 +184,7 @@ def coverage_curve(points: Sequence[Accepting], *, accept: float, name: str = "c
     return Explorer(chart, measured, steps, start)
 
 
-def worth_showing(points: Sequence[Accepting], *, accept: float) -> list[Accepting]:
+def thresholds_to_show(points: Sequence[Accepting], *, accept: float) -> list[Accepting]:
     """Returns the points between which a person would choose.
 
     Thresholds that accept all images are one, and those that accept less than half of them, or than the

@@ -1,10 +1,13 @@
-"""The difference of two tables of counts: what became more, what became less, and whether that is good."""
+"""The difference of two confusion matrices: where it holds more or fewer images, and whether that is good."""
 
 import dataclasses
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
+
 from digitmill.reports.charts.chart import Canvas, Chart
+from digitmill.reports.charts.matrices import draw_cells, write_cell
 from digitmill.reports.charts.palette import FAIL, INK, PAPER, THIRD
 
 SHADES: Final = 5
@@ -45,40 +48,29 @@ def difference(
         title: what is shown.
         reading: what it says.
     """
-    more = _more(first, second)
-    shades = worths(first, second)
+    change, shades = np.subtract(second, first), cell_shades(first, second)
+    words = [[signed(count) for count in row] for row in change.tolist()]
     canvas = Canvas(xlabel="predicted digit", ylabel="true digit", height=340)
-    _draw(canvas, more, shades)
+    _draw(canvas, shades, words)
     chart = canvas.chart(
         name,
         title=title,
         reading=reading,
         alternative=reading,
-        header=("true digit", *map(str, range(len(more)))),
-        rows=((row, *counts) for row, counts in enumerate(more)),
+        header=("true digit", *map(str, range(len(change)))),
+        rows=((number, *row) for number, row in enumerate(change.tolist())),
         inline=False,
     )
-    cells = (
-        tuple((signed(count), _class(shade)) for count, shade in zip(*pair, strict=True))
-        for pair in zip(more, shades, strict=True)
-    )
-    return Difference(chart, tuple(cells))
+    cells = (zip(row, map(_css_class, shade), strict=True) for row, shade in zip(words, shades, strict=True))
+    return Difference(chart, tuple(map(tuple, cells)))
 
 
-def worths(first: Sequence[Sequence[int]], second: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Returns each cell's shade, -`SHADES` where it became worse by most, to `SHADES`, better."""
-    more = _more(first, second)
-    most = max(1, *(abs(count) for counts in more for count in counts))
-    return [
-        [_shade(count if row == column else -count, most) for column, count in enumerate(counts)]
-        for row, counts in enumerate(more)
-    ]
-
-
-def _more(first: Sequence[Sequence[int]], second: Sequence[Sequence[int]]) -> list[list[int]]:
-    return [
-        [there - here for here, there in zip(*rows, strict=True)] for rows in zip(first, second, strict=True)
-    ]
+def cell_shades(first: Sequence[Sequence[int]], second: Sequence[Sequence[int]]) -> np.ndarray:
+    """Returns each cell's shade, from -`SHADES`, much worse, to `SHADES`, much better; 0 only where equal."""
+    change = np.subtract(second, first)
+    size = np.maximum(1, np.round(SHADES * np.sqrt(np.abs(change) / max(1, np.abs(change).max()))))
+    gain = np.where(np.eye(len(change), dtype=bool), change, -change)
+    return (np.sign(gain) * size).astype(int)
 
 
 def signed(count: int) -> str:
@@ -86,42 +78,15 @@ def signed(count: int) -> str:
     return f"{count:+,}".replace("-", "\N{MINUS SIGN}") if count else ""
 
 
-def _shade(value: int, most: int) -> int:
-    """Returns -`SHADES`, worst, to `SHADES`, best; 0 only where nothing differs."""
-    size = max(1, round(SHADES * (abs(value) / most) ** 0.5)) if value else 0
-    return size if value > 0 else -size
-
-
-def _class(shade: int) -> str:
+def _css_class(shade: int) -> str:
     return "" if not shade else f"better{shade}" if shade > 0 else f"worse{-shade}"
 
 
-def _draw(canvas: Canvas, more: Sequence[Sequence[int]], shades: Sequence[Sequence[int]]) -> None:
-    from matplotlib.colors import LinearSegmentedColormap, to_rgb
+def _draw(canvas: Canvas, shades: np.ndarray, words: Sequence[Sequence[str]]) -> None:
+    from matplotlib.colors import to_rgb
 
-    paper = to_rgb(PAPER)
-    ends = [
-        tuple(
-            _DARKEST * part + (1 - _DARKEST) * white
-            for part, white in zip(to_rgb(colour), paper, strict=True)
-        )
-        for colour in (FAIL, THIRD)
-    ]
-    axes, size = canvas.axes, len(more)
-    axes.pcolormesh(
-        shades,
-        cmap=LinearSegmentedColormap.from_list("either way", [ends[0], paper, ends[1]]),
-        vmin=-SHADES,
-        vmax=SHADES,
-        edgecolors=PAPER,
-        linewidth=1.5,
-    )
-    for row, counts in enumerate(more):
-        for column, count in enumerate(counts):
-            axes.text(
-                column + 0.5, row + 0.5, signed(count), ha="center", va="center", color=INK, fontsize=8.5
-            )
-    axes.invert_yaxis()
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_ticks([place + 0.5 for place in range(size)], [str(place) for place in range(size)])
-    axes.spines[:].set_visible(False)
+    paper = np.array(to_rgb(PAPER))
+    worse, better = (_DARKEST * np.array(to_rgb(colour)) + (1 - _DARKEST) * paper for colour in (FAIL, THIRD))
+    draw_cells(canvas, shades, [worse, paper, better], limits=(-SHADES, SHADES))
+    for (row, column), _ in np.ndenumerate(shades):
+        write_cell(canvas, row, column, words[row][column], colour=INK)

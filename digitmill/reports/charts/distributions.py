@@ -7,19 +7,15 @@ from digitmill.reports.charts.palette import ACCENT, INK, SECOND, SERIES
 from digitmill.reports.numbers import share, thousands
 
 
-def confidence_histogram(
-    counts: Sequence[int], *, accept: float, name: str = "confidence", what: str = "images"
-) -> Chart:
+def confidence_histogram(counts: Sequence[int], *, accept: float) -> Chart:
     """Draws images per confidence bin, those below the accept threshold in the colour of review.
 
     Args:
         counts: images in each of N bins of equal width over [0, 1].
         accept: the accept threshold.
-        name: stem of the files.
-        what: what is counted.
     """
     bins, total = len(counts), max(1, sum(counts))
-    canvas = Canvas(xlabel="confidence", ylabel=f"{what}, logarithmic")
+    canvas = Canvas(xlabel="confidence", ylabel="images, logarithmic")
     axes = canvas.axes
     edges = [number / bins for number in range(bins)]
     colours = [ACCENT if (number + 0.5) / bins >= accept else SECOND for number in range(bins)]
@@ -27,7 +23,7 @@ def confidence_histogram(
     for number, bar in enumerate(bars):
         bar.set_gid(f"bar-{number}")
         spread = f"{edges[number]:.2f} to {edges[number] + 1 / bins:.2f}"
-        canvas.tips[f"bar-{number}"] = f"confidence {spread}: {thousands(counts[number])} {what}"
+        canvas.tips[f"bar-{number}"] = f"confidence {spread}: {thousands(counts[number])} images"
     axes.axvline(accept, color=INK, linewidth=1, linestyle=(0, (4, 3)))
     lowest = min((edge for edge, count in zip(edges, counts, strict=True) if count), default=0)
     axes.set(xlim=(min(lowest, max(0, accept - 1 / bins)), 1.0), yscale="symlog")
@@ -38,54 +34,40 @@ def confidence_histogram(
     canvas.grid()
     top = counts[-1] / total
     return canvas.chart(
-        name,
+        "confidence",
         title="Confidence",
-        reading=f"{share(top, 1)} of the {what} have a confidence of {1 - 1 / bins:g} or more; "
+        reading=f"{share(top, 1)} of the images have a confidence of {1 - 1 / bins:g} or more; "
         f"the dashed line is the accept threshold.",
-        alternative=f"Histogram of {thousands(sum(counts))} {what} by confidence in {bins} bins; "
+        alternative=f"Histogram of {thousands(sum(counts))} images by confidence in {bins} bins; "
         f"{thousands(counts[-1])} in the highest.",
-        header=("low", "high", what),
+        header=("low", "high", "images"),
         rows=(
             (f"{edge:g}", f"{edge + 1 / bins:g}", count) for edge, count in zip(edges, counts, strict=True)
         ),
     )
 
 
-def bars_side_by_side(
-    series: Mapping[str, Sequence[int | float]],
-    *,
-    name: str,
-    title: str,
-    reading: str,
-    xlabel: str = "digit",
-    shares: bool = True,
-) -> Chart:
-    """Draws one bar for each class and series.
+def bars_side_by_side(series: Mapping[str, Sequence[float]], *, name: str, title: str, reading: str) -> Chart:
+    """Draws one bar for each digit and series.
 
     Args:
-        series: by its name, a number for each class; shares in [0, 1] or counts.
+        series: by its name, the share of each digit, in [0, 1].
         name: stem of the files.
         title: what is shown.
         reading: what it says.
-        xlabel: what the classes are.
-        shares: whether the numbers are shares.
     """
     classes = len(next(iter(series.values())))
-    canvas = Canvas(xlabel=xlabel, ylabel="share" if shares else "images")
+    canvas = Canvas(xlabel="digit", ylabel="share")
     axes, width = canvas.axes, 0.82 / len(series)
-    written = share if shares else thousands
     for place, ((label, values), colour) in enumerate(zip(series.items(), SERIES, strict=False)):
         left = [number + (place - (len(series) - 1) / 2) * width for number in range(classes)]
         for number, bar in enumerate(axes.bar(left, values, width * 0.94, color=colour, label=label)):
             gid = f"bar-{place}-{number}"
             bar.set_gid(gid)
-            canvas.tips[gid] = f"{xlabel} {number}, {label}: {written(values[number])}"
+            canvas.tips[gid] = f"digit {number}, {label}: {share(values[number])}"
     axes.set_xticks(range(classes))
     axes.set_ylim(0, max(1e-9, *(value for values in series.values() for value in values)) * 1.05)
-    if shares:
-        canvas.percent(axes.yaxis)
-    else:
-        canvas.count_up()
+    canvas.percent(axes.yaxis)
     canvas.grid()
     if len(series) > 1:
         canvas.legend()
@@ -93,9 +75,11 @@ def bars_side_by_side(
         name,
         title=title,
         reading=reading,
-        alternative=f"Bars: {title.lower()} by {xlabel}, {' and '.join(series)}. {reading}",
-        header=(xlabel, *series),
-        rows=((number, *(_plain(values[number]) for values in series.values())) for number in range(classes)),
+        alternative=f"Bars: {title.lower()} by digit, {' and '.join(series)}. {reading}",
+        header=("digit", *series),
+        rows=(
+            (number, *(f"{values[number]:.6f}" for values in series.values())) for number in range(classes)
+        ),
     )
 
 
@@ -140,12 +124,8 @@ def steps_side_by_side(
             (
                 f"{edges[number]:g}",
                 f"{edges[number + 1]:g}",
-                *(_plain(values[number]) for values in series.values()),
+                *(f"{values[number]:.6f}" for values in series.values()),
             )
             for number in range(bins)
         ),
     )
-
-
-def _plain(value: int | float) -> str:
-    return f"{value:d}" if isinstance(value, int) else f"{value:.6f}"

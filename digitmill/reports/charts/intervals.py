@@ -56,7 +56,7 @@ def overlapping(one: Accuracy, other: Accuracy) -> bool:
     return one.interval[0] <= other.interval[1] and other.interval[0] <= one.interval[1]
 
 
-def told(accuracy: Accuracy) -> str:
+def interval_note(accuracy: Accuracy) -> str:
     """Returns what an interval is of, for a note: `95 % interval 99.05 % to 99.39 %, 9,924 of 10,000`."""
     low, high = accuracy.interval
     counted = f"{thousands(accuracy.right)} of {thousands(accuracy.images)}"

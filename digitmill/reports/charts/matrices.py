@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from digitmill.reports.charts.chart import Canvas, Chart
 from digitmill.reports.charts.palette import ACCENT, DEEP, FAINT, INK, PAPER
@@ -52,7 +53,7 @@ def matrix(
         reading: what it says.
         rows: what the rows are.
         columns: what the columns are.
-        corner: name of the CSV's first column; what the rows are, else.
+        corner: name of the CSV's first column; `rows` where it is empty.
     """
     shades = tuple(tuple(shade(count, row) for count in row) for row in counts)
     canvas = Canvas(xlabel=columns, ylabel=rows, height=340)
@@ -78,27 +79,35 @@ def shade(count: int, row: Sequence[int]) -> int:
 
 
 def _draw(canvas: Canvas, counts: Sequence[Sequence[int]], shades: Sequence[Sequence[int]]) -> None:
+    draw_cells(canvas, shades, [(0, PAPER), (0.5, FAINT), (0.6, ACCENT), (1, DEEP)], limits=(0, SHADES))
+    for row, line in enumerate(counts):
+        for column, count in enumerate(line):
+            if count:
+                text = thousands(count)
+                colour = PAPER if shades[row][column] >= _DARK else INK
+                write_cell(canvas, row, column, text, colour=colour, size=8.5 if len(text) < 6 else 6.5)
+
+
+def draw_cells(canvas: Canvas, shades: Any, colours: Sequence[Any], *, limits: tuple[int, int]) -> None:
+    """Draws a coloured cell for each value, row 0 on top, both axes marked with the cells' numbers.
+
+    Args:
+        canvas: to draw on.
+        shades: numbers by row and column.
+        colours: of a colour map, from the lowest shade to the highest.
+        limits: the lowest shade and the highest.
+    """
     from matplotlib.colors import LinearSegmentedColormap
 
-    axes = canvas.axes
-    axes.pcolormesh(
-        shades,
-        cmap=LinearSegmentedColormap.from_list("calm", [(0, PAPER), (0.5, FAINT), (0.6, ACCENT), (1, DEEP)]),
-        vmin=0,
-        vmax=SHADES,
-        edgecolors=PAPER,
-        linewidth=1.5,
-    )
-    for number, row in enumerate(counts):
-        for place, count in enumerate(row):
-            if count:
-                colour = PAPER if shades[number][place] >= _DARK else INK
-                text = thousands(count)
-                size = 8.5 if len(text) < 6 else 6.5
-                axes.text(
-                    place + 0.5, number + 0.5, text, ha="center", va="center", color=colour, fontsize=size
-                )
+    axes, (low, high) = canvas.axes, limits
+    colour_map = LinearSegmentedColormap.from_list("cells", list(colours))
+    axes.pcolormesh(shades, cmap=colour_map, vmin=low, vmax=high, edgecolors=PAPER, linewidth=1.5)
     axes.invert_yaxis()
-    for axis, size in ((axes.xaxis, len(counts[0])), (axes.yaxis, len(counts))):
+    for axis, size in ((axes.xaxis, len(shades[0])), (axes.yaxis, len(shades))):
         axis.set_ticks([place + 0.5 for place in range(size)], [str(place) for place in range(size)])
     axes.spines[:].set_visible(False)
+
+
+def write_cell(canvas: Canvas, row: int, column: int, text: str, *, colour: str, size: float = 8.5) -> None:
+    """Writes a text into the middle of a cell."""
+    canvas.axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=colour, fontsize=size)

@@ -82,7 +82,7 @@ def test_a_model_without_the_signature_is_refused(tmp_path: pathlib.Path) -> Non
     )
     tf.saved_model.save(module, str(tmp_path), signatures={"other": module.serve})
     model = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path), signature_keys=["other"]).convert()
-    with pytest.raises(EngineError, match="serving_default takes digits and gives probabilities"):
+    with pytest.raises(EngineError, match="serving_default does not map digits to probabilities"):
         LiteRtEngine(model)
 
 

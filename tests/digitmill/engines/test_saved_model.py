@@ -58,12 +58,12 @@ def test_what_the_model_refuses_is_an_engines_error(loaded: SavedModelEngine) ->
 
 @pytest.mark.parametrize("name", ["saved_model.cpb", "saved_model.pbtxt", "keras_metadata.pb", "../x", "/x"])
 def test_a_file_that_might_be_read_instead_is_refused(files: dict[str, bytes], name: str) -> None:
-    with pytest.raises(EngineError, match="a SavedModel holds"):
+    with pytest.raises(EngineError, match="unknown file in a SavedModel"):
         SavedModelEngine(files | {name: b"x"})
 
 
 def test_a_file_outside_of_the_folder_is_refused(files: dict[str, bytes]) -> None:
-    with pytest.raises(EngineError, match="lies in its folder"):
+    with pytest.raises(EngineError, match="outside its folder"):
         SavedModelEngine(files | {"variables/../../x": b"x"})
 
 
@@ -102,7 +102,7 @@ def test_without_tensorflow_one_line_says_what_to_do(
     files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorflow", None)
-    with pytest.raises(EngineError, match="needs TensorFlow on every worker; pip install") as refused:
+    with pytest.raises(EngineError, match=r"needs TensorFlow on every worker: .* Run pip install") as refused:
         SavedModelEngine(files)
     assert "\n" not in str(refused.value)
 

@@ -8,13 +8,13 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from digitmill.engines.bundle_loader import Bundle
 from digitmill.engines.engine import EngineError
-from digitmill.engines.saved_model_ops import refuse_effects
+from digitmill.engines.saved_model_ops import check_ops
 from schemas.model.bundle import OUTPUT, SAVED_MODEL, SIGNATURE
 from tests.model_writer import saved
 
 
 def test_what_training_wrote_only_computes(bundle: Bundle) -> None:
-    refuse_effects((bundle.path / SAVED_MODEL / "saved_model.pb").read_bytes())
+    check_ops((bundle.path / SAVED_MODEL / "saved_model.pb").read_bytes())
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_what_training_wrote_only_computes(bundle: Bundle) -> None:
     ],
 )
 def test_what_computes_is_let_through(tmp_path: pathlib.Path, harmless: Callable) -> None:
-    refuse_effects(saved(tmp_path, harmless))
+    check_ops(saved(tmp_path, harmless))
 
 
 NOWHERE = {"prefix": "/nowhere", "tensor_names": ["x"], "shape_and_slices": [""]}
@@ -62,7 +62,7 @@ def restores(digits: tf.Tensor) -> tf.Tensor:
 )
 def test_what_does_more_is_refused_and_named(tmp_path: pathlib.Path, effect: Callable, op: str) -> None:
     with pytest.raises(EngineError, match=f"would do more than compute: .*{op}"):
-        refuse_effects(saved(tmp_path, effect))
+        check_ops(saved(tmp_path, effect))
 
 
 def test_an_effect_in_a_branch_that_a_branch_calls_is_found(tmp_path: pathlib.Path) -> None:
@@ -79,7 +79,7 @@ def test_an_effect_in_a_branch_that_a_branch_calls_is_found(tmp_path: pathlib.Pa
         )
 
     with pytest.raises(EngineError, match="WriteFile"):
-        refuse_effects(saved(tmp_path, effect))
+        check_ops(saved(tmp_path, effect))
 
 
 def edited(graph: bytes, edit: Callable[[saved_model_pb2.SavedModel], object]) -> bytes:
@@ -96,9 +96,9 @@ def test_the_savers_functions_are_refused_where_something_else_leads_to_them(tmp
         (name,) = (f.signature.name for f in functions if "traced_save" in f.signature.name)
         model.meta_graphs[0].object_graph_def.concrete_functions[name].SetInParent()
 
-    refuse_effects(graph)
+    check_ops(graph)
     with pytest.raises(EngineError, match="SaveV2"):
-        refuse_effects(edited(graph, expose))
+        check_ops(edited(graph, expose))
 
 
 def test_naming_the_signature_as_the_saver_hides_nothing(tmp_path: pathlib.Path) -> None:
@@ -111,7 +111,7 @@ def test_naming_the_signature_as_the_saver_hides_nothing(tmp_path: pathlib.Path)
         meta.saver_def.restore_op_name = output.partition(":")[0]
 
     with pytest.raises(EngineError, match="WriteFile"):
-        refuse_effects(edited(graph, disguise))
+        check_ops(edited(graph, disguise))
 
 
 def test_an_op_that_nobody_knows_is_refused(tmp_path: pathlib.Path) -> None:
@@ -119,13 +119,13 @@ def test_an_op_that_nobody_knows_is_refused(tmp_path: pathlib.Path) -> None:
         model.meta_graphs[0].graph_def.node.add(name="x", op="SomeCustomOp")
 
     with pytest.raises(EngineError, match="SomeCustomOp"):
-        refuse_effects(edited(saved(tmp_path, lambda digits: None), invent))
+        check_ops(edited(saved(tmp_path, lambda digits: None), invent))
 
 
 @pytest.mark.parametrize("graph", [b"", b"no graph at all", bytes(100)])
 def test_what_is_no_saved_model_is_refused(graph: bytes) -> None:
     with pytest.raises(EngineError, match="the SavedModel"):
-        refuse_effects(graph)
+        check_ops(graph)
 
 
 def test_a_model_of_tensorflow_1_is_refused(tmp_path: pathlib.Path) -> None:
@@ -134,4 +134,4 @@ def test_a_model_of_tensorflow_1_is_refused(tmp_path: pathlib.Path) -> None:
         lambda model: model.meta_graphs[0].ClearField("object_graph_def"),
     )
     with pytest.raises(EngineError, match="no object graph"):
-        refuse_effects(graph)
+        check_ops(graph)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from digitmill.imaging.decode import decode
-from digitmill.imaging.limits import MAX_PIXELS, MEMORY
+from digitmill.imaging.limits import DECODER_MEMORY, MAX_PIXELS
 from schemas.failure import FailureCode, ImageError
 from tests.digitmill.imaging import hostile
 from tests.digitmill.imaging.hostile import GREY, encoded
@@ -83,6 +83,71 @@ def test_a_truncated_image_never_passes(name: str) -> None:
         assert caught.value.code is (FailureCode.CORRUPT if length else FailureCode.EMPTY)
 
 
+PIXELS_AT_8 = [(273, 4, 1, 8), (279, 4, 1, 8)]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"GIF89a", id="GIF of a few bytes"),
+        pytest.param(b"BM", id="BMP of two bytes"),
+        pytest.param(b"II*\x00", id="TIFF of four bytes"),
+        pytest.param(b"RIFF\0\0\0\0WEBP", id="WebP of twelve bytes"),
+        pytest.param(hostile.gif((10, 10), (9000, 9000)), id="GIF frame beyond the screen"),
+        pytest.param(hostile.gif((10, 10), (10, 10))[:-1], id="GIF without a trailer"),
+        pytest.param(hostile.bmp(-(2**31), 2), id="BMP of negative width"),
+        pytest.param(hostile.bmp(64, 64, rows=63), id="BMP with a row too few"),
+        pytest.param(hostile.tiff([(256, 4, 1, 9), *PIXELS_AT_8]), id="TIFF without height"),
+        pytest.param(hostile.tiff(PIXELS_AT_8, count=65535), id="TIFF with entries it has not"),
+        pytest.param(
+            hostile.tiff([(256, 4, 1, 9), (257, 4, 1, 9), (273, 4, 2**32 - 1, 8), (279, 4, 2**32 - 1, 8)]),
+            id="TIFF of 4 billion strips",
+        ),
+        pytest.param(
+            hostile.tiff([(256, 4, 1, 9), (257, 4, 1, 9), (273, 4, 1, 8), (279, 4, 1, 2**32 - 1)]),
+            id="TIFF with a strip of 4 GB",
+        ),
+        pytest.param(
+            hostile.tiff(
+                [(256, 4, 1, 9), (257, 4, 1, 9), *[(60000, 1, 2**25, 0)] * 65531, *PIXELS_AT_8],
+            ),
+            id="TIFF of 65,535 entries of 32 MB",
+        ),
+        pytest.param(
+            hostile.riff(hostile.canvas(10, 10), hostile.lossless_frame(16000, 16000)),
+            id="WebP frame beyond the canvas",
+        ),
+        pytest.param(hostile.riff(hostile.canvas(10, 10)), id="WebP without a frame"),
+    ],
+)
+def test_a_structure_that_lies_is_corrupt(data: bytes) -> None:
+    with pytest.raises(ImageError) as caught:
+        decode(data)
+    assert caught.value.code is FailureCode.CORRUPT
+    # It was read, and found wanting: the decoder neither crashed nor took its time.
+    assert "the decoder" not in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(
+            pytest.param(encoded(Image.new("1", (8200, 4100)), kind), id=kind)
+            for kind in ("PNG", "BMP", "TIFF", "GIF")
+        ),
+        pytest.param(hostile.bmp(9000, -9000), id="BMP from the top down"),
+        pytest.param(hostile.bmp(9000, 9000, compression=1), id="run-length BMP"),
+        pytest.param(hostile.gif((65535, 65535), (1, 1)), id="GIF screen beyond the frame"),
+        pytest.param(hostile.riff(hostile.lossless_frame(16383, 16383)), id="WebP"),
+    ],
+)
+def test_what_has_too_many_pixels_is_too_large(data: bytes) -> None:
+    with pytest.raises(ImageError) as caught:
+        decode(data)
+    assert caught.value.code is FailureCode.TOO_LARGE
+    assert "16,777,216" in caught.value.detail
+
+
 @pytest.mark.slow
 def test_5000_damaged_files_give_pixels_or_an_error_each() -> None:
     files = list(hostile.whole_files().values())
@@ -140,7 +205,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     own, guarded = (int(line) * 1024 for line in done.stdout.split())
     assert own < 2**25
-    assert guarded < MEMORY
+    assert guarded < DECODER_MEMORY
 
 
 @given(st.data())

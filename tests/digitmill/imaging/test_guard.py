@@ -188,7 +188,7 @@ def test_modules_in_the_working_folder_are_not_run(
 
 def test_a_process_that_does_not_start_is_no_fault_of_the_image(scan: bytes) -> None:
     guard = Guard([sys.executable, "-c", "raise SystemExit(3)"])
-    with pytest.raises(GuardError, match="does not start: exit 3"):
+    with pytest.raises(GuardError, match="does not start: exit code 3"):
         guard.digit(scan)
     guard.close()
 
@@ -220,3 +220,14 @@ def test_a_batch_of_every_kind_loses_nothing(scan: bytes) -> None:
         None,
     ]
     np.testing.assert_array_equal(batch.digits[0], batch.digits[3])
+
+
+def test_the_pixel_cap_holds_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", str(10**9))
+    file = io.BytesIO()
+    Image.new("1", (8200, 4100)).save(file, "TIFF", compression="group4")
+    guard = Guard()
+    with pytest.raises(ImageError) as caught:
+        guard.digit(file.getvalue())
+    guard.close()
+    assert caught.value.code is FailureCode.TOO_LARGE

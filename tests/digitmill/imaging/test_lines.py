@@ -23,7 +23,7 @@ def test_a_line_from_edge_to_edge_is_found_and_the_stroke_that_crosses_it_is_not
 
 def test_a_box_is_found_corners_and_all() -> None:
     box = inked((0, 2, 0, 64), (62, 64, 0, 64), (0, 64, 0, 2), (0, 64, 62, 64))
-    np.testing.assert_array_equal(find_lines(box).both(), box)
+    np.testing.assert_array_equal(find_lines(box).union(), box)
 
 
 @pytest.mark.parametrize("degrees", [-3, 3])
@@ -47,4 +47,4 @@ def test_a_slanted_line_is_found(degrees: float) -> None:
 )
 def test_what_is_no_line_is_left(mask: np.ndarray) -> None:
     lines = find_lines(mask)
-    assert lines is None or not lines.both().any()
+    assert lines is None or not lines.union().any()

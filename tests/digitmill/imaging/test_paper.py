@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from digitmill.imaging.paper import Ink, find_ink, lighting_of
+from digitmill.imaging.paper import Ink, estimate_lighting, find_ink
 from schemas.failure import ImageError
 
 
@@ -14,21 +14,21 @@ def tight(digit: np.ndarray, *, margin: int) -> np.ndarray:
 
 
 def ink_of(picture: np.ndarray) -> Ink:
-    return find_ink(picture, lighting_of(picture))
+    return find_ink(picture, estimate_lighting(picture))
 
 
 @pytest.mark.parametrize("margin", [1, 2, 8])
 def test_polarity_is_told_in_tight_crops_too(digits: np.ndarray, margin: int) -> None:
     pictures = [tight(digit, margin=margin) for digit in digits[::3]]
-    assert not any(lighting_of(picture).light_ink for picture in pictures)
-    assert all(lighting_of(255 - picture).light_ink for picture in pictures)
+    assert not any(estimate_lighting(picture).light_ink for picture in pictures)
+    assert all(estimate_lighting(255 - picture).light_ink for picture in pictures)
 
 
 def test_a_dark_box_along_the_edges_does_not_make_dark_paper(digits: np.ndarray) -> None:
     for digit in digits[::25]:
         picture = cv2.rectangle(tight(digit, margin=4), (0, 0), (10_000, 10_000), 30, 2)
         picture[-2:] = picture[:, -2:] = 30
-        assert not lighting_of(picture).light_ink
+        assert not estimate_lighting(picture).light_ink
 
 
 @pytest.mark.parametrize("slope", [0, 40, -60])

@@ -2,13 +2,13 @@ import dataclasses
 
 import pytest
 
-from digitmill.reports.card_text import table, text_of
+from digitmill.reports.card_text import format_card, table
 from schemas.model.model_card import ModelCard
 from tests.schemas.model.test_model_card import CARD, FULL
 
 
 def sections(card: ModelCard) -> dict[str, list[str]]:
-    parts = text_of(card).split("\n\n")
+    parts = format_card(card).split("\n\n")
     return {title: lines for title, *lines in (part.splitlines() for part in parts)}
 
 
@@ -43,7 +43,7 @@ def test_without_held_out_images_the_table_is_of_test_images() -> None:
 
 @pytest.mark.parametrize("card", [CARD, FULL])
 def test_no_line_ends_in_blanks(card: ModelCard) -> None:
-    assert all(line == line.rstrip() for line in text_of(card).splitlines())
+    assert all(line == line.rstrip() for line in format_card(card).splitlines())
 
 
 def test_numbers_end_and_names_begin_in_one_column() -> None:

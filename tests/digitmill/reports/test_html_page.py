@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from digitmill.reports import html_page
-from digitmill.reports.gallery import Gallery, Picture, inlined
+from digitmill.reports.gallery import Gallery, Picture, inline_png
 
 TEMPLATE = """{% extends "shell.html" %}{% import "parts.html" as parts %}
 {% block title %}{{ name }}{% endblock %}
@@ -59,5 +59,5 @@ def test_an_undefined_name_is_an_error() -> None:
 
 
 def test_pixels_are_inlined_losslessly(digits: np.ndarray) -> None:
-    data = np.frombuffer(base64.b64decode(inlined(digits[0])), np.uint8)
+    data = np.frombuffer(base64.b64decode(inline_png(digits[0])), np.uint8)
     np.testing.assert_array_equal(cv2.imdecode(data, cv2.IMREAD_UNCHANGED), digits[0])

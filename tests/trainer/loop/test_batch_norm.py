@@ -41,15 +41,13 @@ def answers_and_gradients(model: keras.Model) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("options", [{}, {"epsilon": 0.1}, {"center": False}, {"scale": False}], ids=str)
 def test_the_fused_layer_equals_keras(options):
-    plain, fused = network(**options), network(**options)
-    batch_norm.fuse(fused)
+    plain, fused = network(**options), batch_norm.with_fused(network(**options))
     for one, other in zip(answers_and_gradients(plain), answers_and_gradients(fused), strict=True):
         assert one == pytest.approx(other, abs=2e-4)
 
 
 def test_only_batches_of_images_are_fused(monkeypatch):
-    fused, seen = network(), []
-    batch_norm.fuse(fused)
+    fused, seen = batch_norm.with_fused(network()), []
     original = tf.compat.v1.nn.fused_batch_norm
     monkeypatch.setattr(
         tf.compat.v1.nn, "fused_batch_norm", lambda x, *a, **k: seen.append(x.shape) or original(x, *a, **k)
@@ -63,15 +61,13 @@ def test_only_batches_of_images_are_fused(monkeypatch):
 
 
 def test_inference_is_keras_own():
-    plain, fused = network(), network()
-    batch_norm.fuse(fused)
+    plain, fused = network(), batch_norm.with_fused(network())
     assert (plain(images(), training=False).numpy() == fused(images(), training=False).numpy()).all()
 
 
 def test_other_axes_are_not_fused():
     model = keras.Sequential([keras.Input((4, 4, 2)), keras.layers.BatchNormalization(axis=1)])
-    batch_norm.fuse(model)
-    assert type(model.layers[0]) is keras.layers.BatchNormalization
+    assert type(batch_norm.with_fused(model).layers[0]) is keras.layers.BatchNormalization
 
 
 @pytest.mark.slow

@@ -6,7 +6,6 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
-from unittest import mock
 
 import numpy as np
 
@@ -86,16 +85,18 @@ class CatalogSource:
 
     def _prepare(self, builder: Any) -> None:
         import tensorflow_datasets as tfds
+        from tensorflow_datasets.core.download import downloader
 
         if builder.is_prepared():
             return
         print(f"{self._name}: preparing it in {builder.data_dir_root}", flush=True)
         config = tfds.download.DownloadConfig(try_download_gcs=False)
+        downloader.MAX_RETRIES = _DOWNLOAD_RETRIES  # TFDS has no setting for it
         explained = self._user_errors(
             "a data set that is not prepared yet is downloaded",
             remedy="connect to the network, or give the --data-dir of a prepared copy",
         )
-        with explained, _quiet_preparation(), _few_retries():
+        with explained, _quiet_preparation():
             builder.download_and_prepare(download_config=config)
 
     def _split_names(self, builder: Any) -> list[str]:
@@ -258,10 +259,3 @@ def _quiet_preparation() -> Iterator[None]:
         tfds.disable_progress_bar()
     with contextlib.redirect_stdout(io.StringIO()):
         yield
-
-
-def _few_retries() -> contextlib.AbstractContextManager[int]:
-    # TFDS has no setting for it.
-    from tensorflow_datasets.core.download import downloader
-
-    return mock.patch.object(downloader, "MAX_RETRIES", _DOWNLOAD_RETRIES)

@@ -37,9 +37,6 @@ KINDS: dict[str, Callable[[], Chart]] = {
     "bars": lambda: bars_side_by_side(
         {"this run": [0.5, 0.5], "training": [0.9, 0.1]}, name="bars", title="T", reading="R."
     ),
-    "counts": lambda: bars_side_by_side(
-        {"train": [5, 10**7]}, name="c", title="T", reading="R.", shares=False
-    ),
     "steps": lambda: steps_side_by_side(
         {"a": [0.9, 0.1, 0.0]}, name="s", title="T", reading="R.", xlabel="x", highest=255
     ),

@@ -1,7 +1,8 @@
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitmill.reports.charts.differences import SHADES, difference, signed
+from digitmill.reports.charts.differences import SHADES, cell_shades, difference, signed
 
 COUNTS = st.lists(st.lists(st.integers(0, 2_000), min_size=3, max_size=3), min_size=3, max_size=3)
 
@@ -26,13 +27,10 @@ def test_nothing_is_said_where_nothing_differs() -> None:
 @given(COUNTS, COUNTS)
 def test_shades_are_within_the_page_s_and_mirror_each_other(first, second) -> None:
     # Numbers alone: a drawing for each example would take long.
-    from digitmill.reports.charts import differences
-
-    forth, back = (differences.worths(*pair) for pair in ((first, second), (second, first)))
-    assert forth == [[-value for value in row] for row in back]
-    assert all(abs(value) <= SHADES for row in forth for value in row)
-    for row, (here, there) in enumerate(zip(first, second, strict=True)):
-        assert [bool(value) for value in forth[row]] == [a != b for a, b in zip(here, there, strict=True)]
+    forth, back = cell_shades(first, second), cell_shades(second, first)
+    assert (forth == -back).all()
+    assert (abs(forth) <= SHADES).all()
+    assert ((forth != 0) == (np.array(first) != second)).all()
 
 
 def test_counts_have_signs() -> None:

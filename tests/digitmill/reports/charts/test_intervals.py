@@ -1,6 +1,6 @@
 import pytest
 
-from digitmill.reports.charts.intervals import intervals, overlapping, told
+from digitmill.reports.charts.intervals import interval_note, intervals, overlapping
 from schemas.model.accuracy import Accuracy
 
 pytestmark = pytest.mark.charts
@@ -23,4 +23,6 @@ def test_intervals_overlap_or_not() -> None:
 
 
 def test_an_interval_in_words() -> None:
-    assert told(Accuracy(9_924, 10_000)) == "95\xa0% interval 99.05\xa0% to 99.39\xa0%, 9,924 of 10,000"
+    assert (
+        interval_note(Accuracy(9_924, 10_000)) == "95\xa0% interval 99.05\xa0% to 99.39\xa0%, 9,924 of 10,000"
+    )

@@ -2,8 +2,8 @@ import pathlib
 
 import pytest
 
-from benchmarks import answers
-from benchmarks.answers import AnswersError
+from benchmarks import predictions
+from benchmarks.predictions import PredictionsError
 
 
 def write(path: pathlib.Path, *rows: str, header: str = "image,digit,confidence") -> None:
@@ -13,7 +13,7 @@ def write(path: pathlib.Path, *rows: str, header: str = "image,digit,confidence"
 
 def test_right_ones_are_those_that_their_folder_names(tmp_path: pathlib.Path) -> None:
     write(tmp_path / "a.csv", "/x/7/1.png,7,0.9", "/x/7/2.png,1,0.9", "gs://b/0/3.png,0,0.5")
-    assert answers.check(tmp_path, 3) == 2
+    assert predictions.check(tmp_path, 3) == 2
 
 
 def test_parts_count_together_and_reports_do_not(tmp_path: pathlib.Path) -> None:
@@ -24,7 +24,7 @@ def test_parts_count_together_and_reports_do_not(tmp_path: pathlib.Path) -> None
         tmp_path / "predictions" / "b.csv", "/x/2/1.png,g,2,0.9", header="image,generation,digit,confidence"
     )
     write(tmp_path / "reports" / "summary.csv", "all,2", header="scope,scored")
-    assert answers.check(tmp_path, 2) == 2
+    assert predictions.check(tmp_path, 2) == 2
 
 
 @pytest.mark.parametrize(
@@ -39,5 +39,5 @@ def test_parts_count_together_and_reports_do_not(tmp_path: pathlib.Path) -> None
 )
 def test_each_image_has_one_answer(tmp_path: pathlib.Path, rows: list[str]) -> None:
     write(tmp_path / "a.csv", *rows)
-    with pytest.raises(AnswersError, match="of 2"):
-        answers.check(tmp_path, 2)
+    with pytest.raises(PredictionsError, match="of 2"):
+        predictions.check(tmp_path, 2)

@@ -5,32 +5,32 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks import setting
+from benchmarks import workspace
 from benchmarks.contenders import Model
-from benchmarks.setting import Setting
+from benchmarks.workspace import Workspace
 
 
 @pytest.fixture
 def sample_only(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     """Where MNIST is not at hand."""
-    monkeypatch.setattr(setting, "SHARED", tmp_path / "none")
+    monkeypatch.setattr(workspace, "SHARED", tmp_path / "none")
 
 
 @pytest.mark.usefixtures("sample_only")
 def test_the_sample_is_repeated_where_mnist_is_not_at_hand() -> None:
-    images, labels = setting.digits(4_010)
+    images, labels = workspace.digits(4_010)
     assert images.shape == (4_010, 28, 28)
     assert (images.dtype, labels.dtype) == (np.uint8, np.uint8)
     assert set(labels[:100].tolist()) == set(range(10))
     assert (images[:10] == images[4_000:]).all()
     assert (labels[:10] == labels[4_000:]).all()
-    assert "sample" in setting.source()
+    assert "sample" in workspace.source()
 
 
 @pytest.mark.usefixtures("sample_only")
 def test_images_are_the_digits_under_their_labels(tmp_path: pathlib.Path) -> None:
-    setting.write_images(tmp_path / "images", 30)
-    images, labels = setting.digits(30)
+    workspace.write_images(tmp_path / "images", 30)
+    images, labels = workspace.digits(30)
     paths = sorted((tmp_path / "images").rglob("*.png"), key=lambda path: path.name)
     assert [int(path.parent.name) for path in paths] == labels.tolist()
     read = np.array([cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in paths])
@@ -39,7 +39,7 @@ def test_images_are_the_digits_under_their_labels(tmp_path: pathlib.Path) -> Non
 
 @pytest.mark.usefixtures("sample_only")
 def test_images_are_written_once(tmp_path: pathlib.Path) -> None:
-    here = Setting(tmp_path)
+    here = Workspace(tmp_path)
     (first,) = {here.images(20), here.images(20)}
     before = {path: path.stat().st_mtime_ns for path in first.rglob("*.png")}
     assert len(before) == 20
@@ -50,7 +50,7 @@ def test_images_are_written_once(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.usefixtures("sample_only")
 def test_images_that_were_not_finished_are_written_anew(tmp_path: pathlib.Path) -> None:
-    here = Setting(tmp_path)
+    here = Workspace(tmp_path)
     (tmp_path / "images-20" / "0").mkdir(parents=True)
     (tmp_path / "images-20" / "0" / "stray.png").touch()
     assert len(list(here.images(20).rglob("*.png"))) == 20
@@ -64,8 +64,8 @@ def test_a_model_is_trained_once(tmp_path: pathlib.Path, monkeypatch: pytest.Mon
         (output / "bundle").mkdir(parents=True)
         (output / "bundle" / "model_card.json").touch()
 
-    monkeypatch.setattr(setting, "train", train)
-    here = Setting(tmp_path)
+    monkeypatch.setattr(workspace, "train", train)
+    here = Workspace(tmp_path)
     for _ in range(2):
         assert here.trained(Model("small-cnn", "litert")).bundle == tmp_path / "model-small-cnn" / "bundle"
     assert trained == ["small-cnn"]
@@ -75,7 +75,7 @@ def test_a_model_is_trained_once(tmp_path: pathlib.Path, monkeypatch: pytest.Mon
 
 
 def test_an_output_is_a_place_where_nothing_is(tmp_path: pathlib.Path) -> None:
-    output = Setting(tmp_path).output("digitmill")
+    output = Workspace(tmp_path).output("digitmill")
     output.mkdir()
     (output / "left").touch()
-    assert not Setting(tmp_path).output("digitmill").exists()
+    assert not Workspace(tmp_path).output("digitmill").exists()

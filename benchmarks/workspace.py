@@ -1,4 +1,4 @@
-"""What is measured with: real digits as PNG files, and models trained on the embedded sample."""
+"""The images and models of the benchmarks: real digits as PNG files, and models trained on the sample."""
 
 import dataclasses
 import gzip
@@ -22,8 +22,8 @@ _WHOLE: Final = "whole"
 
 
 @dataclasses.dataclass(frozen=True)
-class Setting:
-    """A folder that keeps images and models for the next time.
+class Workspace:
+    """A folder that keeps images and models from one run to the next.
 
     Attributes:
         folder: where.
@@ -51,7 +51,7 @@ class Setting:
         return dataclasses.replace(model, bundle=run / "bundle")
 
     def output(self, name: str) -> pathlib.Path:
-        """Returns a path for a run's output, at which nothing is."""
+        """Returns a path for a run's output, free of any earlier one's."""
         path = self.folder / "output" / name
         shutil.rmtree(path, ignore_errors=True)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ class Setting:
 
 
 def train(recipe: str, output: pathlib.Path) -> None:
-    """Trains shortly on the sample: what weights hold does not change how long they take."""
+    """Trains briefly on the sample: speed does not depend on what the weights are."""
     options = ["--recipe", recipe, "--data", "sample", "--epochs", _EPOCHS, "--output", output]
     process.run([sys.executable, "-m", "digitmill", "train", *options])
 

@@ -1,23 +1,23 @@
-"""Reads the CSVs that a contender has written: a fast one that loses rows has won nothing."""
+"""Checks the CSVs that a contender has written: speed counts only where no row is lost."""
 
 import csv
 import pathlib
 from collections.abc import Iterator
 
 
-class AnswersError(Exception):
-    """A contender has not answered for every image once."""
+class PredictionsError(Exception):
+    """A contender has not predicted every image exactly once."""
 
 
 def check(output: pathlib.Path, images: int) -> int:
-    """Returns how many images were given the digit that their folder is named by.
+    """Returns how many images are predicted right, by the digit that names their folder.
 
     Args:
         output: folder with one or more CSVs of predictions below it, with the columns image and digit.
         images: how many there must be.
 
     Raises:
-        AnswersError: when an image is missing, or answered for twice.
+        PredictionsError: when an image has no prediction or two.
     """
     seen: set[str] = set()
     rows = right = 0
@@ -26,7 +26,7 @@ def check(output: pathlib.Path, images: int) -> int:
         seen.add(image)
         right += image.split("/")[-2] == digit
     if rows != images or len(seen) != images:
-        raise AnswersError(f"{output.name}: {rows:,} rows for {len(seen):,} images of {images:,}")
+        raise PredictionsError(f"{output.name}: {rows:,} rows for {len(seen):,} images of {images:,}")
     return right
 
 
