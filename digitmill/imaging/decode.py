@@ -67,6 +67,7 @@ def decode_here(data: bytes, header: Header) -> np.ndarray:
     """
     kind, orientation = header.kind, header.orientation
     encoded = np.frombuffer(data, np.uint8)
+    pixels: np.ndarray | None
     try:
         if kind is _WEBP:
             pixels, orientation = _webp(encoded)

@@ -98,8 +98,10 @@ def _scatter(axes: Axes, trials: Sequence[Trial], *, x: Sequence[Any], floor: fl
             if trial.state == state and (accuracy < floor) == below
         ]
         if points:
+            places, accuracies = zip(*points, strict=True)
             axes.scatter(
-                *zip(*points, strict=True),
+                places,
+                accuracies,
                 facecolors="none" if below else colour,
                 edgecolors=colour,
                 marker=mark,
