@@ -78,12 +78,20 @@ def load_teacher(teacher: Teacher | None) -> keras.Model | None:
     return network
 
 
-def _read_verified(place: str) -> tuple[ModelCard, bytes]:
-    text = read_card(place)
+def read_model_card(place: str) -> ModelCard:
+    """Returns the card of a bundle.
+
+    Raises:
+        UserError: if it is missing or damaged.
+    """
     try:
-        card = ModelCard.from_json(text.decode())
+        return ModelCard.from_json(read_card(place).decode())
     except ValueError as error:
         _refuse(place, f"its {bundle.CARD} cannot be read: {error}")
+
+
+def _read_verified(place: str) -> tuple[ModelCard, bytes]:
+    card = read_model_card(place)
     if bundle.KERAS_MODEL not in card.files:
         _refuse(place, f"its card names no {bundle.KERAS_MODEL}")
     data = read_whole(join(place, bundle.KERAS_MODEL))

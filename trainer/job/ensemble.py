@@ -18,7 +18,7 @@ from schemas.digit import SIDE
 from schemas.errors import UserError
 from schemas.model.bundle import CARD
 from schemas.model.model_card import ModelCard
-from trainer.bundle.initial_weights import load_network
+from trainer.bundle.initial_weights import load_network, read_model_card
 from trainer.cluster.collectives import Collectives
 from trainer.cluster.strategy import worker_index
 from trainer.data.source import Source
@@ -130,7 +130,7 @@ def train(options: TrainOptions, source: Source, where: Places) -> TrainResult:
     Raises:
         UserError: if a member is no bundle, or a finished one was trained with other options.
     """
-    given = [Member(bundle, _card(bundle)) for bundle in options.member]
+    given = [Member(bundle, read_model_card(bundle)) for bundle in options.member]
     strategy = training.start_devices(options)
     with training.lost_peer_errors(strategy):
         once = _ReadOnce(source)
@@ -185,7 +185,7 @@ class _MemberTrainer:
         # As the chief sees it: the bundle may appear while another worker looks.
         finished = self._collectives.broadcast(where.run.exists(f"{run_folder.BUNDLE}/{CARD}"))
         if finished and options.resume:
-            self._check(options, _card(bundle))
+            self._check(options, read_model_card(bundle))
         else:
             if self._chief:
                 run_folder.claim(where, resume=options.resume)
@@ -193,7 +193,7 @@ class _MemberTrainer:
             training.train_with_strategy(self._strategy, options, source=self._source, where=where)
         # A barrier: no worker reads the bundle before the chief has written it.
         self._collectives.broadcast(1)
-        return Member(bundle, _card(bundle), tuple(history.read(where.run.fetch(history.FILE))))
+        return Member(bundle, read_model_card(bundle), tuple(history.read(where.run.fetch(history.FILE))))
 
     def _check(self, options: TrainOptions, card: ModelCard) -> None:
         """Raises UserError if a finished member was trained with other options."""
@@ -226,17 +226,6 @@ class _ReadOnce:
         if self._digits is None:
             self._digits = self._source.read(**arguments)
         return self._digits
-
-
-def _card(place: str) -> ModelCard:
-    try:
-        return ModelCard.from_json(read_card(place).decode())
-    except ValueError as error:
-        raise UserError(
-            "a member is a model bundle",
-            got=place,
-            remedy=f"name another: its {CARD} cannot be read: {error}",
-        ) from error
 
 
 def _warn_about_other_data(given: Sequence[Member], digits: Digits) -> None:

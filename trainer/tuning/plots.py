@@ -1,7 +1,6 @@
-"""Draws a search as one picture: the accuracy of each trial in turn, and by the value of each setting.
+"""Plots a search: the accuracy of each trial in order, and by each setting.
 
-Optuna's own plots show complete trials alone, and are drawn by pyplot, whose style they change for the whole
-process.
+Optuna's own plots show only complete trials, and change pyplot's style for the whole process.
 """
 
 import io
@@ -25,17 +24,12 @@ _DPI: Final = 150
 _COLUMNS: Final = 3
 _SIZE: Final = 26
 _BEYOND: Final = 4
-"""How far below the best the axes reach, in distances of the median trial from the best: a trial that learned
-nothing would press all others into one line."""
+"""Range of the axes below the best trial, in distances between it and the median: a trial that learned
+nothing would compress all others into one line."""
 
 
 def draw(trials: Sequence[Trial], names: Sequence[str]) -> bytes:
-    """Returns a PNG.
-
-    Args:
-        trials: that have ended.
-        names: the settings that were searched.
-    """
+    """Returns a PNG of finished trials, with axes for each of the searched settings."""
     rows = 1 + -(-len(names) // _COLUMNS)
     figure = Figure(figsize=(9, 2.8 * rows), layout="constrained")
     grid = figure.add_gridspec(rows, _COLUMNS)
@@ -61,7 +55,7 @@ def draw(trials: Sequence[Trial], names: Sequence[str]) -> bytes:
 
 
 def lowest(trials: Sequence[Trial]) -> float | None:
-    """Returns the accuracy below which trials are drawn on the lower edge; None where none is so low."""
+    """Returns the accuracy below which trials are drawn on the lower edge; None if none is that low."""
     known = [trial.val_accuracy for trial in trials if trial.val_accuracy is not None]
     if not known:
         return None

@@ -1,4 +1,4 @@
-"""A search from top to bottom."""
+"""Hyperparameter search: trains trials of a recipe and keeps the best settings."""
 
 import contextlib
 import dataclasses
@@ -34,14 +34,11 @@ from trainer.tuning.tune_options import TuneOptions
 
 
 def run(options: TuneOptions) -> str:
-    """Trains the trials that are left, writes table, picture and best settings after each.
-
-    Returns:
-        a summary.
+    """Trains the remaining trials; writes table, plot and best settings after each; returns a summary.
 
     Raises:
-        UserError: when something that was given cannot be used.
-        PreemptedError, StoppedError: when it is told to end; `--resume` goes on with it.
+        UserError: if an option or the data can't be used.
+        PreemptedError, StoppedError: after SIGTERM or Ctrl-C; `--resume` continues the search.
     """
     if tf_config.read(os.environ).workers > 1:
         raise UserError(
@@ -54,19 +51,19 @@ def run(options: TuneOptions) -> str:
         )
     try:
         with locked_folder(options.output, resume=options.resume):
-            return _go_on(options, recipe)
+            return _search_in_folder(options, recipe)
     except PreemptedError:
-        raise PreemptedError(_farewell(options)) from None
+        raise PreemptedError(_resume_message(options)) from None
     except KeyboardInterrupt:
-        # While data are read or what was found is written: between trainings nobody looks at a flag.
-        raise StoppedError(_farewell(options)) from None
+        # Between trainings, while reading data or writing results, no loop handles signals.
+        raise StoppedError(_resume_message(options)) from None
 
 
-def _farewell(options: TuneOptions) -> str:
-    return f"told to end; the trials that ended are kept, and this goes on with them: {options.resuming()}"
+def _resume_message(options: TuneOptions) -> str:
+    return f"stopped; finished trials are kept. Resume with: {options.resuming()}"
 
 
-def _go_on(options: TuneOptions, recipe: Recipe) -> str:
+def _search_in_folder(options: TuneOptions, recipe: Recipe) -> str:
     if not (options.output / run_config.FILE).exists():
         trial_results.write(options.output, run_config.FILE, options.run_config())
     strategy = training.start_devices(options.train)
@@ -80,13 +77,11 @@ def _go_on(options: TuneOptions, recipe: Recipe) -> str:
 
 
 def _read(train: TrainOptions, strategy: tf.distribute.Strategy) -> Digits:
-    reading = ReadOptions(
-        rejects=Rejects(max_rate=train.max_bad_rate, write=lambda text: None), cache_dir=train.cache_dir
-    )
+    reading = ReadOptions(rejects=Rejects(max_rate=train.max_bad_rate), cache_dir=train.cache_dir)
     source = open_sources(train.data, data_dir=train.data_dir, reading=reading)
     digits = training.read_data(train, source, training.effective_recipe(train), strategy=strategy)
     if digits.validation is None:
-        # Chosen by the test split, settings would look better than they are.
+        # Choosing by the test split would overestimate the accuracy.
         raise UserError(
             "a search compares by held-out images", got=train.data, remedy="give data with more images"
         )
@@ -94,12 +89,12 @@ def _read(train: TrainOptions, strategy: tf.distribute.Strategy) -> Digits:
 
 
 def _identity(train: TrainOptions, searched: search_space.Space, digits: Digits) -> dict[str, Any]:
-    told = {name: value for name, value in overrides.given(train).items() if name not in searched}
+    fixed = {name: value for name, value in overrides.given(train).items() if name not in searched}
     return {
         "recipe": train.recipe,
         "data": digits.train_digest,
         "seed": train.seed,
-        "settings": told,
+        "settings": fixed,
         "search space": {name: dataclasses.asdict(values) for name, values in searched.items()},
     }
 
@@ -115,12 +110,12 @@ def _search(
     distributions = search_space.distributions(searched)
     while len(done := study.trials()) < options.trials:
         trial = study.ask(distributions)
-        chosen = ", ".join(f"{name} {_shown(value)}" for name, value in trial.params.items())
+        chosen = ", ".join(f"{name} {_format(value)}" for name, value in trial.params.items())
         print(f"trial {len(done) + 1}/{options.trials}: {chosen}", flush=True)
         recipe = overrides.apply(
             recipes.load(options.train.recipe), dataclasses.replace(options.train, **trial.params)
         )
-        # Not told of when it is told to end: it is begun anew, with the same settings.
+        # If preempted, the trial isn't recorded, and is restarted with the same settings.
         found = _train(
             recipe,
             digits,
@@ -132,7 +127,7 @@ def _search(
         )
         study.tell(trial, found)
         _write(options, study.trials(), list(searched))
-        print(f"trial {len(done) + 1}/{options.trials}: {_told(found)}", flush=True)
+        print(f"trial {len(done) + 1}/{options.trials}: {_describe(found)}", flush=True)
 
 
 def _train(
@@ -145,7 +140,7 @@ def _train(
     strategy: tf.distribute.Strategy,
     seed: int,
 ) -> trial_results.Trial:
-    # Keras keeps the graphs of every network that there was.
+    # Keras keeps the graphs of all earlier networks.
     keras.utils.clear_session()
     history: list[Epoch] = []
     state, began = trial_results.COMPLETE, time.monotonic()
@@ -183,12 +178,12 @@ def _write(options: TuneOptions, trials: list[trial_results.Trial], names: list[
         )
 
 
-def _told(found: trial_results.Trial) -> str:
+def _describe(found: trial_results.Trial) -> str:
     accuracy = "no epoch" if found.val_accuracy is None else f"val accuracy {found.val_accuracy:.2%}"
     return f"{accuracy}, {found.state} after {found.epochs} epochs, {found.seconds:.1f} s"
 
 
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -200,8 +195,8 @@ def _summary(options: TuneOptions, trials: list[trial_results.Trial]) -> str:
     if best is not None:
         settings: Mapping[str, Any] = best.settings
         lines |= {
-            "best": f"trial {best.number}, {_told(best)}",
-            "settings": ", ".join(f"{name} {_shown(value)}" for name, value in settings.items()),
+            "best": f"trial {best.number}, {_describe(best)}",
+            "settings": ", ".join(f"{name} {_format(value)}" for name, value in settings.items()),
             "train it": f"digitmill train --config {options.output / trial_results.BEST} --output DIR",
         }
     lines |= {

@@ -160,7 +160,7 @@ def test_a_member_trained_on_other_data_causes_a_warning(two, few_digits, tmp_pa
 def test_a_member_that_is_no_bundle_is_refused_at_once(tmp_path):
     (tmp_path / bundle.CARD).write_text("{}")
     options = TrainOptions(recipe="dense-128", data="few", output=tmp_path / "run", member=(str(tmp_path),))
-    with pytest.raises(UserError, match="a member is a model bundle"):
+    with pytest.raises(UserError, match="a model bundle is whole"):
         ensemble.train(options, None, run_location.of_run(tmp_path / "run", {}))
 
 

@@ -81,12 +81,12 @@ def test_a_preempted_search_resumes(tmp_path, monkeypatch):
         for epoch in epochs(self):
             calls.append(epoch)
             if len(calls) == 4:  # in the second trial, after its first epoch and before its last
-                raise PreemptedError("told to end")
+                raise PreemptedError("stopped")
             yield epoch
 
     monkeypatch.setattr(Trainer, "epochs", told)
     parts = tmp_path / "parts"
-    with pytest.raises(PreemptedError, match=r"goes on with them: digitmill tune .* --resume$"):
+    with pytest.raises(PreemptedError, match=r"Resume with: digitmill tune .* --resume$"):
         tune_job.run(options(parts))
     assert len(rows(parts)) == 1
     tune_job.run(options(parts, resume=True))
