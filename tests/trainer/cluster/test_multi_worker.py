@@ -98,7 +98,7 @@ def test_two_workers_end_with_equal_weights_and_count_every_image(workers):
 
 
 @pytest.mark.slow
-def test_a_killed_worker_comes_back_its_peer_waits_and_only_the_chief_writes(workers, tmp_path):
+def test_a_killed_worker_returns_while_its_peer_waits_and_only_the_chief_writes(workers, tmp_path):
     output = tmp_path / "run"
     arguments = ["--recipe", "dense-128", "--epochs", "25", "--batch", "100", "--output", str(output)]
     job = workers("-m", "trainer.task", *arguments, "--checkpoint-steps", "10")

@@ -28,7 +28,7 @@ def test_without_a_cluster_there_is_one_worker(environment):
 
 
 @given(st.integers(1, 20), st.data())
-def test_every_worker_has_a_number_of_its_own_and_one_is_the_chief(workers, data):
+def test_every_worker_has_its_own_index_and_one_is_the_chief(workers, data):
     index = data.draw(st.integers(0, workers - 1))
     hosts = [f"host{number}:1" for number in range(workers)]
     found = read(config({"worker": hosts}, index=index))
@@ -143,7 +143,7 @@ def test_an_index_alone_makes_no_cluster(number):
         ({CLUSTER_SPEC: '{"cluster": {"workerpool0": ["a:1"]}, "task": {"type": "workerpool0"}}'}, "number"),
     ],
 )
-def test_a_launcher_that_contradicts_itself_is_refused(environment, words):
+def test_contradicting_launcher_variables_are_refused(environment, words):
     with pytest.raises(UserError, match=words) as refusal:
         set_from_launcher(environment)
     assert "\n" not in str(refusal.value)

@@ -19,7 +19,7 @@ counts = st.lists(st.integers(0, 60), min_size=10, max_size=10).filter(any)
 
 
 @given(counts)
-def test_every_class_there_is_counts_alike_and_the_mean_is_one(found):
+def test_every_class_gets_the_same_weight_and_the_mean_is_one(found):
     digits = balance(digits_of(found))
     weights = digits.train.weights
     sums = np.bincount(digits.train.labels, weights, minlength=10)
@@ -29,7 +29,7 @@ def test_every_class_there_is_counts_alike_and_the_mean_is_one(found):
 
 
 @given(counts)
-def test_factors_are_those_of_scikit_learns_formula(found):
+def test_weights_follow_scikit_learns_formula(found):
     there = np.count_nonzero(found)
     for label, factor in enumerate(balanced_weights(tuple(found))):
         expected = sum(found) / (there * found[label]) if found[label] else 0
@@ -42,14 +42,14 @@ def test_weights_of_a_mixture_are_multiplied():
     assert digits.train.weights.tolist() == pytest.approx([2, 4 / 3, 2 / 3, 2 / 3])
 
 
-def test_workers_weigh_by_the_classes_of_all():
+def test_weights_use_the_counts_of_all_workers():
     digits = dataclasses.replace(
         digits_of([1, 1, 0, 0, 0, 0, 0, 0, 0, 0]), all_train=SplitSummary((1, 9, 0, 0, 0, 0, 0, 0, 0, 0), 0)
     )
     assert balance(digits).train.weights.tolist() == pytest.approx([5, 5 / 9])
 
 
-def test_empty_classes_are_warned_of(capsys):
+def test_empty_classes_cause_a_warning(capsys):
     warn_about_empty_classes(digits_of([1] * 10))
     assert capsys.readouterr().out == ""
     warn_about_empty_classes(digits_of([1, 1, 1, 0, 1, 1, 1, 0, 1, 1]))

@@ -120,7 +120,7 @@ def test_shards_are_disjoint_and_complete_and_hold_out_the_same(count, workers, 
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
-def test_with_an_exchange_each_decodes_its_own_and_ends_with_the_same(workers):
+def test_with_an_exchange_each_worker_decodes_only_its_shard(workers):
     made: list[Counted] = []
 
     def make() -> Counted:
@@ -169,7 +169,7 @@ def test_labels_that_are_no_digits_are_rejected(capsys):
 
 
 @pytest.mark.parametrize("shard", [(1, 1), (-1, 2), (2, 2), (0, 0)])
-def test_a_shard_that_there_is_not_is_refused(shard):
+def test_an_invalid_shard_is_refused(shard):
     with pytest.raises(ValueError, match="invalid shard"):
         read(Counted(5).plan, reading=ReadOptions(), shard=shard)
 
@@ -189,7 +189,7 @@ def same(first: Digits, second: Digits) -> bool:
     )
 
 
-def test_what_was_decoded_is_taken_from_the_cache(tmp_path, capsys):
+def test_decoded_images_are_taken_from_the_cache(tmp_path, capsys):
     first = cached(tmp_path, Counted(50, bad=[3]))
     printed = capsys.readouterr().out
     again = Counted(50, bad=[3])
@@ -203,7 +203,7 @@ def test_what_was_decoded_is_taken_from_the_cache(tmp_path, capsys):
     assert not list(tmp_path.glob(".making*"))
 
 
-def test_a_change_of_the_source_or_of_the_shard_is_decoded_anew(tmp_path):
+def test_another_source_or_shard_is_decoded_again(tmp_path):
     cached(tmp_path, Counted(50))
     for changed, options in (
         (Counted(50, made_from=("v2",)), {}),
@@ -214,7 +214,7 @@ def test_a_change_of_the_source_or_of_the_shard_is_decoded_anew(tmp_path):
         assert len(changed.decoded) == 50
 
 
-def test_another_preprocessing_is_decoded_anew(tmp_path, monkeypatch):
+def test_another_preprocessing_is_decoded_again(tmp_path, monkeypatch):
     cached(tmp_path, Counted(50))
     monkeypatch.setattr(reading, "PREPROCESSING_VERSION", "another")
     again = Counted(50)
@@ -222,7 +222,7 @@ def test_another_preprocessing_is_decoded_anew(tmp_path, monkeypatch):
     assert len(again.decoded) == 50
 
 
-def test_a_crash_leaves_nothing_that_is_taken_for_a_cache(tmp_path):
+def test_a_crash_leaves_no_incomplete_cache(tmp_path):
     broken = Counted(50)
     batches = broken.plan.batches
 
@@ -241,7 +241,7 @@ def test_a_crash_leaves_nothing_that_is_taken_for_a_cache(tmp_path):
 
 @pytest.mark.parametrize("name", ["train.images", "test.labels", "validation.positions", "share.json"])
 @pytest.mark.parametrize("gone", [False, True])
-def test_a_cache_that_was_cut_short_is_made_anew(tmp_path, name, gone):
+def test_a_truncated_cache_is_recreated(tmp_path, name, gone):
     first = cached(tmp_path, Counted(80))
     (file,) = tmp_path.glob(f"*/{name}")
     if gone or name == "share.json":
@@ -270,7 +270,7 @@ def test_images_that_do_not_fit_the_memory_stay_on_disk(tmp_path, monkeypatch):
     assert digits.digest == plain.digest
 
 
-def test_what_fits_the_memory_is_loaded_from_the_cache(tmp_path):
+def test_a_cache_that_fits_is_loaded_into_memory(tmp_path):
     cached(tmp_path, Counted(50))
     assert not isinstance(cached(tmp_path, Counted(50)).train.images, np.memmap)
 
@@ -288,7 +288,7 @@ def test_a_cache_folder_that_cannot_be_made_is_refused(tmp_path):
         cached(tmp_path / "file", Counted(50))
 
 
-def test_two_jobs_that_make_the_same_cache_at_once_both_have_it(tmp_path):
+def test_two_jobs_can_create_the_same_cache_at_once(tmp_path):
     meanwhile = Counted(50)
     batches = meanwhile.plan.batches
 

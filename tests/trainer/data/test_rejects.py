@@ -16,14 +16,14 @@ def rows(texts: list[str]) -> list[list[str]]:
     return list(csv.reader(io.StringIO(texts[-1], newline="")))
 
 
-def test_no_reject_is_no_line_and_a_file_with_its_header_alone(capsys):
+def test_without_rejects_the_file_has_only_a_header(capsys):
     texts: list[str] = []
     Rejects(write=texts.append).report([], images=10, source="folder:x")
     assert capsys.readouterr().out == ""
     assert rows(texts) == [list(COLUMNS)]
 
 
-def test_the_share_is_of_all_images_and_its_limit_is_allowed(capsys):
+def test_the_rate_limit_itself_is_allowed(capsys):
     Rejects(max_rate=0.05).report(bad(5), images=100, source="folder:x")
     assert "folder:x: 5 of 100 images are not usable and are left out" in capsys.readouterr().out
     with pytest.raises(UserError, match=r"at most 0\.05 .*the first is '0\.png': CORRUPT: cut short"):
@@ -54,7 +54,7 @@ def test_many_are_counted_and_the_first_are_named(capsys):
     assert "and 10 more" in printed
 
 
-def test_the_file_names_all_of_every_source_and_is_written_before_the_job_stops():
+def test_the_file_lists_all_rejects_even_if_the_job_stops():
     texts: list[str] = []
     book = Rejects(max_rate=0.1, write=texts.append)
     book.report(bad(30), images=1_000, source="folder:x")
@@ -72,7 +72,7 @@ def test_a_line_break_in_a_name_stays_on_the_line(capsys):
 
 
 @pytest.mark.parametrize("name", ["=cmd()", "+1", "-x.png", "@x", "\tx", "\rx"])
-def test_no_name_is_a_formula_to_a_spreadsheet(name):
+def test_no_cell_is_a_spreadsheet_formula(name):
     texts: list[str] = []
     Rejects(write=texts.append).report(
         [(name, ImageError(FailureCode.EMPTY, "0 bytes"))], images=100, source="folder:x"
@@ -88,7 +88,7 @@ def test_a_name_that_is_no_utf_8_is_written_with_escapes():
     texts[-1].encode()
 
 
-def test_another_worker_prints_and_writes_but_the_budget_holds(capsys):
+def test_a_quiet_worker_still_enforces_the_rate(capsys):
     texts: list[str] = []
     book = Rejects(write=texts.append)
     book.report(bad(1), images=100, source="x", quiet=True)

@@ -38,7 +38,7 @@ def test_hold_out_takes_the_rounded_share(labels, fraction):
 
 
 @given(labels, fractions)
-def test_hold_out_takes_each_classs_share_to_within_one_image(labels, fraction):
+def test_hold_out_takes_the_same_share_of_each_class(labels, fraction):
     whole = split_of(labels)
     _, validation = hold_out(whole, fraction)
     if validation is not None:
@@ -76,7 +76,7 @@ def digits_of(train: Split, test: Split) -> Digits:
     return Digits("x", train, None, test)
 
 
-def test_digest_follows_images_labels_and_sides():
+def test_digest_depends_on_images_labels_and_splits():
     first, second = split_of([1, 2, 3]), split_of([4, 5])
     relabelled = Split(first.images, np.array([1, 2, 4], np.uint8))
     redrawn = Split(first.images.copy(), first.labels)
@@ -91,7 +91,7 @@ def test_digest_follows_images_labels_and_sides():
     assert len({variant.digest for variant in variants}) == len(variants)
 
 
-def test_digest_does_not_follow_the_name():
+def test_digest_does_not_depend_on_the_name():
     digits = digits_of(split_of([1, 2, 3]), split_of([4]))
     assert dataclasses.replace(digits, name="y").digest == digits.digest
 
@@ -134,7 +134,7 @@ def test_weights_go_with_their_images():
 
 
 @given(labels, st.integers(1, 5), st.randoms())
-def test_a_census_is_the_same_over_any_number_of_workers_and_in_any_order(found, workers, random):
+def test_summaries_add_up_over_workers_in_any_order(found, workers, random):
     whole = split_of(found)
     order = list(range(len(found)))
     random.shuffle(order)
@@ -143,13 +143,13 @@ def test_a_census_is_the_same_over_any_number_of_workers_and_in_any_order(found,
     assert SplitSummary.of(whole).images == len(found)
 
 
-def test_a_census_tells_copies_from_single_images():
+def test_a_summary_distinguishes_copies_from_single_images():
     once = split_of([3, 3])
     twice = once.take(np.array([0, 1, 1]))
     assert SplitSummary.of(twice).content != SplitSummary.of(once).content
 
 
-def test_the_training_digest_follows_order_labels_and_weights():
+def test_the_training_digest_depends_on_order_labels_and_weights():
     first = split_of([1, 2, 3])
     weighted = dataclasses.replace(first, weights=np.array([1, 2, 1], np.float32))
     variants = [

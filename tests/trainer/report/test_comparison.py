@@ -78,7 +78,7 @@ def test_ensembles_have_no_curve_of_their_own(run, run_record: RunRecord) -> Non
     assert next(chart for chart in charts if chart.name == "accuracy").header == ("epoch", "B")
 
 
-def test_the_confusion_difference_counts_what_became_more(run, record_of) -> None:
+def test_the_confusion_difference_counts_the_changes(run, record_of) -> None:
     better = record_of(wrong_each=20)
     _, charts = render_comparison(by_letter([run(), run(record=better)]))
     found = next(chart for chart in charts if chart.name == "difference_b")

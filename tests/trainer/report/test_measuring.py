@@ -68,7 +68,7 @@ def test_doubtful_images_are_sorted_by_confidence(run_record: RunRecord) -> None
     assert len(confidences) == measuring.MAX_DOUBTFUL
 
 
-def test_pictures_are_the_test_images(run_record: RunRecord, few_digits) -> None:
+def test_sample_images_are_the_test_images(run_record: RunRecord, few_digits) -> None:
     for shown in (*run_record.mistaken, *run_record.doubtful, *run_record.sample):
         pixels = cv2.imdecode(np.frombuffer(base64.b64decode(shown.png), np.uint8), cv2.IMREAD_GRAYSCALE)
         assert (pixels == few_digits.test.images[shown.image]).all()

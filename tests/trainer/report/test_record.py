@@ -8,7 +8,7 @@ from trainer.report.record import Member, RunRecord
 MEMBER = Member("members/seed-3/bundle", "cnn", 3, right=99, images=103, digest="ab", epochs=2)
 
 
-def test_a_record_survives_its_file(run_record: RunRecord) -> None:
+def test_a_record_is_read_back(run_record: RunRecord) -> None:
     whole = dataclasses.replace(run_record, members=(MEMBER,))
     assert RunRecord.from_json(whole.to_json()) == whole
 
@@ -24,7 +24,7 @@ def test_a_record_survives_its_file(run_record: RunRecord) -> None:
         (lambda fields: fields["mistaken"][0].pop("png"), "documented fields"),
     ],
 )
-def test_what_is_no_record_is_refused(run_record: RunRecord, damage, said: str) -> None:
+def test_an_invalid_record_is_refused(run_record: RunRecord, damage, said: str) -> None:
     fields = json.loads(run_record.to_json())
     damage(fields)
     with pytest.raises(ValueError, match=said):

@@ -68,7 +68,7 @@ def test_an_ensemble_has_a_curve_for_each_member_that_it_trained(run_record: Run
     ]
 
 
-def test_the_confusion_names_the_most_frequent_mistake(run_record: RunRecord) -> None:
+def test_the_confusion_caption_names_the_most_frequent_mistake(run_record: RunRecord) -> None:
     found = confusion(run_record.answers["test"])
     assert found.chart.reading.startswith("11 of 103 test images are answered wrong; most often ")
     perfect = tuple(tuple(5 * (row == column) for column in range(10)) for row in range(10))
@@ -115,5 +115,5 @@ def test_the_accuracy_caption_names_the_best_epoch(accuracies, said: str) -> Non
     assert said in accuracy_reading([epoch(n, 0.5, found) for n, found in enumerate(accuracies, start=1)])
 
 
-def test_without_validation_the_reading_says_so() -> None:
+def test_without_validation_the_caption_says_so() -> None:
     assert "none was held out" in accuracy_reading(UNVALIDATED)

@@ -20,7 +20,7 @@ def test_key_figures(card: ModelCard, run_record: RunRecord) -> None:
     assert "temperature 0.800" in facts["Calibration error"][1]
 
 
-def test_without_validation_nothing_is_said_about_it(card: ModelCard, run_record: RunRecord) -> None:
+def test_without_validation_there_are_no_validation_figures(card: ModelCard, run_record: RunRecord) -> None:
     bare = dataclasses.replace(card, validation_accuracy=None, temperature=1.0, images_per_second=None)
     facts = {name: note for name, _, note in training_tables.facts(bare, run_record, UNVALIDATED)}
     assert "Validation accuracy" not in facts
@@ -68,7 +68,7 @@ def test_calibration_before_and_after_of_both_splits(run_record: RunRecord) -> N
     assert [row[0] for row in training_tables.calibration_rows(run_record, 1)] == ["validation", "test"]
 
 
-def test_formats_and_members_and_unfamiliar_input(card: ModelCard, run_record: RunRecord) -> None:
+def test_formats_members_and_out_of_distribution_rows(card: ModelCard, run_record: RunRecord) -> None:
     assert list(training_tables.export_rows(card)) == [("model.keras", "10", "90.00\xa0%", "100", "0")]
     several = dataclasses.replace(run_record, members=(MEMBER,))
     ((number, recipe, seed, accuracy, _, epochs),) = training_tables.member_rows(several)

@@ -10,7 +10,7 @@ from trainer.report import writing
 from trainer.report.record import RunRecord
 
 
-def test_a_run_has_page_record_pictures_and_numbers(folder_of) -> None:
+def test_a_report_has_page_record_charts_and_numbers(folder_of) -> None:
     folder = folder_of()
     charts = {path.stem for path in (folder / "report").glob("*.png")}
     assert charts == {path.stem for path in (folder / "report").glob("*.csv")}
@@ -58,7 +58,7 @@ def test_a_folder_without_a_finished_run_is_refused(tmp_path) -> None:
         ("history.csv", "epoch,loss\n1,2\n"),
     ],
 )
-def test_damaged_files_are_one_line(folder_of, name: str, content: str) -> None:
+def test_damaged_files_are_a_one_line_error(folder_of, name: str, content: str) -> None:
     folder = folder_of()
     (folder / name).write_text(content)
     with pytest.raises(UserError, match="Copy the run folder again") as caught:
@@ -123,7 +123,7 @@ def test_the_command_rebuilds_and_compares_reports(folder_of, tmp_path) -> None:
         CliRunner().invoke(report, [str(one), "--price-per-hour", "1"], catch_exceptions=False)
 
 
-def test_history_and_card_are_the_run_s(folder_of) -> None:
+def test_history_and_card_are_those_of_the_run(folder_of) -> None:
     folder = folder_of()
     run = writing.open_run(str(folder))
     assert run.epochs == EPOCHS

@@ -89,7 +89,7 @@ def test_a_truncated_file_is_noticed(whole, data, tmp_path_factory):
         checkpoints.read(file)
 
 
-def test_nothing_is_newest_in_an_empty_place(store):
+def test_an_empty_folder_has_no_newest_checkpoint(store):
     assert (store.load_newest(), store.newest, store.steps()) == (None, None, [])
 
 

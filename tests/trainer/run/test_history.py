@@ -4,7 +4,7 @@ from trainer.run import history
 from trainer.run.history import Epoch, best_epoch
 
 
-def test_it_is_written_and_read_back(tmp_path):
+def test_the_history_is_read_back(tmp_path):
     epochs = [Epoch(1, 0.5, 0.8, 0.25, 0.9, 1.5, 1_000.0), Epoch(2, 0.125, 0.95, None, None, 1.25, 1_200.0)]
     history.write(epochs, tmp_path)
     with (tmp_path / "history.csv").open(newline="") as opened:
@@ -17,7 +17,7 @@ def test_it_is_written_and_read_back(tmp_path):
     assert history.read(tmp_path / "history.csv") == epochs
 
 
-def test_it_is_written_anew(tmp_path):
+def test_the_file_is_overwritten(tmp_path):
     epoch = Epoch(1, 0.5, 0.8, 0.25, 0.9, 1.5, 1_000.0)
     history.write([epoch, epoch], tmp_path)
     history.write([epoch], tmp_path)

@@ -117,7 +117,7 @@ def test_the_data_and_the_hold_out_are_the_same_every_time(tmp_path):
     assert read("my_digits", tmp_path, 0.1).digest == read("my_digits", tmp_path, 0.1).digest
 
 
-def test_emnist_is_put_upright(tmp_path):
+def test_emnist_is_transposed(tmp_path):
     whole = embedded_sample.digits()
     lying = whole.test.images.transpose(0, 2, 1)[..., None]
     splits = {name: pictures(lying, whole.test.labels) for name in ("train", "test")}
@@ -134,7 +134,7 @@ def coloured(images: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.slow
-def test_coloured_pictures_of_another_size_are_canonicalised(tmp_path):
+def test_coloured_images_of_another_size_are_canonicalised(tmp_path):
     whole = embedded_sample.digits()
     pictures_of = {name: coloured(getattr(whole, name).images[::10]) for name in ("train", "test")}
     splits = {name: pictures(found, getattr(whole, name).labels[::10]) for name, found in pictures_of.items()}
@@ -147,7 +147,7 @@ def test_coloured_pictures_of_another_size_are_canonicalised(tmp_path):
 
 
 @pytest.mark.slow
-def test_pictures_of_different_sizes_and_a_validation_split_of_its_own(tmp_path):
+def test_images_of_different_sizes_and_a_given_validation_split(tmp_path):
     whole = embedded_sample.digits()
     sized = [np.pad(image, number % 5)[..., None] for number, image in enumerate(whole.test.images[::5])]
     labels = whole.test.labels[::5]
@@ -215,7 +215,7 @@ def test_a_data_set_of_other_things_is_refused_before_it_is_downloaded(name, tmp
     assert not list(tmp_path.rglob("*.tmp*"))
 
 
-def test_a_data_set_whose_class_names_are_known_only_once_prepared_is_refused_then(tmp_path):
+def test_class_names_are_checked_again_after_preparation(tmp_path):
     whole = embedded_sample.digits().test
     found = pictures(np.repeat(whole.images[:20, 2:-2, 2:-2, None], 3, axis=3), whole.labels[:20])
     names = ["airplane", "bird", "car", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -230,11 +230,11 @@ def test_a_data_set_without_a_test_split_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["mnst", "mnist:9.9.9", "emnist/nothing", "bad name!", "no_space:mnist"])
-def test_a_name_that_tfds_does_not_know_is_refused(name, tmp_path):
+def test_an_unknown_data_set_is_refused(name, tmp_path):
     assert "digit sets are mnist" in refusal_of(name, tmp_path)
 
 
-def test_without_network_the_remedy_is_given_after_a_few_tries(tmp_path, monkeypatch, capfd):
+def test_without_a_network_it_gives_up_after_a_few_retries(tmp_path, monkeypatch, capfd):
     waits = []
     monkeypatch.setattr("urllib3.util.retry.time.sleep", waits.append)
     message = refusal_of("emnist/mnist", tmp_path)

@@ -3,7 +3,7 @@ from trainer.data.sources import embedded_sample
 from trainer.data.sources.embedded_sample import SampleSource
 
 
-def test_it_has_4000_500_and_500_images_of_every_class_alike():
+def test_the_sample_has_4000_500_and_500_balanced_images():
     splits = embedded_sample.digits().splits()
     assert {name: split.class_counts() for name, split in splits.items()} == {
         "train": (400,) * 10,

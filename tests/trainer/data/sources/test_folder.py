@@ -43,7 +43,7 @@ def test_reading_twice_gives_the_same(label_folder):
     assert read(label_folder).digest == read(label_folder).digest
 
 
-def test_no_image_changes_sides_when_files_are_added_removed_and_renamed(label_folder):
+def test_changed_files_move_no_other_image_to_another_split(label_folder):
     before = sides(read(label_folder))
     extra = embedded_sample.digits().test
     for number, image in enumerate(extra.images[::10]):
@@ -59,7 +59,7 @@ def test_no_image_changes_sides_when_files_are_added_removed_and_renamed(label_f
     assert {image: before[image] for image in kept} == {image: after[image] for image in kept}
 
 
-def test_copies_stay_on_one_side(label_folder):
+def test_copies_stay_in_one_split(label_folder):
     for file in sorted(label_folder.glob("*/*.png")):
         shutil.copy(file, file.with_name(f"copy of {file.name}"))
     digits = read(label_folder)
@@ -69,7 +69,7 @@ def test_copies_stay_on_one_side(label_folder):
 
 
 @given(st.lists(st.integers(0, 255), min_size=1, max_size=30), st.integers(0, 2**32 - 1))
-def test_an_images_place_depends_on_its_pixels_alone(levels, seed):
+def test_an_images_split_depends_only_on_its_pixels(levels, seed):
     images = np.array(levels, np.uint8)[:, None, None] * np.ones((1, 28, 28), np.uint8)
     places = pixel_hashes(images)
     assert ((places >= 0) & (places < 1)).all()
@@ -90,7 +90,7 @@ def png(image: np.ndarray) -> bytes:
     return cv2.imencode(".png", image)[1].tobytes()
 
 
-def test_images_are_told_by_their_content_at_any_depth(label_folder, few_digits):
+def test_images_are_recognised_by_content_at_any_depth(label_folder, few_digits):
     shutil.move(label_folder / "3", label_folder / "moved")
     (label_folder / "3" / "2026" / "may").mkdir(parents=True)
     shutil.move(label_folder / "moved", label_folder / "3" / "2026" / "may")
@@ -106,7 +106,7 @@ def test_other_kinds_of_images_become_canonical_digits(label_folder, few_digits)
     assert sum(len(split) for split in read(label_folder).splits().values()) == 401
 
 
-def test_hidden_files_and_folders_are_no_images(label_folder):
+def test_hidden_files_and_folders_are_ignored(label_folder):
     (label_folder / ".git").mkdir()
     (label_folder / "0" / ".thumbnails").mkdir()
     (label_folder / "0" / ".thumbnails" / "x.png").write_bytes(b"no image")
@@ -185,7 +185,7 @@ def small_folder(tmp_path, per_class: int):
     return tmp_path / "small"
 
 
-def test_a_small_class_works_and_its_absence_from_a_split_is_said(tmp_path, capsys):
+def test_a_class_missing_from_a_split_is_reported(tmp_path, capsys):
     digits = read(small_folder(tmp_path, 6))
     printed = capsys.readouterr().out
     assert min(digits.train.class_counts()) > 0
@@ -208,7 +208,7 @@ def test_a_class_with_nothing_to_train_on_is_refused(tmp_path, label_folder):
     assert "none is left to train '2' on" in refusal_of(label_folder)
 
 
-def test_nothing_to_test_with_is_refused(label_folder):
+def test_a_folder_without_test_images_is_refused(label_folder):
     for image, name in sides(read(label_folder)).items():
         if name == "test":
             for file in label_folder.glob("*/*.png"):

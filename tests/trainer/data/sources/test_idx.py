@@ -67,7 +67,7 @@ def test_shards_are_disjoint_and_complete_and_hold_out_the_same(tmp_path, few_di
         assert one.digest == alone.digest
 
 
-def test_emnist_is_put_upright(tmp_path, few_digits):
+def test_emnist_is_transposed(tmp_path, few_digits):
     lying = Digits(
         "x",
         type(few_digits.train)(few_digits.train.images.transpose(0, 2, 1).copy(), few_digits.train.labels),

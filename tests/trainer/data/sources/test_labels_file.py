@@ -113,7 +113,7 @@ def test_a_list_whose_images_are_gone_is_refused(tmp_path):
     assert "'100 of 100" in refusal_of(path)
 
 
-def test_classes_that_are_not_in_the_list_are_no_error(tmp_path, label_folder):
+def test_missing_classes_are_allowed(tmp_path, label_folder):
     rows = [f"{file},{file.parent.name}" for file in images_of(label_folder) if file.parent.name in "37"]
     digits = read(write(tmp_path / "labels.csv", rows))
     assert [label for label, count in enumerate(digits.train_counts()) if count] == [3, 7]
@@ -134,11 +134,11 @@ def test_classes_that_are_not_in_the_list_are_no_error(tmp_path, label_folder):
         (["s3://b/a.png,1"], "path,label", "a local path or in gs://"),
     ],
 )
-def test_what_cannot_be_used_is_refused_with_its_line(tmp_path, rows, header, said):
+def test_an_invalid_line_is_refused_with_its_number(tmp_path, rows, header, said):
     assert said in refusal_of(write(tmp_path / "labels.csv", rows, header=header))
 
 
-def test_what_python_takes_for_no_csv_is_refused(tmp_path):
+def test_an_invalid_csv_is_refused(tmp_path):
     # The csv module's limit is global, and libraries raise it.
     before = csv.field_size_limit(1_000)
     try:
@@ -178,7 +178,7 @@ def pixels_of(file: pathlib.Path) -> str:
     return base64.b64encode(file.read_bytes()).decode()
 
 
-def test_images_that_come_along_need_not_be_found(tmp_path, label_folder):
+def test_embedded_images_need_no_file(tmp_path, label_folder):
     files = images_of(label_folder)
     rows = [
         f"s3://bucket/a.zip!{number}.png,{file.parent.name},{'0' * 64},{pixels_of(file)}"
@@ -190,7 +190,7 @@ def test_images_that_come_along_need_not_be_found(tmp_path, label_folder):
     assert sides(digits) == sides(FolderSource(str(label_folder)).read(validation_fraction=0))
 
 
-def test_the_cache_knows_images_that_come_along_by_their_pixels(tmp_path, label_folder):
+def test_the_cache_distinguishes_embedded_images_by_content(tmp_path, label_folder):
     files = images_of(label_folder)
 
     def cached(shift: int) -> Digits:
@@ -205,7 +205,7 @@ def test_the_cache_knows_images_that_come_along_by_their_pixels(tmp_path, label_
     assert cached(0).digest == cached(0).digest != cached(40).digest
 
 
-def test_pixels_that_are_none_are_refused_with_their_line(tmp_path):
+def test_invalid_base64_is_refused_with_its_line(tmp_path):
     path = write(tmp_path / "labels.csv", ["a,1,AAA"], header="path,label,pixels")
     assert "pixels are an image file in base64: 'AAA'. Mend line 2" in refusal_of(path)
 

@@ -50,7 +50,7 @@ def test_a_mixture_has_every_image_once_with_its_sources_weight(parts):
     assert mixed.all_train == SplitSummary.of(mixed.train)
 
 
-def test_the_name_says_sources_and_weights_and_the_digest_covers_all():
+def test_name_and_digest_cover_all_sources():
     first, second = source(0, 30, name="sample"), source(10_000, 20, name="folder:x")
     mixed = mix([first, second], [1.0, 0.5], reading=ReadOptions())
     assert mixed.name == "sample@1 folder:x@0.5"
@@ -59,7 +59,7 @@ def test_the_name_says_sources_and_weights_and_the_digest_covers_all():
     assert mix([second, first], [0.5, 1.0], reading=ReadOptions()).digest == mixed.digest
 
 
-def test_what_one_source_holds_out_no_source_trains_on(capsys):
+def test_no_source_trains_on_what_another_holds_out(capsys):
     first = source(0, 30, validation=4, name="first")
     leaking = Digits("second", numbered(4_998, 4), None, numbered(20_000, 3))
     mixed = mix([first, leaking], [1, 1], reading=ReadOptions())

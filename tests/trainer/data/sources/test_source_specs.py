@@ -39,7 +39,7 @@ def test_each_kind_has_its_source(label_folder, tmp_path):
         ("", "tfds:mnist"),
     ],
 )
-def test_anything_else_is_refused_with_what_was_probably_meant(spec, remedy):
+def test_unknown_sources_are_refused_with_a_suggestion(spec, remedy):
     with pytest.raises(UserError) as refusal:
         open_source(spec)
     assert refusal.value.problem == (
@@ -63,7 +63,7 @@ def test_anything_else_is_refused_with_what_was_probably_meant(spec, remedy):
         ("folder:a@e", ("folder:a@e", 1.0)),
     ],
 )
-def test_a_number_behind_the_last_at_is_a_weight(given, expected):
+def test_a_number_after_the_last_at_is_a_weight(given, expected):
     assert split_weight(given) == expected
 
 
