@@ -30,8 +30,8 @@ def card(bundle: str) -> None:
         read = ModelCard.from_json(content.decode())
     except ValueError as error:
         raise UserError(
-            f"a {names.CARD} is what `digitmill train` wrote",
+            f"unreadable {names.CARD} in the bundle",
             got=bundle,
-            remedy=f"copy it again or train it anew: {error}",
+            remedy=f"copy the bundle again or train a new one ({error})",
         ) from error
     answer(format_card(read), json.loads(content))

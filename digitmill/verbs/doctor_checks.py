@@ -216,11 +216,11 @@ def check_reading(place: str) -> Check:
     def probe() -> str:
         image = next(iter(list_place(place)), None)
         if image is None:
-            raise UserError("a place to read holds a file", got=place, remedy="check the name")
+            raise UserError("no files found", got=place, remedy="check the name")
         with ImageReader() as reader:
             (content,) = reader.read([image])
         if not isinstance(content, bytes):
-            raise UserError("a listed file can be read", got=image.uri, remedy=str(content))
+            raise UserError("listed file not readable", got=image.uri, remedy=str(content))
         return f"{place} can be listed and read: {len(content):,} bytes of {image.uri}"
 
     return _run_probe("read", probe)
@@ -237,9 +237,7 @@ def check_writing(place: str) -> Check:
         folder.write_once(name, data)
         try:
             if folder.read(name) != data:
-                raise UserError(
-                    "a file holds what was written", got=folder.at(name), remedy="look at the store"
-                )
+                raise UserError("file read back differs", got=folder.at(name), remedy="check the storage")
         finally:
             folder.delete(name)
             if new:
@@ -264,7 +262,7 @@ def check_scoring(model: pathlib.Path) -> Check:
         found = f"{right} of {_DIGITS} sample digits are right, by {engine}"
         if right < _MIN_RIGHT:
             raise UserError(
-                "a model knows the sample's digits", got=found, remedy="train anew, or give another --model"
+                "the model fails on the sample", got=found, remedy="train a new one, or give another --model"
             )
         return found
 

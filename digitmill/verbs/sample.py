@@ -66,18 +66,16 @@ def write_sample(folder: pathlib.Path, split: str, *, number: int | None = None)
     chosen = _chosen(digits.labels, number)
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UserError(
-                "the folder for the sample is new or empty", got=str(folder), remedy="name another one"
-            )
+            raise UserError("sample folder not empty", got=str(folder), remedy="choose another folder")
         for position in chosen:
             target = folder / str(digits.labels[position]) / f"{position:05d}.png"
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(cv2.imencode(".png", digits.images[position])[1].tobytes())
     except OSError as error:
         raise UserError(
-            "the folder for the sample can be written",
+            "sample folder not writable",
             got=str(folder),
-            remedy=f"choose another one: {error.strerror}",
+            remedy=f"choose another folder ({error.strerror})",
         ) from error
     return len(chosen)
 
@@ -88,9 +86,9 @@ def _chosen(labels: Sequence[int], number: int | None) -> list[int]:
         return list(range(len(labels)))
     if number > len(labels):
         raise UserError(
-            f"--n is at most the split's {len(labels):,} images",
+            f"--n exceeds the {len(labels):,} images of the split",
             got=number,
-            remedy="ask for fewer, or of --split train",
+            remedy="choose a smaller number, or --split train",
         )
     seen: collections.Counter[int] = collections.Counter()
     ranked = []

@@ -21,12 +21,12 @@ def test_a_split_is_written_as_labelled_folders(tmp_path: pathlib.Path, split: s
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: pathlib.Path) -> None:
     (tmp_path / "mine").touch()
-    with pytest.raises(UserError, match="new or empty"):
+    with pytest.raises(UserError, match="not empty"):
         write_sample(tmp_path, "test")
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="can be written"):
+    with pytest.raises(UserError, match="not writable"):
         write_sample(tmp_path / "file" / "folder", "test")
