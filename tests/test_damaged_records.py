@@ -12,7 +12,7 @@ from pipelines.archives import HEAD_BYTES, archive_kind, read_members
 from schemas import packed
 from schemas.failure import FailureCode, ImageError
 from tests.record_files import DAMAGE
-from trainer.data.reading import Reading
+from trainer.data.reading import ReadOptions
 from trainer.data.rejects import Rejects
 from trainer.data.sources.tfrecord_source import RecordsSource
 
@@ -65,7 +65,7 @@ def test_training_and_scoring_read_the_same_records(
     assert len({member.name for member in members}) == len(members)
 
     rejected: list[str] = []
-    source = RecordsSource(str(tmp_path / "x.tfrecord"), Reading(Rejects(write=rejected.append)))
+    source = RecordsSource(str(tmp_path / "x.tfrecord"), ReadOptions(Rejects(write=rejected.append)))
     splits = source.read(validation_fraction=0).splits().values()
     trained = [image.tobytes() for split in splits for image in split.images]
     assert sorted(trained) == sorted(digits[ORDER[n]].tobytes() for n in expected)
