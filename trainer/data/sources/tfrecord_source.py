@@ -63,7 +63,7 @@ class RecordsSource:
         digits = read(plan, reading=self._reading, shard=shard, exchange=exchange)
         if not any(digits.train_counts()) and not len(digits.test):
             raise UserError(
-                "packed shards hold images",
+                "the packed shards hold no images",
                 got=self.name,
                 remedy="pack a folder: digitmill pack --input FOLDER --labels folder --output DIR",
             )
@@ -144,7 +144,7 @@ def _record(frame: Frame, *, position: int, name: str) -> _Record:
         name = f"{name} {image.name.decode(errors='replace')}"
     if isinstance(image.content, bytes) and image.label == NO_LABEL:
         raise UserError(
-            "every packed image that is trained on has a label",
+            "a packed image has no label",
             got=name,
             remedy="pack again with --labels folder, or --labels CSV with a path and a label for each",
         )

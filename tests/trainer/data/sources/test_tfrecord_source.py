@@ -232,7 +232,7 @@ def test_patterns_that_match_nothing_are_refused_before_anything_is_read(shards)
 
 def test_empty_shards_are_refused(tmp_path):
     write_shard(tmp_path / "x.tfrecord", [])
-    assert "packed shards hold images" in refusal_of(tmp_path / "x.tfrecord")
+    assert "the packed shards hold no images" in refusal_of(tmp_path / "x.tfrecord")
 
 
 def test_too_few_images_are_not_taken_for_none(tmp_path):
