@@ -1,5 +1,6 @@
 """What the wheel installs, and that it works from there."""
 
+import glob
 import os
 import pathlib
 import shutil
@@ -39,10 +40,11 @@ def test_every_file_is_a_module_of_a_package_or_declared_as_data() -> None:
         for path in (ROOT / name.replace(".", "/")).glob("*.py")
     }
     data = {
-        str(path.relative_to(ROOT))
+        str(pathlib.PurePath(*package.split("."), name))
         for package, patterns in PROJECT["tool"]["setuptools"]["package-data"].items()
         for pattern in patterns
-        for path in (ROOT / package.replace(".", "/")).glob(pattern)
+        # Path.glob gives "**" folders alone before Python 3.13.
+        for name in glob.glob(pattern, root_dir=ROOT / package.replace(".", "/"), recursive=True)
     }
     assert files() <= modules | data
 

@@ -100,7 +100,8 @@ def test_a_folder_that_pythonpath_names_is_a_shadow_where_one_works_too(project:
 
 def test_a_module_hides_a_package_too(tmp_path: pathlib.Path) -> None:
     (tmp_path / "schemas.py").touch()
-    done = python(*COMMAND, "recipes", folder=ROOT, path=(tmp_path,))
+    (tmp_path / "elsewhere").mkdir()
+    done = python(*COMMAND, "recipes", folder=tmp_path / "elsewhere", path=(tmp_path,))
     assert done.returncode == ExitCode.USAGE
     assert f"{tmp_path}/schemas.py hides" in done.stderr
 

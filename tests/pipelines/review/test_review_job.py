@@ -108,7 +108,7 @@ def test_an_unfinished_run_is_refused(
     scored: pathlib.Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     monkeypatch.chdir(scored.parent)
-    with pytest.raises(UserError, match=r"one finished run.*merge several by `digitmill compact`"):
+    with pytest.raises(UserError, match=r"not a finished run.*merge several by `digitmill compact`"):
         made(pathlib.Path(place))
 
 

@@ -186,7 +186,7 @@ def test_a_challenger_that_fails_on_an_image_keeps_the_models_prediction(
 def test_a_broken_challenger_ends_the_run(
     engine: LiteRtEngine, digits: np.ndarray, contents: list[Content]
 ) -> None:
-    with pytest.raises(EngineError, match="scored none"):
+    with pytest.raises(EngineError, match="cannot score any"):
         Classifier(engine, accept_threshold=0.9, challenger=FailsOn(engine, digits)).classify(contents)
 
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitmill.reports.charts.acceptance import worth_showing
+from digitmill.reports.charts.acceptance import thresholds_to_show
 from pipelines.report.scoring_charts import acceptance_by_threshold
 from pipelines.statistics.item_statistics import RunStatistics
 from pipelines.statistics.thresholds import EDGES, RELIABILITY_BINS, count_confidences, merge_confidences
@@ -69,7 +69,7 @@ def test_the_threshold_in_force_has_its_own_exact_counts(statistics: RunStatisti
     assert (now.accepted, now.labelled, now.right) == (50, 50, 49)
     thresholds = [point.threshold for point in points]
     assert thresholds == sorted(set(thresholds))
-    assert now in worth_showing(points, accept=accept)
+    assert now in thresholds_to_show(points, accept=accept)
 
 
 def test_accepting_more_never_accepts_less(statistics: RunStatistics) -> None:

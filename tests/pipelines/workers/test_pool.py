@@ -221,7 +221,7 @@ def test_closing_ends_the_processes_and_whoever_waits_for_them(task: ScoringTask
     pool.close()
     for thread in threads:
         thread.join(60)
-    assert [line.split(";")[0] for line in said] == ["worker processes live as long as the run"] * 3
+    assert [line.split(":")[0] for line in said] == ["worker processes live as long as the run"] * 3
     assert not any(psutil.pid_exists(pid) for pid in pids)
     pool.close()
     with pytest.raises(WorkerError, match="as long as the run"):

@@ -204,6 +204,6 @@ def test_processes_of_this_machine_are_not_another_runners(
 ) -> None:
     flags = ("--direct_running_mode=multi_processing",)
     asked = options(digit_folder, bundle_path, tmp_path / "out", workers=2, beam_flags=flags)
-    with pytest.raises(UserError, match=r"--workers are processes of this machine.*got 2"):
+    with pytest.raises(UserError, match=r"--workers are processes of this machine.*: 2"):
         score_job.run(asked)
     assert not (tmp_path / "out").exists()

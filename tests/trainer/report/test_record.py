@@ -17,11 +17,11 @@ def test_a_record_is_read_back(run_record: RunRecord) -> None:
     ("damage", "said"),
     [
         (lambda fields: fields.update(format=2), "format 1"),
-        (lambda fields: fields.pop("answers"), "documented fields"),
-        (lambda fields: fields.update(more=1), "documented fields"),
+        (lambda fields: fields.pop("answers"), "wrong fields"),
+        (lambda fields: fields.update(more=1), "wrong fields"),
         (lambda fields: fields["class_counts"].update(train=[1]), "10 digits"),
         (lambda fields: fields["answers"]["test"]["confusion"].pop(), "10 rows"),
-        (lambda fields: fields["mistaken"][0].pop("png"), "documented fields"),
+        (lambda fields: fields["mistaken"][0].pop("png"), "wrong fields"),
     ],
 )
 def test_an_invalid_record_is_refused(run_record: RunRecord, damage, said: str) -> None:
