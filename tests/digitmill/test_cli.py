@@ -146,7 +146,7 @@ def test_colours_are_off_unless_a_terminal_asks(monkeypatch: pytest.MonkeyPatch)
         ),
         (
             ["score", "--input", "x", "--model", "m", "--output", "o", "--modle", "y"],
-            ["did you mean --model"],
+            ["Did you mean --model"],
         ),
         (["score", "--input", "none", "--model", "none", "--output", "o"], ["model_card.json", "'none'"]),
         (["train", "--recipe", "cnm", "--output", "o"], ["cnm", "cnn"]),

@@ -91,7 +91,7 @@ def test_defaults_are_those_of_the_options(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--recipe", "cnm"), "did you mean cnn?"),
+        (("--recipe", "cnm"), "Did you mean cnn?"),
         (("--recipe", "cnn", "--data", "mnist"), "tfds:mnist"),
         (("--recipe", "cnn", "--data", "folder:/nowhere"), "No such file"),
         (("--recipe", "cnn", "--epochs", "0"), "--epochs is at least 1"),

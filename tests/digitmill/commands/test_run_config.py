@@ -64,8 +64,8 @@ def test_of_beams_flags_those_that_are_given_come_last(tmp_path):
 @pytest.mark.parametrize(
     ("section", "words"),
     [
-        ({"mots": 3}, ["mots", "did you mean most"]),
-        ({"zzz": 3}, ["it may name: beam-flags, input, most"]),
+        ({"mots": 3}, ["mots", "Did you mean most"]),
+        ({"zzz": 3}, ["It may name: beam-flags, input, most"]),
         ({"quick": "yes"}, ["quick true or false", "yes"]),
         ({"output": True}, ["output text or a number", "quote what is text"]),
         ({"output": None}, ["output text or a number"]),

@@ -231,7 +231,7 @@ def test_a_data_set_without_a_test_split_is_refused(tmp_path):
 
 @pytest.mark.parametrize("name", ["mnst", "mnist:9.9.9", "emnist/nothing", "bad name!", "no_space:mnist"])
 def test_a_name_that_tfds_does_not_know_is_refused(name, tmp_path):
-    assert "digit sets are mnist" in refusal_of(name, tmp_path)
+    assert "Digit sets are mnist" in refusal_of(name, tmp_path)
 
 
 def test_without_network_the_remedy_is_given_after_a_few_tries(tmp_path, monkeypatch, capfd):

@@ -145,7 +145,7 @@ def test_what_python_takes_for_no_csv_is_refused(tmp_path):
         refusal = refusal_of(write(tmp_path / "labels.csv", ["x" * 2_000 + ",1"]))
     finally:
         csv.field_size_limit(before)
-    assert "field larger than field limit" in refusal
+    assert "Field larger than field limit" in refusal
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
