@@ -82,7 +82,7 @@ def test_a_value_out_of_range_is_refused_here():
 
 
 def test_a_misspelt_recipe_is_refused_with_what_was_meant():
-    with pytest.raises(UserError, match="did you mean cnn"):
+    with pytest.raises(UserError, match="Did you mean cnn"):
         run("--to", "slurm", "--recipe", "cnm", "--output", "run", "--dry-run")
 
 
