@@ -4,8 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
 from schemas.model.accuracy import percent
-from schemas.model.exported import ExportedFormat
-from schemas.model.model_card import ModelCard
+from schemas.model.model_card import ExportedFormat, ModelCard
 from schemas.model.trust import Calibration, Coverage, Trust
 
 Rows = Sequence[Sequence[str]]

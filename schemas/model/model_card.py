@@ -8,7 +8,6 @@ from schemas import versioned
 from schemas.digit import CLASSES
 from schemas.model import bundle
 from schemas.model.accuracy import Accuracy
-from schemas.model.exported import ExportedFormat
 from schemas.model.trust import Trust
 
 FORMAT = 1
@@ -16,6 +15,26 @@ FORMAT = 1
 
 HISTOGRAM_BINS = 20
 """Bins of the card's histograms, of equal width over the value's whole range."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportedFormat:
+    """One format of the model, measured when the bundle was made.
+
+    Attributes:
+        name: its file or folder in the bundle.
+        bytes: its size.
+        accuracy: on the validation images, or on the test images where none were held out.
+        images_per_second: canonical digits per second on one thread; of Keras's formats, on as many as
+            TensorFlow uses.
+        difference: greatest absolute difference of its probabilities from the trained model's.
+    """
+
+    name: str
+    bytes: int
+    accuracy: Accuracy
+    images_per_second: float
+    difference: float
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,7 +28,7 @@ def test_a_cluster_of_the_named_version_is_taken(cluster: Cluster, tmp_path: pat
 
 
 def test_a_cluster_of_another_version_is_refused(cluster: Cluster, tmp_path: pathlib.Path) -> None:
-    with pytest.raises(UserError, match=f"give --flink_version={MINOR}"):
+    with pytest.raises(UserError, match=f"Give --flink_version={MINOR}"):
         beam_options(flags(cluster, tmp_path, "2.2"), verb="score", own=())
 
 

@@ -20,8 +20,7 @@ from digitmill.engines.saved_model import SavedModelEngine
 from digitmill.imaging.canonical import is_native
 from schemas.model import bundle
 from schemas.model.accuracy import Accuracy
-from schemas.model.exported import ExportedFormat
-from schemas.model.model_card import ModelCard
+from schemas.model.model_card import ExportedFormat, ModelCard
 from trainer.bundle import formats
 from trainer.bundle.keras_engine import KerasEngine
 from trainer.data.splits import Split

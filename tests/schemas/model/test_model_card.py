@@ -5,8 +5,7 @@ import pytest
 
 from schemas.model import bundle
 from schemas.model.accuracy import Accuracy
-from schemas.model.exported import ExportedFormat
-from schemas.model.model_card import HISTOGRAM_BINS, ModelCard
+from schemas.model.model_card import HISTOGRAM_BINS, ExportedFormat, ModelCard
 from tests.schemas.model.test_trust import WORTH
 
 CARD = ModelCard(

@@ -11,8 +11,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from digitmill.engines.bundle_loader import open_bundle
 from schemas.model import bundle
-from schemas.model.exported import ExportedFormat
-from schemas.model.model_card import Accuracy, ModelCard
+from schemas.model.model_card import Accuracy, ExportedFormat, ModelCard
 from trainer import recipes
 from trainer.bundle import export, formats
 from trainer.data.splits import Digits

@@ -6,8 +6,7 @@ import pytest
 from schemas.errors import UserError
 from schemas.model import bundle
 from schemas.model.accuracy import Accuracy
-from schemas.model.exported import ExportedFormat
-from schemas.model.model_card import ModelCard
+from schemas.model.model_card import ExportedFormat, ModelCard
 from schemas.model.trust import Calibration
 from trainer.data.sources import embedded_sample
 from trainer.data.splits import Split

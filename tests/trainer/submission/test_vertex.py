@@ -148,9 +148,9 @@ def test_gpus_of_no_kind_are_refused():
 @pytest.mark.parametrize(
     ("kind", "remedy"),
     [
-        ("nvidia-tesla-t4", "did you mean NVIDIA_TESLA_T4"),
+        ("nvidia-tesla-t4", "Did you mean NVIDIA_TESLA_T4"),
         ("NVIDIA_L5", "NVIDIA_L4"),
-        ("gpu", "choose one of"),
+        ("gpu", "Choose one of"),
     ],
 )
 def test_gpus_that_the_service_does_not_know_are_refused_with_what_was_meant(kind, remedy):
