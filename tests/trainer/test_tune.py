@@ -29,5 +29,5 @@ def test_without_the_tuner_the_remedy_is_an_extra(monkeypatch, tmp_path):
 
 
 def test_a_misspelt_recipe_is_refused_with_what_was_meant(tmp_path):
-    with pytest.raises(UserError, match="did you mean cnn"):
+    with pytest.raises(UserError, match="Did you mean cnn"):
         CliRunner().invoke(tune, ["--recipe", "cmn", "--output", str(tmp_path)], catch_exceptions=False)

@@ -44,7 +44,7 @@ class StepRunner:
     ) -> None:
         if per_replica % recipe.accumulate:
             raise UserError(
-                f"--accumulate divides a replica's {per_replica} images",
+                f"--accumulate doesn't divide a replica's {per_replica} images",
                 got=recipe.accumulate,
                 remedy="choose a divisor, or another --batch",
             )

@@ -360,7 +360,7 @@ class Trainer:
 def _check_patience(recipe: Recipe, digits: Digits) -> None:
     if recipe.patience is not None and digits.validation is None:
         raise UserError(
-            "--patience looks at held-out images",
+            "--patience needs held-out images",
             got=f"{recipe.patience} with no validation split",
             remedy="leave it out, or give data with more images",
         )
@@ -370,7 +370,7 @@ def _steps_per_epoch(split: Split, batch: int) -> int:
     if len(split) >= batch:
         return len(split) // batch
     raise UserError(
-        "the training images fill at least one batch",
+        "the batch is larger than the training split",
         got=f"batch {batch} for {len(split)} images",
         remedy=f"give --batch {len(split)} or less",
     )

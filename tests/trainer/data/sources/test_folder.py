@@ -140,20 +140,20 @@ def test_more_than_one_percent_unusable_images_stop_the_job(label_folder):
 
 def test_a_missing_label_folder_is_named(label_folder):
     shutil.rmtree(label_folder / "6")
-    assert "add sub-folders for the labels '6'" in refusal_of(label_folder)
+    assert "Add sub-folders for the labels '6'" in refusal_of(label_folder)
 
 
 def test_an_empty_label_folder_is_named(label_folder):
     shutil.rmtree(label_folder / "6")
     (label_folder / "6" / "deeper").mkdir(parents=True)
     (label_folder / "6" / ".keep").touch()
-    assert "put images into the empty sub-folders '6'" in refusal_of(label_folder)
+    assert "Put images into the empty sub-folders '6'" in refusal_of(label_folder)
 
 
 @pytest.mark.parametrize("name", ["cat", "10", "07", "²"])
 def test_a_folder_that_is_no_label_is_named(label_folder, name):
     (label_folder / name).mkdir()
-    assert f"rename or move {name!r}" in refusal_of(label_folder)
+    assert f"Rename or move {name!r}" in refusal_of(label_folder)
 
 
 def test_a_folder_of_folders_without_labels_is_refused(tmp_path):
