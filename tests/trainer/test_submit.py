@@ -87,7 +87,7 @@ def test_a_misspelt_recipe_is_refused_with_what_was_meant():
 
 
 def test_a_batch_that_does_not_divide_is_refused_here():
-    with pytest.raises(UserError, match="divides evenly over 6 replicas"):
+    with pytest.raises(UserError, match="divide evenly over 6 replicas"):
         run("--to", "slurm", *COMMON, "--workers", "3", "--gpus-per-worker", "2", "--dry-run")
 
 

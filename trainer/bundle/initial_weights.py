@@ -43,7 +43,7 @@ def load_initial_weights(place: str, model: keras.Model) -> ModelCard:
     difference = _difference(loaded, model)
     if difference:
         raise UserError(
-            "--init names a bundle of the same architecture as the recipe's",
+            "the architecture of --init differs from the recipe's",
             got=f"{place}, of the recipe {card.recipe}",
             remedy=f"train with --recipe {card.recipe}, or without --init: {difference}",
         )
@@ -102,9 +102,9 @@ def _read_verified(place: str) -> tuple[ModelCard, bytes]:
 
 def _refuse(place: str, why: str) -> NoReturn:
     raise UserError(
-        "a model bundle is whole and as its card says",
+        "the model bundle is damaged",
         got=place,
-        remedy=f"copy it again or train it anew: {why}",
+        remedy=f"copy or train it again: {why}",
     )
 
 

@@ -42,7 +42,7 @@ def ship(source: pathlib.Path, target: pathlib.Path) -> ModelCard:
             small = _write_card(card, part)
         if size_of(part) > MAX_BYTES:
             raise UserError(
-                f"a model that comes with the package has at most {MAX_BYTES:,} bytes",
+                f"the bundle is larger than {MAX_BYTES:,} bytes",
                 got=size_of(part),
                 remedy="train a smaller recipe",
             )

@@ -33,7 +33,9 @@ def make_strategy(replicas: int | None, *, kind: str = "auto") -> tf.distribute.
         return _multi_worker(workers, replicas)
     if kind == "one":
         if replicas not in (None, 1):
-            raise UserError("--strategy one has one replica", got=replicas, remedy="leave --replicas out")
+            raise UserError(
+                "--strategy one doesn't allow --replicas", got=replicas, remedy="leave --replicas out"
+            )
         replicas = 1
     return _mirrored(replicas)
 
@@ -41,13 +43,13 @@ def make_strategy(replicas: int | None, *, kind: str = "auto") -> tf.distribute.
 def _multi_worker(workers: int, replicas: int | None) -> tf.distribute.Strategy:
     if workers < 2:
         raise UserError(
-            "--strategy multi_worker has several workers in TF_CONFIG",
+            "--strategy multi_worker needs several workers in TF_CONFIG",
             got=os.environ.get(tf_config.VARIABLE, ""),
             remedy="set TF_CONFIG on every worker, or choose --strategy mirrored",
         )
     if replicas is not None:
         raise UserError(
-            "--replicas is for one machine; several workers use all GPUs of each",
+            "--replicas only works on one machine: several workers use all GPUs of each",
             got=replicas,
             remedy="hide GPUs by CUDA_VISIBLE_DEVICES instead",
         )
@@ -68,7 +70,7 @@ def _mirrored(replicas: int | None) -> tf.distribute.Strategy:
         )
     if replicas is not None and replicas > len(gpus):
         raise UserError(
-            f"--replicas is at most the number of GPUs, {len(gpus)}",
+            f"--replicas exceeds the number of GPUs, {len(gpus)}",
             got=replicas,
             remedy="leave it out to use them all",
         )
@@ -83,7 +85,7 @@ def _logical_cpus(count: int) -> list[str]:
     started = len(tf.config.list_logical_devices("CPU"))
     if started < count:
         raise UserError(
-            f"--replicas cannot grow in a process whose TensorFlow has started with {started}",
+            f"TensorFlow was already initialised with {started} replicas, fewer than --replicas",
             got=count,
             remedy="start a new process",
         )
@@ -124,7 +126,9 @@ def per_replica_batch(batch: int, replicas: int) -> int:
     below, above = batch // replicas * replicas, -(-batch // replicas) * replicas
     nearest = below if below and batch - below <= above - batch else above
     raise UserError(
-        f"the batch divides evenly over {replicas} replicas", got=batch, remedy=f"give --batch {nearest}"
+        f"the batch doesn't divide evenly over {replicas} replicas",
+        got=batch,
+        remedy=f"give --batch {nearest}",
     )
 
 

@@ -65,7 +65,7 @@ def read(environment: Mapping[str, str]) -> Cluster:
     addresses, task = _parse(text)
     if addresses.get("ps") or task.get("type") in ("ps", "evaluator"):
         raise UserError(
-            "TF_CONFIG has a chief and workers only",
+            "TF_CONFIG may only have a chief and workers",
             got=str(task.get("type")) if task.get("type") in ("ps", "evaluator") else "ps",
             remedy=f"leave the others out: {PARAMETER_SERVER_REASON}",
         )
@@ -86,17 +86,19 @@ def tf_config(workers: Sequence[str], index: int) -> str:
         host, _, port = worker.rpartition(":")
         if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
             raise UserError(
-                "a worker's address is HOST:PORT", got=worker, remedy=f"set {WORKERS} to such, with commas"
+                "the address of a worker is not HOST:PORT",
+                got=worker,
+                remedy=f"set {WORKERS} to addresses separated by commas",
             )
     if len(set(workers)) < len(workers):
         raise UserError(
-            "each worker has an address of its own",
+            "two workers have the same address",
             got=",".join(workers),
             remedy=f"name each once in {WORKERS}",
         )
     if not 0 <= index < len(workers):
         raise UserError(
-            f"a worker's number is in [0, {len(workers)})",
+            f"the worker's index is outside [0, {len(workers)})",
             got=index,
             remedy=f"start as many processes as {WORKERS} names",
         )
@@ -121,7 +123,7 @@ def _index(environment: Mapping[str, str]) -> int:
     index = next((environment[name] for name in INDEX_VARIABLES if name in environment), "")
     if not index.isdecimal():
         raise UserError(
-            f"a worker knows its number by {' or '.join(INDEX_VARIABLES)}",
+            f"{' or '.join(INDEX_VARIABLES)} must be the worker's index",
             got=index,
             remedy="start it by an Indexed Job or by srun, or set TF_CONFIG yourself",
         )
@@ -134,7 +136,7 @@ def _from_cluster_spec(spec: str) -> str:
     mine = str(task.get("type"))
     if others or mine not in _POOLS:
         raise UserError(
-            "a job has a chief and workers only",
+            "a job may only have a chief and workers",
             got=", ".join(others) or mine,
             remedy=f"leave the other pools out: {PARAMETER_SERVER_REASON}",
         )
@@ -144,7 +146,7 @@ def _from_cluster_spec(spec: str) -> str:
         return tf_config(workers, before + int(str(task["index"])))
     except (KeyError, ValueError) as error:
         raise UserError(
-            "CLUSTER_SPEC's task has a number", got=spec, remedy="let Vertex AI set it"
+            "the task in CLUSTER_SPEC has no valid index", got=spec, remedy="let Vertex AI set it"
         ) from error
 
 
@@ -154,7 +156,9 @@ def _parse(text: str, *, variable: str = VARIABLE) -> tuple[dict[str, list[str]]
         addresses = {str(role): list(hosts) for role, hosts in config.get("cluster", {}).items()}
         return addresses, dict(config.get("task", {}))
     except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{variable} is a cluster and a task in JSON", got=text, remedy=_EXAMPLE) from error
+        raise UserError(
+            f"{variable} is not a cluster and a task in JSON", got=text, remedy=_EXAMPLE
+        ) from error
 
 
 def _place(addresses: Mapping[str, list[str]], task: Mapping[str, object]) -> Cluster:
@@ -164,5 +168,5 @@ def _place(addresses: Mapping[str, list[str]], task: Mapping[str, object]) -> Cl
         return Cluster(workers=len(names), index=names.index(mine))
     except (KeyError, ValueError) as error:
         raise UserError(
-            "TF_CONFIG's task is one of its cluster", got=json.dumps(dict(task)), remedy=_EXAMPLE
+            "the task in TF_CONFIG is not in its cluster", got=json.dumps(dict(task)), remedy=_EXAMPLE
         ) from error

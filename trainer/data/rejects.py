@@ -52,7 +52,7 @@ class Rejects:
             self._record(rejects, images=images, source=source)
         if len(rejects) > self._max_rate * images:
             raise UserError(
-                f"at most {self._max_rate:.4g} of the images may be unusable (--max-bad-rate)",
+                f"more than {self._max_rate:.4g} of the images are unusable (--max-bad-rate)",
                 got=f"{len(rejects)} of {images} in {source}",
                 remedy=f"mend or remove them; the first is {rejects[0][0]!r}: {rejects[0][1]}",
             )

@@ -210,14 +210,14 @@ def _reserve_space(folder: pathlib.Path, making: pathlib.Path, *, images: int) -
         free = shutil.disk_usage(folder).free
         if free < images * IMAGE_BYTES:
             raise UserError(
-                f"the cache folder has room for {images:,} images of {IMAGE_BYTES} bytes",
+                f"the cache folder has no room for {images:,} images of {IMAGE_BYTES} bytes",
                 got=f"{folder} with {free:,} bytes free",
                 remedy="name another --cache-dir",
             )
         yield
     except OSError as error:
         raise UserError(
-            "the cache folder can be written",
+            "cannot write the cache folder",
             got=str(error.filename or folder),
             remedy=f"name another --cache-dir: {error.strerror}",
         ) from error

@@ -208,7 +208,7 @@ class _MemberTrainer:
         for name, (value, found) in expected.items():
             if value != found:
                 raise UserError(
-                    f"a resumed run is told what its members were told, {name} = {found!r}",
+                    f"cannot resume: a member was trained with {name} {found!r}, now it is",
                     got=value,
                     remedy="give the same options, or another --output",
                 )

@@ -163,7 +163,7 @@ def _select(digits: Digits, name: str) -> Split:
         found = list(splits.values())
         if not any(map(len, found)):
             raise UserError(
-                "a bundle is measured on at least one image",
+                "the source has no images",
                 got=digits.name,
                 remedy="name a source with some",
             )
@@ -173,7 +173,7 @@ def _select(digits: Digits, name: str) -> Split:
         )
     if name not in splits or not len(splits[name]):
         raise UserError(
-            "--split names a part of the source that is not empty",
+            "the source has no such split",
             got=name,
             remedy="give another one, or all",
         )

@@ -51,7 +51,7 @@ def run(options: TrainOptions) -> TrainResult:
 def _check_strategy(strategy: str) -> None:
     if strategy == "parameter_server":
         raise UserError(
-            "--strategy is one of auto, one, mirrored, multi_worker",
+            "--strategy is none of auto, one, mirrored, multi_worker",
             got=strategy,
             remedy=f"leave it out: {tf_config.PARAMETER_SERVER_REASON}",
         )

@@ -44,7 +44,7 @@ class StepRunner:
     ) -> None:
         if per_replica % recipe.accumulate:
             raise UserError(
-                f"--accumulate divides a replica's {per_replica} images",
+                f"--accumulate doesn't divide a replica's {per_replica} images",
                 got=recipe.accumulate,
                 remedy="choose a divisor, or another --batch",
             )
@@ -142,20 +142,3 @@ class StepRunner:
         """Returns this part's share of the layers' regularisation losses."""
         shares = self._strategy.num_replicas_in_sync * self._recipe.accumulate
         return tf.add_n(self._model.losses) / shares if self._model.losses else 0.0
-
-
-def statistics_averager(model: keras.Model, strategy: tf.distribute.Strategy) -> Callable[[], None]:
-    """Returns a function that averages batch-normalisation statistics over the replicas.
-
-    Keras lets each replica keep the statistics of its own images, but evaluates with them and saves only
-    the first replica's. Moving averages are linear, so that their mean now is the same as a mean in every
-    step.
-    """
-
-    def average() -> None:
-        context = tf.distribute.get_replica_context()
-        for weight in model.non_trainable_weights:
-            # With several workers, TensorFlow accepts a tensor here but not the variable.
-            weight.assign(context.all_reduce(tf.distribute.ReduceOp.MEAN, tf.identity(weight.value)))
-
-    return tf.function(lambda: strategy.run(average))

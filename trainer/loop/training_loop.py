@@ -12,24 +12,23 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from schemas.errors import UserError
 from trainer.cluster.collectives import Collectives
 from trainer.cluster.strategy import is_multi_worker, local_replicas, per_replica_batch, worker_index
 from trainer.data.splits import Digits, Split
-from trainer.loop import batch_norm, distillation, pipeline, precision, updates, weights
+from trainer.loop import distillation, pipeline, precision, weights
 from trainer.loop.actions.action import Action, EpochReport, StepReport
 from trainer.loop.actions.checkpointing import Checkpointing
 from trainer.loop.actions.preemption import PreemptedError, Preemption
 from trainer.loop.actions.progress import Progress
 from trainer.loop.actions.tensorboard import TensorBoard
 from trainer.loop.actions.watchdog import Watchdog
-from trainer.loop.evaluation import Evaluation, Evaluator
-from trainer.loop.randomness import separate_replicas
+from trainer.loop.evaluation import Evaluation
+from trainer.loop.replicated_network import ReplicatedNetwork
 from trainer.loop.step_scheduler import StepScheduler
-from trainer.loop.steps import StepRunner, statistics_averager
+from trainer.loop.steps import StepRunner
 from trainer.loop.training_state import TrainingState
 from trainer.recipes.parts import schedules
 from trainer.recipes.parts.recipe import Recipe
@@ -92,17 +91,13 @@ class Trainer:
             _steps_per_epoch(digits.train, self._per_replica * local_replicas(strategy))
         )
         _check_patience(recipe, digits)
-        dtype_policy = precision.dtype_policy(recipe.precision)
         # Outside the strategy: the teacher is one constant for all replicas.
+        dtype_policy = precision.dtype_policy(recipe.precision)
         predict = distillation.freeze(teacher, dtype_policy=dtype_policy) if teacher is not None else None
         keras.utils.set_random_seed(seed)
-        with strategy.scope():
-            with precision.under_policy(dtype_policy):
-                self.model = batch_norm.with_fused(recipe.model())
-            separate_replicas(self.model)
-            exact = recipe.model() if dtype_policy != "float32" else None
-            self._optimizer = updates.make_optimizer(recipe, recipe.epochs * self.steps_per_epoch)
-            self._optimizer.build(self.model.trainable_variables)
+        steps = recipe.epochs * self.steps_per_epoch
+        self._network = ReplicatedNetwork(recipe, steps, strategy=strategy)
+        self.model, self._optimizer = self._network.model, self._network.optimizer
         self._runner = StepRunner(
             recipe,
             self.model,
@@ -111,8 +106,6 @@ class Trainer:
             per_replica=self._per_replica,
             teacher=predict,
         )
-        self._average_statistics = statistics_averager(self.model, strategy)
-        self._evaluator = Evaluator(self.model, strategy, exact=exact)
         self._scheduler = StepScheduler(self.steps_per_epoch)
         self._state = TrainingState()
         self._has_final_weights = False
@@ -165,22 +158,15 @@ class Trainer:
         with contextlib.ExitStack() as stack:
             if not self._has_final_weights:
                 stack.enter_context(weights.averaged(self.model, self._optimizer))
-            return self._evaluator.evaluate(split)
+            return self._network.evaluator.evaluate(split)
 
     def evaluate_locally(self, split: Split) -> Evaluation:
         """Returns the predictions on a split that only this worker holds."""
-        return self._evaluator.evaluate_locally(split)
+        return self._network.evaluator.evaluate_locally(split)
 
     def copy_outside_strategy(self) -> keras.Model:
         """Returns a compiled copy of network and optimizer outside the strategy, ready for more training."""
-        model = self.recipe.model()
-        model.set_weights(self.model.get_weights())
-        optimizer = updates.make_optimizer(self.recipe, self.recipe.epochs * self.steps_per_epoch)
-        optimizer.build(model.trainable_variables)
-        for copy, variable in zip(optimizer.variables, self._optimizer.variables, strict=True):
-            copy.assign(variable.numpy())
-        model.compile(optimizer=optimizer, loss=self.recipe.loss(), metrics=["accuracy"])
-        return model
+        return self._network.copy_outside_strategy()
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continues from a checkpoint, bit for bit if the number of replicas is the same.
@@ -189,8 +175,7 @@ class Trainer:
             UserError: if it belongs to another training.
         """
         check_identity(dict(checkpoint.record["identity"]), dict(self._options.identity))
-        for name, variables in self._saved_variables().items():
-            weights.from_arrays(checkpoint.arrays, name, variables, strategy=self._strategy)
+        self._network.from_arrays(checkpoint.arrays)
         self._state = TrainingState.from_checkpoint(checkpoint)
 
     def save(self) -> None:
@@ -203,14 +188,12 @@ class Trainer:
             return
         if is_multi_worker(self._strategy):
             # The chief sees only the statistics of its own replicas.
-            self._average_statistics()
+            self._network.average_statistics()
         if not self._is_chief:
             return
         self._check_weights()
-        arrays: dict[str, np.ndarray] = {}
-        for name, variables in self._saved_variables().items():
-            arrays |= weights.to_arrays(name, variables, self._strategy)
-        self._options.checkpoints.save(self._state.to_checkpoint(arrays, self._options.identity))
+        checkpoint = self._state.to_checkpoint(self._network.to_arrays(), self._options.identity)
+        self._options.checkpoints.save(checkpoint)
 
     def _has_next_epoch(self) -> bool:
         history, patience = self._state.history, self.recipe.patience
@@ -313,7 +296,7 @@ class Trainer:
     def _finish_epoch(self) -> EpochReport:
         started = time.perf_counter()
         if self.replicas > 1:
-            self._average_statistics()
+            self._network.average_statistics()
         self._check_weights()
         state, split = self._state, self._digits.validation
         loss, accuracy = self._epoch_means()
@@ -353,14 +336,11 @@ class Trainer:
         step = self._state.step - len(self.history) * self.steps_per_epoch
         self._watchdog.check_weights(self.model.trainable_variables, epoch=len(self.history) + 1, step=step)
 
-    def _saved_variables(self) -> dict[str, list[keras.Variable]]:
-        return {"model": self.model.variables, "optimizer": self._optimizer.variables}
-
 
 def _check_patience(recipe: Recipe, digits: Digits) -> None:
     if recipe.patience is not None and digits.validation is None:
         raise UserError(
-            "--patience looks at held-out images",
+            "--patience needs held-out images",
             got=f"{recipe.patience} with no validation split",
             remedy="leave it out, or give data with more images",
         )
@@ -370,7 +350,7 @@ def _steps_per_epoch(split: Split, batch: int) -> int:
     if len(split) >= batch:
         return len(split) // batch
     raise UserError(
-        "the training images fill at least one batch",
+        "the batch is larger than the training split",
         got=f"batch {batch} for {len(split)} images",
         remedy=f"give --batch {len(split)} or less",
     )

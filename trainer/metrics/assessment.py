@@ -32,7 +32,7 @@ def check_target(target: float | None, validation: Split | None) -> None:
         return
     if validation is None:
         raise UserError(
-            "--target-accuracy looks at held-out images",
+            "--target-accuracy needs held-out images",
             got=f"{target} with no validation split",
             remedy="give --accept-threshold, or data with more images",
         )

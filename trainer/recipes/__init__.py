@@ -35,7 +35,7 @@ def check(name: str) -> None:
         return
     close = difflib.get_close_matches(name, NAMES, n=1)
     remedy = f"did you mean {close[0]}?" if close else "see `digitmill recipes`"
-    raise UserError(f"a recipe is one of {', '.join(NAMES)}", got=name, remedy=remedy)
+    raise UserError("unknown recipe", got=name, remedy=remedy)
 
 
 def summary(name: str) -> str:

@@ -43,9 +43,9 @@ def rebuild(place: str, *, to: str | None = None) -> str:
     run = open_run(place)
     if run.record is None:
         raise UserError(
-            f"a training report is made of {FILE}, which a run keeps",
+            f"the run has no {FILE}",
             got=place,
-            remedy="train again: the run is of an earlier version; several runs can be compared without it",
+            remedy="train again: the run is of an earlier version, and can only be compared",
         )
     where = open_place(to or place)
     if to is not None:
@@ -62,7 +62,9 @@ def compare(places: Sequence[str], *, to: str | None = None) -> str:
     """
     if not 2 <= len(places) <= MAX_RUNS:
         raise UserError(
-            f"2 to {MAX_RUNS} runs are compared", got=len(places), remedy="name so many run folders"
+            f"the number of runs to compare is outside 2 to {MAX_RUNS}",
+            got=len(places),
+            remedy="name fewer or more run folders",
         )
     where = open_place(to or COMPARISON)
     _check_free(where)
@@ -80,7 +82,7 @@ def open_run(place: str) -> FinishedRun:
     where = open_place(place)
     if not where.exists(_CARD):
         raise UserError(
-            f"a finished training run has a {_CARD}",
+            "the folder holds no finished training run",
             got=place,
             remedy="name a run folder, or finish the run by `digitmill train --resume`",
         )
@@ -91,7 +93,7 @@ def open_run(place: str) -> FinishedRun:
         record = RunRecord.from_json(kept) if kept is not None else None
     except (ValueError, TypeError) as error:
         raise UserError(
-            "a report is made of the files that `digitmill train` wrote",
+            "cannot read the run's files",
             got=place,
             remedy=f"copy the run folder again: {error}",
         ) from error
@@ -114,7 +116,7 @@ def _charts(charts: Iterable[Chart]) -> Iterator[tuple[str, bytes]]:
 def _check_free(where: Place) -> None:
     if where.exists(_CARD):
         raise UserError(
-            "a report goes to a folder that is no other run's", got=where.uri, remedy="name another folder"
+            "the folder for the report holds another run", got=where.uri, remedy="name another folder"
         )
 
 
@@ -129,7 +131,7 @@ def _write(where: Place, files: Iterable[tuple[str, bytes]]) -> None:
             names.append(name)
     except OSError as error:
         raise UserError(
-            "a report goes to a folder that can be written",
+            "cannot write the report",
             got=where.uri,
             remedy=f"name another folder: {error.strerror}",
         ) from error

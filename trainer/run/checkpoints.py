@@ -141,9 +141,9 @@ class Checkpoints:
             return read(self._place.fetch(file_name(step)))
         except CorruptCheckpointError as error:
             raise UserError(
-                "every worker reads the chief's checkpoint",
+                "cannot read the chief's checkpoint",
                 got=self._place.at(file_name(step)),
-                remedy=f"put the run folder where all workers see it: {error}",
+                remedy=f"put the run folder where all workers see it ({error})",
             ) from error
 
     def load_newest(self) -> Checkpoint | None:
@@ -185,7 +185,7 @@ def check_identity(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     if different:
         name = different[0]
         raise UserError(
-            f"a resumed run is told what the run was told before, {name} = {saved.get(name)!r}",
+            f"cannot resume: {name} was {saved.get(name)!r} before, now it is",
             got=now.get(name),
             remedy="give the same options, or another --output",
         )

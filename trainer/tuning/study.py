@@ -78,9 +78,9 @@ class Study:
         elif known != given:
             differing = ", ".join(name for name in {**known, **given} if known.get(name) != given.get(name))
             raise UserError(
-                "a search is gone on with as it was begun",
-                got=f"another {differing}",
-                remedy="name a new folder, or give what was given then",
+                "cannot resume: the search was started with other options",
+                got=differing,
+                remedy="give the same options, or name a new folder",
             )
 
     def ask(self, distributions: Mapping[str, Any]) -> optuna.Trial:
@@ -132,13 +132,13 @@ def locked_folder(folder: pathlib.Path, *, resume: bool) -> Iterator[None]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise UserError(
-                    "one process at a time goes on with a search",
+                    "another process is running this search",
                     got=str(folder),
                     remedy="wait for it, or end it",
                 ) from error
         if (folder / JOURNAL).exists() and not resume:
             raise UserError(
-                "--output holds no search", got=str(folder), remedy="give --resume, or name another folder"
+                "--output holds a search", got=str(folder), remedy="give --resume, or name another folder"
             )
         yield
 

@@ -77,7 +77,7 @@ def test_a_bundle_that_is_too_large_or_damaged_replaces_nothing(shipped, bundle_
     with pytest.raises(UserError, match="is not the file that the card names"):
         shipping.ship(damaged, shipped)
     monkeypatch.setattr(shipping, "MAX_BYTES", 1_000)
-    with pytest.raises(UserError, match="at most 1,000 bytes"):
+    with pytest.raises(UserError, match="larger than 1,000 bytes"):
         shipping.ship(bundle_path, shipped)
     assert digests(shipped) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged", "model"]

@@ -55,7 +55,7 @@ def test_an_invalid_tf_config_is_refused(text):
 
 @pytest.mark.parametrize(("kind", "index"), [("worker", 2), ("chief", 0), ("worker", "x"), ("worker", -1)])
 def test_a_task_that_is_not_in_the_cluster_is_refused(kind, index):
-    with pytest.raises(UserError, match="task is one of its cluster"):
+    with pytest.raises(UserError, match="task in TF_CONFIG is not in its cluster"):
         read(config({"worker": ["a:1", "b:1"]}, kind, index))
 
 
@@ -128,19 +128,22 @@ def test_an_index_alone_makes_no_cluster(number):
 @pytest.mark.parametrize(
     ("environment", "words"),
     [
-        ({WORKERS: "a:1,b:1"}, "a worker knows its number"),
-        ({WORKERS: "a:1,b:1", "SLURM_PROCID": "x"}, "a worker knows its number"),
-        ({WORKERS: "a:1,b:1", "SLURM_PROCID": "2"}, "a worker's number is in"),
-        ({WORKERS: "a:1,b", "SLURM_PROCID": "0"}, "a worker's address is HOST:PORT"),
-        ({WORKERS: "a:1,a:1", "SLURM_PROCID": "0"}, "an address of its own"),
-        ({WORKERS: "a:99999", "SLURM_PROCID": "0"}, "a worker's address is HOST:PORT"),
-        ({CLUSTER_SPEC: "{"}, "CLUSTER_SPEC is a cluster and a task"),
+        ({WORKERS: "a:1,b:1"}, "must be the worker's index"),
+        ({WORKERS: "a:1,b:1", "SLURM_PROCID": "x"}, "must be the worker's index"),
+        ({WORKERS: "a:1,b:1", "SLURM_PROCID": "2"}, r"the worker's index is outside \[0, 2\)"),
+        ({WORKERS: "a:1,b", "SLURM_PROCID": "0"}, "the address of a worker is not HOST:PORT"),
+        ({WORKERS: "a:1,a:1", "SLURM_PROCID": "0"}, "two workers have the same address"),
+        ({WORKERS: "a:99999", "SLURM_PROCID": "0"}, "the address of a worker is not HOST:PORT"),
+        ({CLUSTER_SPEC: "{"}, "CLUSTER_SPEC is not a cluster and a task"),
         ({CLUSTER_SPEC: '{"cluster": {"workerpool2": ["a:1"]}, "task": {}}'}, "every worker keeps a copy"),
         (
             {CLUSTER_SPEC: '{"cluster": {"workerpool0": ["a:1"]}, "task": {"type": "workerpool3"}}'},
             "workerpool3",
         ),
-        ({CLUSTER_SPEC: '{"cluster": {"workerpool0": ["a:1"]}, "task": {"type": "workerpool0"}}'}, "number"),
+        (
+            {CLUSTER_SPEC: '{"cluster": {"workerpool0": ["a:1"]}, "task": {"type": "workerpool0"}}'},
+            "no valid index",
+        ),
     ],
 )
 def test_contradicting_launcher_variables_are_refused(environment, words):

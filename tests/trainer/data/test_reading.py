@@ -278,13 +278,13 @@ def test_a_cache_that_fits_is_loaded_into_memory(tmp_path):
 def test_a_cache_folder_without_room_is_refused(tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 1_000})
     monkeypatch.setattr("trainer.data.share.shutil.disk_usage", lambda path: usage)
-    with pytest.raises(UserError, match=r"has room for 50 images .* Name another --cache-dir"):
+    with pytest.raises(UserError, match=r"has no room for 50 images .* Name another --cache-dir"):
         cached(tmp_path, Counted(50))
 
 
 def test_a_cache_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="the cache folder can be written"):
+    with pytest.raises(UserError, match="cannot write the cache folder"):
         cached(tmp_path / "file", Counted(50))
 
 

@@ -243,7 +243,7 @@ def test_a_job_on_the_sample_prints_its_summary(tmp_path, capsys):
 
 def test_a_second_run_into_a_finished_one_is_refused(finished):
     options = TrainOptions(recipe="cnn", data="sample", output=finished.output)
-    with pytest.raises(UserError, match="--output holds no finished run"):
+    with pytest.raises(UserError, match="--output holds a finished run"):
         train_job.run(options)
 
 

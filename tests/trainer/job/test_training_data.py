@@ -80,7 +80,7 @@ def test_training_starts_from_a_bundles_weights(tmp_path, bundle_path):
 
 
 def test_a_bundle_of_another_recipe_is_refused(tmp_path, bundle_path):
-    with pytest.raises(UserError, match="the same architecture"):
+    with pytest.raises(UserError, match="the architecture of --init differs"):
         run(tmp_path, recipe="cnn", init=str(bundle_path))
 
 

@@ -70,7 +70,7 @@ def test_a_run_in_a_bucket_is_terminated_and_resumed(job, bucket):
     for name, digest in card.files.items():
         assert hashlib.sha256(bucket.read(f"runs/one/bundle/{name}")).hexdigest() == digest
     again = job(*arguments)
-    assert "holds no finished run" in again.communicate(timeout=60)[1]
+    assert "holds a finished run" in again.communicate(timeout=60)[1]
 
 
 def test_a_job_runs_on_vertex_ais_variables_alone(job, bucket, tmp_path):

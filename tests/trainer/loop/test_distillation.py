@@ -145,13 +145,13 @@ def test_a_teacher_is_known_by_the_digest_of_its_card(teacher_bundle):
 def test_a_teacher_that_is_no_bundle_is_refused(teacher_bundle):
     with pytest.raises(UserError):
         Teacher.find(str(teacher_bundle / "nothing"))
-    with pytest.raises(UserError, match="a model bundle is whole"):
+    with pytest.raises(UserError, match="the model bundle is damaged"):
         load_teacher(Teacher.find(str(teacher_bundle)))
 
 
 def test_the_recipe_needs_a_teacher():
     options = TrainOptions(recipe="distilled", data="x", output="y")
-    with pytest.raises(UserError, match=r"the recipe distilled has a teacher: .*Give --teacher BUNDLE"):
+    with pytest.raises(UserError, match=r"the recipe distilled needs a teacher: .*Give --teacher BUNDLE"):
         overrides.apply(STUDENT, options)
 
 

@@ -161,7 +161,9 @@ def test_the_checkpoint_of_another_training_is_refused(changed, few_digits, one_
     trainer = trainer_of(tmp_path, few_digits, one_replica, identity=identity, epochs=1)
     list(trainer.epochs())
     other = trainer_of(tmp_path, few_digits, one_replica, identity=identity | {changed: 7}, epochs=1)
-    with pytest.raises(UserError, match=f"told before, {changed} = .*: 7. Give the same options"):
+    with pytest.raises(
+        UserError, match=f"cannot resume: {changed} was .* now it is: 7. Give the same options"
+    ):
         other.restore(final(tmp_path))
 
 

@@ -77,7 +77,7 @@ def test_dropout_and_batch_norm_work_with_xla(few_digits, two_replicas):
 
 
 def test_parts_that_do_not_divide_are_refused(few_digits, two_replicas):
-    with pytest.raises(UserError, match="accumulate divides a replica's 20 images: 3"):
+    with pytest.raises(UserError, match="accumulate doesn't divide a replica's 20 images: 3"):
         trained(few_digits, two_replicas, accumulate=3)
 
 
@@ -120,7 +120,7 @@ def test_patience_ends_a_training_and_keeps_its_best_epoch(replicas, few_digits,
 
 def test_patience_without_held_out_images_is_refused(few_digits, one_replica):
     digits = dataclasses.replace(few_digits, validation=None)
-    with pytest.raises(UserError, match="--patience looks at held-out images"):
+    with pytest.raises(UserError, match="--patience needs held-out images"):
         trained(digits, one_replica, patience=1)
 
 

@@ -86,7 +86,7 @@ def test_the_tables_thresholds_rise_and_its_coverage_falls(model: Model) -> None
 
 def test_a_target_without_held_out_images_is_refused() -> None:
     check_target(None, None)
-    with pytest.raises(UserError, match="--target-accuracy looks at held-out images") as refused:
+    with pytest.raises(UserError, match="--target-accuracy needs held-out images") as refused:
         check_target(0.99, None)
     assert "\n" not in str(refused.value)
 

@@ -25,7 +25,7 @@ def test_a_run_that_did_not_finish_is_taken_over(tmp_path):
 def test_a_finished_run_and_a_bundle_are_left_alone(tmp_path, found):
     (tmp_path / found).parent.mkdir(exist_ok=True)
     (tmp_path / found).write_text("{}")
-    with pytest.raises(UserError, match="holds no finished run"):
+    with pytest.raises(UserError, match="--output holds a finished run"):
         claim(tmp_path)
     assert (tmp_path / found).read_text() == "{}"
 
@@ -33,13 +33,13 @@ def test_a_finished_run_and_a_bundle_are_left_alone(tmp_path, found):
 def test_a_file_and_a_folder_within_a_file_are_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
     for path in (tmp_path / "file", tmp_path / "file" / "run"):
-        with pytest.raises(UserError, match="can be written"):
+        with pytest.raises(UserError, match="cannot write --output"):
             claim(path)
     assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_a_place_that_cannot_be_written_is_refused():
-    with pytest.raises(UserError, match="can be written"):
+    with pytest.raises(UserError, match="cannot write --output"):
         claim(pathlib.Path("/proc/digitmill"))
 
 

@@ -69,13 +69,13 @@ def test_a_shared_folder_will_do_and_its_neighbour_will_not():
 
 
 def test_a_batch_that_does_not_divide_over_all_gpus_is_refused_before_it_costs_anything():
-    with pytest.raises(UserError, match="divides evenly over 6 replicas"):
+    with pytest.raises(UserError, match="divide evenly over 6 replicas"):
         dataclasses.replace(request(), workers=3, gpus=2).check_batch()
     dataclasses.replace(request(batch=66), workers=3, gpus=2).check_batch()
     dataclasses.replace(request(), workers=4, gpus=0).check_batch()
 
 
 def test_a_recipe_that_is_taught_needs_a_teacher_that_need_not_be_here():
-    with pytest.raises(UserError, match="has a teacher"):
+    with pytest.raises(UserError, match="needs a teacher"):
         request(recipe="distilled").check_batch()
     request(recipe="distilled", teacher="gs://nowhere/bundle").check_batch()

@@ -106,7 +106,7 @@ def test_a_torn_last_line_is_dropped(tmp_path, torn):
 )
 def test_another_search_is_refused_with_the_difference(tmp_path, field, value):
     Study(tmp_path, IDENTITY, seed=1)
-    with pytest.raises(UserError, match=f"another {field}"):
+    with pytest.raises(UserError, match=f"with other options: '{field}'"):
         Study(tmp_path, {**IDENTITY, field: value}, seed=1)
 
 
@@ -133,7 +133,10 @@ def test_two_processes_do_not_share_a_search(tmp_path):
     other.start()
     try:
         assert held_now.wait(60)
-        with pytest.raises(UserError, match="one process at a time"), locked_folder(tmp_path, resume=True):
+        with (
+            pytest.raises(UserError, match="another process is running this search"),
+            locked_folder(tmp_path, resume=True),
+        ):
             pass
     finally:
         leave.set()
@@ -146,7 +149,7 @@ def test_two_processes_do_not_share_a_search(tmp_path):
 def test_an_unwritable_folder_is_a_one_line_error(tmp_path):
     (tmp_path / "file").write_text("")
     with (
-        pytest.raises(UserError, match="can be written"),
+        pytest.raises(UserError, match="cannot write --output"),
         locked_folder(tmp_path / "file" / "study", resume=False),
     ):
         pass

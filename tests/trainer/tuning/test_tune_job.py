@@ -136,7 +136,7 @@ def test_every_epoch_is_reported_to_vertex_ai(tmp_path, monkeypatch):
 def test_data_without_held_out_images_are_refused(tmp_path, monkeypatch, few_digits):
     digits = dataclasses.replace(few_digits, validation=None)
     monkeypatch.setattr(training, "read_data", lambda *_, **__: digits)
-    with pytest.raises(UserError, match="compares by held-out images"):
+    with pytest.raises(UserError, match="tuning needs held-out images"):
         tune_job.run(options(tmp_path))
 
 

@@ -72,10 +72,10 @@ class CatalogSource:
         import tensorflow_datasets as tfds
 
         readable = self._user_errors(
-            "the --data-dir of prepared data can be read", remedy="check the place and your right to read it"
+            "cannot read the --data-dir", remedy="check the place and your right to read it"
         )
         known = self._user_errors(
-            "tfds:NAME names what TensorFlow Datasets knows",
+            "unknown to TensorFlow Datasets",
             remedy=f"digit sets are {_KNOWN}",
             # Unknown data set, configuration, version or namespace.
             errors=(ValueError, AssertionError, ImportError),
@@ -93,7 +93,7 @@ class CatalogSource:
         config = tfds.download.DownloadConfig(try_download_gcs=False)
         downloader.MAX_RETRIES = _DOWNLOAD_RETRIES  # TFDS has no setting for it
         explained = self._user_errors(
-            "a data set that is not prepared yet is downloaded",
+            "cannot download the data set",
             remedy="connect to the network, or give the --data-dir of a prepared copy",
         )
         with explained, _quiet_preparation():
@@ -104,7 +104,7 @@ class CatalogSource:
         if "train" in names and "test" in names:
             return names
         raise UserError(
-            "a digit set has the splits train and test",
+            "the data set lacks a split train or test",
             got=f"{self._name} with {', '.join(builder.info.splits)}",
             remedy=f"choose one of {_KNOWN}",
         )
@@ -164,7 +164,7 @@ class CatalogSource:
 
         image = builder.info.features["image"]
         readable = self._user_errors(
-            "prepared data can be read", remedy="prepare it anew in another --data-dir"
+            "cannot read the prepared data", remedy="prepare it again in another --data-dir"
         )
         with readable:
             encoded = builder.as_dataset(
@@ -182,7 +182,7 @@ class CatalogSource:
 
     @contextlib.contextmanager
     def _user_errors(
-        self, rule: str, *, remedy: str, errors: tuple[type[Exception], ...] = ()
+        self, problem: str, *, remedy: str, errors: tuple[type[Exception], ...] = ()
     ) -> Iterator[None]:
         """Context that turns the many kinds of exceptions of TFDS into a UserError."""
         expected = errors if errors else _tfds_errors()
@@ -191,7 +191,7 @@ class CatalogSource:
         except expected as error:
             # The first line: pages of advice or all data sets' names can follow.
             reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            raise UserError(rule, got=self._name, remedy=f"{remedy} ({reason[:200]})") from error
+            raise UserError(problem, got=self._name, remedy=f"{remedy} ({reason[:200]})") from error
 
 
 def _check_features(name: str, features: Any) -> None:
@@ -204,7 +204,7 @@ def _check_features(name: str, features: Any) -> None:
     else:
         found = f"features {', '.join(features or ())}"
     raise UserError(
-        "a digit set has the features image and label, with the ten labels 0 to 9",
+        "the data set lacks images, or labels 0 to 9",
         got=f"{name} with {found}",
         remedy=f"choose one of {_KNOWN}",
     )

@@ -77,7 +77,7 @@ def _entries(path: str) -> tuple[set[str], list[str]]:
         entries = [entry for entry in os.scandir(path) if not entry.name.startswith(".")]
     except OSError as error:
         raise UserError(
-            "folder:PATH names a folder that can be read",
+            "cannot read the folder",
             got=path,
             remedy=f"check the path: {error.strerror}",
         ) from error
@@ -103,7 +103,7 @@ def _check_filled(path: str, files: Sequence[LabelledFile]) -> None:
 
 def _refuse(path: str, remedy: str) -> NoReturn:
     raise UserError(
-        "a folder of labelled images has the sub-folders 0 to 9, each with images and no others",
+        "the folder must have sub-folders 0 to 9 with images, and no others",
         got=path,
         remedy=remedy,
     )
@@ -125,7 +125,7 @@ def check_split_coverage(digits: Digits, labels: Sequence[str] = LABELS) -> None
     if untrained or not len(digits.test):
         lacking = f"to train {quote_few(untrained)} on" if untrained else "to test with"
         raise UserError(
-            "each image goes by its pixels to training (80 %), validation (10 %) or test (10 %)",
+            "too few images to split into training (80 %), validation (10 %) and test (10 %)",
             got=digits.name,
             remedy=f"add more images: none is left {lacking}",
         )

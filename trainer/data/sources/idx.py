@@ -101,7 +101,7 @@ def _pictures(file: File, *, images: int) -> Iterator[tuple[int, np.ndarray]]:
     with open_idx(file.place, dimensions=3) as opened:
         if opened.shape[0] != images:
             raise UserError(
-                "there are as many images as labels",
+                "the numbers of images and labels differ",
                 got=f"{opened.shape[0]} images in {file.place} for {images} labels",
                 remedy="fetch both files again",
             )
@@ -152,8 +152,8 @@ def _sets(folder: str) -> dict[str, dict[tuple[str, str], File]]:
 
 def _refuse(path: str, remedy: str) -> NoReturn:
     raise UserError(
-        "idx:DIR holds train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and "
-        "t10k-labels-idx1-ubyte, gzipped or not",
+        "the folder must hold one set of train-images-idx3-ubyte, train-labels-idx1-ubyte, "
+        "t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, gzipped or not",
         got=path,
         remedy=remedy,
     )

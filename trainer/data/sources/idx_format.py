@@ -67,7 +67,7 @@ class IdxFile:
                 self._refuse(f"it ends in row {start + len(data) // max(1, size):,} of {self.shape[0]:,}")
             yield np.frombuffer(data, np.uint8).reshape(count, *self.shape[1:])
         if self._read(1):
-            self._refuse(f"it goes on behind its {self.shape[0]:,} rows")
+            self._refuse(f"it has data after its {self.shape[0]:,} rows")
 
     def _header(self) -> tuple[int, ...]:
         magic = self._read(4)
@@ -78,7 +78,7 @@ class IdxFile:
             self._refuse("it ends within its header")
         shape = struct.unpack(f">{magic[3]}I", sizes)
         if np.prod(shape, dtype=np.float64) > _MAX_VALUES:
-            self._refuse(f"its header speaks of {shape} values")
+            self._refuse(f"its header announces {shape} values")
         return shape
 
     def _read(self, size: int) -> bytes:
@@ -91,7 +91,7 @@ class IdxFile:
 
     def _refuse(self, why: str) -> NoReturn:
         raise UserError(
-            "an IDX file holds unsigned bytes, as many as its header says",
+            "not a valid IDX file of unsigned bytes",
             got=self._place,
             remedy=f"fetch it again: {why}",
         )
@@ -108,7 +108,7 @@ def open_idx(place: str, *, dimensions: int) -> IdxFile:
         return file
     file.__exit__()
     raise UserError(
-        f"an IDX file of {'labels' if dimensions == 1 else 'images'} has {dimensions} dimension(s)",
+        f"expected an IDX file of {'labels' if dimensions == 1 else 'images'} with {dimensions} dimension(s)",
         got=f"{place} of {len(file.shape)}",
         remedy="see whether images and labels were mixed up",
     )

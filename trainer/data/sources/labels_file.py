@@ -43,9 +43,7 @@ class LabelsSource:
         self._reading = reading or ReadOptions()
         self._rows = _rows(path)
         if not self._rows:
-            raise UserError(
-                "a labels file labels at least one image", got=path, remedy="add lines path,label"
-            )
+            raise UserError("the labels file has no labelled image", got=path, remedy="add lines path,label")
 
     def read(
         self, *, validation_fraction: float, shard: Shard = (0, 1), exchange: Exchange | None = None
@@ -86,13 +84,13 @@ def _rows(path: str) -> list[_Row]:
         header = lines.fieldnames or ()
         if not {"path", "label"} <= set(header):
             raise UserError(
-                "a labels file is a CSV with the columns path and label",
+                "the labels file lacks the columns path and label",
                 got=header,
                 remedy=f"add the header path,label to {path}",
             )
         rows, unlabelled, unreadable = _parsed(lines, path)
     except csv.Error as error:
-        raise UserError("a labels file is a CSV that can be read", got=path, remedy=str(error)) from error
+        raise UserError("the labels file is no readable CSV", got=path, remedy=str(error)) from error
     if unlabelled:
         print(f"labels:{path}: {unlabelled:,} lines have no label yet and are left out", flush=True)
     if unreadable:
@@ -109,21 +107,21 @@ def _parsed(lines: csv.DictReader, path: str) -> tuple[list[_Row], int, int]:
         try:
             digit = labels.digit_of(label)
         except ValueError:
-            _refuse("a label is a digit from 0 to 9", label, path, line=lines.line_num)
+            _refuse("the label is not a digit from 0 to 9", label, path, line=lines.line_num)
         if digit is None:
             unreadable += bool(label.strip())
             unlabelled += not label.strip()
             continue
         row = _row(line, digit, path, number=lines.line_num)
         if by_place.setdefault(row.place, row) != row:
-            _refuse("an image has one label and one digest", line["path"], path, line=lines.line_num)
+            _refuse("the image has two labels or digests", line["path"], path, line=lines.line_num)
     return list(by_place.values()), unlabelled, unreadable
 
 
 def _row(line: dict[str, str], digit: int, path: str, *, number: int) -> _Row:
     name, sha256 = line["path"] or "", _digest(line, path, number=number)
     if not name:
-        _refuse("every line names an image", name, path, line=number)
+        _refuse("the line names no image", name, path, line=number)
     if pixels := _pixels(line, path, number=number):
         return _Row(name, digit, sha256, pixels)
     return _Row(_place(name, path), digit, sha256, b"")
@@ -140,18 +138,16 @@ def _pixels(line: dict[str, str], path: str, *, number: int) -> bytes:
     try:
         return base64.b64decode(given, validate=True)
     except (ValueError, binascii.Error):
-        _refuse("pixels are an image file in base64", given[:40], path, line=number)
+        _refuse("the pixels are not an image file in base64", given[:40], path, line=number)
 
 
 def _digest(line: dict[str, str], path: str, *, number: int) -> str:
     given = next((line[column] for column in DIGEST_COLUMNS if line.get(column)), "")
     found = _SHA256.fullmatch(given.strip().lower())
     if given and not found:
-        _refuse(
-            "a digest is the SHA-256 of an image's bytes, 64 hexadecimal digits", given, path, line=number
-        )
+        _refuse("the digest is not a SHA-256 of 64 hexadecimal digits", given, path, line=number)
     return found[1] if found else ""
 
 
-def _refuse(rule: str, got: str | None, path: str, *, line: int) -> NoReturn:
-    raise UserError(rule, got=got, remedy=f"mend line {line} of {path}")
+def _refuse(problem: str, got: str | None, path: str, *, line: int) -> NoReturn:
+    raise UserError(problem, got=got, remedy=f"mend line {line} of {path}")

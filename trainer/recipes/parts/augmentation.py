@@ -54,7 +54,9 @@ class Augmentation:
         for name, most in _BOUNDS.items():
             value = getattr(self, name)
             if not 0 <= value <= most:
-                raise UserError(f"an augmentation's {name} is in [0, {most}]", got=value, remedy="mend it")
+                raise UserError(
+                    f"augmentation {name} is outside [0, {most}]", got=value, remedy="choose a value in it"
+                )
 
     def __bool__(self) -> bool:
         """Whether anything is changed."""

@@ -60,7 +60,7 @@ def apply(recipe: Recipe, options: TrainOptions) -> Recipe:
     changed = dataclasses.replace(recipe, **values)
     if changed.needs_teacher and changed.teacher is None:
         raise UserError(
-            f"the recipe {options.recipe} has a teacher",
+            f"the recipe {options.recipe} needs a teacher",
             got="no --teacher",
             remedy="give --teacher BUNDLE, such as an ensemble's",
         )
@@ -72,7 +72,7 @@ def apply(recipe: Recipe, options: TrainOptions) -> Recipe:
 def _with_network_options(changed: Recipe, recipe: Recipe) -> Recipe:
     if recipe.dropout is None or recipe.batch_norm is None:
         raise UserError(
-            "--dropout and --batch-norm go with the recipes dense-128, dense-256-128 and dense-300-100",
+            "--dropout and --batch-norm only work with dense-128, dense-256-128 and dense-300-100",
             got=f"dropout {changed.dropout}, batch norm {changed.batch_norm}",
             remedy="leave them out, or choose one of those",
         )
@@ -84,7 +84,7 @@ def _with_label_smoothing(recipe: Recipe) -> Recipe:
     # Class numbers can't be smoothed; on one-hot labels, it is the same loss.
     if recipe.loss not in (keras.losses.SparseCategoricalCrossentropy, keras.losses.CategoricalCrossentropy):
         raise UserError(
-            "--label-smoothing goes with a recipe whose loss is Keras's cross-entropy",
+            "--label-smoothing needs a recipe whose loss is Keras's cross-entropy",
             got=recipe.label_smoothing,
             remedy="leave it out",
         )

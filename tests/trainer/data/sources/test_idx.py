@@ -104,7 +104,7 @@ def test_a_missing_file_is_named(tmp_path, few_digits, missing):
 @pytest.mark.parametrize("path", ["nothing", "file", ""])
 def test_a_folder_without_such_files_is_refused(tmp_path, path):
     (tmp_path / "file").touch()
-    assert "idx:DIR holds" in refusal_of(tmp_path / path)
+    assert "one set of train-images" in refusal_of(tmp_path / path)
 
 
 IMAGES = np.arange(3 * 28 * 28, dtype=np.uint8).reshape(3, 28, 28)
@@ -119,7 +119,7 @@ IMAGES = np.arange(3 * 28 * 28, dtype=np.uint8).reshape(3, 28, 28)
         (b"\x01" + idx_bytes(IMAGES)[1:], "magic number is 01000803"),
         (b"\0\0\x08\0", "magic number is 00000800"),
         (idx_bytes(IMAGES)[:10], "ends within its header"),
-        (b"\0\0\x08\x03" + b"\xff" * 12, "speaks of"),
+        (b"\0\0\x08\x03" + b"\xff" * 12, "announces"),
         (idx_bytes(IMAGES)[:-1], "ends in row 2 of 3"),
         (idx_bytes(IMAGES) + b"x", "goes on behind its 3 rows"),
         (gzip.compress(idx_bytes(IMAGES))[:-20], "cannot be unzipped"),

@@ -43,7 +43,7 @@ def test_unknown_sources_are_refused_with_a_suggestion(spec, remedy):
     with pytest.raises(UserError) as refusal:
         open_source(spec)
     assert refusal.value.problem == (
-        "--data is sample, tfds:NAME, folder:PATH, labels:FILE.csv, idx:DIR or tfrecord:GLOB"
+        "--data is not sample, tfds:NAME, folder:PATH, labels:FILE.csv, idx:DIR or tfrecord:GLOB"
     )
     assert refusal.value.got == spec
     assert remedy in refusal.value.remedy
@@ -69,7 +69,7 @@ def test_a_number_after_the_last_at_is_a_weight(given, expected):
 
 @pytest.mark.parametrize("given", ["sample@0", "sample@-1", "sample@1e999", "sample@1.2.3"])
 def test_other_weights_are_refused(given):
-    with pytest.raises(UserError, match="a source's weight is a positive number"):
+    with pytest.raises(UserError, match="weight of a source is not a positive number"):
         split_weight(given)
 
 
@@ -83,7 +83,7 @@ def test_one_source_stays_itself_and_several_are_mixed(label_folder):
 
 
 def test_the_same_source_twice_is_refused():
-    with pytest.raises(UserError, match="each --data names another source"):
+    with pytest.raises(UserError, match="--data names a source twice"):
         open_sources(["sample", "sample"])
 
 

@@ -88,13 +88,13 @@ def test_a_worker_fetches_its_shard_alone(folder, bucket: Bucket, proxy: Proxy) 
 
 def test_a_buckets_folder_is_checked_at_once(folder, bucket: Bucket) -> None:
     bucket.put("data/cat/x.png", b"x")
-    with pytest.raises(UserError, match="rename or move 'cat'"):
+    with pytest.raises(UserError, match="Rename or move 'cat'"):
         open_sources(f"folder:{bucket.uri}/data")
-    with pytest.raises(UserError, match="add sub-folders for the labels"):
+    with pytest.raises(UserError, match="Add sub-folders for the labels"):
         open_sources(f"folder:{bucket.uri}/nothing")
     with pytest.raises(UserError, match="matches at least one file"):
         open_sources(f"tfrecord:{bucket.uri}/nothing/*")
-    with pytest.raises(UserError, match="idx:DIR holds"):
+    with pytest.raises(UserError, match="one set of train-images"):
         open_sources(f"idx:{bucket.uri}/nothing")
 
 

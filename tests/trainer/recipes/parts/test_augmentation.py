@@ -184,5 +184,5 @@ def test_an_elastic_deformation_stays_within_its_range():
     "ranges", [{"zoom": 1.0}, {"rotation": -1}, {"blur": float("nan")}, {"blur": 2}, {"noise": float("inf")}]
 )
 def test_ranges_out_of_bounds_are_refused(ranges):
-    with pytest.raises(UserError, match=f"an augmentation's {next(iter(ranges))} is in"):
+    with pytest.raises(UserError, match=f"augmentation {next(iter(ranges))} is outside"):
         Augmentation(**ranges)

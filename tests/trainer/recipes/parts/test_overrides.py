@@ -55,7 +55,7 @@ def test_smoothing_spreads_the_labels_of_sparse_and_one_hot_losses(name):
 
 def test_label_smoothing_needs_cross_entropy():
     recipe = dataclasses.replace(recipes.load("cnn"), loss=keras.losses.MeanSquaredError)
-    with pytest.raises(UserError, match="label-smoothing goes with"):
+    with pytest.raises(UserError, match="label-smoothing needs a recipe"):
         overrides.apply(recipe, options(label_smoothing=0.1))
 
 
@@ -78,7 +78,7 @@ def test_dropout_and_batch_normalisation_go_into_the_network_of_a_dense_recipe()
     ],
 )
 def test_other_recipes_reject_dropout_and_batch_norm(name, given):
-    with pytest.raises(UserError, match="--dropout and --batch-norm go with the recipes dense-128"):
+    with pytest.raises(UserError, match="--dropout and --batch-norm only work with dense-128"):
         overrides.apply(recipes.load(name), options(**given))
 
 

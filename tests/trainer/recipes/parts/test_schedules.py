@@ -36,7 +36,7 @@ def test_it_rises_to_the_peak_and_falls_from_it(name, top, first, last):
 
 
 def test_another_name_is_refused():
-    with pytest.raises(ValueError, match="one of constant"):
+    with pytest.raises(ValueError, match="use one of constant"):
         schedules.make("step", peak=1.0, steps=1)
 
 
