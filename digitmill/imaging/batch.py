@@ -1,4 +1,4 @@
-"""Many images at once: one array, and for each image either its digit or why there is none."""
+"""Decodes many images into one array, with each image's error where there is no digit."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ _NATIVE: Final = (SIDE, SIDE)
 
 @dataclasses.dataclass(frozen=True)
 class DigitBatch:
-    """Decoded images in the order in which they came.
+    """Decoded images, in the order given.
 
     Attributes:
         digits: uint8[N, 28, 28] canonical digits; zeros where there is an error.
@@ -31,7 +31,7 @@ class DigitBatch:
 
 
 def decode_batch(contents: Iterable[bytes | ImageError], size: int) -> DigitBatch:
-    """Decodes and canonicalises `size` images; a bad one costs its own slot and no other.
+    """Decodes and canonicalises `size` images; a bad one affects its own slot alone.
 
     Args:
         contents: each image's bytes, or the error that reading it met; taken one at a time, so that
@@ -65,7 +65,7 @@ def decode_batch(contents: Iterable[bytes | ImageError], size: int) -> DigitBatc
 
 
 def canonical_batch(pictures: Sequence[np.ndarray] | np.ndarray) -> DigitBatch:
-    """Canonicalises pictures that are decoded already; a bad one costs its own slot and no other.
+    """Canonicalises decoded pictures; a bad one affects its own slot alone.
 
     Args:
         pictures: as `canonicalise` takes them, of one size or of many.
@@ -85,10 +85,10 @@ def canonical_batch(pictures: Sequence[np.ndarray] | np.ndarray) -> DigitBatch:
 
 
 def _finish_natives(digits: np.ndarray, errors: list[ImageError | None], *, unchecked: np.ndarray) -> None:
-    """Gives the few 28 x 28 pictures that are not canonical yet the treatment of all others.
+    """Canonicalises the few 28 x 28 pictures that are not canonical yet.
 
-    Polarity and blankness are looked at for the whole batch at once: 1 us an image cheaper than one
-    by one, on the path that nearly every image takes.
+    Polarity and blankness are checked for the whole batch at once: 1 us an image cheaper than one by one,
+    on the path that nearly every image takes.
     """
     bright = border(digits).mean(axis=-1) >= NATIVE_BORDER
     blank = digits.max(axis=(1, 2)) < MIN_CONTRAST

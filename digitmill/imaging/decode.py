@@ -1,7 +1,7 @@
-"""Decodes image bytes to pixels: OpenCV, once, for training and scoring alike.
+"""Decodes image files to pixels by OpenCV, for training and scoring alike.
 
-One decoder on both sides, because decoders differ by up to 64 grey levels on transparency and by 9
-on JPEG, and that would be a difference between what a model learnt and what it is shown.
+One decoder for both: decoders differ by up to 64 grey levels on transparency and by 9 on JPEG, and a model
+would be scored on other pixels than it was trained on.
 """
 
 from typing import Final
@@ -32,7 +32,7 @@ _DEPTHS: Final = "BH"
 """NumPy's letters for 8 and 16 bits, unsigned; comparing types takes 0.2 us longer."""
 
 _NO_MEMORY: Final = -4
-"""OpenCV's code for memory that cannot be had."""
+"""OpenCV's error code for memory that cannot be allocated."""
 
 _PIXEL_CAP: Final = "CV_IO_MAX_IMAGE"
 """How OpenCV names its limits in the error about a picture that is larger; see `limits.OPENCV_MAX_PIXELS`."""
@@ -56,11 +56,11 @@ def decode(data: bytes) -> np.ndarray:
 
 
 def decode_here(data: bytes, header: Header) -> np.ndarray:
-    """Returns what `decode` returns, decoded in this process whatever it may do to it.
+    """Returns what `decode` returns, but always decodes in this process.
 
     Args:
         data: a whole file.
-        header: what `read_header` said of it.
+        header: from `read_header`.
 
     Raises:
         ImageError: UNSUPPORTED, TOO_LARGE (memory) or CORRUPT.
@@ -102,14 +102,14 @@ def _failure(kind: Kind, error: cv2.error) -> ImageError:
 
 
 def _unmultiplied(pixels: np.ndarray) -> np.ndarray:
-    # libtiff hands out 8-bit colours multiplied by their opacity; every other kind does not.
+    # libtiff returns 8-bit colours multiplied by their opacity; other decoders do not.
     opacity = pixels[..., 3:].astype(np.float32)
     colour = pixels[..., :3] * (255 / np.maximum(opacity, 1))
     return np.dstack([np.round(colour).clip(0, 255).astype(np.uint8), pixels[..., 3]])
 
 
 def _with_clear_grey(pixels: np.ndarray, header: Header) -> np.ndarray:
-    # OpenCV knows the transparent colour of a palette or of colours, and drops that of a grey PNG.
+    # OpenCV applies the transparent colour of palettes and colours, and drops that of a grey PNG.
     opaque = int(np.iinfo(pixels.dtype).max)
     clear = int(header.clear_grey or 0)
     if header.depth < 8:

@@ -1,1 +1,5 @@
-"""What the reports of both jobs are made of: page, numbers, charts, galleries. Knows neither job."""
+"""The building blocks of both jobs' reports, which know neither job.
+
+`html_page` renders one self-contained page from Jinja templates, `charts` draws, `gallery` shows digits,
+`numbers` and `csv_table` format, `card_text` prints a model card.
+"""

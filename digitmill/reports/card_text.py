@@ -1,4 +1,4 @@
-"""A model card as people read it."""
+"""Formats a model card as plain text, for the terminal."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence

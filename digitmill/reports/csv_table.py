@@ -1,4 +1,4 @@
-"""Tables as CSV."""
+"""Encodes tables as CSV."""
 
 import csv
 import io

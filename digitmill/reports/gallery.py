@@ -1,4 +1,4 @@
-"""Pictures of digits in rows, with what is said of each."""
+"""Galleries: images of digits, each with its prediction and a note."""
 
 import base64
 import dataclasses
@@ -13,12 +13,12 @@ class Picture:
 
     Attributes:
         png: base64; empty where there is nothing to show.
-        heading: the answer, a word.
-        note: what else there is to say, a few words.
+        heading: the prediction, a word.
+        note: a few words more, such as the confidence.
         name: the image's whole name.
-        alternative: what a reader who does not see it must know.
-        wrong: whether the answer is.
-        label: the true digit where it is known and another one; empty else.
+        alternative: text for readers who cannot see it.
+        wrong: whether the prediction is.
+        label: the true digit where it is known and differs; else empty.
     """
 
     png: str
@@ -42,7 +42,7 @@ class Gallery:
     Attributes:
         title: what they have in common.
         reading: one sentence about them.
-        pictures: those.
+        pictures: in the order shown.
     """
 
     title: str

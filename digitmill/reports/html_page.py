@@ -1,4 +1,4 @@
-"""The page that all reports share: one self-contained file that asks for nothing and runs nothing foreign."""
+"""Renders report pages: each one self-contained file that loads nothing and runs no script but its own."""
 
 import base64
 import functools
@@ -20,9 +20,9 @@ def render(package: str, template: str, /, **facts: Any) -> str:
     """Returns a page's HTML; everything in it is escaped.
 
     Args:
-        package: whose `templates` folder holds the template, beside those of this room.
+        package: whose `templates` folder is searched, before this room's.
         template: its name; it extends `shell.html`.
-        facts: what the template speaks of.
+        facts: the template's variables.
     """
     style, script = _style(), _asset("report.js")
     return (
@@ -45,11 +45,11 @@ def _hashed(text: str) -> str:
 
 
 def environment(package: str, /, **filters: Callable[..., str]) -> jinja2.Environment:
-    """Returns what templates are rendered in: all is escaped, and what is not there is an error.
+    """Returns the environment of all templates: it escapes everything and raises on unknown variables.
 
     Args:
-        package: whose `templates` folder holds them, beside those of this room.
-        filters: more of them than all pages have.
+        package: whose `templates` folder is searched, before this room's.
+        filters: besides those that all pages have.
     """
     made = jinja2.Environment(
         loader=jinja2.ChoiceLoader(

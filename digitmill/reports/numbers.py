@@ -1,4 +1,4 @@
-"""Numbers as people read them: thousands separated, as many digits as mean something."""
+"""Formats numbers for people: thousands separated, only digits that mean something."""
 
 import decimal
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from schemas.model.accuracy import percent
 
 NO_BREAK: Final = "\N{NO-BREAK SPACE}"
-"""Between a number and its unit: a line break there would be read as two things."""
+"""Between a number and its unit, which must stay on one line."""
 
 NONE: Final = "–"
 """Stands where there is no number."""
@@ -66,4 +66,4 @@ FILTERS: Final = {
     "duration": duration,
     "money": money,
 }
-"""For templates, by their name there."""
+"""Jinja filters, by name."""

@@ -1,4 +1,4 @@
-"""How well each class is told: precision, recall, F1."""
+"""Precision, recall and F1 of each class."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClassRates:
-    """How well one class is told.
+    """Counts of one class, and the rates that follow.
 
     Attributes:
-        taken: labelled images taken for it.
+        taken: labelled images predicted as it.
         labelled: images whose label it is.
-        right: of these taken for it.
+        right: of these, predicted as it.
     """
 
     taken: int
@@ -20,24 +20,24 @@ class ClassRates:
 
     @property
     def precision(self) -> float | None:
-        """Share of what was taken for it that is it."""
+        """Share of the images predicted as this class that show it."""
         return self.right / self.taken if self.taken else None
 
     @property
     def recall(self) -> float | None:
-        """Share of it that was taken for it."""
+        """Share of the images that show this class that are predicted as it."""
         return self.right / self.labelled if self.labelled else None
 
     @property
     def f1(self) -> float | None:
-        """Harmonic mean of precision and recall; 0 where both are."""
+        """Harmonic mean of precision and recall; 0 where both are 0."""
         if not self.taken + self.labelled:
             return None
         return 2 * self.right / (self.taken + self.labelled)
 
 
 def class_rates(confusion: Sequence[Sequence[int]]) -> list[ClassRates]:
-    """Returns the rates of every class of a square matrix of images by label (row) and answer (column)."""
+    """Returns the rates of every class, from a confusion matrix by label (row) and prediction (column)."""
     return [
         ClassRates(taken=sum(row[place] for row in confusion), labelled=sum(labelled), right=labelled[place])
         for place, labelled in enumerate(confusion)

@@ -1,1 +1,1 @@
-"""Reads an image file's structure before anything is decoded: kind, size, whether it is complete and safe."""
+"""Reads the header of an image file before anything is decoded: kind, size, whether it is whole and plain."""

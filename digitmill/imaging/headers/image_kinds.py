@@ -1,4 +1,4 @@
-"""What the readers of the image kinds' structures share."""
+"""Image kinds, what a header says, and EXIF's orientation: shared by the readers of PNG and JPEG."""
 
 import enum
 import struct
@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from schemas.failure import FailureCode, ImageError
 
 UPRIGHT: Final = 1
-"""EXIF's number for a picture that is stored as it is to be seen."""
+"""EXIF's orientation of a picture that is stored as it is to be shown."""
 
 _ORIENTATION: Final = 0x0112
 _ENTRY: Final = 12
@@ -16,7 +16,7 @@ _MOST_ENTRIES: Final = 512
 
 
 class Kind(enum.StrEnum):
-    """Supported image kinds, told by their magic bytes and not by their names."""
+    """Supported image kinds, recognised by their magic bytes, not by file names."""
 
     PNG = "PNG"
     JPEG = "JPEG"
@@ -27,14 +27,13 @@ class Kind(enum.StrEnum):
 
 
 class Header(NamedTuple):
-    """What an image's structure says.
+    """What an image's header says.
 
     Attributes:
         kind: what it is, by its bytes.
         width: pixels; 0 where only the decoder reads it.
         height: pixels, likewise.
-        plain: whether it may be decoded without a guard: of the everyday sort that decoders see all
-            the time, and small.
+        plain: whether it may be decoded in this process: small, and with nothing unusual in its structure.
         orientation: EXIF's number from 1 to 8, where the decoder does not apply it itself.
         clear_grey: the grey level that is transparent, in the depth of the file, or None.
         depth: bits a sample, where `clear_grey` is given.
@@ -50,7 +49,7 @@ class Header(NamedTuple):
 
 
 def corrupt(detail: str) -> ImageError:
-    """Returns the error for a structure that is cut off or contradicts itself."""
+    """Returns the error for a file that is cut off or contradicts itself."""
     return ImageError(FailureCode.CORRUPT, detail)
 
 

@@ -1,4 +1,4 @@
-"""The structure of a JPEG: segments up to the first scan, then entropy-coded data up to the end mark."""
+"""Reads the header of a JPEG: segments up to the first scan, then entropy-coded data up to the end mark."""
 
 import struct
 from typing import Final
@@ -15,10 +15,10 @@ _STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
 def header(data: bytes) -> Header:
-    """Returns the structure of a JPEG; the size is that of the frame.
+    """Returns the header of a JPEG; the size is that of the frame.
 
-    The decoder fills what is missing of a truncated JPEG with grey and says nothing, hence the look
-    for the end mark. Entropy-coded data cannot hold its two bytes, thumbnails stand before the scan.
+    The end mark is searched for because the decoder silently fills what a truncated JPEG lacks with grey.
+    Entropy-coded data cannot hold its two bytes, and thumbnails stand before the scan.
 
     Raises:
         ImageError: CORRUPT without exactly one frame before the first scan, and without an end mark.

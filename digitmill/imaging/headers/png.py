@@ -1,4 +1,4 @@
-"""The structure of a PNG: chunks, each with a length, a type and a checksum."""
+"""Reads the header of a PNG by walking its chunks, each with a length, a type and a checksum."""
 
 import struct
 from typing import Final
@@ -24,11 +24,11 @@ _GREY: Final = 0
 _EVERYDAY: Final = frozenset(
     b"IHDR PLTE IDAT IEND tRNS gAMA cHRM sRGB pHYs bKGD sBIT tIME tEXt eXIf hIST".split()
 )
-"""Chunks that hold nothing compressed but the picture, and one picture only."""
+"""Chunks that are plain: nothing compressed but the picture, and one picture only."""
 
 
 def header(data: bytes) -> Header:
-    """Returns the structure of a PNG.
+    """Returns the header of a PNG.
 
     Raises:
         ImageError: CORRUPT without a header, and where a chunk is cut off.
@@ -40,10 +40,10 @@ def header(data: bytes) -> Header:
     first, head, width, height, depth, colour, second, name = _HEAD.unpack_from(whole)
     if head != b"IHDR" or first != _HEADER_BYTES:
         raise corrupt("a PNG without a header chunk")
-    # Nearly all are a header, one chunk of pixels and an end: no need to walk.
+    # Nearly all PNGs are a header, one chunk of pixels and an end: no need to walk.
     if second + _SECOND_CHUNK + 2 * _OVERHEAD == size and name == b"IDAT" and data.endswith(_END):
         return Header(_KIND, width, height, True)
-    if width * height > MAX_PIXELS:  # the caller says so, whatever else may be wrong
+    if width * height > MAX_PIXELS:  # TOO_LARGE, by the caller, whatever else is wrong
         return Header(_KIND, width, height, False)
     plain, orientation, clear = _walk(data)
     if colour != _GREY or clear is None or len(clear) != 2:

@@ -1,1 +1,5 @@
-"""Charts of both jobs' reports: a drawing for page and disk, its numbers, and a line on what it shows."""
+"""Charts of both jobs' reports, drawn by matplotlib.
+
+Each function returns a `chart.Chart`: one drawing as PNG for the disk and SVG for the page, its numbers as
+CSV, and a sentence on what it shows.
+"""

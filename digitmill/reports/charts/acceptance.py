@@ -1,4 +1,4 @@
-"""Charts of what a confidence is worth: whether it is true, and what accepting from it on would mean."""
+"""Charts of calibration (reliability diagram) and of accepting by confidence (accuracy-coverage curve)."""
 
 import dataclasses
 import math
@@ -27,7 +27,7 @@ class ReliabilityBin:
 
 @dataclasses.dataclass(frozen=True)
 class Accepting:
-    """What accepting from one threshold on means.
+    """Counts of what one accept threshold accepts.
 
     Attributes:
         threshold: least confidence that is accepted.
@@ -35,7 +35,7 @@ class Accepting:
         images: all images.
         labelled: accepted images whose label is known.
         right: those of them answered right.
-        expected_wrong: accepted images that the confidences themselves say are wrong.
+        expected_wrong: wrong images among the accepted, as the confidences predict.
     """
 
     threshold: float
@@ -52,7 +52,7 @@ class Accepting:
 
     @property
     def accuracy(self) -> float | None:
-        """Share of the accepted that is right; where no label is known, that is expected to be."""
+        """Share of the accepted that is right; expected from the confidences where no label is known."""
         if self.labelled:
             return self.right / self.labelled
         return 1 - self.expected_wrong / self.accepted if self.accepted else None

@@ -1,4 +1,4 @@
-"""A chart: one drawing for page and disk, the numbers in it, and what it says in a line."""
+"""A chart: one drawing for page and disk, its numbers, and a sentence on what it shows."""
 
 import dataclasses
 import io
@@ -34,11 +34,11 @@ class Chart:
     Attributes:
         name: stem of its files, and unique in its page.
         title: what is shown, a few words.
-        reading: what it says, one sentence.
-        alternative: what a reader who does not see it must know.
+        reading: what it shows, one sentence.
+        alternative: text for readers who cannot see it.
         header: names of the columns of its numbers.
         rows: its numbers, as they go to a CSV.
-        svg: the drawing as an element of a page; empty where the page shows a table in its stead.
+        svg: the drawing as an element of a page; empty where the page shows a table instead.
         png: the drawing as a file.
     """
 
@@ -83,7 +83,7 @@ class Canvas:
         self.axes.patch.set_alpha(0)
         self.axes.set_axisbelow(True)
         self.axes.set_xlabel(xlabel, color=SOFT, fontsize=LETTERS, labelpad=5)
-        # Above the axis, where no number is too wide for it, and no head is tilted to read it.
+        # Above the axis: horizontal, and clear of wide numbers.
         self.figure.text(6 / WIDTH, 1 - 14 / height, ylabel, color=SOFT, fontsize=LETTERS, va="center")
         self.axes.tick_params(which="both", colors=SOFT, labelsize=LETTERS, length=0, pad=5)
         for side, spine in self.axes.spines.items():
@@ -92,23 +92,23 @@ class Canvas:
         self.tips: dict[str, str] = {}
 
     def count_up(self) -> None:
-        """Marks the vertical axis with whole numbers."""
+        """Formats the vertical axis as counts."""
         from matplotlib.ticker import FuncFormatter
 
         self.axes.yaxis.set_major_formatter(FuncFormatter(lambda count, _: compact(count)))
 
     def percent(self, axis: Any) -> None:
-        """Marks an axis of shares, with as many digits as they take."""
+        """Formats an axis of shares as percentages, with as many digits as they need."""
         from matplotlib.ticker import FuncFormatter
 
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(100 * value, 6):g}%"))
 
     def grid(self, axis: Any = "y") -> None:
-        """Draws lines that the eye can follow to the numbers."""
+        """Draws grid lines."""
         self.axes.grid(axis=axis, color=LINE, linewidth=0.7)
 
     def legend(self, columns: int = 4) -> None:
-        """Names the series, in the line above the drawing, so many side by side."""
+        """Draws the legend above the axes, so many series a row."""
         self.axes.legend(
             loc="lower right",
             bbox_to_anchor=(1.0, 1.0),
@@ -154,7 +154,7 @@ class Canvas:
 def draw(figure: "Figure", *, name: str, tips: Mapping[str, str], inline: bool) -> tuple[bytes, Markup]:
     """Returns a figure as PNG and, for a page, as SVG.
 
-    Both are the same whenever they are drawn: nothing of the day goes in.
+    Both are reproducible: no date goes in.
     """
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -1,4 +1,4 @@
-"""Charts of how something goes on: by epoch, by step, by night."""
+"""Line charts over time: by epoch, by step, by night."""
 
 from collections.abc import Mapping, Sequence
 

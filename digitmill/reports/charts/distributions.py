@@ -1,4 +1,4 @@
-"""Charts of how images are spread: over confidences, classes, grey levels; alone or side by side."""
+"""Histograms and bar charts: confidences, digits, grey levels, of one run or several side by side."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Accuracies side by side, each with its interval."""
+"""A chart of accuracies with their 95 % intervals, one below another."""
 
 from collections.abc import Mapping
 
@@ -57,7 +57,7 @@ def overlapping(one: Accuracy, other: Accuracy) -> bool:
 
 
 def interval_note(accuracy: Accuracy) -> str:
-    """Returns what an interval is of, for a note: `95 % interval 99.05 % to 99.39 %, 9,924 of 10,000`."""
+    """Returns an interval in words, for a note: `95 % interval 99.05 % to 99.39 %, 9,924 of 10,000`."""
     low, high = accuracy.interval
     counted = f"{thousands(accuracy.right)} of {thousands(accuracy.images)}"
     return f"95\N{NO-BREAK SPACE}% interval {share(low)} to {share(high)}, {counted}"

@@ -1,4 +1,4 @@
-"""Tables of counts with a shade for each cell: in the page as HTML, on disk as a picture and a CSV."""
+"""Matrices of counts with shaded cells, such as confusion matrices: HTML in the page, PNG and CSV on disk."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
-"""The colours of pages and pictures: calm, and told apart by readers who do not see all colours.
+"""The colours of pages and pictures, distinguishable by colour-blind readers.
 
 Blue, orange, green and crimson differ in lightness as well as in hue, so that they stay apart for
-red-blind, green-blind and blue-blind eyes and in a grey print; nothing is said by colour alone.
+red-blind, green-blind and blue-blind eyes and in a grey print; colour is never the only mark.
 """
 
 from typing import Final
@@ -38,7 +38,7 @@ INK, SOFT, PAPER, CARD, LINE = (LIGHT[role] for role in ("ink", "soft", "paper",
 ACCENT, SECOND, THIRD, FAIL, FAINT = (LIGHT[role] for role in ("accent", "second", "third", "fail", "faint"))
 
 DEEP: Final = "#1e4f80"
-"""What is more than the accent, in pictures of tables."""
+"""Darker than the accent, for the highest cells of matrices."""
 
 SERIES: Final = (ACCENT, SECOND, THIRD, FAIL)
 """Colours of series side by side, in this order."""

@@ -1,4 +1,4 @@
-"""Makes matplotlib's SVG part of a page: in the page's colours, without the styles that its policy bars."""
+"""Fits matplotlib's SVG into a page: in the page's colours, without the styles that its policy forbids."""
 
 import re
 import xml.etree.ElementTree as ET
