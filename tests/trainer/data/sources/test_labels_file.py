@@ -131,7 +131,7 @@ def test_classes_that_are_not_in_the_list_are_no_error(tmp_path, label_folder):
         (["a.png,1", "./a.png,1", "a.png,2"], "path,label", "Mend line 4"),
         ([",1"], "path,label", "every line names an image"),
         (["a.png,1,abc"], "path,label,sha256", "SHA-256 of an image's bytes, 64 hexadecimal digits"),
-        (["s3://b/a.png,1"], "path,label", "a local path or in gs://"),
+        (["http://b/a.png,1"], "path,label", "not a path, nor a URI of file:///"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_its_line(tmp_path, rows, header, said):
@@ -150,7 +150,7 @@ def test_what_python_takes_for_no_csv_is_refused(tmp_path):
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     assert "No such file" in refusal_of(tmp_path / "labels.csv")
-    assert "Is a directory" in refusal_of(tmp_path)
+    assert "not a regular file" in refusal_of(tmp_path)
 
 
 def test_names_that_are_no_utf_8_are_found(tmp_path, label_folder):
