@@ -29,6 +29,7 @@ pytest_plugins = [
     "tests.beam_engines",
     "tests.browser",
     "tests.digit_folders",
+    "tests.other_stores",
     "tests.plain_charts",
     "tests.rest_stand_in",
     "tests.shared_data",

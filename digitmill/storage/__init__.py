@@ -1,27 +1,27 @@
-"""Lists, reads and writes files: local folders and object stores as equals.
+"""Lists, reads and writes files: local folders and object stores as equals, for training and for scoring.
 
-Names are loaded when they are first used: clients of object stores take half a second to import.
+A place is a path, a pattern or a URI. `list_place` yields what is there, `ImageReader` reads it as it was
+listed, `open_place` reads one file of any size, and `open_folder` returns an `OutputFolder`, whose files are
+written whole or not at all and which one launcher holds at a time. The clients of object stores, which take
+half a second to import, are imported when the first object is asked for.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from digitmill.storage.interface import OutputFolder, before_run
+from digitmill.storage.listed_image import ListedImage
+from digitmill.storage.local_input import NothingFoundError
+from digitmill.storage.places import list_place, open_folder, open_place, uri_of_place
+from digitmill.storage.read_limits import ReadLimits
+from digitmill.storage.reader import ImageReader
 
-if TYPE_CHECKING:
-    from digitmill.storage.interface import OutputFolder
-    from digitmill.storage.places import list_place, open_folder
-    from digitmill.storage.reader import ImageReader
-
-__all__ = ["ImageReader", "OutputFolder", "list_place", "open_folder"]
-
-_MODULES = {
-    "ImageReader": "digitmill.storage.reader",
-    "OutputFolder": "digitmill.storage.interface",
-    "list_place": "digitmill.storage.places",
-    "open_folder": "digitmill.storage.places",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_MODULES[name]), name)
+__all__ = [
+    "ImageReader",
+    "ListedImage",
+    "NothingFoundError",
+    "OutputFolder",
+    "ReadLimits",
+    "before_run",
+    "list_place",
+    "open_folder",
+    "open_place",
+    "uri_of_place",
+]

@@ -1,106 +1,118 @@
-"""What the job asks of any storage."""
+"""What every output folder offers, wherever it is, and the errors that all of them share."""
 
+import contextlib
 import datetime
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
-from schemas.errors import UserError
+from schemas.errors import StorageError, UserError
 
 LOCK: Final = ".launcher.lock"
-"""Name of the file in an output folder that says that a launcher is at work on it."""
+"""Name of the file in an output folder that a launcher holds while it writes to the folder."""
 
 
 class Hold(Protocol):
     """One launcher's hold on an output folder."""
 
     def confirm(self) -> None:
-        """Raises StorageError when another launcher has taken the folder over."""
+        """Raises StorageError when another launcher has taken over the folder."""
 
 
 class OutputFolder(Protocol):
-    """A folder that a run writes to. Names within it use `/`.
+    """A folder that a run writes to. Names of files in it use `/`.
 
-    Once a run has begun, whatever the storage refuses to do is a StorageError.
+    Every method raises StorageError when the storage fails, unless it says otherwise.
     """
 
     @property
     def place(self) -> str:
-        """The folder as people write it: a path, or `gs://bucket/folder`."""
+        """The folder as users write it: a path, or `gs://bucket/folder`."""
 
     def at(self, name: str) -> str:
-        """Returns the place of a file in the folder, as people write it."""
+        """Returns the place of a file in the folder, as users write it."""
 
     def write_once(self, name: str, data: bytes) -> None:
-        """Writes a file whole or not at all, and leaves one that is there already as it is."""
+        """Writes a file completely or not at all; keeps one that exists already."""
 
     def replace(self, name: str, data: bytes) -> None:
-        """Writes a file whole or not at all, in place of one that is there already."""
+        """Writes a file completely or not at all; replaces one that exists already."""
 
     def read(self, name: str) -> bytes:
-        """Returns a file's bytes; raises FileNotFoundError when there is none."""
+        """Returns a file's bytes; raises FileNotFoundError when it does not exist."""
 
     def exists(self, name: str) -> bool:
-        """Whether there is a file of this name."""
+        """Whether a file of this name exists."""
 
     def written(self, name: str) -> datetime.datetime:
-        """Returns when a file was written; raises FileNotFoundError when there is none."""
+        """Returns when a file was written; raises FileNotFoundError when it does not exist."""
 
     def names(self, folder: str) -> set[str]:
-        """Returns the names of the files in a folder of the folder, without the folder's own."""
+        """Returns the names of the files directly in a sub-folder, without the sub-folder's own."""
 
-    def walk(self) -> Iterator[str]:
-        """Yields the name of every file in the folder, to any depth."""
+    def walk(self, folder: str = "") -> Iterator[str]:
+        """Yields the name of every file in the folder, or in one of its sub-folders, at any depth."""
 
     def folders(self) -> set[str]:
-        """Returns the names of the folders right below it."""
+        """Returns the names of its direct sub-folders."""
 
     def delete(self, name: str) -> None:
-        """Removes a file; one that is not there is fine."""
+        """Removes a file, which need not exist."""
 
     def hold(self) -> AbstractContextManager[Hold]:
-        """Keeps other launchers off the folder, which is made where folders are made.
+        """Keeps other launchers off the folder; creates it on disk, where folders exist by themselves.
 
-        A launcher that died holds nothing, however it died.
+        The hold of a launcher that died ends, however it died.
 
         Raises:
-            UserError: when another launcher is at work on it, or it cannot be written to.
+            UserError: when another launcher holds it, or it cannot be written to.
         """
 
     def check(self, finished: str) -> None:
-        """Sees that the folder is free, before any work is done.
+        """Checks that the folder is empty or new, before any work is done.
 
         Args:
-            finished: name of the file that says that a run is finished.
+            finished: name of the file that marks a finished run.
 
         Raises:
-            UserError: when it holds something, or cannot be seen.
+            UserError: when it is not empty, or cannot be listed.
         """
 
     def claim(self) -> None:
-        """Makes the folder where folders are made.
+        """Creates the folder on disk; does nothing in a bucket.
 
         Raises:
             UserError: when it cannot be written to.
         """
 
 
+@contextlib.contextmanager
+def before_run() -> Iterator[None]:
+    """Turns a StorageError into a UserError: before a run begins, the given place is what is wrong."""
+    try:
+        yield
+    except StorageError as error:
+        raise UserError(error.problem, got=error.got, remedy=error.remedy) from error
+
+
 def refuse_used(place: str, *, finished: bool, used: bool) -> None:
-    """Raises UserError for a folder that is not free."""
+    """Raises UserError when an output folder is used already."""
     if finished:
         raise UserError(
-            "an output folder holds one run", got=place, remedy="name a new folder or delete the finished run"
+            "the output folder already holds a finished run",
+            got=place,
+            remedy="name a new folder or delete the finished run",
         )
     if used:
         raise UserError(
-            "an output folder is new or empty", got=place, remedy="name another folder or empty this one"
+            "the output folder is not empty", got=place, remedy="name another folder or empty this one"
         )
 
 
-def refuse_held(place: str, holder: str = "") -> UserError:
-    """Returns the error of a launcher that comes second."""
+def held_error(place: str, holder: str = "") -> UserError:
+    """Returns the error for a launcher that finds the folder held by another one."""
     return UserError(
-        "one launcher at a time writes an output",
+        "another launcher is writing to this output",
         got=place,
         remedy=f"wait until the other one{holder and f' ({holder})'} has ended, or stop it, and use --resume",
     )

@@ -1,4 +1,4 @@
-"""An image of a listing: where it is, and which version of it was listed."""
+"""One entry of a listing: where a file or object is, and which version of it was listed."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Local files as inputs: walked, and read as they were listed."""
+"""Local files as inputs: lists folders and patterns, and reads files in the version that was listed."""
 
 import errno
 import os
@@ -29,6 +29,10 @@ _File = tuple[bytes, str, bytes]
 """Path and URI of a folder, each with a slash at its end, and the name of a file in it."""
 
 
+class NothingFoundError(UserError):
+    """There is no file or object of this name, or none that a pattern matches."""
+
+
 def list_files(given: str) -> Iterator[ListedImage]:
     """Yields every file of a folder, to any depth and through links, or of a pattern, or one file.
 
@@ -36,27 +40,28 @@ def list_files(given: str) -> Iterator[ListedImage]:
     and later fails as MISSING; a link back to a folder above ends there.
 
     Raises:
-        UserError: when it does not exist, matches nothing, or a folder cannot be listed.
+        NothingFoundError: when it does not exist or matches nothing.
+        UserError: when a folder cannot be listed.
     """
     if os.path.lexists(os.fsencode(given)):
         yield from _walk(os.fsencode(given))
         return
     if not has_magic(given):
-        raise UserError("an input exists", got=given, remedy="check the path")
+        raise NothingFoundError("input not found", got=given, remedy="check the path")
     matched = False
     for folder, uri, name in _matches(given):
         matched = True
-        yield _seen(folder + name, uri + quoted(name))
+        yield _stat(folder + name, uri + quoted(name))
     if not matched:
-        raise UserError("a pattern matches at least one file", got=given, remedy="check the pattern")
+        raise NothingFoundError("no file matches the pattern", got=given, remedy="check the pattern")
 
 
 def stat_file(path: bytes) -> ListedImage:
-    """Returns one file as it is now; of one that cannot be seen, only its name."""
-    return _seen(path, uri_of(path))
+    """Returns one file as it is now; size -1 and generation 0 when it cannot be examined."""
+    return _stat(path, uri_of(path))
 
 
-def _seen(path: bytes, uri: str) -> ListedImage:
+def _stat(path: bytes, uri: str) -> ListedImage:
     try:
         status = os.stat(path)
     except OSError:
@@ -86,7 +91,7 @@ def _walk(path: bytes) -> Iterator[ListedImage]:
         yield stat_file(path)
         return
     for folder, uri, name in _files_below(path):
-        yield _seen(folder + name, uri + quoted(name))
+        yield _stat(folder + name, uri + quoted(name))
 
 
 def _files_below(path: bytes, *, levels: int | None = None) -> Iterator[_File]:
@@ -95,7 +100,7 @@ def _files_below(path: bytes, *, levels: int | None = None) -> Iterator[_File]:
     In the order of the bytes, as object stores list: of folders only those on the way are in memory.
     """
     # A stack, not recursion: folders may lie deeper in each other than Python calls go.
-    identity, listed = _look_into(path)
+    identity, listed = _scan_folder(path)
     above = [identity]
     open_folders = [(*_named(path), iter(listed))]
     while open_folders:
@@ -105,7 +110,7 @@ def _files_below(path: bytes, *, levels: int | None = None) -> Iterator[_File]:
                 yield folder, uri, name
             elif levels is None or len(open_folders) < levels:
                 below = folder + name[:-1]
-                identity, listed = _look_into(below)
+                identity, listed = _scan_folder(below)
                 if identity not in above:  # else a link back to a folder above: its files are listed already
                     above.append(identity)
                     open_folders.append((*_named(below), iter(listed)))
@@ -116,15 +121,15 @@ def _files_below(path: bytes, *, levels: int | None = None) -> Iterator[_File]:
 
 
 def _named(folder: bytes) -> tuple[bytes, str]:
-    """Returns a folder's path and URI, each so that the name of what it holds can be put behind it."""
+    """Returns a folder's path and URI, each ending in a slash, ready for a name to be appended."""
     uri = uri_of(folder)
     return os.path.join(folder, b""), uri if uri.endswith("/") else f"{uri}/"
 
 
 def holds_more_than(folder: bytes, count: int) -> bool:
-    """Whether there are more files than so many in a folder, as far as that is quickly seen.
+    """Whether a folder holds more than `count` files at any depth, not following links.
 
-    No link is followed and no folder looked into that cannot be; names without any are not patterns' folders.
+    Folders that cannot be listed count as empty.
     """
     left, pending = count, [folder]
     while pending:
@@ -149,8 +154,8 @@ def _is_folder(entry: os.DirEntry[bytes]) -> bool:
         return False  # a link in a circle, or into a folder that is closed: its reading will fail
 
 
-def _look_into(folder: bytes) -> tuple[tuple[int, int], list[bytes]]:
-    """Returns which folder it is, and what it holds in order, folders' names with a slash behind them."""
+def _scan_folder(folder: bytes) -> tuple[tuple[int, int], list[bytes]]:
+    """Returns a folder's device and inode, and its sorted names; those of folders end in a slash."""
     try:
         status = os.stat(folder)
         with os.scandir(folder) as entries:
@@ -158,14 +163,14 @@ def _look_into(folder: bytes) -> tuple[tuple[int, int], list[bytes]]:
         return (status.st_dev, status.st_ino), sorted(names)
     except OSError as error:
         raise UserError(
-            "every folder of an input can be listed",
+            "cannot list the folder",
             got=os.fsdecode(folder),
             remedy=f"grant access or leave it out: {error.strerror}",
         ) from error
 
 
 def read_file(image: ListedImage) -> bytes:
-    """Returns the bytes of a file, the ones that were listed.
+    """Returns the bytes of a file in the version that was listed.
 
     Raises:
         ImageError: MISSING, DENIED, CHANGED, TOO_LARGE or UNREADABLE.
@@ -189,7 +194,7 @@ def read_file(image: ListedImage) -> bytes:
 
 
 def open_file(image: ListedImage) -> BinaryIO:
-    """Returns a file of any size, the one that was listed, open for reading.
+    """Opens a file of any size for reading, in the version that was listed.
 
     Raises:
         ImageError: MISSING, DENIED, CHANGED or UNREADABLE.

@@ -10,7 +10,7 @@ import pathlib
 import secrets
 from collections.abc import Iterator
 
-from digitmill.storage.interface import LOCK, refuse_held, refuse_used
+from digitmill.storage.interface import LOCK, held_error, refuse_used
 from schemas.errors import StorageError, UserError
 
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
@@ -88,10 +88,10 @@ class LocalFolder:
         except FileNotFoundError:
             return set()
 
-    def walk(self) -> Iterator[str]:
+    def walk(self, folder: str = "") -> Iterator[str]:
         """Yields every file's path within the folder."""
-        for folder, _, files in os.walk(self.path):
-            yield from (os.path.relpath(os.path.join(folder, file), self.path) for file in files)
+        for below, _, files in os.walk(self.path / folder):
+            yield from (os.path.relpath(os.path.join(below, file), self.path) for file in files)
 
     def folders(self) -> set[str]:
         """Returns the folders in it."""
@@ -130,7 +130,7 @@ class LocalFolder:
                 self.claim()  # the launcher before this one has just removed the folder that it had made
                 continue
             except OSError as error:
-                raise self._refusal("the output folder can be locked", error) from error
+                raise self._refusal("cannot lock the output folder", error) from error
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 with contextlib.suppress(FileNotFoundError):
@@ -138,10 +138,10 @@ class LocalFolder:
                         return lock
             except BlockingIOError as error:
                 os.close(lock)
-                raise refuse_held(self.place) from error
+                raise held_error(self.place) from error
             except OSError as error:
                 os.close(lock)
-                raise self._refusal("the output folder can be locked", error) from error
+                raise self._refusal("cannot lock the output folder", error) from error
             os.close(lock)  # the launcher before this one has just removed it
 
     def check(self, finished: str) -> None:
@@ -153,7 +153,7 @@ class LocalFolder:
         except FileNotFoundError:
             pass
         except OSError as error:
-            raise self._refusal("the output folder can be seen", error) from error
+            raise self._refusal("cannot look into the output folder", error) from error
         refuse_used(self.place, finished=done, used=used)
 
     def claim(self) -> None:
@@ -163,7 +163,7 @@ class LocalFolder:
             with _temporary_beside(self.path / "claim", b""):
                 pass
         except OSError as error:
-            raise self._refusal("the output folder can be written", error) from error
+            raise self._refusal("cannot write to the output folder", error) from error
 
     @contextlib.contextmanager
     def _using(self, name: str, *, missing: bool = False) -> Iterator[None]:
@@ -173,9 +173,7 @@ class LocalFolder:
             if missing and isinstance(error, (FileNotFoundError, NotADirectoryError)):
                 raise FileNotFoundError(error.errno, error.strerror, error.filename) from error
             remedy = f"make room or mend it: {error.strerror}"
-            raise StorageError(
-                "the output can be read and written", got=self.at(name), remedy=remedy
-            ) from error
+            raise StorageError("cannot read or write the output", got=self.at(name), remedy=remedy) from error
 
     def _refusal(self, rule: str, error: OSError) -> UserError:
         return UserError(rule, got=self.place, remedy=f"choose another one: {error.strerror}")

@@ -46,14 +46,35 @@ def path_of(uri: str) -> bytes:
     return urllib.parse.unquote_to_bytes(quoted) if "%" in quoted else quoted.encode()
 
 
-def uri_in(name: str, file: pathlib.Path) -> str:
+def place_of(uri: str, given: str = "/") -> str:
+    """Returns the path of a `file://` URI, and any other URI as it is.
+
+    Args:
+        uri: of a file or an object.
+        given: the place that it was listed from; where that is a relative path, so is the one returned.
+    """
+    if not uri.startswith(_FILE):
+        return uri
+    path = os.fsdecode(path_of(uri))
+    return path if given.startswith(("/", _FILE)) else path.removeprefix(os.path.join(os.getcwd(), ""))
+
+
+def uri_in(name: str, file: str | pathlib.Path) -> str:
     """Returns the URI of a name that stands in a file: relative names count from the file's folder.
+
+    Args:
+        name: a path or a URI.
+        file: the file's own path or URI.
 
     Raises:
         UserError: when it is the name of nothing that can be read.
     """
+    place = str(file)
+    if "://" not in f"{name}{place.removeprefix(_FILE)}" or name.startswith("/"):
+        base = path_of(place) if place.startswith(_FILE) else os.fsencode(place)
+        return uri_of(os.path.join(os.path.dirname(base), os.fsencode(name)))
     if "://" not in name:
-        return uri_of(os.path.join(os.fsencode(file.parent), os.fsencode(name)))
+        name = f"{folder_of(place)}/{name}"
     if name.startswith(_FILE):
         path = path_of(name)
         if path.startswith(b"/"):
@@ -62,7 +83,7 @@ def uri_in(name: str, file: pathlib.Path) -> str:
     bucket, _, key = rest.partition("/")
     if scheme not in ("gs", "s3", "az") or not bucket or not key or printable(name) != name:
         raise UserError(
-            "a name is a path or a URI of file:///, gs://, s3:// or az://, in UTF-8",
+            "not a path, nor a URI of file:///, gs://, s3:// or az:// in UTF-8",
             got=name,
             remedy=f"mend it in {file}",
         )

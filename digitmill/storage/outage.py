@@ -1,16 +1,17 @@
-"""Tells a storage that has gone away from images that have."""
+"""Distinguishes a storage that is out of reach from single images that are missing."""
 
 import os
 from collections.abc import Sequence
 from typing import Final
 
 from digitmill.storage.names import path_of
-from digitmill.storage.object_stores.objects import ObjectStores, split
-from digitmill.storage.read_limits import ReadLimits
-from schemas.errors import StorageError, UserError
+from digitmill.storage.object_stores.bucket import StoreError
+from digitmill.storage.object_stores.bucket_folder import open_bucket
+from digitmill.storage.object_stores.uris import split
+from schemas.errors import StorageError
 from schemas.failure import Failure, FailureCode
 
-_TELLING: Final = 16
+_ENOUGH_FILES: Final = 16
 """Files that say by their absence that their folder is gone; fewer may have been removed with it."""
 
 _STORAGE_CODES: Final = (FailureCode.MISSING, FailureCode.DENIED, FailureCode.UNREADABLE)
@@ -19,9 +20,9 @@ _STORAGE_CODES: Final = (FailureCode.MISSING, FailureCode.DENIED, FailureCode.UN
 def refuse_outage(failures: Sequence[Failure], *, listed: int) -> None:
     """Raises StorageError where images failed because their bucket or folder is out of reach.
 
-    Such failures are no answers: credentials run out, networks break, and the same images can be read
-    when the run is gone on with. A bucket that can still be listed has lost its images one by one.
-    Where most of the images could be read, a bucket that may not be listed is none of our business.
+    Such failures must not be recorded: when credentials expire or the network breaks, the same images can
+    be read after a resume. If the bucket can still be listed, the images themselves are missing. If most
+    images could be read, a bucket that we may not list is no outage: reading needs no right to list.
 
     Args:
         failures: of a work item.
@@ -29,23 +30,14 @@ def refuse_outage(failures: Sequence[Failure], *, listed: int) -> None:
     """
     failed = [failure.image for failure in failures if failure.code in _STORAGE_CODES]
     if 2 * len(failed) > listed:
-        _look_at_folder([path_of(uri) for uri in failed if uri.startswith("file:")])
+        _check_folder([path_of(uri) for uri in failed if uri.startswith("file:")])
     for uri in {split(uri)[:2]: uri for uri in failed if not uri.startswith("file:")}.values():
-        try:
-            _look_beside(uri)
-        except UserError as error:
-            from digitmill.storage.object_stores import google
-
-            if google.is_denied(error.__cause__) and 2 * len(failed) <= listed:
-                continue
-            raise StorageError(
-                "a bucket of the input stays within reach", got=error.got, remedy=error.remedy
-            ) from error
+        _check_bucket(uri, most_failed=2 * len(failed) > listed)
 
 
-def _look_at_folder(paths: Sequence[bytes]) -> None:
+def _check_folder(paths: Sequence[bytes]) -> None:
     """Raises StorageError where the folder of some files is gone with them, as an unmounted disk is."""
-    if len(paths) < _TELLING:
+    if len(paths) < _ENOUGH_FILES:
         return
     folder = os.path.commonpath([os.path.dirname(path) for path in paths])
     try:
@@ -54,18 +46,20 @@ def _look_at_folder(paths: Sequence[bytes]) -> None:
     except OSError as error:
         remedy = f"bring it back: {error.strerror}"
         raise StorageError(
-            "a folder of the input stays within reach", got=os.fsdecode(folder), remedy=remedy
+            "a folder of the input is out of reach", got=os.fsdecode(folder), remedy=remedy
         ) from error
 
 
-def _look_beside(uri: str) -> None:
-    """Lists an image's own folder: rights may end there."""
+def _check_bucket(uri: str, *, most_failed: bool) -> None:
+    """Raises StorageError where an image's own folder cannot be listed: rights may end there."""
     scheme, bucket, name = split(uri)
-    folder = name.rpartition("/")[0]
-    if scheme == "gs":
-        from digitmill.storage.object_stores import google
-
-        listed = google.list_objects(bucket, prefix=f"{folder}/" if folder else "", most=1)
-    else:
-        listed = ObjectStores(ReadLimits()).list(scheme, bucket, folder)
-    next(listed, None)
+    folder = name[: name.rfind("/") + 1]
+    try:
+        next(open_bucket(scheme, bucket).list(folder, most=1), None)
+    except StoreError as error:
+        if most_failed or not error.denied:
+            raise StorageError(
+                "a bucket of the input is out of reach",
+                got=f"{scheme}://{bucket}/{folder}",
+                remedy=error.remedy,
+            ) from error

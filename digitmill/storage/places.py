@@ -1,49 +1,46 @@
-"""Which storage a place belongs to."""
+"""Places as people write them: a path, a pattern or a URI, on disk or in a bucket."""
 
 import os
 import pathlib
 from collections.abc import Iterator
+from typing import BinaryIO
 
 from digitmill.storage.interface import OutputFolder
 from digitmill.storage.listed_image import ListedImage
-from digitmill.storage.local_input import list_files
+from digitmill.storage.local_input import NothingFoundError, list_files
 from digitmill.storage.local_output import LocalFolder
-from digitmill.storage.names import path_of
-from digitmill.storage.object_stores import gs
-from digitmill.storage.object_stores.objects import SCHEMES, ObjectStores, split
+from digitmill.storage.names import path_of, uri_of
+from digitmill.storage.object_stores.bucket import StoreError
+from digitmill.storage.object_stores.bucket_folder import BucketFolder, open_bucket
+from digitmill.storage.object_stores.uris import is_folder_marker, is_object, is_tidy, split, split_place
 from digitmill.storage.patterns import compile_pattern, has_magic, literal_prefix
-from digitmill.storage.read_limits import ReadLimits
+from digitmill.storage.reader import ImageReader
 from schemas.errors import UserError
+from schemas.failure import ImageError
 
 
 def list_place(given: str) -> Iterator[ListedImage]:
     """Yields the images of a folder, a pattern or one file, on disk or in a bucket.
 
     Raises:
-        UserError: when it does not exist, matches nothing, or cannot be listed.
+        NothingFoundError: when it does not exist or matches nothing.
+        UserError: when it cannot be listed.
     """
-    if "://" not in given:
-        yield from list_files(given)
+    if not is_object(given):
+        yield from list_files(_path(given))
         return
-    if given.startswith("file:///"):
-        yield from list_files(os.fsdecode(path_of(given)))
-        return
-    scheme, bucket, name = split(given)
-    if scheme not in SCHEMES or not bucket:
-        raise UserError(
-            "an input is a path or a place in a bucket of gs://, s3:// or az://",
-            got=given,
-            remedy="check what comes before and after ://",
-        )
+    scheme, bucket, name = split_place(given)
     found = False
     for image in _matching(scheme, bucket, name):
-        if not gs.is_folder_marker(image):
+        if not is_folder_marker(image):
             found = True
             yield image
     if not found:
-        raise UserError(
-            "an input holds at least one object", got=given, remedy="check the name or the pattern"
-        )
+        raise NothingFoundError("input not found", got=given, remedy="check the name or the pattern")
+
+
+def _path(given: str) -> str:
+    return os.fsdecode(path_of(given)) if given.startswith("file://") else given
 
 
 def _matching(scheme: str, bucket: str, name: str) -> Iterator[ListedImage]:
@@ -71,28 +68,62 @@ def _objects(scheme: str, bucket: str, *, prefix: str, only: str = "") -> Iterat
         else:
             yield from google.list_objects(bucket, prefix=prefix)
         return
-    stores = ObjectStores(ReadLimits())
     if only:
-        image = stores.stat(f"{scheme}://{bucket}/{only}")
-        yield from [image] if image.size >= 0 else []
+        with ImageReader() as reader:
+            yield from (image for image in reader.find([f"{scheme}://{bucket}/{only}"]) if image.size >= 0)
         return
     # obstore lists whole path segments only: what is before the last slash, then filter. And it promises
     # no order.
-    listed = stores.list(scheme, bucket, prefix.rpartition("/")[0])
-    matching = (image for image in listed if split(image.uri)[2].startswith(prefix))
-    yield from sorted(matching, key=lambda image: image.uri.encode())
+    folder = prefix[: prefix.rfind("/") + 1]
+    try:
+        listed = [
+            image
+            for image in open_bucket(scheme, bucket).list(folder)
+            if split(image.uri)[2].startswith(prefix)
+        ]
+    except StoreError as error:
+        raise UserError(
+            "cannot list the bucket", got=f"{scheme}://{bucket}/{folder}", remedy=error.remedy
+        ) from error
+    yield from sorted(listed, key=lambda image: image.uri.encode())
+
+
+def uri_of_place(given: str) -> str:
+    """Returns the URI of a file or folder that a user named by a path or a URI.
+
+    Raises:
+        UserError: when it is on no disk and in no object store.
+    """
+    return given if is_object(given) else uri_of(os.fsencode(_path(given)))
+
+
+def open_place(given: str) -> BinaryIO:
+    """Returns a file of any size, open for reading at its beginning; an object's is a temporary copy.
+
+    Raises:
+        UserError: when it cannot be read.
+    """
+    uri = uri_of_place(given)
+    with ImageReader() as reader:
+        try:
+            return reader.fetch(next(reader.find([uri])))
+        except ImageError as error:
+            raise UserError("cannot read the file", got=given, remedy=f"check it: {error.detail}") from error
 
 
 def open_folder(place: str) -> OutputFolder:
-    """Returns an output folder, local or in a `gs://` bucket, without touching it.
+    """Returns an output folder, local or in a bucket, without touching it.
 
     Raises:
         UserError: for a place that outputs cannot be written to.
     """
-    if place.startswith(gs.SCHEME):
-        from digitmill.storage.object_stores.google import CloudFolder
-
-        return CloudFolder(*gs.split_uri(place.rstrip("/")))
-    if "://" in place:
-        raise UserError("an output is a local folder or in gs://", got=place, remedy="name another place")
-    return LocalFolder(pathlib.Path(place).absolute())
+    if "://" not in place:
+        return LocalFolder(pathlib.Path(place).absolute())
+    scheme, bucket, prefix = split_place(place.rstrip("/"))
+    if scheme != "gs" and prefix and not is_tidy(prefix):
+        raise UserError(
+            "cannot write to a folder with an empty, . or .. segment in its name",
+            got=place,
+            remedy="choose another name",
+        )
+    return BucketFolder(scheme, bucket, prefix)

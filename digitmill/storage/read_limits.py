@@ -1,4 +1,4 @@
-"""How hard a worker process may lean on an object store."""
+"""Limits of how many connections and requests a worker process may use on an object store."""
 
 import dataclasses
 from typing import Final
@@ -9,7 +9,7 @@ CONNECTIONS: Final = 16
 
 @dataclasses.dataclass(frozen=True)
 class ReadLimits:
-    """How hard a worker process may lean on an object store.
+    """How many connections and requests a worker process may use on an object store.
 
     Attributes:
         connections: kept open to a store. Three quarters as many objects are read at once, because a

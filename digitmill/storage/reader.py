@@ -1,17 +1,20 @@
-"""Reads images wherever they are: files one by one, objects many at once."""
+"""Reads listed images: local files one by one, objects of a store many at once."""
 
 import collections
 import itertools
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO, Final, Self
+from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.local_input import open_file, read_file, stat_file
 from digitmill.storage.names import path_of
-from digitmill.storage.object_stores.objects import ObjectStores
 from digitmill.storage.read_limits import ReadLimits
 from schemas.failure import ImageError
+
+if TYPE_CHECKING:
+    from digitmill.storage.object_stores.objects import ObjectStores
 
 _BYTES_AHEAD: Final = 64 * 2**20
 """Listed bytes that may be under way at once, unless a single object is larger."""
@@ -30,10 +33,11 @@ class ImageReader:
     """Reads images for one worker process; close it after use."""
 
     def __init__(self, limits: ReadLimits | None = None) -> None:
-        limits = limits or ReadLimits()
-        self._stores = ObjectStores(limits)
-        self._groups_ahead = 2 * limits.threads
-        self._pool = ThreadPoolExecutor(limits.threads, thread_name_prefix="read")
+        self._limits = limits or ReadLimits()
+        self._lock = threading.Lock()
+        self._stores: ObjectStores | None = None
+        self._groups_ahead = 2 * self._limits.threads
+        self._pool = ThreadPoolExecutor(self._limits.threads, thread_name_prefix="read")
 
     def read(self, images: Iterable[ListedImage]) -> Iterator[Content]:
         """Yields each image's bytes, or why they cannot be had, in order.
@@ -67,20 +71,31 @@ class ImageReader:
             yield from under_way.popleft()[1]()
 
     def find(self, uris: Sequence[str]) -> Iterator[ListedImage]:
-        """Yields images as they are now, in order; of one that cannot be seen, only its name."""
+        """Yields images as they are now, in order; size -1 for one that cannot be examined."""
         if all(uri.startswith(_FILE) for uri in uris):
             return map(self._find, uris)
         return self._pool.map(self._find, uris)
 
     def fetch(self, image: ListedImage) -> BinaryIO:
-        """Returns a file of any size, open for reading at its beginning; an object's is a temporary copy.
+        """Opens a file of any size for reading; of an object it opens a temporary copy.
 
         Raises:
             ImageError: when it cannot be had.
         """
         if _is_file(image):
             return open_file(image)
-        return self._stores.fetch(image)
+        return self._objects().fetch(image)
+
+    def read_head(self, image: ListedImage, size: int) -> bytes:
+        """Returns the first `size` bytes of a file, or all if it has fewer.
+
+        Raises:
+            ImageError: when they cannot be had.
+        """
+        if _is_file(image):
+            with open_file(image) as file:
+                return file.read(size)
+        return self._objects().read_head(image, size)
 
     def close(self) -> None:
         """Ends the threads."""
@@ -92,15 +107,24 @@ class ImageReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _objects(self) -> "ObjectStores":
+        with self._lock:
+            if self._stores is None:
+                # Takes 0.3 s to import, which files need not wait for.
+                from digitmill.storage.object_stores.objects import ObjectStores
+
+                self._stores = ObjectStores(self._limits)
+            return self._stores
+
     def _find(self, uri: str) -> ListedImage:
-        return stat_file(path_of(uri)) if uri.startswith(_FILE) else self._stores.stat(uri)
+        return stat_file(path_of(uri)) if uri.startswith(_FILE) else self._objects().stat(uri)
 
     def _read_group(self, group: list[ListedImage]) -> list[Content]:
         return [self._outcome(image) for image in group]
 
     def _outcome(self, image: ListedImage) -> Content:
         try:
-            return self._stores.read(image)
+            return self._objects().read(image)
         except ImageError as error:
             return error
 

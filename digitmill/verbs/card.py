@@ -21,9 +21,9 @@ def card(bundle: str) -> None:
       digitmill card
       digitmill card run/bundle --json
     """
+    from digitmill.engines.bundle_files import read_card
     from digitmill.reports.card_text import format_card
     from schemas.model.model_card import ModelCard
-    from trainer.files.files import read_card
 
     content = read_card(bundle)
     try:

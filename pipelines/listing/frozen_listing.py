@@ -19,8 +19,7 @@ from typing import Final, NamedTuple, Self
 
 from digitmill.storage import OutputFolder
 from digitmill.storage.listed_image import ListedImage
-from digitmill.storage.object_stores import gs
-from digitmill.storage.object_stores.objects import split
+from digitmill.storage.object_stores.uris import is_folder_marker, split
 from digitmill.storage.patterns import compile_pattern
 from pipelines.listing.input_listing import Listing, RemoteRange
 from pipelines.listing.key_ranges import KeyRange
@@ -132,7 +131,7 @@ class RangeLister:
 
         pattern = compile_pattern(keys.pattern) if keys.pattern else None
         for image in google.list_objects(keys.bucket, start=start, end=keys.keys.end):
-            if gs.is_folder_marker(image):
+            if is_folder_marker(image):
                 continue
             if pattern is None or pattern.fullmatch(split(image.uri)[2]):
                 yield label_from_folder(image) if self._folder_labels else image

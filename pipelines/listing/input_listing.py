@@ -14,8 +14,7 @@ from typing import Final, Self
 from digitmill.storage import ImageReader, list_place
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import path_of, place_from_anywhere, uri_in
-from digitmill.storage.object_stores import gs
-from digitmill.storage.object_stores.objects import split
+from digitmill.storage.object_stores.uris import GS, split
 from digitmill.storage.patterns import compile_pattern, has_magic, literal_prefix
 from digitmill.storage.read_limits import ReadLimits
 from pipelines.listing.key_ranges import KeyRange, prefix_end, split_range
@@ -113,7 +112,7 @@ def list_with_ranges(given: str, *, limit: int = SERIAL_LIMIT) -> Listing:
     def images() -> Iterator[ListedImage]:
         for number, image in enumerate(_list_input(given), start=1):
             yield image
-            if number == limit and given.startswith(gs.SCHEME):
+            if number == limit and given.startswith(GS):
                 listing.ranges = _ranges_after(image, given)
                 return
 

@@ -16,17 +16,17 @@ from schemas.errors import UserError
 from schemas.model import bundle as names
 
 # pathlib reduces the two slashes of an address to one.
-_ADDRESS: Final = re.compile(r"^gs:/+")
+_ADDRESS: Final = re.compile(r"^(gs|s3|az):/+")
 
 
 def display_address(given: pathlib.Path) -> str:
     """Returns a bundle's folder as users write it."""
-    return _ADDRESS.sub("gs://", str(given))
+    return _ADDRESS.sub(r"\1://", str(given))
 
 
 @contextlib.contextmanager
 def local_bundle(given: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Context manager that yields a bundle's local folder; for one in `gs://`, a temporary copy.
+    """Context manager that yields a bundle's local folder; for one in a bucket, a temporary copy.
 
     Raises:
         UserError: when there is no bundle.

@@ -136,7 +136,7 @@ def test_a_disk_of_the_workers_that_is_full_is_said(
     shell = 'exec > >(cat) 2>&1; trap "" XFSZ; ulimit -f 4'
     with worker_pool(tmp_path / "small", shell=shell) as small:
         line = gives_up_on(cluster, runs, digit_folder, *small.flags)
-    assert "the output can be read and written" in line
+    assert "cannot read or write the output" in line
     assert "File too large" in line
     run_on(cluster, runs, digit_folder, "--resume", *pool.flags)
     runs.check(runs.direct(digit_folder))

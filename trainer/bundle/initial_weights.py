@@ -8,10 +8,10 @@ from typing import Any, Final, NoReturn
 
 import keras
 
+from digitmill.engines.bundle_files import read_bundle_file, read_card
 from schemas.errors import UserError
 from schemas.model import bundle
 from schemas.model.model_card import ModelCard
-from trainer.files.files import join, read_card, read_whole
 from trainer.metrics.temperature import unbake
 from trainer.recipes.parts.recipe import Teacher
 
@@ -94,7 +94,7 @@ def _read_verified(place: str) -> tuple[ModelCard, bytes]:
     card = read_model_card(place)
     if bundle.KERAS_MODEL not in card.files:
         _refuse(place, f"its card names no {bundle.KERAS_MODEL}")
-    data = read_whole(join(place, bundle.KERAS_MODEL))
+    data = read_bundle_file(place, bundle.KERAS_MODEL)
     if hashlib.sha256(data).hexdigest() != card.files[bundle.KERAS_MODEL]:
         _refuse(place, f"{bundle.KERAS_MODEL} is not the file that the card names")
     return card, data

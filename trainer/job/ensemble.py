@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from digitmill.engines.bundle_files import read_card
 from schemas.digit import SIDE
 from schemas.errors import UserError
 from schemas.model.bundle import CARD
@@ -23,7 +24,6 @@ from trainer.cluster.collectives import Collectives
 from trainer.cluster.strategy import worker_index
 from trainer.data.source import Source
 from trainer.data.splits import Digits, Split
-from trainer.files.files import read_card
 from trainer.job import finalization, training
 from trainer.job.result import TrainResult
 from trainer.loop.evaluation import Evaluation, Evaluator

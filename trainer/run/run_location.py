@@ -9,9 +9,8 @@ import tempfile
 from collections.abc import Mapping
 from typing import Final, Protocol
 
+from digitmill.storage import before_run, open_folder
 from schemas.errors import UserError
-from trainer.files.buckets import Bucket
-from trainer.files.files import CLOUD
 
 _FUSE: Final = "/gcs/"
 """Where Vertex mounts all buckets. The mount has no atomic rename and tells of no failed write, so the
@@ -100,12 +99,12 @@ class BucketPlace:
     """A prefix of a bucket. An object appears whole or not at all by itself."""
 
     def __init__(self, uri: str) -> None:
-        self._bucket = Bucket(uri)
+        self._bucket = open_folder(uri)
 
     @property
     def uri(self) -> str:
-        """`gs://bucket/prefix`."""
-        return self._bucket.uri()
+        """`gs://bucket/prefix` and the like."""
+        return self._bucket.place
 
     @functools.cached_property
     def folder(self) -> pathlib.Path:
@@ -115,15 +114,17 @@ class BucketPlace:
 
     def at(self, name: str) -> str:
         """Returns an object's address."""
-        return self._bucket.uri(name)
+        return self._bucket.at(name)
 
     def names(self, folder: str = "") -> list[str]:
         """Returns the names of all objects below a folder."""
-        return self._bucket.names(folder)
+        with before_run():
+            return sorted(self._bucket.walk(folder))
 
     def exists(self, name: str) -> bool:
         """Whether there is such an object."""
-        return self._bucket.exists(name)
+        with before_run():
+            return self._bucket.exists(name)
 
     def publish(self, *names: str) -> None:
         """Uploads files, and all files below folders, in the order given; each is verified."""
@@ -133,42 +134,38 @@ class BucketPlace:
                 [path] if path.is_file() else sorted(below for below in path.rglob("*") if below.is_file())
             )
             for file in files:
-                self._bucket.upload(file, file.relative_to(self.folder).as_posix())
+                self._bucket.replace(file.relative_to(self.folder).as_posix(), file.read_bytes())
 
     def fetch(self, name: str) -> pathlib.Path:
         """Downloads an object and returns the copy."""
         file = self.folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        self._bucket.download(name, file)
+        try:
+            file.write_bytes(self._bucket.read(name))
+        except FileNotFoundError as error:
+            raise UserError("file not found", got=self.at(name), remedy="check the place") from error
         return file
 
     def remove(self, name: str) -> None:
         """Removes an object, and its local copy."""
         (self.folder / name).unlink(missing_ok=True)
-        self._bucket.remove(name)
+        self._bucket.delete(name)
 
 
 def open_place(where: str | os.PathLike[str]) -> Place:
     """Returns the place that a path or address names; nothing is read or made yet.
 
     Args:
-        where: a local path, `gs://BUCKET/FOLDER`, or Vertex's `/gcs/BUCKET/FOLDER`, which is the same.
+        where: a local path, `gs://BUCKET/FOLDER` or its like in another store, or Vertex's
+            `/gcs/BUCKET/FOLDER`, which is the same as the former.
 
     Raises:
         UserError: when it is an address of another kind.
     """
     text = os.fspath(where)
     if text.startswith(_FUSE):
-        text = CLOUD + text.removeprefix(_FUSE)
-    if text.startswith(CLOUD):
-        return BucketPlace(text)
-    if "://" in text:
-        raise UserError(
-            "a run is written to a local folder or to gs://",
-            got=text,
-            remedy="copy the run folder afterwards",
-        )
-    return LocalPlace(pathlib.Path(text))
+        text = "gs://" + text.removeprefix(_FUSE)
+    return BucketPlace(text) if "://" in text else LocalPlace(pathlib.Path(text))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,8 +8,8 @@ import sys
 import tarfile
 from typing import Final
 
+from digitmill.storage import before_run, open_folder
 from schemas.errors import UserError
-from trainer.files.buckets import Bucket
 
 CONSTRAINTS: Final = "constraints.txt"
 """The versions that the project's own tests run with; staged beside the package."""
@@ -41,9 +41,10 @@ class Package:
         Raises:
             UserError: when the bucket cannot be written.
         """
-        bucket = Bucket(self.staged_in(staging))
-        for file in filter(None, (self.constraints, self.file)):
-            bucket.upload(file, file.name)
+        folder = open_folder(self.staged_in(staging))
+        with before_run():
+            for file in filter(None, (self.constraints, self.file)):
+                folder.replace(file.name, file.read_bytes())
 
 
 def build(folder: pathlib.Path, checkout: pathlib.Path = _CHECKOUT) -> Package:

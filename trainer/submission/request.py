@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from digitmill.storage.object_stores.uris import GS
 from schemas.errors import UserError
-from trainer.files.files import CLOUD
 from trainer.quiet import quiet_start
 from trainer.train_options import TrainOptions
 
@@ -80,7 +80,7 @@ class Request:
             UserError: for a path that is neither in `gs://` nor in one of them.
         """
         for flag, path in self._paths():
-            if path.startswith((CLOUD, *(f"{mount.rstrip('/')}/" for mount in mounts))):
+            if path.startswith((GS, *(f"{mount.rstrip('/')}/" for mount in mounts))):
                 continue
             shared = f"gs:// or below {' or '.join(mounts)}" if mounts else "gs://"
             raise UserError(

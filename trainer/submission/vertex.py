@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import yaml
 
+from digitmill.storage.object_stores.uris import GS
 from schemas.errors import UserError
-from trainer.files.files import CLOUD
 from trainer.submission import rules
 from trainer.submission.package import Package
 from trainer.submission.request import ENTRY_POINT, Request
@@ -61,7 +61,7 @@ class VertexOptions:
         rules.MACHINE.check("--machine-type", self.machine_type)
         rules.ACCOUNT.check("--service-account", self.service_account)
         rules.TENSORBOARD.check("--tensorboard", self.tensorboard)
-        if self.staging is not None and not self.staging.startswith(CLOUD):
+        if self.staging is not None and not self.staging.startswith(GS):
             raise UserError(
                 "--staging is in gs://", got=self.staging, remedy="name a folder of a bucket in the region"
             )
@@ -219,7 +219,7 @@ def _check_python(image: str, version: int) -> None:
 
 def _installing(request: Request, image: str, package: Package, *, place: str) -> dict[str, Any]:
     """Any image with Python: Vertex AI mounts all buckets below /gcs, and pip installs from there."""
-    mounted = f"/gcs/{place.removeprefix(CLOUD)}"
+    mounted = f"/gcs/{place.removeprefix(GS)}"
     pins = f'--constraint "{mounted}/{package.constraints.name}" ' if package.constraints else ""
     extra = "[gpu,tune]" if request.gpus else "[tune]"  # the second reports trials
     line = _INSTALL.format(

@@ -3,10 +3,11 @@
 Buckets have no locks, but an object can be written under the condition that nobody has written it
 since. The lease is such an object. Its holder writes it again every few seconds; whoever finds one
 that is not renewed for `LEASE_SECONDS` takes it over. No clock of another machine is trusted: what is
-watched is the object's generation. A holder that was found dead on this very machine needs no watching.
+watched is the object's version. A holder that was found dead on this very machine needs no watching.
 """
 
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -17,13 +18,8 @@ import threading
 import time
 from typing import Final
 
-import google.auth
-from google.api_core import exceptions as api
-from google.api_core.retry import Retry
-from google.cloud import storage
-from requests import exceptions as transport
-
-from digitmill.storage.interface import refuse_held
+from digitmill.storage.interface import held_error
+from digitmill.storage.object_stores.bucket import ABSENT, Bucket, StoreError
 from schemas.errors import StorageError
 
 LEASE_SECONDS: Final = 30.0
@@ -35,15 +31,6 @@ RENEW_SECONDS: Final = 8.0
 POLL_SECONDS: Final = 2.0
 """Seconds between two looks at another holder's lease."""
 
-_TIMEOUT: Final = 10.0
-"""Seconds that a store may take to answer."""
-
-_OUT_OF_REACH: Final = (
-    api.GoogleAPIError,
-    google.auth.exceptions.GoogleAuthError,
-    transport.RequestException,
-)
-
 _BOOT: Final = pathlib.Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -51,17 +38,18 @@ class Lease:
     """A lease on one object.
 
     Args:
-        blob: the lease object.
+        bucket: where the object is.
+        name: the object's.
         place: what is held, for complaints.
-        retry: how taking the lease is tried again; renewing and giving it back are not.
     """
 
-    def __init__(self, blob: storage.Blob, place: str, *, retry: Retry) -> None:
-        self._retry = retry
-        self._blob = blob
+    def __init__(self, bucket: Bucket, name: str, place: str) -> None:
+        self._bucket = bucket
+        self._name = name
         self._place = place
-        self._generation = 0
+        self._version = ABSENT
         self._token = secrets.token_hex(8)
+        self._writes = itertools.count()
         self._lost = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
@@ -71,8 +59,9 @@ class Lease:
 
         Raises:
             UserError: when the holder lives.
+            StoreError: when the bucket cannot be read and written.
         """
-        if not self._write(0, retry=self._retry) and not self._is_ours():
+        if not self._write(ABSENT) and not self._is_ours():
             self._take_over()
         self._thread.start()
 
@@ -81,14 +70,14 @@ class Lease:
         self._stop.set()
         self._thread.join()
         # Where that fails it runs out by itself; what ended the run matters more.
-        with contextlib.suppress(*_OUT_OF_REACH):
-            self._blob.delete(if_generation_match=self._generation, retry=None, timeout=_TIMEOUT)
+        with contextlib.suppress(StoreError):
+            self._bucket.delete_version(self._name, self._version)
 
     def confirm(self) -> None:
         """Raises StorageError when another launcher has taken over, as after a long sleep of this one."""
         if self._lost:
             raise StorageError(
-                "a launcher holds its output to the end",
+                "this launcher no longer holds its output",
                 got=self._place,
                 remedy="another launcher has taken it over and goes on",
             )
@@ -96,12 +85,12 @@ class Lease:
     def _take_over(self) -> None:
         seen = self._seen()
         if seen is not None and not _is_dead(seen[1]):
-            print(f"{self._place} is held by {_name(seen[1])}: watching it", file=sys.stderr, flush=True)
+            print(f"{self._place} is held by {_described(seen[1])}: watching it", file=sys.stderr, flush=True)
             seen = self._watch(seen)
-        if not self._write(seen[0] if seen else 0, retry=self._retry):
-            raise refuse_held(self._place)
+        if not self._write(seen[0] if seen else ABSENT):
+            raise held_error(self._place)
 
-    def _watch(self, seen: tuple[int, dict]) -> tuple[int, dict] | None:
+    def _watch(self, seen: tuple[str, dict]) -> tuple[str, dict] | None:
         """Returns what is left of a lease that was not renewed."""
         until = time.monotonic() + LEASE_SECONDS
         while time.monotonic() < until:
@@ -110,46 +99,38 @@ class Lease:
             if now is None:
                 return None
             if now[0] != seen[0]:
-                raise refuse_held(self._place, _name(now[1]))
+                raise held_error(self._place, _described(now[1]))
         return seen
 
-    def _seen(self) -> tuple[int, dict] | None:
-        try:
-            self._blob.reload(retry=self._retry)
-            content = self._blob.download_as_bytes(
-                if_generation_match=self._blob.generation, retry=self._retry
-            )
-            return self._blob.generation, json.loads(content)
-        except (api.NotFound, api.PreconditionFailed):
-            return None
+    def _seen(self, *, patient: bool = True) -> tuple[str, dict] | None:
+        found = self._bucket.read_version(self._name, patient=patient)
+        return None if found is None else (found[0], json.loads(found[1]))
 
-    def _write(self, generation: int, *, retry: Retry | None = None) -> bool:
-        """Writes the lease in place of a generation; 0 is none. Returns whether that was still there."""
-        try:
-            self._blob.upload_from_string(
-                json.dumps(_this_process() | {"token": self._token}),
-                if_generation_match=generation,
-                retry=retry,
-                timeout=_TIMEOUT,
-            )
-        except api.PreconditionFailed:
+    def _write(self, expected: str, *, patient: bool = True) -> bool:
+        """Writes the lease in place of a version. Returns whether that was still there."""
+        # Numbered: on S3 the same content has the same version, and a renewal could not be seen.
+        content = _this_process() | {"token": self._token, "write": next(self._writes)}
+        data = json.dumps(content).encode()
+        version = self._bucket.write(self._name, data, expected=expected, patient=patient)
+        if version is None:
             return False
-        self._generation = self._blob.generation
+        self._version = version
         return True
 
-    def _is_ours(self) -> bool:
+    def _is_ours(self, *, patient: bool = True) -> bool:
         """Whether the lease that is there is one that we wrote: the answer to a write may have been lost."""
-        seen = self._seen()
+        seen = self._seen(patient=patient)
         if seen is None or seen[1].get("token") != self._token:
             return False
-        self._generation = seen[0]
+        self._version = seen[0]
         return True
 
     def _renew(self) -> None:
         while not self._stop.wait(RENEW_SECONDS):
             try:
-                self._lost = not self._write(self._generation) and not self._is_ours()
-            except _OUT_OF_REACH:
+                held = self._write(self._version, patient=False) or self._is_ours(patient=False)
+                self._lost = not held
+            except StoreError:
                 continue  # the store is out of reach, for other launchers as well
             if self._lost:
                 return
@@ -194,5 +175,5 @@ def _is_dead(holder: dict) -> bool:
     return here and _begun(holder["process"]) != holder["begun"]
 
 
-def _name(holder: dict) -> str:
+def _described(holder: dict) -> str:
     return f"process {holder.get('process')} on {holder.get('host')}"

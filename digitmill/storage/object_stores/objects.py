@@ -6,11 +6,10 @@ obstore takes 45 us of processor time an object; google-cloud-storage 600 to 1,1
 
 import base64
 import io
-import re
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
 
 import google_crc32c
 import obstore
@@ -18,37 +17,18 @@ import tenacity
 from obstore import exceptions as refused
 
 from digitmill.storage.listed_image import ListedImage
-from digitmill.storage.object_stores import gs
-from digitmill.storage.object_stores.stores import make_store
+from digitmill.storage.object_stores.retries import ATTEMPTS, TransientError, is_transient, make_retries
+from digitmill.storage.object_stores.stores import listed_object, make_store
 from digitmill.storage.object_stores.throttle import Throttle
+from digitmill.storage.object_stores.uris import GS, is_tidy, split
 from digitmill.storage.read_limits import ReadLimits
-from schemas.errors import UserError, first_line
+from schemas.errors import first_line
 from schemas.failure import MAX_BYTES, FailureCode, ImageError
 
 if TYPE_CHECKING:
     from obstore import GetOptions
 
-SCHEMES: Final = ("gs", "s3", "az")
-"""What is read through obstore."""
-
-ATTEMPTS: Final = 6
-"""Tries at one object, the first included."""
-
-FIRST_WAIT_SECONDS: Final = 0.1
-"""Waits are drawn at random between nothing and a bound that starts here and doubles."""
-
-LONGEST_WAIT_SECONDS: Final = 10.0
-"""Where the bound stops growing."""
-
-_STATUS: Final = re.compile(r"status code: (\d{3})|status: (\d{3})|HTTP status \w+ error \((\d{3})")
-_RETRIED_STATUS: Final = ("408", "429")
-
-
 T = TypeVar("T")
-
-
-class _TransientError(Exception):
-    """Worth another try: the store is busy or the connection broke."""
 
 
 class ObjectStores:
@@ -58,11 +38,7 @@ class ObjectStores:
         self._stores: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
         self._throttle = Throttle(limits.requests_per_second, processes=limits.processes)
-        self._retries = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(ATTEMPTS),
-            wait=tenacity.wait_random_exponential(FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS),
-            retry=tenacity.retry_if_exception_type(_TransientError),
-        )
+        self._retries = make_retries()
 
     def read(self, image: ListedImage) -> bytes:
         """Returns the bytes of an object, the ones that were listed.
@@ -73,6 +49,17 @@ class ObjectStores:
         if image.size > MAX_BYTES:
             raise ImageError(FailureCode.TOO_LARGE, f"{image.size:,} bytes; at most {MAX_BYTES:,} are read")
         return self._with_retries(self._read_whole, image)
+
+    def read_head(self, image: ListedImage, size: int) -> bytes:
+        """Returns the first bytes of an object, so many or all.
+
+        Raises:
+            ImageError: as `read`, but never TOO_LARGE.
+        """
+        if image.size == 0:
+            return b""  # no range of it can be asked for
+        size = min(size, image.size) if image.size > 0 else size
+        return self._with_retries(lambda image: self._read_first(image, size), image)
 
     def fetch(self, image: ListedImage) -> BinaryIO:
         """Returns a temporary file, open at its beginning, with the bytes of an object of any size.
@@ -87,28 +74,11 @@ class ObjectStores:
         scheme, bucket, name = split(uri)
         self._throttle.wait()
         try:
-            if scheme == "gs" and not _obstore_takes(name):
+            if scheme == "gs" and not is_tidy(name):
                 return _google().stat(bucket, name)
-            return _listed(scheme, bucket, obstore.head(self._store(scheme, bucket), name))
+            return listed_object(scheme, bucket, obstore.head(self._store(scheme, bucket), name))
         except (refused.BaseError, OSError, ValueError):
             return ListedImage(uri, generation=0, size=-1)
-
-    def list(self, scheme: str, bucket: str, prefix: str) -> Iterator[ListedImage]:
-        """Yields the objects of a folder of an S3 bucket or Azure container, to any depth.
-
-        Raises:
-            UserError: when the bucket cannot be listed.
-        """
-        try:
-            for page in obstore.list(self._store(scheme, bucket), prefix or None):
-                for meta in page:
-                    yield _listed(scheme, bucket, meta)
-        except (refused.BaseError, OSError) as error:
-            raise UserError(
-                "a bucket can be listed",
-                got=f"{scheme}://{bucket}/{prefix}",
-                remedy=f"check its name and the credentials in the environment: {first_line(error)}",
-            ) from error
 
     def _with_retries(self, get: Callable[[ListedImage], T], image: ListedImage) -> T:
         try:
@@ -128,11 +98,13 @@ class ObjectStores:
         except (refused.PermissionDeniedError, refused.UnauthenticatedError, PermissionError) as error:
             raise ImageError(FailureCode.DENIED, first_line(error)) from error
         except (refused.BaseError, OSError, ValueError) as error:
-            _refuse_other(error)
+            if is_transient(error):
+                raise TransientError(first_line(error)) from error
+            raise ImageError(FailureCode.UNREADABLE, first_line(error)) from error
 
     def _read_whole(self, image: ListedImage) -> bytes:
         scheme, bucket, name = split(image.uri)
-        if scheme == "gs" and not _obstore_takes(name):
+        if scheme == "gs" and not is_tidy(name):
             data = _google().download(bucket, name, generation=image.generation)
         else:
             found = obstore.get(self._store(scheme, bucket), name, options=_pin(scheme, image))
@@ -140,9 +112,16 @@ class ObjectStores:
         _check_whole(image, size=len(data), crc32c=google_crc32c.value(data))
         return data
 
+    def _read_first(self, image: ListedImage, size: int) -> bytes:
+        scheme, bucket, name = split(image.uri)
+        if scheme == "gs" and not is_tidy(name):
+            return _google().download(bucket, name, generation=image.generation, most=size)
+        options: GetOptions = {**_pin(scheme, image), "range": (0, size)}
+        return bytes(obstore.get(self._store(scheme, bucket), name, options=options).bytes())
+
     def _read_to_file(self, image: ListedImage) -> BinaryIO:
         scheme, bucket, name = split(image.uri)
-        if scheme == "gs" and not _obstore_takes(name):
+        if scheme == "gs" and not is_tidy(name):
             return io.BytesIO(self._read_whole(image))
         file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
         try:
@@ -171,34 +150,11 @@ class ObjectStores:
             return self._stores[scheme, bucket]
 
 
-def split(uri: str) -> tuple[str, str, str]:
-    """Returns scheme, bucket and object name of a URI."""
-    scheme, _, rest = uri.partition("://")
-    bucket, _, name = rest.partition("/")
-    return scheme, bucket, name
-
-
-def _listed(scheme: str, bucket: str, meta: Any) -> ListedImage:
-    version = meta["version"] or ""
-    changed = int(meta["last_modified"].timestamp() * 1e6)
-    generation = int(version) if scheme == "gs" and version.isdigit() else changed
-    checksum = "" if scheme == "gs" else meta["e_tag"] or ""
-    return ListedImage(
-        f"{scheme}://{bucket}/{meta['path']}", generation=generation, size=meta["size"], checksum=checksum
-    )
-
-
 def _google() -> Any:
     """Returns the reader of the few names that obstore does not take, imported when one comes."""
     from digitmill.storage.object_stores import google
 
     return google
-
-
-def _obstore_takes(name: str) -> bool:
-    """Whether obstore can name the object: it refuses or changes names that are no tidy paths."""
-    segments = name.split("/")
-    return name.isprintable() and not any(segment in ("", ".", "..") for segment in segments)
 
 
 def _pin(scheme: str, image: ListedImage) -> "GetOptions":
@@ -210,16 +166,8 @@ def _pin(scheme: str, image: ListedImage) -> "GetOptions":
 
 def _check_whole(image: ListedImage, *, size: int, crc32c: int) -> None:
     if image.size not in (-1, size):
-        raise _TransientError(f"{size:,} of {image.size:,} bytes arrived")
-    if image.uri.startswith(gs.SCHEME) and image.checksum:
+        raise TransientError(f"{size:,} of {image.size:,} bytes arrived")
+    if image.uri.startswith(GS) and image.checksum:
         arrived = base64.b64encode(crc32c.to_bytes(4)).decode()
         if arrived != image.checksum:
-            raise _TransientError(f"the bytes have CRC32C {arrived}, listed was {image.checksum}")
-
-
-def _refuse_other(error: Exception) -> NoReturn:
-    found = _STATUS.search(str(error))
-    status = next((group for group in found.groups() if group), "") if found else ""
-    if status.startswith("4") and status not in _RETRIED_STATUS:
-        raise ImageError(FailureCode.UNREADABLE, first_line(error)) from error
-    raise _TransientError(first_line(error)) from error
+            raise TransientError(f"the bytes have CRC32C {arrived}, listed was {image.checksum}")

@@ -7,48 +7,69 @@ from typing import Any, Final
 
 from obstore.store import AzureStore, GCSStore, S3Store
 
-from digitmill.storage.object_stores import gs
+from digitmill.storage.listed_image import ListedImage
+from digitmill.storage.object_stores.uris import EMULATOR
 
 _TIMEOUT: Final = datetime.timedelta(seconds=30)
 
 
-def make_store(scheme: str, bucket: str) -> Any:
-    """Returns the store of a `gs`, `s3` or `az` bucket, under the scheme's usual environment."""
-    return _MAKERS[scheme](bucket)
+def make_store(scheme: str, bucket: str, *, timeout: datetime.timedelta = _TIMEOUT, retries: int = 0) -> Any:
+    """Returns the store of a `gs`, `s3` or `az` bucket, under the scheme's usual environment.
+
+    Args:
+        scheme: one of `SCHEMES`.
+        bucket: its name.
+        timeout: how long a request may take, its content included.
+        retries: how often the store itself tries a request again. None where the caller does: its tries are
+            counted and held back by the throttle.
+    """
+    connection = {"client_options": {"timeout": timeout}, "retry_config": {"max_retries": retries}}
+    return _MAKERS[scheme](bucket, connection)
 
 
-def _gcs_store(bucket: str) -> GCSStore:
-    emulator = os.environ.get(gs.EMULATOR)
+def listed_object(scheme: str, bucket: str, meta: Any) -> ListedImage:
+    """Returns an object as obstore describes it."""
+    version = meta["version"] or ""
+    changed = int(meta["last_modified"].timestamp() * 1e6)
+    generation = int(version) if scheme == "gs" and version.isdigit() else changed
+    checksum = "" if scheme == "gs" else meta["e_tag"] or ""
+    return ListedImage(
+        f"{scheme}://{bucket}/{meta['path']}", generation=generation, size=meta["size"], checksum=checksum
+    )
+
+
+def _gcs_store(bucket: str, connection: dict[str, Any]) -> GCSStore:
+    emulator = os.environ.get(EMULATOR)
     if emulator is not None:
         address = emulator if "://" in emulator else f"http://{emulator}"
-        return GCSStore(bucket, base_url=address, skip_signature=True, **_connection(allow_http=True))
+        return GCSStore(bucket, base_url=address, skip_signature=True, **_without_tls(connection))
     from digitmill.storage.object_stores import google
 
     credentials = google.credentials()
     if credentials is None:
-        return GCSStore(bucket, skip_signature=True, **_connection())
+        return GCSStore(bucket, skip_signature=True, **connection)
     from obstore.auth.google import GoogleCredentialProvider
 
-    return GCSStore(bucket, credential_provider=GoogleCredentialProvider(credentials), **_connection())
+    return GCSStore(bucket, credential_provider=GoogleCredentialProvider(credentials), **connection)
 
 
-def _s3_store(bucket: str) -> S3Store:
-    http = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
-    return S3Store(bucket, **_connection(allow_http=http))
+def _s3_store(bucket: str, connection: dict[str, Any]) -> S3Store:
+    if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):
+        connection = _without_tls(connection)
+    return S3Store(bucket, **connection)
 
 
-def _azure_store(container: str) -> AzureStore:
+def _azure_store(container: str, connection: dict[str, Any]) -> AzureStore:
     emulator = os.environ.get("AZURE_STORAGE_USE_EMULATOR", "").lower() in ("true", "1")
-    http = emulator or os.environ.get("AZURE_STORAGE_ENDPOINT", "").startswith("http://")
-    return AzureStore(container, **_connection(allow_http=http))
+    if emulator or os.environ.get("AZURE_STORAGE_ENDPOINT", "").startswith("http://"):
+        connection = _without_tls(connection)
+    return AzureStore(container, **connection)
 
 
-_MAKERS: Final[dict[str, Callable[[str], Any]]] = {"gs": _gcs_store, "s3": _s3_store, "az": _azure_store}
+_Maker = Callable[[str, dict[str, Any]], Any]
+_MAKERS: Final[dict[str, _Maker]] = {"gs": _gcs_store, "s3": _s3_store, "az": _azure_store}
 
 
-def _connection(*, allow_http: bool = False) -> dict[str, Any]:
-    # No retries below ours: they would be neither counted nor held back by the throttle.
-    return {
-        "client_options": {"allow_http": allow_http, "timeout": _TIMEOUT},
-        "retry_config": {"max_retries": 0},
-    }
+def _without_tls(connection: dict[str, Any]) -> dict[str, Any]:
+    """Returns a connection that may be one without encryption, as to an emulator."""
+    return connection | {"client_options": connection["client_options"] | {"allow_http": True}}

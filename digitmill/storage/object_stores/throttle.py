@@ -1,4 +1,4 @@
-"""Spaces requests out, the way object stores ask for: a bounded rate that grows slowly."""
+"""Limits the rate of requests as object stores ask for: a bounded rate that ramps up slowly."""
 
 import threading
 import time

@@ -126,7 +126,7 @@ def test_what_it_cannot_do_later_on_is_a_fault_of_the_storage(folder: LocalFolde
     folder.path.mkdir()
     (folder.path / "predictions").write_bytes(b"a file where a folder should be")
     for use in (folder.write_once, folder.replace):
-        with pytest.raises(StorageError, match="the output can be read and written"):
+        with pytest.raises(StorageError, match="cannot read or write the output"):
             use("predictions/x", b"1")
     with pytest.raises(StorageError, match="Is a directory"):
         LocalFolder(folder.path.parent).read(folder.path.name)
@@ -147,13 +147,13 @@ def test_a_launcher_killed_before_it_began_leaves_a_folder_that_is_free(folder: 
         (folder.path / name).touch()
     folder.check("manifest.json")
     (folder.path / "notes.txt").touch()
-    with pytest.raises(UserError, match="new or empty"):
+    with pytest.raises(UserError, match="is not empty"):
         folder.check("manifest.json")
 
 
 def test_a_lock_that_cannot_be_opened_is_refused(folder: LocalFolder) -> None:
     (folder.path / LOCK).mkdir(parents=True)
-    with pytest.raises(UserError, match="the output folder can be locked"), folder.hold():
+    with pytest.raises(UserError, match="cannot lock the output folder"), folder.hold():
         pass
 
 
@@ -192,7 +192,7 @@ def test_it_knows_when_a_file_was_written(folder: LocalFolder) -> None:
 def test_of_two_launchers_the_second_is_refused(folder: LocalFolder) -> None:
     with folder.hold() as hold:
         hold.confirm()
-        with pytest.raises(UserError, match="one launcher at a time"), folder.hold():
+        with pytest.raises(UserError, match="another launcher is writing"), folder.hold():
             pass
         folder.write_once("x", b"1")
     with folder.hold():
@@ -237,7 +237,7 @@ def test_a_launcher_that_was_killed_holds_nothing(folder: LocalFolder) -> None:
     command = [sys.executable, "-c", code, str(folder.path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
-        with pytest.raises(UserError, match="one launcher at a time"), folder.hold():
+        with pytest.raises(UserError, match="another launcher is writing"), folder.hold():
             pass
         process.send_signal(signal.SIGKILL)
         process.wait()

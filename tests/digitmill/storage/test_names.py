@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitmill.storage.names import folder_of, path_of, readable, uri_of
+from digitmill.storage.names import folder_of, path_of, place_of, readable, uri_in, uri_of
 
 NAMES = st.binary(min_size=1, max_size=40).filter(
     lambda name: not {0, ord("/")} & set(name) and name not in (b".", b"..")
@@ -52,3 +52,28 @@ def test_people_read_paths() -> None:
 def test_another_scheme_has_no_path() -> None:
     with pytest.raises(ValueError, match="gs://b/x"):
         path_of("gs://b/x")
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "expected"),
+    [
+        ("/a/labels.csv", "b/c", "file:///a/b/c"),
+        ("/a/labels.csv", "/b", "file:///b"),
+        ("file:///a/labels.csv", "b c", "file:///a/b%20c"),
+        ("gs://b/a/labels.csv", "c.png", "gs://b/a/c.png"),
+        ("s3://b/labels.csv", "c.png", "s3://b/c.png"),
+        ("/a/labels.csv", "gs://b/c", "gs://b/c"),
+        ("gs://b/labels.csv", "/c", "file:///c"),
+        ("gs://b/labels.csv", "file:///c", "file:///c"),
+    ],
+)
+def test_names_count_from_the_folder_of_their_file(file: str, name: str, expected: str) -> None:
+    assert uri_in(name, file) == expected
+
+
+def test_a_place_is_spelled_as_it_was_given(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    uri = uri_of(b"in/a b")
+    assert place_of(uri) == place_of(uri, str(tmp_path)) == f"{tmp_path}/in/a b"
+    assert place_of(uri, "in") == "in/a b"
+    assert place_of("gs://b/a%20b", "in") == "gs://b/a%20b"

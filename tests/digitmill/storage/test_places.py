@@ -1,8 +1,12 @@
+import os
+import pathlib
+
 import pytest
 
-from digitmill.storage import list_place
+from digitmill.storage import ImageReader, list_place, open_place, uri_of_place
 from schemas.errors import UserError
-from tests.gcs_emulator import Bucket
+from schemas.failure import FailureCode, ImageError
+from tests.gcs_emulator import Bucket, Proxy
 
 
 @pytest.fixture
@@ -34,11 +38,74 @@ def test_folders_patterns_and_objects(filled: Bucket, name: str, expected: list[
 
 @pytest.mark.parametrize("name", ["f", "f/", "nothing", "nothing/", "*.gif", "d/e/2"])
 def test_what_matches_nothing_is_refused(filled: Bucket, name: str) -> None:
-    with pytest.raises(UserError, match="an input holds at least one object"):
+    with pytest.raises(UserError, match="input not found"):
         list(list_place(f"{filled.uri}/{name}"))
 
 
 @pytest.mark.parametrize("given", ["http://host/x", "gs://", "s3:///x"])
 def test_a_place_that_is_none_is_refused(given: str) -> None:
-    with pytest.raises(UserError, match="an input is a path or a place in a bucket"):
+    with pytest.raises(UserError, match=r"not a path, nor a place in gs://|no bucket is named"):
         list(list_place(given))
+
+
+@pytest.mark.parametrize(
+    "pattern", ["a/0/*", "a/*/?.png", "**/x.png", "a/**", "a/[01]/[!x]*", "a*", "a/0/x.png", "n*", "**/.*"]
+)
+def test_disk_and_bucket_list_alike(bucket: Bucket, tmp_path: pathlib.Path, pattern: str) -> None:
+    for name in ("a/0/x.png", "a/0/y.txt", "a/1/.hidden", "a/1/z.png", "b/0/x.png", "ab"):
+        bucket.put(name, name.encode())
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+
+    def names(place: str) -> list[tuple[str, int]]:
+        start = f"{uri_of_place(place)}/"
+        try:
+            return [(image.uri.removeprefix(start), image.size) for image in list_place(f"{place}/{pattern}")]
+        except UserError as error:
+            assert error.remedy == "check the pattern" or "check the name" in error.remedy
+            return []
+
+    assert names(bucket.uri) == names(str(tmp_path))
+
+
+def test_a_large_object_is_opened_as_a_file(bucket: Bucket, proxy: Proxy) -> None:
+    content = os.urandom(3_000_000)
+    bucket.put("large", content)
+    proxy.faults["large"].append("truncated")
+    with open_place(f"{bucket.uri}/large") as file:
+        assert file.read(10) == content[:10]
+        file.seek(2_000_000)
+        assert file.read() == content[2_000_000:]
+
+
+@pytest.mark.parametrize("name", ["large", "in//large", "./large"])
+def test_the_beginning_of_an_object_is_read_alone(bucket: Bucket, name: str) -> None:
+    bucket.put(name, b"0123456789" * 100)
+    (image,) = list_place(bucket.uri)
+    with ImageReader() as reader:
+        assert reader.read_head(image, 4) == b"0123"
+        assert reader.read_head(image, 9999) == b"0123456789" * 100
+        bucket.put(name, b"something else")
+        with pytest.raises(ImageError) as caught:
+            reader.read_head(image, 4)
+    assert caught.value.code == FailureCode.CHANGED
+
+
+def test_files_are_opened_by_path_and_by_uri(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a b").write_bytes(b"0123")
+    monkeypatch.chdir(tmp_path)
+    for place in ("a b", str(tmp_path / "a b"), (tmp_path / "a b").as_uri()):
+        with open_place(place) as file:
+            assert file.read() == b"0123"
+    (image,) = list_place("a b")
+    with ImageReader() as reader:
+        assert reader.read_head(image, 2) == b"01"
+
+
+@pytest.mark.parametrize("name", ["no", "no/such"])
+def test_what_cannot_be_opened_is_refused_in_one_line(
+    bucket: Bucket, tmp_path: pathlib.Path, name: str
+) -> None:
+    for folder in (bucket.uri, str(tmp_path)):
+        with pytest.raises(UserError, match=f"cannot read the file: '{folder}/{name}'"):
+            open_place(f"{folder}/{name}")

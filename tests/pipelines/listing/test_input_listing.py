@@ -190,10 +190,10 @@ def test_a_broken_link_is_listed(tree: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     ("given", "rule"),
     [
-        ("missing", "an input exists"),
-        ("*.nothing", "a pattern matches at least one file"),
+        ("missing", "input not found"),
+        ("*.nothing", "no file matches the pattern"),
         ("empty", "input holds no files"),
-        ("ftp://host/x", "an input is a path or a place in a bucket"),
+        ("ftp://host/x", "not a path, nor a place in gs://"),
     ],
 )
 def test_an_input_without_images_is_refused(

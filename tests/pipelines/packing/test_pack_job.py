@@ -114,10 +114,10 @@ def test_a_finished_and_an_occupied_output_are_refused(
 ) -> None:
     packed_into(mixed_folder, tmp_path / "out")
     before = (tmp_path / "out" / "manifest.json").read_bytes()
-    with pytest.raises(UserError, match="an output folder holds one run"):
+    with pytest.raises(UserError, match="the output folder already holds a finished run"):
         packed_into(mixed_folder, tmp_path / "out")
     assert (tmp_path / "out" / "manifest.json").read_bytes() == before
-    with pytest.raises(UserError, match="an output folder is new or empty"):
+    with pytest.raises(UserError, match="the output folder is not empty"):
         packed_into(tmp_path / "out", mixed_folder)
 
 

@@ -84,7 +84,7 @@ def test_a_report_that_differs_goes_to_another_folder(night: pathlib.Path, tmp_p
     assert report_files(night) == before
     rebuild_report(str(night), to=str(tmp_path / "priced"), price_per_hour=2.5)
     assert "at 2.50 an hour" in (tmp_path / "priced" / "report.html").read_text()
-    with pytest.raises(UserError, match="new or empty"):
+    with pytest.raises(UserError, match="is not empty"):
         rebuild_report(str(night), to=str(tmp_path / "priced"))
 
 

@@ -129,7 +129,7 @@ def test_a_full_disk_of_a_worker_is_reported(
     with worker_pool(tmp_path / "pool", shell=shell) as pool:
         assert runs.run(digit_folder, *pool.flags) == 1
     line = runs.last_line()
-    assert "the output can be read and written" in line
+    assert "cannot read or write the output" in line
     assert "File too large" in line
     assert runs.run(digit_folder, "--resume") == 0
     runs.check(runs.direct(digit_folder))

@@ -63,7 +63,7 @@ def test_with_limit_and_sample_less_is_to_do(
 def test_what_the_run_would_refuse_it_refuses(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    with pytest.raises(UserError, match="an input exists"):
+    with pytest.raises(UserError, match="input not found"):
         look(tmp_path / "none", bundle_path, tmp_path / "out")
     with pytest.raises(UserError, match="the output lies in an input"):
         look(mixed_folder, bundle_path, mixed_folder / "out")

@@ -303,7 +303,7 @@ def test_of_two_launchers_at_once_one_wins_and_the_other_says_so(
     ended = [process.exitcode for process in launched]
     assert ended.count(0) >= 1
     for code, text in zip(ended, said, strict=True):
-        assert code == 0 or (code == 2 and "one launcher at a time writes an output" in text)
+        assert code == 0 or (code == 2 and "another launcher is writing to this output" in text)
     assert contents(tmp_path / "out") == undisturbed
 
 
@@ -334,7 +334,7 @@ def test_a_full_disk_is_one_line_and_can_be_gone_on_with(
     done = subprocess.run(limited, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert "the output can be read and written" in line
+    assert "cannot read or write the output" in line
     assert "File too large" in line
     process = launch([*asked, "--resume"], tmp_path / "log")
     process.join(300)
@@ -345,14 +345,14 @@ def test_a_full_disk_is_one_line_and_can_be_gone_on_with(
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stores are given up on soon."""
-    from digitmill.storage.object_stores import google, lease, objects
+    from digitmill.storage.object_stores import google, lease, retries
 
     # A lease that could not be given back is watched before it is taken over.
     monkeypatch.setattr(lease, "LEASE_SECONDS", 0.2)
     monkeypatch.setattr(lease, "POLL_SECONDS", 0.05)
     monkeypatch.setattr(google, "RETRY", google.RETRY.with_timeout(0.5).with_delay(0.05, 0.1))
-    monkeypatch.setattr(objects, "FIRST_WAIT_SECONDS", 0.001)
-    monkeypatch.setattr(objects, "LONGEST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(retries, "FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(retries, "LONGEST_WAIT_SECONDS", 0.01)
 
 
 def answer_503(proxy: Proxy, after: int) -> Callable[[], None]:
@@ -414,7 +414,7 @@ def test_an_input_that_goes_away_for_good_is_no_failure_of_its_images(
     asked = {"rows_per_part": 20, "output": str(tmp_path / "out")}
     asked |= {"inputs": (f"{bucket.uri}/in",), "model": bundle_path, "beam_flags": FLAGS}
     mend = answer_503(through_proxy, 25)
-    with pytest.raises(StoppedError, match=r"a bucket of the input stays within reach.* --resume"):
+    with pytest.raises(StoppedError, match=r"a bucket of the input is out of reach.* --resume"):
         score_job.run(ScoreOptions(**asked))
     mend()
     manifest = score_job.run(ScoreOptions(**asked, resume=True)).manifest

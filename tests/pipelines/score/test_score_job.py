@@ -92,7 +92,7 @@ def test_a_finished_output_is_refused_and_left_alone(
 ) -> None:
     run(options(mixed_folder, bundle_path, tmp_path / "out"))
     before = (tmp_path / "out" / "manifest.json").read_bytes()
-    with pytest.raises(UserError, match="an output folder holds one run"):
+    with pytest.raises(UserError, match="the output folder already holds a finished run"):
         run(options(mixed_folder, bundle_path, tmp_path / "out"))
     assert (tmp_path / "out" / "manifest.json").read_bytes() == before
 
@@ -107,7 +107,7 @@ def test_an_occupied_output_is_refused(
         (output / "mine.txt").touch()
     else:
         output.touch()
-    with pytest.raises(UserError, match="an output folder is new or empty"):
+    with pytest.raises(UserError, match="the output folder is not empty"):
         run(options(mixed_folder, bundle_path, output))
 
 
@@ -115,7 +115,7 @@ def test_an_output_below_a_file_is_refused(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="the output folder can be seen"):
+    with pytest.raises(UserError, match="cannot look into the output folder"):
         run(options(mixed_folder, bundle_path, tmp_path / "file" / "out"))
 
 

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from digitmill.storage.names import uri_of
-from digitmill.storage.object_stores import objects
+from digitmill.storage.object_stores import retries
 from pipelines.listing import input_listing
 from pipelines.score import score_job
 from pipelines.score.score_job import run
@@ -25,8 +25,8 @@ HOSTILE = ["a b.png", "x[1].png", "s*.png", "q?.png", "n\nl.png", "=1+1.png", "c
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objects, "FIRST_WAIT_SECONDS", 0.001)
-    monkeypatch.setattr(objects, "LONGEST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(retries, "FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(retries, "LONGEST_WAIT_SECONDS", 0.01)
 
 
 @pytest.fixture

@@ -85,7 +85,7 @@ def stop() -> None:
 
 
 def refuse() -> None:
-    raise UserError("every folder of an input can be listed", got="closed", remedy="grant access")
+    raise UserError("cannot list the folder", got="closed", remedy="grant access")
 
 
 def alone(options: ScoreOptions, tmp_path: pathlib.Path) -> dict[str, bytes]:
@@ -108,7 +108,7 @@ def test_a_listing_that_fails_leaves_nothing_of_what_was_scored(
     options: ScoreOptions, before_the_last: Callable, tmp_path: pathlib.Path
 ) -> None:
     before_the_last(refuse)
-    with pytest.raises(UserError, match="every folder of an input"):
+    with pytest.raises(UserError, match="cannot list the folder"):
         run(options)
     assert not (tmp_path / "out").exists()
 

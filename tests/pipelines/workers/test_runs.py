@@ -195,7 +195,7 @@ def test_a_store_that_refuses_a_worker_stops_the_run_in_one_line(
         return frozen
 
     monkeypatch.setattr(score_job, "freeze_listing", spoils_the_output)
-    with pytest.raises(StoppedError, match=r"the output can be read and written: .*--resume"):
+    with pytest.raises(StoppedError, match=r"cannot read or write the output: .*--resume"):
         score_job.run(asked)
 
 

@@ -20,13 +20,13 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 strategy = tf.distribute.MultiWorkerMirroredStrategy()
 from trainer.cluster import collectives
 collectives._MAX_BYTES = 100_000  # several rounds
-from trainer.files import local_files
+from digitmill.storage import reader
 from trainer.data.sources.folder import FolderSource
 exchange = collectives.Collectives(strategy).exchange
 given = [text.decode() for text in exchange(f"worker {index}".encode() * (index + 1))]
 read = []
-real = local_files.read
-local_files.read = lambda path, *, most: read.append(path) or real(path, most=most)
+real = reader.read_file
+reader.read_file = lambda image: read.append(image.uri) or real(image)
 digits = FolderSource(folder).read(validation_fraction=0, shard=(index, 2), exchange=exchange)
 print(json.dumps({
     "given": given,

@@ -1,22 +1,24 @@
 """`--data folder:PATH`: images in one sub-folder per label."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NoReturn
 
+from digitmill.storage import ListedImage, NothingFoundError, list_place, uri_of_place
+from digitmill.storage.names import place_of
+from digitmill.storage.object_stores.uris import is_object
 from schemas.digit import CLASSES
 from schemas.errors import UserError
 from trainer.data.exchange import Exchange
 from trainer.data.reading import ReadOptions, Shard, read
 from trainer.data.sources.labelled_files import LabelledFile, read_plan
 from trainer.data.splits import Digits
-from trainer.files.files import in_cloud, list_folder
 
 LABELS: Final = tuple(str(label) for label in range(CLASSES))
 
 
 class FolderSource:
-    """A folder of labelled images, local or in `gs://`.
+    """A folder of labelled images, local or in a bucket.
 
     The split of an image depends only on its canonical pixels: adding, removing or renaming files moves no
     other image, and copies stay together. The shares are met on average only, so that a small class may
@@ -35,7 +37,7 @@ class FolderSource:
         self._path = path
         self._reading = reading or ReadOptions()
         # On disk, only the sub-folders are listed here. A bucket has none, and is listed once, here.
-        self._listed = list_folder(path) if in_cloud(path) else None
+        self._listed = list(visible_files(path)) if is_object(path) else None
         _check_names(path, self._names())
 
     def read(
@@ -43,14 +45,15 @@ class FolderSource:
     ) -> Digits:
         """Decodes and splits the images: 80 % training, 10 % validation, 10 % test, whatever the fraction."""
         del validation_fraction
-        listed = self._listed if self._listed is not None else list_folder(self._path)
+        listed = self._listed if self._listed is not None else visible_files(self._path)
         files = [
-            LabelledFile(file, int(label))
-            for file in listed
-            if (label := _first_segment(self._path, file.place)) in LABELS
+            LabelledFile(image, int(label))
+            for name, image in listed
+            if (label := _first_segment(name)) in LABELS
         ]
         _check_filled(self._path, files)
-        digits = read(read_plan(self.name, files), reading=self._reading, shard=shard, exchange=exchange)
+        plan = read_plan(self.name, files, given=self._path)
+        digits = read(plan, reading=self._reading, shard=shard, exchange=exchange)
         check_split_coverage(digits)
         return digits
 
@@ -63,13 +66,29 @@ class FolderSource:
         """Returns the names of the sub-folders, and of the files next to them."""
         if self._listed is None:
             return _entries(self._path)
-        first = [(_first_segment(self._path, file.place), file.place) for file in self._listed]
-        return {name for name, _ in first if name}, sorted(place for name, place in first if not name)
+        first = [(_first_segment(name), image.uri) for name, image in self._listed]
+        return {name for name, _ in first if name}, sorted(uri for name, uri in first if not name)
 
 
-def _first_segment(folder: str, place: str) -> str:
+def visible_files(folder: str) -> Iterator[tuple[str, ListedImage]]:
+    """Yields the files of a folder at any depth, with their names in it; skips hidden files and folders.
+
+    Raises:
+        UserError: if the folder can't be listed.
+    """
+    start = place_of(uri_of_place(folder)).rstrip("/") + "/"
+    try:
+        for image in list_place(folder if folder.endswith("/") else f"{folder}/"):
+            name = place_of(image.uri).removeprefix(start)
+            if not any(segment.startswith(".") for segment in name.split("/")):
+                yield name, image
+    except NothingFoundError:
+        return
+
+
+def _first_segment(name: str) -> str:
     """Returns the sub-folder of a file; empty for a file directly in the folder."""
-    return place[len(folder) :].lstrip("/").rpartition("/")[0].partition("/")[0]
+    return name.rpartition("/")[0].partition("/")[0]
 
 
 def _entries(path: str) -> tuple[set[str], list[str]]:

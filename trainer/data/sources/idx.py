@@ -9,12 +9,15 @@ from typing import Final, NoReturn
 import numpy as np
 
 from digitmill.imaging.batch import DigitBatch, canonical_batch
+from digitmill.storage import ListedImage
+from digitmill.storage.names import place_of
+from digitmill.storage.object_stores.uris import is_object
 from schemas.errors import UserError
 from trainer.data.exchange import Exchange
 from trainer.data.reading import DecodedBatch, ReadOptions, ReadPlan, Shard, read
+from trainer.data.sources.folder import visible_files
 from trainer.data.sources.idx_format import open_idx, read_labels
 from trainer.data.splits import PARTS, Digits, held_out
-from trainer.files.files import File, in_cloud, list_folder
 
 _NAME: Final = re.compile(
     r"(?P<set>.*?)(?P<part>train|t10k|test)[-_.](?P<kind>images|labels)([-_.]idx[13])?([-_.]ubyte)?(\.gz)?"
@@ -33,17 +36,17 @@ class _Files:
     """The four files of a set."""
 
     set: str
-    train_images: File
-    train_labels: File
-    test_images: File
-    test_labels: File
+    train_images: ListedImage
+    train_labels: ListedImage
+    test_images: ListedImage
+    test_labels: ListedImage
 
 
 class IdxSource:
     """IDX files of training and test images and their labels, gzipped or not.
 
     Args:
-        path: the folder, local or in `gs://`. If it holds several sets, it is followed by the prefix of one
+        path: the folder, local or in a bucket. If it holds several sets, it is followed by the prefix of one
             set's file names: `DIR/emnist-digits`.
         reading: how to read them.
 
@@ -60,7 +63,7 @@ class IdxSource:
         self, *, validation_fraction: float, shard: Shard = (0, 1), exchange: Exchange | None = None
     ) -> Digits:
         """Reads the files, and holds out a share of the training images."""
-        train, test = read_labels(self._files.train_labels.place), read_labels(self._files.test_labels.place)
+        train, test = read_labels(self._files.train_labels), read_labels(self._files.test_labels)
         parts = np.concatenate(
             [np.where(held_out(train, validation_fraction), _VALIDATION, _TRAIN), np.full(len(test), _TEST)]
         ).astype(np.uint8)
@@ -84,7 +87,7 @@ class IdxSource:
                 where = start + rows[mine]
                 yield DecodedBatch(
                     where,
-                    [f"{file.place}[{number}]" for number in rows[mine]],
+                    [f"{place_of(file.uri)}[{number}]" for number in rows[mine]],
                     labels[where].astype(np.int64),
                     self._decoded(pictures[mine]),
                     parts[where],
@@ -96,13 +99,13 @@ class IdxSource:
         )
 
 
-def _pictures(file: File, *, images: int) -> Iterator[tuple[int, np.ndarray]]:
+def _pictures(file: ListedImage, *, images: int) -> Iterator[tuple[int, np.ndarray]]:
     """Yields the index of the first row, and images uint8[n, height, width]."""
-    with open_idx(file.place, dimensions=3) as opened:
+    with open_idx(file, dimensions=3) as opened:
         if opened.shape[0] != images:
             raise UserError(
                 "the numbers of images and labels differ",
-                got=f"{opened.shape[0]} images in {file.place} for {images} labels",
+                got=f"{opened.shape[0]} images in {place_of(file.uri)} for {images} labels",
                 remedy="fetch both files again",
             )
         row = 0
@@ -136,13 +139,12 @@ _WANTED: Final[Mapping[tuple[str, str], int]] = {
 """Part and kind of each file, and its number of dimensions."""
 
 
-def _sets(folder: str) -> dict[str, dict[tuple[str, str], File]]:
+def _sets(folder: str) -> dict[str, dict[tuple[str, str], ListedImage]]:
     """Returns the sets in a folder by the prefix of their file names; prefers unzipped files."""
-    if not in_cloud(folder) and not os.path.isdir(folder):
+    if not is_object(folder) and not os.path.isdir(folder):
         return {}
-    found: dict[str, dict[tuple[str, str], File]] = {}
-    for file in sorted(list_folder(folder), key=lambda file: (file.place.endswith(".gz"), file.place)):
-        name = file.place[len(folder) :].lstrip("/")
+    found: dict[str, dict[tuple[str, str], ListedImage]] = {}
+    for name, file in sorted(visible_files(folder), key=lambda named: (named[0].endswith(".gz"), named[0])):
         matched = _NAME.fullmatch(name) if "/" not in name else None
         if matched:
             part = "train" if matched["part"] == "train" else "t10k"

@@ -12,8 +12,10 @@ from typing import Any, Final, NoReturn
 
 import numpy as np
 
+from digitmill.storage import ImageReader, ListedImage
+from digitmill.storage.names import place_of
 from schemas.errors import UserError
-from trainer.files.files import open_file
+from schemas.failure import ImageError
 
 UNSIGNED_BYTE: Final = 0x08
 
@@ -32,9 +34,13 @@ class IdxFile:
         UserError: if it isn't an IDX file of unsigned bytes.
     """
 
-    def __init__(self, place: str) -> None:
-        self._place = place
-        raw = open_file(place)
+    def __init__(self, listed: ListedImage) -> None:
+        self._place = place_of(listed.uri)
+        try:
+            with ImageReader() as reader:
+                raw = reader.fetch(listed)
+        except ImageError as error:
+            raise UserError("cannot read the file", got=self._place, remedy=f"check it: {error}") from error
         self._zipped = raw.read(2) == _GZIP
         raw.seek(0)
         self._raw = raw
@@ -97,28 +103,28 @@ class IdxFile:
         )
 
 
-def open_idx(place: str, *, dimensions: int) -> IdxFile:
+def open_idx(listed: ListedImage, *, dimensions: int) -> IdxFile:
     """Opens an IDX file with that many dimensions.
 
     Raises:
         UserError: if it isn't one.
     """
-    file = IdxFile(place)
+    file = IdxFile(listed)
     if len(file.shape) == dimensions:
         return file
     file.__exit__()
     raise UserError(
         f"expected an IDX file of {'labels' if dimensions == 1 else 'images'} with {dimensions} dimension(s)",
-        got=f"{place} of {len(file.shape)}",
+        got=f"{place_of(listed.uri)} of {len(file.shape)}",
         remedy="see whether images and labels were mixed up",
     )
 
 
-def read_labels(place: str) -> np.ndarray:
+def read_labels(listed: ListedImage) -> np.ndarray:
     """Returns the values of a one-dimensional IDX file, uint8[N].
 
     Raises:
         UserError: if it isn't one.
     """
-    with open_idx(place, dimensions=1) as file:
+    with open_idx(listed, dimensions=1) as file:
         return np.concatenate([np.empty(0, np.uint8), *file.rows(2**20)])

@@ -10,15 +10,14 @@ import numpy as np
 
 from digitmill import machine
 from digitmill.imaging.batch import decode_batch
+from digitmill.storage import ImageReader, ListedImage, ReadLimits
+from digitmill.storage.names import place_of
 from schemas.failure import FailureCode, ImageError
 from trainer.data.reading import DecodedBatch, ReadPlan, Shard
-from trainer.files.files import File, in_cloud, read_image
 
 _CHUNK: Final = 1_024
-_CLOUD_CHUNK: Final = 64
-"""Objects per thread and chunk: small, so that many threads wait for the network at once."""
-
-_CLOUD_THREADS: Final = 32
+_CONNECTIONS: Final = 43
+"""To an object store: 32 objects are read at once, since reading mostly waits for the network."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -28,53 +27,63 @@ class LabelledFile(NamedTuple):
     """An image file with its label.
 
     Attributes:
-        file: the file.
+        image: the file as it was listed.
         label: the digit it shows.
         sha256: expected SHA-256 of its bytes, hexadecimal; empty if unknown.
         content: its bytes, if they were given along with its name; then no file is read.
     """
 
-    file: File
+    image: ListedImage
     label: int
     sha256: str = ""
     content: bytes = b""
 
 
-def read_plan(name: str, files: Sequence[LabelledFile]) -> ReadPlan:
-    """Returns the plan of image files that are split by their pixels."""
-    return ReadPlan(name, len(files), made_from=files, batches=lambda shard: _batches(files, shard))
+def read_plan(name: str, files: Sequence[LabelledFile], *, given: str) -> ReadPlan:
+    """Returns the plan of image files that are split by their pixels.
+
+    Args:
+        name: the `--data` value.
+        files: the images, in a fixed order.
+        given: the place that they were listed from; their names in messages are spelled like it.
+    """
+    return ReadPlan(name, len(files), made_from=files, batches=lambda shard: _batches(files, shard, given))
 
 
-def _batches(files: Sequence[LabelledFile], shard: Shard) -> Iterator[DecodedBatch]:
+def _batches(files: Sequence[LabelledFile], shard: Shard, given: str) -> Iterator[DecodedBatch]:
     mine = np.arange(shard[0], len(files), shard[1])
-    cloud = any(in_cloud(one.file.place) for one in (*files[:1], *files[-1:]) if not one.content)
-    size = _CLOUD_CHUNK if cloud else _CHUNK
-    chunks = (mine[start : start + size] for start in range(0, len(mine), size))
+    chunks = (mine[start : start + _CHUNK] for start in range(0, len(mine), _CHUNK))
     # Threads: reading waits for the disk or the network, and decoding releases the interpreter lock.
-    threads = _CLOUD_THREADS if cloud else machine.cpu_count()
-    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        yield from _map_ordered(pool, lambda chunk: _decoded(files, chunk), chunks, ahead=2 * threads)
+    threads = machine.cpu_count()
+    with (
+        ImageReader(ReadLimits(connections=_CONNECTIONS)) as reader,
+        concurrent.futures.ThreadPoolExecutor(threads) as pool,
+    ):
+
+        def decode(chunk: np.ndarray) -> DecodedBatch:
+            chosen = [files[position] for position in chunk]
+            return DecodedBatch(
+                positions=chunk,
+                names=[place_of(one.image.uri, given) for one in chosen],
+                labels=np.array([one.label for one in chosen], np.int64),
+                decoded=decode_batch(_contents(chosen, reader), len(chosen)),
+            )
+
+        yield from _map_ordered(pool, decode, chunks, ahead=2 * threads)
 
 
-def _decoded(files: Sequence[LabelledFile], chunk: np.ndarray) -> DecodedBatch:
-    chosen = [files[position] for position in chunk]
-    return DecodedBatch(
-        positions=chunk,
-        names=[one.file.place for one in chosen],
-        labels=np.array([one.label for one in chosen], np.int64),
-        decoded=decode_batch(map(_content, chosen), len(chosen)),
-    )
-
-
-def _content(one: LabelledFile) -> bytes | ImageError:
-    if one.content:
-        return one.content
-    content = read_image(one.file)
-    if one.sha256 and isinstance(content, bytes):
-        found = hashlib.sha256(content).hexdigest()
-        if found != one.sha256:
-            return ImageError(FailureCode.CHANGED, f"its SHA-256 is {found}, {one.sha256} was written down")
-    return content
+def _contents(files: Sequence[LabelledFile], reader: ImageReader) -> Iterator[bytes | ImageError]:
+    """Yields the bytes of each image in order, or the error of one that can't be read."""
+    read = reader.read(one.image for one in files if not one.content)
+    for one in files:
+        content = one.content or next(read)
+        if one.sha256 and not one.content and isinstance(content, bytes):
+            found = hashlib.sha256(content).hexdigest()
+            if found != one.sha256:
+                content = ImageError(
+                    FailureCode.CHANGED, f"its SHA-256 is {found}, {one.sha256} was written down"
+                )
+        yield content
 
 
 def _map_ordered(

@@ -4,12 +4,12 @@ import base64
 import binascii
 import csv
 import io
-import os
 import re
-import urllib.parse
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Final, NamedTuple, NoReturn
 
+from digitmill.storage import ImageReader, ListedImage, open_place
+from digitmill.storage.names import uri_in
 from schemas import labels
 from schemas.errors import UserError
 from trainer.data.exchange import Exchange
@@ -17,19 +17,17 @@ from trainer.data.reading import ReadOptions, Shard, read
 from trainer.data.sources.folder import check_split_coverage
 from trainer.data.sources.labelled_files import LabelledFile, read_plan
 from trainer.data.splits import Digits
-from trainer.files.files import File, folder_of, join, read_whole, stat
 
 DIGEST_COLUMNS: Final = ("sha256", "digest")
 """Optional columns with the SHA-256 of an image's bytes, hexadecimal."""
 
-_FILE: Final = "file://"
 _SHA256: Final = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 
 
 class LabelsSource:
     """A CSV file with the columns `path` and `label`.
 
-    Paths are absolute, relative to the file's folder, or `file:///` or `gs://` URIs. Lines without a label
+    Paths are absolute, relative to the file's folder, or URIs of a file or object. Lines without a label
     (not reviewed yet) or labelled `unreadable` are skipped and counted. If a column `pixels` holds the image,
     the path is only a name. Images are split by their pixels, so that a folder and a list of its files give
     the same splits.
@@ -51,7 +49,7 @@ class LabelsSource:
         """Decodes and splits the images: 80 % training, 10 % validation, 10 % test, whatever the fraction."""
         del validation_fraction
         name = f"labels:{self._path}"
-        plan = read_plan(name, _labelled(self._rows))
+        plan = read_plan(name, _labelled(self._rows), given="/")
         digits = read(plan, reading=self._reading, shard=shard, exchange=exchange)
         if self._reading.complete:
             check_split_coverage(digits, labels=sorted({str(row.label) for row in self._rows}))
@@ -59,27 +57,29 @@ class LabelsSource:
 
 
 class _Row(NamedTuple):
-    place: str
+    uri: str
     label: int
     sha256: str
     pixels: bytes
 
 
-def _labelled(rows: Iterable[_Row]) -> list[LabelledFile]:
-    found = iter(stat([row.place for row in rows if not row.pixels]))
-    return [
-        LabelledFile(File(row.place, len(row.pixels), 0), row.label, content=row.pixels)
-        if row.pixels
-        else LabelledFile(next(found), row.label, row.sha256)
-        for row in rows
-    ]
+def _labelled(rows: Collection[_Row]) -> list[LabelledFile]:
+    with ImageReader() as reader:
+        found = reader.find([row.uri for row in rows if not row.pixels])
+        return [
+            LabelledFile(ListedImage(row.uri, 0, len(row.pixels)), row.label, content=row.pixels)
+            if row.pixels
+            else LabelledFile(next(found), row.label, row.sha256)
+            for row in rows
+        ]
 
 
 def _rows(path: str) -> list[_Row]:
     """Returns the lines with a digit, each image once."""
     try:
         # Keeps the bytes of names that aren't UTF-8.
-        text = read_whole(path).decode("utf-8-sig", errors="surrogateescape")
+        with open_place(path) as file:
+            text = file.read().decode("utf-8-sig", errors="surrogateescape")
         lines = csv.DictReader(io.StringIO(text, newline=""))
         header = lines.fieldnames or ()
         if not {"path", "label"} <= set(header):
@@ -100,7 +100,7 @@ def _rows(path: str) -> list[_Row]:
 
 def _parsed(lines: csv.DictReader, path: str) -> tuple[list[_Row], int, int]:
     """Returns the lines with a digit, and the numbers of unlabelled and unreadable ones."""
-    by_place: dict[str, _Row] = {}
+    by_uri: dict[str, _Row] = {}
     unlabelled = unreadable = 0
     for line in lines:
         label = line["label"] or ""
@@ -113,9 +113,9 @@ def _parsed(lines: csv.DictReader, path: str) -> tuple[list[_Row], int, int]:
             unlabelled += not label.strip()
             continue
         row = _row(line, digit, path, number=lines.line_num)
-        if by_place.setdefault(row.place, row) != row:
+        if by_uri.setdefault(row.uri, row) != row:
             _refuse("the image has two labels or digests", line["path"], path, line=lines.line_num)
-    return list(by_place.values()), unlabelled, unreadable
+    return list(by_uri.values()), unlabelled, unreadable
 
 
 def _row(line: dict[str, str], digit: int, path: str, *, number: int) -> _Row:
@@ -124,13 +124,7 @@ def _row(line: dict[str, str], digit: int, path: str, *, number: int) -> _Row:
         _refuse("the line names no image", name, path, line=number)
     if pixels := _pixels(line, path, number=number):
         return _Row(name, digit, sha256, pixels)
-    return _Row(_place(name, path), digit, sha256, b"")
-
-
-def _place(name: str, path: str) -> str:
-    if name.startswith(_FILE):
-        return os.fsdecode(urllib.parse.unquote_to_bytes(name.removeprefix(_FILE)))
-    return join(folder_of(path), name)
+    return _Row(uri_in(name, path), digit, sha256, b"")
 
 
 def _pixels(line: dict[str, str], path: str, *, number: int) -> bytes:

@@ -1,7 +1,7 @@
 """`tfrecord:GLOB`: labelled images that `digitmill pack` wrote."""
 
+import contextlib
 import itertools
-import os
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, Final, NamedTuple
 
@@ -9,6 +9,9 @@ import numpy as np
 
 from digitmill.imaging.batch import decode_batch
 from digitmill.records import Frame, mean_size, open_stream, parse_packed_image, read_frames
+from digitmill.storage import ImageReader, ListedImage, NothingFoundError, list_place, uri_of_place
+from digitmill.storage.names import place_of
+from digitmill.storage.patterns import has_magic
 from schemas.errors import UserError
 from schemas.failure import ImageError
 from schemas.prediction import NO_LABEL
@@ -16,7 +19,6 @@ from trainer.data.exchange import Exchange
 from trainer.data.reading import DecodedBatch, ReadOptions, ReadPlan, Shard, read, round_robin
 from trainer.data.sources.folder import check_split_coverage
 from trainer.data.splits import Digits
-from trainer.files.files import File, in_cloud, matching, open_file, read_head
 
 _CHUNK: Final = 128
 _HEAD: Final = 2**18
@@ -30,7 +32,7 @@ _SHARD_BITS: Final = 40
 
 
 class RecordsSource:
-    """Shards of packed images with labels, local or in `gs://`.
+    """Shards of packed images with labels, local or in a bucket.
 
     Splits depend on the pixels, as those of `folder:` do, so that a folder and its pack give the same.
 
@@ -45,7 +47,8 @@ class RecordsSource:
     def __init__(self, pattern: str, reading: ReadOptions | None = None) -> None:
         self.name = f"tfrecord:{pattern}"
         self._reading = reading or ReadOptions()
-        self._shards = _checked(pattern, matching(pattern))
+        self._pattern = pattern
+        self._shards = _matching(pattern)
 
     def read(
         self, *, validation_fraction: float, shard: Shard = (0, 1), exchange: Exchange | None = None
@@ -56,7 +59,7 @@ class RecordsSource:
             self.name,
             _estimate(self._shards),
             made_from=self._shards,
-            batches=lambda shard: _batches(self._shards, shard),
+            batches=lambda shard: _batches(self._shards, shard, pattern=self._pattern),
             owners=lambda positions, workers: _owners(positions, workers, shards=len(self._shards)),
             description=f"{len(self._shards):,} shards",
         )
@@ -71,17 +74,23 @@ class RecordsSource:
         return digits
 
 
-def _checked(pattern: str, shards: list[File]) -> list[File]:
-    if not shards:
-        remedy = "check the pattern"
-        if in_cloud(pattern) or os.path.isdir(pattern):
-            remedy = f"name the files in it: tfrecord:{pattern.rstrip('/')}/packed-*.tfrecord"
-        raise UserError("tfrecord:GLOB matches at least one file", got=pattern, remedy=remedy)
-    return shards
+def _matching(pattern: str) -> list[ListedImage]:
+    with contextlib.suppress(NothingFoundError):
+        shards = list(list_place(pattern))
+        # Without a wildcard it names one file, or a folder whose other files are no shards.
+        if has_magic(pattern) or [shard.uri for shard in shards] == [uri_of_place(pattern)]:
+            return shards
+    folder = pattern.rstrip("/")
+    raise UserError(
+        "no file matches tfrecord:GLOB",
+        got=pattern,
+        remedy=f"check the pattern. To read a folder, name its files: tfrecord:{folder}/packed-*.tfrecord",
+    )
 
 
-def _estimate(shards: Sequence[File]) -> int:
-    mean = mean_size(read_head(shards[0], _HEAD))
+def _estimate(shards: Sequence[ListedImage]) -> int:
+    with ImageReader() as reader:
+        mean = mean_size(reader.read_head(shards[0], _HEAD))
     return round(sum(shard.size for shard in shards) / (mean or _LIKELY_SIZE))
 
 
@@ -92,9 +101,10 @@ def _owners(positions: np.ndarray, workers: int, *, shards: int) -> np.ndarray:
     return round_robin(positions & (1 << _SHARD_BITS) - 1, workers)
 
 
-def _batches(shards: Sequence[File], shard: Shard) -> Iterator[DecodedBatch]:
+def _batches(shards: Sequence[ListedImage], shard: Shard, *, pattern: str) -> Iterator[DecodedBatch]:
     records = itertools.chain.from_iterable(
-        _records(number, file, shard, shards=len(shards)) for number, file in enumerate(shards)
+        _records(number, file, shard, shards=len(shards), name=place_of(file.uri, pattern))
+        for number, file in enumerate(shards)
     )
     while chunk := list(itertools.islice(records, _CHUNK)):
         yield DecodedBatch(
@@ -112,7 +122,7 @@ class _Record(NamedTuple):
     label: int
 
 
-def _records(number: int, file: File, shard: Shard, *, shards: int) -> Iterator[_Record]:
+def _records(number: int, file: ListedImage, shard: Shard, *, shards: int, name: str) -> Iterator[_Record]:
     """Yields the records of one file that are a worker's."""
     first = number << _SHARD_BITS
 
@@ -121,10 +131,18 @@ def _records(number: int, file: File, shard: Shard, *, shards: int) -> Iterator[
 
     if shards >= shard[1] and not is_own(0):
         return
-    with open_file(file.place) as opened:
+    with _open_shard(file) as opened:
         for frame in _frames(opened):
             if is_own(frame.position):
-                yield _record(frame, position=first + frame.position, name=f"{file.place}[{frame.position}]")
+                yield _record(frame, position=first + frame.position, name=f"{name}[{frame.position}]")
+
+
+def _open_shard(file: ListedImage) -> BinaryIO:
+    with ImageReader() as reader:
+        try:
+            return reader.fetch(file)
+        except ImageError as error:
+            raise UserError("cannot read the shard", got=place_of(file.uri), remedy=str(error)) from error
 
 
 def _frames(file: BinaryIO) -> Iterator[Frame]:

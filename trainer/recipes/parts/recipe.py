@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import keras
 
-from trainer.files.files import read_card
+from digitmill.engines.bundle_files import read_card
 from trainer.recipes.parts.search_space import Space
 
 HOLD_OUT = 5_000 / 60_000

@@ -8,18 +8,20 @@ from collections.abc import Iterator
 
 import google_crc32c
 import pytest
+from google.cloud import storage
 
 from digitmill.storage import ImageReader, open_folder
 from digitmill.storage.listed_image import ListedImage
-from digitmill.storage.object_stores import google, objects
-from digitmill.storage.object_stores.google import CloudFolder, list_objects
-from digitmill.storage.object_stores.gs import is_folder_marker, split_uri
+from digitmill.storage.object_stores import google, retries
+from digitmill.storage.object_stores.bucket_folder import BucketFolder
+from digitmill.storage.object_stores.google import list_objects
+from digitmill.storage.object_stores.uris import is_folder_marker, split_place
 from schemas.errors import StorageError, UserError
 from tests.gcs_emulator import Bucket, Proxy
 
 
 @pytest.fixture
-def folder(bucket: Bucket) -> CloudFolder:
+def folder(bucket: Bucket) -> BucketFolder:
     return open_folder(f"{bucket.uri}/a/run/")
 
 
@@ -58,15 +60,19 @@ def test_folder_markers_are_told_from_images() -> None:
 
 @pytest.mark.parametrize(
     ("uri", "expected"),
-    [("gs://b", ("b", "")), ("gs://b/", ("b", "")), ("gs://b/a//b?c#d", ("b", "a//b?c#d"))],
+    [
+        ("gs://b", ("gs", "b", "")),
+        ("s3://b/", ("s3", "b", "")),
+        ("gs://b/a//b?c#d", ("gs", "b", "a//b?c#d")),
+    ],
 )
-def test_a_uri_is_bucket_and_name(uri: str, expected: tuple[str, str]) -> None:
-    assert split_uri(uri) == expected
+def test_a_place_is_scheme_bucket_and_name(uri: str, expected: tuple[str, str, str]) -> None:
+    assert split_place(uri) == expected
 
 
 def test_a_uri_without_a_bucket_is_refused() -> None:
-    with pytest.raises(UserError, match="names a bucket"):
-        split_uri("gs:///x")
+    with pytest.raises(UserError, match="no bucket is named"):
+        split_place("gs:///x")
 
 
 def test_a_bucket_that_does_not_exist_is_said_so(bucket: Bucket) -> None:
@@ -75,7 +81,7 @@ def test_a_bucket_that_does_not_exist_is_said_so(bucket: Bucket) -> None:
     assert caught.value.got == "gs://no-such-bucket-anywhere/"
 
 
-def test_write_once_keeps_what_is_there(folder: CloudFolder, bucket: Bucket) -> None:
+def test_write_once_keeps_what_is_there(folder: BucketFolder, bucket: Bucket) -> None:
     folder.write_once("new/x", b"first")
     folder.write_once("new/x", b"second")
     assert folder.read("new/x") == bucket.read("a/run/new/x") == b"first"
@@ -83,13 +89,13 @@ def test_write_once_keeps_what_is_there(folder: CloudFolder, bucket: Bucket) -> 
     assert folder.exists("new/x")
 
 
-def test_replace_puts_the_new_in_place(folder: CloudFolder) -> None:
+def test_replace_puts_the_new_in_place(folder: BucketFolder) -> None:
     for content in (b"first", b"second"):
         folder.replace("x", content)
         assert folder.read("x") == content
 
 
-def test_of_many_writers_one_wins(folder: CloudFolder) -> None:
+def test_of_many_writers_one_wins(folder: BucketFolder) -> None:
     contents = [bytes([number]) * 1000 for number in range(6)]
     writers = [threading.Thread(target=folder.write_once, args=("x", content)) for content in contents]
     for writer in writers:
@@ -99,14 +105,14 @@ def test_of_many_writers_one_wins(folder: CloudFolder) -> None:
     assert folder.read("x") in contents
 
 
-def test_what_is_not_there_is_said_so(folder: CloudFolder) -> None:
+def test_what_is_not_there_is_said_so(folder: BucketFolder) -> None:
     assert not folder.exists("x")
     assert folder.names("statistics") == set()
     with pytest.raises(FileNotFoundError):
         folder.read("x")
 
 
-def test_it_knows_when_an_object_was_written(folder: CloudFolder) -> None:
+def test_it_knows_when_an_object_was_written(folder: BucketFolder) -> None:
     folder.write_once("x", b"1")
     age = datetime.datetime.now(datetime.UTC) - folder.written("x")
     assert abs(age) < datetime.timedelta(hours=1)
@@ -114,34 +120,34 @@ def test_it_knows_when_an_object_was_written(folder: CloudFolder) -> None:
         folder.written("y")
 
 
-def test_a_folder_that_holds_something_is_refused(folder: CloudFolder, bucket: Bucket) -> None:
+def test_a_folder_that_holds_something_is_refused(folder: BucketFolder, bucket: Bucket) -> None:
     folder.check("manifest.json")
     bucket.put("a/run/", b"")
     folder.check("manifest.json")
     bucket.put("a/run-of-another/x", b"1")
     folder.check("manifest.json")
     bucket.put("a/run/x", b"1")
-    with pytest.raises(UserError, match="an output folder is new or empty"):
+    with pytest.raises(UserError, match="the output folder is not empty"):
         folder.check("manifest.json")
     bucket.put("a/run/manifest.json", b"1")
-    with pytest.raises(UserError, match="an output folder holds one run"):
+    with pytest.raises(UserError, match="the output folder already holds a finished run"):
         folder.check("manifest.json")
 
 
-def test_an_output_that_cannot_be_written_is_one_line(folder: CloudFolder) -> None:
+def test_an_output_that_cannot_be_written_is_one_line(folder: BucketFolder) -> None:
     missing = open_folder("gs://no-such-bucket-anywhere/out")
     for write in (missing.write_once, missing.replace):
-        with pytest.raises(StorageError, match="the output can be read and written"):
+        with pytest.raises(StorageError, match="cannot read or write the output"):
             write("x", b"1")
     with pytest.raises(UserError, match="Check the bucket's name"), missing.hold():
         pass
-    with pytest.raises(UserError, match="a bucket can be listed"):
+    with pytest.raises(UserError, match="cannot list the bucket"):
         missing.check("manifest.json")
 
 
-@pytest.mark.parametrize("place", ["s3://b/x", "az://b/x", "ftp://x"])
-def test_other_stores_are_for_reading(place: str) -> None:
-    with pytest.raises(UserError, match="an output is a local folder or in gs://"):
+@pytest.mark.parametrize("place", ["ftp://x", "s3://", "gs:///x", "s3://b/a//c", "az://b/a/../c"])
+def test_what_cannot_be_written_to_is_refused(place: str) -> None:
+    with pytest.raises(UserError, match=r"not a path|no bucket is named|cannot write to a folder"):
         open_folder(place)
 
 
@@ -208,11 +214,11 @@ def test_what_is_stored_gzipped_is_read_as_it_is_stored(store: Store) -> None:
     store.answers = [stored]
     store.headers = {"Content-Encoding": "gzip", "x-goog-hash": f"crc32c={crc32c(stored)}"}
     assert google.download("bucket", "./a", generation=1) == stored
-    assert CloudFolder("bucket", "run").read("a") == stored
+    assert BucketFolder("gs", "bucket", "run").read("a") == stored
 
 
 def test_bytes_that_arrive_damaged_are_asked_for_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objects, "FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(retries, "FIRST_WAIT_SECONDS", 0.001)
     store.answers = [b"cOntent", b"content"]
     store.headers = {"x-goog-hash": f"crc32c={crc32c(b'content')}"}
     with ImageReader() as reader:
@@ -222,7 +228,7 @@ def test_bytes_that_arrive_damaged_are_asked_for_again(store: Store, monkeypatch
 
 def test_a_folders_folders_are_what_stands_before_the_next_slash(store: Store) -> None:
     store.answers = [b'{"prefixes": ["a/run/x/"], "nextPageToken": "more"}', b'{"prefixes": ["a/run/y/"]}']
-    assert CloudFolder("bucket", "a/run").folders() == {"x", "y"}
+    assert BucketFolder("bucket", "a/run").folders() == {"x", "y"}
     first, second = store.queries
     assert (first["prefix"], first["delimiter"], second["pageToken"]) == (["a/run/"], ["/"], ["more"])
     # The store leaves out what is not asked for, and refuses to be asked for fields that it does not have.
@@ -230,6 +236,22 @@ def test_a_folders_folders_are_what_stands_before_the_next_slash(store: Store) -
 
 
 def test_a_folder_that_may_be_full_is_not_listed_to_its_end(store: Store) -> None:
-    CloudFolder("bucket", "run").check("manifest.json")
+    BucketFolder("gs", "bucket", "run").check("manifest.json")
     (query,) = store.queries
     assert query["maxResults"] == ["1000"]
+
+
+def test_every_upload_carries_its_checksum(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def upload(blob: storage.Blob, data: bytes, **options: object) -> None:
+        asked.append((blob.name, data, options["checksum"]))
+
+    monkeypatch.setenv(google.EMULATOR, "http://127.0.0.1:1")
+    google.client.cache_clear()
+    monkeypatch.setattr(storage.Blob, "upload_from_string", upload)
+    folder = BucketFolder("gs", "bucket", "run")
+    folder.write_once("a", b"1")
+    folder.replace("b", b"2")
+    google.client.cache_clear()
+    assert asked == [("run/a", b"1", "crc32c"), ("run/b", b"2", "crc32c")]

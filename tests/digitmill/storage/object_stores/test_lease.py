@@ -9,33 +9,34 @@ from requests import exceptions as transport
 
 from digitmill.storage.interface import LOCK
 from digitmill.storage.object_stores import lease
-from digitmill.storage.object_stores.google import CloudFolder
+from digitmill.storage.object_stores.bucket import StoreError
+from digitmill.storage.object_stores.bucket_folder import BucketFolder
 from schemas.errors import StorageError, UserError
 from tests.gcs_emulator import Bucket
 
 
 @pytest.fixture
-def folder(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> CloudFolder:
+def folder(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> BucketFolder:
     monkeypatch.setattr(lease, "LEASE_SECONDS", 0.6)
     monkeypatch.setattr(lease, "RENEW_SECONDS", 0.1)
     monkeypatch.setattr(lease, "POLL_SECONDS", 0.05)
-    return CloudFolder(bucket.name, "run")
+    return BucketFolder("gs", bucket.name, "run")
 
 
 def put(bucket: Bucket, **changes: object) -> None:
     bucket.put(f"run/{LOCK}", json.dumps(lease._this_process() | changes).encode())
 
 
-def test_of_two_launchers_the_second_is_refused(folder: CloudFolder, bucket: Bucket) -> None:
+def test_of_two_launchers_the_second_is_refused(folder: BucketFolder, bucket: Bucket) -> None:
     with folder.hold() as hold:
-        with pytest.raises(UserError, match="one launcher at a time"), folder.hold():
+        with pytest.raises(UserError, match="another launcher is writing"), folder.hold():
             pass
         hold.confirm()
         folder.check("manifest.json")
     assert bucket.names() == []
 
 
-def test_a_holder_elsewhere_that_died_runs_out(folder: CloudFolder, bucket: Bucket) -> None:
+def test_a_holder_elsewhere_that_died_runs_out(folder: BucketFolder, bucket: Bucket) -> None:
     put(bucket, host="elsewhere")
     started = time.monotonic()
     with folder.hold() as hold:
@@ -45,7 +46,7 @@ def test_a_holder_elsewhere_that_died_runs_out(folder: CloudFolder, bucket: Buck
 
 
 def test_a_holder_here_that_died_is_not_waited_for(
-    folder: CloudFolder, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    folder: BucketFolder, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "LEASE_SECONDS", 1000.0)
     code = (
@@ -59,7 +60,7 @@ def test_a_holder_here_that_died_is_not_waited_for(
 
 
 def test_another_process_under_the_same_number_is_not_the_holder(
-    folder: CloudFolder, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    folder: BucketFolder, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "LEASE_SECONDS", 1000.0)
     put(bucket, begun="1")
@@ -73,7 +74,7 @@ def confirm_until_lost(hold: lease.Lease) -> None:
         hold.confirm()
 
 
-def test_who_slept_through_its_lease_learns_that_it_lost_it(folder: CloudFolder, bucket: Bucket) -> None:
+def test_who_slept_through_its_lease_learns_that_it_lost_it(folder: BucketFolder, bucket: Bucket) -> None:
     with folder.hold() as hold:
         put(bucket, host="elsewhere")
         with pytest.raises(StorageError, match="Another launcher has taken it over"):
@@ -98,7 +99,7 @@ def lose_answers(monkeypatch: pytest.MonkeyPatch, *, which: set[int]) -> list[in
 
 
 def test_a_renewal_whose_answer_was_lost_is_a_renewal(
-    folder: CloudFolder, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    folder: BucketFolder, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uploads = lose_answers(monkeypatch, which={1})
     with folder.hold() as hold:
@@ -110,7 +111,7 @@ def test_a_renewal_whose_answer_was_lost_is_a_renewal(
 
 
 def test_a_lease_that_was_taken_without_an_answer_is_not_watched(
-    folder: CloudFolder, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    folder: BucketFolder, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "LEASE_SECONDS", 1000.0)
     real = storage.Blob.upload_from_string
@@ -128,7 +129,7 @@ def test_a_lease_that_was_taken_without_an_answer_is_not_watched(
     assert bucket.names() == []
 
 
-def test_a_container_of_the_same_name_is_another_machine(folder: CloudFolder, bucket: Bucket) -> None:
+def test_a_container_of_the_same_name_is_another_machine(folder: BucketFolder, bucket: Bucket) -> None:
     put(bucket, processes="pid:[1]", process=2**22 + 1)
     started = time.monotonic()
     with folder.hold():
@@ -136,7 +137,7 @@ def test_a_container_of_the_same_name_is_another_machine(folder: CloudFolder, bu
 
 
 def test_a_lease_given_back_while_it_is_watched_is_free(
-    folder: CloudFolder, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    folder: BucketFolder, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(bucket, host="elsewhere")
     real = storage.Blob.reload
@@ -154,34 +155,40 @@ def test_a_lease_given_back_while_it_is_watched_is_free(
     assert len(looks) == 2
 
 
-class Blob:
-    """An object that only its holder writes; `retries` has how each write was to be tried again."""
-
-    generation = 0
+class LeaseBucket:
+    """A bucket that only one holder writes; `patient` has how each write was to be tried again."""
 
     def __init__(self) -> None:
-        self.retries: list[object] = []
+        self.version = ""
+        self.patient: list[bool] = []
+        self.contents: set[bytes] = set()
 
-    def upload_from_string(
-        self, data: str, *, if_generation_match: int, retry: object, timeout: float
-    ) -> None:
-        assert if_generation_match == self.generation
-        self.generation += 1
-        self.retries.append(retry)
+    def write(self, name: str, data: bytes, *, expected: str, patient: bool = True) -> str:
+        assert (name, expected) == ("run/lock", self.version)
+        self.patient.append(patient)
+        self.contents.add(data)
+        self.version = str(len(self.patient))
+        if len(self.patient) == 2:
+            self.version = expected
+            raise StoreError("busy", remedy="wait")
+        return self.version
 
-    def delete(self, **_: object) -> None:
-        """Is gone."""
+    def delete_version(self, name: str, version: str) -> None:
+        assert (name, version) == ("run/lock", self.version)
 
 
 def test_a_renewal_is_not_tried_again_for_so_long_that_the_lease_runs_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(lease, "RENEW_SECONDS", 0.001)
-    blob, patient = Blob(), object()
-    held = lease.Lease(blob, "gs://bucket/run", retry=patient)
+    bucket = LeaseBucket()
+    held = lease.Lease(bucket, "run/lock", "gs://bucket/run")
     held.take()
-    while len(blob.retries) < 3:
+    while len(bucket.patient) < 4:
         time.sleep(0.001)
     held.give_back()
-    assert blob.retries[0] is patient
-    assert set(blob.retries[1:]) == {None}
+    held.confirm()
+    assert bucket.patient[0] is True
+    assert set(bucket.patient[1:]) == {False}
+    # On S3 an object's version is that of its content.
+    assert len(bucket.contents) == len(bucket.patient)

@@ -7,7 +7,8 @@ from obstore.store import MemoryStore
 
 from digitmill.storage import ImageReader, list_place
 from digitmill.storage.listed_image import ListedImage
-from digitmill.storage.object_stores import google, objects
+from digitmill.storage.object_stores import google, objects, retries
+from digitmill.storage.object_stores.uris import split
 from digitmill.storage.read_limits import CONNECTIONS, ReadLimits
 from schemas.failure import FailureCode, ImageError
 from tests.gcs_emulator import Bucket, Proxy
@@ -15,8 +16,8 @@ from tests.gcs_emulator import Bucket, Proxy
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objects, "FIRST_WAIT_SECONDS", 0.001)
-    monkeypatch.setattr(objects, "LONGEST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(retries, "FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(retries, "LONGEST_WAIT_SECONDS", 0.01)
 
 
 def outcomes(images: list[ListedImage], **limits: object) -> list[bytes | FailureCode]:
@@ -38,7 +39,7 @@ def test_every_name_is_listed_and_read_as_it_is(bucket: Bucket) -> None:
         bucket.put(name, f"content of {name}".encode())
     images = list(list_place(bucket.uri))
     assert [image.uri for image in images] == sorted(f"{bucket.uri}/{name}" for name in HOSTILE)
-    assert outcomes(images) == [f"content of {objects.split(image.uri)[2]}".encode() for image in images]
+    assert outcomes(images) == [f"content of {split(image.uri)[2]}".encode() for image in images]
 
 
 def test_one_request_an_image_over_few_connections(bucket: Bucket, proxy: Proxy) -> None:
@@ -80,13 +81,13 @@ def test_a_passing_fault_is_got_over(bucket: Bucket, proxy: Proxy, fault: object
         ("a.png", 403, FailureCode.DENIED, 1),
         ("a.png", 401, FailureCode.DENIED, 1),
         ("a.png", 400, FailureCode.UNREADABLE, 1),
-        ("a.png", 408, FailureCode.UNREADABLE, objects.ATTEMPTS),
-        ("a.png", 503, FailureCode.UNREADABLE, objects.ATTEMPTS),
-        ("a.png", "reset", FailureCode.UNREADABLE, objects.ATTEMPTS),
-        ("a.png", "truncated", FailureCode.UNREADABLE, objects.ATTEMPTS),
+        ("a.png", 408, FailureCode.UNREADABLE, retries.ATTEMPTS),
+        ("a.png", 503, FailureCode.UNREADABLE, retries.ATTEMPTS),
+        ("a.png", "reset", FailureCode.UNREADABLE, retries.ATTEMPTS),
+        ("a.png", "truncated", FailureCode.UNREADABLE, retries.ATTEMPTS),
         ("./a.png", 403, FailureCode.DENIED, 1),
-        ("./a.png", 503, FailureCode.UNREADABLE, objects.ATTEMPTS),
-        ("./a.png", "truncated", FailureCode.UNREADABLE, objects.ATTEMPTS),
+        ("./a.png", 503, FailureCode.UNREADABLE, retries.ATTEMPTS),
+        ("./a.png", "truncated", FailureCode.UNREADABLE, retries.ATTEMPTS),
     ],
 )
 def test_a_lasting_fault_is_one_failure(
@@ -128,7 +129,7 @@ def test_wrong_bytes_are_never_handed_on(bucket: Bucket, proxy: Proxy) -> None:
     bucket.put("a", b"content")
     (image,) = list_place(bucket.uri)
     assert outcomes([image._replace(checksum="AAAAAA==")]) == [FailureCode.UNREADABLE]
-    assert proxy.reads("a") == objects.ATTEMPTS
+    assert proxy.reads("a") == retries.ATTEMPTS
 
 
 def test_an_object_over_the_cap_is_not_asked_for(bucket: Bucket, proxy: Proxy) -> None:
@@ -176,8 +177,8 @@ def test_waits_are_drawn_at_random_and_grow() -> None:
         state.attempt_number = attempt
         drawn[attempt] = [wait(state) for _ in range(200)]
     assert len(set(drawn[5])) > 100
-    assert max(drawn[1]) <= objects.FIRST_WAIT_SECONDS * 2
-    assert max(drawn[5]) <= objects.LONGEST_WAIT_SECONDS
+    assert max(drawn[1]) <= retries.FIRST_WAIT_SECONDS * 2
+    assert max(drawn[5]) <= retries.LONGEST_WAIT_SECONDS
 
 
 def test_readers_share_stores_between_threads(bucket: Bucket) -> None:

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from digitmill.storage import list_place
 from schemas.errors import UserError
 from tests.trainer.idx_files import idx_bytes, write_idx, write_set
 from trainer.data.reading import ReadOptions
@@ -130,7 +131,7 @@ def test_a_damaged_file_is_refused_with_what_is_wrong(tmp_path, data, said):
     (tmp_path / "x").write_bytes(data)
     with (
         pytest.raises(UserError, match=f"Fetch it again: .*{said}"),
-        open_idx(str(tmp_path / "x"), dimensions=3) as file,
+        open_idx(*list_place(str(tmp_path / "x")), dimensions=3) as file,
     ):
         list(file.rows(2))
 

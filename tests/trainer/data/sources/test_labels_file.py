@@ -131,7 +131,7 @@ def test_missing_classes_are_allowed(tmp_path, label_folder):
         (["a.png,1", "./a.png,1", "a.png,2"], "path,label", "Mend line 4"),
         ([",1"], "path,label", "the line names no image"),
         (["a.png,1,abc"], "path,label,sha256", "not a SHA-256 of 64 hexadecimal digits"),
-        (["s3://b/a.png,1"], "path,label", "a local path or in gs://"),
+        (["http://b/a.png,1"], "path,label", "not a path, nor a URI of file:///"),
     ],
 )
 def test_an_invalid_line_is_refused_with_its_number(tmp_path, rows, header, said):
@@ -150,7 +150,7 @@ def test_an_invalid_csv_is_refused(tmp_path):
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     assert "No such file" in refusal_of(tmp_path / "labels.csv")
-    assert "Is a directory" in refusal_of(tmp_path)
+    assert "not a regular file" in refusal_of(tmp_path)
 
 
 def test_names_that_are_no_utf_8_are_found(tmp_path, label_folder):

@@ -95,7 +95,9 @@ def test_opening_needs_no_tensorflow(run_python):
     assert "False" in run_python(f"{code}; print('tensorflow' in sys.modules)")
 
 
-@pytest.mark.parametrize("spec", ["folder:s3://bucket/x", "labels:https://x/y.csv", "tfrecord:s3://b/*"])
+@pytest.mark.parametrize(
+    "spec", ["folder:ftp://bucket/x", "labels:https://x/y.csv", "idx:http://x/y", "tfrecord:http://b/*"]
+)
 def test_other_storages_are_refused(spec):
-    with pytest.raises(UserError, match="a local path or in gs://"):
+    with pytest.raises(UserError, match="not a path, nor a place in gs://"):
         open_source(spec)

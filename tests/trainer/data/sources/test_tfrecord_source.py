@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from digitmill.storage import ImageReader, list_place
+from digitmill.storage.names import place_of
 from schemas import packed
 from schemas.errors import UserError
 from trainer.data.reading import ReadOptions
 from trainer.data.rejects import Rejects
-from trainer.data.sources import tfrecord_source
 from trainer.data.sources.folder import FolderSource
 from trainer.data.sources.tfrecord_source import RecordsSource
 from trainer.data.splits import Digits
-from trainer.files.files import matching
 
 
 def feature(value: object) -> tf.train.Feature:
@@ -86,7 +86,9 @@ PATTERNS = {"[0-1].tfrecord": ["[0-1]"], "[0-1].*": ["0", "1"]}
 def test_a_path_with_brackets_is_taken_as_it_is(tmp_path):
     for name in ("0", "1", "[0-1]"):
         (tmp_path / f"{name}.tfrecord").touch()
-    found = {pattern: [file.place for file in matching(f"{tmp_path}/{pattern}")] for pattern in PATTERNS}
+    found = {
+        pattern: [place_of(file.uri) for file in list_place(f"{tmp_path}/{pattern}")] for pattern in PATTERNS
+    }
     assert found == {
         pattern: [f"{tmp_path}/{name}.tfrecord" for name in names] for pattern, names in PATTERNS.items()
     }
@@ -212,8 +214,8 @@ def test_shards_are_disjoint_and_complete_whether_by_file_or_by_record(shards, w
 @pytest.mark.parametrize(("workers", "files_each"), [(2, 2), (4, 1), (5, 4)])
 def test_workers_that_exchange_each_read_their_own_share(shards, workers, files_each, monkeypatch):
     opened = []
-    real = tfrecord_source.open_file
-    monkeypatch.setattr(tfrecord_source, "open_file", lambda place: opened.append(place) or real(place))
+    real = ImageReader.fetch
+    monkeypatch.setattr(ImageReader, "fetch", lambda *given: opened.append(given) or real(*given))
     source, trained = RecordsSource(str(shards / "*.tfrecord")), []
     for index in range(workers):
         # The others have nothing to tell.
@@ -224,7 +226,7 @@ def test_workers_that_exchange_each_read_their_own_share(shards, workers, files_
 
 
 def test_patterns_that_match_nothing_are_refused_before_anything_is_read(shards):
-    with pytest.raises(UserError, match="matches at least one file"):
+    with pytest.raises(UserError, match="no shard matches"):
         RecordsSource(str(shards / "*.tfr"))
     with pytest.raises(UserError, match=r"tfrecord:.*packed/packed-\*\.tfrecord"):
         RecordsSource(str(shards))

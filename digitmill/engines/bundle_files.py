@@ -1,0 +1,35 @@
+"""Reads the files of a model bundle, wherever its folder is."""
+
+from digitmill.storage import open_place
+from schemas.errors import UserError
+from schemas.model import bundle
+
+
+def read_bundle_file(place: str, name: str) -> bytes:
+    """Returns the bytes of a file of a bundle.
+
+    Args:
+        place: the bundle's folder, local or in a bucket.
+        name: the file's name within it.
+
+    Raises:
+        UserError: when it cannot be read.
+    """
+    with open_place(f"{place.rstrip('/')}/{name}") as file:
+        return file.read()
+
+
+def read_card(place: str) -> bytes:
+    """Returns the bytes of a bundle's card, which says whether a folder is a bundle.
+
+    Raises:
+        UserError: when it cannot be read.
+    """
+    try:
+        return read_bundle_file(place, bundle.CARD)
+    except UserError as error:
+        raise UserError(
+            f"a model bundle is a folder with a {bundle.CARD}",
+            got=place,
+            remedy=f"give the bundle folder that `digitmill train` wrote; {error.remedy}",
+        ) from error

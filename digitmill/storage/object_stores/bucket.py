@@ -1,0 +1,80 @@
+"""The interface of a bucket that output folders and leases use, whichever store it is in."""
+
+import datetime
+from collections.abc import Iterator
+from typing import Final, Protocol
+
+from digitmill.storage.listed_image import ListedImage
+
+ABSENT: Final = ""
+"""The version of an object that is not there."""
+
+
+class StoreError(Exception):
+    """A store that refused a request or could not be reached.
+
+    Args:
+        text: what it said, in one line.
+        remedy: what to do about it, as an imperative.
+        denied: whether it refused for lack of rights.
+    """
+
+    def __init__(self, text: str, *, remedy: str, denied: bool = False) -> None:
+        super().__init__(text)
+        self.remedy = f"{remedy}: {text}"
+        self.denied = denied
+
+
+class Bucket(Protocol):
+    """A bucket; its objects are written completely or not at all.
+
+    Every method raises StoreError when the store refuses, or does not answer after several tries.
+    """
+
+    def list(self, prefix: str, *, most: int | None = None) -> Iterator[ListedImage]:
+        """Yields the objects whose names begin with a prefix, in an order that is the store's own.
+
+        Args:
+            prefix: empty, or one that ends in a slash.
+            most: number of objects to stop after; None for all.
+        """
+
+    def folders(self, prefix: str) -> set[str]:
+        """Returns the names of the folders directly below a prefix."""
+
+    def read(self, name: str) -> bytes:
+        """Returns an object's bytes; raises FileNotFoundError when it does not exist."""
+
+    def read_version(self, name: str, *, patient: bool = True) -> tuple[str, bytes] | None:
+        """Returns an object's version and the bytes of that version; None when there is none.
+
+        Args:
+            name: its name.
+            patient: as of `write`.
+        """
+
+    def written(self, name: str) -> datetime.datetime | None:
+        """Returns when an object was written; None when there is none."""
+
+    def write(
+        self, name: str, data: bytes, *, expected: str | None = None, patient: bool = True
+    ) -> str | None:
+        """Writes an object and returns its version; writes nothing and returns None on a version conflict.
+
+        A retry after a lost response may conflict with the version that the first try wrote.
+
+        Args:
+            name: its name.
+            data: its bytes.
+            expected: the version to replace, `ABSENT` to create only; None to overwrite any.
+            patient: whether to retry and wait for long, rather than fail within seconds.
+        """
+
+    def delete(self, name: str) -> None:
+        """Removes an object, which need not exist."""
+
+    def delete_version(self, name: str, version: str) -> None:
+        """Removes an object of this version, in a single try; leaves one of another version.
+
+        Only for objects that no other process replaces within seconds after a write, such as leases.
+        """

@@ -1,0 +1,104 @@
+"""Buckets of `gs://`, written under conditions on generations; every upload is held to its CRC32C."""
+
+import contextlib
+import dataclasses
+import datetime
+from collections.abc import Iterator
+from typing import Any, Final
+
+from google.api_core import exceptions as api
+from google.cloud import storage
+
+from digitmill.storage.listed_image import ListedImage
+from digitmill.storage.object_stores import google
+from digitmill.storage.object_stores.bucket import ABSENT
+from digitmill.storage.object_stores.google import as_store_errors, client, iterate_objects
+
+_HASTE: Final = 10.0
+"""Seconds that a store may take to answer where nobody waits for longer."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GoogleBucket:
+    """A `Bucket` of Google Cloud Storage."""
+
+    bucket: str
+
+    def list(self, prefix: str, *, most: int | None = None) -> Iterator[ListedImage]:
+        """Yields the objects below a prefix, in the order of their names' bytes."""
+        return iterate_objects(self.bucket, prefix=prefix, most=most)
+
+    def folders(self, prefix: str) -> set[str]:
+        """Returns the folders right below a prefix."""
+        with as_store_errors():
+            listed = client().list_blobs(
+                self.bucket, prefix=prefix, delimiter="/", fields="prefixes,nextPageToken", retry=google.RETRY
+            )
+            # Prefixes are known only when all pages have been asked for.
+            for _ in listed.pages:
+                pass
+            return {name.removeprefix(prefix).rstrip("/") for name in listed.prefixes}
+
+    def read(self, name: str) -> bytes:
+        """Returns an object's bytes."""
+        with as_store_errors():
+            try:
+                return self._blob(name).download_as_bytes(raw_download=True, retry=google.RETRY)
+            except api.NotFound as error:
+                raise FileNotFoundError(name) from error
+
+    def read_version(self, name: str, *, patient: bool = True) -> tuple[str, bytes] | None:
+        """Returns an object's generation and the bytes of it."""
+        blob = self._blob(name)
+        with as_store_errors():
+            try:
+                blob.reload(**_options(patient))
+                content = blob.download_as_bytes(if_generation_match=blob.generation, **_options(patient))
+            except (api.NotFound, api.PreconditionFailed):
+                return None
+            return str(blob.generation), content
+
+    def written(self, name: str) -> datetime.datetime | None:
+        """Returns when an object was written."""
+        blob = self._blob(name)
+        with as_store_errors():
+            try:
+                blob.reload(retry=google.RETRY)
+            except api.NotFound:
+                return None
+            return blob.time_created.astimezone(datetime.UTC)
+
+    def write(
+        self, name: str, data: bytes, *, expected: str | None = None, patient: bool = True
+    ) -> str | None:
+        """Writes an object and returns its generation."""
+        blob = self._blob(name)
+        generation = None if expected is None else 0 if expected == ABSENT else int(expected)
+        with as_store_errors():
+            try:
+                blob.upload_from_string(
+                    data,
+                    if_generation_match=generation,
+                    checksum="crc32c",
+                    **_options(patient),
+                )
+            except api.PreconditionFailed:
+                return None
+            return str(blob.generation)
+
+    def delete(self, name: str) -> None:
+        """Removes an object."""
+        with as_store_errors(), contextlib.suppress(api.NotFound):
+            self._blob(name).delete(retry=google.RETRY)
+
+    def delete_version(self, name: str, version: str) -> None:
+        """Removes a generation."""
+        with as_store_errors(), contextlib.suppress(api.NotFound, api.PreconditionFailed):
+            self._blob(name).delete(if_generation_match=int(version), **_options(patient=False))
+
+    def _blob(self, name: str) -> storage.Blob:
+        return client().bucket(self.bucket).blob(name)
+
+
+def _options(patient: bool) -> dict[str, Any]:
+    return {"retry": google.RETRY} if patient else {"retry": None, "timeout": _HASTE}

@@ -1,0 +1,155 @@
+"""Buckets of `s3://` and containers of `az://`, written through obstore under conditions on ETags.
+
+S3 compares each upload with the SHA-256 in its signed request. Azure gets no checksum: TLS alone protects
+the bytes on their way.
+"""
+
+import contextlib
+import datetime
+import itertools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import obstore
+import tenacity
+from obstore import exceptions as refused
+
+from digitmill.storage.listed_image import ListedImage
+from digitmill.storage.object_stores.bucket import ABSENT, StoreError
+from digitmill.storage.object_stores.retries import ATTEMPTS, TransientError, is_transient, make_retries
+from digitmill.storage.object_stores.stores import listed_object, make_store
+from schemas.errors import first_line
+
+if TYPE_CHECKING:
+    from obstore import PutMode
+
+_PATIENCE: Final = datetime.timedelta(minutes=5)
+"""How long an upload may take."""
+
+_HASTE: Final = datetime.timedelta(seconds=10)
+
+_DENIED: Final = (refused.PermissionDeniedError, refused.UnauthenticatedError, PermissionError)
+
+_CHECK_NAME: Final = "check the bucket's name and the credentials in the environment"
+
+T = TypeVar("T")
+
+
+class ObstoreBucket:
+    """A `Bucket` of S3 or Azure. Its versions are ETags, which on S3 depend on the content alone."""
+
+    def __init__(self, scheme: str, bucket: str) -> None:
+        self._scheme = scheme
+        self._bucket = bucket
+        self._patient = make_store(scheme, bucket, timeout=_PATIENCE)
+        # Only obstore itself can retry a single page in the middle of a listing.
+        self._listing = make_store(scheme, bucket, retries=ATTEMPTS - 1)
+        self._hasty = make_store(scheme, bucket, timeout=_HASTE)
+
+    def list(self, prefix: str, *, most: int | None = None) -> Iterator[ListedImage]:
+        """Yields the objects below a prefix."""
+        try:
+            pages = obstore.list(self._listing, prefix.rstrip("/") or None)
+            for meta in itertools.islice(itertools.chain.from_iterable(pages), most):
+                yield listed_object(self._scheme, self._bucket, meta)
+        except (refused.BaseError, OSError) as error:
+            raise _refusal(error) from error
+
+    def folders(self, prefix: str) -> set[str]:
+        """Returns the folders right below a prefix."""
+        found = self._request(lambda store: obstore.list_with_delimiter(store, prefix.rstrip("/") or None))
+        return {name.rstrip("/").rpartition("/")[2] for name in found["common_prefixes"]}
+
+    def read(self, name: str) -> bytes:
+        """Returns an object's bytes."""
+        return self._request(lambda store: bytes(obstore.get(store, name).bytes()))
+
+    def read_version(self, name: str, *, patient: bool = True) -> tuple[str, bytes] | None:
+        """Returns an object's ETag and the bytes that have it."""
+
+        def get(store: Any) -> tuple[str, bytes]:
+            found = obstore.get(store, name)
+            return found.meta["e_tag"] or "", bytes(found.bytes())
+
+        try:
+            return self._request(get, patient=patient)
+        except FileNotFoundError:
+            return None
+
+    def written(self, name: str) -> datetime.datetime | None:
+        """Returns when an object was written."""
+        try:
+            return self._request(lambda store: obstore.head(store, name)["last_modified"])
+        except FileNotFoundError:
+            return None
+
+    def write(
+        self, name: str, data: bytes, *, expected: str | None = None, patient: bool = True
+    ) -> str | None:
+        """Writes an object and returns its ETag."""
+        mode: PutMode = {"e_tag": expected} if expected else "overwrite" if expected is None else "create"
+
+        def put(store: Any) -> str | None:
+            try:
+                return obstore.put(store, name, data, mode=mode, use_multipart=False)["e_tag"] or ""
+            except refused.PreconditionError:
+                return None
+            except refused.AlreadyExistsError:
+                _confirm_exists(store, name)
+                return None
+
+        try:
+            return self._request(put, patient=patient)
+        except FileNotFoundError as error:
+            if expected not in (None, ABSENT):
+                return None
+            raise _refusal(error) from error
+
+    def delete(self, name: str) -> None:
+        """Removes an object."""
+        with contextlib.suppress(FileNotFoundError):
+            self._request(lambda store: obstore.delete(store, name))
+
+    def delete_version(self, name: str, version: str) -> None:
+        """Removes an object that has an ETag."""
+        # obstore has no conditional delete. A conditional write just before shows that we still own it.
+        if self.write(name, b"{}", expected=version, patient=False) is not None:
+            with contextlib.suppress(FileNotFoundError):
+                self._request(lambda store: obstore.delete(store, name), patient=False)
+
+    def _request(self, call: Callable[[Any], T], *, patient: bool = True) -> T:
+        attempts, store = (None, self._patient) if patient else (1, self._hasty)
+        try:
+            return make_retries(attempts)(_attempt, call, store)
+        except tenacity.RetryError as error:
+            cause = error.last_attempt.exception()
+            tries = f" ({ATTEMPTS} tries)" if patient else ""
+            raise StoreError(f"{cause}{tries}", remedy="check the connection") from cause
+
+
+def _confirm_exists(store: Any, name: str) -> None:
+    """Raises TransientError when an object that is said to exist does not.
+
+    S3 answers the same to the slower of two simultaneous writers, and the faster one may still fail.
+    """
+    try:
+        obstore.head(store, name)
+    except FileNotFoundError as error:
+        raise TransientError(f"another writer is at work on {name}") from error
+
+
+def _attempt(call: Callable[[Any], T], store: Any) -> T:
+    try:
+        return call(store)
+    except FileNotFoundError:
+        raise
+    except (refused.BaseError, OSError, ValueError) as error:
+        if is_transient(error) and not isinstance(error, _DENIED):
+            raise TransientError(first_line(error)) from error
+        raise _refusal(error) from error
+
+
+def _refusal(error: Exception) -> StoreError:
+    denied = isinstance(error, _DENIED)
+    remedy = "grant listing and reading, for an output also writing and deleting" if denied else _CHECK_NAME
+    return StoreError(first_line(error), remedy=remedy, denied=denied)

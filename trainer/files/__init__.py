@@ -1,1 +1,0 @@
-"""Files that training reads and writes, on disk and in `gs://`."""
