@@ -63,7 +63,8 @@ def run(options: TuneOptions) -> str:
 
 
 def _farewell(options: TuneOptions) -> str:
-    return f"told to end; the trials that ended are kept, and this goes on with them: {options.resuming()}"
+    command = options.command(resume=True)
+    return f"told to end; the trials that ended are kept, and this goes on with them: {command}"
 
 
 def _go_on(options: TuneOptions, recipe: Recipe) -> str:
