@@ -56,7 +56,6 @@ class _LazyGroup(cloup.Group):
     cls=_LazyGroup,
     context_settings={
         "help_option_names": ["-h", "--help"],
-        "default_map": entry_point.DEFAULTS,
         "formatter_settings": HELP,
     },
 )

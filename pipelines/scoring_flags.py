@@ -1,44 +1,25 @@
-"""Flags that the scoring jobs share."""
+"""Flags that the scoring jobs share, as fields of their options."""
 
-from collections.abc import Callable
+from typing import Any
 
 import click
 from cloup import OptionGroup
 
-from digitmill.commands import option
-from digitmill.commands.parameter_types import FiniteRange
+from digitmill.commands import flag
+from pipelines.listing.work_item import MAX_ITEM_SIZE
+from schemas.layout import Compression
 
 
-def rows_per_part(meaning: str, *, group: OptionGroup) -> Callable[[Callable], Callable]:
-    """Returns the option that bounds prediction files, in a verb's own words and group."""
-    return option(
-        "--rows-per-part",
-        type=click.IntRange(min=1),
-        default=65_536,
-        show_default=True,
-        help=meaning,
+def rows_per_part(meaning: str, *, group: OptionGroup, always: bool = False) -> Any:
+    """Returns the field `rows_per_part: int`, which bounds prediction files."""
+    return flag(meaning, group=group, type=click.IntRange(min=1), default=MAX_ITEM_SIZE, always=always)
+
+
+def compression(*, group: OptionGroup, always: bool = False) -> Any:
+    """Returns the field `compression: Compression`."""
+    return flag(
+        "Which prediction files are gzipped: TFRecords, all (CSVs too), or none.",
         group=group,
-    )
-
-
-def compression(*, group: OptionGroup) -> Callable[[Callable], Callable]:
-    """Returns the option that chooses which prediction files are gzipped."""
-    return option(
-        "--compression",
-        type=click.Choice(["records", "all", "none"]),
-        default="records",
-        show_default=True,
-        help="Prediction files that are gzipped: the TFRecords, the CSVs too, or none.",
-        group=group,
-    )
-
-
-def price_per_hour(*, group: OptionGroup) -> Callable[[Callable], Callable]:
-    """Returns the option by which a report knows the price."""
-    return option(
-        "--price-per-hour",
-        type=FiniteRange(min=0),
-        metavar="AMOUNT",
-        help="What the machines cost an hour, all together; the report then says what the run has cost.",
-        group=group,
+        default=Compression.RECORDS,
+        always=always,
     )

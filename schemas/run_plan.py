@@ -41,7 +41,7 @@ class RunPlan:
         mine, others = self._described(), other._described()
         for name in sorted(mine.keys() | others.keys()):
             if mine.get(name) != others.get(name):
-                yield f"{name} is {mine.get(name)!r} there and {others.get(name)!r} here"
+                yield f"{name} was {mine.get(name)!r} and is now {others.get(name)!r}"
 
     def _described(self) -> dict[str, object]:
         named = {"inputs": self.inputs, "model": self.model, "preprocessing": self.preprocessing}

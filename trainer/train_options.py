@@ -1,15 +1,15 @@
-"""What a training job is told: one record, checked once; nothing below it reads flags."""
+"""What a training job is asked to do: the flags of `digitmill train`."""
 
 import dataclasses
 import os
-from collections.abc import Callable
-from typing import Any, Final
+from typing import ClassVar, Final
 
+import click
+
+from digitmill.commands import Effect, OptionGroup, Options, flag
+from digitmill.commands.parameter_types import FOLDER, FiniteRange
 from schemas.errors import UserError
-
-MAX_SEED = 2**32 - 1
-"""Greatest seed that NumPy, Keras and TensorFlow all take."""
-
+from trainer import training_flags
 
 STRATEGIES: Final = ("auto", "one", "mirrored", "multi_worker", "parameter_server")
 """What `--strategy` takes; the last is refused with the reason."""
@@ -17,119 +17,193 @@ STRATEGIES: Final = ("auto", "one", "mirrored", "multi_worker", "parameter_serve
 SCHEDULES: Final = ("constant", "warmup-cosine", "one-cycle")
 PRECISIONS: Final = ("float32", "mixed")
 
+_WHAT: Final = OptionGroup("Recipe and output")
+_DATA: Final = OptionGroup("Data")
+_STEPS: Final = OptionGroup("Steps; the recipe's own by default")
+_NETWORK: Final = OptionGroup("Network, ensemble, teacher")
+_TRUST: Final = OptionGroup("Accept threshold")
+_DEVICES: Final = OptionGroup("Devices")
+
+_COUNT: Final = click.IntRange(min=1)
+_POSITIVE: Final = FiniteRange(min=0, min_open=True)
+_SHARE: Final = FiniteRange(0, 1)
+_SHARE_BELOW_1: Final = FiniteRange(0, 1, max_open=True)
+
 
 @dataclasses.dataclass(frozen=True)
-class TrainOptions:
-    """One training job.
+class TrainOptions(Options):
+    """What a training job is asked to do; each field is a flag, whose help says what it means.
 
-    Attributes:
-        recipe: name of the recipe.
-        data: `sample`, `tfds:NAME`, `folder:PATH`, `labels:FILE.csv`, `idx:DIR` or `tfrecord:GLOB`; or
-            several of them, each as it is or as `SOURCE@WEIGHT`.
-        output: the run folder, local or gs://; made where it does not exist. Where it is empty, the
-            folder that the environment's AIP_MODEL_DIR names.
-        epochs: passes over the training images; the recipe's own when None, as with all that follow
-            up to `teacher_temperature`, which `trainer.recipes.parts.recipe.Recipe` explains.
-        batch: global batch size, images.
-        schedule: the learning rate's course.
-        learning_rate: its greatest value.
-        clip_norm: greatest global norm of a step's gradients.
-        ema: decay of the weights' moving average, in (0, 1).
-        label_smoothing: share of each label spread over all classes, in [0, 1).
-        precision: `float32` or `mixed`.
-        xla: whether forward and backward pass are compiled.
-        patience: epochs without a better validation accuracy after which training stops.
-        accumulate: parts in which each replica goes through its share of a batch.
-        dropout: share of each hidden layer's features that is dropped in training, in [0, 1).
-        batch_norm: whether hidden layers are normalised.
-        teacher: bundle whose answers are taught beside the labels, local or in gs://.
-        soft_share: what the teacher's answers count in the loss, in [0, 1].
-        teacher_temperature: by which answers are softened before they are compared.
-        members: networks that are trained with seeds of their own and averaged; one when None.
-        member: bundles that are averaged with them, local or in gs://; they count among `members`.
-        seed: fixes weights, order, dropout and augmentation.
-        strategy: `auto`, `one`, `mirrored` or `multi_worker`.
-        replicas: devices that share each batch: as many GPUs, or logical CPUs where there is no GPU;
-            all GPUs, or one CPU, when None.
-        deterministic: whether GPUs use only operations whose results never vary.
-        resume: whether to go on from the newest checkpoint in the run folder, if there is one.
-        checkpoint_steps: steps from one checkpoint to the next; one an epoch when None.
-        data_dir: where `tfds:` keeps prepared data, local or gs://; its own default when None.
-        accept_threshold: default confidence from which a prediction is accepted, in [0, 1]; None for
-            the one that the target needs, and without a target
-            `trainer.metrics.assessment.DEFAULT_THRESHOLD`.
-        target_accuracy: accuracy that accepted validation images reach, in [0, 1]; None for no target.
-        class_weights: `none`, or `balanced` for every digit to count alike however rare it is.
-        init: bundle whose weights training starts from, local or in gs://; None for random ones.
-        max_bad_rate: share of a source's images that may be unusable, in [0, 1].
-        cache_dir: where decoded images are kept for the next run; see `trainer.data.reading.Reading`.
-
-    Raises:
-        UserError: when a value is out of range.
+    Of fields that `trainer.recipes.parts.recipe.Recipe` has too, None leaves the recipe's own value.
     """
 
-    recipe: str
-    data: str | tuple[str, ...]
-    output: str | os.PathLike[str]
-    epochs: int | None = None
-    batch: int | None = None
-    schedule: str | None = None
-    learning_rate: float | None = None
-    clip_norm: float | None = None
-    ema: float | None = None
-    label_smoothing: float | None = None
-    precision: str | None = None
-    xla: bool | None = None
-    patience: int | None = None
-    accumulate: int | None = None
-    dropout: float | None = None
-    batch_norm: bool | None = None
-    teacher: str | None = None
-    soft_share: float | None = None
-    teacher_temperature: float | None = None
-    members: int | None = None
-    member: tuple[str, ...] = ()
-    seed: int = 0
-    strategy: str = "auto"
-    replicas: int | None = None
-    deterministic: bool = True
-    resume: bool = False
-    checkpoint_steps: int | None = None
-    data_dir: str | None = None
-    accept_threshold: float | None = None
-    target_accuracy: float | None = None
-    class_weights: str = "none"
-    init: str | None = None
-    max_bad_rate: float = 0.01
-    cache_dir: str | None = None
+    VERB: ClassVar[str] = "train"
+
+    recipe: str = training_flags.recipe("What to train: see `digitmill recipes`.", group=_WHAT)
+    data: str | tuple[str, ...] = training_flags.data(
+        "sample (5,000 digits that come with the package), tfds:NAME, folder:PATH with one sub-folder "
+        "per label, labels:FILE.csv of path,label, idx:DIR of MNIST's four files, or tfrecord:GLOB of what "
+        "`digitmill pack` wrote; local or gs://. Repeatable, to mix sources.",
+        group=_DATA,
+    )
+    output: str | os.PathLike[str] = flag(
+        "The run folder, local or gs://; AIP_MODEL_DIR by default.",
+        group=_WHAT,
+        type=FOLDER,
+        metavar="DIR",
+        fallback="",
+        effect=Effect.RUN,
+    )
+    epochs: int | None = flag(
+        "Passes over the training images; the recipe's own by default.",
+        group=_STEPS,
+        type=_COUNT,
+        metavar="N",
+    )
+    batch: int | None = flag(
+        "Images per step, over all replicas; the recipe's own by default.",
+        group=_STEPS,
+        type=_COUNT,
+        metavar="N",
+    )
+    schedule: str | None = flag("Learning rate schedule.", group=_STEPS, type=click.Choice(SCHEDULES))
+    learning_rate: float | None = flag(
+        "Greatest learning rate.", group=_STEPS, type=_POSITIVE, metavar="RATE"
+    )
+    clip_norm: float | None = flag(
+        "Clip gradients to this global norm.", group=_STEPS, type=_POSITIVE, metavar="NORM"
+    )
+    ema: float | None = flag(
+        "Keep an exponential moving average of the weights, with this decay.",
+        group=_STEPS,
+        type=FiniteRange(0, 1, min_open=True, max_open=True),
+        metavar="DECAY",
+    )
+    label_smoothing: float | None = flag(
+        "Share of each label that is spread over all digits.",
+        group=_STEPS,
+        type=_SHARE_BELOW_1,
+        metavar="SHARE",
+    )
+    precision: str | None = flag(
+        "mixed: bfloat16 where the chip has it.", group=_DEVICES, type=click.Choice(PRECISIONS)
+    )
+    xla: bool | None = flag("Compile forward and backward pass; slower on CPUs.", group=_DEVICES)
+    patience: int | None = flag(
+        "Stop after so many epochs without a better validation accuracy.",
+        group=_STEPS,
+        type=_COUNT,
+        metavar="EPOCHS",
+    )
+    accumulate: int | None = flag(
+        "Accumulate gradients over so many parts of each batch.", group=_STEPS, type=_COUNT, metavar="PARTS"
+    )
+    dropout: float | None = flag(
+        "Share of features to drop; dense recipes only.", group=_NETWORK, type=_SHARE_BELOW_1, metavar="SHARE"
+    )
+    batch_norm: bool | None = flag("Batch-normalise hidden layers; dense recipes only.", group=_NETWORK)
+    teacher: str | None = flag(
+        "Bundle to distil: learn its predictions beside the labels; local or gs://.",
+        group=_NETWORK,
+        type=FOLDER,
+        metavar="BUNDLE",
+    )
+    soft_share: float | None = flag(
+        "Weight of the teacher's predictions in the loss.", group=_NETWORK, type=_SHARE, metavar="SHARE"
+    )
+    teacher_temperature: float | None = flag(
+        "Temperature that softens both predictions before they are compared.",
+        group=_NETWORK,
+        type=_POSITIVE,
+        metavar="T",
+    )
+    members: int | None = flag(
+        "Train an ensemble of so many networks, one after the other.",
+        group=_NETWORK,
+        type=_COUNT,
+        metavar="N",
+    )
+    member: tuple[str, ...] = flag(
+        "Bundle that joins the ensemble; counts among --members. Repeatable.",
+        group=_NETWORK,
+        type=FOLDER,
+        metavar="BUNDLE",
+        default=(),
+        effect=Effect.RUN,  # members are recorded one by one
+    )
+    seed: int = training_flags.seed("Fixes weights, order, dropout and augmentation.", group=_STEPS)
+    strategy: str = flag(
+        "auto: several workers when TF_CONFIG names several, else all GPUs, else one CPU.",
+        group=_DEVICES,
+        type=click.Choice(STRATEGIES),
+        default="auto",
+    )
+    replicas: int | None = flag(
+        "Devices that share each batch: GPUs, or logical CPUs without one; all GPUs by default.",
+        group=_DEVICES,
+        type=_COUNT,
+        metavar="N",
+    )
+    deterministic: bool = flag("On GPUs, use deterministic operations only.", group=_DEVICES, default=True)
+    resume: bool = flag(
+        "Resume from the newest checkpoint in DIR, if there is one.",
+        group=_WHAT,
+        default=False,
+        effect=Effect.RUN,
+    )
+    checkpoint_steps: int | None = flag(
+        "Save a checkpoint every so many steps; every epoch by default.",
+        group=_STEPS,
+        type=_COUNT,
+        metavar="STEPS",
+        effect=Effect.RUN,
+    )
+    data_dir: str | None = training_flags.data_dir(group=_DATA)
+    accept_threshold: float | None = flag(
+        "Confidence from which scoring accepts a prediction without review.  [default: what "
+        "--target-accuracy needs, else 0.9]",
+        group=_TRUST,
+        type=_SHARE,
+        metavar="P",
+    )
+    target_accuracy: float | None = flag(
+        "Choose the threshold so that this share of accepted validation images is right, such as 0.9998.",
+        group=_TRUST,
+        type=_SHARE,
+        metavar="SHARE",
+    )
+    class_weights: str = flag(
+        "balanced: every digit has the same weight, however rare it is.",
+        group=_DATA,
+        type=click.Choice(["none", "balanced"]),
+        default="none",
+    )
+    init: str | None = flag(
+        "Start from this bundle's weights, local or gs://.", group=_WHAT, type=FOLDER, metavar="BUNDLE"
+    )
+    max_bad_rate: float = flag(
+        "Share of a source's images that may be unusable before the job stops.",
+        group=_DATA,
+        type=_SHARE,
+        metavar="SHARE",
+        default=0.01,
+        effect=Effect.RUN,
+    )
+    cache_dir: str | None = training_flags.cache_dir(
+        "Where decoded images are kept for the next run; by default only those that do not fit the memory.",
+        group=_DATA,
+    )
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "replicas", "patience", "accumulate", "checkpoint_steps", "members"):
-            self._check(name, "at least 1", lambda value: value >= 1)
-        for name in ("learning_rate", "clip_norm", "teacher_temperature"):
-            self._check(name, "a number above 0", lambda value: 0 < value < float("inf"))
-        self._check("ema", "in (0, 1)", lambda value: 0 < value < 1)
-        for name in ("label_smoothing", "dropout"):
-            self._check(name, "in [0, 1)", lambda value: 0 <= value < 1)
-        self._check("soft_share", "a share in [0, 1]", lambda value: 0 <= value <= 1)
-        self._check(
-            "members",
-            f"at least as many as --member, {len(self.member)}",
-            lambda value: value >= len(self.member),
-        )
-        self._check("seed", f"in [0, {MAX_SEED}]", lambda value: 0 <= value <= MAX_SEED)
-        self._check("max_bad_rate", "a share in [0, 1]", lambda value: 0 <= value <= 1)
-        self._check("accept_threshold", "a probability in [0, 1]", lambda value: 0 <= value <= 1)
-        self._check("target_accuracy", "a share in [0, 1]", lambda value: 0 <= value <= 1)
-        for name, known in (("strategy", STRATEGIES), ("schedule", SCHEDULES), ("precision", PRECISIONS)):
-            self._check(name, f"one of {', '.join(known)}", known.__contains__)
+        super().__post_init__()
+        if self.members is not None and self.members < len(self.member):
+            raise UserError(
+                f"--members is less than the {len(self.member)} bundles of --member",
+                got=self.members,
+                remedy="Raise it, or leave it out.",
+            )
 
     @property
     def is_ensemble(self) -> bool:
         """Whether the job makes one network of several."""
         return bool(self.member) or (self.members or 1) > 1
-
-    def _check(self, name: str, rule: str, holds: Callable[[Any], bool]) -> None:
-        value = getattr(self, name)
-        if value is not None and not holds(value):
-            raise UserError(f"--{name.replace('_', '-')} is {rule}", got=value, remedy="give another value")

@@ -1,39 +1,64 @@
-"""Flags that the verbs about training share."""
+"""Flags that the verbs about training share, as fields of their options."""
 
-from collections.abc import Callable
+from typing import Any, Final
 
-from cloup import OptionGroup, option
+import click
+from cloup import OptionGroup
 
+from digitmill.commands import Effect, flag
+from digitmill.commands.parameter_types import FOLDER
 from trainer import recipes
 
+MAX_SEED: Final = 2**32 - 1
+"""Greatest seed that NumPy, Keras and TensorFlow all take."""
 
-def recipe(meaning: str, *, group: OptionGroup) -> Callable[[Callable], Callable]:
-    """Returns the option that names the recipe, in a verb's own words; shells complete it."""
-    return option(
-        "--recipe",
+
+def _one_or_several(
+    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> str | tuple[str, ...]:
+    del ctx, param
+    return value[0] if len(value) == 1 else value
+
+
+def recipe(meaning: str, *, group: OptionGroup) -> Any:
+    """Returns the field `recipe: str`; shells complete it."""
+    return flag(
+        meaning,
+        group=group,
         required=True,
         metavar="NAME",
         shell_complete=lambda ctx, param, typed: [name for name in recipes.NAMES if name.startswith(typed)],
-        help=meaning,
-        group=group,
     )
 
 
-def data(meaning: str, *, group: OptionGroup) -> Callable[[Callable], Callable]:
-    """Returns the option that names the sources, in a verb's own words."""
-    return option(
-        "--data",
-        default=("sample",),
-        show_default=True,
+def data(meaning: str, *, group: OptionGroup) -> Any:
+    """Returns the field `data: str | tuple[str, ...]`: one source, or several."""
+    return flag(
+        meaning,
+        group=group,
         multiple=True,
         metavar="SOURCE[@WEIGHT]",
-        help=meaning,
+        fallback=("sample",),
+        callback=_one_or_several,
+    )
+
+
+def data_dir(*, group: OptionGroup) -> Any:
+    """Returns the field `data_dir: str | None`."""
+    return flag(
+        "Where tfds: keeps prepared data, local or gs://.",
         group=group,
+        type=FOLDER,
+        metavar="DIR",
+        effect=Effect.RUN,
     )
 
 
-def data_dir(*, group: OptionGroup) -> Callable[[Callable], Callable]:
-    """Returns the option that says where TensorFlow Datasets keeps its data."""
-    return option(
-        "--data-dir", metavar="DIR", help="Where tfds: keeps prepared data, local or gs://.", group=group
-    )
+def seed(meaning: str, *, group: OptionGroup) -> Any:
+    """Returns the field `seed: int`."""
+    return flag(meaning, group=group, type=click.IntRange(0, MAX_SEED), metavar="N", default=0)
+
+
+def cache_dir(meaning: str, *, group: OptionGroup) -> Any:
+    """Returns the field `cache_dir: str | None`, a folder on the machine that trains."""
+    return flag(meaning, group=group, type=click.Path(), metavar="DIR", effect=Effect.RUN)

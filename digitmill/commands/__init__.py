@@ -1,13 +1,27 @@
-"""What every verb's command is made of: groups of flags, kinds of values, `--config`, `--json`.
+"""What every verb's command is made of: flags and their groups, kinds of values, `--config`, `--json`.
 
-`verb` makes a command; `option` and `option_group` are those of cloup, and `answer` says what came out.
+`verb` makes a command. Its flags are the fields of an `Options` class, each declared by `flag`; a verb
+without a job of its own declares them by cloup's `option` and `argument`. `answer` prints what came out.
 `main` runs a command as the process's own, words its errors and sets the exit code.
 """
 
-from cloup import argument, option, option_group
+from cloup import OptionGroup, argument, option
 
 from digitmill.commands.answers import answer
 from digitmill.commands.entry_point import main
+from digitmill.commands.options import Effect, Options, beam_flags, flag, positional
 from digitmill.commands.verb import verb
 
-__all__ = ["answer", "argument", "main", "option", "option_group", "verb"]
+__all__ = [
+    "Effect",
+    "OptionGroup",
+    "Options",
+    "answer",
+    "argument",
+    "beam_flags",
+    "flag",
+    "main",
+    "option",
+    "positional",
+    "verb",
+]

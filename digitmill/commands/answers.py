@@ -1,4 +1,4 @@
-"""What a verb answers: text for people, or JSON for programs with everything else on standard error."""
+"""The answer of a verb: text for people, or JSON on standard output with all else on standard error."""
 
 import contextlib
 import json
@@ -9,27 +9,27 @@ from typing import Any, Final, TextIO
 import click
 
 _WHERE: Final = "digitmill.answers"
-"""Key of the context's notes under which the stream for JSON stands, where JSON is asked for."""
+"""Key of the click context under which the stream for JSON stands, if JSON is requested."""
 
 FLAG: Final = "--json"
 
 
-def is_json_asked(arguments: Sequence[str]) -> bool:
-    """Whether a command line asks for JSON; it is looked at where it could not be read, too."""
+def is_json_requested(arguments: Sequence[str]) -> bool:
+    """Whether a command line has `--json`, also one that click cannot parse."""
     flags = arguments[: arguments.index("--")] if "--" in arguments else arguments
     return FLAG in flags
 
 
-def ask_for_json(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    """Notes that the answer is for programs; the callback of `--json`."""
+def request_json(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    """Makes the answer JSON; the callback of `--json`."""
     del param
     if value:
         ctx.meta[_WHERE] = sys.stdout
 
 
 @contextlib.contextmanager
-def alone_on_stdout(ctx: click.Context) -> Iterator[None]:
-    """Sends to standard error whatever a verb prints beside its answer, where the answer is JSON."""
+def json_alone_on_stdout(ctx: click.Context) -> Iterator[None]:
+    """Context manager that sends to standard error what a verb prints beside a JSON answer."""
     if _WHERE not in ctx.meta:
         yield
         return
@@ -41,8 +41,8 @@ def answer(text: str | None, data: Any) -> None:
     """Prints what a verb has found or done.
 
     Args:
-        text: for people; None where they have been told already.
-        data: the same in JSON's types, for programs; it is printed instead where `--json` is given.
+        text: for people; None if it has been printed already.
+        data: the same in JSON's types, printed instead with `--json`.
     """
     stream: TextIO | None = click.get_current_context().meta.get(_WHERE)
     if stream is None:

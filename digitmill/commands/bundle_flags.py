@@ -1,33 +1,34 @@
 """Flags of the verbs that open a model bundle."""
 
 import pathlib
-from collections.abc import Callable
+from typing import Any
 
 import click
-from cloup import OptionGroup, option
+from cloup import OptionGroup
 
-_ENGINES = ("auto", "litert", "litert_int8", "saved_model")
+from digitmill.commands.options import Effect, flag
+from digitmill.default_model import SHIPPED_MODEL
+from schemas.model.bundle import EngineKind
 
 
-def model(*, group: OptionGroup) -> Callable[[Callable], Callable]:
-    """Returns the option that names the bundle."""
-    return option(
-        "--model",
+def model(*, group: OptionGroup) -> Any:
+    """Returns the field `model: pathlib.Path`."""
+    return flag(
+        "Bundle folder that `digitmill train` wrote.  [default: the one that comes with digitmill]",
+        group=group,
         metavar="BUNDLE",
         type=click.Path(path_type=pathlib.Path),
-        help="Bundle folder that `digitmill train` wrote.  [default: the one that comes with digitmill]",
-        group=group,
+        fallback=SHIPPED_MODEL,
+        show_default=False,
+        effect=Effect.RUN,
     )
 
 
-def engine(*more: str, group: OptionGroup) -> Callable[[Callable], Callable]:
-    """Returns the option that chooses the engine, of those that score and more of the verb's own."""
-    return option(
-        "--engine",
-        type=click.Choice([*_ENGINES, *more]),
-        default="auto",
-        show_default=True,
-        help="What runs the model; auto is saved_model where TensorFlow sees a GPU, "
-        "else the bundle's default.",
+def engine(*more: str, group: OptionGroup) -> Any:
+    """Returns the field `engine: str`: one of those that score, or of more that the verb has."""
+    return flag(
+        "What runs the model; auto is saved_model where TensorFlow sees a GPU, else the bundle's default.",
         group=group,
+        type=click.Choice([*map(str, EngineKind), *more]),
+        default=str(EngineKind.AUTO),
     )

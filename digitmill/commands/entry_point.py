@@ -1,4 +1,4 @@
-"""Runs a command as the process's own: words its errors and sets the exit code."""
+"""Runs a command as the main program: prints errors as one line and sets the exit code."""
 
 import contextlib
 import json
@@ -9,9 +9,8 @@ from typing import Final, NoReturn
 
 import click
 
-from digitmill.commands.answers import is_json_asked
-from digitmill.commands.command_line import command_line
-from digitmill.default_model import SHIPPED_MODEL
+from digitmill.commands.answers import is_json_requested
+from digitmill.commands.options import command_line
 from schemas.errors import (
     ActionableError,
     ExitCode,
@@ -22,15 +21,12 @@ from schemas.errors import (
     UserError,
 )
 
-DEFAULTS: Final = {"score": {"model": SHIPPED_MODEL}, "evaluate": {"model": SHIPPED_MODEL}}
-"""Defaults of flags by verb: without `--model` it is the model that comes with digitmill."""
-
 
 def main(command: click.Command, arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs `digitmill`, or one of its verbs by itself, and exits with its `ExitCode`.
 
-    A verb that was started by its module's name, such as `python -m pipelines.score`, takes the same flags
-    and words its errors and its help as under `digitmill score`.
+    A verb that is started as a module, such as `python -m pipelines.score`, takes the same flags and prints
+    the same errors and help as `digitmill score`.
 
     Args:
         command: the group of all verbs, or one verb.
@@ -39,7 +35,7 @@ def main(command: click.Command, arguments: Sequence[str] | None = None) -> NoRe
     given = sys.argv[1:] if arguments is None else list(arguments)
     if not isinstance(command, click.Group):
         given = [str(command.name), *given]
-        command = click.Group("digitmill", commands=[command], context_settings={"default_map": DEFAULTS})
+        command = click.Group("digitmill", commands=[command])
     # None leaves it to click, which colours what goes to a terminal.
     color = False if os.environ.get("NO_COLOR") else None
     try:
@@ -50,8 +46,8 @@ def main(command: click.Command, arguments: Sequence[str] | None = None) -> NoRe
     except _WORDED as error:
         text, code = " ".join(_text_of(error, given).split()), _code_of(error)
         print(f"digitmill: {text}", file=sys.stderr)
-        if is_json_asked(given):
-            print(json.dumps({"error": _error_as_data(error, text, code)}, indent=2))
+        if is_json_requested(given):
+            print(json.dumps(_as_data(error, text, code), indent=2, default=str))
         if isinstance(error, StoppedError):
             _leave(code)
     sys.exit(code or ExitCode.OK)
@@ -84,13 +80,13 @@ def _text_of(error: Exception, given: Sequence[str]) -> str:
     match error:
         case click.UsageError():
             message = error.format_message()
-            # Some of click's sentences end in what they are about.
+            # Some of click's sentences end in a suggestion.
             full_stop = "" if message.endswith((".", "?", "?)")) else "."
-            return f"{message}{full_stop} See `{_command_path(error)} --help`."
+            return f"{message}{full_stop} {_usage_hint(error)}"
         case click.ClickException():
             return error.format_message()
         case click.Abort() if given:
-            # A verb that keeps what is done says so by a StoppedError of its own.
+            # A verb that can resume raises a StoppedError instead.
             return f"interrupted; this begins again: {command_line(*given)}"
         case click.Abort():
             return "interrupted"
@@ -98,19 +94,19 @@ def _text_of(error: Exception, given: Sequence[str]) -> str:
             return str(error)
 
 
-def _error_as_data(error: Exception, text: str, code: int) -> dict[str, object]:
-    """Returns in JSON's types why a verb has no answer."""
-    said: dict[str, object] = {"message": text, "exit_code": int(code)}
+def _as_data(error: Exception, text: str, code: int) -> dict[str, object]:
+    """Returns what is wrong, the value, and what to do, for programs."""
+    wrong, hint = text, ""
+    value: object = None
     if isinstance(error, ActionableError):
-        said |= {"rule": error.problem, "got": str(error.got), "remedy": error.remedy}
-    return said
+        wrong, value, hint = error.problem, error.got, error.remedy
+    elif isinstance(error, click.UsageError):
+        wrong, hint = error.format_message(), _usage_hint(error)
+    return {"error": wrong, "value": value, "hint": hint, "exit_code": int(code)}
 
 
 def _leave(code: int) -> NoReturn:
-    """Ends the process now: threads of a run that was stopped would go on with all that is left of it.
-
-    With it end the processes that it started: nothing would tell a job server any more.
-    """
+    """Ends the process and its children at once: threads of a stopped run would go on with its work."""
     import psutil
 
     sys.stdout.flush()
@@ -121,5 +117,5 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _command_path(error: click.UsageError) -> str:
-    return error.ctx.command_path if error.ctx is not None else "digitmill"
+def _usage_hint(error: click.UsageError) -> str:
+    return f"See `{error.ctx.command_path if error.ctx is not None else 'digitmill'} --help`."

@@ -17,6 +17,15 @@ class FiniteRange(click.FloatRange):
         return number
 
 
+class ValueChoice(click.Choice):
+    """A member of a string enumeration, written as its value."""
+
+    def normalize_choice(self, choice: Any, ctx: click.Context | None) -> str:
+        """Returns the text that stands for a member; click's own is its name."""
+        del ctx
+        return str(choice)
+
+
 class Place(click.ParamType):
     """A path or a URI, handed on as it was typed; shells complete it as a path."""
 

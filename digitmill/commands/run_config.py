@@ -1,4 +1,4 @@
-"""The file that repeats a run: what `--config` reads, and what a run writes into its output.
+"""The file that repeats a run: `--config` reads it, and a run writes it into its output.
 
 A section a verb, and in it the verb's flags by their names:
 
@@ -25,7 +25,7 @@ BEAM_FLAGS: Final = "beam_flags"
 """The argument of verbs that take Beam's flags too."""
 
 _READ: Final = "digitmill.config"
-"""Key of the context's notes under which stands what the file says."""
+"""Key of the click context under which the content of the file stands."""
 
 _SECRET: Final = re.compile(
     r"secret|token|passw|credential|connection_string|access_key|api_?key|private_key|sas_", re.IGNORECASE
@@ -40,8 +40,7 @@ def to_text(verb: str, settings: Mapping[str, object]) -> str:
 
     Args:
         verb: the verb.
-        settings: values by the name of their flag, of those that were given; sequences are lists.
-            Where the output goes is not among them: a run is repeated into another one.
+        settings: values by the names of their flags, except the output: a run is repeated into another one.
     """
     import yaml
 
@@ -49,7 +48,7 @@ def to_text(verb: str, settings: Mapping[str, object]) -> str:
     hidden = _take_secrets(kept)
     lines = [f"# Repeats this run: digitmill {verb} --config {FILE} --output NEW"]
     lines += [f"# Left out, as it may be secret: {name}" for name in hidden]
-    # In ASCII: with allow_unicode PyYAML loses line separators, and names that are no UTF-8 have no bytes.
+    # In ASCII: allow_unicode loses line separators, and names that are not UTF-8 cannot be encoded.
     body = yaml.safe_dump({verb: kept}, sort_keys=False, width=1_000)
     return "\n".join([*lines, body])
 
@@ -98,7 +97,7 @@ def _without_secrets(values: Sequence[object], hidden: list[str], *, name: str) 
 
 
 def load(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
-    """Makes a file's section the verb's defaults, which flags override; the callback of `--config`.
+    """Takes the verb's defaults from a section of the file; the callback of `--config`.
 
     Raises:
         UserError: when the file cannot be read, has no such section, or names what the verb does not take.
@@ -113,7 +112,9 @@ def load(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
         known = params.get(str(name).replace("_", "-"))
         if known is None:
             raise UserError(
-                f"--config names flags of digitmill {verb}", got=name, remedy=_suggestion(name, params)
+                f"--config names a flag that digitmill {verb} does not have",
+                got=name,
+                remedy=_suggestion(name, params),
             )
         found[str(known.name)] = _as_given(known, name, value)
     ctx.default_map = {**(ctx.default_map or {}), **found}
@@ -121,14 +122,14 @@ def load(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
 
 
 def join_beam_flags(ctx: click.Context) -> None:
-    """Puts Beam's flags of the file before those that are given: of two, Beam takes the last."""
+    """Puts Beam's flags of the file before those of the command line: Beam takes the last of two."""
     given = ctx.params.get(BEAM_FLAGS)
     if given and ctx.get_parameter_source(BEAM_FLAGS) is ParameterSource.COMMANDLINE:
         ctx.params[BEAM_FLAGS] = (*ctx.meta.get(_READ, {}).get(BEAM_FLAGS, ()), *given)
 
 
 def _by_name(params: Iterable[click.Parameter]) -> dict[str, click.Parameter]:
-    """Returns what a file may name: flags by their long names, arguments by their own."""
+    """Returns the parameters that a file may set: flags by their long names, arguments by their own."""
     named = {}
     for param in params:
         spelled = [flag[2:] for flag in param.opts if flag.startswith("--")] or [str(param.name)]
@@ -145,24 +146,24 @@ def _section(path: str, verb: str) -> Mapping[object, object]:
             whole = yaml.safe_load(file)
     except OSError as error:
         raise UserError(
-            "--config is a file that can be read", got=path, remedy=f"name another: {error.strerror}"
+            "cannot read the file of --config", got=path, remedy=f"Name another: {error.strerror}."
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError("--config is a YAML file", got=path, remedy=f"mend it: {error}") from error
+        raise UserError("--config is not valid YAML", got=path, remedy=f"Correct it: {error}") from error
     section = whole.get(verb) if isinstance(whole, dict) else None
     if not isinstance(section, dict):
         sections = ", ".join(map(str, whole)) if isinstance(whole, dict) else "none"
         raise UserError(
-            f"--config has a section {verb!r} of flags and their values",
+            f"--config has no section {verb!r}",
             got=path,
-            remedy=f"write `{verb}:` and the flags below it, indented; its sections are: {sections}",
+            remedy=f"Write `{verb}:` and the flags below it, indented. Its sections are: {sections}.",
         )
     return section
 
 
 def _suggestion(name: object, known: Mapping[str, click.Parameter]) -> str:
     close = difflib.get_close_matches(str(name).replace("_", "-"), known, n=2)
-    return f"did you mean {' or '.join(close)}?" if close else f"it may name: {', '.join(sorted(known))}"
+    return f"Did you mean {' or '.join(close)}?" if close else f"It may name: {', '.join(sorted(known))}."
 
 
 def _as_given(param: click.Parameter, name: object, value: object) -> object:
@@ -173,8 +174,8 @@ def _as_given(param: click.Parameter, name: object, value: object) -> object:
     for each in values:
         # YAML reads a bare `on` or `no` as a truth, and an empty value as null.
         if not isinstance(each, bool if is_flag else str | int | float) or isinstance(each, bool) != is_flag:
-            rule = "true or false" if is_flag else "text or a number"
-            raise UserError(f"--config gives {name} {rule}", got=each, remedy="mend it; quote what is text")
+            wanted = "true or false" if is_flag else "text or a number"
+            raise UserError(f"{name} in --config must be {wanted}", got=each, remedy="Quote what is text.")
     # As text: a number with a fraction would pass for a whole one.
     taken = values if is_flag else [*map(str, values)]
     return taken if several else taken[0]

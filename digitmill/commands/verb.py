@@ -1,7 +1,9 @@
-"""A verb of the command: grouped flags, and what every verb has."""
+"""The click command of a verb: grouped flags, `--config`, `--json`, and suggestions for misspelt flags."""
 
 import contextlib
+import dataclasses
 import difflib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -9,20 +11,21 @@ import click
 import cloup
 from cloup import HelpFormatter, HelpTheme, Style
 
-from digitmill.commands import answers, native_log, run_config
+from digitmill.commands import answers, run_config
+from digitmill.commands.options import Options, flags
 from digitmill.commands.parameter_types import FILE
 
 _THEME: Final = HelpTheme(heading=Style(bold=True), invoked_command=Style(bold=True))
 
 _GIVEN: Final = "digitmill.given"
-"""Key of the context's notes under which stand the words of the command line."""
+"""Key of the click context under which the words of the command line stand."""
 
 HELP: Final = HelpFormatter.settings(theme=_THEME, max_width=100)
-"""How help looks; colours and boldness are for terminals alone."""
+"""The look of help; colours and bold print are for terminals only."""
 
 
 class Verb(cloup.Command):
-    """A command whose help has groups, which reads `--config`, and answers in JSON where asked to."""
+    """A command with grouped flags, `--config` and `--json`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Reads the command line."""
@@ -34,16 +37,15 @@ class Verb(cloup.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs it."""
-        native_log.install()
-        with answers.alone_on_stdout(ctx), _misspelt_rather_than_missing(ctx):
+        with answers.json_alone_on_stdout(ctx), _misspelt_rather_than_missing(ctx):
             return super().invoke(ctx)
 
 
 @contextlib.contextmanager
 def _misspelt_rather_than_missing(ctx: click.Context) -> Iterator[None]:
-    """Says of a flag that is missing because it is misspelt that it is misspelt.
+    """Context manager that reports a missing flag as misspelt if an unknown one is close to it.
 
-    Verbs that hand on to others what they do not know, such as flags of Beam, take it for one of those.
+    Verbs that pass unknown flags on, such as those of Beam, do not report them by themselves.
     """
     try:
         yield
@@ -63,12 +65,15 @@ def _unknown(ctx: click.Context, words: Sequence[str]) -> Iterator[str]:
     return (flag for flag in flags if flag not in known)
 
 
-def verb(name: str | None = None, *, short_help: str, **settings: Any) -> Callable[[Callable], Verb]:
+def verb(
+    name: str | None = None, *, short_help: str, options: type[Options] | None = None, **settings: Any
+) -> Callable[[Callable], Verb]:
     """Returns the decorator that makes a function a verb, with `--config` and `--json`.
 
     Args:
         name: the verb's name, where it is not the function's.
         short_help: its line in `digitmill --help`.
+        options: class of the function's first argument, whose fields declare the verb's flags.
         settings: what `cloup.command` takes beside.
     """
     context = {
@@ -79,9 +84,28 @@ def verb(name: str | None = None, *, short_help: str, **settings: Any) -> Callab
     make = cloup.command(name, cls=Verb, short_help=short_help, context_settings=context, **settings)
 
     def decorate(function: Callable) -> Verb:
-        return make(_CONFIG(_JSON(function)))
+        taking = function if options is None else _taking(options, function)
+        return make(_CONFIG(_JSON(taking)))
 
     return decorate
+
+
+def _taking(options: type[Options], function: Callable) -> Callable:
+    """Returns the function as click calls it, with a value a flag."""
+
+    @functools.wraps(function)
+    def call(**given: Any) -> Any:
+        names = {field.name for field in dataclasses.fields(options)}  # type: ignore[arg-type]
+        own = {name: given.pop(name) for name in names & given.keys()}
+        return function(options.of(own), **given)
+
+    return flags(options)(call)
+
+
+def flags_of_verb() -> list[str]:
+    """Returns the flags of the verb that runs, for suggestions; none outside of a command."""
+    ctx = click.get_current_context(silent=True)
+    return [flag for param in ctx.command.params for flag in param.opts if flag[:2] == "--"] if ctx else []
 
 
 _CONFIG: Final = click.option(
@@ -98,6 +122,6 @@ _JSON: Final = click.option(
     is_flag=True,
     is_eager=True,
     expose_value=False,
-    callback=answers.ask_for_json,
+    callback=answers.request_json,
     help="Answer in JSON on standard output; all else goes to standard error.",
 )

@@ -1,7 +1,6 @@
 """Which engine runs a bundle's model: what was asked for, or what the card and the machine offer."""
 
 import dataclasses
-import enum
 import importlib.util
 import os
 import pathlib
@@ -11,21 +10,13 @@ from typing import Final
 from digitmill.engines.engine import silent_stderr
 from schemas.errors import UserError
 from schemas.model import bundle
+from schemas.model.bundle import EngineKind
 from schemas.model.model_card import ModelCard
 
 SAVED_MODEL_FILE: Final = f"{bundle.SAVED_MODEL}/saved_model.pb"
 """The file that makes a folder a SavedModel."""
 
 _INSTALL: Final = "run pip install 'tensorflow>=2.21,<2.22', or use --engine litert"
-
-
-class EngineKind(enum.StrEnum):
-    """The engines that there are, and `auto`, which stands for one of them."""
-
-    AUTO = "auto"
-    LITERT = "litert"
-    LITERT_INT8 = "litert_int8"
-    SAVED_MODEL = "saved_model"
 
 
 _MODELS: Final = {

@@ -276,7 +276,7 @@ def _score(model: pathlib.Path) -> tuple[int, str]:
     from digitmill.imaging.batch import decode_batch
     from trainer.data.sources import embedded_sample
 
-    with native_log.held():
+    with native_log.quiet_stderr():
         bundle = open_bundle(model)
         engine = bundle.load()
     test = embedded_sample.digits().test

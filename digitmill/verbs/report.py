@@ -3,8 +3,7 @@
 from cloup import OptionGroup
 
 from digitmill.commands import answer, argument, option, verb
-from digitmill.commands.parameter_types import FOLDER
-from pipelines import scoring_flags
+from digitmill.commands.parameter_types import FOLDER, FiniteRange
 from schemas.errors import UserError
 
 _REPORT = OptionGroup("The report")
@@ -19,7 +18,13 @@ _REPORT = OptionGroup("The report")
     help="New folder for the report, on disk or in gs://.  [default: the run itself; of several: comparison]",
     group=_REPORT,
 )
-@scoring_flags.price_per_hour(group=_REPORT)
+@option(
+    "--price-per-hour",
+    type=FiniteRange(min=0),
+    metavar="AMOUNT",
+    help="Price of all machines for an hour; the report then states the cost of the run.",
+    group=_REPORT,
+)
 def report(runs: tuple[str, ...], *, to: str | None, price_per_hour: float | None) -> None:
     """Rebuild the report of RUN from the files of the run, and print the path of its page.
 

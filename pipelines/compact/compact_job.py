@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from digitmill.commands import run_config
-from digitmill.commands.command_line import command_line
+from digitmill.commands import Effect, run_config
 from digitmill.storage import OutputFolder, open_folder
 from digitmill.storage.names import printable
 from pipelines.compact import merging
+from pipelines.compact.compact_options import CompactOptions
 from pipelines.compact.merging import Block
 from pipelines.history import incremental
 from pipelines.history.incremental import PastListingFile
@@ -35,43 +35,8 @@ from schemas.layout import Compression, is_listed, merged_listing
 from schemas.manifest import Manifest, Status
 from schemas.run_plan import RunPlan
 
-FLAGS = ("--output", "--rows-per-part", "--compression", "--resume")
-
 SEVERAL = "several"
 """Stands for the model and preprocessing of runs that differ in them."""
-
-
-@dataclasses.dataclass(frozen=True)
-class CompactOptions:
-    """Options of a compaction.
-
-    Attributes:
-        runs: outputs of runs, or folders above several.
-        output: folder for everything that is written, local or in a `gs://` bucket.
-        rows_per_part: number of rows that a prediction file comes to.
-        compression: which prediction files are gzipped.
-        resume: whether to resume a run that began in the output.
-        beam_flags: flags for Beam, runner included.
-    """
-
-    runs: tuple[str, ...]
-    output: str
-    rows_per_part: int = MAX_ITEM_SIZE
-    compression: Compression = Compression.RECORDS
-    resume: bool = False
-    beam_flags: tuple[str, ...] = ()
-
-    def run_config(self) -> str:
-        """Returns the configuration file that repeats the run into another output."""
-        settings: dict[str, object] = {"runs": [*self.runs, *self.beam_flags]}
-        settings |= {"rows-per-part": self.rows_per_part, "compression": self.compression}
-        return run_config.to_text("compact", settings)
-
-    def command(self) -> str:
-        """Returns the command line that resumes it."""
-        flags = ["--output", self.output, "--rows-per-part", str(self.rows_per_part)]
-        flags += ["--compression", str(self.compression), "--resume", *self.beam_flags]
-        return command_line("compact", *self.runs, *flags)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,12 +69,12 @@ def run(options: CompactOptions) -> Summary:
         UnreconciledError: when no run has an outcome for an image; there is no manifest then.
     """
     started = datetime.datetime.now(datetime.UTC)
-    pipeline_options = beam_options(options.beam_flags, verb="compact", own=FLAGS)
+    pipeline_options = beam_options(options.beam_flags)
     output = open_folder(options.output)
     output_run.read_state(output, resume=options.resume)
     runs = _runs(options.runs, output)
     plan = _plan(options, runs)
-    with resumable(options.command()), output.hold() as hold:
+    with resumable(options.command(resume=True)), output.hold() as hold:
         standing = output_run.read_state(output, resume=options.resume)
         if standing.plan is not None:
             output_run.check_same_plan(standing.plan, plan, output)
@@ -124,7 +89,7 @@ def run(options: CompactOptions) -> Summary:
             reconciled = _reconcile(task, output)
             seconds = time.monotonic() - began
             draft = _manifest(plan, runs, reconciled, started=started, seconds=seconds)
-            draft = dataclasses.replace(draft, command=options.command())
+            draft = dataclasses.replace(draft, command=options.command(resume=True))
             card = find_card(open_folder(runs[-1].place), draft) if plan.model != SEVERAL else None
             finished = finish_run(output, draft, reconciled, hold=hold, baselines=Baselines(card))
     return Summary(printable(options.output.rstrip("/")), finished)
@@ -156,8 +121,7 @@ def _plan(options: CompactOptions, runs: Sequence[PastRun]) -> RunPlan:
         preprocessing=preprocessing,
         settings={
             "accept_threshold": runs[-1].manifest.options["accept_threshold"],
-            "rows_per_part": options.rows_per_part,
-            "compression": str(options.compression),
+            **options.recorded(Effect.RESULT),
             "input_list_digest": _common_list(runs),
             "partial": {run.scope for run in runs} != {run.scope for run in runs if run.whole},
             "merged": hashlib.sha256(" ".join(run.digest for run in runs).encode()).hexdigest(),

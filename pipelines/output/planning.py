@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import pathlib
 
+from digitmill.commands import Effect
 from digitmill.engines.bundle_loader import Bundle
 from digitmill.imaging.canonical import PREPROCESSING_VERSION
 from digitmill.storage import OutputFolder
@@ -41,24 +42,19 @@ def make_plan(
         model=bundle.digest,
         preprocessing=PREPROCESSING_VERSION,
         settings={
+            **options.recorded(Effect.RESULT),
             "accept_threshold": accept_threshold(options, bundle),
             "engine": str(bundle.engine.kind),
             "challenger": challenger.digest if challenger else None,
-            "input_list": printable(str(options.input_list)) if options.input_list else None,
             "input_list_digest": _digest_of(options.input_list),
-            "labels": options.labels and printable(options.labels),
             "labels_digest": _digest_of(None if options.labels == FOLDER else options.labels),
-            "since": options.since and printable(options.since),
-            "retry_failures": options.retry_failures,
-            "limit": options.limit,
-            "sample": options.sample,
-            "rows_per_part": options.rows_per_part,
-            "compression": str(options.compression),
         },
         past={},
     )
     if begun is not None:
-        output_run.check_same_plan(begun, plan, output)
+        # A plan of an earlier version lacks the flags that have come since, and did what they do by default.
+        filled = {**options.defaults(Effect.RESULT), **begun.settings}
+        output_run.check_same_plan(dataclasses.replace(begun, settings=filled), plan, output)
         return begun
     runs = find_runs(options.since, exclude=output) if options.since else []
     return dataclasses.replace(plan, past={run.place: run.digest for run in with_same_model(runs, plan)})

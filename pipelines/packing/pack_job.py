@@ -12,8 +12,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from digitmill.commands import run_config
-from digitmill.commands.command_line import command_line
+from digitmill.commands import Effect, run_config
 from digitmill.reports.csv_table import encode_csv
 from digitmill.storage import ImageReader, OutputFolder, open_folder
 from digitmill.storage.interface import Hold, refuse_used
@@ -24,6 +23,7 @@ from pipelines.listing.true_labels import attach_labels
 from pipelines.listing.work_item import WorkItem
 from pipelines.output.reconcile import remove_temporary_files
 from pipelines.output.run_progress import Progress, show_listing
+from pipelines.packing.pack_options import PackOptions
 from pipelines.packing.shard_writer import PackedItem, Packer, collect_packed, shard_name, shards
 from pipelines.runners.beam_options import beam_options
 from pipelines.runners.interruption import resumable
@@ -39,43 +39,6 @@ FAILURES = "failures.csv"
 """The images that could not be read, in the output folder."""
 
 _LIBRARIES = ("digitmill", "apache-beam", "numpy")
-_FLAGS = ("--input", "--output", "--labels", "--shard-megabytes", "--resume")
-
-
-@dataclasses.dataclass(frozen=True)
-class PackOptions:
-    """The options of a pack.
-
-    Attributes:
-        inputs: folders, files or patterns, local or in a bucket.
-        output: folder for everything that the run writes, local or in a `gs://` bucket.
-        labels: `folder`, path of a CSV, or None if the true digits are unknown.
-        shard_megabytes: target size of a shard, 10^6 bytes.
-        resume: whether to resume a pack that was started in the output.
-        beam_flags: flags for Beam, including the runner.
-    """
-
-    inputs: tuple[str, ...]
-    output: str
-    labels: str | None = None
-    shard_megabytes: float = 100
-    resume: bool = False
-    beam_flags: tuple[str, ...] = ()
-
-    def run_config(self) -> str:
-        """Returns the text of the config file that repeats this pack into another output."""
-        settings = {"input": self.inputs, "labels": self.labels, "shard-megabytes": self.shard_megabytes}
-        given = {name: value for name, value in settings.items() if value is not None}
-        return run_config.to_text(
-            "pack", given | ({"beam_flags": self.beam_flags} if self.beam_flags else {})
-        )
-
-    def command(self) -> str:
-        """Returns the command line that resumes it."""
-        flags = [word for given in self.inputs for word in ("--input", given)]
-        flags += ["--output", self.output, *(("--labels", self.labels) if self.labels else ())]
-        flags += ["--shard-megabytes", str(self.shard_megabytes), "--resume", *self.beam_flags]
-        return command_line("pack", *flags)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,11 +81,11 @@ def run(options: PackOptions) -> PackSummary:
     """
     # 1. Check everything before an image is read or a file written.
     started = datetime.datetime.now(datetime.UTC)
-    pipeline_options = beam_options(options.beam_flags, verb="pack", own=_FLAGS)
+    pipeline_options = beam_options(options.beam_flags)
     output = open_folder(options.output)
     _check_output(output, options)
     check_output_outside_inputs(options.inputs, output.place)
-    with resumable(options.command()), output.hold() as hold:
+    with resumable(options.command(resume=True)), output.hold() as hold:
         # Check again: another launcher may have started or finished in between.
         finished = _check_output(output, options)
         if finished is None:
@@ -258,10 +221,7 @@ def _manifest(
         labelled=sum(item.labelled for item in done),
         failures=count_failure_codes(failures),
         inputs=tuple(map(printable, options.inputs)),
-        options={
-            "labels": options.labels and printable(options.labels),
-            "shard_megabytes": options.shard_megabytes,
-        },
+        options=options.recorded(Effect.RESULT),
         versions={library: importlib.metadata.version(library) for library in _LIBRARIES},
         times={
             "started": started.isoformat(timespec="seconds"),

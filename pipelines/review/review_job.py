@@ -4,7 +4,7 @@ import collections
 import dataclasses
 import sys
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from tqdm import tqdm
 
@@ -12,30 +12,13 @@ from digitmill.storage import ImageReader, OutputFolder, open_folder
 from digitmill.storage.outage import refuse_outage
 from pipelines.history.past_runs import PastRun, open_run
 from pipelines.review.review_images import Picture, read_pictures
+from pipelines.review.review_options import ReviewOptions
 from pipelines.review.review_page import render_review
 from pipelines.review.review_rows import ReviewRow, least_confident
 from schemas import labels, manifest
 from schemas.errors import UserError
 from schemas.failure import Failure, ImageError
 from schemas.layout import REVIEW_PAGE
-
-LIMIT: Final = 5_000
-"""Images on a page: about a day's work for one person."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ReviewOptions:
-    """Options of a review.
-
-    Attributes:
-        output: output folder of a finished run, local or in a `gs://` bucket.
-        limit: greatest number of images on the page.
-        page: where the page is written; None for `REVIEW_PAGE` in the output.
-    """
-
-    output: str
-    limit: int = LIMIT
-    page: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,6 +16,7 @@ from apache_beam.options.pipeline_options_validator import PipelineOptionsValida
 from apache_beam.runners.portability.portable_runner import PortableRunner
 from apache_beam.runners.runner import create_runner
 
+from digitmill.commands.verb import flags_of_verb
 from pipelines.runners.portable_checks import check_portable
 from schemas.errors import UserError
 
@@ -24,19 +25,17 @@ IN_PROCESS = "FnApiRunner"
 logs which."""
 
 
-def beam_options(flags: Sequence[str], *, verb: str, own: Sequence[str]) -> PipelineOptions:
+def beam_options(flags: Sequence[str]) -> PipelineOptions:
     """Returns the options of a pipeline.
 
     Args:
-        flags: flags of the command line that are not the job's own.
-        verb: the job's verb, for error messages.
-        own: the job's own flags, for suggestions.
+        flags: flags of the command line that are not the verb's own.
 
     Raises:
         UserError: for an unknown flag, an invalid value, or a runner whose job server, cluster or workers
             cannot be reached.
     """
-    _check(flags, verb=verb, own=own)
+    _check(flags)
     options = PipelineOptions(list(flags))
     standard = options.view_as(StandardOptions)
     if standard.runner in (None, "DirectRunner"):
@@ -69,7 +68,7 @@ def _check_runner(name: str, options: PipelineOptions) -> None:
         check_portable(runner, options)
 
 
-def _check(flags: Sequence[str], *, verb: str, own: Sequence[str]) -> None:
+def _check(flags: Sequence[str]) -> None:
     parser = _BeamArgumentParser(allow_abbrev=False, add_help=False)
     for group in dict.fromkeys(PipelineOptions.__subclasses__()):
         # Some imports define a group twice; the second one adds nothing.
@@ -92,6 +91,6 @@ def _check(flags: Sequence[str], *, verb: str, own: Sequence[str]) -> None:
         )
     if unknown:
         known = [flag for action in parser._actions for flag in action.option_strings]
-        close = difflib.get_close_matches(unknown[0].partition("=")[0], [*known, *own], n=2)
-        remedy = f"did you mean {' or '.join(close)}?" if close else f"see `digitmill {verb} --help`"
-        raise UserError(f"unknown flag of digitmill {verb} and of Beam", got=unknown[0], remedy=remedy)
+        close = difflib.get_close_matches(unknown[0].partition("=")[0], [*known, *flags_of_verb()], n=2)
+        remedy = f"Did you mean {' or '.join(close)}?" if close else "See --help, and Beam's own flags."
+        raise UserError("unknown flag", got=unknown[0], remedy=remedy)

@@ -26,7 +26,7 @@ from pipelines.output.planning import accept_threshold, make_plan
 from pipelines.runners import dataflow
 from pipelines.runners.beam_options import beam_options
 from pipelines.score.score_job import open_listing
-from pipelines.score_options import FLAGS, ScoreOptions
+from pipelines.score_options import ScoreOptions
 from pipelines.scoring import model_place
 from pipelines.scoring.classify import load_classifier
 from schemas.layout import is_listed
@@ -148,7 +148,7 @@ def preview(options: ScoreOptions) -> Preview:
     Raises:
         UserError: as the run would.
     """
-    beam_options(dataflow.complete_flags(options), verb="score", own=FLAGS)
+    beam_options(dataflow.complete_flags(options))
     with model_place.open_bundles(options) as (bundle, challenger):
         return _preview(options, bundle, challenger)
 
@@ -191,7 +191,7 @@ def _left(options: ScoreOptions, plan: RunPlan, scratch: OutputFolder, listed: i
         retry_failures=options.retry_failures,
     )
     files = sorted(name for name in scratch.walk() if is_listed(name))
-    with beam.Pipeline(options=beam_options((), verb="score", own=FLAGS)) as pipeline:
+    with beam.Pipeline(options=beam_options(())) as pipeline:
         _ = (
             pipeline
             | beam.Create([(name, 0) for name in files])

@@ -13,7 +13,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.shared import Shared
 
-from digitmill.commands import run_config
+from digitmill.commands import Effect, run_config
 from digitmill.engines.bundle_loader import Bundle
 from digitmill.storage import OutputFolder, open_folder
 from digitmill.storage.interface import Hold
@@ -53,7 +53,7 @@ from pipelines.runners.cancellation import cancel_on_interrupt
 from pipelines.runners.interruption import resumable
 from pipelines.runners.runner_failure import explain_failures
 from pipelines.score.transforms import ListRanges, ScoreImages
-from pipelines.score_options import FLAGS, ScoreOptions
+from pipelines.score_options import ScoreOptions
 from pipelines.scoring import model_place
 from pipelines.scoring.scoring_task import ScoringTask
 from pipelines.workers.choice import processes_for, ready_pool
@@ -90,7 +90,7 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None) -> Summary:
     """
     # What can be refused is refused before an image is read or a file written.
     started = datetime.datetime.now(datetime.UTC)
-    pipeline_options = beam_options(dataflow.complete_flags(options), verb="score", own=FLAGS)
+    pipeline_options = beam_options(dataflow.complete_flags(options))
     if options.workers is not None and not in_process(pipeline_options):
         raise UserError(
             "--workers are processes of this machine, under the DirectRunner",
@@ -333,8 +333,7 @@ def _manifest(run: _Run, account: Reconciliation, *, times: Mapping[str, str | f
         options={
             **run.plan.settings,
             "engine_reason": run.task.bundle.engine.reason,
-            "max_failure_rate": options.max_failure_rate,
-            "price_per_hour": options.price_per_hour,
+            **options.recorded(Effect.REPORT),
         },
         command=options.command(),
         **challenger_fields(run.task.challenger, options.challenger, statistics=account.statistics),

@@ -1,5 +1,6 @@
 """The model bundle: the folder that training hands over to scoring."""
 
+import enum
 from typing import Final
 
 CARD: Final = "model_card.json"
@@ -57,3 +58,12 @@ GOLDEN_TOLERANCE: Final = 1e-3
 
 GOLDEN_TOLERANCE_INT8: Final = 0.05
 """The same for the 8-bit model, whose results depend on the processor's kernels."""
+
+
+class EngineKind(enum.StrEnum):
+    """What runs a bundle's model; `auto` stands for one of the others."""
+
+    AUTO = "auto"
+    LITERT = "litert"
+    LITERT_INT8 = "litert_int8"
+    SAVED_MODEL = "saved_model"

@@ -24,12 +24,12 @@ def flags(cluster: Cluster, tmp_path: pathlib.Path, version: str) -> list[str]:
 
 
 def test_a_cluster_of_the_named_version_is_taken(cluster: Cluster, tmp_path: pathlib.Path) -> None:
-    beam_options(flags(cluster, tmp_path, MINOR), verb="score", own=())
+    beam_options(flags(cluster, tmp_path, MINOR))
 
 
 def test_a_cluster_of_another_version_is_refused(cluster: Cluster, tmp_path: pathlib.Path) -> None:
     with pytest.raises(UserError, match=f"Give --flink_version={MINOR}"):
-        beam_options(flags(cluster, tmp_path, "2.2"), verb="score", own=())
+        beam_options(flags(cluster, tmp_path, "2.2"))
 
 
 def test_a_killed_task_manager_is_replaced(two_task_managers: Cluster) -> None:

@@ -1,16 +1,12 @@
-import os
 import pathlib
 import shlex
-import subprocess
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from digitmill.storage.read_limits import ReadLimits
 from pipelines.score import score_job
 from pipelines.score.score_command import score
-from pipelines.score_options import ScoreOptions, command_line
+from pipelines.score_options import ScoreOptions
 from schemas.errors import UserError
 from schemas.layout import Compression
 
@@ -33,7 +29,8 @@ def test_a_command_says_all_that_was_asked_for_and_goes_on() -> None:
         rows_per_part=9,
         compression=Compression.ALL,
         max_failure_rate=0.5,
-        limits=ReadLimits(connections=3, requests_per_second=2.5),
+        connections=3,
+        max_requests_per_second=2.5,
         beam_flags=("--runner=FlinkRunner",),
     )
     words = shlex.split(asked.command(resume=True))
@@ -53,6 +50,7 @@ def test_a_command_says_all_that_was_asked_for_and_goes_on() -> None:
     assert "--retry-failures" in words
     assert words[-2:] == ["--resume", "--runner=FlinkRunner"]
     assert asked.command(resume=True).count("--resume") == 1
+    assert asked.limits == ReadLimits(connections=3, requests_per_second=2.5)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +59,7 @@ def test_a_command_says_all_that_was_asked_for_and_goes_on() -> None:
         {},
         {"labels": "folder", "accept_threshold": 0.5, "since": "nights", "retry_failures": True, "sample": 7},
         {"rows_per_part": 9, "compression": Compression.ALL, "beam_flags": ("--runner=X", "--y=1")},
-        {"limits": ReadLimits(connections=3, requests_per_second=2.5), "challenger": pathlib.Path("c d")},
+        {"connections": 3, "max_requests_per_second": 2.5, "challenger": pathlib.Path("c d")},
     ],
 )
 def test_the_file_asks_for_the_same(
@@ -79,20 +77,6 @@ def test_the_file_asks_for_the_same(
     with pytest.raises(UserError):
         score.main(flags, prog_name="score", standalone_mode=False)
     assert got == [asked]
-
-
-@given(
-    st.lists(
-        st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1), max_size=3
-    )
-)
-def test_a_command_is_one_line_and_a_shell_reads_it_as_it_was(arguments: list[str]) -> None:
-    arguments = [argument for argument in arguments if os.fsencode(argument)]
-    command = command_line("score", *arguments)
-    assert " ".join(command.split()) == command
-    script = f"digitmill() {{ printf '%s\\0' \"$@\"; }}; {command}"
-    shown = subprocess.run(["bash", "-c", script], capture_output=True, check=True).stdout
-    assert shown.split(b"\0")[1:-1] == [os.fsencode(argument) for argument in arguments]
 
 
 @pytest.mark.parametrize("wrong", [{"limit": 1, "sample": 1}, {"retry_failures": True}])

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from digitmill.commands.native_log import quiet_start
 from trainer.data.sources import embedded_sample
 from trainer.data.splits import Digits, Split
-from trainer.quiet import quiet_start
 
 
 def _start_tensorflow() -> None:

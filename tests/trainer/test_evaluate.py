@@ -2,6 +2,7 @@ import json
 
 from click.testing import CliRunner
 
+from digitmill.default_model import SHIPPED_MODEL
 from trainer.evaluate import evaluate
 
 
@@ -18,7 +19,6 @@ def test_people_get_a_table(bundle_path):
     assert "confusion    rows true, columns predicted" in result.stdout
 
 
-def test_without_the_face_a_model_must_be_named():
-    result = CliRunner().invoke(evaluate, ["--data", "sample"])
-    assert result.exit_code == 2
-    assert "Missing option '--model'" in result.stderr
+def test_without_a_model_it_measures_the_one_that_comes_with_digitmill():
+    result = CliRunner().invoke(evaluate, ["--data", "sample", "--json"], catch_exceptions=False)
+    assert json.loads(result.stdout)["model"] == str(SHIPPED_MODEL)

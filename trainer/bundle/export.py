@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from digitmill.commands.native_log import quiet_stderr
 from digitmill.engines.engine import Engine, LiteRtEngine
 from digitmill.engines.saved_model import SavedModelEngine
 from digitmill.imaging.canonical import is_native
@@ -25,7 +26,6 @@ from trainer.bundle import formats
 from trainer.bundle.keras_engine import KerasEngine
 from trainer.data.splits import Split
 from trainer.metrics import assessment
-from trainer.quiet import quiet_stderr
 
 _GOLDEN_DIGITS: Final = 64
 _TIMED: Final = 1_024

@@ -10,11 +10,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from digitmill.commands.native_log import quiet_stderr
 from schemas.digit import SIDE
 from schemas.model import bundle
 from trainer.bundle.encoded import canonical_digits
 from trainer.metrics.temperature import softmax_layer
-from trainer.quiet import quiet_stderr
 
 _REPRESENTATIVE: Final = 256
 """Training images that determine the ranges of activations for int8."""

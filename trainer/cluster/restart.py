@@ -4,7 +4,6 @@ import os
 import sys
 from typing import Final, NoReturn
 
-from digitmill.commands import native_log
 from schemas.errors import JobFailedError
 
 _COUNT: Final = "DIGITMILL_RESTARTS"
@@ -30,5 +29,4 @@ def restart_process(error: PeerLostError) -> NoReturn:
     print(f"{error}; restarting from the newest checkpoint", file=sys.stderr, flush=True)
     os.environ[_COUNT] = str(count + 1)
     resume = [] if "--resume" in sys.orig_argv else ["--resume"]
-    native_log.uninstall()
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], *resume])

@@ -6,9 +6,9 @@ from typing import Final
 
 import tensorflow as tf
 
+from digitmill.commands.native_log import quiet_stderr
 from schemas.errors import UserError
 from trainer.cluster import tf_config
-from trainer.quiet import quiet_stderr
 
 _MIN_PER_REPLICA: Final = 32
 """Images per replica and step below which distributing a batch costs more than it saves."""

@@ -2,11 +2,11 @@
 
 import dataclasses
 import os
-import pathlib
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
+from digitmill.commands.native_log import quiet_stderr
 from digitmill.engines.bundle_loader import Bundle, open_bundle
 from digitmill.engines.engine import Engine
 from digitmill.engines.engine_choice import EngineKind
@@ -18,35 +18,9 @@ from trainer.data import rejects
 from trainer.data.reading import ReadOptions
 from trainer.data.sources.source_specs import open_sources
 from trainer.data.splits import Digits, Split
+from trainer.job.evaluate_options import ALL, KERAS, EvaluateOptions
 from trainer.metrics import calibration
 from trainer.metrics.measures import Evaluation
-from trainer.quiet import quiet_stderr
-
-KERAS: Final = "keras"
-ALL: Final = "all"
-
-
-@dataclasses.dataclass(frozen=True)
-class EvaluateOptions:
-    """What to measure.
-
-    Attributes:
-        model: the bundle's folder.
-        data: sources as `trainer.data.sources.source_specs.open_sources` takes them.
-        split: `test`, `validation`, `train` or `all`.
-        engine: `keras`, or one of `digitmill.engines.engine_choice.EngineKind`.
-        data_dir: where `tfds:` keeps prepared data; its own default when None.
-        max_bad_rate: greatest share of a source's images that may be unusable, in [0, 1].
-        cache_dir: where decoded images are cached; see `trainer.data.reading.ReadOptions`.
-    """
-
-    model: pathlib.Path
-    data: tuple[str, ...]
-    split: str = "test"
-    engine: str = EngineKind.AUTO
-    data_dir: str | None = None
-    max_bad_rate: float = rejects.MAX_RATE
-    cache_dir: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

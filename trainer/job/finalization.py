@@ -14,7 +14,6 @@ from trainer.data.splits import Digits, Split
 from trainer.job.result import TrainResult
 from trainer.metrics import assessment, calibration, temperature
 from trainer.metrics.measures import Evaluation, confidence_histogram, pixel_histogram
-from trainer.printed_command import command_of
 from trainer.recipes.parts import overrides
 from trainer.recipes.parts.recipe import Recipe
 from trainer.report import measuring, writing
@@ -163,7 +162,7 @@ def _card(
         overrides=overrides.recorded(options, trainer.recipe),
         hardware=provenance.hardware(),
         images_per_second=round(images / seconds, 1) if seconds else None,
-        command=command_of(options),
+        command=options.command(output="run"),
     )
 
 

@@ -3,15 +3,15 @@
 import functools
 import os
 
+from digitmill.commands.native_log import quiet_start
 from schemas.errors import StoppedError, UserError
-from trainer import printed_command, recipes
+from trainer import recipes
 from trainer.cluster import tf_config
 from trainer.data import rejects
 from trainer.data.reading import ReadOptions
 from trainer.data.sources.source_specs import open_sources
 from trainer.job.result import TrainResult
 from trainer.loop.actions.preemption import PreemptedError
-from trainer.quiet import quiet_start
 from trainer.run import run_folder, run_location
 from trainer.train_options import TrainOptions
 
@@ -35,17 +35,17 @@ def run(options: TrainOptions) -> TrainResult:
     source = open_sources(options.data, data_dir=options.data_dir, reading=reading)
     if chief:
         run_folder.claim(where, resume=options.resume)
-        run_folder.write_config(where, printed_command.run_config_of(options))
+        run_folder.write_config(where, options.run_config())
     with quiet_start():
         from trainer.job import ensemble, training
     train = ensemble.train if options.is_ensemble else training.train
     try:
         return train(options, source, where)
     except PreemptedError as error:
-        raise PreemptedError(f"{error}: {printed_command.resuming(options)}") from None
+        raise PreemptedError(f"{error}: {options.command(resume=True)}") from None
     except KeyboardInterrupt:
         # While reading data or writing the bundle, outside the loop that handles signals.
-        raise StoppedError(f"stopped. Resume with: {printed_command.resuming(options)}") from None
+        raise StoppedError(f"stopped. Resume with: {options.command(resume=True)}") from None
 
 
 def _check_strategy(strategy: str) -> None:

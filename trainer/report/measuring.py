@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from digitmill.commands import Effect
 from digitmill.reports.charts.acceptance import ReliabilityBin
 from digitmill.reports.gallery import inline_png
 from schemas.digit import CLASSES
@@ -34,11 +35,6 @@ THRESHOLDS: Final = tuple(
     )
 )
 """Thresholds of the coverage curve, denser near 1: good networks have most confidences above 0.999."""
-
-_IRRELEVANT_OPTIONS: Final = frozenset(
-    ("output", "resume", "member", "checkpoint_steps", "data_dir", "cache_dir", "max_bad_rate")
-)
-"""Options that don't affect the network; members of an ensemble have their own entries."""
 
 
 def record(
@@ -75,11 +71,7 @@ def record(
 
 def settings_of(options: TrainOptions, recipe: Recipe) -> dict[str, Value]:
     """Returns the options and recipe fields on which a network depends."""
-    own = {
-        field.name: getattr(options, field.name)
-        for field in dataclasses.fields(options)
-        if field.name not in _IRRELEVANT_OPTIONS and field.name not in overrides.FIELDS
-    }
+    own = options.recorded(Effect.RESULT)
     found = {**own, **overrides.settings(recipe), "augmentation": _ranges(recipe.augmentation)}
     return {name: _plain(value) for name, value in found.items()}
 

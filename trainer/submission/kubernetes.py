@@ -1,13 +1,12 @@
 """Kubernetes: an Indexed Job, and a headless service by which its workers find each other."""
 
-import dataclasses
 from typing import Any, Final
 
 import yaml
 
-from schemas.errors import ExitCode, UserError
+from schemas.errors import ExitCode
 from trainer.cluster import tf_config
-from trainer.submission import rules
+from trainer.submission.cluster_options import KubernetesOptions
 from trainer.submission.request import ENTRY_POINT, Request
 from trainer.submission.tools import run_tool
 
@@ -17,64 +16,6 @@ _FAILURES: Final = 20
 
 _GRACE: Final = 120
 """Seconds from SIGTERM to SIGKILL, for the checkpoint."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Volume:
-    """A volume that all workers share.
-
-    Attributes:
-        claim: name of its PersistentVolumeClaim, which many nodes may write.
-        path: where the workers see it.
-    """
-
-    claim: str
-    path: str
-
-    @classmethod
-    def of(cls, text: str) -> "Volume":
-        """Reads `CLAIM:/PATH`.
-
-        Raises:
-            UserError: when it is anything else.
-        """
-        claim, _, path = text.partition(":")
-        if not claim or not path.startswith("/") or path == "/":
-            raise UserError("--volume is CLAIM:/PATH", got=text, remedy="write it as train-data:/mnt/train")
-        rules.OBJECT.check("the claim of --volume", claim)
-        return cls(claim, path.rstrip("/"))
-
-
-@dataclasses.dataclass(frozen=True)
-class KubernetesOptions:
-    """Where and how the pods run.
-
-    Attributes:
-        image: container image that holds digitmill.
-        namespace: of job and service; that of kubectl's context when None.
-        service_account: by which pods reach buckets; the namespace's own when None.
-        volumes: what they share.
-        cpus: cores that each asks for, as Kubernetes writes them.
-        memory: memory that each asks for, and its limit.
-        accelerator: kind of GPU, as GKE labels its nodes; any when None.
-        spot: whether they go to GKE's spot nodes.
-    """
-
-    image: str
-    namespace: str | None = None
-    service_account: str | None = None
-    volumes: tuple[Volume, ...] = ()
-    cpus: str = "4"
-    memory: str = "16Gi"
-    accelerator: str | None = None
-    spot: bool = False
-
-    def __post_init__(self) -> None:
-        rules.LABEL.check("--namespace", self.namespace)
-        rules.OBJECT.check("--service-account", self.service_account)
-        rules.CORES.check("--cpus", self.cpus)
-        rules.MEMORY.check("--memory", self.memory)
-        rules.LABEL.check("--accelerator", self.accelerator)
 
 
 def manifest(request: Request, options: KubernetesOptions) -> list[dict[str, Any]]:

@@ -59,9 +59,9 @@ def build(folder: pathlib.Path, checkout: pathlib.Path = _CHECKOUT) -> Package:
     """
     if not (checkout / "setup.py").is_file():
         raise UserError(
-            "a package is built from a checkout of digitmill",
+            "--staging needs a checkout of digitmill, and this is an installed package",
             got=str(checkout),
-            remedy="run this command from an editable install, or give an --image that holds digitmill",
+            remedy="Run this command from an editable install, or give an --image that holds digitmill.",
         )
     import build as builder
 
@@ -73,7 +73,7 @@ def build(folder: pathlib.Path, checkout: pathlib.Path = _CHECKOUT) -> Package:
     if done.returncode:
         last = (done.stderr or done.stdout).strip().rpartition("\n")[2]
         raise UserError(
-            "the checkout builds", got=str(checkout), remedy=f"see `python -m build --sdist`: {last}"
+            "the checkout does not build", got=str(checkout), remedy=f"See `python -m build --sdist`: {last}"
         )
     (file,) = folder.glob("*.tar.gz")
     constraints = checkout / CONSTRAINTS

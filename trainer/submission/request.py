@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from digitmill.commands.native_log import quiet_start
 from digitmill.storage.object_stores.uris import GS
 from schemas.errors import UserError
-from trainer.quiet import quiet_start
 from trainer.train_options import TrainOptions
 
 ENTRY_POINT: Final = ("python", "-m", "trainer.task")
@@ -32,7 +32,7 @@ class Request:
         gpus: GPUs of each; 0 for training on CPUs.
 
     Raises:
-        UserError: when the name is none for a host, or a number is out of range.
+        UserError: when the name cannot be a host's.
     """
 
     name: str
@@ -44,13 +44,10 @@ class Request:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise UserError(
-                "a job's name is lower-case letters, digits and hyphens, at most 53, a letter first",
+                "--name must be at most 53 lower-case letters, digits and hyphens, a letter first",
                 got=self.name,
-                remedy="give another --name",
+                remedy="Give another name.",
             )
-        for flag, value, least in (("--workers", self.workers, 1), ("--gpus-per-worker", self.gpus, 0)):
-            if value < least:
-                raise UserError(f"{flag} is at least {least}", got=value, remedy="give another value")
 
     @property
     def flags(self) -> list[str]:
@@ -65,9 +62,9 @@ class Request:
         """
         if kind is not None and not self.gpus:
             raise UserError(
-                "--accelerator is the kind of the workers' GPUs",
+                "--accelerator is given, but workers have no GPUs",
                 got=f"{kind} with --gpus-per-worker 0",
-                remedy="leave it out, or give --gpus-per-worker 1 or more",
+                remedy="Leave it out, or give --gpus-per-worker 1 or more.",
             )
 
     def check_paths(self, mounts: tuple[str, ...] = ()) -> None:
@@ -84,22 +81,18 @@ class Request:
                 continue
             shared = f"gs:// or below {' or '.join(mounts)}" if mounts else "gs://"
             raise UserError(
-                f"{flag} is where all workers see it, in {shared}",
+                f"workers do not see the path of {flag}, which must be in {shared}",
                 got=path,
-                remedy="copy it there" if flag != "--output" else "name such a folder",
+                remedy="Copy it there." if flag != "--output" else "Name such a folder.",
             )
 
     def _paths(self) -> Iterator[tuple[str, str]]:
-        options = self.options
-        yield "--output", str(options.output)
-        for source in (options.data,) if isinstance(options.data, str) else options.data:
+        yield from self.options.places()
+        for source in (self.options.data,) if isinstance(self.options.data, str) else self.options.data:
             kind, _, path = source.partition(":")
             # A weight may follow: sample@2.
             if kind.partition("@")[0] not in _PLACELESS:
                 yield "--data", path
-        single = {"--init": options.init, "--teacher": options.teacher, "--data-dir": options.data_dir}
-        yield from ((flag, path) for flag, path in single.items() if path)
-        yield from (("--member", path) for path in options.member)
 
     def check_batch(self) -> None:
         """Refuses a batch that does not divide over all replicas; imports the recipe, and with it Keras.

@@ -14,7 +14,7 @@ class Rule:
     """How a value is written.
 
     Attributes:
-        words: what the value is, behind "--FLAG is".
+        words: what the value must be, behind "--FLAG must be".
         pattern: that the whole of it matches.
         example: one that does.
     """
@@ -30,7 +30,7 @@ class Rule:
             UserError: for any other.
         """
         if value is not None and not re.fullmatch(self.pattern, value):
-            raise UserError(f"{flag} is {self.words}", got=value, remedy=f"write it as {self.example}")
+            raise UserError(f"{flag} must be {self.words}", got=value, remedy=f"Write it as {self.example}.")
 
 
 PROJECT: Final = Rule(
@@ -60,6 +60,7 @@ MEMORY: Final = Rule(
     "an amount of memory, as Kubernetes writes them", r"\d+(\.\d+)?([kMGTPE]|[KMGTPE]i)?", "16Gi"
 )
 
+SLURM_CORES: Final = Rule("a whole number of cores", r"[1-9]\d*", "8")
 SLURM_TIME: Final = Rule(
     "a time limit, as Slurm writes them",
     r"\d+(:\d+){0,2}|\d+-\d+(:\d+){0,2}|(?i:unlimited|infinite)",

@@ -1,14 +1,12 @@
 """Slurm: a batch script whose `srun` starts one worker on each node."""
 
-import dataclasses
 import shlex
-import sys
 from collections.abc import Iterator
 from typing import Final
 
 from schemas.errors import ExitCode
 from trainer.cluster import tf_config
-from trainer.submission import rules
+from trainer.submission.cluster_options import SlurmOptions
 from trainer.submission.request import ENTRY_POINT, Request
 from trainer.submission.tools import run_tool
 
@@ -41,29 +39,6 @@ if [ "$status" -gt 128 ] && [ "${{SLURM_RESTART_COUNT:-0}}" -lt {requeues} ]; th
 fi
 exit "$status"
 """
-
-
-@dataclasses.dataclass(frozen=True)
-class SlurmOptions:
-    """What the job asks of Slurm.
-
-    Attributes:
-        partition: where it is queued; the cluster's default when None.
-        time: its limit, as Slurm writes it; the partition's when None.
-        cpus: cores of each worker; Slurm's default when None.
-        setup: shell commands that each node needs before, such as `module load cuda`.
-        python: interpreter that has digitmill, on a file system that all nodes see.
-    """
-
-    partition: str | None = None
-    time: str | None = None
-    cpus: int | None = None
-    setup: tuple[str, ...] = ()
-    python: str = sys.executable
-
-    def __post_init__(self) -> None:
-        rules.SLURM_NAME.check("--partition", self.partition)
-        rules.SLURM_TIME.check("--time", self.time)
 
 
 def script(request: Request, options: SlurmOptions) -> str:

@@ -15,14 +15,14 @@ def run_tool(*command: str, given: str) -> str:
         done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
     except OSError as error:
         raise UserError(
-            f"{command[0]} hands the job over",
+            f"cannot run {command[0]}, which hands the job over",
             got=str(error),
-            remedy="install it here, or take what --dry-run prints where it is",
+            remedy="Install it here, or take what --dry-run prints to where it is.",
         ) from error
     if done.returncode:
         raise UserError(
-            f"{command[0]} takes the job",
+            f"{command[0]} refused the job",
             got=f"exit code {done.returncode}",
-            remedy=f"mend it: {done.stderr.strip() or done.stdout.strip()}",
+            remedy=f"It says: {done.stderr.strip() or done.stdout.strip()}",
         )
     return done.stdout.strip()

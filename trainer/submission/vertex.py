@@ -1,6 +1,5 @@
 """Vertex AI: a CustomJob, as a request of its API and as the file that `gcloud` takes."""
 
-import dataclasses
 import difflib
 import json
 import os
@@ -12,7 +11,7 @@ import yaml
 
 from digitmill.storage.object_stores.uris import GS
 from schemas.errors import UserError
-from trainer.submission import rules
+from trainer.submission.cluster_options import VertexOptions
 from trainer.submission.package import Package
 from trainer.submission.request import ENTRY_POINT, Request
 
@@ -24,53 +23,6 @@ _OLDEST: Final = 311
 """Python 3.11, as Vertex spells it in the names of its images."""
 
 _INSTALL: Final = 'python -m pip install --quiet {pins}"{package}" && exec {entry} "$@"'
-
-
-@dataclasses.dataclass(frozen=True)
-class VertexOptions:
-    """Where and how the job runs.
-
-    Attributes:
-        project: Google Cloud project.
-        region: such as `europe-west4`.
-        image: container image; one with Python and no digitmill needs a package.
-        machine_type: of every worker.
-        accelerator: kind of GPU, as `NVIDIA_TESLA_T4`; needed where workers have GPUs.
-        spot: whether machines may be taken away, for less money.
-        restart_job_on_worker_restart: whether all workers are started anew with one. Not needed: those
-            that are left start themselves anew and wait for it.
-        service_account: as which the job runs; Vertex AI's own when None.
-        tensorboard: full name of the TensorBoard instance that shows the run; None for none.
-        staging: folder in `gs://` for the package; None where the image holds digitmill.
-    """
-
-    project: str
-    region: str
-    image: str
-    machine_type: str = "n1-standard-8"
-    accelerator: str | None = None
-    spot: bool = False
-    restart_job_on_worker_restart: bool = False
-    service_account: str | None = None
-    tensorboard: str | None = None
-    staging: str | None = None
-
-    def __post_init__(self) -> None:
-        rules.PROJECT.check("--project", self.project)
-        rules.REGION.check("--region", self.region)
-        rules.MACHINE.check("--machine-type", self.machine_type)
-        rules.ACCOUNT.check("--service-account", self.service_account)
-        rules.TENSORBOARD.check("--tensorboard", self.tensorboard)
-        if self.staging is not None and not self.staging.startswith(GS):
-            raise UserError(
-                "--staging is in gs://", got=self.staging, remedy="name a folder of a bucket in the region"
-            )
-        if self.tensorboard is not None and self.service_account is None:
-            raise UserError(
-                "a job that writes to TensorBoard runs as a service account",
-                got="no --service-account",
-                remedy="give one that may write there",
-            )
 
 
 def job_spec(request: Request, options: VertexOptions, package: Package | None) -> dict[str, Any]:
@@ -109,9 +61,9 @@ def _check_accelerator(request: Request, kind: str | None) -> None:
     request.check_accelerator(kind)
     if request.gpus and kind is None:
         raise UserError(
-            "workers with GPUs name their kind",
-            got=f"--gpus-per-worker {request.gpus} without --accelerator",
-            remedy="give --accelerator NVIDIA_TESLA_T4, or --gpus-per-worker 0",
+            "--accelerator is missing, the kind of the workers' GPUs",
+            got=f"--gpus-per-worker {request.gpus}",
+            remedy="Give --accelerator NVIDIA_TESLA_T4, or --gpus-per-worker 0.",
         )
     if kind is None:
         return
@@ -121,8 +73,8 @@ def _check_accelerator(request: Request, kind: str | None) -> None:
     if kind not in known:
         # GKE writes nvidia-tesla-t4.
         close = difflib.get_close_matches(kind.upper().replace("-", "_"), known, n=1)
-        remedy = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(known)}"
-        raise UserError("--accelerator is a kind of GPU that Vertex AI has", got=kind, remedy=remedy)
+        remedy = f"Did you mean {close[0]}?" if close else f"Choose one of {', '.join(known)}."
+        raise UserError("Vertex AI has no GPU of this --accelerator", got=kind, remedy=remedy)
 
 
 def to_yaml(request: Request, options: VertexOptions, package: Package | None) -> str:
@@ -161,9 +113,9 @@ def submit(request: Request, options: VertexOptions, package: Package | None) ->
     except (GoogleAPIError, google.auth.exceptions.GoogleAuthError) as error:
         said = " ".join(str(error).split())[:300]
         raise UserError(
-            "Vertex AI takes the job",
+            "Vertex AI refused the job",
             got=parent,
-            remedy=f"check project, region, rights and `gcloud auth application-default login`: {said}",
+            remedy=f"Check project, region, rights and `gcloud auth application-default login`: {said}",
         ) from error
 
 
@@ -211,9 +163,9 @@ def _program(request: Request, options: VertexOptions, package: Package | None) 
 def _check_python(image: str, version: int) -> None:
     if version < _OLDEST:
         raise UserError(
-            "digitmill needs Python 3.11 or later",
+            "the image has a Python older than 3.11",
             got=image,
-            remedy="give --image python:3.12: the package brings TensorFlow and CUDA's libraries along",
+            remedy="Give --image python:3.12: the package brings TensorFlow and CUDA's libraries along.",
         )
 
 

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import yaml
 
-from trainer.printed_command import flags_of
 from trainer.train_options import TrainOptions
 
 TABLE: Final = "trials.csv"
@@ -64,7 +63,7 @@ def table(trials: Sequence[Trial], names: Sequence[str]) -> str:
 def config(train: TrainOptions, settings: Mapping[str, Any]) -> str:
     """Returns a file for `digitmill train --config` with these settings."""
     chosen = {name.replace("_", "-"): value for name, value in settings.items()}
-    flags = {name: _plain(value) for name, value in {**flags_of(train), **chosen}.items()}
+    flags = {name: _plain(value) for name, value in {**train.settings(), **chosen}.items()}
     header = "# The best of a search: digitmill train --config FILE --output DIR\n"
     return header + yaml.safe_dump({"train": flags}, sort_keys=False)
 

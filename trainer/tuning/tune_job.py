@@ -62,7 +62,7 @@ def run(options: TuneOptions) -> str:
 
 
 def _resume_message(options: TuneOptions) -> str:
-    return f"stopped; finished trials are kept. Resume with: {options.resuming()}"
+    return f"stopped; finished trials are kept. Resume with: {options.command(resume=True)}"
 
 
 def _search_in_folder(options: TuneOptions, recipe: Recipe) -> str:

@@ -1,58 +1,81 @@
-"""What a search is told: one record, checked once."""
+"""What a search is asked to do: the flags of `digitmill tune`."""
 
 import dataclasses
 import pathlib
 import re
-from typing import Final
+from typing import ClassVar, Final
 
-from digitmill.commands import run_config
-from digitmill.commands.command_line import command_line
+import click
+
+from digitmill.commands import Effect, OptionGroup, Options, flag
+from digitmill.commands.parameter_types import FOLDER
 from schemas.errors import UserError
-from trainer.printed_command import flags_of, words_of
+from trainer import training_flags
 from trainer.train_options import TrainOptions
+
+WHAT: Final = OptionGroup("Search")
+_EACH: Final = OptionGroup("Each trial")
+_COUNT: Final = click.IntRange(min=1)
 
 # A path has one slash where an address has two.
 _ADDRESS: Final = re.compile(r"^(\w+):/+(?=.)")
 
 
 @dataclasses.dataclass(frozen=True)
-class TuneOptions:
-    """One search.
+class TuneOptions(Options):
+    """What a search is asked to do; each field is a flag, whose help says what it means."""
 
-    Attributes:
-        train: the training that is varied: recipe, data, seed, epochs; its `output` is of no matter.
-        trials: trainings in all, those of earlier processes included.
-        output: folder of the study, local.
-        resume: whether to go on with the study in it, if there is one.
-    """
+    VERB: ClassVar[str] = "tune"
 
-    train: TrainOptions
-    trials: int
-    output: pathlib.Path
-    resume: bool = False
+    recipe: str = training_flags.recipe("What to tune: see `digitmill recipes`.", group=WHAT)
+    data: str | tuple[str, ...] = training_flags.data(
+        "As `digitmill train` takes it; the test split is never looked at.", group=WHAT
+    )
+    output: pathlib.Path = flag(
+        "Folder for the study, trials.csv, trials.png and best.yaml.",
+        group=WHAT,
+        metavar="DIR",
+        fallback=None,  # --study-spec needs none
+        effect=Effect.RUN,
+    )
+    epochs: int | None = flag(
+        "Epochs of each trial; the recipe's own by default.", group=_EACH, type=_COUNT, metavar="N"
+    )
+    teacher: str | None = flag(
+        "Bundle to distil, for recipes that have a teacher.", group=_EACH, type=FOLDER, metavar="BUNDLE"
+    )
+    seed: int = training_flags.seed("Seed of every trial, and of the search.", group=_EACH)
+    replicas: int | None = flag(
+        "Devices that share each batch, as `digitmill train` takes it.", group=_EACH, type=_COUNT, metavar="N"
+    )
+    data_dir: str | None = training_flags.data_dir(group=_EACH)
+    cache_dir: str | None = training_flags.cache_dir(
+        "Where decoded images are kept for the next run.", group=_EACH
+    )
+    trials: int = flag(
+        "Number of trials, earlier ones included.",
+        group=WHAT,
+        type=_COUNT,
+        metavar="N",
+        default=20,
+        always=True,
+    )
+    resume: bool = flag(
+        "Resume the search in DIR, if there is one.", group=WHAT, default=False, effect=Effect.RUN
+    )
 
     def __post_init__(self) -> None:
-        if self.trials < 1:
-            raise UserError("--trials is at least 1", got=self.trials, remedy="give another value")
+        super().__post_init__()
         if _ADDRESS.match(str(self.output)):
             # The journal is locked, and written line by line: no object in a bucket can be.
             raise UserError(
-                "--output of a search is a folder on this machine",
+                "--output of a search must be a folder on this machine",
                 got=_ADDRESS.sub(r"\1://", str(self.output)),
-                remedy="name a local one, and copy best.yaml to the bucket afterwards",
-            )
-        if self.train.is_ensemble:
-            raise UserError(
-                "a search trains one network at a time", got="members", remedy="tune one, then --members"
+                remedy="Name a local one, and copy best.yaml to the bucket afterwards.",
             )
 
-    def run_config(self) -> str:
-        """Returns the file that asks for the same search, in another folder."""
-        return run_config.to_text("tune", {**flags_of(self.train), "trials": self.trials})
-
-    def resuming(self) -> str:
-        """Returns the command that goes on with the search."""
-        words = words_of(flags_of(self.train))
-        return command_line(
-            "tune", *words, "--trials", str(self.trials), "--output", str(self.output), "--resume"
-        )
+    @property
+    def train(self) -> TrainOptions:
+        """The training that is varied."""
+        shared = {field.name for field in dataclasses.fields(TrainOptions)} - {"resume"}
+        return TrainOptions(**{name: value for name, value in vars(self).items() if name in shared})

@@ -66,14 +66,14 @@ def test_of_beams_flags_those_that_are_given_come_last(tmp_path):
     [
         ({"mots": 3}, ["mots", "Did you mean most"]),
         ({"zzz": 3}, ["It may name: beam-flags, input, most"]),
-        ({"quick": "yes"}, ["quick true or false", "yes"]),
-        ({"output": True}, ["output text or a number", "quote what is text"]),
-        ({"output": None}, ["output text or a number"]),
-        ({"most": [1, 2]}, ["most text or a number"]),
-        ({"input": [["a"]]}, ["input text or a number"]),
+        ({"quick": "yes"}, ["quick in --config must be true or false", "yes"]),
+        ({"output": True}, ["output in --config must be text or a number", "Quote what is text"]),
+        ({"output": None}, ["must be text or a number"]),
+        ({"most": [1, 2]}, ["must be text or a number"]),
+        ({"input": [["a"]]}, ["must be text or a number"]),
         ({"config": "other.yaml"}, ["'config'"]),
         ({"json": True}, ["'json'"]),
-        (None, ["a section 'try-out'", "its sections are: try-out"]),
+        (None, ["no section 'try-out'", "Its sections are: try-out"]),
     ],
 )
 def test_what_a_file_must_not_say_is_refused_in_one_line(section, words, tmp_path):
@@ -98,7 +98,7 @@ def test_a_file_of_another_kind_is_refused(text, word, tmp_path):
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(UserError, match="a file that can be read"):
+    with pytest.raises(UserError, match="cannot read the file of --config"):
         told("--config", str(tmp_path / "none.yaml"))
 
 

@@ -3,6 +3,7 @@ import pathlib
 
 import pytest
 
+from digitmill.commands import OptionGroup, flag
 from digitmill.engines.bundle_loader import Bundle
 from digitmill.storage.local_output import LocalFolder
 from pipelines.output.planning import make_plan
@@ -16,11 +17,7 @@ def options(tmp_path: pathlib.Path, bundle: Bundle) -> ScoreOptions:
     for name in ("list", "labels"):
         (tmp_path / name).write_text("path,label\na.png,3\n")
     return ScoreOptions(
-        (),
-        bundle.path,
-        str(tmp_path / "out"),
-        input_list=tmp_path / "list",
-        labels=str(tmp_path / "labels"),
+        (), bundle.path, str(tmp_path / "out"), input_list=tmp_path / "list", labels=str(tmp_path / "labels")
     )
 
 
@@ -33,13 +30,44 @@ def test_a_resumed_run_keeps_its_plan(options: ScoreOptions, bundle: Bundle) -> 
     assert plan(options, bundle, begun) is begun
 
 
+@dataclasses.dataclass(frozen=True)
+class InkOptions(ScoreOptions):
+    """What the next version may take: one field more."""
+
+    ink: str | None = flag("Colour of the ink.", group=OptionGroup("Input"))
+
+
+def test_a_flag_that_is_added_in_one_place_is_planned_and_compared(
+    asked: ScoreOptions, bundle: Bundle
+) -> None:
+    begun = plan(asked, bundle)
+    same, other = InkOptions(**vars(asked)), InkOptions(**vars(asked), ink="blue")
+    assert plan(other, bundle).settings["ink"] == "blue"
+    assert plan(same, bundle, begun) is begun
+    with pytest.raises(UserError, match="ink was None and is now 'blue'"):
+        plan(other, bundle, begun)
+
+
+def test_a_plan_of_a_version_without_a_flag_is_resumed_unless_the_flag_is_given(
+    asked: ScoreOptions, bundle: Bundle
+) -> None:
+    begun = plan(asked, bundle)
+    older = {
+        name: value for name, value in begun.settings.items() if name not in ("sample", "retry_failures")
+    }
+    begun = dataclasses.replace(begun, settings=older)
+    assert plan(asked, bundle, begun) is begun
+    with pytest.raises(UserError, match="sample was None and is now 5"):
+        plan(dataclasses.replace(asked, sample=5), bundle, begun)
+
+
 @pytest.mark.parametrize("name", ["list", "labels"])
 def test_a_changed_input_list_makes_another_run(
     options: ScoreOptions, bundle: Bundle, tmp_path: pathlib.Path, name: str
 ) -> None:
     begun = plan(options, bundle)
     (tmp_path / name).write_text("path,label\na.png,4\n")
-    with pytest.raises(UserError, match="list_digest is" if name == "list" else "labels_digest is"):
+    with pytest.raises(UserError, match=f"{'input_list' if name == 'list' else 'labels'}_digest was"):
         plan(options, bundle, begun)
 
 
@@ -48,5 +76,5 @@ def test_another_input_list_with_equal_content_makes_another_run(
 ) -> None:
     begun = plan(options, bundle)
     other = dataclasses.replace(options, input_list=tmp_path / "labels")
-    with pytest.raises(UserError, match=r"input_list is '.*list' there and '.*labels' here"):
+    with pytest.raises(UserError, match=r"input_list was '.*list' and is now '.*labels'"):
         plan(other, bundle, begun)

@@ -199,11 +199,9 @@ def test_nothing_is_written_when_something_is_wrong(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_misspelt_flag_is_said_to_be_this_verb_s(
-    digit_folder: pathlib.Path, tmp_path: pathlib.Path
-) -> None:
+def test_a_misspelt_flag_is_refused(digit_folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
     flags = ("--zzz",)
-    with pytest.raises(UserError, match=r"digitmill pack.*--zzz.*digitmill pack --help"):
+    with pytest.raises(UserError, match=r"unknown flag.*--zzz"):
         run(PackOptions(inputs=(str(digit_folder),), output=str(tmp_path / "out"), beam_flags=flags))
 
 

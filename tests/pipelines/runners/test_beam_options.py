@@ -1,3 +1,4 @@
+import click
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
@@ -6,8 +7,15 @@ from pipelines.runners.beam_options import IN_PROCESS
 from schemas.errors import UserError
 
 
+@click.command("score")
+@click.option("--model")
+def score(model: str) -> None:
+    """Has a flag of its own."""
+
+
 def beam_options(flags: list[str]) -> PipelineOptions:
-    return module.beam_options(flags, verb="score", own=["--model"])
+    with click.Context(score):
+        return module.beam_options(flags)
 
 
 @pytest.mark.parametrize("flags", [[], ["--runner=DirectRunner"], ["--runner", "DirectRunner"]])
@@ -31,7 +39,7 @@ def test_beams_flags_reach_beam() -> None:
     [
         (["--runer=DirectRunner"], "Did you mean --runner"),
         (["--modle", "x"], "Did you mean --model"),
-        (["--qqqqqqqq"], "See `digitmill score --help`"),
+        (["--qqqqqqqq"], "See --help"),
         (["stray.png"], "quote patterns"),
         (["--runner=Foo"], "Foo"),
         (["--runner=DataflowRunner"], "project"),
@@ -41,7 +49,11 @@ def test_beams_flags_reach_beam() -> None:
 def test_an_unknown_flag_is_refused_with_a_hint(flags: list[str], hint: str) -> None:
     with pytest.raises(UserError, match=hint) as caught:
         beam_options(flags)
-    assert str(caught.value.got).removeprefix("--runner=") in (*flags, flags[0].partition("=")[2], IN_PROCESS)
+    assert str(caught.value.got).removeprefix("--runner=") in (
+        *flags,
+        flags[0].partition("=")[2],
+        IN_PROCESS,
+    )
 
 
 def test_an_invalid_value_of_a_beam_flag_is_refused() -> None:

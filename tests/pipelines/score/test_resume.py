@@ -225,11 +225,11 @@ def cut_off(asked: ScoreOptions, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"accept_threshold": 0.5}, "accept_threshold is 0.9 there and 0.5 here"),
-        ({"labels": "folder"}, "labels is None there and 'folder' here"),
-        ({"limit": 9}, "limit is None there and 9 here"),
-        ({"inputs": ("elsewhere",)}, "inputs is "),
-        ({"rows_per_part": 7}, "rows_per_part is 65536 there and 7 here"),
+        ({"accept_threshold": 0.5}, "accept_threshold was 0.9 and is now 0.5"),
+        ({"labels": "folder"}, "labels was None and is now 'folder'"),
+        ({"limit": 9}, "limit was None and is now 9"),
+        ({"inputs": ("elsewhere",)}, "inputs was "),
+        ({"rows_per_part": 7}, "rows_per_part was 65536 and is now 7"),
     ],
 )
 def test_another_run_in_the_same_output_is_refused_with_what_differs(

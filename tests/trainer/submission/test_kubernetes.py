@@ -7,7 +7,8 @@ import yaml
 
 from schemas.errors import UserError
 from trainer.cluster import tf_config
-from trainer.submission.kubernetes import KubernetesOptions, Volume, manifest, submit, to_yaml
+from trainer.submission.cluster_options import KubernetesOptions, Volume
+from trainer.submission.kubernetes import manifest, submit, to_yaml
 from trainer.submission.request import Request
 from trainer.train_options import TrainOptions
 
@@ -132,7 +133,9 @@ def mounted(options: KubernetesOptions) -> dict:
 
 
 def test_a_claim_may_have_dots_and_be_mounted_twice():
-    options = KubernetesOptions("i", volumes=(Volume("nfs.data", "/mnt/a"), Volume("nfs.data", "/mnt/b")))
+    options = KubernetesOptions(
+        image="i", volumes=(Volume("nfs.data", "/mnt/a"), Volume("nfs.data", "/mnt/b"))
+    )
     claim = {"persistentVolumeClaim": {"claimName": "nfs.data"}}
     found = mounted(options)
     assert found == {"/mnt/a": claim, "/mnt/b": claim, "/dev/shm": {"emptyDir": {"medium": "Memory"}}}
@@ -143,11 +146,11 @@ def test_a_claim_may_have_dots_and_be_mounted_twice():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"namespace": "Vision Team"}, "--namespace is"),
-        ({"service_account": "trainer@p.iam.gserviceaccount.com"}, "--service-account is the name of"),
-        ({"cpus": "four"}, "--cpus is a number of cores"),
-        ({"memory": "16GB"}, "--memory is an amount"),
-        ({"accelerator": "NVIDIA_TESLA_T4"}, "--accelerator is"),
+        ({"namespace": "Vision Team"}, "--namespace must be"),
+        ({"service_account": "trainer@p.iam.gserviceaccount.com"}, "--service-account must be the name of"),
+        ({"cpus": "four"}, "--cpus must be a number of cores"),
+        ({"memory": "16GB"}, "--memory must be an amount"),
+        ({"accelerator": "NVIDIA_TESLA_T4"}, "--accelerator must be"),
     ],
 )
 def test_what_the_cluster_would_not_take_is_refused(change, words):
@@ -165,7 +168,7 @@ def test_a_folder_that_no_pod_sees_is_refused():
         REQUEST, options=TrainOptions(recipe="cnn", data="sample", output="/mnt/train/run")
     )
     manifest(local, FULL)
-    with pytest.raises(UserError, match="--output is where all workers see it"):
+    with pytest.raises(UserError, match="workers do not see the path of --output"):
         manifest(local, PLAIN)
 
 

@@ -53,6 +53,6 @@ def test_without_a_checkout_there_is_an_image_instead(tmp_path):
 
 def test_a_checkout_that_does_not_build_is_one_line(tmp_path):
     (tmp_path / "setup.py").write_text("raise SystemExit('a broken checkout')\n")
-    with pytest.raises(UserError, match="the checkout builds") as refused:
+    with pytest.raises(UserError, match="the checkout does not build") as refused:
         package.build(tmp_path, tmp_path)
     assert "\n" not in str(refused.value)

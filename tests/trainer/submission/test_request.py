@@ -16,19 +16,13 @@ def request(data="sample", output="gs://bucket/run", **more) -> Request:
 
 @pytest.mark.parametrize("name", ["", "Digits", "1st", "a_b", "a-", "-a", "a.b", "a" * 54, "a b"])
 def test_a_name_that_is_none_for_a_host_is_refused(name):
-    with pytest.raises(UserError, match="a job's name"):
+    with pytest.raises(UserError, match="--name must be"):
         dataclasses.replace(request(), name=name)
 
 
 @given(st.from_regex(r"[a-z]([-a-z0-9]{0,51}[a-z0-9])?", fullmatch=True))
 def test_names_of_hosts_are_taken(name):
     assert dataclasses.replace(request(), name=name).name == name
-
-
-@pytest.mark.parametrize(("field", "value"), [("workers", 0), ("gpus", -1)])
-def test_numbers_out_of_range_are_refused(field, value):
-    with pytest.raises(UserError, match="is at least"):
-        dataclasses.replace(request(), **{field: value})
 
 
 def test_workers_resume_and_are_told_so_once():
@@ -58,7 +52,7 @@ def test_what_all_workers_see_is_taken(data):
     ],
 )
 def test_what_only_this_machine_sees_is_refused(more, flag):
-    with pytest.raises(UserError, match=f"{flag} is where all workers see it"):
+    with pytest.raises(UserError, match=f"workers do not see the path of {flag}"):
         request(**more).check_paths()
 
 

@@ -11,8 +11,9 @@ import pytest
 
 from schemas.errors import UserError
 from schemas.model.model_card import ModelCard
+from trainer.submission.cluster_options import SlurmOptions
 from trainer.submission.request import Request
-from trainer.submission.slurm import SlurmOptions, script, submit
+from trainer.submission.slurm import script, submit
 from trainer.train_options import TrainOptions
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -124,7 +125,7 @@ def test_setup_comes_first_and_its_failure_ends_the_job(tmp_path):
 
 
 def test_directives_say_what_is_asked_for():
-    options = SlurmOptions(partition="gpu", time="04:00:00", cpus=8, python="/shared/venv/bin/python")
+    options = SlurmOptions(partition="gpu", time="04:00:00", cpus="8", python="/shared/venv/bin/python")
     lines = script(request(workers=4, gpus=2), options).splitlines()
     assert lines[0] == "#!/bin/bash"
     directives = {line.removeprefix("#SBATCH --") for line in lines if line.startswith("#SBATCH --")}
@@ -139,9 +140,9 @@ def test_directives_say_what_is_asked_for():
     assert "/shared/venv/bin/python -m trainer.task --recipe dense-128 --output run --resume" in command
 
 
-@pytest.mark.parametrize("change", [{"time": "soon"}, {"partition": "gpu; rm"}])
+@pytest.mark.parametrize("change", [{"time": "soon"}, {"partition": "gpu; rm"}, {"cpus": "2.5"}])
 def test_what_slurm_would_not_take_is_refused(change):
-    with pytest.raises(UserError, match=f"--{next(iter(change))} is"):
+    with pytest.raises(UserError, match=f"--{next(iter(change))} must be"):
         SlurmOptions(**change)
 
 

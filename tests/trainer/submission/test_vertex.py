@@ -8,9 +8,10 @@ import yaml
 
 from schemas.errors import UserError
 from trainer.submission import vertex
+from trainer.submission.cluster_options import VertexOptions
 from trainer.submission.package import Package
 from trainer.submission.request import Request
-from trainer.submission.vertex import VertexOptions, job_spec, submit, to_yaml
+from trainer.submission.vertex import job_spec, submit, to_yaml
 from trainer.train_options import TrainOptions
 
 # Google's client takes seconds to import.
@@ -119,20 +120,20 @@ def test_vertexs_own_images_take_a_package_if_their_python_will_do():
     assert list(package.package_uris) == ["gs://b/staging/abababababababab/digitmill-0.1.0.tar.gz"]
     assert package.executor_image_uri == image
     old = image.replace("2-21.py312", "2-17.py310")
-    with pytest.raises(UserError, match=r"needs Python 3\.11"):
+    with pytest.raises(UserError, match=r"a Python older than 3\.11"):
         job_spec(REQUEST, dataclasses.replace(STAGED, image=old), PACKAGE)
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"staging": "staging"}, "--staging is in gs://"),
-        ({"tensorboard": "projects/p/locations/r/tensorboards/1"}, "runs as a service account"),
-        ({"tensorboard": "my-board"}, "--tensorboard is the full name"),
-        ({"service_account": "trainer"}, "--service-account is"),
-        ({"project": "My Project"}, "--project is the ID"),
-        ({"region": "atlantis"}, "--region is"),
-        ({"machine_type": "banana"}, "--machine-type is"),
+        ({"staging": "staging"}, "--staging must be in gs://"),
+        ({"tensorboard": "projects/p/locations/r/tensorboards/1"}, "needs a service account"),
+        ({"tensorboard": "my-board"}, "--tensorboard must be the full name"),
+        ({"service_account": "trainer"}, "--service-account must be"),
+        ({"project": "My Project"}, "--project must be the ID"),
+        ({"region": "atlantis"}, "--region must be"),
+        ({"machine_type": "banana"}, "--machine-type must be"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(change, words):
@@ -146,15 +147,15 @@ def test_gpus_of_no_kind_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("kind", "remedy"),
+    ("kind", "hint"),
     [
         ("nvidia-tesla-t4", "Did you mean NVIDIA_TESLA_T4"),
         ("NVIDIA_L5", "NVIDIA_L4"),
         ("gpu", "Choose one of"),
     ],
 )
-def test_gpus_that_the_service_does_not_know_are_refused_with_what_was_meant(kind, remedy):
-    with pytest.raises(UserError, match=remedy):
+def test_gpus_that_the_service_does_not_know_are_refused_with_what_was_meant(kind, hint):
+    with pytest.raises(UserError, match=hint):
         to_yaml(REQUEST, dataclasses.replace(OPTIONS, accelerator=kind), None)
 
 
@@ -167,7 +168,7 @@ def test_a_local_folder_is_refused():
     local = dataclasses.replace(
         REQUEST, options=TrainOptions(recipe="cnn", data="folder:meters", output="gs://b/run")
     )
-    with pytest.raises(UserError, match="--data is where all workers see it"):
+    with pytest.raises(UserError, match="workers do not see the path of --data"):
         job_spec(local, OPTIONS, None)
 
 

@@ -33,9 +33,8 @@ def small(monkeypatch, few_digits):
 
 
 def options(folder, **more) -> TuneOptions:
-    changes = {"epochs": 2, "replicas": 1} | more.pop("train", {})
-    train = TrainOptions(recipe="dense-128", data="sample", output=folder, **changes)
-    return TuneOptions(train=train, output=folder, **{"trials": 2} | more)
+    changes = {"epochs": 2, "replicas": 1, "trials": 2} | more
+    return TuneOptions(recipe="dense-128", data="sample", output=folder, **changes)
 
 
 def rows(folder) -> list[dict]:
@@ -115,7 +114,7 @@ def test_a_trial_that_falls_behind_is_pruned(tmp_path, monkeypatch):
     from trainer.tuning.study import Study
 
     monkeypatch.setattr(Study, "prune", lambda self, trial, epoch: trial.number == 1)
-    tune_job.run(options(tmp_path, train={"epochs": 3}))
+    tune_job.run(options(tmp_path, epochs=3))
     assert [(row["state"], row["epochs"]) for row in rows(tmp_path)] == [
         ("complete", "3"),
         ("pruned", "1"),
@@ -147,17 +146,12 @@ def test_several_machines_are_refused(tmp_path, monkeypatch):
         tune_job.run(options(tmp_path))
 
 
-def test_an_ensemble_cannot_be_tuned(tmp_path):
-    with pytest.raises(UserError, match="one network at a time"):
-        options(tmp_path, train={"members": 2})
-
-
 @pytest.mark.parametrize("place", ["gs://bucket/tuning", "s3://bucket/tuning"])
 def test_a_bucket_is_refused_before_a_folder_of_its_name_is_made(place):
-    with pytest.raises(UserError, match=f"folder on this machine: '{place}'"):
+    with pytest.raises(UserError, match=f"folder on this machine.*'{place}'"):
         options(pathlib.Path(place))
 
 
 def test_a_search_needs_a_trial(tmp_path):
-    with pytest.raises(UserError, match="--trials is at least 1"):
+    with pytest.raises(UserError, match="--trials"):
         options(tmp_path, trials=0)

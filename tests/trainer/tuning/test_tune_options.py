@@ -4,7 +4,6 @@ import shlex
 import pytest
 from click.testing import CliRunner
 
-from trainer.train_options import TrainOptions
 from trainer.tune import tune
 from trainer.tuning import tune_job
 from trainer.tuning.tune_options import TuneOptions
@@ -22,12 +21,11 @@ def asked(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> TuneOptions:
 def options() -> TuneOptions:
     output = pathlib.Path("a study")
     data = ("sample", "labels:my file.csv@5")
-    train = TrainOptions(recipe="cnn", data=data, output=output, epochs=3, seed=7)
-    return TuneOptions(train=train, trials=9, output=output, resume=True)
+    return TuneOptions(recipe="cnn", data=data, output=output, epochs=3, seed=7, trials=9, resume=True)
 
 
 def test_the_command_resumes_the_search(options: TuneOptions, monkeypatch: pytest.MonkeyPatch) -> None:
-    program, verb, *arguments = shlex.split(options.resuming())
+    program, verb, *arguments = shlex.split(options.command())
     assert (program, verb) == ("digitmill", "tune")
     assert asked(arguments, monkeypatch) == options
 

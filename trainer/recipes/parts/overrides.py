@@ -10,23 +10,10 @@ from schemas.errors import UserError
 from trainer.recipes.parts.recipe import Recipe, Teacher
 from trainer.train_options import TrainOptions
 
-FIELDS: Final = (
-    "epochs",
-    "batch",
-    "schedule",
-    "learning_rate",
-    "clip_norm",
-    "ema",
-    "label_smoothing",
-    "precision",
-    "xla",
-    "patience",
-    "accumulate",
-    "dropout",
-    "batch_norm",
-    "teacher",
-    "soft_share",
-    "teacher_temperature",
+FIELDS: Final = tuple(
+    field.name
+    for field in dataclasses.fields(TrainOptions)
+    if field.name in {shared.name for shared in dataclasses.fields(Recipe)}
 )
 """Fields of both recipes and options; None in the options keeps the recipe's value."""
 

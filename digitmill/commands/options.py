@@ -1,0 +1,291 @@
+"""What a verb is asked to do: a frozen dataclass, each field of which declares one flag.
+
+A field is the only place that a flag has. From it follow the flag and its help, the key in `run.yaml`, the
+words in printed commands, the check of its value, and where a run records it:
+
+    @dataclasses.dataclass(frozen=True)
+    class ScoreOptions(Options):
+        VERB = "score"
+        output: str = flag("Folder for predictions.", group=_OUTPUT, type=FOLDER, required=True)
+        limit: int | None = flag("Score the first N files only.", group=_FIRST, metavar="N")
+
+    @verb(options=ScoreOptions, short_help="Score every image of a folder.")
+    def score(options: ScoreOptions) -> None: ...
+"""
+
+import dataclasses
+import enum
+import itertools
+import os
+import pathlib
+import shlex
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final, Self
+
+import click
+import cloup
+from cloup import OptionGroup
+
+from digitmill.commands import run_config
+from digitmill.commands.parameter_types import Place, ValueChoice
+from digitmill.storage.names import printable
+from schemas.errors import UserError
+
+_KEY: Final = "digitmill.parameter"
+"""Key of a field's metadata under which its declaration stands."""
+
+_OF_ONE_OUTPUT: Final = ("output", "resume")
+"""Fields that a repeated run does not take over."""
+
+
+class Effect(enum.Enum):
+    """What a flag changes, and so where its value is recorded beside `run.yaml`."""
+
+    RESULT = "what is scored, packed or trained: recorded, and a resumed run has the same"
+    REPORT = "what is said about the result: recorded"
+    RUN = "how the run is done: not recorded, or by the job in its own way"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Parameter:
+    """A flag, or an argument without one, as cloup takes it.
+
+    Attributes:
+        kind: `cloup.option` or `cloup.argument`.
+        names: of the flag, as `--input`; empty where they follow from the field.
+        settings: what `kind` takes beside; they win over what follows from the field.
+        effect: what the value changes.
+        always: whether `run.yaml` and printed commands have the value even where it is the default.
+    """
+
+    kind: Callable[..., Callable[[Callable], Callable]]
+    names: Sequence[str]
+    settings: Mapping[str, Any]
+    effect: Effect
+    always: bool = False
+
+
+def flag(
+    meaning: str,
+    *names: str,
+    group: OptionGroup,
+    default: Any = None,
+    required: bool = False,
+    effect: Effect = Effect.RESULT,
+    always: bool = False,
+    **settings: Any,
+) -> Any:
+    """Returns a dataclass's field that declares a flag.
+
+    Args:
+        meaning: its help.
+        names: the flag's, where they are not the field's with hyphens.
+        group: under which the help lists it.
+        default: the field's.
+        required: whether field and flag have no default.
+        effect: what it changes.
+        always: whether `run.yaml` and printed commands have the value even where it is the default.
+        settings: what `cloup.option` takes beside. Type and multiplicity follow from the field's annotation.
+            `fallback` is what the command line gives a field that has no default.
+    """
+    if "fallback" in settings:
+        settings |= {"default": settings.pop("fallback"), "required": False}
+        required = True
+    settings |= {"help": meaning, "group": group}
+    parameter = _Parameter(cloup.option, names, settings, effect, always)
+    return dataclasses.field(default=dataclasses.MISSING if required else default, metadata={_KEY: parameter})
+
+
+def positional(*, default: Any = dataclasses.MISSING, effect: Effect = Effect.RUN, **settings: Any) -> Any:
+    """Returns a dataclass's field that declares an argument without a flag; see `flag`."""
+    parameter = _Parameter(cloup.argument, (), settings, effect)
+    return dataclasses.field(default=default, metadata={_KEY: parameter})
+
+
+def beam_flags() -> Any:
+    """Returns the field `beam_flags`: what the command line holds beside the verb's own flags."""
+    return positional(metavar="[BEAM FLAGS]...", nargs=-1, type=click.UNPROCESSED, default=())
+
+
+class Options:
+    """What a verb is asked to do; its subclasses are frozen dataclasses.
+
+    Attributes:
+        VERB: the verb.
+
+    Raises:
+        UserError: when a field has a value that its flag does not take.
+    """
+
+    VERB: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        for field in _fields(type(self)):
+            kind, value = _click_settings(field).get("type"), getattr(self, field.name)
+            if value is None or not isinstance(kind, click.IntRange | click.FloatRange | click.Choice):
+                continue
+            try:
+                kind.convert(value, None, None)
+            except click.BadParameter as error:
+                raise UserError(f"invalid --{_key(field)}", got=value, remedy=error.message) from error
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """Returns the options that a command line gives, by field."""
+        return cls(**given)
+
+    def settings(self) -> dict[str, object]:
+        """Returns what is given, by its key in `run.yaml`; not where the output goes."""
+        return {_key(field): value for field, value in self._given() if field.name not in _OF_ONE_OUTPUT}
+
+    def run_config(self) -> str:
+        """Returns the file that asks for the same, for another output."""
+        return run_config.to_text(self.VERB, self.settings())
+
+    def command(self, *, resume: bool = False, output: str | None = None) -> str:
+        """Returns the command line that asks for the same.
+
+        Args:
+            resume: whether it resumes the run, whatever the options say.
+            output: where the same is done anew; None for the options' own output.
+        """
+        left_out = ("resume", run_config.BEAM_FLAGS, "output" if output else "")
+        words = [
+            word
+            for field, value in self._given()
+            if field.name not in left_out
+            for word in _words(field, value)
+        ]
+        if output:
+            words += ["--output", output]
+        elif resume or getattr(self, "resume", False):
+            words.append("--resume")
+        return command_line(self.VERB, *words, *getattr(self, run_config.BEAM_FLAGS, ()))
+
+    def recorded(self, effect: Effect) -> dict[str, Any]:
+        """Returns the values of all flags with an effect, given or not, by field, in JSON's types."""
+        return {name: _recordable(getattr(self, name)) for name in self.defaults(effect)}
+
+    @classmethod
+    def defaults(cls, effect: Effect) -> dict[str, Any]:
+        """Returns the defaults of all flags with an effect, by field, in JSON's types."""
+        fields = (field for field in _fields(cls) if _parameter(field).effect is effect)
+        return {field.name: _recordable(field.default) for field in fields}
+
+    def places(self) -> Iterator[tuple[str, str]]:
+        """Yields the flags that name a folder, local or in a bucket, each with what it names."""
+        for field, value in self._given():
+            if isinstance(_click_settings(field).get("type"), Place):
+                for each in value if isinstance(value, tuple) else (value,):
+                    yield f"--{_key(field)}", str(each)
+
+    def _given(self) -> Iterator[tuple[dataclasses.Field, Any]]:
+        """Yields what is not the default, by field."""
+        for field in _fields(type(self)):
+            value = getattr(self, field.name)
+            if value not in (None, (), "") and (value != field.default or _parameter(field).always):
+                yield field, value
+
+
+def flags(*options: type[Options]) -> Callable[[Callable], Callable]:
+    """Returns the decorator that adds the flags of all fields, in their order; of one name the first."""
+    fields: dict[str, dataclasses.Field] = {}
+    for each in itertools.chain.from_iterable(map(_fields, options)):
+        fields.setdefault(each.name, each)
+
+    def decorate(function: Callable) -> Callable:
+        for field in reversed(fields.values()):
+            # The last name is the parameter's.
+            function = _parameter(field).kind(*_names(field), field.name, **_click_settings(field))(function)
+        return function
+
+    return decorate
+
+
+def command_line(verb: str, *arguments: str) -> str:
+    """Returns a command of one line for a shell, whatever white space its arguments hold."""
+    return " ".join(["digitmill", verb, *map(_quoted, arguments)])
+
+
+def _quoted(argument: str) -> str:
+    if " ".join(argument.split()) == argument:
+        return shlex.quote(argument)
+    spelled = "".join(
+        f"\\x{byte:02x}" if byte <= 0x20 or byte in b"\\'" else chr(byte) if byte < 0x80 else f"\\x{byte:02x}"
+        for byte in os.fsencode(argument)
+    )
+    return f"$'{spelled}'"
+
+
+def _fields(options: type[Options]) -> Iterator[dataclasses.Field]:
+    fields = dataclasses.fields(options)  # type: ignore[arg-type]
+    return (field for field in fields if _KEY in field.metadata)
+
+
+def _parameter(field: dataclasses.Field) -> _Parameter:
+    return field.metadata[_KEY]
+
+
+def _recordable(value: Any) -> str | int | float | bool | None:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return printable(" ".join(map(str, value)) if isinstance(value, tuple) else str(value))
+
+
+def _names(field: dataclasses.Field) -> Sequence[str]:
+    parameter = _parameter(field)
+    if parameter.names or parameter.kind is cloup.argument:
+        return parameter.names
+    name = field.name.replace("_", "-")
+    # What is on by default, or by neither, needs a flag that turns it off.
+    return [f"--{name}/--no-{name}" if _is_switch(field) and field.default is not False else f"--{name}"]
+
+
+def _key(field: dataclasses.Field) -> str:
+    """Returns a field's key in `run.yaml`, which with hyphens before it is its flag."""
+    return _names(field)[0].partition("/")[0].removeprefix("--") if _names(field) else field.name
+
+
+def _words(field: dataclasses.Field, value: Any) -> Iterator[str]:
+    """Yields the words of a command line that give a field its value."""
+    if isinstance(value, bool):
+        yield f"--{_key(field)}" if value else f"--no-{_key(field)}"
+        return
+    for each in value if isinstance(value, tuple) else (value,):
+        yield from (f"--{_key(field)}", str(each)) if _names(field) else (str(each),)
+
+
+def _click_settings(field: dataclasses.Field) -> dict[str, Any]:
+    """Returns what `cloup.option` or `cloup.argument` takes for a field."""
+    parameter, required = _parameter(field), field.default is dataclasses.MISSING
+    found: dict[str, Any] = {"required": required}
+    if parameter.kind is cloup.option:
+        # Of a member of an enumeration click would show the name.
+        default = field.default.value if isinstance(field.default, enum.Enum) else field.default
+        found |= _kind(field) | ({} if required else {"default": default})
+        shown = parameter.settings.get("default", None if required else default)
+        found["show_default"] = shown is not False and shown not in (None, (), "")
+    return found | dict(parameter.settings)
+
+
+def _kind(field: dataclasses.Field) -> dict[str, Any]:
+    """Returns the settings that follow from a field's annotation."""
+    if _is_switch(field):
+        return {"is_flag": True}
+    first = _types(field)[0]
+    if typing.get_origin(first) is tuple:
+        return {"multiple": True, "type": typing.get_args(first)[0]}
+    if issubclass(first, enum.StrEnum):
+        return {"type": ValueChoice(first)}
+    return {"type": click.Path(path_type=pathlib.Path) if first is pathlib.Path else first}
+
+
+def _is_switch(field: dataclasses.Field) -> bool:
+    return _types(field)[0] is bool
+
+
+def _types(field: dataclasses.Field) -> Sequence[Any]:
+    """Returns the types of an annotation such as `int | None`."""
+    return typing.get_args(field.type) if isinstance(field.type, types.UnionType) else (field.type,)

@@ -1,0 +1,59 @@
+"""What a compacting run is asked to do: the flags of `digitmill compact`."""
+
+import dataclasses
+import itertools
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, Self
+
+import click
+
+from digitmill.commands import Effect, OptionGroup, Options, flag, positional
+from digitmill.commands.parameter_types import FOLDER
+from pipelines import scoring_flags
+from schemas.layout import Compression
+
+_OUTPUT: Final = OptionGroup("Output")
+
+
+@dataclasses.dataclass(frozen=True)
+class CompactOptions(Options):
+    """What a compacting run is asked to do; each field is a flag, whose help says what it means.
+
+    Attributes:
+        runs: outputs of runs, or folders above several.
+        beam_flags: flags for Beam, which follow the runs on the command line.
+    """
+
+    VERB: ClassVar[str] = "compact"
+
+    runs: tuple[str, ...] = positional(
+        metavar="RUN|PARENT... [BEAM FLAGS]...", nargs=-1, type=click.UNPROCESSED
+    )
+    output: str = flag(
+        "Folder for the merged predictions, reports and the manifest, on disk or in gs://.",
+        group=_OUTPUT,
+        type=FOLDER,
+        metavar="DIR",
+        effect=Effect.RUN,
+        required=True,
+    )
+    rows_per_part: int = scoring_flags.rows_per_part("Rows in a prediction file.", group=_OUTPUT, always=True)
+    compression: Compression = scoring_flags.compression(group=_OUTPUT, always=True)
+    resume: bool = flag(
+        "Resume the run in the output, if there is one.", group=_OUTPUT, default=False, effect=Effect.RUN
+    )
+    beam_flags: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """Returns the options that a command line gives: click takes runs and Beam's flags together."""
+        words = given["runs"]
+        # A flag of Beam's may be followed by its value.
+        places = tuple(itertools.takewhile(lambda word: not word.startswith("-"), words))
+        if not places:
+            raise click.UsageError("The runs come before the flags of Beam.")
+        return super().of({**given, "runs": places, "beam_flags": words[len(places) :]})
+
+    def settings(self) -> dict[str, object]:
+        """Returns what is given, by its key in `run.yaml`; not where the output goes."""
+        return super().settings() | {"runs": [*self.runs, *self.beam_flags]}

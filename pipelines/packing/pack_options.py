@@ -1,0 +1,53 @@
+"""What a packing run is asked to do: the flags of `digitmill pack`."""
+
+import dataclasses
+from typing import ClassVar, Final
+
+from digitmill.commands import Effect, OptionGroup, Options, beam_flags, flag
+from digitmill.commands.parameter_types import FILE, FOLDER, FiniteRange
+
+_INPUT: Final = OptionGroup("Input")
+_OUTPUT: Final = OptionGroup("Output")
+_RESUME: Final = OptionGroup("Resume")
+
+
+@dataclasses.dataclass(frozen=True)
+class PackOptions(Options):
+    """What a packing run is asked to do; each field is a flag, whose help says what it means."""
+
+    VERB: ClassVar[str] = "pack"
+
+    inputs: tuple[str, ...] = flag(
+        "Images to pack, on disk or in gs://, s3:// or az://. Repeatable.",
+        "--input",
+        group=_INPUT,
+        type=FILE,
+        metavar="FOLDER|FILE|GLOB",
+        effect=Effect.RUN,
+        required=True,
+    )
+    output: str = flag(
+        "Folder for the shards and the manifest, on disk or in gs://.",
+        group=_OUTPUT,
+        type=FOLDER,
+        metavar="DIR",
+        effect=Effect.RUN,
+        required=True,
+    )
+    labels: str | None = flag(
+        "True digits, to train on: the images' folder names, or a CSV of path,label.",
+        group=_INPUT,
+        type=FILE,
+        metavar="folder|CSV",
+    )
+    shard_megabytes: float = flag(
+        "Size of a shard; a worker needs twice as much memory.",
+        group=_OUTPUT,
+        type=FiniteRange(min=0, min_open=True),
+        default=100,
+        always=True,
+    )
+    resume: bool = flag(
+        "Resume the pack in the output, if there is one.", group=_RESUME, default=False, effect=Effect.RUN
+    )
+    beam_flags: tuple[str, ...] = beam_flags()

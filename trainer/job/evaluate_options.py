@@ -1,0 +1,55 @@
+"""What an evaluation is asked to do: the flags of `digitmill evaluate`."""
+
+import dataclasses
+import pathlib
+from typing import ClassVar, Final
+
+import click
+
+from digitmill.commands import OptionGroup, Options, bundle_flags, flag
+from digitmill.commands.parameter_types import FiniteRange
+from trainer import training_flags
+
+KERAS: Final = "keras"
+"""An engine that evaluates and does not score."""
+
+ALL: Final = "all"
+"""Stands for all splits."""
+
+_MODEL: Final = OptionGroup("Model")
+_DATA: Final = OptionGroup("Data")
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateOptions(Options):
+    """What an evaluation is asked to do; each field is a flag, whose help says what it means."""
+
+    VERB: ClassVar[str] = "evaluate"
+
+    model: pathlib.Path = bundle_flags.model(group=_MODEL)
+    data: tuple[str, ...] = flag(
+        "As `digitmill train` takes it: sample, tfds:NAME, folder:PATH, labels:FILE.csv, idx:DIR or "
+        "tfrecord:GLOB. Repeatable.",
+        group=_DATA,
+        metavar="SOURCE",
+        required=True,
+    )
+    split: str = flag(
+        "Which images: the source's test images, of a source without splits the tenth that training "
+        "keeps for the test, or all.",
+        group=_DATA,
+        type=click.Choice(["test", "validation", "train", ALL]),
+        default="test",
+    )
+    engine: str = bundle_flags.engine(KERAS, group=_MODEL)
+    data_dir: str | None = training_flags.data_dir(group=_DATA)
+    max_bad_rate: float = flag(
+        "Share of a source's images that may be unusable.",
+        group=_DATA,
+        type=FiniteRange(0, 1),
+        metavar="SHARE",
+        default=0.01,
+    )
+    cache_dir: str | None = training_flags.cache_dir(
+        "Where decoded images are kept for the next run.", group=_DATA
+    )

@@ -1,0 +1,197 @@
+"""What a job asks of a cluster: the flags of `digitmill submit`, by the kind of cluster that takes them.
+
+A flag that several clusters take is a field of each of their classes; the first one has the help.
+"""
+
+import dataclasses
+import sys
+from typing import Any, Final
+
+import click
+
+from digitmill.commands import OptionGroup, Options, flag
+from schemas.errors import UserError
+from trainer.submission import rules
+
+_MACHINES: Final = OptionGroup("Machines")
+_VERTEX: Final = OptionGroup("Vertex AI")
+_KUBERNETES: Final = OptionGroup("Kubernetes")
+_SLURM: Final = OptionGroup("Slurm")
+
+
+@dataclasses.dataclass(frozen=True)
+class Volume:
+    """A volume that all workers share.
+
+    Attributes:
+        claim: name of its PersistentVolumeClaim, which many nodes may write.
+        path: where the workers see it.
+    """
+
+    claim: str
+    path: str
+
+    @classmethod
+    def of(cls, text: str) -> "Volume":
+        """Reads `CLAIM:/PATH`.
+
+        Raises:
+            UserError: when it is anything else.
+        """
+        claim, _, path = text.partition(":")
+        if not claim or not path.startswith("/") or path == "/":
+            raise UserError(
+                "--volume must be CLAIM:/PATH", got=text, remedy="Write it as train-data:/mnt/train."
+            )
+        rules.OBJECT.check("the claim of --volume", claim)
+        return cls(claim, path.rstrip("/"))
+
+
+def _cpus(default: str | None) -> Any:
+    return flag(
+        "Cores of each worker.  [default: 4 of Kubernetes, else the cluster's]",
+        group=_MACHINES,
+        default=default,
+        show_default=False,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _CloudOptions(Options):
+    """What Vertex AI and Kubernetes both take."""
+
+    image: str = flag(
+        "Container image with digitmill; with --staging, any image with Python 3.11 to 3.13.",
+        group=_MACHINES,
+        fallback=None,
+    )
+    service_account: str | None = flag(
+        "Service account of the workers, for access to buckets.", group=_MACHINES, metavar="NAME"
+    )
+    accelerator: str | None = flag(
+        "Kind of GPU: NVIDIA_TESLA_T4 to Vertex AI, nvidia-tesla-t4 to GKE.", group=_MACHINES, metavar="KIND"
+    )
+    spot: bool = flag("Use spot machines.", group=_MACHINES, default=False)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VertexOptions(_CloudOptions):
+    """Where and how a job runs on Vertex AI."""
+
+    project: str = flag("Google Cloud project.", group=_VERTEX, fallback=None)
+    region: str = flag("Region of Vertex AI, such as europe-west4.", group=_VERTEX, fallback=None)
+    machine_type: str = flag("Machine of Vertex AI.", group=_VERTEX, default="n1-standard-8")
+    staging: str | None = flag(
+        "Build a package from this checkout, upload it there, and install it on the workers.",
+        group=_VERTEX,
+        metavar="gs://DIR",
+    )
+    tensorboard: str | None = flag(
+        "Full name of a Vertex AI TensorBoard instance.", group=_VERTEX, metavar="NAME"
+    )
+    restart_job_on_worker_restart: bool = flag(
+        "Restart all workers when one restarts; not needed, as the others restart themselves.",
+        group=_VERTEX,
+        default=False,
+    )
+
+    def __post_init__(self) -> None:
+        rules.PROJECT.check("--project", self.project)
+        rules.REGION.check("--region", self.region)
+        rules.MACHINE.check("--machine-type", self.machine_type)
+        rules.ACCOUNT.check("--service-account", self.service_account)
+        rules.TENSORBOARD.check("--tensorboard", self.tensorboard)
+        if self.staging is not None and not self.staging.startswith("gs://"):
+            raise UserError(
+                "--staging must be in gs://",
+                got=self.staging,
+                remedy="Name a folder of a bucket in the region.",
+            )
+        if self.tensorboard is not None and self.service_account is None:
+            raise UserError(
+                "--tensorboard needs a service account",
+                got="no --service-account",
+                remedy="Give one that may write there.",
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KubernetesOptions(_CloudOptions):
+    """Where and how the pods run."""
+
+    namespace: str | None = flag("Namespace of Kubernetes.  [default: kubectl's]", group=_KUBERNETES)
+    volumes: tuple[Volume, ...] = flag(
+        "A PersistentVolumeClaim that all pods mount at this path. Repeatable.",
+        "--volume",
+        group=_KUBERNETES,
+        type=Volume.of,
+        metavar="CLAIM:/PATH",
+        default=(),
+    )
+    cpus: str = _cpus("4")
+    memory: str = flag("Memory of each pod.", group=_KUBERNETES, default="16Gi")
+
+    def __post_init__(self) -> None:
+        rules.LABEL.check("--namespace", self.namespace)
+        rules.OBJECT.check("--service-account", self.service_account)
+        rules.CORES.check("--cpus", self.cpus)
+        rules.MEMORY.check("--memory", self.memory)
+        rules.LABEL.check("--accelerator", self.accelerator)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SlurmOptions(Options):
+    """What a job asks of Slurm."""
+
+    cpus: str | None = _cpus(None)
+    partition: str | None = flag("Partition of Slurm.", group=_SLURM)
+    time: str | None = flag(
+        "Slurm's time limit; a job that reaches it saves a checkpoint and is requeued.", group=_SLURM
+    )
+    setup: tuple[str, ...] = flag(
+        "Command that each Slurm job runs first, such as 'module load cuda'. Repeatable.",
+        group=_SLURM,
+        metavar="COMMAND",
+        default=(),
+    )
+    python: str = flag(
+        "Python that has digitmill on Slurm's nodes, which must all see it."
+        "  [default: the one that runs now]",
+        group=_SLURM,
+        default=sys.executable,
+        show_default=False,
+    )
+
+    def __post_init__(self) -> None:
+        rules.SLURM_CORES.check("--cpus", self.cpus)
+        rules.SLURM_NAME.check("--partition", self.partition)
+        rules.SLURM_TIME.check("--time", self.time)
+
+
+CLUSTERS: Final[dict[str, type[VertexOptions] | type[KubernetesOptions] | type[SlurmOptions]]] = {
+    "vertex": VertexOptions,
+    "kubernetes": KubernetesOptions,
+    "slurm": SlurmOptions,
+}
+"""By what `--to` takes."""
+
+
+def chosen(target: str, given: dict[str, Any]) -> Options:
+    """Returns the options of one cluster, of the flags of all that the command line gives.
+
+    Raises:
+        click.UsageError: when one is given that another cluster takes, or one that this needs is not.
+    """
+    flags = {param.name: param.opts[0] for param in click.get_current_context().command.params}
+    fields = {field.name: field for field in dataclasses.fields(CLUSTERS[target])}
+    for name in given.keys() - fields.keys():
+        others = [
+            each
+            for each, options in CLUSTERS.items()
+            if name in {field.name for field in dataclasses.fields(options)}
+        ]
+        raise click.UsageError(f"{flags[name]} goes with --to {' or '.join(others)}, not with {target}.")
+    for name, field in fields.items():
+        if field.default is dataclasses.MISSING and name not in given:
+            raise click.UsageError(f"Missing option '{flags[name]}', which --to {target} needs.")
+    return CLUSTERS[target](**given)
