@@ -30,6 +30,6 @@ def read_card(place: str) -> bytes:
     except UserError as error:
         raise UserError(
             f"a model bundle is a folder with a {bundle.CARD}",
-            got=place,
-            remedy=f"give the bundle folder that `digitmill train` wrote; {error.remedy}",
+            value=place,
+            hint=f"give the bundle folder that `digitmill train` wrote; {error.hint}",
         ) from error

@@ -92,7 +92,7 @@ def before_run() -> Iterator[None]:
     try:
         yield
     except StorageError as error:
-        raise UserError(error.problem, got=error.got, remedy=error.remedy) from error
+        raise UserError(error.error, value=error.value, hint=error.hint) from error
 
 
 def refuse_used(place: str, *, finished: bool, used: bool) -> None:
@@ -100,12 +100,12 @@ def refuse_used(place: str, *, finished: bool, used: bool) -> None:
     if finished:
         raise UserError(
             "the output folder already holds a finished run",
-            got=place,
-            remedy="name a new folder or delete the finished run",
+            value=place,
+            hint="name a new folder or delete the finished run",
         )
     if used:
         raise UserError(
-            "the output folder is not empty", got=place, remedy="name another folder or empty this one"
+            "the output folder is not empty", value=place, hint="name another folder or empty this one"
         )
 
 
@@ -113,6 +113,6 @@ def held_error(place: str, holder: str = "") -> UserError:
     """Returns the error for a launcher that finds the folder held by another one."""
     return UserError(
         "another launcher is writing to this output",
-        got=place,
-        remedy=f"wait until the other one{holder and f' ({holder})'} has ended, or stop it, and use --resume",
+        value=place,
+        hint=f"wait until the other one{holder and f' ({holder})'} has ended, or stop it, and use --resume",
     )

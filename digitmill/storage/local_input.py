@@ -47,13 +47,13 @@ def list_files(given: str) -> Iterator[ListedImage]:
         yield from _walk(os.fsencode(given))
         return
     if not has_magic(given):
-        raise NothingFoundError("input not found", got=given, remedy="check the path")
+        raise NothingFoundError("input not found", value=given, hint="check the path")
     matched = False
     for folder, uri, name in _matches(given):
         matched = True
         yield _stat(folder + name, uri + quoted(name))
     if not matched:
-        raise NothingFoundError("no file matches the pattern", got=given, remedy="check the pattern")
+        raise NothingFoundError("no file matches the pattern", value=given, hint="check the pattern")
 
 
 def stat_file(path: bytes) -> ListedImage:
@@ -164,8 +164,8 @@ def _scan_folder(folder: bytes) -> tuple[tuple[int, int], list[bytes]]:
     except OSError as error:
         raise UserError(
             "cannot list the folder",
-            got=os.fsdecode(folder),
-            remedy=f"grant access or leave it out: {error.strerror}",
+            value=os.fsdecode(folder),
+            hint=f"grant access or leave it out: {error.strerror}",
         ) from error
 
 

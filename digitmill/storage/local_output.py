@@ -172,11 +172,11 @@ class LocalFolder:
         except OSError as error:
             if missing and isinstance(error, (FileNotFoundError, NotADirectoryError)):
                 raise FileNotFoundError(error.errno, error.strerror, error.filename) from error
-            remedy = f"make room or mend it: {error.strerror}"
-            raise StorageError("cannot read or write the output", got=self.at(name), remedy=remedy) from error
+            hint = f"make room or mend it: {error.strerror}"
+            raise StorageError("cannot read or write the output", value=self.at(name), hint=hint) from error
 
     def _refusal(self, rule: str, error: OSError) -> UserError:
-        return UserError(rule, got=self.place, remedy=f"choose another one: {error.strerror}")
+        return UserError(rule, value=self.place, hint=f"choose another one: {error.strerror}")
 
 
 def _sync_folder(folder: pathlib.Path) -> None:

@@ -44,9 +44,9 @@ def _check_folder(paths: Sequence[bytes]) -> None:
         with os.scandir(folder) as entries:
             next(entries, None)
     except OSError as error:
-        remedy = f"bring it back: {error.strerror}"
+        hint = f"bring it back: {error.strerror}"
         raise StorageError(
-            "a folder of the input is out of reach", got=os.fsdecode(folder), remedy=remedy
+            "a folder of the input is out of reach", value=os.fsdecode(folder), hint=hint
         ) from error
 
 
@@ -60,6 +60,6 @@ def _check_bucket(uri: str, *, most_failed: bool) -> None:
         if most_failed or not error.denied:
             raise StorageError(
                 "a bucket of the input is out of reach",
-                got=f"{scheme}://{bucket}/{folder}",
-                remedy=error.remedy,
+                value=f"{scheme}://{bucket}/{folder}",
+                hint=error.hint,
             ) from error

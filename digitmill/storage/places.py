@@ -36,7 +36,7 @@ def list_place(given: str) -> Iterator[ListedImage]:
             found = True
             yield image
     if not found:
-        raise NothingFoundError("input not found", got=given, remedy="check the name or the pattern")
+        raise NothingFoundError("input not found", value=given, hint="check the name or the pattern")
 
 
 def _path(given: str) -> str:
@@ -76,16 +76,16 @@ def _objects(scheme: str, bucket: str, *, prefix: str, only: str = "") -> Iterat
     # no order.
     folder = prefix[: prefix.rfind("/") + 1]
     try:
-        listed = [
+        found = [
             image
             for image in open_bucket(scheme, bucket).list(folder)
             if split(image.uri)[2].startswith(prefix)
         ]
     except StoreError as error:
         raise UserError(
-            "cannot list the bucket", got=f"{scheme}://{bucket}/{folder}", remedy=error.remedy
+            "cannot list the bucket", value=f"{scheme}://{bucket}/{folder}", hint=error.hint
         ) from error
-    yield from sorted(listed, key=lambda image: image.uri.encode())
+    yield from sorted(found, key=lambda image: image.uri.encode())
 
 
 def uri_of_place(given: str) -> str:
@@ -108,7 +108,7 @@ def open_place(given: str) -> BinaryIO:
         try:
             return reader.fetch(next(reader.find([uri])))
         except ImageError as error:
-            raise UserError("cannot read the file", got=given, remedy=f"check it: {error.detail}") from error
+            raise UserError("cannot read the file", value=given, hint=f"check it: {error.detail}") from error
 
 
 def open_folder(place: str) -> OutputFolder:
@@ -123,7 +123,7 @@ def open_folder(place: str) -> OutputFolder:
     if scheme != "gs" and prefix and not is_tidy(prefix):
         raise UserError(
             "cannot write to a folder with an empty, . or .. segment in its name",
-            got=place,
-            remedy="choose another name",
+            value=place,
+            hint="choose another name",
         )
     return BucketFolder(scheme, bucket, prefix)

@@ -31,7 +31,7 @@ def card(bundle: str) -> None:
     except ValueError as error:
         raise UserError(
             f"unreadable {names.CARD} in the bundle",
-            got=bundle,
-            remedy=f"copy the bundle again or train a new one ({error})",
+            value=bundle,
+            hint=f"copy the bundle again or train a new one ({error})",
         ) from error
     answer(format_card(read), json.loads(content))

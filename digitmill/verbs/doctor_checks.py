@@ -216,11 +216,11 @@ def check_reading(place: str) -> Check:
     def probe() -> str:
         image = next(iter(list_place(place)), None)
         if image is None:
-            raise UserError("no files found", got=place, remedy="check the name")
+            raise UserError("no files found", value=place, hint="check the name")
         with ImageReader() as reader:
             (content,) = reader.read([image])
         if not isinstance(content, bytes):
-            raise UserError("listed file not readable", got=image.uri, remedy=str(content))
+            raise UserError("listed file not readable", value=image.uri, hint=str(content))
         return f"{place} can be listed and read: {len(content):,} bytes of {image.uri}"
 
     return _run_probe("read", probe)
@@ -237,7 +237,7 @@ def check_writing(place: str) -> Check:
         folder.write_once(name, data)
         try:
             if folder.read(name) != data:
-                raise UserError("file read back differs", got=folder.at(name), remedy="check the storage")
+                raise UserError("file read back differs", value=folder.at(name), hint="check the storage")
         finally:
             folder.delete(name)
             if new:
@@ -251,7 +251,7 @@ def _run_probe(name: str, probe: Callable[[], str]) -> Check:
     try:
         return Check(name, OK, probe())
     except (UserError, StorageError) as error:
-        return Check(name, FAULT, f"{error.problem}: {error.got!r}", error.remedy)
+        return Check(name, FAULT, f"{error.error}: {error.value!r}", error.hint)
 
 
 def check_scoring(model: pathlib.Path) -> Check:
@@ -262,7 +262,7 @@ def check_scoring(model: pathlib.Path) -> Check:
         found = f"{right} of {_DIGITS} sample digits are right, by {engine}"
         if right < _MIN_RIGHT:
             raise UserError(
-                "the model fails on the sample", got=found, remedy="train a new one, or give another --model"
+                "the model fails on the sample", value=found, hint="train a new one, or give another --model"
             )
         return found
 

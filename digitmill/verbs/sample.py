@@ -66,7 +66,7 @@ def write_sample(folder: pathlib.Path, split: str, *, number: int | None = None)
     chosen = _chosen(digits.labels, number)
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UserError("sample folder not empty", got=str(folder), remedy="choose another folder")
+            raise UserError("sample folder not empty", value=str(folder), hint="choose another folder")
         for position in chosen:
             target = folder / str(digits.labels[position]) / f"{position:05d}.png"
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -74,8 +74,8 @@ def write_sample(folder: pathlib.Path, split: str, *, number: int | None = None)
     except OSError as error:
         raise UserError(
             "sample folder not writable",
-            got=str(folder),
-            remedy=f"choose another folder ({error.strerror})",
+            value=str(folder),
+            hint=f"choose another folder ({error.strerror})",
         ) from error
     return len(chosen)
 
@@ -87,8 +87,8 @@ def _chosen(labels: Sequence[int], number: int | None) -> list[int]:
     if number > len(labels):
         raise UserError(
             f"--n exceeds the {len(labels):,} images of the split",
-            got=number,
-            remedy="choose a smaller number, or --split train",
+            value=number,
+            hint="choose a smaller number, or --split train",
         )
     seen: collections.Counter[int] = collections.Counter()
     ranked = []

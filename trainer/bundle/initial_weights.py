@@ -44,8 +44,8 @@ def load_initial_weights(place: str, model: keras.Model) -> ModelCard:
     if difference:
         raise UserError(
             "the architecture of --init differs from the recipe's",
-            got=f"{place}, of the recipe {card.recipe}",
-            remedy=f"train with --recipe {card.recipe}, or without --init: {difference}",
+            value=f"{place}, of the recipe {card.recipe}",
+            hint=f"train with --recipe {card.recipe}, or without --init: {difference}",
         )
     unbake(loaded, card.temperature)
     model.set_weights(loaded.get_weights())
@@ -103,8 +103,8 @@ def _read_verified(place: str) -> tuple[ModelCard, bytes]:
 def _refuse(place: str, why: str) -> NoReturn:
     raise UserError(
         "the model bundle is damaged",
-        got=place,
-        remedy=f"copy or train it again: {why}",
+        value=place,
+        hint=f"copy or train it again: {why}",
     )
 
 

@@ -66,8 +66,8 @@ def read(environment: Mapping[str, str]) -> Cluster:
     if addresses.get("ps") or task.get("type") in ("ps", "evaluator"):
         raise UserError(
             "TF_CONFIG may only have a chief and workers",
-            got=str(task.get("type")) if task.get("type") in ("ps", "evaluator") else "ps",
-            remedy=f"leave the others out: {PARAMETER_SERVER_REASON}",
+            value=str(task.get("type")) if task.get("type") in ("ps", "evaluator") else "ps",
+            hint=f"leave the others out: {PARAMETER_SERVER_REASON}",
         )
     return _place(addresses, task) if any(addresses.values()) else Cluster()
 
@@ -87,20 +87,20 @@ def tf_config(workers: Sequence[str], index: int) -> str:
         if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
             raise UserError(
                 "the address of a worker is not HOST:PORT",
-                got=worker,
-                remedy=f"set {WORKERS} to addresses separated by commas",
+                value=worker,
+                hint=f"set {WORKERS} to addresses separated by commas",
             )
     if len(set(workers)) < len(workers):
         raise UserError(
             "two workers have the same address",
-            got=",".join(workers),
-            remedy=f"name each once in {WORKERS}",
+            value=",".join(workers),
+            hint=f"name each once in {WORKERS}",
         )
     if not 0 <= index < len(workers):
         raise UserError(
             f"the worker's index is outside [0, {len(workers)})",
-            got=index,
-            remedy=f"start as many processes as {WORKERS} names",
+            value=index,
+            hint=f"start as many processes as {WORKERS} names",
         )
     return json.dumps({"cluster": {"worker": list(workers)}, "task": {"type": "worker", "index": index}})
 
@@ -124,8 +124,8 @@ def _index(environment: Mapping[str, str]) -> int:
     if not index.isdecimal():
         raise UserError(
             f"{' or '.join(INDEX_VARIABLES)} must be the worker's index",
-            got=index,
-            remedy="start it by an Indexed Job or by srun, or set TF_CONFIG yourself",
+            value=index,
+            hint="start it by an Indexed Job or by srun, or set TF_CONFIG yourself",
         )
     return int(index)
 
@@ -137,8 +137,8 @@ def _from_cluster_spec(spec: str) -> str:
     if others or mine not in _POOLS:
         raise UserError(
             "a job may only have a chief and workers",
-            got=", ".join(others) or mine,
-            remedy=f"leave the other pools out: {PARAMETER_SERVER_REASON}",
+            value=", ".join(others) or mine,
+            hint=f"leave the other pools out: {PARAMETER_SERVER_REASON}",
         )
     workers = [host for pool in _POOLS for host in addresses.get(pool, ())]
     before = len(addresses.get(_POOLS[0], ())) if mine == _POOLS[1] else 0
@@ -146,7 +146,7 @@ def _from_cluster_spec(spec: str) -> str:
         return tf_config(workers, before + int(str(task["index"])))
     except (KeyError, ValueError) as error:
         raise UserError(
-            "the task in CLUSTER_SPEC has no valid index", got=spec, remedy="let Vertex AI set it"
+            "the task in CLUSTER_SPEC has no valid index", value=spec, hint="let Vertex AI set it"
         ) from error
 
 
@@ -157,7 +157,7 @@ def _parse(text: str, *, variable: str = VARIABLE) -> tuple[dict[str, list[str]]
         return addresses, dict(config.get("task", {}))
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{variable} is not a cluster and a task in JSON", got=text, remedy=_EXAMPLE
+            f"{variable} is not a cluster and a task in JSON", value=text, hint=_EXAMPLE
         ) from error
 
 
@@ -168,5 +168,5 @@ def _place(addresses: Mapping[str, list[str]], task: Mapping[str, object]) -> Cl
         return Cluster(workers=len(names), index=names.index(mine))
     except (KeyError, ValueError) as error:
         raise UserError(
-            "the task in TF_CONFIG is not in its cluster", got=json.dumps(dict(task)), remedy=_EXAMPLE
+            "the task in TF_CONFIG is not in its cluster", value=json.dumps(dict(task)), hint=_EXAMPLE
         ) from error

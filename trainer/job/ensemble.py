@@ -209,8 +209,8 @@ class _MemberTrainer:
             if value != found:
                 raise UserError(
                     f"cannot resume: a member was trained with {name} {found!r}, now it is",
-                    got=value,
-                    remedy="give the same options, or another --output",
+                    value=value,
+                    hint="give the same options, or another --output",
                 )
 
 

@@ -44,8 +44,8 @@ def rebuild(place: str, *, to: str | None = None) -> str:
     if run.record is None:
         raise UserError(
             f"the run has no {FILE}",
-            got=place,
-            remedy="train again: the run is of an earlier version, and can only be compared",
+            value=place,
+            hint="train again: the run is of an earlier version, and can only be compared",
         )
     where = open_place(to or place)
     if to is not None:
@@ -63,8 +63,8 @@ def compare(places: Sequence[str], *, to: str | None = None) -> str:
     if not 2 <= len(places) <= MAX_RUNS:
         raise UserError(
             f"the number of runs to compare is outside 2 to {MAX_RUNS}",
-            got=len(places),
-            remedy="name fewer or more run folders",
+            value=len(places),
+            hint="name fewer or more run folders",
         )
     where = open_place(to or COMPARISON)
     _check_free(where)
@@ -83,8 +83,8 @@ def open_run(place: str) -> FinishedRun:
     if not where.exists(_CARD):
         raise UserError(
             "the folder holds no finished training run",
-            got=place,
-            remedy="name a run folder, or finish the run by `digitmill train --resume`",
+            value=place,
+            hint="name a run folder, or finish the run by `digitmill train --resume`",
         )
     try:
         card = ModelCard.from_json(where.fetch(_CARD).read_text(encoding="utf-8"))
@@ -94,8 +94,8 @@ def open_run(place: str) -> FinishedRun:
     except (ValueError, TypeError) as error:
         raise UserError(
             "cannot read the run's files",
-            got=place,
-            remedy=f"copy the run folder again: {error}",
+            value=place,
+            hint=f"copy the run folder again: {error}",
         ) from error
     return FinishedRun(place, card, tuple(epochs), record)
 
@@ -116,7 +116,7 @@ def _charts(charts: Iterable[Chart]) -> Iterator[tuple[str, bytes]]:
 def _check_free(where: Place) -> None:
     if where.exists(_CARD):
         raise UserError(
-            "the folder for the report holds another run", got=where.uri, remedy="name another folder"
+            "the folder for the report holds another run", value=where.uri, hint="name another folder"
         )
 
 
@@ -132,7 +132,7 @@ def _write(where: Place, files: Iterable[tuple[str, bytes]]) -> None:
     except OSError as error:
         raise UserError(
             "cannot write the report",
-            got=where.uri,
-            remedy=f"name another folder: {error.strerror}",
+            value=where.uri,
+            hint=f"name another folder: {error.strerror}",
         ) from error
     where.publish(*names)

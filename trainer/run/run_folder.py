@@ -32,13 +32,13 @@ def claim(places: Places, *, resume: bool = False) -> None:
     with writable(run.uri):
         if run.exists(f"{BUNDLE}/{CARD}") or run.exists(CARD):
             raise UserError(
-                "--output holds a finished run", got=run.uri, remedy="name another folder or remove this one"
+                "--output holds a finished run", value=run.uri, hint="name another folder or remove this one"
             )
         if not resume and Checkpoints(places.checkpoints).steps():
             raise UserError(
                 "--output holds checkpoints of an unfinished run",
-                got=places.checkpoints.uri,
-                remedy="give --resume to continue, name another folder, or remove them",
+                value=places.checkpoints.uri,
+                hint="give --resume to continue, name another folder, or remove them",
             )
         run.folder.mkdir(parents=True, exist_ok=True)
         _probe(places)
@@ -52,8 +52,8 @@ def writable(folder: str) -> Iterator[None]:
     except OSError as error:
         raise UserError(
             "cannot write --output",
-            got=folder,
-            remedy=f"choose another one: {error.strerror}",
+            value=folder,
+            hint=f"choose another one: {error.strerror}",
         ) from error
 
 

@@ -143,7 +143,7 @@ class BucketPlace:
         try:
             file.write_bytes(self._bucket.read(name))
         except FileNotFoundError as error:
-            raise UserError("file not found", got=self.at(name), remedy="check the place") from error
+            raise UserError("file not found", value=self.at(name), hint="check the place") from error
         return file
 
     def remove(self, name: str) -> None:
@@ -197,7 +197,7 @@ def of_run(output: str | os.PathLike[str], environment: Mapping[str, str]) -> Pl
     """
     named = os.fspath(output) or environment.get(MODEL_DIR, "")
     if not named:
-        raise UserError("a run has a folder", got="", remedy=f"give --output, or set {MODEL_DIR}")
+        raise UserError("a run has a folder", value="", hint=f"give --output, or set {MODEL_DIR}")
 
     def part(variable: str, name: str) -> Place:
         return open_place(environment.get(variable) or f"{named.rstrip('/')}/{name}")

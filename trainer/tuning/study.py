@@ -79,8 +79,8 @@ class Study:
             differing = ", ".join(name for name in {**known, **given} if known.get(name) != given.get(name))
             raise UserError(
                 "cannot resume: the search was started with other options",
-                got=differing,
-                remedy="give the same options, or name a new folder",
+                value=differing,
+                hint="give the same options, or name a new folder",
             )
 
     def ask(self, distributions: Mapping[str, Any]) -> optuna.Trial:
@@ -133,12 +133,12 @@ def locked_folder(folder: pathlib.Path, *, resume: bool) -> Iterator[None]:
             except BlockingIOError as error:
                 raise UserError(
                     "another process is running this search",
-                    got=str(folder),
-                    remedy="wait for it, or end it",
+                    value=str(folder),
+                    hint="wait for it, or end it",
                 ) from error
         if (folder / JOURNAL).exists() and not resume:
             raise UserError(
-                "--output holds a search", got=str(folder), remedy="give --resume, or name another folder"
+                "--output holds a search", value=str(folder), hint="give --resume, or name another folder"
             )
         yield
 

@@ -43,13 +43,13 @@ def run(options: TuneOptions) -> str:
     if tf_config.read(os.environ).workers > 1:
         raise UserError(
             "tuning runs on one machine; several workers are configured",
-            got="TF_CONFIG",
-            remedy="unset it, or train the trials one by one",
+            value="TF_CONFIG",
+            hint="unset it, or train the trials one by one",
         )
     recipe = recipes.load(options.train.recipe)
     if not recipe.search:
         raise UserError(
-            "the recipe has no search space", got=options.train.recipe, remedy="choose another one"
+            "the recipe has no search space", value=options.train.recipe, hint="choose another one"
         )
     try:
         with locked_folder(options.output, resume=options.resume):
@@ -84,7 +84,7 @@ def _read(train: TrainOptions, strategy: tf.distribute.Strategy) -> Digits:
     digits = training.read_data(train, source, training.effective_recipe(train), strategy=strategy)
     if digits.validation is None:
         # Choosing by the test split would overestimate the accuracy.
-        raise UserError("tuning needs held-out images", got=train.data, remedy="give data with more images")
+        raise UserError("tuning needs held-out images", value=train.data, hint="give data with more images")
     return digits
 
 

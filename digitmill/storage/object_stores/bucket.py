@@ -15,13 +15,13 @@ class StoreError(Exception):
 
     Args:
         text: what it said, in one line.
-        remedy: what to do about it, as an imperative.
+        hint: what to do about it, as an imperative.
         denied: whether it refused for lack of rights.
     """
 
-    def __init__(self, text: str, *, remedy: str, denied: bool = False) -> None:
+    def __init__(self, text: str, *, hint: str, denied: bool = False) -> None:
         super().__init__(text)
-        self.remedy = f"{remedy}: {text}"
+        self.hint = f"{hint}: {text}"
         self.denied = denied
 
 

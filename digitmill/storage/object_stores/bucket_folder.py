@@ -139,4 +139,4 @@ class BucketFolder:
         try:
             yield
         except StoreError as error:
-            raise kind("cannot read or write the output", got=self.place, remedy=error.remedy) from error
+            raise kind("cannot read or write the output", value=self.place, hint=error.hint) from error

@@ -78,9 +78,7 @@ def list_objects(
     try:
         yield from iterate_objects(bucket, prefix=prefix, start=start, end=end, most=most)
     except StoreError as error:
-        raise UserError(
-            "cannot list the bucket", got=f"{GS}{bucket}/{prefix}", remedy=error.remedy
-        ) from error
+        raise UserError("cannot list the bucket", value=f"{GS}{bucket}/{prefix}", hint=error.hint) from error
 
 
 def iterate_objects(
@@ -166,11 +164,11 @@ def as_store_errors() -> Iterator[None]:
         DataCorruption,
         HTTPError,
     ) as error:
-        remedy = next(
+        hint = next(
             (text for known, text in _REMEDIES.items() if isinstance(error, known)), "check the connection"
         )
         denied = isinstance(error, (api.Forbidden, api.Unauthorized))
-        raise StoreError(_one_line(error), remedy=remedy, denied=denied) from error
+        raise StoreError(_one_line(error), hint=hint, denied=denied) from error
 
 
 def _one_line(error: Exception) -> str:

@@ -78,8 +78,8 @@ class Lease:
         if self._lost:
             raise StorageError(
                 "this launcher no longer holds its output",
-                got=self._place,
-                remedy="another launcher has taken it over and goes on",
+                value=self._place,
+                hint="another launcher has taken it over and goes on",
             )
 
     def _take_over(self) -> None:

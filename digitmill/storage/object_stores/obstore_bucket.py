@@ -124,7 +124,7 @@ class ObstoreBucket:
         except tenacity.RetryError as error:
             cause = error.last_attempt.exception()
             tries = f" ({ATTEMPTS} tries)" if patient else ""
-            raise StoreError(f"{cause}{tries}", remedy="check the connection") from cause
+            raise StoreError(f"{cause}{tries}", hint="check the connection") from cause
 
 
 def _confirm_exists(store: Any, name: str) -> None:
@@ -151,5 +151,5 @@ def _attempt(call: Callable[[Any], T], store: Any) -> T:
 
 def _refusal(error: Exception) -> StoreError:
     denied = isinstance(error, _DENIED)
-    remedy = "grant listing and reading, for an output also writing and deleting" if denied else _CHECK_NAME
-    return StoreError(first_line(error), remedy=remedy, denied=denied)
+    hint = "grant listing and reading, for an output also writing and deleting" if denied else _CHECK_NAME
+    return StoreError(first_line(error), hint=hint, denied=denied)

@@ -43,11 +43,11 @@ def split_place(place: str) -> tuple[str, str, str]:
     if scheme not in SCHEMES:
         raise UserError(
             "not a path, nor a place in gs://, s3:// or az://",
-            got=place,
-            remedy="check what comes before ://",
+            value=place,
+            hint="check what comes before ://",
         )
     if not bucket:
-        raise UserError("no bucket is named", got=place, remedy=f"write {scheme}://BUCKET/FOLDER")
+        raise UserError("no bucket is named", value=place, hint=f"write {scheme}://BUCKET/FOLDER")
     return scheme, bucket, name
 
 

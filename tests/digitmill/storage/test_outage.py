@@ -51,13 +51,13 @@ def test_a_bucket_that_answers_has_lost_its_images_one_by_one(listings: Listings
 
 @pytest.mark.parametrize("count", [1, 9])
 def test_a_bucket_that_does_not_answer_is_an_outage(listings: Listings, count: int) -> None:
-    listings.error = StoreError("gone", remedy="mend it")
+    listings.error = StoreError("gone", hint="mend it")
     with pytest.raises(StorageError, match=r"bucket of the input is out of reach: 'gs://bucket/a/'. Mend it"):
         outage.refuse_outage(failures(count, FailureCode.UNREADABLE), listed=9)
 
 
 def test_a_bucket_that_may_not_be_listed_is_one_only_where_most_images_failed(listings: Listings) -> None:
-    listings.error = StoreError("no", remedy="mend it", denied=True)
+    listings.error = StoreError("no", hint="mend it", denied=True)
     outage.refuse_outage(failures(4, FailureCode.DENIED), listed=9)
     with pytest.raises(StorageError):
         outage.refuse_outage(failures(5, FailureCode.DENIED), listed=9)

@@ -62,7 +62,7 @@ def test_disk_and_bucket_list_alike(bucket: Bucket, tmp_path: pathlib.Path, patt
         try:
             return [(image.uri.removeprefix(start), image.size) for image in list_place(f"{place}/{pattern}")]
         except UserError as error:
-            assert error.remedy == "check the pattern" or "check the name" in error.remedy
+            assert error.hint == "check the pattern" or "check the name" in error.hint
             return []
 
     assert names(bucket.uri) == names(str(tmp_path))

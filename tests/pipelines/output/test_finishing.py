@@ -14,7 +14,7 @@ from schemas.manifest import Manifest
 
 class LostHold:
     def confirm(self) -> None:
-        raise StorageError("this launcher no longer holds its output", got="out", remedy="leave it alone")
+        raise StorageError("this launcher no longer holds its output", value="out", hint="leave it alone")
 
 
 def test_a_launcher_that_lost_its_output_writes_nothing(

@@ -48,7 +48,7 @@ def serve(lane):
         if name == "hangs":
             threading.Event().wait()
         if name == "refuses":
-            fields = {"rule": "the store is there", "got": "it", "remedy": "mend it"}
+            fields = {"error": "the store is there", "value": "it", "hint": "mend it"}
             lane.send_bytes(json.dumps({"error": "StorageError", "fields": fields}).encode())
             continue
         lane.send_bytes(json.dumps({"done": f"{name} {number} by {os.getpid()}"}).encode())

@@ -105,8 +105,8 @@ def _pictures(file: ListedImage, *, images: int) -> Iterator[tuple[int, np.ndarr
         if opened.shape[0] != images:
             raise UserError(
                 "the numbers of images and labels differ",
-                got=f"{opened.shape[0]} images in {place_of(file.uri)} for {images} labels",
-                remedy="fetch both files again",
+                value=f"{opened.shape[0]} images in {place_of(file.uri)} for {images} labels",
+                hint="fetch both files again",
             )
         row = 0
         for pictures in opened.rows(_CHUNK):
@@ -152,10 +152,10 @@ def _sets(folder: str) -> dict[str, dict[tuple[str, str], ListedImage]]:
     return found
 
 
-def _refuse(path: str, remedy: str) -> NoReturn:
+def _refuse(path: str, hint: str) -> NoReturn:
     raise UserError(
         "the folder must hold one set of train-images-idx3-ubyte, train-labels-idx1-ubyte, "
         "t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, gzipped or not",
-        got=path,
-        remedy=remedy,
+        value=path,
+        hint=hint,
     )

@@ -40,7 +40,7 @@ class IdxFile:
             with ImageReader() as reader:
                 raw = reader.fetch(listed)
         except ImageError as error:
-            raise UserError("cannot read the file", got=self._place, remedy=f"check it: {error}") from error
+            raise UserError("cannot read the file", value=self._place, hint=f"check it: {error}") from error
         self._zipped = raw.read(2) == _GZIP
         raw.seek(0)
         self._raw = raw
@@ -98,8 +98,8 @@ class IdxFile:
     def _refuse(self, why: str) -> NoReturn:
         raise UserError(
             "not a valid IDX file of unsigned bytes",
-            got=self._place,
-            remedy=f"fetch it again: {why}",
+            value=self._place,
+            hint=f"fetch it again: {why}",
         )
 
 
@@ -115,8 +115,8 @@ def open_idx(listed: ListedImage, *, dimensions: int) -> IdxFile:
     file.__exit__()
     raise UserError(
         f"expected an IDX file of {'labels' if dimensions == 1 else 'images'} with {dimensions} dimension(s)",
-        got=f"{place_of(listed.uri)} of {len(file.shape)}",
-        remedy="see whether images and labels were mixed up",
+        value=f"{place_of(listed.uri)} of {len(file.shape)}",
+        hint="see whether images and labels were mixed up",
     )
 
 

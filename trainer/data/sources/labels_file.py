@@ -41,7 +41,7 @@ class LabelsSource:
         self._reading = reading or ReadOptions()
         self._rows = _rows(path)
         if not self._rows:
-            raise UserError("the labels file has no labelled image", got=path, remedy="add lines path,label")
+            raise UserError("the labels file has no labelled image", value=path, hint="add lines path,label")
 
     def read(
         self, *, validation_fraction: float, shard: Shard = (0, 1), exchange: Exchange | None = None
@@ -85,12 +85,12 @@ def _rows(path: str) -> list[_Row]:
         if not {"path", "label"} <= set(header):
             raise UserError(
                 "the labels file lacks the columns path and label",
-                got=header,
-                remedy=f"add the header path,label to {path}",
+                value=header,
+                hint=f"add the header path,label to {path}",
             )
         rows, unlabelled, unreadable = _parsed(lines, path)
     except csv.Error as error:
-        raise UserError("the labels file is no readable CSV", got=path, remedy=str(error)) from error
+        raise UserError("the labels file is no readable CSV", value=path, hint=str(error)) from error
     if unlabelled:
         print(f"labels:{path}: {unlabelled:,} lines have no label yet and are left out", flush=True)
     if unreadable:
@@ -143,5 +143,5 @@ def _digest(line: dict[str, str], path: str, *, number: int) -> str:
     return found[1] if found else ""
 
 
-def _refuse(problem: str, got: str | None, path: str, *, line: int) -> NoReturn:
-    raise UserError(problem, got=got, remedy=f"mend line {line} of {path}")
+def _refuse(problem: str, value: str | None, path: str, *, line: int) -> NoReturn:
+    raise UserError(problem, value=value, hint=f"mend line {line} of {path}")

@@ -67,8 +67,8 @@ class RecordsSource:
         if not any(digits.train_counts()) and not len(digits.test):
             raise UserError(
                 "the packed shards hold no images",
-                got=self.name,
-                remedy="pack a folder: digitmill pack --input FOLDER --labels folder --output DIR",
+                value=self.name,
+                hint="pack a folder: digitmill pack --input FOLDER --labels folder --output DIR",
             )
         check_split_coverage(digits)
         return digits
@@ -83,8 +83,8 @@ def _matching(pattern: str) -> list[ListedImage]:
     folder = pattern.rstrip("/")
     raise UserError(
         "no file matches tfrecord:GLOB",
-        got=pattern,
-        remedy=f"check the pattern. To read a folder, name its files: tfrecord:{folder}/packed-*.tfrecord",
+        value=pattern,
+        hint=f"check the pattern. To read a folder, name its files: tfrecord:{folder}/packed-*.tfrecord",
     )
 
 
@@ -142,7 +142,7 @@ def _open_shard(file: ListedImage) -> BinaryIO:
         try:
             return reader.fetch(file)
         except ImageError as error:
-            raise UserError("cannot read the shard", got=place_of(file.uri), remedy=str(error)) from error
+            raise UserError("cannot read the shard", value=place_of(file.uri), hint=str(error)) from error
 
 
 def _frames(file: BinaryIO) -> Iterator[Frame]:
@@ -163,7 +163,7 @@ def _record(frame: Frame, *, position: int, name: str) -> _Record:
     if isinstance(image.content, bytes) and image.label == NO_LABEL:
         raise UserError(
             "a packed image has no label",
-            got=name,
-            remedy="pack again with --labels folder, or --labels CSV with a path and a label for each",
+            value=name,
+            hint="pack again with --labels folder, or --labels CSV with a path and a label for each",
         )
     return _Record(position, name, image.content, image.label)

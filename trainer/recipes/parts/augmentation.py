@@ -55,7 +55,7 @@ class Augmentation:
             value = getattr(self, name)
             if not 0 <= value <= most:
                 raise UserError(
-                    f"augmentation {name} is outside [0, {most}]", got=value, remedy="choose a value in it"
+                    f"augmentation {name} is outside [0, {most}]", value=value, hint="choose a value in it"
                 )
 
     def __bool__(self) -> bool:

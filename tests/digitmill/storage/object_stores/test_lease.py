@@ -170,7 +170,7 @@ class LeaseBucket:
         self.version = str(len(self.patient))
         if len(self.patient) == 2:
             self.version = expected
-            raise StoreError("busy", remedy="wait")
+            raise StoreError("busy", hint="wait")
         return self.version
 
     def delete_version(self, name: str, version: str) -> None:

@@ -42,11 +42,11 @@ def test_each_kind_has_its_source(label_folder, tmp_path):
 def test_unknown_sources_are_refused_with_a_suggestion(spec, remedy):
     with pytest.raises(UserError) as refusal:
         open_source(spec)
-    assert refusal.value.problem == (
+    assert refusal.value.error == (
         "--data is not sample, tfds:NAME, folder:PATH, labels:FILE.csv, idx:DIR or tfrecord:GLOB"
     )
-    assert refusal.value.got == spec
-    assert remedy in refusal.value.remedy
+    assert refusal.value.value == spec
+    assert remedy in refusal.value.hint
 
 
 @pytest.mark.parametrize(
