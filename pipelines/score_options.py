@@ -138,12 +138,12 @@ class ScoreOptions(Options):
         if self.limit and self.sample:
             raise UserError(
                 "--limit and --sample exclude each other",
-                got=f"--limit {self.limit} --sample {self.sample}",
-                remedy="Give one of them.",
+                value=f"--limit {self.limit} --sample {self.sample}",
+                hint="Give one of them.",
             )
         if self.retry_failures and self.since is None:
             raise UserError(
-                "--retry-failures needs an earlier run", got="no --since", remedy="Name the run by --since."
+                "--retry-failures needs an earlier run", value="no --since", hint="Name the run by --since."
             )
 
     @property

@@ -39,19 +39,19 @@ class ActionableError(Exception):
     """An error in one line: what is wrong, the value, and what to do.
 
     Args:
-        problem: what is wrong, as a phrase without a full stop ("input not found").
-        got: the offending value; shown by `repr`, so that a newline in a name stays on the line.
-        remedy: what to do about it, as an imperative ("check the path").
+        error: what is wrong, as a phrase without a full stop ("input not found").
+        value: the offending value; shown by `repr`, so that a newline in a name stays on the line.
+        hint: what to do about it, as an imperative ("check the path").
     """
 
-    def __init__(self, problem: str, *, got: object, remedy: str) -> None:
-        super().__init__(problem, got, remedy)
-        self.problem = problem
-        self.got = got
-        self.remedy = remedy
+    def __init__(self, error: str, *, value: object, hint: str) -> None:
+        super().__init__(error, value, hint)
+        self.error = error
+        self.value = value
+        self.hint = hint
 
     def __str__(self) -> str:
-        return sentences(f"{self.problem}: {self.got!r}", self.remedy)
+        return sentences(f"{self.error}: {self.value!r}", self.hint)
 
 
 def sentences(*texts: str) -> str:

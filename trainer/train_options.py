@@ -199,8 +199,8 @@ class TrainOptions(Options):
         if self.members is not None and self.members < len(self.member):
             raise UserError(
                 f"--members is less than the {len(self.member)} bundles of --member",
-                got=self.members,
-                remedy="Raise it, or leave it out.",
+                value=self.members,
+                hint="Raise it, or leave it out.",
             )
 
     @property

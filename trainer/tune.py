@@ -53,8 +53,8 @@ def _run(options: TuneOptions) -> str:
     if importlib.util.find_spec("optuna") is None:
         raise UserError(
             "tuning needs Optuna, which is not installed",
-            got="no optuna",
-            remedy="Run `pip install 'digitmill[tune]'`.",
+            value="no optuna",
+            hint="Run `pip install 'digitmill[tune]'`.",
         )
     from digitmill.commands.native_log import quiet_start
 

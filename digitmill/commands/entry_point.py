@@ -99,7 +99,7 @@ def _as_data(error: Exception, text: str, code: int) -> dict[str, object]:
     wrong, hint = text, ""
     value: object = None
     if isinstance(error, ActionableError):
-        wrong, value, hint = error.problem, error.got, error.remedy
+        wrong, value, hint = error.error, error.value, error.hint
     elif isinstance(error, click.UsageError):
         wrong, hint = error.format_message(), _usage_hint(error)
     return {"error": wrong, "value": value, "hint": hint, "exit_code": int(code)}

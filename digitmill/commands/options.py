@@ -129,7 +129,7 @@ class Options:
             try:
                 kind.convert(value, None, None)
             except click.BadParameter as error:
-                raise UserError(f"invalid --{_key(field)}", got=value, remedy=error.message) from error
+                raise UserError(f"invalid --{_key(field)}", value=value, hint=error.message) from error
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:

@@ -113,8 +113,8 @@ def load(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
         if known is None:
             raise UserError(
                 f"--config names a flag that digitmill {verb} does not have",
-                got=name,
-                remedy=_suggestion(name, params),
+                value=name,
+                hint=_suggestion(name, params),
             )
         found[str(known.name)] = _as_given(known, name, value)
     ctx.default_map = {**(ctx.default_map or {}), **found}
@@ -146,17 +146,17 @@ def _section(path: str, verb: str) -> Mapping[object, object]:
             whole = yaml.safe_load(file)
     except OSError as error:
         raise UserError(
-            "cannot read the file of --config", got=path, remedy=f"Name another: {error.strerror}."
+            "cannot read the file of --config", value=path, hint=f"Name another: {error.strerror}."
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError("--config is not valid YAML", got=path, remedy=f"Correct it: {error}") from error
+        raise UserError("--config is not valid YAML", value=path, hint=f"Correct it: {error}") from error
     section = whole.get(verb) if isinstance(whole, dict) else None
     if not isinstance(section, dict):
         sections = ", ".join(map(str, whole)) if isinstance(whole, dict) else "none"
         raise UserError(
             f"--config has no section {verb!r}",
-            got=path,
-            remedy=f"Write `{verb}:` and the flags below it, indented. Its sections are: {sections}.",
+            value=path,
+            hint=f"Write `{verb}:` and the flags below it, indented. Its sections are: {sections}.",
         )
     return section
 
@@ -175,7 +175,7 @@ def _as_given(param: click.Parameter, name: object, value: object) -> object:
         # YAML reads a bare `on` or `no` as a truth, and an empty value as null.
         if not isinstance(each, bool if is_flag else str | int | float) or isinstance(each, bool) != is_flag:
             wanted = "true or false" if is_flag else "text or a number"
-            raise UserError(f"{name} in --config must be {wanted}", got=each, remedy="Quote what is text.")
+            raise UserError(f"{name} in --config must be {wanted}", value=each, hint="Quote what is text.")
     # As text: a number with a fraction would pass for a whole one.
     taken = values if is_flag else [*map(str, values)]
     return taken if several else taken[0]

@@ -66,8 +66,8 @@ def open_bundle(path: pathlib.Path, engine: str = EngineKind.AUTO) -> Bundle:
     except OSError as error:
         raise UserError(
             f"a model bundle is a folder with a {bundle.CARD}",
-            got=str(path),
-            remedy=f"give the bundle folder that `digitmill train` wrote: {error.strerror}",
+            value=str(path),
+            hint=f"give the bundle folder that `digitmill train` wrote: {error.strerror}",
         ) from error
     try:
         card = ModelCard.from_json(text.decode())
@@ -125,6 +125,6 @@ def _check_golden_batch(opened: Bundle, content: bytes) -> None:
 def _refuse(path: pathlib.Path, why: str) -> NoReturn:
     raise UserError(
         "a model bundle is whole and answers as it did when it was made",
-        got=str(path),
-        remedy=f"copy it again or train it anew: {why}",
+        value=str(path),
+        hint=f"copy it again or train it anew: {why}",
     )

@@ -102,7 +102,7 @@ def choose(asked: str, card: ModelCard, *, machine: Machine | None = None) -> En
         return _decide(card, machine or this_machine())
     _refuse_missing(card, kind)
     if kind is EngineKind.SAVED_MODEL and not (machine or this_machine()).tensorflow:
-        raise UserError("--engine saved_model runs by TensorFlow", got="no tensorflow here", remedy=_INSTALL)
+        raise UserError("--engine saved_model runs by TensorFlow", value="no tensorflow here", hint=_INSTALL)
     return EngineChoice(kind, "it was asked for")
 
 
@@ -116,7 +116,7 @@ def _decide(card: ModelCard, machine: Machine) -> EngineChoice:
     _refuse_missing(card, EngineKind.SAVED_MODEL)
     if not machine.tensorflow:
         raise UserError(
-            "a bundle without a LiteRT model runs by TensorFlow", got="no tensorflow here", remedy=_INSTALL
+            "a bundle without a LiteRT model runs by TensorFlow", value="no tensorflow here", hint=_INSTALL
         )
     return EngineChoice(EngineKind.SAVED_MODEL, "the bundle holds no LiteRT model")
 
@@ -139,6 +139,6 @@ def _refuse_missing(card: ModelCard, kind: EngineKind) -> None:
     if not _holds(card, kind):
         raise UserError(
             f"--engine {kind} needs a bundle whose card names {_MODELS[kind]}",
-            got=sorted(card.files),
-            remedy="train the model anew, or use another engine",
+            value=sorted(card.files),
+            hint="train the model anew, or use another engine",
         )

@@ -89,11 +89,11 @@ def refuse_used(place: str, *, finished: bool, used: bool) -> None:
     """Raises UserError for a folder that is not free."""
     if finished:
         raise UserError(
-            "an output folder holds one run", got=place, remedy="name a new folder or delete the finished run"
+            "an output folder holds one run", value=place, hint="name a new folder or delete the finished run"
         )
     if used:
         raise UserError(
-            "an output folder is new or empty", got=place, remedy="name another folder or empty this one"
+            "an output folder is new or empty", value=place, hint="name another folder or empty this one"
         )
 
 
@@ -101,6 +101,6 @@ def refuse_held(place: str, holder: str = "") -> UserError:
     """Returns the error of a launcher that comes second."""
     return UserError(
         "one launcher at a time writes an output",
-        got=place,
-        remedy=f"wait until the other one{holder and f' ({holder})'} has ended, or stop it, and use --resume",
+        value=place,
+        hint=f"wait until the other one{holder and f' ({holder})'} has ended, or stop it, and use --resume",
     )

@@ -42,13 +42,13 @@ def list_files(given: str) -> Iterator[ListedImage]:
         yield from _walk(os.fsencode(given))
         return
     if not has_magic(given):
-        raise UserError("an input exists", got=given, remedy="check the path")
+        raise UserError("an input exists", value=given, hint="check the path")
     matched = False
     for folder, uri, name in _matches(given):
         matched = True
         yield _seen(folder + name, uri + quoted(name))
     if not matched:
-        raise UserError("a pattern matches at least one file", got=given, remedy="check the pattern")
+        raise UserError("a pattern matches at least one file", value=given, hint="check the pattern")
 
 
 def stat_file(path: bytes) -> ListedImage:
@@ -159,8 +159,8 @@ def _look_into(folder: bytes) -> tuple[tuple[int, int], list[bytes]]:
     except OSError as error:
         raise UserError(
             "every folder of an input can be listed",
-            got=os.fsdecode(folder),
-            remedy=f"grant access or leave it out: {error.strerror}",
+            value=os.fsdecode(folder),
+            hint=f"grant access or leave it out: {error.strerror}",
         ) from error
 
 

@@ -172,13 +172,13 @@ class LocalFolder:
         except OSError as error:
             if missing and isinstance(error, (FileNotFoundError, NotADirectoryError)):
                 raise FileNotFoundError(error.errno, error.strerror, error.filename) from error
-            remedy = f"make room or mend it: {error.strerror}"
+            hint = f"make room or mend it: {error.strerror}"
             raise StorageError(
-                "the output can be read and written", got=self.at(name), remedy=remedy
+                "the output can be read and written", value=self.at(name), hint=hint
             ) from error
 
     def _refusal(self, rule: str, error: OSError) -> UserError:
-        return UserError(rule, got=self.place, remedy=f"choose another one: {error.strerror}")
+        return UserError(rule, value=self.place, hint=f"choose another one: {error.strerror}")
 
 
 def _sync_folder(folder: pathlib.Path) -> None:

@@ -63,8 +63,8 @@ def uri_in(name: str, file: pathlib.Path) -> str:
     if scheme not in ("gs", "s3", "az") or not bucket or not key or printable(name) != name:
         raise UserError(
             "a name is a path or a URI of file:///, gs://, s3:// or az://, in UTF-8",
-            got=name,
-            remedy=f"mend it in {file}",
+            value=name,
+            hint=f"mend it in {file}",
         )
     return name
 

@@ -39,7 +39,7 @@ def refuse_outage(failures: Sequence[Failure], *, listed: int) -> None:
             if google.is_denied(error.__cause__) and 2 * len(failed) <= listed:
                 continue
             raise StorageError(
-                "a bucket of the input stays within reach", got=error.got, remedy=error.remedy
+                "a bucket of the input stays within reach", value=error.value, hint=error.hint
             ) from error
 
 
@@ -52,9 +52,9 @@ def _look_at_folder(paths: Sequence[bytes]) -> None:
         with os.scandir(folder) as entries:
             next(entries, None)
     except OSError as error:
-        remedy = f"bring it back: {error.strerror}"
+        hint = f"bring it back: {error.strerror}"
         raise StorageError(
-            "a folder of the input stays within reach", got=os.fsdecode(folder), remedy=remedy
+            "a folder of the input stays within reach", value=os.fsdecode(folder), hint=hint
         ) from error
 
 

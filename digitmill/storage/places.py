@@ -32,8 +32,8 @@ def list_place(given: str) -> Iterator[ListedImage]:
     if scheme not in SCHEMES or not bucket:
         raise UserError(
             "an input is a path or a place in a bucket of gs://, s3:// or az://",
-            got=given,
-            remedy="check what comes before and after ://",
+            value=given,
+            hint="check what comes before and after ://",
         )
     found = False
     for image in _matching(scheme, bucket, name):
@@ -42,7 +42,7 @@ def list_place(given: str) -> Iterator[ListedImage]:
             yield image
     if not found:
         raise UserError(
-            "an input holds at least one object", got=given, remedy="check the name or the pattern"
+            "an input holds at least one object", value=given, hint="check the name or the pattern"
         )
 
 
@@ -94,5 +94,5 @@ def open_folder(place: str) -> OutputFolder:
 
         return CloudFolder(*gs.split_uri(place.rstrip("/")))
     if "://" in place:
-        raise UserError("an output is a local folder or in gs://", got=place, remedy="name another place")
+        raise UserError("an output is a local folder or in gs://", value=place, hint="name another place")
     return LocalFolder(pathlib.Path(place).absolute())

@@ -31,7 +31,7 @@ def card(bundle: str) -> None:
     except ValueError as error:
         raise UserError(
             f"a {names.CARD} is what `digitmill train` wrote",
-            got=bundle,
-            remedy=f"copy it again or train it anew: {error}",
+            value=bundle,
+            hint=f"copy it again or train it anew: {error}",
         ) from error
     answer(format_card(read), json.loads(content))

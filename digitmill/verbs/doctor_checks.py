@@ -216,11 +216,11 @@ def check_reading(place: str) -> Check:
     def probe() -> str:
         image = next(iter(list_place(place)), None)
         if image is None:
-            raise UserError("a place to read holds a file", got=place, remedy="check the name")
+            raise UserError("a place to read holds a file", value=place, hint="check the name")
         with ImageReader() as reader:
             (content,) = reader.read([image])
         if not isinstance(content, bytes):
-            raise UserError("a listed file can be read", got=image.uri, remedy=str(content))
+            raise UserError("a listed file can be read", value=image.uri, hint=str(content))
         return f"{place} can be listed and read: {len(content):,} bytes of {image.uri}"
 
     return _run_probe("read", probe)
@@ -238,7 +238,7 @@ def check_writing(place: str) -> Check:
         try:
             if folder.read(name) != data:
                 raise UserError(
-                    "a file holds what was written", got=folder.at(name), remedy="look at the store"
+                    "a file holds what was written", value=folder.at(name), hint="look at the store"
                 )
         finally:
             folder.delete(name)
@@ -253,7 +253,7 @@ def _run_probe(name: str, probe: Callable[[], str]) -> Check:
     try:
         return Check(name, OK, probe())
     except (UserError, StorageError) as error:
-        return Check(name, FAULT, f"{error.problem}: {error.got!r}", error.remedy)
+        return Check(name, FAULT, f"{error.error}: {error.value!r}", error.hint)
 
 
 def check_scoring(model: pathlib.Path) -> Check:
@@ -264,7 +264,7 @@ def check_scoring(model: pathlib.Path) -> Check:
         found = f"{right} of {_DIGITS} sample digits are right, by {engine}"
         if right < _MIN_RIGHT:
             raise UserError(
-                "a model knows the sample's digits", got=found, remedy="train anew, or give another --model"
+                "a model knows the sample's digits", value=found, hint="train anew, or give another --model"
             )
         return found
 

@@ -46,7 +46,7 @@ def report(runs: tuple[str, ...], *, to: str | None, price_per_hour: float | Non
     if len(runs) > 1 or training.is_run(runs[0]):
         if price_per_hour is not None:
             raise UserError(
-                "--price-per-hour goes with a scoring run", got=price_per_hour, remedy="leave it out"
+                "--price-per-hour goes with a scoring run", value=price_per_hour, hint="leave it out"
             )
         _print_page(training.compare(runs, to=to) if len(runs) > 1 else training.rebuild(runs[0], to=to))
         return

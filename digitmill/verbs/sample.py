@@ -67,7 +67,7 @@ def write_sample(folder: pathlib.Path, split: str, *, number: int | None = None)
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UserError(
-                "the folder for the sample is new or empty", got=str(folder), remedy="name another one"
+                "the folder for the sample is new or empty", value=str(folder), hint="name another one"
             )
         for position in chosen:
             target = folder / str(digits.labels[position]) / f"{position:05d}.png"
@@ -76,8 +76,8 @@ def write_sample(folder: pathlib.Path, split: str, *, number: int | None = None)
     except OSError as error:
         raise UserError(
             "the folder for the sample can be written",
-            got=str(folder),
-            remedy=f"choose another one: {error.strerror}",
+            value=str(folder),
+            hint=f"choose another one: {error.strerror}",
         ) from error
     return len(chosen)
 
@@ -89,8 +89,8 @@ def _chosen(labels: Sequence[int], number: int | None) -> list[int]:
     if number > len(labels):
         raise UserError(
             f"--n is at most the split's {len(labels):,} images",
-            got=number,
-            remedy="ask for fewer, or of --split train",
+            value=number,
+            hint="ask for fewer, or of --split train",
         )
     seen: collections.Counter[int] = collections.Counter()
     ranked = []

@@ -188,7 +188,7 @@ def read_contents(names: Sequence[Name], reader: ImageReader) -> Iterator[Conten
             except UserError as error:
                 yield (
                     ListedImage(name, generation=0, size=-1),
-                    ImageError(FailureCode.UNREADABLE, error.problem),
+                    ImageError(FailureCode.UNREADABLE, error.error),
                 )
     images += reader.find(uris)
     plain = [image for image in images if not may_be_archive(image.uri)]

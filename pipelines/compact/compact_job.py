@@ -99,15 +99,15 @@ def _runs(given: Sequence[str], output: OutputFolder) -> list[PastRun]:
     found = {run.place: run for place in given for run in find_runs(place) if run.place != output.place}
     runs = sort_runs(found.values())
     if not runs:
-        raise UserError("no runs besides the output", got=output.place, remedy="name a new output folder")
+        raise UserError("no runs besides the output", value=output.place, hint="name a new output folder")
     known = {name for run in runs for name in run.names}
     for run in runs:
         missing = [place for place, digest in run.plan.past.items() if not known & {place, digest}]
         if missing:
             raise UserError(
                 "this run skipped images that another run scored",
-                got=run.place,
-                remedy=f"name {missing[0]}, too",
+                value=run.place,
+                hint=f"name {missing[0]}, too",
             )
     return runs
 

@@ -79,8 +79,8 @@ class PastListingFile:
         except (FileNotFoundError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
             raise StorageError(
                 f"files of an earlier run are missing or damaged ({error})",
-                got=self.place,
-                remedy="restore them (`digitmill verify` lists them), or start a new run without it",
+                value=self.place,
+                hint="restore them (`digitmill verify` lists them), or start a new run without it",
             ) from error
 
 

@@ -76,8 +76,8 @@ def open_run(place: str) -> PastRun | None:
     except (ValueError, FileNotFoundError) as error:
         raise UserError(
             "manifest or plan is missing, damaged or of another version",
-            got=output.place,
-            remedy=f"score it again, or leave it out: {error}",
+            value=output.place,
+            hint=f"score it again, or leave it out: {error}",
         ) from error
 
 
@@ -102,8 +102,8 @@ def find_runs(given: str, *, exclude: OutputFolder | None = None) -> list[PastRu
     if not found and (exclude is None or exclude.place.rpartition("/")[0] != here.place):
         raise UserError(
             "no finished run here or in the folders below",
-            got=given,
-            remedy="name the output of a finished run, or its parent folder",
+            value=given,
+            hint="name the output of a finished run, or its parent folder",
         )
     return sort_runs(found)
 
@@ -134,8 +134,8 @@ def open_past_runs(past: Mapping[str, str]) -> list[PastRun]:
         if run is None or run.digest != digest:
             raise UserError(
                 "the earlier run that this one builds on was changed or removed",
-                got=place,
-                remedy="restore it, or score into a new output",
+                value=place,
+                hint="restore it, or score into a new output",
             )
     return [run for run in runs if run is not None]
 

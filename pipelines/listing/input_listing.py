@@ -139,7 +139,7 @@ def _list_input(given: str) -> Iterator[ListedImage]:
         empty = False
         yield image
     if empty:
-        raise UserError("input holds no files", got=given, remedy="check the path or the pattern")
+        raise UserError("input holds no files", value=given, hint="check the path or the pattern")
 
 
 def _sort_key(image: ListedImage) -> bytes:
@@ -159,7 +159,7 @@ def check_output_outside_inputs(inputs: Sequence[str], output: str) -> None:
             place.rstrip("/") if "://" in place else os.path.realpath(place) for place in (given, output)
         )
         if there == here or there.startswith(here.rstrip("/") + "/") or _matches_in(output, given):
-            raise UserError("the output lies in an input", got=output, remedy="name a folder outside of it")
+            raise UserError("the output lies in an input", value=output, hint="name a folder outside of it")
 
 
 def _matches_in(output: str, given: str) -> bool:
@@ -207,14 +207,14 @@ def read_input_list(path: pathlib.Path, limits: ReadLimits | None = None) -> lis
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             text = file.read()
         if "\0" in text:
-            raise UserError("input list is not UTF-8 text", got=str(path), remedy="save it as UTF-8")
+            raise UserError("input list is not UTF-8 text", value=str(path), hint="save it as UTF-8")
         names = list(_names(text))
     except (OSError, csv.Error) as error:
         raise UserError(
-            f"cannot read the input list ({error})", got=str(path), remedy="check the path and the file"
+            f"cannot read the input list ({error})", value=str(path), hint="check the path and the file"
         ) from error
     if not names:
-        raise UserError("input list names no images", got=str(path), remedy="write one path or URI per line")
+        raise UserError("input list names no images", value=str(path), hint="write one path or URI per line")
     uris = sorted({uri_in(name, path) for name in names})
     with ImageReader(limits) as reader:
         return sorted(reader.find(uris), key=_sort_key)

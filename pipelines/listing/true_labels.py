@@ -54,10 +54,10 @@ def attach_labels(images: Iterable[ListedImage], labels: str) -> Iterator[Listed
             flush=True,
         )
     if not known:
-        remedy = "write absolute paths, or paths relative to the CSV file's folder"
+        hint = "write absolute paths, or paths relative to the CSV file's folder"
         if labels == FOLDER:
-            remedy = "keep the images in folders named 0 to 9, or give a CSV file of path,label"
-        raise UserError("no image of the input has a label", got=labels, remedy=remedy)
+            hint = "keep the images in folders named 0 to 9, or give a CSV file of path,label"
+        raise UserError("no image of the input has a label", value=labels, hint=hint)
 
 
 class _LabelsFile:
@@ -75,8 +75,8 @@ class _LabelsFile:
         if may_be_archive(image.uri):
             raise UserError(
                 "a labels file cannot label the members of an archive",
-                got=image.uri,
-                remedy="leave archives out, or pack the images with their labels by `digitmill pack`",
+                value=image.uri,
+                hint="leave archives out, or pack the images with their labels by `digitmill pack`",
             )
         label = self._by_uri.get(image.uri)
         if label is not None and label.generation not in (-1, image.generation):
@@ -107,13 +107,13 @@ def _read_csv(path: pathlib.Path) -> dict[str, _Label]:
             if not {"path", "label"} <= set(rows.fieldnames or ()):
                 raise UserError(
                     "labels file lacks the columns path and label",
-                    got=rows.fieldnames,
-                    remedy=f"add the header path,label to {path}",
+                    value=rows.fieldnames,
+                    hint=f"add the header path,label to {path}",
                 )
             labels, without_digit = _read_rows(rows, path)
     except (OSError, csv.Error) as error:
         raise UserError(
-            f"cannot read the labels file ({error})", got=str(path), remedy="give a CSV file, or `folder`"
+            f"cannot read the labels file ({error})", value=str(path), hint="give a CSV file, or `folder`"
         ) from error
     if without_digit:
         print(f"{path}: ignored {without_digit:,} lines without a digit", file=sys.stderr, flush=True)
@@ -133,7 +133,7 @@ def _read_rows(rows: csv.DictReader, path: pathlib.Path) -> tuple[dict[str, _Lab
         label = _Label(digit, _generation(row.get("generation"), path, line=rows.line_num))
         if labels.setdefault(uri, label) != label:
             raise UserError(
-                "image has two labels", got=row["path"], remedy=f"correct line {rows.line_num} of {path}"
+                "image has two labels", value=row["path"], hint=f"correct line {rows.line_num} of {path}"
             )
     return labels, without_digit
 
@@ -142,7 +142,7 @@ def _generation(text: str | None, path: pathlib.Path, *, line: int) -> int:
     if not text:
         return -1
     if not (text.isascii() and text.isdigit()):
-        raise UserError("generation is not a whole number", got=text, remedy=f"correct line {line} of {path}")
+        raise UserError("generation is not a whole number", value=text, hint=f"correct line {line} of {path}")
     return int(text)
 
 
@@ -151,5 +151,5 @@ def _digit(text: str | None, path: pathlib.Path, *, line: int) -> int | None:
         return labels_file.digit_of(text or "")
     except ValueError as error:
         raise UserError(
-            "label is not a digit from 0 to 9", got=text, remedy=f"correct line {line} of {path}"
+            "label is not a digit from 0 to 9", value=text, hint=f"correct line {line} of {path}"
         ) from error

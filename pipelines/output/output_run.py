@@ -44,8 +44,8 @@ def read_state(output: OutputFolder, *, resume: bool) -> OutputState:
             refuse_used(output.place, finished=True, used=True)
         raise UserError(
             "the output already holds an unfinished run",
-            got=output.place,
-            remedy="resume it by --resume, or name a new folder",
+            value=output.place,
+            hint="resume it by --resume, or name a new folder",
         )
     try:
         plan = RunPlan.from_json(output.read(run_plan.FILE).decode())
@@ -53,8 +53,8 @@ def read_state(output: OutputFolder, *, resume: bool) -> OutputState:
     except ValueError as error:
         raise UserError(
             "cannot resume a run of another version",
-            got=output.place,
-            remedy=f"score into a new output: {error}",
+            value=output.place,
+            hint=f"score into a new output: {error}",
         ) from error
     return OutputState(plan, done)
 
@@ -65,8 +65,8 @@ def check_same_plan(there: RunPlan, here: RunPlan, output: OutputFolder) -> None
     if differences:
         raise UserError(
             f"cannot resume with other options ({'; '.join(differences)})",
-            got=output.place,
-            remedy="give the options of the first start, or name a new folder",
+            value=output.place,
+            hint="give the options of the first start, or name a new folder",
         )
 
 

@@ -111,14 +111,14 @@ def _open(output: OutputFolder) -> Manifest:
     except FileNotFoundError:
         raise UserError(
             f"no finished run, without {manifest.FILE}",
-            got=output.place,
-            remedy="name an output of `digitmill score`, or finish the run by --resume",
+            value=output.place,
+            hint="name an output of `digitmill score`, or finish the run by --resume",
         ) from None
     except ValueError as error:
         raise UserError(
             "the manifest is damaged or of another version",
-            got=output.at(manifest.FILE),
-            remedy=f"copy the output again, or score again: {error}",
+            value=output.at(manifest.FILE),
+            hint=f"copy the output again, or score again: {error}",
         ) from error
 
 

@@ -108,14 +108,14 @@ def _check_output(output: OutputFolder, options: PackOptions) -> PackManifest | 
             refuse_used(output.place, finished=True, used=True)
         raise UserError(
             "a pack was already started in the output folder",
-            got=output.place,
-            remedy="add --resume to continue it, or name a new folder",
+            value=output.place,
+            hint="add --resume to continue it, or name a new folder",
         )
     if output.read(run_config.FILE).decode() != options.run_config():
         raise UserError(
             "cannot resume: the options differ from those that the pack was started with",
-            got=output.place,
-            remedy=f"repeat the options in {output.at(run_config.FILE)}, or name a new folder",
+            value=output.place,
+            hint=f"repeat the options in {output.at(run_config.FILE)}, or name a new folder",
         )
     return PackManifest.from_json(output.read(manifest.FILE).decode()) if done else None
 

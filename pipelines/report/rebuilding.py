@@ -67,8 +67,8 @@ def rebuild_report(place: str, *, to: str | None = None, price_per_hour: float |
     if run is None:
         raise UserError(
             f"cannot make a report of an unfinished run, without {manifest.FILE}",
-            got=place,
-            remedy="finish it by `digitmill score --resume`",
+            value=place,
+            hint="finish it by `digitmill score --resume`",
         )
     finished = run.manifest
     if price_per_hour is not None:
@@ -105,8 +105,8 @@ def _read_statistics(output: OutputFolder, part: Part) -> ItemStatistics:
     except (FileNotFoundError, ValueError) as error:
         raise UserError(
             "a statistics record is missing or damaged",
-            got=output.at(part.name),
-            remedy=f"copy the output again, or score again: {error}",
+            value=output.at(part.name),
+            hint=f"copy the output again, or score again: {error}",
         ) from error
 
 
@@ -116,8 +116,8 @@ def _repair(output: OutputFolder, files: Sequence[ReportFile], finished: Manifes
     if differing:
         raise UserError(
             f"the report would differ from the manifest in {len(differing):,} files, first {differing[0]}",
-            got=output.place,
-            remedy="name another folder by --to",
+            value=output.place,
+            hint="name another folder by --to",
         )
     for file in files:
         try:

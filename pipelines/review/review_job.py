@@ -93,8 +93,8 @@ def _open(output: str) -> PastRun:
     if past is None:
         raise UserError(
             f"not a finished run, without {manifest.FILE}",
-            got=output,
-            remedy="name the output of `digitmill score`, or merge several by `digitmill compact` first",
+            value=output,
+            hint="name the output of `digitmill score`, or merge several by `digitmill compact` first",
         )
     return past
 
@@ -107,8 +107,8 @@ def _target(options: ReviewOptions, past: PastRun) -> tuple[OutputFolder, str]:
     if not name or folder in ("gs:", "gs:/"):
         raise UserError(
             "--page does not name a file",
-            got=options.page,
-            remedy="name a file on disk or in gs://, such as page.html",
+            value=options.page,
+            hint="name a file on disk or in gs://, such as page.html",
         )
     return open_folder(folder or ("/" if options.page.startswith("/") else ".")), name
 

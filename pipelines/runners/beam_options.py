@@ -55,14 +55,14 @@ def _check_runner(name: str, options: PipelineOptions) -> None:
     try:
         runner = create_runner(name)
     except (ImportError, ValueError, AttributeError) as error:
-        raise UserError("unknown --runner", got=name, remedy=f"name one of Beam's: {error}") from error
+        raise UserError("unknown --runner", value=name, hint=f"name one of Beam's: {error}") from error
     errors = PipelineOptionsValidator(options, runner).validate()
     workers = options.view_as(DirectOptions).direct_num_workers
     if workers is not None and workers < 0:
         errors.append("--direct_num_workers must be 0 (all cores) or more")
     if errors:
         raise UserError(
-            f"invalid options of the runner ({' '.join(errors)})", got=name, remedy="correct them"
+            f"invalid options of the runner ({' '.join(errors)})", value=name, hint="correct them"
         )
     if isinstance(runner, PortableRunner):
         check_portable(runner, options)
@@ -81,16 +81,16 @@ def _check(flags: Sequence[str]) -> None:
     except SystemExit as error:
         message = stderr.getvalue().rpartition("error: ")[2]
         raise UserError(
-            f"invalid Beam flags ({message.strip()})", got=" ".join(flags), remedy="correct them"
+            f"invalid Beam flags ({message.strip()})", value=" ".join(flags), hint="correct them"
         ) from error
     if unknown and not unknown[0].startswith("-"):
         raise UserError(
             "unexpected argument",
-            got=unknown[0],
-            remedy="give --input before each input, and quote patterns: --input '*.png'",
+            value=unknown[0],
+            hint="give --input before each input, and quote patterns: --input '*.png'",
         )
     if unknown:
         known = [flag for action in parser._actions for flag in action.option_strings]
         close = difflib.get_close_matches(unknown[0].partition("=")[0], [*known, *flags_of_verb()], n=2)
-        remedy = f"Did you mean {' or '.join(close)}?" if close else "See --help, and Beam's own flags."
-        raise UserError("unknown flag", got=unknown[0], remedy=remedy)
+        hint = f"Did you mean {' or '.join(close)}?" if close else "See --help, and Beam's own flags."
+        raise UserError("unknown flag", value=unknown[0], hint=hint)

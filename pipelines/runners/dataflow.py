@@ -70,12 +70,12 @@ def makes_template(options: PipelineOptions) -> bool:
 def _check_places(options: ScoreOptions) -> None:
     if not options.output.startswith(_GCS):
         raise UserError(
-            "Dataflow cannot write to this output", got=options.output, remedy="name a folder in gs://"
+            "Dataflow cannot write to this output", value=options.output, hint="name a folder in gs://"
         )
     for given in options.inputs:
         if "://" not in given or given.startswith("file:"):
             raise UserError(
-                "Dataflow workers cannot read a local input", got=given, remedy="copy it to gs:// first"
+                "Dataflow workers cannot read a local input", value=given, hint="copy it to gs:// first"
             )
 
 
@@ -84,14 +84,14 @@ def _check_package(given: PipelineOptions) -> None:
     if setup.save_main_session:
         raise UserError(
             "unsupported flag",
-            got="--save_main_session",
-            remedy="leave it out: workers import digitmill",
+            value="--save_main_session",
+            hint="leave it out: workers import digitmill",
         )
     if not (setup.setup_file or setup.extra_packages or worker.sdk_container_image):
         raise UserError(
             "Dataflow workers would lack digitmill",
-            got=f"--runner={RUNNER}",
-            remedy="give --setup_file ./setup.py, or --sdk_container_image with deploy/dataflow's image",
+            value=f"--runner={RUNNER}",
+            hint="give --setup_file ./setup.py, or --sdk_container_image with deploy/dataflow's image",
         )
 
 
@@ -100,14 +100,14 @@ def _check_account(cloud: GoogleCloudOptions) -> None:
     if not re.fullmatch(PipelineOptionsValidator.PROJECT_ID_PATTERN, cloud.project or ""):
         raise UserError(
             "--project is not the ID of a Google Cloud project",
-            got=cloud.project or "",
-            remedy="give the ID, such as my-project-1, instead of the title or number",
+            value=cloud.project or "",
+            hint="give the ID, such as my-project-1, instead of the title or number",
         )
     if not cloud.no_auth and credentials() is None:
         raise UserError(
             "no Google Cloud credentials for Dataflow",
-            got=cloud.project,
-            remedy="run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS",
+            value=cloud.project,
+            hint="run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS",
         )
 
 

@@ -49,7 +49,7 @@ def check_portable(runner: PortableRunner, options: PipelineOptions) -> None:
     """
     if options.view_as(StandardOptions).no_wait_until_finish:
         raise UserError(
-            "unsupported flag", got="--no_wait_until_finish", remedy="leave it out: the launcher must wait"
+            "unsupported flag", value="--no_wait_until_finish", hint="leave it out: the launcher must wait"
         )
     portable = options.view_as(PortableOptions)
     local = _is_local(runner, options)
@@ -81,7 +81,7 @@ def _check_job_server(runner: PortableRunner, options: PipelineOptions) -> None:
     elif isinstance(runner, PrismRunner):
         _check_prism(options)
     else:
-        raise UserError("no job server for this runner", got="PortableRunner", remedy="give --job_endpoint")
+        raise UserError("no job server for this runner", value="PortableRunner", hint="give --job_endpoint")
 
 
 def _check_flink(options: PipelineOptions) -> None:
@@ -98,19 +98,19 @@ def _check_flink_version(master: str, asked: str) -> None:
     except (requests.RequestException, ValueError, KeyError, TypeError) as error:
         raise UserError(
             "no Flink job manager answers at --flink_master",
-            got=master,
-            remedy=f"give the address of its REST service, such as localhost:8081: {_one_line(error)}",
+            value=master,
+            hint=f"give the address of its REST service, such as localhost:8081: {_one_line(error)}",
         ) from error
     found = ".".join(version.split(".")[:2])
     if found == asked:
         return
     known = FlinkRunnerOptions.PUBLISHED_FLINK_VERSIONS
-    remedy = (
+    hint = (
         f"give --flink_version={found}"
         if found in known
         else f"use a cluster of a version that Beam runs on: {', '.join(known)}"
     )
-    raise UserError(f"--flink_version differs from the cluster's version {version}", got=asked, remedy=remedy)
+    raise UserError(f"--flink_version differs from the cluster's version {version}", value=asked, hint=hint)
 
 
 def _check_jar(server: Any, options: PipelineOptions, *, flag: str) -> None:
@@ -119,16 +119,16 @@ def _check_jar(server: Any, options: PipelineOptions, *, flag: str) -> None:
     if shutil.which(asked.job_server_java_launcher) is None:
         raise UserError(
             "Java not found, which the job servers of Flink and Spark need",
-            got=asked.job_server_java_launcher,
-            remedy="install Java 11 or 17, name it by --job_server_java_launcher, or give --job_endpoint",
+            value=asked.job_server_java_launcher,
+            hint="install Java 11 or 17, name it by --job_server_java_launcher, or give --job_endpoint",
         )
     try:
         server.local_jar(server.path_to_jar(), asked.jar_cache_dir)
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
             "cannot get the jar of the job server",
-            got=_jar_asked_for(server, flag),
-            remedy=f"name the file by {flag}, or give --job_endpoint: {_one_line(error)}",
+            value=_jar_asked_for(server, flag),
+            hint=f"name the file by {flag}, or give --job_endpoint: {_one_line(error)}",
         ) from error
 
 
@@ -150,8 +150,8 @@ def _check_prism(options: PipelineOptions) -> None:
 def _no_prism(got: str, why: str) -> UserError:
     return UserError(
         "PrismRunner needs the program prism",
-        got=got,
-        remedy="build it by `go install github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0` "
+        value=got,
+        hint="build it by `go install github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0` "
         f"and name it by --prism_location: {why}",
     )
 
@@ -167,7 +167,7 @@ def _check_ports(asked: JobServerOptions) -> None:
             except (OSError, OverflowError) as error:
                 why = "in use" if getattr(error, "errno", None) == errno.EADDRINUSE else _one_line(error)
                 raise UserError(
-                    f"port of --{flag} is not free ({why})", got=port, remedy="leave it out to find one"
+                    f"port of --{flag} is not free ({why})", value=port, hint="leave it out to find one"
                 ) from error
 
 
@@ -186,8 +186,8 @@ def _check_workers(portable: PortableOptions, options: PipelineOptions, *, local
     elif kind == "LOOPBACK" and not local and not portable.job_endpoint:
         raise UserError(
             "a cluster cannot reach workers in the launcher",
-            got="--environment_type=LOOPBACK",
-            remedy="give --environment_type=EXTERNAL and a worker pool beside each task manager",
+            value="--environment_type=LOOPBACK",
+            hint="give --environment_type=EXTERNAL and a worker pool beside each task manager",
         )
 
 
@@ -200,8 +200,8 @@ def _check_image(portable: PortableOptions, options: PipelineOptions) -> None:
     if not image:
         raise UserError(
             "the workers' container image lacks digitmill",
-            got="Beam's own image",
-            remedy="give --environment_type=EXTERNAL with a worker pool, or --environment_config=IMAGE",
+            value="Beam's own image",
+            hint="give --environment_type=EXTERNAL with a worker pool, or --environment_config=IMAGE",
         )
 
 
@@ -215,18 +215,18 @@ def _external_address(portable: PortableOptions) -> str:
     if not config:
         raise UserError(
             "no address of a worker pool for EXTERNAL workers",
-            got=f"--environment_config={portable.environment_config}",
-            remedy="give --environment_config=HOST:PORT of the pool beside each task manager",
+            value=f"--environment_config={portable.environment_config}",
+            hint="give --environment_config=HOST:PORT of the pool beside each task manager",
         )
     return config
 
 
-def _check_reachable(address: str, problem: str, remedy: str) -> None:
+def _check_reachable(address: str, problem: str, hint: str) -> None:
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=_SECONDS).close()
     except (OSError, ValueError, OverflowError) as error:
-        raise UserError(problem, got=address, remedy=f"{remedy}: {_one_line(error)}") from error
+        raise UserError(problem, value=address, hint=f"{hint}: {_one_line(error)}") from error
 
 
 def _one_line(error: BaseException) -> str:

@@ -94,8 +94,8 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None) -> Summary:
     if options.workers is not None and not in_process(pipeline_options):
         raise UserError(
             "--workers are processes of this machine, under the DirectRunner",
-            got=options.workers,
-            remedy="leave it out, and give the runner's own flags, such as --num_workers or --parallelism",
+            value=options.workers,
+            hint="leave it out, and give the runner's own flags, such as --num_workers or --parallelism",
         )
     output = open_folder(options.output)
     output_run.read_state(output, resume=options.resume)

@@ -40,8 +40,8 @@ def local_bundle(given: pathlib.Path) -> Iterator[pathlib.Path]:
         if names.CARD not in found:
             raise UserError(
                 f"not a model bundle, without {names.CARD}",
-                got=display_address(given),
-                remedy="give the bundle folder that `digitmill train` wrote",
+                value=display_address(given),
+                hint="give the bundle folder that `digitmill train` wrote",
             )
         for name in found:
             _write(pathlib.Path(folder) / name, source.read(name))

@@ -101,8 +101,8 @@ class LocalScorer:
         except MemoryError as error:
             raise WorkerError(
                 "a worker ran out of memory on a work item",
-                got=f"{item.digest}, which begins with {item.images[0].uri}",
-                remedy="give workers more memory, or run fewer of them on a machine",
+                value=f"{item.digest}, which begins with {item.images[0].uri}",
+                hint="give workers more memory, or run fewer of them on a machine",
             ) from error
 
 

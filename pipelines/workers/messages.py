@@ -38,8 +38,8 @@ def done(digest: str) -> bytes:
 def failed(error: Exception) -> bytes:
     """Returns the answer for an item that met an error."""
     if isinstance(error, ActionableError):
-        got = error.got if isinstance(error.got, (str, int, float, type(None))) else str(error.got)
-        fields = {"rule": error.problem, "got": got, "remedy": error.remedy}
+        value = error.value if isinstance(error.value, (str, int, float, type(None))) else str(error.value)
+        fields = {"error": error.error, "value": value, "hint": error.hint}
         return json.dumps({"error": type(error).__name__, "fields": fields}).encode()
     if isinstance(error, EngineError):
         return json.dumps({"error": EngineError.__name__, "text": str(error)}).encode()
@@ -58,8 +58,8 @@ def digest_of(message: bytes) -> str:
     match answer:
         case {"done": str(digest)}:
             return digest
-        case {"error": str(kind), "fields": {"rule": rule, "got": got, "remedy": remedy}} if kind in _RULES:
-            raise _RULES[kind](rule, got=got, remedy=remedy)
+        case {"error": str(kind), "fields": {"error": text, "value": value, "hint": hint}} if kind in _RULES:
+            raise _RULES[kind](text, value=value, hint=hint)
         case {"error": "EngineError", "text": str(text)}:
             raise EngineError(text)
         case {"error": "", "text": str(text)}:

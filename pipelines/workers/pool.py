@@ -255,8 +255,8 @@ class WorkerPool:
         how = ", ".join(signal.Signals(-code).name if code < 0 else f"exit code {code}" for code in deaths)
         return WorkerError(
             "a worker process lives until its work item is done",
-            got=self._described(ref),
-            remedy=f"{len(deaths)} died of it ({how}): give them more memory, or fewer --workers",
+            value=self._described(ref),
+            hint=f"{len(deaths)} died of it ({how}): give them more memory, or fewer --workers",
         )
 
     def _described(self, ref: ItemRef) -> str:
@@ -269,5 +269,5 @@ class WorkerPool:
 
 def _closed(ref: ItemRef) -> WorkerError:
     return WorkerError(
-        "worker processes live as long as the run", got=ref, remedy="go on with it by --resume"
+        "worker processes live as long as the run", value=ref, hint="go on with it by --resume"
     )

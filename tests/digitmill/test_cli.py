@@ -226,7 +226,7 @@ def test_interrupted_it_prints_what_begins_again(run: Callable, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (UserError("a rule", got=1, remedy="mend it"), 2),
+        (UserError("a rule", value=1, hint="mend it"), 2),
         (UnreconciledError("one is missing"), 4),
         (JobFailedError("it diverged"), 1),
         (click.Abort(), 1),

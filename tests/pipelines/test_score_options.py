@@ -69,7 +69,7 @@ def test_the_file_asks_for_the_same(
 
     def run(options: ScoreOptions, pool: object) -> None:
         got.append(options)
-        raise UserError("it is enough", got="", remedy="look")
+        raise UserError("it is enough", value="", hint="look")
 
     monkeypatch.setattr(score_job, "run", run)
     (tmp_path / "run.yaml").write_text(asked.run_config(), encoding="utf-8")

@@ -44,8 +44,8 @@ def load_initial_weights(place: str, model: keras.Model) -> ModelCard:
     if difference:
         raise UserError(
             "--init names a bundle of the same architecture as the recipe's",
-            got=f"{place}, of the recipe {card.recipe}",
-            remedy=f"train with --recipe {card.recipe}, or without --init: {difference}",
+            value=f"{place}, of the recipe {card.recipe}",
+            hint=f"train with --recipe {card.recipe}, or without --init: {difference}",
         )
     unbake(loaded, card.temperature)
     model.set_weights(loaded.get_weights())
@@ -95,8 +95,8 @@ def _read_verified(place: str) -> tuple[ModelCard, bytes]:
 def _refuse(place: str, why: str) -> NoReturn:
     raise UserError(
         "a model bundle is whole and as its card says",
-        got=place,
-        remedy=f"copy it again or train it anew: {why}",
+        value=place,
+        hint=f"copy it again or train it anew: {why}",
     )
 
 

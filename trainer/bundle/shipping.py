@@ -43,8 +43,8 @@ def ship(source: pathlib.Path, target: pathlib.Path) -> ModelCard:
         if size_of(part) > MAX_BYTES:
             raise UserError(
                 f"a model that comes with the package has at most {MAX_BYTES:,} bytes",
-                got=size_of(part),
-                remedy="train a smaller recipe",
+                value=size_of(part),
+                hint="train a smaller recipe",
             )
         open_bundle(part)
         shutil.rmtree(target, ignore_errors=True)

@@ -33,7 +33,7 @@ def make_strategy(replicas: int | None, *, kind: str = "auto") -> tf.distribute.
         return _multi_worker(workers, replicas)
     if kind == "one":
         if replicas not in (None, 1):
-            raise UserError("--strategy one has one replica", got=replicas, remedy="leave --replicas out")
+            raise UserError("--strategy one has one replica", value=replicas, hint="leave --replicas out")
         replicas = 1
     return _mirrored(replicas)
 
@@ -42,14 +42,14 @@ def _multi_worker(workers: int, replicas: int | None) -> tf.distribute.Strategy:
     if workers < 2:
         raise UserError(
             "--strategy multi_worker has several workers in TF_CONFIG",
-            got=os.environ.get(tf_config.VARIABLE, ""),
-            remedy="set TF_CONFIG on every worker, or choose --strategy mirrored",
+            value=os.environ.get(tf_config.VARIABLE, ""),
+            hint="set TF_CONFIG on every worker, or choose --strategy mirrored",
         )
     if replicas is not None:
         raise UserError(
             "--replicas is for one machine; several workers use all GPUs of each",
-            got=replicas,
-            remedy="hide GPUs by CUDA_VISIBLE_DEVICES instead",
+            value=replicas,
+            hint="hide GPUs by CUDA_VISIBLE_DEVICES instead",
         )
     # Blocks until all workers have connected.
     with quiet_stderr():
@@ -69,8 +69,8 @@ def _mirrored(replicas: int | None) -> tf.distribute.Strategy:
     if replicas is not None and replicas > len(gpus):
         raise UserError(
             f"--replicas is at most the number of GPUs, {len(gpus)}",
-            got=replicas,
-            remedy="leave it out to use them all",
+            value=replicas,
+            hint="leave it out to use them all",
         )
     return tf.distribute.MirroredStrategy([f"/gpu:{index}" for index in range(replicas or len(gpus))])
 
@@ -84,8 +84,8 @@ def _logical_cpus(count: int) -> list[str]:
     if started < count:
         raise UserError(
             f"--replicas cannot grow in a process whose TensorFlow has started with {started}",
-            got=count,
-            remedy="start a new process",
+            value=count,
+            hint="start a new process",
         )
     return [f"/cpu:{index}" for index in range(count)]
 
@@ -124,7 +124,7 @@ def per_replica_batch(batch: int, replicas: int) -> int:
     below, above = batch // replicas * replicas, -(-batch // replicas) * replicas
     nearest = below if below and batch - below <= above - batch else above
     raise UserError(
-        f"the batch divides evenly over {replicas} replicas", got=batch, remedy=f"give --batch {nearest}"
+        f"the batch divides evenly over {replicas} replicas", value=batch, hint=f"give --batch {nearest}"
     )
 
 

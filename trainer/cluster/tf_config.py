@@ -66,8 +66,8 @@ def read(environment: Mapping[str, str]) -> Cluster:
     if addresses.get("ps") or task.get("type") in ("ps", "evaluator"):
         raise UserError(
             "TF_CONFIG has a chief and workers only",
-            got=str(task.get("type")) if task.get("type") in ("ps", "evaluator") else "ps",
-            remedy=f"leave the others out: {PARAMETER_SERVER_REASON}",
+            value=str(task.get("type")) if task.get("type") in ("ps", "evaluator") else "ps",
+            hint=f"leave the others out: {PARAMETER_SERVER_REASON}",
         )
     return _place(addresses, task) if any(addresses.values()) else Cluster()
 
@@ -86,19 +86,19 @@ def tf_config(workers: Sequence[str], index: int) -> str:
         host, _, port = worker.rpartition(":")
         if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
             raise UserError(
-                "a worker's address is HOST:PORT", got=worker, remedy=f"set {WORKERS} to such, with commas"
+                "a worker's address is HOST:PORT", value=worker, hint=f"set {WORKERS} to such, with commas"
             )
     if len(set(workers)) < len(workers):
         raise UserError(
             "each worker has an address of its own",
-            got=",".join(workers),
-            remedy=f"name each once in {WORKERS}",
+            value=",".join(workers),
+            hint=f"name each once in {WORKERS}",
         )
     if not 0 <= index < len(workers):
         raise UserError(
             f"a worker's number is in [0, {len(workers)})",
-            got=index,
-            remedy=f"start as many processes as {WORKERS} names",
+            value=index,
+            hint=f"start as many processes as {WORKERS} names",
         )
     return json.dumps({"cluster": {"worker": list(workers)}, "task": {"type": "worker", "index": index}})
 
@@ -122,8 +122,8 @@ def _index(environment: Mapping[str, str]) -> int:
     if not index.isdecimal():
         raise UserError(
             f"a worker knows its number by {' or '.join(INDEX_VARIABLES)}",
-            got=index,
-            remedy="start it by an Indexed Job or by srun, or set TF_CONFIG yourself",
+            value=index,
+            hint="start it by an Indexed Job or by srun, or set TF_CONFIG yourself",
         )
     return int(index)
 
@@ -135,8 +135,8 @@ def _from_cluster_spec(spec: str) -> str:
     if others or mine not in _POOLS:
         raise UserError(
             "a job has a chief and workers only",
-            got=", ".join(others) or mine,
-            remedy=f"leave the other pools out: {PARAMETER_SERVER_REASON}",
+            value=", ".join(others) or mine,
+            hint=f"leave the other pools out: {PARAMETER_SERVER_REASON}",
         )
     workers = [host for pool in _POOLS for host in addresses.get(pool, ())]
     before = len(addresses.get(_POOLS[0], ())) if mine == _POOLS[1] else 0
@@ -144,7 +144,7 @@ def _from_cluster_spec(spec: str) -> str:
         return tf_config(workers, before + int(str(task["index"])))
     except (KeyError, ValueError) as error:
         raise UserError(
-            "CLUSTER_SPEC's task has a number", got=spec, remedy="let Vertex AI set it"
+            "CLUSTER_SPEC's task has a number", value=spec, hint="let Vertex AI set it"
         ) from error
 
 
@@ -154,7 +154,7 @@ def _parse(text: str, *, variable: str = VARIABLE) -> tuple[dict[str, list[str]]
         addresses = {str(role): list(hosts) for role, hosts in config.get("cluster", {}).items()}
         return addresses, dict(config.get("task", {}))
     except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{variable} is a cluster and a task in JSON", got=text, remedy=_EXAMPLE) from error
+        raise UserError(f"{variable} is a cluster and a task in JSON", value=text, hint=_EXAMPLE) from error
 
 
 def _place(addresses: Mapping[str, list[str]], task: Mapping[str, object]) -> Cluster:
@@ -164,5 +164,5 @@ def _place(addresses: Mapping[str, list[str]], task: Mapping[str, object]) -> Cl
         return Cluster(workers=len(names), index=names.index(mine))
     except (KeyError, ValueError) as error:
         raise UserError(
-            "TF_CONFIG's task is one of its cluster", got=json.dumps(dict(task)), remedy=_EXAMPLE
+            "TF_CONFIG's task is one of its cluster", value=json.dumps(dict(task)), hint=_EXAMPLE
         ) from error

@@ -53,8 +53,8 @@ class Rejects:
         if len(rejects) > self._max_rate * images:
             raise UserError(
                 f"at most {self._max_rate:.4g} of the images may be unusable (--max-bad-rate)",
-                got=f"{len(rejects)} of {images} in {source}",
-                remedy=f"mend or remove them; the first is {rejects[0][0]!r}: {rejects[0][1]}",
+                value=f"{len(rejects)} of {images} in {source}",
+                hint=f"mend or remove them; the first is {rejects[0][0]!r}: {rejects[0][1]}",
             )
 
     def _record(self, rejects: Sequence[Reject], *, images: int, source: str) -> None:

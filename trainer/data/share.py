@@ -211,15 +211,15 @@ def _reserve_space(folder: pathlib.Path, making: pathlib.Path, *, images: int) -
         if free < images * IMAGE_BYTES:
             raise UserError(
                 f"the cache folder has room for {images:,} images of {IMAGE_BYTES} bytes",
-                got=f"{folder} with {free:,} bytes free",
-                remedy="name another --cache-dir",
+                value=f"{folder} with {free:,} bytes free",
+                hint="name another --cache-dir",
             )
         yield
     except OSError as error:
         raise UserError(
             "the cache folder can be written",
-            got=str(error.filename or folder),
-            remedy=f"name another --cache-dir: {error.strerror}",
+            value=str(error.filename or folder),
+            hint=f"name another --cache-dir: {error.strerror}",
         ) from error
     finally:
         shutil.rmtree(making, ignore_errors=True)

@@ -118,11 +118,11 @@ def _listed(bucket: str, prefix: str, **options: str) -> list[File]:
             for blob in blobs
         ]
     except (api.GoogleAPIError, google.auth.exceptions.GoogleAuthError, transport.RequestException) as error:
-        remedy = "log in with `gcloud auth application-default login`, or check the connection"
+        hint = "log in with `gcloud auth application-default login`, or check the connection"
         if isinstance(error, api.NotFound | api.Forbidden):
-            remedy = "check the bucket's name, and grant storage.objects.list and .get"
+            hint = "check the bucket's name, and grant storage.objects.list and .get"
         said = " ".join(str(error).split())[:200]
-        raise UserError("a bucket can be listed", got=place, remedy=f"{remedy}: {said}") from error
+        raise UserError("a bucket can be listed", value=place, hint=f"{hint}: {said}") from error
 
 
 def read(file: File) -> bytes:

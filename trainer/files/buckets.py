@@ -108,6 +108,6 @@ def _explained(uri: str) -> Iterator[None]:
         said = " ".join(str(error).split())[:200]
         raise UserError(
             "a bucket can be listed, read and written",
-            got=uri,
-            remedy=f"check its name and your rights: {said}",
+            value=uri,
+            hint=f"check its name and your rights: {said}",
         ) from error

@@ -36,7 +36,7 @@ def in_cloud(place: str) -> bool:
     """
     if "://" in place and not place.startswith(CLOUD):
         raise UserError(
-            "training data is a local path or in gs://", got=place, remedy="copy it to one of these"
+            "training data is a local path or in gs://", value=place, hint="copy it to one of these"
         )
     return place.startswith(CLOUD)
 
@@ -160,7 +160,7 @@ def _readable(place: str) -> Iterator[None]:
     except (OSError, ImageError) as error:
         said = error.strerror if isinstance(error, OSError) else None
         raise UserError(
-            "training data can be read", got=place, remedy=f"check the place: {said or error}"
+            "training data can be read", value=place, hint=f"check the place: {said or error}"
         ) from error
 
 
@@ -185,6 +185,6 @@ def read_card(place: str) -> bytes:
     except UserError as error:
         raise UserError(
             f"a model bundle is a folder with a {bundle.CARD}",
-            got=place,
-            remedy=f"give the bundle folder that `digitmill train` wrote; {error.remedy}",
+            value=place,
+            hint=f"give the bundle folder that `digitmill train` wrote; {error.hint}",
         ) from error

@@ -29,7 +29,7 @@ def split(uri: str) -> tuple[str, str]:
     """
     bucket, _, name = uri.removeprefix(CLOUD).partition("/")
     if not bucket:
-        raise UserError("a gs:// place names a bucket", got=uri, remedy="write gs://BUCKET/FOLDER")
+        raise UserError("a gs:// place names a bucket", value=uri, hint="write gs://BUCKET/FOLDER")
     return bucket, name
 
 

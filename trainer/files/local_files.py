@@ -26,8 +26,8 @@ def list_folder(folder: str) -> Iterator[File]:
 def _refuse_closed(error: OSError) -> NoReturn:
     raise UserError(
         "every folder of training data can be listed",
-        got=error.filename,
-        remedy=f"grant access or move it: {error.strerror}",
+        value=error.filename,
+        hint=f"grant access or move it: {error.strerror}",
     ) from error
 
 

@@ -209,8 +209,8 @@ class _MemberTrainer:
             if value != found:
                 raise UserError(
                     f"a resumed run is told what its members were told, {name} = {found!r}",
-                    got=value,
-                    remedy="give the same options, or another --output",
+                    value=value,
+                    hint="give the same options, or another --output",
                 )
 
 
@@ -234,8 +234,8 @@ def _card(place: str) -> ModelCard:
     except ValueError as error:
         raise UserError(
             "a member is a model bundle",
-            got=place,
-            remedy=f"name another: its {CARD} cannot be read: {error}",
+            value=place,
+            hint=f"name another: its {CARD} cannot be read: {error}",
         ) from error
 
 

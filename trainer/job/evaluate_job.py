@@ -138,8 +138,8 @@ def _select(digits: Digits, name: str) -> Split:
         if not any(map(len, found)):
             raise UserError(
                 "a bundle is measured on at least one image",
-                got=digits.name,
-                remedy="name a source with some",
+                value=digits.name,
+                hint="name a source with some",
             )
         return Split(
             np.concatenate([split.images for split in found]),
@@ -148,8 +148,8 @@ def _select(digits: Digits, name: str) -> Split:
     if name not in splits or not len(splits[name]):
         raise UserError(
             "--split names a part of the source that is not empty",
-            got=name,
-            remedy="give another one, or all",
+            value=name,
+            hint="give another one, or all",
         )
     return splits[name]
 
@@ -160,8 +160,8 @@ def _engine(bundle: Bundle, *, by_keras: bool) -> Engine:
     if names.KERAS_MODEL not in bundle.card.files:
         raise UserError(
             f"--engine keras needs a bundle with {names.KERAS_MODEL}",
-            got=sorted(bundle.card.files),
-            remedy="use another engine",
+            value=sorted(bundle.card.files),
+            hint="use another engine",
         )
     with quiet_stderr():
         from trainer.bundle.keras_engine import KerasEngine

@@ -52,8 +52,8 @@ def _check_strategy(strategy: str) -> None:
     if strategy == "parameter_server":
         raise UserError(
             "--strategy is one of auto, one, mirrored, multi_worker",
-            got=strategy,
-            remedy=f"leave it out: {tf_config.PARAMETER_SERVER_REASON}",
+            value=strategy,
+            hint=f"leave it out: {tf_config.PARAMETER_SERVER_REASON}",
         )
 
 

@@ -45,8 +45,8 @@ class StepRunner:
         if per_replica % recipe.accumulate:
             raise UserError(
                 f"--accumulate divides a replica's {per_replica} images",
-                got=recipe.accumulate,
-                remedy="choose a divisor, or another --batch",
+                value=recipe.accumulate,
+                hint="choose a divisor, or another --batch",
             )
         self._recipe = recipe
         self._model = model

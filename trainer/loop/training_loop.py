@@ -361,8 +361,8 @@ def _check_patience(recipe: Recipe, digits: Digits) -> None:
     if recipe.patience is not None and digits.validation is None:
         raise UserError(
             "--patience looks at held-out images",
-            got=f"{recipe.patience} with no validation split",
-            remedy="leave it out, or give data with more images",
+            value=f"{recipe.patience} with no validation split",
+            hint="leave it out, or give data with more images",
         )
 
 
@@ -371,6 +371,6 @@ def _steps_per_epoch(split: Split, batch: int) -> int:
         return len(split) // batch
     raise UserError(
         "the training images fill at least one batch",
-        got=f"batch {batch} for {len(split)} images",
-        remedy=f"give --batch {len(split)} or less",
+        value=f"batch {batch} for {len(split)} images",
+        hint=f"give --batch {len(split)} or less",
     )

@@ -33,8 +33,8 @@ def check_target(target: float | None, validation: Split | None) -> None:
     if validation is None:
         raise UserError(
             "--target-accuracy looks at held-out images",
-            got=f"{target} with no validation split",
-            remedy="give --accept-threshold, or data with more images",
+            value=f"{target} with no validation split",
+            hint="give --accept-threshold, or data with more images",
         )
     # One error in 5,000 images is an accuracy of 0.9998, whatever the binary rounding.
     if len(validation) * (1 - target) < 1 - 1e-6:

@@ -34,8 +34,8 @@ def check(name: str) -> None:
     if name in NAMES:
         return
     close = difflib.get_close_matches(name, NAMES, n=1)
-    remedy = f"did you mean {close[0]}?" if close else "see `digitmill recipes`"
-    raise UserError(f"a recipe is one of {', '.join(NAMES)}", got=name, remedy=remedy)
+    hint = f"did you mean {close[0]}?" if close else "see `digitmill recipes`"
+    raise UserError(f"a recipe is one of {', '.join(NAMES)}", value=name, hint=hint)
 
 
 def summary(name: str) -> str:

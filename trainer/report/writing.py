@@ -44,8 +44,8 @@ def rebuild(place: str, *, to: str | None = None) -> str:
     if run.record is None:
         raise UserError(
             f"a training report is made of {FILE}, which a run keeps",
-            got=place,
-            remedy="train again: the run is of an earlier version; several runs can be compared without it",
+            value=place,
+            hint="train again: the run is of an earlier version; several runs can be compared without it",
         )
     where = open_place(to or place)
     if to is not None:
@@ -62,7 +62,7 @@ def compare(places: Sequence[str], *, to: str | None = None) -> str:
     """
     if not 2 <= len(places) <= MAX_RUNS:
         raise UserError(
-            f"2 to {MAX_RUNS} runs are compared", got=len(places), remedy="name so many run folders"
+            f"2 to {MAX_RUNS} runs are compared", value=len(places), hint="name so many run folders"
         )
     where = open_place(to or COMPARISON)
     _check_free(where)
@@ -81,8 +81,8 @@ def open_run(place: str) -> FinishedRun:
     if not where.exists(_CARD):
         raise UserError(
             f"a finished training run has a {_CARD}",
-            got=place,
-            remedy="name a run folder, or finish the run by `digitmill train --resume`",
+            value=place,
+            hint="name a run folder, or finish the run by `digitmill train --resume`",
         )
     try:
         card = ModelCard.from_json(where.fetch(_CARD).read_text(encoding="utf-8"))
@@ -92,8 +92,8 @@ def open_run(place: str) -> FinishedRun:
     except (ValueError, TypeError) as error:
         raise UserError(
             "a report is made of the files that `digitmill train` wrote",
-            got=place,
-            remedy=f"copy the run folder again: {error}",
+            value=place,
+            hint=f"copy the run folder again: {error}",
         ) from error
     return FinishedRun(place, card, tuple(epochs), record)
 
@@ -114,7 +114,7 @@ def _charts(charts: Iterable[Chart]) -> Iterator[tuple[str, bytes]]:
 def _check_free(where: Place) -> None:
     if where.exists(_CARD):
         raise UserError(
-            "a report goes to a folder that is no other run's", got=where.uri, remedy="name another folder"
+            "a report goes to a folder that is no other run's", value=where.uri, hint="name another folder"
         )
 
 
@@ -130,7 +130,7 @@ def _write(where: Place, files: Iterable[tuple[str, bytes]]) -> None:
     except OSError as error:
         raise UserError(
             "a report goes to a folder that can be written",
-            got=where.uri,
-            remedy=f"name another folder: {error.strerror}",
+            value=where.uri,
+            hint=f"name another folder: {error.strerror}",
         ) from error
     where.publish(*names)

@@ -142,8 +142,8 @@ class Checkpoints:
         except CorruptCheckpointError as error:
             raise UserError(
                 "every worker reads the chief's checkpoint",
-                got=self._place.at(file_name(step)),
-                remedy=f"put the run folder where all workers see it: {error}",
+                value=self._place.at(file_name(step)),
+                hint=f"put the run folder where all workers see it: {error}",
             ) from error
 
     def load_newest(self) -> Checkpoint | None:
@@ -186,6 +186,6 @@ def check_identity(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         name = different[0]
         raise UserError(
             f"a resumed run is told what the run was told before, {name} = {saved.get(name)!r}",
-            got=now.get(name),
-            remedy="give the same options, or another --output",
+            value=now.get(name),
+            hint="give the same options, or another --output",
         )

@@ -32,13 +32,13 @@ def claim(places: Places, *, resume: bool = False) -> None:
     with writable(run.uri):
         if run.exists(f"{BUNDLE}/{CARD}") or run.exists(CARD):
             raise UserError(
-                "--output holds no finished run", got=run.uri, remedy="name another folder or remove this one"
+                "--output holds no finished run", value=run.uri, hint="name another folder or remove this one"
             )
         if not resume and Checkpoints(places.checkpoints).steps():
             raise UserError(
                 "--output holds no checkpoints of a run that did not finish",
-                got=places.checkpoints.uri,
-                remedy="give --resume to go on, name another folder, or remove them",
+                value=places.checkpoints.uri,
+                hint="give --resume to go on, name another folder, or remove them",
             )
         run.folder.mkdir(parents=True, exist_ok=True)
         _probe(places)
@@ -52,8 +52,8 @@ def writable(folder: str) -> Iterator[None]:
     except OSError as error:
         raise UserError(
             "--output is a folder that can be written",
-            got=folder,
-            remedy=f"choose another one: {error.strerror}",
+            value=folder,
+            hint=f"choose another one: {error.strerror}",
         ) from error
 
 

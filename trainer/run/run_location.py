@@ -165,8 +165,8 @@ def open_place(where: str | os.PathLike[str]) -> Place:
     if "://" in text:
         raise UserError(
             "a run is written to a local folder or to gs://",
-            got=text,
-            remedy="copy the run folder afterwards",
+            value=text,
+            hint="copy the run folder afterwards",
         )
     return LocalPlace(pathlib.Path(text))
 
@@ -200,7 +200,7 @@ def of_run(output: str | os.PathLike[str], environment: Mapping[str, str]) -> Pl
     """
     named = os.fspath(output) or environment.get(MODEL_DIR, "")
     if not named:
-        raise UserError("a run has a folder", got="", remedy=f"give --output, or set {MODEL_DIR}")
+        raise UserError("a run has a folder", value="", hint=f"give --output, or set {MODEL_DIR}")
 
     def part(variable: str, name: str) -> Place:
         return open_place(environment.get(variable) or f"{named.rstrip('/')}/{name}")

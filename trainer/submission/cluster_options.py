@@ -41,7 +41,7 @@ class Volume:
         claim, _, path = text.partition(":")
         if not claim or not path.startswith("/") or path == "/":
             raise UserError(
-                "--volume must be CLAIM:/PATH", got=text, remedy="Write it as train-data:/mnt/train."
+                "--volume must be CLAIM:/PATH", value=text, hint="Write it as train-data:/mnt/train."
             )
         rules.OBJECT.check("the claim of --volume", claim)
         return cls(claim, path.rstrip("/"))
@@ -104,14 +104,14 @@ class VertexOptions(_CloudOptions):
         if self.staging is not None and not self.staging.startswith("gs://"):
             raise UserError(
                 "--staging must be in gs://",
-                got=self.staging,
-                remedy="Name a folder of a bucket in the region.",
+                value=self.staging,
+                hint="Name a folder of a bucket in the region.",
             )
         if self.tensorboard is not None and self.service_account is None:
             raise UserError(
                 "--tensorboard needs a service account",
-                got="no --service-account",
-                remedy="Give one that may write there.",
+                value="no --service-account",
+                hint="Give one that may write there.",
             )
 
 

@@ -59,8 +59,8 @@ def build(folder: pathlib.Path, checkout: pathlib.Path = _CHECKOUT) -> Package:
     if not (checkout / "setup.py").is_file():
         raise UserError(
             "--staging needs a checkout of digitmill, and this is an installed package",
-            got=str(checkout),
-            remedy="Run this command from an editable install, or give an --image that holds digitmill.",
+            value=str(checkout),
+            hint="Run this command from an editable install, or give an --image that holds digitmill.",
         )
     import build as builder
 
@@ -72,7 +72,7 @@ def build(folder: pathlib.Path, checkout: pathlib.Path = _CHECKOUT) -> Package:
     if done.returncode:
         last = (done.stderr or done.stdout).strip().rpartition("\n")[2]
         raise UserError(
-            "the checkout does not build", got=str(checkout), remedy=f"See `python -m build --sdist`: {last}"
+            "the checkout does not build", value=str(checkout), hint=f"See `python -m build --sdist`: {last}"
         )
     (file,) = folder.glob("*.tar.gz")
     constraints = checkout / CONSTRAINTS

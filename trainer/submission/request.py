@@ -45,8 +45,8 @@ class Request:
         if not _NAME.fullmatch(self.name):
             raise UserError(
                 "--name must be at most 53 lower-case letters, digits and hyphens, a letter first",
-                got=self.name,
-                remedy="Give another name.",
+                value=self.name,
+                hint="Give another name.",
             )
 
     @property
@@ -63,8 +63,8 @@ class Request:
         if kind is not None and not self.gpus:
             raise UserError(
                 "--accelerator is given, but workers have no GPUs",
-                got=f"{kind} with --gpus-per-worker 0",
-                remedy="Leave it out, or give --gpus-per-worker 1 or more.",
+                value=f"{kind} with --gpus-per-worker 0",
+                hint="Leave it out, or give --gpus-per-worker 1 or more.",
             )
 
     def check_paths(self, mounts: tuple[str, ...] = ()) -> None:
@@ -82,8 +82,8 @@ class Request:
             shared = f"gs:// or below {' or '.join(mounts)}" if mounts else "gs://"
             raise UserError(
                 f"workers do not see the path of {flag}, which must be in {shared}",
-                got=path,
-                remedy="Copy it there." if flag != "--output" else "Name such a folder.",
+                value=path,
+                hint="Copy it there." if flag != "--output" else "Name such a folder.",
             )
 
     def _paths(self) -> Iterator[tuple[str, str]]:

@@ -30,7 +30,7 @@ class Rule:
             UserError: for any other.
         """
         if value is not None and not re.fullmatch(self.pattern, value):
-            raise UserError(f"{flag} must be {self.words}", got=value, remedy=f"Write it as {self.example}.")
+            raise UserError(f"{flag} must be {self.words}", value=value, hint=f"Write it as {self.example}.")
 
 
 PROJECT: Final = Rule(

@@ -16,13 +16,13 @@ def run_tool(*command: str, given: str) -> str:
     except OSError as error:
         raise UserError(
             f"cannot run {command[0]}, which hands the job over",
-            got=str(error),
-            remedy="Install it here, or take what --dry-run prints to where it is.",
+            value=str(error),
+            hint="Install it here, or take what --dry-run prints to where it is.",
         ) from error
     if done.returncode:
         raise UserError(
             f"{command[0]} refused the job",
-            got=f"exit code {done.returncode}",
-            remedy=f"It says: {done.stderr.strip() or done.stdout.strip()}",
+            value=f"exit code {done.returncode}",
+            hint=f"It says: {done.stderr.strip() or done.stdout.strip()}",
         )
     return done.stdout.strip()

@@ -62,8 +62,8 @@ def _check_accelerator(request: Request, kind: str | None) -> None:
     if request.gpus and kind is None:
         raise UserError(
             "--accelerator is missing, the kind of the workers' GPUs",
-            got=f"--gpus-per-worker {request.gpus}",
-            remedy="Give --accelerator NVIDIA_TESLA_T4, or --gpus-per-worker 0.",
+            value=f"--gpus-per-worker {request.gpus}",
+            hint="Give --accelerator NVIDIA_TESLA_T4, or --gpus-per-worker 0.",
         )
     if kind is None:
         return
@@ -73,8 +73,8 @@ def _check_accelerator(request: Request, kind: str | None) -> None:
     if kind not in known:
         # GKE writes nvidia-tesla-t4.
         close = difflib.get_close_matches(kind.upper().replace("-", "_"), known, n=1)
-        remedy = f"Did you mean {close[0]}?" if close else f"Choose one of {', '.join(known)}."
-        raise UserError("Vertex AI has no GPU of this --accelerator", got=kind, remedy=remedy)
+        hint = f"Did you mean {close[0]}?" if close else f"Choose one of {', '.join(known)}."
+        raise UserError("Vertex AI has no GPU of this --accelerator", value=kind, hint=hint)
 
 
 def to_yaml(request: Request, options: VertexOptions, package: Package | None) -> str:
@@ -114,8 +114,8 @@ def submit(request: Request, options: VertexOptions, package: Package | None) ->
         said = " ".join(str(error).split())[:300]
         raise UserError(
             "Vertex AI refused the job",
-            got=parent,
-            remedy=f"Check project, region, rights and `gcloud auth application-default login`: {said}",
+            value=parent,
+            hint=f"Check project, region, rights and `gcloud auth application-default login`: {said}",
         ) from error
 
 
@@ -164,8 +164,8 @@ def _check_python(image: str, version: int) -> None:
     if version < _OLDEST:
         raise UserError(
             "the image has a Python older than 3.11",
-            got=image,
-            remedy="Give --image python:3.12: the package brings TensorFlow and CUDA's libraries along.",
+            value=image,
+            hint="Give --image python:3.12: the package brings TensorFlow and CUDA's libraries along.",
         )
 
 

@@ -79,8 +79,8 @@ class Study:
             differing = ", ".join(name for name in {**known, **given} if known.get(name) != given.get(name))
             raise UserError(
                 "a search is gone on with as it was begun",
-                got=f"another {differing}",
-                remedy="name a new folder, or give what was given then",
+                value=f"another {differing}",
+                hint="name a new folder, or give what was given then",
             )
 
     def ask(self, distributions: Mapping[str, Any]) -> optuna.Trial:
@@ -133,12 +133,12 @@ def locked_folder(folder: pathlib.Path, *, resume: bool) -> Iterator[None]:
             except BlockingIOError as error:
                 raise UserError(
                     "one process at a time goes on with a search",
-                    got=str(folder),
-                    remedy="wait for it, or end it",
+                    value=str(folder),
+                    hint="wait for it, or end it",
                 ) from error
         if (folder / JOURNAL).exists() and not resume:
             raise UserError(
-                "--output holds no search", got=str(folder), remedy="give --resume, or name another folder"
+                "--output holds no search", value=str(folder), hint="give --resume, or name another folder"
             )
         yield
 

@@ -45,12 +45,12 @@ def run(options: TuneOptions) -> str:
     """
     if tf_config.read(os.environ).workers > 1:
         raise UserError(
-            "a search has one machine", got="TF_CONFIG", remedy="unset it, or train trials one by one"
+            "a search has one machine", value="TF_CONFIG", hint="unset it, or train trials one by one"
         )
     recipe = recipes.load(options.train.recipe)
     if not recipe.search:
         raise UserError(
-            "the recipe declares what may be searched", got=options.train.recipe, remedy="choose another one"
+            "the recipe declares what may be searched", value=options.train.recipe, hint="choose another one"
         )
     try:
         with locked_folder(options.output, resume=options.resume):
@@ -89,7 +89,7 @@ def _read(train: TrainOptions, strategy: tf.distribute.Strategy) -> Digits:
     if digits.validation is None:
         # Chosen by the test split, settings would look better than they are.
         raise UserError(
-            "a search compares by held-out images", got=train.data, remedy="give data with more images"
+            "a search compares by held-out images", value=train.data, hint="give data with more images"
         )
     return digits
 

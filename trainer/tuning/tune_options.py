@@ -70,8 +70,8 @@ class TuneOptions(Options):
             # The journal is locked, and written line by line: no object in a bucket can be.
             raise UserError(
                 "--output of a search must be a folder on this machine",
-                got=_ADDRESS.sub(r"\1://", str(self.output)),
-                remedy="Name a local one, and copy best.yaml to the bucket afterwards.",
+                value=_ADDRESS.sub(r"\1://", str(self.output)),
+                hint="Name a local one, and copy best.yaml to the bucket afterwards.",
             )
 
     @property

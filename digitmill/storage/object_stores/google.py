@@ -142,10 +142,10 @@ def _refuse(
         api.Unauthorized: "log in with `gcloud auth application-default login`",
         google.auth.exceptions.RefreshError: "log in with `gcloud auth application-default login`",
     }
-    remedy = next(
+    hint = next(
         (text for known, text in remedies.items() if isinstance(error, known)), "check the connection"
     )
-    raise kind(rule, got=place, remedy=f"{remedy}: {_one_line(error)}") from error
+    raise kind(rule, value=place, hint=f"{hint}: {_one_line(error)}") from error
 
 
 def _one_line(error: Exception) -> str:

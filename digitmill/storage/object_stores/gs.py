@@ -15,7 +15,7 @@ def split_uri(uri: str) -> tuple[str, str]:
     """Returns bucket and object name of `gs://bucket/name`; the name may hold anything, and may be empty."""
     bucket, _, name = uri.removeprefix(SCHEME).partition("/")
     if not bucket:
-        raise UserError("a gs:// place names a bucket", got=uri, remedy="write gs://BUCKET/FOLDER")
+        raise UserError("a gs:// place names a bucket", value=uri, hint="write gs://BUCKET/FOLDER")
     return bucket, name
 
 

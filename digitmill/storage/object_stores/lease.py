@@ -89,8 +89,8 @@ class Lease:
         if self._lost:
             raise StorageError(
                 "a launcher holds its output to the end",
-                got=self._place,
-                remedy="another launcher has taken it over and goes on",
+                value=self._place,
+                hint="another launcher has taken it over and goes on",
             )
 
     def _take_over(self) -> None:

@@ -106,8 +106,8 @@ class ObjectStores:
         except (refused.BaseError, OSError) as error:
             raise UserError(
                 "a bucket can be listed",
-                got=f"{scheme}://{bucket}/{prefix}",
-                remedy=f"check its name and the credentials in the environment: {first_line(error)}",
+                value=f"{scheme}://{bucket}/{prefix}",
+                hint=f"check its name and the credentials in the environment: {first_line(error)}",
             ) from error
 
     def _with_retries(self, get: Callable[[ListedImage], T], image: ListedImage) -> T:

@@ -25,7 +25,7 @@ def listings(monkeypatch: pytest.MonkeyPatch) -> list:
     def listed(bucket: str, *, prefix: str, most: int) -> object:
         asked.append((bucket, prefix, most))
         if asked.error:
-            raise UserError("a bucket can be listed", got=bucket, remedy="mend it") from asked.error
+            raise UserError("a bucket can be listed", value=bucket, hint="mend it") from asked.error
         return iter([])
 
     monkeypatch.setattr(google, "list_objects", listed)

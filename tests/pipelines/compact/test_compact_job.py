@@ -338,7 +338,7 @@ def test_an_interrupted_merge_is_resumed(
     score(mixed_folder, bundle_path, tmp_path / "1")
 
     def fails(*_: object, **__: object) -> None:
-        raise StorageError("the store is there", got="it", remedy="mend it")
+        raise StorageError("the store is there", value="it", hint="mend it")
 
     monkeypatch.setattr("pipelines.compact.merging.write_parts", fails)
     with pytest.raises(StoppedError, match=r"the store is there; .* digitmill compact .* --resume"):

@@ -179,7 +179,7 @@ def test_an_interrupted_join_is_resumed(
     options = {"since": str(tmp_path / "nights"), "rows_per_part": 10}
 
     def fails(*_: object, **__: object) -> None:
-        raise StorageError("the store is there", got="it", remedy="mend it")
+        raise StorageError("the store is there", value="it", hint="mend it")
 
     monkeypatch.setattr("pipelines.scoring.scorer.Scorer.run", fails)
     with pytest.raises(StoppedError):

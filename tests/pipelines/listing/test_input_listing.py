@@ -203,7 +203,7 @@ def test_an_input_without_images_is_refused(
     (tree / "empty").mkdir()
     with pytest.raises(UserError, match=rule) as caught:
         list(list_images([str(tree / "a"), given]))
-    assert caught.value.got == given
+    assert caught.value.value == given
 
 
 def test_a_folder_that_cannot_be_listed_is_named(tree: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,7 +217,7 @@ def test_a_folder_that_cannot_be_listed_is_named(tree: pathlib.Path, monkeypatch
     monkeypatch.setattr(os, "scandir", denied)
     with pytest.raises(UserError, match="Permission denied") as caught:
         list(list_images([str(tree)]))
-    assert caught.value.got == str(tree / "a/deep")
+    assert caught.value.value == str(tree / "a/deep")
 
 
 def listed(count: int) -> list[ListedImage]:

@@ -14,7 +14,7 @@ from schemas.manifest import Manifest
 
 class LostHold:
     def confirm(self) -> None:
-        raise StorageError("a launcher holds its output to the end", got="out", remedy="leave it alone")
+        raise StorageError("a launcher holds its output to the end", value="out", hint="leave it alone")
 
 
 def test_a_launcher_that_lost_its_output_writes_nothing(

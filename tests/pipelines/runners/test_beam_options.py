@@ -49,7 +49,7 @@ def test_beams_flags_reach_beam() -> None:
 def test_an_unknown_flag_is_refused_with_a_hint(flags: list[str], hint: str) -> None:
     with pytest.raises(UserError, match=hint) as caught:
         beam_options(flags)
-    assert str(caught.value.got).removeprefix("--runner=") in (
+    assert str(caught.value.value).removeprefix("--runner=") in (
         *flags,
         flags[0].partition("=")[2],
         IN_PROCESS,

@@ -178,7 +178,7 @@ def test_nothing_is_scored_twice(
 
     def counts(classifier: Classifier, read: object) -> object:
         if len(scored) >= 3:  # two threads may pass three together
-            raise StorageError("the store is there", got="it", remedy="mend it")
+            raise StorageError("the store is there", value="it", hint="mend it")
         done = real(classifier, read)
         scored.append(done)
         return done

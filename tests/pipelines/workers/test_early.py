@@ -85,7 +85,7 @@ def stop() -> None:
 
 
 def refuse() -> None:
-    raise UserError("every folder of an input can be listed", got="closed", remedy="grant access")
+    raise UserError("every folder of an input can be listed", value="closed", hint="grant access")
 
 
 def alone(options: ScoreOptions, tmp_path: pathlib.Path) -> dict[str, bytes]:
@@ -178,7 +178,7 @@ def test_taking_back_that_is_cut_off_leaves_no_record_of_what_is_gone(
 
 
 @pytest.mark.parametrize(
-    "error", [KeyboardInterrupt, StorageError("it is there", got="it", remedy="mend it")]
+    "error", [KeyboardInterrupt, StorageError("it is there", value="it", hint="mend it")]
 )
 def test_whatever_ends_the_listing_ends_the_processes(error: BaseException | type[BaseException]) -> None:
     pool = WorkerPool(1, command=["true"])

@@ -29,12 +29,12 @@ def test_a_digest_comes_through(digest: str) -> None:
     ],
 )
 def test_an_error_of_ours_comes_through_as_what_it_is(kind: type, got: object) -> None:
-    sent = kind("a rule holds", got=got, remedy="mend it")
+    sent = kind("a rule holds", value=got, hint="mend it")
     with pytest.raises(kind) as caught:
         messages.digest_of(messages.failed(sent))
     assert type(caught.value) is kind
-    assert (caught.value.problem, caught.value.remedy) == ("a rule holds", "mend it")
-    assert str(got) in str(caught.value.got)
+    assert (caught.value.error, caught.value.hint) == ("a rule holds", "mend it")
+    assert str(got) in str(caught.value.value)
 
 
 def test_a_models_error_comes_through() -> None:
@@ -62,8 +62,8 @@ def test_a_mistake_of_the_program_comes_with_its_traceback() -> None:
         b"[]",
         b"{}",
         b'{"done": 3}',
-        b'{"error": "SystemExit", "fields": {"rule": "r", "got": "g", "remedy": "m"}}',
-        b'{"error": "UserError", "fields": {"rule": "r"}}',
+        b'{"error": "SystemExit", "fields": {"error": "r", "value": "g", "hint": "m"}}',
+        b'{"error": "UserError", "fields": {"error": "r"}}',
         b'{"error": "ValueError", "text": "t"}',
     ],
 )

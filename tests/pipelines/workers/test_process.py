@@ -27,7 +27,7 @@ def answers(connection: Connection, *names: str) -> list[object]:
 
 def scored(ref: tuple[str, int]) -> str:
     errors = {
-        "store": StorageError("the store is there", got="it", remedy="mend it"),
+        "store": StorageError("the store is there", value="it", hint="mend it"),
         "model": EngineError("it scored none"),
         "mistake": KeyError("not there"),
     }

@@ -86,7 +86,7 @@ def test_a_batch_that_does_not_divide_is_refused_with_the_nearest(batch, replica
     try:
         assert per_replica_batch(batch, replicas) * replicas == batch
     except UserError as refusal:
-        named = int(refusal.remedy.split()[-1])
+        named = int(refusal.hint.split()[-1])
         assert named > 0
         assert named % replicas == 0
         others = (batch // replicas * replicas, -(-batch // replicas) * replicas)

@@ -72,11 +72,11 @@ class CatalogSource:
         import tensorflow_datasets as tfds
 
         readable = self._user_errors(
-            "the --data-dir of prepared data can be read", remedy="check the place and your right to read it"
+            "the --data-dir of prepared data can be read", hint="check the place and your right to read it"
         )
         known = self._user_errors(
             "tfds:NAME names what TensorFlow Datasets knows",
-            remedy=f"digit sets are {_KNOWN}",
+            hint=f"digit sets are {_KNOWN}",
             # Unknown data set, configuration, version or namespace.
             errors=(ValueError, AssertionError, ImportError),
         )
@@ -94,7 +94,7 @@ class CatalogSource:
         downloader.MAX_RETRIES = _DOWNLOAD_RETRIES  # TFDS has no setting for it
         explained = self._user_errors(
             "a data set that is not prepared yet is downloaded",
-            remedy="connect to the network, or give the --data-dir of a prepared copy",
+            hint="connect to the network, or give the --data-dir of a prepared copy",
         )
         with explained, _quiet_preparation():
             builder.download_and_prepare(download_config=config)
@@ -105,8 +105,8 @@ class CatalogSource:
             return names
         raise UserError(
             "a digit set has the splits train and test",
-            got=f"{self._name} with {', '.join(builder.info.splits)}",
-            remedy=f"choose one of {_KNOWN}",
+            value=f"{self._name} with {', '.join(builder.info.splits)}",
+            hint=f"choose one of {_KNOWN}",
         )
 
     def _batches(
@@ -164,7 +164,7 @@ class CatalogSource:
 
         image = builder.info.features["image"]
         readable = self._user_errors(
-            "prepared data can be read", remedy="prepare it anew in another --data-dir"
+            "prepared data can be read", hint="prepare it anew in another --data-dir"
         )
         with readable:
             encoded = builder.as_dataset(
@@ -182,7 +182,7 @@ class CatalogSource:
 
     @contextlib.contextmanager
     def _user_errors(
-        self, rule: str, *, remedy: str, errors: tuple[type[Exception], ...] = ()
+        self, rule: str, *, hint: str, errors: tuple[type[Exception], ...] = ()
     ) -> Iterator[None]:
         """Context that turns the many kinds of exceptions of TFDS into a UserError."""
         expected = errors if errors else _tfds_errors()
@@ -191,7 +191,7 @@ class CatalogSource:
         except expected as error:
             # The first line: pages of advice or all data sets' names can follow.
             reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            raise UserError(rule, got=self._name, remedy=f"{remedy} ({reason[:200]})") from error
+            raise UserError(rule, value=self._name, hint=f"{hint} ({reason[:200]})") from error
 
 
 def _check_features(name: str, features: Any) -> None:
@@ -205,8 +205,8 @@ def _check_features(name: str, features: Any) -> None:
         found = f"features {', '.join(features or ())}"
     raise UserError(
         "a digit set has the features image and label, with the ten labels 0 to 9",
-        got=f"{name} with {found}",
-        remedy=f"choose one of {_KNOWN}",
+        value=f"{name} with {found}",
+        hint=f"choose one of {_KNOWN}",
     )
 
 

@@ -78,8 +78,8 @@ def _entries(path: str) -> tuple[set[str], list[str]]:
     except OSError as error:
         raise UserError(
             "folder:PATH names a folder that can be read",
-            got=path,
-            remedy=f"check the path: {error.strerror}",
+            value=path,
+            hint=f"check the path: {error.strerror}",
         ) from error
     folders = {entry.name for entry in entries if entry.is_dir()}
     return folders, sorted(entry.name for entry in entries if entry.name not in folders)
@@ -101,11 +101,11 @@ def _check_filled(path: str, files: Sequence[LabelledFile]) -> None:
         _refuse(path, f"put images into the empty sub-folders {quote_few(empty)}")
 
 
-def _refuse(path: str, remedy: str) -> NoReturn:
+def _refuse(path: str, hint: str) -> NoReturn:
     raise UserError(
         "a folder of labelled images has the sub-folders 0 to 9, each with images and no others",
-        got=path,
-        remedy=remedy,
+        value=path,
+        hint=hint,
     )
 
 
@@ -126,8 +126,8 @@ def check_split_coverage(digits: Digits, labels: Sequence[str] = LABELS) -> None
         lacking = f"to train {quote_few(untrained)} on" if untrained else "to test with"
         raise UserError(
             "each image goes by its pixels to training (80 %), validation (10 %) or test (10 %)",
-            got=digits.name,
-            remedy=f"add more images: none is left {lacking}",
+            value=digits.name,
+            hint=f"add more images: none is left {lacking}",
         )
     for name, split in (("validation", digits.validation), ("test", digits.test)):
         counts = split.class_counts() if split is not None else (0,) * CLASSES

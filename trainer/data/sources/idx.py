@@ -102,8 +102,8 @@ def _pictures(file: File, *, images: int) -> Iterator[tuple[int, np.ndarray]]:
         if opened.shape[0] != images:
             raise UserError(
                 "there are as many images as labels",
-                got=f"{opened.shape[0]} images in {file.place} for {images} labels",
-                remedy="fetch both files again",
+                value=f"{opened.shape[0]} images in {file.place} for {images} labels",
+                hint="fetch both files again",
             )
         row = 0
         for pictures in opened.rows(_CHUNK):
@@ -150,10 +150,10 @@ def _sets(folder: str) -> dict[str, dict[tuple[str, str], File]]:
     return found
 
 
-def _refuse(path: str, remedy: str) -> NoReturn:
+def _refuse(path: str, hint: str) -> NoReturn:
     raise UserError(
         "idx:DIR holds train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and "
         "t10k-labels-idx1-ubyte, gzipped or not",
-        got=path,
-        remedy=remedy,
+        value=path,
+        hint=hint,
     )

@@ -92,8 +92,8 @@ class IdxFile:
     def _refuse(self, why: str) -> NoReturn:
         raise UserError(
             "an IDX file holds unsigned bytes, as many as its header says",
-            got=self._place,
-            remedy=f"fetch it again: {why}",
+            value=self._place,
+            hint=f"fetch it again: {why}",
         )
 
 
@@ -109,8 +109,8 @@ def open_idx(place: str, *, dimensions: int) -> IdxFile:
     file.__exit__()
     raise UserError(
         f"an IDX file of {'labels' if dimensions == 1 else 'images'} has {dimensions} dimension(s)",
-        got=f"{place} of {len(file.shape)}",
-        remedy="see whether images and labels were mixed up",
+        value=f"{place} of {len(file.shape)}",
+        hint="see whether images and labels were mixed up",
     )
 
 

@@ -44,7 +44,7 @@ class LabelsSource:
         self._rows = _rows(path)
         if not self._rows:
             raise UserError(
-                "a labels file labels at least one image", got=path, remedy="add lines path,label"
+                "a labels file labels at least one image", value=path, hint="add lines path,label"
             )
 
     def read(
@@ -87,12 +87,12 @@ def _rows(path: str) -> list[_Row]:
         if not {"path", "label"} <= set(header):
             raise UserError(
                 "a labels file is a CSV with the columns path and label",
-                got=header,
-                remedy=f"add the header path,label to {path}",
+                value=header,
+                hint=f"add the header path,label to {path}",
             )
         rows, unlabelled, unreadable = _parsed(lines, path)
     except csv.Error as error:
-        raise UserError("a labels file is a CSV that can be read", got=path, remedy=str(error)) from error
+        raise UserError("a labels file is a CSV that can be read", value=path, hint=str(error)) from error
     if unlabelled:
         print(f"labels:{path}: {unlabelled:,} lines have no label yet and are left out", flush=True)
     if unreadable:
@@ -154,4 +154,4 @@ def _digest(line: dict[str, str], path: str, *, number: int) -> str:
 
 
 def _refuse(rule: str, got: str | None, path: str, *, line: int) -> NoReturn:
-    raise UserError(rule, got=got, remedy=f"mend line {line} of {path}")
+    raise UserError(rule, value=got, hint=f"mend line {line} of {path}")

@@ -41,7 +41,7 @@ def open_source(spec: str, *, data_dir: str | None = None, reading: ReadOptions 
         found = importlib.import_module(f"trainer.data.sources.{module}")
         return getattr(found, source)(name, reading)
     raise UserError(
-        f"--data is {', '.join(_KINDS[:-1])} or {_KINDS[-1]}", got=spec, remedy=_remedy(spec, colon)
+        f"--data is {', '.join(_KINDS[:-1])} or {_KINDS[-1]}", value=spec, hint=_remedy(spec, colon)
     )
 
 
@@ -64,7 +64,7 @@ def open_sources(
     """
     given = [specs] if isinstance(specs, str) else list(specs)
     if twice := next((spec for spec in given if given.count(spec) > 1), None):
-        raise UserError("each --data names another source", got=twice, remedy="give it once, with @WEIGHT")
+        raise UserError("each --data names another source", value=twice, hint="give it once, with @WEIGHT")
     weighted = [split_weight(spec) for spec in given]
     reading = reading or ReadOptions()
     # In a mixture, one source may have what another lacks.
@@ -94,7 +94,7 @@ def split_weight(spec: str) -> tuple[str, float]:
         weight = math.nan
     if not 0 < weight < math.inf:
         raise UserError(
-            "a source's weight is a positive number", got=spec, remedy="write SOURCE@2 or SOURCE@0.5"
+            "a source's weight is a positive number", value=spec, hint="write SOURCE@2 or SOURCE@0.5"
         )
     return found["spec"], weight
 

@@ -64,8 +64,8 @@ class RecordsSource:
         if not any(digits.train_counts()) and not len(digits.test):
             raise UserError(
                 "packed shards hold images",
-                got=self.name,
-                remedy="pack a folder: digitmill pack --input FOLDER --labels folder --output DIR",
+                value=self.name,
+                hint="pack a folder: digitmill pack --input FOLDER --labels folder --output DIR",
             )
         check_split_coverage(digits)
         return digits
@@ -73,10 +73,10 @@ class RecordsSource:
 
 def _checked(pattern: str, shards: list[File]) -> list[File]:
     if not shards:
-        remedy = "check the pattern"
+        hint = "check the pattern"
         if in_cloud(pattern) or os.path.isdir(pattern):
-            remedy = f"name the files in it: tfrecord:{pattern.rstrip('/')}/packed-*.tfrecord"
-        raise UserError("tfrecord:GLOB matches at least one file", got=pattern, remedy=remedy)
+            hint = f"name the files in it: tfrecord:{pattern.rstrip('/')}/packed-*.tfrecord"
+        raise UserError("tfrecord:GLOB matches at least one file", value=pattern, hint=hint)
     return shards
 
 
@@ -145,7 +145,7 @@ def _record(frame: Frame, *, position: int, name: str) -> _Record:
     if isinstance(image.content, bytes) and image.label == NO_LABEL:
         raise UserError(
             "every packed image that is trained on has a label",
-            got=name,
-            remedy="pack again with --labels folder, or --labels CSV with a path and a label for each",
+            value=name,
+            hint="pack again with --labels folder, or --labels CSV with a path and a label for each",
         )
     return _Record(position, name, image.content, image.label)

@@ -54,7 +54,7 @@ class Augmentation:
         for name, most in _BOUNDS.items():
             value = getattr(self, name)
             if not 0 <= value <= most:
-                raise UserError(f"an augmentation's {name} is in [0, {most}]", got=value, remedy="mend it")
+                raise UserError(f"an augmentation's {name} is in [0, {most}]", value=value, hint="mend it")
 
     def __bool__(self) -> bool:
         """Whether anything is changed."""

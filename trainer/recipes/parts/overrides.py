@@ -48,8 +48,8 @@ def apply(recipe: Recipe, options: TrainOptions) -> Recipe:
     if changed.needs_teacher and changed.teacher is None:
         raise UserError(
             f"the recipe {options.recipe} has a teacher",
-            got="no --teacher",
-            remedy="give --teacher BUNDLE, such as an ensemble's",
+            value="no --teacher",
+            hint="give --teacher BUNDLE, such as an ensemble's",
         )
     if options.dropout is not None or options.batch_norm is not None:
         changed = _with_network_options(changed, recipe)
@@ -60,8 +60,8 @@ def _with_network_options(changed: Recipe, recipe: Recipe) -> Recipe:
     if recipe.dropout is None or recipe.batch_norm is None:
         raise UserError(
             "--dropout and --batch-norm go with the recipes dense-128, dense-256-128 and dense-300-100",
-            got=f"dropout {changed.dropout}, batch norm {changed.batch_norm}",
-            remedy="leave them out, or choose one of those",
+            value=f"dropout {changed.dropout}, batch norm {changed.batch_norm}",
+            hint="leave them out, or choose one of those",
         )
     model = functools.partial(recipe.model, dropout=changed.dropout, batch_norm=changed.batch_norm)
     return dataclasses.replace(changed, model=model)
@@ -72,8 +72,8 @@ def _with_label_smoothing(recipe: Recipe) -> Recipe:
     if recipe.loss not in (keras.losses.SparseCategoricalCrossentropy, keras.losses.CategoricalCrossentropy):
         raise UserError(
             "--label-smoothing goes with a recipe whose loss is Keras's cross-entropy",
-            got=recipe.label_smoothing,
-            remedy="leave it out",
+            value=recipe.label_smoothing,
+            hint="leave it out",
         )
     loss = functools.partial(keras.losses.CategoricalCrossentropy, label_smoothing=recipe.label_smoothing)
     return dataclasses.replace(recipe, loss=loss, one_hot=True)

@@ -72,7 +72,7 @@ def test_a_uri_without_a_bucket_is_refused() -> None:
 def test_a_bucket_that_does_not_exist_is_said_so(bucket: Bucket) -> None:
     with pytest.raises(UserError, match="Check the bucket's name") as caught:
         list(list_objects("no-such-bucket-anywhere"))
-    assert caught.value.got == "gs://no-such-bucket-anywhere/"
+    assert caught.value.value == "gs://no-such-bucket-anywhere/"
 
 
 def test_write_once_keeps_what_is_there(folder: CloudFolder, bucket: Bucket) -> None:

@@ -25,7 +25,7 @@ def test_each_kind_has_its_source(label_folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("spec", "remedy"),
+    ("spec", "hint"),
     [
         ("sampel", "did you mean sample?"),
         ("mnist", "tfds:mnist"),
@@ -39,14 +39,14 @@ def test_each_kind_has_its_source(label_folder, tmp_path):
         ("", "tfds:mnist"),
     ],
 )
-def test_anything_else_is_refused_with_what_was_probably_meant(spec, remedy):
+def test_anything_else_is_refused_with_what_was_probably_meant(spec, hint):
     with pytest.raises(UserError) as refusal:
         open_source(spec)
-    assert refusal.value.problem == (
+    assert refusal.value.error == (
         "--data is sample, tfds:NAME, folder:PATH, labels:FILE.csv, idx:DIR or tfrecord:GLOB"
     )
-    assert refusal.value.got == spec
-    assert remedy in refusal.value.remedy
+    assert refusal.value.value == spec
+    assert hint in refusal.value.hint
 
 
 @pytest.mark.parametrize(

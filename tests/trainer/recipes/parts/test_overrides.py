@@ -86,7 +86,7 @@ def test_the_error_names_the_recipes_with_dropout_and_batch_norm():
     those = sorted(name for name in recipes.NAMES if recipes.load(name).dropout is not None)
     with pytest.raises(UserError) as refusal:
         overrides.apply(recipes.load("cnn"), options(dropout=0.1))
-    assert f"{', '.join(those[:-1])} and {those[-1]}" in refusal.value.problem
+    assert f"{', '.join(those[:-1])} and {those[-1]}" in refusal.value.error
 
 
 @pytest.mark.parametrize("name", recipes.NAMES)
