@@ -38,10 +38,10 @@ class InkOptions(ScoreOptions):
 
 
 def test_a_flag_that_is_added_in_one_place_is_planned_and_compared(
-    asked: ScoreOptions, bundle: Bundle
+    options: ScoreOptions, bundle: Bundle
 ) -> None:
-    begun = plan(asked, bundle)
-    same, other = InkOptions(**vars(asked)), InkOptions(**vars(asked), ink="blue")
+    begun = plan(options, bundle)
+    same, other = InkOptions(**vars(options)), InkOptions(**vars(options), ink="blue")
     assert plan(other, bundle).settings["ink"] == "blue"
     assert plan(same, bundle, begun) is begun
     with pytest.raises(UserError, match="ink was None and is now 'blue'"):
@@ -49,16 +49,16 @@ def test_a_flag_that_is_added_in_one_place_is_planned_and_compared(
 
 
 def test_a_plan_of_a_version_without_a_flag_is_resumed_unless_the_flag_is_given(
-    asked: ScoreOptions, bundle: Bundle
+    options: ScoreOptions, bundle: Bundle
 ) -> None:
-    begun = plan(asked, bundle)
+    begun = plan(options, bundle)
     older = {
         name: value for name, value in begun.settings.items() if name not in ("sample", "retry_failures")
     }
     begun = dataclasses.replace(begun, settings=older)
-    assert plan(asked, bundle, begun) is begun
+    assert plan(options, bundle, begun) is begun
     with pytest.raises(UserError, match="sample was None and is now 5"):
-        plan(dataclasses.replace(asked, sample=5), bundle, begun)
+        plan(dataclasses.replace(options, sample=5), bundle, begun)
 
 
 @pytest.mark.parametrize("name", ["list", "labels"])
