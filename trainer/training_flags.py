@@ -7,7 +7,7 @@ from cloup import OptionGroup
 
 from digitmill.commands import Effect, flag
 from digitmill.commands.parameter_types import FOLDER
-from trainer import recipes
+from trainer.recipe_names import NAMES
 
 MAX_SEED: Final = 2**32 - 1
 """Greatest seed that NumPy, Keras and TensorFlow all take."""
@@ -27,7 +27,7 @@ def recipe(meaning: str, *, group: OptionGroup) -> Any:
         group=group,
         required=True,
         metavar="NAME",
-        shell_complete=lambda ctx, param, typed: [name for name in recipes.NAMES if name.startswith(typed)],
+        shell_complete=lambda ctx, param, typed: [name for name in NAMES if name.startswith(typed)],
     )
 
 

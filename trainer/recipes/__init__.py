@@ -1,32 +1,22 @@
 """The recipes, by name: each is one flat file, whose docstring gives source, command, time and accuracy.
 
-To add one, copy a file and add its name to `NAMES`. `trainer.recipes.parts` has the building blocks.
+To add one, copy a file and add its name to `trainer.recipe_names`. `trainer.recipes.parts` has the building
+blocks.
 """
 
 import ast
 import difflib
 import importlib
 import importlib.resources
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from schemas.errors import UserError
+from trainer.recipe_names import NAMES
 
 if TYPE_CHECKING:
     from trainer.recipes.parts.recipe import Recipe
 
-NAMES: Final = (
-    "dense-300-100",
-    "dense-256-128",
-    "cnn",
-    "dense-128",
-    "dense-512-256-128",
-    "fast-99",
-    "small-cnn",
-    "strong-cnn",
-    "strong-cnn-robust",
-    "distilled",
-)
-"""Values of `--recipe`; the file has underscores for hyphens."""
+__all__ = ["NAMES", "check", "load", "summary"]
 
 
 def check(name: str) -> None:
