@@ -39,7 +39,7 @@ class ScoreOptions(Options):
     )
     model: pathlib.Path = bundle_flags.model(group=_MODEL)
     output: str = flag(
-        "Folder for predictions, reports and the manifest, on disk or in gs://.",
+        "Folder for predictions, reports and the manifest, on disk or in a bucket.",
         group=_OUTPUT,
         type=FOLDER,
         metavar="DIR",

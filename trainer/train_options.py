@@ -43,11 +43,11 @@ class TrainOptions(Options):
     data: str | tuple[str, ...] = training_flags.data(
         "sample (5,000 digits that come with the package), tfds:NAME, folder:PATH with one sub-folder "
         "per label, labels:FILE.csv of path,label, idx:DIR of MNIST's four files, or tfrecord:GLOB of what "
-        "`digitmill pack` wrote; local or gs://. Repeatable, to mix sources.",
+        "`digitmill pack` wrote; local or in a bucket. Repeatable, to mix sources.",
         group=_DATA,
     )
     output: str | os.PathLike[str] = flag(
-        "The run folder, local or gs://; AIP_MODEL_DIR by default.",
+        "The run folder, local or in a bucket; AIP_MODEL_DIR by default.",
         group=_WHAT,
         type=FOLDER,
         metavar="DIR",
@@ -103,7 +103,7 @@ class TrainOptions(Options):
     )
     batch_norm: bool | None = flag("Batch-normalise hidden layers; dense recipes only.", group=_NETWORK)
     teacher: str | None = flag(
-        "Bundle to distil: learn its predictions beside the labels; local or gs://.",
+        "Bundle to distil: learn its predictions beside the labels; local or in a bucket.",
         group=_NETWORK,
         type=FOLDER,
         metavar="BUNDLE",
@@ -179,7 +179,7 @@ class TrainOptions(Options):
         default="none",
     )
     init: str | None = flag(
-        "Start from this bundle's weights, local or gs://.", group=_WHAT, type=FOLDER, metavar="BUNDLE"
+        "Start from this bundle's weights, local or in a bucket.", group=_WHAT, type=FOLDER, metavar="BUNDLE"
     )
     max_bad_rate: float = flag(
         "Share of a source's images that may be unusable before the job stops.",

@@ -14,7 +14,7 @@ from schemas.model import bundle as names
 def card(bundle: str) -> None:
     """Print what a model bundle is, how good it is and how it was made.
 
-    BUNDLE is a folder, local or gs://; by default the model that comes with digitmill.
+    BUNDLE is a folder, local or in a bucket; by default the model that comes with digitmill.
 
     \b
     Examples:

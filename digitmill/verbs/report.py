@@ -15,7 +15,7 @@ _REPORT = OptionGroup("The report")
     "--to",
     type=FOLDER,
     metavar="DIR",
-    help="New folder for the report, on disk or in gs://.  [default: the run itself; of several: comparison]",
+    help="New report folder, on disk or in a bucket.  [default: the run itself; of several: comparison]",
     group=_REPORT,
 )
 @option(

@@ -30,7 +30,7 @@ class CompactOptions(Options):
         metavar="RUN|PARENT... [BEAM FLAGS]...", nargs=-1, type=click.UNPROCESSED
     )
     output: str = flag(
-        "Folder for the merged predictions, reports and the manifest, on disk or in gs://.",
+        "Folder for the merged predictions, reports and the manifest, on disk or in a bucket.",
         group=_OUTPUT,
         type=FOLDER,
         metavar="DIR",

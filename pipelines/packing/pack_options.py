@@ -27,7 +27,7 @@ class PackOptions(Options):
         required=True,
     )
     output: str = flag(
-        "Folder for the shards and the manifest, on disk or in gs://.",
+        "Folder for the shards and the manifest, on disk or in a bucket.",
         group=_OUTPUT,
         type=FOLDER,
         metavar="DIR",

@@ -108,7 +108,7 @@ def _target(options: ReviewOptions, past: PastRun) -> tuple[OutputFolder, str]:
         raise UserError(
             "--page does not name a file",
             value=options.page,
-            hint="name a file on disk or in gs://, such as page.html",
+            hint="name a file on disk or in a bucket, such as page.html",
         )
     return open_folder(folder or ("/" if options.page.startswith("/") else ".")), name
 

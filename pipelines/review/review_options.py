@@ -16,7 +16,7 @@ class ReviewOptions(Options):
     """What a reviewing run is asked to do; each field is a flag, whose help says what it means.
 
     Attributes:
-        output: output folder of a finished run, local or in a `gs://` bucket.
+        output: output folder of a finished run, local or in a bucket.
     """
 
     VERB: ClassVar[str] = "review"
@@ -30,7 +30,7 @@ class ReviewOptions(Options):
         default=5_000,  # a day's work for one person
     )
     page: str | None = flag(
-        "Where the page is written, on disk or in gs://.  [default: OUTPUT/review.html]",
+        "Where the page is written, on disk or in a bucket.  [default: OUTPUT/review.html]",
         group=_PAGE,
         type=FILE,
         metavar="FILE",

@@ -28,7 +28,7 @@ PER_SPRITE: Final = 5_000
 """Digits in a sprite: 2,800 x 1,400 pixels, less than any browser's limit."""
 
 _TRAINABLE: Final = ("file://", "gs://")
-"""Schemes of images that training can read by path, unless they are members of archives."""
+"""Schemes of images whose labels go without pixels, unless they are members of archives."""
 
 
 def render_review(

@@ -41,7 +41,7 @@ class Member:
     """One of the networks that are averaged.
 
     Attributes:
-        bundle: its folder, local or in `gs://`.
+        bundle: its folder, local or in a bucket.
         card: its card.
         epochs: its history, if this job trained it.
     """

@@ -23,7 +23,7 @@ _CARD: Final = f"{BUNDLE}/{CARD}"
 
 
 def is_run(place: str) -> bool:
-    """Whether a folder, local or in `gs://`, holds a finished training run."""
+    """Whether a folder, local or in a bucket, holds a finished training run."""
     return open_place(place).exists(_CARD)
 
 

@@ -4,11 +4,9 @@ import contextlib
 import dataclasses
 import datetime
 import functools
-import itertools
 from collections.abc import Callable, Iterator
 
 from digitmill.storage.interface import LOCK, refuse_used
-from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.object_stores.bucket import ABSENT, Bucket, StoreError
 from digitmill.storage.object_stores.lease import Lease
 from digitmill.storage.object_stores.uris import is_folder_marker, split
@@ -86,7 +84,7 @@ class BucketFolder:
         """Yields every object's name within the folder."""
         cut = len(self._key(""))
         with self._using():
-            for image in self._listed(folder):
+            for image in self._objects.list(self._key(f"{folder}/" if folder else "")):
                 yield split(image.uri)[2][cut:]
 
     def folders(self) -> set[str]:
@@ -116,7 +114,7 @@ class BucketFolder:
             # The manifest, the folder's own marker and one more tell all cases apart.
             found = [
                 image.uri
-                for image in itertools.islice(self._listed(), 1000)
+                for image in self._objects.list(self._key(""), most=1000)
                 if not is_folder_marker(image) and image.uri != self.at(LOCK)
             ]
         refuse_used(self.place, finished=self.at(finished) in found, used=bool(found))
@@ -127,9 +125,6 @@ class BucketFolder:
     @property
     def _objects(self) -> Bucket:
         return open_bucket(self.scheme, self.bucket)
-
-    def _listed(self, folder: str = "") -> Iterator[ListedImage]:
-        return self._objects.list(self._key(f"{folder}/" if folder else ""))
 
     def _key(self, name: str) -> str:
         return f"{self.prefix.rstrip('/')}/{name}" if self.prefix else name

@@ -94,7 +94,9 @@ class GoogleBucket:
     def delete_version(self, name: str, version: str) -> None:
         """Removes a generation."""
         with as_store_errors(), contextlib.suppress(api.NotFound, api.PreconditionFailed):
-            self._blob(name).delete(if_generation_match=int(version), **_options(patient=False))
+            # The generation is named as well: fake-gcs-server ignores the condition of a deletion.
+            blob = client().bucket(self.bucket).blob(name, generation=int(version))
+            blob.delete(if_generation_match=int(version), **_options(patient=False))
 
     def _blob(self, name: str) -> storage.Blob:
         return client().bucket(self.bucket).blob(name)

@@ -19,7 +19,7 @@ class Teacher:
     """A trained bundle whose predictions a student network learns.
 
     Attributes:
-        place: the bundle's folder, local or in `gs://`.
+        place: the bundle's folder, local or in a bucket.
         digest: SHA-256 of its card, which holds the digests of its files.
     """
 

@@ -141,7 +141,7 @@ def test_an_output_that_cannot_be_written_is_one_line(folder: BucketFolder) -> N
             write("x", b"1")
     with pytest.raises(UserError, match="Check the bucket's name"), missing.hold():
         pass
-    with pytest.raises(UserError, match="cannot list the bucket"):
+    with pytest.raises(UserError, match="cannot read or write the output"):
         missing.check("manifest.json")
 
 
@@ -228,7 +228,7 @@ def test_bytes_that_arrive_damaged_are_asked_for_again(store: Store, monkeypatch
 
 def test_a_folders_folders_are_what_stands_before_the_next_slash(store: Store) -> None:
     store.answers = [b'{"prefixes": ["a/run/x/"], "nextPageToken": "more"}', b'{"prefixes": ["a/run/y/"]}']
-    assert BucketFolder("bucket", "a/run").folders() == {"x", "y"}
+    assert BucketFolder("gs", "bucket", "a/run").folders() == {"x", "y"}
     first, second = store.queries
     assert (first["prefix"], first["delimiter"], second["pageToken"]) == (["a/run/"], ["/"], ["more"])
     # The store leaves out what is not asked for, and refuses to be asked for fields that it does not have.
