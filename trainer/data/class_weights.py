@@ -1,15 +1,11 @@
 """Class weights: rare digits count as much as frequent ones."""
 
 import dataclasses
-from typing import Final
 
 import numpy as np
 
 from schemas.digit import CLASSES
 from trainer.data.splits import Digits
-
-KINDS: Final = ("none", "balanced")
-"""Values of `--class-weights`."""
 
 
 def balance(digits: Digits) -> Digits:

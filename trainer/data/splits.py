@@ -172,9 +172,3 @@ def held_out(labels: np.ndarray, fraction: float) -> np.ndarray:
         quota = np.arange(len(labels) + 1) * total // len(labels)
         out[np.argsort(labels, kind="stable")] = np.diff(quota) == 1
     return out
-
-
-def hold_out(split: Split, fraction: float) -> tuple[Split, Split | None]:
-    """Returns a split without its held-out images, and these, or None if there are none; see `held_out`."""
-    out = held_out(split.labels, fraction)
-    return (split.take(~out), split.take(out)) if out.any() else (split, None)

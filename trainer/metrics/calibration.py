@@ -35,13 +35,11 @@ def measure(probabilities: np.ndarray, labels: np.ndarray) -> Calibration:
     )
 
 
-def expected_calibration_error(
-    probabilities: np.ndarray, labels: np.ndarray, *, bins: int = ECE_BINS
-) -> float:
+def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Returns the mean gap between confidence and accuracy over bins of confidence, weighted by images."""
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = probabilities.argmax(axis=1) == labels
-    surplus = np.bincount(bin_of(confidence, bins), weights=confidence - right, minlength=bins)
+    surplus = np.bincount(bin_of(confidence, ECE_BINS), weights=confidence - right, minlength=ECE_BINS)
     return float(np.abs(surplus).sum() / len(labels))
 
 

@@ -28,6 +28,7 @@ def whole_files() -> dict[str, bytes]:
         "TIFF": encoded(colour, "TIFF"),
         "TIFF with LZW": encoded(grey, "TIFF", compression="tiff_lzw"),
         "TIFF with deflate": encoded(colour, "TIFF", compression="tiff_adobe_deflate"),
+        "TIFF with its directory first": tiff_with_its_directory_first(),
         "fax TIFF": encoded(grey.convert("1"), "TIFF", compression="group4"),
         "WebP": encoded(colour, "WEBP"),
         "lossless WebP": encoded(colour.convert("RGBA"), "WEBP", lossless=True),
@@ -67,6 +68,13 @@ def tiff(entries: list[tuple[int, int, int, int]], *, count: int | None = None) 
     """A TIFF with entries of tag, type, number of values, value; and a count that may be another."""
     body = b"".join(struct.pack("<HHII", *entry) for entry in entries)
     return b"II*\0" + struct.pack("<IH", 8, len(entries) if count is None else count) + body + bytes(4)
+
+
+def tiff_with_its_directory_first() -> bytes:
+    """A deflated TIFF that still has its directory when its pixels are cut off; libtiff writes it last."""
+    strip = zlib.compress(GREY.tobytes())
+    values = {256: 64, 257: 48, 258: 8, 259: 8, 262: 1, 273: 122, 277: 1, 278: 48, 279: len(strip)}
+    return tiff([(tag, 4, 1, value) for tag, value in values.items()]) + strip
 
 
 def riff(*chunks: tuple[bytes, bytes]) -> bytes:

@@ -83,6 +83,12 @@ def test_a_truncated_image_never_passes(name: str) -> None:
         assert caught.value.code is (FailureCode.CORRUPT if length else FailureCode.EMPTY)
 
 
+@pytest.mark.parametrize("name", hostile.whole_files())
+def test_bytes_behind_the_end_do_no_harm(name: str) -> None:
+    data = hostile.whole_files()[name]
+    np.testing.assert_array_equal(decode(data + b"\0garbage"), decode(data))
+
+
 PIXELS_AT_8 = [(273, 4, 1, 8), (279, 4, 1, 8)]
 
 

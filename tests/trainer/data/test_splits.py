@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.data.splits import Digits, Split, SplitSummary, hold_out
+from trainer.data.splits import Digits, Split, SplitSummary, held_out
 
 
 def split_of(labels: list[int]) -> Split:
@@ -15,6 +15,11 @@ def split_of(labels: list[int]) -> Split:
     images = np.zeros((len(labels), 28, 28), np.uint8)
     images[:, 0, :4] = numbers
     return Split(images, np.array(labels, np.uint8))
+
+
+def hold_out(split: Split, fraction: float) -> tuple[Split, Split | None]:
+    out = held_out(split.labels, fraction)
+    return (split.take(~out), split.take(out)) if out.any() else (split, None)
 
 
 def numbers_of(split: Split | None) -> list[int]:

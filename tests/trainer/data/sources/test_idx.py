@@ -11,7 +11,7 @@ from trainer.data.reading import ReadOptions
 from trainer.data.rejects import Rejects
 from trainer.data.sources.idx import IdxSource
 from trainer.data.sources.idx_format import open_idx
-from trainer.data.splits import Digits, hold_out
+from trainer.data.splits import Digits, held_out
 
 
 def read(path, fraction: float = 0.0, *, max_rate: float = 0.01) -> Digits:
@@ -50,9 +50,9 @@ def test_mnist_itself(shared_data):
 
 def test_the_hold_out_is_that_of_the_labels(tmp_path, few_digits):
     digits = read(write_set(tmp_path, few_digits), 0.2)
-    train, validation = hold_out(few_digits.train, 0.2)
-    assert (digits.train.images == train.images).all()
-    assert (digits.validation.images == validation.images).all()
+    out = held_out(few_digits.train.labels, 0.2)
+    assert (digits.train.images == few_digits.train.images[~out]).all()
+    assert (digits.validation.images == few_digits.train.images[out]).all()
 
 
 @pytest.mark.parametrize("workers", [2, 3])
