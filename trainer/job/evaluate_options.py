@@ -1,4 +1,4 @@
-"""What an evaluation is asked to do: the flags of `digitmill evaluate`."""
+"""The flags of `digitmill evaluate`."""
 
 import dataclasses
 import pathlib
@@ -11,7 +11,7 @@ from digitmill.commands.parameter_types import FiniteRange
 from trainer import training_flags
 
 KERAS: Final = "keras"
-"""An engine that evaluates and does not score."""
+"""An engine for evaluation only, not for scoring."""
 
 ALL: Final = "all"
 """Stands for all splits."""
@@ -22,7 +22,7 @@ _DATA: Final = OptionGroup("Data")
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateOptions(Options):
-    """What an evaluation is asked to do; each field is a flag, whose help says what it means."""
+    """The options of an evaluation; each field is a flag, explained by its help."""
 
     VERB: ClassVar[str] = "evaluate"
 

@@ -1,4 +1,4 @@
-"""Where a run's files go: a local folder, or a bucket that a local folder is copied to, file by file."""
+"""Where a run's files go: a local folder, or a bucket to which a local folder is uploaded file by file."""
 
 import dataclasses
 import functools
@@ -13,7 +13,7 @@ from digitmill.storage import before_run, open_folder
 from schemas.errors import UserError
 
 _FUSE: Final = "/gcs/"
-"""Where Vertex mounts all buckets. The mount has no atomic rename and tells of no failed write, so the
+"""Where Vertex AI mounts all buckets. The mount has no atomic rename and hides failed writes, so that the
 bucket itself is used."""
 
 MODEL_DIR: Final = "AIP_MODEL_DIR"
@@ -22,11 +22,11 @@ TENSORBOARD_DIR: Final = "AIP_TENSORBOARD_LOG_DIR"
 
 
 class Place(Protocol):
-    """A folder of files by relative name. What is in `folder` is there for others once published."""
+    """A folder of files with relative names. Files in `folder` become visible to others when published."""
 
     @property
     def uri(self) -> str:
-        """The place as users name it."""
+        """The path or address of the place."""
         ...
 
     @property
@@ -35,11 +35,11 @@ class Place(Protocol):
         ...
 
     def at(self, name: str) -> str:
-        """Returns a file's full name, for messages."""
+        """Returns the full name of a file."""
         ...
 
     def names(self, folder: str = "") -> list[str]:
-        """Returns the names of all published files below a folder of the place, sorted."""
+        """Returns the names of all published files in a folder of the place, recursively and sorted."""
         ...
 
     def exists(self, name: str) -> bool:
@@ -47,7 +47,7 @@ class Place(Protocol):
         ...
 
     def publish(self, *names: str) -> None:
-        """Makes files of the local folder, or all below a folder of it, part of the place; verified."""
+        """Publishes files of the local folder, or all files of folders in it."""
         ...
 
     def fetch(self, name: str) -> pathlib.Path:
@@ -55,13 +55,13 @@ class Place(Protocol):
         ...
 
     def remove(self, name: str) -> None:
-        """Removes a file that may be gone already."""
+        """Removes a file, if it exists."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class LocalPlace:
-    """A folder of this machine; what is written is published."""
+    """A local folder, whose files are published as soon as they are written."""
 
     folder: pathlib.Path
 
@@ -84,19 +84,19 @@ class LocalPlace:
         return (self.folder / name).is_file()
 
     def publish(self, *names: str) -> None:
-        """Does nothing: the files are where they belong."""
+        """Does nothing: the files are already in place."""
 
     def fetch(self, name: str) -> pathlib.Path:
         """Returns the file's path."""
         return self.folder / name
 
     def remove(self, name: str) -> None:
-        """Removes a file that may be gone already."""
+        """Removes a file, if it exists."""
         (self.folder / name).unlink(missing_ok=True)
 
 
 class BucketPlace:
-    """A prefix of a bucket. An object appears whole or not at all by itself."""
+    """A prefix of a bucket; objects appear complete or not at all."""
 
     def __init__(self, uri: str) -> None:
         self._bucket = open_folder(uri)
@@ -108,7 +108,7 @@ class BucketPlace:
 
     @functools.cached_property
     def folder(self) -> pathlib.Path:
-        """A temporary folder, gone with the process's last reference to the place."""
+        """A temporary folder, deleted with the last reference to the place."""
         self._temporary = tempfile.TemporaryDirectory(prefix="digitmill-")
         return pathlib.Path(self._temporary.name)
 
@@ -127,13 +127,10 @@ class BucketPlace:
             return self._bucket.exists(name)
 
     def publish(self, *names: str) -> None:
-        """Uploads files, and all files below folders, in the order given; each is verified."""
+        """Uploads files, and all files of folders, in the given order; each is verified."""
         for name in names:
             path = self.folder / name
-            files = (
-                [path] if path.is_file() else sorted(below for below in path.rglob("*") if below.is_file())
-            )
-            for file in files:
+            for file in [path] if path.is_file() else sorted(filter(pathlib.Path.is_file, path.rglob("*"))):
                 self._bucket.replace(file.relative_to(self.folder).as_posix(), file.read_bytes())
 
     def fetch(self, name: str) -> pathlib.Path:
@@ -153,14 +150,14 @@ class BucketPlace:
 
 
 def open_place(where: str | os.PathLike[str]) -> Place:
-    """Returns the place that a path or address names; nothing is read or made yet.
+    """Returns the place at a path or address, without reading or creating anything.
 
     Args:
-        where: a local path, `gs://BUCKET/FOLDER` or its like in another store, or Vertex's
-            `/gcs/BUCKET/FOLDER`, which is the same as the former.
+        where: a local path, `gs://BUCKET/FOLDER` or the like of another store, or Vertex AI's
+            `/gcs/BUCKET/FOLDER` for `gs://BUCKET/FOLDER`.
 
     Raises:
-        UserError: when it is an address of another kind.
+        UserError: if the address has an unknown scheme.
     """
     text = os.fspath(where)
     if text.startswith(_FUSE):
@@ -174,9 +171,9 @@ class Places:
 
     Attributes:
         run: history, report and bundle.
-        checkpoints: the checkpoints.
+        checkpoints: checkpoints.
         tensorboard: TensorBoard's event files.
-        serving: where a service looks for the SavedModel itself; None when none asked.
+        serving: where a serving system expects the SavedModel; None for nowhere.
     """
 
     run: Place
@@ -186,18 +183,18 @@ class Places:
 
 
 def of_run(output: str | os.PathLike[str], environment: Mapping[str, str]) -> Places:
-    """Returns the places of a run, those that Vertex names in the environment among them.
+    """Returns the places of a run, taking Vertex AI's environment variables into account.
 
     Args:
-        output: the run folder; `AIP_MODEL_DIR` when empty.
-        environment: the process's.
+        output: the run folder; `AIP_MODEL_DIR` if empty.
+        environment: the process's environment variables.
 
     Raises:
-        UserError: when there is no run folder, or one of another kind.
+        UserError: if no run folder is given, or its address has an unknown scheme.
     """
     named = os.fspath(output) or environment.get(MODEL_DIR, "")
     if not named:
-        raise UserError("a run has a folder", value="", hint=f"give --output, or set {MODEL_DIR}")
+        raise UserError("no run folder is given", value="", hint=f"give --output, or set {MODEL_DIR}")
 
     def part(variable: str, name: str) -> Place:
         return open_place(environment.get(variable) or f"{named.rstrip('/')}/{name}")
@@ -212,7 +209,7 @@ def of_run(output: str | os.PathLike[str], environment: Mapping[str, str]) -> Pl
 
 
 def copy_folder(source: pathlib.Path, target: Place) -> None:
-    """Copies what is below a local folder into a place, and publishes it."""
+    """Copies the files of a local folder into a place, and publishes them."""
     target.folder.mkdir(parents=True, exist_ok=True)
     shutil.copytree(source, target.folder, dirs_exist_ok=True)
     files = (path for path in source.rglob("*") if path.is_file())

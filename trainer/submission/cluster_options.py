@@ -1,6 +1,6 @@
-"""What a job asks of a cluster: the flags of `digitmill submit`, by the kind of cluster that takes them.
+"""The flags of `digitmill submit`, by kind of cluster.
 
-A flag that several clusters take is a field of each of their classes; the first one has the help.
+A flag of several clusters is a field of each of their classes; the first one has the help.
 """
 
 import dataclasses
@@ -24,8 +24,8 @@ class Volume:
     """A volume that all workers share.
 
     Attributes:
-        claim: name of its PersistentVolumeClaim, which many nodes may write.
-        path: where the workers see it.
+        claim: name of its PersistentVolumeClaim, writable by many nodes.
+        path: where it is mounted.
     """
 
     claim: str
@@ -33,11 +33,7 @@ class Volume:
 
     @classmethod
     def of(cls, text: str) -> "Volume":
-        """Reads `CLAIM:/PATH`.
-
-        Raises:
-            UserError: when it is anything else.
-        """
+        """Parses `CLAIM:/PATH`; raises UserError for anything else."""
         claim, _, path = text.partition(":")
         if not claim or not path.startswith("/") or path == "/":
             raise UserError(
@@ -58,7 +54,7 @@ def _cpus(default: str | None) -> Any:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _CloudOptions(Options):
-    """What Vertex AI and Kubernetes both take."""
+    """Flags of both Vertex AI and Kubernetes."""
 
     image: str = flag(
         "Container image with digitmill; with --staging, any image with Python 3.11 to 3.13.",
@@ -76,7 +72,7 @@ class _CloudOptions(Options):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VertexOptions(_CloudOptions):
-    """Where and how a job runs on Vertex AI."""
+    """Flags of Vertex AI."""
 
     project: str = flag("Google Cloud project.", group=_VERTEX, fallback=None)
     region: str = flag("Region of Vertex AI, such as europe-west4.", group=_VERTEX, fallback=None)
@@ -117,7 +113,7 @@ class VertexOptions(_CloudOptions):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class KubernetesOptions(_CloudOptions):
-    """Where and how the pods run."""
+    """Flags of Kubernetes."""
 
     namespace: str | None = flag("Namespace of Kubernetes.  [default: kubectl's]", group=_KUBERNETES)
     volumes: tuple[Volume, ...] = flag(
@@ -141,7 +137,7 @@ class KubernetesOptions(_CloudOptions):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SlurmOptions(Options):
-    """What a job asks of Slurm."""
+    """Flags of Slurm."""
 
     cpus: str | None = _cpus(None)
     partition: str | None = flag("Partition of Slurm.", group=_SLURM)
@@ -173,14 +169,14 @@ CLUSTERS: Final[dict[str, type[VertexOptions] | type[KubernetesOptions] | type[S
     "kubernetes": KubernetesOptions,
     "slurm": SlurmOptions,
 }
-"""By what `--to` takes."""
+"""Options by the value of `--to`."""
 
 
 def chosen(target: str, given: dict[str, Any]) -> Options:
-    """Returns the options of one cluster, of the flags of all that the command line gives.
+    """Returns the options of one cluster, made of the given flags.
 
     Raises:
-        click.UsageError: when one is given that another cluster takes, or one that this needs is not.
+        click.UsageError: if a flag of another cluster is given, or a required one is missing.
     """
     flags = {param.name: param.opts[0] for param in click.get_current_context().command.params}
     fields = {field.name: field for field in dataclasses.fields(CLUSTERS[target])}

@@ -1,4 +1,4 @@
-"""Kubernetes: an Indexed Job, and a headless service by which its workers find each other."""
+"""Kubernetes: an Indexed Job, and a headless service through which its workers find each other."""
 
 from typing import Any, Final
 
@@ -7,12 +7,11 @@ import yaml
 from schemas.errors import ExitCode
 from trainer.cluster import tf_config
 from trainer.submission.cluster_options import KubernetesOptions
-from trainer.submission.request import ENTRY_POINT, Request
-from trainer.submission.tools import run_tool
+from trainer.submission.request import ENTRY_POINT, Request, run_tool
 
 _PORT: Final = 2222
 _FAILURES: Final = 20
-"""Pods that may fail before the job has; those that their node has lost do not count."""
+"""Pods that may fail before the job fails; pods lost with their node don't count."""
 
 _GRACE: Final = 120
 """Seconds from SIGTERM to SIGKILL, for the checkpoint."""
@@ -22,7 +21,7 @@ def manifest(request: Request, options: KubernetesOptions) -> list[dict[str, Any
     """Returns service and job.
 
     Raises:
-        UserError: when a path is where the pods do not see it, or no pod has the GPU of a kind.
+        UserError: if a path is not visible to the pods, or a kind of GPU is given without GPUs.
     """
     request.check_accelerator(options.accelerator)
     request.check_paths(tuple(volume.path for volume in options.volumes))
@@ -30,7 +29,7 @@ def manifest(request: Request, options: KubernetesOptions) -> list[dict[str, Any
     if options.namespace is not None:
         metadata["namespace"] = options.namespace
     service = {
-        # Workers look for each other before they are ready, and after a restart.
+        # Workers find each other before they are ready, and after a restart.
         "clusterIP": "None",
         "publishNotReadyAddresses": True,
         "selector": _labels(request),
@@ -43,19 +42,19 @@ def manifest(request: Request, options: KubernetesOptions) -> list[dict[str, Any
 
 
 def to_yaml(request: Request, options: KubernetesOptions) -> str:
-    """Returns the manifest as `kubectl apply -f -` takes it."""
+    """Returns the manifest as YAML for `kubectl apply -f -`."""
     documents = manifest(request, options)
-    # No anchors: both share their metadata, and people read this.
+    # Dumped one by one, so that the shared metadata doesn't become an anchor.
     return "---\n".join(yaml.safe_dump(document, sort_keys=False) for document in documents)
 
 
 def submit(request: Request, options: KubernetesOptions) -> str:
-    """Applies the manifest by kubectl and returns what it says.
+    """Applies the manifest with kubectl and returns what it prints.
 
     Raises:
-        UserError: when there is no kubectl, or it refuses.
+        UserError: if kubectl is missing or fails.
     """
-    return run_tool("kubectl", "apply", "--filename", "-", given=to_yaml(request, options))
+    return run_tool("kubectl", "apply", "--filename", "-", stdin=to_yaml(request, options))
 
 
 def _labels(request: Request) -> dict[str, str]:
@@ -79,9 +78,9 @@ def _failure_rules() -> list[dict[str, Any]]:
         return {"action": action, "onExitCodes": codes}
 
     return [
-        # What cannot be used now cannot be used the next time either.
+        # An unusable option stays unusable.
         on_exit("FailJob", ExitCode.USAGE),
-        # Saved, and to be gone on with; so is what a node takes along that goes away.
+        # Preempted and saved, or lost with its node: restart without counting a failure.
         on_exit("Ignore", ExitCode.TERMINATED),
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
     ]
@@ -89,9 +88,9 @@ def _failure_rules() -> list[dict[str, Any]]:
 
 def _pod(request: Request, options: KubernetesOptions) -> dict[str, Any]:
     pod: dict[str, Any] = {
-        # With the service's name, each pod is NAME-INDEX.NAME to the others, on whatever node it is.
+        # With the service's name as subdomain, each pod is NAME-INDEX.NAME on every node.
         "subdomain": request.name,
-        "restartPolicy": "Never",  # the job starts another pod of the same index, which resumes
+        "restartPolicy": "Never",  # the job starts a new pod of the same index, which resumes
         "terminationGracePeriodSeconds": _GRACE,
         "containers": [_container(request, options)],
         "volumes": _volumes(options),
@@ -134,7 +133,7 @@ def _container(request: Request, options: KubernetesOptions) -> dict[str, Any]:
 
 
 def _volume(number: int) -> str:
-    """Not the claim's name: that may have dots, and one claim may be mounted twice."""
+    """Returns a volume's name; a claim's name may have dots, or be mounted twice."""
     return f"shared-{number}"
 
 
@@ -143,5 +142,5 @@ def _volumes(options: KubernetesOptions) -> list[dict[str, Any]]:
         {"name": _volume(number), "persistentVolumeClaim": {"claimName": volume.claim}}
         for number, volume in enumerate(options.volumes)
     ]
-    # NCCL exchanges between GPUs of one pod through /dev/shm, of which containers have 64 MB.
+    # NCCL needs more /dev/shm between the GPUs of a pod than a container's 64 MB.
     return [*claims, {"name": "shared-memory", "emptyDir": {"medium": "Memory"}}]

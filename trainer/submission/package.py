@@ -1,4 +1,4 @@
-"""The package that a cluster installs: this checkout's source distribution, staged in a bucket."""
+"""The package that a cluster installs: a source distribution of this checkout, staged in a bucket."""
 
 import dataclasses
 import hashlib
@@ -12,7 +12,7 @@ from digitmill.storage import before_run, open_folder
 from schemas.errors import UserError
 
 CONSTRAINTS: Final = "constraints.txt"
-"""The versions that the project's own tests run with; staged beside the package."""
+"""Versions of dependencies that the project is tested with; staged with the package."""
 
 _CHECKOUT: Final = pathlib.Path(__file__).parents[2]
 
@@ -23,8 +23,8 @@ class Package:
 
     Attributes:
         file: the archive.
-        constraints: versions of its dependencies; None where there are none to hold to.
-        digest: SHA-256 of names and contents in it, whenever it was packed.
+        constraints: file with the versions of its dependencies; None if the checkout has none.
+        digest: SHA-256 of the names and contents of its files.
     """
 
     file: pathlib.Path
@@ -32,14 +32,14 @@ class Package:
     digest: str
 
     def staged_in(self, staging: str) -> str:
-        """Returns the folder of a staging place that it belongs into; what is in it never changes."""
+        """Returns its folder in a staging folder, named by its content."""
         return f"{staging.rstrip('/')}/{self.digest[:16]}"
 
     def stage(self, staging: str) -> None:
         """Uploads package and constraints, verified.
 
         Raises:
-            UserError: when the bucket cannot be written.
+            UserError: if the bucket can't be written.
         """
         folder = open_folder(self.staged_in(staging))
         with before_run():
@@ -48,14 +48,10 @@ class Package:
 
 
 def build(folder: pathlib.Path, checkout: pathlib.Path = _CHECKOUT) -> Package:
-    """Builds the source distribution of a checkout by its setup.py.
-
-    Args:
-        folder: where it is put.
-        checkout: holds setup.py; by default what this code was loaded from.
+    """Builds the source distribution of a checkout, by default this code's, in a folder.
 
     Raises:
-        UserError: when that is no checkout, or it does not build.
+        UserError: if it isn't a checkout, or doesn't build.
     """
     if not (checkout / "setup.py").is_file():
         raise UserError(
@@ -65,7 +61,7 @@ def build(folder: pathlib.Path, checkout: pathlib.Path = _CHECKOUT) -> Package:
         )
     import build as builder
 
-    # In an environment of its own only where it must: that one is downloaded.
+    # Isolated only if needed, since an isolated environment is downloaded.
     needs = builder.ProjectBuilder(checkout).build_system_requires
     here = [] if any(any(builder.check_dependency(need)) for need in needs) else ["--no-isolation"]
     command = [sys.executable, "-m", "build", "--sdist", *here, "--outdir", str(folder), str(checkout)]
@@ -81,7 +77,7 @@ def build(folder: pathlib.Path, checkout: pathlib.Path = _CHECKOUT) -> Package:
 
 
 def _digest_of(file: pathlib.Path) -> str:
-    """Two builds of the same files are equal, though each archive holds the time of its packing."""
+    """Returns a digest of names and contents only: archives also contain their time of packing."""
     digest = hashlib.sha256()
     with tarfile.open(file) as archive:
         for member in sorted(archive.getmembers(), key=lambda member: member.name):

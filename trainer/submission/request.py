@@ -1,7 +1,8 @@
-"""What is submitted: one training, and how many machines it gets."""
+"""The request of a job: one training, on a number of machines; and the tools that take it to a cluster."""
 
 import dataclasses
 import re
+import subprocess
 from collections.abc import Iterator
 from typing import Final
 
@@ -11,28 +12,28 @@ from schemas.errors import UserError
 from trainer.train_options import TrainOptions
 
 ENTRY_POINT: Final = ("python", "-m", "trainer.task")
-"""What every worker runs, wherever it is."""
+"""The command that every worker runs."""
 
 _NAME: Final = re.compile(r"[a-z]([-a-z0-9]{0,51}[a-z0-9])?")
-"""What is a host's name too, with room for a worker's number behind it."""
+"""Valid host names, short enough to append a worker's index."""
 
-_PLACELESS: Final = ("sample", "tfds")
-"""Sources that are no path."""
+_PATHLESS: Final = ("sample", "tfds")
+"""Sources without a path."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """One training for a cluster.
+    """A training to be run on a cluster.
 
     Attributes:
-        name: the job's name there.
+        name: the job's name on the cluster.
         options: the training.
-        arguments: the flags of `digitmill train` that say the same.
-        workers: machines, the chief among them.
-        gpus: GPUs of each; 0 for training on CPUs.
+        arguments: the same as flags of `digitmill train`.
+        workers: number of machines, including the chief.
+        gpus: GPUs of each machine; 0 to train on CPUs.
 
     Raises:
-        UserError: when the name cannot be a host's.
+        UserError: if the name isn't a valid host name.
     """
 
     name: str
@@ -51,15 +52,11 @@ class Request:
 
     @property
     def flags(self) -> list[str]:
-        """The flags that a worker gets: it goes on from what an earlier try has saved."""
+        """The flags of a worker, which resumes from an earlier attempt's checkpoint."""
         return [*self.arguments, *([] if "--resume" in self.arguments else ["--resume"])]
 
     def check_accelerator(self, kind: str | None) -> None:
-        """Refuses a kind of GPU for workers without any.
-
-        Raises:
-            UserError: with the flag that gives them some.
-        """
+        """Raises UserError if a kind of GPU is given for workers without GPUs."""
         if kind is not None and not self.gpus:
             raise UserError(
                 "--accelerator is given, but workers have no GPUs",
@@ -68,14 +65,7 @@ class Request:
             )
 
     def check_paths(self, mounts: tuple[str, ...] = ()) -> None:
-        """Refuses paths that no worker would see.
-
-        Args:
-            mounts: folders that the workers share.
-
-        Raises:
-            UserError: for a path that is neither in `gs://` nor in one of them.
-        """
+        """Raises UserError for a path that is neither in `gs://` nor below a folder shared by the workers."""
         for flag, path in self._paths():
             if path.startswith((GS, *(f"{mount.rstrip('/')}/" for mount in mounts))):
                 continue
@@ -90,25 +80,44 @@ class Request:
         yield from self.options.places()
         for source in (self.options.data,) if isinstance(self.options.data, str) else self.options.data:
             kind, _, path = source.partition(":")
-            # A weight may follow: sample@2.
-            if kind.partition("@")[0] not in _PLACELESS:
+            # A weight may follow, as in sample@2.
+            if kind.partition("@")[0] not in _PATHLESS:
                 yield "--data", path
 
     def check_batch(self) -> None:
-        """Refuses a batch that does not divide over all replicas; imports the recipe, and with it Keras.
-
-        Raises:
-            UserError: with the nearest batch that does.
-        """
+        """Raises UserError if the batch doesn't divide over all replicas; imports the recipe, with Keras."""
         with quiet_start():
             from trainer import recipes
             from trainer.cluster.strategy import per_replica_batch
             from trainer.recipes.parts import overrides
 
-        # A teacher may lie where only workers read; it has no say in the batch.
+        # Without the teacher, which only the workers may be able to read.
         bare = dataclasses.replace(self.options, teacher=None)
         recipe = recipes.load(bare.recipe)
         batch = bare.batch or recipe.batch
         per_replica_batch(batch, self.workers * max(self.gpus, 1))
         if recipe.needs_teacher and self.options.teacher is None:
             overrides.apply(recipe, self.options)
+
+
+def run_tool(*command: str, stdin: str) -> str:
+    """Runs a command-line tool of a cluster and returns what it prints.
+
+    Raises:
+        UserError: if the tool is missing or fails.
+    """
+    try:
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise UserError(
+            f"cannot run {command[0]}, which hands the job over",
+            value=str(error),
+            hint="Install it here, or take what --dry-run prints to where it is.",
+        ) from error
+    if done.returncode:
+        raise UserError(
+            f"{command[0]} refused the job",
+            value=f"exit code {done.returncode}",
+            hint=f"It says: {done.stderr.strip() or done.stdout.strip()}",
+        )
+    return done.stdout.strip()

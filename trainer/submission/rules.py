@@ -1,4 +1,4 @@
-"""What clusters take as names, amounts and times: refused here rather than by them, after an upload."""
+"""Formats of names, amounts and times on clusters, checked before anything is uploaded."""
 
 import dataclasses
 import re
@@ -11,12 +11,12 @@ _LABEL: Final = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """How a value is written.
+    """The format of a value.
 
     Attributes:
-        words: what the value must be, behind "--FLAG must be".
-        pattern: that the whole of it matches.
-        example: one that does.
+        words: what it must be, after "--FLAG must be".
+        pattern: regular expression that the whole value matches.
+        example: a valid value.
     """
 
     words: str
@@ -24,11 +24,7 @@ class Rule:
     example: str
 
     def check(self, flag: str, value: str | None) -> None:
-        """Lets a value pass that follows the rule, and None.
-
-        Raises:
-            UserError: for any other.
-        """
+        """Raises UserError for a value of another format; None is valid."""
         if value is not None and not re.fullmatch(self.pattern, value):
             raise UserError(f"{flag} must be {self.words}", value=value, hint=f"Write it as {self.example}.")
 

@@ -1,4 +1,4 @@
-"""Slurm: a batch script whose `srun` starts one worker on each node."""
+"""Slurm: a batch script that starts one worker per node with `srun`."""
 
 import shlex
 from collections.abc import Iterator
@@ -7,12 +7,11 @@ from typing import Final
 from schemas.errors import ExitCode
 from trainer.cluster import tf_config
 from trainer.submission.cluster_options import SlurmOptions
-from trainer.submission.request import ENTRY_POINT, Request
-from trainer.submission.tools import run_tool
+from trainer.submission.request import ENTRY_POINT, Request, run_tool
 
 _REQUEUES: Final = 20
 _NOTICE: Final = 180
-"""Seconds before the time limit at which workers are told to save."""
+"""Seconds before the time limit at which workers get SIGTERM."""
 
 _BODY: Final = """
 set -euo pipefail
@@ -42,7 +41,7 @@ exit "$status"
 
 
 def script(request: Request, options: SlurmOptions) -> str:
-    """Returns the batch script; paths stay as they are: nodes run it in the folder it is submitted from."""
+    """Returns the batch script; relative paths work, since nodes run it in the folder of submission."""
     directives = "\n".join(f"#SBATCH --{directive}" for directive in _directives(request, options))
     command = shlex.join([options.python, *ENTRY_POINT[1:], *request.flags])
     body = _BODY.format(
@@ -56,12 +55,12 @@ def script(request: Request, options: SlurmOptions) -> str:
 
 
 def submit(request: Request, options: SlurmOptions) -> str:
-    """Hands the script to sbatch and returns what it says.
+    """Submits the script with sbatch and returns what it prints.
 
     Raises:
-        UserError: when there is no sbatch, or it refuses.
+        UserError: if sbatch is missing or fails.
     """
-    return run_tool("sbatch", given=script(request, options))
+    return run_tool("sbatch", stdin=script(request, options))
 
 
 def _directives(request: Request, options: SlurmOptions) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Vertex AI: a CustomJob, as a request of its API and as the file that `gcloud` takes."""
+"""Vertex AI: a CustomJob, as an API request and as a file for `gcloud`."""
 
 import difflib
 import json
@@ -16,26 +16,21 @@ from trainer.submission.package import Package
 from trainer.submission.request import ENTRY_POINT, Request
 
 ENDPOINT: Final = "CLOUDSDK_API_ENDPOINT_OVERRIDES_AIPLATFORM"
-"""Environment variable with another address of the service; gcloud reads it too."""
+"""Environment variable with another address of the service, which gcloud also reads."""
 
 _PREBUILT: Final = re.compile(r".*-docker\.pkg\.dev/vertex-ai/training/.*\.py(?P<version>3\d+)\b.*")
 _OLDEST: Final = 311
-"""Python 3.11, as Vertex spells it in the names of its images."""
+"""Python 3.11 in the names of Vertex AI's images."""
 
 _INSTALL: Final = 'python -m pip install --quiet {pins}"{package}" && exec {entry} "$@"'
 
 
 def job_spec(request: Request, options: VertexOptions, package: Package | None) -> dict[str, Any]:
-    """Returns the CustomJobSpec, in JSON's names.
-
-    Args:
-        request: the training.
-        options: where and how.
-        package: what the image lacks; None where it holds digitmill.
+    """Returns the CustomJobSpec as a JSON object; `package` is None if the image has digitmill.
 
     Raises:
-        UserError: when a path is not in `gs://`, GPUs have no kind that the service knows, or the image
-            cannot run digitmill.
+        UserError: if a path is not in `gs://`, the kind of GPU is missing or unknown, or the image can't run
+            digitmill.
     """
     request.check_paths()
     _check_accelerator(request, options.accelerator)
@@ -47,7 +42,7 @@ def job_spec(request: Request, options: VertexOptions, package: Package | None) 
         "workerPoolSpecs": pools,
         "scheduling": {"restartJobOnWorkerRestart": options.restart_job_on_worker_restart}
         | ({"strategy": "SPOT"} if options.spot else {}),
-        # From it come AIP_CHECKPOINT_DIR, AIP_TENSORBOARD_LOG_DIR and AIP_MODEL_DIR, which the job fills.
+        # Vertex AI derives AIP_CHECKPOINT_DIR, AIP_TENSORBOARD_LOG_DIR and AIP_MODEL_DIR from it.
         "baseOutputDirectory": {"outputUriPrefix": str(request.options.output)},
     }
     if options.service_account is not None:
@@ -78,12 +73,12 @@ def _check_accelerator(request: Request, kind: str | None) -> None:
 
 
 def to_yaml(request: Request, options: VertexOptions, package: Package | None) -> str:
-    """Returns the request as the file of `gcloud ai custom-jobs create --config`, with the command above."""
+    """Returns the file for `gcloud ai custom-jobs create --config`, with that command as a comment."""
     command = ["gcloud", "ai", "custom-jobs", "create", f"--project={options.project}"]
     command += [f"--region={options.region}", f"--display-name={request.name}", "--config=FILE"]
 
     class NoAliases(yaml.SafeDumper):
-        """Workers have the same parts as the chief: written out."""
+        """Writes out what chief and workers share."""
 
         def ignore_aliases(self, data: Any) -> bool:
             return True
@@ -96,13 +91,13 @@ def submit(request: Request, options: VertexOptions, package: Package | None) ->
     """Stages the package, creates the job, and returns its full name.
 
     Raises:
-        UserError: when there are no credentials, or Vertex AI refuses.
+        UserError: if there are no credentials, or Vertex AI refuses.
     """
     import google.auth.exceptions
     from google.api_core.exceptions import GoogleAPIError
     from google.cloud.aiplatform_v1 import CustomJob
 
-    # Strict: a field that the service does not know is refused here.
+    # from_json refuses fields that the service doesn't know.
     spec = job_spec(request, options, package)
     job = CustomJob.from_json(json.dumps({"displayName": request.name, "jobSpec": spec}))
     if package is not None and options.staging is not None:
@@ -111,11 +106,11 @@ def submit(request: Request, options: VertexOptions, package: Package | None) ->
     try:
         return _client(options.region).create_custom_job(parent=parent, custom_job=job).name
     except (GoogleAPIError, google.auth.exceptions.GoogleAuthError) as error:
-        said = " ".join(str(error).split())[:300]
+        reason = " ".join(str(error).split())[:300]
         raise UserError(
             "Vertex AI refused the job",
             value=parent,
-            hint=f"Check project, region, rights and `gcloud auth application-default login`: {said}",
+            hint=f"Check project, region, rights and `gcloud auth application-default login`: {reason}",
         ) from error
 
 
@@ -124,7 +119,7 @@ def _client(region: str) -> Any:
     from google.cloud.aiplatform_v1 import JobServiceClient
 
     address = os.environ.get(ENDPOINT, "").rstrip("/") or f"{region}-aiplatform.googleapis.com"
-    # Nobody's credentials go over a line that is not encrypted.
+    # Never send credentials over an unencrypted connection.
     credentials = AnonymousCredentials() if address.startswith("http://") else None
     return JobServiceClient(
         credentials=credentials, transport="rest", client_options={"api_endpoint": address}
@@ -157,7 +152,7 @@ def _program(request: Request, options: VertexOptions, package: Package | None) 
                 "args": request.flags,
             }
         }
-    return {"containerSpec": _installing(request, options.image, package, place=place)}
+    return {"containerSpec": _installing_container(request, options.image, package, place=place)}
 
 
 def _check_python(image: str, version: int) -> None:
@@ -169,13 +164,13 @@ def _check_python(image: str, version: int) -> None:
         )
 
 
-def _installing(request: Request, image: str, package: Package, *, place: str) -> dict[str, Any]:
-    """Any image with Python: Vertex AI mounts all buckets below /gcs, and pip installs from there."""
+def _installing_container(request: Request, image: str, package: Package, *, place: str) -> dict[str, Any]:
+    """Returns a container that installs the package from /gcs, where Vertex AI mounts all buckets."""
     mounted = f"/gcs/{place.removeprefix(GS)}"
     pins = f'--constraint "{mounted}/{package.constraints.name}" ' if package.constraints else ""
-    extra = "[gpu,tune]" if request.gpus else "[tune]"  # the second reports trials
+    extra = "[gpu,tune]" if request.gpus else "[tune]"  # tune: reports trials
     line = _INSTALL.format(
         pins=pins, package=f"{mounted}/{package.file.name}{extra}", entry=shlex.join(ENTRY_POINT)
     )
-    # The word after the line is $0; the flags are $@, quoted by nobody.
+    # The word after the line is $0, and the flags are $@.
     return {"imageUri": image, "command": ["sh", "-c", line, "sh"], "args": request.flags}

@@ -1,4 +1,4 @@
-"""What a search is asked to do: the flags of `digitmill tune`."""
+"""The flags of `digitmill tune`."""
 
 import dataclasses
 import pathlib
@@ -23,7 +23,7 @@ _ADDRESS: Final = re.compile(r"^(\w+):/+(?=.)")
 
 @dataclasses.dataclass(frozen=True)
 class TuneOptions(Options):
-    """What a search is asked to do; each field is a flag, whose help says what it means."""
+    """The options of a search; each field is a flag, explained by its help."""
 
     VERB: ClassVar[str] = "tune"
 
@@ -67,7 +67,7 @@ class TuneOptions(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         if _ADDRESS.match(str(self.output)):
-            # The journal is locked, and written line by line: no object in a bucket can be.
+            # The journal is locked and appended to, which objects in a bucket don't support.
             raise UserError(
                 "--output of a search must be a folder on this machine",
                 value=_ADDRESS.sub(r"\1://", str(self.output)),
@@ -76,6 +76,6 @@ class TuneOptions(Options):
 
     @property
     def train(self) -> TrainOptions:
-        """The training that is varied."""
+        """The training whose settings are varied."""
         shared = {field.name for field in dataclasses.fields(TrainOptions)} - {"resume"}
         return TrainOptions(**{name: value for name, value in vars(self).items() if name in shared})
