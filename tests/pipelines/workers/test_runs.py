@@ -10,9 +10,10 @@ from multiprocessing.process import BaseProcess
 import psutil
 import pytest
 
-from digitmill.storage import open_folder
+from digitmill.storage import OutputFolder, open_folder
+from pipelines.listing.frozen_listing import ListingIndex
 from pipelines.output.verification import verify
-from pipelines.score import score_job
+from pipelines.score import run_listing, score_job
 from pipelines.score_options import ScoreOptions
 from pipelines.scoring.classify import Classifier
 from pipelines.workers.pool import WorkerPool
@@ -186,15 +187,15 @@ def test_a_store_that_refuses_a_worker_stops_the_run_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked = options(digit_folder, bundle_path, tmp_path / "out", workers=2)
-    # What should be a folder is a file.
-    real = score_job.freeze_listing
+    real = run_listing.read_index
 
-    def spoils_the_output(*given: object, **more: object) -> object:
-        frozen = real(*given, **more)
-        (tmp_path / "out" / "predictions").write_bytes(b"")
+    def spoils_the_output(output: OutputFolder) -> ListingIndex | None:
+        frozen = real(output)
+        if frozen is not None:  # What should be a folder is a file.
+            (tmp_path / "out" / "predictions").write_bytes(b"")
         return frozen
 
-    monkeypatch.setattr(score_job, "freeze_listing", spoils_the_output)
+    monkeypatch.setattr(run_listing, "read_index", spoils_the_output)
     with pytest.raises(StoppedError, match=r"the output can be read and written: .*--resume"):
         score_job.run(asked)
 
@@ -204,6 +205,6 @@ def test_processes_of_this_machine_are_not_another_runners(
 ) -> None:
     flags = ("--direct_running_mode=multi_processing",)
     asked = options(digit_folder, bundle_path, tmp_path / "out", workers=2, beam_flags=flags)
-    with pytest.raises(UserError, match=r"--workers are processes of this machine.*: 2"):
+    with pytest.raises(UserError, match=r"--workers works with the DirectRunner only.* 2"):
         score_job.run(asked)
     assert not (tmp_path / "out").exists()
