@@ -2,7 +2,7 @@
 
 import collections
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from typing import Any
 
 import apache_beam as beam
@@ -138,10 +138,8 @@ class ScoreWorkItem(beam.DoFn):
             yield WindowedValue(digest, MIN_TIMESTAMP, [GlobalWindow()])
 
     def teardown(self) -> None:
-        """Waits, after a failed bundle, until nothing of it is written any more."""
-        for future in self._pending:
-            future.cancel()
-        wait(self._pending)
+        """Cancels what a failed bundle has left pending."""
+        self._scorer.cancel(self._pending)
 
     def _make_scorer(self) -> ItemScorer:
         return LocalScorer(self._task)

@@ -2,7 +2,8 @@
 
 import contextlib
 import dataclasses
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Final, Protocol
 
 from digitmill.engines.bundle_loader import Bundle
@@ -67,6 +68,9 @@ class ItemScorer(Protocol):
     def submit(self, ref: ItemRef) -> Future[str]:
         """Start an item; the result is its digest once it is scored and written."""
 
+    def cancel(self, pending: Iterable[Future[str]]) -> None:
+        """Give up submitted items; those that are being scored may end or not."""
+
 
 class LocalScorer:
     """Scores work items in threads of this process; an `ItemScorer`.
@@ -97,6 +101,10 @@ class LocalScorer:
     def submit(self, ref: ItemRef) -> Future[str]:
         """Start an item in a thread; the result is what `run` returns."""
         return self._threads.submit(self.run, ref)
+
+    def cancel(self, pending: Iterable[Future[str]]) -> None:
+        """Give up items, and wait until those that are being scored are written."""
+        wait([future for future in pending if not future.cancel()])
 
     def run(self, ref: ItemRef) -> str:
         """Scores and writes an item, and returns its digest.

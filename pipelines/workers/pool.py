@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection, Pipe
 from types import TracebackType
@@ -155,6 +155,11 @@ class WorkerPool:
         if self._closed:
             raise _closed(ref)
         return self._threads.submit(self._score, ref)
+
+    def cancel(self, pending: Iterable[Future[str]]) -> None:
+        """Give up items, except those that are being scored: `close` ends them."""
+        for future in pending:
+            future.cancel()
 
     def close(self) -> None:
         """End the processes, whatever they are doing; what waits for them gets a WorkerError."""

@@ -3,6 +3,7 @@ import os
 import pathlib
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 
 import psutil
@@ -182,6 +183,15 @@ def test_closing_ends_the_processes_and_whoever_waits_for_them(task: ScoringTask
     pool.close()
     with pytest.raises(WorkerError, match="were ended"):
         pool.submit(("item", 1))
+
+
+def test_items_that_are_given_up_are_not_scored(lone: WorkerPool) -> None:
+    running, *queued = [lone.submit(("hangs", 0)) for _ in range(10)]
+    while not running.running():
+        time.sleep(0.01)
+    lone.cancel([running, *queued])
+    assert not running.cancelled()
+    assert queued[-1].cancelled()
 
 
 def test_nothing_runs_before_it_is_started() -> None:
