@@ -69,8 +69,8 @@ def before_the_last(
             act()
             yield last
 
-        def listing(options: ScoreOptions) -> Listing:
-            return real(options).map(slowly)
+        def listing(options: ScoreOptions, *, spread: bool) -> Listing:
+            return real(options, spread=spread).map(slowly)
 
         monkeypatch.setattr(run_listing, "open_listing", listing)
 
@@ -97,7 +97,7 @@ def alone(options: ScoreOptions, tmp_path: pathlib.Path) -> dict[str, bytes]:
     return contents(tmp_path / "alone")
 
 
-def test_what_is_listed_is_scored_while_the_rest_is_listed(
+def test_items_are_scored_while_the_rest_is_listed(
     options: ScoreOptions, before_the_last: Callable, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context():
@@ -107,7 +107,7 @@ def test_what_is_listed_is_scored_while_the_rest_is_listed(
     assert contents(tmp_path / "out") == alone(options, tmp_path)
 
 
-def test_a_listing_that_fails_leaves_nothing_of_what_was_scored(
+def test_a_failed_listing_leaves_nothing(
     options: ScoreOptions, before_the_last: Callable, tmp_path: pathlib.Path
 ) -> None:
     before_the_last(refuse)
@@ -117,7 +117,7 @@ def test_a_listing_that_fails_leaves_nothing_of_what_was_scored(
 
 
 @pytest.mark.slow
-def test_a_launcher_that_was_stopped_while_it_listed_is_gone_on_with(
+def test_a_launcher_stopped_while_it_lists_can_be_resumed(
     options: ScoreOptions,
     before_the_last: Callable,
     folder: pathlib.Path,
@@ -137,7 +137,7 @@ def test_a_launcher_that_was_stopped_while_it_listed_is_gone_on_with(
 
 
 @pytest.mark.slow
-def test_an_image_that_is_replaced_by_one_said_to_be_as_old_is_scored_anew(
+def test_an_image_replaced_by_one_of_the_same_time_is_scored_again(
     options: ScoreOptions,
     before_the_last: Callable,
     folder: pathlib.Path,
@@ -158,7 +158,7 @@ def test_an_image_that_is_replaced_by_one_said_to_be_as_old_is_scored_anew(
 
 
 @pytest.mark.slow
-def test_taking_back_that_is_cut_off_leaves_no_record_of_what_is_gone(
+def test_an_interrupted_removal_leaves_no_record_of_a_removed_file(
     options: ScoreOptions,
     before_the_last: Callable,
     tmp_path: pathlib.Path,
@@ -211,7 +211,7 @@ def submitted(options: ScoreOptions, monkeypatch: pytest.MonkeyPatch) -> list[bo
 
 
 @pytest.mark.slow
-def test_in_a_bucket_another_launcher_may_list_anew_so_nothing_is_scored_before_all_is_listed(
+def test_in_a_bucket_nothing_is_scored_before_all_is_listed(
     options: ScoreOptions, submitted: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(score_job, "LocalFolder", type("Other", (), {}))
@@ -226,8 +226,6 @@ def test_processes_that_are_ready_get_each_item_as_it_is_listed(
     assert submitted == [False] * 5
 
 
-def test_where_one_process_is_asked_for_the_others_get_nothing(
-    options: ScoreOptions, submitted: list[bool]
-) -> None:
+def test_workers_1_leaves_early_processes_idle(options: ScoreOptions, submitted: list[bool]) -> None:
     run(dataclasses.replace(options, workers=1))
     assert submitted == []

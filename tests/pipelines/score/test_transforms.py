@@ -86,7 +86,7 @@ def test_a_process_loads_each_model_once_whatever_its_threads(
     assert loaded == [bundle.digest] * 2
 
 
-def test_the_dofn_travels_without_the_model(bundle: Bundle, tmp_path: pathlib.Path) -> None:
+def test_the_pickled_dofn_has_no_model(bundle: Bundle, tmp_path: pathlib.Path) -> None:
     packed = pickle.dumps(ScoreWorkItem(task_of(bundle, tmp_path)))
     assert len(packed) < 20_000
 
@@ -147,7 +147,7 @@ def test_no_more_items_are_pending_than_the_scorer_allows(dofn: ScoreWorkItem, b
     assert digests == [[], [], [], ["late"], ["late"]]
 
 
-def test_what_a_failed_bundle_has_submitted_is_given_up(dofn: ScoreWorkItem, by_hand: ByHand) -> None:
+def test_pending_items_of_a_failed_bundle_are_cancelled(dofn: ScoreWorkItem, by_hand: ByHand) -> None:
     list(dofn.process(("item", 0)))
     list(dofn.process(("item", 1)))
     by_hand.submitted[0].set_exception(OSError("full"))

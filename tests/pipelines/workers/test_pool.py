@@ -93,7 +93,7 @@ def results(scorer: ItemScorer, refs: list[ItemRef]) -> list[str]:
     return [future.result() for future in [scorer.submit(ref) for ref in refs]]
 
 
-def test_each_item_is_answered_by_one_of_the_processes(pool: WorkerPool) -> None:
+def test_each_item_is_scored_by_one_of_the_processes(pool: WorkerPool) -> None:
     said = results(pool, [("item", number) for number in range(200)])
     assert [answer.split(" by ")[0] for answer in said] == [f"item {number}" for number in range(200)]
     assert {int(answer.split(" by ")[1]) for answer in said} <= set(pool.pids)
@@ -104,14 +104,14 @@ def test_few_items_are_spread_over_all_processes(pool: WorkerPool) -> None:
     assert {int(answer.rpartition(" by ")[2]) for answer in said} == set(pool.pids)
 
 
-def test_who_waits_for_an_item_hears_of_its_error(lone: WorkerPool) -> None:
+def test_an_items_error_is_raised_by_its_future(lone: WorkerPool) -> None:
     refused, item = lone.submit(("refuses", 0)), lone.submit(("item", 1))
     with pytest.raises(StorageError, match=r"the store is there: 'it'. Mend it"):
         refused.result()
     assert item.result().startswith("item 1")
 
 
-def test_processes_hear_of_their_task_once(pool: WorkerPool, task: ScoringTask) -> None:
+def test_the_task_is_sent_once(pool: WorkerPool, task: ScoringTask) -> None:
     before = pool.pids
     pool.assign(task)
     assert pool.submit(("item", 0)).result().startswith("item 0")
@@ -148,7 +148,7 @@ def test_an_item_that_kills_every_process_is_given_up_by_name(lone: WorkerPool, 
 
 
 @pytest.mark.slow
-def test_an_item_is_not_blamed_for_what_another_one_in_its_process_does(task: ScoringTask) -> None:
+def test_an_item_is_not_blamed_when_another_one_kills_its_process(task: ScoringTask) -> None:
     refs = [("kills" if number % 5 == 0 else "item", number) for number in range(20)]
     with WorkerPool(1, lanes=4, command=COMMAND) as pool:
         pool.assign(task)
@@ -158,9 +158,7 @@ def test_an_item_is_not_blamed_for_what_another_one_in_its_process_does(task: Sc
         assert answer.startswith(f"item {number} by" if name == "item" else "a work item ended"), said
 
 
-def test_what_an_item_holds_is_said_where_it_is_given_up(
-    task: ScoringTask, digit_folder: pathlib.Path
-) -> None:
+def test_the_error_of_a_deadly_item_names_its_images(task: ScoringTask, digit_folder: pathlib.Path) -> None:
     output = LocalFolder(pathlib.Path(task.output))
     (first, *_) = freeze_listing(Listing(list_images([str(digit_folder)])), output, run="run", most=20)
     with WorkerPool(1, lanes=1, command=(sys.executable, "-c", "raise SystemExit(5)")) as pool:
@@ -169,7 +167,7 @@ def test_what_an_item_holds_is_said_where_it_is_given_up(
             pool.submit(first.ref).result()
 
 
-def test_closing_ends_the_processes_and_whoever_waits_for_them(task: ScoringTask) -> None:
+def test_closing_ends_the_processes_and_fails_pending_items(task: ScoringTask) -> None:
     pool = WorkerPool(1, lanes=1, command=COMMAND)
     pool.assign(task)
     pool.submit(("item", 0)).result()
@@ -185,7 +183,7 @@ def test_closing_ends_the_processes_and_whoever_waits_for_them(task: ScoringTask
         pool.submit(("item", 1))
 
 
-def test_items_that_are_given_up_are_not_scored(lone: WorkerPool) -> None:
+def test_cancelled_items_are_not_scored(lone: WorkerPool) -> None:
     running, *queued = [lone.submit(("hangs", 0)) for _ in range(10)]
     while not running.running():
         time.sleep(0.01)
@@ -194,7 +192,7 @@ def test_items_that_are_given_up_are_not_scored(lone: WorkerPool) -> None:
     assert queued[-1].cancelled()
 
 
-def test_nothing_runs_before_it_is_started() -> None:
+def test_no_process_runs_before_the_start() -> None:
     pool = WorkerPool(3, command=COMMAND)
     assert pool.pids == ()
     pool.start()
@@ -204,7 +202,7 @@ def test_nothing_runs_before_it_is_started() -> None:
     assert pool.pids == ()
 
 
-def test_processes_share_what_a_machine_may_ask_of_a_store(task: ScoringTask, tmp_path: pathlib.Path) -> None:
+def test_processes_share_the_machines_request_rate(task: ScoringTask, tmp_path: pathlib.Path) -> None:
     told = tmp_path / "told"
     command = (
         sys.executable,
@@ -227,7 +225,7 @@ def files(output: pathlib.Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in output.rglob("*") if path.is_file()}
 
 
-def model_version(
+def score_items(
     scorer_of: Callable[[ScoringTask], object], task: ScoringTask, folder: pathlib.Path, output: pathlib.Path
 ) -> dict[str, bytes]:
     """Scores a folder in items of ten images and returns all files that came of it."""
@@ -240,10 +238,10 @@ def model_version(
     return files(output)
 
 
-def test_real_processes_write_what_this_one_would_also_when_some_are_killed(
+def test_real_processes_write_the_same_files_as_this_one_although_one_is_killed(
     task: ScoringTask, mixed_folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    expected = model_version(LocalScorer, task, mixed_folder, tmp_path / "here")
+    expected = score_items(LocalScorer, task, mixed_folder, tmp_path / "here")
     with WorkerPool(2) as pool:
 
         def ready(told: ScoringTask) -> WorkerPool:
@@ -251,4 +249,4 @@ def test_real_processes_write_what_this_one_would_also_when_some_are_killed(
             os.kill(pool.pids[0], signal.SIGKILL)
             return pool
 
-        assert model_version(ready, task, mixed_folder, tmp_path / "there") == expected
+        assert score_items(ready, task, mixed_folder, tmp_path / "there") == expected

@@ -36,7 +36,7 @@ def scored(ref: tuple[str, int]) -> str:
     return f"digest of {ref[0]}"
 
 
-def test_it_answers_request_after_request_whatever_comes_of_them() -> None:
+def test_requests_are_answered_in_turn_also_after_errors() -> None:
     ours, theirs = Pipe()
     thread = threading.Thread(target=serve, args=(theirs, scored))
     thread.start()
@@ -62,7 +62,7 @@ def test_it_ends_with_its_launcher_before_it_has_a_task() -> None:
     assert process.wait(100) == 0
 
 
-def test_a_task_that_cannot_be_set_up_is_the_answer_and_no_death() -> None:
+def test_a_failed_setup_is_the_response_to_every_request() -> None:
     ours, theirs = Pipe()
     with theirs:
         process, control = start(theirs.fileno())

@@ -129,7 +129,7 @@ def test_a_worker_that_is_killed_in_mid_run_costs_nothing(
 
 
 @pytest.mark.slow
-def test_a_launcher_that_is_killed_leaves_no_worker_and_can_be_gone_on_with(
+def test_a_killed_launcher_leaves_no_worker_and_its_run_can_be_resumed(
     launched: Callable, command: list[object], tmp_path: pathlib.Path, alone: dict[str, bytes]
 ) -> None:
     launcher, workers = launched()
@@ -145,7 +145,7 @@ def test_a_launcher_that_is_killed_leaves_no_worker_and_can_be_gone_on_with(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
-def test_a_launcher_that_is_told_to_stop_takes_its_workers_along(
+def test_a_stopped_launcher_ends_its_workers(
     launched: Callable, command: list[object], tmp_path: pathlib.Path, alone: dict[str, bytes], sent: int
 ) -> None:
     launcher, workers = launched()
@@ -164,7 +164,7 @@ def test_a_launcher_that_is_told_to_stop_takes_its_workers_along(
 
 
 @pytest.mark.slow
-def test_a_work_item_that_kills_every_worker_is_one_line_and_can_be_gone_on_with(
+def test_a_work_item_that_kills_every_worker_stops_the_run_in_one_line(
     digit_folder: pathlib.Path,
     bundle_path: pathlib.Path,
     tmp_path: pathlib.Path,
@@ -200,7 +200,7 @@ def test_a_store_that_refuses_a_worker_stops_the_run_in_one_line(
         score_job.run(asked)
 
 
-def test_processes_of_this_machine_are_not_another_runners(
+def test_workers_is_refused_with_other_runners(
     digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     flags = ("--direct_running_mode=multi_processing",)
