@@ -14,7 +14,7 @@ import gzip
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Final, NamedTuple, Self
 
 from digitmill.storage import OutputFolder
@@ -145,9 +145,8 @@ def freeze_listing(
     most: int = MAX_ITEM_SIZE,
     buckets: Callable[[int], int] = lambda _: 0,
     confirm: Callable[[], None] = lambda: None,
-    begin: Callable[[FrozenItem], None] = lambda _: None,
-) -> ListingIndex:
-    """Writes the launcher's listing as work items, then their index.
+) -> Generator[FrozenItem, None, None]:
+    """Writes the launcher's listing as work items, yields each when it is written, and last writes the index.
 
     Files of an earlier launcher that did not reach the index are removed. Items that it scored are found
     again by their content.
@@ -159,7 +158,6 @@ def freeze_listing(
         most: greatest number of images in an item.
         buckets: returns the number of buckets of the join, for a number of listed images; 0 for no join.
         confirm: raises when another launcher has taken the output over.
-        begin: called with each item as soon as it is written.
     """
     for name in output.names(LISTING):
         output.delete(f"{LISTING}/{name}")
@@ -169,12 +167,11 @@ def freeze_listing(
         write_item(output, name, item)
         for each in frozen_items(name, item):
             items.append(each)
-            begin(each)
+            yield each
     index = ListingIndex(tuple(items), listing.ranges, buckets(sum(item.images for item in items)))
     # Another launcher may have taken over, and listed, while this one was suspended.
     confirm()
     output.write_once(LISTING_INDEX, index.to_json().encode())
-    return read_index(output) or index
 
 
 def read_index(output: OutputFolder) -> ListingIndex | None:

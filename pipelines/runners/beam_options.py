@@ -50,6 +50,12 @@ def in_process(options: PipelineOptions) -> bool:
     return options.view_as(StandardOptions).runner == IN_PROCESS and mode != "multi_processing"
 
 
+def in_main_thread(options: PipelineOptions) -> bool:
+    """Whether all steps of a pipeline run in the thread that runs the pipeline."""
+    # With two workers or more, Beam starts threads for them.
+    return in_process(options) and options.view_as(DirectOptions).direct_num_workers == 1
+
+
 def _check_runner(name: str, options: PipelineOptions) -> None:
     """Checks what Beam would only check after the output has begun."""
     try:

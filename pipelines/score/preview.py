@@ -1,4 +1,4 @@
-"""A first look: lists, counts and estimates what a run would do, and writes nothing."""
+"""The dry run: lists and counts the inputs, estimates requests and time, and writes nothing."""
 
 import dataclasses
 import heapq
@@ -25,7 +25,7 @@ from pipelines.listing.input_listing import Listing, check_output_outside_inputs
 from pipelines.output.planning import accept_threshold, make_plan
 from pipelines.runners import dataflow
 from pipelines.runners.beam_options import beam_options
-from pipelines.score.score_job import open_listing
+from pipelines.score.run_listing import open_listing
 from pipelines.score_options import ScoreOptions
 from pipelines.scoring import model_place
 from pipelines.scoring.classify import load_classifier
@@ -33,25 +33,25 @@ from schemas.layout import is_listed
 from schemas.run_plan import RunPlan
 
 SAMPLE: Final = 512
-"""Images that are read and scored to see how long one takes."""
+"""Number of images that are read and scored to measure the time of one."""
 
 _PAGE: Final = 1000
-"""Names that an object store lists by one request."""
+"""Names that an object store returns for one listing request."""
 
 _WRITES: Final = 5
-"""Requests for each work item's files: listing, predictions twice, record, and whether that is there."""
+"""Requests for each work item's files: listing, predictions twice, record, and a check for the record."""
 
 
 @dataclasses.dataclass
 class Tally:
-    """Counts images as they pass.
+    """Counts of listed images, and a sample of them.
 
     Attributes:
-        files: number of them, an archive as one.
-        archives: those that have an archive's name.
-        bytes: their listed size; of those whose size is known.
-        remote: those that are read by a request each.
-        sample: some of them, at random but the same every time.
+        files: number of files, an archive as one.
+        archives: number of files with an archive's name.
+        bytes: sum of the listed sizes that are known.
+        remote: number of files that are read by one request each.
+        sample: images with their ranks, at random but the same every time.
     """
 
     files: int = 0
@@ -61,7 +61,7 @@ class Tally:
     sample: list[tuple[int, ListedImage]] = dataclasses.field(default_factory=list)
 
     def count(self, images: Iterable[ListedImage]) -> Iterator[ListedImage]:
-        """Passes images on."""
+        """Yield images unchanged, counted."""
         for image in images:
             self.files += 1
             self.bytes += max(0, image.size)
@@ -82,16 +82,16 @@ class Tally:
 
 @dataclasses.dataclass(frozen=True)
 class Preview:
-    """What a run would do.
+    """Figures of a run that was not made.
 
     Attributes:
-        listed: files that were listed.
-        todo: those to score.
+        listed: number of files that were listed.
+        todo: the files to score.
         items: number of work items.
-        requests: to object stores, for listing, reading and writing.
-        sampled: images that were scored to see.
-        failed: those that failed.
-        seconds: for the sample, by one worker.
+        requests: number of requests to object stores, for listing, reading and writing.
+        sampled: number of images that were scored for the estimate.
+        failed: number of those that failed.
+        seconds: time that one worker took for the sample.
     """
 
     listed: int
@@ -103,7 +103,7 @@ class Preview:
     seconds: float
 
     def as_data(self) -> dict[str, int | float]:
-        """Returns the same figures in JSON's types."""
+        """Return the figures in JSON's types."""
         todo = self.todo
         return {
             "listed": self.listed,
@@ -118,7 +118,7 @@ class Preview:
         }
 
     def table(self) -> str:
-        """Returns the lines to print, one fact each."""
+        """Return the lines to print, one fact each."""
         todo, skipped = self.todo, self.listed - self.todo.files
         archives = f", {todo.archives:,} archives counted as one each" if todo.archives else ""
         rows = {
@@ -143,10 +143,10 @@ class Preview:
 
 
 def preview(options: ScoreOptions) -> Preview:
-    """Looks at what a run would do.
+    """Estimate a run from its options; list its inputs, and score a sample of them in memory.
 
     Raises:
-        UserError: as the run would.
+        UserError: for the same reasons as the run.
     """
     beam_options(dataflow.complete_flags(options))
     with model_place.open_bundles(options) as (bundle, challenger):
@@ -161,7 +161,7 @@ def _preview(options: ScoreOptions, bundle: Bundle, challenger: Bundle | None) -
         scratch = LocalFolder(pathlib.Path(folder))
         listing, listed = open_listing(options, spread=False), Tally()
         frozen = freeze_listing(Listing(listed.count(listing)), scratch, run="", most=options.rows_per_part)
-        todo, items = listed, len(frozen.items)
+        todo, items = listed, sum(1 for _ in frozen)
         if plan.past:
             todo = _left(options, plan, scratch, listed.files)
             items = math.ceil(todo.files / options.rows_per_part)
@@ -179,7 +179,7 @@ def _preview(options: ScoreOptions, bundle: Bundle, challenger: Bundle | None) -
 
 
 def _left(options: ScoreOptions, plan: RunPlan, scratch: OutputFolder, listed: int) -> Tally:
-    """Returns what earlier runs have left to score, by the join that the run would make."""
+    """Return the images that earlier runs leave to score, by the same join as the run's."""
     past = open_past_runs(plan.past)
     buckets = incremental.bucket_count(max(listed, *(run.manifest.counts.listed for run in past)))
     task = JoinTask(
@@ -207,13 +207,13 @@ def _left(options: ScoreOptions, plan: RunPlan, scratch: OutputFolder, listed: i
 def _try(
     options: ScoreOptions, bundle: Bundle, challenger: Bundle | None, *, images: list[ListedImage]
 ) -> tuple[int, float]:
-    """Scores some images in memory; returns how many failed, and the seconds of the second time."""
+    """Score images in memory; return how many failed, and the seconds of the second pass."""
     with ImageReader(options.limits) as reader:
         classifier = load_classifier(
             bundle, accept_threshold=accept_threshold(options, bundle), challenger=challenger
         )
         images = sorted(images)
-        # Once to warm up on a few: connections and the engine take their time to begin.
+        # Warm up on a few: connections and the engine take time to start.
         classifier.classify(zip(images[:16], reader.read(images[:16]), strict=True))
         began = time.perf_counter()
         scored = classifier.classify(zip(images, reader.read(images), strict=True))

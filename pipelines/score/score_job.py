@@ -1,19 +1,19 @@
-"""The scoring run from its options to its manifest."""
+"""A scoring run, from its options to its manifest."""
 
+import collections
 import contextlib
 import dataclasses
 import datetime
-import functools
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.shared import Shared
 
-from digitmill.commands import Effect, run_config
+from digitmill.commands import Effect
 from digitmill.engines.bundle_loader import Bundle
 from digitmill.storage import OutputFolder, open_folder
 from digitmill.storage.interface import Hold
@@ -22,16 +22,9 @@ from digitmill.storage.names import printable
 from pipelines.history import incremental
 from pipelines.history.incremental_join import JoinTask, SkipScored
 from pipelines.history.past_runs import PastRun, open_past_runs
-from pipelines.listing.frozen_listing import FrozenItem, ListingIndex, freeze_listing, read_index
-from pipelines.listing.input_listing import (
-    Listing,
-    check_output_outside_inputs,
-    list_images,
-    list_with_ranges,
-    read_input_list,
-    stable_sample,
-)
-from pipelines.listing.true_labels import FOLDER, attach_labels
+from pipelines.listing.frozen_listing import FrozenItem, ItemRef, ListingIndex, read_index
+from pipelines.listing.input_listing import check_output_outside_inputs
+from pipelines.listing.true_labels import FOLDER
 from pipelines.output import output_run
 from pipelines.output.finishing import (
     begin_time,
@@ -44,22 +37,21 @@ from pipelines.output.finishing import (
 )
 from pipelines.output.planning import accept_threshold, make_plan
 from pipelines.output.reconcile import Reconciliation, reconcile, remove_unreferenced
-from pipelines.output.run_progress import Progress, show_listing
+from pipelines.output.run_progress import Progress
 from pipelines.output.summary import Summary
 from pipelines.report.rebuilding import find_baselines
 from pipelines.runners import dataflow
-from pipelines.runners.beam_options import beam_options, in_process
+from pipelines.runners.beam_options import beam_options, in_main_thread, in_process
 from pipelines.runners.cancellation import cancel_on_interrupt
 from pipelines.runners.interruption import resumable
 from pipelines.runners.runner_failure import explain_failures
-from pipelines.score.transforms import ListRanges, ScoreImages
+from pipelines.score.run_listing import begin_run
+from pipelines.score.transforms import ListInputs, ListRanges, ScoreImages
 from pipelines.score_options import ScoreOptions
 from pipelines.scoring import model_place
 from pipelines.scoring.scoring_task import ScoringTask
 from pipelines.workers.choice import processes_for, ready_pool
-from pipelines.workers.early import EarlyStart
 from pipelines.workers.pool import WorkerPool
-from schemas import run_plan
 from schemas.errors import UserError
 from schemas.layout import STATISTICS, is_joined, is_listed, record_name
 from schemas.manifest import Manifest
@@ -77,25 +69,25 @@ class _Run:
 
 
 def run(options: ScoreOptions, pool: WorkerPool | None = None) -> Summary:
-    """Scores the inputs and writes predictions, reports and, last, the manifest.
+    """Score the inputs and write predictions, reports and, last, the manifest.
 
     Args:
-        options: what is asked for.
-        pool: worker processes that were started in good time, by whoever ends them.
+        options: options of the command.
+        pool: worker processes that the caller has started, and closes afterwards.
 
     Raises:
-        UserError: when an option cannot be used; nothing has been written then.
-        StoppedError: when the run was told to stop, or its storage failed; it can be gone on with.
+        UserError: when an option cannot be used; nothing is written then.
+        StoppedError: when the run was stopped or its storage failed; it can be resumed.
         UnreconciledError: when a listed image has no outcome; there is no manifest then.
     """
-    # What can be refused is refused before an image is read or a file written.
+    # Check all that can be checked before an image is read or a file written.
     started = datetime.datetime.now(datetime.UTC)
     pipeline_options = beam_options(dataflow.complete_flags(options))
     if options.workers is not None and not in_process(pipeline_options):
         raise UserError(
-            "--workers are processes of this machine, under the DirectRunner",
+            "--workers works with the DirectRunner only",
             value=options.workers,
-            hint="leave it out, and give the runner's own flags, such as --num_workers or --parallelism",
+            hint="leave it out, and use the runner's own flags, such as --num_workers or --parallelism",
         )
     output = open_folder(options.output)
     output_run.read_state(output, resume=options.resume)
@@ -105,7 +97,7 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None) -> Summary:
         resumable(options.command(resume=True)),
         output.hold() as hold,
     ):
-        # Looked at again: another launcher may have begun, or finished, in between.
+        # Read again: another launcher may have begun, or finished, in between.
         standing = output_run.read_state(output, resume=options.resume)
         plan = make_plan(options, bundle, challenger, begun=standing.plan, output=output)
         finished = standing.finished
@@ -125,33 +117,24 @@ def _score(
     pipeline_options: PipelineOptions,
     pool: WorkerPool | None,
 ) -> Manifest:
-    # 1. The listing is frozen: its count is the denominator of everything after. Processes that wait already
-    # begin with what is listed: what they write is named by its content, and accounted for at the end.
+    # 1. Freeze the listing: its count is the denominator of everything after. And score, in one pipeline that
+    # lists too, or that begins with what is frozen. Each work item writes its statistics record last.
     began = time.monotonic()
     past = open_past_runs(run.plan.past)
     done = run.output.names(STATISTICS)
-    may_begin = not past and _may_begin(run, pipeline_options)
-    early = EarlyStart(pool if may_begin else None, run.task, done=done)
-    frozen = _freeze(run, past, hold, early)
-    left = [item for item in frozen.items if frozen.buckets or record_name(item.digest) not in done]
-
-    # 2. Score. Each work item writes its rows, and its statistics record last.
-    known = [] if frozen.buckets else left
-    with (
-        _workers(run, frozen, left, pool=pool, options=pipeline_options) as scorers,
-        explain_failures(run.output, known),
-        Progress(run.output, known, adds_items=_adds_items(frozen), began=early.began),
-    ):
-        _run_pipeline(run, frozen, left, past=past, options=pipeline_options, scorers=scorers)
-    if left or frozen.ranges or frozen.buckets:
-        dataflow.exit_after_template(pipeline_options, run.options.command(resume=True))
+    frozen = read_index(run.output)
+    if frozen is None and pool is not None and not past and _may_score_while_listing(run, pipeline_options):
+        frozen = _score_while_listing(run, hold, done=done, pool=pool, options=pipeline_options)
+    else:
+        frozen = frozen or _list(run, hold, past)
+        _score_frozen(run, frozen, past=past, done=done, pool=pool, options=pipeline_options)
     seconds = time.monotonic() - began
 
-    # 3. Reconcile from the committed records, not from Beam's counters, which count retries too.
+    # 2. Reconcile from the committed records, not from Beam's counters, which count retries too.
     account = reconcile(frozen, output=run.output, most=run.options.rows_per_part)
     remove_unreferenced(run.output, account)
 
-    # 4. Reports, then the manifest: readers trust only an output that has one.
+    # 3. Reports, then the manifest: readers trust only an output that has one.
     new = sum(part.rows for part in account.records if part.name.rpartition("/")[2] not in done)
     spent = run_times(begin_time(run.output), started, seconds=seconds, images=new)
     baselines = find_baselines(run.task.bundle.card, past)
@@ -186,76 +169,101 @@ def _task(
     )
 
 
-def _may_begin(run: _Run, options: PipelineOptions) -> bool:
+def _list(run: _Run, hold: Hold, past: Sequence[PastRun]) -> ListingIndex:
+    listing = begin_run(run.options, run.plan, run.output, run=run.task.run, past=past, hold=hold)
+    with listing.errors():
+        collections.deque(listing, maxlen=0)
+    return listing.index()
+
+
+def _may_score_while_listing(run: _Run, options: PipelineOptions) -> bool:
     """Whether worker processes may score while the launcher still lists.
 
     Not where another launcher could take over meanwhile and list anew, as in a bucket: what the first one's
-    processes go on to write would be strays.
+    processes go on to write would be strays. And not in another thread of Beam, which Ctrl-C does not reach.
     """
-    if not in_process(options) or not isinstance(run.output, LocalFolder):
+    if not in_main_thread(options) or not isinstance(run.output, LocalFolder):
         return False
     return processes_for(run.options.workers, engine=run.task.bundle.engine.kind, images=None, items=None) > 1
 
 
-def _freeze(run: _Run, past: Sequence[PastRun], hold: Hold, early: EarlyStart) -> ListingIndex:
-    """Returns what is listed: what an earlier launcher has frozen, or else what is there now."""
-    frozen = read_index(run.output)
-    if frozen is not None:
-        return frozen
-    listing = open_listing(run.options)
-    listing.begin()
-    # An earlier run knows about how many there will be.
-    expected = max((earlier.manifest.counts.listed for earlier in past), default=None)
-    listing.map(functools.partial(show_listing, expected=expected))
-    new = not run.output.exists(run_plan.FILE)
-    run.output.write_once(run_plan.FILE, run.plan.to_json().encode())
-    run.output.write_once(run_config.FILE, run.options.run_config().encode())
+def _score_while_listing(
+    run: _Run, hold: Hold, *, done: Set[str], pool: WorkerPool, options: PipelineOptions
+) -> ListingIndex:
+    """Lists and scores in one stage of a pipeline: worker processes get each work item as it is listed."""
+    pool.assign(run.task)
+    scorer = Shared()
+    scorer.acquire(lambda: pool)
+    listing = begin_run(run.options, run.plan, run.output, run=run.task.run, hold=hold, spread=False)
+    with listing.errors(), contextlib.ExitStack() as progress:
 
-    def buckets(images: int) -> int:
-        known = (earlier.manifest.counts.listed for earlier in past)
-        return incremental.bucket_count(max(images, *known)) if past else 0
+        def refs() -> Iterator[ItemRef]:
+            left, began = [], None
+            for item in listing:
+                if record_name(item.digest) not in done:
+                    began = began or time.monotonic()
+                    left.append(item)
+                    yield item.ref
+            # The bar of the listing has ended.
+            progress.enter_context(Progress(run.output, left, began=began))
 
-    try:
-        with early:
-            return freeze_listing(
-                listing,
-                run.output,
-                run=run.task.run,
-                most=run.options.rows_per_part,
-                buckets=buckets,
-                confirm=hold.confirm,
-                begin=early.begin,
+        # Whatever ends the pipeline ends the processes first: then nobody writes any more while the run is
+        # removed, or once another launcher has the output.
+        with pool, explain_failures(run.output, []):
+            _run_pipeline(
+                lambda pipeline: pipeline | ListInputs(refs),
+                ScoreImages(run.task, scorer, spread=False),
+                options,
             )
-    except UserError:
-        if new:
-            output_run.remove_started_run(run.output)
-        raise
+    return listing.index()
 
 
-def open_listing(options: ScoreOptions, *, spread: bool = True) -> Listing:
-    """Returns the images that are to be scored, to be listed while they are asked for.
+def _score_frozen(
+    run: _Run,
+    frozen: ListingIndex,
+    *,
+    past: Sequence[PastRun],
+    done: Set[str],
+    pool: WorkerPool | None,
+    options: PipelineOptions,
+) -> None:
+    """Scores the work items that are left of a frozen listing, on any runner."""
+    left = [item for item in frozen.items if frozen.buckets or record_name(item.digest) not in done]
+    if not left and not frozen.ranges and not frozen.buckets:
+        return
+    known = [] if frozen.buckets else left
 
-    Args:
-        options: what is asked for.
-        spread: whether workers may list what is left of a large folder.
-    """
-    # Side by side only where no other input could name the same image, and no file its label.
-    alone = len(options.inputs) == 1 and options.input_list is None and options.labels in (None, FOLDER)
-    if spread and alone and not options.limit and not options.sample:
-        listing = list_with_ranges(options.inputs[0])
-    else:
-        named = read_input_list(options.input_list, options.limits) if options.input_list else []
-        images = list_images(options.inputs, named)
-        if options.sample:
-            images = iter(stable_sample(images, options.sample))
-        listing = Listing(images, limit=options.limit)
-    if options.labels is None:
-        return listing
-    return listing.map(functools.partial(attach_labels, labels=options.labels))
+    def items(pipeline: beam.Pipeline) -> beam.PCollection:
+        # The items are spread over the workers where they are scored, listed ones among them.
+        refs = pipeline | "WorkItems" >> beam.Create([item.ref for item in left], reshuffle=False)
+        if frozen.ranges:
+            ranges = pipeline | "Ranges" >> beam.Create(frozen.ranges, reshuffle=False)
+            refs = (refs, ranges | ListRanges(run.task)) | beam.Flatten()
+        if frozen.buckets:
+            refs = refs | SkipScored(
+                _join_task(run, frozen, past), list(incremental.past_listing_files(past))
+            )
+        return refs
+
+    with (
+        _scorer(run, frozen, left, pool=pool, options=options) as scorer,
+        explain_failures(run.output, known),
+        Progress(run.output, known, adds_items=_adds_items(frozen)),
+    ):
+        _run_pipeline(items, ScoreImages(run.task, scorer), options)
+    dataflow.exit_after_template(options, run.options.command(resume=True))
+
+
+def _run_pipeline(
+    items: Callable[[beam.Pipeline], beam.PCollection], score: ScoreImages, options: PipelineOptions
+) -> None:
+    pipeline = beam.Pipeline(options=options)
+    with cancel_on_interrupt(pipeline), pipeline:
+        _ = items(pipeline) | score
 
 
 @contextlib.contextmanager
-def _workers(
+def _scorer(
     run: _Run,
     frozen: ListingIndex,
     left: Sequence[FrozenItem],
@@ -263,7 +271,7 @@ def _workers(
     pool: WorkerPool | None,
     options: PipelineOptions,
 ) -> Iterator[Shared]:
-    """Context manager that gives what scores the work items: this process, or processes of their own."""
+    """Context manager around the scorer: this process, worker processes, or none yet on other runners."""
     shared = Shared()
     if not in_process(options):
         yield shared
@@ -281,29 +289,6 @@ def _workers(
         yield shared
 
 
-def _run_pipeline(
-    run: _Run,
-    frozen: ListingIndex,
-    left: Sequence[FrozenItem],
-    *,
-    past: Sequence[PastRun],
-    options: PipelineOptions,
-    scorers: Shared,
-) -> None:
-    pipeline = beam.Pipeline(options=options)
-    with cancel_on_interrupt(pipeline), pipeline:
-        # The items are spread over the workers where they are scored, listed ones among them.
-        items = pipeline | "WorkItems" >> beam.Create([item.ref for item in left], reshuffle=False)
-        if frozen.ranges:
-            listed = pipeline | "Ranges" >> beam.Create(frozen.ranges, reshuffle=False) | ListRanges(run.task)
-            items = (items, listed) | beam.Flatten()
-        if frozen.buckets:
-            items = items | SkipScored(
-                _join_task(run, frozen, past), list(incremental.past_listing_files(past))
-            )
-        _ = items | ScoreImages(run.task, scorers)
-
-
 def _join_task(run: _Run, frozen: ListingIndex, past: Sequence[PastRun]) -> JoinTask:
     return JoinTask(
         output=run.task.output,
@@ -316,7 +301,7 @@ def _join_task(run: _Run, frozen: ListingIndex, past: Sequence[PastRun]) -> Join
 
 
 def _adds_items(frozen: ListingIndex) -> Callable[[str], bool] | None:
-    """Returns which listing files hold work items that the launcher does not know of."""
+    """Return which listing files hold work items that workers add; None if they add none."""
     if frozen.buckets:
         return is_joined
     return is_listed if frozen.ranges else None

@@ -1,8 +1,8 @@
-"""The scoring pipeline as Beam sees it: wiring, and the DoFns that do the work."""
+"""The steps of the scoring pipeline, and their DoFns."""
 
 import collections
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import apache_beam as beam
@@ -15,6 +15,38 @@ from digitmill.storage import open_folder
 from pipelines.listing.frozen_listing import ItemRef, RangeLister
 from pipelines.listing.input_listing import RemoteRange
 from pipelines.scoring.scoring_task import ItemScorer, LocalScorer, ScoringTask
+
+
+class ListInputs(beam.PTransform):
+    """Lists the inputs in the launcher's process: a pipeline's begin to a PCollection of `ItemRef`.
+
+    Args:
+        refs: lists; called once, by a runner that works in the launcher's process.
+    """
+
+    def __init__(self, refs: Callable[[], Iterator[ItemRef]]) -> None:
+        super().__init__()
+        self._refs = refs
+        # Beam pickles DoFns, but passes on what a `Shared` holds as it is.
+        self._shared = Shared()
+        self._shared.acquire(lambda: refs)
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
+        """Lists when the pipeline runs, and yields each work item as soon as it is listed."""
+        return begin | beam.Impulse() | "List" >> beam.ParDo(_ListHere(self._shared))
+
+
+class _ListHere(beam.DoFn):
+    def __init__(self, shared: Shared) -> None:
+        super().__init__()
+        self._shared = shared
+
+    def process(self, _: bytes) -> Iterator[ItemRef]:
+        yield from self._shared.acquire(_not_here)()
+
+
+def _not_here() -> None:
+    raise RuntimeError("only the launcher's process can list the inputs")
 
 
 class ListRanges(beam.PTransform):
@@ -30,7 +62,7 @@ class ListRanges(beam.PTransform):
 
 
 class ListRange(beam.DoFn):
-    """Lists a range of names into work items that are frozen in the output."""
+    """Lists a range of names, as work items that are frozen in the output."""
 
     def __init__(self, task: ScoringTask) -> None:
         super().__init__()
@@ -56,59 +88,58 @@ class ScoreImages(beam.PTransform):
     Predictions go to the output folder, not through a shuffle, which would cost 15-73 us an image.
 
     Args:
-        task: what the items are scored by.
-        shared: holds what scores them, where the launcher has made it already; workers in other
-            processes find it empty and make their own.
+        task: parameters of the scoring.
+        scorer: holds the scorer, if the launcher has made one; workers in other processes find it empty and
+            make their own.
+        spread: whether to spread the items over the runner's workers. Otherwise this step is fused with the
+            one before it, and each item goes to the scorer as soon as it is yielded.
     """
 
-    def __init__(self, task: ScoringTask, shared: Shared | None = None) -> None:
+    def __init__(self, task: ScoringTask, scorer: Shared | None = None, *, spread: bool = True) -> None:
         super().__init__()
-        self._task = task
-        self._shared = shared or Shared()
+        self._score = ScoreWorkItem(task, scorer)
+        self._spread = spread
 
     def expand(self, items: beam.PCollection) -> beam.PCollection:
-        """Spreads the items over the workers and scores each once."""
-        # Reshuffle: without it all items would be fused with their creation and stay on one worker.
-        return (
-            items
-            | "Spread" >> beam.Reshuffle()
-            | "Score" >> beam.ParDo(ScoreWorkItem(self._task, self._shared))
-        )
+        """Scores each item once."""
+        # Without a reshuffle all items would be fused with their creation and stay on one worker.
+        spread = items | "Spread" >> beam.Reshuffle() if self._spread else items
+        return spread | "Score" >> beam.ParDo(self._score)
 
 
 class ScoreWorkItem(beam.DoFn):
-    """Scores work items, a few at a time; a bundle is done when all of its items are written."""
+    """Submits work items to a scorer; a bundle is done when all of its items are written."""
 
-    def __init__(self, task: ScoringTask, shared: Shared | None = None) -> None:
+    def __init__(self, task: ScoringTask, scorer: Shared | None = None) -> None:
         super().__init__()
         self._task = task
         # One model, and one bound on connections and requests, for all threads of a worker process.
-        self._shared = shared or Shared()
+        self._shared = scorer or Shared()
 
     def setup(self) -> None:
         """Loads the model and opens storage, once per worker process."""
         self._scorer: ItemScorer = self._shared.acquire(self._make_scorer)
-        self._pool = ThreadPoolExecutor(self._scorer.in_flight, thread_name_prefix="score")
+        self._pending: collections.deque[Future[str]] = collections.deque()
 
     def start_bundle(self) -> None:
-        """Begins with nothing under way."""
-        self._under_way: collections.deque[Future[str]] = collections.deque()
+        """Starts with nothing pending."""
+        self._pending.clear()
 
     def process(self, ref: ItemRef) -> Iterator[str]:
-        """Starts one item and yields those that had to finish before it could start."""
-        if len(self._under_way) >= self._scorer.in_flight:
-            yield self._under_way.popleft().result()
-        self._under_way.append(self._pool.submit(self._scorer.run, ref))
+        """Submits one item; yields the digests of earlier ones that are done, or must be done first."""
+        while self._pending and (self._pending[0].done() or len(self._pending) >= self._scorer.max_pending):
+            yield self._pending.popleft().result()
+        self._pending.append(self._scorer.submit(ref))
 
     def finish_bundle(self) -> Iterator[Any]:
-        """Waits for what is still under way: only then is the bundle's work promised to be done."""
-        while self._under_way:
-            digest = self._under_way.popleft().result()
+        """Waits for what is pending: only then does the bundle count as done."""
+        while self._pending:
+            digest = self._pending.popleft().result()
             yield WindowedValue(digest, MIN_TIMESTAMP, [GlobalWindow()])
 
     def teardown(self) -> None:
-        """Ends the threads."""
-        self._pool.shutdown()
+        """Cancels what a failed bundle has left pending."""
+        self._scorer.cancel(self._pending)
 
     def _make_scorer(self) -> ItemScorer:
         return LocalScorer(self._task)

@@ -1,4 +1,4 @@
-"""Whether a run gets worker processes, and how many: only where they are worth their start."""
+"""Decides whether a run gets worker processes, and how many: only if they save more than they cost."""
 
 import contextlib
 import os
@@ -13,10 +13,10 @@ from pipelines.scoring.scoring_task import ScoringTask
 from pipelines.workers.pool import WorkerPool
 
 FEW_IMAGES: Final = 8_192
-"""So many images are scored in the launcher's own process: that takes less than starting others does."""
+"""Up to this many images are scored in the launcher's process: starting others would take longer."""
 
 WORKER_BYTES: Final = 384 * 2**20
-"""Memory to have for each worker process: twice what one takes with a small model."""
+"""Memory that a worker process needs: twice what one takes with a small model."""
 
 
 def worker_processes() -> int:
@@ -25,13 +25,13 @@ def worker_processes() -> int:
 
 
 def processes_for(asked: int | None, *, engine: EngineKind, images: int | None, items: int | None) -> int:
-    """Returns how many worker processes a run gets on this machine; 1 is the launcher itself.
+    """Return how many processes score a run on this machine; 1 is the launcher itself.
 
     Args:
-        asked: what the user wants; None for what is best.
-        engine: what runs the model; TensorFlow takes seconds and 700 MB a process, and fills a GPU.
-        images: that are to be scored; None where nobody knows yet.
-        items: their work items; likewise.
+        asked: number that the user asked for; None to choose the best.
+        engine: engine of the model; TensorFlow takes seconds and 700 MB a process, and fills a GPU.
+        images: number of images to score; None if unknown.
+        items: number of their work items; None if unknown.
     """
     if asked is None:
         few = images is not None and images <= FEW_IMAGES
@@ -41,13 +41,12 @@ def processes_for(asked: int | None, *, engine: EngineKind, images: int | None, 
 
 @contextlib.contextmanager
 def ready_pool(processes: int, task: ScoringTask, *, early: WorkerPool | None) -> Iterator[WorkerPool | None]:
-    """Context manager that gives worker processes which know their task; None where one process is enough.
+    """Context manager around a pool that has its task; None if the launcher scores by itself.
 
     Args:
-        processes: how many, the launcher's own among them if it is the only one.
-        task: what work items are scored by.
-        early: processes that were started already, as many as there was room for then; ended where one is
-            enough.
+        processes: how many processes score; 1 is the launcher.
+        task: parameters of the scoring.
+        early: a pool that was started before; it is used, or closed if the launcher scores by itself.
     """
     if processes == 1:
         if early is not None:
@@ -61,9 +60,9 @@ def ready_pool(processes: int, task: ScoringTask, *, early: WorkerPool | None) -
 
 @contextlib.contextmanager
 def early_pool(options: ScoreOptions) -> Iterator[WorkerPool | None]:
-    """Context manager that gives worker processes already, where a look at the input says that they pay.
+    """Context manager around a pool that starts before the inputs are listed; None if the run may be small.
 
-    They get ready in the second in which the launcher imports Beam.
+    The processes get ready while the launcher imports Beam, which takes a second.
     """
     pool = WorkerPool(options.workers or worker_processes()) if _surely_many(options) else None
     try:
@@ -90,5 +89,5 @@ def _surely_many(options: ScoreOptions) -> bool:
 
 
 def _names_a_runner(flags: Sequence[str]) -> bool:
-    """Whether Beam's flags may mean another engine than the one in this process."""
+    """Whether Beam's flags may select an engine outside this process."""
     return any(flag.startswith(("--runner", "--direct_running_mode")) for flag in flags)

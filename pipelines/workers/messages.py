@@ -1,6 +1,7 @@
-"""What launcher and worker processes say to each other: JSON; nothing that comes from a worker is code.
+"""Messages between the launcher and its worker processes.
 
-The one exception is the task, which the launcher pickles for its own child.
+JSON, so that nothing that comes from a worker is executed. Only the task, which the launcher sends to its own
+child, is pickled.
 """
 
 import json
@@ -10,33 +11,33 @@ from digitmill.engines.engine import EngineError
 from pipelines.listing.frozen_listing import ItemRef
 from schemas.errors import ActionableError, StorageError, UserError, WorkerError
 
-_RULES: dict[str, type[ActionableError]] = {
+_KINDS: dict[str, type[ActionableError]] = {
     kind.__name__: kind for kind in (StorageError, UserError, WorkerError)
 }
 
 
 class RemoteError(RuntimeError):
-    """A mistake of the program in a worker process; the text is its traceback there."""
+    """A bug that a worker process met; the text is its traceback there."""
 
 
-def request(ref: ItemRef) -> bytes:
-    """Returns the question for one work item."""
+def encode_request(ref: ItemRef) -> bytes:
+    """Return the request to score a work item."""
     return json.dumps(ref).encode()
 
 
-def requested(message: bytes) -> ItemRef:
-    """Reads what `request` wrote."""
+def parse_request(message: bytes) -> ItemRef:
+    """Return the reference in a request."""
     name, number = json.loads(message)
     return name, number
 
 
-def done(digest: str) -> bytes:
-    """Returns the answer for an item that is scored and written."""
+def encode_digest(digest: str) -> bytes:
+    """Return the response for a work item that is scored and written."""
     return json.dumps({"done": digest}).encode()
 
 
-def failed(error: Exception) -> bytes:
-    """Returns the answer for an item that met an error."""
+def encode_error(error: Exception) -> bytes:
+    """Return the response for a work item that failed."""
     if isinstance(error, ActionableError):
         value = error.value if isinstance(error.value, (str, int, float, type(None))) else str(error.value)
         fields = {"error": error.error, "value": value, "hint": error.hint}
@@ -46,22 +47,22 @@ def failed(error: Exception) -> bytes:
     return json.dumps({"error": "", "text": "".join(traceback.format_exception(error))}).encode()
 
 
-def digest_of(message: bytes) -> str:
-    """Returns the digest in an answer.
+def parse_response(message: bytes) -> str:
+    """Return the digest in a response.
 
     Raises:
         UserError, StorageError, WorkerError, EngineError: that the worker met.
-        RemoteError: when it met anything else.
-        ValueError: when it makes no sense.
+        RemoteError: when the worker met any other error.
+        ValueError: for anything that is not a response.
     """
-    answer = json.loads(message)
-    match answer:
+    response = json.loads(message)
+    match response:
         case {"done": str(digest)}:
             return digest
-        case {"error": str(kind), "fields": {"error": text, "value": value, "hint": hint}} if kind in _RULES:
-            raise _RULES[kind](text, value=value, hint=hint)
+        case {"error": str(kind), "fields": {"error": text, "value": value, "hint": hint}} if kind in _KINDS:
+            raise _KINDS[kind](text, value=value, hint=hint)
         case {"error": "EngineError", "text": str(text)}:
             raise EngineError(text)
         case {"error": "", "text": str(text)}:
             raise RemoteError(text)
-    raise ValueError(f"a worker process answers with its work item's digest; got {message[:100]!r}")
+    raise ValueError(f"invalid response of a worker process: {message[:100]!r}")

@@ -1,9 +1,9 @@
-"""The launcher's side of its worker processes: starts them, hands out work items, replaces the dead.
+"""The launcher's pool of worker processes: starts them, gives them work items, replaces those that die.
 
-Python's threads take turns, so that two of them score hardly faster than one; processes do not. They are
-started anew and never forked: the launcher runs threads. A worker ends with its launcher, however that
-ends, because the connection between them does. One that dies is replaced and its work items are scored
-again, which changes nothing that it may have written.
+Two Python threads contend for the GIL and score hardly faster than one; two processes do not. Processes are
+started anew instead of forked, because the launcher has threads. A worker exits when its launcher ends, in
+any way, because their connection breaks. A worker that dies is replaced and its work items are scored again:
+files are written once, so what it had written stays as it is.
 """
 
 import contextlib
@@ -16,8 +16,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection, Pipe
 from types import TracebackType
 from typing import Final, Self
@@ -34,7 +34,7 @@ ATTEMPTS: Final = 3
 
 _COMMAND: Final = (sys.executable, "-P", "-m", "pipelines.workers.process")
 _ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-"""NumPy's own threads would only be in the way of the other processes; memory is all that they cost."""
+"""NumPy's own threads would compete with the other processes and take memory."""
 
 
 class _Process:
@@ -51,8 +51,8 @@ class _Process:
                 stdout=subprocess.DEVNULL,
                 pass_fds=numbers,
                 env=_ONE_THREAD | os.environ | {"PYTHONPATH": module_path()},
-                # A group of its own: Ctrl-C is for the launcher, whose end ends the workers too. No session
-                # of its own: Linux shares cores between sessions, and the workers would outweigh the rest.
+                # Its own group: Ctrl-C is for the launcher, whose end ends the workers too. Not its own
+                # session: Linux shares CPUs between sessions, and the workers would outweigh the rest.
                 process_group=0,
             )
         finally:
@@ -61,49 +61,51 @@ class _Process:
         self._control = control
         self.lanes = [_Lane(self, pair[0]) for pair in pairs]
         self.pid = self._process.pid
-        self.gone = False
+        self.ended = False
 
     def assign(self, task: bytes) -> None:
-        with contextlib.suppress(OSError):  # it has died; whoever asks it first finds out how
+        with contextlib.suppress(OSError):  # it has died, as the first request to it finds out
             self._control.send_bytes(task)
 
     def end(self) -> int:
-        """Ends it, if it still lives; returns its exit code, or a signal's number below 0."""
-        self.gone = True
+        """Kill the process if it is alive; return its exit code, or a signal's number below 0."""
+        self.ended = True
         self._process.kill()
         return self._process.wait()
 
 
 class _Lane:
-    """A way to one process, for one work item at a time."""
+    """A connection to one process, for one work item at a time."""
 
     def __init__(self, process: _Process, connection: Connection) -> None:
         self.process = process
         self.connection = connection
 
-    def ask(self, question: bytes) -> bytes:
-        self.connection.send_bytes(question)
+    def request(self, message: bytes) -> bytes:
+        """Send a request and wait for the response; EOFError or OSError when the process dies of it."""
+        self.connection.send_bytes(message)
         return self.connection.recv_bytes()
 
 
 class WorkerPool:
-    """Scores work items in processes of their own; an `ItemScorer`, which threads share.
+    """Scores work items in worker processes; an `ItemScorer`.
 
     Args:
         processes: how many.
-        lanes: work items that each has under way at once.
+        lanes: work items that each scores at once.
         command: what to run instead of `python -m pipelines.workers.process`.
 
     Attributes:
         processes: how many.
-        in_flight: work items that all of them have under way at once.
+        max_pending: thousands, so that listing runs far ahead of scoring; 2 KB of memory each.
     """
+
+    max_pending = 4_096
 
     def __init__(
         self, processes: int, *, lanes: int = ITEMS_IN_FLIGHT, command: Sequence[str] = _COMMAND
     ) -> None:
         self.processes = processes
-        self.in_flight = processes * lanes
         self._lanes = lanes
         self._command = command
         self._processes: list[_Process] = []
@@ -111,17 +113,17 @@ class WorkerPool:
         self._lock = threading.Lock()
         self._alone = threading.Lock()
         self._task: ScoringTask | None = None
-        self._begun: dict[ItemRef, Future[str]] = {}
-        self._threads = ThreadPoolExecutor(self.in_flight, thread_name_prefix="begun")
+        # Each thread waits for the one item that it has given to a process.
+        self._threads = ThreadPoolExecutor(processes * lanes, thread_name_prefix="worker")
         self._closed = False
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The processes that live, or are thought to."""
+        """The processes that are alive, as far as is known."""
         return tuple(process.pid for process in self._processes)
 
     def start(self) -> None:
-        """Starts the processes, unless that is done: they get ready while the launcher does."""
+        """Start the processes if they are not: they get ready while the launcher does."""
         with self._lock:
             new = []
             while len(self._processes) < self.processes:
@@ -132,51 +134,37 @@ class WorkerPool:
                 self._idle.put(lane)
 
     def assign(self, task: ScoringTask) -> None:
-        """Tells the processes, which are started if they are not, what work items are scored by; once."""
+        """Send the processes the parameters of the scoring, once; start the processes if they are not."""
         if self._task is not None:
             return
         self.start()
-        # What a machine asks of a store does not grow with its processes.
+        # The request rate of a machine does not grow with its processes.
         limits = dataclasses.replace(task.limits, processes=self.processes)
         with self._lock:
             self._task = dataclasses.replace(task, limits=limits)
             for process in self._processes:
                 process.assign(pickle.dumps(self._task))
 
-    def begin(self, ref: ItemRef) -> None:
-        """Begins with an item; whoever runs it later gets what came of it."""
-        self._begun[ref] = self._threads.submit(self._score, ref)
+    def submit(self, ref: ItemRef) -> Future[str]:
+        """Queue an item for the next process that is free; the result is its digest once it is written.
 
-    def run(self, ref: ItemRef) -> str:
-        """Returns the digest of an item that is scored and written.
-
-        Raises:
+        The result may raise:
             UserError, StorageError, EngineError: that the worker met.
             WorkerError: when one process after the other died of it, or the pool is closed.
         """
-        begun = self._begun.pop(ref, None)
-        try:
-            return self._score(ref) if begun is None else begun.result()
-        except CancelledError:
-            raise _closed(ref) from None
+        if self._closed:
+            raise _closed(ref)
+        return self._threads.submit(self._score, ref)
 
-    def _score(self, ref: ItemRef) -> str:
-        question = messages.request(ref)
-        lane = self._take(ref)
-        try:
-            answer = lane.ask(question)
-        except (EOFError, OSError):
-            # It may have died of another item that it had under way.
-            return messages.digest_of(self._ask_alone(ref, question, self._replace(lane.process)))
-        self._idle.put(lane)
-        return messages.digest_of(answer)
+    def cancel(self, pending: Iterable[Future[str]]) -> None:
+        """Give up items, except those that are being scored: `close` ends them."""
+        for future in pending:
+            future.cancel()
 
     def close(self) -> None:
-        """Ends the processes, in the middle of whatever they do; who waits for them gets a WorkerError."""
-        # First of all what waits: whatever interrupts the rest, nothing more is begun.
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """End the processes, whatever they are doing; what waits for them gets a WorkerError."""
+        self._closed = True
         with self._lock:
-            self._closed = True
             processes, self._processes = self._processes, []
             for process in processes:
                 process.end()
@@ -191,11 +179,40 @@ class WorkerPool:
     ) -> None:
         self.close()
 
-    def _add(self) -> None:
-        process = self._new(self._lanes)
-        self._processes.append(process)
-        for lane in process.lanes:
-            self._idle.put(lane)
+    def _score(self, ref: ItemRef) -> str:
+        message = messages.encode_request(ref)
+        lane = self._take(ref)
+        try:
+            response = lane.request(message)
+        except (EOFError, OSError):
+            # It may have died of another item that it was scoring.
+            return messages.parse_response(self._retry_alone(ref, message, self._replace(lane.process)))
+        self._idle.put(lane)
+        return messages.parse_response(response)
+
+    def _take(self, ref: ItemRef) -> _Lane:
+        while True:
+            lane = self._idle.get()
+            if lane is None or self._closed:
+                self._idle.put(None)  # for the next who waits
+                raise _closed(ref)
+            if not lane.process.ended:
+                return lane
+
+    def _retry_alone(self, ref: ItemRef, message: bytes, ended: int) -> bytes:
+        """Return the response of a process that has nothing else to do, so that it dies of nothing else."""
+        deaths = [ended]
+        while len(deaths) < ATTEMPTS:
+            # One after the other: if memory is short, more processes would make it shorter.
+            with self._alone:
+                process = self._add(lanes=1, ref=ref)
+                try:
+                    return process.lanes[0].request(message)
+                except (EOFError, OSError):
+                    deaths.append(process.end())
+                finally:
+                    self._remove(process)
+        raise self._poisonous(ref, deaths)
 
     def _new(self, lanes: int) -> _Process:
         process = _Process(self._command, lanes)
@@ -203,63 +220,41 @@ class WorkerPool:
             process.assign(pickle.dumps(self._task))
         return process
 
-    def _take(self, ref: ItemRef) -> _Lane:
-        while True:
-            lane = self._idle.get()
-            if lane is None:
-                self._idle.put(None)  # for the next who waits
-                raise _closed(ref)
-            if not lane.process.gone:
-                return lane
-
-    def _ask_alone(self, ref: ItemRef, question: bytes, ended: int) -> bytes:
-        """Returns the answer of a process that has nothing else to do, so that it dies of nothing else."""
-        deaths = [ended]
-        while len(deaths) < ATTEMPTS:
-            # One after the other: if memory is what is short, more processes would make it shorter.
-            with self._alone:
-                process = self._begin(ref)
-                try:
-                    return process.lanes[0].ask(question)
-                except (EOFError, OSError):
-                    deaths.append(process.end())
-                finally:
-                    self._finish(process)
-        raise self._gives_up(ref, deaths)
-
-    def _begin(self, ref: ItemRef) -> _Process:
+    def _add(self, *, lanes: int, ref: ItemRef) -> _Process:
         with self._lock:
             if self._closed:
                 raise _closed(ref)
-            process = self._new(lanes=1)
+            process = self._new(lanes)
             self._processes.append(process)
             return process
 
-    def _finish(self, process: _Process) -> None:
+    def _remove(self, process: _Process) -> None:
         process.end()
         with self._lock:
             if process in self._processes:
                 self._processes.remove(process)
 
     def _replace(self, process: _Process) -> int:
-        """Puts a new process in a dead one's place, if nobody has; returns how it ended."""
+        """Put a new process in a dead one's place if nobody has; return how the dead one ended."""
         with self._lock:
-            fresh = process in self._processes and not self._closed
             ended = process.end()
-            if fresh:
+            if process in self._processes and not self._closed:
                 self._processes.remove(process)
-                self._add()
+                fresh = self._new(self._lanes)
+                self._processes.append(fresh)
+                for lane in fresh.lanes:
+                    self._idle.put(lane)
             return ended
 
-    def _gives_up(self, ref: ItemRef, deaths: list[int]) -> WorkerError:
-        how = ", ".join(signal.Signals(-code).name if code < 0 else f"exit code {code}" for code in deaths)
+    def _poisonous(self, ref: ItemRef, deaths: list[int]) -> WorkerError:
+        ends = ", ".join(signal.Signals(-code).name if code < 0 else f"exit code {code}" for code in deaths)
         return WorkerError(
-            "a worker process lives until its work item is done",
-            value=self._described(ref),
-            hint=f"{len(deaths)} died of it ({how}): give them more memory, or fewer --workers",
+            f"a work item ended {len(deaths)} worker processes ({ends})",
+            value=self._describe(ref),
+            hint="give them more memory, or use fewer --workers",
         )
 
-    def _described(self, ref: ItemRef) -> str:
+    def _describe(self, ref: ItemRef) -> str:
         name, number = ref
         if self._task is None:
             return f"{name}, {number}"
@@ -268,6 +263,4 @@ class WorkerPool:
 
 
 def _closed(ref: ItemRef) -> WorkerError:
-    return WorkerError(
-        "worker processes live as long as the run", value=ref, hint="go on with it by --resume"
-    )
+    return WorkerError("the worker processes were ended", value=ref, hint="resume the run with --resume")

@@ -296,7 +296,7 @@ def test_a_bucket_listed_by_workers_is_joined(
 ) -> None:
     for number in range(40):
         bucket.put(f"in/{number:03d}.png", png_of(digits[number]))
-    monkeypatch.setattr("pipelines.score.score_job.list_with_ranges", lambda given: begin(given, limit=7))
+    monkeypatch.setattr("pipelines.score.run_listing.list_with_ranges", lambda given: begin(given, limit=7))
     from pipelines.listing.input_listing import list_with_ranges as begin
 
     nights = f"{bucket.uri}/nights"

@@ -80,7 +80,7 @@ def output(tmp_path: pathlib.Path) -> OutputFolder:
 @pytest.fixture
 def items(output: OutputFolder) -> tuple[FrozenItem, ...]:
     images = [ListedImage(f"file:///{number}.png", 1, 10) for number in range(5)]
-    return freeze_listing(Listing(iter(images)), output, run="run", most=2).items
+    return tuple(freeze_listing(Listing(iter(images)), output, run="run", most=2))
 
 
 def finish(output: OutputFolder, item: FrozenItem) -> None:

@@ -32,7 +32,7 @@ def test_it_counts_and_writes_nothing(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_the_command_says_so(
+def test_the_command_prints_a_table(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     asked = ["--input", mixed_folder, "--model", bundle_path, "--output", tmp_path / "out", "--dry-run"]
@@ -42,7 +42,7 @@ def test_the_command_says_so(
     assert not (tmp_path / "out").exists()
 
 
-def test_requests_to_a_bucket_are_foretold(
+def test_requests_to_a_bucket_are_estimated(
     digits: np.ndarray, png_of: Callable, bundle_path: pathlib.Path, bucket: Bucket, through_proxy: Proxy
 ) -> None:
     for number in range(30):
@@ -53,14 +53,14 @@ def test_requests_to_a_bucket_are_foretold(
     assert all(name.startswith("in/") for name in bucket.names())
 
 
-def test_with_limit_and_sample_less_is_to_do(
+def test_limit_and_sample_reduce_the_images(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     assert look(mixed_folder, bundle_path, tmp_path / "out", limit=7).todo.files == 7
     assert look(mixed_folder, bundle_path, tmp_path / "out", sample=9).todo.files == 9
 
 
-def test_what_the_run_would_refuse_it_refuses(
+def test_invalid_options_are_refused_as_in_a_run(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     with pytest.raises(UserError, match="input not found"):
@@ -86,5 +86,5 @@ def test_the_sample_is_drawn_from_everywhere_and_the_same_every_time() -> None:
 @pytest.mark.parametrize(
     ("seconds", "said"), [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (5400, "1.5 h"), (36_000, "10.0 h")]
 )
-def test_times_are_told_as_people_tell_them(seconds: float, said: str) -> None:
+def test_durations_are_readable(seconds: float, said: str) -> None:
     assert preview._duration(seconds) == said

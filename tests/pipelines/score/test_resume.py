@@ -66,7 +66,7 @@ def run_with_kills(start: Callable[[], object], *, moments: random.Random, longe
     pytest.fail("a launch that was left alone did not end well")
 
 
-def test_killed_at_three_points_and_gone_on_with_it_ends_the_same(
+def test_a_run_killed_at_three_points_and_resumed_ends_the_same(
     digit_folder: pathlib.Path,
     bundle_path: pathlib.Path,
     undisturbed: dict[str, bytes],
@@ -98,7 +98,7 @@ def wait_for_items(output: pathlib.Path, number: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(SOAK))
-def test_killed_at_a_random_moment_and_gone_on_with_it_ends_the_same(
+def test_a_run_killed_at_a_random_moment_and_resumed_ends_the_same(
     digit_folder: pathlib.Path,
     bundle_path: pathlib.Path,
     undisturbed: dict[str, bytes],
@@ -116,7 +116,7 @@ def test_killed_at_a_random_moment_and_gone_on_with_it_ends_the_same(
 
 
 @pytest.mark.slow
-def test_killed_again_and_again_in_a_bucket_it_ends_the_same(
+def test_a_run_killed_repeatedly_in_a_bucket_ends_the_same(
     digit_folder: pathlib.Path,
     bundle_path: pathlib.Path,
     undisturbed: dict[str, bytes],
@@ -141,7 +141,7 @@ def test_killed_again_and_again_in_a_bucket_it_ends_the_same(
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
-def test_told_to_stop_it_says_in_one_line_how_to_go_on(
+def test_a_stopped_run_says_in_one_line_how_to_resume(
     digit_folder: pathlib.Path,
     bundle_path: pathlib.Path,
     undisturbed: dict[str, bytes],
@@ -201,7 +201,7 @@ def test_nothing_is_scored_twice(
     )
 
 
-def test_a_finished_run_is_gone_on_with_by_doing_nothing(
+def test_resuming_a_finished_run_does_nothing(
     digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     first = score_job.run(options(digit_folder, bundle_path, tmp_path / "out"))
@@ -250,7 +250,7 @@ def test_another_run_in_the_same_output_is_refused_with_what_differs(
         score_job.run(ScoreOptions(**(fields | change), resume=True))
 
 
-def test_a_run_that_was_begun_is_not_begun_again(
+def test_a_started_run_is_not_started_again(
     digit_folder: pathlib.Path,
     bundle_path: pathlib.Path,
     tmp_path: pathlib.Path,
@@ -262,7 +262,7 @@ def test_a_run_that_was_begun_is_not_begun_again(
         score_job.run(asked)
 
 
-def test_what_was_listed_stays_listed_whatever_came_since(
+def test_a_frozen_listing_ignores_later_changes(
     mixed_folder: pathlib.Path,
     bundle_path: pathlib.Path,
     tmp_path: pathlib.Path,
@@ -278,7 +278,7 @@ def test_what_was_listed_stays_listed_whatever_came_since(
     assert "new.png" not in "".join(path.read_text() for path in (tmp_path / "out").rglob("*.csv"))
 
 
-def test_an_input_that_turns_out_to_be_unusable_leaves_nothing(
+def test_an_unusable_input_leaves_nothing(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     (tmp_path / "truth.csv").write_text("path,label\nelsewhere.png,1\n")
@@ -289,7 +289,7 @@ def test_an_input_that_turns_out_to_be_unusable_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_of_two_launchers_at_once_one_wins_and_the_other_says_so(
+def test_of_two_launchers_one_wins_and_the_other_is_refused(
     digit_folder: pathlib.Path,
     bundle_path: pathlib.Path,
     undisturbed: dict[str, bytes],
@@ -308,7 +308,7 @@ def test_of_two_launchers_at_once_one_wins_and_the_other_says_so(
 
 
 @pytest.mark.slow
-def test_bundles_that_are_repeated_change_nothing(
+def test_repeated_bundles_change_nothing(
     digit_folder: pathlib.Path,
     bundle_path: pathlib.Path,
     undisturbed: dict[str, bytes],
@@ -321,7 +321,7 @@ def test_bundles_that_are_repeated_change_nothing(
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_one_line_and_can_be_gone_on_with(
+def test_a_full_disk_stops_the_run_in_one_line_and_it_can_be_resumed(
     digit_folder: pathlib.Path,
     bundle_path: pathlib.Path,
     undisturbed: dict[str, bytes],
@@ -382,7 +382,7 @@ def answer_503(proxy: Proxy, after: int) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("after", [3, 30, 60])
-def test_an_output_that_goes_away_for_good_is_one_line_and_can_be_gone_on_with(
+def test_an_output_that_disappears_stops_the_run_in_one_line_and_it_can_be_resumed(
     digit_folder: pathlib.Path,
     bundle_path: pathlib.Path,
     undisturbed: dict[str, bytes],
@@ -400,7 +400,7 @@ def test_an_output_that_goes_away_for_good_is_one_line_and_can_be_gone_on_with(
     assert contents(f"{bucket.uri}/out") == undisturbed
 
 
-def test_an_input_that_goes_away_for_good_is_no_failure_of_its_images(
+def test_an_input_store_that_disappears_fails_the_run_instead_of_its_images(
     digits: np.ndarray,
     png_of: Callable,
     bundle_path: pathlib.Path,
@@ -421,7 +421,7 @@ def test_an_input_that_goes_away_for_good_is_no_failure_of_its_images(
     assert (manifest.counts.scored, manifest.counts.failed) == (60, 0)
 
 
-def test_in_another_thread_signals_are_left_alone(
+def test_signal_handlers_stay_in_other_threads(
     digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     before, done = signal.getsignal(signal.SIGTERM), []

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from digitmill.storage import OutputFolder
 from digitmill.storage.names import uri_of
 from digitmill.storage.object_stores import retries
 from pipelines.listing import input_listing
-from pipelines.score import score_job
+from pipelines.listing.frozen_listing import ListingIndex
+from pipelines.score import run_listing
 from pipelines.score.score_job import run
 from pipelines.score_options import ScoreOptions
 from schemas import prediction
@@ -117,15 +119,16 @@ def test_each_fault_gives_its_row_and_harms_no_other(
     denied, missing, busy, slow, reset, cut, gone, changed, passing = victims
     proxy.lasting |= {denied: 403, missing: 404, busy: 503, slow: 429, reset: "reset", cut: "truncated"}
     proxy.faults[passing].extend([408, "reset", 503, "truncated"])
-    real = score_job.freeze_listing
+    real = run_listing.read_index
 
-    def changes_after(*arguments: object, **named: object) -> object:
-        frozen = real(*arguments, **named)
-        filled.delete(gone)
-        filled.put(changed, b"another")
+    def changes_after(output: OutputFolder) -> ListingIndex | None:
+        frozen = real(output)
+        if frozen is not None:
+            filled.delete(gone)
+            filled.put(changed, b"another")
         return frozen
 
-    monkeypatch.setattr(score_job, "freeze_listing", changes_after)
+    monkeypatch.setattr(run_listing, "read_index", changes_after)
     summary = run(options(filled, bundle_path, tmp_path / "out"))
     with (tmp_path / "out/reports/failures.csv").open(newline="") as file:
         failed = {row["image"].removeprefix(f"{filled.uri}/"): row["code"] for row in csv.DictReader(file)}
@@ -152,7 +155,7 @@ def test_a_large_folder_is_listed_by_the_workers(
     where: str,
 ) -> None:
     monkeypatch.setattr(
-        score_job, "list_with_ranges", lambda given: input_listing.list_with_ranges(given, limit=10)
+        run_listing, "list_with_ranges", lambda given: input_listing.list_with_ranges(given, limit=10)
     )
     output = f"{filled.uri}/out" if where == "bucket" else tmp_path / "out"
     summary = run(options(filled, bundle_path, output, labels="folder"))

@@ -1,17 +1,21 @@
 import dataclasses
+import itertools
 import pathlib
 import pickle
+from collections.abc import Iterable
+from concurrent.futures import Future
 
 import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
+from apache_beam.utils.shared import Shared
 
 from digitmill.engines.bundle_loader import Bundle
 from digitmill.engines.engine import Engine
 from digitmill.storage.local_output import LocalFolder
-from pipelines.listing.frozen_listing import FrozenItem, freeze_listing
+from pipelines.listing.frozen_listing import FrozenItem, ItemRef, freeze_listing
 from pipelines.listing.input_listing import Listing, list_images
 from pipelines.score.transforms import ScoreImages, ScoreWorkItem, ScoringTask
 from pipelines.scoring.scorer import Scorer
@@ -22,7 +26,7 @@ from schemas.layout import statistics_name
 
 def frozen(folder: pathlib.Path, output: pathlib.Path, size: int) -> list[FrozenItem]:
     return list(
-        freeze_listing(Listing(list_images([str(folder)])), LocalFolder(output), run="run", most=size).items
+        freeze_listing(Listing(list_images([str(folder)])), LocalFolder(output), run="run", most=size)
     )
 
 
@@ -82,9 +86,75 @@ def test_a_process_loads_each_model_once_whatever_its_threads(
     assert loaded == [bundle.digest] * 2
 
 
-def test_the_dofn_travels_without_the_model(bundle: Bundle, tmp_path: pathlib.Path) -> None:
+def test_the_pickled_dofn_has_no_model(bundle: Bundle, tmp_path: pathlib.Path) -> None:
     packed = pickle.dumps(ScoreWorkItem(task_of(bundle, tmp_path)))
     assert len(packed) < 20_000
+
+
+class Unhurried(Future):
+    """Is done only when somebody waits for it."""
+
+    def result(self, timeout: float | None = None) -> str:
+        if not self.done():
+            self.set_result("late")
+        return super().result(timeout)
+
+
+class ByHand:
+    """A scorer whose items are done when the test says so."""
+
+    max_pending = 3
+
+    def __init__(self) -> None:
+        self.submitted: list[Unhurried] = []
+        self.given_up: list[Future] = []
+
+    def submit(self, ref: ItemRef) -> Future[str]:
+        self.submitted.append(Unhurried())
+        return self.submitted[-1]
+
+    def cancel(self, pending: Iterable[Future[str]]) -> None:
+        self.given_up.extend(pending)
+
+
+@pytest.fixture
+def by_hand() -> ByHand:
+    return ByHand()
+
+
+@pytest.fixture
+def dofn(by_hand: ByHand) -> ScoreWorkItem:
+    shared = Shared()
+    shared.acquire(lambda: by_hand)
+    dofn = ScoreWorkItem(None, shared)
+    dofn.setup()
+    dofn.start_bundle()
+    return dofn
+
+
+def test_items_are_submitted_at_once_and_collected_when_they_are_done(
+    dofn: ScoreWorkItem, by_hand: ByHand
+) -> None:
+    assert list(dofn.process(("item", 0))) == list(dofn.process(("item", 1))) == []
+    by_hand.submitted[0].set_result("first")
+    assert list(dofn.process(("item", 2))) == ["first"]
+    assert len(by_hand.submitted) == 3
+    assert [value.value for value in dofn.finish_bundle()] == ["late", "late"]
+
+
+def test_no_more_items_are_pending_than_the_scorer_allows(dofn: ScoreWorkItem, by_hand: ByHand) -> None:
+    digests = [list(dofn.process(("item", number))) for number in range(5)]
+    assert digests == [[], [], [], ["late"], ["late"]]
+
+
+def test_pending_items_of_a_failed_bundle_are_cancelled(dofn: ScoreWorkItem, by_hand: ByHand) -> None:
+    list(dofn.process(("item", 0)))
+    list(dofn.process(("item", 1)))
+    by_hand.submitted[0].set_exception(OSError("full"))
+    with pytest.raises(OSError, match="full"):
+        list(dofn.process(("item", 2)))
+    dofn.teardown()
+    assert by_hand.given_up == [by_hand.submitted[1]]
 
 
 def test_an_error_in_an_item_fails_its_bundle(
@@ -100,13 +170,14 @@ def test_an_error_in_an_item_fails_its_bundle(
     dofn = ScoreWorkItem(task_of(bundle, tmp_path))
     dofn.setup()
     dofn.start_bundle()
-    first, second, third, *_ = (item.ref for item in frozen(mixed_folder, tmp_path, 20))
-    assert list(dofn.process(first)) == list(dofn.process(second)) == []
+    refs = [item.ref for item in frozen(mixed_folder, tmp_path, 20)]
     with pytest.raises(OSError, match="No space left"):
-        list(dofn.process(third))
+        # No more than two are pending.
+        list(itertools.chain.from_iterable(map(dofn.process, refs[:3])))
+    dofn.start_bundle()
+    list(dofn.process(refs[0]))
     with pytest.raises(OSError, match="No space left"):
         list(dofn.finish_bundle())
-    dofn.teardown()
 
 
 def test_out_of_memory_names_the_work_item(
@@ -128,4 +199,3 @@ def test_out_of_memory_names_the_work_item(
         list(dofn.finish_bundle())
     assert item.digest in str(caught.value)
     assert "Give workers more memory" in str(caught.value)
-    dofn.teardown()

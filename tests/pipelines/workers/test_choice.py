@@ -57,7 +57,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         (2, EngineKind.LITERT, 0, 0, 1),
     ],
 )
-def test_processes_where_they_pay(
+def test_number_of_processes(
     asked: int | None, engine: EngineKind, images: int | None, items: int | None, expected: int
 ) -> None:
     assert processes_for(asked, engine=engine, images=images, items=items) == expected
@@ -103,7 +103,7 @@ def test_many_local_files_start_processes_early_and_end_them(asked: Callable, ca
     assert calls == ["start 4", "close"]
 
 
-def test_processes_end_whatever_happens(asked: Callable, calls: list[str]) -> None:
+def test_early_processes_end_when_the_run_fails(asked: Callable, calls: list[str]) -> None:
     with pytest.raises(KeyboardInterrupt), early_pool(asked(workers=2)):
         raise KeyboardInterrupt
     assert calls == ["start 2", "close"]
@@ -125,7 +125,7 @@ def test_processes_end_whatever_happens(asked: Callable, calls: list[str]) -> No
     ],
     ids=str,
 )
-def test_where_it_is_not_sure_that_they_pay_none_are_started(
+def test_no_processes_start_early_if_the_run_may_be_small(
     asked: Callable, calls: list[str], given: dict
 ) -> None:
     with early_pool(asked(**given)) as pool:
@@ -133,7 +133,7 @@ def test_where_it_is_not_sure_that_they_pay_none_are_started(
     assert not any(call.startswith("start") for call in calls)
 
 
-def test_with_one_core_none_are_started(
+def test_no_processes_start_early_on_one_cpu(
     asked: Callable, calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "cpu_count", lambda: 1)
@@ -142,7 +142,7 @@ def test_with_one_core_none_are_started(
     assert "start 1" not in calls
 
 
-def test_with_a_gpu_none_are_started(
+def test_no_processes_start_early_with_a_gpu(
     asked: Callable, calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choice, "gpu_devices", lambda: 1)
@@ -152,26 +152,26 @@ def test_with_a_gpu_none_are_started(
         assert pool is not None
 
 
-def test_what_was_started_early_is_used(calls: list[str]) -> None:
+def test_an_early_pool_is_used(calls: list[str]) -> None:
     early = WorkerPool(4)
     with ready_pool(3, None, early=early) as pool:
         assert pool is early
     assert calls == ["assign 4", "close"]
 
 
-def test_what_was_started_early_and_is_not_needed_is_ended(calls: list[str]) -> None:
+def test_an_early_pool_that_is_not_needed_is_closed(calls: list[str]) -> None:
     with ready_pool(1, None, early=WorkerPool(4)) as pool:
         assert pool is None
         assert calls == ["close"]
 
 
-def test_what_was_started_early_is_kept_though_there_is_room_for_more_by_now(calls: list[str]) -> None:
+def test_an_early_pool_keeps_its_size(calls: list[str]) -> None:
     with ready_pool(4, None, early=WorkerPool(2)) as pool:
         assert pool.processes == 2
         assert calls == ["assign 2"]
 
 
-def test_one_process_needs_no_other(calls: list[str]) -> None:
+def test_one_process_needs_no_pool(calls: list[str]) -> None:
     with ready_pool(1, None, early=None) as pool:
         assert pool is None
     assert calls == []

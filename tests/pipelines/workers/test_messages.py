@@ -9,13 +9,13 @@ from schemas.errors import StorageError, UserError, WorkerError
 
 
 @given(st.text(), st.integers(min_value=0))
-def test_a_request_comes_through(name: str, number: int) -> None:
-    assert messages.requested(messages.request((name, number))) == (name, number)
+def test_requests_round_trip(name: str, number: int) -> None:
+    assert messages.parse_request(messages.encode_request((name, number))) == (name, number)
 
 
 @given(st.text())
-def test_a_digest_comes_through(digest: str) -> None:
-    assert messages.digest_of(messages.done(digest)) == digest
+def test_digests_round_trip(digest: str) -> None:
+    assert messages.parse_response(messages.encode_digest(digest)) == digest
 
 
 @pytest.mark.parametrize(
@@ -28,30 +28,32 @@ def test_a_digest_comes_through(digest: str) -> None:
         (WorkerError, None),
     ],
 )
-def test_an_error_of_ours_comes_through_as_what_it_is(kind: type, got: object) -> None:
+def test_errors_keep_their_class_and_fields(kind: type, got: object) -> None:
     sent = kind("a rule holds", value=got, hint="mend it")
     with pytest.raises(kind) as caught:
-        messages.digest_of(messages.failed(sent))
+        messages.parse_response(messages.encode_error(sent))
     assert type(caught.value) is kind
     assert (caught.value.error, caught.value.hint) == ("a rule holds", "mend it")
     assert str(got) in str(caught.value.value)
 
 
-def test_a_models_error_comes_through() -> None:
+def test_engine_errors_keep_their_text() -> None:
     with pytest.raises(EngineError, match="it scored none of 40"):
-        messages.digest_of(messages.failed(EngineError("a model scores images; it scored none of 40")))
+        messages.parse_response(
+            messages.encode_error(EngineError("a model scores images; it scored none of 40"))
+        )
 
 
-def test_a_mistake_of_the_program_comes_with_its_traceback() -> None:
+def test_bugs_carry_their_traceback() -> None:
     def mistaken() -> None:
         raise KeyError("not there")
 
     try:
         mistaken()
     except KeyError as error:
-        sent = messages.failed(error)
+        sent = messages.encode_error(error)
     with pytest.raises(RemoteError, match=r"in mistaken\n(?s:.*)KeyError: 'not there'"):
-        messages.digest_of(sent)
+        messages.parse_response(sent)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +69,6 @@ def test_a_mistake_of_the_program_comes_with_its_traceback() -> None:
         b'{"error": "ValueError", "text": "t"}',
     ],
 )
-def test_anything_else_makes_no_sense_and_names_no_class_to_make(message: bytes) -> None:
+def test_invalid_responses_are_refused(message: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - json's own error is one
-        messages.digest_of(message)
+        messages.parse_response(message)

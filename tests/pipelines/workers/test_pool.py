@@ -3,9 +3,8 @@ import os
 import pathlib
 import signal
 import sys
-import threading
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -17,8 +16,7 @@ from digitmill.storage.read_limits import ReadLimits
 from pipelines.listing.frozen_listing import ItemRef, freeze_listing, write_item
 from pipelines.listing.input_listing import Listing, list_images
 from pipelines.listing.work_item import pack_items
-from pipelines.scoring.scoring_task import LocalScorer, ScoringTask
-from pipelines.workers import messages
+from pipelines.scoring.scoring_task import ItemScorer, LocalScorer, ScoringTask
 from pipelines.workers.pool import ATTEMPTS, WorkerPool
 from schemas.errors import StorageError, WorkerError
 
@@ -90,58 +88,34 @@ def lone(task: ScoringTask) -> Iterator[WorkerPool]:
         yield pool
 
 
-def test_each_item_is_answered_by_one_of_the_processes(pool: WorkerPool) -> None:
-    assert pool.in_flight == 4
-    with ThreadPoolExecutor(pool.in_flight) as threads:
-        said = list(threads.map(pool.run, [("item", number) for number in range(200)]))
+def results(scorer: ItemScorer, refs: list[ItemRef]) -> list[str]:
+    """Has items scored side by side."""
+    return [future.result() for future in [scorer.submit(ref) for ref in refs]]
+
+
+def test_each_item_is_scored_by_one_of_the_processes(pool: WorkerPool) -> None:
+    said = results(pool, [("item", number) for number in range(200)])
     assert [answer.split(" by ")[0] for answer in said] == [f"item {number}" for number in range(200)]
     assert {int(answer.split(" by ")[1]) for answer in said} <= set(pool.pids)
 
 
 def test_few_items_are_spread_over_all_processes(pool: WorkerPool) -> None:
-    said = [pool.run(("item", number)) for number in range(2)]
+    said = [pool.submit(("item", number)).result() for number in range(2)]
     assert {int(answer.rpartition(" by ")[2]) for answer in said} == set(pool.pids)
 
 
-def test_an_item_that_was_begun_is_answered_once(pool: WorkerPool, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[ItemRef] = []
-    real = messages.request
-    monkeypatch.setattr(messages, "request", lambda ref: asked.append(ref) or real(ref))
-    refs = [("item", number) for number in range(20)]
-    for ref in refs[:10]:
-        pool.begin(ref)
-    assert [pool.run(ref).split(" by ")[0] for ref in refs] == [f"item {number}" for number in range(20)]
-    assert sorted(asked) == refs
+def test_an_items_error_is_raised_by_its_future(lone: WorkerPool) -> None:
+    refused, item = lone.submit(("refuses", 0)), lone.submit(("item", 1))
+    with pytest.raises(StorageError, match=r"the store is there: 'it'. Mend it"):
+        refused.result()
+    assert item.result().startswith("item 1")
 
 
-def test_who_runs_an_item_that_was_begun_hears_of_its_error(lone: WorkerPool) -> None:
-    lone.begin(("refuses", 0))
-    with pytest.raises(StorageError, match="the store is there"):
-        lone.run(("refuses", 0))
-    assert lone.run(("item", 1)).startswith("item 1")
-
-
-def test_items_that_were_begun_end_with_the_processes(lone: WorkerPool) -> None:
-    refs = [("hangs", 0), ("item", 1), ("item", 2)]
-    for ref in refs:
-        lone.begin(ref)
-    lone.close()
-    for ref in refs:
-        with pytest.raises(WorkerError, match="live as long as the run"):
-            lone.run(ref)
-
-
-def test_processes_hear_of_their_task_once(pool: WorkerPool, task: ScoringTask) -> None:
+def test_the_task_is_sent_once(pool: WorkerPool, task: ScoringTask) -> None:
     before = pool.pids
     pool.assign(task)
-    assert pool.run(("item", 0)).startswith("item 0")
+    assert pool.submit(("item", 0)).result().startswith("item 0")
     assert pool.pids == before
-
-
-def test_a_lane_that_heard_of_an_error_goes_on(lone: WorkerPool) -> None:
-    with pytest.raises(StorageError, match=r"the store is there: 'it'. Mend it"):
-        lone.run(("refuses", 0))
-    assert lone.run(("item", 1)).startswith("item 1")
 
 
 def test_a_process_that_is_killed_is_replaced_and_its_item_scored(
@@ -149,8 +123,7 @@ def test_a_process_that_is_killed_is_replaced_and_its_item_scored(
 ) -> None:
     before = set(pool.pids)
     refs = [(str(tmp_path / "kills once") if number == 50 else "item", number) for number in range(100)]
-    with ThreadPoolExecutor(pool.in_flight) as threads:
-        said = list(threads.map(pool.run, refs))
+    said = results(pool, refs)
     assert [int(answer.rpartition(" by ")[0].split()[-1]) for answer in said] == list(range(100))
     assert len(set(pool.pids)) == 2
     assert len(set(pool.pids) - before) == 1
@@ -158,77 +131,68 @@ def test_a_process_that_is_killed_is_replaced_and_its_item_scored(
 
 
 def test_a_process_that_dies_idle_is_replaced(lone: WorkerPool) -> None:
-    lone.run(("item", 0))
+    lone.submit(("item", 0)).result()
     (pid,) = lone.pids
     os.kill(pid, signal.SIGKILL)
-    assert lone.run(("item", 1)).startswith("item 1")
+    assert lone.submit(("item", 1)).result().startswith("item 1")
     assert lone.pids != (pid,)
 
 
 @pytest.mark.parametrize(("name", "how"), [("kills", "SIGKILL"), ("exits", "exit code 7")])
 def test_an_item_that_kills_every_process_is_given_up_by_name(lone: WorkerPool, name: str, how: str) -> None:
-    with pytest.raises(WorkerError, match="a worker process lives until its work item is done") as caught:
-        lone.run((name, 3))
+    with pytest.raises(WorkerError, match=f"a work item ended {ATTEMPTS} worker processes") as caught:
+        lone.submit((name, 3)).result()
     assert name in str(caught.value)
-    assert f"{ATTEMPTS} died of it ({', '.join([how] * ATTEMPTS)})" in str(caught.value)
-    assert lone.run(("item", 1)).startswith("item 1")
+    assert f"({', '.join([how] * ATTEMPTS)})" in str(caught.value)
+    assert lone.submit(("item", 1)).result().startswith("item 1")
 
 
 @pytest.mark.slow
-def test_an_item_is_not_blamed_for_what_another_one_in_its_process_does(task: ScoringTask) -> None:
-    def outcome(ref: ItemRef) -> str:
-        try:
-            return pool.run(ref)
-        except WorkerError as error:
-            return str(error)
-
+def test_an_item_is_not_blamed_when_another_one_kills_its_process(task: ScoringTask) -> None:
     refs = [("kills" if number % 5 == 0 else "item", number) for number in range(20)]
     with WorkerPool(1, lanes=4, command=COMMAND) as pool:
         pool.assign(task)
-        with ThreadPoolExecutor(pool.in_flight) as threads:
-            said = list(threads.map(outcome, refs))
+        ended = [(future.exception(), future) for future in map(pool.submit, refs)]
+    said = [str(error or future.result()) for error, future in ended]
     for (name, number), answer in zip(refs, said, strict=True):
-        assert answer.startswith(f"item {number} by" if name == "item" else "a worker process lives"), said
+        assert answer.startswith(f"item {number} by" if name == "item" else "a work item ended"), said
 
 
-def test_what_an_item_holds_is_said_where_it_is_given_up(
-    task: ScoringTask, digit_folder: pathlib.Path
-) -> None:
+def test_the_error_of_a_deadly_item_names_its_images(task: ScoringTask, digit_folder: pathlib.Path) -> None:
     output = LocalFolder(pathlib.Path(task.output))
-    (first, *_) = freeze_listing(Listing(list_images([str(digit_folder)])), output, run="run", most=20).items
+    (first, *_) = freeze_listing(Listing(list_images([str(digit_folder)])), output, run="run", most=20)
     with WorkerPool(1, lanes=1, command=(sys.executable, "-c", "raise SystemExit(5)")) as pool:
         pool.assign(task)
         with pytest.raises(WorkerError, match=r"launcher-00000.json.gz, 0: 20 images from file:///"):
-            pool.run(first.ref)
+            pool.submit(first.ref).result()
 
 
-def test_closing_ends_the_processes_and_whoever_waits_for_them(task: ScoringTask) -> None:
+def test_closing_ends_the_processes_and_fails_pending_items(task: ScoringTask) -> None:
     pool = WorkerPool(1, lanes=1, command=COMMAND)
     pool.assign(task)
-    pool.run(("item", 0))
-    pids, said = pool.pids, []
-
-    def wait(name: str) -> None:
-        try:
-            said.append(pool.run((name, 0)))
-        except WorkerError as error:
-            said.append(str(error))
-
-    # One is being answered for ever, the others stand in line.
-    threads = [threading.Thread(target=wait, args=("hangs",)) for _ in range(3)]
-    for thread in threads:
-        thread.start()
+    pool.submit(("item", 0)).result()
+    pids = pool.pids
+    # One is never answered, the others stand in line.
+    pending = [pool.submit(("hangs", 0)) for _ in range(3)]
     pool.close()
-    for thread in threads:
-        thread.join(60)
-    assert [line.split(":")[0] for line in said] == ["worker processes live as long as the run"] * 3
+    for future in pending:
+        assert isinstance(future.exception(timeout=60), WorkerError)
     assert not any(psutil.pid_exists(pid) for pid in pids)
     pool.close()
-    with pytest.raises(WorkerError, match="as long as the run"):
-        pool.run(("item", 1))
+    with pytest.raises(WorkerError, match="were ended"):
+        pool.submit(("item", 1))
 
 
-def test_nothing_runs_before_it_is_started() -> None:
+def test_cancelled_items_are_not_scored(lone: WorkerPool) -> None:
+    running, *queued = [lone.submit(("hangs", 0)) for _ in range(10)]
+    while not running.running():
+        time.sleep(0.01)
+    lone.cancel([running, *queued])
+    assert not running.cancelled()
+    assert queued[-1].cancelled()
+
+
+def test_no_process_runs_before_the_start() -> None:
     pool = WorkerPool(3, command=COMMAND)
     assert pool.pids == ()
     pool.start()
@@ -238,7 +202,7 @@ def test_nothing_runs_before_it_is_started() -> None:
     assert pool.pids == ()
 
 
-def test_processes_share_what_a_machine_may_ask_of_a_store(task: ScoringTask, tmp_path: pathlib.Path) -> None:
+def test_processes_share_the_machines_request_rate(task: ScoringTask, tmp_path: pathlib.Path) -> None:
     told = tmp_path / "told"
     command = (
         sys.executable,
@@ -261,22 +225,23 @@ def files(output: pathlib.Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in output.rglob("*") if path.is_file()}
 
 
-def model_version(
+def score_items(
     scorer_of: Callable[[ScoringTask], object], task: ScoringTask, folder: pathlib.Path, output: pathlib.Path
 ) -> dict[str, bytes]:
     """Scores a folder in items of ten images and returns all files that came of it."""
-    listed = freeze_listing(Listing(list_images([str(folder)])), LocalFolder(output), run="run", most=10)
-    refs: list[ItemRef] = [item.ref for item in listed.items]
+    listed = list(
+        freeze_listing(Listing(list_images([str(folder)])), LocalFolder(output), run="run", most=10)
+    )
+    refs: list[ItemRef] = [item.ref for item in listed]
     scorer = scorer_of(dataclasses.replace(task, output=str(output)))
-    with ThreadPoolExecutor(scorer.in_flight) as threads:
-        assert list(threads.map(scorer.run, refs)) == [item.digest for item in listed.items]
+    assert results(scorer, refs) == [item.digest for item in listed]
     return files(output)
 
 
-def test_real_processes_write_what_this_one_would_also_when_some_are_killed(
+def test_real_processes_write_the_same_files_as_this_one_although_one_is_killed(
     task: ScoringTask, mixed_folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    expected = model_version(LocalScorer, task, mixed_folder, tmp_path / "here")
+    expected = score_items(LocalScorer, task, mixed_folder, tmp_path / "here")
     with WorkerPool(2) as pool:
 
         def ready(told: ScoringTask) -> WorkerPool:
@@ -284,4 +249,4 @@ def test_real_processes_write_what_this_one_would_also_when_some_are_killed(
             os.kill(pool.pids[0], signal.SIGKILL)
             return pool
 
-        assert model_version(ready, task, mixed_folder, tmp_path / "there") == expected
+        assert score_items(ready, task, mixed_folder, tmp_path / "there") == expected

@@ -17,9 +17,9 @@ def answers(connection: Connection, *names: str) -> list[object]:
     """What is said to requests for items of such names: digests, or errors."""
     said: list[object] = []
     for name in names:
-        connection.send_bytes(messages.request((name, 0)))
+        connection.send_bytes(messages.encode_request((name, 0)))
         try:
-            said.append(messages.digest_of(connection.recv_bytes()))
+            said.append(messages.parse_response(connection.recv_bytes()))
         except (EngineError, StorageError, messages.RemoteError) as error:
             said.append(type(error))
     return said
@@ -36,7 +36,7 @@ def scored(ref: tuple[str, int]) -> str:
     return f"digest of {ref[0]}"
 
 
-def test_it_answers_request_after_request_whatever_comes_of_them() -> None:
+def test_requests_are_answered_in_turn_also_after_errors() -> None:
     ours, theirs = Pipe()
     thread = threading.Thread(target=serve, args=(theirs, scored))
     thread.start()
@@ -62,7 +62,7 @@ def test_it_ends_with_its_launcher_before_it_has_a_task() -> None:
     assert process.wait(100) == 0
 
 
-def test_a_task_that_cannot_be_set_up_is_the_answer_and_no_death() -> None:
+def test_a_failed_setup_is_the_response_to_every_request() -> None:
     ours, theirs = Pipe()
     with theirs:
         process, control = start(theirs.fileno())
@@ -95,7 +95,7 @@ from pipelines.workers import process
 def score(ref):
     open({str(fifo)!r}, "w").close()  # says that it is busy
     open({str(fifo)!r}).close()  # nobody ever writes: it would be busy for ever
-process._scoring = lambda task: score
+process._make_score = lambda task: score
 import sys
 process.main(sys.argv[1:])
 """
@@ -106,7 +106,7 @@ process.main(sys.argv[1:])
         process = subprocess.Popen(command, stdin=theirs.fileno(), pass_fds=[lane_end.fileno()])
     ours.send_bytes(b"task")
     if when == "busy":
-        lane.send_bytes(messages.request(("a", 0)))
+        lane.send_bytes(messages.encode_request(("a", 0)))
         with fifo.open():
             pass
     ours.close()

@@ -10,9 +10,10 @@ from multiprocessing.process import BaseProcess
 import psutil
 import pytest
 
-from digitmill.storage import open_folder
+from digitmill.storage import OutputFolder, open_folder
+from pipelines.listing.frozen_listing import ListingIndex
 from pipelines.output.verification import verify
-from pipelines.score import score_job
+from pipelines.score import run_listing, score_job
 from pipelines.score_options import ScoreOptions
 from pipelines.scoring.classify import Classifier
 from pipelines.workers.pool import WorkerPool
@@ -128,7 +129,7 @@ def test_a_worker_that_is_killed_in_mid_run_costs_nothing(
 
 
 @pytest.mark.slow
-def test_a_launcher_that_is_killed_leaves_no_worker_and_can_be_gone_on_with(
+def test_a_killed_launcher_leaves_no_worker_and_its_run_can_be_resumed(
     launched: Callable, command: list[object], tmp_path: pathlib.Path, alone: dict[str, bytes]
 ) -> None:
     launcher, workers = launched()
@@ -144,7 +145,7 @@ def test_a_launcher_that_is_killed_leaves_no_worker_and_can_be_gone_on_with(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
-def test_a_launcher_that_is_told_to_stop_takes_its_workers_along(
+def test_a_stopped_launcher_ends_its_workers(
     launched: Callable, command: list[object], tmp_path: pathlib.Path, alone: dict[str, bytes], sent: int
 ) -> None:
     launcher, workers = launched()
@@ -163,7 +164,7 @@ def test_a_launcher_that_is_told_to_stop_takes_its_workers_along(
 
 
 @pytest.mark.slow
-def test_a_work_item_that_kills_every_worker_is_one_line_and_can_be_gone_on_with(
+def test_a_work_item_that_kills_every_worker_stops_the_run_in_one_line(
     digit_folder: pathlib.Path,
     bundle_path: pathlib.Path,
     tmp_path: pathlib.Path,
@@ -186,24 +187,24 @@ def test_a_store_that_refuses_a_worker_stops_the_run_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked = options(digit_folder, bundle_path, tmp_path / "out", workers=2)
-    # What should be a folder is a file.
-    real = score_job.freeze_listing
+    real = run_listing.read_index
 
-    def spoils_the_output(*given: object, **more: object) -> object:
-        frozen = real(*given, **more)
-        (tmp_path / "out" / "predictions").write_bytes(b"")
+    def spoils_the_output(output: OutputFolder) -> ListingIndex | None:
+        frozen = real(output)
+        if frozen is not None:  # What should be a folder is a file.
+            (tmp_path / "out" / "predictions").write_bytes(b"")
         return frozen
 
-    monkeypatch.setattr(score_job, "freeze_listing", spoils_the_output)
+    monkeypatch.setattr(run_listing, "read_index", spoils_the_output)
     with pytest.raises(StoppedError, match=r"cannot read or write the output: .*--resume"):
         score_job.run(asked)
 
 
-def test_processes_of_this_machine_are_not_another_runners(
+def test_workers_is_refused_with_other_runners(
     digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     flags = ("--direct_running_mode=multi_processing",)
     asked = options(digit_folder, bundle_path, tmp_path / "out", workers=2, beam_flags=flags)
-    with pytest.raises(UserError, match=r"--workers are processes of this machine.*: 2"):
+    with pytest.raises(UserError, match=r"--workers works with the DirectRunner only.* 2"):
         score_job.run(asked)
     assert not (tmp_path / "out").exists()

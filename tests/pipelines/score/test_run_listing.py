@@ -1,21 +1,24 @@
-"""Worker processes that score while the launcher still lists."""
+"""Runs that list in the launcher, and worker processes that score meanwhile."""
 
+import dataclasses
 import os
 import pathlib
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 
 import pytest
 
 from digitmill.storage import open_folder
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.local_output import LocalFolder
+from pipelines.listing.frozen_listing import ItemRef
 from pipelines.listing.input_listing import Listing
 from pipelines.output.verification import verify
-from pipelines.score import score_job
+from pipelines.score import run_listing, score_job
 from pipelines.score_options import ScoreOptions
-from pipelines.workers.early import EarlyStart
 from pipelines.workers.pool import WorkerPool
 from schemas.errors import StoppedError, StorageError, UserError, WorkerError
 from tests.beam_engines import contents
@@ -50,7 +53,7 @@ def before_the_last(
     options: ScoreOptions, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Callable[[], None]], None]:
     """Has something done when an item is scored and the last image not listed yet."""
-    real, records = score_job.open_listing, pathlib.Path(options.output) / "statistics"
+    real, records = run_listing.open_listing, pathlib.Path(options.output) / "statistics"
 
     def wait() -> None:
         end = time.monotonic() + PATIENCE_SECONDS
@@ -66,10 +69,10 @@ def before_the_last(
             act()
             yield last
 
-        def listing(options: ScoreOptions) -> Listing:
-            return real(options).map(slowly)
+        def listing(options: ScoreOptions, *, spread: bool) -> Listing:
+            return real(options, spread=spread).map(slowly)
 
-        monkeypatch.setattr(score_job, "open_listing", listing)
+        monkeypatch.setattr(run_listing, "open_listing", listing)
 
     return then
 
@@ -81,7 +84,7 @@ def run(options: ScoreOptions) -> None:
 
 
 def stop() -> None:
-    raise KeyboardInterrupt
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def refuse() -> None:
@@ -94,7 +97,7 @@ def alone(options: ScoreOptions, tmp_path: pathlib.Path) -> dict[str, bytes]:
     return contents(tmp_path / "alone")
 
 
-def test_what_is_listed_is_scored_while_the_rest_is_listed(
+def test_items_are_scored_while_the_rest_is_listed(
     options: ScoreOptions, before_the_last: Callable, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context():
@@ -104,7 +107,7 @@ def test_what_is_listed_is_scored_while_the_rest_is_listed(
     assert contents(tmp_path / "out") == alone(options, tmp_path)
 
 
-def test_a_listing_that_fails_leaves_nothing_of_what_was_scored(
+def test_a_failed_listing_leaves_nothing(
     options: ScoreOptions, before_the_last: Callable, tmp_path: pathlib.Path
 ) -> None:
     before_the_last(refuse)
@@ -114,7 +117,7 @@ def test_a_listing_that_fails_leaves_nothing_of_what_was_scored(
 
 
 @pytest.mark.slow
-def test_a_launcher_that_was_stopped_while_it_listed_is_gone_on_with(
+def test_a_launcher_stopped_while_it_lists_can_be_resumed(
     options: ScoreOptions,
     before_the_last: Callable,
     folder: pathlib.Path,
@@ -134,7 +137,7 @@ def test_a_launcher_that_was_stopped_while_it_listed_is_gone_on_with(
 
 
 @pytest.mark.slow
-def test_an_image_that_is_replaced_by_one_said_to_be_as_old_is_scored_anew(
+def test_an_image_replaced_by_one_of_the_same_time_is_scored_again(
     options: ScoreOptions,
     before_the_last: Callable,
     folder: pathlib.Path,
@@ -155,7 +158,7 @@ def test_an_image_that_is_replaced_by_one_said_to_be_as_old_is_scored_anew(
 
 
 @pytest.mark.slow
-def test_taking_back_that_is_cut_off_leaves_no_record_of_what_is_gone(
+def test_an_interrupted_removal_leaves_no_record_of_a_removed_file(
     options: ScoreOptions,
     before_the_last: Callable,
     tmp_path: pathlib.Path,
@@ -177,34 +180,52 @@ def test_taking_back_that_is_cut_off_leaves_no_record_of_what_is_gone(
     assert contents(tmp_path / "out") == alone(options, tmp_path)
 
 
-@pytest.mark.parametrize(
-    "error", [KeyboardInterrupt, StorageError("it is there", value="it", hint="mend it")]
-)
-def test_whatever_ends_the_listing_ends_the_processes(error: BaseException | type[BaseException]) -> None:
-    pool = WorkerPool(1, command=["true"])
-    early = EarlyStart(None, None, done=set())
-    early._pool = pool
-    with pytest.raises((KeyboardInterrupt, StorageError)), early:
-        raise error
-    with pytest.raises(WorkerError, match="live as long as the run"):
-        pool.run(("item", 0))
+def fail() -> None:
+    raise StorageError("it is there", value="it", hint="mend it")
+
+
+@pytest.mark.parametrize(("act", "error"), [(stop, StoppedError), (fail, StoppedError), (refuse, UserError)])
+def test_whatever_ends_the_listing_ends_the_processes(
+    options: ScoreOptions, before_the_last: Callable, act: Callable, error: type[Exception]
+) -> None:
+    before_the_last(act)
+    with WorkerPool(2) as pool:
+        with pytest.raises(error):
+            score_job.run(options, pool)
+        assert pool.pids == ()
+        with pytest.raises(WorkerError, match="were ended"):
+            pool.submit(("item", 0))
+
+
+@pytest.fixture
+def submitted(options: ScoreOptions, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """For each work item that worker processes were given, whether everything was listed by then."""
+    real, index, said = WorkerPool.submit, pathlib.Path(options.output) / "listing/index.json", []
+
+    def submit(pool: WorkerPool, ref: ItemRef) -> Future[str]:
+        said.append(index.exists())
+        return real(pool, ref)
+
+    monkeypatch.setattr(WorkerPool, "submit", submit)
+    return said
 
 
 @pytest.mark.slow
-def test_in_a_bucket_another_launcher_may_list_anew_so_nothing_is_begun(
-    options: ScoreOptions, monkeypatch: pytest.MonkeyPatch
+def test_in_a_bucket_nothing_is_scored_before_all_is_listed(
+    options: ScoreOptions, submitted: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun: list[object] = []
-    monkeypatch.setattr(WorkerPool, "begin", lambda pool, ref: begun.append(ref))
     monkeypatch.setattr(score_job, "LocalFolder", type("Other", (), {}))
     run(options)
-    assert begun == []
+    assert submitted == [True] * 5
 
 
-def test_where_one_process_is_asked_for_nothing_is_begun(
-    options: ScoreOptions, monkeypatch: pytest.MonkeyPatch
+def test_processes_that_are_ready_get_each_item_as_it_is_listed(
+    options: ScoreOptions, submitted: list[bool]
 ) -> None:
-    begun: list[object] = []
-    monkeypatch.setattr(WorkerPool, "begin", lambda pool, ref: begun.append(ref))
-    run(ScoreOptions(**{**vars(options), "workers": 1}))
-    assert begun == []
+    run(options)
+    assert submitted == [False] * 5
+
+
+def test_workers_1_leaves_early_processes_idle(options: ScoreOptions, submitted: list[bool]) -> None:
+    run(dataclasses.replace(options, workers=1))
+    assert submitted == []

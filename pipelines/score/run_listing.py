@@ -1,0 +1,142 @@
+"""What a run scores: lists its inputs in the launcher, as work items that are frozen in the output."""
+
+import contextlib
+import functools
+from collections.abc import Callable, Generator, Iterator, Sequence
+
+from digitmill.commands import run_config
+from digitmill.storage import OutputFolder
+from digitmill.storage.interface import Hold
+from pipelines.history import incremental
+from pipelines.history.past_runs import PastRun
+from pipelines.listing.frozen_listing import FrozenItem, ListingIndex, freeze_listing, read_index
+from pipelines.listing.input_listing import (
+    Listing,
+    list_images,
+    list_with_ranges,
+    read_input_list,
+    stable_sample,
+)
+from pipelines.listing.true_labels import FOLDER, attach_labels
+from pipelines.output import output_run
+from pipelines.output.run_progress import show_listing
+from pipelines.score_options import ScoreOptions
+from schemas import run_plan
+from schemas.errors import UserError
+from schemas.run_plan import RunPlan
+
+
+class RunListing:
+    """The work items of a new run, each frozen in the output before it is yielded; iterate once.
+
+    A Beam step may iterate it. Beam turns the error of a step into text, so `errors` raises it as it was.
+
+    Args:
+        items: lists and freezes the work items.
+        output: where they are frozen.
+        undo: removes what the run has written, if its inputs turn out to be unusable.
+    """
+
+    def __init__(
+        self, items: Generator[FrozenItem, None, None], output: OutputFolder, *, undo: Callable[[], None]
+    ) -> None:
+        self._items = items
+        self._output = output
+        self._undo = undo
+        self._error: Exception | None = None
+
+    def __iter__(self) -> Iterator[FrozenItem]:
+        try:
+            yield from self._items
+        except Exception as error:
+            self._error = error
+            raise
+
+    @contextlib.contextmanager
+    def errors(self) -> Iterator[None]:
+        """Context manager around the iteration: raises the listing's own error.
+
+        Raises:
+            UserError: when the inputs cannot be listed to the end; what the run has written is removed then.
+        """
+        try:
+            yield
+        except Exception:
+            if self._error is None:
+                raise
+            if isinstance(self._error, UserError):
+                self._undo()
+            raise self._error from None
+        finally:
+            self._items.close()
+
+    def index(self) -> ListingIndex:
+        """Return the index of the whole listing, which was iterated to its end."""
+        index = read_index(self._output)
+        assert index is not None
+        return index
+
+
+def begin_run(
+    options: ScoreOptions,
+    plan: RunPlan,
+    output: OutputFolder,
+    *,
+    run: str,
+    hold: Hold,
+    past: Sequence[PastRun] = (),
+    spread: bool = True,
+) -> RunListing:
+    """Write a new run's plan to its output and return its listing.
+
+    Args:
+        options: of the command.
+        plan: of the run.
+        output: the run's folder.
+        run: digest of everything that rows depend on besides the images.
+        hold: the output's.
+        past: earlier runs whose images are skipped.
+        spread: whether workers may list the rest of a large folder.
+
+    Raises:
+        UserError: when the inputs hold nothing that can be listed; nothing is written then.
+    """
+    # An earlier run had about as many images as there will be.
+    known = [earlier.manifest.counts.listed for earlier in past]
+    listing = open_listing(options, spread=spread)
+    listing.begin()
+    listing.map(functools.partial(show_listing, expected=max(known, default=None)))
+    new = not output.exists(run_plan.FILE)
+    output.write_once(run_plan.FILE, plan.to_json().encode())
+    output.write_once(run_config.FILE, options.run_config().encode())
+    items = freeze_listing(
+        listing,
+        output,
+        run=run,
+        most=options.rows_per_part,
+        buckets=lambda images: incremental.bucket_count(max(images, *known)) if past else 0,
+        confirm=hold.confirm,
+    )
+    return RunListing(items, output, undo=lambda: output_run.remove_started_run(output) if new else None)
+
+
+def open_listing(options: ScoreOptions, *, spread: bool = True) -> Listing:
+    """Return the images to score, listed lazily.
+
+    Args:
+        options: of the command.
+        spread: whether workers may list the rest of a large folder.
+    """
+    # Ranges only where no other input could name the same image, and no file its label.
+    alone = len(options.inputs) == 1 and options.input_list is None and options.labels in (None, FOLDER)
+    if spread and alone and not options.limit and not options.sample:
+        listing = list_with_ranges(options.inputs[0])
+    else:
+        named = read_input_list(options.input_list, options.limits) if options.input_list else []
+        images = list_images(options.inputs, named)
+        if options.sample:
+            images = iter(stable_sample(images, options.sample))
+        listing = Listing(images, limit=options.limit)
+    if options.labels is None:
+        return listing
+    return listing.map(functools.partial(attach_labels, labels=options.labels))
