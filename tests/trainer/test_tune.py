@@ -24,7 +24,7 @@ def test_a_folder_is_asked_for():
 def test_without_the_tuner_the_remedy_is_an_extra(monkeypatch, tmp_path):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "optuna" else found(name))
-    with pytest.raises(UserError, match=r"Run pip install 'digitmill\[tune\]'"):
+    with pytest.raises(UserError, match=r"Run `pip install 'digitmill\[tune\]'`"):
         CliRunner().invoke(tune, ["--recipe", "cnn", "--output", str(tmp_path)], catch_exceptions=False)
 
 

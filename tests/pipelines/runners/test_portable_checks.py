@@ -22,7 +22,7 @@ PROGRAM = f"--prism_location={sys.executable}"
 
 def refusal(*flags: str) -> str:
     with pytest.raises(UserError) as caught:
-        beam_options(flags, verb="score", own=())
+        beam_options(flags)
     line = str(caught.value)
     assert "\n" not in line
     return line
@@ -82,7 +82,7 @@ def job_manager(answer: bytes) -> Iterator[int]:
 
 
 def test_existing_prism_is_accepted() -> None:
-    beam_options([PRISM, PROGRAM], verb="score", own=())
+    beam_options([PRISM, PROGRAM])
 
 
 def test_the_launcher_waits() -> None:
@@ -106,7 +106,7 @@ def test_a_port_in_use_is_refused(listening: int) -> None:
 
 
 def test_a_free_port_is_accepted(closed: int) -> None:
-    beam_options([PRISM, PROGRAM, f"--job_port={closed}"], verb="score", own=())
+    beam_options([PRISM, PROGRAM, f"--job_port={closed}"])
 
 
 @pytest.mark.parametrize("flag", ["--job_port", "--artifact_port", "--expansion_port"])
@@ -123,7 +123,7 @@ def test_an_unreachable_worker_pool_is_reported(closed: int) -> None:
 @pytest.mark.parametrize("written", ["localhost:{}", '{{"url": "localhost:{}"}}'])
 def test_a_reachable_worker_pool_is_accepted(listening: int, written: str) -> None:
     config = f"--environment_config={written.format(listening)}"
-    beam_options([PRISM, PROGRAM, "--environment_type=EXTERNAL", config], verb="score", own=())
+    beam_options([PRISM, PROGRAM, "--environment_type=EXTERNAL", config])
 
 
 @pytest.mark.parametrize("config", ["--environment_config={}", "--environment_config={no json"])
@@ -134,7 +134,7 @@ def test_a_worker_pool_without_an_address_is_reported(config: str) -> None:
 
 def test_external_workers_are_given_an_address() -> None:
     with pytest.raises(UserError):
-        beam_options([PRISM, PROGRAM, "--environment_type=EXTERNAL"], verb="score", own=())
+        beam_options([PRISM, PROGRAM, "--environment_type=EXTERNAL"])
 
 
 def test_beams_own_container_is_refused(listening: int) -> None:
@@ -146,7 +146,7 @@ def test_beams_own_container_is_refused(listening: int) -> None:
 @pytest.mark.parametrize("flag", ["--environment_config=mill:1", "--sdk_container_image=mill:1"])
 def test_a_custom_container_is_accepted(listening: int, flag: str) -> None:
     flags = ["--runner=PortableRunner", f"--job_endpoint=localhost:{listening}", flag]
-    beam_options(flags, verb="score", own=())
+    beam_options(flags)
 
 
 def test_an_unreachable_job_server_is_reported(closed: int) -> None:
@@ -195,14 +195,14 @@ def test_a_failed_download_of_the_jar_is_reported(
 
 
 def test_an_existing_jar_is_accepted(java: str, jar: str) -> None:
-    beam_options([FLINK, java, jar], verb="score", own=())
+    beam_options([FLINK, java, jar])
 
 
 def test_a_cluster_of_the_given_version_is_accepted(java: str, jar: str) -> None:
     with job_manager(b'{"flink-version": "1.20.3"}') as port:
         flags = [FLINK, java, jar, f"--flink_master=localhost:{port}", "--flink_version=1.20"]
         pool = ["--environment_type=EXTERNAL", "--environment_config=localhost:50000"]
-        beam_options([*flags, *pool], verb="score", own=())
+        beam_options([*flags, *pool])
 
 
 @pytest.mark.parametrize(

@@ -158,9 +158,9 @@ def test_the_first_images_or_a_sample(
     assert chosen[0] == names[:30]
     assert chosen[1] == chosen[2] != chosen[0]
     assert len(chosen[1]) == 30
-    with pytest.raises(UserError, match="the first images or a sample"):
+    with pytest.raises(UserError, match="--limit and --sample exclude each other"):
         options(digit_folder, bundle_path, tmp_path / "x", limit=1, sample=1)
-    with pytest.raises(UserError, match="failures are those of an earlier run"):
+    with pytest.raises(UserError, match="--retry-failures needs an earlier run"):
         options(digit_folder, bundle_path, tmp_path / "x", retry_failures=True)
 
 

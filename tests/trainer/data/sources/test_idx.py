@@ -122,7 +122,7 @@ IMAGES = np.arange(3 * 28 * 28, dtype=np.uint8).reshape(3, 28, 28)
         (idx_bytes(IMAGES)[:10], "ends within its header"),
         (b"\0\0\x08\x03" + b"\xff" * 12, "announces"),
         (idx_bytes(IMAGES)[:-1], "ends in row 2 of 3"),
-        (idx_bytes(IMAGES) + b"x", "goes on behind its 3 rows"),
+        (idx_bytes(IMAGES) + b"x", "it has data after its 3 rows"),
         (gzip.compress(idx_bytes(IMAGES))[:-20], "cannot be unzipped"),
         (gzip.compress(idx_bytes(IMAGES))[:100] + b"damaged" * 50, "cannot be unzipped"),
     ],

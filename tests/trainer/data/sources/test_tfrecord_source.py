@@ -226,7 +226,7 @@ def test_workers_that_exchange_each_read_their_own_share(shards, workers, files_
 
 
 def test_patterns_that_match_nothing_are_refused_before_anything_is_read(shards):
-    with pytest.raises(UserError, match="no shard matches"):
+    with pytest.raises(UserError, match="no file matches tfrecord:GLOB"):
         RecordsSource(str(shards / "*.tfr"))
     with pytest.raises(UserError, match=r"tfrecord:.*packed/packed-\*\.tfrecord"):
         RecordsSource(str(shards))
