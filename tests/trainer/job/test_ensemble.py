@@ -266,7 +266,7 @@ def test_options_that_make_an_ensemble(members, member, asked):
 
 
 def test_fewer_members_than_given_are_refused():
-    with pytest.raises(UserError, match="--members is at least as many as --member, 2"):
+    with pytest.raises(UserError, match="--members is less than the 2 bundles of --member"):
         TrainOptions(recipe="cnn", data="x", output="y", members=1, member=("a", "b"))
 
 
