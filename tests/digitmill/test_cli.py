@@ -35,11 +35,7 @@ def run(capsys: pytest.CaptureFixture) -> Callable[..., tuple[int, str, str]]:
     "arguments",
     [
         ["--help"],
-        ["score", "--help"],
-        ["train", "--help"],
-        ["evaluate", "--help"],
-        ["submit", "--help"],
-        ["tune", "--help"],
+        *([verb, "--help"] for verb in cli._VERBS),
         ["recipes"],
         ["--version"],
     ],
