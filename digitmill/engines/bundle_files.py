@@ -29,7 +29,7 @@ def read_card(place: str) -> bytes:
         return read_bundle_file(place, bundle.CARD)
     except UserError as error:
         raise UserError(
-            f"a model bundle is a folder with a {bundle.CARD}",
+            f"not a model bundle, there is no {bundle.CARD}",
             value=place,
             hint=f"give the bundle folder that `digitmill train` wrote; {error.hint}",
         ) from error

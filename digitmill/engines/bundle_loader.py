@@ -65,7 +65,7 @@ def open_bundle(path: pathlib.Path, engine: str = EngineKind.AUTO) -> Bundle:
         text = (path / bundle.CARD).read_bytes()
     except OSError as error:
         raise UserError(
-            f"a model bundle is a folder with a {bundle.CARD}",
+            f"not a model bundle, there is no {bundle.CARD}",
             value=str(path),
             hint=f"give the bundle folder that `digitmill train` wrote: {error.strerror}",
         ) from error
@@ -119,12 +119,12 @@ def _check_golden_batch(opened: Bundle, content: bytes) -> None:
     difference = float(np.abs(predicted - expected).max())
     # Not `difference > tolerance`, which lets NaN pass.
     if not difference <= tolerance:
-        _refuse(path, f"it answers its golden batch wrongly, by up to {difference:.3g}")
+        _refuse(path, f"it predicts its golden batch wrongly, by up to {difference:.3g}")
 
 
 def _refuse(path: pathlib.Path, why: str) -> NoReturn:
     raise UserError(
-        "a model bundle is whole and answers as it did when it was made",
+        "damaged model bundle",
         value=str(path),
         hint=f"copy it again or train it anew: {why}",
     )

@@ -102,7 +102,7 @@ def choose(asked: str, card: ModelCard, *, machine: Machine | None = None) -> En
         return _decide(card, machine or this_machine())
     _refuse_missing(card, kind)
     if kind is EngineKind.SAVED_MODEL and not (machine or this_machine()).tensorflow:
-        raise UserError("--engine saved_model runs by TensorFlow", value="no tensorflow here", hint=_INSTALL)
+        raise UserError("--engine needs TensorFlow, which is not installed", value=asked, hint=_INSTALL)
     return EngineChoice(kind, "it was asked for")
 
 
@@ -116,7 +116,9 @@ def _decide(card: ModelCard, machine: Machine) -> EngineChoice:
     _refuse_missing(card, EngineKind.SAVED_MODEL)
     if not machine.tensorflow:
         raise UserError(
-            "a bundle without a LiteRT model runs by TensorFlow", value="no tensorflow here", hint=_INSTALL
+            "TensorFlow is not installed, and the bundle has no LiteRT model",
+            value=sorted(card.files),
+            hint=_INSTALL,
         )
     return EngineChoice(EngineKind.SAVED_MODEL, "the bundle holds no LiteRT model")
 
@@ -138,7 +140,7 @@ def _holds(card: ModelCard, kind: EngineKind) -> bool:
 def _refuse_missing(card: ModelCard, kind: EngineKind) -> None:
     if not _holds(card, kind):
         raise UserError(
-            f"--engine {kind} needs a bundle whose card names {_MODELS[kind]}",
+            f"--engine {kind} needs {_MODELS[kind]}, which the bundle lacks",
             value=sorted(card.files),
-            hint="train the model anew, or use another engine",
+            hint="train the model again, or use another engine",
         )

@@ -190,7 +190,7 @@ def test_bare_it_shows_its_help_without_colours_in_a_log() -> None:
     [
         (
             ["card", "none", "--json"],
-            {"error": "a model bundle is a folder with a model_card.json", "value": "none"},
+            {"error": "not a model bundle, there is no model_card.json", "value": "none"},
         ),
         (["verify", "--json", "--nothing"], {}),
         (["evaluate", "--json"], {}),

@@ -58,7 +58,7 @@ def test_a_missing_file_is_named(copy: pathlib.Path, name: str) -> None:
 
 
 def test_a_folder_without_a_card_is_no_bundle(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(UserError, match=r"a folder with a model_card\.json"):
+    with pytest.raises(UserError, match=r"there is no model_card\.json"):
         open_bundle(tmp_path / "nothing")
 
 
@@ -71,7 +71,7 @@ def test_a_card_that_cannot_be_read_is_refused(copy: pathlib.Path, text: str) ->
 
 @pytest.mark.parametrize(
     ("engine", "complaint"),
-    [("litert", r"whose card names model\.tflite"), ("saved_model", r"names saved_model/saved_model\.pb")],
+    [("litert", r"needs model\.tflite"), ("saved_model", r"needs saved_model/saved_model\.pb")],
 )
 def test_a_card_that_names_no_model_is_refused(copy: pathlib.Path, engine: str, complaint: str) -> None:
     edit_card(
@@ -81,7 +81,7 @@ def test_a_card_that_names_no_model_is_refused(copy: pathlib.Path, engine: str, 
         ],
     )
     for asked in ("auto", engine):
-        with pytest.raises(UserError, match=complaint if asked == engine else "a bundle whose card names"):
+        with pytest.raises(UserError, match=complaint if asked == engine else "which the bundle lacks"):
             open_bundle(copy, asked)
 
 

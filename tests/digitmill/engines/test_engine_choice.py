@@ -73,12 +73,12 @@ def test_what_is_asked_for_is_taken(card: ModelCard, asked: str, machine: Machin
 @pytest.mark.parametrize(
     ("asked", "files", "machine", "complaint"),
     [
-        ("litert", SAVED_MODEL_ONLY, GPU, r"--engine litert needs a bundle whose card names model\.tflite"),
+        ("litert", SAVED_MODEL_ONLY, GPU, r"--engine litert needs model\.tflite"),
         ("litert_int8", LITERT_ONLY[:1], GPU, r"--engine litert_int8 needs .* model_int8\.tflite"),
         ("saved_model", LITERT_ONLY, GPU, r"--engine saved_model needs .* saved_model/saved_model\.pb"),
-        ("saved_model", ALL, BARE, r"runs by TensorFlow: .* Run pip install 'tensorflow.*--engine litert"),
-        ("auto", SAVED_MODEL_ONLY, BARE, r"without a LiteRT model runs by TensorFlow"),
-        ("auto", (), GPU, "a bundle whose card names"),
+        ("saved_model", ALL, BARE, r"needs TensorFlow.*: .* Run pip install 'tensorflow.*--engine litert"),
+        ("auto", SAVED_MODEL_ONLY, BARE, "TensorFlow is not installed, and the bundle has no LiteRT model"),
+        ("auto", (), GPU, "which the bundle lacks"),
     ],
 )
 def test_what_cannot_be_had_is_refused(

@@ -151,7 +151,7 @@ def test_the_task_pickles_without_the_model(bundle: Bundle) -> None:
 
 
 def test_an_unusable_bundle_is_refused_at_construction(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(UserError, match="a model bundle is a folder"):
+    with pytest.raises(UserError, match="not a model bundle"):
         ClassifyImages(tmp_path)
 
 

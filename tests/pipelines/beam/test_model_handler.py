@@ -89,5 +89,5 @@ def test_beams_model_refresh_switches_the_bundle(
 
 
 def test_a_bundle_that_cannot_be_used_is_refused(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(UserError, match="a model bundle is a folder"):
+    with pytest.raises(UserError, match="not a model bundle"):
         BundleModelHandler(tmp_path)

@@ -138,7 +138,7 @@ def test_another_engine_or_challenger_makes_other_work_items(
 def test_a_challenger_that_cannot_be_used_is_refused_before_anything_is_written(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    with pytest.raises(UserError, match="a model bundle is a folder"):
+    with pytest.raises(UserError, match="not a model bundle"):
         run(options(mixed_folder, bundle_path, tmp_path / "out", challenger=tmp_path))
     assert not (tmp_path / "out").exists()
 
