@@ -90,11 +90,11 @@ def begin_run(
     """Write a new run's plan to its output and return its listing.
 
     Args:
-        options: of the command.
-        plan: of the run.
+        options: options of the command.
+        plan: the run's plan.
         output: the run's folder.
         run: digest of everything that rows depend on besides the images.
-        hold: the output's.
+        hold: this launcher's hold on the output.
         past: earlier runs whose images are skipped.
         spread: whether workers may list the rest of a large folder.
 
@@ -124,7 +124,7 @@ def open_listing(options: ScoreOptions, *, spread: bool = True) -> Listing:
     """Return the images to score, listed lazily.
 
     Args:
-        options: of the command.
+        options: options of the command.
         spread: whether workers may list the rest of a large folder.
     """
     # Ranges only where no other input could name the same image, and no file its label.

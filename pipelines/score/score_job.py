@@ -60,12 +60,23 @@ from schemas.run_plan import RunPlan
 
 @dataclasses.dataclass(frozen=True)
 class _Run:
-    """A run that holds its output."""
+    """A run that holds its output.
+
+    Attributes:
+        pool: worker processes that were started early; None if there are none.
+        past: earlier runs whose images are skipped.
+        done: names of the statistics records that existed at the start.
+    """
 
     options: ScoreOptions
+    pipeline_options: PipelineOptions
     plan: RunPlan
     task: ScoringTask
     output: OutputFolder
+    hold: Hold
+    pool: WorkerPool | None
+    past: Sequence[PastRun]
+    done: Set[str]
 
 
 def run(options: ScoreOptions, pool: WorkerPool | None = None) -> Summary:
@@ -104,30 +115,22 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None) -> Summary:
         if finished is None:
             models = dataflow.model_staging_folder(pipeline_options)
             task = _task(options, plan, bundle, challenger, output=output, models=models)
-            held = _Run(options, plan, task, output)
-            finished = _score(held, hold, started=started, pipeline_options=pipeline_options, pool=pool)
+            past, done = open_past_runs(plan.past), output.names(STATISTICS)
+            held = _Run(options, pipeline_options, plan, task, output, hold, pool, past, done)
+            finished = _score(held, started)
     return Summary(printable(options.output.rstrip("/")), finished)
 
 
-def _score(
-    run: _Run,
-    hold: Hold,
-    *,
-    started: datetime.datetime,
-    pipeline_options: PipelineOptions,
-    pool: WorkerPool | None,
-) -> Manifest:
+def _score(run: _Run, started: datetime.datetime) -> Manifest:
     # 1. Freeze the listing: its count is the denominator of everything after. And score, in one pipeline that
     # lists too, or that begins with what is frozen. Each work item writes its statistics record last.
     began = time.monotonic()
-    past = open_past_runs(run.plan.past)
-    done = run.output.names(STATISTICS)
     frozen = read_index(run.output)
-    if frozen is None and pool is not None and not past and _may_score_while_listing(run, pipeline_options):
-        frozen = _score_while_listing(run, hold, done=done, pool=pool, options=pipeline_options)
+    if frozen is None and _may_score_while_listing(run):
+        frozen = _score_while_listing(run)
     else:
-        frozen = frozen or _list(run, hold, past)
-        _score_frozen(run, frozen, past=past, done=done, pool=pool, options=pipeline_options)
+        frozen = frozen or _list(run)
+        _score_frozen(run, frozen)
     seconds = time.monotonic() - began
 
     # 2. Reconcile from the committed records, not from Beam's counters, which count retries too.
@@ -135,11 +138,11 @@ def _score(
     remove_unreferenced(run.output, account)
 
     # 3. Reports, then the manifest: readers trust only an output that has one.
-    new = sum(part.rows for part in account.records if part.name.rpartition("/")[2] not in done)
+    new = sum(part.rows for part in account.records if part.name.rpartition("/")[2] not in run.done)
     spent = run_times(begin_time(run.output), started, seconds=seconds, images=new)
-    baselines = find_baselines(run.task.bundle.card, past)
+    baselines = find_baselines(run.task.bundle.card, run.past)
     return finish_run(
-        run.output, _manifest(run, account, times=spent), account, hold=hold, baselines=baselines
+        run.output, _manifest(run, account, times=spent), account, hold=run.hold, baselines=baselines
     )
 
 
@@ -169,38 +172,37 @@ def _task(
     )
 
 
-def _list(run: _Run, hold: Hold, past: Sequence[PastRun]) -> ListingIndex:
-    listing = begin_run(run.options, run.plan, run.output, run=run.task.run, past=past, hold=hold)
+def _list(run: _Run) -> ListingIndex:
+    listing = begin_run(run.options, run.plan, run.output, run=run.task.run, past=run.past, hold=run.hold)
     with listing.errors():
         collections.deque(listing, maxlen=0)
     return listing.index()
 
 
-def _may_score_while_listing(run: _Run, options: PipelineOptions) -> bool:
+def _may_score_while_listing(run: _Run) -> bool:
     """Whether worker processes may score while the launcher still lists.
 
     Not where another launcher could take over meanwhile and list anew, as in a bucket: what the first one's
     processes go on to write would be strays. And not in another thread of Beam, which Ctrl-C does not reach.
     """
-    if not in_main_thread(options) or not isinstance(run.output, LocalFolder):
+    if run.pool is None or run.past or not isinstance(run.output, LocalFolder):
         return False
-    return processes_for(run.options.workers, engine=run.task.bundle.engine.kind, images=None, items=None) > 1
+    engine = run.task.bundle.engine.kind
+    processes = processes_for(run.options.workers, engine=engine, images=None, items=None)
+    return processes > 1 and in_main_thread(run.pipeline_options)
 
 
-def _score_while_listing(
-    run: _Run, hold: Hold, *, done: Set[str], pool: WorkerPool, options: PipelineOptions
-) -> ListingIndex:
+def _score_while_listing(run: _Run) -> ListingIndex:
     """Lists and scores in one stage of a pipeline: worker processes get each work item as it is listed."""
-    pool.assign(run.task)
-    scorer = Shared()
-    scorer.acquire(lambda: pool)
-    listing = begin_run(run.options, run.plan, run.output, run=run.task.run, hold=hold, spread=False)
+    assert run.pool is not None
+    run.pool.assign(run.task)
+    listing = begin_run(run.options, run.plan, run.output, run=run.task.run, hold=run.hold, spread=False)
     with listing.errors(), contextlib.ExitStack() as progress:
 
         def refs() -> Iterator[ItemRef]:
             left, began = [], None
             for item in listing:
-                if record_name(item.digest) not in done:
+                if record_name(item.digest) not in run.done:
                     began = began or time.monotonic()
                     left.append(item)
                     yield item.ref
@@ -209,26 +211,15 @@ def _score_while_listing(
 
         # Whatever ends the pipeline ends the processes first: then nobody writes any more while the run is
         # removed, or once another launcher has the output.
-        with pool, explain_failures(run.output, []):
-            _run_pipeline(
-                lambda pipeline: pipeline | ListInputs(refs),
-                ScoreImages(run.task, scorer, spread=False),
-                options,
-            )
+        with run.pool as pool, explain_failures(run.output, []):
+            score = ScoreImages(run.task, _shared(pool), spread=False)
+            _run_pipeline(run, lambda pipeline: pipeline | ListInputs(refs), score)
     return listing.index()
 
 
-def _score_frozen(
-    run: _Run,
-    frozen: ListingIndex,
-    *,
-    past: Sequence[PastRun],
-    done: Set[str],
-    pool: WorkerPool | None,
-    options: PipelineOptions,
-) -> None:
+def _score_frozen(run: _Run, frozen: ListingIndex) -> None:
     """Scores the work items that are left of a frozen listing, on any runner."""
-    left = [item for item in frozen.items if frozen.buckets or record_name(item.digest) not in done]
+    left = [item for item in frozen.items if frozen.buckets or record_name(item.digest) not in run.done]
     if not left and not frozen.ranges and not frozen.buckets:
         return
     known = [] if frozen.buckets else left
@@ -240,41 +231,30 @@ def _score_frozen(
             ranges = pipeline | "Ranges" >> beam.Create(frozen.ranges, reshuffle=False)
             refs = (refs, ranges | ListRanges(run.task)) | beam.Flatten()
         if frozen.buckets:
-            refs = refs | SkipScored(
-                _join_task(run, frozen, past), list(incremental.past_listing_files(past))
-            )
+            past_files = list(incremental.past_listing_files(run.past))
+            refs = refs | SkipScored(_join_task(run, frozen), past_files)
         return refs
 
     with (
-        _scorer(run, frozen, left, pool=pool, options=options) as scorer,
+        _scorer(run, frozen, left) as scorer,
         explain_failures(run.output, known),
         Progress(run.output, known, adds_items=_adds_items(frozen)),
     ):
-        _run_pipeline(items, ScoreImages(run.task, scorer), options)
-    dataflow.exit_after_template(options, run.options.command(resume=True))
+        _run_pipeline(run, items, ScoreImages(run.task, scorer))
+    dataflow.exit_after_template(run.pipeline_options, run.options.command(resume=True))
 
 
-def _run_pipeline(
-    items: Callable[[beam.Pipeline], beam.PCollection], score: ScoreImages, options: PipelineOptions
-) -> None:
-    pipeline = beam.Pipeline(options=options)
+def _run_pipeline(run: _Run, items: Callable[[beam.Pipeline], beam.PCollection], score: ScoreImages) -> None:
+    pipeline = beam.Pipeline(options=run.pipeline_options)
     with cancel_on_interrupt(pipeline), pipeline:
         _ = items(pipeline) | score
 
 
 @contextlib.contextmanager
-def _scorer(
-    run: _Run,
-    frozen: ListingIndex,
-    left: Sequence[FrozenItem],
-    *,
-    pool: WorkerPool | None,
-    options: PipelineOptions,
-) -> Iterator[Shared]:
-    """Context manager around the scorer: this process, worker processes, or none yet on other runners."""
-    shared = Shared()
-    if not in_process(options):
-        yield shared
+def _scorer(run: _Run, frozen: ListingIndex, left: Sequence[FrozenItem]) -> Iterator[Shared]:
+    """Context manager around the scorer: worker processes, or none yet if Beam's workers make their own."""
+    if not in_process(run.pipeline_options):
+        yield Shared()
         return
     open_ended = _adds_items(frozen) is not None
     count = processes_for(
@@ -283,18 +263,23 @@ def _scorer(
         images=None if open_ended else sum(item.images for item in left),
         items=None if open_ended else len(left),
     )
-    with ready_pool(count, run.task, early=pool) as ready:
-        if ready is not None:
-            shared.acquire(lambda: ready)
-        yield shared
+    with ready_pool(count, run.task, early=run.pool) as pool:
+        yield _shared(pool)
 
 
-def _join_task(run: _Run, frozen: ListingIndex, past: Sequence[PastRun]) -> JoinTask:
+def _shared(pool: WorkerPool | None) -> Shared:
+    shared = Shared()
+    if pool is not None:
+        shared.acquire(lambda: pool)
+    return shared
+
+
+def _join_task(run: _Run, frozen: ListingIndex) -> JoinTask:
     return JoinTask(
         output=run.task.output,
         run=run.task.run,
         buckets=frozen.buckets,
-        runs=len(past),
+        runs=len(run.past),
         max_size=run.options.rows_per_part,
         retry_failures=run.options.retry_failures,
     )
