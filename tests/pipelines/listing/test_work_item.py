@@ -58,3 +58,10 @@ def test_archives_are_separated_in_every_item() -> None:
     items = items_of("a.zip", "b.png", "c.png", "d.png", "e.png", "f.zip", size=2)
     names = [[image.uri[-5:] for image in item.images] for item in separate_archives(items)]
     assert names == [["b.png"], ["a.zip"], ["c.png", "d.png"], ["e.png"], ["f.zip"]]
+
+
+def test_a_digest_is_that_of_earlier_versions() -> None:
+    """A run that an earlier version began is resumed by its items' names."""
+    images = [ListedImage("file:///a.png", 5, 7), ListedImage("gs://b/c.png", 1, 2, label=3)]
+    (item,) = pack_items(images, "run", size=2)
+    assert item.digest == "eef8d867ae78a45a71f15a3730a8712c"

@@ -78,3 +78,21 @@ def test_another_input_list_with_equal_content_makes_another_run(
     other = dataclasses.replace(options, input_list=tmp_path / "labels")
     with pytest.raises(UserError, match=r"input_list was '.*list' and is now '.*labels'"):
         plan(other, bundle, begun)
+
+
+def test_the_plan_keeps_the_names_of_earlier_versions(options: ScoreOptions, bundle: Bundle) -> None:
+    assert set(plan(options, bundle).settings) == {
+        "accept_threshold",
+        "challenger",
+        "compression",
+        "engine",
+        "input_list",
+        "input_list_digest",
+        "labels",
+        "labels_digest",
+        "limit",
+        "retry_failures",
+        "rows_per_part",
+        "sample",
+        "since",
+    }

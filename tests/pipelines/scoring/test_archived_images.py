@@ -2,6 +2,7 @@ import csv
 import dataclasses
 import io
 import pathlib
+import re
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -174,6 +175,13 @@ def test_a_large_archive_is_written_in_pieces(
     (tmp_path / "in/a.zip").write_bytes(zipped({f"{n}.png": png_of(digits[n]) for n in range(100)}))
     manifest = score((str(tmp_path / "in"),), bundle_path, tmp_path / "out", rows_per_part=30)
     assert dataclasses.astuple(manifest.counts) == (100, 100, 0, 0)
+    tables = [
+        part.name for part in manifest.parts if part.name.endswith(".csv") and "predictions/" in part.name
+    ]
+    pattern = re.compile(r"predictions/part-([0-9a-f]{32})(-[1-9])?-[0-9a-f]{8}\.csv")
+    found = [pattern.fullmatch(name) for name in tables]
+    assert len({match[1] for match in found if match}) == 1
+    assert sorted(match[2] or "" for match in found if match) == ["", "-1", "-2", "-3"]
     assert sorted(part.rows for part in manifest.parts if part.name.endswith("tfrecord.gz")) == [
         10,
         30,

@@ -235,6 +235,11 @@ def test_a_folders_folders_are_what_stands_before_the_next_slash(store: Store) -
     assert first["fields"] == ["prefixes,nextPageToken"]
 
 
+def test_an_object_without_a_checksum_is_listed_without_one(store: Store) -> None:
+    store.answers = [b'{"items": [{"name": "a.png", "generation": "5", "size": "7"}]}']
+    assert list(google.list_objects("bucket")) == [ListedImage("gs://bucket/a.png", 5, 7, checksum="")]
+
+
 def test_a_folder_that_may_be_full_is_not_listed_to_its_end(store: Store) -> None:
     BucketFolder("gs", "bucket", "run").check("manifest.json")
     (query,) = store.queries
