@@ -173,7 +173,7 @@ def test_a_work_item_that_kills_every_worker_stops_the_run_in_one_line(
     asked = options(digit_folder, bundle_path, tmp_path / "out", workers=2)
     with (
         WorkerPool(2, command=(sys.executable, "-c", DIES_OF_ONE)) as pool,
-        pytest.raises(StoppedError, match=r"launcher-00007.json.gz, 0: 20 images from .*SIGKILL.*--resume"),
+        pytest.raises(StoppedError, match=r"SIGKILL.*launcher-00007.json.gz, 0: 20 images from .*--resume"),
     ):
         score_job.run(asked, pool)
     score_job.run(options(digit_folder, bundle_path, tmp_path / "out", workers=2, resume=True))
