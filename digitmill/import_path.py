@@ -43,7 +43,9 @@ def check() -> None:
 def hidden_packages() -> dict[str, pathlib.Path]:
     """Returns which packages `sys.path` leads elsewhere for: name to what would be imported instead."""
     found = {name: _location(name) for name in PACKAGES}
-    return {name: path for name, path in found.items() if path and path != (_ROOT / name).resolve()}
+    own = {root / name for root in (_ROOT, pathlib.Path(__file__).absolute().parents[1]) for name in PACKAGES}
+    own = {path.resolve() for path in own}
+    return {name: path for name, path in found.items() if path and path not in own}
 
 
 def _location(name: str) -> pathlib.Path | None:

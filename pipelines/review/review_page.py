@@ -27,7 +27,7 @@ COLUMNS: Final = 100
 PER_SPRITE: Final = 5_000
 """Digits in a sprite: 2,800 x 1,400 pixels, less than any browser's limit."""
 
-_TRAINABLE: Final = ("file://", "gs://")
+_TRAINABLE: Final = ("file://", "gs://", "s3://", "az://")
 """Schemes of images whose labels go without pixels, unless they are members of archives."""
 
 

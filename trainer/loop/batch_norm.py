@@ -32,7 +32,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
 def with_fused(model: keras.Model) -> keras.Model:
     """Returns a network with fused batch normalisations, where possible, and the model's other layers.
 
-    For training only: exports are built by the recipe, so that a model file doesn't need this code.
+    Those of a network inside the network stay as they are. For training only: exports are built by the
+    recipe, so that a model file doesn't need this code.
     """
 
     def fused_or_same(layer: keras.layers.Layer) -> keras.layers.Layer:

@@ -128,8 +128,8 @@ def test_a_column_of_text(manifest: Manifest, digits: np.ndarray, page: str, uri
         ("file:///in/a!b.png", "", False),
         ("file:///in/a.zip!b.png", "file:///in/a.zip", True),
         ("gs://b/a.tar!b.png", "gs://b/a.tar", True),
-        ("s3://b/a.png", "", True),
-        ("az://b/a.png", "", True),
+        ("s3://b/a.png", "", False),
+        ("az://b/a.png", "", False),
     ],
 )
 def test_pixels_are_included_if_training_cannot_read_the_image(
