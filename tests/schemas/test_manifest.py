@@ -73,3 +73,8 @@ def test_an_unknown_field_is_refused() -> None:
     fields = json.loads(MANIFEST.to_json()) | {"surprise": 1}
     with pytest.raises(ValueError, match="surprise"):
         Manifest.from_json(json.dumps(fields))
+
+
+def test_a_launcher_that_found_everything_done_has_a_rate_of_zero() -> None:
+    times = MANIFEST.times | {"images": 0, "pipeline_seconds": 0.0}
+    assert dataclasses.replace(MANIFEST, times=times).images_per_second == 0

@@ -322,7 +322,7 @@ def test_a_run_without_the_runs_that_it_builds_on_is_refused(
     score(mixed_folder, bundle_path, tmp_path / "2", since=str(tmp_path / "1"))
     with pytest.raises(UserError, match="this run skipped images that another run scored") as caught:
         merge(tmp_path / "2", output=tmp_path / "state")
-    assert f"name {tmp_path / '1'} too" in str(caught.value)
+    assert f"Name {tmp_path / '1'}, too" in str(caught.value)
     assert not (tmp_path / "state").exists()
     with pytest.raises(UserError, match="no finished run here or in the folders below"):
         merge(tmp_path / "none", output=tmp_path / "state")
@@ -341,7 +341,7 @@ def test_an_interrupted_merge_is_resumed(
         raise StorageError("the store is there", value="it", hint="mend it")
 
     monkeypatch.setattr("pipelines.compact.merging.write_parts", fails)
-    with pytest.raises(StoppedError, match=r"the store is there; .* digitmill compact .* --resume"):
+    with pytest.raises(StoppedError, match=r"the store is there: .* digitmill compact .* --resume"):
         merge(tmp_path / "1", output=tmp_path / "state")
     monkeypatch.undo()
     with pytest.raises(UserError, match="--resume"):

@@ -129,7 +129,7 @@ def test_report_command(night: pathlib.Path, tmp_path: pathlib.Path) -> None:
     for number, (given, message) in enumerate(
         [
             ((tmp_path,), "report of an unfinished run"),
-            ((night, night), "a finished training run has a bundle"),
+            ((night, night), "the folder holds no finished training run"),
         ]
     ):
         code, printed = command(tmp_path / f"log{number}", *given)

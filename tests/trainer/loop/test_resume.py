@@ -239,4 +239,4 @@ def test_a_preempted_job_prints_the_command_that_resumes_it(number, tmp_path):
     assert str(tmp_path / "run" / "checkpoints") in line
     again = subprocess.run(command(tmp_path / "run"), cwd=ROOT, capture_output=True, text=True, check=False)
     assert again.returncode == 2
-    assert "Give --resume to go on" in again.stderr
+    assert "Give --resume to continue" in again.stderr
