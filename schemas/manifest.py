@@ -146,7 +146,7 @@ class Manifest:
 
     @property
     def images_per_second(self) -> float:
-        """Rate of the last launcher, from the start of listing to the last work item; 0 if nothing was left."""
+        """Rate of the last launcher, from the start of listing to the last work item; 0 if none was left."""
         # A launcher that finds everything done takes less than the millisecond that is recorded.
         return float(self.times["images"]) / (float(self.times["pipeline_seconds"]) or 0.001)
 
