@@ -47,11 +47,7 @@ class SavedModelEngine:
             raise EngineError(f"TensorFlow cannot run the SavedModel: {first_line(error)}") from error
 
     def probabilities(self, digits: np.ndarray) -> np.ndarray:
-        """Returns float32[N, 10] for uint8[N, 28, 28] canonical digits, any N.
-
-        Raises:
-            EngineError: when the model cannot score them.
-        """
+        """Returns float32[N, 10] for uint8[N, 28, 28] canonical digits, any N."""
         try:
             return predict_in_batches(self._run, digits)
         except (self._tf.errors.OpError, ValueError) as error:

@@ -65,11 +65,7 @@ class PackedImage(NamedTuple):
 
 
 def parse_packed_image(payload: bytes | ImageError) -> PackedImage:
-    """Returns the image in a record; the error of any other record is UNSUPPORTED.
-
-    Args:
-        payload: as `read_frames` yields it; an error is passed on.
-    """
+    """Returns the image in a record as `read_frames` yields it; of any other record, UNSUPPORTED."""
     if isinstance(payload, ImageError):
         return PackedImage(payload)
     try:

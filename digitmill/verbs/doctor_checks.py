@@ -36,9 +36,7 @@ class Check:
     """The result of one check.
 
     Attributes:
-        name: subject of the check.
         state: `ok`, `fault`, or `note` when only some jobs need what is missing.
-        found: what was found.
         remedy: what to do; empty where all is well.
     """
 
@@ -49,13 +47,7 @@ class Check:
 
 
 def run_checks(places: Sequence[str], *, model: str, write: bool) -> Iterator[Check]:
-    """Runs every check, yielding each result as it comes.
-
-    Args:
-        places: folders and buckets to read from.
-        model: bundle folder to score with.
-        write: whether to write to the places as well.
-    """
+    """Runs every check, yielding each result as it comes."""
     yield check_python()
     yield from check_libraries()
     yield check_gpus()
@@ -81,11 +73,7 @@ def check_python() -> Check:
 
 
 def check_libraries(wanted: Sequence[str] | None = None) -> Iterator[Check]:
-    """Compares installed distributions with the versions that digitmill requires.
-
-    Args:
-        wanted: requirements as in pyproject.toml; digitmill's own when None.
-    """
+    """Compares installed distributions with requirements as in pyproject.toml, digitmill's own by default."""
     from packaging.requirements import Requirement
 
     if wanted is None:

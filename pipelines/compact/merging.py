@@ -70,10 +70,7 @@ class _Outcome:
 def blocks_of(file: PastListingFile, *, current: bool, buckets: int) -> Iterator[tuple[int, Block]]:
     """Yields the images and outcomes of a listing file's work items in blocks, each with its bucket.
 
-    Args:
-        file: the listing file.
-        current: whether the run's images still exist: no later run listed all of its inputs.
-        buckets: number of buckets.
+    A run's images still exist if it is `current`: no later run listed all of its inputs.
     """
     output = open_folder(file.place)
     entries: dict[str, list[Entry]] = {kind: [] for kind in (LISTED, ROW, FAILURE, *SAMPLE_TYPES)}
@@ -111,14 +108,7 @@ def merge_bucket(
     run: str,
     compression: Compression = Compression.RECORDS,
 ) -> Iterator[str]:
-    """Writes the latest state of one bucket, and yields the digests of its work items.
-
-    Args:
-        blocks: of all runs, in any order.
-        output: the merged run's folder.
-        bucket: the bucket's number.
-        run: digest of everything that rows depend on besides the images.
-        compression: which prediction files are gzipped.
+    """Writes the latest state of one bucket from the blocks of all runs; yields its items' digests.
 
     Raises:
         UnreconciledError: when no run has an outcome for a listed file.

@@ -38,10 +38,7 @@ class FrozenItem(NamedTuple):
     """A work item's entry in the index.
 
     Attributes:
-        file: the listing file that holds it.
         number: its number in the file, once archives are separated.
-        digest: the item's digest.
-        images: number of images.
         may_be_archive: whether it is a single file that may hold many images.
     """
 
@@ -62,7 +59,6 @@ class ListingIndex:
     """Index of the frozen listing, written by the launcher.
 
     Attributes:
-        items: work items that the launcher listed, archives separated.
         ranges: key ranges that workers list.
         buckets: number of buckets in which the names are joined with earlier runs; 0 for no join.
     """
@@ -151,13 +147,8 @@ def freeze_listing(
     Files of an earlier launcher that did not reach the index are removed. Items that it scored are found
     again by their content.
 
-    Args:
-        listing: the images; no more than one item is held in memory.
-        output: the run's folder.
-        run: digest of everything that rows depend on besides the images.
-        most: greatest number of images in an item.
-        buckets: returns the number of buckets of the join, for a number of listed images; 0 for no join.
-        confirm: raises when another launcher has taken the output over.
+    No more than one item of images is held in memory. `buckets` gives the number of buckets of the join for a
+    number of images, 0 for no join; `confirm` raises when another launcher has taken the output over.
     """
     for name in output.names(LISTING):
         output.delete(f"{LISTING}/{name}")

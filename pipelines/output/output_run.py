@@ -14,23 +14,14 @@ from schemas.run_plan import RunPlan
 
 @dataclasses.dataclass(frozen=True)
 class OutputState:
-    """State of an output folder.
-
-    Attributes:
-        plan: plan of the run that began in it; None without one.
-        finished: the run's manifest; None while it is not finished.
-    """
+    """State of an output folder: the plan of the run that began in it, its manifest once it is finished."""
 
     plan: RunPlan | None
     finished: Manifest | None
 
 
 def read_state(output: OutputFolder, *, resume: bool) -> OutputState:
-    """Returns the state of an output, without changing it.
-
-    Args:
-        output: the folder.
-        resume: whether a run that began there may be resumed.
+    """Returns the state of an output, which may be resumed or not, without changing it.
 
     Raises:
         UserError: when it holds a run that may not be resumed, or other files.

@@ -39,15 +39,7 @@ MAX_FINDINGS: Final = 20
 
 @dataclasses.dataclass(frozen=True)
 class Verification:
-    """Result of a verification.
-
-    Attributes:
-        place: the output folder.
-        manifest: its manifest.
-        files: number of files that were read.
-        bytes: their total size.
-        findings: one line for each difference; none if the output is intact.
-    """
+    """Result of a verification: what was read, and one line for each difference."""
 
     place: str
     manifest: Manifest

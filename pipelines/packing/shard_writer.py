@@ -33,12 +33,7 @@ def shard_name(digest: str) -> str:
 
 
 def shards(images: Iterable[ListedImage], *, shard_bytes: float) -> Iterator[WorkItem]:
-    """Yields work items that hold every image exactly once, in order.
-
-    Args:
-        images: the listing.
-        shard_bytes: most bytes of a shard, by the listed sizes; one image may exceed it.
-    """
+    """Yields work items of at most `shard_bytes`, or of one image, that hold every image once, in order."""
     chunk: list[ListedImage] = []
     held = 0
     for image in images:
@@ -54,16 +49,7 @@ def shards(images: Iterable[ListedImage], *, shard_bytes: float) -> Iterator[Wor
 
 @dataclasses.dataclass(frozen=True)
 class PackedItem:
-    """The record of one packed work item, written last: it says that the item is done.
-
-    Attributes:
-        digest: the work item's.
-        listed: images in the work item.
-        packed: records in its shard.
-        labelled: records with a label.
-        failures: images that could not be read.
-        parts: its shard; none if no image could be read.
-    """
+    """The record of one packed work item, written last: its counts, its failures, its shard if any."""
 
     digest: str
     listed: int
@@ -78,11 +64,7 @@ class PackedItem:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Reads what `to_json` wrote.
-
-        Raises:
-            ValueError: when the text is no such record.
-        """
+        """Reads what `to_json` wrote; raises ValueError when the text is no such record."""
         try:
             fields = json.loads(text)
             fields["failures"] = tuple(Failure(**failure) for failure in fields["failures"])

@@ -37,7 +37,6 @@ class Picture:
 
     Attributes:
         digit: uint8[28, 28], the canonical digit that the model saw.
-        sha256: of the image's bytes, hexadecimal.
         original: a small WebP of the image if it differs visibly from the digit, otherwise empty.
     """
 
@@ -49,12 +48,7 @@ class Picture:
 def read_pictures(
     rows: Sequence[ReviewRow], reader: ImageReader
 ) -> Iterator[tuple[int, Picture | ImageError]]:
-    """Yields each row's index and its picture, or why there is none, in any order and in bounded memory.
-
-    Args:
-        rows: the rows; their files are pinned to the version that was scored.
-        reader: reads the files.
-    """
+    """Yields each row's index and its picture, or why there is none, in any order and in bounded memory."""
     contents = itertools.chain(_single(rows, reader), _archived(rows, reader))
     for chunk in split_chunks(contents):
         batch = decode_batch((content for _, content in chunk), len(chunk))
@@ -145,12 +139,7 @@ def encode_png(pixels: np.ndarray) -> bytes:
 
 
 def make_sprite(digits: Iterable[np.ndarray], *, columns: int) -> bytes:
-    """Returns a grid of digits as one PNG, so that a browser decodes one image for thousands of digits.
-
-    Args:
-        digits: at least one, uint8[28, 28].
-        columns: digits in a row of the grid.
-    """
+    """Returns a grid of uint8[28, 28] as one PNG: a browser decodes one image for thousands of digits."""
     tiles = list(digits)
     rows = -(-len(tiles) // columns)
     sheet = np.zeros((rows * SIDE, min(columns, len(tiles)) * SIDE), np.uint8)

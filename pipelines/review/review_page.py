@@ -38,14 +38,7 @@ def render_review(
     pictures: Mapping[int, Picture],
     errors: Mapping[int, ImageError],
 ) -> str:
-    """Returns the page's HTML.
-
-    Args:
-        run: the run.
-        rows: rows for review, least confident first.
-        pictures: of the rows that can be shown, by index.
-        errors: of the rows that cannot, by index.
-    """
+    """Returns the page's HTML for rows, least confident first; pictures and errors are by their index."""
     script, style = _asset("review.js"), stylesheet() + _asset("review.css")
     return (
         environment("pipelines.review", readable=readable)

@@ -27,13 +27,7 @@ class ReviewRow(NamedTuple):
     """A row that was decided `review`. Sorts by confidence, then by URI.
 
     Attributes:
-        confidence: probability of `digit`.
-        uri: the image's URI.
         generation: version of the image that was scored.
-        digit: the most probable digit.
-        second_digit: the second most probable digit.
-        second_confidence: probability of `second_digit`.
-        label: the true digit, or `NO_LABEL`.
         file: the file as it was listed: the image itself, or the archive that holds it.
     """
 

@@ -40,10 +40,6 @@ _SECONDS: Final = 10.0
 def check_portable(runner: PortableRunner, options: PipelineOptions) -> None:
     """Checks everything that can be checked from the launcher, without changing anything.
 
-    Args:
-        runner: the runner that `--runner` names.
-        options: Beam's options.
-
     Raises:
         UserError: for the first requirement that is not met.
     """

@@ -31,10 +31,7 @@ class RunListing:
 
     A Beam step may iterate it. Beam turns the error of a step into text, so `errors` raises it as it was.
 
-    Args:
-        items: lists and freezes the work items.
-        output: where they are frozen.
-        undo: removes what the run has written, if its inputs turn out to be unusable.
+    `undo` removes what the run has written, if its inputs turn out to be unusable.
     """
 
     def __init__(
@@ -87,16 +84,7 @@ def begin_run(
     past: Sequence[PastRun] = (),
     spread: bool = True,
 ) -> RunListing:
-    """Write a new run's plan to its output and return its listing.
-
-    Args:
-        options: options of the command.
-        plan: the run's plan.
-        output: the run's folder.
-        run: digest of everything that rows depend on besides the images.
-        hold: this launcher's hold on the output.
-        past: earlier runs whose images are skipped.
-        spread: whether workers may list the rest of a large folder.
+    """Write a new run's plan and return its listing, whose end workers may list if it is `spread`.
 
     Raises:
         UserError: when the inputs hold nothing that can be listed; nothing is written then.
@@ -121,12 +109,7 @@ def begin_run(
 
 
 def open_listing(options: ScoreOptions, *, spread: bool = True) -> Listing:
-    """Return the images to score, listed lazily.
-
-    Args:
-        options: options of the command.
-        spread: whether workers may list the rest of a large folder.
-    """
+    """Return the images to score, listed lazily; workers may list the end of a large folder if `spread`."""
     # Ranges only where no other input could name the same image, and no file its label.
     alone = len(options.inputs) == 1 and options.input_list is None and options.labels in (None, FOLDER)
     if spread and alone and not options.limit and not options.sample:

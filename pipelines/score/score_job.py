@@ -82,9 +82,7 @@ class _Run:
 def run(options: ScoreOptions, pool: WorkerPool | None = None) -> Summary:
     """Score the inputs and write predictions, reports and, last, the manifest.
 
-    Args:
-        options: options of the command.
-        pool: worker processes that the caller has started, and closes afterwards.
+    The caller may have started worker processes: it closes the pool afterwards.
 
     Raises:
         UserError: when an option cannot be used; nothing is written then.

@@ -20,8 +20,7 @@ from pipelines.scoring.scoring_task import ItemScorer, LocalScorer, ScoringTask
 class ListInputs(beam.PTransform):
     """Lists the inputs in the launcher's process: a pipeline's begin to a PCollection of `ItemRef`.
 
-    Args:
-        refs: lists; called once, by a runner that works in the launcher's process.
+    A runner that works in the launcher's process calls `refs` once.
     """
 
     def __init__(self, refs: Callable[[], Iterator[ItemRef]]) -> None:

@@ -30,13 +30,7 @@ T = TypeVar("T")
 
 
 class Classifier:
-    """Scores contents with a model and, optionally, a challenger. Thread-safe.
-
-    Args:
-        engine: the model whose predictions count.
-        accept_threshold: confidence from which a prediction is accepted.
-        challenger: a second model that sees the same pixels.
-    """
+    """Scores contents with a model and, optionally, a challenger that sees the same pixels. Thread-safe."""
 
     def __init__(self, engine: Engine, *, accept_threshold: float, challenger: Engine | None = None) -> None:
         self._engine = engine

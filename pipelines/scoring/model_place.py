@@ -74,12 +74,7 @@ def stage_models(bundles: Sequence[Bundle | None], base: str) -> None:
 
 @contextlib.contextmanager
 def worker_bundle(bundle: Bundle, base: str | None) -> Iterator[Bundle]:
-    """Context manager that yields a bundle whose model can be loaded on this machine.
-
-    Args:
-        bundle: the launcher's.
-        base: folder that the models were staged in; None if all workers see the launcher's files.
-    """
+    """Context manager that yields a bundle whose model is on this machine, copied from `base` if need be."""
     if base is None or all((bundle.path / name).exists() for name in _engine_files(bundle)):
         yield bundle
         return

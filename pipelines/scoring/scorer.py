@@ -75,10 +75,8 @@ def read_archive(
 
     A file with an archive's name that is not one counts as an image.
 
-    Args:
-        archive: as it was listed.
-        reader: fetches it; objects are downloaded to a temporary file by one request.
-        folder_labels: whether a member's folder is its label, if the archive holds no label for it.
+    An object is downloaded to a temporary file by one request. With `folder_labels`, a member's folder is its
+    label if the archive holds none for it.
     """
     try:
         file = reader.fetch(archive)

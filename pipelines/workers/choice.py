@@ -27,11 +27,8 @@ def worker_processes() -> int:
 def processes_for(asked: int | None, *, engine: EngineKind, images: int | None, items: int | None) -> int:
     """Return how many processes score a run on this machine; 1 is the launcher itself.
 
-    Args:
-        asked: number that the user asked for; None to choose the best.
-        engine: engine of the model; TensorFlow takes seconds and 700 MB a process, and fills a GPU.
-        images: number of images to score; None if unknown.
-        items: number of their work items; None if unknown.
+    Numbers of images and work items are None if unknown. By default TensorFlow scores in the launcher: it
+    takes seconds and 700 MB a process, and fills a GPU.
     """
     if asked is None:
         few = images is not None and images <= FEW_IMAGES
@@ -43,10 +40,7 @@ def processes_for(asked: int | None, *, engine: EngineKind, images: int | None, 
 def ready_pool(processes: int, task: ScoringTask, *, early: WorkerPool | None) -> Iterator[WorkerPool | None]:
     """Context manager around a pool that has its task; None if the launcher scores by itself.
 
-    Args:
-        processes: how many processes score; 1 is the launcher.
-        task: parameters of the scoring.
-        early: a pool that was started before; it is used, or closed if the launcher scores by itself.
+    The early pool is used, or closed if the launcher scores by itself.
     """
     if processes == 1:
         if early is not None:

@@ -90,14 +90,8 @@ class _Lane:
 class WorkerPool:
     """Scores work items in worker processes; an `ItemScorer`.
 
-    Args:
-        processes: how many.
-        lanes: work items that each scores at once.
-        command: what to run instead of `python -m pipelines.workers.process`.
-
-    Attributes:
-        processes: how many.
-        max_pending: thousands, so that listing runs far ahead of scoring; 2 KB of memory each.
+    `lanes` are the work items that each process scores at once. Thousands of items may be pending, 2 KB of
+    memory each, so that listing runs far ahead of scoring.
     """
 
     max_pending = 4_096
