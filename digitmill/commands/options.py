@@ -96,9 +96,9 @@ def flag(
     return dataclasses.field(default=dataclasses.MISSING if required else default, metadata={_KEY: parameter})
 
 
-def positional(*, default: Any = dataclasses.MISSING, effect: Effect = Effect.RUN, **settings: Any) -> Any:
+def positional(*, default: Any = dataclasses.MISSING, **settings: Any) -> Any:
     """Returns a dataclass's field that declares an argument without a flag; see `flag`."""
-    parameter = _Parameter(cloup.argument, (), settings, effect)
+    parameter = _Parameter(cloup.argument, (), settings, Effect.RUN)
     return dataclasses.field(default=default, metadata={_KEY: parameter})
 
 

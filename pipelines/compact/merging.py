@@ -96,8 +96,9 @@ def _add_outcomes(entries: dict[str, list[Entry]], item: WorkItem, output: Outpu
     for kind in SAMPLE_TYPES:
         entries[kind] += ((key(kept.image), dataclasses.asdict(kept)) for kept in getattr(record, kind))
     for part in record.parts:
-        for payload in _records(part.name, output.read(part.name)):
-            entries[ROW].append((key(_text(parse_example(payload)["image"])), payload))
+        if part.name.removesuffix(".gz").endswith(".tfrecord"):
+            for payload in read_records(output.read(part.name)):
+                entries[ROW].append((key(_text(parse_example(payload)["image"])), payload))
 
 
 def merge_bucket(
@@ -194,12 +195,6 @@ def _make_batch(rows: Sequence[dict[str, Any]], failures: Sequence[Failure]) -> 
         failures=tuple(failures),
         samples=ReportSamples(),
     )
-
-
-def _records(name: str, data: bytes) -> Iterator[bytes]:
-    """Yields the records of a prediction file; none of a CSV."""
-    if name.removesuffix(".gz").endswith(".tfrecord"):
-        yield from read_records(data)
 
 
 def _text(value: object) -> str:

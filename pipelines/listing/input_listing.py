@@ -154,14 +154,10 @@ def _matches_in(output: str, given: str) -> bool:
     return any(pattern.fullmatch(f"{place_from_anywhere(output)}/{name}") for name in _WRITTEN)
 
 
-def _as_folder(name: str) -> str:
-    return name if not name or name.endswith("/") else f"{name}/"
-
-
 def _ranges_after(last: ListedImage, given: str) -> tuple[RemoteRange, ...]:
     _, bucket, name = split(given)
     pattern = name if has_magic(name) else ""
-    prefix = literal_prefix(pattern) if pattern else _as_folder(name)
+    prefix = literal_prefix(pattern) if pattern else name and f"{name.removesuffix('/')}/"
 
     from digitmill.storage.object_stores import google
 

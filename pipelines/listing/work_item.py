@@ -63,16 +63,12 @@ def pack_items(
     is a digest of everything else that an output depends on: model, preprocessing, thresholds.
     """
     rest = iter(images)
-    for length in _sizes(size, most or size):
+    for number in itertools.count():
+        length = min(size << number // _ITEMS_OF_A_SIZE, most or size)
         chunk = tuple(itertools.islice(rest, length))
         if not chunk:
             return
         yield WorkItem(_digest(chunk, run), chunk)
-
-
-def _sizes(first: int, most: int) -> Iterator[int]:
-    for number in itertools.count():
-        yield min(first << number // _ITEMS_OF_A_SIZE, most)
 
 
 def separate_archives(items: Iterable[WorkItem]) -> Iterator[WorkItem]:

@@ -1,6 +1,5 @@
 """Reads the images of rows for review again, from where they were scored."""
 
-import base64
 import dataclasses
 import hashlib
 import itertools
@@ -12,6 +11,7 @@ import numpy as np
 
 from digitmill.imaging.batch import decode_batch
 from digitmill.imaging.decode import decode
+from digitmill.reports.gallery import inline_png
 from digitmill.storage import ImageReader
 from digitmill.storage.listed_image import ListedImage
 from pipelines.review.review_rows import ReviewRow
@@ -128,22 +128,12 @@ def _resembles(pixels: np.ndarray, digit: np.ndarray) -> bool:
     return bool(abs(correlation) >= MIN_CORRELATION)
 
 
-def to_base64(data: bytes) -> str:
-    """Returns bytes as base64 text."""
-    return base64.b64encode(data).decode()
-
-
-def encode_png(pixels: np.ndarray) -> bytes:
-    """Returns pixels as a PNG file."""
-    return cv2.imencode(".png", pixels)[1].tobytes()
-
-
-def make_sprite(digits: Iterable[np.ndarray], *, columns: int) -> bytes:
-    """Returns a grid of uint8[28, 28] as one PNG: a browser decodes one image for thousands of digits."""
+def make_sprite(digits: Iterable[np.ndarray], *, columns: int) -> str:
+    """Returns a grid of uint8[28, 28] as one PNG in base64: browsers decode one image for thousands."""
     tiles = list(digits)
     rows = -(-len(tiles) // columns)
     sheet = np.zeros((rows * SIDE, min(columns, len(tiles)) * SIDE), np.uint8)
     for number, tile in enumerate(tiles):
         top, left = (SIDE * place for place in divmod(number, columns))
         sheet[top : top + SIDE, left : left + SIDE] = tile
-    return encode_png(sheet)
+    return inline_png(sheet)

@@ -123,14 +123,9 @@ def _check_jar(server: Any, options: PipelineOptions, *, flag: str) -> None:
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
             "cannot get the jar of the job server",
-            value=_jar_asked_for(server, flag),
+            value=server._jar or f"no {flag}",
             hint=f"name the file by {flag}, or give --job_endpoint: {_one_line(error)}",
         ) from error
-
-
-def _jar_asked_for(server: Any, flag: str) -> str:
-    """Returns the jar that the user named, or the flag that is missing."""
-    return server._jar or f"no {flag}"
 
 
 def _check_prism(options: PipelineOptions) -> None:

@@ -1,6 +1,7 @@
 """What a run scores: lists its inputs in the launcher, as work items that are frozen in the output."""
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Callable, Generator, Iterator, Sequence
 
@@ -26,6 +27,7 @@ from schemas.errors import UserError
 from schemas.run_plan import RunPlan
 
 
+@dataclasses.dataclass
 class RunListing:
     """The work items of a new run, each frozen in the output before it is yielded; iterate once.
 
@@ -34,17 +36,14 @@ class RunListing:
     `undo` removes what the run has written, if its inputs turn out to be unusable.
     """
 
-    def __init__(
-        self, items: Generator[FrozenItem, None, None], output: OutputFolder, *, undo: Callable[[], None]
-    ) -> None:
-        self._items = items
-        self._output = output
-        self._undo = undo
-        self._error: Exception | None = None
+    items: Generator[FrozenItem, None, None]
+    output: OutputFolder
+    undo: Callable[[], None]
+    _error: Exception | None = dataclasses.field(default=None, init=False)
 
     def __iter__(self) -> Iterator[FrozenItem]:
         try:
-            yield from self._items
+            yield from self.items
         except Exception as error:
             self._error = error
             raise
@@ -62,14 +61,14 @@ class RunListing:
             if self._error is None:
                 raise
             if isinstance(self._error, UserError):
-                self._undo()
+                self.undo()
             raise self._error from None
         finally:
-            self._items.close()
+            self.items.close()
 
     def index(self) -> ListingIndex:
         """Return the index of the whole listing, which was iterated to its end."""
-        index = read_index(self._output)
+        index = read_index(self.output)
         assert index is not None
         return index
 

@@ -46,7 +46,7 @@ from pipelines.runners.cancellation import cancel_on_interrupt
 from pipelines.runners.interruption import resumable
 from pipelines.runners.runner_failure import explain_failures
 from pipelines.score.run_listing import begin_run
-from pipelines.score.transforms import ListInputs, ListRanges, ScoreImages
+from pipelines.score.transforms import ListInputs, ScoreImages, list_ranges
 from pipelines.score_options import ScoreOptions
 from pipelines.scoring import model_place
 from pipelines.scoring.scoring_task import ScoringTask
@@ -227,7 +227,7 @@ def _score_frozen(run: _Run, frozen: ListingIndex) -> None:
         refs = pipeline | "WorkItems" >> beam.Create([item.ref for item in left], reshuffle=False)
         if frozen.ranges:
             ranges = pipeline | "Ranges" >> beam.Create(frozen.ranges, reshuffle=False)
-            refs = (refs, ranges | ListRanges(run.task)) | beam.Flatten()
+            refs = (refs, list_ranges(ranges, run.task)) | beam.Flatten()
         if frozen.buckets:
             past_files = list(incremental.past_listing_files(run.past))
             refs = refs | SkipScored(_join_task(run, frozen), past_files)

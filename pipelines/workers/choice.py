@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 from digitmill import machine
@@ -58,16 +58,13 @@ def early_pool(options: ScoreOptions) -> Iterator[WorkerPool | None]:
 
     The processes get ready while the launcher imports Beam, which takes a second.
     """
-    pool = WorkerPool(options.workers or worker_processes()) if _surely_many(options) else None
-    try:
-        if pool is not None and pool.processes > 1:
-            pool.start()
-            yield pool
-        else:
-            yield None
-    finally:
-        if pool is not None:
-            pool.close()
+    processes = (options.workers or worker_processes()) if _surely_many(options) else 1
+    if processes == 1:
+        yield None
+        return
+    with WorkerPool(processes) as pool:
+        pool.start()
+        yield pool
 
 
 def _surely_many(options: ScoreOptions) -> bool:
@@ -75,13 +72,10 @@ def _surely_many(options: ScoreOptions) -> bool:
     if options.workers == 1 or on_gpu or options.engine == EngineKind.SAVED_MODEL:
         return False
     bounded = [bound for bound in (options.limit, options.sample) if bound is not None]
-    if _names_a_runner(options.beam_flags) or any(bound <= FEW_IMAGES for bound in bounded):
+    # Such a flag may select an engine outside this process.
+    names_runner = any(flag.startswith(("--runner", "--direct_running_mode")) for flag in options.beam_flags)
+    if names_runner or any(bound <= FEW_IMAGES for bound in bounded):
         return False
     return any(
         "://" not in given and holds_more_than(os.fsencode(given), FEW_IMAGES) for given in options.inputs
     )
-
-
-def _names_a_runner(flags: Sequence[str]) -> bool:
-    """Whether Beam's flags may select an engine outside this process."""
-    return any(flag.startswith(("--runner", "--direct_running_mode")) for flag in flags)
