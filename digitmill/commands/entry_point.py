@@ -23,14 +23,10 @@ from schemas.errors import (
 
 
 def main(command: click.Command, arguments: Sequence[str] | None = None) -> NoReturn:
-    """Runs `digitmill`, or one of its verbs by itself, and exits with its `ExitCode`.
+    """Runs the group of all verbs, or one by itself, and exits with its `ExitCode`.
 
     A verb that is started as a module, such as `python -m pipelines.score`, takes the same flags and prints
     the same errors and help as `digitmill score`.
-
-    Args:
-        command: the group of all verbs, or one verb.
-        arguments: its arguments; those of the process when None.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     if not isinstance(command, click.Group):

@@ -53,10 +53,8 @@ class _Parameter:
     """A flag, or an argument without one, as cloup takes it.
 
     Attributes:
-        kind: `cloup.option` or `cloup.argument`.
         names: of the flag, as `--input`; empty where they follow from the field.
         settings: what `kind` takes beside; they win over what follows from the field.
-        effect: what the value changes.
         always: whether `run.yaml` and printed commands have the value even where it is the default.
     """
 
@@ -98,9 +96,9 @@ def flag(
     return dataclasses.field(default=dataclasses.MISSING if required else default, metadata={_KEY: parameter})
 
 
-def positional(*, default: Any = dataclasses.MISSING, effect: Effect = Effect.RUN, **settings: Any) -> Any:
+def positional(*, default: Any = dataclasses.MISSING, **settings: Any) -> Any:
     """Returns a dataclass's field that declares an argument without a flag; see `flag`."""
-    parameter = _Parameter(cloup.argument, (), settings, effect)
+    parameter = _Parameter(cloup.argument, (), settings, Effect.RUN)
     return dataclasses.field(default=default, metadata={_KEY: parameter})
 
 
@@ -111,9 +109,6 @@ def beam_flags() -> Any:
 
 class Options:
     """What a verb is asked to do; its subclasses are frozen dataclasses.
-
-    Attributes:
-        VERB: the verb.
 
     Raises:
         UserError: when a field has a value that its flag does not take.

@@ -36,12 +36,7 @@ _SECRET_VALUE: Final = re.compile(
 
 
 def to_text(verb: str, settings: Mapping[str, object]) -> str:
-    """Returns the file that repeats a run.
-
-    Args:
-        verb: the verb.
-        settings: values by the names of their flags, except the output: a run is repeated into another one.
-    """
+    """Returns the file that repeats a run, of settings by the names of their flags."""
     import yaml
 
     kept = {name: _plain(value) for name, value in settings.items()}

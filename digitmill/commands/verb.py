@@ -70,11 +70,8 @@ def verb(
 ) -> Callable[[Callable], Verb]:
     """Returns the decorator that makes a function a verb, with `--config` and `--json`.
 
-    Args:
-        name: the verb's name, where it is not the function's.
-        short_help: its line in `digitmill --help`.
-        options: class of the function's first argument, whose fields declare the verb's flags.
-        settings: what `cloup.command` takes beside.
+    The fields of `options`, the class of the function's first argument, declare the verb's flags; `settings`
+    are what `cloup.command` takes beside.
     """
     context = {
         "help_option_names": ["-h", "--help"],

@@ -6,15 +6,7 @@ from schemas.model import bundle
 
 
 def read_bundle_file(place: str, name: str) -> bytes:
-    """Returns the bytes of a file of a bundle.
-
-    Args:
-        place: the bundle's folder, local or in a bucket.
-        name: the file's name within it.
-
-    Raises:
-        UserError: when it cannot be read.
-    """
+    """Returns a file of a bundle, local or in a bucket; raises UserError when it cannot be read."""
     with open_place(f"{place.rstrip('/')}/{name}") as file:
         return file.read()
 

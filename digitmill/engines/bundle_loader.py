@@ -22,10 +22,7 @@ class Bundle:
     """A bundle that was checked; small, so that it can be sent to every worker.
 
     Attributes:
-        path: its folder, absolute.
-        card: its card.
         digest: SHA-256 of the card's bytes; the card holds the digest of every other file.
-        engine: what runs its model.
     """
 
     path: pathlib.Path
@@ -52,10 +49,6 @@ class Bundle:
 
 def open_bundle(path: pathlib.Path, engine: str = EngineKind.AUTO) -> Bundle:
     """Opens a bundle after checking its card, digests, signature, shapes and golden batch.
-
-    Args:
-        path: its folder.
-        engine: one of `EngineKind`.
 
     Raises:
         UserError: when the bundle is missing, incomplete or damaged, predicts its golden batch wrongly, or

@@ -33,17 +33,9 @@ class Engine(Protocol):
 
 
 class LiteRtEngine:
-    """One LiteRT interpreter; threads take turns."""
+    """One LiteRT interpreter; threads take turns. Raises EngineError without the bundle's signature."""
 
     def __init__(self, model: bytes) -> None:
-        """Loads a model.
-
-        Args:
-            model: the bytes of a LiteRT model with the bundle's signature.
-
-        Raises:
-            EngineError: when it cannot be loaded or its signature is not the bundle's.
-        """
         from ai_edge_litert.interpreter import Interpreter
 
         self._lock = threading.Lock()
@@ -61,11 +53,7 @@ class LiteRtEngine:
             raise EngineError(f"LiteRT cannot run the model: {error}") from error
 
     def probabilities(self, digits: np.ndarray) -> np.ndarray:
-        """Returns float32[N, 10] for uint8[N, 28, 28] canonical digits, any N.
-
-        Raises:
-            EngineError: when the model cannot score them.
-        """
+        """Returns float32[N, 10] for uint8[N, 28, 28] canonical digits, any N."""
         try:
             return predict_in_batches(self._run, digits)
         except (RuntimeError, ValueError) as error:

@@ -29,12 +29,7 @@ _LITERT: Final = {_MODELS[kind]: kind for kind in (EngineKind.LITERT, EngineKind
 
 @dataclasses.dataclass(frozen=True)
 class EngineChoice:
-    """An engine and why it is this one.
-
-    Attributes:
-        kind: never `auto`.
-        reason: a clause for people and manifests.
-    """
+    """An engine and why it is this one."""
 
     kind: EngineKind
     reason: str
@@ -55,7 +50,6 @@ class Machine:
     """What this machine has to run a model with.
 
     Attributes:
-        tensorflow: whether TensorFlow is installed.
         gpus: GPUs that TensorFlow sees.
         devices: GPUs that the operating system shows.
     """
@@ -87,12 +81,7 @@ def _seen_by_tensorflow() -> int:
 
 
 def choose(asked: str, card: ModelCard, *, machine: Machine | None = None) -> EngineChoice:
-    """Returns the engine for a bundle.
-
-    Args:
-        asked: one of `EngineKind`.
-        card: the bundle's; an engine needs its model.
-        machine: what there is to run it; this machine when None.
+    """Returns the engine that was asked for, or the best that the bundle has on this machine.
 
     Raises:
         UserError: when the engine that was asked for, or any, cannot run this bundle here.

@@ -19,19 +19,15 @@ _FOLDERS: Final = ("assets/", "variables/")
 
 
 class SavedModelEngine:
-    """A SavedModel on the GPU that TensorFlow finds, or on the CPU."""
+    """A SavedModel on the GPU that TensorFlow finds, or on the CPU, from the content of its files by path.
+
+    Raises:
+        EngineError: when TensorFlow is missing, or the model cannot be loaded, has another signature than the
+            bundle's or would do more than compute.
+    """
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
-        """Checks a SavedModel's ops, then loads it.
-
-        Args:
-            files: the content of its files, by path within its folder. Not the folder: its files may have
-                changed since their digests were checked.
-
-        Raises:
-            EngineError: when TensorFlow is missing, or the model cannot be loaded, has another signature
-                than the bundle's or would do more than compute.
-        """
+        # Not the folder: its files may have changed since their digests were checked.
         tf = _tensorflow()
         _check_file_names(files)
         check_ops(files[_GRAPH])
@@ -47,11 +43,7 @@ class SavedModelEngine:
             raise EngineError(f"TensorFlow cannot run the SavedModel: {first_line(error)}") from error
 
     def probabilities(self, digits: np.ndarray) -> np.ndarray:
-        """Returns float32[N, 10] for uint8[N, 28, 28] canonical digits, any N.
-
-        Raises:
-            EngineError: when the model cannot score them.
-        """
+        """Returns float32[N, 10] for uint8[N, 28, 28] canonical digits, any N."""
         try:
             return predict_in_batches(self._run, digits)
         except (self._tf.errors.OpError, ValueError) as error:

@@ -53,10 +53,7 @@ _CALLS: Final = frozenset(("PartitionedCall", "StatefulPartitionedCall"))
 
 
 def check_ops(saved_model: bytes) -> None:
-    """Raises unless a SavedModel does nothing but compute.
-
-    Args:
-        saved_model: the bytes of its `saved_model.pb`.
+    """Raises unless a `saved_model.pb` does nothing but compute.
 
     Raises:
         EngineError: when it cannot be read, was not written by `tf.saved_model.save` or Keras, or holds

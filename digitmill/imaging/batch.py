@@ -65,11 +65,7 @@ def decode_batch(contents: Iterable[bytes | ImageError], size: int) -> DigitBatc
 
 
 def canonical_batch(pictures: Sequence[np.ndarray] | np.ndarray) -> DigitBatch:
-    """Canonicalises decoded pictures; a bad one affects its own slot alone.
-
-    Args:
-        pictures: as `canonicalise` takes them, of one size or of many.
-    """
+    """Canonicalises decoded pictures of one size or of many; a bad one affects its own slot alone."""
     digits = np.zeros((len(pictures), SIDE, SIDE), np.uint8)
     errors: list[ImageError | None] = [None] * len(pictures)
     if all(picture.shape == _NATIVE and picture.itemsize == 1 for picture in pictures):

@@ -39,10 +39,7 @@ _PIXEL_CAP: Final = "CV_IO_MAX_IMAGE"
 
 
 def decode(data: bytes) -> np.ndarray:
-    """Returns an image's pixels as stored, turned upright.
-
-    Args:
-        data: a whole file: PNG, JPEG, GIF (first frame), BMP, TIFF or WebP.
+    """Returns the pixels of a PNG, JPEG, GIF (first frame), BMP, TIFF or WebP file, turned upright.
 
     Returns:
         uint8 or uint16 array [height, width] of grey, or [height, width, 3 or 4] in the order blue,
@@ -57,10 +54,6 @@ def decode(data: bytes) -> np.ndarray:
 
 def decode_here(data: bytes, header: Header) -> np.ndarray:
     """Returns what `decode` returns, but always decodes in this process.
-
-    Args:
-        data: a whole file.
-        header: from `read_header`.
 
     Raises:
         ImageError: UNSUPPORTED, TOO_LARGE (memory) or CORRUPT.

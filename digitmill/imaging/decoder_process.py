@@ -22,11 +22,8 @@ Handler = Callable[[bytes, bytes], np.ndarray]
 def serve(handler: Handler, connection: socket.socket, *, seconds: float = DECODE_SECONDS) -> None:
     """Replies to requests until the caller closes the connection.
 
-    Args:
-        handler: what to do with an image.
-        connection: where requests come from.
-        seconds: time limit of an image. One second later the process kills itself, in case the caller is
-            no longer there to do so.
+    One second after its time limit an image ends the process, in case the caller is no longer there to end
+    it.
     """
     connection.sendall(FRAME.pack(READY, 0))
     while True:

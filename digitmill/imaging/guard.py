@@ -42,12 +42,7 @@ class GuardError(RuntimeError):
 
 
 class Guard:
-    """A client of the decoder process; threads take turns.
-
-    Args:
-        command: what to run instead of `python -m digitmill.imaging.decoder_process`.
-        seconds: how long one image may take.
-    """
+    """A client of the decoder process, which may take `seconds` for an image; threads take turns."""
 
     def __init__(self, command: Sequence[str] | None = None, *, seconds: float = DECODE_SECONDS) -> None:
         # -P: the working folder is the caller's, perhaps full of strangers' files, and no place for modules.

@@ -182,13 +182,10 @@ def _entry_prefix(described: Column, length: int) -> bytes:
     value = _header(1, length)
     values = _header(_LISTS[described.kind], len(value) + length)
     feature = _header(2, len(values) + len(value) + length)
-    key = _field(1, described.name.encode())
+    name = described.name.encode()
+    key = _header(1, len(name)) + name
     entry = _header(1, len(key) + len(feature) + len(values) + len(value) + length)
     return b"".join((entry, key, feature, values, value))
-
-
-def _field(number: int, content: bytes) -> bytes:
-    return _header(number, len(content)) + content
 
 
 @functools.cache

@@ -65,11 +65,7 @@ class PackedImage(NamedTuple):
 
 
 def parse_packed_image(payload: bytes | ImageError) -> PackedImage:
-    """Returns the image in a record; the error of any other record is UNSUPPORTED.
-
-    Args:
-        payload: as `read_frames` yields it; an error is passed on.
-    """
+    """Returns the image in a record as `read_frames` yields it; of any other record, UNSUPPORTED."""
     if isinstance(payload, ImageError):
         return PackedImage(payload)
     try:
@@ -108,16 +104,12 @@ def _feature(data: bytes, start: int, end: int) -> Value | None:
             if number == _BYTES_LIST and first_wire == _DELIMITED:
                 return data[value:value_end]
             if number == _FLOAT_LIST and first_wire in (_DELIMITED, _FIXED32):
-                return _float(data, value, value_end)
+                return _FLOAT.unpack_from(data, value)[0] if value_end - value >= _FLOAT.size else None
             if number == _INT64_LIST and first_wire == _VARINT:
                 return _signed(value)
             if number == _INT64_LIST and first_wire == _DELIMITED and value_end > value:
                 return _signed(_varint(data, value, value_end)[0])
     return None
-
-
-def _float(data: bytes, start: int, end: int) -> float | None:
-    return _FLOAT.unpack_from(data, start)[0] if end - start >= _FLOAT.size else None
 
 
 def _signed(value: int) -> int:

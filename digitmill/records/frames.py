@@ -111,12 +111,7 @@ def read_records(data: bytes) -> Iterator[bytes]:
 
 
 def mean_size(head: bytes, *, most: int = 100) -> float:
-    """Returns the mean size of the first records, bytes, frames included; 0 if there is none.
-
-    Args:
-        head: the first bytes of a file; the last record's payload may be missing.
-        most: number of records that are looked at.
-    """
+    """Returns the mean size of the first records in a file's head, bytes, frames included; 0 without any."""
     at = count = 0
     while count < most and (length := _length(head[at : at + _HEADER])) is not None:
         at += FRAME + length

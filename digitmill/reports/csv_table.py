@@ -1,8 +1,10 @@
-"""Encodes tables as CSV."""
+"""Encodes tables as CSV, and reads them."""
 
 import csv
+import gzip
 import io
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 
 
 def encode_csv(rows: Iterable[Sequence[object]]) -> bytes:
@@ -10,3 +12,9 @@ def encode_csv(rows: Iterable[Sequence[object]]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode()
+
+
+def read_csv(name: str, data: bytes) -> Iterator[list[str]]:
+    """Yields the rows of a CSV file below its header; inflates one whose name ends in `.gz`."""
+    text = (gzip.decompress(data) if name.endswith(".gz") else data).decode()
+    return itertools.islice(csv.reader(io.StringIO(text, newline="")), 1, None)

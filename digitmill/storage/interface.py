@@ -69,21 +69,10 @@ class OutputFolder(Protocol):
         """
 
     def check(self, finished: str) -> None:
-        """Checks that the folder is empty or new, before any work is done.
-
-        Args:
-            finished: name of the file that marks a finished run.
-
-        Raises:
-            UserError: when it is not empty, or cannot be listed.
-        """
+        """Raises UserError unless the folder is empty or new; the file `finished` marks a finished run."""
 
     def claim(self) -> None:
-        """Creates the folder on disk; does nothing in a bucket.
-
-        Raises:
-            UserError: when it cannot be written to.
-        """
+        """Creates the folder on disk, nothing in a bucket; raises UserError when it cannot be written to."""
 
 
 @contextlib.contextmanager

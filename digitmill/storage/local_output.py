@@ -31,11 +31,9 @@ class LocalFolder:
 
     @property
     def place(self) -> str:
-        """The path."""
         return str(self.path)
 
     def at(self, name: str) -> str:
-        """Returns a file's path."""
         return str(self.path / name)
 
     def write_once(self, name: str, data: bytes) -> None:
@@ -60,28 +58,23 @@ class LocalFolder:
             _sync_folder(target.parent)
 
     def replace(self, name: str, data: bytes) -> None:
-        """Writes a file in place of one that may be there."""
         target = self.path / name
         with self._using(name), _temporary_beside(target, data) as temporary:
             os.replace(temporary, target)
             _sync_folder(target.parent)
 
     def read(self, name: str) -> bytes:
-        """Returns a file's bytes."""
         with self._using(name, missing=True):
             return (self.path / name).read_bytes()
 
     def exists(self, name: str) -> bool:
-        """Whether a file is there."""
         return os.path.lexists(self.path / name)
 
     def written(self, name: str) -> datetime.datetime:
-        """Returns when a file was written."""
         with self._using(name, missing=True):
             return datetime.datetime.fromtimestamp((self.path / name).stat().st_mtime, datetime.UTC)
 
     def names(self, folder: str) -> set[str]:
-        """Returns what is in a sub-folder."""
         try:
             with self._using(folder, missing=True):
                 return set(os.listdir(self.path / folder))
@@ -89,12 +82,10 @@ class LocalFolder:
             return set()
 
     def walk(self, folder: str = "") -> Iterator[str]:
-        """Yields every file's path within the folder."""
         for below, _, files in os.walk(self.path / folder):
             yield from (os.path.relpath(os.path.join(below, file), self.path) for file in files)
 
     def folders(self) -> set[str]:
-        """Returns the folders in it."""
         return {name for name in self.names("") if (self.path / name).is_dir()}
 
     def delete(self, name: str) -> None:

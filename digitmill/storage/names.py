@@ -62,10 +62,6 @@ def place_of(uri: str, given: str = "/") -> str:
 def uri_in(name: str, file: str | pathlib.Path) -> str:
     """Returns the URI of a name that stands in a file: relative names count from the file's folder.
 
-    Args:
-        name: a path or a URI.
-        file: the file's own path or URI.
-
     Raises:
         UserError: when it is the name of nothing that can be read.
     """

@@ -23,10 +23,6 @@ def refuse_outage(failures: Sequence[Failure], *, listed: int) -> None:
     Such failures must not be recorded: when credentials expire or the network breaks, the same images can
     be read after a resume. If the bucket can still be listed, the images themselves are missing. If most
     images could be read, a bucket that we may not list is no outage: reading needs no right to list.
-
-    Args:
-        failures: of a work item.
-        listed: images that it holds.
     """
     failed = [failure.image for failure in failures if failure.code in _STORAGE_CODES]
     if 2 * len(failed) > listed:

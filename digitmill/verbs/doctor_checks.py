@@ -36,9 +36,7 @@ class Check:
     """The result of one check.
 
     Attributes:
-        name: subject of the check.
         state: `ok`, `fault`, or `note` when only some jobs need what is missing.
-        found: what was found.
         remedy: what to do; empty where all is well.
     """
 
@@ -49,13 +47,7 @@ class Check:
 
 
 def run_checks(places: Sequence[str], *, model: str, write: bool) -> Iterator[Check]:
-    """Runs every check, yielding each result as it comes.
-
-    Args:
-        places: folders and buckets to read from.
-        model: bundle folder to score with.
-        write: whether to write to the places as well.
-    """
+    """Runs every check, yielding each result as it comes."""
     yield check_python()
     yield from check_libraries()
     yield check_gpus()
@@ -65,7 +57,8 @@ def run_checks(places: Sequence[str], *, model: str, write: bool) -> Iterator[Ch
     yield from check_runners()
     for place in places:
         # A new output folder is empty.
-        yield report_empty(place) if write and _is_empty(place) else check_reading(place)
+        empty = write and _is_empty(place)
+        yield Check("read", OK, f"{place} holds nothing yet") if empty else check_reading(place)
         if write:
             yield check_writing(place)
     yield check_scoring(pathlib.Path(model))
@@ -81,11 +74,7 @@ def check_python() -> Check:
 
 
 def check_libraries(wanted: Sequence[str] | None = None) -> Iterator[Check]:
-    """Compares installed distributions with the versions that digitmill requires.
-
-    Args:
-        wanted: requirements as in pyproject.toml; digitmill's own when None.
-    """
+    """Compares installed distributions with requirements as in pyproject.toml, digitmill's own by default."""
     from packaging.requirements import Requirement
 
     if wanted is None:
@@ -159,28 +148,26 @@ def check_credentials() -> Check:
 def check_runners() -> Iterator[Check]:
     """Checks which Beam runners this machine can start."""
     yield Check("runner", OK, "DirectRunner, on this machine")
-    if importlib.util.find_spec("google.cloud.dataflow"):
-        yield Check("runner", OK, "DataflowRunner; it also needs --project, --region and --temp_location")
-    else:
-        remedy = "pip install 'apache-beam[gcp]'"
-        yield Check("runner", NOTE, "DataflowRunner: its client is not installed", remedy)
-    yield _prism()
-    java = _java()
-    if java is None:
-        remedy = "install Java 11 or 17, or use a job server that runs elsewhere"
-        yield Check(
-            "runner", NOTE, "FlinkRunner, SparkRunner: there is no java to start a job server", remedy
-        )
-    else:
-        yield Check("runner", OK, f"FlinkRunner, SparkRunner: {java}")
+    dataflow, prism, java = importlib.util.find_spec("google.cloud.dataflow"), shutil.which("prism"), _java()
+    yield _runner(
+        "DataflowRunner; it also needs --project, --region and --temp_location" if dataflow else None,
+        missing="DataflowRunner: its client is not installed",
+        remedy="pip install 'apache-beam[gcp]'",
+    )
+    yield _runner(
+        prism and f"PrismRunner: --prism_location={prism}",
+        missing="PrismRunner: there is no program prism on the PATH",
+        remedy=f"go install {PRISM}, and name the program by --prism_location",
+    )
+    yield _runner(
+        java and f"FlinkRunner, SparkRunner: {java}",
+        missing="FlinkRunner, SparkRunner: there is no java to start a job server",
+        remedy="install Java 11 or 17, or use a job server that runs elsewhere",
+    )
 
 
-def _prism() -> Check:
-    program = shutil.which("prism")
-    if program is not None:
-        return Check("runner", OK, f"PrismRunner: --prism_location={program}")
-    remedy = f"go install {PRISM}, and name the program by --prism_location"
-    return Check("runner", NOTE, "PrismRunner: there is no program prism on the PATH", remedy)
+def _runner(found: str | None, *, missing: str, remedy: str) -> Check:
+    return Check("runner", OK, found) if found else Check("runner", NOTE, missing, remedy)
 
 
 def _java() -> str | None:
@@ -202,11 +189,6 @@ def _is_empty(place: str) -> bool:
         return next(iter(open_folder(place).walk()), None) is None
     except (UserError, StorageError):
         return False
-
-
-def report_empty(place: str) -> Check:
-    """Returns the result for a place without files."""
-    return Check("read", OK, f"{place} holds nothing yet")
 
 
 def check_reading(place: str) -> Check:

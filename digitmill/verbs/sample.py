@@ -50,10 +50,7 @@ def sample(folder: pathlib.Path, *, split: str, number: int | None) -> None:
 def write_sample(folder: pathlib.Path, split: str, *, number: int | None = None) -> int:
     """Writes a split of the sample to FOLDER/LABEL/NUMBER.png; returns the number of images.
 
-    Args:
-        folder: new or empty.
-        split: `train`, `validation` or `test`.
-        number: how many images, the first of each digit in turn; None for all.
+    Of a `number` of images come the first of each digit, then the second of each, and so on.
 
     Raises:
         UserError: when the folder is not empty or not writable, or the split has fewer images.

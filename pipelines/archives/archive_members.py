@@ -39,14 +39,10 @@ class ArchiveKind(enum.StrEnum):
 
 
 def archive_kind(name: str, head: bytes) -> ArchiveKind | None:
-    """Returns what kind of archive a file is; None for an image or anything else.
+    """Returns the kind of archive that a file with this head is; None for an image or anything else.
 
     Content decides: magic bytes, or the checksum of a first header. The name counts only where the content
     begins like no known format, so that a damaged archive fails as the archive that it was.
-
-    Args:
-        name: path or URI.
-        head: the file's first `HEAD_BYTES`, fewer where it is shorter.
     """
     if head.startswith(ZIP_MAGIC):
         return ArchiveKind.ZIP
@@ -60,15 +56,10 @@ def archive_kind(name: str, head: bytes) -> ArchiveKind | None:
 
 
 def read_members(file: BinaryIO, kind: ArchiveKind, *, name: str) -> Iterator[Member]:
-    """Yields every member of an archive once, its bytes or why they cannot be read.
+    """Yields every member of a seekable archive once, its bytes or why they cannot be read.
 
     Folders are no members. Where the archive itself fails, the last member has the archive's URI and says how
     many came before; so does the only one of an archive without members.
-
-    Args:
-        file: the archive, at its first byte; it must be seekable.
-        kind: what `archive_kind` returned.
-        name: the archive's URI.
     """
     names = MemberNames(name)
     try:

@@ -158,7 +158,8 @@ def _member(stream: Stream, header: _Header, attributes: Attributes) -> Iterator
         return
     if header.kind not in _NO_CONTENT:
         if header.more_sparse:
-            _skip_sparse_map(stream)
+            while _read_exactly(stream, BLOCK)[504]:  # a block of a sparse map says whether more follow
+                pass
         _skip(stream, size + -size % BLOCK)
     yield RawMember(name, error)
 
@@ -180,12 +181,6 @@ def _error(header: _Header, attributes: Attributes, *, size: int) -> ImageError 
     if header.kind not in _REGULAR:
         return ImageError(FailureCode.UNSUPPORTED, f"a tar entry of type {header.kind!r}, no file")
     return too_large(size) if size > MAX_BYTES else None
-
-
-def _skip_sparse_map(stream: Stream) -> None:
-    while True:
-        if not _read_exactly(stream, BLOCK)[504]:
-            return
 
 
 def _read_exactly(stream: Stream, size: int) -> bytes:

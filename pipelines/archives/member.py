@@ -19,13 +19,7 @@ _QUOTED: Final = re.compile("[%!#\x00-\x1f\x7f\udc80-\udcff]")
 
 
 class RawMember(NamedTuple):
-    """One member as its archive holds it.
-
-    Attributes:
-        name: the bytes in the archive, in no known encoding.
-        content: the member's bytes, or why they cannot be read.
-        label: the true digit, or `NO_LABEL`.
-    """
+    """One member as its archive holds it, under a name in no known encoding."""
 
     name: bytes
     content: bytes | ImageError
@@ -38,8 +32,6 @@ class Member:
 
     Attributes:
         name: the member's identity, see `member_uri`; the archive's own URI where the archive itself failed.
-        content: the member's bytes, or why they cannot be read.
-        label: the true digit, or `NO_LABEL`; only packed TFRecords hold labels.
     """
 
     name: str

@@ -4,16 +4,17 @@
 instead; counting and writing them is up to the surrounding pipeline.
 """
 
+import functools
 import itertools
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.utils.shared import Shared
 
-from digitmill.engines.bundle_loader import Bundle, open_bundle
+from digitmill.engines.bundle_loader import open_bundle
 from digitmill.engines.engine_choice import EngineKind
 from digitmill.imaging.batch import decode_batch
 from digitmill.storage import ImageReader
@@ -73,20 +74,18 @@ class ClassifyImages(beam.PTransform):
     ) -> None:
         super().__init__()
         bundle = open_bundle(pathlib.Path(model), engine)
-        self._batches = _ClassifyBatch(
+        load = functools.partial(
+            load_classifier,
             bundle,
             accept_threshold=bundle.card.accept_threshold if accept_threshold is None else accept_threshold,
             challenger=None if challenger is None else open_bundle(pathlib.Path(challenger), engine),
-            limits=limits or ReadLimits(),
         )
+        self._batches = _ClassifyBatch(load, limits or ReadLimits())
 
     def expand(self, names: beam.PCollection) -> Any:
         """Batches the names, distributes them and scores them."""
-        return (
-            names
-            | _SpreadNames()
-            | "Classify" >> beam.ParDo(self._batches).with_outputs(FAILURES, main=PREDICTIONS)
-        )
+        classify = beam.ParDo(self._batches).with_outputs(FAILURES, main=PREDICTIONS)
+        return _spread(names) | "Classify" >> classify
 
 
 class ReadDigits(beam.PTransform):
@@ -106,34 +105,25 @@ class ReadDigits(beam.PTransform):
 
     def expand(self, names: beam.PCollection) -> Any:
         """Batches the names, distributes them, reads and decodes."""
-        return (
-            names | _SpreadNames() | "Read" >> beam.ParDo(self._batches).with_outputs(FAILURES, main=DIGITS)
-        )
+        return _spread(names) | "Read" >> beam.ParDo(self._batches).with_outputs(FAILURES, main=DIGITS)
 
 
-class _SpreadNames(beam.PTransform):
+def _spread(names: beam.PCollection) -> beam.PCollection:
     """Maps a PCollection of names to batches of names, distributed over the workers."""
-
-    def expand(self, names: beam.PCollection) -> beam.PCollection:
-        """Batches, then shuffles."""
-        batched = "Batch" >> beam.BatchElements(min_batch_size=BATCH_NAMES, max_batch_size=BATCH_NAMES)
-        return names | batched | "Spread" >> beam.Reshuffle()
+    batched = "Batch" >> beam.BatchElements(min_batch_size=BATCH_NAMES, max_batch_size=BATCH_NAMES)
+    return names | batched | "Spread" >> beam.Reshuffle()
 
 
 class _ClassifyBatch(beam.DoFn):
-    def __init__(
-        self, bundle: Bundle, *, accept_threshold: float, challenger: Bundle | None, limits: ReadLimits
-    ) -> None:
+    def __init__(self, load: Callable[[], Classifier], limits: ReadLimits) -> None:
         super().__init__()
-        self._bundle = bundle
-        self._accept_threshold = accept_threshold
-        self._challenger = challenger
+        self._load = load
         self._limits = limits
         self._shared_classifier, self._shared_reader = Shared(), Shared()
 
     def setup(self) -> None:
         """Loads the models and opens storage, once per worker process."""
-        self._classifier: Classifier = self._shared_classifier.acquire(self._make_classifier)
+        self._classifier: Classifier = self._shared_classifier.acquire(self._load)
         self._reader: ImageReader = self._shared_reader.acquire(lambda: ImageReader(self._limits))
 
     def process(self, names: Sequence[Name]) -> Iterator[Any]:
@@ -146,11 +136,6 @@ class _ClassifyBatch(beam.DoFn):
             yield from iter_predictions(scored)
             for failure in scored.failures:
                 yield TaggedOutput(FAILURES, failure)
-
-    def _make_classifier(self) -> Classifier:
-        return load_classifier(
-            self._bundle, accept_threshold=self._accept_threshold, challenger=self._challenger
-        )
 
 
 class _ReadBatch(beam.DoFn):

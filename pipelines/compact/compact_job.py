@@ -44,11 +44,8 @@ class MergeTask:
     """Parameters of every worker.
 
     Attributes:
-        output: the merged run's folder.
         run: digest of everything that rows depend on besides the images.
-        buckets: number of buckets.
         current: numbers of the runs whose inputs no later run listed completely.
-        compression: which prediction files are gzipped.
     """
 
     output: str

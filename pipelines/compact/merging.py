@@ -70,10 +70,7 @@ class _Outcome:
 def blocks_of(file: PastListingFile, *, current: bool, buckets: int) -> Iterator[tuple[int, Block]]:
     """Yields the images and outcomes of a listing file's work items in blocks, each with its bucket.
 
-    Args:
-        file: the listing file.
-        current: whether the run's images still exist: no later run listed all of its inputs.
-        buckets: number of buckets.
+    A run's images still exist if it is `current`: no later run listed all of its inputs.
     """
     output = open_folder(file.place)
     entries: dict[str, list[Entry]] = {kind: [] for kind in (LISTED, ROW, FAILURE, *SAMPLE_TYPES)}
@@ -99,8 +96,9 @@ def _add_outcomes(entries: dict[str, list[Entry]], item: WorkItem, output: Outpu
     for kind in SAMPLE_TYPES:
         entries[kind] += ((key(kept.image), dataclasses.asdict(kept)) for kept in getattr(record, kind))
     for part in record.parts:
-        for payload in _records(part.name, output.read(part.name)):
-            entries[ROW].append((key(_text(parse_example(payload)["image"])), payload))
+        if part.name.removesuffix(".gz").endswith(".tfrecord"):
+            for payload in read_records(output.read(part.name)):
+                entries[ROW].append((key(_text(parse_example(payload)["image"])), payload))
 
 
 def merge_bucket(
@@ -111,14 +109,7 @@ def merge_bucket(
     run: str,
     compression: Compression = Compression.RECORDS,
 ) -> Iterator[str]:
-    """Writes the latest state of one bucket, and yields the digests of its work items.
-
-    Args:
-        blocks: of all runs, in any order.
-        output: the merged run's folder.
-        bucket: the bucket's number.
-        run: digest of everything that rows depend on besides the images.
-        compression: which prediction files are gzipped.
+    """Writes the latest state of one bucket from the blocks of all runs; yields its items' digests.
 
     Raises:
         UnreconciledError: when no run has an outcome for a listed file.
@@ -204,12 +195,6 @@ def _make_batch(rows: Sequence[dict[str, Any]], failures: Sequence[Failure]) -> 
         failures=tuple(failures),
         samples=ReportSamples(),
     )
-
-
-def _records(name: str, data: bytes) -> Iterator[bytes]:
-    """Yields the records of a prediction file; none of a CSV."""
-    if name.removesuffix(".gz").endswith(".tfrecord"):
-        yield from read_records(data)
 
 
 def _text(value: object) -> str:

@@ -59,8 +59,6 @@ class PastListingFile:
 
     Attributes:
         number: number of the run among the earlier ones, oldest first.
-        place: its output folder.
-        name: the file's name within it.
         listed: whether the file holds images as they were listed.
         scored: whether the file's work items were scored; then some images may have failed.
     """
@@ -164,13 +162,7 @@ def _failures(output: OutputFolder, item: WorkItem) -> Iterator[Version]:
 
 
 def join_bucket(blocks: Iterable[Block], *, run: int, retry_failures: bool) -> Bucket:
-    """Returns the images of one bucket that are left to score.
-
-    Args:
-        blocks: of this run and the earlier ones, in any order.
-        run: number of this run.
-        retry_failures: whether images that failed are scored again.
-    """
+    """Returns which images of one bucket are left to score, from the blocks of this run and earlier ones."""
     # For each version: the last run that listed it, and the last run in which it failed.
     # The size tells a new file apart that kept the modification time of the old one.
     last: dict[str, dict[tuple, int]] = {LISTED: {}, FAILED: {}}
@@ -198,12 +190,7 @@ def join_bucket(blocks: Iterable[Block], *, run: int, retry_failures: bool) -> B
 
 
 def group_buckets(counts: Sequence[int], *, max_size: int) -> list[list[int]]:
-    """Groups the buckets that are packed together, so that few new images make few files.
-
-    Args:
-        counts: number of images to score in each bucket.
-        max_size: greatest number of images in a work item.
-    """
+    """Groups the buckets that are packed together, so that few new images make few files."""
     aim = min(max_size, max(ITEM_SIZE, -(-sum(counts) // _MIN_ITEMS)))
     grouped: list[list[int]] = []
     held = aim

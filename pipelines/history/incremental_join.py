@@ -17,12 +17,8 @@ class JoinTask:
     """Parameters of the join, for every worker.
 
     Attributes:
-        output: the run's folder.
         run: digest of everything that rows depend on besides the images.
-        buckets: number of buckets.
         runs: number of earlier runs.
-        max_size: greatest number of images in a work item.
-        retry_failures: whether images that failed are scored again.
     """
 
     output: str

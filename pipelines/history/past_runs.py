@@ -16,9 +16,6 @@ class PastRun:
     """A finished run.
 
     Attributes:
-        place: its output folder.
-        manifest: its manifest.
-        plan: its plan.
         digest: SHA-256 of the manifest's bytes.
     """
 
@@ -82,13 +79,9 @@ def open_run(place: str) -> PastRun | None:
 
 
 def find_runs(given: str, *, exclude: OutputFolder | None = None) -> list[PastRun]:
-    """Returns the finished run in a folder, or those in its sub-folders, oldest first.
+    """Returns the finished run in a folder, or those in its sub-folders but `exclude`, oldest first.
 
     Folders without a manifest are ignored.
-
-    Args:
-        given: an output folder, or the parent of several.
-        exclude: an output that does not count; its parent may be empty otherwise.
 
     Raises:
         UserError: when there is none.
@@ -121,10 +114,7 @@ def sort_runs(runs: Iterable[PastRun]) -> list[PastRun]:
 
 
 def open_past_runs(past: Mapping[str, str]) -> list[PastRun]:
-    """Returns the earlier runs that a plan names, in its order.
-
-    Args:
-        past: places of the runs, and the digests of their manifests.
+    """Returns the earlier runs that a plan names, by place and digest of the manifest, in its order.
 
     Raises:
         UserError: when one has been changed or removed since.

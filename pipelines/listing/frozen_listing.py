@@ -38,10 +38,7 @@ class FrozenItem(NamedTuple):
     """A work item's entry in the index.
 
     Attributes:
-        file: the listing file that holds it.
         number: its number in the file, once archives are separated.
-        digest: the item's digest.
-        images: number of images.
         may_be_archive: whether it is a single file that may hold many images.
     """
 
@@ -62,7 +59,6 @@ class ListingIndex:
     """Index of the frozen listing, written by the launcher.
 
     Attributes:
-        items: work items that the launcher listed, archives separated.
         ranges: key ranges that workers list.
         buckets: number of buckets in which the names are joined with earlier runs; 0 for no join.
     """
@@ -87,54 +83,35 @@ class ListingIndex:
         return cls(items, tuple(ranges), fields["buckets"])
 
 
-class RangeLister:
-    """Lists key ranges into work items, on one worker.
+def list_range(
+    keys: RemoteRange, output: OutputFolder, *, run: str, folder_labels: bool, size: int = ITEM_SIZE
+) -> Iterator[tuple[str, WorkItem]]:
+    """Lists a key range into work items, and yields each with its listing file; the same every time."""
+    matching, start = None, keys.keys.start
+    for name in map(_range_names(keys), itertools.count()):
+        listed = None
+        if not output.exists(name):
+            matching = matching or _matching(keys, start, folder_labels=folder_labels)
+            listed = next(pack_items(list(itertools.islice(matching, size)), run), None)
+            write_item(output, name, listed)
+        # Read back: if two workers wrote it at once, the first one's item counts.
+        item = read_item(output, name)
+        if item is None:
+            return
+        yield name, item
+        start = split(item.images[-1].uri)[2] + "\0"
+        matching = matching if item == listed else None
 
-    Args:
-        output: the run's folder.
-        run: digest of everything that rows depend on besides the images.
-        folder_labels: whether an image's folder is its label.
-        size: greatest number of images in an item.
-    """
 
-    def __init__(self, output: OutputFolder, *, run: str, folder_labels: bool, size: int = ITEM_SIZE) -> None:
-        self._output = output
-        self._run = run
-        self._folder_labels = folder_labels
-        self._size = size
+def _matching(keys: RemoteRange, start: str, *, folder_labels: bool) -> Iterator[ListedImage]:
+    from digitmill.storage.object_stores import google
 
-    def refs(self, keys: RemoteRange) -> Iterator[ItemRef]:
-        """Yields references to the range's work items, archives separated; the same every time."""
-        name_of = _range_names(keys)
-        for number, item in enumerate(self.items(keys)):
-            yield from (frozen.ref for frozen in frozen_items(name_of(number), item))
-
-    def items(self, keys: RemoteRange) -> Iterator[WorkItem]:
-        """Yields the range's work items; the same every time."""
-        matching, start = None, keys.keys.start
-        for name in map(_range_names(keys), itertools.count()):
-            listed = None
-            if not self._output.exists(name):
-                matching = matching or self._matching(keys, start)
-                listed = next(pack_items(list(itertools.islice(matching, self._size)), self._run), None)
-                write_item(self._output, name, listed)
-            # Read back: if two workers wrote it at once, the first one's item counts.
-            item = read_item(self._output, name)
-            if item is None:
-                return
-            yield item
-            start = split(item.images[-1].uri)[2] + "\0"
-            matching = matching if item == listed else None
-
-    def _matching(self, keys: RemoteRange, start: str) -> Iterator[ListedImage]:
-        from digitmill.storage.object_stores import google
-
-        pattern = compile_pattern(keys.pattern) if keys.pattern else None
-        for image in google.list_objects(keys.bucket, start=start, end=keys.keys.end):
-            if is_folder_marker(image):
-                continue
-            if pattern is None or pattern.fullmatch(split(image.uri)[2]):
-                yield label_from_folder(image) if self._folder_labels else image
+    pattern = compile_pattern(keys.pattern) if keys.pattern else None
+    for image in google.list_objects(keys.bucket, start=start, end=keys.keys.end):
+        if is_folder_marker(image):
+            continue
+        if pattern is None or pattern.fullmatch(split(image.uri)[2]):
+            yield label_from_folder(image) if folder_labels else image
 
 
 def freeze_listing(
@@ -151,13 +128,8 @@ def freeze_listing(
     Files of an earlier launcher that did not reach the index are removed. Items that it scored are found
     again by their content.
 
-    Args:
-        listing: the images; no more than one item is held in memory.
-        output: the run's folder.
-        run: digest of everything that rows depend on besides the images.
-        most: greatest number of images in an item.
-        buckets: returns the number of buckets of the join, for a number of listed images; 0 for no join.
-        confirm: raises when another launcher has taken the output over.
+    No more than one item of images is held in memory. `buckets` gives the number of buckets of the join for a
+    number of images, 0 for no join; `confirm` raises when another launcher has taken the output over.
     """
     for name in output.names(LISTING):
         output.delete(f"{LISTING}/{name}")

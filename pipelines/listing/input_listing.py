@@ -36,13 +36,7 @@ _WRITTEN: Final = (
 
 @dataclasses.dataclass(frozen=True)
 class RemoteRange:
-    """A key range of a `gs://` bucket that a worker lists.
-
-    Attributes:
-        bucket: the bucket's name.
-        keys: bounds of the object names.
-        pattern: only names that match it count; empty for all.
-    """
+    """A key range of a `gs://` bucket that a worker lists; names match the pattern, if there is one."""
 
     bucket: str
     keys: KeyRange
@@ -51,10 +45,6 @@ class RemoteRange:
 
 class Listing:
     """The images of a run, listed lazily: each URI once, in order. Can be iterated once.
-
-    Args:
-        images: yields them.
-        limit: number of images to stop after; None for all.
 
     Attributes:
         ranges: key ranges left for workers to list; known after the last image.
@@ -147,12 +137,7 @@ def _sort_key(image: ListedImage) -> bytes:
 
 
 def check_output_outside_inputs(inputs: Sequence[str], output: str) -> None:
-    """Raises UserError when an output lies in an input: the next run would score it.
-
-    Args:
-        inputs: as given.
-        output: place of the output folder.
-    """
+    """Raises UserError when an output lies in an input: the next run would score it."""
     for given in inputs:
         here, there = (
             place.rstrip("/") if "://" in place else os.path.realpath(place) for place in (given, output)
@@ -169,14 +154,10 @@ def _matches_in(output: str, given: str) -> bool:
     return any(pattern.fullmatch(f"{place_from_anywhere(output)}/{name}") for name in _WRITTEN)
 
 
-def _as_folder(name: str) -> str:
-    return name if not name or name.endswith("/") else f"{name}/"
-
-
 def _ranges_after(last: ListedImage, given: str) -> tuple[RemoteRange, ...]:
     _, bucket, name = split(given)
     pattern = name if has_magic(name) else ""
-    prefix = literal_prefix(pattern) if pattern else _as_folder(name)
+    prefix = literal_prefix(pattern) if pattern else name and f"{name.removesuffix('/')}/"
 
     from digitmill.storage.object_stores import google
 
@@ -193,10 +174,8 @@ def _ranges_after(last: ListedImage, given: str) -> tuple[RemoteRange, ...]:
 def read_input_list(path: pathlib.Path, limits: ReadLimits | None = None) -> list[ListedImage]:
     """Returns the images that a file lists, each once, in the order of their names.
 
-    Args:
-        path: a text file with one name per line, or a CSV file with a column `path` or `image`. Names are
-            URIs, absolute paths, or paths relative to the file's own folder.
-        limits: limits on requests to an object store.
+    The file has one name per line, or is a CSV with a column `path` or `image`. Names are URIs, absolute
+    paths, or paths relative to the file's own folder.
 
     Raises:
         UserError: when the file cannot be read or names nothing.

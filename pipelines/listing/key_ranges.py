@@ -34,11 +34,7 @@ def split_range(
 ) -> list[KeyRange]:
     """Returns consecutive ranges that cover `whole`: `num_ranges` or more, if there are enough names.
 
-    Args:
-        whole: the range to split.
-        first_name: asks the store; costs one request.
-        prefix: common prefix of all names in `whole`.
-        num_ranges: ranges to aim for.
+    All names in `whole` begin with `prefix`. Each call of `first_name` costs one request.
     """
     first = first_name(whole.start, whole.end)
     if first is None:

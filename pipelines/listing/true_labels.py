@@ -32,10 +32,8 @@ def attach_labels(images: Iterable[ListedImage], labels: str) -> Iterator[Listed
     If the CSV has a column `generation`, as the one of a review has, a label applies to that version of the
     image only. Labels of other versions and lines without a digit are reported to standard error.
 
-    Args:
-        images: the listing.
-        labels: `folder`, or the path of a CSV file with the columns `path` and `label`. Its paths are URIs,
-            absolute paths, or paths relative to its own folder.
+    `labels` is `folder`, or the path of a CSV with the columns `path` and `label`. Its paths are URIs,
+    absolute paths, or paths relative to its own folder.
 
     Raises:
         UserError: when the CSV cannot be used, or, after the last image, when no image had a label.
@@ -61,11 +59,7 @@ def attach_labels(images: Iterable[ListedImage], labels: str) -> Iterator[Listed
 
 
 class _LabelsFile:
-    """A CSV file of labels.
-
-    Attributes:
-        stale: number of images whose label is of another version.
-    """
+    """A CSV file of labels; `stale` counts images whose label is of another version."""
 
     def __init__(self, path: pathlib.Path) -> None:
         self._by_uri = _read_csv(path)

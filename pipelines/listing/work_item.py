@@ -59,23 +59,16 @@ def pack_items(
 ) -> Iterator[WorkItem]:
     """Yields work items that hold every image exactly once, in order.
 
-    Args:
-        images: the images; no more than one item is held in memory.
-        run: digest of everything else that an output depends on: model, preprocessing, thresholds.
-        size: number of images in the first items.
-        most: number that the size grows to in long listings; it does not grow when None.
+    Items begin with `size` images and grow up to `most` in long listings; one at a time is in memory. `run`
+    is a digest of everything else that an output depends on: model, preprocessing, thresholds.
     """
     rest = iter(images)
-    for length in _sizes(size, most or size):
+    for number in itertools.count():
+        length = min(size << number // _ITEMS_OF_A_SIZE, most or size)
         chunk = tuple(itertools.islice(rest, length))
         if not chunk:
             return
         yield WorkItem(_digest(chunk, run), chunk)
-
-
-def _sizes(first: int, most: int) -> Iterator[int]:
-    for number in itertools.count():
-        yield min(first << number // _ITEMS_OF_A_SIZE, most)
 
 
 def separate_archives(items: Iterable[WorkItem]) -> Iterator[WorkItem]:

@@ -31,13 +31,6 @@ def finish_run(
 ) -> Manifest:
     """Writes the reports and the manifest, and returns the manifest.
 
-    Args:
-        output: the run's folder.
-        draft: the manifest without its parts.
-        reconciled: the outcome of every listed image.
-        hold: the lock on the output, checked before anything is written.
-        baselines: references of the report.
-
     Raises:
         StorageError: when another launcher has taken the output over.
     """
@@ -53,13 +46,7 @@ def finish_run(
 
 
 def make_manifest(reconciled: Reconciliation, status: Callable[[Counts], Status], **fields: Any) -> Manifest:
-    """Returns a run's manifest without its parts.
-
-    Args:
-        reconciled: the outcome of every listed image.
-        status: returns the status of a run with the given counts.
-        fields: those that do not follow from the outcomes.
-    """
+    """Returns a manifest without its parts; `fields` are those that do not follow from the outcomes."""
     statistics = reconciled.statistics
     counts = Counts(
         listed=statistics.listed + reconciled.skipped,
@@ -87,14 +74,7 @@ def begin_time(output: OutputFolder) -> str:
 def run_times(
     begun: str, started: datetime.datetime, *, seconds: float, images: int
 ) -> Mapping[str, str | float]:
-    """Returns a manifest's times.
-
-    Args:
-        begun: when the run began, under whichever launcher.
-        started: when this launcher started.
-        seconds: from the start of listing to the last work item.
-        images: number of images that this launcher scored or failed.
-    """
+    """Returns a manifest's times: `begun` under whichever launcher, all others under this one."""
     return {
         "begun": begun,
         "started": _timestamp(started),
@@ -109,12 +89,7 @@ def _timestamp(time: datetime.datetime) -> str:
 
 
 def describe_model(bundle: Bundle, given: pathlib.Path) -> Mapping[str, str]:
-    """Returns the fields that identify a model, its engine included.
-
-    Args:
-        bundle: the model's bundle.
-        given: its folder as the user gave it.
-    """
+    """Returns the fields that identify a model, its engine included."""
     return {
         "path": printable(display_address(given)),
         "digest": bundle.digest,
@@ -126,13 +101,7 @@ def describe_model(bundle: Bundle, given: pathlib.Path) -> Mapping[str, str]:
 def challenger_fields(
     challenger: Bundle | None, given: pathlib.Path | None, *, statistics: RunStatistics
 ) -> Mapping[str, Any]:
-    """Returns the manifest's fields about a challenger; none without one.
-
-    Args:
-        challenger: the second model's bundle, or None.
-        given: its folder as the user gave it.
-        statistics: the run's.
-    """
+    """Returns the manifest's fields about a challenger; none without one."""
     if challenger is None or given is None:
         return {}
     return {

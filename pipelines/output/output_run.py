@@ -14,41 +14,23 @@ from schemas.run_plan import RunPlan
 
 @dataclasses.dataclass(frozen=True)
 class OutputState:
-    """State of an output folder.
-
-    Attributes:
-        plan: plan of the run that began in it; None without one.
-        finished: the run's manifest; None while it is not finished.
-    """
+    """State of an output folder: the plan of the run that began in it, its manifest once it is finished."""
 
     plan: RunPlan | None
     finished: Manifest | None
 
 
 def read_state(output: OutputFolder, *, resume: bool) -> OutputState:
-    """Returns the state of an output, without changing it.
-
-    Args:
-        output: the folder.
-        resume: whether a run that began there may be resumed.
+    """Returns the state of an output, which may be resumed or not, without changing it.
 
     Raises:
         UserError: when it holds a run that may not be resumed, or other files.
     """
-    if not output.exists(run_plan.FILE):
-        output.check(manifest.FILE)
+    if not has_begun(output, run_plan.FILE, resume=resume):
         return OutputState(None, None)
-    finished = output.exists(manifest.FILE)
-    if not resume:
-        if finished:
-            refuse_used(output.place, finished=True, used=True)
-        raise UserError(
-            "the output already holds an unfinished run",
-            value=output.place,
-            hint="resume it by --resume, or name a new folder",
-        )
     try:
         plan = RunPlan.from_json(output.read(run_plan.FILE).decode())
+        finished = output.exists(manifest.FILE)
         done = Manifest.from_json(output.read(manifest.FILE).decode()) if finished else None
     except ValueError as error:
         raise UserError(
@@ -57,6 +39,25 @@ def read_state(output: OutputFolder, *, resume: bool) -> OutputState:
             hint=f"score into a new output: {error}",
         ) from error
     return OutputState(plan, done)
+
+
+def has_begun(output: OutputFolder, first: str, *, resume: bool) -> bool:
+    """Whether a run has begun in an output, whose first file has this name.
+
+    Raises:
+        UserError: when it holds a run that may not be resumed, or other files.
+    """
+    if not output.exists(first):
+        output.check(manifest.FILE)
+        return False
+    if not resume:
+        refuse_used(output.place, finished=output.exists(manifest.FILE), used=False)
+        raise UserError(
+            "the output already holds an unfinished run",
+            value=output.place,
+            hint="resume it by --resume, or name a new folder",
+        )
+    return True
 
 
 def check_same_plan(there: RunPlan, here: RunPlan, output: OutputFolder) -> None:

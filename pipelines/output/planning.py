@@ -24,14 +24,7 @@ def make_plan(
     begun: RunPlan | None,
     output: OutputFolder,
 ) -> RunPlan:
-    """Returns the plan of a run: the one that it began with, if it is resumed.
-
-    Args:
-        options: the run's.
-        bundle: the model's.
-        challenger: the second model's, or None.
-        begun: plan of the run that began in the output, or None.
-        output: the run's folder.
+    """Returns the plan of a run: the one that it has `begun` with, if it is resumed.
 
     Raises:
         UserError: when the options differ from the plan that the run began with, or `--since` names no

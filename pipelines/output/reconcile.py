@@ -26,10 +26,8 @@ class Reconciliation:
     """Outcome of every listed image.
 
     Attributes:
-        statistics: of the images that this run scored or failed.
         skipped: number of listed images that an earlier run has scored.
         records: the work items' statistics records, with their images as rows.
-        listing: the listing files.
     """
 
     statistics: RunStatistics
@@ -46,10 +44,7 @@ class Reconciliation:
 def reconcile(index: ListingIndex, *, output: OutputFolder, most: int) -> Reconciliation:
     """Reads, checks and merges the statistics records of all work items.
 
-    Args:
-        index: what the launcher listed; what workers listed is read from the output.
-        output: the run's folder.
-        most: greatest number of images in a work item.
+    The index holds what the launcher listed; what workers listed is read from the output.
 
     Raises:
         UnreconciledError: when a record is missing, does not account for its item's images, or names a

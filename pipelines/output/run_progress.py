@@ -4,7 +4,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from types import TracebackType
 from typing import Final, Self
 
 from tqdm import tqdm
@@ -30,13 +29,9 @@ _CLOCK_INTERVAL = 1_000
 
 
 def show_listing(images: Iterable[ListedImage], *, expected: int | None = None) -> Iterator[ListedImage]:
-    """Passes images on while they are listed, and shows their number and rate.
+    """Passes images on while they are listed; shows their number, their rate and, if expected, the time left.
 
     A bar on a terminal, a plain line every ten seconds elsewhere.
-
-    Args:
-        images: listed lazily.
-        expected: number that an earlier run found, to estimate the time left.
     """
     if sys.stderr.isatty():
         yield from tqdm(images, total=expected, unit=" images", desc="listing", leave=False)
@@ -57,6 +52,9 @@ class Progress:
 
     A bar on a terminal, a plain line every ten seconds elsewhere. It counts the statistics records in the
     output folder. While workers still list, the total is what has been listed so far.
+
+    `adds_items` tells by name which listing files hold work items that workers add; `began` is when the first
+    item started, by `time.monotonic`.
     """
 
     def __init__(
@@ -68,16 +66,6 @@ class Progress:
         verb: str = "scoring",
         began: float | None = None,
     ) -> None:
-        """Counts the images to score.
-
-        Args:
-            output: the run's folder.
-            items: work items that the launcher listed.
-            adds_items: whether a listing file, by name, holds work items that workers add; None if they
-                add none.
-            verb: name of the work, shown before the numbers.
-            began: when the first item started, by `time.monotonic`; now when None.
-        """
         self._output = output
         self._verb = verb
         self._started = time.monotonic() if began is None else began
@@ -101,9 +89,7 @@ class Progress:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
         self._bar.close()

@@ -13,12 +13,7 @@ from schemas.model.accuracy import percent
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """A finished run in a few lines.
-
-    Attributes:
-        place: the output folder.
-        manifest: the run's.
-    """
+    """A finished run in a few lines."""
 
     place: str
     manifest: Manifest

@@ -1,15 +1,13 @@
 """Verifies a finished output: reads every file again and compares it with the manifest."""
 
 import collections
-import csv
 import dataclasses
-import gzip
-import io
 import itertools
 from collections.abc import Container, Iterator
 from typing import Any, Final
 
 from digitmill.records import read_records
+from digitmill.reports.csv_table import read_csv
 from digitmill.storage import OutputFolder
 from digitmill.storage.interface import LOCK
 from pipelines.history import incremental
@@ -39,15 +37,7 @@ MAX_FINDINGS: Final = 20
 
 @dataclasses.dataclass(frozen=True)
 class Verification:
-    """Result of a verification.
-
-    Attributes:
-        place: the output folder.
-        manifest: its manifest.
-        files: number of files that were read.
-        bytes: their total size.
-        findings: one line for each difference; none if the output is intact.
-    """
+    """Result of a verification: what was read, and one line for each difference."""
 
     place: str
     manifest: Manifest
@@ -145,18 +135,9 @@ def _rows(name: str, data: bytes) -> int | None:
         case "tfrecord":
             return sum(1 for _ in read_records(data))
         case "csv":
-            return sum(1 for _ in _csv_rows(_decompress(name, data)))
+            return sum(1 for _ in read_csv(name, data))
         case _:
             return None
-
-
-def _decompress(name: str, data: bytes) -> bytes:
-    return gzip.decompress(data) if name.endswith(".gz") else data
-
-
-def _csv_rows(data: bytes) -> Iterator[list[str]]:
-    """Yields the rows below the header."""
-    return itertools.islice(csv.reader(io.StringIO(data.decode(), newline="")), 1, None)
 
 
 def _extra(output: OutputFolder, parts: dict[str, Part]) -> Iterator[str]:
@@ -208,7 +189,7 @@ def _check_item(
         if part.name not in parts:
             yield f"{part.name}: named by {name}, not by the manifest"
         elif ".csv" in part.name:
-            outcomes.update(row[0] for row in _csv_rows(_decompress(part.name, output.read(part.name))))
+            outcomes.update(row[0] for row in read_csv(part.name, output.read(part.name)))
     _count(record, totals)
     yield from (f"{image}: {count} outcomes" for image, count in outcomes.items() if count > 1)
     if not item.may_be_archive:

@@ -15,16 +15,17 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from digitmill.commands import Effect, run_config
 from digitmill.reports.csv_table import encode_csv
 from digitmill.storage import ImageReader, OutputFolder, open_folder
-from digitmill.storage.interface import Hold, refuse_used
+from digitmill.storage.interface import Hold
 from digitmill.storage.names import printable
 from pipelines.listing.frozen_listing import FrozenItem
 from pipelines.listing.input_listing import check_output_outside_inputs, list_images
 from pipelines.listing.true_labels import attach_labels
 from pipelines.listing.work_item import WorkItem
+from pipelines.output.output_run import has_begun
 from pipelines.output.reconcile import remove_temporary_files
 from pipelines.output.run_progress import Progress, show_listing
 from pipelines.packing.pack_options import PackOptions
-from pipelines.packing.shard_writer import PackedItem, Packer, collect_packed, shard_name, shards
+from pipelines.packing.shard_writer import PackedItem, Packer, read_packed, shard_name, shards
 from pipelines.runners.beam_options import beam_options
 from pipelines.runners.interruption import resumable
 from pipelines.statistics.item_statistics import count_failure_codes
@@ -99,25 +100,17 @@ def _check_output(output: OutputFolder, options: PackOptions) -> PackManifest | 
     Raises:
         UserError: when the output holds anything but this pack, or `resume` is not set.
     """
-    if not output.exists(run_config.FILE):
-        output.check(manifest.FILE)
+    if not has_begun(output, run_config.FILE, resume=options.resume):
         return None
-    done = output.exists(manifest.FILE)
-    if not options.resume:
-        if done:
-            refuse_used(output.place, finished=True, used=True)
-        raise UserError(
-            "a pack was already started in the output folder",
-            value=output.place,
-            hint="add --resume to continue it, or name a new folder",
-        )
     if output.read(run_config.FILE).decode() != options.run_config():
         raise UserError(
             "cannot resume: the options differ from those that the pack was started with",
             value=output.place,
             hint=f"repeat the options in {output.at(run_config.FILE)}, or name a new folder",
         )
-    return PackManifest.from_json(output.read(manifest.FILE).decode()) if done else None
+    if not output.exists(manifest.FILE):
+        return None
+    return PackManifest.from_json(output.read(manifest.FILE).decode())
 
 
 def _pack(
@@ -141,7 +134,7 @@ def _pack(
     seconds = time.monotonic() - began
 
     # 4. Reconcile from the records; then write failures and, last, the manifest that completes it.
-    done = collect_packed(items, output)
+    done = [read_packed(item, output) for item in items]
     failures = [failed for item in done for failed in item.failures]
     config = Part.of(run_config.FILE, output.read(run_config.FILE))
     parts = (*(part for item in done for part in item.parts), _write_failures(output, failures), config)

@@ -11,9 +11,10 @@ from digitmill.records import encode_records
 from digitmill.storage import ImageReader, OutputFolder
 from digitmill.storage.listed_image import ListedImage
 from pipelines.listing.work_item import WorkItem, make_failure, pack_items
+from pipelines.scoring.classify import split_chunks
 from schemas import packed
 from schemas.errors import UnreconciledError
-from schemas.failure import Failure, ImageError
+from schemas.failure import Failure
 from schemas.layout import statistics_name
 from schemas.manifest import Part
 from schemas.prediction import NO_LABEL
@@ -24,8 +25,6 @@ _RECORD_BYTES: Final = 120
 
 _CHUNK_BYTES: Final = 2**20
 
-Content = tuple[ListedImage, bytes | ImageError]
-
 
 def shard_name(digest: str) -> str:
     """Returns the name of a work item's shard in the output."""
@@ -33,12 +32,7 @@ def shard_name(digest: str) -> str:
 
 
 def shards(images: Iterable[ListedImage], *, shard_bytes: float) -> Iterator[WorkItem]:
-    """Yields work items that hold every image exactly once, in order.
-
-    Args:
-        images: the listing.
-        shard_bytes: most bytes of a shard, by the listed sizes; one image may exceed it.
-    """
+    """Yields work items of at most `shard_bytes`, or of one image, that hold every image once, in order."""
     chunk: list[ListedImage] = []
     held = 0
     for image in images:
@@ -54,16 +48,7 @@ def shards(images: Iterable[ListedImage], *, shard_bytes: float) -> Iterator[Wor
 
 @dataclasses.dataclass(frozen=True)
 class PackedItem:
-    """The record of one packed work item, written last: it says that the item is done.
-
-    Attributes:
-        digest: the work item's.
-        listed: images in the work item.
-        packed: records in its shard.
-        labelled: records with a label.
-        failures: images that could not be read.
-        parts: its shard; none if no image could be read.
-    """
+    """The record of one packed work item, written last: its counts, its failures, its shard if any."""
 
     digest: str
     listed: int
@@ -78,11 +63,7 @@ class PackedItem:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Reads what `to_json` wrote.
-
-        Raises:
-            ValueError: when the text is no such record.
-        """
+        """Reads what `to_json` wrote; raises ValueError when the text is no such record."""
         try:
             fields = json.loads(text)
             fields["failures"] = tuple(Failure(**failure) for failure in fields["failures"])
@@ -111,7 +92,9 @@ class Packer:
         failures: list[Failure] = []
         labels: list[int] = []
         records: list[bytes] = []
-        for chunk in _chunks(zip(item.images, self._reader.read(item.images), strict=True)):
+        contents = zip(item.images, self._reader.read(item.images), strict=True)
+        # Only a chunk is in memory both as images and as records.
+        for chunk in split_chunks(contents, most_bytes=_CHUNK_BYTES):
             good = [(image, content) for image, content in chunk if isinstance(content, bytes)]
             failures += [
                 make_failure(image, content) for image, content in chunk if not isinstance(content, bytes)
@@ -130,19 +113,6 @@ class Packer:
         return Part.of(name, data, rows=rows)
 
 
-def _chunks(contents: Iterable[Content]) -> Iterator[list[Content]]:
-    """Yields contents in chunks, so that only a chunk is in memory both as images and as records."""
-    chunk: list[Content] = []
-    held = 0
-    for image, content in contents:
-        chunk.append((image, content))
-        held += _RECORD_BYTES + (len(content) if isinstance(content, bytes) else 0)
-        if held >= _CHUNK_BYTES:
-            yield chunk
-            chunk, held = [], 0
-    yield chunk
-
-
 def _encoded(images: Sequence[tuple[ListedImage, bytes]]) -> bytes:
     columns: dict[str, Sequence | np.ndarray] = {
         packed.ENCODED: [content for _, content in images],
@@ -153,16 +123,12 @@ def _encoded(images: Sequence[tuple[ListedImage, bytes]]) -> bytes:
     return encode_records(packed.COLUMNS, columns)
 
 
-def collect_packed(items: Sequence[WorkItem], output: OutputFolder) -> list[PackedItem]:
-    """Reads the record of every work item and checks that it accounts for every image.
+def read_packed(item: WorkItem, output: OutputFolder) -> PackedItem:
+    """Reads the record of a work item and checks that it accounts for every image.
 
     Raises:
-        UnreconciledError: when one is missing or does not.
+        UnreconciledError: when it is missing or does not.
     """
-    return [_checked(item, output) for item in items]
-
-
-def _checked(item: WorkItem, output: OutputFolder) -> PackedItem:
     name = statistics_name(item.digest)
     try:
         done = PackedItem.from_json(output.read(name).decode())

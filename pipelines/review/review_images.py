@@ -1,6 +1,5 @@
 """Reads the images of rows for review again, from where they were scored."""
 
-import base64
 import dataclasses
 import hashlib
 import itertools
@@ -12,6 +11,7 @@ import numpy as np
 
 from digitmill.imaging.batch import decode_batch
 from digitmill.imaging.decode import decode
+from digitmill.reports.gallery import inline_png
 from digitmill.storage import ImageReader
 from digitmill.storage.listed_image import ListedImage
 from pipelines.review.review_rows import ReviewRow
@@ -37,7 +37,6 @@ class Picture:
 
     Attributes:
         digit: uint8[28, 28], the canonical digit that the model saw.
-        sha256: of the image's bytes, hexadecimal.
         original: a small WebP of the image if it differs visibly from the digit, otherwise empty.
     """
 
@@ -49,12 +48,7 @@ class Picture:
 def read_pictures(
     rows: Sequence[ReviewRow], reader: ImageReader
 ) -> Iterator[tuple[int, Picture | ImageError]]:
-    """Yields each row's index and its picture, or why there is none, in any order and in bounded memory.
-
-    Args:
-        rows: the rows; their files are pinned to the version that was scored.
-        reader: reads the files.
-    """
+    """Yields each row's index and its picture, or why there is none, in any order and in bounded memory."""
     contents = itertools.chain(_single(rows, reader), _archived(rows, reader))
     for chunk in split_chunks(contents):
         batch = decode_batch((content for _, content in chunk), len(chunk))
@@ -134,27 +128,12 @@ def _resembles(pixels: np.ndarray, digit: np.ndarray) -> bool:
     return bool(abs(correlation) >= MIN_CORRELATION)
 
 
-def to_base64(data: bytes) -> str:
-    """Returns bytes as base64 text."""
-    return base64.b64encode(data).decode()
-
-
-def encode_png(pixels: np.ndarray) -> bytes:
-    """Returns pixels as a PNG file."""
-    return cv2.imencode(".png", pixels)[1].tobytes()
-
-
-def make_sprite(digits: Iterable[np.ndarray], *, columns: int) -> bytes:
-    """Returns a grid of digits as one PNG, so that a browser decodes one image for thousands of digits.
-
-    Args:
-        digits: at least one, uint8[28, 28].
-        columns: digits in a row of the grid.
-    """
+def make_sprite(digits: Iterable[np.ndarray], *, columns: int) -> str:
+    """Returns a grid of uint8[28, 28] as one PNG in base64: browsers decode one image for thousands."""
     tiles = list(digits)
     rows = -(-len(tiles) // columns)
     sheet = np.zeros((rows * SIDE, min(columns, len(tiles)) * SIDE), np.uint8)
     for number, tile in enumerate(tiles):
         top, left = (SIDE * place for place in divmod(number, columns))
         sheet[top : top + SIDE, left : left + SIDE] = tile
-    return encode_png(sheet)
+    return inline_png(sheet)

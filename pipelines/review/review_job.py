@@ -26,10 +26,7 @@ class ReviewSummary:
     """Summary of a review page.
 
     Attributes:
-        page: where it is.
-        model: the bundle that scored the run.
         doubtful: number of rows that were decided `review`.
-        shown: number of images on the page.
         missing: number of images that the page names but cannot show, by failure code.
     """
 

@@ -5,6 +5,7 @@ parsed as HTML. Its content security policy allows only the script and style tha
 their digests.
 """
 
+import base64
 import importlib.resources
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -12,10 +13,11 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from digitmill.reports.charts.palette import stylesheet
+from digitmill.reports.gallery import inline_png
 from digitmill.reports.html_page import environment, policy
 from digitmill.storage.names import readable
 from pipelines.history.past_runs import PastRun
-from pipelines.review.review_images import Picture, encode_png, make_sprite, to_base64
+from pipelines.review.review_images import Picture, make_sprite
 from pipelines.review.review_rows import ReviewRow
 from schemas import labels
 from schemas.failure import FailureCode, ImageError
@@ -38,14 +40,7 @@ def render_review(
     pictures: Mapping[int, Picture],
     errors: Mapping[int, ImageError],
 ) -> str:
-    """Returns the page's HTML.
-
-    Args:
-        run: the run.
-        rows: rows for review, least confident first.
-        pictures: of the rows that can be shown, by index.
-        errors: of the rows that cannot, by index.
-    """
+    """Returns the page's HTML for rows, least confident first; pictures and errors are by their index."""
     script, style = _asset("review.js"), stylesheet() + _asset("review.css")
     return (
         environment("pipelines.review", readable=readable)
@@ -98,12 +93,12 @@ def _row(place: int, row: ReviewRow, picture: Picture) -> dict[str, Any]:
         "second": row.second_digit,
         "secondConfidence": row.second_confidence,
         "known": None if row.label == NO_LABEL else row.label,
-        "pixels": "" if found else to_base64(encode_png(picture.digit)),
-        "original": to_base64(picture.original),
+        "pixels": "" if found else inline_png(picture.digit),
+        "original": base64.b64encode(picture.original).decode(),
     }
 
 
 def _sprites(pictures: Mapping[int, Picture]) -> list[str]:
     digits = [picture.digit for _, picture in sorted(pictures.items())]
     starts = range(0, len(digits), PER_SPRITE)
-    return [to_base64(make_sprite(digits[at : at + PER_SPRITE], columns=COLUMNS)) for at in starts]
+    return [make_sprite(digits[at : at + PER_SPRITE], columns=COLUMNS) for at in starts]

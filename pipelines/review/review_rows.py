@@ -1,13 +1,10 @@
 """Reads the rows of a finished run that need review: those below the accept threshold."""
 
-import csv
-import gzip
 import heapq
-import io
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from digitmill.reports.csv_table import read_csv
 from digitmill.storage import OutputFolder, open_folder
 from digitmill.storage.listed_image import ListedImage
 from pipelines.history.incremental import past_listing_files
@@ -27,13 +24,7 @@ class ReviewRow(NamedTuple):
     """A row that was decided `review`. Sorts by confidence, then by URI.
 
     Attributes:
-        confidence: probability of `digit`.
-        uri: the image's URI.
         generation: version of the image that was scored.
-        digit: the most probable digit.
-        second_digit: the second most probable digit.
-        second_confidence: probability of `second_digit`.
-        label: the true digit, or `NO_LABEL`.
         file: the file as it was listed: the image itself, or the archive that holds it.
     """
 
@@ -83,10 +74,8 @@ def _rows(part: Part, data: bytes) -> Iterator[dict[str, str]]:
     """Yields the rows of a prediction file that were decided `review`."""
     if Part.of(part.name, data, rows=part.rows) != part:
         raise ValueError(f"{part.name} has changed")
-    text = (gzip.decompress(data) if part.name.endswith(".gz") else data).decode()
-    cells: Iterator[Sequence[str]] = csv.reader(io.StringIO(text, newline=""))
     decision = _NAMES.index("decision")
-    for row in itertools.islice(cells, 1, None):
+    for row in read_csv(part.name, data):
         if row[decision] == Decision.REVIEW:
             yield dict(zip(_NAMES, row, strict=True))
 

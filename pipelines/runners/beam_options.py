@@ -26,10 +26,7 @@ logs which."""
 
 
 def beam_options(flags: Sequence[str]) -> PipelineOptions:
-    """Returns the options of a pipeline.
-
-    Args:
-        flags: flags of the command line that are not the verb's own.
+    """Returns the options of a pipeline from the flags that are not the verb's own.
 
     Raises:
         UserError: for an unknown flag, an invalid value, or a runner whose job server, cluster or workers

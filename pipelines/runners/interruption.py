@@ -25,10 +25,7 @@ _KNOWN: Final = re.compile(
 
 @contextlib.contextmanager
 def resumable(command: str) -> Iterator[None]:
-    """Context manager around work that can be resumed.
-
-    Args:
-        command: the command that resumes it.
+    """Context manager around work that the command resumes.
 
     Raises:
         StoppedError: on Ctrl-C and SIGTERM, and on failures of storage, workers or the runner.
@@ -68,11 +65,7 @@ def _stop(why: str, command: str) -> NoReturn:
 
 
 class _StopSignals:
-    """Stop signals that the run received.
-
-    Attributes:
-        requested: whether there was one.
-    """
+    """Stop signals that the run received."""
 
     def __init__(self) -> None:
         self.requested = False

@@ -40,10 +40,6 @@ _SECONDS: Final = 10.0
 def check_portable(runner: PortableRunner, options: PipelineOptions) -> None:
     """Checks everything that can be checked from the launcher, without changing anything.
 
-    Args:
-        runner: the runner that `--runner` names.
-        options: Beam's options.
-
     Raises:
         UserError: for the first requirement that is not met.
     """
@@ -127,14 +123,9 @@ def _check_jar(server: Any, options: PipelineOptions, *, flag: str) -> None:
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
             "cannot get the jar of the job server",
-            value=_jar_asked_for(server, flag),
+            value=server._jar or f"no {flag}",
             hint=f"name the file by {flag}, or give --job_endpoint: {_one_line(error)}",
         ) from error
-
-
-def _jar_asked_for(server: Any, flag: str) -> str:
-    """Returns the jar that the user named, or the flag that is missing."""
-    return server._jar or f"no {flag}"
 
 
 def _check_prism(options: PipelineOptions) -> None:

@@ -54,10 +54,6 @@ def _rpc_detail(error: grpc.RpcError) -> str:
 def explain_failures(output: OutputFolder, items: Sequence[FrozenItem]) -> Iterator[None]:
     """Context manager around a pipeline's run that explains a runner's failure.
 
-    Args:
-        output: the run's folder.
-        items: work items that the launcher listed.
-
     Raises:
         RunnerError: when a portable runner gave up, with the work items that are not done.
     """

@@ -44,12 +44,9 @@ _WRITES: Final = 5
 
 @dataclasses.dataclass
 class Tally:
-    """Counts of listed images, and a sample of them.
+    """Counts of listed images, an archive as one, and a sample of them.
 
     Attributes:
-        files: number of files, an archive as one.
-        archives: number of files with an archive's name.
-        bytes: sum of the listed sizes that are known.
         remote: number of files that are read by one request each.
         sample: images with their ranks, at random but the same every time.
     """
@@ -85,12 +82,7 @@ class Preview:
     """Figures of a run that was not made.
 
     Attributes:
-        listed: number of files that were listed.
-        todo: the files to score.
-        items: number of work items.
         requests: number of requests to object stores, for listing, reading and writing.
-        sampled: number of images that were scored for the estimate.
-        failed: number of those that failed.
         seconds: time that one worker took for the sample.
     """
 

@@ -1,6 +1,7 @@
 """What a run scores: lists its inputs in the launcher, as work items that are frozen in the output."""
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Callable, Generator, Iterator, Sequence
 
@@ -26,28 +27,23 @@ from schemas.errors import UserError
 from schemas.run_plan import RunPlan
 
 
+@dataclasses.dataclass
 class RunListing:
     """The work items of a new run, each frozen in the output before it is yielded; iterate once.
 
     A Beam step may iterate it. Beam turns the error of a step into text, so `errors` raises it as it was.
 
-    Args:
-        items: lists and freezes the work items.
-        output: where they are frozen.
-        undo: removes what the run has written, if its inputs turn out to be unusable.
+    `undo` removes what the run has written, if its inputs turn out to be unusable.
     """
 
-    def __init__(
-        self, items: Generator[FrozenItem, None, None], output: OutputFolder, *, undo: Callable[[], None]
-    ) -> None:
-        self._items = items
-        self._output = output
-        self._undo = undo
-        self._error: Exception | None = None
+    items: Generator[FrozenItem, None, None]
+    output: OutputFolder
+    undo: Callable[[], None]
+    _error: Exception | None = dataclasses.field(default=None, init=False)
 
     def __iter__(self) -> Iterator[FrozenItem]:
         try:
-            yield from self._items
+            yield from self.items
         except Exception as error:
             self._error = error
             raise
@@ -65,14 +61,14 @@ class RunListing:
             if self._error is None:
                 raise
             if isinstance(self._error, UserError):
-                self._undo()
+                self.undo()
             raise self._error from None
         finally:
-            self._items.close()
+            self.items.close()
 
     def index(self) -> ListingIndex:
         """Return the index of the whole listing, which was iterated to its end."""
-        index = read_index(self._output)
+        index = read_index(self.output)
         assert index is not None
         return index
 
@@ -87,16 +83,7 @@ def begin_run(
     past: Sequence[PastRun] = (),
     spread: bool = True,
 ) -> RunListing:
-    """Write a new run's plan to its output and return its listing.
-
-    Args:
-        options: options of the command.
-        plan: the run's plan.
-        output: the run's folder.
-        run: digest of everything that rows depend on besides the images.
-        hold: this launcher's hold on the output.
-        past: earlier runs whose images are skipped.
-        spread: whether workers may list the rest of a large folder.
+    """Write a new run's plan and return its listing, whose end workers may list if it is `spread`.
 
     Raises:
         UserError: when the inputs hold nothing that can be listed; nothing is written then.
@@ -121,12 +108,7 @@ def begin_run(
 
 
 def open_listing(options: ScoreOptions, *, spread: bool = True) -> Listing:
-    """Return the images to score, listed lazily.
-
-    Args:
-        options: options of the command.
-        spread: whether workers may list the rest of a large folder.
-    """
+    """Return the images to score, listed lazily; workers may list the end of a large folder if `spread`."""
     # Ranges only where no other input could name the same image, and no file its label.
     alone = len(options.inputs) == 1 and options.input_list is None and options.labels in (None, FOLDER)
     if spread and alone and not options.limit and not options.sample:

@@ -46,7 +46,7 @@ from pipelines.runners.cancellation import cancel_on_interrupt
 from pipelines.runners.interruption import resumable
 from pipelines.runners.runner_failure import explain_failures
 from pipelines.score.run_listing import begin_run
-from pipelines.score.transforms import ListInputs, ListRanges, ScoreImages
+from pipelines.score.transforms import ListInputs, ScoreImages, list_ranges
 from pipelines.score_options import ScoreOptions
 from pipelines.scoring import model_place
 from pipelines.scoring.scoring_task import ScoringTask
@@ -82,9 +82,7 @@ class _Run:
 def run(options: ScoreOptions, pool: WorkerPool | None = None) -> Summary:
     """Score the inputs and write predictions, reports and, last, the manifest.
 
-    Args:
-        options: options of the command.
-        pool: worker processes that the caller has started, and closes afterwards.
+    The caller may have started worker processes: it closes the pool afterwards.
 
     Raises:
         UserError: when an option cannot be used; nothing is written then.
@@ -229,7 +227,7 @@ def _score_frozen(run: _Run, frozen: ListingIndex) -> None:
         refs = pipeline | "WorkItems" >> beam.Create([item.ref for item in left], reshuffle=False)
         if frozen.ranges:
             ranges = pipeline | "Ranges" >> beam.Create(frozen.ranges, reshuffle=False)
-            refs = (refs, ranges | ListRanges(run.task)) | beam.Flatten()
+            refs = (refs, list_ranges(ranges, run.task)) | beam.Flatten()
         if frozen.buckets:
             past_files = list(incremental.past_listing_files(run.past))
             refs = refs | SkipScored(_join_task(run, frozen), past_files)

@@ -12,7 +12,7 @@ from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
 from digitmill.storage import open_folder
-from pipelines.listing.frozen_listing import ItemRef, RangeLister
+from pipelines.listing.frozen_listing import ItemRef, frozen_items, list_range
 from pipelines.listing.input_listing import RemoteRange
 from pipelines.scoring.scoring_task import ItemScorer, LocalScorer, ScoringTask
 
@@ -20,66 +20,39 @@ from pipelines.scoring.scoring_task import ItemScorer, LocalScorer, ScoringTask
 class ListInputs(beam.PTransform):
     """Lists the inputs in the launcher's process: a pipeline's begin to a PCollection of `ItemRef`.
 
-    Args:
-        refs: lists; called once, by a runner that works in the launcher's process.
+    A runner that works in the launcher's process calls `refs` once.
     """
 
     def __init__(self, refs: Callable[[], Iterator[ItemRef]]) -> None:
         super().__init__()
-        self._refs = refs
-        # Beam pickles DoFns, but passes on what a `Shared` holds as it is.
+        # Beam pickles functions, but passes on what a `Shared` holds as it is.
         self._shared = Shared()
         self._shared.acquire(lambda: refs)
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
         """Lists when the pipeline runs, and yields each work item as soon as it is listed."""
-        return begin | beam.Impulse() | "List" >> beam.ParDo(_ListHere(self._shared))
+        return begin | beam.Impulse() | "List" >> beam.FlatMap(_list_here, self._shared)
 
 
-class _ListHere(beam.DoFn):
-    def __init__(self, shared: Shared) -> None:
-        super().__init__()
-        self._shared = shared
-
-    def process(self, _: bytes) -> Iterator[ItemRef]:
-        yield from self._shared.acquire(_not_here)()
+def _list_here(_: bytes, shared: Shared) -> Iterator[ItemRef]:
+    return shared.acquire(_not_here)()
 
 
 def _not_here() -> None:
     raise RuntimeError("only the launcher's process can list the inputs")
 
 
-class ListRanges(beam.PTransform):
-    """PCollection of `RemoteRange` to PCollection of `ItemRef`."""
-
-    def __init__(self, task: ScoringTask) -> None:
-        super().__init__()
-        self._task = task
-
-    def expand(self, ranges: beam.PCollection) -> beam.PCollection:
-        """Spreads the ranges over the workers and lists each once."""
-        return ranges | "SpreadRanges" >> beam.Reshuffle() | "List" >> beam.ParDo(ListRange(self._task))
+def list_ranges(ranges: beam.PCollection, task: ScoringTask) -> beam.PCollection:
+    """Spreads `RemoteRange`s over the workers and lists each once: to a PCollection of `ItemRef`."""
+    return ranges | "SpreadRanges" >> beam.Reshuffle() | "ListRanges" >> beam.FlatMap(_list_range, task)
 
 
-class ListRange(beam.DoFn):
-    """Lists a range of names, as work items that are frozen in the output."""
-
-    def __init__(self, task: ScoringTask) -> None:
-        super().__init__()
-        self._task = task
-
-    def setup(self) -> None:
-        """Opens the output."""
-        self._lister = RangeLister(
-            open_folder(self._task.output),
-            run=self._task.run,
-            folder_labels=self._task.folder_labels,
-            size=self._task.rows_per_part,
-        )
-
-    def process(self, keys: RemoteRange) -> Iterator[ItemRef]:
-        """Yields references to the range's work items."""
-        yield from self._lister.refs(keys)
+def _list_range(keys: RemoteRange, task: ScoringTask) -> Iterator[ItemRef]:
+    """Lists a range of names as work items that are frozen in the output, and yields references to them."""
+    output = open_folder(task.output)
+    listed = list_range(keys, output, run=task.run, folder_labels=task.folder_labels, size=task.rows_per_part)
+    for name, item in listed:
+        yield from (frozen.ref for frozen in frozen_items(name, item))
 
 
 class ScoreImages(beam.PTransform):
@@ -118,7 +91,7 @@ class ScoreWorkItem(beam.DoFn):
 
     def setup(self) -> None:
         """Loads the model and opens storage, once per worker process."""
-        self._scorer: ItemScorer = self._shared.acquire(self._make_scorer)
+        self._scorer: ItemScorer = self._shared.acquire(lambda: LocalScorer(self._task))
         self._pending: collections.deque[Future[str]] = collections.deque()
 
     def start_bundle(self) -> None:
@@ -140,6 +113,3 @@ class ScoreWorkItem(beam.DoFn):
     def teardown(self) -> None:
         """Cancels what a failed bundle has left pending."""
         self._scorer.cancel(self._pending)
-
-    def _make_scorer(self) -> ItemScorer:
-        return LocalScorer(self._task)

@@ -30,13 +30,7 @@ T = TypeVar("T")
 
 
 class Classifier:
-    """Scores contents with a model and, optionally, a challenger. Thread-safe.
-
-    Args:
-        engine: the model whose predictions count.
-        accept_threshold: confidence from which a prediction is accepted.
-        challenger: a second model that sees the same pixels.
-    """
+    """Scores contents with a model and, optionally, a challenger that sees the same pixels. Thread-safe."""
 
     def __init__(self, engine: Engine, *, accept_threshold: float, challenger: Engine | None = None) -> None:
         self._engine = engine
@@ -49,18 +43,45 @@ class Classifier:
         Raises:
             EngineError: when a model cannot score any image.
         """
-        results = _Results()
+        images: list[ListedImage] = []
+        failures: list[Failure] = []
+        probabilities = [np.zeros((0, CLASSES), np.float32)]
+        challenger_probabilities = list(probabilities)
+        samples = ReportSamples()
         for chunk in split_chunks(contents):
             batch = decode_batch((content for _, content in chunk), len(chunk))
-            digits, probabilities = self._predict(batch.digits, batch.errors)
-            results.add(
-                chunk,
-                batch.errors,
-                digits=digits,
-                probabilities=probabilities,
-                challenger_probabilities=self._predict_challenger(digits),
+            digits, predicted = self._predict(batch.digits, batch.errors)
+            challenged = self._predict_challenger(digits)
+            outcomes = [(image, error) for (image, _), error in zip(chunk, batch.errors, strict=True)]
+            scored = [image for image, error in outcomes if error is None]
+            failures += [make_failure(image, error) for image, error in outcomes if error is not None]
+            samples.add_failures(chunk, batch.errors)
+            samples.add(
+                scored,
+                digits,
+                start=len(images),
+                probabilities=predicted,
+                challenger_probabilities=challenged,
             )
-        return results.decide(self._accept_threshold)
+            images += scored
+            probabilities.append(predicted)
+            challenger_probabilities.append(challenged)
+        first, second, confidence, second_confidence = _top_two(np.concatenate(probabilities))
+        all_challenged = np.concatenate(challenger_probabilities)
+        missing = np.isnan(all_challenged[:, 0])
+        challenger, _, challenger_confidence, _ = _top_two(all_challenged)
+        return ScoredBatch(
+            images=tuple(images),
+            first=first,
+            second=second,
+            confidence=confidence,
+            second_confidence=second_confidence,
+            accepted=confidence >= self._accept_threshold,
+            challenger=np.where(missing, NO_LABEL, challenger),
+            challenger_confidence=np.where(missing, np.float32(NO_NUMBER), challenger_confidence),
+            failures=tuple(failures),
+            samples=samples,
+        )
 
     def _predict(self, digits: np.ndarray, errors: list[ImageError | None]) -> tuple[np.ndarray, np.ndarray]:
         """Returns the scored digits and their probabilities; adds the others to `errors`."""
@@ -80,66 +101,8 @@ class Classifier:
         return predictions.probabilities
 
 
-class _Results:
-    """Results of all chunks of one call, in order; of pixels only the samples for the report."""
-
-    def __init__(self) -> None:
-        empty = np.zeros((0, CLASSES), np.float32)
-        self._images: list[ListedImage] = []
-        self._failures: list[Failure] = []
-        self._probabilities = [empty]
-        self._challenger_probabilities = [empty]
-        self._samples = ReportSamples()
-
-    def add(
-        self,
-        chunk: list[Content],
-        errors: list[ImageError | None],
-        *,
-        digits: np.ndarray,
-        probabilities: np.ndarray,
-        challenger_probabilities: np.ndarray,
-    ) -> None:
-        """Adds a chunk's contents and errors, and the digits and probabilities of those without an error."""
-        start = len(self._images)
-        self._probabilities.append(probabilities)
-        self._challenger_probabilities.append(challenger_probabilities)
-        for (image, _), error in zip(chunk, errors, strict=True):
-            if error is None:
-                self._images.append(image)
-            else:
-                self._failures.append(make_failure(image, error))
-        self._samples.add_failures(chunk, errors)
-        self._samples.add(
-            self._images[start:],
-            digits,
-            start=start,
-            probabilities=probabilities,
-            challenger_probabilities=challenger_probabilities,
-        )
-
-    def decide(self, accept_threshold: np.float32) -> ScoredBatch:
-        """Returns the rows, accepted from a confidence on."""
-        first, second, confidence, second_confidence = _top_two(np.concatenate(self._probabilities))
-        challenger_probabilities = np.concatenate(self._challenger_probabilities)
-        missing = np.isnan(challenger_probabilities[:, 0])
-        challenger, _, challenger_confidence, _ = _top_two(challenger_probabilities)
-        return ScoredBatch(
-            images=tuple(self._images),
-            first=first,
-            second=second,
-            confidence=confidence,
-            second_confidence=second_confidence,
-            accepted=confidence >= accept_threshold,
-            challenger=np.where(missing, NO_LABEL, challenger),
-            challenger_confidence=np.where(missing, np.float32(NO_NUMBER), challenger_confidence),
-            failures=tuple(self._failures),
-            samples=self._samples,
-        )
-
-
 def split_chunks(
-    contents: Iterable[tuple[T, bytes | ImageError]],
+    contents: Iterable[tuple[T, bytes | ImageError]], *, most_bytes: int = _CHUNK_BYTES
 ) -> Iterator[list[tuple[T, bytes | ImageError]]]:
     """Yields contents, each with its owner, in lists of bounded length and size in bytes."""
     chunk: list[tuple[T, bytes | ImageError]] = []
@@ -147,7 +110,7 @@ def split_chunks(
     for owner, content in contents:
         chunk.append((owner, content))
         size += len(content) if isinstance(content, bytes) else 0
-        if len(chunk) == _CHUNK_IMAGES or size >= _CHUNK_BYTES:
+        if len(chunk) == _CHUNK_IMAGES or size >= most_bytes:
             yield chunk
             chunk, size = [], 0
     if chunk:

@@ -10,7 +10,7 @@ from typing import Final
 
 from digitmill.engines.bundle_loader import Bundle, open_bundle
 from digitmill.engines.engine_choice import EngineKind
-from digitmill.storage import open_folder
+from digitmill.storage import OutputFolder, open_folder
 from pipelines.score_options import ScoreOptions
 from schemas.errors import UserError
 from schemas.model import bundle as names
@@ -35,17 +35,15 @@ def local_bundle(given: pathlib.Path) -> Iterator[pathlib.Path]:
         yield given
         return
     source = open_folder(display_address(given))
-    with tempfile.TemporaryDirectory(prefix="digitmill-model-") as folder:
-        found = sorted(source.walk())
-        if names.CARD not in found:
-            raise UserError(
-                f"not a model bundle, without {names.CARD}",
-                value=display_address(given),
-                hint="give the bundle folder that `digitmill train` wrote",
-            )
-        for name in found:
-            _write(pathlib.Path(folder) / name, source.read(name))
-        yield pathlib.Path(folder)
+    found = sorted(source.walk())
+    if names.CARD not in found:
+        raise UserError(
+            f"not a model bundle, without {names.CARD}",
+            value=display_address(given),
+            hint="give the bundle folder that `digitmill train` wrote",
+        )
+    with _temporary_copy(source, found) as folder:
+        yield folder
 
 
 @contextlib.contextmanager
@@ -74,20 +72,12 @@ def stage_models(bundles: Sequence[Bundle | None], base: str) -> None:
 
 @contextlib.contextmanager
 def worker_bundle(bundle: Bundle, base: str | None) -> Iterator[Bundle]:
-    """Context manager that yields a bundle whose model can be loaded on this machine.
-
-    Args:
-        bundle: the launcher's.
-        base: folder that the models were staged in; None if all workers see the launcher's files.
-    """
+    """Context manager that yields a bundle whose model is on this machine, copied from `base` if need be."""
     if base is None or all((bundle.path / name).exists() for name in _engine_files(bundle)):
         yield bundle
         return
-    source = open_folder(_staged_folder(bundle, base))
-    with tempfile.TemporaryDirectory(prefix="digitmill-model-") as folder:
-        for name in _engine_files(bundle):
-            _write(pathlib.Path(folder) / name, source.read(name))
-        yield dataclasses.replace(bundle, path=pathlib.Path(folder))
+    with _temporary_copy(open_folder(_staged_folder(bundle, base)), _engine_files(bundle)) as folder:
+        yield dataclasses.replace(bundle, path=folder)
 
 
 def _engine_files(bundle: Bundle) -> list[str]:
@@ -101,6 +91,11 @@ def _staged_folder(bundle: Bundle, base: str) -> str:
     return f"{base}/{bundle.digest[:32]}"
 
 
-def _write(file: pathlib.Path, content: bytes) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(content)
+@contextlib.contextmanager
+def _temporary_copy(source: OutputFolder, files: Sequence[str]) -> Iterator[pathlib.Path]:
+    with tempfile.TemporaryDirectory(prefix="digitmill-model-") as folder:
+        for name in files:
+            file = pathlib.Path(folder, name)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(source.read(name))
+        yield pathlib.Path(folder)

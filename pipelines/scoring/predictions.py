@@ -26,11 +26,7 @@ class Predictions:
 
 
 def predict(engine: Engine, digits: np.ndarray) -> Predictions:
-    """Returns an engine's predictions; the digits that make a batch fail are found by bisection.
-
-    Args:
-        engine: a loaded model.
-        digits: uint8[N, 28, 28], any N.
+    """Returns predictions for uint8[N, 28, 28]; the digits that make a batch fail are found by bisection.
 
     Raises:
         EngineError: when the engine itself is broken: it scores none of many digits, or none of a few and

@@ -30,10 +30,7 @@ _THUMBNAIL: Final = 56
 
 
 class LowestRankedPixels:
-    """Keeps the pixels of the rows of lowest rank; of equal ranks, the first ones.
-
-    Args:
-        most: number of rows to keep.
+    """Keeps the pixels of the `most` rows of lowest rank; of equal ranks, the first ones.
 
     Attributes:
         rows: int64[K], numbers of the kept rows, lowest rank first.
@@ -52,13 +49,7 @@ class LowestRankedPixels:
         return float(self._ranks[-1]) if len(self._ranks) == self._most else np.inf
 
     def add(self, rows: np.ndarray, digits: np.ndarray, *, ranks: np.ndarray) -> None:
-        """Offers rows; they follow all rows that were offered before.
-
-        Args:
-            rows: int64[N].
-            digits: uint8[N, 28, 28].
-            ranks: float32[N] or float64[N].
-        """
+        """Offers rows int64[N] of digits uint8[N, 28, 28]; they follow all that were offered before."""
         # First among themselves, so that a chunk's pixels are not all copied.
         few = np.argsort(ranks, kind="stable")[: self._most]
         all_ranks = np.concatenate([self._ranks, ranks[few]])

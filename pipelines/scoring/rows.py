@@ -61,14 +61,7 @@ def encode_rows(columns: Columns, compression: Compression = Compression.RECORDS
 def write_parts(
     output: OutputFolder, piece: str, scored: ScoredBatch, *, compression: Compression
 ) -> ItemStatistics:
-    """Writes rows once, to files named by their content, and returns their statistics; no files without rows.
-
-    Args:
-        output: the run's folder.
-        piece: digest of the work item, with the number of the piece where it has several.
-        scored: the rows.
-        compression: which files are gzipped.
-    """
+    """Writes rows, if any, once to files named by piece and content; returns their statistics."""
     files = encode_rows(prediction_columns(scored), compression) if scored.images else {}
     content = hashlib.sha256(b"".join(files.values())).hexdigest()[:8]
     parts = []

@@ -33,7 +33,7 @@ class ScoredBatch:
         challenger: int64[N], the challenger's most probable digit; `NO_LABEL` where there is none.
         challenger_confidence: float32[N], its probability; NaN where there is none.
         failures: the images that were not scored.
-        shown: samples for the report, by their rows' place in the columns.
+        samples: for the report, by their rows' place in the columns.
     """
 
     images: tuple[ListedImage, ...]

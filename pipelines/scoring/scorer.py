@@ -1,5 +1,6 @@
 """Scores one work item: reads, decodes, predicts, and writes once. Does not depend on Beam."""
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 
@@ -17,25 +18,16 @@ from schemas.layout import Compression, statistics_name
 from schemas.prediction import NO_LABEL
 
 
+@dataclasses.dataclass(frozen=True)
 class Scorer:
     """Scores the work items of one worker process. Thread-safe."""
 
-    def __init__(
-        self,
-        classifier: Classifier,
-        reader: ImageReader,
-        *,
-        output: OutputFolder,
-        folder_labels: bool = False,
-        rows: int = MAX_ITEM_SIZE,
-        compression: Compression = Compression.RECORDS,
-    ) -> None:
-        self._classifier = classifier
-        self._reader = reader
-        self._output = output
-        self._folder_labels = folder_labels
-        self._rows = rows
-        self._compression = compression
+    classifier: Classifier
+    reader: ImageReader
+    output: OutputFolder
+    folder_labels: bool = False
+    rows: int = MAX_ITEM_SIZE
+    compression: Compression = Compression.RECORDS
 
     def run(self, item: WorkItem) -> ItemStatistics:
         """Scores a work item and writes its files, unless it is done already.
@@ -45,27 +37,27 @@ class Scorer:
         attempt writes its own, and the first record determines which of them count.
         """
         record = statistics_name(item.digest)
-        if not self._output.exists(record):
+        if not self.output.exists(record):
             statistics = merge_pieces(item.digest, self._pieces(item))
-            self._output.write_once(record, statistics.to_json().encode())
+            self.output.write_once(record, statistics.to_json().encode())
         # If two workers scored the item, the first one's record counts.
-        return ItemStatistics.from_json(self._output.read(record).decode())
+        return ItemStatistics.from_json(self.output.read(record).decode())
 
     def _pieces(self, item: WorkItem) -> Iterator[ItemStatistics]:
         contents = self._contents(item)
         for number in itertools.count():
-            scored = self._classifier.classify(itertools.islice(contents, self._rows))
+            scored = self.classifier.classify(itertools.islice(contents, self.rows))
             if number and not scored.images and not scored.failures:
                 return
             refuse_outage(scored.failures, listed=len(scored.images) + len(scored.failures))
             piece = f"{item.digest}-{number}" if number else item.digest
-            yield write_parts(self._output, piece, scored, compression=self._compression)
+            yield write_parts(self.output, piece, scored, compression=self.compression)
 
     def _contents(self, item: WorkItem) -> Iterator[Content]:
         if item.may_be_archive:
-            yield from read_archive(item.images[0], self._reader, folder_labels=self._folder_labels)
+            yield from read_archive(item.images[0], self.reader, folder_labels=self.folder_labels)
         else:
-            yield from zip(item.images, self._reader.read(item.images), strict=True)
+            yield from zip(item.images, self.reader.read(item.images), strict=True)
 
 
 def read_archive(
@@ -75,10 +67,8 @@ def read_archive(
 
     A file with an archive's name that is not one counts as an image.
 
-    Args:
-        archive: as it was listed.
-        reader: fetches it; objects are downloaded to a temporary file by one request.
-        folder_labels: whether a member's folder is its label, if the archive holds no label for it.
+    An object is downloaded to a temporary file by one request. With `folder_labels`, a member's folder is its
+    label if the archive holds none for it.
     """
     try:
         file = reader.fetch(archive)

@@ -32,15 +32,7 @@ class ScoringTask:
     """Parameters of every worker; small, because Beam pickles and compresses it repeatedly.
 
     Attributes:
-        bundle: the model bundle; the worker loads its model.
-        output: the run's folder.
         run: digest of everything that rows depend on besides the images.
-        accept_threshold: confidence from which a prediction is accepted.
-        limits: limits on a worker's requests to object stores.
-        folder_labels: whether an image's folder is its label.
-        rows_per_part: greatest number of rows in a prediction file.
-        compression: which prediction files are gzipped.
-        challenger: the bundle of a second model, or None.
         models: folder that the models were staged in; None if all workers see the launcher's files.
     """
 
@@ -75,9 +67,6 @@ class ItemScorer(Protocol):
 class LocalScorer:
     """Scores work items in threads of this process; an `ItemScorer`.
 
-    Args:
-        task: the worker's parameters.
-
     Raises:
         UserError: when a bundle has changed since it was opened.
         EngineError: when this machine cannot run a model.
@@ -107,11 +96,7 @@ class LocalScorer:
         wait([future for future in pending if not future.cancel()])
 
     def run(self, ref: ItemRef) -> str:
-        """Scores and writes an item, and returns its digest.
-
-        Raises:
-            WorkerError: when memory runs out.
-        """
+        """Scores and writes an item, and returns its digest; raises WorkerError when memory runs out."""
         item = load_item(self._output, ref)
         try:
             return self._scorer.run(item).digest

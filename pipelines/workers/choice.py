@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 from digitmill import machine
@@ -27,11 +27,8 @@ def worker_processes() -> int:
 def processes_for(asked: int | None, *, engine: EngineKind, images: int | None, items: int | None) -> int:
     """Return how many processes score a run on this machine; 1 is the launcher itself.
 
-    Args:
-        asked: number that the user asked for; None to choose the best.
-        engine: engine of the model; TensorFlow takes seconds and 700 MB a process, and fills a GPU.
-        images: number of images to score; None if unknown.
-        items: number of their work items; None if unknown.
+    Numbers of images and work items are None if unknown. By default TensorFlow scores in the launcher: it
+    takes seconds and 700 MB a process, and fills a GPU.
     """
     if asked is None:
         few = images is not None and images <= FEW_IMAGES
@@ -43,10 +40,7 @@ def processes_for(asked: int | None, *, engine: EngineKind, images: int | None, 
 def ready_pool(processes: int, task: ScoringTask, *, early: WorkerPool | None) -> Iterator[WorkerPool | None]:
     """Context manager around a pool that has its task; None if the launcher scores by itself.
 
-    Args:
-        processes: how many processes score; 1 is the launcher.
-        task: parameters of the scoring.
-        early: a pool that was started before; it is used, or closed if the launcher scores by itself.
+    The early pool is used, or closed if the launcher scores by itself.
     """
     if processes == 1:
         if early is not None:
@@ -64,16 +58,13 @@ def early_pool(options: ScoreOptions) -> Iterator[WorkerPool | None]:
 
     The processes get ready while the launcher imports Beam, which takes a second.
     """
-    pool = WorkerPool(options.workers or worker_processes()) if _surely_many(options) else None
-    try:
-        if pool is not None and pool.processes > 1:
-            pool.start()
-            yield pool
-        else:
-            yield None
-    finally:
-        if pool is not None:
-            pool.close()
+    processes = (options.workers or worker_processes()) if _surely_many(options) else 1
+    if processes == 1:
+        yield None
+        return
+    with WorkerPool(processes) as pool:
+        pool.start()
+        yield pool
 
 
 def _surely_many(options: ScoreOptions) -> bool:
@@ -81,13 +72,10 @@ def _surely_many(options: ScoreOptions) -> bool:
     if options.workers == 1 or on_gpu or options.engine == EngineKind.SAVED_MODEL:
         return False
     bounded = [bound for bound in (options.limit, options.sample) if bound is not None]
-    if _names_a_runner(options.beam_flags) or any(bound <= FEW_IMAGES for bound in bounded):
+    # Such a flag may select an engine outside this process.
+    names_runner = any(flag.startswith(("--runner", "--direct_running_mode")) for flag in options.beam_flags)
+    if names_runner or any(bound <= FEW_IMAGES for bound in bounded):
         return False
     return any(
         "://" not in given and holds_more_than(os.fsencode(given), FEW_IMAGES) for given in options.inputs
     )
-
-
-def _names_a_runner(flags: Sequence[str]) -> bool:
-    """Whether Beam's flags may select an engine outside this process."""
-    return any(flag.startswith(("--runner", "--direct_running_mode")) for flag in flags)

@@ -19,8 +19,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection, Pipe
-from types import TracebackType
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from digitmill.imaging.guard import module_path
 from digitmill.storage import open_folder
@@ -74,12 +73,11 @@ class _Process:
         return self._process.wait()
 
 
-class _Lane:
+class _Lane(NamedTuple):
     """A connection to one process, for one work item at a time."""
 
-    def __init__(self, process: _Process, connection: Connection) -> None:
-        self.process = process
-        self.connection = connection
+    process: _Process
+    connection: Connection
 
     def request(self, message: bytes) -> bytes:
         """Send a request and wait for the response; EOFError or OSError when the process dies of it."""
@@ -90,14 +88,8 @@ class _Lane:
 class WorkerPool:
     """Scores work items in worker processes; an `ItemScorer`.
 
-    Args:
-        processes: how many.
-        lanes: work items that each scores at once.
-        command: what to run instead of `python -m pipelines.workers.process`.
-
-    Attributes:
-        processes: how many.
-        max_pending: thousands, so that listing runs far ahead of scoring; 2 KB of memory each.
+    `lanes` are the work items that each process scores at once. Thousands of items may be pending, 2 KB of
+    memory each, so that listing runs far ahead of scoring.
     """
 
     max_pending = 4_096
@@ -174,9 +166,7 @@ class WorkerPool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _score(self, ref: ItemRef) -> str:
@@ -205,7 +195,7 @@ class WorkerPool:
         while len(deaths) < ATTEMPTS:
             # One after the other: if memory is short, more processes would make it shorter.
             with self._alone:
-                process = self._add(lanes=1, ref=ref)
+                process = self._add(ref)
                 try:
                     return process.lanes[0].request(message)
                 except (EOFError, OSError):
@@ -220,11 +210,11 @@ class WorkerPool:
             process.assign(pickle.dumps(self._task))
         return process
 
-    def _add(self, *, lanes: int, ref: ItemRef) -> _Process:
+    def _add(self, ref: ItemRef) -> _Process:
         with self._lock:
             if self._closed:
                 raise _closed(ref)
-            process = self._new(lanes)
+            process = self._new(lanes=1)
             self._processes.append(process)
             return process
 

@@ -30,9 +30,7 @@ class Header(NamedTuple):
     """What an image's header says.
 
     Attributes:
-        kind: what it is, by its bytes.
         width: pixels; 0 where only the decoder reads it.
-        height: pixels, likewise.
         plain: whether it may be decoded in this process: small, and with nothing unusual in its structure.
         orientation: EXIF's number from 1 to 8, where the decoder does not apply it itself.
         clear_grey: the grey level that is transparent, in the depth of the file, or None.

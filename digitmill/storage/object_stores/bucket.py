@@ -11,13 +11,7 @@ ABSENT: Final = ""
 
 
 class StoreError(Exception):
-    """A store that refused a request or could not be reached.
-
-    Args:
-        text: what it said, in one line.
-        hint: what to do about it, as an imperative.
-        denied: whether it refused for lack of rights.
-    """
+    """A store that refused a request, `denied` for lack of rights, or could not be reached."""
 
     def __init__(self, text: str, *, hint: str, denied: bool = False) -> None:
         super().__init__(text)
@@ -32,12 +26,7 @@ class Bucket(Protocol):
     """
 
     def list(self, prefix: str, *, most: int | None = None) -> Iterator[ListedImage]:
-        """Yields the objects whose names begin with a prefix, in an order that is the store's own.
-
-        Args:
-            prefix: empty, or one that ends in a slash.
-            most: number of objects to stop after; None for all.
-        """
+        """Yields the objects below a prefix, empty or ending in a slash, in the store's own order."""
 
     def folders(self, prefix: str) -> set[str]:
         """Returns the names of the folders directly below a prefix."""
@@ -46,12 +35,7 @@ class Bucket(Protocol):
         """Returns an object's bytes; raises FileNotFoundError when it does not exist."""
 
     def read_version(self, name: str, *, patient: bool = True) -> tuple[str, bytes] | None:
-        """Returns an object's version and the bytes of that version; None when there is none.
-
-        Args:
-            name: its name.
-            patient: as of `write`.
-        """
+        """Returns an object's version and the bytes of that version; None when there is none."""
 
     def written(self, name: str) -> datetime.datetime | None:
         """Returns when an object was written; None when there is none."""
@@ -63,11 +47,8 @@ class Bucket(Protocol):
 
         A retry after a lost response may conflict with the version that the first try wrote.
 
-        Args:
-            name: its name.
-            data: its bytes.
-            expected: the version to replace, `ABSENT` to create only; None to overwrite any.
-            patient: whether to retry and wait for long, rather than fail within seconds.
+        `expected` is the version to replace, `ABSENT` to create only, None to overwrite any. A patient
+        request is retried and may take long, an impatient one fails within seconds.
         """
 
     def delete(self, name: str) -> None:

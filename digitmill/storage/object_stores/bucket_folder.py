@@ -36,25 +36,20 @@ class BucketFolder:
 
     @property
     def place(self) -> str:
-        """`gs://bucket/folder` and the like."""
         return f"{self.scheme}://{self.bucket}/{self.prefix}".rstrip("/")
 
     def at(self, name: str) -> str:
-        """Returns an object's URI."""
         return f"{self.place}/{name}"
 
     def write_once(self, name: str, data: bytes) -> None:
-        """Writes an object unless there is one."""
         with self._using():
             self._objects.write(self._key(name), data, expected=ABSENT)
 
     def replace(self, name: str, data: bytes) -> None:
-        """Writes an object in place of one that may be there."""
         with self._using():
             self._objects.write(self._key(name), data)
 
     def read(self, name: str) -> bytes:
-        """Returns an object's bytes."""
         with self._using():
             try:
                 return self._objects.read(self._key(name))
@@ -62,12 +57,10 @@ class BucketFolder:
                 raise FileNotFoundError(self.at(name)) from error
 
     def exists(self, name: str) -> bool:
-        """Whether there is such an object."""
         with self._using():
             return self._objects.written(self._key(name)) is not None
 
     def written(self, name: str) -> datetime.datetime:
-        """Returns when an object was written."""
         with self._using():
             found = self._objects.written(self._key(name))
         if found is None:
@@ -75,25 +68,21 @@ class BucketFolder:
         return found
 
     def names(self, folder: str) -> set[str]:
-        """Returns the names of the objects right below a sub-folder."""
         start = f"{folder}/"
         below = (name.removeprefix(start) for name in self.walk(folder))
         return {name for name in below if "/" not in name}
 
     def walk(self, folder: str = "") -> Iterator[str]:
-        """Yields every object's name within the folder."""
         cut = len(self._key(""))
         with self._using():
             for image in self._objects.list(self._key(f"{folder}/" if folder else "")):
                 yield split(image.uri)[2][cut:]
 
     def folders(self) -> set[str]:
-        """Returns what stands between the folder and the next slash of its objects' names."""
         with self._using():
             return self._objects.folders(self._key(""))
 
     def delete(self, name: str) -> None:
-        """Removes an object."""
         with self._using():
             self._objects.delete(self._key(name))
 

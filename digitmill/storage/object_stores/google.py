@@ -63,14 +63,7 @@ def client() -> storage.Client:
 def list_objects(
     bucket: str, *, prefix: str = "", start: str = "", end: str = "", most: int | None = None
 ) -> Iterator[ListedImage]:
-    """Yields objects in the order of their names' UTF-8 bytes: name, size, generation and checksum.
-
-    Args:
-        bucket: its name.
-        prefix: what every name begins with.
-        start: least name, inclusive.
-        end: greatest name, exclusive; empty for none.
-        most: number of objects to stop after; None for all.
+    """Yields objects in the order of their names' UTF-8 bytes, from `start` to before `end`.
 
     Raises:
         UserError: when the bucket cannot be listed.
@@ -103,11 +96,7 @@ def _listed(bucket: str, blob: storage.Blob) -> ListedImage:
 
 
 def stat(bucket: str, name: str) -> ListedImage:
-    """Returns an object as it is now.
-
-    Raises:
-        OSError: when there is none or it cannot be seen.
-    """
+    """Returns an object as it is now; raises OSError when there is none or it cannot be seen."""
     with _as_os_errors(name):
         blob = client().bucket(bucket).blob(name)
         blob.reload()
@@ -115,13 +104,7 @@ def stat(bucket: str, name: str) -> ListedImage:
 
 
 def download(bucket: str, name: str, *, generation: int, most: int | None = None) -> bytes:
-    """Returns an object's bytes in one request without retries.
-
-    Args:
-        bucket: its name.
-        name: the object's.
-        generation: which one; 0 is the newest.
-        most: how many of its first bytes to return; None for all.
+    """Returns an object's bytes, or the first `most`, in one request; generation 0 is the newest.
 
     Raises:
         FileNotFoundError: when there is no such generation.

@@ -25,11 +25,9 @@ class GoogleBucket:
     bucket: str
 
     def list(self, prefix: str, *, most: int | None = None) -> Iterator[ListedImage]:
-        """Yields the objects below a prefix, in the order of their names' bytes."""
         return iterate_objects(self.bucket, prefix=prefix, most=most)
 
     def folders(self, prefix: str) -> set[str]:
-        """Returns the folders right below a prefix."""
         with as_store_errors():
             listed = client().list_blobs(
                 self.bucket, prefix=prefix, delimiter="/", fields="prefixes,nextPageToken", retry=google.RETRY
@@ -40,7 +38,6 @@ class GoogleBucket:
             return {name.removeprefix(prefix).rstrip("/") for name in listed.prefixes}
 
     def read(self, name: str) -> bytes:
-        """Returns an object's bytes."""
         with as_store_errors():
             try:
                 return self._blob(name).download_as_bytes(raw_download=True, retry=google.RETRY)
@@ -48,7 +45,6 @@ class GoogleBucket:
                 raise FileNotFoundError(name) from error
 
     def read_version(self, name: str, *, patient: bool = True) -> tuple[str, bytes] | None:
-        """Returns an object's generation and the bytes of it."""
         blob = self._blob(name)
         with as_store_errors():
             try:
@@ -59,7 +55,6 @@ class GoogleBucket:
             return str(blob.generation), content
 
     def written(self, name: str) -> datetime.datetime | None:
-        """Returns when an object was written."""
         blob = self._blob(name)
         with as_store_errors():
             try:
@@ -71,7 +66,6 @@ class GoogleBucket:
     def write(
         self, name: str, data: bytes, *, expected: str | None = None, patient: bool = True
     ) -> str | None:
-        """Writes an object and returns its generation."""
         blob = self._blob(name)
         generation = None if expected is None else 0 if expected == ABSENT else int(expected)
         with as_store_errors():
@@ -87,12 +81,10 @@ class GoogleBucket:
             return str(blob.generation)
 
     def delete(self, name: str) -> None:
-        """Removes an object."""
         with as_store_errors(), contextlib.suppress(api.NotFound):
             self._blob(name).delete(retry=google.RETRY)
 
     def delete_version(self, name: str, version: str) -> None:
-        """Removes a generation."""
         with as_store_errors(), contextlib.suppress(api.NotFound, api.PreconditionFailed):
             # The generation is named as well: fake-gcs-server ignores the condition of a deletion.
             blob = client().bucket(self.bucket).blob(name, generation=int(version))

@@ -35,13 +35,7 @@ _BOOT: Final = pathlib.Path("/proc/sys/kernel/random/boot_id")
 
 
 class Lease:
-    """A lease on one object.
-
-    Args:
-        bucket: where the object is.
-        name: the object's.
-        place: what is held, for complaints.
-    """
+    """A lease on one object; `place` is what complaints name."""
 
     def __init__(self, bucket: Bucket, name: str, place: str) -> None:
         self._bucket = bucket

@@ -47,7 +47,6 @@ class ObstoreBucket:
         self._hasty = make_store(scheme, bucket, timeout=_HASTE)
 
     def list(self, prefix: str, *, most: int | None = None) -> Iterator[ListedImage]:
-        """Yields the objects below a prefix."""
         try:
             pages = obstore.list(self._listing, prefix.rstrip("/") or None)
             for meta in itertools.islice(itertools.chain.from_iterable(pages), most):
@@ -56,17 +55,13 @@ class ObstoreBucket:
             raise _refusal(error) from error
 
     def folders(self, prefix: str) -> set[str]:
-        """Returns the folders right below a prefix."""
         found = self._request(lambda store: obstore.list_with_delimiter(store, prefix.rstrip("/") or None))
         return {name.rstrip("/").rpartition("/")[2] for name in found["common_prefixes"]}
 
     def read(self, name: str) -> bytes:
-        """Returns an object's bytes."""
         return self._request(lambda store: bytes(obstore.get(store, name).bytes()))
 
     def read_version(self, name: str, *, patient: bool = True) -> tuple[str, bytes] | None:
-        """Returns an object's ETag and the bytes that have it."""
-
         def get(store: Any) -> tuple[str, bytes]:
             found = obstore.get(store, name)
             return found.meta["e_tag"] or "", bytes(found.bytes())
@@ -77,7 +72,6 @@ class ObstoreBucket:
             return None
 
     def written(self, name: str) -> datetime.datetime | None:
-        """Returns when an object was written."""
         try:
             return self._request(lambda store: obstore.head(store, name)["last_modified"])
         except FileNotFoundError:
@@ -86,7 +80,6 @@ class ObstoreBucket:
     def write(
         self, name: str, data: bytes, *, expected: str | None = None, patient: bool = True
     ) -> str | None:
-        """Writes an object and returns its ETag."""
         mode: PutMode = {"e_tag": expected} if expected else "overwrite" if expected is None else "create"
 
         def put(store: Any) -> str | None:
@@ -106,19 +99,17 @@ class ObstoreBucket:
             raise _refusal(error) from error
 
     def delete(self, name: str) -> None:
-        """Removes an object."""
         with contextlib.suppress(FileNotFoundError):
             self._request(lambda store: obstore.delete(store, name))
 
     def delete_version(self, name: str, version: str) -> None:
-        """Removes an object that has an ETag."""
         # obstore has no conditional delete. A conditional write just before shows that we still own it.
         if self.write(name, b"{}", expected=version, patient=False) is not None:
             with contextlib.suppress(FileNotFoundError):
                 self._request(lambda store: obstore.delete(store, name), patient=False)
 
     def _request(self, call: Callable[[Any], T], *, patient: bool = True) -> T:
-        attempts, store = (None, self._patient) if patient else (1, self._hasty)
+        attempts, store = (ATTEMPTS, self._patient) if patient else (1, self._hasty)
         try:
             return make_retries(attempts)(_attempt, call, store)
         except tenacity.RetryError as error:

@@ -24,14 +24,10 @@ class TransientError(Exception):
     """Worth a retry: the store is busy or the connection broke."""
 
 
-def make_retries(attempts: int | None = None) -> tenacity.Retrying:
-    """Returns a caller that retries a function on `TransientError`, and finally raises RetryError.
-
-    Args:
-        attempts: the most calls; None for `ATTEMPTS`.
-    """
+def make_retries(attempts: int = ATTEMPTS) -> tenacity.Retrying:
+    """Returns a caller that retries a function on `TransientError`, and finally raises RetryError."""
     return tenacity.Retrying(
-        stop=tenacity.stop_after_attempt(attempts or ATTEMPTS),
+        stop=tenacity.stop_after_attempt(attempts),
         wait=tenacity.wait_random_exponential(FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS),
         retry=tenacity.retry_if_exception_type(TransientError),
     )

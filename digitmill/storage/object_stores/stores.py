@@ -16,12 +16,8 @@ _TIMEOUT: Final = datetime.timedelta(seconds=30)
 def make_store(scheme: str, bucket: str, *, timeout: datetime.timedelta = _TIMEOUT, retries: int = 0) -> Any:
     """Returns the store of a `gs`, `s3` or `az` bucket, under the scheme's usual environment.
 
-    Args:
-        scheme: one of `SCHEMES`.
-        bucket: its name.
-        timeout: how long a request may take, its content included.
-        retries: how often the store itself tries a request again. None where the caller does: its tries are
-            counted and held back by the throttle.
+    The store itself retries nothing where the caller does: its tries are counted and held back by the
+    throttle.
     """
     connection = {"client_options": {"timeout": timeout}, "retry_config": {"max_retries": retries}}
     return _MAKERS[scheme](bucket, connection)

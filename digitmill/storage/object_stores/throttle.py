@@ -16,7 +16,7 @@ Source: https://cloud.google.com/storage/docs/request-rate
 
 
 class Throttle:
-    """Makes callers wait for their turn; safe to share between threads."""
+    """Makes callers wait for their turn at a rate that `processes` share; safe to share between threads."""
 
     def __init__(
         self,
@@ -26,14 +26,6 @@ class Throttle:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Starts the ramp.
-
-        Args:
-            limit: requests/s that are never exceeded; None for the ramp alone.
-            processes: how many throttles share this rate.
-            clock: seconds that only grow.
-            sleep: waits for so many seconds.
-        """
         self._limit = limit
         self._processes = processes
         self._clock = clock

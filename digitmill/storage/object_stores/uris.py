@@ -15,11 +15,7 @@ EMULATOR: Final = "STORAGE_EMULATOR_HOST"
 
 
 def is_object(place: str) -> bool:
-    """Whether a place is in an object store, and not on disk.
-
-    Raises:
-        UserError: when it is neither.
-    """
+    """Whether a place is in an object store, and not on disk; raises UserError when it is neither."""
     if "://" not in place or place.startswith("file://"):
         return False
     split_place(place)

@@ -10,8 +10,9 @@ from digitmill.storage.object_stores import google
 from pipelines.listing.frozen_listing import (
     FrozenItem,
     ListingIndex,
-    RangeLister,
     freeze_listing,
+    frozen_items,
+    list_range,
     load_item,
     read_index,
     read_range_items,
@@ -37,8 +38,8 @@ def filled(bucket: Bucket) -> Bucket:
     return bucket
 
 
-def lister(output: LocalFolder, size: int = 7) -> RangeLister:
-    return RangeLister(output, run="run", folder_labels=True, size=size)
+def listed(output: LocalFolder, keys: RemoteRange, size: int = 7) -> Iterator[WorkItem]:
+    return (item for _, item in list_range(keys, output, run="run", folder_labels=True, size=size))
 
 
 def frozen(output: LocalFolder, keys: RemoteRange) -> list[WorkItem]:
@@ -58,7 +59,7 @@ def test_launcher_and_workers_together_list_every_name_once(
     images = list(listing)
     assert len(images) == limit
     assert listing.ranges
-    items = [item for keys in listing.ranges for item in lister(output).items(keys)]
+    items = [item for keys in listing.ranges for item in listed(output, keys)]
     here = [image.uri.removeprefix(f"{filled.uri}/") for image in images]
     everything = [name for name in filled.names() if name.startswith("in/") and not name.endswith("/")]
     assert sorted(here + names(items, filled)) == sorted(everything)
@@ -73,21 +74,21 @@ def test_a_small_folder_is_listed_by_the_launcher(filled: Bucket) -> None:
 
 def test_a_repeated_listing_gives_the_same_items(filled: Bucket, output: LocalFolder) -> None:
     keys = RemoteRange(filled.name, KeyRange("in/", "in0"), "")
-    first = list(lister(output).items(keys))
+    first = list(listed(output, keys))
     filled.put("in/0/0000.png", b"new")
     filled.delete("in/5/055.png")
-    assert list(lister(output).items(keys)) == frozen(output, keys) == first
+    assert list(listed(output, keys)) == frozen(output, keys) == first
 
 
 @pytest.mark.parametrize("done", [1, 3])
 def test_an_interrupted_range_continues(filled: Bucket, output: LocalFolder, done: int) -> None:
     keys = RemoteRange(filled.name, KeyRange("in/", "in0"), "")
-    begun = list(itertools.islice(lister(output).items(keys), done))
+    begun = list(itertools.islice(listed(output, keys), done))
     with pytest.raises(FileNotFoundError):
         frozen(output, keys)
     filled.delete("in/0/000.png")
     filled.put("in/9/0590.png", b"new")
-    items = list(lister(output).items(keys))
+    items = list(listed(output, keys))
     assert items[:done] == begun
     assert "in/0/000.png" in names(items, filled)
     assert "in/9/0590.png" in names(items, filled)
@@ -99,14 +100,14 @@ def test_two_workers_on_one_range_get_the_same_items(
     filled: Bucket, output: LocalFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = RemoteRange(filled.name, KeyRange("in/", "in0"), "")
-    one, other = lister(output, size=7).items(keys), lister(output, size=11).items(keys)
+    one, other = listed(output, keys, size=7), listed(output, keys, size=11)
     pairs = list(itertools.zip_longest(one, other))
     assert all(first == second for first, second in pairs)
 
 
 def test_a_range_without_names_ends_at_once(filled: Bucket, output: LocalFolder) -> None:
     keys = RemoteRange(filled.name, KeyRange("zzz", ""), "")
-    assert list(lister(output).items(keys)) == frozen(output, keys) == []
+    assert list(listed(output, keys)) == frozen(output, keys) == []
     assert len(output.names(LISTING)) == 1
 
 
@@ -114,7 +115,8 @@ def test_archives_have_their_own_references(bucket: Bucket, output: LocalFolder)
     for name in ("1.png", "2.zip", "3.png", "4.tar"):
         bucket.put(name, b"x")
     keys = RemoteRange(bucket.name, KeyRange("", ""), "")
-    refs = list(lister(output).refs(keys))
+    listing = list_range(keys, output, run="run", folder_labels=True)
+    refs = [each.ref for name, item in listing for each in frozen_items(name, item)]
     items = [load_item(output, ref) for ref in refs]
     assert [[image.uri.rpartition("/")[2] for image in item.images] for item in items] == [
         ["1.png", "3.png"],
@@ -173,13 +175,13 @@ def stored(monkeypatch: pytest.MonkeyPatch) -> Names:
 
 def test_a_worker_continues_after_the_last_frozen_name(stored: Names, output: LocalFolder) -> None:
     keys = RemoteRange("bucket", KeyRange("a/", "a0"), "")
-    begun = next(lister(output, size=1).items(keys))
-    items = [begun, *itertools.islice(lister(output, size=2).items(keys), 1, None)]
+    begun = next(listed(output, keys, size=1))
+    items = [begun, *itertools.islice(listed(output, keys, size=2), 1, None)]
     names = [[image.uri.removeprefix("gs://bucket/a/") for image in item.images] for item in items]
     assert names == [["1"], ["1.png", "10.png"], ["2.jpg", "2.png"]]
 
 
 def test_a_range_is_listed_by_one_request(stored: Names, output: LocalFolder) -> None:
     keys = RemoteRange("bucket", KeyRange("a/", "a0"), "a/*.png")
-    assert [len(item.images) for item in lister(output, size=1).items(keys)] == [1, 1, 1]
+    assert [len(item.images) for item in listed(output, keys, size=1)] == [1, 1, 1]
     assert stored.starts == ["a/"]

@@ -26,7 +26,7 @@ from pipelines.listing.input_listing import list_images
 from pipelines.listing.work_item import WorkItem
 from pipelines.output import run_progress
 from pipelines.packing.pack_job import PackOptions, PackSummary, run
-from pipelines.packing.shard_writer import PackedItem, Packer, collect_packed, shard_name, shards
+from pipelines.packing.shard_writer import PackedItem, Packer, read_packed, shard_name, shards
 from schemas import packed
 from schemas.errors import StoppedError, UnreconciledError, UserError
 from schemas.layout import STATISTICS, statistics_name
@@ -181,7 +181,7 @@ def test_a_pack_is_gone_on_with_as_it_was_begun_and_a_finished_one_stays(
     with pytest.raises(UserError, match=r"cannot resume.*run\.yaml"):
         packed_into(digit_folder, tmp_path / "out", resume=True, labels="folder")
     (tmp_path / "out" / "manifest.json").unlink()
-    with pytest.raises(UserError, match="Add --resume to continue it"):
+    with pytest.raises(UserError, match="Resume it by --resume"):
         packed_into(digit_folder, tmp_path / "out")
 
 
@@ -277,7 +277,7 @@ def test_an_item_that_is_done_is_left_alone(
     for path in mixed_folder.rglob("*.png"):
         path.unlink()
     assert packer.run(item) == done
-    assert collect_packed([item], output) == [done]
+    assert read_packed(item, output) == done
 
 
 def test_after_a_crash_the_record_describes_the_shard_beside_it(
@@ -323,7 +323,7 @@ def test_a_record_of_another_item_is_noticed(
     item = item_of(mixed_folder)
     packer.run(item)
     with pytest.raises(UnreconciledError, match="do not add up"):
-        collect_packed([WorkItem(item.digest, item.images[1:])], output)
+        read_packed(WorkItem(item.digest, item.images[1:]), output)
 
 
 # ---- the command

@@ -1,3 +1,4 @@
+import base64
 import hashlib
 import os
 import pathlib
@@ -169,7 +170,7 @@ def test_a_small_image_is_not_enlarged(tmp_path: pathlib.Path, digits: np.ndarra
 
 @pytest.mark.parametrize("count", [1, 3, 4, 9])
 def test_a_sprite_is_filled_row_by_row(digits: np.ndarray, count: int) -> None:
-    sheet = decode(make_sprite(digits[:count], columns=4))
+    sheet = decode(base64.b64decode(make_sprite(digits[:count], columns=4)))
     assert sheet.shape == (28 * -(-count // 4), 28 * min(count, 4))
     for number in range(count):
         top, left = 28 * (number // 4), 28 * (number % 4)
