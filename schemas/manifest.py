@@ -7,9 +7,9 @@ import hashlib
 from collections.abc import Mapping
 from typing import Self
 
-from schemas import versioned
 from schemas.failure import FailureCode
 from schemas.model.accuracy import Accuracy
+from schemas.versioned import VersionedRecord
 
 FILE = "manifest.json"
 """Name of the manifest in the output folder; written last, atomically."""
@@ -69,7 +69,7 @@ class Part:
 
 
 @dataclasses.dataclass(frozen=True)
-class Manifest:
+class Manifest(VersionedRecord, what="a manifest", format=FORMAT):
     """Manifest of one finished scoring run.
 
     Attributes:
@@ -148,20 +148,3 @@ class Manifest:
     def images_per_second(self) -> float:
         """Rate of the last launcher, from the start of listing to the last work item."""
         return float(self.times["images"]) / float(self.times["pipeline_seconds"])
-
-    def to_json(self) -> str:
-        """Returns the manifest as the text of its file."""
-        return versioned.dump(dataclasses.asdict(self), format=FORMAT)
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Reads a manifest.
-
-        Raises:
-            ValueError: when the text is not a manifest of this format.
-        """
-        with versioned.load(text, "a manifest", format=FORMAT) as fields:
-            fields["counts"] = Counts(**fields["counts"])
-            fields["parts"] = tuple(Part(**part) for part in fields["parts"])
-            fields["inputs"] = tuple(fields["inputs"])
-            return cls(**fields)

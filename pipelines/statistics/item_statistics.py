@@ -20,6 +20,7 @@ from schemas.digit import CLASSES
 from schemas.failure import Failure, FailureCode
 from schemas.manifest import Part
 from schemas.model.model_card import HISTOGRAM_BINS
+from schemas.versioned import decode
 
 CONFIDENCE_BINS = 20
 """Bins of the confidence histogram, of equal width over [0, 1]."""
@@ -112,31 +113,7 @@ class ItemStatistics(RunStatistics):
         Raises:
             ValueError: when the text is not such a record.
         """
-        try:
-            fields = json.loads(text)
-            for name, record in _RECORDS.items():
-                fields[name] = tuple(record(**each) for each in fields.get(name, ()))
-            for name in ("confidences", "grey_levels"):
-                fields[name] = tuple(fields.get(name, (0,) * HISTOGRAM_BINS))
-            fields["confusion"] = tuple(tuple(row) for row in fields["confusion"])
-            counted = fields.get("thresholds", {})
-            fields["thresholds"] = ConfidenceCounts(**{name: tuple(row) for name, row in counted.items()})
-            return cls(**fields)
-        except (AttributeError, KeyError, TypeError) as error:
-            raise ValueError(f"not a statistics record: {error}") from error
-
-
-_RECORDS: Mapping[str, Any] = {
-    "failures": Failure,
-    "tallies": Tally,
-    "doubtful": KeptImage,
-    "parts": Part,
-    "agreements": Agreement,
-    "disagreements": Disagreement,
-    "mistaken": KeptImage,
-    "examples": KeptImage,
-    "failure_pictures": FailurePicture,
-}
+        return decode(cls, json.loads(text), what="a statistics record")
 
 
 def merge_pieces(digest: str, pieces: Iterable[ItemStatistics]) -> ItemStatistics:
