@@ -79,7 +79,6 @@ class Manifest(VersionedRecord, what="a manifest", format=FORMAT):
         labelled: number of scored images whose label is known.
         right: number of labelled images with the right digit.
         accepted: number of scored images at or above the accept threshold.
-        inputs: inputs as given.
         model: path, digest, recipe and engine of the bundle.
         options: options that change what is written.
         versions: version of each library that took part, and of the preprocessing.

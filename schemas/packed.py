@@ -57,7 +57,6 @@ class PackManifest(VersionedRecord, what=f"a manifest of {_KIND}", kind=_KIND, f
         failed: images that could not be read.
         labelled: records with a label.
         failures: failed images by failure code, every code named.
-        inputs: inputs as given.
         options: options that change what is written.
         versions: version of each library that took part.
         times: start and end (UTC, ISO 8601) and the pipeline's seconds.

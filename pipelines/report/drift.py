@@ -126,13 +126,7 @@ class Drift:
 
 @dataclasses.dataclass(frozen=True)
 class DriftComparison:
-    """A run's images compared with a reference.
-
-    Attributes:
-        reference: name of the reference: "the training set".
-        drifts: one for each measure.
-        summary: what the drifts mean and what to do, in sentences.
-    """
+    """A run's images compared with a reference: its name, each measure's drift, and what to do about them."""
 
     reference: str
     drifts: tuple[Drift, ...]

@@ -42,7 +42,6 @@ class ModelCard(VersionedRecord, what="a model card", format=FORMAT):
     """The card of one bundle.
 
     Attributes:
-        recipe: name of the recipe.
         data: the `--data` value that it was trained on.
         data_digest: SHA-256 over the training, validation and test images and labels.
         seed: the seed of weights, order and dropout.

@@ -25,7 +25,6 @@ class Coverage:
 
     Attributes:
         threshold: least confidence that is accepted.
-        accepted: number of accepted images.
         right: accepted images with the right digit.
         images: all images.
     """
@@ -51,9 +50,7 @@ class Unfamiliar:
     """Outcomes of out-of-distribution images of one kind.
 
     Attributes:
-        images: number of images.
         blank: images rejected by preprocessing as blank.
-        accepted: images that the model accepted.
     """
 
     images: int

@@ -30,7 +30,6 @@ class Confidence:
     """Calibration on one split.
 
     Attributes:
-        measured: calibration error, Brier score and log loss.
         bins: `trainer.metrics.calibration.ECE_BINS` bins of equal width over [0, 1].
     """
 

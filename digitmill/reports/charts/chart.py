@@ -69,13 +69,7 @@ class Chart:
 
 
 class Canvas:
-    """A figure with one pair of axes, in the style of all charts.
-
-    Args:
-        xlabel: what the horizontal axis measures.
-        ylabel: what the vertical one does.
-        height: of the figure, points.
-    """
+    """A figure with one pair of axes, in the style of all charts; `height` is in points."""
 
     def __init__(self, *, xlabel: str, ylabel: str, height: int = HEIGHT) -> None:
         from matplotlib.figure import Figure
