@@ -49,17 +49,8 @@ class Column:
             raise ValueError(f"{self.name} must be one of {', '.join(self.choices)}; got {value!r}")
 
 
-def column(
-    description: str,
-    *,
-    minimum: int | float | None = None,
-    maximum: int | float | None = None,
-    choices: tuple[str, ...] = (),
-    unique: bool = False,
-    default: object = dataclasses.MISSING,
-) -> Any:
-    """Declares a dataclass field as a column; see `Column`. `default` is the field's."""
-    limits = {"minimum": minimum, "maximum": maximum, "choices": choices, "unique": unique}
+def column(description: str, *, default: object = dataclasses.MISSING, **limits: Any) -> Any:
+    """Declares a dataclass field as a column; `limits` are further fields of `Column`."""
     return dataclasses.field(default=default, metadata={"description": description, **limits})
 
 

@@ -78,11 +78,7 @@ class StoppedError(Exception):
 
 
 class JobFailedError(Exception):
-    """A job ended itself for a reason that is no bug; shown as one line.
-
-    Attributes:
-        code: exit status.
-    """
+    """A job ended itself for a reason that is no bug; shown as one line."""
 
     code: int = ExitCode.CRASHED
 

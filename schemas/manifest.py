@@ -7,9 +7,9 @@ import hashlib
 from collections.abc import Mapping
 from typing import Self
 
-from schemas import versioned
 from schemas.failure import FailureCode
 from schemas.model.accuracy import Accuracy
+from schemas.versioned import VersionedRecord
 
 FILE = "manifest.json"
 """Name of the manifest in the output folder; written last, atomically."""
@@ -69,7 +69,7 @@ class Part:
 
 
 @dataclasses.dataclass(frozen=True)
-class Manifest:
+class Manifest(VersionedRecord, what="a manifest", format=FORMAT):
     """Manifest of one finished scoring run.
 
     Attributes:
@@ -79,7 +79,6 @@ class Manifest:
         labelled: number of scored images whose label is known.
         right: number of labelled images with the right digit.
         accepted: number of scored images at or above the accept threshold.
-        inputs: inputs as given.
         model: path, digest, recipe and engine of the bundle.
         options: options that change what is written.
         versions: version of each library that took part, and of the preprocessing.
@@ -149,20 +148,3 @@ class Manifest:
         """Rate of the last launcher, from the start of listing to the last work item; 0 if none was left."""
         # A launcher that finds everything done takes less than the millisecond that is recorded.
         return float(self.times["images"]) / (float(self.times["pipeline_seconds"]) or 0.001)
-
-    def to_json(self) -> str:
-        """Returns the manifest as the text of its file."""
-        return versioned.dump(dataclasses.asdict(self), format=FORMAT)
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Reads a manifest.
-
-        Raises:
-            ValueError: when the text is not a manifest of this format.
-        """
-        with versioned.load(text, "a manifest", format=FORMAT) as fields:
-            fields["counts"] = Counts(**fields["counts"])
-            fields["parts"] = tuple(Part(**part) for part in fields["parts"])
-            fields["inputs"] = tuple(fields["inputs"])
-            return cls(**fields)

@@ -2,14 +2,14 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Final, Self
+from typing import Final
 
-from schemas import versioned
 from schemas.columns import Column, FeatureSpec, feature_spec_of
 from schemas.digit import CLASSES
 from schemas.failure import FailureCode
 from schemas.manifest import Part
 from schemas.prediction import NO_LABEL
+from schemas.versioned import VersionedRecord
 
 ENCODED: Final = "image/encoded"
 NAME: Final = "image/name"
@@ -48,7 +48,7 @@ def feature_spec() -> FeatureSpec:
 
 
 @dataclasses.dataclass(frozen=True)
-class PackManifest:
+class PackManifest(VersionedRecord, what=f"a manifest of {_KIND}", kind=_KIND, format=FORMAT):
     """Manifest of one finished pack, `schemas.manifest.FILE`; written last.
 
     Attributes:
@@ -57,7 +57,6 @@ class PackManifest:
         failed: images that could not be read.
         labelled: records with a label.
         failures: failed images by failure code, every code named.
-        inputs: inputs as given.
         options: options that change what is written.
         versions: version of each library that took part.
         times: start and end (UTC, ISO 8601) and the pipeline's seconds.
@@ -84,19 +83,3 @@ class PackManifest:
             raise ValueError(f"failures do not add up to {self.failed}: {dict(self.failures)}")
         if not 0 <= self.labelled <= self.packed:
             raise ValueError(f"{self.labelled} labelled of {self.packed} packed")
-
-    def to_json(self) -> str:
-        """Returns the manifest as the text of its file."""
-        return versioned.dump(dataclasses.asdict(self), kind=_KIND, format=FORMAT)
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Reads a manifest.
-
-        Raises:
-            ValueError: when the text is not such a manifest of this format.
-        """
-        with versioned.load(text, f"a manifest of {_KIND}", kind=_KIND, format=FORMAT) as fields:
-            fields["parts"] = tuple(Part(**part) for part in fields["parts"])
-            fields["inputs"] = tuple(fields["inputs"])
-            return cls(**fields)

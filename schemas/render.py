@@ -56,16 +56,14 @@ def tfmd_schema(columns: Sequence[Column]) -> str:
 
 
 def _constraints(column: Column) -> dict[str, object]:
-    constraints: dict[str, object] = {} if column.nullable else {"required": True}
-    if column.minimum is not None:
-        constraints["minimum"] = column.minimum
-    if column.maximum is not None:
-        constraints["maximum"] = column.maximum
-    if column.choices:
-        constraints["enum"] = list(column.choices)
-    if column.unique:
-        constraints["unique"] = True
-    return constraints
+    constraints = {
+        "required": not column.nullable or None,
+        "minimum": column.minimum,
+        "maximum": column.maximum,
+        "enum": list(column.choices) or None,
+        "unique": column.unique or None,
+    }
+    return {name: value for name, value in constraints.items() if value is not None}
 
 
 def _tfmd_feature(column: Column) -> str:

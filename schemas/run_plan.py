@@ -2,9 +2,8 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Self
 
-from schemas import versioned
+from schemas.versioned import VersionedRecord
 
 FILE = "run.json"
 """Name of the plan in the output folder; written first, once."""
@@ -14,7 +13,7 @@ FORMAT = 1
 
 
 @dataclasses.dataclass(frozen=True)
-class RunPlan:
+class RunPlan(VersionedRecord, what="a run plan", format=FORMAT):
     """Everything that the rows of a run depend on, besides the images.
 
     Attributes:
@@ -46,18 +45,3 @@ class RunPlan:
     def _described(self) -> dict[str, object]:
         named = {"inputs": self.inputs, "model": self.model, "preprocessing": self.preprocessing}
         return named | dict(self.settings)
-
-    def to_json(self) -> str:
-        """Returns the plan as the text of its file."""
-        return versioned.dump(dataclasses.asdict(self), format=FORMAT)
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Reads a plan.
-
-        Raises:
-            ValueError: when the text is not a plan of this format.
-        """
-        with versioned.load(text, "a run plan", format=FORMAT) as fields:
-            fields["inputs"] = tuple(fields["inputs"])
-            return cls(**fields)

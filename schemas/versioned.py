@@ -1,38 +1,91 @@
 """Records as JSON files that state their format, so that a reader refuses a format it does not know."""
 
-import contextlib
+import dataclasses
+import functools
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self, TypeVar
+
+T = TypeVar("T")
 
 
-def dump(fields: Mapping[str, Any], **head: Any) -> str:
-    """Returns a record as the text of its file.
+class VersionedRecord:
+    """Base of frozen dataclasses that are JSON files.
 
-    Args:
-        fields: the record's fields, of JSON types.
-        head: fields that identify the kind of file, at least its `format`; they come first.
+    A subclass states what it is, with an article, for error messages, and the fields that identify the kind
+    of file, at least its `format`, which come first: `class Plan(VersionedRecord, what="a plan", format=1)`.
     """
-    return json.dumps({**head, **fields}, indent=2) + "\n"
+
+    _what: ClassVar[str]
+    _head: ClassVar[Mapping[str, Any]]
+
+    def __init_subclass__(cls, *, what: str, **head: Any) -> None:
+        cls._what, cls._head = what, head
+
+    def to_json(self) -> str:
+        """Returns the record as the text of its file."""
+        return json.dumps({**self._head, **self._fields()}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            ValueError: when the text is not JSON, is of another kind or format, or when a field is missing,
+                unknown or of a wrong type.
+        """
+        fields = json.loads(text)
+        head = cls._head
+        if not isinstance(fields, dict) or {name: fields.pop(name, None) for name in head} != head:
+            raise ValueError(f"not {cls._what} of format {head['format']}")
+        return decode(cls, fields, what=cls._what)
+
+    def _fields(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)  # type: ignore[call-overload]
 
 
-@contextlib.contextmanager
-def load(text: str, what: str, **head: Any) -> Iterator[dict[str, Any]]:
-    """Context manager that yields a record's fields, without the head, to make the record from them.
+def decode(record: type[T], fields: Any, *, what: str) -> T:
+    """Returns a dataclass from JSON data, as `dataclasses.asdict` gives it, nested ones included.
 
     Args:
-        text: as `dump` wrote it.
+        record: the dataclass.
+        fields: its fields.
         what: the record with its article, for error messages.
-        head: what the text must begin with.
 
     Raises:
-        ValueError: when the text is not JSON, is of another kind or format, or when a field is missing,
-            unknown or of a wrong type.
+        ValueError: when a field is missing, unknown or of a wrong type.
     """
-    fields = json.loads(text)
-    if not isinstance(fields, dict) or {name: fields.pop(name, None) for name in head} != head:
-        raise ValueError(f"not {what} of format {head['format']}")
     try:
-        yield fields
-    except (KeyError, TypeError) as error:
+        return _decode(record, fields)
+    except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"wrong fields for {what}: {error}") from error
+
+
+def _decode(kind: Any, value: Any) -> Any:
+    if kind in _PLAIN:
+        return value
+    arguments = typing.get_args(kind)
+    if hasattr(kind, "from_fields"):
+        return kind.from_fields(value)
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        types_of_fields = _type_hints(kind)
+        return kind(**{name: _decode(types_of_fields.get(name), each) for name, each in value.items()})
+    origin = typing.get_origin(kind)
+    if origin is Mapping:
+        return {name: _decode(arguments[1], each) for name, each in value.items()}
+    if origin is tuple and arguments[-1] is Ellipsis:
+        plain = arguments[0] in _PLAIN
+        return tuple(value if plain else (_decode(arguments[0], each) for each in value))
+    if origin is tuple:
+        return tuple(_decode(*pair) for pair in zip(arguments, value, strict=True))
+    if origin is types.UnionType and value is not None:
+        return _decode(arguments[0], value)
+    return value
+
+
+_PLAIN = (str, int, float, None)
+"""Types of fields whose values are taken as they are: a record checks them itself."""
+
+_type_hints = functools.cache(typing.get_type_hints)

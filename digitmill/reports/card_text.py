@@ -44,25 +44,19 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _model(card: ModelCard) -> Rows:
+    pace = f", {card.images_per_second:,.0f} images/s" if card.images_per_second else ""
+    target = card.trust.target_accuracy if card.trust else None
+    reason = f", for {100 * target:g} % right among the accepted" if target is not None else ""
     return [
         ("recipe", card.recipe),
         ("parameters", f"{card.parameters:,}"),
         ("trained on", f"{card.data}, {sum(card.class_counts):,} images"),
         ("epochs", f"{card.epochs}, batches of {card.batch} on {card.replicas} replica(s)"),
-        ("training time", f"{card.train_seconds:,.1f} s{_pace(card)}"),
+        ("training time", f"{card.train_seconds:,.1f} s{pace}"),
         ("temperature", f"{card.temperature:.3f}"),
-        ("accept threshold", f"{card.accept_threshold:.4f}{_reason(card)}"),
+        ("accept threshold", f"{card.accept_threshold:.4f}{reason}"),
         ("default on CPUs", card.litert_model),
     ]
-
-
-def _pace(card: ModelCard) -> str:
-    return f", {card.images_per_second:,.0f} images/s" if card.images_per_second else ""
-
-
-def _reason(card: ModelCard) -> str:
-    target = card.trust.target_accuracy if card.trust else None
-    return f", for {100 * target:g} % right among the accepted" if target is not None else ""
 
 
 def _accuracy(card: ModelCard) -> Rows:

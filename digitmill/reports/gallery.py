@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
@@ -37,17 +38,19 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Gallery:
-    """Some pictures under a title.
-
-    Attributes:
-        title: what they have in common.
-        reading: one sentence about them.
-        pictures: in the order shown.
-    """
+    """Some pictures under a title, and one sentence about them."""
 
     title: str
     reading: str
     pictures: tuple[Picture, ...]
+
+
+def by_digit(pictures: Iterable[tuple[int, Picture]]) -> list[tuple[int, list[Picture]]]:
+    """Groups pictures by the digits that they come with, sorted by digit."""
+    grouped: dict[int, list[Picture]] = {}
+    for digit, picture in pictures:
+        grouped.setdefault(digit, []).append(picture)
+    return sorted(grouped.items())
 
 
 def inline_png(pixels: np.ndarray) -> str:

@@ -17,13 +17,7 @@ _ASSETS: Final = pathlib.Path(__file__).parent / "assets"
 
 
 def render(package: str, template: str, /, **facts: Any) -> str:
-    """Returns a page's HTML; everything in it is escaped.
-
-    Args:
-        package: whose `templates` folder is searched, before this room's.
-        template: its name; it extends `shell.html`.
-        facts: the template's variables.
-    """
+    """Returns a page's HTML, in which everything is escaped, from a template that extends `shell.html`."""
     style, script = _style(), _asset("report.js")
     return (
         environment(package)

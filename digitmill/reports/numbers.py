@@ -11,6 +11,9 @@ NO_BREAK: Final = "\N{NO-BREAK SPACE}"
 NONE: Final = "–"
 """Stands where there is no number."""
 
+Cell = tuple[str, float | None]
+"""A cell of a table that can be sorted: its text, and what to sort by."""
+
 
 def thousands(count: int | float) -> str:
     """Returns a whole number: `1,234,567`."""
@@ -28,6 +31,16 @@ def share(value: float | None, decimals: int = 2) -> str:
         return NONE
     text = percent(value) if decimals == 2 else f"{100 * value:.{decimals}f} %"
     return text.replace(" ", NO_BREAK)
+
+
+def count_cell(count: int | float) -> Cell:
+    """Returns the cell of a count."""
+    return thousands(count), count
+
+
+def share_cell(value: float | None, decimals: int = 2) -> Cell:
+    """Returns the cell of a share in [0, 1], or of None."""
+    return share(value, decimals), value
 
 
 def fraction(value: float | None, digits: int = 3) -> str:

@@ -1,4 +1,4 @@
-"""Precision, recall and F1 of each class."""
+"""What a confusion matrix says: precision, recall and F1 of each class, and the most frequent mistake."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -42,3 +42,14 @@ def class_rates(confusion: Sequence[Sequence[int]]) -> list[ClassRates]:
         ClassRates(taken=sum(row[place] for row in confusion), labelled=sum(labelled), right=labelled[place])
         for place, labelled in enumerate(confusion)
     ]
+
+
+def most_frequent_mistake(confusion: Sequence[Sequence[int]]) -> tuple[int, int, int] | None:
+    """Returns the label and prediction that are confused most often, and how often; None without mistakes."""
+    wrong = [
+        (label, predicted, count)
+        for label, row in enumerate(confusion)
+        for predicted, count in enumerate(row)
+        if label != predicted and count
+    ]
+    return max(wrong, key=lambda cell: cell[2], default=None)

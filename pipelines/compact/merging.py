@@ -19,16 +19,9 @@ from pipelines.listing.work_item import WorkItem, pack_items, separate_archives
 from pipelines.scoring.report_samples import ReportSamples
 from pipelines.scoring.rows import write_parts
 from pipelines.scoring.scored_batch import ScoredBatch
-from pipelines.statistics.agreement import Disagreement, worst_disagreements
-from pipelines.statistics.item_statistics import ItemStatistics
-from pipelines.statistics.kept_images import (
-    FailurePicture,
-    KeptImage,
-    first_per_code,
-    least_confident,
-    most_confident,
-    sample_per_digit,
-)
+from pipelines.statistics.agreement import Disagreement
+from pipelines.statistics.item_statistics import MERGES, ItemStatistics
+from pipelines.statistics.kept_images import FailurePicture, KeptImage
 from schemas.errors import UnreconciledError
 from schemas.failure import Failure
 from schemas.layout import Compression, merged_listing, statistics_name
@@ -162,17 +155,13 @@ def _write_item(
         return [entry for by_kind in entries for entry in by_kind.get(kind, ())]
 
     failures = [Failure(*fields) for fields in all_of(FAILURE)]
-    kept = {kind: [record(**fields) for fields in all_of(kind)] for kind, record in SAMPLE_TYPES.items()}
+    samples: dict[str, Any] = {
+        kind: MERGES[kind](record(**fields) for fields in all_of(kind))
+        for kind, record in SAMPLE_TYPES.items()
+    }
     scored = _make_batch([parse_example(payload) for payload in all_of(ROW)], failures)
     statistics = write_parts(output, item.digest, scored, compression=compression)
-    return dataclasses.replace(
-        statistics,
-        doubtful=least_confident(kept["doubtful"]),
-        mistaken=most_confident(kept["mistaken"]),
-        examples=sample_per_digit(kept["examples"]),
-        disagreements=worst_disagreements(kept["disagreements"]),
-        failure_pictures=first_per_code(kept["failure_pictures"]),
-    )
+    return dataclasses.replace(statistics, **samples)
 
 
 def _make_batch(rows: Sequence[dict[str, Any]], failures: Sequence[Failure]) -> ScoredBatch:

@@ -11,14 +11,7 @@ from schemas.model.accuracy import wilson
 
 @dataclasses.dataclass(frozen=True)
 class ChallengerComparison:
-    """Labelled images by which of the two models is right.
-
-    Attributes:
-        both: images that both models have right.
-        model: images that only the model has right.
-        challenger: images that only the challenger has right.
-        neither: images that both have wrong.
-    """
+    """Labelled images by which of the two models is right: both, only one of them, or neither."""
 
     both: int
     model: int

@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from digitmill.reports.numbers import NONE, share, thousands
+from digitmill.reports.numbers import NONE, Cell, count_cell, share_cell
 from digitmill.reports.precision_recall import ClassRates, class_rates
 from digitmill.storage.names import folder_of, readable
 from pipelines.statistics.item_statistics import RunStatistics
@@ -19,20 +19,10 @@ DIGITS_HEADER: Final = (
 )  # fmt: skip
 """Columns of `digits.csv`."""
 
-Cell = tuple[str, float | None]
-"""A cell's text and its sort key."""
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DigitMetrics(ClassRates):
-    """Metrics of one digit.
-
-    Attributes:
-        digit: the digit.
-        predicted: images predicted as it.
-        accepted: accepted images among these.
-        confidence: their mean confidence; None where there are no images.
-    """
+    """Metrics of one digit, with the mean confidence of the images predicted as it; None without any."""
 
     digit: int
     predicted: int
@@ -42,12 +32,11 @@ class DigitMetrics(ClassRates):
     def cells(self, *, labelled: bool, scored: int) -> Iterator[Cell]:
         """Yields the cells of the digit's row on the page, as `digit_columns` titles them."""
         yield str(self.digit), self.digit
-        yield _count_cell(self.predicted)
-        yield _share_cell(self.predicted, scored)
-        yield _share_cell(self.accepted, self.predicted)
+        yield count_cell(self.predicted)
+        yield _ratio_cell(self.predicted, scored)
+        yield _ratio_cell(self.accepted, self.predicted)
         yield (NONE if self.confidence is None else f"{self.confidence:.4f}"), self.confidence
-        for rate in (self.precision, self.recall, self.f1) if labelled else ():
-            yield share(rate), rate
+        yield from map(share_cell, (self.precision, self.recall, self.f1) if labelled else ())
 
     def row(self) -> tuple[object, ...]:
         """Returns the digit's row in `digits.csv`."""
@@ -74,22 +63,15 @@ def digit_metrics(statistics: RunStatistics) -> list[DigitMetrics]:
     return metrics
 
 
-def digit_columns(*, labelled: bool) -> list[tuple[str, bool]]:
-    """Returns the titles of `DigitMetrics.cells`, and whether each column is numeric."""
+def digit_columns(*, labelled: bool) -> list[str]:
+    """Returns the titles of `DigitMetrics.cells`."""
     titles = ["Digit", "Images", "Share", "Accepted", "Mean confidence"]
-    titles += ["Precision", "Recall", "F1"] if labelled else []
-    return [(title, title != "Digit") for title in titles]
+    return titles + (["Precision", "Recall", "F1"] if labelled else [])
 
 
 @dataclasses.dataclass(frozen=True)
 class FolderMetrics:
-    """Metrics of one folder.
-
-    Attributes:
-        folder: its URI.
-        failed: images that failed.
-        tally: counts of the images that were scored.
-    """
+    """Metrics of one folder: its URI, failed images, and counts of the scored ones."""
 
     folder: str
     failed: int
@@ -104,14 +86,14 @@ class FolderMetrics:
         """Yields the cells of the folder's row on the page, as `folder_columns` titles them."""
         tally, mean = self.tally, self.tally.mean_confidence
         yield readable(self.folder), None
-        yield _count_cell(tally.images + self.failed)
-        yield _count_cell(self.failed)
-        yield _count_cell(tally.review)
-        yield _share_cell(tally.review, tally.images)
+        yield count_cell(tally.images + self.failed)
+        yield count_cell(self.failed)
+        yield count_cell(tally.review)
+        yield _ratio_cell(tally.review, tally.images)
         yield (NONE if mean is None else f"{mean:.4f}"), mean
         if labelled:
-            yield _share_cell(tally.right, tally.labelled, decimals=2)
-            yield _count_cell(tally.wrong)
+            yield _ratio_cell(tally.right, tally.labelled, decimals=2)
+            yield count_cell(tally.wrong)
 
 
 def folder_metrics(statistics: RunStatistics) -> list[FolderMetrics]:
@@ -130,17 +112,11 @@ def worst_folders(metrics: Iterable[FolderMetrics]) -> list[FolderMetrics]:
     return sorted(metrics, key=lambda folder: (-folder.needs_attention, folder.folder))[:MAX_FOLDERS]
 
 
-def folder_columns(*, labelled: bool) -> list[tuple[str, bool]]:
-    """Returns the titles of `FolderMetrics.cells`, and whether each column is numeric."""
+def folder_columns(*, labelled: bool) -> list[str]:
+    """Returns the titles of `FolderMetrics.cells`."""
     titles = ["Folder", "Images", "Failed", "For review", "Review share", "Mean confidence"]
-    titles += ["Accuracy", "Wrong"] if labelled else []
-    return [(title, title != "Folder") for title in titles]
+    return titles + (["Accuracy", "Wrong"] if labelled else [])
 
 
-def _count_cell(count: int) -> Cell:
-    return thousands(count), count
-
-
-def _share_cell(count: int, total: int, *, decimals: int = 1) -> Cell:
-    value = count / total if total else None
-    return share(value, decimals), value
+def _ratio_cell(count: int, total: int, *, decimals: int = 1) -> Cell:
+    return share_cell(count / total if total else None, decimals)

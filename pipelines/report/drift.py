@@ -119,28 +119,14 @@ class Drift:
 
     def describe(self) -> str:
         """Returns the shift in a word or two."""
-        if self.index is not None and self.shift is Shift.UNKNOWN:
-            return "too few images to tell"
-        return _SHIFT_WORDS[self.shift]
-
-
-_SHIFT_WORDS: Final = {
-    Shift.STABLE: "stable",
-    Shift.MODERATE: "moderate shift",
-    Shift.LARGE: "large shift",
-    Shift.UNKNOWN: "cannot be told",
-}
+        if self.shift is Shift.UNKNOWN:
+            return "cannot be told" if self.index is None else "too few images to tell"
+        return "stable" if self.shift is Shift.STABLE else f"{self.shift} shift"
 
 
 @dataclasses.dataclass(frozen=True)
 class DriftComparison:
-    """A run's images compared with a reference.
-
-    Attributes:
-        reference: name of the reference: "the training set".
-        drifts: one for each measure.
-        summary: what the drifts mean and what to do, in sentences.
-    """
+    """A run's images compared with a reference: its name, each measure's drift, and what to do about them."""
 
     reference: str
     drifts: tuple[Drift, ...]
@@ -166,20 +152,16 @@ class DriftComparison:
 
 def measure_drift(current: Distributions, reference: Distributions) -> tuple[Drift, ...]:
     """Returns the drift of each measure."""
+    return tuple(_drift(measure, current, reference) for measure in _UPPER_BOUNDS)
+
+
+def _drift(measure: str, current: Distributions, reference: Distributions) -> Drift:
+    mine, others = getattr(current, measure), getattr(reference, measure)
     sizes = (current.images, reference.images)
-    return tuple(
-        _drift(measure, getattr(current, measure), getattr(reference, measure), sizes=sizes)
-        for measure in _UPPER_BOUNDS
-    )
-
-
-def _drift(
-    measure: str, current: Sequence[float], reference: Sequence[float], *, sizes: tuple[int, int]
-) -> Drift:
-    if not sum(current) or not sum(reference) or not all(sizes):
+    if not sum(mine) or not sum(others) or not all(sizes):
         return Drift(measure, None, math.inf)
-    bins = sum(1 for pair in zip(current, reference, strict=True) if any(pair))
-    index = population_stability_index(current, reference, sizes=sizes)
+    bins = sum(1 for pair in zip(mine, others, strict=True) if any(pair))
+    index = population_stability_index(mine, others, sizes=sizes)
     return Drift(measure, index, _chance_level(bins - 1, sizes))
 
 
@@ -236,13 +218,8 @@ def _summarize(
     shifted = [drift for drift in known if drift.shift in (Shift.MODERATE, Shift.LARGE)]
     names = " and ".join(f"{MEASURE_NAMES[drift.measure]} ({fraction(drift.index, 2)})" for drift in shifted)
     bar = f"above {LARGE}" if shift is Shift.LARGE else f"between {MODERATE} and {LARGE}"
-    most_changed = [_most_changed_digit(current, reference)] if shifted[0].measure == "digits" else []
-    sentences = [
-        f"These images differ from those of {name} in {names}, {bar}.",
-        *most_changed,
-        _ADVICE[shift],
-    ]
-    return " ".join(sentences)
+    changed = f" {_most_changed_digit(current, reference)}" if shifted[0].measure == "digits" else ""
+    return f"These images differ from those of {name} in {names}, {bar}.{changed} {_ADVICE[shift]}"
 
 
 _ADVICE: Final = {

@@ -21,6 +21,7 @@ from digitmill.reports.charts.distributions import (
 )
 from digitmill.reports.charts.matrices import Matrix, matrix
 from digitmill.reports.numbers import share, thousands
+from digitmill.reports.precision_recall import most_frequent_mistake
 from pipelines.report.drift import MEASURE_NAMES, Distributions
 from pipelines.statistics.item_statistics import RunStatistics
 from pipelines.statistics.thresholds import EDGES, RELIABILITY_BINS
@@ -30,16 +31,7 @@ from schemas.manifest import Manifest
 
 @dataclasses.dataclass(frozen=True)
 class RunCharts:
-    """Charts of a run, for the page and for files; None where there is nothing to draw.
-
-    Attributes:
-        confidence: histogram of the confidences.
-        explorer: accuracy-coverage curve.
-        reliability: confidence by accuracy.
-        confusion: true by predicted digit.
-        agreement: the model's digit by the challenger's.
-        distributions: the run's distributions beside those of the references.
-    """
+    """Charts of a run, for the page and for files; None where there is nothing to draw."""
 
     confidence: Chart
     explorer: Explorer | None
@@ -63,14 +55,7 @@ def draw_charts(
     current: Distributions,
     references: Mapping[str, Distributions],
 ) -> RunCharts:
-    """Draws all charts of a run.
-
-    Args:
-        statistics: the run's.
-        manifest: the run's.
-        current: the run's distributions.
-        references: distributions to compare with, by their name in a legend.
-    """
+    """Draws all charts of a run; `references` to compare with are named as in a legend."""
     accept = manifest.accept_threshold
     return RunCharts(
         confidence=confidence_histogram(statistics.confidences, accept=accept),
@@ -133,13 +118,10 @@ def confusion_matrix(statistics: RunStatistics) -> Matrix | None:
     counts = statistics.confusion
     wrong = statistics.labelled - statistics.right
     reading = f"{thousands(wrong)} of {thousands(statistics.labelled)} labelled images were answered wrong"
-    true, taken = max(
-        ((true, taken) for true in range(CLASSES) for taken in range(CLASSES) if true != taken),
-        key=lambda cell: counts[cell[0]][cell[1]],
-    )
-    most = counts[true][taken]
-    reading += f", most often {true} taken for {taken} ({thousands(most)})." if most else "."
-    return matrix(counts, name="confusion", title="Confusion", reading=reading, corner="label")
+    if mistake := most_frequent_mistake(counts):
+        true, taken, count = mistake
+        reading += f", most often {true} taken for {taken} ({thousands(count)})"
+    return matrix(counts, name="confusion", title="Confusion", reading=f"{reading}.", corner="label")
 
 
 def agreement_matrix(statistics: RunStatistics) -> Matrix:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from digitmill.reports.gallery import Gallery, Picture
+from digitmill.reports.gallery import Gallery, Picture, by_digit
 from digitmill.reports.numbers import share, thousands
 from digitmill.storage.names import readable
 from pipelines.statistics.agreement import Disagreement
@@ -15,24 +15,19 @@ from schemas.prediction import NO_LABEL
 def review_galleries(statistics: RunStatistics) -> Iterator[Gallery]:
     """Yields the galleries that are not empty: least confident images, and confident mistakes."""
     marked = " A cross marks a wrong answer." if statistics.labelled else ""
-    kinds = {
-        "Least sure": (statistics.doubtful, f"The lowest confidences, as the model saw the images.{marked}"),
-        "Confident but wrong": (
-            statistics.mistaken,
-            "The surest of the wrong answers: a label may be wrong, or the model.",
-        ),
-    }
-    for title, (kept, reading) in kinds.items():
+    doubtful = f"The lowest confidences, as the model saw the images.{marked}"
+    mistaken = "The surest of the wrong answers: a label may be wrong, or the model."
+    for title, reading, kept in (
+        ("Least sure", doubtful, statistics.doubtful),
+        ("Confident but wrong", mistaken, statistics.mistaken),
+    ):
         if kept:
             yield Gallery(title, reading, tuple(map(_sample_picture, kept)))
 
 
-def samples_by_digit(statistics: RunStatistics) -> tuple[tuple[int, tuple[Picture, ...]], ...]:
+def samples_by_digit(statistics: RunStatistics) -> list[tuple[int, list[Picture]]]:
     """Returns a sample of the images of each predicted digit; digits without images are left out."""
-    pictures: dict[int, list[Picture]] = {}
-    for kept in statistics.examples:  # sorted by digit
-        pictures.setdefault(kept.digit, []).append(_sample_picture(kept, brief=True))
-    return tuple((digit, tuple(sample)) for digit, sample in pictures.items())
+    return by_digit((kept.digit, _sample_picture(kept, brief=True)) for kept in statistics.examples)
 
 
 def failure_gallery(statistics: RunStatistics, counts: Mapping[str, int]) -> Gallery | None:
@@ -53,10 +48,8 @@ def _failure_example(failure: Failure, kept: FailurePicture | None, *, count: in
     code, heading = FailureCode(failure.code), f"{failure.code} {thousands(count)}"
     if kept is None:
         name = readable(failure.image)
-        note, alternative = (
-            f"{code.meaning} {failure.detail}",
-            f"{name}, {code}: no picture, {failure.detail}",
-        )
+        note = f"{code.meaning} {failure.detail}"
+        alternative = f"{name}, {code}: no picture, {failure.detail}"
         return Picture(png="", heading=heading, note=note, name=name, alternative=alternative)
     name = readable(kept.image)
     return Picture(png=kept.png, heading=heading, note=code.meaning, name=name, alternative=f"{name}, {code}")

@@ -30,16 +30,8 @@ def render_page(
     comparisons: list[DriftComparison],
     card: ModelCard | None = None,
 ) -> str:
-    """Returns the page's HTML; every name in it is escaped.
-
-    Args:
-        statistics: the run's.
-        manifest: the run's.
-        charts: the run's.
-        comparisons: drift from each reference.
-        card: the model's, where it is known.
-    """
-    labelled = bool(statistics.labelled)
+    """Returns the page's HTML, with every name in it escaped; `comparisons` are with each reference."""
+    labelled, metrics = bool(statistics.labelled), class_metrics.digit_metrics(statistics)
     folders = class_metrics.folder_metrics(statistics)
     return render(
         "pipelines.report",
@@ -50,10 +42,7 @@ def render_page(
         facts=list(_facts(manifest)),
         charts=charts,
         comparisons=comparisons,
-        digits=[
-            row.cells(labelled=labelled, scored=statistics.scored)
-            for row in class_metrics.digit_metrics(statistics)
-        ],
+        digits=[row.cells(labelled=labelled, scored=statistics.scored) for row in metrics],
         digit_columns=class_metrics.digit_columns(labelled=labelled),
         folders=[list(rate.cells(labelled=labelled)) for rate in class_metrics.worst_folders(folders)],
         folder_columns=class_metrics.folder_columns(labelled=labelled),

@@ -27,12 +27,7 @@ Row = Sequence[object]
 
 @dataclasses.dataclass(frozen=True)
 class Baselines:
-    """References that a report compares a run with.
-
-    Attributes:
-        card: the model's, which describes its training set; None where it is not known.
-        previous: distributions of the previous run; None without one.
-    """
+    """What a report compares a run with, where known: the model's training set, and the previous run."""
 
     card: ModelCard | None = None
     previous: Distributions | None = None

@@ -23,7 +23,6 @@ class Agreement:
     Attributes:
         digit: the model's digit.
         challenger_digit: the challenger's digit; `NO_LABEL` where it could not score the image.
-        images: number of images.
         labelled: images whose label is known.
         right: images whose label is the model's digit.
         challenger_right: images whose label is the challenger's digit.
@@ -65,42 +64,19 @@ def count_agreements(
         return ()
     # NO_LABEL is -1: column 0 stands for no prediction.
     pairs = digits * (CLASSES + 1) + challenger_digits + 1
-    known, right, challenger_right = (
-        np.bincount(pairs, weights=weights, minlength=CLASSES * (CLASSES + 1)).astype(np.int64)
-        for weights in (
+    counts = (
+        np.bincount(pairs, weights=counted, minlength=CLASSES * (CLASSES + 1)).astype(np.int64).tolist()
+        for counted in (
+            np.ones_like(labels),
             labels != NO_LABEL,
             labels == digits,
             (labels == challenger_digits) & (labels != NO_LABEL),
         )
     )
-    images = np.bincount(pairs, minlength=CLASSES * (CLASSES + 1))
     return tuple(
-        Agreement(
-            digit=pair // (CLASSES + 1),
-            challenger_digit=pair % (CLASSES + 1) - 1,
-            images=int(images[pair]),
-            labelled=int(known[pair]),
-            right=int(right[pair]),
-            challenger_right=int(challenger_right[pair]),
-        )
-        for pair in np.flatnonzero(images).tolist()
-    )
-
-
-def merge_agreements(cells: Iterable[Agreement]) -> tuple[Agreement, ...]:
-    """Adds up the counts of several work items; their order does not matter."""
-    grouped: dict[tuple[int, int], list[Agreement]] = {}
-    for cell in cells:
-        grouped.setdefault((cell.digit, cell.challenger_digit), []).append(cell)
-    return tuple(
-        Agreement(
-            *pair,
-            images=sum(cell.images for cell in group),
-            labelled=sum(cell.labelled for cell in group),
-            right=sum(cell.right for cell in group),
-            challenger_right=sum(cell.challenger_right for cell in group),
-        )
-        for pair, group in sorted(grouped.items())
+        Agreement(pair // (CLASSES + 1), pair % (CLASSES + 1) - 1, *row)
+        for pair, row in enumerate(zip(*counts, strict=True))
+        if row[0]
     )
 
 

@@ -1,11 +1,13 @@
 """Statistics of a work item: enough to reconcile and report the run without its rows, and mergeable."""
 
 import dataclasses
+import functools
+import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
-from pipelines.statistics.agreement import Agreement, Disagreement, merge_agreements, worst_disagreements
+from pipelines.statistics.agreement import Agreement, Disagreement, worst_disagreements
 from pipelines.statistics.kept_images import (
     FailurePicture,
     KeptImage,
@@ -14,12 +16,14 @@ from pipelines.statistics.kept_images import (
     most_confident,
     sample_per_digit,
 )
-from pipelines.statistics.tallies import Tally, merge_tallies
-from pipelines.statistics.thresholds import ConfidenceCounts, merge_confidences
+from pipelines.statistics.tallies import Tally
+from pipelines.statistics.thresholds import ConfidenceCounts
+from pipelines.statistics.totals import add_up, total
 from schemas.digit import CLASSES
 from schemas.failure import Failure, FailureCode
 from schemas.manifest import Part
 from schemas.model.model_card import HISTOGRAM_BINS
+from schemas.versioned import decode
 
 CONFIDENCE_BINS = 20
 """Bins of the confidence histogram, of equal width over [0, 1]."""
@@ -30,15 +34,12 @@ class RunStatistics:
     """Statistics of a whole run, merged from its work items in any order.
 
     Attributes:
-        listed: number of listed images.
         scored: number of rows in prediction files.
         accepted: number of rows decided `accept`.
-        failures: the failed images.
         tallies: counts by folder and digit.
         confidences: rows by confidence bin.
         confusion: labelled rows by [label][digit].
         doubtful: the least confident rows, least confident first.
-        parts: the prediction files.
         agreements: rows by the model's and the challenger's digit; none without a challenger.
         disagreements: rows on which both models are confident and differ, worst first.
         accepted_labelled: rows decided `accept` whose label is known.
@@ -93,11 +94,7 @@ class RunStatistics:
 
 @dataclasses.dataclass(frozen=True)
 class ItemStatistics(RunStatistics):
-    """Statistics record of one work item; written last, it marks the item as done.
-
-    Attributes:
-        digest: the work item's digest.
-    """
+    """Statistics record of one work item; written last, it marks the item as done."""
 
     digest: str = dataclasses.field(kw_only=True)
 
@@ -112,31 +109,7 @@ class ItemStatistics(RunStatistics):
         Raises:
             ValueError: when the text is not such a record.
         """
-        try:
-            fields = json.loads(text)
-            for name, record in _RECORDS.items():
-                fields[name] = tuple(record(**each) for each in fields.get(name, ()))
-            for name in ("confidences", "grey_levels"):
-                fields[name] = tuple(fields.get(name, (0,) * HISTOGRAM_BINS))
-            fields["confusion"] = tuple(tuple(row) for row in fields["confusion"])
-            counted = fields.get("thresholds", {})
-            fields["thresholds"] = ConfidenceCounts(**{name: tuple(row) for name, row in counted.items()})
-            return cls(**fields)
-        except (AttributeError, KeyError, TypeError) as error:
-            raise ValueError(f"not a statistics record: {error}") from error
-
-
-_RECORDS: Mapping[str, Any] = {
-    "failures": Failure,
-    "tallies": Tally,
-    "doubtful": KeptImage,
-    "parts": Part,
-    "agreements": Agreement,
-    "disagreements": Disagreement,
-    "mistaken": KeptImage,
-    "examples": KeptImage,
-    "failure_pictures": FailurePicture,
-}
+        return decode(cls, json.loads(text), what="a statistics record")
 
 
 def merge_pieces(digest: str, pieces: Iterable[ItemStatistics]) -> ItemStatistics:
@@ -152,37 +125,26 @@ def _empty() -> ItemStatistics:
 def merge_statistics(items: Iterable[ItemStatistics]) -> RunStatistics:
     """Merges the statistics of work items; the order does not matter."""
     ordered = sorted((_empty(), *items), key=lambda item: item.digest)
-
-    def all_of(name: str) -> Iterable[Any]:
-        return (each for item in ordered for each in getattr(item, name))
-
-    def summed(name: str) -> int:
-        return sum(getattr(item, name) for item in ordered)
-
-    return RunStatistics(
-        listed=summed("listed"),
-        scored=summed("scored"),
-        accepted=summed("accepted"),
-        failures=tuple(sorted(all_of("failures"), key=lambda failure: failure.image)),
-        tallies=merge_tallies(all_of("tallies")),
-        confidences=_sum_columns(item.confidences for item in ordered),
-        confusion=tuple(map(_sum_columns, zip(*(item.confusion for item in ordered), strict=True))),
-        doubtful=least_confident(all_of("doubtful")),
-        parts=tuple(sorted(all_of("parts"), key=lambda part: part.name)),
-        agreements=merge_agreements(all_of("agreements")),
-        disagreements=worst_disagreements(all_of("disagreements")),
-        accepted_labelled=summed("accepted_labelled"),
-        accepted_right=summed("accepted_right"),
-        thresholds=merge_confidences(item.thresholds for item in ordered),
-        grey_levels=_sum_columns(item.grey_levels for item in ordered),
-        mistaken=most_confident(all_of("mistaken")),
-        examples=sample_per_digit(all_of("examples")),
-        failure_pictures=first_per_code(all_of("failure_pictures")),
-    )
+    merged: dict[str, Any] = {}
+    for field in dataclasses.fields(RunStatistics):
+        values = [getattr(item, field.name) for item in ordered]
+        merge = MERGES.get(field.name)
+        merged[field.name] = merge(itertools.chain(*values)) if merge else total(values)
+    return RunStatistics(**merged)
 
 
-def _sum_columns(rows: Iterable[Iterable[int]]) -> tuple[int, ...]:
-    return tuple(map(sum, zip(*rows, strict=True)))
+MERGES: Mapping[str, Callable[[Iterable[Any]], tuple]] = {
+    "failures": lambda failures: tuple(sorted(failures, key=lambda failure: failure.image)),
+    "tallies": functools.partial(add_up, keys=2),
+    "doubtful": least_confident,
+    "parts": lambda parts: tuple(sorted(parts, key=lambda part: part.name)),
+    "agreements": functools.partial(add_up, keys=2),
+    "disagreements": worst_disagreements,
+    "mistaken": most_confident,
+    "examples": sample_per_digit,
+    "failure_pictures": first_per_code,
+}
+"""What a run keeps of its items' records, by field; all other fields are counts, which are added up."""
 
 
 def count_failure_codes(failures: Iterable[Failure]) -> Mapping[str, int]:

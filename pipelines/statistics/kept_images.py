@@ -1,11 +1,10 @@
 """Sample images for the report: a bounded number of each kind, whatever the order of the work items."""
 
 import dataclasses
+import itertools
 import zlib
 from collections.abc import Iterable
 from typing import Final
-
-from schemas.digit import CLASSES
 
 MAX_DOUBTFUL: Final = 24
 """Least confident images that are kept."""
@@ -32,17 +31,12 @@ class KeptImage:
 
 @dataclasses.dataclass(frozen=True)
 class FailurePicture:
-    """An image that decoded but could not be scored.
-
-    Attributes:
-        code: its failure code.
-        image: its URI.
-        png: a thumbnail as PNG, base64.
-    """
+    """An image that decoded but could not be scored."""
 
     code: str
     image: str
     png: str
+    """A thumbnail as PNG, base64."""
 
 
 def sample_rank(image: str) -> int:
@@ -63,10 +57,8 @@ def most_confident(images: Iterable[KeptImage]) -> tuple[KeptImage, ...]:
 def sample_per_digit(images: Iterable[KeptImage]) -> tuple[KeptImage, ...]:
     """Returns a sample of each predicted digit, sorted by digit."""
     ranked = sorted(images, key=lambda kept: (kept.digit, sample_rank(kept.image), kept.image))
-    rows = (
-        [kept for kept in ranked if kept.digit == digit][:MAX_EXAMPLES_PER_DIGIT] for digit in range(CLASSES)
-    )
-    return tuple(kept for row in rows for kept in row)
+    rows = itertools.groupby(ranked, key=lambda kept: kept.digit)
+    return tuple(kept for _, row in rows for kept in itertools.islice(row, MAX_EXAMPLES_PER_DIGIT))
 
 
 def first_per_code(pictures: Iterable[FailurePicture]) -> tuple[FailurePicture, ...]:

@@ -1,9 +1,7 @@
 """Counts of images by confidence, in bins fine enough near 1 to evaluate any accept threshold."""
 
 import dataclasses
-import math
-from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -52,10 +50,6 @@ class ConfidenceCounts:
     bin_confidence: tuple[float, ...] = (0.0,) * RELIABILITY_BINS
 
 
-_WHOLE: Final = ("images", "labelled", "right", "bin_labelled", "bin_right")
-"""Fields of whole numbers."""
-
-
 def count_confidences(confidence: np.ndarray, *, known: np.ndarray, right: np.ndarray) -> ConfidenceCounts:
     """Counts images by confidence.
 
@@ -74,20 +68,6 @@ def count_confidences(confidence: np.ndarray, *, known: np.ndarray, right: np.nd
         bin_labelled=_counted(coarse[known], RELIABILITY_BINS),
         bin_right=_counted(coarse[right], RELIABILITY_BINS),
         bin_confidence=tuple(sums.tolist()),
-    )
-
-
-def merge_confidences(counted: Iterable[ConfidenceCounts]) -> ConfidenceCounts:
-    """Adds up counts; their order does not matter."""
-    group = [ConfidenceCounts(), *counted]
-
-    def columns(name: str) -> Iterable[tuple[Any, ...]]:
-        return zip(*(getattr(counts, name) for counts in group), strict=True)
-
-    return ConfidenceCounts(
-        **{name: tuple(map(sum, columns(name))) for name in _WHOLE},
-        # Exact until the end, so that the order does not matter.
-        bin_confidence=tuple(map(math.fsum, columns("bin_confidence"))),
     )
 
 

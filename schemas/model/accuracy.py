@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final, Self
 
 Z_95: Final = 1.959963984540054
 """97.5 % quantile of the standard normal distribution."""
@@ -44,6 +45,11 @@ class Accuracy:
 
     def __post_init__(self) -> None:
         wilson(self.right, self.images)
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> Self:
+        """Reads it from JSON data, which may have more, such as the interval."""
+        return cls(fields["right"], fields["images"])
 
     @property
     def value(self) -> float:

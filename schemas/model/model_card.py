@@ -2,13 +2,13 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
-from schemas import versioned
 from schemas.digit import CLASSES
 from schemas.model import bundle
 from schemas.model.accuracy import Accuracy
 from schemas.model.trust import Trust
+from schemas.versioned import VersionedRecord
 
 FORMAT = 1
 """Version of the card's format; readers refuse others."""
@@ -38,11 +38,10 @@ class ExportedFormat:
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelCard:
+class ModelCard(VersionedRecord, what="a model card", format=FORMAT):
     """The card of one bundle.
 
     Attributes:
-        recipe: name of the recipe.
         data: the `--data` value that it was trained on.
         data_digest: SHA-256 over the training, validation and test images and labels.
         seed: the seed of weights, order and dropout.
@@ -115,42 +114,17 @@ class ModelCard:
             known = " or ".join(bundle.LITERT_MODELS)
             raise ValueError(f"the LiteRT model is not {known}: {self.litert_model!r}")
 
-    def to_json(self) -> str:
-        """Returns the card as the text of its file, with the intervals of accuracies written out."""
-        fields = dataclasses.asdict(self)
+    def _fields(self) -> dict[str, Any]:
+        """Returns the fields with the intervals of accuracies written out."""
+        fields = super()._fields()
         for name in ("test_accuracy", "validation_accuracy"):
             accuracy: Accuracy | None = getattr(self, name)
             if accuracy is not None:
                 fields[name] |= _spelled(accuracy)
         for row, exported in zip(fields["exports"], self.exports, strict=True):
             row["accuracy"] |= _spelled(exported.accuracy)
-        return versioned.dump(fields, format=FORMAT)
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Reads a card.
-
-        Raises:
-            ValueError: when the text is not a card of this format.
-        """
-        with versioned.load(text, "a model card", format=FORMAT) as fields:
-            for name in ("test_accuracy", "validation_accuracy"):
-                if fields.get(name) is not None:
-                    fields[name] = _accuracy(fields[name])
-            for name in ("class_counts", "confidence_histogram", "pixel_histogram"):
-                fields[name] = tuple(fields.get(name, ()))
-            fields["exports"] = tuple(
-                ExportedFormat(**{**row, "accuracy": _accuracy(row["accuracy"])})
-                for row in fields.get("exports", ())
-            )
-            if fields.get("trust") is not None:
-                fields["trust"] = Trust.from_fields(fields["trust"])
-            return cls(**fields)
+        return fields
 
 
 def _spelled(accuracy: Accuracy) -> dict[str, object]:
     return {"value": accuracy.value, "interval_95": accuracy.interval}
-
-
-def _accuracy(fields: Mapping[str, Any]) -> Accuracy:
-    return Accuracy(fields["right"], fields["images"])

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Self
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +25,6 @@ class Coverage:
 
     Attributes:
         threshold: least confidence that is accepted.
-        accepted: number of accepted images.
         right: accepted images with the right digit.
         images: all images.
     """
@@ -52,9 +50,7 @@ class Unfamiliar:
     """Outcomes of out-of-distribution images of one kind.
 
     Attributes:
-        images: number of images.
         blank: images rejected by preprocessing as blank.
-        accepted: images that the model accepted.
     """
 
     images: int
@@ -90,31 +86,5 @@ class Trust:
     target_accuracy: float | None
     accepted: Coverage | None
     accepted_test: Coverage
-    coverage: tuple[Coverage, ...]
-    unfamiliar: Mapping[str, Unfamiliar]
-
-    @classmethod
-    def from_fields(cls, fields: Mapping[str, Any]) -> Self:
-        """Makes it from JSON data, as `dataclasses.asdict` gives it.
-
-        Raises:
-            TypeError: when fields are missing or unknown.
-        """
-        known = dict(fields)
-        for name, record in _RECORDS.items():
-            if known.get(name) is not None:
-                known[name] = record(**known[name])
-        known["coverage"] = tuple(Coverage(**row) for row in known.get("coverage", ()))
-        known["unfamiliar"] = {
-            kind: Unfamiliar(**row) for kind, row in dict(known.get("unfamiliar", {})).items()
-        }
-        return cls(**known)
-
-
-_RECORDS: Mapping[str, type] = {
-    "uncalibrated": Calibration,
-    "validation": Calibration,
-    "test": Calibration,
-    "accepted": Coverage,
-    "accepted_test": Coverage,
-}
+    coverage: tuple[Coverage, ...] = ()
+    unfamiliar: Mapping[str, Unfamiliar] = dataclasses.field(default_factory=dict)

@@ -7,26 +7,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from digitmill.reports.charts.chart import Chart
+from digitmill.reports.charts.curves import curves
 from digitmill.reports.charts.differences import Difference, difference
 from digitmill.reports.charts.intervals import intervals, overlapping
 from digitmill.reports.html_page import render
-from digitmill.reports.numbers import NONE, duration, fraction, share, thousands
-from schemas.model.accuracy import Accuracy
+from digitmill.reports.numbers import NONE, Cell, count_cell, duration, fraction, share, share_cell, thousands
 from trainer.report.record import Matrix, Value
-from trainer.report.training_charts import padded_curves
 from trainer.report.training_page import FinishedRun
-from trainer.report.training_tables import Cell, Columns, setting
+from trainer.report.training_tables import setting
 
 MAX_RUNS: Final = 8
 """Runs in one comparison that colours and dashes can distinguish."""
 
-RUN_COLUMNS: Final[Columns] = [
-    (title, title not in ("Run", "Recipe"))
-    for title in (
-        "Run", "Recipe", "Test accuracy", "Wrong", "Test loss", "ECE", "Accepted",
-        "Of these right", "Parameters", "Epochs", "Time",
-    )
-]  # fmt: skip
+RUN_COLUMNS: Final = (
+    "Run", "Recipe", "Test accuracy", "Wrong", "Test loss", "ECE", "Accepted",
+    "Of these right", "Parameters", "Epochs", "Time",
+)  # fmt: skip
 
 Runs = Mapping[str, FinishedRun]
 """Runs by letter: names of folders can be long, or the same."""
@@ -39,12 +35,7 @@ def by_letter(runs: Sequence[FinishedRun]) -> dict[str, FinishedRun]:
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """The result of a comparison.
-
-    Attributes:
-        text: one or two sentences.
-        comparable: whether all runs were tested on the same images.
-    """
+    """The result of a comparison, and whether all runs were tested on the same images."""
 
     text: str
     comparable: bool
@@ -52,9 +43,13 @@ class Verdict:
 
 def render_comparison(runs: Runs) -> tuple[str, list[Chart]]:
     """Returns the page's HTML, with everything escaped, and its charts."""
-    found, reached = verdict(runs), accuracies(runs)
+    found, reached = verdict(runs), {letter: run.card.test_accuracy for letter, run in runs.items()}
     drawn, differences = list(_curves(runs)), list(_differences(runs)) if found.comparable else []
     judged = intervals(reached, name="intervals", title="Test accuracy", reading="Bars are 95 % intervals.")
+    commands = {
+        f"To train {letter} again": run.card.command for letter, run in runs.items() if run.card.command
+    }
+    again = shlex.join(["digitmill", "report", *(run.place for run in runs.values())])
     page = render(
         "trainer.report",
         "comparison.html",
@@ -68,23 +63,9 @@ def render_comparison(runs: Runs) -> tuple[str, list[Chart]]:
         cells=[list(_cells(letter, run)) for letter, run in runs.items()],
         settings=list(differing_settings(runs)),
         equal_settings=num_equal_settings(runs),
-        commands={
-            **{
-                f"To train {letter} again": run.card.command
-                for letter, run in runs.items()
-                if run.card.command
-            },
-            "To make this page again": shlex.join(
-                ["digitmill", "report", *(run.place for run in runs.values())]
-            ),
-        },
+        commands={**commands, "To make this page again": again},
     )
     return page, [judged, *drawn, *(found.chart for found in differences)]
-
-
-def accuracies(runs: Runs) -> dict[str, Accuracy]:
-    """Returns the test accuracies, by letter."""
-    return {letter: run.card.test_accuracy for letter, run in runs.items()}
 
 
 def is_ensemble(run: FinishedRun) -> bool:
@@ -162,14 +143,14 @@ def _cells(letter: str, run: FinishedRun) -> Iterator[Cell]:
     accepted = trust.accepted_test if trust else None
     yield f"{letter}: {run.place.rstrip('/').rpartition('/')[2]}", None
     yield card.recipe, None
-    yield share(measured.value), measured.value
-    yield thousands(measured.images - measured.right), measured.images - measured.right
+    yield share_cell(measured.value)
+    yield count_cell(measured.images - measured.right)
     yield f"{card.test_loss:.4f}", card.test_loss
     yield (f"{trust.test.ece:.4f}", trust.test.ece) if trust else (NONE, None)
-    yield (share(accepted.coverage), accepted.coverage) if accepted else (NONE, None)
-    yield (share(accepted.accuracy), accepted.accuracy) if accepted else (NONE, None)
-    yield thousands(card.parameters), card.parameters
-    yield thousands(len(run.epochs) or card.epochs), len(run.epochs) or card.epochs
+    yield share_cell(accepted.coverage if accepted else None)
+    yield share_cell(accepted.accuracy if accepted else None)
+    yield count_cell(card.parameters)
+    yield count_cell(len(run.epochs) or card.epochs)
     yield duration(card.train_seconds), card.train_seconds
 
 
@@ -185,7 +166,7 @@ def _curves(runs: Runs) -> Iterator[Chart]:
     )
     highest = max(histories, key=lambda letter: accuracy[letter][-1] or 0.0)
     lowest = min(histories, key=lambda letter: loss[letter][-1] or 0.0)
-    yield padded_curves(
+    yield curves(
         accuracy,
         name="accuracy",
         title=f"{which.capitalize()} accuracy by epoch",
@@ -193,7 +174,7 @@ def _curves(runs: Runs) -> Iterator[Chart]:
         ylabel=f"{which} images right",
         shares=True,
     )
-    yield padded_curves(
+    yield curves(
         loss,
         name="loss",
         title=f"{which.capitalize()} loss by epoch",

@@ -1,14 +1,14 @@
 """The record from which a run's report can be made again: `report/data.json`."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, Self
+from collections.abc import Mapping
+from typing import Final
 
 from digitmill.reports.charts.acceptance import ReliabilityBin
-from schemas import versioned
 from schemas.digit import CLASSES
 from schemas.model.accuracy import Accuracy
 from schemas.model.trust import Calibration, Coverage
+from schemas.versioned import VersionedRecord
 
 FOLDER: Final = "report"
 """Folder of the record, and of the charts as PNG and CSV, in the run folder."""
@@ -30,18 +30,11 @@ class Confidence:
     """Calibration on one split.
 
     Attributes:
-        measured: calibration error, Brier score and log loss.
         bins: `trainer.metrics.calibration.ECE_BINS` bins of equal width over [0, 1].
     """
 
     measured: Calibration
     bins: tuple[ReliabilityBin, ...]
-
-    @classmethod
-    def from_fields(cls, fields: Mapping[str, Any]) -> Self:
-        """Reads it from JSON fields."""
-        bins = tuple(ReliabilityBin(**found) for found in fields["bins"])
-        return cls(Calibration(**fields["measured"]), bins)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +53,10 @@ class SplitMetrics:
     calibrated: Confidence
     coverage: tuple[Coverage, ...]
 
+    def __post_init__(self) -> None:
+        if [len(row) for row in self.confusion] != [CLASSES] * CLASSES:
+            raise ValueError(f"a confusion matrix must have {CLASSES} rows of {CLASSES} counts")
+
     @property
     def images(self) -> int:
         """Images of the split."""
@@ -74,16 +71,6 @@ class SplitMetrics:
         """Returns the coverage at the nearest recorded threshold."""
         return min(self.coverage, key=lambda row: abs(row.threshold - threshold))
 
-    @classmethod
-    def from_fields(cls, fields: Mapping[str, Any]) -> Self:
-        """Reads it from JSON fields."""
-        return cls(
-            confusion=_matrix(fields["confusion"]),
-            uncalibrated=Confidence.from_fields(fields["uncalibrated"]),
-            calibrated=Confidence.from_fields(fields["calibrated"]),
-            coverage=tuple(Coverage(**row) for row in fields["coverage"]),
-        )
-
 
 @dataclasses.dataclass(frozen=True)
 class SampleImage:
@@ -91,10 +78,8 @@ class SampleImage:
 
     Attributes:
         image: its index in the test split.
-        label: the true digit.
         digit: the predicted digit.
-        confidence: probability of the predicted digit, in [0, 1].
-        second_digit: the second most probable digit.
+        confidence: its probability, in [0, 1].
         png: the canonical digit, base64.
     """
 
@@ -112,10 +97,7 @@ class Member:
 
     Attributes:
         bundle: its folder, relative to the run folder if the run trained it, else as given.
-        recipe: its recipe.
-        seed: its seed.
-        right: test images predicted right.
-        images: test images.
+        right: of `images`, the test images, those predicted right.
         digest: SHA-256 of its card.
         epochs: number of its rows in `history.csv`, which are in the members' order.
     """
@@ -141,7 +123,7 @@ class Member:
 
 
 @dataclasses.dataclass(frozen=True)
-class RunRecord:
+class RunRecord(VersionedRecord, what="a training run's record", format=FORMAT):
     """What the report of a run needs besides its card and `history.csv`; the field names are the file's.
 
     Attributes:
@@ -164,40 +146,9 @@ class RunRecord:
     mistaken: tuple[SampleImage, ...]
     doubtful: tuple[SampleImage, ...]
     sample: tuple[SampleImage, ...]
-    members: tuple[Member, ...] = ()
+    members: tuple[Member, ...]
 
-    def to_json(self) -> str:
-        """Returns the record as the text of its file."""
-        return versioned.dump(dataclasses.asdict(self), format=FORMAT)
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Reads a record.
-
-        Raises:
-            ValueError: if the text is no JSON, no record, or a record of another format.
-        """
-        with versioned.load(text, "a training run's record", format=FORMAT) as fields:
-            fields["class_counts"] = {
-                name: _ten(counts) for name, counts in dict(fields["class_counts"]).items()
-            }
-            fields["learning_rates"] = tuple((step, rate) for step, rate in fields["learning_rates"])
-            fields["answers"] = {
-                name: SplitMetrics.from_fields(found) for name, found in dict(fields["answers"]).items()
-            }
-            for name in ("mistaken", "doubtful", "sample"):
-                fields[name] = tuple(SampleImage(**image) for image in fields[name])
-            fields["members"] = tuple(Member(**member) for member in fields["members"])
-            return cls(**fields)
-
-
-def _matrix(rows: Sequence[Sequence[int]]) -> Matrix:
-    if len(rows) != CLASSES:
-        raise ValueError(f"a confusion matrix must have {CLASSES} rows; got {len(rows)}")
-    return tuple(map(_ten, rows))
-
-
-def _ten(counts: Sequence[int]) -> tuple[int, ...]:
-    if len(counts) != CLASSES:
-        raise ValueError(f"expected counts for {CLASSES} digits; got {len(counts)}")
-    return tuple(counts)
+    def __post_init__(self) -> None:
+        for name, counts in self.class_counts.items():
+            if len(counts) != CLASSES:
+                raise ValueError(f"expected counts for {CLASSES} digits in {name}; got {len(counts)}")

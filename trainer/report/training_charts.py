@@ -2,8 +2,8 @@
 
 import dataclasses
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from digitmill.reports.charts.acceptance import Accepting, Explorer, coverage_curve, reliability_diagram
 from digitmill.reports.charts.chart import Chart
@@ -11,6 +11,7 @@ from digitmill.reports.charts.curves import curves
 from digitmill.reports.charts.distributions import bars_side_by_side
 from digitmill.reports.charts.matrices import Matrix, matrix
 from digitmill.reports.numbers import fraction, share, thousands
+from digitmill.reports.precision_recall import most_frequent_mistake
 from schemas.model.trust import Coverage
 from trainer.report.record import RunRecord, SplitMetrics
 from trainer.run.history import Epoch, best_epoch
@@ -24,9 +25,7 @@ class RunCharts:
     """The charts of a run.
 
     Attributes:
-        confusion: test images by true and predicted digit.
-        explorer: accuracy-coverage curve on test images.
-        reliability: reliability diagrams on test images: with the temperature and, if there is one, without.
+        reliability: with the temperature and, if there is one, without.
         curves: by epoch and step; empty if nothing was trained.
         classes: images per digit, by split.
     """
@@ -59,18 +58,14 @@ def draw_charts(
 
 def confusion(test: SplitMetrics) -> Matrix:
     """Draws the confusion matrix of the test images, with the most frequent mistake in its caption."""
-    wrong = [
-        (count, true, predicted)
-        for true, row in enumerate(test.confusion)
-        for predicted, count in enumerate(row)
-        if true != predicted and count
-    ]
+    mistake = most_frequent_mistake(test.confusion)
     reading = f"All {thousands(test.images)} test images are answered right."
-    if wrong:
-        count, true, predicted = max(wrong, key=lambda found: found[0])
+    if mistake:
+        true, predicted, count = mistake
+        how_often = "once" if count == 1 else f"{thousands(count)} times"
         reading = (
             f"{thousands(test.images - test.right)} of {thousands(test.images)} test images are answered "
-            f"wrong; most often {true} is taken for {predicted}, {_times(count)}."
+            f"wrong; most often {true} is taken for {predicted}, {how_often}."
         )
     return matrix(test.confusion, name="confusion", title="True and predicted digits", reading=reading)
 
@@ -80,17 +75,7 @@ def coverage_points(coverage: Sequence[Coverage], *, accept: float) -> list[Acce
     full = [place for place, row in enumerate(coverage) if row.accepted == row.images]
     in_force = min(range(len(coverage)), key=lambda place: abs(coverage[place].threshold - accept))
     first = min(full[-1] if full else 0, in_force)
-    return [
-        Accepting(
-            row.threshold,
-            accepted=row.accepted,
-            images=row.images,
-            labelled=row.accepted,
-            right=row.right,
-            expected_wrong=0.0,
-        )
-        for row in coverage[first:]
-    ]
+    return [Accepting(**vars(row), labelled=row.accepted, expected_wrong=0.0) for row in coverage[first:]]
 
 
 def _reliability(test: SplitMetrics, temperature: float) -> Iterator[Chart]:
@@ -184,27 +169,17 @@ def _member_curves(record: RunRecord, epochs: Sequence[Epoch]) -> Iterator[Chart
     }
     ends = [values[-1] for values in series.values()]
     low, high = (choose(end for end in ends if end is not None) for choose in (min, max))
-    yield padded_curves(
+    whole, some = len(record.members), len(trained)
+    members = "The members" if some == whole else f"{some} of {whole} members"
+    yield curves(
         series,
         name="accuracy",
         title="Accuracy by epoch and member",
-        reading=f"{_members(record, trained)} between {share(low)} and {share(high)} of the "
+        reading=f"{members} end between {share(low)} and {share(high)} of the "
         f"{'validation' if held_out else 'training'} images right.",
         ylabel="answered right",
         shares=True,
     )
-
-
-def padded_curves(series: Mapping[str, Sequence[float | None]], **chart: Any) -> Chart:
-    """Draws curves by epoch that may end at different epochs; `chart` as for `curves`."""
-    longest = max(map(len, series.values()))
-    padded = {name: [*values, *[None] * (longest - len(values))] for name, values in series.items()}
-    return curves(padded, at=range(1, longest + 1), **chart)
-
-
-def _members(record: RunRecord, shown: Collection[str]) -> str:
-    whole = len(record.members)
-    return "The members end" if len(shown) == whole else f"{len(shown)} of {whole} members end"
 
 
 def _learning_rate(rates: Sequence[tuple[int, float]]) -> Chart:
@@ -213,12 +188,9 @@ def _learning_rate(rates: Sequence[tuple[int, float]]) -> Chart:
     top = at[values.index(peak)]
     reading = f"{fraction(peak)} in every step."
     if min(values) < peak:
-        rise = (
-            f"rises from {fraction(values[0])} to {fraction(peak)} at step {thousands(top)}, then "
-            if top
-            else ""
-        )
-        reading = f"It {rise}falls to {fraction(values[-1])}."
+        falls = f"falls to {fraction(values[-1])}."
+        rises = f"rises from {fraction(values[0])} to {fraction(peak)} at step {thousands(top)}, then {falls}"
+        reading = f"It {rises if top else falls}"
     return curves(
         {"learning rate": values},
         at=at,
@@ -248,7 +220,3 @@ def _classes(counts: Mapping[str, Sequence[int]]) -> Chart:
         title="Share of each digit",
         reading=reading,
     )
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{thousands(count)} times"

@@ -1,10 +1,9 @@
 """The image galleries of a run's page."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from digitmill.reports.gallery import Gallery, Picture
+from digitmill.reports.gallery import Gallery, Picture, by_digit
 from digitmill.reports.numbers import share, thousands
-from schemas.digit import CLASSES
 from trainer.report.record import RunRecord, SampleImage
 
 
@@ -26,13 +25,9 @@ def galleries(record: RunRecord) -> Iterator[Gallery]:
         )
 
 
-def by_digit(samples: Sequence[SampleImage]) -> tuple[tuple[int, tuple[Picture, ...]], ...]:
+def samples_by_digit(record: RunRecord) -> list[tuple[int, list[Picture]]]:
     """Returns some images of each digit that has any."""
-    rows = (
-        (digit, tuple(_picture(image) for image in samples if image.label == digit))
-        for digit in range(CLASSES)
-    )
-    return tuple((digit, pictures) for digit, pictures in rows if pictures)
+    return by_digit((image.label, _picture(image)) for image in record.sample)
 
 
 def _picture(image: SampleImage) -> Picture:

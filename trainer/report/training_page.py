@@ -19,7 +19,6 @@ class FinishedRun:
 
     Attributes:
         place: the run folder, as given.
-        card: the bundle's card.
         epochs: `history.csv`.
         record: `report/data.json`; None in runs of earlier versions.
     """
@@ -33,7 +32,6 @@ class FinishedRun:
 def render_run(run: FinishedRun, record: RunRecord, *, drawn: RunCharts) -> str:
     """Returns the page's HTML, with everything escaped."""
     card, test = run.card, record.answers["test"]
-    accepted = test.at(card.accept_threshold)
     return render(
         "trainer.report",
         "training.html",
@@ -43,25 +41,20 @@ def render_run(run: FinishedRun, record: RunRecord, *, drawn: RunCharts) -> str:
         test=test,
         facts=list(training_tables.facts(card, record, run.epochs)),
         shares=_shares(record, card.accept_threshold),
-        accepted=accepted,
         drawn=drawn,
         digit_columns=training_tables.DIGIT_COLUMNS,
         digits=list(training_tables.digit_cells(test)),
-        class_columns=training_tables.class_columns(record.class_counts),
+        class_columns=("Digit", *map(str.capitalize, record.class_counts)),
         classes=list(training_tables.class_cells(record.class_counts)),
-        calibration=(
-            training_tables.CALIBRATION_HEADER,
-            list(training_tables.calibration_rows(record, card.temperature)),
+        calibration=list(training_tables.calibration_rows(record, card.temperature)),
+        unfamiliar=list(
+            training_tables.out_of_distribution_rows(card.trust.unfamiliar if card.trust else {})
         ),
-        unfamiliar=(
-            training_tables.OUT_OF_DISTRIBUTION_HEADER,
-            list(training_tables.out_of_distribution_rows(card.trust.unfamiliar if card.trust else {})),
-        ),
-        exports=(training_tables.EXPORT_HEADER, list(training_tables.export_rows(card))),
-        members=(training_tables.MEMBER_HEADER, list(training_tables.member_rows(record))),
+        exports=list(training_tables.export_rows(card)),
+        members=list(training_tables.member_rows(record)),
         member_links=[member.link for member in record.members],
         galleries=list(training_galleries.galleries(record)),
-        by_digit=training_galleries.by_digit(record.sample),
+        by_digit=training_galleries.samples_by_digit(record),
         sections=sections(card),
         settings=list(training_tables.settings_rows(record.settings)),
         commands=commands(run),

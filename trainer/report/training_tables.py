@@ -1,9 +1,20 @@
 """The tables of a run's page: key figures, digits, calibration, exports, settings."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from digitmill.reports.charts.intervals import interval_note
-from digitmill.reports.numbers import NONE, duration, fraction, share, thousands, threshold
+from digitmill.reports.numbers import (
+    NONE,
+    Cell,
+    count_cell,
+    duration,
+    fraction,
+    share,
+    share_cell,
+    thousands,
+    threshold,
+)
 from digitmill.reports.precision_recall import class_rates
 from schemas.digit import CLASSES
 from schemas.model.model_card import ModelCard
@@ -11,25 +22,13 @@ from schemas.model.trust import Calibration, Unfamiliar
 from trainer.report.record import RunRecord, SplitMetrics, Value
 from trainer.run.history import Epoch, best_epoch
 
-Cell = tuple[str, float | None]
-"""A cell's text and sort key."""
+Words = tuple[str, ...]
+"""A row of a table; the first holds the titles."""
 
-Columns = list[tuple[str, bool]]
-"""Titles of columns, and whether they are numeric."""
-
-DIGIT_COLUMNS: Columns = [
-    (title, title != "Digit")
-    for title in (
-        "Digit",
-        "Test images",
-        "Right",
-        "Wrong",
-        "Precision",
-        "Recall",
-        "F1",
-        "Most often taken for",
-    )
-]
+DIGIT_COLUMNS: Final = (
+    "Digit", "Test images", "Right", "Wrong", "Precision", "Recall", "F1", "Most often taken for"
+)  # fmt: skip
+"""Titles of `digit_cells`."""
 
 
 def facts(card: ModelCard, record: RunRecord, epochs: Sequence[Epoch]) -> Iterator[tuple[str, str, str]]:
@@ -77,65 +76,52 @@ def digit_cells(test: SplitMetrics) -> Iterator[list[Cell]]:
         count, other = max(others, key=lambda found: found[0])
         yield [
             (str(digit), float(digit)),
-            *((thousands(value), float(value)) for value in (rates.labelled, rates.right, wrong)),
-            *((share(rate), rate) for rate in (rates.precision, rates.recall, rates.f1)),
+            *(count_cell(float(count)) for count in (rates.labelled, rates.right, wrong)),
+            *map(share_cell, (rates.precision, rates.recall, rates.f1)),
             (f"{other} ({thousands(count)}×)", float(count)) if count else (NONE, 0.0),
         ]
-
-
-def class_columns(counts: Mapping[str, Sequence[int]]) -> Columns:
-    """Returns the columns of `class_cells`."""
-    return [("Digit", False), *((name.capitalize(), True) for name in counts)]
 
 
 def class_cells(counts: Mapping[str, Sequence[int]]) -> Iterator[list[Cell]]:
     """Yields each digit's row: its number of images in every split."""
     for digit in range(CLASSES):
         found = (counted[digit] for counted in counts.values())
-        yield [(str(digit), float(digit)), *((thousands(count), float(count)) for count in found)]
+        yield [(str(digit), float(digit)), *(count_cell(float(count)) for count in found)]
 
 
-CALIBRATION_HEADER = ("Images", "Expected error", "Brier score", "Log loss")
-
-
-def calibration_rows(record: RunRecord, temperature: float) -> Iterator[tuple[str, ...]]:
+def calibration_rows(record: RunRecord, temperature: float) -> Iterator[Words]:
     """Yields the calibration by split, without and with the temperature."""
+    yield "Images", "Expected error", "Brier score", "Log loss"
     for name, found in record.answers.items():
         if temperature != 1:
             yield f"{name}, no temperature", *_measured(found.uncalibrated.measured)
         yield name, *_measured(found.calibrated.measured)
 
 
-def _measured(found: Calibration) -> tuple[str, ...]:
+def _measured(found: Calibration) -> Words:
     return tuple(f"{value:.4f}" for value in (found.ece, found.brier, found.log_loss))
 
 
-OUT_OF_DISTRIBUTION_HEADER = ("What was shown", "Pictures", "Found blank", "Accepted", "Share accepted")
-
-
-def out_of_distribution_rows(found: Mapping[str, Unfamiliar]) -> Iterator[tuple[str, ...]]:
+def out_of_distribution_rows(found: Mapping[str, Unfamiliar]) -> Iterator[Words]:
     """Yields the results on out-of-distribution images, by kind."""
+    yield "What was shown", "Pictures", "Found blank", "Accepted", "Share accepted"
     for kind, row in found.items():
         counts = (thousands(count) for count in (row.images, row.blank, row.accepted))
         yield kind.replace("_", " "), *counts, share(row.share)
 
 
-EXPORT_HEADER = ("Format", "Bytes", "Accuracy", "Images/s", "Differs by")
-
-
-def export_rows(card: ModelCard) -> Iterator[tuple[str, ...]]:
+def export_rows(card: ModelCard) -> Iterator[Words]:
     """Yields the bundle's formats."""
+    yield "Format", "Bytes", "Accuracy", "Images/s", "Differs by"
     for row in card.exports:
         numbers = thousands(row.bytes), share(row.accuracy.value), thousands(row.images_per_second)
         mark = ", the default on CPUs" if row.name == card.litert_model else ""
         yield f"{row.name}{mark}", *numbers, fraction(row.difference, 1)
 
 
-MEMBER_HEADER = ("Member", "Recipe", "Seed", "Test accuracy", "Interval", "Epochs here")
-
-
-def member_rows(record: RunRecord) -> Iterator[tuple[str, ...]]:
+def member_rows(record: RunRecord) -> Iterator[Words]:
     """Yields an ensemble's members, in the order of the curves."""
+    yield "Member", "Recipe", "Seed", "Test accuracy", "Interval", "Epochs here"
     for number, member in enumerate(record.members, start=1):
         found = member.accuracy
         low, high = (share(bound) for bound in found.interval)

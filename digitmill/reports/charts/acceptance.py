@@ -12,17 +12,16 @@ from schemas.model.accuracy import wilson
 
 @dataclasses.dataclass(frozen=True)
 class ReliabilityBin:
-    """Labelled images of similar confidence.
-
-    Attributes:
-        images: how many.
-        confidence: sum of their confidences.
-        right: how many were answered right.
-    """
+    """Counts of labelled images of similar confidence, with the sum of their confidences."""
 
     images: int
     confidence: float
     right: int
+
+    @property
+    def means(self) -> tuple[float, float]:
+        """Mean confidence and accuracy; there must be images."""
+        return self.confidence / self.images, self.right / self.images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,9 +29,6 @@ class Accepting:
     """Counts of what one accept threshold accepts.
 
     Attributes:
-        threshold: least confidence that is accepted.
-        accepted: images that are.
-        images: all images.
         labelled: accepted images whose label is known.
         right: those of them answered right.
         expected_wrong: wrong images among the accepted, as the confidences predict.
@@ -98,7 +94,7 @@ def reliability_diagram(
     for number, found in enumerate(bins):
         if not found.images:
             continue
-        mean, accuracy = found.confidence / found.images, found.right / found.images
+        mean, accuracy = found.means
         axes.plot([mean, mean], wilson(found.right, found.images), color=FAINT, linewidth=4)
         (dot,) = axes.plot(mean, accuracy, "o", color=ACCENT, markersize=5.5)
         dot.set_gid(f"dot-{number}")
@@ -115,7 +111,7 @@ def reliability_diagram(
     how = "too sure" if lean > 0 else "too modest"
     verdict = "They are true" if error < 0.01 else f"The model is {how}"
     return canvas.chart(
-        name,
+        name=name,
         title=title,
         reading=f"{verdict}: confidences differ from the accuracy by {fraction(100 * error, 2)} points on "
         "average. On the dashed line they are true; bars are 95 % intervals.",
@@ -130,8 +126,7 @@ def _bin_row(found: ReliabilityBin, number: int, bins: int) -> tuple[object, ...
     low, high = f"{number / bins:g}", f"{(number + 1) / bins:g}"
     if not found.images:
         return low, high, 0, 0, "", ""
-    mean, accuracy = found.confidence / found.images, found.right / found.images
-    return low, high, found.images, found.right, f"{mean:.6f}", f"{accuracy:.6f}"
+    return low, high, found.images, found.right, *(f"{mean:.6f}" for mean in found.means)
 
 
 def coverage_curve(points: Sequence[Accepting], *, accept: float) -> Explorer:
@@ -170,7 +165,7 @@ def coverage_curve(points: Sequence[Accepting], *, accept: float) -> Explorer:
     home = canvas.place(now.coverage, _height(now))
     steps = tuple(_step(point, canvas, home, measured=measured) for point in points)
     chart = canvas.chart(
-        "coverage",
+        name="coverage",
         title="What accepting more or less would mean",
         reading=_coverage_reading(now, measured=measured),
         alternative="Curve: accuracy of the accepted images by their share of all images. "

@@ -3,7 +3,7 @@
 import dataclasses
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 from markupsafe import Markup
 
@@ -27,14 +27,25 @@ _DPI: Final = 160
 _SETTINGS: Final[Any] = {"svg.fonttype": "none", "svg.hashsalt": "digitmill", "font.size": LETTERS}
 
 
-@dataclasses.dataclass(frozen=True)
-class Chart:
-    """One chart.
+class Caption(TypedDict):
+    """The words that whoever asks for a chart gives it.
 
     Attributes:
-        name: stem of its files, and unique in its page.
+        name: stem of the chart's files, and unique in its page.
         title: what is shown, a few words.
         reading: what it shows, one sentence.
+    """
+
+    name: str
+    title: str
+    reading: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Chart:
+    """One chart, with the words of its `Caption`.
+
+    Attributes:
         alternative: text for readers who cannot see it.
         header: names of the columns of its numbers.
         rows: its numbers, as they go to a CSV.
@@ -58,13 +69,7 @@ class Chart:
 
 
 class Canvas:
-    """A figure with one pair of axes, in the style of all charts.
-
-    Args:
-        xlabel: what the horizontal axis measures.
-        ylabel: what the vertical one does.
-        height: of the figure, points.
-    """
+    """A figure with one pair of axes, in the style of all charts; `height` is in points."""
 
     def __init__(self, *, xlabel: str, ylabel: str, height: int = HEIGHT) -> None:
         from matplotlib.figure import Figure
@@ -128,27 +133,17 @@ class Canvas:
 
     def chart(
         self,
-        name: str,
         *,
-        title: str,
-        reading: str,
         alternative: str,
         header: Sequence[str],
         rows: Iterable[Sequence[object]],
         inline: bool = True,
+        **caption: Unpack[Caption],
     ) -> Chart:
         """Returns what was drawn; `inline` says whether a page shows the drawing."""
-        png, svg = draw(self.figure, name=name, tips=self.tips, inline=inline)
-        return Chart(
-            name=name,
-            title=title,
-            reading=reading,
-            alternative=alternative,
-            header=tuple(header),
-            rows=tuple(map(tuple, rows)),
-            svg=svg,
-            png=png,
-        )
+        png, svg = draw(self.figure, name=caption["name"], tips=self.tips, inline=inline)
+        cells = tuple(map(tuple, rows))
+        return Chart(**caption, alternative=alternative, header=tuple(header), rows=cells, svg=svg, png=png)
 
 
 def draw(figure: "Figure", *, name: str, tips: Mapping[str, str], inline: bool) -> tuple[bytes, Markup]:

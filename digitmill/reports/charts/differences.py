@@ -2,11 +2,11 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Unpack
 
 import numpy as np
 
-from digitmill.reports.charts.chart import Canvas, Chart
+from digitmill.reports.charts.chart import Canvas, Caption, Chart
 from digitmill.reports.charts.matrices import draw_cells, write_cell
 from digitmill.reports.charts.palette import FAIL, INK, PAPER, THIRD
 
@@ -34,29 +34,21 @@ class Difference:
 def difference(
     first: Sequence[Sequence[int]],
     second: Sequence[Sequence[int]],
-    *,
-    name: str,
-    title: str,
-    reading: str,
+    **caption: Unpack[Caption],
 ) -> Difference:
     """Takes one confusion matrix from another: more is better on the diagonal and worse beside it.
 
     Args:
         first: images by true class (row) and predicted class (column).
         second: the same of another model.
-        name: stem of the files.
-        title: what is shown.
-        reading: what it says.
     """
     change, shades = np.subtract(second, first), cell_shades(first, second)
     words = [[signed(count) for count in row] for row in change.tolist()]
     canvas = Canvas(xlabel="predicted digit", ylabel="true digit", height=340)
     _draw(canvas, shades, words)
     chart = canvas.chart(
-        name,
-        title=title,
-        reading=reading,
-        alternative=reading,
+        **caption,
+        alternative=caption["reading"],
         header=("true digit", *map(str, range(len(change)))),
         rows=((number, *row) for number, row in enumerate(change.tolist())),
         inline=False,

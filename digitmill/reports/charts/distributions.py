@@ -1,8 +1,9 @@
 """Histograms and bar charts: confidences, digits, grey levels, of one run or several side by side."""
 
 from collections.abc import Mapping, Sequence
+from typing import Unpack
 
-from digitmill.reports.charts.chart import Canvas, Chart
+from digitmill.reports.charts.chart import Canvas, Caption, Chart
 from digitmill.reports.charts.palette import ACCENT, INK, SECOND, SERIES
 from digitmill.reports.numbers import share, thousands
 
@@ -34,7 +35,7 @@ def confidence_histogram(counts: Sequence[int], *, accept: float) -> Chart:
     canvas.grid()
     top = counts[-1] / total
     return canvas.chart(
-        "confidence",
+        name="confidence",
         title="Confidence",
         reading=f"{share(top, 1)} of the images have a confidence of {1 - 1 / bins:g} or more; "
         f"the dashed line is the accept threshold.",
@@ -47,14 +48,11 @@ def confidence_histogram(counts: Sequence[int], *, accept: float) -> Chart:
     )
 
 
-def bars_side_by_side(series: Mapping[str, Sequence[float]], *, name: str, title: str, reading: str) -> Chart:
+def bars_side_by_side(series: Mapping[str, Sequence[float]], **caption: Unpack[Caption]) -> Chart:
     """Draws one bar for each digit and series.
 
     Args:
         series: by its name, the share of each digit, in [0, 1].
-        name: stem of the files.
-        title: what is shown.
-        reading: what it says.
     """
     classes = len(next(iter(series.values())))
     canvas = Canvas(xlabel="digit", ylabel="share")
@@ -72,10 +70,9 @@ def bars_side_by_side(series: Mapping[str, Sequence[float]], *, name: str, title
     if len(series) > 1:
         canvas.legend()
     return canvas.chart(
-        name,
-        title=title,
-        reading=reading,
-        alternative=f"Bars: {title.lower()} by digit, {' and '.join(series)}. {reading}",
+        **caption,
+        alternative=f"Bars: {caption['title'].lower()} by digit, {' and '.join(series)}. "
+        + caption["reading"],
         header=("digit", *series),
         rows=(
             (number, *(f"{values[number]:.6f}" for values in series.values())) for number in range(classes)
@@ -86,19 +83,14 @@ def bars_side_by_side(series: Mapping[str, Sequence[float]], *, name: str, title
 def steps_side_by_side(
     series: Mapping[str, Sequence[float]],
     *,
-    name: str,
-    title: str,
-    reading: str,
     xlabel: str,
     highest: float,
+    **caption: Unpack[Caption],
 ) -> Chart:
     """Draws histograms with the same bins over each other, as steps, on a logarithmic scale.
 
     Args:
         series: by its name, the share in each of N bins of equal width.
-        name: stem of the files.
-        title: what is shown.
-        reading: what it says.
         xlabel: what the bins are of.
         highest: upper end of the last bin; the first begins at 0.
     """
@@ -115,17 +107,12 @@ def steps_side_by_side(
     canvas.grid()
     canvas.legend()
     return canvas.chart(
-        name,
-        title=title,
-        reading=reading,
-        alternative=f"Steps: {title.lower()} in {bins} bins, {' and '.join(series)}. {reading}",
+        **caption,
+        alternative=f"Steps: {caption['title'].lower()} in {bins} bins, {' and '.join(series)}. "
+        + caption["reading"],
         header=("low", "high", *series),
         rows=(
-            (
-                f"{edges[number]:g}",
-                f"{edges[number + 1]:g}",
-                *(f"{values[number]:.6f}" for values in series.values()),
-            )
-            for number in range(bins)
+            (f"{low:g}", f"{high:g}", *(f"{value:.6f}" for value in row))
+            for low, high, *row in zip(edges, edges[1:], *series.values(), strict=False)
         ),
     )

@@ -1,8 +1,9 @@
 """A chart of accuracies with their 95 % intervals, one below another."""
 
 from collections.abc import Mapping
+from typing import Unpack
 
-from digitmill.reports.charts.chart import Canvas, Chart
+from digitmill.reports.charts.chart import Canvas, Caption, Chart
 from digitmill.reports.charts.palette import ACCENT, FAINT
 from digitmill.reports.numbers import share, thousands
 from schemas.model.accuracy import Accuracy
@@ -11,16 +12,13 @@ _ROW, _AROUND = 24, 96
 """Points: height of a row, and of what is around them."""
 
 
-def intervals(accuracies: Mapping[str, Accuracy], *, name: str, title: str, reading: str) -> Chart:
+def intervals(accuracies: Mapping[str, Accuracy], **caption: Unpack[Caption]) -> Chart:
     """Draws a dot for each accuracy and a bar for its 95 % interval, the first on top.
 
     Args:
         accuracies: by a short label.
-        name: stem of the files.
-        title: what is shown.
-        reading: what it says.
     """
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import MaxNLocator
 
     canvas = Canvas(xlabel="answered right", ylabel="", height=_AROUND + _ROW * len(accuracies))
     axes = canvas.axes
@@ -35,13 +33,11 @@ def intervals(accuracies: Mapping[str, Accuracy], *, name: str, title: str, read
     axes.set_yticks(range(len(accuracies)), list(accuracies))
     axes.set_ylim(len(accuracies) - 0.4, -0.6)
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.6g}%"))
+    canvas.percent(axes.xaxis)
     canvas.grid("x")
     listed = "; ".join(f"{label} {share(found.value)}" for label, found in accuracies.items())
     return canvas.chart(
-        name,
-        title=title,
-        reading=reading,
+        **caption,
         alternative=f"Dots with 95 % intervals: {listed}.",
         header=("run", "right", "images", "accuracy", "low", "high"),
         rows=(

@@ -2,9 +2,9 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
-from digitmill.reports.charts.chart import Canvas, Chart
+from digitmill.reports.charts.chart import Canvas, Caption, Chart
 from digitmill.reports.charts.palette import ACCENT, DEEP, FAINT, INK, PAPER
 from digitmill.reports.numbers import thousands
 
@@ -21,7 +21,6 @@ class Matrix:
 
     Attributes:
         chart: picture and numbers for the disk; the page shows the counts themselves.
-        counts: by row and column.
         shades: of each cell, 0 to `SHADES`.
         rows: what the rows are.
         columns: what the columns are.
@@ -37,20 +36,15 @@ class Matrix:
 def matrix(
     counts: Sequence[Sequence[int]],
     *,
-    name: str,
-    title: str,
-    reading: str,
     rows: str = "true digit",
     columns: str = "predicted digit",
     corner: str = "",
+    **caption: Unpack[Caption],
 ) -> Matrix:
     """Shades counts by their share of the row.
 
     Args:
         counts: by row and column.
-        name: stem of the files.
-        title: what is shown.
-        reading: what it says.
         rows: what the rows are.
         columns: what the columns are.
         corner: name of the CSV's first column; `rows` where it is empty.
@@ -59,10 +53,8 @@ def matrix(
     canvas = Canvas(xlabel=columns, ylabel=rows, height=340)
     _draw(canvas, counts, shades)
     chart = canvas.chart(
-        name,
-        title=title,
-        reading=reading,
-        alternative=reading,
+        **caption,
+        alternative=caption["reading"],
         header=(corner or rows, *map(str, range(len(counts[0])))),
         rows=((number, *row) for number, row in enumerate(counts)),
         inline=False,

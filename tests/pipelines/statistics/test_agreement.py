@@ -8,9 +8,9 @@ from pipelines.statistics.agreement import (
     Disagreement,
     agreement_rows,
     count_agreements,
-    merge_agreements,
     worst_disagreements,
 )
+from pipelines.statistics.totals import add_up
 
 ROWS = st.lists(st.tuples(st.integers(0, 9), st.integers(-1, 9), st.integers(-1, 9)), max_size=40)
 
@@ -42,7 +42,7 @@ def test_every_image_is_counted_once_under_its_pair(rows: list[tuple[int, int, i
 def test_parts_add_up_to_the_whole(one: list, other: list) -> None:
     answered = [(0, 0, 0)]  # so that no part is without an answer
     parts = [*count(one + answered), *count(other + answered)]
-    assert merge_agreements(parts) == merge_agreements(parts[::-1]) == count(one + other + 2 * answered)
+    assert add_up(parts, keys=2) == add_up(parts[::-1], keys=2) == count(one + other + 2 * answered)
 
 
 def test_a_missing_challenger_prediction_is_an_empty_cell() -> None:

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from digitmill.reports.charts.acceptance import thresholds_to_show
 from pipelines.report.scoring_charts import acceptance_by_threshold
 from pipelines.statistics.item_statistics import RunStatistics
-from pipelines.statistics.thresholds import EDGES, RELIABILITY_BINS, count_confidences, merge_confidences
+from pipelines.statistics.thresholds import EDGES, RELIABILITY_BINS, ConfidenceCounts, count_confidences
+from pipelines.statistics.totals import total
 
 ROWS = st.lists(
     st.tuples(st.sampled_from([0.0, 0.1, 0.5, 0.9, 0.95, 0.999, 0.99999, 1.0]), st.integers(0, 2)),
@@ -55,11 +56,11 @@ def test_bins_add_up_to_the_rows_above_each_edge(rows: list[tuple[float, int]]) 
 def test_pieces_add_up_in_any_order(pieces: list, random: object) -> None:
     counted = [count_confidences(**arrays(rows)) for rows in pieces]
     whole = count_confidences(**arrays([row for rows in pieces for row in rows]))
-    merged = merge_confidences(counted)
+    merged = total([ConfidenceCounts(), *counted])
     assert merged.images == whole.images
     assert merged.bin_confidence == pytest.approx(whole.bin_confidence)
     random.shuffle(counted)
-    assert merge_confidences(counted) == merged
+    assert total([*counted, ConfidenceCounts()]) == merged
 
 
 @pytest.mark.parametrize("accept", [0.0, 0.9, 0.98765, 1.0])

@@ -4,6 +4,7 @@ import json
 import pytest
 
 from schemas.model.trust import Calibration, Coverage, Trust, Unfamiliar
+from schemas.versioned import decode
 
 WORTH = Trust(
     uncalibrated=Calibration(0.3, 0.02, 0.1),
@@ -26,13 +27,14 @@ WORTH = Trust(
     ],
 )
 def test_it_round_trips(worth: Trust) -> None:
-    assert Trust.from_fields(json.loads(json.dumps(dataclasses.asdict(worth)))) == worth
+    fields = json.loads(json.dumps(dataclasses.asdict(worth)))
+    assert decode(Trust, fields, what="trust") == worth
 
 
 @pytest.mark.parametrize("change", [{"more": 1}, {"test": {"ece": 1}}, {"coverage": [{}]}])
 def test_unknown_fields_are_refused(change: dict) -> None:
-    with pytest.raises(TypeError):
-        Trust.from_fields(dataclasses.asdict(WORTH) | change)
+    with pytest.raises(ValueError, match="wrong fields"):
+        decode(Trust, dataclasses.asdict(WORTH) | change, what="trust")
 
 
 def test_shares_are_of_all_images_and_accuracy_of_the_accepted() -> None:
