@@ -52,7 +52,7 @@ class ObstoreBucket:
             pages = obstore.list(self._listing, prefix.rstrip("/") or None)
             for meta in itertools.islice(itertools.chain.from_iterable(pages), most):
                 yield listed_object(self._scheme, self._bucket, meta)
-        except (refused.BaseError, OSError) as error:
+        except (refused.BaseError, OSError, ValueError) as error:
             raise _refusal(error) from error
 
     def folders(self, prefix: str) -> set[str]:
@@ -144,9 +144,11 @@ def _attempt(call: Callable[[Any], T], store: Any) -> T:
     except FileNotFoundError:
         raise
     except (refused.BaseError, OSError, ValueError) as error:
-        if is_transient(error) and not isinstance(error, _DENIED):
+        if is_transient(error) and not isinstance(error, (*_DENIED, ValueError)):
             raise TransientError(first_line(error)) from error
         raise _refusal(error) from error
+    if isinstance(error, ValueError):
+        return StoreError(first_line(error), hint="check the name")
 
 
 def _refusal(error: Exception) -> StoreError:

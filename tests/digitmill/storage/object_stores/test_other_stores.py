@@ -9,7 +9,7 @@ import obstore
 import pytest
 from obstore import exceptions as refused
 
-from digitmill.storage import ImageReader, OutputFolder, list_place, open_folder, open_place
+from digitmill.storage import ImageReader, ListedImage, OutputFolder, list_place, open_folder, open_place
 from digitmill.storage.interface import LOCK
 from digitmill.storage.object_stores import lease, obstore_bucket, retries
 from schemas.errors import StorageError, UserError
@@ -152,6 +152,20 @@ def test_a_folder_that_holds_something_is_refused(folder: OutputFolder, other_st
 
 def test_an_output_that_cannot_be_written_is_one_line(other_store: Store) -> None:
     missing = open_folder(f"{other_store.uri[:2]}://no-such-bucket-anywhere/out")
+@pytest.mark.parametrize("name", ["a//b", "a/../b", "a//b/*"])
+def test_a_name_that_no_store_takes_is_one_line(other_store: Store, name: str) -> None:
+    with pytest.raises(UserError, match=r"cannot list the bucket: '.*'. Check the name: .*a/"):
+        list(list_place(f"{other_store.uri}/{name}"))
+
+
+def test_a_name_that_no_store_takes_is_asked_for_once(other_store: Store) -> None:
+    with ImageReader() as reader:
+        (outcome,) = reader.read([ListedImage(f"{other_store.uri}/a//b", 0, -1)])
+    assert isinstance(outcome, ImageError)
+    assert outcome.code == FailureCode.UNREADABLE
+    assert "tries" not in outcome.detail
+
+
     for write in (missing.write_once, missing.replace):
         with pytest.raises(StorageError, match=r"cannot read or write the output.*Check the bucket's name"):
             write("x", b"1")
