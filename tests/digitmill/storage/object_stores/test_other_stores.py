@@ -34,15 +34,16 @@ def folder(other_store: Store) -> OutputFolder:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ("", ["in-old/x.png", "in/3/a.png", "in/b c.png", "in/x[1].png", "in/é.png"]),
+        ("", ["in-old/x.png", "in/3/a.png", "in/b c.png", "in/x[1].png", "in/é.png", "scan[1]/y.png"]),
         ("in", ["in/3/a.png", "in/b c.png", "in/x[1].png", "in/é.png"]),
         ("in/*.png", ["in/b c.png", "in/x[1].png", "in/é.png"]),
         ("in/**/[ab]*.png", ["in/3/a.png", "in/b c.png"]),
         ("in/x[1].png", ["in/x[1].png"]),
     ],
+        ("scan[1]/", ["scan[1]/y.png"]),
 )
 def test_objects_are_listed_and_read(other_store: Store, given: str, expected: list[str]) -> None:
-    for name in ("in/3/a.png", "in/b c.png", "in/é.png", "in/x[1].png", "in-old/x.png"):
+    for name in ("in/3/a.png", "in/b c.png", "in/é.png", "in/x[1].png", "in-old/x.png", "scan[1]/y.png"):
         other_store.put(name, name.encode())
     images = sorted(list_place(f"{other_store.uri}/{given}"))
     assert [image.uri.removeprefix(f"{other_store.uri}/") for image in images] == expected
