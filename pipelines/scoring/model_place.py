@@ -8,12 +8,14 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from digitmill.engines.bundle_files import read_bundle_file, read_card
 from digitmill.engines.bundle_loader import Bundle, open_bundle
 from digitmill.engines.engine_choice import EngineKind
 from digitmill.storage import open_folder
 from pipelines.score_options import ScoreOptions
 from schemas.errors import UserError
 from schemas.model import bundle as names
+from schemas.model.model_card import ModelCard
 
 # pathlib reduces the two slashes of an address to one.
 _ADDRESS: Final = re.compile(r"^(gs|s3|az):/+")
@@ -29,22 +31,25 @@ def local_bundle(given: pathlib.Path) -> Iterator[pathlib.Path]:
     """Context manager that yields a bundle's local folder; for one in a bucket, a temporary copy.
 
     Raises:
-        UserError: when there is no bundle.
+        UserError: when there is no bundle, or it is damaged.
     """
     if not _ADDRESS.match(str(given)):
         yield given
         return
-    source = open_folder(display_address(given))
+    place = display_address(given)
+    text = read_card(place)
+    try:
+        files = ModelCard.from_json(text.decode()).files
+    except ValueError as error:
+        raise UserError(
+            "damaged model bundle",
+            value=place,
+            hint=f"copy it again or train it anew: its {names.CARD} cannot be read: {error}",
+        ) from error
     with tempfile.TemporaryDirectory(prefix="digitmill-model-") as folder:
-        found = sorted(source.walk())
-        if names.CARD not in found:
-            raise UserError(
-                f"not a model bundle, without {names.CARD}",
-                value=display_address(given),
-                hint="give the bundle folder that `digitmill train` wrote",
-            )
-        for name in found:
-            _write(pathlib.Path(folder) / name, source.read(name))
+        _write(pathlib.Path(folder) / names.CARD, text)
+        for name in files:
+            _write(pathlib.Path(folder) / name, read_bundle_file(place, name))
         yield pathlib.Path(folder)
 
 
