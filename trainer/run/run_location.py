@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-from digitmill.storage import before_run, open_folder
+from digitmill.storage import open_folder
 from schemas.errors import UserError
 
 _FUSE: Final = "/gcs/"
@@ -22,7 +22,10 @@ TENSORBOARD_DIR: Final = "AIP_TENSORBOARD_LOG_DIR"
 
 
 class Place(Protocol):
-    """A folder of files with relative names. Files in `folder` become visible to others when published."""
+    """A folder of files with relative names. Files in `folder` become visible to others when published.
+
+    Methods that reach a bucket raise StorageError when it can't be read or written.
+    """
 
     @property
     def uri(self) -> str:
@@ -118,13 +121,11 @@ class BucketPlace:
 
     def names(self, folder: str = "") -> list[str]:
         """Returns the names of all objects below a folder."""
-        with before_run():
-            return sorted(self._bucket.walk(folder))
+        return sorted(self._bucket.walk(folder))
 
     def exists(self, name: str) -> bool:
         """Whether there is such an object."""
-        with before_run():
-            return self._bucket.exists(name)
+        return self._bucket.exists(name)
 
     def publish(self, *names: str) -> None:
         """Uploads files, and all files of folders, in the given order; each is verified."""
