@@ -30,8 +30,8 @@ START_SECONDS = 300.0
 """Starting Python and importing Beam takes seconds, and on a busy machine many."""
 
 
-_MAY_DIFFER = ("report.html", "run.yaml")
-"""Files that show times, and by which flags a run was asked for."""
+_MAY_DIFFER = ("report.html", "run.yaml", ".launcher.lock")
+"""Files that show times, by which flags a run was asked for, and who wrote it."""
 
 
 def contents(place: object) -> dict[str, bytes]:

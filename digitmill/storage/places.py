@@ -46,7 +46,8 @@ def _path(given: str) -> str:
 def _matching(scheme: str, bucket: str, name: str) -> Iterator[ListedImage]:
     exact = list(_objects(scheme, bucket, prefix=name, only=name)) if name else []
     yield from exact
-    if not has_magic(name) or exact:
+    # A name that ends in a slash is a folder's, whatever characters it holds.
+    if not has_magic(name) or exact or name.endswith("/"):
         folder = name if not name or name.endswith("/") else f"{name}/"
         yield from (image for image in _objects(scheme, bucket, prefix=folder) if image not in exact)
         return

@@ -184,9 +184,10 @@ def _java() -> str | None:
 def _is_empty(place: str) -> bool:
     """Whether a place can be listed and holds no file."""
     from digitmill.storage import open_folder
+    from digitmill.storage.interface import LOCK
 
     try:
-        return next(iter(open_folder(place).walk()), None) is None
+        return all(name == LOCK for name in open_folder(place).walk())
     except (UserError, StorageError):
         return False
 

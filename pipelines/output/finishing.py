@@ -41,6 +41,7 @@ def finish_run(
     reports = write_reports(output, reconciled.statistics, draft, baselines=baselines)
     parts = (*begun, *reconciled.parts, *reconciled.statistics.parts, *reports)
     finished = dataclasses.replace(draft, parts=tuple(sorted(parts, key=lambda part: part.name)))
+    hold.confirm()
     output.replace(manifest.FILE, finished.to_json().encode())
     return finished
 

@@ -2,18 +2,21 @@
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from digitmill.engines.bundle_files import read_bundle_file, read_card
 from digitmill.engines.bundle_loader import Bundle, open_bundle
 from digitmill.engines.engine_choice import EngineKind
-from digitmill.storage import OutputFolder, open_folder
+from digitmill.storage import open_folder
 from pipelines.score_options import ScoreOptions
 from schemas.errors import UserError
 from schemas.model import bundle as names
+from schemas.model.model_card import ModelCard
 
 # pathlib reduces the two slashes of an address to one.
 _ADDRESS: Final = re.compile(r"^(gs|s3|az):/+")
@@ -29,20 +32,21 @@ def local_bundle(given: pathlib.Path) -> Iterator[pathlib.Path]:
     """Context manager that yields a bundle's local folder; for one in a bucket, a temporary copy.
 
     Raises:
-        UserError: when there is no bundle.
+        UserError: when there is no bundle, or it is damaged.
     """
     if not _ADDRESS.match(str(given)):
         yield given
         return
-    source = open_folder(display_address(given))
-    found = sorted(source.walk())
-    if names.CARD not in found:
+    place = display_address(given)
+    try:
+        files = ModelCard.from_json(read_card(place).decode()).files
+    except ValueError as error:
         raise UserError(
-            f"not a model bundle, without {names.CARD}",
-            value=display_address(given),
-            hint="give the bundle folder that `digitmill train` wrote",
-        )
-    with _temporary_copy(source, found) as folder:
+            "damaged model bundle",
+            value=place,
+            hint=f"copy it again or train it anew: its {names.CARD} cannot be read: {error}",
+        ) from error
+    with _temporary_copy(functools.partial(read_bundle_file, place), [names.CARD, *files]) as folder:
         yield folder
 
 
@@ -76,7 +80,7 @@ def worker_bundle(bundle: Bundle, base: str | None) -> Iterator[Bundle]:
     if base is None or all((bundle.path / name).exists() for name in _engine_files(bundle)):
         yield bundle
         return
-    with _temporary_copy(open_folder(_staged_folder(bundle, base)), _engine_files(bundle)) as folder:
+    with _temporary_copy(open_folder(_staged_folder(bundle, base)).read, _engine_files(bundle)) as folder:
         yield dataclasses.replace(bundle, path=folder)
 
 
@@ -92,10 +96,10 @@ def _staged_folder(bundle: Bundle, base: str) -> str:
 
 
 @contextlib.contextmanager
-def _temporary_copy(source: OutputFolder, files: Sequence[str]) -> Iterator[pathlib.Path]:
+def _temporary_copy(read: Callable[[str], bytes], files: Sequence[str]) -> Iterator[pathlib.Path]:
     with tempfile.TemporaryDirectory(prefix="digitmill-model-") as folder:
         for name in files:
             file = pathlib.Path(folder, name)
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(source.read(name))
+            file.write_bytes(read(name))
         yield pathlib.Path(folder)

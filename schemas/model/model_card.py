@@ -1,7 +1,7 @@
 """The model card: a bundle's provenance, training and metrics."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from schemas.digit import CLASSES
@@ -110,6 +110,7 @@ class ModelCard(VersionedRecord, what="a model card", format=FORMAT):
         for name in ("confidence_histogram", "pixel_histogram"):
             if len(getattr(self, name)) != HISTOGRAM_BINS:
                 raise ValueError(f"{name} has {len(getattr(self, name))} bins, not {HISTOGRAM_BINS}")
+        _check_inside(self.files)
         if self.litert_model not in bundle.LITERT_MODELS:
             known = " or ".join(bundle.LITERT_MODELS)
             raise ValueError(f"the LiteRT model is not {known}: {self.litert_model!r}")
@@ -124,6 +125,13 @@ class ModelCard(VersionedRecord, what="a model card", format=FORMAT):
         for row, exported in zip(fields["exports"], self.exports, strict=True):
             row["accuracy"] |= _spelled(exported.accuracy)
         return fields
+
+
+def _check_inside(files: Iterable[str]) -> None:
+    """Raises ValueError for a name that leads out of the bundle: bundles are copied by the card's names."""
+    for file in files:
+        if ".." in file.split("/") or file.startswith("/"):
+            raise ValueError(f"a file outside the bundle: {file!r}")
 
 
 def _spelled(accuracy: Accuracy) -> dict[str, object]:

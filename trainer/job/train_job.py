@@ -4,6 +4,7 @@ import functools
 import os
 
 from digitmill.commands.native_log import quiet_start
+from digitmill.storage import before_run
 from schemas.errors import StoppedError, UserError
 from trainer import recipes
 from trainer.cluster import tf_config
@@ -34,8 +35,9 @@ def run(options: TrainOptions) -> TrainResult:
     reading = ReadOptions(rejects=found, cache_dir=options.cache_dir, data_dir=options.data_dir)
     source = open_sources(options.data, reading)
     if chief:
-        run_folder.claim(where, resume=options.resume)
-        run_folder.write_config(where, options.run_config())
+        with before_run():
+            run_folder.claim(where, resume=options.resume)
+            run_folder.write_config(where, options.run_config())
     with quiet_start():
         from trainer.job import ensemble, training
     train = ensemble.train if options.is_ensemble else training.train

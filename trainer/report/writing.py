@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from digitmill.reports.charts.chart import Chart
+from digitmill.storage import before_run
 from schemas.errors import UserError
 from schemas.model.bundle import CARD
 from schemas.model.model_card import ModelCard
@@ -22,6 +23,7 @@ COMPARISON: Final = "comparison"
 _CARD: Final = f"{BUNDLE}/{CARD}"
 
 
+@before_run()
 def is_run(place: str) -> bool:
     """Whether a folder, local or in a bucket, holds a finished training run."""
     return open_place(place).exists(_CARD)
@@ -73,6 +75,7 @@ def compare(places: Sequence[str], *, to: str | None = None) -> str:
     return where.at(PAGE)
 
 
+@before_run()
 def open_run(place: str) -> FinishedRun:
     """Reads card, history and record of a finished run.
 
@@ -113,6 +116,7 @@ def _charts(charts: Iterable[Chart]) -> Iterator[tuple[str, bytes]]:
             yield f"{FOLDER}/{name}", content
 
 
+@before_run()
 def _check_free(where: Place) -> None:
     if where.exists(_CARD):
         raise UserError(

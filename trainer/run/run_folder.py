@@ -27,6 +27,7 @@ def claim(places: Places, *, resume: bool = False) -> None:
     Raises:
         UserError: if the folder holds a finished run, a bundle or, without `resume`, checkpoints; or if it
             can't be written.
+        StorageError: if it is in a bucket that can't be read or written.
     """
     run = places.run
     with writable(run.uri):

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from typing import Final
 
-from digitmill.storage import before_run, open_folder
+from digitmill.storage import open_folder
 from schemas.errors import UserError
 
 _FUSE: Final = "/gcs/"
@@ -83,14 +83,12 @@ class BucketPlace:
         return self._bucket.at(name)
 
     def names(self, folder: str = "") -> list[str]:
-        """Returns the names of all objects below a folder of the place, sorted."""
-        with before_run():
-            return sorted(self._bucket.walk(folder))
+        """Returns the names of all objects below a folder."""
+        return sorted(self._bucket.walk(folder))
 
     def exists(self, name: str) -> bool:
         """Whether there is such an object."""
-        with before_run():
-            return self._bucket.exists(name)
+        return self._bucket.exists(name)
 
     def publish(self, *names: str) -> None:
         """Uploads files, and all files of folders, in the given order; each is verified."""

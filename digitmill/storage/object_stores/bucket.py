@@ -9,6 +9,9 @@ from digitmill.storage.listed_image import ListedImage
 ABSENT: Final = ""
 """The version of an object that is not there."""
 
+RELEASED: Final = b"{}"
+"""Content of a lease that nobody holds."""
+
 
 class StoreError(Exception):
     """A store that refused a request, `denied` for lack of rights, or could not be reached."""
@@ -54,8 +57,8 @@ class Bucket(Protocol):
     def delete(self, name: str) -> None:
         """Removes an object, which need not exist."""
 
-    def delete_version(self, name: str, version: str) -> None:
-        """Removes an object of this version, in a single try; leaves one of another version.
+    def release(self, name: str, version: str) -> None:
+        """Removes a lease of this version, in a single try; leaves one of another version.
 
-        Only for objects that no other process replaces within seconds after a write, such as leases.
+        Writes `RELEASED` in its place where the store can't delete under a condition.
         """

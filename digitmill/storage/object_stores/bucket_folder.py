@@ -100,13 +100,13 @@ class BucketFolder:
     def check(self, finished: str) -> None:
         """Refuses a folder that holds something or cannot be listed."""
         with self._using(UserError):
-            # The manifest, the folder's own marker and one more tell all cases apart.
-            found = [
-                image.uri
+            used = any(
+                not is_folder_marker(image) and image.uri != self.at(LOCK)
                 for image in self._objects.list(self._key(""), most=1000)
-                if not is_folder_marker(image) and image.uri != self.at(LOCK)
-            ]
-        refuse_used(self.place, finished=self.at(finished) in found, used=bool(found))
+            )
+            # Asked for by name: among many objects it may come late.
+            done = used and self._objects.written(self._key(finished)) is not None
+        refuse_used(self.place, finished=done, used=used)
 
     def claim(self) -> None:
         """Does nothing: in a bucket there are no folders to make."""

@@ -84,7 +84,8 @@ class GoogleBucket:
         with as_store_errors(), contextlib.suppress(api.NotFound):
             self._blob(name).delete(retry=google.RETRY)
 
-    def delete_version(self, name: str, version: str) -> None:
+    def release(self, name: str, version: str) -> None:
+        """Removes a generation."""
         with as_store_errors(), contextlib.suppress(api.NotFound, api.PreconditionFailed):
             # The generation is named as well: fake-gcs-server ignores the condition of a deletion.
             blob = client().bucket(self.bucket).blob(name, generation=int(version))

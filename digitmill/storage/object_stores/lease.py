@@ -3,7 +3,8 @@
 Buckets have no locks, but an object can be written under the condition that nobody has written it
 since. The lease is such an object. Its holder writes it again every few seconds; whoever finds one
 that is not renewed for `LEASE_SECONDS` takes it over. No clock of another machine is trusted: what is
-watched is the object's version. A holder that was found dead on this very machine needs no watching.
+watched is the object's version. A holder that was found dead on this very machine needs no watching, nor
+does a lease that its holder released.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ from typing import Final
 
 from digitmill.storage.interface import held_error
 from digitmill.storage.object_stores.bucket import ABSENT, Bucket, StoreError
-from schemas.errors import StorageError
+from schemas.errors import StorageError, UserError
 
 LEASE_SECONDS: Final = 30.0
 """A lease that is not renewed for so long is free."""
@@ -30,6 +31,9 @@ RENEW_SECONDS: Final = 8.0
 
 POLL_SECONDS: Final = 2.0
 """Seconds between two looks at another holder's lease."""
+
+_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""A clock that runs on while the machine sleeps."""
 
 _BOOT: Final = pathlib.Path("/proc/sys/kernel/random/boot_id")
 
@@ -45,6 +49,8 @@ class Lease:
         self._token = secrets.token_hex(8)
         self._writes = itertools.count()
         self._lost = False
+        self._renewed = 0.0
+        self._renewing = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
 
@@ -52,10 +58,12 @@ class Lease:
         """Takes the lease; watches another holder's for a while, if there is one.
 
         Raises:
-            UserError: when the holder lives.
+            UserError: when the holder lives, or the store ignores the conditions of writes.
             StoreError: when the bucket cannot be read and written.
         """
-        if not self._write(ABSENT) and not self._is_ours():
+        if self._write(ABSENT):
+            self._check_conditions()
+        elif not self._is_ours():
             self._take_over()
         self._thread.start()
 
@@ -65,10 +73,13 @@ class Lease:
         self._thread.join()
         # Where that fails it runs out by itself; what ended the run matters more.
         with contextlib.suppress(StoreError):
-            self._bucket.delete_version(self._name, self._version)
+            self._bucket.release(self._name, self._version)
 
     def confirm(self) -> None:
         """Raises StorageError when another launcher has taken over, as after a long sleep of this one."""
+        with self._renewing:
+            if not self._lost and time.clock_gettime(_CLOCK) - self._renewed > LEASE_SECONDS:
+                self._renew_now()
         if self._lost:
             raise StorageError(
                 "this launcher no longer holds its output",
@@ -76,22 +87,40 @@ class Lease:
                 hint="another launcher has taken it over and goes on",
             )
 
+    def _renew_now(self) -> None:
+        try:
+            self._renew_once(patient=True)
+        except StoreError as error:
+            raise StorageError(
+                "cannot renew the hold on the output", value=self._place, hint=error.hint
+            ) from error
+
+    def _check_conditions(self) -> None:
+        """Refuses a store that ignores the conditions of writes: it would let any launcher in."""
+        if self._write(ABSENT):
+            self._bucket.delete(self._name)
+            raise UserError(
+                "the store ignores If-None-Match, so it cannot keep two launchers apart",
+                value=self._place,
+                hint="write to a store with conditional writes, or to a local folder",
+            )
+
     def _take_over(self) -> None:
         seen = self._seen()
-        if seen is not None and not _is_dead(seen[1]):
+        if seen is not None and seen[1] and not _is_dead(seen[1]):
             print(f"{self._place} is held by {_described(seen[1])}: watching it", file=sys.stderr, flush=True)
             seen = self._watch(seen)
-        if not self._write(seen[0] if seen else ABSENT):
+        if not self._write(seen[0] if seen else ABSENT) and not self._is_ours():
             raise held_error(self._place)
 
     def _watch(self, seen: tuple[str, dict]) -> tuple[str, dict] | None:
-        """Returns what is left of a lease that was not renewed."""
+        """Returns what is left of a lease that was released or not renewed."""
         until = time.monotonic() + LEASE_SECONDS
         while time.monotonic() < until:
             time.sleep(POLL_SECONDS)
             now = self._seen()
-            if now is None:
-                return None
+            if now is None or not now[1]:
+                return now
             if now[0] != seen[0]:
                 raise held_error(self._place, _described(now[1]))
         return seen
@@ -104,11 +133,11 @@ class Lease:
         """Writes the lease in place of a version. Returns whether that was still there."""
         # Numbered: on S3 the same content has the same version, and a renewal could not be seen.
         content = _this_process() | {"token": self._token, "write": next(self._writes)}
-        data = json.dumps(content).encode()
+        data, begun = json.dumps(content).encode(), time.clock_gettime(_CLOCK)
         version = self._bucket.write(self._name, data, expected=expected, patient=patient)
         if version is None:
             return False
-        self._version = version
+        self._version, self._renewed = version, begun
         return True
 
     def _is_ours(self, *, patient: bool = True) -> bool:
@@ -120,14 +149,14 @@ class Lease:
         return True
 
     def _renew(self) -> None:
-        while not self._stop.wait(RENEW_SECONDS):
-            try:
-                held = self._write(self._version, patient=False) or self._is_ours(patient=False)
-                self._lost = not held
-            except StoreError:
-                continue  # the store is out of reach, for other launchers as well
-            if self._lost:
-                return
+        while not self._lost and not self._stop.wait(RENEW_SECONDS):
+            # Where the store is out of reach, it is for other launchers as well.
+            with contextlib.suppress(StoreError), self._renewing:
+                self._renew_once(patient=False)
+
+    def _renew_once(self, *, patient: bool) -> None:
+        held = self._write(self._version, patient=patient) or self._is_ours(patient=patient)
+        self._lost = not held
 
 
 def _this_process() -> dict:

@@ -98,7 +98,7 @@ class ObjectStores:
         except (refused.PermissionDeniedError, refused.UnauthenticatedError, PermissionError) as error:
             raise ImageError(FailureCode.DENIED, first_line(error)) from error
         except (refused.BaseError, OSError, ValueError) as error:
-            if is_transient(error):
+            if is_transient(error) and not isinstance(error, ValueError):
                 raise TransientError(first_line(error)) from error
             raise ImageError(FailureCode.UNREADABLE, first_line(error)) from error
 

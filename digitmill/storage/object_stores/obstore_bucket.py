@@ -15,7 +15,7 @@ import tenacity
 from obstore import exceptions as refused
 
 from digitmill.storage.listed_image import ListedImage
-from digitmill.storage.object_stores.bucket import ABSENT, StoreError
+from digitmill.storage.object_stores.bucket import ABSENT, RELEASED, StoreError
 from digitmill.storage.object_stores.retries import ATTEMPTS, TransientError, is_transient, make_retries
 from digitmill.storage.object_stores.stores import listed_object, make_store
 from schemas.errors import first_line
@@ -51,7 +51,7 @@ class ObstoreBucket:
             pages = obstore.list(self._listing, prefix.rstrip("/") or None)
             for meta in itertools.islice(itertools.chain.from_iterable(pages), most):
                 yield listed_object(self._scheme, self._bucket, meta)
-        except (refused.BaseError, OSError) as error:
+        except (refused.BaseError, OSError, ValueError) as error:
             raise _refusal(error) from error
 
     def folders(self, prefix: str) -> set[str]:
@@ -102,11 +102,9 @@ class ObstoreBucket:
         with contextlib.suppress(FileNotFoundError):
             self._request(lambda store: obstore.delete(store, name))
 
-    def delete_version(self, name: str, version: str) -> None:
-        # obstore has no conditional delete. A conditional write just before shows that we still own it.
-        if self.write(name, b"{}", expected=version, patient=False) is not None:
-            with contextlib.suppress(FileNotFoundError):
-                self._request(lambda store: obstore.delete(store, name), patient=False)
+    def release(self, name: str, version: str) -> None:
+        """Writes `RELEASED` over an ETag: obstore has no conditional delete."""
+        self.write(name, RELEASED, expected=version, patient=False)
 
     def _request(self, call: Callable[[Any], T], *, patient: bool = True) -> T:
         attempts, store = (ATTEMPTS, self._patient) if patient else (1, self._hasty)
@@ -135,12 +133,14 @@ def _attempt(call: Callable[[Any], T], store: Any) -> T:
     except FileNotFoundError:
         raise
     except (refused.BaseError, OSError, ValueError) as error:
-        if is_transient(error) and not isinstance(error, _DENIED):
+        if is_transient(error) and not isinstance(error, (*_DENIED, ValueError)):
             raise TransientError(first_line(error)) from error
         raise _refusal(error) from error
 
 
 def _refusal(error: Exception) -> StoreError:
+    if isinstance(error, ValueError):
+        return StoreError(first_line(error), hint="check the name")
     denied = isinstance(error, _DENIED)
     hint = "grant listing and reading, for an output also writing and deleting" if denied else _CHECK_NAME
     return StoreError(first_line(error), hint=hint, denied=denied)

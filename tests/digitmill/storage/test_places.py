@@ -11,6 +11,7 @@ from tests.gcs_emulator import Bucket, Proxy
 
 @pytest.fixture
 def filled(bucket: Bucket) -> Bucket:
+    bucket.put("s[1]/4.png", b"x")
     for name in ("d/1.png", "d/e/2.png", "d-old/3.png", "d", "x[1].png", "x1.png", "d/e/3.jpg", "f/"):
         bucket.put(name, b"" if name.endswith("/") else b"x")
     return bucket
@@ -19,7 +20,8 @@ def filled(bucket: Bucket) -> Bucket:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("", ["d", "d-old/3.png", "d/1.png", "d/e/2.png", "d/e/3.jpg", "x1.png", "x[1].png"]),
+        ("", ["d", "d-old/3.png", "d/1.png", "d/e/2.png", "d/e/3.jpg", "s[1]/4.png", "x1.png", "x[1].png"]),
+        ("s[1]/", ["s[1]/4.png"]),
         ("d/", ["d/1.png", "d/e/2.png", "d/e/3.jpg"]),
         ("d", ["d", "d/1.png", "d/e/2.png", "d/e/3.jpg"]),
         ("d/e", ["d/e/2.png", "d/e/3.jpg"]),

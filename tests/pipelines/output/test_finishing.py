@@ -13,7 +13,13 @@ from schemas.manifest import Manifest
 
 
 class LostHold:
+    def __init__(self, *, confirmed: int) -> None:
+        self._left = confirmed
+
     def confirm(self) -> None:
+        self._left -= 1
+        if self._left >= 0:
+            return
         raise StorageError("this launcher no longer holds its output", value="out", hint="leave it alone")
 
 
@@ -23,8 +29,19 @@ def test_a_launcher_that_lost_its_output_writes_nothing(
     output = LocalFolder(tmp_path)
     reconciliation = Reconciliation(statistics, skipped=0, records=(), listing=())
     with pytest.raises(StorageError, match="Leave it alone"):
-        finish_run(output, manifest, reconciliation, hold=LostHold(), baselines=Baselines())
+        finish_run(output, manifest, reconciliation, hold=LostHold(confirmed=0), baselines=Baselines())
     assert list(output.walk()) == []
+
+
+def test_a_launcher_that_lost_its_output_to_the_reports_writes_no_manifest(
+    tmp_path: pathlib.Path, manifest: Manifest, statistics: RunStatistics
+) -> None:
+    output = LocalFolder(tmp_path)
+    reconciliation = Reconciliation(statistics, skipped=0, records=(), listing=())
+    with pytest.raises(StorageError, match="Leave it alone"):
+        finish_run(output, manifest, reconciliation, hold=LostHold(confirmed=1), baselines=Baselines())
+    assert output.exists("report.html")
+    assert not output.exists("manifest.json")
 
 
 def test_times_are_kept_to_the_millisecond() -> None:

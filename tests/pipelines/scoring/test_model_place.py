@@ -1,5 +1,6 @@
 import dataclasses
 import hashlib
+import json
 import pathlib
 
 import pytest
@@ -34,6 +35,36 @@ def test_a_local_bundle_is_not_copied(bundle_path: pathlib.Path) -> None:
 def test_a_bucket_without_a_bundle_is_refused(bucket: Bucket) -> None:
     bucket.put("other/file", b"")
     with pytest.raises(UserError, match="not a model bundle"), local_bundle(pathlib.Path(bucket.uri)):
+        pass
+
+
+def test_only_what_the_card_names_is_copied(bucket: Bucket, bundle_path: pathlib.Path) -> None:
+    given = upload(bucket, bundle_path)
+    for name in ("run/bundle/stray", "run/bundle/../../outside"):
+        bucket.put(name, b"")
+    with local_bundle(given) as folder:
+        copied = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        assert copied == {"model_card.json", *open_bundle(folder).card.files}
+        assert not (folder.parent.parent / "outside").exists()
+
+
+@pytest.mark.parametrize("name", ["saved_model/../../outside", "/tmp/outside"])
+def test_a_card_that_names_files_outside_the_bundle_is_refused(
+    bucket: Bucket, bundle_path: pathlib.Path, name: str
+) -> None:
+    given = upload(bucket, bundle_path)
+    card = json.loads((bundle_path / "model_card.json").read_text())
+    card["files"][name] = ""
+    bucket.put("run/bundle/model_card.json", json.dumps(card).encode())
+    match = f"damaged model bundle: '{bucket.uri}/run/bundle'.*a file outside the bundle: '{name}'"
+    with pytest.raises(UserError, match=match), local_bundle(given):
+        pass
+
+
+def test_a_bundle_in_a_bucket_that_lacks_a_file_is_refused(bucket: Bucket, bundle_path: pathlib.Path) -> None:
+    given = upload(bucket, bundle_path)
+    bucket.delete("run/bundle/golden.npz")
+    with pytest.raises(UserError, match=r"cannot read the file: '.*/golden\.npz'"), local_bundle(given):
         pass
 
 

@@ -75,6 +75,9 @@ def test_the_json_has_the_interval() -> None:
         ({"accept_threshold": 1.1}, r"in \[0, 1\]"),
         ({"class_counts": (1,)}, "1 entries, not 10"),
         ({"pixel_histogram": ()}, "0 bins, not 20"),
+        ({"files": {"../model.keras": ""}}, r"outside the bundle: '\.\./model\.keras'"),
+        ({"files": {"saved_model/../../x": ""}}, "outside the bundle"),
+        ({"files": {"/model.keras": ""}}, "outside the bundle"),
         ({"litert_model": "other.tflite"}, r"model\.tflite or model_int8\.tflite"),
     ],
 )

@@ -1,6 +1,6 @@
 import pytest
 
-from schemas.errors import UserError
+from schemas.errors import StorageError, UserError
 from tests.other_stores import s3_bucket
 from trainer.run import run_location
 from trainer.run.run_location import BucketPlace, LocalPlace, open_place
@@ -126,8 +126,8 @@ def test_a_folder_is_copied_into_a_place(place, tmp_path):
     assert place.names() == ["saved_model.pb", "variables/index"]
 
 
-def test_a_missing_bucket_is_a_users_error(run_bucket):
-    with pytest.raises(UserError, match=r"'gs://no-such-bucket.*'. Check the bucket's name"):
+def test_a_missing_bucket_is_a_storage_error(run_bucket):
+    with pytest.raises(StorageError, match=r"'gs://no-such-bucket.*'. Check the bucket's name"):
         BucketPlace("gs://no-such-bucket/run").names()
 
 

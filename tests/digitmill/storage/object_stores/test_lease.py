@@ -9,7 +9,7 @@ from requests import exceptions as transport
 
 from digitmill.storage.interface import LOCK
 from digitmill.storage.object_stores import lease
-from digitmill.storage.object_stores.bucket import StoreError
+from digitmill.storage.object_stores.bucket import RELEASED, StoreError
 from digitmill.storage.object_stores.bucket_folder import BucketFolder
 from schemas.errors import StorageError, UserError
 from tests.gcs_emulator import Bucket
@@ -101,7 +101,7 @@ def lose_answers(monkeypatch: pytest.MonkeyPatch, *, which: set[int]) -> list[in
 def test_a_renewal_whose_answer_was_lost_is_a_renewal(
     folder: BucketFolder, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    uploads = lose_answers(monkeypatch, which={1})
+    uploads = lose_answers(monkeypatch, which={2})
     with folder.hold() as hold:
         while len(uploads) < 5:
             hold.confirm()
@@ -155,34 +155,62 @@ def test_a_lease_given_back_while_it_is_watched_is_free(
     assert len(looks) == 2
 
 
-class LeaseBucket:
-    """A bucket that only one holder writes; `patient` has how each write was to be tried again."""
+class MemoryBucket:
+    """A bucket with one object, on a store without conditional deletes.
 
-    def __init__(self) -> None:
-        self.version = ""
-        self.patient: list[bool] = []
+    Attributes:
+        content: the object's; None while it is not there.
+        patient: how each write that met its condition was to be retried.
+        failing: numbers of these writes that fail.
+        looks: times the object was read.
+    """
+
+    def __init__(self, *, conditional: bool = True, content: bytes | None = None) -> None:
+        self._conditional = conditional
+        self._version = "" if content is None else "0"
+        self.content = content
         self.contents: set[bytes] = set()
+        self.patient: list[bool] = []
+        self.failing: set[int] = set()
+        self.looks = 0
 
-    def write(self, name: str, data: bytes, *, expected: str, patient: bool = True) -> str:
-        assert (name, expected) == ("run/lock", self.version)
+    def write(
+        self, name: str, data: bytes, *, expected: str | None = None, patient: bool = True
+    ) -> str | None:
+        if self._conditional and expected not in (None, self._version):
+            return None
         self.patient.append(patient)
-        self.contents.add(data)
-        self.version = str(len(self.patient))
-        if len(self.patient) == 2:
-            self.version = expected
+        if len(self.patient) in self.failing:
             raise StoreError("busy", hint="wait")
-        return self.version
+        self.contents.add(data)
+        self.content, self._version = data, str(len(self.patient))
+        return self._version
 
-    def delete_version(self, name: str, version: str) -> None:
-        assert (name, version) == ("run/lock", self.version)
+    def read_version(self, name: str, *, patient: bool = True) -> tuple[str, bytes] | None:
+        self.looks += 1
+        return None if self.content is None else (self._version, self.content)
+
+    def release(self, name: str, version: str) -> None:
+        self.write(name, RELEASED, expected=version, patient=False)
+
+    def delete(self, name: str) -> None:
+        self.content, self._version = None, ""
+
+
+OTHER = b'{"host": "elsewhere", "process": 1}'
+
+
+def lease_on(bucket: MemoryBucket) -> lease.Lease:
+    return lease.Lease(bucket, "run/lock", "s3://bucket/run")
 
 
 def test_a_renewal_is_not_tried_again_for_so_long_that_the_lease_runs_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(lease, "RENEW_SECONDS", 0.001)
-    bucket = LeaseBucket()
-    held = lease.Lease(bucket, "run/lock", "gs://bucket/run")
+    bucket = MemoryBucket()
+    bucket.failing = {2}
+    held = lease_on(bucket)
     held.take()
     while len(bucket.patient) < 4:
         time.sleep(0.001)
@@ -191,4 +219,73 @@ def test_a_renewal_is_not_tried_again_for_so_long_that_the_lease_runs_out(
     assert bucket.patient[0] is True
     assert set(bucket.patient[1:]) == {False}
     # On S3 an object's version is that of its content.
-    assert len(bucket.contents) == len(bucket.patient)
+    assert len(bucket.contents) == len(bucket.patient) - 1
+
+
+def test_a_launcher_that_wakes_up_renews_before_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "RENEW_SECONDS", 1000.0)
+    bucket = MemoryBucket()
+    held = lease_on(bucket)
+    held.take()
+    held.confirm()
+    assert len(bucket.patient) == 1
+    monkeypatch.setattr(lease, "LEASE_SECONDS", -1.0)
+    held.confirm()
+    assert len(bucket.patient) == 2
+    bucket.failing = {3}
+    with pytest.raises(StorageError, match="cannot renew the hold on the output"):
+        held.confirm()
+    bucket.write("run/lock", OTHER)
+    for _ in range(2):
+        with pytest.raises(StorageError, match="Another launcher has taken it over"):
+            held.confirm()
+    held.give_back()
+    assert bucket.content == OTHER
+
+
+def test_a_released_lease_is_free_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "POLL_SECONDS", 1000.0)
+    bucket = MemoryBucket()
+    for _ in range(2):
+        held = lease_on(bucket)
+        held.take()
+        assert bucket.content != RELEASED
+        held.give_back()
+        assert bucket.content == RELEASED
+
+
+def test_a_lease_that_was_taken_over_without_an_answer_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket = MemoryBucket(content=RELEASED)
+    real = bucket.write
+    # The first try's answer is lost, and its retry conflicts with the version that it wrote.
+    monkeypatch.setattr(bucket, "write", lambda *given, **more: real(*given, **more) and None)
+    held = lease_on(bucket)
+    held.take()
+    held.give_back()
+    assert bucket.content == RELEASED
+
+
+def test_a_lease_that_is_released_while_it_is_watched_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket = MemoryBucket(content=OTHER)
+    monkeypatch.setattr(lease.time, "sleep", lambda _: bucket.write("run/lock", RELEASED))
+    held = lease_on(bucket)
+    held.take()
+    held.give_back()
+    assert (bucket.content, bucket.looks) == (RELEASED, 3)
+
+
+def test_a_launcher_that_is_slow_to_give_back_leaves_its_successor_s_lease() -> None:
+    bucket = MemoryBucket()
+    held = lease_on(bucket)
+    held.take()
+    bucket.write("run/lock", OTHER)
+    held.give_back()
+    assert bucket.content == OTHER
+
+
+@pytest.mark.parametrize("content", [None, OTHER])
+def test_a_store_that_ignores_conditions_is_refused(content: bytes | None) -> None:
+    bucket = MemoryBucket(conditional=False, content=content)
+    with pytest.raises(UserError, match=r"the store ignores If-None-Match.*'s3://bucket/run'"):
+        lease_on(bucket).take()
+    assert bucket.content is None

@@ -9,9 +9,10 @@ import obstore
 import pytest
 from obstore import exceptions as refused
 
-from digitmill.storage import ImageReader, OutputFolder, list_place, open_folder, open_place
+from digitmill.storage import ImageReader, ListedImage, OutputFolder, list_place, open_folder, open_place
 from digitmill.storage.interface import LOCK
 from digitmill.storage.object_stores import lease, obstore_bucket, retries
+from digitmill.storage.object_stores.bucket import RELEASED
 from schemas.errors import StorageError, UserError
 from schemas.failure import FailureCode, ImageError
 from tests.other_stores import Store
@@ -34,15 +35,16 @@ def folder(other_store: Store) -> OutputFolder:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ("", ["in-old/x.png", "in/3/a.png", "in/b c.png", "in/x[1].png", "in/é.png"]),
+        ("", ["in-old/x.png", "in/3/a.png", "in/b c.png", "in/x[1].png", "in/é.png", "scan[1]/y.png"]),
         ("in", ["in/3/a.png", "in/b c.png", "in/x[1].png", "in/é.png"]),
         ("in/*.png", ["in/b c.png", "in/x[1].png", "in/é.png"]),
         ("in/**/[ab]*.png", ["in/3/a.png", "in/b c.png"]),
         ("in/x[1].png", ["in/x[1].png"]),
+        ("scan[1]/", ["scan[1]/y.png"]),
     ],
 )
 def test_objects_are_listed_and_read(other_store: Store, given: str, expected: list[str]) -> None:
-    for name in ("in/3/a.png", "in/b c.png", "in/é.png", "in/x[1].png", "in-old/x.png"):
+    for name in ("in/3/a.png", "in/b c.png", "in/é.png", "in/x[1].png", "in-old/x.png", "scan[1]/y.png"):
         other_store.put(name, name.encode())
     images = sorted(list_place(f"{other_store.uri}/{given}"))
     assert [image.uri.removeprefix(f"{other_store.uri}/") for image in images] == expected
@@ -150,6 +152,20 @@ def test_a_folder_that_holds_something_is_refused(folder: OutputFolder, other_st
         folder.check("manifest.json")
 
 
+@pytest.mark.parametrize("name", ["a//b", "a/../b", "a//b/*"])
+def test_a_name_that_no_store_takes_is_one_line(other_store: Store, name: str) -> None:
+    with pytest.raises(UserError, match=r"cannot list the bucket: '.*'. Check the name: .*a/"):
+        list(list_place(f"{other_store.uri}/{name}"))
+
+
+def test_a_name_that_no_store_takes_is_asked_for_once(other_store: Store) -> None:
+    with ImageReader() as reader:
+        (outcome,) = reader.read([ListedImage(f"{other_store.uri}/a//b", 0, -1)])
+    assert isinstance(outcome, ImageError)
+    assert outcome.code == FailureCode.UNREADABLE
+    assert "tries" not in outcome.detail
+
+
 def test_an_output_that_cannot_be_written_is_one_line(other_store: Store) -> None:
     missing = open_folder(f"{other_store.uri[:2]}://no-such-bucket-anywhere/out")
     for write in (missing.write_once, missing.replace):
@@ -159,6 +175,12 @@ def test_an_output_that_cannot_be_written_is_one_line(other_store: Store) -> Non
         pass
     with pytest.raises(UserError, match="Check the bucket's name"):
         missing.check("manifest.json")
+
+
+def assert_released(store: Store) -> None:
+    with open_place(f"{store.uri}/a/run/{LOCK}") as file:
+        assert file.read() == RELEASED
+    assert store.names() == [f"a/run/{LOCK}"]
 
 
 def held_elsewhere(folder: OutputFolder, write: int = 0) -> None:
@@ -171,7 +193,7 @@ def test_of_two_launchers_the_second_is_refused(folder: OutputFolder, other_stor
             pass
         hold.confirm()
         folder.check("manifest.json")
-    assert other_store.names() == []
+    assert_released(other_store)
 
 
 def test_a_holder_that_died_runs_out(folder: OutputFolder, other_store: Store) -> None:
@@ -180,7 +202,7 @@ def test_a_holder_that_died_runs_out(folder: OutputFolder, other_store: Store) -
     with folder.hold() as hold:
         assert time.monotonic() - started >= lease.LEASE_SECONDS
         hold.confirm()
-    assert other_store.names() == []
+    assert_released(other_store)
 
 
 def confirm_until_lost(hold: lease.Lease) -> None:
@@ -234,7 +256,7 @@ def test_a_lease_whose_answers_are_lost_is_held(
             hold.confirm()
             time.sleep(0.02)
         hold.confirm()
-    assert other_store.names() == []
+    assert_released(other_store)
 
 
 def test_a_store_that_stays_away_is_one_line(folder: OutputFolder, monkeypatch: pytest.MonkeyPatch) -> None:
