@@ -30,7 +30,7 @@ class Effort:
 
     Attributes:
         images: of the folders to score, ascending.
-        rounds: how often everybody has a turn.
+        rounds: number of runs of each contender.
         buckets: images of `benchmarks.buckets.buckets`.
         epochs: for each recipe that is trained, the images of an epoch.
     """
@@ -58,7 +58,7 @@ def measured(
     models: Sequence[Model],
     contenders: Sequence[Contender],
 ) -> Iterator[Run]:
-    """Yields every run of the parts that are asked for, each as soon as it has ended."""
+    """Yields every run of the selected parts, each as soon as it has ended."""
     first, last, rounds = models[0], models[-1], effort.rounds
     if "start" in parts:
         yield from scoring.start(workspace, first, rounds=rounds)
@@ -84,7 +84,7 @@ def main() -> None:
     for line in lacking:
         _say(line)
     if lacking and arguments.publish:
-        sys.exit("nothing is published that not everybody took part in")
+        sys.exit("cannot publish: some contenders are missing")
     workspace = Workspace(arguments.folder)
     models = [workspace.trained(model) for model in MODELS]
     runs = []

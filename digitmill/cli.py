@@ -29,7 +29,7 @@ _VERBS = {
 
 
 class _LazyGroup(cloup.Group):
-    """A group whose verbs are imported when they are asked for."""
+    """A group whose verbs are imported on first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_VERBS)

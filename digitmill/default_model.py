@@ -1,4 +1,4 @@
-"""Where the model lies that comes with digitmill. `make model` puts it there."""
+"""Path of the model that comes with digitmill. `make model` puts it there."""
 
 import pathlib
 from typing import Final

@@ -21,7 +21,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    # Not before it is asked for: Beam takes a second to import, and `--help` imports this package too.
+    # Imported on first use: Beam takes a second to import, and `--help` imports this package too.
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_MODULES[name]), name)

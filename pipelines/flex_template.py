@@ -31,7 +31,7 @@ _WORKERS: Final = ("--sdk_container_image", "--setup_file")
 
 
 def metadata() -> dict[str, Any]:
-    """Returns the template's metadata: a parameter a flag of `digitmill score`."""
+    """Returns the template's metadata: one parameter per flag of `digitmill score`."""
     return {
         "name": "digitmill score",
         "description": "Scores every image of a folder and accounts for each: predicted once, or failed "
@@ -63,7 +63,7 @@ def to_flags(arguments: Sequence[str]) -> list[str]:
 
 
 def with_workers(flags: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """Returns the flags with the image of the workers, where they do not say by themselves what that is."""
+    """Returns the flags, with the workers' image added unless they already choose one."""
     image = environment.get(WORKER_IMAGE, "")
     if not image or any(flag.partition("=")[0] in _WORKERS for flag in flags):
         return list(flags)

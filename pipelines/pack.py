@@ -18,7 +18,7 @@ from schemas.errors import ExitCode
 def pack(options: PackOptions) -> ExitCode:
     """Pack a folder's images into TFRecord shards, with their names and labels.
 
-    One object an image is the slowest way to keep images. Scoring and training read the shards:
+    One object per image is the slowest way to keep images. Scoring and training read the shards:
     --input 'packed/*.tfrecord' and --data 'tfrecord:packed/*.tfrecord'.
 
     Files are packed byte for byte and are not looked into: a text file named .png is packed as it is,

@@ -1,4 +1,4 @@
-"""What a scoring run is asked to do: the flags of `digitmill score`."""
+"""The flags of `digitmill score`."""
 
 import dataclasses
 import pathlib
@@ -24,7 +24,7 @@ _MACHINE: Final = OptionGroup("This machine")
 
 @dataclasses.dataclass(frozen=True)
 class ScoreOptions(Options):
-    """What a scoring run is asked to do; each field is a flag, whose help says what it means."""
+    """The options of a scoring run; each field is a flag, explained by its help."""
 
     VERB: ClassVar[str] = "score"
 

@@ -48,7 +48,7 @@ class Failure(Record):
     image: str = column("URI of the image: file:// percent-encoded, gs:// as it is.", unique=True)
     generation: int = column("Version of the image that was listed: see the predictions.", minimum=0)
     code: str = column("Why there is no prediction.", choices=tuple(FailureCode))
-    detail: str = column("What the reader, the decoder or the engine said.")
+    detail: str = column("Error message of the reader, the decoder or the engine.")
 
 
 COLUMNS = columns_of(Failure)

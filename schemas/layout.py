@@ -1,6 +1,6 @@
-"""Where files stand in the output of a scoring run: names within the output folder, with `/`.
+"""Names of the files in the output folder of a scoring run, with `/`.
 
-The names of the manifest and of the run plan stand beside their formats, as `schemas.manifest.FILE` and
+The names of the manifest and of the run plan are defined with their formats, as `schemas.manifest.FILE` and
 `schemas.run_plan.FILE`.
 """
 

@@ -26,7 +26,7 @@ class SubmitOptions(Options):
     """What is submitted where; each field is a flag, whose help says what it means.
 
     Attributes:
-        train_flags: what the command line holds beside: flags of `digitmill train`.
+        train_flags: the remaining flags, those of `digitmill train`.
     """
 
     VERB: ClassVar[str] = "submit"
@@ -134,6 +134,6 @@ def _submit(request: "Request", cluster: Options, *, dry_run: bool) -> str:
     from trainer.submission import package, vertex
 
     with tempfile.TemporaryDirectory() as folder:
-        # Told apart by content: a dry run names the very place that a real one would.
+        # Named by content, so that a dry run prints the same place as a real submission.
         built = package.build(pathlib.Path(folder)) if cluster.staging else None
         return (vertex.to_yaml if dry_run else vertex.submit)(request, cluster, built)

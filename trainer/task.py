@@ -34,7 +34,7 @@ def train(options: TrainOptions) -> None:
         result = run(options)
     except PeerLostError as error:
         restart_process(error)
-    # Of several workers the chief alone writes a bundle, and answers; for people it has done so already.
+    # Only the chief of several workers has a bundle. The text is printed already; this adds the JSON.
     if (result.bundle / CARD).exists():
         answer(None, {"output": str(options.output or result.output), **result.as_data()})
 

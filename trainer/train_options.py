@@ -1,4 +1,4 @@
-"""What a training job is asked to do: the flags of `digitmill train`."""
+"""The flags of `digitmill train`."""
 
 import dataclasses
 import os
@@ -32,7 +32,7 @@ _SHARE_BELOW_1: Final = FiniteRange(0, 1, max_open=True)
 
 @dataclasses.dataclass(frozen=True)
 class TrainOptions(Options):
-    """What a training job is asked to do; each field is a flag, whose help says what it means.
+    """The options of a training job; each field is a flag, explained by its help.
 
     Of fields that `trainer.recipes.parts.recipe.Recipe` has too, None leaves the recipe's own value.
     """

@@ -51,6 +51,6 @@ variable "beam_flags" {
 }
 
 variable "alert_email" {
-  description = "Who is told of a build that failed."
+  description = "Who is notified when a build fails."
   type        = string
 }

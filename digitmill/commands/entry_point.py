@@ -102,7 +102,7 @@ def _as_data(error: Exception, text: str, code: int) -> dict[str, object]:
 
 
 def _leave(code: int) -> NoReturn:
-    """Ends the process and its children at once: threads of a stopped run would go on with its work."""
+    """Ends the process and its children at once: threads of a stopped run would continue its work."""
     import psutil
 
     sys.stdout.flush()

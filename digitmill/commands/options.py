@@ -1,4 +1,4 @@
-"""What a verb is asked to do: a frozen dataclass, each field of which declares one flag.
+"""The options of a verb: a frozen dataclass, each field of which declares one flag.
 
 A field is the only place that a flag has. From it follow the flag and its help, the key in `run.yaml`, the
 words in printed commands, the check of its value, and where a run records it:
@@ -44,7 +44,7 @@ class Effect(enum.Enum):
     """What a flag changes, and so where its value is recorded beside `run.yaml`."""
 
     RESULT = "what is scored, packed or trained: recorded, and a resumed run has the same"
-    REPORT = "what is said about the result: recorded"
+    REPORT = "how the result is reported: recorded"
     RUN = "how the run is done: not recorded, or by the job in its own way"
 
 
@@ -54,7 +54,7 @@ class _Parameter:
 
     Attributes:
         names: of the flag, as `--input`; empty where they follow from the field.
-        settings: what `kind` takes beside; they win over what follows from the field.
+        settings: further arguments of `kind`; they win over what follows from the field.
         always: whether `run.yaml` and printed commands have the value even where it is the default.
     """
 
@@ -85,7 +85,7 @@ def flag(
         required: whether field and flag have no default.
         effect: what it changes.
         always: whether `run.yaml` and printed commands have the value even where it is the default.
-        settings: what `cloup.option` takes beside. Type and multiplicity follow from the field's annotation.
+        settings: more arguments of `cloup.option`. Type and multiplicity follow from the field's annotation.
             `fallback` is what the command line gives a field that has no default.
     """
     if "fallback" in settings:
@@ -108,7 +108,7 @@ def beam_flags() -> Any:
 
 
 class Options:
-    """What a verb is asked to do; its subclasses are frozen dataclasses.
+    """The options of a verb; its subclasses are frozen dataclasses.
 
     Raises:
         UserError: when a field has a value that its flag does not take.
@@ -144,7 +144,7 @@ class Options:
 
         Args:
             resume: whether it resumes the run, whatever the options say.
-            output: where the same is done anew; None for the options' own output.
+            output: another output folder for the same work; None for the options' own.
         """
         left_out = ("resume", run_config.BEAM_FLAGS, "output" if output else "")
         words = [

@@ -1,6 +1,6 @@
 """The file that repeats a run: `--config` reads it, and a run writes it into its output.
 
-A section a verb, and in it the verb's flags by their names:
+One section per verb, with the verb's flags by name:
 
     score:
       input: [scans]

@@ -88,7 +88,7 @@ def verb(
 
 
 def _taking(options: type[Options], function: Callable) -> Callable:
-    """Returns the function as click calls it, with a value a flag."""
+    """Returns the function as click calls it, with one argument per flag."""
 
     @functools.wraps(function)
     def call(**given: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Which engine runs a bundle's model: what was asked for, or what the card and the machine offer."""
+"""Chooses the engine that runs a bundle's model: by `--engine`, or by the card and the machine."""
 
 import dataclasses
 import importlib.util
@@ -60,7 +60,7 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """Looks at this machine; TensorFlow takes seconds to import and is asked only where there is a GPU."""
+    """Inspects this machine; imports TensorFlow, which takes seconds, only if there is a GPU."""
     tensorflow = importlib.util.find_spec("tensorflow") is not None
     devices = gpu_devices()
     return Machine(tensorflow, _seen_by_tensorflow() if tensorflow and devices else 0, devices)
@@ -84,7 +84,7 @@ def choose(asked: str, card: ModelCard, *, machine: Machine | None = None) -> En
     """Returns the engine that was asked for, or the best that the bundle has on this machine.
 
     Raises:
-        UserError: when the engine that was asked for, or any, cannot run this bundle here.
+        UserError: when the requested engine, or every engine, cannot run this bundle here.
     """
     kind = EngineKind(asked)
     if kind is EngineKind.AUTO:
@@ -92,7 +92,7 @@ def choose(asked: str, card: ModelCard, *, machine: Machine | None = None) -> En
     _refuse_missing(card, kind)
     if kind is EngineKind.SAVED_MODEL and not (machine or this_machine()).tensorflow:
         raise UserError("--engine needs TensorFlow, which is not installed", value=asked, hint=_INSTALL)
-    return EngineChoice(kind, "it was asked for")
+    return EngineChoice(kind, "chosen by --engine")
 
 
 def _decide(card: ModelCard, machine: Machine) -> EngineChoice:

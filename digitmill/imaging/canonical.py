@@ -119,7 +119,7 @@ def _digit(grey: np.ndarray) -> np.ndarray:
 
 
 def _negative(grey: np.ndarray) -> np.ndarray | None:
-    """Returns the digit that is canonical but for its polarity, on spotless paper, else None."""
+    """Returns the inverted digit if it is canonical except for its polarity; None otherwise."""
     inverted = cv2.bitwise_not(grey)
     left, top, width, height = cv2.boundingRect(inverted)
     if max(width, height) != BOX or inverted.max() < MIN_CONTRAST:
@@ -152,7 +152,7 @@ def _without_specks(mask: np.ndarray, ink: Ink, lines: Lines | None) -> tuple[np
 
 
 def _line_remnants(pieces: np.ndarray, stats: np.ndarray, lines: Lines) -> np.ndarray:
-    """Returns which pieces are what is left of a line: flat beside it, or flat along the edge."""
+    """Returns a mask of the pieces that are remnants of a line: flat, and next to it or at the edge."""
     left, top, width, height = stats[:, :4].T
     flat = max_line_thickness(pieces.shape)
     beside = np.zeros((2, len(stats)), bool)

@@ -45,7 +45,7 @@ class Guard:
     """A client of the decoder process, which may take `seconds` for an image; threads take turns."""
 
     def __init__(self, command: Sequence[str] | None = None, *, seconds: float = DECODE_SECONDS) -> None:
-        # -P: the working folder is the caller's, perhaps full of strangers' files, and no place for modules.
+        # -P: never imports modules from the working folder, which may hold untrusted files.
         self._command = list(command or (sys.executable, "-P", "-m", "digitmill.imaging.decoder_process"))
         self._seconds = seconds
         self.forget()
@@ -78,7 +78,7 @@ class Guard:
             self._end()
 
     def forget(self) -> None:
-        """Lets go of the process without ending it: in a forked child, where it belongs to the parent."""
+        """Forgets the process without ending it: in a forked child it belongs to the parent."""
         self._lock = threading.Lock()
         self._process: subprocess.Popen | None = None
         self._socket: socket.socket | None = None

@@ -19,7 +19,7 @@ class Picture:
         name: the image's whole name.
         alternative: text for readers who cannot see it.
         wrong: whether the prediction is.
-        label: the true digit where it is known and differs; else empty.
+        label: the true digit if it is known and differs; empty otherwise.
     """
 
     png: str

@@ -3,7 +3,7 @@
 A place is a path, a pattern or a URI. `list_place` yields what is there, `ImageReader` reads it as it was
 listed, `open_place` reads one file of any size, and `open_folder` returns an `OutputFolder`, whose files are
 written whole or not at all and which one launcher holds at a time. The clients of object stores, which take
-half a second to import, are imported when the first object is asked for.
+half a second to import, are imported when the first object is used.
 """
 
 from digitmill.storage.interface import OutputFolder, before_run

@@ -60,7 +60,7 @@ class OutputFolder(Protocol):
         """Removes a file, which need not exist."""
 
     def hold(self) -> AbstractContextManager[Hold]:
-        """Keeps other launchers off the folder; creates it on disk, where folders exist by themselves.
+        """Locks the folder against other launchers; a local folder is created first.
 
         The hold of a launcher that died ends, however it died.
 

@@ -74,7 +74,7 @@ def _generation(status: os.stat_result) -> int:
 
 
 def _matches(pattern: str) -> Iterator[_File]:
-    """Yields the files that a pattern matches; `glob` would go round link loops and past locked folders."""
+    """Yields the files that a pattern matches; `glob` would follow link loops and skip unreadable folders."""
     folder = literal_prefix(pattern).rpartition("/")[0] or ("/" if pattern.startswith("/") else ".")
     if not os.path.isdir(os.fsencode(folder)):
         return
@@ -213,7 +213,7 @@ def open_file(image: ListedImage) -> BinaryIO:
 
 def _check_listed(status: os.stat_result, image: ListedImage) -> None:
     if (status.st_mtime_ns, status.st_size) == image[1:3] and stat.S_ISREG(status.st_mode):
-        return  # nearly all, and at once
+        return  # the usual case, checked first
     if not stat.S_ISREG(status.st_mode):
         raise ImageError(FailureCode.UNREADABLE, "not a regular file")
     if _generation(status) != image.generation or status.st_size != image.size:

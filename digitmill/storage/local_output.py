@@ -106,12 +106,12 @@ class LocalFolder:
         try:
             yield _Lock()
         finally:
-            # Unlinked while it is locked: whoever opened it before finds that it is no longer the folder's.
+            # Unlinked while it is locked: a process that opened it before sees that it is stale.
             (self.path / LOCK).unlink(missing_ok=True)
             os.close(lock)
             if new:
                 with contextlib.suppress(OSError):
-                    self.path.rmdir()  # nothing came of it
+                    self.path.rmdir()  # nothing was written
 
     def _lock(self) -> int:
         while True:
@@ -139,16 +139,16 @@ class LocalFolder:
         """Refuses a folder that holds something or cannot be seen."""
         try:
             done, used = self.exists(finished), self.path.exists() and not self.path.is_dir()
-            # What a launcher left that was killed before it had begun is nothing.
+            # Leftovers of a launcher that was killed before its run began do not count.
             used = used or any(name != LOCK and not _is_temporary(name) for name in os.listdir(self.path))
         except FileNotFoundError:
             pass
         except OSError as error:
-            raise self._refusal("cannot look into the output folder", error) from error
+            raise self._refusal("cannot list the output folder", error) from error
         refuse_used(self.place, finished=done, used=used)
 
     def claim(self) -> None:
-        """Makes the folder and sees that it can be written to."""
+        """Creates the folder and checks that it is writable."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with _temporary_beside(self.path / "claim", b""):
@@ -163,11 +163,11 @@ class LocalFolder:
         except OSError as error:
             if missing and isinstance(error, (FileNotFoundError, NotADirectoryError)):
                 raise FileNotFoundError(error.errno, error.strerror, error.filename) from error
-            hint = f"make room or mend it: {error.strerror}"
+            hint = f"make room or repair it: {error.strerror}"
             raise StorageError("cannot read or write the output", value=self.at(name), hint=hint) from error
 
-    def _refusal(self, rule: str, error: OSError) -> UserError:
-        return UserError(rule, value=self.place, hint=f"choose another one: {error.strerror}")
+    def _refusal(self, problem: str, error: OSError) -> UserError:
+        return UserError(problem, value=self.place, hint=f"choose another one: {error.strerror}")
 
 
 def _sync_folder(folder: pathlib.Path) -> None:

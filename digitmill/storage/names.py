@@ -12,6 +12,9 @@ from typing import Final
 
 from schemas.errors import UserError
 
+SCHEMES: Final = ("gs", "s3", "az")
+"""URI schemes of the supported object stores."""
+
 _FILE: Final = "file://"
 
 _UNQUOTED: Final = (string.ascii_letters + string.digits + "_.-~/").encode()
@@ -77,11 +80,11 @@ def uri_in(name: str, file: str | pathlib.Path) -> str:
             return uri_of(path)  # one file, one URI, however it was quoted
     scheme, _, rest = name.partition("://")
     bucket, _, key = rest.partition("/")
-    if scheme not in ("gs", "s3", "az") or not bucket or not key or printable(name) != name:
+    if scheme not in SCHEMES or not bucket or not key or printable(name) != name:
         raise UserError(
             "not a path, nor a URI of file:///, gs://, s3:// or az:// in UTF-8",
             value=name,
-            hint=f"mend it in {file}",
+            hint=f"correct it in {file}",
         )
     return name
 
@@ -103,7 +106,7 @@ _ARCHIVE_SUFFIXES: Final = (".zip", ".tar", ".tar.gz", ".tgz", ".tfrecord", ".tf
 
 
 def may_be_archive(uri: str) -> bool:
-    """Whether a name is an archive's; its content has the last word."""
+    """Whether a name is an archive's; its content decides."""
     return uri.lower().endswith(_ARCHIVE_SUFFIXES)
 
 

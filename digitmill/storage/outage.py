@@ -12,7 +12,7 @@ from schemas.errors import StorageError
 from schemas.failure import Failure, FailureCode
 
 _ENOUGH_FILES: Final = 16
-"""Files that say by their absence that their folder is gone; fewer may have been removed with it."""
+"""Missing files from which their folder is checked too; a folder of fewer may have been deleted."""
 
 _STORAGE_CODES: Final = (FailureCode.MISSING, FailureCode.DENIED, FailureCode.UNREADABLE)
 

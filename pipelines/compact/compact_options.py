@@ -1,4 +1,4 @@
-"""What a compacting run is asked to do: the flags of `digitmill compact`."""
+"""The flags of `digitmill compact`."""
 
 import dataclasses
 import itertools
@@ -17,7 +17,7 @@ _OUTPUT: Final = OptionGroup("Output")
 
 @dataclasses.dataclass(frozen=True)
 class CompactOptions(Options):
-    """What a compacting run is asked to do; each field is a flag, whose help says what it means.
+    """The options of a compacting run; each field is a flag, explained by its help.
 
     Attributes:
         runs: outputs of runs, or folders above several.

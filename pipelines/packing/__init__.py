@@ -2,5 +2,5 @@
 
 `pack_options` declares its flags. `pack_job.run` lists the images, packs them with Beam and writes the
 manifest last. Each shard is written once, under a name derived from what it holds, so that a pack can be
-resumed. Importing the room imports no Beam: help must answer at once.
+resumed. Importing this package does not import Beam: `--help` must be fast.
 """

@@ -1,4 +1,4 @@
-"""What a packing run is asked to do: the flags of `digitmill pack`."""
+"""The flags of `digitmill pack`."""
 
 import dataclasses
 from typing import ClassVar, Final
@@ -13,7 +13,7 @@ _RESUME: Final = OptionGroup("Resume")
 
 @dataclasses.dataclass(frozen=True)
 class PackOptions(Options):
-    """What a packing run is asked to do; each field is a flag, whose help says what it means."""
+    """The options of a packing run; each field is a flag, explained by its help."""
 
     VERB: ClassVar[str] = "pack"
 

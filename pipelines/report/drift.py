@@ -120,7 +120,7 @@ class Drift:
     def describe(self) -> str:
         """Returns the shift in a word or two."""
         if self.shift is Shift.UNKNOWN:
-            return "cannot be told" if self.index is None else "too few images to tell"
+            return "unknown" if self.index is None else "too few images to tell"
         return "stable" if self.shift is Shift.STABLE else f"{self.shift} shift"
 
 
@@ -207,7 +207,7 @@ def _summarize(
 ) -> str:
     shift = most_severe(drifts)
     if shift is Shift.UNKNOWN:
-        return f"Whether these images are like those of {name} cannot be told: there are too few of them."
+        return f"There are too few images to tell whether they are like those of {name}."
     known = [drift for drift in drifts if drift.index is not None]
     if shift is Shift.STABLE:
         largest = max(known, key=lambda drift: drift.index or 0.0)

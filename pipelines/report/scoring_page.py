@@ -100,7 +100,7 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
     yield "Speed", thousands(manifest.images_per_second), f"images/s over {pipeline} of pipeline"
     wall = wall_seconds(manifest)
     if wall is not None:
-        yield "Wall time", duration(wall), "of the last launcher, all in all"
+        yield "Wall time", duration(wall), "of the last launcher, in total"
     price = manifest.options.get("price_per_hour")
     if price is not None and wall is not None:
         cost, images = float(price) * wall / 3600, float(manifest.times["images"])

@@ -1,4 +1,4 @@
-"""What a reviewing run is asked to do: the flags of `digitmill review`."""
+"""The flags of `digitmill review`."""
 
 import dataclasses
 from typing import ClassVar, Final
@@ -13,7 +13,7 @@ _PAGE: Final = OptionGroup("Page")
 
 @dataclasses.dataclass(frozen=True)
 class ReviewOptions(Options):
-    """What a reviewing run is asked to do; each field is a flag, whose help says what it means.
+    """The options of a reviewing run; each field is a flag, explained by its help.
 
     Attributes:
         output: output folder of a finished run, local or in a bucket.

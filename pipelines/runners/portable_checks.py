@@ -87,7 +87,7 @@ def _check_flink(options: PipelineOptions) -> None:
     _check_jar(FlinkJarJobServer(copy.deepcopy(options)), options, flag="--flink_job_server_jar")
 
 
-def _check_flink_version(master: str, asked: str) -> None:
+def _check_flink_version(master: str, wanted: str) -> None:
     try:
         answer = requests.get(f"{master}/v1/config", timeout=_SECONDS)
         version = answer.json()["flink-version"]
@@ -98,7 +98,7 @@ def _check_flink_version(master: str, asked: str) -> None:
             hint=f"give the address of its REST service, such as localhost:8081: {_one_line(error)}",
         ) from error
     found = ".".join(version.split(".")[:2])
-    if found == asked:
+    if found == wanted:
         return
     known = FlinkRunnerOptions.PUBLISHED_FLINK_VERSIONS
     hint = (
@@ -106,20 +106,20 @@ def _check_flink_version(master: str, asked: str) -> None:
         if found in known
         else f"use a cluster of a version that Beam runs on: {', '.join(known)}"
     )
-    raise UserError(f"--flink_version differs from the cluster's version {version}", value=asked, hint=hint)
+    raise UserError(f"--flink_version differs from the cluster's version {version}", value=wanted, hint=hint)
 
 
 def _check_jar(server: Any, options: PipelineOptions, *, flag: str) -> None:
     """Downloads the job server's jar, once, to where Beam looks for it."""
-    asked = options.view_as(JobServerOptions)
-    if shutil.which(asked.job_server_java_launcher) is None:
+    job_server = options.view_as(JobServerOptions)
+    if shutil.which(job_server.job_server_java_launcher) is None:
         raise UserError(
             "Java not found, which the job servers of Flink and Spark need",
-            value=asked.job_server_java_launcher,
+            value=job_server.job_server_java_launcher,
             hint="install Java 11 or 17, name it by --job_server_java_launcher, or give --job_endpoint",
         )
     try:
-        server.local_jar(server.path_to_jar(), asked.jar_cache_dir)
+        server.local_jar(server.path_to_jar(), job_server.jar_cache_dir)
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
             "cannot get the jar of the job server",
@@ -147,9 +147,9 @@ def _no_prism(value: str, why: str) -> UserError:
     )
 
 
-def _check_ports(asked: JobServerOptions) -> None:
+def _check_ports(job_server: JobServerOptions) -> None:
     for flag in ("job_port", "artifact_port", "expansion_port"):
-        port = getattr(asked, flag)
+        port = getattr(job_server, flag)
         with socket.socket() as probe:
             # Like servers do: a port with lingering connections counts as free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -180,8 +180,8 @@ def _list(run: _Run) -> ListingIndex:
 def _may_score_while_listing(run: _Run) -> bool:
     """Whether worker processes may score while the launcher still lists.
 
-    Not where another launcher could take over meanwhile and list anew, as in a bucket: what the first one's
-    processes go on to write would be strays. And not in another thread of Beam, which Ctrl-C does not reach.
+    False in a bucket, where another launcher could take over and list again: files that the first one's
+    processes still write would be strays. False if Beam works in another thread, which Ctrl-C cannot reach.
     """
     if run.pool is None or run.past or not isinstance(run.output, LocalFolder):
         return False

@@ -20,20 +20,20 @@ WORKER_BYTES: Final = 384 * 2**20
 
 
 def worker_processes() -> int:
-    """Return how many worker processes this machine has room for: one a CPU, as memory allows."""
+    """Return how many worker processes this machine has room for: one per CPU, as memory allows."""
     return max(1, min(machine.cpu_count(), machine.available_memory() // WORKER_BYTES))
 
 
-def processes_for(asked: int | None, *, engine: EngineKind, images: int | None, items: int | None) -> int:
+def processes_for(requested: int | None, *, engine: EngineKind, images: int | None, items: int | None) -> int:
     """Return how many processes score a run on this machine; 1 is the launcher itself.
 
     Numbers of images and work items are None if unknown. By default TensorFlow scores in the launcher: it
     takes seconds and 700 MB a process, and fills a GPU.
     """
-    if asked is None:
+    if requested is None:
         few = images is not None and images <= FEW_IMAGES
-        asked = 1 if few or engine is EngineKind.SAVED_MODEL else worker_processes()
-    return asked if items is None else max(1, min(asked, items))
+        requested = 1 if few or engine is EngineKind.SAVED_MODEL else worker_processes()
+    return requested if items is None else max(1, min(requested, items))
 
 
 @contextlib.contextmanager

@@ -190,7 +190,7 @@ class WorkerPool:
                 return lane
 
     def _retry_alone(self, ref: ItemRef, message: bytes, ended: int) -> bytes:
-        """Return the response of a process that has nothing else to do, so that it dies of nothing else."""
+        """Return the response of a new process that scores only this item: no other item can kill it."""
         deaths = [ended]
         while len(deaths) < ATTEMPTS:
             # One after the other: if memory is short, more processes would make it shorter.

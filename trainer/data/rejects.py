@@ -54,7 +54,7 @@ class Rejects:
             raise UserError(
                 f"more than {self._max_rate:.4g} of the images are unusable (--max-bad-rate)",
                 value=f"{len(rejects)} of {images} in {source}",
-                hint=f"mend or remove them; the first is {rejects[0][0]!r}: {rejects[0][1]}",
+                hint=f"repair or remove them; the first is {rejects[0][0]!r}: {rejects[0][1]}",
             )
 
     def _record(self, rejects: Sequence[Reject], *, images: int, source: str) -> None:

@@ -1,4 +1,4 @@
 """The training loop: input pipeline, steps, updates, evaluation and precision.
 
-`training_loop.Trainer` trains one network; what it does beside training hangs on it as `actions`.
+`training_loop.Trainer` trains one network; what it does besides training is an action in `actions`.
 """

@@ -35,7 +35,7 @@ from trainer.run.checkpoints import Checkpoint, CheckpointOptions, check_identit
 from trainer.run.history import Epoch, best_epoch
 
 BLOCK_STEPS: Final = 16
-"""StepRunner whose images are fetched together, at most."""
+"""Steps whose images are fetched together, at most."""
 
 BLOCK_IMAGES: Final = 1_024
 """Images per replica that are fetched together, at most."""
@@ -267,7 +267,7 @@ class Trainer:
         return ends
 
     def _poll(self, preemption: Preemption, seconds: float) -> bool:
-        """Returns whether any worker was told to stop, so that all stop at the same step."""
+        """Returns whether any worker was preempted, so that all stop at the same step."""
         times, preempted = self._collectives.all_gather([seconds, preemption.preempted]).T
         self._scheduler.record(times.max())
         return bool(preempted.any())
@@ -276,7 +276,7 @@ class Trainer:
         step, checkpoints = self.state.step, self._options.checkpoints
         if checkpoints is None:
             return f"stopped by a signal after step {step}; nothing is saved"
-        return f"stopped by a signal after step {step}; saved to {checkpoints.newest}. Go on with --resume"
+        return f"stopped by a signal after step {step}; saved to {checkpoints.newest}. Continue with --resume"
 
     def _finish_epoch(self) -> EpochReport:
         started = time.perf_counter()

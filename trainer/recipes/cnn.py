@@ -6,7 +6,7 @@ Source: convolution and max-pooling layers, a dense layer, a few epochs, 99 % on
 Command: digitmill train --recipe cnn --data tfds:mnist --output run
 Time: about 40 s of training on two CPU cores.
 Accuracy: 99.35 % ± 0.06 (mean and standard deviation of seeds 1, 2, 3) on the test set of 10,000, which
-    was looked at once a run, at the end: 99.28, 99.37, 99.39. A first form, six epochs at a constant
+    was evaluated once per run, at the end: 99.28, 99.37, 99.39. A first form, six epochs at a constant
     learning rate, had reached 98.95 and 99.05 there; that made us look again, and the schedule was then
     chosen on validation images.
 """

@@ -6,7 +6,7 @@ Source: L. N. Smith, "Super-convergence", arXiv:1708.07120, for the cycle. The r
 Command: digitmill train --recipe fast-99 --data idx:mnist --output run
 Time: 4.8 to 8.3 s of training on two CPU cores in bfloat16 that other work shared.
 Accuracy: 99.23 % ± 0.09 (mean and standard deviation of seeds 1, 2, 3) on the test set of 10,000, which
-    was looked at once a run, at the end: 99.16, 99.20, 99.33; the middle one's 95 % interval is 99.01 to
+    was evaluated once per run, at the end: 99.16, 99.20, 99.33; the middle one's 95 % interval is 99.01 to
     99.36. The first form, of 61,762 parameters, was looked at there once, too: 99.26.
 """
 

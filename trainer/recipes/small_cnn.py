@@ -6,7 +6,7 @@ Source: pairs of 3 x 3 convolutions between poolings, as in K. Simonyan, A. Ziss
 Command: digitmill train --recipe small-cnn --data idx:mnist --output run
 Time: 200 to 230 s of training on two CPU cores in bfloat16 that other work shared.
 Accuracy: 99.61 % ± 0.03 (mean and standard deviation of seeds 1, 2, 3) on the test set of 10,000, which
-    was looked at once a run, at the end: 99.58, 99.64, 99.61; the middle one's 95 % interval is 99.47 to
+    was evaluated once per run, at the end: 99.58, 99.64, 99.61; the middle one's 95 % interval is 99.47 to
     99.71.
 """
 

@@ -28,11 +28,11 @@ done
 export {variable}="$workers"
 
 # srun starts no task a second time, and a worker without the others is of no use: all end, and the job is
-# queued again, to go on from the newest checkpoint.
+# queued again, to resume from the newest checkpoint.
 status=0
 srun --kill-on-bad-exit=1 {command} || status=$?
 
-# {saved}: told to end, by a limit or a preemption, and saved. Above 128: ended by a signal.
+# {saved}: stopped by a time limit or a preemption, and saved. Above 128: ended by a signal.
 if [ "$status" -gt 128 ] && [ "${{SLURM_RESTART_COUNT:-0}}" -lt {requeues} ]; then
   scontrol requeue "$SLURM_JOB_ID"
 fi

@@ -27,7 +27,7 @@ class Trial:
         state: `complete`, `pruned` or `failed` (diverged).
         settings: its settings, by field of TrainOptions.
         val_accuracy: of its final network; None if it diverged in the first epoch.
-        val_loss: of its final network, nats; None likewise.
+        val_loss: of its final network, nats; None in the same cases.
         epochs: finished epochs.
         seconds: duration.
     """

@@ -34,7 +34,7 @@ class Header(NamedTuple):
         plain: whether it may be decoded in this process: small, and with nothing unusual in its structure.
         orientation: EXIF's number from 1 to 8, where the decoder does not apply it itself.
         clear_grey: the grey level that is transparent, in the depth of the file, or None.
-        depth: bits a sample, where `clear_grey` is given.
+        depth: bits per sample, where `clear_grey` is given.
     """
 
     kind: Kind

@@ -23,7 +23,7 @@ from schemas.errors import UserError
 _SCOPES: Final = ("https://www.googleapis.com/auth/devstorage.read_write",)
 _NO_PROJECT: Final = "no-project"
 RETRY: Final = DEFAULT_RETRY.with_timeout(30)
-"""A store that does not answer for so long is said to be out of reach, seconds."""
+"""Retries end after 30 s; the store then counts as unreachable."""
 
 _FIELDS: Final = "items(name,size,generation,crc32c),nextPageToken"
 

@@ -32,7 +32,7 @@ class GoogleBucket:
             listed = client().list_blobs(
                 self.bucket, prefix=prefix, delimiter="/", fields="prefixes,nextPageToken", retry=google.RETRY
             )
-            # Prefixes are known only when all pages have been asked for.
+            # Prefixes are known only when all pages have been fetched.
             for _ in listed.pages:
                 pass
             return {name.removeprefix(prefix).rstrip("/") for name in listed.prefixes}

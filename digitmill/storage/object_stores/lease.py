@@ -84,7 +84,7 @@ class Lease:
             raise StorageError(
                 "this launcher no longer holds its output",
                 value=self._place,
-                hint="another launcher has taken it over and goes on",
+                hint="another launcher has taken it over and continues the run",
             )
 
     def _renew_now(self) -> None:
@@ -174,7 +174,7 @@ def _boot() -> str:
 
 
 def _process_namespace() -> str:
-    """Returns which numbering of processes ours is of: containers on one machine may share its name."""
+    """Returns this process's PID namespace: containers on one machine may share its host name."""
     try:
         return os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -182,7 +182,7 @@ def _process_namespace() -> str:
 
 
 def _begun(process: int) -> str:
-    """Returns when a process was begun, in the system's own count; empty where it is not running."""
+    """Returns a process's start time, in clock ticks since boot; empty if it is not running."""
     try:
         text = pathlib.Path(f"/proc/{process}/stat").read_text()
     except OSError:
@@ -192,7 +192,7 @@ def _begun(process: int) -> str:
 
 
 def _is_dead(holder: dict) -> bool:
-    """Whether a holder ran on this machine and runs no more."""
+    """Whether a holder ran on this machine and has ended."""
     own = _this_process()
     here = all(own[name] and own[name] == holder.get(name) for name in ("host", "boot", "processes"))
     return here and _begun(holder["process"]) != holder["begun"]

@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class ObjectStores:
-    """The stores of a worker process, one a bucket, made when first needed; safe to share."""
+    """The stores of a worker process, one per bucket, made when first needed; safe to share."""
 
     def __init__(self, limits: ReadLimits) -> None:
         self._stores: dict[tuple[str, str], Any] = {}
@@ -57,7 +57,7 @@ class ObjectStores:
             ImageError: as `read`, but never TOO_LARGE.
         """
         if image.size == 0:
-            return b""  # no range of it can be asked for
+            return b""  # a range request for it would fail
         size = min(size, image.size) if image.size > 0 else size
         return self._with_retries(lambda image: self._read_first(image, size), image)
 

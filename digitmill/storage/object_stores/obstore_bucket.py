@@ -117,7 +117,7 @@ class ObstoreBucket:
 
 
 def _confirm_exists(store: Any, name: str) -> None:
-    """Raises TransientError when an object that is said to exist does not.
+    """Raises TransientError when an object that the store reported as existing does not exist.
 
     S3 answers the same to the slower of two simultaneous writers, and the faster one may still fail.
     """

@@ -42,7 +42,7 @@ class Throttle:
         """Returns when the caller may send one request."""
         with self._lock:
             now = self._clock()
-            # Turns that nobody took are gone: saved up, they would become a burst.
+            # Unused turns expire: saved up, they would become a burst.
             turn = max(now, self._next)
             self._next = turn + 1 / self.rate(now - self._started)
         if turn > now:

@@ -3,10 +3,8 @@
 from typing import Final
 
 from digitmill.storage.listed_image import ListedImage
+from digitmill.storage.names import SCHEMES
 from schemas.errors import UserError
-
-SCHEMES: Final = ("gs", "s3", "az")
-"""URI schemes of the supported object stores."""
 
 GS: Final = "gs://"
 

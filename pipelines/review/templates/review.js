@@ -9,7 +9,7 @@
   let sprites = [];
   const SIDE = 28, WIDTH = 92, HEIGHT = 118, UNDOS = 1000;
 
-  // --- What was said, a letter for each row of the run: a digit, u, or a dot. Kept in the browser.
+  // --- The labels, one letter per row of the run: a digit, u, or a dot for none. Kept in the browser.
 
   const KEY = `digitmill review ${data.run}`;
   let labels = [], undos = [], kept = true;

@@ -93,7 +93,7 @@ def test_a_card_that_names_no_golden_batch_is_refused(copy: pathlib.Path) -> Non
 
 def test_the_saved_model_is_loaded_from_the_files_that_the_card_names(copy: pathlib.Path) -> None:
     opened = open_bundle(copy, "saved_model")
-    assert opened.engine == EngineChoice(EngineKind.SAVED_MODEL, "it was asked for")
+    assert opened.engine == EngineChoice(EngineKind.SAVED_MODEL, "chosen by --engine")
     # TensorFlow would prefer this one, which nobody has looked at.
     (copy / "saved_model" / "saved_model.cpb").write_bytes(b"another")
     assert isinstance(opened.load(), SavedModelEngine)

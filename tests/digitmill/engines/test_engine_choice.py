@@ -67,7 +67,7 @@ def test_auto_takes_the_other_litert_model_where_that_one_is_missing(card: Model
 )
 def test_what_is_asked_for_is_taken(card: ModelCard, asked: str, machine: Machine) -> None:
     choice = choose(asked, with_files(card, ALL), machine=machine)
-    assert (choice.kind, choice.reason) == (asked, "it was asked for")
+    assert (choice.kind, choice.reason) == (asked, "chosen by --engine")
 
 
 @pytest.mark.parametrize(

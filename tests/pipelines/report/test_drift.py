@@ -86,8 +86,8 @@ def test_few_images_give_no_verdict() -> None:
     assert digits.chance_level > digits.index > MODERATE
     assert comparison.shift is Shift.UNKNOWN
     meanings = [meaning for *_, meaning in comparison.rows()]
-    assert meanings == ["too few images to tell", *["cannot be told"] * 2]
-    assert "there are too few of them" in comparison.summary
+    assert meanings == ["too few images to tell", *["unknown"] * 2]
+    assert "too few images to tell whether" in comparison.summary
 
 
 def test_a_card_has_the_distributions_of_its_training_set(card: ModelCard) -> None:

@@ -115,7 +115,7 @@ def test_an_output_below_a_file_is_refused(
     mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="cannot look into the output folder"):
+    with pytest.raises(UserError, match="cannot list the output folder"):
         run(options(mixed_folder, bundle_path, tmp_path / "file" / "out"))
 
 

@@ -113,7 +113,7 @@ def test_the_engine_is_recorded_with_its_reason(
     for engine, manifest in manifests.items():
         assert dataclasses.astuple(manifest.counts) == (65, 60, 5, 0)
         assert manifest.options["engine"] == manifest.model["engine"] == engine
-        assert manifest.options["engine_reason"] == "it was asked for"
+        assert manifest.options["engine_reason"] == "chosen by --engine"
         assert ("tensorflow" in manifest.versions) == (engine == "saved_model")
         assert ("ai-edge-litert" in manifest.versions) == (engine == "litert")
     answers = [

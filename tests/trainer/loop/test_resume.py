@@ -124,7 +124,7 @@ def test_sigterm_saves_within_the_epoch_and_nothing_is_lost(
         return run(*arguments, **named)
 
     monkeypatch.setattr(StepRunner, "run", interrupted)
-    with pytest.raises(PreemptedError, match=r"saved to .*step-.*npz. Go on with --resume"):
+    with pytest.raises(PreemptedError, match=r"saved to .*step-.*npz. Continue with --resume"):
         list(trainer.epochs())
     assert 10 < trainer.state.step < 20
     resumed = trainer_of(tmp_path, few_digits, strategy)
@@ -233,7 +233,7 @@ def test_a_preempted_job_prints_the_command_that_resumes_it(number, tmp_path):
     assert process.returncode == 143
     (line,) = [line for line in complained.splitlines() if line.startswith("digitmill: ")]
     assert not re.search(r"\.(cc|cu|h):\d+\]", complained), "native libraries' chatter is kept back"
-    _, _, goes_on = line.partition("Go on with --resume: ")
+    _, _, goes_on = line.partition("Continue with --resume: ")
     assert shlex.split(goes_on)[:2] == ["digitmill", "train"]
     assert {"--resume", "--output", str(tmp_path / "run")} <= set(shlex.split(goes_on))
     assert str(tmp_path / "run" / "checkpoints") in line

@@ -141,4 +141,4 @@ def _digest(line: dict[str, str], path: str, *, number: int) -> str:
 
 
 def _refuse(problem: str, value: str | None, path: str, *, line: int) -> NoReturn:
-    raise UserError(problem, value=value, hint=f"mend line {line} of {path}")
+    raise UserError(problem, value=value, hint=f"correct line {line} of {path}")

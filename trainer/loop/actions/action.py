@@ -1,4 +1,4 @@
-"""The interface of what happens beside the training steps: progress, checkpoints, TensorBoard, watchdog."""
+"""The interface of what happens besides the training steps: progress, checkpoints, TensorBoard, watchdog."""
 
 import dataclasses
 

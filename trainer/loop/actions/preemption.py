@@ -10,7 +10,7 @@ from schemas.errors import ExitCode, JobFailedError
 
 
 class PreemptedError(JobFailedError):
-    """The job was told to stop and has saved its progress."""
+    """The job was preempted and has saved its progress."""
 
     code = ExitCode.TERMINATED
 
