@@ -31,10 +31,7 @@ _IGNORED_SUFFIXES: Final = ("_initializer", "_regularizer", "_constraint")
 
 
 def load_initial_weights(place: str, model: keras.Model) -> ModelCard:
-    """Copies the weights of a bundle into a network, without the temperature that was baked in.
-
-    Returns:
-        The bundle's card.
+    """Copies a bundle's weights into a network, without the temperature that was baked in; returns its card.
 
     Raises:
         UserError: if the bundle is missing or damaged, or its architecture differs.
@@ -53,11 +50,7 @@ def load_initial_weights(place: str, model: keras.Model) -> ModelCard:
 
 
 def load_network(place: str) -> tuple[ModelCard, keras.Model]:
-    """Returns a bundle's card and its network; compares digests, since Keras loads damaged weights silently.
-
-    Raises:
-        UserError: if the bundle is missing or damaged.
-    """
+    """Returns a bundle's card and its network; raises UserError if it is missing or damaged."""
     card, data = _read_verified(place)
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, bundle.KERAS_MODEL)
@@ -66,11 +59,7 @@ def load_network(place: str) -> tuple[ModelCard, keras.Model]:
 
 
 def load_teacher(teacher: Teacher | None) -> keras.Model | None:
-    """Returns a teacher's network, not trainable; None without a teacher.
-
-    Raises:
-        UserError: if its bundle is missing or damaged.
-    """
+    """Returns a teacher's network, not trainable, or None; raises UserError if its bundle is damaged."""
     if teacher is None:
         return None
     _, network = load_network(teacher.place)
@@ -79,11 +68,7 @@ def load_teacher(teacher: Teacher | None) -> keras.Model | None:
 
 
 def read_model_card(place: str) -> ModelCard:
-    """Returns the card of a bundle.
-
-    Raises:
-        UserError: if it is missing or damaged.
-    """
+    """Returns the card of a bundle; raises UserError if it is missing or damaged."""
     try:
         return ModelCard.from_json(read_card(place).decode())
     except ValueError as error:
@@ -95,6 +80,7 @@ def _read_verified(place: str) -> tuple[ModelCard, bytes]:
     if bundle.KERAS_MODEL not in card.files:
         _refuse(place, f"its card names no {bundle.KERAS_MODEL}")
     data = read_bundle_file(place, bundle.KERAS_MODEL)
+    # Keras loads damaged weights silently.
     if hashlib.sha256(data).hexdigest() != card.files[bundle.KERAS_MODEL]:
         _refuse(place, f"{bundle.KERAS_MODEL} is not the file that the card names")
     return card, data

@@ -25,11 +25,7 @@ MAX_BYTES: Final = 2_000_000
 
 
 def ship(source: pathlib.Path, target: pathlib.Path) -> ModelCard:
-    """Writes a shrunk copy of a bundle, and opens it to check it.
-
-    Raises:
-        UserError: if the source is no valid bundle, or too large even without optimizer and SavedModel.
-    """
+    """Writes a shrunk copy of a valid bundle and checks it; raises UserError if it is still too large."""
     card = open_bundle(source).card
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
         part = pathlib.Path(folder, target.name)

@@ -116,11 +116,7 @@ def worker_index(strategy: tf.distribute.Strategy) -> int:
 
 
 def per_replica_batch(batch: int, replicas: int) -> int:
-    """Returns the images per replica of a global batch.
-
-    Raises:
-        UserError: if the batch doesn't divide evenly; suggests the nearest that does.
-    """
+    """Returns the images per replica of a global batch; raises UserError if it doesn't divide evenly."""
     if batch % replicas == 0:
         return batch // replicas
     below, above = batch // replicas * replicas, -(-batch // replicas) * replicas

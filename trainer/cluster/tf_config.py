@@ -54,11 +54,7 @@ class Cluster:
 
 
 def read(environment: Mapping[str, str]) -> Cluster:
-    """Returns the cluster in `TF_CONFIG`; a single worker if it is unset or names no cluster.
-
-    Raises:
-        UserError: if it isn't JSON, its task isn't in its cluster, or it names parameter servers.
-    """
+    """Returns the cluster in `TF_CONFIG`, by default a single worker; raises UserError if it is invalid."""
     text = environment.get(VARIABLE, "")
     if not text.strip():
         return Cluster()

@@ -12,11 +12,7 @@ refused."""
 
 
 def make_optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
-    """Builds a recipe's optimizer with the recipe's schedule, learning rate and averaging.
-
-    Raises:
-        ValueError: if the optimizer's update isn't one independent step per variable.
-    """
+    """Builds a recipe's optimizer with schedule and averaging; raises ValueError for an unsupported one."""
     optimizer = recipe.optimizer(steps)
     if any(
         getattr(type(optimizer), name) is not getattr(keras.optimizers.SGD, name)

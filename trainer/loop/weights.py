@@ -59,12 +59,7 @@ def from_arrays(
     *,
     strategy: tf.distribute.Strategy,
 ) -> None:
-    """Assigns what `to_arrays` returned; with another number of replicas, stacked values are averaged.
-
-    Raises:
-        KeyError: if a variable is missing.
-        ValueError: if a shape differs.
-    """
+    """Assigns what `to_arrays` returned; with another number of replicas, stacked values are averaged."""
     for number, variable in enumerate(variables):
         copies = strategy.experimental_local_results(variable.value)
         stacked = arrays.get(f"{prefix}/{number}/replicas")

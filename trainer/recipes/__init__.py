@@ -38,11 +38,7 @@ def summary(name: str) -> str:
 
 
 def load(name: str) -> "Recipe":
-    """Returns a recipe; imports its file, and Keras with it.
-
-    Raises:
-        UserError: if there is no such recipe.
-    """
+    """Returns a recipe, importing Keras; raises UserError if there is no such recipe."""
     check(name)
     return importlib.import_module(f"{__name__}.{_file_name(name)}").RECIPE
 

@@ -173,11 +173,7 @@ CLUSTERS: Final[dict[str, type[VertexOptions] | type[KubernetesOptions] | type[S
 
 
 def chosen(target: str, given: dict[str, Any]) -> Options:
-    """Returns the options of one cluster, made of the given flags.
-
-    Raises:
-        click.UsageError: if a flag of another cluster is given, or a required one is missing.
-    """
+    """Returns one cluster's options; raises click.UsageError for flags of another, or missing ones."""
     flags = {param.name: param.opts[0] for param in click.get_current_context().command.params}
     fields = {field.name: field for field in dataclasses.fields(CLUSTERS[target])}
     for name in given.keys() - fields.keys():

@@ -18,11 +18,7 @@ _GRACE: Final = 120
 
 
 def manifest(request: Request, options: KubernetesOptions) -> list[dict[str, Any]]:
-    """Returns service and job.
-
-    Raises:
-        UserError: if a path is not visible to the pods, or a kind of GPU is given without GPUs.
-    """
+    """Returns service and job; raises UserError for paths and kinds of GPUs that pods can't use."""
     request.check_accelerator(options.accelerator)
     request.check_paths(tuple(volume.path for volume in options.volumes))
     metadata: dict[str, Any] = {"name": request.name, "labels": _labels(request)}
@@ -49,11 +45,7 @@ def to_yaml(request: Request, options: KubernetesOptions) -> str:
 
 
 def submit(request: Request, options: KubernetesOptions) -> str:
-    """Applies the manifest with kubectl and returns what it prints.
-
-    Raises:
-        UserError: if kubectl is missing or fails.
-    """
+    """Applies the manifest with kubectl and returns what it prints; raises UserError if it fails."""
     return run_tool("kubectl", "apply", "--filename", "-", stdin=to_yaml(request, options))
 
 

@@ -36,11 +36,7 @@ class Package:
         return f"{staging.rstrip('/')}/{self.digest[:16]}"
 
     def stage(self, staging: str) -> None:
-        """Uploads package and constraints, verified.
-
-        Raises:
-            UserError: if the bucket can't be written.
-        """
+        """Uploads package and constraints, verified; raises UserError if the bucket can't be written."""
         folder = open_folder(self.staged_in(staging))
         with before_run():
             for file in filter(None, (self.constraints, self.file)):
@@ -48,11 +44,7 @@ class Package:
 
 
 def build(folder: pathlib.Path, checkout: pathlib.Path = _CHECKOUT) -> Package:
-    """Builds the source distribution of a checkout, by default this code's, in a folder.
-
-    Raises:
-        UserError: if it isn't a checkout, or doesn't build.
-    """
+    """Builds the source distribution of a checkout in a folder; raises UserError if it can't be built."""
     if not (checkout / "setup.py").is_file():
         raise UserError(
             "--staging needs a checkout of digitmill, and this is an installed package",

@@ -23,7 +23,7 @@ _PATHLESS: Final = ("sample", "tfds")
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """A training to be run on a cluster.
+    """A training to be run on a cluster; raises UserError if the name isn't a valid host name.
 
     Attributes:
         name: the job's name on the cluster.
@@ -31,9 +31,6 @@ class Request:
         arguments: the same as flags of `digitmill train`.
         workers: number of machines, including the chief.
         gpus: GPUs of each machine; 0 to train on CPUs.
-
-    Raises:
-        UserError: if the name isn't a valid host name.
     """
 
     name: str
@@ -101,11 +98,7 @@ class Request:
 
 
 def run_tool(*command: str, stdin: str) -> str:
-    """Runs a command-line tool of a cluster and returns what it prints.
-
-    Raises:
-        UserError: if the tool is missing or fails.
-    """
+    """Runs a cluster's command-line tool and returns what it prints; raises UserError if it fails."""
     try:
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
     except OSError as error:

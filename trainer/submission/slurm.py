@@ -55,11 +55,7 @@ def script(request: Request, options: SlurmOptions) -> str:
 
 
 def submit(request: Request, options: SlurmOptions) -> str:
-    """Submits the script with sbatch and returns what it prints.
-
-    Raises:
-        UserError: if sbatch is missing or fails.
-    """
+    """Submits the script with sbatch and returns what it prints; raises UserError if it fails."""
     return run_tool("sbatch", stdin=script(request, options))
 
 

@@ -88,11 +88,7 @@ def to_yaml(request: Request, options: VertexOptions, package: Package | None) -
 
 
 def submit(request: Request, options: VertexOptions, package: Package | None) -> str:
-    """Stages the package, creates the job, and returns its full name.
-
-    Raises:
-        UserError: if there are no credentials, or Vertex AI refuses.
-    """
+    """Stages the package, creates the job, and returns its full name; raises UserError if it is refused."""
     import google.auth.exceptions
     from google.api_core.exceptions import GoogleAPIError
     from google.cloud.aiplatform_v1 import CustomJob

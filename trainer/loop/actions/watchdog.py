@@ -32,19 +32,11 @@ class Watchdog(Action):
         self._checkpoints = checkpoints
 
     def after_steps(self, report: StepReport) -> None:
-        """Checks the loss of a chunk.
-
-        Raises:
-            DivergedError: if it is NaN, infinite or exploding.
-        """
+        """Checks the loss of a chunk; raises DivergedError if it is NaN, infinite or exploding."""
         self._check(report.loss, epoch=report.epoch, first=report.first, last=report.last)
 
     def check_weights(self, weights: Sequence[keras.Variable], *, epoch: int, step: int) -> None:
-        """Checks the weights before they are saved or exported: no loss shows the last step's update.
-
-        Raises:
-            DivergedError: if one is NaN or infinite.
-        """
+        """Raises DivergedError if a weight is NaN or infinite: no loss shows the last step's update."""
         if not all(np.isfinite(weight.numpy()).all() for weight in weights):
             self._check(math.nan, epoch=epoch, first=step, last=step)
 

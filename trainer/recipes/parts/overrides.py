@@ -36,11 +36,7 @@ def recorded(options: TrainOptions, recipe: Recipe) -> dict[str, Any]:
 
 
 def apply(recipe: Recipe, options: TrainOptions) -> Recipe:
-    """Returns the recipe with the options' overrides.
-
-    Raises:
-        UserError: if the recipe doesn't support an option, or its teacher is missing or no bundle.
-    """
+    """Returns the recipe with the options' overrides; raises UserError for those it doesn't support."""
     values = given(options)
     if options.teacher is not None:
         values["teacher"] = Teacher.find(options.teacher)

@@ -10,13 +10,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Real:
-    """A number in [low, high].
-
-    Attributes:
-        low: least value.
-        high: greatest value.
-        log: whether to search on a logarithmic scale.
-    """
+    """A number in [low, high], searched on a logarithmic scale if `log`."""
 
     low: float
     high: float
