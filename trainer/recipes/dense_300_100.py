@@ -11,23 +11,14 @@ Accuracy: 97.85 % ± 0.04 (mean and standard deviation of seeds 1, 2, 3) on the 
 
 import keras
 
-from trainer.recipes.parts.layers import dense
+from trainer.recipes.parts.layers import perceptron
 from trainer.recipes.parts.recipe import Recipe
 from trainer.recipes.parts.search_space import Choice, Real
 
 
 def model(*, dropout: float = 0.0, batch_norm: bool = False) -> keras.Model:
     """Builds the network: 266,610 parameters without the options."""
-    return keras.Sequential(
-        [
-            keras.Input((28, 28), dtype="uint8"),
-            keras.layers.Rescaling(1 / 255),
-            keras.layers.Flatten(),
-            *dense(300, dropout=dropout, batch_norm=batch_norm),
-            *dense(100, dropout=dropout, batch_norm=batch_norm),
-            keras.layers.Dense(10, activation="softmax", dtype="float32"),
-        ]
-    )
+    return perceptron(300, 100, dropout=dropout, batch_norm=batch_norm)
 
 
 RECIPE = Recipe(

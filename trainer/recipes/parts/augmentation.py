@@ -6,7 +6,7 @@ a model they stay active in the exports.
 
 import dataclasses
 import math
-from typing import Final
+from typing import Any, Final
 
 import tensorflow as tf
 
@@ -21,6 +21,10 @@ _KNOTS: Final = 5
 
 _TAPS: Final = 2
 """Radius of the blur, pixels."""
+
+
+def _up_to(most: float) -> Any:
+    return dataclasses.field(default=0.0, metadata={"most": most})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,21 +45,23 @@ class Augmentation:
         UserError: if an amount is out of range.
     """
 
-    rotation: float = 0.0
-    shift: float = 0.0
-    zoom: float = 0.0
-    shear: float = 0.0
-    elastic: float = 0.0
-    contrast: float = 0.0
-    blur: float = 0.0
-    noise: float = 0.0
+    rotation: float = _up_to(180)
+    shift: float = _up_to(SIDE)
+    zoom: float = _up_to(0.9)
+    shear: float = _up_to(2)
+    elastic: float = _up_to(6)
+    contrast: float = _up_to(0.9)
+    blur: float = _up_to(1.5)
+    noise: float = _up_to(128)
 
     def __post_init__(self) -> None:
-        for name, most in _BOUNDS.items():
-            value = getattr(self, name)
+        for field in dataclasses.fields(self):
+            value, most = getattr(self, field.name), field.metadata["most"]
             if not 0 <= value <= most:
                 raise UserError(
-                    f"augmentation {name} is outside [0, {most}]", value=value, hint="choose a value in it"
+                    f"augmentation {field.name} is outside [0, {most}]",
+                    value=value,
+                    hint="choose a value in it",
                 )
 
     def __bool__(self) -> bool:
@@ -66,18 +72,6 @@ class Augmentation:
     def is_affine(self) -> bool:
         """Whether images are rotated, shifted, zoomed or sheared."""
         return bool(self.rotation or self.shift or self.zoom or self.shear)
-
-
-_BOUNDS: Final = {
-    "rotation": 180,
-    "shift": SIDE,
-    "zoom": 0.9,
-    "shear": 2,
-    "elastic": 6,
-    "contrast": 0.9,
-    "blur": 1.5,
-    "noise": 128,
-}
 
 
 def augment(images: tf.Tensor, *, seed: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:

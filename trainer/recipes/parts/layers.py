@@ -3,14 +3,26 @@
 import keras
 
 
-def dense(units: int, *, dropout: float = 0.0, batch_norm: bool = False) -> list[keras.layers.Layer]:
-    """Returns a dense layer with ReLU, optionally with batch normalisation and dropout.
+def perceptron(*units: int, dropout: float, batch_norm: bool) -> keras.Model:
+    """Builds a network of dense layers with ReLU, optionally with batch normalisation and dropout.
 
     Args:
-        units: output features.
+        units: output features of each hidden layer.
         dropout: dropout rate, in [0, 1).
         batch_norm: whether to normalise before ReLU.
     """
+    return keras.Sequential(
+        [
+            keras.Input((28, 28), dtype="uint8"),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Flatten(),
+            *(layer for each in units for layer in _dense(each, dropout=dropout, batch_norm=batch_norm)),
+            keras.layers.Dense(10, activation="softmax", dtype="float32"),
+        ]
+    )
+
+
+def _dense(units: int, *, dropout: float, batch_norm: bool) -> list[keras.layers.Layer]:
     normalised = [
         keras.layers.Dense(units, use_bias=False),
         keras.layers.BatchNormalization(),

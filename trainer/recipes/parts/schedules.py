@@ -6,11 +6,11 @@ import keras
 
 from trainer.train_options import SCHEDULES
 
-_WARMUP: Final = 0.05
-_COSINE_END: Final = 0.01
-_CYCLE_RISE: Final = 0.3
-_CYCLE_START: Final = 1 / 25
-_CYCLE_END: Final = 1e-4
+_SHAPES: Final = {
+    "warmup-cosine": {"rise": 0.05, "start": 0.0, "end": 0.01},
+    "one-cycle": {"rise": 0.3, "start": 1 / 25, "end": 1e-4},
+}
+"""Arguments of `rise_and_fall` by the schedule's name."""
 
 _SAMPLES: Final = 100
 """About how many steps `sample_rates` returns."""
@@ -32,10 +32,8 @@ def make(name: str, *, peak: float, steps: int) -> float | keras.optimizers.sche
     """
     if name == "constant":
         return peak
-    if name == "warmup-cosine":
-        return rise_and_fall(peak, steps, rise=_WARMUP, start=0.0, end=_COSINE_END)
-    if name == "one-cycle":
-        return rise_and_fall(peak, steps, rise=_CYCLE_RISE, start=_CYCLE_START, end=_CYCLE_END)
+    if name in _SHAPES:
+        return rise_and_fall(peak, steps, **_SHAPES[name])
     raise ValueError(f"unknown schedule: {name}; use one of {', '.join(SCHEDULES)}")
 
 
