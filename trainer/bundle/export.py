@@ -143,7 +143,7 @@ def size_of(path: pathlib.Path) -> int:
 def _write_golden_batch(
     engines: Mapping[str, Engine], digits: np.ndarray, *, folder: pathlib.Path
 ) -> dict[str, np.ndarray]:
-    chosen = digits[np.linspace(0, len(digits) - 1, min(_GOLDEN_DIGITS, len(digits))).astype(int)]
+    chosen = formats.evenly_spaced(digits, _GOLDEN_DIGITS)
     golden = {
         bundle.INPUT: chosen,
         bundle.OUTPUT: engines[bundle.KERAS_MODEL].probabilities(chosen),

@@ -3,7 +3,6 @@
 import os
 import pathlib
 import warnings
-from collections.abc import Callable, Iterator
 from typing import Final
 
 import keras
@@ -44,6 +43,11 @@ def write(model: keras.Model, folder: pathlib.Path, *, representative: np.ndarra
         (folder / bundle.LITERT_INT8_MODEL).write_bytes(int8)
 
 
+def evenly_spaced(images: np.ndarray, most: int) -> np.ndarray:
+    """Returns at most that many of the images, from the first to the last."""
+    return images[np.linspace(0, len(images) - 1, min(most, len(images))).astype(int)]
+
+
 def _write_saved_model(model: keras.Model, folder: pathlib.Path) -> None:
     archive = keras.export.ExportArchive()
     archive.track(model)
@@ -78,7 +82,10 @@ def _int8(saved_model: pathlib.Path, *, representative: np.ndarray, float_ops: t
     """Returns the LiteRT model quantised to int8, with float probabilities."""
     converter = _converter(saved_model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = _representative(representative)
+    converter.representative_dataset = lambda: (
+        (bundle.SIGNATURE, {bundle.INPUT: image[None]})
+        for image in evenly_spaced(representative, _REPRESENTATIVE)
+    )
     # TensorFlow excludes operations from quantisation only through its debugger.
     options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=list(float_ops))
     with warnings.catch_warnings():
@@ -87,13 +94,3 @@ def _int8(saved_model: pathlib.Path, *, representative: np.ndarray, float_ops: t
             converter=converter, debug_dataset=converter.representative_dataset, debug_options=options
         )
         return debugger.get_nondebug_quantized_model()
-
-
-def _representative(images: np.ndarray) -> Callable[[], Iterator[tuple[str, dict[str, np.ndarray]]]]:
-    chosen = images[np.linspace(0, len(images) - 1, min(_REPRESENTATIVE, len(images))).astype(int)]
-
-    def dataset() -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-        for image in chosen:
-            yield bundle.SIGNATURE, {bundle.INPUT: image[None]}
-
-    return dataset

@@ -6,6 +6,7 @@ import platform
 import subprocess
 
 from digitmill import machine
+from trainer.loop.precision import cpuinfo
 
 _LIBRARIES = (
     "digitmill",
@@ -48,20 +49,11 @@ def hardware() -> dict[str, str | int]:
         for gpu in tf.config.list_physical_devices("GPU")
     ]
     return {
-        "processor": _processor(pathlib.Path("/proc/cpuinfo")),
+        "processor": cpuinfo("model name") or platform.machine(),
         "cores": machine.cpu_count(),
         "memory_gib": round(machine.total_memory() / 2**30),
         "gpus": ", ".join(gpus),
     }
-
-
-def _processor(cpuinfo: pathlib.Path) -> str:
-    try:
-        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    named = next((line for line in lines if line.startswith("model name")), "")
-    return named.partition(":")[2].strip() or platform.machine()
 
 
 def _git(*arguments: str, folder: pathlib.Path) -> str:

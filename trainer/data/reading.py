@@ -8,7 +8,7 @@ import hashlib
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -16,9 +16,8 @@ from digitmill.imaging.batch import DigitBatch
 from digitmill.imaging.canonical import PREPROCESSING_VERSION
 from schemas.digit import CLASSES
 from schemas.failure import FailureCode, ImageError
-from trainer.data.exchange import Exchange, merge
 from trainer.data.rejects import Rejects
-from trainer.data.share import Rows, Share, ShareCache, ShareWriter, fits_memory
+from trainer.data.share import Rows, Share, ShareCache, ShareWriter, fits_memory, merge
 from trainer.data.splits import PARTS, Digits, Split
 
 TRAIN_SHARE: Final = 0.8
@@ -32,6 +31,38 @@ Shard = tuple[int, int]
 """A worker's index and the number of workers."""
 
 
+class Workers(NamedTuple):
+    """This worker among those that read a source together.
+
+    Attributes:
+        index: this worker's index.
+        count: number of workers.
+        exchange: sends this worker's bytes to all workers, and returns those of every worker, in order. With
+            it, each decodes only its own share; without it, each decodes everything.
+    """
+
+    index: int = 0
+    count: int = 1
+    exchange: Callable[[bytes], Sequence[bytes]] | None = None
+
+
+ALONE: Final = Workers()
+
+
+class Source(Protocol):
+    """A source of labelled digits. Constructors check what is quick to check; reading may take long."""
+
+    def read(self, *, validation_fraction: float, workers: Workers = ALONE) -> Digits:
+        """Returns the labelled digits; raises UserError if the source can't be used.
+
+        Args:
+            validation_fraction: share of the training images to hold out if the source has no validation
+                split of its own, in [0, 1).
+            workers: share the training images; each gets all of validation and test.
+        """
+        ...
+
+
 @dataclasses.dataclass(frozen=True)
 class ReadOptions:
     """How to read the sources of a run.
@@ -42,11 +73,13 @@ class ReadOptions:
             None to use the user's cache folder, only if they don't fit the memory.
         complete: whether a source must have training images of each of its classes, and test images.
             False for parts of a mixture, and if nothing is trained.
+        data_dir: folder of prepared data for `tfds:`, local or gs://; TFDS's default if None.
     """
 
     rejects: Rejects = dataclasses.field(default_factory=Rejects)
     cache_dir: str | None = None
     complete: bool = True
+    data_dir: str | None = None
 
     def cache(self) -> ShareCache:
         """Returns the cache."""
@@ -98,22 +131,17 @@ class ReadPlan:
     description: str = ""
 
 
-def read(
-    plan: ReadPlan, *, reading: ReadOptions, shard: Shard = (0, 1), exchange: Exchange | None = None
-) -> Digits:
-    """Reads a source's images.
+def read(plan: ReadPlan, *, reading: ReadOptions, workers: Workers = ALONE) -> Digits:
+    """Reads a source's images; raises UserError if the images, or too many of them, can't be used.
 
     Every worker keeps its share of the training images, and all of validation and test. The split of an
-    image is known only once it is decoded: with an `exchange`, each worker decodes its own share and they
-    exchange the held-out images; without one, each decodes everything.
-
-    Raises:
-        UserError: if the images, or too many of them, can't be used.
+    image is known only once it is decoded, so that workers exchange the held-out images.
     """
-    index, workers = shard
-    if not 0 <= index < workers:
+    index, count, exchange = workers
+    shard = (index, count)
+    if not 0 <= index < count:
         raise ValueError(f"invalid shard: {shard}; the worker's index must be in [0, workers)")
-    if workers == 1 or exchange is None:
+    if count == 1 or exchange is None:
         share = _share(plan, reading, keeps=shard, reads=(0, 1))
     else:
         share = merge(_share(plan, reading, keeps=shard, reads=shard), exchange)
@@ -127,10 +155,6 @@ def pixel_hashes(images: np.ndarray) -> np.ndarray:
     """Returns a hash of each image's pixels, float64[N] in [0, 1), which determines its split."""
     heads = (hashlib.sha256(image.tobytes()).digest()[:6] for image in images)
     return np.fromiter((int.from_bytes(head) / 2**48 for head in heads), np.float64, len(images))
-
-
-def _split_by_pixels(images: np.ndarray) -> np.ndarray:
-    return np.digitize(pixel_hashes(images), (TRAIN_SHARE, TRAIN_SHARE + VALIDATION_SHARE))
 
 
 def _share(plan: ReadPlan, reading: ReadOptions, *, keeps: Shard, reads: Shard) -> Share:
@@ -171,7 +195,10 @@ def _fill(writer: ShareWriter, plan: ReadPlan, *, keeps: Shard, reads: Shard) ->
             rejects=[(name, error) for name, error in zip(batch.names, errors, strict=True) if error],
         )
         rows = Rows(batch.decoded.digits, batch.labels, batch.positions).take(good)
-        splits = _split_by_pixels(rows.images) if batch.parts is None else batch.parts[good]
+        if batch.parts is None:
+            splits = np.digitize(pixel_hashes(rows.images), (TRAIN_SHARE, TRAIN_SHARE + VALIDATION_SHARE))
+        else:
+            splits = batch.parts[good]
         writer.add_to_summary(rows.take(splits == 0))
         others = (splits == 0) & (plan.owners(rows.positions, workers) != index)
         for number, part in enumerate(PARTS):

@@ -2,12 +2,13 @@
 
 import contextlib
 import dataclasses
+import io
 import json
 import pathlib
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
 
@@ -78,6 +79,47 @@ class Share:
         return cls(parts, rejects, fields["seen"], SplitSummary(tuple(counts), content))
 
 
+def merge(share: Share, exchange: Callable[[bytes], Sequence[bytes]]) -> Share:
+    """Returns a worker's share with the held-out images, rejects and counts of all workers.
+
+    Args:
+        share: what this worker read.
+        exchange: sends this worker's bytes to all workers, and returns those of every worker, in order.
+    """
+    received = [_unpack(data) for data in exchange(_pack(share))]
+    parts = {PARTS[0]: share.parts[PARTS[0]]}
+    for part in PARTS[1:]:
+        columns = zip(*(one.parts[part] for one in received), strict=True)
+        rows = Rows(*map(np.concatenate, columns))
+        parts[part] = rows.take(np.argsort(rows.positions, kind="stable"))
+    return Share(
+        parts,
+        rejects=[reject for one in received for reject in one.rejects],
+        seen=sum(one.seen for one in received),
+        all_train=sum((one.all_train for one in received), start=SplitSummary.empty()),
+    )
+
+
+def _pack(share: Share) -> bytes:
+    rest = json.dumps(share.to_json()).encode()
+    arrays = {
+        f"{part} {field}": column
+        for part in PARTS[1:]
+        for field, column in share.parts[part]._asdict().items()
+    }
+    packed = io.BytesIO()
+    np.savez(packed, rest=np.frombuffer(rest, np.uint8), **arrays)
+    return packed.getvalue()
+
+
+def _unpack(packed: bytes) -> Share:
+    """Returns a worker's share without its training images."""
+    with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
+        rest = json.loads(arrays["rest"].tobytes())
+        parts = {part: Rows(*(arrays[f"{part} {field}"] for field in Rows._fields)) for part in PARTS[1:]}
+    return Share.from_json(parts, rest)
+
+
 class ShareWriter:
     """Collects rows while they are decoded.
 
@@ -86,23 +128,18 @@ class ShareWriter:
     """
 
     def __init__(self, folder: pathlib.Path | None = None) -> None:
-        self._folder = folder
         self._rejects: list[Reject] = []
         self._seen = 0
         self._all_train = SplitSummary.empty()
         self._rows: dict[str, list[Rows]] = {part: [] for part in PARTS}
-        self._used = dict.fromkeys(PARTS, 0)
-        self._images = {part: np.empty((0, SIDE, SIDE), np.uint8) for part in PARTS}
-        self._files = {part: (folder / f"{part}.{_IMAGES}").open("wb") for part in PARTS} if folder else {}
+        self._images: dict[str, BinaryIO] = {
+            part: (folder / f"{part}.{_IMAGES}").open("wb") if folder else io.BytesIO() for part in PARTS
+        }
 
     def add(self, part: str, rows: Rows) -> None:
         """Adds rows to a part; positions must ascend from call to call."""
-        start, self._used[part] = self._used[part], self._used[part] + len(rows.labels)
-        if self._files:
-            self._files[part].write(np.ascontiguousarray(rows.images).data)
-        else:
-            self._reserve(part, self._used[part])
-            self._images[part][start : self._used[part]] = rows.images
+        # In memory, it grows in place: the kernel remaps large blocks without copying.
+        self._images[part].write(np.ascontiguousarray(rows.images).data)
         self._rows[part].append(rows._replace(images=rows.images[:0], labels=rows.labels.astype(np.uint8)))
 
     def count(self, *, seen: int, rejects: list[Reject]) -> None:
@@ -110,30 +147,23 @@ class ShareWriter:
         self._seen += seen
         self._rejects += rejects
 
-    def _reserve(self, part: str, images: int) -> None:
-        have = len(self._images[part])
-        if images > have:
-            # In place: the kernel remaps large blocks without copying.
-            self._images[part].resize((max(images, have * 3 // 2), SIDE, SIDE), refcheck=False)
-
     def add_to_summary(self, rows: Rows) -> None:
         """Adds training images to the census, whichever worker keeps them."""
         self._all_train += SplitSummary.of(Split(rows.images, rows.labels.astype(np.uint8)))
 
     def finish(self) -> Share:
         """Returns the collected share."""
-        for file in self._files.values():
-            file.close()
         parts = {part: self._finished(part) for part in PARTS}
         return Share(parts, self._rejects, self._seen, self._all_train)
 
     def _finished(self, part: str) -> Rows:
         labels = np.concatenate([np.empty(0, np.uint8), *(rows.labels for rows in self._rows[part])])
         positions = np.concatenate([np.empty(0, np.int64), *(rows.positions for rows in self._rows[part])])
-        if self._folder is None:
-            self._images[part].resize((len(labels), SIDE, SIDE), refcheck=False)
-            return Rows(self._images[part], labels, positions)
-        return Rows(_mapped(self._folder / f"{part}.{_IMAGES}"), labels, positions)
+        file = self._images[part]
+        if isinstance(file, io.BytesIO):
+            return Rows(np.frombuffer(file.getbuffer(), np.uint8).reshape(-1, SIDE, SIDE), labels, positions)
+        file.close()
+        return Rows(_mapped(pathlib.Path(file.name)), labels, positions)
 
 
 def _mapped(file: pathlib.Path) -> np.ndarray:
@@ -144,11 +174,7 @@ def _mapped(file: pathlib.Path) -> np.ndarray:
 
 
 class ShareCache:
-    """Shares on disk, one folder each, named by a hash of what they were made from.
-
-    Attributes:
-        folder: as given.
-    """
+    """Shares on disk, one sub-folder each, named by a hash of what they were made from."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
@@ -172,11 +198,7 @@ class ShareCache:
         return Share.from_json(parts, index)
 
     def create(self, key: str, *, images: int, fill: Callable[[ShareWriter], object]) -> Share:
-        """Creates the share of a key; the folder appears complete or not at all.
-
-        Raises:
-            UserError: if the disk has no room for it.
-        """
+        """Creates the share of a key, complete or not at all; raises UserError if the disk has no room."""
         making = self.folder / f".making-{uuid.uuid4().hex}"
         with _reserve_space(self.folder, making, images=images):
             writer = ShareWriter(making)

@@ -22,11 +22,12 @@ from schemas.model.model_card import ModelCard
 from trainer.bundle.initial_weights import load_network, read_model_card
 from trainer.cluster.collectives import Collectives
 from trainer.cluster.strategy import worker_index
-from trainer.data.source import Source
-from trainer.data.splits import Digits, Split
+from trainer.data.reading import Source
+from trainer.data.splits import Digits
 from trainer.job import finalization, training
 from trainer.job.result import TrainResult
-from trainer.loop.evaluation import Evaluation, Evaluator
+from trainer.loop.evaluation import Evaluator
+from trainer.loop.training_state import TrainingState
 from trainer.recipes.parts import overrides
 from trainer.recipes.parts.recipe import Recipe
 from trainer.report import record
@@ -86,12 +87,10 @@ class Ensemble:
     """The average of trained members, with the interface of a finished `Trainer`.
 
     Attributes:
-        recipe: as given.
-        replicas: number of replicas.
         steps_per_epoch: steps of a member's epoch.
         model: the average; every replica has a copy.
-        history: the epochs of the members that this job trained, one member after the other.
-        seconds: training time of all members.
+        evaluator: evaluates it.
+        state: epochs of the members that this job trained, one member after the other; seconds of all.
         learning_rates: empty; the members have their own.
     """
 
@@ -104,20 +103,14 @@ class Ensemble:
         self.replicas = strategy.num_replicas_in_sync
         self.steps_per_epoch = sum(digits.train_counts()) // recipe.batch
         epochs = itertools.chain.from_iterable(member.epochs for member in members)
-        self.history = [dataclasses.replace(epoch, epoch=n) for n, epoch in enumerate(epochs, start=1)]
-        self.seconds = sum(member.card.train_seconds for member in members)
+        self.state = TrainingState(
+            history=[dataclasses.replace(epoch, epoch=n) for n, epoch in enumerate(epochs, start=1)],
+            seconds=sum(member.card.train_seconds for member in members),
+        )
         self._members = members
         with strategy.scope():
             self.model = self.copy_outside_strategy()
-        self._evaluator = Evaluator(self.model, strategy)
-
-    def evaluate(self, split: Split) -> Evaluation:
-        """Returns the predictions on a split that all workers hold."""
-        return self._evaluator.evaluate(split)
-
-    def evaluate_locally(self, split: Split) -> Evaluation:
-        """Returns the predictions on a split that only this worker holds."""
-        return self._evaluator.evaluate_locally(split)
+        self.evaluator = Evaluator(self.model, strategy)
 
     def copy_outside_strategy(self) -> keras.Model:
         """Builds the network from the members' bundles."""
@@ -144,7 +137,7 @@ def train(options: TrainOptions, source: Source, where: Places) -> TrainResult:
             print(f"averaging {len(members)} members")
         averaged = Ensemble(recipe, members, digits, strategy=strategy)
         if chief:
-            history.write(averaged.history, where.run.folder)
+            history.write(averaged.state.history, where.run.folder)
             where.run.publish(history.FILE)
         overridden: dict[str, str | int] = {
             "members": len(members),

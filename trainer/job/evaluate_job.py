@@ -29,11 +29,7 @@ class Measurement:
 
     Attributes:
         model: the bundle's folder.
-        recipe: its recipe.
-        engine: the engine that ran it.
         data: the sources.
-        split: the split.
-        accuracy: share predicted right.
         loss: mean cross-entropy, nats.
         calibration: calibration error, Brier score and log loss.
         accepted: coverage and accuracy at its accept threshold.
@@ -83,11 +79,7 @@ class Measurement:
 
 
 def run(options: EvaluateOptions) -> Measurement:
-    """Opens the bundle, reads the images and measures.
-
-    Raises:
-        UserError: if the bundle, engine or source can't be used.
-    """
+    """Opens the bundle, reads the images and measures; raises UserError if one of them can't be used."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     by_keras = options.engine == KERAS
     # Also checks digests and golden batch; for Keras, with whichever engine is there.
@@ -106,7 +98,7 @@ def run(options: EvaluateOptions) -> Measurement:
         accuracy=evaluation.accuracy,
         loss=evaluation.loss,
         calibration=calibration.measure(probabilities, split.labels),
-        accepted=calibration.coverage_at(probabilities, split.labels, [threshold])[0],
+        accepted=calibration.coverage_at(probabilities, split.labels, threshold),
         confusion=tuple(tuple(row) for row in evaluation.confusion.tolist()),
     )
 
@@ -116,8 +108,9 @@ def _read(options: EvaluateOptions, bundle: Bundle) -> Digits:
         rejects=rejects.Rejects(max_rate=options.max_bad_rate),
         cache_dir=options.cache_dir,
         complete=False,  # nothing is trained
+        data_dir=options.data_dir,
     )
-    source = open_sources(options.data, data_dir=options.data_dir, reading=reading)
+    source = open_sources(options.data, reading)
     return source.read(validation_fraction=_validation_fraction(options, bundle))
 
 

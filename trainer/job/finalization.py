@@ -10,8 +10,10 @@ import keras
 from schemas.model import bundle as names
 from schemas.model.model_card import ModelCard
 from trainer.bundle import export, provenance
-from trainer.data.splits import Digits, Split
+from trainer.data.splits import Digits
 from trainer.job.result import TrainResult
+from trainer.loop.evaluation import Evaluator
+from trainer.loop.training_state import TrainingState
 from trainer.metrics import assessment, calibration, temperature
 from trainer.metrics.measures import Evaluation, confidence_histogram, pixel_histogram
 from trainer.recipes.parts import overrides
@@ -19,7 +21,6 @@ from trainer.recipes.parts.recipe import Recipe
 from trainer.report import measuring, writing
 from trainer.report.record import Member
 from trainer.run import history, run_folder, run_location
-from trainer.run.history import Epoch
 from trainer.run.run_location import Places
 from trainer.train_options import TrainOptions
 
@@ -31,24 +32,12 @@ class Trained(Protocol):
     replicas: int
     steps_per_epoch: int
     model: keras.Model
-
-    @property
-    def history(self) -> list[Epoch]:
-        """The finished epochs."""
-
-    @property
-    def seconds(self) -> float:
-        """Training time."""
+    evaluator: Evaluator
+    state: TrainingState
 
     @property
     def learning_rates(self) -> tuple[tuple[int, float], ...]:
         """Steps and their learning rates."""
-
-    def evaluate(self, split: Split) -> Evaluation:
-        """Returns the predictions on a split that all workers hold."""
-
-    def evaluate_locally(self, split: Split) -> Evaluation:
-        """Returns the predictions on a split that only this worker holds."""
 
     def copy_outside_strategy(self) -> keras.Model:
         """Returns a copy of the network outside the strategy."""
@@ -66,8 +55,9 @@ def finalize(
 ) -> TrainResult:
     """Evaluates a trained network and, in the chief, writes report and bundle."""
     # The first and only look at the test split: no choices are left to make.
+    evaluator = trainer.evaluator
     predictions = {
-        name: trainer.evaluate_locally(split) if name == "train" else trainer.evaluate(split)
+        name: evaluator.evaluate_locally(split) if name == "train" else evaluator.evaluate(split)
         for name, split in digits.splits().items()
     }
     divisor, evidence = _calibrate(options, digits, predictions.get("validation"))
@@ -75,15 +65,7 @@ def finalize(
     card = _card(options, trainer, digits, evaluations=evaluations, divisor=divisor)
     card = dataclasses.replace(card, overrides={**card.overrides, **overridden})
     bundle = where.run.folder / run_folder.BUNDLE
-    result = TrainResult(
-        output=where.run.folder,
-        bundle=bundle,
-        history=tuple(trainer.history),
-        validation_accuracy=card.validation_accuracy,
-        test_accuracy=card.test_accuracy,
-        test_loss=card.test_loss,
-        seconds=card.train_seconds,
-    )
+    result = TrainResult(where.run.folder, bundle, tuple(trainer.state.history), card)
     # From here on, workers no longer communicate.
     if not write:
         return result
@@ -99,14 +81,14 @@ def finalize(
             learning_rates=trainer.learning_rates,
             members=members,
         )
-        writing.write_run(where.run, complete, record, epochs=trainer.history)
+        writing.write_run(where.run, complete, record, epochs=trainer.state.history)
 
     model = temperature.bake(trainer.copy_outside_strategy(), card.temperature)
     # The report first: a bundle means that the run is finished.
     card = export.write_bundle(model, card, evidence=evidence, target=bundle, before_publishing=report)
     _publish_bundle(where)
-    print(_summary(result, where, card))
-    return result
+    print(_summary(card, where, epochs=len(result.history)))
+    return dataclasses.replace(result, card=card)
 
 
 def _calibrate(
@@ -136,8 +118,8 @@ def _card(
     divisor: float,
 ) -> ModelCard:
     validation = evaluations.get("validation")
-    images = trainer.recipe.batch * trainer.steps_per_epoch * len(trainer.history)
-    seconds = sum(epoch.seconds for epoch in trainer.history)
+    images = trainer.recipe.batch * trainer.steps_per_epoch * len(trainer.state.history)
+    seconds = sum(epoch.seconds for epoch in trainer.state.history)
     return ModelCard(
         recipe=options.recipe,
         data=digits.name,
@@ -148,7 +130,7 @@ def _card(
         replicas=trainer.replicas,
         git_commit=provenance.git_commit(),
         parameters=trainer.model.count_params(),
-        train_seconds=round(trainer.seconds, 3),
+        train_seconds=round(trainer.state.seconds, 3),
         test_accuracy=evaluations["test"].accuracy,
         test_loss=evaluations["test"].loss,
         validation_accuracy=validation.accuracy if validation else None,
@@ -175,12 +157,12 @@ def _publish_bundle(where: Places) -> None:
         run_location.copy_folder(folder / names.SAVED_MODEL, where.serving)
 
 
-def _summary(result: TrainResult, where: Places, card: ModelCard) -> str:
+def _summary(card: ModelCard, where: Places, *, epochs: int) -> str:
     lines = {
-        "test accuracy": str(result.test_accuracy),
-        "test loss": f"{result.test_loss:.4f}",
+        "test accuracy": str(card.test_accuracy),
+        "test loss": f"{card.test_loss:.4f}",
         **assessment.summary(card),
-        "training time": f"{result.seconds:.1f} s, {len(result.history)} epochs",
+        "training time": f"{card.train_seconds:.1f} s, {epochs} epochs",
         "model bundle": where.run.at(run_folder.BUNDLE),
         "history": where.run.at(history.FILE),
         "report": where.run.at(writing.PAGE),

@@ -31,8 +31,8 @@ def run(options: TrainOptions) -> TrainResult:
     found = rejects.Rejects(
         max_rate=options.max_bad_rate, write=functools.partial(_write_rejects, where) if chief else None
     )
-    reading = ReadOptions(rejects=found, cache_dir=options.cache_dir)
-    source = open_sources(options.data, data_dir=options.data_dir, reading=reading)
+    reading = ReadOptions(rejects=found, cache_dir=options.cache_dir, data_dir=options.data_dir)
+    source = open_sources(options.data, reading)
     if chief:
         run_folder.claim(where, resume=options.resume)
         run_folder.write_config(where, options.run_config())

@@ -20,9 +20,8 @@ from trainer.cluster.strategy import (
     small_batch_warning,
     worker_index,
 )
-from trainer.data import class_weights
-from trainer.data.source import Source
-from trainer.data.splits import Digits
+from trainer.data.reading import Source, Workers
+from trainer.data.splits import Digits, balance, warn_about_empty_classes
 from trainer.job import hypertune
 from trainer.job.finalization import finalize
 from trainer.job.result import TrainResult
@@ -124,14 +123,12 @@ def read_data(
     options: TrainOptions, source: Source, recipe: Recipe, *, strategy: tf.distribute.Strategy
 ) -> Digits:
     """Reads this worker's share of the training images, and all of validation and test."""
-    workers = strategy.num_replicas_in_sync // local_replicas(strategy)
-    digits = source.read(
-        validation_fraction=recipe.validation_fraction,
-        shard=(worker_index(strategy), workers),
-        exchange=Collectives(strategy).exchange if workers > 1 else None,
-    )
-    class_weights.warn_about_empty_classes(digits)
-    return class_weights.balance(digits) if options.class_weights == "balanced" else digits
+    count = strategy.num_replicas_in_sync // local_replicas(strategy)
+    exchange = Collectives(strategy).exchange if count > 1 else None
+    workers = Workers(worker_index(strategy), count, exchange)
+    digits = source.read(validation_fraction=recipe.validation_fraction, workers=workers)
+    warn_about_empty_classes(digits)
+    return balance(digits) if options.class_weights == "balanced" else digits
 
 
 def _identity(options: TrainOptions, recipe: Recipe, digest: str) -> dict[str, Any]:
@@ -165,6 +162,6 @@ def _print_summary(options: TrainOptions, trainer: Trainer, digits: Digits) -> N
         print(warning, file=sys.stderr)
     if recipe.precision == "mixed" and dtype_policy(recipe.precision) == "float32":
         print("warning: no bfloat16 on this hardware; training in float32", file=sys.stderr)
-    if trainer.steps_done:
+    if trainer.state.step:
         steps = recipe.epochs * trainer.steps_per_epoch
-        print(f"resumed after step {trainer.steps_done:,} of {steps:,}", flush=True)
+        print(f"resumed after step {trainer.state.step:,} of {steps:,}", flush=True)

@@ -23,7 +23,6 @@ class BatchOrder:
     """Which images each step gets.
 
     Attributes:
-        steps_per_epoch: steps of an epoch.
         epochs: epochs of the training, each a permutation of the images.
         seed: determines permutations and augmentation.
         start_step: steps done by earlier processes, which are skipped.
@@ -111,11 +110,6 @@ def training_datasets(
     return dataset
 
 
-def training_batches(datasets: Datasets, strategy: tf.distribute.Strategy) -> Iterator:
-    """Returns a distributed iterator over `training_datasets`."""
-    return _distribute(datasets, strategy)
-
-
 def evaluation_batches(split: Split, *, strategy: tf.distribute.Strategy, per_replica: int) -> Iterator:
     """Returns a distributed iterator over the images, once and in order.
 
@@ -135,39 +129,35 @@ def evaluation_batches(split: Split, *, strategy: tf.distribute.Strategy, per_re
         mine = parts[:, first + pipeline * each : first + (pipeline + 1) * each]
         return _map(tf.data.Dataset.from_tensor_slices(tf.reshape(mine, (-1, per_replica))), read)
 
-    return _distribute(dataset, strategy)
+    return distribute(dataset, strategy)
 
 
-def _distribute(datasets: Datasets, strategy: tf.distribute.Strategy) -> Iterator:
-    """Gives each replica its own pipeline or, with several workers, each worker one.
+def distribute(datasets: Datasets, strategy: tf.distribute.Strategy) -> Iterator:
+    """Returns an iterator with a pipeline for each replica or, with several workers, for each worker.
 
     A pipeline shared by the replicas of a machine would go through an auto-tuned iterator. Its thread
     sleeps twice as long after each look, and dropping the iterator can wait for it up to a minute at
     the end of a training. With several workers there is no choice.
     """
     several = is_multi_worker(strategy)
+    options = tf.data.Options()
+    options.autotune.enabled = False
 
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
         pipeline, pipelines = (0, 1) if several else (context.input_pipeline_id, context.num_input_pipelines)
-        return datasets(pipeline, pipelines).prefetch(_PREFETCH).with_options(_options())
+        return datasets(pipeline, pipelines).prefetch(_PREFETCH).with_options(options)
 
     if several:
         return iter(strategy.distribute_datasets_from_function(dataset))
-    options = tf.distribute.InputOptions(
+    per_replica = tf.distribute.InputOptions(
         experimental_fetch_to_device=False,
         experimental_replication_mode=tf.distribute.InputReplicationMode.PER_REPLICA,
     )
-    return iter(strategy.distribute_datasets_from_function(dataset, options))
+    return iter(strategy.distribute_datasets_from_function(dataset, per_replica))
 
 
 def _map(dataset: tf.data.Dataset, change: Callable[..., Any]) -> tf.data.Dataset:
     return dataset.map(change, num_parallel_calls=_PARALLEL_GATHERS, deterministic=True)
-
-
-def _options() -> tf.data.Options:
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return options
 
 
 def _reader(split: Split) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:

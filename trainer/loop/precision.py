@@ -22,21 +22,22 @@ def dtype_policy(precision: str) -> str:
     return "mixed_bfloat16" if precision == "mixed" and has_bfloat16() else "float32"
 
 
-def has_bfloat16(cpuinfo: pathlib.Path = CPUINFO) -> bool:
+def has_bfloat16(cpus: pathlib.Path = CPUINFO) -> bool:
     """Whether all GPUs, or the CPU where there is none, compute in bfloat16 natively."""
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
-        return bool(_CPU_FLAGS & _cpu_flags(cpuinfo))
+        return not _CPU_FLAGS.isdisjoint(cpuinfo("flags", cpus).split())
     details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
     return all(found.get("compute_capability", (0, 0)) >= _MIN_COMPUTE_CAPABILITY for found in details)
 
 
-def _cpu_flags(cpuinfo: pathlib.Path) -> set[str]:
+def cpuinfo(field: str, file: pathlib.Path = CPUINFO) -> str:
+    """Returns a field of the first processor that Linux lists; empty if unknown."""
     try:
-        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8").splitlines()
     except OSError:
-        return set()
-    return set(next((line for line in lines if line.startswith("flags")), "").split())
+        return ""
+    return next((line for line in lines if line.startswith(field)), "").partition(":")[2].strip()
 
 
 @contextlib.contextmanager

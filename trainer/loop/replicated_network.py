@@ -6,9 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer.loop import batch_norm, precision, updates, weights
+from trainer.loop import precision, training_layers, updates, weights
 from trainer.loop.evaluation import Evaluator
-from trainer.loop.randomness import separate_replicas
 from trainer.recipes.parts.recipe import Recipe
 
 
@@ -21,8 +20,6 @@ class ReplicatedNetwork:
         strategy: the replicas.
 
     Attributes:
-        model: the network.
-        optimizer: built for it.
         evaluator: evaluates it in float32, as it is exported.
     """
 
@@ -33,8 +30,8 @@ class ReplicatedNetwork:
         dtype_policy = precision.dtype_policy(recipe.precision)
         with strategy.scope():
             with precision.under_policy(dtype_policy):
-                self.model = batch_norm.with_fused(recipe.model())
-            separate_replicas(self.model)
+                self.model = training_layers.with_fused_batch_norm(recipe.model())
+            training_layers.separate_replicas(self.model)
             exact = recipe.model() if dtype_policy != "float32" else None
             self.optimizer = updates.make_optimizer(recipe, steps)
             self.optimizer.build(self.model.trainable_variables)

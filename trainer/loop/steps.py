@@ -1,6 +1,7 @@
-"""The training step in the graph: forward pass, backward pass and update, on every replica."""
+"""Training steps in the graph, on every replica: forward and backward pass, update; and how many at once."""
 
 from collections.abc import Callable, Iterator
+from typing import Final
 
 import keras
 import tensorflow as tf
@@ -12,6 +13,14 @@ from trainer.recipes.parts.recipe import Recipe
 
 NUM_SUMS = 3
 """Running sums that each step adds to: weighted loss, images predicted right, weights."""
+
+_MAX_SECONDS: Final = 2.0
+"""Target for the longest chunk: clusters grant about 30 s between SIGTERM and SIGKILL."""
+
+_MIN_CHUNKS: Final = 10
+"""Least number of chunks per epoch."""
+
+_INITIAL_STEPS: Final = 20
 
 _Batch = tuple[tf.Tensor | None, ...]
 """Images, labels, and weights or None."""
@@ -142,3 +151,22 @@ class StepRunner:
         """Returns this part's share of the layers' regularisation losses."""
         shares = self._strategy.num_replicas_in_sync * self._recipe.accumulate
         return tf.add_n(self._model.losses) / shares if self._model.losses else 0.0
+
+
+class StepScheduler:
+    """Adapts the number of steps per chunk to their speed. Chunk boundaries don't affect the results.
+
+    Attributes:
+        num_steps: steps of the next chunk.
+    """
+
+    def __init__(self, steps_per_epoch: int) -> None:
+        self._max_steps = max(1, -(-steps_per_epoch // _MIN_CHUNKS))
+        self.num_steps = min(self._max_steps, _INITIAL_STEPS)
+
+    def record(self, seconds: float) -> None:
+        """Adapts to the duration of the last chunk, which must be the same number on every worker."""
+        if seconds < _MAX_SECONDS / 2:
+            self.num_steps = min(self._max_steps, self.num_steps * 2)
+        elif seconds > _MAX_SECONDS:
+            self.num_steps = max(1, self.num_steps // 2)

@@ -8,7 +8,7 @@ loop runs its actions: watchdog, checkpoints, TensorBoard and progress.
 import contextlib
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Final
 
 import keras
@@ -27,8 +27,7 @@ from trainer.loop.actions.tensorboard import TensorBoard
 from trainer.loop.actions.watchdog import Watchdog
 from trainer.loop.evaluation import Evaluation
 from trainer.loop.replicated_network import ReplicatedNetwork
-from trainer.loop.step_scheduler import StepScheduler
-from trainer.loop.steps import StepRunner
+from trainer.loop.steps import StepRunner, StepScheduler
 from trainer.loop.training_state import TrainingState
 from trainer.recipes.parts import schedules
 from trainer.recipes.parts.recipe import Recipe
@@ -55,10 +54,9 @@ class Trainer:
         tensorboard: where to write events; None for nowhere.
 
     Attributes:
-        recipe: as given.
-        replicas: number of replicas.
-        steps_per_epoch: steps of an epoch.
         model: the network; every replica has a copy.
+        evaluator: evaluates it with the weights that it has.
+        state: steps, seconds and epochs, including those of earlier processes.
 
     Raises:
         UserError: if the batch doesn't divide over the replicas, or is larger than the training split.
@@ -98,6 +96,7 @@ class Trainer:
         steps = recipe.epochs * self.steps_per_epoch
         self._network = ReplicatedNetwork(recipe, steps, strategy=strategy)
         self.model, self._optimizer = self._network.model, self._network.optimizer
+        self.evaluator = self._network.evaluator
         self._runner = StepRunner(
             recipe,
             self.model,
@@ -107,30 +106,20 @@ class Trainer:
             teacher=predict,
         )
         self._scheduler = StepScheduler(self.steps_per_epoch)
-        self._state = TrainingState()
+        self.state = TrainingState()
         self._has_final_weights = False
 
     @property
     def history(self) -> list[Epoch]:
-        """The finished epochs, including those of earlier processes."""
-        return self._state.history
-
-    @property
-    def seconds(self) -> float:
-        """Time spent on training and validation, including earlier processes."""
-        return self._state.seconds
-
-    @property
-    def steps_done(self) -> int:
-        """Steps done, including those of earlier processes."""
-        return self._state.step
+        """The finished epochs."""
+        return self.state.history
 
     @property
     def learning_rates(self) -> tuple[tuple[int, float], ...]:
         """About a hundred of the steps done, each with its learning rate."""
-        return schedules.sample_rates(self._optimizer, self._state.step)
+        return schedules.sample_rates(self._optimizer, self.state.step)
 
-    def epochs(self) -> Iterator[Epoch]:
+    def epochs(self) -> Generator[Epoch]:
         """Trains, and yields each epoch when it is finished, validated and saved.
 
         After the last one, the network holds its final weights: with patience those of the best epoch,
@@ -158,11 +147,7 @@ class Trainer:
         with contextlib.ExitStack() as stack:
             if not self._has_final_weights:
                 stack.enter_context(weights.averaged(self.model, self._optimizer))
-            return self._network.evaluator.evaluate(split)
-
-    def evaluate_locally(self, split: Split) -> Evaluation:
-        """Returns the predictions on a split that only this worker holds."""
-        return self._network.evaluator.evaluate_locally(split)
+            return self.evaluator.evaluate(split)
 
     def copy_outside_strategy(self) -> keras.Model:
         """Returns a compiled copy of network and optimizer outside the strategy, ready for more training."""
@@ -176,7 +161,7 @@ class Trainer:
         """
         check_identity(dict(checkpoint.record["identity"]), dict(self._options.identity))
         self._network.from_arrays(checkpoint.arrays)
-        self._state = TrainingState.from_checkpoint(checkpoint)
+        self.state = TrainingState.from_checkpoint(checkpoint)
 
     def save(self) -> None:
         """Writes a checkpoint, if the run has any; all workers call it, the chief writes.
@@ -192,11 +177,11 @@ class Trainer:
         if not self._is_chief:
             return
         self._check_weights()
-        checkpoint = self._state.to_checkpoint(self._network.to_arrays(), self._options.identity)
+        checkpoint = self.state.to_checkpoint(self._network.to_arrays(), self._options.identity)
         self._options.checkpoints.save(checkpoint)
 
     def _has_next_epoch(self) -> bool:
-        history, patience = self._state.history, self.recipe.patience
+        history, patience = self.state.history, self.recipe.patience
         if len(history) >= self.recipe.epochs:
             return False
         return patience is None or len(history) - best_epoch(history) < patience
@@ -207,7 +192,7 @@ class Trainer:
             steps_per_epoch=self.steps_per_epoch,
             epochs=self.recipe.epochs,
             seed=self._seed,
-            start_step=self._state.step,
+            start_step=self.state.step,
             worker=worker_index(self._strategy),
             block_steps=1 if is_augmented else max(1, min(BLOCK_STEPS, BLOCK_IMAGES // self._per_replica)),
             checkpoint_steps=self._options.every_steps or 0,
@@ -219,25 +204,25 @@ class Trainer:
             order=self._order,
             augmentation=self.recipe.augmentation,
         )
-        if self._tensorboard is not None and self._state.step == 0:
+        if self._tensorboard is not None and self.state.step == 0:
             # Not through the strategy: under several workers, all would have to take part.
             images, *_ = next(iter(datasets(0, 1)))
             self._tensorboard.write_images(images[0].numpy(), step=0)
-        return pipeline.training_batches(datasets, self._strategy)
+        return pipeline.distribute(datasets, self._strategy)
 
     def _progress(self) -> Progress:
         return Progress(
             epochs=self.recipe.epochs,
             steps=self.steps_per_epoch,
             batch=self.recipe.batch,
-            done=self._state.step,
+            done=self.state.step,
             enabled=self._is_chief,
         )
 
     def _train_epoch(self, batches: Iterator, actions: Sequence[Action], preemption: Preemption) -> None:
         """Trains the rest of an epoch, chunk by chunk."""
         end = (len(self.history) + 1) * self.steps_per_epoch
-        while self._state.step < end:
+        while self.state.step < end:
             report = self._train_chunk(batches, end)
             for action in actions:
                 action.after_steps(report)
@@ -248,7 +233,7 @@ class Trainer:
     def _train_chunk(self, batches: Iterator, end: int) -> StepReport:
         """Runs the next steps in one call of the graph, at most to the epoch's end."""
         started = time.perf_counter()
-        state, start, before = self._state, self._state.step, self._state.sums.numpy()
+        state, start, before = self.state, self.state.step, self.state.sums.numpy()
         block_ends = self._next_block_ends(end)
         state.sums = self._runner.run(batches, len(block_ends), sums=state.sums)
         loss, right, weight = state.sums.numpy() - before
@@ -274,7 +259,7 @@ class Trainer:
 
     def _next_block_ends(self, end: int) -> list[int]:
         """Returns the last steps of the blocks of the next chunk, which ends where a checkpoint is due."""
-        step = self._state.step
+        step = self.state.step
         target = min(step + self._scheduler.num_steps, self._checkpoint_action.next_step(step), end)
         ends = [self._order.block_end(step)]
         while ends[-1] < target:
@@ -288,7 +273,7 @@ class Trainer:
         return bool(preempted.any())
 
     def _preemption_message(self) -> str:
-        step, checkpoints = self._state.step, self._options.checkpoints
+        step, checkpoints = self.state.step, self._options.checkpoints
         if checkpoints is None:
             return f"stopped by a signal after step {step}; nothing is saved"
         return f"stopped by a signal after step {step}; saved to {checkpoints.newest}. Go on with --resume"
@@ -298,7 +283,7 @@ class Trainer:
         if self.replicas > 1:
             self._network.average_statistics()
         self._check_weights()
-        state, split = self._state, self._digits.validation
+        state, split = self.state, self._digits.validation
         loss, accuracy = self._epoch_means()
         validation = self.evaluate(split) if split is not None else None
         epoch = Epoch(
@@ -319,21 +304,21 @@ class Trainer:
 
     def _epoch_means(self) -> tuple[float, float]:
         """Returns mean loss and accuracy of the current epoch so far."""
-        loss, right, weight = self._state.sums.numpy()
-        images = (self._state.step - len(self.history) * self.steps_per_epoch) * self.recipe.batch
+        loss, right, weight = self.state.sums.numpy()
+        images = (self.state.step - len(self.history) * self.steps_per_epoch) * self.recipe.batch
         return float(loss / weight), float(right / images)
 
     def _load_final_weights(self) -> None:
         if self._has_final_weights:
             return
-        if self._state.best_weights is not None:
-            self.model.set_weights(self._state.best_weights)
+        if self.state.best_weights is not None:
+            self.model.set_weights(self.state.best_weights)
         else:
             weights.assign_averages(self.model, self._optimizer)
         self._has_final_weights = True
 
     def _check_weights(self) -> None:
-        step = self._state.step - len(self.history) * self.steps_per_epoch
+        step = self.state.step - len(self.history) * self.steps_per_epoch
         self._watchdog.check_weights(self.model.trainable_variables, epoch=len(self.history) + 1, step=step)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from schemas.errors import UserError
 from schemas.model.accuracy import percent
 from schemas.model.model_card import ModelCard
-from schemas.model.trust import Calibration, Coverage, Trust
+from schemas.model.trust import Calibration, Trust
 from trainer.data.splits import Split
 from trainer.metrics import calibration, out_of_distribution
 
@@ -23,11 +23,7 @@ THRESHOLDS: Final = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.999
 
 
 def check_target(target: float | None, validation: Split | None) -> None:
-    """Checks before training that there are images to choose a threshold on; warns if they are few.
-
-    Raises:
-        UserError: if there are none.
-    """
+    """Raises UserError unless there are images to choose a threshold on; warns if they are few."""
     if target is None:
         return
     if validation is None:
@@ -89,9 +85,9 @@ def assess(predict: Callable[[np.ndarray], np.ndarray], evidence: Evidence) -> t
         validation=calibration.measure(known, truth.labels) if held_out else None,
         test=calibration.measure(test, evidence.test.labels),
         target_accuracy=target,
-        accepted=_accepted(known, truth, threshold) if held_out else None,
-        accepted_test=_accepted(test, evidence.test, threshold),
-        coverage=tuple(calibration.coverage_at(known, truth.labels, THRESHOLDS)),
+        accepted=calibration.coverage_at(known, truth.labels, threshold) if held_out else None,
+        accepted_test=calibration.coverage_at(test, evidence.test.labels, threshold),
+        coverage=tuple(calibration.coverage_at(known, truth.labels, each) for each in THRESHOLDS),
         unfamiliar=out_of_distribution.measure(predict, truth.images, threshold=threshold),
     )
 
@@ -125,7 +121,3 @@ def _threshold(evidence: Evidence, validation: np.ndarray | None) -> tuple[float
         return DEFAULT_THRESHOLD, None
     found = calibration.find_threshold(validation, evidence.validation.labels, evidence.target)
     return found.threshold, evidence.target
-
-
-def _accepted(probabilities: np.ndarray, split: Split, threshold: float) -> Coverage:
-    return calibration.coverage_at(probabilities, split.labels, [threshold])[0]

@@ -5,11 +5,11 @@ Temperature scaling after Guo et al., "On Calibration of Modern Neural Networks"
 log-likelihood on held-out images. It changes the confidence, not the predicted digits.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from scipy.optimize import minimize_scalar
+from scipy.special import softmax
 
 from schemas.digit import CLASSES
 from schemas.model.trust import Calibration, Coverage
@@ -52,8 +52,7 @@ def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarr
     """Returns the softmax of the logits divided by a temperature, float64[N, 10]."""
     # The logarithms differ from the logits by a constant per row, which the softmax ignores.
     logits = np.log(np.clip(probabilities.astype(np.float64), _MIN_PROBABILITY, 1)) / temperature
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
+    return softmax(logits, axis=1)
 
 
 def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -75,15 +74,11 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return temperature if helps else 1.0
 
 
-def coverage_at(probabilities: np.ndarray, labels: np.ndarray, thresholds: Sequence[float]) -> list[Coverage]:
-    """Returns coverage and accuracy at each threshold."""
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    return [
-        Coverage(float(threshold), int(accepted.sum()), int((accepted & right).sum()), len(labels))
-        for threshold in thresholds
-        for accepted in [confidence >= threshold]
-    ]
+def coverage_at(probabilities: np.ndarray, labels: np.ndarray, threshold: float) -> Coverage:
+    """Returns coverage and accuracy at a threshold."""
+    accepted = probabilities.max(axis=1) >= threshold
+    right = accepted & (probabilities.argmax(axis=1) == labels)
+    return Coverage(float(threshold), int(accepted.sum()), int(right.sum()), len(labels))
 
 
 def find_threshold(probabilities: np.ndarray, labels: np.ndarray, target: float) -> Coverage:
@@ -104,7 +99,7 @@ def find_threshold(probabilities: np.ndarray, labels: np.ndarray, target: float)
     cut = np.append(ranked[1:] < ranked[:-1], True)
     reached = np.flatnonzero(cut & (right >= target * accepted))
     if not len(reached):
-        return coverage_at(probabilities, labels, [1.0])[0]
+        return coverage_at(probabilities, labels, 1.0)
     last = int(reached[-1])
     below = ranked[last + 1] if last + 1 < len(ranked) else 0.0
     # Half-way to the next confidence, so that rounding in another engine moves no image across.

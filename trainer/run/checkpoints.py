@@ -69,11 +69,7 @@ def write(checkpoint: Checkpoint, file: pathlib.Path) -> None:
 
 
 def read(file: pathlib.Path) -> Checkpoint:
-    """Reads a checkpoint file.
-
-    Raises:
-        CorruptCheckpointError: if a byte is missing or changed.
-    """
+    """Reads a checkpoint file; raises CorruptCheckpointError if a byte is missing or changed."""
     try:
         with zipfile.ZipFile(file) as archive:
             if (broken := archive.testzip()) is not None:
@@ -91,8 +87,7 @@ def read(file: pathlib.Path) -> Checkpoint:
         EOFError,
         zipfile.BadZipFile,
         zlib.error,
-        NotImplementedError,
-        RuntimeError,  # from zipfile, if a flipped bit marks a member as encrypted
+        RuntimeError,  # from zipfile, also if a flipped bit marks a member as encrypted
     ) as error:
         raise CorruptCheckpointError(" ".join(str(error).split())[:100] or type(error).__name__) from error
 
@@ -113,8 +108,8 @@ class Checkpoints:
         self._keep = keep
         self.newest: str | None = None
 
-    def save(self, checkpoint: Checkpoint) -> str:
-        """Writes a checkpoint, then removes the oldest; returns its full name."""
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Writes a checkpoint, then removes the oldest."""
         self._place.folder.mkdir(parents=True, exist_ok=True)
         name = file_name(checkpoint.step)
         write(checkpoint, self._place.folder / name)
@@ -124,7 +119,6 @@ class Checkpoints:
         for step in steps[: -self._keep]:
             self._place.remove(file_name(step))
         self.newest = self._place.at(name)
-        return self.newest
 
     def steps(self) -> list[int]:
         """Returns the steps that have a checkpoint, ascending."""
@@ -132,11 +126,7 @@ class Checkpoints:
         return sorted(int(match[1]) for match in matches if match)
 
     def load(self, step: int) -> Checkpoint:
-        """Returns the checkpoint of a step.
-
-        Raises:
-            UserError: if it can't be read.
-        """
+        """Returns the checkpoint of a step; raises UserError if it can't be read."""
         try:
             return read(self._place.fetch(file_name(step)))
         except CorruptCheckpointError as error:
@@ -176,11 +166,7 @@ class CheckpointOptions:
 
 
 def check_identity(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Checks that a checkpoint belongs to the same training.
-
-    Raises:
-        UserError: naming the first setting that differs.
-    """
+    """Raises UserError, naming the first setting that differs, for a checkpoint of another training."""
     different = sorted(name for name in saved.keys() | now.keys() if saved.get(name) != now.get(name))
     if different:
         name = different[0]

@@ -7,7 +7,7 @@ import pathlib
 import shutil
 import tempfile
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Final
 
 from digitmill.storage import before_run, open_folder
 from schemas.errors import UserError
@@ -21,47 +21,13 @@ CHECKPOINT_DIR: Final = "AIP_CHECKPOINT_DIR"
 TENSORBOARD_DIR: Final = "AIP_TENSORBOARD_LOG_DIR"
 
 
-class Place(Protocol):
-    """A folder of files with relative names. Files in `folder` become visible to others when published."""
-
-    @property
-    def uri(self) -> str:
-        """The path or address of the place."""
-        ...
-
-    @property
-    def folder(self) -> pathlib.Path:
-        """The local folder to write into."""
-        ...
-
-    def at(self, name: str) -> str:
-        """Returns the full name of a file."""
-        ...
-
-    def names(self, folder: str = "") -> list[str]:
-        """Returns the names of all published files in a folder of the place, recursively and sorted."""
-        ...
-
-    def exists(self, name: str) -> bool:
-        """Whether a file is published."""
-        ...
-
-    def publish(self, *names: str) -> None:
-        """Publishes files of the local folder, or all files of folders in it."""
-        ...
-
-    def fetch(self, name: str) -> pathlib.Path:
-        """Returns a local copy of a published file."""
-        ...
-
-    def remove(self, name: str) -> None:
-        """Removes a file, if it exists."""
-        ...
-
-
 @dataclasses.dataclass(frozen=True)
 class LocalPlace:
-    """A local folder, whose files are published as soon as they are written."""
+    """A local folder, whose files are published as soon as they are written.
+
+    Attributes:
+        folder: where to write files.
+    """
 
     folder: pathlib.Path
 
@@ -75,7 +41,7 @@ class LocalPlace:
         return str(self.folder / name)
 
     def names(self, folder: str = "") -> list[str]:
-        """Returns the names of all files below a folder."""
+        """Returns the names of all files below a folder of the place, sorted."""
         found = (self.folder / folder).rglob("*")
         return sorted(path.relative_to(self.folder).as_posix() for path in found if path.is_file())
 
@@ -117,7 +83,7 @@ class BucketPlace:
         return self._bucket.at(name)
 
     def names(self, folder: str = "") -> list[str]:
-        """Returns the names of all objects below a folder."""
+        """Returns the names of all objects below a folder of the place, sorted."""
         with before_run():
             return sorted(self._bucket.walk(folder))
 
@@ -147,6 +113,10 @@ class BucketPlace:
         """Removes an object, and its local copy."""
         (self.folder / name).unlink(missing_ok=True)
         self._bucket.delete(name)
+
+
+Place = LocalPlace | BucketPlace
+"""A folder of files with relative names; files in its local `folder` are visible to others once published."""
 
 
 def open_place(where: str | os.PathLike[str]) -> Place:
@@ -210,7 +180,5 @@ def of_run(output: str | os.PathLike[str], environment: Mapping[str, str]) -> Pl
 
 def copy_folder(source: pathlib.Path, target: Place) -> None:
     """Copies the files of a local folder into a place, and publishes them."""
-    target.folder.mkdir(parents=True, exist_ok=True)
     shutil.copytree(source, target.folder, dirs_exist_ok=True)
-    files = (path for path in source.rglob("*") if path.is_file())
-    target.publish(*sorted(path.relative_to(source).as_posix() for path in files))
+    target.publish("")

@@ -14,7 +14,7 @@ from typing import Any, Final
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from schemas.errors import UserError
 from trainer.run.history import Epoch
@@ -37,15 +37,12 @@ _STATES: Final = {TrialState.COMPLETE: COMPLETE, TrialState.PRUNED: PRUNED, Tria
 
 
 class Study:
-    """The trials of one search, including those of earlier processes.
+    """The trials of one search, including earlier processes'; raises UserError if they are another's.
 
     Args:
         folder: the study's folder, locked by this process.
         identity: what all trials have in common, to check on resume; JSON types.
         seed: the sampler's seed.
-
-    Raises:
-        UserError: if the folder's study belongs to another search.
     """
 
     def __init__(self, folder: pathlib.Path, identity: Mapping[str, Any], *, seed: int) -> None:
@@ -109,11 +106,10 @@ class Study:
             if trial.state in _STATES and _REPORT in trial.user_attrs
         )
         # Numbered as printed: Optuna's numbers include killed trials.
-        return [_trial(trial, number) for number, trial in enumerate(ended, start=1)]
-
-
-def _trial(trial: FrozenTrial, number: int) -> Trial:
-    return Trial(number, _STATES[trial.state], dict(trial.params), **trial.user_attrs[_REPORT])
+        return [
+            Trial(number, _STATES[trial.state], dict(trial.params), **trial.user_attrs[_REPORT])
+            for number, trial in enumerate(ended, start=1)
+        ]
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import io
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -63,17 +62,7 @@ def table(trials: Sequence[Trial], names: Sequence[str]) -> str:
 def config(train: TrainOptions, settings: Mapping[str, Any]) -> str:
     """Returns a file for `digitmill train --config` with these settings."""
     chosen = {name.replace("_", "-"): value for name, value in settings.items()}
-    flags = {name: _plain(value) for name, value in {**train.settings(), **chosen}.items()}
+    both = {**train.settings(), **chosen}.items()
+    flags = {name: list(value) if isinstance(value, tuple) else value for name, value in both}
     header = "# The best of a search: digitmill train --config FILE --output DIR\n"
     return header + yaml.safe_dump({"train": flags}, sort_keys=False)
-
-
-def write(folder: pathlib.Path, name: str, content: str | bytes) -> None:
-    """Writes a file atomically."""
-    new = folder / f".{name}.new"
-    new.write_bytes(content.encode() if isinstance(content, str) else content)
-    new.replace(folder / name)
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value

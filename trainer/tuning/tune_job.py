@@ -12,6 +12,7 @@ import optuna
 import tensorflow as tf
 
 from digitmill.commands import run_config
+from digitmill.storage import open_folder
 from schemas.errors import StoppedError, UserError
 from trainer import recipes
 from trainer.bundle.initial_weights import load_teacher
@@ -67,7 +68,7 @@ def _resume_message(options: TuneOptions) -> str:
 
 def _search_in_folder(options: TuneOptions, recipe: Recipe) -> str:
     if not (options.output / run_config.FILE).exists():
-        trial_results.write(options.output, run_config.FILE, options.run_config())
+        open_folder(str(options.output)).replace(run_config.FILE, options.run_config().encode())
     strategy = training.start_devices(options.train)
     digits = _read(options.train, strategy)
     images = len(digits.train)
@@ -79,8 +80,9 @@ def _search_in_folder(options: TuneOptions, recipe: Recipe) -> str:
 
 
 def _read(train: TrainOptions, strategy: tf.distribute.Strategy) -> Digits:
-    reading = ReadOptions(rejects=Rejects(max_rate=train.max_bad_rate), cache_dir=train.cache_dir)
-    source = open_sources(train.data, data_dir=train.data_dir, reading=reading)
+    rejects = Rejects(max_rate=train.max_bad_rate)
+    reading = ReadOptions(rejects, cache_dir=train.cache_dir, data_dir=train.data_dir)
+    source = open_sources(train.data, reading)
     digits = training.read_data(train, source, training.effective_recipe(train), strategy=strategy)
     if digits.validation is None:
         # Choosing by the test split would overestimate the accuracy.
@@ -112,42 +114,31 @@ def _search(
         trial = study.ask(distributions)
         chosen = ", ".join(f"{name} {_format(value)}" for name, value in trial.params.items())
         print(f"trial {len(done) + 1}/{options.trials}: {chosen}", flush=True)
-        recipe = overrides.apply(
-            recipes.load(options.train.recipe), dataclasses.replace(options.train, **trial.params)
-        )
+        train = dataclasses.replace(options.train, **trial.params)
         # If preempted, the trial isn't recorded, and is restarted with the same settings.
-        found = _train(
-            recipe,
-            digits,
-            study,
-            trial=trial,
-            number=len(done) + 1,
-            strategy=strategy,
-            seed=options.train.seed,
-        )
+        found = _train(train, study, trial, number=len(done) + 1, digits=digits, strategy=strategy)
         study.tell(trial, found)
         _write(options, study.trials(), list(searched))
         print(f"trial {len(done) + 1}/{options.trials}: {_describe(found)}", flush=True)
 
 
 def _train(
-    recipe: Recipe,
-    digits: Digits,
+    train: TrainOptions,
     study: Study,
-    *,
     trial: optuna.Trial,
+    *,
     number: int,
+    digits: Digits,
     strategy: tf.distribute.Strategy,
-    seed: int,
 ) -> trial_results.Trial:
     # Keras keeps the graphs of all earlier networks.
     keras.utils.clear_session()
     history: list[Epoch] = []
     state, began = trial_results.COMPLETE, time.monotonic()
-    with contextlib.ExitStack() as stack:
-        teacher = load_teacher(recipe.teacher)
-        epochs = Trainer(recipe, digits, strategy=strategy, seed=seed, teacher=teacher).epochs()
-        stack.callback(epochs.close)  # type: ignore[attr-defined]
+    recipe = training.effective_recipe(train)
+    teacher = load_teacher(recipe.teacher)
+    trainer = Trainer(recipe, digits, strategy=strategy, seed=train.seed, teacher=teacher)
+    with contextlib.closing(trainer.epochs()) as epochs:
         try:
             for epoch in hypertune.report_epochs(epochs, chief=True):
                 history.append(epoch)
@@ -169,13 +160,11 @@ def _train(
 
 
 def _write(options: TuneOptions, trials: list[trial_results.Trial], names: list[str]) -> None:
-    trial_results.write(options.output, trial_results.TABLE, trial_results.table(trials, names))
-    trial_results.write(options.output, plots.FILE, plots.draw(trials, names))
-    best = trial_results.best(trials)
-    if best is not None:
-        trial_results.write(
-            options.output, trial_results.BEST, trial_results.config(options.train, best.settings)
-        )
+    folder = open_folder(str(options.output))
+    folder.replace(trial_results.TABLE, trial_results.table(trials, names).encode())
+    folder.replace(plots.FILE, plots.draw(trials, names))
+    if (best := trial_results.best(trials)) is not None:
+        folder.replace(trial_results.BEST, trial_results.config(options.train, best.settings).encode())
 
 
 def _describe(found: trial_results.Trial) -> str:

@@ -21,13 +21,14 @@ strategy = tf.distribute.MultiWorkerMirroredStrategy()
 from trainer.cluster import collectives
 collectives._MAX_BYTES = 100_000  # several rounds
 from digitmill.storage import reader
+from trainer.data.reading import Workers
 from trainer.data.sources.folder import FolderSource
 exchange = collectives.Collectives(strategy).exchange
 given = [text.decode() for text in exchange(f"worker {index}".encode() * (index + 1))]
 read = []
 real = reader.read_file
 reader.read_file = lambda image: read.append(image.uri) or real(image)
-digits = FolderSource(folder).read(validation_fraction=0, shard=(index, 2), exchange=exchange)
+digits = FolderSource(folder).read(validation_fraction=0, workers=Workers(index, 2, exchange))
 print(json.dumps({
     "given": given,
     "read": sorted(read),

@@ -5,8 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.data.class_weights import balance, balanced_weights, warn_about_empty_classes
-from trainer.data.splits import Digits, Split, SplitSummary
+from trainer.data.splits import (
+    Digits,
+    Split,
+    SplitSummary,
+    balance,
+    balanced_weights,
+    warn_about_empty_classes,
+)
 
 
 def digits_of(counts, weights=None) -> Digits:

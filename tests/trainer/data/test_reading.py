@@ -12,7 +12,7 @@ from digitmill.imaging.batch import DigitBatch
 from schemas.errors import UserError
 from schemas.failure import FailureCode, ImageError
 from trainer.data import reading
-from trainer.data.reading import DecodedBatch, ReadOptions, ReadPlan, read
+from trainer.data.reading import DecodedBatch, ReadOptions, ReadPlan, Workers, read
 from trainer.data.rejects import Rejects
 from trainer.data.splits import Digits
 
@@ -84,8 +84,7 @@ def read_by(workers: int, make, **options) -> list[Digits]:
             results[index] = read(
                 make().plan,
                 reading=ReadOptions(**options),
-                shard=(index, workers),
-                exchange=meeting.of(index),
+                workers=Workers(index, workers, meeting.of(index)),
             )
         except UserError as error:
             results[index] = error
@@ -108,7 +107,9 @@ def test_shards_are_disjoint_and_complete_and_hold_out_the_same(count, workers, 
     whole = read(Counted(count, bad=bad).plan, reading=ReadOptions(Rejects(max_rate=1)))
     for index in range(workers):
         own = read(
-            Counted(count, bad=bad).plan, reading=ReadOptions(Rejects(max_rate=1)), shard=(index, workers)
+            Counted(count, bad=bad).plan,
+            reading=ReadOptions(Rejects(max_rate=1)),
+            workers=Workers(index, workers),
         )
         assert numbers_of(own.train) == [
             number for number in numbers_of(whole.train) if number % workers == index
@@ -171,7 +172,7 @@ def test_labels_that_are_no_digits_are_rejected(capsys):
 @pytest.mark.parametrize("shard", [(1, 1), (-1, 2), (2, 2), (0, 0)])
 def test_an_invalid_shard_is_refused(shard):
     with pytest.raises(ValueError, match="invalid shard"):
-        read(Counted(5).plan, reading=ReadOptions(), shard=shard)
+        read(Counted(5).plan, reading=ReadOptions(), workers=Workers(*shard))
 
 
 # The cache.
@@ -207,8 +208,8 @@ def test_another_source_or_shard_is_decoded_again(tmp_path):
     cached(tmp_path, Counted(50))
     for changed, options in (
         (Counted(50, made_from=("v2",)), {}),
-        (Counted(50), {"shard": (0, 2)}),
-        (Counted(50), {"shard": (1, 2)}),
+        (Counted(50), {"workers": Workers(0, 2)}),
+        (Counted(50), {"workers": Workers(1, 2)}),
     ):
         cached(tmp_path, changed, **options)
         assert len(changed.decoded) == 50

@@ -107,7 +107,7 @@ def test_the_bundle_predicts_the_mean_of_its_members(two, few_digits):
     mean = network_of(two.bundle)(images, training=False).numpy()
     expected = apply_temperature(np.mean(members, axis=0), card_of(two.bundle).temperature)
     assert mean == pytest.approx(expected, abs=1e-5)
-    assert int((mean.argmax(axis=1) == few_digits.test.labels).sum()) == two.test_accuracy.right
+    assert int((mean.argmax(axis=1) == few_digits.test.labels).sum()) == two.card.test_accuracy.right
 
 
 def test_the_card_describes_the_ensemble(two, few_digits):
@@ -135,7 +135,7 @@ def test_finished_members_are_not_trained_again(two, few_digits, tmp_path, monke
     result = run(few_digits, tmp_path / "run", member=given_ones)
     assert result.history == ()
     assert not (result.output / "members").exists()
-    assert result.test_loss == two.test_loss
+    assert result.card.test_loss == two.card.test_loss
     assert card_of(result.bundle).overrides["members"] == 2
     assert card_of(result.bundle).images_per_second is None
 
@@ -192,7 +192,7 @@ def test_a_stopped_job_resumes_in_the_member_where_it_stopped(two, few_digits, t
     assert list((second / "checkpoints").glob("step-*.npz"))
     result = run(few_digits, tmp_path / "run", members=2, resume=True)
     assert digest_of(first / "bundle") == before
-    assert result.test_loss == two.test_loss
+    assert result.card.test_loss == two.card.test_loss
     assert [epoch.loss for epoch in result.history] == [epoch.loss for epoch in two.history]
 
 
@@ -235,7 +235,7 @@ def test_the_data_is_read_once(few_digits, tmp_path):
 @pytest.mark.slow
 def test_two_replicas_make_the_same_ensemble(two, few_digits, tmp_path):
     result = run(few_digits, tmp_path / "run", members=2, replicas=2)
-    assert result.test_loss == pytest.approx(two.test_loss, rel=1e-3)
+    assert result.card.test_loss == pytest.approx(two.card.test_loss, rel=1e-3)
 
 
 def constant(answers: np.ndarray) -> keras.Model:

@@ -15,6 +15,7 @@ from schemas.errors import UserError
 from schemas.model import bundle
 from schemas.model.model_card import ModelCard
 from trainer import recipes
+from trainer.data.reading import Workers
 from trainer.data.sources import embedded_sample
 from trainer.data.splits import Digits
 from trainer.job import train_job, training
@@ -33,8 +34,8 @@ class MemorySource:
     digits: Digits
     fraction: float | None = None
 
-    def read(self, *, validation_fraction: float, shard: tuple[int, int], exchange: object) -> Digits:
-        assert (shard, exchange) == ((0, 1), None)
+    def read(self, *, validation_fraction: float, workers: Workers) -> Digits:
+        assert workers == Workers(index=0, count=1, exchange=None)
         self.fraction = validation_fraction
         return self.digits
 
@@ -91,7 +92,7 @@ def test_every_recipe_writes_a_run_folder_whose_formats_agree(finished, few_digi
     )
     assert runner(**{bundle.INPUT: images})[bundle.OUTPUT] == pytest.approx(expected, abs=1e-5)
     # What was measured is what was exported.
-    assert int((expected.argmax(axis=1) == few_digits.test.labels).sum()) == finished.test_accuracy.right
+    assert int((expected.argmax(axis=1) == few_digits.test.labels).sum()) == finished.card.test_accuracy.right
     charts = {path.stem for path in (finished.output / "report").glob("*.png")}
     assert charts >= {"accuracy", "loss", "learning_rate", "coverage", "confusion", "class_distribution"}
 
@@ -107,8 +108,8 @@ def test_the_card_records_the_training(finished, few_digits):
     assert card.command.startswith(f"digitmill train --recipe {card.recipe} ")
     assert card.parameters == recipe.model().count_params()
     assert card.class_counts == (40,) * 10
-    assert (card.test_accuracy, card.test_loss) == (finished.test_accuracy, finished.test_loss)
-    assert card.validation_accuracy == finished.validation_accuracy
+    assert (card.test_accuracy, card.test_loss) == (finished.card.test_accuracy, finished.card.test_loss)
+    assert card.validation_accuracy == finished.card.validation_accuracy
     assert (card.test_accuracy.images, card.validation_accuracy.images) == (103, 100)
     assert sum(card.confidence_histogram) == pytest.approx(1)
     assert sum(card.pixel_histogram) == pytest.approx(1)
@@ -125,7 +126,7 @@ def test_the_record_holds_the_networks_metrics(finished):
     card = ModelCard.from_json((finished.bundle / bundle.CARD).read_text())
     record = RunRecord.from_json((finished.output / "report" / "data.json").read_text())
     test, validation = record.answers["test"], record.answers["validation"]
-    assert (test.right, test.images) == (finished.test_accuracy.right, 103)
+    assert (test.right, test.images) == (finished.card.test_accuracy.right, 103)
     assert validation.right == card.validation_accuracy.right
     assert validation.uncalibrated.measured == card.trust.uncalibrated
     assert test.at(card.accept_threshold).threshold == 0.75
@@ -165,7 +166,7 @@ def test_the_history_file_is_the_results_history(finished):
     with (finished.output / "history.csv").open(newline="") as opened:
         rows = list(csv.DictReader(opened))
     assert [int(row["epoch"]) for row in rows] == [1, 2]
-    assert float(rows[-1]["val_accuracy"]) == finished.validation_accuracy.value
+    assert float(rows[-1]["val_accuracy"]) == finished.card.validation_accuracy.value
     assert [float(row["loss"]) for row in rows] == [epoch.loss for epoch in finished.history]
 
 
@@ -174,13 +175,13 @@ def test_a_run_is_repeatable_to_the_bit(run_of, few_digits, tmp_path):
     first = run_of("dense-512-256-128")
     second = run(few_digits, tmp_path / "again", recipe="dense-512-256-128")
     assert (golden(first)[bundle.OUTPUT] == golden(second)[bundle.OUTPUT]).all()
-    assert first.test_loss == second.test_loss
+    assert first.card.test_loss == second.card.test_loss
 
 
 @pytest.mark.slow
 def test_two_replicas_train_as_good_a_bundle_as_one(run_of, few_digits, tmp_path):
     two = run(few_digits, tmp_path / "two", replicas=2)
-    assert run_of("dense-128").test_loss == pytest.approx(two.test_loss, rel=1e-3)
+    assert run_of("dense-128").card.test_loss == pytest.approx(two.card.test_loss, rel=1e-3)
     assert ModelCard.from_json((two.bundle / bundle.CARD).read_text()).replicas == 2
 
 
@@ -195,7 +196,7 @@ def test_the_test_split_takes_no_part_in_training(run_of, few_digits, tmp_path):
 @pytest.mark.slow
 def test_without_validation_images_the_golden_batch_is_of_test_images(few_digits, tmp_path):
     result = run(dataclasses.replace(few_digits, validation=None), tmp_path / "run")
-    assert result.validation_accuracy is None
+    assert result.card.validation_accuracy is None
     known = {digit.tobytes() for digit in few_digits.test.images}
     assert {digit.tobytes() for digit in golden(result)[bundle.INPUT]} <= known
     assert json.loads((result.bundle / bundle.CARD).read_text())["validation_accuracy"] is None
@@ -230,10 +231,10 @@ def test_a_job_on_the_sample_prints_its_summary(tmp_path, capsys):
     result = train_job.run(options)
     printed = capsys.readouterr().out
     # A floor that a net which learnt nothing, or learnt shuffled labels, does not reach.
-    assert result.test_accuracy.value > 0.85
+    assert result.card.test_accuracy.value > 0.85
     assert "sample: 4,000 train, 500 validation, 500 test images" in printed
     assert "batches of 32, 32 on each of 1 replica(s)" in printed
-    assert f"test accuracy  {result.test_accuracy}" in printed
+    assert f"test accuracy  {result.card.test_accuracy}" in printed
     assert str(tmp_path / "run" / "bundle") in printed
     assert (
         ModelCard.from_json((result.bundle / bundle.CARD).read_text()).data_digest

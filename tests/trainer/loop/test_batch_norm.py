@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from trainer import recipes
-from trainer.loop import batch_norm
+from trainer.loop import training_layers
 from trainer.loop.training_loop import Trainer
 
 
@@ -41,13 +41,13 @@ def answers_and_gradients(model: keras.Model) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("options", [{}, {"epsilon": 0.1}, {"center": False}, {"scale": False}], ids=str)
 def test_the_fused_layer_equals_keras(options):
-    plain, fused = network(**options), batch_norm.with_fused(network(**options))
+    plain, fused = network(**options), training_layers.with_fused_batch_norm(network(**options))
     for one, other in zip(answers_and_gradients(plain), answers_and_gradients(fused), strict=True):
         assert one == pytest.approx(other, abs=2e-4)
 
 
 def test_only_batches_of_images_are_fused(monkeypatch):
-    fused, seen = batch_norm.with_fused(network()), []
+    fused, seen = training_layers.with_fused_batch_norm(network()), []
     original = tf.compat.v1.nn.fused_batch_norm
     monkeypatch.setattr(
         tf.compat.v1.nn, "fused_batch_norm", lambda x, *a, **k: seen.append(x.shape) or original(x, *a, **k)
@@ -61,13 +61,13 @@ def test_only_batches_of_images_are_fused(monkeypatch):
 
 
 def test_inference_is_keras_own():
-    plain, fused = network(), batch_norm.with_fused(network())
+    plain, fused = network(), training_layers.with_fused_batch_norm(network())
     assert (plain(images(), training=False).numpy() == fused(images(), training=False).numpy()).all()
 
 
 def test_other_axes_are_not_fused():
     model = keras.Sequential([keras.Input((4, 4, 2)), keras.layers.BatchNormalization(axis=1)])
-    assert type(batch_norm.with_fused(model).layers[0]) is keras.layers.BatchNormalization
+    assert type(training_layers.with_fused_batch_norm(model).layers[0]) is keras.layers.BatchNormalization
 
 
 @pytest.mark.slow
@@ -88,5 +88,5 @@ def test_a_trainings_convolutions_are_fused_and_its_dense_layers_as_ever(
     assert all(np.abs(weight.numpy()).max() > 0 for weight in moving)
     # What is exported is Keras's own.
     copied = trainer.copy_outside_strategy().layers
-    assert all(type(layer) is not batch_norm.BatchNormalization for layer in copied)
+    assert all(type(layer) is not training_layers.BatchNormalization for layer in copied)
     assert sum(type(layer) is keras.layers.BatchNormalization for layer in copied) > 0

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.data.splits import Split
-from trainer.loop.pipeline import BatchOrder, evaluation_batches, training_batches, training_datasets
+from trainer.loop.pipeline import BatchOrder, distribute, evaluation_batches, training_datasets
 
 
 def numbered(count: int) -> Split:
@@ -66,7 +66,7 @@ def train(strategy, *, count=100, batch=8, epochs=3, seed=5, start=0, block=1, e
     per_replica = batch // strategy.num_replicas_in_sync
     order = BatchOrder(count // batch, epochs, seed, start, block_steps=block, checkpoint_steps=every)
     datasets = training_datasets(numbered(count), strategy=strategy, per_replica=per_replica, order=order)
-    batches = training_batches(datasets, strategy)
+    batches = distribute(datasets, strategy)
     return steps_of(batches, strategy, order=order, replicas=strategy.num_replicas_in_sync)
 
 

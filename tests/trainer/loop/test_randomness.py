@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.loop.randomness import separate_replicas
+from trainer.loop.training_layers import separate_replicas
 
 
 def masks(strategy, *, calls: int, separated: bool = True) -> list[list[np.ndarray]]:

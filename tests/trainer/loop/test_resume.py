@@ -96,14 +96,14 @@ def test_a_resumed_training_ends_with_the_same_bits(
     stopped = trainer_of(tmp_path, few_digits, strategy, every=step)
     stopped._scheduler.num_steps = 3
     for _ in stopped.epochs():
-        if stopped.steps_done >= step:
+        if stopped.state.step >= step:
             break
     found = Checkpoints(LocalPlace(tmp_path)).load(step)
     for other in set(Checkpoints(LocalPlace(tmp_path)).steps()) - {step}:
         (tmp_path / checkpoints.file_name(other)).unlink()
     resumed = trainer_of(tmp_path, few_digits, strategy)
     resumed.restore(found)
-    assert resumed.steps_done == step
+    assert resumed.state.step == step
     assert len(list(resumed.epochs())) == 3 - step // 10
     assert_same(final(undisturbed(replicas)), final(tmp_path))
 
@@ -126,12 +126,12 @@ def test_sigterm_saves_within_the_epoch_and_nothing_is_lost(
     monkeypatch.setattr(StepRunner, "run", interrupted)
     with pytest.raises(PreemptedError, match=r"saved to .*step-.*npz. Go on with --resume"):
         list(trainer.epochs())
-    assert 10 < trainer.steps_done < 20
+    assert 10 < trainer.state.step < 20
     resumed = trainer_of(tmp_path, few_digits, strategy)
     resumed.restore(final(tmp_path))
     list(resumed.epochs())
     assert_same(final(undisturbed(replicas)), final(tmp_path))
-    for ours, theirs in zip(resumed.model.get_weights(), resumed._state.best_weights, strict=True):
+    for ours, theirs in zip(resumed.model.get_weights(), resumed.state.best_weights, strict=True):
         assert (ours == theirs).all()
 
 

@@ -230,7 +230,7 @@ def test_augmentation_is_the_same_after_a_resume(stand_in, replicas, few_digits,
     strategy = request.getfixturevalue(replicas)
     whole = seen(trainer_of(few_digits, strategy), strategy, 30)
     resumed = trainer_of(few_digits, strategy)
-    resumed._state.step = 13
+    resumed.state.step = 13
     assert seen(resumed, strategy, 17) == whole[13:]
 
 

@@ -81,11 +81,11 @@ def test_the_threshold_reaches_its_target_and_no_lower_one_does(
 ) -> None:
     probabilities, labels = answers(images, seed)
     found = find_threshold(probabilities, labels, target)
-    (again,) = coverage_at(probabilities, labels, [found.threshold])
+    again = coverage_at(probabilities, labels, found.threshold)
     assert (again.accepted, again.right) == (found.accepted, found.right)
     assert found.accuracy >= target or found.threshold == 1
     lower = [value for value in probabilities.max(axis=1) if value < found.threshold]
-    assert all(coverage.accuracy < target for coverage in coverage_at(probabilities, labels, lower))
+    assert all(coverage_at(probabilities, labels, each).accuracy < target for each in lower)
 
 
 def test_an_unreachable_target_makes_the_threshold_one() -> None:

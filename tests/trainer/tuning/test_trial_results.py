@@ -6,7 +6,7 @@ import yaml
 
 from trainer.task import train
 from trainer.train_options import TrainOptions
-from trainer.tuning.trial_results import Trial, best, config, table, write
+from trainer.tuning.trial_results import Trial, best, config, table
 
 
 def trial(number, state="complete", accuracy: float | None = 0.9, loss: float | None = 0.3, **settings):
@@ -59,9 +59,3 @@ def test_the_config_can_be_trained():
         batch=64,
         schedule="one-cycle",
     )
-
-
-def test_a_file_is_replaced_whole(tmp_path):
-    write(tmp_path, "a", "one")
-    write(tmp_path, "a", b"two")
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "two")]

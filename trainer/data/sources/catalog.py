@@ -12,8 +12,7 @@ import numpy as np
 from digitmill.imaging.batch import canonical_batch
 from schemas.digit import CLASSES
 from schemas.errors import UserError
-from trainer.data.exchange import Exchange
-from trainer.data.reading import DecodedBatch, ReadOptions, ReadPlan, Shard, read
+from trainer.data.reading import ALONE, DecodedBatch, ReadOptions, ReadPlan, Shard, Workers, read
 from trainer.data.splits import PARTS, Digits, held_out
 
 _KNOWN: Final = "mnist, emnist/digits, emnist/mnist, svhn_cropped, mnist_corrupted/CORRUPTION"
@@ -33,19 +32,14 @@ class CatalogSource:
 
     Args:
         name: NAME, NAME/CONFIG or NAME:VERSION, as for `tfds.load`.
-        data_dir: folder of prepared data, local or gs://; TFDS's default if None.
-        reading: how to read it.
     """
 
-    def __init__(self, name: str, data_dir: str | None, reading: ReadOptions | None = None) -> None:
+    def __init__(self, name: str, reading: ReadOptions | None = None) -> None:
         self._name = f"tfds:{name}"
         self._builder_name = name
-        self._data_dir = data_dir
         self._reading = reading or ReadOptions()
 
-    def read(
-        self, *, validation_fraction: float, shard: Shard = (0, 1), exchange: Exchange | None = None
-    ) -> Digits:
+    def read(self, *, validation_fraction: float, workers: Workers = ALONE) -> Digits:
         """Returns the digits of the data set, after downloading and preparing it if necessary.
 
         It initialises TensorFlow's devices: the strategy must exist before.
@@ -66,7 +60,7 @@ class CatalogSource:
                     builder, sizes, fraction=validation_fraction, shard=shard
                 ),
             )
-            return read(plan, reading=self._reading, shard=shard, exchange=exchange)
+            return read(plan, reading=self._reading, workers=workers)
 
     def _builder(self) -> Any:
         import tensorflow_datasets as tfds
@@ -81,7 +75,7 @@ class CatalogSource:
             errors=(ValueError, AssertionError, ImportError),
         )
         with readable, known:
-            return tfds.builder(self._builder_name, data_dir=self._data_dir)
+            return tfds.builder(self._builder_name, data_dir=self._reading.data_dir)
 
     def _prepare(self, builder: Any) -> None:
         import tensorflow_datasets as tfds

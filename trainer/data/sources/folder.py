@@ -9,8 +9,7 @@ from digitmill.storage.names import place_of
 from digitmill.storage.object_stores.uris import is_object
 from schemas.digit import CLASSES
 from schemas.errors import UserError
-from trainer.data.exchange import Exchange
-from trainer.data.reading import ReadOptions, Shard, read
+from trainer.data.reading import ALONE, ReadOptions, Workers, read
 from trainer.data.sources.labelled_files import LabelledFile, read_plan
 from trainer.data.splits import Digits
 
@@ -27,7 +26,6 @@ class FolderSource:
 
     Args:
         path: the folder, with sub-folders 0 to 9 that are searched recursively.
-        reading: how to read it.
 
     Raises:
         UserError: if the folder can't be read, or has other sub-folders.
@@ -40,9 +38,7 @@ class FolderSource:
         self._listed = list(visible_files(path)) if is_object(path) else None
         _check_names(path, self._names())
 
-    def read(
-        self, *, validation_fraction: float, shard: Shard = (0, 1), exchange: Exchange | None = None
-    ) -> Digits:
+    def read(self, *, validation_fraction: float, workers: Workers = ALONE) -> Digits:
         """Decodes and splits the images: 80 % training, 10 % validation, 10 % test, whatever the fraction."""
         del validation_fraction
         listed = self._listed if self._listed is not None else visible_files(self._path)
@@ -53,7 +49,7 @@ class FolderSource:
         ]
         _check_filled(self._path, files)
         plan = read_plan(self.name, files, given=self._path)
-        digits = read(plan, reading=self._reading, shard=shard, exchange=exchange)
+        digits = read(plan, reading=self._reading, workers=workers)
         check_split_coverage(digits)
         return digits
 
@@ -71,11 +67,7 @@ class FolderSource:
 
 
 def visible_files(folder: str) -> Iterator[tuple[str, ListedImage]]:
-    """Yields the files of a folder at any depth, with their names in it; skips hidden files and folders.
-
-    Raises:
-        UserError: if the folder can't be listed.
-    """
+    """Yields the files of a folder at any depth, with their names in it; skips hidden files and folders."""
     start = place_of(uri_of_place(folder)).rstrip("/") + "/"
     try:
         for image in list_place(folder if folder.endswith("/") else f"{folder}/"):

@@ -13,8 +13,7 @@ from digitmill.storage import ListedImage
 from digitmill.storage.names import place_of
 from digitmill.storage.object_stores.uris import is_object
 from schemas.errors import UserError
-from trainer.data.exchange import Exchange
-from trainer.data.reading import DecodedBatch, ReadOptions, ReadPlan, Shard, read
+from trainer.data.reading import ALONE, DecodedBatch, ReadOptions, ReadPlan, Shard, Workers, read
 from trainer.data.sources.folder import visible_files
 from trainer.data.sources.idx_format import open_idx, read_labels
 from trainer.data.splits import PARTS, Digits, held_out
@@ -48,7 +47,6 @@ class IdxSource:
     Args:
         path: the folder, local or in a bucket. If it holds several sets, it is followed by the prefix of one
             set's file names: `DIR/emnist-digits`.
-        reading: how to read them.
 
     Raises:
         UserError: if the folder doesn't hold the four files of one set.
@@ -59,9 +57,7 @@ class IdxSource:
         self._reading = reading or ReadOptions()
         self._files = _find(path)
 
-    def read(
-        self, *, validation_fraction: float, shard: Shard = (0, 1), exchange: Exchange | None = None
-    ) -> Digits:
+    def read(self, *, validation_fraction: float, workers: Workers = ALONE) -> Digits:
         """Reads the files, and holds out a share of the training images."""
         train, test = read_labels(self._files.train_labels), read_labels(self._files.test_labels)
         parts = np.concatenate(
@@ -73,7 +69,7 @@ class IdxSource:
             made_from=[self._files, validation_fraction],
             batches=lambda shard: self._batches(np.concatenate([train, test]), parts, shard),
         )
-        return read(plan, reading=self._reading, shard=shard, exchange=exchange)
+        return read(plan, reading=self._reading, workers=workers)
 
     def _batches(self, labels: np.ndarray, parts: np.ndarray, shard: Shard) -> Iterator[DecodedBatch]:
         trained = int((parts != _TEST).sum())

@@ -4,6 +4,7 @@ Source: http://yann.lecun.com/exdb/mnist (magic number: two zeros, the type's co
 dimensions; then each dimension's size, big-endian; then the values).
 """
 
+import contextlib
 import gzip
 import struct
 import zlib
@@ -25,46 +26,19 @@ _MAX_VALUES: Final = 2**40
 
 
 class IdxFile:
-    """An open IDX file of unsigned bytes; a context manager.
+    """An open IDX file of unsigned bytes.
 
     Attributes:
         shape: sizes of the dimensions.
-
-    Raises:
-        UserError: if it isn't an IDX file of unsigned bytes.
     """
 
-    def __init__(self, listed: ListedImage) -> None:
-        self._place = place_of(listed.uri)
-        try:
-            with ImageReader() as reader:
-                raw = reader.fetch(listed)
-        except ImageError as error:
-            raise UserError("cannot read the file", value=self._place, hint=f"check it: {error}") from error
-        self._zipped = raw.read(2) == _GZIP
-        raw.seek(0)
-        self._raw = raw
-        # Without a mode, it takes a temporary file for one to write to.
-        self._file: Any = gzip.GzipFile(fileobj=raw, mode="rb") if self._zipped else raw
-        try:
-            self.shape = self._header()
-        except BaseException:
-            raw.close()
-            raise
-
-    def __enter__(self) -> "IdxFile":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._raw.close()
+    def __init__(self, place: str, file: Any) -> None:
+        self._place = place
+        self._file = file
+        self.shape = self._header()
 
     def rows(self, most: int) -> Iterator[np.ndarray]:
-        """Yields the rows in chunks of at most `most`, uint8[n, ...].
-
-        Raises:
-            UserError: if there are fewer or more values than the header says.
-        """
+        """Yields uint8[n, ...] of at most `most` rows; raises UserError if the file is too short or long."""
         size = int(np.prod(self.shape[1:], dtype=np.int64))
         for start in range(0, self.shape[0], most):
             count = min(most, self.shape[0] - start)
@@ -103,28 +77,31 @@ class IdxFile:
         )
 
 
-def open_idx(listed: ListedImage, *, dimensions: int) -> IdxFile:
-    """Opens an IDX file with that many dimensions.
-
-    Raises:
-        UserError: if it isn't one.
-    """
-    file = IdxFile(listed)
-    if len(file.shape) == dimensions:
-        return file
-    file.__exit__()
-    raise UserError(
-        f"expected an IDX file of {'labels' if dimensions == 1 else 'images'} with {dimensions} dimension(s)",
-        value=f"{place_of(listed.uri)} of {len(file.shape)}",
-        hint="see whether images and labels were mixed up",
-    )
+@contextlib.contextmanager
+def open_idx(listed: ListedImage, *, dimensions: int) -> Iterator[IdxFile]:
+    """Context with an IDX file; raises UserError if it is none, or has another number of dimensions."""
+    place = place_of(listed.uri)
+    try:
+        with ImageReader() as reader:
+            raw = reader.fetch(listed)
+    except ImageError as error:
+        raise UserError("cannot read the file", value=place, hint=f"check it: {error}") from error
+    with raw:
+        is_zipped = raw.read(2) == _GZIP
+        raw.seek(0)
+        # Without a mode, it takes a temporary file for one to write to.
+        file = IdxFile(place, gzip.GzipFile(fileobj=raw, mode="rb") if is_zipped else raw)
+        if len(file.shape) != dimensions:
+            raise UserError(
+                f"expected an IDX file of {'labels' if dimensions == 1 else 'images'} "
+                f"with {dimensions} dimension(s)",
+                value=f"{place} of {len(file.shape)}",
+                hint="see whether images and labels were mixed up",
+            )
+        yield file
 
 
 def read_labels(listed: ListedImage) -> np.ndarray:
-    """Returns the values of a one-dimensional IDX file, uint8[N].
-
-    Raises:
-        UserError: if it isn't one.
-    """
+    """Returns the values of a one-dimensional IDX file, uint8[N]; raises UserError if it isn't one."""
     with open_idx(listed, dimensions=1) as file:
         return np.concatenate([np.empty(0, np.uint8), *file.rows(2**20)])

@@ -12,8 +12,7 @@ from digitmill.storage import ImageReader, ListedImage, open_place
 from digitmill.storage.names import uri_in
 from schemas import labels
 from schemas.errors import UserError
-from trainer.data.exchange import Exchange
-from trainer.data.reading import ReadOptions, Shard, read
+from trainer.data.reading import ALONE, ReadOptions, Workers, read
 from trainer.data.sources.folder import check_split_coverage
 from trainer.data.sources.labelled_files import LabelledFile, read_plan
 from trainer.data.splits import Digits
@@ -43,14 +42,12 @@ class LabelsSource:
         if not self._rows:
             raise UserError("the labels file has no labelled image", value=path, hint="add lines path,label")
 
-    def read(
-        self, *, validation_fraction: float, shard: Shard = (0, 1), exchange: Exchange | None = None
-    ) -> Digits:
+    def read(self, *, validation_fraction: float, workers: Workers = ALONE) -> Digits:
         """Decodes and splits the images: 80 % training, 10 % validation, 10 % test, whatever the fraction."""
         del validation_fraction
         name = f"labels:{self._path}"
         plan = read_plan(name, _labelled(self._rows), given="/")
-        digits = read(plan, reading=self._reading, shard=shard, exchange=exchange)
+        digits = read(plan, reading=self._reading, workers=workers)
         if self._reading.complete:
             check_split_coverage(digits, labels=sorted({str(row.label) for row in self._rows}))
         return digits

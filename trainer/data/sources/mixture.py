@@ -10,10 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from schemas.digit import SIDE
-from trainer.data.exchange import Exchange
-from trainer.data.reading import ReadOptions, Shard
+from trainer.data.reading import ALONE, ReadOptions, Source, Workers
 from trainer.data.share import fits_memory
-from trainer.data.source import Source
 from trainer.data.sources.folder import check_split_coverage
 from trainer.data.splits import Digits, Split, SplitSummary
 
@@ -35,32 +33,30 @@ class MixedSource:
         self._weights = weights
         self._reading = reading
 
-    def read(
-        self, *, validation_fraction: float, shard: Shard = (0, 1), exchange: Exchange | None = None
-    ) -> Digits:
+    def read(self, *, validation_fraction: float, workers: Workers = ALONE) -> Digits:
         """Reads all sources.
 
         With several workers but no exchange, the summary of all training images includes dropped ones.
         """
         read = [
-            source.read(validation_fraction=validation_fraction, shard=shard, exchange=exchange)
-            for source in self._sources
+            source.read(validation_fraction=validation_fraction, workers=workers) for source in self._sources
         ]
-        mixed = mix(read, self._weights, reading=self._reading, quiet=shard[0] > 0)
-        mixed = self._with_summary(mixed, shard=shard, exchange=exchange)
+        mixed = mix(read, self._weights, reading=self._reading, quiet=workers.index > 0)
+        mixed = _with_summary(mixed, workers)
         if self._reading.complete:
             check_split_coverage(mixed, labels=_labels(mixed))
         return mixed
 
-    def _with_summary(self, mixed: Digits, *, shard: Shard, exchange: Exchange | None) -> Digits:
-        if shard[1] == 1:
-            return dataclasses.replace(mixed, all_train=SplitSummary.of(mixed.train))
-        if exchange is None:
-            # What other workers dropped is unknown here.
-            return mixed
-        received = exchange(json.dumps(dataclasses.astuple(SplitSummary.of(mixed.train))).encode())
-        parts = [SplitSummary(tuple(counts), content) for counts, content in map(json.loads, received)]
-        return dataclasses.replace(mixed, all_train=sum(parts, start=SplitSummary.empty()))
+
+def _with_summary(mixed: Digits, workers: Workers) -> Digits:
+    if workers.count == 1:
+        return dataclasses.replace(mixed, all_train=SplitSummary.of(mixed.train))
+    if workers.exchange is None:
+        # What other workers dropped is unknown here.
+        return mixed
+    received = workers.exchange(json.dumps(dataclasses.astuple(SplitSummary.of(mixed.train))).encode())
+    parts = [SplitSummary(tuple(counts), content) for counts, content in map(json.loads, received)]
+    return dataclasses.replace(mixed, all_train=sum(parts, start=SplitSummary.empty()))
 
 
 def _labels(digits: Digits) -> list[str]:
@@ -73,9 +69,8 @@ def mix(
     sources: Sequence[Digits], weights: Sequence[float], *, reading: ReadOptions, quiet: bool = False
 ) -> Digits:
     """Returns the digits of several sources as one."""
-    held_out = _hashes(
-        [split for one in sources for split in (one.validation, one.test) if split is not None]
-    )
+    held = [split for one in sources for split in (one.validation, one.test) if split is not None]
+    held_out = {_hash(image) for split in held for image in split.images}
     trains = [_without(one, held_out, quiet=quiet) for one in sources]
     images = [one.all_train.images if one.all_train else len(one.train) for one in sources]
     # Scaled to a mean of 1 over all images, which keeps the learning rate meaningful.
@@ -94,10 +89,6 @@ def mix(
             (one.all_train or SplitSummary.of(one.train) for one in sources), start=SplitSummary.empty()
         ),
     )
-
-
-def _hashes(splits: Sequence[Split]) -> set[bytes]:
-    return {_hash(image) for split in splits for image in split.images}
 
 
 def _hash(image: np.ndarray) -> bytes:

@@ -9,19 +9,17 @@ from collections.abc import Sequence
 from typing import Final
 
 from schemas.errors import UserError
-from trainer.data.reading import ReadOptions
-from trainer.data.source import Source
+from trainer.data.reading import ReadOptions, Source
 
 _KINDS: Final = ("sample", "tfds:NAME", "folder:PATH", "labels:FILE.csv", "idx:DIR", "tfrecord:GLOB")
 _WEIGHT: Final = re.compile(r"(?P<spec>.*)@(?P<weight>[0-9.eE+-]*[0-9.][0-9.eE+-]*)", re.DOTALL)
 
 
-def open_source(spec: str, *, data_dir: str | None = None, reading: ReadOptions | None = None) -> Source:
+def open_source(spec: str, reading: ReadOptions | None = None) -> Source:
     """Returns the source of a `--data` value, without reading images or importing TensorFlow.
 
     Args:
         spec: `sample`, `tfds:NAME`, `folder:PATH`, `labels:FILE.csv`, `idx:DIR` or `tfrecord:GLOB`.
-        data_dir: folder of prepared data for `tfds:`, local or gs://; TFDS's default if None.
         reading: how to read it.
 
     Raises:
@@ -32,12 +30,8 @@ def open_source(spec: str, *, data_dir: str | None = None, reading: ReadOptions 
         from trainer.data.sources.embedded_sample import SampleSource
 
         return SampleSource()
-    if kind == "tfds" and name:
-        from trainer.data.sources.catalog import CatalogSource
-
-        return CatalogSource(name, data_dir, reading)
-    if kind in _FILE_SOURCES and name:
-        module, source = _FILE_SOURCES[kind]
+    if kind in _SOURCES and name:
+        module, source = _SOURCES[kind]
         found = importlib.import_module(f"trainer.data.sources.{module}")
         return getattr(found, source)(name, reading)
     raise UserError(
@@ -45,23 +39,18 @@ def open_source(spec: str, *, data_dir: str | None = None, reading: ReadOptions 
     )
 
 
-_FILE_SOURCES: Final = {
+_SOURCES: Final = {
+    "tfds": ("catalog", "CatalogSource"),
     "folder": ("folder", "FolderSource"),
     "labels": ("labels_file", "LabelsSource"),
     "idx": ("idx", "IdxSource"),
     "tfrecord": ("tfrecord_source", "RecordsSource"),
 }
-"""Module and class of each kind of source that consists of files; imported when used."""
+"""Module and class of each kind of source that has a name; imported when used."""
 
 
-def open_sources(
-    specs: str | Sequence[str], *, data_dir: str | None = None, reading: ReadOptions | None = None
-) -> Source:
-    """Returns the source of one or several `--data` values; several are mixed.
-
-    Raises:
-        UserError: if one of them can't be used.
-    """
+def open_sources(specs: str | Sequence[str], reading: ReadOptions | None = None) -> Source:
+    """Returns the source of `--data` values, several mixed; raises UserError if one can't be used."""
     given = [specs] if isinstance(specs, str) else list(specs)
     if twice := next((spec for spec in given if given.count(spec) > 1), None):
         raise UserError("--data names a source twice", value=twice, hint="give it once, with @WEIGHT")
@@ -69,7 +58,7 @@ def open_sources(
     reading = reading or ReadOptions()
     # In a mixture, one source may have what another lacks.
     each = reading if len(given) == 1 else dataclasses.replace(reading, complete=False)
-    sources = [open_source(spec, data_dir=data_dir, reading=each) for spec, _ in weighted]
+    sources = [open_source(spec, each) for spec, _ in weighted]
     if len(sources) == 1:
         return sources[0]
     from trainer.data.sources.mixture import MixedSource
@@ -78,12 +67,9 @@ def open_sources(
 
 
 def split_weight(spec: str) -> tuple[str, float]:
-    """Returns a `--data` value without its `@WEIGHT`, and the weight, by default 1.
+    """Returns a `--data` value without its `@WEIGHT`, and the weight, by default 1; it must be positive.
 
     A number after the last `@` is a weight: add `@1` to a name that ends in one.
-
-    Raises:
-        UserError: if the weight isn't a positive number.
     """
     found = _WEIGHT.fullmatch(spec)
     if not found:

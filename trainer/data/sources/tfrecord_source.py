@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final
 
 import numpy as np
 
@@ -15,8 +15,7 @@ from digitmill.storage.patterns import has_magic
 from schemas.errors import UserError
 from schemas.failure import ImageError
 from schemas.prediction import NO_LABEL
-from trainer.data.exchange import Exchange
-from trainer.data.reading import DecodedBatch, ReadOptions, ReadPlan, Shard, read, round_robin
+from trainer.data.reading import ALONE, DecodedBatch, ReadOptions, ReadPlan, Shard, Workers, read, round_robin
 from trainer.data.sources.folder import check_split_coverage
 from trainer.data.splits import Digits
 
@@ -38,7 +37,6 @@ class RecordsSource:
 
     Args:
         pattern: the shards; `*`, `?`, `[…]`, `**`.
-        reading: how they are read.
 
     Raises:
         UserError: when the pattern matches no file.
@@ -50,9 +48,7 @@ class RecordsSource:
         self._pattern = pattern
         self._shards = _matching(pattern)
 
-    def read(
-        self, *, validation_fraction: float, shard: Shard = (0, 1), exchange: Exchange | None = None
-    ) -> Digits:
+    def read(self, *, validation_fraction: float, workers: Workers = ALONE) -> Digits:
         """Decodes every image and divides them; the shares are fixed, whatever the fraction."""
         del validation_fraction
         plan = ReadPlan(
@@ -63,7 +59,7 @@ class RecordsSource:
             owners=lambda positions, workers: _owners(positions, workers, shards=len(self._shards)),
             description=f"{len(self._shards):,} shards",
         )
-        digits = read(plan, reading=self._reading, shard=shard, exchange=exchange)
+        digits = read(plan, reading=self._reading, workers=workers)
         if not any(digits.train_counts()) and not len(digits.test):
             raise UserError(
                 "the packed shards hold no images",
@@ -107,19 +103,13 @@ def _batches(shards: Sequence[ListedImage], shard: Shard, *, pattern: str) -> It
         for number, file in enumerate(shards)
     )
     while chunk := list(itertools.islice(records, _CHUNK)):
-        yield DecodedBatch(
-            positions=np.array([record.position for record in chunk], np.int64),
-            names=[record.name for record in chunk],
-            labels=np.array([record.label for record in chunk], np.int64),
-            decoded=decode_batch((record.content for record in chunk), len(chunk)),
-        )
+        positions, names, contents, labels = zip(*chunk, strict=True)
+        decoded = decode_batch(contents, len(chunk))
+        yield DecodedBatch(np.array(positions, np.int64), names, np.array(labels, np.int64), decoded)
 
 
-class _Record(NamedTuple):
-    position: int
-    name: str
-    content: bytes | ImageError
-    label: int
+_Record = tuple[int, str, bytes | ImageError, int]
+"""Position, name, content and label."""
 
 
 def _records(number: int, file: ListedImage, shard: Shard, *, shards: int, name: str) -> Iterator[_Record]:
@@ -166,4 +156,4 @@ def _record(frame: Frame, *, position: int, name: str) -> _Record:
             value=name,
             hint="pack again with --labels folder, or --labels CSV with a path and a label for each",
         )
-    return _Record(position, name, image.content, image.label)
+    return position, name, image.content, image.label

@@ -11,13 +11,14 @@ import tensorflow_datasets as tfds
 
 from digitmill.imaging.canonical import canonicalise
 from schemas.errors import UserError
+from trainer.data.reading import ReadOptions, Workers
 from trainer.data.sources import embedded_sample
 from trainer.data.sources.catalog import CatalogSource
 from trainer.data.splits import Digits
 
 
 def read(name: str, data_dir: pathlib.Path, fraction: float = 0.0) -> Digits:
-    return CatalogSource(name, str(data_dir)).read(validation_fraction=fraction)
+    return CatalogSource(name, ReadOptions(data_dir=str(data_dir))).read(validation_fraction=fraction)
 
 
 def refusal_of(name: str, data_dir: pathlib.Path) -> str:
@@ -194,14 +195,14 @@ def test_shards_are_disjoint_and_complete_and_hold_out_the_same(tmp_path, sized)
     splits = {name: pictures(images, whole.test.labels[:101]) for name, images in found.items()}
     shape = (28, 28, 1) if sized else (None, None, 1)
     prepare(tmp_path, "my_digits", shape=shape, splits=splits)
-    source = CatalogSource("my_digits", str(tmp_path))
+    source = CatalogSource("my_digits", ReadOptions(data_dir=str(tmp_path)))
     alone = source.read(validation_fraction=0.2)
-    shared = [source.read(validation_fraction=0.2, shard=(index, 3)) for index in range(3)]
+    shared = [source.read(validation_fraction=0.2, workers=Workers(index, 3)) for index in range(3)]
     trained = sorted(image.tobytes() for one in shared for image in one.train.images)
     assert trained == sorted(image.tobytes() for image in alone.train.images)
     assert len({one.digest for one in [alone, *shared]}) == 1
     # With an exchange that gives back what one said, this worker's own share is all that is decoded.
-    own = source.read(validation_fraction=0.2, shard=(1, 3), exchange=lambda told: [told])
+    own = source.read(validation_fraction=0.2, workers=Workers(1, 3, lambda told: [told]))
     assert (own.train.images == shared[1].train.images).all()
     held_out = {image.tobytes() for image in alone.validation.images}
     assert {image.tobytes() for image in own.validation.images} < held_out

@@ -7,7 +7,7 @@ import pytest
 from digitmill.storage import list_place
 from schemas.errors import UserError
 from tests.trainer.idx_files import idx_bytes, write_idx, write_set
-from trainer.data.reading import ReadOptions
+from trainer.data.reading import ReadOptions, Workers
 from trainer.data.rejects import Rejects
 from trainer.data.sources.idx import IdxSource
 from trainer.data.sources.idx_format import open_idx
@@ -59,7 +59,9 @@ def test_the_hold_out_is_that_of_the_labels(tmp_path, few_digits):
 def test_shards_are_disjoint_and_complete_and_hold_out_the_same(tmp_path, few_digits, workers):
     source = IdxSource(str(write_set(tmp_path, few_digits)))
     alone = source.read(validation_fraction=0.2)
-    shared = [source.read(validation_fraction=0.2, shard=(index, workers)) for index in range(workers)]
+    shared = [
+        source.read(validation_fraction=0.2, workers=Workers(index, workers)) for index in range(workers)
+    ]
     trained = sorted(image.tobytes() for one in shared for image in one.train.images)
     assert trained == sorted(image.tobytes() for image in alone.train.images)
     for one in shared:

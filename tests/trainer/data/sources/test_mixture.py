@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digitmill import machine
-from trainer.data.reading import ReadOptions
+from trainer.data.reading import ALONE, ReadOptions, Workers
 from trainer.data.sources import embedded_sample
 from trainer.data.sources.mixture import MixedSource, mix
 from trainer.data.splits import Digits, Split, SplitSummary
@@ -77,17 +77,17 @@ def test_workers_share_a_mixture(workers):
         def __init__(self, start: int) -> None:
             self._whole = source(start, 40, validation=5)
 
-        def read(self, *, validation_fraction, shard=(0, 1), exchange=None) -> Digits:
-            own = np.arange(40) % shard[1] == shard[0]
+        def read(self, *, validation_fraction, workers) -> Digits:
+            own = np.arange(40) % workers.count == workers.index
             train = self._whole.train
             return dataclasses.replace(self._whole, train=train.take(own), all_train=SplitSummary.of(train))
 
-    def read(shard) -> Digits:
+    def read(who) -> Digits:
         sources = [Numbers(0), Numbers(10_000)]
-        return MixedSource(sources, [1, 3], reading=ReadOptions()).read(validation_fraction=0, shard=shard)
+        return MixedSource(sources, [1, 3], reading=ReadOptions()).read(validation_fraction=0, workers=who)
 
-    whole = read((0, 1))
-    shared = [read((index, workers)) for index in range(workers)]
+    whole = read(ALONE)
+    shared = [read(Workers(index, workers)) for index in range(workers)]
     assert sorted(n for one in shared for n in numbers_of(one.train)) == sorted(numbers_of(whole.train))
     assert {one.digest for one in shared} == {whole.digest}
     pairs = [

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from schemas.errors import UserError
+from trainer.data.reading import ReadOptions
 from trainer.data.sources.catalog import CatalogSource
 from trainer.data.sources.embedded_sample import SampleSource
 from trainer.data.sources.folder import FolderSource
@@ -17,7 +18,7 @@ def test_each_kind_has_its_source(label_folder, tmp_path):
         (tmp_path / f"{name}-ubyte").touch()
     (tmp_path / "labels.csv").write_text("path,label\nlabelled/0/000.png,0\n")
     assert isinstance(open_source("sample"), SampleSource)
-    assert isinstance(open_source("tfds:mnist", data_dir="gs://bucket/tfds"), CatalogSource)
+    assert isinstance(open_source("tfds:mnist", ReadOptions(data_dir="gs://bucket/tfds")), CatalogSource)
     assert isinstance(open_source(f"folder:{label_folder}"), FolderSource)
     assert isinstance(open_source(f"labels:{tmp_path}/labels.csv"), LabelsSource)
     assert isinstance(open_source(f"idx:{tmp_path}"), IdxSource)

@@ -9,7 +9,7 @@ from schemas.errors import UserError
 from tests.gcs_emulator import Bucket, Proxy
 from tests.trainer.data.sources.test_tfrecord_source import record, write_shard
 from tests.trainer.idx_files import write_set
-from trainer.data.reading import ReadOptions
+from trainer.data.reading import ReadOptions, Workers
 from trainer.data.rejects import Rejects
 from trainer.data.sources.source_specs import open_sources
 
@@ -77,11 +77,11 @@ def test_what_was_decoded_is_not_fetched_again_until_it_changes(
 def test_a_worker_fetches_its_shard_alone(folder, bucket: Bucket, proxy: Proxy) -> None:
     upload(folder, bucket)
     source = open_sources(KINDS[0].format(f"{bucket.uri}/data"))
-    source.read(validation_fraction=0, shard=(1, 4), exchange=lambda told: [told] * 4)
+    source.read(validation_fraction=0, workers=Workers(1, 4, lambda told: [told] * 4))
     assert proxy.reads() == 100
     before = proxy.reads()
     shards = open_sources(KINDS[3].format(f"{bucket.uri}/data"))
-    shards.read(validation_fraction=0, shard=(2, 3), exchange=lambda told: [told] * 3)
+    shards.read(validation_fraction=0, workers=Workers(2, 3, lambda told: [told] * 3))
     # The head of the first one says how large records are.
     assert proxy.reads() - before == 2
 

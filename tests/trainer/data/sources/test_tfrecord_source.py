@@ -10,7 +10,7 @@ from digitmill.storage import ImageReader, list_place
 from digitmill.storage.names import place_of
 from schemas import packed
 from schemas.errors import UserError
-from trainer.data.reading import ReadOptions
+from trainer.data.reading import ReadOptions, Workers
 from trainer.data.rejects import Rejects
 from trainer.data.sources.folder import FolderSource
 from trainer.data.sources.tfrecord_source import RecordsSource
@@ -162,10 +162,10 @@ def test_a_cut_gzip_costs_what_is_cut_and_is_counted_once(shards, workers, capsy
     told = []
     for index in range(workers):
         source.read(
-            validation_fraction=0, shard=(index, workers), exchange=lambda one: told.append(one) or [one]
+            validation_fraction=0, workers=Workers(index, workers, lambda one: told.append(one) or [one])
         )
     capsys.readouterr()
-    source.read(validation_fraction=0, shard=(0, workers), exchange=lambda one: told)
+    source.read(validation_fraction=0, workers=Workers(0, workers, lambda one: told))
     printed = capsys.readouterr().out
     assert "CORRUPT: the gzip data is damaged" in printed
     assert "1 of 391 images are not usable" in printed
@@ -203,7 +203,7 @@ def test_shards_are_disjoint_and_complete_whether_by_file_or_by_record(shards, w
     # Four files: by file for up to four workers, by record for five.
     whole = read(shards / "*.tfrecord")
     reads = [
-        RecordsSource(str(shards / "*.tfrecord")).read(validation_fraction=0, shard=(index, workers))
+        RecordsSource(str(shards / "*.tfrecord")).read(validation_fraction=0, workers=Workers(index, workers))
         for index in range(workers)
     ]
     trained = [image.tobytes() for one in reads for image in one.train.images]
@@ -219,7 +219,7 @@ def test_workers_that_exchange_each_read_their_own_share(shards, workers, files_
     source, trained = RecordsSource(str(shards / "*.tfrecord")), []
     for index in range(workers):
         # The others have nothing to tell.
-        own = source.read(validation_fraction=0, shard=(index, workers), exchange=lambda told: [told])
+        own = source.read(validation_fraction=0, workers=Workers(index, workers, lambda told: [told]))
         trained += [image.tobytes() for image in own.train.images]
     assert len(opened) == files_each * workers
     assert sorted(trained) == sorted(image.tobytes() for image in read(shards / "*.tfrecord").train.images)

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.loop.step_scheduler import StepScheduler
+from trainer.loop.steps import StepScheduler
 
 
 @given(st.integers(1, 100_000), st.lists(st.floats(0, 100), max_size=30))
