@@ -31,7 +31,8 @@ Shard = tuple[int, int]
 """A worker's index and the number of workers."""
 
 
-class Workers(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Workers:
     """This worker among those that read a source together.
 
     Attributes:
@@ -137,7 +138,7 @@ def read(plan: ReadPlan, *, reading: ReadOptions, workers: Workers = ALONE) -> D
     Every worker keeps its share of the training images, and all of validation and test. The split of an
     image is known only once it is decoded, so that workers exchange the held-out images.
     """
-    index, count, exchange = workers
+    index, count, exchange = workers.index, workers.count, workers.exchange
     shard = (index, count)
     if not 0 <= index < count:
         raise ValueError(f"invalid shard: {shard}; the worker's index must be in [0, workers)")

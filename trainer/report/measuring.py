@@ -91,8 +91,10 @@ def _plain(value: Any) -> Value:
 
 def split_metrics(calibrated: Evaluation, uncalibrated: Evaluation, *, threshold: float) -> SplitMetrics:
     """Returns the metrics of the predictions on a split."""
-    thresholds = sorted({*THRESHOLDS, threshold})
-    coverage = calibration.coverage_at(calibrated.probabilities, calibrated.labels, thresholds)
+    coverage = (
+        calibration.coverage_at(calibrated.probabilities, calibrated.labels, each)
+        for each in sorted({*THRESHOLDS, threshold})
+    )
     confusion = tuple(tuple(row) for row in calibrated.confusion.tolist())
     return SplitMetrics(confusion, _confidence(uncalibrated), _confidence(calibrated), tuple(coverage))
 
