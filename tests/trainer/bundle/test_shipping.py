@@ -66,7 +66,7 @@ def test_the_saved_model_is_dropped_if_the_bundle_is_too_large(bundle_path, tmp_
     assert not (target / bundle.SAVED_MODEL).exists()
     assert bundle.SAVED_MODEL not in {row.name for row in card.exports}
     open_bundle(target)
-    with pytest.raises(UserError, match="--engine saved_model needs a bundle"):
+    with pytest.raises(UserError, match="--engine saved_model needs saved_model"):
         open_bundle(target, "saved_model")
 
 

@@ -112,6 +112,7 @@ def test_the_summary_has_the_coverage_and_the_default_format(model: Model) -> No
         }
         | {
             "temperature": 1.25,
+            "files": {},
             "accept_threshold": threshold,
             "class_counts": (1,) * 10,
             "confidence_histogram": (0.05,) * 20,
