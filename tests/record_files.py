@@ -50,6 +50,11 @@ def _garbage(payloads: Sequence[bytes], hit: int) -> bytes:
     return file_of(payloads)[:at] + b"garbage" + file_of(payloads)[at:]
 
 
+def _zeros(payloads: Sequence[bytes], hit: int) -> bytes:
+    at = starts_of(payloads)[hit]
+    return file_of(payloads)[:at] + bytes(2**20) + file_of(payloads)[at:]
+
+
 def _cut_gzip(payloads: Sequence[bytes], hit: int) -> bytes:
     before = gzip.compress(_cut(payloads, hit), mtime=0)
     return before[:-8]
@@ -66,6 +71,7 @@ DAMAGE: dict[str, tuple[Callable[[Sequence[bytes], int], bytes], Callable[[int, 
     "payload": (_flip(14), lambda hit, count: [n for n in range(count) if n != hit]),
     "cut": (_cut, lambda hit, count: list(range(hit))),
     "garbage between": (_garbage, lambda hit, count: list(range(count))),
+    "zeros between": (_zeros, lambda hit, count: list(range(count))),
     "damage below gzip": (
         lambda payloads, hit: gzip.compress(_flip(2)(payloads, hit), mtime=0),
         lambda hit, count: [n for n in range(count) if n != hit],

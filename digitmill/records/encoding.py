@@ -16,7 +16,7 @@ from typing import Final
 import google_crc32c
 import numpy as np
 
-from digitmill.records.frames import checksum, masked
+from digitmill.records.frames import checksum, mask_all, masked
 from schemas.columns import Column
 from schemas.prediction import NO_LABEL
 
@@ -58,7 +58,7 @@ def _framed(table: np.ndarray) -> bytes:
     head, start = _head(width)
     data = table.tobytes()
     crcs = (google_crc32c.extend(start, data[row * width : (row + 1) * width]) for row in range(rows))
-    tails = _masked_all(np.fromiter(crcs, np.uint32, rows))
+    tails = mask_all(np.fromiter(crcs, np.uint32, rows))
     heads = np.broadcast_to(np.frombuffer(head, np.uint8), (rows, len(head)))
     return np.hstack([heads, table, tails.view(np.uint8).reshape(rows, 4)]).tobytes()
 
@@ -98,11 +98,6 @@ def _head(length: int) -> tuple[bytes, int]:
 def _length_and_crc(length: int) -> bytes:
     packed = struct.pack("<Q", length)
     return packed + checksum(packed)
-
-
-def _masked_all(crcs: np.ndarray) -> np.ndarray:
-    """Returns what `masked` returns for each of uint32[N], as uint32; sums wrap around."""
-    return ((crcs >> np.uint32(15) | crcs << np.uint32(17)) + np.uint32(0xA282EAD8)).astype("<u4")
 
 
 def _features(described: Column, values: Sequence | np.ndarray) -> _Entries:

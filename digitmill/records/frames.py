@@ -3,19 +3,21 @@
 A frame holds the length of a payload (8 bytes), the length's checksum (4), the payload and the payload's
 checksum (4). `tf.data` stops at the first damaged frame, or with `ignore_errors` silently drops the rest of
 the file. `read_frames` reports the damage and continues: behind a damaged payload with the next frame, behind
-a damaged length at the next length that matches its checksum.
+a damaged length at the next length that matches its checksum. Nobody can count the records in such a span,
+so those behind it are named by the byte where they start.
 
 Source: https://www.tensorflow.org/tutorials/load_data/tfrecord (framing and checksums).
 """
 
 import contextlib
+import functools
 import io
-import re
 import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import google_crc32c
+import numpy as np
 
 from digitmill.records.inflation import Stream, open_stream
 from schemas.failure import MAX_BYTES, FailureCode, ImageError
@@ -30,28 +32,32 @@ MAX_RECORD: Final = MAX_BYTES + 2**16
 """Longest payload that is read: an image with its name, label and version."""
 
 _AHEAD: Final = 2**16
-_FIRST_WINDOW: Final = 2**12
-_WINDOW: Final = 2**20
-# The upper half of every length below 4 GiB. Where it is longer, as in a file's unwritten tail, only its end
-# counts: a checksum of zeros belongs to no length that is read.
-_HIGH_ZEROS: Final = re.compile(rb"(?=\0{4}(?!\0{4}))")
+_FIRST_WINDOW: Final = 2**9
+_WINDOW: Final = 2**18
 
 
 class Frame(NamedTuple):
     """A record.
 
     Attributes:
-        position: its number in the file, from 0; behind a damaged length an estimate.
+        position: its number among those that are yielded, from 0.
+        key: its name in the file: its number, such as `12`; of a damaged span, and behind one, `at-BYTE`.
         payload: its bytes, or what is wrong with them.
     """
 
     position: int
+    key: str
     payload: bytes | ImageError
 
 
 def masked(crc: int) -> bytes:
     """Returns a CRC32C as TFRecord files hold it, four bytes."""
     return _CRC.pack((crc >> 15 | crc << 17) + 0xA282EAD8 & 0xFFFFFFFF)
+
+
+def mask_all(crcs: np.ndarray) -> np.ndarray:
+    """Returns what `masked` returns for each of uint32[N], as uint32; sums wrap around."""
+    return ((crcs >> np.uint32(15) | crcs << np.uint32(17)) + np.uint32(0xA282EAD8)).astype("<u4")
 
 
 def checksum(data: bytes) -> bytes:
@@ -67,9 +73,9 @@ def is_tfrecord(head: bytes) -> bool:
 def read_frames(stream: Stream) -> Iterator[Frame]:
     """Yields a file's records in order.
 
-    From a damaged length to the next intact one, as many records are CORRUPT as have room there, by the mean
-    size of those before, but at least one. A payload of more than `MAX_RECORD` bytes is TOO_LARGE. Each error
-    names the byte, of gzipped files in the inflated content, where its record starts.
+    A damaged span, from a damaged length to the next intact one, is one CORRUPT record, however many it held.
+    A payload of more than `MAX_RECORD` bytes is TOO_LARGE. Bytes in errors and keys are those of the inflated
+    content where a file is gzipped.
 
     Args:
         stream: the content of a file, at its beginning; of a gzipped one what `open_stream` returns.
@@ -79,19 +85,17 @@ def read_frames(stream: Stream) -> Iterator[Frame]:
     """
     window = _Window(stream)
     position = 0
+    counted = True
     while window.holds(1):
         start = window.offset
         payload = _read_payload(window)
-        lost = 1
-        if payload is None:
+        if isinstance(payload, str):
+            counted = False
             _find_header(window)
-            end = window.offset
-            detail = f"the record at byte {start:,} is damaged: bytes {start:,} to {end:,} are lost"
+            detail = f"the record at byte {start:,} {payload}: bytes {start:,} to {window.offset:,} are lost"
             payload = ImageError(FailureCode.CORRUPT, detail)
-            lost = max(1, round((end - start) * position / start)) if start else 1
-        for _ in range(lost):
-            yield Frame(position, payload)
-            position += 1
+        yield Frame(position, str(position) if counted else f"at-{start}", payload)
+        position += 1
     window.check_end()
 
 
@@ -176,14 +180,14 @@ def _length(header: bytes) -> int | None:
     return _LENGTH.unpack_from(header)[0]
 
 
-def _read_payload(window: _Window) -> bytes | ImageError | None:
-    """Passes over the next record; returns None, and passes nothing, where its length is damaged."""
+def _read_payload(window: _Window) -> bytes | ImageError | str:
+    """Passes over the next record; where its end is unknown, returns what is wrong instead."""
     start = window.offset
     length = _length(window.peek(_HEADER))
     if length is None:
         if not window.holds(_HEADER):
             window.check_end()
-        return None
+        return "is damaged"
     if length > MAX_RECORD:
         if window.skip(FRAME + length):
             detail = f"the record at byte {start:,} has {length:,} bytes; the limit is {MAX_RECORD:,}"
@@ -197,20 +201,48 @@ def _read_payload(window: _Window) -> bytes | ImageError | None:
         return ImageError(FailureCode.CORRUPT, detail)
     window.check_end()
     size = window.offset + window.ahead - start
-    _find_header(window)
-    detail = f"the record at byte {start:,} is cut short: {size:,} of {FRAME + length:,} bytes"
-    return ImageError(FailureCode.CORRUPT, detail)
+    return f"is cut short, with {size:,} of {FRAME + length:,} bytes"
 
 
 def _find_header(window: _Window) -> None:
-    """Passes at least one byte, and all up to the next header that agrees with its checksum, or the end."""
+    """Passes at least one byte, and all up to the next header that `_header_in` finds, or the end."""
     window.skip(1)
     size = _FIRST_WINDOW
     while data := window.peek(size):
-        for zeros in _HIGH_ZEROS.finditer(data, _LENGTH.size // 2):
-            at = zeros.start() - _LENGTH.size // 2
-            if is_tfrecord(data[at : at + _HEADER]):
-                window.skip(at)
-                return
+        if (at := _header_in(data)) is not None:
+            window.skip(at)
+            return
         window.skip(len(data) if len(data) < size else len(data) - _HEADER + 1)
-        size = _WINDOW
+        size = min(4 * size, _WINDOW)
+
+
+def _header_in(data: bytes) -> int | None:
+    """Returns where the first length from 1 to `MAX_RECORD` starts that matches its checksum."""
+    places = len(data) - _HEADER + 1
+    if places < 1:
+        return None
+    lengths = np.ndarray(places, "<u8", data, strides=(1,))
+    checksums = np.ndarray(places, "<u4", data, _LENGTH.size, strides=(1,))
+    likely = np.flatnonzero(lengths - np.uint64(1) < MAX_RECORD)  # 0 - 1 wraps around
+    crcs = _crcs_of_lengths(lengths[likely].astype("<u4"))
+    found = likely[mask_all(crcs) == checksums[likely]]
+    return int(found[0]) if found.size else None
+
+
+def _crcs_of_lengths(lengths: np.ndarray) -> np.ndarray:
+    """Returns the CRC32C of each of uint32[N] lengths as eight bytes, uint32[N].
+
+    A CRC is linear: each byte of a length flips its own bits in the CRC of 0.
+    """
+    digits = lengths.view(np.uint8).reshape(-1, 4)
+    flipped: np.ndarray = _crc_table()[np.arange(4), digits]
+    return np.bitwise_xor.reduce(flipped, axis=1)
+
+
+@functools.cache
+def _crc_table() -> np.ndarray:
+    """Returns the CRC32C of lengths below 256, and what each value of a further byte flips, uint32[4, 256]."""
+    crcs = [google_crc32c.value(_LENGTH.pack(value << 8 * byte)) for byte in range(4) for value in range(256)]
+    table = np.array(crcs, np.uint32).reshape(4, 256)
+    table[1:] ^= table[0, 0]
+    return table

@@ -123,11 +123,12 @@ def _kind_by_name(name: str) -> ArchiveKind | None:
 def _read_tfrecord(stream: Stream) -> Iterator[RawMember]:
     """Yields the images under the names and with the labels that they were packed with.
 
-    A record without a name, or that cannot be read, is named by its position: `record-0` is the first.
+    A record without a name, or that cannot be read, is named by its number, from `record-0`; behind a damaged
+    span, whose records nobody can count, by the byte where it starts: `record-at-BYTE`.
     """
-    for position, payload in read_frames(stream):
-        image = parse_packed_image(payload)
-        name = b"record-%d" % position if image.name is None else image.name
+    for frame in read_frames(stream):
+        image = parse_packed_image(frame.payload)
+        name = f"record-{frame.key}".encode() if image.name is None else image.name
         yield RawMember(name, image.content, image.label)
 
 

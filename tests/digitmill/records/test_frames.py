@@ -98,13 +98,7 @@ def test_a_damaged_byte_costs_one_record(count, seed, data):
     found = read(bytes(whole))
     starts = starts_of(written)
     hit = next(number for number, end in enumerate(starts[1:]) if at < end)
-    # The others are there, in order; only their size tells how many a damaged length took along.
-    assert sound(found) == written[:hit] + written[hit + 1 :]
-    lost = found[hit : len(found) - (count - hit - 1)]
-    assert lost == ["CORRUPT"] * len(lost)
-    assert lost
-    if at - starts[hit] >= 12:
-        assert len(lost) == 1
+    assert found == [*written[:hit], "CORRUPT", *written[hit + 1 :]]
 
 
 @given(st.integers(1, 30), st.integers(0, 5), st.binary(min_size=1, max_size=600), st.data())
@@ -159,12 +153,26 @@ def test_any_bytes_are_read_to_an_end(data):
     assert bool(read(data)) == bool(data)
 
 
-def test_several_records_in_a_damaged_stretch_are_counted_by_their_size():
+def test_a_damaged_stretch_is_one_error_however_long():
     written = [bytes([number]) * 100 for number in range(20)]
     whole = bytearray(file_of(written))
     for number in (10, 11, 12):
         whole[number * (FRAME + 100)] ^= 1
-    assert read(bytes(whole)) == written[:10] + ["CORRUPT"] * 3 + written[13:]
+    assert read(bytes(whole)) == [*written[:10], "CORRUPT", *written[13:]]
+
+
+def test_records_are_counted_up_to_damage_and_named_by_their_byte_from_there():
+    whole = file_of([b"a" * 100] * 6)
+
+    def keys(data: bytes) -> list[str]:
+        return [frame.key for frame in read_frames(open_stream(io.BytesIO(data)))]
+
+    assert keys(whole) == keys(gzip.compress(whole)) == list("012345")
+    assert keys(flipped(whole, 140)) == list("012345")  # the length of a damaged payload still counts
+    damaged = ["0", "at-116", "at-232", "at-348", "at-464", "at-580"]
+    assert keys(flipped(whole, 120)) == keys(gzip.compress(flipped(whole, 120))) == damaged
+    assert keys(flipped(flipped(whole, 120), 236)) == ["0", "at-116", *damaged[3:]]
+    assert keys(whole[:200]) == ["0", "at-116"]
 
 
 def test_errors_name_the_byte_where_the_record_starts():
@@ -173,15 +181,36 @@ def test_errors_name_the_byte_where_the_record_starts():
     assert errors(flipped(whole, 140)) == [
         "the record at byte 116 is damaged: its payload does not match its checksum"
     ]
-    assert errors(whole[:200]) == ["the record at byte 116 is cut short: 84 of 116 bytes"]
+    assert errors(whole[:200]) == [
+        "the record at byte 116 is cut short, with 84 of 116 bytes: bytes 116 to 200 are lost"
+    ]
 
 
-@pytest.mark.parametrize("gap", [bytes(1_500_000), random.Random(1).randbytes(1_500_000)])
-def test_a_gap_of_megabytes_is_searched(gap):
+@pytest.mark.parametrize(
+    "gap",
+    [bytes(1_500_000), b"\0\0\0\0\0\1" * 250_000, random.Random(1).randbytes(1_500_000)],
+    ids=["zeros", "lengths", "noise"],
+)
+def test_a_gap_of_megabytes_is_one_error(gap):
     written = payloads(4)
-    found = read(file_of(written[:2]) + gap + file_of(written[2:]))
-    assert found[:2] + found[-2:] == written
-    assert set(found[2:-2]) == {"CORRUPT"}
+    assert read(file_of(written[:2]) + gap + file_of(written[2:])) == [*written[:2], "CORRUPT", *written[2:]]
+
+
+@pytest.mark.parametrize("length", [0, LIMIT + 1, 2**32, 2**63])
+def test_no_record_is_found_by_a_length_that_none_has(length):
+    header = length.to_bytes(8, "little")
+    data = file_of([b"a"]) + b"damage" + header + checksum(header) + file_of([b"b"])
+    assert read(data) == [b"a", "CORRUPT", b"b"]
+
+
+@pytest.mark.parametrize("size", [1, 255, 256, 2**16 + 7, 2**24 + 2**8, LIMIT])
+def test_a_record_of_any_length_is_found_behind_damage(size):
+    assert read(b"damage" + file_of([bytes(size)])) == ["CORRUPT", bytes(size)]
+
+
+@pytest.mark.parametrize("gap", [*range(1, 14), *range(490, 530), *range(4_080, 4_120)])
+def test_records_are_found_at_any_distance(gap):
+    assert read(b"x" * gap + file_of([b"a", b"b"])) == ["CORRUPT", b"a", b"b"]
 
 
 @pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n" + bytes(100), b"x", bytes(12), bytes(5_000)])

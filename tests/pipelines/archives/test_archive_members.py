@@ -385,7 +385,7 @@ def test_a_cut_archive_gives_what_came_before_and_one_failure(kind: ArchiveKind)
         assert [member.content for member in before] == [content for _, content in FEW[: len(before)]]
         assert last.content.code is CORRUPT
         if kind is ArchiveKind.TFRECORD:
-            assert last.name == f"{URI}!record-{len(before)}"
+            assert last.name == f"{URI}!record-at-{len(tfrecord_of(FEW[: len(before)]))}"
         else:
             assert last.name == URI
             assert f"{len(before)} members were read before" in last.content.detail
@@ -447,9 +447,29 @@ def test_a_damaged_record_costs_itself_alone(offset: int) -> None:
     second = struct.unpack_from("<Q", data)[0] + 16
     found = members(flipped(data, second + offset), ArchiveKind.TFRECORD)
     assert [found[0].content, found[2].content] == [FEW[0][1], FEW[2][1]]
-    assert found[1].name == f"{URI}!record-1"
+    assert found[1].name == (f"{URI}!record-1" if offset == 30 else f"{URI}!record-at-{second}")
     assert found[1].content.code is CORRUPT
     assert f"the record at byte {second:,} is damaged" in found[1].content.detail
+
+
+def test_records_without_a_name_behind_damage_have_no_number_of_another() -> None:
+    column = Column(packed.ENCODED, "bytes", nullable=False, description="")
+    one = encode_records((column,), {packed.ENCODED: [b"x" * 50]})
+    data = one * 2 + bytes(2**20) + one * 2
+    found = members(data, ArchiveKind.TFRECORD)
+    ends = [2 * len(one), 2 * len(one) + 2**20, 3 * len(one) + 2**20]
+    names = ["record-0", "record-1", *(f"record-at-{end}" for end in ends)]
+    assert [member.name for member in found] == [f"{URI}!{name}" for name in names]
+
+
+def test_names_of_damage_are_no_names_of_images() -> None:
+    start = len(tfrecord_of([(b"record-at-000", b"1")]))
+    images = [(b"record-at-%03d" % start, b"1"), (b"b.png", b"2"), (b"record-at-%03d" % start, b"3")]
+    found = members(flipped(tfrecord_of(images), start), ArchiveKind.TFRECORD)
+    assert len(str(start)) == 3
+    assert [member.name.split("!")[1] for member in found] == [
+        f"record-at-{start}{suffix}" for suffix in ("", "#2", "#3")
+    ]
 
 
 def test_a_zip_whose_directory_is_damaged_gives_what_came_before() -> None:

@@ -124,7 +124,7 @@ def _records(number: int, file: ListedImage, shard: Shard, *, shards: int, name:
     with _open_shard(file) as opened:
         for frame in _frames(opened):
             if is_own(frame.position):
-                yield _record(frame, position=first + frame.position, name=f"{name}[{frame.position}]")
+                yield _record(frame, position=first + frame.position, name=f"{name}[{frame.key}]")
 
 
 def _open_shard(file: ListedImage) -> BinaryIO:
@@ -143,7 +143,7 @@ def _frames(file: BinaryIO) -> Iterator[Frame]:
             yield frame
             position = frame.position + 1
     except ImageError as error:
-        yield Frame(position, error)
+        yield Frame(position, "end", error)
 
 
 def _record(frame: Frame, *, position: int, name: str) -> _Record:

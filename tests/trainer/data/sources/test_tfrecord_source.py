@@ -182,20 +182,30 @@ def test_losing_more_than_the_budget_stops_the_job(shards):
 
 def test_a_cut_shard_is_noticed(shards, capsys):
     shard = shards / "packed-3.tfrecord"
-    shard.write_bytes(shard.read_bytes()[:-20])
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-20])
     assert sum(len(split) for split in read(shards / "*.tfrecord").splits().values()) == 399
     printed = capsys.readouterr().out
-    assert "packed-3.tfrecord[99]': CORRUPT: the record at byte" in printed
+    start = record_ends(whole)[98]
+    assert f"packed-3.tfrecord[at-{start}]': CORRUPT: the record at byte {start:,}" in printed
     assert "is cut short" in printed
 
 
 def test_a_damaged_length_costs_its_own_record(shards, capsys):
     shard = shards / "packed-0.tfrecord"
-    damage(shard, at=record_ends(shard.read_bytes())[49] + 7)
+    start = record_ends(shard.read_bytes())[49]
+    damage(shard, at=start + 7)
     assert sum(len(split) for split in read(shards / "*.tfrecord").splits().values()) == 399
     printed = capsys.readouterr().out
-    assert "packed-0.tfrecord[50]': CORRUPT: the record at byte" in printed
+    assert f"packed-0.tfrecord[at-{start}]': CORRUPT: the record at byte {start:,} is damaged" in printed
     assert "are lost" in printed
+
+
+def test_a_damaged_span_counts_once_whatever_its_size(shards, capsys):
+    shard = shards / "packed-0.tfrecord"
+    shard.write_bytes(shard.read_bytes() + bytes(2**20))
+    assert sum(len(split) for split in read(shards / "*.tfrecord").splits().values()) == 400
+    assert "1 of 401 images are not usable" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("workers", [2, 3, 5])
