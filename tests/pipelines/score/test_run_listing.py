@@ -229,3 +229,17 @@ def test_processes_that_are_ready_get_each_item_as_it_is_listed(
 def test_workers_1_leaves_early_processes_idle(options: ScoreOptions, submitted: list[bool]) -> None:
     run(dataclasses.replace(options, workers=1))
     assert submitted == []
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--direct_running_mode=multi_threading",
+        pytest.param("--direct_runner_bundle_repeat=1", marks=pytest.mark.slow),
+    ],
+)
+def test_where_beam_lists_in_another_thread_or_twice_nothing_is_scored_before_all_is_listed(
+    options: ScoreOptions, submitted: list[bool], flag: str
+) -> None:
+    run(dataclasses.replace(options, beam_flags=(flag,)))
+    assert set(submitted) == {True}
