@@ -243,3 +243,19 @@ def test_where_beam_lists_in_another_thread_or_twice_nothing_is_scored_before_al
 ) -> None:
     run(dataclasses.replace(options, beam_flags=(flag,)))
     assert set(submitted) == {True}
+
+
+def test_a_runner_that_gives_up_while_the_launcher_lists_leaves_the_first_unfinished_item_named(
+    options: ScoreOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, refs = WorkerPool.submit, []
+
+    def submit(pool: WorkerPool, ref: ItemRef) -> Future[str]:
+        refs.append(ref)
+        if len(refs) == 3:
+            raise RuntimeError("Pipeline job failed in state FAILED: it is gone")
+        return real(pool, ref)
+
+    monkeypatch.setattr(WorkerPool, "submit", submit)
+    with pytest.raises(StoppedError, match=r"it is gone.*of 3 work items are not done, the first of them"):
+        run(options)
