@@ -54,6 +54,7 @@ class RunListing:
 
         Raises:
             UserError: when the inputs cannot be listed to the end; what the run has written is removed then.
+            StorageError: when another launcher has taken the output over meanwhile; nothing is removed then.
         """
         try:
             yield
@@ -104,7 +105,13 @@ def begin_run(
         buckets=lambda images: incremental.bucket_count(max(images, *known)) if past else 0,
         confirm=hold.confirm,
     )
-    return RunListing(items, output, undo=lambda: output_run.remove_started_run(output) if new else None)
+
+    def undo() -> None:
+        if new:
+            hold.confirm()
+            output_run.remove_started_run(output)
+
+    return RunListing(items, output, undo=undo)
 
 
 def open_listing(options: ScoreOptions, *, spread: bool = True) -> Listing:

@@ -21,6 +21,7 @@ from pipelines.score import run_listing, score_job
 from pipelines.score_options import ScoreOptions
 from pipelines.workers.pool import WorkerPool
 from schemas.errors import StoppedError, StorageError, UserError, WorkerError
+from schemas.run_plan import RunPlan
 from tests.beam_engines import contents
 
 PATIENCE_SECONDS = 100
@@ -259,3 +260,40 @@ def test_a_runner_that_gives_up_while_the_launcher_lists_leaves_the_first_unfini
     monkeypatch.setattr(WorkerPool, "submit", submit)
     with pytest.raises(StoppedError, match=r"it is gone.*of 3 work items are not done, the first of them"):
         run(options)
+
+
+class Held:
+    """A hold that another launcher may take over."""
+
+    lost = False
+
+    def confirm(self) -> None:
+        if self.lost:
+            raise StorageError("this launcher no longer holds its output", value="out", hint="wait")
+
+
+def begin(options: ScoreOptions, hold: Held) -> run_listing.RunListing:
+    plan = RunPlan(inputs=options.inputs, model="model", preprocessing="1", settings={}, past={})
+    return run_listing.begin_run(options, plan, open_folder(options.output), run="run", hold=hold)
+
+
+def test_a_launcher_that_lost_its_output_removes_nothing_of_the_next_one(
+    options: ScoreOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold, output = Held(), open_folder(options.output)
+
+    def taken_over(images: Iterator[ListedImage]) -> Iterator[ListedImage]:
+        yield next(images)
+        hold.lost = True
+        output.write_once("statistics/part-theirs.json", b"{}")
+        refuse()
+
+    real = run_listing.open_listing
+    monkeypatch.setattr(
+        run_listing, "open_listing", lambda *given, **named: real(*given, **named).map(taken_over)
+    )
+    listing = begin(options, hold)
+    before = {*output.walk(), "statistics/part-theirs.json"}
+    with pytest.raises(StorageError, match="no longer holds"), listing.errors():
+        list(listing)
+    assert set(output.walk()) == before
