@@ -20,7 +20,7 @@ from pipelines.output.verification import verify
 from pipelines.score import run_listing, score_job
 from pipelines.score_options import ScoreOptions
 from pipelines.workers.pool import WorkerPool
-from schemas.errors import StoppedError, StorageError, UserError, WorkerError
+from schemas.errors import StoppedError, StorageError, UnreconciledError, UserError, WorkerError
 from schemas.run_plan import RunPlan
 from tests.beam_engines import contents
 
@@ -297,3 +297,19 @@ def test_a_launcher_that_lost_its_output_removes_nothing_of_the_next_one(
     with pytest.raises(StorageError, match="no longer holds"), listing.errors():
         list(listing)
     assert set(output.walk()) == before
+
+
+def test_a_listing_can_be_iterated_once(options: ScoreOptions) -> None:
+    listing = begin(options, Held())
+    assert len(list(listing)) == 5
+    with pytest.raises(RuntimeError, match="the listing was already consumed"):
+        list(listing)
+    assert len(listing.index().items) == 5
+
+
+def test_a_listing_that_was_cut_off_has_no_index(options: ScoreOptions) -> None:
+    listing = begin(options, Held())
+    with listing.errors():
+        next(iter(listing))
+    with pytest.raises(UnreconciledError, match=r"no index.*index\.json.*--resume"):
+        listing.index()
