@@ -25,6 +25,7 @@ from pipelines.listing.input_listing import Listing, RemoteRange
 from pipelines.listing.key_ranges import KeyRange
 from pipelines.listing.true_labels import label_from_folder
 from pipelines.listing.work_item import ITEM_SIZE, MAX_ITEM_SIZE, WorkItem, pack_items, separate_archives
+from schemas.errors import StorageError
 from schemas.layout import LISTING, LISTING_INDEX, launcher_listing, range_listing
 
 ItemRef = tuple[str, int]
@@ -130,20 +131,41 @@ def freeze_listing(
 
     No more than one item of images is held in memory. `buckets` gives the number of buckets of the join for a
     number of images, 0 for no join; `confirm` raises when another launcher has taken the output over.
+
+    Raises:
+        StorageError: when another launcher lists into the output.
     """
     for name in output.names(LISTING):
+        confirm()
         output.delete(f"{LISTING}/{name}")
     items: list[FrozenItem] = []
     for number, item in enumerate(pack_items(listing, run, size=min(ITEM_SIZE, most), most=most)):
         name = launcher_listing(number)
-        write_item(output, name, item)
+        # Another launcher may have taken over, and listed, while this one was suspended.
+        confirm()
+        _write_own(output, name, _pack(item))
         for each in frozen_items(name, item):
             items.append(each)
             yield each
     index = ListingIndex(tuple(items), listing.ranges, buckets(sum(item.images for item in items)))
-    # Another launcher may have taken over, and listed, while this one was suspended.
     confirm()
-    output.write_once(LISTING_INDEX, index.to_json().encode())
+    _write_own(output, LISTING_INDEX, index.to_json().encode())
+
+
+def _write_own(output: OutputFolder, name: str, data: bytes) -> None:
+    """Writes a file of the launcher's listing; raises StorageError when another launcher's is there."""
+    output.write_once(name, data)
+    # A lease counts for some seconds after its last renewal, so two launchers may write at once.
+    try:
+        there = output.read(name)
+    except FileNotFoundError:
+        there = None
+    if there != data:
+        raise StorageError(
+            "another launcher lists into the same output",
+            value=output.at(name),
+            hint="wait until it is done",
+        )
 
 
 def read_index(output: OutputFolder) -> ListingIndex | None:
@@ -201,8 +223,11 @@ def _range_names(keys: RemoteRange) -> Callable[[int], str]:
 
 def write_item(output: OutputFolder, name: str, item: WorkItem | None) -> None:
     """Writes a listing file once; None ends a sequence of files."""
-    content = _END if item is None else item.to_bytes()
-    output.write_once(name, gzip.compress(content, 1, mtime=0))
+    output.write_once(name, _pack(item))
+
+
+def _pack(item: WorkItem | None) -> bytes:
+    return gzip.compress(_END if item is None else item.to_bytes(), 1, mtime=0)
 
 
 def read_item(output: OutputFolder, name: str) -> WorkItem | None:

@@ -19,6 +19,7 @@ from schemas.layout import LISTING, PREDICTIONS, STATISTICS, joined_listing, sta
 from schemas.manifest import Part
 
 _REMEDY = "Score again into a new output."
+_RESUME = "Run the same command with --resume: it makes what is missing, and keeps the rest."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +89,7 @@ def _range_items(index: ListingIndex, output: OutputFolder) -> Iterator[FrozenIt
         except FileNotFoundError as error:
             raise UnreconciledError(
                 f"a key range is not listed to its end: {keys.bucket} from {keys.keys.start!r}, "
-                f"file not found: {error}. {_REMEDY}"
+                f"file not found: {error}. {_RESUME}"
             ) from error
 
 
@@ -105,7 +106,7 @@ def _joined_items(
             counts.append(len(bucket.todo))
         items = list(_grouped(output, counts, most=most))
     except FileNotFoundError as error:
-        raise UnreconciledError(f"the join with earlier runs lacks a file: {error}. {_REMEDY}") from error
+        raise UnreconciledError(f"the join with earlier runs lacks a file: {error}. {_RESUME}") from error
     todo, packed = sum(counts), sum(item.images for item in items)
     if (listed, todo) != (todo + skipped, packed):
         raise UnreconciledError(
@@ -126,8 +127,10 @@ def _read_record(item: FrozenItem, output: OutputFolder, records: list[Part]) ->
         data = output.read(name)
         statistics = ItemStatistics.from_json(data.decode())
     except (FileNotFoundError, ValueError) as error:
+        # A resumed run takes an item that has a record for done.
+        remedy = _RESUME if isinstance(error, FileNotFoundError) else _REMEDY
         raise UnreconciledError(
-            f"no statistics record of a work item with {item.images:,} images: {name} ({error}). {_REMEDY}"
+            f"no statistics record of a work item with {item.images:,} images: {name} ({error}). {remedy}"
         ) from error
     records.append(Part.of(name, data, rows=statistics.listed))
     outcomes = statistics.scored + len(statistics.failures)

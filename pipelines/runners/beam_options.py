@@ -48,9 +48,11 @@ def in_process(options: PipelineOptions) -> bool:
 
 
 def in_main_thread(options: PipelineOptions) -> bool:
-    """Whether all steps of a pipeline run in the thread that runs the pipeline."""
-    # With two workers or more, Beam starts threads for them.
-    return in_process(options) and options.view_as(DirectOptions).direct_num_workers == 1
+    """Whether all steps of a pipeline run in the thread that runs the pipeline, and each once."""
+    direct = options.view_as(DirectOptions)
+    # With two workers or more Beam starts threads for them, and by `multi_threading` for a single one.
+    alone = direct.direct_running_mode == "in_memory" and direct.direct_num_workers == 1
+    return in_process(options) and alone and not direct.direct_runner_bundle_repeat
 
 
 def _check_runner(name: str, options: PipelineOptions) -> None:

@@ -54,6 +54,8 @@ def _rpc_detail(error: grpc.RpcError) -> str:
 def explain_failures(output: OutputFolder, items: Sequence[FrozenItem]) -> Iterator[None]:
     """Context manager around a pipeline's run that explains a runner's failure.
 
+    The launcher may still add `items`.
+
     Raises:
         RunnerError: when a portable runner gave up, with the work items that are not done.
     """
@@ -75,7 +77,7 @@ def describe_unfinished(output: OutputFolder, items: Sequence[FrozenItem]) -> st
     done = output.names(STATISTICS)
     left = [item for item in items if record_name(item.digest) not in done]
     if not left:
-        return f"all {len(items):,} work items are done"
+        return f"all {len(items):,} listed work items are done"
     first = left[0]
     begins = load_item(output, first.ref).images[0].uri
     return (

@@ -23,7 +23,8 @@ from pipelines.output import output_run
 from pipelines.output.run_progress import show_listing
 from pipelines.score_options import ScoreOptions
 from schemas import run_plan
-from schemas.errors import UserError
+from schemas.errors import UnreconciledError, UserError
+from schemas.layout import LISTING_INDEX
 from schemas.run_plan import RunPlan
 
 
@@ -40,8 +41,12 @@ class RunListing:
     output: OutputFolder
     undo: Callable[[], None]
     _error: Exception | None = dataclasses.field(default=None, init=False)
+    _consumed: bool = dataclasses.field(default=False, init=False)
 
     def __iter__(self) -> Iterator[FrozenItem]:
+        if self._consumed:
+            raise RuntimeError("the listing was already consumed")
+        self._consumed = True
         try:
             yield from self.items
         except Exception as error:
@@ -54,6 +59,7 @@ class RunListing:
 
         Raises:
             UserError: when the inputs cannot be listed to the end; what the run has written is removed then.
+            StorageError: when another launcher has taken the output over meanwhile; nothing is removed then.
         """
         try:
             yield
@@ -67,9 +73,17 @@ class RunListing:
             self.items.close()
 
     def index(self) -> ListingIndex:
-        """Return the index of the whole listing, which was iterated to its end."""
+        """Return the index of the whole listing.
+
+        Raises:
+            UnreconciledError: when it was not iterated to its end.
+        """
         index = read_index(self.output)
-        assert index is not None
+        if index is None:
+            raise UnreconciledError(
+                f"the listing has no index, so it may not be complete: {self.output.at(LISTING_INDEX)!r}. "
+                "Run the same command with --resume."
+            )
         return index
 
 
@@ -104,7 +118,13 @@ def begin_run(
         buckets=lambda images: incremental.bucket_count(max(images, *known)) if past else 0,
         confirm=hold.confirm,
     )
-    return RunListing(items, output, undo=lambda: output_run.remove_started_run(output) if new else None)
+
+    def undo() -> None:
+        if new:
+            hold.confirm()
+            output_run.remove_started_run(output)
+
+    return RunListing(items, output, undo=undo)
 
 
 def open_listing(options: ScoreOptions, *, spread: bool = True) -> Listing:

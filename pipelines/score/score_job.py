@@ -195,10 +195,11 @@ def _score_while_listing(run: _Run) -> ListingIndex:
     assert run.pool is not None
     run.pool.assign(run.task)
     listing = begin_run(run.options, run.plan, run.output, run=run.task.run, hold=run.hold, spread=False)
+    left: list[FrozenItem] = []
     with listing.errors(), contextlib.ExitStack() as progress:
 
         def refs() -> Iterator[ItemRef]:
-            left, began = [], None
+            began = None
             for item in listing:
                 if record_name(item.digest) not in run.done:
                     began = began or time.monotonic()
@@ -209,7 +210,7 @@ def _score_while_listing(run: _Run) -> ListingIndex:
 
         # Whatever ends the pipeline ends the processes first: then nobody writes any more while the run is
         # removed, or once another launcher has the output.
-        with run.pool as pool, explain_failures(run.output, []):
+        with run.pool as pool, explain_failures(run.output, left):
             score = ScoreImages(run.task, _shared(pool), spread=False)
             _run_pipeline(run, lambda pipeline: pipeline | ListInputs(refs), score)
     return listing.index()

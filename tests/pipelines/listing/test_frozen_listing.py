@@ -20,6 +20,7 @@ from pipelines.listing.frozen_listing import (
 from pipelines.listing.input_listing import Listing, RemoteRange, list_images, list_with_ranges
 from pipelines.listing.key_ranges import KeyRange
 from pipelines.listing.work_item import WorkItem
+from schemas.errors import StorageError
 from schemas.layout import LISTING
 from tests.gcs_emulator import Bucket
 
@@ -143,6 +144,56 @@ def test_an_interrupted_listing_is_repeated(digit_folder: pathlib.Path, output: 
     again = list(freeze_listing(Listing(list_images([str(digit_folder)])), output, run="run", most=400))
     assert output.names(LISTING) == {"index.json", "launcher-00000.json.gz", "launcher-00001.json.gz"}
     assert sum(item.images for item in again) == 500
+
+
+def freezing(output: LocalFolder, name: str, **more: Callable) -> Iterator[FrozenItem]:
+    """A launcher that lists five images, one a work item."""
+    images = [ListedImage(f"file:///{name}/{number}.png", 1, 1) for number in range(5)]
+    return freeze_listing(Listing(iter(images)), output, run="run", most=1, **more)
+
+
+@pytest.mark.parametrize("written", [0, 2, 5])
+def test_a_launcher_that_lost_its_output_writes_nothing_more(output: LocalFolder, written: int) -> None:
+    held = True
+
+    def confirm() -> None:
+        if not held:
+            raise StorageError("another launcher has it", value="out", hint="wait")
+
+    output.write_once("listing/launcher-00000.json.gz", b"of a listing before")
+    items = freezing(output, "mine", confirm=confirm)
+    assert len(list(itertools.islice(items, written))) == written
+    before, held = output.names(LISTING), False
+    with pytest.raises(StorageError, match="another launcher has it"):
+        next(items)
+    assert output.names(LISTING) == before
+
+
+def test_of_two_launchers_that_list_at_once_none_takes_a_file_of_the_other_for_its_own(
+    output: LocalFolder,
+) -> None:
+    one, other = freezing(output, "one"), freezing(output, "other")
+    next(one)
+    next(other)  # removes the other's file
+    next(one)
+    with pytest.raises(StorageError, match=r"another launcher.*launcher-00001"):
+        next(other)
+
+
+def test_a_launcher_whose_file_is_removed_while_it_lists_stops(
+    output: LocalFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LocalFolder, "write_once", lambda *_: None)
+    with pytest.raises(StorageError, match=r"another launcher.*launcher-00000"):
+        next(freezing(output, "mine"))
+
+
+def test_a_launcher_does_not_take_the_index_of_another_for_its_own(output: LocalFolder) -> None:
+    items = freezing(output, "mine")
+    assert len(list(itertools.islice(items, 5))) == 5
+    output.write_once("listing/index.json", ListingIndex(()).to_json().encode())
+    with pytest.raises(StorageError, match=r"another launcher.*index"):
+        next(items)
 
 
 def test_an_index_round_trips(output: LocalFolder) -> None:

@@ -3,7 +3,7 @@ import pytest
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
 from pipelines.runners import beam_options as module
-from pipelines.runners.beam_options import IN_PROCESS
+from pipelines.runners.beam_options import IN_PROCESS, in_main_thread
 from schemas.errors import UserError
 
 
@@ -54,6 +54,20 @@ def test_an_unknown_flag_is_refused_with_a_hint(flags: list[str], hint: str) -> 
         flags[0].partition("=")[2],
         IN_PROCESS,
     )
+
+
+@pytest.mark.parametrize(
+    ("flags", "alone"),
+    [
+        ([], True),
+        (["--direct_num_workers=2"], False),
+        (["--direct_running_mode=multi_threading"], False),
+        (["--direct_running_mode=multi_processing"], False),
+        (["--direct_runner_bundle_repeat=1"], False),
+    ],
+)
+def test_steps_run_once_in_the_main_thread_unless_flags_say_otherwise(flags: list[str], alone: bool) -> None:
+    assert in_main_thread(beam_options(flags)) is alone
 
 
 def test_an_invalid_value_of_a_beam_flag_is_refused() -> None:

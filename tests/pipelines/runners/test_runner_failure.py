@@ -99,7 +99,7 @@ def test_unfinished_work_items_are_counted(output: OutputFolder, items: tuple[Fr
 def test_all_items_done(output: OutputFolder, items: tuple[FrozenItem, ...]) -> None:
     for item in items:
         finish(output, item)
-    assert describe_unfinished(output, items) == "all 3 work items are done"
+    assert describe_unfinished(output, items) == "all 3 listed work items are done"
 
 
 def test_items_unknown_to_the_launcher_are_not_counted(output: OutputFolder) -> None:

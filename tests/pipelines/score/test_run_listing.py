@@ -20,7 +20,8 @@ from pipelines.output.verification import verify
 from pipelines.score import run_listing, score_job
 from pipelines.score_options import ScoreOptions
 from pipelines.workers.pool import WorkerPool
-from schemas.errors import StoppedError, StorageError, UserError, WorkerError
+from schemas.errors import StoppedError, StorageError, UnreconciledError, UserError, WorkerError
+from schemas.run_plan import RunPlan
 from tests.beam_engines import contents
 
 PATIENCE_SECONDS = 100
@@ -229,3 +230,86 @@ def test_processes_that_are_ready_get_each_item_as_it_is_listed(
 def test_workers_1_leaves_early_processes_idle(options: ScoreOptions, submitted: list[bool]) -> None:
     run(dataclasses.replace(options, workers=1))
     assert submitted == []
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--direct_running_mode=multi_threading",
+        pytest.param("--direct_runner_bundle_repeat=1", marks=pytest.mark.slow),
+    ],
+)
+def test_where_beam_lists_in_another_thread_or_twice_nothing_is_scored_before_all_is_listed(
+    options: ScoreOptions, submitted: list[bool], flag: str
+) -> None:
+    run(dataclasses.replace(options, beam_flags=(flag,)))
+    assert set(submitted) == {True}
+
+
+def test_a_runner_that_gives_up_while_the_launcher_lists_leaves_the_first_unfinished_item_named(
+    options: ScoreOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, refs = WorkerPool.submit, []
+
+    def submit(pool: WorkerPool, ref: ItemRef) -> Future[str]:
+        refs.append(ref)
+        if len(refs) == 3:
+            raise RuntimeError("Pipeline job failed in state FAILED: it is gone")
+        return real(pool, ref)
+
+    monkeypatch.setattr(WorkerPool, "submit", submit)
+    with pytest.raises(StoppedError, match=r"it is gone.*of 3 work items are not done, the first of them"):
+        run(options)
+
+
+class Held:
+    """A hold that another launcher may take over."""
+
+    lost = False
+
+    def confirm(self) -> None:
+        if self.lost:
+            raise StorageError("this launcher no longer holds its output", value="out", hint="wait")
+
+
+def begin(options: ScoreOptions, hold: Held) -> run_listing.RunListing:
+    plan = RunPlan(inputs=options.inputs, model="model", preprocessing="1", settings={}, past={})
+    return run_listing.begin_run(options, plan, open_folder(options.output), run="run", hold=hold)
+
+
+def test_a_launcher_that_lost_its_output_removes_nothing_of_the_next_one(
+    options: ScoreOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold, output = Held(), open_folder(options.output)
+
+    def taken_over(images: Iterator[ListedImage]) -> Iterator[ListedImage]:
+        yield next(images)
+        hold.lost = True
+        output.write_once("statistics/part-theirs.json", b"{}")
+        refuse()
+
+    real = run_listing.open_listing
+    monkeypatch.setattr(
+        run_listing, "open_listing", lambda *given, **named: real(*given, **named).map(taken_over)
+    )
+    listing = begin(options, hold)
+    before = {*output.walk(), "statistics/part-theirs.json"}
+    with pytest.raises(StorageError, match="no longer holds"), listing.errors():
+        list(listing)
+    assert set(output.walk()) == before
+
+
+def test_a_listing_can_be_iterated_once(options: ScoreOptions) -> None:
+    listing = begin(options, Held())
+    assert len(list(listing)) == 5
+    with pytest.raises(RuntimeError, match="the listing was already consumed"):
+        list(listing)
+    assert len(listing.index().items) == 5
+
+
+def test_a_listing_that_was_cut_off_has_no_index(options: ScoreOptions) -> None:
+    listing = begin(options, Held())
+    with listing.errors():
+        next(iter(listing))
+    with pytest.raises(UnreconciledError, match=r"no index.*index\.json.*--resume"):
+        listing.index()
