@@ -241,7 +241,7 @@ def _crcs_of_lengths(lengths: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _crc_table() -> np.ndarray:
-    """Returns the CRC32C of lengths below 256, and what each value of a further byte flips, uint32[4, 256]."""
+    """Returns the CRC32C of lengths below 256, and what each value of a higher byte flips, uint32[4, 256]."""
     crcs = [google_crc32c.value(_LENGTH.pack(value << 8 * byte)) for byte in range(4) for value in range(256)]
     table = np.array(crcs, np.uint32).reshape(4, 256)
     table[1:] ^= table[0, 0]
