@@ -125,10 +125,10 @@ def test_missing_classes_are_allowed(tmp_path, label_folder):
         (["a.png,1"], "file,label", "Add the header path,label"),
         ([], "path,label", "Add lines path,label"),
         (["a.png,"], "path,label", "Add lines path,label"),
-        (["a.png,ten"], "path,label", "the label is not a digit from 0 to 9: 'ten'. Mend line 2"),
-        (["a.png,1", "b.png,12"], "path,label", "'12'. Mend line 3"),
+        (["a.png,ten"], "path,label", "the label is not a digit from 0 to 9: 'ten'. Correct line 2"),
+        (["a.png,1", "b.png,12"], "path,label", "'12'. Correct line 3"),
         (["a.png,1", "a.png,2"], "path,label", "the image has two labels"),
-        (["a.png,1", "./a.png,1", "a.png,2"], "path,label", "Mend line 4"),
+        (["a.png,1", "./a.png,1", "a.png,2"], "path,label", "Correct line 4"),
         ([",1"], "path,label", "the line names no image"),
         (["a.png,1,abc"], "path,label,sha256", "not a SHA-256 of 64 hexadecimal digits"),
         (["http://b/a.png,1"], "path,label", "not a path, nor a URI of file:///"),
@@ -207,7 +207,7 @@ def test_the_cache_distinguishes_embedded_images_by_content(tmp_path, label_fold
 
 def test_invalid_base64_is_refused_with_its_line(tmp_path):
     path = write(tmp_path / "labels.csv", ["a,1,AAA"], header="path,label,pixels")
-    assert "the pixels are not an image file in base64: 'AAA'. Mend line 2" in refusal_of(path)
+    assert "the pixels are not an image file in base64: 'AAA'. Correct line 2" in refusal_of(path)
 
 
 def test_pixels_that_are_no_image_are_one_reject(tmp_path, label_folder, capsys):
