@@ -14,7 +14,6 @@ from apache_beam.options.pipeline_options import (
 from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
 
 from digitmill.storage.object_stores.google import credentials
-from pipelines.score_options import ScoreOptions
 from schemas.errors import ExitCode, JobFailedError, UserError
 
 RUNNER: Final = "DataflowRunner"
@@ -30,28 +29,33 @@ class TemplateMadeError(JobFailedError):
     code = ExitCode.OK
 
 
-def complete_flags(options: ScoreOptions) -> tuple[str, ...]:
-    """Returns the run's Beam flags, with those that a Dataflow job needs; unchanged for other runners.
+def complete_flags(flags: Sequence[str], *, inputs: Sequence[str], output: str) -> Sequence[str]:
+    """Returns a run's Beam flags, with those that a Dataflow job needs; unchanged for other runners.
+
+    Args:
+        flags: of the command line.
+        inputs: places that the workers read.
+        output: the run's folder.
 
     Raises:
         UserError: when workers would lack digitmill or could not reach inputs or output, or when project
             or credentials are missing.
     """
-    given = PipelineOptions(list(options.beam_flags))
+    given = PipelineOptions(list(flags))
     if given.view_as(StandardOptions).runner != RUNNER:
-        return options.beam_flags
-    _check_places(options)
+        return flags
+    _check_places(inputs, output)
     _check_package(given)
     _check_account(given.view_as(GoogleCloudOptions))
     cloud = given.view_as(GoogleCloudOptions)
     more = []
     if cloud.temp_location is None and cloud.staging_location is None:
         # By default, Beam would create a bucket.
-        bucket = options.output.removeprefix(_GCS).partition("/")[0]
+        bucket = output.removeprefix(_GCS).partition("/")[0]
         more.append(f"--temp_location={_GCS}{bucket}/digitmill-temp")
     if given.view_as(WorkerOptions).disk_size_gb is None:
         more.append(f"--disk_size_gb={_DISK_GB}")
-    return (*options.beam_flags, *more)
+    return (*flags, *more)
 
 
 def model_staging_folder(options: PipelineOptions) -> str | None:
@@ -67,12 +71,10 @@ def makes_template(options: PipelineOptions) -> bool:
     return bool(options.view_as(GoogleCloudOptions).template_location)
 
 
-def _check_places(options: ScoreOptions) -> None:
-    if not options.output.startswith(_GCS):
-        raise UserError(
-            "Dataflow cannot write to this output", value=options.output, hint="name a folder in gs://"
-        )
-    for given in options.inputs:
+def _check_places(inputs: Sequence[str], output: str) -> None:
+    if not output.startswith(_GCS):
+        raise UserError("Dataflow cannot write to this output", value=output, hint="name a folder in gs://")
+    for given in inputs:
         if "://" not in given or given.startswith("file:"):
             raise UserError(
                 "Dataflow workers cannot read a local input", value=given, hint="copy it to gs:// first"

@@ -140,7 +140,7 @@ def preview(options: ScoreOptions) -> Preview:
     Raises:
         UserError: for the same reasons as the run.
     """
-    beam_options(dataflow.complete_flags(options))
+    beam_options(dataflow.complete_flags(options.beam_flags, inputs=options.inputs, output=options.output))
     with model_place.open_bundles(options) as (bundle, challenger):
         return _preview(options, bundle, challenger)
 

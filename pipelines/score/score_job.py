@@ -91,7 +91,9 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None) -> Summary:
     """
     # Check all that can be checked before an image is read or a file written.
     started = datetime.datetime.now(datetime.UTC)
-    pipeline_options = beam_options(dataflow.complete_flags(options))
+    pipeline_options = beam_options(
+        dataflow.complete_flags(options.beam_flags, inputs=options.inputs, output=options.output)
+    )
     if options.workers is not None and not in_process(pipeline_options):
         raise UserError(
             "--workers works with the DirectRunner only",

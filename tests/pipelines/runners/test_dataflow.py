@@ -2,7 +2,7 @@
 
 import json
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -12,8 +12,12 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms import environments
 from google.auth.credentials import AnonymousCredentials
 
+from pipelines.compact import compact_job
+from pipelines.compact.compact_options import CompactOptions
+from pipelines.packing import pack_job
+from pipelines.packing.pack_options import PackOptions
 from pipelines.runners import dataflow
-from pipelines.runners.dataflow import TemplateMadeError, complete_flags
+from pipelines.runners.dataflow import TemplateMadeError
 from pipelines.score.score_job import run
 from pipelines.score_options import ScoreOptions
 from schemas.errors import UnreconciledError, UserError
@@ -27,6 +31,10 @@ IMAGE = "--sdk_container_image=registry/worker:1"
 
 def flags(*more: str) -> tuple[str, ...]:
     return ("--runner=DataflowRunner", "--project=project-1", "--region=europe-west4", *more)
+
+
+def completed(options: ScoreOptions) -> Sequence[str]:
+    return dataflow.complete_flags(options.beam_flags, inputs=options.inputs, output=options.output)
 
 
 def options(bucket: Bucket, model: object, *more: str, **changes: object) -> ScoreOptions:
@@ -185,20 +193,20 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_other_runners_keep_their_flags() -> None:
     for given in ((), ("--runner=DirectRunner",), ("--runner=FlinkRunner", "--parallelism=4")):
-        assert complete_flags(ScoreOptions(**LOCAL, beam_flags=given)) == given
+        assert completed(ScoreOptions(**LOCAL, beam_flags=given)) == given
 
 
 @pytest.mark.usefixtures("credentials")
 def test_given_flags_are_kept() -> None:
     given = flags(IMAGE, "--temp_location=gs://t/x", "--disk_size_gb=50")
-    assert complete_flags(ScoreOptions(**LOCAL, beam_flags=given)) == given
+    assert completed(ScoreOptions(**LOCAL, beam_flags=given)) == given
     only_staging = flags(IMAGE, "--staging_location=gs://t/x", "--disk_size_gb=50")
-    assert complete_flags(ScoreOptions(**LOCAL, beam_flags=only_staging)) == only_staging
+    assert completed(ScoreOptions(**LOCAL, beam_flags=only_staging)) == only_staging
 
 
 @pytest.mark.usefixtures("credentials")
 def test_temporary_files_go_to_the_bucket_of_the_output() -> None:
-    more = complete_flags(ScoreOptions(**LOCAL, beam_flags=flags(IMAGE)))[4:]
+    more = completed(ScoreOptions(**LOCAL, beam_flags=flags(IMAGE)))[4:]
     assert more == ("--temp_location=gs://b/digitmill-temp", "--disk_size_gb=30")
     temporary = PipelineOptions(list(flags(*more)))
     assert dataflow.model_staging_folder(temporary) == "gs://b/digitmill-temp/digitmill-models"
@@ -217,14 +225,14 @@ def test_temporary_files_go_to_the_bucket_of_the_output() -> None:
 )
 def test_unusable_dataflow_options_are_refused(changes: dict, given: tuple, words: str) -> None:
     with pytest.raises(UserError, match=words):
-        complete_flags(ScoreOptions(**{**LOCAL, **changes}, beam_flags=flags(*given)))
+        completed(ScoreOptions(**{**LOCAL, **changes}, beam_flags=flags(*given)))
 
 
 @pytest.mark.parametrize("project", ["--project=My Project", "--project=P", "--project=123456"])
 def test_an_invalid_project_is_refused(project: str) -> None:
     given = ("--runner=DataflowRunner", "--region=europe-west4", IMAGE)
     with pytest.raises(UserError, match="--project is not the ID"):
-        complete_flags(ScoreOptions(**LOCAL, beam_flags=(*given, project)))
+        completed(ScoreOptions(**LOCAL, beam_flags=(*given, project)))
 
 
 def test_missing_credentials_are_refused(
@@ -235,3 +243,18 @@ def test_missing_credentials_are_refused(
         run(ScoreOptions(**LOCAL, beam_flags=flags(IMAGE)))
     # Beam would go on without any, and tell of each of its tries.
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        lambda place: pack_job.run(PackOptions((place,), "gs://b/packed", beam_flags=flags(IMAGE))),
+        lambda place: compact_job.run(CompactOptions((place,), "gs://b/state", beam_flags=flags(IMAGE))),
+    ],
+    ids=["pack", "compact"],
+)
+def test_other_verbs_refuse_what_dataflow_cannot_reach_at_once(
+    start: Callable, tmp_path: pathlib.Path
+) -> None:
+    with pytest.raises(UserError, match="Dataflow workers cannot read a local input"):
+        start(str(tmp_path))
