@@ -27,7 +27,7 @@ def model(*, group: OptionGroup) -> Any:
 def engine(*more: str, group: OptionGroup) -> Any:
     """Returns the field `engine: str`: one of those that score, or of more that the verb has."""
     return flag(
-        "What runs the model; auto is saved_model where TensorFlow sees a GPU, else the bundle's default.",
+        "Engine for the model; auto is saved_model if TensorFlow sees a GPU, else the bundle's default.",
         group=group,
         type=click.Choice([*map(str, EngineKind), *more]),
         default=str(EngineKind.AUTO),

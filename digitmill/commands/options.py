@@ -143,7 +143,7 @@ class Options:
         """Returns the command line that asks for the same.
 
         Args:
-            resume: whether it resumes the run, whatever the options say.
+            resume: whether the command resumes the run, also if the options do not.
             output: another output folder for the same work; None for the options' own.
         """
         left_out = ("resume", run_config.BEAM_FLAGS, "output" if output else "")

@@ -90,7 +90,7 @@ class InflatedStream:
 
 
 def open_stream(file: BinaryIO) -> Stream:
-    """Returns the content of a file at its beginning: inflated if it is gzipped, else as it is."""
+    """Returns the content of a file, read from its start, as a stream; inflates gzip."""
     magic = file.read(len(GZIP_MAGIC))
     file.seek(0)
     return InflatedStream(file) if magic == GZIP_MAGIC else file

@@ -14,7 +14,7 @@ from schemas.layout import bucket_listing
 
 @dataclasses.dataclass(frozen=True)
 class JoinTask:
-    """Parameters of the join, for every worker.
+    """Parameters of the join that every worker needs.
 
     Attributes:
         run: digest of everything that rows depend on besides the images.

@@ -74,8 +74,8 @@ class Listing:
 def list_images(inputs: Sequence[str], named: Iterable[ListedImage] = ()) -> Iterator[ListedImage]:
     """Yields every file of the inputs once, in the order of their names.
 
-    All files count, whatever their names: a file that is no image becomes a failure row, so that nothing
-    is lost silently.
+    All files count, also those without an image's suffix: a file that is no image becomes a failure row,
+    so that nothing is lost silently.
 
     Args:
         inputs: folders, files or patterns (`*`, `?`, `[…]`, `**`), local or in a bucket. A name that
@@ -137,7 +137,7 @@ def _sort_key(image: ListedImage) -> bytes:
 
 
 def check_output_outside_inputs(inputs: Sequence[str], output: str) -> None:
-    """Raises UserError when an output lies in an input: the next run would score it."""
+    """Raises UserError if the output is inside an input, where the next run would score it."""
     for given in inputs:
         here, there = (
             place.rstrip("/") if "://" in place else os.path.realpath(place) for place in (given, output)

@@ -1,4 +1,4 @@
-"""Sample images for the report: a bounded number of each kind, whatever the order of the work items."""
+"""Sample images for the report: a bounded number of each kind, independent of the order of the work items."""
 
 import dataclasses
 import itertools

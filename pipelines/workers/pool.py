@@ -154,7 +154,7 @@ class WorkerPool:
             future.cancel()
 
     def close(self) -> None:
-        """End the processes, whatever they are doing; what waits for them gets a WorkerError."""
+        """End the processes, busy or not; callers that wait for them get a WorkerError."""
         self._closed = True
         with self._lock:
             processes, self._processes = self._processes, []

@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> None:
             threading.Thread(target=serve, args=(Connection(number), score), daemon=True).start()
         launcher.recv_bytes()
     except (EOFError, OSError):
-        # Exit now, whatever is being scored: nobody reads the response, and writes are atomic.
+        # Exit now, even in the middle of an item: nobody reads the response, and writes are atomic.
         os._exit(0)
 
 

@@ -28,7 +28,7 @@ _SETTINGS: Final[Any] = {"svg.fonttype": "none", "svg.hashsalt": "digitmill", "f
 
 
 class Caption(TypedDict):
-    """The words that whoever asks for a chart gives it.
+    """The texts of a chart, given by its caller.
 
     Attributes:
         name: stem of the chart's files, and unique in its page.

@@ -1,8 +1,8 @@
 """Keeps launchers of one output in a bucket apart: a lease, which its holder renews while it lives.
 
 Buckets have no locks, but an object can be written under the condition that nobody has written it
-since. The lease is such an object. Its holder writes it again every few seconds; whoever finds one
-that is not renewed for `LEASE_SECONDS` takes it over. No clock of another machine is trusted: what is
+since. The lease is such an object. Its holder writes it again every few seconds; a launcher that
+finds one not renewed for `LEASE_SECONDS` takes it over. No clock of another machine is trusted: what is
 watched is the object's version. A holder that was found dead on this very machine needs no watching, nor
 does a lease that its holder released.
 """
