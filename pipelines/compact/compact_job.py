@@ -27,8 +27,7 @@ from pipelines.output.run_progress import Progress
 from pipelines.output.summary import Summary
 from pipelines.report.rebuilding import find_card
 from pipelines.report.scoring_report import Baselines
-from pipelines.runners import dataflow
-from pipelines.runners.beam_options import beam_options
+from pipelines.runners.beam_options import job_options
 from pipelines.runners.interruption import resumable
 from schemas import run_plan
 from schemas.errors import UserError
@@ -67,9 +66,7 @@ def run(options: CompactOptions) -> Summary:
         UnreconciledError: when no run has an outcome for an image; there is no manifest then.
     """
     started = datetime.datetime.now(datetime.UTC)
-    pipeline_options = beam_options(
-        dataflow.complete_flags(options.beam_flags, inputs=options.runs, output=options.output)
-    )
+    pipeline_options = job_options(options.beam_flags, inputs=options.runs, output=options.output)
     output = open_folder(options.output)
     output_run.read_state(output, resume=options.resume)
     runs = _runs(options.runs, output)

@@ -26,8 +26,7 @@ from pipelines.output.reconcile import remove_temporary_files
 from pipelines.output.run_progress import Progress, show_listing
 from pipelines.packing.pack_options import PackOptions
 from pipelines.packing.shard_writer import PackedItem, Packer, read_packed, shard_name, shards
-from pipelines.runners import dataflow
-from pipelines.runners.beam_options import beam_options
+from pipelines.runners.beam_options import job_options
 from pipelines.runners.interruption import resumable
 from pipelines.statistics.item_statistics import count_failure_codes
 from schemas import failure, manifest
@@ -83,9 +82,7 @@ def run(options: PackOptions) -> PackSummary:
     """
     # 1. Check everything before an image is read or a file written.
     started = datetime.datetime.now(datetime.UTC)
-    pipeline_options = beam_options(
-        dataflow.complete_flags(options.beam_flags, inputs=options.inputs, output=options.output)
-    )
+    pipeline_options = job_options(options.beam_flags, inputs=options.inputs, output=options.output)
     output = open_folder(options.output)
     _check_output(output, options)
     check_output_outside_inputs(options.inputs, output.place)

@@ -17,12 +17,27 @@ from apache_beam.runners.portability.portable_runner import PortableRunner
 from apache_beam.runners.runner import create_runner
 
 from digitmill.commands.verb import flags_of_verb
+from pipelines.runners import dataflow
 from pipelines.runners.portable_checks import check_portable
 from schemas.errors import UserError
 
 IN_PROCESS = "FnApiRunner"
 """The engine used for `DirectRunner`, which by itself uses Prism if it can and this one otherwise, and only
 logs which."""
+
+
+def job_options(flags: Sequence[str], *, inputs: Sequence[str], output: str) -> PipelineOptions:
+    """Returns the options of a job's pipeline, with what its runner needs to reach inputs and output.
+
+    Args:
+        flags: flags of the command line that are not the verb's own.
+        inputs: places that the workers read.
+        output: the run's folder.
+
+    Raises:
+        UserError: as `beam_options`, and when the runner's workers could not reach the places.
+    """
+    return beam_options(dataflow.complete_flags(flags, inputs=inputs, output=output))
 
 
 def beam_options(flags: Sequence[str]) -> PipelineOptions:

@@ -23,8 +23,7 @@ from pipelines.history.past_runs import open_past_runs
 from pipelines.listing.frozen_listing import freeze_listing
 from pipelines.listing.input_listing import Listing, check_output_outside_inputs
 from pipelines.output.planning import accept_threshold, make_plan
-from pipelines.runners import dataflow
-from pipelines.runners.beam_options import beam_options
+from pipelines.runners.beam_options import beam_options, job_options
 from pipelines.score.run_listing import open_listing
 from pipelines.score_options import ScoreOptions
 from pipelines.scoring import model_place
@@ -140,7 +139,7 @@ def preview(options: ScoreOptions) -> Preview:
     Raises:
         UserError: for the same reasons as the run.
     """
-    beam_options(dataflow.complete_flags(options.beam_flags, inputs=options.inputs, output=options.output))
+    job_options(options.beam_flags, inputs=options.inputs, output=options.output)
     with model_place.open_bundles(options) as (bundle, challenger):
         return _preview(options, bundle, challenger)
 

@@ -41,7 +41,7 @@ from pipelines.output.run_progress import Progress
 from pipelines.output.summary import Summary
 from pipelines.report.rebuilding import find_baselines
 from pipelines.runners import dataflow
-from pipelines.runners.beam_options import beam_options, in_main_thread, in_process
+from pipelines.runners.beam_options import in_main_thread, in_process, job_options
 from pipelines.runners.cancellation import cancel_on_interrupt
 from pipelines.runners.interruption import resumable
 from pipelines.runners.runner_failure import explain_failures
@@ -91,9 +91,7 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None) -> Summary:
     """
     # Check all that can be checked before an image is read or a file written.
     started = datetime.datetime.now(datetime.UTC)
-    pipeline_options = beam_options(
-        dataflow.complete_flags(options.beam_flags, inputs=options.inputs, output=options.output)
-    )
+    pipeline_options = job_options(options.beam_flags, inputs=options.inputs, output=options.output)
     if options.workers is not None and not in_process(pipeline_options):
         raise UserError(
             "--workers works with the DirectRunner only",
