@@ -91,6 +91,7 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m tests.code_limits
+	$(BIN)/python -m tests.room_exports
 
 types: install
 	$(BIN)/mypy

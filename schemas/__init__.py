@@ -4,3 +4,17 @@ Frozen dataclasses that check themselves: prediction row, failure, manifest, pla
 `schemas.model` the bundle and its card. `python -m schemas` generates the same rows for other tools into
 `schemas/generated/`.
 """
+
+__all__ = [
+    "columns",
+    "digit",
+    "errors",
+    "failure",
+    "labels",
+    "layout",
+    "manifest",
+    "packed",
+    "prediction",
+    "run_plan",
+    "versioned",
+]

@@ -1,1 +1,5 @@
-"""From labelled images to a model bundle: recipes, data, loop, evaluation, export."""
+"""The training job: from labelled images to a model bundle.
+
+`task`, `evaluate`, `tune` and `submit` are the verbs' commands. The rooms below follow a training: `data`,
+`recipes`, `cluster`, `run`, `loop`, `metrics`, `bundle`, `report`, and `job`, which puts them together.
+"""

@@ -9,3 +9,11 @@ from digitmill.imaging.limits import MAX_PIXELS, OPENCV_MAX_PIXELS
 
 # A second fence behind the sizes in headers. OpenCV reads it once, when it is imported.
 os.environ.setdefault(OPENCV_MAX_PIXELS, str(MAX_PIXELS))
+
+__all__ = [
+    "batch",
+    "canonical",
+    "decode",
+    "grey",
+    "guard",
+]

@@ -17,6 +17,7 @@ __all__ = [
     "PackedImage",
     "Stream",
     "encode_records",
+    "inflation",
     "is_tfrecord",
     "mean_size",
     "open_stream",

@@ -3,3 +3,12 @@
 `html_page` renders one self-contained page from Jinja templates, `charts` draws, `gallery` shows digits,
 `numbers` and `csv_table` format, `card_text` prints a model card.
 """
+
+__all__ = [
+    "card_text",
+    "csv_table",
+    "gallery",
+    "html_page",
+    "numbers",
+    "precision_recall",
+]

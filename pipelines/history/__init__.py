@@ -3,3 +3,9 @@
 An incremental run joins its listing with theirs by object name and generation, and scores only what is
 new or changed.
 """
+
+__all__ = [
+    "incremental",
+    "incremental_join",
+    "past_runs",
+]

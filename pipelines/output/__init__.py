@@ -5,3 +5,13 @@ work item has its statistics record, the records are reconciled with the frozen 
 written, and the manifest comes last: a folder without one holds no finished run. Verification reads a
 finished folder again and recounts.
 """
+
+__all__ = [
+    "finishing",
+    "output_run",
+    "planning",
+    "reconcile",
+    "run_progress",
+    "summary",
+    "verification",
+]

@@ -4,3 +4,8 @@
 manifest last. Each shard is written once, under a name derived from what it holds, so that a pack can be
 resumed. Importing this package does not import Beam: `--help` must be fast.
 """
+
+__all__ = [
+    "pack_job",
+    "pack_options",
+]

@@ -4,3 +4,8 @@ Everything in it is computed from a run's merged statistics and its manifest, so
 finished run can be rebuilt at any time. Charts, galleries, class metrics and drift against other runs
 each have a module.
 """
+
+__all__ = [
+    "rebuilding",
+    "scoring_report",
+]

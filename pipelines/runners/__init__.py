@@ -3,3 +3,11 @@
 Pipeline options are parsed and completed here, job servers and clusters are looked for, and errors of runners
 are worded. A job on Dataflow is left to run; one on Flink is cancelled with its launcher.
 """
+
+__all__ = [
+    "beam_options",
+    "cancellation",
+    "dataflow",
+    "interruption",
+    "runner_failure",
+]

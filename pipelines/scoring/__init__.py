@@ -3,3 +3,13 @@
 It runs the same in the launcher, in a worker process and in a Beam worker, and knows none of them. It
 also brings the model bundle to where it runs.
 """
+
+__all__ = [
+    "classify",
+    "model_place",
+    "report_samples",
+    "rows",
+    "scored_batch",
+    "scorer",
+    "scoring_task",
+]

@@ -3,3 +3,11 @@
 Each work item has one record. Records merge in any order into the statistics of the run, from which
 reconciliation and report are computed without reading predictions again.
 """
+
+__all__ = [
+    "agreement",
+    "item_statistics",
+    "kept_images",
+    "tallies",
+    "thresholds",
+]

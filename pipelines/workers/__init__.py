@@ -16,3 +16,8 @@ are written. With a frozen listing, as in a resumed run, and on other runners th
 runner spreads the work items between the first two. On other runners and in small runs the third box is a
 `LocalScorer`: threads of the process that runs the second.
 """
+
+__all__ = [
+    "choice",
+    "pool",
+]

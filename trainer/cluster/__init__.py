@@ -1,1 +1,11 @@
-"""Devices and machines: distribution strategy, `TF_CONFIG`, collectives, restart after a lost worker."""
+"""Devices and machines: distribution strategy, `TF_CONFIG`, collectives, restart after a lost worker.
+
+The same training runs on a processor, on several GPUs or on several machines; what differs is decided here.
+"""
+
+__all__ = [
+    "collectives",
+    "restart",
+    "strategy",
+    "tf_config",
+]

@@ -3,3 +3,9 @@
 `sources` has one module per kind of `--data` source; `reading` is what they have in common, `splits` what
 they return.
 """
+
+__all__ = [
+    "reading",
+    "rejects",
+    "splits",
+]

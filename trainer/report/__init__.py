@@ -2,3 +2,9 @@
 
 Only `measuring`, which the training job calls, imports TensorFlow.
 """
+
+__all__ = [
+    "measuring",
+    "record",
+    "writing",
+]

@@ -1,1 +1,11 @@
-"""The run folder, local or in a bucket: checkpoints, history, and where each file goes."""
+"""The run folder, local or in a bucket: checkpoints, history, and where each file goes.
+
+One run claims a folder; a second start with other options is refused, one with the same options resumes.
+"""
+
+__all__ = [
+    "checkpoints",
+    "history",
+    "run_folder",
+    "run_location",
+]

@@ -1,1 +1,9 @@
-"""Hyperparameter search: a recipe's search space, trials that are pruned early, a study on disk."""
+"""Hyperparameter search: a recipe's search space, trials that are pruned early, a study on disk.
+
+`tune_job` runs the trials one after the other, so that a search that was stopped goes on where it was.
+"""
+
+__all__ = [
+    "tune_job",
+    "tune_options",
+]

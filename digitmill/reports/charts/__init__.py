@@ -3,3 +3,14 @@
 Each function returns a `chart.Chart`: one drawing as PNG for the disk and SVG for the page, its numbers as
 CSV, and a sentence on what it shows.
 """
+
+__all__ = [
+    "acceptance",
+    "chart",
+    "curves",
+    "differences",
+    "distributions",
+    "intervals",
+    "matrices",
+    "palette",
+]

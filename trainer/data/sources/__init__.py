@@ -1,1 +1,9 @@
-"""Sources of labelled digits: one module per kind of `--data`, and `source_specs`, which opens them."""
+"""Sources of labelled digits: one module per kind of `--data`, and `source_specs`, which opens them.
+
+A source returns the splits of `trainer.data.splits`, whatever it reads.
+"""
+
+__all__ = [
+    "embedded_sample",
+    "source_specs",
+]

@@ -3,3 +3,12 @@
 Each is an `Action`, called after every chunk of steps and after every epoch. A new one is a module here
 and a line in `Trainer.epochs`.
 """
+
+__all__ = [
+    "action",
+    "checkpointing",
+    "preemption",
+    "progress",
+    "tensorboard",
+    "watchdog",
+]
