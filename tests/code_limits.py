@@ -8,7 +8,7 @@ import collections
 import pathlib
 import statistics
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 PACKAGES: Final = ("digitmill", "pipelines", "schemas", "trainer")
@@ -21,6 +21,12 @@ FOLDER_MODULES: Final = 14
 """Apart from `__init__.py`."""
 SHARED_NAMES: Final = frozenset({"__init__", "__main__", "conftest"})
 """What many modules may be called."""
+
+
+def read_sources(folders: Iterable[str]) -> dict[pathlib.PurePath, str]:
+    """Returns the text of every module in the folders, by its path."""
+    paths = sorted(path for folder in folders for path in pathlib.Path(folder).rglob("*.py"))
+    return {path: path.read_text(encoding="utf-8") for path in paths}
 
 
 def function_lengths(source: str) -> Iterator[tuple[str, int]]:
@@ -75,8 +81,7 @@ def _all_lengths(sources: Mapping[pathlib.PurePath, str]) -> list[int]:
 
 def main(folders: Sequence[str]) -> int:
     """Prints faults and figures; returns the exit code."""
-    paths = sorted(path for folder in folders for path in pathlib.Path(folder).rglob("*.py"))
-    sources = {path: path.read_text(encoding="utf-8") for path in paths}
+    sources = read_sources(folders)
     found = list(faults(sources))
     for fault in found:
         print(fault)

@@ -10,10 +10,10 @@ Usage: python -m tests.room_exports [FOLDER]...
 import ast
 import pathlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from tests.code_limits import PACKAGES
+from tests.code_limits import PACKAGES, read_sources
 
 INIT: Final = "__init__"
 
@@ -80,12 +80,6 @@ def _imported(source: str) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-
-
-def read_sources(folders: Iterable[str]) -> dict[pathlib.PurePath, str]:
-    """Returns the text of every module in the folders, by its path."""
-    paths = sorted(path for folder in folders for path in pathlib.Path(folder).rglob("*.py"))
-    return {path: path.read_text(encoding="utf-8") for path in paths}
 
 
 def main(folders: Sequence[str]) -> int:
