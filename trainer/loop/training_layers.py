@@ -1,5 +1,7 @@
 """Layers for training only: fused batch normalisation, and dropout that differs between replicas."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -44,22 +46,6 @@ def with_fused_batch_norm(model: keras.Model) -> keras.Model:
     return keras.models.clone_model(model, clone_function=fused_or_same)
 
 
-class _ReplicaSeedGenerator(keras.random.SeedGenerator):
-    """A generator with its own seeds on each replica; replica 0 has Keras's.
-
-    Its state is the same on every replica, so that a checkpoint holds one state.
-    """
-
-    def next(self, ordered: bool = True) -> tf.Tensor:
-        """Returns the next seed, int64[2]."""
-        seed = super().next(ordered=ordered)
-        context = tf.distribute.get_replica_context()
-        if context is None:
-            return seed
-        replica = tf.cast(context.replica_id_in_sync_group, seed.dtype)
-        return seed + replica * tf.constant(_STRIDE, seed.dtype)
-
-
 _STRIDE = (0x3C6EF372, 0)
 """Offset between the seeds of two replicas, far from the small steps within one stream."""
 
@@ -67,10 +53,20 @@ _STRIDE = (0x3C6EF372, 0)
 def separate_replicas(model: keras.Model) -> None:
     """Makes dropout differ between replicas: Keras gives all of them the same masks.
 
-    Changes the layers' generators in place. Their saved form stays Keras's, so that a model file doesn't
-    need this code.
+    Changes what the layers' generators return. Their state stays the same on every replica, so that a
+    checkpoint holds one; their saved form stays Keras's, so that a model file doesn't need this code.
     """
     for layer in model._flatten_layers():
         generator = getattr(layer, "seed_generator", None)
         if isinstance(generator, keras.random.SeedGenerator):
-            generator.__class__ = _ReplicaSeedGenerator
+            generator.next = functools.partial(_next_of_replica, generator.next)
+
+
+def _next_of_replica(next_seed: Callable[..., tf.Tensor], ordered: bool = True) -> tf.Tensor:
+    """Returns the next seed of this replica, int64[2]; replica 0 has Keras's."""
+    seed = next_seed(ordered=ordered)
+    context = tf.distribute.get_replica_context()
+    if context is None:
+        return seed
+    replica = tf.cast(context.replica_id_in_sync_group, seed.dtype)
+    return seed + replica * tf.constant(_STRIDE, seed.dtype)

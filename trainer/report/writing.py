@@ -15,7 +15,7 @@ from trainer.report.training_page import FinishedRun, render_run
 from trainer.run import history
 from trainer.run.history import Epoch
 from trainer.run.run_folder import BUNDLE
-from trainer.run.run_location import Place, open_place
+from trainer.run.run_location import Place, run_place
 
 COMPARISON: Final = "comparison"
 """Default folder of a comparison."""
@@ -26,7 +26,7 @@ _CARD: Final = f"{BUNDLE}/{CARD}"
 @before_run()
 def is_run(place: str) -> bool:
     """Whether a folder, local or in a bucket, holds a finished training run."""
-    return open_place(place).exists(_CARD)
+    return run_place(place).exists(_CARD)
 
 
 def write_run(where: Place, card: ModelCard, record: RunRecord, *, epochs: Sequence[Epoch]) -> None:
@@ -49,7 +49,7 @@ def rebuild(place: str, *, to: str | None = None) -> str:
             value=place,
             hint="train again: the run is of an earlier version, and can only be compared",
         )
-    where = open_place(to or place)
+    where = run_place(to or place)
     if to is not None:
         _check_free(where)
     _write(where, _report(run, run.record))
@@ -68,7 +68,7 @@ def compare(places: Sequence[str], *, to: str | None = None) -> str:
             value=len(places),
             hint="name fewer or more run folders",
         )
-    where = open_place(to or COMPARISON)
+    where = run_place(to or COMPARISON)
     _check_free(where)
     page, charts = render_comparison(by_letter([open_run(place) for place in places]))
     _write(where, [*_charts(charts), (PAGE, page.encode())])
@@ -82,7 +82,7 @@ def open_run(place: str) -> FinishedRun:
     Raises:
         UserError: if there is no finished run, or its files can't be read.
     """
-    where = open_place(place)
+    where = run_place(place)
     if not where.exists(_CARD):
         raise UserError(
             "the folder holds no finished training run",

@@ -1,4 +1,7 @@
-"""Where a run's files go: a local folder, or a bucket to which a local folder is uploaded file by file."""
+"""Where a run's files go: a local folder, or a bucket to which a local folder is uploaded file by file.
+
+TensorFlow and Keras write local files only; `digitmill.storage` keeps what is published.
+"""
 
 import dataclasses
 import functools
@@ -117,7 +120,7 @@ Place = LocalPlace | BucketPlace
 """A folder of files with relative names; files in its local `folder` are visible to others once published."""
 
 
-def open_place(where: str | os.PathLike[str]) -> Place:
+def run_place(where: str | os.PathLike[str]) -> Place:
     """Returns the place at a path or address, without reading or creating anything.
 
     Args:
@@ -165,14 +168,14 @@ def of_run(output: str | os.PathLike[str], environment: Mapping[str, str]) -> Pl
         raise UserError("no run folder is given", value="", hint=f"give --output, or set {MODEL_DIR}")
 
     def part(variable: str, name: str) -> Place:
-        return open_place(environment.get(variable) or f"{named.rstrip('/')}/{name}")
+        return run_place(environment.get(variable) or f"{named.rstrip('/')}/{name}")
 
     serving = environment.get(MODEL_DIR)
     return Places(
-        run=open_place(named),
+        run=run_place(named),
         checkpoints=part(CHECKPOINT_DIR, "checkpoints"),
         tensorboard=part(TENSORBOARD_DIR, "tensorboard"),
-        serving=open_place(serving) if serving else None,
+        serving=run_place(serving) if serving else None,
     )
 
 

@@ -8,7 +8,7 @@ from digitmill.storage.object_stores.bucket import StoreError
 from schemas.errors import StorageError, UserError
 from trainer.job import train_job
 from trainer.run.checkpoints import Checkpoint, Checkpoints
-from trainer.run.run_location import open_place
+from trainer.run.run_location import run_place
 from trainer.train_options import TrainOptions
 
 
@@ -54,7 +54,7 @@ def test_an_output_that_cannot_be_used_is_refused_before_training(stub, refused)
 
 @pytest.mark.parametrize("refused", ["list", "write"])
 def test_an_outage_while_a_checkpoint_is_saved_is_no_users_error(stub, refused):
-    checkpoints = Checkpoints(open_place("s3://bucket/run/checkpoints"))
+    checkpoints = Checkpoints(run_place("s3://bucket/run/checkpoints"))
     checkpoint = Checkpoint(1, {}, {"model/0": np.zeros(3, np.float32)})
     checkpoints.save(checkpoint)
     stub.refused = {refused}

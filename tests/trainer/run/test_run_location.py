@@ -3,7 +3,7 @@ import pytest
 from schemas.errors import StorageError, UserError
 from tests.other_stores import s3_bucket
 from trainer.run import run_location
-from trainer.run.run_location import BucketPlace, LocalPlace, open_place
+from trainer.run.run_location import BucketPlace, LocalPlace, run_place
 
 
 @pytest.fixture
@@ -13,26 +13,26 @@ def run_bucket(bucket):
 
 
 def test_a_path_is_a_folder(tmp_path):
-    place = open_place(tmp_path)
+    place = run_place(tmp_path)
     assert place == LocalPlace(tmp_path)
     assert (place.uri, place.at("a/b")) == (str(tmp_path), str(tmp_path / "a" / "b"))
 
 
 @pytest.mark.parametrize("where", ["gs://bucket/deep/run", "gs://bucket/deep/run/", "/gcs/bucket/deep/run"])
 def test_a_bucket_may_be_named_in_two_ways(where):
-    place = open_place(where)
+    place = run_place(where)
     assert isinstance(place, BucketPlace)
     assert (place.uri, place.at("x")) == ("gs://bucket/deep/run", "gs://bucket/deep/run/x")
 
 
 def test_what_is_no_store_is_refused():
     with pytest.raises(UserError, match="not a path, nor a place in gs://"):
-        open_place("http://host/run")
+        run_place("http://host/run")
 
 
 def test_an_address_without_a_bucket_is_refused():
     with pytest.raises(UserError, match="no bucket is named"):
-        open_place("gs:///run")
+        run_place("gs:///run")
 
 
 def test_without_a_service_all_is_in_the_run_folder():
@@ -73,8 +73,8 @@ def place(request, tmp_path, monkeypatch):
     if request.param == "s3":
         name = f"b{abs(hash(request.node.nodeid))}"
         store = s3_bucket(name, request.getfixturevalue("s3_endpoint"), monkeypatch)
-        return open_place(f"{store.uri}/deep/place")
-    return open_place(f"{request.getfixturevalue('run_bucket').uri}/deep/place")
+        return run_place(f"{store.uri}/deep/place")
+    return run_place(f"{request.getfixturevalue('run_bucket').uri}/deep/place")
 
 
 def put(place, name: str, content: bytes) -> None:
@@ -88,7 +88,7 @@ def test_what_is_published_is_there_for_others(place):
     put(place, "deep/b.bin", b"22")
     put(place, "deep/er/c é.bin", b"333")
     place.publish("a.bin", "deep")
-    other = LocalPlace(place.folder) if isinstance(place, LocalPlace) else open_place(place.uri)
+    other = LocalPlace(place.folder) if isinstance(place, LocalPlace) else run_place(place.uri)
     assert other.names() == ["a.bin", "deep/b.bin", "deep/er/c é.bin"]
     assert other.names("deep") == ["deep/b.bin", "deep/er/c é.bin"]
     assert other.fetch("deep/er/c é.bin").read_bytes() == b"333"
@@ -106,7 +106,7 @@ def test_what_is_removed_is_gone_and_may_be_gone_before(place):
 
 def test_a_file_that_was_never_published_is_a_users_error(run_bucket):
     with pytest.raises(UserError, match=r"file not found: 'gs://.*/run/a.bin'"):
-        open_place(f"{run_bucket.uri}/run").fetch("a.bin")
+        run_place(f"{run_bucket.uri}/run").fetch("a.bin")
 
 
 def test_all_below_the_place_may_be_published_at_once(place):
@@ -134,4 +134,4 @@ def test_a_missing_bucket_is_a_storage_error(run_bucket):
 def test_a_neighbour_with_the_same_beginning_is_not_the_place_s(run_bucket):
     run_bucket.put("run-2/a", b"x")
     run_bucket.put("run/b", b"x")
-    assert open_place(f"{run_bucket.uri}/run").names() == ["b"]
+    assert run_place(f"{run_bucket.uri}/run").names() == ["b"]
