@@ -34,6 +34,7 @@ from schemas.layout import (
     joined_listing,
     statistics_name,
 )
+from schemas.versioned import fields_of, parse_json
 
 _BUCKET_NAMES: Final = 50_000
 _MOST_BUCKETS: Final = 4096
@@ -103,8 +104,10 @@ class Bucket:
     @classmethod
     def from_bytes(cls, data: bytes) -> "Bucket":
         """Reads what `to_bytes` wrote."""
-        todo, skipped, failed = json.loads(gzip.decompress(data))
-        return cls(tuple(map(ListedImage._make, todo)), skipped, tuple((uri, made) for uri, made in failed))
+        with fields_of("a bucket of names"):
+            todo, skipped, failed = parse_json(gzip.decompress(data))
+            images = tuple(map(ListedImage._make, todo))
+            return cls(images, skipped, tuple((uri, made) for uri, made in failed))
 
 
 def bucket_count(images: int, *, names: int | None = None) -> int:

@@ -23,7 +23,7 @@ from schemas.digit import CLASSES
 from schemas.failure import Failure, FailureCode
 from schemas.manifest import Part
 from schemas.model.model_card import HISTOGRAM_BINS
-from schemas.versioned import decode
+from schemas.versioned import decode, parse_json
 
 CONFIDENCE_BINS = 20
 """Bins of the confidence histogram, of equal width over [0, 1]."""
@@ -109,7 +109,7 @@ class ItemStatistics(RunStatistics):
         Raises:
             ValueError: when the text is not such a record.
         """
-        return decode(cls, json.loads(text), what="a statistics record")
+        return decode(cls, parse_json(text), what="a statistics record")
 
 
 def merge_pieces(digest: str, pieces: Iterable[ItemStatistics]) -> ItemStatistics:

@@ -130,7 +130,7 @@ class ModelCard(VersionedRecord, what="a model card", format=FORMAT):
 def _check_inside(files: Iterable[str]) -> None:
     """Raises ValueError for a name that leads out of the bundle: bundles are copied by the card's names."""
     for file in files:
-        if ".." in file.split("/") or file.startswith("/"):
+        if {"", ".", ".."} & {*file.split("/")} or "\0" in file:
             raise ValueError(f"a file outside the bundle: {file!r}")
 
 
