@@ -22,6 +22,9 @@ LISTING_INDEX: Final = f"{LISTING}/index.json"
 REPORTS: Final = "reports"
 """Folder of the CSV reports and charts."""
 
+FAILURES: Final = f"{REPORTS}/failures.csv"
+"""One row per image without a prediction."""
+
 REPORT_PAGE: Final = "report.html"
 """The report as one page."""
 
@@ -86,6 +89,11 @@ def is_joined(name: str) -> bool:
 def is_listed(name: str) -> bool:
     """Whether a listing file holds images as the run listed them, before any join."""
     return name.startswith((f"{LISTING}/launcher-", f"{LISTING}/range-", f"{LISTING}/merged-"))
+
+
+def is_inside(name: str) -> bool:
+    """Whether a file's name stays in its folder: names may come from a stranger's file."""
+    return "\0" not in name and not {"", ".", ".."} & {*name.split("/")}
 
 
 class Compression(enum.StrEnum):

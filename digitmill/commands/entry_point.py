@@ -12,6 +12,7 @@ import click
 from digitmill.commands import standard_streams
 from digitmill.commands.answers import is_json_requested
 from digitmill.commands.options import command_line
+from digitmill.commands.run_config import hide_secrets
 from digitmill.commands.stop_signals import stop_signals
 from schemas.errors import (
     ActionableError,
@@ -97,7 +98,7 @@ def _text_of(error: Exception, given: Sequence[str]) -> str:
             return error.format_message()
         case click.Abort() if given:
             # A verb that can resume raises a StoppedError instead.
-            return f"interrupted; this begins again: {command_line(*given)}"
+            return f"interrupted; this begins again: {command_line(*hide_secrets(given))}"
         case click.Abort():
             return "interrupted"
         case _:

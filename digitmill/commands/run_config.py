@@ -11,7 +11,7 @@ import difflib
 import itertools
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import click
@@ -32,7 +32,8 @@ _MOST_VALUES: Final = 100_000
 """Values that aliases in a file of any length may stand for."""
 
 _SECRET: Final = re.compile(
-    r"secret|token|passw|credential|connection_string|access_key|api_?key|private_key|sas_", re.IGNORECASE
+    r"secret|token|passw|credential|connection_string|access_key|api_?key|private_key|sas_|\bsign$",
+    re.IGNORECASE,
 )
 _SECRET_VALUE: Final = re.compile(
     r"://[^/@\s]*:[^/@\s]*@|[?&](sig|X-Goog-Signature|X-Amz-Signature|token)=", re.I
@@ -75,6 +76,19 @@ def _take_secrets(kept: dict[str, Any]) -> list[str]:
             hidden.append(name)
             del kept[name]
     return hidden
+
+
+def hide_secrets(words: Iterable[str]) -> Iterator[str]:
+    """Yields the words of a command line with `...` in the place of values that may be secret."""
+    follows = False
+    for word in words:
+        flag, has_value, _ = word.partition("=")
+        secret = flag.startswith("--") and _SECRET.search(flag) is not None
+        if secret:
+            yield f"{flag}=..." if has_value else flag
+        else:
+            yield "..." if follows or _SECRET_VALUE.search(word) else word
+        follows = secret and not has_value
 
 
 def _without_secrets(values: Sequence[object], hidden: list[str], *, name: str) -> list[object]:

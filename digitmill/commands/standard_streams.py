@@ -50,7 +50,7 @@ def _dropping(stream: TextIO | None, number: int) -> TextIO:
 class _Dropping(io.FileIO):
     """A file that takes everything: what its device refuses is lost."""
 
-    def write(self, data: Any) -> int | None:
+    def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
         except OSError:

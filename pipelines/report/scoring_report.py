@@ -14,7 +14,7 @@ from pipelines.statistics.item_statistics import RunStatistics
 from pipelines.statistics.tallies import Tally, sum_tallies
 from schemas import failure
 from schemas.digit import CLASSES
-from schemas.layout import DISTRIBUTIONS, MODEL_CARD, PREVIOUS_DISTRIBUTIONS, REPORT_PAGE, REPORTS
+from schemas.layout import DISTRIBUTIONS, FAILURES, MODEL_CARD, PREVIOUS_DISTRIBUTIONS, REPORT_PAGE, REPORTS
 from schemas.manifest import Manifest, Part
 from schemas.model.model_card import ModelCard
 
@@ -106,7 +106,7 @@ def distributions_of(statistics: RunStatistics) -> Distributions:
 def _tables(statistics: RunStatistics, manifest: Manifest) -> Iterator[ReportFile]:
     yield _table(f"{REPORTS}/summary.csv", _SUMMARY_HEADER, summary_rows(statistics))
     header = [column.name for column in failure.COLUMNS]
-    yield _table(f"{REPORTS}/failures.csv", header, failure_rows(statistics))
+    yield _table(FAILURES, header, failure_rows(statistics))
     rows: Iterable[Row] = (metrics.row() for metrics in digit_metrics(statistics))
     yield _table(f"{REPORTS}/digits.csv", DIGITS_HEADER, rows)
     if manifest.challenger is not None:

@@ -198,3 +198,22 @@ def test_aliases_are_read(tmp_path: pathlib.Path) -> None:
     text = "usual: &usual {most: 3, input: [a]}\ntry-out: {<<: *usual, output: o}"
     (tmp_path / "run.yaml").write_text(text)
     assert told("--config", str(tmp_path / "run.yaml"))["most"] == 3
+
+
+def test_secrets_are_hidden_in_a_command_line() -> None:
+    words = [
+        "score",
+        "--sign",
+        "/keys/k.pem",
+        "--input",
+        "in",
+        "--sign=/keys/k.pem",
+        "--api_key=x",
+        "--design",
+        "d",
+    ]
+    words += ["s3://user:word@host/b", "--token"]
+    assert list(run_config.hide_secrets(words)) == [
+        *("score", "--sign", "...", "--input", "in", "--sign=...", "--api_key=...", "--design", "d"),
+        *("...", "--token"),
+    ]
