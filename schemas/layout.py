@@ -51,6 +51,11 @@ def record_name(digest: str) -> str:
     return f"part-{digest}.json"
 
 
+def is_record(name: str) -> bool:
+    """Whether a file is a work item's statistics record."""
+    return name.startswith(statistics_name("").removesuffix(".json"))
+
+
 def launcher_listing(number: int) -> str:
     """Returns the name of a listing file that the launcher wrote."""
     return f"{LISTING}/launcher-{number:05d}.json.gz"

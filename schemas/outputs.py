@@ -88,7 +88,10 @@ SCORED: Final = (
     OutputFile("predictions/part-*.csv*", "One row per scored image.", _columns(prediction.COLUMNS)),
     OutputFile("predictions/part-*.tfrecord*", "The same rows as `tf.train.Example`."),
     OutputFile("listing/*.json*", "The frozen listing of the inputs."),
-    OutputFile("statistics/part-*.json", "Statistics of each work item; the reports are made from them."),
+    OutputFile(
+        "statistics/*.json*",
+        "Statistics of each work item, which the reports are made from; failures beyond 65,536 of one.",
+    ),
     OutputFile(layout.FAILURES, "One row per image without a prediction.", _columns(failure.COLUMNS)),
     OutputFile(
         "reports/summary.csv",

@@ -6,7 +6,7 @@ import functools
 import json
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, ClassVar, Final, Self, TypeVar
 
 T = TypeVar("T")
@@ -110,7 +110,7 @@ def _decode(kind: Any, value: Any) -> Any:
     origin = typing.get_origin(kind)
     if origin is Mapping:
         return {name: _decode(arguments[1], each) for name, each in value.items()}
-    if origin is tuple and arguments[-1] is Ellipsis:
+    if origin is Collection or (origin is tuple and arguments[-1] is Ellipsis):
         plain = arguments[0] in _PLAIN
         return tuple(value if plain else (_decode(arguments[0], each) for each in value))
     if origin is tuple:

@@ -17,7 +17,7 @@ def secure() -> None:
         # The lowest free number, in turn. Child processes inherit it, as they would the real one.
         os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
         if number == 0:
-            sys.stdin = sys.__stdin__ = open(0, closefd=False)  # noqa: SIM115 - as long as the process
+            sys.stdin = open(0, closefd=False)  # noqa: SIM115 - as long as the process
     # Streams that a test or a notebook has put in their place stay.
     if sys.stdout is sys.__stdout__:
         sys.stdout = _dropping(sys.stdout, 1)

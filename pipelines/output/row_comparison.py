@@ -10,6 +10,7 @@ from typing import Any, Final
 from digitmill.records import parse_example, read_records
 from digitmill.reports.csv_table import read_csv
 from digitmill.storage.names import folder_of
+from pipelines.statistics.failure_rows import is_failure_file
 from pipelines.statistics.item_statistics import ItemStatistics
 from schemas import failure, prediction
 from schemas.manifest import Part
@@ -69,6 +70,8 @@ class ItemRows:
     def _pairs(self) -> Iterator[_Pair]:
         by_stem: dict[str, dict[str, Part]] = {}
         for part in self._record.parts:
+            if is_failure_file(part.name):
+                continue
             stem, _, kind = part.name.removesuffix(".gz").rpartition(".")
             by_stem.setdefault(stem, {})[kind] = part
         for stem, parts in by_stem.items():

@@ -17,12 +17,13 @@ from digitmill.records import read_records
 from digitmill.reports.csv_table import read_csv
 from digitmill.storage import OutputFolder
 from digitmill.storage.interface import LOCK
+from pipelines.archives import NameCounts
 from pipelines.history import incremental
 from pipelines.listing.frozen_listing import read_items
 from pipelines.listing.work_item import WorkItem
 from pipelines.output import signing
 from pipelines.output.row_comparison import FailureRows, ItemRows
-from pipelines.statistics.item_statistics import ItemStatistics, merge_statistics
+from pipelines.statistics.item_statistics import ItemStatistics, merge_statistics, read_record
 from schemas import manifest
 from schemas.errors import UserError
 from schemas.layout import (
@@ -267,15 +268,21 @@ def _check_item(
     if name not in parts:
         yield f"{name}: not named by the manifest"
         return
-    record = ItemStatistics.from_json(output.output.read(name).decode())
+    record = read_record(output.output.read(name), output.output)
     failures.add(map(dataclasses.astuple, record.failures))
-    outcomes = collections.Counter(failure.image for failure in record.failures)
+    rows = ItemRows(record)
     unknown = [part.name for part in record.parts if part.name not in parts]
     yield from (f"{part}: named by {name}, not by the manifest" for part in unknown)
-    if not unknown:
-        rows = ItemRows(record)
-        outcomes.update(rows.images(output.read))
-        yield from rows.findings
+    found = rows.images(output.read) if not unknown else ()
+    images = itertools.chain((failure.image for failure in record.failures), found)
+    if item.may_be_archive:
+        # Of names without number only digests are held.
+        names = NameCounts()
+        yield from (f"{image}: 2 outcomes" for image in images if names.add(image.encode()) == 2)
+        outcomes: collections.Counter[str] = collections.Counter()
+    else:
+        outcomes = collections.Counter(images)
+    yield from rows.findings
     _count(record, totals)
     yield from (f"{image}: {count} outcomes" for image, count in outcomes.items() if count > 1)
     if not item.may_be_archive:

@@ -1,7 +1,9 @@
 """The reports of a run: CSV tables, charts and one page, all made from the merged statistics."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from digitmill.reports.csv_table import encode_csv
 from digitmill.storage import OutputFolder
@@ -23,6 +25,8 @@ _SUMMARY_HEADER = (
 )  # fmt: skip
 
 Row = Sequence[object]
+
+_SLICE_ROWS: Final = 4_096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,5 +145,9 @@ def _counts(tally: Tally, *, failed: int | str = "") -> Row:
 
 
 def _table(name: str, header: Sequence[str], rows: Iterable[Row]) -> ReportFile:
-    table = [tuple(header), *map(tuple, rows)]
-    return ReportFile(name, encode_csv(table), len(table) - 1)
+    rest, data, count = iter(rows), [encode_csv([header])], 0
+    # In slices: rows that are encoded take many times the size of their file.
+    while some := list(itertools.islice(rest, _SLICE_ROWS)):
+        data.append(encode_csv(some))
+        count += len(some)
+    return ReportFile(name, b"".join(data), count)
