@@ -1,6 +1,7 @@
 """The reports of a run: CSV tables, charts and one page, all made from the merged statistics."""
 
 import dataclasses
+import io
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
@@ -145,9 +146,10 @@ def _counts(tally: Tally, *, failed: int | str = "") -> Row:
 
 
 def _table(name: str, header: Sequence[str], rows: Iterable[Row]) -> ReportFile:
-    rest, data, count = iter(rows), [encode_csv([header])], 0
+    rest, data, count = iter(rows), io.BytesIO(), 0
+    data.write(encode_csv([header]))
     # In slices: rows that are encoded take many times the size of their file.
     while some := list(itertools.islice(rest, _SLICE_ROWS)):
-        data.append(encode_csv(some))
+        data.write(encode_csv(some))
         count += len(some)
-    return ReportFile(name, b"".join(data), count)
+    return ReportFile(name, data.getvalue(), count)

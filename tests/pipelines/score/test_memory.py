@@ -94,4 +94,4 @@ def test_an_archive_of_many_members_that_fail_takes_little_memory(
         peaks.append(peak(folder, bundle_path, tmp_path / f"out{members}", *flags))
     small, large = peaks
     # Each further member's name takes up to 48 bytes, its row in the report 150 while that is written.
-    assert large - small < 200_000 * 300 // 1024
+    assert large - small < 200_000 * 350 // 1024
