@@ -15,7 +15,7 @@ import click
 from digitmill import commands
 from pipelines.score.score_command import score
 
-_BY_HAND: Final = ("dry_run", "beam_flags", "config", "json", "help")
+_BY_HAND: Final = ("dry_run", "sign", "beam_flags", "config", "json", "help")
 """Flags for people at a terminal."""
 
 _PLACES: Final = {"inputs": "GCS_READ_FOLDER", "output": "GCS_WRITE_FOLDER", "model": "GCS_READ_FOLDER"}

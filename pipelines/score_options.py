@@ -96,6 +96,7 @@ class ScoreOptions(Options):
         "Rows in a prediction file of a long run; the first files hold 2,048.", group=_OUTPUT
     )
     compression: Compression = scoring_flags.compression(group=_OUTPUT)
+    sign: pathlib.Path | None = scoring_flags.sign(group=_OUTPUT)
     max_failure_rate: float = flag(
         "Share of images that may fail. Above it the run has failed, with exit code 3.",
         group=_OUTPUT,

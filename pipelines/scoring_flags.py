@@ -5,7 +5,7 @@ from typing import Any
 import click
 from cloup import OptionGroup
 
-from digitmill.commands import flag
+from digitmill.commands import Effect, flag
 from pipelines.listing.work_item import MAX_ITEM_SIZE
 from schemas.layout import Compression
 
@@ -13,6 +13,17 @@ from schemas.layout import Compression
 def rows_per_part(meaning: str, *, group: OptionGroup, always: bool = False) -> Any:
     """Returns the field `rows_per_part: int`, which bounds prediction files."""
     return flag(meaning, group=group, type=click.IntRange(min=1), default=MAX_ITEM_SIZE, always=always)
+
+
+def sign(*, group: OptionGroup) -> Any:
+    """Returns the field `sign: pathlib.Path | None`, which names a private key."""
+    return flag(
+        "Sign the manifest with this Ed25519 private key, so that verify --key can check who wrote it.",
+        group=group,
+        metavar="KEY.pem",
+        effect=Effect.RUN,
+        secret=True,
+    )
 
 
 def compression(*, group: OptionGroup, always: bool = False) -> Any:

@@ -1,31 +1,44 @@
 """`digitmill verify`: reads a finished output again and proves that it is what its manifest says."""
 
+import pathlib
+
+import click
+
 from digitmill import import_path
 
 if __name__ == "__main__":
     import_path.check()
 
-from digitmill.commands import answer, argument, main, verb
+from digitmill.commands import OptionGroup, answer, argument, main, option, verb
 from digitmill.commands.parameter_types import FOLDER
 from schemas.errors import ExitCode
 
 
 @verb(short_help="Read a finished output again, and recount.")
 @argument("output", type=FOLDER)
-def verify(output: str) -> ExitCode:
-    """Read every file that OUTPUT's manifest names, compare digests, and recount.
+@option(
+    "--key",
+    type=click.Path(path_type=pathlib.Path),
+    metavar="PUBLIC.pem",
+    help="Refuse a manifest that was not signed with this key's private half, by --sign.",
+    group=OptionGroup("Origin"),
+)
+def verify(output: str, *, key: pathlib.Path | None) -> ExitCode:
+    """Read every file that OUTPUT's manifest names, compare digests, recount, and compare row by row.
 
-    A flipped byte, a missing or an extra file, an image with no answer or with two: each is named, and
-    the exit code is 4.
+    A flipped byte, a missing or an extra file, an image with no answer or with two, a row that differs
+    between CSV and TFRecord: each is named, and the exit code is 4. With --key also a manifest that
+    somebody else has written.
 
     \b
-    Example:
+    Examples:
       digitmill verify scores
+      digitmill verify scores --key public.pem
     """
     from digitmill.storage import open_folder
     from pipelines.output import verification
 
-    verdict = verification.verify(open_folder(output))
+    verdict = verification.verify(open_folder(output), key=key)
     answer(verdict.table(), verdict.as_data())
     return ExitCode.UNRECONCILED if verdict.findings else ExitCode.OK
 

@@ -22,6 +22,9 @@ LISTING_INDEX: Final = f"{LISTING}/index.json"
 REPORTS: Final = "reports"
 """Folder of the CSV reports and charts."""
 
+FAILURES: Final = f"{REPORTS}/failures.csv"
+"""One row per image without a prediction."""
+
 REPORT_PAGE: Final = "report.html"
 """The report as one page."""
 
@@ -46,6 +49,11 @@ def statistics_name(digest: str) -> str:
 def record_name(digest: str) -> str:
     """Returns the name of a statistics record within its folder, as `OutputFolder.names` lists it."""
     return f"part-{digest}.json"
+
+
+def is_record(name: str) -> bool:
+    """Whether a file is a work item's statistics record."""
+    return name.startswith(statistics_name("").removesuffix(".json"))
 
 
 def launcher_listing(number: int) -> str:
@@ -86,6 +94,11 @@ def is_joined(name: str) -> bool:
 def is_listed(name: str) -> bool:
     """Whether a listing file holds images as the run listed them, before any join."""
     return name.startswith((f"{LISTING}/launcher-", f"{LISTING}/range-", f"{LISTING}/merged-"))
+
+
+def is_inside(name: str) -> bool:
+    """Whether a file's name stays in its folder: names may come from a stranger's file."""
+    return "\0" not in name and not {"", ".", ".."} & {*name.split("/")}
 
 
 class Compression(enum.StrEnum):

@@ -8,11 +8,15 @@ from collections.abc import Mapping
 from typing import Self
 
 from schemas.failure import FailureCode
+from schemas.layout import is_inside
 from schemas.model.accuracy import Accuracy
 from schemas.versioned import VersionedRecord
 
 FILE = "manifest.json"
 """Name of the manifest in the output folder; written last, atomically."""
+
+SIGNATURE = f"{FILE}.sig"
+"""Name of its signature, if it is signed: the 64 bytes of Ed25519 over the manifest's; written before it."""
 
 FORMAT = 2
 """Version of the manifest's format; readers refuse others."""
@@ -61,6 +65,10 @@ class Part:
     rows: int
     bytes: int
     sha256: str
+
+    def __post_init__(self) -> None:
+        if not is_inside(self.name):
+            raise ValueError(f"a file outside the output: {self.name!r}")
 
     @classmethod
     def of(cls, name: str, data: "builtins.bytes", *, rows: int = 0) -> Self:

@@ -8,7 +8,7 @@ import fnmatch
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from schemas import failure, prediction
+from schemas import failure, layout, manifest, prediction
 from schemas.columns import Column
 from schemas.digit import CLASSES
 
@@ -83,12 +83,16 @@ SCORED: Final = (
     ),
     _PAGE,
     _RUN,
+    OutputFile(manifest.SIGNATURE, "The signature of the manifest, under `--sign`.", always=False),
     OutputFile("run.json", "Inputs and settings, which `--resume` compares."),
     OutputFile("predictions/part-*.csv*", "One row per scored image.", _columns(prediction.COLUMNS)),
     OutputFile("predictions/part-*.tfrecord*", "The same rows as `tf.train.Example`."),
     OutputFile("listing/*.json*", "The frozen listing of the inputs."),
-    OutputFile("statistics/part-*.json", "Statistics of each work item; the reports are made from them."),
-    OutputFile("reports/failures.csv", "One row per image without a prediction.", _columns(failure.COLUMNS)),
+    OutputFile(
+        "statistics/*.json*",
+        "Statistics of each work item, which the reports are made from; failures beyond 65,536 of one.",
+    ),
+    OutputFile(layout.FAILURES, "One row per image without a prediction.", _columns(failure.COLUMNS)),
     OutputFile(
         "reports/summary.csv",
         "Counts of all images, by digit, by folder, and by folder and digit.",
@@ -183,6 +187,7 @@ PACKED: Final = (
     OutputFile("manifest.json", "Counts, options, versions, and digests of all other files; written last."),
     _RUN,
     OutputFile("packed-*.tfrecord", "Images with their names and labels, for scoring and training."),
+    OutputFile(manifest.SIGNATURE, "The signature of the manifest, under `--sign`.", always=False),
     OutputFile("failures.csv", "One row per image that could not be read.", _columns(failure.COLUMNS)),
     OutputFile("statistics/part-*.json", "What each shard holds."),
 )

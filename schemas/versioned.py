@@ -1,14 +1,39 @@
 """Records as JSON files that state their format, so that a reader refuses a format it does not know."""
 
+import contextlib
 import dataclasses
 import functools
 import json
 import types
 import typing
-from collections.abc import Mapping
-from typing import Any, ClassVar, Self, TypeVar
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, ClassVar, Final, Self, TypeVar
 
 T = TypeVar("T")
+
+_LEVELS: Final = 32
+"""Levels of lists and objects within one another that a record may have; its own are fewer than ten."""
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Returns what a JSON text from a user or an output holds.
+
+    Raises:
+        ValueError: when it is not JSON in UTF-8, or nested more deeply than Python reads.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("its lists and objects are nested too deeply") from None
+
+
+@contextlib.contextmanager
+def fields_of(what: str) -> Iterator[None]:
+    """Context manager that raises ValueError when the JSON data read in it has not the fields of `what`."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"wrong fields for {what}: {error}") from error
 
 
 class VersionedRecord:
@@ -36,7 +61,7 @@ class VersionedRecord:
             ValueError: when the text is not JSON, is of another kind or format, or when a field is missing,
                 unknown or of a wrong type.
         """
-        fields = json.loads(text)
+        fields = parse_json(text)
         head = cls._head
         if not isinstance(fields, dict) or {name: fields.pop(name, None) for name in head} != head:
             raise ValueError(f"not {cls._what} of format {head['format']}")
@@ -57,10 +82,20 @@ def decode(record: type[T], fields: Any, *, what: str) -> T:
     Raises:
         ValueError: when a field is missing, unknown or of a wrong type.
     """
-    try:
+    with fields_of(what):
+        _check_depth(fields)
         return _decode(record, fields)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f"wrong fields for {what}: {error}") from error
+
+
+def _check_depth(value: Any) -> None:
+    """Raises ValueError for data so deep that whatever prints or copies it would fail."""
+    level = [value]
+    for _ in range(_LEVELS):
+        nested = [each.values() if isinstance(each, dict) else each for each in level]
+        level = [inner for each in nested for inner in each if isinstance(inner, dict | list)]
+        if not level:
+            return
+    raise ValueError("its lists and objects are nested too deeply")
 
 
 def _decode(kind: Any, value: Any) -> Any:
@@ -75,7 +110,7 @@ def _decode(kind: Any, value: Any) -> Any:
     origin = typing.get_origin(kind)
     if origin is Mapping:
         return {name: _decode(arguments[1], each) for name, each in value.items()}
-    if origin is tuple and arguments[-1] is Ellipsis:
+    if origin is Collection or (origin is tuple and arguments[-1] is Ellipsis):
         plain = arguments[0] in _PLAIN
         return tuple(value if plain else (_decode(arguments[0], each) for each in value))
     if origin is tuple:

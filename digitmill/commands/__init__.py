@@ -29,5 +29,6 @@ __all__ = [
     "parameter_types",
     "positional",
     "run_config",
+    "stop_signals",
     "verb",
 ]

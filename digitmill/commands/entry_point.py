@@ -4,13 +4,16 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NoReturn
 
 import click
 
+from digitmill.commands import standard_streams
 from digitmill.commands.answers import is_json_requested
 from digitmill.commands.options import command_line
+from digitmill.commands.run_config import hide_secrets
+from digitmill.commands.stop_signals import stop_signals
 from schemas.errors import (
     ActionableError,
     ExitCode,
@@ -28,6 +31,7 @@ def main(command: click.Command, arguments: Sequence[str] | None = None) -> NoRe
     A verb that is started as a module, such as `python -m pipelines.score`, takes the same flags and prints
     the same errors and help as `digitmill score`.
     """
+    standard_streams.secure()
     given = sys.argv[1:] if arguments is None else list(arguments)
     if not isinstance(command, click.Group):
         given = [str(command.name), *given]
@@ -35,7 +39,8 @@ def main(command: click.Command, arguments: Sequence[str] | None = None) -> NoRe
     # None leaves it to click, which colours what goes to a terminal.
     color = False if os.environ.get("NO_COLOR") else None
     try:
-        code = command.main(given, prog_name="digitmill", standalone_mode=False, color=color)
+        with _interruptible():
+            code = command.main(given, prog_name="digitmill", standalone_mode=False, color=color)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True, color=color)
         code = ExitCode.USAGE
@@ -47,6 +52,16 @@ def main(command: click.Command, arguments: Sequence[str] | None = None) -> NoRe
         if isinstance(error, StoppedError):
             _leave(code)
     sys.exit(code or ExitCode.OK)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Context manager that raises `click.Abort` on a stop signal, also on one that click did not see."""
+    try:
+        with stop_signals():
+            yield
+    except KeyboardInterrupt:
+        raise click.Abort from None
 
 
 _WORDED: Final = (
@@ -83,7 +98,7 @@ def _text_of(error: Exception, given: Sequence[str]) -> str:
             return error.format_message()
         case click.Abort() if given:
             # A verb that can resume raises a StoppedError instead.
-            return f"interrupted; this begins again: {command_line(*given)}"
+            return f"interrupted; this begins again: {command_line(*hide_secrets(given))}"
         case click.Abort():
             return "interrupted"
         case _:

@@ -56,6 +56,7 @@ class _Parameter:
         names: of the flag, as `--input`; empty where they follow from the field.
         settings: further arguments of `kind`; they win over what follows from the field.
         always: whether `run.yaml` and printed commands have the value even where it is the default.
+        secret: whether `run.yaml` leaves the value out, and printed commands show the flag's metavar instead.
     """
 
     kind: Callable[..., Callable[[Callable], Callable]]
@@ -63,6 +64,7 @@ class _Parameter:
     settings: Mapping[str, Any]
     effect: Effect
     always: bool = False
+    secret: bool = False
 
 
 def flag(
@@ -73,6 +75,7 @@ def flag(
     required: bool = False,
     effect: Effect = Effect.RESULT,
     always: bool = False,
+    secret: bool = False,
     **settings: Any,
 ) -> Any:
     """Returns a dataclass's field that declares a flag.
@@ -85,6 +88,7 @@ def flag(
         required: whether field and flag have no default.
         effect: what it changes.
         always: whether `run.yaml` and printed commands have the value even where it is the default.
+        secret: whether `run.yaml` leaves the value out, and printed commands show the metavar instead.
         settings: more arguments of `cloup.option`. Type and multiplicity follow from the field's annotation.
             `fallback` is what the command line gives a field that has no default.
     """
@@ -92,7 +96,7 @@ def flag(
         settings |= {"default": settings.pop("fallback"), "required": False}
         required = True
     settings |= {"help": meaning, "group": group}
-    parameter = _Parameter(cloup.option, names, settings, effect, always)
+    parameter = _Parameter(cloup.option, names, settings, effect, always, secret)
     return dataclasses.field(default=dataclasses.MISSING if required else default, metadata={_KEY: parameter})
 
 
@@ -133,7 +137,11 @@ class Options:
 
     def settings(self) -> dict[str, object]:
         """Returns what is given, by its key in `run.yaml`; not where the output goes."""
-        return {_key(field): value for field, value in self._given() if field.name not in _OF_ONE_OUTPUT}
+        return {
+            _key(field): value
+            for field, value in self._given()
+            if field.name not in _OF_ONE_OUTPUT and not _parameter(field).secret
+        }
 
     def run_config(self) -> str:
         """Returns the file that asks for the same, for another output."""
@@ -248,6 +256,8 @@ def _words(field: dataclasses.Field, value: Any) -> Iterator[str]:
     if isinstance(value, bool):
         yield f"--{_key(field)}" if value else f"--no-{_key(field)}"
         return
+    if _parameter(field).secret:
+        value = _parameter(field).settings["metavar"]
     for each in value if isinstance(value, tuple) else (value,):
         yield from (f"--{_key(field)}", str(each)) if _names(field) else (str(each),)
 

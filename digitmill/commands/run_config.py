@@ -8,9 +8,10 @@ One section per verb, with the verb's flags by name:
 """
 
 import difflib
+import itertools
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import click
@@ -27,8 +28,12 @@ BEAM_FLAGS: Final = "beam_flags"
 _READ: Final = "digitmill.config"
 """Key of the click context under which the content of the file stands."""
 
+_MOST_VALUES: Final = 100_000
+"""Values that aliases in a file of any length may stand for."""
+
 _SECRET: Final = re.compile(
-    r"secret|token|passw|credential|connection_string|access_key|api_?key|private_key|sas_", re.IGNORECASE
+    r"secret|token|passw|credential|connection_string|access_key|api_?key|private_key|sas_|\bsign$",
+    re.IGNORECASE,
 )
 _SECRET_VALUE: Final = re.compile(
     r"://[^/@\s]*:[^/@\s]*@|[?&](sig|X-Goog-Signature|X-Amz-Signature|token)=", re.I
@@ -71,6 +76,19 @@ def _take_secrets(kept: dict[str, Any]) -> list[str]:
             hidden.append(name)
             del kept[name]
     return hidden
+
+
+def hide_secrets(words: Iterable[str]) -> Iterator[str]:
+    """Yields the words of a command line with `...` in the place of values that may be secret."""
+    follows = False
+    for word in words:
+        flag, has_value, _ = word.partition("=")
+        secret = flag.startswith("--") and _SECRET.search(flag) is not None
+        if secret:
+            yield f"{flag}=..." if has_value else flag
+        else:
+            yield "..." if follows or _SECRET_VALUE.search(word) else word
+        follows = secret and not has_value
 
 
 def _without_secrets(values: Sequence[object], hidden: list[str], *, name: str) -> list[object]:
@@ -138,13 +156,17 @@ def _section(path: str, verb: str) -> Mapping[object, object]:
 
     try:
         with open(path, encoding="utf-8") as file:
-            whole = yaml.safe_load(file)
+            whole = _load_plain(file.read())
     except OSError as error:
         raise UserError(
             "cannot read the file of --config", value=path, hint=f"Name another: {error.strerror}."
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise UserError("--config is not valid YAML", value=path, hint=f"Correct it: {error}") from error
+    except RecursionError as error:
+        raise UserError(
+            "--config is nested too deeply", value=path, hint="Write flags and their values only."
+        ) from error
     section = whole.get(verb) if isinstance(whole, dict) else None
     if not isinstance(section, dict):
         sections = ", ".join(map(str, whole)) if isinstance(whole, dict) else "none"
@@ -154,6 +176,32 @@ def _section(path: str, verb: str) -> Mapping[object, object]:
             hint=f"Write `{verb}:` and the flags below it, indented. Its sections are: {sections}.",
         )
     return section
+
+
+def _load_plain(text: str) -> object:
+    """Returns what YAML holds, by the safe loader, unless its aliases stand for far more than is written.
+
+    Raises:
+        ValueError: when they do, or when a value is none of its kind.
+        yaml.YAMLError, RecursionError: when it cannot be read.
+    """
+    import yaml
+
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    sizes: dict[int, int] = {}
+
+    def size(node: Any) -> int:
+        """Returns the number of values that a node stands for, once aliases are replaced."""
+        if id(node) not in sizes:
+            sizes[id(node)] = _MOST_VALUES + 1  # of one that contains itself
+            inner = itertools.chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else ()
+            inner = node.value if isinstance(node, yaml.SequenceNode) else inner
+            sizes[id(node)] = 1 + sum(map(size, inner))
+        return sizes[id(node)]
+
+    if root is not None and size(root) > max(_MOST_VALUES, len(text)):
+        raise ValueError("its aliases stand for too many values")
+    return yaml.safe_load(text)
 
 
 def _suggestion(name: object, known: Mapping[str, click.Parameter]) -> str:

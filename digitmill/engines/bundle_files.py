@@ -1,14 +1,53 @@
 """Reads the files of a model bundle, wherever its folder is."""
 
+import os
+import pathlib
+import stat
+from typing import Final
+
 from digitmill.storage import open_place
+from digitmill.storage.names import path_of
+from digitmill.storage.object_stores.uris import is_object
 from schemas.errors import UserError
 from schemas.model import bundle
+
+_READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 def read_bundle_file(place: str, name: str) -> bytes:
     """Returns a file of a bundle, local or in a bucket; raises UserError when it cannot be read."""
-    with open_place(f"{place.rstrip('/')}/{name}") as file:
-        return file.read()
+    if is_object(place):
+        with open_place(f"{place.rstrip('/')}/{name}") as file:
+            return file.read()
+    folder = pathlib.Path(os.fsdecode(path_of(place)) if place.startswith("file://") else place)
+    try:
+        return read_local_file(folder, name)
+    except OSError as error:
+        raise UserError(
+            "cannot read the file", value=str(folder / name), hint=f"check it: {error.strerror}"
+        ) from error
+
+
+def read_local_file(folder: pathlib.Path, name: str) -> bytes:
+    """Returns a regular file of a folder.
+
+    Raises:
+        OSError: when it cannot be read, is a pipe, a device or a folder, which are not opened, or when a link
+            leads out of the folder.
+    """
+    file = folder / name
+    try:
+        real = pathlib.Path(os.path.realpath(file, strict=True))
+    except ValueError as error:  # a name with a NUL, or that no file system can hold
+        raise FileNotFoundError(0, str(error), str(file)) from error
+    if not real.is_relative_to(os.path.realpath(folder)):
+        raise PermissionError(0, "a link leads out of the bundle", str(file))
+    if not stat.S_ISREG(real.stat().st_mode):
+        raise OSError(0, "not a regular file", str(file))
+    with open(os.open(real, _READ), "rb") as opened:
+        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):  # it was replaced since
+            raise OSError(0, "not a regular file", str(file))
+        return opened.read()
 
 
 def read_card(place: str) -> bytes:

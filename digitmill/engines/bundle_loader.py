@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from digitmill.engines.bundle_files import read_local_file
 from digitmill.engines.engine import Engine, EngineError, LiteRtEngine
 from digitmill.engines.engine_choice import EngineChoice, EngineKind, choose
 from digitmill.engines.saved_model import SavedModelEngine
@@ -55,7 +56,7 @@ def open_bundle(path: pathlib.Path, engine: str = EngineKind.AUTO) -> Bundle:
             the engine is not available.
     """
     try:
-        text = (path / bundle.CARD).read_bytes()
+        text = read_local_file(path, bundle.CARD)
     except OSError as error:
         raise UserError(
             f"not a model bundle, there is no {bundle.CARD}",
@@ -83,7 +84,7 @@ def _verified_golden_batch(path: pathlib.Path, card: ModelCard) -> bytes:
 
 def _read_verified(path: pathlib.Path, name: str, card: ModelCard) -> bytes:
     try:
-        data = (path / name).read_bytes()
+        data = read_local_file(path, name)
     except OSError as error:
         _refuse(path, f"{name}: {error.strerror}")
     if hashlib.sha256(data).hexdigest() != card.files[name]:

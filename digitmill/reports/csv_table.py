@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import itertools
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 
 
@@ -14,7 +15,16 @@ def encode_csv(rows: Iterable[Sequence[object]]) -> bytes:
     return text.getvalue().encode()
 
 
-def read_csv(name: str, data: bytes) -> Iterator[list[str]]:
-    """Yields the rows of a CSV file below its header; inflates one whose name ends in `.gz`."""
-    text = (gzip.decompress(data) if name.endswith(".gz") else data).decode()
-    return itertools.islice(csv.reader(io.StringIO(text, newline="")), 1, None)
+def read_csv(name: str, data: bytes, *, header: bool = False) -> Iterator[list[str]]:
+    """Yields the rows of a CSV file below its header, or with it; inflates one whose name ends in `.gz`.
+
+    Raises:
+        ValueError: when the file is damaged.
+    """
+    plain = io.BytesIO(data)
+    file = gzip.GzipFile(fileobj=plain) if name.endswith(".gz") else plain
+    rows = csv.reader(io.TextIOWrapper(file, encoding="utf-8", newline=""))
+    try:
+        yield from itertools.islice(rows, 0 if header else 1, None)
+    except (csv.Error, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"damaged: {error}") from error

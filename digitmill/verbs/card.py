@@ -1,7 +1,5 @@
 """`digitmill card`: prints the card of a model bundle, as text or as JSON."""
 
-import json
-
 from digitmill.commands import answer, argument, verb
 from digitmill.commands.parameter_types import FOLDER
 from digitmill.default_model import SHIPPED_MODEL
@@ -24,6 +22,7 @@ def card(bundle: str) -> None:
     from digitmill.engines.bundle_files import read_card
     from digitmill.reports.card_text import format_card
     from schemas.model.model_card import ModelCard
+    from schemas.versioned import parse_json
 
     content = read_card(bundle)
     try:
@@ -34,4 +33,4 @@ def card(bundle: str) -> None:
             value=bundle,
             hint=f"copy the bundle again or train a new one ({error})",
         ) from error
-    answer(format_card(read), json.loads(content))
+    answer(format_card(read), parse_json(content))

@@ -5,6 +5,6 @@ once, its bytes or why they cannot be read. Nothing is ever written under a memb
 """
 
 from pipelines.archives.archive_members import HEAD_BYTES, ArchiveKind, archive_kind, read_members
-from pipelines.archives.member import Member, member_uri
+from pipelines.archives.member import Member, NameCounts, member_uri
 
-__all__ = ["HEAD_BYTES", "ArchiveKind", "Member", "archive_kind", "member_uri", "read_members"]
+__all__ = ["HEAD_BYTES", "ArchiveKind", "Member", "NameCounts", "archive_kind", "member_uri", "read_members"]

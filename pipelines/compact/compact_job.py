@@ -24,6 +24,7 @@ from pipelines.output import output_run
 from pipelines.output.finishing import finish_run, make_manifest, run_times
 from pipelines.output.reconcile import Reconciliation, reconcile, remove_unreferenced
 from pipelines.output.run_progress import Progress
+from pipelines.output.signing import Signer
 from pipelines.output.summary import Summary
 from pipelines.report.rebuilding import find_card
 from pipelines.report.scoring_report import Baselines
@@ -66,6 +67,7 @@ def run(options: CompactOptions) -> Summary:
         UnreconciledError: when no run has an outcome for an image; there is no manifest then.
     """
     started = datetime.datetime.now(datetime.UTC)
+    signer = Signer.load(options.sign)
     pipeline_options = job_options(options.beam_flags, inputs=options.runs, output=options.output)
     output = open_folder(options.output)
     output_run.read_state(output, resume=options.resume)
@@ -88,7 +90,11 @@ def run(options: CompactOptions) -> Summary:
             draft = _manifest(plan, runs, reconciled, started=started, seconds=seconds)
             draft = dataclasses.replace(draft, command=options.command(resume=True))
             card = find_card(open_folder(runs[-1].place), draft) if plan.model != SEVERAL else None
-            finished = finish_run(output, draft, reconciled, hold=hold, baselines=Baselines(card))
+            finished = finish_run(
+                output, draft, reconciled, hold=hold, baselines=Baselines(card), signer=signer
+            )
+        elif signer is not None:
+            signer.check(output)
     return Summary(printable(options.output.rstrip("/")), finished)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import pathlib
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Self
 
@@ -39,6 +40,7 @@ class CompactOptions(Options):
     )
     rows_per_part: int = scoring_flags.rows_per_part("Rows in a prediction file.", group=_OUTPUT, always=True)
     compression: Compression = scoring_flags.compression(group=_OUTPUT, always=True)
+    sign: pathlib.Path | None = scoring_flags.sign(group=_OUTPUT)
     resume: bool = flag(
         "Resume the run in the output, if there is one.", group=_OUTPUT, default=False, effect=Effect.RUN
     )

@@ -20,7 +20,7 @@ from pipelines.scoring.report_samples import ReportSamples
 from pipelines.scoring.rows import write_parts
 from pipelines.scoring.scored_batch import ScoredBatch
 from pipelines.statistics.agreement import Disagreement
-from pipelines.statistics.item_statistics import MERGES, ItemStatistics
+from pipelines.statistics.item_statistics import MERGES, ItemStatistics, read_record
 from pipelines.statistics.kept_images import FailurePicture, KeptImage
 from schemas.errors import UnreconciledError
 from schemas.failure import Failure
@@ -79,7 +79,7 @@ def blocks_of(file: PastListingFile, *, current: bool, buckets: int) -> Iterator
 
 
 def _add_outcomes(entries: dict[str, list[Entry]], item: WorkItem, output: OutputFolder) -> None:
-    record = ItemStatistics.from_json(output.read(statistics_name(item.digest)).decode())
+    record = read_record(output.read(statistics_name(item.digest)), output)
     versions = {image.uri: (image.uri, image.generation) for image in item.images}
 
     def key(uri: str) -> Version:

@@ -23,7 +23,7 @@ from digitmill.storage.listed_image import ListedImage
 from pipelines.history.past_runs import PastRun
 from pipelines.listing.frozen_listing import read_item, read_items, write_item
 from pipelines.listing.work_item import ITEM_SIZE, WorkItem, pack_items
-from pipelines.statistics.item_statistics import ItemStatistics
+from pipelines.statistics.item_statistics import read_record
 from schemas.errors import StorageError
 from schemas.layout import (
     LISTING,
@@ -34,6 +34,7 @@ from schemas.layout import (
     joined_listing,
     statistics_name,
 )
+from schemas.versioned import fields_of, parse_json
 
 _BUCKET_NAMES: Final = 50_000
 _MOST_BUCKETS: Final = 4096
@@ -103,8 +104,10 @@ class Bucket:
     @classmethod
     def from_bytes(cls, data: bytes) -> "Bucket":
         """Reads what `to_bytes` wrote."""
-        todo, skipped, failed = json.loads(gzip.decompress(data))
-        return cls(tuple(map(ListedImage._make, todo)), skipped, tuple((uri, made) for uri, made in failed))
+        with fields_of("a bucket of names"):
+            todo, skipped, failed = parse_json(gzip.decompress(data))
+            images = tuple(map(ListedImage._make, todo))
+            return cls(images, skipped, tuple((uri, made) for uri, made in failed))
 
 
 def bucket_count(images: int, *, names: int | None = None) -> int:
@@ -153,10 +156,10 @@ def past_blocks(file: PastListingFile, *, buckets: int) -> Iterator[tuple[int, B
 
 
 def _failures(output: OutputFolder, item: WorkItem) -> Iterator[Version]:
-    record = ItemStatistics.from_json(output.read(statistics_name(item.digest)).decode())
+    record = read_record(output.read(statistics_name(item.digest)), output)
     if item.may_be_archive:
         # An archive is scored again as a whole.
-        yield from ((image.uri, image.generation) for image in item.images if record.failures)
+        yield from ((image.uri, image.generation) for image in item.images if len(record.failures))
     else:
         yield from ((failure.image, failure.generation) for failure in record.failures)
 

@@ -14,6 +14,7 @@ import gzip
 import hashlib
 import itertools
 import json
+import zlib
 from collections.abc import Callable, Generator, Iterator
 from typing import Final, NamedTuple, Self
 
@@ -25,8 +26,9 @@ from pipelines.listing.input_listing import Listing, RemoteRange
 from pipelines.listing.key_ranges import KeyRange
 from pipelines.listing.true_labels import label_from_folder
 from pipelines.listing.work_item import ITEM_SIZE, MAX_ITEM_SIZE, WorkItem, pack_items, separate_archives
-from schemas.errors import StorageError
+from schemas.errors import StorageError, UserError
 from schemas.layout import LISTING, LISTING_INDEX, launcher_listing, range_listing
+from schemas.versioned import fields_of, parse_json
 
 ItemRef = tuple[str, int]
 """Reference to a work item: its listing file, and its number in it once archives are separated."""
@@ -74,14 +76,15 @@ class ListingIndex:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Reads what `to_json` wrote."""
-        fields = json.loads(text)
-        ranges = (
-            RemoteRange(keys["bucket"], KeyRange(**keys["keys"]), keys["pattern"])
-            for keys in fields["ranges"]
-        )
-        items = tuple(FrozenItem(*item) for item in fields["items"])
-        return cls(items, tuple(ranges), fields["buckets"])
+        """Reads what `to_json` wrote; raises ValueError when the text is no such index."""
+        with fields_of("an index of a listing"):
+            fields = parse_json(text)
+            ranges = (
+                RemoteRange(keys["bucket"], KeyRange(**keys["keys"]), keys["pattern"])
+                for keys in fields["ranges"]
+            )
+            items = tuple(FrozenItem(*item) for item in fields["items"])
+            return cls(items, tuple(ranges), fields["buckets"])
 
 
 def list_range(
@@ -169,11 +172,17 @@ def _write_own(output: OutputFolder, name: str, data: bytes) -> None:
 
 
 def read_index(output: OutputFolder) -> ListingIndex | None:
-    """Returns the index; None while the launcher is not done listing."""
+    """Returns the index; None while the launcher is not done listing.
+
+    Raises:
+        UserError: when it is damaged.
+    """
     try:
         return ListingIndex.from_json(output.read(LISTING_INDEX).decode())
     except FileNotFoundError:
         return None
+    except ValueError as error:
+        raise _damaged(output, LISTING_INDEX, error) from error
 
 
 def frozen_items(name: str, item: WorkItem) -> Iterator[FrozenItem]:
@@ -183,9 +192,20 @@ def frozen_items(name: str, item: WorkItem) -> Iterator[FrozenItem]:
 
 
 def load_item(output: OutputFolder, ref: ItemRef) -> WorkItem:
-    """Reads the work item that a reference points to."""
+    """Reads the work item that a reference points to; raises UserError when its listing file is damaged."""
     name, number = ref
-    return read_items(output, name)[number]
+    try:
+        return read_items(output, name)[number]
+    except (ValueError, IndexError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise _damaged(output, name, error) from error
+
+
+def _damaged(output: OutputFolder, name: str, error: Exception) -> UserError:
+    return UserError(
+        "the frozen listing of the run is damaged",
+        value=output.at(name),
+        hint=f"score into a new output: {error}",
+    )
 
 
 def read_items(output: OutputFolder, name: str) -> list[WorkItem]:

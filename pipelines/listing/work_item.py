@@ -10,6 +10,7 @@ from typing import Final, Self
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import may_be_archive
 from schemas.failure import Failure, ImageError
+from schemas.versioned import fields_of, parse_json
 
 ITEM_SIZE: Final = 2048
 """Images in the first work items: an item costs 5 ms besides its images, and larger ones balance worse."""
@@ -49,9 +50,10 @@ class WorkItem:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """Reads what `to_bytes` wrote."""
-        digest, images = json.loads(data)
-        return cls(digest, tuple(map(ListedImage._make, images)))
+        """Reads what `to_bytes` wrote; raises ValueError when the data are no such item."""
+        with fields_of("a listing file"):
+            digest, images = parse_json(data)
+            return cls(digest, tuple(map(ListedImage._make, images)))
 
 
 def pack_items(

@@ -2,8 +2,8 @@
 
 A run claims the folder, writes its plan or resumes the one that is there, and shows progress. When every
 work item has its statistics record, the records are reconciled with the frozen listing, the report is
-written, and the manifest comes last: a folder without one holds no finished run. Verification reads a
-finished folder again and recounts.
+written, and the manifest comes last: a folder without one holds no finished run. Its
+signature, if a key signs it, is written just before. Verification reads a finished folder again and recounts.
 """
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "planning",
     "reconcile",
     "run_progress",
+    "signing",
     "summary",
     "verification",
 ]

@@ -17,19 +17,26 @@ from digitmill.storage import OutputFolder
 from digitmill.storage.interface import Hold
 from digitmill.storage.names import printable
 from pipelines.output.reconcile import Reconciliation
+from pipelines.output.signing import Signer, write_manifest
 from pipelines.report.scoring_report import Baselines, write_reports
 from pipelines.scoring.model_place import display_address
 from pipelines.statistics.item_statistics import RunStatistics, count_failure_codes
-from schemas import manifest, run_plan
+from schemas import run_plan
 from schemas.manifest import Counts, Manifest, Part, Status
 
 _LIBRARIES = ("digitmill", "apache-beam", "numpy", "opencv-python-headless")
 
 
 def finish_run(
-    output: OutputFolder, draft: Manifest, reconciled: Reconciliation, *, hold: Hold, baselines: Baselines
+    output: OutputFolder,
+    draft: Manifest,
+    reconciled: Reconciliation,
+    *,
+    hold: Hold,
+    baselines: Baselines,
+    signer: Signer | None = None,
 ) -> Manifest:
-    """Writes the reports and the manifest, and returns the manifest.
+    """Writes the reports and the manifest, signed if there is a key, and returns the manifest.
 
     Raises:
         StorageError: when another launcher has taken the output over.
@@ -42,7 +49,7 @@ def finish_run(
     parts = (*begun, *reconciled.parts, *reconciled.statistics.parts, *reports)
     finished = dataclasses.replace(draft, parts=tuple(sorted(parts, key=lambda part: part.name)))
     hold.confirm()
-    output.replace(manifest.FILE, finished.to_json().encode())
+    write_manifest(output, finished.to_json().encode(), signer)
     return finished
 
 

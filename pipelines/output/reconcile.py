@@ -13,7 +13,7 @@ from pipelines.listing.frozen_listing import (
     read_range_items,
     read_sequence,
 )
-from pipelines.statistics.item_statistics import ItemStatistics, RunStatistics, merge_statistics
+from pipelines.statistics.item_statistics import ItemStatistics, RunStatistics, merge_statistics, read_record
 from schemas.errors import UnreconciledError
 from schemas.layout import LISTING, PREDICTIONS, STATISTICS, joined_listing, statistics_name
 from schemas.manifest import Part
@@ -59,7 +59,10 @@ def reconcile(index: ListingIndex, *, output: OutputFolder, most: int) -> Reconc
             index.buckets, sum(item.images for item in listed), output=output, most=most
         )
     records: list[Part] = []
-    statistics = merge_statistics(_read_record(item, output, records) for item in items)
+    try:
+        statistics = merge_statistics(_read_record(item, output, records) for item in items)
+    except (FileNotFoundError, ValueError) as error:
+        raise UnreconciledError(f"failures of a work item cannot be read: {error}. {_REMEDY}") from error
     _check_files(statistics, output)
     return Reconciliation(statistics, skipped, tuple(records), tuple(_listing_parts(output)))
 
@@ -125,7 +128,7 @@ def _read_record(item: FrozenItem, output: OutputFolder, records: list[Part]) ->
     name = statistics_name(item.digest)
     try:
         data = output.read(name)
-        statistics = ItemStatistics.from_json(data.decode())
+        statistics = read_record(data, output)
     except (FileNotFoundError, ValueError) as error:
         # A resumed run takes an item that has a record for done.
         remedy = _RESUME if isinstance(error, FileNotFoundError) else _REMEDY
@@ -146,8 +149,8 @@ def _read_record(item: FrozenItem, output: OutputFolder, records: list[Part]) ->
 
 def _check_files(statistics: RunStatistics, output: OutputFolder) -> None:
     # After a power failure a disk may have kept the records but not the predictions.
-    existing = output.names(PREDICTIONS)
-    missing = [part.name for part in statistics.parts if part.name.rpartition("/")[2] not in existing]
+    existing = {f"{folder}/{name}" for folder in (PREDICTIONS, STATISTICS) for name in output.names(folder)}
+    missing = [part.name for part in statistics.parts if part.name not in existing]
     if missing:
         raise UnreconciledError(
             f"{len(missing):,} prediction files are missing, first {missing[0]}. {_REMEDY}"

@@ -1,22 +1,33 @@
 """Verifies a finished output: reads every file again and compares it with the manifest."""
 
 import collections
+import contextlib
 import dataclasses
+import gzip
 import itertools
+import pathlib
+import sys
+import zlib
 from collections.abc import Container, Iterator
-from typing import Any, Final
+from typing import Any, Final, Self
+
+from tqdm import tqdm
 
 from digitmill.records import read_records
 from digitmill.reports.csv_table import read_csv
 from digitmill.storage import OutputFolder
 from digitmill.storage.interface import LOCK
+from pipelines.archives import NameCounts
 from pipelines.history import incremental
 from pipelines.listing.frozen_listing import read_items
 from pipelines.listing.work_item import WorkItem
-from pipelines.statistics.item_statistics import ItemStatistics, merge_statistics
+from pipelines.output import signing
+from pipelines.output.row_comparison import FailureRows, ItemRows
+from pipelines.statistics.item_statistics import ItemStatistics, merge_statistics, read_record
 from schemas import manifest
 from schemas.errors import UserError
 from schemas.layout import (
+    FAILURES,
     LISTING,
     PREDICTIONS,
     REPORTS,
@@ -37,13 +48,18 @@ MAX_FINDINGS: Final = 20
 
 @dataclasses.dataclass(frozen=True)
 class Verification:
-    """Result of a verification: what was read, and one line for each difference."""
+    """Result of a verification: what was read, and one line for each difference.
+
+    Attributes:
+        signature: what is known about the manifest's signature; empty if it has none.
+    """
 
     place: str
     manifest: Manifest
     files: int
     bytes: int
     findings: tuple[str, ...]
+    signature: str = ""
 
     def as_data(self) -> dict[str, Any]:
         """Returns the result as JSON data, with all findings."""
@@ -51,6 +67,7 @@ class Verification:
             "output": self.place,
             "files": self.files,
             "bytes": self.bytes,
+            "signature": self.signature,
             "counts": dataclasses.asdict(self.manifest.counts),
             "findings": list(self.findings),
         }
@@ -61,7 +78,7 @@ class Verification:
         read = f"{self.files:,} files, {self.bytes:,} bytes"
         if not self.findings:
             return (
-                f"{self.place}: {read}, all as the manifest says\n"
+                f"{self.place}: {read}, all as the manifest says{self.signature and f' ({self.signature})'}\n"
                 f"{counts.listed:,} listed = {counts.scored:,} scored + {counts.failed:,} failed "
                 f"+ {counts.skipped:,} skipped; every listed image has one outcome"
             )
@@ -73,31 +90,71 @@ class Verification:
         return "\n".join([*lines, *([f"and {more:,} more"] if more > 0 else [])])
 
 
-def verify(output: OutputFolder) -> Verification:
-    """Reads every file that the manifest names, and counts again.
+def verify(output: OutputFolder, *, key: pathlib.Path | None = None) -> Verification:
+    """Reads every file that the manifest names, and counts again. Shows progress on a terminal.
 
+    0. With a public `key`, the manifest is signed with its private half. If not, nothing it names is read.
     1. Each part has its digest, its size and its number of rows.
     2. There are no other files in the output's folders.
     3. Each listed image is in the rows or the failures of its work item, once, and no other image is.
-    4. The work items add up to the counts of the manifest.
+    4. Each row is the same in the CSV and the TFRecord, and the records have their counts.
+    5. The work items add up to the counts of the manifest, and their failures are those in the report.
 
     Raises:
         UserError: when there is no finished run.
     """
-    found = _open(output)
+    data, found = _open(output)
+    signed = output.exists(manifest.SIGNATURE)
+    signature = "signed, which --key would check" if signed else ""
+    if key is not None:
+        problem = signing.check_signature(output, data, key)
+        if problem:
+            return Verification(output.place, found, 1, 0, (f"{manifest.FILE}: {problem}",), problem)
+        signature = "signed with the key"
     parts = {part.name: part for part in found.parts}
-    findings = list(itertools.chain.from_iterable(_check_part(output, part) for part in found.parts))
-    findings += (f"{name}: not named by the manifest" for name in sorted(_extra(output, parts)))
-    if not findings:
-        # Damage is reported once: outcomes are only counted in intact files.
-        findings += _check_outcomes(output, found)
+    with _Reading(output, found) as reading:
+        findings = list(itertools.chain.from_iterable(_check_part(reading, part) for part in found.parts))
+        findings += (f"{name}: not named by the manifest" for name in sorted(_extra(output, parts)))
+        if not findings:
+            # Damage is reported once: outcomes are only counted in intact files.
+            findings += _check_outcomes(reading, found)
     size = sum(part.bytes for part in found.parts)
-    return Verification(output.place, found, len(parts) + 1, size, tuple(findings))
+    return Verification(output.place, found, len(parts) + 1 + signed, size, tuple(findings), signature)
 
 
-def _open(output: OutputFolder) -> Manifest:
+class _Reading:
+    """Reads an output's files, with a bar on a terminal."""
+
+    def __init__(self, output: OutputFolder, found: Manifest) -> None:
+        self.output = output
+        predictions = sum(part.bytes for part in found.parts if part.name.startswith(f"{PREDICTIONS}/"))
+        # Without a terminal, tqdm would repeat its bar in the log.
+        self._bar = tqdm(
+            # Rows are read once for their digest and once to be compared.
+            total=sum(part.bytes for part in found.parts) + predictions,
+            unit="B",
+            unit_scale=True,
+            desc="verifying",
+            disable=not sys.stderr.isatty(),
+            leave=False,
+        )
+
+    def read(self, name: str) -> bytes:
+        data = self.output.read(name)
+        self._bar.update(len(data))
+        return data
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+
+def _open(output: OutputFolder) -> tuple[bytes, Manifest]:
     try:
-        return Manifest.from_json(output.read(manifest.FILE).decode())
+        data = output.read(manifest.FILE)
+        return data, Manifest.from_json(data.decode())
     except FileNotFoundError:
         raise UserError(
             f"no finished run, without {manifest.FILE}",
@@ -112,7 +169,7 @@ def _open(output: OutputFolder) -> Manifest:
         ) from error
 
 
-def _check_part(output: OutputFolder, part: Part) -> Iterator[str]:
+def _check_part(output: _Reading, part: Part) -> Iterator[str]:
     try:
         data = output.read(part.name)
     except FileNotFoundError:
@@ -124,7 +181,11 @@ def _check_part(output: OutputFolder, part: Part) -> Iterator[str]:
         how = "other content" if same else f"{here.bytes:,} bytes, {part.bytes:,} expected"
         yield f"{part.name}: changed ({how})"
         return
-    rows = _rows(part.name, data)
+    try:
+        rows = _rows(part.name, data)
+    except ValueError as error:
+        yield f"{part.name}: cannot be read: {error}"
+        return
     if rows is not None and rows != part.rows:
         yield f"{part.name}: {rows:,} rows, {part.rows:,} expected"
 
@@ -147,19 +208,38 @@ def _extra(output: OutputFolder, parts: dict[str, Part]) -> Iterator[str]:
             yield name
 
 
-def _check_outcomes(output: OutputFolder, found: Manifest) -> Iterator[str]:
+def _check_outcomes(output: _Reading, found: Manifest) -> Iterator[str]:
     parts = {part.name for part in found.parts}
     listing = sorted(name for name in parts if name.startswith(f"{LISTING}/"))
     joined = any(map(is_bucket, listing))
     scored = is_joined if joined else is_listed
     totals: collections.Counter[str] = collections.Counter()
+    failures = FailureRows()
     for name in filter(scored, listing):
-        for item in read_items(output, name):
-            yield from _check_item(output, item, parts=parts, totals=totals)
+        with _damage(name) as damage:
+            for item in read_items(output.output, name):
+                yield from _check_item(output, item, parts=parts, totals=totals, failures=failures)
+        yield from damage
     for name in filter(is_bucket, listing):
-        totals["skipped"] += incremental.Bucket.from_bytes(output.read(name)).skipped
+        with _damage(name) as damage:
+            totals["skipped"] += incremental.Bucket.from_bytes(output.output.read(name)).skipped
+        yield from damage
+    if FAILURES in parts:
+        with _damage(FAILURES) as damage:
+            damage.extend(failures.findings(FAILURES, output.output.read(FAILURES)))
+        yield from damage
     totals["listed"] = totals["scored"] + totals["failed"] + totals["skipped"]
     yield from _check_counts(found, totals)
+
+
+@contextlib.contextmanager
+def _damage(name: str) -> Iterator[list[str]]:
+    """Context manager that yields a list, which gets a line when what is read is damaged under its digest."""
+    found: list[str] = []
+    try:
+        yield found
+    except (ValueError, EOFError, zlib.error, gzip.BadGzipFile, FileNotFoundError) as error:
+        found.append(f"{name}: cannot be read: {error}")
 
 
 def _check_counts(found: Manifest, totals: collections.Counter[str]) -> Iterator[str]:
@@ -177,19 +257,32 @@ def _check_counts(found: Manifest, totals: collections.Counter[str]) -> Iterator
 
 
 def _check_item(
-    output: OutputFolder, item: WorkItem, *, parts: Container[str], totals: collections.Counter[str]
+    output: _Reading,
+    item: WorkItem,
+    *,
+    parts: Container[str],
+    totals: collections.Counter[str],
+    failures: FailureRows,
 ) -> Iterator[str]:
     name = statistics_name(item.digest)
     if name not in parts:
         yield f"{name}: not named by the manifest"
         return
-    record = ItemStatistics.from_json(output.read(name).decode())
-    outcomes = collections.Counter(failure.image for failure in record.failures)
-    for part in record.parts:
-        if part.name not in parts:
-            yield f"{part.name}: named by {name}, not by the manifest"
-        elif ".csv" in part.name:
-            outcomes.update(row[0] for row in read_csv(part.name, output.read(part.name)))
+    record = read_record(output.output.read(name), output.output)
+    failures.add(map(dataclasses.astuple, record.failures))
+    rows = ItemRows(record)
+    unknown = [part.name for part in record.parts if part.name not in parts]
+    yield from (f"{part}: named by {name}, not by the manifest" for part in unknown)
+    found = rows.images(output.read) if not unknown else ()
+    images = itertools.chain((failure.image for failure in record.failures), found)
+    if item.may_be_archive:
+        # Of names without number only digests are held.
+        names = NameCounts()
+        yield from (f"{image}: 2 outcomes" for image in images if names.add(image.encode()) == 2)
+        outcomes: collections.Counter[str] = collections.Counter()
+    else:
+        outcomes = collections.Counter(images)
+    yield from rows.findings
     _count(record, totals)
     yield from (f"{image}: {count} outcomes" for image, count in outcomes.items() if count > 1)
     if not item.may_be_archive:

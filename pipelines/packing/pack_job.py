@@ -24,6 +24,7 @@ from pipelines.listing.work_item import WorkItem
 from pipelines.output.output_run import has_begun
 from pipelines.output.reconcile import remove_temporary_files
 from pipelines.output.run_progress import Progress, show_listing
+from pipelines.output.signing import Signer, write_manifest
 from pipelines.packing.pack_options import PackOptions
 from pipelines.packing.shard_writer import PackedItem, Packer, read_packed, shard_name, shards
 from pipelines.runners.beam_options import job_options
@@ -82,6 +83,7 @@ def run(options: PackOptions) -> PackSummary:
     """
     # 1. Check everything before an image is read or a file written.
     started = datetime.datetime.now(datetime.UTC)
+    signer = Signer.load(options.sign)
     pipeline_options = job_options(options.beam_flags, inputs=options.inputs, output=options.output)
     output = open_folder(options.output)
     _check_output(output, options)
@@ -90,7 +92,11 @@ def run(options: PackOptions) -> PackSummary:
         # Check again: another launcher may have started or finished in between.
         finished = _check_output(output, options)
         if finished is None:
-            finished = _pack(options, output, hold, started=started, pipeline_options=pipeline_options)
+            finished = _pack(
+                options, output, hold, started=started, pipeline_options=pipeline_options, signer=signer
+            )
+        elif signer is not None:
+            signer.check(output)
     return PackSummary(output, finished)
 
 
@@ -120,6 +126,7 @@ def _pack(
     *,
     started: datetime.datetime,
     pipeline_options: PipelineOptions,
+    signer: Signer | None,
 ) -> PackManifest:
     # 2. List the images. Their number is the denominator of all later counts.
     images = list_images(options.inputs)
@@ -141,7 +148,7 @@ def _pack(
     finished = _manifest(options, done, parts, started=started, seconds=seconds)
     hold.confirm()
     _remove_strays(output, items, parts)
-    output.replace(manifest.FILE, finished.to_json().encode())
+    write_manifest(output, finished.to_json().encode(), signer)
     return finished
 
 

@@ -1,10 +1,12 @@
 """The flags of `digitmill pack`."""
 
 import dataclasses
+import pathlib
 from typing import ClassVar, Final
 
 from digitmill.commands import Effect, OptionGroup, Options, beam_flags, flag
 from digitmill.commands.parameter_types import FILE, FOLDER, FiniteRange
+from pipelines import scoring_flags
 
 _INPUT: Final = OptionGroup("Input")
 _OUTPUT: Final = OptionGroup("Output")
@@ -47,6 +49,7 @@ class PackOptions(Options):
         default=100,
         always=True,
     )
+    sign: pathlib.Path | None = scoring_flags.sign(group=_OUTPUT)
     resume: bool = flag(
         "Resume the pack in the output, if there is one.", group=_RESUME, default=False, effect=Effect.RUN
     )

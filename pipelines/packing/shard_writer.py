@@ -18,6 +18,7 @@ from schemas.failure import Failure
 from schemas.layout import statistics_name
 from schemas.manifest import Part
 from schemas.prediction import NO_LABEL
+from schemas.versioned import decode, parse_json
 
 _RUN: Final = f"packed images {packed.FORMAT}"
 _RECORD_BYTES: Final = 120
@@ -64,13 +65,7 @@ class PackedItem:
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Reads what `to_json` wrote; raises ValueError when the text is no such record."""
-        try:
-            fields = json.loads(text)
-            fields["failures"] = tuple(Failure(**failure) for failure in fields["failures"])
-            fields["parts"] = tuple(Part(**part) for part in fields["parts"])
-            return cls(**fields)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"not a record of a packed work item: {error}") from error
+        return decode(cls, parse_json(text), what="a record of a packed work item")
 
 
 class Packer:

@@ -9,10 +9,10 @@ from digitmill.storage import OutputFolder, open_folder
 from pipelines.history.past_runs import PastRun, open_run
 from pipelines.report.drift import Distributions
 from pipelines.report.scoring_report import Baselines, ReportFile, make_report_files
-from pipelines.statistics.item_statistics import ItemStatistics, merge_statistics
+from pipelines.statistics.item_statistics import ItemStatistics, merge_statistics, read_record
 from schemas import manifest
 from schemas.errors import UserError
-from schemas.layout import DISTRIBUTIONS, MODEL_CARD, PREVIOUS_DISTRIBUTIONS, REPORT_PAGE, STATISTICS
+from schemas.layout import DISTRIBUTIONS, MODEL_CARD, PREVIOUS_DISTRIBUTIONS, REPORT_PAGE, is_record
 from schemas.manifest import Manifest, Part
 from schemas.model import bundle
 from schemas.model.model_card import ModelCard
@@ -74,8 +74,11 @@ def rebuild_report(place: str, *, to: str | None = None, price_per_hour: float |
     if price_per_hour is not None:
         options = {**finished.options, "price_per_hour": price_per_hour}
         finished = dataclasses.replace(finished, options=options)
-    records = [part for part in finished.parts if part.name.startswith(f"{STATISTICS}/")]
-    statistics = merge_statistics(_read_statistics(output, part) for part in records)
+    records = [part for part in finished.parts if is_record(part.name)]
+    try:
+        statistics = merge_statistics(_read_statistics(output, part) for part in records)
+    except (FileNotFoundError, ValueError) as error:
+        raise _damaged(place, error) from error
     baselines = Baselines(find_card(output, finished), _previous(output, run))
     files = list(make_report_files(statistics, finished, baselines=baselines))
     if to is None:
@@ -101,13 +104,17 @@ def _read_statistics(output: OutputFolder, part: Part) -> ItemStatistics:
         data = output.read(part.name)
         if Part.of(part.name, data, rows=part.rows) != part:
             raise ValueError("its digest differs from the manifest's")
-        return ItemStatistics.from_json(data.decode())
+        return read_record(data, output)
     except (FileNotFoundError, ValueError) as error:
-        raise UserError(
-            "a statistics record is missing or damaged",
-            value=output.at(part.name),
-            hint=f"copy the output again, or score again: {error}",
-        ) from error
+        raise _damaged(output.at(part.name), error) from error
+
+
+def _damaged(place: str, error: Exception) -> UserError:
+    return UserError(
+        "a statistics record is missing or damaged",
+        value=place,
+        hint=f"copy the output again, or score again: {error}",
+    )
 
 
 def _repair(output: OutputFolder, files: Sequence[ReportFile], finished: Manifest) -> None:

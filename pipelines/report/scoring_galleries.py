@@ -34,7 +34,9 @@ def failure_gallery(statistics: RunStatistics, counts: Mapping[str, int]) -> Gal
     """Returns an example of each failure code that occurred; None without failures."""
     pictures = {picture.code: picture for picture in statistics.failure_pictures}
     # Failures are sorted by name, and so is which picture is kept: the first of its code.
-    first = {failure.code: failure for failure in reversed(statistics.failures)}
+    first: dict[str, Failure] = {}
+    for failure in statistics.failures:
+        first.setdefault(failure.code, failure)
     examples = tuple(
         _failure_example(first[code], pictures.get(code), count=counts[code])
         for code in FailureCode

@@ -1,6 +1,7 @@
 """The report page of a scoring run: collects what its template `run.html` shows."""
 
 import datetime
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -54,7 +55,7 @@ def render_page(
         challenger_comparison=ChallengerComparison.of(statistics.agreements),
         failures=[
             (readable(failure.image), failure.code, failure.detail)
-            for failure in statistics.failures[:_MAX_FAILURES]
+            for failure in itertools.islice(statistics.failures, _MAX_FAILURES)
         ],
         meanings={code.value: code.meaning for code in FailureCode},
         ran=list(_provenance(manifest, card)),

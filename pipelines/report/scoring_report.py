@@ -1,7 +1,10 @@
 """The reports of a run: CSV tables, charts and one page, all made from the merged statistics."""
 
 import dataclasses
+import io
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from digitmill.reports.csv_table import encode_csv
 from digitmill.storage import OutputFolder
@@ -14,7 +17,7 @@ from pipelines.statistics.item_statistics import RunStatistics
 from pipelines.statistics.tallies import Tally, sum_tallies
 from schemas import failure
 from schemas.digit import CLASSES
-from schemas.layout import DISTRIBUTIONS, MODEL_CARD, PREVIOUS_DISTRIBUTIONS, REPORT_PAGE, REPORTS
+from schemas.layout import DISTRIBUTIONS, FAILURES, MODEL_CARD, PREVIOUS_DISTRIBUTIONS, REPORT_PAGE, REPORTS
 from schemas.manifest import Manifest, Part
 from schemas.model.model_card import ModelCard
 
@@ -23,6 +26,8 @@ _SUMMARY_HEADER = (
 )  # fmt: skip
 
 Row = Sequence[object]
+
+_SLICE_ROWS: Final = 4_096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +111,7 @@ def distributions_of(statistics: RunStatistics) -> Distributions:
 def _tables(statistics: RunStatistics, manifest: Manifest) -> Iterator[ReportFile]:
     yield _table(f"{REPORTS}/summary.csv", _SUMMARY_HEADER, summary_rows(statistics))
     header = [column.name for column in failure.COLUMNS]
-    yield _table(f"{REPORTS}/failures.csv", header, failure_rows(statistics))
+    yield _table(FAILURES, header, failure_rows(statistics))
     rows: Iterable[Row] = (metrics.row() for metrics in digit_metrics(statistics))
     yield _table(f"{REPORTS}/digits.csv", DIGITS_HEADER, rows)
     if manifest.challenger is not None:
@@ -141,5 +146,10 @@ def _counts(tally: Tally, *, failed: int | str = "") -> Row:
 
 
 def _table(name: str, header: Sequence[str], rows: Iterable[Row]) -> ReportFile:
-    table = [tuple(header), *map(tuple, rows)]
-    return ReportFile(name, encode_csv(table), len(table) - 1)
+    rest, data, count = iter(rows), io.BytesIO(), 0
+    data.write(encode_csv([header]))
+    # In slices: rows that are encoded take many times the size of their file.
+    while some := list(itertools.islice(rest, _SLICE_ROWS)):
+        data.write(encode_csv(some))
+        count += len(some)
+    return ReportFile(name, data.getvalue(), count)

@@ -2,19 +2,16 @@
 
 import contextlib
 import logging
-import os
 import re
-import signal
-import threading
 from collections.abc import Iterator
-from types import FrameType
 from typing import Final, NoReturn
 
 import grpc
 
+from digitmill.commands.stop_signals import StopSignals, stop_signals
 from digitmill.engines.engine import EngineError
 from pipelines.runners.runner_failure import RunnerError, failure_reason
-from schemas.errors import ExitCode, StoppedError, StorageError, WorkerError, sentences
+from schemas.errors import StoppedError, StorageError, WorkerError, sentences
 
 # Beam passes errors of workers on as text. The texts of these errors are one line.
 _KNOWN: Final = re.compile(
@@ -30,9 +27,9 @@ def resumable(command: str) -> Iterator[None]:
     Raises:
         StoppedError: on Ctrl-C and SIGTERM, and on failures of storage, workers or the runner.
     """
-    stop = _StopSignals()
+    stop = StopSignals()
     try:
-        with stop.on_signals(), stop.without_tracebacks():
+        with stop_signals() as stop, _without_tracebacks(stop):
             yield
     except KeyboardInterrupt:
         _stop("stopped by a signal", command)
@@ -64,48 +61,19 @@ def _stop(why: str, command: str) -> NoReturn:
     raise StoppedError(f"{sentences(why, 'Finished work is kept')} To resume: {command}") from None
 
 
-class _StopSignals:
-    """Stop signals that the run received."""
+@contextlib.contextmanager
+def _without_tracebacks(stop: StopSignals) -> Iterator[None]:
+    """Context manager that keeps tracebacks of known errors out of the log; Beam logs them repeatedly."""
 
-    def __init__(self) -> None:
-        self.requested = False
-
-    @contextlib.contextmanager
-    def on_signals(self) -> Iterator[None]:
-        """Handles SIGTERM, which schedulers send, like Ctrl-C."""
-        if threading.current_thread() is not threading.main_thread():
-            yield  # only the main thread can handle signals
-            return
-        before = {
-            number: signal.signal(number, self._on_signal)
-            for number in (signal.SIGINT, signal.SIGTERM)
-            # A shell without job control starts background jobs with SIGINT ignored.
-            if signal.getsignal(number) is not signal.SIG_IGN
-        }
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
-            os._exit(ExitCode.CRASHED)  # second signal: exit at once, since writes are atomic
-        self.requested = True
-        raise KeyboardInterrupt
-
-    @contextlib.contextmanager
-    def without_tracebacks(self) -> Iterator[None]:
-        """Keeps tracebacks of known errors, which Beam logs several times, out of the log."""
-        handlers = logging.getLogger().handlers or ([logging.lastResort] if logging.lastResort else [])
-        for handler in handlers:
-            handler.addFilter(self._is_news)
-        try:
-            yield
-        finally:
-            for handler in handlers:
-                handler.removeFilter(self._is_news)
-
-    def _is_news(self, record: logging.LogRecord) -> bool:
+    def is_news(record: logging.LogRecord) -> bool:
         trace = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
-        return not self.requested and _KNOWN.search(f"{record.getMessage()}\n{trace}") is None
+        return not stop.requested and _KNOWN.search(f"{record.getMessage()}\n{trace}") is None
+
+    handlers = logging.getLogger().handlers or ([logging.lastResort] if logging.lastResort else [])
+    for handler in handlers:
+        handler.addFilter(is_news)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(is_news)

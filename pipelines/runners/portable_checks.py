@@ -5,7 +5,6 @@ Beam checks only after the output has begun, or waits minutes or forever for a s
 
 import copy
 import errno
-import json
 import os
 import re
 import shutil
@@ -32,6 +31,7 @@ from apache_beam.runners.portability.spark_runner import (
 )
 
 from schemas.errors import UserError
+from schemas.versioned import parse_json
 
 _SECONDS: Final = 10.0
 """Timeout of requests, in seconds."""
@@ -200,8 +200,8 @@ def _external_address(portable: PortableOptions) -> str:
     config = portable.environment_config or portable.lookup_environment_option("external_service_address")
     if config and config.lstrip().startswith("{"):
         try:
-            config = json.loads(config)["url"]
-        except (ValueError, KeyError):
+            config = parse_json(config)["url"]
+        except (ValueError, KeyError, TypeError):
             config = None
     if not config:
         raise UserError(

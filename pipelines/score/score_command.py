@@ -37,12 +37,15 @@ def score(options: ScoreOptions, *, dry_run: bool) -> ExitCode:
         seen = preview(options)
         answer(seen.table(), seen.as_data())
         return ExitCode.OK
+    from pipelines.output.signing import Signer
     from pipelines.workers.choice import early_pool
 
+    # Before the workers, which would inherit its pass phrase.
+    signer = Signer.load(options.sign)
     with early_pool(options) as pool:
         # After the workers: it imports Beam, and they get ready meanwhile.
         from pipelines.score import score_job
 
-        summary = score_job.run(options, pool)
+        summary = score_job.run(options, pool, signer=signer)
     answer(summary.table(), summary.as_data())
     return summary.exit_code

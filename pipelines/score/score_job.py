@@ -38,6 +38,7 @@ from pipelines.output.finishing import (
 from pipelines.output.planning import accept_threshold, make_plan
 from pipelines.output.reconcile import Reconciliation, reconcile, remove_unreferenced
 from pipelines.output.run_progress import Progress
+from pipelines.output.signing import Signer
 from pipelines.output.summary import Summary
 from pipelines.report.rebuilding import find_baselines
 from pipelines.runners import dataflow
@@ -66,6 +67,7 @@ class _Run:
         pool: worker processes that were started early; None if there are none.
         past: earlier runs whose images are skipped.
         done: names of the statistics records that existed at the start.
+        signer: the key that signs the manifest; None without one.
     """
 
     options: ScoreOptions
@@ -77,12 +79,14 @@ class _Run:
     pool: WorkerPool | None
     past: Sequence[PastRun]
     done: Set[str]
+    signer: Signer | None
 
 
-def run(options: ScoreOptions, pool: WorkerPool | None = None) -> Summary:
+def run(options: ScoreOptions, pool: WorkerPool | None = None, *, signer: Signer | None = None) -> Summary:
     """Score the inputs and write predictions, reports and, last, the manifest.
 
-    The caller may have started worker processes: it closes the pool afterwards.
+    The caller may have started worker processes: it closes the pool afterwards. Before that it has loaded the
+    key that signs the manifest, so that they do not inherit its pass phrase.
 
     Raises:
         UserError: when an option cannot be used; nothing is written then.
@@ -91,6 +95,7 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None) -> Summary:
     """
     # Check all that can be checked before an image is read or a file written.
     started = datetime.datetime.now(datetime.UTC)
+    signer = signer or Signer.load(options.sign)
     pipeline_options = job_options(options.beam_flags, inputs=options.inputs, output=options.output)
     if options.workers is not None and not in_process(pipeline_options):
         raise UserError(
@@ -114,8 +119,10 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None) -> Summary:
             models = dataflow.model_staging_folder(pipeline_options)
             task = _task(options, plan, bundle, challenger, output=output, models=models)
             past, done = open_past_runs(plan.past), output.names(STATISTICS)
-            held = _Run(options, pipeline_options, plan, task, output, hold, pool, past, done)
+            held = _Run(options, pipeline_options, plan, task, output, hold, pool, past, done, signer)
             finished = _score(held, started)
+        elif signer is not None:
+            signer.check(output)
     return Summary(printable(options.output.rstrip("/")), finished)
 
 
@@ -139,9 +146,8 @@ def _score(run: _Run, started: datetime.datetime) -> Manifest:
     new = sum(part.rows for part in account.records if part.name.rpartition("/")[2] not in run.done)
     spent = run_times(begin_time(run.output), started, seconds=seconds, images=new)
     baselines = find_baselines(run.task.bundle.card, run.past)
-    return finish_run(
-        run.output, _manifest(run, account, times=spent), account, hold=run.hold, baselines=baselines
-    )
+    draft = _manifest(run, account, times=spent)
+    return finish_run(run.output, draft, account, hold=run.hold, baselines=baselines, signer=run.signer)
 
 
 def _task(

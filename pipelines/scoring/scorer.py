@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from digitmill.storage import ImageReader, OutputFolder
 from digitmill.storage.listed_image import ListedImage
@@ -12,6 +12,7 @@ from pipelines.listing.true_labels import label_from_member_folder
 from pipelines.listing.work_item import MAX_ITEM_SIZE, WorkItem
 from pipelines.scoring.classify import Classifier, Content
 from pipelines.scoring.rows import write_parts
+from pipelines.statistics.failure_rows import MOST_IN_MEMORY, failure_file
 from pipelines.statistics.item_statistics import ItemStatistics, merge_pieces
 from schemas.failure import ImageError
 from schemas.layout import Compression, statistics_name
@@ -38,7 +39,7 @@ class Scorer:
         """
         record = statistics_name(item.digest)
         if not self.output.exists(record):
-            statistics = merge_pieces(item.digest, self._pieces(item))
+            statistics = merge_pieces(item.digest, self._few_failures(self._pieces(item)))
             self.output.write_once(record, statistics.to_json().encode())
         # If two workers scored the item, the first one's record counts.
         return ItemStatistics.from_json(self.output.read(record).decode())
@@ -52,6 +53,17 @@ class Scorer:
             refuse_outage(scored.failures, listed=len(scored.images) + len(scored.failures))
             piece = f"{item.digest}-{number}" if number else item.digest
             yield write_parts(self.output, piece, scored, compression=self.compression)
+
+    def _few_failures(self, pieces: Iterable[ItemStatistics]) -> Iterator[ItemStatistics]:
+        """Yields the pieces, with failures beyond those that a record holds in files of their own."""
+        count = 0
+        for piece in pieces:
+            count += len(piece.failures)
+            if count > MOST_IN_MEMORY:
+                part, data = failure_file(piece.digest, [*piece.failures])
+                self.output.write_once(part.name, data)
+                piece = dataclasses.replace(piece, failures=(), parts=(*piece.parts, part))  # noqa: PLW2901
+            yield piece
 
     def _contents(self, item: WorkItem) -> Iterator[Content]:
         if item.may_be_archive:

@@ -6,6 +6,7 @@ reconciliation and report are computed without reading predictions again.
 
 __all__ = [
     "agreement",
+    "failure_rows",
     "item_statistics",
     "kept_images",
     "tallies",

@@ -4,10 +4,12 @@ import dataclasses
 import functools
 import itertools
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Self
 
+from digitmill.storage import OutputFolder
 from pipelines.statistics.agreement import Agreement, Disagreement, worst_disagreements
+from pipelines.statistics.failure_rows import RecordedFailures, is_failure_file, sort_failures
 from pipelines.statistics.kept_images import (
     FailurePicture,
     KeptImage,
@@ -23,7 +25,7 @@ from schemas.digit import CLASSES
 from schemas.failure import Failure, FailureCode
 from schemas.manifest import Part
 from schemas.model.model_card import HISTOGRAM_BINS
-from schemas.versioned import decode
+from schemas.versioned import decode, parse_json
 
 CONFIDENCE_BINS = 20
 """Bins of the confidence histogram, of equal width over [0, 1]."""
@@ -55,7 +57,7 @@ class RunStatistics:
     listed: int
     scored: int
     accepted: int
-    failures: tuple[Failure, ...]
+    failures: Collection[Failure]
     tallies: tuple[Tally, ...]
     confidences: tuple[int, ...]
     confusion: tuple[tuple[int, ...], ...]
@@ -109,7 +111,20 @@ class ItemStatistics(RunStatistics):
         Raises:
             ValueError: when the text is not such a record.
         """
-        return decode(cls, json.loads(text), what="a statistics record")
+        return decode(cls, parse_json(text), what="a statistics record")
+
+
+def read_record(data: bytes, output: OutputFolder) -> ItemStatistics:
+    """Returns a statistics record of an output; its failures are read as they are needed.
+
+    Raises:
+        ValueError: when the data are no such record.
+    """
+    record = ItemStatistics.from_json(data.decode())
+    files = [part for part in record.parts if is_failure_file(part.name)]
+    if not files:
+        return record
+    return dataclasses.replace(record, failures=RecordedFailures(record.failures, files, output.read))
 
 
 def merge_pieces(digest: str, pieces: Iterable[ItemStatistics]) -> ItemStatistics:
@@ -133,8 +148,8 @@ def merge_statistics(items: Iterable[ItemStatistics]) -> RunStatistics:
     return RunStatistics(**merged)
 
 
-MERGES: Mapping[str, Callable[[Iterable[Any]], tuple]] = {
-    "failures": lambda failures: tuple(sorted(failures, key=lambda failure: failure.image)),
+MERGES: Mapping[str, Callable[[Iterable[Any]], Collection]] = {
+    "failures": sort_failures,
     "tallies": functools.partial(add_up, keys=2),
     "doubtful": least_confident,
     "parts": lambda parts: tuple(sorted(parts, key=lambda part: part.name)),

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from schemas.digit import CLASSES
+from schemas.layout import is_inside
 from schemas.model import bundle
 from schemas.model.accuracy import Accuracy
 from schemas.model.trust import Trust
@@ -130,7 +131,7 @@ class ModelCard(VersionedRecord, what="a model card", format=FORMAT):
 def _check_inside(files: Iterable[str]) -> None:
     """Raises ValueError for a name that leads out of the bundle: bundles are copied by the card's names."""
     for file in files:
-        if ".." in file.split("/") or file.startswith("/"):
+        if not is_inside(file):
             raise ValueError(f"a file outside the bundle: {file!r}")
 
 

@@ -67,7 +67,7 @@ def test_the_file_asks_for_the_same(
 ) -> None:
     asked, got = ScoreOptions(**ASKED, **more), []
 
-    def run(options: ScoreOptions, pool: object) -> None:
+    def run(options: ScoreOptions, pool: object, *, signer: object) -> None:
         got.append(options)
         raise UserError("it is enough", value="", hint="look")
 

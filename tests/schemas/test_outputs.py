@@ -1,6 +1,8 @@
 import pathlib
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from digitmill import cli
 from digitmill.default_model import SHIPPED_MODEL
@@ -17,6 +19,10 @@ def run(*arguments: object) -> None:
     assert ended.value.code == ExitCode.OK
 
 
+def private_key() -> bytes:
+    return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("scans") / "scans"
@@ -29,7 +35,9 @@ def test_every_file_that_scoring_writes_is_described(
 ) -> None:
     flags = ("--labels", "folder", "--model", bundle_path, "--challenger", SHIPPED_MODEL)
     run("score", "--input", scans, "--output", tmp_path / "nights/1", *flags, "--limit", 20)
-    run("score", "--input", scans, "--output", tmp_path / "nights/2", *flags, "--since", tmp_path / "nights")
+    (tmp_path / "key.pem").write_bytes(private_key())
+    flags += ("--since", tmp_path / "nights", "--sign", tmp_path / "key.pem")
+    run("score", "--input", scans, "--output", tmp_path / "nights/2", *flags)
     run("review", tmp_path / "nights/2")
     check_files(tmp_path / "nights/2", outputs.SCORED, exhaustive=True)
 

@@ -56,3 +56,14 @@ def test_wrong_fields_are_refused(change: dict) -> None:
 def test_a_missing_field_is_named() -> None:
     with pytest.raises(ValueError, match=r"wrong fields for a leaf: .*'a'"):
         decode(Leaf, {}, what="a leaf")
+
+
+DEEP = ["[" * 100_000, "[" * 500 + "]" * 500, '{"a":' * 100_000, '{"a":' * 500 + "1" + "}" * 500]
+
+
+@pytest.mark.parametrize("text", DEEP)
+def test_deep_nesting_is_refused(text: str) -> None:
+    whole = f'{{"kind": "x", "format": 2, "numbers": {text}, "pair": [{{"a": 1}}, 0.5]}}'
+    for deep in (text, whole):
+        with pytest.raises(ValueError, match=r"nested too deeply|not a thing|Expecting"):
+            Thing.from_json(deep)

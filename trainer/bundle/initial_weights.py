@@ -9,7 +9,7 @@ from typing import Any, Final, NoReturn
 import keras
 
 from digitmill.engines.bundle_files import read_bundle_file, read_card
-from schemas.errors import UserError
+from schemas.errors import UserError, first_line
 from schemas.model import bundle
 from schemas.model.model_card import ModelCard
 from trainer.metrics.temperature import unbake
@@ -55,7 +55,23 @@ def load_network(place: str) -> tuple[ModelCard, keras.Model]:
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, bundle.KERAS_MODEL)
         path.write_bytes(data)
-        return card, keras.models.load_model(path, compile=False)
+        return card, _load(path, place)
+
+
+def _load(path: pathlib.Path, place: str) -> keras.Model:
+    try:
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises whatever the layers that a file names do
+        if "safe_mode" in str(error):
+            raise UserError(
+                f"{bundle.KERAS_MODEL} holds code, such as a Lambda layer, which is never run",
+                value=place,
+                hint="build the network of Keras's own layers, and train it again",
+            ) from error
+        _refuse(place, f"{bundle.KERAS_MODEL} cannot be loaded: {first_line(error)}")
+    if not isinstance(model, keras.Model):
+        _refuse(place, f"{bundle.KERAS_MODEL} holds no network")
+    return model
 
 
 def load_teacher(teacher: Teacher | None) -> keras.Model | None:

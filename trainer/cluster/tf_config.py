@@ -10,6 +10,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Final
 
 from schemas.errors import UserError
+from schemas.versioned import parse_json
 
 VARIABLE: Final = "TF_CONFIG"
 """The variable; training services set it, or users by hand."""
@@ -148,7 +149,7 @@ def _from_cluster_spec(spec: str) -> str:
 
 def _parse(text: str, *, variable: str = VARIABLE) -> tuple[dict[str, list[str]], dict[str, object]]:
     try:
-        config = json.loads(text)
+        config = parse_json(text)
         addresses = {str(role): list(hosts) for role, hosts in config.get("cluster", {}).items()}
         return addresses, dict(config.get("task", {}))
     except (ValueError, TypeError, AttributeError) as error:

@@ -167,3 +167,53 @@ def test_secrets_are_left_out_and_named(settings, kept, named):
     assert yaml.safe_load(text) == {"score": {name: kept}}
     assert f"# Left out, as it may be secret: {named}\n" in text
     assert "K3Y" not in text
+
+
+BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"{BOMB}try-out: {{input: *a11}}", "too many values"),
+        (
+            "m0: &m0 {a: 1}\n"
+            + "".join(f"m{n}: &m{n} {{<<: [{', '.join([f'*m{n - 1}'] * 9)}]}}\n" for n in range(1, 12)),
+            "too many values",
+        ),
+        ("try-out: &a {input: [*a]}", "too many values"),
+        ("try-out: " + "[" * 5_000, "nested too deeply"),
+        ("try-out: {most: 2024-13-99}", "not valid YAML"),
+        ("try-out: !!python/object/apply:os.system [true]", "not valid YAML"),
+    ],
+)
+def test_a_file_that_is_made_to_harm_is_refused(tmp_path: pathlib.Path, text: str, said: str) -> None:
+    (tmp_path / "run.yaml").write_text(text)
+    with pytest.raises(UserError, match=said) as refusal:
+        told("--output", "o", "--config", str(tmp_path / "run.yaml"))
+    assert len(str(refusal.value)) < 1_000
+
+
+def test_aliases_are_read(tmp_path: pathlib.Path) -> None:
+    text = "usual: &usual {most: 3, input: [a]}\ntry-out: {<<: *usual, output: o}"
+    (tmp_path / "run.yaml").write_text(text)
+    assert told("--config", str(tmp_path / "run.yaml"))["most"] == 3
+
+
+def test_secrets_are_hidden_in_a_command_line() -> None:
+    words = [
+        "score",
+        "--sign",
+        "/keys/k.pem",
+        "--input",
+        "in",
+        "--sign=/keys/k.pem",
+        "--api_key=x",
+        "--design",
+        "d",
+    ]
+    words += ["s3://user:word@host/b", "--token"]
+    assert list(run_config.hide_secrets(words)) == [
+        *("score", "--sign", "...", "--input", "in", "--sign=...", "--api_key=...", "--design", "d"),
+        *("...", "--token"),
+    ]

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import pathlib
 import shutil
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from digitmill.engines.bundle_files import read_card
 from digitmill.engines.bundle_loader import open_bundle
 from digitmill.engines.engine import LiteRtEngine
 from digitmill.engines.engine_choice import EngineChoice, EngineKind
@@ -184,3 +186,59 @@ def test_a_model_that_changes_after_the_check_is_not_loaded(copy: pathlib.Path) 
     (copy / opened.card.litert_model).write_bytes(b"another")
     with pytest.raises(UserError, match="is not the file that the card names"):
         opened.load()
+
+
+def make_pipe(path: pathlib.Path) -> None:
+    os.mkfifo(path)
+
+
+ODD = {
+    "pipe": (make_pipe, "not a regular file"),
+    "folder": (pathlib.Path.mkdir, "not a regular file"),
+    "device": (lambda path: path.symlink_to("/dev/zero"), "a link leads out of the bundle"),
+    "link": (lambda path: path.symlink_to("/etc/hostname"), "a link leads out of the bundle"),
+    "link-up": (lambda path: path.symlink_to("../else"), "a link leads out of the bundle"),
+    "loop": (lambda path: path.symlink_to(path.name), "Too many levels of symbolic links"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("name", [names.CARD, names.KERAS_MODEL])
+def test_what_is_no_file_of_the_bundle_is_not_opened(copy: pathlib.Path, kind: str, name: str) -> None:
+    make, said = ODD[kind]
+    (copy.parent / "else").write_bytes(b"not of the bundle")
+    (copy / name).unlink()
+    make(copy / name)
+    with pytest.raises(UserError, match=said):
+        open_bundle(copy)
+    if name == names.CARD:
+        with pytest.raises(UserError, match=said):
+            read_card(str(copy))
+
+
+def test_a_link_within_the_bundle_is_followed(copy: pathlib.Path) -> None:
+    (copy / names.LITERT_MODEL).rename(copy / "stored")
+    (copy / names.LITERT_MODEL).symlink_to("stored")
+    (copy.parent / "latest").symlink_to(copy)
+    open_bundle(copy.parent / "latest").load()
+
+
+@pytest.mark.parametrize("name", ["/etc/hostname", "../x", "saved_model/../../x", "", ".", "a//b", "a\0b"])
+def test_a_card_that_names_a_file_elsewhere_is_refused(copy: pathlib.Path, name: str) -> None:
+    edit_card(copy, lambda card: card["files"].update({name: "0" * 64}))
+    with pytest.raises(UserError, match="a file outside the bundle") as refusal:
+        open_bundle(copy)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_name_that_no_file_system_holds_is_refused(copy: pathlib.Path) -> None:
+    edit_card(copy, lambda card: card["files"].update({"\ud800": "0" * 64, "x" * 5000: "0" * 64}))
+    with pytest.raises(UserError, match="damaged model bundle"):
+        open_bundle(copy)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"format": 1, "recipe": ' + "[" * 500 + "]" * 500 + "}"])
+def test_a_card_that_is_nested_too_deeply_is_refused(copy: pathlib.Path, text: str) -> None:
+    (copy / names.CARD).write_text(text)
+    with pytest.raises(UserError, match="nested too deeply"):
+        open_bundle(copy)

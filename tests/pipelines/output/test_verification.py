@@ -1,18 +1,25 @@
+import csv
 import gzip
+import io
 import json
+import os
 import pathlib
 import shutil
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from digitmill.records import encode_records, parse_example, read_records
+from digitmill.reports.csv_table import encode_csv
 from digitmill.storage.local_output import LocalFolder
 from pipelines.output.verification import verify
 from pipelines.score import score_job
 from pipelines.score_options import ScoreOptions
 from pipelines.verify import verify as command
-from schemas.errors import UserError
+from schemas import prediction
+from schemas.errors import StorageError, UserError
 
 
 @pytest.fixture(scope="module")
@@ -113,9 +120,10 @@ def test_images_with_no_and_with_two_outcomes_are_found(output: pathlib.Path) ->
         return b"\n".join([header, second, second, *rest])
 
     forge(output, csv_part(output), swap)
-    first, second = sorted(findings(output), key=lambda finding: "listed" in finding)
-    assert first.endswith(": 2 outcomes")
-    assert second.endswith(": listed, but no outcome")
+    differing, twice, missing = findings(output)
+    assert ": 1 rows differ from " in differing
+    assert twice.endswith(": 2 outcomes")
+    assert missing.endswith(": listed, but no outcome")
 
 
 def test_an_outcome_of_an_unlisted_image_is_found(output: pathlib.Path) -> None:
@@ -184,3 +192,124 @@ def test_gzipped_tables_are_read_too(
 
     forge(tmp_path / "out", name, swap)
     assert any(finding.endswith("outcome, but not listed") for finding in findings(tmp_path / "out"))
+
+
+def change_row(output: pathlib.Path, column: str, value: str) -> str:
+    """Changes a cell in row 7 of a CSV and seals it anew; returns the file's name."""
+    name = csv_part(output)
+
+    def change(data: bytes) -> bytes:
+        rows = list(csv.reader(io.StringIO(data.decode())))
+        assert rows[7][rows[0].index(column)] != value
+        rows[7][rows[0].index(column)] = value
+        return encode_csv(rows)
+
+    forge(output, name, change)
+    return name
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("digit", "x"),
+        ("generation", "1"),
+        ("confidence", "0.123456"),
+        ("second_digit", ""),
+        ("second_confidence", "2"),
+        ("decision", "reject"),
+        ("label", "5"),
+        ("challenger_digit", "5"),
+        ("challenger_confidence", "0.5"),
+    ],
+)
+def test_a_cell_that_the_tfrecord_has_not_is_found(output: pathlib.Path, column: str, value: str) -> None:
+    name = change_row(output, column, value)
+    (finding,) = findings(output)
+    assert finding.startswith(
+        f"{name}: 1 rows differ from {name.removesuffix('.csv')}.tfrecord.gz, first row 7: "
+    )
+    assert f"{column} is {value!r}, in the TFRecord '" in finding
+
+
+def test_rows_are_compared_in_both_formats_and_with_the_record(output: pathlib.Path) -> None:
+    table = csv_part(output)
+    records = table.replace(".csv", ".tfrecord.gz")
+    payloads = [parse_example(row) for row in read_records((output / records).read_bytes())]
+    wrong = [(row["digit"] + 1) % 10 for row in payloads]
+
+    def in_table(data: bytes) -> bytes:
+        header, *rows = csv.reader(io.StringIO(data.decode()))
+        return encode_csv(
+            [header, *([*row[:2], digit, *row[3:]] for row, digit in zip(rows, wrong, strict=True))]
+        )
+
+    def in_records(data: bytes) -> bytes:
+        columns = {
+            column.name: [row.get(column.name, -1) for row in payloads] for column in prediction.COLUMNS
+        }
+        columns |= {"digit": wrong, "image": [row["image"].decode() for row in payloads]}
+        columns |= {"decision": [row["decision"].decode() for row in payloads]}
+        columns |= {"challenger_confidence": [float("nan")] * len(payloads)}
+        numbers = {
+            name: values if isinstance(values[0], str) else np.array(values)
+            for name, values in columns.items()
+        }
+        return encode_records(prediction.COLUMNS, numbers)
+
+    forge(output, records, lambda data: gzip.compress(in_records(data)))
+    (finding,) = findings(output)[:1]
+    assert f"{len(wrong):,} rows differ" in finding
+    forge(output, table, in_table)
+    (finding,) = findings(output)
+    assert "other digits in its rows than in its tallies" in finding
+
+
+def test_other_columns_are_found(output: pathlib.Path) -> None:
+    name = csv_part(output)
+    forge(output, name, lambda data: data.replace(b"digit,confidence", b"confidence,digit", 1))
+    assert findings(output) == [f"{name}: not the columns of predictions"]
+
+
+def test_a_changed_failure_is_found(output: pathlib.Path) -> None:
+    forge(output, "reports/failures.csv", lambda data: data.replace(b"EMPTY", b"BLANK", 1))
+    assert findings(output) == [
+        "reports/failures.csv: its rows are not the failures in the statistics records"
+    ]
+
+
+@pytest.mark.parametrize("folder", ["statistics", "listing", "predictions"])
+@pytest.mark.parametrize(
+    "content", [b"", b"[" * 100_000, gzip.compress(b"[" * 100_000), gzip.compress(b"[1]"), b"{}", b"\xff"]
+)
+def test_a_file_that_is_damaged_under_its_digest_is_named(
+    output: pathlib.Path, folder: str, content: bytes
+) -> None:
+    for name in parts(output):
+        if name.startswith(folder) and "index" not in name:
+            forge(output, name, lambda _: content)
+            break
+    found = findings(output)
+    assert found
+    assert any("cannot be read" in finding or "expected" in finding for finding in found)
+
+
+@pytest.mark.parametrize("name", ["../../etc/hostname", "/etc/hostname", "predictions/../../x", "a\0b"])
+def test_a_manifest_that_names_a_file_elsewhere_is_refused(output: pathlib.Path, name: str) -> None:
+    edit(output, lambda text: text["parts"][0].update(name=name))
+    with pytest.raises(UserError, match="a file outside the output"):
+        verify(LocalFolder(output))
+
+
+def test_a_pipe_is_not_waited_for(output: pathlib.Path) -> None:
+    name = csv_part(output)
+    (output / name).unlink()
+    os.mkfifo(output / name)
+    with pytest.raises(StorageError, match="not a regular file"):
+        verify(LocalFolder(output))
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"format": 2, "options": ' + "[" * 500 + "]" * 500 + "}"])
+def test_a_deeply_nested_manifest_is_refused(output: pathlib.Path, text: str) -> None:
+    (output / "manifest.json").write_text(text)
+    with pytest.raises(UserError, match="nested too deeply"):
+        verify(LocalFolder(output))

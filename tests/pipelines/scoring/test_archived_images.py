@@ -10,13 +10,20 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from digitmill.storage import ImageReader
+from digitmill.storage import ImageReader, open_folder
+from pipelines.compact import compact_job
+from pipelines.compact.compact_options import CompactOptions
 from pipelines.listing.input_listing import list_images
 from pipelines.listing.work_item import pack_items, separate_archives
+from pipelines.output.verification import verify
 from pipelines.packing import pack_job
+from pipelines.report.rebuilding import rebuild_report
 from pipelines.score.score_job import run
 from pipelines.score_options import ScoreOptions
+from pipelines.scoring import scorer
 from pipelines.scoring.scorer import read_archive
+from pipelines.statistics import failure_rows
+from schemas.errors import UnreconciledError
 from schemas.prediction import NO_LABEL
 from tests.gcs_emulator import Bucket
 
@@ -204,3 +211,55 @@ def test_archives_have_work_items_of_their_own(tmp_path: pathlib.Path) -> None:
     assert len({item.digest for item in [whole, *items]}) == 4
     assert [item.may_be_archive for item in items] == [False, True, True]
     assert all(image.label == NO_LABEL for item in items for image in item.images)
+
+
+@pytest.fixture
+def failing(digits: np.ndarray, png_of: Callable, tmp_path: pathlib.Path) -> pathlib.Path:
+    """A folder with an archive of many members that fail, and some that do not."""
+    members = {f"{n:03d}.png": b"" if n % 10 else png_of(digits[n]) for n in range(230)}
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/many.zip").write_bytes(zipped(members))
+    (tmp_path / "in/plain.png").write_bytes(b"text")
+    return tmp_path / "in"
+
+
+def test_failures_that_a_record_does_not_hold_are_accounted_for(
+    failing: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"inputs": (str(failing),), "model": bundle_path, "beam_flags": FLAGS}
+    asked |= {"max_failure_rate": 1.0, "rows_per_part": 50}
+    usual = run(ScoreOptions(**asked, output=str(tmp_path / "usual"))).manifest
+    for module in (failure_rows, scorer):
+        monkeypatch.setattr(module, "MOST_IN_MEMORY", 60)
+    split = run(ScoreOptions(**asked, output=str(tmp_path / "split"))).manifest
+    assert split.failures == usual.failures
+    assert split.counts == usual.counts
+    assert len(list((tmp_path / "split/statistics").glob("failures-*.json.gz"))) == 4
+    for report in ("reports/failures.csv", "reports/summary.csv"):
+        assert (tmp_path / "split" / report).read_bytes() == (tmp_path / "usual" / report).read_bytes()
+    assert verify(open_folder(str(tmp_path / "split"))).findings == ()
+    (tmp_path / "split/report.html").unlink()
+    rebuild_report(str(tmp_path / "split"), to=None, price_per_hour=None)
+    assert verify(open_folder(str(tmp_path / "split"))).findings == ()
+    compact_job.run(CompactOptions(runs=(str(tmp_path / "split"),), output=str(tmp_path / "state")))
+    merged = (tmp_path / "state/reports/failures.csv").read_bytes()
+    assert merged == (tmp_path / "usual/reports/failures.csv").read_bytes()
+
+
+def test_a_missing_file_of_failures_is_found(
+    failing: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (failure_rows, scorer):
+        monkeypatch.setattr(module, "MOST_IN_MEMORY", 60)
+    asked = {"inputs": (str(failing),), "model": bundle_path, "beam_flags": FLAGS}
+    asked |= {"max_failure_rate": 1.0, "rows_per_part": 50, "output": str(tmp_path / "out")}
+    run(ScoreOptions(**asked))
+    lost = next((tmp_path / "out/statistics").glob("failures-*.json.gz"))
+    lost.unlink()
+    assert verify(open_folder(str(tmp_path / "out"))).findings == (f"statistics/{lost.name}: missing",)
+    (tmp_path / "out/manifest.json").unlink()
+    with pytest.raises(UnreconciledError, match=f"failures of a work item cannot be read: .*{lost.name}"):
+        run(ScoreOptions(**asked, resume=True))
+    lost.write_bytes(b"damaged")
+    with pytest.raises(UnreconciledError, match="failures of a work item cannot be read: damaged failures"):
+        run(ScoreOptions(**asked, resume=True))

@@ -1,5 +1,7 @@
+import hashlib
 import json
 import shutil
+import zipfile
 
 import keras
 import numpy as np
@@ -151,3 +153,46 @@ def test_every_recipe_accepts_its_own_weights(tmp_path, few_digits):
 
         assert _difference(saved, second) == ""
         assert np.shape(saved.get_weights()[0]) == np.shape(second.get_weights()[0])
+
+
+def with_model(place, write) -> None:
+    """Puts another file in the place of a bundle's Keras model, under a card that names it."""
+    path = place / bundle.KERAS_MODEL
+    path.unlink()
+    write(path)
+    card = json.loads((place / bundle.CARD).read_text())
+    card["files"][bundle.KERAS_MODEL] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (place / bundle.CARD).write_text(json.dumps(card))
+
+
+def with_lambda(path) -> None:
+    network = [keras.Input((28, 28)), keras.layers.Lambda(lambda digits: digits), keras.layers.Flatten()]
+    keras.Sequential(network).save(path)
+
+
+def as_h5(path) -> None:
+    keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten()]).save(path.with_suffix(".h5"))
+    path.with_suffix(".h5").rename(path)
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (with_lambda, "holds code, such as a Lambda layer, which is never run"),
+        (as_h5, "model.keras cannot be loaded"),
+        (lambda path: path.write_bytes(b""), "model.keras cannot be loaded"),
+        (lambda path: path.write_bytes(b"PK\x03\x04"), "model.keras cannot be loaded"),
+        (lambda path: path.write_text("no model"), "model.keras cannot be loaded"),
+        (lambda path: zipfile.ZipFile(path, "w").close(), "model.keras cannot be loaded"),
+    ],
+)
+def test_what_is_no_plain_network_is_refused(own_bundle, write, said):
+    with_model(own_bundle, write)
+    assert said in refusal_of(own_bundle)
+
+
+@pytest.mark.parametrize("name", ["model.h5", "model.keras", "."])
+def test_a_file_is_no_bundle(tmp_path, name):
+    (tmp_path / "model.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
+    (tmp_path / "model.keras").write_bytes(b"PK")
+    assert "not a model bundle" in refusal_of(tmp_path / name)

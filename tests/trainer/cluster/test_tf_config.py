@@ -151,3 +151,9 @@ def test_contradicting_launcher_variables_are_refused(environment, words):
         set_from_launcher(environment)
     assert "\n" not in str(refusal.value)
     assert VARIABLE not in environment
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"cluster": ' + "[" * 100_000])
+def test_deep_nesting_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(UserError, match="TF_CONFIG is not a cluster and a task in JSON"):
+        read({"TF_CONFIG": text})

@@ -18,15 +18,15 @@ class PreemptedError(JobFailedError):
 class Preemption:
     """Context manager that records SIGTERM and Ctrl-C in a flag, to be polled between steps.
 
-    A Ctrl-C that arrives after the last poll is raised again on exit. A second Ctrl-C ends the process
-    at once.
+    A signal that arrives after the last poll raises KeyboardInterrupt on exit. A second Ctrl-C ends the
+    process at once; a second SIGTERM does not, because clusters repeat theirs while a checkpoint is saved.
 
     Attributes:
         preempted: whether a signal has arrived.
     """
 
     def __init__(self) -> None:
-        self.preempted = self._interrupted = False
+        self.preempted = False
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -43,12 +43,11 @@ class Preemption:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
-        if self._interrupted and kind in (None, GeneratorExit):
-            signal.raise_signal(signal.SIGINT)
+        if self.preempted and kind in (None, GeneratorExit):
+            raise KeyboardInterrupt
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del frame
         if self.preempted and number == signal.SIGINT:
             os._exit(ExitCode.CRASHED)  # safe: checkpoints appear whole or not at all
         self.preempted = True
-        self._interrupted = self._interrupted or number == signal.SIGINT

@@ -10,16 +10,23 @@ from trainer.loop.actions.preemption import PreemptedError, Preemption
 
 def test_sigterm_sets_the_flag_and_the_handler_is_restored():
     before = signal.getsignal(signal.SIGTERM)
-    with Preemption() as preemption:
-        assert not preemption.preempted
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert preemption.preempted
+
+    def act() -> None:
+        with Preemption() as preemption:
+            assert not preemption.preempted
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert preemption.preempted
+            raise PreemptedError("all is saved")
+
+    with pytest.raises(PreemptedError):
+        act()
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_an_unpolled_ctrl_c_is_raised_on_exit():
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_unpolled_signal_is_raised_on_exit(sent: signal.Signals) -> None:
     with pytest.raises(KeyboardInterrupt), Preemption():
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(sent)
 
 
 def test_a_handled_ctrl_c_is_not_raised_again():

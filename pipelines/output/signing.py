@@ -1,0 +1,122 @@
+"""Signs manifests with a private key, and checks their signatures with the public one: Ed25519, in PEM files.
+
+A signature is a file of its own beside the manifest, over its bytes, so that `openssl` can check it too.
+"""
+
+import os
+import pathlib
+from typing import TYPE_CHECKING, NoReturn, Self
+
+from digitmill.storage import OutputFolder
+from schemas import manifest
+from schemas.errors import UserError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+PASSPHRASE = "DIGITMILL_SIGN_PASSPHRASE"
+"""Environment variable with the pass phrase of an encrypted private key."""
+
+
+class Signer:
+    """A private key. It stays in the launcher's memory."""
+
+    def __init__(self, pem: bytes, passphrase: str | None) -> None:
+        from cryptography.exceptions import UnsupportedAlgorithm
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+        try:
+            key = load_pem_private_key(pem, None if passphrase is None else passphrase.encode())
+        except TypeError:  # encrypted without a pass phrase, or the other way round
+            if passphrase is None:
+                _refuse("the private key is encrypted", f"put its pass phrase into {PASSPHRASE}")
+            key = load_pem_private_key(pem, None)
+        except (ValueError, UnsupportedAlgorithm):
+            hint = f"check the file, and {PASSPHRASE} if it is encrypted"
+            _refuse("not a private key in PEM, or another pass phrase", hint)
+        if not isinstance(key, Ed25519PrivateKey):
+            _refuse("not an Ed25519 key", "make one by `openssl genpkey -algorithm ed25519 -out KEY`")
+        self._key = key
+
+    @classmethod
+    def load(cls, path: pathlib.Path | None) -> Self | None:
+        """Returns the key in a file; None without one. Child processes do not inherit its pass phrase.
+
+        Raises:
+            UserError: when it cannot be used. The text does not name the file.
+        """
+        if path is None:
+            return None
+        try:
+            pem = path.read_bytes()
+        except OSError as error:
+            _refuse("cannot read the private key", f"check the path: {error.strerror}")
+        return cls(pem, os.environ.pop(PASSPHRASE, None))
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a private key does not leave its process")
+
+    def write(self, output: OutputFolder, data: bytes) -> None:
+        """Writes the signature of a manifest that is written next."""
+        output.replace(manifest.SIGNATURE, self._key.sign(data))
+
+    def check(self, output: OutputFolder) -> None:
+        """Raises UserError unless the finished run in an output is signed with this key."""
+        problem = _problem(output, output.read(manifest.FILE), self._key.public_key())
+        if problem:
+            raise UserError(
+                f"a finished run is not signed later, as its manifest may have changed ({problem})",
+                value=output.place,
+                hint="resume it without --sign, or score into a new output",
+            )
+
+
+def write_manifest(output: OutputFolder, data: bytes, signer: Signer | None) -> None:
+    """Writes a manifest, and before it its signature: a run without a manifest is not finished."""
+    if signer is not None:
+        signer.write(output, data)
+    elif output.exists(manifest.SIGNATURE):
+        output.delete(manifest.SIGNATURE)  # of a launcher that was killed before it wrote its manifest
+    output.replace(manifest.FILE, data)
+
+
+def check_signature(output: OutputFolder, data: bytes, key: pathlib.Path) -> str:
+    """Returns what is wrong with the signature of a manifest; empty when it was signed with the key's pair.
+
+    Raises:
+        UserError: when the file holds no public key.
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    hint = "write it by `openssl pkey -in PRIVATE -pubout -out PUBLIC`"
+    try:
+        public = load_pem_public_key(key.read_bytes())
+    except OSError as error:
+        raise UserError(
+            "cannot read the public key", value=str(key), hint=f"check the path: {error.strerror}"
+        ) from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise UserError("not a public key in PEM", value=str(key), hint=hint) from error
+    if not isinstance(public, Ed25519PublicKey):
+        raise UserError("not an Ed25519 key", value=str(key), hint=hint)
+    return _problem(output, data, public)
+
+
+def _problem(output: OutputFolder, data: bytes, key: "Ed25519PublicKey") -> str:
+    from cryptography.exceptions import InvalidSignature
+
+    try:
+        key.verify(output.read(manifest.SIGNATURE), data)
+    except FileNotFoundError:
+        return "not signed"
+    except InvalidSignature:
+        return "not the manifest that was signed, or signed with another key"
+    return ""
+
+
+def _refuse(problem: str, hint: str) -> NoReturn:
+    # Its path is nobody's business, and messages end in logs.
+    raise UserError(problem, value="--sign", hint=hint) from None
