@@ -63,6 +63,7 @@ class NameCounts:
 
     def __init__(self) -> None:
         self._used = 0
+        self._digests, self._counts = array.array("Q"), array.array("I")
         self._resize(1 << 10)
 
     def add(self, name: bytes) -> int:
@@ -86,7 +87,7 @@ class NameCounts:
         return place
 
     def _resize(self, slots: int) -> None:
-        before = zip(self._digests, self._counts, strict=True) if self._used else ()
+        before = zip(self._digests, self._counts, strict=True)
         self._digests = array.array("Q", bytes(8 * slots))
         self._counts = array.array("I", bytes(4 * slots))
         for digest, count in before:

@@ -22,6 +22,7 @@ from typing import Final
 from digitmill.storage.interface import held_error
 from digitmill.storage.object_stores.bucket import ABSENT, Bucket, StoreError
 from schemas.errors import StorageError, UserError
+from schemas.versioned import parse_json
 
 LEASE_SECONDS: Final = 30.0
 """A lease that is not renewed for so long is free."""
@@ -127,7 +128,12 @@ class Lease:
 
     def _seen(self, *, patient: bool = True) -> tuple[str, dict] | None:
         found = self._bucket.read_version(self._name, patient=patient)
-        return None if found is None else (found[0], json.loads(found[1]))
+        if found is None:
+            return None
+        try:
+            return found[0], dict(parse_json(found[1]))
+        except (TypeError, ValueError):
+            return found[0], {"host": "a damaged lease"}  # somebody's, until it is not renewed
 
     def _write(self, expected: str, *, patient: bool = True) -> bool:
         """Writes the lease in place of a version. Returns whether that was still there."""

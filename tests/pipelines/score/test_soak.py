@@ -88,7 +88,9 @@ def strike(launcher: BaseProcess, chance: random.Random) -> tuple[str, signal.Si
     return victim, sent
 
 
-def run_with_strikes(start: Callable[[], BaseProcess], chance: random.Random) -> collections.Counter:
+def run_with_strikes(
+    start: Callable[[], BaseProcess], chance: random.Random, log: pathlib.Path
+) -> collections.Counter:
     """Starts launchers until one ends by itself with all done; returns which signals hit what."""
     hits: collections.Counter = collections.Counter()
     for _ in range(STRIKES + 1):
@@ -103,7 +105,7 @@ def run_with_strikes(start: Callable[[], BaseProcess], chance: random.Random) ->
         if launcher.exitcode == 0:
             return hits
         # Of the launcher: killed, or stopped in good order. What befalls its children does not end it.
-        assert stopped is not None
+        assert stopped is not None, (hits, launcher.exitcode, log.read_text())
         assert launcher.exitcode in (1, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT)
     pytest.fail("a launcher that was left alone did not end well")
 
@@ -122,7 +124,7 @@ def test_a_run_whose_processes_are_killed_ends_the_same(
     def start() -> BaseProcess:
         return launch(arguments(scans, bundle_path, output), tmp_path / "log")
 
-    hits = run_with_strikes(start, random.Random(seed))
+    hits = run_with_strikes(start, random.Random(seed), tmp_path / "log")
     assert contents(output) == undisturbed, (hits, (tmp_path / "log").read_text())
     assert verify(open_folder(str(output))).findings == ()
     listed = collections.Counter(

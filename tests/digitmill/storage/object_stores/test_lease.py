@@ -289,3 +289,13 @@ def test_a_store_that_ignores_conditions_is_refused(content: bytes | None) -> No
     with pytest.raises(UserError, match=r"the store ignores If-None-Match.*'s3://bucket/run'"):
         lease_on(bucket).take()
     assert bucket.content is None
+
+
+@pytest.mark.parametrize("content", [b"", b"[" * 100_000, b"[1]", b"3", b"\xff"])
+def test_a_damaged_lease_runs_out_like_one_that_nobody_renews(
+    folder: BucketFolder, bucket: Bucket, content: bytes
+) -> None:
+    bucket.put(f"run/{LOCK}", content)
+    with folder.hold() as hold:
+        hold.confirm()
+    assert bucket.names() == []
