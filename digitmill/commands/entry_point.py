@@ -19,6 +19,7 @@ from schemas.errors import (
     StorageError,
     UnreconciledError,
     UserError,
+    WorkerError,
 )
 
 
@@ -57,6 +58,7 @@ _WORDED: Final = (
     StorageError,
     UnreconciledError,
     UserError,
+    WorkerError,
 )
 
 
