@@ -1,0 +1,74 @@
+"""Reads the pages of files that may have several: TIFF, animations, documents."""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from digitmill.imaging.decode import decode
+from digitmill.imaging.guard import GUARD, Outcome
+from digitmill.imaging.headers.header import read_header
+from digitmill.imaging.limits import MAX_PAGES
+from schemas.failure import FailureCode, ImageError
+
+_PNG: Final = b"\x89PNG"
+_JPEG: Final = b"\xff\xd8\xff"
+_PIXELS: Final = b"IDAT"
+_ANIMATION: Final = b"acTL"
+_SECOND_CHUNK: Final = slice(37, 41)
+
+
+class Page(NamedTuple):
+    """A page of a file, decoded already.
+
+    Attributes:
+        data: the file's bytes, shared by its pages.
+        number: counted from 0.
+        outcome: uint8[28, 28], the canonical digit, or why there is none.
+    """
+
+    data: bytes
+    number: int
+    outcome: Outcome
+
+
+Content = bytes | Page | ImageError
+"""An image: a file's bytes, of which the first page counts, or a page; or why it could not be read."""
+
+
+def may_have_pages(data: bytes) -> bool:
+    """Whether a file may have several pages; takes 0.1 us for nearly all files, which are PNG or JPEG."""
+    if data.startswith(_PNG):
+        # What makes a PNG an animation stands before its pixels, and mostly nothing stands there.
+        return data[_SECOND_CHUNK] != _PIXELS and data.find(_ANIMATION, 0, data.find(_PIXELS)) >= 0
+    return not data.startswith(_JPEG)
+
+
+def read_pages(data: bytes) -> tuple[int, list[Content]]:
+    """Returns the number of a file's pages, and those that are read, `MAX_PAGES` at most.
+
+    A file whose pages cannot be counted, and one that has no pages, is the one content itself.
+
+    Raises:
+        WorkerError: when the decoder process does not start, or is killed again and again.
+    """
+    try:
+        if read_header(data).plain:
+            return 1, [data]
+    except ImageError as error:
+        return 1, [error]
+    count, outcomes = GUARD.digits(data)
+    return count, [Page(data, number, outcome) for number, outcome in enumerate(outcomes)]
+
+
+def rest_not_read(count: int) -> ImageError:
+    """Returns the error that stands for the pages beyond `MAX_PAGES`."""
+    return ImageError(FailureCode.TOO_LARGE, f"{count:,} pages; the first {MAX_PAGES:,} were read")
+
+
+def pixels_of(content: bytes | Page) -> np.ndarray:
+    """Returns the pixels of an image, as `decode` does.
+
+    Raises:
+        ImageError: as `decode`.
+    """
+    return GUARD.pixels(content.data, content.number) if isinstance(content, Page) else decode(content)

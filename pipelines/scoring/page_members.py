@@ -1,0 +1,66 @@
+"""Gives each page of a file, or frame of an animation, a row of its own, named `FILE!PAGE`."""
+
+from collections.abc import Iterable, Iterator
+
+from digitmill.imaging.limits import MAX_PAGES
+from digitmill.imaging.page_reading import Content, may_have_pages, read_pages, rest_not_read
+from digitmill.storage.listed_image import ListedImage
+from digitmill.storage.names import page_uri
+from schemas.errors import WorkerError
+from schemas.prediction import NO_LABEL, Pages
+
+OwnedContent = tuple[ListedImage, Content]
+"""An image with its content, or why it could not be read."""
+
+
+class PagedContents:
+    """Contents of files, those with several pages page by page; a file of one page keeps its name.
+
+    Behind the first `MAX_PAGES` of a file, one failure under the file's own name stands for the rest. A
+    file's label is that of each of its pages, unless they have labels of their own.
+
+    Args:
+        contents: images, each with its file's bytes, or why it could not be read.
+        pages: whether pages beyond the first are images.
+
+    Attributes:
+        further: number of contents beyond one a file, so far.
+    """
+
+    def __init__(self, contents: Iterable[OwnedContent], pages: Pages = Pages.ALL) -> None:
+        self._contents = contents
+        self._images = self._all() if pages == Pages.ALL else iter(contents)
+        self.further = 0
+
+    def __iter__(self) -> Iterator[OwnedContent]:
+        return self._images
+
+    def _all(self) -> Iterator[OwnedContent]:
+        for image, content in self._contents:
+            if not isinstance(content, bytes) or not may_have_pages(content):
+                yield image, content
+                continue
+            try:
+                count, pages = read_pages(content)
+            except WorkerError as error:
+                # The one image on which the machine fails may be larger than all others.
+                raise WorkerError(
+                    f"{error.error}, on {image.uri}", value=error.value, hint=error.hint
+                ) from error
+            if count == 1:
+                yield image, pages[0]
+                continue
+            self.further += len(pages) - 1
+            for number, page in enumerate(pages):
+                yield _page(image, number), page
+            if count > MAX_PAGES:
+                self.further += 1
+                yield image, rest_not_read(count)
+
+
+def _page(image: ListedImage, number: int) -> ListedImage:
+    label = image.label
+    if image.page_labels:
+        own = image.page_labels[number : number + 1]
+        label = int(own) if own.isdigit() else NO_LABEL
+    return image._replace(uri=page_uri(image.uri, number + 1), label=label)
