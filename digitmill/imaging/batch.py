@@ -12,6 +12,7 @@ from digitmill.imaging.guard import GUARD, Outcome
 from digitmill.imaging.headers.header import read_header
 from digitmill.imaging.page_reading import Content, Page
 from digitmill.imaging.paper import MIN_CONTRAST
+from digitmill.native_log import without_warnings
 from schemas.digit import SIDE
 from schemas.failure import ImageError
 
@@ -45,23 +46,25 @@ def decode_batch(contents: Iterable[Content], size: int) -> DigitBatch:
     digits = np.zeros((size, SIDE, SIDE), np.uint8)
     errors: list[ImageError | None] = [None] * size
     unchecked = np.zeros(size, bool)
-    for slot, content in zip(range(size), contents, strict=True):
-        try:
-            if not isinstance(content, bytes):
-                digits[slot] = _digit_of(content)
-                continue
-            header = read_header(content)
-            if not header.plain:
-                digits[slot] = GUARD.digit(content)
-                continue
-            pixels = decode_here(content, header)
-            if pixels.shape == _NATIVE and pixels.itemsize == 1:
-                digits[slot] = pixels
-                unchecked[slot] = True
-            else:
-                digits[slot] = canonicalise(pixels)
-        except ImageError as error:
-            errors[slot] = error
+    # libpng's and libjpeg's warnings do not say which image they are about.
+    with without_warnings():
+        for slot, content in zip(range(size), contents, strict=True):
+            try:
+                if not isinstance(content, bytes):
+                    digits[slot] = _digit_of(content)
+                    continue
+                header = read_header(content)
+                if not header.plain:
+                    digits[slot] = GUARD.digit(content)
+                    continue
+                pixels = decode_here(content, header)
+                if pixels.shape == _NATIVE and pixels.itemsize == 1:
+                    digits[slot] = pixels
+                    unchecked[slot] = True
+                else:
+                    digits[slot] = canonicalise(pixels)
+            except ImageError as error:
+                errors[slot] = error
     _finish_natives(digits, errors, unchecked=unchecked)
     return DigitBatch(digits, errors)
 

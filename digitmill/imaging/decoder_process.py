@@ -5,6 +5,7 @@ Started by `python -m digitmill.imaging.decoder_process`, with a socket as stand
 
 import contextlib
 import errno
+import gc
 import pathlib
 import resource
 import signal
@@ -41,19 +42,27 @@ def serve(handler: Handler, connection: socket.socket, *, seconds: float = DECOD
     machine is stopped or busy with others does not count.
     """
     messages.send(connection, messages.FRAME.pack(messages.READY, 0))
-    first = _address_space()
-    while _address_space() <= first + DECODER_GROWTH:
+    most = _address_space() + DECODER_GROWTH
+    while _address_space() <= most:
         try:
             kind, content = messages.receive(connection)
         except (EOFError, OSError):
             return
-        signal.setitimer(signal.ITIMER_REAL, _UNWATCHED_SECONDS)
-        with _limited_memory():
-            for letter, parts in _replies(handler, kind, content, seconds=seconds):
-                size = sum(map(len, parts))
-                messages.send(connection, messages.FRAME.pack(letter, size), *parts)
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        _serve_one(handler, connection, kind, content, seconds=seconds)
+        if _address_space() > most:
+            gc.collect()  # decoders' objects refer to each other and keep their pictures
+
+
+def _serve_one(
+    handler: Handler, connection: socket.socket, kind: bytes, content: bytearray, *, seconds: float
+) -> None:
+    signal.setitimer(signal.ITIMER_REAL, _UNWATCHED_SECONDS)
+    with _limited_memory():
+        for letter, parts in _replies(handler, kind, content, seconds=seconds):
+            size = sum(map(len, parts))
+            messages.send(connection, messages.FRAME.pack(letter, size), *parts)
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _replies(

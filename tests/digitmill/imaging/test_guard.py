@@ -418,3 +418,48 @@ def test_the_pixel_cap_holds_whatever_the_environment_says(monkeypatch: pytest.M
         guard.digit(file.getvalue())
     guard.close()
     assert caught.value.code is FailureCode.TOO_LARGE
+
+
+@pytest.mark.slow
+def test_verdicts_do_not_depend_on_what_came_before(scan: bytes) -> None:
+    colours = np.random.default_rng(0).integers(0, 255, (64, 64, 4), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(np.tile(colours, (64, 64, 1))).save(file, "TIFF", compression="tiff_lzw")
+    large = file.getvalue()
+    guard = Guard()
+    first = guard.pixels(large)
+    assert first.shape == (4096, 4096, 4)
+    for _ in range(5):
+        guard.digit(scan)
+        np.testing.assert_array_equal(guard.pixels(large), first)
+    guard.close()
+
+
+HUNGRY = """
+import pathlib, resource, socket, sys
+import numpy as np
+from digitmill.imaging import decoder_process
+from schemas.failure import FailureCode, ImageError
+
+kept = []
+
+def handle(kind, data):
+    def page(number):
+        if data == b"leak":
+            kept.append(bytearray(200 * 2**20))
+        large = bytearray(int(data) * 2**20) if data.isdigit() else None
+        return np.zeros((28, 28), np.uint8)
+    return 1, page
+
+decoder_process.serve(handle, socket.socket(fileno=0))
+"""
+
+
+def test_each_file_has_the_same_memory_whatever_a_decoder_has_kept() -> None:
+    guard = Guard([sys.executable, "-c", HUNGRY])
+    for _ in range(6):
+        guard.digit(b"leak")
+        guard.digit(b"1000")
+        with pytest.raises(ImageError, match="the decoder needs more than 1,073,741,824 bytes"):
+            guard.digit(b"1100")
+    guard.close()
