@@ -3,7 +3,14 @@
 from collections.abc import Iterable, Iterator
 
 from digitmill.imaging.limits import MAX_PAGES
-from digitmill.imaging.page_reading import Content, may_have_pages, read_pages, rest_not_read
+from digitmill.imaging.page_reading import (
+    HEAD,
+    STILL_PNG,
+    Content,
+    may_have_pages,
+    read_pages,
+    rest_not_read,
+)
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import page_uri
 from schemas.errors import WorkerError
@@ -36,9 +43,12 @@ class PagedContents:
         return self._images
 
     def _all(self) -> Iterator[OwnedContent]:
-        for image, content in self._contents:
-            if not isinstance(content, bytes) or not may_have_pages(content):
-                yield image, content
+        # Nearly all images are a small PNG: looking at it here takes 0.1 us, a call 0.2 us.
+        head, still = HEAD, STILL_PNG
+        for owned in self._contents:
+            image, content = owned
+            if not isinstance(content, bytes) or content[head] == still or not may_have_pages(content):
+                yield owned
                 continue
             try:
                 count, pages = read_pages(content)
