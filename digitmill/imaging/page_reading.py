@@ -7,7 +7,6 @@ import numpy as np
 from digitmill.imaging.decode import decode
 from digitmill.imaging.guard import GUARD, Outcome
 from digitmill.imaging.headers.header import read_header
-from digitmill.imaging.limits import MAX_PAGES
 from schemas.failure import FailureCode, ImageError
 
 _PNG: Final = b"\x89PNG"
@@ -47,26 +46,26 @@ def may_have_pages(data: bytes) -> bool:
     return not data.startswith(_JPEG)
 
 
-def read_pages(data: bytes) -> tuple[int, list[Content]]:
-    """Returns the number of a file's pages, and those that are read, `MAX_PAGES` at most.
+def read_pages(data: bytes) -> list[Content]:
+    """Returns a file's pages; of more than `MAX_PAGES` the first ones, and one error for the rest.
 
-    A file whose pages cannot be counted, and one that has no pages, is the one content itself.
+    A file whose pages cannot be counted is one error, and one that has no pages the one content itself.
 
     Raises:
         WorkerError: when the decoder process does not start, or is killed again and again.
     """
     try:
         if read_header(data).plain:
-            return 1, [data]
+            return [data]
     except ImageError as error:
-        return 1, [error]
+        return [error]
     count, outcomes = GUARD.digits(data)
-    return count, [Page(data, number, outcome) for number, outcome in enumerate(outcomes)]
-
-
-def rest_not_read(count: int) -> ImageError:
-    """Returns the error that stands for the pages beyond `MAX_PAGES`."""
-    return ImageError(FailureCode.TOO_LARGE, f"{count:,} pages; the first {MAX_PAGES:,} were read")
+    pages: list[Content] = [Page(data, number, outcome) for number, outcome in enumerate(outcomes)]
+    if count > len(pages):
+        pages.append(
+            ImageError(FailureCode.TOO_LARGE, f"{count:,} pages; the first {len(pages):,} were read")
+        )
+    return pages
 
 
 def pixels_of(content: bytes | Page) -> np.ndarray:

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 
-from digitmill.imaging.limits import MAX_PAGES
 from digitmill.imaging.page_reading import (
     HEAD,
     STILL_PNG,
     Content,
+    Page,
     may_have_pages,
     read_pages,
-    rest_not_read,
 )
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import page_uri
@@ -23,8 +22,8 @@ OwnedContent = tuple[ListedImage, Content]
 class PagedContents:
     """Contents of files, those with several pages page by page; a file of one page keeps its name.
 
-    Behind the first `MAX_PAGES` of a file, one failure under the file's own name stands for the rest. A
-    file's label is that of each of its pages, unless they have labels of their own.
+    Of a file with too many pages, one failure under the file's own name stands for the rest. A file's label
+    is that of each of its pages, unless they have labels of their own.
 
     Args:
         contents: images, each with its file's bytes, or why it could not be read.
@@ -51,21 +50,16 @@ class PagedContents:
                 yield owned
                 continue
             try:
-                count, pages = read_pages(content)
+                pages = read_pages(content)
             except WorkerError as error:
                 # The one image on which the machine fails may be larger than all others.
                 raise WorkerError(
                     f"{error.error}, on {image.uri}", value=error.value, hint=error.hint
                 ) from error
-            if count == 1:
-                yield image, pages[0]
-                continue
             self.further += len(pages) - 1
-            for number, page in enumerate(pages):
-                yield _page(image, number), page
-            if count > MAX_PAGES:
-                self.further += 1
-                yield image, rest_not_read(count)
+            for page in pages:
+                named = _page(image, page.number) if len(pages) > 1 and isinstance(page, Page) else image
+                yield named, page
 
 
 def _page(image: ListedImage, number: int) -> ListedImage:

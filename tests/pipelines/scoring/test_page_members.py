@@ -8,7 +8,6 @@ from PIL import Image
 from digitmill.imaging import page_reading
 from digitmill.imaging.guard import GUARD
 from digitmill.storage.listed_image import ListedImage
-from pipelines.scoring import page_members
 from pipelines.scoring.page_members import OwnedContent, PagedContents
 from schemas.errors import WorkerError
 from schemas.failure import FailureCode, ImageError
@@ -82,8 +81,6 @@ def test_a_file_without_pages_is_one_failure(content: bytes | ImageError, code: 
 
 
 def test_pages_beyond_the_limit_are_one_failure(scan: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page_members, "MAX_PAGES", 2)
-    monkeypatch.setattr(page_reading, "MAX_PAGES", 2)
     # What the process gives, which has the real limit.
     monkeypatch.setattr(GUARD, "digits", lambda _: (4, [np.zeros((28, 28), np.uint8)] * 2))
     contents = PagedContents([(ListedImage("x", 1, 9), scan)])
