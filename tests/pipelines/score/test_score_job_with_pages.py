@@ -2,6 +2,7 @@ import csv
 import dataclasses
 import io
 import pathlib
+import sys
 import zipfile
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from digitmill.imaging.guard import GUARD
 from digitmill.storage import ImageReader, open_folder
 from pipelines.compact import compact_job
 from pipelines.compact.compact_options import CompactOptions
@@ -19,6 +21,7 @@ from pipelines.review.review_rows import least_confident
 from pipelines.score.preview import preview
 from pipelines.score.score_job import run
 from pipelines.score_options import ScoreOptions
+from schemas.errors import StoppedError
 from schemas.prediction import Pages
 
 FLAGS = ("--runner=FnApiRunner",)
@@ -151,3 +154,18 @@ def test_a_dry_run_scores_pages(
 ) -> None:
     figures = preview(ScoreOptions((str(folder),), bundle_path, str(tmp_path / "out"), beam_flags=FLAGS))
     assert (figures.listed, figures.sampled, figures.failed) == (4, 3, 1)
+
+
+@pytest.mark.slow
+def test_a_decoder_that_cannot_start_stops_the_run_and_fails_no_image(
+    folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    GUARD.close()
+    with monkeypatch.context() as broken:
+        broken.setattr(GUARD, "_command", [sys.executable, "-c", "raise SystemExit(3)"])
+        with pytest.raises(
+            StoppedError, match=r"the decoder process does not start, on file://.*To resume: "
+        ):
+            score(folder, bundle_path, tmp_path / "out")
+    manifest = score(folder, bundle_path, tmp_path / "out", resume=True)
+    assert dataclasses.astuple(manifest.counts) == (10, 9, 1, 0)
