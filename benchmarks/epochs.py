@@ -21,7 +21,7 @@ from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from digitmill.commands.native_log import quiet_stderr
+from digitmill.native_log import quiet_stderr
 
 with quiet_stderr():
     import tensorflow as tf

@@ -7,4 +7,5 @@ imports nothing: importing `digitmill` must cost nothing.
 __all__ = [
     "import_path",
     "machine",
+    "native_log",
 ]

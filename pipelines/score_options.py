@@ -12,6 +12,7 @@ from digitmill.storage.read_limits import CONNECTIONS, ReadLimits
 from pipelines import scoring_flags
 from schemas.errors import UserError
 from schemas.layout import Compression
+from schemas.prediction import Pages
 
 _INPUT: Final = OptionGroup("Input")
 _MODEL: Final = OptionGroup("Model")
@@ -56,6 +57,11 @@ class ScoreOptions(Options):
         group=_INPUT,
         type=FILE,
         metavar="folder|CSV",
+    )
+    pages: Pages = flag(
+        "Pages of a file, and frames of an animation, that are images: all, each with a row, or the first.",
+        group=_INPUT,
+        default=Pages.ALL,
     )
     accept_threshold: float | None = flag(
         "Confidence from which a prediction is accepted; those below it need review.  [default: the model's]",

@@ -18,7 +18,7 @@ MEANINGS: Final = {
     "predicted": "What the model took it for.",
     "confidence": "How sure it was.",
     "pixels": "The canonical digit as a PNG in base64, only of images that training cannot find by their "
-    "path: members of archives, and objects outside of `gs://`.",
+    "path: members of archives, pages of files, and objects outside of `gs://`.",
 }
 """Columns that the review page writes, and their meanings. Readers only need `path` and `label`."""
 

@@ -15,6 +15,13 @@ class Decision(enum.StrEnum):
     REVIEW = "review"
 
 
+class Pages(enum.StrEnum):
+    """Which pages of a file, or frames of an animation, are images."""
+
+    ALL = "all"
+    FIRST = "first"
+
+
 @dataclasses.dataclass(frozen=True)
 class Prediction(Record):
     """Row of one scored image. Nothing in it depends on when or where the job ran."""

@@ -56,7 +56,7 @@ def _run(options: TuneOptions) -> str:
             value="no optuna",
             hint="Run `pip install 'digitmill[tune]'`.",
         )
-    from digitmill.commands.native_log import quiet_start
+    from digitmill.native_log import quiet_start
 
     with quiet_start():
         from trainer.tuning import tune_job

@@ -23,7 +23,6 @@ __all__ = [
     "entry_point",
     "flag",
     "main",
-    "native_log",
     "option",
     "options",
     "parameter_types",

@@ -22,6 +22,7 @@ from schemas.errors import (
     StorageError,
     UnreconciledError,
     UserError,
+    WorkerError,
 )
 
 
@@ -72,6 +73,7 @@ _WORDED: Final = (
     StorageError,
     UnreconciledError,
     UserError,
+    WorkerError,
 )
 
 

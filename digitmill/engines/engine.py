@@ -1,20 +1,17 @@
 """What an engine is, and the one of CPU workers: LiteRT, which needs no TensorFlow."""
 
-import contextlib
-import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import numpy as np
 
+from digitmill.native_log import quiet_stderr
 from schemas.digit import CLASSES, SIDE
 from schemas.model.bundle import INPUT, OUTPUT, SIGNATURE
 
 BATCH: Final = 256
 """The one batch shape that a model is given; smaller batches are padded."""
-
-_STDERR: Final = threading.Lock()
 
 
 class EngineError(Exception):
@@ -40,7 +37,8 @@ class LiteRtEngine:
 
         self._lock = threading.Lock()
         try:
-            with silent_stderr():
+            # What native code prints at its start; its errors come as exceptions.
+            with quiet_stderr(shown_on_error=False):
                 # One thread: images are many, so cores are kept busy by work items, not within a batch.
                 interpreter = Interpreter(model_content=model, num_threads=1)
                 signature = interpreter.get_signature_list().get(SIGNATURE)
@@ -91,18 +89,3 @@ def _check_input(details: dict) -> None:
     shape = details["shape_signature"].tolist()
     if shape[1:] != [SIDE, SIDE] or details["dtype"] is not np.uint8:
         raise EngineError(f"{INPUT} is {details['dtype'].__name__}{shape}, not uint8[N, {SIDE}, {SIDE}]")
-
-
-@contextlib.contextmanager
-def silent_stderr() -> Iterator[None]:
-    """Discards what native code prints at start-up; its errors come as exceptions."""
-    # One at a time: a second engine would take the first one's /dev/null for the terminal.
-    with _STDERR:
-        saved = os.dup(2)
-        try:
-            with open(os.devnull, "wb") as nowhere:
-                os.dup2(nowhere.fileno(), 2)
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Final
 
-from digitmill.engines.engine import silent_stderr
+from digitmill.native_log import quiet_stderr
 from schemas.errors import UserError
 from schemas.model import bundle
 from schemas.model.bundle import EngineKind
@@ -74,7 +74,7 @@ def gpu_devices(folder: pathlib.Path = pathlib.Path("/dev"), environ: Mapping[st
 
 
 def _seen_by_tensorflow() -> int:
-    with silent_stderr():
+    with quiet_stderr(shown_on_error=False):
         import tensorflow as tf
 
         return len(tf.config.list_physical_devices("GPU"))

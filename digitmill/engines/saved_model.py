@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from digitmill.engines.engine import BATCH, EngineError, check_output, predict_in_batches, silent_stderr
+from digitmill.engines.engine import BATCH, EngineError, check_output, predict_in_batches
 from digitmill.engines.saved_model_ops import check_ops
+from digitmill.native_log import quiet_stderr
 from schemas.digit import SIDE
 from schemas.errors import first_line
 from schemas.model.bundle import INPUT, OUTPUT, SIGNATURE
@@ -33,7 +34,10 @@ class SavedModelEngine:
         check_ops(files[_GRAPH])
         self._tf = tf
         try:
-            with tempfile.TemporaryDirectory(prefix="saved-model-") as folder, silent_stderr():
+            with (
+                tempfile.TemporaryDirectory(prefix="saved-model-") as folder,
+                quiet_stderr(shown_on_error=False),
+            ):
                 _write(pathlib.Path(folder), files)
                 self._model = tf.saved_model.load(folder)
                 self._signature = self._model.signatures[SIGNATURE]
@@ -62,7 +66,7 @@ class SavedModelEngine:
 
 def _tensorflow() -> Any:
     try:
-        with silent_stderr():
+        with quiet_stderr(shown_on_error=False):
             import tensorflow as tf
 
             # Leaves the rest of a GPU to other processes: TensorFlow takes all of its memory otherwise.

@@ -1,6 +1,7 @@
 """From file bytes to the one canonical digit; the same code for training and for scoring.
 
-`batch.decode_batch` takes many files and `decode.decode` one; `canonical.canonicalise` takes pixels.
+`batch.decode_batch` takes many images and `decode.decode` one file; `page_reading` gives a file's pages;
+`canonical.canonicalise` takes pixels.
 """
 
 import os
@@ -13,7 +14,7 @@ os.environ.setdefault(OPENCV_MAX_PIXELS, str(MAX_PIXELS))
 __all__ = [
     "batch",
     "canonical",
-    "decode",
     "grey",
     "guard",
+    "page_reading",
 ]

@@ -8,9 +8,11 @@ import numpy as np
 
 from digitmill.imaging.canonical import NATIVE_BORDER, border, canonicalise
 from digitmill.imaging.decode import decode_here
-from digitmill.imaging.guard import GUARD
+from digitmill.imaging.guard import GUARD, Outcome
 from digitmill.imaging.headers.header import read_header
+from digitmill.imaging.page_reading import Content, Page
 from digitmill.imaging.paper import MIN_CONTRAST
+from digitmill.native_log import without_warnings
 from schemas.digit import SIDE
 from schemas.failure import ImageError
 
@@ -30,12 +32,12 @@ class DigitBatch:
     errors: list[ImageError | None]
 
 
-def decode_batch(contents: Iterable[bytes | ImageError], size: int) -> DigitBatch:
+def decode_batch(contents: Iterable[Content], size: int) -> DigitBatch:
     """Decodes and canonicalises `size` images; a bad one affects its own slot alone.
 
     Args:
-        contents: each image's bytes, or the error that reading it met; taken one at a time, so that
-            an iterator need hold only one image in memory.
+        contents: each image's bytes, or a page of a file, or the error that reading it met; taken one at a
+            time, so that an iterator need hold only one image in memory.
         size: how many images `contents` gives.
 
     Raises:
@@ -44,24 +46,34 @@ def decode_batch(contents: Iterable[bytes | ImageError], size: int) -> DigitBatc
     digits = np.zeros((size, SIDE, SIDE), np.uint8)
     errors: list[ImageError | None] = [None] * size
     unchecked = np.zeros(size, bool)
-    for slot, content in zip(range(size), contents, strict=True):
-        try:
-            if isinstance(content, ImageError):
-                raise content
-            header = read_header(content)
-            if not header.plain:
-                digits[slot] = GUARD.digit(content)
-                continue
-            pixels = decode_here(content, header)
-            if pixels.shape == _NATIVE and pixels.itemsize == 1:
-                digits[slot] = pixels
-                unchecked[slot] = True
-            else:
-                digits[slot] = canonicalise(pixels)
-        except ImageError as error:
-            errors[slot] = error
+    # libpng's and libjpeg's warnings do not say which image they are about.
+    with without_warnings():
+        for slot, content in zip(range(size), contents, strict=True):
+            try:
+                if not isinstance(content, bytes):
+                    digits[slot] = _digit_of(content)
+                    continue
+                header = read_header(content)
+                if not header.plain:
+                    digits[slot] = GUARD.digit(content)
+                    continue
+                pixels = decode_here(content, header)
+                if pixels.shape == _NATIVE and pixels.itemsize == 1:
+                    digits[slot] = pixels
+                    unchecked[slot] = True
+                else:
+                    digits[slot] = canonicalise(pixels)
+            except ImageError as error:
+                errors[slot] = error
     _finish_natives(digits, errors, unchecked=unchecked)
     return DigitBatch(digits, errors)
+
+
+def _digit_of(content: Page | ImageError) -> np.ndarray:
+    outcome: Outcome = content.outcome if isinstance(content, Page) else content
+    if isinstance(outcome, ImageError):
+        raise outcome
+    return outcome
 
 
 def canonical_batch(pictures: Sequence[np.ndarray] | np.ndarray) -> DigitBatch:

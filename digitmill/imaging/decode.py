@@ -13,6 +13,7 @@ from digitmill.imaging.guard import GUARD
 from digitmill.imaging.headers.header import read_header
 from digitmill.imaging.headers.image_kinds import UPRIGHT, Header, Kind, exif_orientation
 from digitmill.imaging.limits import MAX_PIXELS
+from digitmill.native_log import without_warnings
 from schemas.failure import FailureCode, ImageError
 
 # The decoder's own warnings name no image; a failure's detail does.
@@ -49,7 +50,11 @@ def decode(data: bytes) -> np.ndarray:
         ImageError: EMPTY, UNSUPPORTED, TOO_LARGE or CORRUPT.
     """
     header = read_header(data)
-    return decode_here(data, header) if header.plain else GUARD.pixels(data)
+    if not header.plain:
+        return GUARD.pixels(data)
+    # libpng's and libjpeg's warnings do not say which image they are about.
+    with without_warnings():
+        return decode_here(data, header)
 
 
 def decode_here(data: bytes, header: Header) -> np.ndarray:

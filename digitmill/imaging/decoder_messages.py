@@ -2,12 +2,15 @@
 
 A message is a letter, a length and as many bytes. No pickle: a decoder that an image has taken over can
 return a wrong picture, and nothing worse.
+
+A request is a file with the pages that are wanted. The replies are the number of its pages, left out for one,
+and then each wanted page or its error.
 """
 
 import socket
 import struct
-import time
-from typing import Final, NoReturn
+from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 
@@ -17,6 +20,12 @@ from schemas.failure import FailureCode, ImageError
 FRAME: Final = struct.Struct(">cI")
 """Head of a message: its letter, and the length of its content."""
 
+WANTED: Final = struct.Struct(">II")
+"""Begins a request: the first page that is wanted, from 0, and how many pages at most."""
+
+COUNT: Final = struct.Struct(">I")
+"""Content of `PAGES`."""
+
 SHAPE: Final = struct.Struct(">c3xIII")
 """Depth, height, width and channels; 16 bytes, so that the pixels behind it are aligned."""
 
@@ -25,25 +34,47 @@ _CHANNELS: Final = (0, 3, 4)
 
 _DEPTHS: Final[dict[bytes, np.dtype]] = {b"B": np.dtype(np.uint8), b"H": np.dtype(np.uint16)}
 
+_SMALL: Final = 2**16
+
 _MOST_REPLY: Final = MAX_PIXELS * 8 + SHAPE.size
 
 PIXELS: Final = b"P"
-"""Request and reply: the image's pixels."""
+"""Request and reply: pages' pixels."""
 
 DIGIT: Final = b"D"
-"""Request and reply: the canonical digit."""
+"""Request and reply: pages' canonical digits."""
+
+PAGES: Final = b"N"
+"""Reply: the number of pages, if there are several."""
 
 ERROR: Final = b"E"
-"""Reply: a failure's code and detail."""
+"""Reply: the code and detail of a page's failure."""
+
+NO_FILE: Final = b"F"
+"""Reply, and the last one: the code and detail of a file's failure, whose pages cannot be counted."""
+
+NO_MEMORY: Final = b"M"
+"""Reply: a page takes more memory than the decoder may use."""
+
+LACK: Final = b"L"
+"""Reply: what the machine lacks, without which the decoder cannot work."""
 
 READY: Final = b"R"
 """The process has started."""
 
+Tick = Callable[[], None]
+"""Called whenever a connection's timeout passes; raises to end the waiting."""
+
 
 def encode_array(array: np.ndarray) -> bytes:
     """Returns an array as the content of a message."""
+    return array_head(array) + array.tobytes()
+
+
+def array_head(array: np.ndarray) -> bytes:
+    """Returns the head of an array's message; the array's own bytes follow it."""
     channels = array.shape[2] if array.ndim == 3 else 0
-    return SHAPE.pack(array.dtype.char.encode(), *array.shape[:2], channels) + array.tobytes()
+    return SHAPE.pack(array.dtype.char.encode(), *array.shape[:2], channels)
 
 
 def decode_array(content: bytearray) -> np.ndarray:
@@ -55,33 +86,52 @@ def decode_array(content: bytearray) -> np.ndarray:
     return np.frombuffer(content, _DEPTHS[depth], offset=SHAPE.size).reshape(shape)
 
 
-def raise_error(content: bytearray) -> NoReturn:
-    """Raises the error that a message describes."""
+def decode_error(content: bytearray) -> ImageError:
+    """Returns the error that a message describes."""
     code, _, detail = content.decode().partition(" ")
-    raise ImageError(FailureCode(code), detail)
+    return ImageError(FailureCode(code), detail)
 
 
-def receive(connection: socket.socket, deadline: float | None) -> tuple[bytes, bytearray]:
-    """Returns the next message's letter and content.
+def send(connection: socket.socket, *contents: bytes | memoryview, tick: Tick | None = None) -> None:
+    """Sends bytes; `tick` as in `receive`."""
+    # Small contents at once: each call wakes the other process.
+    for content in (b"".join(contents),) if sum(map(len, contents)) < _SMALL else contents:
+        view = memoryview(content)
+        while view:
+            try:
+                view = view[connection.send(view) :]
+            except TimeoutError:
+                _call(tick)
+
+
+def receive(connection: socket.socket, tick: Tick | None = None) -> tuple[bytes, bytearray]:
+    """Returns the next message's letter and content; calls `tick` whenever the connection's timeout passes.
 
     Raises:
-        EOFError: when the other side has closed the connection.
-        TimeoutError: after the deadline, in `time.monotonic` seconds.
+        EOFError: when the other side has closed the connection, or sends nonsense.
     """
-    letter, length = FRAME.unpack(_exactly(connection, FRAME.size, deadline))
+    letter, length = FRAME.unpack(_exactly(connection, FRAME.size, tick))
     if length > _MOST_REPLY:
         raise EOFError(f"a message of {length:,} bytes")
-    return letter, _exactly(connection, length, deadline)
+    return letter, _exactly(connection, length, tick)
 
 
-def _exactly(connection: socket.socket, size: int, deadline: float | None) -> bytearray:
+def _exactly(connection: socket.socket, size: int, tick: Tick | None) -> bytearray:
     content = bytearray(size)
     view = memoryview(content)
     while view:
-        if deadline is not None:
-            connection.settimeout(max(1e-3, deadline - time.monotonic()))
-        read = connection.recv_into(view)
+        try:
+            read = connection.recv_into(view)
+        except TimeoutError:
+            _call(tick)
+            continue
         if not read:
             raise EOFError("connection closed")
         view = view[read:]
     return content
+
+
+def _call(tick: Tick | None) -> None:
+    if tick is None:
+        raise EOFError("the other side does not answer")
+    tick()

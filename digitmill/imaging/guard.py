@@ -7,15 +7,17 @@ its header rejects it.
 
 The process is started for the first such image, by `python -m digitmill.imaging.decoder_process`, and again
 after it has died; it is never forked, because the caller may run threads. It ends with its caller. It adds
-about 0.08 ms to an image (a TIFF of 64 x 64 takes 0.15 ms instead of 0.07), 0.2 s to the first, and 0.4 s to
-one that kills the process: such an image is tried again in a new process, because the image before it may
-have done the damage.
+about 0.08 ms to an image, 0.2 s to the first, and 0.4 s to one that kills the process.
+
+What a page's fault is and what the machine's: a page that crashes the decoder, takes too much processor time
+or too much memory fails if it does so again in a fresh process, in which nothing came before it. Where the
+process is killed from outside, or cannot be started, no image is to blame: after some tries the run ends.
 """
 
 import atexit
+import contextlib
 import os
 import pathlib
-import signal
 import socket
 import struct
 import subprocess
@@ -27,50 +29,77 @@ from typing import Final
 
 import numpy as np
 
-from digitmill.imaging.decoder_messages import DIGIT, ERROR, FRAME, PIXELS, decode_array, raise_error, receive
-from digitmill.imaging.limits import DECODE_SECONDS, MAX_PIXELS, OPENCV_MAX_PIXELS
+from digitmill.imaging import decoder_messages as messages
+from digitmill.imaging.decoder_faults import (
+    ENDS,
+    Ends,
+    GarbledError,
+    LackError,
+    MemoryLimitError,
+    StallError,
+    StartError,
+    end_text,
+)
+from digitmill.imaging.limits import MAX_PAGES, MAX_PIXELS, OPENCV_MAX_PIXELS, STALL_SECONDS
 from schemas.digit import SIDE
 from schemas.failure import FailureCode, ImageError
 
-_START_SECONDS: Final = 60.0
+_FAILED_PAGES: Final = 3
+"""Pages of a file that may end the process until the file's others are given up."""
+
 _ENDING_SECONDS: Final = 1.0
 """A process whose socket is closed ends within this time unless it hangs."""
 
+_TICK_SECONDS: Final = 1.0
 
-class GuardError(RuntimeError):
-    """The guarded process cannot be started: nothing is wrong with any image."""
+Outcome = np.ndarray | ImageError
+"""A page's pixels or digit, or why there is none."""
 
 
 class Guard:
-    """A client of the decoder process, which may take `seconds` for an image; threads take turns."""
+    """A client of the decoder process; threads take turns.
 
-    def __init__(self, command: Sequence[str] | None = None, *, seconds: float = DECODE_SECONDS) -> None:
+    Args:
+        command: that starts the process.
+        stall: seconds that the process may do nothing until it is restarted.
+    """
+
+    def __init__(self, command: Sequence[str] | None = None, *, stall: int = STALL_SECONDS) -> None:
         # -P: never imports modules from the working folder, which may hold untrusted files.
         self._command = list(command or (sys.executable, "-P", "-m", "digitmill.imaging.decoder_process"))
-        self._seconds = seconds
+        self._stall = stall
         self.forget()
 
-    def pixels(self, data: bytes) -> np.ndarray:
-        """Returns what `decode` returns.
+    def pixels(self, data: bytes, page: int = 0) -> np.ndarray:
+        """Returns a page's pixels, counted from 0, as `decode` returns those of the first.
 
         Raises:
-            ImageError: what `decode` raises; CORRUPT where the decoder crashed or took too long;
-                TOO_LARGE where it ran out of memory.
-            GuardError: when the process does not start.
+            ImageError: what `decode` raises; CORRUPT where the decoder crashes or takes too long; TOO_LARGE
+                where it takes too much memory.
+            WorkerError: when the process does not start, or is killed again and again.
         """
-        return self._request(PIXELS, data)
+        return _picture(self._read(_Reading(messages.PIXELS, data, start=page, most=1)).outcomes)
 
     def digit(self, data: bytes) -> np.ndarray:
-        """Returns uint8[28, 28], the canonical digit; only that travels back, however large the picture.
+        """Returns uint8[28, 28], the first page's canonical digit; only that travels back.
 
         Raises:
             ImageError: as `pixels`, and BLANK.
-            GuardError: when the process does not start.
+            WorkerError: as `pixels`.
         """
-        digit = self._request(DIGIT, data)
-        if digit.shape != (SIDE, SIDE) or digit.dtype != np.uint8:
-            raise ImageError(FailureCode.CORRUPT, "the decoder returned no digit")
-        return digit
+        return _picture(self._read(_Reading(messages.DIGIT, data, most=1)).outcomes)
+
+    def digits(self, data: bytes) -> tuple[int, list[Outcome]]:
+        """Returns the number of pages, and the canonical digits of the first `MAX_PAGES` or their errors.
+
+        The file travels to the process once, however many pages it has. Where the pages cannot be counted,
+        there is one, with an error.
+
+        Raises:
+            WorkerError: as `pixels`.
+        """
+        reading = self._read(_Reading(messages.DIGIT, data, most=MAX_PAGES))
+        return reading.count, reading.outcomes
 
     def close(self) -> None:
         """Ends the process, if there is one; the next image starts another."""
@@ -82,71 +111,97 @@ class Guard:
         self._lock = threading.Lock()
         self._process: subprocess.Popen | None = None
         self._socket: socket.socket | None = None
+        self._used = False
 
-    def _request(self, kind: bytes, data: bytes) -> np.ndarray:
+    def _read(self, reading: "_Reading") -> "_Reading":
+        """Completes what is read."""
         with self._lock:
-            fresh = self._process is None
-            try:
-                return self._exchange(kind, data)
-            except (EOFError, OSError) as error:
-                failure = self._failure(error)
-                if fresh or isinstance(error, TimeoutError):
-                    raise failure from error
-            # The image before this one may have damaged the process.
-            try:
-                return self._exchange(kind, data)
-            except (EOFError, OSError) as error:
-                raise self._failure(error) from error
+            while not reading.complete:
+                try:
+                    self._exchange(reading)
+                except ENDS as error:
+                    fresh, self._used = not self._used, False
+                    reading.blame(error, self._end(), fresh=fresh)
+                except BaseException:
+                    # The rest of the reply would be taken for that of the next request.
+                    self._end()
+                    raise
+        return reading
 
-    def _exchange(self, kind: bytes, data: bytes) -> np.ndarray:
+    def _exchange(self, reading: "_Reading") -> None:
         connection = self._socket or self._start()
-        connection.settimeout(self._seconds)
-        deadline = time.monotonic() + self._seconds
-        connection.sendall(FRAME.pack(kind, len(data)))
-        connection.sendall(data)
-        reply, content = receive(connection, deadline)
-        try:
-            return decode_array(content) if reply != ERROR else raise_error(content)
-        except (ValueError, struct.error) as error:
-            raise EOFError("malformed reply") from error
+        tick = self._watch()
+        wanted = messages.WANTED.pack(reading.next_page, reading.most - len(reading.outcomes))
+        head = messages.FRAME.pack(reading.kind, len(wanted) + len(reading.data))
+        messages.send(connection, head, wanted, reading.data, tick=tick)
+        while not reading.complete:
+            letter, content = messages.receive(connection, tick)
+            try:
+                reading.add(letter, content)
+            except (ValueError, struct.error) as error:
+                raise GarbledError(str(error)) from error
+        self._used = True
+
+    def _watch(self) -> messages.Tick:
+        """Returns what raises StallError once the process has slept for `stall` seconds, one call a second.
+
+        Calls are counted, not seconds: while this process is stopped, time passes for nobody.
+        """
+        process, stall, idle, last = self._process, self._stall, 0, -1.0
+
+        def tick() -> None:
+            nonlocal idle, last
+            import psutil
+
+            # Where it has ended, the connection says so.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                assert process is not None
+                child = psutil.Process(process.pid)
+                times, state = child.cpu_times(), child.status()
+                spent = times.user + times.system
+                kept = state in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP, psutil.STATUS_DISK_SLEEP)
+                idle = 0 if kept or spent != last else idle + 1
+                last = spent
+            if idle >= stall:
+                raise StallError
+
+        return tick
 
     def _start(self) -> socket.socket:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            # A session of its own: Ctrl-C is for the caller, whose end ends the process too.
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=os.environ | {"PYTHONPATH": module_path(), OPENCV_MAX_PIXELS: str(MAX_PIXELS)},
-                start_new_session=True,
-            )
-        self._socket = ours
+        try:
+            self._socket = self._launch()
+        except OSError as error:
+            raise StartError(str(error)) from error
         atexit.unregister(self.close)
         atexit.register(self.close)
         try:
-            receive(ours, time.monotonic() + _START_SECONDS)
-        except (EOFError, OSError) as error:
+            messages.receive(self._socket, self._watch())
+        except (EOFError, OSError, StallError) as error:
             ended = self._end()
-            raise GuardError(f"the decoder process does not start: exit code {ended}") from error
+            raise StartError("it hangs" if ended is None else end_text(ended)) from error
+        return self._socket
+
+    def _launch(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                # A session of its own: Ctrl-C is for the caller, whose end ends the process too.
+                self._process = subprocess.Popen(
+                    self._command,
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    env=_environment(),
+                    start_new_session=True,
+                )
+        except BaseException:
+            ours.close()
+            raise
+        ours.settimeout(_TICK_SECONDS)
         return ours
 
-    def _failure(self, error: Exception) -> ImageError:
-        """Ends the process and returns what that means for its image."""
-        late = isinstance(error, TimeoutError)
-        if late and self._process is not None:
-            self._process.kill()
-        ended = self._end()
-        if late or ended == -signal.SIGALRM:
-            return ImageError(FailureCode.CORRUPT, f"the decoder took longer than {self._seconds:g} s")
-        if ended == -signal.SIGKILL:
-            return ImageError(FailureCode.TOO_LARGE, "the decoder was killed, most likely for its memory")
-        how = signal.Signals(-ended).name if ended < 0 else f"exit code {ended}"
-        return ImageError(FailureCode.CORRUPT, f"the decoder crashed: {how}")
-
-    def _end(self) -> int:
-        """Returns how the process ended: an exit code, or a signal's number below 0."""
+    def _end(self) -> int | None:
+        """Returns how the process ended: exit code, signal's number below 0, None if it had to be killed."""
         process, connection = self._process, self._socket
         self._process = self._socket = None
         if connection is not None:
@@ -158,7 +213,103 @@ class Guard:
             return process.wait(timeout=_ENDING_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
-            return process.wait()
+            process.wait()
+            return None
+
+
+class _Reading:
+    """What is known of a file's pages while they are read.
+
+    Attributes:
+        count: number of pages, as far as is known.
+        outcomes: of the pages from `start` on, at most `most`.
+    """
+
+    def __init__(self, kind: bytes, data: bytes, *, start: int = 0, most: int) -> None:
+        self.kind = kind
+        self.data = data
+        self.most = most
+        self.count = start + 1
+        self.outcomes: list[Outcome] = []
+        self._start = start
+        self._ends = Ends()
+        self._failed = 0
+
+    @property
+    def next_page(self) -> int:
+        """Number of the next page to read."""
+        return self._start + len(self.outcomes)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all wanted pages have an outcome."""
+        return len(self.outcomes) >= min(self.most, self.count - self._start)
+
+    def add(self, letter: bytes, content: bytearray) -> None:
+        """Adds a reply; raises ValueError or struct.error for one that is none."""
+        if letter == messages.PAGES:
+            (self.count,) = messages.COUNT.unpack(content)
+            return
+        if letter == messages.NO_MEMORY:
+            raise MemoryLimitError
+        if letter == messages.LACK:
+            raise LackError(content.decode(errors="replace"))
+        if letter == messages.NO_FILE:
+            self._fill(messages.decode_error(content))
+            return
+        self.outcomes.append(self._outcome(letter, content))
+        self._ends = Ends()
+
+    def blame(self, error: Exception, ended: int | None, *, fresh: bool) -> None:
+        """Gives the next page a failure if it is to blame for the end of a process; waits a moment if not."""
+        failure = self._ends.failure(error, ended, fresh=fresh)
+        if failure is None:
+            time.sleep(self._ends.pause)
+            return
+        self.outcomes.append(failure)
+        self._ends = Ends()
+        self._failed += 1
+        if self._failed == _FAILED_PAGES:
+            detail = f"not decoded: {_FAILED_PAGES} pages before it ended the decoder"
+            self._fill(ImageError(FailureCode.CORRUPT, detail))
+
+    def _outcome(self, letter: bytes, content: bytearray) -> Outcome:
+        if letter == messages.ERROR:
+            return messages.decode_error(content)
+        array = messages.decode_array(content)
+        if letter != self.kind:
+            raise ValueError(f"a reply {letter!r} to {self.kind!r}")
+        if letter == messages.DIGIT and (array.shape != (SIDE, SIDE) or array.dtype != np.uint8):
+            raise ValueError("no digit")
+        return array
+
+    def _fill(self, failure: ImageError) -> None:
+        """Gives all pages that are left the same failure."""
+        while not self.complete:
+            self.outcomes.append(failure)
+
+
+def _picture(outcomes: Sequence[Outcome]) -> np.ndarray:
+    """Returns the one outcome, or raises it."""
+    if not outcomes:
+        raise ImageError(FailureCode.CORRUPT, "the file has no such page")
+    (outcome,) = outcomes
+    if isinstance(outcome, ImageError):
+        raise outcome
+    return outcome
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {
+        "PYTHONPATH": module_path(),
+        OPENCV_MAX_PIXELS: str(MAX_PIXELS),
+        # Threads of NumPy's would count as processes, and take address space.
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        # Large pictures go back to the system when they are freed, whatever was freed before.
+        "MALLOC_MMAP_THRESHOLD_": "1048576",
+        "MALLOC_ARENA_MAX": "1",
+    }
 
 
 def module_path() -> str:

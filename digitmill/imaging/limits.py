@@ -14,9 +14,19 @@ PLAIN_BYTES: Final = 4 * 2**20
 PLAIN_PIXELS: Final = 2**21
 """Larger pictures are decoded under guard: these take 17 MB at most, at 4 x 16 bits a pixel."""
 
-DECODE_SECONDS: Final = 10.0
-"""Time limit of the guarded decoder for one image, seconds; 16 megapixels take less than one."""
+DECODE_SECONDS: Final = 30.0
+"""Processor time that the guarded decoder may take for a page, seconds: 16 megapixels of JPEG 2000 take five,
+of all others less than one."""
+
+STALL_SECONDS: Final = 60
+"""Seconds that the guarded decoder may do nothing before it is restarted: it sleeps, and is not stopped."""
 
 DECODER_MEMORY: Final = 2**30
-"""Address space that the guarded decoder may take beyond what it has after its start, bytes: five times the
-largest picture."""
+"""Address space that the guarded decoder may take for a file, beyond what it has before, bytes: no picture of
+`MAX_PIXELS` takes half of it, so that none fails for what came before it."""
+
+DECODER_GROWTH: Final = 2**28
+"""Address space by which the guarded decoder may grow from file to file until it is restarted, bytes."""
+
+MAX_PAGES: Final = 10_000
+"""Pages or frames that are read of a file."""

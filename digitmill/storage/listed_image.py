@@ -15,6 +15,8 @@ class ListedImage(NamedTuple):
         size: bytes; -1 where the listing could not tell.
         label: the true digit, or `NO_LABEL`.
         checksum: base64 CRC32C of a `gs://` object, ETag of other objects, empty where there is none.
+        page_labels: the true digits of its pages, in order, one character each, `-` for none; empty where no
+            page has a label of its own.
     """
 
     uri: str
@@ -22,3 +24,4 @@ class ListedImage(NamedTuple):
     size: int
     label: int = NO_LABEL
     checksum: str = ""
+    page_labels: str = ""

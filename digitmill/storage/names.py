@@ -6,8 +6,10 @@ UTF-8, newlines and the like, and which no spreadsheet takes for a formula.
 
 import os
 import pathlib
+import re
 import string
 import urllib.parse
+from collections.abc import Container
 from typing import Final
 
 from schemas.errors import UserError
@@ -16,6 +18,9 @@ SCHEMES: Final = ("gs", "s3", "az")
 """URI schemes of the supported object stores."""
 
 _FILE: Final = "file://"
+
+_PAGE: Final = re.compile("(.+)!([1-9][0-9]{0,4})", re.DOTALL)
+"""The identity of a page: no file has more than 99,999 that are read."""
 
 _UNQUOTED: Final = (string.ascii_letters + string.digits + "_.-~/").encode()
 """What `urllib.parse.quote` leaves as it is."""
@@ -108,6 +113,22 @@ _ARCHIVE_SUFFIXES: Final = (".zip", ".tar", ".tar.gz", ".tgz", ".tfrecord", ".tf
 def may_be_archive(uri: str) -> bool:
     """Whether a name is an archive's; its content decides."""
     return uri.lower().endswith(_ARCHIVE_SUFFIXES)
+
+
+def page_uri(file: str, page: int) -> str:
+    """Returns the identity of a page, counted from 1: `FILE!PAGE`; the file may be an archive's member."""
+    return f"{file}!{page}"
+
+
+def split_page(uri: str) -> tuple[str, int]:
+    """Returns the file and the page that an identity would name as a page's; 0 where it can be no page's."""
+    match = _PAGE.fullmatch(uri)
+    return (match[1], int(match[2])) if match else (uri, 0)
+
+
+def file_of(uri: str, files: Container[str]) -> str:
+    """Returns which of some files an identity is of: itself or one of its pages; itself where of none."""
+    return uri if uri in files else split_page(uri)[0]
 
 
 def folder_of(uri: str) -> str:

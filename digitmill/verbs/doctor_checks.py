@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from digitmill.commands import native_log
+from digitmill import native_log
 from schemas.errors import StorageError, UserError
 
 OK: Final = "ok"

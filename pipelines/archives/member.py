@@ -44,8 +44,8 @@ def member_uri(archive: str, member: bytes, *, nth: int = 1) -> str:
     """Returns a member's identity, `ARCHIVE!MEMBER`, or `ARCHIVE!MEMBER#2` for the second of a name.
 
     In a `file://` archive the member is percent-encoded as files are; elsewhere only `%`, `!`, `#`, control
-    characters and bytes that are not UTF-8 are. So the last `!` separates the two, and unquoting the rest
-    gives the member's bytes.
+    characters and bytes that are not UTF-8 are. So the `!` behind the archive separates the two, and
+    unquoting the rest gives the member's bytes. A page of a member has one more `!`: see `names.page_uri`.
     """
     if archive.startswith("file://"):
         quoted = urllib.parse.quote_from_bytes(member, safe="/:")

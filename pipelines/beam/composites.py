@@ -22,11 +22,13 @@ from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import may_be_archive, uri_in
 from digitmill.storage.read_limits import ReadLimits
 from pipelines.listing.work_item import ITEM_SIZE, make_failure
-from pipelines.scoring.classify import Classifier, Content, load_classifier, split_chunks
+from pipelines.scoring.classify import Classifier, load_classifier, split_chunks
+from pipelines.scoring.page_members import OwnedContent, PagedContents
 from pipelines.scoring.rows import iter_predictions
 from pipelines.scoring.scorer import read_archive
 from schemas.errors import UserError
 from schemas.failure import FailureCode, ImageError
+from schemas.prediction import Pages
 
 PREDICTIONS: Final = "predictions"
 """Tag of the main output of `ClassifyImages`."""
@@ -48,7 +50,8 @@ class ClassifyImages(beam.PTransform):
     """Maps a PCollection of names (`str`) to predictions and failures, one element per image.
 
     Outputs are tagged: `.predictions` are `schemas.prediction.Prediction`, `.failures` are
-    `schemas.failure.Failure`. An archive's name stands for the images in it. A name costs one more request
+    `schemas.failure.Failure`. An archive's name stands for the images in it, and that of a file with
+    several pages for its pages. A name costs one more request
     than a `digitmill.storage.listed_image.ListedImage`, which is pinned to its generation and passes its
     label on.
 
@@ -58,6 +61,7 @@ class ClassifyImages(beam.PTransform):
         accept_threshold: confidence from which a prediction is accepted; None for the model's own.
         challenger: folder of a second model's bundle, or None.
         limits: limits on a worker's requests to object stores.
+        pages: whether all pages of a file are images, or the first.
 
     Raises:
         UserError: when a bundle cannot be used.
@@ -71,6 +75,7 @@ class ClassifyImages(beam.PTransform):
         accept_threshold: float | None = None,
         challenger: str | pathlib.Path | None = None,
         limits: ReadLimits | None = None,
+        pages: str = Pages.ALL,
     ) -> None:
         super().__init__()
         bundle = open_bundle(pathlib.Path(model), engine)
@@ -80,7 +85,7 @@ class ClassifyImages(beam.PTransform):
             accept_threshold=bundle.card.accept_threshold if accept_threshold is None else accept_threshold,
             challenger=None if challenger is None else open_bundle(pathlib.Path(challenger), engine),
         )
-        self._batches = _ClassifyBatch(load, limits or ReadLimits())
+        self._batches = _ClassifyBatch(load, limits or ReadLimits(), Pages(pages))
 
     def expand(self, names: beam.PCollection) -> Any:
         """Batches the names, distributes them and scores them."""
@@ -97,11 +102,12 @@ class ReadDigits(beam.PTransform):
 
     Args:
         limits: limits on a worker's requests to object stores.
+        pages: whether all pages of a file are images, or the first.
     """
 
-    def __init__(self, limits: ReadLimits | None = None) -> None:
+    def __init__(self, limits: ReadLimits | None = None, *, pages: str = Pages.ALL) -> None:
         super().__init__()
-        self._batches = _ReadBatch(limits or ReadLimits())
+        self._batches = _ReadBatch(limits or ReadLimits(), Pages(pages))
 
     def expand(self, names: beam.PCollection) -> Any:
         """Batches the names, distributes them, reads and decodes."""
@@ -115,10 +121,11 @@ def _spread(names: beam.PCollection) -> beam.PCollection:
 
 
 class _ClassifyBatch(beam.DoFn):
-    def __init__(self, load: Callable[[], Classifier], limits: ReadLimits) -> None:
+    def __init__(self, load: Callable[[], Classifier], limits: ReadLimits, pages: Pages) -> None:
         super().__init__()
         self._load = load
         self._limits = limits
+        self._pages = pages
         self._shared_classifier, self._shared_reader = Shared(), Shared()
 
     def setup(self) -> None:
@@ -128,7 +135,7 @@ class _ClassifyBatch(beam.DoFn):
 
     def process(self, names: Sequence[Name]) -> Iterator[Any]:
         """Yields a prediction or a failure for each image."""
-        contents = read_contents(names, self._reader)
+        contents = iter(read_contents(names, self._reader, self._pages))
         while True:
             scored = self._classifier.classify(itertools.islice(contents, ITEM_SIZE))
             if not scored.images and not scored.failures:
@@ -139,9 +146,10 @@ class _ClassifyBatch(beam.DoFn):
 
 
 class _ReadBatch(beam.DoFn):
-    def __init__(self, limits: ReadLimits) -> None:
+    def __init__(self, limits: ReadLimits, pages: Pages) -> None:
         super().__init__()
         self._limits = limits
+        self._pages = pages
         self._shared_reader = Shared()
 
     def setup(self) -> None:
@@ -150,7 +158,7 @@ class _ReadBatch(beam.DoFn):
 
     def process(self, names: Sequence[Name]) -> Iterator[Any]:
         """Yields a digit or a failure for each image."""
-        for chunk in split_chunks(read_contents(names, self._reader)):
+        for chunk in split_chunks(read_contents(names, self._reader, self._pages)):
             batch = decode_batch((content for _, content in chunk), len(chunk))
             for (image, _), digit, error in zip(chunk, batch.digits, batch.errors, strict=True):
                 if error is None:
@@ -160,8 +168,12 @@ class _ReadBatch(beam.DoFn):
                     yield TaggedOutput(FAILURES, make_failure(image, error))
 
 
-def read_contents(names: Sequence[Name], reader: ImageReader) -> Iterator[Content]:
-    """Yields each image with its bytes or its error; of an archive, its members."""
+def read_contents(names: Sequence[Name], reader: ImageReader, pages: Pages = Pages.ALL) -> PagedContents:
+    """Returns each image with its content or its error; of an archive its members, of a file its pages."""
+    return PagedContents(_read_files(names, reader), pages)
+
+
+def _read_files(names: Sequence[Name], reader: ImageReader) -> Iterator[OwnedContent]:
     images = [name for name in names if isinstance(name, ListedImage)]
     uris = []
     # Relative paths are relative to the worker's working directory.

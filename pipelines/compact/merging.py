@@ -13,6 +13,7 @@ import numpy as np
 from digitmill.records import parse_example, read_records
 from digitmill.storage import OutputFolder, open_folder
 from digitmill.storage.listed_image import ListedImage
+from digitmill.storage.names import file_of
 from pipelines.history.incremental import PastListingFile, Version, split_by_bucket
 from pipelines.listing.frozen_listing import read_items, write_item
 from pipelines.listing.work_item import WorkItem, pack_items, separate_archives
@@ -83,7 +84,7 @@ def _add_outcomes(entries: dict[str, list[Entry]], item: WorkItem, output: Outpu
     versions = {image.uri: (image.uri, image.generation) for image in item.images}
 
     def key(uri: str) -> Version:
-        return versions[item.images[0].uri if item.may_be_archive else uri]
+        return versions[item.images[0].uri if item.may_be_archive else file_of(uri, versions)]
 
     entries[FAILURE] += ((key(failure.image), dataclasses.astuple(failure)) for failure in record.failures)
     for kind in SAMPLE_TYPES:
@@ -161,7 +162,8 @@ def _write_item(
     }
     scored = _make_batch([parse_example(payload) for payload in all_of(ROW)], failures)
     statistics = write_parts(output, item.digest, scored, compression=compression)
-    return dataclasses.replace(statistics, **samples)
+    further = 0 if item.may_be_archive else statistics.listed - len(item.images)
+    return dataclasses.replace(statistics, further_pages=further, **samples)
 
 
 def _make_batch(rows: Sequence[dict[str, Any]], failures: Sequence[Failure]) -> ScoredBatch:

@@ -20,6 +20,7 @@ from typing import Final, TypeVar
 
 from digitmill.storage import OutputFolder, open_folder
 from digitmill.storage.listed_image import ListedImage
+from digitmill.storage.names import file_of
 from pipelines.history.past_runs import PastRun
 from pipelines.listing.frozen_listing import read_item, read_items, write_item
 from pipelines.listing.work_item import ITEM_SIZE, WorkItem, pack_items
@@ -106,7 +107,7 @@ class Bucket:
         """Reads what `to_bytes` wrote."""
         with fields_of("a bucket of names"):
             todo, skipped, failed = parse_json(gzip.decompress(data))
-            images = tuple(map(ListedImage._make, todo))
+            images = tuple(itertools.starmap(ListedImage, todo))
             return cls(images, skipped, tuple((uri, made) for uri, made in failed))
 
 
@@ -161,7 +162,9 @@ def _failures(output: OutputFolder, item: WorkItem) -> Iterator[Version]:
         # An archive is scored again as a whole.
         yield from ((image.uri, image.generation) for image in item.images if len(record.failures))
     else:
-        yield from ((failure.image, failure.generation) for failure in record.failures)
+        # So is a file with pages.
+        files = {image.uri for image in item.images}
+        yield from dict.fromkeys((file_of(each.image, files), each.generation) for each in record.failures)
 
 
 def join_bucket(blocks: Iterable[Block], *, run: int, retry_failures: bool) -> Bucket:
@@ -173,7 +176,7 @@ def join_bucket(blocks: Iterable[Block], *, run: int, retry_failures: bool) -> B
     for number, kind, packed in blocks:
         names = json.loads(zlib.decompress(packed))
         if number == run:
-            current += map(ListedImage._make, names)
+            current += itertools.starmap(ListedImage, names)
             continue
         seen = last[kind]
         for version in map(tuple, names):

@@ -8,6 +8,7 @@ from digitmill.storage import OutputFolder, open_folder
 from schemas import manifest, run_plan
 from schemas.errors import UserError
 from schemas.manifest import Manifest
+from schemas.prediction import Pages
 from schemas.run_plan import RunPlan
 
 
@@ -131,5 +132,10 @@ def open_past_runs(past: Mapping[str, str]) -> list[PastRun]:
 
 
 def with_same_model(runs: Sequence[PastRun], plan: RunPlan) -> list[PastRun]:
-    """Returns the runs with the model and preprocessing of a plan: their predictions would be the same."""
-    return [run for run in runs if run.plan.model_version == plan.model_version]
+    """Returns the runs with the model, preprocessing and pages of a plan: their rows would be the same."""
+    return [run for run in runs if _made_as(run.plan) == _made_as(plan)]
+
+
+def _made_as(plan: RunPlan) -> tuple[object, object]:
+    # Runs of earlier versions scored first pages.
+    return plan.model_version, plan.settings.get("pages", Pages.FIRST)

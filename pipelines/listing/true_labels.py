@@ -3,11 +3,11 @@
 import csv
 import pathlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from digitmill.storage.listed_image import ListedImage
-from digitmill.storage.names import folder_of, may_be_archive, uri_in
+from digitmill.storage.names import folder_of, may_be_archive, split_page, uri_in
 from schemas import labels as labels_file
 from schemas.digit import CLASSES
 from schemas.errors import UserError
@@ -15,6 +15,9 @@ from schemas.prediction import NO_LABEL
 
 FOLDER = "folder"
 """Value of `--labels` that takes an image's folder name as its label."""
+
+_NO_PAGE = "-"
+"""Stands in `page_labels` for a page without a label."""
 
 _DIGITS = {str(digit): digit for digit in range(CLASSES)}
 
@@ -28,6 +31,8 @@ class _Label(NamedTuple):
 
 def attach_labels(images: Iterable[ListedImage], labels: str) -> Iterator[ListedImage]:
     """Yields the images with their labels; images without one stay unlabelled.
+
+    The label of a file is that of each of its pages; a CSV can name pages instead, as `scan.tif!2`.
 
     If the CSV has a column `generation`, as the one of a review has, a label applies to that version of the
     image only. Labels of other versions and lines without a digit are reported to standard error.
@@ -43,7 +48,7 @@ def attach_labels(images: Iterable[ListedImage], labels: str) -> Iterator[Listed
     known = False
     for image in images:
         labelled = label(image)
-        known = known or labelled.label != NO_LABEL or may_be_archive(image.uri)
+        known = known or labelled.label != NO_LABEL or bool(labelled.page_labels) or may_be_archive(image.uri)
         yield labelled
     if csv_file and csv_file.stale:
         print(
@@ -62,7 +67,9 @@ class _LabelsFile:
     """A CSV file of labels; `stale` counts images whose label is of another version."""
 
     def __init__(self, path: pathlib.Path) -> None:
+        self._path = path
         self._by_uri = _read_csv(path)
+        self._pages = _page_labels(self._by_uri)
         self.stale = 0
 
     def label(self, image: ListedImage) -> ListedImage:
@@ -73,10 +80,40 @@ class _LabelsFile:
                 hint="leave archives out, or pack the images with their labels by `digitmill pack`",
             )
         label = self._by_uri.get(image.uri)
-        if label is not None and label.generation not in (-1, image.generation):
-            self.stale += 1
-            return image
-        return _labelled(image, label and label.digit)
+        if image.uri in self._pages:
+            if label is not None:
+                raise UserError(
+                    "both a file and its pages have labels",
+                    value=image.uri,
+                    hint=f"leave out one of the two in {self._path}",
+                )
+            return self._with_page_labels(image)
+        return _labelled(image, label and self._current(label, image))
+
+    def _current(self, label: _Label, image: ListedImage) -> int | None:
+        """Returns a label's digit; None where it is of another version of the image."""
+        if label.generation in (-1, image.generation):
+            return label.digit
+        self.stale += 1
+        return None
+
+    def _with_page_labels(self, image: ListedImage) -> ListedImage:
+        digits = {page: self._current(label, image) for page, label in self._pages[image.uri].items()}
+        known = {page: str(digit) for page, digit in digits.items() if digit is not None}
+        labels = "".join(known.get(page, _NO_PAGE) for page in range(1, max(known, default=0) + 1))
+        # The one page of a file goes by the file's name.
+        return _labelled(image._replace(page_labels=labels), digits.get(1))
+
+
+def _page_labels(by_uri: Mapping[str, _Label]) -> dict[str, dict[int, _Label]]:
+    """Returns the labels of names that can be those of pages, by file and page."""
+    pages: dict[str, dict[int, _Label]] = {}
+    for uri, label in by_uri.items():
+        # Names in a labels file are paths, in which an exclamation mark is quoted.
+        file, page = split_page("!".join(uri.rsplit("%21", 1)) if uri.startswith("file:") else uri)
+        if page:
+            pages.setdefault(file, {})[page] = label
+    return pages
 
 
 def label_from_folder(image: ListedImage) -> ListedImage:

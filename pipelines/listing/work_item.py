@@ -53,7 +53,8 @@ class WorkItem:
         """Reads what `to_bytes` wrote; raises ValueError when the data are no such item."""
         with fields_of("a listing file"):
             digest, images = parse_json(data)
-            return cls(digest, tuple(map(ListedImage._make, images)))
+            # Listings of earlier versions lack the fields that have come since.
+            return cls(digest, tuple(itertools.starmap(ListedImage, images)))
 
 
 def pack_items(
@@ -88,5 +89,7 @@ def separate_archives(items: Iterable[WorkItem]) -> Iterator[WorkItem]:
 def _digest(images: tuple[ListedImage, ...], run: str) -> str:
     # URIs hold no NUL, so different sequences of images give different bytes.
     # The size counts too: a file may be replaced by one with the same modification time.
-    named = [f"\0{uri}\0{generation}\0{size}\0{label}" for uri, generation, size, label, _ in images]
+    named = [
+        f"\0{uri}\0{generation}\0{size}\0{label}{pages}" for uri, generation, size, label, _, pages in images
+    ]
     return hashlib.sha256(f"{run}{''.join(named)}".encode()).hexdigest()[:32]

@@ -138,7 +138,8 @@ def _read_record(item: FrozenItem, output: OutputFolder, records: list[Part]) ->
     records.append(Part.of(name, data, rows=statistics.listed))
     outcomes = statistics.scored + len(statistics.failures)
     # An archive lists its members, or itself where it has none.
-    complete = statistics.listed > 0 if item.may_be_archive else statistics.listed == item.images
+    files = statistics.listed - statistics.further_pages
+    complete = files > 0 if item.may_be_archive else files == item.images
     if not complete or statistics.listed != outcomes:
         raise UnreconciledError(
             f"work item {item.digest} does not add up: {item.images:,} names, {statistics.listed:,} listed, "

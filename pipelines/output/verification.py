@@ -8,7 +8,7 @@ import itertools
 import pathlib
 import sys
 import zlib
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Set
 from typing import Any, Final, Self
 
 from tqdm import tqdm
@@ -17,6 +17,7 @@ from digitmill.records import read_records
 from digitmill.reports.csv_table import read_csv
 from digitmill.storage import OutputFolder
 from digitmill.storage.interface import LOCK
+from digitmill.storage.names import page_uri, split_page
 from pipelines.archives import NameCounts
 from pipelines.history import incremental
 from pipelines.listing.frozen_listing import read_items
@@ -286,9 +287,25 @@ def _check_item(
     _count(record, totals)
     yield from (f"{image}: {count} outcomes" for image, count in outcomes.items() if count > 1)
     if not item.may_be_archive:
-        listed = {image.uri for image in item.images}
-        yield from (f"{image}: listed, but no outcome" for image in sorted(listed - outcomes.keys()))
-        yield from (f"{image}: outcome, but not listed" for image in sorted(outcomes.keys() - listed))
+        yield from _check_owners({image.uri for image in item.images}, outcomes.keys())
+
+
+def _check_owners(listed: Set[str], outcomes: Set[str]) -> Iterator[str]:
+    """Compares the listed files with the outcomes: each has one by its own name, or one for each page."""
+    pages: dict[str, set[int]] = {}
+    for image in outcomes - listed:
+        file, page = split_page(image)
+        if file in listed:
+            pages.setdefault(file, set()).add(page)
+        else:
+            yield f"{image}: outcome, but not listed"
+    for file in sorted(listed - outcomes - pages.keys()):
+        yield f"{file}: listed, but no outcome"
+    for file, found in sorted(pages.items()):
+        missing = set(range(1, max(found) + 1)) - found
+        yield from (
+            f"{page_uri(file, page)}: no outcome, but later pages have one" for page in sorted(missing)
+        )
 
 
 def _count(record: ItemStatistics, totals: collections.Counter[str]) -> None:

@@ -6,7 +6,7 @@ import fnmatch
 import importlib.metadata
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -16,6 +16,7 @@ from digitmill.commands import Effect, run_config
 from digitmill.reports.csv_table import encode_csv
 from digitmill.storage import ImageReader, OutputFolder, open_folder
 from digitmill.storage.interface import Hold
+from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import printable
 from pipelines.listing.frozen_listing import FrozenItem
 from pipelines.listing.input_listing import check_output_outside_inputs, list_images
@@ -131,7 +132,7 @@ def _pack(
     # 2. List the images. Their number is the denominator of all later counts.
     images = list_images(options.inputs)
     if options.labels is not None:
-        images = attach_labels(images, options.labels)
+        images = _by_file(attach_labels(images, options.labels), options.labels)
     items = list(shards(show_listing(images), shard_bytes=options.shard_megabytes * 1e6))
     output.write_once(run_config.FILE, options.run_config().encode())
 
@@ -150,6 +151,18 @@ def _pack(
     _remove_strays(output, items, parts)
     write_manifest(output, finished.to_json().encode(), signer)
     return finished
+
+
+def _by_file(images: Iterable[ListedImage], labels: str) -> Iterator[ListedImage]:
+    """Yields the images; raises UserError for one whose pages have labels: a record has one label."""
+    for image in images:
+        if image.page_labels:
+            raise UserError(
+                "cannot pack the labels of single pages",
+                value=image.uri,
+                hint=f"leave its pages out of {labels}, or save each page as a file",
+            )
+        yield image
 
 
 def _remove_strays(output: OutputFolder, items: Sequence[WorkItem], parts: Sequence[Part]) -> None:

@@ -10,12 +10,14 @@ import cv2
 import numpy as np
 
 from digitmill.imaging.batch import decode_batch
-from digitmill.imaging.decode import decode
+from digitmill.imaging.page_reading import Content, Page, pixels_of
 from digitmill.reports.gallery import inline_png
 from digitmill.storage import ImageReader
 from digitmill.storage.listed_image import ListedImage
+from digitmill.storage.names import split_page
 from pipelines.review.review_rows import ReviewRow
 from pipelines.scoring.classify import split_chunks
+from pipelines.scoring.page_members import PagedContents
 from pipelines.scoring.scorer import read_archive
 from schemas.digit import SIDE
 from schemas.failure import FailureCode, ImageError
@@ -27,8 +29,6 @@ _THUMBNAIL: Final = 112
 """Longer side of the original as it is shown, in pixels."""
 
 _QUALITY: Final = 70
-
-Content = bytes | ImageError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,25 +77,29 @@ def _members(
     """Yields the requested members of an archive; reads no further than the last of them."""
     missing = dict(places)
     why = ImageError(FailureCode.MISSING, "the archive no longer holds it")
-    members = read_archive(archive, reader, folder_labels=False)
-    for member, content in members:
-        if member.uri in missing:
-            yield missing.pop(member.uri), content
-        elif member.uri == archive.uri and isinstance(content, ImageError):
-            why = content
+    files = {split_page(uri)[0] for uri in places}
+    for file, whole in read_archive(archive, reader, folder_labels=False):
+        # Pages are decoded of those files alone that are asked for page by page.
+        named = file.uri in missing or file.uri not in files
+        for member, content in [(file, whole)] if named else PagedContents([(file, whole)]):
+            if member.uri in missing:
+                yield missing.pop(member.uri), content
+            elif member.uri == archive.uri and isinstance(content, ImageError):
+                why = content
         if not missing:
             return
     yield from ((place, why) for place in missing.values())
 
 
 def _picture(content: Content, digit: np.ndarray) -> Picture:
-    assert isinstance(content, bytes)  # it was decoded
-    return Picture(digit, hashlib.sha256(content).hexdigest(), _original(content, digit))
+    assert not isinstance(content, ImageError)  # it was decoded
+    data = content if isinstance(content, bytes) else content.data
+    return Picture(digit, hashlib.sha256(data).hexdigest(), _original(content, digit))
 
 
-def _original(content: bytes, digit: np.ndarray) -> bytes:
+def _original(content: bytes | Page, digit: np.ndarray) -> bytes:
     try:
-        pixels = _to_bgr(decode(content))
+        pixels = _to_bgr(pixels_of(content))
     except ImageError:
         return b""  # it decoded a moment ago, so memory or time ran out; the digit suffices
     if _resembles(pixels, digit):

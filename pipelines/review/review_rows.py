@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from digitmill.reports.csv_table import read_csv
 from digitmill.storage import OutputFolder, open_folder
 from digitmill.storage.listed_image import ListedImage
+from digitmill.storage.names import file_of
 from pipelines.history.incremental import past_listing_files
 from pipelines.history.past_runs import PastRun
 from pipelines.listing.frozen_listing import read_items
@@ -25,7 +26,7 @@ class ReviewRow(NamedTuple):
 
     Attributes:
         generation: version of the image that was scored.
-        file: the file as it was listed: the image itself, or the archive that holds it.
+        file: the file as it was listed: the image itself, or the file or archive that holds it.
     """
 
     confidence: float
@@ -66,7 +67,7 @@ def _item_rows(item: WorkItem, output: OutputFolder) -> Iterator[ReviewRow]:
     for part in record.parts:
         if part.name.removesuffix(".gz").endswith(".csv"):
             for row in _rows(part, output.read(part.name)):
-                file = item.images[0] if item.may_be_archive else files[row["image"]]
+                file = item.images[0] if item.may_be_archive else files[file_of(row["image"], files)]
                 yield _parse_row(row, file)
 
 

@@ -28,6 +28,8 @@ from pipelines.score.run_listing import open_listing
 from pipelines.score_options import ScoreOptions
 from pipelines.scoring import model_place
 from pipelines.scoring.classify import load_classifier
+from pipelines.scoring.page_members import PagedContents
+from pipelines.scoring.scored_batch import ScoredBatch
 from schemas.layout import is_listed
 from schemas.run_plan import RunPlan
 
@@ -204,10 +206,15 @@ def _try(
             bundle, accept_threshold=accept_threshold(options, bundle), challenger=challenger
         )
         images = sorted(images)
+
+        def score(some: list[ListedImage]) -> ScoredBatch:
+            contents = zip(some, reader.read(some), strict=True)
+            return classifier.classify(PagedContents(contents, options.pages))
+
         # Warm up on a few: connections and the engine take time to start.
-        classifier.classify(zip(images[:16], reader.read(images[:16]), strict=True))
+        score(images[:16])
         began = time.perf_counter()
-        scored = classifier.classify(zip(images, reader.read(images), strict=True))
+        scored = score(images)
         return len(scored.failures), time.perf_counter() - began
 
 

@@ -169,6 +169,7 @@ def _task(
         accept_threshold=accept_threshold(options, bundle),
         limits=options.limits,
         folder_labels=options.labels == FOLDER,
+        pages=options.pages,
         rows_per_part=options.rows_per_part,
         compression=options.compression,
         challenger=challenger,

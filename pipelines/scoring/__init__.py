@@ -7,6 +7,7 @@ also brings the model bundle to where it runs.
 __all__ = [
     "classify",
     "model_place",
+    "page_members",
     "report_samples",
     "rows",
     "scored_batch",

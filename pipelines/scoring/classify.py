@@ -8,8 +8,10 @@ import numpy as np
 from digitmill.engines.bundle_loader import Bundle
 from digitmill.engines.engine import Engine
 from digitmill.imaging.batch import decode_batch
+from digitmill.imaging.page_reading import Content, Page
 from digitmill.storage.listed_image import ListedImage
 from pipelines.listing.work_item import make_failure
+from pipelines.scoring.page_members import OwnedContent
 from pipelines.scoring.predictions import predict
 from pipelines.scoring.report_samples import ReportSamples
 from pipelines.scoring.scored_batch import ScoredBatch
@@ -23,10 +25,8 @@ _CHUNK_IMAGES: Final = 512
 _CHUNK_BYTES: Final = 64 * 2**20
 """Bytes of files that are decoded at once, unless a single file is larger."""
 
-Content = tuple[ListedImage, bytes | ImageError]
-"""An image and its file's bytes, or why it could not be read."""
-
 T = TypeVar("T")
+C = TypeVar("C", bound=Content)
 
 
 class Classifier:
@@ -37,7 +37,7 @@ class Classifier:
         self._accept_threshold = np.float32(accept_threshold)
         self._challenger = challenger
 
-    def classify(self, contents: Iterable[Content]) -> ScoredBatch:
+    def classify(self, contents: Iterable[OwnedContent]) -> ScoredBatch:
         """Decodes and scores contents; every image ends up scored or failed, in the order given.
 
         Raises:
@@ -102,14 +102,18 @@ class Classifier:
 
 
 def split_chunks(
-    contents: Iterable[tuple[T, bytes | ImageError]], *, most_bytes: int = _CHUNK_BYTES
-) -> Iterator[list[tuple[T, bytes | ImageError]]]:
+    contents: Iterable[tuple[T, C]], *, most_bytes: int = _CHUNK_BYTES
+) -> Iterator[list[tuple[T, C]]]:
     """Yields contents, each with its owner, in lists of bounded length and size in bytes."""
-    chunk: list[tuple[T, bytes | ImageError]] = []
+    chunk: list[tuple[T, C]] = []
     size = 0
     for owner, content in contents:
         chunk.append((owner, content))
-        size += len(content) if isinstance(content, bytes) else 0
+        if isinstance(content, bytes):
+            size += len(content)
+        elif isinstance(content, Page):
+            # Pages share their file's bytes.
+            size += 0 if content.number else len(content.data)
         if len(chunk) == _CHUNK_IMAGES or size >= most_bytes:
             yield chunk
             chunk, size = [], 0

@@ -7,9 +7,10 @@ from typing import Final
 import cv2
 import numpy as np
 
-from digitmill.imaging.decode import decode
 from digitmill.imaging.grey import shrink, to_grey
+from digitmill.imaging.page_reading import pixels_of
 from digitmill.storage.listed_image import ListedImage
+from pipelines.scoring.page_members import OwnedContent
 from pipelines.statistics.agreement import MAX_DISAGREEMENTS
 from pipelines.statistics.kept_images import MAX_DOUBTFUL, MAX_EXAMPLES_PER_DIGIT, MAX_MISTAKEN, sample_rank
 from schemas.digit import CLASSES, SIDE
@@ -127,17 +128,15 @@ class ReportSamples:
             selected = np.flatnonzero((first == digit) & (ranks < bounds[digit]))
             self.examples[digit].add(rows[selected], digits[selected], ranks=ranks[selected])
 
-    def add_failures(
-        self, contents: Sequence[tuple[ListedImage, bytes | ImageError]], errors: Sequence[ImageError | None]
-    ) -> None:
+    def add_failures(self, contents: Sequence[OwnedContent], errors: Sequence[ImageError | None]) -> None:
         """Adds a thumbnail for failed images whose contents decode."""
         for (image, content), error in zip(contents, errors, strict=True):
-            if error is None or error.code not in _DECODED or not isinstance(content, bytes):
+            if error is None or error.code not in _DECODED or isinstance(content, ImageError):
                 continue
             if error.code not in self.failed or image.uri < self.failed[error.code][0]:
                 # Decoding again may run out of memory: then there is no thumbnail.
                 with contextlib.suppress(ImageError):
-                    self.failed[error.code] = image.uri, shrink(to_grey(decode(content)), _THUMBNAIL)
+                    self.failed[error.code] = image.uri, shrink(to_grey(pixels_of(content)), _THUMBNAIL)
 
 
 def grey_levels(digits: np.ndarray) -> np.ndarray:

@@ -10,13 +10,14 @@ from digitmill.storage.outage import refuse_outage
 from pipelines.archives import HEAD_BYTES, Member, archive_kind, read_members
 from pipelines.listing.true_labels import label_from_member_folder
 from pipelines.listing.work_item import MAX_ITEM_SIZE, WorkItem
-from pipelines.scoring.classify import Classifier, Content
+from pipelines.scoring.classify import Classifier
+from pipelines.scoring.page_members import OwnedContent, PagedContents
 from pipelines.scoring.rows import write_parts
 from pipelines.statistics.failure_rows import MOST_IN_MEMORY, failure_file
 from pipelines.statistics.item_statistics import ItemStatistics, merge_pieces
 from schemas.failure import ImageError
 from schemas.layout import Compression, statistics_name
-from schemas.prediction import NO_LABEL
+from schemas.prediction import NO_LABEL, Pages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Scorer:
     reader: ImageReader
     output: OutputFolder
     folder_labels: bool = False
+    pages: Pages = Pages.ALL
     rows: int = MAX_ITEM_SIZE
     compression: Compression = Compression.RECORDS
 
@@ -39,13 +41,15 @@ class Scorer:
         """
         record = statistics_name(item.digest)
         if not self.output.exists(record):
-            statistics = merge_pieces(item.digest, self._few_failures(self._pieces(item)))
+            contents = PagedContents(self._contents(item), self.pages)
+            statistics = merge_pieces(item.digest, self._few_failures(self._pieces(item, contents)))
+            statistics = dataclasses.replace(statistics, further_pages=contents.further)
             self.output.write_once(record, statistics.to_json().encode())
         # If two workers scored the item, the first one's record counts.
         return ItemStatistics.from_json(self.output.read(record).decode())
 
-    def _pieces(self, item: WorkItem) -> Iterator[ItemStatistics]:
-        contents = self._contents(item)
+    def _pieces(self, item: WorkItem, paged: PagedContents) -> Iterator[ItemStatistics]:
+        contents = iter(paged)
         for number in itertools.count():
             scored = self.classifier.classify(itertools.islice(contents, self.rows))
             if number and not scored.images and not scored.failures:
@@ -65,7 +69,7 @@ class Scorer:
                 piece = dataclasses.replace(piece, failures=(), parts=(*piece.parts, part))  # noqa: PLW2901
             yield piece
 
-    def _contents(self, item: WorkItem) -> Iterator[Content]:
+    def _contents(self, item: WorkItem) -> Iterator[OwnedContent]:
         if item.may_be_archive:
             yield from read_archive(item.images[0], self.reader, folder_labels=self.folder_labels)
         else:

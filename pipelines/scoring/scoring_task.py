@@ -16,6 +16,7 @@ from pipelines.scoring.model_place import worker_bundle
 from pipelines.scoring.scorer import Scorer
 from schemas.errors import WorkerError
 from schemas.layout import Compression
+from schemas.prediction import Pages
 
 ITEMS_IN_FLIGHT: Final = 2
 """Work items that a worker process handles at once: one is read while another is scored and written.
@@ -42,6 +43,7 @@ class ScoringTask:
     accept_threshold: float
     limits: ReadLimits = ReadLimits()  # noqa: RUF009 - frozen
     folder_labels: bool = False
+    pages: Pages = Pages.ALL
     rows_per_part: int = MAX_ITEM_SIZE
     compression: Compression = Compression.RECORDS
     challenger: Bundle | None = None
@@ -81,6 +83,7 @@ class LocalScorer:
             ImageReader(task.limits),
             output=self._output,
             folder_labels=task.folder_labels,
+            pages=task.pages,
             rows=task.rows_per_part,
             compression=task.compression,
         )

@@ -52,6 +52,7 @@ class RunStatistics:
         mistaken: rows whose label is another digit, most confident first.
         examples: a sample of each predicted digit.
         failure_pictures: a picture for each code of failures that decode.
+        further_pages: of the listed images, how many are beyond one for each file: its further pages.
     """
 
     listed: int
@@ -72,6 +73,7 @@ class RunStatistics:
     mistaken: tuple[KeptImage, ...] = ()
     examples: tuple[KeptImage, ...] = ()
     failure_pictures: tuple[FailurePicture, ...] = ()
+    further_pages: int = 0
 
     @property
     def labelled(self) -> int:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from digitmill.commands.native_log import quiet_start
+from digitmill.native_log import quiet_start
 from trainer.data.sources import embedded_sample
 from trainer.data.splits import Digits, Split
 

@@ -15,10 +15,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from digitmill.commands.native_log import quiet_stderr
 from digitmill.engines.engine import Engine, LiteRtEngine
 from digitmill.engines.saved_model import SavedModelEngine
 from digitmill.imaging.canonical import is_native
+from digitmill.native_log import quiet_stderr
 from schemas.model import bundle
 from schemas.model.accuracy import Accuracy
 from schemas.model.model_card import ExportedFormat, ModelCard

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from digitmill.commands.native_log import quiet_stderr
+from digitmill.native_log import quiet_stderr
 from schemas.digit import SIDE
 from schemas.model import bundle
 from trainer.bundle.encoded import canonical_digits

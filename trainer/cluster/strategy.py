@@ -6,7 +6,7 @@ from typing import Final
 
 import tensorflow as tf
 
-from digitmill.commands.native_log import quiet_stderr
+from digitmill.native_log import quiet_stderr
 from schemas.errors import UserError
 from trainer.cluster import tf_config
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from digitmill.commands.native_log import quiet_stderr
 from digitmill.engines.bundle_loader import Bundle, open_bundle
 from digitmill.engines.engine import Engine
 from digitmill.engines.engine_choice import EngineKind
+from digitmill.native_log import quiet_stderr
 from schemas.errors import UserError
 from schemas.model import bundle as names
 from schemas.model.accuracy import Accuracy, percent

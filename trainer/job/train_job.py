@@ -3,7 +3,7 @@
 import functools
 import os
 
-from digitmill.commands.native_log import quiet_start
+from digitmill.native_log import quiet_start
 from digitmill.storage import before_run
 from schemas.errors import StoppedError, UserError
 from trainer import recipes

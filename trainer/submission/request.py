@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from typing import Final
 
-from digitmill.commands.native_log import quiet_start
+from digitmill.native_log import quiet_start
 from digitmill.storage.object_stores.uris import GS
 from schemas.errors import UserError
 from trainer.train_options import TrainOptions

@@ -1,3 +1,5 @@
+import struct
+import zlib
 from collections.abc import Callable
 
 import cv2
@@ -6,6 +8,7 @@ import pytest
 
 from digitmill.imaging.batch import canonical_batch, decode_batch
 from digitmill.imaging.canonical import canonicalise
+from digitmill.imaging.decode import decode
 from schemas.failure import FailureCode, ImageError
 
 DENIED = ImageError(FailureCode.DENIED, "no")
@@ -75,3 +78,15 @@ def test_decoded_pictures_are_canonicalised_as_one_by_one() -> None:
         True,
         True,
     ]
+
+
+def test_warnings_of_the_libraries_are_dropped(png_of: Callable, capfd: pytest.CaptureFixture) -> None:
+    picture = np.zeros((28, 28), np.uint8)
+    picture[4:24, 12:16] = 255
+    file = png_of(picture)
+    # A transparent grey of the wrong length, with the right checksum.
+    chunk = b"tRNS" + bytes(6)
+    odd = file[:33] + struct.pack(">I", 6) + chunk + struct.pack(">I", zlib.crc32(chunk)) + file[33:]
+    assert decode_batch([odd], 1).errors == [None]
+    decode(odd)
+    assert capfd.readouterr().err == ""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
+from PIL import Image
 
 from digitmill.engines.bundle_loader import Bundle
 from digitmill.storage import ImageReader
@@ -163,3 +164,21 @@ def test_a_listed_image_is_a_tuple_of_its_own_type() -> None:
         lambda failures: np.testing.assert_equal([str(failure.code) for failure in failures], ["MISSING"]),
         "failures",
     )
+
+
+@pytest.mark.parametrize(("pages", "named"), [("all", ["!1", "!2", "!3"]), ("first", [""])])
+def test_the_name_of_a_file_stands_for_its_pages(
+    pages: str, named: list[str], tmp_path: pathlib.Path, digits: np.ndarray, bundle: Bundle
+) -> None:
+    first, *others = (Image.fromarray(digit) for digit in digits[:3])
+    scan = tmp_path / "scan.tif"
+    first.save(scan, save_all=True, append_images=others)
+
+    def check_digits(found: list) -> None:
+        assert sorted(uri for uri, _ in found) == [scan.as_uri() + page for page in named]
+
+    def check_rows(found: list) -> None:
+        assert sorted(row.image for row in found) == [scan.as_uri() + page for page in named]
+
+    run([str(scan)], ReadDigits(pages=pages), check_digits, "digits")
+    run([str(scan)], ClassifyImages(bundle.path, pages=pages), check_rows, "predictions")

@@ -66,6 +66,35 @@ def test_a_csv_may_name_files_that_are_not_utf_8(tmp_path: pathlib.Path) -> None
     assert labels_of(images, tmp_path / "truth.csv") == [5]
 
 
+def test_a_csv_may_name_pages(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "scan.tif").touch()
+    (tmp_path / "whole.tif").touch()
+    uri = (tmp_path / "scan.tif").as_uri()
+    truth = tmp_path / "truth.csv"
+    truth.write_text(f"path,label\nscan.tif!2,7\n{tmp_path}/scan.tif!1,3\n{uri}!4,9\nwhole.tif,5\n")
+    listed = [ListedImage((tmp_path / name).as_uri(), 0, 0) for name in ("scan.tif", "whole.tif")]
+    scan, whole = attach_labels(listed, str(truth))
+    assert (scan.page_labels, scan.label) == ("37-9", 3)
+    assert (whole.page_labels, whole.label) == ("", 5)
+
+
+def test_labels_of_pages_are_of_a_generation_too(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    truth = tmp_path / "truth.csv"
+    truth.write_text("path,label,generation\nscan.tif!1,3,1\nscan.tif!2,7,2\n")
+    (scan,) = attach_labels([ListedImage((tmp_path / "scan.tif").as_uri(), 2, 0)], str(truth))
+    assert (scan.page_labels, scan.label) == ("-7", NO_LABEL)
+    assert "ignored 1 labels of other versions" in capsys.readouterr().err
+
+
+def test_a_file_and_its_pages_may_not_both_have_labels(tmp_path: pathlib.Path) -> None:
+    truth = tmp_path / "truth.csv"
+    truth.write_text("path,label\nscan.tif,1\nscan.tif!2,7\n")
+    with pytest.raises(UserError, match="both a file and its pages have labels"):
+        list(attach_labels([ListedImage((tmp_path / "scan.tif").as_uri(), 2, 0)], str(truth)))
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

@@ -1,0 +1,9 @@
+"""Decodes all image files but plain PNG and JPEG, page by page, by decoders that report errors.
+
+Runs in the decoder process only: Pillow, tifffile and imagecodecs cost a scoring worker memory and time. They
+are imported when the first file needs them. `open_pages` is the one entrance.
+"""
+
+from digitmill.imaging.decoders.pages import Pages, open_pages
+
+__all__ = ["Pages", "open_pages"]
