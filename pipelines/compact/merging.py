@@ -20,7 +20,7 @@ from pipelines.scoring.report_samples import ReportSamples
 from pipelines.scoring.rows import write_parts
 from pipelines.scoring.scored_batch import ScoredBatch
 from pipelines.statistics.agreement import Disagreement
-from pipelines.statistics.item_statistics import MERGES, ItemStatistics
+from pipelines.statistics.item_statistics import MERGES, ItemStatistics, count_several, file_of
 from pipelines.statistics.kept_images import FailurePicture, KeptImage
 from schemas.errors import UnreconciledError
 from schemas.failure import Failure
@@ -83,7 +83,7 @@ def _add_outcomes(entries: dict[str, list[Entry]], item: WorkItem, output: Outpu
     versions = {image.uri: (image.uri, image.generation) for image in item.images}
 
     def key(uri: str) -> Version:
-        return versions[item.images[0].uri if item.may_be_archive else uri]
+        return versions[item.images[0].uri if item.may_be_archive else file_of(uri, versions)]
 
     entries[FAILURE] += ((key(failure.image), dataclasses.astuple(failure)) for failure in record.failures)
     for kind in SAMPLE_TYPES:
@@ -161,6 +161,10 @@ def _write_item(
     }
     scored = _make_batch([parse_example(payload) for payload in all_of(ROW)], failures)
     statistics = write_parts(output, item.digest, scored, compression=compression)
+    if not item.may_be_archive:
+        files = {image.uri for image in item.images}
+        outcomes = [image.uri for image in scored.images], [failure.image for failure in failures]
+        samples["several"] = count_several(files, *outcomes)
     return dataclasses.replace(statistics, **samples)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from digitmill.storage.listed_image import ListedImage
-from digitmill.storage.names import folder_of, may_be_archive, uri_in
+from digitmill.storage.names import RealNames, folder_of, may_be_archive, uri_in
 from schemas import labels as labels_file
 from schemas.digit import CLASSES
 from schemas.errors import UserError
@@ -62,7 +62,9 @@ class _LabelsFile:
     """A CSV file of labels; `stale` counts images whose label is of another version."""
 
     def __init__(self, path: pathlib.Path) -> None:
-        self._by_uri = _read_csv(path)
+        # Listed and labelled under different links, an image is still the same one.
+        self._real = RealNames()
+        self._by_uri = _read_csv(path, self._real)
         self.stale = 0
 
     def label(self, image: ListedImage) -> ListedImage:
@@ -72,7 +74,7 @@ class _LabelsFile:
                 value=image.uri,
                 hint="leave archives out, or pack the images with their labels by `digitmill pack`",
             )
-        label = self._by_uri.get(image.uri)
+        label = self._by_uri.get(self._real[image.uri])
         if label is not None and label.generation not in (-1, image.generation):
             self.stale += 1
             return image
@@ -93,7 +95,7 @@ def _labelled(image: ListedImage, label: int | None) -> ListedImage:
     return image if label is None else image._replace(label=label)
 
 
-def _read_csv(path: pathlib.Path) -> dict[str, _Label]:
+def _read_csv(path: pathlib.Path, real: RealNames) -> dict[str, _Label]:
     try:
         # Keeps the bytes of names that are not UTF-8.
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
@@ -104,7 +106,7 @@ def _read_csv(path: pathlib.Path) -> dict[str, _Label]:
                     value=rows.fieldnames,
                     hint=f"add the header path,label to {path}",
                 )
-            labels, without_digit = _read_rows(rows, path)
+            labels, without_digit = _read_rows(rows, path, real)
     except (OSError, csv.Error) as error:
         raise UserError(
             f"cannot read the labels file ({error})", value=str(path), hint="give a CSV file, or `folder`"
@@ -114,7 +116,7 @@ def _read_csv(path: pathlib.Path) -> dict[str, _Label]:
     return labels
 
 
-def _read_rows(rows: csv.DictReader, path: pathlib.Path) -> tuple[dict[str, _Label], int]:
+def _read_rows(rows: csv.DictReader, path: pathlib.Path, real: RealNames) -> tuple[dict[str, _Label], int]:
     """Returns the labels by URI, and the number of lines without a digit."""
     labels: dict[str, _Label] = {}
     without_digit = 0
@@ -123,7 +125,7 @@ def _read_rows(rows: csv.DictReader, path: pathlib.Path) -> tuple[dict[str, _Lab
         if digit is None:
             without_digit += 1
             continue
-        uri = uri_in(row["path"], path)
+        uri = real[uri_in(row["path"], path)]
         label = _Label(digit, _generation(row.get("generation"), path, line=rows.line_num))
         if labels.setdefault(uri, label) != label:
             raise UserError(

@@ -157,7 +157,9 @@ def _check_outcomes(output: OutputFolder, found: Manifest) -> Iterator[str]:
         for item in read_items(output, name):
             yield from _check_item(output, item, parts=parts, totals=totals)
     for name in filter(is_bucket, listing):
-        totals["skipped"] += incremental.Bucket.from_bytes(output.read(name)).skipped
+        bucket = incremental.Bucket.from_bytes(output.read(name))
+        totals["skipped"] += bucket.skipped_images
+        totals["skipped_failed"] += bucket.skipped_failed
     totals["listed"] = totals["scored"] + totals["failed"] + totals["skipped"]
     yield from _check_counts(found, totals)
 
@@ -165,9 +167,8 @@ def _check_outcomes(output: OutputFolder, found: Manifest) -> Iterator[str]:
 def _check_counts(found: Manifest, totals: collections.Counter[str]) -> Iterator[str]:
     """Compares the sums of the records with the counts of the manifest."""
     challenged = ("agreed", "challenger_right") if found.challenger else ()
-    expected = dataclasses.asdict(found.counts) | {
-        name: getattr(found, name) for name in ("accepted", "labelled", "right", *challenged)
-    }
+    named = ("accepted", "labelled", "right", "skipped_failed", *challenged)
+    expected = dataclasses.asdict(found.counts) | {name: getattr(found, name) for name in named}
     expected |= {f"failures of {code}": count for code, count in found.failures.items()}
     for name, count in expected.items():
         if totals[name] != count:

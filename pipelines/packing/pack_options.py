@@ -5,6 +5,7 @@ from typing import ClassVar, Final
 
 from digitmill.commands import Effect, OptionGroup, Options, beam_flags, flag
 from digitmill.commands.parameter_types import FILE, FOLDER, FiniteRange
+from pipelines import scoring_flags
 
 _INPUT: Final = OptionGroup("Input")
 _OUTPUT: Final = OptionGroup("Output")
@@ -40,6 +41,9 @@ class PackOptions(Options):
         type=FILE,
         metavar="folder|CSV",
     )
+    include: tuple[str, ...] = scoring_flags.include(group=_INPUT)
+    exclude: tuple[str, ...] = scoring_flags.exclude(group=_INPUT)
+    strict_listing: bool = scoring_flags.strict_listing(group=_INPUT)
     shard_megabytes: float = flag(
         "Size of a shard; a worker needs twice as much memory.",
         group=_OUTPUT,

@@ -1,5 +1,6 @@
 """Scores one work item: reads, decodes, predicts, and writes once. Does not depend on Beam."""
 
+import collections
 import dataclasses
 import itertools
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pipelines.listing.true_labels import label_from_member_folder
 from pipelines.listing.work_item import MAX_ITEM_SIZE, WorkItem
 from pipelines.scoring.classify import Classifier, Content
 from pipelines.scoring.rows import write_parts
-from pipelines.statistics.item_statistics import ItemStatistics, merge_pieces
+from pipelines.statistics.item_statistics import ItemStatistics, count_several, merge_pieces
 from schemas.failure import ImageError
 from schemas.layout import Compression, statistics_name
 from schemas.prediction import NO_LABEL
@@ -38,37 +39,49 @@ class Scorer:
         """
         record = statistics_name(item.digest)
         if not self.output.exists(record):
-            statistics = merge_pieces(item.digest, self._pieces(item))
+            ignored: collections.Counter[str] = collections.Counter()
+            statistics = merge_pieces(item.digest, self._pieces(item, ignored))
+            statistics = dataclasses.replace(statistics, ignored=ignored.total())
             self.output.write_once(record, statistics.to_json().encode())
         # If two workers scored the item, the first one's record counts.
         return ItemStatistics.from_json(self.output.read(record).decode())
 
-    def _pieces(self, item: WorkItem) -> Iterator[ItemStatistics]:
-        contents = self._contents(item)
+    def _pieces(self, item: WorkItem, ignored: collections.Counter[str]) -> Iterator[ItemStatistics]:
+        contents = self._contents(item, ignored)
+        files = {image.uri for image in item.images}
         for number in itertools.count():
             scored = self.classifier.classify(itertools.islice(contents, self.rows))
             if number and not scored.images and not scored.failures:
                 return
             refuse_outage(scored.failures, listed=len(scored.images) + len(scored.failures))
             piece = f"{item.digest}-{number}" if number else item.digest
-            yield write_parts(self.output, piece, scored, compression=self.compression)
+            statistics = write_parts(self.output, piece, scored, compression=self.compression)
+            if not item.may_be_archive:
+                outcomes = [image.uri for image in scored.images], [row.image for row in scored.failures]
+                statistics = dataclasses.replace(statistics, several=count_several(files, *outcomes))
+            yield statistics
 
-    def _contents(self, item: WorkItem) -> Iterator[Content]:
+    def _contents(self, item: WorkItem, ignored: collections.Counter[str]) -> Iterator[Content]:
         if item.may_be_archive:
-            yield from read_archive(item.images[0], self.reader, folder_labels=self.folder_labels)
+            archive = item.images[0]
+            yield from read_archive(archive, self.reader, folder_labels=self.folder_labels, ignored=ignored)
         else:
             yield from zip(item.images, self.reader.read(item.images), strict=True)
 
 
 def read_archive(
-    archive: ListedImage, reader: ImageReader, *, folder_labels: bool
+    archive: ListedImage,
+    reader: ImageReader,
+    *,
+    folder_labels: bool,
+    ignored: collections.Counter[str] | None = None,
 ) -> Iterator[tuple[ListedImage, bytes | ImageError]]:
     """Yields an archive's images, one in memory at a time; the archive itself if it cannot be read.
 
     A file with an archive's name that is not one counts as an image.
 
     An object is downloaded to a temporary file by one request. With `folder_labels`, a member's folder is its
-    label if the archive holds none for it.
+    label if the archive holds none for it. `ignored` counts members that are junk, by archive.
     """
     try:
         file = reader.fetch(archive)
@@ -81,7 +94,7 @@ def read_archive(
         if kind is None:
             yield from zip([archive], reader.read([archive]), strict=True)
             return
-        for member in read_members(file, kind, name=archive.uri):
+        for member in read_members(file, kind, name=archive.uri, ignored=ignored):
             yield _image(member, archive, folder_labels=folder_labels), member.content
 
 

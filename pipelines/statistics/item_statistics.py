@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import itertools
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from pipelines.statistics.agreement import Agreement, Disagreement, worst_disagreements
@@ -50,6 +50,7 @@ class RunStatistics:
         mistaken: rows whose label is another digit, most confident first.
         examples: a sample of each predicted digit.
         failure_pictures: a picture for each code of failures that decode.
+        ignored: members of archives that were left out as junk.
     """
 
     listed: int
@@ -70,6 +71,7 @@ class RunStatistics:
     mistaken: tuple[KeptImage, ...] = ()
     examples: tuple[KeptImage, ...] = ()
     failure_pictures: tuple[FailurePicture, ...] = ()
+    ignored: int = 0
 
     @property
     def labelled(self) -> int:
@@ -93,10 +95,48 @@ class RunStatistics:
 
 
 @dataclasses.dataclass(frozen=True)
+class FileCount:
+    """Number of images in a listed file, and of the failed ones among them."""
+
+    file: str
+    images: int
+    failed: int
+
+
+def file_of(image: str, files: Container[str]) -> str:
+    """Returns the URI of the listed file that holds an image: itself, or what it is a member or page of."""
+    return image if image in files else image.rpartition("!")[0]
+
+
+def count_several(
+    files: Container[str], scored: Sequence[str], failed: Sequence[str]
+) -> tuple[FileCount, ...]:
+    """Returns the counts of the files that do not hold one image, by the URIs of all outcomes."""
+    # Nearly no file has several: first find them, then count.
+    members = (image for image in (*scored, *failed) if "!" in image and image not in files)
+    several = {file_of(image, files) for image in members}
+    outcomes = [(scored, 0), (failed, 1)] if several else []
+    return add_up(
+        (
+            FileCount(file, 1, has_failed)
+            for images, has_failed in outcomes
+            for image in images
+            if (file := file_of(image, files)) in several
+        ),
+        keys=1,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class ItemStatistics(RunStatistics):
-    """Statistics record of one work item; written last, it marks the item as done."""
+    """Statistics record of one work item; written last, it marks the item as done.
+
+    Attributes:
+        several: the files that do not hold one image; not filled for an archive, which is an item of its own.
+    """
 
     digest: str = dataclasses.field(kw_only=True)
+    several: tuple[FileCount, ...] = dataclasses.field(default=(), kw_only=True)
 
     def to_json(self) -> str:
         """Returns the record as the text of its file."""
@@ -114,7 +154,9 @@ class ItemStatistics(RunStatistics):
 
 def merge_pieces(digest: str, pieces: Iterable[ItemStatistics]) -> ItemStatistics:
     """Merges the statistics of a work item's pieces."""
-    return ItemStatistics(**vars(merge_statistics(pieces)), digest=digest)
+    pieces = list(pieces)
+    several = add_up(itertools.chain.from_iterable(piece.several for piece in pieces), keys=1)
+    return ItemStatistics(**vars(merge_statistics(pieces)), digest=digest, several=several)
 
 
 def _empty() -> ItemStatistics:

@@ -27,7 +27,9 @@ from tests.gcs_emulator import Bucket
 
 @pytest.fixture
 def output(tmp_path: pathlib.Path) -> LocalFolder:
-    return LocalFolder(tmp_path / "out")
+    folder = LocalFolder(tmp_path / "out")
+    folder.claim()
+    return folder
 
 
 @pytest.fixture
