@@ -72,12 +72,12 @@ class Summary:
         skipped, failed = self.manifest.counts.skipped, self.manifest.skipped_failed
         if not skipped:
             return None
-        had_failed = f", {failed:,} failed in one; --retry-failures scores them again" if failed else ""
-        return f"{skipped:,} ({skipped - failed:,} scored by an earlier run{had_failed})"
+        had_failed = f", {failed:,} failed in one (see --retry-failures)" if failed else ""
+        return f"{skipped:,}: {skipped - failed:,} scored by an earlier run{had_failed}"
 
     def _ignored(self) -> str | None:
         ignored = self.manifest.ignored
-        return f"{ignored:,} files that are no images, or excluded" if ignored else None
+        return f"{ignored:,} files: junk, or excluded" if ignored else None
 
     def _vanished(self) -> str | None:
         vanished = self.manifest.vanished

@@ -67,8 +67,8 @@ def unreadable(folder: pathlib.Path) -> Iterator[None]:
     """A folder that cannot be listed: the tests may run as root, who may read all."""
     scandir = os.scandir
 
-    def refuse(path: bytes) -> object:
-        if os.path.realpath(path) == os.fsencode(folder):
+    def refuse(path: object) -> object:
+        if isinstance(path, bytes) and os.path.realpath(path) == os.fsencode(folder):
             raise PermissionError(13, "Permission denied", path)
         return scandir(path)
 
@@ -89,9 +89,9 @@ def test_files_of_any_time_are_scored_and_a_resumed_run_ends(
     (row,) = failures(output).values()
     assert 0 <= int(row["generation"]) < 2**63
     assert counts(score(scans, bundle_path, output, resume=True)) == (9, 8, 1, 0, 0, 0)
-    assert counts(score(scans, bundle_path, tmp_path / "next", since=str(output))) == (9, 0, 0, 9, 1, 0)
 
 
+@pytest.mark.slow
 def test_an_unreadable_folder_fails_and_is_taken_up_again(
     scans: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -120,9 +120,9 @@ def test_folders_that_vanish_cost_nothing_else(
     (scans / "gone/1.png").touch()
     scandir = os.scandir
 
-    def vanish(path: bytes) -> object:
+    def vanish(path: object) -> object:
         entries = scandir(path)
-        if os.fsdecode(path) == str(scans):
+        if path == os.fsencode(scans):
             listed = list(entries)
             shutil.rmtree(scans / "gone", ignore_errors=True)
             return contextlib.nullcontext(listed)
@@ -151,6 +151,7 @@ def test_junk_is_counted_beside_what_is_listed_in_folders_and_archives(
         score(scans, bundle_path, tmp_path / "out", resume=True)
 
 
+@pytest.mark.slow
 def test_skipped_images_are_counted_one_by_one_and_apart_from_failed_ones(
     scans: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -175,6 +176,7 @@ def test_skipped_images_are_counted_one_by_one_and_apart_from_failed_ones(
     assert counts(later) == (18, 0, 0, 18, 3, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "taken_up"), [(PermissionError(13, "Permission denied"), True), (None, False)]
 )
@@ -203,6 +205,7 @@ def test_failures_through_storage_are_taken_up_again_without_being_asked(
     assert counts(found) == ((8, 1, 0, 7, 0, 0) if taken_up else (8, 0, 0, 8, 1, 0))
 
 
+@pytest.mark.slow
 def test_an_input_written_in_other_ways_is_the_same_one(
     scans: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
