@@ -24,6 +24,7 @@ __all__ = [
     "Survey",
     "before_run",
     "interface",
+    "junk",
     "list_place",
     "listed_image",
     "local_input",

@@ -5,12 +5,12 @@ import os
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from digitmill.storage.junk import JUNK_FOLDER, is_junk, is_junk_file
 from digitmill.storage.listed_image import ListedImage, bounded_generation
 from digitmill.storage.names import quoted, uri_of
 from digitmill.storage.patterns import PathPattern, States
 from digitmill.storage.survey import Survey, Visit
 from schemas.errors import UserError
-from schemas.junk import JUNK_FOLDER, is_junk, is_junk_file
 
 _SLASH: Final = ord("/")
 

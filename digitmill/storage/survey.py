@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from digitmill.storage.junk import is_junk
 from digitmill.storage.patterns import PathPattern, States, compile_pattern
-from schemas.junk import is_junk
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,12 +14,12 @@ from typing import BinaryIO, Final
 from digitmill.imaging.headers.header import read_header
 from digitmill.records import InflatedStream, Stream, is_tfrecord, parse_packed_image, read_frames
 from digitmill.records.inflation import GZIP_MAGIC
+from digitmill.storage.junk import is_junk
 from pipelines.archives.archive_tar import is_tar, read_tar
 from pipelines.archives.archive_zip import MAGIC as ZIP_MAGIC
 from pipelines.archives.archive_zip import read_zip
 from pipelines.archives.member import MAX_NAME, Member, MemberNames, RawMember
 from schemas.failure import FailureCode, ImageError
-from schemas.junk import is_junk
 
 HEAD_BYTES: Final = 4_096
 """First bytes of a file that tell whether it is an archive."""

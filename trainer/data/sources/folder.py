@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NoReturn
 
 from digitmill.storage import ListedImage, NothingFoundError, list_place, uri_of_place
+from digitmill.storage.junk import is_junk
 from digitmill.storage.names import place_of
 from digitmill.storage.object_stores.uris import is_object
 from schemas.digit import CLASSES
 from schemas.errors import UserError
-from schemas.junk import is_junk
 from trainer.data.reading import ALONE, ReadOptions, Workers, read
 from trainer.data.sources.labelled_files import LabelledFile, read_plan
 from trainer.data.splits import Digits

@@ -5,8 +5,8 @@ import pytest
 
 from digitmill.commands import run_config
 from digitmill.storage.interface import LOCK
+from digitmill.storage.junk import is_junk
 from digitmill.storage.local_output import LocalFolder
-from schemas.junk import is_junk
 from schemas.layout import statistics_name
 
 
