@@ -63,6 +63,9 @@ class ScoreOptions(Options):
         group=_INPUT,
         default=Pages.ALL,
     )
+    include: tuple[str, ...] = scoring_flags.include(group=_INPUT)
+    exclude: tuple[str, ...] = scoring_flags.exclude(group=_INPUT)
+    strict_listing: bool = scoring_flags.strict_listing(group=_INPUT)
     accept_threshold: float | None = flag(
         "Confidence from which a prediction is accepted; those below it need review.  [default: the model's]",
         group=_MODEL,
@@ -84,7 +87,9 @@ class ScoreOptions(Options):
         metavar="OUTPUT|PARENT",
     )
     retry_failures: bool = flag(
-        "Score again what failed in the runs of --since.", group=_AGAIN, default=False
+        "Score again what failed in the runs of --since through the image itself; the rest always is.",
+        group=_AGAIN,
+        default=False,
     )
     limit: int | None = flag(
         "Score the first N files only, in the order of their names.",

@@ -1,4 +1,4 @@
-"""Flags that the scoring jobs share, as fields of their options."""
+"""Flags that several jobs share, as fields of their options."""
 
 from typing import Any
 
@@ -33,4 +33,34 @@ def compression(*, group: OptionGroup, always: bool = False) -> Any:
         group=group,
         default=Compression.RECORDS,
         always=always,
+    )
+
+
+def include(*, group: OptionGroup) -> Any:
+    """Returns the field `include: tuple[str, ...]`."""
+    return flag(
+        "Only files whose names, relative to the input, match; as 'a/*.png' or '**/*.png'. Repeatable.",
+        group=group,
+        default=(),
+        metavar="GLOB",
+    )
+
+
+def exclude(*, group: OptionGroup) -> Any:
+    """Returns the field `exclude: tuple[str, ...]`."""
+    return flag(
+        "No files whose names, relative to the input, match; as 'drafts/**'. Repeatable.",
+        group=group,
+        default=(),
+        metavar="GLOB",
+    )
+
+
+def strict_listing(*, group: OptionGroup) -> Any:
+    """Returns the field `strict_listing: bool`."""
+    return flag(
+        "Stop where a folder of an input cannot be listed, instead of counting it as failed.",
+        group=group,
+        default=False,
+        effect=Effect.RUN,
     )

@@ -26,6 +26,11 @@ class FailureCode(enum.StrEnum):
         """One sentence for the image's owner."""
         return _MEANINGS[self]
 
+    @property
+    def may_pass(self) -> bool:
+        """Whether storage or machine are the reason, so that the same bytes may be scored another time."""
+        return _MAY_PASS[self]
+
 
 _MEANINGS = {
     FailureCode.EMPTY: "The object holds no bytes.",
@@ -40,12 +45,30 @@ _MEANINGS = {
     FailureCode.ENGINE: "The model could not score the image.",
 }
 
+_MAY_PASS = {
+    FailureCode.EMPTY: False,
+    FailureCode.CORRUPT: False,
+    FailureCode.UNSUPPORTED: False,
+    FailureCode.TOO_LARGE: False,
+    FailureCode.BLANK: False,
+    FailureCode.CHANGED: True,
+    FailureCode.MISSING: True,
+    FailureCode.DENIED: True,
+    FailureCode.UNREADABLE: True,
+    # Mostly memory or a driver; the few images whose probabilities are not finite cost little to try again.
+    FailureCode.ENGINE: True,
+}
+"""By code, whether `--since` takes the failure up again by default; the others need `--retry-failures`."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Failure(Record):
     """Row of one image that was listed but not scored, in `failures.csv`."""
 
-    image: str = column("URI of the image: file:// percent-encoded, gs:// as it is.", unique=True)
+    image: str = column(
+        "URI of the image: file:// percent-encoded, gs:// as it is; or of a folder, with / at its end.",
+        unique=True,
+    )
     generation: int = column("Version of the image that was listed: see the predictions.", minimum=0)
     code: str = column("Why there is no prediction.", choices=tuple(FailureCode))
     detail: str = column("Error message of the reader, the decoder or the engine.")

@@ -97,6 +97,10 @@ class Manifest(VersionedRecord, what="a manifest", format=FORMAT):
         agreed: number of scored images for which both models predict the same digit.
         challenger_right: number of labelled images whose label is the challenger's digit.
         command: command line of the last launcher; empty in older manifests.
+        skipped_failed: number of skipped images that failed in the earlier run; the others were scored.
+        ignored: number of files, and members of archives, that were left out: junk, and what the options
+            exclude. They are not listed.
+        vanished: number of folders that vanished while they were listed.
     """
 
     status: str
@@ -115,6 +119,9 @@ class Manifest(VersionedRecord, what="a manifest", format=FORMAT):
     agreed: int = 0
     challenger_right: int = 0
     command: str = ""
+    skipped_failed: int = 0
+    ignored: int = 0
+    vanished: int = 0
 
     def __post_init__(self) -> None:
         if self.status not in set(Status):
@@ -129,6 +136,11 @@ class Manifest(VersionedRecord, what="a manifest", format=FORMAT):
             raise ValueError(f"{self.right} right of {self.labelled} labelled of {self.counts.scored} scored")
         if not 0 <= self.agreed <= self.counts.scored or not 0 <= self.challenger_right <= self.labelled:
             raise ValueError(f"{self.agreed} agreed, {self.challenger_right} challenger_right: too many")
+        if not 0 <= self.skipped_failed <= self.counts.skipped or min(self.ignored, self.vanished) < 0:
+            raise ValueError(
+                f"{self.skipped_failed} of {self.counts.skipped} skipped images had failed, "
+                f"{self.ignored} ignored, {self.vanished} vanished: too many or too few"
+            )
 
     @property
     def accept_threshold(self) -> float:

@@ -61,6 +61,8 @@ class PackManifest(VersionedRecord, what=f"a manifest of {_KIND}", kind=_KIND, f
         versions: version of each library that took part.
         times: start and end (UTC, ISO 8601) and the pipeline's seconds.
         parts: every shard and report, sorted by name.
+        ignored: files that were left out: junk, and what the options exclude.
+        vanished: folders that vanished while they were listed.
     """
 
     listed: int
@@ -73,6 +75,8 @@ class PackManifest(VersionedRecord, what=f"a manifest of {_KIND}", kind=_KIND, f
     versions: Mapping[str, str]
     times: Mapping[str, str | float]
     parts: tuple[Part, ...]
+    ignored: int = 0
+    vanished: int = 0
 
     def __post_init__(self) -> None:
         if self.listed != self.packed + self.failed:

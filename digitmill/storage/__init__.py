@@ -12,6 +12,7 @@ from digitmill.storage.local_input import NothingFoundError
 from digitmill.storage.places import list_place, open_folder, open_place, uri_of_place
 from digitmill.storage.read_limits import ReadLimits
 from digitmill.storage.reader import ImageReader
+from digitmill.storage.survey import Selection, Survey
 
 __all__ = [
     "ImageReader",
@@ -19,8 +20,11 @@ __all__ = [
     "NothingFoundError",
     "OutputFolder",
     "ReadLimits",
+    "Selection",
+    "Survey",
     "before_run",
     "interface",
+    "junk",
     "list_place",
     "listed_image",
     "local_input",

@@ -22,6 +22,9 @@ class Hold(Protocol):
 class OutputFolder(Protocol):
     """A folder that a run writes to. Names of files in it use `/`.
 
+    On disk it must exist before it is written to: `hold` and `claim` make it, and nothing else does, so that
+    a run whose output is removed ends.
+
     Every method raises StorageError when the storage fails, unless it says otherwise.
     """
 

@@ -1,17 +1,19 @@
 """One entry of a listing: where a file or object is, and which version of it was listed."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from schemas.prediction import NO_LABEL
+
+_INT64: Final = 2**63 - 1
 
 
 class ListedImage(NamedTuple):
     """An image as it was when the input was listed. A tuple: there are millions of them.
 
     Attributes:
-        uri: its identity.
-        generation: version; of a local file the modification time in ns since 1970, of an S3 or Azure
-            object that in us.
+        uri: its identity; ends in a slash for a folder that could not be listed.
+        generation: version, see `bounded_generation`; of a local file the modification time in ns since 1970,
+            of an S3 or Azure object that in us.
         size: bytes; -1 where the listing could not tell.
         label: the true digit, or `NO_LABEL`.
         checksum: base64 CRC32C of a `gs://` object, ETag of other objects, empty where there is none.
@@ -25,3 +27,12 @@ class ListedImage(NamedTuple):
     label: int = NO_LABEL
     checksum: str = ""
     page_labels: str = ""
+
+
+def bounded_generation(version: int) -> int:
+    """Returns a version as it fits int64 columns: from 0 to 2^63 - 1.
+
+    Times before 1970 and, in ns, after April 2262 lose their upper bits, so that another time is another
+    version there too.
+    """
+    return version & _INT64

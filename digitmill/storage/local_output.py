@@ -17,11 +17,21 @@ from schemas.errors import StorageError, UserError
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 
 
+@dataclasses.dataclass(frozen=True)
 class _Lock:
     """A lock of the file system's."""
 
+    path: pathlib.Path
+    handle: int
+
     def confirm(self) -> None:
-        """Does nothing: as long as this process lives, nobody else can have taken it."""
+        """Checks that its file is there: as long as this process lives, nobody else can have taken it."""
+        try:
+            held = os.path.samestat(os.fstat(self.handle), os.stat(self.path))
+        except OSError:
+            held = False
+        if not held:
+            raise _removed(self.path.parent)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +55,7 @@ class LocalFolder:
         returns: no record can outlive the files that it names, also where the power fails.
         """
         target = self.path / name
-        with self._using(name), _temporary_beside(target, data) as temporary:
+        with self._using(name), self._temporary(target, data) as temporary:
             try:
                 os.link(temporary, target)
             except FileExistsError:
@@ -60,7 +70,7 @@ class LocalFolder:
 
     def replace(self, name: str, data: bytes) -> None:
         target = self.path / name
-        with self._using(name), _temporary_beside(target, data) as temporary:
+        with self._using(name), self._temporary(target, data) as temporary:
             os.replace(temporary, target)
             _sync_folder(target.parent)
 
@@ -111,7 +121,7 @@ class LocalFolder:
         self.claim()
         lock = self._lock()
         try:
-            yield _Lock()
+            yield _Lock(self.path / LOCK, lock)
         finally:
             # Unlinked while it is locked: a process that opened it before sees that it is stale.
             (self.path / LOCK).unlink(missing_ok=True)
@@ -164,17 +174,35 @@ class LocalFolder:
             raise self._refusal("cannot write to the output folder", error) from error
 
     @contextlib.contextmanager
+    def _temporary(self, target: pathlib.Path, data: bytes) -> Iterator[pathlib.Path]:
+        # Its sub-folders are made as they are needed; the folder itself only by `claim`, so that nobody goes
+        # on in a folder that was removed.
+        for folder in reversed(target.relative_to(self.path).parents[:-1]):
+            with contextlib.suppress(FileExistsError):
+                (self.path / folder).mkdir()
+        with _temporary_beside(target, data) as temporary:
+            yield temporary
+
+    @contextlib.contextmanager
     def _using(self, name: str, *, missing: bool = False) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             if missing and isinstance(error, (FileNotFoundError, NotADirectoryError)):
                 raise FileNotFoundError(error.errno, error.strerror, error.filename) from error
+            if not self.path.is_dir():
+                raise _removed(self.path) from error
             hint = f"make room or repair it: {error.strerror}"
             raise StorageError("cannot read or write the output", value=self.at(name), hint=hint) from error
 
     def _refusal(self, problem: str, error: OSError) -> UserError:
         return UserError(problem, value=self.place, hint=f"choose another one: {error.strerror}")
+
+
+def _removed(folder: pathlib.Path) -> StorageError:
+    return StorageError(
+        "the output folder was removed", value=str(folder), hint="restore it, or run again into a new one"
+    )
 
 
 def _sync_folder(folder: pathlib.Path) -> None:
@@ -194,7 +222,6 @@ def _is_temporary(name: str) -> bool:
 
 @contextlib.contextmanager
 def _temporary_beside(target: pathlib.Path, data: bytes) -> Iterator[pathlib.Path]:
-    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
     try:
         with open(temporary, "xb") as file:

@@ -12,6 +12,7 @@ import urllib.parse
 from collections.abc import Container
 from typing import Final
 
+from digitmill.storage.patterns import has_magic, split_pattern
 from schemas.errors import UserError
 
 SCHEMES: Final = ("gs", "s3", "az")
@@ -33,6 +34,33 @@ def uri_of(path: bytes) -> str:
     """
     segments = os.path.join(os.getcwdb(), path).split(b"/")
     return f"{_FILE}/{quoted(b'/'.join(s for s in segments if s not in (b'', b'.')))}"
+
+
+def real_path(path: bytes) -> bytes:
+    """Returns the one path by which a file or folder that a user names is known.
+
+    Free of `.`, `..`, doubled slashes and links, but for the last segment where it is not a folder: a file
+    keeps the name of its link.
+    """
+    folder, name = os.path.split(path.rstrip(b"/") or b"/")
+    if name in (b"", b".", b"..") or os.path.isdir(path):
+        return os.path.realpath(path)
+    return os.path.join(os.path.realpath(folder), name)
+
+
+class RealNames:
+    """Maps URIs of files to those with the real paths of their folders; looks up each folder once."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, str] = {}
+
+    def __getitem__(self, uri: str) -> str:
+        if not uri.startswith(_FILE):
+            return uri
+        folder, _, name = uri.rpartition("/")
+        if folder not in self._folders:
+            self._folders[folder] = uri_of(os.path.realpath(path_of(f"{folder}/"))).rstrip("/")
+        return f"{self._folders[folder]}/{name}"
 
 
 def quoted(path: bytes) -> str:
@@ -100,11 +128,23 @@ def printable(place: str) -> str:
 
 
 def place_from_anywhere(place: str) -> str:
-    """Returns a place as it can be written wherever one works: absolute, and without a slash at the end."""
+    """Returns a place as it can be written wherever one works: absolute, real, without a slash at the end."""
     if "://" in place and not place.startswith(_FILE):
         return place.rstrip("/")
-    path = path_of(place) if place.startswith(_FILE) else os.fsencode(place)
-    return os.fsdecode(path_of(uri_of(path)))
+    root, pattern = real_root(place)
+    return os.path.join(os.fsdecode(root), pattern) if pattern else os.fsdecode(root)
+
+
+def real_root(given: str) -> tuple[bytes, str]:
+    """Returns the real path of what a user names on disk, and the pattern below it; empty for none.
+
+    What exists under its exact name is not taken for a pattern.
+    """
+    path = path_of(given) if given.startswith(_FILE) else os.fsencode(given)
+    if os.path.lexists(path) or not has_magic(os.fsdecode(path)):
+        return real_path(path), ""
+    folder, pattern = split_pattern(os.fsdecode(path))
+    return os.path.realpath(os.fsencode(folder) or b"."), pattern
 
 
 _ARCHIVE_SUFFIXES: Final = (".zip", ".tar", ".tar.gz", ".tgz", ".tfrecord", ".tfrecords", ".tfrecord.gz")

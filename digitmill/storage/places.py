@@ -9,33 +9,39 @@ from digitmill.storage.interface import OutputFolder
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.local_input import NothingFoundError, list_files
 from digitmill.storage.local_output import LocalFolder
-from digitmill.storage.names import path_of, uri_of
+from digitmill.storage.names import path_of, real_path, uri_of
 from digitmill.storage.object_stores.bucket import StoreError
 from digitmill.storage.object_stores.bucket_folder import BucketFolder, open_bucket
 from digitmill.storage.object_stores.uris import is_folder_marker, is_object, is_tidy, split, split_place
 from digitmill.storage.patterns import compile_pattern, has_magic, literal_prefix
 from digitmill.storage.reader import ImageReader
+from digitmill.storage.survey import Survey
 from schemas.errors import UserError
 from schemas.failure import ImageError
 
 
-def list_place(given: str) -> Iterator[ListedImage]:
+def list_place(given: str, survey: Survey | None = None) -> Iterator[ListedImage]:
     """Yields the images of a folder, a pattern or one file, on disk or in a bucket.
+
+    Args:
+        given: the folder, pattern or file.
+        survey: what the listing goes by, shared by inputs that are listed together; None for the default.
 
     Raises:
         NothingFoundError: when it does not exist or matches nothing.
         UserError: when it cannot be listed.
     """
+    survey = survey or Survey()
     if not is_object(given):
-        yield from list_files(_path(given))
+        yield from list_files(_path(given), survey)
         return
     scheme, bucket, name = split_place(given)
-    found = False
-    for image in _matching(scheme, bucket, name):
+    found, left_out = False, survey.left_out
+    for image in _matching(scheme, bucket, name, survey):
         if not is_folder_marker(image):
             found = True
             yield image
-    if not found:
+    if not found and survey.left_out == left_out:
         raise NothingFoundError("input not found", value=given, hint="check the name or the pattern")
 
 
@@ -43,17 +49,21 @@ def _path(given: str) -> str:
     return os.fsdecode(path_of(given)) if given.startswith("file://") else given
 
 
-def _matching(scheme: str, bucket: str, name: str) -> Iterator[ListedImage]:
+def _matching(scheme: str, bucket: str, name: str, survey: Survey) -> Iterator[ListedImage]:
     exact = list(_objects(scheme, bucket, prefix=name, only=name)) if name else []
     yield from exact
     # A name that ends in a slash is a folder's, whatever characters it holds.
-    if not has_magic(name) or exact or name.endswith("/"):
-        folder = name if not name or name.endswith("/") else f"{name}/"
-        yield from (image for image in _objects(scheme, bucket, prefix=folder) if image not in exact)
-        return
-    pattern = compile_pattern(name)
-    for image in _objects(scheme, bucket, prefix=literal_prefix(name)):
-        if pattern.fullmatch(split(image.uri)[2]):
+    matches = None
+    if has_magic(name) and not exact and not name.endswith("/"):
+        matches, prefix = compile_pattern(name).fullmatch, literal_prefix(name)
+        folder = prefix[: prefix.rfind("/") + 1]
+    else:
+        prefix = folder = name if not name or name.endswith("/") else f"{name}/"
+    for image in _objects(scheme, bucket, prefix=prefix):
+        key = split(image.uri)[2]
+        if image in exact or (matches and not matches(key)):
+            continue
+        if is_folder_marker(image) or survey.keep(key[len(folder) :]):
             yield image
 
 
@@ -90,12 +100,12 @@ def _objects(scheme: str, bucket: str, *, prefix: str, only: str = "") -> Iterat
 
 
 def uri_of_place(given: str) -> str:
-    """Returns the URI of a file or folder that a user named by a path or a URI.
+    """Returns the URI of a file or folder that a user named by a path or a URI, as it is listed.
 
     Raises:
         UserError: when it is on no disk and in no object store.
     """
-    return given if is_object(given) else uri_of(os.fsencode(_path(given)))
+    return given if is_object(given) else uri_of(real_path(os.fsencode(_path(given))))
 
 
 def open_place(given: str) -> BinaryIO:

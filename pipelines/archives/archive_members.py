@@ -5,6 +5,7 @@ bounded whatever an archive holds: one member at a time, and at most `schemas.fa
 stays bounded by the archive's own size: see `digitmill.records.inflation`.
 """
 
+import collections
 import enum
 import zlib
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from typing import BinaryIO, Final
 from digitmill.imaging.headers.header import read_header
 from digitmill.records import InflatedStream, Stream, is_tfrecord, parse_packed_image, read_frames
 from digitmill.records.inflation import GZIP_MAGIC
+from digitmill.storage.junk import is_junk
 from pipelines.archives.archive_tar import is_tar, read_tar
 from pipelines.archives.archive_zip import MAGIC as ZIP_MAGIC
 from pipelines.archives.archive_zip import read_zip
@@ -55,15 +57,22 @@ def archive_kind(name: str, head: bytes) -> ArchiveKind | None:
     return None if likely is None or not head or _is_image(head) else likely
 
 
-def read_members(file: BinaryIO, kind: ArchiveKind, *, name: str) -> Iterator[Member]:
+def read_members(
+    file: BinaryIO, kind: ArchiveKind, *, name: str, ignored: collections.Counter[str] | None = None
+) -> Iterator[Member]:
     """Yields every member of a seekable archive once, its bytes or why they cannot be read.
 
-    Folders are no members. Where the archive itself fails, the last member has the archive's URI and says how
-    many came before; so does the only one of an archive without members.
+    Folders are no members, nor is junk beside images, which `ignored` counts under the archive's name. Where
+    the archive itself fails, the last member has the archive's URI and says how many came before; so does the
+    only one of an archive without members.
     """
     names = MemberNames(name)
     try:
         for raw in _READERS[kind](file):
+            if is_junk(raw.name):
+                if ignored is not None:
+                    ignored[name] += 1
+                continue
             if names.given == MAX_MEMBERS:
                 raise ImageError(FailureCode.TOO_LARGE, f"more than {MAX_MEMBERS:,} members")
             yield Member(names.next(raw.name), _image(raw), raw.label)

@@ -21,7 +21,7 @@ from pipelines.scoring.report_samples import ReportSamples
 from pipelines.scoring.rows import write_parts
 from pipelines.scoring.scored_batch import ScoredBatch
 from pipelines.statistics.agreement import Disagreement
-from pipelines.statistics.item_statistics import MERGES, ItemStatistics, read_record
+from pipelines.statistics.item_statistics import MERGES, ItemStatistics, count_several, read_record
 from pipelines.statistics.kept_images import FailurePicture, KeptImage
 from schemas.errors import UnreconciledError
 from schemas.failure import Failure
@@ -162,8 +162,12 @@ def _write_item(
     }
     scored = _make_batch([parse_example(payload) for payload in all_of(ROW)], failures)
     statistics = write_parts(output, item.digest, scored, compression=compression)
-    further = 0 if item.may_be_archive else statistics.listed - len(item.images)
-    return dataclasses.replace(statistics, further_pages=further, **samples)
+    if not item.may_be_archive:
+        files = {image.uri for image in item.images}
+        outcomes = [image.uri for image in scored.images], [failure.image for failure in failures]
+        samples["several"] = count_several(files, *outcomes)
+        samples["further_pages"] = statistics.listed - len(files)
+    return dataclasses.replace(statistics, **samples)
 
 
 def _make_batch(rows: Sequence[dict[str, Any]], failures: Sequence[Failure]) -> ScoredBatch:

@@ -6,7 +6,10 @@ The images left to score are frozen in the output, bucket by bucket, and then pa
 as those of a first run.
 
 An earlier run covers all images that it listed: it scored them, or skipped them because a still earlier run
-covers them.
+covers them. But what failed for reasons of the storage or the machine it does not cover.
+
+A listed file may hold several images: an archive's members, a scan's pages. The join skips files, and counts
+the images that the earlier run found in them.
 """
 
 import contextlib
@@ -24,8 +27,9 @@ from digitmill.storage.names import file_of
 from pipelines.history.past_runs import PastRun
 from pipelines.listing.frozen_listing import read_item, read_items, write_item
 from pipelines.listing.work_item import ITEM_SIZE, WorkItem, pack_items
-from pipelines.statistics.item_statistics import read_record
+from pipelines.statistics.item_statistics import FileCount, read_record
 from schemas.errors import StorageError
+from schemas.failure import FailureCode
 from schemas.layout import (
     LISTING,
     bucket_listing,
@@ -48,11 +52,21 @@ T = TypeVar("T")
 Version = tuple[str, int]
 """An image's URI and its generation."""
 
+FileImages = tuple[str, int, int, int]
+"""A file's URI and generation, the number of its images, and that of the failed ones."""
+
 Block = tuple[int, str, bytes]
 """Number of a run, oldest first and this one last; kind of the names; the names, compressed."""
 
 LISTED: Final = "listed"
 FAILED: Final = "failed"
+"""Kind of names: files with an image that failed for its own reasons."""
+
+PASSING: Final = "passing"
+"""Kind of names: files with an image that failed for reasons that may pass; see `FailureCode.may_pass`."""
+
+SEVERAL: Final = "several"
+"""Kind of names: files with several images, each with their number, and that of the failed ones."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,14 +103,27 @@ class Bucket:
     """Result of the join for one bucket.
 
     Attributes:
-        todo: images to score, sorted by URI.
-        skipped: number of images that an earlier run covers.
-        failed: skipped images that failed in that run.
+        todo: files to score, sorted by URI.
+        skipped: number of files that an earlier run covers.
+        failed: skipped files that failed in that run, or an image in them.
+        several: URI, generation, images and failed images of skipped files that do not hold one image.
     """
 
     todo: tuple[ListedImage, ...]
     skipped: int
     failed: tuple[Version, ...]
+    several: tuple[FileImages, ...] = ()
+
+    @property
+    def skipped_images(self) -> int:
+        """Number of images in the skipped files."""
+        return self.skipped + sum(images - 1 for _, _, images, _ in self.several)
+
+    @property
+    def skipped_failed(self) -> int:
+        """Number of these that failed in the earlier run."""
+        counted = {(uri, generation): failed for uri, generation, _, failed in self.several}
+        return sum(counted.get(version, 1) for version in self.failed)
 
     def to_bytes(self) -> bytes:
         """Returns the content of its file."""
@@ -106,9 +133,14 @@ class Bucket:
     def from_bytes(cls, data: bytes) -> "Bucket":
         """Reads what `to_bytes` wrote."""
         with fields_of("a bucket of names"):
-            todo, skipped, failed = parse_json(gzip.decompress(data))
-            images = tuple(itertools.starmap(ListedImage, todo))
-            return cls(images, skipped, tuple((uri, made) for uri, made in failed))
+            # Earlier versions did not count the images of archives.
+            todo, skipped, failed, *several = parse_json(gzip.decompress(data))
+            return cls(
+                tuple(itertools.starmap(ListedImage, todo)),
+                skipped,
+                tuple((uri, made) for uri, made in failed),
+                tuple((uri, made, images, bad) for uri, made, images, bad in (several[0] if several else ())),
+            )
 
 
 def bucket_count(images: int, *, names: int | None = None) -> int:
@@ -140,59 +172,98 @@ def current_blocks(output: OutputFolder, name: str, *, run: int, buckets: int) -
 
 
 def past_blocks(file: PastListingFile, *, buckets: int) -> Iterator[tuple[int, Block]]:
-    """Yields the names in a listing file of an earlier run in blocks: covered ones, and failed ones."""
+    """Yields the names in a listing file of an earlier run in blocks: what it covers, and what failed."""
     output = open_folder(file.place)
+    names: dict[str, list[tuple]] = {}
     with file.damage_reported():
         if is_bucket(file.name):
-            failed = Bucket.from_bytes(output.read(file.name)).failed
-            yield from _blocks(failed, file.number, FAILED, buckets=buckets)
-            return
-        items = read_items(output, file.name)
-        if file.listed:
-            sizes = [(image.uri, image.generation, image.size) for item in items for image in item.images]
-            yield from _blocks(sizes, file.number, LISTED, buckets=buckets)
-        if file.scored:
-            failed = tuple(itertools.chain.from_iterable(_failures(output, item) for item in items))
-            yield from _blocks(failed, file.number, FAILED, buckets=buckets)
+            bucket = Bucket.from_bytes(output.read(file.name))
+            names = {FAILED: list(bucket.failed), SEVERAL: list(bucket.several)}
+        else:
+            items = read_items(output, file.name)
+            if file.listed:
+                names[LISTED] = [
+                    (image.uri, image.generation, image.size) for item in items for image in item.images
+                ]
+            for item in items if file.scored else ():
+                for kind, found in _outcomes(output, item):
+                    names.setdefault(kind, []).append(found)
+    for kind, of_kind in names.items():
+        yield from _blocks(of_kind, file.number, kind, buckets=buckets)
 
 
-def _failures(output: OutputFolder, item: WorkItem) -> Iterator[Version]:
+def _outcomes(output: OutputFolder, item: WorkItem) -> Iterator[tuple[str, tuple]]:
+    """Yields the files of a work item with a failure, and those that do not hold one image."""
     record = read_record(output.read(statistics_name(item.digest)), output)
+    files = {image.uri: (image.uri, image.generation) for image in item.images}
+    counted = list(record.several)
     if item.may_be_archive:
-        # An archive is scored again as a whole.
-        yield from ((image.uri, image.generation) for image in item.images if len(record.failures))
-    else:
-        # So is a file with pages.
-        files = {image.uri for image in item.images}
-        yield from dict.fromkeys((file_of(each.image, files), each.generation) for each in record.failures)
+        counted = [FileCount(item.images[0].uri, record.listed, len(record.failures))]
+    yield from ((SEVERAL, (*files[count.file], count.images, count.failed)) for count in counted)
+    # An archive may have a million failures.
+    failed: dict[tuple[str, Version], None] = {}
+    for failure in record.failures:
+        # A file is scored again as a whole.
+        file = item.images[0].uri if item.may_be_archive else file_of(failure.image, files)
+        failed[PASSING if FailureCode(failure.code).may_pass else FAILED, files[file]] = None
+    yield from failed
 
 
 def join_bucket(blocks: Iterable[Block], *, run: int, retry_failures: bool) -> Bucket:
     """Returns which images of one bucket are left to score, from the blocks of this run and earlier ones."""
-    # For each version: the last run that listed it, and the last run in which it failed.
-    # The size tells a new file apart that kept the modification time of the old one.
-    last: dict[str, dict[tuple, int]] = {LISTED: {}, FAILED: {}}
-    current: list[ListedImage] = []
+    past, current = _Past(), list[ListedImage]()
     for number, kind, packed in blocks:
         names = json.loads(zlib.decompress(packed))
         if number == run:
             current += itertools.starmap(ListedImage, names)
-            continue
-        seen = last[kind]
-        for version in map(tuple, names):
-            seen[version] = max(number, seen.get(version, -1))
-    todo, failed, skipped = [], [], 0
+        else:
+            past.add(number, kind, names)
+    todo, skipped_failed, several, skipped = [], [], [], 0
     for image in sorted(current):
-        version = (image.uri, image.generation)
-        covering_run = last[LISTED].get((*version, image.size))
-        had_failed = covering_run is not None and last[FAILED].get(version) == covering_run
-        if covering_run is None or (had_failed and retry_failures):
+        version, outcome = (image.uri, image.generation), past.outcome(image)
+        if outcome in (None, PASSING) or (outcome == FAILED and retry_failures):
             todo.append(image)
             continue
         skipped += 1
-        if had_failed:
-            failed.append(version)
-    return Bucket(tuple(todo), skipped, tuple(failed))
+        if outcome == FAILED:
+            skipped_failed.append(version)
+        if version in past.counts:
+            several.append((*version, *past.counts[version][1:]))
+    return Bucket(tuple(todo), skipped, tuple(skipped_failed), tuple(several))
+
+
+class _Past:
+    """What the earlier runs say of the files of a bucket.
+
+    Attributes:
+        counts: of files with several images: the last run that counted them, their number, the failed ones.
+    """
+
+    def __init__(self) -> None:
+        self.counts: dict[tuple, tuple[int, int, int]] = {}
+        # For each version: the last run that listed it, and the last run in which it failed.
+        self._last: dict[str, dict[tuple, int]] = {LISTED: {}, FAILED: {}, PASSING: {}}
+
+    def add(self, number: int, kind: str, names: Iterable[Sequence]) -> None:
+        """Adds a block of an earlier run."""
+        if kind == SEVERAL:
+            for uri, generation, *counted in names:
+                found = (number, *counted)
+                self.counts[uri, generation] = max(found, self.counts.get((uri, generation), found))
+            return
+        seen = self._last[kind]
+        for version in map(tuple, names):
+            seen[version] = max(number, seen.get(version, -1))
+
+    def outcome(self, image: ListedImage) -> str | None:
+        """Returns how a file fared in the last run that listed it; None if none did."""
+        # The size tells a new file apart that kept the modification time of the old one.
+        covering_run = self._last[LISTED].get((image.uri, image.generation, image.size))
+        if covering_run is None:
+            return None
+        version = (image.uri, image.generation)
+        fared = (kind for kind in (PASSING, FAILED) if self._last[kind].get(version) == covering_run)
+        return next(fared, LISTED)
 
 
 def group_buckets(counts: Sequence[int], *, max_size: int) -> list[list[int]]:

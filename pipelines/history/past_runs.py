@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from digitmill.storage import OutputFolder, open_folder
+from digitmill.storage.names import place_from_anywhere
 from schemas import manifest, run_plan
 from schemas.errors import UserError
 from schemas.manifest import Manifest
@@ -50,7 +51,10 @@ class PastRun:
     @property
     def scope(self) -> tuple[tuple[str, ...], str]:
         """Its inputs: of two complete runs with the same scope, the later one supersedes the earlier one."""
-        return tuple(sorted(set(self.plan.inputs))), str(self.plan.settings.get("input_list_digest") or "")
+        # Plans of earlier versions name inputs by their links.
+        return tuple(sorted(set(map(place_from_anywhere, self.plan.inputs)))), str(
+            self.plan.settings.get("input_list_digest") or ""
+        )
 
 
 def open_run(place: str) -> PastRun | None:

@@ -16,9 +16,9 @@ import itertools
 import json
 import zlib
 from collections.abc import Callable, Generator, Iterator
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
-from digitmill.storage import OutputFolder
+from digitmill.storage import OutputFolder, Selection, Survey
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.object_stores.uris import is_folder_marker, split
 from digitmill.storage.patterns import compile_pattern
@@ -64,11 +64,15 @@ class ListingIndex:
     Attributes:
         ranges: key ranges that workers list.
         buckets: number of buckets in which the names are joined with earlier runs; 0 for no join.
+        ignored: files that the launcher left out, see `digitmill.storage.Survey`.
+        vanished: folders that vanished while the launcher listed them.
     """
 
     items: tuple[FrozenItem, ...]
     ranges: tuple[RemoteRange, ...] = ()
     buckets: int = 0
+    ignored: int = 0
+    vanished: int = 0
 
     def to_json(self) -> str:
         """Returns the index as the text of its file."""
@@ -79,12 +83,13 @@ class ListingIndex:
         """Reads what `to_json` wrote; raises ValueError when the text is no such index."""
         with fields_of("an index of a listing"):
             fields = parse_json(text)
-            ranges = (
-                RemoteRange(keys["bucket"], KeyRange(**keys["keys"]), keys["pattern"])
-                for keys in fields["ranges"]
-            )
-            items = tuple(FrozenItem(*item) for item in fields["items"])
-            return cls(items, tuple(ranges), fields["buckets"])
+            items = tuple(FrozenItem(*item) for item in fields.pop("items"))
+            return cls(items, tuple(map(_read_range, fields.pop("ranges"))), **fields)
+
+
+def _read_range(fields: dict[str, Any]) -> RemoteRange:
+    chosen = {name: tuple(patterns) for name, patterns in fields.pop("selection", {}).items()}
+    return RemoteRange(**fields | {"keys": KeyRange(**fields["keys"]), "selection": Selection(**chosen)})
 
 
 def list_range(
@@ -92,12 +97,15 @@ def list_range(
 ) -> Iterator[tuple[str, WorkItem]]:
     """Lists a key range into work items, and yields each with its listing file; the same every time."""
     matching, start = None, keys.keys.start
+    survey = Survey(keys.selection)
     for name in map(_range_names(keys), itertools.count()):
         listed = None
         if not output.exists(name):
-            matching = matching or _matching(keys, start, folder_labels=folder_labels)
+            # A file counts what lies between the last name of the one before it and its own.
+            survey.ignored = 0
+            matching = matching or _matching(keys, start, survey, folder_labels=folder_labels)
             listed = next(pack_items(list(itertools.islice(matching, size)), run), None)
-            write_item(output, name, listed)
+            write_item(output, name, listed, ignored=survey.ignored)
         # Read back: if two workers wrote it at once, the first one's item counts.
         item = read_item(output, name)
         if item is None:
@@ -107,14 +115,15 @@ def list_range(
         matching = matching if item == listed else None
 
 
-def _matching(keys: RemoteRange, start: str, *, folder_labels: bool) -> Iterator[ListedImage]:
+def _matching(keys: RemoteRange, start: str, survey: Survey, *, folder_labels: bool) -> Iterator[ListedImage]:
     from digitmill.storage.object_stores import google
 
     pattern = compile_pattern(keys.pattern) if keys.pattern else None
     for image in google.list_objects(keys.bucket, start=start, end=keys.keys.end):
-        if is_folder_marker(image):
+        name = split(image.uri)[2]
+        if is_folder_marker(image) or not (pattern is None or pattern.fullmatch(name)):
             continue
-        if pattern is None or pattern.fullmatch(split(image.uri)[2]):
+        if survey.keep(name.removeprefix(keys.folder)):
             yield label_from_folder(image) if folder_labels else image
 
 
@@ -150,7 +159,8 @@ def freeze_listing(
         for each in frozen_items(name, item):
             items.append(each)
             yield each
-    index = ListingIndex(tuple(items), listing.ranges, buckets(sum(item.images for item in items)))
+    joined, survey = buckets(sum(item.images for item in items)), listing.survey
+    index = ListingIndex(tuple(items), listing.ranges, joined, survey.ignored, survey.vanished)
     confirm()
     _write_own(output, LISTING_INDEX, index.to_json().encode())
 
@@ -214,43 +224,59 @@ def read_items(output: OutputFolder, name: str) -> list[WorkItem]:
     return [] if item is None else list(separate_archives([item]))
 
 
-def read_range_items(output: OutputFolder, keys: RemoteRange) -> Iterator[FrozenItem]:
-    """Yields the work items of a range that was listed to its end.
+def read_range_items(
+    output: OutputFolder, keys: RemoteRange, *, ignored: list[int] | None = None
+) -> Iterator[FrozenItem]:
+    """Yields the work items of a range that was listed to its end; adds to `ignored` what it left out.
 
     Raises:
         FileNotFoundError: when it was not.
     """
-    return read_sequence(output, _range_names(keys))
+    return read_sequence(output, _range_names(keys), ignored=ignored)
 
 
-def read_sequence(output: OutputFolder, name_of: Callable[[int], str]) -> Iterator[FrozenItem]:
+def read_sequence(
+    output: OutputFolder, name_of: Callable[[int], str], *, ignored: list[int] | None = None
+) -> Iterator[FrozenItem]:
     """Yields the work items of a sequence of listing files, named by their numbers.
 
     Raises:
         FileNotFoundError: when the file that ends it is missing.
     """
     for name in map(name_of, itertools.count()):
-        item = read_item(output, name)
+        item, left_out = _read_file(output, name)
+        if ignored is not None:
+            ignored.append(left_out)
         if item is None:
             return
         yield from frozen_items(name, item)
 
 
 def _range_names(keys: RemoteRange) -> Callable[[int], str]:
-    content = json.dumps([keys.bucket, keys.keys.start, keys.keys.end, keys.pattern])
-    return functools.partial(range_listing, hashlib.sha256(content.encode()).hexdigest()[:16])
+    content: list[object] = [keys.bucket, keys.keys.start, keys.keys.end, keys.pattern]
+    if keys.selection:
+        content += [keys.selection.include, keys.selection.exclude]
+    digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    return functools.partial(range_listing, digest[:16])
 
 
-def write_item(output: OutputFolder, name: str, item: WorkItem | None) -> None:
-    """Writes a listing file once; None ends a sequence of files."""
-    output.write_once(name, _pack(item))
+def write_item(output: OutputFolder, name: str, item: WorkItem | None, *, ignored: int = 0) -> None:
+    """Writes a listing file once; None ends a sequence of files. `ignored` files were left out of it."""
+    output.write_once(name, _pack(item, ignored))
 
 
-def _pack(item: WorkItem | None) -> bytes:
-    return gzip.compress(_END if item is None else item.to_bytes(), 1, mtime=0)
+def _pack(item: WorkItem | None, ignored: int = 0) -> bytes:
+    content = _END if item is None else item.to_bytes()
+    # A second line only where there is something to say: names of files and items stay what they were.
+    return gzip.compress(content.rstrip(b"\n") + b"\n%d" % ignored if ignored else content, 1, mtime=0)
 
 
 def read_item(output: OutputFolder, name: str) -> WorkItem | None:
     """Reads a listing file, archives not separated; None where it ends a sequence."""
-    content = gzip.decompress(output.read(name))
-    return None if content == _END else WorkItem.from_bytes(content)
+    return _read_file(output, name)[0]
+
+
+def _read_file(output: OutputFolder, name: str) -> tuple[WorkItem | None, int]:
+    """Returns the work item of a listing file, and how many files were left out of it."""
+    content, _, ignored = gzip.decompress(output.read(name)).partition(b"\n")
+    return None if content == _END.strip() else WorkItem.from_bytes(content), int(ignored or 0)

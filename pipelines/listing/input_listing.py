@@ -8,14 +8,15 @@ import io
 import itertools
 import os
 import pathlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Self
 
-from digitmill.storage import ImageReader, list_place
+from digitmill.storage import ImageReader, Selection, Survey, list_place
 from digitmill.storage.listed_image import ListedImage
-from digitmill.storage.names import path_of, place_from_anywhere, uri_in
+from digitmill.storage.names import RealNames, path_of, place_from_anywhere, real_root, uri_in
 from digitmill.storage.object_stores.uris import GS, split
-from digitmill.storage.patterns import compile_pattern, has_magic, literal_prefix
+from digitmill.storage.patterns import compile_pattern, has_magic, literal_prefix, split_pattern
 from digitmill.storage.read_limits import ReadLimits
 from pipelines.listing.key_ranges import KeyRange, prefix_end, split_range
 from schemas.errors import UserError
@@ -36,11 +37,17 @@ _WRITTEN: Final = (
 
 @dataclasses.dataclass(frozen=True)
 class RemoteRange:
-    """A key range of a `gs://` bucket that a worker lists; names match the pattern, if there is one."""
+    """A key range of a `gs://` bucket that a worker lists; names match the pattern, if there is one.
+
+    Attributes:
+        folder: what the names of the input begin with; `selection` looks at the rest of them.
+    """
 
     bucket: str
     keys: KeyRange
     pattern: str
+    folder: str = ""
+    selection: Selection = Selection()  # noqa: RUF009 - frozen
 
 
 class Listing:
@@ -48,11 +55,15 @@ class Listing:
 
     Attributes:
         ranges: key ranges left for workers to list; known after the last image.
+        survey: what was met besides images; known after the last image.
     """
 
-    def __init__(self, images: Iterable[ListedImage], *, limit: int | None = None) -> None:
+    def __init__(
+        self, images: Iterable[ListedImage], *, limit: int | None = None, survey: Survey | None = None
+    ) -> None:
         self._images: Iterator[ListedImage] = itertools.islice(images, limit)
         self.ranges: tuple[RemoteRange, ...] = ()
+        self.survey = survey or Survey()
 
     def __iter__(self) -> Iterator[ListedImage]:
         return self._images
@@ -71,42 +82,54 @@ class Listing:
         self._images = itertools.chain(list(itertools.islice(self._images, 1)), self._images)
 
 
-def list_images(inputs: Sequence[str], named: Iterable[ListedImage] = ()) -> Iterator[ListedImage]:
+def list_images(
+    inputs: Sequence[str], named: Iterable[ListedImage] = (), *, survey: Survey | None = None
+) -> Iterator[ListedImage]:
     """Yields every file of the inputs once, in the order of their names.
 
     All files count, also those without an image's suffix: a file that is no image becomes a failure row,
-    so that nothing is lost silently.
+    so that nothing is lost silently. Only what the survey ignores is left out.
 
     Args:
         inputs: folders, files or patterns (`*`, `?`, `[…]`, `**`), local or in a bucket. A name that
             exists exactly as given is not a pattern.
         named: further images, in order.
+        survey: what the listing goes by, and where it counts what is not listed; None for the default.
 
     Raises:
         UserError: when an input does not exist, holds or matches nothing, or cannot be listed.
     """
+    survey = survey or Survey()
     before = None
-    for image in heapq.merge(named, *map(_list_input, inputs), key=_sort_key):
+    listed = (_list_input(given, survey) for given in inputs)
+    for image in heapq.merge(named, *listed, key=_sort_key):
         if before is None or image.uri != before.uri:
             yield image
         before = image
+    if survey.vanished:
+        print(
+            f"{survey.vanished:,} folders vanished while the input was listed; what they held is not counted",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
-def list_with_ranges(given: str, *, limit: int = SERIAL_LIMIT) -> Listing:
+def list_with_ranges(given: str, *, limit: int = SERIAL_LIMIT, survey: Survey | None = None) -> Listing:
     """Lists one input; beyond `limit`, the rest of a `gs://` folder is left to workers, in key ranges.
 
     Raises:
         UserError: as `list_images`, while it is iterated.
     """
+    survey = survey or Survey()
 
     def images() -> Iterator[ListedImage]:
-        for number, image in enumerate(_list_input(given), start=1):
+        for number, image in enumerate(list_images([given], survey=survey), start=1):
             yield image
             if number == limit and given.startswith(GS):
-                listing.ranges = _ranges_after(image, given)
+                listing.ranges = _ranges_after(image, given, survey.selection)
                 return
 
-    listing = Listing(images())
+    listing = Listing(images(), survey=survey)
     return listing
 
 
@@ -122,12 +145,15 @@ def stable_sample(images: Iterable[ListedImage], count: int) -> list[ListedImage
     return sorted(heapq.nsmallest(count, images, key=rank), key=_sort_key)
 
 
-def _list_input(given: str) -> Iterator[ListedImage]:
-    empty = True
-    for image in list_place(given):
+def _list_input(given: str, survey: Survey) -> Iterator[ListedImage]:
+    empty, ignored, passed_over = True, survey.ignored, survey.passed_over
+    for image in list_place(given, survey):
         empty = False
         yield image
-    if empty:
+    if empty and survey.passed_over == passed_over:
+        if survey.ignored > ignored:
+            hint = f"check --include and --exclude: {survey.ignored - ignored:,} files are ignored"
+            raise UserError("input holds no images", value=given, hint=hint)
         raise UserError("input holds no files", value=given, hint="check the path or the pattern")
 
 
@@ -139,22 +165,30 @@ def _sort_key(image: ListedImage) -> bytes:
 def check_output_outside_inputs(inputs: Sequence[str], output: str) -> None:
     """Raises UserError if the output is inside an input, where the next run would score it."""
     for given in inputs:
+        # Not only its folder: the output may not exist yet, or be a link.
         here, there = (
-            place.rstrip("/") if "://" in place else os.path.realpath(place) for place in (given, output)
+            place.rstrip("/") if split(place)[1] else os.path.realpath(place_from_anywhere(place))
+            for place in (given, output)
         )
-        if there == here or there.startswith(here.rstrip("/") + "/") or _matches_in(output, given):
+        if there == here or there.startswith(here.rstrip("/") + "/") or _matches_in(there, given):
             raise UserError("the output lies in an input", value=output, hint="name a folder outside of it")
 
 
 def _matches_in(output: str, given: str) -> bool:
-    """Whether a pattern matches files that a run would write to its output."""
-    if not has_magic(given):
+    """Whether a pattern matches files that a run would write to its output, a real place."""
+    if split(given)[1]:
+        root, pattern = split_pattern(given) if has_magic(given) else (given, "")
+    else:
+        real, pattern = real_root(given)
+        root = os.fsdecode(real)
+    below = os.path.join(root, "")
+    if not pattern or not output.startswith(below):
         return False
-    pattern = compile_pattern(place_from_anywhere(given))
-    return any(pattern.fullmatch(f"{place_from_anywhere(output)}/{name}") for name in _WRITTEN)
+    expression = compile_pattern(pattern)
+    return any(expression.fullmatch(f"{output.removeprefix(below)}/{name}") for name in _WRITTEN)
 
 
-def _ranges_after(last: ListedImage, given: str) -> tuple[RemoteRange, ...]:
+def _ranges_after(last: ListedImage, given: str, selection: Selection) -> tuple[RemoteRange, ...]:
     _, bucket, name = split(given)
     pattern = name if has_magic(name) else ""
     prefix = literal_prefix(pattern) if pattern else name and f"{name.removesuffix('/')}/"
@@ -168,14 +202,18 @@ def _ranges_after(last: ListedImage, given: str) -> tuple[RemoteRange, ...]:
 
     # The next possible name: nothing lies between a name and the name followed by a NUL.
     rest = KeyRange(split(last.uri)[2] + "\0", prefix_end(prefix) if prefix else "")
-    return tuple(RemoteRange(bucket, keys, pattern) for keys in split_range(rest, first_name, prefix=prefix))
+    folder = prefix[: prefix.rfind("/") + 1]
+    return tuple(
+        RemoteRange(bucket, keys, pattern, folder, selection)
+        for keys in split_range(rest, first_name, prefix=prefix)
+    )
 
 
 def read_input_list(path: pathlib.Path, limits: ReadLimits | None = None) -> list[ListedImage]:
     """Returns the images that a file lists, each once, in the order of their names.
 
     The file has one name per line, or is a CSV with a column `path` or `image`. Names are URIs, absolute
-    paths, or paths relative to the file's own folder.
+    paths, or paths relative to the file's own folder. A file is known by the real path of its folder.
 
     Raises:
         UserError: when the file cannot be read or names nothing.
@@ -193,7 +231,8 @@ def read_input_list(path: pathlib.Path, limits: ReadLimits | None = None) -> lis
         ) from error
     if not names:
         raise UserError("input list names no images", value=str(path), hint="write one path or URI per line")
-    uris = sorted({uri_in(name, path) for name in names})
+    real = RealNames()
+    uris = sorted({real[uri_in(name, path)] for name in names})
     with ImageReader(limits) as reader:
         return sorted(reader.find(uris), key=_sort_key)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from digitmill.storage.listed_image import ListedImage
-from digitmill.storage.names import folder_of, may_be_archive, split_page, uri_in
+from digitmill.storage.names import RealNames, folder_of, may_be_archive, split_page, uri_in
 from schemas import labels as labels_file
 from schemas.digit import CLASSES
 from schemas.errors import UserError
@@ -68,7 +68,9 @@ class _LabelsFile:
 
     def __init__(self, path: pathlib.Path) -> None:
         self._path = path
-        self._by_uri = _read_csv(path)
+        # Listed and labelled under different links, an image is still the same one.
+        self._real = RealNames()
+        self._by_uri = _read_csv(path, self._real)
         self._pages = _page_labels(self._by_uri)
         self.stale = 0
 
@@ -79,15 +81,16 @@ class _LabelsFile:
                 value=image.uri,
                 hint="leave archives out, or pack the images with their labels by `digitmill pack`",
             )
-        label = self._by_uri.get(image.uri)
-        if image.uri in self._pages:
+        uri = self._real[image.uri]
+        label = self._by_uri.get(uri)
+        if uri in self._pages:
             if label is not None:
                 raise UserError(
                     "both a file and its pages have labels",
                     value=image.uri,
                     hint=f"leave out one of the two in {self._path}",
                 )
-            return self._with_page_labels(image)
+            return self._with_page_labels(image, self._pages[uri])
         return _labelled(image, label and self._current(label, image))
 
     def _current(self, label: _Label, image: ListedImage) -> int | None:
@@ -97,8 +100,8 @@ class _LabelsFile:
         self.stale += 1
         return None
 
-    def _with_page_labels(self, image: ListedImage) -> ListedImage:
-        digits = {page: self._current(label, image) for page, label in self._pages[image.uri].items()}
+    def _with_page_labels(self, image: ListedImage, pages: Mapping[int, _Label]) -> ListedImage:
+        digits = {page: self._current(label, image) for page, label in pages.items()}
         known = {page: str(digit) for page, digit in digits.items() if digit is not None}
         labels = "".join(known.get(page, _NO_PAGE) for page in range(1, max(known, default=0) + 1))
         # The one page of a file goes by the file's name.
@@ -130,7 +133,7 @@ def _labelled(image: ListedImage, label: int | None) -> ListedImage:
     return image if label is None else image._replace(label=label)
 
 
-def _read_csv(path: pathlib.Path) -> dict[str, _Label]:
+def _read_csv(path: pathlib.Path, real: RealNames) -> dict[str, _Label]:
     try:
         # Keeps the bytes of names that are not UTF-8.
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
@@ -141,7 +144,7 @@ def _read_csv(path: pathlib.Path) -> dict[str, _Label]:
                     value=rows.fieldnames,
                     hint=f"add the header path,label to {path}",
                 )
-            labels, without_digit = _read_rows(rows, path)
+            labels, without_digit = _read_rows(rows, path, real)
     except (OSError, csv.Error) as error:
         raise UserError(
             f"cannot read the labels file ({error})", value=str(path), hint="give a CSV file, or `folder`"
@@ -151,7 +154,7 @@ def _read_csv(path: pathlib.Path) -> dict[str, _Label]:
     return labels
 
 
-def _read_rows(rows: csv.DictReader, path: pathlib.Path) -> tuple[dict[str, _Label], int]:
+def _read_rows(rows: csv.DictReader, path: pathlib.Path, real: RealNames) -> tuple[dict[str, _Label], int]:
     """Returns the labels by URI, and the number of lines without a digit."""
     labels: dict[str, _Label] = {}
     without_digit = 0
@@ -160,7 +163,7 @@ def _read_rows(rows: csv.DictReader, path: pathlib.Path) -> tuple[dict[str, _Lab
         if digit is None:
             without_digit += 1
             continue
-        uri = uri_in(row["path"], path)
+        uri = real[uri_in(row["path"], path)]
         label = _Label(digit, _generation(row.get("generation"), path, line=rows.line_num))
         if labels.setdefault(uri, label) != label:
             raise UserError(

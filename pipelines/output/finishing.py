@@ -70,6 +70,9 @@ def make_manifest(reconciled: Reconciliation, status: Callable[[Counts], Status]
         right=statistics.right,
         accepted=statistics.accepted,
         parts=(),
+        skipped_failed=reconciled.skipped_failed,
+        ignored=reconciled.ignored,
+        vanished=reconciled.vanished,
         **fields,
     )
 

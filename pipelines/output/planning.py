@@ -45,9 +45,11 @@ def make_plan(
         past={},
     )
     if begun is not None:
-        # A plan of an earlier version lacks the flags that have come since, and did what they do by default.
+        # A plan of an earlier version lacks the flags that have come since, and did what they do by default;
+        # and it names inputs by their links.
         filled = {**options.defaults(Effect.RESULT), **begun.settings}
-        output_run.check_same_plan(dataclasses.replace(begun, settings=filled), plan, output)
+        inputs = tuple(map(place_from_anywhere, begun.inputs))
+        output_run.check_same_plan(dataclasses.replace(begun, settings=filled, inputs=inputs), plan, output)
         return begun
     runs = find_runs(options.since, exclude=output) if options.since else []
     return dataclasses.replace(plan, past={run.place: run.digest for run in with_same_model(runs, plan)})

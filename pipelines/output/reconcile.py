@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from digitmill.storage import OutputFolder
 from pipelines.history import incremental
@@ -27,14 +28,20 @@ class Reconciliation:
     """Outcome of every listed image.
 
     Attributes:
-        skipped: number of listed images that an earlier run has scored.
+        skipped: number of listed images that an earlier run covers.
+        skipped_failed: number of these that failed in it.
+        ignored: files, and members of archives, that were left out.
+        vanished: folders that vanished while they were listed.
         records: the work items' statistics records, with their images as rows.
     """
 
     statistics: RunStatistics
-    skipped: int
     records: tuple[Part, ...]
     listing: tuple[Part, ...]
+    skipped: int = 0
+    skipped_failed: int = 0
+    ignored: int = 0
+    vanished: int = 0
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -51,9 +58,10 @@ def reconcile(index: ListingIndex, *, output: OutputFolder, most: int) -> Reconc
         UnreconciledError: when a record is missing, does not account for its item's images, or names a
             file that is missing.
     """
-    listed = itertools.chain(index.items, _range_items(index, output))
+    ignored = [index.ignored]
+    listed = itertools.chain(index.items, _range_items(index, output, ignored))
     items: Iterable[FrozenItem] = listed
-    skipped = 0
+    skipped = _Skipped()
     if index.buckets:
         items, skipped = _joined_items(
             index.buckets, sum(item.images for item in listed), output=output, most=most
@@ -64,7 +72,23 @@ def reconcile(index: ListingIndex, *, output: OutputFolder, most: int) -> Reconc
     except (FileNotFoundError, ValueError) as error:
         raise UnreconciledError(f"failures of a work item cannot be read: {error}. {_REMEDY}") from error
     _check_files(statistics, output)
-    return Reconciliation(statistics, skipped, tuple(records), tuple(_listing_parts(output)))
+    return Reconciliation(
+        statistics,
+        tuple(records),
+        tuple(_listing_parts(output)),
+        skipped=skipped.images,
+        skipped_failed=skipped.failed,
+        ignored=sum(ignored) + statistics.ignored,
+        vanished=index.vanished,
+    )
+
+
+class _Skipped(NamedTuple):
+    """Files that the join skipped, the images in them, and those of these that had failed."""
+
+    files: int = 0
+    images: int = 0
+    failed: int = 0
 
 
 def remove_unreferenced(output: OutputFolder, reconciled: Reconciliation) -> None:
@@ -85,10 +109,10 @@ def remove_temporary_files(output: OutputFolder, folders: Iterable[str]) -> None
                 output.delete(f"{folder}/{name}".lstrip("/"))
 
 
-def _range_items(index: ListingIndex, output: OutputFolder) -> Iterator[FrozenItem]:
+def _range_items(index: ListingIndex, output: OutputFolder, ignored: list[int]) -> Iterator[FrozenItem]:
     for keys in index.ranges:
         try:
-            yield from read_range_items(output, keys)
+            yield from read_range_items(output, keys, ignored=ignored)
         except FileNotFoundError as error:
             raise UnreconciledError(
                 f"a key range is not listed to its end: {keys.bucket} from {keys.keys.start!r}, "
@@ -98,22 +122,23 @@ def _range_items(index: ListingIndex, output: OutputFolder) -> Iterator[FrozenIt
 
 def _joined_items(
     buckets: int, listed: int, *, output: OutputFolder, most: int
-) -> tuple[list[FrozenItem], int]:
-    """Returns the work items that the join left to score, and how many images it skipped."""
-    skipped, counts = 0, []
+) -> tuple[list[FrozenItem], _Skipped]:
+    """Returns the work items that the join left to score, and what it skipped."""
+    each, counts = [], []
     try:
         # One bucket at a time: memory holds no more than its names.
         for number in range(buckets):
             bucket = incremental.read_bucket(output, number)
-            skipped += bucket.skipped
+            each.append((bucket.skipped, bucket.skipped_images, bucket.skipped_failed))
             counts.append(len(bucket.todo))
         items = list(_grouped(output, counts, most=most))
     except FileNotFoundError as error:
         raise UnreconciledError(f"the join with earlier runs lacks a file: {error}. {_RESUME}") from error
+    skipped = _Skipped(*map(sum, zip(*each, strict=True)))
     todo, packed = sum(counts), sum(item.images for item in items)
-    if (listed, todo) != (todo + skipped, packed):
+    if (listed, todo) != (todo + skipped.files, packed):
         raise UnreconciledError(
-            f"the join with earlier runs does not add up: {listed:,} listed, {skipped:,} skipped, "
+            f"the join with earlier runs does not add up: {listed:,} listed, {skipped.files:,} skipped, "
             f"{todo:,} to score, {packed:,} in work items. {_REMEDY}"
         )
     return items, skipped

@@ -35,6 +35,8 @@ class Summary:
             "scored": f"{self.manifest.counts.scored:,} ({self._accepted()})",
             "failed": self._failed(),
             "skipped": self._skipped(),
+            "ignored": self._ignored(),
+            "vanished": self._vanished(),
             "accuracy": self.manifest.accuracy,
             "challenger": self._challenger(),
             "images/s": f"{self.manifest.images_per_second:,.0f}",
@@ -67,5 +69,16 @@ class Summary:
         return line
 
     def _skipped(self) -> str | None:
-        skipped = self.manifest.counts.skipped
-        return f"{skipped:,} (scored by an earlier run)" if skipped else None
+        skipped, failed = self.manifest.counts.skipped, self.manifest.skipped_failed
+        if not skipped:
+            return None
+        had_failed = f", {failed:,} failed in one (see --retry-failures)" if failed else ""
+        return f"{skipped:,}: {skipped - failed:,} scored by an earlier run{had_failed}"
+
+    def _ignored(self) -> str | None:
+        ignored = self.manifest.ignored
+        return f"{ignored:,} files: junk, or excluded" if ignored else None
+
+    def _vanished(self) -> str | None:
+        vanished = self.manifest.vanished
+        return f"{vanished:,} folders, while they were listed" if vanished else None

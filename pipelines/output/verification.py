@@ -223,7 +223,9 @@ def _check_outcomes(output: _Reading, found: Manifest) -> Iterator[str]:
         yield from damage
     for name in filter(is_bucket, listing):
         with _damage(name) as damage:
-            totals["skipped"] += incremental.Bucket.from_bytes(output.output.read(name)).skipped
+            bucket = incremental.Bucket.from_bytes(output.output.read(name))
+            totals["skipped"] += bucket.skipped_images
+            totals["skipped_failed"] += bucket.skipped_failed
         yield from damage
     if FAILURES in parts:
         with _damage(FAILURES) as damage:
@@ -246,9 +248,8 @@ def _damage(name: str) -> Iterator[list[str]]:
 def _check_counts(found: Manifest, totals: collections.Counter[str]) -> Iterator[str]:
     """Compares the sums of the records with the counts of the manifest."""
     challenged = ("agreed", "challenger_right") if found.challenger else ()
-    expected = dataclasses.asdict(found.counts) | {
-        name: getattr(found, name) for name in ("accepted", "labelled", "right", *challenged)
-    }
+    named = ("accepted", "labelled", "right", "skipped_failed", *challenged)
+    expected = dataclasses.asdict(found.counts) | {name: getattr(found, name) for name in named}
     expected |= {f"failures of {code}": count for code, count in found.failures.items()}
     for name, count in expected.items():
         if totals[name] != count:

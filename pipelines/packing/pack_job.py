@@ -14,7 +14,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from digitmill.commands import Effect, run_config
 from digitmill.reports.csv_table import encode_csv
-from digitmill.storage import ImageReader, OutputFolder, open_folder
+from digitmill.storage import ImageReader, OutputFolder, Selection, Survey, open_folder
 from digitmill.storage.interface import Hold
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import printable
@@ -67,11 +67,13 @@ class PackSummary:
             "images": f"{self.manifest.listed:,}",
             "packed": f"{self.manifest.packed:,} ({self.manifest.labelled:,} with a label)",
             "failed": f"{self.manifest.failed:,}" + (f" ({', '.join(codes)})" if codes else ""),
+            "ignored": f"{self.manifest.ignored:,}" if self.manifest.ignored else None,
+            "vanished": f"{self.manifest.vanished:,} folders" if self.manifest.vanished else None,
             "shards": f"{len(self._shards):,}: {self.output.at(shard_name('*'))}",
             "manifest": self.output.at(manifest.FILE),
         }
         width = max(map(len, rows))
-        return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items())
+        return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items() if value is not None)
 
 
 def run(options: PackOptions) -> PackSummary:
@@ -130,7 +132,8 @@ def _pack(
     signer: Signer | None,
 ) -> PackManifest:
     # 2. List the images. Their number is the denominator of all later counts.
-    images = list_images(options.inputs)
+    survey = Survey(Selection(options.include, options.exclude), strict=options.strict_listing)
+    images = list_images(options.inputs, survey=survey)
     if options.labels is not None:
         images = _by_file(attach_labels(images, options.labels), options.labels)
     items = list(shards(show_listing(images), shard_bytes=options.shard_megabytes * 1e6))
@@ -146,7 +149,7 @@ def _pack(
     failures = [failed for item in done for failed in item.failures]
     config = Part.of(run_config.FILE, output.read(run_config.FILE))
     parts = (*(part for item in done for part in item.parts), _write_failures(output, failures), config)
-    finished = _manifest(options, done, parts, started=started, seconds=seconds)
+    finished = _manifest(options, done, parts, survey=survey, started=started, seconds=seconds)
     hold.confirm()
     _remove_strays(output, items, parts)
     write_manifest(output, finished.to_json().encode(), signer)
@@ -223,6 +226,7 @@ def _manifest(
     done: Sequence[PackedItem],
     parts: Sequence[Part],
     *,
+    survey: Survey,
     started: datetime.datetime,
     seconds: float,
 ) -> PackManifest:
@@ -242,4 +246,6 @@ def _manifest(
             "pipeline_seconds": round(seconds, 3),
         },
         parts=tuple(sorted(parts, key=lambda part: part.name)),
+        ignored=survey.ignored,
+        vanished=survey.vanished,
     )

@@ -42,6 +42,9 @@ class PackOptions(Options):
         type=FILE,
         metavar="folder|CSV",
     )
+    include: tuple[str, ...] = scoring_flags.include(group=_INPUT)
+    exclude: tuple[str, ...] = scoring_flags.exclude(group=_INPUT)
+    strict_listing: bool = scoring_flags.strict_listing(group=_INPUT)
     shard_megabytes: float = flag(
         "Size of a shard; a worker needs twice as much memory.",
         group=_OUTPUT,

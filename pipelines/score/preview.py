@@ -94,12 +94,14 @@ class Preview:
     sampled: int
     failed: int
     seconds: float
+    ignored: int
 
     def as_data(self) -> dict[str, int | float]:
         """Return the figures in JSON's types."""
         todo = self.todo
         return {
             "listed": self.listed,
+            "ignored": self.ignored,
             "to_score": todo.files,
             "archives": todo.archives,
             "bytes": todo.bytes,
@@ -116,7 +118,8 @@ class Preview:
         archives = f", {todo.archives:,} archives counted as one each" if todo.archives else ""
         rows = {
             "files": f"{self.listed:,}{archives}",
-            "to score": f"{todo.files:,}" + (f" ({skipped:,} scored by an earlier run)" if skipped else ""),
+            "to score": f"{todo.files:,}" + (f" ({skipped:,} in an earlier run)" if skipped else ""),
+            **({"ignored": f"{self.ignored:,}"} if self.ignored else {}),
             "bytes": f"{todo.bytes:,}",
             "requests": f"{self.requests:,}",
             "work items": f"{self.items:,}",
@@ -168,6 +171,7 @@ def _preview(options: ScoreOptions, bundle: Bundle, challenger: Bundle | None) -
         sampled=len(todo.sample),
         failed=failed,
         seconds=seconds,
+        ignored=listing.survey.ignored,
     )
 
 

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Generator, Iterator, Sequence
 
 from digitmill.commands import run_config
-from digitmill.storage import OutputFolder
+from digitmill.storage import OutputFolder, Selection, Survey
 from digitmill.storage.interface import Hold
 from pipelines.history import incremental
 from pipelines.history.past_runs import PastRun
@@ -129,16 +129,17 @@ def begin_run(
 
 def open_listing(options: ScoreOptions, *, spread: bool = True) -> Listing:
     """Return the images to score, listed lazily; workers may list the end of a large folder if `spread`."""
+    survey = Survey(Selection(options.include, options.exclude), strict=options.strict_listing)
     # Ranges only where no other input could name the same image, and no file its label.
     alone = len(options.inputs) == 1 and options.input_list is None and options.labels in (None, FOLDER)
     if spread and alone and not options.limit and not options.sample:
-        listing = list_with_ranges(options.inputs[0])
+        listing = list_with_ranges(options.inputs[0], survey=survey)
     else:
         named = read_input_list(options.input_list, options.limits) if options.input_list else []
-        images = list_images(options.inputs, named)
+        images = list_images(options.inputs, named, survey=survey)
         if options.sample:
             images = iter(stable_sample(images, options.sample))
-        listing = Listing(images, limit=options.limit)
+        listing = Listing(images, limit=options.limit, survey=survey)
     if options.labels is None:
         return listing
     return listing.map(functools.partial(attach_labels, labels=options.labels))

@@ -137,6 +137,7 @@ def _score(run: _Run, started: datetime.datetime) -> Manifest:
         frozen = frozen or _list(run)
         _score_frozen(run, frozen)
     seconds = time.monotonic() - began
+    run.hold.confirm()
 
     # 2. Reconcile from the committed records, not from Beam's counters, which count retries too.
     account = reconcile(frozen, output=run.output, most=run.options.rows_per_part)
@@ -220,6 +221,7 @@ def _score_while_listing(run: _Run) -> ListingIndex:
         with run.pool as pool, explain_failures(run.output, left):
             score = ScoreImages(run.task, _shared(pool), spread=False)
             _run_pipeline(run, lambda pipeline: pipeline | ListInputs(refs), score)
+    run.hold.confirm()
     return listing.index()
 
 

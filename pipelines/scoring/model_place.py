@@ -70,6 +70,7 @@ def stage_models(bundles: Sequence[Bundle | None], base: str) -> None:
     """Uploads the files that workers need of each bundle, to a folder named by the bundle's digest."""
     for bundle in filter(None, bundles):
         target = open_folder(_staged_folder(bundle, base))
+        target.claim()
         for name in _engine_files(bundle):
             target.write_once(name, (bundle.path / name).read_bytes())
 

@@ -1,5 +1,6 @@
 """Scores one work item: reads, decodes, predicts, and writes once. Does not depend on Beam."""
 
+import collections
 import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,8 @@ from pipelines.scoring.classify import Classifier
 from pipelines.scoring.page_members import OwnedContent, PagedContents
 from pipelines.scoring.rows import write_parts
 from pipelines.statistics.failure_rows import MOST_IN_MEMORY, failure_file
-from pipelines.statistics.item_statistics import ItemStatistics, merge_pieces
+from pipelines.statistics.item_statistics import FileCount, ItemStatistics, count_several, merge_pieces
+from pipelines.statistics.totals import add_up
 from schemas.failure import ImageError
 from schemas.layout import Compression, statistics_name
 from schemas.prediction import NO_LABEL, Pages
@@ -41,21 +43,35 @@ class Scorer:
         """
         record = statistics_name(item.digest)
         if not self.output.exists(record):
-            contents = PagedContents(self._contents(item), self.pages)
-            statistics = merge_pieces(item.digest, self._few_failures(self._pieces(item, contents)))
-            statistics = dataclasses.replace(statistics, further_pages=contents.further)
+            ignored: collections.Counter[str] = collections.Counter()
+            several: list[FileCount] = []
+            contents = PagedContents(self._contents(item, ignored), self.pages)
+            pieces = self._pieces(item, contents, several)
+            statistics = merge_pieces(item.digest, self._few_failures(pieces))
+            statistics = dataclasses.replace(
+                statistics,
+                further_pages=contents.further,
+                ignored=ignored.total(),
+                several=add_up(several, keys=1),
+            )
             self.output.write_once(record, statistics.to_json().encode())
         # If two workers scored the item, the first one's record counts.
         return ItemStatistics.from_json(self.output.read(record).decode())
 
-    def _pieces(self, item: WorkItem, paged: PagedContents) -> Iterator[ItemStatistics]:
+    def _pieces(
+        self, item: WorkItem, paged: PagedContents, several: list[FileCount]
+    ) -> Iterator[ItemStatistics]:
         contents = iter(paged)
+        files = {image.uri for image in item.images}
         for number in itertools.count():
             scored = self.classifier.classify(itertools.islice(contents, self.rows))
             if number and not scored.images and not scored.failures:
                 return
             refuse_outage(scored.failures, listed=len(scored.images) + len(scored.failures))
             piece = f"{item.digest}-{number}" if number else item.digest
+            if not item.may_be_archive:
+                outcomes = [image.uri for image in scored.images], [row.image for row in scored.failures]
+                several += count_several(files, *outcomes)
             yield write_parts(self.output, piece, scored, compression=self.compression)
 
     def _few_failures(self, pieces: Iterable[ItemStatistics]) -> Iterator[ItemStatistics]:
@@ -69,22 +85,27 @@ class Scorer:
                 piece = dataclasses.replace(piece, failures=(), parts=(*piece.parts, part))  # noqa: PLW2901
             yield piece
 
-    def _contents(self, item: WorkItem) -> Iterator[OwnedContent]:
+    def _contents(self, item: WorkItem, ignored: collections.Counter[str]) -> Iterator[OwnedContent]:
         if item.may_be_archive:
-            yield from read_archive(item.images[0], self.reader, folder_labels=self.folder_labels)
+            archive = item.images[0]
+            yield from read_archive(archive, self.reader, folder_labels=self.folder_labels, ignored=ignored)
         else:
             yield from zip(item.images, self.reader.read(item.images), strict=True)
 
 
 def read_archive(
-    archive: ListedImage, reader: ImageReader, *, folder_labels: bool
+    archive: ListedImage,
+    reader: ImageReader,
+    *,
+    folder_labels: bool,
+    ignored: collections.Counter[str] | None = None,
 ) -> Iterator[tuple[ListedImage, bytes | ImageError]]:
     """Yields an archive's images, one in memory at a time; the archive itself if it cannot be read.
 
     A file with an archive's name that is not one counts as an image.
 
     An object is downloaded to a temporary file by one request. With `folder_labels`, a member's folder is its
-    label if the archive holds none for it.
+    label if the archive holds none for it. `ignored` counts members that are junk, by archive.
     """
     try:
         file = reader.fetch(archive)
@@ -97,7 +118,7 @@ def read_archive(
         if kind is None:
             yield from zip([archive], reader.read([archive]), strict=True)
             return
-        for member in read_members(file, kind, name=archive.uri):
+        for member in read_members(file, kind, name=archive.uri, ignored=ignored):
             yield _image(member, archive, folder_labels=folder_labels), member.content
 
 

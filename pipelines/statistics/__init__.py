@@ -11,4 +11,5 @@ __all__ = [
     "kept_images",
     "tallies",
     "thresholds",
+    "totals",
 ]

@@ -4,10 +4,11 @@ import dataclasses
 import functools
 import itertools
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from digitmill.storage import OutputFolder
+from digitmill.storage.names import file_of
 from pipelines.statistics.agreement import Agreement, Disagreement, worst_disagreements
 from pipelines.statistics.failure_rows import RecordedFailures, is_failure_file, sort_failures
 from pipelines.statistics.kept_images import (
@@ -53,6 +54,7 @@ class RunStatistics:
         examples: a sample of each predicted digit.
         failure_pictures: a picture for each code of failures that decode.
         further_pages: of the listed images, how many are beyond one for each file: its further pages.
+        ignored: members of archives that were left out as junk.
     """
 
     listed: int
@@ -74,6 +76,7 @@ class RunStatistics:
     examples: tuple[KeptImage, ...] = ()
     failure_pictures: tuple[FailurePicture, ...] = ()
     further_pages: int = 0
+    ignored: int = 0
 
     @property
     def labelled(self) -> int:
@@ -97,10 +100,43 @@ class RunStatistics:
 
 
 @dataclasses.dataclass(frozen=True)
+class FileCount:
+    """Number of images in a listed file, and of the failed ones among them."""
+
+    file: str
+    images: int
+    failed: int
+
+
+def count_several(
+    files: Container[str], scored: Sequence[str], failed: Sequence[str]
+) -> tuple[FileCount, ...]:
+    """Returns the counts of the files that do not hold one image, by the URIs of all outcomes."""
+    # Nearly no file has several: first find them, then count.
+    members = (image for image in (*scored, *failed) if "!" in image and image not in files)
+    several = {file_of(image, files) for image in members}
+    outcomes = [(scored, 0), (failed, 1)] if several else []
+    return add_up(
+        (
+            FileCount(file, 1, has_failed)
+            for images, has_failed in outcomes
+            for image in images
+            if (file := file_of(image, files)) in several
+        ),
+        keys=1,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class ItemStatistics(RunStatistics):
-    """Statistics record of one work item; written last, it marks the item as done."""
+    """Statistics record of one work item; written last, it marks the item as done.
+
+    Attributes:
+        several: the files that do not hold one image; not filled for an archive, which is an item of its own.
+    """
 
     digest: str = dataclasses.field(kw_only=True)
+    several: tuple[FileCount, ...] = dataclasses.field(default=(), kw_only=True)
 
     def to_json(self) -> str:
         """Returns the record as the text of its file."""

@@ -15,3 +15,8 @@ def test_a_failure_with_an_unknown_code_is_refused() -> None:
 def test_a_failure_has_a_detail() -> None:
     with pytest.raises(ValueError, match="detail must not be empty"):
         Failure("file:///a", 1, FailureCode.EMPTY, "")
+
+
+def test_what_storage_or_machine_cause_may_pass() -> None:
+    passing = {code for code in FailureCode if code.may_pass}
+    assert passing == {"CHANGED", "MISSING", "DENIED", "UNREADABLE", "ENGINE"}

@@ -39,6 +39,7 @@ class Package:
         """Uploads package and constraints, verified; raises UserError if the bucket can't be written."""
         folder = open_folder(self.staged_in(staging))
         with before_run():
+            folder.claim()
             for file in filter(None, (self.constraints, self.file)):
                 folder.replace(file.name, file.read_bytes())
 

@@ -68,7 +68,9 @@ def _resume_message(options: TuneOptions) -> str:
 
 def _search_in_folder(options: TuneOptions, recipe: Recipe) -> str:
     if not (options.output / run_config.FILE).exists():
-        open_folder(str(options.output)).replace(run_config.FILE, options.run_config().encode())
+        folder = open_folder(str(options.output))
+        folder.claim()
+        folder.replace(run_config.FILE, options.run_config().encode())
     strategy = training.start_devices(options.train)
     digits = _read(options.train, strategy)
     images = len(digits.train)

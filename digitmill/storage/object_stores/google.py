@@ -15,7 +15,7 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 from requests import exceptions as transport
 from urllib3.exceptions import HTTPError
 
-from digitmill.storage.listed_image import ListedImage
+from digitmill.storage.listed_image import ListedImage, bounded_generation
 from digitmill.storage.object_stores.bucket import StoreError
 from digitmill.storage.object_stores.uris import EMULATOR, GS
 from schemas.errors import UserError
@@ -92,7 +92,8 @@ def iterate_objects(
 
 
 def _listed(bucket: str, blob: storage.Blob) -> ListedImage:
-    return ListedImage(f"{GS}{bucket}/{blob.name}", blob.generation, blob.size, checksum=blob.crc32c or "")
+    generation = bounded_generation(blob.generation or 0)
+    return ListedImage(f"{GS}{bucket}/{blob.name}", generation, blob.size, checksum=blob.crc32c or "")
 
 
 def stat(bucket: str, name: str) -> ListedImage:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from obstore.store import AzureStore, GCSStore, S3Store
 
-from digitmill.storage.listed_image import ListedImage
+from digitmill.storage.listed_image import ListedImage, bounded_generation
 from digitmill.storage.object_stores.uris import EMULATOR
 
 _TIMEOUT: Final = datetime.timedelta(seconds=30)
@@ -27,7 +27,7 @@ def listed_object(scheme: str, bucket: str, meta: Any) -> ListedImage:
     """Returns an object as obstore describes it."""
     version = meta["version"] or ""
     changed = int(meta["last_modified"].timestamp() * 1e6)
-    generation = int(version) if scheme == "gs" and version.isdigit() else changed
+    generation = bounded_generation(int(version) if scheme == "gs" and version.isdecimal() else changed)
     checksum = "" if scheme == "gs" else meta["e_tag"] or ""
     return ListedImage(
         f"{scheme}://{bucket}/{meta['path']}", generation=generation, size=meta["size"], checksum=checksum

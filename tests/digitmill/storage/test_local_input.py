@@ -91,10 +91,20 @@ def test_the_systems_refusals_have_codes(
     assert read(image) is code
 
 
-def test_a_file_from_before_1970_is_read(file: pathlib.Path) -> None:
-    os.utime(file, ns=(-(10**18), -(10**18)))
-    assert listed(file).generation == 0
-    assert read(listed(file)) == b"content"
+TIMES = (-(10**18), -1, 0, 10_413_792_000 * 10**9, 2**63, 14 * 10**18)
+"""Modification times in ns: before 1970, the epoch, 2300, and beyond int64."""
+
+
+@pytest.mark.parametrize("time", TIMES)
+def test_a_file_of_any_time_is_read_and_has_a_generation_of_its_own(file: pathlib.Path, time: int) -> None:
+    os.utime(file, ns=(time, time))
+    assert file.stat().st_mtime_ns == time, "needs a file system that keeps times up to 2446, as ext4 and xfs"
+    image = listed(file)
+    assert 0 <= image.generation < 2**63
+    assert read(image) == b"content"
+    os.utime(file, ns=(time + 1_000_000_000, time + 1_000_000_000))
+    assert listed(file).generation != image.generation
+    assert read(image) is FailureCode.CHANGED
 
 
 def test_a_pipe_is_unreadable_and_does_not_hang(tmp_path: pathlib.Path) -> None:
@@ -190,10 +200,3 @@ def test_names_that_need_quoting_are_listed_under_the_uris_of_their_paths(tmp_pa
     expected = {pathlib.Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).as_uri() for name in names}
     assert {image.uri for image in list_images([str(tmp_path)])} == expected
     assert {image.uri for image in list_images([f"{tmp_path}/**"])} == expected
-
-
-@pytest.mark.parametrize(
-    ("folder", "named"), [(b"/", (b"/", "file:///")), (b"/a b", (b"/a b/", "file:///a%20b/"))]
-)
-def test_what_is_put_behind_a_folder_is_in_it(folder: bytes, named: tuple[bytes, str]) -> None:
-    assert local_input._named(folder) == named

@@ -2,6 +2,7 @@ import contextlib
 import errno
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +25,9 @@ def file(tmp_path: pathlib.Path) -> pathlib.Path:
 
 @pytest.fixture
 def folder(tmp_path: pathlib.Path) -> LocalFolder:
-    return LocalFolder(tmp_path / "out")
+    folder = LocalFolder(tmp_path / "out")
+    folder.claim()
+    return folder
 
 
 def test_write_once_keeps_what_is_there(folder: LocalFolder) -> None:
@@ -123,7 +126,6 @@ def test_what_is_not_there_is_said_so(folder: LocalFolder) -> None:
 
 
 def test_what_it_cannot_do_later_on_is_a_fault_of_the_storage(folder: LocalFolder) -> None:
-    folder.path.mkdir()
     (folder.path / "predictions").write_bytes(b"a file where a folder should be")
     for use in (folder.write_once, folder.replace):
         with pytest.raises(StorageError, match="cannot read or write the output"):
@@ -142,7 +144,6 @@ def test_it_is_walked_and_cleared(folder: LocalFolder) -> None:
 
 
 def test_a_launcher_killed_before_it_began_leaves_a_folder_that_is_free(folder: LocalFolder) -> None:
-    folder.path.mkdir()
     for name in (".claim.0123456789abcdef.tmp", ".run.json.0123456789abcdef.tmp", LOCK):
         (folder.path / name).touch()
     folder.check("manifest.json")
@@ -201,9 +202,31 @@ def test_of_two_launchers_the_second_is_refused(folder: LocalFolder) -> None:
 
 
 def test_a_hold_that_came_to_nothing_leaves_nothing(folder: LocalFolder) -> None:
+    folder.path.rmdir()
     with folder.hold():
         folder.check("manifest.json")
     assert not folder.path.exists()
+
+
+def test_a_folder_that_was_removed_is_not_made_again_by_writing(folder: LocalFolder) -> None:
+    folder.write_once("predictions/a", b"1")
+    shutil.rmtree(folder.path)
+    for use in (folder.write_once, folder.replace):
+        for name in ("run.json", "predictions/a"):
+            with pytest.raises(StorageError, match="the output folder was removed"):
+                use(name, b"1")
+    assert not folder.path.exists()
+
+
+def test_a_launcher_notices_that_its_folder_was_removed(folder: LocalFolder) -> None:
+    with folder.hold() as hold:
+        hold.confirm()
+        shutil.rmtree(folder.path)
+        with pytest.raises(StorageError, match="the output folder was removed"):
+            hold.confirm()
+        folder.path.mkdir()
+        with pytest.raises(StorageError, match="the output folder was removed"):
+            hold.confirm()
 
 
 def test_of_many_launchers_at_once_one_wins(folder: LocalFolder) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitmill.storage.patterns import compile_pattern, has_magic, literal_prefix
+from digitmill.storage.patterns import PathPattern, compile_pattern, has_magic, literal_prefix
 
 NAMES = [
     "a.png", "b.jpg", "d/a.png", "d/e/a.png", "d/e/f/b.png", ".h/x.png", "d/.hidden.png", "[1].png", "a]b",
@@ -47,3 +47,19 @@ def test_a_name_without_magic_matches_itself(name: str) -> None:
     assert not has_magic(name)
     assert compile_pattern(name).fullmatch(name)
     assert literal_prefix(name) == name
+
+
+SEGMENTS = st.sampled_from(["**", "*", "?", "a", "b*", "[ab]", "[!a]", "a?"])
+FOLDERS = st.sampled_from(["a", "b", "ab", "ba", "x"])
+
+
+@given(st.lists(SEGMENTS, min_size=1, max_size=5), st.lists(FOLDERS, min_size=1, max_size=6))
+def test_a_pattern_matched_folder_by_folder_is_the_same_pattern(pattern: list[str], path: list[str]) -> None:
+    by_folder = PathPattern.of("/".join(pattern))
+    states = by_folder.start
+    for folder in path[:-1]:
+        states = by_folder.enter(states, folder)
+    matches = compile_pattern("/".join(pattern)).fullmatch("/".join(path)) is not None
+    assert by_folder.matches(states, path[-1]) == matches
+    if not states:
+        assert not matches

@@ -3,7 +3,7 @@ import pathlib
 
 import pytest
 
-from digitmill.storage import ImageReader, list_place, open_place, uri_of_place
+from digitmill.storage import ImageReader, Selection, Survey, list_place, open_place, uri_of_place
 from schemas.errors import UserError
 from schemas.failure import FailureCode, ImageError
 from tests.gcs_emulator import Bucket, Proxy
@@ -111,3 +111,20 @@ def test_what_cannot_be_opened_is_refused_in_one_line(
     for folder in (bucket.uri, str(tmp_path)):
         with pytest.raises(UserError, match=f"cannot read the file: '{folder}/{name}'"):
             open_place(f"{folder}/{name}")
+
+
+JUNK = (".DS_Store", "a/Thumbs.db", "a/._1.png", "__MACOSX/a/1.png", "manifest.json")
+
+
+@pytest.mark.parametrize("place", ["in", "in/", "in/**", "i?/**"])
+def test_a_bucket_s_junk_is_ignored_but_not_where_it_is_named(bucket: Bucket, place: str) -> None:
+    for name in (*JUNK, "a/1.png", "b/2.png", "b/3.jpg"):
+        bucket.put(f"in/{name}", b"x")
+    survey = Survey(Selection(include=("in/b/*.png", "a/**", "in/a/**", "b/*.png")))
+    found = [
+        image.uri.removeprefix(f"{bucket.uri}/in/") for image in list_place(f"{bucket.uri}/{place}", survey)
+    ]
+    assert sorted(found) == ["a/1.png", "b/2.png"]
+    assert survey.ignored == len(JUNK) + 1
+    for name in JUNK:
+        assert len(list(list_place(f"{bucket.uri}/in/{name}"))) == 1

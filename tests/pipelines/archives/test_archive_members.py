@@ -1,3 +1,4 @@
+import collections
 import io
 import os
 import random
@@ -166,6 +167,16 @@ def test_folders_are_no_members(tmp_path) -> None:
         data = (tmp_path / name).read_bytes()
         kind = archive_kind(name, data[:HEAD_BYTES])
         assert members(data, kind) == [Member(f"{URI}!in/3/a.png", b"a")]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_junk_is_no_member_and_is_counted(kind: ArchiveKind) -> None:
+    junk = (b"__MACOSX/3/._a.png", b".DS_Store", b"3/Thumbs.db", b"manifest.json")
+    data = WRITERS[kind]([(b"3/a.png", b"a"), *((name, b"junk") for name in junk)])
+    ignored: collections.Counter[str] = collections.Counter()
+    (member,) = read_members(io.BytesIO(data), kind, name=URI, ignored=ignored)
+    assert member.content == b"a"
+    assert ignored == {URI: 4}
 
 
 @pytest.mark.parametrize("kind", KINDS)

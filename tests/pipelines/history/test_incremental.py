@@ -1,3 +1,4 @@
+import gzip
 import json
 import pathlib
 import random
@@ -9,14 +10,23 @@ from hypothesis import strategies as st
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.local_output import LocalFolder
 from pipelines.history import incremental
-from pipelines.history.incremental import FAILED, LISTED, Bucket, bucket_count, group_buckets, join_bucket
+from pipelines.history.incremental import (
+    FAILED,
+    LISTED,
+    PASSING,
+    SEVERAL,
+    Bucket,
+    bucket_count,
+    group_buckets,
+    join_bucket,
+)
 from pipelines.listing.frozen_listing import load_item, read_item
 from pipelines.listing.work_item import ITEM_SIZE
 from schemas.layout import bucket_listing, joined_listing
 
 URIS = st.sampled_from([f"file:///in/{letter}.png" for letter in "abcdef"])
 VERSIONS = st.tuples(URIS, st.integers(0, 2))
-NIGHT = st.dictionaries(VERSIONS, st.sampled_from(["scored", "failed", "vouched for"]), max_size=8)
+NIGHT = st.dictionaries(VERSIONS, st.sampled_from(["scored", "failed", "passing", "vouched for"]), max_size=8)
 
 
 def block(number: int, kind: str, names: list) -> incremental.Block:
@@ -32,9 +42,10 @@ def test_the_join_matches_a_sequential_reference(
         for version, what in night.items():
             # What was skipped keeps the outcome that it had; without one it counts as scored.
             outcome[version] = outcome.get(version, "scored") if what == "vouched for" else what
-        failed = [version for version in night if outcome[version] == "failed"]
         listed = [(uri, generation, 9) for uri, generation in night]
-        blocks += [block(number, LISTED, listed), block(number, FAILED, failed)]
+        blocks.append(block(number, LISTED, listed))
+        for kind, what in ((FAILED, "failed"), (PASSING, "passing")):
+            blocks.append(block(number, kind, [version for version in night if outcome[version] == what]))
     images = [ListedImage(uri, generation, 9) for uri, generation in current.items()]
     blocks.append(block(len(nights), LISTED, images))
     order.shuffle(blocks)
@@ -42,7 +53,7 @@ def test_the_join_matches_a_sequential_reference(
     expected = [
         image
         for image in images
-        if outcome.get((image.uri, image.generation)) is None
+        if outcome.get((image.uri, image.generation)) in (None, "passing")
         or (retry and outcome[image.uri, image.generation] == "failed")
     ]
     assert list(joined.todo) == sorted(expected)
@@ -52,6 +63,40 @@ def test_the_join_matches_a_sequential_reference(
         for image in images
         if image not in expected and outcome[image.uri, image.generation] == "failed"
     }
+
+
+@given(
+    st.lists(st.dictionaries(VERSIONS, st.tuples(st.integers(1, 9), st.integers(0, 9))), max_size=4),
+    st.dictionaries(URIS, st.integers(0, 2)),
+    st.randoms(),
+)
+def test_skipped_files_count_with_the_images_that_the_last_run_found_in_them(
+    nights: list[dict], current: dict[str, int], order: random.Random
+) -> None:
+    blocks, last = [], {}
+    for number, night in enumerate(nights):
+        found = [(*version, images, min(failed, images)) for version, (images, failed) in night.items()]
+        last |= {(uri, generation): counted for uri, generation, *counted in found}
+        blocks += [
+            block(number, LISTED, [(*version, 9) for version in night]),
+            block(number, SEVERAL, found),
+            block(number, FAILED, [(uri, generation) for uri, generation, _, failed in found if failed]),
+        ]
+    images = [ListedImage(uri, generation, 9) for uri, generation in current.items()]
+    blocks.append(block(len(nights), LISTED, images))
+    order.shuffle(blocks)
+    joined = join_bucket(blocks, run=len(nights), retry_failures=False)
+    skipped = [last[version] for version in current.items() if version in last]
+    assert joined.skipped_images == sum(images for images, _ in skipped)
+    assert joined.skipped_failed == sum(failed for _, failed in skipped)
+    assert Bucket.from_bytes(joined.to_bytes()) == joined
+
+
+def test_a_bucket_of_an_earlier_version_is_read() -> None:
+    older = gzip.compress(b'[[["a",1,2,-1,""]],5,[["b",3]]]')
+    bucket = Bucket.from_bytes(older)
+    assert bucket == Bucket((ListedImage("a", 1, 2),), 5, (("b", 3),))
+    assert (bucket.skipped_images, bucket.skipped_failed) == (5, 1)
 
 
 @given(st.lists(st.integers(0, 9000), max_size=60), st.integers(1, 70_000))

@@ -144,7 +144,7 @@ def test_an_archive_is_retried_as_a_whole(
     shutil.make_archive(str(inputs / "all"), "zip", mixed_folder)
     shutil.copy(next(mixed_folder.glob("3/*.png")), inputs / "one.png")
     assert counts(score(inputs, bundle_path, tmp_path / "1")) == (66, 61, 5, 0)
-    assert counts(score(inputs, bundle_path, tmp_path / "2", since=str(tmp_path / "1"))) == (2, 0, 0, 2)
+    assert counts(score(inputs, bundle_path, tmp_path / "2", since=str(tmp_path / "1"))) == (66, 0, 0, 66)
     retried = score(inputs, bundle_path, tmp_path / "3", since=str(tmp_path / "2"), retry_failures=True)
     assert counts(retried) == (66, 60, 5, 1)
 
@@ -296,7 +296,10 @@ def test_a_bucket_listed_by_workers_is_joined(
 ) -> None:
     for number in range(40):
         bucket.put(f"in/{number:03d}.png", png_of(digits[number]))
-    monkeypatch.setattr("pipelines.score.run_listing.list_with_ranges", lambda given: begin(given, limit=7))
+    monkeypatch.setattr(
+        "pipelines.score.run_listing.list_with_ranges",
+        lambda given, survey: begin(given, limit=7, survey=survey),
+    )
     from pipelines.listing.input_listing import list_with_ranges as begin
 
     nights = f"{bucket.uri}/nights"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from digitmill.storage import Selection, Survey
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.local_output import LocalFolder
 from digitmill.storage.object_stores import google
@@ -27,7 +28,9 @@ from tests.gcs_emulator import Bucket
 
 @pytest.fixture
 def output(tmp_path: pathlib.Path) -> LocalFolder:
-    return LocalFolder(tmp_path / "out")
+    folder = LocalFolder(tmp_path / "out")
+    folder.claim()
+    return folder
 
 
 @pytest.fixture
@@ -65,6 +68,30 @@ def test_launcher_and_workers_together_list_every_name_once(
     everything = [name for name in filled.names() if name.startswith("in/") and not name.endswith("/")]
     assert sorted(here + names(items, filled)) == sorted(everything)
     assert all(image.label == int(image.uri.split("/")[-2]) for item in items for image in item.images)
+
+
+@pytest.mark.parametrize("limit", [1, 10, 40])
+@pytest.mark.parametrize("place", ["in", "in/**"])
+def test_launcher_and_workers_together_count_what_they_leave_out(
+    filled: Bucket, output: LocalFolder, limit: int, place: str
+) -> None:
+    for name in (".DS_Store", "0/Thumbs.db", "5/._1.png", "9/zz/__MACOSX/1.png", "zz/manifest.json"):
+        filled.put(f"in/{name}", b"junk")
+    survey = Survey(Selection(exclude=("3/**",)))
+    listing = list_with_ranges(f"{filled.uri}/{place}", limit=limit, survey=survey)
+    here = [image.uri.removeprefix(f"{filled.uri}/") for image in listing]
+    index = ListingIndex.from_json(ListingIndex((), listing.ranges).to_json())
+    assert index.ranges == listing.ranges
+    # A worker that is interrupted, and one that goes on: nothing is counted twice.
+    for keys in listing.ranges:
+        list(itertools.islice(listed(output, keys, size=3), 2))
+    items = [item for keys in index.ranges for item in listed(output, keys, size=3)]
+    ignored: list[int] = []
+    for keys in index.ranges:
+        list(read_range_items(output, keys, ignored=ignored))
+    found = sorted(here + names(items, filled))
+    assert found == sorted(f"in/{number % 10}/{number:03d}.png" for number in range(60) if number % 10 != 3)
+    assert survey.ignored + sum(ignored) == 5 + 6
 
 
 def test_a_small_folder_is_listed_by_the_launcher(filled: Bucket) -> None:
@@ -135,6 +162,19 @@ def test_the_launchers_listing_is_frozen(
     assert [item.images for item in items] == [100] * 5
     assert output.names(LISTING) == {"index.json", *(f"launcher-{number:05d}.json.gz" for number in range(5))}
     assert read_index(output) == ListingIndex(items)
+
+
+def test_the_index_says_what_was_left_out_and_older_ones_are_read(
+    digit_folder: pathlib.Path, output: LocalFolder
+) -> None:
+    survey = Survey(Selection(exclude=("0/**",)))
+    images = list_images([str(digit_folder)], survey=survey)
+    items = tuple(freeze_listing(Listing(images, survey=survey), output, run="run"))
+    index = read_index(output)
+    assert index.ignored == 500 - sum(item.images for item in items) > 0
+    assert ListingIndex.from_json('{"items":[],"ranges":[],"buckets":0}') == ListingIndex(())
+    older = '{"items":[],"ranges":[{"bucket":"b","keys":{"start":"a","end":""},"pattern":""}],"buckets":0}'
+    assert ListingIndex.from_json(older).ranges == (RemoteRange("b", KeyRange("a", ""), ""),)
 
 
 def test_an_interrupted_listing_is_repeated(digit_folder: pathlib.Path, output: LocalFolder) -> None:

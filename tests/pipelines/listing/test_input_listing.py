@@ -1,10 +1,14 @@
+import errno
 import os
 import pathlib
+import shutil
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from digitmill.storage import ImageReader, Selection, Survey
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import path_of, readable
 from pipelines.listing.input_listing import (
@@ -15,6 +19,7 @@ from pipelines.listing.input_listing import (
     stable_sample,
 )
 from schemas.errors import UserError
+from schemas.failure import FailureCode
 
 
 def names(inputs: list[object], root: pathlib.Path) -> list[str]:
@@ -85,11 +90,134 @@ def test_link_loops_end(tree: pathlib.Path) -> None:
     assert len(found) < 30
 
 
-def test_a_folder_that_several_links_lead_to_is_listed_under_each(tree: pathlib.Path) -> None:
+def test_a_folder_that_several_links_lead_to_is_listed_under_the_first(tree: pathlib.Path) -> None:
     for name in ("a/deep/b", "c"):
         (tree / name).symlink_to(tree / "b")
     found = names([tree], tree)
-    assert [name for name in found if name.endswith("2.png")] == ["a/deep/b/2.png", "b/2.png", "c/2.png"]
+    assert [name for name in found if name.endswith("2.png")] == ["a/deep/b/2.png"]
+
+
+def test_folders_that_link_to_each_other_are_listed_once(tmp_path: pathlib.Path) -> None:
+    for folder in "abcdefgh":
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.png").touch()
+        for other in "abcdefgh":
+            (tmp_path / folder / f"link-{other}").symlink_to(tmp_path / other)
+    for inputs in (["."], ["**"], ["**/1.png"], ["a", "h"]):
+        images = list_images([str(tmp_path / given) for given in inputs])
+        found = [os.path.realpath(path_of(image.uri)) for image in images]
+        assert len(found) == len(set(found)) == 8
+
+
+def test_inputs_that_overlap_through_links_list_a_file_once(tmp_path: pathlib.Path) -> None:
+    for name in ("in/a.png", "store/b.png", "store/deep/c.png", "store/d.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "in/link").symlink_to(tmp_path / "store")
+    every = {"a.png", "b.png", "c.png", "d.jpg"}
+    for inputs, expected in (
+        (["in", "store"], every),
+        (["store", "in"], every),
+        (["in", "in/link"], every),
+        (["in/link", "in/link/deep"], every - {"a.png"}),
+        (["in", "store/*.png"], every),
+        (["store/*.png", "in"], every),
+        (["store/*.png", "in/link/*.jpg", "in/*/*.png"], {"b.png", "d.jpg"}),
+    ):
+        found = list(list_images([str(tmp_path / given) for given in inputs]))
+        assert sorted(os.path.basename(image.uri) for image in found) == sorted(expected), inputs
+
+
+def test_a_pattern_finds_what_lies_behind_a_link_at_another_depth(tmp_path: pathlib.Path) -> None:
+    for name in ("b/c/1.png", "b/2.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/link").symlink_to(tmp_path / "b")
+    assert names([f"{tmp_path}/*/*/*.png"], tmp_path) == ["a/link/2.png", "b/c/1.png"]
+    assert names([f"{tmp_path}/b/**/1.png"], tmp_path) == ["b/c/1.png"]
+    assert names([f"{tmp_path}/**/link/*.png"], tmp_path) == ["a/link/2.png"]
+
+
+SPELLINGS = (
+    "{}/in",
+    "{}/in/",
+    "{}//in",
+    "{}/./in",
+    "{}/in/../in",
+    "{}/link",
+    "{}/up/../in",
+    "file://{}//link",
+)
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("rest", ["", "/a", "/*/1.png", "//a//*.png", "/a/1.png", "/a/../a/1.png"])
+def test_a_file_has_one_name_however_its_input_is_written(
+    tmp_path: pathlib.Path, spelling: str, rest: str
+) -> None:
+    (tmp_path / "in/a").mkdir(parents=True)
+    (tmp_path / "in/a/1.png").touch()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    (tmp_path / "up").symlink_to(tmp_path / "in")
+    given = spelling.format(tmp_path).rstrip("/") + rest
+    expected = (tmp_path / "in/a/1.png").as_uri()
+    assert [image.uri for image in list_images([given])] == [expected]
+    assert [image.uri for image in list_images([str(tmp_path / "in"), given])] == [expected]
+
+
+def test_links_below_an_input_keep_their_names(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store/1.png").touch()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/3").symlink_to(tmp_path / "store")
+    (tmp_path / "in/file.png").symlink_to(tmp_path / "store/1.png")
+    assert names([tmp_path / "in"], tmp_path) == ["in/3/1.png", "in/file.png"]
+    assert names([tmp_path / "in/file.png"], tmp_path) == ["in/file.png"]
+
+
+def test_an_input_list_knows_a_file_by_the_real_path_of_its_folder(tree: pathlib.Path) -> None:
+    (tree / "link").symlink_to(tree / "a")
+    lines = ("link/1.png", "a/1.png", "a/../a/1.png", f"{tree}//link/1.png", "b/./2.png", "")
+    (tree / "list").write_text("\n".join(lines))
+    found = [os.path.relpath(readable(image.uri), tree) for image in read_input_list(tree / "list")]
+    assert found == ["a/1.png", "b/2.png"]
+
+
+JUNK = (
+    *(".DS_Store", "Thumbs.db", "desktop.ini", "._1.png"),
+    *("manifest.json", "run.yaml", "run.json", "labels.csv", "failures.csv"),
+)
+
+
+def test_junk_is_ignored_and_counted_but_not_where_an_input_names_it(tmp_path: pathlib.Path) -> None:
+    for name in (*JUNK, *(f"deep/{name}" for name in JUNK), "__MACOSX/a/1.png", "1.png", "deep/2.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for place in (tmp_path, f"{tmp_path}/**"):
+        survey = Survey()
+        found = [image.uri for image in list_images([str(place)], survey=survey)]
+        assert [os.path.basename(uri) for uri in found] == ["1.png", "2.json"]
+        assert survey.ignored == 2 * len(JUNK) + 1
+    for exact in (*JUNK, "__MACOSX"):
+        assert len(list(list_images([str(tmp_path / exact)]))) == 1
+
+
+def test_files_are_included_and_excluded_by_names_relative_to_the_input(tree: pathlib.Path) -> None:
+    def chosen(given: str, *, include: tuple[str, ...] = (), exclude: tuple[str, ...] = ()) -> tuple:
+        survey = Survey(Selection(include, exclude))
+        found = list_images([str(tree / given)], survey=survey)
+        return [os.path.relpath(readable(image.uri), tree) for image in found], survey.ignored
+
+    assert chosen("", include=("**/*.png",)) == (["a/1.png", "b/2.png"], 3)
+    assert chosen("", include=("*/*.png", "5"), exclude=("b/**",)) == (["5", "a/1.png"], 3)
+    assert chosen("a", exclude=("deep/**",)) == (["a/1.png"], 1)
+    assert chosen("a/**", include=("*.png",)) == (["a/1.png"], 1)
+    assert chosen("a/1.png", exclude=("**",)) == (["a/1.png"], 0)
+    for place in ("a", "a/*.png"):
+        with pytest.raises(UserError, match="input holds no images"):
+            chosen(place, exclude=("**",))
 
 
 def test_a_pattern_does_not_follow_link_loops(tree: pathlib.Path) -> None:
@@ -206,18 +334,125 @@ def test_an_input_without_images_is_refused(
     assert caught.value.value == given
 
 
-def test_a_folder_that_cannot_be_listed_is_named(tree: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scandir = os.scandir
+@pytest.fixture
+def denied(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes the folders of a name impossible to list: the tests may run as root, who may read all."""
 
-    def denied(path: bytes) -> object:
-        if path.endswith(b"/deep"):
-            raise PermissionError(13, "Permission denied", path)
-        return scandir(path)
+    def deny(name: str, error: OSError | None = None) -> None:
+        scandir = os.scandir
 
-    monkeypatch.setattr(os, "scandir", denied)
+        def refuse(path: bytes) -> object:
+            if os.path.basename(path.rstrip(b"/")) == name.encode():
+                raise error or PermissionError(13, "Permission denied", path)
+            return scandir(path)
+
+        monkeypatch.setattr(os, "scandir", refuse)
+
+    return deny
+
+
+@pytest.mark.parametrize("given", ["", "**/*.jpg", "a/*/er/*"])
+def test_a_folder_that_cannot_be_listed_is_named(tree: pathlib.Path, denied: Callable, given: str) -> None:
+    denied("deep")
     with pytest.raises(UserError, match="Permission denied") as caught:
-        list(list_images([str(tree)]))
+        list(list_images([str(tree / given)]))
     assert caught.value.value == str(tree / "a/deep")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied"), FailureCode.DENIED),
+        (OSError(errno.EIO, "Input/output error"), FailureCode.UNREADABLE),
+        (OSError(errno.ENAMETOOLONG, "File name too long"), FailureCode.UNREADABLE),
+    ],
+)
+def test_a_folder_that_cannot_be_listed_is_an_entry_that_fails(
+    tree: pathlib.Path, denied: Callable, error: OSError, code: FailureCode
+) -> None:
+    denied("deep", error)
+    for place, expected in (
+        ("", [".hidden/4", "5", "a/1.png", "a/deep", "b/2.png"]),
+        ("**/*.jpg", ["a/deep"]),
+        ("a/*/er/*", ["a/deep"]),
+        ("a/*.png", ["a/1.png"]),
+    ):
+        survey = Survey(strict=False)
+        images = list(list_images([str(tree / place)], survey=survey))
+        assert [os.path.relpath(readable(image.uri), tree) for image in images] == expected
+        assert survey.vanished == 0
+        with ImageReader() as reader:
+            for image, content in zip(images, reader.read(images), strict=True):
+                if image.uri.endswith("/"):
+                    assert content.code is code
+                    assert (image.generation, image.size) == (0, -1)
+
+
+def test_a_folder_that_can_be_listed_again_is_unreadable_in_this_run(
+    tree: pathlib.Path, denied: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    denied("deep")
+    images = list(list_images([str(tree)], survey=Survey(strict=False)))
+    monkeypatch.undo()
+    with ImageReader() as reader:
+        (failure,) = [content for content in reader.read(images) if not isinstance(content, bytes)]
+    assert failure.code is FailureCode.UNREADABLE
+    assert "could not be listed" in failure.detail
+
+
+def test_an_excluded_folder_need_not_be_readable(tree: pathlib.Path, denied: Callable) -> None:
+    denied("deep")
+    survey = Survey(Selection(exclude=("a/deep/**",)))
+    assert len(list(list_images([str(tree)], survey=survey))) == 4
+    assert survey.ignored == 1
+
+
+def test_too_many_open_files_end_the_listing(tree: pathlib.Path, denied: Callable) -> None:
+    denied("deep", OSError(errno.EMFILE, "Too many open files"))
+    with pytest.raises(UserError, match="Too many open files"):
+        list(list_images([str(tree)], survey=Survey(strict=False)))
+
+
+def test_an_input_that_cannot_be_listed_is_refused(tree: pathlib.Path, denied: Callable) -> None:
+    denied("a")
+    for place in ("a", "a/*"):
+        with pytest.raises(UserError, match="Permission denied"):
+            list(list_images([str(tree / place)], survey=Survey(strict=False)))
+
+
+def test_folders_that_vanish_are_counted_and_reported_once(
+    tree: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    survey = Survey(strict=False)
+    listing = list_images([str(tree)], survey=survey)
+    found = [next(listing)]
+    for name in ("a", "b"):
+        shutil.rmtree(tree / name)
+    found += listing
+    assert [os.path.relpath(readable(image.uri), tree) for image in found] == [".hidden/4", "5"]
+    assert survey.vanished == 2
+    assert capsys.readouterr().err.count("2 folders vanished") == 1
+
+
+def test_a_folder_deeper_than_paths_may_be_is_an_entry(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "in").mkdir()
+    here = os.open(tmp_path / "in", os.O_RDONLY)
+    try:
+        for _ in range(20):
+            os.mkdir("d" * 250, dir_fd=here)
+            below = os.open("d" * 250, os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = below
+            os.close(os.open("1.png", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    finally:
+        os.close(here)
+    images = list(list_images([str(tmp_path / "in")], survey=Survey(strict=False)))
+    assert images[-1].uri.endswith("d/")
+    assert 10 < len(images) < 20
+    with ImageReader() as reader:
+        (content,) = reader.read(images[-1:])
+    assert content.code is FailureCode.UNREADABLE
+    shutil.rmtree(tmp_path / "in")
 
 
 def listed(count: int) -> list[ListedImage]:

@@ -86,6 +86,8 @@ def test_the_plan_keeps_the_names_of_earlier_versions(options: ScoreOptions, bun
         "challenger",
         "compression",
         "engine",
+        "exclude",
+        "include",
         "input_list",
         "input_list_digest",
         "labels",

@@ -26,6 +26,7 @@ def run(
     mixed_folder: pathlib.Path, engine: LiteRtEngine, items_of: Callable, tmp_path: pathlib.Path
 ) -> tuple[list[WorkItem], LocalFolder]:
     items = items_of(mixed_folder, 20)
+    (tmp_path / "out").mkdir()
     for item in items:
         classifier = Classifier(engine, accept_threshold=0.9)
         Scorer(classifier, ImageReader(), output=LocalFolder(tmp_path / "out")).run(item)

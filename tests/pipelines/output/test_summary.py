@@ -1,7 +1,7 @@
 import dataclasses
 
 from pipelines.output.summary import Summary
-from schemas.manifest import Manifest
+from schemas.manifest import Counts, Manifest
 
 
 def test_the_summary_is_aligned(manifest: Manifest) -> None:
@@ -32,3 +32,15 @@ def test_a_challenger_has_a_line(manifest: Manifest) -> None:
     )
     unlabelled = dataclasses.replace(challenged, labelled=0, right=0, challenger_right=0)
     assert "agrees on 57 of 60 (95.00 %)\n" in Summary("out", unlabelled).table()
+
+
+def test_what_was_skipped_ignored_and_vanished_is_told_apart(manifest: Manifest) -> None:
+    skipping = dataclasses.replace(manifest, counts=Counts(1_072, 60, 2, 1_010), skipped_failed=10)
+    rows = Summary("out", dataclasses.replace(skipping, ignored=3, vanished=1)).table().splitlines()
+    assert (
+        "skipped      1,010: 1,000 scored by an earlier run, 10 failed in one (see --retry-failures)" in rows
+    )
+    assert "ignored      3 files: junk, or excluded" in rows
+    assert "vanished     1 folders, while they were listed" in rows
+    all_scored = Summary("out", dataclasses.replace(skipping, skipped_failed=0)).table()
+    assert "1,010: 1,010 scored by an earlier run\n" in all_scored

@@ -1,6 +1,7 @@
 import csv
 import hashlib
 import io
+import os
 import pathlib
 import shlex
 import shutil
@@ -97,6 +98,39 @@ def test_files_are_not_looked_into_and_unreadable_ones_are_named(
     text = next(record for name, record in records_in(tmp_path / "out").items() if name.endswith("text.png"))
     assert text[packed.ENCODED].startswith(b"I am a text file")
     assert text[packed.LABEL] == -1
+
+
+def test_junk_is_left_out_and_odd_folders_and_times_are_accounted_for(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a/1.png", "a/.DS_Store", "closed/2.png", "gone/3.png", "drafts/4.png", "late.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(b"x")
+    os.utime(tmp_path / "in/late.png", ns=(10**19, 10**19))
+    scandir = os.scandir
+
+    def refuse(path: object) -> object:
+        name = os.path.basename(path.rstrip(b"/")) if isinstance(path, bytes) else b""
+        if name in (b"closed", b"gone"):
+            raise (
+                PermissionError(13, "Permission denied")
+                if name == b"closed"
+                else FileNotFoundError(2, "gone")
+            )
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UserError, match="cannot list the folder"):
+        packed_into(tmp_path / "in", tmp_path / "strict", strict_listing=True)
+    summary = packed_into(tmp_path / "in", tmp_path / "out", exclude=("drafts/**",))
+    manifest = summary.manifest
+    assert (manifest.listed, manifest.packed, manifest.failed) == (3, 2, 1)
+    assert (manifest.ignored, manifest.vanished, manifest.failures["DENIED"]) == (2, 1, 1)
+    assert "ignored   2" in summary.table()
+    (row,) = csv.DictReader(io.StringIO((tmp_path / "out" / "failures.csv").read_text()))
+    assert row["image"].endswith("/in/closed/")
+    generations = [record[packed.GENERATION] for record in records_in(tmp_path / "out").values()]
+    assert all(0 <= generation < 2**63 for generation in generations)
 
 
 def test_packing_twice_gives_the_same_shards(digit_folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -255,7 +289,9 @@ def test_shards_hold_every_image_once_and_are_no_larger_than_asked(
 
 @pytest.fixture
 def output(tmp_path: pathlib.Path) -> OutputFolder:
-    return open_folder(str(tmp_path / "out"))
+    folder = open_folder(str(tmp_path / "out"))
+    folder.claim()
+    return folder
 
 
 @pytest.fixture

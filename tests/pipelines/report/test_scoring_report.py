@@ -120,6 +120,8 @@ def test_reports_are_deterministic(
     tmp_path: pathlib.Path, statistics: RunStatistics, manifest: Manifest, card: ModelCard
 ) -> None:
     baselines = Baselines(card, distributions_of(statistics))
+    for name in "ab":
+        (tmp_path / name).mkdir()
     first, second = (
         write_reports(LocalFolder(tmp_path / name), statistics, manifest, baselines=baselines)
         for name in "ab"

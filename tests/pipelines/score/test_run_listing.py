@@ -274,7 +274,9 @@ class Held:
 
 def begin(options: ScoreOptions, hold: Held) -> run_listing.RunListing:
     plan = RunPlan(inputs=options.inputs, model="model", preprocessing="1", settings={}, past={})
-    return run_listing.begin_run(options, plan, open_folder(options.output), run="run", hold=hold)
+    output = open_folder(options.output)
+    output.claim()
+    return run_listing.begin_run(options, plan, output, run="run", hold=hold)
 
 
 def test_a_launcher_that_lost_its_output_removes_nothing_of_the_next_one(

@@ -155,7 +155,9 @@ def test_a_large_folder_is_listed_by_the_workers(
     where: str,
 ) -> None:
     monkeypatch.setattr(
-        run_listing, "list_with_ranges", lambda given: input_listing.list_with_ranges(given, limit=10)
+        run_listing,
+        "list_with_ranges",
+        lambda given, survey: input_listing.list_with_ranges(given, limit=10, survey=survey),
     )
     output = f"{filled.uri}/out" if where == "bucket" else tmp_path / "out"
     summary = run(options(filled, bundle_path, output, labels="folder"))

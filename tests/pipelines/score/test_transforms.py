@@ -25,6 +25,7 @@ from schemas.layout import statistics_name
 
 
 def frozen(folder: pathlib.Path, output: pathlib.Path, size: int) -> list[FrozenItem]:
+    output.mkdir(exist_ok=True)
     return list(
         freeze_listing(Listing(list_images([str(folder)])), LocalFolder(output), run="run", most=size)
     )

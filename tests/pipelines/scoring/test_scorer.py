@@ -14,6 +14,7 @@ from schemas.layout import statistics_name
 
 
 def scorer(engine: LiteRtEngine, output: pathlib.Path, threshold: float = 0.9) -> Scorer:
+    output.mkdir(exist_ok=True)
     classifier = Classifier(engine, accept_threshold=threshold)
     return Scorer(classifier, ImageReader(), output=LocalFolder(output))
 

@@ -65,6 +65,7 @@ COMMAND = (sys.executable, "-c", STAND_IN)
 def task(bundle: Bundle, tmp_path: pathlib.Path) -> ScoringTask:
     """A task in whose output the deadly items are listed: what they hold is said where they are given up."""
     output = LocalFolder(tmp_path / "out")
+    output.claim()
     archives = [ListedImage(f"file:///in/{number}.zip", 1, 1) for number in range(20)]
     for name in ("kills", "exits"):
         (item,) = pack_items(archives, "run")
@@ -229,6 +230,7 @@ def score_items(
     scorer_of: Callable[[ScoringTask], object], task: ScoringTask, folder: pathlib.Path, output: pathlib.Path
 ) -> dict[str, bytes]:
     """Scores a folder in items of ten images and returns all files that came of it."""
+    output.mkdir()
     listed = list(
         freeze_listing(Listing(list_images([str(folder)])), LocalFolder(output), run="run", most=10)
     )

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NoReturn
 
 from digitmill.storage import ListedImage, NothingFoundError, list_place, uri_of_place
+from digitmill.storage.junk import is_junk
 from digitmill.storage.names import place_of
 from digitmill.storage.object_stores.uris import is_object
 from schemas.digit import CLASSES
@@ -67,15 +68,24 @@ class FolderSource:
 
 
 def visible_files(folder: str) -> Iterator[tuple[str, ListedImage]]:
-    """Yields the files of a folder at any depth, with their names in it; skips hidden files and folders."""
+    """Yields the files of a folder at any depth, with their names in it; skips hidden ones and junk.
+
+    Raises:
+        UserError: when a folder cannot be listed: a class may not lack images without a sign.
+    """
     start = place_of(uri_of_place(folder)).rstrip("/") + "/"
     try:
         for image in list_place(folder if folder.endswith("/") else f"{folder}/"):
             name = place_of(image.uri).removeprefix(start)
-            if not any(segment.startswith(".") for segment in name.split("/")):
+            if not any(map(_is_hidden, name.split("/"))):
                 yield name, image
     except NothingFoundError:
         return
+
+
+def _is_hidden(segment: str) -> bool:
+    name = os.fsencode(segment)
+    return name.startswith(b".") or is_junk(name) or is_junk(name + b"/x")
 
 
 def _first_segment(name: str) -> str:
@@ -85,7 +95,7 @@ def _first_segment(name: str) -> str:
 
 def _entries(path: str) -> tuple[set[str], list[str]]:
     try:
-        entries = [entry for entry in os.scandir(path) if not entry.name.startswith(".")]
+        entries = [entry for entry in os.scandir(path) if not _is_hidden(entry.name)]
     except OSError as error:
         raise UserError(
             "cannot read the folder",

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from typing import Final, NamedTuple, NoReturn
 
 from digitmill.storage import ImageReader, ListedImage, open_place
-from digitmill.storage.names import uri_in
+from digitmill.storage.names import RealNames, uri_in
 from schemas import labels
 from schemas.errors import UserError
 from trainer.data.reading import ALONE, ReadOptions, Workers, read
@@ -98,6 +98,7 @@ def _rows(path: str) -> list[_Row]:
 def _parsed(lines: csv.DictReader, path: str) -> tuple[list[_Row], int, int]:
     """Returns the lines with a digit, and the numbers of unlabelled and unreadable ones."""
     by_uri: dict[str, _Row] = {}
+    real = RealNames()
     unlabelled = unreadable = 0
     for line in lines:
         label = line["label"] or ""
@@ -109,19 +110,19 @@ def _parsed(lines: csv.DictReader, path: str) -> tuple[list[_Row], int, int]:
             unreadable += bool(label.strip())
             unlabelled += not label.strip()
             continue
-        row = _row(line, digit, path, number=lines.line_num)
+        row = _row(line, digit, path, number=lines.line_num, real=real)
         if by_uri.setdefault(row.uri, row) != row:
             _refuse("the image has two labels or digests", line["path"], path, line=lines.line_num)
     return list(by_uri.values()), unlabelled, unreadable
 
 
-def _row(line: dict[str, str], digit: int, path: str, *, number: int) -> _Row:
+def _row(line: dict[str, str], digit: int, path: str, *, number: int, real: RealNames) -> _Row:
     name, sha256 = line["path"] or "", _digest(line, path, number=number)
     if not name:
         _refuse("the line names no image", name, path, line=number)
     if pixels := _pixels(line, path, number=number):
         return _Row(name, digit, sha256, pixels)
-    return _Row(uri_in(name, path), digit, sha256, b"")
+    return _Row(real[uri_in(name, path)], digit, sha256, b"")
 
 
 def _pixels(line: dict[str, str], path: str, *, number: int) -> bytes:

@@ -9,10 +9,21 @@ import obstore
 import pytest
 from obstore import exceptions as refused
 
-from digitmill.storage import ImageReader, ListedImage, OutputFolder, list_place, open_folder, open_place
+from digitmill.storage import (
+    ImageReader,
+    ListedImage,
+    NothingFoundError,
+    OutputFolder,
+    Selection,
+    Survey,
+    list_place,
+    open_folder,
+    open_place,
+)
 from digitmill.storage.interface import LOCK
 from digitmill.storage.object_stores import lease, obstore_bucket, retries
 from digitmill.storage.object_stores.bucket import RELEASED
+from digitmill.storage.object_stores.stores import listed_object
 from schemas.errors import StorageError, UserError
 from schemas.failure import FailureCode, ImageError
 from tests.other_stores import Store
@@ -266,3 +277,25 @@ def test_a_store_that_stays_away_is_one_line(folder: OutputFolder, monkeypatch: 
     monkeypatch.setattr(obstore_bucket.obstore, "put", put)
     with pytest.raises(StorageError, match=r"Check the connection: HTTP status server error \(503.* tries\)"):
         folder.write_once("x", b"1")
+
+
+def test_junk_is_ignored_and_files_are_excluded(other_store: Store) -> None:
+    for name in ("1.png", ".DS_Store", "a/2.png", "a/desktop.ini", "b/3.png"):
+        other_store.put(f"in/{name}", b"x")
+    survey = Survey(Selection(exclude=("b/**",)))
+    found = [image.uri.rpartition("/in/")[2] for image in list_place(f"{other_store.uri}/in", survey)]
+    assert (found, survey.ignored) == (["1.png", "a/2.png"], 3)
+    with pytest.raises(NothingFoundError):
+        list(list_place(f"{other_store.uri}/none"))
+
+
+@pytest.mark.parametrize("year", [1, 1969, 1970, 2300, 9999])
+def test_an_object_of_any_time_has_a_generation_that_fits_its_column(year: int) -> None:
+    meta = {"path": "a", "size": 1, "e_tag": "x", "version": None}
+    changed = datetime.datetime(year, 6, 1, tzinfo=datetime.UTC)
+    first, second = (
+        listed_object("s3", "b", meta | {"last_modified": changed + datetime.timedelta(seconds=seconds)})
+        for seconds in (0, 1)
+    )
+    assert 0 <= first.generation < 2**63
+    assert first.generation != second.generation

@@ -1,3 +1,4 @@
+import os
 import shutil
 
 import cv2
@@ -112,6 +113,33 @@ def test_hidden_files_and_folders_are_ignored(label_folder):
     (label_folder / "0" / ".thumbnails" / "x.png").write_bytes(b"no image")
     (label_folder / "0" / ".DS_Store").write_bytes(b"no image")
     assert sum(len(split) for split in read(label_folder).splits().values()) == 400
+
+
+def test_junk_is_ignored(label_folder, capsys):
+    for name in ("__MACOSX/0/._a.png", "0/Thumbs.db", "3/desktop.ini", "manifest.json", "labels.csv"):
+        (label_folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (label_folder / name).write_bytes(b"no image")
+    assert sum(len(split) for split in read(label_folder).splits().values()) == 400
+    assert "not usable" not in capsys.readouterr().out
+
+
+def test_images_behind_a_link_or_of_any_time_are_read(label_folder, tmp_path):
+    os.utime(next((label_folder / "0").iterdir()), ns=(10**19, 10**19))
+    (tmp_path / "link").symlink_to(label_folder)
+    assert sum(len(split) for split in read(tmp_path / "link" / "..//link/").splits().values()) == 400
+
+
+def test_a_folder_that_cannot_be_listed_is_refused(label_folder, monkeypatch):
+    scandir = os.scandir
+
+    def refuse(path):
+        if isinstance(path, bytes) and path.endswith(b"/7"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UserError, match="cannot list the folder"):
+        read(label_folder)
 
 
 def test_unusable_images_are_named_and_counted(label_folder, capsys):
