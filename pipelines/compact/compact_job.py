@@ -17,7 +17,7 @@ from pipelines.compact.compact_options import CompactOptions
 from pipelines.compact.merging import Block
 from pipelines.history import incremental
 from pipelines.history.incremental import PastListingFile
-from pipelines.history.past_runs import PastRun, find_runs, sort_runs
+from pipelines.history.past_runs import PastRun, find_runs, pages_of, sort_runs
 from pipelines.listing.frozen_listing import FrozenItem, ListingIndex, frozen_items, read_item
 from pipelines.listing.work_item import MAX_ITEM_SIZE
 from pipelines.output import output_run
@@ -118,6 +118,7 @@ def _runs(given: Sequence[str], output: OutputFolder) -> list[PastRun]:
 def _plan(options: CompactOptions, runs: Sequence[PastRun]) -> RunPlan:
     models = {run.plan.model_version for run in runs}
     model, preprocessing = models.pop() if len(models) == 1 else (SEVERAL, SEVERAL)
+    pages = {pages_of(run.plan) for run in runs}
     return RunPlan(
         inputs=tuple(sorted({given for run in runs for given in run.plan.inputs})),
         model=model,
@@ -126,6 +127,7 @@ def _plan(options: CompactOptions, runs: Sequence[PastRun]) -> RunPlan:
             "accept_threshold": runs[-1].manifest.options["accept_threshold"],
             **options.recorded(Effect.RESULT),
             "input_list_digest": _common_list(runs),
+            "pages": pages.pop() if len(pages) == 1 else SEVERAL,
             "partial": {run.scope for run in runs} != {run.scope for run in runs if run.whole},
             "merged": hashlib.sha256(" ".join(run.digest for run in runs).encode()).hexdigest(),
         },

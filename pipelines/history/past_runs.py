@@ -137,9 +137,10 @@ def open_past_runs(past: Mapping[str, str]) -> list[PastRun]:
 
 def with_same_model(runs: Sequence[PastRun], plan: RunPlan) -> list[PastRun]:
     """Returns the runs with the model, preprocessing and pages of a plan: their rows would be the same."""
-    return [run for run in runs if _made_as(run.plan) == _made_as(plan)]
+    wanted = plan.model_version, pages_of(plan)
+    return [run for run in runs if (run.plan.model_version, pages_of(run.plan)) == wanted]
 
 
-def _made_as(plan: RunPlan) -> tuple[object, object]:
-    # Runs of earlier versions scored first pages.
-    return plan.model_version, plan.settings.get("pages", Pages.FIRST)
+def pages_of(plan: RunPlan) -> str:
+    """Returns which pages of a file a run scored; those of earlier versions scored the first."""
+    return str(plan.settings.get("pages", Pages.FIRST))

@@ -121,6 +121,7 @@ def test_a_later_run_takes_a_file_up_with_all_its_pages(
     assert dataclasses.astuple(merged.manifest.counts) == (10, 9, 1, 0)
     assert rows_of(tmp_path / "all").keys() == PAGES | IN_ARCHIVE
     assert verify(open_folder(str(tmp_path / "all"))).findings == ()
+    assert score(folder, bundle_path, tmp_path / "later", since=str(tmp_path / "all")).counts.scored == 0
 
 
 @pytest.mark.slow
