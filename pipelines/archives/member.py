@@ -64,7 +64,7 @@ class NameCounts:
     def __init__(self) -> None:
         self._used = 0
         self._digests, self._counts = array.array("Q"), array.array("I")
-        self._resize(1 << 10)
+        self._resize(1 << 14)
 
     def add(self, name: bytes) -> int:
         """Counts a name once more, and returns how often it was added."""
@@ -82,7 +82,7 @@ class NameCounts:
         """Returns the slot of a digest, or the free one where it belongs."""
         digests, mask = self._digests, len(self._digests) - 1
         place = digest & mask
-        while digests[place] not in (0, digest):
+        while (there := digests[place]) and there != digest:
             place = (place + 1) & mask
         return place
 
