@@ -49,10 +49,10 @@ def _reply(handler: Handler, kind: bytes, data: bytes) -> tuple[bytes, bytes]:
 
 def _handle(kind: bytes, data: bytes) -> np.ndarray:
     from digitmill.imaging.canonical import canonicalise
-    from digitmill.imaging.decode import decode_here
+    from digitmill.imaging.decoders import open_pages
     from digitmill.imaging.headers.header import read_header
 
-    pixels = decode_here(data, read_header(data))
+    pixels = open_pages(data, read_header(data)).pixels(0)
     return canonicalise(pixels) if kind == DIGIT else pixels
 
 

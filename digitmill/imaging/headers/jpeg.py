@@ -1,5 +1,6 @@
 """Reads the header of a JPEG: segments up to the first scan, then entropy-coded data up to the end mark."""
 
+import re
 import struct
 from typing import Final
 
@@ -11,6 +12,7 @@ _EVERYDAY_FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2})
 _FRAME_BYTES: Final = 8
 _SCAN: Final = 0xDA
 _END: Final = b"\xff\xd9"
+_FILL: Final = re.compile(rb"\0*\xff+")
 _STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
@@ -50,11 +52,14 @@ def _segment(data: bytes, place: int) -> int:
 
 
 def _marker(data: bytes, place: int) -> tuple[int, int]:
-    """Returns the marker at a place, fill bytes skipped, and where its content begins."""
-    if data[place : place + 1] != b"\xff":
+    """Returns the marker at a place, fill bytes skipped, and where its content begins.
+
+    Some cameras and scanners pad segments with zeros; all decoders skip those.
+    """
+    fill = _FILL.match(data, place)
+    if fill is None:
         raise corrupt(f"a JPEG cut off after {len(data):,} bytes, or no marker at byte {place:,}")
-    while data[place : place + 1] == b"\xff":
-        place += 1
+    place = fill.end()
     if place >= len(data) or data[place] in (0x00, 0xD9):
         raise corrupt("a JPEG that ends before its picture")
     return data[place], place + 1
