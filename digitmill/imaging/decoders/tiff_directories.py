@@ -51,8 +51,8 @@ def directories(data: bytes) -> list[Directory]:
     seen: set[int] = set()
     while offset:
         try:
-            if offset in seen:
-                raise struct.error("a circle")
+            if offset in seen or offset >= len(data):
+                raise struct.error("a circle, or out of the file")
             directory, following = _directory(data, offset, len(found), order=order, big=big)
         except struct.error as error:
             if not found:
@@ -78,7 +78,7 @@ def _directory(data: bytes, offset: int, number: int, *, order: str, big: bool) 
     count_size, entry_size, value_size = (8, 20, 8) if big else (2, 12, 4)
     (count,) = struct.unpack_from(f"{order}{'Q' if big else 'H'}", data, offset)
     if count > _MOST_TAGS:
-        raise struct.error(f"{count} tags")
+        raise struct.error("too many tags")
     end = offset + count_size + count * entry_size
     (following,) = struct.unpack_from(f"{order}{'Q' if big else 'I'}", data, end)
     tags, reduced = [], False

@@ -1,7 +1,8 @@
-"""Pages of a TIFF, decoded by tifffile and imagecodecs; old-style JPEG and YCbCr by Pillow.
+"""Pages of a TIFF, decoded by tifffile and imagecodecs; fax, old-style JPEG and YCbCr by Pillow.
 
 tifffile fills what a file lacks with zeros and reads past short strips where it can. So that no pixel is made
-up, every strip and tile is checked first to be all there. What the codecs find damaged they report.
+up, every strip and tile is checked first to be all there. What the codecs find damaged they report, but for
+fax: from a line that it cannot read on, imagecodecs returns white paper.
 """
 
 import io
@@ -32,7 +33,9 @@ _DECODED: Final = frozenset({*range(_NONE, _DEFLATE + 1), 32773, 32946, 34925, 5
 """Compressions that libtiff has too, so that two decoders could be compared: beside those numbered from 1 to
 8, PackBits, Deflate's old number, LZMA and Zstandard."""
 
-_LAYOUT: Final = frozenset({*range(254, 285), *range(317, 340), 347, *range(512, 522), 529, 530, 532})
+_LAYOUT: Final = frozenset(
+    {*range(254, 260), 262, 266, *range(273, 280), 284, 292, 293, 317, *range(320, 326), 332, 338, 339, 347}
+)
 """Tags that say how pixels are laid out; one that cannot be read may not be left out."""
 
 _YCBCR: Final = 6
@@ -68,9 +71,10 @@ class TiffPages:
         with reported(Kind.TIFF):
             page = self._page(directory)
             _check_layout(page, directory)
-            if page.compression == _OLD_JPEG or (page.photometric == _YCBCR and page.compression != _JPEG):
+            if page.compression != _OLD_JPEG:
+                _check_segments(page, self._data)
+            if _needs_libtiff(page):
                 return self._by_pillow(directory)
-            _check_segments(page, self._data)
             pixels = to_pixels(page.asarray(maxworkers=1), page)
             return upright(pixels, _orientation(page))
 
@@ -81,7 +85,7 @@ class TiffPages:
         return tifffile.TiffPage(self._file, index=directory.number)
 
     def _by_pillow(self, directory: Directory) -> np.ndarray:
-        """Returns a page that libtiff decodes and tifffile does not: it knows their subsampled colours."""
+        """Returns a page that libtiff decodes better than tifffile."""
         from PIL.TiffImagePlugin import TiffImageFile
 
         from digitmill.imaging.decoders import pillow_pages
@@ -91,6 +95,12 @@ class TiffPages:
         check_size(Kind.TIFF, *image.size)
         image.load()  # turns it upright, too
         return pillow_pages.to_pixels(image)
+
+
+def _needs_libtiff(page: tifffile.TiffPage) -> bool:
+    return page.compression in (*_FAX, _OLD_JPEG) or (
+        page.photometric == _YCBCR and page.compression != _JPEG
+    )
 
 
 def _orientation(page: tifffile.TiffPage) -> int:
@@ -134,10 +144,11 @@ def _check_segments(page: tifffile.TiffPage, data: bytes) -> None:
     if len(offsets) < needed or len(sizes) < needed:
         raise corrupt(f"a TIFF page with {len(offsets)} of {needed} strips or tiles")
     for number, (offset, size) in enumerate(zip(offsets[:needed], sizes[:needed], strict=True)):
-        if offset < 1 or size < 1 or offset + size > len(data):
+        least = _uncompressed_bytes(page, number) if page.compression == _NONE else 1
+        # Where no compression leaves doubt how many bytes there are, some writers state too many.
+        end = offset + (least if page.compression == _NONE else size)
+        if offset < 1 or size < least or end > len(data):
             raise corrupt(f"a TIFF page whose strip or tile {number + 1} of {needed} is missing or cut off")
-        if page.compression == _NONE and size < _uncompressed_bytes(page, number):
-            raise corrupt(f"a TIFF page whose strip or tile {number + 1} of {needed} is too short")
         if page.compression == _JPEG:
             # libjpeg fills what is cut off with grey.
             header = jpeg.header(data[offset : offset + size])

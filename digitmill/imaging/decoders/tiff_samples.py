@@ -40,7 +40,7 @@ def to_pixels(samples: np.ndarray, page: "tifffile.TiffPage") -> np.ndarray:
         return _coloured(channels[0], page)
     if page.dtype.kind in "fi" or page.dtype.itemsize > 2:
         colours = 1 if photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO) else len(channels)
-        channels = _wide(channels[:colours])
+        channels = scale_wide(channels[:colours])
     else:
         channels = [_full_depth(channel, page.bitspersample) for channel in channels]
     if photometric == _CMYK:
@@ -51,7 +51,7 @@ def to_pixels(samples: np.ndarray, page: "tifffile.TiffPage") -> np.ndarray:
             FailureCode.CORRUPT, f"a TIFF of {len(channels)} samples a pixel instead of {colours}"
         )
     shades, opacity = channels[:colours], _opacity(channels, colours, page)
-    if opacity is not None and page.extrasamples[0] == _ASSOCIATED:
+    if opacity is not None and page.extrasamples[:1] == (_ASSOCIATED,):
         shades = [_unmultiplied(shade, opacity) for shade in shades]
     if photometric == _WHITE_IS_ZERO:
         shades = [~shade for shade in shades]
@@ -97,7 +97,7 @@ def _full_depth(channel: np.ndarray, bits: int) -> np.ndarray:
     return table[channel]
 
 
-def _wide(channels: list[np.ndarray]) -> list[np.ndarray]:
+def scale_wide(channels: list[np.ndarray]) -> list[np.ndarray]:
     """Returns floats and integers that are signed or of more than 16 bits as 16 bits; see `to_pixels`."""
     low = float(min(channel.min() for channel in channels))
     high = float(max(channel.max() for channel in channels))
@@ -141,8 +141,11 @@ def _from_inks(channels: list[np.ndarray], page: "tifffile.TiffPage") -> np.ndar
 
 
 def _opacity(channels: list[np.ndarray], colours: int, page: "tifffile.TiffPage") -> np.ndarray | None:
-    """Returns the opacity, if the file says that the sample behind the colours is one."""
-    extra = page.extrasamples
+    """Returns the opacity, if the file says that the sample behind the colours is one.
+
+    A fourth sample of RGB that it says nothing about is one, too: some writers forget the tag.
+    """
+    extra = page.extrasamples or ((_UNASSOCIATED,) if colours == 3 else ())
     if len(channels) <= colours or not extra or extra[0] not in (_ASSOCIATED, _UNASSOCIATED):
         return None
     return channels[colours]

@@ -12,7 +12,9 @@ _EVERYDAY_FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2})
 _FRAME_BYTES: Final = 8
 _SCAN: Final = 0xDA
 _END: Final = b"\xff\xd9"
-_FILL: Final = re.compile(rb"\0*\xff+")
+_FILL: Final = re.compile(rb"((?:[^\xff]|\xff\0){0,64})\xff+")
+"""Bytes before a marker that decoders skip: zeros, by which some writers align segments, or a segment's own,
+where its length is stated too short. Behind more of them the marker found may be a thumbnail's."""
 _STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
@@ -26,9 +28,10 @@ def header(data: bytes) -> Header:
         ImageError: CORRUPT without exactly one frame before the first scan, and without an end mark.
     """
     frame, place = None, 2
-    marker = 0
+    marker, orderly = 0, True
     while marker != _SCAN:
-        marker, place = _marker(data, place)
+        marker, place, skipped = _marker(data, place)
+        orderly = orderly and not skipped
         if marker in _STANDALONE:
             continue
         length = _segment(data, place)
@@ -40,7 +43,7 @@ def header(data: bytes) -> Header:
     if frame is None or data.find(_END, place) < 0:
         raise corrupt(f"a JPEG without a frame or without its end, cut off after {len(data):,} bytes")
     kind, (_, height, width) = frame
-    return Header(Kind.JPEG, width, height, kind in _EVERYDAY_FRAMES)
+    return Header(Kind.JPEG, width, height, orderly and kind in _EVERYDAY_FRAMES)
 
 
 def _segment(data: bytes, place: int) -> int:
@@ -51,15 +54,12 @@ def _segment(data: bytes, place: int) -> int:
     return length
 
 
-def _marker(data: bytes, place: int) -> tuple[int, int]:
-    """Returns the marker at a place, fill bytes skipped, and where its content begins.
-
-    Some cameras and scanners pad segments with zeros; all decoders skip those.
-    """
+def _marker(data: bytes, place: int) -> tuple[int, int, bytes]:
+    """Returns the marker at a place, where its content begins, and the bytes skipped before it."""
     fill = _FILL.match(data, place)
     if fill is None:
         raise corrupt(f"a JPEG cut off after {len(data):,} bytes, or no marker at byte {place:,}")
     place = fill.end()
     if place >= len(data) or data[place] in (0x00, 0xD9):
         raise corrupt("a JPEG that ends before its picture")
-    return data[place], place + 1
+    return data[place], place + 1, fill[1]
