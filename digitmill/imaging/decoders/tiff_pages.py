@@ -145,9 +145,7 @@ def _check_segments(page: tifffile.TiffPage, data: bytes) -> None:
         raise corrupt(f"a TIFF page with {len(offsets)} of {needed} strips or tiles")
     for number, (offset, size) in enumerate(zip(offsets[:needed], sizes[:needed], strict=True)):
         least = _uncompressed_bytes(page, number) if page.compression == _NONE else 1
-        # Where no compression leaves doubt how many bytes there are, some writers state too many.
-        end = offset + (least if page.compression == _NONE else size)
-        if offset < 1 or size < least or end > len(data):
+        if offset < 1 or size < least or offset + size > len(data):
             raise corrupt(f"a TIFF page whose strip or tile {number + 1} of {needed} is missing or cut off")
         if page.compression == _JPEG:
             # libjpeg fills what is cut off with grey.
