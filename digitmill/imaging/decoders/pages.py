@@ -10,8 +10,8 @@ from digitmill.imaging.headers.image_kinds import Kind
 from digitmill.imaging.limits import MAX_PIXELS
 from schemas.failure import FailureCode, ImageError
 
-MAX_PAGES: Final = 10_000
-"""Files of more pages are rejected: one of 32 MB can claim five million."""
+MOST_PAGES: Final = 100_000
+"""Files that claim more pages are rejected: one of 32 MB can claim five million."""
 
 MAX_PAGE_BYTES: Final = 8 * MAX_PIXELS
 """Pages whose samples take more memory are rejected undecoded: 16 megapixels of four 16-bit samples fit."""
@@ -65,9 +65,9 @@ def check_size(kind: Kind, width: int, height: int) -> None:
 
 def check_count(kind: Kind, count: int) -> int:
     """Returns the number of pages, or raises the error for none and for too many."""
-    if count > MAX_PAGES:
+    if count > MOST_PAGES:
         raise ImageError(
-            FailureCode.TOO_LARGE, f"a {kind} of {count:,} pages; at most {MAX_PAGES:,} are decoded"
+            FailureCode.TOO_LARGE, f"a {kind} of {count:,} pages; at most {MOST_PAGES:,} are counted"
         )
     if count < 1:
         raise ImageError(FailureCode.CORRUPT, f"a {kind} without a picture")

@@ -50,10 +50,11 @@ class PdfPages:
                 width, height = page.get_size()
                 if not 0 < width * height < math.inf:
                     raise ImageError(FailureCode.CORRUPT, f"a PDF page of {width:g} x {height:g} points")
+                # Pdfium rounds sizes up: but for the millionth, a scan of 200 dpi would grow by a pixel.
                 scale = min(
-                    DOTS_PER_INCH / _POINTS_PER_INCH, math.sqrt(MAX_PIXELS / (width * height)) * 0.999
+                    DOTS_PER_INCH / _POINTS_PER_INCH * (1 - 1e-6),
+                    math.sqrt(MAX_PIXELS / (width * height)) * 0.999,
                 )
-                # Pdfium rounds up.
                 check_size(Kind.PDF, math.ceil(width * scale), math.ceil(height * scale))
                 return page.render(scale=scale).to_numpy()[..., :3].copy()
             finally:

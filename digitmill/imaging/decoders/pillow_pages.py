@@ -36,9 +36,15 @@ def _plugin(module: str, name: str) -> Opener:
     return opened
 
 
+def _bmp(data: bytes) -> Image.Image:
+    from digitmill.imaging.decoders import bmp_runs
+
+    return bmp_runs.opened(data)
+
+
 _OPENERS: Final[Mapping[Kind, Opener]] = {
     Kind.GIF: _plugin("GifImagePlugin", "GifImageFile"),
-    Kind.BMP: _plugin("BmpImagePlugin", "BmpImageFile"),
+    Kind.BMP: _bmp,
     Kind.WEBP: _plugin("WebPImagePlugin", "WebPImageFile"),
     Kind.AVIF: _plugin("AvifImagePlugin", "AvifImageFile"),
     Kind.JPEG_2000: _plugin("Jpeg2KImagePlugin", "Jpeg2KImageFile"),
