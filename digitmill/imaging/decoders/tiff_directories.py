@@ -1,6 +1,7 @@
 """Walks the chain of a TIFF's directories, one of which describes each page."""
 
 import struct
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from digitmill.imaging.decoders.pages import check_count
@@ -22,13 +23,15 @@ class Directory(NamedTuple):
     Attributes:
         offset: place of the directory; -1 for the rest of a chain that leads out of the file.
         number: its number in the chain, pages or not.
-        tags: the tags' codes.
+        types: the type of each tag's values, by the tag's code.
+        repeated: tags that stand there twice.
         reduced: whether it holds a thumbnail or a mask of another page.
     """
 
     offset: int
     number: int
-    tags: frozenset[int] = frozenset()
+    types: Mapping[int, int] = {}
+    repeated: frozenset[int] = frozenset()
     reduced: bool = False
 
 
@@ -70,7 +73,7 @@ def directories(data: bytes) -> list[Directory]:
 
 def is_raw_photo(data: bytes, pages: list[Directory]) -> bool:
     """Tells whether a file is a camera's raw photo, which shares TIFF's container: DNG or Canon's CR2."""
-    return data[8:10] == b"CR" or any(_DNG_VERSION in page.tags for page in pages)
+    return data[8:10] == b"CR" or any(_DNG_VERSION in page.types for page in pages)
 
 
 def _directory(data: bytes, offset: int, number: int, *, order: str, big: bool) -> tuple[Directory, int]:
@@ -81,12 +84,15 @@ def _directory(data: bytes, offset: int, number: int, *, order: str, big: bool) 
         raise struct.error("too many tags")
     end = offset + count_size + count * entry_size
     (following,) = struct.unpack_from(f"{order}{'Q' if big else 'I'}", data, end)
-    tags, reduced = [], False
+    types: dict[int, int] = {}
+    repeated, reduced = set(), False
     for place in range(offset + count_size, end, entry_size):
         tag, form = struct.unpack_from(f"{order}HH", data, place)
-        tags.append(tag)
+        if tag in types:
+            repeated.add(tag)
+        types[tag] = form
         if tag == _SUBFILE and form == _LONG:
             # Bit 0: a smaller copy of another page; bit 2: a mask of one.
             (kind,) = struct.unpack_from(f"{order}I", data, place + entry_size - value_size)
             reduced = bool(kind & 0b101)
-    return Directory(offset, number, frozenset(tags), reduced), following
+    return Directory(offset, number, types, frozenset(repeated), reduced), following

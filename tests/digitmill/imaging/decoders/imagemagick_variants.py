@@ -49,7 +49,7 @@ def _recipes() -> Iterator[tuple[str, str, str, list[str], float]]:
 
 
 def _tiff() -> Iterator[tuple[str, str, str, list[str], float]]:
-    lossless = ("None", "LZW", "Zip", "RLE", "LZMA")
+    lossless = ("None", "LZW", "Zip", "RLE")
     for compression, content, depth in itertools.product(lossless, ("grey", "RGB", "RGBA"), ("8", "16")):
         arguments = ["-compress", compression, "-depth", depth, "tiff:-"]
         yield "TIFF", f"{content} {depth} {compression}", content, arguments, 1.01

@@ -21,7 +21,6 @@ LOSSLESS = {
     "Deflate": "zlib",
     "PackBits": "packbits",
     "Zstandard": "zstd",
-    "LZMA": "lzma",
 }
 LAYOUTS: dict[str, dict[str, Any]] = {
     "one strip": {},
@@ -31,7 +30,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 }
 WHOLE = (
     "grey, RGB and RGBA of 8 and 16 bits; strips and tiles; chunky and planar; uncompressed, LZW, Deflate, "
-    "PackBits, Zstandard, LZMA"
+    "PackBits, Zstandard"
 )
 PACKED = "grey of 1 to 15 bits, both polarities; strips and tiles; either byte order; BigTIFF"
 
@@ -231,8 +230,8 @@ def _pages() -> Iterator[Variant]:
 
 
 def _refused() -> Iterator[Variant]:
-    family = "JPEG 2000, JPEG XL, PNG, WebP and LERC inside of TIFF"
-    for compression in ("jpeg2000", "jpegxl", "png", "webp", "lerc"):
+    family = "JPEG 2000, JPEG XL, PNG, WebP, LERC and LZMA inside of TIFF"
+    for compression in ("jpeg2000", "jpegxl", "png", "webp", "lerc", "lzma"):
         picture = p.rgb(p.COLOUR)
         data = _written(picture, photometric="rgb", compression=compression)
         yield Variant(KIND, family, compression, data, FailureCode.UNSUPPORTED)
