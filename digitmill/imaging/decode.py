@@ -1,4 +1,4 @@
-"""Decodes image files to pixels by OpenCV, for training and scoring alike.
+"""Decodes image files to pixels, for training and scoring alike: PNG and JPEG by OpenCV, others under guard.
 
 One decoder for both: decoders differ by up to 64 grey levels on transparency and by 9 on JPEG, and a model
 would be scored on other pixels than it was trained on.
@@ -11,7 +11,7 @@ import numpy as np
 
 from digitmill.imaging.guard import GUARD
 from digitmill.imaging.headers.header import read_header
-from digitmill.imaging.headers.image_kinds import UPRIGHT, Header, Kind, exif_orientation
+from digitmill.imaging.headers.image_kinds import UPRIGHT, Header, Kind
 from digitmill.imaging.limits import MAX_PIXELS
 from digitmill.native_log import without_warnings
 from schemas.failure import FailureCode, ImageError
@@ -22,12 +22,10 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 cv2.setNumThreads(1)
 
 # Without IMREAD_UNCHANGED OpenCV drops transparency, with it the orientation: only JPEG has no
-# transparency to lose. TIFF is turned under both.
+# transparency to lose.
 _TURNED_BY_OPENCV: Final = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
 # To look up a member of an enumeration takes 0.1 us.
 _JPEG: Final = Kind.JPEG
-_TIFF: Final = Kind.TIFF
-_WEBP: Final = Kind.WEBP
 
 _DEPTHS: Final = "BH"
 """NumPy's letters for 8 and 16 bits, unsigned; comparing types takes 0.2 us longer."""
@@ -40,7 +38,7 @@ _PIXEL_CAP: Final = "CV_IO_MAX_IMAGE"
 
 
 def decode(data: bytes) -> np.ndarray:
-    """Returns the pixels of a PNG, JPEG, GIF (first frame), BMP, TIFF or WebP file, turned upright.
+    """Returns the pixels of an image file's first page, turned upright.
 
     Returns:
         uint8 or uint16 array [height, width] of grey, or [height, width, 3 or 4] in the order blue,
@@ -58,7 +56,7 @@ def decode(data: bytes) -> np.ndarray:
 
 
 def decode_here(data: bytes, header: Header) -> np.ndarray:
-    """Returns what `decode` returns, but always decodes in this process.
+    """Returns the pixels of a PNG or JPEG, its first frame if it is animated; decodes in this process.
 
     Raises:
         ImageError: UNSUPPORTED, TOO_LARGE (memory) or CORRUPT.
@@ -67,28 +65,16 @@ def decode_here(data: bytes, header: Header) -> np.ndarray:
     encoded = np.frombuffer(data, np.uint8)
     pixels: np.ndarray | None
     try:
-        if kind is _WEBP:
-            pixels, orientation = _webp(encoded)
-        else:
-            pixels = cv2.imdecode(encoded, _TURNED_BY_OPENCV if kind is _JPEG else cv2.IMREAD_UNCHANGED)
+        pixels = cv2.imdecode(encoded, _TURNED_BY_OPENCV if kind is _JPEG else cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise _failure(kind, error) from error
     if pixels is None:
         raise ImageError(FailureCode.CORRUPT, f"a truncated or damaged {kind} of {len(data):,} bytes")
     if pixels.dtype.char not in _DEPTHS:
         raise ImageError(FailureCode.UNSUPPORTED, f"a {kind} with {pixels.dtype} samples")
-    if kind is _TIFF and pixels.ndim == 3 and pixels.shape[2] == 4 and pixels.dtype == np.uint8:
-        return _unmultiplied(pixels)
     if header.clear_grey is not None and pixels.ndim == 2:
         pixels = _with_clear_grey(pixels, header)
-    return pixels if orientation == UPRIGHT else _upright(pixels, orientation)
-
-
-def _webp(encoded: np.ndarray) -> tuple[np.ndarray, int]:
-    """Returns the pixels and the orientation of EXIF, which OpenCV does not apply where opacity is kept."""
-    pixels, kinds, blocks = cv2.imdecodeWithMetadata(encoded, flags=cv2.IMREAD_UNCHANGED)
-    exif = [block for kind, block in zip(kinds, blocks, strict=True) if kind == cv2.IMAGE_METADATA_EXIF]
-    return pixels, exif_orientation(exif[0].tobytes()) if exif else UPRIGHT
+    return pixels if orientation == UPRIGHT else upright(pixels, orientation)
 
 
 def _failure(kind: Kind, error: cv2.error) -> ImageError:
@@ -97,13 +83,6 @@ def _failure(kind: Kind, error: cv2.error) -> ImageError:
     if _PIXEL_CAP in error.err:
         return ImageError(FailureCode.TOO_LARGE, f"a {kind} of more than {MAX_PIXELS:,} pixels")
     return ImageError(FailureCode.CORRUPT, f"a damaged {kind}: {error.err}")
-
-
-def _unmultiplied(pixels: np.ndarray) -> np.ndarray:
-    # libtiff returns 8-bit colours multiplied by their opacity; other decoders do not.
-    opacity = pixels[..., 3:].astype(np.float32)
-    colour = pixels[..., :3] * (255 / np.maximum(opacity, 1))
-    return np.dstack([np.round(colour).clip(0, 255).astype(np.uint8), pixels[..., 3]])
 
 
 def _with_clear_grey(pixels: np.ndarray, header: Header) -> np.ndarray:
@@ -116,7 +95,10 @@ def _with_clear_grey(pixels: np.ndarray, header: Header) -> np.ndarray:
     return cv2.merge([pixels, pixels, pixels, opacity])
 
 
-def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Returns a picture as it is to be shown, from EXIF's or TIFF's orientation, 1 to 8."""
+    if orientation == UPRIGHT:
+        return pixels
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):

@@ -4,6 +4,7 @@ Runs in the decoder process only: Pillow, tifffile and imagecodecs cost a scorin
 are imported when the first file needs them. `open_pages` is the one entrance.
 """
 
-from digitmill.imaging.decoders.pages import Pages, open_pages
+from digitmill.imaging.decoders.opening import open_pages
+from digitmill.imaging.decoders.pages import Pages
 
 __all__ = ["Pages", "open_pages"]

@@ -1,21 +1,31 @@
-"""Opens a file's pages: pictures of a TIFF, frames of an animation."""
+"""What decoders share: the pages of a file, the limits that hold for each, and how damage is worded."""
 
-import io
-from typing import Protocol
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Final, Protocol
 
 import numpy as np
 
-from digitmill.imaging.headers.image_kinds import Header
+from digitmill.imaging.headers.image_kinds import Kind
+from digitmill.imaging.limits import MAX_PIXELS
+from schemas.failure import FailureCode, ImageError
+
+MOST_PAGES: Final = 100_000
+"""Files that claim more pages are rejected: one of 32 MB can claim five million."""
+
+MAX_PAGE_BYTES: Final = 8 * MAX_PIXELS
+"""Pages whose samples take more memory are rejected undecoded: 16 megapixels of four 16-bit samples fit."""
+
+_UNSUPPORTED: Final = ("unsupported", "not supported", "not implemented", "cannot decode")
+"""How decoders' messages say that a file is whole and of an unknown variant."""
 
 
 class Pages(Protocol):
-    """The pictures in a file, decoded one at a time.
+    """The pictures in a file, decoded one at a time."""
 
-    Attributes:
-        count: number of pictures, at least 1.
-    """
-
-    count: int
+    @property
+    def count(self) -> int:
+        """Number of pictures, at least 1."""
 
     def pixels(self, number: int) -> np.ndarray:
         """Returns a picture, counted from 0, turned upright.
@@ -29,35 +39,57 @@ class Pages(Protocol):
         """
 
 
-def open_pages(data: bytes, header: Header) -> Pages:
-    """Returns the pages of a file; decodes none of them.
+class OnePage:
+    """A file of one picture."""
 
-    Raises:
-        ImageError: UNSUPPORTED, TOO_LARGE or CORRUPT where not even the pages can be counted.
-    """
-    return _Present(data, header)
+    count = 1
 
-
-class _Present:
-    def __init__(self, data: bytes, header: Header) -> None:
-        from PIL import Image
-
-        self._data, self._header = data, header
-        try:
-            with Image.open(io.BytesIO(data)) as image:
-                self.count = getattr(image, "n_frames", 1)
-        except OSError:
-            self.count = 1
+    def __init__(self, decode: Callable[[], np.ndarray]) -> None:
+        self._decode = decode
 
     def pixels(self, number: int) -> np.ndarray:
-        import cv2
+        """Returns the picture; see `Pages`."""
+        return self._decode()
 
-        from digitmill.imaging.decode import decode_here
 
-        if number == 0:
-            return decode_here(self._data, self._header)
-        from PIL import Image
+def check_size(kind: Kind, width: int, height: int) -> None:
+    """Raises the error for a page without pixels, or of too many."""
+    if width * height > MAX_PIXELS:
+        raise ImageError(
+            FailureCode.TOO_LARGE,
+            f"a {kind} of {width:,} x {height:,} pixels; at most {MAX_PIXELS:,} are decoded",
+        )
+    if min(width, height) < 1:
+        raise ImageError(FailureCode.CORRUPT, f"a {kind} of {width} x {height} pixels")
 
-        with Image.open(io.BytesIO(self._data)) as image:
-            image.seek(number)
-            return cv2.cvtColor(np.asarray(image.convert("RGBA")), cv2.COLOR_RGBA2BGRA)
+
+def check_count(kind: Kind, count: int) -> int:
+    """Returns the number of pages, or raises the error for none and for too many."""
+    if count > MOST_PAGES:
+        raise ImageError(
+            FailureCode.TOO_LARGE, f"a {kind} of {count:,} pages; at most {MOST_PAGES:,} are counted"
+        )
+    if count < 1:
+        raise ImageError(FailureCode.CORRUPT, f"a {kind} without a picture")
+    return count
+
+
+@contextlib.contextmanager
+def reported(kind: Kind) -> Iterator[None]:
+    """Turns whatever a decoder raises over a file into an `ImageError`.
+
+    Parsers of damaged files raise nearly anything: struct.error, IndexError, TypeError, ZeroDivisionError,
+    and errors of their own. Running out of memory is left to the caller.
+    """
+    try:
+        yield
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:
+        text = f"{error}" or type(error).__name__
+        unsupported = isinstance(error, NotImplementedError) or any(
+            word in text.lower() for word in _UNSUPPORTED
+        )
+        code = FailureCode.UNSUPPORTED if unsupported else FailureCode.CORRUPT
+        condition = "an unsupported" if unsupported else "a truncated or damaged"
+        raise ImageError(code, f"{condition} {kind}: {text[:200]}") from error

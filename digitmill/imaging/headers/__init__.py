@@ -3,4 +3,5 @@
 __all__ = [
     "header",
     "image_kinds",
+    "jpeg",
 ]

@@ -1,14 +1,15 @@
 """Reads an image's header: its kind and, of PNG and JPEG, its size and whether it is whole and plain.
 
 PNG and JPEG, which nearly all images are, are decoded in this process where they are small and plain; their
-headers are read here, so that nothing cut off, contradictory or huge gets to a decoder. GIF, BMP, TIFF and
-WebP are only recognised; they are decoded under guard, where OpenCV rejects what is cut off or too large.
+headers are read here, so that nothing cut off, contradictory or huge gets to a decoder. All other kinds are
+only recognised: `digitmill.imaging.decoders` reads them under guard and rejects what is cut off or too large.
 """
 
 from typing import Final
 
 from digitmill.imaging.headers import jpeg, png
 from digitmill.imaging.headers.image_kinds import Header, Kind
+from digitmill.imaging.headers.refused_kinds import refusal
 from digitmill.imaging.limits import MAX_PIXELS, PLAIN_BYTES, PLAIN_PIXELS
 from schemas.failure import MAX_BYTES, FailureCode, ImageError
 
@@ -24,7 +25,25 @@ _MAGIC: Final = (
     (b"BM", Kind.BMP),
     (b"II*\x00", Kind.TIFF),
     (b"MM\x00*", Kind.TIFF),
+    (b"II+\x00", Kind.TIFF),
+    (b"MM\x00+", Kind.TIFF),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", Kind.JPEG_2000),
+    (b"\xff\x4f\xff\x51", Kind.JPEG_2000),
+    *((b"P%d%c" % (number, blank), Kind.PNM) for number in range(1, 7) for blank in b"\t\n\r #"),
 )
+
+_BRANDS: Final = {
+    b"avif": Kind.AVIF,
+    b"avis": Kind.AVIF,
+    **dict.fromkeys((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"), Kind.HEIC),
+}
+"""Brands of the ISO base media container, which videos use too."""
+
+_GENERIC_BRANDS: Final = (b"mif1", b"msf1", b"miaf")
+"""Say that there are pictures, not how they are compressed: a compatible brand does."""
+
+_PDF_HEAD: Final = 1024
+"""PDF readers look for the signature in this many first bytes."""
 
 
 def read_header(data: bytes) -> Header:
@@ -67,4 +86,17 @@ def _kind(data: bytes) -> Kind:
             return kind
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return Kind.WEBP
-    raise ImageError(FailureCode.UNSUPPORTED, f"begins with {data[:8]!r}, no supported kind of image")
+    if data[4:8] == b"ftyp" and (brand := _brand(data)) is not None:
+        return brand
+    if b"%PDF-" in data[:_PDF_HEAD]:
+        return Kind.PDF
+    raise ImageError(FailureCode.UNSUPPORTED, refusal(data))
+
+
+def _brand(data: bytes) -> Kind | None:
+    """Returns the kind of picture in an ISO base media container; None for a video."""
+    size = min(int.from_bytes(data[:4]), 256)
+    main, compatible = data[8:12], [data[place : place + 4] for place in range(16, size, 4)]
+    if main not in _GENERIC_BRANDS:
+        return _BRANDS.get(main)
+    return next((_BRANDS[brand] for brand in compatible if brand in _BRANDS), Kind.HEIC)

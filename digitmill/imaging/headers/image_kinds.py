@@ -24,6 +24,11 @@ class Kind(enum.StrEnum):
     BMP = "BMP"
     TIFF = "TIFF"
     WEBP = "WebP"
+    AVIF = "AVIF"
+    JPEG_2000 = "JPEG 2000"
+    PNM = "PNM"
+    HEIC = "HEIC"
+    PDF = "PDF"
 
 
 class Header(NamedTuple):
@@ -31,10 +36,12 @@ class Header(NamedTuple):
 
     Attributes:
         width: pixels; 0 where only the decoder reads it.
-        plain: whether it may be decoded in this process: small, and with nothing unusual in its structure.
+        plain: whether it may be decoded in this process: small, one picture, and with nothing unusual in its
+            structure.
         orientation: EXIF's number from 1 to 8, where the decoder does not apply it itself.
         clear_grey: the grey level that is transparent, in the depth of the file, or None.
         depth: bits per sample, where `clear_grey` is given.
+        animated: whether a PNG has several frames; of other kinds only the decoder knows.
     """
 
     kind: Kind
@@ -44,6 +51,7 @@ class Header(NamedTuple):
     orientation: int = UPRIGHT
     clear_grey: int | None = None
     depth: int = 8
+    animated: bool = False
 
 
 def corrupt(detail: str) -> ImageError:

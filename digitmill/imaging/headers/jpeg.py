@@ -1,5 +1,6 @@
 """Reads the header of a JPEG: segments up to the first scan, then entropy-coded data up to the end mark."""
 
+import re
 import struct
 from typing import Final
 
@@ -10,23 +11,33 @@ _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _EVERYDAY_FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2})
 _FRAME_BYTES: Final = 8
 _SCAN: Final = 0xDA
-_END: Final = b"\xff\xd9"
+_END: Final = 0xD9
+_BEHIND_SCAN: Final = re.compile(rb"\xff+[^\xff\x00\xd0-\xd7]")
+"""A mark that ends entropy-coded data: no stuffed zero, no restart."""
+
+_BETWEEN_SCANS: Final = frozenset({0xC4, 0xDA, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE})
+"""Tables, scans, the number of lines, applications' data and comments."""
+
+_FILL: Final = re.compile(rb"((?:[^\xff]|\xff\0){0,64})\xff+")
+"""Bytes before a marker that decoders skip: zeros, by which some writers align segments, or a segment's own,
+where its length is stated too short. Behind more of them the marker found may be a thumbnail's."""
 _STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
 def header(data: bytes) -> Header:
     """Returns the header of a JPEG; the size is that of the frame.
 
-    The end mark is searched for because the decoder silently fills what a truncated JPEG lacks with grey.
-    Entropy-coded data cannot hold its two bytes, and thumbnails stand before the scan.
+    Scans are walked up to the end mark because the decoder silently fills what a truncated JPEG lacks with
+    grey. Entropy-coded data holds no marks but those of restarts, and thumbnails stand before the scan.
 
     Raises:
         ImageError: CORRUPT without exactly one frame before the first scan, and without an end mark.
     """
     frame, place = None, 2
-    marker = 0
+    marker, orderly = 0, True
     while marker != _SCAN:
-        marker, place = _marker(data, place)
+        marker, place, skipped = _marker(data, place)
+        orderly = orderly and not skipped
         if marker in _STANDALONE:
             continue
         length = _segment(data, place)
@@ -35,10 +46,26 @@ def header(data: bytes) -> Header:
                 raise corrupt("a JPEG with two frames, or a damaged one")
             frame = marker, _SIZE.unpack_from(data, place + 2)
         place += length
-    if frame is None or data.find(_END, place) < 0:
-        raise corrupt(f"a JPEG without a frame or without its end, cut off after {len(data):,} bytes")
+    if frame is None:
+        raise corrupt("a JPEG without a frame")
+    _check_scans(data, place)
     kind, (_, height, width) = frame
-    return Header(Kind.JPEG, width, height, kind in _EVERYDAY_FRAMES)
+    return Header(Kind.JPEG, width, height, orderly and kind in _EVERYDAY_FRAMES)
+
+
+def _check_scans(data: bytes, place: int) -> None:
+    """Raises the error for scans that are damaged or do not end."""
+    while True:
+        found = _BEHIND_SCAN.search(data, place)
+        if found is None:
+            raise corrupt(f"a JPEG without its end, cut off after {len(data):,} bytes")
+        place = found.end()
+        marker = data[place - 1]
+        if marker == _END:
+            return
+        if marker not in _BETWEEN_SCANS:
+            raise corrupt(f"a JPEG with damaged pixels: the mark {marker:#x} at byte {place:,}")
+        place += _segment(data, place)
 
 
 def _segment(data: bytes, place: int) -> int:
@@ -49,12 +76,12 @@ def _segment(data: bytes, place: int) -> int:
     return length
 
 
-def _marker(data: bytes, place: int) -> tuple[int, int]:
-    """Returns the marker at a place, fill bytes skipped, and where its content begins."""
-    if data[place : place + 1] != b"\xff":
+def _marker(data: bytes, place: int) -> tuple[int, int, bytes]:
+    """Returns the marker at a place, where its content begins, and the bytes skipped before it."""
+    fill = _FILL.match(data, place)
+    if fill is None:
         raise corrupt(f"a JPEG cut off after {len(data):,} bytes, or no marker at byte {place:,}")
-    while data[place : place + 1] == b"\xff":
-        place += 1
+    place = fill.end()
     if place >= len(data) or data[place] in (0x00, 0xD9):
         raise corrupt("a JPEG that ends before its picture")
-    return data[place], place + 1
+    return data[place], place + 1, fill[1]

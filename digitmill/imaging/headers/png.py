@@ -45,15 +45,14 @@ def header(data: bytes) -> Header:
         return Header(_KIND, width, height, True)
     if width * height > MAX_PIXELS:  # TOO_LARGE, by the caller, whatever else is wrong
         return Header(_KIND, width, height, False)
-    plain, orientation, clear = _walk(data)
-    if colour != _GREY or clear is None or len(clear) != 2:
-        return Header(_KIND, width, height, plain, orientation)
-    return Header(_KIND, width, height, plain, orientation, int.from_bytes(clear), depth)
+    plain, animated, orientation, clear = _walk(data)
+    clear_grey = int.from_bytes(clear) if colour == _GREY and clear is not None and len(clear) == 2 else None
+    return Header(_KIND, width, height, plain, orientation, clear_grey, depth, animated)
 
 
-def _walk(data: bytes) -> tuple[bool, int, bytes | None]:
-    """Returns whether all chunks are everyday ones, the orientation, and the transparent grey."""
-    place, everyday, orientation, clear = _FIRST_CHUNK, True, UPRIGHT, None
+def _walk(data: bytes) -> tuple[bool, bool, int, bytes | None]:
+    """Returns whether all chunks are everyday ones, whether it is animated, orientation, transparent grey."""
+    place, everyday, animated, orientation, clear = _FIRST_CHUNK, True, False, UPRIGHT, None
     while place + _OVERHEAD <= len(data):
         length, name = _CHUNK.unpack_from(data, place)
         content = place + 8
@@ -61,9 +60,11 @@ def _walk(data: bytes) -> tuple[bool, int, bytes | None]:
         if place > len(data):
             break
         if name == b"IEND":
-            return everyday, orientation, clear
+            return everyday, animated, orientation, clear
         everyday = everyday and name in _EVERYDAY
-        if name == b"eXIf":
+        if name == b"acTL":
+            animated = True
+        elif name == b"eXIf":
             orientation = exif_orientation(data[content : content + length])
         elif name == b"tRNS":
             clear = data[content : content + length]

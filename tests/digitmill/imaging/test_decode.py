@@ -67,9 +67,26 @@ def test_the_orientation_is_applied(kind: str, mode: str, orientation: int) -> N
     assert grey[-8:].mean() > 225
 
 
-def test_a_float_tiff_is_unsupported() -> None:
+@pytest.mark.parametrize(
+    ("samples", "levels"),
+    [
+        pytest.param(GREY.astype(np.float32) / 255, GREY.astype(np.uint16) * 257, id="float up to 1"),
+        pytest.param(GREY.astype(np.float32), GREY.astype(np.uint16) * 257, id="float up to 255"),
+        pytest.param(GREY.astype(np.int32) * 2**23, GREY.astype(np.uint16) * 257, id="32 bits"),
+        pytest.param(np.full((9, 9), 0.98, np.float32), np.full((9, 9), 64224, np.uint16), id="blank"),
+        pytest.param(
+            np.array([[-1, 1], [0, 1]], np.float32), np.array([[0, 65535], [32768, 65535]]), id="below 0"
+        ),
+    ],
+)
+def test_wide_samples_are_scaled_by_a_range_that_covers_them(samples: np.ndarray, levels: np.ndarray) -> None:
+    pixels = decode(encoded(Image.fromarray(samples), "TIFF"))
+    np.testing.assert_allclose(pixels.astype(float), levels.astype(float), atol=130)
+
+
+def test_a_float_tiff_without_numbers_is_unsupported() -> None:
     with pytest.raises(ImageError) as caught:
-        decode(encoded(Image.fromarray(GREY.astype(np.float32)), "TIFF"))
+        decode(encoded(Image.fromarray(np.full((9, 9), np.nan, np.float32)), "TIFF"))
     assert caught.value.code is FailureCode.UNSUPPORTED
 
 

@@ -74,7 +74,9 @@ def test_failure_reason(error: Exception, message: str | None) -> None:
 
 @pytest.fixture
 def output(tmp_path: pathlib.Path) -> OutputFolder:
-    return open_folder(str(tmp_path / "out"))
+    folder = open_folder(str(tmp_path / "out"))
+    folder.claim()
+    return folder
 
 
 @pytest.fixture

@@ -1,0 +1,92 @@
+"""Pages of a TIFF, decoded by tifffile and imagecodecs; fax, old-style JPEG and YCbCr by Pillow.
+
+tifffile fills what a file lacks with zeros and reads past short strips where it can. So that no pixel is made
+up, every strip and tile is checked first to be all there. What the codecs find damaged they report, but for
+fax: from a line that it cannot read on, imagecodecs returns white paper, and libtiff whatever was in memory,
+which can be found out.
+"""
+
+import io
+import logging
+from typing import Final
+
+import numpy as np
+import tifffile
+
+from digitmill.imaging.decode import upright
+from digitmill.imaging.decoders import tiff_layout
+from digitmill.imaging.decoders.pages import check_size, reported
+from digitmill.imaging.decoders.stale_memory import decoded_whole
+from digitmill.imaging.decoders.tiff_directories import Directory, directories, is_raw_photo
+from digitmill.imaging.decoders.tiff_samples import to_pixels
+from digitmill.imaging.headers.image_kinds import UPRIGHT, Kind, corrupt
+from schemas.failure import FailureCode, ImageError
+
+# It logs what it works around; each of these is checked here.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+
+_ORIENTATION: Final = 274
+
+
+class TiffPages:
+    """The pages of a TIFF; thumbnails and masks of other pages are none."""
+
+    def __init__(self, data: bytes) -> None:
+        """Finds the pages.
+
+        Raises:
+            ImageError: UNSUPPORTED, TOO_LARGE or CORRUPT.
+        """
+        self._data = data
+        self._pages = directories(data)
+        if is_raw_photo(data, self._pages):
+            raise ImageError(FailureCode.UNSUPPORTED, tiff_layout.RAW_PHOTO)
+        self.count = len(self._pages)
+        self._file: tifffile.TiffFile | None = None
+
+    def pixels(self, number: int) -> np.ndarray:
+        """Returns a page; see `Pages`."""
+        directory = self._pages[number]
+        if directory.offset < 0:
+            raise corrupt(f"a TIFF whose pages from number {number + 1} on are missing or damaged")
+        with reported(Kind.TIFF):
+            page = self._page(directory)
+            tiff_layout.check_layout(page, directory)
+            if page.compression != tiff_layout.OLD_JPEG:
+                tiff_layout.check_segments(page, self._data)
+            if _needs_libtiff(page):
+                return self._by_pillow(directory)
+            pixels = to_pixels(page.asarray(maxworkers=1), page)
+            return upright(pixels, _orientation(page))
+
+    def _page(self, directory: Directory) -> tifffile.TiffPage:
+        if self._file is None:
+            self._file = tifffile.TiffFile(io.BytesIO(self._data))
+        self._file.filehandle.seek(directory.offset)
+        return tifffile.TiffPage(self._file, index=directory.number)
+
+    def _by_pillow(self, directory: Directory) -> np.ndarray:
+        """Returns a page that libtiff decodes better than tifffile."""
+        from PIL.TiffImagePlugin import TiffImageFile
+
+        from digitmill.imaging.decoders import pillow_pages
+
+        def decode() -> np.ndarray:
+            image = TiffImageFile(io.BytesIO(self._data))
+            image.seek(directory.number)
+            check_size(Kind.TIFF, *image.size)
+            image.load()  # turns it upright, too
+            return pillow_pages.to_pixels(image)
+
+        return decoded_whole(decode)
+
+
+def _needs_libtiff(page: tifffile.TiffPage) -> bool:
+    return page.compression in (*tiff_layout.FAX, tiff_layout.OLD_JPEG) or (
+        page.photometric == tiff_layout.YCBCR and page.compression != tiff_layout.JPEG
+    )
+
+
+def _orientation(page: tifffile.TiffPage) -> int:
+    value = page.tags.valueof(_ORIENTATION, UPRIGHT)
+    return value if value in range(1, 9) else UPRIGHT
