@@ -52,6 +52,9 @@ def main(command: click.Command, arguments: Sequence[str] | None = None) -> NoRe
             print(json.dumps(_as_data(error, text, code), indent=2, default=str))
         if isinstance(error, StoppedError):
             _leave(code)
+    if not code and (why := standard_streams.lost_output()):
+        print(f"digitmill: done, but standard output could not be written: {why}.", file=sys.stderr)
+        code = ExitCode.CRASHED
     sys.exit(code or ExitCode.OK)
 
 

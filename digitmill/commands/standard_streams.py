@@ -1,5 +1,7 @@
 """Makes standard streams usable that are closed, full, or that nobody reads: they must not end a run."""
 
+import contextlib
+import errno
 import io
 import os
 import sys
@@ -47,11 +49,27 @@ def _dropping(stream: TextIO | None, number: int) -> TextIO:
     )
 
 
+def lost_output() -> str:
+    """Returns why a part of standard output is lost; empty where all is there or nobody reads any more."""
+    with contextlib.suppress(ValueError):  # a closed stream
+        sys.stdout.flush()
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return raw.lost if isinstance(raw, _Dropping) else ""
+
+
 class _Dropping(io.FileIO):
-    """A file that takes everything: what its device refuses is lost."""
+    """A file that takes everything: what its device refuses is lost.
+
+    Attributes:
+        lost: why something is lost; empty where only nobody reads any more.
+    """
+
+    lost = ""
 
     def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
-        except OSError:
+        except OSError as error:
+            if error.errno != errno.EPIPE:
+                self.lost = error.strerror or type(error).__name__
             return memoryview(data).nbytes

@@ -20,6 +20,17 @@ def run(arguments: str, streams: str, folder: pathlib.Path) -> subprocess.Comple
     )
 
 
+def done(streams: str) -> int:
+    """The exit code of a verb that did its work: an answer that is lost on a full disk is an error."""
+    return int(streams.startswith(">/dev/full"))
+
+
+def test_an_answer_that_is_lost_is_said(tmp_path: pathlib.Path) -> None:
+    lost = run("recipes --json", ">/dev/full", tmp_path)
+    assert lost.returncode == 1
+    assert "standard output could not be written: No space left on device." in lost.stderr
+
+
 @pytest.mark.parametrize("streams", [CLOSED[-1], pytest.param("2>&-", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("verb", _VERBS)
 def test_every_verb_starts_without_streams(verb: str, streams: str, tmp_path: pathlib.Path) -> None:
@@ -29,9 +40,9 @@ def test_every_verb_starts_without_streams(verb: str, streams: str, tmp_path: pa
 @pytest.mark.slow
 @pytest.mark.parametrize("streams", [*CLOSED, *FULL, *UNREAD])
 def test_a_verb_does_its_work_and_its_exit_code_is_right(streams: str, tmp_path: pathlib.Path) -> None:
-    assert run("sample digits --n 10", streams, tmp_path).returncode == 0
+    assert run("sample digits --n 10", streams, tmp_path).returncode == done(streams)
     assert len(list((tmp_path / "digits").rglob("*.png"))) == 10
-    assert run("recipes --json", streams, tmp_path).returncode == 0
+    assert run("recipes --json", streams, tmp_path).returncode == done(streams)
     assert run("card nowhere", streams, tmp_path).returncode == 2
 
 
@@ -42,10 +53,10 @@ def test_a_scoring_run_writes_the_same(
 ) -> None:
     asked = f"score --input {digit_folder} --model {bundle_path}"
     assert run(f"{asked} --output usual", "", tmp_path).returncode == 0
-    assert run(f"{asked} --output out", streams, tmp_path).returncode == 0
+    assert run(f"{asked} --output out", streams, tmp_path).returncode == done(streams)
     for usual in (tmp_path / "usual/predictions").iterdir():
         assert (tmp_path / "out/predictions" / usual.name).read_bytes() == usual.read_bytes()
-    assert run("verify out", streams, tmp_path).returncode == 0
+    assert run("verify out", streams, tmp_path).returncode == done(streams)
 
 
 def test_a_closed_descriptor_is_not_given_to_the_next_file(tmp_path: pathlib.Path) -> None:
