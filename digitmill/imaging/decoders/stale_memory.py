@@ -25,13 +25,13 @@ def decoded_whole(decode: Callable[[], np.ndarray]) -> np.ndarray:
     Raises:
         ImageError: CORRUPT where the results differ.
     """
-    results = []
-    for byte in _FILLINGS:
-        with _filled_memory(byte):
-            results.append(decode())
-    if not np.array_equal(*results):
+    with _filled_memory(_FILLINGS[0]):
+        first = decode()
+    with _filled_memory(_FILLINGS[1]):
+        second = decode()
+    if not np.array_equal(first, second):
         raise corrupt("a picture with lines that cannot be decoded")
-    return results[0]
+    return first
 
 
 @contextlib.contextmanager

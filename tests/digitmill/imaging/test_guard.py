@@ -77,10 +77,10 @@ def test_deep_and_colourful_pixels_come_whole() -> None:
 
 def test_an_error_is_the_images_own() -> None:
     file = io.BytesIO()
-    Image.fromarray(np.ones((8, 8), np.float32)).save(file, "TIFF")
-    with pytest.raises(ImageError, match="a TIFF with float32 samples") as caught:
+    Image.new("1", (8200, 4100)).save(file, "TIFF", compression="group4")
+    with pytest.raises(ImageError, match="pixels") as caught:
         GUARD.pixels(file.getvalue())
-    assert caught.value.code is FailureCode.UNSUPPORTED
+    assert caught.value.code is FailureCode.TOO_LARGE
 
 
 @pytest.mark.parametrize(
