@@ -49,6 +49,15 @@ $(VENV)/tools/installed: $(VENV)/installed
 	else \
 		echo "no Chromium: tests of pages will be skipped"; \
 	fi
+	@if command -v magick || command -v convert-im6.q16; then \
+		:; \
+	elif command -v apt-get > /dev/null && [ "$$(id -u)" = 0 ]; then \
+		echo "installing ImageMagick"; \
+		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends imagemagick; } > /dev/null \
+			|| echo "ImageMagick cannot be installed: the test of what it writes will be skipped"; \
+	else \
+		echo "no ImageMagick: the test of what it writes will be skipped"; \
+	fi
 	@touch $@
 
 demo: install

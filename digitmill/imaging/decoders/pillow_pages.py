@@ -66,7 +66,10 @@ class PillowPages:
         self._image: Image.Image | None = None
         self._failed: tuple[int, ImageError] | None = None
         frames = containers.check(data, header)
-        self.count = check_count(header.kind, frames or int(getattr(self._open(), "n_frames", 1)))
+        if frames is None:
+            with reported(header.kind):
+                frames = int(getattr(self._open(), "n_frames", 1))
+        self.count = check_count(header.kind, frames)
 
     def pixels(self, number: int) -> np.ndarray:
         """Returns a frame; see `Pages`. Frames that build on a damaged one are damaged too."""

@@ -25,11 +25,10 @@ def decoded_whole(decode: Callable[[], np.ndarray]) -> np.ndarray:
     Raises:
         ImageError: CORRUPT where the results differ.
     """
-    results = []
-    for byte in _FILLINGS:
-        with _filled_memory(byte):
-            results.append(decode())
-    first, second = results
+    with _filled_memory(_FILLINGS[0]):
+        first = decode()
+    with _filled_memory(_FILLINGS[1]):
+        second = decode()
     if not np.array_equal(first, second):
         raise corrupt("a picture with lines that cannot be decoded")
     return first

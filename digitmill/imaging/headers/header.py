@@ -86,8 +86,8 @@ def _kind(data: bytes) -> Kind:
             return kind
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return Kind.WEBP
-    if data[4:8] == b"ftyp" and (brand := _brand(data)) is not None:
-        return brand
+    if data[4:8] == b"ftyp" and (pictures := _brand(data)) is not None:
+        return pictures
     if b"%PDF-" in data[:_PDF_HEAD]:
         return Kind.PDF
     raise ImageError(FailureCode.UNSUPPORTED, refusal(data))
