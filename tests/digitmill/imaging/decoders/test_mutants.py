@@ -21,7 +21,7 @@ A_FAMILY = 6
 
 NO_CHECKSUM = {
     "JPEG": "entropy-coded data has neither checksum nor length: all decoders go on behind damage to it",
-    "TIFF": "uncompressed pixels have no checksum, and Pillow refuses files over tags that say nothing of them",
+    "TIFF": "uncompressed pixels have no checksum, and Pillow refuses files over unrelated tags",
     "BMP": "run lengths have no checksum, and Pillow miscounts lines without a pixel",
     "PNG": "wrong checksums are ignored in chunks that say nothing about pixels",
 }
