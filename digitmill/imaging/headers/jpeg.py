@@ -12,7 +12,7 @@ _EVERYDAY_FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2})
 _FRAME_BYTES: Final = 8
 _SCAN: Final = 0xDA
 _END: Final = 0xD9
-_BEHIND_SCAN: Final = re.compile(rb"\xff+[^\xff\x00\xd0-\xd7]")
+_BEHIND_SCAN: Final = re.compile(rb"\xff[^\xff\x00\xd0-\xd7]")
 """A mark that ends entropy-coded data: no stuffed zero, no restart."""
 
 _BETWEEN_SCANS: Final = frozenset({0xC4, 0xDA, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE})
