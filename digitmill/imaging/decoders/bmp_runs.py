@@ -42,17 +42,24 @@ def decode_runs(data: bytes, width: int, height: int, *, rle4: bool) -> np.ndarr
             break
         elif value == _DELTA:
             column, row, place = column + data[place], row + data[place + 1], place + 2
+            if column > width or row >= height:
+                raise ValueError("a jump out of the picture")
             continue
         else:
-            size = (value + 1) // 2 if rle4 else value
-            stored = np.frombuffer(data, np.uint8, size, place) if place + size <= len(data) else None
-            if stored is None:
-                raise IndexError("the file ends before the picture")
-            values = np.stack([stored >> 4, stored & 15], axis=1).ravel()[:value] if rle4 else stored
-            place += size + size % 2
+            values, place = _stored(data, place, value, rle4=rle4)
         pixels[row, column : column + len(values)] = values[: max(0, width - column)]
         column += len(values)
     return pixels
+
+
+def _stored(data: bytes, place: int, count: int, *, rle4: bool) -> tuple[np.ndarray, int]:
+    """Returns pixels that are stored as they are, and the place behind them."""
+    size = (count + 1) // 2 if rle4 else count
+    if place + size > len(data):
+        raise IndexError("the file ends before the picture")
+    stored = np.frombuffer(data, np.uint8, size, place)
+    values = np.stack([stored >> 4, stored & 15], axis=1).ravel()[:count] if rle4 else stored
+    return values, place + size + size % 2
 
 
 class _RunLengthDecoder(ImageFile.PyDecoder):

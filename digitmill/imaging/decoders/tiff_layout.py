@@ -83,6 +83,8 @@ def _check_samples_a_pixel(page: "tifffile.TiffPage") -> None:
     fits = len(extra) == page.samplesperpixel - colours or (page.photometric == 2 and not extra)
     if page.photometric in _PHOTOMETRICS and not (fits and set(extra) <= {0, 1, 2}):
         raise corrupt(f"a TIFF of {page.samplesperpixel} samples a pixel and {len(extra)} beside colours")
+    if page.fillorder not in (1, 2):
+        raise corrupt(f"a TIFF with bits in the order {page.fillorder}")
     if page.planarconfig not in (1, 2) or (page.compression == JPEG and page.bitspersample not in (8, 12)):
         raise corrupt(f"a TIFF of {page.bitspersample} bits in the planar configuration {page.planarconfig}")
 

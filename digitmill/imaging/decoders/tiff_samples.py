@@ -120,7 +120,7 @@ def scale_wide(channels: list[np.ndarray]) -> list[np.ndarray]:
 
 def _coloured(indices: np.ndarray, page: "tifffile.TiffPage") -> np.ndarray:
     colours = page.colormap
-    if colours is None or colours.ndim != 2 or colours.shape[0] != 3:
+    if colours is None or colours.shape != (3, 2**page.bitspersample):
         raise ImageError(FailureCode.CORRUPT, "a TIFF with a palette that is missing or damaged")
     # The upper byte is right for both habits: value x 256 and value x 257. Old writers leave it 0.
     levels = (colours >> 8 if colours.max() > 255 else colours).astype(np.uint8)

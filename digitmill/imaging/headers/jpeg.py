@@ -12,7 +12,7 @@ _EVERYDAY_FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2})
 _FRAME_BYTES: Final = 8
 _SCAN: Final = 0xDA
 _END: Final = 0xD9
-_BEHIND_SCAN: Final = re.compile(rb"\xff+[^\xff\x00\xd0-\xd7]")
+_BEHIND_SCAN: Final = re.compile(rb"\xff[^\xff\x00\xd0-\xd7]")
 """A mark that ends entropy-coded data: no stuffed zero, no restart."""
 
 _BETWEEN_SCANS: Final = frozenset({0xC4, 0xDA, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE})
@@ -21,6 +21,7 @@ _BETWEEN_SCANS: Final = frozenset({0xC4, 0xDA, 0xDB, 0xDC, 0xDD, *range(0xE0, 0x
 _FILL: Final = re.compile(rb"((?:[^\xff]|\xff\0){0,64})\xff+")
 """Bytes before a marker that decoders skip: zeros, by which some writers align segments, or a segment's own,
 where its length is stated too short. Behind more of them the marker found may be a thumbnail's."""
+_NO_SEGMENT: Final = (0x00, 0xD9, 0xFF)
 _STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
@@ -78,6 +79,8 @@ def _segment(data: bytes, place: int) -> int:
 
 def _marker(data: bytes, place: int) -> tuple[int, int, bytes]:
     """Returns the marker at a place, where its content begins, and the bytes skipped before it."""
+    if place + 1 < len(data) and data[place] == 0xFF and data[place + 1] not in _NO_SEGMENT:
+        return data[place + 1], place + 2, b""
     fill = _FILL.match(data, place)
     if fill is None:
         raise corrupt(f"a JPEG cut off after {len(data):,} bytes, or no marker at byte {place:,}")
