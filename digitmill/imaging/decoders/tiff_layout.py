@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import tifffile
 
 _NONE, _CCITT_RLE, _CCITT_3, _CCITT_4, _LZW, OLD_JPEG, JPEG, _DEFLATE = range(1, 9)
+ROWS: Final = 257
+"""Tag of a page's height."""
+
 FAX: Final = (_CCITT_RLE, _CCITT_3, _CCITT_4)
 
 _DECODED: Final = frozenset({*range(_NONE, _DEFLATE + 1), 32773, 32946, 50000})
@@ -118,6 +121,14 @@ def check_segments(page: "tifffile.TiffPage", data: bytes) -> None:
             # libjpeg fills what is cut off with grey.
             header = jpeg.header(data[offset : offset + size])
             check_size(Kind.TIFF, header.width, header.height)
+
+
+def rows_of_full_strips(page: "tifffile.TiffPage") -> int:
+    """Returns how many rows a page's strips have room for; the page's own if they are tiles, or too large."""
+    rows = page.imagelength
+    if not page.is_tiled and 0 < page.rowsperstrip <= rows:
+        rows = -(-rows // page.rowsperstrip) * page.rowsperstrip
+    return rows
 
 
 def _uncompressed_bytes(page: "tifffile.TiffPage", number: int) -> int:

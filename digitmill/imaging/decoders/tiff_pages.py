@@ -8,6 +8,7 @@ which can be found out.
 
 import io
 import logging
+import struct
 from typing import Final
 
 import numpy as np
@@ -26,6 +27,8 @@ from schemas.failure import FailureCode, ImageError
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 _ORIENTATION: Final = 274
+_LETTERS: Final = {3: "H", 4: "I", 16: "Q"}
+"""How `struct` writes a tag's type."""
 
 
 class TiffPages:
@@ -56,14 +59,26 @@ class TiffPages:
                 tiff_layout.check_segments(page, self._data)
             if _needs_libtiff(page):
                 return self._by_pillow(directory)
-            pixels = to_pixels(page.asarray(maxworkers=1), page)
-            return upright(pixels, _orientation(page))
+            return upright(to_pixels(self._samples(page, directory), page), _orientation(page))
 
     def _page(self, directory: Directory) -> tifffile.TiffPage:
         if self._file is None:
             self._file = tifffile.TiffFile(io.BytesIO(self._data))
-        self._file.filehandle.seek(directory.offset)
-        return tifffile.TiffPage(self._file, index=directory.number)
+        return _read_directory(self._file, directory)
+
+    def _samples(self, page: tifffile.TiffPage, directory: Directory) -> np.ndarray:
+        try:
+            return page.asarray(maxworkers=1)
+        except RuntimeError:  # a codec's
+            rows = tiff_layout.rows_of_full_strips(page)
+            if rows == page.imagelength:
+                raise
+        # Some writers fill the last strip with rows beyond the page, for which tifffile gives codecs no room:
+        # they are read as rows of a longer page, and left out.
+        longer, tag = bytearray(self._data), page.tags[tiff_layout.ROWS]
+        struct.pack_into(page.parent.byteorder + _LETTERS[tag.dtype], longer, tag.valueoffset, rows)
+        full = _read_directory(tifffile.TiffFile(io.BytesIO(longer)), directory)
+        return full.asarray(maxworkers=1).take(range(page.imagelength), full.axes.index("Y"))
 
     def _by_pillow(self, directory: Directory) -> np.ndarray:
         """Returns a page that libtiff decodes better than tifffile."""
@@ -79,6 +94,11 @@ class TiffPages:
             return pillow_pages.to_pixels(image)
 
         return decoded_whole(decode)
+
+
+def _read_directory(file: tifffile.TiffFile, directory: Directory) -> tifffile.TiffPage:
+    file.filehandle.seek(directory.offset)
+    return tifffile.TiffPage(file, index=directory.number)
 
 
 def _needs_libtiff(page: tifffile.TiffPage) -> bool:

@@ -2,9 +2,11 @@
 
 import io
 import itertools
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import tifffile
 from PIL import Image
@@ -109,6 +111,30 @@ def _by_hand() -> Iterator[Variant]:
             )
     for bits in (1, 2, 4, 8):
         yield _palette(bits)
+    yield from _full_last_strips()
+
+
+def _full_last_strips() -> Iterator[Variant]:
+    """Yields pages of 37 rows in strips of 16, the last one with rows beyond the page."""
+    family = "last strip with rows beyond the page"
+    codecs = {1: bytes, 5: imagecodecs.lzw_encode, 8: zlib.compress, 32773: imagecodecs.packbits_encode}
+    for (number, encode), planar in itertools.product(codecs.items(), (False, True)):
+        longer = np.pad(p.rgb(p.COLOUR), ((0, 11), (0, 0), (0, 0)), constant_values=99)
+        layers = [longer[..., [layer]] for layer in range(3)] if planar else [longer]
+        rows = [layer[top : top + 16].tobytes() for layer in layers for top in (0, 16, 32)]
+        tags = {256: [p.COLUMNS], 257: [p.ROWS], 258: [8] * 3, 259: [number], 262: [2], 277: [3], 278: [16]}
+        data = assembled(tags | {284: [2 if planar else 1]}, [encode(row) for row in rows])
+        yield Variant(KIND, family, f"compression {number}, planar {planar}", data, [p.COLOUR])
+        if number == 8:
+            flipped = bytearray(data)
+            flipped[-30] ^= 4
+            yield Variant(
+                KIND,
+                "damaged last strip with rows beyond the page",
+                f"planar {planar}",
+                bytes(flipped),
+                FailureCode.CORRUPT,
+            )
 
 
 def _palette(bits: int) -> Variant:
