@@ -58,7 +58,7 @@ def measured(
     models: Sequence[Model],
     contenders: Sequence[Contender],
 ) -> Iterator[Run]:
-    """Yields every run of the selected parts, each as soon as it has ended."""
+    """Yield every run of the selected parts, each as soon as it has ended."""
     first, last, rounds = models[0], models[-1], effort.rounds
     if "start" in parts:
         yield from scoring.start(workspace, first, rounds=rounds)
@@ -124,7 +124,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def missing() -> list[str]:
-    """Returns a line for each part that cannot be measured here."""
+    """Return a line for each part that cannot be measured here."""
     lines = [f"{one.name} is left out: install digitmill[bench]" for one in ALL if not one.installed]
     if not buckets.program():
         lines.append("object storage is left out: `make tools` builds the emulator")
@@ -144,7 +144,7 @@ def _write_stages(folder: pathlib.Path) -> None:
 
 
 def _show(folder: pathlib.Path) -> None:
-    """Prints all tables of a folder of results and draws its plot."""
+    """Print all tables of a folder of results and draw its plot."""
     runs = Results(results.read(folder / results.FILE))
     print(machine.sentences(json.loads((folder / machine.FILE).read_text())), end="\n\n")
     for section in tables.SECTIONS.values():

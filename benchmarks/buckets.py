@@ -32,14 +32,14 @@ _WAIT_SECONDS: Final = 300
 
 
 def program() -> str | None:
-    """Returns the emulator's path, or None where there is none: `make tools` builds it."""
+    """Return the emulator's path, or None where there is none: `make tools` builds it."""
     return shutil.which(_PROGRAM, path=f"{_TOOLS}{os.pathsep}{os.environ['PATH']}")
 
 
 def buckets(
     workspace: Workspace, model: Model, *, large: int, stock: int, small: int, rounds: int
 ) -> Iterator[Run]:
-    """Yields the runs in turns, then one of each contender with its requests counted.
+    """Yield the runs in turns, then one of each contender with its requests counted.
 
     Args:
         workspace: images and outputs.
@@ -71,14 +71,14 @@ def buckets(
 
 
 def bucket(images: int) -> str:
-    """Returns the name of the bucket that holds that many."""
+    """Return the name of the bucket that holds that many."""
     return f"digits-{images}"
 
 
 def one(
     workspace: Workspace, model: Model, contender: Contender, *, images: int, turn: int, address: str
 ) -> Run:
-    """Scores a bucket once and checks the predictions."""
+    """Score a bucket once and check the predictions."""
     output = workspace.output(contender.name.replace(" ", "-"))
     command = contender.command(f"gs://{bucket(images)}", model, output)
     finished = process.run(command, environment={VARIABLE: address})
@@ -102,13 +102,13 @@ def _counted(run: Run, requests: int) -> Run:
 
 
 def requests(log: pathlib.Path) -> int:
-    """Returns the number of requests in an emulator's log."""
+    """Return the number of requests in an emulator's log."""
     return log.read_text(encoding="utf-8", errors="replace").count(' HTTP/1.1\\" ')
 
 
 @contextlib.contextmanager
 def emulator(folder: pathlib.Path, log: pathlib.Path | None = None) -> Iterator[str]:
-    """Serves each sub-folder as a bucket and yields the address.
+    """Serve each sub-folder as a bucket and yield the address.
 
     Args:
         folder: read when the emulator starts.
@@ -139,7 +139,7 @@ def free_port() -> int:
 
 
 def wait_for(port: int, server: subprocess.Popen) -> None:
-    """Waits until the server replies: it accepts connections at once, but reads all its files first."""
+    """Wait until the server replies: it accepts connections at once, but reads all its files first."""
     until = time.monotonic() + _WAIT_SECONDS
     while time.monotonic() < until:
         if server.poll() is not None:

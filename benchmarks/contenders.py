@@ -60,13 +60,13 @@ class Contender:
 
 
 def score(images: object, model: Model, output: pathlib.Path) -> Sequence[object]:
-    """Returns digitmill's own command."""
+    """Return digitmill's own command."""
     files = ["--input", images, "--model", model.bundle, "--output", output]
     return [sys.executable, "-m", "digitmill", "score", *files, "--engine", model.engine]
 
 
 def job_seconds(_: str, output: pathlib.Path) -> float:
-    """Returns the seconds from the job's start to its last row, counted and reconciled.
+    """Return the seconds from the job's start to its last row, counted and reconciled.
 
     The manifest's `pipeline_seconds` leave out checking the bundle and reconciling; the other contenders'
     seconds hold loading the model, and so do these.
@@ -77,24 +77,24 @@ def job_seconds(_: str, output: pathlib.Path) -> float:
 
 
 def printed_seconds(printed: str, _: pathlib.Path) -> float:
-    """Returns the number that a script has printed last."""
+    """Return the number that a script has printed last."""
     return float(printed.rsplit(maxsplit=1)[-1])
 
 
 def script(module: str) -> Callable[[object, Model, pathlib.Path], Sequence[object]]:
-    """Returns what makes the command of one of the scripts beside this file."""
+    """Return what makes the command of one of the scripts beside this file."""
     return lambda images, model, output: [
         sys.executable, "-m", f"benchmarks.{module}", images, model.bundle, output
     ]  # fmt: skip
 
 
 def ceiling(images: object, model: Model, output: pathlib.Path) -> Sequence[object]:
-    """Returns the command of the loop without Beam, with the engine that digitmill runs."""
+    """Return the command of the loop without Beam, with the engine that digitmill runs."""
     return [*script("ceiling")(images, model, output), model.file]
 
 
 def ceiling_on_two(images: object, model: Model, output: pathlib.Path) -> Sequence[object]:
-    """Returns the command of the same loop, whose engine has two threads."""
+    """Return the command of the same loop, whose engine has two threads."""
     return [*ceiling(images, model, output), 2]
 
 
@@ -111,5 +111,5 @@ ALL: Final = (DIGITMILL, STOCK_BEAM, PLAIN_KERAS, RAY_DATA, *BOUNDS)
 
 
 def installed(contenders: Sequence[Contender] = ALL) -> tuple[Contender, ...]:
-    """Returns the contenders that can run here."""
+    """Return the contenders that can run here."""
     return tuple(contender for contender in contenders if contender.installed)

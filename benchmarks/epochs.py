@@ -41,7 +41,7 @@ EPOCHS = 2
 
 
 def digitmill(recipe: Recipe, split: Split, folder: pathlib.Path) -> Callable[[], None]:
-    """Returns what runs one more epoch."""
+    """Return what runs one more epoch."""
     place = LocalPlace(folder)
     trainer = Trainer(
         dataclasses.replace(recipe, epochs=EPOCHS + 1),
@@ -61,7 +61,7 @@ def digitmill(recipe: Recipe, split: Split, folder: pathlib.Path) -> Callable[[]
 
 
 def fit(recipe: Recipe, split: Split, *, dataset: bool) -> Callable[[], None]:
-    """Returns what runs one more epoch."""
+    """Return what runs one more epoch."""
     model = recipe.model()
     model.compile(optimizer=recipe.optimizer(100_000), loss=recipe.loss(), metrics=["accuracy"])
     if not dataset:
@@ -73,7 +73,7 @@ def fit(recipe: Recipe, split: Split, *, dataset: bool) -> Callable[[], None]:
 
 
 def seconds(epoch: Callable[[], object]) -> float:
-    """Returns how long one more epoch takes."""
+    """Return how long one more epoch takes."""
     started = time.perf_counter()
     epoch()
     return time.perf_counter() - started

@@ -31,7 +31,7 @@ PACKAGES: Final = (
 
 
 def describe(digits: str) -> dict[str, Any]:
-    """Returns what figures depend on, for JSON.
+    """Return what figures depend on, for JSON.
 
     Args:
         digits: where the images come from.
@@ -56,7 +56,7 @@ def busy(machine: dict[str, Any]) -> bool:
 
 
 def sentences(machine: dict[str, Any]) -> str:
-    """Returns the description in a few lines."""
+    """Return the description in a few lines."""
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     warning = f" The machine was busy (load {machine['load']}): measure again." if busy(machine) else ""
     return (
@@ -67,7 +67,7 @@ def sentences(machine: dict[str, Any]) -> str:
 
 
 def processor(info: pathlib.Path = pathlib.Path("/proc/cpuinfo")) -> str:
-    """Returns the processor's name, or its architecture where the system does not name it."""
+    """Return the processor's name, or its architecture where the system does not name it."""
     if info.exists():
         for line in info.read_text().splitlines():
             if line.startswith("model name"):
@@ -76,7 +76,7 @@ def processor(info: pathlib.Path = pathlib.Path("/proc/cpuinfo")) -> str:
 
 
 def installed(package: str) -> str | None:
-    """Returns a package's version, or None where it is not installed."""
+    """Return a package's version, or None where it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -84,7 +84,7 @@ def installed(package: str) -> str | None:
 
 
 def commit() -> str:
-    """Returns the commit that is measured, marked where files differ from it."""
+    """Return the commit that is measured, marked where files differ from it."""
     command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
     try:
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()

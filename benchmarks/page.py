@@ -34,7 +34,7 @@ _HEADLINE: Final = ("dense-300-100", 60_000)
 
 
 def fill(text: str, blocks: Mapping[str, str]) -> str:
-    """Returns a page with the contents of its marked parts exchanged.
+    """Return a page with the contents of its marked parts exchanged.
 
     Args:
         text: the page; a part stands between `<!-- measured: NAME -->` and `<!-- end -->`.
@@ -53,7 +53,7 @@ def fill(text: str, blocks: Mapping[str, str]) -> str:
 
 
 def blocks(folder: pathlib.Path) -> dict[str, str]:
-    """Returns the contents of all measured parts; none where nothing has been measured."""
+    """Return the contents of all measured parts; none where nothing has been measured."""
     if not (folder / results.FILE).exists():
         return {}
     runs = Results(results.read(folder / results.FILE))
@@ -77,14 +77,14 @@ def _markdown(section: Callable, runs: Results) -> str:
 
 
 def headline(runs: Results) -> str:
-    """Returns the README's table: the dense network, most images."""
+    """Return the README's table: the dense network, most images."""
     model, images = _HEADLINE
     chosen = runs.where(section="scoring", model=model, images=images)
     return f"```\n{next(tables.scoring(chosen)).to_text()}\n```" if chosen else ""
 
 
 def keep(folder: pathlib.Path) -> None:
-    """Copies results to where the pages quote them from."""
+    """Copy results to where the pages quote them from."""
     KEPT.mkdir(parents=True, exist_ok=True)
     for name in (results.FILE, machine.FILE, plot.NAME):
         shutil.copyfile(folder / name, KEPT / name)
@@ -94,13 +94,13 @@ def keep(folder: pathlib.Path) -> None:
 
 
 def outdated() -> list[pathlib.Path]:
-    """Returns the pages that do not say what the kept results hold."""
+    """Return the pages that do not say what the kept results hold."""
     made = blocks(KEPT)
     return [page for page in PAGES if fill(text := page.read_text(encoding="utf-8"), made) != text]
 
 
 def write() -> None:
-    """Fills the pages from the kept results."""
+    """Fill the pages from the kept results."""
     made = blocks(KEPT)
     for page in PAGES:
         page.write_text(fill(page.read_text(encoding="utf-8"), made), encoding="utf-8")

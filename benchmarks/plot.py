@@ -22,7 +22,7 @@ _FAINT: Final = "#dfe3e6"
 
 
 def draw(results: Results, path: pathlib.Path) -> None:
-    """Writes a PNG with a row for each model: images/s on the left, seconds of the command on the right.
+    """Write a PNG with a row for each model: images/s on the left, seconds of the command on the right.
 
     Args:
         results: with scoring runs.
@@ -53,7 +53,7 @@ def _command(axes: Axes, runs: Results) -> None:
 
 
 def by(runs: Results) -> list[Results]:
-    """Returns the runs apart by contender."""
+    """Return the runs apart by contender."""
     return parts(runs, "contender")
 
 

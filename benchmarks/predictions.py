@@ -10,7 +10,7 @@ class PredictionsError(Exception):
 
 
 def check(output: pathlib.Path, images: int) -> int:
-    """Returns how many images are predicted right, by the digit that names their folder.
+    """Return how many images are predicted right, by the digit that names their folder.
 
     Args:
         output: folder with one or more CSVs of predictions below it, with the columns image and digit.

@@ -50,7 +50,7 @@ def run(
     cores: int | None = None,
     memory: bool = False,
 ) -> Finished:
-    """Runs a command and returns what it took.
+    """Run a command and return what it took.
 
     Args:
         command: program and arguments.
@@ -90,7 +90,7 @@ def run(
 
 
 def _wait(process: psutil.Popen, *, memory: bool) -> tuple[int, int]:
-    """Returns a process's exit code, and the greatest memory that was seen until then."""
+    """Return a process's exit code, and the greatest memory that was seen until then."""
     peak = 0
     while True:
         if memory:
@@ -100,14 +100,14 @@ def _wait(process: psutil.Popen, *, memory: bool) -> tuple[int, int]:
 
 
 def _processor_seconds() -> float:
-    """Returns the processor time of all children that have ended and been waited for."""
+    """Return the processor time of all children that have ended and been waited for."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 @contextlib.contextmanager
 def on_cores(count: int | None) -> Iterator[None]:
-    """Keeps what this thread starts meanwhile on the first `count` cores that it may use itself."""
+    """Keep what this thread starts meanwhile on the first `count` cores that it may use itself."""
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(allowed)[:count])
     try:
@@ -117,7 +117,7 @@ def on_cores(count: int | None) -> Iterator[None]:
 
 
 def memory_of(pid: int) -> int:
-    """Returns the proportional set size of a process and all below it, bytes; 0 once it is gone."""
+    """Return the proportional set size of a process and all below it, bytes; 0 once it is gone."""
     total = 0
     # A process may end between being listed and being looked at.
     with contextlib.suppress(psutil.NoSuchProcess):

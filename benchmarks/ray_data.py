@@ -36,7 +36,7 @@ class Classifier:
 
 
 def start(ray, attempts: int = 3) -> None:
-    """Starts Ray here: its own limit of 30 s cannot be changed, and a busy machine may need more."""
+    """Start Ray here: its own limit of 30 s cannot be changed, and a busy machine may need more."""
     try:
         ray.init(num_cpus=len(os.sched_getaffinity(0)), include_dashboard=False, log_to_driver=False)
     except Exception as error:

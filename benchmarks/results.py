@@ -47,13 +47,13 @@ class Run:
 
     @classmethod
     def from_row(cls, row: dict[str, str]) -> Self:
-        """Reads a row of the CSV."""
+        """Read a row of the CSV."""
         kinds = {field.name: field.type for field in dataclasses.fields(cls)}
         return cls(**{name: kinds[name](text) for name, text in row.items()})  # type: ignore[operator]
 
 
 def write(path: pathlib.Path, runs: Iterable[Run]) -> None:
-    """Writes runs as a CSV, seconds to the millisecond."""
+    """Write runs as a CSV, seconds to the millisecond."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.DictWriter(file, [field.name for field in dataclasses.fields(Run)], lineterminator="\n")
@@ -66,7 +66,7 @@ def _text(value: Any) -> str:
 
 
 def read(path: pathlib.Path) -> list[Run]:
-    """Reads what `write` wrote."""
+    """Read what `write` wrote."""
     with path.open(newline="", encoding="utf-8") as file:
         return [Run.from_row(row) for row in csv.DictReader(file)]
 
@@ -87,20 +87,20 @@ class Results(Sequence[Run]):
         return iter(self._runs)
 
     def where(self, **wanted: object) -> "Results":
-        """Returns the runs whose fields have these values."""
+        """Return the runs whose fields have these values."""
         return Results(
             run for run in self if all(getattr(run, name) == value for name, value in wanted.items())
         )
 
     def distinct(self, field: str) -> list[Any]:
-        """Returns the values of a field, in the order in which they first appear."""
+        """Return the values of a field, in the order in which they first appear."""
         return list(dict.fromkeys(getattr(run, field) for run in self))
 
     def median(self, field: str) -> float:
-        """Returns a field's median over the runs; NaN when there are none."""
+        """Return a field's median over the runs; NaN when there are none."""
         values = [getattr(run, field) for run in self]
         return statistics.median(values) if values else math.nan
 
     def greatest(self, field: str) -> float:
-        """Returns a field's greatest value; NaN when it is 0 everywhere, as where nothing was sampled."""
+        """Return a field's greatest value; NaN when it is 0 everywhere, as where nothing was sampled."""
         return max((getattr(run, field) for run in self), default=0) or math.nan

@@ -20,20 +20,20 @@ FEW: Final = 100
 def scoring(
     workspace: Workspace, model: Model, *, contenders: Sequence[Contender], images: int, rounds: int
 ) -> Iterator[Run]:
-    """Yields the runs of all contenders that score so many images, in turns."""
+    """Yield the runs of all contenders that score so many images, in turns."""
     those = [contender for contender in contenders if images <= contender.most]
     for turn, contender in itertools.product(range(rounds), those):
         yield one(workspace, model, contender, section="scoring", images=images, turn=turn)
 
 
 def cores(workspace: Workspace, model: Model, *, images: int, rounds: int) -> Iterator[Run]:
-    """Yields digitmill's runs on one core and on two, in turns."""
+    """Yield digitmill's runs on one core and on two, in turns."""
     for turn, count in itertools.product(range(rounds), (1, 2)):
         yield one(workspace, model, DIGITMILL, section="cores", images=images, turn=turn, cores=count)
 
 
 def start(workspace: Workspace, model: Model, *, rounds: int) -> Iterator[Run]:
-    """Yields the runs of the help and of a folder of few images."""
+    """Yield the runs of the help and of a folder of few images."""
     helping = [sys.executable, "-m", "digitmill", "--help"]
     for turn in range(rounds):
         finished = process.run(helping)
@@ -61,7 +61,7 @@ def one(
     turn: int,
     cores: int | None = None,
 ) -> Run:
-    """Runs one contender once and checks its predictions."""
+    """Run one contender once and check its predictions."""
     folder, output = workspace.images(images), workspace.output(contender.name.replace(" ", "-"))
     # Memory is looked at in the first turn alone, so that the median pays nothing for it.
     finished = process.run(contender.command(folder, model, output), cores=cores, memory=turn == 0)

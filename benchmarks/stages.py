@@ -63,7 +63,7 @@ class Stages:
         self.images = 0
 
     def run(self) -> None:
-        """Goes once through all stages."""
+        """Go once through all stages."""
         images = self._timed("list", lambda: list(itertools.islice(list_place(self._folder), self._count)))
         self.images = len(images)
         frozen = self._timed("freeze", lambda: [_frozen(item) for item in pack_items(images, "run")])
@@ -81,13 +81,13 @@ class Stages:
         self.seconds["write"][-1] -= self.seconds["encode"][-1]
 
     def table(self) -> list[tuple[str, float, str]]:
-        """Returns name, median processor time in us an image, and limit of each stage."""
+        """Return name, median processor time in us an image, and limit of each stage."""
         medians = {name: statistics.median(values) for name, values in self.seconds.items()}
         return [(name, max(0.0, medians[name]) / self.images * 1e6, limit) for name, limit in LIMITS.items()]
 
     @contextlib.contextmanager
     def _clocked(self, name: str, module: types.ModuleType, function: str) -> Iterator[None]:
-        """Keeps the time of a stage within another one: a module's function is that stage."""
+        """Keep the time of a stage within another one: a module's function is that stage."""
         real, spent = getattr(module, function), []
 
         def clocked(*given: Any, **named: Any) -> Any:
@@ -119,7 +119,7 @@ def _written(place: str, number: int, scored: Any) -> None:
 
 
 def lines(table: list[tuple[str, float, str]], images: int) -> list[str]:
-    """Returns the table for people."""
+    """Return the table for people."""
     worker = sum(microseconds for name, microseconds, _ in table if name in WORKER)
     lines = [f"{name:8} {microseconds:7.2f}  {limit}" for name, microseconds, limit in table]
     total = f"{'worker':8} {worker:7.2f}  {1e6 / worker:,.0f} images/s a core at most"
@@ -127,7 +127,7 @@ def lines(table: list[tuple[str, float, str]], images: int) -> list[str]:
 
 
 def measure(folder: pathlib.Path, model: pathlib.Path, *, count: int, rounds: int) -> Stages:
-    """Returns the stages after so many rounds, and one more to warm up."""
+    """Return the stages after so many rounds, and one more to warm up."""
     stages = Stages(folder, open_bundle(model), count)
     stages.run()
     for values in stages.seconds.values():

@@ -24,13 +24,13 @@ class Table:
     rows: Sequence[Sequence[str]]
 
     def to_text(self) -> str:
-        """Returns the table in columns of spaces, numbers to the right."""
+        """Return the table in columns of spaces, numbers to the right."""
         lines = [self.header, *self.rows]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join([self.title, *("  ".join(_aligned(line, widths)).rstrip() for line in lines)])
 
     def to_markdown(self) -> str:
-        """Returns the table as Markdown."""
+        """Return the table as Markdown."""
         rule = ["---", *["--:"] * (len(self.header) - 1)]
         lines = [self.header, rule, *self.rows]
         table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -43,7 +43,7 @@ def _aligned(line: Sequence[str], widths: Sequence[int]) -> list[str]:
 
 
 def scoring(results: Results) -> Iterator[Table]:
-    """Yields a table for each model and number of images."""
+    """Yield a table for each model and number of images."""
     header = (
         "",
         "seconds: median (all)",
@@ -75,7 +75,7 @@ def _scoring_row(runs: Results, ours: Results) -> tuple[str, ...]:
 
 
 def growth(results: Results) -> Iterator[Table]:
-    """Yields how digitmill's time and memory grow from the smallest folder to the largest."""
+    """Yield how digitmill's time and memory grow from the smallest folder to the largest."""
     rows = []
     for of_model in parts(results.where(section="scoring", contender=DIGITMILL), "model"):
         sizes = sorted(of_model.distinct("images"))
@@ -99,7 +99,7 @@ def _growth_row(less: Results, more: Results) -> tuple[str, ...]:
 
 
 def cores(results: Results) -> Iterator[Table]:
-    """Yields digitmill's speed by the number of cores."""
+    """Yield digitmill's speed by the number of cores."""
     those = results.where(section="cores")
     if not those:
         return
@@ -119,7 +119,7 @@ def cores(results: Results) -> Iterator[Table]:
 
 
 def start(results: Results) -> Iterator[Table]:
-    """Yields how long short commands take."""
+    """Yield how long short commands take."""
     those = results.where(section="start")
     if those:
         rows = [
@@ -134,7 +134,7 @@ def _short_command(runs: Results) -> str:
 
 
 def buckets(results: Results) -> Iterator[Table]:
-    """Yields speed, requests and the client's processor time from an object store."""
+    """Yield speed, requests and the client's processor time from an object store."""
     those = results.where(section="buckets")
     if not those:
         return
@@ -165,13 +165,13 @@ def buckets(results: Results) -> Iterator[Table]:
 
 
 def rate_from_bucket(runs: Results) -> float:
-    """Returns images/s of pipeline time in a contender's largest bucket."""
+    """Return images/s of pipeline time in a contender's largest bucket."""
     largest = runs.where(images=max(runs.distinct("images"), default=0))
     return largest[0].images / largest.median("pipeline_seconds") if largest else math.nan
 
 
 def processor_of_image(runs: Results) -> float:
-    """Returns processor time of an image, µs, start-up apart: largest bucket against smallest."""
+    """Return processor time of an image, µs, start-up apart: largest bucket against smallest."""
     sizes = sorted(runs.distinct("images"))
     if len(sizes) < 2:
         return math.nan
@@ -180,7 +180,7 @@ def processor_of_image(runs: Results) -> float:
 
 
 def training(results: Results) -> Iterator[Table]:
-    """Yields a table for each network."""
+    """Yield a table for each network."""
     header = ("", "seconds an epoch: median (all)", "images/s", "digitmill is")
     for those in parts(results.where(section="training"), "model"):
         ours = those.where(contender=DIGITMILL).median("pipeline_seconds")
@@ -208,7 +208,7 @@ SECTIONS = {
 
 
 def parts(results: Results, field: str) -> list[Results]:
-    """Returns the runs apart by a field's value."""
+    """Return the runs apart by a field's value."""
     return [results.where(**{field: value}) for value in results.distinct(field)]
 
 

@@ -33,7 +33,7 @@ class Target:
     at_most: bool = False
 
     def row(self) -> tuple[str, ...]:
-        """Returns what, bound, figure and whether it is reached."""
+        """Return what, bound, figure and whether it is reached."""
         wanted = f"{'≤' if self.at_most else '≥'} {self.bound:g} {self.unit}"
         if math.isnan(self.figure):
             return self.what, wanted, "not measured", ""
@@ -42,7 +42,7 @@ class Target:
 
 
 def targets(results: Results) -> Iterator[Target]:
-    """Yields every target with its figure."""
+    """Yield every target with its figure."""
     for model, beam, keras in (("dense-300-100", 8, 3.5), ("small-cnn", 6, 2.5)):
         yield from _scoring(results.where(section="scoring", model=model), model, beam=beam, keras=keras)
     one, two = (results.where(section="cores", cores=cores) for cores in (1, 2))
@@ -72,7 +72,7 @@ def _scoring(runs: Results, model: str, *, beam: float, keras: float) -> Iterato
 
 
 def _ratio(runs: Results, *peers: str, field: str = "pipeline_seconds") -> float:
-    """Returns how many times as long as digitmill the fastest of some peers takes."""
+    """Return how many times as long as digitmill the fastest of some peers takes."""
     # A NaN first would win against every number.
     taken = [those.median(field) for peer in peers if (those := runs.where(contender=peer))]
     return min(taken, default=math.nan) / runs.where(contender=DIGITMILL).median(field)
@@ -83,6 +83,6 @@ def _pipeline(runs: Results) -> float:
 
 
 def table(results: Results) -> Table:
-    """Returns every target beside its figure."""
+    """Return every target beside its figure."""
     header = ("digitmill against", "wanted", "measured", "reached")
     return Table("Figures to reach", header, [target.row() for target in targets(results)])

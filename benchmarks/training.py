@@ -18,7 +18,7 @@ CONTENDERS: Final = {
 
 
 def training(recipe: str, *, images: int, rounds: int) -> Iterator[Run]:
-    """Yields the runs, whose pipeline seconds are those of an epoch once the graph is traced."""
+    """Yield the runs, whose pipeline seconds are those of an epoch once the graph is traced."""
     for turn, name in itertools.product(range(rounds), CONTENDERS):
         command = [sys.executable, "-m", "benchmarks.epochs", CONTENDERS[name], recipe, images]
         finished = process.run(command)

@@ -32,7 +32,7 @@ class Workspace:
     folder: pathlib.Path
 
     def images(self, count: int) -> pathlib.Path:
-        """Returns a folder of that many PNGs, one sub-folder per label, read once: the file cache is warm."""
+        """Return a folder of that many PNGs, one sub-folder per label, read once: the file cache is warm."""
         folder = self.folder / f"images-{count}"
         if not (self.folder / f"{folder.name}.{_WHOLE}").exists():
             shutil.rmtree(folder, ignore_errors=True)
@@ -43,7 +43,7 @@ class Workspace:
         return folder
 
     def trained(self, model: Model) -> Model:
-        """Returns the model with its bundle, which the training job makes."""
+        """Return the model with its bundle, which the training job makes."""
         run = self.folder / f"model-{model.recipe}"
         if not (run / "bundle" / "model_card.json").exists():
             shutil.rmtree(run, ignore_errors=True)
@@ -51,7 +51,7 @@ class Workspace:
         return dataclasses.replace(model, bundle=run / "bundle")
 
     def output(self, name: str) -> pathlib.Path:
-        """Returns a path for a run's output, free of any earlier one's."""
+        """Return a path for a run's output, free of any earlier one's."""
         path = self.folder / "output" / name
         shutil.rmtree(path, ignore_errors=True)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,13 +59,13 @@ class Workspace:
 
 
 def train(recipe: str, output: pathlib.Path) -> None:
-    """Trains briefly on the sample: speed does not depend on what the weights are."""
+    """Train briefly on the sample: speed does not depend on what the weights are."""
     options = ["--recipe", recipe, "--data", "sample", "--epochs", _EPOCHS, "--output", output]
     process.run([sys.executable, "-m", "digitmill", "train", *options])
 
 
 def digits(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns uint8[count, 28, 28] digits and uint8[count] labels: MNIST's, or the sample's, repeated."""
+    """Return uint8[count, 28, 28] digits and uint8[count] labels: MNIST's, or the sample's, repeated."""
     if mnist_available():
         images = gzip.decompress((SHARED / "train-images-idx3-ubyte.gz").read_bytes())[16:]
         labels = gzip.decompress((SHARED / "train-labels-idx1-ubyte.gz").read_bytes())[8:]
@@ -80,7 +80,7 @@ def digits(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def source() -> str:
-    """Returns in words where the digits come from."""
+    """Return in words where the digits come from."""
     return "MNIST's training digits" if mnist_available() else "the embedded sample's digits, repeated"
 
 
@@ -90,7 +90,7 @@ def mnist_available() -> bool:
 
 
 def write_images(folder: pathlib.Path, count: int) -> None:
-    """Writes digits as FOLDER/LABEL/NUMBER.png."""
+    """Write digits as FOLDER/LABEL/NUMBER.png."""
     for label in range(10):
         (folder / str(label)).mkdir(parents=True)
     for number, (image, label) in enumerate(zip(*digits(count), strict=True)):

@@ -6,7 +6,7 @@ from digitmill import import_path
 
 
 def main() -> NoReturn:
-    """Runs the verb that the process's arguments name, and exits with its `ExitCode`."""
+    """Run the verb that the process's arguments name, and exit with its `ExitCode`."""
     import_path.check()
     from digitmill import cli
 

@@ -75,7 +75,7 @@ def digitmill() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Runs one verb and exits with its `ExitCode`.
+    """Run one verb and exit with its `ExitCode`.
 
     Args:
         arguments: the verb and its flags; those of the process when None.

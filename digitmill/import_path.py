@@ -20,7 +20,7 @@ _USAGE: Final = 2
 
 
 def check() -> None:
-    """Drops the working directory from `sys.path`, and ends the process where a package is hidden.
+    """Drop the working directory from `sys.path`, and end the process where a package is hidden.
 
     The working directory stays where PYTHONPATH names it or where it holds these packages. Child processes
     inherit the rule.
@@ -41,7 +41,7 @@ def check() -> None:
 
 
 def hidden_packages() -> dict[str, pathlib.Path]:
-    """Returns which packages `sys.path` leads elsewhere for: name to what would be imported instead."""
+    """Return which packages `sys.path` leads elsewhere for: name to what would be imported instead."""
     found = {name: _location(name) for name in PACKAGES}
     own = {root / name for root in (_ROOT, pathlib.Path(__file__).absolute().parents[1]) for name in PACKAGES}
     own = {path.resolve() for path in own}
@@ -81,7 +81,7 @@ def _named_folders() -> list[pathlib.Path]:
 
 
 def _explanation(hidden: Mapping[str, pathlib.Path]) -> tuple[str, str]:
-    """Returns what is wrong, and what to do."""
+    """Return what is wrong, and what to do."""
     folders = dict.fromkeys(path.parent for path in hidden.values())
     by_variable = set(folders) <= set(_named_folders())
     source = "PYTHONPATH" if by_variable else "sys.path, where a .pth file or an editable install put it"

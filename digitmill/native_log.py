@@ -86,7 +86,7 @@ class _CStream:
         self._real: int | None = None
 
     def forget(self) -> None:
-        """Forgets all users: in a forked child their threads do not exist."""
+        """Forget all users: in a forked child their threads do not exist."""
         self._lock = threading.Lock()
         self._users = 0
 

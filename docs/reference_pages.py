@@ -42,7 +42,7 @@ _TYPED: Final = {
 
 
 def pages() -> Mapping[str, str]:
-    """Returns the text of each page by its name, without `.md`."""
+    """Return the text of each page by its name, without `.md`."""
     verbs = {f"verb-{name}": "\n".join(_verb(name)) for name in cli._VERBS}
     fixed = {
         "files": "\n".join(_files()),
@@ -78,7 +78,7 @@ def _linked(page: str) -> tuple[str, str]:
 
 
 def write(docs: pathlib.Path) -> None:
-    """Writes the pages below the docs' folder, and removes what is no page any more."""
+    """Write the pages below the docs' folder, and remove what is no page any more."""
     folder = docs / FOLDER
     folder.mkdir(exist_ok=True)
     made = {folder / f"{name}.md": text for name, text in pages().items()}
@@ -121,7 +121,7 @@ def _described(option: click.Option, context: click.Context) -> tuple[str, str]:
 
 
 def _flag_cell(record: str) -> str:
-    """Returns a flag and what it takes, as code of their own: a line may end between them alone."""
+    """Return a flag and what it takes, as code of their own: a line may end between them alone."""
     flags = re.findall(r"(?<![\w-])-{1,2}[a-z][a-z-]*", record.partition("[")[0])
     taken = record[record.rindex(flags[-1]) + len(flags[-1]) :].strip()
     codes = [f"`{flag}`" for flag in flags] + ([f"`{taken}`".replace("|", "\\|")] if taken else [])
@@ -129,7 +129,7 @@ def _flag_cell(record: str) -> str:
 
 
 def _prose(text: str) -> Iterator[str]:
-    """Yields a help text, with what click shall not wrap as literal text."""
+    """Yield a help text, with what click shall not wrap as literal text."""
     for paragraph in text.replace("\r\n", "\n").split("\n\n"):
         lines = paragraph.split("\n")
         if lines[0].strip() == "\b":
@@ -179,7 +179,7 @@ def _columns() -> Iterator[str]:
 
 
 def _folded(file: OutputFile) -> Iterator[tuple[str, str]]:
-    """Yields a file's columns, those of the ten digits as one row."""
+    """Yield a file's columns, those of the ten digits as one row."""
     for name, meaning in file.columns.items():
         if name == "0":
             yield "0` … `9", meaning.replace(" 0.", " this digit.")
@@ -210,7 +210,7 @@ def _cell(text: str) -> str:
 
 
 def _flags_as_code(text: str) -> str:
-    """Returns Markdown in which flags are code, which no line's end divides."""
+    """Return Markdown in which flags are code, which no line's end divides."""
     pieces = text.split("`")
     # Every other piece is code already.
     pieces[::2] = [re.sub(r"(?<![\w-])--[a-z][a-z-]*[a-z]", r"`\g<0>`", piece) for piece in pieces[::2]]

@@ -12,7 +12,7 @@ from pipelines import ClassifyImages
 
 
 def main(folder: str, model: str) -> None:
-    """Prints one line per digit and one per failure code."""
+    """Print one line per digit and one per failure code."""
     names = [str(path.absolute()) for path in sorted(pathlib.Path(folder).rglob("*.png"))]
     with beam.Pipeline() as pipeline:
         scored = pipeline | beam.Create(names) | ClassifyImages(model)

@@ -13,7 +13,7 @@ from pipelines import BundleModelHandler, ReadDigits
 
 
 def main(folder: str, model: str) -> None:
-    """Prints each image's URI, most probable digit and its probability."""
+    """Print each image's URI, most probable digit and its probability."""
     names = [str(path.absolute()) for path in sorted(pathlib.Path(folder).rglob("*.png"))]
     with beam.Pipeline() as pipeline:
         read = pipeline | beam.Create(names) | ReadDigits()

@@ -31,7 +31,7 @@ _WORKERS: Final = ("--sdk_container_image", "--setup_file")
 
 
 def metadata() -> dict[str, Any]:
-    """Returns the template's metadata: one parameter per flag of `digitmill score`."""
+    """Return the template's metadata: one parameter per flag of `digitmill score`."""
     return {
         "name": "digitmill score",
         "description": "Scores every image of a folder and accounts for each: predicted once, or failed "
@@ -41,7 +41,7 @@ def metadata() -> dict[str, Any]:
 
 
 def to_flags(arguments: Sequence[str]) -> list[str]:
-    """Returns the launcher's arguments as command-line flags.
+    """Return the launcher's arguments as command-line flags.
 
     A template hands over `--NAME=VALUE` for everything: a flag without a value comes as true or false, one
     that may be given often as one value with commas.
@@ -63,7 +63,7 @@ def to_flags(arguments: Sequence[str]) -> list[str]:
 
 
 def with_workers(flags: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """Returns the flags, with the workers' image added unless they already choose one."""
+    """Return the flags, with the workers' image added unless they already choose one."""
     image = environment.get(WORKER_IMAGE, "")
     if not image or any(flag.partition("=")[0] in _WORKERS for flag in flags):
         return list(flags)
@@ -101,7 +101,7 @@ def _parameter(option: click.Option) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Prints the metadata, or launches the job."""
+    """Print the metadata, or launch the job."""
     what, *rest = arguments
     if what == "metadata":
         print(json.dumps(metadata(), indent=2))

@@ -11,12 +11,12 @@ from schemas.layout import Compression
 
 
 def rows_per_part(meaning: str, *, group: OptionGroup, always: bool = False) -> Any:
-    """Returns the field `rows_per_part: int`, which bounds prediction files."""
+    """Return the field `rows_per_part: int`, which bounds prediction files."""
     return flag(meaning, group=group, type=click.IntRange(min=1), default=MAX_ITEM_SIZE, always=always)
 
 
 def sign(*, group: OptionGroup) -> Any:
-    """Returns the field `sign: pathlib.Path | None`, which names a private key."""
+    """Return the field `sign: pathlib.Path | None`, which names a private key."""
     return flag(
         "Sign the manifest with this Ed25519 private key, so that verify --key can check who wrote it.",
         group=group,
@@ -27,7 +27,7 @@ def sign(*, group: OptionGroup) -> Any:
 
 
 def compression(*, group: OptionGroup, always: bool = False) -> Any:
-    """Returns the field `compression: Compression`."""
+    """Return the field `compression: Compression`."""
     return flag(
         "Which prediction files are gzipped: TFRecords, all (CSVs too), or none.",
         group=group,
@@ -37,7 +37,7 @@ def compression(*, group: OptionGroup, always: bool = False) -> Any:
 
 
 def include(*, group: OptionGroup) -> Any:
-    """Returns the field `include: tuple[str, ...]`."""
+    """Return the field `include: tuple[str, ...]`."""
     return flag(
         "Only files whose names, relative to the input, match; as 'a/*.png' or '**/*.png'. Repeatable.",
         group=group,
@@ -47,7 +47,7 @@ def include(*, group: OptionGroup) -> Any:
 
 
 def exclude(*, group: OptionGroup) -> Any:
-    """Returns the field `exclude: tuple[str, ...]`."""
+    """Return the field `exclude: tuple[str, ...]`."""
     return flag(
         "No files whose names, relative to the input, match; as 'drafts/**'. Repeatable.",
         group=group,
@@ -57,7 +57,7 @@ def exclude(*, group: OptionGroup) -> Any:
 
 
 def strict_listing(*, group: OptionGroup) -> Any:
-    """Returns the field `strict_listing: bool`."""
+    """Return the field `strict_listing: bool`."""
     return flag(
         "Stop where a folder of an input cannot be listed, instead of counting it as failed.",
         group=group,

@@ -8,7 +8,7 @@ GENERATED = pathlib.Path(__file__).parent / "generated"
 
 
 def main() -> None:
-    """Writes every generated file and prints its name."""
+    """Write every generated file and print its name."""
     for name, text in generated_files().items():
         (GENERATED / name).write_text(text, encoding="utf-8")
         print(f"schemas/generated/{name}")

@@ -33,7 +33,7 @@ class Column:
     unique: bool = False
 
     def check(self, value: object) -> None:
-        """Raises ValueError when `value` is not valid in this column."""
+        """Raise ValueError when `value` is not valid in this column."""
         if value is None:
             if not self.nullable:
                 raise ValueError(f"{self.name} must not be missing")
@@ -50,7 +50,7 @@ class Column:
 
 
 def column(description: str, *, default: object = dataclasses.MISSING, **limits: Any) -> Any:
-    """Declares a dataclass field as a column; `limits` are further fields of `Column`."""
+    """Declare a dataclass field as a column; `limits` are further fields of `Column`."""
     return dataclasses.field(default=default, metadata={"description": description, **limits})
 
 
@@ -59,7 +59,7 @@ _KINDS: dict[type, Kind] = {str: "string", int: "integer", float: "number"}
 
 @functools.cache
 def columns_of(record: type) -> tuple[Column, ...]:
-    """Returns the columns of a dataclass whose fields were declared by `column`, in order."""
+    """Return the columns of a dataclass whose fields were declared by `column`, in order."""
     return tuple(_as_column(field) for field in dataclasses.fields(record))
 
 
@@ -83,7 +83,7 @@ FeatureSpec = dict[str, tuple[tuple[int, ...], str, int | float | None]]
 
 
 def feature_spec_of(columns: Iterable[Column], absent: Mapping[Kind, int | float]) -> FeatureSpec:
-    """Returns shape, dtype and default of each feature, as arguments of `tf.io.FixedLenFeature`.
+    """Return shape, dtype and default of each feature, as arguments of `tf.io.FixedLenFeature`.
 
     Args:
         columns: the record's columns.

@@ -31,7 +31,7 @@ _MEANINGS: Final = {
 
 
 def first_line(error: BaseException) -> str:
-    """Returns the first line of an error's text; libraries append graphs and traces to theirs."""
+    """Return the first line of an error's text; libraries append graphs and traces to theirs."""
     return (str(error).splitlines() or [""])[0][:300] or type(error).__name__
 
 
@@ -55,7 +55,7 @@ class ActionableError(Exception):
 
 
 def sentences(*texts: str) -> str:
-    """Joins texts to sentences on one line: each ends in a full stop, and later ones begin with a capital."""
+    """Join texts to sentences on one line: each ends in a full stop, and later ones begin with a capital."""
     first, *others = (" ".join(text.split()) for text in texts)
     whole = [first, *(text[:1].upper() + text[1:] for text in others)]
     return " ".join(text if text.endswith((".", "?", "!")) else f"{text}." for text in whole if text)

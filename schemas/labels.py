@@ -28,7 +28,7 @@ _DIGITS: Final = {str(digit): digit for digit in range(CLASSES)}
 
 
 def digit_of(label: str) -> int | None:
-    """Returns the digit of a label; None if it is empty or `UNREADABLE`.
+    """Return the digit of a label; None if it is empty or `UNREADABLE`.
 
     Raises:
         ValueError: when it is anything else.

@@ -42,12 +42,12 @@ REVIEW_PAGE: Final = "review.html"
 
 
 def statistics_name(digest: str) -> str:
-    """Returns the name of a work item's statistics record."""
+    """Return the name of a work item's statistics record."""
     return f"{STATISTICS}/{record_name(digest)}"
 
 
 def record_name(digest: str) -> str:
-    """Returns the name of a statistics record within its folder, as `OutputFolder.names` lists it."""
+    """Return the name of a statistics record within its folder, as `OutputFolder.names` lists it."""
     return f"part-{digest}.json"
 
 
@@ -57,27 +57,27 @@ def is_record(name: str) -> bool:
 
 
 def launcher_listing(number: int) -> str:
-    """Returns the name of a listing file that the launcher wrote."""
+    """Return the name of a listing file that the launcher wrote."""
     return f"{LISTING}/launcher-{number:05d}.json.gz"
 
 
 def range_listing(digest: str, number: int) -> str:
-    """Returns the name of a listing file that a worker wrote for a key range, by the range's digest."""
+    """Return the name of a listing file that a worker wrote for a key range, by the range's digest."""
     return f"{LISTING}/range-{digest}-{number:05d}.json.gz"
 
 
 def bucket_listing(number: int) -> str:
-    """Returns the name of the file that holds one bucket of the join with earlier runs."""
+    """Return the name of the file that holds one bucket of the join with earlier runs."""
     return f"{LISTING}/bucket-{number:05d}.json.gz"
 
 
 def joined_listing(group: int, number: int) -> str:
-    """Returns the name of a listing file with images that the join left to score."""
+    """Return the name of a listing file with images that the join left to score."""
     return f"{LISTING}/joined-{group:05d}-{number:05d}.json.gz"
 
 
 def merged_listing(bucket: int) -> str:
-    """Returns the name of a listing file that `compact` wrote for one bucket."""
+    """Return the name of a listing file that `compact` wrote for one bucket."""
     return f"{LISTING}/merged-{bucket:05d}.json.gz"
 
 

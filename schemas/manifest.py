@@ -44,7 +44,7 @@ class Counts:
         return self.listed == self.scored + self.failed + self.skipped
 
     def status(self, max_failure_rate: object) -> Status:
-        """Returns the status of a run with these counts; a `max_failure_rate` of None allows any rate."""
+        """Return the status of a run with these counts; a `max_failure_rate` of None allows any rate."""
         allowed = max_failure_rate if isinstance(max_failure_rate, int | float) else 1.0
         over = self.failed > allowed * (self.scored + self.failed)
         return Status.OVER_BUDGET if over else Status.COMPLETE
@@ -72,7 +72,7 @@ class Part:
 
     @classmethod
     def of(cls, name: str, data: "builtins.bytes", *, rows: int = 0) -> Self:
-        """Returns the description of a file."""
+        """Return the description of a file."""
         return cls(name, rows=rows, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 

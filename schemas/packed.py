@@ -43,7 +43,7 @@ _KIND: Final = "packed images"
 
 
 def feature_spec() -> FeatureSpec:
-    """Returns shape, dtype and default of each feature, as `schemas.prediction.feature_spec` does."""
+    """Return shape, dtype and default of each feature, as `schemas.prediction.feature_spec` does."""
     return feature_spec_of(COLUMNS, {"integer": NO_LABEL})
 
 

@@ -59,7 +59,7 @@ NO_NUMBER = math.nan
 
 
 def feature_spec() -> FeatureSpec:
-    """Returns shape, dtype and default of each feature, in the order of `tf.io.FixedLenFeature`.
+    """Return shape, dtype and default of each feature, in the order of `tf.io.FixedLenFeature`.
 
     Parse records with `tf.io.parse_example`, whose features are
     `{name: tf.io.FixedLenFeature(*spec) for name, spec in feature_spec().items()}`.

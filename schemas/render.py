@@ -11,7 +11,7 @@ _TFMD_TYPES = {"string": "BYTES", "integer": "INT", "number": "FLOAT"}
 
 
 def generated_files() -> dict[str, str]:
-    """Returns the text of every generated file by its name in `schemas/generated/`."""
+    """Return the text of every generated file by its name in `schemas/generated/`."""
     return {
         "schema.pbtxt": tfmd_schema(prediction.COLUMNS),
         "predictions.tableschema.json": table_schema(prediction.COLUMNS),
@@ -22,7 +22,7 @@ def generated_files() -> dict[str, str]:
 
 
 def table_schema(columns: Sequence[Column]) -> str:
-    """Returns Frictionless Table Schema JSON: https://specs.frictionlessdata.io/table-schema/."""
+    """Return Frictionless Table Schema JSON: https://specs.frictionlessdata.io/table-schema/."""
     fields = [
         {
             "name": column.name,
@@ -36,7 +36,7 @@ def table_schema(columns: Sequence[Column]) -> str:
 
 
 def bigquery_schema(columns: Sequence[Column]) -> str:
-    """Returns BigQuery schema JSON as `bq load --schema` takes it."""
+    """Return BigQuery schema JSON as `bq load --schema` takes it."""
     return _json(
         [
             {
@@ -51,7 +51,7 @@ def bigquery_schema(columns: Sequence[Column]) -> str:
 
 
 def tfmd_schema(columns: Sequence[Column]) -> str:
-    """Returns a TensorFlow Metadata `Schema` in protocol buffer text format."""
+    """Return a TensorFlow Metadata `Schema` in protocol buffer text format."""
     return "\n".join(_tfmd_feature(column) for column in columns) + "\n"
 
 

@@ -36,7 +36,7 @@ class RunPlan(VersionedRecord, what="a run plan", format=FORMAT):
         return self.model, self.preprocessing
 
     def differences(self, other: "RunPlan") -> Iterator[str]:
-        """Yields the differences from another plan in words, apart from the earlier runs."""
+        """Yield the differences from another plan in words, apart from the earlier runs."""
         mine, others = self._described(), other._described()
         for name in sorted(mine.keys() | others.keys()):
             if mine.get(name) != others.get(name):

@@ -16,7 +16,7 @@ _LEVELS: Final = 32
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Returns what a JSON text from a user or an output holds.
+    """Return what a JSON text from a user or an output holds.
 
     Raises:
         ValueError: when it is not JSON in UTF-8, or nested more deeply than Python reads.
@@ -50,12 +50,12 @@ class VersionedRecord:
         cls._what, cls._head = what, head
 
     def to_json(self) -> str:
-        """Returns the record as the text of its file."""
+        """Return the record as the text of its file."""
         return json.dumps({**self._head, **self._fields()}, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Reads what `to_json` wrote.
+        """Read what `to_json` wrote.
 
         Raises:
             ValueError: when the text is not JSON, is of another kind or format, or when a field is missing,
@@ -72,7 +72,7 @@ class VersionedRecord:
 
 
 def decode(record: type[T], fields: Any, *, what: str) -> T:
-    """Returns a dataclass from JSON data, as `dataclasses.asdict` gives it, nested ones included.
+    """Return a dataclass from JSON data, as `dataclasses.asdict` gives it, nested ones included.
 
     Args:
         record: the dataclass.
@@ -88,7 +88,7 @@ def decode(record: type[T], fields: Any, *, what: str) -> T:
 
 
 def _check_depth(value: Any) -> None:
-    """Raises ValueError for data so deep that whatever prints or copies it would fail."""
+    """Raise ValueError for data so deep that whatever prints or copies it would fail."""
     level = [value]
     for _ in range(_LEVELS):
         nested = [each.values() if isinstance(each, dict) else each for each in level]

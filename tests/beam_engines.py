@@ -56,7 +56,7 @@ def contents(place: object) -> dict[str, bytes]:
 
 
 def interrupt_scoring(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes every pipeline end by Ctrl-C before it has scored anything: the listing is all that is there."""
+    """Make every pipeline end by Ctrl-C before it has scored anything: the listing is all that is there."""
 
     import apache_beam as beam
 
@@ -67,7 +67,7 @@ def interrupt_scoring(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ending_with_parent(command: Sequence[str]) -> list[str]:
-    """Returns a command whose process is killed when this one is, however it ends."""
+    """Return a command whose process is killed when this one is, however it ends."""
     guard = shutil.which("setpriv")
     return [*([guard, "--pdeathsig", "KILL"] if guard else []), *command]
 
@@ -80,7 +80,7 @@ def serving(
     environment: Mapping[str, str] | None = None,
     folder: pathlib.Path = ROOT,
 ) -> Iterator[tuple[subprocess.Popen, int]]:
-    """Starts a server on a free port, waits until it listens, and kills it and its children at the end.
+    """Start a server on a free port, wait until it listens, and kill it and its children at the end.
 
     Between finding a port and listening to it another process may take it: then the next one is tried.
     """
@@ -139,7 +139,7 @@ class WorkerPool:
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def kill_workers(self) -> int:
-        """Kills the workers as a container's memory limit does; returns how many there were."""
+        """Kill the workers as a container's memory limit does; return how many there were."""
         workers = self.workers()
         for worker in workers:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -155,7 +155,7 @@ def worker_pool(
     python: str = sys.executable,
     shell: str = "",
 ) -> Iterator[WorkerPool]:
-    """Starts a pool whose workers are processes of their own.
+    """Start a pool whose workers are processes of their own.
 
     Args:
         folder: for its log.
@@ -249,7 +249,7 @@ class Runs:
         assert verify(open_folder(str(self.folder / "out"))).findings == ()
 
     def upload(self, digits: pathlib.Path, bucket: Bucket, proxy: Proxy) -> str:
-        """Puts 200 digits into a bucket, which workers and launcher reach through the proxy."""
+        """Put 200 digits into a bucket, which workers and launcher reach through the proxy."""
         from digitmill.storage.object_stores.google import EMULATOR
 
         for file in sorted(digits.rglob("*.png"))[:200]:
@@ -259,7 +259,7 @@ class Runs:
 
 
 def when_half_is_read(bucket: Bucket, proxy: Proxy, happens: Callable[[], object]) -> None:
-    """Makes something happen when an object of the middle is read for the first time."""
+    """Make something happen when an object of the middle is read for the first time."""
     name = sorted(bucket.names())[100]
     proxy.faults[name].append(happens)
 

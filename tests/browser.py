@@ -64,7 +64,7 @@ class Tabs:
     def open(
         self, place: pathlib.Path | str, *, width: int = DESKTOP, dark: bool = False, **more: Any
     ) -> "Page":
-        """Opens a file, or a page of a server, and waits until it is loaded.
+        """Open a file, or a page of a server, and wait until it is loaded.
 
         Args:
             place: path of the file, or an URL; only what has the URL's origin may be asked for.
@@ -126,7 +126,7 @@ def axe() -> str:
 
 
 def serious_faults(page: "Page", axe: str) -> list[str]:
-    """Returns what axe-core finds serious or critical about a page: the rule, and where it is broken."""
+    """Return what axe-core finds serious or critical about a page: the rule, and where it is broken."""
     # By the debugger: the page's own policy lets no foreign script in.
     page.evaluate(axe)
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")

@@ -24,26 +24,26 @@ SHARED_NAMES: Final = frozenset({"__init__", "__main__", "conftest"})
 
 
 def read_sources(folders: Iterable[str]) -> dict[pathlib.PurePath, str]:
-    """Returns the text of every module in the folders, by its path."""
+    """Return the text of every module in the folders, by its path."""
     paths = sorted(path for folder in folders for path in pathlib.Path(folder).rglob("*.py"))
     return {path: path.read_text(encoding="utf-8") for path in paths}
 
 
 def function_lengths(source: str) -> Iterator[tuple[str, int]]:
-    """Yields each function's name and its lines, docstring included, decorators not."""
+    """Yield each function's name and its lines, docstring included, decorators not."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node.name, (node.end_lineno or node.lineno) - node.lineno + 1
 
 
 def quantiles(lengths: Sequence[int]) -> tuple[int, int]:
-    """Returns median and 90th percentile, each a length that occurs."""
+    """Return median and 90th percentile, each a length that occurs."""
     ordered = sorted(lengths)
     return statistics.median_low(ordered), ordered[(len(ordered) * 9 - 1) // 10]
 
 
 def faults(sources: Mapping[pathlib.PurePath, str]) -> Iterator[str]:
-    """Yields what is beyond a limit, a line each.
+    """Yield what is beyond a limit, a line each.
 
     Args:
         sources: every module's text, by its path.
@@ -80,7 +80,7 @@ def _all_lengths(sources: Mapping[pathlib.PurePath, str]) -> list[int]:
 
 
 def main(folders: Sequence[str]) -> int:
-    """Prints faults and figures; returns the exit code."""
+    """Print faults and figures; return the exit code."""
     sources = read_sources(folders)
     found = list(faults(sources))
     for fault in found:

@@ -92,5 +92,5 @@ def labels() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def png_of() -> object:
-    """Returns the bytes of a picture as a PNG."""
+    """Return the bytes of a picture as a PNG."""
     return lambda pixels: cv2.imencode(".png", pixels)[1].tobytes()

@@ -15,7 +15,7 @@ RECIPE = pathlib.Path(__file__).parents[1] / "deploy/job-server/pom.xml"
 
 
 def cache() -> pathlib.Path:
-    """Returns the folder of what is kept: in `$XDG_CACHE_HOME` where that is set."""
+    """Return the folder of what is kept: in `$XDG_CACHE_HOME` where that is set."""
     home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     folder = pathlib.Path(home) / "digitmill"
     folder.mkdir(parents=True, exist_ok=True)
@@ -23,14 +23,14 @@ def cache() -> pathlib.Path:
 
 
 def get(address: str) -> requests.Response:
-    """Returns what a repository answers."""
+    """Return what a repository answers."""
     answer = requests.get(address, timeout=300)
     answer.raise_for_status()
     return answer
 
 
 def job_server(task: str, *, profile: str) -> pathlib.Path:
-    """Returns a job server: the one that Beam publishes, or else one made of the same parts.
+    """Return a job server: the one that Beam publishes, or else one made of the same parts.
 
     Args:
         task: Beam's name of what builds it, such as `:runners:spark:3:job-server:shadowJar`.
@@ -47,7 +47,7 @@ def job_server(task: str, *, profile: str) -> pathlib.Path:
 
 
 def published(task: str) -> pathlib.Path:
-    """Returns the job server of this Beam, held against the checksum that its repository publishes."""
+    """Return the job server of this Beam, held against the checksum that its repository publishes."""
     address = JavaJarServer.path_to_beam_jar(task)
     path = pathlib.Path(JavaJarServer.local_jar(address, str(cache())))
     checked = path.with_suffix(".sha1")
@@ -63,7 +63,7 @@ def published(task: str) -> pathlib.Path:
 
 
 def built(profile: str) -> pathlib.Path:
-    """Returns the job server that the recipe describes, built anew when the recipe is."""
+    """Return the job server that the recipe describes, built anew when the recipe is."""
     digest = hashlib.sha256(RECIPE.read_bytes()).hexdigest()
     path = cache() / f"beam-job-server-{profile}-{digest[:16]}.jar"
     if path.exists():

@@ -19,7 +19,7 @@ _CONTEXT.set_forkserver_preload(
 def launch(
     arguments: Sequence[object], log: pathlib.Path, *, environment: Mapping[str, str] | None = None
 ) -> BaseProcess:
-    """Starts `digitmill ARGUMENTS`, with what it prints in a file."""
+    """Start `digitmill ARGUMENTS`, with what it prints in a file."""
     process = _CONTEXT.Process(target=_main, args=([*map(str, arguments)], str(log), dict(environment or {})))
     process.start()
     return process

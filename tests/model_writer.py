@@ -9,7 +9,7 @@ from schemas.model.bundle import INPUT, OUTPUT, SIGNATURE
 
 
 def saved(folder: pathlib.Path, effect: Callable[[tf.Tensor], object]) -> bytes:
-    """Returns the graph of a model of the bundle's signature that does something besides."""
+    """Return the graph of a model of the bundle's signature that does something besides."""
     module = tf.Module()
     module.weights = tf.Variable(tf.ones([28 * 28, 10]))
 

@@ -26,7 +26,7 @@ KEPT = (ast.Raise, ast.JoinedStr, ast.Assert, ast.arg, ast.Import, ast.ImportFro
 
 
 def changes(tree: ast.AST) -> Iterator[tuple[ast.AST, str, object]]:
-    """Yields nodes, each with a field and what to put there instead."""
+    """Yield nodes, each with a field and what to put there instead."""
     for node in ast.iter_child_nodes(tree):
         constant = isinstance(tree, ast.Module) and isinstance(node, ast.Assign | ast.AnnAssign)
         if not constant and not isinstance(node, KEPT):

@@ -111,7 +111,7 @@ def other_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 
 def s3_bucket(name: str, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """Makes a bucket that this process's environment gives access to until the test ends."""
+    """Make a bucket that this process's environment gives access to until the test ends."""
     make_s3_bucket(name, endpoint)
     environment = {
         "AWS_ENDPOINT_URL": endpoint,

@@ -19,18 +19,18 @@ _PNG = base64.b64decode(
 
 
 def draw_nothing(*_: Any, inline: bool, **__: Any) -> tuple[bytes, Markup]:
-    """Returns a white pixel, and for a page an empty element."""
+    """Return a white pixel, and for a page an empty element."""
     return _PNG, Markup("<svg></svg>") if inline else Markup()
 
 
 def install() -> None:
-    """Draws no charts in this process from here on."""
+    """Draw no charts in this process from here on."""
     chart.draw = draw_nothing
 
 
 @pytest.fixture(scope="module", autouse=True)
 def charts_where_marked(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Draws charts for modules marked `charts` only."""
+    """Draw charts for modules marked `charts` only."""
     if request.node.get_closest_marker("charts") is None:
         install()
     yield

@@ -43,7 +43,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     server: StandIn
 
     def log_message(self, *_: object) -> None:
-        """Says nothing."""
+        """Say nothing."""
 
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -73,6 +73,6 @@ def serving(answer: Answer) -> Iterator[StandIn]:
 
 @pytest.fixture
 def rest_stand_in() -> Iterator[Callable[[Answer], StandIn]]:
-    """Starts a service that ends with the test."""
+    """Start a service that ends with the test."""
     with contextlib.ExitStack() as stack:
         yield lambda answer: stack.enter_context(serving(answer))

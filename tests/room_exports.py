@@ -27,13 +27,13 @@ class Use(NamedTuple):
 
 
 def module_name(path: pathlib.PurePath) -> str:
-    """Returns the dotted name of a module's file; of an `__init__.py` that of its folder."""
+    """Return the dotted name of a module's file; of an `__init__.py` that of its folder."""
     parts = path.with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == INIT else parts)
 
 
 def exports(source: str) -> list[str]:
-    """Returns what `__all__` holds; nothing where there is none."""
+    """Return what `__all__` holds; nothing where there is none."""
     for node in ast.parse(source).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             return list(ast.literal_eval(node.value))
@@ -41,7 +41,7 @@ def exports(source: str) -> list[str]:
 
 
 def uses(sources: Mapping[pathlib.PurePath, str]) -> Iterator[Use]:
-    """Yields what each module imports of rooms other than its own and those around it."""
+    """Yield what each module imports of rooms other than its own and those around it."""
     rooms = {module_name(path) for path in sources if path.stem == INIT}
     for path, source in sources.items():
         module = module_name(path)
@@ -56,7 +56,7 @@ def uses(sources: Mapping[pathlib.PurePath, str]) -> Iterator[Use]:
 
 
 def faults(sources: Mapping[pathlib.PurePath, str]) -> Iterator[str]:
-    """Yields a line for each import that a room does not export, and for each exported module without use.
+    """Yield a line for each import that a room does not export, and for each exported module without use.
 
     Args:
         sources: every module's text, by its path.
@@ -83,7 +83,7 @@ def _imported(source: str) -> Iterator[str]:
 
 
 def main(folders: Sequence[str]) -> int:
-    """Prints faults; returns the exit code."""
+    """Print faults; return the exit code."""
     found = sorted(set(faults(read_sources(folders))))
     for fault in found:
         print(fault)

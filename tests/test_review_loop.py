@@ -96,7 +96,7 @@ def review(page_file: pathlib.Path, tabs: Tabs, folder: pathlib.Path) -> pathlib
 
 
 def accuracies(output: pathlib.Path, kind: str) -> tuple[Accuracy, Accuracy]:
-    """Returns how right the model and its challenger are on the images of a folder."""
+    """Return how right the model and its challenger are on the images of a folder."""
     rows = [row for row in read_rows(output) if f"/{kind}/" in row["image"]]
     return (
         Accuracy(sum(row["digit"] == row["label"] for row in rows), len(rows)),

@@ -73,7 +73,7 @@ def installed(wheel: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def run(installed: pathlib.Path, folder: pathlib.Path, *command: str) -> subprocess.CompletedProcess:
-    """Runs a program with the installed packages in front of this checkout's."""
+    """Run a program with the installed packages in front of this checkout's."""
     return subprocess.run(
         [sys.executable, *command],
         cwd=folder,

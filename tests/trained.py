@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 @pytest.fixture(scope="session")
 def trained(pytestconfig: pytest.Config) -> Callable[[str], pathlib.Path]:
-    """Returns the run folder of a recipe trained shortly on the sample; nothing in it may be changed."""
+    """Return the run folder of a recipe trained shortly on the sample; nothing in it may be changed."""
     cache = pytestconfig.cache.mkdir("trained")
 
     def run_folder(recipe: str) -> pathlib.Path:
@@ -39,7 +39,7 @@ def trained(pytestconfig: pytest.Config) -> Callable[[str], pathlib.Path]:
 
 
 def _train(recipe: str, output: pathlib.Path) -> None:
-    """Starts the training job as a cluster starts it."""
+    """Start the training job as a cluster starts it."""
     options = ["--recipe", recipe, "--data", "sample", "--epochs", "6", "--output", str(output)]
     command = [sys.executable, "-m", "trainer.task", *options]
     subprocess.run(command, check=True, capture_output=True, timeout=300, cwd=ROOT)

@@ -121,7 +121,7 @@ def _request(options: SubmitOptions) -> "Request":
 
 
 def _submit(request: "Request", cluster: Options, *, dry_run: bool) -> str:
-    """Returns what the cluster answers; of a dry run what it would be given."""
+    """Return what the cluster answers; of a dry run what it would be given."""
     if isinstance(cluster, KubernetesOptions):
         from trainer.submission import kubernetes
 

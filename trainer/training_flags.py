@@ -21,7 +21,7 @@ def _one_or_several(
 
 
 def recipe(meaning: str, *, group: OptionGroup) -> Any:
-    """Returns the field `recipe: str`; shells complete it."""
+    """Return the field `recipe: str`; shells complete it."""
     return flag(
         meaning,
         group=group,
@@ -32,7 +32,7 @@ def recipe(meaning: str, *, group: OptionGroup) -> Any:
 
 
 def data(meaning: str, *, group: OptionGroup) -> Any:
-    """Returns the field `data: str | tuple[str, ...]`: one source, or several."""
+    """Return the field `data: str | tuple[str, ...]`: one source, or several."""
     return flag(
         meaning,
         group=group,
@@ -44,7 +44,7 @@ def data(meaning: str, *, group: OptionGroup) -> Any:
 
 
 def data_dir(*, group: OptionGroup) -> Any:
-    """Returns the field `data_dir: str | None`."""
+    """Return the field `data_dir: str | None`."""
     return flag(
         "Where tfds: keeps prepared data, local or gs://.",
         group=group,
@@ -55,10 +55,10 @@ def data_dir(*, group: OptionGroup) -> Any:
 
 
 def seed(meaning: str, *, group: OptionGroup) -> Any:
-    """Returns the field `seed: int`."""
+    """Return the field `seed: int`."""
     return flag(meaning, group=group, type=click.IntRange(0, MAX_SEED), metavar="N", default=0)
 
 
 def cache_dir(meaning: str, *, group: OptionGroup) -> Any:
-    """Returns the field `cache_dir: str | None`, a folder on the machine that trains."""
+    """Return the field `cache_dir: str | None`, a folder on the machine that trains."""
     return flag(meaning, group=group, type=click.Path(), metavar="DIR", effect=Effect.RUN)

@@ -21,7 +21,7 @@ def is_json_requested(arguments: Sequence[str]) -> bool:
 
 
 def request_json(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    """Makes the answer JSON; the callback of `--json`."""
+    """Make the answer JSON; the callback of `--json`."""
     del param
     if value:
         ctx.meta[_WHERE] = sys.stdout
@@ -38,7 +38,7 @@ def json_alone_on_stdout(ctx: click.Context) -> Iterator[None]:
 
 
 def answer(text: str | None, data: Any) -> None:
-    """Prints what a verb has found or done.
+    """Print what a verb has found or done.
 
     Args:
         text: for people; None if it has been printed already.

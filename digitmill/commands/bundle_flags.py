@@ -12,7 +12,7 @@ from schemas.model.bundle import EngineKind
 
 
 def model(*, group: OptionGroup) -> Any:
-    """Returns the field `model: pathlib.Path`."""
+    """Return the field `model: pathlib.Path`."""
     return flag(
         "Bundle folder that `digitmill train` wrote.  [default: the one that comes with digitmill]",
         group=group,
@@ -25,7 +25,7 @@ def model(*, group: OptionGroup) -> Any:
 
 
 def engine(*more: str, group: OptionGroup) -> Any:
-    """Returns the field `engine: str`: one of those that score, or of more that the verb has."""
+    """Return the field `engine: str`: one of those that score, or of more that the verb has."""
     return flag(
         "Engine for the model; auto is saved_model if TensorFlow sees a GPU, else the bundle's default.",
         group=group,

@@ -27,7 +27,7 @@ from schemas.errors import (
 
 
 def main(command: click.Command, arguments: Sequence[str] | None = None) -> NoReturn:
-    """Runs the group of all verbs, or one by itself, and exits with its `ExitCode`.
+    """Run the group of all verbs, or one by itself, and exit with its `ExitCode`.
 
     A verb that is started as a module, such as `python -m pipelines.score`, takes the same flags and prints
     the same errors and help as `digitmill score`.
@@ -111,7 +111,7 @@ def _text_of(error: Exception, given: Sequence[str]) -> str:
 
 
 def _as_data(error: Exception, text: str, code: int) -> dict[str, object]:
-    """Returns what is wrong, the value, and what to do, for programs."""
+    """Return what is wrong, the value, and what to do, for programs."""
     wrong, hint = text, ""
     value: object = None
     if isinstance(error, ActionableError):
@@ -122,7 +122,7 @@ def _as_data(error: Exception, text: str, code: int) -> dict[str, object]:
 
 
 def _leave(code: int) -> NoReturn:
-    """Ends the process and its children at once: threads of a stopped run would continue its work."""
+    """End the process and its children at once: threads of a stopped run would continue its work."""
     import psutil
 
     sys.stdout.flush()

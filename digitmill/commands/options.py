@@ -78,7 +78,7 @@ def flag(
     secret: bool = False,
     **settings: Any,
 ) -> Any:
-    """Returns a dataclass's field that declares a flag.
+    """Return a dataclass's field that declares a flag.
 
     Args:
         meaning: its help.
@@ -101,13 +101,13 @@ def flag(
 
 
 def positional(*, default: Any = dataclasses.MISSING, **settings: Any) -> Any:
-    """Returns a dataclass's field that declares an argument without a flag; see `flag`."""
+    """Return a dataclass's field that declares an argument without a flag; see `flag`."""
     parameter = _Parameter(cloup.argument, (), settings, Effect.RUN)
     return dataclasses.field(default=default, metadata={_KEY: parameter})
 
 
 def beam_flags() -> Any:
-    """Returns the field `beam_flags`: what the command line holds beside the verb's own flags."""
+    """Return the field `beam_flags`: what the command line holds beside the verb's own flags."""
     return positional(metavar="[BEAM FLAGS]...", nargs=-1, type=click.UNPROCESSED, default=())
 
 
@@ -132,11 +132,11 @@ class Options:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
-        """Returns the options that a command line gives, by field."""
+        """Return the options that a command line gives, by field."""
         return cls(**given)
 
     def settings(self) -> dict[str, object]:
-        """Returns what is given, by its key in `run.yaml`; not where the output goes."""
+        """Return what is given, by its key in `run.yaml`; not where the output goes."""
         return {
             _key(field): value
             for field, value in self._given()
@@ -144,11 +144,11 @@ class Options:
         }
 
     def run_config(self) -> str:
-        """Returns the file that asks for the same, for another output."""
+        """Return the file that asks for the same, for another output."""
         return run_config.to_text(self.VERB, self.settings())
 
     def command(self, *, resume: bool = False, output: str | None = None) -> str:
-        """Returns the command line that asks for the same.
+        """Return the command line that asks for the same.
 
         Args:
             resume: whether the command resumes the run, also if the options do not.
@@ -168,24 +168,24 @@ class Options:
         return command_line(self.VERB, *words, *getattr(self, run_config.BEAM_FLAGS, ()))
 
     def recorded(self, effect: Effect) -> dict[str, Any]:
-        """Returns the values of all flags with an effect, given or not, by field, in JSON's types."""
+        """Return the values of all flags with an effect, given or not, by field, in JSON's types."""
         return {name: _recordable(getattr(self, name)) for name in self.defaults(effect)}
 
     @classmethod
     def defaults(cls, effect: Effect) -> dict[str, Any]:
-        """Returns the defaults of all flags with an effect, by field, in JSON's types."""
+        """Return the defaults of all flags with an effect, by field, in JSON's types."""
         fields = (field for field in _fields(cls) if _parameter(field).effect is effect)
         return {field.name: _recordable(field.default) for field in fields}
 
     def places(self) -> Iterator[tuple[str, str]]:
-        """Yields the flags that name a folder, local or in a bucket, each with what it names."""
+        """Yield the flags that name a folder, local or in a bucket, each with what it names."""
         for field, value in self._given():
             if isinstance(_click_settings(field).get("type"), Place):
                 for each in value if isinstance(value, tuple) else (value,):
                     yield f"--{_key(field)}", str(each)
 
     def _given(self) -> Iterator[tuple[dataclasses.Field, Any]]:
-        """Yields what is not the default, by field."""
+        """Yield what is not the default, by field."""
         for field in _fields(type(self)):
             value = getattr(self, field.name)
             if value not in (None, (), "") and (value != field.default or _parameter(field).always):
@@ -193,7 +193,7 @@ class Options:
 
 
 def flags(*options: type[Options]) -> Callable[[Callable], Callable]:
-    """Returns the decorator that adds the flags of all fields, in their order; of one name the first."""
+    """Return the decorator that adds the flags of all fields, in their order; of one name the first."""
     fields: dict[str, dataclasses.Field] = {}
     for each in itertools.chain.from_iterable(map(_fields, options)):
         fields.setdefault(each.name, each)
@@ -208,7 +208,7 @@ def flags(*options: type[Options]) -> Callable[[Callable], Callable]:
 
 
 def command_line(verb: str, *arguments: str) -> str:
-    """Returns a command of one line for a shell, whatever white space its arguments hold."""
+    """Return a command of one line for a shell, whatever white space its arguments hold."""
     return " ".join(["digitmill", verb, *map(_quoted, arguments)])
 
 
@@ -247,12 +247,12 @@ def _names(field: dataclasses.Field) -> Sequence[str]:
 
 
 def _key(field: dataclasses.Field) -> str:
-    """Returns a field's key in `run.yaml`, which with hyphens before it is its flag."""
+    """Return a field's key in `run.yaml`, which with hyphens before it is its flag."""
     return _names(field)[0].partition("/")[0].removeprefix("--") if _names(field) else field.name
 
 
 def _words(field: dataclasses.Field, value: Any) -> Iterator[str]:
-    """Yields the words of a command line that give a field its value."""
+    """Yield the words of a command line that give a field its value."""
     if isinstance(value, bool):
         yield f"--{_key(field)}" if value else f"--no-{_key(field)}"
         return
@@ -263,7 +263,7 @@ def _words(field: dataclasses.Field, value: Any) -> Iterator[str]:
 
 
 def _click_settings(field: dataclasses.Field) -> dict[str, Any]:
-    """Returns what `cloup.option` or `cloup.argument` takes for a field."""
+    """Return what `cloup.option` or `cloup.argument` takes for a field."""
     parameter, required = _parameter(field), field.default is dataclasses.MISSING
     found: dict[str, Any] = {"required": required}
     if parameter.kind is cloup.option:
@@ -276,7 +276,7 @@ def _click_settings(field: dataclasses.Field) -> dict[str, Any]:
 
 
 def _kind(field: dataclasses.Field) -> dict[str, Any]:
-    """Returns the settings that follow from a field's annotation."""
+    """Return the settings that follow from a field's annotation."""
     if _is_switch(field):
         return {"is_flag": True}
     first = _types(field)[0]
@@ -292,5 +292,5 @@ def _is_switch(field: dataclasses.Field) -> bool:
 
 
 def _types(field: dataclasses.Field) -> Sequence[Any]:
-    """Returns the types of an annotation such as `int | None`."""
+    """Return the types of an annotation such as `int | None`."""
     return typing.get_args(field.type) if isinstance(field.type, types.UnionType) else (field.type,)

@@ -10,7 +10,7 @@ class FiniteRange(click.FloatRange):
     """A number within bounds; NaN, which compares with none, is outside of all."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Returns the number."""
+        """Return the number."""
         number = super().convert(value, param, ctx)
         if number != number or number in (float("inf"), float("-inf")):
             self.fail(f"{value} is not a finite number.", param, ctx)
@@ -21,7 +21,7 @@ class ValueChoice(click.Choice):
     """A member of a string enumeration, written as its value."""
 
     def normalize_choice(self, choice: Any, ctx: click.Context | None) -> str:
-        """Returns the text that stands for a member; click's own is its name."""
+        """Return the text that stands for a member; click's own is its name."""
         del ctx
         return str(choice)
 
@@ -32,13 +32,13 @@ class Place(click.ParamType):
     name = "place"
 
     def __init__(self, kind: str = "dir") -> None:
-        """Says what shells shall offer: `dir` or `file`."""
+        """Say what shells shall offer: `dir` or `file`."""
         self._kind = kind
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Leaves it to the shell."""
+        """Leave it to the shell."""
         del ctx, param
         return [CompletionItem(incomplete, type=self._kind)]
 

@@ -41,7 +41,7 @@ _SECRET_VALUE: Final = re.compile(
 
 
 def to_text(verb: str, settings: Mapping[str, object]) -> str:
-    """Returns the file that repeats a run, of settings by the names of their flags."""
+    """Return the file that repeats a run, of settings by the names of their flags."""
     import yaml
 
     kept = {name: _plain(value) for name, value in settings.items()}
@@ -67,7 +67,7 @@ def _plain(value: object) -> object:
 
 
 def _take_secrets(kept: dict[str, Any]) -> list[str]:
-    """Removes what looks like a secret, and returns the names of what was removed."""
+    """Remove what looks like a secret, and return the names of what was removed."""
     hidden: list[str] = []
     for name, value in list(kept.items()):
         if isinstance(value, list):
@@ -79,7 +79,7 @@ def _take_secrets(kept: dict[str, Any]) -> list[str]:
 
 
 def hide_secrets(words: Iterable[str]) -> Iterator[str]:
-    """Yields the words of a command line with `...` in the place of values that may be secret."""
+    """Yield the words of a command line with `...` in the place of values that may be secret."""
     follows = False
     for word in words:
         flag, has_value, _ = word.partition("=")
@@ -110,7 +110,7 @@ def _without_secrets(values: Sequence[object], hidden: list[str], *, name: str) 
 
 
 def load(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
-    """Takes the verb's defaults from a section of the file; the callback of `--config`.
+    """Take the verb's defaults from a section of the file; the callback of `--config`.
 
     Raises:
         UserError: when the file cannot be read, has no such section, or names what the verb does not take.
@@ -135,14 +135,14 @@ def load(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
 
 
 def join_beam_flags(ctx: click.Context) -> None:
-    """Puts Beam's flags of the file before those of the command line: Beam takes the last of two."""
+    """Put Beam's flags of the file before those of the command line: Beam takes the last of two."""
     given = ctx.params.get(BEAM_FLAGS)
     if given and ctx.get_parameter_source(BEAM_FLAGS) is ParameterSource.COMMANDLINE:
         ctx.params[BEAM_FLAGS] = (*ctx.meta.get(_READ, {}).get(BEAM_FLAGS, ()), *given)
 
 
 def _by_name(params: Iterable[click.Parameter]) -> dict[str, click.Parameter]:
-    """Returns the parameters that a file may set: flags by their long names, arguments by their own."""
+    """Return the parameters that a file may set: flags by their long names, arguments by their own."""
     named = {}
     for param in params:
         spelled = [flag[2:] for flag in param.opts if flag.startswith("--")] or [str(param.name)]
@@ -179,7 +179,7 @@ def _section(path: str, verb: str) -> Mapping[object, object]:
 
 
 def _load_plain(text: str) -> object:
-    """Returns what YAML holds, by the safe loader, unless its aliases stand for far more than is written.
+    """Return what YAML holds, by the safe loader, unless its aliases stand for far more than is written.
 
     Raises:
         ValueError: when they do, or when a value is none of its kind.
@@ -191,7 +191,7 @@ def _load_plain(text: str) -> object:
     sizes: dict[int, int] = {}
 
     def size(node: Any) -> int:
-        """Returns the number of values that a node stands for, once aliases are replaced."""
+        """Return the number of values that a node stands for, once aliases are replaced."""
         if id(node) not in sizes:
             sizes[id(node)] = _MOST_VALUES + 1  # of one that contains itself
             inner = itertools.chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else ()
@@ -210,7 +210,7 @@ def _suggestion(name: object, known: Mapping[str, click.Parameter]) -> str:
 
 
 def _as_given(param: click.Parameter, name: object, value: object) -> object:
-    """Returns a value as the command line would give it."""
+    """Return a value as the command line would give it."""
     several = param.multiple or param.nargs != 1
     values = value if isinstance(value, list) and several else [value]
     is_flag = isinstance(param, click.Option) and param.is_flag

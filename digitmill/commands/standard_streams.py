@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 
 def secure() -> None:
-    """Opens closed descriptors 0 to 2 on /dev/null, and drops what cannot be written to standard streams.
+    """Open closed descriptors 0 to 2 on /dev/null, and drop what cannot be written to standard streams.
 
     Call it before any file is opened: the next file would get a closed descriptor's number, and what native
     libraries print would go there.
@@ -36,7 +36,7 @@ def _is_open(number: int) -> bool:
 
 
 def _dropping(stream: TextIO | None, number: int) -> TextIO:
-    """Returns a stream like another, or like Python's own where there is none, that drops what it must."""
+    """Return a stream like another, or like Python's own where there is none, that drops what it must."""
     if stream is not None:
         stream.flush()
     raw = _Dropping(number, "w", closefd=False)
@@ -50,7 +50,7 @@ def _dropping(stream: TextIO | None, number: int) -> TextIO:
 
 
 def lost_output() -> str:
-    """Returns why a part of standard output is lost; empty where all is there or nobody reads any more."""
+    """Return why a part of standard output is lost; empty where all is there or nobody reads any more."""
     with contextlib.suppress(ValueError):  # a closed stream
         sys.stdout.flush()
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)

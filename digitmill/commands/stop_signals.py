@@ -48,7 +48,7 @@ class StopSignals:
         self._report: Callable[[Any], Any] = sys.__unraisablehook__
 
     def check(self) -> None:
-        """Raises KeyboardInterrupt if a signal has arrived."""
+        """Raise KeyboardInterrupt if a signal has arrived."""
         if self.requested:
             raise KeyboardInterrupt
 
@@ -78,7 +78,7 @@ class StopSignals:
         raise KeyboardInterrupt
 
     def _on_swallowed(self, unraisable: Any) -> None:
-        """Raises the interruption again, soon: Python drops what is raised in `__del__` and in callbacks."""
+        """Raise the interruption again, soon: Python drops what is raised in `__del__` and in callbacks."""
         if not (self.requested and issubclass(unraisable.exc_type, KeyboardInterrupt)):
             self._report(unraisable)
         elif threading.current_thread() is threading.main_thread():

@@ -28,7 +28,7 @@ class Verb(cloup.Command):
     """A command with grouped flags, `--config` and `--json`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Reads the command line."""
+        """Read the command line."""
         ctx.meta[_GIVEN] = tuple(args)
         with _misspelt_rather_than_missing(ctx):
             rest = super().parse_args(ctx, args)
@@ -36,7 +36,7 @@ class Verb(cloup.Command):
         return rest
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs it."""
+        """Run it."""
         with answers.json_alone_on_stdout(ctx), _misspelt_rather_than_missing(ctx):
             return super().invoke(ctx)
 
@@ -68,7 +68,7 @@ def _unknown(ctx: click.Context, words: Sequence[str]) -> Iterator[str]:
 def verb(
     name: str | None = None, *, short_help: str, options: type[Options] | None = None, **settings: Any
 ) -> Callable[[Callable], Verb]:
-    """Returns the decorator that makes a function a verb, with `--config` and `--json`.
+    """Return the decorator that makes a function a verb, with `--config` and `--json`.
 
     The fields of `options`, the class of the function's first argument, declare the verb's flags; `settings`
     are what `cloup.command` takes beside.
@@ -88,7 +88,7 @@ def verb(
 
 
 def _taking(options: type[Options], function: Callable) -> Callable:
-    """Returns the function as click calls it, with one argument per flag."""
+    """Return the function as click calls it, with one argument per flag."""
 
     @functools.wraps(function)
     def call(**given: Any) -> Any:
@@ -100,7 +100,7 @@ def _taking(options: type[Options], function: Callable) -> Callable:
 
 
 def flags_of_verb() -> list[str]:
-    """Returns the flags of the verb that runs, for suggestions; none outside of a command."""
+    """Return the flags of the verb that runs, for suggestions; none outside of a command."""
     ctx = click.get_current_context(silent=True)
     return [flag for param in ctx.command.params for flag in param.opts if flag[:2] == "--"] if ctx else []
 

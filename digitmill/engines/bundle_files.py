@@ -15,7 +15,7 @@ _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 def read_bundle_file(place: str, name: str) -> bytes:
-    """Returns a file of a bundle, local or in a bucket; raises UserError when it cannot be read."""
+    """Return a file of a bundle, local or in a bucket; raise UserError when it cannot be read."""
     if is_object(place):
         with open_place(f"{place.rstrip('/')}/{name}") as file:
             return file.read()
@@ -29,7 +29,7 @@ def read_bundle_file(place: str, name: str) -> bytes:
 
 
 def read_local_file(folder: pathlib.Path, name: str) -> bytes:
-    """Returns a regular file of a folder.
+    """Return a regular file of a folder.
 
     Raises:
         OSError: when it cannot be read, is a pipe, a device or a folder, which are not opened, or when a link
@@ -51,7 +51,7 @@ def read_local_file(folder: pathlib.Path, name: str) -> bytes:
 
 
 def read_card(place: str) -> bytes:
-    """Returns the bytes of a bundle's card, which says whether a folder is a bundle.
+    """Return the bytes of a bundle's card, which says whether a folder is a bundle.
 
     Raises:
         UserError: when it cannot be read.

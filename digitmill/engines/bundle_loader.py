@@ -32,7 +32,7 @@ class Bundle:
     engine: EngineChoice
 
     def load(self) -> Engine:
-        """Loads its model, from bytes whose digests are compared again.
+        """Load its model, from bytes whose digests are compared again.
 
         Raises:
             UserError: when a file was changed or removed since.
@@ -49,7 +49,7 @@ class Bundle:
 
 
 def open_bundle(path: pathlib.Path, engine: str = EngineKind.AUTO) -> Bundle:
-    """Opens a bundle after checking its card, digests, signature, shapes and golden batch.
+    """Open a bundle after checking its card, digests, signature, shapes and golden batch.
 
     Raises:
         UserError: when the bundle is missing, incomplete or damaged, predicts its golden batch wrongly, or
@@ -74,7 +74,7 @@ def open_bundle(path: pathlib.Path, engine: str = EngineKind.AUTO) -> Bundle:
 
 
 def _verified_golden_batch(path: pathlib.Path, card: ModelCard) -> bytes:
-    """Returns the bytes of the golden batch, after comparing every file's digest."""
+    """Return the bytes of the golden batch, after comparing every file's digest."""
     if bundle.GOLDEN_BATCH not in card.files:
         _refuse(path, f"its card names no {bundle.GOLDEN_BATCH}")
     for name in card.files:

@@ -22,7 +22,7 @@ class Engine(Protocol):
     """A loaded model; threads may share it."""
 
     def probabilities(self, digits: np.ndarray) -> np.ndarray:
-        """Returns float32[N, 10] for uint8[N, 28, 28] canonical digits, any N.
+        """Return float32[N, 10] for uint8[N, 28, 28] canonical digits, any N.
 
         Raises:
             EngineError: when the model cannot score them.
@@ -51,7 +51,7 @@ class LiteRtEngine:
             raise EngineError(f"LiteRT cannot run the model: {error}") from error
 
     def probabilities(self, digits: np.ndarray) -> np.ndarray:
-        """Returns float32[N, 10] for uint8[N, 28, 28] canonical digits, any N."""
+        """Return float32[N, 10] for uint8[N, 28, 28] canonical digits, any N."""
         try:
             return predict_in_batches(self._run, digits)
         except (RuntimeError, ValueError) as error:
@@ -63,7 +63,7 @@ class LiteRtEngine:
 
 
 def predict_in_batches(run: Callable[[np.ndarray], np.ndarray], digits: np.ndarray) -> np.ndarray:
-    """Runs digits in padded batches and returns float32[N, 10].
+    """Run digits in padded batches and return float32[N, 10].
 
     Args:
         run: returns float32[BATCH, 10] for uint8[BATCH, 28, 28].
@@ -79,7 +79,7 @@ def predict_in_batches(run: Callable[[np.ndarray], np.ndarray], digits: np.ndarr
 
 
 def check_output(outputs: np.ndarray) -> None:
-    """Raises EngineError unless a batch's output has the right shape and type."""
+    """Raise EngineError unless a batch's output has the right shape and type."""
     if outputs.shape != (BATCH, CLASSES) or outputs.dtype != np.float32:
         raise EngineError(f"{OUTPUT} is {outputs.dtype}{outputs.shape}, not float32[{BATCH}, {CLASSES}]")
 

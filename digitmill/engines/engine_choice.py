@@ -60,14 +60,14 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """Inspects this machine; imports TensorFlow, which takes seconds, only if there is a GPU."""
+    """Inspect this machine; imports TensorFlow, which takes seconds, only if there is a GPU."""
     tensorflow = importlib.util.find_spec("tensorflow") is not None
     devices = gpu_devices()
     return Machine(tensorflow, _seen_by_tensorflow() if tensorflow and devices else 0, devices)
 
 
 def gpu_devices(folder: pathlib.Path = pathlib.Path("/dev"), environ: Mapping[str, str] = os.environ) -> int:
-    """Returns how many GPUs the operating system shows, as far as they are not hidden from CUDA."""
+    """Return how many GPUs the operating system shows, as far as they are not hidden from CUDA."""
     if environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1"):
         return 0
     return sum(1 for _ in folder.glob("nvidia[0-9]*"))
@@ -81,7 +81,7 @@ def _seen_by_tensorflow() -> int:
 
 
 def choose(asked: str, card: ModelCard, *, machine: Machine | None = None) -> EngineChoice:
-    """Returns the engine that was asked for, or the best that the bundle has on this machine.
+    """Return the engine that was asked for, or the best that the bundle has on this machine.
 
     Raises:
         UserError: when the requested engine, or every engine, cannot run this bundle here.

@@ -47,7 +47,7 @@ class SavedModelEngine:
             raise EngineError(f"TensorFlow cannot run the SavedModel: {first_line(error)}") from error
 
     def probabilities(self, digits: np.ndarray) -> np.ndarray:
-        """Returns float32[N, 10] for uint8[N, 28, 28] canonical digits, any N."""
+        """Return float32[N, 10] for uint8[N, 28, 28] canonical digits, any N."""
         try:
             return predict_in_batches(self._run, digits)
         except (self._tf.errors.OpError, ValueError) as error:
@@ -89,7 +89,7 @@ def _allow_memory_growth(tf: Any, gpu: Any) -> None:
 
 
 def _check_file_names(files: Mapping[str, bytes]) -> None:
-    """Refuses files that TensorFlow might read instead of the graph that was checked."""
+    """Refuse files that TensorFlow might read instead of the graph that was checked."""
     for name in files:
         if name not in _FILES and not name.startswith(_FOLDERS):
             raise EngineError(f"unknown file in a SavedModel: {name!r}")

@@ -53,7 +53,7 @@ _CALLS: Final = frozenset(("PartitionedCall", "StatefulPartitionedCall"))
 
 
 def check_ops(saved_model: bytes) -> None:
-    """Raises unless a `saved_model.pb` does nothing but compute.
+    """Raise unless a `saved_model.pb` does nothing but compute.
 
     Raises:
         EngineError: when it cannot be read, was not written by `tf.saved_model.save` or Keras, or holds
@@ -86,7 +86,7 @@ def _computes(op: str) -> bool:
 
 
 def _running_ops(graph: Any) -> Iterator[str]:
-    """Yields the ops that loading or scoring may run: all but those that only the saver calls."""
+    """Yield the ops that loading or scoring may run: all but those that only the saver calls."""
     functions = {function.signature.name: function.node_def for function in graph.graph_def.library.function}
     saver = {graph.saver_def.save_tensor_name.partition(":")[0], graph.saver_def.restore_op_name}
     nodes = graph.graph_def.node
@@ -101,7 +101,7 @@ def _running_ops(graph: Any) -> Iterator[str]:
 
 
 def _reached(begun: Iterable[str], functions: dict[str, Any]) -> set[str]:
-    """Returns these functions and all that they call, directly or not."""
+    """Return these functions and all that they call, directly or not."""
     reached, pending = set[str](), list(begun)
     while pending:
         name = pending.pop()
@@ -112,7 +112,7 @@ def _reached(begun: Iterable[str], functions: dict[str, Any]) -> set[str]:
 
 
 def _called(nodes: Iterable[Any], functions: dict[str, Any]) -> set[str]:
-    """Returns the functions that nodes name: as their op, or in an attribute."""
+    """Return the functions that nodes name: as their op, or in an attribute."""
     names = set()
     for node in nodes:
         names.add(node.op)

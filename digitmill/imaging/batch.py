@@ -33,7 +33,7 @@ class DigitBatch:
 
 
 def decode_batch(contents: Iterable[Content], size: int) -> DigitBatch:
-    """Decodes and canonicalises `size` images; a bad one affects its own slot alone.
+    """Decode and canonicalise `size` images; a bad one affects its own slot alone.
 
     Args:
         contents: each image's bytes, or a page of a file, or the error that reading it met; taken one at a
@@ -77,7 +77,7 @@ def _digit_of(content: Page | ImageError) -> np.ndarray:
 
 
 def canonical_batch(pictures: Sequence[np.ndarray] | np.ndarray) -> DigitBatch:
-    """Canonicalises decoded pictures of one size or of many; a bad one affects its own slot alone."""
+    """Canonicalise decoded pictures of one size or of many; a bad one affects its own slot alone."""
     digits = np.zeros((len(pictures), SIDE, SIDE), np.uint8)
     errors: list[ImageError | None] = [None] * len(pictures)
     if all(picture.shape == _NATIVE and picture.itemsize == 1 for picture in pictures):
@@ -93,7 +93,7 @@ def canonical_batch(pictures: Sequence[np.ndarray] | np.ndarray) -> DigitBatch:
 
 
 def _finish_natives(digits: np.ndarray, errors: list[ImageError | None], *, unchecked: np.ndarray) -> None:
-    """Canonicalises the few 28 x 28 pictures that are not canonical yet.
+    """Canonicalise the few 28 x 28 pictures that are not canonical yet.
 
     Polarity and blankness are checked for the whole batch at once: 1 us an image cheaper than one by one,
     on the path that nearly every image takes.

@@ -54,7 +54,7 @@ Box = tuple[int, int, int, int]
 
 
 def canonicalise(pixels: np.ndarray) -> np.ndarray:
-    """Returns the canonical digit of a picture.
+    """Return the canonical digit of a picture.
 
     Args:
         pixels: uint8 or uint16 [height, width], [height, width, 3] or [height, width, 4] in the
@@ -88,7 +88,7 @@ def is_native(pixels: np.ndarray) -> bool:
 
 
 def border(pixels: np.ndarray) -> np.ndarray:
-    """Returns the outermost rows and columns of [..., height, width] as [..., n], corners twice."""
+    """Return the outermost rows and columns of [..., height, width] as [..., n], corners twice."""
     edges = (pixels[..., 0, :], pixels[..., -1, :], pixels[..., :, 0], pixels[..., :, -1])
     return np.concatenate(edges, axis=-1)
 
@@ -119,7 +119,7 @@ def _digit(grey: np.ndarray) -> np.ndarray:
 
 
 def _negative(grey: np.ndarray) -> np.ndarray | None:
-    """Returns the inverted digit if it is canonical except for its polarity; None otherwise."""
+    """Return the inverted digit if it is canonical except for its polarity; None otherwise."""
     inverted = cv2.bitwise_not(grey)
     left, top, width, height = cv2.boundingRect(inverted)
     if max(width, height) != BOX or inverted.max() < MIN_CONTRAST:
@@ -128,7 +128,7 @@ def _negative(grey: np.ndarray) -> np.ndarray | None:
 
 
 def _without_specks(mask: np.ndarray, ink: Ink, lines: Lines | None) -> tuple[np.ndarray, Box]:
-    """Returns the mask of the digit's pieces, and left, top, right, bottom of them.
+    """Return the mask of the digit's pieces, and left, top, right, bottom of them.
 
     Raises:
         ImageError: BLANK when specks are all there is.
@@ -152,7 +152,7 @@ def _without_specks(mask: np.ndarray, ink: Ink, lines: Lines | None) -> tuple[np
 
 
 def _line_remnants(pieces: np.ndarray, stats: np.ndarray, lines: Lines) -> np.ndarray:
-    """Returns a mask of the pieces that are remnants of a line: flat, and next to it or at the edge."""
+    """Return a mask of the pieces that are remnants of a line: flat, and next to it or at the edge."""
     left, top, width, height = stats[:, :4].T
     flat = max_line_thickness(pieces.shape)
     beside = np.zeros((2, len(stats)), bool)
@@ -164,7 +164,7 @@ def _line_remnants(pieces: np.ndarray, stats: np.ndarray, lines: Lines) -> np.nd
 
 
 def _extract_ink(levels: list[np.ndarray], ink: Ink, mask: np.ndarray, box: Box) -> np.ndarray:
-    """Returns the digit's ink, uint8, 0 = paper, from the halving of the picture that suits."""
+    """Return the digit's ink, uint8, 0 = paper, from the halving of the picture that suits."""
     left, top, right, bottom = box
     if levels[0].shape == mask.shape:
         rows, columns = slice(top, bottom), slice(left, right)
@@ -188,7 +188,7 @@ def _scaled(part: slice, factor: float) -> slice:
 
 
 def _fit(ink: np.ndarray) -> np.ndarray:
-    """Crops ink, fits it into the box with its aspect kept and its darkest pixel 255, and centres it."""
+    """Crop ink, fit it into the box with its aspect kept and its darkest pixel 255, and centre it."""
     solid = cv2.threshold(ink, _EDGE * cv2.minMaxLoc(ink)[1], 255, cv2.THRESH_BINARY)[1]
     left, top, width, height = cv2.boundingRect(solid)
     ink = ink[top : top + height, left : left + width]
@@ -200,7 +200,7 @@ def _fit(ink: np.ndarray) -> np.ndarray:
 
 
 def _centred(ink: np.ndarray) -> np.ndarray:
-    """Places ink, at most 20 x 20, with its centre of mass in the middle of the picture."""
+    """Place ink, at most 20 x 20, with its centre of mass in the middle of the picture."""
     height, width = ink.shape
     moments = cv2.moments(ink)
     # MNIST's centres of mass lie in [14, 15), counted from the picture's edge.

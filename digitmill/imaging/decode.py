@@ -38,7 +38,7 @@ _PIXEL_CAP: Final = "CV_IO_MAX_IMAGE"
 
 
 def decode(data: bytes) -> np.ndarray:
-    """Returns the pixels of an image file's first page, turned upright.
+    """Return the pixels of an image file's first page, turned upright.
 
     Returns:
         uint8 or uint16 array [height, width] of grey, or [height, width, 3 or 4] in the order blue,
@@ -56,7 +56,7 @@ def decode(data: bytes) -> np.ndarray:
 
 
 def decode_here(data: bytes, header: Header) -> np.ndarray:
-    """Returns the pixels of a PNG or JPEG, its first frame if it is animated; decodes in this process.
+    """Return the pixels of a PNG or JPEG, its first frame if it is animated; decode in this process.
 
     Raises:
         ImageError: UNSUPPORTED, TOO_LARGE (memory) or CORRUPT.
@@ -96,7 +96,7 @@ def _with_clear_grey(pixels: np.ndarray, header: Header) -> np.ndarray:
 
 
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Returns a picture as it is to be shown, from EXIF's or TIFF's orientation, 1 to 8."""
+    """Return a picture as it is to be shown, from EXIF's or TIFF's orientation, 1 to 8."""
     if orientation == UPRIGHT:
         return pixels
     if orientation in (5, 6, 7, 8):

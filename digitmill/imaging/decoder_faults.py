@@ -66,7 +66,7 @@ class Ends:
         self._faults = self._stalls = self._kills = self._starts = 0
 
     def failure(self, error: Exception, ended: int | None, *, fresh: bool) -> ImageError | None:
-        """Returns the page's failure, or None to try again.
+        """Return the page's failure, or None to try again.
 
         Args:
             error: one of `ENDS`.
@@ -127,7 +127,7 @@ class Ends:
 
 
 def end_text(ended: int) -> str:
-    """Returns how a process ended, in words."""
+    """Return how a process ended, in words."""
     return signal.Signals(-ended).name if ended < 0 else f"exit code {ended}"
 
 

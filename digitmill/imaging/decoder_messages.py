@@ -67,18 +67,18 @@ Tick = Callable[[], None]
 
 
 def encode_array(array: np.ndarray) -> bytes:
-    """Returns an array as the content of a message."""
+    """Return an array as the content of a message."""
     return array_head(array) + array.tobytes()
 
 
 def array_head(array: np.ndarray) -> bytes:
-    """Returns the head of an array's message; the array's own bytes follow it."""
+    """Return the head of an array's message; the array's own bytes follow it."""
     channels = array.shape[2] if array.ndim == 3 else 0
     return SHAPE.pack(array.dtype.char.encode(), *array.shape[:2], channels)
 
 
 def decode_array(content: bytearray) -> np.ndarray:
-    """Returns the array that a message holds."""
+    """Return the array that a message holds."""
     depth, height, width, channels = SHAPE.unpack_from(content)
     shape = (height, width, channels)[: 3 if channels else 2]
     if depth not in _DEPTHS or channels not in _CHANNELS:
@@ -87,13 +87,13 @@ def decode_array(content: bytearray) -> np.ndarray:
 
 
 def decode_error(content: bytearray) -> ImageError:
-    """Returns the error that a message describes."""
+    """Return the error that a message describes."""
     code, _, detail = content.decode().partition(" ")
     return ImageError(FailureCode(code), detail)
 
 
 def send(connection: socket.socket, *contents: bytes | memoryview, tick: Tick | None = None) -> None:
-    """Sends bytes; `tick` as in `receive`."""
+    """Send bytes; `tick` as in `receive`."""
     # Small contents at once: each call wakes the other process.
     for content in (b"".join(contents),) if sum(map(len, contents)) < _SMALL else contents:
         view = memoryview(content)
@@ -105,7 +105,7 @@ def send(connection: socket.socket, *contents: bytes | memoryview, tick: Tick | 
 
 
 def receive(connection: socket.socket, tick: Tick | None = None) -> tuple[bytes, bytearray]:
-    """Returns the next message's letter and content; calls `tick` whenever the connection's timeout passes.
+    """Return the next message's letter and content; call `tick` whenever the connection's timeout passes.
 
     Raises:
         EOFError: when the other side has closed the connection, or sends nonsense.

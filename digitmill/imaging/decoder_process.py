@@ -36,7 +36,7 @@ _MACHINE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENO
 
 
 def serve(handler: Handler, connection: socket.socket, *, seconds: float = DECODE_SECONDS) -> None:
-    """Replies to requests until the caller closes the connection, or until the process has grown.
+    """Reply to requests until the caller closes the connection, or until the process has grown.
 
     A page that takes more processor time than `seconds` ends the process by SIGPROF: time in which the
     machine is stopped or busy with others does not count.
@@ -63,7 +63,7 @@ def serve(handler: Handler, connection: socket.socket, *, seconds: float = DECOD
 def _replies(
     handler: Handler, kind: bytes, content: bytearray, *, seconds: float
 ) -> Iterator[tuple[bytes, tuple[bytes | memoryview, ...]]]:
-    """Yields the replies to one request: their letters and contents."""
+    """Yield the replies to one request: their letters and contents."""
     start, most = messages.WANTED.unpack_from(content)
     data = bytes(memoryview(content)[messages.WANTED.size :])
     content.clear()
@@ -87,7 +87,7 @@ def _replies(
 
 
 def _explained(error: Exception, letter: bytes) -> tuple[bytes, tuple[bytes]]:
-    """Returns the reply for an error; raises it again if it is neither the image's nor the machine's."""
+    """Return the reply for an error; raise it again if it is neither the image's nor the machine's."""
     for cause in _causes(error):
         lacking = isinstance(cause, OSError) and cause.errno in _MACHINE
         # A module that is missing may be an extra that is not installed; this one does not load.
@@ -108,7 +108,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def handle(kind: bytes, data: bytes) -> tuple[int, Callable[[int], np.ndarray]]:
-    """Opens a file; see `Handler`."""
+    """Open a file; see `Handler`."""
     pages = open_pages(data, read_header(data))
     if kind == messages.DIGIT:
         return pages.count, lambda number: canonicalise(pages.pixels(number))
@@ -116,7 +116,7 @@ def handle(kind: bytes, data: bytes) -> tuple[int, Callable[[int], np.ndarray]]:
 
 
 def _limit_memory() -> None:
-    """Lets the process take `DECODER_MEMORY` in addition to what it has now; does nothing without /proc.
+    """Let the process take `DECODER_MEMORY` in addition to what it has now; do nothing without /proc.
 
     Whatever came before, each file has the same room.
     """
@@ -127,7 +127,7 @@ def _limit_memory() -> None:
 
 
 def _address_space() -> int:
-    """Returns the bytes of this process's address space; 0 where that cannot be told."""
+    """Return the bytes of this process's address space; 0 where that cannot be told."""
     try:
         # Not by pathlib, which takes five times as long.
         with open("/proc/self/statm", "rb", buffering=0) as file:
@@ -137,7 +137,7 @@ def _address_space() -> int:
 
 
 def prepare() -> None:
-    """Sets what holds for the whole process."""
+    """Set what holds for the whole process."""
     # Ignored and blocked signals are inherited.
     for number in (signal.SIGPROF, signal.SIGALRM):
         signal.signal(number, signal.SIG_DFL)
@@ -150,7 +150,7 @@ def prepare() -> None:
 
 
 def main() -> None:
-    """Serves the caller on the socket that is standard input."""
+    """Serve the caller on the socket that is standard input."""
     prepare()
     serve(handle, socket.socket(fileno=0))
 

@@ -13,7 +13,7 @@ _VISIBLE: Final = 128
 
 
 def to_grey(pixels: np.ndarray) -> np.ndarray:
-    """Returns the grey levels of a picture, uint8[height, width], transparency laid over paper.
+    """Return the grey levels of a picture, uint8[height, width], transparency laid over paper.
 
     Args:
         pixels: uint8 or uint16 [height, width], [height, width, 3] or [height, width, 4] in the
@@ -30,7 +30,7 @@ def to_grey(pixels: np.ndarray) -> np.ndarray:
 
 
 def strongest_channel(pixels: np.ndarray) -> np.ndarray:
-    """Returns the colour in which a picture varies most, uint8[height, width].
+    """Return the colour in which a picture varies most, uint8[height, width].
 
     Yellow ink on white differs by 29 grey levels, but by 255 in its blue.
     """
@@ -39,7 +39,7 @@ def strongest_channel(pixels: np.ndarray) -> np.ndarray:
 
 
 def image_pyramid(grey: np.ndarray, side: int) -> list[np.ndarray]:
-    """Returns the picture, its half, its quarter …, down to less than twice `side` on the longer side.
+    """Return the picture, its half, its quarter …, down to less than twice `side` on the longer side.
 
     OpenCV averages fastest by halves: 1,000 px to 64 takes 60 us this way and 1,200 us in one step.
     An odd last row or column is left out.
@@ -53,7 +53,7 @@ def image_pyramid(grey: np.ndarray, side: int) -> list[np.ndarray]:
 
 
 def shrink(grey: np.ndarray, side: int) -> np.ndarray:
-    """Returns a picture whose longer side is at most `side` pixels, its aspect kept."""
+    """Return a picture whose longer side is at most `side` pixels, its aspect kept."""
     height, width = grey.shape
     factor = side / max(height, width)
     if factor >= 1:
@@ -69,7 +69,7 @@ def _composited(grey: np.ndarray, opacity: np.ndarray) -> np.ndarray:
 
 
 def _paper_behind(grey: np.ndarray, opacity: np.ndarray) -> float:
-    """Returns a grey level for transparent paper, which has none of its own: one that shows the ink."""
+    """Return a grey level for transparent paper, which has none of its own: one that shows the ink."""
     visible = grey[opacity >= _VISIBLE]
     if visible.size == 0:
         visible = grey[opacity > 0] if opacity.any() else np.zeros(1, np.uint8)

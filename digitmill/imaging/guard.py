@@ -71,7 +71,7 @@ class Guard:
         self.forget()
 
     def pixels(self, data: bytes, page: int = 0) -> np.ndarray:
-        """Returns a page's pixels, counted from 0, as `decode` returns those of the first.
+        """Return a page's pixels, counted from 0, as `decode` returns those of the first.
 
         Raises:
             ImageError: what `decode` raises; CORRUPT where the decoder crashes or takes too long; TOO_LARGE
@@ -81,7 +81,7 @@ class Guard:
         return _picture(self._read(_Reading(messages.PIXELS, data, start=page, most=1)).outcomes)
 
     def digit(self, data: bytes) -> np.ndarray:
-        """Returns uint8[28, 28], the first page's canonical digit; only that travels back.
+        """Return uint8[28, 28], the first page's canonical digit; only that travels back.
 
         Raises:
             ImageError: as `pixels`, and BLANK.
@@ -90,7 +90,7 @@ class Guard:
         return _picture(self._read(_Reading(messages.DIGIT, data, most=1)).outcomes)
 
     def digits(self, data: bytes) -> tuple[int, list[Outcome]]:
-        """Returns the number of pages, and the canonical digits of the first `MAX_PAGES` or their errors.
+        """Return the number of pages, and the canonical digits of the first `MAX_PAGES` or their errors.
 
         The file travels to the process once, however many pages it has. Where the pages cannot be counted,
         there is one, with an error.
@@ -102,12 +102,12 @@ class Guard:
         return reading.count, reading.outcomes
 
     def close(self) -> None:
-        """Ends the process, if there is one; the next image starts another."""
+        """End the process, if there is one; the next image starts another."""
         with self._lock:
             self._end()
 
     def forget(self) -> None:
-        """Forgets the process without ending it: in a forked child it belongs to the parent."""
+        """Forget the process without ending it: in a forked child it belongs to the parent."""
         self._lock = threading.Lock()
         self._process: subprocess.Popen | None = None
         self._socket: socket.socket | None = None
@@ -143,7 +143,7 @@ class Guard:
         self._used = True
 
     def _watch(self) -> messages.Tick:
-        """Returns what raises StallError once the process has slept for `stall` seconds, one call a second.
+        """Return what raises StallError once the process has slept for `stall` seconds, one call a second.
 
         Calls are counted, not seconds: while this process is stopped, time passes for nobody.
         """
@@ -201,7 +201,7 @@ class Guard:
         return ours
 
     def _end(self) -> int | None:
-        """Returns how the process ended: exit code, signal's number below 0, None if it had to be killed."""
+        """Return how the process ended: exit code, signal's number below 0, None if it had to be killed."""
         process, connection = self._process, self._socket
         self._process = self._socket = None
         if connection is not None:
@@ -246,7 +246,7 @@ class _Reading:
         return len(self.outcomes) >= min(self.most, self.count - self._start)
 
     def add(self, letter: bytes, content: bytearray) -> None:
-        """Adds a reply; raises ValueError or struct.error for one that is none."""
+        """Add a reply; raise ValueError or struct.error for one that is none."""
         if letter == messages.PAGES:
             (self.count,) = messages.COUNT.unpack(content)
             return
@@ -261,7 +261,7 @@ class _Reading:
         self._ends = Ends()
 
     def blame(self, error: Exception, ended: int | None, *, fresh: bool) -> None:
-        """Gives the next page a failure if it is to blame for the end of a process; waits a moment if not."""
+        """Give the next page a failure if it is to blame for the end of a process; wait a moment if not."""
         failure = self._ends.failure(error, ended, fresh=fresh)
         if failure is None:
             time.sleep(self._ends.pause)
@@ -284,13 +284,13 @@ class _Reading:
         return array
 
     def _fill(self, failure: ImageError) -> None:
-        """Gives all pages that are left the same failure."""
+        """Give all pages that are left the same failure."""
         while not self.complete:
             self.outcomes.append(failure)
 
 
 def _picture(outcomes: Sequence[Outcome]) -> np.ndarray:
-    """Returns the one outcome, or raises it."""
+    """Return the one outcome, or raise it."""
     if not outcomes:
         raise ImageError(FailureCode.CORRUPT, "the file has no such page")
     (outcome,) = outcomes
@@ -313,7 +313,7 @@ def _environment() -> dict[str, str]:
 
 
 def module_path() -> str:
-    """Returns a PYTHONPATH, absolute folders only, that gives another process the modules of this one."""
+    """Return a PYTHONPATH, absolute folders only, that gives another process the modules of this one."""
     root = str(pathlib.Path(__file__).resolve().parents[2])
     return os.pathsep.join([root, *filter(os.path.isabs, sys.path)])
 

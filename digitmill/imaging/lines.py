@@ -41,12 +41,12 @@ class Lines:
     upright: np.ndarray
 
     def union(self) -> np.ndarray:
-        """Returns the pixels of either."""
+        """Return the pixels of either."""
         return cv2.bitwise_or(self.level, self.upright)
 
 
 def max_line_thickness(shape: tuple[int, ...]) -> int:
-    """Returns how many pixels thick a line in a picture of that shape may be."""
+    """Return how many pixels thick a line in a picture of that shape may be."""
     return max(2, round(_THICKEST * max(shape)))
 
 
@@ -57,7 +57,7 @@ def _touches_edge(mask: np.ndarray) -> bool:
 
 
 def find_lines(mask: np.ndarray) -> Lines | None:
-    """Returns the lines in uint8[height, width], 255 = ink, without the strokes that cross them."""
+    """Return the lines in uint8[height, width], 255 = ink, without the strokes that cross them."""
     if max(mask.shape) < _SMALLEST or not _touches_edge(mask):
         return None
     level, upright = _runs(mask), _transposed(_runs(_transposed(mask)))
@@ -75,7 +75,7 @@ def _transposed(mask: np.ndarray) -> np.ndarray:
 
 
 def _runs(mask: np.ndarray) -> np.ndarray:
-    """Returns the ink in long runs from left to right."""
+    """Return the ink in long runs from left to right."""
     wide = cv2.dilate(mask, np.ones((_SLANT, 1), np.uint8))
     span = int(mask.shape[1] * _SPAN) | 1
     long = cv2.morphologyEx(wide, cv2.MORPH_OPEN, np.ones((1, span), np.uint8))
@@ -83,7 +83,7 @@ def _runs(mask: np.ndarray) -> np.ndarray:
 
 
 def _thin(runs: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Returns the runs without the places where strokes make them thicker than they mostly are."""
+    """Return the runs without the places where strokes make them thicker than they mostly are."""
     thin = np.zeros_like(runs)
     count, pieces = cv2.connectedComponents(runs, connectivity=_EIGHT, ltype=cv2.CV_16U)
     for piece in range(1, count):
@@ -96,7 +96,7 @@ def _thin(runs: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _strokes(mask: np.ndarray, across: int) -> np.ndarray:
-    """Returns the ink that is at least that thick from top to bottom."""
+    """Return the ink that is at least that thick from top to bottom."""
     kernel = np.ones((across, 1), np.uint8)
     # Beyond the edge there is no ink here: borders lie along it, and are thin.
     cores = cv2.erode(mask, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)

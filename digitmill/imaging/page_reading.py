@@ -47,7 +47,7 @@ def may_have_pages(data: bytes) -> bool:
 
 
 def read_pages(data: bytes) -> list[Content]:
-    """Returns a file's pages; of more than `MAX_PAGES` the first ones, and one error for the rest.
+    """Return a file's pages; of more than `MAX_PAGES` the first ones, and one error for the rest.
 
     A file whose pages cannot be counted is one error, and one that has no pages the one content itself.
 
@@ -69,7 +69,7 @@ def read_pages(data: bytes) -> list[Content]:
 
 
 def pixels_of(content: bytes | Page) -> np.ndarray:
-    """Returns the pixels of an image, as `decode` does.
+    """Return the pixels of an image, as `decode` does.
 
     Raises:
         ImageError: as `decode`.

@@ -84,17 +84,17 @@ class Ink(NamedTuple):
     peak: int
 
     def above_paper(self, contrast: np.ndarray, *, inside: np.ndarray) -> np.ndarray:
-        """Returns how much ink there is by contrast, uint8, 0 = paper, where `inside` is 255."""
+        """Return how much ink there is by contrast, uint8, 0 = paper, where `inside` is 255."""
         ink = cv2.threshold(contrast, self.floor, 0, cv2.THRESH_TOZERO)[1]
         return cv2.bitwise_and(np.maximum(ink, self.base) - self.base, inside)
 
     def mask(self) -> np.ndarray:
-        """Returns uint8[height, width], 255 where there is ink."""
+        """Return uint8[height, width], 255 where there is ink."""
         return cv2.threshold(self.contrast, self.floor, 255, cv2.THRESH_BINARY)[1]
 
 
 def estimate_lighting(grey: np.ndarray) -> Lighting:
-    """Returns polarity and slope of a picture uint8[height, width].
+    """Return polarity and slope of a picture uint8[height, width].
 
     Ink covers less than the paper, so its side of the plane has the longer tail; where it covers
     as much, as bold digits in tight crops do, the border tells, which is paper.
@@ -111,7 +111,7 @@ def estimate_lighting(grey: np.ndarray) -> Lighting:
 
 
 def find_ink(grey: np.ndarray, lighting: Lighting) -> Ink:
-    """Separates ink from paper in a picture uint8[height, width] with dark ink.
+    """Separate ink from paper in a picture uint8[height, width] with dark ink.
 
     Raises:
         FeaturelessError: when nothing stands out from the paper.
@@ -139,7 +139,7 @@ def _square(side: int) -> np.ndarray:
 
 @functools.cache
 def _plane() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns a plane's three terms on the grid, their pseudo-inverse, and the mean over the border."""
+    """Return a plane's three terms on the grid, their pseudo-inverse, and the mean over the border."""
     place = np.linspace(-1, 1, _GRID)
     terms = np.stack([np.ones(_GRID**2), np.repeat(place, _GRID), np.tile(place, _GRID)], axis=1)
     border = np.ones((_GRID, _GRID))
@@ -150,7 +150,7 @@ def _plane() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _paper(lighting: Lighting) -> np.ndarray:
-    """Returns the paper's grey level, plus the headroom, under each pixel of the small picture.
+    """Return the paper's grey level, plus the headroom, under each pixel of the small picture.
 
     The slope is taken away before the strokes are closed, because closing at the picture's dark
     edge would carry the brighter level from within outwards.
@@ -166,7 +166,7 @@ def _paper(lighting: Lighting) -> np.ndarray:
 
 
 def _quantiles(contrast: np.ndarray) -> tuple[int, int, int]:
-    """Returns the 5th and the 30th hundredth, both paper, and the ink's level: all but 1 in 200 pixels.
+    """Return the 5th and the 30th hundredth, both paper, and the ink's level: all but 1 in 200 pixels.
 
     A few specks must not set the ink's level; of a small picture every pixel counts.
     """

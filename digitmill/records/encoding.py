@@ -29,7 +29,7 @@ _LISTS: Final = {"string": 1, "bytes": 1, "number": 2, "integer": 3}
 
 
 def encode_records(columns: Sequence[Column], values: Mapping[str, Sequence | np.ndarray]) -> bytes:
-    """Returns the bytes of a TFRecord file with one `Example` for each row.
+    """Return the bytes of a TFRecord file with one `Example` for each row.
 
     Args:
         columns: the record's columns; a nullable one is left out of a row where it is `NO_LABEL` or NaN.
@@ -53,7 +53,7 @@ def encode_records(columns: Sequence[Column], values: Mapping[str, Sequence | np
 
 
 def _framed(table: np.ndarray) -> bytes:
-    """Returns the file of records of one length; the rows of uint8[N, W] are their features."""
+    """Return the file of records of one length; the rows of uint8[N, W] are their features."""
     rows, width = table.shape
     head, start = _head(width)
     data = table.tobytes()
@@ -64,7 +64,7 @@ def _framed(table: np.ndarray) -> bytes:
 
 
 def _joined(pieces: Sequence[_Entries]) -> Iterator[_Entries]:
-    """Yields the pieces, with neighbours of fixed width put together."""
+    """Yield the pieces, with neighbours of fixed width put together."""
     tables: list[np.ndarray] = []
     for piece in pieces:
         if isinstance(piece, np.ndarray):
@@ -88,7 +88,7 @@ def _rows_of(entries: _Entries) -> list[bytes]:
 
 @functools.cache
 def _head(length: int) -> tuple[bytes, int]:
-    """Returns the bytes before `length` bytes of features, and the checksum of those that are payload."""
+    """Return the bytes before `length` bytes of features, and the checksum of those that are payload."""
     # Example { Features features = 1; }
     header = _header(1, length)
     return _length_and_crc(len(header) + length) + header, google_crc32c.value(header)
@@ -101,7 +101,7 @@ def _length_and_crc(length: int) -> bytes:
 
 
 def _features(described: Column, values: Sequence | np.ndarray) -> _Entries:
-    """Returns each row's entry of `map<string, Feature> feature = 1`."""
+    """Return each row's entry of `map<string, Feature> feature = 1`."""
     match described.kind:
         case "number":
             return _number_features(described, np.asarray(values, "<f4"))
@@ -154,7 +154,7 @@ def _nothing(rows: int) -> np.ndarray:
 
 
 def _table(described: Column, values: np.ndarray) -> np.ndarray:
-    """Returns entries of fixed width, uint8[N, W], for values of fixed width, uint8[N, V]."""
+    """Return entries of fixed width, uint8[N, W], for values of fixed width, uint8[N, V]."""
     prefix = _entry_prefix(described, values.shape[1])
     table = np.empty((len(values), len(prefix) + values.shape[1]), np.uint8)
     table[:, : len(prefix)] = np.frombuffer(prefix, np.uint8)
@@ -172,7 +172,7 @@ def _entry(described: Column, value: bytes) -> bytes:
 
 @functools.cache
 def _entry_prefix(described: Column, length: int) -> bytes:
-    """Returns the bytes of a map entry before its value, which depend on the value's length alone."""
+    """Return the bytes of a map entry before its value, which depend on the value's length alone."""
     # From the inside out: each message's header depends on the length of what it holds.
     value = _header(1, length)
     values = _header(_LISTS[described.kind], len(value) + length)
@@ -193,7 +193,7 @@ def _varint(number: int) -> bytes:
 
 
 def _varint_groups(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the bytes of each int64's varint, uint8[N, 10], and how many of them count, int64[N].
+    """Return the bytes of each int64's varint, uint8[N, 10], and how many of them count, int64[N].
 
     A varint is groups of seven bits, least significant first, all but the last marked.
     """

@@ -29,7 +29,7 @@ _Field = tuple[int, int, int, int]
 
 
 def parse_example(payload: bytes) -> dict[str, Value]:
-    """Returns the first value of each feature, by the feature's name.
+    """Return the first value of each feature, by the feature's name.
 
     Raises:
         ValueError: when the bytes are no `tf.train.Example`, or one with more than `MAX_FIELDS` fields.
@@ -65,7 +65,7 @@ class PackedImage(NamedTuple):
 
 
 def parse_packed_image(payload: bytes | ImageError) -> PackedImage:
-    """Returns the image in a record as `read_frames` yields it; of any other record, UNSUPPORTED."""
+    """Return the image in a record as `read_frames` yields it; of any other record, UNSUPPORTED."""
     if isinstance(payload, ImageError):
         return PackedImage(payload)
     try:
@@ -145,7 +145,7 @@ def _field(data: bytes, start: int, end: int) -> _Field:
 
 
 def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
-    """Returns an unsigned number of at most 64 bits and where it ends."""
+    """Return an unsigned number of at most 64 bits and where it ends."""
     if at < end and (byte := data[at]) < 0x80:
         return byte, at + 1  # nearly every number is this small
     number = 0

@@ -51,27 +51,27 @@ class Frame(NamedTuple):
 
 
 def masked(crc: int) -> bytes:
-    """Returns a CRC32C as TFRecord files hold it, four bytes."""
+    """Return a CRC32C as TFRecord files hold it, four bytes."""
     return _CRC.pack((crc >> 15 | crc << 17) + 0xA282EAD8 & 0xFFFFFFFF)
 
 
 def mask_all(crcs: np.ndarray) -> np.ndarray:
-    """Returns what `masked` returns for each of uint32[N], as uint32; sums wrap around."""
+    """Return what `masked` returns for each of uint32[N], as uint32; sums wrap around."""
     return ((crcs >> np.uint32(15) | crcs << np.uint32(17)) + np.uint32(0xA282EAD8)).astype("<u4")
 
 
 def checksum(data: bytes) -> bytes:
-    """Returns the checksum that follows a record's length, and its payload; four bytes."""
+    """Return the checksum that follows a record's length, and its payload; four bytes."""
     return masked(google_crc32c.value(data))
 
 
 def is_tfrecord(head: bytes) -> bool:
-    """Returns whether a file's first bytes are the length of a record, by its checksum."""
+    """Return whether a file's first bytes are the length of a record, by its checksum."""
     return _length(head[:_HEADER]) is not None
 
 
 def read_frames(stream: Stream) -> Iterator[Frame]:
-    """Yields a file's records in order.
+    """Yield a file's records in order.
 
     A damaged span, from a damaged length to the next intact one, is one CORRUPT record, however many it held.
     A payload of more than `MAX_RECORD` bytes is TOO_LARGE. Bytes in errors and keys are those of the inflated
@@ -100,7 +100,7 @@ def read_frames(stream: Stream) -> Iterator[Frame]:
 
 
 def read_records(data: bytes) -> Iterator[bytes]:
-    """Yields the payloads of a whole file, gzipped or not.
+    """Yield the payloads of a whole file, gzipped or not.
 
     Raises:
         ValueError: when anything in it is damaged.
@@ -115,7 +115,7 @@ def read_records(data: bytes) -> Iterator[bytes]:
 
 
 def mean_size(head: bytes, *, most: int = 100) -> float:
-    """Returns the mean size of the first records in a file's head, bytes, frames included; 0 without any."""
+    """Return the mean size of the first records in a file's head, bytes, frames included; 0 without any."""
     at = count = 0
     while count < most and (length := _length(head[at : at + _HEADER])) is not None:
         at += FRAME + length
@@ -134,7 +134,7 @@ class _Window:
         self.offset = 0
 
     def holds(self, size: int) -> bool:
-        """Reads ahead `size` bytes; returns whether there are as many."""
+        """Read ahead `size` bytes; return whether there are as many."""
         missing = self._start + size - len(self._data)
         if missing > 0 and not self._ended:
             asked, more = max(missing, _AHEAD), b""
@@ -151,37 +151,37 @@ class _Window:
         return len(self._data) - self._start
 
     def peek(self, size: int) -> bytes:
-        """Returns the next bytes, fewer at the end."""
+        """Return the next bytes, fewer at the end."""
         self.holds(size)
         return self._data[self._start : self._start + size]
 
     def take(self, size: int) -> bytes:
-        """Returns the next bytes, fewer at the end, and passes them."""
+        """Return the next bytes, fewer at the end, and pass them."""
         data = self.peek(size)
         self._start += len(data)
         self.offset += len(data)
         return data
 
     def skip(self, size: int) -> bool:
-        """Passes over bytes without holding them all; returns whether there were as many."""
+        """Pass over bytes without holding them all; return whether there were as many."""
         while size > 0 and (step := len(self.take(min(size, _WINDOW)))):
             size -= step
         return size == 0
 
     def check_end(self) -> None:
-        """Raises the `ImageError` that ended the stream, if one did."""
+        """Raise the `ImageError` that ended the stream, if one did."""
         self._stream.read(1)
 
 
 def _length(header: bytes) -> int | None:
-    """Returns a payload's length; None where the header is cut short or damaged."""
+    """Return a payload's length; None where the header is cut short or damaged."""
     if len(header) < _HEADER or checksum(header[: _LENGTH.size]) != header[_LENGTH.size : _HEADER]:
         return None
     return _LENGTH.unpack_from(header)[0]
 
 
 def _read_payload(window: _Window) -> bytes | ImageError | str:
-    """Passes over the next record; where its end is unknown, returns what is wrong instead."""
+    """Pass over the next record; where its end is unknown, return what is wrong instead."""
     start = window.offset
     length = _length(window.peek(_HEADER))
     if length is None:
@@ -205,7 +205,7 @@ def _read_payload(window: _Window) -> bytes | ImageError | str:
 
 
 def _find_header(window: _Window) -> None:
-    """Passes at least one byte, and all up to the next header that `_header_in` finds, or the end."""
+    """Pass at least one byte, and all up to the next header that `_header_in` finds, or the end."""
     window.skip(1)
     size = _FIRST_WINDOW
     while data := window.peek(size):
@@ -217,7 +217,7 @@ def _find_header(window: _Window) -> None:
 
 
 def _header_in(data: bytes) -> int | None:
-    """Returns where the first length from 1 to `MAX_RECORD` starts that matches its checksum."""
+    """Return where the first length from 1 to `MAX_RECORD` starts that matches its checksum."""
     places = len(data) - _HEADER + 1
     if places < 1:
         return None
@@ -230,7 +230,7 @@ def _header_in(data: bytes) -> int | None:
 
 
 def _crcs_of_lengths(lengths: np.ndarray) -> np.ndarray:
-    """Returns the CRC32C of each of uint32[N] lengths as eight bytes, uint32[N].
+    """Return the CRC32C of each of uint32[N] lengths as eight bytes, uint32[N].
 
     A CRC is linear: each byte of a length flips its own bits in the CRC of 0.
     """
@@ -241,7 +241,7 @@ def _crcs_of_lengths(lengths: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _crc_table() -> np.ndarray:
-    """Returns the CRC32C of lengths below 256, and what each value of a higher byte flips, uint32[4, 256]."""
+    """Return the CRC32C of lengths below 256, and what each value of a higher byte flips, uint32[4, 256]."""
     crcs = [google_crc32c.value(_LENGTH.pack(value << 8 * byte)) for byte in range(4) for value in range(256)]
     table = np.array(crcs, np.uint32).reshape(4, 256)
     table[1:] ^= table[0, 0]

@@ -23,7 +23,7 @@ class Stream(Protocol):
     """What is needed of a file that is read from front to back."""
 
     def read(self, size: int, /) -> bytes:
-        """Returns the next `size` bytes; fewer only at the end, or if the next call raises an error."""
+        """Return the next `size` bytes; fewer only at the end, or if the next call raises an error."""
 
 
 class Inflation:
@@ -34,7 +34,7 @@ class Inflation:
         self._packed = 0
 
     def add(self, inflated: int, *, packed: int) -> None:
-        """Counts `packed` bytes of the file, and the bytes that they inflated to.
+        """Count `packed` bytes of the file, and the bytes that they inflated to.
 
         Raises:
             ImageError: TOO_LARGE.
@@ -62,7 +62,7 @@ class InflatedStream:
         self._error: ImageError | None = None
 
     def read(self, size: int, /) -> bytes:
-        """Returns the next `size` bytes; fewer only at the end, or if the next call raises an error.
+        """Return the next `size` bytes; fewer only at the end, or if the next call raises an error.
 
         Raises:
             ImageError: CORRUPT or TOO_LARGE.
@@ -90,7 +90,7 @@ class InflatedStream:
 
 
 def open_stream(file: BinaryIO) -> Stream:
-    """Returns the content of a file, read from its start, as a stream; inflates gzip."""
+    """Return the content of a file, read from its start, as a stream; inflate gzip."""
     magic = file.read(len(GZIP_MAGIC))
     file.seek(0)
     return InflatedStream(file) if magic == GZIP_MAGIC else file

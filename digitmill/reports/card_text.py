@@ -11,12 +11,12 @@ Rows = Sequence[Sequence[str]]
 
 
 def format_card(card: ModelCard) -> str:
-    """Returns the card in sections, each a table of aligned columns."""
+    """Return the card in sections, each a table of aligned columns."""
     return "\n\n".join(f"{title}\n{table(rows)}" for title, rows in sections(card).items())
 
 
 def sections(card: ModelCard) -> dict[str, Rows]:
-    """Returns what the card says, a table by title; rows of two are a name and its value."""
+    """Return what the card says, a table by title; rows of two are a name and its value."""
     found = {
         "Model": _model(card),
         "Accuracy": _accuracy(card),
@@ -28,7 +28,7 @@ def sections(card: ModelCard) -> dict[str, Rows]:
 
 
 def table(rows: Rows) -> str:
-    """Returns rows with their columns aligned, indented: the first to the left, numbers to the right."""
+    """Return rows with their columns aligned, indented: the first to the left, numbers to the right."""
     count = max(map(len, rows))
     widths = [max(len(row[column]) for row in rows if column < len(row)) for column in range(count)]
     return "\n".join(_line(row, widths) for row in rows)

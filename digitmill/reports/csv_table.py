@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 
 
 def encode_csv(rows: Iterable[Sequence[object]]) -> bytes:
-    """Returns rows as CSV (RFC 4180, UTF-8, `\\n`)."""
+    """Return rows as CSV (RFC 4180, UTF-8, `\\n`)."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode()
 
 
 def read_csv(name: str, data: bytes, *, header: bool = False) -> Iterator[list[str]]:
-    """Yields the rows of a CSV file below its header, or with it; inflates one whose name ends in `.gz`.
+    """Yield the rows of a CSV file below its header, or with it; inflate one whose name ends in `.gz`.
 
     Raises:
         ValueError: when the file is damaged.

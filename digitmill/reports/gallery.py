@@ -46,7 +46,7 @@ class Gallery:
 
 
 def by_digit(pictures: Iterable[tuple[int, Picture]]) -> list[tuple[int, list[Picture]]]:
-    """Groups pictures by the digits that they come with, sorted by digit."""
+    """Group pictures by the digits that they come with, sorted by digit."""
     grouped: dict[int, list[Picture]] = {}
     for digit, picture in pictures:
         grouped.setdefault(digit, []).append(picture)
@@ -54,5 +54,5 @@ def by_digit(pictures: Iterable[tuple[int, Picture]]) -> list[tuple[int, list[Pi
 
 
 def inline_png(pixels: np.ndarray) -> str:
-    """Returns grey pixels, uint8[height, width], as a PNG in base64."""
+    """Return grey pixels, uint8[height, width], as a PNG in base64."""
     return base64.b64encode(cv2.imencode(".png", pixels)[1].tobytes()).decode()

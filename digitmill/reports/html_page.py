@@ -17,7 +17,7 @@ _ASSETS: Final = pathlib.Path(__file__).parent / "assets"
 
 
 def render(package: str, template: str, /, **facts: Any) -> str:
-    """Returns a page's HTML, in which everything is escaped, from a template that extends `shell.html`."""
+    """Return a page's HTML, in which everything is escaped, from a template that extends `shell.html`."""
     style, script = _style(), _asset("report.js")
     return (
         environment(package)
@@ -27,7 +27,7 @@ def render(package: str, template: str, /, **facts: Any) -> str:
 
 
 def policy(style: str, script: str) -> str:
-    """Returns a Content-Security-Policy: this style and this script, inlined pictures, nothing else."""
+    """Return a Content-Security-Policy: this style and this script, inlined pictures, nothing else."""
     return (
         "default-src 'none'; img-src data:; "
         f"style-src {_hashed(style)}; script-src {_hashed(script)}; base-uri 'none'; form-action 'none'"
@@ -39,7 +39,7 @@ def _hashed(text: str) -> str:
 
 
 def environment(package: str, /, **filters: Callable[..., str]) -> jinja2.Environment:
-    """Returns the environment of all templates: it escapes everything and raises on unknown variables.
+    """Return the environment of all templates: it escapes everything and raise on unknown variables.
 
     Args:
         package: whose `templates` folder is searched, before this room's.

@@ -16,17 +16,17 @@ Cell = tuple[str, float | None]
 
 
 def thousands(count: int | float) -> str:
-    """Returns a whole number: `1,234,567`."""
+    """Return a whole number: `1,234,567`."""
     return f"{count:,.0f}"
 
 
 def compact(count: float) -> str:
-    """Returns a round number in few letters, for axes: `10,000`, `2 M`."""
+    """Return a round number in few letters, for axes: `10,000`, `2 M`."""
     return f"{count / 1e6:g}{NO_BREAK}M" if count >= 1e6 else f"{count:,g}"
 
 
 def share(value: float | None, decimals: int = 2) -> str:
-    """Returns a share in [0, 1] in percent, `98.18 %`; a dash for None."""
+    """Return a share in [0, 1] in percent, `98.18 %`; a dash for None."""
     if value is None:
         return NONE
     text = percent(value) if decimals == 2 else f"{100 * value:.{decimals}f} %"
@@ -34,17 +34,17 @@ def share(value: float | None, decimals: int = 2) -> str:
 
 
 def count_cell(count: int | float) -> Cell:
-    """Returns the cell of a count."""
+    """Return the cell of a count."""
     return thousands(count), count
 
 
 def share_cell(value: float | None, decimals: int = 2) -> Cell:
-    """Returns the cell of a share in [0, 1], or of None."""
+    """Return the cell of a share in [0, 1], or of None."""
     return share(value, decimals), value
 
 
 def fraction(value: float | None, digits: int = 3) -> str:
-    """Returns a number with a few significant digits and no exponent, `0.0234`; a dash for None."""
+    """Return a number with a few significant digits and no exponent, `0.0234`; a dash for None."""
     if value is None:
         return NONE
     text = f"{value:.{digits}g}"
@@ -52,12 +52,12 @@ def fraction(value: float | None, digits: int = 3) -> str:
 
 
 def threshold(value: float) -> str:
-    """Returns a confidence from which something is accepted: `0.9`, `0.99975`, never rounded to 1."""
+    """Return a confidence from which something is accepted: `0.9`, `0.99975`, never rounded to 1."""
     return f"{value:.7f}".rstrip("0").rstrip(".")
 
 
 def duration(seconds: float) -> str:
-    """Returns a time span in the two largest units that it has: `2.3 s`, `4 min 12 s`, `1 h 5 min`."""
+    """Return a time span in the two largest units that it has: `2.3 s`, `4 min 12 s`, `1 h 5 min`."""
     if seconds < 59.95:
         return f"{seconds:.1f}{NO_BREAK}s"
     whole = round(seconds)
@@ -67,7 +67,7 @@ def duration(seconds: float) -> str:
 
 
 def money(amount: float) -> str:
-    """Returns an amount of a currency that the reader knows: cents, of less than one two digits."""
+    """Return an amount of a currency that the reader knows: cents, of less than one two digits."""
     return f"{amount:,.2f}" if amount >= 0.1 or amount == 0 else fraction(amount, 2)
 
 

@@ -37,7 +37,7 @@ class ClassRates:
 
 
 def class_rates(confusion: Sequence[Sequence[int]]) -> list[ClassRates]:
-    """Returns the rates of every class, from a confusion matrix by label (row) and prediction (column)."""
+    """Return the rates of every class, from a confusion matrix by label (row) and prediction (column)."""
     return [
         ClassRates(taken=sum(row[place] for row in confusion), labelled=sum(labelled), right=labelled[place])
         for place, labelled in enumerate(confusion)
@@ -45,7 +45,7 @@ def class_rates(confusion: Sequence[Sequence[int]]) -> list[ClassRates]:
 
 
 def most_frequent_mistake(confusion: Sequence[Sequence[int]]) -> tuple[int, int, int] | None:
-    """Returns the label and prediction that are confused most often, and how often; None without mistakes."""
+    """Return the label and prediction that are confused most often, and how often; None without mistakes."""
     wrong = [
         (label, predicted, count)
         for label, row in enumerate(confusion)

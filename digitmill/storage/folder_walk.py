@@ -31,7 +31,7 @@ class _Open(NamedTuple):
 
 
 def walk(root: bytes, pattern: PathPattern, survey: Survey) -> Iterator[ListedImage]:
-    """Yields the files of a folder that match a pattern, in the order of their paths' bytes.
+    """Yield the files of a folder that match a pattern, in the order of their paths' bytes.
 
     Of folders only those on the way are in memory, and a few bytes for each that was entered. One that
     several links lead to is entered once, under the name that comes first. One that cannot be listed is an
@@ -66,7 +66,7 @@ def walk(root: bytes, pattern: PathPattern, survey: Survey) -> Iterator[ListedIm
 
 
 def stat_image(path: bytes, uri: str) -> ListedImage:
-    """Returns one file as it is now; size -1 and generation 0 when it cannot be examined."""
+    """Return one file as it is now; size -1 and generation 0 when it cannot be examined."""
     try:
         status = os.stat(path)
     except OSError:
@@ -86,7 +86,7 @@ def _below(folder: _Open, name: bytes, pattern: PathPattern, survey: Survey) -> 
 
 
 def _enter(path: bytes, relative: str, pattern: PathPattern, states: States, survey: Survey) -> _Open | None:
-    """Lists a folder; None if all that it holds is listed already under another name."""
+    """List a folder; None if all that it holds is listed already under another name."""
     status = os.stat(path)
     with os.scandir(path) as entries:
         names = sorted(entry.name + b"/" if _is_folder(entry) else entry.name for entry in entries)
@@ -145,7 +145,7 @@ def _refusal(folder: bytes, error: OSError) -> UserError:
 
 
 def files_below(folder: bytes) -> Iterator[os.DirEntry[bytes]]:
-    """Yields what a folder holds at any depth besides folders, not following links.
+    """Yield what a folder holds at any depth besides folders, not following links.
 
     Folders that cannot be listed count as empty.
     """

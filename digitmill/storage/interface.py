@@ -16,7 +16,7 @@ class Hold(Protocol):
     """One launcher's hold on an output folder."""
 
     def confirm(self) -> None:
-        """Raises StorageError when another launcher has taken over the folder."""
+        """Raise StorageError when another launcher has taken over the folder."""
 
 
 class OutputFolder(Protocol):
@@ -33,37 +33,37 @@ class OutputFolder(Protocol):
         """The folder as users write it: a path, or `gs://bucket/folder`."""
 
     def at(self, name: str) -> str:
-        """Returns the place of a file in the folder, as users write it."""
+        """Return the place of a file in the folder, as users write it."""
 
     def write_once(self, name: str, data: bytes) -> None:
-        """Writes a file completely or not at all; keeps one that exists already."""
+        """Write a file completely or not at all; keep one that exists already."""
 
     def replace(self, name: str, data: bytes) -> None:
-        """Writes a file completely or not at all; replaces one that exists already."""
+        """Write a file completely or not at all; replace one that exists already."""
 
     def read(self, name: str) -> bytes:
-        """Returns a file's bytes; raises FileNotFoundError when it does not exist."""
+        """Return a file's bytes; raise FileNotFoundError when it does not exist."""
 
     def exists(self, name: str) -> bool:
         """Whether a file of this name exists."""
 
     def written(self, name: str) -> datetime.datetime:
-        """Returns when a file was written; raises FileNotFoundError when it does not exist."""
+        """Return when a file was written; raise FileNotFoundError when it does not exist."""
 
     def names(self, folder: str) -> set[str]:
-        """Returns the names of the files directly in a sub-folder, without the sub-folder's own."""
+        """Return the names of the files directly in a sub-folder, without the sub-folder's own."""
 
     def walk(self, folder: str = "") -> Iterator[str]:
-        """Yields the name of every file in the folder, or in one of its sub-folders, at any depth."""
+        """Yield the name of every file in the folder, or in one of its sub-folders, at any depth."""
 
     def folders(self) -> set[str]:
-        """Returns the names of its direct sub-folders."""
+        """Return the names of its direct sub-folders."""
 
     def delete(self, name: str) -> None:
-        """Removes a file, which need not exist."""
+        """Remove a file, which need not exist."""
 
     def hold(self) -> AbstractContextManager[Hold]:
-        """Locks the folder against other launchers; a local folder is created first.
+        """Lock the folder against other launchers; a local folder is created first.
 
         The hold of a launcher that died ends, however it died.
 
@@ -72,15 +72,15 @@ class OutputFolder(Protocol):
         """
 
     def check(self, finished: str) -> None:
-        """Raises UserError unless the folder is empty or new; the file `finished` marks a finished run."""
+        """Raise UserError unless the folder is empty or new; the file `finished` marks a finished run."""
 
     def claim(self) -> None:
-        """Creates the folder on disk, nothing in a bucket; raises UserError when it cannot be written to."""
+        """Create the folder on disk, nothing in a bucket; raise UserError when it cannot be written to."""
 
 
 @contextlib.contextmanager
 def before_run() -> Iterator[None]:
-    """Turns a StorageError into a UserError: before a run begins, the given place is what is wrong."""
+    """Turn a StorageError into a UserError: before a run begins, the given place is what is wrong."""
     try:
         yield
     except StorageError as error:
@@ -88,7 +88,7 @@ def before_run() -> Iterator[None]:
 
 
 def refuse_used(place: str, *, finished: bool, used: bool) -> None:
-    """Raises UserError when an output folder is used already."""
+    """Raise UserError when an output folder is used already."""
     if finished:
         raise UserError(
             "the output folder already holds a finished run",
@@ -102,7 +102,7 @@ def refuse_used(place: str, *, finished: bool, used: bool) -> None:
 
 
 def held_error(place: str, holder: str = "") -> UserError:
-    """Returns the error for a launcher that finds the folder held by another one."""
+    """Return the error for a launcher that finds the folder held by another one."""
     return UserError(
         "another launcher is writing to this output",
         value=place,

@@ -30,7 +30,7 @@ class ListedImage(NamedTuple):
 
 
 def bounded_generation(version: int) -> int:
-    """Returns a version as it fits int64 columns: from 0 to 2^63 - 1.
+    """Return a version as it fits int64 columns: from 0 to 2^63 - 1.
 
     Times before 1970 and, in ns, after April 2262 lose their upper bits, so that another time is another
     version there too.

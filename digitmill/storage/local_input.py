@@ -32,7 +32,7 @@ class NothingFoundError(UserError):
 
 
 def list_files(given: str, survey: Survey) -> Iterator[ListedImage]:
-    """Yields every file of a folder, to any depth and through links, or of a pattern, or one file.
+    """Yield every file of a folder, to any depth and through links, or of a pattern, or one file.
 
     Names begin with the real path of what is given: of the folder, or of the folder that a file or the
     first wildcard is in. Links below it keep their names. A link that leads nowhere is listed and later
@@ -57,7 +57,7 @@ def list_files(given: str, survey: Survey) -> Iterator[ListedImage]:
 
 
 def stat_file(path: bytes) -> ListedImage:
-    """Returns one file as it is now; size -1 and generation 0 when it cannot be examined."""
+    """Return one file as it is now; size -1 and generation 0 when it cannot be examined."""
     return stat_image(path, uri_of(path))
 
 
@@ -70,7 +70,7 @@ def holds_more_than(folder: bytes, count: int) -> bool:
 
 
 def read_file(image: ListedImage) -> bytes:
-    """Returns the bytes of a file in the version that was listed.
+    """Return the bytes of a file in the version that was listed.
 
     Raises:
         ImageError: MISSING, DENIED, CHANGED, TOO_LARGE or UNREADABLE.
@@ -94,7 +94,7 @@ def read_file(image: ListedImage) -> bytes:
 
 
 def open_file(image: ListedImage) -> BinaryIO:
-    """Opens a file of any size for reading, in the version that was listed.
+    """Open a file of any size for reading, in the version that was listed.
 
     Raises:
         ImageError: MISSING, DENIED, CHANGED or UNREADABLE.

@@ -25,7 +25,7 @@ class _Lock:
     handle: int
 
     def confirm(self) -> None:
-        """Checks that its file is there: as long as this process lives, nobody else can have taken it."""
+        """Check that its file is there: as long as this process lives, nobody else can have taken it."""
         try:
             held = os.path.samestat(os.fstat(self.handle), os.stat(self.path))
         except OSError:
@@ -48,7 +48,7 @@ class LocalFolder:
         return str(self.path / name)
 
     def write_once(self, name: str, data: bytes) -> None:
-        """Writes a file unless it is there.
+        """Write a file unless it is there.
 
         The name appears only after the bytes have reached the disk, so that a crash at any moment
         leaves either no file of that name or the complete one. And it has reached the disk too when this
@@ -106,7 +106,7 @@ class LocalFolder:
         return {name for name in self.names("") if (self.path / name).is_dir()}
 
     def delete(self, name: str) -> None:
-        """Removes a file, and its folder if that is empty then."""
+        """Remove a file, and its folder if that is empty then."""
         target = self.path / name
         with self._using(name):
             target.unlink(missing_ok=True)
@@ -116,7 +116,7 @@ class LocalFolder:
 
     @contextlib.contextmanager
     def hold(self) -> Iterator["_Lock"]:
-        """Locks the folder; the system takes the lock of a process that dies."""
+        """Lock the folder; the system takes the lock of a process that dies."""
         new = not self.path.exists()
         self.claim()
         lock = self._lock()
@@ -153,7 +153,7 @@ class LocalFolder:
             os.close(lock)  # the launcher before this one has just removed it
 
     def check(self, finished: str) -> None:
-        """Refuses a folder that holds something or cannot be seen."""
+        """Refuse a folder that holds something or cannot be seen."""
         try:
             done, used = self.exists(finished), self.path.exists() and not self.path.is_dir()
             # Leftovers of a launcher that was killed before its run began do not count.
@@ -165,7 +165,7 @@ class LocalFolder:
         refuse_used(self.place, finished=done, used=used)
 
     def claim(self) -> None:
-        """Creates the folder and checks that it is writable."""
+        """Create the folder and check that it is writable."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with _temporary_beside(self.path / "claim", b""):

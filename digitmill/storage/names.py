@@ -28,7 +28,7 @@ _UNQUOTED: Final = (string.ascii_letters + string.digits + "_.-~/").encode()
 
 
 def uri_of(path: bytes) -> str:
-    """Returns the URI of a local file; relative paths count from the working folder.
+    """Return the URI of a local file; relative paths count from the working folder.
 
     `..` stays: after a link it does not lead back to where the link stands.
     """
@@ -37,7 +37,7 @@ def uri_of(path: bytes) -> str:
 
 
 def real_path(path: bytes) -> bytes:
-    """Returns the one path by which a file or folder that a user names is known.
+    """Return the one path by which a file or folder that a user names is known.
 
     Free of `.`, `..`, doubled slashes and links, but for the last segment where it is not a folder: a file
     keeps the name of its link.
@@ -64,13 +64,13 @@ class RealNames:
 
 
 def quoted(path: bytes) -> str:
-    """Returns a path, or a part of one, as it stands in a URI."""
+    """Return a path, or a part of one, as it stands in a URI."""
     # Nearly no name needs quoting; to find that out `urllib` takes five times as long.
     return urllib.parse.quote_from_bytes(path) if path.translate(None, _UNQUOTED) else path.decode()
 
 
 def path_of(uri: str) -> bytes:
-    """Returns the path of a `file://` URI, byte for byte what `uri_of` was given.
+    """Return the path of a `file://` URI, byte for byte what `uri_of` was given.
 
     Raises:
         ValueError: for another kind of URI.
@@ -83,7 +83,7 @@ def path_of(uri: str) -> bytes:
 
 
 def place_of(uri: str, given: str = "/") -> str:
-    """Returns the path of a `file://` URI, and any other URI as it is.
+    """Return the path of a `file://` URI, and any other URI as it is.
 
     Args:
         uri: of a file or an object.
@@ -96,7 +96,7 @@ def place_of(uri: str, given: str = "/") -> str:
 
 
 def uri_in(name: str, file: str | pathlib.Path) -> str:
-    """Returns the URI of a name that stands in a file: relative names count from the file's folder.
+    """Return the URI of a name that stands in a file: relative names count from the file's folder.
 
     Raises:
         UserError: when it is the name of nothing that can be read.
@@ -123,12 +123,12 @@ def uri_in(name: str, file: str | pathlib.Path) -> str:
 
 
 def printable(place: str) -> str:
-    """Returns a path with bytes that are no UTF-8 written as escapes, for pages and manifests."""
+    """Return a path with bytes that are no UTF-8 written as escapes, for pages and manifests."""
     return os.fsencode(place).decode(errors="backslashreplace")
 
 
 def place_from_anywhere(place: str) -> str:
-    """Returns a place as it can be written wherever one works: absolute, real, without a slash at the end."""
+    """Return a place as it can be written wherever one works: absolute, real, without a slash at the end."""
     if "://" in place and not place.startswith(_FILE):
         return place.rstrip("/")
     root, pattern = real_root(place)
@@ -136,7 +136,7 @@ def place_from_anywhere(place: str) -> str:
 
 
 def real_root(given: str) -> tuple[bytes, str]:
-    """Returns the real path of what a user names on disk, and the pattern below it; empty for none.
+    """Return the real path of what a user names on disk, and the pattern below it; empty for none.
 
     What exists under its exact name is not taken for a pattern.
     """
@@ -156,26 +156,26 @@ def may_be_archive(uri: str) -> bool:
 
 
 def page_uri(file: str, page: int) -> str:
-    """Returns the identity of a page, counted from 1: `FILE!PAGE`; the file may be an archive's member."""
+    """Return the identity of a page, counted from 1: `FILE!PAGE`; the file may be an archive's member."""
     return f"{file}!{page}"
 
 
 def split_page(uri: str) -> tuple[str, int]:
-    """Returns the file and the page that an identity would name as a page's; 0 where it can be no page's."""
+    """Return the file and the page that an identity would name as a page's; 0 where it can be no page's."""
     match = _PAGE.fullmatch(uri)
     return (match[1], int(match[2])) if match else (uri, 0)
 
 
 def file_of(uri: str, files: Container[str]) -> str:
-    """Returns which of some files an identity is of: itself or one of its pages; itself where of none."""
+    """Return which of some files an identity is of: itself or one of its pages; itself where of none."""
     return uri if uri in files else split_page(uri)[0]
 
 
 def folder_of(uri: str) -> str:
-    """Returns the URI of the folder that holds an image."""
+    """Return the URI of the folder that holds an image."""
     return uri.rpartition("/")[0]
 
 
 def readable(uri: str) -> str:
-    """Returns a URI's path as people write it, for pages and messages; not an identity."""
+    """Return a URI's path as people write it, for pages and messages; not an identity."""
     return urllib.parse.unquote(uri.removeprefix(_FILE), errors="replace") if uri.startswith(_FILE) else uri

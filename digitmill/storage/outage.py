@@ -18,7 +18,7 @@ _STORAGE_CODES: Final = (FailureCode.MISSING, FailureCode.DENIED, FailureCode.UN
 
 
 def refuse_outage(failures: Sequence[Failure], *, listed: int) -> None:
-    """Raises StorageError where images failed because their bucket or folder is out of reach.
+    """Raise StorageError where images failed because their bucket or folder is out of reach.
 
     Such failures must not be recorded: when credentials expire or the network breaks, the same images can
     be read after a resume. If the bucket can still be listed, the images themselves are missing. If most
@@ -32,7 +32,7 @@ def refuse_outage(failures: Sequence[Failure], *, listed: int) -> None:
 
 
 def _check_folder(paths: Sequence[bytes]) -> None:
-    """Raises StorageError where the folder of some files is gone with them, as an unmounted disk is."""
+    """Raise StorageError where the folder of some files is gone with them, as an unmounted disk is."""
     if len(paths) < _ENOUGH_FILES:
         return
     folder = os.path.commonpath([os.path.dirname(path) for path in paths])
@@ -47,7 +47,7 @@ def _check_folder(paths: Sequence[bytes]) -> None:
 
 
 def _check_bucket(uri: str, *, most_failed: bool) -> None:
-    """Raises StorageError where an image's own folder cannot be listed: rights may end there."""
+    """Raise StorageError where an image's own folder cannot be listed: rights may end there."""
     scheme, bucket, name = split(uri)
     folder = name[: name.rfind("/") + 1]
     try:

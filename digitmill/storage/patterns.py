@@ -18,13 +18,13 @@ def has_magic(name: str) -> bool:
 
 
 def literal_prefix(pattern: str) -> str:
-    """Returns what every match begins with: a listing need look at no other names."""
+    """Return what every match begins with: a listing need look at no other names."""
     found = _MAGIC.search(pattern)
     return pattern if found is None else pattern[: found.start()]
 
 
 def split_pattern(pattern: str) -> tuple[str, str]:
-    """Returns the folder that a pattern looks into, empty for the working one, and the pattern below it."""
+    """Return the folder that a pattern looks into, empty for the working one, and the pattern below it."""
     folder, slash, _ = literal_prefix(pattern).rpartition("/")
     return folder or slash, pattern[len(folder) :].lstrip("/")
 
@@ -40,7 +40,7 @@ class PathPattern:
 
     @classmethod
     def of(cls, pattern: str) -> "PathPattern":
-        """Returns the pattern of a text."""
+        """Return the pattern of a text."""
         *folders, last = pattern.split("/")
         return cls((*(segment for segment in folders if segment not in ("", ".")), last))
 
@@ -53,7 +53,7 @@ class PathPattern:
         return self._with_skipped({0})
 
     def enter(self, states: States, folder: str) -> States:
-        """Returns where the walk is in a sub-folder of this name."""
+        """Return where the walk is in a sub-folder of this name."""
         below = set()
         for place in states:
             if self.segments[place] == "**":
@@ -81,7 +81,7 @@ class PathPattern:
         return [re.compile(_segment(segment), re.DOTALL) for segment in self.segments]
 
     def _with_skipped(self, states: set[int]) -> States:
-        """Adds the segments behind each `**`, which may stand for no folder."""
+        """Add the segments behind each `**`, which may stand for no folder."""
         pending = list(states)
         for place in pending:
             if self.segments[place] == "**" and place < self._last:
@@ -94,7 +94,7 @@ EVERYTHING: Final = PathPattern.of("**")
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """Returns a pattern's regular expression, for `fullmatch`.
+    """Return a pattern's regular expression, for `fullmatch`.
 
     `*` and `?` stop at `/`; `**` as a whole segment stands for any number of folders, none included;
     `[abc]`, `[a-z]` and `[!a-z]` stand for one character. Hidden names match as all others do.

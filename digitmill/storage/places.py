@@ -21,7 +21,7 @@ from schemas.failure import ImageError
 
 
 def list_place(given: str, survey: Survey | None = None) -> Iterator[ListedImage]:
-    """Yields the images of a folder, a pattern or one file, on disk or in a bucket.
+    """Yield the images of a folder, a pattern or one file, on disk or in a bucket.
 
     Args:
         given: the folder, pattern or file.
@@ -68,7 +68,7 @@ def _matching(scheme: str, bucket: str, name: str, survey: Survey) -> Iterator[L
 
 
 def _objects(scheme: str, bucket: str, *, prefix: str, only: str = "") -> Iterator[ListedImage]:
-    """Yields what begins with a prefix; with `only`, the one object of that name."""
+    """Yield what begins with a prefix; with `only`, the one object of that name."""
     if scheme == "gs":
         from digitmill.storage.object_stores import google
 
@@ -100,7 +100,7 @@ def _objects(scheme: str, bucket: str, *, prefix: str, only: str = "") -> Iterat
 
 
 def uri_of_place(given: str) -> str:
-    """Returns the URI of a file or folder that a user named by a path or a URI, as it is listed.
+    """Return the URI of a file or folder that a user named by a path or a URI, as it is listed.
 
     Raises:
         UserError: when it is on no disk and in no object store.
@@ -109,7 +109,7 @@ def uri_of_place(given: str) -> str:
 
 
 def open_place(given: str) -> BinaryIO:
-    """Returns a file of any size, open for reading at its beginning; an object's is a temporary copy.
+    """Return a file of any size, open for reading at its beginning; an object's is a temporary copy.
 
     Raises:
         UserError: when it cannot be read.
@@ -123,7 +123,7 @@ def open_place(given: str) -> BinaryIO:
 
 
 def open_folder(place: str) -> OutputFolder:
-    """Returns an output folder, local or in a bucket, without touching it.
+    """Return an output folder, local or in a bucket, without touching it.
 
     Raises:
         UserError: for a place that outputs cannot be written to.

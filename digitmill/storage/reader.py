@@ -40,7 +40,7 @@ class ImageReader:
         self._pool = ThreadPoolExecutor(self._limits.threads, thread_name_prefix="read")
 
     def read(self, images: Iterable[ListedImage]) -> Iterator[Content]:
-        """Yields each image's bytes, or why they cannot be had, in order.
+        """Yield each image's bytes, or why they cannot be had, in order.
 
         Files are read here and now: threads would cost more than they save. Objects are read ahead.
         """
@@ -71,13 +71,13 @@ class ImageReader:
             yield from under_way.popleft()[1]()
 
     def find(self, uris: Sequence[str]) -> Iterator[ListedImage]:
-        """Yields images as they are now, in order; size -1 for one that cannot be examined."""
+        """Yield images as they are now, in order; size -1 for one that cannot be examined."""
         if all(uri.startswith(_FILE) for uri in uris):
             return map(self._find, uris)
         return self._pool.map(self._find, uris)
 
     def fetch(self, image: ListedImage) -> BinaryIO:
-        """Opens a file of any size for reading; of an object it opens a temporary copy.
+        """Open a file of any size for reading; of an object it opens a temporary copy.
 
         Raises:
             ImageError: when it cannot be had.
@@ -87,7 +87,7 @@ class ImageReader:
         return self._objects().fetch(image)
 
     def read_head(self, image: ListedImage, size: int) -> bytes:
-        """Returns the first `size` bytes of a file, or all if it has fewer.
+        """Return the first `size` bytes of a file, or all if it has fewer.
 
         Raises:
             ImageError: when they cannot be had.
@@ -98,7 +98,7 @@ class ImageReader:
         return self._objects().read_head(image, size)
 
     def close(self) -> None:
-        """Ends the threads."""
+        """End the threads."""
         self._pool.shutdown(cancel_futures=True)
 
     def __enter__(self) -> Self:
@@ -134,7 +134,7 @@ def _is_file(image: ListedImage) -> bool:
 
 
 def _groups(objects: Iterable[ListedImage]) -> Iterator[list[ListedImage]]:
-    """Yields groups that are bounded in number and in listed bytes."""
+    """Yield groups that are bounded in number and in listed bytes."""
     group: list[ListedImage] = []
     held = 0
     for image in objects:

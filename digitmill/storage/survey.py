@@ -91,7 +91,7 @@ class Survey:
         return self.ignored + self.vanished + self.passed_over
 
     def enter(self, identity: tuple[int, int], visit: Visit) -> list[Visit] | None:
-        """Notes a visit to a folder, by its device and inode.
+        """Note a visit to a folder, by its device and inode.
 
         Returns:
             Earlier visits under other names, whose files must not be listed again; None if that is all.

@@ -47,7 +47,7 @@ class Check:
 
 
 def run_checks(places: Sequence[str], *, model: str, write: bool) -> Iterator[Check]:
-    """Runs every check, yielding each result as it comes."""
+    """Run every check, yielding each result as it comes."""
     yield check_python()
     yield from check_libraries()
     yield check_gpus()
@@ -65,7 +65,7 @@ def run_checks(places: Sequence[str], *, model: str, write: bool) -> Iterator[Ch
 
 
 def check_python() -> Check:
-    """Checks the versions of Python and digitmill."""
+    """Check the versions of Python and digitmill."""
     version = ".".join(map(str, sys.version_info[:3]))
     found = f"digitmill {_version('digitmill') or 'not installed'}, Python {version}"
     if not (3, 11) <= sys.version_info[:2] < (3, 14):
@@ -74,7 +74,7 @@ def check_python() -> Check:
 
 
 def check_libraries(wanted: Sequence[str] | None = None) -> Iterator[Check]:
-    """Compares installed distributions with requirements as in pyproject.toml, digitmill's own by default."""
+    """Compare installed distributions with requirements as in pyproject.toml, digitmill's own by default."""
     from packaging.requirements import Requirement
 
     if wanted is None:
@@ -104,7 +104,7 @@ def _version(name: str) -> str | None:
 
 
 def check_gpus() -> Check:
-    """Checks that TensorFlow sees every GPU of the machine."""
+    """Check that TensorFlow sees every GPU of the machine."""
     from digitmill.engines.engine_choice import this_machine
 
     machine = this_machine()
@@ -119,7 +119,7 @@ def check_gpus() -> Check:
 
 
 def check_disk(folder: pathlib.Path) -> Check:
-    """Checks that a folder is writable and its disk has free space."""
+    """Check that a folder is writable and its disk has free space."""
     free = shutil.disk_usage(folder).free
     found = f"{free / 1e9:,.1f} GB free in {folder}"
     if not os.access(folder, os.W_OK):
@@ -130,7 +130,7 @@ def check_disk(folder: pathlib.Path) -> Check:
 
 
 def check_credentials() -> Check:
-    """Checks for Google application default credentials."""
+    """Check for Google application default credentials."""
     from digitmill.storage.object_stores import google
 
     emulator = os.environ.get(google.EMULATOR)
@@ -146,7 +146,7 @@ def check_credentials() -> Check:
 
 
 def check_runners() -> Iterator[Check]:
-    """Checks which Beam runners this machine can start."""
+    """Check which Beam runners this machine can start."""
     yield Check("runner", OK, "DirectRunner, on this machine")
     dataflow, prism, java = importlib.util.find_spec("google.cloud.dataflow"), shutil.which("prism"), _java()
     yield _runner(
@@ -193,7 +193,7 @@ def _is_empty(place: str) -> bool:
 
 
 def check_reading(place: str) -> Check:
-    """Lists a place and reads one file of it."""
+    """List a place and read one file of it."""
     from digitmill.storage import ImageReader, list_place
 
     def probe() -> str:
@@ -210,7 +210,7 @@ def check_reading(place: str) -> Check:
 
 
 def check_writing(place: str) -> Check:
-    """Writes a small file to a place, reads it back and deletes it."""
+    """Write a small file to a place, read it back and delete it."""
     from digitmill.storage import open_folder
 
     def probe() -> str:
@@ -238,7 +238,7 @@ def _run_probe(name: str, probe: Callable[[], str]) -> Check:
 
 
 def check_scoring(model: pathlib.Path) -> Check:
-    """Scores digits of the embedded sample, from PNG bytes to predictions."""
+    """Score digits of the embedded sample, from PNG bytes to predictions."""
 
     def probe() -> str:
         right, engine = _score(model)

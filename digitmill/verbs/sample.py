@@ -48,7 +48,7 @@ def sample(folder: pathlib.Path, *, split: str, number: int | None) -> None:
 
 
 def write_sample(folder: pathlib.Path, split: str, *, number: int | None = None) -> int:
-    """Writes a split of the sample to FOLDER/LABEL/NUMBER.png; returns the number of images.
+    """Write a split of the sample to FOLDER/LABEL/NUMBER.png; return the number of images.
 
     Of a `number` of images come the first of each digit, then the second of each, and so on.
 
@@ -78,7 +78,7 @@ def write_sample(folder: pathlib.Path, split: str, *, number: int | None = None)
 
 
 def _chosen(labels: Sequence[int], number: int | None) -> list[int]:
-    """Returns the positions of the first of each label, then the second of each, and so on."""
+    """Return the positions of the first of each label, then the second of each, and so on."""
     if number is None:
         return list(range(len(labels)))
     if number > len(labels):

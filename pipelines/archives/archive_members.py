@@ -41,7 +41,7 @@ class ArchiveKind(enum.StrEnum):
 
 
 def archive_kind(name: str, head: bytes) -> ArchiveKind | None:
-    """Returns the kind of archive that a file with this head is; None for an image or anything else.
+    """Return the kind of archive that a file with this head is; None for an image or anything else.
 
     Content decides: magic bytes, or the checksum of a first header. The name counts only where the content
     begins like no known format, so that a damaged archive fails as the archive that it was.
@@ -60,7 +60,7 @@ def archive_kind(name: str, head: bytes) -> ArchiveKind | None:
 def read_members(
     file: BinaryIO, kind: ArchiveKind, *, name: str, ignored: collections.Counter[str] | None = None
 ) -> Iterator[Member]:
-    """Yields every member of a seekable archive once, its bytes or why they cannot be read.
+    """Yield every member of a seekable archive once, its bytes or why they cannot be read.
 
     Folders are no members, nor is junk beside images, which `ignored` counts under the archive's name. Where
     the archive itself fails, the last member has the archive's URI and says how many came before; so does the
@@ -130,7 +130,7 @@ def _kind_by_name(name: str) -> ArchiveKind | None:
 
 
 def _read_tfrecord(stream: Stream) -> Iterator[RawMember]:
-    """Yields the images under the names and with the labels that they were packed with.
+    """Yield the images under the names and with the labels that they were packed with.
 
     A record without a name, or that cannot be read, is named by its number, from `record-0`; behind a damaged
     span, whose records nobody can count, by the byte where it starts: `record-at-BYTE`.

@@ -44,12 +44,12 @@ class _Header(NamedTuple):
 
 
 def is_tar(head: bytes) -> bool:
-    """Returns whether a file's first bytes are a tar header, by its checksum."""
+    """Return whether a file's first bytes are a tar header, by its checksum."""
     return len(head) >= BLOCK and any(head[:BLOCK]) and _checks(head[:BLOCK])
 
 
 def read_tar(stream: Stream) -> Iterator[RawMember]:
-    """Yields the members, without folders.
+    """Yield the members, without folders.
 
     Raises:
         ImageError: CORRUPT where the rest cannot be read, or what the stream raises.
@@ -72,7 +72,7 @@ def read_tar(stream: Stream) -> Iterator[RawMember]:
 
 
 def _next_header(stream: Stream) -> _Header | None:
-    """Returns None at the end mark. An archive without one is cut short, maybe between members."""
+    """Return None at the end mark. An archive without one is cut short, maybe between members."""
     block = _read_exactly(stream, BLOCK)
     if not any(block):
         _check_end(stream)
@@ -129,7 +129,7 @@ def _content(stream: Stream, size: int) -> bytes:
 
 
 def _pax(data: bytes) -> Attributes:
-    """Returns the attributes that matter here, of records `LENGTH KEY=VALUE\\n`."""
+    """Return the attributes that matter here, of records `LENGTH KEY=VALUE\\n`."""
     attributes: Attributes = {}
     at = 0
     while at < len(data) and data[at]:
@@ -192,6 +192,6 @@ def _read_exactly(stream: Stream, size: int) -> bytes:
 
 
 def _skip(stream: Stream, size: int) -> None:
-    """Passes over `size` bytes without holding them."""
+    """Pass over `size` bytes without holding them."""
     while size > 0:
         size -= len(_read_exactly(stream, min(size, _CHUNK)))

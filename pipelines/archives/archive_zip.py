@@ -70,7 +70,7 @@ class _Directory(NamedTuple):
 
 
 def read_zip(file: BinaryIO) -> Iterator[RawMember]:
-    """Yields the members in the order of the archive's directory, without folders.
+    """Yield the members in the order of the archive's directory, without folders.
 
     Where the directory is lost, as in an archive that is cut short, members are read one after the other from
     the front. Members that overlap, as in zip bombs, are not read.
@@ -135,7 +135,7 @@ def _wide_directory(file: BinaryIO, end: int) -> tuple[int, int, int, int] | Non
 
 
 def _entries(file: BinaryIO, directory: _Directory) -> Iterator[_Entry]:
-    """Yields the directory's entries one at a time; the file may be read elsewhere in between."""
+    """Yield the directory's entries one at a time; the file may be read elsewhere in between."""
     at = directory.start
     for _ in range(MAX_ENTRIES):
         if at == directory.end:
@@ -164,7 +164,7 @@ def _entry(fields: tuple, variable: bytes, *, shift: int) -> _Entry:
 
 
 def _widened(extra: bytes, numbers: list[int]) -> list[int]:
-    """Returns size, packed size and offset; those that do not fit in 32 bits come from the 64-bit field."""
+    """Return size, packed size and offset; those that do not fit in 32 bits come from the 64-bit field."""
     at = 0
     while at + 4 <= len(extra):
         kind, length = struct.unpack_from("<HH", extra, at)
@@ -176,7 +176,7 @@ def _widened(extra: bytes, numbers: list[int]) -> list[int]:
 
 
 def _overlaps(file: BinaryIO, directory: _Directory) -> np.ndarray:
-    """Returns for each entry whether it shares bytes with another."""
+    """Return for each entry whether it shares bytes with another."""
     starts, ends = array.array("q"), array.array("q")
     # Reading the members will fail at the same damage.
     with contextlib.suppress(ImageError):
@@ -198,7 +198,7 @@ def _is_folder(entry: _Entry) -> bool:
 
 
 def _refusal(entry: _Entry) -> ImageError | None:
-    """Returns why a member is not read, judged by its entry alone."""
+    """Return why a member is not read, judged by its entry alone."""
     if entry.flags & _ENCRYPTED:
         return ImageError(FailureCode.UNSUPPORTED, "encrypted")
     if entry.method not in (STORED, DEFLATED):
@@ -219,7 +219,7 @@ def _misplacement(entry: _Entry, directory: _Directory, *, overlaps: bool) -> Im
 
 
 def _least_end(entry: _Entry) -> int:
-    """Returns the earliest place where a member can end: the directory omits part of its header."""
+    """Return the earliest place where a member can end: the directory omits part of its header."""
     return entry.start + _LOCAL.size + len(entry.name) + entry.packed
 
 
@@ -261,7 +261,7 @@ def _checked(data: bytes, *, size: int, crc: int) -> bytes | ImageError:
 
 
 def _from_the_front(file: BinaryIO) -> Iterator[RawMember]:
-    """Yields the members of an archive without a usable directory, up to where it is cut."""
+    """Yield the members of an archive without a usable directory, up to where it is cut."""
     inflation = Inflation()
     at = 0
     while True:
@@ -276,7 +276,7 @@ def _from_the_front(file: BinaryIO) -> Iterator[RawMember]:
 
 
 def _local_entry(file: BinaryIO, fixed: bytes) -> _Entry:
-    """Returns a member by its own header."""
+    """Return a member by its own header."""
     _, _, flags, method, _, _, crc, packed, size, name_length, extra_length = _LOCAL.unpack(fixed)
     variable = file.read(name_length + extra_length)
     if len(variable) < name_length + extra_length:
@@ -286,7 +286,7 @@ def _local_entry(file: BinaryIO, fixed: bytes) -> _Entry:
 
 
 def _next_content(file: BinaryIO, entry: _Entry, *, inflation: Inflation) -> tuple[bytes | ImageError, int]:
-    """Returns the content at `entry.start`, and where the next member begins."""
+    """Return the content at `entry.start`, and where the next member begins."""
     if entry.flags & _SIZES_FOLLOW and entry.packed == 0:
         if entry.method != DEFLATED or entry.flags & _ENCRYPTED:
             # Only deflated data marks its own end.
@@ -305,7 +305,7 @@ def _next_content(file: BinaryIO, entry: _Entry, *, inflation: Inflation) -> tup
 def _streamed_content(
     file: BinaryIO, entry: _Entry, *, inflation: Inflation
 ) -> tuple[bytes | ImageError, int]:
-    """Reads a member whose size follows it, and returns also where the next one begins."""
+    """Read a member whose size follows it, and return also where the next one begins."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     kept: list[bytes] = []
     size, crc = 0, 0

@@ -41,7 +41,7 @@ class Member:
 
 
 def member_uri(archive: str, member: bytes, *, nth: int = 1) -> str:
-    """Returns a member's identity, `ARCHIVE!MEMBER`, or `ARCHIVE!MEMBER#2` for the second of a name.
+    """Return a member's identity, `ARCHIVE!MEMBER`, or `ARCHIVE!MEMBER#2` for the second of a name.
 
     In a `file://` archive the member is percent-encoded as files are; elsewhere only `%`, `!`, `#`, control
     characters and bytes that are not UTF-8 are. So the `!` behind the archive separates the two, and
@@ -67,7 +67,7 @@ class NameCounts:
         self._resize(1 << 14)
 
     def add(self, name: bytes) -> int:
-        """Counts a name once more, and returns how often it was added."""
+        """Count a name once more, and return how often it was added."""
         if 2 * self._used >= len(self._digests):
             self._resize(2 * len(self._digests))
         digest = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest()) or 1
@@ -79,7 +79,7 @@ class NameCounts:
         return self._counts[place]
 
     def _place(self, digest: int) -> int:
-        """Returns the slot of a digest, or the free one where it belongs."""
+        """Return the slot of a digest, or the free one where it belongs."""
         digests, mask = self._digests, len(self._digests) - 1
         place = digest & mask
         while (there := digests[place]) and there != digest:
@@ -105,19 +105,19 @@ class MemberNames:
         self.given = 0
 
     def next(self, member: bytes) -> str:
-        """Returns the identity of the next member."""
+        """Return the identity of the next member."""
         self.given += 1
         member = member if len(member) <= MAX_NAME else member[:_NAME_CUT]
         return member_uri(self._archive, member, nth=self._counts.add(member))
 
 
 def cut_short() -> ImageError:
-    """Returns the error of an archive that ends too early."""
+    """Return the error of an archive that ends too early."""
     return ImageError(FailureCode.CORRUPT, "the archive is cut short")
 
 
 def too_large(size: int) -> ImageError:
-    """Returns the error of a member of `size` bytes."""
+    """Return the error of a member of `size` bytes."""
     return ImageError(FailureCode.TOO_LARGE, f"{size:,} bytes; the limit is {MAX_BYTES:,}")
 
 

@@ -115,7 +115,7 @@ class ReadDigits(beam.PTransform):
 
 
 def _spread(names: beam.PCollection) -> beam.PCollection:
-    """Maps a PCollection of names to batches of names, distributed over the workers."""
+    """Map a PCollection of names to batches of names, distributed over the workers."""
     batched = "Batch" >> beam.BatchElements(min_batch_size=BATCH_NAMES, max_batch_size=BATCH_NAMES)
     return names | batched | "Spread" >> beam.Reshuffle()
 
@@ -129,12 +129,12 @@ class _ClassifyBatch(beam.DoFn):
         self._shared_classifier, self._shared_reader = Shared(), Shared()
 
     def setup(self) -> None:
-        """Loads the models and opens storage, once per worker process."""
+        """Load the models and open storage, once per worker process."""
         self._classifier: Classifier = self._shared_classifier.acquire(self._load)
         self._reader: ImageReader = self._shared_reader.acquire(lambda: ImageReader(self._limits))
 
     def process(self, names: Sequence[Name]) -> Iterator[Any]:
-        """Yields a prediction or a failure for each image."""
+        """Yield a prediction or a failure for each image."""
         contents = iter(read_contents(names, self._reader, self._pages))
         while True:
             scored = self._classifier.classify(itertools.islice(contents, ITEM_SIZE))
@@ -153,11 +153,11 @@ class _ReadBatch(beam.DoFn):
         self._shared_reader = Shared()
 
     def setup(self) -> None:
-        """Opens storage, once per worker process."""
+        """Open storage, once per worker process."""
         self._reader: ImageReader = self._shared_reader.acquire(lambda: ImageReader(self._limits))
 
     def process(self, names: Sequence[Name]) -> Iterator[Any]:
-        """Yields a digit or a failure for each image."""
+        """Yield a digit or a failure for each image."""
         for chunk in split_chunks(read_contents(names, self._reader, self._pages)):
             batch = decode_batch((content for _, content in chunk), len(chunk))
             for (image, _), digit, error in zip(chunk, batch.digits, batch.errors, strict=True):
@@ -169,7 +169,7 @@ class _ReadBatch(beam.DoFn):
 
 
 def read_contents(names: Sequence[Name], reader: ImageReader, pages: Pages = Pages.ALL) -> PagedContents:
-    """Returns each image with its content or its error; of an archive its members, of a file its pages."""
+    """Return each image with its content or its error; of an archive its members, of a file its pages."""
     return PagedContents(_read_files(names, reader), pages)
 
 

@@ -34,13 +34,13 @@ class BundleModelHandler(ModelHandler[np.ndarray, PredictionResult, Engine]):
         self._bundle = open_bundle(pathlib.Path(model), self._engine_kind)
 
     def load_model(self) -> Engine:
-        """Returns the model, loaded from the files that were checked."""
+        """Return the model, loaded from the files that were checked."""
         return self._bundle.load()
 
     def run_inference(
         self, batch: Sequence[np.ndarray], model: Engine, inference_args: dict[str, Any] | None = None
     ) -> Iterable[PredictionResult]:
-        """Returns a result for each example.
+        """Return a result for each example.
 
         Raises:
             ValueError: when an example is not a canonical digit.
@@ -56,19 +56,19 @@ class BundleModelHandler(ModelHandler[np.ndarray, PredictionResult, Engine]):
         ]
 
     def get_num_bytes(self, batch: Sequence[np.ndarray]) -> int:
-        """Returns the size of a batch's pixels in bytes."""
+        """Return the size of a batch's pixels in bytes."""
         return sum(digit.nbytes for digit in batch)
 
     def get_metrics_namespace(self) -> str:
-        """Returns the namespace of the metrics that `RunInference` collects."""
+        """Return the namespace of the metrics that `RunInference` collects."""
         return "BundleModelHandler"
 
     def validate_inference_args(self, inference_args: Mapping[str, Any] | None) -> None:
-        """Raises ValueError for any argument: a bundle's model has none."""
+        """Raise ValueError for any argument: a bundle's model has none."""
         if inference_args:
             raise ValueError(f"unknown inference_args {sorted(inference_args)}; a bundle takes none")
 
     def update_model_path(self, model_path: str | None = None) -> None:
-        """Switches to another bundle; called by Beam's automatic model refresh."""
+        """Switch to another bundle; called by Beam's automatic model refresh."""
         if model_path:
             self._bundle = open_bundle(pathlib.Path(model_path), self._engine_kind)

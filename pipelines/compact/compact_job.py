@@ -57,7 +57,7 @@ class MergeTask:
 
 
 def run(options: CompactOptions) -> Summary:
-    """Writes the latest state of several runs as one run's output: the last outcome of each image.
+    """Write the latest state of several runs as one run's output: the last outcome of each image.
 
     An image is included if the last run that listed all of its inputs, or a later run, listed it.
 
@@ -136,7 +136,7 @@ def _plan(options: CompactOptions, runs: Sequence[PastRun]) -> RunPlan:
 
 
 def _common_list(runs: Sequence[PastRun]) -> str | None:
-    """Returns a digest of the input lists of the runs; None without any."""
+    """Return a digest of the input lists of the runs; None without any."""
     lists = sorted({run.scope[1] for run in runs} - {""})
     if len(lists) < 2:
         return lists[0] if lists else None

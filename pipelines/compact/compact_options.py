@@ -48,7 +48,7 @@ class CompactOptions(Options):
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
-        """Returns the options that a command line gives: click takes runs and Beam's flags together."""
+        """Return the options that a command line gives: click takes runs and Beam's flags together."""
         words = given["runs"]
         # A flag of Beam's may be followed by its value.
         places = tuple(itertools.takewhile(lambda word: not word.startswith("-"), words))
@@ -57,5 +57,5 @@ class CompactOptions(Options):
         return super().of({**given, "runs": places, "beam_flags": words[len(places) :]})
 
     def settings(self) -> dict[str, object]:
-        """Returns what is given, by its key in `run.yaml`; not where the output goes."""
+        """Return what is given, by its key in `run.yaml`; not where the output goes."""
         return super().settings() | {"runs": [*self.runs, *self.beam_flags]}

@@ -62,7 +62,7 @@ class _Outcome:
 
 
 def blocks_of(file: PastListingFile, *, current: bool, buckets: int) -> Iterator[tuple[int, Block]]:
-    """Yields the images and outcomes of a listing file's work items in blocks, each with its bucket.
+    """Yield the images and outcomes of a listing file's work items in blocks, each with its bucket.
 
     A run's images still exist if it is `current`: no later run listed all of its inputs.
     """
@@ -103,7 +103,7 @@ def merge_bucket(
     run: str,
     compression: Compression = Compression.RECORDS,
 ) -> Iterator[str]:
-    """Writes the latest state of one bucket from the blocks of all runs; yields its items' digests.
+    """Write the latest state of one bucket from the blocks of all runs; yield its items' digests.
 
     Raises:
         UnreconciledError: when no run has an outcome for a listed file.
@@ -128,7 +128,7 @@ def merge_bucket(
 
 
 def resolve(blocks: Iterable[Block]) -> tuple[dict[str, tuple[int, ListedImage]], dict[Version, _Outcome]]:
-    """Returns the current files, with the run that listed each, and the last run's outcome of each version.
+    """Return the current files, with the run that listed each, and the last run's outcome of each version.
 
     A file can return to a version that an early run scored; outcomes of later versions are not its own.
     """

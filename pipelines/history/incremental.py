@@ -126,12 +126,12 @@ class Bucket:
         return sum(counted.get(version, 1) for version in self.failed)
 
     def to_bytes(self) -> bytes:
-        """Returns the content of its file."""
+        """Return the content of its file."""
         return gzip.compress(json.dumps(dataclasses.astuple(self)).encode(), 1, mtime=0)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Bucket":
-        """Reads what `to_bytes` wrote."""
+        """Read what `to_bytes` wrote."""
         with fields_of("a bucket of names"):
             # Earlier versions did not count the images of archives.
             todo, skipped, failed, *several = parse_json(gzip.decompress(data))
@@ -144,17 +144,17 @@ class Bucket:
 
 
 def bucket_count(images: int, *, names: int | None = None) -> int:
-    """Returns the number of buckets for about `images` names, of `names` each; fixed when a run begins."""
+    """Return the number of buckets for about `images` names, of `names` each; fixed when a run begins."""
     return min(_MOST_BUCKETS, images // (names or _BUCKET_NAMES) + 1)
 
 
 def bucket_of(uri: str, buckets: int) -> int:
-    """Returns the number of a name's bucket."""
+    """Return the number of a name's bucket."""
     return zlib.crc32(uri.encode()) % buckets
 
 
 def past_listing_files(runs: Sequence[PastRun]) -> Iterator[PastListingFile]:
-    """Yields the listing files of earlier runs that their manifests name."""
+    """Yield the listing files of earlier runs that their manifests name."""
     for number, run in enumerate(runs):
         names = sorted(part.name for part in run.manifest.parts if part.name.startswith(f"{LISTING}/"))
         joined = any(map(is_bucket, names))
@@ -166,13 +166,13 @@ def past_listing_files(runs: Sequence[PastRun]) -> Iterator[PastListingFile]:
 
 
 def current_blocks(output: OutputFolder, name: str, *, run: int, buckets: int) -> Iterator[tuple[int, Block]]:
-    """Yields the names in a listing file of this run in blocks, each with its bucket."""
+    """Yield the names in a listing file of this run in blocks, each with its bucket."""
     item = read_item(output, name)
     yield from _blocks(item.images if item else (), run, LISTED, buckets=buckets)
 
 
 def past_blocks(file: PastListingFile, *, buckets: int) -> Iterator[tuple[int, Block]]:
-    """Yields the names in a listing file of an earlier run in blocks: what it covers, and what failed."""
+    """Yield the names in a listing file of an earlier run in blocks: what it covers, and what failed."""
     output = open_folder(file.place)
     names: dict[str, list[tuple]] = {}
     with file.damage_reported():
@@ -193,7 +193,7 @@ def past_blocks(file: PastListingFile, *, buckets: int) -> Iterator[tuple[int, B
 
 
 def _outcomes(output: OutputFolder, item: WorkItem) -> Iterator[tuple[str, tuple]]:
-    """Yields the files of a work item with a failure, and those that do not hold one image."""
+    """Yield the files of a work item with a failure, and those that do not hold one image."""
     record = read_record(output.read(statistics_name(item.digest)), output)
     files = {image.uri: (image.uri, image.generation) for image in item.images}
     counted = list(record.several)
@@ -210,7 +210,7 @@ def _outcomes(output: OutputFolder, item: WorkItem) -> Iterator[tuple[str, tuple
 
 
 def join_bucket(blocks: Iterable[Block], *, run: int, retry_failures: bool) -> Bucket:
-    """Returns which images of one bucket are left to score, from the blocks of this run and earlier ones."""
+    """Return which images of one bucket are left to score, from the blocks of this run and earlier ones."""
     past, current = _Past(), list[ListedImage]()
     for number, kind, packed in blocks:
         names = json.loads(zlib.decompress(packed))
@@ -245,7 +245,7 @@ class _Past:
         self._last: dict[str, dict[tuple, int]] = {LISTED: {}, FAILED: {}, PASSING: {}}
 
     def add(self, number: int, kind: str, names: Iterable[Sequence]) -> None:
-        """Adds a block of an earlier run."""
+        """Add a block of an earlier run."""
         if kind == SEVERAL:
             for uri, generation, *counted in names:
                 found = (number, *counted)
@@ -256,7 +256,7 @@ class _Past:
             seen[version] = max(number, seen.get(version, -1))
 
     def outcome(self, image: ListedImage) -> str | None:
-        """Returns how a file fared in the last run that listed it; None if none did."""
+        """Return how a file fared in the last run that listed it; None if none did."""
         # The size tells a new file apart that kept the modification time of the old one.
         covering_run = self._last[LISTED].get((image.uri, image.generation, image.size))
         if covering_run is None:
@@ -267,7 +267,7 @@ class _Past:
 
 
 def group_buckets(counts: Sequence[int], *, max_size: int) -> list[list[int]]:
-    """Groups the buckets that are packed together, so that few new images make few files."""
+    """Group the buckets that are packed together, so that few new images make few files."""
     aim = min(max_size, max(ITEM_SIZE, -(-sum(counts) // _MIN_ITEMS)))
     grouped: list[list[int]] = []
     held = aim
@@ -285,7 +285,7 @@ def group_buckets(counts: Sequence[int], *, max_size: int) -> list[list[int]]:
 def freeze_group(
     output: OutputFolder, group: int, buckets: Sequence[int], *, run: str, max_size: int
 ) -> Iterator[tuple[str, WorkItem]]:
-    """Packs the images of a group of buckets into work items, and yields each with its listing file."""
+    """Pack the images of a group of buckets into work items, and yield each with its listing file."""
     images = (image for bucket in buckets for image in read_bucket(output, bucket).todo)
     items = pack_items(images, run, size=max_size)
     for number, item in enumerate(itertools.chain(items, [None])):
@@ -296,7 +296,7 @@ def freeze_group(
 
 
 def read_bucket(output: OutputFolder, number: int) -> Bucket:
-    """Reads the result of the join for a bucket; raises FileNotFoundError if it is missing."""
+    """Read the result of the join for a bucket; raise FileNotFoundError if it is missing."""
     return Bucket.from_bytes(output.read(bucket_listing(number)))
 
 
@@ -306,7 +306,7 @@ def _blocks(names: Iterable[tuple], run: int, kind: str, *, buckets: int) -> Ite
 
 
 def split_by_bucket(entries: Iterable[T], uri_of: Callable[[T], str], buckets: int) -> dict[int, list[T]]:
-    """Returns the entries of each bucket, by the URI that each belongs to."""
+    """Return the entries of each bucket, by the URI that each belongs to."""
     groups: dict[int, list[T]] = {}
     for entry in entries:
         groups.setdefault(bucket_of(uri_of(entry), buckets), []).append(entry)

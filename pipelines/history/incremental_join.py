@@ -38,7 +38,7 @@ class SkipScored(beam.PTransform):
         self._past = past
 
     def expand(self, listed: beam.PCollection) -> beam.PCollection:
-        """Joins by bucket, then packs the buckets' images into work items."""
+        """Join by bucket, then packs the buckets' images into work items."""
         current = (
             listed
             # A listing file has one first work item.
@@ -74,7 +74,7 @@ def _read_listed(name: str, task: JoinTask) -> Iterator[tuple[int, Block]]:
 
 
 def _join_bucket(grouped: tuple[int, Iterable[Block]], task: JoinTask) -> Iterator[tuple[int, int]]:
-    """Writes the images of a bucket that are left to score, once, and yields its number and theirs."""
+    """Write the images of a bucket that are left to score, once, and yield its number and theirs."""
     number, blocks = grouped
     output = open_folder(task.output)
     joined = incremental.join_bucket(

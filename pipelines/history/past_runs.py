@@ -58,7 +58,7 @@ class PastRun:
 
 
 def open_run(place: str) -> PastRun | None:
-    """Returns the finished run in a folder; None if there is none.
+    """Return the finished run in a folder; None if there is none.
 
     Raises:
         UserError: when its manifest or its plan cannot be read.
@@ -84,7 +84,7 @@ def open_run(place: str) -> PastRun | None:
 
 
 def find_runs(given: str, *, exclude: OutputFolder | None = None) -> list[PastRun]:
-    """Returns the finished run in a folder, or those in its sub-folders but `exclude`, oldest first.
+    """Return the finished run in a folder, or those in its sub-folders but `exclude`, oldest first.
 
     Folders without a manifest are ignored.
 
@@ -107,7 +107,7 @@ def find_runs(given: str, *, exclude: OutputFolder | None = None) -> list[PastRu
 
 
 def sort_runs(runs: Iterable[PastRun]) -> list[PastRun]:
-    """Returns runs without duplicates, oldest first, and after the runs that they build on."""
+    """Return runs without duplicates, oldest first, and after the runs that they build on."""
     waiting = sorted({run.place: run for run in runs}.values(), key=lambda run: run.began)
     ordered = []
     while waiting:
@@ -119,7 +119,7 @@ def sort_runs(runs: Iterable[PastRun]) -> list[PastRun]:
 
 
 def open_past_runs(past: Mapping[str, str]) -> list[PastRun]:
-    """Returns the earlier runs that a plan names, by place and digest of the manifest, in its order.
+    """Return the earlier runs that a plan names, by place and digest of the manifest, in its order.
 
     Raises:
         UserError: when one has been changed or removed since.
@@ -136,11 +136,11 @@ def open_past_runs(past: Mapping[str, str]) -> list[PastRun]:
 
 
 def with_same_model(runs: Sequence[PastRun], plan: RunPlan) -> list[PastRun]:
-    """Returns the runs with the model, preprocessing and pages of a plan: their rows would be the same."""
+    """Return the runs with the model, preprocessing and pages of a plan: their rows would be the same."""
     wanted = plan.model_version, pages_of(plan)
     return [run for run in runs if (run.plan.model_version, pages_of(run.plan)) == wanted]
 
 
 def pages_of(plan: RunPlan) -> str:
-    """Returns which pages of a file a run scored; those of earlier versions scored the first."""
+    """Return which pages of a file a run scored; those of earlier versions scored the first."""
     return str(plan.settings.get("pages", Pages.FIRST))

@@ -75,12 +75,12 @@ class ListingIndex:
     vanished: int = 0
 
     def to_json(self) -> str:
-        """Returns the index as the text of its file."""
+        """Return the index as the text of its file."""
         return json.dumps(dataclasses.asdict(self), separators=(",", ":")) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Reads what `to_json` wrote; raises ValueError when the text is no such index."""
+        """Read what `to_json` wrote; raise ValueError when the text is no such index."""
         with fields_of("an index of a listing"):
             fields = parse_json(text)
             items = tuple(FrozenItem(*item) for item in fields.pop("items"))
@@ -95,7 +95,7 @@ def _read_range(fields: dict[str, Any]) -> RemoteRange:
 def list_range(
     keys: RemoteRange, output: OutputFolder, *, run: str, folder_labels: bool, size: int = ITEM_SIZE
 ) -> Iterator[tuple[str, WorkItem]]:
-    """Lists a key range into work items, and yields each with its listing file; the same every time."""
+    """List a key range into work items, and yield each with its listing file; the same every time."""
     matching, start = None, keys.keys.start
     survey = Survey(keys.selection)
     for name in map(_range_names(keys), itertools.count()):
@@ -136,7 +136,7 @@ def freeze_listing(
     buckets: Callable[[int], int] = lambda _: 0,
     confirm: Callable[[], None] = lambda: None,
 ) -> Generator[FrozenItem, None, None]:
-    """Writes the launcher's listing as work items, yields each when it is written, and last writes the index.
+    """Write the launcher's listing as work items, yield each when it is written, and last writes the index.
 
     Files of an earlier launcher that did not reach the index are removed. Items that it scored are found
     again by their content.
@@ -166,7 +166,7 @@ def freeze_listing(
 
 
 def _write_own(output: OutputFolder, name: str, data: bytes) -> None:
-    """Writes a file of the launcher's listing; raises StorageError when another launcher's is there."""
+    """Write a file of the launcher's listing; raise StorageError when another launcher's is there."""
     output.write_once(name, data)
     # A lease counts for some seconds after its last renewal, so two launchers may write at once.
     try:
@@ -182,7 +182,7 @@ def _write_own(output: OutputFolder, name: str, data: bytes) -> None:
 
 
 def read_index(output: OutputFolder) -> ListingIndex | None:
-    """Returns the index; None while the launcher is not done listing.
+    """Return the index; None while the launcher is not done listing.
 
     Raises:
         UserError: when it is damaged.
@@ -196,13 +196,13 @@ def read_index(output: OutputFolder) -> ListingIndex | None:
 
 
 def frozen_items(name: str, item: WorkItem) -> Iterator[FrozenItem]:
-    """Yields the index entries of a listing file's work items."""
+    """Yield the index entries of a listing file's work items."""
     for number, each in enumerate(separate_archives([item])):
         yield FrozenItem(name, number, each.digest, len(each.images), each.may_be_archive)
 
 
 def load_item(output: OutputFolder, ref: ItemRef) -> WorkItem:
-    """Reads the work item that a reference points to; raises UserError when its listing file is damaged."""
+    """Read the work item that a reference points to; raise UserError when its listing file is damaged."""
     name, number = ref
     try:
         return read_items(output, name)[number]
@@ -219,7 +219,7 @@ def _damaged(output: OutputFolder, name: str, error: Exception) -> UserError:
 
 
 def read_items(output: OutputFolder, name: str) -> list[WorkItem]:
-    """Returns the work items of a listing file, archives separated; none where it ends a sequence."""
+    """Return the work items of a listing file, archives separated; none where it ends a sequence."""
     item = read_item(output, name)
     return [] if item is None else list(separate_archives([item]))
 
@@ -227,7 +227,7 @@ def read_items(output: OutputFolder, name: str) -> list[WorkItem]:
 def read_range_items(
     output: OutputFolder, keys: RemoteRange, *, ignored: list[int] | None = None
 ) -> Iterator[FrozenItem]:
-    """Yields the work items of a range that was listed to its end; adds to `ignored` what it left out.
+    """Yield the work items of a range that was listed to its end; add to `ignored` what it left out.
 
     Raises:
         FileNotFoundError: when it was not.
@@ -238,7 +238,7 @@ def read_range_items(
 def read_sequence(
     output: OutputFolder, name_of: Callable[[int], str], *, ignored: list[int] | None = None
 ) -> Iterator[FrozenItem]:
-    """Yields the work items of a sequence of listing files, named by their numbers.
+    """Yield the work items of a sequence of listing files, named by their numbers.
 
     Raises:
         FileNotFoundError: when the file that ends it is missing.
@@ -261,7 +261,7 @@ def _range_names(keys: RemoteRange) -> Callable[[int], str]:
 
 
 def write_item(output: OutputFolder, name: str, item: WorkItem | None, *, ignored: int = 0) -> None:
-    """Writes a listing file once; None ends a sequence of files. `ignored` files were left out of it."""
+    """Write a listing file once; None ends a sequence of files. `ignored` files were left out of it."""
     output.write_once(name, _pack(item, ignored))
 
 
@@ -272,11 +272,11 @@ def _pack(item: WorkItem | None, ignored: int = 0) -> bytes:
 
 
 def read_item(output: OutputFolder, name: str) -> WorkItem | None:
-    """Reads a listing file, archives not separated; None where it ends a sequence."""
+    """Read a listing file, archives not separated; None where it ends a sequence."""
     return _read_file(output, name)[0]
 
 
 def _read_file(output: OutputFolder, name: str) -> tuple[WorkItem | None, int]:
-    """Returns the work item of a listing file, and how many files were left out of it."""
+    """Return the work item of a listing file, and how many files were left out of it."""
     content, _, ignored = gzip.decompress(output.read(name)).partition(b"\n")
     return None if content == _END.strip() else WorkItem.from_bytes(content), int(ignored or 0)

@@ -69,12 +69,12 @@ class Listing:
         return self._images
 
     def map(self, change: Callable[[Iterator[ListedImage]], Iterator[ListedImage]]) -> Self:
-        """Passes the images through a generator and returns the same listing."""
+        """Pass the images through a generator and return the same listing."""
         self._images = change(self._images)
         return self
 
     def begin(self) -> None:
-        """Lists the first image, so that an input that cannot be listed is reported early.
+        """List the first image, so that an input that cannot be listed is reported early.
 
         Raises:
             UserError: when an input does not exist, holds or matches nothing, or cannot be listed.
@@ -85,7 +85,7 @@ class Listing:
 def list_images(
     inputs: Sequence[str], named: Iterable[ListedImage] = (), *, survey: Survey | None = None
 ) -> Iterator[ListedImage]:
-    """Yields every file of the inputs once, in the order of their names.
+    """Yield every file of the inputs once, in the order of their names.
 
     All files count, also those without an image's suffix: a file that is no image becomes a failure row,
     so that nothing is lost silently. Only what the survey ignores is left out.
@@ -115,7 +115,7 @@ def list_images(
 
 
 def list_with_ranges(given: str, *, limit: int = SERIAL_LIMIT, survey: Survey | None = None) -> Listing:
-    """Lists one input; beyond `limit`, the rest of a `gs://` folder is left to workers, in key ranges.
+    """List one input; beyond `limit`, the rest of a `gs://` folder is left to workers, in key ranges.
 
     Raises:
         UserError: as `list_images`, while it is iterated.
@@ -134,7 +134,7 @@ def list_with_ranges(given: str, *, limit: int = SERIAL_LIMIT, survey: Survey | 
 
 
 def stable_sample(images: Iterable[ListedImage], count: int) -> list[ListedImage]:
-    """Returns a random sample that is stable: images that come or go change as little of it as possible.
+    """Return a random sample that is stable: images that come or go change as little of it as possible.
 
     Images are ranked by a hash of their URIs, and the first `count` are taken. No more are held in memory.
     """
@@ -163,7 +163,7 @@ def _sort_key(image: ListedImage) -> bytes:
 
 
 def check_output_outside_inputs(inputs: Sequence[str], output: str) -> None:
-    """Raises UserError if the output is inside an input, where the next run would score it."""
+    """Raise UserError if the output is inside an input, where the next run would score it."""
     for given in inputs:
         # Not only its folder: the output may not exist yet, or be a link.
         here, there = (
@@ -210,7 +210,7 @@ def _ranges_after(last: ListedImage, given: str, selection: Selection) -> tuple[
 
 
 def read_input_list(path: pathlib.Path, limits: ReadLimits | None = None) -> list[ListedImage]:
-    """Returns the images that a file lists, each once, in the order of their names.
+    """Return the images that a file lists, each once, in the order of their names.
 
     The file has one name per line, or is a CSV with a column `path` or `image`. Names are URIs, absolute
     paths, or paths relative to the file's own folder. A file is known by the real path of its folder.

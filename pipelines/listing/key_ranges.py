@@ -32,7 +32,7 @@ class KeyRange:
 def split_range(
     whole: KeyRange, first_name: FirstName, *, prefix: str = "", num_ranges: int = NUM_RANGES
 ) -> list[KeyRange]:
-    """Returns consecutive ranges that cover `whole`: `num_ranges` or more, if there are enough names.
+    """Return consecutive ranges that cover `whole`: `num_ranges` or more, if there are enough names.
 
     All names in `whole` begin with `prefix`. Each call of `first_name` costs one request.
     """
@@ -59,7 +59,7 @@ class _Branch:
 
 
 def _children(branch: _Branch, whole: KeyRange, first_name: FirstName) -> list[_Branch]:
-    """Returns the branches of one more character, or the branch itself if it holds a single name."""
+    """Return the branches of one more character, or the branch itself if it holds a single name."""
     children: list[_Branch] = []
     name: str | None = branch.first
     depth = len(branch.prefix)
@@ -82,7 +82,7 @@ def _next(branch: _Branch, start: str, whole: KeyRange, first_name: FirstName) -
 
 
 def prefix_end(prefix: str) -> str:
-    """Returns the least text greater than all texts with a prefix; empty if there is none."""
+    """Return the least text greater than all texts with a prefix; empty if there is none."""
     for place in range(len(prefix) - 1, -1, -1):
         code = ord(prefix[place]) + 1
         if code == 0xD800:

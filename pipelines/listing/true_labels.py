@@ -30,7 +30,7 @@ class _Label(NamedTuple):
 
 
 def attach_labels(images: Iterable[ListedImage], labels: str) -> Iterator[ListedImage]:
-    """Yields the images with their labels; images without one stay unlabelled.
+    """Yield the images with their labels; images without one stay unlabelled.
 
     The label of a file is that of each of its pages; a CSV can name pages instead, as `scan.tif!2`.
 
@@ -94,7 +94,7 @@ class _LabelsFile:
         return _labelled(image, label and self._current(label, image))
 
     def _current(self, label: _Label, image: ListedImage) -> int | None:
-        """Returns a label's digit; None where it is of another version of the image."""
+        """Return a label's digit; None where it is of another version of the image."""
         if label.generation in (-1, image.generation):
             return label.digit
         self.stale += 1
@@ -109,7 +109,7 @@ class _LabelsFile:
 
 
 def _page_labels(by_uri: Mapping[str, _Label]) -> dict[str, dict[int, _Label]]:
-    """Returns the labels of names that can be those of pages, by file and page."""
+    """Return the labels of names that can be those of pages, by file and page."""
     pages: dict[str, dict[int, _Label]] = {}
     for uri, label in by_uri.items():
         # Names in a labels file are paths, in which an exclamation mark is quoted.
@@ -120,12 +120,12 @@ def _page_labels(by_uri: Mapping[str, _Label]) -> dict[str, dict[int, _Label]]:
 
 
 def label_from_folder(image: ListedImage) -> ListedImage:
-    """Returns an image with its folder's name as its label, if that is a digit."""
+    """Return an image with its folder's name as its label, if that is a digit."""
     return _labelled(image, _DIGITS.get(folder_of(image.uri).rpartition("/")[2]))
 
 
 def label_from_member_folder(member: ListedImage) -> ListedImage:
-    """Returns an archive's member with its folder in the archive as its label, if that is a digit."""
+    """Return an archive's member with its folder in the archive as its label, if that is a digit."""
     return _labelled(member, _DIGITS.get(folder_of("/" + member.uri.rpartition("!")[2]).rpartition("/")[2]))
 
 
@@ -155,7 +155,7 @@ def _read_csv(path: pathlib.Path, real: RealNames) -> dict[str, _Label]:
 
 
 def _read_rows(rows: csv.DictReader, path: pathlib.Path, real: RealNames) -> tuple[dict[str, _Label], int]:
-    """Returns the labels by URI, and the number of lines without a digit."""
+    """Return the labels by URI, and the number of lines without a digit."""
     labels: dict[str, _Label] = {}
     without_digit = 0
     for row in rows:

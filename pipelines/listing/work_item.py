@@ -23,7 +23,7 @@ _ITEMS_OF_A_SIZE: Final = 32
 
 
 def make_failure(image: ListedImage, error: ImageError) -> Failure:
-    """Returns the failure row of an image."""
+    """Return the failure row of an image."""
     return Failure(image.uri, image.generation, error.code, error.detail)
 
 
@@ -40,7 +40,7 @@ class WorkItem:
     images: tuple[ListedImage, ...]
 
     def to_bytes(self) -> bytes:
-        """Returns the item as compact JSON."""
+        """Return the item as compact JSON."""
         return json.dumps([self.digest, self.images], separators=(",", ":")).encode()
 
     @property
@@ -50,7 +50,7 @@ class WorkItem:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """Reads what `to_bytes` wrote; raises ValueError when the data are no such item."""
+        """Read what `to_bytes` wrote; raise ValueError when the data are no such item."""
         with fields_of("a listing file"):
             digest, images = parse_json(data)
             # Listings of earlier versions lack the fields that have come since.
@@ -60,7 +60,7 @@ class WorkItem:
 def pack_items(
     images: Iterable[ListedImage], run: str, *, size: int = ITEM_SIZE, most: int | None = None
 ) -> Iterator[WorkItem]:
-    """Yields work items that hold every image exactly once, in order.
+    """Yield work items that hold every image exactly once, in order.
 
     Items begin with `size` images and grow up to `most` in long listings; one at a time is in memory. `run`
     is a digest of everything else that an output depends on: model, preprocessing, thresholds.
@@ -75,7 +75,7 @@ def pack_items(
 
 
 def separate_archives(items: Iterable[WorkItem]) -> Iterator[WorkItem]:
-    """Yields the items with each archive in an item of its own: it may hold more images than all others."""
+    """Yield the items with each archive in an item of its own: it may hold more images than all others."""
     for item in items:
         groups = [[image for image in item.images if not may_be_archive(image.uri)]]
         groups += [[image] for image in item.images if may_be_archive(image.uri)]

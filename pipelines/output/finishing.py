@@ -36,7 +36,7 @@ def finish_run(
     baselines: Baselines,
     signer: Signer | None = None,
 ) -> Manifest:
-    """Writes the reports and the manifest, signed if there is a key, and returns the manifest.
+    """Write the reports and the manifest, signed if there is a key, and return the manifest.
 
     Raises:
         StorageError: when another launcher has taken the output over.
@@ -54,7 +54,7 @@ def finish_run(
 
 
 def make_manifest(reconciled: Reconciliation, status: Callable[[Counts], Status], **fields: Any) -> Manifest:
-    """Returns a manifest without its parts; `fields` are those that do not follow from the outcomes."""
+    """Return a manifest without its parts; `fields` are those that do not follow from the outcomes."""
     statistics = reconciled.statistics
     counts = Counts(
         listed=statistics.listed + reconciled.skipped,
@@ -78,14 +78,14 @@ def make_manifest(reconciled: Reconciliation, status: Callable[[Counts], Status]
 
 
 def begin_time(output: OutputFolder) -> str:
-    """Returns when a run began, as ISO 8601 in UTC: when its plan was written, once, as its first file."""
+    """Return when a run began, as ISO 8601 in UTC: when its plan was written, once, as its first file."""
     return _timestamp(output.written(run_plan.FILE))
 
 
 def run_times(
     begun: str, started: datetime.datetime, *, seconds: float, images: int
 ) -> Mapping[str, str | float]:
-    """Returns a manifest's times: `begun` under whichever launcher, all others under this one."""
+    """Return a manifest's times: `begun` under whichever launcher, all others under this one."""
     return {
         "begun": begun,
         "started": _timestamp(started),
@@ -100,7 +100,7 @@ def _timestamp(time: datetime.datetime) -> str:
 
 
 def describe_model(bundle: Bundle, given: pathlib.Path) -> Mapping[str, str]:
-    """Returns the fields that identify a model, its engine included."""
+    """Return the fields that identify a model, its engine included."""
     return {
         "path": printable(display_address(given)),
         "digest": bundle.digest,
@@ -112,7 +112,7 @@ def describe_model(bundle: Bundle, given: pathlib.Path) -> Mapping[str, str]:
 def challenger_fields(
     challenger: Bundle | None, given: pathlib.Path | None, *, statistics: RunStatistics
 ) -> Mapping[str, Any]:
-    """Returns the manifest's fields about a challenger; none without one."""
+    """Return the manifest's fields about a challenger; none without one."""
     if challenger is None or given is None:
         return {}
     return {
@@ -123,7 +123,7 @@ def challenger_fields(
 
 
 def library_versions(*bundles: Bundle | None) -> Mapping[str, str]:
-    """Returns the version of each library that took part, and of the preprocessing."""
+    """Return the version of each library that took part, and of the preprocessing."""
     engines = {bundle.engine.library for bundle in bundles if bundle is not None}
     libraries = {name: importlib.metadata.version(name) for name in (*_LIBRARIES, *sorted(engines))}
     return {"preprocessing": PREPROCESSING_VERSION, **libraries}

@@ -21,7 +21,7 @@ class OutputState:
 
 
 def read_state(output: OutputFolder, *, resume: bool) -> OutputState:
-    """Returns the state of an output, which may be resumed or not, without changing it.
+    """Return the state of an output, which may be resumed or not, without changing it.
 
     Raises:
         UserError: when it holds a run that may not be resumed, or other files.
@@ -61,7 +61,7 @@ def has_begun(output: OutputFolder, first: str, *, resume: bool) -> bool:
 
 
 def check_same_plan(there: RunPlan, here: RunPlan, output: OutputFolder) -> None:
-    """Raises UserError when the options of a resumed run differ from those it began with."""
+    """Raise UserError when the options of a resumed run differ from those it began with."""
     differences = list(there.differences(here))
     if differences:
         raise UserError(
@@ -72,7 +72,7 @@ def check_same_plan(there: RunPlan, here: RunPlan, output: OutputFolder) -> None
 
 
 def remove_started_run(output: OutputFolder) -> None:
-    """Removes the files of a run whose inputs could not be listed completely."""
+    """Remove the files of a run whose inputs could not be listed completely."""
     # Statistics first: if this is interrupted, no record may refer to a file that is gone.
     for folder in (STATISTICS, PREDICTIONS, LISTING):
         for name in output.names(folder):

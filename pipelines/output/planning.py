@@ -24,7 +24,7 @@ def make_plan(
     begun: RunPlan | None,
     output: OutputFolder,
 ) -> RunPlan:
-    """Returns the plan of a run: the one that it has `begun` with, if it is resumed.
+    """Return the plan of a run: the one that it has `begun` with, if it is resumed.
 
     Raises:
         UserError: when the options differ from the plan that the run began with, or `--since` names no
@@ -56,12 +56,12 @@ def make_plan(
 
 
 def accept_threshold(options: ScoreOptions, bundle: Bundle) -> float:
-    """Returns the confidence from which a run accepts a prediction."""
+    """Return the confidence from which a run accepts a prediction."""
     return bundle.card.accept_threshold if options.accept_threshold is None else options.accept_threshold
 
 
 def _digest_of(path: str | pathlib.Path | None) -> str | None:
-    """Returns a file's SHA-256; None without a file. One that cannot be read is reported where it is used."""
+    """Return a file's SHA-256; None without a file. One that cannot be read is reported where it is used."""
     try:
         return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest() if path else None
     except OSError:

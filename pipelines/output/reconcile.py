@@ -50,7 +50,7 @@ class Reconciliation:
 
 
 def reconcile(index: ListingIndex, *, output: OutputFolder, most: int) -> Reconciliation:
-    """Reads, checks and merges the statistics records of all work items.
+    """Read, check and merge the statistics records of all work items.
 
     The index holds what the launcher listed; what workers listed is read from the output.
 
@@ -92,7 +92,7 @@ class _Skipped(NamedTuple):
 
 
 def remove_unreferenced(output: OutputFolder, reconciled: Reconciliation) -> None:
-    """Removes files of abandoned attempts, which must not be mistaken for outputs."""
+    """Remove files of abandoned attempts, which must not be mistaken for outputs."""
     named = {part.name for part in (*reconciled.parts, *reconciled.statistics.parts)}
     for folder in (PREDICTIONS, STATISTICS):
         for name in output.names(folder):
@@ -102,7 +102,7 @@ def remove_unreferenced(output: OutputFolder, reconciled: Reconciliation) -> Non
 
 
 def remove_temporary_files(output: OutputFolder, folders: Iterable[str]) -> None:
-    """Removes temporary files of processes that were killed while they wrote."""
+    """Remove temporary files of processes that were killed while they wrote."""
     for folder in folders:
         for name in output.names(folder):
             if name.startswith(".") and name.endswith(".tmp"):
@@ -123,7 +123,7 @@ def _range_items(index: ListingIndex, output: OutputFolder, ignored: list[int]) 
 def _joined_items(
     buckets: int, listed: int, *, output: OutputFolder, most: int
 ) -> tuple[list[FrozenItem], _Skipped]:
-    """Returns the work items that the join left to score, and what it skipped."""
+    """Return the work items that the join left to score, and what it skipped."""
     each, counts = [], []
     try:
         # One bucket at a time: memory holds no more than its names.

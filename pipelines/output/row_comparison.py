@@ -59,7 +59,7 @@ class ItemRows:
         self._digits: collections.Counter[tuple[str, int]] = collections.Counter()
 
     def images(self, read: Reader) -> Iterator[str]:
-        """Yields the URI in each row."""
+        """Yield the URI in each row."""
         for pair in self._pairs():
             try:
                 yield from self._compare(pair, read)
@@ -135,7 +135,7 @@ def _text(value: object) -> str:
 
 
 def _cells(row: Row) -> list[str]:
-    """Returns a prediction as the cells of its CSV row."""
+    """Return a prediction as the cells of its CSV row."""
     return [
         _cell(row.get(column.name), column.kind, nullable=column.nullable) for column in prediction.COLUMNS
     ]
@@ -165,12 +165,12 @@ class FailureRows:
         self._sum = 0
 
     def add(self, rows: Iterable[Sequence[object]]) -> None:
-        """Adds rows of statistics records."""
+        """Add rows of statistics records."""
         for row in rows:
             self._sum += _digest(row)
 
     def findings(self, name: str, data: bytes) -> Iterator[str]:
-        """Yields a line when a table has other rows."""
+        """Yield a line when a table has other rows."""
         rows = read_csv(name, data, header=True)
         header, there = next(rows, None), sum(map(_digest, rows))
         if header != _FAILURE_HEADER or there != self._sum:

@@ -29,7 +29,7 @@ _CLOCK_INTERVAL = 1_000
 
 
 def show_listing(images: Iterable[ListedImage], *, expected: int | None = None) -> Iterator[ListedImage]:
-    """Passes images on while they are listed; shows their number, their rate and, if expected, the time left.
+    """Pass images on while they are listed; show their number, their rate and, if expected, the time left.
 
     A bar on a terminal, a plain line every ten seconds elsewhere.
     """

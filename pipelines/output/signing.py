@@ -41,7 +41,7 @@ class Signer:
 
     @classmethod
     def load(cls, path: pathlib.Path | None) -> Self | None:
-        """Returns the key in a file; None without one. Child processes do not inherit its pass phrase.
+        """Return the key in a file; None without one. Child processes do not inherit its pass phrase.
 
         Raises:
             UserError: when it cannot be used. The text does not name the file.
@@ -58,11 +58,11 @@ class Signer:
         raise TypeError("a private key does not leave its process")
 
     def write(self, output: OutputFolder, data: bytes) -> None:
-        """Writes the signature of a manifest that is written next."""
+        """Write the signature of a manifest that is written next."""
         output.replace(manifest.SIGNATURE, self._key.sign(data))
 
     def check(self, output: OutputFolder) -> None:
-        """Raises UserError unless the finished run in an output is signed with this key."""
+        """Raise UserError unless the finished run in an output is signed with this key."""
         problem = _problem(output, output.read(manifest.FILE), self._key.public_key())
         if problem:
             raise UserError(
@@ -73,7 +73,7 @@ class Signer:
 
 
 def write_manifest(output: OutputFolder, data: bytes, signer: Signer | None) -> None:
-    """Writes a manifest, and before it its signature: a run without a manifest is not finished."""
+    """Write a manifest, and before it its signature: a run without a manifest is not finished."""
     if signer is not None:
         signer.write(output, data)
     elif output.exists(manifest.SIGNATURE):
@@ -82,7 +82,7 @@ def write_manifest(output: OutputFolder, data: bytes, signer: Signer | None) -> 
 
 
 def check_signature(output: OutputFolder, data: bytes, key: pathlib.Path) -> str:
-    """Returns what is wrong with the signature of a manifest; empty when it was signed with the key's pair.
+    """Return what is wrong with the signature of a manifest; empty when it was signed with the key's pair.
 
     Raises:
         UserError: when the file holds no public key.

@@ -25,11 +25,11 @@ class Summary:
         return ExitCode.OVER_BUDGET if over else ExitCode.OK
 
     def as_data(self) -> dict[str, Any]:
-        """Returns the manifest and the place of the output as JSON data."""
+        """Return the manifest and the place of the output as JSON data."""
         return {"output": self.place, **json.loads(self.manifest.to_json())}
 
     def table(self) -> str:
-        """Returns the lines to print."""
+        """Return the lines to print."""
         rows = {
             "images": f"{self.manifest.counts.listed:,}",
             "scored": f"{self.manifest.counts.scored:,} ({self._accepted()})",

@@ -63,7 +63,7 @@ class Verification:
     signature: str = ""
 
     def as_data(self) -> dict[str, Any]:
-        """Returns the result as JSON data, with all findings."""
+        """Return the result as JSON data, with all findings."""
         return {
             "output": self.place,
             "files": self.files,
@@ -74,7 +74,7 @@ class Verification:
         }
 
     def table(self) -> str:
-        """Returns the lines to print."""
+        """Return the lines to print."""
         counts = self.manifest.counts
         read = f"{self.files:,} files, {self.bytes:,} bytes"
         if not self.findings:
@@ -92,7 +92,7 @@ class Verification:
 
 
 def verify(output: OutputFolder, *, key: pathlib.Path | None = None) -> Verification:
-    """Reads every file that the manifest names, and counts again. Shows progress on a terminal.
+    """Read every file that the manifest names, and count again. Shows progress on a terminal.
 
     0. With a public `key`, the manifest is signed with its private half. If not, nothing it names is read.
     1. Each part has its digest, its size and its number of rows.
@@ -192,7 +192,7 @@ def _check_part(output: _Reading, part: Part) -> Iterator[str]:
 
 
 def _rows(name: str, data: bytes) -> int | None:
-    """Returns the number of records in a file; None for one that has none."""
+    """Return the number of records in a file; None for one that has none."""
     match name.removesuffix(".gz").rpartition(".")[2]:
         case "tfrecord":
             return sum(1 for _ in read_records(data))
@@ -246,7 +246,7 @@ def _damage(name: str) -> Iterator[list[str]]:
 
 
 def _check_counts(found: Manifest, totals: collections.Counter[str]) -> Iterator[str]:
-    """Compares the sums of the records with the counts of the manifest."""
+    """Compare the sums of the records with the counts of the manifest."""
     challenged = ("agreed", "challenger_right") if found.challenger else ()
     named = ("accepted", "labelled", "right", "skipped_failed", *challenged)
     expected = dataclasses.asdict(found.counts) | {name: getattr(found, name) for name in named}
@@ -292,7 +292,7 @@ def _check_item(
 
 
 def _check_owners(listed: Set[str], outcomes: Set[str]) -> Iterator[str]:
-    """Compares the listed files with the outcomes: each has one by its own name, or one for each page."""
+    """Compare the listed files with the outcomes: each has one by its own name, or one for each page."""
     pages: dict[str, set[int]] = {}
     for image in outcomes - listed:
         file, page = split_page(image)

@@ -57,11 +57,11 @@ class PackSummary:
         return [part for part in self.manifest.parts if fnmatch.fnmatchcase(part.name, pattern)]
 
     def as_data(self) -> dict[str, Any]:
-        """Returns the manifest as JSON types, with the place of the output."""
+        """Return the manifest as JSON types, with the place of the output."""
         return {"output": self.output.place, **json.loads(self.manifest.to_json())}
 
     def table(self) -> str:
-        """Returns a table to print, one fact a line."""
+        """Return a table to print, one fact a line."""
         codes = [f"{code} {count:,}" for code, count in self.manifest.failures.items() if count]
         rows = {
             "images": f"{self.manifest.listed:,}",
@@ -77,7 +77,7 @@ class PackSummary:
 
 
 def run(options: PackOptions) -> PackSummary:
-    """Packs the inputs and writes shards, failures and, last, the manifest.
+    """Pack the inputs and write shards, failures and, last, the manifest.
 
     Raises:
         UserError: when an option cannot be used; nothing is written.
@@ -104,7 +104,7 @@ def run(options: PackOptions) -> PackSummary:
 
 
 def _check_output(output: OutputFolder, options: PackOptions) -> PackManifest | None:
-    """Returns the manifest of a pack that has finished; None if there is something to do.
+    """Return the manifest of a pack that has finished; None if there is something to do.
 
     Raises:
         UserError: when the output holds anything but this pack, or `resume` is not set.
@@ -157,7 +157,7 @@ def _pack(
 
 
 def _by_file(images: Iterable[ListedImage], labels: str) -> Iterator[ListedImage]:
-    """Yields the images; raises UserError for one whose pages have labels: a record has one label."""
+    """Yield the images; raise UserError for one whose pages have labels: a record has one label."""
     for image in images:
         if image.page_labels:
             raise UserError(
@@ -169,7 +169,7 @@ def _by_file(images: Iterable[ListedImage], labels: str) -> Iterator[ListedImage
 
 
 def _remove_strays(output: OutputFolder, items: Sequence[WorkItem], parts: Sequence[Part]) -> None:
-    """Removes shards and records of work items that are gone because the input changed before a resume.
+    """Remove shards and record of work items that are gone because the input changed before a resume.
 
     Users read shards as `packed/*.tfrecord`, so every one must be in the manifest.
     """
@@ -189,16 +189,16 @@ class PackWorkItem(beam.DoFn):
         self._output = output
 
     def setup(self) -> None:
-        """Opens storage, once per worker."""
+        """Open storage, once per worker."""
         self._reader = ImageReader()
         self._packer = Packer(self._reader, open_folder(self._output))
 
     def process(self, packed: bytes) -> Iterator[str]:
-        """Writes one shard."""
+        """Write one shard."""
         yield self._packer.run(WorkItem.from_bytes(packed)).digest
 
     def teardown(self) -> None:
-        """Stops the reader's threads."""
+        """Stop the reader's threads."""
         self._reader.close()
 
 

@@ -28,12 +28,12 @@ _CHUNK_BYTES: Final = 2**20
 
 
 def shard_name(digest: str) -> str:
-    """Returns the name of a work item's shard in the output."""
+    """Return the name of a work item's shard in the output."""
     return f"packed-{digest}.tfrecord"
 
 
 def shards(images: Iterable[ListedImage], *, shard_bytes: float) -> Iterator[WorkItem]:
-    """Yields work items of at most `shard_bytes`, or of one image, that hold every image once, in order."""
+    """Yield work items of at most `shard_bytes`, or of one image, that hold every image once, in order."""
     chunk: list[ListedImage] = []
     held = 0
     for image in images:
@@ -59,12 +59,12 @@ class PackedItem:
     parts: tuple[Part, ...]
 
     def to_json(self) -> str:
-        """Returns the record as the text of its file."""
+        """Return the record as the text of its file."""
         return json.dumps(dataclasses.asdict(self), separators=(",", ":")) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Reads what `to_json` wrote; raises ValueError when the text is no such record."""
+        """Read what `to_json` wrote; raise ValueError when the text is no such record."""
         return decode(cls, parse_json(text), what="a record of a packed work item")
 
 
@@ -76,7 +76,7 @@ class Packer:
         self._output = output
 
     def run(self, item: WorkItem) -> PackedItem:
-        """Packs a work item and writes its shard and its record, unless it has a record already.
+        """Pack a work item and write its shard and its record, unless it has a record already.
 
         A crash is harmless: the record is written last, and an item without one is packed again. The new
         shard replaces the old one, because an image may have vanished in between and the record must match.
@@ -119,7 +119,7 @@ def _encoded(images: Sequence[tuple[ListedImage, bytes]]) -> bytes:
 
 
 def read_packed(item: WorkItem, output: OutputFolder) -> PackedItem:
-    """Reads the record of a work item and checks that it accounts for every image.
+    """Read the record of a work item and check that it accounts for every image.
 
     Raises:
         UnreconciledError: when it is missing or does not.

@@ -20,7 +20,7 @@ class ChallengerComparison:
 
     @classmethod
     def of(cls, cells: Iterable[Agreement]) -> Self:
-        """Counts images from the pairs of digits that the models gave."""
+        """Count images from the pairs of digits that the models gave."""
         both = model = challenger = neither = 0
         for cell in cells:
             if cell.digit == cell.challenger_digit:
@@ -38,7 +38,7 @@ class ChallengerComparison:
         return self.both + self.model + self.challenger + self.neither
 
     def verdict(self) -> str:
-        """Returns a sentence that says which model is better, if the difference is significant.
+        """Return a sentence that says which model is better, if the difference is significant.
 
         Equally good models would each win half of the images that only one of them has right.
         """

@@ -30,7 +30,7 @@ class DigitMetrics(ClassRates):
     confidence: float | None
 
     def cells(self, *, labelled: bool, scored: int) -> Iterator[Cell]:
-        """Yields the cells of the digit's row on the page, as `digit_columns` titles them."""
+        """Yield the cells of the digit's row on the page, as `digit_columns` titles them."""
         yield str(self.digit), self.digit
         yield count_cell(self.predicted)
         yield _ratio_cell(self.predicted, scored)
@@ -39,7 +39,7 @@ class DigitMetrics(ClassRates):
         yield from map(share_cell, (self.precision, self.recall, self.f1) if labelled else ())
 
     def row(self) -> tuple[object, ...]:
-        """Returns the digit's row in `digits.csv`."""
+        """Return the digit's row in `digits.csv`."""
         rates = (self.precision, self.recall, self.f1, self.confidence)
         precision, recall, f1, confidence = ("" if rate is None else f"{rate:.6f}" for rate in rates)
         counts = (self.digit, self.predicted, self.labelled, self.right)
@@ -47,7 +47,7 @@ class DigitMetrics(ClassRates):
 
 
 def digit_metrics(statistics: RunStatistics) -> list[DigitMetrics]:
-    """Returns the metrics of all digits, in order."""
+    """Return the metrics of all digits, in order."""
     metrics = []
     for digit, rates in enumerate(class_rates(statistics.confusion)):
         tally = sum_tallies(tally for tally in statistics.tallies if tally.digit == digit)
@@ -64,7 +64,7 @@ def digit_metrics(statistics: RunStatistics) -> list[DigitMetrics]:
 
 
 def digit_columns(*, labelled: bool) -> list[str]:
-    """Returns the titles of `DigitMetrics.cells`."""
+    """Return the titles of `DigitMetrics.cells`."""
     titles = ["Digit", "Images", "Share", "Accepted", "Mean confidence"]
     return titles + (["Precision", "Recall", "F1"] if labelled else [])
 
@@ -83,7 +83,7 @@ class FolderMetrics:
         return self.failed + self.tally.review + self.tally.wrong
 
     def cells(self, *, labelled: bool) -> Iterator[Cell]:
-        """Yields the cells of the folder's row on the page, as `folder_columns` titles them."""
+        """Yield the cells of the folder's row on the page, as `folder_columns` titles them."""
         tally, mean = self.tally, self.tally.mean_confidence
         yield readable(self.folder), None
         yield count_cell(tally.images + self.failed)
@@ -97,7 +97,7 @@ class FolderMetrics:
 
 
 def folder_metrics(statistics: RunStatistics) -> list[FolderMetrics]:
-    """Returns the metrics of all folders, sorted by name."""
+    """Return the metrics of all folders, sorted by name."""
     failed = collections.Counter(folder_of(failure.image) for failure in statistics.failures)
     tallies: dict[str, list[Tally]] = {folder: [] for folder in failed}
     for tally in statistics.tallies:
@@ -108,12 +108,12 @@ def folder_metrics(statistics: RunStatistics) -> list[FolderMetrics]:
 
 
 def worst_folders(metrics: Iterable[FolderMetrics]) -> list[FolderMetrics]:
-    """Returns the folders that most need attention, worst first; no more than fit on the page."""
+    """Return the folders that most need attention, worst first; no more than fit on the page."""
     return sorted(metrics, key=lambda folder: (-folder.needs_attention, folder.folder))[:MAX_FOLDERS]
 
 
 def folder_columns(*, labelled: bool) -> list[str]:
-    """Returns the titles of `FolderMetrics.cells`."""
+    """Return the titles of `FolderMetrics.cells`."""
     titles = ["Folder", "Images", "Failed", "For review", "Review share", "Mean confidence"]
     return titles + (["Accuracy", "Wrong"] if labelled else [])
 

@@ -60,11 +60,11 @@ class Distributions:
 
     @classmethod
     def from_card(cls, card: ModelCard) -> Self:
-        """Returns the distributions of a model's training set."""
+        """Return the distributions of a model's training set."""
         return cls(sum(card.class_counts), card.class_counts, card.confidence_histogram, card.pixel_histogram)
 
     def rows(self) -> Iterator[tuple[object, ...]]:
-        """Yields the rows of `distributions.csv`."""
+        """Yield the rows of `distributions.csv`."""
         for measure, highest in _UPPER_BOUNDS.items():
             counts = getattr(self, measure)
             for number, count in enumerate(counts):
@@ -73,7 +73,7 @@ class Distributions:
 
     @classmethod
     def from_csv(cls, data: bytes) -> Self:
-        """Reads `distributions.csv`.
+        """Read `distributions.csv`.
 
         Raises:
             ValueError: when the columns, a measure or the number of bins is wrong.
@@ -118,7 +118,7 @@ class Drift:
         return Shift.MODERATE if self.index < LARGE else Shift.LARGE
 
     def describe(self) -> str:
-        """Returns the shift in a word or two."""
+        """Return the shift in a word or two."""
         if self.shift is Shift.UNKNOWN:
             return "unknown" if self.index is None else "too few images to tell"
         return "stable" if self.shift is Shift.STABLE else f"{self.shift} shift"
@@ -134,7 +134,7 @@ class DriftComparison:
 
     @classmethod
     def of(cls, current: Distributions, reference: Distributions, *, name: str) -> Self:
-        """Compares a run's distributions with a reference's, whose name is given."""
+        """Compare a run's distributions with a reference's, whose name is given."""
         drifts = measure_drift(current, reference)
         return cls(name, drifts, _summarize(drifts, current, reference, name=name))
 
@@ -144,14 +144,14 @@ class DriftComparison:
         return most_severe(self.drifts)
 
     def rows(self) -> Iterator[tuple[str, str, str]]:
-        """Yields each measure's name, its index, and what that means."""
+        """Yield each measure's name, its index, and what that means."""
         for drift in self.drifts:
             index = NONE if drift.index is None else f"{drift.index:.3f}"
             yield MEASURE_NAMES[drift.measure], index, drift.describe()
 
 
 def measure_drift(current: Distributions, reference: Distributions) -> tuple[Drift, ...]:
-    """Returns the drift of each measure."""
+    """Return the drift of each measure."""
     return tuple(_drift(measure, current, reference) for measure in _UPPER_BOUNDS)
 
 
@@ -168,7 +168,7 @@ def _drift(measure: str, current: Distributions, reference: Distributions) -> Dr
 def population_stability_index(
     current: Sequence[float], reference: Sequence[float], *, sizes: tuple[float, float] = (math.inf, math.inf)
 ) -> float:
-    """Returns the population stability index of two histograms with the same bins, at least 0.
+    """Return the population stability index of two histograms with the same bins, at least 0.
 
     Args:
         current: counts or shares, not all zero.
@@ -195,7 +195,7 @@ def _chance_level(freedom: int, sizes: tuple[int, int]) -> float:
 
 
 def most_severe(drifts: Sequence[Drift]) -> Shift:
-    """Returns the most severe shift of those that are known."""
+    """Return the most severe shift of those that are known."""
     shifts = {drift.shift for drift in drifts}
     return next(
         (shift for shift in (Shift.LARGE, Shift.MODERATE, Shift.STABLE) if shift in shifts), Shift.UNKNOWN

@@ -19,12 +19,12 @@ from schemas.model.model_card import ModelCard
 
 
 def find_baselines(card: ModelCard | None, past: Sequence[PastRun]) -> Baselines:
-    """Returns the references of a new run's report: its model's training set, and the previous run."""
+    """Return the references of a new run's report: its model's training set, and the previous run."""
     return Baselines(card, _read_distributions(open_folder(past[-1].place), DISTRIBUTIONS) if past else None)
 
 
 def _read_distributions(output: OutputFolder, name: str) -> Distributions | None:
-    """Reads distributions; None where the file is missing or cannot be read."""
+    """Read distributions; None where the file is missing or cannot be read."""
     try:
         return Distributions.from_csv(output.read(name))
     except (FileNotFoundError, ValueError):
@@ -32,7 +32,7 @@ def _read_distributions(output: OutputFolder, name: str) -> Distributions | None
 
 
 def find_card(output: OutputFolder, finished: Manifest) -> ModelCard | None:
-    """Returns the card of a run's model: from its output, or from the bundle if that is unchanged."""
+    """Return the card of a run's model: from its output, or from the bundle if that is unchanged."""
     try:
         return ModelCard.from_json(output.read(MODEL_CARD).decode())
     except (FileNotFoundError, ValueError):
@@ -46,7 +46,7 @@ def find_card(output: OutputFolder, finished: Manifest) -> ModelCard | None:
 
 
 def rebuild_report(place: str, *, to: str | None = None, price_per_hour: float | None = None) -> str:
-    """Rebuilds the report of a finished run and returns where its page is.
+    """Rebuild the report of a finished run and return where its page is.
 
     A finished output must stay as its manifest describes it: later runs refer to the manifest by its digest,
     and `verify` checks every file. In place, the report is only repaired: missing or damaged files are

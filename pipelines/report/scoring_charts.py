@@ -41,7 +41,7 @@ class RunCharts:
     distributions: tuple[Chart, ...]
 
     def __iter__(self) -> Iterator[Chart]:
-        """Yields the charts that there are."""
+        """Yield the charts that there are."""
         framed = (self.explorer, self.confusion, self.agreement)
         yield self.confidence
         yield from (found.chart for found in framed if found is not None)
@@ -55,7 +55,7 @@ def draw_charts(
     current: Distributions,
     references: Mapping[str, Distributions],
 ) -> RunCharts:
-    """Draws all charts of a run; `references` to compare with are named as in a legend."""
+    """Draw all charts of a run; `references` to compare with are named as in a legend."""
     accept = manifest.accept_threshold
     return RunCharts(
         confidence=confidence_histogram(statistics.confidences, accept=accept),
@@ -68,14 +68,14 @@ def draw_charts(
 
 
 def threshold_explorer(statistics: RunStatistics, *, accept: float) -> Explorer | None:
-    """Returns the accuracy-coverage curve over accept thresholds; None where the records lack the counts."""
+    """Return the accuracy-coverage curve over accept thresholds; None where the records lack the counts."""
     if not statistics.scored or sum(statistics.thresholds.images) != statistics.scored:
         return None
     return coverage_curve(acceptance_by_threshold(statistics, accept=accept), accept=accept)
 
 
 def acceptance_by_threshold(statistics: RunStatistics, *, accept: float) -> list[Accepting]:
-    """Returns the effect of each accept threshold, thresholds ascending.
+    """Return the effect of each accept threshold, thresholds ascending.
 
     Args:
         statistics: of a run with at least one scored image.
@@ -101,7 +101,7 @@ def acceptance_by_threshold(statistics: RunStatistics, *, accept: float) -> list
 
 
 def reliability_chart(statistics: RunStatistics) -> Chart | None:
-    """Returns the reliability diagram; None where no label is known."""
+    """Return the reliability diagram; None where no label is known."""
     counts = statistics.thresholds
     if not sum(counts.bin_labelled):
         return None
@@ -112,7 +112,7 @@ def reliability_chart(statistics: RunStatistics) -> Chart | None:
 
 
 def confusion_matrix(statistics: RunStatistics) -> Matrix | None:
-    """Returns the confusion matrix, true by predicted digit; None where no label is known."""
+    """Return the confusion matrix, true by predicted digit; None where no label is known."""
     if not statistics.labelled:
         return None
     counts = statistics.confusion
@@ -125,7 +125,7 @@ def confusion_matrix(statistics: RunStatistics) -> Matrix | None:
 
 
 def agreement_matrix(statistics: RunStatistics) -> Matrix:
-    """Returns the matrix of the model's digit by the challenger's."""
+    """Return the matrix of the model's digit by the challenger's."""
     counts = [[0] * CLASSES for _ in range(CLASSES)]
     for cell in statistics.agreements:
         if cell.challenger_digit >= 0:
@@ -142,7 +142,7 @@ def agreement_matrix(statistics: RunStatistics) -> Matrix:
 
 
 def distribution_charts(current: Distributions, references: Mapping[str, Distributions]) -> Iterator[Chart]:
-    """Yields a chart of each measure: the run's distribution beside those of the references, by name."""
+    """Yield a chart of each measure: the run's distribution beside those of the references, by name."""
     sides = {"this run": current, **references}
     for measure, reading in _READINGS.items():
         series = {

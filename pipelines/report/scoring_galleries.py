@@ -13,7 +13,7 @@ from schemas.prediction import NO_LABEL
 
 
 def review_galleries(statistics: RunStatistics) -> Iterator[Gallery]:
-    """Yields the galleries that are not empty: least confident images, and confident mistakes."""
+    """Yield the galleries that are not empty: least confident images, and confident mistakes."""
     marked = " A cross marks a wrong answer." if statistics.labelled else ""
     doubtful = f"The lowest confidences, as the model saw the images.{marked}"
     mistaken = "The surest of the wrong answers: a label may be wrong, or the model."
@@ -26,12 +26,12 @@ def review_galleries(statistics: RunStatistics) -> Iterator[Gallery]:
 
 
 def samples_by_digit(statistics: RunStatistics) -> list[tuple[int, list[Picture]]]:
-    """Returns a sample of the images of each predicted digit; digits without images are left out."""
+    """Return a sample of the images of each predicted digit; digits without images are left out."""
     return by_digit((kept.digit, _sample_picture(kept, brief=True)) for kept in statistics.examples)
 
 
 def failure_gallery(statistics: RunStatistics, counts: Mapping[str, int]) -> Gallery | None:
-    """Returns an example of each failure code that occurred; None without failures."""
+    """Return an example of each failure code that occurred; None without failures."""
     pictures = {picture.code: picture for picture in statistics.failure_pictures}
     # Failures are sorted by name, and so is which picture is kept: the first of its code.
     first: dict[str, Failure] = {}
@@ -58,7 +58,7 @@ def _failure_example(failure: Failure, kept: FailurePicture | None, *, count: in
 
 
 def disagreement_gallery(statistics: RunStatistics) -> Gallery | None:
-    """Returns the images on which both models are confident and differ; None where there is none."""
+    """Return the images on which both models are confident and differ; None where there is none."""
     if not statistics.disagreements:
         return None
     marked = " A cross: the model is wrong." if statistics.labelled else ""

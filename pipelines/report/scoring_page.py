@@ -31,7 +31,7 @@ def render_page(
     comparisons: list[DriftComparison],
     card: ModelCard | None = None,
 ) -> str:
-    """Returns the page's HTML, with every name in it escaped; `comparisons` are with each reference."""
+    """Return the page's HTML, with every name in it escaped; `comparisons` are with each reference."""
     labelled, metrics = bool(statistics.labelled), class_metrics.digit_metrics(statistics)
     folders = class_metrics.folder_metrics(statistics)
     return render(
@@ -64,7 +64,7 @@ def render_page(
 
 
 def rerun_commands(manifest: Manifest) -> dict[str, str]:
-    """Returns the commands that repeat and that resume the run, by their titles."""
+    """Return the commands that repeat and that resume the run, by their titles."""
     if not manifest.command:
         return {}
     resume = manifest.command if " --resume" in manifest.command else f"{manifest.command} --resume"
@@ -72,7 +72,7 @@ def rerun_commands(manifest: Manifest) -> dict[str, str]:
 
 
 def wall_seconds(manifest: Manifest) -> float | None:
-    """Returns the seconds between the start and the end of the last launcher; None if unknown."""
+    """Return the seconds between the start and the end of the last launcher; None if unknown."""
     try:
         started, finished = (
             datetime.datetime.fromisoformat(str(manifest.times[name])) for name in ("started", "finished")
@@ -83,7 +83,7 @@ def wall_seconds(manifest: Manifest) -> float | None:
 
 
 def _facts(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
-    """Yields name, value and note of each fact at the top of the page."""
+    """Yield name, value and note of each fact at the top of the page."""
     counts, accuracy = manifest.counts, manifest.accuracy
     if accuracy is not None:
         low, high = accuracy.interval
@@ -110,7 +110,7 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
 
 
 def _provenance(manifest: Manifest, card: ModelCard | None) -> Iterator[tuple[str, str]]:
-    """Yields title and text of each row of the table of what ran."""
+    """Yield title and text of each row of the table of what ran."""
     options = {
         name: value
         for name, value in manifest.options.items()
@@ -131,7 +131,7 @@ def _provenance(manifest: Manifest, card: ModelCard | None) -> Iterator[tuple[st
 
 
 def _format_time(time: object) -> str:
-    """Returns a time of the manifest, to the second."""
+    """Return a time of the manifest, to the second."""
     return str(time)[:19].replace("T", " ") + " UTC"
 
 

@@ -38,7 +38,7 @@ class Baselines:
     previous: Distributions | None = None
 
     def compare(self, current: Distributions) -> list[DriftComparison]:
-        """Compares a run's distributions with those of each reference."""
+        """Compare a run's distributions with those of each reference."""
         return [
             DriftComparison.of(
                 current, reference, name=f"the {name} set" if name == "training" else f"the {name}"
@@ -47,7 +47,7 @@ class Baselines:
         ]
 
     def distributions(self) -> dict[str, Distributions]:
-        """Returns the references' distributions, by their name in a legend."""
+        """Return the references' distributions, by their name in a legend."""
         found = {"training": Distributions.from_card(self.card)} if self.card else {}
         return found | ({"previous run": self.previous} if self.previous else {})
 
@@ -69,7 +69,7 @@ class ReportFile:
 def write_reports(
     output: OutputFolder, statistics: RunStatistics, manifest: Manifest, *, baselines: Baselines | None = None
 ) -> tuple[Part, ...]:
-    """Writes `reports/` and the page, and returns their files as parts of the run."""
+    """Write `reports/` and the page, and return their files as parts of the run."""
     parts = []
     for file in make_report_files(statistics, manifest, baselines=baselines or Baselines()):
         output.replace(file.name, file.data)
@@ -80,7 +80,7 @@ def write_reports(
 def make_report_files(
     statistics: RunStatistics, manifest: Manifest, *, baselines: Baselines
 ) -> Iterator[ReportFile]:
-    """Yields the files of a report, the page last; the same run gives the same bytes.
+    """Yield the files of a report, the page last; the same run gives the same bytes.
 
     `confusion.csv` is there only when labels are known, `agreement.csv` only with a challenger.
     """
@@ -101,7 +101,7 @@ def make_report_files(
 
 
 def distributions_of(statistics: RunStatistics) -> Distributions:
-    """Returns the distributions of a run's images."""
+    """Return the distributions of a run's images."""
     digits = [0] * CLASSES
     for tally in statistics.tallies:
         digits[tally.digit] += tally.images
@@ -120,7 +120,7 @@ def _tables(statistics: RunStatistics, manifest: Manifest) -> Iterator[ReportFil
 
 
 def summary_rows(statistics: RunStatistics) -> Iterable[Row]:
-    """Yields the rows of `summary.csv`: of all images, per digit, per folder, per folder and digit.
+    """Yield the rows of `summary.csv`: of all images, per digit, per folder, per folder and digit.
 
     Failed images have no digit, so `failed` is filled only in the rows of all images and of a folder.
     """
@@ -135,7 +135,7 @@ def summary_rows(statistics: RunStatistics) -> Iterable[Row]:
 
 
 def failure_rows(statistics: RunStatistics) -> Iterable[Row]:
-    """Yields the rows of `failures.csv`, with `schemas.failure.COLUMNS`."""
+    """Yield the rows of `failures.csv`, with `schemas.failure.COLUMNS`."""
     return map(dataclasses.astuple, statistics.failures)
 
 

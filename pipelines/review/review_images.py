@@ -48,7 +48,7 @@ class Picture:
 def read_pictures(
     rows: Sequence[ReviewRow], reader: ImageReader
 ) -> Iterator[tuple[int, Picture | ImageError]]:
-    """Yields each row's index and its picture, or why there is none, in any order and in bounded memory."""
+    """Yield each row's index and its picture, or why there is none, in any order and in bounded memory."""
     contents = itertools.chain(_single(rows, reader), _archived(rows, reader))
     for chunk in split_chunks(contents):
         batch = decode_batch((content for _, content in chunk), len(chunk))
@@ -74,7 +74,7 @@ def _archived(rows: Sequence[ReviewRow], reader: ImageReader) -> Iterator[tuple[
 def _members(
     archive: ListedImage, places: dict[str, int], reader: ImageReader
 ) -> Iterator[tuple[int, Content]]:
-    """Yields the requested members of an archive; reads no further than the last of them."""
+    """Yield the requested members of an archive; read no further than the last of them."""
     missing = dict(places)
     why = ImageError(FailureCode.MISSING, "the archive no longer holds it")
     files = {split_page(uri)[0] for uri in places}
@@ -112,7 +112,7 @@ def _original(content: bytes | Page, digit: np.ndarray) -> bytes:
 
 
 def _to_bgr(pixels: np.ndarray) -> np.ndarray:
-    """Returns decoded pixels as uint8[height, width, 3], transparent ones on white."""
+    """Return decoded pixels as uint8[height, width, 3], transparent ones on white."""
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)
     if pixels.ndim == 2:
@@ -133,7 +133,7 @@ def _resembles(pixels: np.ndarray, digit: np.ndarray) -> bool:
 
 
 def make_sprite(digits: Iterable[np.ndarray], *, columns: int) -> str:
-    """Returns a grid of uint8[28, 28] as one PNG in base64: browsers decode one image for thousands."""
+    """Return a grid of uint8[28, 28] as one PNG in base64: browsers decode one image for thousands."""
     tiles = list(digits)
     rows = -(-len(tiles) // columns)
     sheet = np.zeros((rows * SIDE, min(columns, len(tiles)) * SIDE), np.uint8)

@@ -37,11 +37,11 @@ class ReviewSummary:
     missing: dict[str, int]
 
     def as_data(self) -> dict[str, Any]:
-        """Returns the summary as JSON data."""
+        """Return the summary as JSON data."""
         return dataclasses.asdict(self)
 
     def table(self) -> str:
-        """Returns the lines to print."""
+        """Return the lines to print."""
         rows = {"for review": f"{self.doubtful:,}", "shown": self._shown()}
         if self.missing:
             codes = ", ".join(f"{code} {count:,}" for code, count in sorted(self.missing.items()))
@@ -61,7 +61,7 @@ class ReviewSummary:
 
 
 def run(options: ReviewOptions) -> ReviewSummary:
-    """Writes the page.
+    """Write the page.
 
     Raises:
         UserError: when the output is not a finished run, or the page cannot be written.
@@ -97,7 +97,7 @@ def _open(output: str) -> PastRun:
 
 
 def _target(options: ReviewOptions, past: PastRun) -> tuple[OutputFolder, str]:
-    """Returns the folder that the page goes to, and its name there."""
+    """Return the folder that the page goes to, and its name there."""
     if options.page is None:
         return open_folder(past.place), REVIEW_PAGE
     folder, _, name = options.page.rpartition("/")
@@ -111,7 +111,7 @@ def _target(options: ReviewOptions, past: PastRun) -> tuple[OutputFolder, str]:
 
 
 def _read(rows: Sequence[ReviewRow]) -> tuple[dict[int, Picture], dict[int, ImageError]]:
-    """Returns the pictures and the errors of the rows, each by the row's index."""
+    """Return the pictures and the errors of the rows, each by the row's index."""
     pictures: dict[int, Picture] = {}
     errors: dict[int, ImageError] = {}
     # Without a terminal, tqdm would repeat its bar in the log.

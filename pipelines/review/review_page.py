@@ -40,7 +40,7 @@ def render_review(
     pictures: Mapping[int, Picture],
     errors: Mapping[int, ImageError],
 ) -> str:
-    """Returns the page's HTML for rows, least confident first; pictures and errors are by their index."""
+    """Return the page's HTML for rows, least confident first; pictures and errors are by their index."""
     script, style = _asset("review.js"), stylesheet() + _asset("review.css")
     return (
         environment("pipelines.review", readable=readable)
@@ -67,7 +67,7 @@ def _asset(name: str) -> str:
 
 
 def _data(run: PastRun, rows: Sequence[ReviewRow], pictures: Mapping[int, Picture]) -> dict[str, Any]:
-    """Returns the data of the page's script; its rows are in the order of the sprites."""
+    """Return the data of the page's script; its rows are in the order of the sprites."""
     return {
         "run": run.digest,
         "columns": labels.COLUMNS,

@@ -40,7 +40,7 @@ class ReviewRow(NamedTuple):
 
 
 def least_confident(run: PastRun, limit: int) -> list[ReviewRow]:
-    """Returns the least confident rows of a run, in order; no more than `limit` are held in memory.
+    """Return the least confident rows of a run, in order; no more than `limit` are held in memory.
 
     A row's index does not depend on the limit.
 
@@ -72,7 +72,7 @@ def _item_rows(item: WorkItem, output: OutputFolder) -> Iterator[ReviewRow]:
 
 
 def _rows(part: Part, data: bytes) -> Iterator[dict[str, str]]:
-    """Yields the rows of a prediction file that were decided `review`."""
+    """Yield the rows of a prediction file that were decided `review`."""
     if Part.of(part.name, data, rows=part.rows) != part:
         raise ValueError(f"{part.name} has changed")
     decision = _NAMES.index("decision")

@@ -27,7 +27,7 @@ logs which."""
 
 
 def job_options(flags: Sequence[str], *, inputs: Sequence[str], output: str) -> PipelineOptions:
-    """Returns the options of a job's pipeline, with what its runner needs to reach inputs and output.
+    """Return the options of a job's pipeline, with what its runner needs to reach inputs and output.
 
     Args:
         flags: flags of the command line that are not the verb's own.
@@ -41,7 +41,7 @@ def job_options(flags: Sequence[str], *, inputs: Sequence[str], output: str) -> 
 
 
 def beam_options(flags: Sequence[str]) -> PipelineOptions:
-    """Returns the options of a pipeline from the flags that are not the verb's own.
+    """Return the options of a pipeline from the flags that are not the verb's own.
 
     Raises:
         UserError: for an unknown flag, an invalid value, or a runner whose job server, cluster or workers
@@ -71,7 +71,7 @@ def in_main_thread(options: PipelineOptions) -> bool:
 
 
 def _check_runner(name: str, options: PipelineOptions) -> None:
-    """Checks what Beam would only check after the output has begun."""
+    """Check what Beam would only check after the output has begun."""
     try:
         runner = create_runner(name)
     except (ImportError, ValueError, AttributeError) as error:

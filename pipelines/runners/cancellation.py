@@ -40,7 +40,7 @@ def cancel_on_interrupt(pipeline: beam.Pipeline) -> Iterator[None]:
 
 
 def _flink_master(pipeline: beam.Pipeline) -> str | None:
-    """Returns the address of a Flink job manager; None if there is none that outlives the launcher."""
+    """Return the address of a Flink job manager; None if there is none that outlives the launcher."""
     master = pipeline.options.view_as(FlinkRunnerOptions).flink_master
     if not isinstance(pipeline.runner, FlinkRunner) or master in MAGIC_HOST_NAMES:
         return None
@@ -57,7 +57,7 @@ def _cancel_on_flink(master: str, result: Any) -> None:
 
 
 def _flink_jobs(master: str, result: Any) -> list[str]:
-    """Returns Flink's ID of the job; nothing when it has ended."""
+    """Return Flink's ID of the job; nothing when it has ended."""
     submitted = getattr(result._job_service, "_jobs", None)
     if submitted is not None:  # submitted as one jar, by this process
         return [submitted[result._job_id]._flink_job_id]

@@ -30,7 +30,7 @@ class TemplateMadeError(JobFailedError):
 
 
 def complete_flags(flags: Sequence[str], *, inputs: Sequence[str], output: str) -> Sequence[str]:
-    """Returns a run's Beam flags, with those that a Dataflow job needs; unchanged for other runners.
+    """Return a run's Beam flags, with those that a Dataflow job needs; unchanged for other runners.
 
     Args:
         flags: of the command line.
@@ -59,7 +59,7 @@ def complete_flags(flags: Sequence[str], *, inputs: Sequence[str], output: str) 
 
 
 def model_staging_folder(options: PipelineOptions) -> str | None:
-    """Returns the folder to stage models in for the workers; None if they see the launcher's files."""
+    """Return the folder to stage models in for the workers; None if they see the launcher's files."""
     if options.view_as(StandardOptions).runner != RUNNER:
         return None
     cloud = options.view_as(GoogleCloudOptions)
@@ -98,7 +98,7 @@ def _check_package(given: PipelineOptions) -> None:
 
 
 def _check_account(cloud: GoogleCloudOptions) -> None:
-    """Checks what Beam would only notice after the bucket, and report at length."""
+    """Check what Beam would only notice after the bucket, and report at length."""
     if not re.fullmatch(PipelineOptionsValidator.PROJECT_ID_PATTERN, cloud.project or ""):
         raise UserError(
             "--project is not the ID of a Google Cloud project",
@@ -114,7 +114,7 @@ def _check_account(cloud: GoogleCloudOptions) -> None:
 
 
 def exit_after_template(options: PipelineOptions, command: Sequence[str] | str) -> None:
-    """Ends a process that has made a template.
+    """End a process that has made a template.
 
     Raises:
         TemplateMadeError: with the command that makes the reports once the job is done.

@@ -46,7 +46,7 @@ def resumable(command: str) -> Iterator[None]:
 
 
 def _stop_reason(error: Exception, *, stop_requested: bool) -> str | None:
-    """Returns in one line why a pipeline ended; None for a bug."""
+    """Return in one line why a pipeline ended; None for a bug."""
     from_runner = isinstance(error, RunnerError)
     known = _KNOWN.search(str(error.__cause__ if from_runner else error))
     if known:

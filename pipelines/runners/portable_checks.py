@@ -38,7 +38,7 @@ _SECONDS: Final = 10.0
 
 
 def check_portable(runner: PortableRunner, options: PipelineOptions) -> None:
-    """Checks everything that can be checked from the launcher, without changing anything.
+    """Check everything that can be checked from the launcher, without changing anything.
 
     Raises:
         UserError: for the first requirement that is not met.
@@ -110,7 +110,7 @@ def _check_flink_version(master: str, wanted: str) -> None:
 
 
 def _check_jar(server: Any, options: PipelineOptions, *, flag: str) -> None:
-    """Downloads the job server's jar, once, to where Beam looks for it."""
+    """Download the job server's jar, once, to where Beam looks for it."""
     job_server = options.view_as(JobServerOptions)
     if shutil.which(job_server.job_server_java_launcher) is None:
         raise UserError(

@@ -28,7 +28,7 @@ class RunnerError(Exception):
 
 
 def failure_reason(error: BaseException) -> str | None:
-    """Returns in one line why a portable runner failed; None for other errors."""
+    """Return in one line why a portable runner failed; None for other errors."""
     if isinstance(error, grpc.RpcError):
         return f"lost the job server: {_rpc_detail(error)}"
     failed = _FAILED.match(str(error)) if isinstance(error, RuntimeError) else None
@@ -71,7 +71,7 @@ def explain_failures(output: OutputFolder, items: Sequence[FrozenItem]) -> Itera
 
 
 def describe_unfinished(output: OutputFolder, items: Sequence[FrozenItem]) -> str:
-    """Describes how many work items have no record, and which is the first."""
+    """Describe how many work items have no record, and which is the first."""
     if not items:
         return "the launcher does not know which work items are left"
     done = output.names(STATISTICS)
@@ -88,7 +88,7 @@ def describe_unfinished(output: OutputFolder, items: Sequence[FrozenItem]) -> st
 
 @contextlib.contextmanager
 def _quiet_threads() -> Iterator[None]:
-    """Hides the traceback of Beam's message thread: the run reports the same error."""
+    """Hide the traceback of Beam's message thread: the run reports the same error."""
     before = threading.excepthook
 
     def hook(given: Any) -> None:

@@ -199,7 +199,7 @@ def _may_score_while_listing(run: _Run) -> bool:
 
 
 def _score_while_listing(run: _Run) -> ListingIndex:
-    """Lists and scores in one stage of a pipeline: worker processes get each work item as it is listed."""
+    """List and score in one stage of a pipeline: worker processes get each work item as it is listed."""
     assert run.pool is not None
     run.pool.assign(run.task)
     listing = begin_run(run.options, run.plan, run.output, run=run.task.run, hold=run.hold, spread=False)
@@ -226,7 +226,7 @@ def _score_while_listing(run: _Run) -> ListingIndex:
 
 
 def _score_frozen(run: _Run, frozen: ListingIndex) -> None:
-    """Scores the work items that are left of a frozen listing, on any runner."""
+    """Score the work items that are left of a frozen listing, on any runner."""
     left = [item for item in frozen.items if frozen.buckets or record_name(item.digest) not in run.done]
     if not left and not frozen.ranges and not frozen.buckets:
         return

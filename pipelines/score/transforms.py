@@ -30,7 +30,7 @@ class ListInputs(beam.PTransform):
         self._shared.acquire(lambda: refs)
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
-        """Lists when the pipeline runs, and yields each work item as soon as it is listed."""
+        """List when the pipeline runs, and yield each work item as soon as it is listed."""
         return begin | beam.Impulse() | "List" >> beam.FlatMap(_list_here, self._shared)
 
 
@@ -43,12 +43,12 @@ def _not_here() -> None:
 
 
 def list_ranges(ranges: beam.PCollection, task: ScoringTask) -> beam.PCollection:
-    """Spreads `RemoteRange`s over the workers and lists each once: to a PCollection of `ItemRef`."""
+    """Spread `RemoteRange`s over the workers and list each once: to a PCollection of `ItemRef`."""
     return ranges | "SpreadRanges" >> beam.Reshuffle() | "ListRanges" >> beam.FlatMap(_list_range, task)
 
 
 def _list_range(keys: RemoteRange, task: ScoringTask) -> Iterator[ItemRef]:
-    """Lists a range of names as work items that are frozen in the output, and yields references to them."""
+    """List a range of names as work items that are frozen in the output, and yield references to them."""
     output = open_folder(task.output)
     listed = list_range(keys, output, run=task.run, folder_labels=task.folder_labels, size=task.rows_per_part)
     for name, item in listed:
@@ -74,7 +74,7 @@ class ScoreImages(beam.PTransform):
         self._spread = spread
 
     def expand(self, items: beam.PCollection) -> beam.PCollection:
-        """Scores each item once."""
+        """Score each item once."""
         # Without a reshuffle all items would be fused with their creation and stay on one worker.
         spread = items | "Spread" >> beam.Reshuffle() if self._spread else items
         return spread | "Score" >> beam.ParDo(self._score)
@@ -90,26 +90,26 @@ class ScoreWorkItem(beam.DoFn):
         self._shared = scorer or Shared()
 
     def setup(self) -> None:
-        """Loads the model and opens storage, once per worker process."""
+        """Load the model and open storage, once per worker process."""
         self._scorer: ItemScorer = self._shared.acquire(lambda: LocalScorer(self._task))
         self._pending: collections.deque[Future[str]] = collections.deque()
 
     def start_bundle(self) -> None:
-        """Starts with nothing pending."""
+        """Start with nothing pending."""
         self._pending.clear()
 
     def process(self, ref: ItemRef) -> Iterator[str]:
-        """Submits one item; yields the digests of earlier ones that are done, or must be done first."""
+        """Submit one item; yield the digests of earlier ones that are done, or must be done first."""
         while self._pending and (self._pending[0].done() or len(self._pending) >= self._scorer.max_pending):
             yield self._pending.popleft().result()
         self._pending.append(self._scorer.submit(ref))
 
     def finish_bundle(self) -> Iterator[Any]:
-        """Waits for what is pending: only then does the bundle count as done."""
+        """Wait for what is pending: only then does the bundle count as done."""
         while self._pending:
             digest = self._pending.popleft().result()
             yield WindowedValue(digest, MIN_TIMESTAMP, [GlobalWindow()])
 
     def teardown(self) -> None:
-        """Cancels what a failed bundle has left pending."""
+        """Cancel what a failed bundle has left pending."""
         self._scorer.cancel(self._pending)

@@ -38,7 +38,7 @@ class Classifier:
         self._challenger = challenger
 
     def classify(self, contents: Iterable[OwnedContent]) -> ScoredBatch:
-        """Decodes and scores contents; every image ends up scored or failed, in the order given.
+        """Decode and score contents; every image ends up scored or failed, in the order given.
 
         Raises:
             EngineError: when a model cannot score any image.
@@ -84,7 +84,7 @@ class Classifier:
         )
 
     def _predict(self, digits: np.ndarray, errors: list[ImageError | None]) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the scored digits and their probabilities; adds the others to `errors`."""
+        """Return the scored digits and their probabilities; add the others to `errors`."""
         slots = np.flatnonzero([error is None for error in errors])
         predictions = predict(self._engine, digits[slots])
         for row, detail in predictions.errors.items():
@@ -93,7 +93,7 @@ class Classifier:
         return digits[slots[scored]], predictions.probabilities[scored]
 
     def _predict_challenger(self, digits: np.ndarray) -> np.ndarray:
-        """Returns float32[N, 10]; NaN where there is no prediction."""
+        """Return float32[N, 10]; NaN where there is no prediction."""
         if self._challenger is None:
             return np.full((len(digits), CLASSES), np.nan, np.float32)
         predictions = predict(self._challenger, digits)
@@ -104,7 +104,7 @@ class Classifier:
 def split_chunks(
     contents: Iterable[tuple[T, C]], *, most_bytes: int = _CHUNK_BYTES
 ) -> Iterator[list[tuple[T, C]]]:
-    """Yields contents, each with its owner, in lists of bounded length and size in bytes."""
+    """Yield contents, each with its owner, in lists of bounded length and size in bytes."""
     chunk: list[tuple[T, C]] = []
     size = 0
     for owner, content in contents:
@@ -122,7 +122,7 @@ def split_chunks(
 
 
 def _top_two(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Returns the two most probable classes of each row and their probabilities, within [0, 1]."""
+    """Return the two most probable classes of each row and their probabilities, within [0, 1]."""
     rows = np.arange(len(probabilities))
     first = probabilities.argmax(axis=1)
     confidence = probabilities[rows, first]
@@ -134,7 +134,7 @@ def _top_two(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 
 def load_classifier(bundle: Bundle, *, accept_threshold: float, challenger: Bundle | None) -> Classifier:
-    """Loads the models of one or two bundles.
+    """Load the models of one or two bundles.
 
     Raises:
         UserError: when a bundle has changed since it was opened.

@@ -23,7 +23,7 @@ _ADDRESS: Final = re.compile(r"^(gs|s3|az):/+")
 
 
 def display_address(given: pathlib.Path) -> str:
-    """Returns a bundle's folder as users write it."""
+    """Return a bundle's folder as users write it."""
     return _ADDRESS.sub(r"\1://", str(given))
 
 
@@ -67,7 +67,7 @@ def open_bundles(options: ScoreOptions) -> Iterator[tuple[Bundle, Bundle | None]
 
 
 def stage_models(bundles: Sequence[Bundle | None], base: str) -> None:
-    """Uploads the files that workers need of each bundle, to a folder named by the bundle's digest."""
+    """Upload the files that workers need of each bundle, to a folder named by the bundle's digest."""
     for bundle in filter(None, bundles):
         target = open_folder(_staged_folder(bundle, base))
         target.claim()
@@ -86,7 +86,7 @@ def worker_bundle(bundle: Bundle, base: str | None) -> Iterator[Bundle]:
 
 
 def _engine_files(bundle: Bundle) -> list[str]:
-    """Returns the files that a bundle's engine reads."""
+    """Return the files that a bundle's engine reads."""
     if bundle.engine.kind is not EngineKind.SAVED_MODEL:
         return [bundle.engine.model]
     return [name for name in bundle.card.files if name.startswith(f"{names.SAVED_MODEL}/")]

@@ -26,7 +26,7 @@ class Predictions:
 
 
 def predict(engine: Engine, digits: np.ndarray) -> Predictions:
-    """Returns predictions for uint8[N, 28, 28]; the digits that make a batch fail are found by bisection.
+    """Return predictions for uint8[N, 28, 28]; the digits that make a batch fail are found by bisection.
 
     Raises:
         EngineError: when the engine itself is broken: it scores none of many digits, or none of a few and
@@ -48,7 +48,7 @@ def predict(engine: Engine, digits: np.ndarray) -> Predictions:
 
 
 def _fill(probabilities: np.ndarray, *, engine: Engine, digits: np.ndarray) -> dict[int, str]:
-    """Writes predictions into `probabilities` and returns the errors."""
+    """Write predictions into `probabilities` and return the errors."""
     errors: dict[int, str] = {}
     pending = [(0, len(digits))] if len(digits) else []
     while pending:

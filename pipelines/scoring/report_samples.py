@@ -50,7 +50,7 @@ class LowestRankedPixels:
         return float(self._ranks[-1]) if len(self._ranks) == self._most else np.inf
 
     def add(self, rows: np.ndarray, digits: np.ndarray, *, ranks: np.ndarray) -> None:
-        """Offers rows int64[N] of digits uint8[N, 28, 28]; they follow all that were offered before."""
+        """Offer rows int64[N] of digits uint8[N, 28, 28]; they follow all that were offered before."""
         # First among themselves, so that a chunk's pixels are not all copied.
         few = np.argsort(ranks, kind="stable")[: self._most]
         all_ranks = np.concatenate([self._ranks, ranks[few]])
@@ -90,7 +90,7 @@ class ReportSamples:
         probabilities: np.ndarray,
         challenger_probabilities: np.ndarray,
     ) -> None:
-        """Adds rows; they follow all rows that were added before.
+        """Add rows; they follow all rows that were added before.
 
         Args:
             images: N images.
@@ -129,7 +129,7 @@ class ReportSamples:
             self.examples[digit].add(rows[selected], digits[selected], ranks=ranks[selected])
 
     def add_failures(self, contents: Sequence[OwnedContent], errors: Sequence[ImageError | None]) -> None:
-        """Adds a thumbnail for failed images whose contents decode."""
+        """Add a thumbnail for failed images whose contents decode."""
         for (image, content), error in zip(contents, errors, strict=True):
             if error is None or error.code not in _DECODED or isinstance(content, ImageError):
                 continue
@@ -140,7 +140,7 @@ class ReportSamples:
 
 
 def grey_levels(digits: np.ndarray) -> np.ndarray:
-    """Returns int64[20], the number of pixels of uint8[N, 28, 28] in each bin of grey levels."""
+    """Return int64[20], the number of pixels of uint8[N, 28, 28] in each bin of grey levels."""
     # NumPy would convert each pixel to eight bytes first and take six times as long.
     counts = cv2.calcHist([digits.reshape(-1, 1)], [0], None, [_LEVELS], [0, _LEVELS])
     return np.bincount(_BIN_OF_LEVEL, weights=counts.ravel(), minlength=HISTOGRAM_BINS).astype(np.int64)

@@ -28,7 +28,7 @@ SLICE_ROWS: Final = 4096
 
 
 def prediction_columns(scored: ScoredBatch) -> Columns:
-    """Returns the values of `schemas.prediction.COLUMNS`, by name."""
+    """Return the values of `schemas.prediction.COLUMNS`, by name."""
     return {
         "image": [image.uri for image in scored.images],
         "generation": np.array([image.generation for image in scored.images], np.int64),
@@ -45,7 +45,7 @@ def prediction_columns(scored: ScoredBatch) -> Columns:
 
 
 def encode_rows(columns: Columns, compression: Compression = Compression.RECORDS) -> dict[str, bytes]:
-    """Returns the CSV and TFRecord files of rows, by file name suffix; the same rows give the same bytes."""
+    """Return the CSV and TFRecord files of rows, by file name suffix; the same rows give the same bytes."""
     slices = list(_slices(columns))
     records = b"".join(encode_records(prediction.COLUMNS, some) for some in slices)
     text = b"".join((encode_csv([_HEADER]), *(encode_csv(_rows(some)) for some in slices)))
@@ -61,7 +61,7 @@ def encode_rows(columns: Columns, compression: Compression = Compression.RECORDS
 def write_parts(
     output: OutputFolder, piece: str, scored: ScoredBatch, *, compression: Compression
 ) -> ItemStatistics:
-    """Writes rows, if any, once to files named by piece and content; returns their statistics."""
+    """Write rows, if any, once to files named by piece and content; return their statistics."""
     files = encode_rows(prediction_columns(scored), compression) if scored.images else {}
     content = hashlib.sha256(b"".join(files.values())).hexdigest()[:8]
     parts = []
@@ -82,7 +82,7 @@ def _rows(columns: Columns) -> Iterator[tuple]:
 
 
 def iter_predictions(scored: ScoredBatch) -> Iterator[Prediction]:
-    """Yields the rows as `Prediction` records."""
+    """Yield the rows as `Prediction` records."""
     columns = prediction_columns(scored)
     values = [_values(column, columns[column.name]) for column in prediction.COLUMNS]
     for row in zip(*values, strict=True):
@@ -90,7 +90,7 @@ def iter_predictions(scored: ScoredBatch) -> Iterator[Prediction]:
 
 
 def _values(column: Column, values: Sequence | np.ndarray) -> list:
-    """Returns a column as Python values; None where a row has no value."""
+    """Return a column as Python values; None where a row has no value."""
     if column.kind == "string":
         return list(values)
     numbers = np.asarray(values).tolist()

@@ -49,7 +49,7 @@ class ScoredBatch:
 
 
 def summarize(digest: str, scored: ScoredBatch, parts: tuple[Part, ...]) -> ItemStatistics:
-    """Returns the statistics of a batch, whose rows are in the given files."""
+    """Return the statistics of a batch, whose rows are in the given files."""
     labels = np.array([image.label for image in scored.images], np.int64)
     known = labels != NO_LABEL
     right = known & (labels == scored.first)

@@ -35,7 +35,7 @@ class Scorer:
     compression: Compression = Compression.RECORDS
 
     def run(self, item: WorkItem) -> ItemStatistics:
-        """Scores a work item and writes its files, unless it is done already.
+        """Score a work item and write its files, unless it is done already.
 
         Crashes are harmless: the statistics record is written last, and an item without one is scored again.
         An image may disappear between two attempts, so prediction files are named by their content: each
@@ -75,7 +75,7 @@ class Scorer:
             yield write_parts(self.output, piece, scored, compression=self.compression)
 
     def _few_failures(self, pieces: Iterable[ItemStatistics]) -> Iterator[ItemStatistics]:
-        """Yields the pieces, with failures beyond those that a record holds in files of their own."""
+        """Yield the pieces, with failures beyond those that a record holds in files of their own."""
         count = 0
         for piece in pieces:
             count += len(piece.failures)
@@ -100,7 +100,7 @@ def read_archive(
     folder_labels: bool,
     ignored: collections.Counter[str] | None = None,
 ) -> Iterator[tuple[ListedImage, bytes | ImageError]]:
-    """Yields an archive's images, one in memory at a time; the archive itself if it cannot be read.
+    """Yield an archive's images, one in memory at a time; the archive itself if it cannot be read.
 
     A file with an archive's name that is not one counts as an image.
 

@@ -99,7 +99,7 @@ class LocalScorer:
         wait([future for future in pending if not future.cancel()])
 
     def run(self, ref: ItemRef) -> str:
-        """Scores and writes an item, and returns its digest; raises WorkerError when memory runs out."""
+        """Score and write an item, and return its digest; raise WorkerError when memory runs out."""
         item = load_item(self._output, ref)
         try:
             return self._scorer.run(item).digest

@@ -53,7 +53,7 @@ class Disagreement:
 def count_agreements(
     digits: np.ndarray, challenger_digits: np.ndarray, *, labels: np.ndarray
 ) -> tuple[Agreement, ...]:
-    """Counts images by pair of digits, sorted; nothing without a challenger.
+    """Count images by pair of digits, sorted; nothing without a challenger.
 
     Args:
         digits: int64[N], the model's.
@@ -81,12 +81,12 @@ def count_agreements(
 
 
 def worst_disagreements(images: Iterable[Disagreement]) -> tuple[Disagreement, ...]:
-    """Returns the disagreements in which the less confident model is most confident, worst first."""
+    """Return the disagreements in which the less confident model is most confident, worst first."""
     return tuple(sorted(images, key=_severity_key)[:MAX_DISAGREEMENTS])
 
 
 def agreement_rows(cells: Iterable[Agreement]) -> Iterator[Sequence[object]]:
-    """Yields the rows of `agreement.csv`."""
+    """Yield the rows of `agreement.csv`."""
     for cell in cells:
         digit, challenger_digit, *counts = dataclasses.astuple(cell)
         yield (digit, "" if challenger_digit == NO_LABEL else challenger_digit, *counts)

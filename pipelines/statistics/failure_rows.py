@@ -30,7 +30,7 @@ def is_failure_file(name: str) -> bool:
 
 
 def failure_file(piece: str, failures: Sequence[Failure]) -> tuple[Part, bytes]:
-    """Returns the description and content of the file that holds the failures of a piece of a work item."""
+    """Return the description and content of the file that holds the failures of a piece of a work item."""
     lines = (json.dumps([each.image, each.generation, each.code, each.detail]) for each in failures)
     data = gzip.compress("".join(f"{line}\n" for line in lines).encode(), 1, mtime=0)
     whole = Part.of(f"{_PREFIX}{piece}.json.gz", data, rows=len(failures))
@@ -38,7 +38,7 @@ def failure_file(piece: str, failures: Sequence[Failure]) -> tuple[Part, bytes]:
 
 
 def _parse_file(data: bytes) -> Iterator[Failure]:
-    """Yields the failures in a file; raises ValueError when it is damaged."""
+    """Yield the failures in a file; raise ValueError when it is damaged."""
     try:
         for line in gzip.GzipFile(fileobj=io.BytesIO(data)):
             with fields_of("a failure"):
@@ -101,7 +101,7 @@ class SortedFailures(_Lazy):
 
 
 def sort_failures(failures: Iterable[Failure]) -> Collection[Failure]:
-    """Returns failures by their images' URIs; of equal URIs, in the order given."""
+    """Return failures by their images' URIs; of equal URIs, in the order given."""
     rest = iter(failures)
     first = list(itertools.islice(rest, MOST_IN_MEMORY + 1))
     if len(first) > MOST_IN_MEMORY:

@@ -111,7 +111,7 @@ class FileCount:
 def count_several(
     files: Container[str], scored: Sequence[str], failed: Sequence[str]
 ) -> tuple[FileCount, ...]:
-    """Returns the counts of the files that do not hold one image, by the URIs of all outcomes."""
+    """Return the counts of the files that do not hold one image, by the URIs of all outcomes."""
     # Nearly no file has several: first find them, then count.
     members = (image for image in (*scored, *failed) if "!" in image and image not in files)
     several = {file_of(image, files) for image in members}
@@ -139,12 +139,12 @@ class ItemStatistics(RunStatistics):
     several: tuple[FileCount, ...] = dataclasses.field(default=(), kw_only=True)
 
     def to_json(self) -> str:
-        """Returns the record as the text of its file."""
+        """Return the record as the text of its file."""
         return json.dumps({"digest": self.digest} | dataclasses.asdict(self), separators=(",", ":")) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Reads what `to_json` wrote.
+        """Read what `to_json` wrote.
 
         Raises:
             ValueError: when the text is not such a record.
@@ -153,7 +153,7 @@ class ItemStatistics(RunStatistics):
 
 
 def read_record(data: bytes, output: OutputFolder) -> ItemStatistics:
-    """Returns a statistics record of an output; its failures are read as they are needed.
+    """Return a statistics record of an output; its failures are read as they are needed.
 
     Raises:
         ValueError: when the data are no such record.
@@ -166,7 +166,7 @@ def read_record(data: bytes, output: OutputFolder) -> ItemStatistics:
 
 
 def merge_pieces(digest: str, pieces: Iterable[ItemStatistics]) -> ItemStatistics:
-    """Merges the statistics of a work item's pieces."""
+    """Merge the statistics of a work item's pieces."""
     return ItemStatistics(**vars(merge_statistics(pieces)), digest=digest)
 
 
@@ -176,7 +176,7 @@ def _empty() -> ItemStatistics:
 
 
 def merge_statistics(items: Iterable[ItemStatistics]) -> RunStatistics:
-    """Merges the statistics of work items; the order does not matter."""
+    """Merge the statistics of work items; the order does not matter."""
     ordered = sorted((_empty(), *items), key=lambda item: item.digest)
     merged: dict[str, Any] = {}
     for field in dataclasses.fields(RunStatistics):
@@ -201,7 +201,7 @@ MERGES: Mapping[str, Callable[[Iterable[Any]], Collection]] = {
 
 
 def count_failure_codes(failures: Iterable[Failure]) -> Mapping[str, int]:
-    """Returns the number of failures of each code, zeros included."""
+    """Return the number of failures of each code, zeros included."""
     counts = dict.fromkeys(map(str, FailureCode), 0)
     for failure in failures:
         counts[failure.code] += 1

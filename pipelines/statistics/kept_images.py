@@ -40,29 +40,29 @@ class FailurePicture:
 
 
 def sample_rank(image: str) -> int:
-    """Returns an image's pseudo-random rank in [0, 2^32), by its URI: the lowest ranks are the sample."""
+    """Return an image's pseudo-random rank in [0, 2^32), by its URI: the lowest ranks are the sample."""
     return zlib.crc32(image.encode(errors="surrogatepass"))
 
 
 def least_confident(images: Iterable[KeptImage]) -> tuple[KeptImage, ...]:
-    """Returns the images of lowest confidence, lowest first."""
+    """Return the images of lowest confidence, lowest first."""
     return tuple(sorted(images, key=lambda kept: (kept.confidence, kept.image))[:MAX_DOUBTFUL])
 
 
 def most_confident(images: Iterable[KeptImage]) -> tuple[KeptImage, ...]:
-    """Returns the images of highest confidence, highest first."""
+    """Return the images of highest confidence, highest first."""
     return tuple(sorted(images, key=lambda kept: (-kept.confidence, kept.image))[:MAX_MISTAKEN])
 
 
 def sample_per_digit(images: Iterable[KeptImage]) -> tuple[KeptImage, ...]:
-    """Returns a sample of each predicted digit, sorted by digit."""
+    """Return a sample of each predicted digit, sorted by digit."""
     ranked = sorted(images, key=lambda kept: (kept.digit, sample_rank(kept.image), kept.image))
     rows = itertools.groupby(ranked, key=lambda kept: kept.digit)
     return tuple(kept for _, row in rows for kept in itertools.islice(row, MAX_EXAMPLES_PER_DIGIT))
 
 
 def first_per_code(pictures: Iterable[FailurePicture]) -> tuple[FailurePicture, ...]:
-    """Returns the first picture of each code, by URI."""
+    """Return the first picture of each code, by URI."""
     least: dict[str, FailurePicture] = {}
     for picture in sorted(pictures, key=lambda picture: (picture.code, picture.image)):
         least.setdefault(picture.code, picture)

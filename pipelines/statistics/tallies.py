@@ -42,7 +42,7 @@ class Tally:
 
 
 def sum_tallies(tallies: Iterable[Tally]) -> Tally:
-    """Returns the sum of tallies of any folders and digits, under no folder and no digit."""
+    """Return the sum of tallies of any folders and digits, under no folder and no digit."""
     nowhere = [dataclasses.replace(tally, folder="", digit=-1) for tally in tallies]
     (whole,) = add_up([Tally("", -1, 0, 0.0), *nowhere], keys=2)
     return whole

@@ -51,7 +51,7 @@ class ConfidenceCounts:
 
 
 def count_confidences(confidence: np.ndarray, *, known: np.ndarray, right: np.ndarray) -> ConfidenceCounts:
-    """Counts images by confidence.
+    """Count images by confidence.
 
     Args:
         confidence: float32[N] in [0, 1].

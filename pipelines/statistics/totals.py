@@ -9,7 +9,7 @@ Row = TypeVar("Row")
 
 
 def total(values: Sequence[Any]) -> Any:
-    """Returns the sum of numbers; of tuples or dataclasses of numbers, which must be alike, field by field.
+    """Return the sum of numbers; of tuples or dataclasses of numbers, which must be alike, field by field.
 
     Args:
         values: at least one.
@@ -24,7 +24,7 @@ def total(values: Sequence[Any]) -> Any:
 
 
 def add_up(rows: Iterable[Row], *, keys: int) -> tuple[Row, ...]:
-    """Adds up dataclasses of counts that agree in their first fields, and sorts them by these.
+    """Add up dataclasses of counts that agree in their first fields, and sort them by these.
 
     Args:
         rows: dataclasses of one type: keys, then numbers.

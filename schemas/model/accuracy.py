@@ -10,7 +10,7 @@ Z_95: Final = 1.959963984540054
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """Returns the 95 % Wilson score interval of a proportion, each bound within [0, 1].
+    """Return the 95 % Wilson score interval of a proportion, each bound within [0, 1].
 
     Implemented here so that workers need no SciPy; the tests compare it with
     `scipy.stats.binomtest(...).proportion_ci("wilson")`.
@@ -32,7 +32,7 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
 
 
 def percent(share: float) -> str:
-    """Returns a share in [0, 1] as text with two decimals: `98.18 %`."""
+    """Return a share in [0, 1] as text with two decimals: `98.18 %`."""
     return f"{100 * share:.2f} %"
 
 
@@ -48,7 +48,7 @@ class Accuracy:
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Self:
-        """Reads it from JSON data, which may have more, such as the interval."""
+        """Read it from JSON data, which may have more, such as the interval."""
         return cls(fields["right"], fields["images"])
 
     @property

@@ -117,7 +117,7 @@ class ModelCard(VersionedRecord, what="a model card", format=FORMAT):
             raise ValueError(f"the LiteRT model is not {known}: {self.litert_model!r}")
 
     def _fields(self) -> dict[str, Any]:
-        """Returns the fields with the intervals of accuracies written out."""
+        """Return the fields with the intervals of accuracies written out."""
         fields = super()._fields()
         for name in ("test_accuracy", "validation_accuracy"):
             accuracy: Accuracy | None = getattr(self, name)
@@ -129,7 +129,7 @@ class ModelCard(VersionedRecord, what="a model card", format=FORMAT):
 
 
 def _check_inside(files: Iterable[str]) -> None:
-    """Raises ValueError for a name that leads out of the bundle: bundles are copied by the card's names."""
+    """Raise ValueError for a name that leads out of the bundle: bundles are copied by the card's names."""
     for file in files:
         if not is_inside(file):
             raise ValueError(f"a file outside the bundle: {file!r}")

@@ -17,7 +17,7 @@ SECONDS = {
 
 
 def run(**changed: object) -> Run:
-    """Returns a run with some fields of one's own."""
+    """Return a run with some fields of one's own."""
     fields: dict = {
         "section": "scoring",
         "model": "dense-300-100",
@@ -35,7 +35,7 @@ def run(**changed: object) -> Run:
 
 
 def every_run() -> Results:
-    """Returns runs of all sections, three rounds each, in which every target is reached."""
+    """Return runs of all sections, three rounds each, in which every target is reached."""
     return Results([*_scoring(), *_cores(), *_start(), *_buckets(), *_training()])
 
 

@@ -42,17 +42,17 @@ def _command(code: str, *more: object) -> object:
 
 
 def local(name: str) -> Contender:
-    """Returns a contender for folders; its seconds are a thousandth of its images."""
+    """Return a contender for folders; its seconds are a thousandth of its images."""
     return Contender(name, _command(_LOCAL), printed_seconds)
 
 
 def of_buckets(name: str, reads: int) -> Contender:
-    """Returns a contender for buckets that reads every object so often."""
+    """Return a contender for buckets that reads every object so often."""
     return Contender(name, _command(_BUCKET, reads), printed_seconds)
 
 
 def forgetful(name: str) -> Contender:
-    """Returns a contender that loses an image."""
+    """Return a contender that loses an image."""
     return Contender(
         name,
         _command(_LOCAL.replace("len(names)", "1").replace("in names)", "in names[1:])")),

@@ -34,7 +34,7 @@ def measured(tmp_path: pathlib.Path) -> pathlib.Path:
 
 @pytest.fixture
 def pages(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> list[pathlib.Path]:
-    """Copies of the real pages, which the module then writes, and an empty place for kept results."""
+    """Copy of the real pages, which the module then writes, and an empty place for kept results."""
     root = tmp_path / "root"
     copies = []
     for original in page.PAGES:

@@ -48,7 +48,7 @@ def test_processor_time_of_grandchildren_counts() -> None:
 
 @contextlib.contextmanager
 def held(code: str) -> Iterator[int]:
-    """Runs code until its first line of output, yields its process, and lets it end."""
+    """Run code until its first line of output, yield its process, and let it end."""
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, text=True) as running:
         try:

@@ -17,12 +17,12 @@ _NAME = re.compile(r"\$\{(\w+)\}")
 
 
 def used(value: object) -> set[str]:
-    """Returns the substitutions that a part of the file names."""
+    """Return the substitutions that a part of the file names."""
     return set(_NAME.findall(yaml.safe_dump(value)))
 
 
 def filled(text: str, given: Mapping[str, str]) -> str:
-    """Returns a text with its substitutions made, those within substitutions too."""
+    """Return a text with its substitutions made, those within substitutions too."""
     values = {**BUILT_IN, **CONFIG["substitutions"], **given}
     while _NAME.search(text):
         text = _NAME.sub(lambda found: values[found[1]], text)
@@ -35,13 +35,13 @@ def step(name: str) -> dict[str, Any]:
 
 
 def environment(name: str, given: Mapping[str, str]) -> dict[str, str]:
-    """Returns what a step finds in its environment beside the process's own."""
+    """Return what a step finds in its environment beside the process's own."""
     lines = [*CONFIG["options"]["env"], *step(name).get("env", ())]
     return dict(filled(line, given).split("=", 1) for line in lines)
 
 
 def start(name: str, given: Mapping[str, str], **more: str) -> subprocess.Popen:
-    """Starts a step, in a process group of its own."""
+    """Start a step, in a process group of its own."""
     command = [step(name)["entrypoint"], *step(name)["args"]]
     return subprocess.Popen(
         command,
@@ -55,7 +55,7 @@ def start(name: str, given: Mapping[str, str], **more: str) -> subprocess.Popen:
 
 
 def run(name: str, given: Mapping[str, str], **more: str) -> tuple[int, str]:
-    """Runs a step and returns exit code and what it printed."""
+    """Run a step and return exit code and what it printed."""
     with start(name, given, **more) as process:
         printed, _ = process.communicate(timeout=600)
         return process.returncode, printed

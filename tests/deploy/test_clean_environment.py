@@ -44,7 +44,7 @@ print(pipelines.__file__)
 
 
 def steps(name: str) -> list[tuple[str, str]]:
-    """Returns the instructions of a Dockerfile that copy from the checkout, run, or declare."""
+    """Return the instructions of a Dockerfile that copy from the checkout, run, or declare."""
     text = (ROOT / "deploy" / f"{name}.Dockerfile").read_text().replace("\\\n", " ")
     return [(kind, rest) for kind, rest in re.findall(r"^(ARG|COPY|RUN) (.+)$", text, re.MULTILINE)]
 

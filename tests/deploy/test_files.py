@@ -247,7 +247,7 @@ VIEWS = {view.stem: view for view in (ROOT / "deploy" / "bigquery" / "views").gl
 
 
 def load(tmp_path: pathlib.Path, *arguments: str) -> tuple[subprocess.CompletedProcess, list[list[str]]]:
-    """Runs the load command with a stand-in for bq, and returns what that was called with."""
+    """Run the load command with a stand-in for bq, and return what that was called with."""
     (tmp_path / "bq").write_text(
         f'#!/bin/sh\nfor word; do printf "%s\\0" "$word"; done >> {tmp_path}/calls\n'
         f"printf '\\n\\n\\0' >> {tmp_path}/calls\n"

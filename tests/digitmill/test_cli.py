@@ -20,7 +20,7 @@ HEAVY = ("tensorflow", "keras", "apache_beam", "numpy", "cv2", "matplotlib", "ml
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture) -> Callable[..., tuple[int, str, str]]:
-    """Runs the command in this process; returns exit code, standard output and standard error."""
+    """Run the command in this process; return exit code, standard output and standard error."""
 
     def call(*arguments: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as caught:

@@ -20,7 +20,7 @@ COMMAND = ("-c", "from digitmill.__main__ import main; main()")
 def python(
     *arguments: object, folder: pathlib.Path, path: tuple[object, ...] = (), **environment: str
 ) -> subprocess.CompletedProcess:
-    """Runs a new Python in a folder; `path` is on PYTHONPATH, before this checkout."""
+    """Run a new Python in a folder; `path` is on PYTHONPATH, before this checkout."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
@@ -34,7 +34,7 @@ def python(
 
 
 def packages(folder: pathlib.Path, *names: str) -> pathlib.Path:
-    """Makes packages that end whoever imports them."""
+    """Make packages that end whoever imports them."""
     for name in names:
         (folder / name).mkdir(parents=True)
         (folder / name / "__init__.py").write_text("raise SystemExit('imported the wrong package')")

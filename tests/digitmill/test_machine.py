@@ -21,7 +21,7 @@ Root = Callable[[str, dict[str, str]], pathlib.Path]
 
 @pytest.fixture
 def root(tmp_path: pathlib.Path) -> Root:
-    """Makes the folder that stands in for `/` from a process's groups and the files of the groups."""
+    """Make the folder that stands in for `/` from a process's groups and the files of the groups."""
 
     def make(membership: str, files: dict[str, str]) -> pathlib.Path:
         groups = {f"sys/fs/cgroup/{name}": text for name, text in files.items()}

@@ -84,7 +84,7 @@ io.tmp.dirs: {folder}
 
 
 def distribution() -> pathlib.Path:
-    """Returns the folder of Flink's jars."""
+    """Return the folder of Flink's jars."""
     libraries = cache() / f"flink-{VERSION}"
     if not libraries.exists():
         with tempfile.TemporaryDirectory(dir=cache()) as name:
@@ -116,12 +116,12 @@ def _extract(archive: pathlib.Path, folder: pathlib.Path) -> None:
 
 
 def job_server() -> pathlib.Path:
-    """Returns Beam's job server for the cluster's version; errors are those of `job_servers`."""
+    """Return Beam's job server for the cluster's version; errors are those of `job_servers`."""
     return job_servers.job_server(f":runners:flink:{MINOR}:job-server:shadowJar", profile="flink")
 
 
 def operator_api() -> pathlib.Path:
-    """Returns the jar that holds the schemas of the Flink Kubernetes operator's resources."""
+    """Return the jar that holds the schemas of the Flink Kubernetes operator's resources."""
     path = cache() / pathlib.PurePosixPath(_OPERATOR_API).name
     if not path.exists():
         content = get(f"{MAVEN}/{_OPERATOR_API}").content
@@ -162,7 +162,7 @@ class Cluster:
         return requests.get(f"http://{self.master}/{path}", timeout=60).json()
 
     def wait_for_task_managers(self, number: int) -> None:
-        """Returns when the job manager knows so many that have told it of their slots."""
+        """Return when the job manager knows so many that have told it of their slots."""
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end:
             seen = self.get("overview")  # of a job manager that has just begun: that it is not ready
@@ -174,7 +174,7 @@ class Cluster:
         raise TimeoutError(f"the job manager knows {seen}")
 
     def wait_for(self, count: str, number: int) -> None:
-        """Returns when the job manager's overview counts so many."""
+        """Return when the job manager's overview counts so many."""
         end = time.monotonic() + START_SECONDS
         while (found := self.get("overview")[count]) != number:
             if time.monotonic() > end:
@@ -189,7 +189,7 @@ class Cluster:
 
 @contextlib.contextmanager
 def running_cluster(folder: pathlib.Path, *, task_managers: int) -> Iterator[Cluster]:
-    """Starts a session cluster of separate processes and kills them all at the end."""
+    """Start a session cluster of separate processes and kill them all at the end."""
     rpc = free_port()
 
     def job_manager(rest: int) -> list[str]:

@@ -54,14 +54,14 @@ def jobs(cluster: Cluster, state: str) -> int:
 
 
 def run_on(cluster: Cluster, runs: Runs, place: object, *flags: str) -> None:
-    """Runs to a good end, which is one of the cluster's jobs."""
+    """Run to a good end, which is one of the cluster's jobs."""
     before = jobs(cluster, "finished")
     assert runs.run(place, *flags) == 0
     assert jobs(cluster, "finished") == before + 1
 
 
 def gives_up_on(cluster: Cluster, runs: Runs, place: object, *flags: str) -> str:
-    """Runs until Flink gives up; returns the line that says why."""
+    """Run until Flink gives up; return the line that says why."""
     before = jobs(cluster, "failed")
     assert runs.run(place, *flags) == 1
     assert jobs(cluster, "failed") == before + 1

@@ -85,7 +85,7 @@ def mixed_folder(
 
 @pytest.fixture
 def items_of() -> Callable[..., list[WorkItem]]:
-    """Packs a folder into work items."""
+    """Pack a folder into work items."""
     return lambda folder, size=4096: list(pack_items(list_images([str(folder)]), "run", size=size))
 
 

@@ -70,7 +70,7 @@ def label_folder(tmp_path: pathlib.Path, few_digits: Digits) -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def run_python():
-    """Runs code in a fresh interpreter from the project's root and returns what it printed."""
+    """Run code in a fresh interpreter from the project's root and return what it printed."""
     root = pathlib.Path(__file__).parents[2]
 
     def run(code: str) -> str:

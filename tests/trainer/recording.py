@@ -8,7 +8,7 @@ from trainer.train_options import TrainOptions
 
 
 def recording(asked: list[TrainOptions]) -> Callable[[TrainOptions], types.SimpleNamespace]:
-    """Returns a stand-in for `train_job.run` that puts options into a list and writes no bundle."""
+    """Return a stand-in for `train_job.run` that puts options into a list and write no bundle."""
 
     def run(options: TrainOptions) -> types.SimpleNamespace:
         asked.append(options)

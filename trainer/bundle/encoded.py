@@ -26,7 +26,7 @@ _GRAIN: Final = 0.15
 
 
 def canonical_digits(contents: tf.Tensor) -> tf.Tensor:
-    """Returns the canonical digits of image files, uint8[N, 28, 28].
+    """Return the canonical digits of image files, uint8[N, 28, 28].
 
     Args:
         contents: string[N] of PNG, JPEG, GIF (first frame) or BMP files. Any other or damaged file fails the
@@ -46,7 +46,7 @@ def _canonical_digit(content: tf.Tensor) -> tf.Tensor:
 
 
 def _grey(image: tf.Tensor) -> tf.Tensor:
-    """Returns grey levels, int32[height, width], of int32[height, width, channels], on paper."""
+    """Return grey levels, int32[height, width], of int32[height, width, channels], on paper."""
     channels = tf.shape(image)[2]
 
     def weighted() -> tf.Tensor:
@@ -58,7 +58,7 @@ def _grey(image: tf.Tensor) -> tf.Tensor:
 
 
 def _over_paper(grey: tf.Tensor, opacity: tf.Tensor) -> tf.Tensor:
-    """Returns an image composed over white paper, or over black paper if its visible pixels are light."""
+    """Return an image composed over white paper, or over black paper if its visible pixels are light."""
     visible = tf.cast(tf.boolean_mask(grey, opacity >= _OPAQUE), tf.float32)
     # Without visible pixels, the mean is NaN, and the result is black paper.
     paper = tf.where(tf.reduce_mean(visible) < 128, 255.0, 0.0)
@@ -72,7 +72,7 @@ def _border_mean(grey: tf.Tensor) -> tf.Tensor:
 
 
 def _fitted(grey: tf.Tensor) -> tf.Tensor:
-    """Returns uint8[28, 28]: the ink cropped, fitted into the box and centred by mass."""
+    """Return uint8[28, 28]: the ink cropped, fitted into the box and centred by mass."""
     level = tf.cast(grey, tf.float32)
     paper = _border_mean(grey)
     # Ink is on the side of the paper's level that reaches further.
@@ -91,7 +91,7 @@ def _fitted(grey: tf.Tensor) -> tf.Tensor:
 
 
 def _boxed(ink: tf.Tensor) -> tf.Tensor:
-    """Returns ink scaled to at most 20 x 20, keeping its aspect, with a maximum of 255; float32."""
+    """Return ink scaled to at most 20 x 20, keeping its aspect, with a maximum of 255; float32."""
     size = tf.cast(tf.shape(ink), tf.float32)
     factor = BOX / tf.reduce_max(size)
     fitted = tf.maximum(tf.cast(tf.round(size * factor), tf.int32), 1)
@@ -105,7 +105,7 @@ def _boxed(ink: tf.Tensor) -> tf.Tensor:
 
 
 def _centred(ink: tf.Tensor) -> tf.Tensor:
-    """Returns ink with its centre of mass in the middle of the image, as `digitmill.imaging` does."""
+    """Return ink with its centre of mass in the middle of the image, as `digitmill.imaging` does."""
     ink = tf.round(ink)
     mass = tf.maximum(tf.reduce_sum(ink), 1)
     size = tf.shape(ink)

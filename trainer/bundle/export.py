@@ -44,7 +44,7 @@ def write_bundle(
     target: pathlib.Path,
     before_publishing: Callable[[ModelCard], None] | None = None,
 ) -> ModelCard:
-    """Writes a bundle; the folder appears when it is complete and checked.
+    """Write a bundle; the folder appears when it is complete and checked.
 
     Args:
         model: the trained network with its temperature baked in, outside any strategy.
@@ -77,7 +77,7 @@ def write_bundle(
 def _complete_card(
     model: keras.Model, folder: pathlib.Path, *, card: ModelCard, evidence: assessment.Evidence
 ) -> ModelCard:
-    """Checks and measures the formats, writes the golden batch, and returns the completed card."""
+    """Check and measure the formats, write the golden batch, and return the completed card."""
     expected = KerasEngine(model).probabilities(evidence.measured.images)
     engines = {name: load(folder / name) for name, load in LOADERS.items()}
     exports = [
@@ -99,7 +99,7 @@ def _complete_card(
 
 
 def default_litert_model(exports: list[ExportedFormat]) -> str:
-    """Returns the LiteRT model to score with on CPUs: int8 unless it loses accuracy."""
+    """Return the LiteRT model to score with on CPUs: int8 unless it loses accuracy."""
     right = {row.name: row.accuracy.value for row in exports}
     lost = right[bundle.KERAS_MODEL] - right[bundle.LITERT_INT8_MODEL]
     # One image of 2,000 is within the bound, whatever the binary rounding.
@@ -135,7 +135,7 @@ def _images_per_second(engine: Engine, images: np.ndarray) -> float:
 
 
 def size_of(path: pathlib.Path) -> int:
-    """Returns the bytes of a file, or of all files in a folder."""
+    """Return the bytes of a file, or of all files in a folder."""
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())
 
@@ -154,7 +154,7 @@ def _write_golden_batch(
 
 
 def _check_encoded(saved_model: pathlib.Path, golden: Mapping[str, np.ndarray]) -> None:
-    """Checks that the signature for image files predicts PNGs of canonical digits like the digits."""
+    """Check that the signature for image files predicts PNGs of canonical digits like the digits."""
     native = np.array([is_native(digit) for digit in golden[bundle.INPUT]])
     if not native.any():
         return
@@ -190,7 +190,7 @@ LOADERS: Final[dict[str, Callable[[pathlib.Path], Engine]]] = {
 
 
 def digests(folder: pathlib.Path) -> dict[str, str]:
-    """Returns the SHA-256 of every file in a folder without its card, by relative path."""
+    """Return the SHA-256 of every file in a folder without its card, by relative path."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files

@@ -26,7 +26,7 @@ _FLOAT_OPS_OF_AVERAGES: Final = (*_FLOAT_OPS, "ADD", "ADD_N", "DIV", "LOG", "MAX
 
 
 def write(model: keras.Model, folder: pathlib.Path, *, representative: np.ndarray) -> None:
-    """Writes `model.keras`, the SavedModel and both LiteRT models.
+    """Write `model.keras`, the SavedModel and both LiteRT models.
 
     Args:
         model: built outside any strategy.
@@ -44,7 +44,7 @@ def write(model: keras.Model, folder: pathlib.Path, *, representative: np.ndarra
 
 
 def evenly_spaced(images: np.ndarray, most: int) -> np.ndarray:
-    """Returns at most that many of the images, from the first to the last."""
+    """Return at most that many of the images, from the first to the last."""
     return images[np.linspace(0, len(images) - 1, min(most, len(images))).astype(int)]
 
 
@@ -79,7 +79,7 @@ def _converter(saved_model: pathlib.Path) -> tf.lite.TFLiteConverter:
 
 
 def _int8(saved_model: pathlib.Path, *, representative: np.ndarray, float_ops: tuple[str, ...]) -> bytes:
-    """Returns the LiteRT model quantised to int8, with float probabilities."""
+    """Return the LiteRT model quantised to int8, with float probabilities."""
     converter = _converter(saved_model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: (

@@ -31,7 +31,7 @@ _IGNORED_SUFFIXES: Final = ("_initializer", "_regularizer", "_constraint")
 
 
 def load_initial_weights(place: str, model: keras.Model) -> ModelCard:
-    """Copies a bundle's weights into a network, without the temperature that was baked in; returns its card.
+    """Copy a bundle's weights into a network, without the temperature that was baked in; return its card.
 
     Raises:
         UserError: if the bundle is missing or damaged, or its architecture differs.
@@ -50,7 +50,7 @@ def load_initial_weights(place: str, model: keras.Model) -> ModelCard:
 
 
 def load_network(place: str) -> tuple[ModelCard, keras.Model]:
-    """Returns a bundle's card and its network; raises UserError if it is missing or damaged."""
+    """Return a bundle's card and its network; raise UserError if it is missing or damaged."""
     card, data = _read_verified(place)
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, bundle.KERAS_MODEL)
@@ -75,7 +75,7 @@ def _load(path: pathlib.Path, place: str) -> keras.Model:
 
 
 def load_teacher(teacher: Teacher | None) -> keras.Model | None:
-    """Returns a teacher's network, not trainable, or None; raises UserError if its bundle is damaged."""
+    """Return a teacher's network, not trainable, or None; raise UserError if its bundle is damaged."""
     if teacher is None:
         return None
     _, network = load_network(teacher.place)
@@ -84,7 +84,7 @@ def load_teacher(teacher: Teacher | None) -> keras.Model | None:
 
 
 def read_model_card(place: str) -> ModelCard:
-    """Returns the card of a bundle; raises UserError if it is missing or damaged."""
+    """Return the card of a bundle; raise UserError if it is missing or damaged."""
     try:
         return ModelCard.from_json(read_card(place).decode())
     except ValueError as error:
@@ -111,7 +111,7 @@ def _refuse(place: str, why: str) -> NoReturn:
 
 
 def _difference(theirs: keras.Model, ours: keras.Model) -> str:
-    """Describes the first difference of two architectures; empty if there is none."""
+    """Describe the first difference of two architectures; empty if there is none."""
     their_layers, our_layers = _layers(theirs), _layers(ours)
     for number, (their, our) in enumerate(zip(their_layers, our_layers, strict=False), start=1):
         if _described(their) != _described(our):
@@ -122,7 +122,7 @@ def _difference(theirs: keras.Model, ours: keras.Model) -> str:
 
 
 def _layers(model: keras.Model) -> list[keras.Layer]:
-    """Returns the layers in order, nested networks flattened."""
+    """Return the layers in order, nested networks flattened."""
     found: list[keras.Layer] = []
     for layer in model.layers:
         if isinstance(layer, keras.Model):

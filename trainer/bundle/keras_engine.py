@@ -17,9 +17,9 @@ class KerasEngine:
 
     @classmethod
     def load(cls, path: pathlib.Path) -> "KerasEngine":
-        """Opens a `.keras` file; Keras refuses files that contain code."""
+        """Open a `.keras` file; Keras refuses files that contain code."""
         return cls(keras.models.load_model(path, compile=False, safe_mode=True))
 
     def probabilities(self, digits: np.ndarray) -> np.ndarray:
-        """Returns float32[N, 10] for any number of canonical digits, uint8[N, 28, 28]."""
+        """Return float32[N, 10] for any number of canonical digits, uint8[N, 28, 28]."""
         return predict_in_batches(lambda batch: self._run(tf.constant(batch)).numpy(), digits)

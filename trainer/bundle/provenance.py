@@ -21,7 +21,7 @@ _LIBRARIES = (
 
 
 def git_commit() -> str:
-    """Returns the commit of this code, with `-dirty` for a changed checkout; empty outside a checkout."""
+    """Return the commit of this code, with `-dirty` for a changed checkout; empty outside a checkout."""
     here = pathlib.Path(__file__)
     # An installed copy may lie in another project's checkout, which doesn't track it.
     if not _git("ls-files", "--error-unmatch", here.name, folder=here.parent):
@@ -30,7 +30,7 @@ def git_commit() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Returns the versions of Python and of the installed libraries that affect a training."""
+    """Return the versions of Python and of the installed libraries that affect a training."""
     found = {"python": platform.python_version()}
     for name in _LIBRARIES:
         try:
@@ -41,7 +41,7 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, str | int]:
-    """Returns processor, usable CPUs and memory, and GPUs."""
+    """Return processor, usable CPUs and memory, and GPUs."""
     import tensorflow as tf
 
     gpus = [

@@ -25,7 +25,7 @@ MAX_BYTES: Final = 2_000_000
 
 
 def ship(source: pathlib.Path, target: pathlib.Path) -> ModelCard:
-    """Writes a shrunk copy of a valid bundle and checks it; raises UserError if it is still too large."""
+    """Write a shrunk copy of a valid bundle and check it; raise UserError if it is still too large."""
     card = open_bundle(source).card
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
         part = pathlib.Path(folder, target.name)
@@ -49,7 +49,7 @@ def ship(source: pathlib.Path, target: pathlib.Path) -> ModelCard:
 
 
 def _write_card(card: ModelCard, folder: pathlib.Path) -> ModelCard:
-    """Writes the card for the files in the folder."""
+    """Write the card for the files in the folder."""
     (folder / bundle.CARD).unlink(missing_ok=True)
     exports = tuple(
         dataclasses.replace(row, bytes=size_of(folder / row.name))
@@ -63,7 +63,7 @@ def _write_card(card: ModelCard, folder: pathlib.Path) -> ModelCard:
 
 
 def _without_local_folders(command: str) -> str:
-    """Returns a command with only the last two parts of absolute paths."""
+    """Return a command with only the last two parts of absolute paths."""
     return shlex.join(
         "/".join(pathlib.PurePath(word).parts[-2:]) if word.startswith("/") else word
         for word in shlex.split(command)
@@ -71,7 +71,7 @@ def _without_local_folders(command: str) -> str:
 
 
 def main() -> None:
-    """Shrinks the bundle named by the arguments."""
+    """Shrink the bundle named by the arguments."""
     source, target = map(pathlib.Path, sys.argv[1:])
     try:
         card = ship(source, target)

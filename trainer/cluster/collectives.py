@@ -40,27 +40,27 @@ class Collectives:
         )
 
     def all_gather(self, values: Sequence[float] | np.ndarray) -> np.ndarray:
-        """Returns the values of every worker, float64[workers, len(values)], in the workers' order."""
+        """Return the values of every worker, float64[workers, len(values)], in the workers' order."""
         row = np.asarray(values, np.float64)
         return np.stack(self._gather_words(row.view(np.int64))).view(np.float64)
 
     def broadcast(self, value: float) -> float:
-        """Returns the chief's value."""
+        """Return the chief's value."""
         return float(self.all_gather([value])[0, 0])
 
     def minimum(self, value: int) -> int:
-        """Returns the least of the workers' values."""
+        """Return the least of the workers' values."""
         return int(self.all_gather([value]).min())
 
     def digest(self, digest: str) -> str:
-        """Returns one digest of all workers' hexadecimal digests; with one worker, its own."""
+        """Return one digest of all workers' hexadecimal digests; with one worker, its own."""
         if not self._is_multi_worker:
             return digest
         found = self.all_gather(list(bytes.fromhex(digest))).astype(np.uint8)
         return hashlib.sha256(found.tobytes()).hexdigest()
 
     def exchange(self, data: bytes) -> Sequence[bytes]:
-        """Returns the bytes of every worker, in the workers' order; their lengths may differ."""
+        """Return the bytes of every worker, in the workers' order; their lengths may differ."""
         sizes = [int(size[0]) for size in self._gather_words(np.array([len(data)], np.int64))]
         received = [bytearray() for _ in sizes]
         for start in range(0, max(sizes), _MAX_BYTES):
@@ -73,7 +73,7 @@ class Collectives:
         return [bytes(whole[:size]) for whole, size in zip(received, sizes, strict=True)]
 
     def _gather_words(self, words: np.ndarray) -> list[np.ndarray]:
-        """Returns the int64[N] of every worker; N must be the same on all."""
+        """Return the int64[N] of every worker; N must be the same on all."""
         if not self._is_multi_worker:
             return [words]
         # All replicas of a worker send the same, and each receives everything.

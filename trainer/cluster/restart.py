@@ -16,7 +16,7 @@ class PeerLostError(JobFailedError):
 
 
 def restart_process(error: PeerLostError) -> NoReturn:
-    """Replaces this process by a new one with the same command and `--resume`.
+    """Replace this process by a new one with the same command and `--resume`.
 
     TensorFlow's collectives stay broken in a process that has lost a peer.
 

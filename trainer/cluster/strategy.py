@@ -15,7 +15,7 @@ _MIN_PER_REPLICA: Final = 32
 
 
 def make_strategy(replicas: int | None, *, kind: str = "auto") -> tf.distribute.Strategy:
-    """Returns the strategy; must be called before anything else initialises TensorFlow's devices.
+    """Return the strategy; must be called before anything else initialises TensorFlow's devices.
 
     Args:
         replicas: number of GPUs or, without a GPU, of logical CPU devices. None for all GPUs or one CPU.
@@ -93,7 +93,7 @@ def _logical_cpus(count: int) -> list[str]:
 
 
 def enable_determinism() -> None:
-    """Makes TensorFlow's GPU operations deterministic; on CPUs they are anyway."""
+    """Make TensorFlow's GPU operations deterministic; on CPUs they are anyway."""
     if tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
 
@@ -104,19 +104,19 @@ def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:
 
 
 def local_replicas(strategy: tf.distribute.Strategy) -> int:
-    """Returns the number of replicas on this machine."""
+    """Return the number of replicas on this machine."""
     return strategy.num_replicas_in_sync // (
         tf_config.read(os.environ).workers if is_multi_worker(strategy) else 1
     )
 
 
 def worker_index(strategy: tf.distribute.Strategy) -> int:
-    """Returns this worker's index; 0 for the chief and for a single machine."""
+    """Return this worker's index; 0 for the chief and for a single machine."""
     return tf_config.read(os.environ).index if is_multi_worker(strategy) else 0
 
 
 def per_replica_batch(batch: int, replicas: int) -> int:
-    """Returns the images per replica of a global batch; raises UserError if it doesn't divide evenly."""
+    """Return the images per replica of a global batch; raise UserError if it doesn't divide evenly."""
     if batch % replicas == 0:
         return batch // replicas
     below, above = batch // replicas * replicas, -(-batch // replicas) * replicas
@@ -129,7 +129,7 @@ def per_replica_batch(batch: int, replicas: int) -> int:
 
 
 def small_batch_warning(batch: int, replicas: int) -> str | None:
-    """Returns a warning if the batch is too small to benefit from its replicas; else None."""
+    """Return a warning if the batch is too small to benefit from its replicas; else None."""
     if replicas == 1 or batch // replicas >= _MIN_PER_REPLICA:
         return None
     return (

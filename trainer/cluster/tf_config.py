@@ -55,7 +55,7 @@ class Cluster:
 
 
 def read(environment: Mapping[str, str]) -> Cluster:
-    """Returns the cluster in `TF_CONFIG`, by default a single worker; raises UserError if it is invalid."""
+    """Return the cluster in `TF_CONFIG`, by default a single worker; raise UserError if it is invalid."""
     text = environment.get(VARIABLE, "")
     if not text.strip():
         return Cluster()
@@ -70,7 +70,7 @@ def read(environment: Mapping[str, str]) -> Cluster:
 
 
 def tf_config(workers: Sequence[str], index: int) -> str:
-    """Returns the `TF_CONFIG` of one worker.
+    """Return the `TF_CONFIG` of one worker.
 
     Args:
         workers: `HOST:PORT` of each; the first is the chief.
@@ -103,7 +103,7 @@ def tf_config(workers: Sequence[str], index: int) -> str:
 
 
 def set_from_launcher(environment: MutableMapping[str, str]) -> None:
-    """Sets `TF_CONFIG` from `DIGITMILL_WORKERS` or Vertex AI's `CLUSTER_SPEC`, unless it is set already.
+    """Set `TF_CONFIG` from `DIGITMILL_WORKERS` or Vertex AI's `CLUSTER_SPEC`, unless it is set already.
 
     Raises:
         UserError: if the launcher's variables contradict each other.

@@ -54,7 +54,7 @@ class Source(Protocol):
     """A source of labelled digits. Constructors check what is quick to check; reading may take long."""
 
     def read(self, *, validation_fraction: float, workers: Workers = ALONE) -> Digits:
-        """Returns the labelled digits; raises UserError if the source can't be used.
+        """Return the labelled digits; raise UserError if the source can't be used.
 
         Args:
             validation_fraction: share of the training images to hold out if the source has no validation
@@ -83,7 +83,7 @@ class ReadOptions:
     data_dir: str | None = None
 
     def cache(self) -> ShareCache:
-        """Returns the cache."""
+        """Return the cache."""
         home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
         return ShareCache(pathlib.Path(self.cache_dir or os.path.join(home, "digitmill")))
 
@@ -107,7 +107,7 @@ class DecodedBatch(NamedTuple):
 
 
 def round_robin(positions: np.ndarray, workers: int) -> np.ndarray:
-    """Returns the worker that reads each image."""
+    """Return the worker that reads each image."""
     return positions % workers
 
 
@@ -133,7 +133,7 @@ class ReadPlan:
 
 
 def read(plan: ReadPlan, *, reading: ReadOptions, workers: Workers = ALONE) -> Digits:
-    """Reads a source's images; raises UserError if the images, or too many of them, can't be used.
+    """Read a source's images; raise UserError if the images, or too many of them, can't be used.
 
     Every worker keeps its share of the training images, and all of validation and test. The split of an
     image is known only once it is decoded, so that workers exchange the held-out images.
@@ -153,13 +153,13 @@ def read(plan: ReadPlan, *, reading: ReadOptions, workers: Workers = ALONE) -> D
 
 
 def pixel_hashes(images: np.ndarray) -> np.ndarray:
-    """Returns a hash of each image's pixels, float64[N] in [0, 1), which determines its split."""
+    """Return a hash of each image's pixels, float64[N] in [0, 1), which determines its split."""
     heads = (hashlib.sha256(image.tobytes()).digest()[:6] for image in images)
     return np.fromiter((int.from_bytes(head) / 2**48 for head in heads), np.float64, len(images))
 
 
 def _share(plan: ReadPlan, reading: ReadOptions, *, keeps: Shard, reads: Shard) -> Share:
-    """Returns this worker's share: from the cache, or decoded into memory or the cache."""
+    """Return this worker's share: from the cache, or decoded into memory or the cache."""
     most = -(-plan.images // reads[1])
     fits = fits_memory(most)
     cached = plan.made_from is not None and (reading.cache_dir is not None or not fits)

@@ -37,7 +37,7 @@ class Rejects:
         self._rows: list[tuple[str, str, str, str]] = []
 
     def report(self, rejects: Sequence[Reject], *, images: int, source: str, quiet: bool = False) -> None:
-        """Prints the first twenty rejects of a source with their reasons, and writes all to the file.
+        """Print the first twenty rejects of a source with their reasons, and write all to the file.
 
         Args:
             rejects: the unusable images.
@@ -80,6 +80,6 @@ class Rejects:
 
 
 def _safe(text: str) -> str:
-    """Returns a cell that no spreadsheet takes for a formula, with escapes for bytes that aren't UTF-8."""
+    """Return a cell that no spreadsheet takes for a formula, with escapes for bytes that aren't UTF-8."""
     readable = text.encode(errors="surrogateescape").decode(errors="backslashreplace")
     return f"./{readable}" if readable.startswith(_FORMULA) else readable

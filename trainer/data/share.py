@@ -46,7 +46,7 @@ class Rows(NamedTuple):
     positions: np.ndarray
 
     def take(self, which: np.ndarray) -> "Rows":
-        """Returns the rows that an index array or mask selects."""
+        """Return the rows that an index array or mask selects."""
         return Rows(self.images[which], self.labels[which], self.positions[which])
 
 
@@ -67,20 +67,20 @@ class Share:
     all_train: SplitSummary
 
     def to_json(self) -> dict[str, Any]:
-        """Returns everything but the rows, as JSON types."""
+        """Return everything but the rows, as JSON types."""
         rejects = [(name, error.code, error.detail) for name, error in self.rejects]
         return {"seen": self.seen, "all_train": dataclasses.astuple(self.all_train), "rejects": rejects}
 
     @classmethod
     def from_json(cls, parts: dict[str, Rows], fields: Mapping[str, Any]) -> "Share":
-        """Returns the share with these rows; inverse of `to_json`."""
+        """Return the share with these rows; inverse of `to_json`."""
         counts, content = fields["all_train"]
         rejects = [(name, ImageError(FailureCode(code), detail)) for name, code, detail in fields["rejects"]]
         return cls(parts, rejects, fields["seen"], SplitSummary(tuple(counts), content))
 
 
 def merge(share: Share, exchange: Callable[[bytes], Sequence[bytes]]) -> Share:
-    """Returns a worker's share with the held-out images, rejects and counts of all workers.
+    """Return a worker's share with the held-out images, rejects and count of all workers.
 
     Args:
         share: what this worker read.
@@ -113,7 +113,7 @@ def _pack(share: Share) -> bytes:
 
 
 def _unpack(packed: bytes) -> Share:
-    """Returns a worker's share without its training images."""
+    """Return a worker's share without its training images."""
     with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
         rest = json.loads(arrays["rest"].tobytes())
         parts = {part: Rows(*(arrays[f"{part} {field}"] for field in Rows._fields)) for part in PARTS[1:]}
@@ -137,22 +137,22 @@ class ShareWriter:
         }
 
     def add(self, part: str, rows: Rows) -> None:
-        """Adds rows to a part; positions must ascend from call to call."""
+        """Add rows to a part; positions must ascend from call to call."""
         # In memory, it grows in place: the kernel remaps large blocks without copying.
         self._images[part].write(np.ascontiguousarray(rows.images).data)
         self._rows[part].append(rows._replace(images=rows.images[:0], labels=rows.labels.astype(np.uint8)))
 
     def count(self, *, seen: int, rejects: list[Reject]) -> None:
-        """Adds a number of images decoded, and those of them that are unusable."""
+        """Add a number of images decoded, and those of them that are unusable."""
         self._seen += seen
         self._rejects += rejects
 
     def add_to_summary(self, rows: Rows) -> None:
-        """Adds training images to the census, whichever worker keeps them."""
+        """Add training images to the census, whichever worker keeps them."""
         self._all_train += SplitSummary.of(Split(rows.images, rows.labels.astype(np.uint8)))
 
     def finish(self) -> Share:
-        """Returns the collected share."""
+        """Return the collected share."""
         parts = {part: self._finished(part) for part in PARTS}
         return Share(parts, self._rejects, self._seen, self._all_train)
 
@@ -180,7 +180,7 @@ class ShareCache:
         self.folder = folder
 
     def get(self, key: str) -> Share | None:
-        """Returns the share of a key, in memory if it fits; None if there is no complete one."""
+        """Return the share of a key, in memory if it fits; None if there is no complete one."""
         folder = self.folder / key
         try:
             index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
@@ -198,7 +198,7 @@ class ShareCache:
         return Share.from_json(parts, index)
 
     def create(self, key: str, *, images: int, fill: Callable[[ShareWriter], object]) -> Share:
-        """Creates the share of a key, complete or not at all; raises UserError if the disk has no room."""
+        """Create the share of a key, complete or not at all; raise UserError if the disk has no room."""
         making = self.folder / f".making-{uuid.uuid4().hex}"
         with _reserve_space(self.folder, making, images=images):
             writer = ShareWriter(making)

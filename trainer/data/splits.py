@@ -49,12 +49,12 @@ class Split:
         return len(self.labels)
 
     def take(self, which: np.ndarray | slice) -> "Split":
-        """Returns the digits that an index array, mask or slice selects."""
+        """Return the digits that an index array, mask or slice selects."""
         weights = None if self.weights is None else self.weights[which]
         return Split(self.images[which], self.labels[which], weights)
 
     def class_counts(self) -> tuple[int, ...]:
-        """Returns the number of images of each digit."""
+        """Return the number of images of each digit."""
         return tuple(np.bincount(self.labels, minlength=CLASSES).tolist())
 
 
@@ -73,12 +73,12 @@ class SplitSummary:
 
     @classmethod
     def of(cls, split: Split) -> Self:
-        """Returns the summary of a split."""
+        """Return the summary of a split."""
         return cls(split.class_counts(), _content(split))
 
     @classmethod
     def empty(cls) -> Self:
-        """Returns the summary of no images."""
+        """Return the summary of no images."""
         return cls((0,) * CLASSES, 0)
 
     def __add__(self, other: "SplitSummary") -> "SplitSummary":
@@ -119,17 +119,17 @@ class Digits:
     all_train: SplitSummary | None = None
 
     def splits(self) -> dict[str, Split]:
-        """Returns the splits by name, without a missing validation split."""
+        """Return the splits by name, without a missing validation split."""
         named = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: split for name, split in named.items() if split is not None}
 
     def summaries(self) -> Mapping[str, SplitSummary]:
-        """Returns the summary of each split over all workers, by name."""
+        """Return the summary of each split over all workers, by name."""
         found = {name: SplitSummary.of(split) for name, split in self.splits().items() if name != PARTS[0]}
         return {PARTS[0]: self.all_train or SplitSummary.of(self.train), **found}
 
     def train_counts(self) -> tuple[int, ...]:
-        """Returns the number of training images of each digit, over all workers."""
+        """Return the number of training images of each digit, over all workers."""
         return self.all_train.class_counts if self.all_train else self.train.class_counts()
 
     @property
@@ -154,7 +154,7 @@ class Digits:
 
 
 def held_out(labels: np.ndarray, fraction: float) -> np.ndarray:
-    """Returns which images to hold out for validation, bool[N], round(N * fraction) of them true.
+    """Return which images to hold out for validation, bool[N], round(N * fraction) of them true.
 
     The same share of every class, to within one image, evenly spaced. Independent of the seed, so that
     all runs are judged by the same images.
@@ -175,7 +175,7 @@ def held_out(labels: np.ndarray, fraction: float) -> np.ndarray:
 
 
 def balance(digits: Digits) -> Digits:
-    """Returns the digits with training weights that give every class the same total.
+    """Return the digits with training weights that give every class the same total.
 
     A class's weight is inversely proportional to its number of images over all workers. It multiplies the
     weights of a mixture.
@@ -188,14 +188,14 @@ def balance(digits: Digits) -> Digits:
 
 
 def balanced_weights(counts: tuple[int, ...]) -> np.ndarray:
-    """Returns float64[10]: images / (non-empty classes * images of the class); 0 for an empty class."""
+    """Return float64[10]: images / (non-empty classes * images of the class); 0 for an empty class."""
     images = np.array(counts, np.float64)
     present = images > 0
     return np.divide(images.sum(), present.sum() * images, out=np.zeros(CLASSES), where=present)
 
 
 def warn_about_empty_classes(digits: Digits) -> None:
-    """Prints the digits that have no training image, if there are any."""
+    """Print the digits that have no training image, if there are any."""
     empty = [str(label) for label, count in enumerate(digits.train_counts()) if not count]
     if empty:
         print(

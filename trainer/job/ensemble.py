@@ -57,7 +57,7 @@ class Member:
         return hashlib.sha256(read_card(self.bundle)).hexdigest()
 
     def report_entry(self, run: str) -> record.Member:
-        """Returns its entry in a run's report; a bundle within the run folder is named relative to it."""
+        """Return its entry in a run's report; a bundle within the run folder is named relative to it."""
         measured = self.card.test_accuracy
         return record.Member(
             bundle=self.bundle.removeprefix(f"{run.rstrip('/')}/"),
@@ -71,7 +71,7 @@ class Member:
 
 
 def average_networks(networks: Sequence[keras.Model]) -> keras.Model:
-    """Returns a network that predicts the mean of several networks' probabilities.
+    """Return a network that predicts the mean of several networks' probabilities.
 
     Args:
         networks: from uint8[N, 28, 28] to float32[N, 10]; they become its layers and are renamed.
@@ -113,12 +113,12 @@ class Ensemble:
         self.evaluator = Evaluator(self.model, strategy)
 
     def copy_outside_strategy(self) -> keras.Model:
-        """Builds the network from the members' bundles."""
+        """Build the network from the members' bundles."""
         return average_networks([load_network(member.bundle)[1] for member in self._members])
 
 
 def train(options: TrainOptions, source: Source, where: Places) -> TrainResult:
-    """Trains the missing members, averages all of them, and writes the run folder.
+    """Train the missing members, average all of them, and write the run folder.
 
     Raises:
         UserError: if a member is no bundle, or a finished one was trained with other options.
@@ -150,7 +150,7 @@ def train(options: TrainOptions, source: Source, where: Places) -> TrainResult:
 
 
 def _seeds(options: TrainOptions, given: Sequence[Member]) -> list[int]:
-    """Returns the seeds of the members to train: from `--seed` up, skipping those of given members."""
+    """Return the seeds of the members to train: from `--seed` up, skipping those of given members."""
     taken = {member.card.seed for member in given if member.card.recipe == options.recipe}
     free = (seed for seed in itertools.count(options.seed) if seed not in taken)
     return list(itertools.islice(free, (options.members or len(given)) - len(given)))
@@ -170,7 +170,7 @@ class _MemberTrainer:
         self._chief = worker_index(strategy) == 0
 
     def get(self, seed: int) -> Member:
-        """Returns the member of a seed; trains it unless an earlier process has."""
+        """Return the member of a seed; train it unless an earlier process has."""
         output = self._where.run.at(f"{run_folder.MEMBERS}/seed-{seed}")
         options = dataclasses.replace(self._options, seed=seed, output=output, members=None, member=())
         where = run_location.of_run(output, {})
@@ -189,7 +189,7 @@ class _MemberTrainer:
         return Member(bundle, read_model_card(bundle), tuple(history.read(where.run.fetch(history.FILE))))
 
     def _check(self, options: TrainOptions, card: ModelCard) -> None:
-        """Raises UserError if a finished member was trained with other options."""
+        """Raise UserError if a finished member was trained with other options."""
         recipe = training.effective_recipe(options)
         digits = training.read_data(options, self._source, recipe, strategy=self._strategy)
         expected = {
@@ -215,7 +215,7 @@ class _ReadOnce:
         self._digits: Digits | None = None
 
     def read(self, **arguments: Any) -> Digits:
-        """Returns the digits; every member asks with the same arguments."""
+        """Return the digits; every member asks with the same arguments."""
         if self._digits is None:
             self._digits = self._source.read(**arguments)
         return self._digits

@@ -48,14 +48,14 @@ class Measurement:
     confusion: tuple[tuple[int, ...], ...]
 
     def as_data(self) -> dict[str, Any]:
-        """Returns the metrics as JSON types, with shares and intervals."""
+        """Return the metrics as JSON types, with shares and intervals."""
         fields: dict[str, Any] = dataclasses.asdict(self)
         fields["accuracy"] |= {"value": self.accuracy.value, "interval_95": self.accuracy.interval}
         fields["accepted"] |= {"coverage": self.accepted.coverage, "accuracy": self.accepted.accuracy}
         return fields
 
     def table(self) -> str:
-        """Returns the metrics as a text table."""
+        """Return the metrics as a text table."""
         accepted, ece, brier = self.accepted, self.calibration.ece, self.calibration.brier
         lines = {
             "model": f"{self.model} ({self.recipe}), by {self.engine}",
@@ -79,7 +79,7 @@ class Measurement:
 
 
 def run(options: EvaluateOptions) -> Measurement:
-    """Opens the bundle, reads the images and measures; raises UserError if one of them can't be used."""
+    """Open the bundle, read the images and measure; raise UserError if one of them can't be used."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     by_keras = options.engine == KERAS
     # Also checks digests and golden batch; for Keras, with whichever engine is there.
@@ -115,7 +115,7 @@ def _read(options: EvaluateOptions, bundle: Bundle) -> Digits:
 
 
 def _validation_fraction(options: EvaluateOptions, bundle: Bundle) -> float:
-    """Returns the recipe's share of held-out images; 0 if the split doesn't need it: loads Keras."""
+    """Return the recipe's share of held-out images; 0 if the split doesn't need it: loads Keras."""
     if options.split not in ("train", "validation"):
         return 0.0
     with quiet_stderr():

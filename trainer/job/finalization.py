@@ -37,10 +37,10 @@ class Trained(Protocol):
 
     @property
     def learning_rates(self) -> tuple[tuple[int, float], ...]:
-        """Steps and their learning rates."""
+        """Step and their learning rates."""
 
     def copy_outside_strategy(self) -> keras.Model:
-        """Returns a copy of the network outside the strategy."""
+        """Return a copy of the network outside the strategy."""
 
 
 def finalize(
@@ -53,7 +53,7 @@ def finalize(
     overridden: Mapping[str, str | int] = types.MappingProxyType({}),
     members: Sequence[Member] = (),
 ) -> TrainResult:
-    """Evaluates a trained network and, in the chief, writes report and bundle."""
+    """Evaluate a trained network and, in the chief, write report and bundle."""
     # The first and only look at the test split: no choices are left to make.
     evaluator = trainer.evaluator
     predictions = {
@@ -94,7 +94,7 @@ def finalize(
 def _calibrate(
     options: TrainOptions, digits: Digits, validation: Evaluation | None
 ) -> tuple[float, assessment.Evidence]:
-    """Returns the temperature that calibrates held-out predictions, and the data to assess the bundle on."""
+    """Return the temperature that calibrates held-out predictions, and the data to assess the bundle on."""
     evidence = assessment.Evidence(
         train=digits.train.images,
         validation=digits.validation,
@@ -149,7 +149,7 @@ def _card(
 
 
 def _publish_bundle(where: Places) -> None:
-    """Publishes the bundle, its card last: object stores can't rename a folder atomically."""
+    """Publish the bundle, its card last: object stores can't rename a folder atomically."""
     folder = where.run.folder / run_folder.BUNDLE
     others = sorted(path.name for path in folder.iterdir() if path.name != names.CARD)
     where.run.publish(*(f"{run_folder.BUNDLE}/{name}" for name in (*others, names.CARD)))

@@ -15,7 +15,7 @@ TRIAL: Final = "CLOUD_ML_TRIAL_ID"
 
 
 def report_epochs(epochs: Iterable[Epoch], *, chief: bool) -> Iterator[Epoch]:
-    """Yields epochs; reports each first if this process is the chief of a trial."""
+    """Yield epochs; report each first if this process is the chief of a trial."""
     reporter = _reporter() if chief and os.environ.get(TRIAL) else None
     for epoch in epochs:
         if reporter is not None and epoch.val_accuracy is not None:

@@ -27,7 +27,7 @@ class TrainResult:
     card: ModelCard
 
     def as_data(self) -> dict[str, Any]:
-        """Returns epochs and card as JSON types; only in the process that wrote the bundle."""
+        """Return epochs and card as JSON types; only in the process that wrote the bundle."""
         return {
             "history": [dataclasses.asdict(epoch) for epoch in self.history],
             "card": json.loads(self.card.to_json()),

@@ -48,14 +48,14 @@ _PEER_LOST_ERRORS = (
 
 
 def train(options: TrainOptions, source: Source, where: Places) -> TrainResult:
-    """Trains into a claimed run folder; see `trainer.job.train_job.run`."""
+    """Train into a claimed run folder; see `trainer.job.train_job.run`."""
     strategy = start_devices(options)
     with lost_peer_errors(strategy):
         return train_with_strategy(strategy, options, source=source, where=where)
 
 
 def start_devices(options: TrainOptions) -> tf.distribute.Strategy:
-    """Initialises TensorFlow's devices and returns the strategy; must come before any other use of them.
+    """Initialise TensorFlow's devices and return the strategy; must come before any other use of them.
 
     Raises:
         UserError: if the batch doesn't divide over the replicas.
@@ -68,7 +68,7 @@ def start_devices(options: TrainOptions) -> tf.distribute.Strategy:
 
 
 def effective_recipe(options: TrainOptions) -> Recipe:
-    """Returns the recipe with the options' overrides."""
+    """Return the recipe with the options' overrides."""
     return overrides.apply(recipes.load(options.recipe), options)
 
 
@@ -86,7 +86,7 @@ def lost_peer_errors(strategy: tf.distribute.Strategy) -> Iterator[None]:
 def train_with_strategy(
     strategy: tf.distribute.Strategy, options: TrainOptions, *, source: Source, where: Places
 ) -> TrainResult:
-    """Trains one network and writes its run folder."""
+    """Train one network and write its run folder."""
     recipe = effective_recipe(options)
     chief = worker_index(strategy) == 0
     collectives = Collectives(strategy)
@@ -122,7 +122,7 @@ def train_with_strategy(
 def read_data(
     options: TrainOptions, source: Source, recipe: Recipe, *, strategy: tf.distribute.Strategy
 ) -> Digits:
-    """Reads this worker's share of the training images, and all of validation and test."""
+    """Read this worker's share of the training images, and all of validation and test."""
     count = strategy.num_replicas_in_sync // local_replicas(strategy)
     exchange = Collectives(strategy).exchange if count > 1 else None
     workers = Workers(worker_index(strategy), count, exchange)
@@ -132,7 +132,7 @@ def read_data(
 
 
 def _identity(options: TrainOptions, recipe: Recipe, digest: str) -> dict[str, Any]:
-    """Returns what a resumed run must have in common: everything that the weights depend on."""
+    """Return what a resumed run must have in common: everything that the weights depend on."""
     own = {"recipe": options.recipe, "data": options.data, "digest": digest, "seed": options.seed}
     return own | overrides.settings(recipe)
 

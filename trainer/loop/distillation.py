@@ -28,12 +28,12 @@ _REDUCED_LAYERS: Final = (
 
 
 def soften(probabilities: tf.Tensor, temperature: float) -> tf.Tensor:
-    """Returns the softmax of the logits divided by a temperature, float32[N, 10]."""
+    """Return the softmax of the logits divided by a temperature, float32[N, 10]."""
     return tf.nn.softmax(_logits(probabilities) / temperature)
 
 
 def mix_losses(hard: tf.Tensor, probabilities: tf.Tensor, *, teacher: tf.Tensor, recipe: Recipe) -> tf.Tensor:
-    """Returns each image's loss by label and teacher.
+    """Return each image's loss by label and teacher.
 
     Args:
         hard: float32[N], the loss by the labels, nats.
@@ -59,7 +59,7 @@ def _logits(probabilities: tf.Tensor) -> tf.Tensor:
 
 
 def freeze(network: keras.Model, *, dtype_policy: str = "float32") -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns a network as a function from uint8[N, 28, 28] to float32[N, 10], its weights constants.
+    """Return a network as a function from uint8[N, 28, 28] to float32[N, 10], its weights constants.
 
     TensorFlow then folds batch normalisations into convolutions: an ensemble of three took a third of the
     time, and a fifth in bfloat16.

@@ -39,7 +39,7 @@ class Evaluator:
         self._predict_locally = tf.function(lambda images: network(images, training=False))
 
     def evaluate(self, split: Split) -> Evaluation:
-        """Returns the predictions on a split with at least one image.
+        """Return the predictions on a split with at least one image.
 
         All workers hold the split; each predicts a share, and all get all predictions.
         """
@@ -51,7 +51,7 @@ class Evaluator:
         return Evaluation(split.labels, np.concatenate(parts)[: len(split)])
 
     def evaluate_locally(self, split: Split) -> Evaluation:
-        """Returns the predictions on a split, without other workers or replicas."""
+        """Return the predictions on a split, without other workers or replicas."""
         self._update_exact()
         starts = range(0, len(split), _BATCH)
         parts = [self._predict_locally(split.images[start : start + _BATCH]).numpy() for start in starts]

@@ -41,7 +41,7 @@ class BatchOrder:
     checkpoint_steps: int = 0
 
     def block_end(self, step: int) -> int:
-        """Returns the step at which the block that contains or begins with a step ends."""
+        """Return the step at which the block that contains or begins with a step ends."""
         epoch = step // self.steps_per_epoch * self.steps_per_epoch
         first = max(epoch, self.start_step)
         ends = [
@@ -65,7 +65,7 @@ def training_datasets(
     order: BatchOrder,
     augmentation: Any = None,
 ) -> Datasets:
-    """Returns the factory of the pipelines over the training images, epoch after epoch.
+    """Return the factory of the pipelines over the training images, epoch after epoch.
 
     Each element is a block of steps: images uint8[steps, per_replica, 28, 28], labels
     uint8[steps, per_replica] and, if the split has them, weights float32[steps, per_replica]. A pipeline
@@ -111,7 +111,7 @@ def training_datasets(
 
 
 def evaluation_batches(split: Split, *, strategy: tf.distribute.Strategy, per_replica: int) -> Iterator:
-    """Returns a distributed iterator over the images, once and in order.
+    """Return a distributed iterator over the images, once and in order.
 
     Elements are images uint8[per_replica, 28, 28] and labels uint8[per_replica]. The last image is
     repeated until every replica has a full part, since TensorFlow crashes on an empty one: the caller
@@ -133,7 +133,7 @@ def evaluation_batches(split: Split, *, strategy: tf.distribute.Strategy, per_re
 
 
 def distribute(datasets: Datasets, strategy: tf.distribute.Strategy) -> Iterator:
-    """Returns an iterator with a pipeline for each replica or, with several workers, for each worker.
+    """Return an iterator with a pipeline for each replica or, with several workers, for each worker.
 
     A pipeline shared by the replicas of a machine would go through an auto-tuned iterator. Its thread
     sleeps twice as long after each look, and dropping the iterator can wait for it up to a minute at
@@ -161,7 +161,7 @@ def _map(dataset: tf.data.Dataset, change: Callable[..., Any]) -> tf.data.Datase
 
 
 def _reader(split: Split) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
-    """Returns a function from int64 indices to images, labels and, if the split has them, weights."""
+    """Return a function from int64 indices to images, labels and, if the split has them, weights."""
     with tf.device("CPU"):
         columns = [tf.constant(split.labels)]
         if split.weights is not None:
@@ -206,7 +206,7 @@ def _augmenter(
 
 
 def augmentation_seed(order: BatchOrder, *, step: tf.Tensor, replica: tf.Tensor) -> tf.Tensor:
-    """Returns the seed of a step on a replica, int32[2]; the same after a resume."""
+    """Return the seed of a step on a replica, int32[2]; the same after a resume."""
     seed = tf.bitcast(tf.constant([order.seed], tf.uint32), tf.int32)
     start = tf.concat([seed, [0x41554721]], axis=0)
     stepped = tf.random.experimental.stateless_fold_in(start, tf.cast(step, tf.int32))
@@ -214,7 +214,7 @@ def augmentation_seed(order: BatchOrder, *, step: tf.Tensor, replica: tf.Tensor)
 
 
 def _blocks(order: BatchOrder, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the starts and ends of an epoch's blocks, int64[blocks] each, as steps within the epoch."""
+    """Return the starts and end of an epoch's blocks, int64[blocks] each, as steps within the epoch."""
     begin = epoch * order.steps_per_epoch
     first = tf.maximum(order.start_step - begin, 0)
     marks = [tf.range(first, order.steps_per_epoch, order.block_steps, dtype=tf.int64)]

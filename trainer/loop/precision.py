@@ -18,7 +18,7 @@ _CPU_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16"})
 
 
 def dtype_policy(precision: str) -> str:
-    """Returns the Keras dtype policy for a recipe's precision on this machine."""
+    """Return the Keras dtype policy for a recipe's precision on this machine."""
     return "mixed_bfloat16" if precision == "mixed" and has_bfloat16() else "float32"
 
 
@@ -32,7 +32,7 @@ def has_bfloat16(cpus: pathlib.Path = CPUINFO) -> bool:
 
 
 def cpuinfo(field: str, file: pathlib.Path = CPUINFO) -> str:
-    """Returns a field of the first processor that Linux lists; empty if unknown."""
+    """Return a field of the first processor that Linux lists; empty if unknown."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except OSError:

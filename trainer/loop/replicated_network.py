@@ -39,7 +39,7 @@ class ReplicatedNetwork:
         self._average = tf.function(lambda: strategy.run(self._average_on_replica))
 
     def average_statistics(self) -> None:
-        """Averages batch-normalisation statistics over the replicas.
+        """Average batch-normalisation statistics over the replicas.
 
         Keras lets each replica keep the statistics of its own images, but evaluates with them and saves
         only the first replica's. Moving averages are linear, so that their mean now is the same as a mean
@@ -54,7 +54,7 @@ class ReplicatedNetwork:
             weight.assign(context.all_reduce(tf.distribute.ReduceOp.MEAN, tf.identity(weight.value)))
 
     def copy_outside_strategy(self) -> keras.Model:
-        """Returns a compiled copy of network and optimizer outside the strategy, ready for more training."""
+        """Return a compiled copy of network and optimizer outside the strategy, ready for more training."""
         model = self._recipe.model()
         model.set_weights(self.model.get_weights())
         optimizer = updates.make_optimizer(self._recipe, self._steps)
@@ -65,14 +65,14 @@ class ReplicatedNetwork:
         return model
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Returns the variables of network and optimizer for a checkpoint, bit for bit."""
+        """Return the variables of network and optimizer for a checkpoint, bit for bit."""
         arrays: dict[str, np.ndarray] = {}
         for name, variables in self._variables().items():
             arrays |= weights.to_arrays(name, variables, self._strategy)
         return arrays
 
     def from_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Restores the variables from a checkpoint's arrays."""
+        """Restore the variables from a checkpoint's arrays."""
         for name, variables in self._variables().items():
             weights.from_arrays(arrays, name, variables, strategy=self._strategy)
 

@@ -70,7 +70,7 @@ class StepRunner:
         self._run = tf.function(self._run_blocks)
 
     def run(self, batches: Iterator, blocks: int, *, sums: tf.Tensor) -> tf.Tensor:
-        """Runs the steps of that many blocks and returns the sums, float64[NUM_SUMS], with theirs added."""
+        """Run the steps of that many blocks and return the sums, float64[NUM_SUMS], with theirs added."""
         return self._run(batches, tf.constant(blocks), sums)
 
     def _run_blocks(self, batches: Iterator, blocks: tf.Tensor, sums: tf.Tensor) -> tf.Tensor:
@@ -93,7 +93,7 @@ class StepRunner:
         return self._strategy.reduce(tf.distribute.ReduceOp.SUM, added, axis=None)
 
     def _step(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
-        """Runs one replica's part of a step; returns what it adds to the sums, float32[NUM_SUMS]."""
+        """Run one replica's part of a step; return what it adds to the sums, float32[NUM_SUMS]."""
         total = self._batch if weights is None else self._total(weights)
         # Divided by the global batch, the replicas' gradients sum up to the mean's.
         sums, gradients = self._gradients((images, labels, weights), total)
@@ -107,7 +107,7 @@ class StepRunner:
         return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.reduce_sum(weights))
 
     def _gradients(self, batch: _Batch, total: int | tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Returns sums and gradients of a replica's images, accumulated over the recipe's parts."""
+        """Return sums and gradients of a replica's images, accumulated over the recipe's parts."""
         if self._recipe.accumulate == 1:
             return self._compiled(batch, total)
         shapes = [variable.shape for variable in self._model.trainable_variables]
@@ -128,7 +128,7 @@ class StepRunner:
         return sums, gradients
 
     def _part(self, batch: _Batch, total: int | tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Returns sums and gradients of some images."""
+        """Return sums and gradients of some images."""
         images, labels, weights = batch
         assert labels is not None
         targets = tf.one_hot(labels, CLASSES) if self._recipe.one_hot else labels
@@ -148,7 +148,7 @@ class StepRunner:
         return tf.stack([summed, right, weight]), gradients
 
     def _regularisation(self) -> tf.Tensor:
-        """Returns this part's share of the layers' regularisation losses."""
+        """Return this part's share of the layers' regularisation losses."""
         shares = self._strategy.num_replicas_in_sync * self._recipe.accumulate
         return tf.add_n(self._model.losses) / shares if self._model.losses else 0.0
 
@@ -165,7 +165,7 @@ class StepScheduler:
         self.num_steps = min(self._max_steps, _INITIAL_STEPS)
 
     def record(self, seconds: float) -> None:
-        """Adapts to the duration of the last chunk, which must be the same number on every worker."""
+        """Adapt to the duration of the last chunk, which must be the same number on every worker."""
         if seconds < _MAX_SECONDS / 2:
             self.num_steps = min(self._max_steps, self.num_steps * 2)
         elif seconds > _MAX_SECONDS:

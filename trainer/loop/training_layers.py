@@ -17,7 +17,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: Any = None) -> tf.Tensor:
-        """Returns the normalised images; in training, also updates the moving averages."""
+        """Return the normalised images; in training, also updates the moving averages."""
         if not training or not self.trainable or len(inputs.shape) != 4 or not (self.center and self.scale):
             return super().call(inputs, training=training, mask=mask)
         normalised, mean, variance = tf.compat.v1.nn.fused_batch_norm(
@@ -32,7 +32,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 
 def with_fused_batch_norm(model: keras.Model) -> keras.Model:
-    """Returns a network with fused batch normalisations, where possible, and the model's other layers.
+    """Return a network with fused batch normalisations, where possible, and the model's other layers.
 
     Those of a network inside the network stay as they are. For training only: exports are built by the
     recipe, so that a model file doesn't need this code.
@@ -51,7 +51,7 @@ _STRIDE = (0x3C6EF372, 0)
 
 
 def separate_replicas(model: keras.Model) -> None:
-    """Makes dropout differ between replicas: Keras gives all of them the same masks.
+    """Make dropout differ between replicas: Keras gives all of them the same masks.
 
     Changes what the layers' generators return. Their state stays the same on every replica, so that a
     checkpoint holds one; their saved form stays Keras's, so that a model file doesn't need this code.
@@ -63,7 +63,7 @@ def separate_replicas(model: keras.Model) -> None:
 
 
 def _next_of_replica(next_seed: Callable[..., tf.Tensor], ordered: bool = True) -> tf.Tensor:
-    """Returns the next seed of this replica, int64[2]; replica 0 has Keras's."""
+    """Return the next seed of this replica, int64[2]; replica 0 has Keras's."""
     seed = next_seed(ordered=ordered)
     context = tf.distribute.get_replica_context()
     if context is None:

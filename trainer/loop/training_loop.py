@@ -120,7 +120,7 @@ class Trainer:
         return schedules.sample_rates(self._optimizer, self.state.step)
 
     def epochs(self) -> Generator[Epoch]:
-        """Trains, and yields each epoch when it is finished, validated and saved.
+        """Train, and yield each epoch when it is finished, validated and saved.
 
         After the last one, the network holds its final weights: with patience those of the best epoch,
         else with EMA the averages, else the last ones.
@@ -143,18 +143,18 @@ class Trainer:
         self._load_final_weights()
 
     def evaluate(self, split: Split) -> Evaluation:
-        """Returns the predictions on a split that all workers hold, with the averaged weights under EMA."""
+        """Return the predictions on a split that all workers hold, with the averaged weights under EMA."""
         with contextlib.ExitStack() as stack:
             if not self._has_final_weights:
                 stack.enter_context(weights.averaged(self.model, self._optimizer))
             return self.evaluator.evaluate(split)
 
     def copy_outside_strategy(self) -> keras.Model:
-        """Returns a compiled copy of network and optimizer outside the strategy, ready for more training."""
+        """Return a compiled copy of network and optimizer outside the strategy, ready for more training."""
         return self._network.copy_outside_strategy()
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Continues from a checkpoint, bit for bit if the number of replicas is the same.
+        """Continue from a checkpoint, bit for bit if the number of replicas is the same.
 
         Raises:
             UserError: if it belongs to another training.
@@ -164,7 +164,7 @@ class Trainer:
         self.state = TrainingState.from_checkpoint(checkpoint)
 
     def save(self) -> None:
-        """Writes a checkpoint, if the run has any; all workers call it, the chief writes.
+        """Write a checkpoint, if the run has any; all workers call it, the chief writes.
 
         Raises:
             DivergedError: if a weight is NaN or infinite.
@@ -220,7 +220,7 @@ class Trainer:
         )
 
     def _train_epoch(self, batches: Iterator, actions: Sequence[Action], preemption: Preemption) -> None:
-        """Trains the rest of an epoch, chunk by chunk."""
+        """Train the rest of an epoch, chunk by chunk."""
         end = (len(self.history) + 1) * self.steps_per_epoch
         while self.state.step < end:
             report = self._train_chunk(batches, end)
@@ -231,7 +231,7 @@ class Trainer:
                 raise PreemptedError(self._preemption_message())
 
     def _train_chunk(self, batches: Iterator, end: int) -> StepReport:
-        """Runs the next steps in one call of the graph, at most to the epoch's end."""
+        """Run the next steps in one call of the graph, at most to the epoch's end."""
         started = time.perf_counter()
         state, start, before = self.state, self.state.step, self.state.sums.numpy()
         block_ends = self._next_block_ends(end)
@@ -258,7 +258,7 @@ class Trainer:
         )
 
     def _next_block_ends(self, end: int) -> list[int]:
-        """Returns the last steps of the blocks of the next chunk, which ends where a checkpoint is due."""
+        """Return the last steps of the blocks of the next chunk, which ends where a checkpoint is due."""
         step = self.state.step
         target = min(step + self._scheduler.num_steps, self._checkpoint_action.next_step(step), end)
         ends = [self._order.block_end(step)]
@@ -267,7 +267,7 @@ class Trainer:
         return ends
 
     def _poll(self, preemption: Preemption, seconds: float) -> bool:
-        """Returns whether any worker was preempted, so that all stop at the same step."""
+        """Return whether any worker was preempted, so that all stop at the same step."""
         times, preempted = self._collectives.all_gather([seconds, preemption.preempted]).T
         self._scheduler.record(times.max())
         return bool(preempted.any())
@@ -303,7 +303,7 @@ class Trainer:
         return EpochReport(state.step, epoch, validation, is_last=not self._has_next_epoch())
 
     def _epoch_means(self) -> tuple[float, float]:
-        """Returns mean loss and accuracy of the current epoch so far."""
+        """Return mean loss and accuracy of the current epoch so far."""
         loss, right, weight = self.state.sums.numpy()
         images = (self.state.step - len(self.history) * self.steps_per_epoch) * self.recipe.batch
         return float(loss / weight), float(right / images)

@@ -37,12 +37,12 @@ class TrainingState:
     best_weights: list[np.ndarray] | None = None
 
     def add_epoch(self, epoch: Epoch) -> None:
-        """Appends a finished epoch and resets the running sums."""
+        """Append a finished epoch and reset the running sums."""
         self.history.append(epoch)
         self.sums, self.epoch_seconds = _no_sums(), 0.0
 
     def to_checkpoint(self, variables: Mapping[str, np.ndarray], identity: Mapping[str, Any]) -> Checkpoint:
-        """Returns the checkpoint of this state.
+        """Return the checkpoint of this state.
 
         Args:
             variables: values of the model's and the optimizer's variables, by name.
@@ -62,7 +62,7 @@ class TrainingState:
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> Self:
-        """Returns the state that a checkpoint holds."""
+        """Return the state that a checkpoint holds."""
         record = checkpoint.record
         best = [checkpoint.arrays[f"best/{number}"] for number in range(record["best"])]
         return cls(

@@ -12,7 +12,7 @@ refused."""
 
 
 def make_optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
-    """Builds a recipe's optimizer with schedule and averaging; raises ValueError for an unsupported one."""
+    """Build a recipe's optimizer with schedule and averaging; raise ValueError for an unsupported one."""
     optimizer = recipe.optimizer(steps)
     if any(
         getattr(type(optimizer), name) is not getattr(keras.optimizers.SGD, name)
@@ -35,7 +35,7 @@ def apply(
     *,
     clip_norm: float | None,
 ) -> None:
-    """Updates one replica's copy of the weights; called in the context of every replica.
+    """Update one replica's copy of the weights; called in the context of every replica.
 
     Like `optimizer.apply`, but sums over the replicas first. Keras clips before it sums, so that the result
     depends on the number of replicas, and it updates in the cross-replica context, which costs a tenth of
@@ -64,7 +64,7 @@ def apply(
 
 
 def _average(optimizer: keras.optimizers.Optimizer, variables: list[keras.Variable]) -> None:
-    """Updates the moving averages with a decay that rises from 0 to the optimizer's.
+    """Update the moving averages with a decay that rises from 0 to the optimizer's.
 
     Keras's constant decay would keep the random initial weights in the average for long. The rise is that
     of `tf.train.ExponentialMovingAverage` with a step.

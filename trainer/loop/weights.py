@@ -9,12 +9,12 @@ import tensorflow as tf
 
 
 def averages(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable] | None:
-    """Returns the exponential moving average of each trainable variable; None if the recipe uses no EMA."""
+    """Return the exponential moving average of each trainable variable; None if the recipe uses no EMA."""
     return optimizer._model_variables_moving_average if optimizer.use_ema else None
 
 
 def assign_averages(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
-    """Replaces the model's weights by their moving averages; does nothing without EMA."""
+    """Replace the model's weights by their moving averages; do nothing without EMA."""
     for variable, average in zip(model.trainable_variables, averages(optimizer) or (), strict=False):
         variable.assign(average.numpy())
 
@@ -37,7 +37,7 @@ def averaged(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Itera
 def to_arrays(
     prefix: str, variables: Sequence[keras.Variable], strategy: tf.distribute.Strategy
 ) -> dict[str, np.ndarray]:
-    """Returns each variable's value as `PREFIX/NUMBER`, bit for bit.
+    """Return each variable's value as `PREFIX/NUMBER`, bit for bit.
 
     Where the replicas of this machine differ, all their values are stacked as `PREFIX/NUMBER/replicas`:
     batch normalisation keeps moving averages per replica between two synchronisations.
@@ -59,7 +59,7 @@ def from_arrays(
     *,
     strategy: tf.distribute.Strategy,
 ) -> None:
-    """Assigns what `to_arrays` returned; with another number of replicas, stacked values are averaged."""
+    """Assign what `to_arrays` returned; with another number of replicas, stacked values are averaged."""
     for number, variable in enumerate(variables):
         copies = strategy.experimental_local_results(variable.value)
         stacked = arrays.get(f"{prefix}/{number}/replicas")

@@ -23,7 +23,7 @@ THRESHOLDS: Final = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.999
 
 
 def check_target(target: float | None, validation: Split | None) -> None:
-    """Raises UserError unless there are images to choose a threshold on; warns if they are few."""
+    """Raise UserError unless there are images to choose a threshold on; warn if they are few."""
     if target is None:
         return
     if validation is None:
@@ -68,7 +68,7 @@ class Evidence:
 
 
 def assess(predict: Callable[[np.ndarray], np.ndarray], evidence: Evidence) -> tuple[float, Trust]:
-    """Returns the accept threshold and the assessment of the model's confidence.
+    """Return the accept threshold and the assessment of the model's confidence.
 
     Args:
         predict: from uint8[N, 28, 28] canonical digits to float32[N, 10] calibrated probabilities, by the
@@ -93,7 +93,7 @@ def assess(predict: Callable[[np.ndarray], np.ndarray], evidence: Evidence) -> t
 
 
 def summary(card: ModelCard) -> dict[str, str]:
-    """Returns the lines of a run's printed summary, by title."""
+    """Return the lines of a run's printed summary, by title."""
     lines = {"temperature": f"{card.temperature:.3f}"}
     if (trust := card.trust) is None:
         return lines
@@ -114,7 +114,7 @@ def summary(card: ModelCard) -> dict[str, str]:
 
 
 def _threshold(evidence: Evidence, validation: np.ndarray | None) -> tuple[float, float | None]:
-    """Returns the threshold, and the target if the threshold was chosen by it."""
+    """Return the threshold, and the target if the threshold was chosen by it."""
     if evidence.threshold is not None:
         return evidence.threshold, None
     if evidence.target is None or evidence.validation is None or validation is None:

@@ -25,7 +25,7 @@ ECE_BINS: Final = 15
 
 
 def measure(probabilities: np.ndarray, labels: np.ndarray) -> Calibration:
-    """Returns calibration metrics of probabilities, float[N, 10], on labels, int[N]."""
+    """Return calibration metrics of probabilities, float[N, 10], on labels, int[N]."""
     given = np.clip(probabilities[np.arange(len(labels)), labels].astype(np.float64), _MIN_PROBABILITY, 1)
     truth = np.eye(CLASSES)[labels]
     return Calibration(
@@ -36,7 +36,7 @@ def measure(probabilities: np.ndarray, labels: np.ndarray) -> Calibration:
 
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Returns the mean gap between confidence and accuracy over bins of confidence, weighted by images."""
+    """Return the mean gap between confidence and accuracy over bins of confidence, weighted by images."""
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = probabilities.argmax(axis=1) == labels
     surplus = np.bincount(bin_of(confidence, ECE_BINS), weights=confidence - right, minlength=ECE_BINS)
@@ -44,19 +44,19 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray) ->
 
 
 def bin_of(confidence: np.ndarray, bins: int) -> np.ndarray:
-    """Returns the bin of each confidence, int64[N]; bins are open below and closed above, as in the paper."""
+    """Return the bin of each confidence, int64[N]; bins are open below and closed above, as in the paper."""
     return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
 
 
 def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Returns the softmax of the logits divided by a temperature, float64[N, 10]."""
+    """Return the softmax of the logits divided by a temperature, float64[N, 10]."""
     # The logarithms differ from the logits by a constant per row, which the softmax ignores.
     logits = np.log(np.clip(probabilities.astype(np.float64), _MIN_PROBABILITY, 1)) / temperature
     return softmax(logits, axis=1)
 
 
 def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Returns the temperature that minimises the log loss; 1 unless that and the calibration error improve.
+    """Return the temperature that minimises the log loss; 1 unless that and the calibration error improve.
 
     Args:
         probabilities: float[N, 10], on images that the model was not trained on.
@@ -75,14 +75,14 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def coverage_at(probabilities: np.ndarray, labels: np.ndarray, threshold: float) -> Coverage:
-    """Returns coverage and accuracy at a threshold."""
+    """Return coverage and accuracy at a threshold."""
     accepted = probabilities.max(axis=1) >= threshold
     right = accepted & (probabilities.argmax(axis=1) == labels)
     return Coverage(float(threshold), int(accepted.sum()), int(right.sum()), len(labels))
 
 
 def find_threshold(probabilities: np.ndarray, labels: np.ndarray, target: float) -> Coverage:
-    """Returns the lowest threshold at which at least `target` of the accepted images are right.
+    """Return the lowest threshold at which at least `target` of the accepted images are right.
 
     Args:
         probabilities: float[N, 10], calibrated.

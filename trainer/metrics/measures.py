@@ -29,7 +29,7 @@ class Evaluation:
     probabilities: np.ndarray
 
     def at_temperature(self, temperature: float) -> "Evaluation":
-        """Returns the predictions with a temperature applied; unchanged at 1."""
+        """Return the predictions with a temperature applied; unchanged at 1."""
         if temperature == 1:
             return self
         scaled = apply_temperature(self.probabilities, temperature).astype(np.float32)
@@ -64,13 +64,13 @@ class Evaluation:
 
 
 def confidence_histogram(evaluation: Evaluation) -> tuple[float, ...]:
-    """Returns the share of images per confidence bin, `HISTOGRAM_BINS` of equal width over [0, 1]."""
+    """Return the share of images per confidence bin, `HISTOGRAM_BINS` of equal width over [0, 1]."""
     counts, _ = np.histogram(evaluation.confidence, bins=HISTOGRAM_BINS, range=(0, 1))
     return tuple((counts / len(evaluation.labels)).tolist())
 
 
 def pixel_histogram(images: np.ndarray) -> tuple[float, ...]:
-    """Returns the share of pixels per grey level bin, `HISTOGRAM_BINS` of equal width over [0, 255].
+    """Return the share of pixels per grey level bin, `HISTOGRAM_BINS` of equal width over [0, 255].
 
     Args:
         images: uint8[N, 28, 28], N at least 1.

@@ -35,7 +35,7 @@ Maker = Callable[[np.random.Generator], np.ndarray]
 
 
 def synthetic_images(digits: np.ndarray, *, images: int = IMAGES) -> Iterator[tuple[str, list[np.ndarray]]]:
-    """Yields each kind's name and its images, uint8[height, width]; the same in every call.
+    """Yield each kind's name and its images, uint8[height, width]; the same in every call.
 
     Args:
         digits: uint8[N, 28, 28] canonical digits, for the pairs.
@@ -55,7 +55,7 @@ def synthetic_images(digits: np.ndarray, *, images: int = IMAGES) -> Iterator[tu
 def measure(
     predict: Callable[[np.ndarray], np.ndarray], digits: np.ndarray, *, threshold: float, images: int = IMAGES
 ) -> dict[str, Unfamiliar]:
-    """Returns how many out-of-distribution images a model accepts, by kind.
+    """Return how many out-of-distribution images a model accepts, by kind.
 
     Args:
         predict: from uint8[N, 28, 28] canonical digits to float32[N, 10] calibrated probabilities.
@@ -85,7 +85,7 @@ def _letter(rng: np.random.Generator) -> np.ndarray:
 
 
 def _blank(rng: np.random.Generator) -> np.ndarray:
-    """Returns grainy paper under uneven light, half of the time with a smudge."""
+    """Return grainy paper under uneven light, half of the time with a smudge."""
     rows, columns = np.linspace(-1, 1, _SHEET)[:, None], np.linspace(-1, 1, _SHEET)
     light = rng.uniform(-20, 20) * rows + rng.uniform(-20, 20) * columns
     paper = rng.uniform(170, 225) + light + rng.normal(0, rng.uniform(0, 5), (_SHEET, _SHEET))
@@ -98,7 +98,7 @@ def _blank(rng: np.random.Generator) -> np.ndarray:
 
 
 def _noise(rng: np.random.Generator) -> np.ndarray:
-    """Returns random grey levels, fine or coarse, half of the time confined to a digit's box."""
+    """Return random grey levels, fine or coarse, half of the time confined to a digit's box."""
     grain = rng.normal(0, 1, (SIDE, SIDE))
     coarse = rng.uniform(0, 3)
     blurred = cv2.GaussianBlur(grain, (0, 0), coarse) if coarse > 0.5 else grain
@@ -110,7 +110,7 @@ def _noise(rng: np.random.Generator) -> np.ndarray:
 
 
 def _pair(digits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Returns an image of two digits side by side, ink on white paper."""
+    """Return an image of two digits side by side, ink on white paper."""
     left, right = (_cropped(digits[rng.integers(len(digits))]) for _ in range(2))
     gap = int(rng.integers(1, 6))
     height = max(len(left), len(right)) + 8

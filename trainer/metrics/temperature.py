@@ -9,14 +9,14 @@ _MIN_PROBABILITY: Final = 1e-12
 
 
 def softmax_layer(model: keras.Model) -> keras.layers.Dense | None:
-    """Returns the last layer if it is a dense layer with softmax; else None."""
+    """Return the last layer if it is a dense layer with softmax; else None."""
     last = model.outputs[0]._keras_history.operation
     is_softmax = isinstance(last, keras.layers.Dense) and last.activation is keras.activations.softmax
     return last if is_softmax else None
 
 
 def bake(model: keras.Model, temperature: float) -> keras.Model:
-    """Returns a network that predicts the softmax of a model's logits divided by a temperature.
+    """Return a network that predicts the softmax of a model's logits divided by a temperature.
 
     The weights and biases of a last dense softmax layer are divided in place, at no cost. The average of
     several networks has no logits: there, Keras operations divide the logarithms of its probabilities.
@@ -35,7 +35,7 @@ def bake(model: keras.Model, temperature: float) -> keras.Model:
 
 
 def unbake(model: keras.Model, temperature: float) -> None:
-    """Reverts `bake` in place, to within rounding; does nothing where `bake` only added operations."""
+    """Revert `bake` in place, to within rounding; do nothing where `bake` only added operations."""
     last = softmax_layer(model)
     if last is not None:
         _divide(last, 1 / temperature)

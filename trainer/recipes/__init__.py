@@ -20,7 +20,7 @@ __all__ = ["NAMES", "check", "load", "summary"]
 
 
 def check(name: str) -> None:
-    """Raises UserError, with the nearest name, if there is no such recipe."""
+    """Raise UserError, with the nearest name, if there is no such recipe."""
     if name in NAMES:
         return
     close = difflib.get_close_matches(name, NAMES, n=1)
@@ -29,7 +29,7 @@ def check(name: str) -> None:
 
 
 def summary(name: str) -> str:
-    """Returns the first line of a recipe's docstring without importing Keras."""
+    """Return the first line of a recipe's docstring without importing Keras."""
     source = (
         importlib.resources.files(__name__).joinpath(f"{_file_name(name)}.py").read_text(encoding="utf-8")
     )
@@ -38,7 +38,7 @@ def summary(name: str) -> str:
 
 
 def load(name: str) -> "Recipe":
-    """Returns a recipe, importing Keras; raises UserError if there is no such recipe."""
+    """Return a recipe, importing Keras; raise UserError if there is no such recipe."""
     check(name)
     return importlib.import_module(f"{__name__}.{_file_name(name)}").RECIPE
 

@@ -18,7 +18,7 @@ from trainer.recipes.parts.search_space import Choice, Real
 
 
 def model() -> keras.Model:
-    """Builds the network: 184,586 parameters."""
+    """Build the network: 184,586 parameters."""
     return keras.Sequential(
         [
             keras.Input((28, 28), dtype="uint8"),
@@ -36,7 +36,7 @@ def model() -> keras.Model:
 
 
 def optimizer(steps: int) -> keras.optimizers.Optimizer:
-    """Builds Adam with a learning rate that falls from 1e-3 to 1e-5 along half a cosine."""
+    """Build Adam with a learning rate that falls from 1e-3 to 1e-5 along half a cosine."""
     return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, steps, alpha=0.01))
 
 

@@ -16,7 +16,7 @@ from trainer.recipes.parts.search_space import Choice, Real
 
 
 def model(*, dropout: float = 0.0, batch_norm: bool = False) -> keras.Model:
-    """Builds the network: 101,770 parameters without the options."""
+    """Build the network: 101,770 parameters without the options."""
     return perceptron(128, dropout=dropout, batch_norm=batch_norm)
 
 

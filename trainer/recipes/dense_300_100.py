@@ -17,7 +17,7 @@ from trainer.recipes.parts.search_space import Choice, Real
 
 
 def model(*, dropout: float = 0.0, batch_norm: bool = False) -> keras.Model:
-    """Builds the network: 266,610 parameters without the options."""
+    """Build the network: 266,610 parameters without the options."""
     return perceptron(300, 100, dropout=dropout, batch_norm=batch_norm)
 
 

@@ -16,7 +16,7 @@ from trainer.recipes.parts.search_space import Choice, Real
 
 
 def model() -> keras.Model:
-    """Builds the network: 571,018 parameters, 1,792 of them moving averages."""
+    """Build the network: 571,018 parameters, 1,792 of them moving averages."""
     return keras.Sequential(
         [
             keras.Input((28, 28), dtype="uint8"),

@@ -22,7 +22,7 @@ from trainer.recipes.parts.search_space import Choice, Real
 
 
 def model() -> keras.Model:
-    """Builds the network of small-cnn: 61,498 parameters, 384 of them moving averages."""
+    """Build the network of small-cnn: 61,498 parameters, 384 of them moving averages."""
     return small_cnn.model()
 
 

@@ -19,7 +19,7 @@ from trainer.recipes.parts.search_space import Choice, Real
 
 
 def model() -> keras.Model:
-    """Builds the network: 44,270 parameters, 280 of them moving averages."""
+    """Build the network: 44,270 parameters, 280 of them moving averages."""
     return keras.Sequential(
         [
             keras.Input((28, 28), dtype="uint8"),
@@ -35,7 +35,7 @@ def model() -> keras.Model:
 
 
 def optimizer(steps: int) -> keras.optimizers.Optimizer:
-    """Builds Adam whose learning rate goes up to 0.01 and down again."""
+    """Build Adam whose learning rate goes up to 0.01 and down again."""
     return keras.optimizers.Adam(schedules.make("one-cycle", peak=0.01, steps=steps), beta_1=0.7, beta_2=0.9)
 
 

@@ -20,12 +20,12 @@ from trainer.recipes.parts.search_space import Choice, Real
 
 
 def model() -> keras.Model:
-    """Builds the network: 61,498 parameters, 384 of them moving averages."""
+    """Build the network: 61,498 parameters, 384 of them moving averages."""
     return pyramid(24, 32, 52, dropout=0.1)
 
 
 def optimizer(steps: int) -> keras.optimizers.Optimizer:
-    """Builds AdamW whose learning rate rises to 3e-3 over a fifth of the steps, then falls to 0."""
+    """Build AdamW whose learning rate rises to 3e-3 over a fifth of the steps, then falls to 0."""
     rate = schedules.rise_and_fall(3e-3, steps, rise=0.2, start=0.0, end=0.0)
     return keras.optimizers.AdamW(rate, weight_decay=0.01, beta_2=0.99)
 

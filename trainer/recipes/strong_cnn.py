@@ -23,7 +23,7 @@ from trainer.recipes.parts.search_space import Real
 
 
 def model() -> keras.Model:
-    """Builds the network: 290,474 parameters, 832 of them moving averages."""
+    """Build the network: 290,474 parameters, 832 of them moving averages."""
     return pyramid(32, 64, 128, dropout=0.3)
 
 

@@ -17,7 +17,7 @@ from trainer.recipes.parts.augmentation import Augmentation
 
 
 def model() -> keras.Model:
-    """Builds the network of strong-cnn: 290,474 parameters, 832 of them moving averages."""
+    """Build the network of strong-cnn: 290,474 parameters, 832 of them moving averages."""
     return strong_cnn.model()
 
 

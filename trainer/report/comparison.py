@@ -29,7 +29,7 @@ Runs = Mapping[str, FinishedRun]
 
 
 def by_letter(runs: Sequence[FinishedRun]) -> dict[str, FinishedRun]:
-    """Returns the runs by letter, beginning with `A`."""
+    """Return the runs by letter, beginning with `A`."""
     return dict(zip(string.ascii_uppercase, runs, strict=False))
 
 
@@ -42,7 +42,7 @@ class Verdict:
 
 
 def render_comparison(runs: Runs) -> tuple[str, list[Chart]]:
-    """Returns the page's HTML, with everything escaped, and its charts."""
+    """Return the page's HTML, with everything escaped, and its charts."""
     found, reached = verdict(runs), {letter: run.card.test_accuracy for letter, run in runs.items()}
     drawn, differences = list(_curves(runs)), list(_differences(runs)) if found.comparable else []
     judged = intervals(reached, name="intervals", title="Test accuracy", reading="Bars are 95 % intervals.")
@@ -74,7 +74,7 @@ def is_ensemble(run: FinishedRun) -> bool:
 
 
 def verdict(runs: Runs) -> Verdict:
-    """Returns which run is best on the test images, and whether the difference may be chance."""
+    """Return which run is best on the test images, and whether the difference may be chance."""
     comparable = len({(run.card.data_digest, run.card.test_accuracy.images) for run in runs.values()}) == 1
     best = max(runs, key=lambda letter: runs[letter].card.test_accuracy.value)
     reached = runs[best].card.test_accuracy
@@ -98,19 +98,19 @@ def verdict(runs: Runs) -> Verdict:
 
 
 def differing_settings(runs: Runs) -> Iterator[tuple[str, list[str]]]:
-    """Yields the settings that differ between runs, with each run's value."""
+    """Yield the settings that differ between runs, with each run's value."""
     for name, values in _settings(runs).items():
         if len(set(map(repr, values))) > 1:
             yield name.replace("_", " "), [setting(value) for value in values]
 
 
 def num_equal_settings(runs: Runs) -> int:
-    """Returns the number of settings that are the same in all runs."""
+    """Return the number of settings that are the same in all runs."""
     return len(_settings(runs)) - sum(1 for _ in differing_settings(runs))
 
 
 def _settings(runs: Runs) -> dict[str, list[Value]]:
-    """Returns the settings that all runs have, with each run's value."""
+    """Return the settings that all runs have, with each run's value."""
     settings = [_settings_of_run(run) for run in runs.values()]
     first, *others = settings
     return {
@@ -202,7 +202,7 @@ def _differences(runs: Runs) -> Iterator[Difference]:
 
 
 def _difference_reading(letter: str, first: str, *, here: Matrix, there: Matrix) -> str:
-    """Returns the caption of a difference: how many more images are right, and the largest change."""
+    """Return the caption of a difference: how many more images are right, and the largest change."""
     gained = sum(there[digit][digit] - here[digit][digit] for digit in range(len(here)))
     many = "as many" if not gained else f"{thousands(abs(gained))} {'more' if gained > 0 else 'fewer'}"
     text = f"{letter} answers {many} test images right {'as' if not gained else 'than'} {first}."

@@ -48,7 +48,7 @@ def record(
     learning_rates: Sequence[tuple[int, float]] = (),
     members: Iterable[Member] = (),
 ) -> RunRecord:
-    """Returns the record of a run."""
+    """Return the record of a run."""
     test = calibrated["test"]
     return RunRecord(
         finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -70,7 +70,7 @@ def record(
 
 
 def settings_of(options: TrainOptions, recipe: Recipe) -> dict[str, Value]:
-    """Returns the options and recipe fields on which a network depends."""
+    """Return the options and recipe fields on which a network depends."""
     own = options.recorded(Effect.RESULT)
     found = {**own, **overrides.settings(recipe), "augmentation": _ranges(recipe.augmentation)}
     return {name: _plain(value) for name, value in found.items()}
@@ -90,7 +90,7 @@ def _plain(value: Any) -> Value:
 
 
 def split_metrics(calibrated: Evaluation, uncalibrated: Evaluation, *, threshold: float) -> SplitMetrics:
-    """Returns the metrics of the predictions on a split."""
+    """Return the metrics of the predictions on a split."""
     coverage = tuple(
         calibration.coverage_at(calibrated.probabilities, calibrated.labels, each)
         for each in sorted({*THRESHOLDS, threshold})
@@ -121,7 +121,7 @@ def _most_confident_mistakes(found: Evaluation) -> np.ndarray:
 
 
 def _evenly_sampled(labels: np.ndarray) -> np.ndarray:
-    """Returns indices of evenly spaced images of each digit, by digit."""
+    """Return indices of evenly spaced images of each digit, by digit."""
     chosen = []
     for digit in range(CLASSES):
         indices = np.flatnonzero(labels == digit)

@@ -68,7 +68,7 @@ class SplitMetrics:
         return sum(row[digit] for digit, row in enumerate(self.confusion))
 
     def at(self, threshold: float) -> Coverage:
-        """Returns the coverage at the nearest recorded threshold."""
+        """Return the coverage at the nearest recorded threshold."""
         return min(self.coverage, key=lambda row: abs(row.threshold - threshold))
 
 

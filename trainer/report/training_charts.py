@@ -37,7 +37,7 @@ class RunCharts:
     classes: Chart
 
     def charts(self) -> Iterator[Chart]:
-        """Yields all of them."""
+        """Yield all of them."""
         yield from (self.confusion.chart, self.explorer.chart, self.classes)
         yield from (*self.reliability, *self.curves)
 
@@ -45,7 +45,7 @@ class RunCharts:
 def draw_charts(
     record: RunRecord, epochs: Sequence[Epoch], *, accept: float, temperature: float
 ) -> RunCharts:
-    """Draws the charts of a run."""
+    """Draw the charts of a run."""
     test = record.answers["test"]
     return RunCharts(
         confusion=confusion(test),
@@ -57,7 +57,7 @@ def draw_charts(
 
 
 def confusion(test: SplitMetrics) -> Matrix:
-    """Draws the confusion matrix of the test images, with the most frequent mistake in its caption."""
+    """Draw the confusion matrix of the test images, with the most frequent mistake in its caption."""
     mistake = most_frequent_mistake(test.confusion)
     reading = f"All {thousands(test.images)} test images are answered right."
     if mistake:
@@ -71,7 +71,7 @@ def confusion(test: SplitMetrics) -> Matrix:
 
 
 def coverage_points(coverage: Sequence[Coverage], *, accept: float) -> list[Accepting]:
-    """Returns the coverage curve, from the highest threshold that accepts all images."""
+    """Return the coverage curve, from the highest threshold that accepts all images."""
     full = [place for place, row in enumerate(coverage) if row.accepted == row.images]
     in_force = min(range(len(coverage)), key=lambda place: abs(coverage[place].threshold - accept))
     first = min(full[-1] if full else 0, in_force)
@@ -96,7 +96,7 @@ def _curves(record: RunRecord, epochs: Sequence[Epoch]) -> Iterator[Chart]:
 
 
 def _run_curves(epochs: Sequence[Epoch]) -> Iterator[Chart]:
-    """Yields accuracy and loss of one network, on validation only if images were held out."""
+    """Yield accuracy and loss of one network, on validation only if images were held out."""
     splits = {"training": ""} if epochs[-1].val_accuracy is None else {"training": "", "validation": "val_"}
     for name, title, reading, ylabel in (
         ("accuracy", "Accuracy by epoch", accuracy_reading(epochs), "answered right"),
@@ -114,7 +114,7 @@ def _run_curves(epochs: Sequence[Epoch]) -> Iterator[Chart]:
 
 
 def accuracy_reading(epochs: Sequence[Epoch]) -> str:
-    """Returns the caption of the accuracy curves."""
+    """Return the caption of the accuracy curves."""
     last, best = epochs[-1], best_epoch(epochs)
     if last.val_accuracy is None:
         return (
@@ -134,7 +134,7 @@ def accuracy_reading(epochs: Sequence[Epoch]) -> str:
 
 
 def loss_reading(epochs: Sequence[Epoch]) -> str:
-    """Returns the caption of the loss curves: whether the network overfits."""
+    """Return the caption of the loss curves: whether the network overfits."""
     held_out = [epoch.val_loss for epoch in epochs if epoch.val_loss is not None]
     if len(held_out) < 2:
         after = f", {fraction(held_out[0])} on validation images after it" if held_out else ""
@@ -153,7 +153,7 @@ def loss_reading(epochs: Sequence[Epoch]) -> str:
 
 
 def _member_curves(record: RunRecord, epochs: Sequence[Epoch]) -> Iterator[Chart]:
-    """Yields the accuracy of the members that the run trained, on validation if images were held out."""
+    """Yield the accuracy of the members that the run trained, on validation if images were held out."""
     rows = iter(epochs)
     all_members = (
         (str(number), list(itertools.islice(rows, member.epochs)))

@@ -8,7 +8,7 @@ from trainer.report.record import RunRecord, SampleImage
 
 
 def galleries(record: RunRecord) -> Iterator[Gallery]:
-    """Yields the non-empty galleries: misclassified, and least confident."""
+    """Yield the non-empty galleries: misclassified, and least confident."""
     test = record.answers["test"]
     wrong = test.images - test.right
     if record.mistaken:
@@ -26,7 +26,7 @@ def galleries(record: RunRecord) -> Iterator[Gallery]:
 
 
 def samples_by_digit(record: RunRecord) -> list[tuple[int, list[Picture]]]:
-    """Returns some images of each digit that has any."""
+    """Return some images of each digit that has any."""
     return by_digit((image.label, _picture(image)) for image in record.sample)
 
 

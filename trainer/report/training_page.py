@@ -30,7 +30,7 @@ class FinishedRun:
 
 
 def render_run(run: FinishedRun, record: RunRecord, *, drawn: RunCharts) -> str:
-    """Returns the page's HTML, with everything escaped."""
+    """Return the page's HTML, with everything escaped."""
     card, test = run.card, record.answers["test"]
     return render(
         "trainer.report",
@@ -63,13 +63,13 @@ def render_run(run: FinishedRun, record: RunRecord, *, drawn: RunCharts) -> str:
 
 
 def commands(run: FinishedRun) -> dict[str, str]:
-    """Returns the commands to repeat the run and its report, by title."""
+    """Return the commands to repeat the run and its report, by title."""
     found = {"To train the same again": run.card.command} if run.card.command else {}
     return found | {"To make this page again": shlex.join(["digitmill", "report", run.place])}
 
 
 def _shares(record: RunRecord, threshold: float) -> list[tuple[str, int, str]]:
-    """Returns name, number of test images and colour of each part of the bar at the top."""
+    """Return name, number of test images and colour of each part of the bar at the top."""
     test = record.answers["test"]
     accepted = test.at(threshold)
     wrong = accepted.accepted - accepted.right

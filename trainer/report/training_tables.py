@@ -32,7 +32,7 @@ DIGIT_COLUMNS: Final = (
 
 
 def facts(card: ModelCard, record: RunRecord, epochs: Sequence[Epoch]) -> Iterator[tuple[str, str, str]]:
-    """Yields name, value and note of each key figure."""
+    """Yield name, value and note of each key figure."""
     yield "Test accuracy", share(card.test_accuracy.value), interval_note(card.test_accuracy)
     if card.validation_accuracy is not None:
         yield (
@@ -69,7 +69,7 @@ def _training_note(card: ModelCard, record: RunRecord, epochs: Sequence[Epoch]) 
 
 
 def digit_cells(test: SplitMetrics) -> Iterator[list[Cell]]:
-    """Yields each digit's row: precision, recall, and its most frequent confusion."""
+    """Yield each digit's row: precision, recall, and its most frequent confusion."""
     for digit, rates in enumerate(class_rates(test.confusion)):
         wrong = rates.labelled - rates.right
         others = [(count, other) for other, count in enumerate(test.confusion[digit]) if other != digit]
@@ -83,14 +83,14 @@ def digit_cells(test: SplitMetrics) -> Iterator[list[Cell]]:
 
 
 def class_cells(counts: Mapping[str, Sequence[int]]) -> Iterator[list[Cell]]:
-    """Yields each digit's row: its number of images in every split."""
+    """Yield each digit's row: its number of images in every split."""
     for digit in range(CLASSES):
         found = (counted[digit] for counted in counts.values())
         yield [(str(digit), float(digit)), *(count_cell(float(count)) for count in found)]
 
 
 def calibration_rows(record: RunRecord, temperature: float) -> Iterator[Words]:
-    """Yields the calibration by split, without and with the temperature."""
+    """Yield the calibration by split, without and with the temperature."""
     yield "Images", "Expected error", "Brier score", "Log loss"
     for name, found in record.answers.items():
         if temperature != 1:
@@ -103,7 +103,7 @@ def _measured(found: Calibration) -> Words:
 
 
 def out_of_distribution_rows(found: Mapping[str, Unfamiliar]) -> Iterator[Words]:
-    """Yields the results on out-of-distribution images, by kind."""
+    """Yield the results on out-of-distribution images, by kind."""
     yield "What was shown", "Pictures", "Found blank", "Accepted", "Share accepted"
     for kind, row in found.items():
         counts = (thousands(count) for count in (row.images, row.blank, row.accepted))
@@ -111,7 +111,7 @@ def out_of_distribution_rows(found: Mapping[str, Unfamiliar]) -> Iterator[Words]
 
 
 def export_rows(card: ModelCard) -> Iterator[Words]:
-    """Yields the bundle's formats."""
+    """Yield the bundle's formats."""
     yield "Format", "Bytes", "Accuracy", "Images/s", "Differs by"
     for row in card.exports:
         numbers = thousands(row.bytes), share(row.accuracy.value), thousands(row.images_per_second)
@@ -120,7 +120,7 @@ def export_rows(card: ModelCard) -> Iterator[Words]:
 
 
 def member_rows(record: RunRecord) -> Iterator[Words]:
-    """Yields an ensemble's members, in the order of the curves."""
+    """Yield an ensemble's members, in the order of the curves."""
     yield "Member", "Recipe", "Seed", "Test accuracy", "Interval", "Epochs here"
     for number, member in enumerate(record.members, start=1):
         found = member.accuracy
@@ -131,13 +131,13 @@ def member_rows(record: RunRecord) -> Iterator[Words]:
 
 
 def settings_rows(settings: Mapping[str, Value]) -> Iterator[tuple[str, str]]:
-    """Yields the settings as text."""
+    """Yield the settings as text."""
     for name, value in settings.items():
         yield name.replace("_", " "), setting(value)
 
 
 def setting(value: Value) -> str:
-    """Returns a setting as text; a dash if unset."""
+    """Return a setting as text; a dash if unset."""
     if value is None:
         return NONE
     if isinstance(value, bool):

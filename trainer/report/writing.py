@@ -30,14 +30,14 @@ def is_run(place: str) -> bool:
 
 
 def write_run(where: Place, card: ModelCard, record: RunRecord, *, epochs: Sequence[Epoch]) -> None:
-    """Writes a run's record and its report into the run folder."""
+    """Write a run's record and its report into the run folder."""
     files = [(FILE, record.to_json().encode())]
     run = FinishedRun(where.uri, card, tuple(epochs), record)
     _write(where, [*files, *_report(run, record)])
 
 
 def rebuild(place: str, *, to: str | None = None) -> str:
-    """Makes the report of a finished run again, and returns the location of its page.
+    """Make the report of a finished run again, and return the location of its page.
 
     Raises:
         UserError: if there is no finished run, or it has no record.
@@ -57,7 +57,7 @@ def rebuild(place: str, *, to: str | None = None) -> str:
 
 
 def compare(places: Sequence[str], *, to: str | None = None) -> str:
-    """Writes the comparison of several runs with the first, and returns the location of its page.
+    """Write the comparison of several runs with the first, and return the location of its page.
 
     Raises:
         UserError: if there are too few or too many runs, one isn't finished, or `to` is a run folder.
@@ -77,7 +77,7 @@ def compare(places: Sequence[str], *, to: str | None = None) -> str:
 
 @before_run()
 def open_run(place: str) -> FinishedRun:
-    """Reads card, history and record of a finished run.
+    """Read card, history and record of a finished run.
 
     Raises:
         UserError: if there is no finished run, or its files can't be read.
@@ -125,7 +125,7 @@ def _check_free(where: Place) -> None:
 
 
 def _write(where: Place, files: Iterable[tuple[str, bytes]]) -> None:
-    """Writes files and publishes them in the given order, the page last."""
+    """Write files and publish them in the given order, the page last."""
     names = []
     try:
         for name, content in files:

@@ -46,12 +46,12 @@ class Checkpoint:
 
 
 def file_name(step: int) -> str:
-    """Returns the file name of a step's checkpoint; names sort by step."""
+    """Return the file name of a step's checkpoint; names sort by step."""
     return f"step-{step:010d}.npz"
 
 
 def write(checkpoint: Checkpoint, file: pathlib.Path) -> None:
-    """Writes a checkpoint file, which appears when it is complete and on disk."""
+    """Write a checkpoint file, which appears when it is complete and on disk."""
     # With the names of the arrays: a damaged zip directory silently loses some.
     named = {"step": checkpoint.step, "arrays": sorted(checkpoint.arrays), **checkpoint.record}
     text = json.dumps(named).encode()
@@ -69,7 +69,7 @@ def write(checkpoint: Checkpoint, file: pathlib.Path) -> None:
 
 
 def read(file: pathlib.Path) -> Checkpoint:
-    """Reads a checkpoint file; raises CorruptCheckpointError if a byte is missing or changed."""
+    """Read a checkpoint file; raise CorruptCheckpointError if a byte is missing or changed."""
     try:
         with zipfile.ZipFile(file) as archive:
             if (broken := archive.testzip()) is not None:
@@ -109,7 +109,7 @@ class Checkpoints:
         self.newest: str | None = None
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Writes a checkpoint, then removes the oldest."""
+        """Write a checkpoint, then removes the oldest."""
         self._place.folder.mkdir(parents=True, exist_ok=True)
         name = file_name(checkpoint.step)
         write(checkpoint, self._place.folder / name)
@@ -121,12 +121,12 @@ class Checkpoints:
         self.newest = self._place.at(name)
 
     def steps(self) -> list[int]:
-        """Returns the steps that have a checkpoint, ascending."""
+        """Return the steps that have a checkpoint, ascending."""
         matches = (_NAME.fullmatch(name) for name in self._place.names())
         return sorted(int(match[1]) for match in matches if match)
 
     def load(self, step: int) -> Checkpoint:
-        """Returns the checkpoint of a step; raises UserError if it can't be read."""
+        """Return the checkpoint of a step; raise UserError if it can't be read."""
         try:
             return read(self._place.fetch(file_name(step)))
         except CorruptCheckpointError as error:
@@ -137,7 +137,7 @@ class Checkpoints:
             ) from error
 
     def load_newest(self) -> Checkpoint | None:
-        """Returns the newest readable checkpoint, warning of damaged ones; None if there is none."""
+        """Return the newest readable checkpoint, warning of damaged ones; None if there is none."""
         for step in reversed(self.steps()):
             try:
                 found = read(self._place.fetch(file_name(step)))
@@ -166,7 +166,7 @@ class CheckpointOptions:
 
 
 def check_identity(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raises UserError, naming the first setting that differs, for a checkpoint of another training."""
+    """Raise UserError, naming the first setting that differs, for a checkpoint of another training."""
     different = sorted(name for name in saved.keys() | now.keys() if saved.get(name) != now.get(name))
     if different:
         name = different[0]

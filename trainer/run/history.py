@@ -33,7 +33,7 @@ class Epoch:
 
 
 def write(history: Sequence[Epoch], folder: pathlib.Path) -> None:
-    """Writes `history.csv`; missing values are empty cells."""
+    """Write `history.csv`; missing values are empty cells."""
     with (folder / FILE).open("w", newline="", encoding="utf-8") as opened:
         writer = csv.writer(opened, lineterminator="\n")
         writer.writerow(field.name for field in dataclasses.fields(Epoch))
@@ -41,7 +41,7 @@ def write(history: Sequence[Epoch], folder: pathlib.Path) -> None:
 
 
 def best_epoch(history: Sequence[Epoch]) -> int:
-    """Returns the number of the epoch with the best validation accuracy; 0 without validation.
+    """Return the number of the epoch with the best validation accuracy; 0 without validation.
 
     Among equals, the one with the least validation loss.
     """
@@ -51,7 +51,7 @@ def best_epoch(history: Sequence[Epoch]) -> int:
 
 
 def read(file: pathlib.Path) -> list[Epoch]:
-    """Reads a `history.csv`."""
+    """Read a `history.csv`."""
     with file.open(newline="", encoding="utf-8") as opened:
         return [_epoch(row) for row in csv.DictReader(opened)]
 

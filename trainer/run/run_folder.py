@@ -22,7 +22,7 @@ _CLAIM_TEXT: Final = "A training run writes here; it is finished when there is b
 
 
 def claim(places: Places, *, resume: bool = False) -> None:
-    """Creates a run folder, or takes over that of an unfinished run.
+    """Create a run folder, or take over that of an unfinished run.
 
     Raises:
         UserError: if the folder holds a finished run, a bundle or, without `resume`, checkpoints; or if it
@@ -59,14 +59,14 @@ def writable(folder: str) -> Iterator[None]:
 
 
 def write_config(places: Places, text: str) -> None:
-    """Writes the file that repeats the run, unless an earlier process of the run has."""
+    """Write the file that repeats the run, unless an earlier process of the run has."""
     if not places.run.exists(run_config.FILE):
         (places.run.folder / run_config.FILE).write_text(text, encoding="utf-8")
         places.run.publish(run_config.FILE)
 
 
 def _probe(places: Places) -> None:
-    """Checks before the training that the folder can be written."""
+    """Check before the training that the folder can be written."""
     with tempfile.TemporaryFile(dir=places.run.folder):
         pass
     if not isinstance(places.run, LocalPlace):

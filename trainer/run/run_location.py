@@ -40,11 +40,11 @@ class LocalPlace:
         return str(self.folder)
 
     def at(self, name: str) -> str:
-        """Returns a file's path."""
+        """Return a file's path."""
         return str(self.folder / name)
 
     def names(self, folder: str = "") -> list[str]:
-        """Returns the names of all files below a folder of the place, sorted."""
+        """Return the names of all files below a folder of the place, sorted."""
         found = (self.folder / folder).rglob("*")
         return sorted(path.relative_to(self.folder).as_posix() for path in found if path.is_file())
 
@@ -53,14 +53,14 @@ class LocalPlace:
         return (self.folder / name).is_file()
 
     def publish(self, *names: str) -> None:
-        """Does nothing: the files are already in place."""
+        """Do nothing: the files are already in place."""
 
     def fetch(self, name: str) -> pathlib.Path:
-        """Returns the file's path."""
+        """Return the file's path."""
         return self.folder / name
 
     def remove(self, name: str) -> None:
-        """Removes a file, if it exists."""
+        """Remove a file, if it exists."""
         (self.folder / name).unlink(missing_ok=True)
 
 
@@ -82,11 +82,11 @@ class BucketPlace:
         return pathlib.Path(self._temporary.name)
 
     def at(self, name: str) -> str:
-        """Returns an object's address."""
+        """Return an object's address."""
         return self._bucket.at(name)
 
     def names(self, folder: str = "") -> list[str]:
-        """Returns the names of all objects below a folder."""
+        """Return the names of all objects below a folder."""
         return sorted(self._bucket.walk(folder))
 
     def exists(self, name: str) -> bool:
@@ -94,14 +94,14 @@ class BucketPlace:
         return self._bucket.exists(name)
 
     def publish(self, *names: str) -> None:
-        """Uploads files, and all files of folders, in the given order; each is verified."""
+        """Upload files, and all files of folders, in the given order; each is verified."""
         for name in names:
             path = self.folder / name
             for file in [path] if path.is_file() else sorted(filter(pathlib.Path.is_file, path.rglob("*"))):
                 self._bucket.replace(file.relative_to(self.folder).as_posix(), file.read_bytes())
 
     def fetch(self, name: str) -> pathlib.Path:
-        """Downloads an object and returns the copy."""
+        """Download an object and return the copy."""
         file = self.folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -111,7 +111,7 @@ class BucketPlace:
         return file
 
     def remove(self, name: str) -> None:
-        """Removes an object, and its local copy."""
+        """Remove an object, and its local copy."""
         (self.folder / name).unlink(missing_ok=True)
         self._bucket.delete(name)
 
@@ -121,7 +121,7 @@ Place = LocalPlace | BucketPlace
 
 
 def run_place(where: str | os.PathLike[str]) -> Place:
-    """Returns the place at a path or address, without reading or creating anything.
+    """Return the place at a path or address, without reading or creating anything.
 
     Args:
         where: a local path, `gs://BUCKET/FOLDER` or the like of another store, or Vertex AI's
@@ -154,7 +154,7 @@ class Places:
 
 
 def of_run(output: str | os.PathLike[str], environment: Mapping[str, str]) -> Places:
-    """Returns the places of a run, taking Vertex AI's environment variables into account.
+    """Return the places of a run, taking Vertex AI's environment variables into account.
 
     Args:
         output: the run folder; `AIP_MODEL_DIR` if empty.
@@ -180,6 +180,6 @@ def of_run(output: str | os.PathLike[str], environment: Mapping[str, str]) -> Pl
 
 
 def copy_folder(source: pathlib.Path, target: Place) -> None:
-    """Copies the files of a local folder into a place, and publishes them."""
+    """Copy the files of a local folder into a place, and publish them."""
     shutil.copytree(source, target.folder, dirs_exist_ok=True)
     target.publish("")

@@ -33,7 +33,7 @@ class Volume:
 
     @classmethod
     def of(cls, text: str) -> "Volume":
-        """Parses `CLAIM:/PATH`; raises UserError for anything else."""
+        """Parse `CLAIM:/PATH`; raise UserError for anything else."""
         claim, _, path = text.partition(":")
         if not claim or not path.startswith("/") or path == "/":
             raise UserError(
@@ -173,7 +173,7 @@ CLUSTERS: Final[dict[str, type[VertexOptions] | type[KubernetesOptions] | type[S
 
 
 def chosen(target: str, given: dict[str, Any]) -> Options:
-    """Returns one cluster's options; raises click.UsageError for flags of another, or missing ones."""
+    """Return one cluster's options; raise click.UsageError for flags of another, or missing ones."""
     flags = {param.name: param.opts[0] for param in click.get_current_context().command.params}
     fields = {field.name: field for field in dataclasses.fields(CLUSTERS[target])}
     for name in given.keys() - fields.keys():

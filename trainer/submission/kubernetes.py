@@ -18,7 +18,7 @@ _GRACE: Final = 120
 
 
 def manifest(request: Request, options: KubernetesOptions) -> list[dict[str, Any]]:
-    """Returns service and job; raises UserError for paths and kinds of GPUs that pods can't use."""
+    """Return service and job; raise UserError for paths and kinds of GPUs that pods can't use."""
     request.check_accelerator(options.accelerator)
     request.check_paths(tuple(volume.path for volume in options.volumes))
     metadata: dict[str, Any] = {"name": request.name, "labels": _labels(request)}
@@ -38,14 +38,14 @@ def manifest(request: Request, options: KubernetesOptions) -> list[dict[str, Any
 
 
 def to_yaml(request: Request, options: KubernetesOptions) -> str:
-    """Returns the manifest as YAML for `kubectl apply -f -`."""
+    """Return the manifest as YAML for `kubectl apply -f -`."""
     documents = manifest(request, options)
     # Dumped one by one, so that the shared metadata doesn't become an anchor.
     return "---\n".join(yaml.safe_dump(document, sort_keys=False) for document in documents)
 
 
 def submit(request: Request, options: KubernetesOptions) -> str:
-    """Applies the manifest with kubectl and returns what it prints; raises UserError if it fails."""
+    """Apply the manifest with kubectl and return what it prints; raise UserError if it fails."""
     return run_tool("kubectl", "apply", "--filename", "-", stdin=to_yaml(request, options))
 
 
@@ -125,7 +125,7 @@ def _container(request: Request, options: KubernetesOptions) -> dict[str, Any]:
 
 
 def _volume(number: int) -> str:
-    """Returns a volume's name; a claim's name may have dots, or be mounted twice."""
+    """Return a volume's name; a claim's name may have dots, or be mounted twice."""
     return f"shared-{number}"
 
 

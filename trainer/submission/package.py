@@ -32,11 +32,11 @@ class Package:
     digest: str
 
     def staged_in(self, staging: str) -> str:
-        """Returns its folder in a staging folder, named by its content."""
+        """Return its folder in a staging folder, named by its content."""
         return f"{staging.rstrip('/')}/{self.digest[:16]}"
 
     def stage(self, staging: str) -> None:
-        """Uploads package and constraints, verified; raises UserError if the bucket can't be written."""
+        """Upload package and constraints, verified; raise UserError if the bucket can't be written."""
         folder = open_folder(self.staged_in(staging))
         with before_run():
             folder.claim()
@@ -45,7 +45,7 @@ class Package:
 
 
 def build(folder: pathlib.Path, checkout: pathlib.Path = _CHECKOUT) -> Package:
-    """Builds the source distribution of a checkout in a folder; raises UserError if it can't be built."""
+    """Build the source distribution of a checkout in a folder; raise UserError if it can't be built."""
     if not (checkout / "setup.py").is_file():
         raise UserError(
             "--staging needs a checkout of digitmill, and this is an installed package",
@@ -70,7 +70,7 @@ def build(folder: pathlib.Path, checkout: pathlib.Path = _CHECKOUT) -> Package:
 
 
 def _digest_of(file: pathlib.Path) -> str:
-    """Returns a digest of names and contents only: archives also contain their time of packing."""
+    """Return a digest of names and contents only: archives also contain their time of packing."""
     digest = hashlib.sha256()
     with tarfile.open(file) as archive:
         for member in sorted(archive.getmembers(), key=lambda member: member.name):

@@ -53,7 +53,7 @@ class Request:
         return [*self.arguments, *([] if "--resume" in self.arguments else ["--resume"])]
 
     def check_accelerator(self, kind: str | None) -> None:
-        """Raises UserError if a kind of GPU is given for workers without GPUs."""
+        """Raise UserError if a kind of GPU is given for workers without GPUs."""
         if kind is not None and not self.gpus:
             raise UserError(
                 "--accelerator is given, but workers have no GPUs",
@@ -62,7 +62,7 @@ class Request:
             )
 
     def check_paths(self, mounts: tuple[str, ...] = ()) -> None:
-        """Raises UserError for a path that is neither in `gs://` nor below a folder shared by the workers."""
+        """Raise UserError for a path that is neither in `gs://` nor below a folder shared by the workers."""
         for flag, path in self._paths():
             if path.startswith((GS, *(f"{mount.rstrip('/')}/" for mount in mounts))):
                 continue
@@ -82,7 +82,7 @@ class Request:
                 yield "--data", path
 
     def check_batch(self) -> None:
-        """Raises UserError if the batch doesn't divide over all replicas; imports the recipe, with Keras."""
+        """Raise UserError if the batch doesn't divide over all replicas; imports the recipe, with Keras."""
         with quiet_start():
             from trainer import recipes
             from trainer.cluster.strategy import per_replica_batch
@@ -98,7 +98,7 @@ class Request:
 
 
 def run_tool(*command: str, stdin: str) -> str:
-    """Runs a cluster's command-line tool and returns what it prints; raises UserError if it fails."""
+    """Run a cluster's command-line tool and return what it prints; raise UserError if it fails."""
     try:
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
     except OSError as error:

@@ -24,7 +24,7 @@ class Rule:
     example: str
 
     def check(self, flag: str, value: str | None) -> None:
-        """Raises UserError for a value of another format; None is valid."""
+        """Raise UserError for a value of another format; None is valid."""
         if value is not None and not re.fullmatch(self.pattern, value):
             raise UserError(f"{flag} must be {self.words}", value=value, hint=f"Write it as {self.example}.")
 

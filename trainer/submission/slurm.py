@@ -41,7 +41,7 @@ exit "$status"
 
 
 def script(request: Request, options: SlurmOptions) -> str:
-    """Returns the batch script; relative paths work, since nodes run it in the folder of submission."""
+    """Return the batch script; relative paths work, since nodes run it in the folder of submission."""
     directives = "\n".join(f"#SBATCH --{directive}" for directive in _directives(request, options))
     command = shlex.join([options.python, *ENTRY_POINT[1:], *request.flags])
     body = _BODY.format(
@@ -55,7 +55,7 @@ def script(request: Request, options: SlurmOptions) -> str:
 
 
 def submit(request: Request, options: SlurmOptions) -> str:
-    """Submits the script with sbatch and returns what it prints; raises UserError if it fails."""
+    """Submit the script with sbatch and return what it prints; raise UserError if it fails."""
     return run_tool("sbatch", stdin=script(request, options))
 
 

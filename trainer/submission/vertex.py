@@ -26,7 +26,7 @@ _INSTALL: Final = 'python -m pip install --quiet {pins}"{package}" && exec {entr
 
 
 def job_spec(request: Request, options: VertexOptions, package: Package | None) -> dict[str, Any]:
-    """Returns the CustomJobSpec as a JSON object; `package` is None if the image has digitmill.
+    """Return the CustomJobSpec as a JSON object; `package` is None if the image has digitmill.
 
     Raises:
         UserError: if a path is not in `gs://`, the kind of GPU is missing or unknown, or the image can't run
@@ -73,7 +73,7 @@ def _check_accelerator(request: Request, kind: str | None) -> None:
 
 
 def to_yaml(request: Request, options: VertexOptions, package: Package | None) -> str:
-    """Returns the file for `gcloud ai custom-jobs create --config`, with that command as a comment."""
+    """Return the file for `gcloud ai custom-jobs create --config`, with that command as a comment."""
     command = ["gcloud", "ai", "custom-jobs", "create", f"--project={options.project}"]
     command += [f"--region={options.region}", f"--display-name={request.name}", "--config=FILE"]
 
@@ -88,7 +88,7 @@ def to_yaml(request: Request, options: VertexOptions, package: Package | None) -
 
 
 def submit(request: Request, options: VertexOptions, package: Package | None) -> str:
-    """Stages the package, creates the job, and returns its full name; raises UserError if it is refused."""
+    """Stage the package, create the job, and return its full name; raise UserError if it is refused."""
     import google.auth.exceptions
     from google.api_core.exceptions import GoogleAPIError
     from google.cloud.aiplatform_v1 import CustomJob
@@ -161,7 +161,7 @@ def _check_python(image: str, version: int) -> None:
 
 
 def _installing_container(request: Request, image: str, package: Package, *, place: str) -> dict[str, Any]:
-    """Returns a container that installs the package from /gcs, where Vertex AI mounts all buckets."""
+    """Return a container that installs the package from /gcs, where Vertex AI mounts all buckets."""
     mounted = f"/gcs/{place.removeprefix(GS)}"
     pins = f'--constraint "{mounted}/{package.constraints.name}" ' if package.constraints else ""
     extra = "[gpu,tune]" if request.gpus else "[tune]"  # tune: reports trials

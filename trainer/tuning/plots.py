@@ -29,7 +29,7 @@ nothing would compress all others into one line."""
 
 
 def draw(trials: Sequence[Trial], names: Sequence[str]) -> bytes:
-    """Returns a PNG of finished trials, with axes for each of the searched settings."""
+    """Return a PNG of finished trials, with axes for each of the searched settings."""
     rows = 1 + -(-len(names) // _COLUMNS)
     figure = Figure(figsize=(9, 2.8 * rows), layout="constrained")
     grid = figure.add_gridspec(rows, _COLUMNS)
@@ -55,7 +55,7 @@ def draw(trials: Sequence[Trial], names: Sequence[str]) -> bytes:
 
 
 def lowest(trials: Sequence[Trial]) -> float | None:
-    """Returns the accuracy below which trials are drawn on the lower edge; None if none is that low."""
+    """Return the accuracy below which trials are drawn on the lower edge; None if none is that low."""
     known = [trial.val_accuracy for trial in trials if trial.val_accuracy is not None]
     if not known:
         return None

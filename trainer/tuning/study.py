@@ -81,17 +81,17 @@ class Study:
             )
 
     def ask(self, distributions: Mapping[str, Any]) -> optuna.Trial:
-        """Returns the next trial, with its settings chosen; it runs until `tell`."""
+        """Return the next trial, with its settings chosen; it runs until `tell`."""
         return self._study.ask(dict(distributions))
 
     def prune(self, trial: optuna.Trial, epoch: Epoch) -> bool:
-        """Records an epoch's accuracy, and returns whether the trial is below the median of the others."""
+        """Record an epoch's accuracy, and return whether the trial is below the median of the others."""
         assert epoch.val_accuracy is not None
         trial.report(epoch.val_accuracy, epoch.epoch)
         return trial.should_prune()
 
     def tell(self, trial: optuna.Trial, found: Trial) -> None:
-        """Records the result of a trial."""
+        """Record the result of a trial."""
         report = {"val_accuracy": found.val_accuracy, "val_loss": found.val_loss}
         trial.set_user_attr(_REPORT, {**report, "epochs": found.epochs, "seconds": found.seconds})
         state = next(state for state, name in _STATES.items() if name == found.state)
@@ -99,7 +99,7 @@ class Study:
         self._study.tell(trial, found.val_accuracy if found.state == COMPLETE else None, state=state)
 
     def trials(self) -> list[Trial]:
-        """Returns the finished trials in order, without killed ones."""
+        """Return the finished trials in order, without killed ones."""
         ended = (
             trial
             for trial in self._study.get_trials(deepcopy=False)
@@ -140,7 +140,7 @@ def locked_folder(folder: pathlib.Path, *, resume: bool) -> Iterator[None]:
 
 
 def _drop_torn_line(journal: pathlib.Path) -> None:
-    """Removes a line that a killed process left incomplete: Optuna would append to it and read neither."""
+    """Remove a line that a killed process left incomplete: Optuna would append to it and read neither."""
     if journal.exists():
         content = journal.read_bytes()
         whole = content.rpartition(b"\n")[0]

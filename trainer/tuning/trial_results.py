@@ -42,13 +42,13 @@ class Trial:
 
 
 def best(trials: Sequence[Trial]) -> Trial | None:
-    """Returns the complete trial with the best validation accuracy; among equals, with the least loss."""
+    """Return the complete trial with the best validation accuracy; among equals, with the least loss."""
     known = [trial for trial in trials if trial.state == COMPLETE and trial.val_accuracy is not None]
     return max(known, key=lambda trial: (trial.val_accuracy, -(trial.val_loss or 0.0)), default=None)
 
 
 def table(trials: Sequence[Trial], names: Sequence[str]) -> str:
-    """Returns the trials as CSV, one per row; missing values are empty cells."""
+    """Return the trials as CSV, one per row; missing values are empty cells."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     measures = [field.name for field in dataclasses.fields(Trial) if field.name != "settings"]
@@ -60,7 +60,7 @@ def table(trials: Sequence[Trial], names: Sequence[str]) -> str:
 
 
 def config(train: TrainOptions, settings: Mapping[str, Any]) -> str:
-    """Returns a file for `digitmill train --config` with these settings."""
+    """Return a file for `digitmill train --config` with these settings."""
     chosen = {name.replace("_", "-"): value for name, value in settings.items()}
     both = {**train.settings(), **chosen}.items()
     flags = {name: list(value) if isinstance(value, tuple) else value for name, value in both}

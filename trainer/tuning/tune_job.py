@@ -35,7 +35,7 @@ from trainer.tuning.tune_options import TuneOptions
 
 
 def run(options: TuneOptions) -> str:
-    """Trains the remaining trials; writes table, plot and best settings after each; returns a summary.
+    """Train the remaining trials; write table, plot and best settings after each; return a summary.
 
     Raises:
         UserError: if an option or the data can't be used.

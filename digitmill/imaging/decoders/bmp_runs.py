@@ -17,7 +17,7 @@ _PILLOWS: Final = "bmp_rle"
 
 
 def decode_runs(data: bytes, width: int, height: int, *, rle4: bool) -> np.ndarray:
-    """Returns the palette indices, uint8[height, width], in the order of the file: from the bottom up.
+    """Return the palette indices, uint8[height, width], in the order of the file: from the bottom up.
 
     What runs beyond a row is left out, and pixels that the file jumps over are 0, as in other decoders.
 
@@ -53,7 +53,7 @@ def decode_runs(data: bytes, width: int, height: int, *, rle4: bool) -> np.ndarr
 
 
 def _stored(data: bytes, place: int, count: int, *, rle4: bool) -> tuple[np.ndarray, int]:
-    """Returns pixels that are stored as they are, and the place behind them."""
+    """Return pixels that are stored as they are, and the place behind them."""
     size = (count + 1) // 2 if rle4 else count
     if place + size > len(data):
         raise IndexError("the file ends before the picture")
@@ -68,7 +68,7 @@ class _RunLengthDecoder(ImageFile.PyDecoder):
     _pulls_fd = True
 
     def decode(self, buffer: object) -> tuple[int, int]:
-        """Decodes the whole picture; -1 tells Pillow that no more bytes are needed."""
+        """Decode the whole picture; -1 tells Pillow that no more bytes are needed."""
         rle4, height, width = bool(self.args[1]), self.state.ysize, self.state.xsize
         if self.fd is None:
             raise OSError("no file")
@@ -79,7 +79,7 @@ class _RunLengthDecoder(ImageFile.PyDecoder):
 
 
 def opened(data: bytes) -> Image.Image:
-    """Returns a BMP, not decoded yet."""
+    """Return a BMP, not decoded yet."""
     image = BmpImageFile(io.BytesIO(data))
     image.tile = [
         tile._replace(codec_name=_CODEC) if tile.codec_name == _PILLOWS else tile for tile in image.tile

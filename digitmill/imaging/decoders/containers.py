@@ -20,7 +20,7 @@ _ZEROS: Final = re.compile(rb"\0*")
 
 
 def check(data: bytes, header: Header) -> int | None:
-    """Returns the number of frames where the structure tells it.
+    """Return the number of frames where the structure tells it.
 
     Raises:
         ImageError: CORRUPT or TOO_LARGE.
@@ -37,7 +37,7 @@ def check(data: bytes, header: Header) -> int | None:
 
 
 def _gif_frames(data: bytes) -> int:
-    """Returns the number of frames of a GIF whose blocks are all there, up to its trailer.
+    """Return the number of frames of a GIF whose blocks are all there, up to its trailer.
 
     Pillow takes the end of a file that is cut off between two frames for the end of the animation.
     """
@@ -78,7 +78,7 @@ def _after_blocks(data: bytes, place: int) -> int:
 
 
 def _check_png(data: bytes) -> None:
-    """Checks all checksums up to the end; Pillow skips those of pixels."""
+    """Check all checksums up to the end; Pillow skips those of pixels."""
     place, name = 8, b""
     while name != b"IEND":
         length, name = _PNG_CHUNK.unpack_from(data, place)
@@ -89,7 +89,7 @@ def _check_png(data: bytes) -> None:
 
 
 def _check_bmp(data: bytes) -> None:
-    """Checks the signs, which Pillow does not look at: only the height may be negative."""
+    """Check the signs, which Pillow does not look at: only the height may be negative."""
     if len(data) < _BMP_SIZE.size:
         raise corrupt(f"a BMP cut off after {len(data)} bytes")
     size, width = _BMP_SIZE.unpack_from(data)
@@ -98,7 +98,7 @@ def _check_bmp(data: bytes) -> None:
 
 
 def _check_webp(data: bytes) -> None:
-    """Checks that all bytes are there, and the size, because libwebp allocates the canvas when it opens."""
+    """Check that all bytes are there, and the size, because libwebp allocates the canvas when it opens."""
     stated = int.from_bytes(data[4:8], "little") + 8
     name, body = data[12:16], data[20:30]
     if stated > len(data) + 1 or len(body) < 10:

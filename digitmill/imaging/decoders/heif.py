@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def opened(data: bytes) -> "Image.Image":
-    """Returns a photo, or a burst of photos as frames; turned as the container says.
+    """Return a photo, or a burst of photos as frames; turned as the container says.
 
     Raises:
         ImageError: UNSUPPORTED without the extra `formats`.

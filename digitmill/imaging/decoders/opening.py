@@ -6,7 +6,7 @@ from digitmill.imaging.headers.image_kinds import Header, Kind
 
 
 def open_pages(data: bytes, header: Header) -> Pages:
-    """Returns the pages of a file; decodes none of them.
+    """Return the pages of a file; decode none of them.
 
     Raises:
         ImageError: UNSUPPORTED, TOO_LARGE or CORRUPT where not even the pages can be counted.

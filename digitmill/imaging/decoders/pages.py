@@ -28,7 +28,7 @@ class Pages(Protocol):
         """Number of pictures, at least 1."""
 
     def pixels(self, number: int) -> np.ndarray:
-        """Returns a picture, counted from 0, turned upright.
+        """Return a picture, counted from 0, turned upright.
 
         Returns:
             uint8 or uint16 array [height, width] of grey, or [height, width, 3 or 4] in the order blue,
@@ -48,12 +48,12 @@ class OnePage:
         self._decode = decode
 
     def pixels(self, number: int) -> np.ndarray:
-        """Returns the picture; see `Pages`."""
+        """Return the picture; see `Pages`."""
         return self._decode()
 
 
 def check_size(kind: Kind, width: int, height: int) -> None:
-    """Raises the error for a page without pixels, or of too many."""
+    """Raise the error for a page without pixels, or of too many."""
     if width * height > MAX_PIXELS:
         raise ImageError(
             FailureCode.TOO_LARGE,
@@ -64,7 +64,7 @@ def check_size(kind: Kind, width: int, height: int) -> None:
 
 
 def check_count(kind: Kind, count: int) -> int:
-    """Returns the number of pages, or raises the error for none and for too many."""
+    """Return the number of pages, or raise the error for none and for too many."""
     if count > MOST_PAGES:
         raise ImageError(
             FailureCode.TOO_LARGE, f"a {kind} of {count:,} pages; at most {MOST_PAGES:,} are counted"
@@ -76,7 +76,7 @@ def check_count(kind: Kind, count: int) -> int:
 
 @contextlib.contextmanager
 def reported(kind: Kind) -> Iterator[None]:
-    """Turns whatever a decoder raises over a file into an `ImageError`.
+    """Turn whatever a decoder raises over a file into an `ImageError`.
 
     Parsers of damaged files raise nearly anything: struct.error, IndexError, TypeError, ZeroDivisionError,
     and errors of their own. Running out of memory is left to the caller.

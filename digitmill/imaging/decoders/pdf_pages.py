@@ -20,7 +20,7 @@ class PdfPages:
     """The pages of a PDF."""
 
     def __init__(self, data: bytes) -> None:
-        """Opens a document.
+        """Open a document.
 
         Raises:
             ImageError: UNSUPPORTED without the extra `formats` and with a password; TOO_LARGE or CORRUPT.
@@ -43,7 +43,7 @@ class PdfPages:
         self.count = check_count(Kind.PDF, len(self._document))
 
     def pixels(self, number: int) -> np.ndarray:
-        """Returns a page; see `Pages`."""
+        """Return a page; see `Pages`."""
         with reported(Kind.PDF):
             page = self._document[number]
             try:

@@ -26,7 +26,7 @@ Opener = Callable[[bytes], Image.Image]
 
 
 def _plugin(module: str, name: str) -> Opener:
-    """Returns the opener of one kind: `Image.open` would try all, and hide why the right one failed."""
+    """Return the opener of one kind: `Image.open` would try all, and hide why the right one failed."""
 
     def opened(data: bytes) -> Image.Image:
         opener = getattr(importlib.import_module(f"PIL.{module}"), name)
@@ -57,7 +57,7 @@ class PillowPages:
     """The frames of an animation, or the one picture of a file, as a viewer shows them."""
 
     def __init__(self, data: bytes, header: Header) -> None:
-        """Opens a file.
+        """Open a file.
 
         Raises:
             ImageError: UNSUPPORTED, TOO_LARGE or CORRUPT.
@@ -72,7 +72,7 @@ class PillowPages:
         self.count = check_count(header.kind, frames)
 
     def pixels(self, number: int) -> np.ndarray:
-        """Returns a frame; see `Pages`. Frames that build on a damaged one are damaged too."""
+        """Return a frame; see `Pages`. Frames that build on a damaged one are damaged too."""
         if self._failed is not None and number >= self._failed[0]:
             raise self._failed[1]
         try:
@@ -100,7 +100,7 @@ class PillowPages:
 
 
 def to_pixels(image: Image.Image) -> np.ndarray:
-    """Returns the pixels of a loaded picture of any mode; see `Pages.pixels`.
+    """Return the pixels of a loaded picture of any mode; see `Pages.pixels`.
 
     Raises:
         ImageError: UNSUPPORTED for a mode without a conversion to grey or colour.

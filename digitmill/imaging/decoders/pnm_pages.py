@@ -22,7 +22,7 @@ class PnmPages:
     """The pictures of a PNM file, decoded by Pillow; its plain variants hold one."""
 
     def __init__(self, data: bytes) -> None:
-        """Finds the pictures.
+        """Find the pictures.
 
         Raises:
             ImageError: TOO_LARGE or CORRUPT.
@@ -35,7 +35,7 @@ class PnmPages:
         self.count = len(self._places)
 
     def pixels(self, number: int) -> np.ndarray:
-        """Returns a picture; see `Pages`."""
+        """Return a picture; see `Pages`."""
         from PIL.PpmImagePlugin import PpmImageFile
 
         start, end = self._places[number]
@@ -59,7 +59,7 @@ class PnmPages:
 
 
 def _sample_bytes(codec: str, args: object) -> int:
-    """Returns 1 or 2: Pillow's raw codec is given a mode, its own one the largest value."""
+    """Return 1 or 2: Pillow's raw codec is given a mode, its own one the largest value."""
     if codec == "raw":
         return 2 if "16" in str(args) else 1
     return 1 if isinstance(args, tuple) and args[-1] < 256 else 2

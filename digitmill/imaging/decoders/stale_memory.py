@@ -20,7 +20,7 @@ _mallopt: Final = getattr(ctypes.CDLL(None), "mallopt", None)
 
 
 def decoded_whole(decode: Callable[[], np.ndarray]) -> np.ndarray:
-    """Returns what `decode` does, which is called twice, with memory that holds something else each time.
+    """Return what `decode` does, which is called twice, with memory that holds something else each time.
 
     Raises:
         ImageError: CORRUPT where the results differ.

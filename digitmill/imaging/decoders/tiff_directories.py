@@ -36,7 +36,7 @@ class Directory(NamedTuple):
 
 
 def directories(data: bytes) -> list[Directory]:
-    """Returns the directories of a TIFF's pages, without thumbnails and masks of other pages.
+    """Return the directories of a TIFF's pages, without thumbnails and masks of other pages.
 
     A chain that leads out of the file or back into itself ends with a page at offset -1: pages are missing.
 
@@ -72,12 +72,12 @@ def directories(data: bytes) -> list[Directory]:
 
 
 def is_raw_photo(data: bytes, pages: list[Directory]) -> bool:
-    """Tells whether a file is a camera's raw photo, which shares TIFF's container: DNG or Canon's CR2."""
+    """Tell whether a file is a camera's raw photo, which shares TIFF's container: DNG or Canon's CR2."""
     return data[8:10] == b"CR" or any(_DNG_VERSION in page.types for page in pages)
 
 
 def _directory(data: bytes, offset: int, number: int, *, order: str, big: bool) -> tuple[Directory, int]:
-    """Returns a directory and the offset of the next; raises struct.error where the file ends before."""
+    """Return a directory and the offset of the next; raise struct.error where the file ends before."""
     count_size, entry_size, value_size = (8, 20, 8) if big else (2, 12, 4)
     (count,) = struct.unpack_from(f"{order}{'Q' if big else 'H'}", data, offset)
     if count > _MOST_TAGS:

@@ -46,7 +46,7 @@ RAW_PHOTO: Final = "a raw photo: develop it to PNG or JPEG"
 
 
 def check_layout(page: "tifffile.TiffPage", directory: Directory) -> None:
-    """Raises the error for a page that is not decoded, or whose directory is damaged."""
+    """Raise the error for a page that is not decoded, or whose directory is damaged."""
     _check_tags(page, directory)
     if page.photometric in _RAW_PHOTOMETRICS:
         raise ImageError(FailureCode.UNSUPPORTED, RAW_PHOTO)
@@ -59,7 +59,7 @@ def check_layout(page: "tifffile.TiffPage", directory: Directory) -> None:
 
 
 def _check_tags(page: "tifffile.TiffPage", directory: Directory) -> None:
-    """Raises the error for tags that are missing, unreadable, there twice, or not of the type of numbers.
+    """Raise the error for tags that are missing, unreadable, there twice, or not of the type of numbers.
 
     One flipped bit does that to a tag, and tifffile goes on with what it assumes where there is none.
     """
@@ -79,7 +79,7 @@ def _check_tags(page: "tifffile.TiffPage", directory: Directory) -> None:
 
 
 def _check_samples_a_pixel(page: "tifffile.TiffPage") -> None:
-    """Raises the error for tags about samples that contradict each other."""
+    """Raise the error for tags about samples that contradict each other."""
     colours = {2: 3, 5: 4, YCBCR: 3}.get(page.photometric, 1)
     extra = page.extrasamples
     # Some writers forget to say that a fourth sample of RGB is opacity.
@@ -106,7 +106,7 @@ def _check_samples(page: "tifffile.TiffPage") -> None:
 
 
 def check_segments(page: "tifffile.TiffPage", data: bytes) -> None:
-    """Raises the error for a page of which a strip or tile is missing, cut off or too short."""
+    """Raise the error for a page of which a strip or tile is missing, cut off or too short."""
     needed = int(np.prod(page.chunked))
     offsets: Sequence[int] = page.dataoffsets
     sizes: Sequence[int] = page.databytecounts
@@ -124,7 +124,7 @@ def check_segments(page: "tifffile.TiffPage", data: bytes) -> None:
 
 
 def rows_of_full_strips(page: "tifffile.TiffPage") -> int:
-    """Returns how many rows a page's strips have room for; the page's own if they are tiles, or too large."""
+    """Return how many rows a page's strips have room for; the page's own if they are tiles, or too large."""
     rows = page.imagelength
     if not page.is_tiled and 0 < page.rowsperstrip <= rows:
         rows = -(-rows // page.rowsperstrip) * page.rowsperstrip
@@ -142,7 +142,7 @@ def _uncompressed_bytes(page: "tifffile.TiffPage", number: int) -> int:
 
 
 def _named(value: int) -> str:
-    """Returns a number of the TIFF standard with its name, where tifffile knows it."""
+    """Return a number of the TIFF standard with its name, where tifffile knows it."""
     return f"{getattr(value, 'name', 'method')} ({int(value)})"
 
 

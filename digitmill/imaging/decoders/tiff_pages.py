@@ -35,7 +35,7 @@ class TiffPages:
     """The pages of a TIFF; thumbnails and masks of other pages are none."""
 
     def __init__(self, data: bytes) -> None:
-        """Finds the pages.
+        """Find the pages.
 
         Raises:
             ImageError: UNSUPPORTED, TOO_LARGE or CORRUPT.
@@ -48,7 +48,7 @@ class TiffPages:
         self._file: tifffile.TiffFile | None = None
 
     def pixels(self, number: int) -> np.ndarray:
-        """Returns a page; see `Pages`."""
+        """Return a page; see `Pages`."""
         directory = self._pages[number]
         if directory.offset < 0:
             raise corrupt(f"a TIFF whose pages from number {number + 1} on are missing or damaged")
@@ -81,7 +81,7 @@ class TiffPages:
         return full.asarray(maxworkers=1).take(range(page.imagelength), full.axes.index("Y"))
 
     def _by_pillow(self, directory: Directory) -> np.ndarray:
-        """Returns a page that libtiff decodes better than tifffile."""
+        """Return a page that libtiff decodes better than tifffile."""
         from PIL.TiffImagePlugin import TiffImageFile
 
         from digitmill.imaging.decoders import pillow_pages

@@ -21,7 +21,7 @@ _BLOCK_ROWS: Final = 256
 
 
 def to_pixels(samples: np.ndarray, page: "tifffile.TiffPage") -> np.ndarray:
-    """Returns a page's samples as pixels, not turned; see `Pages.pixels`.
+    """Return a page's samples as pixels, not turned; see `Pages.pixels`.
 
     Up to 16 bits are scaled by what the depth can hold. Signed and wider integers and floats are scaled by a
     range that covers the page: floats from 0 to 1, others from 0 to the next power of two, and samples below
@@ -79,7 +79,7 @@ def _channels(samples: np.ndarray, page: "tifffile.TiffPage") -> list[np.ndarray
 
 
 def _photometric(page: "tifffile.TiffPage", samples: int) -> int:
-    """Returns how samples become colours; where the file does not say, what libtiff assumes."""
+    """Return how samples become colours; where the file does not say, what libtiff assumes."""
     if page.photometric is not None:
         return int(page.photometric)
     if page.compression in _FAX:
@@ -88,7 +88,7 @@ def _photometric(page: "tifffile.TiffPage", samples: int) -> int:
 
 
 def _full_depth(channel: np.ndarray, bits: int) -> np.ndarray:
-    """Returns samples of 1 to 16 bits scaled to 8 or 16."""
+    """Return samples of 1 to 16 bits scaled to 8 or 16."""
     if bits in (8, 16):
         return channel
     most = 2**bits - 1
@@ -98,7 +98,7 @@ def _full_depth(channel: np.ndarray, bits: int) -> np.ndarray:
 
 
 def scale_wide(channels: list[np.ndarray]) -> list[np.ndarray]:
-    """Returns floats and integers that are signed or of more than 16 bits as 16 bits; see `to_pixels`."""
+    """Return floats and integers that are signed or of more than 16 bits as 16 bits; see `to_pixels`."""
     low = float(min(channel.min() for channel in channels))
     high = float(max(channel.max() for channel in channels))
     if not np.isfinite(low) or not np.isfinite(high):
@@ -141,7 +141,7 @@ def _from_inks(channels: list[np.ndarray], page: "tifffile.TiffPage") -> np.ndar
 
 
 def _opacity(channels: list[np.ndarray], colours: int, page: "tifffile.TiffPage") -> np.ndarray | None:
-    """Returns the opacity, if the file says that the sample behind the colours is one.
+    """Return the opacity, if the file says that the sample behind the colours is one.
 
     A fourth sample of RGB that it says nothing about is one, too: some writers forget the tag.
     """

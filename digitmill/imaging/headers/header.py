@@ -47,7 +47,7 @@ _PDF_HEAD: Final = 1024
 
 
 def read_header(data: bytes) -> Header:
-    """Returns an image's header; takes 1 us for a small PNG and runs no decoder.
+    """Return an image's header; take 1 us for a small PNG and run no decoder.
 
     Raises:
         ImageError: EMPTY, UNSUPPORTED or TOO_LARGE (the file); and of a PNG or JPEG CORRUPT (truncated, or
@@ -94,7 +94,7 @@ def _kind(data: bytes) -> Kind:
 
 
 def _brand(data: bytes) -> Kind | None:
-    """Returns the kind of picture in an ISO base media container; None for a video."""
+    """Return the kind of picture in an ISO base media container; None for a video."""
     size = min(int.from_bytes(data[:4]), 256)
     main, compatible = data[8:12], [data[place : place + 4] for place in range(16, size, 4)]
     if main not in _GENERIC_BRANDS:

@@ -55,12 +55,12 @@ class Header(NamedTuple):
 
 
 def corrupt(detail: str) -> ImageError:
-    """Returns the error for a file that is cut off or contradicts itself."""
+    """Return the error for a file that is cut off or contradicts itself."""
     return ImageError(FailureCode.CORRUPT, detail)
 
 
 def exif_orientation(block: bytes) -> int:
-    """Returns the orientation, 1 to 8, in an EXIF block; 1 where it says nothing.
+    """Return the orientation, 1 to 8, in an EXIF block; 1 where it says nothing.
 
     A block that cannot be read is no reason to reject a picture that can.
     """

@@ -26,7 +26,7 @@ _STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
 def header(data: bytes) -> Header:
-    """Returns the header of a JPEG; the size is that of the frame.
+    """Return the header of a JPEG; the size is that of the frame.
 
     Scans are walked up to the end mark because the decoder silently fills what a truncated JPEG lacks with
     grey. Entropy-coded data holds no marks but those of restarts, and thumbnails stand before the scan.
@@ -55,7 +55,7 @@ def header(data: bytes) -> Header:
 
 
 def _check_scans(data: bytes, place: int) -> None:
-    """Raises the error for scans that are damaged or do not end."""
+    """Raise the error for scans that are damaged or do not end."""
     while True:
         found = _BEHIND_SCAN.search(data, place)
         if found is None:
@@ -70,7 +70,7 @@ def _check_scans(data: bytes, place: int) -> None:
 
 
 def _segment(data: bytes, place: int) -> int:
-    """Returns the length of a marker's segment, its own two bytes included."""
+    """Return the length of a marker's segment, its own two bytes included."""
     length = int.from_bytes(data[place : place + 2])
     if length < 2 or place + length > len(data):
         raise corrupt(f"a JPEG cut off after {len(data):,} bytes, or a damaged segment")
@@ -78,7 +78,7 @@ def _segment(data: bytes, place: int) -> int:
 
 
 def _marker(data: bytes, place: int) -> tuple[int, int, bytes]:
-    """Returns the marker at a place, where its content begins, and the bytes skipped before it."""
+    """Return the marker at a place, where its content begins, and the bytes skipped before it."""
     if place + 1 < len(data) and data[place] == 0xFF and data[place + 1] not in _NO_SEGMENT:
         return data[place + 1], place + 2, b""
     fill = _FILL.match(data, place)

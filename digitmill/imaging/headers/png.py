@@ -28,7 +28,7 @@ _EVERYDAY: Final = frozenset(
 
 
 def header(data: bytes) -> Header:
-    """Returns the header of a PNG.
+    """Return the header of a PNG.
 
     Raises:
         ImageError: CORRUPT without a header, and where a chunk is cut off.
@@ -51,7 +51,7 @@ def header(data: bytes) -> Header:
 
 
 def _walk(data: bytes) -> tuple[bool, bool, int, bytes | None]:
-    """Returns whether all chunks are everyday ones, whether it is animated, orientation, transparent grey."""
+    """Return whether all chunks are everyday ones, whether it is animated, orientation, transparent grey."""
     place, everyday, animated, orientation, clear = _FIRST_CHUNK, True, False, UPRIGHT, None
     while place + _OVERHEAD <= len(data):
         length, name = _CHUNK.unpack_from(data, place)

@@ -77,7 +77,7 @@ _BLANKS: Final = b"\xef\xbb\xbf \t\r\n"
 
 
 def refusal(data: bytes) -> str:
-    """Returns what an unsupported file is and what to do with it, in one line."""
+    """Return what an unsupported file is and what to do with it, in one line."""
     for place, magic, kind, advice in _MAGIC:
         if data.startswith(magic, place):
             return f"{kind}: {advice}"

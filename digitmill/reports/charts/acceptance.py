@@ -73,7 +73,7 @@ class Explorer:
 
 
 def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
-    """Returns the mean distance of confidence and accuracy over bins, weighted by their images, in [0, 1]."""
+    """Return the mean distance of confidence and accuracy over bins, weighted by their images, in [0, 1]."""
     images = sum(found.images for found in bins)
     return math.fsum(abs(found.confidence - found.right) for found in bins) / images if images else 0.0
 
@@ -81,7 +81,7 @@ def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
 def reliability_diagram(
     bins: Sequence[ReliabilityBin], *, name: str = "reliability", title: str = "Are the confidences true?"
 ) -> Chart:
-    """Draws accuracy by confidence, with 95 % intervals; on the diagonal confidence is true.
+    """Draw accuracy by confidence, with 95 % intervals; on the diagonal confidence is true.
 
     Args:
         bins: of labelled images, of equal width over [0, 1], the lowest first.
@@ -130,7 +130,7 @@ def _bin_row(found: ReliabilityBin, number: int, bins: int) -> tuple[object, ...
 
 
 def coverage_curve(points: Sequence[Accepting], *, accept: float) -> Explorer:
-    """Draws the accuracy of what is accepted by the share that is accepted, for a slider to explore.
+    """Draw the accuracy of what is accepted by the share that is accepted, for a slider to explore.
 
     Args:
         points: by rising threshold; the one in force is among them.
@@ -180,7 +180,7 @@ def coverage_curve(points: Sequence[Accepting], *, accept: float) -> Explorer:
 
 
 def thresholds_to_show(points: Sequence[Accepting], *, accept: float) -> list[Accepting]:
-    """Returns the points between which a person would choose.
+    """Return the points between which a person would choose.
 
     Thresholds that accept all images are one, and those that accept less than half of them, or than the
     one in force if that is stricter, are left out: the curve would be a line along the border.

@@ -63,7 +63,7 @@ class Chart:
     png: bytes
 
     def files(self) -> Iterable[tuple[str, bytes, int]]:
-        """Yields name, content and number of rows of the files that the chart is on disk."""
+        """Yield name, content and number of rows of the files that the chart is on disk."""
         yield f"{self.name}.csv", encode_csv([self.header, *self.rows]), len(self.rows)
         yield f"{self.name}.png", self.png, 0
 
@@ -97,23 +97,23 @@ class Canvas:
         self.tips: dict[str, str] = {}
 
     def count_up(self) -> None:
-        """Formats the vertical axis as counts."""
+        """Format the vertical axis as counts."""
         from matplotlib.ticker import FuncFormatter
 
         self.axes.yaxis.set_major_formatter(FuncFormatter(lambda count, _: compact(count)))
 
     def percent(self, axis: Any) -> None:
-        """Formats an axis of shares as percentages, with as many digits as they need."""
+        """Format an axis of shares as percentages, with as many digits as they need."""
         from matplotlib.ticker import FuncFormatter
 
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(100 * value, 6):g}%"))
 
     def grid(self, axis: Any = "y") -> None:
-        """Draws grid lines."""
+        """Draw grid lines."""
         self.axes.grid(axis=axis, color=LINE, linewidth=0.7)
 
     def legend(self, columns: int = 4) -> None:
-        """Draws the legend above the axes, so many series a row."""
+        """Draw the legend above the axes, so many series a row."""
         self.axes.legend(
             loc="lower right",
             bbox_to_anchor=(1.0, 1.0),
@@ -127,7 +127,7 @@ class Canvas:
         )
 
     def place(self, x: float, y: float) -> tuple[float, float]:
-        """Returns where a point of the data lies in the drawing, in the units of its view box."""
+        """Return where a point of the data lies in the drawing, in the units of its view box."""
         across, up = self.axes.transData.transform((x, y)) * 72 / self.figure.dpi
         return round(float(across), 2), round(self.figure.get_figheight() * 72 - float(up), 2)
 
@@ -140,14 +140,14 @@ class Canvas:
         inline: bool = True,
         **caption: Unpack[Caption],
     ) -> Chart:
-        """Returns what was drawn; `inline` says whether a page shows the drawing."""
+        """Return what was drawn; `inline` says whether a page shows the drawing."""
         png, svg = draw(self.figure, name=caption["name"], tips=self.tips, inline=inline)
         cells = tuple(map(tuple, rows))
         return Chart(**caption, alternative=alternative, header=tuple(header), rows=cells, svg=svg, png=png)
 
 
 def draw(figure: "Figure", *, name: str, tips: Mapping[str, str], inline: bool) -> tuple[bytes, Markup]:
-    """Returns a figure as PNG and, for a page, as SVG.
+    """Return a figure as PNG and, for a page, as SVG.
 
     Both are reproducible: no date goes in.
     """

@@ -18,7 +18,7 @@ def curves(
     shares: bool = False,
     **caption: Unpack[Caption],
 ) -> Chart:
-    """Draws a line for each series; None leaves a gap, and so does the end of a shorter series.
+    """Draw a line for each series; None leaves a gap, and so does the end of a shorter series.
 
     Args:
         series: by its name, a value for each place.

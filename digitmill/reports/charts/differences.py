@@ -36,7 +36,7 @@ def difference(
     second: Sequence[Sequence[int]],
     **caption: Unpack[Caption],
 ) -> Difference:
-    """Takes one confusion matrix from another: more is better on the diagonal and worse off it.
+    """Take one confusion matrix from another: more is better on the diagonal and worse off it.
 
     Args:
         first: images by true class (row) and predicted class (column).
@@ -58,7 +58,7 @@ def difference(
 
 
 def cell_shades(first: Sequence[Sequence[int]], second: Sequence[Sequence[int]]) -> np.ndarray:
-    """Returns each cell's shade, from -`SHADES`, much worse, to `SHADES`, much better; 0 only where equal."""
+    """Return each cell's shade, from -`SHADES`, much worse, to `SHADES`, much better; 0 only where equal."""
     change = np.subtract(second, first)
     size = np.maximum(1, np.round(SHADES * np.sqrt(np.abs(change) / max(1, np.abs(change).max()))))
     gain = np.where(np.eye(len(change), dtype=bool), change, -change)
@@ -66,7 +66,7 @@ def cell_shades(first: Sequence[Sequence[int]], second: Sequence[Sequence[int]])
 
 
 def signed(count: int) -> str:
-    """Returns a count with its sign, `+3`, `−2`; nothing for 0."""
+    """Return a count with its sign, `+3`, `−2`; nothing for 0."""
     return f"{count:+,}".replace("-", "\N{MINUS SIGN}") if count else ""
 
 

@@ -9,7 +9,7 @@ from digitmill.reports.numbers import share, thousands
 
 
 def confidence_histogram(counts: Sequence[int], *, accept: float) -> Chart:
-    """Draws images per confidence bin, those below the accept threshold in the colour of review.
+    """Draw images per confidence bin, those below the accept threshold in the colour of review.
 
     Args:
         counts: images in each of N bins of equal width over [0, 1].
@@ -49,7 +49,7 @@ def confidence_histogram(counts: Sequence[int], *, accept: float) -> Chart:
 
 
 def bars_side_by_side(series: Mapping[str, Sequence[float]], **caption: Unpack[Caption]) -> Chart:
-    """Draws one bar for each digit and series.
+    """Draw one bar for each digit and series.
 
     Args:
         series: by its name, the share of each digit, in [0, 1].
@@ -87,7 +87,7 @@ def steps_side_by_side(
     highest: float,
     **caption: Unpack[Caption],
 ) -> Chart:
-    """Draws histograms with the same bins over each other, as steps, on a logarithmic scale.
+    """Draw histograms with the same bins over each other, as steps, on a logarithmic scale.
 
     Args:
         series: by its name, the share in each of N bins of equal width.

@@ -13,7 +13,7 @@ _ROW, _AROUND = 24, 96
 
 
 def intervals(accuracies: Mapping[str, Accuracy], **caption: Unpack[Caption]) -> Chart:
-    """Draws a dot for each accuracy and a bar for its 95 % interval, the first on top.
+    """Draw a dot for each accuracy and a bar for its 95 % interval, the first on top.
 
     Args:
         accuracies: by a short label.
@@ -53,7 +53,7 @@ def overlapping(one: Accuracy, other: Accuracy) -> bool:
 
 
 def interval_note(accuracy: Accuracy) -> str:
-    """Returns an interval in words, for a note: `95 % interval 99.05 % to 99.39 %, 9,924 of 10,000`."""
+    """Return an interval in words, for a note: `95 % interval 99.05 % to 99.39 %, 9,924 of 10,000`."""
     low, high = accuracy.interval
     counted = f"{thousands(accuracy.right)} of {thousands(accuracy.images)}"
     return f"95\N{NO-BREAK SPACE}% interval {share(low)} to {share(high)}, {counted}"

@@ -41,7 +41,7 @@ def matrix(
     corner: str = "",
     **caption: Unpack[Caption],
 ) -> Matrix:
-    """Shades counts by their share of the row.
+    """Shade counts by their share of the row.
 
     Args:
         counts: by row and column.
@@ -63,7 +63,7 @@ def matrix(
 
 
 def shade(count: int, row: Sequence[int]) -> int:
-    """Returns a cell's shade: the root of its share of the row, and at least 1 where there is an image.
+    """Return a cell's shade: the root of its share of the row, and at least 1 where there is an image.
 
     The root lets a handful of mistakes among thousands of right answers be seen.
     """
@@ -81,7 +81,7 @@ def _draw(canvas: Canvas, counts: Sequence[Sequence[int]], shades: Sequence[Sequ
 
 
 def draw_cells(canvas: Canvas, shades: Any, colours: Sequence[Any], *, limits: tuple[int, int]) -> None:
-    """Draws a coloured cell for each value, row 0 on top, both axes marked with the cells' numbers.
+    """Draw a coloured cell for each value, row 0 on top, both axes marked with the cells' numbers.
 
     Args:
         canvas: to draw on.
@@ -101,5 +101,5 @@ def draw_cells(canvas: Canvas, shades: Any, colours: Sequence[Any], *, limits: t
 
 
 def write_cell(canvas: Canvas, row: int, column: int, text: str, *, colour: str, size: float = 8.5) -> None:
-    """Writes a text into the middle of a cell."""
+    """Write a text into the middle of a cell."""
     canvas.axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=colour, fontsize=size)

@@ -48,7 +48,7 @@ VARIABLES: Final = {colour: f"var(--{role})" for role, colour in LIGHT.items()}
 
 
 def stylesheet() -> str:
-    """Returns the CSS that sets a variable for each role, light, dark and printed."""
+    """Return the CSS that sets a variable for each role, light, dark and printed."""
     light, dark = (
         "".join(f"--{role}:{colour};" for role, colour in colours.items()) for colours in (LIGHT, DARK)
     )

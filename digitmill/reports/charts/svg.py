@@ -16,7 +16,7 @@ _FONT_SIZE: Final = re.compile(r"([\d.]+)px")
 
 
 def for_page(svg: str, *, name: str, tips: Mapping[str, str]) -> Markup:
-    """Returns a drawing as an element of a page.
+    """Return a drawing as an element of a page.
 
     Args:
         svg: what matplotlib wrote, with `svg.fonttype` none.
@@ -59,7 +59,7 @@ def _tidy(element: ET.Element, name: str, kept: Collection[str]) -> None:
 
 
 def _attributes(style: str) -> Iterator[tuple[str, str]]:
-    """Yields CSS declarations as SVG attributes, which the page's policy allows; the font is the page's."""
+    """Yield CSS declarations as SVG attributes, which the page's policy allows; the font is the page's."""
     for declaration in filter(None, map(str.strip, style.split(";"))):
         key, _, value = declaration.partition(":")
         if key == "font":

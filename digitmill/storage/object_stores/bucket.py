@@ -29,24 +29,24 @@ class Bucket(Protocol):
     """
 
     def list(self, prefix: str, *, most: int | None = None) -> Iterator[ListedImage]:
-        """Yields the objects below a prefix, empty or ending in a slash, in the store's own order."""
+        """Yield the objects below a prefix, empty or ending in a slash, in the store's own order."""
 
     def folders(self, prefix: str) -> set[str]:
-        """Returns the names of the folders directly below a prefix."""
+        """Return the names of the folders directly below a prefix."""
 
     def read(self, name: str) -> bytes:
-        """Returns an object's bytes; raises FileNotFoundError when it does not exist."""
+        """Return an object's bytes; raise FileNotFoundError when it does not exist."""
 
     def read_version(self, name: str, *, patient: bool = True) -> tuple[str, bytes] | None:
-        """Returns an object's version and the bytes of that version; None when there is none."""
+        """Return an object's version and the bytes of that version; None when there is none."""
 
     def written(self, name: str) -> datetime.datetime | None:
-        """Returns when an object was written; None when there is none."""
+        """Return when an object was written; None when there is none."""
 
     def write(
         self, name: str, data: bytes, *, expected: str | None = None, patient: bool = True
     ) -> str | None:
-        """Writes an object and returns its version; writes nothing and returns None on a version conflict.
+        """Write an object and return its version; write nothing and return None on a version conflict.
 
         A retry after a lost response may conflict with the version that the first try wrote.
 
@@ -55,10 +55,10 @@ class Bucket(Protocol):
         """
 
     def delete(self, name: str) -> None:
-        """Removes an object, which need not exist."""
+        """Remove an object, which need not exist."""
 
     def release(self, name: str, version: str) -> None:
-        """Removes a lease of this version, in a single try; leaves one of another version.
+        """Remove a lease of this version, in a single try; leave one of another version.
 
         Writes `RELEASED` in its place where the store can't delete under a condition.
         """

@@ -15,7 +15,7 @@ from schemas.errors import ActionableError, StorageError, UserError
 
 @functools.cache
 def open_bucket(scheme: str, bucket: str) -> Bucket:
-    """Returns this process's client for a bucket of `gs`, `s3` or `az`; no request is made yet."""
+    """Return this process's client for a bucket of `gs`, `s3` or `az`; no request is made yet."""
     # Google's client takes 0.4 s to import.
     if scheme == "gs":
         from digitmill.storage.object_stores.google_bucket import GoogleBucket
@@ -88,7 +88,7 @@ class BucketFolder:
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[Lease]:
-        """Takes a lease on the folder; that of a launcher which died runs out."""
+        """Take a lease on the folder; that of a launcher which died runs out."""
         lease = Lease(self._objects, self._key(LOCK), self.place)
         with self._using(UserError):
             lease.take()
@@ -98,7 +98,7 @@ class BucketFolder:
             lease.give_back()
 
     def check(self, finished: str) -> None:
-        """Refuses a folder that holds something or cannot be listed."""
+        """Refuse a folder that holds something or cannot be listed."""
         with self._using(UserError):
             used = any(
                 not is_folder_marker(image) and image.uri != self.at(LOCK)
@@ -109,7 +109,7 @@ class BucketFolder:
         refuse_used(self.place, finished=done, used=used)
 
     def claim(self) -> None:
-        """Does nothing: in a bucket there are no folders to make."""
+        """Do nothing: in a bucket there are no folders to make."""
 
     @property
     def _objects(self) -> Bucket:

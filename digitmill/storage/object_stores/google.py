@@ -39,7 +39,7 @@ _REMEDIES: Final = {
 
 @functools.cache
 def credentials() -> Any:
-    """Returns the application default credentials, or None where there are none: public buckets stay open."""
+    """Return the application default credentials, or None where there are none: public buckets stay open."""
     try:
         return google.auth.default(scopes=_SCOPES)[0]
     except google.auth.exceptions.DefaultCredentialsError:
@@ -48,7 +48,7 @@ def credentials() -> Any:
 
 @functools.cache
 def client() -> storage.Client:
-    """Returns this process's client; it honours STORAGE_EMULATOR_HOST."""
+    """Return this process's client; it honours STORAGE_EMULATOR_HOST."""
     address = os.environ.get(EMULATOR)
     if address is not None:
         options = {} if "://" in address else {"api_endpoint": f"http://{address}"}
@@ -63,7 +63,7 @@ def client() -> storage.Client:
 def list_objects(
     bucket: str, *, prefix: str = "", start: str = "", end: str = "", most: int | None = None
 ) -> Iterator[ListedImage]:
-    """Yields objects in the order of their names' UTF-8 bytes, from `start` to before `end`.
+    """Yield objects in the order of their names' UTF-8 bytes, from `start` to before `end`.
 
     Raises:
         UserError: when the bucket cannot be listed.
@@ -77,7 +77,7 @@ def list_objects(
 def iterate_objects(
     bucket: str, *, prefix: str = "", start: str = "", end: str = "", most: int | None = None
 ) -> Iterator[ListedImage]:
-    """Yields the same as `list_objects`; raises StoreError when the bucket cannot be listed."""
+    """Yield the same as `list_objects`; raise StoreError when the bucket cannot be listed."""
     with as_store_errors():
         for blob in client().list_blobs(
             bucket,
@@ -97,7 +97,7 @@ def _listed(bucket: str, blob: storage.Blob) -> ListedImage:
 
 
 def stat(bucket: str, name: str) -> ListedImage:
-    """Returns an object as it is now; raises OSError when there is none or it cannot be seen."""
+    """Return an object as it is now; raise OSError when there is none or it cannot be seen."""
     with _as_os_errors(name):
         blob = client().bucket(bucket).blob(name)
         blob.reload()
@@ -105,7 +105,7 @@ def stat(bucket: str, name: str) -> ListedImage:
 
 
 def download(bucket: str, name: str, *, generation: int, most: int | None = None) -> bytes:
-    """Returns an object's bytes, or the first `most`, in one request; generation 0 is the newest.
+    """Return an object's bytes, or the first `most`, in one request; generation 0 is the newest.
 
     Raises:
         FileNotFoundError: when there is no such generation.
@@ -135,7 +135,7 @@ def _as_os_errors(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def as_store_errors() -> Iterator[None]:
-    """Turns what Google's client raises into StoreError.
+    """Turn what Google's client raises into StoreError.
 
     A missing object is one as well; requests that can meet one catch NotFound within.
     """

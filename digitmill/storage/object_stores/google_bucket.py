@@ -85,7 +85,7 @@ class GoogleBucket:
             self._blob(name).delete(retry=google.RETRY)
 
     def release(self, name: str, version: str) -> None:
-        """Removes a generation."""
+        """Remove a generation."""
         with as_store_errors(), contextlib.suppress(api.NotFound, api.PreconditionFailed):
             # The generation is named as well: fake-gcs-server ignores the condition of a deletion.
             blob = client().bucket(self.bucket).blob(name, generation=int(version))

@@ -56,7 +56,7 @@ class Lease:
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
 
     def take(self) -> None:
-        """Takes the lease; watches another holder's for a while, if there is one.
+        """Take the lease; watches another holder's for a while, if there is one.
 
         Raises:
             UserError: when the holder lives, or the store ignores the conditions of writes.
@@ -69,7 +69,7 @@ class Lease:
         self._thread.start()
 
     def give_back(self) -> None:
-        """Ends the lease."""
+        """End the lease."""
         self._stop.set()
         self._thread.join()
         # Where that fails it runs out by itself; what ended the run matters more.
@@ -77,7 +77,7 @@ class Lease:
             self._bucket.release(self._name, self._version)
 
     def confirm(self) -> None:
-        """Raises StorageError when another launcher has taken over, as after a long sleep of this one."""
+        """Raise StorageError when another launcher has taken over, as after a long sleep of this one."""
         with self._renewing:
             if not self._lost and time.clock_gettime(_CLOCK) - self._renewed > LEASE_SECONDS:
                 self._renew_now()
@@ -97,7 +97,7 @@ class Lease:
             ) from error
 
     def _check_conditions(self) -> None:
-        """Refuses a store that ignores the conditions of writes: it would let any launcher in."""
+        """Refuse a store that ignores the conditions of writes: it would let any launcher in."""
         if self._write(ABSENT):
             self._bucket.delete(self._name)
             raise UserError(
@@ -115,7 +115,7 @@ class Lease:
             raise held_error(self._place)
 
     def _watch(self, seen: tuple[str, dict]) -> tuple[str, dict] | None:
-        """Returns what is left of a lease that was released or not renewed."""
+        """Return what is left of a lease that was released or not renewed."""
         until = time.monotonic() + LEASE_SECONDS
         while time.monotonic() < until:
             time.sleep(POLL_SECONDS)
@@ -136,7 +136,7 @@ class Lease:
             return found[0], {"host": "a damaged lease"}  # somebody's, until it is not renewed
 
     def _write(self, expected: str, *, patient: bool = True) -> bool:
-        """Writes the lease in place of a version. Returns whether that was still there."""
+        """Write the lease in place of a version. Returns whether that was still there."""
         # Numbered: on S3 the same content has the same version, and a renewal could not be seen.
         content = _this_process() | {"token": self._token, "write": next(self._writes)}
         data, begun = json.dumps(content).encode(), time.clock_gettime(_CLOCK)
@@ -180,7 +180,7 @@ def _boot() -> str:
 
 
 def _process_namespace() -> str:
-    """Returns this process's PID namespace: containers on one machine may share its host name."""
+    """Return this process's PID namespace: containers on one machine may share its host name."""
     try:
         return os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -188,7 +188,7 @@ def _process_namespace() -> str:
 
 
 def _begun(process: int) -> str:
-    """Returns a process's start time, in clock ticks since boot; empty if it is not running."""
+    """Return a process's start time, in clock ticks since boot; empty if it is not running."""
     try:
         text = pathlib.Path(f"/proc/{process}/stat").read_text()
     except OSError:

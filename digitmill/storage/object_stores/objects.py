@@ -41,7 +41,7 @@ class ObjectStores:
         self._retries = make_retries()
 
     def read(self, image: ListedImage) -> bytes:
-        """Returns the bytes of an object, the ones that were listed.
+        """Return the bytes of an object, the ones that were listed.
 
         Raises:
             ImageError: MISSING, DENIED, CHANGED, TOO_LARGE, or UNREADABLE after several tries.
@@ -51,7 +51,7 @@ class ObjectStores:
         return self._with_retries(self._read_whole, image)
 
     def read_head(self, image: ListedImage, size: int) -> bytes:
-        """Returns the first bytes of an object, so many or all.
+        """Return the first bytes of an object, so many or all.
 
         Raises:
             ImageError: as `read`, but never TOO_LARGE.
@@ -62,7 +62,7 @@ class ObjectStores:
         return self._with_retries(lambda image: self._read_first(image, size), image)
 
     def fetch(self, image: ListedImage) -> BinaryIO:
-        """Returns a temporary file, open at its beginning, with the bytes of an object of any size.
+        """Return a temporary file, open at its beginning, with the bytes of an object of any size.
 
         Raises:
             ImageError: as `read`, but never TOO_LARGE.
@@ -70,7 +70,7 @@ class ObjectStores:
         return self._with_retries(self._read_to_file, image)
 
     def stat(self, uri: str) -> ListedImage:
-        """Returns an object as it is now; of one that cannot be seen, only its name."""
+        """Return an object as it is now; of one that cannot be seen, only its name."""
         scheme, bucket, name = split(uri)
         self._throttle.wait()
         try:
@@ -138,7 +138,7 @@ class ObjectStores:
         return file
 
     def _refuse_gone(self, image: ListedImage, error: Exception) -> NoReturn:
-        """Tells an object that is gone from one that another version has replaced."""
+        """Tell an object that is gone from one that another version has replaced."""
         if image.generation and self.stat(image.uri).size >= 0:
             raise ImageError(FailureCode.CHANGED, "overwritten since it was listed") from error
         raise ImageError(FailureCode.MISSING, "no such object") from error
@@ -151,14 +151,14 @@ class ObjectStores:
 
 
 def _google() -> Any:
-    """Returns the reader of the few names that obstore does not take, imported when one comes."""
+    """Return the reader of the few names that obstore does not take, imported when one comes."""
     from digitmill.storage.object_stores import google
 
     return google
 
 
 def _pin(scheme: str, image: ListedImage) -> "GetOptions":
-    """Returns what lets only the version that was listed be read, where one was."""
+    """Return what lets only the version that was listed be read, where one was."""
     if scheme == "gs":
         return {"version": str(image.generation)} if image.generation else {}
     return {"if_match": image.checksum} if image.checksum else {}

@@ -103,7 +103,7 @@ class ObstoreBucket:
             self._request(lambda store: obstore.delete(store, name))
 
     def release(self, name: str, version: str) -> None:
-        """Writes `RELEASED` over an ETag: obstore has no conditional delete."""
+        """Write `RELEASED` over an ETag: obstore has no conditional delete."""
         self.write(name, RELEASED, expected=version, patient=False)
 
     def _request(self, call: Callable[[Any], T], *, patient: bool = True) -> T:
@@ -117,7 +117,7 @@ class ObstoreBucket:
 
 
 def _confirm_exists(store: Any, name: str) -> None:
-    """Raises TransientError when an object that the store reported as existing does not exist.
+    """Raise TransientError when an object that the store reported as existing does not exist.
 
     S3 answers the same to the slower of two simultaneous writers, and the faster one may still fail.
     """

@@ -25,7 +25,7 @@ class TransientError(Exception):
 
 
 def make_retries(attempts: int = ATTEMPTS) -> tenacity.Retrying:
-    """Returns a caller that retries a function on `TransientError`, and finally raises RetryError."""
+    """Return a caller that retries a function on `TransientError`, and finally raises RetryError."""
     return tenacity.Retrying(
         stop=tenacity.stop_after_attempt(attempts),
         wait=tenacity.wait_random_exponential(FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS),

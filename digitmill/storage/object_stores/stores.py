@@ -14,7 +14,7 @@ _TIMEOUT: Final = datetime.timedelta(seconds=30)
 
 
 def make_store(scheme: str, bucket: str, *, timeout: datetime.timedelta = _TIMEOUT, retries: int = 0) -> Any:
-    """Returns the store of a `gs`, `s3` or `az` bucket, under the scheme's usual environment.
+    """Return the store of a `gs`, `s3` or `az` bucket, under the scheme's usual environment.
 
     The store itself retries nothing where the caller does: its tries are counted and held back by the
     throttle.
@@ -24,7 +24,7 @@ def make_store(scheme: str, bucket: str, *, timeout: datetime.timedelta = _TIMEO
 
 
 def listed_object(scheme: str, bucket: str, meta: Any) -> ListedImage:
-    """Returns an object as obstore describes it."""
+    """Return an object as obstore describes it."""
     version = meta["version"] or ""
     changed = int(meta["last_modified"].timestamp() * 1e6)
     generation = bounded_generation(int(version) if scheme == "gs" and version.isdecimal() else changed)
@@ -67,5 +67,5 @@ _MAKERS: Final[dict[str, _Maker]] = {"gs": _gcs_store, "s3": _s3_store, "az": _a
 
 
 def _without_tls(connection: dict[str, Any]) -> dict[str, Any]:
-    """Returns a connection that may be one without encryption, as to an emulator."""
+    """Return a connection that may be one without encryption, as to an emulator."""
     return connection | {"client_options": connection["client_options"] | {"allow_http": True}}

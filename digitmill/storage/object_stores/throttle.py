@@ -34,12 +34,12 @@ class Throttle:
         self._started = self._next = clock()
 
     def rate(self, seconds: float) -> float:
-        """Returns the requests/s allowed so many seconds after the start."""
+        """Return the requests/s allowed so many seconds after the start."""
         ramp = START_RATE * 2 ** (seconds / DOUBLING_SECONDS)
         return (ramp if self._limit is None else min(ramp, self._limit)) / self._processes
 
     def wait(self) -> None:
-        """Returns when the caller may send one request."""
+        """Return when the caller may send one request."""
         with self._lock:
             now = self._clock()
             # Unused turns expire: saved up, they would become a burst.

@@ -21,14 +21,14 @@ def is_object(place: str) -> bool:
 
 
 def split(uri: str) -> tuple[str, str, str]:
-    """Returns scheme, bucket and object name of a URI; the name may hold anything, and may be empty."""
+    """Return scheme, bucket and object name of a URI; the name may hold anything, and may be empty."""
     scheme, _, rest = uri.partition("://")
     bucket, _, name = rest.partition("/")
     return scheme, bucket, name
 
 
 def split_place(place: str) -> tuple[str, str, str]:
-    """Returns scheme, bucket and object name of a place that a user gave.
+    """Return scheme, bucket and object name of a place that a user gave.
 
     Raises:
         UserError: when it is not in an object store, or names no bucket.

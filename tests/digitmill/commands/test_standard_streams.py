@@ -13,7 +13,7 @@ UNREAD = ["> >(:)", "2> >(:)"]
 
 
 def run(arguments: str, streams: str, folder: pathlib.Path) -> subprocess.CompletedProcess:
-    """Runs `digitmill` with redirections of a shell's."""
+    """Run `digitmill` with redirections of a shell's."""
     command = f'exec "{sys.executable}" -m digitmill {arguments} {streams}'
     return subprocess.run(
         ["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=300, check=False

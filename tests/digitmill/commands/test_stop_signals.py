@@ -83,7 +83,7 @@ def test_a_signal_that_was_dropped_interrupts_at_the_latest_at_the_end(place: Ca
 
 
 def drop() -> None:
-    """Receives a signal in code that drops every exception."""
+    """Receive a signal in code that drops every exception."""
     with contextlib.suppress(BaseException):
         signal.raise_signal(signal.SIGTERM)
 

@@ -13,7 +13,7 @@ from tests.digitmill.imaging.decoders import second_decoders
 
 @pytest.fixture(scope="session")
 def classify(trained: Callable[[str], pathlib.Path]) -> Callable[[np.ndarray], np.ndarray]:
-    """Returns the classes of canonical digits, by a CNN that the training job trained on plain ones."""
+    """Return the classes of canonical digits, by a CNN that the training job trained on plain ones."""
     engine = LiteRtEngine((trained("cnn") / "bundle" / LITERT_MODEL).read_bytes())
     return lambda digits: engine.probabilities(digits).argmax(axis=1)
 

@@ -18,14 +18,14 @@ Maker = Callable[[Picture, np.random.Generator], bytes]
 
 
 def mnist_digits(folder: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
-    """Returns uint8[N, 28, 28] and labels: MNIST's test digits, from its own files in the folder."""
+    """Return uint8[N, 28, 28] and labels: MNIST's test digits, from its own files in the folder."""
     images, labels = folder / "t10k-images-idx3-ubyte.gz", folder / "t10k-labels-idx1-ubyte.gz"
     pixels = np.frombuffer(gzip.decompress(images.read_bytes()), np.uint8, offset=16)
     return pixels.reshape(-1, 28, 28), np.frombuffer(gzip.decompress(labels.read_bytes()), np.uint8, offset=8)
 
 
 def pictures(digits: np.ndarray, makers: dict[str, Maker]) -> Iterator[bytes]:
-    """Yields each digit as one kind of file, the kinds in turn."""
+    """Yield each digit as one kind of file, the kinds in turn."""
     kinds = list(makers.values())
     for number, digit in enumerate(digits):
         yield kinds[number % len(kinds)](digit, np.random.default_rng(number))

@@ -126,7 +126,7 @@ def test_a_model_scores_and_a_damaged_one_is_at_fault(tmp_path: pathlib.Path):
 
 @pytest.fixture
 def found(monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
-    """Runs the verb with checks that find what is given."""
+    """Run the verb with checks that find what is given."""
 
     def run(*states: str, flags: tuple[str, ...] = ()) -> object:
         made = [doctor_checks.Check("disk", state, f"it is {state}", state and "mend it") for state in states]

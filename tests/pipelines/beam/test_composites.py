@@ -23,7 +23,7 @@ from tests.gcs_emulator import Bucket
 
 
 def run(names: list, transform: beam.PTransform, check: Callable, tag: str) -> None:
-    """Runs a composite and lets a function look at all that has one of its tags."""
+    """Run a composite and let a function look at all that has one of its tags."""
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         outputs = pipeline | beam.Create(names) | transform
         assert_that(outputs[tag], check)

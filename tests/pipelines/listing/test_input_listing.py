@@ -336,7 +336,7 @@ def test_an_input_without_images_is_refused(
 
 @pytest.fixture
 def denied(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Makes the folders of a name impossible to list: the tests may run as root, who may read all."""
+    """Make the folders of a name impossible to list: the tests may run as root, who may read all."""
 
     def deny(name: str, error: OSError | None = None) -> None:
         scandir = os.scandir

@@ -29,7 +29,7 @@ from tests.beam_engines import interrupt_scoring
 
 
 def write_keys(folder: pathlib.Path, name: str, passphrase: bytes | None = None) -> tuple[pathlib.Path, ...]:
-    """Returns files with a private and a public key."""
+    """Return files with a private and a public key."""
     key = Ed25519PrivateKey.generate()
     encryption = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
     private, public = folder / f"{name}.pem", folder / f"{name}.pub"

@@ -156,7 +156,7 @@ def test_a_finished_and_an_occupied_output_are_refused(
 
 
 def half_packed(folder: pathlib.Path, output: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Packs until it is told to stop in the third shard; returns what it says."""
+    """Pack until it is told to stop in the third shard; return what it says."""
     real, seen = Packer.run, []
 
     def until_told(self: Packer, item: WorkItem) -> PackedItem:

@@ -24,7 +24,7 @@ NASTY = "file:///in/%3Cscript%3Ealert%281%29%3C/script%3E.png"
 
 @pytest.fixture
 def write(tmp_path: pathlib.Path, manifest: Manifest, digits: np.ndarray) -> Callable[..., pathlib.Path]:
-    """Writes a page of so many rows."""
+    """Write a page of so many rows."""
 
     def written(
         count: int = COUNT, *, rows: int = COUNT, name: str = "review.html", **more: object

@@ -30,7 +30,7 @@ def inputs(digit_folder: pathlib.Path, tmp_path_factory: pytest.TempPathFactory)
 def score(
     inputs: pathlib.Path, bundle_path: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., PastRun]:
-    """Scores the folder, most of it below the threshold."""
+    """Score the folder, most of it below the threshold."""
 
     def scored(**settings: object) -> PastRun:
         output = tmp_path_factory.mktemp("scores") / "out"

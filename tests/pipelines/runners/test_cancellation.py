@@ -21,7 +21,7 @@ FLINK = "--runner=FlinkRunner"
 
 @contextlib.contextmanager
 def job_manager(jobs: Sequence[tuple[str, str, str]], status: int = 202) -> Iterator[tuple[str, list[str]]]:
-    """Yields its address, and the paths of what it was asked to change."""
+    """Yield its address, and the paths of what it was asked to change."""
     requests: list[str] = []
     overview = {"jobs": [{"jid": jid, "name": name, "state": state} for jid, name, state in jobs]}
 
@@ -40,7 +40,7 @@ def job_manager(jobs: Sequence[tuple[str, str, str]], status: int = 202) -> Iter
             self.wfile.write(content)
 
         def log_message(self, *_: object) -> None:
-            """Says nothing."""
+            """Say nothing."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)

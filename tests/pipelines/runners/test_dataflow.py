@@ -70,7 +70,7 @@ def pipeline_of(bucket: Bucket) -> beam_runner_api_pb2.Pipeline:
 
 
 def run_staged(bucket: Bucket) -> None:
-    """Runs the staged graph, as Dataflow would in its own containers."""
+    """Run the staged graph, as Dataflow would in its own containers."""
     pipeline = pipeline_of(bucket)
     embedded = environments.EmbeddedPythonEnvironment.default().to_runner_api(None)
     for environment in pipeline.components.environments.values():

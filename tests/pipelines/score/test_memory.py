@@ -28,7 +28,7 @@ def linked(folder: pathlib.Path, sources: list[pathlib.Path], count: int) -> pat
 
 
 def peak(folder: pathlib.Path, bundle: pathlib.Path, output: pathlib.Path, *flags: str) -> int:
-    """Scores a folder and returns the process's greatest resident size, KiB."""
+    """Score a folder and return the process's greatest resident size, KiB."""
     arguments = ["--input", folder, "--model", bundle, "--output", output, *flags]
     command = [sys.executable, "-m", "pipelines.score", *map(str, arguments)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:

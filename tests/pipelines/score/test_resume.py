@@ -88,7 +88,7 @@ def test_a_run_killed_at_three_points_and_resumed_ends_the_same(
 
 
 def wait_for_items(output: pathlib.Path, number: int) -> None:
-    """Returns as soon as so many work items are done."""
+    """Return as soon as so many work items are done."""
     for _ in range(30_000):
         if len(list(output.glob("statistics/part-*"))) >= number:
             return
@@ -344,7 +344,7 @@ def test_a_full_disk_stops_the_run_in_one_line_and_it_can_be_resumed(
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stores are given up on soon."""
+    """Store are given up on soon."""
     from digitmill.storage.object_stores import google, lease, retries
 
     # A lease that could not be given back is watched before it is taken over.
@@ -356,7 +356,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def answer_503(proxy: Proxy, after: int) -> Callable[[], None]:
-    """Makes a store fail for good after so many further requests; returns what mends it."""
+    """Make a store fail for good after so many further requests; return what mends it."""
     real = proxy.RequestHandlerClass.do_GET
     seen = [0]
 

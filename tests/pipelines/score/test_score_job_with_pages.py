@@ -36,7 +36,7 @@ def scan_of(pages: list[np.ndarray]) -> bytes:
 
 @pytest.fixture
 def folder(tmp_path: pathlib.Path, digits: np.ndarray, png_of: Callable) -> pathlib.Path:
-    """Holds 4 files and 10 images: one scan has 4 pages, one of them blank, and one in an archive has 3."""
+    """Hold 4 files and 10 images: one scan has 4 pages, one of them blank, and one in an archive has 3."""
     place = tmp_path / "in"
     place.mkdir()
     blank = np.zeros((28, 28), np.uint8)

@@ -64,7 +64,7 @@ def undisturbed(
 
 
 def find(launcher: BaseProcess, victim: str) -> list[psutil.Process]:
-    """Returns the processes of a kind that belong to a launcher."""
+    """Return the processes of a kind that belong to a launcher."""
     try:
         whole = psutil.Process(launcher.pid)
         if victim == "launcher":
@@ -76,7 +76,7 @@ def find(launcher: BaseProcess, victim: str) -> list[psutil.Process]:
 
 
 def strike(launcher: BaseProcess, chance: random.Random) -> tuple[str, signal.Signals] | None:
-    """Sends a random signal to a random process of a run; returns what was hit, None if there was nothing."""
+    """Send a random signal to a random process of a run; return what was hit, None if there was nothing."""
     victim, sent = chance.choice(VICTIMS), chance.choice(SIGNALS)
     found = find(launcher, victim)
     if not found:
@@ -91,7 +91,7 @@ def strike(launcher: BaseProcess, chance: random.Random) -> tuple[str, signal.Si
 def run_with_strikes(
     start: Callable[[], BaseProcess], chance: random.Random, log: pathlib.Path
 ) -> collections.Counter:
-    """Starts launchers until one ends by itself with all done; returns which signals hit what."""
+    """Start launchers until one ends by itself with all done; return which signals hit what."""
     hits: collections.Counter = collections.Counter()
     for _ in range(STRIKES + 1):
         launcher, stopped = start(), None

@@ -229,7 +229,7 @@ def files(output: pathlib.Path) -> dict[str, bytes]:
 def score_items(
     scorer_of: Callable[[ScoringTask], object], task: ScoringTask, folder: pathlib.Path, output: pathlib.Path
 ) -> dict[str, bytes]:
-    """Scores a folder in items of ten images and returns all files that came of it."""
+    """Score a folder in items of ten images and return all files that came of it."""
     output.mkdir()
     listed = list(
         freeze_listing(Listing(list_images([str(folder)])), LocalFolder(output), run="run", most=10)

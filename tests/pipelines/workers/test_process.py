@@ -48,7 +48,7 @@ def test_requests_are_answered_in_turn_also_after_errors() -> None:
 
 
 def start(*numbers: int, **more: object) -> tuple[subprocess.Popen, Connection]:
-    """Starts the real process; returns it and the launcher's end of its control connection."""
+    """Start the real process; return it and the launcher's end of its control connection."""
     ours, theirs = Pipe()
     command = [sys.executable, "-m", "pipelines.workers.process", *map(str, numbers)]
     with theirs:

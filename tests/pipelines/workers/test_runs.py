@@ -57,7 +57,7 @@ def alone(
 
 
 def workers_of(launcher: BaseProcess) -> list[psutil.Process]:
-    """Waits until a launcher has worker processes; none where it has ended before any was seen."""
+    """Wait until a launcher has worker processes; none where it has ended before any was seen."""
     while launcher.is_alive():
         try:
             children = psutil.Process(launcher.pid).children()

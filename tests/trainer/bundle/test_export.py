@@ -69,7 +69,7 @@ def written(model, few_digits, tmp_path_factory):
 
 @pytest.fixture
 def no_formats(monkeypatch, written):
-    """Takes formats that are written already: it is what comes after that is looked at."""
+    """Take formats that are written already: it is what comes after that is looked at."""
 
     def copy(model, folder, *, representative):
         del model, representative

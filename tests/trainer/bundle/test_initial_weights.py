@@ -156,7 +156,7 @@ def test_every_recipe_accepts_its_own_weights(tmp_path, few_digits):
 
 
 def with_model(place, write) -> None:
-    """Puts another file in the place of a bundle's Keras model, under a card that names it."""
+    """Put another file in the place of a bundle's Keras model, under a card that names it."""
     path = place / bundle.KERAS_MODEL
     path.unlink()
     write(path)

@@ -75,7 +75,7 @@ class Meeting:
 
 
 def read_by(workers: int, make, **options) -> list[Digits]:
-    """Reads with as many workers, each a thread, that exchange what they hold out."""
+    """Read with as many workers, each a thread, that exchange what they hold out."""
     meeting = Meeting(workers)
     results: list = [None] * workers
 

@@ -66,7 +66,7 @@ def losses(checkpoint: checkpoints.Checkpoint) -> list[tuple]:
 
 @pytest.fixture(scope="module")
 def undisturbed(few_digits, tmp_path_factory, one_replica, two_replicas):
-    """Returns the place of a training that ran from beginning to end under a strategy."""
+    """Return the place of a training that ran from beginning to end under a strategy."""
     strategies = {"one_replica": one_replica, "two_replicas": two_replicas}
 
     @functools.cache

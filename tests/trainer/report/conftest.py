@@ -34,7 +34,7 @@ def answered(split: Split, *, wrong_each: int = 10) -> Evaluation:
 
 @pytest.fixture(scope="session")
 def record_of(few_digits: Digits) -> Callable[..., RunRecord]:
-    """Makes a run's record."""
+    """Make a run's record."""
 
     def make(
         digits: Digits = few_digits, *, wrong_each: int = 10, threshold: float = 0.9, **more
@@ -72,7 +72,7 @@ def card(run_record: RunRecord) -> ModelCard:
 def folder_of(
     tmp_path_factory: pytest.TempPathFactory, card: ModelCard, run_record: RunRecord
 ) -> Callable[..., pathlib.Path]:
-    """Writes a finished run's folder, without the models, a new one at each call."""
+    """Write a finished run's folder, without the models, a new one at each call."""
 
     def make(
         name: str = "run",

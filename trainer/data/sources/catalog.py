@@ -40,7 +40,7 @@ class CatalogSource:
         self._reading = reading or ReadOptions()
 
     def read(self, *, validation_fraction: float, workers: Workers = ALONE) -> Digits:
-        """Returns the digits of the data set, after downloading and preparing it if necessary.
+        """Return the digits of the data set, after downloading and preparing it if necessary.
 
         It initialises TensorFlow's devices: the strategy must exist before.
         """
@@ -120,7 +120,7 @@ class CatalogSource:
     def _divided(
         self, builder: Any, batches: Iterator[DecodedBatch], *, fraction: float, shard: Shard
     ) -> Iterator[DecodedBatch]:
-        """Yields training images with their parts, which depend on all labels."""
+        """Yield training images with their parts, which depend on all labels."""
         if shard[1] == 1:
             # Keeping the decoded images is faster than reading twice.
             known = list(batches)
@@ -134,7 +134,7 @@ class CatalogSource:
             yield batch._replace(parts=parts[batch.positions])
 
     def _decoded(self, builder: Any, name: str, *, start: int, shard: Shard) -> Iterator[DecodedBatch]:
-        """Yields a worker's images of a split in order; the split's first image has position `start`."""
+        """Yield a worker's images of a split in order; the split's first image has position `start`."""
         # Images of different sizes can't be batched.
         size = 1 if None in builder.info.features["image"].shape else _CHUNK
         # The worker's first image, counting through all splits.
@@ -152,7 +152,7 @@ class CatalogSource:
     def _records(
         self, builder: Any, name: str, *, batch: int, only: Shard = (0, 1), decode: bool = True
     ) -> Iterator[dict[str, np.ndarray]]:
-        """Yields images uint8[N, height, width, channels], if decoded, and labels int64[N]."""
+        """Yield images uint8[N, height, width, channels], if decoded, and labels int64[N]."""
         import tensorflow as tf
         import tensorflow_datasets as tfds
 
@@ -189,7 +189,7 @@ class CatalogSource:
 
 
 def _check_features(name: str, features: Any) -> None:
-    """Raises UserError unless the data set has images and the ten digits as labels."""
+    """Raise UserError unless the data set has images and the ten digits as labels."""
     if features is not None and "image" in features and "label" in features:
         names = getattr(features["label"], "names", None)
         if names == _LABELS and len(features["image"].shape or ()) == 3:
@@ -205,7 +205,7 @@ def _check_features(name: str, features: Any) -> None:
 
 
 def _as_decoded(picture: np.ndarray, *, transposed: bool) -> np.ndarray:
-    """Returns an image as `digitmill.imaging` decodes it: upright, BGR, grey in two dimensions."""
+    """Return an image as `digitmill.imaging` decodes it: upright, BGR, grey in two dimensions."""
     if transposed:
         picture = picture.transpose(1, 0, 2)
     if picture.shape[2] == 1:

@@ -21,7 +21,7 @@ class SampleSource:
     name = "sample"
 
     def read(self, *, validation_fraction: float, workers: Workers = ALONE) -> Digits:
-        """Returns the sample, with its own validation split."""
+        """Return the sample, with its own validation split."""
         del validation_fraction
         whole = digits()
         own = np.arange(len(whole.train)) % workers.count == workers.index
@@ -30,7 +30,7 @@ class SampleSource:
 
 @functools.cache
 def digits() -> Digits:
-    """Returns the sample: 4,000 training, 500 validation and 500 test images, 50 per class in the latter two.
+    """Return the sample: 4,000 training, 500 validation and 500 test images, 50 per class in the latter two.
 
     The position within the class determines the split, so that neither a seed nor a library version can
     move a test image into training.

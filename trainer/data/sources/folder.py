@@ -40,7 +40,7 @@ class FolderSource:
         _check_names(path, self._names())
 
     def read(self, *, validation_fraction: float, workers: Workers = ALONE) -> Digits:
-        """Decodes and splits the images: 80 % training, 10 % validation, 10 % test, whatever the fraction."""
+        """Decode and split the images: 80 % training, 10 % validation, 10 % test, whatever the fraction."""
         del validation_fraction
         listed = self._listed if self._listed is not None else visible_files(self._path)
         files = [
@@ -60,7 +60,7 @@ class FolderSource:
         return f"folder:{self._path}"
 
     def _names(self) -> tuple[set[str], list[str]]:
-        """Returns the names of the sub-folders, and of the files next to them."""
+        """Return the names of the sub-folders, and of the files next to them."""
         if self._listed is None:
             return _entries(self._path)
         first = [(_first_segment(name), image.uri) for name, image in self._listed]
@@ -68,7 +68,7 @@ class FolderSource:
 
 
 def visible_files(folder: str) -> Iterator[tuple[str, ListedImage]]:
-    """Yields the files of a folder at any depth, with their names in it; skips hidden ones and junk.
+    """Yield the files of a folder at any depth, with their names in it; skip hidden ones and junk.
 
     Raises:
         UserError: when a folder cannot be listed: a class may not lack images without a sign.
@@ -89,7 +89,7 @@ def _is_hidden(segment: str) -> bool:
 
 
 def _first_segment(name: str) -> str:
-    """Returns the sub-folder of a file; empty for a file directly in the folder."""
+    """Return the sub-folder of a file; empty for a file directly in the folder."""
     return name.rpartition("/")[0].partition("/")[0]
 
 
@@ -131,13 +131,13 @@ def _refuse(path: str, hint: str) -> NoReturn:
 
 
 def quote_few(names: Sequence[str], most: int = 5) -> str:
-    """Returns the first names, quoted, and the number of the others."""
+    """Return the first names, quoted, and the number of the others."""
     shown = ", ".join(repr(name) for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
 
 
 def check_split_coverage(digits: Digits, labels: Sequence[str] = LABELS) -> None:
-    """Prints the classes that have no validation or no test image.
+    """Print the classes that have no validation or no test image.
 
     Raises:
         UserError: if a label has no training image, or there is no test image.

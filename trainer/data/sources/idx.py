@@ -58,7 +58,7 @@ class IdxSource:
         self._files = _find(path)
 
     def read(self, *, validation_fraction: float, workers: Workers = ALONE) -> Digits:
-        """Reads the files, and holds out a share of the training images."""
+        """Read the files, and hold out a share of the training images."""
         train, test = read_labels(self._files.train_labels), read_labels(self._files.test_labels)
         parts = np.concatenate(
             [np.where(held_out(train, validation_fraction), _VALIDATION, _TRAIN), np.full(len(test), _TEST)]
@@ -96,7 +96,7 @@ class IdxSource:
 
 
 def _pictures(file: ListedImage, *, images: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Yields the index of the first row, and images uint8[n, height, width]."""
+    """Yield the index of the first row, and images uint8[n, height, width]."""
     with open_idx(file, dimensions=3) as opened:
         if opened.shape[0] != images:
             raise UserError(
@@ -136,7 +136,7 @@ _WANTED: Final[Mapping[tuple[str, str], int]] = {
 
 
 def _sets(folder: str) -> dict[str, dict[tuple[str, str], ListedImage]]:
-    """Returns the sets in a folder by the prefix of their file names; prefers unzipped files."""
+    """Return the sets in a folder by the prefix of their file names; prefers unzipped files."""
     if not is_object(folder) and not os.path.isdir(folder):
         return {}
     found: dict[str, dict[tuple[str, str], ListedImage]] = {}

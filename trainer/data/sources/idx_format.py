@@ -38,7 +38,7 @@ class IdxFile:
         self.shape = self._header()
 
     def rows(self, most: int) -> Iterator[np.ndarray]:
-        """Yields uint8[n, ...] of at most `most` rows; raises UserError if the file is too short or long."""
+        """Yield uint8[n, ...] of at most `most` rows; raise UserError if the file is too short or long."""
         size = int(np.prod(self.shape[1:], dtype=np.int64))
         for start in range(0, self.shape[0], most):
             count = min(most, self.shape[0] - start)
@@ -102,6 +102,6 @@ def open_idx(listed: ListedImage, *, dimensions: int) -> Iterator[IdxFile]:
 
 
 def read_labels(listed: ListedImage) -> np.ndarray:
-    """Returns the values of a one-dimensional IDX file, uint8[N]; raises UserError if it isn't one."""
+    """Return the values of a one-dimensional IDX file, uint8[N]; raise UserError if it isn't one."""
     with open_idx(listed, dimensions=1) as file:
         return np.concatenate([np.empty(0, np.uint8), *file.rows(2**20)])

@@ -40,7 +40,7 @@ class LabelledFile(NamedTuple):
 
 
 def read_plan(name: str, files: Sequence[LabelledFile], *, given: str) -> ReadPlan:
-    """Returns the plan of image files that are split by their pixels.
+    """Return the plan of image files that are split by their pixels.
 
     Args:
         name: the `--data` value.
@@ -73,7 +73,7 @@ def _batches(files: Sequence[LabelledFile], shard: Shard, given: str) -> Iterato
 
 
 def _contents(files: Sequence[LabelledFile], reader: ImageReader) -> Iterator[bytes | ImageError]:
-    """Yields the bytes of each image in order, or the error of one that can't be read."""
+    """Yield the bytes of each image in order, or the error of one that can't be read."""
     read = reader.read(one.image for one in files if not one.content)
     for one in files:
         content = one.content or next(read)
@@ -89,7 +89,7 @@ def _contents(files: Sequence[LabelledFile], reader: ImageReader) -> Iterator[by
 def _map_ordered(
     pool: concurrent.futures.ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T], *, ahead: int
 ) -> Iterator[R]:
-    """Yields results in order, with at most that many items in progress ahead of them."""
+    """Yield results in order, with at most that many items in progress ahead of them."""
     # Executor.map would submit all items, and keep all results, at once.
     pending: collections.deque[concurrent.futures.Future[R]] = collections.deque()
     for item in items:

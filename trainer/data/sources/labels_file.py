@@ -43,7 +43,7 @@ class LabelsSource:
             raise UserError("the labels file has no labelled image", value=path, hint="add lines path,label")
 
     def read(self, *, validation_fraction: float, workers: Workers = ALONE) -> Digits:
-        """Decodes and splits the images: 80 % training, 10 % validation, 10 % test, whatever the fraction."""
+        """Decode and split the images: 80 % training, 10 % validation, 10 % test, whatever the fraction."""
         del validation_fraction
         name = f"labels:{self._path}"
         plan = read_plan(name, _labelled(self._rows), given="/")
@@ -72,7 +72,7 @@ def _labelled(rows: Collection[_Row]) -> list[LabelledFile]:
 
 
 def _rows(path: str) -> list[_Row]:
-    """Returns the lines with a digit, each image once."""
+    """Return the lines with a digit, each image once."""
     try:
         # Keeps the bytes of names that aren't UTF-8.
         with open_place(path) as file:
@@ -96,7 +96,7 @@ def _rows(path: str) -> list[_Row]:
 
 
 def _parsed(lines: csv.DictReader, path: str) -> tuple[list[_Row], int, int]:
-    """Returns the lines with a digit, and the numbers of unlabelled and unreadable ones."""
+    """Return the lines with a digit, and the numbers of unlabelled and unreadable ones."""
     by_uri: dict[str, _Row] = {}
     real = RealNames()
     unlabelled = unreadable = 0

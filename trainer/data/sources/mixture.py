@@ -34,7 +34,7 @@ class MixedSource:
         self._reading = reading
 
     def read(self, *, validation_fraction: float, workers: Workers = ALONE) -> Digits:
-        """Reads all sources.
+        """Read all sources.
 
         With several workers but no exchange, the summary of all training images includes dropped ones.
         """
@@ -60,7 +60,7 @@ def _with_summary(mixed: Digits, workers: Workers) -> Digits:
 
 
 def _labels(digits: Digits) -> list[str]:
-    """Returns the labels that have images."""
+    """Return the labels that have images."""
     counts = zip(*(found.class_counts for found in digits.summaries().values()), strict=True)
     return [str(label) for label, images in enumerate(counts) if any(images)]
 
@@ -68,7 +68,7 @@ def _labels(digits: Digits) -> list[str]:
 def mix(
     sources: Sequence[Digits], weights: Sequence[float], *, reading: ReadOptions, quiet: bool = False
 ) -> Digits:
-    """Returns the digits of several sources as one."""
+    """Return the digits of several sources as one."""
     held = [split for one in sources for split in (one.validation, one.test) if split is not None]
     held_out = {_hash(image) for split in held for image in split.images}
     trains = [_without(one, held_out, quiet=quiet) for one in sources]
@@ -117,7 +117,7 @@ def _concatenate(splits: Sequence[Split], reading: ReadOptions) -> Split:
 
 
 def _concatenate_images(parts: Sequence[np.ndarray], reading: ReadOptions) -> np.ndarray:
-    """Returns all images as one array, in memory if they fit, else in an unnamed file."""
+    """Return all images as one array, in memory if they fit, else in an unnamed file."""
     images = sum(len(part) for part in parts)
     if fits_memory(images):
         return np.concatenate(parts)

@@ -16,7 +16,7 @@ _WEIGHT: Final = re.compile(r"(?P<spec>.*)@(?P<weight>[0-9.eE+-]*[0-9.][0-9.eE+-
 
 
 def open_source(spec: str, reading: ReadOptions | None = None) -> Source:
-    """Returns the source of a `--data` value, without reading images or importing TensorFlow.
+    """Return the source of a `--data` value, without reading images or importing TensorFlow.
 
     Args:
         spec: `sample`, `tfds:NAME`, `folder:PATH`, `labels:FILE.csv`, `idx:DIR` or `tfrecord:GLOB`.
@@ -50,7 +50,7 @@ _SOURCES: Final = {
 
 
 def open_sources(specs: str | Sequence[str], reading: ReadOptions | None = None) -> Source:
-    """Returns the source of `--data` values, several mixed; raises UserError if one can't be used."""
+    """Return the source of `--data` values, several mixed; raise UserError if one can't be used."""
     given = [specs] if isinstance(specs, str) else list(specs)
     if twice := next((spec for spec in given if given.count(spec) > 1), None):
         raise UserError("--data names a source twice", value=twice, hint="give it once, with @WEIGHT")
@@ -67,7 +67,7 @@ def open_sources(specs: str | Sequence[str], reading: ReadOptions | None = None)
 
 
 def split_weight(spec: str) -> tuple[str, float]:
-    """Returns a `--data` value without its `@WEIGHT`, and the weight, by default 1; it must be positive.
+    """Return a `--data` value without its `@WEIGHT`, and the weight, by default 1; it must be positive.
 
     A number after the last `@` is a weight: add `@1` to a name that ends in one.
     """

@@ -49,7 +49,7 @@ class RecordsSource:
         self._shards = _matching(pattern)
 
     def read(self, *, validation_fraction: float, workers: Workers = ALONE) -> Digits:
-        """Decodes every image and divides them; the shares are fixed, whatever the fraction."""
+        """Decode every image and divides them; the shares are fixed, whatever the fraction."""
         del validation_fraction
         plan = ReadPlan(
             self.name,
@@ -91,7 +91,7 @@ def _estimate(shards: Sequence[ListedImage]) -> int:
 
 
 def _owners(positions: np.ndarray, workers: int, *, shards: int) -> np.ndarray:
-    """Returns the worker of each record: by shards where there are enough, else record by record."""
+    """Return the worker of each record: by shards where there are enough, else record by record."""
     if shards >= workers:
         return round_robin(positions >> _SHARD_BITS, workers)
     return round_robin(positions & (1 << _SHARD_BITS) - 1, workers)
@@ -113,7 +113,7 @@ _Record = tuple[int, str, bytes | ImageError, int]
 
 
 def _records(number: int, file: ListedImage, shard: Shard, *, shards: int, name: str) -> Iterator[_Record]:
-    """Yields the records of one file that are a worker's."""
+    """Yield the records of one file that are a worker's."""
     first = number << _SHARD_BITS
 
     def is_own(position: int) -> bool:
@@ -136,7 +136,7 @@ def _open_shard(file: ListedImage) -> BinaryIO:
 
 
 def _frames(file: BinaryIO) -> Iterator[Frame]:
-    """Yields a file's records; where its gzip data is damaged, the last is the error."""
+    """Yield a file's records; where its gzip data is damaged, the last is the error."""
     position = 0
     try:
         for frame in read_frames(open_stream(file)):

@@ -61,7 +61,7 @@ class Action:
     """
 
     def after_steps(self, report: StepReport) -> None:
-        """Called after each chunk of steps."""
+        """Act after each chunk of steps."""
 
     def after_epoch(self, report: EpochReport) -> None:
-        """Called after each epoch, once it was validated and added to the history."""
+        """Act after each epoch, once it was validated and added to the history."""

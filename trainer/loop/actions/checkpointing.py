@@ -19,16 +19,16 @@ class Checkpointing(Action):
         self._every_steps = every_steps
 
     def next_step(self, step: int) -> float:
-        """Returns the next step at which a chunk must end for a checkpoint; infinity if none must."""
+        """Return the next step at which a chunk must end for a checkpoint; infinity if none must."""
         return math.inf if self._every_steps is None else (step // self._every_steps + 1) * self._every_steps
 
     def after_steps(self, report: StepReport) -> None:
-        """Saves within an epoch. At its end, the checkpoint waits for the validation."""
+        """Save within an epoch. At its end, the checkpoint waits for the validation."""
         if not report.ends_epoch and self._is_due(report.step):
             self._save()
 
     def after_epoch(self, report: EpochReport) -> None:
-        """Saves after every epoch or, with `every_steps`, after the last and where it is due."""
+        """Save after every epoch or, with `every_steps`, after the last and where it is due."""
         if self._every_steps is None or report.is_last or self._is_due(report.step):
             self._save()
 

@@ -48,7 +48,7 @@ class Progress(Action):
         self._bar.close()
 
     def after_steps(self, report: StepReport) -> None:
-        """Moves the bar or, every 30 s within an epoch, prints a line."""
+        """Move the bar or, every 30 s within an epoch, print a line."""
         steps, self._done = report.step - self._done, report.step
         metrics = f"loss {report.epoch_loss:.4f}, accuracy {report.epoch_accuracy:.2%}"
         self._bar.set_postfix_str(metrics, refresh=False)
@@ -62,7 +62,7 @@ class Progress(Action):
             )
 
     def after_epoch(self, report: EpochReport) -> None:
-        """Prints the epoch's line."""
+        """Print the epoch's line."""
         with self._bar.external_write_mode():
             self._print(f"{self._epoch(report.epoch.epoch)}: {_metrics(report.epoch)}, {self._time_left()}")
 

@@ -25,19 +25,19 @@ class TensorBoard(Action):
         self._drawn = -_CONFUSION_INTERVAL
 
     def write_images(self, images: np.ndarray, *, step: int) -> None:
-        """Writes the first images as the network gets them, augmented if they are: uint8[N, 28, 28]."""
+        """Write the first images as the network gets them, augmented if they are: uint8[N, 28, 28]."""
         with self._writer.as_default(step=step):
             tf.summary.image("training images", images[:_IMAGES, :, :, None], max_outputs=_IMAGES)
 
     def after_steps(self, report: StepReport) -> None:
-        """Writes the chunk's mean loss and accuracy, and the learning rate."""
+        """Write the chunk's mean loss and accuracy, and the learning rate."""
         with self._writer.as_default(step=report.step):
             tf.summary.scalar("steps/loss", report.loss)
             tf.summary.scalar("steps/accuracy", report.accuracy)
             tf.summary.scalar("steps/learning_rate", report.learning_rate)
 
     def after_epoch(self, report: EpochReport) -> None:
-        """Writes the epoch's metrics and, every 30 s and at the end, the confusion matrix; publishes."""
+        """Write the epoch's metrics and, every 30 s and at the end, the confusion matrix; publishes."""
         with self._writer.as_default(step=report.step):
             for name in ("loss", "accuracy", "val_loss", "val_accuracy", "images_per_second"):
                 if (value := getattr(report.epoch, name)) is not None:
@@ -49,13 +49,13 @@ class TensorBoard(Action):
         self.publish()
 
     def publish(self) -> None:
-        """Flushes the events and, in a bucket, uploads them."""
+        """Flush the events and, in a bucket, upload them."""
         self._writer.flush()
         self._place.publish("")
 
 
 def _confusion(evaluation: Evaluation) -> np.ndarray:
-    """Returns the confusion matrix as a picture, uint8[1, height, width, 3]."""
+    """Return the confusion matrix as a picture, uint8[1, height, width, 3]."""
     # Importing Matplotlib takes half a second.
     from digitmill.reports.charts.matrices import matrix
 

@@ -32,11 +32,11 @@ class Watchdog(Action):
         self._checkpoints = checkpoints
 
     def after_steps(self, report: StepReport) -> None:
-        """Checks the loss of a chunk; raises DivergedError if it is NaN, infinite or exploding."""
+        """Check the loss of a chunk; raise DivergedError if it is NaN, infinite or exploding."""
         self._check(report.loss, epoch=report.epoch, first=report.first, last=report.last)
 
     def check_weights(self, weights: Sequence[keras.Variable], *, epoch: int, step: int) -> None:
-        """Raises DivergedError if a weight is NaN or infinite: no loss shows the last step's update."""
+        """Raise DivergedError if a weight is NaN or infinite: no loss shows the last step's update."""
         if not all(np.isfinite(weight.numpy()).all() for weight in weights):
             self._check(math.nan, epoch=epoch, first=step, last=step)
 

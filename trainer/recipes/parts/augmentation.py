@@ -75,7 +75,7 @@ class Augmentation:
 
 
 def augment(images: tf.Tensor, *, seed: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
-    """Returns augmented copies of a batch of digits; the same seed gives the same copies.
+    """Return augmented copies of a batch of digits; the same seed gives the same copies.
 
     Args:
         images: uint8[N, 28, 28] canonical digits.
@@ -112,15 +112,15 @@ class _Draw:
         self._calls = 0
 
     def uniform(self, low: float, high: float, *shape: int) -> tf.Tensor:
-        """Returns float32[N, *shape] in [low, high)."""
+        """Return float32[N, *shape] in [low, high)."""
         return tf.random.stateless_uniform([self._size, *shape], self._next(), low, high)
 
     def symmetric(self, most: float) -> tf.Tensor:
-        """Returns float32[N] in [-most, most)."""
+        """Return float32[N] in [-most, most)."""
         return self.uniform(-most, most)
 
     def noise(self) -> tf.Tensor:
-        """Returns float32[N, 28, 28] of mean 0 and standard deviation 1.
+        """Return float32[N, 28, 28] of mean 0 and standard deviation 1.
 
         The sum of a random word's four bytes is nearly normal, and three times cheaper.
         """
@@ -141,7 +141,7 @@ class _Draw:
 
 
 def _affine(draw: _Draw, augmentation: Augmentation) -> tf.Tensor:
-    """Returns float32[N, 6]: the map from target to source pixels, about the image's centre."""
+    """Return float32[N, 6]: the map from target to source pixels, about the image's centre."""
     angle = draw.symmetric(math.radians(augmentation.rotation))
     scale = 1 / (1 + draw.symmetric(augmentation.zoom))
     shear = draw.symmetric(augmentation.shear)
@@ -168,7 +168,7 @@ def _transform(pixels: tf.Tensor, affine: tf.Tensor) -> tf.Tensor:
 
 
 def _elastic_sources(draw: _Draw, augmentation: Augmentation) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns x and y of each target pixel's source, float32[N, 28, 28] each."""
+    """Return x and y of each target pixel's source, float32[N, 28, 28] each."""
     affine = _affine(draw, augmentation)[:, :, None, None]
     spline, most = _spline(), augmentation.elastic
     knots = draw.uniform(-most, most, 2, _KNOTS, _KNOTS)
@@ -181,7 +181,7 @@ def _elastic_sources(draw: _Draw, augmentation: Augmentation) -> tuple[tf.Tensor
 
 
 def _spline() -> tf.Tensor:
-    """Returns float32[28, knots]: each pixel's weights on the knots of a uniform cubic B-spline.
+    """Return float32[28, knots]: each pixel's weights on the knots of a uniform cubic B-spline.
 
     They are positive and sum to one, so that no point moves further than a knot.
     """
@@ -193,7 +193,7 @@ def _spline() -> tf.Tensor:
 
 
 def _deform(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """Returns float32[N, 28, 28]: the images sampled at x and y, bilinearly; paper outside."""
+    """Return float32[N, 28, 28]: the images sampled at x and y, bilinearly; paper outside."""
     # A margin of two pixels: points outside are clipped to where all four neighbours are paper.
     padded = tf.pad(images, [[0, 0], [2, 2], [2, 2]])
     x, y = tf.clip_by_value(x + 2, 0, SIDE + 2), tf.clip_by_value(y + 2, 0, SIDE + 2)
@@ -212,7 +212,7 @@ def _deform(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
 
 def _blur(pixels: tf.Tensor, deviation: tf.Tensor) -> tf.Tensor:
-    """Returns each image blurred by its own Gaussian; beyond the edges is paper."""
+    """Return each image blurred by its own Gaussian; beyond the edges is paper."""
     squares = tf.constant([tap * tap for tap in range(_TAPS + 1)], tf.float32)
     weights = tf.exp(-squares / (2 * tf.maximum(deviation, 1e-3)[:, None] ** 2))
     weights /= weights[:, :1] + 2 * tf.reduce_sum(weights[:, 1:], axis=1, keepdims=True)

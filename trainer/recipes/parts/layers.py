@@ -4,7 +4,7 @@ import keras
 
 
 def perceptron(*units: int, dropout: float, batch_norm: bool) -> keras.Model:
-    """Builds a network of dense layers with ReLU, optionally with batch normalisation and dropout.
+    """Build a network of dense layers with ReLU, optionally with batch normalisation and dropout.
 
     Args:
         units: output features of each hidden layer.
@@ -35,7 +35,7 @@ def _dense(units: int, *, dropout: float, batch_norm: bool) -> list[keras.layers
 def convolution(
     filters: int, *, kernel: int = 3, padding: str = "same", pooled: bool = False
 ) -> list[keras.layers.Layer]:
-    """Returns a convolution, optional max-pooling, batch normalisation and ReLU.
+    """Return a convolution, optional max-pooling, batch normalisation and ReLU.
 
     Pooling comes before normalisation, which then has a quarter of the values: a small network's step
     takes an eighth less time.
@@ -55,7 +55,7 @@ def convolution(
 
 
 def pyramid(*channels: int, dropout: float) -> keras.Model:
-    """Builds a network of five convolutions: one of 5 × 5, two pairs of 3 × 3, each group pooled."""
+    """Build a network of five convolutions: one of 5 × 5, two pairs of 3 × 3, each group pooled."""
     first, second, third = channels
     return keras.Sequential(
         [

@@ -19,24 +19,24 @@ FIELDS: Final = tuple(
 
 
 def given(options: TrainOptions) -> dict[str, Any]:
-    """Returns the options that override the recipe, by field."""
+    """Return the options that override the recipe, by field."""
     values = {name: getattr(options, name) for name in FIELDS}
     return {name: value for name, value in values.items() if value is not None}
 
 
 def settings(recipe: Recipe) -> dict[str, Any]:
-    """Returns the recipe's overridable fields as JSON types; a teacher as its digest."""
+    """Return the recipe's overridable fields as JSON types; a teacher as its digest."""
     values = {name: getattr(recipe, name) for name in FIELDS}
     return values | {"teacher": recipe.teacher and recipe.teacher.digest}
 
 
 def recorded(options: TrainOptions, recipe: Recipe) -> dict[str, Any]:
-    """Returns the overridden fields with their values, as the model card records them."""
+    """Return the overridden fields with their values, as the model card records them."""
     return {name: settings(recipe)[name] for name in given(options)}
 
 
 def apply(recipe: Recipe, options: TrainOptions) -> Recipe:
-    """Returns the recipe with the options' overrides; raises UserError for those it doesn't support."""
+    """Return the recipe with the options' overrides; raise UserError for those it doesn't support."""
     values = given(options)
     if options.teacher is not None:
         values["teacher"] = Teacher.find(options.teacher)

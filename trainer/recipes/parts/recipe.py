@@ -28,7 +28,7 @@ class Teacher:
 
     @classmethod
     def find(cls, place: str) -> Self:
-        """Returns the bundle in a folder; raises UserError if the folder has no card."""
+        """Return the bundle in a folder; raise UserError if the folder has no card."""
         return cls(place, hashlib.sha256(read_card(place)).hexdigest())
 
 

@@ -17,7 +17,7 @@ _SAMPLES: Final = 100
 
 
 def make(name: str, *, peak: float, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """Returns a learning rate or a schedule.
+    """Return a learning rate or a schedule.
 
     - `constant`: the peak in every step.
     - `warmup-cosine`: a linear rise from 0 over the first 5 % of the steps, then half a cosine down to 1 %
@@ -40,7 +40,7 @@ def make(name: str, *, peak: float, steps: int) -> float | keras.optimizers.sche
 def rise_and_fall(
     peak: float, steps: int, *, rise: float, start: float, end: float
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Returns a schedule that rises linearly over a share of the steps, then falls along half a cosine.
+    """Return a schedule that rises linearly over a share of the steps, then falls along half a cosine.
 
     Args:
         peak: greatest learning rate.
@@ -61,12 +61,12 @@ def rise_and_fall(
 
 
 def rate_of(optimizer: keras.optimizers.Optimizer) -> float:
-    """Returns the learning rate of an optimizer's next step."""
+    """Return the learning rate of an optimizer's next step."""
     return float(optimizer.learning_rate.numpy())
 
 
 def sample_rates(optimizer: keras.optimizers.Optimizer, steps: int) -> tuple[tuple[int, float], ...]:
-    """Returns about a hundred evenly spaced steps and the learning rate of each."""
+    """Return about a hundred evenly spaced steps and the learning rate of each."""
     rate = optimizer._learning_rate
     sampled = range(0, steps, max(1, steps // _SAMPLES))
     if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
@@ -75,7 +75,7 @@ def sample_rates(optimizer: keras.optimizers.Optimizer, steps: int) -> tuple[tup
 
 
 def set_rate(optimizer: keras.optimizers.Optimizer, rate: Any) -> None:
-    """Sets the learning rate or schedule of an optimizer that was not used yet."""
+    """Set the learning rate or schedule of an optimizer that was not used yet."""
     if isinstance(rate, float) and not isinstance(optimizer._learning_rate, keras.Variable):
         # Keras doesn't replace a schedule by a number: a constant schedule.
         rate = keras.optimizers.schedules.PolynomialDecay(rate, 1, end_learning_rate=rate)

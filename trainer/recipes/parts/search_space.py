@@ -39,7 +39,7 @@ Space = Mapping[str, Real | Choice]
 
 
 def without_invalid_batches(space: Space, *, replicas: int, images: int) -> Space:
-    """Returns the space without batches that don't divide over the replicas or exceed the training images."""
+    """Return the space without batches that don't divide over the replicas or exceed the training images."""
     batch = space.get("batch")
     if not isinstance(batch, Choice):
         return space
@@ -49,7 +49,7 @@ def without_invalid_batches(space: Space, *, replicas: int, images: int) -> Spac
 
 
 def distributions(space: Space) -> dict[str, "BaseDistribution"]:
-    """Returns the space as Optuna's distributions."""
+    """Return the space as Optuna's distributions."""
     return {name: _distribution(values) for name, values in space.items()}
 
 
@@ -62,7 +62,7 @@ def _distribution(values: Real | Choice) -> "BaseDistribution":
 
 
 def study_spec(space: Space, *, metric: str) -> dict[str, Any]:
-    """Returns the space as Vertex AI's StudySpec, a JSON object.
+    """Return the space as Vertex AI's StudySpec, a JSON object.
 
     Vertex AI passes `--NAME=VALUE`, so that flags without a value, such as `--batch-norm`, are left out.
     """

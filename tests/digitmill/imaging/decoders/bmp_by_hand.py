@@ -21,7 +21,7 @@ def bmp(
     palette: bytes = b"",
     masks: Sequence[int] = (),
 ) -> bytes:
-    """Returns a BMP around rows of pixels, which stand from the bottom up if the height is positive."""
+    """Return a BMP around rows of pixels, which stand from the bottom up if the height is positive."""
     if header == 12:
         head = struct.pack("<IHHHH", header, width, height, 1, bits)
         palette = b"".join(palette[place : place + 3] for place in range(0, len(palette), 4))
@@ -35,19 +35,19 @@ def bmp(
 
 
 def padded(row: bytes) -> bytes:
-    """Returns a row filled up to a multiple of four bytes."""
+    """Return a row filled up to a multiple of four bytes."""
     return row + bytes(-len(row) % 4)
 
 
 def uncompressed(indices: np.ndarray, bits: int) -> bytes:
-    """Returns rows of palette indices from the bottom up."""
+    """Return rows of palette indices from the bottom up."""
     places = np.arange(bits - 1, -1, -1, dtype=np.uint8)
     ones = ((indices[..., None] >> places) & 1).reshape(len(indices), -1)
     return b"".join(padded(np.packbits(row).tobytes()) for row in ones[::-1])
 
 
 def run_lengths(indices: np.ndarray, bits: int) -> bytes:
-    """Returns rows as runs and, where three or more pixels differ, as they are; from the bottom up."""
+    """Return rows as runs and, where three or more pixels differ, as they are; from the bottom up."""
     lines = []
     for row in indices[::-1]:
         line, place = b"", 0
@@ -76,7 +76,7 @@ def _literal(values: np.ndarray, bits: int) -> bytes:
 
 
 def high_colour(picture: np.ndarray, green_bits: int) -> tuple[bytes, np.ndarray]:
-    """Returns rows of 16-bit pixels from the bottom up, and the picture that is left, blue, green, red."""
+    """Return rows of 16-bit pixels from the bottom up, and the picture that is left, blue, green, red."""
     depths = (5, green_bits, 5)
     levels = [
         np.rint(picture[..., c].astype(float) * (2**d - 1) / 255).astype(np.uint16)

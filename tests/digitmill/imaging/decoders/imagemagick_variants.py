@@ -17,7 +17,7 @@ _CONTENTS = {name: cv2.imencode(".png", picture)[1].tobytes() for name, picture 
 
 
 def variants(program: str) -> Iterator[Variant]:
-    """Yields all of them, by the command of ImageMagick."""
+    """Yield all of them, by the command of ImageMagick."""
     for kind, name, content, arguments, tolerance in _recipes():
         done = subprocess.run(
             [program, "png:-", *arguments], input=_CONTENTS[content], capture_output=True, check=True
@@ -26,7 +26,7 @@ def variants(program: str) -> Iterator[Variant]:
 
 
 def _recipes() -> Iterator[tuple[str, str, str, list[str], float]]:
-    """Yields kind, name, picture, arguments and tolerance."""
+    """Yield kind, name, picture, arguments and tolerance."""
     yield from _tiff()
     for output, content in itertools.product(("bmp2:-", "bmp3:-", "bmp:-"), ("grey", "RGB", "bilevel")):
         yield "BMP", f"{content} {output}", content, [output], 1.01

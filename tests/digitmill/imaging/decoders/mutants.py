@@ -6,7 +6,7 @@ import numpy as np
 
 
 def mutants(files: Sequence[bytes], count: int, *, seed: int = 0) -> Iterator[tuple[int, bytes]]:
-    """Yields `count` damaged files, each with the number of the file it was made from."""
+    """Yield `count` damaged files, each with the number of the file it was made from."""
     generator = np.random.default_rng(seed)
     for number in range(count):
         which = number % len(files)

@@ -68,17 +68,17 @@ class Variant:
 
 
 def rgb(picture: np.ndarray) -> np.ndarray:
-    """Returns a picture in the order in which other libraries take it: red, green, blue, opacity."""
+    """Return a picture in the order in which other libraries take it: red, green, blue, opacity."""
     return picture if picture.ndim == 2 else picture[..., [2, 1, 0, 3][: picture.shape[2]]]
 
 
 def deep(picture: np.ndarray, bits: int = 16) -> np.ndarray:
-    """Returns a picture in another depth."""
+    """Return a picture in another depth."""
     return np.rint(picture.astype(np.float64) * (2**bits - 1) / 255).astype(
         np.uint16 if bits > 8 else np.uint8
     )
 
 
 def quantised(picture: np.ndarray, bits: int) -> np.ndarray:
-    """Returns what is left of a picture after a depth of less than 8 bits."""
+    """Return what is left of a picture after a depth of less than 8 bits."""
     return np.rint(deep(picture, bits) * (255 / (2**bits - 1))).astype(np.uint8)

@@ -21,7 +21,7 @@ Decoder = Callable[[bytes, int], np.ndarray | None]
 
 
 def canvas(pixels: np.ndarray) -> np.ndarray:
-    """Returns pixels as `Pages.pixels` describes them as a canvas."""
+    """Return pixels as `Pages.pixels` describes them as a canvas."""
     scaled = pixels.astype(np.float32)
     if pixels.dtype == np.uint16:
         scaled /= np.float32(257)
@@ -33,7 +33,7 @@ def canvas(pixels: np.ndarray) -> np.ndarray:
 
 
 def by_opencv(data: bytes, page: int) -> np.ndarray | None:
-    """Decodes by OpenCV; its 8-bit TIFFs with opacity come multiplied by it, others as stored."""
+    """Decode by OpenCV; its 8-bit TIFFs with opacity come multiplied by it, others as stored."""
     try:
         pixels = _opencv_page(np.frombuffer(data, np.uint8), page, turned=data.startswith(b"\xff\xd8"))
     except (cv2.error, SystemError):
@@ -61,7 +61,7 @@ def _opencv_page(encoded: np.ndarray, page: int, *, turned: bool) -> np.ndarray 
 
 
 def by_pillow(data: bytes, page: int) -> np.ndarray | None:
-    """Decodes by Pillow."""
+    """Decode by Pillow."""
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.seek(page)
@@ -80,7 +80,7 @@ def by_pillow(data: bytes, page: int) -> np.ndarray | None:
 
 
 def imagemagick() -> str | None:
-    """Returns the command of ImageMagick, if it is installed; other programs are called `convert` too."""
+    """Return the command of ImageMagick, if it is installed; other programs are called `convert` too."""
     for name in ("magick", "convert-im6.q16", "convert"):
         program = shutil.which(name)
         if program is not None:
@@ -91,7 +91,7 @@ def imagemagick() -> str | None:
 
 
 def by_imagemagick(data: bytes, page: int) -> np.ndarray | None:
-    """Decodes by ImageMagick, to 16 bits."""
+    """Decode by ImageMagick, to 16 bits."""
     program = imagemagick()
     if program is None:
         return None
@@ -109,5 +109,5 @@ def by_imagemagick(data: bytes, page: int) -> np.ndarray | None:
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:
-    """Returns the largest difference of two canvases, in levels of 0 to 255; infinite if sizes differ."""
+    """Return the largest difference of two canvases, in levels of 0 to 255; infinite if sizes differ."""
     return float("inf") if one.shape != other.shape else float(np.abs(one - other).max())

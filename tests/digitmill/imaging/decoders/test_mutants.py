@@ -54,7 +54,7 @@ def first_page(data: bytes) -> np.ndarray:
 
 
 def is_wrong(variant: Variant, pixels: np.ndarray, data: bytes) -> bool:
-    """Tells whether another picture than the undamaged one is predicted, and Pillow refuses the file."""
+    """Tell whether another picture than the undamaged one is predicted, and Pillow refuses the file."""
     assert isinstance(variant.pages, list)
     ours = second_decoders.canvas(pixels)
     truth = second_decoders.canvas(variant.pages[0])

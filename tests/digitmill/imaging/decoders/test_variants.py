@@ -68,7 +68,7 @@ def check(variant: Variant) -> None:
 
 
 def undecided(variant: Variant, decided: list[tuple[str, str, str]]) -> Iterable[str]:
-    """Yields what a second decoder says that nobody has decided about."""
+    """Yield what a second decoder says that nobody has decided about."""
     try:
         pages = decoded(variant.data)
     except ImageError:

@@ -10,7 +10,7 @@ _SIZES = {_SHORT: 2, _LONG: 4, _LONG8: 8}
 
 
 def packed(samples: np.ndarray, bits: int, *, order: str = "<") -> bytes:
-    """Returns rows of samples, uint [height, width x samples], of any depth, each row padded to a byte."""
+    """Return rows of samples, uint [height, width x samples], of any depth, each row padded to a byte."""
     if bits in (8, 16, 32, 64):
         return samples.astype(f"{order}{samples.dtype.kind}{bits // 8}").tobytes()
     places = np.arange(bits - 1, -1, -1, dtype=np.uint16)
@@ -19,7 +19,7 @@ def packed(samples: np.ndarray, bits: int, *, order: str = "<") -> bytes:
 
 
 def tiled(samples: np.ndarray, side: int) -> list[np.ndarray]:
-    """Returns the tiles of a picture, [height, width, samples], its edges padded with ones."""
+    """Return the tiles of a picture, [height, width, samples], its edges padded with ones."""
     height, width, _ = samples.shape
     rows, columns = -(-height // side) * side, -(-width // side) * side
     whole = np.full((rows, columns, samples.shape[2]), 1, samples.dtype)
@@ -42,7 +42,7 @@ def tiff(
     big: bool = False,
     tags: Mapping[int, Sequence[int]] | None = None,
 ) -> bytes:
-    """Returns an uncompressed TIFF of samples, [height, width, samples].
+    """Return an uncompressed TIFF of samples, [height, width, samples].
 
     Args:
         samples: levels from 0 to 2 ** bits - 1.
@@ -72,7 +72,7 @@ def assembled(
     order: str = "<",
     big: bool = False,
 ) -> bytes:
-    """Returns a TIFF of tags and of segments, which stand behind the directory."""
+    """Return a TIFF of tags and of segments, which stand behind the directory."""
     offset_type, entry, count_size = (_LONG8, 20, 8) if big else (_LONG, 12, 2)
     places = {324 if tile else 273: len(segments), 325 if tile else 279: len(segments)}
     tags = {tag: list(values) for tag, values in entries.items()} | {

@@ -38,7 +38,7 @@ PACKED = "grey of 1 to 15 bits, both polarities; strips and tiles; either byte o
 
 
 def variants() -> Iterator[Variant]:
-    """Yields all of them."""
+    """Yield all of them."""
     yield from _by_tifffile()
     yield from _by_hand()
     yield from _wide()
@@ -115,7 +115,7 @@ def _by_hand() -> Iterator[Variant]:
 
 
 def _full_last_strips() -> Iterator[Variant]:
-    """Yields pages of 37 rows in strips of 16, the last one with rows beyond the page."""
+    """Yield pages of 37 rows in strips of 16, the last one with rows beyond the page."""
     family = "last strip with rows beyond the page"
     codecs = {1: bytes, 5: imagecodecs.lzw_encode, 8: zlib.compress, 32773: imagecodecs.packbits_encode}
     for (number, encode), planar in itertools.product(codecs.items(), (False, True)):

@@ -12,13 +12,13 @@ ORDER = ("PNG", "JPEG", "TIFF", "GIF", "BMP", "WebP", "AVIF", "JPEG 2000", "PNM"
 
 @functools.cache
 def all_variants() -> tuple[Variant, ...]:
-    """Returns the variants by kind, in the order of the table."""
+    """Return the variants by kind, in the order of the table."""
     variants = [*other_variants.variants(), *tiff_variants.variants()]
     return tuple(sorted(variants, key=lambda variant: ORDER.index(variant.kind)))
 
 
 def table() -> str:
-    """Returns the table of verdicts by format in Markdown, decoded ones first in each kind."""
+    """Return the table of verdicts by format in Markdown, decoded ones first in each kind."""
     rows: dict[tuple[str, str], str] = {}
     for variant in all_variants():
         verdict = variant.pages if isinstance(variant.pages, FailureCode) else "decoded"

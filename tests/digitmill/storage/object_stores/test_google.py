@@ -178,7 +178,7 @@ class _Answer(http.server.BaseHTTPRequestHandler):
     server: Store
 
     def log_message(self, *_: object) -> None:
-        """Says nothing."""
+        """Say nothing."""
 
     def do_GET(self) -> None:
         asked = urllib.parse.urlsplit(self.path)

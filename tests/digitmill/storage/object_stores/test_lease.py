@@ -83,7 +83,7 @@ def test_who_slept_through_its_lease_learns_that_it_lost_it(folder: BucketFolder
 
 
 def lose_answers(monkeypatch: pytest.MonkeyPatch, *, which: set[int]) -> list[int]:
-    """Lets some of the uploads arrive and their answers be lost; returns the uploads' numbers."""
+    """Let some of the uploads arrive and their answers be lost; return the uploads' numbers."""
     real = storage.Blob.upload_from_string
     uploads: list[int] = []
 

@@ -233,7 +233,7 @@ def test_who_slept_through_its_lease_learns_it_and_leaves_the_other_s(
 
 
 def lose_answers(monkeypatch: pytest.MonkeyPatch, *, which: set[int]) -> list[int]:
-    """Lets some of the uploads arrive and their answers be lost; returns the uploads' numbers."""
+    """Let some of the uploads arrive and their answers be lost; return the uploads' numbers."""
     real = obstore.put
     uploads: list[int] = []
 

@@ -53,7 +53,7 @@ def prepare(
     version: str = "1.0.0",
     names: list[str] | None = None,
 ) -> None:
-    """Lets TFDS itself write a data set, which its own builder of that name then finds prepared."""
+    """Let TFDS itself write a data set, which its own builder of that name then finds prepared."""
     label = tfds.features.ClassLabel(names=names) if names else tfds.features.ClassLabel(num_classes=10)
     tfds.dataset_builders.store_as_tfds_dataset(
         name=name,
