@@ -38,7 +38,7 @@ class SkipScored(beam.PTransform):
         self._past = past
 
     def expand(self, listed: beam.PCollection) -> beam.PCollection:
-        """Join by bucket, then packs the buckets' images into work items."""
+        """Join by bucket, then pack the buckets' images into work items."""
         current = (
             listed
             # A listing file has one first work item.

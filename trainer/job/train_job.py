@@ -18,7 +18,7 @@ from trainer.train_options import TrainOptions
 
 
 def run(options: TrainOptions) -> TrainResult:
-    """Train, evaluates, exports and reports; with several workers, the chief writes.
+    """Train, evaluate, export and report; with several workers, the chief writes.
 
     Raises:
         UserError: if an option or the data can't be used.

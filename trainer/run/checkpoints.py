@@ -109,7 +109,7 @@ class Checkpoints:
         self.newest: str | None = None
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint, then removes the oldest."""
+        """Write a checkpoint, then remove the oldest."""
         self._place.folder.mkdir(parents=True, exist_ok=True)
         name = file_name(checkpoint.step)
         write(checkpoint, self._place.folder / name)

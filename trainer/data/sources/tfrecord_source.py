@@ -49,7 +49,7 @@ class RecordsSource:
         self._shards = _matching(pattern)
 
     def read(self, *, validation_fraction: float, workers: Workers = ALONE) -> Digits:
-        """Decode every image and divides them; the shares are fixed, whatever the fraction."""
+        """Decode every image and divide them; the shares are fixed, whatever the fraction."""
         del validation_fraction
         plan = ReadPlan(
             self.name,
