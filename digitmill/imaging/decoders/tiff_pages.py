@@ -2,8 +2,8 @@
 
 tifffile fills what a file lacks with zeros and reads past short strips where it can. So that no pixel is made
 up, every strip and tile is checked first to be all there. What the codecs find damaged they report, but for
-fax: from a line that it cannot read on, imagecodecs returns white paper, and libtiff whatever was in memory,
-which can be found out.
+fax: from a line that it cannot read on, imagecodecs returns white paper, and libtiff zeros or whatever was in
+memory. So fax is decoded by both, and what they do not agree on is damaged.
 """
 
 import io
@@ -56,8 +56,11 @@ class TiffPages:
                 tiff_layout.check_segments(page, self._data)
             if _needs_libtiff(page):
                 return self._by_pillow(directory)
-            pixels = to_pixels(page.asarray(maxworkers=1), page)
-            return upright(pixels, _orientation(page))
+            pixels = upright(to_pixels(page.asarray(maxworkers=1), page), _orientation(page))
+            fax = page.compression in tiff_layout.FAX
+            if fax and not np.array_equal(pixels, self._by_pillow(directory)):
+                raise corrupt("a fax TIFF with lines that two decoders read differently")
+            return pixels
 
     def _page(self, directory: Directory) -> tifffile.TiffPage:
         if self._file is None:
@@ -66,7 +69,7 @@ class TiffPages:
         return tifffile.TiffPage(self._file, index=directory.number)
 
     def _by_pillow(self, directory: Directory) -> np.ndarray:
-        """Returns a page that libtiff decodes better than tifffile."""
+        """Returns a page as libtiff decodes it: old-style JPEG, YCbCr and fax."""
         from PIL.TiffImagePlugin import TiffImageFile
 
         from digitmill.imaging.decoders import pillow_pages
@@ -82,7 +85,7 @@ class TiffPages:
 
 
 def _needs_libtiff(page: tifffile.TiffPage) -> bool:
-    return page.compression in (*tiff_layout.FAX, tiff_layout.OLD_JPEG) or (
+    return page.compression == tiff_layout.OLD_JPEG or (
         page.photometric == tiff_layout.YCBCR and page.compression != tiff_layout.JPEG
     )
 
