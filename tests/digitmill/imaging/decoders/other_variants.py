@@ -294,4 +294,4 @@ def _documents() -> Iterator[Variant]:
     pages = [np.kron(picture, np.ones((8, 8), np.uint8)) for picture in (p.INK, p.INK[::-1])]
     data = animated("PDF", pages, resolution=200)
     yield Variant("PDF", family, "two pages", data, pages, tolerance=JPEG_TOLERANCE * 2)
-    yield Variant("PDF", "cut off, or with a password", "half", data[: len(data) // 2], FailureCode.CORRUPT)
+    yield Variant("PDF", "cut off", "half", data[: len(data) // 2], FailureCode.CORRUPT)
