@@ -71,6 +71,14 @@ def directories(data: bytes) -> list[Directory]:
     return pages or found[:1]
 
 
+def starting_at(data: bytes, offset: int) -> bytes:
+    """Returns a TIFF with another directory as its first one."""
+    order = "<" if data[:2] == b"II" else ">"
+    big = struct.unpack_from(f"{order}H", data, 2)[0] == _BIG
+    place, form = (8, f"{order}Q") if big else (4, f"{order}I")
+    return data[:place] + struct.pack(form, offset) + data[place + struct.calcsize(form) :]
+
+
 def is_raw_photo(data: bytes, pages: list[Directory]) -> bool:
     """Tells whether a file is a camera's raw photo, which shares TIFF's container: DNG or Canon's CR2."""
     return data[8:10] == b"CR" or any(_DNG_VERSION in page.types for page in pages)

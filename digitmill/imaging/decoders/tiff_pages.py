@@ -17,7 +17,7 @@ from digitmill.imaging.decode import upright
 from digitmill.imaging.decoders import tiff_layout
 from digitmill.imaging.decoders.pages import check_size, reported
 from digitmill.imaging.decoders.stale_memory import decoded_whole
-from digitmill.imaging.decoders.tiff_directories import Directory, directories, is_raw_photo
+from digitmill.imaging.decoders.tiff_directories import Directory, directories, is_raw_photo, starting_at
 from digitmill.imaging.decoders.tiff_samples import to_pixels
 from digitmill.imaging.headers.image_kinds import UPRIGHT, Kind, corrupt
 from schemas.failure import FailureCode, ImageError
@@ -74,9 +74,11 @@ class TiffPages:
 
         from digitmill.imaging.decoders import pillow_pages
 
+        # Pillow would walk the chain up to each page anew: 10,000 pages would take hours.
+        data = starting_at(self._data, directory.offset)
+
         def decode() -> np.ndarray:
-            image = TiffImageFile(io.BytesIO(self._data))
-            image.seek(directory.number)
+            image = TiffImageFile(io.BytesIO(data))
             check_size(Kind.TIFF, *image.size)
             image.load()  # turns it upright, too
             return pillow_pages.to_pixels(image)

@@ -53,3 +53,15 @@ def test_most_flipped_bits_of_a_fax_are_noticed(compression: str) -> None:
             assert error.code is FailureCode.CORRUPT
     # Where a code is turned into others of the same length, nothing in the file tells.
     assert other / len(bits) < 0.55
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_each_page_of_a_fax_is_its_own(big: bool) -> None:
+    pictures = [np.roll(p.INK, shift, axis=1) for shift in range(5)]
+    first, *others = (Image.fromarray(picture).convert("1") for picture in pictures)
+    file = io.BytesIO()
+    first.save(file, "TIFF", save_all=True, append_images=others, compression="group4", big_tiff=big)
+    pages = TiffPages(file.getvalue())
+    assert pages.count == 5
+    for number in (4, 0, 2, 1, 3):
+        np.testing.assert_array_equal(pages.pixels(number), pictures[number])
