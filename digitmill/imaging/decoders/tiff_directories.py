@@ -38,6 +38,8 @@ class Directory(NamedTuple):
 def directories(data: bytes) -> list[Directory]:
     """Returns the directories of a TIFF's pages, without thumbnails and masks of other pages.
 
+    Where all are marked as such, there is no other page, and all count.
+
     A chain that leads out of the file or back into itself ends with a page at offset -1: pages are missing.
 
     Raises:
@@ -68,7 +70,7 @@ def directories(data: bytes) -> list[Directory]:
         check_count(Kind.TIFF, len(found))
     pages = [directory for directory in found if not directory.reduced]
     check_count(Kind.TIFF, len(found))
-    return pages or found[:1]
+    return pages or found
 
 
 def starting_at(data: bytes, offset: int) -> bytes:
