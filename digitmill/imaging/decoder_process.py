@@ -10,6 +10,7 @@ import pathlib
 import resource
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -19,8 +20,14 @@ from digitmill.imaging import decoder_messages as messages
 from digitmill.imaging.canonical import canonicalise
 from digitmill.imaging.decoders import open_pages
 from digitmill.imaging.headers.header import read_header
-from digitmill.imaging.limits import DECODE_SECONDS, DECODER_GROWTH, DECODER_MEMORY, MAX_PAGES
-from schemas.failure import ImageError
+from digitmill.imaging.limits import (
+    DECODE_SECONDS,
+    DECODER_GROWTH,
+    DECODER_MEMORY,
+    FILE_SECONDS,
+    MAX_PAGES,
+)
+from schemas.failure import FailureCode, ImageError
 
 Handler = Callable[[bytes, bytes], tuple[int, Callable[[int], np.ndarray]]]
 """Takes the kind of request, `PIXELS` or `DIGIT`, and a file's bytes; returns the number of its pages, and a
@@ -75,9 +82,14 @@ def _replies(
         return
     if count > 1 or start:
         yield messages.PAGES, (messages.COUNT.pack(count),)
+    began = time.process_time()
     for number in range(start, min(count, start + most, MAX_PAGES)):
-        signal.setitimer(signal.ITIMER_PROF, seconds)
+        # The first one may need all before it: frames are drawn over each other.
+        needed = seconds * (number + 1) if number == start else seconds
+        signal.setitimer(signal.ITIMER_PROF, min(needed, FILE_SECONDS))
         try:
+            if time.process_time() - began > FILE_SECONDS:
+                raise ImageError(FailureCode.TOO_LARGE, f"pages before it took {FILE_SECONDS:g} s to decode")
             array = np.ascontiguousarray(page(number))
         except Exception as error:
             yield _explained(error, messages.ERROR)

@@ -159,8 +159,8 @@ class Guard:
                 child = psutil.Process(process.pid)
                 times, state = child.cpu_times(), child.status()
                 spent = times.user + times.system
-                kept = state in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP, psutil.STATUS_DISK_SLEEP)
-                idle = 0 if kept or spent != last else idle + 1
+                # What does not sleep is stopped, or waits for a disk or a processor.
+                idle = idle + 1 if state == psutil.STATUS_SLEEPING and spent == last else 0
                 last = spent
             if idle >= stall:
                 raise StallError
@@ -309,6 +309,8 @@ def _environment() -> dict[str, str]:
         # Large pictures go back to the system when they are freed, whatever was freed before.
         "MALLOC_MMAP_THRESHOLD_": "1048576",
         "MALLOC_ARENA_MAX": "1",
+        # Small blocks, too, hold what `decoders.stale_memory` fills them with.
+        "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0",
     }
 
 

@@ -18,6 +18,10 @@ DECODE_SECONDS: Final = 30.0
 """Processor time that the guarded decoder may take for a page, seconds: 16 megapixels of JPEG 2000 take five,
 of all others less than one."""
 
+FILE_SECONDS: Final = 600.0
+"""Processor time for all pages of a file, seconds; those that are left then fail, so that a file of thousands
+of large frames does not hold up a worker for hours."""
+
 STALL_SECONDS: Final = 60
 """Seconds that the guarded decoder may do nothing before it is restarted: it sleeps, and is not stopped."""
 

@@ -1,6 +1,5 @@
-"""Checks of containers whose damage Pillow does not report: blocks of GIF, chunks of PNG, size of WebP."""
+"""Checks of containers whose damage Pillow does not report: chunks of PNG, sizes of WebP and BMP."""
 
-import re
 import struct
 import zlib
 from typing import Final
@@ -8,76 +7,26 @@ from typing import Final
 from digitmill.imaging.decoders.pages import check_size
 from digitmill.imaging.headers.image_kinds import Header, Kind, corrupt
 
-_GIF_SCREEN: Final = struct.Struct("<6xHHBxx")
-_GIF_FRAME: Final = struct.Struct("<HHHHB")
-_PALETTE_FLAG: Final = 0x80
 _BMP_SIZE: Final = struct.Struct("<14xIi")
 _OS2_HEADER: Final = 12
 """The one header with sizes of 16 bits."""
 
 _PNG_CHUNK: Final = struct.Struct(">I4s")
-_ZEROS: Final = re.compile(rb"\0*")
 
 
-def check(data: bytes, header: Header) -> int | None:
-    """Return the number of frames where the structure tells it.
+def check(data: bytes, header: Header) -> None:
+    """Check a WebP or BMP; do nothing for other kinds.
 
     Raises:
         ImageError: CORRUPT or TOO_LARGE.
     """
-    if header.kind is Kind.GIF:
-        return _gif_frames(data)
-    if header.kind is Kind.PNG:
-        _check_png(data)
-    elif header.kind is Kind.WEBP:
+    if header.kind is Kind.WEBP:
         _check_webp(data)
     elif header.kind is Kind.BMP:
         _check_bmp(data)
-    return None
 
 
-def _gif_frames(data: bytes) -> int:
-    """Return the number of frames of a GIF whose blocks are all there, up to its trailer.
-
-    Pillow takes the end of a file that is cut off between two frames for the end of the animation.
-    """
-    place, frames = _GIF_SCREEN.size, 0
-    try:
-        width, height, flags = _GIF_SCREEN.unpack_from(data)
-        check_size(Kind.GIF, width, height)
-        place += _palette_bytes(flags)
-        while True:
-            # Pillow and browsers skip stray zeros between blocks.
-            zeros = _ZEROS.match(data, place)
-            place = zeros.end() if zeros else place
-            block = data[place]
-            if block == 0x3B:
-                return frames
-            if block == 0x2C:
-                left, top, columns, rows, flags = _GIF_FRAME.unpack_from(data, place + 1)
-                if left + columns > width or top + rows > height or not columns or not rows:
-                    raise corrupt(f"a GIF of {width} x {height} with a frame of {columns} x {rows} pixels")
-                place = _after_blocks(data, place + 1 + _GIF_FRAME.size + _palette_bytes(flags) + 1)
-                frames += 1
-            elif block == 0x21:
-                place = _after_blocks(data, place + 2)
-            else:
-                raise corrupt(f"a damaged GIF: no block at byte {place:,}")
-    except (struct.error, IndexError) as error:
-        raise corrupt(f"a GIF cut off after {len(data):,} bytes, in frame {frames + 1}") from error
-
-
-def _palette_bytes(flags: int) -> int:
-    return 3 << (flags & 7) + 1 if flags & _PALETTE_FLAG else 0
-
-
-def _after_blocks(data: bytes, place: int) -> int:
-    while data[place]:
-        place += data[place] + 1
-    return place + 1
-
-
-def _check_png(data: bytes) -> None:
+def check_png(data: bytes) -> None:
     """Check all checksums up to the end; Pillow skips those of pixels."""
     place, name = 8, b""
     while name != b"IEND":

@@ -14,6 +14,12 @@ def open_pages(data: bytes, header: Header) -> Pages:
     kind = header.kind
     if kind is Kind.JPEG or (kind is Kind.PNG and not header.animated):
         return OnePage(lambda: decode_here(data, header))
+    if kind in (Kind.PNG, Kind.GIF):
+        from digitmill.imaging.decoders import animation_pages
+
+        return (
+            animation_pages.png_pages(data, header) if kind is Kind.PNG else animation_pages.gif_pages(data)
+        )
     if kind is Kind.TIFF:
         from digitmill.imaging.decoders.tiff_pages import TiffPages
 

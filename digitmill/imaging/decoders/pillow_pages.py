@@ -1,7 +1,7 @@
-"""Pages of GIF, BMP, WebP, AVIF, JPEG 2000, PNM, HEIC and animated PNG, decoded by Pillow.
+"""Pages of BMP, WebP, AVIF, JPEG 2000 and HEIC, decoded by Pillow.
 
 Pillow raises on truncated and damaged data as long as `ImageFile.LOAD_TRUNCATED_IMAGES` is off, its default.
-What it lets pass is checked before: blocks of GIF, checksums of animated PNG, sizes.
+What it lets pass is checked before: sizes, and the ends of files.
 """
 
 import importlib
@@ -43,12 +43,10 @@ def _bmp(data: bytes) -> Image.Image:
 
 
 _OPENERS: Final[Mapping[Kind, Opener]] = {
-    Kind.GIF: _plugin("GifImagePlugin", "GifImageFile"),
     Kind.BMP: _bmp,
     Kind.WEBP: _plugin("WebPImagePlugin", "WebPImageFile"),
     Kind.AVIF: _plugin("AvifImagePlugin", "AvifImageFile"),
     Kind.JPEG_2000: _plugin("Jpeg2KImagePlugin", "Jpeg2KImageFile"),
-    Kind.PNG: _plugin("PngImagePlugin", "PngImageFile"),
     Kind.HEIC: heif.opened,
 }
 
@@ -65,10 +63,9 @@ class PillowPages:
         self._data, self._header = data, header
         self._image: Image.Image | None = None
         self._failed: tuple[int, ImageError] | None = None
-        frames = containers.check(data, header)
-        if frames is None:
-            with reported(header.kind):
-                frames = int(getattr(self._open(), "n_frames", 1))
+        containers.check(data, header)
+        with reported(header.kind):
+            frames = int(getattr(self._open(), "n_frames", 1))
         self.count = check_count(header.kind, frames)
 
     def pixels(self, number: int) -> np.ndarray:

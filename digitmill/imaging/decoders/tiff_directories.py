@@ -38,6 +38,8 @@ class Directory(NamedTuple):
 def directories(data: bytes) -> list[Directory]:
     """Return the directories of a TIFF's pages, without thumbnails and masks of other pages.
 
+    Where all are marked as such, there is no other page, and all count.
+
     A chain that leads out of the file or back into itself ends with a page at offset -1: pages are missing.
 
     Raises:
@@ -68,7 +70,15 @@ def directories(data: bytes) -> list[Directory]:
         check_count(Kind.TIFF, len(found))
     pages = [directory for directory in found if not directory.reduced]
     check_count(Kind.TIFF, len(found))
-    return pages or found[:1]
+    return pages or found
+
+
+def starting_at(data: bytes, offset: int) -> bytes:
+    """Return a TIFF with another directory as its first one."""
+    order = "<" if data[:2] == b"II" else ">"
+    big = struct.unpack_from(f"{order}H", data, 2)[0] == _BIG
+    place, form = (8, f"{order}Q") if big else (4, f"{order}I")
+    return data[:place] + struct.pack(form, offset) + data[place + struct.calcsize(form) :]
 
 
 def is_raw_photo(data: bytes, pages: list[Directory]) -> bool:

@@ -2,8 +2,8 @@
 
 tifffile fills what a file lacks with zeros and reads past short strips where it can. So that no pixel is made
 up, every strip and tile is checked first to be all there. What the codecs find damaged they report, but for
-fax: from a line that it cannot read on, imagecodecs returns white paper, and libtiff whatever was in memory,
-which can be found out.
+fax: from a line that it cannot read on, imagecodecs returns white paper, and libtiff zeros or whatever was in
+memory. So fax is decoded by both, and what they do not agree on is damaged.
 """
 
 import io
@@ -18,7 +18,7 @@ from digitmill.imaging.decode import upright
 from digitmill.imaging.decoders import tiff_layout
 from digitmill.imaging.decoders.pages import check_size, reported
 from digitmill.imaging.decoders.stale_memory import decoded_whole
-from digitmill.imaging.decoders.tiff_directories import Directory, directories, is_raw_photo
+from digitmill.imaging.decoders.tiff_directories import Directory, directories, is_raw_photo, starting_at
 from digitmill.imaging.decoders.tiff_samples import to_pixels
 from digitmill.imaging.headers.image_kinds import UPRIGHT, Kind, corrupt
 from schemas.failure import FailureCode, ImageError
@@ -59,7 +59,11 @@ class TiffPages:
                 tiff_layout.check_segments(page, self._data)
             if _needs_libtiff(page):
                 return self._by_pillow(directory)
-            return upright(to_pixels(self._samples(page, directory), page), _orientation(page))
+            pixels = upright(to_pixels(self._samples(page, directory), page), _orientation(page))
+            fax = page.compression in tiff_layout.FAX
+            if fax and not np.array_equal(pixels, self._by_pillow(directory)):
+                raise corrupt("a fax TIFF with lines that two decoders read differently")
+            return pixels
 
     def _page(self, directory: Directory) -> tifffile.TiffPage:
         if self._file is None:
@@ -81,14 +85,16 @@ class TiffPages:
         return full.asarray(maxworkers=1).take(range(page.imagelength), full.axes.index("Y"))
 
     def _by_pillow(self, directory: Directory) -> np.ndarray:
-        """Return a page that libtiff decodes better than tifffile."""
+        """Return a page as libtiff decodes it: old-style JPEG, YCbCr and fax."""
         from PIL.TiffImagePlugin import TiffImageFile
 
         from digitmill.imaging.decoders import pillow_pages
 
+        # Pillow would walk the chain up to each page anew: 10,000 pages would take hours.
+        data = starting_at(self._data, directory.offset)
+
         def decode() -> np.ndarray:
-            image = TiffImageFile(io.BytesIO(self._data))
-            image.seek(directory.number)
+            image = TiffImageFile(io.BytesIO(data))
             check_size(Kind.TIFF, *image.size)
             image.load()  # turns it upright, too
             return pillow_pages.to_pixels(image)
@@ -102,7 +108,7 @@ def _read_directory(file: tifffile.TiffFile, directory: Directory) -> tifffile.T
 
 
 def _needs_libtiff(page: tifffile.TiffPage) -> bool:
-    return page.compression in (*tiff_layout.FAX, tiff_layout.OLD_JPEG) or (
+    return page.compression == tiff_layout.OLD_JPEG or (
         page.photometric == tiff_layout.YCBCR and page.compression != tiff_layout.JPEG
     )
 

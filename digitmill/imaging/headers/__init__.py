@@ -4,4 +4,5 @@ __all__ = [
     "header",
     "image_kinds",
     "jpeg",
+    "png",
 ]

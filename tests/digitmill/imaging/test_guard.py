@@ -24,6 +24,7 @@ from schemas.failure import FailureCode, ImageError
 
 FAULTY = r"""
 import ctypes, os, pathlib, signal, socket, sys, time
+import numpy as np
 from digitmill.imaging import decoder_process
 
 def fail(how):
@@ -34,6 +35,18 @@ def fail(how):
     if how == b"hang":
         while True:
             pass
+    if how == b"work":
+        began = time.process_time()
+        while time.process_time() < began + 0.4:
+            pass
+        return
+    if how.startswith(b"draw all before, once in "):
+        # As a frame of an animation does after its process was killed.
+        left = pathlib.Path(os.fsdecode(how.removeprefix(b"draw all before, once in ")))
+        if not left.read_text():
+            left.write_text("killed")
+            os.kill(os.getpid(), signal.SIGKILL)
+        fail(b"work"), fail(b"work")
     if how == b"sleep":
         time.sleep(100)
     if how == b"raise":
@@ -61,9 +74,12 @@ def handle(kind, data):
     pages = scan.split(b"&") if b"&" in scan else [scan]
     def page(number):
         fail(pages[number])
+        if pages[number] in (b"work", b"drawn") or b"draw all" in pages[number]:
+            return np.eye(28, dtype=np.uint8) * 255
         return decoder_process.handle(kind, pages[number])[1](0)
     return len(pages), page
 
+decoder_process.FILE_SECONDS = 1.0
 decoder_process.prepare()
 decoder_process.serve(handle, socket.socket(fileno=0), seconds=0.5)
 """
@@ -104,6 +120,23 @@ def test_an_error_is_the_images_own() -> None:
     with pytest.raises(ImageError, match="pixels") as caught:
         GUARD.pixels(file.getvalue())
     assert caught.value.code is FailureCode.TOO_LARGE
+
+
+def test_a_file_of_many_slow_pages_does_not_hold_up_the_others(faulty: Guard) -> None:
+    count, outcomes = faulty.digits(b"&".join([b"work"] * 6))
+    assert count == 6
+    assert [isinstance(outcome, ImageError) for outcome in outcomes] == [False] * 3 + [True] * 3
+    assert {outcome.code for outcome in outcomes[3:]} == {FailureCode.TOO_LARGE}
+
+
+def test_a_frame_has_the_time_of_all_before_it_when_its_process_was_killed(
+    faulty: Guard, tmp_path: pathlib.Path
+) -> None:
+    left = tmp_path / "left"
+    left.write_text("")
+    _, outcomes = faulty.digits(b"drawn&draw all before, once in " + os.fsencode(left))
+    assert left.read_text() == "killed"
+    assert [isinstance(outcome, np.ndarray) for outcome in outcomes] == [True, True]
 
 
 FAULTS = [
