@@ -100,7 +100,7 @@ def _check_depth(value: Any) -> None:
 
 def _decode(kind: Any, value: Any) -> Any:
     if kind in _PLAIN:
-        return value
+        return _checked(kind, value)
     arguments = typing.get_args(kind)
     if hasattr(kind, "from_fields"):
         return kind.from_fields(value)
@@ -111,16 +111,25 @@ def _decode(kind: Any, value: Any) -> Any:
     if origin is Mapping:
         return {name: _decode(arguments[1], each) for name, each in value.items()}
     if origin is Collection or (origin is tuple and arguments[-1] is Ellipsis):
-        plain = arguments[0] in _PLAIN
-        return tuple(value if plain else (_decode(arguments[0], each) for each in value))
+        return tuple(_decode(arguments[0], each) for each in _checked(list, value))
     if origin is tuple:
-        return tuple(_decode(*pair) for pair in zip(arguments, value, strict=True))
-    if origin is types.UnionType and value is not None:
-        return _decode(arguments[0], value)
+        return tuple(_decode(*pair) for pair in zip(arguments, _checked(list, value), strict=True))
+    if origin is types.UnionType:
+        plain = tuple(each for each in arguments if each in _PLAIN or each is types.NoneType)
+        whole = float in plain and isinstance(value, int)
+        return value if whole or isinstance(value, plain) else _decode(arguments[0], value)
     return value
 
 
-_PLAIN = (str, int, float, None)
-"""Types of fields whose values are taken as they are: a record checks them itself."""
+def _checked(kind: type, value: Any) -> Any:
+    """Return a value of JSON; raise TypeError when it is of another type than its field."""
+    # A truth is an int to Python, and a number without a fraction is an int in JSON.
+    if type(value) is not kind and (kind is not float or type(value) is not int):
+        raise TypeError(f"{value!r:.100} is not of type {kind.__name__}")
+    return value
+
+
+_PLAIN: Final = frozenset({str, int, float, bool})
+"""Types of fields that JSON has too."""
 
 _type_hints = functools.cache(typing.get_type_hints)
