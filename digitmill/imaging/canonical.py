@@ -24,7 +24,7 @@ from digitmill.imaging.paper import MIN_CONTRAST, FeaturelessError, Ink, estimat
 from schemas.digit import BOX, SIDE
 from schemas.failure import FailureCode, ImageError
 
-PREPROCESSING_VERSION: Final = "2"
+PREPROCESSING_VERSION: Final = "3"
 """Changes whenever any image's canonical digit does; part of the identity of a scored image."""
 
 NATIVE_BORDER: Final = 64
