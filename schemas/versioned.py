@@ -6,7 +6,7 @@ import functools
 import json
 import types
 import typing
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, Self, TypeVar
 
 T = TypeVar("T")
@@ -34,6 +34,14 @@ def fields_of(what: str) -> Iterator[None]:
         yield
     except (AttributeError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"wrong fields for {what}: {error}") from error
+
+
+def check_types(rows: Iterable[Sequence[Any]], kinds: tuple[type, ...]) -> None:
+    """Raise TypeError when a row has values of other types; it may lack the last ones."""
+    # Of millions of rows nearly all are alike.
+    for found in {tuple(map(type, row)) for row in rows}:
+        if found != kinds[: len(found)]:
+            raise TypeError(f"a row of {', '.join(kind.__name__ for kind in found)}")
 
 
 class VersionedRecord:

@@ -21,7 +21,9 @@ class Thing(VersionedRecord, what="a thing", kind="x", format=2):
     options: Mapping[str, str | float | bool | None] = dataclasses.field(default_factory=dict)
 
 
-THING = Thing(((1, 2), (3,)), (Leaf(4), 0.5), Leaf(5), {"b": Leaf(6)}, {"a": 1, "b": "", "c": False, "d": None})
+THING = Thing(
+    ((1, 2), (3,)), (Leaf(4), 0.5), Leaf(5), {"b": Leaf(6)}, {"a": 1, "b": "", "c": False, "d": None}
+)
 
 
 @pytest.mark.parametrize("thing", [THING, Thing((), (Leaf(1), 2.0))])
