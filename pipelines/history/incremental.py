@@ -90,7 +90,7 @@ class PastListingFile:
         """Context manager that raises StorageError when a file of the run is missing or damaged."""
         try:
             yield
-        except (FileNotFoundError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
+        except (FileNotFoundError, EOFError, zlib.error, gzip.BadGzipFile, KeyError, ValueError) as error:
             raise StorageError(
                 f"files of an earlier run are missing or damaged ({error})",
                 value=self.place,

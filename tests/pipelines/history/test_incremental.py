@@ -23,7 +23,7 @@ from pipelines.history.incremental import (
 )
 from pipelines.listing.frozen_listing import load_item, read_item
 from pipelines.listing.work_item import ITEM_SIZE
-from schemas.errors import UserError
+from schemas.errors import StorageError, UserError
 from schemas.layout import bucket_listing, joined_listing
 
 URIS = st.sampled_from([f"file:///in/{letter}.png" for letter in "abcdef"])
@@ -172,3 +172,14 @@ def test_a_damaged_bucket_of_a_resumed_run_is_worded(content: bytes, tmp_path: p
     output.write_once(bucket_listing(0), content)
     with pytest.raises(UserError, match="frozen listing of the run is damaged"):
         incremental.read_bucket(output, 0)
+
+
+@pytest.mark.parametrize("damage", [b"x", gzip.compress(b"[")[:-1], b""])
+def test_damage_of_an_earlier_run_is_worded(damage: bytes, tmp_path: pathlib.Path) -> None:
+    name = bucket_listing(0)
+    LocalFolder(tmp_path).write_once(name, damage)
+    file = incremental.PastListingFile(0, str(tmp_path), name, listed=False, scored=False)
+    with pytest.raises(StorageError, match="files of an earlier run are missing or damaged"):
+        list(incremental.past_blocks(file, buckets=1))
+    with pytest.raises(StorageError, match="missing or damaged"), file.damage_reported():
+        {}["file:///an/image/that/is/not/listed.png"]
