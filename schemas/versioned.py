@@ -6,7 +6,7 @@ import functools
 import json
 import types
 import typing
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, Self, TypeVar
 
 T = TypeVar("T")
@@ -34,6 +34,14 @@ def fields_of(what: str) -> Iterator[None]:
         yield
     except (AttributeError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"wrong fields for {what}: {error}") from error
+
+
+def check_types(rows: Iterable[Sequence[Any]], kinds: tuple[type, ...]) -> None:
+    """Raise TypeError when a row has values of other types; it may lack the last ones."""
+    # Of millions of rows nearly all are alike.
+    for found in {tuple(map(type, row)) for row in rows}:
+        if found != kinds[: len(found)]:
+            raise TypeError(f"a row of {', '.join(kind.__name__ for kind in found)}")
 
 
 class VersionedRecord:
@@ -100,7 +108,7 @@ def _check_depth(value: Any) -> None:
 
 def _decode(kind: Any, value: Any) -> Any:
     if kind in _PLAIN:
-        return value
+        return _checked(kind, value)
     arguments = typing.get_args(kind)
     if hasattr(kind, "from_fields"):
         return kind.from_fields(value)
@@ -111,16 +119,25 @@ def _decode(kind: Any, value: Any) -> Any:
     if origin is Mapping:
         return {name: _decode(arguments[1], each) for name, each in value.items()}
     if origin is Collection or (origin is tuple and arguments[-1] is Ellipsis):
-        plain = arguments[0] in _PLAIN
-        return tuple(value if plain else (_decode(arguments[0], each) for each in value))
+        return tuple(_decode(arguments[0], each) for each in _checked(list, value))
     if origin is tuple:
-        return tuple(_decode(*pair) for pair in zip(arguments, value, strict=True))
-    if origin is types.UnionType and value is not None:
-        return _decode(arguments[0], value)
+        return tuple(_decode(*pair) for pair in zip(arguments, _checked(list, value), strict=True))
+    if origin is types.UnionType:
+        plain = tuple(each for each in arguments if each in _PLAIN or each is types.NoneType)
+        whole = float in plain and isinstance(value, int)
+        return value if whole or isinstance(value, plain) else _decode(arguments[0], value)
     return value
 
 
-_PLAIN = (str, int, float, None)
-"""Types of fields whose values are taken as they are: a record checks them itself."""
+def _checked(kind: type, value: Any) -> Any:
+    """Return a value of JSON; raise TypeError when it is of another type than its field."""
+    # A truth is an int to Python, and a number without a fraction is an int in JSON.
+    if type(value) is not kind and (kind is not float or type(value) is not int):
+        raise TypeError(f"{value!r:.100} is not of type {kind.__name__}")
+    return value
+
+
+_PLAIN: Final = frozenset({str, int, float, bool})
+"""Types of fields that JSON has too."""
 
 _type_hints = functools.cache(typing.get_type_hints)

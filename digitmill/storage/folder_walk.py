@@ -16,8 +16,8 @@ _SLASH: Final = ord("/")
 
 _GONE: Final = (errno.ENOENT, errno.ENOTDIR)
 
-_OF_THE_PROCESS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-"""Errors that say nothing about a folder: others could not be listed either."""
+OF_THE_PROCESS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""Errors that say nothing about a file or folder: others could not be opened either."""
 
 
 class _Open(NamedTuple):
@@ -130,7 +130,7 @@ def _is_entry(folder: _Open, name: bytes, error: OSError, survey: Survey) -> boo
     if survey.selection.excludes(folder.relative + os.fsdecode(name)):
         survey.ignored += 1
         return False
-    if survey.strict or error.errno in _OF_THE_PROCESS:
+    if survey.strict or error.errno in OF_THE_PROCESS:
         raise _refusal(folder.path + name[:-1], error) from error
     survey.vanished += error.errno in _GONE
     return error.errno not in _GONE

@@ -29,6 +29,10 @@ class ListedImage(NamedTuple):
     page_labels: str = ""
 
 
+FIELD_TYPES: Final = tuple(ListedImage.__annotations__.values())
+"""Types of an image's fields."""
+
+
 def bounded_generation(version: int) -> int:
     """Return a version as it fits int64 columns: from 0 to 2^63 - 1.
 

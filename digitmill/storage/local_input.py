@@ -7,12 +7,12 @@ import stat
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
-from digitmill.storage.folder_walk import files_below, stat_image, walk
+from digitmill.storage.folder_walk import OF_THE_PROCESS, files_below, stat_image, walk
 from digitmill.storage.listed_image import ListedImage, bounded_generation
 from digitmill.storage.names import path_of, real_root, uri_of
 from digitmill.storage.patterns import EVERYTHING, PathPattern
 from digitmill.storage.survey import Survey
-from schemas.errors import UserError
+from schemas.errors import StorageError, UserError
 from schemas.failure import MAX_BYTES, FailureCode, ImageError
 
 _FAILURES = {
@@ -74,6 +74,7 @@ def read_file(image: ListedImage) -> bytes:
 
     Raises:
         ImageError: MISSING, DENIED, CHANGED, TOO_LARGE or UNREADABLE.
+        StorageError: when the process may not open more files.
     """
     size = image.size
     try:
@@ -98,6 +99,7 @@ def open_file(image: ListedImage) -> BinaryIO:
 
     Raises:
         ImageError: MISSING, DENIED, CHANGED or UNREADABLE.
+        StorageError: when the process may not open more files.
     """
     try:
         file = os.open(path_of(image.uri), _READ)
@@ -127,5 +129,11 @@ def _check_listed(status: os.stat_result, image: ListedImage) -> None:
 
 
 def _image_error(error: OSError) -> ImageError:
+    if error.errno in OF_THE_PROCESS:
+        raise StorageError(
+            "cannot open more files of the input",
+            value=error.strerror,
+            hint="raise the limit of open files (`ulimit -n`) or of memory, or use fewer workers",
+        ) from error
     code = _FAILURES.get(error.errno or 0, FailureCode.UNREADABLE)
     return ImageError(code, error.strerror or type(error).__name__)

@@ -22,10 +22,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from digitmill.storage import OutputFolder, open_folder
-from digitmill.storage.listed_image import ListedImage
+from digitmill.storage.listed_image import FIELD_TYPES, ListedImage
 from digitmill.storage.names import file_of
 from pipelines.history.past_runs import PastRun
-from pipelines.listing.frozen_listing import read_item, read_items, write_item
+from pipelines.listing.frozen_listing import damaged_listing, read_item, read_items, unpack, write_item
 from pipelines.listing.work_item import ITEM_SIZE, WorkItem, pack_items
 from pipelines.statistics.item_statistics import FileCount, read_record
 from schemas.errors import StorageError
@@ -39,7 +39,7 @@ from schemas.layout import (
     joined_listing,
     statistics_name,
 )
-from schemas.versioned import fields_of, parse_json
+from schemas.versioned import check_types, fields_of, parse_json
 
 _BUCKET_NAMES: Final = 50_000
 _MOST_BUCKETS: Final = 4096
@@ -90,7 +90,7 @@ class PastListingFile:
         """Context manager that raises StorageError when a file of the run is missing or damaged."""
         try:
             yield
-        except (FileNotFoundError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
+        except (FileNotFoundError, EOFError, zlib.error, gzip.BadGzipFile, KeyError, ValueError) as error:
             raise StorageError(
                 f"files of an earlier run are missing or damaged ({error})",
                 value=self.place,
@@ -134,12 +134,17 @@ class Bucket:
         """Read what `to_bytes` wrote."""
         with fields_of("a bucket of names"):
             # Earlier versions did not count the images of archives.
-            todo, skipped, failed, *several = parse_json(gzip.decompress(data))
+            todo, skipped, failed, *several = parse_json(unpack(data))
+            counted = several[0] if several else ()
+            check_types([[skipped]], (int,))
+            check_types(todo, FIELD_TYPES)
+            check_types(failed, (str, int))
+            check_types(counted, (str, int, int, int))
             return cls(
                 tuple(itertools.starmap(ListedImage, todo)),
                 skipped,
                 tuple((uri, made) for uri, made in failed),
-                tuple((uri, made, images, bad) for uri, made, images, bad in (several[0] if several else ())),
+                tuple((uri, made, images, bad) for uri, made, images, bad in counted),
             )
 
 
@@ -296,8 +301,17 @@ def freeze_group(
 
 
 def read_bucket(output: OutputFolder, number: int) -> Bucket:
-    """Read the result of the join for a bucket; raise FileNotFoundError if it is missing."""
-    return Bucket.from_bytes(output.read(bucket_listing(number)))
+    """Read the result of the join for a bucket.
+
+    Raises:
+        FileNotFoundError: when it is missing.
+        UserError: when it is damaged.
+    """
+    name = bucket_listing(number)
+    try:
+        return Bucket.from_bytes(output.read(name))
+    except ValueError as error:
+        raise damaged_listing(output, name, error) from error
 
 
 def _blocks(names: Iterable[tuple], run: int, kind: str, *, buckets: int) -> Iterator[tuple[int, Block]]:

@@ -16,19 +16,18 @@ import itertools
 import json
 import zlib
 from collections.abc import Callable, Generator, Iterator
-from typing import Any, Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
-from digitmill.storage import OutputFolder, Selection, Survey
+from digitmill.storage import OutputFolder, Survey
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.object_stores.uris import is_folder_marker, split
 from digitmill.storage.patterns import compile_pattern
 from pipelines.listing.input_listing import Listing, RemoteRange
-from pipelines.listing.key_ranges import KeyRange
 from pipelines.listing.true_labels import label_from_folder
 from pipelines.listing.work_item import ITEM_SIZE, MAX_ITEM_SIZE, WorkItem, pack_items, separate_archives
 from schemas.errors import StorageError, UserError
 from schemas.layout import LISTING, LISTING_INDEX, launcher_listing, range_listing
-from schemas.versioned import fields_of, parse_json
+from schemas.versioned import check_types, decode, fields_of, parse_json
 
 ItemRef = tuple[str, int]
 """Reference to a work item: its listing file, and its number in it once archives are separated."""
@@ -83,13 +82,11 @@ class ListingIndex:
         """Read what `to_json` wrote; raise ValueError when the text is no such index."""
         with fields_of("an index of a listing"):
             fields = parse_json(text)
-            items = tuple(FrozenItem(*item) for item in fields.pop("items"))
-            return cls(items, tuple(map(_read_range, fields.pop("ranges"))), **fields)
-
-
-def _read_range(fields: dict[str, Any]) -> RemoteRange:
-    chosen = {name: tuple(patterns) for name, patterns in fields.pop("selection", {}).items()}
-    return RemoteRange(**fields | {"keys": KeyRange(**fields["keys"]), "selection": Selection(**chosen)})
+            rows, ranges = fields.pop("items"), fields.pop("ranges")
+            check_types(rows, tuple(FrozenItem.__annotations__.values()))
+            check_types([[*fields.values()]], (int,) * len(fields))
+            keys = (decode(RemoteRange, each, what="a key range") for each in ranges)
+            return cls(tuple(itertools.starmap(FrozenItem, rows)), tuple(keys), **fields)
 
 
 def list_range(
@@ -192,7 +189,7 @@ def read_index(output: OutputFolder) -> ListingIndex | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise _damaged(output, LISTING_INDEX, error) from error
+        raise damaged_listing(output, LISTING_INDEX, error) from error
 
 
 def frozen_items(name: str, item: WorkItem) -> Iterator[FrozenItem]:
@@ -206,11 +203,12 @@ def load_item(output: OutputFolder, ref: ItemRef) -> WorkItem:
     name, number = ref
     try:
         return read_items(output, name)[number]
-    except (ValueError, IndexError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise _damaged(output, name, error) from error
+    except (ValueError, IndexError, FileNotFoundError) as error:
+        raise damaged_listing(output, name, error) from error
 
 
-def _damaged(output: OutputFolder, name: str, error: Exception) -> UserError:
+def damaged_listing(output: OutputFolder, name: str, error: Exception) -> UserError:
+    """Return the error of a run whose own listing cannot be read."""
     return UserError(
         "the frozen listing of the run is damaged",
         value=output.at(name),
@@ -242,9 +240,13 @@ def read_sequence(
 
     Raises:
         FileNotFoundError: when the file that ends it is missing.
+        UserError: when one is damaged.
     """
     for name in map(name_of, itertools.count()):
-        item, left_out = _read_file(output, name)
+        try:
+            item, left_out = _read_file(output, name)
+        except ValueError as error:
+            raise damaged_listing(output, name, error) from error
         if ignored is not None:
             ignored.append(left_out)
         if item is None:
@@ -271,6 +273,14 @@ def _pack(item: WorkItem | None, ignored: int = 0) -> bytes:
     return gzip.compress(content.rstrip(b"\n") + b"\n%d" % ignored if ignored else content, 1, mtime=0)
 
 
+def unpack(data: bytes) -> bytes:
+    """Return what a gzipped file of a listing holds; raise ValueError when it is damaged."""
+    try:
+        return gzip.decompress(data)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"damaged: {error}") from error
+
+
 def read_item(output: OutputFolder, name: str) -> WorkItem | None:
     """Read a listing file, archives not separated; None where it ends a sequence."""
     return _read_file(output, name)[0]
@@ -278,5 +288,5 @@ def read_item(output: OutputFolder, name: str) -> WorkItem | None:
 
 def _read_file(output: OutputFolder, name: str) -> tuple[WorkItem | None, int]:
     """Return the work item of a listing file, and how many files were left out of it."""
-    content, _, ignored = gzip.decompress(output.read(name)).partition(b"\n")
+    content, _, ignored = unpack(output.read(name)).partition(b"\n")
     return None if content == _END.strip() else WorkItem.from_bytes(content), int(ignored or 0)

@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Final, Self
 
-from digitmill.storage.listed_image import ListedImage
+from digitmill.storage.listed_image import FIELD_TYPES, ListedImage
 from digitmill.storage.names import may_be_archive
 from schemas.failure import Failure, ImageError
-from schemas.versioned import fields_of, parse_json
+from schemas.versioned import check_types, fields_of, parse_json
 
 ITEM_SIZE: Final = 2048
 """Images in the first work items: an item costs 5 ms besides its images, and larger ones balance worse."""
@@ -53,6 +53,8 @@ class WorkItem:
         """Read what `to_bytes` wrote; raise ValueError when the data are no such item."""
         with fields_of("a listing file"):
             digest, images = parse_json(data)
+            check_types([[digest]], (str,))
+            check_types(images, FIELD_TYPES)
             # Listings of earlier versions lack the fields that have come since.
             return cls(digest, tuple(itertools.starmap(ListedImage, images)))
 

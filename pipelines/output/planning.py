@@ -9,7 +9,7 @@ from digitmill.engines.bundle_loader import Bundle
 from digitmill.imaging.canonical import PREPROCESSING_VERSION
 from digitmill.storage import OutputFolder
 from digitmill.storage.names import place_from_anywhere, printable
-from pipelines.history.past_runs import find_runs, with_same_model
+from pipelines.history.past_runs import find_runs, pages_of, with_same_model
 from pipelines.listing.true_labels import FOLDER
 from pipelines.output import output_run
 from pipelines.score_options import ScoreOptions
@@ -45,9 +45,9 @@ def make_plan(
         past={},
     )
     if begun is not None:
-        # A plan of an earlier version lacks the flags that have come since, and did what they do by default;
-        # and it names inputs by their links.
-        filled = {**options.defaults(Effect.RESULT), **begun.settings}
+        # A plan of an earlier version lacks the flags that have come since, and did what they do by default,
+        # but for the pages; and it names inputs by their links.
+        filled = {**options.defaults(Effect.RESULT), "pages": pages_of(begun), **begun.settings}
         inputs = tuple(map(place_from_anywhere, begun.inputs))
         output_run.check_same_plan(dataclasses.replace(begun, settings=filled, inputs=inputs), plan, output)
         return begun

@@ -280,7 +280,12 @@ def _check_item(
     if item.may_be_archive:
         # Of names without number only digests are held.
         names = NameCounts()
-        yield from (f"{image}: 2 outcomes" for image in images if names.add(image.encode()) == 2)
+        for image in images:
+            if names.add(image.encode()) == 2:
+                yield f"{image}: 2 outcomes"
+            # An archive's own name, or that of a member.
+            if not f"{image}!".startswith(f"{item.images[0].uri}!"):
+                yield f"{image}: outcome, but not listed"
         outcomes: collections.Counter[str] = collections.Counter()
     else:
         outcomes = collections.Counter(images)

@@ -18,9 +18,12 @@ class Thing(VersionedRecord, what="a thing", kind="x", format=2):
     pair: tuple[Leaf, float]
     leaf: Leaf | None = None
     named: Mapping[str, Leaf] = dataclasses.field(default_factory=dict)
+    options: Mapping[str, str | float | bool | None] = dataclasses.field(default_factory=dict)
 
 
-THING = Thing(((1, 2), (3,)), (Leaf(4), 0.5), Leaf(5), {"b": Leaf(6)})
+THING = Thing(
+    ((1, 2), (3,)), (Leaf(4), 0.5), Leaf(5), {"b": Leaf(6)}, {"a": 1, "b": "", "c": False, "d": None}
+)
 
 
 @pytest.mark.parametrize("thing", [THING, Thing((), (Leaf(1), 2.0))])
@@ -46,6 +49,15 @@ def test_another_format_is_refused(text: str) -> None:
         {"named": [1]},
         {"named": {"b": None}},
         {"pair": [{"a": 1}]},
+        {"pair": [{"a": "1"}, 0.5]},
+        {"pair": [{"a": True}, 0.5]},
+        {"pair": [{"a": 1.0}, 0.5]},
+        {"pair": [{"a": 1}, None]},
+        {"numbers": [[1, None]]},
+        {"numbers": ["12"]},
+        {"numbers": {}},
+        {"options": {"a": []}},
+        {"options": {"a": {}}},
     ],
 )
 def test_wrong_fields_are_refused(change: dict) -> None:

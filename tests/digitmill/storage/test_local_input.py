@@ -1,3 +1,4 @@
+import errno
 import os
 import pathlib
 
@@ -7,7 +8,7 @@ from digitmill.imaging.headers import header
 from digitmill.storage import ImageReader, local_input
 from digitmill.storage.listed_image import ListedImage
 from pipelines.listing.input_listing import list_images
-from schemas.errors import UserError
+from schemas.errors import StorageError, UserError
 from schemas.failure import FailureCode, ImageError
 
 
@@ -76,7 +77,6 @@ def test_a_file_that_grows_while_it_is_read_has_changed(
     [
         (PermissionError(13, "Permission denied"), FailureCode.DENIED),
         (OSError(5, "Input/output error"), FailureCode.UNREADABLE),
-        (OSError(24, "Too many open files"), FailureCode.UNREADABLE),
     ],
 )
 def test_the_systems_refusals_have_codes(
@@ -200,3 +200,20 @@ def test_names_that_need_quoting_are_listed_under_the_uris_of_their_paths(tmp_pa
     expected = {pathlib.Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).as_uri() for name in names}
     assert {image.uri for image in list_images([str(tmp_path)])} == expected
     assert {image.uri for image in list_images([f"{tmp_path}/**"])} == expected
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_what_the_process_lacks_is_no_failure_of_the_image(
+    number: int, file: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = listed(file)
+
+    def refuse(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(local_input.os, "open", refuse)
+    with ImageReader() as reader:
+        with pytest.raises(StorageError, match="cannot open more files"):
+            list(reader.read([image]))
+        with pytest.raises(StorageError, match="cannot open more files"):
+            reader.fetch(image)

@@ -4,6 +4,7 @@ import pathlib
 import random
 import zlib
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ from pipelines.history.incremental import (
 )
 from pipelines.listing.frozen_listing import load_item, read_item
 from pipelines.listing.work_item import ITEM_SIZE
+from schemas.errors import StorageError, UserError
 from schemas.layout import bucket_listing, joined_listing
 
 URIS = st.sampled_from([f"file:///in/{letter}.png" for letter in "abcdef"])
@@ -150,3 +152,34 @@ def test_a_group_is_frozen_in_items_and_the_same_again(tmp_path: pathlib.Path) -
     assert sorted(image for _, item in first for image in item.images) == images
     assert read_item(output, joined_listing(4, 3)) is None
     assert load_item(output, (joined_listing(4, 0), 0)).images
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"not gzipped",
+        gzip.compress(b"[]")[:-1],
+        gzip.compress(b"[]"),
+        gzip.compress(b"no JSON"),
+        gzip.compress(b'[[], "1", []]'),
+        gzip.compress(b"[[[1]], 1, []]"),
+        gzip.compress(b'[[], 1, [["file:///a"]]]'),
+        gzip.compress(b'[[], 1, [[["file:///a"], 1]]]'),
+    ],
+)
+def test_a_damaged_bucket_of_a_resumed_run_is_worded(content: bytes, tmp_path: pathlib.Path) -> None:
+    output = LocalFolder(tmp_path)
+    output.write_once(bucket_listing(0), content)
+    with pytest.raises(UserError, match="frozen listing of the run is damaged"):
+        incremental.read_bucket(output, 0)
+
+
+@pytest.mark.parametrize("damage", [b"x", gzip.compress(b"[")[:-1], b""])
+def test_damage_of_an_earlier_run_is_worded(damage: bytes, tmp_path: pathlib.Path) -> None:
+    name = bucket_listing(0)
+    LocalFolder(tmp_path).write_once(name, damage)
+    file = incremental.PastListingFile(0, str(tmp_path), name, listed=False, scored=False)
+    with pytest.raises(StorageError, match="files of an earlier run are missing or damaged"):
+        list(incremental.past_blocks(file, buckets=1))
+    with pytest.raises(StorageError, match="missing or damaged"), file.damage_reported():
+        {}["file:///an/image/that/is/not/listed.png"]

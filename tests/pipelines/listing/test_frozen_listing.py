@@ -1,4 +1,6 @@
+import gzip
 import itertools
+import json
 import pathlib
 from collections.abc import Callable, Iterator
 
@@ -17,11 +19,12 @@ from pipelines.listing.frozen_listing import (
     load_item,
     read_index,
     read_range_items,
+    read_sequence,
 )
 from pipelines.listing.input_listing import Listing, RemoteRange, list_images, list_with_ranges
 from pipelines.listing.key_ranges import KeyRange
 from pipelines.listing.work_item import WorkItem
-from schemas.errors import StorageError
+from schemas.errors import StorageError, UserError
 from schemas.layout import LISTING
 from tests.gcs_emulator import Bucket
 
@@ -276,3 +279,26 @@ def test_a_range_is_listed_by_one_request(stored: Names, output: LocalFolder) ->
     keys = RemoteRange("bucket", KeyRange("a/", "a0"), "a/*.png")
     assert [len(item.images) for item in listed(output, keys, size=1)] == [1, 1, 1]
     assert stored.starts == ["a/"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("items", [["a", "0", "d", 1, False]]),
+        ("items", [[[], 0, "d", 1, False]]),
+        ("buckets", "2"),
+        ("ignored", None),
+        ("ranges", [{"bucket": "b", "keys": {"start": 1, "end": ""}, "pattern": ""}]),
+    ],
+)
+def test_an_index_with_values_of_other_types_is_refused(name: str, content: object) -> None:
+    text = json.dumps(json.loads(ListingIndex(()).to_json()) | {name: content})
+    with pytest.raises(ValueError, match="wrong fields for"):
+        ListingIndex.from_json(text)
+
+
+@pytest.mark.parametrize("content", [b"x", gzip.compress(b'["d", [[1, 2, 3]]]'), gzip.compress(b"[1, []]")])
+def test_a_damaged_listing_file_is_worded(content: bytes, output: LocalFolder) -> None:
+    output.write_once("listing/x", content)
+    with pytest.raises(UserError, match="frozen listing of the run is damaged"):
+        list(read_sequence(output, lambda _: "listing/x"))

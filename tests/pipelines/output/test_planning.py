@@ -9,6 +9,7 @@ from digitmill.storage.local_output import LocalFolder
 from pipelines.output.planning import make_plan
 from pipelines.score_options import ScoreOptions
 from schemas.errors import UserError
+from schemas.prediction import Pages
 from schemas.run_plan import RunPlan
 
 
@@ -59,6 +60,17 @@ def test_a_plan_of_a_version_without_a_flag_is_resumed_unless_the_flag_is_given(
     assert plan(options, bundle, begun) is begun
     with pytest.raises(UserError, match="sample was None and is now 5"):
         plan(dataclasses.replace(options, sample=5), bundle, begun)
+
+
+def test_a_run_of_a_version_that_scored_first_pages_is_not_resumed_with_all(
+    options: ScoreOptions, bundle: Bundle
+) -> None:
+    begun = plan(options, bundle)
+    older = {name: value for name, value in begun.settings.items() if name != "pages"}
+    begun = dataclasses.replace(begun, settings=older)
+    with pytest.raises(UserError, match="pages was 'first' and is now 'all'"):
+        plan(options, bundle, begun)
+    assert plan(dataclasses.replace(options, pages=Pages.FIRST), bundle, begun) is begun
 
 
 @pytest.mark.parametrize("name", ["list", "labels"])

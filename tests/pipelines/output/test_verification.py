@@ -100,10 +100,10 @@ def forge(output: pathlib.Path, name: str, change: Callable[[bytes], bytes], row
     (output / "manifest.json").write_text(json.dumps(manifest))
 
 
-def csv_part(output: pathlib.Path) -> str:
-    """A file of predictions of images that are no members of the archive."""
+def csv_part(output: pathlib.Path, *, of: bytes = b"/digits/") -> str:
+    """A file of predictions of images whose names hold this; by default, that are no archive's members."""
     named = (name for name in parts(output) if name.endswith(".csv") and "predictions" in name)
-    return next(name for name in named if b"/digits/" in (output / name).read_bytes())
+    return next(name for name in named if of in (output / name).read_bytes())
 
 
 def test_rows_are_counted(output: pathlib.Path) -> None:
@@ -128,6 +128,11 @@ def test_images_with_no_and_with_two_outcomes_are_found(output: pathlib.Path) ->
 
 def test_an_outcome_of_an_unlisted_image_is_found(output: pathlib.Path) -> None:
     forge(output, csv_part(output), lambda data: data.replace(b"digits/", b"idiots/", 1))
+    assert any(finding.endswith(": outcome, but not listed") for finding in findings(output))
+
+
+def test_an_outcome_of_an_image_that_is_in_no_listed_archive_is_found(output: pathlib.Path) -> None:
+    forge(output, csv_part(output, of=b"some.tar!"), lambda data: data.replace(b"some.tar!", b"some.tar/", 1))
     assert any(finding.endswith(": outcome, but not listed") for finding in findings(output))
 
 
