@@ -10,7 +10,7 @@ from digitmill.storage.listed_image import ListedImage, bounded_generation
 from digitmill.storage.names import quoted, uri_of
 from digitmill.storage.patterns import PathPattern, States
 from digitmill.storage.survey import Survey, Visit
-from schemas.errors import UserError
+from schemas.errors import StorageError, UserError
 
 _SLASH: Final = ord("/")
 
@@ -39,6 +39,7 @@ def walk(root: bytes, pattern: PathPattern, survey: Survey) -> Iterator[ListedIm
 
     Raises:
         UserError: when the root cannot be listed; if the survey is strict, any folder.
+        StorageError: when the process may not open more files.
     """
     # A stack, not recursion: folders may lie deeper in each other than Python calls go.
     try:
@@ -136,7 +137,13 @@ def _is_entry(folder: _Open, name: bytes, error: OSError, survey: Survey) -> boo
     return error.errno not in _GONE
 
 
-def _refusal(folder: bytes, error: OSError) -> UserError:
+def _refusal(folder: bytes, error: OSError) -> UserError | StorageError:
+    if error.errno in OF_THE_PROCESS:
+        return StorageError(
+            f"cannot list the folder ({error.strerror})",
+            value=os.fsdecode(folder),
+            hint="allow more open files by `ulimit -n`, or free memory",
+        )
     return UserError(
         "cannot list the folder",
         value=os.fsdecode(folder),

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import pathlib
+import sys
 
 from digitmill.commands import Effect
 from digitmill.engines.bundle_loader import Bundle
@@ -52,7 +53,15 @@ def make_plan(
         output_run.check_same_plan(dataclasses.replace(begun, settings=filled, inputs=inputs), plan, output)
         return begun
     runs = find_runs(options.since, exclude=output) if options.since else []
-    return dataclasses.replace(plan, past={run.place: run.digest for run in with_same_model(runs, plan)})
+    used = with_same_model(runs, plan)
+    if len(used) < len(runs):
+        print(
+            f"--since: {len(runs) - len(used):,} of {len(runs):,} earlier runs are not used: their model, "
+            "preprocessing or --pages is another one",
+            file=sys.stderr,
+            flush=True,
+        )
+    return dataclasses.replace(plan, past={run.place: run.digest for run in used})
 
 
 def accept_threshold(options: ScoreOptions, bundle: Bundle) -> float:

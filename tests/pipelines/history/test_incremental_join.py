@@ -126,11 +126,16 @@ def test_failures_are_only_scored_again_with_retry_failures(
 
 @pytest.mark.slow
 def test_another_model_scores_everything_anew(
-    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, other_bundle: pathlib.Path, tmp_path: pathlib.Path
+    mixed_folder: pathlib.Path,
+    bundle_path: pathlib.Path,
+    other_bundle: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     score(mixed_folder, bundle_path, tmp_path / "nights" / "1")
     second = score(mixed_folder, other_bundle, tmp_path / "nights" / "2", since=str(tmp_path / "nights"))
     assert counts(second) == (65, 60, 5, 0)
+    assert "1 of 1 earlier runs are not used: their model, preprocessing or" in capsys.readouterr().err
     third = score(mixed_folder, bundle_path, tmp_path / "nights" / "3", since=str(tmp_path / "nights"))
     assert counts(third) == (65, 0, 0, 65)
 

@@ -18,7 +18,7 @@ from pipelines.listing.input_listing import (
     read_input_list,
     stable_sample,
 )
-from schemas.errors import UserError
+from schemas.errors import StorageError, UserError
 from schemas.failure import FailureCode
 
 
@@ -409,7 +409,8 @@ def test_an_excluded_folder_need_not_be_readable(tree: pathlib.Path, denied: Cal
 
 def test_too_many_open_files_end_the_listing(tree: pathlib.Path, denied: Callable) -> None:
     denied("deep", OSError(errno.EMFILE, "Too many open files"))
-    with pytest.raises(UserError, match="Too many open files"):
+    # What is scored already stays: with an error of the user's it would be removed.
+    with pytest.raises(StorageError, match="Too many open files"):
         list(list_images([str(tree)], survey=Survey(strict=False)))
 
 
