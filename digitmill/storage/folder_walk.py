@@ -138,9 +138,9 @@ def _is_entry(folder: _Open, name: bytes, error: OSError, survey: Survey) -> boo
 
 def _refusal(folder: bytes, error: OSError) -> UserError:
     return UserError(
-        "cannot list the folder",
+        f"cannot list the folder ({error.strerror})",
         value=os.fsdecode(folder),
-        hint=f"grant access or leave it out: {error.strerror}",
+        hint="grant access, or leave it out",
     )
 
 
