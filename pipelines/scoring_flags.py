@@ -39,7 +39,7 @@ def compression(*, group: OptionGroup, always: bool = False) -> Any:
 def include(*, group: OptionGroup) -> Any:
     """Return the field `include: tuple[str, ...]`."""
     return flag(
-        "Only files whose names, relative to the input, match; as 'a/*.png' or '**/*.png'. Repeatable.",
+        "Only files whose names, relative to the input, match, such as 'a/*.png' or '**/*.png'. Repeatable.",
         group=group,
         default=(),
         metavar="GLOB",
@@ -49,7 +49,7 @@ def include(*, group: OptionGroup) -> Any:
 def exclude(*, group: OptionGroup) -> Any:
     """Return the field `exclude: tuple[str, ...]`."""
     return flag(
-        "No files whose names, relative to the input, match; as 'drafts/**'. Repeatable.",
+        "Leave out files whose names, relative to the input, match, such as 'drafts/**'. Repeatable.",
         group=group,
         default=(),
         metavar="GLOB",

@@ -126,7 +126,7 @@ def find_ink(grey: np.ndarray, lighting: Lighting) -> Ink:
     if peak - base < least:
         raise FeaturelessError(
             FailureCode.BLANK,
-            f"nothing stands out from the paper by {least:.0f} grey levels, at most {peak - base:.0f}",
+            f"no ink: contrast with the paper is {peak - base:.0f} grey levels, {least:.0f} are needed",
         )
     floor = base + max(_INK_GRAIN * grain, _INK_SHARE * (peak - base))
     return Ink(paper, contrast, base=base, floor=int(floor), peak=peak)

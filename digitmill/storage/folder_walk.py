@@ -145,9 +145,9 @@ def _refusal(folder: bytes, error: OSError) -> UserError | StorageError:
             hint="allow more open files by `ulimit -n`, or free memory",
         )
     return UserError(
-        "cannot list the folder",
+        f"cannot list the folder ({error.strerror})",
         value=os.fsdecode(folder),
-        hint=f"grant access or leave it out: {error.strerror}",
+        hint="grant access, or leave it out",
     )
 
 

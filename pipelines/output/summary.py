@@ -65,19 +65,20 @@ class Summary:
         line = f"{self.manifest.counts.failed:,}" + (f" ({', '.join(codes)})" if codes else "")
         if self.manifest.status == Status.OVER_BUDGET:
             allowed = float(self.manifest.options["max_failure_rate"] or 0)
-            line += f": {self.manifest.failure_rate:.1%} of the images, more than the {allowed:.1%} allowed"
+            tried = "of those not skipped" if self.manifest.counts.skipped else "of the images"
+            line += f": {self.manifest.failure_rate:.1%} {tried}, more than the {allowed:.1%} allowed"
         return line
 
     def _skipped(self) -> str | None:
         skipped, failed = self.manifest.counts.skipped, self.manifest.skipped_failed
         if not skipped:
             return None
-        had_failed = f", {failed:,} failed in one (see --retry-failures)" if failed else ""
-        return f"{skipped:,}: {skipped - failed:,} scored by an earlier run{had_failed}"
+        had_failed = f", {failed:,} failed before (--retry-failures scores those again)" if failed else ""
+        return f"{skipped:,}: {skipped - failed:,} scored before{had_failed}"
 
     def _ignored(self) -> str | None:
         ignored = self.manifest.ignored
-        return f"{ignored:,} files: junk, or excluded" if ignored else None
+        return f"{ignored:,} (junk or excluded)" if ignored else None
 
     def _vanished(self) -> str | None:
         vanished = self.manifest.vanished

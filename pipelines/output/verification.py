@@ -106,7 +106,7 @@ def verify(output: OutputFolder, *, key: pathlib.Path | None = None) -> Verifica
     """
     data, found = _open(output)
     signed = output.exists(manifest.SIGNATURE)
-    signature = "signed, which --key would check" if signed else ""
+    signature = "signed; check it with --key" if signed else ""
     if key is not None:
         problem = signing.check_signature(output, data, key)
         if problem:

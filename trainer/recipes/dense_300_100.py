@@ -1,4 +1,4 @@
-"""Two dense layers of 300 and 100, SGD: the book's first image classifier.
+"""Two dense layers of 300 and 100, SGD: the first image classifier in Géron's book.
 
 Source: A. Géron, "Hands-On Machine Learning with Scikit-Learn, Keras, and TensorFlow", chapter 10:
     SGD with Keras's learning rate of 0.01, 30 epochs, batches of 32, 5,000 images held out; 97.8 % on

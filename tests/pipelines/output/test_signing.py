@@ -71,7 +71,7 @@ def test_a_signed_run_is_verified(output: pathlib.Path, keys: tuple[pathlib.Path
     assert verdict.findings == ()
     assert "all as the manifest says (signed with the key)" in verdict.table()
     assert verdict.files == sum(1 for path in output.rglob("*") if path.is_file())
-    assert "signed, which --key would check" in verify(LocalFolder(output)).table()
+    assert "signed; check it with --key" in verify(LocalFolder(output)).table()
 
 
 def test_openssl_verifies_it_too(output: pathlib.Path, keys: tuple[pathlib.Path, pathlib.Path]) -> None:

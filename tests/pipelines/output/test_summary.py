@@ -38,9 +38,9 @@ def test_what_was_skipped_ignored_and_vanished_is_told_apart(manifest: Manifest)
     skipping = dataclasses.replace(manifest, counts=Counts(1_072, 60, 2, 1_010), skipped_failed=10)
     rows = Summary("out", dataclasses.replace(skipping, ignored=3, vanished=1)).table().splitlines()
     assert (
-        "skipped      1,010: 1,000 scored by an earlier run, 10 failed in one (see --retry-failures)" in rows
+        "skipped      1,010: 1,000 scored before, 10 failed before (--retry-failures scores those again)" in rows
     )
-    assert "ignored      3 files: junk, or excluded" in rows
+    assert "ignored      3 (junk or excluded)" in rows
     assert "vanished     1 folders, while they were listed" in rows
     all_scored = Summary("out", dataclasses.replace(skipping, skipped_failed=0)).table()
-    assert "1,010: 1,010 scored by an earlier run\n" in all_scored
+    assert "1,010: 1,010 scored before\n" in all_scored
