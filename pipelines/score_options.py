@@ -155,7 +155,7 @@ class ScoreOptions(Options):
             )
         if self.retry_failures and self.since is None:
             raise UserError(
-                "--retry-failures needs an earlier run", value="no --since", hint="Name the run by --since."
+                "--retry-failures needs --since", value="no --since", hint="Name the earlier run by it."
             )
 
     @property

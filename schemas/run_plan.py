@@ -40,8 +40,12 @@ class RunPlan(VersionedRecord, what="a run plan", format=FORMAT):
         mine, others = self._described(), other._described()
         for name in sorted(mine.keys() | others.keys()):
             if mine.get(name) != others.get(name):
-                yield f"{name} was {mine.get(name)!r} and is now {others.get(name)!r}"
+                yield f"{name} was {_shown(mine.get(name))} and is now {_shown(others.get(name))}"
 
     def _described(self) -> dict[str, object]:
         named = {"inputs": self.inputs, "model": self.model, "preprocessing": self.preprocessing}
         return named | dict(self.settings)
+
+
+def _shown(value: object) -> str:
+    return ", ".join(map(repr, value)) if isinstance(value, tuple) else repr(value)

@@ -103,7 +103,7 @@ def _text_of(error: Exception, given: Sequence[str]) -> str:
             return error.format_message()
         case click.Abort() if given:
             # A verb that can resume raises a StoppedError instead.
-            return f"interrupted; this begins again: {command_line(*hide_secrets(given))}"
+            return f"interrupted. To start again: {command_line(*hide_secrets(given))}"
         case click.Abort():
             return "interrupted"
         case _:

@@ -55,6 +55,7 @@ def run_checks(places: Sequence[str], *, model: str, write: bool) -> Iterator[Ch
         yield check_disk(pathlib.Path(folder))
     yield check_credentials()
     yield from check_runners()
+    yield check_formats()
     for place in places:
         # A new output folder is empty.
         empty = write and _is_empty(place)
@@ -164,6 +165,15 @@ def check_runners() -> Iterator[Check]:
         missing="FlinkRunner, SparkRunner: there is no java to start a job server",
         remedy="install Java 11 or 17, or use a job server that runs elsewhere",
     )
+
+
+def check_formats() -> Check:
+    """Check whether HEIC photos and pages of PDF can be decoded; all other formats need nothing more."""
+    missing = [name for name in ("pillow_heif", "pypdfium2") if importlib.util.find_spec(name) is None]
+    if not missing:
+        return Check("formats", OK, "HEIC and PDF, too")
+    remedy = "pip install 'digitmill[formats]', if there are any"
+    return Check("formats", NOTE, f"no HEIC and PDF: {', '.join(missing)} is not installed", remedy)
 
 
 def _runner(found: str | None, *, missing: str, remedy: str) -> Check:

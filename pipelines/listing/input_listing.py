@@ -101,7 +101,8 @@ def list_images(
     """
     survey = survey or Survey()
     before = None
-    listed = (_list_input(given, survey) for given in inputs)
+    alone = len(inputs) == 1
+    listed = (_list_input(given, survey, alone=alone) for given in inputs)
     for image in heapq.merge(named, *listed, key=_sort_key):
         if before is None or image.uri != before.uri:
             yield image
@@ -145,12 +146,13 @@ def stable_sample(images: Iterable[ListedImage], count: int) -> list[ListedImage
     return sorted(heapq.nsmallest(count, images, key=rank), key=_sort_key)
 
 
-def _list_input(given: str, survey: Survey) -> Iterator[ListedImage]:
+def _list_input(given: str, survey: Survey, *, alone: bool) -> Iterator[ListedImage]:
+    """Yield an input's files; it may only be empty where another input has listed its folders before."""
     empty, ignored, passed_over = True, survey.ignored, survey.passed_over
     for image in list_place(given, survey):
         empty = False
         yield image
-    if empty and survey.passed_over == passed_over:
+    if empty and (alone or survey.passed_over == passed_over):
         if survey.ignored > ignored:
             hint = f"check --include and --exclude: {survey.ignored - ignored:,} files are ignored"
             raise UserError("input holds no images", value=given, hint=hint)

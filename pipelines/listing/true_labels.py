@@ -56,6 +56,12 @@ def attach_labels(images: Iterable[ListedImage], labels: str) -> Iterator[Listed
             file=sys.stderr,
             flush=True,
         )
+    if csv_file and known and (unused := csv_file.count - csv_file.used) > 0:
+        print(
+            f"{labels}: {unused:,} of {csv_file.count:,} labels name no image of the input",
+            file=sys.stderr,
+            flush=True,
+        )
     if not known:
         hint = "write absolute paths, or paths relative to the CSV file's folder"
         if labels == FOLDER:
@@ -64,7 +70,13 @@ def attach_labels(images: Iterable[ListedImage], labels: str) -> Iterator[Listed
 
 
 class _LabelsFile:
-    """A CSV file of labels; `stale` counts images whose label is of another version."""
+    """A CSV file of labels.
+
+    Attributes:
+        count: number of labels.
+        used: labels of the images so far; all pages of a file count, whether it has them or not.
+        stale: images whose label is of another version.
+    """
 
     def __init__(self, path: pathlib.Path) -> None:
         self._path = path
@@ -72,7 +84,8 @@ class _LabelsFile:
         self._real = RealNames()
         self._by_uri = _read_csv(path, self._real)
         self._pages = _page_labels(self._by_uri)
-        self.stale = 0
+        self.count = len(self._by_uri)
+        self.used = self.stale = 0
 
     def label(self, image: ListedImage) -> ListedImage:
         if may_be_archive(image.uri):
@@ -90,7 +103,9 @@ class _LabelsFile:
                     value=image.uri,
                     hint=f"leave out one of the two in {self._path}",
                 )
+            self.used += len(self._pages[uri])
             return self._with_page_labels(image, self._pages[uri])
+        self.used += label is not None
         return _labelled(image, label and self._current(label, image))
 
     def _current(self, label: _Label, image: ListedImage) -> int | None:

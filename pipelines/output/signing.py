@@ -51,7 +51,7 @@ class Signer:
         try:
             pem = path.read_bytes()
         except OSError as error:
-            _refuse("cannot read the private key", f"check the path: {error.strerror}")
+            _refuse(f"cannot read the private key ({error.strerror})", "check the path")
         return cls(pem, os.environ.pop(PASSPHRASE, None))
 
     def __reduce__(self) -> NoReturn:
@@ -66,7 +66,7 @@ class Signer:
         problem = _problem(output, output.read(manifest.FILE), self._key.public_key())
         if problem:
             raise UserError(
-                f"a finished run is not signed later, as its manifest may have changed ({problem})",
+                f"cannot sign a finished run, its manifest may have changed since ({problem})",
                 value=output.place,
                 hint="resume it without --sign, or score into a new output",
             )
@@ -96,7 +96,7 @@ def check_signature(output: OutputFolder, data: bytes, key: pathlib.Path) -> str
         public = load_pem_public_key(key.read_bytes())
     except OSError as error:
         raise UserError(
-            "cannot read the public key", value=str(key), hint=f"check the path: {error.strerror}"
+            f"cannot read the public key ({error.strerror})", value=str(key), hint="check the path"
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise UserError("not a public key in PEM", value=str(key), hint=hint) from error

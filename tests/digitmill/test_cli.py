@@ -215,7 +215,7 @@ def test_interrupted_it_prints_what_begins_again(run: Callable, monkeypatch: pyt
     code, out, err = run("review", "a folder", "--page", "x\ny")
     assert (code, out) == (ExitCode.CRASHED, "")
     assert err.splitlines()[-1] == (
-        r"digitmill: interrupted; this begins again: digitmill review 'a folder' --page $'x\x0ay'"
+        r"digitmill: interrupted. To start again: digitmill review 'a folder' --page $'x\x0ay'"
     )
 
 

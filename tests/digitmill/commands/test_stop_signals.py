@@ -153,8 +153,8 @@ main(long)
 @pytest.mark.parametrize(
     ("place", "code", "said"),
     [
-        ("weakref", 1, "digitmill: interrupted; this begins again: digitmill long weakref\n"),
-        ("exit", 1, "digitmill: interrupted; this begins again: digitmill long exit\n"),
+        ("weakref", 1, "digitmill: interrupted. To start again: digitmill long weakref\n"),
+        ("exit", 1, "digitmill: interrupted. To start again: digitmill long exit\n"),
         ("atexit", -signal.SIGTERM, ""),
         ("twice", 1, ""),
         ("nowhere", 0, ""),

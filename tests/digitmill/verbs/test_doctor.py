@@ -151,3 +151,12 @@ def test_json_has_every_check(found):
     said = json.loads(found(OK, NOTE, flags=("--json",)).stdout)
     assert [check["state"] for check in said] == [OK, NOTE]
     assert said[1] == {"name": "disk", "state": NOTE, "found": "it is note", "remedy": "mend it"}
+
+
+def test_formats_that_cannot_be_decoded_are_noted(monkeypatch):
+    assert doctor_checks.check_formats().state == OK
+    monkeypatch.setattr(
+        doctor_checks.importlib.util, "find_spec", lambda name: None if name == "pypdfium2" else object()
+    )
+    found = doctor_checks.check_formats()
+    assert (found.state, found.found) == (NOTE, "no HEIC and PDF: pypdfium2 is not installed")

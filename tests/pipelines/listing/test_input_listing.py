@@ -414,6 +414,15 @@ def test_too_many_open_files_end_the_listing(tree: pathlib.Path, denied: Callabl
         list(list_images([str(tree)], survey=Survey(strict=False)))
 
 
+def test_a_folder_that_holds_nothing_but_a_link_to_itself_is_refused(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path)
+    with pytest.raises(UserError, match="input holds no files"):
+        list(list_images([str(tmp_path)]))
+    (tmp_path / ".DS_Store").touch()
+    with pytest.raises(UserError, match="input holds no images"):
+        list(list_images([str(tmp_path)]))
+
+
 def test_an_input_that_cannot_be_listed_is_refused(tree: pathlib.Path, denied: Callable) -> None:
     denied("a")
     for place in ("a", "a/*"):

@@ -45,6 +45,15 @@ def test_lines_without_a_digit_are_left_out_and_counted(
     assert "ignored 2 lines without a digit" in capsys.readouterr().err
 
 
+def test_labels_that_name_no_image_are_counted(
+    images: list[ListedImage], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    truth = tmp_path / "truth.csv"
+    truth.write_text("path,label\n3/a.png,4\nnosuch.png,1\nscan.tif!2,1\n7/b.png!2,5\n")
+    assert labels_of(images, truth)[0] == 4
+    assert f"{truth}: 2 of 4 labels name no image of the input\n" == capsys.readouterr().err
+
+
 def test_a_label_applies_to_its_generation_only(
     images: list[ListedImage], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
 ) -> None:

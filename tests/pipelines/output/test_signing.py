@@ -192,7 +192,7 @@ def test_a_finished_run_is_not_signed_later(
     again = ScoreOptions(**options, sign=keys[0], resume=True)
     assert score_job.run(again).manifest.counts.scored == 60
     (output / "manifest.json.sig").unlink()
-    with pytest.raises(UserError, match="a finished run is not signed later"):
+    with pytest.raises(UserError, match="cannot sign a finished run"):
         score_job.run(again)
     assert not (output / "manifest.json.sig").exists()
 

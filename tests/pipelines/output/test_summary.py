@@ -38,7 +38,8 @@ def test_what_was_skipped_ignored_and_vanished_is_told_apart(manifest: Manifest)
     skipping = dataclasses.replace(manifest, counts=Counts(1_072, 60, 2, 1_010), skipped_failed=10)
     rows = Summary("out", dataclasses.replace(skipping, ignored=3, vanished=1)).table().splitlines()
     assert (
-        "skipped      1,010: 1,000 scored before, 10 failed before (--retry-failures scores those again)" in rows
+        "skipped      1,010: 1,000 scored before, 10 failed before (--retry-failures scores those again)"
+        in rows
     )
     assert "ignored      3 (junk or excluded)" in rows
     assert "vanished     1 folders, while they were listed" in rows

@@ -160,7 +160,7 @@ def test_the_first_images_or_a_sample(
     assert len(chosen[1]) == 30
     with pytest.raises(UserError, match="--limit and --sample exclude each other"):
         options(digit_folder, bundle_path, tmp_path / "x", limit=1, sample=1)
-    with pytest.raises(UserError, match="--retry-failures needs an earlier run"):
+    with pytest.raises(UserError, match="--retry-failures needs --since"):
         options(digit_folder, bundle_path, tmp_path / "x", retry_failures=True)
 
 
