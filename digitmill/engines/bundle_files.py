@@ -3,15 +3,13 @@
 import os
 import pathlib
 import stat
-from typing import Final
 
 from digitmill.storage import open_place
+from digitmill.storage.local_input import read_regular_file
 from digitmill.storage.names import path_of
 from digitmill.storage.object_stores.uris import is_object
 from schemas.errors import UserError
 from schemas.model import bundle
-
-_READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 def read_bundle_file(place: str, name: str) -> bytes:
@@ -44,10 +42,8 @@ def read_local_file(folder: pathlib.Path, name: str) -> bytes:
         raise PermissionError(0, "a link leads out of the bundle", str(file))
     if not stat.S_ISREG(real.stat().st_mode):
         raise OSError(0, "not a regular file", str(file))
-    with open(os.open(real, _READ), "rb") as opened:
-        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):  # it was replaced since
-            raise OSError(0, "not a regular file", str(file))
-        return opened.read()
+    # It may have been replaced since.
+    return read_regular_file(real, flags=os.O_NOFOLLOW)
 
 
 def read_card(place: str) -> bytes:

@@ -50,7 +50,7 @@ def serve(handler: Handler, connection: socket.socket, *, seconds: float = DECOD
     """
     messages.send(connection, messages.FRAME.pack(messages.READY, 0))
     most = _address_space() + DECODER_GROWTH
-    while _address_space() <= most:
+    while True:
         try:
             kind, content = messages.receive(connection)
         except (EOFError, OSError):
@@ -65,6 +65,8 @@ def serve(handler: Handler, connection: socket.socket, *, seconds: float = DECOD
         signal.setitimer(signal.ITIMER_REAL, 0)
         if _address_space() > most:
             gc.collect()  # decoders' objects refer to each other and keep their pictures
+            if _address_space() > most:
+                return
 
 
 def _replies(

@@ -69,6 +69,18 @@ def holds_more_than(folder: bytes, count: int) -> bool:
     return next(itertools.islice(files_below(folder), count, None), None) is not None
 
 
+def read_regular_file(path: os.PathLike[str], *, flags: int = 0) -> bytes:
+    """Return the bytes of a file; `flags` are further ones of `os.open`.
+
+    Raises:
+        OSError: when it cannot be read, or is a pipe, a device or a folder; nobody waits for a pipe's writer.
+    """
+    with open(os.open(path, _READ | flags), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+        return file.read()
+
+
 def read_file(image: ListedImage) -> bytes:
     """Return the bytes of a file in the version that was listed.
 

@@ -8,10 +8,10 @@ import fcntl
 import os
 import pathlib
 import secrets
-import stat
 from collections.abc import Iterator
 
 from digitmill.storage.interface import LOCK, held_error, refuse_used
+from digitmill.storage.local_input import read_regular_file
 from schemas.errors import StorageError, UserError
 
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
@@ -75,14 +75,8 @@ class LocalFolder:
             _sync_folder(target.parent)
 
     def read(self, name: str) -> bytes:
-        with (
-            self._using(name, missing=True),
-            # Opening a pipe that nobody writes to would wait for ever.
-            open(os.open(self.path / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file,
-        ):
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise OSError(errno.EINVAL, "not a regular file")
-            return file.read()
+        with self._using(name, missing=True):
+            return read_regular_file(self.path / name)
 
     def exists(self, name: str) -> bool:
         return os.path.lexists(self.path / name)

@@ -27,7 +27,6 @@ def resumable(command: str) -> Iterator[None]:
     Raises:
         StoppedError: on Ctrl-C and SIGTERM, and on failures of storage, workers or the runner.
     """
-    stop = StopSignals()
     try:
         with stop_signals() as stop, _without_tracebacks(stop):
             yield

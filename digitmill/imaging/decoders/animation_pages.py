@@ -16,7 +16,6 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from digitmill.imaging.decode import decode_here, upright
-from digitmill.imaging.decoders.containers import check_png
 from digitmill.imaging.decoders.pages import check_count, check_size, reported
 from digitmill.imaging.headers import png
 from digitmill.imaging.headers.image_kinds import UPRIGHT, Header, Kind, corrupt
@@ -175,7 +174,6 @@ def png_pages(data: bytes, header: Header) -> AnimationPages:
         ImageError: CORRUPT or TOO_LARGE.
     """
     with reported(Kind.PNG):
-        check_png(data)
         frames = _png_frames(data)
     return AnimationPages(Kind.PNG, (header.width, header.height), frames, orientation=header.orientation)
 
@@ -231,11 +229,15 @@ def _png_frame(head: bytes, colours: bytes, control: bytes, picture: list[bytes]
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield name and content of each chunk; raise the error for a wrong checksum, which Pillow skips."""
     place, name = len(_PNG_SIGNATURE), b""
     while name != b"IEND":
         length, name = _PNG_CHUNK.unpack_from(data, place)
-        yield name, data[place + 8 : place + 8 + length]
-        place += 12 + length
+        end = place + 8 + length
+        if zlib.crc32(memoryview(data)[place + 4 : end]) != int.from_bytes(data[end : end + 4]):
+            raise corrupt(f"a damaged PNG: the checksum of {name!r} at byte {place:,} is wrong")
+        yield name, data[place + 8 : end]
+        place = end + 4
 
 
 def _png_chunk(name: bytes, content: bytes) -> bytes:

@@ -1,7 +1,6 @@
-"""Checks of containers whose damage Pillow does not report: chunks of PNG, sizes of WebP and BMP."""
+"""Checks of containers whose damage Pillow does not report: sizes of WebP and BMP."""
 
 import struct
-import zlib
 from typing import Final
 
 from digitmill.imaging.decoders.pages import check_size
@@ -10,8 +9,6 @@ from digitmill.imaging.headers.image_kinds import Header, Kind, corrupt
 _BMP_SIZE: Final = struct.Struct("<14xIi")
 _OS2_HEADER: Final = 12
 """The one header with sizes of 16 bits."""
-
-_PNG_CHUNK: Final = struct.Struct(">I4s")
 
 
 def check(data: bytes, header: Header) -> None:
@@ -24,17 +21,6 @@ def check(data: bytes, header: Header) -> None:
         _check_webp(data)
     elif header.kind is Kind.BMP:
         _check_bmp(data)
-
-
-def check_png(data: bytes) -> None:
-    """Check all checksums up to the end; Pillow skips those of pixels."""
-    place, name = 8, b""
-    while name != b"IEND":
-        length, name = _PNG_CHUNK.unpack_from(data, place)
-        end = place + 8 + length
-        if zlib.crc32(memoryview(data)[place + 4 : end]) != int.from_bytes(data[end : end + 4]):
-            raise corrupt(f"a damaged PNG: the checksum of {name!r} at byte {place:,} is wrong")
-        place = end + 4
 
 
 def _check_bmp(data: bytes) -> None:

@@ -104,9 +104,9 @@ def to_pixels(image: Image.Image) -> np.ndarray:
     """
     if image.mode in ("P", "PA", "LA", "La", "RGBa", "RGBA") or "transparency" in image.info:
         opaque = image.mode == "P" and "transparency" not in image.info
-        if not opaque and image.mode != "P":
-            return cv2.cvtColor(np.asarray(image.convert("RGBA")), cv2.COLOR_RGBA2BGRA)
-        return _palette(image, opaque=opaque)
+        if opaque and image.palette is not None and image.palette.mode == "RGB":
+            return cv2.cvtColor(np.asarray(image.convert("RGB")), cv2.COLOR_RGB2BGR)
+        return cv2.cvtColor(np.asarray(image.convert("RGBA")), cv2.COLOR_RGBA2BGRA)
     if image.mode in ("1", "L"):
         return np.asarray(image.convert("L"))
     if image.mode.startswith("I;16"):
@@ -118,9 +118,3 @@ def to_pixels(image: Image.Image) -> np.ndarray:
     if image.mode in ("RGB", "RGBX", "CMYK", "YCbCr"):
         return cv2.cvtColor(np.asarray(image.convert("RGB")), cv2.COLOR_RGB2BGR)
     raise ImageError(FailureCode.UNSUPPORTED, f"a picture with samples of the mode {image.mode}")
-
-
-def _palette(image: Image.Image, *, opaque: bool) -> np.ndarray:
-    if opaque and image.palette is not None and image.palette.mode == "RGB":
-        return cv2.cvtColor(np.asarray(image.convert("RGB")), cv2.COLOR_RGB2BGR)
-    return cv2.cvtColor(np.asarray(image.convert("RGBA")), cv2.COLOR_RGBA2BGRA)
