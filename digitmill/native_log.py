@@ -42,7 +42,7 @@ def quiet_stderr(*, shown_on_error: bool = True) -> Iterator[None]:
         try:
             saved = os.dup(2)
         except OSError:
-            yield  # it is closed: nobody sees anything
+            yield  # it is closed: there is nothing to hold back
             return
         with tempfile.TemporaryFile() if shown_on_error else open(os.devnull, "r+b") as file:
             os.dup2(file.fileno(), 2)

@@ -78,7 +78,7 @@ def _linked(page: str) -> tuple[str, str]:
 
 
 def write(docs: pathlib.Path) -> None:
-    """Write the pages below the docs' folder, and remove what is no page any more."""
+    """Write the pages below the docs' folder, and remove stale ones."""
     folder = docs / FOLDER
     folder.mkdir(exist_ok=True)
     made = {folder / f"{name}.md": text for name, text in pages().items()}

@@ -1,4 +1,4 @@
-"""Makes standard streams usable that are closed, full, or that nobody reads: they must not end a run."""
+"""Keeps closed, full or unread standard streams from ending a run."""
 
 import contextlib
 import errno
@@ -50,7 +50,7 @@ def _dropping(stream: TextIO | None, number: int) -> TextIO:
 
 
 def lost_output() -> str:
-    """Return why a part of standard output is lost; empty where all is there or nobody reads any more."""
+    """Return why standard output could not be written; empty if it was, or if its reader has gone."""
     with contextlib.suppress(ValueError):  # a closed stream
         sys.stdout.flush()
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
@@ -61,7 +61,7 @@ class _Dropping(io.FileIO):
     """A file that takes everything: what its device refuses is lost.
 
     Attributes:
-        lost: why something is lost; empty where only nobody reads any more.
+        lost: why output could not be written; empty if it was, or if only its reader has gone.
     """
 
     lost = ""

@@ -52,7 +52,7 @@ class MemoryLimitError(Exception):
 
 
 class GarbledError(Exception):
-    """The process sends what is no reply."""
+    """The process sent something that is not a reply."""
 
 
 ENDS: Final = (EOFError, OSError, StartError, LackError, StallError, MemoryLimitError, GarbledError)

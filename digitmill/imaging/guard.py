@@ -246,7 +246,7 @@ class _Reading:
         return len(self.outcomes) >= min(self.most, self.count - self._start)
 
     def add(self, letter: bytes, content: bytearray) -> None:
-        """Add a reply; raise ValueError or struct.error for one that is none."""
+        """Add a reply; raise ValueError or struct.error for a malformed one."""
         if letter == messages.PAGES:
             (self.count,) = messages.COUNT.unpack(content)
             return

@@ -73,7 +73,7 @@ def read_regular_file(path: os.PathLike[str], *, flags: int = 0) -> bytes:
     """Return the bytes of a file; `flags` are further ones of `os.open`.
 
     Raises:
-        OSError: when it cannot be read, or is a pipe, a device or a folder; nobody waits for a pipe's writer.
+        OSError: when it cannot be read, or is a pipe, which is not waited for, a device or a folder.
     """
     with open(os.open(path, _READ | flags), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

@@ -58,7 +58,7 @@ def member_uri(archive: str, member: bytes, *, nth: int = 1) -> str:
 class NameCounts:
     """Counts names, in 24 to 48 bytes of memory for each that differs.
 
-    A dictionary takes 200. Names are told apart by 64 bits of a digest: two that share them count as one.
+    A dictionary takes 200. Names are compared by 64 bits of a digest: two with the same bits count as one.
     """
 
     def __init__(self) -> None:

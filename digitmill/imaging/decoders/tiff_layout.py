@@ -61,7 +61,7 @@ def check_layout(page: "tifffile.TiffPage", directory: Directory) -> None:
 def _check_tags(page: "tifffile.TiffPage", directory: Directory) -> None:
     """Raise the error for tags that are missing, unreadable, there twice, or not of the type of numbers.
 
-    One flipped bit does that to a tag, and tifffile goes on with what it assumes where there is none.
+    One flipped bit can break a tag, and tifffile then assumes a default for it.
     """
     types = directory.types
     needed = {256, 257}
