@@ -33,7 +33,8 @@ def in_finalizer(act: Callable[[], None]) -> None:
 
 def in_gc_callback(act: Callable[[], None]) -> None:
     def callback(phase: str, info: object) -> None:
-        if phase == "start":
+        # Behind the collection, which in a large process takes longer than the signal is put off.
+        if phase == "stop":
             act()
 
     gc.callbacks.append(callback)
