@@ -76,6 +76,8 @@ class Failure(Record):
 
 COLUMNS = columns_of(Failure)
 
+ROWS_OF_A_FILE: Final = 262_144
+"""Rows of a table of a run's failures: files are written and read whole, and take some 200 bytes a row."""
 
 MAX_BYTES: Final = 32 * 2**20
 """Size from which a file is rejected without decoding, in bytes."""

@@ -23,7 +23,7 @@ REPORTS: Final = "reports"
 """Folder of the CSV reports and charts."""
 
 FAILURES: Final = f"{REPORTS}/failures.csv"
-"""One row per image without a prediction."""
+"""One row per image without a prediction; of very many, the first ones."""
 
 REPORT_PAGE: Final = "report.html"
 """The report as one page."""
@@ -64,6 +64,16 @@ def launcher_listing(number: int) -> str:
 def range_listing(digest: str, number: int) -> str:
     """Return the name of a listing file that a worker wrote for a key range, by the range's digest."""
     return f"{LISTING}/range-{digest}-{number:05d}.json.gz"
+
+
+def failure_table(number: int) -> str:
+    """Return the name of a CSV of failures: one holds those of nearly every run, and is number 0."""
+    return f"{REPORTS}/failures-{number:05d}.csv" if number else FAILURES
+
+
+def is_failure_table(name: str) -> bool:
+    """Whether a file is a CSV of failures."""
+    return name == FAILURES or name.startswith(f"{REPORTS}/failures-")
 
 
 def bucket_listing(number: int) -> str:

@@ -8,7 +8,7 @@ import fnmatch
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from schemas import failure, layout, manifest, prediction
+from schemas import failure, manifest, prediction
 from schemas.columns import Column
 from schemas.digit import CLASSES
 
@@ -92,12 +92,19 @@ SCORED: Final = (
         "statistics/*.json*",
         "Statistics of each work item, which the reports are made from; failures beyond 65,536 of one.",
     ),
-    OutputFile(layout.FAILURES, "One row per image without a prediction.", _columns(failure.COLUMNS)),
+    OutputFile(
+        "reports/failures*.csv",
+        "One row per image without a prediction: `failures.csv`, and `failures-00001.csv` and so on "
+        f"beyond {failure.ROWS_OF_A_FILE:,} rows each.",
+        _columns(failure.COLUMNS),
+    ),
     OutputFile(
         "reports/summary.csv",
-        "Counts of all images, by digit, by folder, and by folder and digit.",
+        "Counts of all images, by digit, by folder, and by folder and digit. Of more than 65,536 folders, "
+        "those with most to look at, and the sums of the others.",
         {
-            "scope": "`all`, `digit`, `folder` or `folder_digit`: what the row counts.",
+            "scope": "`all`, `digit`, `folder`, `folder_digit`, `other_folders` or `other_folders_digit`: "
+            "what the row counts.",
             "folder": "URI of the folder, in rows of one.",
             "digit": "The predicted digit, in rows of one.",
             "scored": "Images with a prediction.",

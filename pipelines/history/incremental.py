@@ -25,7 +25,14 @@ from digitmill.storage import OutputFolder, open_folder
 from digitmill.storage.listed_image import FIELD_TYPES, ListedImage
 from digitmill.storage.names import file_of
 from pipelines.history.past_runs import PastRun
-from pipelines.listing.frozen_listing import damaged_listing, read_item, read_items, unpack, write_item
+from pipelines.listing.frozen_listing import (
+    Readable,
+    damaged_listing,
+    read_item,
+    read_items,
+    unpack,
+    write_item,
+)
 from pipelines.listing.work_item import ITEM_SIZE, WorkItem, pack_items
 from pipelines.statistics.item_statistics import FileCount, read_record
 from schemas.errors import StorageError
@@ -300,7 +307,7 @@ def freeze_group(
             yield name, item
 
 
-def read_bucket(output: OutputFolder, number: int) -> Bucket:
+def read_bucket(output: Readable, number: int) -> Bucket:
     """Read the result of the join for a bucket.
 
     Raises:

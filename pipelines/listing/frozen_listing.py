@@ -16,7 +16,7 @@ import itertools
 import json
 import zlib
 from collections.abc import Callable, Generator, Iterator
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple, Protocol, Self
 
 from digitmill.storage import OutputFolder, Survey
 from digitmill.storage.listed_image import ListedImage
@@ -34,6 +34,16 @@ ItemRef = tuple[str, int]
 
 _END: Final = b"[]\n"
 """Content of the file that ends a sequence of listing files."""
+
+
+class Readable(Protocol):
+    """What reading a listing needs of an output folder."""
+
+    def read(self, name: str) -> bytes:
+        """Return a file's bytes; raise FileNotFoundError when it does not exist."""
+
+    def at(self, name: str) -> str:
+        """Return the place of a file, as users write it."""
 
 
 class FrozenItem(NamedTuple):
@@ -198,7 +208,7 @@ def frozen_items(name: str, item: WorkItem) -> Iterator[FrozenItem]:
         yield FrozenItem(name, number, each.digest, len(each.images), each.may_be_archive)
 
 
-def load_item(output: OutputFolder, ref: ItemRef) -> WorkItem:
+def load_item(output: Readable, ref: ItemRef) -> WorkItem:
     """Read the work item that a reference points to; raise UserError when its listing file is damaged."""
     name, number = ref
     try:
@@ -207,7 +217,7 @@ def load_item(output: OutputFolder, ref: ItemRef) -> WorkItem:
         raise damaged_listing(output, name, error) from error
 
 
-def damaged_listing(output: OutputFolder, name: str, error: Exception) -> UserError:
+def damaged_listing(output: Readable, name: str, error: Exception) -> UserError:
     """Return the error of a run whose own listing cannot be read."""
     return UserError(
         "the frozen listing of the run is damaged",
@@ -216,14 +226,14 @@ def damaged_listing(output: OutputFolder, name: str, error: Exception) -> UserEr
     )
 
 
-def read_items(output: OutputFolder, name: str) -> list[WorkItem]:
+def read_items(output: Readable, name: str) -> list[WorkItem]:
     """Return the work items of a listing file, archives separated; none where it ends a sequence."""
     item = read_item(output, name)
     return [] if item is None else list(separate_archives([item]))
 
 
 def read_range_items(
-    output: OutputFolder, keys: RemoteRange, *, ignored: list[int] | None = None
+    output: Readable, keys: RemoteRange, *, ignored: list[int] | None = None
 ) -> Iterator[FrozenItem]:
     """Yield the work items of a range that was listed to its end; add to `ignored` what it left out.
 
@@ -234,7 +244,7 @@ def read_range_items(
 
 
 def read_sequence(
-    output: OutputFolder, name_of: Callable[[int], str], *, ignored: list[int] | None = None
+    output: Readable, name_of: Callable[[int], str], *, ignored: list[int] | None = None
 ) -> Iterator[FrozenItem]:
     """Yield the work items of a sequence of listing files, named by their numbers.
 
@@ -281,12 +291,12 @@ def unpack(data: bytes) -> bytes:
         raise ValueError(f"damaged: {error}") from error
 
 
-def read_item(output: OutputFolder, name: str) -> WorkItem | None:
+def read_item(output: Readable, name: str) -> WorkItem | None:
     """Read a listing file, archives not separated; None where it ends a sequence."""
     return _read_file(output, name)[0]
 
 
-def _read_file(output: OutputFolder, name: str) -> tuple[WorkItem | None, int]:
+def _read_file(output: Readable, name: str) -> tuple[WorkItem | None, int]:
     """Return the work item of a listing file, and how many files were left out of it."""
     content, _, ignored = unpack(output.read(name)).partition(b"\n")
     return None if content == _END.strip() else WorkItem.from_bytes(content), int(ignored or 0)

@@ -11,6 +11,7 @@ from pipelines.history import incremental
 from pipelines.listing.frozen_listing import (
     FrozenItem,
     ListingIndex,
+    Readable,
     read_range_items,
     read_sequence,
 )
@@ -58,13 +59,13 @@ def reconcile(index: ListingIndex, *, output: OutputFolder, most: int) -> Reconc
         UnreconciledError: when a record is missing, does not account for its item's images, or names a
             file that is missing.
     """
-    ignored = [index.ignored]
-    listed = itertools.chain(index.items, _range_items(index, output, ignored))
+    ignored, listing = [index.ignored], _ReadOnce(output)
+    listed = itertools.chain(index.items, _range_items(index, listing, ignored))
     items: Iterable[FrozenItem] = listed
     skipped = _Skipped()
     if index.buckets:
         items, skipped = _joined_items(
-            index.buckets, sum(item.images for item in listed), output=output, most=most
+            index.buckets, sum(item.images for item in listed), output=listing, most=most
         )
     records: list[Part] = []
     try:
@@ -75,12 +76,35 @@ def reconcile(index: ListingIndex, *, output: OutputFolder, most: int) -> Reconc
     return Reconciliation(
         statistics,
         tuple(records),
-        tuple(_listing_parts(output)),
+        tuple(listing.parts()),
         skipped=skipped.images,
         skipped_failed=skipped.failed,
         ignored=sum(ignored) + statistics.ignored,
         vanished=index.vanished,
     )
+
+
+class _ReadOnce:
+    """Reads an output's listing files, and keeps what the manifest says of each."""
+
+    def __init__(self, output: OutputFolder) -> None:
+        self._output = output
+        self._parts: dict[str, Part] = {}
+
+    def read(self, name: str) -> bytes:
+        data = self._output.read(name)
+        self._parts[name] = Part.of(name, data)
+        return data
+
+    def at(self, name: str) -> str:
+        return self._output.at(name)
+
+    def parts(self) -> Iterator[Part]:
+        """Yield the description of every listing file; those that were not needed are read now."""
+        for name in sorted(f"{LISTING}/{name}" for name in self._output.names(LISTING) if name[0] != "."):
+            if name not in self._parts:
+                self.read(name)
+            yield self._parts[name]
 
 
 class _Skipped(NamedTuple):
@@ -109,7 +133,7 @@ def remove_temporary_files(output: OutputFolder, folders: Iterable[str]) -> None
                 output.delete(f"{folder}/{name}".lstrip("/"))
 
 
-def _range_items(index: ListingIndex, output: OutputFolder, ignored: list[int]) -> Iterator[FrozenItem]:
+def _range_items(index: ListingIndex, output: Readable, ignored: list[int]) -> Iterator[FrozenItem]:
     for keys in index.ranges:
         try:
             yield from read_range_items(output, keys, ignored=ignored)
@@ -121,7 +145,7 @@ def _range_items(index: ListingIndex, output: OutputFolder, ignored: list[int]) 
 
 
 def _joined_items(
-    buckets: int, listed: int, *, output: OutputFolder, most: int
+    buckets: int, listed: int, *, output: Readable, most: int
 ) -> tuple[list[FrozenItem], _Skipped]:
     """Return the work items that the join left to score, and what it skipped."""
     each, counts = [], []
@@ -144,7 +168,7 @@ def _joined_items(
     return items, skipped
 
 
-def _grouped(output: OutputFolder, counts: list[int], *, most: int) -> Iterator[FrozenItem]:
+def _grouped(output: Readable, counts: list[int], *, most: int) -> Iterator[FrozenItem]:
     for group, _ in enumerate(incremental.group_buckets(counts, max_size=most)):
         yield from read_sequence(output, functools.partial(joined_listing, group))
 
@@ -181,9 +205,3 @@ def _check_files(statistics: RunStatistics, output: OutputFolder) -> None:
         raise UnreconciledError(
             f"{len(missing):,} prediction files are missing, first {missing[0]}. {_REMEDY}"
         )
-
-
-def _listing_parts(output: OutputFolder) -> Iterator[Part]:
-    for name in sorted(output.names(LISTING)):
-        if not name.startswith("."):
-            yield Part.of(f"{LISTING}/{name}", output.read(f"{LISTING}/{name}"))

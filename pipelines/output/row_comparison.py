@@ -159,21 +159,27 @@ def _difference(cells: Sequence[str] | None, row: Row | None) -> str:
 
 
 class FailureRows:
-    """Compares the rows of `failures.csv` with the failures of all records, in any order, in flat memory."""
+    """Compares the rows of the tables of failures with the failures of all records, in flat memory."""
 
     def __init__(self) -> None:
-        self._sum = 0
+        self._difference = 0
 
     def add(self, rows: Iterable[Sequence[object]]) -> None:
-        """Add rows of statistics records."""
+        """Add rows of statistics records, in any order."""
         for row in rows:
-            self._sum += _digest(row)
+            self._difference += _digest(row)
 
-    def findings(self, name: str, data: bytes) -> Iterator[str]:
-        """Yield a line when a table has other rows."""
+    def add_table(self, name: str, data: bytes) -> None:
+        """Add a table; raise ValueError when it is damaged or has other columns."""
         rows = read_csv(name, data, header=True)
-        header, there = next(rows, None), sum(map(_digest, rows))
-        if header != _FAILURE_HEADER or there != self._sum:
+        if next(rows, None) != _FAILURE_HEADER:
+            raise ValueError("not the columns of failures")
+        for row in rows:
+            self._difference -= _digest(row)
+
+    def findings(self, name: str) -> Iterator[str]:
+        """Yield a line when the tables, of which one has this name, have other rows than the records."""
+        if self._difference:
             yield f"{name}: its rows are not the failures in the statistics records"
 
 

@@ -34,6 +34,7 @@ from schemas.layout import (
     REPORTS,
     STATISTICS,
     is_bucket,
+    is_failure_table,
     is_joined,
     is_listed,
     statistics_name,
@@ -227,10 +228,15 @@ def _check_outcomes(output: _Reading, found: Manifest) -> Iterator[str]:
             totals["skipped"] += bucket.skipped_images
             totals["skipped_failed"] += bucket.skipped_failed
         yield from damage
-    if FAILURES in parts:
-        with _damage(FAILURES) as damage:
-            damage.extend(failures.findings(FAILURES, output.output.read(FAILURES)))
+    tables = sorted(filter(is_failure_table, parts))
+    damaged = False
+    for name in tables:
+        with _damage(name) as damage:
+            failures.add_table(name, output.output.read(name))
+        damaged = damaged or bool(damage)
         yield from damage
+    if tables and not damaged:
+        yield from failures.findings(FAILURES)
     totals["listed"] = totals["scored"] + totals["failed"] + totals["skipped"]
     yield from _check_counts(found, totals)
 

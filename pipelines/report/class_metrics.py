@@ -1,18 +1,28 @@
 """Metrics by digit and by folder: rows of the report page's tables and of `digits.csv`."""
 
-import collections
 import dataclasses
-from collections.abc import Iterable, Iterator
+import functools
+import heapq
+import itertools
+from collections.abc import Iterator
 from typing import Final
 
 from digitmill.reports.numbers import NONE, Cell, count_cell, share_cell
 from digitmill.reports.precision_recall import ClassRates, class_rates
 from digitmill.storage.names import folder_of, readable
 from pipelines.statistics.item_statistics import RunStatistics
-from pipelines.statistics.tallies import Tally, sum_tallies
+from pipelines.statistics.tallies import Tally, TallyAdder, sum_tallies
+from schemas.digit import CLASSES
 
 MAX_FOLDERS: Final = 200
-"""Folders on the page; all of them are in `summary.csv`."""
+"""Folders on the page."""
+
+MAX_LISTED: Final = 65_536
+"""Folders in `summary.csv`; beyond, the others are summed up."""
+
+_ALL: Final = -1
+_FAILED: Final = -1
+"""In place of a digit."""
 
 DIGITS_HEADER: Final = (
     "digit", "predicted", "labelled", "right", "precision", "recall", "f1", "mean_confidence", "accepted"
@@ -46,36 +56,18 @@ class DigitMetrics(ClassRates):
         return (*counts, precision, recall, f1, confidence, self.accepted)
 
 
-def digit_metrics(statistics: RunStatistics) -> list[DigitMetrics]:
-    """Return the metrics of all digits, in order."""
-    metrics = []
-    for digit, rates in enumerate(class_rates(statistics.confusion)):
-        tally = sum_tallies(tally for tally in statistics.tallies if tally.digit == digit)
-        metrics.append(
-            DigitMetrics(
-                digit=digit,
-                predicted=tally.images,
-                accepted=tally.accepted,
-                confidence=tally.mean_confidence,
-                **vars(rates),
-            )
-        )
-    return metrics
-
-
-def digit_columns(*, labelled: bool) -> list[str]:
-    """Return the titles of `DigitMetrics.cells`."""
-    titles = ["Digit", "Images", "Share", "Accepted", "Mean confidence"]
-    return titles + (["Precision", "Recall", "F1"] if labelled else [])
-
-
 @dataclasses.dataclass(frozen=True)
 class FolderMetrics:
-    """Metrics of one folder: its URI, failed images, and counts of the scored ones."""
+    """Metrics of one folder: its URI, failed images, and counts of the scored ones by digit."""
 
     folder: str
     failed: int
-    tally: Tally
+    tallies: tuple[Tally, ...]
+
+    @functools.cached_property
+    def tally(self) -> Tally:
+        """Counts of the scored images."""
+        return sum_tallies(self.tallies)
 
     @property
     def needs_attention(self) -> int:
@@ -96,20 +88,111 @@ class FolderMetrics:
             yield count_cell(tally.wrong)
 
 
-def folder_metrics(statistics: RunStatistics) -> list[FolderMetrics]:
-    """Return the metrics of all folders, sorted by name."""
-    failed = collections.Counter(folder_of(failure.image) for failure in statistics.failures)
-    tallies: dict[str, list[Tally]] = {folder: [] for folder in failed}
-    for tally in statistics.tallies:
-        tallies.setdefault(tally.folder, []).append(tally)
-    return [
-        FolderMetrics(folder, failed[folder], sum_tallies(group)) for folder, group in sorted(tallies.items())
-    ]
+@dataclasses.dataclass(frozen=True)
+class FolderSurvey:
+    """Metrics of the folders of a run, and the sums over all of them.
+
+    Attributes:
+        digits: counts of the images of each predicted digit, in order.
+        everything: counts of all scored images.
+        count: number of the folders.
+        listed: metrics of the folders, sorted by name: all, or the `MAX_LISTED` that most need attention.
+        others: sums over the folders that are not listed; None if all are.
+    """
+
+    digits: tuple[Tally, ...]
+    everything: Tally
+    count: int
+    listed: tuple[FolderMetrics, ...]
+    others: FolderMetrics | None = None
+
+    def worst(self) -> list[FolderMetrics]:
+        """Return the folders that most need attention, worst first; no more than fit on the page."""
+        return sorted(self.listed, key=_by_attention)[:MAX_FOLDERS]
+
+    def note(self) -> str:
+        """Return a sentence that says which folders the page leaves out; empty if none."""
+        if self.count <= MAX_FOLDERS:
+            return ""
+        start = f"{MAX_FOLDERS:,} of {self.count:,} folders; "
+        if self.others is None:
+            return f"{start}{self.count - MAX_FOLDERS:,} more are in reports/summary.csv."
+        return f"{start}{MAX_LISTED:,} are in reports/summary.csv, and the sums of the others."
 
 
-def worst_folders(metrics: Iterable[FolderMetrics]) -> list[FolderMetrics]:
-    """Return the folders that most need attention, worst first; no more than fit on the page."""
-    return sorted(metrics, key=lambda folder: (-folder.needs_attention, folder.folder))[:MAX_FOLDERS]
+def survey_folders(statistics: RunStatistics) -> FolderSurvey:
+    """Return the metrics of the folders of a run; memory holds those of `MAX_LISTED` folders."""
+    sums, others, count, others_failed = TallyAdder(), TallyAdder(), 0, 0
+    sums.add(Tally("", digit, 0, 0.0) for digit in (_ALL, *range(CLASSES)))
+    kept: list[FolderMetrics] = []
+    for folder in _folders(statistics):
+        count += 1
+        for tally in folder.tallies:
+            sums.add_under("", tally.digit, tally)
+            sums.add_under("", _ALL, tally)
+        kept.append(folder)
+        if len(kept) > MAX_LISTED * 5 // 4:
+            others_failed += _fold(kept, others)
+    others_failed += _fold(kept, others)
+    everything, *digits = sums.result()
+    return FolderSurvey(
+        tuple(digits),
+        everything,
+        count,
+        tuple(sorted(kept, key=lambda folder: folder.folder)),
+        FolderMetrics("", others_failed, tuple(others.result())) if count > len(kept) else None,
+    )
+
+
+def _fold(kept: list[FolderMetrics], others: TallyAdder) -> int:
+    """Add the folders beyond `MAX_LISTED` up in `others`; return how many images failed in them."""
+    if len(kept) <= MAX_LISTED:
+        return 0
+    kept.sort(key=_by_attention)
+    for folder in kept[MAX_LISTED:]:
+        for tally in folder.tallies:
+            others.add_under("", tally.digit, tally)
+    failed = sum(folder.failed for folder in kept[MAX_LISTED:])
+    del kept[MAX_LISTED:]
+    return failed
+
+
+def _by_attention(folder: FolderMetrics) -> tuple[int, str]:
+    return -folder.needs_attention, folder.folder
+
+
+def _folders(statistics: RunStatistics) -> Iterator[FolderMetrics]:
+    """Yield the metrics of every folder, sorted by name."""
+    failed = TallyAdder()
+    failed.add(Tally(folder_of(failure.image), _FAILED, 1, 0.0) for failure in statistics.failures)
+    tallies = heapq.merge(failed.result(), statistics.tallies, key=lambda tally: tally.folder)
+    for folder, group in itertools.groupby(tallies, key=lambda tally: tally.folder):
+        of_folder = tuple(group)
+        count = sum(tally.images for tally in of_folder if tally.digit == _FAILED)
+        yield FolderMetrics(folder, count, tuple(tally for tally in of_folder if tally.digit != _FAILED))
+
+
+def digit_metrics(statistics: RunStatistics, folders: FolderSurvey) -> list[DigitMetrics]:
+    """Return the metrics of all digits, in order."""
+    metrics = []
+    for digit, rates in enumerate(class_rates(statistics.confusion)):
+        tally = folders.digits[digit]
+        metrics.append(
+            DigitMetrics(
+                digit=digit,
+                predicted=tally.images,
+                accepted=tally.accepted,
+                confidence=tally.mean_confidence,
+                **vars(rates),
+            )
+        )
+    return metrics
+
+
+def digit_columns(*, labelled: bool) -> list[str]:
+    """Return the titles of `DigitMetrics.cells`."""
+    titles = ["Digit", "Images", "Share", "Accepted", "Mean confidence"]
+    return titles + (["Precision", "Recall", "F1"] if labelled else [])
 
 
 def folder_columns(*, labelled: bool) -> list[str]:

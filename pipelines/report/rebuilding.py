@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from digitmill.storage import OutputFolder, open_folder
 from pipelines.history.past_runs import PastRun, open_run
@@ -80,7 +80,7 @@ def rebuild_report(place: str, *, to: str | None = None, price_per_hour: float |
     except (FileNotFoundError, ValueError) as error:
         raise _damaged(place, error) from error
     baselines = Baselines(find_card(output, finished), _previous(output, run))
-    files = list(make_report_files(statistics, finished, baselines=baselines))
+    files = make_report_files(statistics, finished, baselines=baselines)
     if to is None:
         _repair(output, files, finished)
         return output.at(REPORT_PAGE)
@@ -117,19 +117,24 @@ def _damaged(place: str, error: Exception) -> UserError:
     )
 
 
-def _repair(output: OutputFolder, files: Sequence[ReportFile], finished: Manifest) -> None:
-    named = {part.name: part for part in finished.parts}
-    differing = [file.name for file in files if named.get(file.name) != file.part]
+def _repair(output: OutputFolder, files: Iterable[ReportFile], finished: Manifest) -> None:
+    named, differing = {part.name: part for part in finished.parts}, []
+    for file in files:
+        # A file that comes out the same may be written again, whatever becomes of the others.
+        if named.get(file.name) != file.part:
+            differing.append(file.name)
+        elif not _is_whole(output, file):
+            output.replace(file.name, file.data)
     if differing:
         raise UserError(
             f"the report would differ from the manifest in {len(differing):,} files, first {differing[0]}",
             value=output.place,
             hint="name another folder by --to",
         )
-    for file in files:
-        try:
-            whole = output.read(file.name) == file.data
-        except FileNotFoundError:
-            whole = False
-        if not whole:
-            output.replace(file.name, file.data)
+
+
+def _is_whole(output: OutputFolder, file: ReportFile) -> bool:
+    try:
+        return output.read(file.name) == file.data
+    except FileNotFoundError:
+        return False

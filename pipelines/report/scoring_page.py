@@ -10,10 +10,11 @@ from digitmill.reports.numbers import duration, money, share, thousands, thresho
 from digitmill.storage.names import readable
 from pipelines.report import class_metrics, scoring_galleries
 from pipelines.report.challenger_comparison import ChallengerComparison
+from pipelines.report.class_metrics import FolderSurvey
 from pipelines.report.drift import DriftComparison
 from pipelines.report.scoring_charts import RunCharts
 from pipelines.statistics.item_statistics import RunStatistics
-from schemas.failure import FailureCode
+from schemas.failure import ROWS_OF_A_FILE, FailureCode
 from schemas.manifest import Manifest
 from schemas.model.model_card import ModelCard
 
@@ -27,13 +28,13 @@ def render_page(
     statistics: RunStatistics,
     manifest: Manifest,
     *,
+    folders: FolderSurvey,
     charts: RunCharts,
     comparisons: list[DriftComparison],
     card: ModelCard | None = None,
 ) -> str:
     """Return the page's HTML, with every name in it escaped; `comparisons` are with each reference."""
-    labelled, metrics = bool(statistics.labelled), class_metrics.digit_metrics(statistics)
-    folders = class_metrics.folder_metrics(statistics)
+    labelled, metrics = bool(statistics.labelled), class_metrics.digit_metrics(statistics, folders)
     return render(
         "pipelines.report",
         "run.html",
@@ -45,14 +46,16 @@ def render_page(
         comparisons=comparisons,
         digits=[row.cells(labelled=labelled, scored=statistics.scored) for row in metrics],
         digit_columns=class_metrics.digit_columns(labelled=labelled),
-        folders=[list(rate.cells(labelled=labelled)) for rate in class_metrics.worst_folders(folders)],
+        folders=[list(rate.cells(labelled=labelled)) for rate in folders.worst()],
         folder_columns=class_metrics.folder_columns(labelled=labelled),
-        folder_count=len(folders),
+        folder_count=folders.count,
+        folder_note=folders.note(),
         galleries=list(scoring_galleries.review_galleries(statistics)),
         by_digit=scoring_galleries.samples_by_digit(statistics),
         kinds=scoring_galleries.failure_gallery(statistics, manifest.failures),
         disagreements=scoring_galleries.disagreement_gallery(statistics),
         challenger_comparison=ChallengerComparison.of(statistics.agreements),
+        failure_files="s*" if manifest.counts.failed > ROWS_OF_A_FILE else "s",
         failures=[
             (readable(failure.image), failure.code, failure.detail)
             for failure in itertools.islice(statistics.failures, _MAX_FAILURES)

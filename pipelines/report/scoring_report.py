@@ -8,16 +8,22 @@ from typing import Final
 
 from digitmill.reports.csv_table import encode_csv
 from digitmill.storage import OutputFolder
-from pipelines.report.class_metrics import DIGITS_HEADER, digit_metrics, folder_metrics
+from pipelines.report.class_metrics import DIGITS_HEADER, FolderSurvey, digit_metrics, survey_folders
 from pipelines.report.drift import DISTRIBUTIONS_HEADER, Distributions, DriftComparison
 from pipelines.report.scoring_charts import draw_charts
 from pipelines.report.scoring_page import render_page
 from pipelines.statistics import agreement
 from pipelines.statistics.item_statistics import RunStatistics
-from pipelines.statistics.tallies import Tally, sum_tallies
+from pipelines.statistics.tallies import Tally
 from schemas import failure
-from schemas.digit import CLASSES
-from schemas.layout import DISTRIBUTIONS, FAILURES, MODEL_CARD, PREVIOUS_DISTRIBUTIONS, REPORT_PAGE, REPORTS
+from schemas.layout import (
+    DISTRIBUTIONS,
+    MODEL_CARD,
+    PREVIOUS_DISTRIBUTIONS,
+    REPORT_PAGE,
+    REPORTS,
+    failure_table,
+)
 from schemas.manifest import Manifest, Part
 from schemas.model.model_card import ModelCard
 
@@ -84,9 +90,10 @@ def make_report_files(
 
     `confusion.csv` is there only when labels are known, `agreement.csv` only with a challenger.
     """
-    current = distributions_of(statistics)
+    folders = survey_folders(statistics)
+    current = distributions_of(statistics, folders)
     charts = draw_charts(statistics, manifest, current=current, references=baselines.distributions())
-    yield from _tables(statistics, manifest)
+    yield from _tables(statistics, manifest, folders)
     yield _table(DISTRIBUTIONS, DISTRIBUTIONS_HEADER, current.rows())
     if baselines.previous is not None:
         yield _table(PREVIOUS_DISTRIBUTIONS, DISTRIBUTIONS_HEADER, baselines.previous.rows())
@@ -96,46 +103,64 @@ def make_report_files(
         for name, data, rows in chart.files():
             yield ReportFile(f"{REPORTS}/{name}", data, rows)
     comparisons = baselines.compare(current) if statistics.scored else []
-    page = render_page(statistics, manifest, charts=charts, comparisons=comparisons, card=baselines.card)
+    page = render_page(
+        statistics,
+        manifest,
+        folders=folders,
+        charts=charts,
+        comparisons=comparisons,
+        card=baselines.card,
+    )
     yield ReportFile(REPORT_PAGE, page.encode())
 
 
-def distributions_of(statistics: RunStatistics) -> Distributions:
+def distributions_of(statistics: RunStatistics, folders: FolderSurvey) -> Distributions:
     """Return the distributions of a run's images."""
-    digits = [0] * CLASSES
-    for tally in statistics.tallies:
-        digits[tally.digit] += tally.images
-    return Distributions(statistics.scored, tuple(digits), statistics.confidences, statistics.grey_levels)
+    digits = tuple(tally.images for tally in folders.digits)
+    return Distributions(statistics.scored, digits, statistics.confidences, statistics.grey_levels)
 
 
-def _tables(statistics: RunStatistics, manifest: Manifest) -> Iterator[ReportFile]:
-    yield _table(f"{REPORTS}/summary.csv", _SUMMARY_HEADER, summary_rows(statistics))
-    header = [column.name for column in failure.COLUMNS]
-    yield _table(FAILURES, header, failure_rows(statistics))
-    rows: Iterable[Row] = (metrics.row() for metrics in digit_metrics(statistics))
+def _tables(statistics: RunStatistics, manifest: Manifest, folders: FolderSurvey) -> Iterator[ReportFile]:
+    failed = len(statistics.failures)
+    yield _table(f"{REPORTS}/summary.csv", _SUMMARY_HEADER, summary_rows(folders, failed=failed))
+    yield from _failure_tables(statistics)
+    rows: Iterable[Row] = (metrics.row() for metrics in digit_metrics(statistics, folders))
     yield _table(f"{REPORTS}/digits.csv", DIGITS_HEADER, rows)
     if manifest.challenger is not None:
         rows = agreement.agreement_rows(statistics.agreements)
         yield _table(f"{REPORTS}/agreement.csv", agreement.AGREEMENT_HEADER, rows)
 
 
-def summary_rows(statistics: RunStatistics) -> Iterable[Row]:
+def _failure_tables(statistics: RunStatistics) -> Iterator[ReportFile]:
+    """Yield a file of failures, and further ones of as many rows as long as there are more."""
+    header = [column.name for column in failure.COLUMNS]
+    rest, files = iter(failure_rows(statistics)), -(-len(statistics.failures) // failure.ROWS_OF_A_FILE)
+    for number in range(max(1, files)):
+        yield _table(failure_table(number), header, itertools.islice(rest, failure.ROWS_OF_A_FILE))
+
+
+def summary_rows(folders: FolderSurvey, *, failed: int) -> Iterable[Row]:
     """Yield the rows of `summary.csv`: of all images, per digit, per folder, per folder and digit.
 
-    Failed images have no digit, so `failed` is filled only in the rows of all images and of a folder.
+    Failed images have no digit, so `failed` is filled only in the rows of all images and of a folder. Of
+    very many folders, those that are not listed share the rows of `other_folders`.
     """
-    everything = sum_tallies(statistics.tallies)
-    yield ("all", "", "", *_counts(everything, failed=len(statistics.failures)))
-    for digit in range(CLASSES):
-        yield ("digit", "", digit, *_counts(sum_tallies(t for t in statistics.tallies if t.digit == digit)))
-    for metrics in folder_metrics(statistics):
+    yield ("all", "", "", *_counts(folders.everything, failed=failed))
+    for digit, tally in enumerate(folders.digits):
+        yield ("digit", "", digit, *_counts(tally))
+    for metrics in folders.listed:
         yield ("folder", metrics.folder, "", *_counts(metrics.tally, failed=metrics.failed))
-    for tally in statistics.tallies:
-        yield ("folder_digit", tally.folder, tally.digit, *_counts(tally))
+    if folders.others is not None:
+        yield ("other_folders", "", "", *_counts(folders.others.tally, failed=folders.others.failed))
+    for metrics in folders.listed:
+        for tally in metrics.tallies:
+            yield ("folder_digit", tally.folder, tally.digit, *_counts(tally))
+    for tally in folders.others.tallies if folders.others else ():
+        yield ("other_folders_digit", "", tally.digit, *_counts(tally))
 
 
 def failure_rows(statistics: RunStatistics) -> Iterable[Row]:
-    """Yield the rows of `failures.csv`, with `schemas.failure.COLUMNS`."""
+    """Yield the rows of `failures.csv` and its further files, with `schemas.failure.COLUMNS`."""
     return map(dataclasses.astuple, statistics.failures)
 
 

@@ -1,25 +1,25 @@
 """Failures in any number, in bounded memory: an archive or a run may have a million.
 
 A statistics record holds its first failures; further ones stand in files that the record names. Those of a
-run are sorted by SQLite, on disk, if they are many.
+run are sorted on disk if they are many.
 """
 
 import gzip
 import io
 import itertools
 import json
-import sqlite3
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final
 
+from pipelines.statistics.sorted_rows import SortedRows
 from schemas.failure import Failure
 from schemas.layout import STATISTICS
 from schemas.manifest import Part
 from schemas.versioned import fields_of, parse_json
 
 MOST_IN_MEMORY: Final = 65_536
-"""Failures that a record, and a run in memory, may hold; each takes half a kilobyte."""
+"""Failures that a record, and a run in memory, may hold; each takes a kilobyte."""
 
 _PREFIX: Final = f"{STATISTICS}/failures-"
 
@@ -77,41 +77,44 @@ class RecordedFailures(_Lazy):
 
 
 class SortedFailures(_Lazy):
-    """Failures by their images' URIs, in a temporary file."""
+    """Failures by their images' URIs, on disk."""
 
-    def __init__(self, failures: Iterable[Failure]) -> None:
-        # SQLite removes a database without a name by itself. Bytes of UTF-8 sort as Python sorts text.
-        self._database = sqlite3.connect("")
-        self._database.execute("CREATE TABLE given (image BLOB, generation TEXT, code TEXT, detail BLOB)")
-        rows = (
-            (_encoded(each.image), str(each.generation), each.code, _encoded(each.detail))
-            for each in failures
-        )
-        self._database.executemany("INSERT INTO given VALUES (?, ?, ?, ?)", rows)
-        self._database.execute("CREATE TABLE sorted AS SELECT * FROM given ORDER BY image, rowid")
-        self._database.execute("DROP TABLE given")
-        ((self._count,),) = self._database.execute("SELECT COUNT(*) FROM sorted")
+    def __init__(self, rows: SortedRows) -> None:
+        self._rows = rows
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._rows)
 
     def __iter__(self) -> Iterator[Failure]:
-        for image, generation, code, detail in self._database.execute("SELECT * FROM sorted ORDER BY rowid"):
-            yield Failure(_decoded(image), int(generation), code, _decoded(detail))
+        for image, fields in self._rows:
+            yield Failure(image, *fields)
 
 
-def sort_failures(failures: Iterable[Failure]) -> Collection[Failure]:
-    """Return failures by their images' URIs; of equal URIs, in the order given."""
-    rest = iter(failures)
-    first = list(itertools.islice(rest, MOST_IN_MEMORY + 1))
-    if len(first) > MOST_IN_MEMORY:
-        return SortedFailures(itertools.chain(first, rest))
-    return tuple(sorted(first, key=lambda failure: failure.image))
+class FailureSorter:
+    """Sorts failures by their images' URIs, whatever order they are added in; on disk if they are many."""
+
+    def __init__(self) -> None:
+        self._few: list[Failure] = []
+        self._many: SortedRows | None = None
+
+    def add(self, failures: Iterable[Failure]) -> None:
+        """Add failures, one in memory at a time once they are many."""
+        rest = iter(failures)
+        if self._many is None:
+            self._few += itertools.islice(rest, MOST_IN_MEMORY + 1 - len(self._few))
+            if len(self._few) <= MOST_IN_MEMORY:
+                return
+            self._many = SortedRows()
+            self._many.add(map(_row, self._few))
+            self._few.clear()
+        self._many.add(map(_row, rest))
+
+    def result(self) -> Collection[Failure]:
+        """Return all failures; none may be added afterwards."""
+        if self._many is not None:
+            return SortedFailures(self._many)
+        return tuple(sorted(self._few, key=lambda failure: (failure.image, json.dumps(_row(failure)[1]))))
 
 
-def _encoded(text: str) -> bytes:
-    return text.encode(errors="surrogatepass")
-
-
-def _decoded(data: bytes) -> str:
-    return data.decode(errors="surrogatepass")
+def _row(failure: Failure) -> tuple[str, object]:
+    return failure.image, [failure.generation, failure.code, failure.detail]

@@ -2,15 +2,14 @@
 
 import dataclasses
 import functools
-import itertools
 import json
-from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Self
 
 from digitmill.storage import OutputFolder
 from digitmill.storage.names import file_of
 from pipelines.statistics.agreement import Agreement, Disagreement, worst_disagreements
-from pipelines.statistics.failure_rows import RecordedFailures, is_failure_file, sort_failures
+from pipelines.statistics.failure_rows import FailureSorter, RecordedFailures, is_failure_file
 from pipelines.statistics.kept_images import (
     FailurePicture,
     KeptImage,
@@ -19,9 +18,9 @@ from pipelines.statistics.kept_images import (
     most_confident,
     sample_per_digit,
 )
-from pipelines.statistics.tallies import Tally
+from pipelines.statistics.tallies import Tally, TallyAdder
 from pipelines.statistics.thresholds import ConfidenceCounts
-from pipelines.statistics.totals import add_up, total
+from pipelines.statistics.totals import RunningTotal, add_up
 from schemas.digit import CLASSES
 from schemas.failure import Failure, FailureCode
 from schemas.manifest import Part
@@ -61,7 +60,7 @@ class RunStatistics:
     scored: int
     accepted: int
     failures: Collection[Failure]
-    tallies: tuple[Tally, ...]
+    tallies: Iterable[Tally]
     confidences: tuple[int, ...]
     confusion: tuple[tuple[int, ...], ...]
     doubtful: tuple[KeptImage, ...]
@@ -135,6 +134,7 @@ class ItemStatistics(RunStatistics):
         several: the files that do not hold one image; not filled for an archive, which is an item of its own.
     """
 
+    tallies: tuple[Tally, ...]
     digest: str = dataclasses.field(kw_only=True)
     several: tuple[FileCount, ...] = dataclasses.field(default=(), kw_only=True)
 
@@ -167,37 +167,60 @@ def read_record(data: bytes, output: OutputFolder) -> ItemStatistics:
 
 def merge_pieces(digest: str, pieces: Iterable[ItemStatistics]) -> ItemStatistics:
     """Merge the statistics of a work item's pieces."""
-    return ItemStatistics(**vars(merge_statistics(pieces)), digest=digest)
+    merged = vars(merge_statistics(pieces))
+    return ItemStatistics(**merged | {"tallies": tuple(merged["tallies"])}, digest=digest)
 
 
-def _empty() -> ItemStatistics:
+def _or_empty(items: Iterable[RunStatistics]) -> Iterator[RunStatistics]:
+    rest = iter(items)
     zeros = (0,) * CLASSES
-    return ItemStatistics(0, 0, 0, (), (), (0,) * CONFIDENCE_BINS, (zeros,) * CLASSES, (), (), digest="")
+    empty = RunStatistics(0, 0, 0, (), (), (0,) * CONFIDENCE_BINS, (zeros,) * CLASSES, (), ())
+    yield next(rest, empty)
+    yield from rest
 
 
-def merge_statistics(items: Iterable[ItemStatistics]) -> RunStatistics:
-    """Merge the statistics of work items; the order does not matter."""
-    ordered = sorted((_empty(), *items), key=lambda item: item.digest)
-    merged: dict[str, Any] = {}
-    for field in dataclasses.fields(RunStatistics):
-        values = [getattr(item, field.name) for item in ordered]
-        merge = MERGES.get(field.name)
-        merged[field.name] = merge(itertools.chain(*values)) if merge else total(values)
-    return RunStatistics(**merged)
+def merge_statistics(items: Iterable[RunStatistics]) -> RunStatistics:
+    """Merge the statistics of work items; the order does not matter.
+
+    One item is in memory at a time. What grows with their number, failures and tallies, goes to disk beyond
+    a bound; only the descriptions of their files stay.
+    """
+    failures, tallies, counts = FailureSorter(), TallyAdder(), RunningTotal()
+    parts: list[Part] = []
+    kept: dict[str, Any] = dict.fromkeys(MERGES, ())
+    for item in _or_empty(items):
+        failures.add(item.failures)
+        tallies.add(item.tallies)
+        parts += item.parts
+        counts.add(tuple(getattr(item, name) for name in _COUNTS))
+        for name, merge in MERGES.items():
+            if found := getattr(item, name):
+                kept[name] = merge((*kept[name], *found))
+    return RunStatistics(
+        failures=failures.result(),
+        tallies=tallies.result(),
+        parts=tuple(sorted(parts, key=lambda part: part.name)),
+        **dict(zip(_COUNTS, counts.value(), strict=True)),
+        **kept,
+    )
 
 
 MERGES: Mapping[str, Callable[[Iterable[Any]], Collection]] = {
-    "failures": sort_failures,
-    "tallies": functools.partial(add_up, keys=2),
     "doubtful": least_confident,
-    "parts": lambda parts: tuple(sorted(parts, key=lambda part: part.name)),
     "agreements": functools.partial(add_up, keys=2),
     "disagreements": worst_disagreements,
     "mistaken": most_confident,
     "examples": sample_per_digit,
     "failure_pictures": first_per_code,
 }
-"""What a run keeps of its items' records, by field; all other fields are counts, which are added up."""
+"""What a run keeps of its items' records, a bounded number of each, by field."""
+
+_COUNTS: Final = tuple(
+    field.name
+    for field in dataclasses.fields(RunStatistics)
+    if field.name not in (*MERGES, "failures", "tallies", "parts")
+)
+"""The other fields: counts, which are added up."""
 
 
 def count_failure_codes(failures: Iterable[Failure]) -> Mapping[str, int]:

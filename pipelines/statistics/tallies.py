@@ -1,9 +1,13 @@
 """Counts of scored images by folder and predicted digit."""
 
 import dataclasses
-from collections.abc import Iterable
+import itertools
+import operator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
 
-from pipelines.statistics.totals import add_up
+from pipelines.statistics.sorted_rows import SortedRows
+from pipelines.statistics.totals import ExactSum
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +45,110 @@ class Tally:
         return self.labelled - self.right
 
 
+MOST_IN_MEMORY: Final = 131_072
+"""Tallies that are added up in memory; beyond, they go to disk. Each takes about half a kilobyte."""
+
+
+class _Sum:
+    __slots__ = ("accepted", "confidence", "images", "labelled", "right")
+
+    def __init__(self) -> None:
+        self.images = self.accepted = self.labelled = self.right = 0
+        self.confidence = ExactSum()
+
+    def add(self, tally: Tally) -> None:
+        self.images += tally.images
+        self.accepted += tally.accepted
+        self.labelled += tally.labelled
+        self.right += tally.right
+        self.confidence.add(tally.confidence)
+
+    def tally(self, folder: str, digit: int) -> Tally:
+        return Tally(
+            folder, digit, self.images, self.confidence.value, self.accepted, self.labelled, self.right
+        )
+
+    def fields(self) -> list[object]:
+        return [self.images, self.confidence, self.accepted, self.labelled, self.right]
+
+    def add_fields(self, fields: Sequence[Any]) -> None:
+        images, confidences, accepted, labelled, right = fields
+        self.images += images
+        self.accepted += accepted
+        self.labelled += labelled
+        self.right += right
+        for confidence in confidences:
+            self.confidence.add(confidence)
+
+
+class TallyAdder:
+    """Adds up tallies by folder and digit, exactly, whatever order they come in; on disk if they are many."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, dict[int, _Sum]] = {}
+        self._count = 0
+        self._rows: SortedRows | None = None
+
+    def add(self, tallies: Iterable[Tally]) -> None:
+        """Add tallies, each under its folder and digit."""
+        for tally in tallies:
+            self.add_under(tally.folder, tally.digit, tally)
+
+    def add_under(self, folder: str, digit: int, tally: Tally) -> None:
+        """Add a tally under another folder or digit."""
+        by_digit = self._sums.setdefault(folder, {})
+        if digit not in by_digit:
+            if self._count >= MOST_IN_MEMORY:
+                self._spill()
+                by_digit = self._sums.setdefault(folder, {})
+            by_digit[digit] = _Sum()
+            self._count += 1
+        by_digit[digit].add(tally)
+
+    def result(self) -> Iterable[Tally]:
+        """Return the sums, sorted by folder and digit; nothing may be added afterwards."""
+        if self._rows is None:
+            return tuple(_tallies(sorted(self._sums.items())))
+        self._spill()
+        return _SortedTallies(self._rows)
+
+    def _spill(self) -> None:
+        self._rows = self._rows or SortedRows()
+        self._rows.add(
+            (folder, [[digit, *each.fields()] for digit, each in by_digit.items()])
+            for folder, by_digit in self._sums.items()
+        )
+        self._sums, self._count = {}, 0
+
+
+class _SortedTallies:
+    """Tallies that were added up in portions, on disk."""
+
+    def __init__(self, rows: SortedRows) -> None:
+        self._rows = rows
+
+    def __iter__(self) -> Iterator[Tally]:
+        return _tallies(map(_joined, itertools.groupby(self._rows, key=operator.itemgetter(0))))
+
+
+def _joined(portions: tuple[str, Iterable[tuple[str, Any]]]) -> tuple[str, dict[int, _Sum]]:
+    folder, rows = portions
+    by_digit: dict[int, _Sum] = {}
+    for _, digits in rows:
+        for digit, *fields in digits:
+            by_digit.setdefault(digit, _Sum()).add_fields(fields)
+    return folder, by_digit
+
+
+def _tallies(folders: Iterable[tuple[str, dict[int, _Sum]]]) -> Iterator[Tally]:
+    for folder, by_digit in folders:
+        for digit, each in sorted(by_digit.items()):
+            yield each.tally(folder, digit)
+
+
 def sum_tallies(tallies: Iterable[Tally]) -> Tally:
     """Return the sum of tallies of any folders and digits, under no folder and no digit."""
-    nowhere = [dataclasses.replace(tally, folder="", digit=-1) for tally in tallies]
-    (whole,) = add_up([Tally("", -1, 0, 0.0), *nowhere], keys=2)
-    return whole
+    whole = _Sum()
+    for tally in tallies:
+        whole.add(tally)
+    return whole.tally("", -1)

@@ -2,23 +2,104 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 Row = TypeVar("Row")
 
 
+class ExactSum(list[float]):
+    """A sum of numbers that is rounded only when it is read: floats that together are it exactly.
+
+    J. R. Shewchuk, "Adaptive Precision Floating-Point Arithmetic", 1997; as `math.fsum`, but one by one.
+    """
+
+    def add(self, number: float) -> None:
+        """Add a number."""
+        kept = 0
+        for part in self:
+            large, small = (number, part) if abs(number) >= abs(part) else (part, number)
+            number = large + small
+            lost = small - (number - large)
+            if lost:
+                self[kept] = lost
+                kept += 1
+        self[kept:] = [number]
+
+    @property
+    def value(self) -> float:
+        """The sum, correctly rounded."""
+        return math.fsum(self)
+
+
+class RunningTotal:
+    """Adds up records one by one: tuples or dataclasses of numbers, within one another, that are alike."""
+
+    def __init__(self) -> None:
+        self._first: Any = None
+        self._counts: list[int] = []
+        self._exact: dict[int, ExactSum] = {}
+
+    def add(self, record: Any) -> None:
+        """Add a record; raise ValueError when it is not like the first one."""
+        if self._first is None:
+            self._first = record  # nearly every work item has one piece: nothing is to be added
+            return
+        if not self._counts:
+            self._counts = [0] * sum(1 for _ in _numbers(self._first))
+            self._add(self._first)
+        self._add(record)
+
+    def _add(self, record: Any) -> None:
+        place = -1
+        for place, number in enumerate(_numbers(record)):
+            if place == len(self._counts):
+                break
+            if type(number) is float:
+                self._exact.setdefault(place, ExactSum()).add(number)
+            else:
+                self._counts[place] += number
+        if place != len(self._counts) - 1:
+            raise ValueError("records with different numbers of counts")
+
+    def value(self) -> Any:
+        """Return the total, a record like those that were added: at least one."""
+        if not self._counts:
+            return self._first
+        totals = (
+            math.fsum([count, *self._exact[place]]) if place in self._exact else count
+            for place, count in enumerate(self._counts)
+        )
+        return _like(self._first, totals)
+
+
+def _numbers(record: Any) -> Iterator[Any]:
+    if isinstance(record, tuple):
+        for each in record:
+            if type(each) in (int, float):
+                yield each
+            else:
+                yield from _numbers(each)
+    else:
+        yield from _numbers(tuple(vars(record).values()))
+
+
+def _like(record: Any, numbers: Iterator[Any]) -> Any:
+    if isinstance(record, tuple):
+        return tuple(_like(each, numbers) for each in record)
+    if dataclasses.is_dataclass(record) and not isinstance(record, type):
+        return type(record)(*_like(tuple(vars(record).values()), numbers))
+    return next(numbers)
+
+
 def total(values: Sequence[Any]) -> Any:
-    """Return the sum of numbers; of tuples or dataclasses of numbers, which must be alike, field by field.
+    """Return the sum of numbers, or of tuples of numbers, which must be alike, place by place.
 
     Args:
         values: at least one.
     """
-    first = values[0]
-    if isinstance(first, tuple):
+    if isinstance(values[0], tuple):
         return tuple(map(total, zip(*values, strict=True)))
-    if dataclasses.is_dataclass(first) and not isinstance(first, type):
-        return type(first)(*total([tuple(vars(value).values()) for value in values]))
     added = sum(values)
     return math.fsum(values) if isinstance(added, float) else added
 

@@ -1,5 +1,7 @@
+import collections
 import dataclasses
 import hashlib
+import json
 import pathlib
 import weakref
 from collections.abc import Callable
@@ -12,13 +14,15 @@ from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.local_output import LocalFolder
 from pipelines.history import incremental
 from pipelines.history.incremental import Bucket
-from pipelines.listing.frozen_listing import ListingIndex, frozen_items
+from pipelines.listing.frozen_listing import ListingIndex, frozen_items, write_item
+from pipelines.listing.input_listing import RemoteRange
+from pipelines.listing.key_ranges import KeyRange
 from pipelines.listing.work_item import WorkItem, pack_items
 from pipelines.output.reconcile import Reconciliation, reconcile, remove_unreferenced
 from pipelines.scoring.classify import Classifier
 from pipelines.scoring.scorer import Scorer
 from schemas.errors import UnreconciledError
-from schemas.layout import bucket_listing, statistics_name
+from schemas.layout import bucket_listing, range_listing, statistics_name
 
 
 @pytest.fixture
@@ -105,6 +109,27 @@ def test_one_bucket_of_the_join_is_in_memory_at_a_time(
         reconcile(frozen, output=output, most=4096)
     assert len(most) == buckets
     assert max(most) <= 2  # the next one is made before the one before is let go
+
+
+def test_each_listing_file_is_read_once(run: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
+    items, output = run
+    keys = RemoteRange("bucket", KeyRange("a", "b"), "")
+    digest = hashlib.sha256(json.dumps(["bucket", "a", "b", ""]).encode()).hexdigest()[:16]
+    for number, item in enumerate([*items, None]):
+        write_item(output, range_listing(digest, number), item)
+    reads: collections.Counter[str] = collections.Counter()
+
+    def read(folder: LocalFolder, name: str) -> bytes:
+        reads[name] += 1
+        return real(folder, name)
+
+    real = LocalFolder.read
+    monkeypatch.setattr(LocalFolder, "read", read)
+    account = reconcile(ListingIndex((), (keys,)), output=output, most=4096)
+    assert {part.name for part in account.listing} == {
+        range_listing(digest, number) for number in range(len(items) + 1)
+    }
+    assert set(reads.values()) == {1}
 
 
 def test_the_proof_is_part_of_the_manifest(run: tuple) -> None:

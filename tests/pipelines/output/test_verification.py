@@ -18,7 +18,7 @@ from pipelines.output.verification import verify
 from pipelines.score import score_job
 from pipelines.score_options import ScoreOptions
 from pipelines.verify import verify as command
-from schemas import prediction
+from schemas import failure, prediction
 from schemas.errors import StorageError, UserError
 
 
@@ -273,6 +273,32 @@ def test_other_columns_are_found(output: pathlib.Path) -> None:
     name = csv_part(output)
     forge(output, name, lambda data: data.replace(b"digit,confidence", b"confidence,digit", 1))
     assert findings(output) == [f"{name}: not the columns of predictions"]
+
+
+def test_failures_in_several_files_are_compared_as_one(
+    digit_folder: pathlib.Path,
+    bundle_path: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(failure, "ROWS_OF_A_FILE", 2)
+    shutil.copytree(digit_folder / "3", tmp_path / "in")
+    for name in "abcde":
+        (tmp_path / f"in/{name}.png").touch()
+    output = tmp_path / "out"
+    score_job.run(ScoreOptions(inputs=(str(tmp_path / "in"),), model=bundle_path, output=str(output)))
+    assert findings(output) == []
+    assert [part for part in parts(output) if "failures" in part] == [
+        "reports/failures-00001.csv",
+        "reports/failures-00002.csv",
+        "reports/failures.csv",
+    ]
+    forge(output, "reports/failures-00001.csv", lambda data: data.replace(b"EMPTY", b"BLANK", 1))
+    assert findings(output) == [
+        "reports/failures.csv: its rows are not the failures in the statistics records"
+    ]
+    forge(output, "reports/failures-00002.csv", lambda data: data.replace(b"code", b"kode", 1))
+    assert findings(output) == ["reports/failures-00002.csv: cannot be read: not the columns of failures"]
 
 
 def test_a_changed_failure_is_found(output: pathlib.Path) -> None:

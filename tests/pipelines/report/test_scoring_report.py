@@ -5,7 +5,9 @@ import pathlib
 
 import pytest
 
+from digitmill.reports.csv_table import read_csv
 from digitmill.storage.local_output import LocalFolder
+from pipelines.report.class_metrics import survey_folders
 from pipelines.report.drift import Distributions
 from pipelines.report.scoring_charts import confusion_matrix
 from pipelines.report.scoring_report import (
@@ -17,13 +19,15 @@ from pipelines.report.scoring_report import (
 )
 from pipelines.statistics.agreement import Agreement
 from pipelines.statistics.item_statistics import RunStatistics
+from schemas import failure
 from schemas.__main__ import GENERATED
+from schemas.failure import Failure, FailureCode
 from schemas.manifest import Manifest
 from schemas.model.model_card import ModelCard
 
 
 def test_the_summary_counts_per_digit_and_per_folder(statistics: RunStatistics) -> None:
-    rows = list(summary_rows(statistics))
+    rows = list(summary_rows(survey_folders(statistics), failed=2))
     assert rows[0] == ("all", "", "", 60, 2, "0.833333", 50, 59, 50)
     assert rows[1:4] == [
         ("digit", "", 0, 0, "", "", 0, 0, 0),
@@ -109,7 +113,7 @@ def test_without_labels_there_is_no_confusion(
 def test_the_baselines_are_stored_with_the_report(
     tmp_path: pathlib.Path, statistics: RunStatistics, manifest: Manifest, card: ModelCard
 ) -> None:
-    current = distributions_of(statistics)
+    current = distributions_of(statistics, survey_folders(statistics))
     write_reports(LocalFolder(tmp_path), statistics, manifest, baselines=Baselines(card, current))
     for name in ("distributions", "previous_distributions"):
         assert Distributions.from_csv((tmp_path / "reports" / f"{name}.csv").read_bytes()) == current
@@ -119,7 +123,7 @@ def test_the_baselines_are_stored_with_the_report(
 def test_reports_are_deterministic(
     tmp_path: pathlib.Path, statistics: RunStatistics, manifest: Manifest, card: ModelCard
 ) -> None:
-    baselines = Baselines(card, distributions_of(statistics))
+    baselines = Baselines(card, distributions_of(statistics, survey_folders(statistics)))
     for name in "ab":
         (tmp_path / name).mkdir()
     first, second = (
@@ -127,3 +131,19 @@ def test_reports_are_deterministic(
         for name in "ab"
     )
     assert first == second
+
+
+def test_very_many_failures_are_rows_of_several_files(
+    tmp_path: pathlib.Path, statistics: RunStatistics, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failure, "ROWS_OF_A_FILE", 3)
+    rows = tuple(Failure(f"file:///{name}", 0, FailureCode.EMPTY, "no bytes") for name in "abcdefg")
+    parts = write_reports(LocalFolder(tmp_path), dataclasses.replace(statistics, failures=rows), manifest)
+    tables = [part for part in parts if "failures" in part.name]
+    assert [(part.name, part.rows) for part in tables] == [
+        ("reports/failures.csv", 3),
+        ("reports/failures-00001.csv", 3),
+        ("reports/failures-00002.csv", 1),
+    ]
+    found = [row for part in tables for row in read_csv(part.name, (tmp_path / part.name).read_bytes())]
+    assert [row[0] for row in found] == [row.image for row in rows]

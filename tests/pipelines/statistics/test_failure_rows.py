@@ -1,20 +1,33 @@
+from collections.abc import Collection, Iterable
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.statistics import failure_rows
-from pipelines.statistics.failure_rows import RecordedFailures, SortedFailures, failure_file, sort_failures
+from pipelines.statistics.failure_rows import FailureSorter, RecordedFailures, failure_file
 from schemas.failure import Failure, FailureCode
 
 NAMES = st.text(st.characters(exclude_categories=()), min_size=1, max_size=5)
 ROWS = st.builds(Failure, NAMES, st.integers(0, 2**63), st.sampled_from([*map(str, FailureCode)]), NAMES)
 
 
-@given(st.lists(ROWS))
-def test_failures_are_sorted_alike_on_disk_and_in_memory(rows: list[Failure]) -> None:
+def sort_failures(rows: Iterable[Failure]) -> Collection[Failure]:
+    sorter = FailureSorter()
+    sorter.add(rows)
+    return sorter.result()
+
+
+@given(st.lists(ROWS), st.randoms())
+def test_failures_are_sorted_alike_on_disk_and_in_memory(rows: list[Failure], random: Random) -> None:
     in_memory = sort_failures(rows)
-    on_disk = SortedFailures(rows)
-    assert list(on_disk) == list(in_memory) == sorted(rows, key=lambda row: row.image)
+    random.shuffle(rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(failure_rows, "MOST_IN_MEMORY", -1)
+        on_disk = sort_failures(rows)
+    assert list(on_disk) == list(in_memory)
+    assert [row.image for row in in_memory] == sorted(row.image for row in rows)
     assert len(on_disk) == len(in_memory) == len(rows)
     assert all(row in on_disk for row in rows)
 
@@ -33,7 +46,7 @@ def test_many_are_sorted_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [Failure(f"file:///{name}", 0, FailureCode.EMPTY, "empty") for name in "dbca"]
     assert isinstance(sort_failures(rows[:3]), tuple)
     many = sort_failures(iter(rows))
-    assert isinstance(many, SortedFailures)
+    assert not isinstance(many, tuple)
     assert "".join(row.image[-1] for row in many) == "abcd"
 
 

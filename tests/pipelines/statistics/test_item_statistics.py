@@ -1,4 +1,7 @@
+import dataclasses
 import json
+import weakref
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -8,6 +11,7 @@ from pipelines.statistics.agreement import MAX_DISAGREEMENTS, Agreement, Disagre
 from pipelines.statistics.item_statistics import (
     CONFIDENCE_BINS,
     ItemStatistics,
+    RunStatistics,
     count_failure_codes,
     merge_pieces,
     merge_statistics,
@@ -157,3 +161,22 @@ def test_every_code_is_counted_even_at_zero() -> None:
     assert set(counts) == {code.value for code in FailureCode}
     assert counts["EMPTY"] == 2
     assert sum(counts.values()) == 2
+
+
+def test_one_record_is_in_memory_at_a_time() -> None:
+    alive: weakref.WeakSet[RunStatistics] = weakref.WeakSet()
+    most = []
+
+    def records() -> Iterator[RunStatistics]:
+        for number in range(5):
+            record = dataclasses.replace(
+                merge_statistics([]), scored=1, tallies=(Tally(f"f{number}", 1, 1, 0.5),)
+            )
+            alive.add(record)
+            most.append(len(alive))
+            yield record
+            del record
+
+    merged = merge_statistics(records())
+    assert (merged.scored, len(list(merged.tallies))) == (5, 5)
+    assert max(most) <= 2  # the next one is made before the one before is let go

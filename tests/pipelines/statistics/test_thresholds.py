@@ -7,7 +7,15 @@ from digitmill.reports.charts.acceptance import thresholds_to_show
 from pipelines.report.scoring_charts import acceptance_by_threshold
 from pipelines.statistics.item_statistics import RunStatistics
 from pipelines.statistics.thresholds import EDGES, RELIABILITY_BINS, ConfidenceCounts, count_confidences
-from pipelines.statistics.totals import total
+from pipelines.statistics.totals import RunningTotal
+
+
+def total(records: list[ConfidenceCounts]) -> ConfidenceCounts:
+    running = RunningTotal()
+    for record in records:
+        running.add(record)
+    return running.value()
+
 
 ROWS = st.lists(
     st.tuples(st.sampled_from([0.0, 0.1, 0.5, 0.9, 0.95, 0.999, 0.99999, 1.0]), st.integers(0, 2)),

@@ -1,0 +1,40 @@
+"""Sorts rows in any number in bounded memory: SQLite does it on disk."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+
+class SortedRows:
+    """Pairs of a text and a value of JSON in a temporary file, sorted by the text, then by the value's JSON.
+
+    All are added before the first is read.
+    """
+
+    def __init__(self) -> None:
+        # SQLite removes a database without a name by itself.
+        self._database = sqlite3.connect("")
+        # Nobody reads it after a crash. The cache is what SQLite sorts in memory before it merges on disk.
+        self._database.execute("PRAGMA journal_mode = OFF")
+        self._database.execute("PRAGMA cache_size = -32768")
+        self._database.execute("CREATE TABLE given (text BLOB, value BLOB)")
+        self._count = 0
+        self._sorted = False
+
+    def add(self, rows: Iterable[tuple[str, object]]) -> None:
+        """Add rows."""
+        # Bytes of UTF-8 sort as Python sorts text.
+        encoded = ((text.encode(errors="surrogatepass"), json.dumps(value)) for text, value in rows)
+        self._count += self._database.executemany("INSERT INTO given VALUES (?, ?)", encoded).rowcount
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        if not self._sorted:
+            self._database.execute("CREATE TABLE sorted AS SELECT * FROM given ORDER BY text, value")
+            self._database.execute("DROP TABLE given")
+            self._sorted = True
+        for text, value in self._database.execute("SELECT text, value FROM sorted ORDER BY rowid"):
+            yield text.decode(errors="surrogatepass"), json.loads(value)
