@@ -10,7 +10,7 @@ AZURE_EMULATOR := azurite@3.35.0
 ACCESSIBILITY := axe-core@4.10.3
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
-.PHONY: install tools demo test slow-test flink-test spark-test cloud-test shared-test test-all coverage lint types arrows unit schemas deploy docs linkcheck bench bench-quick bench-publish bench-page peers model lock clean
+.PHONY: install tools demo test slow-test flink-test spark-test cloud-test shared-test test-all coverage lint types arrows unit schemas deploy docs linkcheck bench bench-quick bench-publish bench-page bench-scale peers model lock clean
 .DEFAULT_GOAL := install
 
 install: $(VENV)/installed
@@ -141,6 +141,11 @@ bench-publish: peers
 # The pages anew from docs/benchmarks, where they or their tables have changed.
 bench-page: install
 	$(BIN)/python -m benchmarks.page
+
+# What the launcher takes for 1M and 10M images, step by step; it goes on where it was stopped. SCALE="--images 100M
+# --publish" adds a hundred million, for which it takes hours and some 30 GB of disk, and fills docs/scale.md.
+bench-scale: install
+	$(BIN)/python -m benchmarks.scale $(SCALE)
 
 peers: tools
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'

@@ -1,4 +1,4 @@
-"""Fills the measured parts of docs/benchmarks.md and README.md, so that no figure is typed by hand.
+"""Fills the measured parts of the docs and README.md, so that no figure is typed by hand.
 
 Usage: python -m benchmarks.page [RESULTS] [--check]
 
@@ -16,14 +16,14 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from benchmarks import machine, plot, results, tables, targets
+from benchmarks import machine, plot, results, scale, scale_page, tables, targets
 from benchmarks.process import ROOT
 from benchmarks.results import Results
 
 KEPT: Final = ROOT / "docs" / "benchmarks"
 """The results that the pages quote."""
 
-PAGES: Final = (ROOT / "docs" / "benchmarks.md", ROOT / "README.md")
+PAGES: Final = (ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "scale.md", ROOT / "README.md")
 STAGES: Final = "stages.txt"
 """Where the time goes, as `benchmarks.stages` has printed it."""
 
@@ -53,7 +53,11 @@ def fill(text: str, blocks: Mapping[str, str]) -> str:
 
 
 def blocks(folder: pathlib.Path) -> dict[str, str]:
-    """Return the contents of all measured parts; none where nothing has been measured."""
+    """Return the contents of all measured parts; of those pages where nothing has been measured, none."""
+    return scale_page.blocks(folder / scale.FILE) | _compared(folder)
+
+
+def _compared(folder: pathlib.Path) -> dict[str, str]:
     if not (folder / results.FILE).exists():
         return {}
     runs = Results(results.read(folder / results.FILE))
@@ -65,10 +69,11 @@ def blocks(folder: pathlib.Path) -> dict[str, str]:
     if (folder / STAGES).exists():
         made["stages"] = f"```text\n{(folder / STAGES).read_text().rstrip()}\n```"
     # Figures of an earlier run do not stay beside those of this one.
-    return {name: made.get(name) or NOT_MEASURED for name in NAMES}
+    return {name: made.get(name) or NOT_MEASURED for name in _COMPARED}
 
 
-NAMES: Final = frozenset({*tables.SECTIONS, "machine", "targets", "headline", "plot", "stages"})
+_COMPARED: Final = frozenset({*tables.SECTIONS, "machine", "targets", "headline", "plot", "stages"})
+NAMES: Final = _COMPARED | {*scale_page.NAMES}
 """The parts that a page may hold."""
 
 
