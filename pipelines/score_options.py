@@ -38,7 +38,7 @@ class ScoreOptions(Options):
         fallback=(),
         effect=Effect.RUN,
     )
-    model: pathlib.Path = bundle_flags.model(group=_MODEL)
+    model: str = bundle_flags.model(group=_MODEL)
     output: str = flag(
         "Folder for predictions, reports and the manifest, on disk or in a bucket.",
         group=_OUTPUT,
@@ -47,13 +47,14 @@ class ScoreOptions(Options):
         effect=Effect.RUN,
         required=True,
     )
-    input_list: pathlib.Path | None = flag(
-        "File that lists images: one path or URI a line, or a CSV with a column path.",
+    input_list: str | None = flag(
+        "File of images, on disk or in a bucket: one path or URI a line, or a CSV with a column path.",
         group=_INPUT,
+        type=FILE,
         metavar="FILE",
     )
     labels: str | None = flag(
-        "True digits, for accuracy and confusion: the images' folder names, or a CSV of path,label.",
+        "True digits: the images' folder names, or a CSV of path,label, on disk or in a bucket.",
         group=_INPUT,
         type=FILE,
         metavar="folder|CSV",
@@ -72,9 +73,10 @@ class ScoreOptions(Options):
         type=FiniteRange(0, 1),
     )
     engine: str = bundle_flags.engine(group=_MODEL)
-    challenger: pathlib.Path | None = flag(
+    challenger: str | None = flag(
         "A second model that scores the same images; its predictions stand beside the first model's.",
         group=_MODEL,
+        type=FOLDER,
         metavar="BUNDLE",
     )
     resume: bool = flag(
