@@ -20,6 +20,7 @@ _OUTPUT: Final = OptionGroup("Output")
 _AGAIN: Final = OptionGroup("Resumed and incremental runs")
 FIRST_LOOK: Final = OptionGroup("First look")
 _STORES: Final = OptionGroup("Object store limits")
+_RUNNER: Final = OptionGroup("Other runners")
 _MACHINE: Final = OptionGroup("This machine")
 
 
@@ -131,6 +132,7 @@ class ScoreOptions(Options):
         type=FiniteRange(min=0, min_open=True),
         effect=Effect.RUN,
     )
+    stall_timeout: float | None = scoring_flags.stall_timeout(group=_RUNNER)
     workers: int | None = flag(
         "Worker processes on this machine, each with its own model.  [default: one per core]",
         group=_MACHINE,

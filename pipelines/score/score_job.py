@@ -40,12 +40,14 @@ from pipelines.output.reconcile import Reconciliation, reconcile, remove_unrefer
 from pipelines.output.run_progress import Progress
 from pipelines.output.signing import Signer
 from pipelines.output.summary import Summary
+from pipelines.output.watchdog import watchdog_for
 from pipelines.report.rebuilding import find_baselines
 from pipelines.runners import dataflow
 from pipelines.runners.beam_options import in_main_thread, in_process, job_options
 from pipelines.runners.cancellation import cancel_on_interrupt
 from pipelines.runners.interruption import resumable
 from pipelines.runners.runner_failure import explain_failures
+from pipelines.runners.runner_state import runner_state
 from pipelines.score.run_listing import begin_run
 from pipelines.score.transforms import ListInputs, ScoreImages, list_ranges
 from pipelines.score_options import ScoreOptions
@@ -249,10 +251,11 @@ def _score_frozen(run: _Run, frozen: ListingIndex) -> None:
             refs = refs | SkipScored(_join_task(run, frozen), past_files)
         return refs
 
+    watchdog = watchdog_for(runner_state(run.pipeline_options), run.options.stall_timeout)
     with (
         _scorer(run, frozen, left) as scorer,
         explain_failures(run.output, known),
-        Progress(run.output, known, adds_items=_adds_items(frozen)),
+        Progress(run.output, known, adds_items=_adds_items(frozen), watchdog=watchdog),
     ):
         _run_pipeline(run, items, ScoreImages(task, scorer))
     dataflow.exit_after_template(run.pipeline_options, run.options.command(resume=True))
