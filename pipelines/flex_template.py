@@ -18,7 +18,17 @@ from pipelines.score.score_command import score
 _BY_HAND: Final = ("dry_run", "sign", "beam_flags", "config", "json", "help")
 """Flags for people at a terminal."""
 
-_PLACES: Final = {"inputs": "GCS_READ_FOLDER", "output": "GCS_WRITE_FOLDER", "model": "GCS_READ_FOLDER"}
+_NOT_ON_DATAFLOW: Final = ("workers", "stall_timeout")
+"""Flags about processes of this machine, and about a launcher that waits."""
+
+_PLACES: Final = {
+    "inputs": "GCS_READ_FOLDER",
+    "output": "GCS_WRITE_FOLDER",
+    "model": "GCS_READ_FOLDER",
+    "challenger": "GCS_READ_FOLDER",
+    "since": "GCS_READ_FOLDER",
+    "input_list": "GCS_READ_FILE",
+}
 _DEFAULT_KIND: Final = "TEXT"
 _REQUIRED: Final = ("inputs", "output")
 
@@ -72,7 +82,7 @@ def with_workers(flags: Sequence[str], environment: Mapping[str, str]) -> list[s
 
 def _options() -> Iterator[click.Option]:
     for option in score.params:
-        if isinstance(option, click.Option) and option.name not in _BY_HAND:
+        if isinstance(option, click.Option) and option.name not in (*_BY_HAND, *_NOT_ON_DATAFLOW):
             yield option
 
 

@@ -20,6 +20,7 @@ _OUTPUT: Final = OptionGroup("Output")
 _AGAIN: Final = OptionGroup("Resumed and incremental runs")
 FIRST_LOOK: Final = OptionGroup("First look")
 _STORES: Final = OptionGroup("Object store limits")
+_RUNNER: Final = OptionGroup("Other runners")
 _MACHINE: Final = OptionGroup("This machine")
 
 
@@ -38,7 +39,7 @@ class ScoreOptions(Options):
         fallback=(),
         effect=Effect.RUN,
     )
-    model: pathlib.Path = bundle_flags.model(group=_MODEL)
+    model: str = bundle_flags.model(group=_MODEL)
     output: str = flag(
         "Folder for predictions, reports and the manifest, on disk or in a bucket.",
         group=_OUTPUT,
@@ -47,13 +48,14 @@ class ScoreOptions(Options):
         effect=Effect.RUN,
         required=True,
     )
-    input_list: pathlib.Path | None = flag(
-        "File that lists images: one path or URI a line, or a CSV with a column path.",
+    input_list: str | None = flag(
+        "File of images, on disk or in a bucket: one path or URI a line, or a CSV with a column path.",
         group=_INPUT,
+        type=FILE,
         metavar="FILE",
     )
     labels: str | None = flag(
-        "True digits, for accuracy and confusion: the images' folder names, or a CSV of path,label.",
+        "True digits: the images' folder names, or a CSV of path,label, on disk or in a bucket.",
         group=_INPUT,
         type=FILE,
         metavar="folder|CSV",
@@ -72,9 +74,10 @@ class ScoreOptions(Options):
         type=FiniteRange(0, 1),
     )
     engine: str = bundle_flags.engine(group=_MODEL)
-    challenger: pathlib.Path | None = flag(
+    challenger: str | None = flag(
         "A second model that scores the same images; its predictions stand beside the first model's.",
         group=_MODEL,
+        type=FOLDER,
         metavar="BUNDLE",
     )
     resume: bool = flag(
@@ -129,6 +132,7 @@ class ScoreOptions(Options):
         type=FiniteRange(min=0, min_open=True),
         effect=Effect.RUN,
     )
+    stall_timeout: float | None = scoring_flags.stall_timeout(group=_RUNNER)
     workers: int | None = flag(
         "Worker processes on this machine, each with its own model.  [default: one per core]",
         group=_MACHINE,

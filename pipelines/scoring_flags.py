@@ -6,6 +6,7 @@ import click
 from cloup import OptionGroup
 
 from digitmill.commands import Effect, flag
+from digitmill.commands.parameter_types import FiniteRange
 from pipelines.listing.work_item import MAX_ITEM_SIZE
 from schemas.layout import Compression
 
@@ -23,6 +24,18 @@ def sign(*, group: OptionGroup) -> Any:
         metavar="KEY.pem",
         effect=Effect.RUN,
         secret=True,
+    )
+
+
+def stall_timeout(*, group: OptionGroup) -> Any:
+    """Return the field `stall_timeout: float | None`, in minutes."""
+    return flag(
+        "Stop, to be resumed, where a runner outside this process makes no progress for so long."
+        "  [default: never; it is reported after 10 minutes]",
+        group=group,
+        type=FiniteRange(min=0, min_open=True),
+        metavar="MINUTES",
+        effect=Effect.RUN,
     )
 
 

@@ -1,16 +1,12 @@
 """`digitmill verify`: reads a finished output again and proves that it is what its manifest says."""
 
-import pathlib
-
-import click
-
 from digitmill import import_path
 
 if __name__ == "__main__":
     import_path.check()
 
 from digitmill.commands import OptionGroup, answer, argument, main, option, verb
-from digitmill.commands.parameter_types import FOLDER
+from digitmill.commands.parameter_types import FILE, FOLDER
 from schemas.errors import ExitCode
 
 
@@ -18,12 +14,12 @@ from schemas.errors import ExitCode
 @argument("output", type=FOLDER)
 @option(
     "--key",
-    type=click.Path(path_type=pathlib.Path),
+    type=FILE,
     metavar="PUBLIC.pem",
     help="Refuse a manifest that was not signed with this key's private half, by --sign.",
     group=OptionGroup("Origin"),
 )
-def verify(output: str, *, key: pathlib.Path | None) -> ExitCode:
+def verify(output: str, *, key: str | None) -> ExitCode:
     """Read every file that OUTPUT's manifest names, compare digests, recount, and compare row by row.
 
     A flipped byte, a missing or an extra file, an image with no answer or with two, a row that differs

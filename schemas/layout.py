@@ -19,6 +19,9 @@ LISTING: Final = "listing"
 LISTING_INDEX: Final = f"{LISTING}/index.json"
 """What the launcher listed, and the ranges that it left to the workers; written after its listing files."""
 
+MODELS: Final = "models"
+"""Folder of the models that workers of other processes read; removed before the manifest is written."""
+
 REPORTS: Final = "reports"
 """Folder of the CSV reports and charts."""
 
@@ -49,6 +52,11 @@ def statistics_name(digest: str) -> str:
 def record_name(digest: str) -> str:
     """Return the name of a statistics record within its folder, as `OutputFolder.names` lists it."""
     return f"part-{digest}.json"
+
+
+def staged_model(digest: str, name: str = "") -> str:
+    """Return the name of a bundle's file that is staged for workers; without one, that of its folder."""
+    return f"{MODELS}/{digest[:32]}/{name}".rstrip("/")
 
 
 def is_record(name: str) -> bool:

@@ -98,6 +98,10 @@ SCORED: Final = (
         f"beyond {failure.ROWS_OF_A_FILE:,} rows each.",
         _columns(failure.COLUMNS),
     ),
+        "models/*",
+        "The models, for workers outside the launcher's process; removed before the manifest is written.",
+        always=False,
+    ),
     OutputFile(
         "reports/summary.csv",
         "Counts of all images, by digit, by folder, and by folder and digit. Of more than 65,536 folders, "

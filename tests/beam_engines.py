@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shlex
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 import psutil
 import pytest
@@ -29,6 +31,9 @@ JOIN_SECONDS = 300.0
 START_SECONDS = 300.0
 """Starting Python and importing Beam takes seconds, and on a busy machine many."""
 
+
+_OWN_MOUNTS = ("unshare", "--mount", *(() if os.geteuid() == 0 else ("--map-root-user",)))
+"""What starts a command with mounts of its own."""
 
 _MAY_DIFFER = ("report.html", "run.yaml", ".launcher.lock")
 """Files that show times, by which flags a run was asked for, and who wrote it."""
@@ -154,6 +159,7 @@ def worker_pool(
     environment: Mapping[str, str] | None = None,
     python: str = sys.executable,
     shell: str = "",
+    hidden: Sequence[pathlib.Path] = (),
 ) -> Iterator[WorkerPool]:
     """Start a pool whose workers are processes of their own.
 
@@ -162,6 +168,7 @@ def worker_pool(
         environment: added to this process's.
         python: what workers run on: Beam starts them as `python`, whatever runs the pool.
         shell: commands of bash before the pool, such as limits.
+        hidden: folders that are empty to the pool, as those of another machine are: the launcher's.
     """
     names = folder / "bin"
     names.mkdir(parents=True, exist_ok=True)
@@ -177,7 +184,10 @@ def worker_pool(
     def command(port: int) -> list[str]:
         module = "apache_beam.runners.worker.worker_pool_main"
         pool = [sys.executable, "-m", module, f"--service_port={port}"]
-        return ["bash", "-c", f'{shell}; exec "$@"', "bash", *pool] if shell else pool
+        mounts = [f"mount -t tmpfs none {shlex.quote(str(place))}" for place in hidden]
+        before = " && ".join([*mounts, shell or "true"])
+        alone = _OWN_MOUNTS if hidden else ()
+        return [*alone, "bash", "-c", f'{before} && exec "$@"', "bash", *pool] if mounts or shell else pool
 
     with serving(command, folder / "pool.log", environment=more, folder=folder) as (process, port):
         yield WorkerPool(process, port)
@@ -192,6 +202,7 @@ class Runs:
         flags: which engine.
         signs: what the log of a run holds when that engine, and no other, has run it.
         environment: added to the launcher's.
+        options: further ones, by their names in `ScoreOptions`.
     """
 
     rows = 20
@@ -202,6 +213,7 @@ class Runs:
         self.model = model
         self.folder = folder
         self.flags = tuple(flags)
+        self.options: dict[str, Any] = {}
         self.signs = tuple(signs)
         self.environment: dict[str, str] = {}
 
@@ -216,12 +228,14 @@ class Runs:
             output=str(self.folder / "direct"),
             rows_per_part=self.rows,
             beam_flags=("--runner=FnApiRunner",),
+            **self.options,
         )
         score_job.run(asked)
         return contents(self.folder / "direct")
 
     def start(self, place: object, *flags: str) -> BaseProcess:
         named = ["--input", place, "--model", self.model, "--output", self.folder / "out"]
+        named += [word for name, value in self.options.items() for word in (f"--{name}", value)]
         arguments = ["score", *named, "--rows-per-part", self.rows, *self.flags, *flags]
         return launch(arguments, self.folder / "log", environment=self.environment)
 
@@ -262,6 +276,14 @@ def when_half_is_read(bucket: Bucket, proxy: Proxy, happens: Callable[[], object
     """Make something happen when an object of the middle is read for the first time."""
     name = sorted(bucket.names())[100]
     proxy.faults[name].append(happens)
+
+
+@pytest.fixture(scope="session")
+def own_mounts() -> None:
+    """Pools may hide folders; on a system that does not let them, tests of that are skipped."""
+    tried = [*_OWN_MOUNTS, "mount", "-t", "tmpfs", "none", "/mnt"]
+    if subprocess.run(tried, capture_output=True, check=False).returncode != 0:
+        pytest.skip("a process may not have mounts of its own here")
 
 
 @pytest.fixture(scope="session")

@@ -80,7 +80,7 @@ def bundle(bundle_path: pathlib.Path) -> Bundle:
 @pytest.fixture(scope="session")
 def engine(bundle: Bundle) -> LiteRtEngine:
     # The float model: which of the two is the default depends on how the training went.
-    return LiteRtEngine((bundle.path / LITERT_MODEL).read_bytes())
+    return LiteRtEngine((pathlib.Path(bundle.place) / LITERT_MODEL).read_bytes())
 
 
 @pytest.fixture(scope="session")

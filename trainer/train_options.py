@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import pathlib
 from typing import ClassVar, Final
 
 import click
@@ -189,7 +190,7 @@ class TrainOptions(Options):
         default=0.01,
         effect=Effect.RUN,
     )
-    cache_dir: str | None = training_flags.cache_dir(
+    cache_dir: pathlib.Path | None = training_flags.cache_dir(
         "Where decoded images are kept for the next run; by default only those that do not fit the memory.",
         group=_DATA,
     )

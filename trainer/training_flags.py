@@ -60,5 +60,5 @@ def seed(meaning: str, *, group: OptionGroup) -> Any:
 
 
 def cache_dir(meaning: str, *, group: OptionGroup) -> Any:
-    """Return the field `cache_dir: str | None`, a folder on the machine that trains."""
-    return flag(meaning, group=group, type=click.Path(), metavar="DIR", effect=Effect.RUN)
+    """Return the field `cache_dir: pathlib.Path | None`, a folder on the machine that trains."""
+    return flag(meaning, group=group, metavar="DIR", effect=Effect.RUN)

@@ -1,24 +1,25 @@
 """Flags of the verbs that open a model bundle."""
 
-import pathlib
 from typing import Any
 
 import click
 from cloup import OptionGroup
 
 from digitmill.commands.options import Effect, flag
+from digitmill.commands.parameter_types import FOLDER
 from digitmill.default_model import SHIPPED_MODEL
 from schemas.model.bundle import EngineKind
 
 
 def model(*, group: OptionGroup) -> Any:
-    """Return the field `model: pathlib.Path`."""
+    """Return the field `model: str`."""
     return flag(
-        "Bundle folder that `digitmill train` wrote.  [default: the one that comes with digitmill]",
+        "Bundle folder that `digitmill train` wrote, local or in a bucket."
+        "  [default: the one that comes with digitmill]",
         group=group,
         metavar="BUNDLE",
-        type=click.Path(path_type=pathlib.Path),
-        fallback=SHIPPED_MODEL,
+        type=FOLDER,
+        fallback=str(SHIPPED_MODEL),
         show_default=False,
         effect=Effect.RUN,
     )

@@ -29,12 +29,15 @@ import cloup
 from cloup import OptionGroup
 
 from digitmill.commands import run_config
-from digitmill.commands.parameter_types import Place, ValueChoice
-from digitmill.storage.names import printable
+from digitmill.commands.parameter_types import LOCAL, LocalPath, Place, ValueChoice
+from digitmill.storage.names import place_as_given, printable
 from schemas.errors import UserError
 
 _KEY: Final = "digitmill.parameter"
 """Key of a field's metadata under which its declaration stands."""
+
+_CHECKED: Final = (click.IntRange, click.FloatRange, click.Choice, LocalPath)
+"""Kinds of values that are checked where options are made in Python, too."""
 
 _OF_ONE_OUTPUT: Final = ("output", "resume")
 """Fields that a repeated run does not take over."""
@@ -123,12 +126,15 @@ class Options:
     def __post_init__(self) -> None:
         for field in _fields(type(self)):
             kind, value = _click_settings(field).get("type"), getattr(self, field.name)
-            if value is None or not isinstance(kind, click.IntRange | click.FloatRange | click.Choice):
+            if isinstance(kind, Place) and isinstance(value, os.PathLike):
+                object.__setattr__(self, field.name, place_as_given(value))  # from Python, not a shell
+            if value is None or not isinstance(kind, _CHECKED):
                 continue
             try:
                 kind.convert(value, None, None)
             except click.BadParameter as error:
-                raise UserError(f"invalid --{_key(field)}", value=value, hint=error.message) from error
+                shown = place_as_given(value) if isinstance(value, os.PathLike) else value
+                raise UserError(f"invalid --{_key(field)}", value=shown, hint=error.message) from error
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
@@ -284,7 +290,7 @@ def _kind(field: dataclasses.Field) -> dict[str, Any]:
         return {"multiple": True, "type": typing.get_args(first)[0]}
     if issubclass(first, enum.StrEnum):
         return {"type": ValueChoice(first)}
-    return {"type": click.Path(path_type=pathlib.Path) if first is pathlib.Path else first}
+    return {"type": LOCAL if first is pathlib.Path else first}
 
 
 def _is_switch(field: dataclasses.Field) -> bool:

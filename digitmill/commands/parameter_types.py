@@ -1,9 +1,15 @@
 """Kinds of values that flags take."""
 
-from typing import Any
+import pathlib
+import re
+from typing import Any, Final
 
 import click
 from click.shell_completion import CompletionItem
+
+from digitmill.storage.names import place_as_given
+
+_ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class FiniteRange(click.FloatRange):
@@ -26,6 +32,20 @@ class ValueChoice(click.Choice):
         return str(choice)
 
 
+class LocalPath(click.Path):
+    """A path on this machine's disk, as a `pathlib.Path`; what may be in a bucket too is a `Place`."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=pathlib.Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> pathlib.Path:
+        """Return the path."""
+        given = place_as_given(value)
+        if _ADDRESS.match(given):
+            self.fail(f"{given} is not on this machine's disk. Give a path there.", param, ctx)
+        return super().convert(value, param, ctx)  # type: ignore[return-value]
+
+
 class Place(click.ParamType):
     """A path or a URI, handed on as it was typed; shells complete it as a path."""
 
@@ -42,6 +62,9 @@ class Place(click.ParamType):
         del ctx, param
         return [CompletionItem(incomplete, type=self._kind)]
 
+
+LOCAL = LocalPath()
+"""A file or a folder on this machine's disk."""
 
 FOLDER = Place("dir")
 """A folder, local or in a bucket."""

@@ -155,8 +155,7 @@ def _section(path: str, verb: str) -> Mapping[object, object]:
     import yaml
 
     try:
-        with open(path, encoding="utf-8") as file:
-            whole = _load_plain(file.read())
+        whole = _load_plain(_read(path).decode())
     except OSError as error:
         raise UserError(
             "cannot read the file of --config", value=path, hint=f"Name another: {error.strerror}."
@@ -176,6 +175,16 @@ def _section(path: str, verb: str) -> Mapping[object, object]:
             hint=f"Write `{verb}:` and the flags below it, indented. Its sections are: {sections}.",
         )
     return section
+
+
+def _read(path: str) -> bytes:
+    # Of the storage layer only for what is in a bucket: the rest of a command does not need it.
+    if "://" not in path:
+        with open(path, "rb") as file:
+            return file.read()
+    from digitmill.storage import read_place
+
+    return read_place(path)
 
 
 def _load_plain(text: str) -> object:

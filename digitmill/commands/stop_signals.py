@@ -36,6 +36,15 @@ def stop_signals() -> Iterator["StopSignals"]:
     stop.check()
 
 
+def stop_verb() -> None:
+    """Stop the verb that runs in this process as a stop signal would, from any of its threads."""
+    handler = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    main = threading.main_thread().ident
+    # Without a verb nobody handles the signal, and it would kill the process.
+    if isinstance(handler, StopSignals) and main is not None:
+        signal.pthread_kill(main, signal.SIGTERM)
+
+
 class StopSignals:
     """The stop signals of a process.
 

@@ -14,25 +14,31 @@ from schemas.model import bundle
 
 def read_bundle_file(place: str, name: str) -> bytes:
     """Return a file of a bundle, local or in a bucket; raise UserError when it cannot be read."""
-    if is_object(place):
-        with open_place(f"{place.rstrip('/')}/{name}") as file:
-            return file.read()
-    folder = pathlib.Path(os.fsdecode(path_of(place)) if place.startswith("file://") else place)
     try:
-        return read_local_file(folder, name)
+        return read_file(place, name)
     except OSError as error:
         raise UserError(
-            "cannot read the file", value=str(folder / name), hint=f"check it: {error.strerror}"
+            "cannot read the file", value=f"{place.rstrip('/')}/{name}", hint=f"check it: {error.strerror}"
         ) from error
 
 
-def read_local_file(folder: pathlib.Path, name: str) -> bytes:
-    """Return a regular file of a folder.
+def read_file(place: str, name: str) -> bytes:
+    """Return a file of a folder, local or in a bucket.
 
     Raises:
-        OSError: when it cannot be read, is a pipe, a device or a folder, which are not opened, or when a link
-            leads out of the folder.
+        OSError: when it is local and cannot be read, is no regular file, or a link leads out of the folder.
+        UserError: when it is an object that cannot be read.
     """
+    if is_object(place):
+        with open_place(f"{place.rstrip('/')}/{name}") as file:
+            return file.read()
+    return _read_local_file(
+        pathlib.Path(os.fsdecode(path_of(place)) if place.startswith("file://") else place), name
+    )
+
+
+def _read_local_file(folder: pathlib.Path, name: str) -> bytes:
+    # Pipes and devices are not opened.
     file = folder / name
     try:
         real = pathlib.Path(os.path.realpath(file, strict=True))

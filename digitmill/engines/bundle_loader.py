@@ -3,15 +3,18 @@
 import dataclasses
 import hashlib
 import io
-import pathlib
-from typing import NoReturn
+import os
+from collections.abc import Mapping, Sequence
+from typing import NoReturn, Self
 
 import numpy as np
 
-from digitmill.engines.bundle_files import read_local_file
+from digitmill.engines.bundle_files import read_card, read_file
 from digitmill.engines.engine import Engine, EngineError, LiteRtEngine
 from digitmill.engines.engine_choice import EngineChoice, EngineKind, choose
 from digitmill.engines.saved_model import SavedModelEngine
+from digitmill.storage.names import place_as_given
+from digitmill.storage.object_stores.uris import is_object
 from schemas.digit import CLASSES, SIDE
 from schemas.errors import UserError
 from schemas.model import bundle
@@ -20,16 +23,39 @@ from schemas.model.model_card import ModelCard
 
 @dataclasses.dataclass(frozen=True)
 class Bundle:
-    """A bundle that was checked; small, so that it can be sent to every worker.
+    """A bundle that was checked; small unless it is `carried`, so that it can be sent to every worker.
 
     Attributes:
+        place: its folder, as an absolute path or a URI.
         digest: SHA-256 of the card's bytes; the card holds the digest of every other file.
+        carried: files that travel with it, by name.
     """
 
-    path: pathlib.Path
+    place: str
     card: ModelCard
     digest: str
     engine: EngineChoice
+    carried: Mapping[str, bytes] = dataclasses.field(default_factory=dict, repr=False)
+
+    @property
+    def engine_files(self) -> Sequence[str]:
+        """The files that its engine reads; only such as the card names."""
+        if self.engine.kind is not EngineKind.SAVED_MODEL:
+            return [self.engine.model]
+        return [name for name in self.card.files if name.startswith(f"{bundle.SAVED_MODEL}/")]
+
+    def read(self, name: str) -> bytes:
+        """Return a file that the card names, as the card says.
+
+        Raises:
+            UserError: when it was changed or removed.
+        """
+        found = self.carried.get(name)
+        return _read_verified(self.place, name, self.card) if found is None else found
+
+    def carry(self) -> Self:
+        """Return the bundle with the files of its engine in it: it loads where there is no other copy."""
+        return dataclasses.replace(self, carried={name: self.read(name) for name in self.engine_files})
 
     def load(self) -> Engine:
         """Load its model, from bytes whose digests are compared again.
@@ -38,62 +64,59 @@ class Bundle:
             UserError: when a file was changed or removed since.
             EngineError: when this machine cannot run it.
         """
+        files = {name: self.read(name) for name in self.engine_files}
         if self.engine.kind is not EngineKind.SAVED_MODEL:
-            return LiteRtEngine(_read_verified(self.path, self.engine.model, self.card))
-        # Only files that the card names.
+            return LiteRtEngine(files[self.engine.model])
         folder = f"{bundle.SAVED_MODEL}/"
-        names = [name for name in self.card.files if name.startswith(folder)]
-        return SavedModelEngine(
-            {name.removeprefix(folder): _read_verified(self.path, name, self.card) for name in names}
-        )
+        return SavedModelEngine({name.removeprefix(folder): data for name, data in files.items()})
 
 
-def open_bundle(path: pathlib.Path, engine: str = EngineKind.AUTO) -> Bundle:
+def open_bundle(given: str | os.PathLike[str], engine: str = EngineKind.AUTO) -> Bundle:
     """Open a bundle after checking its card, digests, signature, shapes and golden batch.
+
+    Args:
+        given: its folder, on disk or in a bucket.
+        engine: one of `EngineKind`.
 
     Raises:
         UserError: when the bundle is missing, incomplete or damaged, predicts its golden batch wrongly, or
             the engine is not available.
     """
-    try:
-        text = read_local_file(path, bundle.CARD)
-    except OSError as error:
-        raise UserError(
-            f"not a model bundle, there is no {bundle.CARD}",
-            value=str(path),
-            hint=f"give the bundle folder that `digitmill train` wrote: {error.strerror}",
-        ) from error
+    place = place_as_given(given)
+    text = read_card(place)
     try:
         card = ModelCard.from_json(text.decode())
     except ValueError as error:
-        _refuse(path, f"its {bundle.CARD} cannot be read: {error}")
-    golden = _verified_golden_batch(path, card)
-    opened = Bundle(path.absolute(), card, hashlib.sha256(text).hexdigest(), choose(engine, card))
+        _refuse(place, f"its {bundle.CARD} cannot be read: {error}")
+    golden = _verified_golden_batch(place, card)
+    if not is_object(place):
+        place = os.path.abspath(place)
+    opened = Bundle(place, card, hashlib.sha256(text).hexdigest(), choose(engine, card))
     _check_golden_batch(opened, golden)
     return opened
 
 
-def _verified_golden_batch(path: pathlib.Path, card: ModelCard) -> bytes:
+def _verified_golden_batch(place: str, card: ModelCard) -> bytes:
     """Return the bytes of the golden batch, after comparing every file's digest."""
     if bundle.GOLDEN_BATCH not in card.files:
-        _refuse(path, f"its card names no {bundle.GOLDEN_BATCH}")
-    for name in card.files:
-        _read_verified(path, name, card)
-    return _read_verified(path, bundle.GOLDEN_BATCH, card)
+        _refuse(place, f"its card names no {bundle.GOLDEN_BATCH}")
+    for name in (name for name in card.files if name != bundle.GOLDEN_BATCH):
+        _read_verified(place, name, card)
+    return _read_verified(place, bundle.GOLDEN_BATCH, card)
 
 
-def _read_verified(path: pathlib.Path, name: str, card: ModelCard) -> bytes:
+def _read_verified(place: str, name: str, card: ModelCard) -> bytes:
     try:
-        data = read_local_file(path, name)
+        data = read_file(place, name)
     except OSError as error:
-        _refuse(path, f"{name}: {error.strerror}")
+        _refuse(place, f"{name}: {error.strerror}")
     if hashlib.sha256(data).hexdigest() != card.files[name]:
-        _refuse(path, f"{name} is not the file that the card names")
+        _refuse(place, f"{name} is not the file that the card names")
     return data
 
 
 def _check_golden_batch(opened: Bundle, content: bytes) -> None:
-    path = opened.path
+    place = opened.place
     # The int8 model must predict as the int8 model did, not as the float model it was made from.
     int8 = opened.engine.kind is EngineKind.LITERT_INT8
     output = bundle.OUTPUT_INT8 if int8 else bundle.OUTPUT
@@ -102,23 +125,23 @@ def _check_golden_batch(opened: Bundle, content: bytes) -> None:
         with np.load(io.BytesIO(content), allow_pickle=False) as golden:
             digits, expected = golden[bundle.INPUT], golden[output]
     except (OSError, ValueError, KeyError) as error:
-        _refuse(path, f"its golden batch cannot be read: {error}")
+        _refuse(place, f"its golden batch cannot be read: {error}")
     shapes = (digits.shape[1:], digits.dtype, expected.shape)
     if shapes != ((SIDE, SIDE), np.uint8, (len(digits), CLASSES)) or not len(digits):
-        _refuse(path, f"its golden batch has the wrong shape: {digits.shape} and {expected.shape}")
+        _refuse(place, f"its golden batch has the wrong shape: {digits.shape} and {expected.shape}")
     try:
         predicted = opened.load().probabilities(digits)
     except EngineError as error:
-        _refuse(path, str(error))
+        _refuse(place, str(error))
     difference = float(np.abs(predicted - expected).max())
     # Not `difference > tolerance`, which lets NaN pass.
     if not difference <= tolerance:
-        _refuse(path, f"it predicts its golden batch wrongly, by up to {difference:.3g}")
+        _refuse(place, f"it predicts its golden batch wrongly, by up to {difference:.3g}")
 
 
-def _refuse(path: pathlib.Path, why: str) -> NoReturn:
+def _refuse(place: str, why: str) -> NoReturn:
     raise UserError(
         "damaged model bundle",
-        value=str(path),
+        value=place,
         hint=f"copy it again or train it anew: {why}",
     )

@@ -9,7 +9,7 @@ half a second to import, are imported when the first object is used.
 from digitmill.storage.interface import OutputFolder, before_run
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.local_input import NothingFoundError
-from digitmill.storage.places import list_place, open_folder, open_place, uri_of_place
+from digitmill.storage.places import list_place, open_folder, open_place, open_text, read_place, uri_of_place
 from digitmill.storage.read_limits import ReadLimits
 from digitmill.storage.reader import ImageReader
 from digitmill.storage.survey import Selection, Survey
@@ -32,8 +32,10 @@ __all__ = [
     "names",
     "open_folder",
     "open_place",
+    "open_text",
     "outage",
     "patterns",
     "read_limits",
+    "read_place",
     "uri_of_place",
 ]

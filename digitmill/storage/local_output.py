@@ -100,13 +100,13 @@ class LocalFolder:
         return {name for name in self.names("") if (self.path / name).is_dir()}
 
     def delete(self, name: str) -> None:
-        """Remove a file, and its folder if that is empty then."""
+        """Remove a file, and the folders that are empty then."""
         target = self.path / name
         with self._using(name):
             target.unlink(missing_ok=True)
-        if target.parent != self.path:
-            with contextlib.suppress(OSError):
-                target.parent.rmdir()
+        with contextlib.suppress(OSError):
+            for folder in target.relative_to(self.path).parents[:-1]:
+                (self.path / folder).rmdir()
 
     @contextlib.contextmanager
     def hold(self) -> Iterator["_Lock"]:

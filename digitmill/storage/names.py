@@ -20,6 +20,8 @@ SCHEMES: Final = ("gs", "s3", "az")
 
 _FILE: Final = "file://"
 
+_ONE_SLASH: Final = re.compile(rf"^({'|'.join(SCHEMES)}):/+(?=[^/])")
+
 _PAGE: Final = re.compile("(.+)!([1-9][0-9]{0,4})", re.DOTALL)
 """The identity of a page: no file has more than 99,999 that are read."""
 
@@ -120,6 +122,12 @@ def uri_in(name: str, file: str | pathlib.Path) -> str:
             hint=f"correct it in {file}",
         )
     return name
+
+
+def place_as_given(given: str | os.PathLike[str]) -> str:
+    """Return a place as text; of an address in a `pathlib.Path`, which drops a slash, with both slashes."""
+    place = os.fspath(given)
+    return place if isinstance(given, str) else _ONE_SLASH.sub(r"\1://", place)
 
 
 def printable(place: str) -> str:

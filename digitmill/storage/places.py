@@ -1,9 +1,10 @@
 """Places as people write them: a path, a pattern or a URI, on disk or in a bucket."""
 
+import io
 import os
 import pathlib
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from digitmill.storage.interface import OutputFolder
 from digitmill.storage.listed_image import ListedImage
@@ -120,6 +121,34 @@ def open_place(given: str) -> BinaryIO:
             return reader.fetch(next(reader.find([uri])))
         except ImageError as error:
             raise UserError("cannot read the file", value=given, hint=f"check it: {error.detail}") from error
+
+
+def read_place(given: str) -> bytes:
+    """Return what a file of a user's holds, whole.
+
+    Raises:
+        OSError: when it is on disk and cannot be read.
+        UserError: when it is an object that cannot be read.
+    """
+    with _open(given) as file:
+        return file.read()
+
+
+def open_text(given: str) -> TextIO:
+    """Return a text file of a user's, open for reading: UTF-8, where a byte order mark may come first.
+
+    Bytes that are no UTF-8, as names of files may have them, are kept as surrogates; newlines as they are.
+
+    Raises:
+        OSError: when it is on disk and cannot be read.
+        UserError: when it is an object that cannot be read.
+    """
+    return io.TextIOWrapper(_open(given), encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+
+def _open(given: str) -> BinaryIO:
+    # Of a user's own disk any file will do, a pipe of the shell's among them.
+    return open_place(given) if is_object(given) else open(_path(given), "rb")
 
 
 def open_folder(place: str) -> OutputFolder:

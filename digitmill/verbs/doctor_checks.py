@@ -62,7 +62,7 @@ def run_checks(places: Sequence[str], *, model: str, write: bool) -> Iterator[Ch
         yield Check("read", OK, f"{place} holds nothing yet") if empty else check_reading(place)
         if write:
             yield check_writing(place)
-    yield check_scoring(pathlib.Path(model))
+    yield check_scoring(model)
 
 
 def check_python() -> Check:
@@ -247,7 +247,7 @@ def _run_probe(name: str, probe: Callable[[], str]) -> Check:
         return Check(name, FAULT, f"{error.error}: {error.value!r}", error.hint)
 
 
-def check_scoring(model: pathlib.Path) -> Check:
+def check_scoring(model: str) -> Check:
     """Score digits of the embedded sample, from PNG bytes to predictions."""
 
     def probe() -> str:
@@ -262,7 +262,7 @@ def check_scoring(model: pathlib.Path) -> Check:
     return _run_probe("scoring", probe)
 
 
-def _score(model: pathlib.Path) -> tuple[int, str]:
+def _score(model: str) -> tuple[int, str]:
     import cv2
 
     from digitmill.engines.bundle_loader import open_bundle

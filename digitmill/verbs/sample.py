@@ -8,6 +8,7 @@ import click
 from cloup import OptionGroup
 
 from digitmill.commands import answer, argument, option, verb
+from digitmill.commands.parameter_types import LOCAL
 from schemas.errors import UserError
 
 _SPLITS = ("train", "validation", "test")
@@ -15,7 +16,7 @@ _WHICH = OptionGroup("Which digits")
 
 
 @verb(short_help="Write real digits as PNGs, for a first try.")
-@argument("folder", type=click.Path(path_type=pathlib.Path))
+@argument("folder", type=LOCAL)
 @option(
     "--split",
     type=click.Choice(_SPLITS),

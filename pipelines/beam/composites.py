@@ -56,7 +56,7 @@ class ClassifyImages(beam.PTransform):
     label on.
 
     Args:
-        model: folder of a model bundle, which workers find under the same path.
+        model: folder of a model bundle, local or in a bucket. The model travels with the pipeline.
         engine: `auto`, `litert`, `litert_int8` or `saved_model`.
         accept_threshold: confidence from which a prediction is accepted; None for the model's own.
         challenger: folder of a second model's bundle, or None.
@@ -78,12 +78,12 @@ class ClassifyImages(beam.PTransform):
         pages: str = Pages.ALL,
     ) -> None:
         super().__init__()
-        bundle = open_bundle(pathlib.Path(model), engine)
+        bundle = open_bundle(model, engine).carry()
         load = functools.partial(
             load_classifier,
             bundle,
             accept_threshold=bundle.card.accept_threshold if accept_threshold is None else accept_threshold,
-            challenger=None if challenger is None else open_bundle(pathlib.Path(challenger), engine),
+            challenger=None if challenger is None else open_bundle(challenger, engine).carry(),
         )
         self._batches = _ClassifyBatch(load, limits or ReadLimits(), Pages(pages))
 

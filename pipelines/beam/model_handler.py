@@ -21,7 +21,7 @@ class BundleModelHandler(ModelHandler[np.ndarray, PredictionResult, Engine]):
     `RunInference` loses a whole batch to one bad example; `ClassifyImages` does not.
 
     Args:
-        model: folder of the bundle, which workers find under the same path.
+        model: folder of the bundle, local or in a bucket. The model travels with the pipeline.
         engine: `auto`, `litert`, `litert_int8` or `saved_model`.
 
     Raises:
@@ -31,10 +31,10 @@ class BundleModelHandler(ModelHandler[np.ndarray, PredictionResult, Engine]):
     def __init__(self, model: str | pathlib.Path, *, engine: str = EngineKind.AUTO) -> None:
         super().__init__(min_batch_size=BATCH, max_batch_size=BATCH)
         self._engine_kind = str(engine)
-        self._bundle = open_bundle(pathlib.Path(model), self._engine_kind)
+        self._bundle = open_bundle(model, self._engine_kind).carry()
 
     def load_model(self) -> Engine:
-        """Return the model, loaded from the files that were checked."""
+        """Return the model, loaded from the files that were checked and travel with this handler."""
         return self._bundle.load()
 
     def run_inference(
@@ -71,4 +71,4 @@ class BundleModelHandler(ModelHandler[np.ndarray, PredictionResult, Engine]):
     def update_model_path(self, model_path: str | None = None) -> None:
         """Switch to another bundle; called by Beam's automatic model refresh."""
         if model_path:
-            self._bundle = open_bundle(pathlib.Path(model_path), self._engine_kind)
+            self._bundle = open_bundle(model_path, self._engine_kind).carry()

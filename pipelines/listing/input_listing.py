@@ -7,12 +7,11 @@ import heapq
 import io
 import itertools
 import os
-import pathlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Self
 
-from digitmill.storage import ImageReader, Selection, Survey, list_place
+from digitmill.storage import ImageReader, Selection, Survey, list_place, open_text
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import RealNames, path_of, place_from_anywhere, real_root, uri_in
 from digitmill.storage.object_stores.uris import GS, split
@@ -211,7 +210,7 @@ def _ranges_after(last: ListedImage, given: str, selection: Selection) -> tuple[
     )
 
 
-def read_input_list(path: pathlib.Path, limits: ReadLimits | None = None) -> list[ListedImage]:
+def read_input_list(given: str, limits: ReadLimits | None = None) -> list[ListedImage]:
     """Return the images that a file lists, each once, in the order of their names.
 
     The file has one name per line, or is a CSV with a column `path` or `image`. Names are URIs, absolute
@@ -221,20 +220,19 @@ def read_input_list(path: pathlib.Path, limits: ReadLimits | None = None) -> lis
         UserError: when the file cannot be read or names nothing.
     """
     try:
-        # Keeps the bytes of names that are not UTF-8.
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        with open_text(given) as file:
             text = file.read()
         if "\0" in text:
-            raise UserError("input list is not UTF-8 text", value=str(path), hint="save it as UTF-8")
+            raise UserError("input list is not UTF-8 text", value=given, hint="save it as UTF-8")
         names = list(_names(text))
     except (OSError, csv.Error) as error:
         raise UserError(
-            f"cannot read the input list ({error})", value=str(path), hint="check the path and the file"
+            f"cannot read the input list ({error})", value=given, hint="check the path and the file"
         ) from error
     if not names:
-        raise UserError("input list names no images", value=str(path), hint="write one path or URI per line")
+        raise UserError("input list names no images", value=given, hint="write one path or URI per line")
     real = RealNames()
-    uris = sorted({real[uri_in(name, path)] for name in names})
+    uris = sorted({real[uri_in(name, given)] for name in names})
     with ImageReader(limits) as reader:
         return sorted(reader.find(uris), key=_sort_key)
 

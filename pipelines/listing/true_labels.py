@@ -1,11 +1,11 @@
 """Attaches true labels to listed images: from their folders' names, or from a CSV file."""
 
 import csv
-import pathlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from digitmill.storage import open_text
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import RealNames, folder_of, may_be_archive, split_page, uri_in
 from schemas import labels as labels_file
@@ -37,13 +37,13 @@ def attach_labels(images: Iterable[ListedImage], labels: str) -> Iterator[Listed
     If the CSV has a column `generation`, as the one of a review has, a label applies to that version of the
     image only. Labels of other versions and lines without a digit are reported to standard error.
 
-    `labels` is `folder`, or the path of a CSV with the columns `path` and `label`. Its paths are URIs,
+    `labels` is `folder`, or the place of a CSV with the columns `path` and `label`. Its paths are URIs,
     absolute paths, or paths relative to its own folder.
 
     Raises:
         UserError: when the CSV cannot be used, or, after the last image, when no image had a label.
     """
-    csv_file = None if labels == FOLDER else _LabelsFile(pathlib.Path(labels))
+    csv_file = None if labels == FOLDER else _LabelsFile(labels)
     label = csv_file.label if csv_file else label_from_folder
     known = False
     for image in images:
@@ -78,7 +78,7 @@ class _LabelsFile:
         stale: images whose label is of another version.
     """
 
-    def __init__(self, path: pathlib.Path) -> None:
+    def __init__(self, path: str) -> None:
         self._path = path
         # Listed and labelled under different links, an image is still the same one.
         self._real = RealNames()
@@ -148,10 +148,9 @@ def _labelled(image: ListedImage, label: int | None) -> ListedImage:
     return image if label is None else image._replace(label=label)
 
 
-def _read_csv(path: pathlib.Path, real: RealNames) -> dict[str, _Label]:
+def _read_csv(path: str, real: RealNames) -> dict[str, _Label]:
     try:
-        # Keeps the bytes of names that are not UTF-8.
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        with open_text(path) as file:
             rows = csv.DictReader(file)
             if not {"path", "label"} <= set(rows.fieldnames or ()):
                 raise UserError(
@@ -162,14 +161,14 @@ def _read_csv(path: pathlib.Path, real: RealNames) -> dict[str, _Label]:
             labels, without_digit = _read_rows(rows, path, real)
     except (OSError, csv.Error) as error:
         raise UserError(
-            f"cannot read the labels file ({error})", value=str(path), hint="give a CSV file, or `folder`"
+            f"cannot read the labels file ({error})", value=path, hint="give a CSV file, or `folder`"
         ) from error
     if without_digit:
         print(f"{path}: ignored {without_digit:,} lines without a digit", file=sys.stderr, flush=True)
     return labels
 
 
-def _read_rows(rows: csv.DictReader, path: pathlib.Path, real: RealNames) -> tuple[dict[str, _Label], int]:
+def _read_rows(rows: csv.DictReader, path: str, real: RealNames) -> tuple[dict[str, _Label], int]:
     """Return the labels by URI, and the number of lines without a digit."""
     labels: dict[str, _Label] = {}
     without_digit = 0
@@ -187,7 +186,7 @@ def _read_rows(rows: csv.DictReader, path: pathlib.Path, real: RealNames) -> tup
     return labels, without_digit
 
 
-def _generation(text: str | None, path: pathlib.Path, *, line: int) -> int:
+def _generation(text: str | None, path: str, *, line: int) -> int:
     if not text:
         return -1
     if not (text.isascii() and text.isdigit()):
@@ -195,7 +194,7 @@ def _generation(text: str | None, path: pathlib.Path, *, line: int) -> int:
     return int(text)
 
 
-def _digit(text: str | None, path: pathlib.Path, *, line: int) -> int | None:
+def _digit(text: str | None, path: str, *, line: int) -> int | None:
     try:
         return labels_file.digit_of(text or "")
     except ValueError as error:

@@ -15,4 +15,5 @@ __all__ = [
     "signing",
     "summary",
     "verification",
+    "watchdog",
 ]

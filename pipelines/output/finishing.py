@@ -6,7 +6,6 @@ An output without a manifest is not finished.
 import dataclasses
 import datetime
 import importlib.metadata
-import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,7 +18,6 @@ from digitmill.storage.names import printable
 from pipelines.output.reconcile import Reconciliation
 from pipelines.output.signing import Signer, write_manifest
 from pipelines.report.scoring_report import Baselines, write_reports
-from pipelines.scoring.model_place import display_address
 from pipelines.statistics.item_statistics import RunStatistics, count_failure_codes
 from schemas import run_plan
 from schemas.manifest import Counts, Manifest, Part, Status
@@ -99,10 +97,10 @@ def _timestamp(time: datetime.datetime) -> str:
     return time.isoformat(timespec="microseconds")
 
 
-def describe_model(bundle: Bundle, given: pathlib.Path) -> Mapping[str, str]:
+def describe_model(bundle: Bundle, given: str) -> Mapping[str, str]:
     """Return the fields that identify a model, its engine included."""
     return {
-        "path": printable(display_address(given)),
+        "path": printable(given),
         "digest": bundle.digest,
         "recipe": bundle.card.recipe,
         "engine": bundle.engine.kind,
@@ -110,7 +108,7 @@ def describe_model(bundle: Bundle, given: pathlib.Path) -> Mapping[str, str]:
 
 
 def challenger_fields(
-    challenger: Bundle | None, given: pathlib.Path | None, *, statistics: RunStatistics
+    challenger: Bundle | None, given: str | None, *, statistics: RunStatistics
 ) -> Mapping[str, Any]:
     """Return the manifest's fields about a challenger; none without one."""
     if challenger is None or given is None:

@@ -2,18 +2,18 @@
 
 import dataclasses
 import hashlib
-import pathlib
 import sys
 
 from digitmill.commands import Effect
 from digitmill.engines.bundle_loader import Bundle
 from digitmill.imaging.canonical import PREPROCESSING_VERSION
-from digitmill.storage import OutputFolder
+from digitmill.storage import OutputFolder, read_place
 from digitmill.storage.names import place_from_anywhere, printable
 from pipelines.history.past_runs import find_runs, pages_of, with_same_model
 from pipelines.listing.true_labels import FOLDER
 from pipelines.output import output_run
 from pipelines.score_options import ScoreOptions
+from schemas.errors import UserError
 from schemas.run_plan import RunPlan
 
 
@@ -69,9 +69,9 @@ def accept_threshold(options: ScoreOptions, bundle: Bundle) -> float:
     return bundle.card.accept_threshold if options.accept_threshold is None else options.accept_threshold
 
 
-def _digest_of(path: str | pathlib.Path | None) -> str | None:
+def _digest_of(place: str | None) -> str | None:
     """Return a file's SHA-256; None without a file. One that cannot be read is reported where it is used."""
     try:
-        return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest() if path else None
-    except OSError:
+        return hashlib.sha256(read_place(place)).hexdigest() if place else None
+    except (OSError, UserError):
         return None

@@ -17,7 +17,7 @@ from pipelines.listing.frozen_listing import (
 )
 from pipelines.statistics.item_statistics import ItemStatistics, RunStatistics, merge_statistics, read_record
 from schemas.errors import UnreconciledError
-from schemas.layout import LISTING, PREDICTIONS, STATISTICS, joined_listing, statistics_name
+from schemas.layout import LISTING, MODELS, PREDICTIONS, STATISTICS, joined_listing, statistics_name
 from schemas.manifest import Part
 
 _REMEDY = "Score again into a new output."
@@ -116,7 +116,9 @@ class _Skipped(NamedTuple):
 
 
 def remove_unreferenced(output: OutputFolder, reconciled: Reconciliation) -> None:
-    """Remove files of abandoned attempts, which must not be mistaken for outputs."""
+    """Remove files of abandoned attempts, which must not be mistaken for outputs, and staged models."""
+    for name in [*output.walk(MODELS)]:
+        output.delete(name)
     named = {part.name for part in (*reconciled.parts, *reconciled.statistics.parts)}
     for folder in (PREDICTIONS, STATISTICS):
         for name in output.names(folder):

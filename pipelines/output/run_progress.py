@@ -12,6 +12,7 @@ from digitmill.storage import OutputFolder
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.local_output import LocalFolder
 from pipelines.listing.frozen_listing import FrozenItem, frozen_items, read_item
+from pipelines.output.watchdog import Watchdog
 from schemas.errors import StorageError
 from schemas.layout import LISTING, STATISTICS, record_name
 
@@ -54,7 +55,10 @@ class Progress:
     output folder. While workers still list, the total is what has been listed so far.
 
     `adds_items` tells by name which listing files hold work items that workers add; `began` is when the first
-    item started, by `time.monotonic`.
+    item started, by `time.monotonic`. A `watchdog` is shown the progress, and may stop the run.
+
+    Raises:
+        WorkerError: at the end, when the watchdog has stopped the run.
     """
 
     def __init__(
@@ -65,11 +69,13 @@ class Progress:
         adds_items: Callable[[str], bool] | None = None,
         verb: str = "scoring",
         began: float | None = None,
+        watchdog: Watchdog | None = None,
     ) -> None:
         self._output = output
         self._verb = verb
         self._started = time.monotonic() if began is None else began
         self._adds_items = adds_items
+        self._watchdog = watchdog
         self._waiting = {record_name(item.digest): item.images for item in items}
         self._seen: set[str] = set()
         self._total, self._done = sum(self._waiting.values()), 0
@@ -89,10 +95,12 @@ class Progress:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
         self._stop.set()
         self._thread.join()
         self._bar.close()
+        if self._watchdog and failed:
+            self._watchdog.check()
 
     def _watch(self) -> None:
         printed = self._started
@@ -104,6 +112,10 @@ class Progress:
             if not self._terminal and time.monotonic() - printed >= LOG_SECONDS:
                 printed = time.monotonic()
                 print(self._line(printed - self._started), file=sys.stderr, flush=True)
+            if self._watchdog:
+                # What workers list, or join with earlier runs, is progress too.
+                done = f"{self._done:,} of {self._total:,} images are done"
+                self._watchdog.look((self._done, len(self._seen)), done)
 
     def _update(self) -> None:
         if self._adds_items:

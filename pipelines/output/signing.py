@@ -7,7 +7,8 @@ import os
 import pathlib
 from typing import TYPE_CHECKING, NoReturn, Self
 
-from digitmill.storage import OutputFolder
+from digitmill.storage import OutputFolder, read_place
+from digitmill.storage.names import place_as_given
 from schemas import manifest
 from schemas.errors import UserError
 
@@ -81,7 +82,7 @@ def write_manifest(output: OutputFolder, data: bytes, signer: Signer | None) -> 
     output.replace(manifest.FILE, data)
 
 
-def check_signature(output: OutputFolder, data: bytes, key: pathlib.Path) -> str:
+def check_signature(output: OutputFolder, data: bytes, key: str | os.PathLike[str]) -> str:
     """Return what is wrong with the signature of a manifest; empty when it was signed with the key's pair.
 
     Raises:
@@ -91,17 +92,18 @@ def check_signature(output: OutputFolder, data: bytes, key: pathlib.Path) -> str
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+    place = place_as_given(key)
     hint = "write it by `openssl pkey -in PRIVATE -pubout -out PUBLIC`"
     try:
-        public = load_pem_public_key(key.read_bytes())
+        public = load_pem_public_key(read_place(place))
     except OSError as error:
         raise UserError(
-            f"cannot read the public key ({error.strerror})", value=str(key), hint="check the path"
+            f"cannot read the public key ({error.strerror})", value=place, hint="check the path"
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise UserError("not a public key in PEM", value=str(key), hint=hint) from error
+        raise UserError("not a public key in PEM", value=place, hint=hint) from error
     if not isinstance(public, Ed25519PublicKey):
-        raise UserError("not an Ed25519 key", value=str(key), hint=hint)
+        raise UserError("not an Ed25519 key", value=place, hint=hint)
     return _problem(output, data, public)
 
 

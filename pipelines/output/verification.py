@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 import gzip
 import itertools
-import pathlib
+import os
 import sys
 import zlib
 from collections.abc import Container, Iterator, Set
@@ -30,6 +30,7 @@ from schemas.errors import UserError
 from schemas.layout import (
     FAILURES,
     LISTING,
+    MODELS,
     PREDICTIONS,
     REPORTS,
     STATISTICS,
@@ -92,7 +93,7 @@ class Verification:
         return "\n".join([*lines, *([f"and {more:,} more"] if more > 0 else [])])
 
 
-def verify(output: OutputFolder, *, key: pathlib.Path | None = None) -> Verification:
+def verify(output: OutputFolder, *, key: str | os.PathLike[str] | None = None) -> Verification:
     """Read every file that the manifest names, and count again. Shows progress on a terminal.
 
     0. With a public `key`, the manifest is signed with its private half. If not, nothing it names is read.
@@ -204,7 +205,7 @@ def _rows(name: str, data: bytes) -> int | None:
 
 
 def _extra(output: OutputFolder, parts: dict[str, Part]) -> Iterator[str]:
-    ours = (PREDICTIONS, REPORTS, STATISTICS, LISTING)
+    ours = (PREDICTIONS, REPORTS, STATISTICS, LISTING, MODELS)
     for name in output.walk():
         if name not in parts and name not in (manifest.FILE, LOCK) and name.startswith(ours):
             yield name

@@ -26,10 +26,12 @@ from pipelines.output.output_run import has_begun
 from pipelines.output.reconcile import remove_temporary_files
 from pipelines.output.run_progress import Progress, show_listing
 from pipelines.output.signing import Signer, write_manifest
+from pipelines.output.watchdog import watchdog_for
 from pipelines.packing.pack_options import PackOptions
 from pipelines.packing.shard_writer import PackedItem, Packer, read_packed, shard_name, shards
 from pipelines.runners.beam_options import job_options
 from pipelines.runners.interruption import resumable
+from pipelines.runners.runner_state import runner_state
 from pipelines.statistics.item_statistics import count_failure_codes
 from schemas import failure, manifest
 from schemas.errors import UserError
@@ -141,7 +143,10 @@ def _pack(
 
     # 3. Pack. Each work item writes its shard, then its record.
     began = time.monotonic()
-    _run_pipeline(items, output=output, options=pipeline_options)
+    watchdog = watchdog_for(runner_state(pipeline_options), options.stall_timeout)
+    waiting = [FrozenItem("", 0, item.digest, len(item.images), may_be_archive=False) for item in items]
+    with Progress(output, waiting, verb="packing", watchdog=watchdog):
+        _run_pipeline(items, output=output, options=pipeline_options)
     seconds = time.monotonic() - began
 
     # 4. Reconcile from the records; then write failures and, last, the manifest that completes it.
@@ -203,8 +208,7 @@ class PackWorkItem(beam.DoFn):
 
 
 def _run_pipeline(items: Sequence[WorkItem], *, output: OutputFolder, options: PipelineOptions) -> None:
-    waiting = [FrozenItem("", 0, item.digest, len(item.images), may_be_archive=False) for item in items]
-    with Progress(output, waiting, verb="packing"), beam.Pipeline(options=options) as pipeline:
+    with beam.Pipeline(options=options) as pipeline:
         _ = (
             pipeline
             | "WorkItems" >> beam.Create([item.to_bytes() for item in items])

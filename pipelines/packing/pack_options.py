@@ -10,6 +10,7 @@ from pipelines import scoring_flags
 
 _INPUT: Final = OptionGroup("Input")
 _OUTPUT: Final = OptionGroup("Output")
+_RUNNER: Final = OptionGroup("Other runners")
 _RESUME: Final = OptionGroup("Resume")
 
 
@@ -56,4 +57,5 @@ class PackOptions(Options):
     resume: bool = flag(
         "Resume the pack in the output, if there is one.", group=_RESUME, default=False, effect=Effect.RUN
     )
+    stall_timeout: float | None = scoring_flags.stall_timeout(group=_RUNNER)
     beam_flags: tuple[str, ...] = beam_flags()

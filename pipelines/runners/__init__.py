@@ -10,4 +10,5 @@ __all__ = [
     "dataflow",
     "interruption",
     "runner_failure",
+    "runner_state",
 ]

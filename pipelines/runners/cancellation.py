@@ -6,6 +6,7 @@ A cluster would otherwise continue the job beside the launcher that resumes the 
 
 import contextlib
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -33,10 +34,17 @@ def cancel_on_interrupt(pipeline: beam.Pipeline) -> Iterator[None]:
             _cancel_on_flink(master, result)
         cancel: Callable[[], Any] | None = getattr(result, "cancel", None)
         if cancel is not None:
-            # In-process engines cannot cancel, and neither can a job server that is gone.
-            with contextlib.suppress(NotImplementedError, grpc.RpcError, RuntimeError):
-                cancel()
+            # Beam waits for a silent job server forever.
+            asking = threading.Thread(target=_cancel, args=(cancel,), daemon=True)
+            asking.start()
+            asking.join(_SECONDS)
         raise
+
+
+def _cancel(cancel: Callable[[], Any]) -> None:
+    # In-process engines cannot cancel, and neither can a job server that is gone.
+    with contextlib.suppress(NotImplementedError, grpc.RpcError, RuntimeError):
+        cancel()
 
 
 def _flink_master(pipeline: beam.Pipeline) -> str | None:

@@ -58,14 +58,6 @@ def complete_flags(flags: Sequence[str], *, inputs: Sequence[str], output: str) 
     return (*flags, *more)
 
 
-def model_staging_folder(options: PipelineOptions) -> str | None:
-    """Return the folder to stage models in for the workers; None if they see the launcher's files."""
-    if options.view_as(StandardOptions).runner != RUNNER:
-        return None
-    cloud = options.view_as(GoogleCloudOptions)
-    return f"{(cloud.temp_location or cloud.staging_location).rstrip('/')}/digitmill-models"
-
-
 def makes_template(options: PipelineOptions) -> bool:
     """Whether a template is made, as in the launcher of a Flex Template, instead of running a job."""
     return bool(options.view_as(GoogleCloudOptions).template_location)

@@ -11,6 +11,7 @@ import shutil
 import socket
 from typing import Any, Final
 
+import grpc
 import requests
 from apache_beam.options.pipeline_options import (
     FlinkRunnerOptions,
@@ -33,7 +34,7 @@ from apache_beam.runners.portability.spark_runner import (
 from schemas.errors import UserError
 from schemas.versioned import parse_json
 
-_SECONDS: Final = 10.0
+ANSWER_SECONDS: Final = 10.0
 """Timeout of requests, in seconds."""
 
 
@@ -51,6 +52,7 @@ def check_portable(runner: PortableRunner, options: PipelineOptions) -> None:
     local = _is_local(runner, options)
     if portable.job_endpoint:
         _check_reachable(portable.job_endpoint, "no job server answers at --job_endpoint", "start it first")
+        _check_speaks_grpc(portable.job_endpoint)
     else:
         _check_ports(options.view_as(JobServerOptions))
         _check_job_server(runner, options)
@@ -89,7 +91,7 @@ def _check_flink(options: PipelineOptions) -> None:
 
 def _check_flink_version(master: str, wanted: str) -> None:
     try:
-        answer = requests.get(f"{master}/v1/config", timeout=_SECONDS)
+        answer = requests.get(f"{master}/v1/config", timeout=ANSWER_SECONDS)
         version = answer.json()["flink-version"]
     except (requests.RequestException, ValueError, KeyError, TypeError) as error:
         raise UserError(
@@ -215,9 +217,21 @@ def _external_address(portable: PortableOptions) -> str:
 def _check_reachable(address: str, problem: str, hint: str) -> None:
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=_SECONDS).close()
+        socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
     except (OSError, ValueError, OverflowError) as error:
         raise UserError(problem, value=address, hint=f"{hint}: {_one_line(error)}") from error
+
+
+def _check_speaks_grpc(endpoint: str) -> None:
+    with grpc.insecure_channel(endpoint) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=ANSWER_SECONDS)
+        except grpc.FutureTimeoutError as error:
+            raise UserError(
+                f"what is at --job_endpoint takes connections but is silent for {ANSWER_SECONDS:g} s",
+                value=endpoint,
+                hint="check the address, or restart the job server",
+            ) from error
 
 
 def _one_line(error: BaseException) -> str:

@@ -145,8 +145,7 @@ def preview(options: ScoreOptions) -> Preview:
         UserError: for the same reasons as the run.
     """
     job_options(options.beam_flags, inputs=options.inputs, output=options.output)
-    with model_place.open_bundles(options) as (bundle, challenger):
-        return _preview(options, bundle, challenger)
+    return _preview(options, *model_place.open_bundles(options))
 
 
 def _preview(options: ScoreOptions, bundle: Bundle, challenger: Bundle | None) -> Preview:

@@ -40,12 +40,14 @@ from pipelines.output.reconcile import Reconciliation, reconcile, remove_unrefer
 from pipelines.output.run_progress import Progress
 from pipelines.output.signing import Signer
 from pipelines.output.summary import Summary
+from pipelines.output.watchdog import watchdog_for
 from pipelines.report.rebuilding import find_baselines
 from pipelines.runners import dataflow
 from pipelines.runners.beam_options import in_main_thread, in_process, job_options
 from pipelines.runners.cancellation import cancel_on_interrupt
 from pipelines.runners.interruption import resumable
 from pipelines.runners.runner_failure import explain_failures
+from pipelines.runners.runner_state import runner_state
 from pipelines.score.run_listing import begin_run
 from pipelines.score.transforms import ListInputs, ScoreImages, list_ranges
 from pipelines.score_options import ScoreOptions
@@ -106,8 +108,8 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None, *, signer: Signer
     output = open_folder(options.output)
     output_run.read_state(output, resume=options.resume)
     check_output_outside_inputs(options.inputs, output.place)
+    bundle, challenger = model_place.open_bundles(options)
     with (
-        model_place.open_bundles(options) as (bundle, challenger),
         resumable(options.command(resume=True)),
         output.hold() as hold,
     ):
@@ -116,8 +118,7 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None, *, signer: Signer
         plan = make_plan(options, bundle, challenger, begun=standing.plan, output=output)
         finished = standing.finished
         if finished is None:
-            models = dataflow.model_staging_folder(pipeline_options)
-            task = _task(options, plan, bundle, challenger, output=output, models=models)
+            task = _task(options, plan, bundle, challenger, output=output)
             past, done = open_past_runs(plan.past), output.names(STATISTICS)
             held = _Run(options, pipeline_options, plan, task, output, hold, pool, past, done, signer)
             finished = _score(held, started)
@@ -158,10 +159,7 @@ def _task(
     challenger: Bundle | None,
     *,
     output: OutputFolder,
-    models: str | None,
 ) -> ScoringTask:
-    if models is not None:
-        model_place.stage_models((bundle, challenger), models)
     content = json.dumps([plan.model, plan.preprocessing, dict(plan.settings)], sort_keys=True)
     return ScoringTask(
         bundle=bundle,
@@ -174,8 +172,17 @@ def _task(
         rows_per_part=options.rows_per_part,
         compression=options.compression,
         challenger=challenger,
-        models=models,
     )
+
+
+def _task_for_workers(run: _Run) -> ScoringTask:
+    """Return the task for whichever process scores: workers outside the launcher's read staged models."""
+    if in_process(run.pipeline_options):
+        return run.task
+    task = run.task
+    challenger = model_place.stage_bundle(task.challenger, run.output) if task.challenger else None
+    staged = model_place.stage_bundle(task.bundle, run.output)
+    return dataclasses.replace(task, bundle=staged, challenger=challenger)
 
 
 def _list(run: _Run) -> ListingIndex:
@@ -231,24 +238,26 @@ def _score_frozen(run: _Run, frozen: ListingIndex) -> None:
     if not left and not frozen.ranges and not frozen.buckets:
         return
     known = [] if frozen.buckets else left
+    task = _task_for_workers(run)
 
     def items(pipeline: beam.Pipeline) -> beam.PCollection:
         # The items are spread over the workers where they are scored, listed ones among them.
         refs = pipeline | "WorkItems" >> beam.Create([item.ref for item in left], reshuffle=False)
         if frozen.ranges:
             ranges = pipeline | "Ranges" >> beam.Create(frozen.ranges, reshuffle=False)
-            refs = (refs, list_ranges(ranges, run.task)) | beam.Flatten()
+            refs = (refs, list_ranges(ranges, task)) | beam.Flatten()
         if frozen.buckets:
             past_files = list(incremental.past_listing_files(run.past))
             refs = refs | SkipScored(_join_task(run, frozen), past_files)
         return refs
 
+    watchdog = watchdog_for(runner_state(run.pipeline_options), run.options.stall_timeout)
     with (
         _scorer(run, frozen, left) as scorer,
         explain_failures(run.output, known),
-        Progress(run.output, known, adds_items=_adds_items(frozen)),
+        Progress(run.output, known, adds_items=_adds_items(frozen), watchdog=watchdog),
     ):
-        _run_pipeline(run, items, ScoreImages(run.task, scorer))
+        _run_pipeline(run, items, ScoreImages(task, scorer))
     dataflow.exit_after_template(run.pipeline_options, run.options.command(resume=True))
 
 
@@ -302,7 +311,7 @@ def _adds_items(frozen: ListingIndex) -> Callable[[str], bool] | None:
 
 def _manifest(run: _Run, account: Reconciliation, *, times: Mapping[str, str | float]) -> Manifest:
     options = run.options
-    named = (*options.inputs, *([str(options.input_list)] if options.input_list else []))
+    named = (*options.inputs, *([options.input_list] if options.input_list else []))
     return make_manifest(
         account,
         lambda counts: counts.status(options.max_failure_rate),

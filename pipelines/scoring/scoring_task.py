@@ -1,6 +1,5 @@
 """The parameters of a scoring worker, and the scorer in its process. Does not depend on Beam."""
 
-import contextlib
 import dataclasses
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -11,8 +10,7 @@ from digitmill.storage import ImageReader, open_folder
 from digitmill.storage.read_limits import ReadLimits
 from pipelines.listing.frozen_listing import ItemRef, load_item
 from pipelines.listing.work_item import MAX_ITEM_SIZE
-from pipelines.scoring.classify import Classifier, load_classifier
-from pipelines.scoring.model_place import worker_bundle
+from pipelines.scoring.classify import load_classifier
 from pipelines.scoring.scorer import Scorer
 from schemas.errors import WorkerError
 from schemas.layout import Compression
@@ -34,7 +32,6 @@ class ScoringTask:
 
     Attributes:
         run: digest of everything that rows depend on besides the images.
-        models: folder that the models were staged in; None if all workers see the launcher's files.
     """
 
     bundle: Bundle
@@ -47,7 +44,6 @@ class ScoringTask:
     rows_per_part: int = MAX_ITEM_SIZE
     compression: Compression = Compression.RECORDS
     challenger: Bundle | None = None
-    models: str | None = None
 
 
 class ItemScorer(Protocol):
@@ -79,7 +75,7 @@ class LocalScorer:
     def __init__(self, task: ScoringTask) -> None:
         self._output = open_folder(task.output)
         self._scorer = Scorer(
-            _make_classifier(task),
+            load_classifier(task.bundle, accept_threshold=task.accept_threshold, challenger=task.challenger),
             ImageReader(task.limits),
             output=self._output,
             folder_labels=task.folder_labels,
@@ -109,14 +105,3 @@ class LocalScorer:
                 value=f"{item.digest}, which begins with {item.images[0].uri}",
                 hint="give workers more memory, or run fewer of them on a machine",
             ) from error
-
-
-def _make_classifier(task: ScoringTask) -> Classifier:
-    with contextlib.ExitStack() as stack:
-        bundle, challenger = (
-            stack.enter_context(worker_bundle(given, task.models)) if given else None
-            for given in (task.bundle, task.challenger)
-        )
-        assert bundle is not None
-        # The model is in memory now; its files are no longer needed.
-        return load_classifier(bundle, accept_threshold=task.accept_threshold, challenger=challenger)

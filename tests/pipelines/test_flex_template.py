@@ -24,7 +24,7 @@ def test_every_parameter_is_described_and_a_flag_of_score() -> None:
     for parameter in metadata()["parameters"]:
         assert f"--{parameter['name']}" in flags
         assert parameter["helpText"].strip()
-        assert parameter["paramType"] in ("TEXT", "GCS_READ_FOLDER", "GCS_WRITE_FOLDER")
+        assert parameter["paramType"] in ("TEXT", "GCS_READ_FILE", "GCS_READ_FOLDER", "GCS_WRITE_FOLDER")
         for regex in parameter.get("regexes", ()):
             re.compile(regex)
     required = [p["name"] for p in metadata()["parameters"] if not p["isOptional"]]

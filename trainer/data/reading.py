@@ -78,7 +78,7 @@ class ReadOptions:
     """
 
     rejects: Rejects = dataclasses.field(default_factory=Rejects)
-    cache_dir: str | None = None
+    cache_dir: str | os.PathLike[str] | None = None
     complete: bool = True
     data_dir: str | None = None
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 import os
+import pathlib
+import tempfile
 from typing import Any
 
 import numpy as np
@@ -90,7 +92,7 @@ def run(options: EvaluateOptions) -> Measurement:
     evaluation = Evaluation(split.labels, probabilities)
     threshold = bundle.card.accept_threshold
     return Measurement(
-        model=str(options.model),
+        model=options.model,
         recipe=bundle.card.recipe,
         engine=KERAS if by_keras else str(bundle.engine.kind),
         data=digits.name,
@@ -159,4 +161,7 @@ def _engine(bundle: Bundle, *, by_keras: bool) -> Engine:
     with quiet_stderr():
         from trainer.bundle.keras_engine import KerasEngine
 
-        return KerasEngine.load(bundle.path / names.KERAS_MODEL)
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, names.KERAS_MODEL)
+            path.write_bytes(bundle.read(names.KERAS_MODEL))
+            return KerasEngine.load(path)

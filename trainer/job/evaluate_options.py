@@ -26,7 +26,7 @@ class EvaluateOptions(Options):
 
     VERB: ClassVar[str] = "evaluate"
 
-    model: pathlib.Path = bundle_flags.model(group=_MODEL)
+    model: str = bundle_flags.model(group=_MODEL)
     data: tuple[str, ...] = flag(
         "As `digitmill train` takes it: sample, tfds:NAME, folder:PATH, labels:FILE.csv, idx:DIR or "
         "tfrecord:GLOB. Repeatable.",
@@ -50,6 +50,6 @@ class EvaluateOptions(Options):
         metavar="SHARE",
         default=0.01,
     )
-    cache_dir: str | None = training_flags.cache_dir(
+    cache_dir: pathlib.Path | None = training_flags.cache_dir(
         "Where decoded images are kept for the next run.", group=_DATA
     )

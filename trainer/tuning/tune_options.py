@@ -2,23 +2,18 @@
 
 import dataclasses
 import pathlib
-import re
 from typing import ClassVar, Final
 
 import click
 
 from digitmill.commands import Effect, OptionGroup, Options, flag
 from digitmill.commands.parameter_types import FOLDER
-from schemas.errors import UserError
 from trainer import training_flags
 from trainer.train_options import TrainOptions
 
 WHAT: Final = OptionGroup("Search")
 _EACH: Final = OptionGroup("Each trial")
 _COUNT: Final = click.IntRange(min=1)
-
-# A path has one slash where an address has two.
-_ADDRESS: Final = re.compile(r"^(\w+):/+(?=.)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +27,7 @@ class TuneOptions(Options):
         "As `digitmill train` takes it; the test split is never looked at.", group=WHAT
     )
     output: pathlib.Path = flag(
-        "Folder for the study, trials.csv, trials.png and best.yaml.",
+        "Folder on this machine for the study, trials.csv, trials.png and best.yaml.",
         group=WHAT,
         metavar="DIR",
         fallback=None,  # --study-spec needs none
@@ -49,7 +44,7 @@ class TuneOptions(Options):
         "Devices that share each batch, as `digitmill train` takes it.", group=_EACH, type=_COUNT, metavar="N"
     )
     data_dir: str | None = training_flags.data_dir(group=_EACH)
-    cache_dir: str | None = training_flags.cache_dir(
+    cache_dir: pathlib.Path | None = training_flags.cache_dir(
         "Where decoded images are kept for the next run.", group=_EACH
     )
     trials: int = flag(
@@ -63,16 +58,6 @@ class TuneOptions(Options):
     resume: bool = flag(
         "Resume the search in DIR, if there is one.", group=WHAT, default=False, effect=Effect.RUN
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if _ADDRESS.match(str(self.output)):
-            # The journal is locked and appended to, which objects in a bucket don't support.
-            raise UserError(
-                "--output of a search must be a folder on this machine",
-                value=_ADDRESS.sub(r"\1://", str(self.output)),
-                hint="Name a local one, and copy best.yaml to the bucket afterwards.",
-            )
 
     @property
     def train(self) -> TrainOptions:

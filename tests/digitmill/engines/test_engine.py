@@ -26,7 +26,7 @@ def test_neighbours_and_padding_change_no_answer(engine: LiteRtEngine, digits: n
 
 
 def test_it_answers_as_the_saved_model_does(engine: LiteRtEngine, bundle: Bundle, digits: np.ndarray) -> None:
-    signature = tf.saved_model.load(str(bundle.path / SAVED_MODEL)).signatures[SIGNATURE]
+    signature = tf.saved_model.load(str(pathlib.Path(bundle.place) / SAVED_MODEL)).signatures[SIGNATURE]
     expected = signature(**{INPUT: tf.constant(digits)})[OUTPUT].numpy()
     np.testing.assert_allclose(engine.probabilities(digits), expected, atol=1e-5)
 
@@ -43,7 +43,7 @@ def test_threads_take_turns(engine: LiteRtEngine, digits: np.ndarray) -> None:
 
 def test_engines_that_load_at_once_leave_standard_error_alone(bundle: Bundle) -> None:
     before = os.fstat(2)
-    model = (bundle.path / LITERT_MODEL).read_bytes()
+    model = (pathlib.Path(bundle.place) / LITERT_MODEL).read_bytes()
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: LiteRtEngine(model), range(12)))
     assert os.path.samestat(os.fstat(2), before)

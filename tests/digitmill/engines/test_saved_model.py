@@ -21,7 +21,7 @@ def files_of(folder: pathlib.Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="session")
 def files(bundle: Bundle) -> dict[str, bytes]:
-    return files_of(bundle.path / SAVED_MODEL)
+    return files_of(pathlib.Path(bundle.place) / SAVED_MODEL)
 
 
 @pytest.fixture(scope="session")
@@ -112,7 +112,7 @@ def test_tensorflow_is_imported_only_when_it_is_chosen(bundle: Bundle) -> None:
     program = (
         "import pathlib, sys; from digitmill.engines.bundle_loader import open_bundle; "
         "import pipelines.score.transforms; "
-        f"opened = open_bundle(pathlib.Path({str(bundle.path)!r}), sys.argv[1]); opened.load(); "
+        f"opened = open_bundle(pathlib.Path({str(bundle.place)!r}), sys.argv[1]); opened.load(); "
         "print('tensorflow' in sys.modules)"
     )
     for engine, imported in (("litert", "False"), ("saved_model", "True")):

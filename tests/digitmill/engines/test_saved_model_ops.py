@@ -14,7 +14,7 @@ from tests.model_writer import saved
 
 
 def test_what_training_wrote_only_computes(bundle: Bundle) -> None:
-    check_ops((bundle.path / SAVED_MODEL / "saved_model.pb").read_bytes())
+    check_ops((pathlib.Path(bundle.place) / SAVED_MODEL / "saved_model.pb").read_bytes())
 
 
 @pytest.mark.parametrize(

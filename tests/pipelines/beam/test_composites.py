@@ -1,5 +1,5 @@
 import pathlib
-import pickle
+import shutil
 import zipfile
 from collections.abc import Callable
 
@@ -32,7 +32,7 @@ def run(names: list, transform: beam.PTransform, check: Callable, tag: str) -> N
 def test_names_become_predictions_and_failures(mixed_folder: pathlib.Path, bundle: Bundle) -> None:
     names = [str(path) for path in mixed_folder.rglob("*") if path.is_file()]
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-        outputs = pipeline | beam.Create(names) | ClassifyImages(bundle.path)
+        outputs = pipeline | beam.Create(names) | ClassifyImages(bundle.place)
         uris = outputs.predictions | "Predicted" >> beam.Map(lambda prediction: prediction.image)
         codes = outputs.failures | "Failed" >> beam.Map(lambda failure: str(failure.code))
         good = [pathlib.Path(name).as_uri() for name in names if pathlib.Path(name).parent != mixed_folder]
@@ -51,7 +51,7 @@ def test_predictions_are_prediction_records(digit_folder: pathlib.Path, bundle: 
         assert all(row.generation > 0 for row in rows)
 
     names = [image.uri for image in list_images([str(digit_folder)])]
-    transform = ClassifyImages(bundle.path, accept_threshold=0.5, challenger=bundle.path)
+    transform = ClassifyImages(bundle.place, accept_threshold=0.5, challenger=bundle.place)
     run(names, transform, check, "predictions")
 
 
@@ -69,8 +69,8 @@ def test_listed_images_keep_their_generation_and_label(digit_folder: pathlib.Pat
 
     images = [image._replace(label=7) for image in list_images([str(digit_folder)])][:30]
     images[3] = images[3]._replace(generation=1)
-    run(images, ClassifyImages(bundle.path), check, "predictions")
-    run(images, ClassifyImages(bundle.path), changed, "failures")
+    run(images, ClassifyImages(bundle.place), check, "predictions")
+    run(images, ClassifyImages(bundle.place), changed, "failures")
 
 
 @pytest.mark.slow
@@ -84,7 +84,7 @@ def test_an_archives_name_stands_for_its_images(
     expected = [f"{(tmp_path / 'many.zip').as_uri()}!{number}.png" for number in range(40)]
     run(
         [str(tmp_path / "many.zip")],
-        ClassifyImages(bundle.path),
+        ClassifyImages(bundle.place),
         lambda rows: np.testing.assert_array_equal(sorted(row.image for row in rows), sorted(expected)),
         "predictions",
     )
@@ -100,10 +100,10 @@ def test_objects_of_a_bucket_are_named_by_their_uris(
     def missing(failures: list) -> None:
         assert [(failure.image, failure.code) for failure in failures] == [(names[20], "MISSING")]
 
-    run(names, ClassifyImages(bundle.path), missing, "failures")
+    run(names, ClassifyImages(bundle.place), missing, "failures")
     run(
         names,
-        ClassifyImages(bundle.path),
+        ClassifyImages(bundle.place),
         lambda rows: np.testing.assert_equal(len([row for row in rows if row.generation]), 20),
         "predictions",
     )
@@ -146,9 +146,19 @@ def test_each_name_has_one_outcome(digit_folder: pathlib.Path, tmp_path: pathlib
     assert sum(isinstance(content, bytes) for _, content in outcomes) == 3
 
 
-def test_the_task_pickles_without_the_model(bundle: Bundle) -> None:
-    transform = ClassifyImages(bundle.path, challenger=bundle.path)
-    assert len(pickle.dumps(transform._batches)) < 30_000
+def test_the_models_travel_with_the_pipeline(
+    digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    copies = [shutil.copytree(bundle_path, tmp_path / name) for name in ("model", "challenger")]
+    transform = ClassifyImages(copies[0], challenger=copies[1])
+    for copy in copies:
+        shutil.rmtree(copy)
+
+    def check(rows: list) -> None:
+        assert len(rows) == 10
+        assert all(row.challenger_digit == row.digit for row in rows)
+
+    run([str(path) for path in sorted(digit_folder.rglob("*.png"))[:10]], transform, check, "predictions")
 
 
 def test_an_unusable_bundle_is_refused_at_construction(tmp_path: pathlib.Path) -> None:
@@ -181,4 +191,4 @@ def test_the_name_of_a_file_stands_for_its_pages(
         assert sorted(row.image for row in found) == [scan.as_uri() + page for page in named]
 
     run([str(scan)], ReadDigits(pages=pages), check_digits, "digits")
-    run([str(scan)], ClassifyImages(bundle.path, pages=pages), check_rows, "predictions")
+    run([str(scan)], ClassifyImages(bundle.place, pages=pages), check_rows, "predictions")

@@ -18,7 +18,7 @@ from schemas.model import bundle as names
 
 @pytest.fixture(scope="session")
 def handler(bundle: Bundle) -> BundleModelHandler:
-    return BundleModelHandler(bundle.path)
+    return BundleModelHandler(bundle.place)
 
 
 @pytest.mark.slow
@@ -69,8 +69,14 @@ def test_arguments_for_the_model_are_refused(handler: BundleModelHandler) -> Non
         handler.validate_inference_args({"k": 1})
 
 
-def test_the_task_pickles_without_the_model(handler: BundleModelHandler) -> None:
-    assert len(pickle.dumps(handler)) < 10_000
+def test_the_model_travels_with_the_handler(
+    bundle_path: pathlib.Path, tmp_path: pathlib.Path, digits: np.ndarray
+) -> None:
+    packed = pickle.dumps(BundleModelHandler(shutil.copytree(bundle_path, tmp_path / "copy")))
+    shutil.rmtree(tmp_path / "copy")
+    elsewhere = pickle.loads(packed)
+    (result,) = elsewhere.run_inference(digits[:1], elsewhere.load_model())
+    assert result.inference.shape == (10,)
 
 
 def test_beams_model_refresh_switches_the_bundle(

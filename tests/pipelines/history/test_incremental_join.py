@@ -10,15 +10,19 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from digitmill.storage import open_folder
+from digitmill.storage import open_folder, reader
+from digitmill.storage.listed_image import ListedImage
+from digitmill.storage.local_input import read_file
 from pipelines.compact import compact_job
 from pipelines.compact.compact_job import CompactOptions
 from pipelines.history import incremental
 from pipelines.history.past_runs import find_runs
+from pipelines.output.summary import Summary
 from pipelines.output.verification import verify
 from pipelines.score import preview, score_job
 from pipelines.score_options import ScoreOptions
 from schemas.errors import StoppedError, StorageError, UserError
+from schemas.failure import FailureCode, ImageError
 from schemas.manifest import Manifest
 from tests.beam_engines import interrupt_scoring
 from tests.gcs_emulator import Bucket
@@ -312,3 +316,55 @@ def test_a_bucket_listed_by_workers_is_joined(
     bucket.put("in/007.png", png_of(digits[77]))
     bucket.put("in/039x.png", png_of(digits[78]))
     assert counts(score(f"{bucket.uri}/in", bundle_path, f"{nights}/2", since=nights)) == (41, 2, 0, 39)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["run", "compacted", "resumed", "skipped by a run between"])
+def test_what_failed_for_reasons_of_the_storage_is_taken_up_again(
+    way: str,
+    digits: np.ndarray,
+    png_of: Callable,
+    bundle_path: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder, nights = tmp_path / "in", tmp_path / "nights"
+    folder.mkdir()
+    good = [f"good{number}.png" for number in range(3)]
+    for number, name in enumerate([*good, *(f"{code}.png" for code in FailureCode)]):
+        (folder / name).write_bytes(png_of(digits[number]))
+
+    def failing(image: ListedImage) -> bytes:
+        name = image.uri.rpartition("/")[2].removesuffix(".png")
+        if name in FailureCode.__members__:
+            raise ImageError(FailureCode(name), "of the first night")
+        return read_file(image)
+
+    monkeypatch.setattr(reader, "read_file", failing)
+    first = score(folder, bundle_path, nights / "1", max_failure_rate=1.0)
+    assert counts(first) == (len(FailureCode) + 3, 3, len(FailureCode), 0)
+    passing = sorted(f"{code}.png" for code in FailureCode if code.may_pass)
+    content = len(FailureCode) - len(passing)
+    since = {"since": str(nights), "output": nights / "2"}
+    if way == "compacted":
+        compact_job.run(CompactOptions(runs=(str(nights),), output=str(tmp_path / "state"), beam_flags=FLAGS))
+        since["since"] = str(tmp_path / "state")
+    elif way == "resumed":
+        with monkeypatch.context() as patched:
+            interrupt_scoring(patched)
+            with pytest.raises(StoppedError):
+                score(folder, bundle_path, **since)
+        since["resume"] = True
+    elif way == "skipped by a run between":
+        between = score(folder, bundle_path, nights / "b", since=str(nights), max_failure_rate=1.0)
+        assert counts(between) == (len(FailureCode) + 3, 0, len(passing), content + 3)
+    monkeypatch.undo()
+    second = score(folder, bundle_path, **since)
+    assert images_in(nights / "2") == passing
+    assert (counts(second), second.skipped_failed) == (
+        (len(FailureCode) + 3, len(passing), 0, content + 3),
+        content,
+    )
+    skipped = f"{content + 3}: 3 scored before, {content} failed before (--retry-failures scores those again)"
+    assert skipped in Summary("out", second).table()
+    assert f"{content} of which failed in an earlier run" in (nights / "2" / "report.html").read_text()

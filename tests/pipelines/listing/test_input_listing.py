@@ -181,7 +181,7 @@ def test_an_input_list_knows_a_file_by_the_real_path_of_its_folder(tree: pathlib
     (tree / "link").symlink_to(tree / "a")
     lines = ("link/1.png", "a/1.png", "a/../a/1.png", f"{tree}//link/1.png", "b/./2.png", "")
     (tree / "list").write_text("\n".join(lines))
-    found = [os.path.relpath(readable(image.uri), tree) for image in read_input_list(tree / "list")]
+    found = [os.path.relpath(readable(image.uri), tree) for image in read_input_list(str(tree / "list"))]
     assert found == ["a/1.png", "b/2.png"]
 
 
@@ -256,7 +256,7 @@ def test_an_input_may_be_named_by_its_uri(tree: pathlib.Path) -> None:
 )
 def test_input_lists(tree: pathlib.Path, text: str, expected: list[str]) -> None:
     (tree / "list").write_bytes(text.encode())
-    found = read_input_list(tree / "list")
+    found = read_input_list(str(tree / "list"))
     assert [os.path.relpath(readable(image.uri), tree) for image in found] == expected
     assert all(image.size > 0 for image in found)
 
@@ -264,7 +264,7 @@ def test_input_lists(tree: pathlib.Path, text: str, expected: list[str]) -> None
 def test_an_input_list_names_a_file_once_however_it_is_quoted(tree: pathlib.Path) -> None:
     path = str(tree / "5")
     (tree / "list").write_text(f"file://{path}\nfile:///{path}\nfile://{path[:-1]}%35\n{path}\n")
-    assert len(read_input_list(tree / "list")) == 1
+    assert len(read_input_list(str(tree / "list"))) == 1
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ def test_an_input_list_names_a_file_once_however_it_is_quoted(tree: pathlib.Path
 def test_an_unusable_input_list_is_refused(tree: pathlib.Path, content: bytes) -> None:
     (tree / "list").write_bytes(content)
     with pytest.raises(UserError):
-        read_input_list(tree / "list")
+        read_input_list(str(tree / "list"))
 
 
 @pytest.mark.parametrize("output", ["in/out", "in", "link/out"])

@@ -18,7 +18,7 @@ def options(tmp_path: pathlib.Path, bundle: Bundle) -> ScoreOptions:
     for name in ("list", "labels"):
         (tmp_path / name).write_text("path,label\na.png,3\n")
     return ScoreOptions(
-        (), bundle.path, str(tmp_path / "out"), input_list=tmp_path / "list", labels=str(tmp_path / "labels")
+        (), bundle.place, str(tmp_path / "out"), input_list=tmp_path / "list", labels=str(tmp_path / "labels")
     )
 
 

@@ -84,10 +84,12 @@ class Service:
     def __init__(self, bucket: Bucket, *, works: bool = True) -> None:
         self.bucket, self.works = bucket, works
         self.jobs: list[dict] = []
+        self.names: set[str] = set()
 
     def __call__(self, asked: Asked) -> tuple[int, dict]:
         if asked.method == "POST" and asked.path == JOBS:
             self.jobs.append(asked.body)
+            self.names = self.bucket.names()
             if self.works:
                 run_staged(self.bucket)
         return 200, {"id": "job-1", "name": "digits", "currentState": "JOB_STATE_DONE"}
@@ -131,9 +133,10 @@ def test_a_job_is_submitted_done_and_reconciled(filled: Bucket, elsewhere: str, 
     names = {transform.unique_name for transform in graph}
     assert {"WorkItems", "ScoreImages/Spread", "ScoreImages/Score"} <= names
     # The model travels by itself, once, under its digest; no pixel and no model is in the graph.
-    (model,) = (name for name in filled.names() if name.startswith("tmp/digitmill-models/"))
+    (model,) = (name for name in service.names if name.startswith("out/models/"))
     assert model.split("/")[2] == summary.manifest.model["digest"][:32]
     assert model.endswith(".tflite")
+    assert model not in filled.names()
     assert len(pipeline_of(filled).SerializeToString()) < 200_000
 
 
@@ -208,9 +211,6 @@ def test_given_flags_are_kept() -> None:
 def test_temporary_files_go_to_the_bucket_of_the_output() -> None:
     more = completed(ScoreOptions(**LOCAL, beam_flags=flags(IMAGE)))[4:]
     assert more == ("--temp_location=gs://b/digitmill-temp", "--disk_size_gb=30")
-    temporary = PipelineOptions(list(flags(*more)))
-    assert dataflow.model_staging_folder(temporary) == "gs://b/digitmill-temp/digitmill-models"
-    assert dataflow.model_staging_folder(PipelineOptions([])) is None
 
 
 @pytest.mark.parametrize(

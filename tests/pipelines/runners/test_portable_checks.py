@@ -1,5 +1,6 @@
 """What portable runners need, looked at with the real things: ports, programs, Beam's own look-ups."""
 
+import concurrent.futures
 import contextlib
 import http.server
 import json
@@ -9,9 +10,11 @@ import sys
 import threading
 from collections.abc import Iterator
 
+import grpc
 import pytest
 from apache_beam.utils.subprocess_server import JavaJarServer
 
+from pipelines.runners import portable_checks
 from pipelines.runners.beam_options import beam_options
 from schemas.errors import UserError
 
@@ -46,8 +49,12 @@ def jar(tmp_path: pathlib.Path) -> str:
 
 @pytest.fixture
 def listening() -> Iterator[int]:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server.getsockname()[1]
+    """A port where a gRPC server answers."""
+    server = grpc.server(concurrent.futures.ThreadPoolExecutor(1))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield port
+    server.stop(None)
 
 
 @pytest.fixture
@@ -147,6 +154,14 @@ def test_beams_own_container_is_refused(listening: int) -> None:
 def test_a_custom_container_is_accepted(listening: int, flag: str) -> None:
     flags = ["--runner=PortableRunner", f"--job_endpoint=localhost:{listening}", flag]
     beam_options(flags)
+
+
+def test_a_silent_job_server_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(portable_checks, "ANSWER_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"localhost:{server.getsockname()[1]}"
+        line = refusal("--runner=PortableRunner", f"--job_endpoint={address}", "--environment_type=LOOPBACK")
+    assert f"takes connections but is silent for 0.2 s: '{address}'" in line
 
 
 def test_an_unreachable_job_server_is_reported(closed: int) -> None:

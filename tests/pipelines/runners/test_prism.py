@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +13,8 @@ from multiprocessing.process import BaseProcess
 import psutil
 import pytest
 
+from digitmill.default_model import SHIPPED_MODEL
+from schemas.layout import MODELS
 from tests.beam_engines import JOIN_SECONDS, Runs, when_half_is_read, worker_pool
 from tests.gcs_emulator import Bucket, Proxy
 
@@ -46,6 +49,36 @@ def test_workers_of_a_pool(runs: Runs, digit_folder: pathlib.Path, tmp_path: pat
     with worker_pool(tmp_path / "pool") as pool:
         assert runs.run(digit_folder, *pool.flags) == 0
         assert "Starting worker with command" in (tmp_path / "pool/pool.log").read_text()
+    runs.check(runs.direct(digit_folder))
+
+
+def own_copy(runs: Runs, bundle: pathlib.Path, name: str) -> pathlib.Path:
+    """A bundle's copy in a folder of the launcher's, which a pool may not see."""
+    folder = runs.folder / "launcher" / name
+    shutil.copytree(bundle, folder)
+    return folder
+
+
+@pytest.mark.usefixtures("own_mounts")
+@pytest.mark.parametrize("engine", ["litert", "saved_model"])
+def test_models_reach_workers_that_lack_the_launchers_files(
+    engine: str, runs: Runs, digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    runs.model = own_copy(runs, bundle_path, "model")
+    runs.options = {"challenger": own_copy(runs, SHIPPED_MODEL, "challenger"), "engine": engine}
+    with worker_pool(tmp_path / "pool", hidden=[tmp_path / "launcher"]) as pool:
+        assert runs.run(digit_folder, *pool.flags) == 0
+    assert not (tmp_path / "out" / MODELS).exists()
+    runs.check(runs.direct(digit_folder))
+
+
+@pytest.mark.usefixtures("own_mounts")
+def test_the_shipped_model_reaches_workers_that_lack_it(
+    runs: Runs, digit_folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    runs.model = SHIPPED_MODEL
+    with worker_pool(tmp_path / "pool", hidden=[SHIPPED_MODEL]) as pool:
+        assert runs.run(digit_folder, *pool.flags) == 0
     runs.check(runs.direct(digit_folder))
 
 

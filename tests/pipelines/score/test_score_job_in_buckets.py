@@ -3,12 +3,14 @@ import dataclasses
 import gzip
 import io
 import pathlib
+import shlex
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from digitmill.cli import main
 from digitmill.storage import OutputFolder
 from digitmill.storage.names import uri_of
 from digitmill.storage.object_stores import retries
@@ -18,7 +20,9 @@ from pipelines.score import run_listing
 from pipelines.score.score_job import run
 from pipelines.score_options import ScoreOptions
 from schemas import prediction
+from schemas.errors import StoppedError, UserError
 from schemas.manifest import Manifest
+from tests.beam_engines import interrupt_scoring
 from tests.gcs_emulator import Bucket, Proxy
 
 HOSTILE = ["a b.png", "x[1].png", "s*.png", "q?.png", "n\nl.png", "=1+1.png", "c,d.png", '"q".png', "%2F.png",
@@ -182,6 +186,51 @@ def test_an_input_list_names_objects_and_files(
     counts = run(chosen).manifest
     assert dataclasses.astuple(counts.counts) == (6, 4, 2, 0)
     assert counts.failures["MISSING"] == 2
+
+
+def test_an_input_list_and_labels_in_a_bucket_count_from_their_folder(
+    filled: Bucket, bundle_path: pathlib.Path
+) -> None:
+    names = [name.removeprefix("in/") for name in sorted(filled.names())]
+    filled.put("in/list.txt", "\n".join(names[:3]).encode())
+    filled.put("in/truth.csv", "\n".join(["path,label", *(f"{name},{name[0]}" for name in names)]).encode())
+    lists: dict = {"input_list": f"{filled.uri}/in/list.txt", "labels": f"{filled.uri}/in/truth.csv"}
+    given = dataclasses.replace(options(filled, bundle_path, f"{filled.uri}/out", **lists), inputs=())
+    manifest = run(given).manifest
+    assert dataclasses.astuple(manifest.counts) == (3, 3, 0, 0)
+    assert manifest.labelled == 3
+    assert f"--labels {lists['labels']}" in given.command(resume=True)
+    assert run(dataclasses.replace(given, resume=True)).manifest == manifest
+
+
+@pytest.mark.parametrize("name", ["labels", "input_list"])
+def test_a_list_in_a_bucket_that_is_missing_is_refused(
+    name: str, filled: Bucket, bundle_path: pathlib.Path
+) -> None:
+    place = f"{filled.uri}/nowhere.csv"
+    with pytest.raises(UserError, match=f"cannot read the file: '{place}'"):
+        run(options(filled, bundle_path, f"{filled.uri}/out", **{name: place}))
+    assert not any(each.startswith("out/") for each in filled.names())
+
+
+def test_the_resume_command_of_a_model_in_a_bucket_resumes(
+    filled: Bucket, bundle_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for file in bundle_path.rglob("*"):
+        if file.is_file():
+            filled.put(f"bundle/{file.relative_to(bundle_path).as_posix()}", file.read_bytes())
+    model = f"{filled.uri}/bundle"
+    with monkeypatch.context() as patched:
+        interrupt_scoring(patched)
+        with pytest.raises(StoppedError) as stopped:
+            run(options(filled, model, f"{filled.uri}/out", challenger=model, workers=1))
+    command = str(stopped.value).partition("To resume: ")[2]
+    assert f"--model {model}" in command
+    assert f"--challenger {model}" in command
+    with pytest.raises(SystemExit) as ended:
+        main(shlex.split(command)[1:])
+    assert ended.value.code == 0
+    assert Manifest.from_json(filled.read("out/manifest.json").decode()).counts.scored == 100
 
 
 def test_gzip_records_hold_the_bytes_that_the_manifest_names(
