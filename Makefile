@@ -4,22 +4,30 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
+LOCKS := deploy/locks
+# Nothing is installed whose hash is not in a lock, and nothing is built by what is in none. --no-deps: a lock is whole
+# (`pip check` sees that), and older versions of pip take the newest release of a package that a lock has with an extra.
+INSTALL_SELF := pip install --quiet --disable-pip-version-check --progress-bar off --no-build-isolation --no-deps
+INSTALL := $(INSTALL_SELF) --require-hashes
 PRISM := github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0
 GCS_EMULATOR := github.com/fsouza/fake-gcs-server@v1.56.1
 AZURE_EMULATOR := azurite@3.35.0
 ACCESSIBILITY := axe-core@4.10.3
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
-.PHONY: install tools demo test slow-test flink-test spark-test cloud-test shared-test test-all coverage lint types arrows unit schemas deploy docs linkcheck bench bench-quick bench-publish bench-page bench-scale peers model lock clean
+.PHONY: install tools demo test slow-test flink-test spark-test cloud-test shared-test test-all coverage lint types arrows unit schemas deploy scorer terraform-check docs linkcheck bench bench-quick bench-publish bench-page bench-scale peers model lock sbom provenance clean
 .DEFAULT_GOAL := install
 
 install: $(VENV)/installed
 
 # Made anew when the pins or the metadata change; the marker is written last, so a broken install is retried.
-$(VENV)/installed: constraints.txt pyproject.toml setup.py
+$(VENV)/installed: constraints.txt $(LOCKS)/build.txt pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"digitmill needs Python 3.11 to 3.13; {sys.executable} is {v[0]}.{v[1]}; run make with PYTHON=/path/to/python3.12")'
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --progress-bar off --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/$(INSTALL) --requirement $(LOCKS)/build.txt
+	$(BIN)/$(INSTALL) --requirement constraints.txt
+	$(BIN)/$(INSTALL_SELF) --editable .
+	$(BIN)/pip check --disable-pip-version-check
 	@touch $@
 
 # What only tests need, where there are Go, npm and apt to install it: emulators of object stores, a browser.
@@ -101,6 +109,7 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m tests.code_limits
 	$(BIN)/python -m tests.room_exports
+	$(BIN)/zizmor --quiet --offline .github
 
 types: install
 	$(BIN)/mypy
@@ -117,6 +126,24 @@ schemas: install
 # The Flex Template's metadata, from the flags of digitmill score.
 deploy: install
 	$(BIN)/python -m pipelines.flex_template metadata > deploy/dataflow/metadata.json
+
+# What the nightly run takes, and nothing of tests or training: build/scorer/bin/digitmill.
+scorer: build/scorer/installed
+
+build/scorer/installed: $(LOCKS)/build.txt $(LOCKS)/launcher.txt pyproject.toml setup.py
+	$(PYTHON) -m venv --clear build/scorer
+	build/scorer/bin/$(INSTALL) --requirement $(LOCKS)/build.txt
+	build/scorer/bin/$(INSTALL) --requirement $(LOCKS)/launcher.txt
+	build/scorer/bin/$(INSTALL_SELF) --editable .
+	@touch $@
+
+# Google's provider comes from Terraform's registry, or from the mirror that TF_CLI_CONFIG_FILE names. The plan is made
+# by a stand-in for the provider's API: no project and no credentials.
+terraform-check:
+	terraform -chdir=deploy/terraform fmt -check -diff -recursive
+	terraform -chdir=deploy/terraform init -backend=false -input=false
+	terraform -chdir=deploy/terraform validate
+	terraform -chdir=deploy/terraform test
 
 # The site; a warning, such as a link that leads nowhere, is an error.
 docs: install
@@ -148,18 +175,47 @@ bench-scale: install
 	$(BIN)/python -m benchmarks.scale $(SCALE)
 
 peers: tools
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/$(INSTALL) --requirement $(LOCKS)/bench.txt
 
 # The model that comes with the package, from a run folder: make model RUN=build/run
 model: install
 	$(BIN)/python -m trainer.bundle.shipping $(RUN)/bundle digitmill/model
 
-# Pins anew: every version that pip resolves today from pyproject.toml, for Python 3.11 to 3.13.
-lock:
-	$(PYTHON) -m venv --clear build/lock
-	build/lock/bin/pip install --quiet uv
-	build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --upgrade --extra dev --extra bench --no-header \
-		--no-annotate pyproject.toml --output-file constraints.txt
+# Pins anew, with the hashes of all platforms' files, for Python 3.11 to 3.13: today's versions, or with UPGRADE= those
+# that are pinned already. constraints.txt is what development installs, and no other lock has another version.
+UPGRADE ?= --upgrade
+COMPILE := build/tools/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+
+lock: build/tools/installed
+	$(COMPILE) $(UPGRADE) --extra dev pyproject.toml --output-file constraints.txt
+	$(COMPILE) $(UPGRADE) --constraint constraints.txt --extra tune pyproject.toml --output-file $(LOCKS)/all.txt
+	for name in bench build cuda worker; do \
+		$(COMPILE) $(UPGRADE) --constraint constraints.txt $(LOCKS)/$$name.in --output-file $(LOCKS)/$$name.txt || exit 1; \
+	done
+	$(COMPILE) $(UPGRADE) --constraint constraints.txt $(LOCKS)/worker.in $(LOCKS)/launcher.in --output-file $(LOCKS)/launcher.txt
+	$(COMPILE) $(UPGRADE) $(LOCKS)/tools.in --output-file $(LOCKS)/tools.txt
+
+# What the package and each image are made of, as CycloneDX.
+sbom: build/tools/installed
+	@mkdir -p build/sbom
+	for name in all cuda worker launcher; do \
+		build/tools/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --of JSON \
+			--output-file build/sbom/$$name.cdx.json $(LOCKS)/$$name.txt || exit 1; \
+	done
+
+# Builds sdist and wheel, and writes who made what from what as a signed in-toto link: make provenance KEY=key.pem
+provenance: build/tools/installed
+	@test -f "$(KEY)" || { echo "give KEY=key.pem, an Ed25519 key: openssl genpkey -algorithm ed25519 -out key.pem"; exit 2; }
+	@rm -rf build/dist && mkdir -p build/dist
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) build/tools/bin/in-toto-run --step-name build --use-dsse --signing-key $(KEY) \
+		--materials digitmill pipelines schemas trainer pyproject.toml setup.py constraints.txt $(LOCKS) \
+		--exclude '__pycache__' '*.pyc' --products build/dist --metadata-directory build/dist -- \
+		build/tools/bin/python -m build --no-isolation --outdir build/dist .
+
+build/tools/installed: $(LOCKS)/tools.txt
+	$(PYTHON) -m venv --clear build/tools
+	build/tools/bin/$(INSTALL) --requirement $(LOCKS)/tools.txt
+	@touch $@
 
 clean:
 	rm -rf $(VENV) build *.egg-info .*_cache

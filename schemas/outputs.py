@@ -98,6 +98,7 @@ SCORED: Final = (
         f"beyond {failure.ROWS_OF_A_FILE:,} rows each.",
         _columns(failure.COLUMNS),
     ),
+    OutputFile(
         "models/*",
         "The models, for workers outside the launcher's process; removed before the manifest is written.",
         always=False,

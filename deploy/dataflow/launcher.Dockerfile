@@ -1,13 +1,14 @@
 # The Flex Template's launcher: lists, makes the job's graph and hands it over. It needs reports' libraries, too.
 #   docker build --file deploy/dataflow/launcher.Dockerfile --build-arg WORKER=WORKER --tag LAUNCHER .
 ARG WORKER
-FROM gcr.io/dataflow-templates-base/python311-template-launcher-base:latest AS launcher
+ARG LAUNCHER=gcr.io/dataflow-templates-base/python311-template-launcher-base:20240812-rc01
+FROM ${LAUNCHER} AS launcher
 
 FROM ${WORKER}
 COPY --from=launcher /opt/google/dataflow/python_template_launcher /opt/google/dataflow/python_template_launcher
 
-COPY deploy/dataflow/launcher-requirements.txt ./
-RUN pip install --no-cache-dir --constraint constraints.txt --requirement launcher-requirements.txt
+COPY deploy/locks/launcher.txt ./
+RUN pip install --no-cache-dir --no-deps --no-build-isolation --require-hashes --requirement launcher.txt
 COPY deploy/dataflow/launch.py ./
 RUN python -c "import pipelines.score.score_job"
 
@@ -15,4 +16,6 @@ RUN python -c "import pipelines.score.score_job"
 ARG WORKER
 ENV DIGITMILL_WORKER_IMAGE=${WORKER}
 ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/opt/digitmill/launch.py
+# Root, as the worker's image says.
+USER 0
 ENTRYPOINT ["/opt/google/dataflow/python_template_launcher"]

@@ -1,12 +1,8 @@
-# Scheduler -> Cloud Build trigger -> the part "score" of cloudbuild.yaml.
-locals {
-  bucket = "gs://${google_storage_bucket.digits.name}"
-}
-
+# Scheduler -> Cloud Build trigger -> deploy/nightly/cloudbuild.yaml, in the image of var.scorer.
 resource "google_cloudbuild_trigger" "nightly" {
   name            = "digitmill-nightly"
   location        = var.region
-  service_account = google_service_account.build.id
+  service_account = google_service_account.launcher.id
 
   source_to_build {
     repository = var.repository
@@ -16,18 +12,17 @@ resource "google_cloudbuild_trigger" "nightly" {
 
   git_file_source {
     repository = var.repository
-    path       = "cloudbuild.yaml"
+    path       = "deploy/nightly/cloudbuild.yaml"
     revision   = "refs/heads/${var.branch}"
     repo_type  = "UNKNOWN"
   }
 
   substitutions = {
-    _PARTS            = "score"
-    _REGION           = var.region
-    _INPUT            = "${local.bucket}/incoming"
-    _MODEL            = "${local.bucket}/model"
-    _NIGHTS           = "${local.bucket}/nights"
-    _STATE            = "${local.bucket}/state"
+    _SCORER           = var.scorer
+    _INPUT            = "gs://${google_storage_bucket.inputs.name}/incoming"
+    _MODEL            = "gs://${google_storage_bucket.models.name}/model"
+    _NIGHTS           = "gs://${google_storage_bucket.outputs.name}/nights"
+    _STATE            = "gs://${google_storage_bucket.outputs.name}/state"
     _MAX_FAILURE_RATE = var.max_failure_rate
     _BEAM_FLAGS       = var.beam_flags
   }

@@ -4,7 +4,7 @@ variable "project" {
 }
 
 variable "region" {
-  description = "Region of bucket, builds and jobs."
+  description = "Region of buckets, builds and jobs."
   type        = string
   default     = "europe-west4"
 }
@@ -18,6 +18,22 @@ variable "branch" {
   description = "Branch that the nightly build takes."
   type        = string
   default     = "main"
+}
+
+variable "scorer" {
+  description = "Image that scores a night, by digest: .ci/images prints it."
+  type        = string
+
+  validation {
+    condition     = can(regex("@sha256:[0-9a-f]{64}$", var.scorer))
+    error_message = "Give scorer by digest, as REGISTRY/scorer@sha256:…: a tag could come to mean another image."
+  }
+}
+
+variable "model_publishers" {
+  description = "Who may write models, as user:me@example.com or group:…; jobs and builds may not."
+  type        = set(string)
+  default     = []
 }
 
 variable "schedule" {
@@ -48,6 +64,11 @@ variable "beam_flags" {
   description = "_BEAM_FLAGS of the nightly build, as --runner=DataflowRunner and what goes with it; empty scores in the build."
   type        = string
   default     = ""
+
+  validation {
+    condition     = !can(regex("image[= ][^ ]+:latest( |$)", var.beam_flags))
+    error_message = "Give images by digest or by a tag that stays: latest comes to mean another image."
+  }
 }
 
 variable "alert_email" {

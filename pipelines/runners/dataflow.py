@@ -1,5 +1,6 @@
 """Completes and checks the flags of a run on Dataflow before anything is started."""
 
+import pathlib
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -18,6 +19,9 @@ from schemas.errors import ExitCode, JobFailedError, UserError
 
 RUNNER: Final = "DataflowRunner"
 _GCS: Final = "gs://"
+
+_LOCK: Final = "deploy/locks/all.txt"
+"""Versions and hashes of what digitmill imports, in a checkout."""
 
 _DISK_GB: Final = 30
 """Disk of a worker. Dataflow's default is 250 GB, but this job keeps pixels in memory."""
@@ -55,7 +59,18 @@ def complete_flags(flags: Sequence[str], *, inputs: Sequence[str], output: str) 
         more.append(f"--temp_location={_GCS}{bucket}/digitmill-temp")
     if given.view_as(WorkerOptions).disk_size_gb is None:
         more.append(f"--disk_size_gb={_DISK_GB}")
-    return (*flags, *more)
+    return (*flags, *more, *_locked_requirements(given.view_as(SetupOptions)))
+
+
+def _locked_requirements(setup: SetupOptions) -> list[str]:
+    """Return flags by which workers install a checkout's dependencies from its lock, before itself."""
+    if setup.setup_file is None or setup.requirements_file is not None:
+        return []
+    lock = pathlib.Path(setup.setup_file).parent / _LOCK
+    if not lock.is_file():
+        return []
+    # Beam's cache of packages is filled by lines, which a requirement with hashes has several of.
+    return [f"--requirements_file={lock}", "--requirements_cache=skip"]
 
 
 def makes_template(options: PipelineOptions) -> bool:

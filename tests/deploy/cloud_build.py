@@ -1,4 +1,4 @@
-"""cloudbuild.yaml as the tests use it: its steps, with the environment that Cloud Build would give them."""
+"""The builds' files as the tests use them: their steps, with the environment that Cloud Build gives them."""
 
 import os
 import pathlib
@@ -10,7 +10,16 @@ from typing import Any
 import yaml
 
 ROOT = pathlib.Path(__file__).parents[2]
-CONFIG: dict[str, Any] = yaml.safe_load((ROOT / "cloudbuild.yaml").read_text(encoding="utf-8"))
+
+
+def _read(file: str) -> dict[str, Any]:
+    return yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))
+
+
+CONFIG = _read("cloudbuild.yaml")
+NIGHT = _read("deploy/nightly/cloudbuild.yaml")
+IN_IMAGE = "/opt/digitmill/"
+"""Where the scorer's image has the checkout's files."""
 
 BUILT_IN = {"PROJECT_ID": "p", "BUILD_ID": "b-1"}
 _NAME = re.compile(r"\$\{(\w+)\}")
@@ -21,28 +30,34 @@ def used(value: object) -> set[str]:
     return set(_NAME.findall(yaml.safe_dump(value)))
 
 
-def filled(text: str, given: Mapping[str, str]) -> str:
+def config_of(name: str) -> dict[str, Any]:
+    """Return the file that has a step."""
+    return NIGHT if name == "score" else CONFIG
+
+
+def filled(text: str, given: Mapping[str, str], config: Mapping[str, Any] = CONFIG) -> str:
     """Return a text with its substitutions made, those within substitutions too."""
-    values = {**BUILT_IN, **CONFIG["substitutions"], **given}
+    values = {**BUILT_IN, **config["substitutions"], **given}
     while _NAME.search(text):
         text = _NAME.sub(lambda found: values[found[1]], text)
     return text
 
 
 def step(name: str) -> dict[str, Any]:
-    (found,) = (step for step in CONFIG["steps"] if step["id"] == name)
+    (found,) = (step for step in config_of(name)["steps"] if step["id"] == name)
     return found
 
 
 def environment(name: str, given: Mapping[str, str]) -> dict[str, str]:
     """Return what a step finds in its environment beside the process's own."""
-    lines = [*CONFIG["options"]["env"], *step(name).get("env", ())]
-    return dict(filled(line, given).split("=", 1) for line in lines)
+    config = config_of(name)
+    lines = [*config["options"].get("env", ()), *step(name).get("env", ())]
+    return dict(filled(line, given, config).split("=", 1) for line in lines)
 
 
 def start(name: str, given: Mapping[str, str], **more: str) -> subprocess.Popen:
     """Start a step, in a process group of its own."""
-    command = [step(name)["entrypoint"], *step(name)["args"]]
+    command = [step(name)["entrypoint"], *(word.removeprefix(IN_IMAGE) for word in step(name)["args"])]
     return subprocess.Popen(
         command,
         cwd=ROOT,

@@ -1,5 +1,6 @@
 """The images' RUN steps in clean environments, and the staged job in the one that is the worker's."""
 
+import json
 import os
 import pathlib
 import re
@@ -89,6 +90,15 @@ def bare(folder: pathlib.Path) -> tuple[pathlib.Path, dict[str, str]]:
     return work, {**kept, "PATH": f"{folder / 'venv' / 'bin'}:{os.environ['PATH']}"}
 
 
+def run_in(work: pathlib.Path, environment: dict[str, str], *command: str) -> subprocess.CompletedProcess:
+    """Run a command in an environment, and fail with what it says if it fails."""
+    done = subprocess.run(
+        command, cwd=work, env=environment, capture_output=True, text=True, check=False, timeout=600
+    )
+    assert done.returncode == 0, (command, done.stdout[-1500:], done.stderr[-2500:])
+    return done
+
+
 @pytest.fixture(scope="module")
 def worker(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, dict[str, str]]:
     """The folder and the environment that Dataflow's worker.Dockerfile makes of a bare Python."""
@@ -142,10 +152,41 @@ def test_the_launcher_is_the_worker_and_what_it_needs_besides(worker: tuple) -> 
     assert "digitmill score" in done.stdout
 
 
+def test_flink_s_worker_pool_starts_without_tensorflow(tmp_path: pathlib.Path) -> None:
+    work, environment = bare(tmp_path)
+    build("flink/worker", work, environment)
+    pool = ["python", "-m", "apache_beam.runners.worker.worker_pool_main"]
+    assert "--service_port" in run_in(tmp_path, environment, *pool, "--help").stdout
+    absent = "import importlib.util, sys; sys.exit(importlib.util.find_spec('tensorflow') is not None)"
+    run_in(tmp_path, environment, "python", "-c", absent)
+    run_in(tmp_path, environment, "python", "-m", "pip", "check")
+
+
+def test_a_night_is_scored_in_the_scorer_s_environment(
+    digits, png_of, bundle_path, tmp_path: pathlib.Path
+) -> None:
+    work, environment = bare(tmp_path)
+    build("nightly/scorer", work, environment)
+    (tmp_path / "in").mkdir()
+    for number in range(20):
+        (tmp_path / "in" / f"{number}.png").write_bytes(png_of(digits[number]))
+    # What comes as a TIFF is decoded, too.
+    tiff = "import cv2, tifffile; tifffile.imwrite('in/20.tif', cv2.imread('in/0.png', 0))"
+    run_in(tmp_path, environment, "python", "-c", tiff)
+    given = {"INPUT": "in", "MODEL": str(bundle_path), "NIGHTS": "nights", "STATE": "state", "NIGHT": "1"}
+    place = {name: str(tmp_path / value) for name, value in given.items() if name not in ("MODEL", "NIGHT")}
+    night = {**environment, **given, **place, "DIGITMILL": "digitmill"}
+    said = run_in(tmp_path, night, "bash", str(work / ".ci" / "score-night")).stdout
+    assert "report:" in said
+    counts = json.loads((tmp_path / "nights" / "1" / "manifest.json").read_text())["counts"]
+    assert (counts["listed"], counts["scored"]) == (21, 21)
+    run_in(tmp_path, environment, "python", "-m", "pip", "check")
+
+
 def test_a_trainer_trains_in_its_image_s_environment(tmp_path: pathlib.Path) -> None:
     work, environment = bare(tmp_path)
     # CUDA's libraries are gigabytes, and no code of ours.
-    build("training/trainer", work, environment, EXTRAS="tune")
+    build("training/trainer", work, environment, CUDA="")
     command = ["python", "-m", "trainer.task", "--recipe", "dense-128", "--data", "sample", "--epochs", "1"]
     done = subprocess.run(
         [*command, "--output", "run"],
@@ -176,3 +217,6 @@ def test_beam_builds_the_package_of_a_setup_file(
     with pytest.raises(TemplateMadeError):
         run(options)
     assert any(name.endswith("workflow.tar.gz") for name in bucket.names())
+    # Workers install its dependencies before it, under hashes.
+    (requirements,) = (name for name in bucket.names() if name.endswith("requirements.txt"))
+    assert bucket.read(requirements) == (ROOT / "deploy" / "locks" / "all.txt").read_bytes()

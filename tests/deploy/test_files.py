@@ -1,6 +1,5 @@
 """What deploy/ names is there, and says the same as the code."""
 
-import importlib.metadata
 import json
 import os
 import pathlib
@@ -8,18 +7,14 @@ import re
 import shutil
 import sqlite3
 import subprocess
-import sys
 
 import pytest
 import yaml
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 from schemas import failure, prediction
-from tests.deploy.cloud_build import CONFIG, ROOT
+from tests.deploy.cloud_build import CONFIG, NIGHT, ROOT
 
 TOOLS = ROOT / ".venv" / "tools"
-DOCKERFILES = sorted((ROOT / "deploy").rglob("*.Dockerfile"))
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 TERRAFORM = ROOT / "deploy" / "terraform"
 
@@ -31,117 +26,6 @@ def tool(name: str, how: str) -> str:
     return found
 
 
-@pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: file.name)
-def test_what_an_image_copies_is_there(file: pathlib.Path) -> None:
-    copies = re.findall(r"^COPY (?!--from)(.+)$", file.read_text(), re.MULTILINE)
-    sources = [word for line in copies for word in line.split()[:-1]]
-    assert sources
-    for source in sources:
-        assert (ROOT / source).exists(), source
-
-
-@pytest.mark.parametrize("name", ["dataflow/worker.Dockerfile", "training/trainer.Dockerfile"])
-def test_an_image_has_every_room(name: str) -> None:
-    file = ROOT / "deploy" / name
-    apart = {"benchmarks", "docs", "examples", "tests"}
-    rooms = {path.parent.name for path in ROOT.glob("*/__init__.py")} - apart
-    assert rooms == set(re.findall(r"^COPY (\w+) \1$", file.read_text(), re.MULTILINE))
-
-
-def test_the_worker_s_requirements_are_the_project_s_and_no_tensorflow() -> None:
-    declared = {
-        re.split(r"[>=<]", line.strip(' ",'))[0]
-        for line in (ROOT / "pyproject.toml")
-        .read_text()
-        .partition("dependencies = [")[2]
-        .split("]\n")[0]
-        .splitlines()
-        if line.strip().startswith('"')
-    }
-    for name in ("worker", "launcher"):
-        lines = (ROOT / "deploy" / "dataflow" / f"{name}-requirements.txt").read_text().splitlines()
-        wanted = {line for line in lines if line and not line.startswith("#")}
-        assert wanted <= declared
-        assert not wanted & {"tensorflow", "keras", "tensorflow-datasets", "mlxtend"}
-
-
-IMPORT = """
-import importlib, json, sys
-class Absent:
-    absent = set(json.load(sys.stdin))
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in self.absent:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Absent())
-for name in sys.argv[1:]:
-    importlib.import_module(name)
-"""
-
-
-def required(*names: str) -> set[str]:
-    """The distributions that pip would install for some requirements files of deploy/dataflow/."""
-    lines = [
-        line
-        for name in names
-        for line in (ROOT / "deploy" / "dataflow" / f"{name}-requirements.txt").read_text().splitlines()
-        if line and not line.startswith("#")
-    ]
-    found: set[tuple[str, frozenset[str]]] = set()
-    todo = [Requirement(line) for line in lines]
-    while todo:
-        wanted = todo.pop()
-        key = (canonicalize_name(wanted.name), frozenset(wanted.extras))
-        if key in found:
-            continue
-        found.add(key)
-        for line in importlib.metadata.requires(wanted.name) or ():
-            more = Requirement(line)
-            if more.marker is None or any(more.marker.evaluate({"extra": e}) for e in ("", *wanted.extras)):
-                todo.append(more)
-    return {name for name, _ in found}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("files", "modules"),
-    [
-        (
-            ["worker"],
-            ["pipelines.score.transforms", "digitmill.engines.engine", "ai_edge_litert.interpreter"],
-        ),
-        (
-            ["worker", "launcher"],
-            ["pipelines.score.score_job", "pipelines.flex_template", "digitmill.cli", "yaml"],
-        ),
-    ],
-    ids=["worker", "launcher"],
-)
-def test_an_image_has_whatever_it_imports(files: list[str], modules: list[str]) -> None:
-    has = required(*files) | {"digitmill"}
-    assert {"apache-beam", "numpy"} <= has
-    assert "tensorflow" not in has
-    absent = [
-        module
-        for module, providers in importlib.metadata.packages_distributions().items()
-        if not has & set(map(canonicalize_name, providers))
-    ]
-    done = subprocess.run(
-        [sys.executable, "-c", IMPORT, *modules],
-        cwd=ROOT,
-        input=json.dumps(absent),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-1500:]
-
-
-def test_the_worker_s_beam_is_the_project_s() -> None:
-    text = (ROOT / "deploy" / "dataflow" / "worker.Dockerfile").read_text()
-    (version,) = re.findall(r"^ARG BEAM=(.+)$", text, re.MULTILINE)
-    assert f"apache-beam=={version}\n" in (ROOT / "constraints.txt").read_text()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
 def test_workflows_are_sound(file: pathlib.Path) -> None:
@@ -151,7 +35,7 @@ def test_workflows_are_sound(file: pathlib.Path) -> None:
 
 
 def test_workflows_run_the_scripts_that_the_build_runs() -> None:
-    scripts = {one["args"][2] for one in CONFIG["steps"]}
+    scripts = {one["args"][2] for one in CONFIG["steps"]} | {".ci/night"}
     run = set()
     for file in WORKFLOWS:
         for job in yaml.safe_load(file.read_text())["jobs"].values():
@@ -161,13 +45,13 @@ def test_workflows_run_the_scripts_that_the_build_runs() -> None:
 
 @pytest.mark.parametrize(
     ("name", "job", "script"),
-    [("nightly", "score", ".ci/score-night"), ("train", "train", ".ci/submit-training")],
+    [("nightly", "score", ".ci/night"), ("train", "train", ".ci/submit-training")],
 )
 def test_a_github_step_has_the_environment_of_a_built_one(name: str, job: str, script: str) -> None:
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / f"{name}.yml").read_text())
     (github,) = (one for one in workflow["jobs"][job]["steps"] if one.get("run") == script)
-    (built,) = (one for one in CONFIG["steps"] if one["args"][2] == script)
-    assert set(github["env"]) == {line.partition("=")[0] for line in built["env"]}
+    (built,) = (one for one in [*CONFIG["steps"], *NIGHT["steps"]] if one["id"] == job)
+    assert set(github["env"]) - {"SCORER"} == {line.partition("=")[0] for line in built["env"]}
 
 
 def test_a_workflow_calls_targets_that_there_are() -> None:
@@ -213,11 +97,59 @@ def test_terraform_names_what_there_is() -> None:
         "failures",
     }
     (block,) = re.findall(r"substitutions = \{\n(.+?)\n  \}", text, re.DOTALL)
-    assert set(re.findall(r"^\s+(_\w+)\s+=", block, re.MULTILINE)) <= set(CONFIG["substitutions"])
+    assert set(re.findall(r"^\s+(_\w+)\s+=", block, re.MULTILINE)) <= set(NIGHT["substitutions"])
+    (path,) = re.findall(r'^\s+path\s+= "(.+)"$', text, re.MULTILINE)
+    assert path == "deploy/nightly/cloudbuild.yaml"
     declared = set(re.findall(r'^variable "(\w+)"', text, re.MULTILINE))
     assert set(re.findall(r"\bvar\.(\w+)", text)) == declared
     resources = set(re.findall(r'^resource "(\w+)" "(\w+)"', text, re.MULTILINE))
     assert set(re.findall(r"\b(google_\w+)\.(\w+)\.", text)) <= resources
+
+
+def access() -> dict[str, dict[str, str]]:
+    """Which account has which role in which bucket, of accounts.tf's table."""
+    (table,) = re.findall(
+        r"^  access = \{\n(.+?)\n  \}", (TERRAFORM / "accounts.tf").read_text(), re.M | re.S
+    )
+    return {
+        bucket: dict(re.findall(r'(\w+) = "(\w+)"', roles))
+        for bucket, roles in re.findall(r"^    (\w+)\s+= \{(.+)\}$", table, re.MULTILINE)
+    }
+
+
+def test_no_job_and_no_build_can_write_a_model() -> None:
+    found = access()
+    assert set(found["models"].values()) == {"objectViewer"}
+    assert {"launcher", "worker", "trainer"} <= set(found["models"])
+    # Nor what is scored, nor the code that the next night runs.
+    assert set(found["inputs"].values()) == {"objectViewer"}
+    assert {account for account, role in found["code"].items() if role != "objectViewer"} == {"build"}
+    # A role in the project would reach into every bucket.
+    text = (TERRAFORM / "accounts.tf").read_text()
+    of_the_project = re.findall(
+        r'"roles/([\w.]+)"',
+        "".join(re.findall(r'^resource "google_project_iam_member".+?^\}', text, re.MULTILINE | re.DOTALL)),
+    )
+    assert of_the_project
+    assert not {role for role in of_the_project if role.startswith("storage.") or role in ("editor", "owner")}
+
+
+def test_what_is_overwritten_or_deleted_can_be_had_back() -> None:
+    text = (TERRAFORM / "storage.tf").read_text()
+    blocks = dict(re.findall(r'^resource "google_storage_bucket" "(\w+)" \{(.+?)^\}', text, re.M | re.S))
+    assert set(blocks) == set(access())
+    assert all("retention_duration_seconds = local.week" in block for block in blocks.values())
+    assert {name for name, block in blocks.items() if "versioning {" in block} == {"models", "code"}
+
+
+def test_the_scheduler_can_start_builds_and_nothing_else() -> None:
+    text = (TERRAFORM / "accounts.tf").read_text()
+    resources = re.findall(r'^resource "(\w+)" "(\w+)" \{(.+?)^\}', text, re.MULTILINE | re.DOTALL)
+    granted = [block for kind, _, block in resources if "iam_member" in kind and "scheduler.member" in block]
+    assert len(granted) == 1
+    assert "role    = google_project_iam_custom_role.scheduler.name" in granted[0]
+    (role,) = (block for kind, _, block in resources if kind == "google_project_iam_custom_role")
+    assert re.findall(r"permissions = (\[.+\])", role) == ['["cloudbuild.builds.create"]']
 
 
 def test_the_views_read_what_is_loaded() -> None:

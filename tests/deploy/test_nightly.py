@@ -49,7 +49,6 @@ def test_three_days(
 
     def given(night: int) -> dict[str, str]:
         return {
-            "_PARTS": "score",
             "_INPUT": f"{bucket.uri}/incoming",
             "_MODEL": str(bundle_path),
             "_NIGHTS": f"{bucket.uri}/nights",

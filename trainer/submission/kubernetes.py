@@ -10,6 +10,9 @@ from trainer.submission.cluster_options import KubernetesOptions
 from trainer.submission.request import ENTRY_POINT, Request, run_tool
 
 _PORT: Final = 2222
+_USER: Final = 10001
+"""The user of `deploy/training/trainer.Dockerfile`."""
+
 _FAILURES: Final = 20
 """Pods that may fail before the job fails; pods lost with their node don't count."""
 
@@ -87,6 +90,9 @@ def _pod(request: Request, options: KubernetesOptions) -> dict[str, Any]:
         "containers": [_container(request, options)],
         "volumes": _volumes(options),
     }
+    if options.volumes:
+        # The image's user is not root, and a volume belongs to root unless its group is changed.
+        pod["securityContext"] = {"fsGroup": _USER, "fsGroupChangePolicy": "OnRootMismatch"}
     if options.service_account is not None:
         pod["serviceAccountName"] = options.service_account
     selector = {}

@@ -11,8 +11,11 @@ from typing import Final
 from digitmill.storage import before_run, open_folder
 from schemas.errors import UserError
 
-CONSTRAINTS: Final = "constraints.txt"
-"""Versions of dependencies that the project is tested with; staged with the package."""
+CUDA: Final = "cuda.txt"
+"""The lock that only GPUs need."""
+
+LOCKS: Final = ("build.txt", "all.txt", CUDA)
+"""Locks of `deploy/locks` in the order of their installation; the first has what builds packages."""
 
 _CHECKOUT: Final = pathlib.Path(__file__).parents[2]
 
@@ -23,12 +26,12 @@ class Package:
 
     Attributes:
         file: the archive.
-        constraints: file with the versions of its dependencies; None if the checkout has none.
+        locks: files with the versions and hashes of its dependencies, as `LOCKS`.
         digest: SHA-256 of the names and contents of its files.
     """
 
     file: pathlib.Path
-    constraints: pathlib.Path | None
+    locks: tuple[pathlib.Path, ...]
     digest: str
 
     def staged_in(self, staging: str) -> str:
@@ -36,11 +39,11 @@ class Package:
         return f"{staging.rstrip('/')}/{self.digest[:16]}"
 
     def stage(self, staging: str) -> None:
-        """Upload package and constraints, verified; raise UserError if the bucket can't be written."""
+        """Upload package and locks, verified; raise UserError if the bucket can't be written."""
         folder = open_folder(self.staged_in(staging))
         with before_run():
             folder.claim()
-            for file in filter(None, (self.constraints, self.file)):
+            for file in (*self.locks, self.file):
                 folder.replace(file.name, file.read_bytes())
 
 
@@ -65,8 +68,7 @@ def build(folder: pathlib.Path, checkout: pathlib.Path = _CHECKOUT) -> Package:
             "the checkout does not build", value=str(checkout), hint=f"See `python -m build --sdist`: {last}"
         )
     (file,) = folder.glob("*.tar.gz")
-    constraints = checkout / CONSTRAINTS
-    return Package(file, constraints if constraints.is_file() else None, _digest_of(file))
+    return Package(file, tuple(checkout / "deploy" / "locks" / name for name in LOCKS), _digest_of(file))
 
 
 def _digest_of(file: pathlib.Path) -> str:

@@ -12,7 +12,7 @@ import yaml
 from digitmill.storage.object_stores.uris import GS
 from schemas.errors import UserError
 from trainer.submission.cluster_options import VertexOptions
-from trainer.submission.package import Package
+from trainer.submission.package import CUDA, Package
 from trainer.submission.request import ENTRY_POINT, Request
 
 ENDPOINT: Final = "CLOUDSDK_API_ENDPOINT_OVERRIDES_AIPLATFORM"
@@ -22,7 +22,12 @@ _PREBUILT: Final = re.compile(r".*-docker\.pkg\.dev/vertex-ai/training/.*\.py(?P
 _OLDEST: Final = 311
 """Python 3.11 in the names of Vertex AI's images."""
 
-_INSTALL: Final = 'python -m pip install --quiet {pins}"{package}" && exec {entry} "$@"'
+# --no-deps: the locks are whole, and what is in none is not installed.
+_PIP: Final = "python -m pip install --quiet --no-deps --no-build-isolation"
+_INSTALL: Final = (
+    f'for lock in {{locks}}; do {_PIP} --require-hashes --requirement "{{place}}/$lock" || exit; done; '
+    f'{_PIP} "{{place}}/{{package}}" && exec {{entry}} "$@"'
+)
 
 
 def job_spec(request: Request, options: VertexOptions, package: Package | None) -> dict[str, Any]:
@@ -163,10 +168,9 @@ def _check_python(image: str, version: int) -> None:
 def _installing_container(request: Request, image: str, package: Package, *, place: str) -> dict[str, Any]:
     """Return a container that installs the package from /gcs, where Vertex AI mounts all buckets."""
     mounted = f"/gcs/{place.removeprefix(GS)}"
-    pins = f'--constraint "{mounted}/{package.constraints.name}" ' if package.constraints else ""
-    extra = "[gpu,tune]" if request.gpus else "[tune]"  # tune: reports trials
+    locks = [lock.name for lock in package.locks if request.gpus or lock.name != CUDA]
     line = _INSTALL.format(
-        pins=pins, package=f"{mounted}/{package.file.name}{extra}", entry=shlex.join(ENTRY_POINT)
+        place=mounted, locks=" ".join(locks), package=package.file.name, entry=shlex.join(ENTRY_POINT)
     )
     # The word after the line is $0, and the flags are $@.
     return {"imageUri": image, "command": ["sh", "-c", line, "sh"], "args": request.flags}

@@ -2,11 +2,12 @@
 
 import json
 import pathlib
+import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
 from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms import environments
@@ -211,6 +212,29 @@ def test_given_flags_are_kept() -> None:
 def test_temporary_files_go_to_the_bucket_of_the_output() -> None:
     more = completed(ScoreOptions(**LOCAL, beam_flags=flags(IMAGE)))[4:]
     assert more == ("--temp_location=gs://b/digitmill-temp", "--disk_size_gb=30")
+
+
+@pytest.mark.usefixtures("credentials")
+def test_workers_install_a_checkout_s_dependencies_from_its_lock() -> None:
+    checkout = pathlib.Path(__file__).parents[3]
+    given = flags(f"--setup_file={checkout / 'setup.py'}")
+    completed_ = PipelineOptions(list(completed(ScoreOptions(**LOCAL, beam_flags=given))))
+    setup = completed_.view_as(SetupOptions)
+    assert setup.requirements_cache == "skip"
+    lock = pathlib.Path(setup.requirements_file).read_text()
+    # By which pip installs nothing whose hash it does not know.
+    assert re.search(r"^tensorflow==\S+ \\\n    --hash=sha256:", lock, re.MULTILINE)
+
+
+@pytest.mark.usefixtures("credentials")
+def test_requirements_of_one_s_own_are_kept(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "setup.py").touch()
+    mine = f"--setup_file={tmp_path / 'setup.py'}"
+    assert "--requirements_file" not in " ".join(completed(ScoreOptions(**LOCAL, beam_flags=flags(mine))))
+    checkout = pathlib.Path(__file__).parents[3]
+    given = flags(f"--setup_file={checkout / 'setup.py'}", "--requirements_file=mine.txt")
+    more = completed(ScoreOptions(**LOCAL, beam_flags=given))[len(given) :]
+    assert "--requirements" not in " ".join(more)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import dataclasses
+import pathlib
 import re
 
 import kubernetes_validate
@@ -119,6 +120,12 @@ def test_everything_that_is_asked_for_is_there():
         "cloud.google.com/gke-spot": "true",
     }
     assert mounted(FULL)["/mnt/train"] == {"persistentVolumeClaim": {"claimName": "train-data"}}
+
+
+def test_the_image_s_user_may_write_to_volumes():
+    dockerfile = (pathlib.Path(__file__).parents[3] / "deploy/training/trainer.Dockerfile").read_text()
+    (user,) = re.findall(r"^USER (\d+)$", dockerfile, re.MULTILINE)
+    assert pod(FULL)["securityContext"]["fsGroup"] == int(user)
 
 
 def mounted(options: KubernetesOptions) -> dict:

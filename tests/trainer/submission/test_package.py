@@ -24,7 +24,7 @@ def test_the_package_holds_every_module_and_what_they_read(built):
     assert {"setup.py", "pyproject.toml", "digitmill/model/model_card.json"} <= names
     assert {"pipelines/report/templates/run.html", "digitmill/reports/assets/report.css"} <= names
     assert "schemas/generated/predictions.bigquery.json" in names
-    assert built.constraints == ROOT / "constraints.txt"
+    assert [lock.parent for lock in built.locks] == [ROOT / "deploy" / "locks"] * len(built.locks)
 
 
 @pytest.mark.slow
@@ -38,10 +38,11 @@ def test_the_digest_is_of_what_is_in_it_not_of_when_it_was_packed(built, tmp_pat
     assert package._digest_of(again) == built.digest
 
 
-def test_package_and_constraints_are_staged_under_their_content(built, bucket):
+def test_package_and_locks_are_staged_under_their_content(built, bucket):
     built.stage(f"{bucket.uri}/staging/")
     folder = f"staging/{built.digest[:16]}"
-    assert sorted(bucket.names()) == [f"{folder}/constraints.txt", f"{folder}/{built.file.name}"]
+    names = ("all.txt", "build.txt", "cuda.txt", built.file.name)
+    assert sorted(bucket.names()) == [f"{folder}/{name}" for name in names]
     assert bucket.read(f"{folder}/{built.file.name}") == built.file.read_bytes()
     assert built.staged_in(f"{bucket.uri}/staging") == f"{bucket.uri}/{folder}"
 

@@ -9,7 +9,7 @@ import yaml
 from schemas.errors import UserError
 from trainer.submission import vertex
 from trainer.submission.cluster_options import VertexOptions
-from trainer.submission.package import Package
+from trainer.submission.package import LOCKS, Package
 from trainer.submission.request import Request
 from trainer.submission.vertex import job_spec, submit, to_yaml
 from trainer.train_options import TrainOptions
@@ -37,7 +37,9 @@ FULL = dataclasses.replace(
     service_account="trainer@p.iam.gserviceaccount.com",
     tensorboard="projects/p/locations/europe-west4/tensorboards/1",
 )
-PACKAGE = Package(pathlib.Path("digitmill-0.1.0.tar.gz"), pathlib.Path("constraints.txt"), "ab" * 32)
+PACKAGE = Package(
+    pathlib.Path("digitmill-0.1.0.tar.gz"), tuple(pathlib.Path(name) for name in LOCKS), "ab" * 32
+)
 STAGED = dataclasses.replace(OPTIONS, image="python:3.12", staging="gs://b/staging")
 
 
@@ -98,16 +100,34 @@ def test_a_plain_image_installs_the_staged_package_and_hands_the_flags_on(tmp_pa
     # As Vertex AI starts the container.
     subprocess.run([*container["command"], *odd], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=True)
     place = "/gcs/b/staging/abababababababab"
+    install = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    locked = [*install, "--require-hashes", "--requirement"]
     assert [line[1:-1] for line in words.read_text().splitlines()] == [
-        *["-m", "pip", "install", "--quiet", "--constraint", f"{place}/constraints.txt"],
-        f"{place}/digitmill-0.1.0.tar.gz[gpu,tune]",
+        *[*locked, f"{place}/build.txt"],
+        *[*locked, f"{place}/all.txt"],
+        *[*locked, f"{place}/cuda.txt"],
+        *[*install, f"{place}/digitmill-0.1.0.tar.gz"],
         *["-m", "trainer.task"],
         *odd,
     ]
 
 
+@pytest.mark.parametrize("fails", ["build.txt", "cuda.txt", "digitmill"])
+def test_what_cannot_be_installed_ends_the_container(tmp_path, fails):
+    (pool, _) = job_spec(REQUEST, STAGED, PACKAGE)["workerPoolSpecs"]
+    program = tmp_path / "python"
+    program.write_text(f'#!/bin/sh\necho "$@"\ncase "$*" in *{fails}*) exit 1;; esac\n')
+    program.chmod(0o755)
+    command = [*pool["containerSpec"]["command"], "--epochs", "1"]
+    done = subprocess.run(
+        command, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert fails in done.stdout.splitlines()[-1]
+
+
 def test_without_gpus_no_cuda_is_installed():
-    assert "gpu" not in str(job_spec(ON_CPUS, dataclasses.replace(STAGED, accelerator=None), PACKAGE))
+    assert "cuda" not in str(job_spec(ON_CPUS, dataclasses.replace(STAGED, accelerator=None), PACKAGE))
 
 
 def test_vertexs_own_images_take_a_package_if_their_python_will_do():
