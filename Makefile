@@ -199,7 +199,7 @@ lock: build/tools/installed
 sbom: build/tools/installed
 	@mkdir -p build/sbom
 	for name in all cuda worker launcher; do \
-		build/tools/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --of JSON \
+		PYTHONWARNINGS=ignore build/tools/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --of JSON \
 			--output-file build/sbom/$$name.cdx.json $(LOCKS)/$$name.txt || exit 1; \
 	done
 
