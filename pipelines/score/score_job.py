@@ -19,6 +19,7 @@ from digitmill.storage import OutputFolder, open_folder
 from digitmill.storage.interface import Hold
 from digitmill.storage.local_output import LocalFolder
 from digitmill.storage.names import printable
+from digitmill.storage.read_limits import ReadLimits
 from pipelines.history import incremental
 from pipelines.history.incremental_join import JoinTask, SkipScored
 from pipelines.history.past_runs import PastRun, open_past_runs
@@ -42,7 +43,7 @@ from pipelines.output.signing import Signer
 from pipelines.output.summary import Summary
 from pipelines.report.rebuilding import find_baselines
 from pipelines.runners import dataflow
-from pipelines.runners.beam_options import in_main_thread, in_process, job_options
+from pipelines.runners.beam_options import in_main_thread, in_process, job_options, worker_processes
 from pipelines.runners.cancellation import cancel_on_interrupt
 from pipelines.runners.interruption import resumable
 from pipelines.runners.runner_failure import explain_failures
@@ -103,7 +104,7 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None, *, signer: Signer
             value=options.workers,
             hint="leave it out, and use the runner's own flags, such as --num_workers or --parallelism",
         )
-    output = open_folder(options.output)
+    output = open_folder(options.output, retry_seconds=options.retry_deadline)
     output_run.read_state(output, resume=options.resume)
     check_output_outside_inputs(options.inputs, output.place)
     with (
@@ -117,7 +118,8 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None, *, signer: Signer
         finished = standing.finished
         if finished is None:
             models = dataflow.model_staging_folder(pipeline_options)
-            task = _task(options, plan, bundle, challenger, output=output, models=models)
+            limits = dataclasses.replace(options.limits, processes=worker_processes(pipeline_options))
+            task = _task(options, plan, bundle, challenger, output=output, models=models, limits=limits)
             past, done = open_past_runs(plan.past), output.names(STATISTICS)
             held = _Run(options, pipeline_options, plan, task, output, hold, pool, past, done, signer)
             finished = _score(held, started)
@@ -159,6 +161,7 @@ def _task(
     *,
     output: OutputFolder,
     models: str | None,
+    limits: ReadLimits,
 ) -> ScoringTask:
     if models is not None:
         model_place.stage_models((bundle, challenger), models)
@@ -168,7 +171,7 @@ def _task(
         output=output.place,
         run=hashlib.sha256(content.encode()).hexdigest(),
         accept_threshold=accept_threshold(options, bundle),
-        limits=options.limits,
+        limits=limits,
         folder_labels=options.labels == FOLDER,
         pages=options.pages,
         rows_per_part=options.rows_per_part,
