@@ -8,7 +8,7 @@ import click
 
 from digitmill.commands import Effect, OptionGroup, Options, beam_flags, bundle_flags, flag
 from digitmill.commands.parameter_types import FILE, FOLDER, FiniteRange
-from digitmill.storage.read_limits import CONNECTIONS, ReadLimits
+from digitmill.storage.read_limits import CONNECTIONS, RETRY_SECONDS, ReadLimits
 from pipelines import scoring_flags
 from schemas.errors import UserError
 from schemas.layout import Compression
@@ -125,9 +125,17 @@ class ScoreOptions(Options):
         default=CONNECTIONS,
         effect=Effect.RUN,
     )
+    retry_deadline: float = flag(
+        "Seconds for which requests are retried while a bucket fails or is busy. After that the run stops.",
+        group=_STORES,
+        type=FiniteRange(min=0),
+        default=RETRY_SECONDS,
+        metavar="SECONDS",
+        effect=Effect.RUN,
+    )
     max_requests_per_second: float | None = flag(
-        "Most requests to buckets, by this machine, or with another runner by each worker process."
-        "  [default: 5,000, doubling every 20 minutes]",
+        "Most requests to buckets, by the whole job, or by each worker process where a runner's flags do not"
+        " say how many there are.  [default: 5,000, doubling every 20 minutes]",
         group=_STORES,
         type=FiniteRange(min=0, min_open=True),
         effect=Effect.RUN,
@@ -165,4 +173,8 @@ class ScoreOptions(Options):
     @property
     def limits(self) -> ReadLimits:
         """How hard a worker process may lean on an object store."""
-        return ReadLimits(connections=self.connections, requests_per_second=self.max_requests_per_second)
+        return ReadLimits(
+            connections=self.connections,
+            requests_per_second=self.max_requests_per_second,
+            retry_seconds=self.retry_deadline,
+        )

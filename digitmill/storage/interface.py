@@ -77,6 +77,9 @@ class OutputFolder(Protocol):
     def claim(self) -> None:
         """Create the folder on disk, nothing in a bucket; raise UserError when it cannot be written to."""
 
+    def interrupt(self) -> None:
+        """End other threads' waits for the storage; their calls raise StorageError."""
+
 
 @contextlib.contextmanager
 def before_run() -> Iterator[None]:

@@ -167,6 +167,9 @@ class LocalFolder:
         except OSError as error:
             raise self._refusal("cannot write to the output folder", error) from error
 
+    def interrupt(self) -> None:
+        """Do nothing: disks are not retried."""
+
     @contextlib.contextmanager
     def _temporary(self, target: pathlib.Path, data: bytes) -> Iterator[pathlib.Path]:
         # Its sub-folders are made as they are needed; the folder itself only by `claim`, so that nobody goes

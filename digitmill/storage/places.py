@@ -15,6 +15,7 @@ from digitmill.storage.object_stores.bucket import StoreError
 from digitmill.storage.object_stores.bucket_folder import BucketFolder, open_bucket
 from digitmill.storage.object_stores.uris import is_folder_marker, is_object, is_tidy, split, split_place
 from digitmill.storage.patterns import compile_pattern, has_magic, literal_prefix
+from digitmill.storage.read_limits import RETRY_SECONDS
 from digitmill.storage.reader import ImageReader
 from digitmill.storage.survey import Survey
 from schemas.errors import UserError
@@ -151,8 +152,10 @@ def _open(given: str) -> BinaryIO:
     return open_place(given) if is_object(given) else open(_path(given), "rb")
 
 
-def open_folder(place: str) -> OutputFolder:
+def open_folder(place: str, *, retry_seconds: float = RETRY_SECONDS) -> OutputFolder:
     """Return an output folder, local or in a bucket, without touching it.
+
+    Requests to a bucket that fail for the store's reasons are retried for `retry_seconds`.
 
     Raises:
         UserError: for a place that outputs cannot be written to.
@@ -166,4 +169,4 @@ def open_folder(place: str) -> OutputFolder:
             value=place,
             hint="choose another name",
         )
-    return BucketFolder(scheme, bucket, prefix)
+    return BucketFolder(scheme, bucket, prefix, retry_seconds)

@@ -1,6 +1,7 @@
 """Reads listed images: local files one by one, objects of a store many at once."""
 
 import collections
+import functools
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,6 +12,7 @@ from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.local_input import open_file, read_file, stat_file
 from digitmill.storage.names import path_of
 from digitmill.storage.read_limits import ReadLimits
+from schemas.errors import StorageError
 from schemas.failure import ImageError
 
 if TYPE_CHECKING:
@@ -38,12 +40,18 @@ class ImageReader:
         self._stores: ObjectStores | None = None
         self._groups_ahead = 2 * self._limits.threads
         self._pool = ThreadPoolExecutor(self._limits.threads, thread_name_prefix="read")
+        self._stop = threading.Event()
 
     def read(self, images: Iterable[ListedImage]) -> Iterator[Content]:
         """Yield each image's bytes, or why they cannot be had, in order.
 
-        Files are read here and now: threads would cost more than they save. Objects are read ahead.
+        Files are read here and now: threads would cost more than they save. Objects are read ahead. What
+        fails for the store's reasons is retried for as long as the limits say.
+
+        Raises:
+            StorageError: when a bucket is out of reach or refuses every read, or the reading is interrupted.
         """
+        others = images if isinstance(images, Sequence) else ()
         for files, some in itertools.groupby(images, _is_file):
             if files:
                 # A loop of its own: what a call costs here, it costs for each of millions.
@@ -54,9 +62,12 @@ class ImageReader:
                         content = error
                     yield content
             else:
-                yield from self._read_objects(some)
+                yield from self._read_objects(some, others)
 
-    def _read_objects(self, objects: Iterable[ListedImage]) -> Iterator[Content]:
+    def _read_objects(
+        self, objects: Iterable[ListedImage], others: Sequence[ListedImage]
+    ) -> Iterator[Content]:
+        read = functools.partial(self._objects().read_group, others=others, stop=self._stop)
         under_way: collections.deque[tuple[int, Callable[[], list[Content]]]] = collections.deque()
         ahead = 0
         for group in _groups(objects):
@@ -65,7 +76,10 @@ class ImageReader:
                 arrived, contents = under_way.popleft()
                 ahead -= arrived
                 yield from contents()
-            under_way.append((size, self._pool.submit(self._read_group, group).result))
+            try:
+                under_way.append((size, self._pool.submit(read, group).result))
+            except RuntimeError as error:  # the pool has been shut down
+                raise StorageError("the reader was closed", value=group[0].uri, hint="start again") from error
             ahead += size
         while under_way:
             yield from under_way.popleft()[1]()
@@ -84,7 +98,7 @@ class ImageReader:
         """
         if _is_file(image):
             return open_file(image)
-        return self._objects().fetch(image)
+        return self._objects().fetch(image, stop=self._stop)
 
     def read_head(self, image: ListedImage, size: int) -> bytes:
         """Return the first `size` bytes of a file, or all if it has fewer.
@@ -95,10 +109,16 @@ class ImageReader:
         if _is_file(image):
             with open_file(image) as file:
                 return file.read(size)
-        return self._objects().read_head(image, size)
+        return self._objects().read_head(image, size, stop=self._stop)
+
+    def interrupt(self) -> None:
+        """End what other threads read now; they get StorageError instead of waiting for a store."""
+        self._stop, ended = threading.Event(), self._stop
+        ended.set()
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads, and what they wait for."""
+        self._stop.set()
         self._pool.shutdown(cancel_futures=True)
 
     def __enter__(self) -> Self:
@@ -117,16 +137,9 @@ class ImageReader:
             return self._stores
 
     def _find(self, uri: str) -> ListedImage:
-        return stat_file(path_of(uri)) if uri.startswith(_FILE) else self._objects().stat(uri)
-
-    def _read_group(self, group: list[ListedImage]) -> list[Content]:
-        return [self._outcome(image) for image in group]
-
-    def _outcome(self, image: ListedImage) -> Content:
-        try:
-            return self._objects().read(image)
-        except ImageError as error:
-            return error
+        return (
+            stat_file(path_of(uri)) if uri.startswith(_FILE) else self._objects().stat(uri, stop=self._stop)
+        )
 
 
 def _is_file(image: ListedImage) -> bool:

@@ -56,6 +56,17 @@ def beam_options(flags: Sequence[str]) -> PipelineOptions:
     return options
 
 
+def worker_processes(options: PipelineOptions) -> int:
+    """Return on how many worker processes the runner's flags say that the job runs; 1 where they don't.
+
+    A Dataflow worker runs a process per core, and its machine type ends in the number of cores.
+    """
+    given = options.get_all_options(drop_default=True)
+    workers = max(int(given.get(name) or 0) for name in ("max_num_workers", "num_workers", "parallelism"))
+    cores = str(given.get("machine_type", "")).rpartition("-")[2]
+    return max(1, workers) * (max(1, int(cores)) if cores.isdecimal() else 1)
+
+
 def in_process(options: PipelineOptions) -> bool:
     """Whether the whole pipeline runs in the launcher's process."""
     mode = options.view_as(DirectOptions).direct_running_mode

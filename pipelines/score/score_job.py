@@ -19,6 +19,7 @@ from digitmill.storage import OutputFolder, open_folder
 from digitmill.storage.interface import Hold
 from digitmill.storage.local_output import LocalFolder
 from digitmill.storage.names import printable
+from digitmill.storage.read_limits import ReadLimits
 from pipelines.history import incremental
 from pipelines.history.incremental_join import JoinTask, SkipScored
 from pipelines.history.past_runs import PastRun, open_past_runs
@@ -43,7 +44,7 @@ from pipelines.output.summary import Summary
 from pipelines.output.watchdog import watchdog_for
 from pipelines.report.rebuilding import find_baselines
 from pipelines.runners import dataflow
-from pipelines.runners.beam_options import in_main_thread, in_process, job_options
+from pipelines.runners.beam_options import in_main_thread, in_process, job_options, worker_processes
 from pipelines.runners.cancellation import cancel_on_interrupt
 from pipelines.runners.interruption import resumable
 from pipelines.runners.runner_failure import explain_failures
@@ -105,7 +106,7 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None, *, signer: Signer
             value=options.workers,
             hint="leave it out, and use the runner's own flags, such as --num_workers or --parallelism",
         )
-    output = open_folder(options.output)
+    output = open_folder(options.output, retry_seconds=options.retry_deadline)
     output_run.read_state(output, resume=options.resume)
     check_output_outside_inputs(options.inputs, output.place)
     bundle, challenger = model_place.open_bundles(options)
@@ -118,7 +119,8 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None, *, signer: Signer
         plan = make_plan(options, bundle, challenger, begun=standing.plan, output=output)
         finished = standing.finished
         if finished is None:
-            task = _task(options, plan, bundle, challenger, output=output)
+            limits = dataclasses.replace(options.limits, processes=worker_processes(pipeline_options))
+            task = _task(options, plan, bundle, challenger, output=output, limits=limits)
             past, done = open_past_runs(plan.past), output.names(STATISTICS)
             held = _Run(options, pipeline_options, plan, task, output, hold, pool, past, done, signer)
             finished = _score(held, started)
@@ -159,6 +161,7 @@ def _task(
     challenger: Bundle | None,
     *,
     output: OutputFolder,
+    limits: ReadLimits,
 ) -> ScoringTask:
     content = json.dumps([plan.model, plan.preprocessing, dict(plan.settings)], sort_keys=True)
     return ScoringTask(
@@ -166,7 +169,7 @@ def _task(
         output=output.place,
         run=hashlib.sha256(content.encode()).hexdigest(),
         accept_threshold=accept_threshold(options, bundle),
-        limits=options.limits,
+        limits=limits,
         folder_labels=options.labels == FOLDER,
         pages=options.pages,
         rows_per_part=options.rows_per_part,

@@ -49,7 +49,7 @@ def list_ranges(ranges: beam.PCollection, task: ScoringTask) -> beam.PCollection
 
 def _list_range(keys: RemoteRange, task: ScoringTask) -> Iterator[ItemRef]:
     """List a range of names as work items that are frozen in the output, and yield references to them."""
-    output = open_folder(task.output)
+    output = open_folder(task.output, retry_seconds=task.limits.retry_seconds)
     listed = list_range(keys, output, run=task.run, folder_labels=task.folder_labels, size=task.rows_per_part)
     for name, item in listed:
         yield from (frozen.ref for frozen in frozen_items(name, item))

@@ -73,10 +73,11 @@ class LocalScorer:
     max_pending = ITEMS_IN_FLIGHT
 
     def __init__(self, task: ScoringTask) -> None:
-        self._output = open_folder(task.output)
+        self._output = open_folder(task.output, retry_seconds=task.limits.retry_seconds)
+        self._reader = ImageReader(task.limits)
         self._scorer = Scorer(
             load_classifier(task.bundle, accept_threshold=task.accept_threshold, challenger=task.challenger),
-            ImageReader(task.limits),
+            self._reader,
             output=self._output,
             folder_labels=task.folder_labels,
             pages=task.pages,
@@ -91,8 +92,12 @@ class LocalScorer:
         return self._threads.submit(self.run, ref)
 
     def cancel(self, pending: Iterable[Future[str]]) -> None:
-        """Give up items, and wait until those that are being scored are written."""
-        wait([future for future in pending if not future.cancel()])
+        """Give up items, and wait until those that are being scored are written, but for no store."""
+        scored = [future for future in pending if not future.cancel()]
+        if not all(future.done() for future in scored):
+            self._reader.interrupt()
+            self._output.interrupt()
+        wait(scored)
 
     def run(self, ref: ItemRef) -> str:
         """Score and write an item, and return its digest; raise WorkerError when memory runs out."""

@@ -22,10 +22,14 @@ class StoreError(Exception):
         self.denied = denied
 
 
+class LoginError(PermissionError):
+    """A request without a valid login; a new token may help."""
+
+
 class Bucket(Protocol):
     """A bucket; its objects are written completely or not at all.
 
-    Every method raises StoreError when the store refuses, or does not answer after several tries.
+    Every method raises StoreError when the store refuses, or does not answer within the bucket's patience.
     """
 
     def list(self, prefix: str, *, most: int | None = None) -> Iterator[ListedImage]:
@@ -56,6 +60,9 @@ class Bucket(Protocol):
 
     def delete(self, name: str) -> None:
         """Remove an object, which need not exist."""
+
+    def interrupt(self) -> None:
+        """End the waits of other threads' requests; those raise StorageError."""
 
     def release(self, name: str, version: str) -> None:
         """Remove a lease of this version, in a single try; leave one of another version.

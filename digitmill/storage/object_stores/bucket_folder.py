@@ -10,20 +10,24 @@ from digitmill.storage.interface import LOCK, refuse_used
 from digitmill.storage.object_stores.bucket import ABSENT, Bucket, StoreError
 from digitmill.storage.object_stores.lease import Lease
 from digitmill.storage.object_stores.uris import is_folder_marker, split
+from digitmill.storage.read_limits import RETRY_SECONDS
 from schemas.errors import ActionableError, StorageError, UserError
 
 
 @functools.cache
-def open_bucket(scheme: str, bucket: str) -> Bucket:
-    """Return this process's client for a bucket of `gs`, `s3` or `az`; no request is made yet."""
+def open_bucket(scheme: str, bucket: str, retry_seconds: float = RETRY_SECONDS) -> Bucket:
+    """Return this process's client for a bucket of `gs`, `s3` or `az`; no request is made yet.
+
+    Requests are retried for `retry_seconds`.
+    """
     # Google's client takes 0.4 s to import.
     if scheme == "gs":
         from digitmill.storage.object_stores.google_bucket import GoogleBucket
 
-        return GoogleBucket(bucket)
+        return GoogleBucket(bucket, retry_seconds)
     from digitmill.storage.object_stores.obstore_bucket import ObstoreBucket
 
-    return ObstoreBucket(scheme, bucket)
+    return ObstoreBucket(scheme, bucket, retry_seconds)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +37,7 @@ class BucketFolder:
     scheme: str
     bucket: str
     prefix: str
+    retry_seconds: float = RETRY_SECONDS
 
     @property
     def place(self) -> str:
@@ -111,9 +116,12 @@ class BucketFolder:
     def claim(self) -> None:
         """Do nothing: in a bucket there are no folders to make."""
 
+    def interrupt(self) -> None:
+        self._objects.interrupt()
+
     @property
     def _objects(self) -> Bucket:
-        return open_bucket(self.scheme, self.bucket)
+        return open_bucket(self.scheme, self.bucket, self.retry_seconds)
 
     def _key(self, name: str) -> str:
         return f"{self.prefix.rstrip('/')}/{name}" if self.prefix else name

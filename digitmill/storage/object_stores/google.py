@@ -3,38 +3,64 @@
 import contextlib
 import functools
 import os
-from collections.abc import Iterator
-from typing import Any, Final
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, TypeVar
 
 import google.auth
 from google.api_core import exceptions as api
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 from google.cloud.storage.exceptions import DataCorruption
-from google.cloud.storage.retry import DEFAULT_RETRY
 from requests import exceptions as transport
 from urllib3.exceptions import HTTPError
 
 from digitmill.storage.listed_image import ListedImage, bounded_generation
-from digitmill.storage.object_stores.bucket import StoreError
+from digitmill.storage.object_stores.bucket import LoginError, StoreError
+from digitmill.storage.object_stores.retries import NEVER, ExhaustedError, TransientError, retry
 from digitmill.storage.object_stores.uris import EMULATOR, GS
+from digitmill.storage.read_limits import CONTACT_SECONDS, RETRY_SECONDS
 from schemas.errors import UserError
+
+_ERRORS: Final = (
+    api.GoogleAPIError,
+    google.auth.exceptions.GoogleAuthError,
+    transport.RequestException,
+    DataCorruption,
+    HTTPError,
+)
 
 _SCOPES: Final = ("https://www.googleapis.com/auth/devstorage.read_write",)
 _NO_PROJECT: Final = "no-project"
-RETRY: Final = DEFAULT_RETRY.with_timeout(30)
-"""Retries end after 30 s; the store then counts as unreachable."""
+_READ_TIMEOUT: Final = 30.0
+"""Seconds that a store may take to begin an answer, and to send each further piece."""
+
+_RETRIED_STATUS: Final = (408, 429)
 
 _FIELDS: Final = "items(name,size,generation,crc32c),nextPageToken"
 
-_LOGIN: Final = "log in with `gcloud auth application-default login`"
+_HOW_TO_LOG_IN: Final = "log in with `gcloud auth application-default login`"
 
 _REMEDIES: Final = {
     api.NotFound: "check the bucket's name",
     api.Forbidden: "grant storage.objects.list and .get, for an output also .create and .delete",
-    api.Unauthorized: _LOGIN,
-    google.auth.exceptions.RefreshError: _LOGIN,
+    api.Unauthorized: _HOW_TO_LOG_IN,
+    google.auth.exceptions.RefreshError: _HOW_TO_LOG_IN,
 }
+
+_LOGIN: Final = (api.Unauthorized, google.auth.exceptions.GoogleAuthError)
+
+_PASSING: Final = (
+    transport.ConnectionError,
+    transport.Timeout,
+    transport.ChunkedEncodingError,
+    google.auth.exceptions.TransportError,
+    DataCorruption,
+    HTTPError,
+)
+
+
+T = TypeVar("T")
 
 
 @functools.cache
@@ -78,30 +104,70 @@ def iterate_objects(
     bucket: str, *, prefix: str = "", start: str = "", end: str = "", most: int | None = None
 ) -> Iterator[ListedImage]:
     """Yield the same as `list_objects`; raise StoreError when the bucket cannot be listed."""
-    with as_store_errors():
-        for blob in client().list_blobs(
-            bucket,
-            prefix=prefix or None,
-            start_offset=start or None,
-            end_offset=end or None,
-            max_results=most,
-            fields=_FIELDS,
-            retry=RETRY,
-        ):
-            yield _listed(bucket, blob)
+    for page in pages(
+        bucket,
+        prefix=prefix or None,
+        start_offset=start or None,
+        end_offset=end or None,
+        max_results=most,
+        fields=_FIELDS,
+    ):
+        for item in page.get("items", ()):
+            yield _listed(bucket, item)
 
 
-def _listed(bucket: str, blob: storage.Blob) -> ListedImage:
-    generation = bounded_generation(blob.generation or 0)
-    return ListedImage(f"{GS}{bucket}/{blob.name}", generation, blob.size, checksum=blob.crc32c or "")
+def pages(
+    bucket: str, *, max_results: int | None = None, stop: threading.Event = NEVER, **options: Any
+) -> Iterator[dict[str, Any]]:
+    """Yield the pages of a listing as the JSON API gives them: a client's object of each entry costs 20 us.
+
+    Each page is retried by itself, not for long where the bucket has never answered.
+
+    Raises:
+        StoreError: when the bucket cannot be listed.
+    """
+    token = None
+    while True:
+        # An iterator ends at an error, so each page has one of its own.
+        get = functools.partial(_page, bucket, page_token=token, max_results=max_results, **options)
+        known = bucket in _answered()
+        try:
+            listed, page = request(get, seconds=RETRY_SECONDS if known else CONTACT_SECONDS, stop=stop)
+        except api.NotFound as error:
+            raise _store_error(error, _one_line(error)) from error
+        _answered().add(bucket)
+        yield page
+        token = listed.next_page_token
+        if max_results is not None:
+            max_results -= len(page.get("items", ()))
+        if token is None or max_results == 0:
+            return
+
+
+@functools.cache
+def _answered() -> set[str]:
+    """Return the buckets that this process has listed."""
+    return set()
+
+
+def _page(bucket: str, **options: Any) -> tuple[Any, dict[str, Any]]:
+    listed = client().list_blobs(bucket, retry=None, **options)
+    return listed, next(listed.pages).raw_page
+
+
+def _listed(bucket: str, item: Mapping[str, Any]) -> ListedImage:
+    generation = bounded_generation(int(item.get("generation", 0)))
+    size, checksum = int(item.get("size", 0)), item.get("crc32c", "")
+    return ListedImage(f"{GS}{bucket}/{item['name']}", generation, size, checksum=checksum)
 
 
 def stat(bucket: str, name: str) -> ListedImage:
     """Return an object as it is now; raise OSError when there is none or it cannot be seen."""
     with _as_os_errors(name):
         blob = client().bucket(bucket).blob(name)
-        blob.reload()
-        return _listed(bucket, blob)
+        blob.reload(retry=None)
+        generation = bounded_generation(blob.generation or 0)
+        return ListedImage(f"{GS}{bucket}/{name}", generation, blob.size, checksum=blob.crc32c or "")
 
 
 def download(bucket: str, name: str, *, generation: int, most: int | None = None) -> bytes:
@@ -109,13 +175,17 @@ def download(bucket: str, name: str, *, generation: int, most: int | None = None
 
     Raises:
         FileNotFoundError: when there is no such generation.
-        PermissionError: when reading it is refused.
+        PermissionError: when reading it is refused; LoginError, for lack of a valid login.
         OSError: for all else; the message holds `status code: N` where the store gave one.
     """
     with _as_os_errors(name):
         blob = client().bucket(bucket).blob(name, generation=generation or None)
         return blob.download_as_bytes(
-            end=None if most is None else most - 1, raw_download=True, checksum=None, retry=None
+            end=None if most is None else most - 1,
+            raw_download=True,
+            checksum=None,
+            retry=None,
+            timeout=_READ_TIMEOUT,
         )
 
 
@@ -125,34 +195,76 @@ def _as_os_errors(name: str) -> Iterator[None]:
         yield
     except api.NotFound as error:
         raise FileNotFoundError(name) from error
-    except (api.Forbidden, api.Unauthorized, google.auth.exceptions.GoogleAuthError) as error:
+    except api.Forbidden as error:
         raise PermissionError(_one_line(error)) from error
+    except _LOGIN as error:
+        raise LoginError(_one_line(error)) from error
     except api.GoogleAPIError as error:
         raise OSError(f"status code: {getattr(error, 'code', None)}: {_one_line(error)}") from error
-    except HTTPError as error:  # urllib3's, which requests lets through while it streams a body
+    except (transport.RequestException, HTTPError) as error:
+        # urllib3's come too: requests lets them through while it streams a body.
         raise ConnectionError(_one_line(error)) from error
 
 
-@contextlib.contextmanager
-def as_store_errors() -> Iterator[None]:
-    """Turn what Google's client raises into StoreError.
+def request(
+    call: Callable[[], T],
+    *,
+    seconds: float = RETRY_SECONDS,
+    patient: bool = True,
+    stop: threading.Event = NEVER,
+) -> T:
+    """Call Google's client, again after a fault that may pass, and return the result.
 
-    A missing object is one as well; requests that can meet one catch NotFound within.
+    The call itself must not retry: its waits could not be ended, and it would not wait as the store asks.
+
+    Args:
+        call: raises what Google's client raises; NotFound and PreconditionFailed are let through.
+        seconds: how long it is called again.
+        patient: whether it is.
+        stop: ends a wait.
+
+    Raises:
+        StoreError: for all other faults.
+        StorageError: when it was stopped.
     """
+
+    def attempt() -> T:
+        try:
+            return call()
+        except _ERRORS as error:
+            if patient and _is_transient(error):
+                raise TransientError(_one_line(error), wait=_asked_wait(error)) from error
+            raise
+
     try:
-        yield
-    except (
-        api.GoogleAPIError,
-        google.auth.exceptions.GoogleAuthError,
-        transport.RequestException,
-        DataCorruption,
-        HTTPError,
-    ) as error:
-        hint = next(
-            (text for known, text in _REMEDIES.items() if isinstance(error, known)), "check the connection"
-        )
-        denied = isinstance(error, (api.Forbidden, api.Unauthorized))
-        raise StoreError(_one_line(error), hint=hint, denied=denied) from error
+        return retry(attempt, seconds=seconds, stop=stop)
+    except (api.NotFound, api.PreconditionFailed):
+        raise
+    except ExhaustedError as error:
+        raise _store_error(error.last.__cause__, str(error)) from error
+    except _ERRORS as error:
+        raise _store_error(error, _one_line(error)) from error
+
+
+def _is_transient(error: Exception) -> bool:
+    if isinstance(error, _LOGIN):
+        return EMULATOR in os.environ or credentials() is not None
+    status = getattr(error, "code", None)
+    return isinstance(error, _PASSING) or status in _RETRIED_STATUS or (status or 0) >= 500
+
+
+def _asked_wait(error: Exception) -> float:
+    """Return the seconds that a store asks to wait; 0 where it does not, or names a date."""
+    headers = getattr(getattr(error, "response", None), "headers", None) or {}
+    asked = str(headers.get("Retry-After", ""))
+    return float(asked) if asked.isdecimal() else 0.0
+
+
+def _store_error(error: BaseException | None, text: str) -> StoreError:
+    hint = next(
+        (remedy for known, remedy in _REMEDIES.items() if isinstance(error, known)), "check the connection"
+    )
+    return StoreError(text, hint=hint, denied=isinstance(error, (api.Forbidden, api.Unauthorized)))
 
 
 def _one_line(error: Exception) -> str:

@@ -1,99 +1,117 @@
 """Buckets of `gs://`, written under conditions on generations; every upload is held to its CRC32C."""
 
 import contextlib
-import dataclasses
 import datetime
-from collections.abc import Iterator
-from typing import Any, Final
+import threading
+from collections.abc import Callable, Iterator
+from typing import Final, TypeVar
 
 from google.api_core import exceptions as api
 from google.cloud import storage
 
 from digitmill.storage.listed_image import ListedImage
-from digitmill.storage.object_stores import google
-from digitmill.storage.object_stores.bucket import ABSENT
-from digitmill.storage.object_stores.google import as_store_errors, client, iterate_objects
+from digitmill.storage.object_stores.bucket import ABSENT, StoreError
+from digitmill.storage.object_stores.google import client, iterate_objects, pages, request
+from digitmill.storage.read_limits import RETRY_SECONDS
+from schemas.errors import first_line
+
+_TIMEOUT: Final = 60.0
+"""Seconds that a store may take to answer."""
 
 _HASTE: Final = 10.0
-"""Seconds that a store may take to answer where nobody waits for longer."""
+"""The same where nobody waits for longer."""
+
+T = TypeVar("T")
 
 
-@dataclasses.dataclass(frozen=True)
 class GoogleBucket:
     """A `Bucket` of Google Cloud Storage."""
 
-    bucket: str
+    def __init__(self, bucket: str, retry_seconds: float = RETRY_SECONDS) -> None:
+        self.bucket = bucket
+        self._seconds = retry_seconds
+        self._stop = threading.Event()
 
     def list(self, prefix: str, *, most: int | None = None) -> Iterator[ListedImage]:
         return iterate_objects(self.bucket, prefix=prefix, most=most)
 
     def folders(self, prefix: str) -> set[str]:
-        with as_store_errors():
-            listed = client().list_blobs(
-                self.bucket, prefix=prefix, delimiter="/", fields="prefixes,nextPageToken", retry=google.RETRY
-            )
-            # Prefixes are known only when all pages have been fetched.
-            for _ in listed.pages:
-                pass
-            return {name.removeprefix(prefix).rstrip("/") for name in listed.prefixes}
+        listed = pages(self.bucket, prefix=prefix, delimiter="/", fields="prefixes,nextPageToken")
+        found = {folder for page in listed for folder in page.get("prefixes", ())}
+        return {name.removeprefix(prefix).rstrip("/") for name in found}
 
     def read(self, name: str) -> bytes:
-        with as_store_errors():
-            try:
-                return self._blob(name).download_as_bytes(raw_download=True, retry=google.RETRY)
-            except api.NotFound as error:
-                raise FileNotFoundError(name) from error
+        try:
+            return self._request(
+                lambda: self._blob(name).download_as_bytes(raw_download=True, retry=None, timeout=_TIMEOUT)
+            )
+        except api.NotFound as error:
+            raise FileNotFoundError(name) from error
 
     def read_version(self, name: str, *, patient: bool = True) -> tuple[str, bytes] | None:
-        blob = self._blob(name)
-        with as_store_errors():
-            try:
-                blob.reload(**_options(patient))
-                content = blob.download_as_bytes(if_generation_match=blob.generation, **_options(patient))
-            except (api.NotFound, api.PreconditionFailed):
-                return None
+        timeout = _TIMEOUT if patient else _HASTE
+
+        def get() -> tuple[str, bytes]:
+            blob = self._blob(name)
+            blob.reload(retry=None, timeout=timeout)
+            content = blob.download_as_bytes(if_generation_match=blob.generation, retry=None, timeout=timeout)
             return str(blob.generation), content
+
+        try:
+            return self._request(get, patient=patient)
+        except (api.NotFound, api.PreconditionFailed):
+            return None
 
     def written(self, name: str) -> datetime.datetime | None:
         blob = self._blob(name)
-        with as_store_errors():
-            try:
-                blob.reload(retry=google.RETRY)
-            except api.NotFound:
-                return None
-            return blob.time_created.astimezone(datetime.UTC)
+        try:
+            self._request(lambda: blob.reload(retry=None, timeout=_TIMEOUT))
+        except api.NotFound:
+            return None
+        return blob.time_created.astimezone(datetime.UTC)
 
     def write(
         self, name: str, data: bytes, *, expected: str | None = None, patient: bool = True
     ) -> str | None:
         blob = self._blob(name)
         generation = None if expected is None else 0 if expected == ABSENT else int(expected)
-        with as_store_errors():
-            try:
-                blob.upload_from_string(
+        try:
+            self._request(
+                lambda: blob.upload_from_string(
                     data,
                     if_generation_match=generation,
                     checksum="crc32c",
-                    **_options(patient),
-                )
-            except api.PreconditionFailed:
-                return None
-            return str(blob.generation)
+                    retry=None,
+                    timeout=_TIMEOUT if patient else _HASTE,
+                ),
+                patient=patient,
+            )
+        except api.PreconditionFailed:
+            return None
+        except api.NotFound as error:
+            raise StoreError(first_line(error), hint="check the bucket's name") from error
+        return str(blob.generation)
 
     def delete(self, name: str) -> None:
-        with as_store_errors(), contextlib.suppress(api.NotFound):
-            self._blob(name).delete(retry=google.RETRY)
+        with contextlib.suppress(api.NotFound):
+            self._request(lambda: self._blob(name).delete(retry=None, timeout=_TIMEOUT))
 
     def release(self, name: str, version: str) -> None:
         """Remove a generation."""
-        with as_store_errors(), contextlib.suppress(api.NotFound, api.PreconditionFailed):
-            # The generation is named as well: fake-gcs-server ignores the condition of a deletion.
-            blob = client().bucket(self.bucket).blob(name, generation=int(version))
-            blob.delete(if_generation_match=int(version), **_options(patient=False))
+        # The generation is named as well: fake-gcs-server ignores the condition of a deletion.
+        blob = client().bucket(self.bucket).blob(name, generation=int(version))
+        with contextlib.suppress(api.NotFound, api.PreconditionFailed):
+            self._request(
+                lambda: blob.delete(if_generation_match=int(version), retry=None, timeout=_HASTE),
+                patient=False,
+            )
+
+    def interrupt(self) -> None:
+        self._stop, ended = threading.Event(), self._stop
+        ended.set()
 
     def _blob(self, name: str) -> storage.Blob:
         return client().bucket(self.bucket).blob(name)
 
-
-def _options(patient: bool) -> dict[str, Any]:
-    return {"retry": google.RETRY} if patient else {"retry": None, "timeout": _HASTE}
+    def _request(self, call: Callable[[], T], *, patient: bool = True) -> T:
+        return request(call, seconds=self._seconds, patient=patient, stop=self._stop)

@@ -2,172 +2,290 @@
 
 obstore takes 45 us of processor time an object; google-cloud-storage 600 to 1,100, Beam's own reader
 7 ms and three requests.
+
+A read that fails for the store's reasons is retried until its deadline. Whether the store is to blame or the
+object alone shows in another object of the bucket that could be read before, or in others of the work item.
 """
 
-import base64
-import io
-import tempfile
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, BinaryIO, Final, NoReturn, TypeVar
 
-import google_crc32c
-import obstore
-import tenacity
 from obstore import exceptions as refused
 
 from digitmill.storage.listed_image import ListedImage
-from digitmill.storage.object_stores.retries import ATTEMPTS, TransientError, is_transient, make_retries
-from digitmill.storage.object_stores.stores import listed_object, make_store
+from digitmill.storage.object_stores.bucket import LoginError
+from digitmill.storage.object_stores.read_bucket import ReadBucket
+from digitmill.storage.object_stores.retries import (
+    NEVER,
+    ExhaustedError,
+    TransientError,
+    is_lapsed_login,
+    is_redirect,
+    is_slow_down,
+    is_transient,
+    is_unconnected,
+    retry,
+)
+from digitmill.storage.object_stores.stores import is_anonymous
 from digitmill.storage.object_stores.throttle import Throttle
-from digitmill.storage.object_stores.uris import GS, is_tidy, split
-from digitmill.storage.read_limits import ReadLimits
-from schemas.errors import first_line
+from digitmill.storage.object_stores.uris import split
+from digitmill.storage.read_limits import CONTACT_SECONDS, ReadLimits
+from schemas.errors import StorageError, first_line
 from schemas.failure import MAX_BYTES, FailureCode, ImageError
 
-if TYPE_CHECKING:
-    from obstore import GetOptions
+_MANY_REFUSED: Final = 8
+"""Refused reads from which a bucket is examined, where none has succeeded."""
+
+_MANY_ALONE: Final = 8
+"""Objects that failed alone from which others are given up sooner, while the bucket can be read."""
+
+_ALONE_SECONDS: Final = 30.0
+
+_EXAMINED_SECONDS: Final = 1.0
+"""How long it holds whether a bucket can be read."""
+
+_PROBES: Final = 8
+"""Objects of a work item that show whether others can be read."""
+
+_ERRORS: Final = (refused.BaseError, OSError, ValueError)
+_GONE: Final = (FileNotFoundError, refused.PreconditionError)
+"""obstore raises FileNotFoundError; its NotFoundError is another class. An object that is gone may also fail
+its condition."""
+_DENIED: Final = (refused.PermissionDeniedError, PermissionError)
+_LOGIN: Final = (refused.UnauthenticatedError, LoginError)
+
+Content = bytes | ImageError
 
 T = TypeVar("T")
 
 
 class ObjectStores:
-    """The stores of a worker process, one per bucket, made when first needed; safe to share."""
+    """The stores of a worker process, one per bucket, made when first needed; safe to share.
+
+    Methods raise StorageError when a bucket is out of reach or refuses all reads, and when `stop` is set.
+    """
 
     def __init__(self, limits: ReadLimits) -> None:
-        self._stores: dict[tuple[str, str], Any] = {}
+        self._buckets: dict[tuple[str, str], ReadBucket] = {}
         self._lock = threading.Lock()
         self._throttle = Throttle(limits.requests_per_second, processes=limits.processes)
-        self._retries = make_retries()
+        self._seconds = limits.retry_seconds
 
-    def read(self, image: ListedImage) -> bytes:
-        """Return the bytes of an object, the ones that were listed.
+    def read_group(
+        self,
+        group: Sequence[ListedImage],
+        *,
+        others: Sequence[ListedImage] = (),
+        stop: threading.Event = NEVER,
+    ) -> list[Content]:
+        """Return the bytes of objects, the ones that were listed, or why they cannot be had.
 
-        Raises:
-            ImageError: MISSING, DENIED, CHANGED, TOO_LARGE, or UNREADABLE after several tries.
+        The errors are MISSING, DENIED, CHANGED, TOO_LARGE, or UNREADABLE after several tries.
+
+        Args:
+            group: the objects.
+            others: objects that are read at the same time.
+            stop: ends all waits when another thread sets it.
         """
-        if image.size > MAX_BYTES:
-            raise ImageError(FailureCode.TOO_LARGE, f"{image.size:,} bytes; at most {MAX_BYTES:,} are read")
-        return self._with_retries(self._read_whole, image)
+        contents: list[Content] = []
+        throttle = self._throttle
+        turns = cuts = 0
+        for position, image in enumerate(group):
+            if image.size > MAX_BYTES:
+                detail = f"{image.size:,} bytes; at most {MAX_BYTES:,} are read"
+                contents.append(ImageError(FailureCode.TOO_LARGE, detail))
+                continue
+            if not turns or throttle.cuts != cuts:
+                cuts, turns = throttle.cuts, throttle.take(len(group) - position, stop=stop)
+            turns -= 1
+            try:
+                contents.append(self._get(ReadBucket.read, image, others, stop))
+            except ImageError as error:
+                contents.append(error)
+        return contents
 
-    def read_head(self, image: ListedImage, size: int) -> bytes:
+    def read_head(self, image: ListedImage, size: int, *, stop: threading.Event = NEVER) -> bytes:
         """Return the first bytes of an object, so many or all.
 
         Raises:
-            ImageError: as `read`, but never TOO_LARGE.
+            ImageError: as `read_group` returns, but never TOO_LARGE.
         """
         if image.size == 0:
             return b""  # a range request for it would fail
         size = min(size, image.size) if image.size > 0 else size
-        return self._with_retries(lambda image: self._read_first(image, size), image)
+        self._throttle.take(stop=stop)
+        return self._get(lambda bucket, image: bucket.read_head(image, size), image, (), stop)
 
-    def fetch(self, image: ListedImage) -> BinaryIO:
+    def fetch(self, image: ListedImage, *, stop: threading.Event = NEVER) -> BinaryIO:
         """Return a temporary file, open at its beginning, with the bytes of an object of any size.
 
         Raises:
-            ImageError: as `read`, but never TOO_LARGE.
+            ImageError: as `read_group` returns, but never TOO_LARGE.
         """
-        return self._with_retries(self._read_to_file, image)
+        self._throttle.take(stop=stop)
+        return self._get(ReadBucket.read_to_file, image, (), stop)
 
-    def stat(self, uri: str) -> ListedImage:
+    def stat(self, uri: str, *, stop: threading.Event = NEVER) -> ListedImage:
         """Return an object as it is now; of one that cannot be seen, only its name."""
-        scheme, bucket, name = split(uri)
-        self._throttle.wait()
+        unseen = ListedImage(uri, generation=0, size=-1)
+        self._throttle.take(stop=stop)
         try:
-            if scheme == "gs" and not is_tidy(name):
-                return _google().stat(bucket, name)
-            return listed_object(scheme, bucket, obstore.head(self._store(scheme, bucket), name))
-        except (refused.BaseError, OSError, ValueError):
-            return ListedImage(uri, generation=0, size=-1)
+            return self._get(lambda bucket, image: bucket.stat(split(image.uri)[2]), unseen, (), stop)
+        except ImageError:
+            return unseen
 
-    def _with_retries(self, get: Callable[[ListedImage], T], image: ListedImage) -> T:
+    def _get(
+        self,
+        get: Callable[[ReadBucket, ListedImage], T],
+        image: ListedImage,
+        others: Sequence[ListedImage],
+        stop: threading.Event,
+    ) -> T:
+        bucket = self._bucket(image)
         try:
-            return self._retries(self._attempt, get, image)
-        except tenacity.RetryError as error:
-            cause = error.last_attempt.exception()
-            raise ImageError(FailureCode.UNREADABLE, f"{cause} ({ATTEMPTS} tries)") from cause
+            # The first try, as nearly all end with it: without a closure, and without tenacity.
+            return self._try(get, bucket, image, others)
+        except TransientError as error:
+            first = error
 
-    def _attempt(self, get: Callable[[ListedImage], T], image: ListedImage) -> T:
-        self._throttle.wait()
+        def again() -> T:
+            self._throttle.take(stop=stop)
+            return self._try(get, bucket, image, others, first=False)
+
+        return self._retry(again, bucket, first, others, stop)
+
+    def _try(
+        self,
+        get: Callable[[ReadBucket, ListedImage], T],
+        bucket: ReadBucket,
+        image: ListedImage,
+        others: Sequence[ListedImage],
+        *,
+        first: bool = True,
+    ) -> T:
+        sent, store = time.monotonic(), bucket.store
         try:
-            return get(image)
-        # FileNotFoundError is what obstore raises; its NotFoundError is another class. An object that is
-        # gone may also fail its condition.
-        except (FileNotFoundError, refused.PreconditionError) as error:
-            self._refuse_gone(image, error)
-        except (refused.PermissionDeniedError, refused.UnauthenticatedError, PermissionError) as error:
-            raise ImageError(FailureCode.DENIED, first_line(error)) from error
-        except (refused.BaseError, OSError, ValueError) as error:
-            if is_transient(error) and not isinstance(error, ValueError):
-                raise TransientError(first_line(error)) from error
-            raise ImageError(FailureCode.UNREADABLE, first_line(error)) from error
-
-    def _read_whole(self, image: ListedImage) -> bytes:
-        scheme, bucket, name = split(image.uri)
-        if scheme == "gs" and not is_tidy(name):
-            data = _google().download(bucket, name, generation=image.generation)
-        else:
-            found = obstore.get(self._store(scheme, bucket), name, options=_pin(scheme, image))
-            data = bytes(found.bytes())
-        _check_whole(image, size=len(data), crc32c=google_crc32c.value(data))
-        return data
-
-    def _read_first(self, image: ListedImage, size: int) -> bytes:
-        scheme, bucket, name = split(image.uri)
-        if scheme == "gs" and not is_tidy(name):
-            return _google().download(bucket, name, generation=image.generation, most=size)
-        options: GetOptions = {**_pin(scheme, image), "range": (0, size)}
-        return bytes(obstore.get(self._store(scheme, bucket), name, options=options).bytes())
-
-    def _read_to_file(self, image: ListedImage) -> BinaryIO:
-        scheme, bucket, name = split(image.uri)
-        if scheme == "gs" and not is_tidy(name):
-            return io.BytesIO(self._read_whole(image))
-        file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-        try:
-            size = crc32c = 0
-            found = obstore.get(self._store(scheme, bucket), name, options=_pin(scheme, image))
-            for piece in found.stream():
-                size += file.write(piece)
-                crc32c = google_crc32c.extend(crc32c, bytes(piece))
-            _check_whole(image, size=size, crc32c=crc32c)
-            file.seek(0)
-        except BaseException:
-            file.close()
+            content = get(bucket, image)
+        except TransientError:
+            bucket.canary = image  # damaged bytes are an answer
             raise
-        return file
+        except _GONE as error:
+            self._refuse_gone(bucket, image, error)
+        except _ERRORS as error:
+            self._judge(error, bucket, others, first=first, sent=sent, store=store)
+        bucket.canary = image
+        if self._throttle.cuts:
+            self._throttle.succeed()
+        return content
 
-    def _refuse_gone(self, image: ListedImage, error: Exception) -> NoReturn:
+    def _judge(
+        self,
+        error: Exception,
+        bucket: ReadBucket,
+        others: Sequence[ListedImage],
+        *,
+        first: bool,
+        sent: float,
+        store: Any,
+    ) -> NoReturn:
+        """Raise TransientError where a retry may help, ImageError where it can't."""
+        text = first_line(error)
+        if isinstance(error, _LOGIN) or is_lapsed_login(error):
+            if not is_anonymous(bucket.scheme):
+                bucket.log_in_again(store)
+                raise TransientError(text) from error
+        elif not isinstance(error, (*_DENIED, ValueError)) and is_transient(error):
+            if is_slow_down(error):
+                self._throttle.slow_down(sent)
+            raise TransientError(text, few=is_unconnected(error)) from error
+        code = FailureCode.DENIED if isinstance(error, (*_DENIED, *_LOGIN)) else FailureCode.UNREADABLE
+        text = "the store redirects to no usable address" if is_redirect(error) else text
+        if bucket.canary is None:
+            bucket.refused += 1
+            if bucket.refused >= _MANY_REFUSED and not self._answers(bucket, others):
+                raise _refusal("a bucket of the input refuses every read", bucket, text)
+            raise ImageError(code, text) from error
+        # While others can be read, the object is to blame, unless the next try shows that it is not.
+        if not first and self._answers(bucket, others):
+            raise ImageError(code, text) from error
+        raise TransientError(text) from error
+
+    def _retry(
+        self,
+        request: Callable[[], T],
+        bucket: ReadBucket,
+        first: TransientError,
+        others: Sequence[ListedImage],
+        stop: threading.Event,
+    ) -> T:
+        logged_out = isinstance(first.__cause__, _LOGIN) and bucket.canary is None
+        seconds = min(self._seconds, CONTACT_SECONDS) if logged_out else self._seconds
+        until = time.monotonic() + seconds
+        soon = min(seconds, _ALONE_SECONDS) if bucket.alone >= _MANY_ALONE else seconds
+        for few, patience in ((True, soon), (False, seconds)):
+            try:
+                return retry(request, first=first, seconds=patience, few=few, stop=stop)
+            except ExhaustedError as error:
+                if self._answers(bucket, others):
+                    bucket.alone += 1
+                    raise ImageError(FailureCode.UNREADABLE, str(error)) from error
+                why, first, seconds = str(error), error.last, until - time.monotonic()
+            if seconds <= 0:
+                break
+        raise _refusal("a bucket of the input is out of reach", bucket, why)
+
+    def _answers(self, bucket: ReadBucket, others: Sequence[ListedImage]) -> bool:
+        """Whether objects of a bucket can be read now."""
+        with bucket.lock:
+            examined, answered = bucket.examined
+            if time.monotonic() - examined > _EXAMINED_SECONDS:
+                answered = any(_can_be_read(bucket, image) for image in _probes(bucket, others))
+                bucket.examined = time.monotonic(), answered
+        return answered
+
+    def _refuse_gone(self, bucket: ReadBucket, image: ListedImage, error: Exception) -> NoReturn:
         """Tell an object that is gone from one that another version has replaced."""
-        if image.generation and self.stat(image.uri).size >= 0:
+        bucket.canary = bucket.canary or image  # that it is gone is an answer too
+        if image.generation:
+            try:
+                bucket.stat(split(image.uri)[2])
+            except _ERRORS:
+                raise ImageError(FailureCode.MISSING, "no such object") from error
             raise ImageError(FailureCode.CHANGED, "overwritten since it was listed") from error
         raise ImageError(FailureCode.MISSING, "no such object") from error
 
-    def _store(self, scheme: str, bucket: str) -> Any:
-        with self._lock:
-            if (scheme, bucket) not in self._stores:
-                self._stores[scheme, bucket] = make_store(scheme, bucket)
-            return self._stores[scheme, bucket]
+    def _bucket(self, image: ListedImage) -> ReadBucket:
+        scheme, bucket, _ = split(image.uri)
+        found = self._buckets.get((scheme, bucket))
+        if found is None:
+            with self._lock:
+                found = self._buckets.setdefault((scheme, bucket), ReadBucket(scheme, bucket))
+        return found
 
 
-def _google() -> Any:
-    """Return the reader of the few names that obstore does not take, imported when one comes."""
-    from digitmill.storage.object_stores import google
-
-    return google
-
-
-def _pin(scheme: str, image: ListedImage) -> "GetOptions":
-    """Return what lets only the version that was listed be read, where one was."""
-    if scheme == "gs":
-        return {"version": str(image.generation)} if image.generation else {}
-    return {"if_match": image.checksum} if image.checksum else {}
+def _probes(bucket: ReadBucket, others: Sequence[ListedImage]) -> list[ListedImage]:
+    """Return what shows whether a bucket can be read: what could be before, or others, spread evenly."""
+    here = [image for image in others if image.uri.startswith(bucket.place)]
+    spread = here[:: max(1, -(-len(here) // _PROBES))]
+    return [bucket.canary, *spread[:1]] if bucket.canary else spread
 
 
-def _check_whole(image: ListedImage, *, size: int, crc32c: int) -> None:
-    if image.size not in (-1, size):
-        raise TransientError(f"{size:,} of {image.size:,} bytes arrived")
-    if image.uri.startswith(GS) and image.checksum:
-        arrived = base64.b64encode(crc32c.to_bytes(4)).decode()
-        if arrived != image.checksum:
-            raise TransientError(f"the bytes have CRC32C {arrived}, listed was {image.checksum}")
+def _can_be_read(bucket: ReadBucket, image: ListedImage) -> bool:
+    try:
+        if image.size > 0:
+            bucket.read_head(image, 1)
+        else:
+            bucket.read(image)
+    except (*_GONE, TransientError):
+        return True
+    except _ERRORS:
+        return False
+    bucket.canary = image
+    return True
+
+
+def _refusal(what: str, bucket: ReadBucket, why: str) -> StorageError:
+    hint = "check the rights, the login and the connection"
+    return StorageError(what, value=bucket.place, hint=f"{hint}: {why}")

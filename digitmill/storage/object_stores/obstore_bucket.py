@@ -7,17 +7,24 @@ the bytes on their way.
 import contextlib
 import datetime
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import obstore
-import tenacity
 from obstore import exceptions as refused
 
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.object_stores.bucket import ABSENT, RELEASED, StoreError
-from digitmill.storage.object_stores.retries import ATTEMPTS, TransientError, is_transient, make_retries
+from digitmill.storage.object_stores.retries import (
+    ExhaustedError,
+    TransientError,
+    is_lapsed_login,
+    is_transient,
+    retry,
+)
 from digitmill.storage.object_stores.stores import listed_object, make_store
+from digitmill.storage.read_limits import CONTACT_SECONDS, RETRY_SECONDS
 from schemas.errors import first_line
 
 if TYPE_CHECKING:
@@ -38,15 +45,20 @@ T = TypeVar("T")
 class ObstoreBucket:
     """A `Bucket` of S3 or Azure. Its versions are ETags, which on S3 depend on the content alone."""
 
-    def __init__(self, scheme: str, bucket: str) -> None:
+    def __init__(self, scheme: str, bucket: str, retry_seconds: float = RETRY_SECONDS) -> None:
         self._scheme = scheme
         self._bucket = bucket
-        self._patient = make_store(scheme, bucket, timeout=_PATIENCE)
-        # Only obstore itself can retry a single page in the middle of a listing.
-        self._listing = make_store(scheme, bucket, retries=ATTEMPTS - 1)
-        self._hasty = make_store(scheme, bucket, timeout=_HASTE)
+        self._seconds = retry_seconds
+        self._answered = False
+        self._stop = threading.Event()
+        self._log_in()
 
     def list(self, prefix: str, *, most: int | None = None) -> Iterator[ListedImage]:
+        if not self._answered:
+            # obstore's own retries, below, last as long at a bucket that cannot be listed at all.
+            self._request(
+                lambda store: next(iter(obstore.list(store, prefix.rstrip("/") or None, chunk_size=1)), None)
+            )
         try:
             pages = obstore.list(self._listing, prefix.rstrip("/") or None)
             for meta in itertools.islice(itertools.chain.from_iterable(pages), most):
@@ -106,14 +118,34 @@ class ObstoreBucket:
         """Write `RELEASED` over an ETag: obstore has no conditional delete."""
         self.write(name, RELEASED, expected=version, patient=False)
 
+    def interrupt(self) -> None:
+        self._stop, ended = threading.Event(), self._stop
+        ended.set()
+
+    def _log_in(self) -> None:
+        """Make the stores, under credentials as they are now."""
+        self._patient = make_store(self._scheme, self._bucket, timeout=_PATIENCE)
+        # Only obstore itself can retry a single page in the middle of a listing.
+        self._listing = make_store(self._scheme, self._bucket, retry_seconds=self._seconds)
+        self._hasty = make_store(self._scheme, self._bucket, timeout=_HASTE)
+
     def _request(self, call: Callable[[Any], T], *, patient: bool = True) -> T:
-        attempts, store = (ATTEMPTS, self._patient) if patient else (1, self._hasty)
+        def attempt() -> T:
+            try:
+                return _attempt(call, self._patient if patient else self._hasty)
+            except TransientError as error:
+                if isinstance(error.__cause__, refused.UnauthenticatedError) or is_lapsed_login(error):
+                    self._log_in()
+                raise
+
+        seconds = self._seconds if self._answered else min(self._seconds, CONTACT_SECONDS)
         try:
-            return make_retries(attempts)(_attempt, call, store)
-        except tenacity.RetryError as error:
-            cause = error.last_attempt.exception()
-            tries = f" ({ATTEMPTS} tries)" if patient else ""
-            raise StoreError(f"{cause}{tries}", hint="check the connection") from cause
+            found = retry(attempt, seconds=seconds if patient else 0, stop=self._stop)
+        except ExhaustedError as error:
+            text = str(error) if patient else str(error.last)
+            raise StoreError(text, hint="check the connection") from error
+        self._answered = True
+        return found
 
 
 def _confirm_exists(store: Any, name: str) -> None:
@@ -133,7 +165,8 @@ def _attempt(call: Callable[[Any], T], store: Any) -> T:
     except FileNotFoundError:
         raise
     except (refused.BaseError, OSError, ValueError) as error:
-        if is_transient(error) and not isinstance(error, (*_DENIED, ValueError)):
+        lapsed = isinstance(error, refused.UnauthenticatedError) or is_lapsed_login(error)
+        if lapsed or (is_transient(error) and not isinstance(error, (*_DENIED, ValueError))):
             raise TransientError(first_line(error)) from error
         raise _refusal(error) from error
 

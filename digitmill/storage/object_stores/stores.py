@@ -12,15 +12,32 @@ from digitmill.storage.object_stores.uris import EMULATOR
 
 _TIMEOUT: Final = datetime.timedelta(seconds=30)
 
+_MANY: Final = 1_000_000
+"""More tries than fit into any time."""
 
-def make_store(scheme: str, bucket: str, *, timeout: datetime.timedelta = _TIMEOUT, retries: int = 0) -> Any:
+
+def make_store(
+    scheme: str, bucket: str, *, timeout: datetime.timedelta | None = None, retry_seconds: float = 0.0
+) -> Any:
     """Return the store of a `gs`, `s3` or `az` bucket, under the scheme's usual environment.
 
-    The store itself retries nothing where the caller does: its tries are counted and held back by the
-    throttle.
+    `timeout` covers a whole answer, its body included. The store itself retries nothing where the caller
+    does: its tries are counted and held back by the throttle.
     """
-    connection = {"client_options": {"timeout": timeout}, "retry_config": {"max_retries": retries}}
+    retries: dict[str, Any] = {"max_retries": _MANY if retry_seconds else 0}
+    if retry_seconds:
+        retries |= {"retry_timeout": datetime.timedelta(seconds=retry_seconds)}
+    connection = {"client_options": {"timeout": timeout or _TIMEOUT}, "retry_config": retries}
     return _MAKERS[scheme](bucket, connection)
+
+
+def is_anonymous(scheme: str) -> bool:
+    """Whether requests are made without a login, so that none can lapse; an emulator may pretend one."""
+    if scheme != "gs" or EMULATOR in os.environ:
+        return False
+    from digitmill.storage.object_stores import google
+
+    return google.credentials() is None
 
 
 def listed_object(scheme: str, bucket: str, meta: Any) -> ListedImage:

@@ -1,9 +1,11 @@
-"""Limits the rate of requests as object stores ask for: a bounded rate that ramps up slowly."""
+"""Limits the rate of requests as object stores ask for: it ramps up slowly and falls when a store is busy."""
 
 import threading
 import time
 from collections.abc import Callable
 from typing import Final
+
+from digitmill.storage.object_stores.retries import NEVER, stopped
 
 START_RATE: Final = 5000.0
 """Requests/s that Google Cloud Storage serves at once from a bucket that has been idle."""
@@ -14,9 +16,34 @@ DOUBLING_SECONDS: Final = 1200.0
 Source: https://cloud.google.com/storage/docs/request-rate
 """
 
+CUT: Final = 0.7
+"""The rate is multiplied by this when a store is busy."""
+
+PAUSE_SECONDS: Final = 0.2
+"""No request begins for so long after a cut: those under way end first."""
+
+RECOVERY: Final = 0.05
+"""Share of the rate after a cut that is added to it each second."""
+
+BURST_SECONDS: Final = 0.1
+"""Requests of so long may begin at once, and then none for as long, before the first cut: requests side by
+side cost half the processor time of single ones with waits between them."""
+
+_WINDOW_SECONDS: Final = 1.0
+"""The rate of requests is measured over so long: a cut of a rate that is not used up would have no effect."""
+
+_LEAST_RATE: Final = 1.0
+
 
 class Throttle:
-    """Makes callers wait for their turn at a rate that `processes` share; safe to share between threads."""
+    """Makes callers wait for their turn at a rate that `processes` share; safe to share between threads.
+
+    The rate grows by addition and falls by multiplication (AIMD), as TCP's does: processes that know
+    nothing of each other share evenly what a store grants.
+
+    Attributes:
+        cuts: how often the rate has fallen.
+    """
 
     def __init__(
         self,
@@ -24,26 +51,90 @@ class Throttle:
         *,
         processes: int = 1,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
     ) -> None:
+        self.cuts = 0
         self._limit = limit
         self._processes = processes
         self._clock = clock
-        self._sleep = sleep
+        self._wait = wait
         self._lock = threading.Lock()
-        self._started = self._next = clock()
+        self._started = self._next = self._gate = self._window = clock()
+        self._turns = 0
+        self._measured = float("inf")
+        self._cut_to: float | None = None
+        self._cut_at = self._started
+        self._succeeded = True
 
-    def rate(self, seconds: float) -> float:
-        """Return the requests/s allowed so many seconds after the start."""
+    def ramp(self, seconds: float) -> float:
+        """Return the requests/s of an undisturbed process so many seconds after the start."""
         ramp = START_RATE * 2 ** (seconds / DOUBLING_SECONDS)
         return (ramp if self._limit is None else min(ramp, self._limit)) / self._processes
 
-    def wait(self) -> None:
-        """Return when the caller may send one request."""
+    def take(self, turns: int = 1, *, stop: threading.Event = NEVER) -> int:
+        """Return when the caller may send some requests, with their number: one after a cut.
+
+        Raises:
+            StorageError: when `stop` is set while it waits.
+        """
+        granted = 0
+        while not granted:
+            with self._lock:
+                granted, wait = self._grant(turns, self._clock())
+            if wait > 0 and self._wait(stop, wait):
+                raise stopped()
+        return granted
+
+    def _grant(self, turns: int, now: float) -> tuple[int, float]:
+        """Return how many requests may begin after so many seconds, or 0 to be asked again then."""
+        rate, turn = self._rate(now), now
+        self._measure(now)
+        # Unused turns expire: saved up, they would become a burst.
+        if self._cut_to is not None:
+            turns, turn = 1, max(now, self._gate)
+            self._gate = turn + 1 / rate
+        elif now < self._gate:
+            return 0, self._gate - now
+        else:
+            self._next = max(now, self._next) + turns / rate
+            if self._next - now >= BURST_SECONDS:
+                self._gate = self._next
+        self._turns += turns
+        return turns, turn - now
+
+    def succeed(self) -> None:
+        """Note an answered request; only needed after a cut."""
+        self._succeeded = True
+
+    def slow_down(self, sent: float) -> None:
+        """Let the rate fall because a request that was sent at this time met a busy store.
+
+        Only once for all requests that were under way, and only if some succeed: a store that answers
+        none is out of order, and each request waits by itself.
+        """
         with self._lock:
             now = self._clock()
-            # Unused turns expire: saved up, they would become a burst.
-            turn = max(now, self._next)
-            self._next = turn + 1 / self.rate(now - self._started)
-        if turn > now:
-            self._sleep(turn - now)
+            self._gate = max(self._gate, now + PAUSE_SECONDS)
+            if sent < self._cut_at or not self._succeeded:
+                return
+            elapsed = now - self._window
+            used = self._turns / elapsed if elapsed > _WINDOW_SECONDS / 5 else self._measured
+            self._cut_to = max(_LEAST_RATE, CUT * min(self._rate(now), used))
+            # After the pause: what begins before it was not sent at the new rate.
+            self._cut_at = now + PAUSE_SECONDS
+            self._succeeded = False
+            self.cuts += 1
+
+    def _rate(self, now: float) -> float:
+        ramp = self.ramp(now - self._started)
+        if self._cut_to is None:
+            return ramp
+        recovered = self._cut_to * (1 + RECOVERY * max(0.0, now - self._cut_at))
+        if recovered >= ramp:
+            self._cut_to = None
+        return min(ramp, recovered)
+
+    def _measure(self, now: float) -> None:
+        if now - self._window >= _WINDOW_SECONDS:
+            self._measured = self._turns / (now - self._window)
+            self._window, self._turns = now, 0

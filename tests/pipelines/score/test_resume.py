@@ -344,13 +344,14 @@ def test_a_full_disk_stops_the_run_in_one_line_and_it_can_be_resumed(
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Store are given up on soon."""
+    """Stores are given up on soon."""
     from digitmill.storage.object_stores import google, lease, retries
 
     # A lease that could not be given back is watched before it is taken over.
     monkeypatch.setattr(lease, "LEASE_SECONDS", 0.2)
     monkeypatch.setattr(lease, "POLL_SECONDS", 0.05)
-    monkeypatch.setattr(google, "RETRY", google.RETRY.with_timeout(0.5).with_delay(0.05, 0.1))
+    monkeypatch.setattr(google, "RETRY_SECONDS", 0.5)
+    monkeypatch.setattr(google, "CONTACT_SECONDS", 0.5)
     monkeypatch.setattr(retries, "FIRST_WAIT_SECONDS", 0.001)
     monkeypatch.setattr(retries, "LONGEST_WAIT_SECONDS", 0.01)
 
@@ -392,6 +393,7 @@ def test_an_output_that_disappears_stops_the_run_in_one_line_and_it_can_be_resum
     after: int,
 ) -> None:
     asked = vars(options(digit_folder, bundle_path, f"{bucket.uri}/out", labels="folder", rows_per_part=20))
+    asked |= {"retry_deadline": 0.5}
     mend = answer_503(through_proxy, after)
     with pytest.raises((StoppedError, UserError), match=r"gone|Check the connection|Timeout"):
         score_job.run(ScoreOptions(**asked))
@@ -411,7 +413,7 @@ def test_an_input_store_that_disappears_fails_the_run_instead_of_its_images(
 ) -> None:
     for number in range(60):
         bucket.put(f"in/{number}.png", png_of(digits[number]))
-    asked = {"rows_per_part": 20, "output": str(tmp_path / "out")}
+    asked = {"rows_per_part": 20, "output": str(tmp_path / "out"), "retry_deadline": 0.5}
     asked |= {"inputs": (f"{bucket.uri}/in",), "model": bundle_path, "beam_flags": FLAGS}
     mend = answer_503(through_proxy, 25)
     with pytest.raises(StoppedError, match=r"a bucket of the input is out of reach.* --resume"):

@@ -1,0 +1,122 @@
+"""A bucket that a process reads from: its store under the newest credentials, and what is known of it."""
+
+import base64
+import io
+import tempfile
+import threading
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import google_crc32c
+import obstore
+
+from digitmill.storage.listed_image import ListedImage
+from digitmill.storage.object_stores.retries import TransientError
+from digitmill.storage.object_stores.stores import listed_object, make_store
+from digitmill.storage.object_stores.uris import is_tidy
+
+if TYPE_CHECKING:
+    from obstore import GetOptions
+
+
+class ReadBucket:
+    """A bucket of `gs`, `s3` or `az`. Thread-safe.
+
+    Its methods raise what obstore and `google.download` raise, and TransientError for damaged bytes.
+
+    Attributes:
+        canary: an object that could be read last; it shows whether others can be.
+        refused: reads that the store refused before any succeeded.
+        alone: reads that failed for good while others succeeded.
+        lock: held while the bucket is examined.
+        examined: when it was last examined, and whether it could be read then.
+    """
+
+    def __init__(self, scheme: str, bucket: str) -> None:
+        self.scheme = scheme
+        self.bucket = bucket
+        self.canary: ListedImage | None = None
+        self.refused = 0
+        self.alone = 0
+        self.lock = threading.Lock()
+        self.examined = float("-inf"), False
+        self.store = make_store(scheme, bucket)
+        self._prefix = len(self.place)
+
+    @property
+    def place(self) -> str:
+        return f"{self.scheme}://{self.bucket}/"
+
+    def log_in_again(self, used: Any) -> None:
+        """Put a store with new credentials in the place of the one that a request used."""
+        with self.lock:
+            if self.store is used:
+                self.store = make_store(self.scheme, self.bucket)
+
+    def read(self, image: ListedImage) -> bytes:
+        """Return an object's bytes, those that were listed."""
+        name = image.uri[self._prefix :]
+        if self._is_untidy(name):
+            data = _google().download(self.bucket, name, generation=image.generation)
+        else:
+            data = bytes(obstore.get(self.store, name, options=self._pin(image)).bytes())
+        self._check_whole(image, size=len(data), crc32c=google_crc32c.value(data))
+        return data
+
+    def read_head(self, image: ListedImage, size: int) -> bytes:
+        """Return an object's first bytes."""
+        name = image.uri[self._prefix :]
+        if self._is_untidy(name):
+            return _google().download(self.bucket, name, generation=image.generation, most=size)
+        options: GetOptions = {**self._pin(image), "range": (0, size)}
+        return bytes(obstore.get(self.store, name, options=options).bytes())
+
+    def read_to_file(self, image: ListedImage) -> BinaryIO:
+        """Return a temporary file, open at its beginning, with an object's bytes."""
+        name = image.uri[self._prefix :]
+        if self._is_untidy(name):
+            return io.BytesIO(self.read(image))
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+        try:
+            size = crc32c = 0
+            for piece in obstore.get(self.store, name, options=self._pin(image)).stream():
+                size += file.write(piece)
+                crc32c = google_crc32c.extend(crc32c, bytes(piece))
+            self._check_whole(image, size=size, crc32c=crc32c)
+            file.seek(0)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def stat(self, name: str) -> ListedImage:
+        """Return an object as it is now."""
+        if self._is_untidy(name):
+            return _google().stat(self.bucket, name)
+        return listed_object(self.scheme, self.bucket, obstore.head(self.store, name))
+
+    def _is_untidy(self, name: str) -> bool:
+        """Whether only Google's client takes the name."""
+        return self.scheme == "gs" and not is_tidy(name)
+
+    def _pin(self, image: ListedImage) -> "GetOptions":
+        """Return what lets only the version that was listed be read, where one was."""
+        if self.scheme == "gs":
+            return {"version": str(image.generation)} if image.generation else {}
+        return {"if_match": image.checksum} if image.checksum else {}
+
+    def _check_whole(self, image: ListedImage, *, size: int, crc32c: int) -> None:
+        if image.size not in (-1, size):
+            raise TransientError(f"{size:,} of {image.size:,} bytes arrived", few=True)
+        if image.checksum and self.scheme == "gs":
+            arrived = base64.b64encode(crc32c.to_bytes(4)).decode()
+            if arrived != image.checksum:
+                raise TransientError(
+                    f"the bytes have CRC32C {arrived}, listed was {image.checksum}", few=True
+                )
+
+
+def _google() -> Any:
+    """Return the reader of the few names that obstore does not take, imported when one comes."""
+    from digitmill.storage.object_stores import google
+
+    return google
