@@ -160,6 +160,6 @@ resource "google_project_iam_custom_role" "scheduler" {
 
 resource "google_project_iam_member" "scheduler" {
   project = var.project
-  role    = google_project_iam_custom_role.scheduler.name
+  role    = google_project_iam_custom_role.scheduler.id
   member  = google_service_account.scheduler.member
 }

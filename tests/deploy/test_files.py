@@ -147,7 +147,7 @@ def test_the_scheduler_can_start_builds_and_nothing_else() -> None:
     resources = re.findall(r'^resource "(\w+)" "(\w+)" \{(.+?)^\}', text, re.MULTILINE | re.DOTALL)
     granted = [block for kind, _, block in resources if "iam_member" in kind and "scheduler.member" in block]
     assert len(granted) == 1
-    assert "role    = google_project_iam_custom_role.scheduler.name" in granted[0]
+    assert "role    = google_project_iam_custom_role.scheduler.id" in granted[0]
     (role,) = (block for kind, _, block in resources if kind == "google_project_iam_custom_role")
     assert re.findall(r"permissions = (\[.+\])", role) == ['["cloudbuild.builds.create"]']
 
