@@ -69,15 +69,24 @@ def holds_more_than(folder: bytes, count: int) -> bool:
     return next(itertools.islice(files_below(folder), count, None), None) is not None
 
 
-def read_regular_file(path: os.PathLike[str], *, flags: int = 0) -> bytes:
-    """Return the bytes of a file; `flags` are further ones of `os.open`.
+def open_regular_file(path: str | os.PathLike[str], *, flags: int = 0) -> BinaryIO:
+    """Open a file for reading; `flags` are further ones of `os.open`.
 
     Raises:
-        OSError: when it cannot be read, or is a pipe, which is not waited for, a device or a folder.
+        OSError: when it cannot be opened, or is a pipe, which is not waited for, a device or a folder.
     """
-    with open(os.open(path, _READ | flags), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+    file = os.open(path, _READ | flags)
+    mode = os.fstat(file).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(file)
+        error = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        raise OSError(error, "not a regular file", os.fspath(path))
+    return os.fdopen(file, "rb")
+
+
+def read_regular_file(path: str | os.PathLike[str], *, flags: int = 0) -> bytes:
+    """Return the bytes of a file, as `open_regular_file` opens it."""
+    with open_regular_file(path, flags=flags) as file:
         return file.read()
 
 

@@ -26,6 +26,9 @@ _MIN_FREE_BYTES: Final = 2 * 10**9
 PRISM: Final = "github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0"
 """Go package of the Prism of this Beam version, written out because importing Beam is slow."""
 
+_PATIENCE_SECONDS: Final = 20.0
+"""A doctor says soon that a store does not answer."""
+
 _DIGITS: Final = 20
 _MIN_RIGHT: Final = 18
 """Of `_DIGITS`; a model that gets fewer right is damaged, or was trained on other digits."""
@@ -204,13 +207,13 @@ def _is_empty(place: str) -> bool:
 
 def check_reading(place: str) -> Check:
     """List a place and read one file of it."""
-    from digitmill.storage import ImageReader, list_place
+    from digitmill.storage import ImageReader, ReadLimits, list_place
 
     def probe() -> str:
         image = next(iter(list_place(place)), None)
         if image is None:
             raise UserError("no files found", value=place, hint="check the name")
-        with ImageReader() as reader:
+        with ImageReader(ReadLimits(retry_seconds=_PATIENCE_SECONDS)) as reader:
             (content,) = reader.read([image])
         if not isinstance(content, bytes):
             raise UserError("listed file not readable", value=image.uri, hint=str(content))
@@ -224,7 +227,10 @@ def check_writing(place: str) -> Check:
     from digitmill.storage import open_folder
 
     def probe() -> str:
-        folder, new = open_folder(place), "://" not in place and not os.path.exists(place)
+        folder, new = (
+            open_folder(place, retry_seconds=_PATIENCE_SECONDS),
+            "://" not in place and not os.path.exists(place),
+        )
         folder.claim()
         name, data = f"digitmill-doctor-{uuid.uuid4().hex}", b"digitmill"
         folder.write_once(name, data)

@@ -224,16 +224,16 @@ class ObjectStores:
         seconds = min(self._seconds, CONTACT_SECONDS) if logged_out else self._seconds
         until = time.monotonic() + seconds
         soon = min(seconds, _ALONE_SECONDS) if bucket.alone >= _MANY_ALONE else seconds
-        for few, patience in ((True, soon), (False, seconds)):
+        # What may be the object's own fault is looked into early; then the bucket has all the time.
+        for few in (True, False):
+            left = soon if few else until - time.monotonic()
             try:
-                return retry(request, first=first, seconds=patience, few=few, stop=stop)
+                return retry(request, first=first, seconds=left, few=few, stop=stop)
             except ExhaustedError as error:
                 if self._answers(bucket, others):
                     bucket.alone += 1
                     raise ImageError(FailureCode.UNREADABLE, str(error)) from error
-                why, first, seconds = str(error), error.last, until - time.monotonic()
-            if seconds <= 0:
-                break
+                why, first = str(error), error.last
         raise _refusal("a bucket of the input is out of reach", bucket, why)
 
     def _answers(self, bucket: ReadBucket, others: Sequence[ListedImage]) -> bool:

@@ -124,7 +124,7 @@ class ObstoreBucket:
 
     def _log_in(self) -> None:
         """Make the stores, under credentials as they are now."""
-        self._patient = make_store(self._scheme, self._bucket, timeout=_PATIENCE)
+        self._patient = make_store(self._scheme, self._bucket, timeout=_PATIENCE, silence=_PATIENCE)
         # Only obstore itself can retry a single page in the middle of a listing.
         self._listing = make_store(self._scheme, self._bucket, retry_seconds=self._seconds)
         self._hasty = make_store(self._scheme, self._bucket, timeout=_HASTE)

@@ -11,7 +11,7 @@ import obstore
 
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.object_stores.retries import TransientError
-from digitmill.storage.object_stores.stores import listed_object, make_store
+from digitmill.storage.object_stores.stores import HOURS, listed_object, make_store
 from digitmill.storage.object_stores.uris import is_tidy
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class ReadBucket:
         self.lock = threading.Lock()
         self.examined = float("-inf"), False
         self.store = make_store(scheme, bucket)
+        self._patient_store: Any = None
         self._prefix = len(self.place)
 
     @property
@@ -50,7 +51,7 @@ class ReadBucket:
         """Put a store with new credentials in the place of the one that a request used."""
         with self.lock:
             if self.store is used:
-                self.store = make_store(self.scheme, self.bucket)
+                self.store, self._patient_store = make_store(self.scheme, self.bucket), None
 
     def read(self, image: ListedImage) -> bytes:
         """Return an object's bytes, those that were listed."""
@@ -78,7 +79,7 @@ class ReadBucket:
         file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
         try:
             size = crc32c = 0
-            for piece in obstore.get(self.store, name, options=self._pin(image)).stream():
+            for piece in obstore.get(self._for_large(), name, options=self._pin(image)).stream():
                 size += file.write(piece)
                 crc32c = google_crc32c.extend(crc32c, bytes(piece))
             self._check_whole(image, size=size, crc32c=crc32c)
@@ -93,6 +94,12 @@ class ReadBucket:
         if self._is_untidy(name):
             return _google().stat(self.bucket, name)
         return listed_object(self.scheme, self.bucket, obstore.head(self.store, name))
+
+    def _for_large(self) -> Any:
+        """Return a store whose answers may take hours, as a large archive's does."""
+        with self.lock:
+            self._patient_store = self._patient_store or make_store(self.scheme, self.bucket, timeout=HOURS)
+            return self._patient_store
 
     def _is_untidy(self, name: str) -> bool:
         """Whether only Google's client takes the name."""

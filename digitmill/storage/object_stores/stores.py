@@ -10,24 +10,42 @@ from obstore.store import AzureStore, GCSStore, S3Store
 from digitmill.storage.listed_image import ListedImage, bounded_generation
 from digitmill.storage.object_stores.uris import EMULATOR
 
-_TIMEOUT: Final = datetime.timedelta(seconds=30)
+_SILENCE: Final = datetime.timedelta(seconds=30)
+"""How long a store may send nothing."""
+
+_TIMEOUT: Final = datetime.timedelta(minutes=2)
+"""How long a whole answer may take, its body included."""
+
+HOURS: Final = datetime.timedelta(hours=6)
+"""The same for an answer of many gigabytes."""
 
 _MANY: Final = 1_000_000
 """More tries than fit into any time."""
 
 
 def make_store(
-    scheme: str, bucket: str, *, timeout: datetime.timedelta | None = None, retry_seconds: float = 0.0
+    scheme: str,
+    bucket: str,
+    *,
+    timeout: datetime.timedelta = _TIMEOUT,
+    silence: datetime.timedelta | None = None,
+    retry_seconds: float = 0.0,
 ) -> Any:
     """Return the store of a `gs`, `s3` or `az` bucket, under the scheme's usual environment.
 
-    `timeout` covers a whole answer, its body included. The store itself retries nothing where the caller
-    does: its tries are counted and held back by the throttle.
+    Args:
+        scheme: the kind of store.
+        bucket: its bucket, or container.
+        timeout: for a whole answer, its body included.
+        silence: after which an answer is given up sooner, that to an upload included; 30 s by default.
+        retry_seconds: for how long the store itself retries. By default it doesn't, as the callers do: their
+            tries are counted and held back by the throttle.
     """
     retries: dict[str, Any] = {"max_retries": _MANY if retry_seconds else 0}
     if retry_seconds:
         retries |= {"retry_timeout": datetime.timedelta(seconds=retry_seconds)}
-    connection = {"client_options": {"timeout": timeout or _TIMEOUT}, "retry_config": retries}
+    options = {"timeout": timeout, "read_timeout": min(timeout, silence or _SILENCE)}
+    connection = {"client_options": options, "retry_config": retries}
     return _MAKERS[scheme](bucket, connection)
 
 

@@ -7,6 +7,7 @@ import pytest
 from digitmill.imaging.headers import header
 from digitmill.storage import ImageReader, local_input
 from digitmill.storage.listed_image import ListedImage
+from digitmill.storage.local_input import open_regular_file
 from pipelines.listing.input_listing import list_images
 from schemas.errors import StorageError, UserError
 from schemas.failure import FailureCode, ImageError
@@ -217,3 +218,12 @@ def test_what_the_process_lacks_is_no_failure_of_the_image(
             list(reader.read([image]))
         with pytest.raises(StorageError, match="cannot open more files"):
             reader.fetch(image)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_a_users_file_must_be_a_regular_one(tmp_path: pathlib.Path, kind: str) -> None:
+    path = {"device": pathlib.Path("/dev/zero"), "folder": tmp_path}.get(kind, tmp_path / "pipe")
+    if kind == "pipe":
+        os.mkfifo(path)  # opening it in the usual way would wait for a writer
+    with pytest.raises(OSError, match=r"not a regular file|Is a directory"):
+        open_regular_file(path)

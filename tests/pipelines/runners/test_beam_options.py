@@ -3,7 +3,7 @@ import pytest
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
 from pipelines.runners import beam_options as module
-from pipelines.runners.beam_options import IN_PROCESS, in_main_thread
+from pipelines.runners.beam_options import IN_PROCESS, in_main_thread, worker_processes
 from schemas.errors import UserError
 
 
@@ -73,3 +73,18 @@ def test_steps_run_once_in_the_main_thread_unless_flags_say_otherwise(flags: lis
 def test_an_invalid_value_of_a_beam_flag_is_refused() -> None:
     with pytest.raises(UserError, match=r"direct_num_workers.*invalid int value"):
         beam_options(["--direct_num_workers=many"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "processes"),
+    [
+        ([], 1),
+        (["--runner=FlinkRunner", "--parallelism=8"], 8),
+        (["--runner=DataflowRunner", "--num_workers=4"], 4),
+        (["--runner=DataflowRunner", "--num_workers=4", "--max_num_workers=50"], 50),
+        (["--runner=DataflowRunner", "--max_num_workers=50", "--machine_type=n2-standard-4"], 200),
+        (["--runner=DataflowRunner", "--machine_type=custom"], 1),
+    ],
+)
+def test_a_job_has_the_worker_processes_that_its_flags_name(flags: list[str], processes: int) -> None:
+    assert worker_processes(PipelineOptions(flags)) == processes

@@ -186,7 +186,7 @@ def test_readers_share_stores_between_threads(bucket: Bucket) -> None:
 def memory(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
     """What every bucket holds, whichever scheme it is named by."""
     store = MemoryStore()
-    monkeypatch.setattr(read_bucket, "make_store", lambda scheme, bucket: store)
+    monkeypatch.setattr(read_bucket, "make_store", lambda *_, **__: store)
     return store
 
 

@@ -1,6 +1,7 @@
 """What a store does in bad minutes, and what readers and writers make of it."""
 
 import asyncio
+import datetime
 import threading
 from collections.abc import Callable, Iterator
 
@@ -109,7 +110,7 @@ def test_a_refused_half_of_a_work_item_is_no_outage(store: Store) -> None:
 def test_an_object_that_never_comes_fails_alone(
     store: Store, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stores, "_TIMEOUT", stores.datetime.timedelta(seconds=0.2))
+    monkeypatch.setattr(stores, "_SILENCE", datetime.timedelta(seconds=0.2))
     listed = images()
     store.begin(Faults(status, seconds=FOR_GOOD, prefix="000"))
     assert read(listed, seconds=0.5) == [FailureCode.UNREADABLE, *WHOLE[1:]]
