@@ -99,11 +99,6 @@ SCORED: Final = (
         _columns(failure.COLUMNS),
     ),
     OutputFile(
-        "models/*",
-        "The models, for workers outside the launcher's process; removed before the manifest is written.",
-        always=False,
-    ),
-    OutputFile(
         "reports/summary.csv",
         "Counts of all images, by digit, by folder, and by folder and digit. Of more than 65,536 folders, "
         "those with most to look at, and the sums of the others.",

@@ -1,3 +1,5 @@
+import pathlib
+
 import click.testing
 import pytest
 
@@ -69,7 +71,7 @@ def test_flags_become_options(tmp_path, monkeypatch):
             class_weights="balanced",
             init="run/bundle",
             max_bad_rate=0.2,
-            cache_dir="cache",
+            cache_dir=pathlib.Path("cache"),
         )
     ]
 

@@ -41,7 +41,7 @@ class StubBucket:
 @pytest.fixture
 def stub(monkeypatch):
     bucket = StubBucket()
-    monkeypatch.setattr(bucket_folder, "open_bucket", lambda scheme, name: bucket)
+    monkeypatch.setattr(bucket_folder, "open_bucket", lambda scheme, name, retry_seconds: bucket)
     return bucket
 
 
