@@ -92,11 +92,6 @@ SCORED: Final = (
         "statistics/*.json*",
         "Statistics of each work item, which the reports are made from; failures beyond 65,536 of one.",
     ),
-    OutputFile(
-        "models/*",
-        "The models, for workers outside the launcher's process; removed before the manifest is written.",
-        always=False,
-    ),
     OutputFile(layout.FAILURES, "One row per image without a prediction.", _columns(failure.COLUMNS)),
     OutputFile(
         "reports/summary.csv",

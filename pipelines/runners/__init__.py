@@ -8,6 +8,7 @@ __all__ = [
     "beam_options",
     "cancellation",
     "dataflow",
+    "flink_workers",
     "interruption",
     "runner_failure",
     "runner_state",
