@@ -8,7 +8,6 @@ __all__ = [
     "beam_options",
     "cancellation",
     "dataflow",
-    "flink_workers",
     "interruption",
     "runner_failure",
     "runner_state",
