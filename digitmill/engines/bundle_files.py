@@ -32,9 +32,14 @@ def read_file(place: str, name: str) -> bytes:
     if is_object(place):
         with open_place(f"{place.rstrip('/')}/{name}") as file:
             return file.read()
-    return _read_local_file(
-        pathlib.Path(os.fsdecode(path_of(place)) if place.startswith("file://") else place), name
-    )
+    return _read_local_file(pathlib.Path(absolute_place(place)), name)
+
+
+def absolute_place(place: str) -> str:
+    """Return a folder as an absolute path, or as the URI of a bucket's folder."""
+    if is_object(place):
+        return place
+    return os.path.abspath(os.fsdecode(path_of(place)) if place.startswith("file://") else place)
 
 
 def _read_local_file(folder: pathlib.Path, name: str) -> bytes:

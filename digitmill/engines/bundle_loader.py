@@ -9,12 +9,11 @@ from typing import NoReturn, Self
 
 import numpy as np
 
-from digitmill.engines.bundle_files import read_card, read_file
+from digitmill.engines.bundle_files import absolute_place, read_card, read_file
 from digitmill.engines.engine import Engine, EngineError, LiteRtEngine
 from digitmill.engines.engine_choice import EngineChoice, EngineKind, choose
 from digitmill.engines.saved_model import SavedModelEngine
 from digitmill.storage.names import place_as_given
-from digitmill.storage.object_stores.uris import is_object
 from schemas.digit import CLASSES, SIDE
 from schemas.errors import UserError
 from schemas.model import bundle
@@ -89,9 +88,7 @@ def open_bundle(given: str | os.PathLike[str], engine: str = EngineKind.AUTO) ->
     except ValueError as error:
         _refuse(place, f"its {bundle.CARD} cannot be read: {error}")
     golden = _verified_golden_batch(place, card)
-    if not is_object(place):
-        place = os.path.abspath(place)
-    opened = Bundle(place, card, hashlib.sha256(text).hexdigest(), choose(engine, card))
+    opened = Bundle(absolute_place(place), card, hashlib.sha256(text).hexdigest(), choose(engine, card))
     _check_golden_batch(opened, golden)
     return opened
 

@@ -13,7 +13,7 @@ __all__ = [
     "reconcile",
     "run_progress",
     "signing",
+    "stall_watchdog",
     "summary",
     "verification",
-    "watchdog",
 ]

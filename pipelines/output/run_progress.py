@@ -12,7 +12,7 @@ from digitmill.storage import OutputFolder
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.local_output import LocalFolder
 from pipelines.listing.frozen_listing import FrozenItem, frozen_items, read_item
-from pipelines.output.watchdog import Watchdog
+from pipelines.output.stall_watchdog import Watchdog
 from schemas.errors import StorageError
 from schemas.layout import LISTING, STATISTICS, record_name
 

@@ -26,7 +26,7 @@ from pipelines.output.output_run import has_begun
 from pipelines.output.reconcile import remove_temporary_files
 from pipelines.output.run_progress import Progress, show_listing
 from pipelines.output.signing import Signer, write_manifest
-from pipelines.output.watchdog import watchdog_for
+from pipelines.output.stall_watchdog import watchdog_for
 from pipelines.packing.pack_options import PackOptions
 from pipelines.packing.shard_writer import PackedItem, Packer, read_packed, shard_name, shards
 from pipelines.runners.beam_options import job_options

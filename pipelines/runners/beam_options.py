@@ -18,6 +18,7 @@ from apache_beam.runners.runner import create_runner
 
 from digitmill.commands.verb import flags_of_verb
 from pipelines.runners import dataflow
+from pipelines.runners.flink_workers import complete_flink
 from pipelines.runners.portable_checks import check_portable
 from schemas.errors import UserError
 
@@ -53,6 +54,7 @@ def beam_options(flags: Sequence[str]) -> PipelineOptions:
     if standard.runner in (None, "DirectRunner"):
         standard.runner = IN_PROCESS
     _check_runner(standard.runner, options)
+    complete_flink(options)
     return options
 
 

@@ -13,11 +13,12 @@ from typing import Any, Final
 import apache_beam as beam
 import grpc
 import requests
-from apache_beam.options.pipeline_options import FlinkRunnerOptions
-from apache_beam.runners.portability.flink_runner import MAGIC_HOST_NAMES, FlinkRunner
+
+from pipelines.runners.flink_workers import flink_master
 
 _LOG = logging.getLogger(__name__)
-_SECONDS: Final = 10.0
+ANSWER_SECONDS: Final = 10.0
+"""Timeout of requests, in seconds."""
 _ENDED: Final = frozenset({"FINISHED", "CANCELED", "FAILED"})
 
 
@@ -25,7 +26,7 @@ _ENDED: Final = frozenset({"FINISHED", "CANCELED", "FAILED"})
 def cancel_on_interrupt(pipeline: beam.Pipeline) -> Iterator[None]:
     """Context manager around a pipeline's run that cancels its job on KeyboardInterrupt."""
     # Read before the run: Beam overwrites the address when it sends one jar.
-    master = _flink_master(pipeline)
+    master = flink_master(pipeline.options)
     try:
         yield
     except KeyboardInterrupt:
@@ -37,7 +38,7 @@ def cancel_on_interrupt(pipeline: beam.Pipeline) -> Iterator[None]:
             # Beam waits for a silent job server forever.
             asking = threading.Thread(target=_cancel, args=(cancel,), daemon=True)
             asking.start()
-            asking.join(_SECONDS)
+            asking.join(ANSWER_SECONDS)
         raise
 
 
@@ -47,19 +48,11 @@ def _cancel(cancel: Callable[[], Any]) -> None:
         cancel()
 
 
-def _flink_master(pipeline: beam.Pipeline) -> str | None:
-    """Return the address of a Flink job manager; None if there is none that outlives the launcher."""
-    master = pipeline.options.view_as(FlinkRunnerOptions).flink_master
-    if not isinstance(pipeline.runner, FlinkRunner) or master in MAGIC_HOST_NAMES:
-        return None
-    return FlinkRunner.add_http_scheme(master)
-
-
 def _cancel_on_flink(master: str, result: Any) -> None:
     try:
         for job in _flink_jobs(master, result):
             mode = {"mode": "cancel"}
-            requests.patch(f"{master}/v1/jobs/{job}", params=mode, timeout=_SECONDS).raise_for_status()
+            requests.patch(f"{master}/v1/jobs/{job}", params=mode, timeout=ANSWER_SECONDS).raise_for_status()
     except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError) as error:
         _LOG.warning("cannot cancel job %s, which may still run at %s: %s", result, master, error)
 
@@ -71,5 +64,5 @@ def _flink_jobs(master: str, result: Any) -> list[str]:
         return [submitted[result._job_id]._flink_job_id]
     # A job server appends a number of its own to the name that the job has in Flink.
     name = result._job_id.rpartition("_")[0]
-    jobs = requests.get(f"{master}/v1/jobs/overview", timeout=_SECONDS).json()["jobs"]
+    jobs = requests.get(f"{master}/v1/jobs/overview", timeout=ANSWER_SECONDS).json()["jobs"]
     return [job["jid"] for job in jobs if job["name"] == name and job["state"] not in _ENDED]

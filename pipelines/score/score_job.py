@@ -40,8 +40,8 @@ from pipelines.output.planning import accept_threshold, make_plan
 from pipelines.output.reconcile import Reconciliation, reconcile, remove_unreferenced
 from pipelines.output.run_progress import Progress
 from pipelines.output.signing import Signer
+from pipelines.output.stall_watchdog import watchdog_for
 from pipelines.output.summary import Summary
-from pipelines.output.watchdog import watchdog_for
 from pipelines.report.rebuilding import find_baselines
 from pipelines.runners import dataflow
 from pipelines.runners.beam_options import in_main_thread, in_process, job_options, worker_processes

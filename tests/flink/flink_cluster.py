@@ -61,6 +61,7 @@ rest.bind-port: {rest}
 taskmanager.host: 127.0.0.1
 taskmanager.bind-host: 127.0.0.1
 taskmanager.numberOfTaskSlots: 2
+cluster.evenly-spread-out-slots: true
 taskmanager.cpu.cores: 1.0
 taskmanager.memory.framework.heap.size: 128m
 taskmanager.memory.framework.off-heap.size: 64m
@@ -160,6 +161,14 @@ class Cluster:
 
     def get(self, path: str) -> Any:
         return requests.get(f"http://{self.master}/{path}", timeout=60).json()
+
+    def records_of_slots(self, step: str) -> list[int]:
+        """Return how many elements each slot has read in a step of the newest job."""
+        newest = max(self.get("v1/jobs/overview")["jobs"], key=lambda job: job["start-time"])["jid"]
+        vertices = self.get(f"v1/jobs/{newest}")["vertices"]
+        (vertex,) = (vertex["id"] for vertex in vertices if vertex["name"].endswith(f"{step})"))
+        slots = self.get(f"v1/jobs/{newest}/vertices/{vertex}")["subtasks"]
+        return [slot["metrics"]["read-records"] for slot in slots]
 
     def wait_for_task_managers(self, number: int) -> None:
         """Return when the job manager knows so many that have told it of their slots."""

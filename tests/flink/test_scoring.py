@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import sys
 import sysconfig
@@ -12,6 +13,7 @@ from multiprocessing.process import BaseProcess
 import cv2
 import pytest
 
+from digitmill.default_model import SHIPPED_MODEL
 from tests.beam_engines import JOIN_SECONDS, Runs, WorkerPool, when_half_is_read, worker_pool
 from tests.flink.flink_cluster import MINOR, Cluster
 from tests.gcs_emulator import Bucket, Proxy
@@ -83,6 +85,33 @@ def test_ten_thousand_images_are_scored_the_same(
     expected = runs.direct(folder)
     assert f'"scored":{IMAGES}' in expected["manifest"].decode().replace(" ", "")
     runs.check(expected)
+
+
+@pytest.mark.usefixtures("own_mounts")
+def test_models_reach_workers_that_lack_the_launchers_files(
+    runs: Runs,
+    cluster: Cluster,
+    digit_folder: pathlib.Path,
+    bundle_path: pathlib.Path,
+    tmp_path: pathlib.Path,
+) -> None:
+    for name, bundle in {"model": bundle_path, "challenger": SHIPPED_MODEL}.items():
+        shutil.copytree(bundle, tmp_path / "launcher" / name)
+    runs.model = tmp_path / "launcher" / "model"
+    runs.options["challenger"] = tmp_path / "launcher" / "challenger"
+    with worker_pool(tmp_path / "pool", hidden=[tmp_path / "launcher"]) as pool:
+        run_on(cluster, runs, digit_folder, *pool.flags)
+    runs.check(runs.direct(digit_folder))
+
+
+def test_items_spread_over_all_slots(
+    runs: Runs, cluster: Cluster, pool: WorkerPool, digit_folder: pathlib.Path
+) -> None:
+    run_on(cluster, runs, digit_folder, "--parallelism=4", *pool.flags)
+    items = cluster.records_of_slots("ScoreImages/Score")
+    assert sum(items) == len(list(digit_folder.rglob("*.png"))) / runs.rows == 25
+    assert len(items) == 4
+    assert min(items) >= 5
 
 
 def test_a_task_manager_is_killed_and_the_job_ends_well(

@@ -46,6 +46,13 @@ def test_a_file_gives_flags_and_arguments(tmp_path):
     }
 
 
+def test_a_file_may_be_in_a_bucket(bucket):
+    bucket.put("out/run.yaml", b"try-out:\r\n  output: o\r\n  most: 3\r\n")
+    assert told("--config", f"{bucket.uri}/out/run.yaml")["most"] == 3
+    with pytest.raises(UserError, match=f"cannot read the file: '{bucket.uri}/none.yaml'"):
+        told("--config", f"{bucket.uri}/none.yaml")
+
+
 def test_flags_win(tmp_path):
     section = {"input": ["a"], "most": 3, "output": "o", "xla": True}
     found = told("--most", "4", "--input", "c", "--no-xla", section=section, folder=tmp_path)

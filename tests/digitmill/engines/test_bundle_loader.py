@@ -32,7 +32,7 @@ def test_a_whole_bundle_opens(bundle_path: pathlib.Path) -> None:
     opened = open_bundle(bundle_path)
     assert opened.card.recipe == "dense-128"
     assert isinstance(opened.load(), LiteRtEngine)
-    assert opened.path.is_absolute()
+    assert pathlib.Path(opened.place).is_absolute()
 
 
 def test_the_digest_is_the_contents(bundle_path: pathlib.Path, copy: pathlib.Path) -> None:

@@ -14,6 +14,7 @@ import grpc
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from pipelines.runners import cancellation
 from pipelines.runners.cancellation import cancel_on_interrupt
 
 FLINK = "--runner=FlinkRunner"
@@ -73,6 +74,15 @@ def test_a_job_sent_as_one_jar_is_cancelled_by_its_id() -> None:
             FLINK, f"--flink_master={address}", jobs={"nightly_7-7": types.SimpleNamespace(_flink_job_id="d")}
         )
     assert requests == ["/v1/jobs/d?mode=cancel"]
+
+
+def test_a_silent_job_server_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cancellation, "ANSWER_SECONDS", 0.01)
+    pipeline, over = beam.Pipeline(options=PipelineOptions([])), threading.Event()
+    pipeline.result = types.SimpleNamespace(cancel=over.wait)
+    with pytest.raises(KeyboardInterrupt), cancel_on_interrupt(pipeline):
+        raise KeyboardInterrupt
+    over.set()
 
 
 def test_an_ended_job_is_not_cancelled(caplog: pytest.LogCaptureFixture) -> None:

@@ -129,6 +129,40 @@ def test_a_killed_job_server_is_reported_and_the_run_resumes(
     goes_on(runs, digits_in_bucket)
 
 
+@pytest.mark.parametrize("silent", ["workers", "job server"])
+def test_a_run_that_stands_still_is_stopped_and_resumes(
+    silent: str, runs: Runs, digits_in_bucket: str, bucket: Bucket, proxy: Proxy, tmp_path: pathlib.Path
+) -> None:
+    launched: list[BaseProcess] = []
+
+    def stop() -> None:
+        workers = pool.workers()
+        prism = [
+            child
+            for child in psutil.Process(launched[0].pid).children(recursive=True)
+            if pathlib.Path(child.exe()).name == "prism"
+        ]
+        for process in workers if silent == "workers" else prism:
+            process.suspend()
+
+    with worker_pool(tmp_path / "pool", environment=runs.environment) as pool:
+        with proxy.lock:  # no request passes before the launcher is known
+            when_half_is_read(bucket, proxy, stop)
+            launched.append(runs.start(digits_in_bucket, "--stall-timeout", "0.5", *pool.flags))
+        launched[0].join(JOIN_SECONDS)
+        assert launched[0].exitcode == 1
+        line = runs.last_line()
+        assert "the runner has made no progress for " in line
+        assert (
+            f"the runner is PrismRunner; the worker pool at localhost:{pool.port} takes connections" in line
+        )
+        assert "To resume: digitmill score" in line
+        assert left_behind(runs) == []
+    runs.signs = ()  # workers may have scored all that they had, so that nothing is left to do
+    with worker_pool(tmp_path / "other", environment=runs.environment) as pool:
+        goes_on(runs, digits_in_bucket, *pool.flags)
+
+
 def test_an_interrupted_run_prints_the_resume_command(
     runs: Runs, digits_in_bucket: str, bucket: Bucket, proxy: Proxy
 ) -> None:

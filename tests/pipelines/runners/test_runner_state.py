@@ -41,6 +41,8 @@ def test_a_flink_cluster_is_asked_for_its_slots(rest_stand_in: Callable, closed:
 
     address = f"localhost:{rest_stand_in(overview).server_address[1]}"
     found = state("--runner=FlinkRunner", f"--flink_master={address}")
-    assert found.endswith(f"the Flink job manager at {address} has 2 task managers and 0 of 4 slots free")
+    assert found.endswith(
+        f"the Flink job manager at http://{address} has 2 task managers and 0 of 4 slots free"
+    )
     silent = state("--runner=FlinkRunner", f"--flink_master=localhost:{closed}")
-    assert silent.endswith(f"the Flink job manager at localhost:{closed} does not answer")
+    assert silent.endswith(f"the Flink job manager at http://localhost:{closed} does not answer")

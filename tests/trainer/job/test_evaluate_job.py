@@ -35,6 +35,16 @@ def test_metrics_are_those_of_the_engines_predictions(bundle_path, digits, label
     assert confusion.sum(axis=1).tolist() == np.bincount(labels).tolist()
 
 
+@pytest.mark.parametrize("engine", ["auto", "keras"])
+def test_a_bundle_may_be_in_a_bucket(bundle_path, bucket, engine):
+    for file in bundle_path.rglob("*"):
+        if file.is_file():
+            bucket.put(f"bundle/{file.relative_to(bundle_path).as_posix()}", file.read_bytes())
+    found = measure(f"{bucket.uri}/bundle", engine=engine)
+    assert found.model == f"{bucket.uri}/bundle"
+    assert found.accuracy == measure(bundle_path, engine=engine).accuracy
+
+
 def test_metrics_are_those_of_the_card(bundle_path):
     card = open_bundle(bundle_path).card
     found = measure(bundle_path, engine="keras")

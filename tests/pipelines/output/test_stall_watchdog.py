@@ -9,7 +9,7 @@ from digitmill.commands.stop_signals import stop_signals
 from digitmill.storage.local_output import LocalFolder
 from pipelines.output import run_progress
 from pipelines.output.run_progress import Progress
-from pipelines.output.watchdog import STALL_SECONDS, Watchdog, watchdog_for
+from pipelines.output.stall_watchdog import STALL_SECONDS, Watchdog, watchdog_for
 from schemas.errors import WorkerError
 
 

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Final
 
+from tqdm import tqdm
+
 from digitmill.commands.stop_signals import stop_verb
 from schemas.errors import WorkerError, sentences
 
@@ -67,7 +69,7 @@ class Watchdog:
     def _report(self, still: float, done: str) -> None:
         known = sentences(f"no progress for {_duration(still)}", done, self._runner())
         advice = "Look into the logs of the runner and its workers. Ctrl-C keeps what is done for --resume."
-        print(f"{known} {advice}", file=sys.stderr, flush=True)
+        tqdm.write(f"{known} {advice}", file=sys.stderr)  # beside the bar, if there is one
 
 
 def watchdog_for(runner: Callable[[], str] | None, minutes: float | None) -> Watchdog | None:

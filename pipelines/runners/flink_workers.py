@@ -1,0 +1,55 @@
+"""Gives each slot of a Flink cluster's task managers a worker process of its own."""
+
+from typing import Final, NamedTuple
+
+import requests
+from apache_beam.options.pipeline_options import (
+    FlinkRunnerOptions,
+    PipelineOptions,
+    PortableOptions,
+    StandardOptions,
+)
+from apache_beam.runners.portability.flink_runner import MAGIC_HOST_NAMES, FlinkRunner
+
+ANSWER_SECONDS: Final = 5.0
+"""Timeout of requests, in seconds."""
+
+
+class FlinkSlots(NamedTuple):
+    """What a Flink cluster has to run tasks in."""
+
+    task_managers: int
+    free: int
+    total: int
+
+
+def flink_master(options: PipelineOptions) -> str | None:
+    """Return the address of a Flink job manager of its own; None for other runners and Flink's own engine."""
+    # Beam takes the name in any case, and with its module.
+    name = str(options.view_as(StandardOptions).runner).rpartition(".")[2]
+    if name.lower() != FlinkRunner.__name__.lower():
+        return None
+    master = options.view_as(FlinkRunnerOptions).flink_master
+    return None if master in MAGIC_HOST_NAMES else FlinkRunner.add_http_scheme(master)
+
+
+def read_slots(master: str) -> FlinkSlots | None:
+    """Ask a job manager for its slots; None if it does not answer."""
+    try:
+        found = requests.get(f"{master}/v1/overview", timeout=ANSWER_SECONDS).json()
+        return FlinkSlots(*(int(found[key]) for key in ("taskmanagers", "slots-available", "slots-total")))
+    except (requests.RequestException, ValueError, KeyError, TypeError):
+        return None
+
+
+def complete_flink(options: PipelineOptions) -> None:
+    """Set the worker processes of a task manager to its slots, unless the flags say how many.
+
+    By default Beam starts one: all slots share its model and its interpreter lock, and score hardly faster.
+    """
+    master = flink_master(options)
+    given = "sdk_worker_parallelism" in options.get_all_options(drop_default=True)
+    slots = read_slots(master) if master is not None and not given else None
+    if slots is not None and slots.task_managers > 0:
+        each = -(-slots.total // slots.task_managers)
+        options.view_as(PortableOptions).sdk_worker_parallelism = each
