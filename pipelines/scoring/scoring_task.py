@@ -27,6 +27,9 @@ threads contend for the GIL then.
 
 _MAX_THREADS: Final = 256
 
+_CANCEL_SECONDS: Final = 5.0
+"""After so long an item that was given up waits for a store, and is interrupted."""
+
 
 @dataclasses.dataclass(frozen=True)
 class ScoringTask:
@@ -96,12 +99,12 @@ class LocalScorer:
         return self._threads.submit(self.run, ref)
 
     def cancel(self, pending: Iterable[Future[str]]) -> None:
-        """Give up items, and wait until those that are being scored are written, but for no store."""
+        """Give up items, and wait until those that are being scored are written, or a store does not answer."""
         scored = [future for future in pending if not future.cancel()]
-        if not all(future.done() for future in scored):
+        if wait(scored, timeout=_CANCEL_SECONDS).not_done:
             self._reader.interrupt()
             self._output.interrupt()
-        wait(scored)
+            wait(scored)
 
     def run(self, ref: ItemRef) -> str:
         """Score and write an item, and return its digest; raise WorkerError when memory runs out."""

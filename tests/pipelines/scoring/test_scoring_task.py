@@ -44,6 +44,7 @@ def test_a_cancelled_item_waits_for_no_store(
         return readers[-1]
 
     monkeypatch.setattr(scoring_task, "ImageReader", stalled)
+    monkeypatch.setattr(scoring_task, "_CANCEL_SECONDS", 0.01)
     monkeypatch.setattr(scoring_task, "load_item", lambda *_: items_of(digit_folder)[0])
     (tmp_path / "out").mkdir()
     task = ScoringTask(bundle=bundle, output=str(tmp_path / "out"), run="run", accept_threshold=0.9)
