@@ -99,7 +99,7 @@ class LocalScorer:
         return self._threads.submit(self.run, ref)
 
     def cancel(self, pending: Iterable[Future[str]]) -> None:
-        """Give up items, and wait until those that are being scored are written, or a store does not answer."""
+        """Give up items, and wait until those that are being scored are written, but for no store."""
         scored = [future for future in pending if not future.cancel()]
         if wait(scored, timeout=_CANCEL_SECONDS).not_done:
             self._reader.interrupt()
