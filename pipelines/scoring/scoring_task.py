@@ -25,6 +25,9 @@ threads contend for the GIL then.
 
 _MAX_THREADS: Final = 256
 
+_CANCEL_SECONDS: Final = 5.0
+"""After so long an item that was given up waits for a store, and is interrupted."""
+
 
 @dataclasses.dataclass(frozen=True)
 class ScoringTask:
@@ -94,10 +97,10 @@ class LocalScorer:
     def cancel(self, pending: Iterable[Future[str]]) -> None:
         """Give up items, and wait until those that are being scored are written, but for no store."""
         scored = [future for future in pending if not future.cancel()]
-        if not all(future.done() for future in scored):
+        if wait(scored, timeout=_CANCEL_SECONDS).not_done:
             self._reader.interrupt()
             self._output.interrupt()
-        wait(scored)
+            wait(scored)
 
     def run(self, ref: ItemRef) -> str:
         """Score and write an item, and return its digest; raise WorkerError when memory runs out."""

@@ -24,7 +24,7 @@ class FullBucket:
 def test_a_finished_run_is_one_however_much_is_listed_before_its_manifest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bucket_folder, "open_bucket", lambda scheme, bucket, retry_seconds: FullBucket())
+    monkeypatch.setattr(bucket_folder, "open_bucket", lambda *_: FullBucket())
     with pytest.raises(UserError, match="already holds a finished run"):
         BucketFolder("s3", "b", "run").check("manifest.json")
     with pytest.raises(UserError, match="is not empty"):

@@ -275,8 +275,9 @@ def test_a_store_that_stays_away_is_one_line(folder: OutputFolder, monkeypatch: 
         raise refused.GenericError("HTTP status server error (503 Service Unavailable)")
 
     monkeypatch.setattr(obstore_bucket.obstore, "put", put)
+    impatient = open_folder(folder.place, retry_seconds=0.2)
     with pytest.raises(StorageError, match=r"Check the connection: HTTP status server error \(503.* tries\)"):
-        folder.write_once("x", b"1")
+        impatient.write_once("x", b"1")
 
 
 def test_junk_is_ignored_and_files_are_excluded(other_store: Store) -> None:
