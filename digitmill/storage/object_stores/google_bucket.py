@@ -24,8 +24,9 @@ class GoogleBucket:
 
     bucket: str
 
-    def list(self, prefix: str, *, most: int | None = None) -> Iterator[ListedImage]:
-        return iterate_objects(self.bucket, prefix=prefix, most=most)
+    def list(self, prefix: str, *, most: int | None = None, after: str = "") -> Iterator[ListedImage]:
+        start = f"{after}\0" if after else ""
+        return iterate_objects(self.bucket, prefix=prefix, start=start, most=most)
 
     def folders(self, prefix: str) -> set[str]:
         with as_store_errors():

@@ -46,9 +46,9 @@ class ObstoreBucket:
         self._listing = make_store(scheme, bucket, retries=ATTEMPTS - 1)
         self._hasty = make_store(scheme, bucket, timeout=_HASTE)
 
-    def list(self, prefix: str, *, most: int | None = None) -> Iterator[ListedImage]:
+    def list(self, prefix: str, *, most: int | None = None, after: str = "") -> Iterator[ListedImage]:
         try:
-            pages = obstore.list(self._listing, prefix.rstrip("/") or None)
+            pages = obstore.list(self._listing, prefix.rstrip("/") or None, offset=after or None)
             for meta in itertools.islice(itertools.chain.from_iterable(pages), most):
                 yield listed_object(self._scheme, self._bucket, meta)
         except (refused.BaseError, OSError, ValueError) as error:
