@@ -22,6 +22,9 @@ LISTING_INDEX: Final = f"{LISTING}/index.json"
 MODELS: Final = "models"
 """Folder of the models that workers of other processes read; removed before the manifest is written."""
 
+LABELS_INDEX: Final = f"{LISTING}/labels.json"
+"""What the files of labels begin with; written after them."""
+
 REPORTS: Final = "reports"
 """Folder of the CSV reports and charts."""
 
@@ -82,6 +85,16 @@ def failure_table(number: int) -> str:
 def is_failure_table(name: str) -> bool:
     """Whether a file is a CSV of failures."""
     return name == FAILURES or name.startswith(f"{REPORTS}/failures-")
+
+
+def named_listing(number: int) -> str:
+    """Return the name of a file with names of an input list that workers look up."""
+    return f"{LISTING}/named-{number:05d}.json.gz"
+
+
+def labels_listing(number: int) -> str:
+    """Return the name of a file of labels for the images that workers list."""
+    return f"{LISTING}/labels-{number:05d}.json.gz"
 
 
 def bucket_listing(number: int) -> str:

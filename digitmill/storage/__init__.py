@@ -1,15 +1,24 @@
 """Lists, reads and writes files: local folders and object stores as equals, for training and for scoring.
 
-A place is a path, a pattern or a URI. `list_place` yields what is there, `ImageReader` reads it as it was
-listed, `open_place` reads one file of any size, and `open_folder` returns an `OutputFolder`, whose files are
-written whole or not at all and which one launcher holds at a time. The clients of object stores, which take
-half a second to import, are imported when the first object is used.
+A place is a path, a pattern or a URI. `list_place` yields what is there, `list_keys` a range of a bucket's
+names, `ImageReader` reads it as it was listed, `open_place` reads one file of any size, and `open_folder`
+returns an `OutputFolder`, whose files are written whole or not at all and which one launcher holds at a time.
+The clients of object stores, which take half a second to import, are imported when the first object is used.
 """
 
 from digitmill.storage.interface import OutputFolder, before_run
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.local_input import NothingFoundError
-from digitmill.storage.places import list_place, open_folder, open_place, open_text, read_place, uri_of_place
+from digitmill.storage.places import (
+    can_list_ranges,
+    list_keys,
+    list_place,
+    open_folder,
+    open_place,
+    open_text,
+    read_place,
+    uri_of_place,
+)
 from digitmill.storage.read_limits import ReadLimits
 from digitmill.storage.reader import ImageReader
 from digitmill.storage.survey import Selection, Survey
@@ -23,8 +32,10 @@ __all__ = [
     "Selection",
     "Survey",
     "before_run",
+    "can_list_ranges",
     "interface",
     "junk",
+    "list_keys",
     "list_place",
     "listed_image",
     "local_input",

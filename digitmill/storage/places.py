@@ -1,10 +1,11 @@
 """Places as people write them: a path, a pattern or a URI, on disk or in a bucket."""
 
 import io
+import itertools
 import os
 import pathlib
 from collections.abc import Iterator
-from typing import BinaryIO, TextIO
+from typing import BinaryIO, Final, TextIO
 
 from digitmill.storage.interface import OutputFolder
 from digitmill.storage.listed_image import ListedImage
@@ -20,6 +21,9 @@ from digitmill.storage.reader import ImageReader
 from digitmill.storage.survey import Survey
 from schemas.errors import UserError
 from schemas.failure import ImageError
+
+_LAST: Final = "\U0010ffff"
+"""The character that comes last."""
 
 
 def list_place(given: str, survey: Survey | None = None) -> Iterator[ListedImage]:
@@ -85,20 +89,64 @@ def _objects(scheme: str, bucket: str, *, prefix: str, only: str = "") -> Iterat
         with ImageReader() as reader:
             yield from (image for image in reader.find([f"{scheme}://{bucket}/{only}"]) if image.size >= 0)
         return
-    # obstore lists whole path segments only: what is before the last slash, then filter. And it promises
-    # no order.
+    # obstore lists whole path segments only: what is before the last slash, then filter.
     folder = prefix[: prefix.rfind("/") + 1]
+    found = (
+        image for image in _list_bucket(scheme, bucket, folder) if split(image.uri)[2].startswith(prefix)
+    )
+    if can_list_ranges(scheme, bucket):
+        yield from found
+    else:
+        yield from sorted(found, key=lambda image: image.uri.encode())
+
+
+def can_list_ranges(scheme: str, bucket: str) -> bool:
+    """Whether a bucket lists its names in the order of their UTF-8 bytes, from any one on.
+
+    Azure's containers list in the order of UTF-16, and their emulator ignores where to begin. S3's directory
+    buckets list in no order.
+    """
+    return scheme == "gs" or (scheme == "s3" and not bucket.endswith("--x-s3"))
+
+
+def list_keys(
+    scheme: str, bucket: str, *, start: str = "", end: str = "", most: int | None = None
+) -> Iterator[ListedImage]:
+    """Yield the objects whose names are >= start and < end (empty: no end), in order; at most so many.
+
+    Raises:
+        UserError: when the bucket cannot be listed.
+    """
+    if scheme == "gs":
+        from digitmill.storage.object_stores import google
+
+        yield from google.list_objects(bucket, start=start, end=end, most=most)
+        return
+    listed = _list_bucket(scheme, bucket, "", after=_before(start))
+    keys = ((split(image.uri)[2], image) for image in listed)
+    inside = itertools.takewhile(lambda pair: not end or pair[0] < end, keys)
+    yield from itertools.islice((image for key, image in inside if key >= start), most)
+
+
+def _before(key: str) -> str:
+    """Return a text before a key and near it: stores list what comes after a text, and the key counts too."""
+    if key.endswith("\0"):
+        near = key[:-1]  # nothing lies between a name and the name followed by a NUL
+    else:
+        code = ord(key[-1]) - 1 if key else 0
+        near = f"{key[:-1]}{chr(0xD7FF if code == 0xDFFF else code)}{_LAST}"  # surrogates are not characters
+    # obstore refuses empty, . and .. segments, and control characters; any beginning comes before the key.
+    shorter = (key[:place] for place in range(len(key) - 1, 0, -1))
+    return next((text for text in (near, *shorter) if key and is_tidy(text.replace(_LAST, "x"))), "")
+
+
+def _list_bucket(scheme: str, bucket: str, folder: str, *, after: str = "") -> Iterator[ListedImage]:
     try:
-        found = [
-            image
-            for image in open_bucket(scheme, bucket).list(folder)
-            if split(image.uri)[2].startswith(prefix)
-        ]
+        yield from open_bucket(scheme, bucket).list(folder, after=after)
     except StoreError as error:
         raise UserError(
             "cannot list the bucket", value=f"{scheme}://{bucket}/{folder}", hint=error.hint
         ) from error
-    yield from sorted(found, key=lambda image: image.uri.encode())
 
 
 def uri_of_place(given: str) -> str:

@@ -5,7 +5,8 @@ Beam compresses the elements of a `Create` several times: 60,000 names took it 0
 A repeated listing finds the same names as the first one. A key range is listed into work items one after the
 other, each written once, under the range's digest and a number. A worker that repeats a range reads the files
 that exist and continues after the last name in them, so objects that appear or disappear in between do not
-change what was listed.
+change what was listed. Of a range with very many names the sequence ends in a file that names further ranges:
+who lists it hands them on, and a worker that repeats it hands on the same ones.
 """
 
 import dataclasses
@@ -15,15 +16,15 @@ import hashlib
 import itertools
 import json
 import zlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Final, NamedTuple, Protocol, Self
 
 from digitmill.storage import OutputFolder, Survey
 from digitmill.storage.listed_image import ListedImage
-from digitmill.storage.object_stores.uris import is_folder_marker, split
-from digitmill.storage.patterns import compile_pattern
-from pipelines.listing.input_listing import Listing, RemoteRange
-from pipelines.listing.true_labels import label_from_folder
+from pipelines.listing.bucket_ranges import RemoteRange
+from pipelines.listing.frozen_labels import FrozenLabels
+from pipelines.listing.input_listing import Listing
+from pipelines.listing.true_labels import Labeller, label_from_folder
 from pipelines.listing.work_item import ITEM_SIZE, MAX_ITEM_SIZE, WorkItem, pack_items, separate_archives
 from schemas.errors import StorageError, UserError
 from schemas.layout import LISTING, LISTING_INDEX, launcher_listing, range_listing
@@ -32,8 +33,23 @@ from schemas.versioned import check_types, decode, fields_of, parse_json
 ItemRef = tuple[str, int]
 """Reference to a work item: its listing file, and its number in it once archives are separated."""
 
+LIST_ROUNDS: Final = 6
+"""How often a range is split while it is listed, at most; each time by workers of their own."""
+
+HAND_ON_AFTER: Final = 4 * MAX_ITEM_SIZE
+"""Names that a worker lists of a range before it splits the rest: less than a minute's, at 150 ms a page."""
+
+SPLIT_INTO: Final = 16
+"""Ranges to aim for when a rest is split: found by some 100 requests."""
+
+MIN_SPLIT: Final = 8192
+"""Names of a range that is known to be small."""
+
 _END: Final = b"[]\n"
 """Content of the file that ends a sequence of listing files."""
+
+_RANGES: Final = "ranges"
+"""Key of the file that ends a sequence whose range goes on in other ranges."""
 
 
 class Readable(Protocol):
@@ -100,38 +116,62 @@ class ListingIndex:
 
 
 def list_range(
-    keys: RemoteRange, output: OutputFolder, *, run: str, folder_labels: bool, size: int = ITEM_SIZE
-) -> Iterator[tuple[str, WorkItem]]:
-    """List a key range into work items, and yield each with its listing file; the same every time."""
-    matching, start = None, keys.keys.start
+    keys: RemoteRange,
+    output: OutputFolder,
+    *,
+    run: str,
+    folder_labels: bool,
+    size: int = ITEM_SIZE,
+    most: int | None = None,
+) -> Iterator[tuple[str, WorkItem] | RemoteRange]:
+    """List a key range into work items, and yield each with its listing file; the same every time.
+
+    After `most` names it yields the ranges that the rest is split into, for others to list. They are frozen
+    before that, in the file that ends the sequence. Without `most` it lists to the end.
+    """
+    matching, start, count = None, keys.keys.start, 0
     survey = Survey(keys.selection)
     for name in map(_range_names(keys), itertools.count()):
         listed = None
         if not output.exists(name):
-            # A file counts what lies between the last name of the one before it and its own.
-            survey.ignored = 0
-            matching = matching or _matching(keys, start, survey, folder_labels=folder_labels)
-            listed = next(pack_items(list(itertools.islice(matching, size)), run), None)
-            write_item(output, name, listed, ignored=survey.ignored)
-        # Read back: if two workers wrote it at once, the first one's item counts.
-        item = read_item(output, name)
-        if item is None:
+            rest = _split_rest(keys, start) if most and count >= most else ()
+            if rest:
+                output.write_once(name, _pack_ranges(rest))
+            else:
+                # A file counts what lies between the last name of the one before it and its own.
+                survey.ignored = 0
+                matching = matching or _matching(keys, start, survey, output, folder_labels=folder_labels)
+                listed = next(pack_items(list(itertools.islice(matching, size)), run), None)
+                write_item(output, name, listed, ignored=survey.ignored)
+        # Read back: if two workers wrote it at once, the first one's counts.
+        there = _read_file(output, name)
+        if there.item is None:
+            for part in there.ranges:
+                if most:
+                    yield part
+                else:
+                    yield from list_range(part, output, run=run, folder_labels=folder_labels, size=size)
             return
-        yield name, item
-        start = split(item.images[-1].uri)[2] + "\0"
-        matching = matching if item == listed else None
+        yield name, there.item
+        count += len(there.item.images)
+        start = keys.after(there.item.images[-1])
+        matching = matching if there.item == listed else None
 
 
-def _matching(keys: RemoteRange, start: str, survey: Survey, *, folder_labels: bool) -> Iterator[ListedImage]:
-    from digitmill.storage.object_stores import google
+def _split_rest(keys: RemoteRange, start: str) -> Sequence[RemoteRange]:
+    """Return the ranges of what is left of a range; none where that is not worth it."""
+    parts = keys.split(start, num_ranges=SPLIT_INTO, least=MIN_SPLIT)
+    return parts if len(parts) > 1 else ()
 
-    pattern = compile_pattern(keys.pattern) if keys.pattern else None
-    for image in google.list_objects(keys.bucket, start=start, end=keys.keys.end):
-        name = split(image.uri)[2]
-        if is_folder_marker(image) or not (pattern is None or pattern.fullmatch(name)):
-            continue
-        if survey.keep(name.removeprefix(keys.folder)):
-            yield label_from_folder(image) if folder_labels else image
+
+def _matching(
+    keys: RemoteRange, start: str, survey: Survey, output: OutputFolder, *, folder_labels: bool
+) -> Iterator[ListedImage]:
+    images = keys.list_images(start, survey, output)
+    if folder_labels:
+        return map(label_from_folder, images)
+    labels = FrozenLabels.open(output)
+    return map(Labeller(labels).label, images) if labels else images
 
 
 def freeze_listing(
@@ -166,6 +206,10 @@ def freeze_listing(
         for each in frozen_items(name, item):
             items.append(each)
             yield each
+    side_files = itertools.chain.from_iterable(make() for make in listing.side_files)
+    for name, data in side_files if listing.ranges else ():
+        confirm()
+        _write_own(output, name, data)
     joined, survey = buckets(sum(item.images for item in items)), listing.survey
     index = ListingIndex(tuple(items), listing.ranges, joined, survey.ignored, survey.vanished)
     confirm()
@@ -239,14 +283,20 @@ def read_range_items(
 
     Raises:
         FileNotFoundError: when it was not.
+        UserError: when a file is damaged.
     """
-    return read_sequence(output, _range_names(keys), ignored=ignored)
+    parts = yield from read_sequence(output, _range_names(keys), ignored=ignored)
+    for part in parts:
+        yield from read_range_items(output, part, ignored=ignored)
 
 
 def read_sequence(
     output: Readable, name_of: Callable[[int], str], *, ignored: list[int] | None = None
-) -> Iterator[FrozenItem]:
+) -> Generator[FrozenItem, None, Sequence[RemoteRange]]:
     """Yield the work items of a sequence of listing files, named by their numbers.
+
+    Returns:
+        The ranges in which the sequence goes on.
 
     Raises:
         FileNotFoundError: when the file that ends it is missing.
@@ -254,20 +304,25 @@ def read_sequence(
     """
     for name in map(name_of, itertools.count()):
         try:
-            item, left_out = _read_file(output, name)
+            there = _read_file(output, name)
         except ValueError as error:
             raise damaged_listing(output, name, error) from error
         if ignored is not None:
-            ignored.append(left_out)
-        if item is None:
-            return
-        yield from frozen_items(name, item)
+            ignored.append(there.ignored)
+        if there.item is None:
+            return there.ranges
+        yield from frozen_items(name, there.item)
+    raise AssertionError("a sequence has an end")
 
 
 def _range_names(keys: RemoteRange) -> Callable[[int], str]:
     content: list[object] = [keys.bucket, keys.keys.start, keys.keys.end, keys.pattern]
     if keys.selection:
         content += [keys.selection.include, keys.selection.exclude]
+    if keys.scheme != "gs" or keys.inputs:
+        content += [keys.scheme, [dataclasses.astuple(each) for each in keys.inputs]]
+    if keys.names:
+        content.append(keys.names)
     digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
     return functools.partial(range_listing, digest[:16])
 
@@ -293,10 +348,32 @@ def unpack(data: bytes) -> bytes:
 
 def read_item(output: Readable, name: str) -> WorkItem | None:
     """Read a listing file, archives not separated; None where it ends a sequence."""
-    return _read_file(output, name)[0]
+    return _read_file(output, name).item
 
 
-def _read_file(output: Readable, name: str) -> tuple[WorkItem | None, int]:
-    """Return the work item of a listing file, and how many files were left out of it."""
+class _ListingFile(NamedTuple):
+    """What a listing file holds: a work item, or nothing and the ranges in which its sequence goes on.
+
+    Attributes:
+        ignored: number of files that were left out of it.
+    """
+
+    item: WorkItem | None
+    ranges: Sequence[RemoteRange]
+    ignored: int
+
+
+def _pack_ranges(ranges: Sequence[RemoteRange]) -> bytes:
+    content = {_RANGES: [dataclasses.asdict(each) for each in ranges]}
+    return gzip.compress(json.dumps(content, separators=(",", ":")).encode() + b"\n", 1, mtime=0)
+
+
+def _read_file(output: Readable, name: str) -> _ListingFile:
     content, _, ignored = unpack(output.read(name)).partition(b"\n")
-    return None if content == _END.strip() else WorkItem.from_bytes(content), int(ignored or 0)
+    item, ranges = None, list[RemoteRange]()
+    if content.startswith(b"{"):
+        with fields_of("a listing file"):
+            ranges = [decode(RemoteRange, each, what="a key range") for each in parse_json(content)[_RANGES]]
+    elif content != _END.strip():
+        item = WorkItem.from_bytes(content)
+    return _ListingFile(item, ranges, int(ignored or 0))

@@ -1,27 +1,34 @@
 """Lists the images of a run's inputs, each URI once and in order, before anything is read."""
 
+import bisect
 import csv
-import dataclasses
+import gzip
 import hashlib
 import heapq
 import io
 import itertools
+import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Self
 
-from digitmill.storage import ImageReader, Selection, Survey, list_place, open_text
+from digitmill.storage import ImageReader, Survey, can_list_ranges, list_place, open_text
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import RealNames, path_of, place_from_anywhere, real_root, uri_in
-from digitmill.storage.object_stores.uris import GS, split
-from digitmill.storage.patterns import compile_pattern, has_magic, literal_prefix, split_pattern
+from digitmill.storage.object_stores.uris import is_object, split
+from digitmill.storage.patterns import compile_pattern, has_magic, split_pattern
 from digitmill.storage.read_limits import ReadLimits
-from pipelines.listing.key_ranges import KeyRange, prefix_end, split_range
+from pipelines.listing.bucket_ranges import BY_RANGES, RemoteRange, UnlistedRest
+from pipelines.listing.key_ranges import KeyRange
 from schemas.errors import UserError
+from schemas.layout import named_listing
 
 SERIAL_LIMIT: Final = 100_000
 """Names that the launcher lists one page after the other; workers list the rest in parallel."""
+
+_NAMES_OF_A_FILE: Final = 65_536
+"""Names of an input list that a worker looks up: it asks for each object by itself."""
 
 _WRITTEN: Final = (
     "run.json",
@@ -34,26 +41,12 @@ _WRITTEN: Final = (
 """Samples of the files that a run writes."""
 
 
-@dataclasses.dataclass(frozen=True)
-class RemoteRange:
-    """A key range of a `gs://` bucket that a worker lists; names match the pattern, if there is one.
-
-    Attributes:
-        folder: what the names of the input begin with; `selection` looks at the rest of them.
-    """
-
-    bucket: str
-    keys: KeyRange
-    pattern: str
-    folder: str = ""
-    selection: Selection = Selection()  # noqa: RUF009 - frozen
-
-
 class Listing:
     """The images of a run, listed lazily: each URI once, in order. Can be iterated once.
 
     Attributes:
         ranges: key ranges left for workers to list; known after the last image.
+        side_files: each yields name and content of files that workers need to list the ranges.
         survey: what was met besides images; known after the last image.
     """
 
@@ -62,6 +55,7 @@ class Listing:
     ) -> None:
         self._images: Iterator[ListedImage] = itertools.islice(images, limit)
         self.ranges: tuple[RemoteRange, ...] = ()
+        self.side_files: list[Callable[[], Iterable[tuple[str, bytes]]]] = []
         self.survey = survey or Survey()
 
     def __iter__(self) -> Iterator[ListedImage]:
@@ -114,19 +108,25 @@ def list_images(
         )
 
 
-def list_with_ranges(given: str, *, limit: int = SERIAL_LIMIT, survey: Survey | None = None) -> Listing:
-    """List one input; beyond `limit`, the rest of a `gs://` folder is left to workers, in key ranges.
+def list_with_ranges(
+    inputs: Sequence[str], *, limit: int = SERIAL_LIMIT, survey: Survey | None = None
+) -> Listing:
+    """List inputs; beyond `limit`, the rest of what is in buckets is left to workers, in key ranges.
 
     Raises:
         UserError: as `list_images`, while it is iterated.
     """
     survey = survey or Survey()
+    spread = all(can_list_ranges(*split(given)[:2]) for given in inputs if given.startswith(BY_RANGES))
 
     def images() -> Iterator[ListedImage]:
-        for number, image in enumerate(list_images([given], survey=survey), start=1):
+        for number, image in enumerate(list_images(inputs, survey=survey), start=1):
             yield image
-            if number == limit and given.startswith(GS):
-                listing.ranges = _ranges_after(image, given, survey.selection)
+            # By their URIs, local inputs come first, those of az:// next: they are listed then.
+            if number >= limit and spread and image.uri.startswith(BY_RANGES):
+                rest = UnlistedRest.after(image.uri, inputs)
+                yield from rest.single_objects(survey.selection)
+                listing.ranges = rest.ranges(survey.selection)
                 return
 
     listing = Listing(images(), survey=survey)
@@ -159,8 +159,12 @@ def _list_input(given: str, survey: Survey, *, alone: bool) -> Iterator[ListedIm
 
 
 def _sort_key(image: ListedImage) -> bytes:
+    return _uri_key(image.uri)
+
+
+def _uri_key(uri: str) -> bytes:
     # Folders are walked in the order of their paths; percent-encoding would change it.
-    return path_of(image.uri) if image.uri.startswith("file:") else image.uri.encode()
+    return path_of(uri) if uri.startswith("file:") else uri.encode()
 
 
 def check_output_outside_inputs(inputs: Sequence[str], output: str) -> None:
@@ -189,27 +193,6 @@ def _matches_in(output: str, given: str) -> bool:
     return any(expression.fullmatch(f"{output.removeprefix(below)}/{name}") for name in _WRITTEN)
 
 
-def _ranges_after(last: ListedImage, given: str, selection: Selection) -> tuple[RemoteRange, ...]:
-    _, bucket, name = split(given)
-    pattern = name if has_magic(name) else ""
-    prefix = literal_prefix(pattern) if pattern else name and f"{name.removesuffix('/')}/"
-
-    from digitmill.storage.object_stores import google
-
-    def first_name(start: str, end: str) -> str | None:
-        for image in google.list_objects(bucket, start=start, end=end, most=1):
-            return split(image.uri)[2]
-        return None
-
-    # The next possible name: nothing lies between a name and the name followed by a NUL.
-    rest = KeyRange(split(last.uri)[2] + "\0", prefix_end(prefix) if prefix else "")
-    folder = prefix[: prefix.rfind("/") + 1]
-    return tuple(
-        RemoteRange(bucket, keys, pattern, folder, selection)
-        for keys in split_range(rest, first_name, prefix=prefix)
-    )
-
-
 def read_input_list(given: str, limits: ReadLimits | None = None) -> list[ListedImage]:
     """Return the images that a file lists, each once, in the order of their names.
 
@@ -219,6 +202,41 @@ def read_input_list(given: str, limits: ReadLimits | None = None) -> list[Listed
     Raises:
         UserError: when the file cannot be read or names nothing.
     """
+    with ImageReader(limits) as reader:
+        return list(reader.find(_named_uris(given)))
+
+
+def list_named(given: str, limits: ReadLimits | None = None, *, limit: int = SERIAL_LIMIT) -> Listing:
+    """List what `read_input_list` returns; beyond `limit`, objects are left to workers, in files of names.
+
+    Raises:
+        UserError: as `read_input_list`.
+    """
+    uris = _named_uris(given)
+    # By their keys, local files come first; workers may not see them.
+    here = max(limit, bisect.bisect_left(uris, True, key=is_object))
+
+    def images() -> Iterator[ListedImage]:
+        with ImageReader(limits) as reader:
+            yield from reader.find(uris[:here])
+
+    listing = Listing(images())
+    files = {
+        named_listing(number): uris[start : start + _NAMES_OF_A_FILE]
+        for number, start in enumerate(range(here, len(uris), _NAMES_OF_A_FILE))
+    }
+    listing.ranges = tuple(
+        RemoteRange("", KeyRange(named[0], ""), "", names=name) for name, named in files.items()
+    )
+    listing.side_files.append(
+        lambda: (
+            (name, gzip.compress(json.dumps(named).encode(), 1, mtime=0)) for name, named in files.items()
+        )
+    )
+    return listing
+
+
+def _named_uris(given: str) -> list[str]:
     try:
         with open_text(given) as file:
             text = file.read()
@@ -232,9 +250,7 @@ def read_input_list(given: str, limits: ReadLimits | None = None) -> list[Listed
     if not names:
         raise UserError("input list names no images", value=given, hint="write one path or URI per line")
     real = RealNames()
-    uris = sorted({real[uri_in(name, given)] for name in names})
-    with ImageReader(limits) as reader:
-        return sorted(reader.find(uris), key=_sort_key)
+    return sorted({real[uri_in(name, given)] for name in names}, key=_uri_key)
 
 
 def _names(text: str) -> Iterator[str]:

@@ -1,21 +1,31 @@
 """Splits the names of a large bucket into key ranges that can be listed in parallel.
 
-Nothing is known about the names in advance, and a store only answers which name comes first from some key
+Nothing is known about the names in advance, and a store only answers which names come first from some key
 on. So the names are walked like a trie: each request finds the next branch, and the branches become the
-bounds of the ranges. The ranges are half-open and leave no gap, so every name, including one that appears
-while they are listed, lies in exactly one.
+bounds of the ranges. One request returns a page of names, so a branch of fewer is known to be small: the
+small ones share ranges, and only large ones are split further. The ranges are half-open and leave no gap, so
+every name, including one that appears while they are listed, lies in exactly one.
 """
 
 import dataclasses
 import itertools
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final
 
 NUM_RANGES: Final = 64
 """Ranges to aim for: enough for many workers, and found in seconds."""
 
-FirstName = Callable[[str, str], str | None]
-"""The first name >= start and < end (empty: no end), or None."""
+PAGE: Final = 1000
+"""Names of a request."""
+
+_REQUESTS_A_PAGE: Final = 4
+"""Requests to each page of names that is known: where there are few names, more are not worth it."""
+
+FirstNames = Callable[[str, str], Sequence[str]]
+"""The first `PAGE` names >= start and < end (empty: no end); fewer where there are no more."""
+
+Mapped = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
+"""Calls a function with each of several values, as `map`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,56 +39,135 @@ class KeyRange:
         return self.start <= name and (not self.end or name < self.end)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Branch:
+    """The names with a prefix.
+
+    Attributes:
+        names: the first of them, a page or all.
+        whole: whether these are all.
+    """
+
+    prefix: str
+    names: Sequence[str]
+    whole: bool
+
+
 def split_range(
-    whole: KeyRange, first_name: FirstName, *, prefix: str = "", num_ranges: int = NUM_RANGES
+    whole: KeyRange,
+    first_names: FirstNames,
+    *,
+    prefix: str = "",
+    num_ranges: int = NUM_RANGES,
+    least: int = 1,
+    at_once: Mapped = map,
 ) -> list[KeyRange]:
     """Return consecutive ranges that cover `whole`: `num_ranges` or more, if there are enough names.
 
-    All names in `whole` begin with `prefix`. Each call of `first_name` costs one request.
+    All names in `whole` begin with `prefix`. Each call of `first_names` costs one request. Names that are
+    known to be few share a range until it holds `least` of them. `at_once` is `map`, or one that makes
+    several calls at once.
     """
-    first = first_name(whole.start, whole.end)
-    if first is None:
-        return [whole]
-    branches = [_Branch(prefix, first)]
-    while branches and len(branches) < num_ranges:
-        deeper = [child for branch in branches for child in _children(branch, whole, first_name)]
-        if deeper == branches:
+    names = first_names(whole.start, whole.end)
+    branches, requests = [_Branch(prefix, names, len(names) < PAGE)], 0
+
+    def ask(start: str) -> Sequence[str]:
+        nonlocal requests
+        requests += 1
+        return first_names(start, whole.end)
+
+    while 0 < sum(not branch.whole for branch in branches) < num_ranges:
+        pages = sum(len(branch.names) for branch in branches) / PAGE
+        if requests > _REQUESTS_A_PAGE * (pages + 4):
             break
-        branches = deeper
-    bounds = [branch.prefix for branch in branches[1:]]
+        deeper = at_once(lambda branch: _children(branch, ask), branches)
+        branches = list(itertools.chain.from_iterable(deeper))
+    bounds = _bounds(branches, num_ranges=num_ranges, least=least)
     edges = [whole.start, *(bound for bound in bounds if bound in whole and bound != whole.start), whole.end]
     return [KeyRange(start, end) for start, end in itertools.pairwise(edges)]
 
 
-@dataclasses.dataclass(frozen=True)
-class _Branch:
-    """All names with a prefix, and the first of them."""
-
-    prefix: str
-    first: str
+def _children(branch: _Branch, ask: Callable[[str], Sequence[str]]) -> list[_Branch]:
+    """Return a small branch as it is, and the branches of a large one."""
+    return [branch] if branch.whole else [*_split_branch(branch.prefix, branch.names, ask)]
 
 
-def _children(branch: _Branch, whole: KeyRange, first_name: FirstName) -> list[_Branch]:
-    """Return the branches of one more character, or the branch itself if it holds a single name."""
-    children: list[_Branch] = []
-    name: str | None = branch.first
-    depth = len(branch.prefix)
-    if name == branch.prefix:
-        # The prefix itself is a name: it stays with the first of the longer ones.
-        name = _next(branch, branch.prefix + "\0", whole, first_name)
-        if name is None:
-            return [branch]
-    while name is not None:
-        child = _Branch(name[: depth + 1], name)
-        children.append(child)
-        beyond = prefix_end(child.prefix)
-        name = _next(branch, beyond, whole, first_name) if beyond else None
-    return children
+def _split_branch(
+    prefix: str, names: Sequence[str], ask: Callable[[str], Sequence[str]]
+) -> Iterator[_Branch]:
+    """Yield the branches of one more character than all names of a branch have in common."""
+    if len(_common(names[0], names[-1])) > len(prefix):
+        first = names[0][: len(prefix) + 1]
+        beyond = _inside(prefix, _from(first, ask))
+        if beyond:
+            yield _Branch(first, names, whole=False)
+            names = beyond
+        else:
+            prefix = _longest_prefix(first, names, ask)
+    while inside := _inside(prefix, names):
+        groups = [
+            (key, [*group]) for key, group in itertools.groupby(inside, lambda name: name[: len(prefix) + 1])
+        ]
+        last, of_last = groups[-1]
+        cut = len(inside) == PAGE
+        yield from (_Branch(key, group, whole=True) for key, group in (groups[:-1] if cut else groups))
+        if not cut:
+            return
+        if len(groups) > 1:
+            names = ask(of_last[0])  # where the page ends tells nothing about the last one's size
+            continue
+        yield _Branch(last, inside, whole=False)
+        names = _from(last, ask)
 
 
-def _next(branch: _Branch, start: str, whole: KeyRange, first_name: FirstName) -> str | None:
-    name = first_name(start, whole.end)
-    return name if name is not None and name.startswith(branch.prefix) else None
+def _longest_prefix(prefix: str, names: Sequence[str], ask: Callable[[str], Sequence[str]]) -> str:
+    """Return all that the names with a prefix have in common; `names` are the first of them."""
+    name, least, most = names[0], len(prefix), len(_common(names[0], names[-1]))
+    while least < most:
+        middle = (least + most + 1) // 2
+        beyond = _inside(prefix, _from(name[:middle], ask))
+        if beyond:
+            most = len(_common(name, beyond[0]))
+        else:
+            least = middle
+    return name[:least]
+
+
+def _common(one: str, other: str) -> str:
+    """Return what two names both begin with."""
+    return one[
+        : next(
+            (place for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]),
+            len(one),
+        )
+    ]
+
+
+def _from(prefix: str, ask: Callable[[str], Sequence[str]]) -> Sequence[str]:
+    """Return the first names behind those with a prefix."""
+    beyond = prefix_end(prefix)
+    return ask(beyond) if beyond else []
+
+
+def _inside(prefix: str, names: Sequence[str]) -> list[str]:
+    return list(itertools.takewhile(lambda name: name.startswith(prefix), names))
+
+
+def _bounds(branches: Sequence[_Branch], *, num_ranges: int, least: int) -> Iterator[str]:
+    """Yield where a new range begins: before a large branch, and where small ones come to a fair share."""
+    share = max(least, sum(len(branch.names) for branch in branches) / num_ranges)
+    held = 0.0
+    for branch in branches:
+        if branch.whole:
+            for name in branch.names:
+                if held >= share:
+                    yield name
+                    held = 0
+                held += 1
+            continue
+        if held > share / 4:
+            yield branch.prefix
+        held = share
 
 
 def prefix_end(prefix: str) -> str:

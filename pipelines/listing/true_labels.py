@@ -2,8 +2,8 @@
 
 import csv
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple, Protocol
 
 from digitmill.storage import open_text
 from digitmill.storage.listed_image import ListedImage
@@ -22,60 +22,125 @@ _NO_PAGE = "-"
 _DIGITS = {str(digit): digit for digit in range(CLASSES)}
 
 
-class _Label(NamedTuple):
+class Label(NamedTuple):
     """A label from a CSV file: the digit, and the version of the image that it is of; -1 for any."""
 
     digit: int
     generation: int = -1
 
 
-def attach_labels(images: Iterable[ListedImage], labels: str) -> Iterator[ListedImage]:
+def attach_labels(
+    images: Iterable[ListedImage], labels: "str | LabelsFile", *, more: Callable[[], bool] = lambda: False
+) -> Iterator[ListedImage]:
     """Yield the images with their labels; images without one stay unlabelled.
 
     The label of a file is that of each of its pages; a CSV can name pages instead, as `scan.tif!2`.
 
     If the CSV has a column `generation`, as the one of a review has, a label applies to that version of the
-    image only. Labels of other versions and lines without a digit are reported to standard error.
+    image only. Lines without a digit are reported to standard error, and, unless there are `more` images in
+    the end, labels of other versions and of no image.
 
-    `labels` is `folder`, or the place of a CSV with the columns `path` and `label`. Its paths are URIs,
+    `labels` is `folder`, or a CSV with the columns `path` and `label`, or its place. Its paths are URIs,
     absolute paths, or paths relative to its own folder.
 
     Raises:
         UserError: when the CSV cannot be used, or, after the last image, when no image had a label.
     """
-    csv_file = None if labels == FOLDER else _LabelsFile(labels)
-    label = csv_file.label if csv_file else label_from_folder
+    if isinstance(labels, str) and labels != FOLDER:
+        labels = LabelsFile(labels)
+    labeller = Labeller(labels) if isinstance(labels, LabelsFile) else None
+    label = labeller.label if labeller else label_from_folder
     known = False
     for image in images:
         labelled = label(image)
         known = known or labelled.label != NO_LABEL or bool(labelled.page_labels) or may_be_archive(image.uri)
         yield labelled
-    if csv_file and csv_file.stale:
-        print(
-            f"{labels}: ignored {csv_file.stale:,} labels of other versions of their images",
-            file=sys.stderr,
-            flush=True,
-        )
-    if csv_file and known and (unused := csv_file.count - csv_file.used) > 0:
-        print(
-            f"{labels}: {unused:,} of {csv_file.count:,} labels name no image of the input",
-            file=sys.stderr,
-            flush=True,
-        )
+    if labeller and more():
+        return  # the labels may be those of images that are listed later
+    if labeller and isinstance(labels, LabelsFile):
+        _report_unused(labels, labeller, known=known)
     if not known:
         hint = "write absolute paths, or paths relative to the CSV file's folder"
-        if labels == FOLDER:
+        if not labeller:
             hint = "keep the images in folders named 0 to 9, or give a CSV file of path,label"
-        raise UserError("no image of the input has a label", value=labels, hint=hint)
+        raise UserError("no image of the input has a label", value=str(labels), hint=hint)
 
 
-class _LabelsFile:
-    """A CSV file of labels.
+def _report_unused(labels: "LabelsFile", labeller: "Labeller", *, known: bool) -> None:
+    if labeller.stale:
+        print(
+            f"{labels}: ignored {labeller.stale:,} labels of other versions of their images",
+            file=sys.stderr,
+            flush=True,
+        )
+    if known and (unused := labels.count - labeller.used) > 0:
+        print(
+            f"{labels}: {unused:,} of {labels.count:,} labels name no image of the input",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+class FileLabels(Protocol):
+    """The labels of a CSV file, by the files that they are of."""
+
+    def of(self, uri: str) -> tuple[Label | None, Mapping[int, Label]]:
+        """Return the label of a file and those of its pages."""
+
+
+class Labeller:
+    """Gives images their labels.
+
+    Attributes:
+        used: labels of the images so far; all pages of a file count, whether it has them or not.
+        stale: images whose label is of another version.
+    """
+
+    def __init__(self, labels: FileLabels) -> None:
+        self._labels = labels
+        self.used = self.stale = 0
+
+    def label(self, image: ListedImage) -> ListedImage:
+        """Return an image with its label, if there is one."""
+        if may_be_archive(image.uri):
+            raise UserError(
+                "a labels file cannot label the members of an archive",
+                value=image.uri,
+                hint="leave archives out, or pack the images with their labels by `digitmill pack`",
+            )
+        label, pages = self._labels.of(image.uri)
+        if pages:
+            if label is not None:
+                raise UserError(
+                    "both a file and its pages have labels",
+                    value=image.uri,
+                    hint=f"leave out one of the two in {self._labels}",
+                )
+            self.used += len(pages)
+            return self._with_page_labels(image, pages)
+        self.used += label is not None
+        return _labelled(image, label and self._current(label, image))
+
+    def _current(self, label: Label, image: ListedImage) -> int | None:
+        """Return a label's digit; None where it is of another version of the image."""
+        if label.generation in (-1, image.generation):
+            return label.digit
+        self.stale += 1
+        return None
+
+    def _with_page_labels(self, image: ListedImage, pages: Mapping[int, Label]) -> ListedImage:
+        digits = {page: self._current(label, image) for page, label in pages.items()}
+        known = {page: str(digit) for page, digit in digits.items() if digit is not None}
+        labels = "".join(known.get(page, _NO_PAGE) for page in range(1, max(known, default=0) + 1))
+        # The one page of a file goes by the file's name.
+        return _labelled(image._replace(page_labels=labels), digits.get(1))
+
+
+class LabelsFile:
+    """A CSV file of labels, in memory.
 
     Attributes:
         count: number of labels.
-        used: labels of the images so far; all pages of a file count, whether it has them or not.
-        stale: images whose label is of another version.
     """
 
     def __init__(self, path: str) -> None:
@@ -85,47 +150,24 @@ class _LabelsFile:
         self._by_uri = _read_csv(path, self._real)
         self._pages = _page_labels(self._by_uri)
         self.count = len(self._by_uri)
-        self.used = self.stale = 0
 
-    def label(self, image: ListedImage) -> ListedImage:
-        if may_be_archive(image.uri):
-            raise UserError(
-                "a labels file cannot label the members of an archive",
-                value=image.uri,
-                hint="leave archives out, or pack the images with their labels by `digitmill pack`",
-            )
-        uri = self._real[image.uri]
-        label = self._by_uri.get(uri)
-        if uri in self._pages:
-            if label is not None:
-                raise UserError(
-                    "both a file and its pages have labels",
-                    value=image.uri,
-                    hint=f"leave out one of the two in {self._path}",
-                )
-            self.used += len(self._pages[uri])
-            return self._with_page_labels(image, self._pages[uri])
-        self.used += label is not None
-        return _labelled(image, label and self._current(label, image))
+    def __str__(self) -> str:
+        return self._path
 
-    def _current(self, label: _Label, image: ListedImage) -> int | None:
-        """Return a label's digit; None where it is of another version of the image."""
-        if label.generation in (-1, image.generation):
-            return label.digit
-        self.stale += 1
-        return None
+    def of(self, uri: str) -> tuple[Label | None, Mapping[int, Label]]:
+        """Return the label of a file and those of its pages."""
+        real = self._real[uri]
+        return self._by_uri.get(real), self._pages.get(real, {})
 
-    def _with_page_labels(self, image: ListedImage, pages: Mapping[int, _Label]) -> ListedImage:
-        digits = {page: self._current(label, image) for page, label in pages.items()}
-        known = {page: str(digit) for page, digit in digits.items() if digit is not None}
-        labels = "".join(known.get(page, _NO_PAGE) for page in range(1, max(known, default=0) + 1))
-        # The one page of a file goes by the file's name.
-        return _labelled(image._replace(page_labels=labels), digits.get(1))
+    def __iter__(self) -> Iterator[tuple[str, Label | None, Mapping[int, Label]]]:
+        """Yield each file's URI, label and labels of pages, sorted by URI."""
+        for uri in sorted(self._by_uri.keys() | self._pages.keys()):
+            yield uri, self._by_uri.get(uri), self._pages.get(uri, {})
 
 
-def _page_labels(by_uri: Mapping[str, _Label]) -> dict[str, dict[int, _Label]]:
+def _page_labels(by_uri: Mapping[str, Label]) -> dict[str, dict[int, Label]]:
     """Return the labels of names that can be those of pages, by file and page."""
-    pages: dict[str, dict[int, _Label]] = {}
+    pages: dict[str, dict[int, Label]] = {}
     for uri, label in by_uri.items():
         # Names in a labels file are paths, in which an exclamation mark is quoted.
         file, page = split_page("!".join(uri.rsplit("%21", 1)) if uri.startswith("file:") else uri)
@@ -148,7 +190,7 @@ def _labelled(image: ListedImage, label: int | None) -> ListedImage:
     return image if label is None else image._replace(label=label)
 
 
-def _read_csv(path: str, real: RealNames) -> dict[str, _Label]:
+def _read_csv(path: str, real: RealNames) -> dict[str, Label]:
     try:
         with open_text(path) as file:
             rows = csv.DictReader(file)
@@ -168,9 +210,9 @@ def _read_csv(path: str, real: RealNames) -> dict[str, _Label]:
     return labels
 
 
-def _read_rows(rows: csv.DictReader, path: str, real: RealNames) -> tuple[dict[str, _Label], int]:
+def _read_rows(rows: csv.DictReader, path: str, real: RealNames) -> tuple[dict[str, Label], int]:
     """Return the labels by URI, and the number of lines without a digit."""
-    labels: dict[str, _Label] = {}
+    labels: dict[str, Label] = {}
     without_digit = 0
     for row in rows:
         digit = _digit(row["label"], path, line=rows.line_num)
@@ -178,7 +220,7 @@ def _read_rows(rows: csv.DictReader, path: str, real: RealNames) -> tuple[dict[s
             without_digit += 1
             continue
         uri = real[uri_in(row["path"], path)]
-        label = _Label(digit, _generation(row.get("generation"), path, line=rows.line_num))
+        label = Label(digit, _generation(row.get("generation"), path, line=rows.line_num))
         if labels.setdefault(uri, label) != label:
             raise UserError(
                 "image has two labels", value=row["path"], hint=f"correct line {rows.line_num} of {path}"

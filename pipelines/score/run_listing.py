@@ -10,15 +10,17 @@ from digitmill.storage import OutputFolder, Selection, Survey
 from digitmill.storage.interface import Hold
 from pipelines.history import incremental
 from pipelines.history.past_runs import PastRun
+from pipelines.listing.frozen_labels import freeze_labels
 from pipelines.listing.frozen_listing import FrozenItem, ListingIndex, freeze_listing, read_index
 from pipelines.listing.input_listing import (
     Listing,
     list_images,
+    list_named,
     list_with_ranges,
     read_input_list,
     stable_sample,
 )
-from pipelines.listing.true_labels import FOLDER, attach_labels
+from pipelines.listing.true_labels import FOLDER, LabelsFile, attach_labels
 from pipelines.output import output_run
 from pipelines.output.run_progress import show_listing
 from pipelines.score_options import ScoreOptions
@@ -130,10 +132,13 @@ def begin_run(
 def open_listing(options: ScoreOptions, *, spread: bool = True) -> Listing:
     """Return the images to score, listed lazily; workers may list the end of a large folder if `spread`."""
     survey = Survey(Selection(options.include, options.exclude), strict=options.strict_listing)
-    # Ranges only where no other input could name the same image, and no file its label.
-    alone = len(options.inputs) == 1 and options.input_list is None and options.labels in (None, FOLDER)
-    if spread and alone and not options.limit and not options.sample:
-        listing = list_with_ranges(options.inputs[0], survey=survey)
+    # Not where two lists could name the same image, nor where a part of the images is chosen.
+    spread = spread and not (options.limit or options.sample)
+    if spread and options.input_list is None:
+        listing = list_with_ranges(options.inputs, survey=survey)
+    elif spread and options.input_list and not options.inputs:
+        listing = list_named(options.input_list, options.limits)
+        listing.survey = survey
     else:
         named = read_input_list(options.input_list, options.limits) if options.input_list else []
         images = list_images(options.inputs, named, survey=survey)
@@ -142,4 +147,7 @@ def open_listing(options: ScoreOptions, *, spread: bool = True) -> Listing:
         listing = Listing(images, limit=options.limit, survey=survey)
     if options.labels is None:
         return listing
-    return listing.map(functools.partial(attach_labels, labels=options.labels))
+    labels = FOLDER if options.labels == FOLDER else LabelsFile(options.labels)
+    if isinstance(labels, LabelsFile):
+        listing.side_files.append(functools.partial(freeze_labels, labels))
+    return listing.map(functools.partial(attach_labels, labels=labels, more=lambda: bool(listing.ranges)))

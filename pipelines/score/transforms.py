@@ -3,18 +3,22 @@
 import collections
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, Final
 
 import apache_beam as beam
+from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.shared import Shared
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
 from digitmill.storage import open_folder
-from pipelines.listing.frozen_listing import ItemRef, frozen_items, list_range
-from pipelines.listing.input_listing import RemoteRange
+from pipelines.listing.bucket_ranges import RemoteRange
+from pipelines.listing.frozen_listing import HAND_ON_AFTER, LIST_ROUNDS, ItemRef, frozen_items, list_range
 from pipelines.scoring.scoring_task import ItemScorer, LocalScorer, ScoringTask
+
+_REFS: Final = "refs"
+_REST: Final = "rest"
 
 
 class ListInputs(beam.PTransform):
@@ -43,16 +47,43 @@ def _not_here() -> None:
 
 
 def list_ranges(ranges: beam.PCollection, task: ScoringTask) -> beam.PCollection:
-    """Spread `RemoteRange`s over the workers and list each once: to a PCollection of `ItemRef`."""
-    return ranges | "SpreadRanges" >> beam.Reshuffle() | "ListRanges" >> beam.FlatMap(_list_range, task)
+    """Spread `RemoteRange`s over the workers and list each once: to a PCollection of `ItemRef`.
+
+    A worker lists so many names of a range, and the next round spreads what it leaves; the last one leaves
+    nothing.
+    """
+    listed = []
+    for number in range(LIST_ROUNDS):
+        last = number == LIST_ROUNDS - 1
+        name = f"ListRanges{number or ''}"
+        refs = (
+            ranges
+            | f"Spread{name.removeprefix('List')}" >> beam.Reshuffle()
+            | name >> beam.FlatMap(_list_range, task, last=last).with_outputs(_REST, main=_REFS)
+        )
+        listed.append(refs[_REFS])
+        ranges = refs[_REST]
+    return listed | "ListedRanges" >> beam.Flatten()
 
 
-def _list_range(keys: RemoteRange, task: ScoringTask) -> Iterator[ItemRef]:
-    """List a range of names as work items that are frozen in the output, and yield references to them."""
+def _list_range(keys: RemoteRange, task: ScoringTask, *, last: bool) -> Iterator[Any]:
+    """List a range of names as work items that are frozen in the output; yield an `ItemRef` to each.
+
+    What is left of a range goes to the output `_REST`, as `RemoteRange`s.
+    """
     output = open_folder(task.output, retry_seconds=task.limits.retry_seconds)
-    listed = list_range(keys, output, run=task.run, folder_labels=task.folder_labels, size=task.rows_per_part)
-    for name, item in listed:
-        yield from (frozen.ref for frozen in frozen_items(name, item))
+    for listed in list_range(
+        keys,
+        output,
+        run=task.run,
+        folder_labels=task.folder_labels,
+        size=task.rows_per_part,
+        most=None if last else HAND_ON_AFTER,
+    ):
+        if isinstance(listed, RemoteRange):
+            yield TaggedOutput(_REST, listed)
+        else:
+            yield from (frozen.ref for frozen in frozen_items(*listed))
 
 
 class ScoreImages(beam.PTransform):

@@ -1,9 +1,13 @@
 """Sorts rows in any number in bounded memory: SQLite does it on disk."""
 
+import contextlib
 import json
 import sqlite3
+import tempfile
 from collections.abc import Iterable, Iterator
 from typing import Any
+
+from schemas.errors import StorageError
 
 
 class SortedRows:
@@ -23,18 +27,32 @@ class SortedRows:
         self._sorted = False
 
     def add(self, rows: Iterable[tuple[str, object]]) -> None:
-        """Add rows."""
+        """Add rows; raise StorageError when the disk is full."""
         # Bytes of UTF-8 sort as Python sorts text.
         encoded = ((text.encode(errors="surrogatepass"), json.dumps(value)) for text, value in rows)
-        self._count += self._database.executemany("INSERT INTO given VALUES (?, ?)", encoded).rowcount
+        with _using_disk():
+            self._count += self._database.executemany("INSERT INTO given VALUES (?, ?)", encoded).rowcount
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         if not self._sorted:
-            self._database.execute("CREATE TABLE sorted AS SELECT * FROM given ORDER BY text, value")
-            self._database.execute("DROP TABLE given")
+            with _using_disk():
+                self._database.execute("CREATE TABLE sorted AS SELECT * FROM given ORDER BY text, value")
+                self._database.execute("DROP TABLE given")
             self._sorted = True
         for text, value in self._database.execute("SELECT text, value FROM sorted ORDER BY rowid"):
             yield text.decode(errors="surrogatepass"), json.loads(value)
+
+
+@contextlib.contextmanager
+def _using_disk() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise StorageError(
+            "cannot sort rows in a temporary file",
+            value=tempfile.gettempdir(),
+            hint=f"make room, or name another folder by TMPDIR: {error}",
+        ) from error

@@ -209,7 +209,7 @@ def test_the_load_command_loads_both_tables_and_makes_every_view(tmp_path: pathl
         "schemas/generated/predictions.bigquery.json",
     ]
     assert loaded["my-project:digits.failures"][-2:] == [
-        "gs://b/state/reports/failures.csv",
+        "gs://b/state/reports/failures*.csv",
         "schemas/generated/failures.bigquery.json",
     ]
     assert all(

@@ -70,6 +70,46 @@ def test_a_missing_field_is_named() -> None:
         decode(Leaf, {}, what="a leaf")
 
 
+@dataclasses.dataclass(frozen=True)
+class Row:
+    name: str
+    count: int
+    share: float = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    rows: tuple[Row, ...]
+
+
+def test_rows_need_not_be_alike() -> None:
+    given = [{"name": "a", "count": 1, "share": 2}, {"count": 2, "name": "b"}, {"name": "c", "count": 3}]
+    rows = decode(Rows, {"rows": given}, what="rows").rows
+    assert rows == (Row("a", 1, 2), Row("b", 2), Row("c", 3))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        3,
+        None,
+        [],
+        {},
+        {"name": "a"},
+        {"name": "a", "count": True},
+        {"name": "a", "count": 1.0},
+        {"name": 1, "count": 1},
+        {"name": "a", "count": 1, "share": "2"},
+        {"name": "a", "count": 1, "more": 2},
+        {"name": "a", "count": [1]},
+    ],
+)
+def test_one_wrong_row_of_many_is_refused(wrong: object) -> None:
+    given = [*({"name": "a", "count": number} for number in range(100)), wrong]
+    with pytest.raises(ValueError, match="wrong fields for rows"):
+        decode(Rows, {"rows": given}, what="rows")
+
+
 DEEP = ["[" * 100_000, "[" * 500 + "]" * 500, '{"a":' * 100_000, '{"a":' * 500 + "1" + "}" * 500]
 
 

@@ -32,8 +32,11 @@ class Bucket(Protocol):
     Every method raises StoreError when the store refuses, or does not answer within the bucket's patience.
     """
 
-    def list(self, prefix: str, *, most: int | None = None) -> Iterator[ListedImage]:
-        """Yield the objects below a prefix, empty or ending in a slash, in the store's own order."""
+    def list(self, prefix: str, *, most: int | None = None, after: str = "") -> Iterator[ListedImage]:
+        """Yield the objects below a prefix, empty or ending in a slash, in the store's own order.
+
+        With `after`, only those whose names come after it; not every store can.
+        """
 
     def folders(self, prefix: str) -> set[str]:
         """Return the names of the folders directly below a prefix."""

@@ -32,8 +32,9 @@ class GoogleBucket:
         self._seconds = retry_seconds
         self._stop = threading.Event()
 
-    def list(self, prefix: str, *, most: int | None = None) -> Iterator[ListedImage]:
-        return iterate_objects(self.bucket, prefix=prefix, most=most)
+    def list(self, prefix: str, *, most: int | None = None, after: str = "") -> Iterator[ListedImage]:
+        start = f"{after}\0" if after else ""
+        return iterate_objects(self.bucket, prefix=prefix, start=start, most=most)
 
     def folders(self, prefix: str) -> set[str]:
         listed = pages(self.bucket, prefix=prefix, delimiter="/", fields="prefixes,nextPageToken")

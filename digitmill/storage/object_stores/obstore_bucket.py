@@ -53,14 +53,14 @@ class ObstoreBucket:
         self._stop = threading.Event()
         self._log_in()
 
-    def list(self, prefix: str, *, most: int | None = None) -> Iterator[ListedImage]:
+    def list(self, prefix: str, *, most: int | None = None, after: str = "") -> Iterator[ListedImage]:
         if not self._answered:
             # obstore's own retries, below, last as long at a bucket that cannot be listed at all.
             self._request(
                 lambda store: next(iter(obstore.list(store, prefix.rstrip("/") or None, chunk_size=1)), None)
             )
         try:
-            pages = obstore.list(self._listing, prefix.rstrip("/") or None)
+            pages = obstore.list(self._listing, prefix.rstrip("/") or None, offset=after or None)
             for meta in itertools.islice(itertools.chain.from_iterable(pages), most):
                 yield listed_object(self._scheme, self._bucket, meta)
         except (refused.BaseError, OSError, ValueError) as error:

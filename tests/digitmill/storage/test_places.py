@@ -3,10 +3,20 @@ import pathlib
 
 import pytest
 
-from digitmill.storage import ImageReader, Selection, Survey, list_place, open_place, uri_of_place
+from digitmill.storage import (
+    ImageReader,
+    Selection,
+    Survey,
+    can_list_ranges,
+    list_keys,
+    list_place,
+    open_place,
+    uri_of_place,
+)
 from schemas.errors import UserError
 from schemas.failure import FailureCode, ImageError
 from tests.gcs_emulator import Bucket, Proxy
+from tests.other_stores import s3_bucket
 
 
 @pytest.fixture
@@ -128,3 +138,33 @@ def test_a_bucket_s_junk_is_ignored_but_not_where_it_is_named(bucket: Bucket, pl
     assert survey.ignored == len(JUNK) + 1
     for name in JUNK:
         assert len(list(list_place(f"{bucket.uri}/in/{name}"))) == 1
+
+
+KEYS = ["a b/1", "a/1", "a/10", "a/2", "a/5/1", "a/50", "zz", "z\U0001f600/1", "\u00e9/1"]
+BOUNDS = ["", "a", "a/", "a/1", "a/1\0", "a/10", "a/5", "a/5/", "a/5/\0", "z", "\u00e9", "\ue000"]
+ODD_BOUNDS = ["a//", "a/.", "a/..", "a/\x01", "a/5//", "/"]
+
+
+@pytest.mark.parametrize("scheme", ["s3", pytest.param("gs", marks=pytest.mark.emulator)])
+def test_keys_are_listed_between_any_bounds(
+    scheme: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if scheme == "s3":
+        store = s3_bucket("keys", request.getfixturevalue("s3_endpoint"), monkeypatch)
+    else:
+        store = request.getfixturevalue("bucket")
+    for key in KEYS:
+        store.put(key, b"x")
+    bucket = store.uri.removeprefix(f"{scheme}://")
+    assert can_list_ranges(scheme, bucket)
+    for start in BOUNDS + ODD_BOUNDS:
+        for end in ("", "a/5", "b", "zz"):
+            inside = [key for key in sorted(KEYS) if start <= key and (not end or key < end)]
+            for most in (None, 2):
+                found = list_keys(scheme, bucket, start=start, end=end, most=most)
+                assert [image.uri.removeprefix(f"{store.uri}/") for image in found] == inside[:most], start
+
+
+def test_what_is_not_listed_in_order_is_not_listed_by_ranges() -> None:
+    assert not can_list_ranges("az", "container")
+    assert not can_list_ranges("s3", "name--use1-az4--x-s3")

@@ -2,14 +2,19 @@ import gzip
 import itertools
 import json
 import pathlib
+import tempfile
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from digitmill.storage import Selection, Survey
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.local_output import LocalFolder
 from digitmill.storage.object_stores import google
+from pipelines.listing import bucket_ranges, frozen_listing, input_listing, key_ranges
+from pipelines.listing.bucket_ranges import RemoteRange
 from pipelines.listing.frozen_listing import (
     FrozenItem,
     ListingIndex,
@@ -21,12 +26,19 @@ from pipelines.listing.frozen_listing import (
     read_range_items,
     read_sequence,
 )
-from pipelines.listing.input_listing import Listing, RemoteRange, list_images, list_with_ranges
+from pipelines.listing.input_listing import (
+    Listing,
+    list_images,
+    list_named,
+    list_with_ranges,
+    read_input_list,
+)
 from pipelines.listing.key_ranges import KeyRange
 from pipelines.listing.work_item import WorkItem
 from schemas.errors import StorageError, UserError
 from schemas.layout import LISTING
 from tests.gcs_emulator import Bucket
+from tests.other_stores import s3_bucket
 
 
 @pytest.fixture
@@ -46,7 +58,9 @@ def filled(bucket: Bucket) -> Bucket:
 
 
 def listed(output: LocalFolder, keys: RemoteRange, size: int = 7) -> Iterator[WorkItem]:
-    return (item for _, item in list_range(keys, output, run="run", folder_labels=True, size=size))
+    for each in list_range(keys, output, run="run", folder_labels=True, size=size):
+        assert not isinstance(each, RemoteRange), "without a bound the range is listed to its end"
+        yield each[1]
 
 
 def frozen(output: LocalFolder, keys: RemoteRange) -> list[WorkItem]:
@@ -62,7 +76,7 @@ def names(items: list, bucket: Bucket) -> list[str]:
 def test_launcher_and_workers_together_list_every_name_once(
     filled: Bucket, output: LocalFolder, limit: int, place: str
 ) -> None:
-    listing = list_with_ranges(f"{filled.uri}/{place}", limit=limit)
+    listing = list_with_ranges([f"{filled.uri}/{place}"], limit=limit)
     images = list(listing)
     assert len(images) == limit
     assert listing.ranges
@@ -81,7 +95,7 @@ def test_launcher_and_workers_together_count_what_they_leave_out(
     for name in (".DS_Store", "0/Thumbs.db", "5/._1.png", "9/zz/__MACOSX/1.png", "zz/manifest.json"):
         filled.put(f"in/{name}", b"junk")
     survey = Survey(Selection(exclude=("3/**",)))
-    listing = list_with_ranges(f"{filled.uri}/{place}", limit=limit, survey=survey)
+    listing = list_with_ranges([f"{filled.uri}/{place}"], limit=limit, survey=survey)
     here = [image.uri.removeprefix(f"{filled.uri}/") for image in listing]
     index = ListingIndex.from_json(ListingIndex((), listing.ranges).to_json())
     assert index.ranges == listing.ranges
@@ -97,8 +111,100 @@ def test_launcher_and_workers_together_count_what_they_leave_out(
     assert survey.ignored + sum(ignored) == 5 + 6
 
 
+OVERLAPPING = [
+    ["in", "other"],
+    ["in/0", "in", "other/1.png"],
+    ["in/**/*.png", "in/3", "in/3/", "other"],
+    ["in/1/001.png", "in/7", "in/1"],
+    ["in/1/001.png", "in/7/057.png", "in/2"],
+    ["other/1.png", "in/[02468]/*", "in/4/*4.png", "in"],
+]
+
+
+@pytest.mark.parametrize("limit", [1, 5, 11, 40])
+@pytest.mark.parametrize("places", OVERLAPPING)
+def test_several_inputs_are_listed_by_launcher_and_workers_each_name_once(
+    filled: Bucket, output: LocalFolder, tmp_path: pathlib.Path, limit: int, places: list[str]
+) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk/1.png").touch()
+    filled.put("in/7/.DS_Store", b"junk")
+    selection = Selection(exclude=("**/007.png", "7/047.png"))
+    inputs = [*(f"{filled.uri}/{place}" for place in places), str(tmp_path / "disk")]
+    alone = [image.uri for image in list_images(inputs, survey=Survey(selection))]
+    listing = list_with_ranges(inputs, limit=limit, survey=Survey(selection))
+    here = [image.uri for image in listing]
+    index = ListingIndex.from_json(ListingIndex((), listing.ranges).to_json())
+    assert index.ranges == listing.ranges
+    items = [item for keys in index.ranges for item in listed(output, keys)]
+    there = [image.uri for item in items for image in item.images]
+    assert here[:limit] == alone[:limit]
+    assert sorted(here + there) == sorted(alone)
+    assert len(here) < len(alone) or not there
+
+
+def test_workers_look_up_what_an_input_list_names(
+    filled: Bucket, output: LocalFolder, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(input_listing, "_NAMES_OF_A_FILE", 7)
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).touch()
+    named = [f"{filled.uri}/{name}" for name in [*filled.names()[1:30:2], "gone.png"]]
+    path = tmp_path / "list.txt"
+    path.write_text("\n".join([*named, "a.png", "b.png", named[3], ""]))
+    alone = read_input_list(path)
+    listing = list_named(path, limit=1)
+    index = ListingIndex.from_json(ListingIndex((), listing.ranges).to_json())
+    here = sum(item.images for item in freeze_listing(listing, output, run="run"))
+    assert here == 2  # local files
+    assert read_index(output).ranges == index.ranges
+    # A worker dies, another one goes on.
+    begun = list(itertools.islice(listed(output, index.ranges[0], size=3), 1))
+    items = [item for keys in index.ranges for item in listed(output, keys, size=3)]
+    assert items[:1] == begun
+    assert len(index.ranges) == 3
+    found = [image for item in items for image in item.images]
+    assert [image.uri for image in found] == [image.uri for image in alone[2:]]
+    assert {image.uri: image.size for image in found} == {image.uri: image.size for image in alone[2:]}
+    assert [item for keys in index.ranges for item in frozen(output, keys)] == items
+
+
+@pytest.mark.parametrize("limit", [1, 4])
+def test_a_bucket_of_s3_is_left_to_workers_too(
+    output: LocalFolder, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    store = s3_bucket(f"ranges{limit}", s3_endpoint, monkeypatch)
+    for name in (
+        "in/1.png",
+        "in/10.png",
+        "in/1/x.png",
+        "in/2.png",
+        "in/\u00e9.png",
+        "in/\U0001f600.png",
+        "z",
+    ):
+        store.put(name, b"x")
+    inputs = [f"{store.uri}/in", f"{store.uri}/z"]
+    listing = list_with_ranges(inputs, limit=limit)
+    here = [image.uri for image in listing]
+    assert len(here) == limit + 1  # and the single object
+    there = [
+        image for keys in listing.ranges for item in listed(output, keys, size=2) for image in item.images
+    ]
+    assert sorted(here + [image.uri for image in there]) == [image.uri for image in list_images(inputs)]
+    assert all(image.checksum and image.generation for image in there)
+
+
+def test_directory_buckets_are_not_listed_in_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = [ListedImage(f"s3://b--use1-az4--x-s3/{number}", 1, 1) for number in range(9)]
+    monkeypatch.setattr(input_listing, "list_place", lambda *_: iter(images))
+    listing = list_with_ranges(["s3://b--use1-az4--x-s3/"], limit=3)
+    assert list(listing) == images
+    assert listing.ranges == ()
+
+
 def test_a_small_folder_is_listed_by_the_launcher(filled: Bucket) -> None:
-    listing = list_with_ranges(f"{filled.uri}/in")
+    listing = list_with_ranges([f"{filled.uri}/in"])
     assert len(list(listing)) == 60
     assert listing.ranges == ()
 
@@ -147,7 +253,7 @@ def test_archives_have_their_own_references(bucket: Bucket, output: LocalFolder)
         bucket.put(name, b"x")
     keys = RemoteRange(bucket.name, KeyRange("", ""), "")
     listing = list_range(keys, output, run="run", folder_labels=True)
-    refs = [each.ref for name, item in listing for each in frozen_items(name, item)]
+    refs = [each.ref for listed in listing for each in frozen_items(*listed)]
     items = [load_item(output, ref) for ref in refs]
     assert [[image.uri.rpartition("/")[2] for image in item.images] for item in items] == [
         ["1.png", "3.png"],
@@ -253,11 +359,11 @@ class Names(list):
         super().__init__(names)
         self.starts: list[str] = []
 
-    def list_objects(self, bucket: str, *, start: str, end: str) -> Iterator[ListedImage]:
+    def list_objects(self, bucket: str, *, start: str, end: str, most: int | None) -> Iterator[ListedImage]:
         self.starts.append(start)
-        for name in sorted(self):
-            if start <= name and (not end or name < end):
-                yield ListedImage(f"gs://{bucket}/{name}", 1, 0 if name.endswith("/") else 1)
+        inside = (name for name in sorted(self) if start <= name and (not end or name < end))
+        for name in itertools.islice(inside, most):
+            yield ListedImage(f"gs://{bucket}/{name}", 1, 0 if name.endswith("/") else 1)
 
 
 @pytest.fixture
@@ -279,6 +385,113 @@ def test_a_range_is_listed_by_one_request(stored: Names, output: LocalFolder) ->
     keys = RemoteRange("bucket", KeyRange("a/", "a0"), "a/*.png")
     assert [len(item.images) for item in listed(output, keys, size=1)] == [1, 1, 1]
     assert stored.starts == ["a/"]
+
+
+PLACES = st.text(st.sampled_from("ab/0\u00e9\U0001f600"), min_size=1, max_size=5).filter(
+    lambda name: not name.endswith("/")
+)
+
+
+def listed_in_rounds(
+    keys: RemoteRange, output: LocalFolder, *, size: int, most: int, rounds: int = 4
+) -> tuple[list[str], list[int]]:
+    """List as workers do in rounds; return the names, and for each round its number of ranges."""
+    found, waiting, widths = [], [keys], []
+    for number in range(rounds):
+        bound = most if number < rounds - 1 else None
+        widths.append(len(waiting))
+        handed_on = []
+        for each in waiting:
+            for listed in list_range(each, output, run="run", folder_labels=False, size=size, most=bound):
+                if isinstance(listed, RemoteRange):
+                    handed_on.append(listed)
+                else:
+                    found += [image.uri.removeprefix("gs://bucket/") for image in listed[1].images]
+        waiting = handed_on
+    assert not waiting
+    return found, widths
+
+
+@given(st.sets(PLACES), st.sets(PLACES), st.integers(1, 4), st.integers(1, 6), st.integers(0, 9))
+@settings(deadline=None)
+def test_a_range_that_is_handed_on_lists_each_name_once(
+    names: set[str], changed: set[str], size: int, most: int, done: int
+) -> None:
+    keys, stored = RemoteRange("bucket", KeyRange("", ""), ""), Names(*names)
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(google, "list_objects", stored.list_objects)
+        patch.setattr(frozen_listing, "MIN_SPLIT", 1)
+        patch.setattr(bucket_ranges, "PAGE", 2)
+        patch.setattr(key_ranges, "PAGE", 2)
+        output = LocalFolder(pathlib.Path(folder))
+        # A worker dies, and objects appear and vanish before another one does its work again.
+        begun = list(
+            itertools.islice(
+                list_range(keys, output, run="run", folder_labels=False, size=size, most=most), done
+            )
+        )
+        stored[:] = names ^ changed
+        again = list_range(keys, output, run="run", folder_labels=False, size=size, most=most)
+        assert list(itertools.islice(again, len(begun))) == begun
+        found, _ = listed_in_rounds(keys, output, size=size, most=most)
+        assert len(found) == len(set(found))
+        assert names - changed <= set(found) <= names | changed
+        # Whoever lists once more gets the same, whatever the bucket holds by then.
+        stored.clear()
+        assert listed_in_rounds(keys, output, size=size, most=most)[0] == found
+        frozen_names = [
+            image.uri.removeprefix("gs://bucket/") for item in frozen(output, keys) for image in item.images
+        ]
+        assert sorted(frozen_names) == sorted(found)
+
+
+def test_a_range_that_holds_nearly_all_names_is_shared(
+    output: LocalFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = Names(*(f"in/{folder}/{number:05d}.png" for folder in "ab" for number in range(2000)))
+    monkeypatch.setattr(google, "list_objects", names.list_objects)
+    monkeypatch.setattr(bucket_ranges, "PAGE", 20)
+    monkeypatch.setattr(key_ranges, "PAGE", 20)
+    monkeypatch.setattr(frozen_listing, "MIN_SPLIT", 50)
+    keys = RemoteRange("bucket", KeyRange("in/", "in0"), "")
+    found, widths = listed_in_rounds(keys, output, size=50, most=100)
+    assert sorted(found) == names
+    assert widths[0] == 1
+    assert 16 <= widths[1] <= 64
+    output.delete(f"{LISTING}/{min(output.names(LISTING))}")
+    with pytest.raises(FileNotFoundError):
+        frozen(output, keys)
+
+
+@pytest.mark.parametrize("exponent", [1.0, 2.0])
+def test_no_worker_lists_more_than_its_share_of_folders_of_very_different_sizes(
+    output: LocalFolder, monkeypatch: pytest.MonkeyPatch, exponent: float
+) -> None:
+    weights = [1 / (rank + 1) ** exponent for rank in range(100)]
+    names = Names(
+        *(
+            f"in/{'x' * (rank % 5)}{rank}/{number:06d}.png"
+            for rank, weight in enumerate(weights)
+            for number in range(max(1, int(8000 * weight / sum(weights))))
+        )
+    )
+    monkeypatch.setattr(google, "list_objects", names.list_objects)
+    # 8,000 names are to pages of 4 what 2,000,000 are to those of a store.
+    for module in (bucket_ranges, key_ranges):
+        monkeypatch.setattr(module, "PAGE", 4)
+    monkeypatch.setattr(frozen_listing, "MIN_SPLIT", 20)
+    first = RemoteRange("bucket", KeyRange("", ""), "")
+    waiting, sizes = first.split("", num_ranges=64), list[int]()
+    for _ in range(frozen_listing.LIST_ROUNDS):
+        handed_on = []
+        for keys in waiting:
+            listed = list(list_range(keys, output, run="run", folder_labels=False, size=50, most=200))
+            sizes.append(sum(len(each[1].images) for each in listed if not isinstance(each, RemoteRange)))
+            handed_on += [each for each in listed if isinstance(each, RemoteRange)]
+        waiting = handed_on
+    assert not waiting
+    assert sum(sizes) == len(names)
+    assert max(sizes) <= 250  # what is left after 200 may be too little to hand on
 
 
 @pytest.mark.parametrize(

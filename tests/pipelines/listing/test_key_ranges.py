@@ -1,10 +1,12 @@
 import bisect
+import hashlib
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipelines.listing import key_ranges
 from pipelines.listing.key_ranges import KeyRange, prefix_end, split_range
 
 CHARACTERS = st.characters(exclude_categories=["Cs"])
@@ -18,26 +20,33 @@ class Bucket:
         self.names = names
         self.questions = 0
 
-    def first_name(self, start: str, end: str) -> str | None:
+    def first_names(self, start: str, end: str) -> list[str]:
         self.questions += 1
         place = bisect.bisect_left(self.names, start)
-        found = self.names[place] if place < len(self.names) else None
-        return found if found is not None and (not end or found < end) else None
+        stop = bisect.bisect_left(self.names, end) if end else len(self.names)
+        return self.names[place : min(stop, place + key_ranges.PAGE)]
+
+
+@pytest.fixture(autouse=True, params=[3, 1000])
+def page(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Names of a request."""
+    monkeypatch.setattr(key_ranges, "PAGE", request.param)
+    return request.param
 
 
 @given(NAMES, st.integers(1, 30), st.text(CHARACTERS, max_size=3))
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_name_lies_in_exactly_one_range(names: list[str], parts: int, later: str) -> None:
-    ranges = split_range(KeyRange("", ""), Bucket(names).first_name, num_ranges=parts)
+    ranges = split_range(KeyRange("", ""), Bucket(names).first_names, num_ranges=parts)
     for name in [*names, later]:
         assert sum(name in keys for keys in ranges) == 1
 
 
 @given(NAMES, st.text(CHARACTERS, max_size=3), st.text(CHARACTERS, max_size=3), st.integers(1, 30))
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_ranges_cover_what_they_split_and_no_more(names: list[str], start: str, end: str, parts: int) -> None:
     whole = KeyRange(start, end)
-    ranges = split_range(whole, Bucket(names).first_name, num_ranges=parts)
+    ranges = split_range(whole, Bucket(names).first_names, num_ranges=parts)
     for name in names:
         assert sum(name in keys for keys in ranges) == (1 if name in whole else 0)
     assert (ranges[0].start, ranges[-1].end) == (start, end)
@@ -55,12 +64,33 @@ def test_ranges_cover_what_they_split_and_no_more(names: list[str], start: str, 
 def test_a_large_folder_is_split_evenly_with_few_requests(names: list[str], prefix: str) -> None:
     bucket = Bucket(sorted(names))
     whole = KeyRange(prefix, prefix_end(prefix))
-    ranges = split_range(whole, bucket.first_name, prefix=prefix, num_ranges=64)
+    ranges = split_range(whole, bucket.first_names, prefix=prefix, num_ranges=64)
     sizes = [sum(1 for _ in _inside(bucket.names, keys)) for keys in ranges]
     assert sum(sizes) == len(names)
     assert len(ranges) >= 64
     assert max(sizes) <= len(names) / 10
     assert bucket.questions < 2000
+
+
+@pytest.mark.parametrize("exponent", [1.0, 1.3, 2.0])
+@pytest.mark.parametrize("folder", ["customers/{0:05d}/", "a/{1}{0}/2026/", "{2}/x/"])
+def test_folders_of_very_different_sizes_are_told_apart(folder: str, exponent: float) -> None:
+    weights = [1 / (rank + 1) ** exponent for rank in range(500)]
+    sizes = [max(1, int(20_000 * weight / sum(weights))) for weight in weights]
+    # 20,000 names are to pages of 100 what 200,000 are to those of a store.
+    key_ranges.PAGE = 100
+    names = sorted(
+        folder.format(rank, "z" * (rank % 7), hashlib.sha256(b"%d" % rank).hexdigest()) + f"{number:08d}.png"
+        for rank, size in enumerate(sizes)
+        for number in range(size)
+    )
+    bucket = Bucket(names)
+    ranges = split_range(KeyRange("", ""), bucket.first_names)
+    assert sum(len(_inside(names, keys)) for keys in ranges) == len(names)
+    assert 64 <= len(ranges) <= 400
+    # None holds much more than the largest folder, which is split in its turn while it is listed.
+    assert max(len(_inside(names, keys)) for keys in ranges) <= max(sizes) + len(names) / 20
+    assert bucket.questions < 1000
 
 
 def _inside(names: list[str], keys: KeyRange) -> list[str]:
@@ -69,7 +99,7 @@ def _inside(names: list[str], keys: KeyRange) -> list[str]:
 
 
 def test_a_folder_without_names_is_one_range() -> None:
-    assert split_range(KeyRange("a", "b"), Bucket([]).first_name) == [KeyRange("a", "b")]
+    assert split_range(KeyRange("a", "b"), Bucket([]).first_names) == [KeyRange("a", "b")]
 
 
 @given(st.text(CHARACTERS, min_size=1), st.text(CHARACTERS))

@@ -14,8 +14,8 @@ from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.local_output import LocalFolder
 from pipelines.history import incremental
 from pipelines.history.incremental import Bucket
+from pipelines.listing.bucket_ranges import RemoteRange
 from pipelines.listing.frozen_listing import ListingIndex, frozen_items, write_item
-from pipelines.listing.input_listing import RemoteRange
 from pipelines.listing.key_ranges import KeyRange
 from pipelines.listing.work_item import WorkItem, pack_items
 from pipelines.output.reconcile import Reconciliation, reconcile, remove_unreferenced

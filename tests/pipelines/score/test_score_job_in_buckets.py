@@ -12,11 +12,13 @@ import tensorflow as tf
 
 from digitmill.cli import main
 from digitmill.storage import OutputFolder
+from digitmill.storage.local_output import LocalFolder
 from digitmill.storage.names import uri_of
 from digitmill.storage.object_stores import retries
-from pipelines.listing import input_listing
+from pipelines.listing import bucket_ranges, frozen_listing, input_listing, key_ranges
 from pipelines.listing.frozen_listing import ListingIndex
-from pipelines.score import run_listing
+from pipelines.output.verification import verify
+from pipelines.score import run_listing, transforms
 from pipelines.score.score_job import run
 from pipelines.score_options import ScoreOptions
 from schemas import prediction
@@ -168,6 +170,47 @@ def test_a_large_folder_is_listed_by_the_workers(
     assert dataclasses.astuple(summary.manifest.counts) == (100, 100, 0, 0)
     assert summary.manifest.labelled == 100
     assert sum(part.rows for part in summary.manifest.parts if part.name.endswith(".gz")) == 100
+
+
+@pytest.mark.parametrize("runner", ["FnApiRunner", "BundleBasedDirectRunner"])
+def test_a_worker_hands_on_what_it_does_not_list(
+    filled: Bucket,
+    bundle_path: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    runner: str,
+) -> None:
+    monkeypatch.setattr(
+        run_listing,
+        "list_with_ranges",
+        lambda given, survey: input_listing.list_with_ranges(given, limit=3, survey=survey),
+    )
+    monkeypatch.setattr(bucket_ranges, "NUM_RANGES", 1)
+    monkeypatch.setattr(frozen_listing, "SPLIT_INTO", 2)
+    monkeypatch.setattr(frozen_listing, "MIN_SPLIT", 1)
+    for module in (bucket_ranges, key_ranges):
+        monkeypatch.setattr(module, "PAGE", 3)
+    monkeypatch.setattr(transforms, "HAND_ON_AFTER", 4)
+    chosen = dataclasses.replace(
+        options(filled, bundle_path, tmp_path / "out"), rows_per_part=4, beam_flags=(f"--runner={runner}",)
+    )
+    summary = run(chosen)
+    assert dataclasses.astuple(summary.manifest.counts) == (100, 100, 0, 0)
+    listed = (tmp_path / "out/listing").glob("range-*.json.gz")
+    handed_on = [file for file in listed if gzip.decompress(file.read_bytes()).startswith(b'{"ranges"')]
+    assert len(handed_on) > 3
+    assert verify(LocalFolder(tmp_path / "out")).findings == ()
+    # What was listed stays, whatever becomes of the bucket; a resumed run ends with the same files.
+    manifest = tmp_path / "out/manifest.json"
+    parts = Manifest.from_json(manifest.read_text()).parts
+    manifest.unlink()
+    filled.put("in/0/000a.png", b"new")
+    next((tmp_path / "out/statistics").iterdir()).unlink()
+    again = run(dataclasses.replace(chosen, resume=True)).manifest.parts
+    proof = ("listing/", "statistics/", "predictions/")
+    assert [part for part in again if part.name.startswith(proof)] == [
+        part for part in parts if part.name.startswith(proof)
+    ]
 
 
 def test_an_input_list_names_objects_and_files(
