@@ -85,6 +85,7 @@ def run(options: CompactOptions) -> Summary:
     with resumable(options.command(resume=True)), output.hold() as hold:
         standing = output_run.read_state(output, resume=options.resume)
         if standing.plan is not None:
+            _check_same_runs(standing.plan, plan, output)
             output_run.check_same_plan(standing.plan, plan, output)
         finished = standing.finished
         if finished is None:
@@ -108,7 +109,14 @@ def run(options: CompactOptions) -> Summary:
 
 
 def _runs(given: Sequence[str], output: OutputFolder) -> list[PastRun]:
-    found = [run for place in given for run in find_runs(place, exclude=output)]
+    # The folder of states that gets its first one holds none yet.
+    parent = output.place.rpartition("/")[0]
+    found = [
+        run
+        for place in given
+        for run in find_runs(place, may_be_empty=open_folder(place).place == parent)
+        if run.place != output.place
+    ]
     runs = sort_runs(found)
     if not runs:
         raise UserError("no runs besides the output", value=output.place, hint="name a new output folder")
@@ -123,6 +131,16 @@ def _runs(given: Sequence[str], output: OutputFolder) -> list[PastRun]:
                 hint=f"name {missing[0]}, too",
             )
     return runs
+
+
+def _check_same_runs(there: RunPlan, here: RunPlan, output: OutputFolder) -> None:
+    """Raise UserError when a merge is resumed with other runs; their digests would fill the screen."""
+    if there.settings.get(MERGED) != here.settings[MERGED]:
+        raise UserError(
+            "cannot resume a merge of other runs",
+            value=output.place,
+            hint="name the runs of the first start, or a new folder",
+        )
 
 
 def _plan(options: CompactOptions, runs: Sequence[PastRun]) -> RunPlan:
