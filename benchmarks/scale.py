@@ -78,7 +78,8 @@ class Results:
         return next(wanted, None)
 
     def add(self, measured: Measured) -> None:
-        """Keep a result, in place of an earlier one."""
+        """Keep a result, in place of an earlier one; another process may have added its own meanwhile."""
+        self.steps = Results(self._path).steps
         key = (measured.step, measured.images)
         self.steps = [*(each for each in self.steps if (each.step, each.images) != key), measured]
         self.machine = machine.describe("synthetic names and rows")

@@ -23,11 +23,12 @@ import apache_beam as beam
 
 from benchmarks import scale_data
 from benchmarks.scale_data import Shape
-from digitmill.machine import cpu_count
+from digitmill.machine import cpu_count, rare_collections
 from digitmill.storage import OutputFolder, open_folder
 from pipelines.compact import compact_job
 from pipelines.compact.compact_options import CompactOptions
 from pipelines.history import incremental
+from pipelines.history.block_shuffle import Spill, shared_spill
 from pipelines.history.incremental_join import JoinTask, SkipScored
 from pipelines.history.past_runs import PastRun, open_run
 from pipelines.listing.frozen_listing import ItemRef, freeze_listing, read_index, read_items
@@ -157,9 +158,10 @@ def run_since(bench: Bench) -> None:
         retry_failures=False,
     )
     past = list(incremental.past_listing_files([bench.past()]))
-    with beam.Pipeline(options=beam_options(())) as pipeline:
+    spill = Spill(task.buckets)
+    with rare_collections(), beam.Pipeline(options=beam_options(())) as pipeline:
         refs = pipeline | beam.Create([item.ref for item in index.items], reshuffle=False)
-        _ = refs | SkipScored(task, past)
+        _ = refs | SkipScored(task, past, shared_spill(spill))
 
 
 def run_score_again(bench: Bench) -> None:

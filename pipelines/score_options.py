@@ -89,6 +89,13 @@ class ScoreOptions(Options):
         type=FOLDER,
         metavar="OUTPUT|PARENT",
     )
+    state: str | None = flag(
+        "Folder of states that `compact` has merged: runs of --since that are in one are not read again.",
+        group=_AGAIN,
+        type=FOLDER,
+        metavar="OUTPUT|PARENT",
+        effect=Effect.RUN,
+    )
     retry_failures: bool = flag(
         "Score again what failed in the runs of --since through the image itself; the rest always is.",
         group=_AGAIN,
@@ -165,6 +172,8 @@ class ScoreOptions(Options):
                 value=f"--limit {self.limit} --sample {self.sample}",
                 hint="Give one of them.",
             )
+        if self.state and self.since is None:
+            raise UserError("--state needs --since", value="no --since", hint="Name the earlier runs by it.")
         if self.retry_failures and self.since is None:
             raise UserError(
                 "--retry-failures needs --since", value="no --since", hint="Name the earlier run by it."

@@ -126,4 +126,19 @@ resource "google_bigquery_table" "rows" {
   dataset_id = google_bigquery_dataset.digits.dataset_id
   table_id   = each.key
   schema     = file("${path.module}/../../schemas/generated/${each.key}.bigquery.json")
+
+  # As deploy/bigquery/load loads them.
+  clustering = each.key == "predictions" ? ["decision", "image"] : ["code", "image"]
+
+  dynamic "range_partitioning" {
+    for_each = each.key == "predictions" ? ["digit"] : []
+    content {
+      field = range_partitioning.value
+      range {
+        start    = 0
+        end      = 10
+        interval = 1
+      }
+    }
+  }
 }

@@ -1,10 +1,12 @@
 """Reads and writes TFRecord files of `tf.train.Example` without TensorFlow, for training and scoring.
 
 `read_frames` reads a file record by record and continues behind damage; `read_records` reads a file of our
-own and refuses damage. `parse_example` and `parse_packed_image` decode a record, `encode_records` encodes
-columns. `open_stream` inflates gzipped files, within the limit that `Inflation` sets.
+own and refuses damage. `parse_example` and `parse_packed_image` decode a record, `decode_records` many of one
+schema into columns, and `encode_records` encodes columns. `open_stream` inflates gzipped files, within the
+limit that `Inflation` sets.
 """
 
+from digitmill.records.decoding import decode_records
 from digitmill.records.encoding import encode_records
 from digitmill.records.example import PackedImage, parse_example, parse_packed_image
 from digitmill.records.frames import Frame, is_tfrecord, mean_size, read_frames, read_records
@@ -16,6 +18,7 @@ __all__ = [
     "Inflation",
     "PackedImage",
     "Stream",
+    "decode_records",
     "encode_records",
     "inflation",
     "is_tfrecord",

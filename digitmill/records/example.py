@@ -50,6 +50,57 @@ def parse_example(payload: bytes) -> dict[str, Value]:
     return found
 
 
+class Place(NamedTuple):
+    """Where a feature's value lies in a record: its bytes, or those of a number, and its type."""
+
+    start: int
+    end: int
+    kind: type
+
+
+def place_values(payload: bytes) -> dict[str, Place] | None:
+    """Return where the values of a record lie, by the features' names; None where it is not as we write it.
+
+    We write one value for each feature, each feature once, and packed numbers.
+
+    Raises:
+        ValueError: as `parse_example`.
+    """
+    places: dict[str, Place] = {}
+    for number, wire, start, end in _fields(payload, 0, len(payload)):
+        if number != 1 or wire != _DELIMITED:
+            return None
+        for entry in _fields(payload, start, end):
+            inner = _fields(payload, *entry[2:]) if entry[:2] == (1, _DELIMITED) else []
+            if [field[:2] for field in inner] != [(1, _DELIMITED), (2, _DELIMITED)]:
+                return None
+            name = payload[slice(*inner[0][2:])].decode()
+            place = _place(payload, *inner[1][2:])
+            if place is None or name in places:
+                return None
+            places[name] = place
+    return places
+
+
+def _place(data: bytes, start: int, end: int) -> Place | None:
+    """Return where the single value of a feature lies."""
+    lists = _fields(data, start, end)
+    if len(lists) != 1 or lists[0][1] != _DELIMITED:
+        return None
+    number, _, list_start, list_end = lists[0]
+    values = _fields(data, list_start, list_end)
+    if len(values) != 1 or values[0][:2] != (1, _DELIMITED):
+        return None
+    _, _, value, value_end = values[0]
+    if number == _BYTES_LIST:
+        return Place(value, value_end, bytes)
+    if number == _FLOAT_LIST and value_end - value == _FLOAT.size:
+        return Place(value, value_end, float)
+    if number == _INT64_LIST and value_end > value and _varint(data, value, value_end)[1] == value_end:
+        return Place(value, value_end, int)
+    return None
+
+
 class PackedImage(NamedTuple):
     """An image of a packed shard.
 

@@ -12,8 +12,9 @@ Source: https://www.tensorflow.org/tutorials/load_data/tfrecord (framing and che
 import contextlib
 import functools
 import io
+import itertools
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Final, NamedTuple
 
 import google_crc32c
@@ -34,6 +35,7 @@ MAX_RECORD: Final = MAX_BYTES + 2**16
 _AHEAD: Final = 2**16
 _FIRST_WINDOW: Final = 2**9
 _WINDOW: Final = 2**18
+_KNOWN_LENGTHS: Final = 4096
 
 
 class Frame(NamedTuple):
@@ -105,13 +107,52 @@ def read_records(data: bytes) -> Iterator[bytes]:
     Raises:
         ValueError: when anything in it is damaged.
     """
+    damaged_from = yield from _intact_records(open_stream(io.BytesIO(data)))
+    if damaged_from is None:
+        return
     try:
-        for frame in read_frames(open_stream(io.BytesIO(data))):
+        for frame in itertools.islice(read_frames(open_stream(io.BytesIO(data))), damaged_from, None):
             if isinstance(frame.payload, ImageError):
                 raise frame.payload
             yield frame.payload
     except ImageError as error:
         raise ValueError(error.detail) from error
+
+
+def _intact_records(stream: Stream) -> Generator[bytes, None, int | None]:
+    """Yield records up to the first damaged one, and return its number; None where all are intact.
+
+    `read_frames` takes ten times as long.
+    """
+    data, at, count = b"", 0, 0
+    lengths: dict[bytes, int | None] = {}
+    while more := _more(stream):
+        data, at = data[at:] + more, 0
+        while at + _HEADER <= len(data):
+            header = data[at : at + _HEADER]
+            if header not in lengths:
+                lengths = lengths if len(lengths) < _KNOWN_LENGTHS else {}
+                lengths[header] = _length(header)
+            length = lengths[header]
+            if length is None or length > MAX_RECORD:
+                return count
+            end = at + _HEADER + length
+            if end + _CRC.size > len(data):
+                break
+            payload = data[at + _HEADER : end]
+            if checksum(payload) != data[end : end + _CRC.size]:
+                return count
+            yield payload
+            at, count = end + _CRC.size, count + 1
+    return None if more is not None and at == len(data) else count
+
+
+def _more(stream: Stream) -> bytes | None:
+    """Return the next bytes of a stream; None where it is damaged."""
+    try:
+        return stream.read(_WINDOW)
+    except ImageError:
+        return None
 
 
 def mean_size(head: bytes, *, most: int = 100) -> float:

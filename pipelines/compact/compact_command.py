@@ -15,7 +15,7 @@ def compact(options: CompactOptions) -> ExitCode:
 
     RUN is the output of a run, PARENT a folder of several. An image is kept when the last run over its
     inputs, or a later run over a part of them, listed it. The result is the output of a run like any
-    other: `verify` checks it, and --since builds on it.
+    other: `verify` checks it, and --since builds on it. A run that an earlier result holds is not read again.
 
     \b
     Example:

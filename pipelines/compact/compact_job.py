@@ -10,14 +10,23 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from digitmill.commands import Effect, run_config
+from digitmill.machine import rare_collections
 from digitmill.storage import OutputFolder, open_folder
 from digitmill.storage.names import printable
 from pipelines.compact import merging
 from pipelines.compact.compact_options import CompactOptions
-from pipelines.compact.merging import Block
 from pipelines.history import incremental
+from pipelines.history.block_shuffle import Block, GroupBlocks, Spill, read_blocks, shared_spill
 from pipelines.history.incremental import PastListingFile
-from pipelines.history.past_runs import PastRun, find_runs, pages_of, sort_runs
+from pipelines.history.past_runs import (
+    MERGED,
+    NEWEST,
+    PastRun,
+    find_runs,
+    pages_of,
+    sort_runs,
+    without_merged,
+)
 from pipelines.listing.frozen_listing import FrozenItem, ListingIndex, frozen_items, read_item
 from pipelines.listing.work_item import MAX_ITEM_SIZE
 from pipelines.output import output_run
@@ -28,7 +37,7 @@ from pipelines.output.signing import Signer
 from pipelines.output.summary import Summary
 from pipelines.report.rebuilding import find_card
 from pipelines.report.scoring_report import Baselines
-from pipelines.runners.beam_options import job_options
+from pipelines.runners.beam_options import job_options, runs_once_in_process
 from pipelines.runners.interruption import resumable
 from schemas import run_plan
 from schemas.errors import UserError
@@ -76,6 +85,7 @@ def run(options: CompactOptions) -> Summary:
     with resumable(options.command(resume=True)), output.hold() as hold:
         standing = output_run.read_state(output, resume=options.resume)
         if standing.plan is not None:
+            _check_same_runs(standing.plan, plan, output)
             output_run.check_same_plan(standing.plan, plan, output)
         finished = standing.finished
         if finished is None:
@@ -99,11 +109,19 @@ def run(options: CompactOptions) -> Summary:
 
 
 def _runs(given: Sequence[str], output: OutputFolder) -> list[PastRun]:
-    found = {run.place: run for place in given for run in find_runs(place) if run.place != output.place}
-    runs = sort_runs(found.values())
+    # The folder of states that gets its first one holds none yet.
+    parent = output.place.rpartition("/")[0]
+    found = [
+        run
+        for place in given
+        for run in find_runs(place, may_be_empty=open_folder(place).place == parent)
+        if run.place != output.place
+    ]
+    runs = sort_runs(found)
     if not runs:
         raise UserError("no runs besides the output", value=output.place, hint="name a new output folder")
-    known = {name for run in runs for name in run.names}
+    known = {name for run in runs for name in (*run.names, *run.merged)}
+    runs = without_merged(runs, same_scope=True)
     for run in runs:
         missing = [place for place, digest in run.plan.past.items() if not known & {place, digest}]
         if missing:
@@ -113,6 +131,16 @@ def _runs(given: Sequence[str], output: OutputFolder) -> list[PastRun]:
                 hint=f"name {missing[0]}, too",
             )
     return runs
+
+
+def _check_same_runs(there: RunPlan, here: RunPlan, output: OutputFolder) -> None:
+    """Raise UserError when a merge is resumed with other runs; their digests would fill the screen."""
+    if there.settings.get(MERGED) != here.settings[MERGED]:
+        raise UserError(
+            "cannot resume a merge of other runs",
+            value=output.place,
+            hint="name the runs of the first start, or a new folder",
+        )
 
 
 def _plan(options: CompactOptions, runs: Sequence[PastRun]) -> RunPlan:
@@ -129,7 +157,8 @@ def _plan(options: CompactOptions, runs: Sequence[PastRun]) -> RunPlan:
             "input_list_digest": _common_list(runs),
             "pages": pages.pop() if len(pages) == 1 else SEVERAL,
             "partial": {run.scope for run in runs} != {run.scope for run in runs if run.whole},
-            "merged": hashlib.sha256(" ".join(run.digest for run in runs).encode()).hexdigest(),
+            MERGED: " ".join(sorted({digest for run in runs for digest in (run.digest, *run.merged)})),
+            NEWEST: str(runs[-1].plan.settings.get(NEWEST, runs[-1].place)),
         },
         past={},
     )
@@ -152,30 +181,30 @@ def _task(options: CompactOptions, plan: RunPlan, runs: Sequence[PastRun], outpu
     current = (number for number, run in enumerate(runs) if number >= last.get(run.scope, 0))
     return MergeTask(
         output=output.place,
-        run=hashlib.sha256(plan.to_json().encode()).hexdigest(),
+        run=_digest(plan, runs),
         buckets=buckets,
         current=frozenset(current),
         compression=options.compression,
     )
 
 
+def _digest(plan: RunPlan, runs: Sequence[PastRun]) -> str:
+    """Return a digest of what the rows depend on: the runs, wherever they are."""
+    merged = hashlib.sha256(" ".join(run.digest for run in runs).encode()).hexdigest()
+    settings = {name: value for name, value in plan.settings.items() if name != NEWEST} | {MERGED: merged}
+    content = dataclasses.replace(plan, settings=settings).to_json()
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
 def _run_pipeline(task: MergeTask, runs: Sequence[PastRun], options: PipelineOptions) -> None:
-    with beam.Pipeline(options=options) as pipeline:
-        blocks = (
+    spill = Spill(task.buckets) if runs_once_in_process(options) else None
+    with rare_collections(), beam.Pipeline(options=options) as pipeline:
+        _ = (
             pipeline
             | "Files" >> beam.Create(list(incremental.past_listing_files(runs)))
             | "Spread" >> beam.Reshuffle()
             | "Read" >> beam.FlatMap(_read_outcomes, task)
-        )
-        # Every bucket exists, even if it has no names, so that a missing one is noticed.
-        nothing: list[tuple[int, Block]] = [
-            (bucket, (-1, merging.LISTED, [])) for bucket in range(task.buckets)
-        ]
-        empty = pipeline | "Buckets" >> beam.Create(nothing)
-        _ = (
-            (blocks, empty)
-            | beam.Flatten()
-            | "ByBucket" >> beam.GroupByKey()
+            | "ByBucket" >> GroupBlocks(task.buckets, spill and shared_spill(spill))
             | "Merge" >> beam.FlatMap(_merge_bucket, task)
         )
 
@@ -186,8 +215,13 @@ def _read_outcomes(file: PastListingFile, task: MergeTask) -> Iterator[tuple[int
 
 def _merge_bucket(grouped: tuple[int, Iterable[Block]], task: MergeTask) -> Iterator[str]:
     bucket, blocks = grouped
-    output = open_folder(task.output)
-    return merging.merge_bucket(blocks, output, bucket=bucket, run=task.run, compression=task.compression)
+    return merging.merge_bucket(
+        read_blocks(blocks),
+        open_folder(task.output),
+        bucket=bucket,
+        run=task.run,
+        compression=task.compression,
+    )
 
 
 def _reconcile(task: MergeTask, output: OutputFolder) -> Reconciliation:

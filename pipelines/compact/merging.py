@@ -5,34 +5,34 @@ earlier runs; see `pipelines.history.incremental`.
 """
 
 import dataclasses
+import itertools
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-import numpy as np
-
-from digitmill.records import parse_example, read_records
+from digitmill.records import read_records
 from digitmill.storage import OutputFolder, open_folder
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import file_of
-from pipelines.history.incremental import PastListingFile, Version, split_by_bucket
+from pipelines.compact.row_table import PackedRows, RowTable
+from pipelines.history.block_shuffle import Block
+from pipelines.history.incremental import PastListingFile, Version, bucket_of, split_by_bucket
 from pipelines.listing.frozen_listing import read_items, write_item
 from pipelines.listing.work_item import WorkItem, pack_items, separate_archives
-from pipelines.scoring.report_samples import ReportSamples
 from pipelines.scoring.rows import write_parts
-from pipelines.scoring.scored_batch import ScoredBatch
 from pipelines.statistics.agreement import Disagreement
+from pipelines.statistics.failure_rows import MOST_IN_MEMORY, failure_file
 from pipelines.statistics.item_statistics import MERGES, ItemStatistics, count_several, read_record
 from pipelines.statistics.kept_images import FailurePicture, KeptImage
 from schemas.errors import UnreconciledError
 from schemas.failure import Failure
 from schemas.layout import Compression, merged_listing, statistics_name
-from schemas.prediction import NO_LABEL, NO_NUMBER, Decision
 
 LISTED: Final = "listed"
 """Kind of entry: an image, as the run listed it."""
 
 ROW: Final = "row"
-"""Kind of entry: a `tf.train.Example` of the run's predictions."""
+"""Kind of entry: a row of the run's predictions."""
 
 FAILURE: Final = "failure"
 """Kind of entry: a failed image."""
@@ -49,8 +49,11 @@ SAMPLE_TYPES: Final = {
 Entry = tuple[Version, Any]
 """Version of a listed file, and an outcome of it."""
 
-Block = tuple[int, str, list[Entry]]
+Entries = tuple[int, str, Iterable[Entry]]
 """Number of a run, oldest first; kind of the entries; the entries."""
+
+_HELD_FAILURES: Final = 4096
+"""Failures that are in memory while they are read: an archive may have a million."""
 
 
 @dataclasses.dataclass
@@ -67,32 +70,53 @@ def blocks_of(file: PastListingFile, *, current: bool, buckets: int) -> Iterator
     A run's images still exist if it is `current`: no later run listed all of its inputs.
     """
     output = open_folder(file.place)
-    entries: dict[str, list[Entry]] = {kind: [] for kind in (LISTED, ROW, FAILURE, *SAMPLE_TYPES)}
     with file.damage_reported():
         for item in read_items(output, file.name) if file.listed or file.scored else ():
             if file.listed and current:
-                entries[LISTED] += (((image.uri, image.generation), tuple(image)) for image in item.images)
+                listed = [((image.uri, image.generation), tuple(image)) for image in item.images]
+                yield from _packed(file.number, LISTED, listed, buckets=buckets)
             if file.scored:
-                _add_outcomes(entries, item, output)
-    for kind, of_kind in entries.items():
-        for bucket, group in split_by_bucket(of_kind, lambda entry: entry[0][0], buckets).items():
-            yield bucket, (file.number, kind, group)
+                yield from _outcomes(file.number, item, output, buckets=buckets)
 
 
-def _add_outcomes(entries: dict[str, list[Entry]], item: WorkItem, output: OutputFolder) -> None:
+def _outcomes(run: int, item: WorkItem, output: OutputFolder, *, buckets: int) -> Iterator[tuple[int, Block]]:
     record = read_record(output.read(statistics_name(item.digest)), output)
     versions = {image.uri: (image.uri, image.generation) for image in item.images}
 
     def key(uri: str) -> Version:
         return versions[item.images[0].uri if item.may_be_archive else file_of(uri, versions)]
 
-    entries[FAILURE] += ((key(failure.image), dataclasses.astuple(failure)) for failure in record.failures)
+    failures = ((key(failure.image), dataclasses.astuple(failure)) for failure in record.failures)
+    while some := list(itertools.islice(failures, _HELD_FAILURES)):
+        yield from _packed(run, FAILURE, some, buckets=buckets)
     for kind in SAMPLE_TYPES:
-        entries[kind] += ((key(kept.image), dataclasses.asdict(kept)) for kept in getattr(record, kind))
+        kept = [(key(kept.image), dataclasses.asdict(kept)) for kept in getattr(record, kind)]
+        yield from _packed(run, kind, kept, buckets=buckets)
     for part in record.parts:
         if part.name.removesuffix(".gz").endswith(".tfrecord"):
-            for payload in read_records(output.read(part.name)):
-                entries[ROW].append((key(_text(parse_example(payload)["image"])), payload))
+            records = [*read_records(output.read(part.name))]
+            yield from _rows(run, PackedRows.of(records, key), buckets=buckets)
+
+
+def _packed(run: int, kind: str, entries: list[Entry], *, buckets: int) -> Iterator[tuple[int, Block]]:
+    for bucket, group in split_by_bucket(entries, lambda entry: entry[0][0], buckets).items():
+        yield bucket, (run, kind, json.dumps(group, separators=(",", ":")).encode())
+
+
+def _rows(run: int, rows: PackedRows, *, buckets: int) -> Iterator[tuple[int, Block]]:
+    groups: dict[int, list[int]] = {}
+    for number, file in enumerate(rows.owners()):
+        groups.setdefault(bucket_of(file, buckets), []).append(number)
+    for bucket, numbers in groups.items():
+        yield bucket, (run, ROW, rows.take(numbers).to_bytes())
+
+
+def _unpacked(block: Block, rows: RowTable) -> Entries:
+    run, kind, data = block
+    if kind == ROW:
+        return run, kind, rows.add(data)
+    entries = (((uri, generation), entry) for (uri, generation), entry in json.loads(data))
+    return run, kind, entries
 
 
 def merge_bucket(
@@ -108,7 +132,8 @@ def merge_bucket(
     Raises:
         UnreconciledError: when no run has an outcome for a listed file.
     """
-    listed, outcomes = resolve(blocks)
+    rows = RowTable()
+    listed, outcomes = resolve(_unpacked(block, rows) for block in blocks)
     images = sorted(image for _, image in listed.values())
     missing = [image.uri for image in images if (image.uri, image.generation) not in outcomes]
     if missing:
@@ -122,12 +147,12 @@ def merge_bucket(
         write_item(output, merged_listing(bucket), whole)
         for item in separate_archives([whole]):
             entries = [outcomes[image.uri, image.generation].entries for image in item.images]
-            statistics = _write_item(item, entries, output, compression=compression)
+            statistics = _write_item(item, entries, rows, output=output, compression=compression)
             output.write_once(statistics_name(item.digest), statistics.to_json().encode())
             yield item.digest
 
 
-def resolve(blocks: Iterable[Block]) -> tuple[dict[str, tuple[int, ListedImage]], dict[Version, _Outcome]]:
+def resolve(blocks: Iterable[Entries]) -> tuple[dict[str, tuple[int, ListedImage]], dict[Version, _Outcome]]:
     """Return the current files, with the run that listed each, and the last run's outcome of each version.
 
     A file can return to a version that an early run scored; outcomes of later versions are not its own.
@@ -150,49 +175,42 @@ def resolve(blocks: Iterable[Block]) -> tuple[dict[str, tuple[int, ListedImage]]
 
 
 def _write_item(
-    item: WorkItem, entries: Sequence[dict[str, list[Any]]], output: OutputFolder, *, compression: Compression
+    item: WorkItem,
+    entries: Sequence[dict[str, list[Any]]],
+    rows: RowTable,
+    *,
+    output: OutputFolder,
+    compression: Compression,
 ) -> ItemStatistics:
     def all_of(kind: str) -> list[Any]:
         return [entry for by_kind in entries for entry in by_kind.get(kind, ())]
 
-    failures = [Failure(*fields) for fields in all_of(FAILURE)]
+    failures = all_of(FAILURE)
     samples: dict[str, Any] = {
         kind: MERGES[kind](record(**fields) for fields in all_of(kind))
         for kind, record in SAMPLE_TYPES.items()
     }
-    scored = _make_batch([parse_example(payload) for payload in all_of(ROW)], failures)
+    few = failures if len(failures) <= MOST_IN_MEMORY else []
+    scored = rows.batch(all_of(ROW), itertools.starmap(Failure, few))
     statistics = write_parts(output, item.digest, scored, compression=compression)
+    if not few and failures:
+        statistics = _with_failure_files(statistics, failures, output)
     if not item.may_be_archive:
         files = {image.uri for image in item.images}
-        outcomes = [image.uri for image in scored.images], [failure.image for failure in failures]
+        outcomes = [image.uri for image in scored.images], [image for image, *_ in failures]
         samples["several"] = count_several(files, *outcomes)
         samples["further_pages"] = statistics.listed - len(files)
     return dataclasses.replace(statistics, **samples)
 
 
-def _make_batch(rows: Sequence[dict[str, Any]], failures: Sequence[Failure]) -> ScoredBatch:
-    def numbers(name: str, default: float = 0, dtype: type = np.int64) -> np.ndarray:
-        return np.array([row.get(name, default) for row in rows], dtype)
-
-    labels = numbers("label", NO_LABEL).tolist()
-    return ScoredBatch(
-        images=tuple(
-            ListedImage(_text(row["image"]), row["generation"], size=-1, label=label)
-            for row, label in zip(rows, labels, strict=True)
-        ),
-        first=numbers("digit"),
-        second=numbers("second_digit"),
-        confidence=numbers("confidence", dtype=np.float32),
-        second_confidence=numbers("second_confidence", dtype=np.float32),
-        accepted=np.array([row["decision"] == Decision.ACCEPT.encode() for row in rows], bool),
-        challenger=numbers("challenger_digit", NO_LABEL),
-        challenger_confidence=numbers("challenger_confidence", NO_NUMBER, np.float32),
-        failures=tuple(failures),
-        samples=ReportSamples(),
-    )
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, bytes):
-        raise ValueError(f"an image's URI is not text: {value!r}")
-    return value.decode()
+def _with_failure_files(
+    statistics: ItemStatistics, failures: Sequence[Sequence[Any]], output: OutputFolder
+) -> ItemStatistics:
+    """Write failures that are too many for a record to files, and return the record with these."""
+    parts = list(statistics.parts)
+    for start in range(0, len(failures), MOST_IN_MEMORY):
+        some = [*itertools.starmap(Failure, failures[start : start + MOST_IN_MEMORY])]
+        part, data = failure_file(statistics.digest, some)
+        output.write_once(part.name, data)
+        parts.append(part)
+    return dataclasses.replace(statistics, parts=tuple(parts), listed=statistics.listed + len(failures))

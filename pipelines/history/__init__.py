@@ -5,6 +5,7 @@ new or changed.
 """
 
 __all__ = [
+    "block_shuffle",
     "incremental",
     "incremental_join",
     "past_runs",

@@ -24,6 +24,7 @@ from typing import Final, TypeVar
 from digitmill.storage import OutputFolder, open_folder
 from digitmill.storage.listed_image import FIELD_TYPES, ListedImage
 from digitmill.storage.names import file_of
+from pipelines.history.block_shuffle import Block
 from pipelines.history.past_runs import PastRun
 from pipelines.listing.frozen_listing import (
     Readable,
@@ -61,9 +62,6 @@ Version = tuple[str, int]
 
 FileImages = tuple[str, int, int, int]
 """A file's URI and generation, the number of its images, and that of the failed ones."""
-
-Block = tuple[int, str, bytes]
-"""Number of a run, oldest first and this one last; kind of the names; the names, compressed."""
 
 LISTED: Final = "listed"
 FAILED: Final = "failed"
@@ -225,12 +223,13 @@ def join_bucket(blocks: Iterable[Block], *, run: int, retry_failures: bool) -> B
     """Return which images of one bucket are left to score, from the blocks of this run and earlier ones."""
     past, current = _Past(), list[ListedImage]()
     for number, kind, packed in blocks:
-        names = json.loads(zlib.decompress(packed))
+        names = json.loads(packed)
         if number == run:
             current += itertools.starmap(ListedImage, names)
         else:
             past.add(number, kind, names)
-    todo, skipped_failed, several, skipped = [], [], [], 0
+    todo, skipped_failed, skipped = list[ListedImage](), list[Version](), 0
+    several: list[FileImages] = []
     for image in sorted(current):
         version, outcome = (image.uri, image.generation), past.outcome(image)
         if outcome in (None, PASSING) or (outcome == FAILED and retry_failures):
@@ -239,29 +238,24 @@ def join_bucket(blocks: Iterable[Block], *, run: int, retry_failures: bool) -> B
         skipped += 1
         if outcome == FAILED:
             skipped_failed.append(version)
-        if version in past.counts:
-            several.append((*version, *past.counts[version][1:]))
+        several += ((*version, images, failed) for images, failed in past.counted(image))
     return Bucket(tuple(todo), skipped, tuple(skipped_failed), tuple(several))
 
 
 class _Past:
-    """What the earlier runs say of the files of a bucket.
-
-    Attributes:
-        counts: of files with several images: the last run that counted them, their number, the failed ones.
-    """
+    """What the earlier runs say of the files of a bucket."""
 
     def __init__(self) -> None:
-        self.counts: dict[tuple, tuple[int, int, int]] = {}
+        # Of files with several images: their number, and the failed ones, by the run that counted them.
+        self._counts: dict[tuple, dict[int, tuple[int, int]]] = {}
         # For each version: the last run that listed it, and the last run in which it failed.
         self._last: dict[str, dict[tuple, int]] = {LISTED: {}, FAILED: {}, PASSING: {}}
 
     def add(self, number: int, kind: str, names: Iterable[Sequence]) -> None:
         """Add a block of an earlier run."""
         if kind == SEVERAL:
-            for uri, generation, *counted in names:
-                found = (number, *counted)
-                self.counts[uri, generation] = max(found, self.counts.get((uri, generation), found))
+            for uri, generation, images, failed in names:
+                self._counts.setdefault((uri, generation), {})[number] = images, failed
             return
         seen = self._last[kind]
         for version in map(tuple, names):
@@ -269,13 +263,26 @@ class _Past:
 
     def outcome(self, image: ListedImage) -> str | None:
         """Return how a file fared in the last run that listed it; None if none did."""
-        # The size tells a new file apart that kept the modification time of the old one.
-        covering_run = self._last[LISTED].get((image.uri, image.generation, image.size))
+        covering_run = self._covering_run(image)
         if covering_run is None:
             return None
         version = (image.uri, image.generation)
         fared = (kind for kind in (PASSING, FAILED) if self._last[kind].get(version) == covering_run)
         return next(fared, LISTED)
+
+    def counted(self, image: ListedImage) -> Iterator[tuple[int, int]]:
+        """Yield the images in a file that holds several, and the failed ones, as last counted; at most once.
+
+        A later run may have listed, and counted, another file of the same modification time.
+        """
+        covering_run = self._covering_run(image)
+        counts = self._counts.get((image.uri, image.generation), {})
+        until = [run for run in counts if covering_run is not None and run <= covering_run]
+        yield from (counts[run] for run in [*sorted(until)][-1:])
+
+    def _covering_run(self, image: ListedImage) -> int | None:
+        # The size tells a new file apart that kept the modification time of the old one.
+        return self._last[LISTED].get((image.uri, image.generation, image.size))
 
 
 def group_buckets(counts: Sequence[int], *, max_size: int) -> list[list[int]]:
@@ -323,7 +330,7 @@ def read_bucket(output: Readable, number: int) -> Bucket:
 
 def _blocks(names: Iterable[tuple], run: int, kind: str, *, buckets: int) -> Iterator[tuple[int, Block]]:
     for bucket, group in split_by_bucket(names, lambda name: name[0], buckets).items():
-        yield bucket, (run, kind, zlib.compress(json.dumps(group, separators=(",", ":")).encode(), 1))
+        yield bucket, (run, kind, json.dumps(group, separators=(",", ":")).encode())
 
 
 def split_by_bucket(entries: Iterable[T], uri_of: Callable[[T], str], buckets: int) -> dict[int, list[T]]:

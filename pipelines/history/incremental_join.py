@@ -4,10 +4,12 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 
 import apache_beam as beam
+from apache_beam.utils.shared import Shared
 
 from digitmill.storage import open_folder
 from pipelines.history import incremental
-from pipelines.history.incremental import Block, PastListingFile
+from pipelines.history.block_shuffle import Block, GroupBlocks, read_blocks
+from pipelines.history.incremental import PastListingFile
 from pipelines.listing.frozen_listing import ItemRef, frozen_items
 from schemas.layout import bucket_listing
 
@@ -30,12 +32,17 @@ class JoinTask:
 
 
 class SkipScored(beam.PTransform):
-    """Maps references to the listed work items to references to work items of what is left to score."""
+    """Maps references to the listed work items to references to work items of what is left to score.
 
-    def __init__(self, task: JoinTask, past: Sequence[PastListingFile]) -> None:
+    Args:
+        spill: see `GroupBlocks`.
+    """
+
+    def __init__(self, task: JoinTask, past: Sequence[PastListingFile], spill: Shared | None = None) -> None:
         super().__init__()
         self._task = task
         self._past = past
+        self._spill = spill
 
     def expand(self, listed: beam.PCollection) -> beam.PCollection:
         """Join by bucket, then pack the buckets' images into work items."""
@@ -52,14 +59,10 @@ class SkipScored(beam.PTransform):
             | "SpreadPast" >> beam.Reshuffle()
             | "Past" >> beam.FlatMap(incremental.past_blocks, buckets=self._task.buckets)
         )
-        # Every bucket exists, even if it has no names, so that a missing one is noticed.
-        empty = listed.pipeline | "Buckets" >> beam.Create(
-            [(bucket, (-1, incremental.LISTED, b"")) for bucket in range(self._task.buckets)]
-        )
         return (
-            (current, past, empty)
+            (current, past)
             | beam.Flatten()
-            | "ByBucket" >> beam.GroupByKey()
+            | "ByBucket" >> GroupBlocks(self._task.buckets, self._spill)
             | "Join" >> beam.FlatMap(_join_bucket, self._task)
             | "Counts" >> beam.combiners.ToList()
             | "Group" >> beam.FlatMap(_groups, max_size=self._task.max_size)
@@ -77,9 +80,7 @@ def _join_bucket(grouped: tuple[int, Iterable[Block]], task: JoinTask) -> Iterat
     """Write the images of a bucket that are left to score, once, and yield its number and theirs."""
     number, blocks = grouped
     output = open_folder(task.output)
-    joined = incremental.join_bucket(
-        (block for block in blocks if block[2]), run=task.runs, retry_failures=task.retry_failures
-    )
+    joined = incremental.join_bucket(read_blocks(blocks), run=task.runs, retry_failures=task.retry_failures)
     output.write_once(bucket_listing(number), joined.to_bytes())
     # Read back: if two workers joined it, the first one's result counts.
     yield number, len(incremental.read_bucket(output, number).todo)

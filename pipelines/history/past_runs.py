@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from digitmill.storage import OutputFolder, open_folder
 from digitmill.storage.names import place_from_anywhere
@@ -11,6 +12,12 @@ from schemas.errors import UserError
 from schemas.manifest import Manifest
 from schemas.prediction import Pages
 from schemas.run_plan import RunPlan
+
+MERGED: Final = "merged"
+"""Setting of a merged state: the digests of the runs in it."""
+
+NEWEST: Final = "newest"
+"""Setting of a merged state: where the newest run in it is."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +49,11 @@ class PastRun:
     def builds_on(self) -> frozenset[str]:
         """Identities of the runs that cover the images that it skipped."""
         return frozenset((*self.plan.past, *self.plan.past.values()))
+
+    @property
+    def merged(self) -> frozenset[str]:
+        """Digests of the runs that `compact` merged into it, and of those merged into these."""
+        return frozenset(str(self.plan.settings.get(MERGED) or "").split())
 
     @property
     def whole(self) -> bool:
@@ -83,13 +95,15 @@ def open_run(place: str) -> PastRun | None:
         ) from error
 
 
-def find_runs(given: str, *, exclude: OutputFolder | None = None) -> list[PastRun]:
+def find_runs(
+    given: str, *, exclude: OutputFolder | None = None, may_be_empty: bool = False
+) -> list[PastRun]:
     """Return the finished run in a folder, or those in its sub-folders but `exclude`, oldest first.
 
     Folders without a manifest are ignored.
 
     Raises:
-        UserError: when there is none.
+        UserError: when there is none, unless that may be.
     """
     here = open_folder(given)
     places = [here.place, *(here.at(folder) for folder in sorted(here.folders()))]
@@ -97,7 +111,8 @@ def find_runs(given: str, *, exclude: OutputFolder | None = None) -> list[PastRu
     single = open_run(given) if here.place != own else None
     runs = [single] if single else [open_run(place) for place in places[1:] if place != own]
     found = [run for run in runs if run is not None]
-    if not found and (exclude is None or exclude.place.rpartition("/")[0] != here.place):
+    begins = exclude is not None and exclude.place.rpartition("/")[0] == here.place
+    if not found and not begins and not may_be_empty:
         raise UserError(
             "no finished run here or in the folders below",
             value=given,
@@ -116,6 +131,20 @@ def sort_runs(runs: Iterable[PastRun]) -> list[PastRun]:
         ordered.append(next(free, waiting[0]))  # edited manifests may form a cycle
         waiting.remove(ordered[-1])
     return ordered
+
+
+def without_merged(runs: Sequence[PastRun], *, same_scope: bool = False) -> list[PastRun]:
+    """Return the runs that are not merged into another of them: that one holds their outcomes.
+
+    With `same_scope`, runs over other inputs than the state's are kept: they tell which images exist there.
+    """
+    return [
+        run
+        for run in runs
+        if not any(
+            run.digest in state.merged and not (same_scope and run.scope != state.scope) for state in runs
+        )
+    ]
 
 
 def open_past_runs(past: Mapping[str, str]) -> list[PastRun]:

@@ -79,12 +79,12 @@ def pack_items(
 def separate_archives(items: Iterable[WorkItem]) -> Iterator[WorkItem]:
     """Yield the items with each archive in an item of its own: it may hold more images than all others."""
     for item in items:
-        groups = [[image for image in item.images if not may_be_archive(image.uri)]]
-        groups += [[image] for image in item.images if may_be_archive(image.uri)]
-        if len(groups) == 1:
+        archives = [[image] for image in item.images if may_be_archive(image.uri)]
+        if not archives:
             yield item
             continue
-        for images in map(tuple, filter(None, groups)):
+        others = [image for image in item.images if not may_be_archive(image.uri)]
+        for images in map(tuple, filter(None, [others, *archives])):
             yield WorkItem(_digest(images, item.digest), images)
 
 

@@ -9,7 +9,7 @@ from digitmill.engines.bundle_loader import Bundle
 from digitmill.imaging.canonical import PREPROCESSING_VERSION
 from digitmill.storage import OutputFolder, read_place
 from digitmill.storage.names import place_from_anywhere, printable
-from pipelines.history.past_runs import find_runs, pages_of, with_same_model
+from pipelines.history.past_runs import find_runs, pages_of, sort_runs, with_same_model, without_merged
 from pipelines.listing.true_labels import FOLDER
 from pipelines.output import output_run
 from pipelines.score_options import ScoreOptions
@@ -53,6 +53,8 @@ def make_plan(
         output_run.check_same_plan(dataclasses.replace(begun, settings=filled, inputs=inputs), plan, output)
         return begun
     runs = find_runs(options.since, exclude=output) if options.since else []
+    if options.state:
+        runs = sort_runs([*runs, *find_runs(options.state, exclude=output, may_be_empty=True)])
     used = with_same_model(runs, plan)
     if len(used) < len(runs):
         print(
@@ -61,7 +63,7 @@ def make_plan(
             file=sys.stderr,
             flush=True,
         )
-    return dataclasses.replace(plan, past={run.place: run.digest for run in used})
+    return dataclasses.replace(plan, past={run.place: run.digest for run in without_merged(used)})
 
 
 def accept_threshold(options: ScoreOptions, bundle: Bundle) -> float:

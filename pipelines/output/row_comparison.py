@@ -2,19 +2,26 @@
 
 import collections
 import dataclasses
+import gzip
 import hashlib
+import io
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from digitmill.records import parse_example, read_records
-from digitmill.reports.csv_table import read_csv
+import numpy as np
+
+from digitmill.records import decode_records, parse_example, read_records
+from digitmill.reports.csv_table import encode_csv, read_csv
 from digitmill.storage.names import folder_of
+from pipelines.scoring.rows import SLICE_ROWS, Columns, encode_rows
 from pipelines.statistics.failure_rows import is_failure_file
 from pipelines.statistics.item_statistics import ItemStatistics
 from schemas import failure, prediction
+from schemas.layout import Compression
 from schemas.manifest import Part
-from schemas.prediction import NO_LABEL, Decision
+from schemas.prediction import NO_LABEL, NO_NUMBER, Decision
 
 _HEADER: Final = [column.name for column in prediction.COLUMNS]
 _FAILURE_HEADER: Final = [column.name for column in failure.COLUMNS]
@@ -29,6 +36,9 @@ _COUNTED: Final = (
     "accepted_right",
 )
 """Counts of a statistics record that follow from its rows."""
+
+_DEFAULTS: Final = {"string": b"", "integer": np.int64(NO_LABEL), "number": np.float32(NO_NUMBER)}
+"""By a column's kind, what stands for a value that a record lacks."""
 
 Reader = Callable[[str], bytes]
 """Returns a file of the output by its name."""
@@ -46,7 +56,7 @@ class _Pair:
 
 
 class ItemRows:
-    """The rows of one work item, read from both formats at once, one row of each in memory.
+    """The rows of one work item, read from both formats at once, some thousand rows in memory.
 
     Attributes:
         findings: one line for each difference; complete once `images` has ended.
@@ -81,12 +91,17 @@ class ItemRows:
                 self.findings.append(f"{stem}: one format only ({', '.join(sorted(parts))})")
 
     def _compare(self, pair: _Pair, read: Reader) -> Iterator[str]:
-        table = read_csv(pair.table.name, read(pair.table.name), header=True)
+        text, records = read(pair.table.name), read(pair.records.name)
+        alike = yield from self._alike(pair, text, records)
+        if alike is None:
+            return
+        table = read_csv(pair.table.name, text, header=True)
         if next(table, None) != _HEADER:
             self.findings.append(f"{pair.table.name}: not the columns of predictions")
-        rows = map(parse_example, read_records(read(pair.records.name)))
+        rows = map(parse_example, read_records(records))
         first, differing = "", 0
-        for number, (cells, row) in enumerate(itertools.zip_longest(table, rows), start=1):
+        rest = itertools.islice(itertools.zip_longest(table, rows), alike, None)
+        for number, (cells, row) in enumerate(rest, start=alike + 1):
             if row is not None:
                 self._count(row)
             if cells is None or row is None or cells != _cells(row) or not row.keys() <= {*_HEADER}:
@@ -98,6 +113,48 @@ class ItemRows:
             self.findings.append(
                 f"{pair.table.name}: {differing:,} rows differ from {pair.records.name}, first {first}"
             )
+
+    def _alike(self, pair: _Pair, text: bytes, records: bytes) -> Generator[str, None, int | None]:
+        """Yield the URIs of the first rows, as long as both files are what is written of the same columns.
+
+        Many rows at once, in a sixth of the time. Returns the number of these rows; None if they are all.
+        """
+        plain: io.BufferedIOBase = io.BytesIO(text)
+        table = gzip.GzipFile(fileobj=plain) if pair.table.name.endswith(".gz") else plain
+        payloads, count = read_records(records), 0
+        try:
+            same = table.read(len(_HEADER_LINE)) == _HEADER_LINE
+            while same and (some := list(itertools.islice(payloads, SLICE_ROWS))):
+                columns = _decoded(some)
+                written = encode_rows(columns, Compression.NONE)
+                lines = written["csv"][len(_HEADER_LINE) :]
+                if table.read(len(lines)) != lines or list(read_records(written["tfrecord"])) != some:
+                    return count
+                self._count_columns(columns)
+                count += len(some)
+                yield from columns["image"]
+            return None if same and not table.read(1) else count
+        except (ValueError, EOFError, zlib.error, gzip.BadGzipFile):
+            return count
+
+    def _count_columns(self, columns: Columns) -> None:
+        digit, label, challenger = (
+            np.asarray(columns[name]) for name in ("digit", "label", "challenger_digit")
+        )
+        accepted = np.array([decision == Decision.ACCEPT.value for decision in columns["decision"]], bool)
+        known, right = label != NO_LABEL, label == digit
+        for name, rows in {
+            "scored": np.ones(len(digit), bool),
+            "accepted": accepted,
+            "labelled": known,
+            "right": right,
+            "agreed": digit == challenger,
+            "challenger_right": known & (label == challenger),
+            "accepted_labelled": accepted & known,
+            "accepted_right": accepted & right,
+        }.items():
+            self._counts[name] += int(rows.sum())
+        self._digits.update(zip(map(folder_of, columns["image"]), digit.tolist(), strict=True))
 
     def _count(self, row: Row) -> None:
         digit, label = row.get("digit"), row.get("label", NO_LABEL)
@@ -124,6 +181,21 @@ class ItemRows:
         stated = {(tally.folder, tally.digit): tally.images for tally in self._record.tallies}
         if self._digits != stated:
             self.findings.append(f"{name}: other digits in its rows than in its tallies")
+
+
+_HEADER_LINE: Final = encode_csv([_HEADER])
+
+
+def _decoded(payloads: Sequence[bytes]) -> Columns:
+    """Return the columns of records; raise ValueError when these are none, or a text is not UTF-8."""
+    defaults = {column.name: _DEFAULTS[column.kind] for column in prediction.COLUMNS}
+    found = decode_records(payloads, defaults)
+    return {
+        column.name: [text.decode() for text in found[column.name]]
+        if column.kind == "string"
+        else found[column.name]
+        for column in prediction.COLUMNS
+    }
 
 
 def _is_accepted(row: Row) -> bool:

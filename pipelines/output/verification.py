@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 
 from tqdm import tqdm
 
+from digitmill.machine import rare_collections
 from digitmill.records import read_records
 from digitmill.reports.csv_table import read_csv
 from digitmill.storage import OutputFolder
@@ -115,7 +116,7 @@ def verify(output: OutputFolder, *, key: str | os.PathLike[str] | None = None) -
             return Verification(output.place, found, 1, 0, (f"{manifest.FILE}: {problem}",), problem)
         signature = "signed with the key"
     parts = {part.name: part for part in found.parts}
-    with _Reading(output, found) as reading:
+    with rare_collections(), _Reading(output, found) as reading:
         findings = list(itertools.chain.from_iterable(_check_part(reading, part) for part in found.parts))
         findings += (f"{name}: not named by the manifest" for name in sorted(_extra(output, parts)))
         if not findings:

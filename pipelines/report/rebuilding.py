@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Iterable, Sequence
 
 from digitmill.storage import OutputFolder, open_folder
-from pipelines.history.past_runs import PastRun, open_run
+from pipelines.history.past_runs import NEWEST, PastRun, open_run
 from pipelines.report.drift import Distributions
 from pipelines.report.scoring_report import Baselines, ReportFile, make_report_files
 from pipelines.statistics.item_statistics import ItemStatistics, merge_statistics, read_record
@@ -20,7 +20,13 @@ from schemas.model.model_card import ModelCard
 
 def find_baselines(card: ModelCard | None, past: Sequence[PastRun]) -> Baselines:
     """Return the references of a new run's report: its model's training set, and the previous run."""
-    return Baselines(card, _read_distributions(open_folder(past[-1].place), DISTRIBUTIONS) if past else None)
+    return Baselines(card, _distributions_of_newest(past[-1]) if past else None)
+
+
+def _distributions_of_newest(run: PastRun) -> Distributions | None:
+    """Return the distributions of a run; of a merged state, those of the newest run in it."""
+    place = str(run.plan.settings.get(NEWEST, run.place))
+    return _read_distributions(open_folder(place), DISTRIBUTIONS)
 
 
 def _read_distributions(output: OutputFolder, name: str) -> Distributions | None:

@@ -8,6 +8,7 @@ from typing import Final
 from digitmill.reports.html_page import render
 from digitmill.reports.numbers import duration, money, share, thousands, threshold
 from digitmill.storage.names import readable
+from pipelines.history.past_runs import MERGED, NEWEST
 from pipelines.report import class_metrics, scoring_galleries
 from pipelines.report.challenger_comparison import ChallengerComparison
 from pipelines.report.class_metrics import FolderSurvey
@@ -20,7 +21,7 @@ from schemas.model.model_card import ModelCard
 
 _MAX_FAILURES: Final = 50
 
-_HIDDEN_OPTIONS: Final = frozenset(("challenger", "input_list_digest", "labels_digest", "merged"))
+_HIDDEN_OPTIONS: Final = frozenset(("challenger", "input_list_digest", "labels_digest", MERGED, NEWEST))
 """Options whose digests the page shows in words elsewhere."""
 
 

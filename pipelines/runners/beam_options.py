@@ -75,12 +75,17 @@ def in_process(options: PipelineOptions) -> bool:
     return options.view_as(StandardOptions).runner == IN_PROCESS and mode != "multi_processing"
 
 
+def runs_once_in_process(options: PipelineOptions) -> bool:
+    """Whether the whole pipeline runs in the launcher's process, and each step once."""
+    return in_process(options) and not options.view_as(DirectOptions).direct_runner_bundle_repeat
+
+
 def in_main_thread(options: PipelineOptions) -> bool:
     """Whether all steps of a pipeline run in the thread that runs the pipeline, and each once."""
     direct = options.view_as(DirectOptions)
     # With two workers or more Beam starts threads for them, and by `multi_threading` for a single one.
     alone = direct.direct_running_mode == "in_memory" and direct.direct_num_workers == 1
-    return in_process(options) and alone and not direct.direct_runner_bundle_repeat
+    return runs_once_in_process(options) and alone
 
 
 def _check_runner(name: str, options: PipelineOptions) -> None:

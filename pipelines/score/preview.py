@@ -13,11 +13,13 @@ from typing import Final
 import apache_beam as beam
 
 from digitmill.engines.bundle_loader import Bundle
+from digitmill.machine import rare_collections
 from digitmill.storage import ImageReader, OutputFolder, open_folder
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.local_output import LocalFolder
 from digitmill.storage.names import may_be_archive
 from pipelines.history import incremental
+from pipelines.history.block_shuffle import Spill, shared_spill
 from pipelines.history.incremental_join import JoinTask, SkipScored
 from pipelines.history.past_runs import open_past_runs
 from pipelines.listing.frozen_listing import freeze_listing
@@ -187,11 +189,12 @@ def _left(options: ScoreOptions, plan: RunPlan, scratch: OutputFolder, listed: i
         retry_failures=options.retry_failures,
     )
     files = sorted(name for name in scratch.walk() if is_listed(name))
-    with beam.Pipeline(options=beam_options(())) as pipeline:
+    spill = Spill(buckets)
+    with rare_collections(), beam.Pipeline(options=beam_options(())) as pipeline:
         _ = (
             pipeline
             | beam.Create([(name, 0) for name in files])
-            | SkipScored(task, list(incremental.past_listing_files(past)))
+            | SkipScored(task, list(incremental.past_listing_files(past)), shared_spill(spill))
         )
     left = Tally()
     for number in range(buckets):

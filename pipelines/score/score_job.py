@@ -15,12 +15,14 @@ from apache_beam.utils.shared import Shared
 
 from digitmill.commands import Effect
 from digitmill.engines.bundle_loader import Bundle
+from digitmill.machine import rare_collections
 from digitmill.storage import OutputFolder, open_folder
 from digitmill.storage.interface import Hold
 from digitmill.storage.local_output import LocalFolder
 from digitmill.storage.names import printable
 from digitmill.storage.read_limits import ReadLimits
 from pipelines.history import incremental
+from pipelines.history.block_shuffle import Spill, shared_spill
 from pipelines.history.incremental_join import JoinTask, SkipScored
 from pipelines.history.past_runs import PastRun, open_past_runs
 from pipelines.listing.frozen_listing import FrozenItem, ItemRef, ListingIndex, read_index
@@ -44,7 +46,13 @@ from pipelines.output.stall_watchdog import watchdog_for
 from pipelines.output.summary import Summary
 from pipelines.report.rebuilding import find_baselines
 from pipelines.runners import dataflow
-from pipelines.runners.beam_options import in_main_thread, in_process, job_options, worker_processes
+from pipelines.runners.beam_options import (
+    in_main_thread,
+    in_process,
+    job_options,
+    runs_once_in_process,
+    worker_processes,
+)
 from pipelines.runners.cancellation import cancel_on_interrupt
 from pipelines.runners.interruption import resumable
 from pipelines.runners.runner_failure import explain_failures
@@ -242,6 +250,9 @@ def _score_frozen(run: _Run, frozen: ListingIndex) -> None:
         return
     known = [] if frozen.buckets else left
     task = _task_for_workers(run)
+    # Grouped in memory, the names of a hundred million images would not fit.
+    on_disk = frozen.buckets and runs_once_in_process(run.pipeline_options)
+    spill = Spill(frozen.buckets) if on_disk else None
 
     def items(pipeline: beam.Pipeline) -> beam.PCollection:
         # The items are spread over the workers where they are scored, listed ones among them.
@@ -251,11 +262,12 @@ def _score_frozen(run: _Run, frozen: ListingIndex) -> None:
             refs = (refs, list_ranges(ranges, task)) | beam.Flatten()
         if frozen.buckets:
             past_files = list(incremental.past_listing_files(run.past))
-            refs = refs | SkipScored(_join_task(run, frozen), past_files)
+            refs = refs | SkipScored(_join_task(run, frozen), past_files, spill and shared_spill(spill))
         return refs
 
     watchdog = watchdog_for(runner_state(run.pipeline_options), run.options.stall_timeout)
     with (
+        rare_collections() if spill else contextlib.nullcontext(),
         _scorer(run, frozen, left) as scorer,
         explain_failures(run.output, known),
         Progress(run.output, known, adds_items=_adds_items(frozen), watchdog=watchdog),

@@ -184,11 +184,12 @@ def test_a_night_s_exit_code_is_the_build_s(tools: dict[str, str], code: int, pr
     nights = "gs://p-digitmill-outputs/nights"
     assert scored == (
         "digitmill score --input gs://p-digitmill-inputs/incoming --model gs://p-digitmill-models/model "
-        f"--output {nights}/2026-01-31 --since {nights} --resume --max-failure-rate 0.05 --runner=R --x=y"
+        f"--output {nights}/2026-01-31 --since {nights} --state gs://b/state --resume "
+        "--max-failure-rate 0.05 --runner=R --x=y"
     )
     after = [
         f"digitmill verify {nights}/2026-01-31",
-        f"digitmill compact {nights} --output gs://b/state/2026-01-31 --resume",
+        f"digitmill compact {nights} gs://b/state --output gs://b/state/2026-01-31 --resume --runner=R --x=y",
     ]
     assert others == (after if proved else [])
     link = "https://storage.cloud.google.com/p-digitmill-outputs/nights/2026-01-31/report.html"

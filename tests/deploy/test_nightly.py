@@ -54,7 +54,7 @@ def test_three_days(
             "_NIGHTS": f"{bucket.uri}/nights",
             "_NIGHT": f"2026-01-0{night}",
             "_MAX_FAILURE_RATE": "0.2",
-            "_STATE": f"{bucket.uri}/state" if night == 3 else "",
+            "_STATE": f"{bucket.uri}/state",
         }
 
     # The first day: one of 31 files is broken.

@@ -23,6 +23,7 @@ from pipelines.score_options import ScoreOptions
 from schemas import prediction
 from schemas.errors import StoppedError, StorageError, UserError
 from schemas.manifest import Manifest
+from schemas.run_plan import RunPlan
 from tests.beam_engines import interrupt_scoring
 from tests.gcs_emulator import Bucket
 
@@ -135,6 +136,83 @@ def test_later_runs_can_build_on_a_merged_state(
     merge(tmp_path / "state", tmp_path / "later", output=tmp_path / "again")
     score(mixed_folder, bundle_path, tmp_path / "whole", labels="folder")
     same_state(tmp_path / "again", tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_a_state_takes_the_place_of_the_runs_in_it(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    nights, states = tmp_path / "nights", tmp_path / "states"
+    digits = sorted(mixed_folder.glob("[0-9]/*.png"))
+    for night in ("1", "2", "3"):
+        score(
+            mixed_folder,
+            bundle_path,
+            nights / night,
+            since=str(nights),
+            state=str(states),
+            labels="folder",
+        )
+        merge(nights, states, output=states / night)
+        plan = RunPlan.from_json((nights / night / "run.json").read_text())
+        assert [place.rpartition("/")[2] for place in plan.past] == [str(int(night) - 1)] * (night != "1")
+        # What was merged is not read again.
+        shutil.rmtree(nights / night / "predictions")
+        shutil.rmtree(nights / night / "listing")
+        one, two, three, four = digits[4 * int(night) : 4 * int(night) + 4]
+        shutil.copy(one, one.with_name(f"new{night}.png"))
+        two.write_bytes(three.read_bytes())
+        three.write_bytes(b"broken")
+        four.unlink()
+    score(mixed_folder, bundle_path, nights / "4", since=str(nights), state=str(states), labels="folder")
+    # The drift is that since the night before, not since the state.
+    before = (nights / "3/reports/distributions.csv").read_bytes()
+    assert (nights / "4/reports/previous_distributions.csv").read_bytes() == before
+    merge(nights, states, output=states / "4")
+    score(mixed_folder, bundle_path, tmp_path / "whole", labels="folder")
+    same_state(states / "4", tmp_path / "whole")
+
+
+def test_the_disk_and_the_runner_s_shuffle_give_the_same_bytes(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    score(mixed_folder, bundle_path, tmp_path / "1", labels="folder")
+    merge(tmp_path / "1", output=tmp_path / "disk", rows_per_part=9)
+    # Steps that are repeated would write twice to a disk.
+    flags = (*FLAGS, "--direct_runner_bundle_repeat=1")
+    runs = (str(tmp_path / "1"),)
+    compact_job.run(
+        CompactOptions(runs=runs, output=str(tmp_path / "shuffled"), beam_flags=flags, rows_per_part=9)
+    )
+    files = [
+        {
+            str(path.relative_to(tmp_path / name)): path.read_bytes()
+            for folder in ("predictions", "listing", "statistics", "reports")
+            for path in (tmp_path / name / folder).iterdir()
+        }
+        for name in ("disk", "shuffled")
+    ]
+    assert files[0] == files[1]
+    assert len(files[0]) > 20
+
+
+def test_failures_beyond_those_of_a_record_go_to_files(
+    mixed_folder: pathlib.Path,
+    bundle_path: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    score(mixed_folder, bundle_path, tmp_path / "1")
+    merge(tmp_path / "1", output=tmp_path / "few")
+    monkeypatch.setattr("pipelines.compact.merging.MOST_IN_MEMORY", 2)
+    merge(tmp_path / "1", output=tmp_path / "many")
+    assert len(list((tmp_path / "many/statistics").glob("failures-*"))) == 3
+    assert table(tmp_path / "many", "reports/failures.csv") == table(tmp_path / "few", "reports/failures.csv")
+    # And a run with such files is merged in turn.
+    merge(tmp_path / "many", output=tmp_path / "again")
+    assert table(tmp_path / "again", "reports/failures.csv") == table(
+        tmp_path / "few", "reports/failures.csv"
+    )
 
 
 def test_nights_in_a_bucket(
@@ -346,6 +424,9 @@ def test_an_interrupted_merge_is_resumed(
     monkeypatch.undo()
     with pytest.raises(UserError, match="--resume"):
         merge(tmp_path / "1", output=tmp_path / "state")
+    score(mixed_folder, bundle_path, tmp_path / "2")
+    with pytest.raises(UserError, match="cannot resume a merge of other runs"):
+        merge(tmp_path / "1", tmp_path / "2", output=tmp_path / "state", resume=True)
     merged = merge(tmp_path / "1", output=tmp_path / "state", resume=True)
     assert merged.counts.scored == 60
     assert merge(tmp_path / "1", output=tmp_path / "state", resume=True) == merged

@@ -2,7 +2,6 @@ import gzip
 import json
 import pathlib
 import random
-import zlib
 
 import pytest
 from hypothesis import given
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.local_output import LocalFolder
 from pipelines.history import incremental
+from pipelines.history.block_shuffle import Block
 from pipelines.history.incremental import (
     FAILED,
     LISTED,
@@ -31,8 +31,8 @@ VERSIONS = st.tuples(URIS, st.integers(0, 2))
 NIGHT = st.dictionaries(VERSIONS, st.sampled_from(["scored", "failed", "passing", "vouched for"]), max_size=8)
 
 
-def block(number: int, kind: str, names: list) -> incremental.Block:
-    return number, kind, zlib.compress(json.dumps(names).encode())
+def block(number: int, kind: str, names: list) -> Block:
+    return number, kind, json.dumps(names).encode()
 
 
 @given(st.lists(NIGHT, max_size=4), st.dictionaries(URIS, st.integers(0, 2)), st.booleans(), st.randoms())
@@ -94,6 +94,18 @@ def test_skipped_files_count_with_the_images_that_the_last_run_found_in_them(
     assert Bucket.from_bytes(joined.to_bytes()) == joined
 
 
+def test_a_file_counts_as_the_run_that_listed_its_size_found_it() -> None:
+    scan, version = "file:///in/scan.tif", ("file:///in/scan.tif", 1)
+    blocks = [
+        block(0, LISTED, [(*version, 10)]),
+        block(0, SEVERAL, [(*version, 3, 1)]),
+        block(1, LISTED, [(*version, 20)]),
+        block(1, SEVERAL, [(*version, 5, 0)]),
+        block(2, LISTED, [ListedImage(scan, 1, 10)]),
+    ]
+    assert join_bucket(blocks, run=2, retry_failures=False).several == ((*version, 3, 1),)
+
+
 def test_a_bucket_of_an_earlier_version_is_read() -> None:
     older = gzip.compress(b'[[["a",1,2,-1,""]],5,[["b",3]]]')
     bucket = Bucket.from_bytes(older)
@@ -129,7 +141,7 @@ def test_blocks_partition_the_names(versions: list, buckets: int) -> None:
     found = []
     for bucket, (run, kind, packed) in incremental._blocks(versions, 3, LISTED, buckets=buckets):
         assert (run, kind) == (3, LISTED)
-        for uri, generation in json.loads(zlib.decompress(packed)):
+        for uri, generation in json.loads(packed):
             found.append((uri, generation))
             spread.setdefault(uri, set()).add(bucket)
     assert sorted(found) == sorted(versions)

@@ -236,6 +236,17 @@ def test_a_cell_that_the_tfrecord_has_not_is_found(output: pathlib.Path, column:
     assert f"{column} is {value!r}, in the TFRecord '" in finding
 
 
+def test_a_difference_behind_many_equal_rows_is_found_by_its_number(
+    output: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.output.row_comparison.SLICE_ROWS", 2)
+    assert findings(output) == []
+    name = change_row(output, "digit", "x")
+    (finding,) = findings(output)
+    assert finding.startswith(f"{name}: 1 rows differ")
+    assert "first row 7: digit is 'x'" in finding
+
+
 def test_rows_are_compared_in_both_formats_and_with_the_record(output: pathlib.Path) -> None:
     table = csv_part(output)
     records = table.replace(".csv", ".tfrecord.gz")
