@@ -130,7 +130,7 @@ def test_what_it_cannot_do_later_on_is_a_fault_of_the_storage(folder: LocalFolde
     for use in (folder.write_once, folder.replace):
         with pytest.raises(StorageError, match="cannot read or write the output"):
             use("predictions/x", b"1")
-    with pytest.raises(StorageError, match="Is a directory"):
+    with pytest.raises(StorageError, match="not a regular file"):
         LocalFolder(folder.path.parent).read(folder.path.name)
 
 
