@@ -44,19 +44,26 @@ def sample_rank(image: str) -> int:
     return zlib.crc32(image.encode(errors="surrogatepass"))
 
 
+def _rest(kept: KeptImage) -> tuple[str, int, int, int, str]:
+    # All of it: whatever order the images come in, they are sorted alike.
+    return kept.image, kept.digit, kept.second_digit, kept.label, kept.png
+
+
 def least_confident(images: Iterable[KeptImage]) -> tuple[KeptImage, ...]:
     """Return the images of lowest confidence, lowest first."""
-    return tuple(sorted(images, key=lambda kept: (kept.confidence, kept.image))[:MAX_DOUBTFUL])
+    return tuple(sorted(images, key=lambda kept: (kept.confidence, *_rest(kept)))[:MAX_DOUBTFUL])
 
 
 def most_confident(images: Iterable[KeptImage]) -> tuple[KeptImage, ...]:
     """Return the images of highest confidence, highest first."""
-    return tuple(sorted(images, key=lambda kept: (-kept.confidence, kept.image))[:MAX_MISTAKEN])
+    return tuple(sorted(images, key=lambda kept: (-kept.confidence, *_rest(kept)))[:MAX_MISTAKEN])
 
 
 def sample_per_digit(images: Iterable[KeptImage]) -> tuple[KeptImage, ...]:
     """Return a sample of each predicted digit, sorted by digit."""
-    ranked = sorted(images, key=lambda kept: (kept.digit, sample_rank(kept.image), kept.image))
+    ranked = sorted(
+        images, key=lambda kept: (kept.digit, sample_rank(kept.image), *_rest(kept), kept.confidence)
+    )
     rows = itertools.groupby(ranked, key=lambda kept: kept.digit)
     return tuple(kept for _, row in rows for kept in itertools.islice(row, MAX_EXAMPLES_PER_DIGIT))
 
@@ -64,6 +71,6 @@ def sample_per_digit(images: Iterable[KeptImage]) -> tuple[KeptImage, ...]:
 def first_per_code(pictures: Iterable[FailurePicture]) -> tuple[FailurePicture, ...]:
     """Return the first picture of each code, by URI."""
     least: dict[str, FailurePicture] = {}
-    for picture in sorted(pictures, key=lambda picture: (picture.code, picture.image)):
+    for picture in sorted(pictures, key=lambda picture: (picture.code, picture.image, picture.png)):
         least.setdefault(picture.code, picture)
     return tuple(least.values())
