@@ -27,6 +27,7 @@ _PLACES: Final = {
     "model": "GCS_READ_FOLDER",
     "challenger": "GCS_READ_FOLDER",
     "since": "GCS_READ_FOLDER",
+    "state": "GCS_READ_FOLDER",
     "input_list": "GCS_READ_FILE",
 }
 _DEFAULT_KIND: Final = "TEXT"

@@ -97,7 +97,8 @@ class ScoreOptions(Options):
         effect=Effect.RUN,
     )
     retry_failures: bool = flag(
-        "Score again what failed in the runs of --since through the image itself; the rest always is.",
+        "Score again what failed in the runs of --since through the image itself, not only what the storage"
+        " failed.",
         group=_AGAIN,
         default=False,
     )

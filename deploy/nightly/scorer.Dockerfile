@@ -21,6 +21,7 @@ RUN digitmill score --help > /dev/null
 
 # .ci/command then installs nothing.
 ENV DIGITMILL=digitmill
-ENV HOME=/tmp
+# Cloud Build sets a HOME that is root's.
+ENV HOME=/tmp MPLCONFIGDIR=/tmp
 USER 10001
 ENTRYPOINT ["bash", "/opt/digitmill/.ci/score-night"]

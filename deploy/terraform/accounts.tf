@@ -37,6 +37,7 @@ resource "google_service_account" "scheduler" {
 
 # Who does what in which bucket. objectViewer reads and lists; objectUser also writes and deletes objects (a lease is
 # overwritten), and changes no bucket. Nobody here writes models: var.model_publishers do.
+# (roles/dataflow.worker, below, also lets workers add objects to any bucket of the project, but not change them.)
 locals {
   access = {
     inputs  = { launcher = "objectViewer", worker = "objectViewer", trainer = "objectViewer" }

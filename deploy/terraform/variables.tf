@@ -31,7 +31,7 @@ variable "scorer" {
 }
 
 variable "model_publishers" {
-  description = "Who may write models, as user:me@example.com or group:…; jobs and builds may not."
+  description = "Who may write models, as user:me@example.com or group:…; jobs and builds cannot change them."
   type        = set(string)
   default     = []
 }

@@ -17,9 +17,13 @@ def compact(options: CompactOptions) -> ExitCode:
     inputs, or a later run over a part of them, listed it. The result is the output of a run like any
     other: `verify` checks it, and --since builds on it. A run that an earlier result holds is not read again.
 
+    Under the DirectRunner rows are grouped in a temporary file ($TMPDIR). Flags of Apache Beam choose
+    another runner.
+
     \b
-    Example:
+    Examples:
       digitmill compact nights --output state
+      digitmill compact nights states --output states/2026-01-31
     """
     from pipelines.compact import compact_job
 

@@ -38,7 +38,7 @@ class PackOptions(Options):
         required=True,
     )
     labels: str | None = flag(
-        "True digits, to train on: the images' folder names, or a CSV of path,label.",
+        "True digits, to train on: the images' folder names, or a CSV of path,label, on disk or in a bucket.",
         group=_INPUT,
         type=FILE,
         metavar="folder|CSV",

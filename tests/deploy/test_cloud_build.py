@@ -21,8 +21,9 @@ def tools(tmp_path: pathlib.Path) -> dict[str, str]:
     for name in ("docker", "gcloud", "make", "digitmill"):
         (tmp_path / name).write_text(
             f'#!/bin/sh\necho {name} "$@" >> "$CALLS"\nverb=$(echo "$1" | tr - _)\n'
-            # As Docker names what it has pushed.
-            'if [ "$1" = image ]; then for word; do :; done; echo "${word%:*}$DIGEST"; fi\n'
+            # As Docker names what it has pushed, now and elsewhere before.
+            'if [ "$1" = image ]; then for word; do :; done; '
+            'echo "elsewhere/i$DIGEST"; echo "${word%:*}$DIGEST"; fi\n'
             'eval "exit \\${CODE_$verb:-0}" 2> /dev/null\n'
         )
         (tmp_path / name).chmod(0o755)
