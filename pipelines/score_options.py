@@ -174,7 +174,9 @@ class ScoreOptions(Options):
                 hint="Give one of them.",
             )
         if self.state and self.since is None:
-            raise UserError("--state needs --since", value="no --since", hint="Name the earlier runs by it.")
+            raise UserError(
+                "--state needs --since", value=self.state, hint="Name the earlier runs by --since."
+            )
         if self.retry_failures and self.since is None:
             raise UserError(
                 "--retry-failures needs --since", value="no --since", hint="Name the earlier run by it."

@@ -169,7 +169,9 @@ def open_place(given: str) -> BinaryIO:
         try:
             return reader.fetch(next(reader.find([uri])))
         except ImageError as error:
-            raise UserError("cannot read the file", value=given, hint=f"check it: {error.detail}") from error
+            raise UserError(
+                "cannot read the file", value=given, hint=f"check the name and the rights: {error.detail}"
+            ) from error
 
 
 def read_place(given: str) -> bytes:
