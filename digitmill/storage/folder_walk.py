@@ -33,7 +33,7 @@ class _Open(NamedTuple):
 def walk(root: bytes, pattern: PathPattern, survey: Survey) -> Iterator[ListedImage]:
     """Yield the files of a folder that match a pattern, in the order of their paths' bytes.
 
-    Of folders only those on the way are in memory, and a few bytes for each that was entered. One that
+    Of folders only those on the way are in memory, and some 110 bytes for each that was entered. One that
     several links lead to is entered once, under the name that comes first. One that cannot be listed is an
     entry of its own, whose URI ends in a slash and whose size is -1.
 
@@ -91,7 +91,7 @@ def _enter(path: bytes, relative: str, pattern: PathPattern, states: States, sur
     status = os.stat(path)
     with os.scandir(path) as entries:
         names = sorted(entry.name + b"/" if _is_folder(entry) else entry.name for entry in entries)
-    earlier = survey.enter((status.st_dev, status.st_ino), Visit(path, pattern, states))
+    earlier = survey.enter((status.st_dev, status.st_ino), path, Visit(pattern, states))
     if earlier is None:
         return None
     if not pattern.takes_all(states) or earlier:
