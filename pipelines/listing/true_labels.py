@@ -37,8 +37,8 @@ def attach_labels(
     The label of a file is that of each of its pages; a CSV can name pages instead, as `scan.tif!2`.
 
     If the CSV has a column `generation`, as the one of a review has, a label applies to that version of the
-    image only. Lines without a digit are reported to standard error, and, unless there are `more` images in
-    the end, labels of other versions and of no image.
+    image only. Lines without a digit are reported to standard error, and labels of other versions and of no
+    image. Where `more` images are listed elsewhere, these are not, nor is it an error that none has a label.
 
     `labels` is `folder`, or a CSV with the columns `path` and `label`, or its place. Its paths are URIs,
     absolute paths, or paths relative to its own folder.
@@ -55,8 +55,8 @@ def attach_labels(
         labelled = label(image)
         known = known or labelled.label != NO_LABEL or bool(labelled.page_labels) or may_be_archive(image.uri)
         yield labelled
-    if labeller and more():
-        return  # the labels may be those of images that are listed later
+    if more():
+        return  # those that are listed later may have labels
     if labeller and isinstance(labels, LabelsFile):
         _report_unused(labels, labeller, known=known)
     if not known:

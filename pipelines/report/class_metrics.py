@@ -120,17 +120,21 @@ class FolderSurvey:
         return f"{start}{MAX_LISTED:,} are in reports/summary.csv, and the sums of the others."
 
 
+_Ranked = tuple[int, str, FolderMetrics]
+"""A folder after its rank, which is computed once: folders are sorted again and again."""
+
+
 def survey_folders(statistics: RunStatistics) -> FolderSurvey:
     """Return the metrics of the folders of a run; memory holds those of `MAX_LISTED` folders."""
     sums, others, count, others_failed = TallyAdder(), TallyAdder(), 0, 0
     sums.add(Tally("", digit, 0, 0.0) for digit in (_ALL, *range(CLASSES)))
-    kept: list[FolderMetrics] = []
+    kept: list[_Ranked] = []
     for folder in _folders(statistics):
         count += 1
         for tally in folder.tallies:
             sums.add_under("", tally.digit, tally)
             sums.add_under("", _ALL, tally)
-        kept.append(folder)
+        kept.append((*_by_attention(folder), folder))
         if len(kept) > MAX_LISTED * 5 // 4:
             others_failed += _fold(kept, others)
     others_failed += _fold(kept, others)
@@ -139,20 +143,20 @@ def survey_folders(statistics: RunStatistics) -> FolderSurvey:
         tuple(digits),
         everything,
         count,
-        tuple(sorted(kept, key=lambda folder: folder.folder)),
+        tuple(sorted((folder for *_, folder in kept), key=lambda folder: folder.folder)),
         FolderMetrics("", others_failed, tuple(others.result())) if count > len(kept) else None,
     )
 
 
-def _fold(kept: list[FolderMetrics], others: TallyAdder) -> int:
+def _fold(kept: list[_Ranked], others: TallyAdder) -> int:
     """Add the folders beyond `MAX_LISTED` up in `others`; return how many images failed in them."""
     if len(kept) <= MAX_LISTED:
         return 0
-    kept.sort(key=_by_attention)
-    for folder in kept[MAX_LISTED:]:
+    kept.sort()
+    for *_, folder in kept[MAX_LISTED:]:
         for tally in folder.tallies:
             others.add_under("", tally.digit, tally)
-    failed = sum(folder.failed for folder in kept[MAX_LISTED:])
+    failed = sum(folder.failed for *_, folder in kept[MAX_LISTED:])
     del kept[MAX_LISTED:]
     return failed
 

@@ -102,7 +102,13 @@ def _previous(output: OutputFolder, run: PastRun) -> Distributions | None:
     if not run.plan.past:
         return None
     kept = _read_distributions(output, PREVIOUS_DISTRIBUTIONS)
-    return kept or _read_distributions(open_folder(list(run.plan.past)[-1]), DISTRIBUTIONS)
+    if kept is not None:
+        return kept
+    try:
+        before = open_run(list(run.plan.past)[-1])
+    except UserError:
+        return None
+    return before and _distributions_of_newest(before)
 
 
 def _read_statistics(output: OutputFolder, part: Part) -> ItemStatistics:

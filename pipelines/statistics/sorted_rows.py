@@ -2,12 +2,15 @@
 
 import contextlib
 import json
+import os
 import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from schemas.errors import StorageError
+
+_AT_ONCE: Final = 256
+"""Rows that are read at once."""
 
 
 class SortedRows:
@@ -42,8 +45,12 @@ class SortedRows:
                 self._database.execute("CREATE TABLE sorted AS SELECT * FROM given ORDER BY text, value")
                 self._database.execute("DROP TABLE given")
             self._sorted = True
-        for text, value in self._database.execute("SELECT text, value FROM sorted ORDER BY rowid"):
-            yield text.decode(errors="surrogatepass"), json.loads(value)
+        found = self._database.execute("SELECT text, value FROM sorted ORDER BY rowid")
+        while some := found.fetchmany(_AT_ONCE):
+            # As one list: to decode each by itself takes three times as long.
+            values = json.loads(f"[{','.join(value for _, value in some)}]")
+            for (text, _), value in zip(some, values, strict=True):
+                yield text.decode(errors="surrogatepass"), value
 
 
 @contextlib.contextmanager
@@ -53,6 +60,7 @@ def _using_disk() -> Iterator[None]:
     except sqlite3.OperationalError as error:
         raise StorageError(
             "cannot sort rows in a temporary file",
-            value=tempfile.gettempdir(),
+            # Without TMPDIR SQLite takes this one, unlike Python.
+            value=os.environ.get("TMPDIR", "/var/tmp"),
             hint=f"make room, or name another folder by TMPDIR: {error}",
         ) from error

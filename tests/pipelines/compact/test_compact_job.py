@@ -1,5 +1,6 @@
 import csv
 import dataclasses
+import functools
 import pathlib
 import random
 import shutil
@@ -17,7 +18,9 @@ from pipelines.compact import compact_job
 from pipelines.compact.compact_command import compact
 from pipelines.compact.compact_job import CompactOptions
 from pipelines.compact.merging import FAILURE, LISTED, ROW, resolve
+from pipelines.history.block_shuffle import Spill
 from pipelines.output.verification import verify
+from pipelines.report.rebuilding import rebuild_report
 from pipelines.score import score_job
 from pipelines.score_options import ScoreOptions
 from schemas import prediction
@@ -167,7 +170,11 @@ def test_a_state_takes_the_place_of_the_runs_in_it(
     score(mixed_folder, bundle_path, nights / "4", since=str(nights), state=str(states), labels="folder")
     # The drift is that since the night before, not since the state.
     before = (nights / "3/reports/distributions.csv").read_bytes()
-    assert (nights / "4/reports/previous_distributions.csv").read_bytes() == before
+    previous = nights / "4/reports/previous_distributions.csv"
+    assert previous.read_bytes() == before
+    previous.unlink()
+    rebuild_report(str(nights / "4"))
+    assert previous.read_bytes() == before
     merge(nights, states, output=states / "4")
     score(mixed_folder, bundle_path, tmp_path / "whole", labels="folder")
     same_state(states / "4", tmp_path / "whole")
@@ -213,6 +220,22 @@ def test_failures_beyond_those_of_a_record_go_to_files(
     assert table(tmp_path / "again", "reports/failures.csv") == table(
         tmp_path / "few", "reports/failures.csv"
     )
+
+
+def test_a_full_disk_ends_a_merge_in_one_line(
+    mixed_folder: pathlib.Path,
+    bundle_path: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    score(mixed_folder, bundle_path, tmp_path / "1")
+    with pathlib.Path("/dev/full").open("w+b", buffering=0) as full:
+        monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: full)
+        monkeypatch.setattr(compact_job, "Spill", functools.partial(Spill, held=1))
+        with pytest.raises(
+            StoppedError, match=r"^[^\n]*the disk is full[^\n]*TMPDIR[^\n]*To resume: [^\n]*$"
+        ):
+            merge(tmp_path / "1", output=tmp_path / "state")
 
 
 def test_nights_in_a_bucket(

@@ -1,4 +1,5 @@
 import csv
+import functools
 import pathlib
 import tempfile
 
@@ -12,9 +13,11 @@ from pipelines.listing.frozen_labels import FrozenLabels, freeze_labels
 from pipelines.listing.frozen_listing import freeze_listing, list_range, read_index
 from pipelines.listing.input_listing import list_with_ranges
 from pipelines.listing.true_labels import LabelsFile, attach_labels
+from pipelines.score import run_listing
 from pipelines.score.run_listing import open_listing
+from pipelines.score.score_job import run
 from pipelines.score_options import ScoreOptions
-from schemas.errors import UserError
+from schemas.errors import StoppedError, UserError
 from schemas.layout import LABELS_INDEX
 from schemas.prediction import NO_LABEL
 from tests.gcs_emulator import Bucket
@@ -73,3 +76,27 @@ def test_workers_label_what_they_list(
     options = ScoreOptions((f"{bucket.uri}/in",), bundle_path, str(tmp_path / "other"), labels=path, limit=10)
     with pytest.raises(UserError, match="no image of the input has a label"):
         list(open_listing(options))
+
+
+def test_labels_of_folders_may_begin_after_what_the_launcher_lists(bucket: Bucket) -> None:
+    for name in ("-/1.png", "-/2.png", "7/1.png", "8/1.png"):
+        bucket.put(f"in/{name}", b"x")
+    listing = list_with_ranges([f"{bucket.uri}/in/"], limit=2)
+    listing.map(lambda images: attach_labels(images, "folder", more=lambda: bool(listing.ranges)))
+    assert [image.label for image in listing] == [NO_LABEL] * 2
+    assert listing.ranges
+
+
+def test_an_archive_in_a_range_ends_the_run_in_one_line_that_says_why(
+    bucket: Bucket, tmp_path: pathlib.Path, bundle_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_listing, "list_with_ranges", functools.partial(list_with_ranges, limit=2))
+    for name in ("1.png", "2.png", "3.png", "4.zip"):
+        bucket.put(f"in/{name}", b"x")
+    path = write_labels(tmp_path / "labels.csv", [(f"{bucket.uri}/in/1.png", 1)])
+    options = ScoreOptions((f"{bucket.uri}/in",), bundle_path, str(tmp_path / "out"), labels=path)
+    with pytest.raises(StoppedError) as raised:
+        run(options)
+    assert "a labels file cannot label the members of an archive" in str(raised.value)
+    assert "in/4.zip" in str(raised.value)
+    assert "\n" not in str(raised.value)
