@@ -73,6 +73,10 @@ class Failure(Record):
     code: str = column("Why there is no prediction.", choices=tuple(FailureCode))
     detail: str = column("Error message of the reader, the decoder or the engine.")
 
+    def row(self) -> tuple[str, int, str, str]:
+        """Return the values in the order of `COLUMNS`; `dataclasses.astuple` takes forty times as long."""
+        return self.image, self.generation, self.code, self.detail
+
 
 COLUMNS = columns_of(Failure)
 

@@ -86,7 +86,7 @@ def _outcomes(run: int, item: WorkItem, output: OutputFolder, *, buckets: int) -
     def key(uri: str) -> Version:
         return versions[item.images[0].uri if item.may_be_archive else file_of(uri, versions)]
 
-    failures = ((key(failure.image), dataclasses.astuple(failure)) for failure in record.failures)
+    failures = ((key(failure.image), failure.row()) for failure in record.failures)
     while some := list(itertools.islice(failures, _HELD_FAILURES)):
         yield from _packed(run, FAILURE, some, buckets=buckets)
     for kind in SAMPLE_TYPES:

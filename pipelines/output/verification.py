@@ -279,7 +279,7 @@ def _check_item(
         yield f"{name}: not named by the manifest"
         return
     record = read_record(output.output.read(name), output.output)
-    failures.add(map(dataclasses.astuple, record.failures))
+    failures.add(each.row() for each in record.failures)
     rows = ItemRows(record)
     unknown = [part.name for part in record.parts if part.name not in parts]
     yield from (f"{part}: named by {name}, not by the manifest" for part in unknown)

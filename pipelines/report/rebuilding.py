@@ -108,7 +108,7 @@ def _previous(output: OutputFolder, run: PastRun) -> Distributions | None:
         before = open_run(list(run.plan.past)[-1])
     except UserError:
         return None
-    return before and _distributions_of_newest(before)
+    return _distributions_of_newest(before) if before else None
 
 
 def _read_statistics(output: OutputFolder, part: Part) -> ItemStatistics:

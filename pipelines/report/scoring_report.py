@@ -161,7 +161,7 @@ def summary_rows(folders: FolderSurvey, *, failed: int) -> Iterable[Row]:
 
 def failure_rows(statistics: RunStatistics) -> Iterable[Row]:
     """Yield the rows of `failures.csv` and its further files, with `schemas.failure.COLUMNS`."""
-    return map(dataclasses.astuple, statistics.failures)
+    return (each.row() for each in statistics.failures)
 
 
 def _counts(tally: Tally, *, failed: int | str = "") -> Row:
