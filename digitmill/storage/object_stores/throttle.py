@@ -26,7 +26,7 @@ RECOVERY: Final = 0.05
 """Share of the rate after a cut that is added to it each second."""
 
 RECOVERY_SECONDS: Final = 20.0
-"""Beyond so long without a cut the rate grows with the cube of the time: a storm may have left next to nothing.
+"""Beyond so long after a cut the rate grows with the cube of the time: a storm may have left next to nothing.
 
 Source: CUBIC, https://www.rfc-editor.org/rfc/rfc9438
 """
