@@ -25,6 +25,8 @@ REMOTE_POLL_SECONDS: Final = 5.0
 LOG_SECONDS: Final = 10.0
 """Interval between two lines in a log, in seconds."""
 
+_JOIN_SECONDS: Final = 1.0
+
 _CLOCK_INTERVAL = 1_000
 """Images between two looks at the clock."""
 
@@ -97,7 +99,9 @@ class Progress:
 
     def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
         self._stop.set()
-        self._thread.join()
+        while self._thread.is_alive():
+            self._output.interrupt()  # it may wait for a store
+            self._thread.join(_JOIN_SECONDS)
         self._bar.close()
         if self._watchdog and failed:
             self._watchdog.check()

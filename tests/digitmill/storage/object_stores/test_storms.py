@@ -11,7 +11,7 @@ import pytest
 from obstore import exceptions as refused
 
 from benchmarks.stand_in_store import STALL, VARIABLE, Faults, Store, listen
-from digitmill.storage import ImageReader, ListedImage, list_place, open_folder
+from digitmill.storage import ImageReader, ListedImage, OutputFolder, list_place, open_folder
 from digitmill.storage.object_stores import google, objects, read_bucket, retries, stores
 from digitmill.storage.object_stores.bucket_folder import open_bucket
 from digitmill.storage.read_limits import ReadLimits
@@ -245,22 +245,35 @@ def test_listings_and_writes_ride_a_storm_out(store: Store, status: int) -> None
         assert store.requests > 1, number
 
 
-def test_a_write_that_outlasts_the_deadline_is_one_line(store: Store) -> None:
+USES: list[Callable[[OutputFolder], object]] = [
+    lambda folder: folder.write_once("x", b"1"),
+    lambda folder: folder.names("x"),
+    lambda folder: folder.folders(),
+]
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_request_that_outlasts_the_deadline_is_one_line(
+    store: Store, use: Callable[[OutputFolder], object]
+) -> None:
     folder = open_folder("gs://out/run", retry_seconds=0.1)
     store.begin(Faults(503, seconds=FOR_GOOD, everything=True))
     with pytest.raises(
         StorageError, match=r"cannot read or write the output: 'gs://out/run'. Check the conn"
     ):
-        folder.write_once("x", b"1")
+        use(folder)
 
 
-def test_a_write_does_not_wait_after_an_interruption(store: Store) -> None:
+@pytest.mark.parametrize("use", USES)
+def test_a_request_does_not_wait_after_an_interruption(
+    store: Store, use: Callable[[OutputFolder], object]
+) -> None:
     folder, ends = open_folder("gs://out/run"), []
     store.begin(Faults(503, seconds=FOR_GOOD, everything=True))
 
     def write() -> None:
         try:
-            folder.write_once("x", b"1")
+            use(folder)
         except StorageError as error:
             ends.append(error.error)
 
