@@ -1,5 +1,6 @@
 """Progress of a running job, read from its output folder, so that it works with every runner."""
 
+import contextlib
 import sys
 import threading
 import time
@@ -109,10 +110,9 @@ class Progress:
     def _watch(self) -> None:
         printed = self._started
         while not self._stop.wait(self._poll):
-            try:
+            # It passes, or the run meets it, too, and reports it.
+            with contextlib.suppress(StorageError):
                 self._update()
-            except StorageError:
-                return  # the run meets the same error and reports it
             if not self._terminal and time.monotonic() - printed >= LOG_SECONDS:
                 printed = time.monotonic()
                 print(self._line(printed - self._started), file=sys.stderr, flush=True)
