@@ -151,11 +151,13 @@ class ObjectStores:
             return self._try(get, bucket, image)
         except TransientError as error:
             last = error
-        began = last.at
+        logged_out = isinstance(last.__cause__, _LOGIN) and bucket.canary is None
+        seconds = min(self._seconds, CONTACT_SECONDS) if logged_out else self._seconds
+        began, until = last.at, last.at + seconds
 
         def again() -> T:
             nonlocal last
-            bucket.report(last, began=began, seconds=self._seconds)
+            bucket.report(last, began=began, until=until)
             self._throttle.take(stop=stop)
             alone = last.refused and self._is_alone(last, bucket, others, stop)
             try:
@@ -164,7 +166,7 @@ class ObjectStores:
                 last = error
                 raise
 
-        return self._retry(again, bucket, last, others, stop)
+        return self._retry(again, bucket, last, others, stop, until=until)
 
     def _try(
         self,
@@ -223,7 +225,8 @@ class ObjectStores:
         bucket.refused += 1
         if bucket.refused >= _MANY_REFUSED:
             raise _refusal("a bucket of the input refuses every read", bucket, str(refused))
-        return len(others) < _MANY_REFUSED
+        # A few may be all that cannot be read.
+        return len(_within(bucket, others)) < _MANY_REFUSED
 
     def _retry(
         self,
@@ -232,15 +235,15 @@ class ObjectStores:
         first: TransientError,
         others: Sequence[ListedImage],
         stop: threading.Event,
+        *,
+        until: float,
     ) -> T:
-        logged_out = isinstance(first.__cause__, _LOGIN) and bucket.canary is None
-        seconds = min(self._seconds, CONTACT_SECONDS) if logged_out else self._seconds
-        until = time.monotonic() + seconds
         # What may be the object's own fault is looked into early; then the bucket has all the time.
         for soon in (True, False):
-            left = min(seconds, self._soon(first, bucket)) if soon else until - time.monotonic()
+            left = until - time.monotonic()
+            seconds = min(left, self._soon(first, bucket)) if soon else left
             try:
-                return retry(request, first=first, seconds=left, few=soon, stop=stop)
+                return retry(request, first=first, seconds=seconds, few=soon, stop=stop)
             except ExhaustedError as error:
                 why, first = str(error), error.last
             if self._answers(bucket, others, since=first.at, stop=stop):
@@ -297,9 +300,13 @@ class ObjectStores:
         return found
 
 
+def _within(bucket: ReadBucket, images: Sequence[ListedImage]) -> list[ListedImage]:
+    return [image for image in images if image.uri.startswith(bucket.place)]
+
+
 def _probes(bucket: ReadBucket, others: Sequence[ListedImage]) -> list[ListedImage]:
     """Return what shows whether a bucket can be read: what could be before, or others, spread evenly."""
-    here = [image for image in others if image.uri.startswith(bucket.place)]
+    here = _within(bucket, others)
     spread = here[:: max(1, -(-len(here) // _PROBES))]
     return [bucket.canary, *spread[:1]] if bucket.canary else spread
 

@@ -64,16 +64,16 @@ class ReadBucket:
             if self.store is used:
                 self.store, self._patient_store = make_store(self.scheme, self.bucket), None
 
-    def report(self, why: TransientError, *, began: float, seconds: float) -> None:
-        """Say on standard error, once a minute, that reads which failed first at a time are retried."""
+    def report(self, why: TransientError, *, began: float, until: float) -> None:
+        """Say on standard error, once a minute, that reads which began to fail long ago are retried."""
         now = time.monotonic()
         if now < max(began + REPORT_SECONDS, self._next_report):
             return
         self._next_report = now + _REPORT_AGAIN_SECONDS
-        until = datetime.datetime.now() + datetime.timedelta(seconds=began + seconds - now)
+        end = datetime.datetime.now() + datetime.timedelta(seconds=until - now)
         status = status_of(why.__cause__ or why)
         print(
-            f"{self.place} cannot be read{status and f' ({status})'}: retrying until {until:%H:%M:%S}",
+            f"reads from {self.place} fail{status and f' ({status})'}: retrying until {end:%H:%M:%S}",
             file=sys.stderr,
             flush=True,
         )

@@ -148,7 +148,7 @@ def test_a_long_storm_is_reported(
     store.begin(Faults(503, seconds=0.5))
     assert read(listed) == WHOLE
     (line,) = capsys.readouterr().err.splitlines()
-    assert re.fullmatch(r"gs://in/ cannot be read \(503\): retrying until \d\d:\d\d:\d\d", line)
+    assert re.fullmatch(r"reads from gs://in/ fail \(503\): retrying until \d\d:\d\d:\d\d", line)
 
 
 def test_a_short_storm_is_not_reported(store: Store, capsys: pytest.CaptureFixture) -> None:
@@ -191,6 +191,14 @@ def test_an_object_that_never_comes_fails_alone(
     listed = images()
     store.begin(Faults(status, seconds=FOR_GOOD, prefix="000"))
     assert read(listed, seconds=0.5) == [FailureCode.UNREADABLE, *WHOLE[1:]]
+
+
+def test_a_few_objects_of_a_bucket_that_refuses_all_fail_alone(store: Store) -> None:
+    for number in range(3):
+        store.put("denied", f"x{number}", b"x")
+    listed = [*list_place("gs://denied"), *images()]
+    store.begin(Faults(403, seconds=FOR_GOOD, prefix="x"))
+    assert read(listed) == [FailureCode.DENIED] * 3 + WHOLE
 
 
 def test_the_failure_of_a_redirected_object_says_so(store: Store) -> None:
