@@ -224,7 +224,8 @@ class ObjectStores:
             return False
         bucket.refused += 1
         if bucket.refused >= _MANY_REFUSED:
-            raise _refusal("a bucket of the input refuses every read", bucket, str(refused))
+            hint = "check the rights and the login, or leave forbidden folders out by --exclude in a new run"
+            raise _refusal("a bucket of the input refuses every read", bucket, str(refused), hint=hint)
         # A few may be all that cannot be read.
         return len(_within(bucket, others)) < _MANY_REFUSED
 
@@ -327,6 +328,7 @@ def _can_be_read(bucket: ReadBucket, image: ListedImage) -> bool:
     return True
 
 
-def _refusal(what: str, bucket: ReadBucket, why: str) -> StorageError:
-    hint = "check the rights, the login and the connection"
+def _refusal(
+    what: str, bucket: ReadBucket, why: str, *, hint: str = "check the rights, the login and the connection"
+) -> StorageError:
     return StorageError(what, value=bucket.place, hint=f"{hint}: {why}")
