@@ -140,12 +140,12 @@ def test_an_object_of_unknown_size_is_not_read_whole_to_see_if_it_can_be(store: 
     assert store.reads == store.refused == 2
 
 
-def test_a_long_storm_is_reported(
+def test_a_long_storm_is_reported_once_a_minute(
     store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     listed = images()
-    monkeypatch.setattr(read_bucket, "REPORT_SECONDS", 0.1)
-    store.begin(Faults(503, seconds=0.5))
+    monkeypatch.setattr(read_bucket, "REPORT_SECONDS", 0.0)
+    refuse(store, 503, 50, monkeypatch)
     assert read(listed) == WHOLE
     (line,) = capsys.readouterr().err.splitlines()
     assert re.fullmatch(r"reads from gs://in/ fail \(503\): retrying until \d\d:\d\d:\d\d", line)
