@@ -46,9 +46,10 @@ def main() -> None:
     took: dict[str, list[float]] = {"local files": [], "bucket to bucket": [], "obstore alone": []}
     with serving(folder) as address:
         for turn in range(arguments.rounds):
-            output = workspace.output(f"read-path-{turn}")
             ways: dict[str, Callable[[int], float]] = {
-                "local files": lambda n, to=output: score(local, f"{to}-{n}", n, address, arguments.code),
+                "local files": lambda n: score(
+                    local, workspace.output("read-path"), n, address, arguments.code
+                ),
                 "bucket to bucket": lambda n, turn=turn: score(
                     "gs://digits", f"gs://out/{turn}-{n}", n, address, arguments.code
                 ),
@@ -68,7 +69,7 @@ def main() -> None:
     print(f"requests an image: {requests:.4f}")
 
 
-def score(given: object, output: str, images: int, address: str, code: pathlib.Path) -> float:
+def score(given: object, output: object, images: int, address: str, code: pathlib.Path) -> float:
     """Score the first images of a place; return the processor seconds of all processes."""
     command = [sys.executable, "-m", "digitmill", "score", "--input", given, "--output", output]
     command += ["--limit", images, "--workers", 2]

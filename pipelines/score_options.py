@@ -134,7 +134,8 @@ class ScoreOptions(Options):
         effect=Effect.RUN,
     )
     retry_deadline: float = flag(
-        "Seconds for which requests are retried while a bucket fails or is busy. After that the run stops.",
+        "Seconds for which reads, and requests to the output, are retried while a bucket fails or is busy."
+        " After that the run stops.",
         group=_STORES,
         type=FiniteRange(min=0),
         default=RETRY_SECONDS,

@@ -26,6 +26,9 @@ _GROUP_IMAGES: Final = 8
 
 _GROUP_BYTES: Final = 2**20
 
+_OTHERS: Final = 8
+"""Least number of names that are looked up together by which others are judged, if there are so many."""
+
 _FILE: Final = "file:"
 
 Content = bytes | ImageError
@@ -88,7 +91,8 @@ class ImageReader:
         """Yield images as they are now, in order; size -1 for one that cannot be examined."""
         if all(uri.startswith(_FILE) for uri in uris):
             return map(self._find, uris)
-        return self._pool.map(self._find, uris)
+        others = [ListedImage(uri, 0, -1) for uri in uris[:: max(1, len(uris) // _OTHERS)]]
+        return self._pool.map(functools.partial(self._find, others=others), uris)
 
     def fetch(self, image: ListedImage) -> BinaryIO:
         """Open a file of any size for reading; of an object it opens a temporary copy.
@@ -136,10 +140,10 @@ class ImageReader:
                 self._stores = ObjectStores(self._limits)
             return self._stores
 
-    def _find(self, uri: str) -> ListedImage:
-        return (
-            stat_file(path_of(uri)) if uri.startswith(_FILE) else self._objects().stat(uri, stop=self._stop)
-        )
+    def _find(self, uri: str, others: Sequence[ListedImage] = ()) -> ListedImage:
+        if uri.startswith(_FILE):
+            return stat_file(path_of(uri))
+        return self._objects().stat(uri, others=others, stop=self._stop)
 
 
 def _is_file(image: ListedImage) -> bool:

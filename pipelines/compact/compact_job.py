@@ -34,11 +34,13 @@ from pipelines.output.finishing import finish_run, make_manifest, run_times
 from pipelines.output.reconcile import Reconciliation, reconcile, remove_unreferenced
 from pipelines.output.run_progress import Progress
 from pipelines.output.signing import Signer
+from pipelines.output.stall_watchdog import watchdog_for
 from pipelines.output.summary import Summary
 from pipelines.report.rebuilding import find_card
 from pipelines.report.scoring_report import Baselines
 from pipelines.runners.beam_options import job_options, runs_once_in_process
 from pipelines.runners.interruption import resumable
+from pipelines.runners.runner_state import runner_state
 from schemas import run_plan
 from schemas.errors import UserError
 from schemas.layout import Compression, is_listed, merged_listing
@@ -93,7 +95,8 @@ def run(options: CompactOptions) -> Summary:
             output.write_once(run_config.FILE, options.run_config().encode())
             task = _task(options, plan, runs, output)
             began = time.monotonic()
-            with Progress(output, [], adds_items=is_listed, verb="merging"):
+            watchdog = watchdog_for(runner_state(pipeline_options), options.stall_timeout)
+            with Progress(output, [], adds_items=is_listed, verb="merging", watchdog=watchdog):
                 _run_pipeline(task, runs, pipeline_options)
             reconciled = _reconcile(task, output)
             seconds = time.monotonic() - began

@@ -14,6 +14,7 @@ from pipelines import scoring_flags
 from schemas.layout import Compression
 
 _OUTPUT: Final = OptionGroup("Output")
+_RUNNER: Final = OptionGroup("Other runners")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +45,7 @@ class CompactOptions(Options):
     resume: bool = flag(
         "Resume the run in the output, if there is one.", group=_OUTPUT, default=False, effect=Effect.RUN
     )
+    stall_timeout: float | None = scoring_flags.stall_timeout(group=_RUNNER)
     beam_flags: tuple[str, ...] = ()
 
     @classmethod

@@ -12,6 +12,7 @@ from digitmill.storage import ImageReader, OutputFolder, Selection, Survey, list
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.object_stores.uris import is_folder_marker, split
 from digitmill.storage.patterns import compile_pattern, has_magic, literal_prefix
+from digitmill.storage.read_limits import ReadLimits
 from pipelines.listing.key_ranges import NUM_RANGES, PAGE, KeyRange, prefix_end, split_range
 
 BY_RANGES: Final = ("gs://", "s3://")
@@ -70,11 +71,13 @@ class RemoteRange:
         """Return where the range goes on after an image: nothing lies between a name and it with a NUL."""
         return f"{image.uri if self.names else split(image.uri)[2]}\0"
 
-    def list_images(self, start: str, survey: Survey, output: OutputFolder) -> Iterator[ListedImage]:
+    def list_images(
+        self, start: str, survey: Survey, output: OutputFolder, limits: ReadLimits | None = None
+    ) -> Iterator[ListedImage]:
         """Yield the images of the range from a name on; what is left out is counted in the survey."""
         if self.names:
             uris = json.loads(gzip.decompress(output.read(self.names)))
-            with ImageReader() as reader:
+            with ImageReader(limits) as reader:
                 yield from reader.find([uri for uri in uris if uri >= start])
             return
         inputs = self.inputs or (BucketInput("", self.pattern, self.folder),)

@@ -21,6 +21,7 @@ from typing import Final, NamedTuple, Protocol, Self
 
 from digitmill.storage import OutputFolder, Survey
 from digitmill.storage.listed_image import ListedImage
+from digitmill.storage.read_limits import ReadLimits
 from pipelines.listing.bucket_ranges import RemoteRange
 from pipelines.listing.frozen_labels import FrozenLabels
 from pipelines.listing.input_listing import Listing
@@ -123,14 +124,18 @@ def list_range(
     folder_labels: bool,
     size: int = ITEM_SIZE,
     most: int | None = None,
+    limits: ReadLimits | None = None,
 ) -> Iterator[tuple[str, WorkItem] | RemoteRange]:
     """List a key range into work items, and yield each with its listing file; the same every time.
 
     After `most` names it yields the ranges that the rest is split into, for others to list. They are frozen
     before that, in the file that ends the sequence. Without `most` it lists to the end.
+
+    `limits` are those of requests for single objects.
     """
     matching, start, count = None, keys.keys.start, 0
     survey = Survey(keys.selection)
+    open_at = functools.partial(_matching, keys, survey, output, limits, folder_labels=folder_labels)
     for name in map(_range_names(keys), itertools.count()):
         listed = None
         if not output.exists(name):
@@ -140,7 +145,7 @@ def list_range(
             else:
                 # A file counts what lies between the last name of the one before it and its own.
                 survey.ignored = 0
-                matching = matching or _matching(keys, start, survey, output, folder_labels=folder_labels)
+                matching = matching or open_at(start)
                 listed = next(pack_items(list(itertools.islice(matching, size)), run), None)
                 write_item(output, name, listed, ignored=survey.ignored)
         # Read back: if two workers wrote it at once, the first one's counts.
@@ -150,7 +155,9 @@ def list_range(
                 if most:
                     yield part
                 else:
-                    yield from list_range(part, output, run=run, folder_labels=folder_labels, size=size)
+                    yield from list_range(
+                        part, output, run=run, folder_labels=folder_labels, size=size, limits=limits
+                    )
             return
         yield name, there.item
         count += len(there.item.images)
@@ -165,9 +172,15 @@ def _split_rest(keys: RemoteRange, start: str) -> Sequence[RemoteRange]:
 
 
 def _matching(
-    keys: RemoteRange, start: str, survey: Survey, output: OutputFolder, *, folder_labels: bool
+    keys: RemoteRange,
+    survey: Survey,
+    output: OutputFolder,
+    limits: ReadLimits | None,
+    start: str,
+    *,
+    folder_labels: bool,
 ) -> Iterator[ListedImage]:
-    images = keys.list_images(start, survey, output)
+    images = keys.list_images(start, survey, output, limits)
     if folder_labels:
         return map(label_from_folder, images)
     labels = FrozenLabels.open(output)

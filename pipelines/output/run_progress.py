@@ -1,5 +1,6 @@
 """Progress of a running job, read from its output folder, so that it works with every runner."""
 
+import contextlib
 import sys
 import threading
 import time
@@ -24,6 +25,8 @@ REMOTE_POLL_SECONDS: Final = 5.0
 
 LOG_SECONDS: Final = 10.0
 """Interval between two lines in a log, in seconds."""
+
+_JOIN_SECONDS: Final = 1.0
 
 _CLOCK_INTERVAL = 1_000
 """Images between two looks at the clock."""
@@ -97,7 +100,9 @@ class Progress:
 
     def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
         self._stop.set()
-        self._thread.join()
+        while self._thread.is_alive():
+            self._output.interrupt()  # it may wait for a store
+            self._thread.join(_JOIN_SECONDS)
         self._bar.close()
         if self._watchdog and failed:
             self._watchdog.check()
@@ -105,10 +110,9 @@ class Progress:
     def _watch(self) -> None:
         printed = self._started
         while not self._stop.wait(self._poll):
-            try:
+            # It passes, or the run meets it, too, and reports it.
+            with contextlib.suppress(StorageError):
                 self._update()
-            except StorageError:
-                return  # the run meets the same error and reports it
             if not self._terminal and time.monotonic() - printed >= LOG_SECONDS:
                 printed = time.monotonic()
                 print(self._line(printed - self._started), file=sys.stderr, flush=True)

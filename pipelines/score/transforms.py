@@ -79,6 +79,7 @@ def _list_range(keys: RemoteRange, task: ScoringTask, *, last: bool) -> Iterator
         folder_labels=task.folder_labels,
         size=task.rows_per_part,
         most=None if last else HAND_ON_AFTER,
+        limits=task.limits,
     ):
         if isinstance(listed, RemoteRange):
             yield TaggedOutput(_REST, listed)

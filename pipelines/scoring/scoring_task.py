@@ -97,10 +97,10 @@ class LocalScorer:
     def cancel(self, pending: Iterable[Future[str]]) -> None:
         """Give up items, and wait until those that are being scored are written, but for no store."""
         scored = [future for future in pending if not future.cancel()]
-        if wait(scored, timeout=_CANCEL_SECONDS).not_done:
+        # An interruption between two requests ends neither.
+        while wait(scored, timeout=_CANCEL_SECONDS).not_done:
             self._reader.interrupt()
             self._output.interrupt()
-            wait(scored)
 
     def run(self, ref: ItemRef) -> str:
         """Score and write an item, and return its digest; raise WorkerError when memory runs out."""

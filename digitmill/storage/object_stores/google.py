@@ -101,11 +101,20 @@ def list_objects(
 
 
 def iterate_objects(
-    bucket: str, *, prefix: str = "", start: str = "", end: str = "", most: int | None = None
+    bucket: str,
+    *,
+    prefix: str = "",
+    start: str = "",
+    end: str = "",
+    most: int | None = None,
+    seconds: float = RETRY_SECONDS,
+    stop: threading.Event = NEVER,
 ) -> Iterator[ListedImage]:
     """Yield the same as `list_objects`; raise StoreError when the bucket cannot be listed."""
     for page in pages(
         bucket,
+        seconds=seconds,
+        stop=stop,
         prefix=prefix or None,
         start_offset=start or None,
         end_offset=end or None,
@@ -117,11 +126,16 @@ def iterate_objects(
 
 
 def pages(
-    bucket: str, *, max_results: int | None = None, stop: threading.Event = NEVER, **options: Any
+    bucket: str,
+    *,
+    max_results: int | None = None,
+    seconds: float = RETRY_SECONDS,
+    stop: threading.Event = NEVER,
+    **options: Any,
 ) -> Iterator[dict[str, Any]]:
     """Yield the pages of a listing as the JSON API gives them: a client's object of each entry costs 20 us.
 
-    Each page is retried by itself, not for long where the bucket has never answered.
+    Each page is retried by itself for so many seconds, fewer where the bucket has never answered.
 
     Raises:
         StoreError: when the bucket cannot be listed.
@@ -130,9 +144,9 @@ def pages(
     while True:
         # An iterator ends at an error, so each page has one of its own.
         get = functools.partial(_page, bucket, page_token=token, max_results=max_results, **options)
-        known = bucket in _answered()
+        patience = seconds if bucket in _answered() else min(seconds, CONTACT_SECONDS)
         try:
-            listed, page = request(get, seconds=RETRY_SECONDS if known else CONTACT_SECONDS, stop=stop)
+            listed, page = request(get, seconds=patience, stop=stop)
         except api.NotFound as error:
             raise _store_error(error, _one_line(error)) from error
         _answered().add(bucket)

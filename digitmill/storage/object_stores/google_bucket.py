@@ -34,10 +34,19 @@ class GoogleBucket:
 
     def list(self, prefix: str, *, most: int | None = None, after: str = "") -> Iterator[ListedImage]:
         start = f"{after}\0" if after else ""
-        return iterate_objects(self.bucket, prefix=prefix, start=start, most=most)
+        return iterate_objects(
+            self.bucket, prefix=prefix, start=start, most=most, seconds=self._seconds, stop=self._stop
+        )
 
     def folders(self, prefix: str) -> set[str]:
-        listed = pages(self.bucket, prefix=prefix, delimiter="/", fields="prefixes,nextPageToken")
+        listed = pages(
+            self.bucket,
+            seconds=self._seconds,
+            stop=self._stop,
+            prefix=prefix,
+            delimiter="/",
+            fields="prefixes,nextPageToken",
+        )
         found = {folder for page in listed for folder in page.get("prefixes", ())}
         return {name.removeprefix(prefix).rstrip("/") for name in found}
 

@@ -36,7 +36,7 @@ from schemas.errors import StorageError, first_line
 from schemas.failure import MAX_BYTES, FailureCode, ImageError
 
 _MANY_REFUSED: Final = 8
-"""Refused reads from which a bucket is examined, where none has succeeded."""
+"""Refused reads after which a bucket is given up, where none has succeeded."""
 
 _MANY_ALONE: Final = 8
 """Objects that failed alone from which others are given up sooner, while the bucket can be read."""
@@ -44,7 +44,7 @@ _MANY_ALONE: Final = 8
 _ALONE_SECONDS: Final = 30.0
 
 _EXAMINED_SECONDS: Final = 1.0
-"""How long it holds whether a bucket can be read."""
+"""How long it holds that a bucket cannot be read."""
 
 _PROBES: Final = 8
 """Objects of a work item that show whether others can be read."""
@@ -127,12 +127,14 @@ class ObjectStores:
         self._throttle.take(stop=stop)
         return self._get(ReadBucket.read_to_file, image, (), stop)
 
-    def stat(self, uri: str, *, stop: threading.Event = NEVER) -> ListedImage:
+    def stat(
+        self, uri: str, *, others: Sequence[ListedImage] = (), stop: threading.Event = NEVER
+    ) -> ListedImage:
         """Return an object as it is now; of one that cannot be seen, only its name."""
         unseen = ListedImage(uri, generation=0, size=-1)
         self._throttle.take(stop=stop)
         try:
-            return self._get(lambda bucket, image: bucket.stat(split(image.uri)[2]), unseen, (), stop)
+            return self._get(lambda bucket, image: bucket.stat(split(image.uri)[2]), unseen, others, stop)
         except ImageError:
             return unseen
 
@@ -146,24 +148,33 @@ class ObjectStores:
         bucket = self._bucket(image)
         try:
             # The first try, as nearly all end with it: without a closure, and without tenacity.
-            return self._try(get, bucket, image, others)
+            return self._try(get, bucket, image)
         except TransientError as error:
-            first = error
+            last = error
+        logged_out = isinstance(last.__cause__, _LOGIN) and bucket.canary is None
+        seconds = min(self._seconds, CONTACT_SECONDS) if logged_out else self._seconds
+        began, until = last.at, last.at + seconds
 
         def again() -> T:
+            nonlocal last
+            bucket.report(last, began=began, until=until)
             self._throttle.take(stop=stop)
-            return self._try(get, bucket, image, others, first=False)
+            alone = last.refused and self._is_alone(last, bucket, others, stop)
+            try:
+                return self._try(get, bucket, image, alone=alone)
+            except TransientError as error:
+                last = error
+                raise
 
-        return self._retry(again, bucket, first, others, stop)
+        return self._retry(again, bucket, last, others, stop, until=until)
 
     def _try(
         self,
         get: Callable[[ReadBucket, ListedImage], T],
         bucket: ReadBucket,
         image: ListedImage,
-        others: Sequence[ListedImage],
         *,
-        first: bool = True,
+        alone: bool = False,
     ) -> T:
         sent, store = time.monotonic(), bucket.store
         try:
@@ -174,21 +185,14 @@ class ObjectStores:
         except _GONE as error:
             self._refuse_gone(bucket, image, error)
         except _ERRORS as error:
-            self._judge(error, bucket, others, first=first, sent=sent, store=store)
-        bucket.canary = image
+            self._judge(error, bucket, alone=alone, sent=sent, store=store)
+        bucket.canary, bucket.succeeded = image, sent
         if self._throttle.cuts:
             self._throttle.succeed()
         return content
 
     def _judge(
-        self,
-        error: Exception,
-        bucket: ReadBucket,
-        others: Sequence[ListedImage],
-        *,
-        first: bool,
-        sent: float,
-        store: Any,
+        self, error: Exception, bucket: ReadBucket, *, alone: bool, sent: float, store: Any
     ) -> NoReturn:
         """Raise TransientError where a retry may help, ImageError where it can't."""
         text = first_line(error)
@@ -199,18 +203,31 @@ class ObjectStores:
         elif not isinstance(error, (*_DENIED, ValueError)) and is_transient(error):
             if is_slow_down(error):
                 self._throttle.slow_down(sent)
-            raise TransientError(text, few=is_unconnected(error)) from error
-        code = FailureCode.DENIED if isinstance(error, (*_DENIED, *_LOGIN)) else FailureCode.UNREADABLE
+            raise TransientError(text) from error
         text = "the store redirects to no usable address" if is_redirect(error) else text
-        if bucket.canary is None:
-            bucket.refused += 1
-            if bucket.refused >= _MANY_REFUSED and not self._answers(bucket, others):
-                raise _refusal("a bucket of the input refuses every read", bucket, text)
-            raise ImageError(code, text) from error
-        # While others can be read, the object is to blame, unless the next try shows that it is not.
-        if not first and self._answers(bucket, others):
-            raise ImageError(code, text) from error
-        raise TransientError(text) from error
+        if alone:
+            denied = isinstance(error, (*_DENIED, *_LOGIN))
+            raise ImageError(FailureCode.DENIED if denied else FailureCode.UNREADABLE, text) from error
+        raise TransientError(text, refused=True) from error
+
+    def _is_alone(
+        self,
+        refused: TransientError,
+        bucket: ReadBucket,
+        others: Sequence[ListedImage],
+        stop: threading.Event,
+    ) -> bool:
+        """Whether an object that is refused once more is to blame itself: others could be read in between."""
+        if self._answers(bucket, others, since=refused.at, stop=stop):
+            return True
+        if bucket.canary is not None:
+            return False
+        bucket.refused += 1
+        if bucket.refused >= _MANY_REFUSED:
+            hint = "check the rights and the login, or leave forbidden folders out by --exclude in a new run"
+            raise _refusal("a bucket of the input refuses every read", bucket, str(refused), hint=hint)
+        # A few may be all that cannot be read.
+        return len(_within(bucket, others)) < _MANY_REFUSED
 
     def _retry(
         self,
@@ -219,31 +236,50 @@ class ObjectStores:
         first: TransientError,
         others: Sequence[ListedImage],
         stop: threading.Event,
+        *,
+        until: float,
     ) -> T:
-        logged_out = isinstance(first.__cause__, _LOGIN) and bucket.canary is None
-        seconds = min(self._seconds, CONTACT_SECONDS) if logged_out else self._seconds
-        until = time.monotonic() + seconds
-        soon = min(seconds, _ALONE_SECONDS) if bucket.alone >= _MANY_ALONE else seconds
         # What may be the object's own fault is looked into early; then the bucket has all the time.
-        for few in (True, False):
-            left = soon if few else until - time.monotonic()
+        for soon in (True, False):
+            left = until - time.monotonic()
+            seconds = min(left, self._soon(first, bucket)) if soon else left
             try:
-                return retry(request, first=first, seconds=left, few=few, stop=stop)
+                return retry(request, first=first, seconds=seconds, few=soon, stop=stop)
             except ExhaustedError as error:
-                if self._answers(bucket, others):
-                    bucket.alone += 1
-                    raise ImageError(FailureCode.UNREADABLE, str(error)) from error
                 why, first = str(error), error.last
-        raise _refusal("a bucket of the input is out of reach", bucket, why)
+            if self._answers(bucket, others, since=first.at, stop=stop):
+                break
+        else:
+            raise _refusal("a bucket of the input is out of reach", bucket, why)
+        try:
+            # The bucket may have come back since the last try.
+            return request()
+        except TransientError as error:
+            bucket.alone += 1
+            raise ImageError(FailureCode.UNREADABLE, why) from error
 
-    def _answers(self, bucket: ReadBucket, others: Sequence[ListedImage]) -> bool:
-        """Whether objects of a bucket can be read now."""
+    @staticmethod
+    def _soon(first: TransientError, bucket: ReadBucket) -> float:
+        """Return after how many seconds it is looked into whether an object fails alone."""
+        cause = first.__cause__
+        if isinstance(cause, Exception) and is_slow_down(cause):
+            return float("inf")  # the store is busy
+        many = bucket.alone >= _MANY_ALONE
+        return _ALONE_SECONDS if many or (cause and is_unconnected(cause)) else float("inf")
+
+    def _answers(
+        self, bucket: ReadBucket, others: Sequence[ListedImage], *, since: float, stop: threading.Event
+    ) -> bool:
+        """Whether an object of a bucket could be read that was asked for since a time."""
         with bucket.lock:
-            examined, answered = bucket.examined
-            if time.monotonic() - examined > _EXAMINED_SECONDS:
-                answered = any(_can_be_read(bucket, image) for image in _probes(bucket, others))
-                bucket.examined = time.monotonic(), answered
-        return answered
+            now = time.monotonic()
+            if bucket.succeeded < since and now - bucket.examined > _EXAMINED_SECONDS:
+                probes = (image for image in _probes(bucket, others) if not stop.is_set())
+                if any(_can_be_read(bucket, image) for image in probes):
+                    bucket.succeeded = now
+                else:
+                    bucket.examined = time.monotonic()
+            return bucket.succeeded >= since
 
     def _refuse_gone(self, bucket: ReadBucket, image: ListedImage, error: Exception) -> NoReturn:
         """Tell an object that is gone from one that another version has replaced."""
@@ -265,16 +301,22 @@ class ObjectStores:
         return found
 
 
+def _within(bucket: ReadBucket, images: Sequence[ListedImage]) -> list[ListedImage]:
+    return [image for image in images if image.uri.startswith(bucket.place)]
+
+
 def _probes(bucket: ReadBucket, others: Sequence[ListedImage]) -> list[ListedImage]:
     """Return what shows whether a bucket can be read: what could be before, or others, spread evenly."""
-    here = [image for image in others if image.uri.startswith(bucket.place)]
+    here = _within(bucket, others)
     spread = here[:: max(1, -(-len(here) // _PROBES))]
     return [bucket.canary, *spread[:1]] if bucket.canary else spread
 
 
 def _can_be_read(bucket: ReadBucket, image: ListedImage) -> bool:
     try:
-        if image.size > 0:
+        if image.size < 0:
+            bucket.stat(split(image.uri)[2])  # it may be large
+        elif image.size:
             bucket.read_head(image, 1)
         else:
             bucket.read(image)
@@ -286,6 +328,7 @@ def _can_be_read(bucket: ReadBucket, image: ListedImage) -> bool:
     return True
 
 
-def _refusal(what: str, bucket: ReadBucket, why: str) -> StorageError:
-    hint = "check the rights, the login and the connection"
+def _refusal(
+    what: str, bucket: ReadBucket, why: str, *, hint: str = "check the rights, the login and the connection"
+) -> StorageError:
     return StorageError(what, value=bucket.place, hint=f"{hint}: {why}")

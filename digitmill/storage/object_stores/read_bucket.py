@@ -1,21 +1,30 @@
 """A bucket that a process reads from: its store under the newest credentials, and what is known of it."""
 
 import base64
+import datetime
 import io
+import sys
 import tempfile
 import threading
-from typing import TYPE_CHECKING, Any, BinaryIO
+import time
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import google_crc32c
 import obstore
 
 from digitmill.storage.listed_image import ListedImage
-from digitmill.storage.object_stores.retries import TransientError
+from digitmill.storage.object_stores.retries import TransientError, status_of
 from digitmill.storage.object_stores.stores import HOURS, listed_object, make_store
 from digitmill.storage.object_stores.uris import is_tidy
 
 if TYPE_CHECKING:
     from obstore import GetOptions
+
+
+REPORT_SECONDS: Final = 15.0
+"""After so long it is reported that reads are retried: longer silence would look like a hang."""
+
+_REPORT_AGAIN_SECONDS: Final = 60.0
 
 
 class ReadBucket:
@@ -28,7 +37,8 @@ class ReadBucket:
         refused: reads that the store refused before any succeeded.
         alone: reads that failed for good while others succeeded.
         lock: held while the bucket is examined.
-        examined: when it was last examined, and whether it could be read then.
+        succeeded: when a read was sent that succeeded.
+        examined: when it was found that no read succeeds.
     """
 
     def __init__(self, scheme: str, bucket: str) -> None:
@@ -38,9 +48,10 @@ class ReadBucket:
         self.refused = 0
         self.alone = 0
         self.lock = threading.Lock()
-        self.examined = float("-inf"), False
+        self.succeeded = self.examined = float("-inf")
         self.store = make_store(scheme, bucket)
         self._patient_store: Any = None
+        self._next_report = float("-inf")
         self._prefix = len(self.place)
 
     @property
@@ -52,6 +63,20 @@ class ReadBucket:
         with self.lock:
             if self.store is used:
                 self.store, self._patient_store = make_store(self.scheme, self.bucket), None
+
+    def report(self, why: TransientError, *, began: float, until: float) -> None:
+        """Say on standard error, once a minute, that reads which began to fail long ago are retried."""
+        now = time.monotonic()
+        if now < max(began + REPORT_SECONDS, self._next_report):
+            return
+        self._next_report = now + _REPORT_AGAIN_SECONDS
+        end = datetime.datetime.now() + datetime.timedelta(seconds=until - now)
+        status = status_of(why.__cause__ or why)
+        print(
+            f"reads from {self.place} fail{status and f' ({status})'}: retrying until {end:%H:%M:%S}",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def read(self, image: ListedImage) -> bytes:
         """Return an object's bytes, those that were listed."""

@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -41,12 +42,16 @@ class TransientError(Exception):
     Attributes:
         wait: seconds that the store asks to wait.
         few: whether it may well be the fault of a single object, which `FEW_TRIES` find out.
+        refused: whether the store answered, and refused.
+        at: when it happened.
     """
 
-    def __init__(self, text: str, *, wait: float = 0.0, few: bool = False) -> None:
+    def __init__(self, text: str, *, wait: float = 0.0, few: bool = False, refused: bool = False) -> None:
         super().__init__(text)
         self.wait = wait
         self.few = few
+        self.refused = refused
+        self.at = time.monotonic()
 
 
 class ExhaustedError(Exception):
@@ -141,16 +146,16 @@ def _error_of(attempt: tenacity.Future) -> TransientError:
 
 def is_transient(error: Exception) -> bool:
     """Whether a failed request may succeed later; false for most HTTP 4xx answers and for redirects."""
-    status = _status(error)
+    status = status_of(error)
     return (not status.startswith("4") or status in _RETRIED_STATUS) and not is_redirect(error)
 
 
 def is_slow_down(error: Exception) -> bool:
     """Whether a store asks for fewer requests."""
-    return _status(error) in _SLOW_DOWN
+    return status_of(error) in _SLOW_DOWN
 
 
-def is_unconnected(error: Exception) -> bool:
+def is_unconnected(error: BaseException) -> bool:
     """Whether no connection was made: where others are, this request was redirected to where nothing is."""
     return "kind: Connect" in str(error)
 
@@ -165,6 +170,7 @@ def is_redirect(error: Exception) -> bool:
     return "redirect" in str(error)
 
 
-def _status(error: Exception) -> str:
+def status_of(error: BaseException) -> str:
+    """Return the HTTP status that an error tells of; empty where there is none."""
     found = _STATUS.search(str(error))
     return found[1] if found else ""

@@ -25,6 +25,12 @@ PAUSE_SECONDS: Final = 0.2
 RECOVERY: Final = 0.05
 """Share of the rate after a cut that is added to it each second."""
 
+RECOVERY_SECONDS: Final = 20.0
+"""Beyond so long after a cut the rate grows with the cube of the time: a storm may have left next to nothing.
+
+Source: CUBIC, https://www.rfc-editor.org/rfc/rfc9438
+"""
+
 BURST_SECONDS: Final = 0.1
 """Requests of so long may begin at once, and then none for as long, before the first cut: requests side by
 side cost half the processor time of single ones with waits between them."""
@@ -38,8 +44,8 @@ _LEAST_RATE: Final = 1.0
 class Throttle:
     """Makes callers wait for their turn at a rate that `processes` share; safe to share between threads.
 
-    The rate grows by addition and falls by multiplication (AIMD), as TCP's does: processes that know
-    nothing of each other share evenly what a store grants.
+    The rate grows by addition and falls by multiplication (AIMD), as TCP's does, so processes that know
+    nothing of each other stay together below what a store grants.
 
     Attributes:
         cuts: how often the rate has fallen.
@@ -129,7 +135,8 @@ class Throttle:
         ramp = self.ramp(now - self._started)
         if self._cut_to is None:
             return ramp
-        recovered = self._cut_to * (1 + RECOVERY * max(0.0, now - self._cut_at))
+        seconds = max(0.0, now - self._cut_at)
+        recovered = self._cut_to * (1 + RECOVERY * seconds + (seconds / RECOVERY_SECONDS) ** 3)
         if recovered >= ramp:
             self._cut_to = None
         return min(ramp, recovered)

@@ -4,6 +4,7 @@ import functools
 import pathlib
 import random
 import shutil
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -19,6 +20,7 @@ from pipelines.compact.compact_command import compact
 from pipelines.compact.compact_job import CompactOptions
 from pipelines.compact.merging import FAILURE, LISTED, ROW, resolve
 from pipelines.history.block_shuffle import Spill
+from pipelines.output import run_progress
 from pipelines.output.verification import verify
 from pipelines.report.rebuilding import rebuild_report
 from pipelines.score import score_job
@@ -496,3 +498,21 @@ def test_the_last_outcome_counts_in_any_order(nights: list, current: set[int], o
     assert {version: next(iter(outcome.entries.values())) for version, outcome in outcomes.items()} == {
         version: [what] for version, what in last.items()
     }
+
+
+def test_a_merge_that_stands_still_is_stopped(
+    digit_folder: pathlib.Path,
+    bundle_path: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    score(digit_folder, bundle_path, tmp_path / "1", limit=5)
+    with monkeypatch.context() as patched:
+        patched.setattr(compact_job, "runner_state", lambda _: lambda: "the runner is silent")
+        patched.setattr(run_progress, "POLL_SECONDS", 0.01)
+        patched.setattr(compact_job.beam.Pipeline, "run", lambda *_: time.sleep(60))
+        with pytest.raises(
+            StoppedError, match=r"no progress for .*the runner is silent.* To resume: digitmill"
+        ):
+            merge(tmp_path / "1", output=tmp_path / "state", stall_timeout=1e-4)
+    assert merge(tmp_path / "1", output=tmp_path / "state", resume=True).counts.scored == 5

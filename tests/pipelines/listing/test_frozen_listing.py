@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digitmill.storage import Selection, Survey
+from digitmill.storage import ImageReader, Selection, Survey
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.local_output import LocalFolder
+from digitmill.storage.names import uri_of
 from digitmill.storage.object_stores import google
+from digitmill.storage.read_limits import ReadLimits
 from pipelines.listing import bucket_ranges, frozen_listing, input_listing, key_ranges
 from pipelines.listing.bucket_ranges import RemoteRange
 from pipelines.listing.frozen_listing import (
@@ -167,6 +169,24 @@ def test_workers_look_up_what_an_input_list_names(
     assert [image.uri for image in found] == [image.uri for image in alone[2:]]
     assert {image.uri: image.size for image in found} == {image.uri: image.size for image in alone[2:]}
     assert [item for keys in index.ranges for item in frozen(output, keys)] == items
+
+
+def test_workers_look_names_up_within_the_runs_limits(
+    output: LocalFolder, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = []
+
+    class Reader(ImageReader):
+        def __init__(self, limits: ReadLimits | None = None) -> None:
+            used.append(limits)
+            super().__init__(limits)
+
+    monkeypatch.setattr(bucket_ranges, "ImageReader", Reader)
+    (tmp_path / "a.png").touch()
+    output.write_once("names", gzip.compress(json.dumps([uri_of(bytes(tmp_path / "a.png"))]).encode()))
+    keys, limits = RemoteRange("", KeyRange("", ""), "", names="names"), ReadLimits(processes=7)
+    assert len(list(list_range(keys, output, run="run", folder_labels=False, limits=limits))) == 1
+    assert used == [limits]
 
 
 @pytest.mark.parametrize("limit", [1, 4])

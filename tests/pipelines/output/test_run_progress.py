@@ -1,6 +1,7 @@
 import io
 import pathlib
 import re
+import threading
 import time
 from collections.abc import Callable
 
@@ -11,6 +12,7 @@ from pipelines.listing.frozen_listing import FrozenItem, frozen_items
 from pipelines.listing.work_item import WorkItem
 from pipelines.output import run_progress
 from pipelines.output.run_progress import Progress
+from schemas.errors import StorageError
 from schemas.layout import statistics_name
 
 
@@ -121,3 +123,26 @@ def test_listing_shows_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> N
     assert list(run_progress.show_listing(iter(range(10)), expected=20)) == list(range(10))
     assert "listing:   0%|" in terminal.getvalue()
     assert "/20 [" in terminal.getvalue()
+
+
+class Stormy(LocalFolder):
+    """A folder whose storage does not answer until it is interrupted."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        super().__init__(path)
+        self.asked, self.interrupted = threading.Event(), threading.Event()
+
+    def names(self, folder: str) -> set[str]:
+        self.asked.set()
+        assert self.interrupted.wait(60)
+        raise StorageError("stopped while waiting for a store", value="retries", hint="start again")
+
+    def interrupt(self) -> None:
+        self.interrupted.set()
+
+
+def test_the_end_does_not_wait_for_a_store(tmp_path: pathlib.Path, looks_often: None) -> None:
+    output = Stormy(tmp_path)
+    with Progress(output, []):
+        assert output.asked.wait(60)
+    assert output.interrupted.is_set()

@@ -97,8 +97,8 @@ def test_a_lasting_fault_is_one_failure(
     proxy.lasting[name] = fault
     found = outcomes(list(list_place(bucket.uri)), retry_seconds=0.5)
     assert sorted(map(str, found)) == sorted(map(str, [code, b"b", b"c"]))
-    # A refusal is final where nothing could be read before.
-    assert (proxy.reads(name) == 1) == (fault in (400, 403))
+    # A refusal is final when others could be read since; one of the reads is to see whether any can.
+    assert (proxy.reads(name) <= 3) == (fault in (400, 403))
 
 
 def test_an_object_that_vanished_is_missing(bucket: Bucket) -> None:

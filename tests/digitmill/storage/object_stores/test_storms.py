@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import re
 import threading
 from collections.abc import Callable, Iterator
 
@@ -10,8 +11,8 @@ import pytest
 from obstore import exceptions as refused
 
 from benchmarks.stand_in_store import STALL, VARIABLE, Faults, Store, listen
-from digitmill.storage import ImageReader, ListedImage, list_place, open_folder
-from digitmill.storage.object_stores import google, read_bucket, retries, stores
+from digitmill.storage import ImageReader, ListedImage, OutputFolder, list_place, open_folder
+from digitmill.storage.object_stores import google, objects, read_bucket, retries, stores
 from digitmill.storage.object_stores.bucket_folder import open_bucket
 from digitmill.storage.read_limits import ReadLimits
 from schemas.errors import StorageError, UserError
@@ -81,6 +82,82 @@ def test_a_storm_that_outlasts_the_deadline_stops_the_reading(store: Store, stat
         read(listed, seconds=0.2)
 
 
+def refuse(store: Store, status: int, reads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the store refuse so many reads from now on, and none after."""
+    store.begin(Faults())
+    monkeypatch.setattr(store, "_lasting", lambda: status if store.refused < reads else 0)
+
+
+def test_no_object_is_blamed_for_rights_that_come_back_after_its_last_try(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, *_ = images()
+    with ImageReader() as reader:
+        assert list(reader.read([first])) == [WHOLE[0]]
+        refuse(store, 403, 2, monkeypatch)
+        assert list(reader.read([second])) == [WHOLE[1]]
+
+
+def test_no_object_is_blamed_for_a_storm_that_ends_after_its_last_try(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = images()
+    refuse(store, 503, 1, monkeypatch)
+    assert read(listed[:1], seconds=0.0) == WHOLE[:1]
+
+
+def test_rights_that_come_late_lose_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = images()
+    refuse(store, 403, 7, monkeypatch)
+    assert read(listed) == WHOLE
+
+
+def test_an_object_of_a_busy_store_has_the_whole_deadline(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "_ALONE_SECONDS", 0.05)
+    monkeypatch.setattr(objects, "_MANY_ALONE", 0)
+    listed = images()
+    store.begin(Faults(429, seconds=0.5, prefix="000"))
+    assert read(listed) == WHOLE
+
+
+def test_names_that_may_not_be_seen_are_judged_by_all_that_are_looked_up(store: Store) -> None:
+    uris = [image.uri for image in images()]
+    store.begin(Faults(403, seconds=FOR_GOOD, prefix="00", everything=True))
+    with ImageReader(ReadLimits(connections=1)) as reader:
+        sizes = [image.size for image in reader.find(uris)]
+    assert sizes == [-1] * 10 + [len(content) for content in WHOLE[10:]]
+
+
+def test_an_object_of_unknown_size_is_not_read_whole_to_see_if_it_can_be(store: Store) -> None:
+    first, second, *_ = images()
+    with ImageReader() as reader:
+        assert next(reader.find([first.uri])).size == first.size
+        store.begin(Faults(403, seconds=FOR_GOOD, prefix="001"))
+        (error,) = reader.read([second])
+    assert isinstance(error, ImageError)
+    assert store.reads == store.refused == 2
+
+
+def test_a_long_storm_is_reported_once_a_minute(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    listed = images()
+    monkeypatch.setattr(read_bucket, "REPORT_SECONDS", 0.0)
+    refuse(store, 503, 50, monkeypatch)
+    assert read(listed) == WHOLE
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"reads from gs://in/ fail \(503\): retrying until \d\d:\d\d:\d\d", line)
+
+
+def test_a_short_storm_is_not_reported(store: Store, capsys: pytest.CaptureFixture) -> None:
+    listed = images()
+    store.begin(Faults(503, seconds=0.3))
+    assert read(listed) == WHOLE
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("status", [302, 400, 403])
 def test_a_bucket_that_refuses_all_is_not_asked_for_each_object(store: Store, status: int) -> None:
     listed = images()
@@ -114,6 +191,14 @@ def test_an_object_that_never_comes_fails_alone(
     listed = images()
     store.begin(Faults(status, seconds=FOR_GOOD, prefix="000"))
     assert read(listed, seconds=0.5) == [FailureCode.UNREADABLE, *WHOLE[1:]]
+
+
+def test_a_few_objects_of_a_bucket_that_refuses_all_fail_alone(store: Store) -> None:
+    for number in range(3):
+        store.put("denied", f"x{number}", b"x")
+    listed = [*list_place("gs://denied"), *images()]
+    store.begin(Faults(403, seconds=FOR_GOOD, prefix="x"))
+    assert read(listed) == [FailureCode.DENIED] * 3 + WHOLE
 
 
 def test_the_failure_of_a_redirected_object_says_so(store: Store) -> None:
@@ -168,22 +253,35 @@ def test_listings_and_writes_ride_a_storm_out(store: Store, status: int) -> None
         assert store.requests > 1, number
 
 
-def test_a_write_that_outlasts_the_deadline_is_one_line(store: Store) -> None:
+USES: list[Callable[[OutputFolder], object]] = [
+    lambda folder: folder.write_once("x", b"1"),
+    lambda folder: folder.names("x"),
+    lambda folder: folder.folders(),
+]
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_request_that_outlasts_the_deadline_is_one_line(
+    store: Store, use: Callable[[OutputFolder], object]
+) -> None:
     folder = open_folder("gs://out/run", retry_seconds=0.1)
     store.begin(Faults(503, seconds=FOR_GOOD, everything=True))
     with pytest.raises(
         StorageError, match=r"cannot read or write the output: 'gs://out/run'. Check the conn"
     ):
-        folder.write_once("x", b"1")
+        use(folder)
 
 
-def test_a_write_does_not_wait_after_an_interruption(store: Store) -> None:
+@pytest.mark.parametrize("use", USES)
+def test_a_request_does_not_wait_after_an_interruption(
+    store: Store, use: Callable[[OutputFolder], object]
+) -> None:
     folder, ends = open_folder("gs://out/run"), []
     store.begin(Faults(503, seconds=FOR_GOOD, everything=True))
 
     def write() -> None:
         try:
-            folder.write_once("x", b"1")
+            use(folder)
         except StorageError as error:
             ends.append(error.error)
 

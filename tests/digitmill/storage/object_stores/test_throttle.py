@@ -136,6 +136,21 @@ def test_the_rate_recovers_when_the_store_does() -> None:
     assert 50_000 / (clock.now - begun) > 500
 
 
+def test_the_rate_recovers_within_minutes_from_next_to_nothing() -> None:
+    clock = Clock()
+    throttle = clock.throttle()
+    for _ in range(100):  # half of all requests fail, however few there are
+        throttle.take()
+        throttle.succeed()
+        throttle.slow_down(clock.now)
+        clock.now += 0.5
+    clock.now += 300
+    passed, begun = 0, clock.now
+    while clock.now < begun + 1:
+        passed += throttle.take()
+    assert passed > 1000
+
+
 def test_a_store_that_answers_nothing_is_not_slowed_down_for_further() -> None:
     clock = Clock()
     throttle = clock.throttle()
