@@ -202,11 +202,14 @@ def _digest(plan: RunPlan, runs: Sequence[PastRun]) -> str:
 def _run_pipeline(task: MergeTask, runs: Sequence[PastRun], options: PipelineOptions) -> None:
     spill = Spill(task.buckets) if runs_once_in_process(options) else None
     with rare_collections(), beam.Pipeline(options=options) as pipeline:
-        _ = (
+        read = (
             pipeline
             | "Files" >> beam.Create(list(incremental.past_listing_files(runs)))
             | "Spread" >> beam.Reshuffle()
             | "Read" >> beam.FlatMap(_read_outcomes, task)
+        )
+        _ = (
+            (read,)
             | "ByBucket" >> GroupBlocks(task.buckets, spill and shared_spill(spill))
             | "Merge" >> beam.FlatMap(_merge_bucket, task)
         )

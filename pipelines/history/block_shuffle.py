@@ -110,6 +110,8 @@ class _Spilled:
 class GroupBlocks(beam.PTransform):
     """Maps pairs of bucket and block to pairs of bucket and its blocks, for `read_blocks`; each bucket once.
 
+    It takes several collections of pairs.
+
     Args:
         spill: holds a `Spill` where all steps run in one process, each once; None for the runner's shuffle.
     """
@@ -119,25 +121,29 @@ class GroupBlocks(beam.PTransform):
         self._buckets = buckets
         self._spill = spill
 
-    def expand(self, blocks: beam.PCollection) -> beam.PCollection:
+    def expand(self, blocks: tuple[beam.PCollection, ...]) -> beam.PCollection:
         """Group on disk or by the runner."""
         if self._spill is not None:
+            # Each by itself: Beam's DirectRunner holds in memory all that comes out before a Flatten.
+            written = tuple(
+                each | f"Spill{number}" >> beam.FlatMap(_add, self._spill)
+                for number, each in enumerate(blocks)
+            )
             return (
-                blocks
-                | "Spill" >> beam.FlatMap(_add, self._spill)
+                written
+                | "Nothing" >> beam.Flatten()
                 # Nothing comes out of it, but it ends when everything is written.
                 | "Written" >> beam.combiners.ToList()
                 | "Spilled" >> beam.FlatMap(_spilled, self._spill, buckets=self._buckets)
             )
         # Every bucket exists, even if it has no names, so that a missing one is noticed.
-        empty = blocks.pipeline | "Buckets" >> beam.Create(
+        empty = blocks[0].pipeline | "Buckets" >> beam.Create(
             [(bucket, _NOTHING) for bucket in range(self._buckets)]
         )
-        return (
-            (blocks | "Compress" >> beam.MapTuple(_compressed), empty)
-            | beam.Flatten()
-            | "ByBucket" >> beam.GroupByKey()
+        packed = tuple(
+            each | f"Compress{number}" >> beam.MapTuple(_compressed) for number, each in enumerate(blocks)
         )
+        return (*packed, empty) | beam.Flatten() | "ByBucket" >> beam.GroupByKey()
 
 
 def shared_spill(spill: Spill) -> Shared:

@@ -61,7 +61,6 @@ class SkipScored(beam.PTransform):
         )
         return (
             (current, past)
-            | beam.Flatten()
             | "ByBucket" >> GroupBlocks(self._task.buckets, self._spill)
             | "Join" >> beam.FlatMap(_join_bucket, self._task)
             | "Counts" >> beam.combiners.ToList()

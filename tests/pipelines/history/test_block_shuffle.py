@@ -1,4 +1,5 @@
 import pathlib
+from collections.abc import Iterator
 
 import apache_beam as beam
 import pytest
@@ -45,8 +46,7 @@ def test_both_ways_group_alike_and_know_every_bucket(on_disk: bool) -> None:
     elements = [(0, (7, "row", b"a")), (2, (1, "listed", b"bc")), (0, (3, "row", b"d"))]
     with beam.Pipeline(options=beam_options(["--runner=FnApiRunner"])) as pipeline:
         grouped = (
-            pipeline
-            | beam.Create(elements)
+            (pipeline | "Some" >> beam.Create(elements[:1]), pipeline | "Others" >> beam.Create(elements[1:]))
             | GroupBlocks(BUCKETS, shared_spill(spill) if on_disk else None)
             | beam.MapTuple(lambda bucket, blocks: (bucket, sorted(read_blocks(blocks))))
         )
@@ -54,3 +54,30 @@ def test_both_ways_group_alike_and_know_every_bucket(on_disk: bool) -> None:
             grouped,
             equal_to([(0, [(3, "row", b"d"), (7, "row", b"a")]), (1, []), (2, [(1, "listed", b"bc")])]),
         )
+
+
+EVENTS: list[str] = []
+
+
+class RecordingSpill(Spill):
+    def add(self, bucket: int, block: Block) -> None:
+        EVENTS.append("written")
+        super().add(bucket, block)
+
+
+def make_blocks(run: int) -> Iterator[tuple[int, Block]]:
+    for _ in range(5):
+        EVENTS.append("made")
+        yield 0, (run, "row", b"a")
+
+
+def test_blocks_are_written_one_by_one_while_they_are_made() -> None:
+    EVENTS.clear()
+    spill = RecordingSpill(1, held=0)
+    with beam.Pipeline(options=beam_options(["--runner=FnApiRunner"])) as pipeline:
+        made = tuple(
+            pipeline | f"Run{run}" >> beam.Create([run]) | f"Make{run}" >> beam.FlatMap(make_blocks)
+            for run in range(2)
+        )
+        _ = made | GroupBlocks(1, shared_spill(spill))
+    assert EVENTS == ["made", "written"] * 10
