@@ -16,7 +16,7 @@ from digitmill.storage.names import printable
 from pipelines.compact import merging
 from pipelines.compact.compact_options import CompactOptions
 from pipelines.history import incremental
-from pipelines.history.block_shuffle import Block, GroupBlocks, Spill, read_blocks, shared_spill
+from pipelines.history.block_shuffle import Block, Spill, group_blocks, read_blocks, shared_spill
 from pipelines.history.incremental import PastListingFile
 from pipelines.history.past_runs import (
     MERGED,
@@ -208,11 +208,8 @@ def _run_pipeline(task: MergeTask, runs: Sequence[PastRun], options: PipelineOpt
             | "Spread" >> beam.Reshuffle()
             | "Read" >> beam.FlatMap(_read_outcomes, task)
         )
-        _ = (
-            (read,)
-            | "ByBucket" >> GroupBlocks(task.buckets, spill and shared_spill(spill))
-            | "Merge" >> beam.FlatMap(_merge_bucket, task)
-        )
+        blocks = group_blocks([read], task.buckets, spill and shared_spill(spill))
+        _ = blocks | "Merge" >> beam.FlatMap(_merge_bucket, task)
 
 
 def _read_outcomes(file: PastListingFile, task: MergeTask) -> Iterator[tuple[int, Block]]:

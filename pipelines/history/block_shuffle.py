@@ -10,7 +10,7 @@ import tempfile
 import threading
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import apache_beam as beam
@@ -107,43 +107,32 @@ class _Spilled:
         return _held(self.spill).blocks(self.bucket)
 
 
-class GroupBlocks(beam.PTransform):
-    """Maps pairs of bucket and block to pairs of bucket and its blocks, for `read_blocks`; each bucket once.
-
-    It takes several collections of pairs.
+def group_blocks(blocks: Sequence[beam.PCollection], buckets: int, spill: Shared | None) -> beam.PCollection:
+    """Map pairs of bucket and block to pairs of bucket and its blocks, for `read_blocks`; each bucket once.
 
     Args:
+        blocks: collections of such pairs.
+        buckets: their number.
         spill: holds a `Spill` where all steps run in one process, each once; None for the runner's shuffle.
     """
-
-    def __init__(self, buckets: int, spill: Shared | None) -> None:
-        super().__init__()
-        self._buckets = buckets
-        self._spill = spill
-
-    def expand(self, blocks: tuple[beam.PCollection, ...]) -> beam.PCollection:
-        """Group on disk or by the runner."""
-        if self._spill is not None:
-            # Each by itself: Beam's DirectRunner holds in memory all that comes out before a Flatten.
-            written = tuple(
-                each | f"Spill{number}" >> beam.FlatMap(_add, self._spill)
-                for number, each in enumerate(blocks)
-            )
-            return (
-                written
-                | "Nothing" >> beam.Flatten()
-                # Nothing comes out of it, but it ends when everything is written.
-                | "Written" >> beam.combiners.ToList()
-                | "Spilled" >> beam.FlatMap(_spilled, self._spill, buckets=self._buckets)
-            )
-        # Every bucket exists, even if it has no names, so that a missing one is noticed.
-        empty = blocks[0].pipeline | "Buckets" >> beam.Create(
-            [(bucket, _NOTHING) for bucket in range(self._buckets)]
+    if spill is not None:
+        # Each by itself: Beam's DirectRunner holds in memory all that comes out before a Flatten.
+        written = tuple(
+            each | f"Spill{number}" >> beam.FlatMap(_add, spill) for number, each in enumerate(blocks)
         )
-        packed = tuple(
-            each | f"Compress{number}" >> beam.MapTuple(_compressed) for number, each in enumerate(blocks)
+        return (
+            written
+            | "Nothing" >> beam.Flatten()
+            # Nothing comes out of it, but it ends when everything is written.
+            | "Written" >> beam.combiners.ToList()
+            | "Spilled" >> beam.FlatMap(_spilled, spill, buckets=buckets)
         )
-        return (*packed, empty) | beam.Flatten() | "ByBucket" >> beam.GroupByKey()
+    # Every bucket exists, even if it has no names, so that a missing one is noticed.
+    empty = blocks[0].pipeline | "Buckets" >> beam.Create([(bucket, _NOTHING) for bucket in range(buckets)])
+    packed = tuple(
+        each | f"Compress{number}" >> beam.MapTuple(_compressed) for number, each in enumerate(blocks)
+    )
+    return (*packed, empty) | "Blocks" >> beam.Flatten() | "ByBucket" >> beam.GroupByKey()
 
 
 def shared_spill(spill: Spill) -> Shared:
@@ -177,7 +166,7 @@ def _compressed(bucket: int, block: Block) -> tuple[int, Block]:
 
 
 def read_blocks(blocks: Iterable[Block]) -> Iterator[Block]:
-    """Yield the blocks of a bucket that `GroupBlocks` gave, as they were before."""
+    """Yield the blocks of a bucket that `group_blocks` gave, as they were before."""
     # A step after the shuffle that did no more than this would need them all as one element.
     for run, kind, data in blocks:
         if kind.startswith(_COMPRESSED):

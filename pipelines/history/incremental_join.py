@@ -8,7 +8,7 @@ from apache_beam.utils.shared import Shared
 
 from digitmill.storage import open_folder
 from pipelines.history import incremental
-from pipelines.history.block_shuffle import Block, GroupBlocks, read_blocks
+from pipelines.history.block_shuffle import Block, group_blocks, read_blocks
 from pipelines.history.incremental import PastListingFile
 from pipelines.listing.frozen_listing import ItemRef, frozen_items
 from schemas.layout import bucket_listing
@@ -35,7 +35,7 @@ class SkipScored(beam.PTransform):
     """Maps references to the listed work items to references to work items of what is left to score.
 
     Args:
-        spill: see `GroupBlocks`.
+        spill: see `group_blocks`.
     """
 
     def __init__(self, task: JoinTask, past: Sequence[PastListingFile], spill: Shared | None = None) -> None:
@@ -60,8 +60,7 @@ class SkipScored(beam.PTransform):
             | "Past" >> beam.FlatMap(incremental.past_blocks, buckets=self._task.buckets)
         )
         return (
-            (current, past)
-            | "ByBucket" >> GroupBlocks(self._task.buckets, self._spill)
+            group_blocks((current, past), self._task.buckets, self._spill)
             | "Join" >> beam.FlatMap(_join_bucket, self._task)
             | "Counts" >> beam.combiners.ToList()
             | "Group" >> beam.FlatMap(_groups, max_size=self._task.max_size)

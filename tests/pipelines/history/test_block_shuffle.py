@@ -7,7 +7,7 @@ from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.history.block_shuffle import Block, GroupBlocks, Spill, read_blocks, shared_spill
+from pipelines.history.block_shuffle import Block, Spill, group_blocks, read_blocks, shared_spill
 from pipelines.runners.beam_options import beam_options
 from schemas.errors import StorageError
 
@@ -45,11 +45,12 @@ def test_both_ways_group_alike_and_know_every_bucket(on_disk: bool) -> None:
     spill = Spill(BUCKETS, held=0)
     elements = [(0, (7, "row", b"a")), (2, (1, "listed", b"bc")), (0, (3, "row", b"d"))]
     with beam.Pipeline(options=beam_options(["--runner=FnApiRunner"])) as pipeline:
-        grouped = (
-            (pipeline | "Some" >> beam.Create(elements[:1]), pipeline | "Others" >> beam.Create(elements[1:]))
-            | GroupBlocks(BUCKETS, shared_spill(spill) if on_disk else None)
-            | beam.MapTuple(lambda bucket, blocks: (bucket, sorted(read_blocks(blocks))))
+        collections = (
+            pipeline | "Some" >> beam.Create(elements[:1]),
+            pipeline | "Others" >> beam.Create(elements[1:]),
         )
+        blocks = group_blocks(collections, BUCKETS, shared_spill(spill) if on_disk else None)
+        grouped = blocks | beam.MapTuple(lambda bucket, blocks: (bucket, sorted(read_blocks(blocks))))
         assert_that(
             grouped,
             equal_to([(0, [(3, "row", b"d"), (7, "row", b"a")]), (1, []), (2, [(1, "listed", b"bc")])]),
@@ -79,5 +80,5 @@ def test_blocks_are_written_one_by_one_while_they_are_made() -> None:
             pipeline | f"Run{run}" >> beam.Create([run]) | f"Make{run}" >> beam.FlatMap(make_blocks)
             for run in range(2)
         )
-        _ = made | GroupBlocks(1, shared_spill(spill))
+        group_blocks(made, 1, shared_spill(spill))
     assert EVENTS == ["made", "written"] * 10
