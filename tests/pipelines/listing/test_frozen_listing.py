@@ -154,8 +154,8 @@ def test_workers_look_up_what_an_input_list_names(
     named = [f"{filled.uri}/{name}" for name in [*filled.names()[1:30:2], "gone.png"]]
     path = tmp_path / "list.txt"
     path.write_text("\n".join([*named, "a.png", "b.png", named[3], ""]))
-    alone = read_input_list(path)
-    listing = list_named(path, limit=1)
+    alone = read_input_list(str(path))
+    listing = list_named(str(path), limit=1)
     index = ListingIndex.from_json(ListingIndex((), listing.ranges).to_json())
     here = sum(item.images for item in freeze_listing(listing, output, run="run"))
     assert here == 2  # local files
