@@ -135,7 +135,7 @@ def test_each_fault_gives_its_row_and_harms_no_other(
         return frozen
 
     monkeypatch.setattr(run_listing, "read_index", changes_after)
-    summary = run(options(filled, bundle_path, tmp_path / "out"))
+    summary = run(options(filled, bundle_path, tmp_path / "out", retry_deadline=5.0))
     with (tmp_path / "out/reports/failures.csv").open(newline="") as file:
         failed = {row["image"].removeprefix(f"{filled.uri}/"): row["code"] for row in csv.DictReader(file)}
     # A 404 for an object that is there: another generation than the one listed was asked for.
