@@ -4,9 +4,9 @@ import os
 import pathlib
 import stat
 
-from digitmill.storage import open_place
+from digitmill.storage import read_place
 from digitmill.storage.local_input import read_regular_file
-from digitmill.storage.names import path_of
+from digitmill.storage.names import local_path
 from digitmill.storage.object_stores.uris import is_object
 from schemas.errors import UserError
 from schemas.model import bundle
@@ -30,16 +30,13 @@ def read_file(place: str, name: str) -> bytes:
         UserError: when it is an object that cannot be read.
     """
     if is_object(place):
-        with open_place(f"{place.rstrip('/')}/{name}") as file:
-            return file.read()
+        return read_place(f"{place.rstrip('/')}/{name}")
     return _read_local_file(pathlib.Path(absolute_place(place)), name)
 
 
 def absolute_place(place: str) -> str:
     """Return a folder as an absolute path, or as the URI of a bucket's folder."""
-    if is_object(place):
-        return place
-    return os.path.abspath(os.fsdecode(path_of(place)) if place.startswith("file://") else place)
+    return place if is_object(place) else os.path.abspath(local_path(place))
 
 
 def _read_local_file(folder: pathlib.Path, name: str) -> bytes:

@@ -105,7 +105,7 @@ def uri_in(name: str, file: str | pathlib.Path) -> str:
     """
     place = str(file)
     if "://" not in f"{name}{place.removeprefix(_FILE)}" or name.startswith("/"):
-        base = path_of(place) if place.startswith(_FILE) else os.fsencode(place)
+        base = os.fsencode(local_path(place))
         return uri_of(os.path.join(os.path.dirname(base), os.fsencode(name)))
     if "://" not in name:
         name = f"{folder_of(place)}/{name}"
@@ -135,6 +135,11 @@ def printable(place: str) -> str:
     return os.fsencode(place).decode(errors="backslashreplace")
 
 
+def local_path(given: str) -> str:
+    """Return the path of a place on disk, which may be given as a `file://` URI."""
+    return os.fsdecode(path_of(given)) if given.startswith(_FILE) else given
+
+
 def place_from_anywhere(place: str) -> str:
     """Return a place as it can be written wherever one works: absolute, real, without a slash at the end."""
     if "://" in place and not place.startswith(_FILE):
@@ -148,7 +153,7 @@ def real_root(given: str) -> tuple[bytes, str]:
 
     What exists under its exact name is not taken for a pattern.
     """
-    path = path_of(given) if given.startswith(_FILE) else os.fsencode(given)
+    path = os.fsencode(local_path(given))
     if os.path.lexists(path) or not has_magic(os.fsdecode(path)):
         return real_path(path), ""
     folder, pattern = split_pattern(os.fsdecode(path))

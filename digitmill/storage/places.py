@@ -11,7 +11,7 @@ from digitmill.storage.interface import OutputFolder
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.local_input import NothingFoundError, list_files
 from digitmill.storage.local_output import LocalFolder
-from digitmill.storage.names import path_of, real_path, uri_of
+from digitmill.storage.names import local_path, real_path, uri_of
 from digitmill.storage.object_stores.bucket import StoreError
 from digitmill.storage.object_stores.bucket_folder import BucketFolder, open_bucket
 from digitmill.storage.object_stores.uris import is_folder_marker, is_object, is_tidy, split, split_place
@@ -39,7 +39,7 @@ def list_place(given: str, survey: Survey | None = None) -> Iterator[ListedImage
     """
     survey = survey or Survey()
     if not is_object(given):
-        yield from list_files(_path(given), survey)
+        yield from list_files(local_path(given), survey)
         return
     scheme, bucket, name = split_place(given)
     found, left_out = False, survey.left_out
@@ -49,10 +49,6 @@ def list_place(given: str, survey: Survey | None = None) -> Iterator[ListedImage
             yield image
     if not found and survey.left_out == left_out:
         raise NothingFoundError("input not found", value=given, hint="check the name or the pattern")
-
-
-def _path(given: str) -> str:
-    return os.fsdecode(path_of(given)) if given.startswith("file://") else given
 
 
 def _matching(scheme: str, bucket: str, name: str, survey: Survey) -> Iterator[ListedImage]:
@@ -155,7 +151,7 @@ def uri_of_place(given: str) -> str:
     Raises:
         UserError: when it is on no disk and in no object store.
     """
-    return given if is_object(given) else uri_of(real_path(os.fsencode(_path(given))))
+    return given if is_object(given) else uri_of(real_path(os.fsencode(local_path(given))))
 
 
 def open_place(given: str) -> BinaryIO:
@@ -199,7 +195,7 @@ def open_text(given: str) -> TextIO:
 
 def _open(given: str) -> BinaryIO:
     # Of a user's own disk any file will do, a pipe of the shell's among them.
-    return open_place(given) if is_object(given) else open(_path(given), "rb")
+    return open_place(given) if is_object(given) else open(local_path(given), "rb")
 
 
 def open_folder(place: str, *, retry_seconds: float = RETRY_SECONDS) -> OutputFolder:
