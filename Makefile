@@ -15,7 +15,7 @@ AZURE_EMULATOR := azurite@3.35.0
 ACCESSIBILITY := axe-core@4.10.3
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
-.PHONY: install tools demo test slow-test flink-test spark-test cloud-test shared-test test-all coverage lint types arrows unit schemas deploy scorer terraform-check docs linkcheck bench bench-quick bench-publish bench-page bench-scale peers model lock sbom provenance clean
+.PHONY: install tools demo test slow-test flink-test spark-test cloud-test shared-test test-all coverage lint types arrows unit schemas deploy scorer terraform-check docs linkcheck bench bench-quick bench-publish bench-page bench-scale gpu-check peers model lock sbom provenance clean
 .DEFAULT_GOAL := install
 
 install: $(VENV)/installed
@@ -173,6 +173,11 @@ bench-page: install
 # --publish" adds a hundred million, for which it takes hours and some 30 GB of disk, and fills docs/scale.md.
 bench-scale: install
 	$(BIN)/python -m benchmarks.scale $(SCALE)
+
+# Everything that only a GPU can show, in under eight minutes on one: build/gpu-check. Needs no network and nothing but
+# installed wheels with CUDA's libraries. GPU_CHECK="--allow-cpu --tiny" tries the check itself.
+gpu-check:
+	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m benchmarks.gpu_check $(GPU_CHECK)
 
 peers: tools
 	$(BIN)/$(INSTALL) --requirement $(LOCKS)/bench.txt

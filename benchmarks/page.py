@@ -16,14 +16,32 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from benchmarks import machine, plot, results, scale, scale_page, tables, targets
+from benchmarks import (
+    drift_page,
+    machine,
+    plot,
+    promises,
+    results,
+    robustness_page,
+    scale,
+    scale_page,
+    tables,
+    targets,
+)
 from benchmarks.process import ROOT
 from benchmarks.results import Results
 
 KEPT: Final = ROOT / "docs" / "benchmarks"
 """The results that the pages quote."""
 
-PAGES: Final = (ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "scale.md", ROOT / "README.md")
+PAGES: Final = (
+    ROOT / "docs" / "benchmarks.md",
+    ROOT / "docs" / "drift.md",
+    ROOT / "docs" / "how-to" / "guaranteed-decisions.md",
+    ROOT / "docs" / "model.md",
+    ROOT / "docs" / "scale.md",
+    ROOT / "README.md",
+)
 STAGES: Final = "stages.txt"
 """Where the time goes, as `benchmarks.stages` has printed it."""
 
@@ -54,7 +72,10 @@ def fill(text: str, blocks: Mapping[str, str]) -> str:
 
 def blocks(folder: pathlib.Path) -> dict[str, str]:
     """Return the contents of all measured parts; of those pages where nothing has been measured, none."""
-    return scale_page.blocks(folder / scale.FILE) | _compared(folder)
+    of_model = robustness_page.blocks(folder / robustness_page.FILE)
+    of_model |= drift_page.blocks(folder / drift_page.FILE)
+    of_model |= promises.blocks(folder / promises.FILE)
+    return scale_page.blocks(folder / scale.FILE) | of_model | _compared(folder)
 
 
 def _compared(folder: pathlib.Path) -> dict[str, str]:
@@ -73,7 +94,12 @@ def _compared(folder: pathlib.Path) -> dict[str, str]:
 
 
 _COMPARED: Final = frozenset({*tables.SECTIONS, "machine", "targets", "headline", "plot", "stages"})
-NAMES: Final = _COMPARED | {*scale_page.NAMES}
+NAMES: Final = _COMPARED | {
+    *scale_page.NAMES,
+    *robustness_page.NAMES,
+    *drift_page.NAMES,
+    *promises.NAMES,
+}
 """The parts that a page may hold."""
 
 

@@ -8,7 +8,7 @@ import resource
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import psutil
@@ -29,8 +29,7 @@ class Finished:
         output: what it printed on standard output.
         seconds: from its start to its exit.
         processor_seconds: user and system time, its own and that of the children it waited for.
-        peak_bytes: greatest sum over its process tree of proportional set sizes, in which a page that
-            several processes share counts once; 0 where memory was not sampled.
+        peak_bytes: greatest sample of its memory; 0 where it was not sampled.
     """
 
     output: str
@@ -48,7 +47,7 @@ def run(
     *,
     environment: Mapping[str, str] | None = None,
     cores: int | None = None,
-    memory: bool = False,
+    memory: Callable[[int], int] | None = None,
 ) -> Finished:
     """Run a command and return what it took.
 
@@ -56,7 +55,7 @@ def run(
         command: program and arguments.
         environment: variables besides this process's own.
         cores: how many of this process's cores it may use; all when None.
-        memory: whether its memory is sampled, which costs the machine some time.
+        memory: samples its memory, as `memory_of` and `own_memory` do, which costs the machine some time.
 
     Raises:
         CommandError: when it cannot be started or fails.
@@ -89,14 +88,14 @@ def run(
         return Finished(output.read(), seconds, _processor_seconds() - before, peak)
 
 
-def _wait(process: psutil.Popen, *, memory: bool) -> tuple[int, int]:
+def _wait(process: psutil.Popen, *, memory: Callable[[int], int] | None) -> tuple[int, int]:
     """Return a process's exit code, and the greatest memory that was seen until then."""
     peak = 0
     while True:
-        if memory:
-            peak = max(peak, memory_of(process.pid))
+        if memory is not None:
+            peak = max(peak, memory(process.pid))
         with contextlib.suppress(psutil.TimeoutExpired):
-            return int(process.wait(_SAMPLE_SECONDS if memory else None)), peak
+            return int(process.wait(None if memory is None else _SAMPLE_SECONDS)), peak
 
 
 def _processor_seconds() -> float:
@@ -117,12 +116,30 @@ def on_cores(count: int | None) -> Iterator[None]:
 
 
 def memory_of(pid: int) -> int:
-    """Return the proportional set size of a process and all below it, bytes; 0 once it is gone."""
+    """Return the proportional set size of a process and all below it, bytes; 0 once it is gone.
+
+    A page that several processes share counts once.
+    """
+    return _sum(pid, lambda process: process.memory_full_info().pss)
+
+
+def own_memory(pid: int) -> int:
+    """Return the memory of a process and all below it without mapped files, bytes; 0 once it is gone."""
+    return _sum(pid, _own)
+
+
+def _own(process: psutil.Process) -> int:
+    text = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+    fields = dict(line.split(":", 1) for line in text.splitlines())
+    return sum(int(fields.get(name, "0").split()[0]) for name in ("RssAnon", "RssShmem")) * 2**10
+
+
+def _sum(pid: int, of: Callable[[psutil.Process], int]) -> int:
     total = 0
     # A process may end between being listed and being looked at.
     with contextlib.suppress(psutil.NoSuchProcess):
         parent = psutil.Process(pid)
         for process in (parent, *parent.children(recursive=True)):
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, FileNotFoundError):
-                total += process.memory_full_info().pss
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, OSError):
+                total += of(process)
     return total

@@ -51,6 +51,7 @@ class Measured:
 
     Attributes:
         seconds: of the step, without the start of the process.
+        processor_seconds: of its processes; other load on the machine hardly changes them.
         peak_bytes: of its process, or of all its processes together if that is more.
         folders: files and bytes in each folder afterwards.
     """
@@ -59,6 +60,7 @@ class Measured:
     per_folder: int
     step: str
     seconds: float
+    processor_seconds: float
     peak_bytes: int
     folders: dict[str, list[int]]
 
@@ -114,24 +116,26 @@ def measure(step: str, images: int, *, per_folder: int, folder: pathlib.Path) ->
     place = folder / shown(images)
     place.mkdir(parents=True, exist_ok=True)
     command = (sys.executable, "-m", "benchmarks.scale_steps", step, place, images, per_folder)
-    done = process.run(command, memory=True)
+    done = process.run(command, memory=process.memory_of)
     told = json.loads(done.output.splitlines()[-1])
     peak = max(told["peak_bytes"], done.peak_bytes)
-    return Measured(images, per_folder, step, round(told["seconds"], 3), peak, told["folders"])
+    seconds, processor_seconds = (round(told[name], 3) for name in ("seconds", "processor_seconds"))
+    return Measured(images, per_folder, step, seconds, processor_seconds, peak, told["folders"])
 
 
 def tables(results: Results) -> Iterator[Table]:
-    """Yield the tables of seconds and of memory."""
+    """Yield the tables of seconds, of processor seconds and of memory."""
     sizes = results.sizes
     steps = [step for step in MEANINGS if any(results.find(step, size) for size in sizes)]
-    yield _table("seconds", results, steps, lambda each: each.seconds, "{:,.1f}")
-    yield _table("peak MB", results, steps, lambda each: each.peak_bytes / 1e6, "{:,.0f}")
+    yield _table("Seconds on the clock", results, steps, lambda each: each.seconds, "{:,.1f}")
+    yield _table("Processor seconds", results, steps, lambda each: each.processor_seconds, "{:,.1f}")
+    yield _table("Peak memory, MB", results, steps, lambda each: each.peak_bytes / 1e6, "{:,.0f}")
 
 
 def _table(
     title: str, results: Results, steps: Sequence[str], value: Callable[[Measured], float], form: str
 ) -> Table:
-    header, rows = [title], [[step] for step in steps]
+    header, rows = ["step"], [[step] for step in steps]
     for number, size in enumerate(results.sizes):
         header += [shown(size), *(["growth"] if number else [])]
         for row, step in zip(rows, steps, strict=True):
@@ -140,7 +144,7 @@ def _table(
             if number:
                 before = results.find(step, results.sizes[number - 1])
                 row.append(f"{value(here) / value(before):.2f}" if here and before else "–")
-    return Table("", header, rows)
+    return Table(title, header, rows)
 
 
 def findings(results: Results) -> Iterator[str]:
@@ -170,7 +174,8 @@ def main() -> None:
             if given.again or results.find(step, images) is None:
                 print(f"{shown(images)} {step} …", end=" ", flush=True, file=sys.stderr)
                 done = measure(step, images, per_folder=given.per_folder, folder=given.folder)
-                print(f"{done.seconds:,.1f} s, {done.peak_bytes / 1e6:,.0f} MB", file=sys.stderr)
+                times = f"{done.seconds:,.1f} s, {done.processor_seconds:,.1f} of processors"
+                print(f"{times}, {done.peak_bytes / 1e6:,.0f} MB", file=sys.stderr)
                 results.add(done)
     print("\n\n".join(table.to_text() for table in tables(results)))
     for line in findings(results):

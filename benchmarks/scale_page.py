@@ -94,8 +94,8 @@ def _reckoned(results: Results) -> Iterator[list[str]]:
         measured = [found for size in results.sizes if (found := results.find(step, size))]
         if measured:
             last = measured[-1]
-            seconds = last.seconds * _BILLION / last.images
-            comes = f"{_duration(seconds)}, {last.peak_bytes / 1e6:,.0f} MB"
+            seconds = last.processor_seconds * _BILLION / last.images
+            comes = f"{_duration(seconds)} of one core, {last.peak_bytes / 1e6:,.0f} MB"
             yield [step, f"{scale.shown(last.images)} images × {_BILLION // last.images:,}", comes]
 
 

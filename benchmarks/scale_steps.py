@@ -4,7 +4,7 @@
 
 Usage: python -m benchmarks.scale_steps STEP FOLDER IMAGES PER_FOLDER
 
-Prints the step's seconds and the process's peak memory as JSON.
+Prints the step's seconds, its processor seconds and the process's peak memory as JSON.
 """
 
 import argparse
@@ -39,7 +39,7 @@ from pipelines.output.reconcile import Reconciliation, reconcile
 from pipelines.output.verification import verify
 from pipelines.report.rebuilding import rebuild_report
 from pipelines.report.scoring_report import Baselines
-from pipelines.review.review_rows import least_confident
+from pipelines.review.review_rows import rows_to_label
 from pipelines.runners.beam_options import beam_options
 from schemas import run_plan
 from schemas.layout import is_joined
@@ -188,7 +188,7 @@ def run_compact(bench: Bench) -> None:
 
 def run_review(bench: Bench) -> None:
     """Read every row and choose those that a person should look at, as `digitmill review` does."""
-    assert least_confident(bench.past(), _REVIEWED)
+    assert rows_to_label(bench.past(), _REVIEWED).doubtful
 
 
 STEPS: Final[dict[str, Callable[[Bench], None]]] = {
@@ -225,11 +225,16 @@ def main() -> None:
     bench = Bench(given.folder, Shape(given.images, given.per_folder))
     for name in MADE_BY.get(given.step, ()):
         shutil.rmtree(given.folder / name, ignore_errors=True)
-    started = time.perf_counter()
+    started, used = time.perf_counter(), time.process_time()
     STEPS[given.step](bench)
     seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    told: dict[str, Any] = {"seconds": seconds, "peak_bytes": peak, "folders": _folders(given.folder)}
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    told: dict[str, Any] = {
+        "seconds": seconds,
+        "processor_seconds": sum(each.ru_utime + each.ru_stime for each in usage) - used,
+        "peak_bytes": usage[0].ru_maxrss * 1024,
+        "folders": _folders(given.folder),
+    }
     print(json.dumps(told))
 
 

@@ -64,7 +64,9 @@ def one(
     """Run one contender once and check its predictions."""
     folder, output = workspace.images(images), workspace.output(contender.name.replace(" ", "-"))
     # Memory is looked at in the first turn alone, so that the median pays nothing for it.
-    finished = process.run(contender.command(folder, model, output), cores=cores, memory=turn == 0)
+    finished = process.run(
+        contender.command(folder, model, output), cores=cores, memory=process.memory_of if turn == 0 else None
+    )
     run = Run(
         section=section,
         model=model.recipe,

@@ -4,8 +4,8 @@ Usage: python -m benchmarks.stages [--images N] [--rounds N]
 
 Every stage is what a worker process runs, on the same images, in one thread; a stage within another is
 clocked there. The median of the rounds counts, and rounds go through all stages in turn. `list` and
-`freeze` are the launcher's. A core scores one image in the sum of the worker's stages. Images and bundle
-are those of `benchmarks.scoring`.
+`freeze` are the launcher's. A core scores one image in the sum of the worker's stages. Below, the engines for
+CPUs that are installed, in turn. Images and bundle are those of `benchmarks.scoring`.
 """
 
 import argparse
@@ -21,27 +21,35 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 from unittest import mock
 
+import numpy as np
+
 from benchmarks.contenders import MODELS
 from benchmarks.workspace import Workspace, write_images
 from digitmill.engines.bundle_loader import Bundle, open_bundle
+from digitmill.engines.engine_choice import CPU_KINDS, EngineKind, has_openvino
 from digitmill.storage import ImageReader, list_place, open_folder
 from pipelines.listing.work_item import ITEM_SIZE, WorkItem, pack_items
 from pipelines.scoring import classify, rows
 from pipelines.scoring.classify import load_classifier
 from pipelines.scoring.rows import write_parts
+from schemas.digit import SIDE
+from schemas.errors import UserError
 from schemas.layout import Compression
+from trainer.data.sources import embedded_sample
 
 LIMITS: Final = {
     "list": "one stat a file, its name quoted",
-    "freeze": "JSON, gzip and a digest of every name",
+    "freeze": "JSON by columns, gzip and a digest of every name",
     "load": "JSON and gzip again",
     "read": "open, fstat, read and close: the system's four calls",
-    "decode": "OpenCV's inflate and filters; of it 1 us for the look at the structure",
+    "decode": "libdeflate (4 to 5 us), filters of many files at once, whether a digit is canonical",
     "engine": "the network's arithmetic, one thread",
     "score": "chunks, temperature, best two, pixels kept for the page",
-    "encode": "Example and CSV of a row, checksum, gzip level 1",
+    "encode": "Example and CSV of a row, by columns, checksum, libdeflate",
     "write": "write, link and fsync of three files a work item, digests, statistics",
 }
+_LITERT: Final = (EngineKind.LITERT, EngineKind.LITERT_INT8)
+_DIGITS: Final = 2_048
 WORKER: Final = tuple(name for name in LIMITS if name not in ("list", "freeze"))
 
 
@@ -118,6 +126,23 @@ def _written(place: str, number: int, scored: Any) -> None:
     output.write_once(f"statistics/part-{number}.json", record.to_json().encode())
 
 
+def engine_times(model: pathlib.Path, digits: np.ndarray, *, rounds: int) -> dict[str, float]:
+    """Return the median processor time of each installed engine for CPUs, in us an image, taken in turn."""
+    kinds = [kind for kind in EngineKind if kind in CPU_KINDS and (kind in _LITERT or has_openvino())]
+    engines = {}
+    for kind in kinds:
+        # One that answers the golden batch otherwise is refused, and would not be chosen either.
+        with contextlib.suppress(UserError):
+            engines[kind] = open_bundle(model, kind).load()
+    seconds: dict[str, list[float]] = {kind: [] for kind in engines}
+    for _ in range(rounds):
+        for kind, engine in engines.items():
+            began = time.process_time()
+            engine.probabilities(digits)
+            seconds[kind].append(time.process_time() - began)
+    return {kind: statistics.median(times) / len(digits) * 1e6 for kind, times in seconds.items()}
+
+
 def lines(table: list[tuple[str, float, str]], images: int) -> list[str]:
     """Return the table for people."""
     worker = sum(microseconds for name, microseconds, _ in table if name in WORKER)
@@ -149,7 +174,10 @@ def main() -> None:
         write_images(folder, arguments.images)
         model = Workspace(pathlib.Path(name)).trained(MODELS[0]).bundle
         stages = measure(folder, model, count=arguments.images, rounds=arguments.rounds)
+        digits = np.resize(embedded_sample.digits().test.images, (_DIGITS, SIDE, SIDE))
+        engines = engine_times(model, digits, rounds=max(5, arguments.rounds))
     print("\n".join(lines(stages.table(), stages.images)))
+    print("engines:", ", ".join(f"{kind} {microseconds:.1f}" for kind, microseconds in engines.items()))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ class Table:
     """A titled table.
 
     Attributes:
-        title: a line above it.
+        title: a line above it; empty for none in Markdown.
         header: names of the columns; the first is of words, the others of numbers.
         rows: as many texts each as the header has.
     """
@@ -34,7 +34,7 @@ class Table:
         rule = ["---", *["--:"] * (len(self.header) - 1)]
         lines = [self.header, rule, *self.rows]
         table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-        return f"**{self.title}**\n\n{table}"
+        return f"**{self.title}**\n\n{table}" if self.title else table
 
 
 def _aligned(line: Sequence[str], widths: Sequence[int]) -> list[str]:

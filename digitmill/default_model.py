@@ -5,3 +5,11 @@ from typing import Final
 
 SHIPPED_MODEL: Final = pathlib.Path(__file__).parent / "model"
 """A bundle folder: the default of `score --model` and `evaluate --model`."""
+
+SHIPPED: Final = "shipped"
+"""The word for it where a bundle is named; a folder of that name is `./shipped`."""
+
+
+def bundle_place(given: str) -> str:
+    """Return the place of a bundle: of the one that comes with digitmill if that is named."""
+    return str(SHIPPED_MODEL) if given == SHIPPED else given

@@ -2,7 +2,8 @@
 
 `os.cpu_count()` and `psutil.virtual_memory()` describe the host. In a container or a batch job the control
 groups (cgroups) of the process allow less, and so may its CPU affinity and its ulimits. A cgroup is bound by
-its own limit and by those of all groups above it, so the tightest counts.
+its own limit and by those of all groups above it, so the tightest counts. Slurm may grant memory that no
+cgroup enforces, and end the job that takes more.
 
     cpu_count()             CPUs that threads and processes started here can keep busy
     total_memory()          bytes that this process and its children may take, all in all
@@ -28,6 +29,9 @@ _RARE: Final = 500_000
 _MEMORY_LIMITS: Final = ("memory.max", "memory.high", "memory.limit_in_bytes")
 """Two of version 2, one of version 1. Above `memory.high` the kernel slows a process to a crawl."""
 
+_SLURM: Final = ("SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU", "SLURM_CPUS_ON_NODE")
+"""What Slurm tells a job of its memory, in MiB, and of its CPUs."""
+
 
 def cpu_count(root: pathlib.Path = _ROOT) -> int:
     """Return how many CPUs this process may keep busy: the least of its affinity and its cgroups' quotas.
@@ -41,7 +45,7 @@ def cpu_count(root: pathlib.Path = _ROOT) -> int:
 def total_memory(root: pathlib.Path = _ROOT) -> int:
     """Return the bytes that this process and its children may take: the host's memory or a cgroup's limit."""
     limits = [limit for folder in _cgroups(root, "memory") if (limit := _memory_limit(folder)) is not None]
-    return min([psutil.virtual_memory().total, *limits])
+    return min([psutil.virtual_memory().total, *limits, *_slurm_grant()])
 
 
 def available_memory(root: pathlib.Path = _ROOT) -> int:
@@ -54,7 +58,8 @@ def available_memory(root: pathlib.Path = _ROOT) -> int:
         for folder in _cgroups(root, "memory")
         if (limit := _memory_limit(folder)) is not None
     ]
-    return max(0, min([psutil.virtual_memory().available, *left]))
+    granted = [grant - psutil.Process().memory_info().rss for grant in _slurm_grant()]
+    return max(0, min([psutil.virtual_memory().available, *left, *granted]))
 
 
 def available_in_process(root: pathlib.Path = _ROOT) -> int:
@@ -104,18 +109,32 @@ def _memory_limit(folder: pathlib.Path) -> int | None:
 
     Version 2 writes `max` for no limit, version 1 a number of almost 2**63, beyond any host's memory.
     """
-    limits = (_number(folder / name) for name in _MEMORY_LIMITS)
+    limits = [_number(folder / name) for name in _MEMORY_LIMITS]
+    # Of version 1, in a container: the least of the groups above too, whose folders are not mounted there.
+    limits.append(_memory_stat(folder).get("hierarchical_memory_limit"))
     return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _slurm_grant() -> list[int]:
+    """Return the bytes that Slurm granted this job on this node, if it says so; 0 there means all."""
+    number = {name: int(text) for name in _SLURM if (text := os.environ.get(name, "")).isdigit()}
+    per_node, per_cpu, cpus = (number.get(name, 0) for name in _SLURM)
+    megabytes = per_node or per_cpu * cpus
+    return [megabytes * 2**20] if megabytes else []
 
 
 def _memory_use(folder: pathlib.Path) -> int:
     """Return the bytes that the processes of a cgroup and of those below it take, without file pages."""
     used = _number(folder / "memory.current") or _number(folder / "memory.usage_in_bytes") or 0
-    pairs = [line.split() for line in _lines(folder / "memory.stat")]
-    stat = {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+    stat = _memory_stat(folder)
     # Only the `total_` figures of version 1 include the groups below.
     pages = sum(stat.get(f"total_{name}", stat.get(name, 0)) for name in ("active_file", "inactive_file"))
     return max(0, used - pages)
+
+
+def _memory_stat(folder: pathlib.Path) -> dict[str, int]:
+    pairs = [line.split() for line in _lines(folder / "memory.stat")]
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
 
 
 def _number(path: pathlib.Path) -> int | None:

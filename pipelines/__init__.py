@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pipelines.beam.composites import ClassifyImages, ReadDigits
     from pipelines.beam.model_handler import BundleModelHandler
 
-__all__ = ["BundleModelHandler", "ClassifyImages", "ReadDigits"]
+__all__ = ["BundleModelHandler", "ClassifyImages", "ReadDigits", "score_options"]
 
 _MODULES = {
     "BundleModelHandler": "pipelines.beam.model_handler",

@@ -33,6 +33,11 @@ def pack(options: PackOptions) -> ExitCode:
       digitmill pack --input scans --output packed
       digitmill pack --input digits --labels folder --shard-megabytes 200 --output packed
     """
+    from pipelines.runners.flag_names import check_flag_names
+    from pipelines.runners.local_beam import import_beam
+
+    check_flag_names(options.beam_flags)
+    import_beam(options.beam_flags)
     from pipelines.packing import pack_job
 
     summary = pack_job.run(options)

@@ -10,12 +10,14 @@ from digitmill.commands import Effect, OptionGroup, Options, beam_flags, bundle_
 from digitmill.commands.parameter_types import FILE, FOLDER, FiniteRange
 from digitmill.storage.read_limits import CONNECTIONS, RETRY_SECONDS, ReadLimits
 from pipelines import scoring_flags
+from schemas.checks.gates import Gate
 from schemas.errors import UserError
 from schemas.layout import Compression
-from schemas.prediction import Pages
+from schemas.prediction import COLUMNS, Pages
 
 _INPUT: Final = OptionGroup("Input")
 _MODEL: Final = OptionGroup("Model")
+_FIELDS: Final = OptionGroup("Fields of several digits")
 _OUTPUT: Final = OptionGroup("Output")
 _AGAIN: Final = OptionGroup("Resumed and incremental runs")
 FIRST_LOOK: Final = OptionGroup("First look")
@@ -54,6 +56,11 @@ class ScoreOptions(Options):
         type=FILE,
         metavar="FILE",
     )
+    carry: str | None = flag(
+        "Columns of the input list that the predictions have, too, such as customer,batch.",
+        group=_INPUT,
+        metavar="NAME,NAME",
+    )
     labels: str | None = flag(
         "True digits: the images' folder names, or a CSV of path,label, on disk or in a bucket.",
         group=_INPUT,
@@ -74,6 +81,25 @@ class ScoreOptions(Options):
         type=FiniteRange(0, 1),
     )
     engine: str = bundle_flags.engine(group=_MODEL)
+    field: str | None = flag(
+        "Regular expression of names, relative to the input, with the groups field and position: the digits"
+        " of a field make one value, in reports/fields.csv.",
+        group=_FIELDS,
+        metavar="REGEX",
+        effect=Effect.REPORT,
+    )
+    field_check: str | None = flag(
+        "What the values of fields must pass.",
+        group=_FIELDS,
+        metavar="luhn|mod97|verhoeff|regex:PATTERN",
+        effect=Effect.REPORT,
+    )
+    audit: int | None = flag(
+        "Draw N of the accepted images at random, for review to show and audit to count how many are wrong.",
+        group=_MODEL,
+        type=click.IntRange(min=1),
+        metavar="N",
+    )
     challenger: str | None = flag(
         "A second model that scores the same images; its predictions stand beside the first model's.",
         group=_MODEL,
@@ -126,6 +152,14 @@ class ScoreOptions(Options):
         default=0.05,
         effect=Effect.REPORT,
     )
+    fail_on: tuple[str, ...] = flag(
+        "Condition on a figure of the manifest under which the run fails, with exit code 5, when everything"
+        " is written: 'drift>0.25', 'accepted<0.9', 'accuracy<0.995'. Repeatable.",
+        group=_OUTPUT,
+        default=(),
+        metavar="FIGURE<NUMBER",
+        effect=Effect.REPORT,
+    )
     connections: int = flag(
         "Connections that a worker process keeps to buckets.",
         group=_STORES,
@@ -168,20 +202,52 @@ class ScoreOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _ = self.gates  # raises where one is none
         if self.limit and self.sample:
             raise UserError(
                 "--limit and --sample exclude each other",
                 value=f"--limit {self.limit} --sample {self.sample}",
-                hint="Give one of them.",
+                hint="give one of them",
             )
+        if self.field_check and not self.field and not self.input_list:
+            raise UserError(
+                "--field-check needs fields",
+                value=self.field_check,
+                hint="say what makes one, by --field or by columns field and position of an --input-list",
+            )
+        self._check_carried()
         if self.state and self.since is None:
             raise UserError(
-                "--state needs --since", value=self.state, hint="Name the earlier runs by --since."
+                "--state needs --since", value=self.state, hint="name the earlier runs by --since"
             )
         if self.retry_failures and self.since is None:
             raise UserError(
-                "--retry-failures needs --since", value="no --since", hint="Name the earlier run by it."
+                "--retry-failures needs --since", value="no --since", hint="name the earlier run by it"
             )
+
+    def _check_carried(self) -> None:
+        if self.carried and self.input_list is None:
+            raise UserError(
+                "--carry needs --input-list", value=self.carry, hint="name the list that has them"
+            )
+        own = {column.name for column in COLUMNS}
+        for name in self.carried:
+            if name.lower() in own or [each.lower() for each in self.carried].count(name.lower()) > 1:
+                raise UserError(
+                    "predictions already have a column of --carry",
+                    value=name,
+                    hint="rename it in the input list, or leave it out",
+                )
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """Names of the columns of the input list that go into the predictions."""
+        return carried_names(self.carry)
+
+    @property
+    def gates(self) -> tuple[Gate, ...]:
+        """The conditions of `--fail-on`."""
+        return tuple(map(Gate.parse, self.fail_on))
 
     @property
     def limits(self) -> ReadLimits:
@@ -191,3 +257,8 @@ class ScoreOptions(Options):
             requests_per_second=self.max_requests_per_second,
             retry_seconds=self.retry_deadline,
         )
+
+
+def carried_names(carry: object) -> tuple[str, ...]:
+    """Return the names that a value of --carry holds, as a flag or as a run has recorded it."""
+    return tuple(filter(None, map(str.strip, str(carry or "").split(","))))

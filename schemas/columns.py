@@ -79,10 +79,10 @@ class Record:
 
 _DTYPES: dict[Kind, str] = {"bytes": "string", "string": "string", "integer": "int64", "number": "float32"}
 
-FeatureSpec = dict[str, tuple[tuple[int, ...], str, int | float | None]]
+FeatureSpec = dict[str, tuple[tuple[int, ...], str, int | float | str | None]]
 
 
-def feature_spec_of(columns: Iterable[Column], absent: Mapping[Kind, int | float]) -> FeatureSpec:
+def feature_spec_of(columns: Iterable[Column], absent: Mapping[Kind, int | float | str]) -> FeatureSpec:
     """Return shape, dtype and default of each feature, as arguments of `tf.io.FixedLenFeature`.
 
     Args:

@@ -10,3 +10,6 @@ BOX: Final = 20
 
 CLASSES: Final = 10
 """Number of classes; class k is the digit k."""
+
+NOT_A_DIGIT: Final = 10
+"""Label of a picture that is no single digit. It is no class: a model's answer to it is uniform."""

@@ -12,6 +12,8 @@ class ExitCode(enum.IntEnum):
     USAGE = 2
     OVER_BUDGET = 3
     UNRECONCILED = 4
+    GATE_TRIPPED = 5
+    INTERRUPTED = 130
     TERMINATED = 143
 
     @property
@@ -23,10 +25,14 @@ class ExitCode(enum.IntEnum):
 _MEANINGS: Final = {
     ExitCode.OK: "Done.",
     ExitCode.CRASHED: "Stopped, failed or crashed; finished work is kept. Or `doctor` found a fault.",
-    ExitCode.USAGE: "An option or input cannot be used; one line says why, and what to do.",
+    ExitCode.USAGE: "An option or input cannot be used, or a training cannot succeed with what it was given; "
+    "one line says why, and what to do. The same command fails again.",
     ExitCode.OVER_BUDGET: "Done, but more images failed than `--max-failure-rate` allows.",
     ExitCode.UNRECONCILED: "The counts do not add up, or `verify` found differences.",
-    ExitCode.TERMINATED: "Training was stopped by Ctrl-C or SIGTERM, and has saved a checkpoint.",
+    ExitCode.GATE_TRIPPED: "Done and written, but a figure of the run is as `--fail-on` forbids, or `audit` "
+    "found the promise of a model broken.",
+    ExitCode.INTERRUPTED: "Training was stopped by Ctrl-C outside of its steps; checkpoints are kept.",
+    ExitCode.TERMINATED: "Training was stopped by SIGTERM, or by Ctrl-C in its steps; checkpoints are kept.",
 }
 
 
@@ -53,6 +59,11 @@ class ActionableError(Exception):
     def __str__(self) -> str:
         return sentences(f"{self.error}: {self.value!r}", self.hint)
 
+    def fields(self) -> dict[str, str | int | float | None]:
+        """Return the arguments by name, as JSON types, from which another process makes the same error."""
+        value = self.value if isinstance(self.value, (str, int, float, type(None))) else str(self.value)
+        return {"error": self.error, "value": value, "hint": self.hint}
+
 
 def sentences(*texts: str) -> str:
     """Join texts to sentences on one line: each ends in a full stop, and later ones begin with a capital."""
@@ -73,12 +84,31 @@ class WorkerError(ActionableError):
     """Workers died or ran out of memory during a run. Finished work is kept."""
 
 
+ERRORS: Final[dict[str, type[ActionableError]]] = {
+    kind.__name__: kind for kind in (StorageError, UserError, WorkerError)
+}
+"""The errors above by name, for messages between processes."""
+
+
 class StoppedError(Exception):
-    """A run was stopped; finished work is kept, and the text gives the command to resume."""
+    """A run was stopped; finished work is kept, and the text gives the command to resume.
+
+    Args:
+        text: what is shown.
+        code: the exit code.
+    """
+
+    def __init__(self, text: str, *, code: int = ExitCode.CRASHED) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class JobFailedError(Exception):
-    """A job ended itself for a reason that is no bug; shown as one line."""
+    """A job ended itself for a reason that is no bug; shown as one line.
+
+    Attributes:
+        code: the exit code: CRASHED where the same command may succeed later, USAGE where it fails again.
+    """
 
     code: int = ExitCode.CRASHED
 

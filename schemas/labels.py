@@ -2,13 +2,14 @@
 
 from typing import Final
 
-from schemas.digit import CLASSES
+from schemas.digit import CLASSES, NOT_A_DIGIT
 
 FILE: Final = "labels.csv"
 """Name under which the review page saves it."""
 
 UNREADABLE: Final = "unreadable"
-"""Label of an image whose digit cannot be recognized; scoring and training ignore it."""
+"""Label of an image that is no single digit, or whose digit cannot be recognized. Training learns to doubt
+such images; scoring takes it for no label."""
 
 MEANINGS: Final = {
     "path": "URI of the image.",
@@ -24,7 +25,8 @@ MEANINGS: Final = {
 
 COLUMNS: Final = tuple(MEANINGS)
 
-_DIGITS: Final = {str(digit): digit for digit in range(CLASSES)}
+CLASS_NUMBERS: Final = {str(digit): digit for digit in range(CLASSES)} | {UNREADABLE: NOT_A_DIGIT}
+"""Labels, which are names of folders too, and what arrays of labels have in their place."""
 
 
 def digit_of(label: str) -> int | None:
@@ -33,9 +35,19 @@ def digit_of(label: str) -> int | None:
     Raises:
         ValueError: when it is anything else.
     """
+    found = class_of(label)
+    return None if found == NOT_A_DIGIT else found
+
+
+def class_of(label: str) -> int | None:
+    """Return the digit of a label, `NOT_A_DIGIT` for `UNREADABLE`; None if it is empty.
+
+    Raises:
+        ValueError: when it is anything else.
+    """
     text = label.strip()
-    if text in ("", UNREADABLE):
+    if not text:
         return None
-    if text not in _DIGITS:
+    if text not in CLASS_NUMBERS:
         raise ValueError(f"label {label!r} is not a digit from 0 to {CLASSES - 1}, {UNREADABLE} or empty")
-    return _DIGITS[text]
+    return CLASS_NUMBERS[text]

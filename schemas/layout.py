@@ -31,6 +31,9 @@ REPORTS: Final = "reports"
 FAILURES: Final = f"{REPORTS}/failures.csv"
 """One row per image without a prediction; of very many, the first ones."""
 
+FIELDS: Final = f"{REPORTS}/fields.csv"
+"""One row per field; of very many, the first ones."""
+
 REPORT_PAGE: Final = "report.html"
 """The report as one page."""
 
@@ -39,6 +42,9 @@ DISTRIBUTIONS: Final = f"{REPORTS}/distributions.csv"
 
 PREVIOUS_DISTRIBUTIONS: Final = f"{REPORTS}/previous_distributions.csv"
 """Distributions of the previous run, kept so that the report can be rebuilt without that run."""
+
+AUDIT: Final = f"{REPORTS}/audit.csv"
+"""The accepted images that people are to check."""
 
 MODEL_CARD: Final = f"{REPORTS}/model_card.json"
 """Copy of the model's card."""
@@ -85,6 +91,11 @@ def failure_table(number: int) -> str:
 def is_failure_table(name: str) -> bool:
     """Whether a file is a CSV of failures."""
     return name == FAILURES or name.startswith(f"{REPORTS}/failures-")
+
+
+def field_table(number: int) -> str:
+    """Return the name of a CSV of fields: one holds those of nearly every run, and is number 0."""
+    return f"{REPORTS}/fields-{number:05d}.csv" if number else FIELDS
 
 
 def named_listing(number: int) -> str:

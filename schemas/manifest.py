@@ -51,6 +51,41 @@ class Counts:
 
 
 @dataclasses.dataclass(frozen=True)
+class FieldCounts:
+    """Number of fields by outcome.
+
+    Attributes:
+        accepted: decided `accept`.
+        unsure: complete and valid, but decided `review`.
+        incomplete: with the reason INCOMPLETE.
+        invalid: with the reason INVALID.
+        labelled: complete fields whose true value is known.
+        right: those with the right value.
+        accepted_labelled: accepted fields whose true value is known.
+        accepted_right: those with the right value.
+    """
+
+    accepted: int = 0
+    unsure: int = 0
+    incomplete: int = 0
+    invalid: int = 0
+    labelled: int = 0
+    right: int = 0
+    accepted_labelled: int = 0
+    accepted_right: int = 0
+
+    @property
+    def fields(self) -> int:
+        """All fields."""
+        return self.accepted + self.unsure + self.incomplete + self.invalid
+
+    @property
+    def accuracy(self) -> Accuracy | None:
+        """Accuracy of the values of complete fields; None where no true value is known."""
+        return Accuracy(self.right, self.labelled) if self.labelled else None
+
+
+@dataclasses.dataclass(frozen=True)
 class Part:
     """One output file.
 
@@ -101,6 +136,15 @@ class Manifest(VersionedRecord, what="a manifest", format=FORMAT):
         ignored: number of files, and members of archives, that were left out: junk, and what the options
             exclude. They are not listed.
         vanished: number of folders that vanished while they were listed.
+        not_digits: number of images for review with the reason NOT_A_DIGIT.
+        fields: number of fields by outcome; None for a run without fields.
+        drift: the largest population stability index against the model's training set, above what chance
+            explains; 0 where there is no shift, None where nothing could be compared.
+        drift_from_previous: the same against the previous run.
+        accepted_labelled: number of accepted images whose label is known.
+        accepted_right: number of these with the right digit.
+        tripped: the gates of `--fail-on` that the run trips, each with the figure's value; None where that is
+            unknown.
     """
 
     status: str
@@ -122,6 +166,13 @@ class Manifest(VersionedRecord, what="a manifest", format=FORMAT):
     skipped_failed: int = 0
     ignored: int = 0
     vanished: int = 0
+    not_digits: int = 0
+    fields: FieldCounts | None = None
+    drift: float | None = None
+    drift_from_previous: float | None = None
+    accepted_labelled: int = 0
+    accepted_right: int = 0
+    tripped: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.status not in set(Status):
@@ -136,11 +187,21 @@ class Manifest(VersionedRecord, what="a manifest", format=FORMAT):
             raise ValueError(f"{self.right} right of {self.labelled} labelled of {self.counts.scored} scored")
         if not 0 <= self.agreed <= self.counts.scored or not 0 <= self.challenger_right <= self.labelled:
             raise ValueError(f"{self.agreed} agreed, {self.challenger_right} challenger_right: too many")
+        self._check_reasons()
         if not 0 <= self.skipped_failed <= self.counts.skipped or min(self.ignored, self.vanished) < 0:
             raise ValueError(
                 f"{self.skipped_failed} of {self.counts.skipped} skipped images had failed, "
                 f"{self.ignored} ignored, {self.vanished} vanished: too many or too few"
             )
+
+    def _check_reasons(self) -> None:
+        if not 0 <= self.not_digits <= self.counts.scored - self.accepted:
+            raise ValueError(f"{self.not_digits} of the images for review are no digit: too many or too few")
+        for name in ("drift", "drift_from_previous"):
+            if not (getattr(self, name) or 0) >= 0:
+                raise ValueError(f"{name} is negative: {getattr(self, name)}")
+        if not 0 <= self.accepted_right <= self.accepted_labelled <= min(self.accepted, self.labelled):
+            raise ValueError(f"{self.accepted_right} right of {self.accepted_labelled} accepted: too many")
 
     @property
     def accept_threshold(self) -> float:

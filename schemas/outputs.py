@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from schemas import failure, manifest, prediction
+from schemas.checks import audit
 from schemas.columns import Column
 from schemas.digit import CLASSES
+from schemas.model.ink_counts import UPPER_BOUNDS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +101,13 @@ SCORED: Final = (
         _columns(failure.COLUMNS),
     ),
     OutputFile(
+        "reports/fields*.csv",
+        "One row per field, with `--field`: `fields.csv`, and `fields-00001.csv` and so on "
+        f"beyond {prediction.FIELDS_OF_A_FILE:,} rows each.",
+        _columns(prediction.FIELD_COLUMNS),
+        always=False,
+    ),
+    OutputFile(
         "reports/summary.csv",
         "Counts of all images, by digit, by folder, and by folder and digit. Of more than 65,536 folders, "
         "those with most to look at, and the sums of the others.",
@@ -135,8 +144,13 @@ SCORED: Final = (
     _picture("reports/coverage.png", "Coverage and accuracy of each accept threshold"),
     OutputFile(
         "reports/distributions.csv",
-        "Distributions of digits, confidences and grey levels, the reference of the next run's drift.",
-        {"measure": "`digits`, `confidences` or `grey_levels`.", **_BIN, "count": "Images or pixels in it."},
+        "Distributions of digits, confidences, grey levels and shapes of ink, for the next run's drift.",
+        {
+            "measure": "`digits`, `confidences`, `grey_levels`, "
+            f"{', '.join(f'`{measure}`' for measure in UPPER_BOUNDS)}.",
+            **_BIN,
+            "count": "Images or pixels in it.",
+        },
     ),
     OutputFile(
         "reports/previous_distributions.csv",
@@ -145,6 +159,17 @@ SCORED: Final = (
         always=False,
     ),
     OutputFile("reports/model_card.json", "The model's card.", always=False),
+    OutputFile(
+        "reports/audit.csv",
+        "Accepted images, drawn at random for people to check; with `--audit`.",
+        {
+            "image": "URI of the image.",
+            "generation": "Version of the image that was scored.",
+            "digit": "The predicted digit.",
+            "confidence": "Its probability.",
+        },
+        always=False,
+    ),
     _drift("digit", {"digit": "The predicted digit."}),
     _drift("confidence", _BIN),
     _drift("grey level", _BIN, always=False),
@@ -187,6 +212,7 @@ SCORED: Final = (
     ),
     OutputFile("reports/agreement_matrix.png", "The same as a picture.", always=False),
     OutputFile("review.html", "The page to label images on; from `digitmill review`.", always=False),
+    OutputFile(audit.FILE, "How many accepted images are wrong; from `digitmill audit`.", always=False),
 )
 """Of `digitmill score` and `compact`."""
 
@@ -272,7 +298,17 @@ TRAINED: Final = (
         _RELIABILITY,
         always=False,
     ),
-    OutputFile("report/*.png", "The same as pictures."),
+    OutputFile(
+        "report/predictions.csv",
+        "Nine test images, chosen at random.",
+        {
+            "image": "Its number in the test split, from 0.",
+            "true digit": "Its label.",
+            "predicted digit": "What the network answers.",
+            "confidence": "Its probability.",
+        },
+    ),
+    OutputFile("report/*.png", "The same as pictures with a title, ready for a slide."),
 )
 """Of `digitmill train`."""
 
@@ -283,7 +319,7 @@ TUNED: Final = (
         "trials.csv",
         "One row per trial.",
         {
-            "number": "From 0.",
+            "number": "From 1.",
             "state": "`complete`, `pruned` or `failed`.",
             "val_accuracy": "Its final validation accuracy.",
             "val_loss": "Its final validation loss, nats.",
@@ -294,6 +330,8 @@ TUNED: Final = (
     ),
     OutputFile("trials.png", "The trials as a picture, and accuracy by each setting."),
     OutputFile("study.journal", "The study, which `--resume` continues."),
-    OutputFile("study.lock", "Lock of the study: one process at a time."),
+    OutputFile("study.lock", "Lock under which one process at a time starts a trial or writes results."),
+    OutputFile("study.journal.lock", "Lock of the journal, while a process writes to it.", always=False),
+    OutputFile("*.process", "Lock of each process, while it trains trials.", always=False),
 )
 """Of `digitmill tune`."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from schemas.columns import Column, FeatureSpec, feature_spec_of
-from schemas.digit import CLASSES
+from schemas.digit import NOT_A_DIGIT
 from schemas.failure import FailureCode
 from schemas.manifest import Part
 from schemas.prediction import NO_LABEL
@@ -23,9 +23,9 @@ COLUMNS: Final = (
         LABEL,
         "integer",
         nullable=True,
-        description="The true digit, where labels were given.",
+        description=f"The true digit, where labels were given; {NOT_A_DIGIT} for none.",
         minimum=0,
-        maximum=CLASSES - 1,
+        maximum=NOT_A_DIGIT,
     ),
     Column(
         GENERATION,

@@ -1,11 +1,15 @@
-"""The prediction row: one definition for CSV, TFRecord, TFMD, Table Schema and BigQuery."""
+"""The rows of predictions and fields: one definition for CSV, TFRecord, TFMD, Table Schema and BigQuery."""
 
 import dataclasses
 import enum
 import math
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from schemas.columns import FeatureSpec, Record, column, columns_of, feature_spec_of
+from schemas.columns import Column, FeatureSpec, Record, column, columns_of, feature_spec_of
 from schemas.digit import CLASSES
+
+if TYPE_CHECKING:
+    import numpy as np  # loading it takes longer than a page of help
 
 
 class Decision(enum.StrEnum):
@@ -13,6 +17,34 @@ class Decision(enum.StrEnum):
 
     ACCEPT = "accept"
     REVIEW = "review"
+
+
+class Reason(enum.StrEnum):
+    """What is known about why a prediction is for review, beyond its confidence."""
+
+    NOT_A_DIGIT = "NOT_A_DIGIT"
+
+
+NO_DIGIT_SHARE: Final = 0.5
+"""Share of an answer that is spread over all digits, from which the reason for review is `NOT_A_DIGIT`."""
+
+T = TypeVar("T", float, "np.ndarray")
+
+
+def spread_share(confidence: T, second_confidence: T) -> T:
+    """Return the share of an answer that is spread evenly over all digits, about 0 to 1.
+
+    Models learn to answer pictures that are no digit with the uniform distribution u. If an answer is
+    (1 - s) q + s u, and q has at most two digits, its two greatest probabilities add up to 1 - 0.8 s. Hence
+    s = (1 - confidence - second_confidence) / 0.8: 0 for a digit that could be one of two, 1 for the uniform
+    answer. Of the least probability, 10 min(p) is a lower bound of s, but one that is 0 as soon as a single
+    digit is ruled out.
+
+    Args:
+        confidence: probability of the most probable digit; a number, or float32[N].
+        second_confidence: that of the second.
+    """
+    return (1 - confidence - second_confidence) / (1 - 2 / CLASSES)
 
 
 class Pages(enum.StrEnum):
@@ -47,9 +79,21 @@ class Prediction(Record):
     challenger_confidence: float | None = column(
         "Calibrated probability of `challenger_digit`.", minimum=0.0, maximum=1.0, default=None
     )
+    reason: str | None = column(
+        "NOT_A_DIGIT on rows for review whose answer is spread over all digits: the confidences of both "
+        f"digits add up to {1 - NO_DIGIT_SHARE * (1 - 2 / CLASSES):g} or less.",
+        choices=tuple(Reason),
+        default=None,
+    )
 
 
 COLUMNS = columns_of(Prediction)
+
+
+def carried_column(name: str) -> Column:
+    """Return the column of the predictions in which a column of the input list is carried."""
+    return Column(name, "string", nullable=True, description="As the input list has it.")
+
 
 NO_LABEL = -1
 """Stands for a missing `label` or `challenger_digit`."""
@@ -64,4 +108,60 @@ def feature_spec() -> FeatureSpec:
     Parse records with `tf.io.parse_example`, whose features are
     `{name: tf.io.FixedLenFeature(*spec) for name, spec in feature_spec().items()}`.
     """
-    return feature_spec_of(COLUMNS, {"integer": NO_LABEL, "number": NO_NUMBER})
+    return feature_spec_of(COLUMNS, {"integer": NO_LABEL, "number": NO_NUMBER, "string": ""})
+
+
+UNKNOWN: Final = "?"
+"""Stands in a value for a digit that is not known."""
+
+
+class FieldReason(enum.StrEnum):
+    """Why the value of a field cannot be used as it is, however sure its digits are."""
+
+    INCOMPLETE = "INCOMPLETE"
+    INVALID = "INVALID"
+
+
+@dataclasses.dataclass(frozen=True)
+class Field(Record):
+    """Row of one field, whose digits are images. Nothing in it depends on when or where the job ran."""
+
+    field: str = column("Name of the field, as --field or the input list has it.", unique=True)
+    value: str = column(
+        f"Its digits by their positions; {UNKNOWN} for one that is missing, failed or there twice."
+    )
+    confidence: float | None = column(
+        "Joint confidence: the product of the digits' confidences; empty where a digit is not known.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    decision: str = column(
+        "accept when every digit is accepted, the joint confidence reaches the accept threshold, and the "
+        "value passes --field-check; review otherwise.",
+        choices=tuple(Decision),
+    )
+    reason: str | None = column(
+        "INCOMPLETE where a digit is not known, INVALID where the value fails --field-check.",
+        choices=tuple(FieldReason),
+    )
+    note: str | None = column("What is missing, failed, there twice or invalid.")
+    proposal: str | None = column(
+        "The likeliest value that passes the check, with one digit replaced by its second one."
+    )
+    proposal_confidence: float | None = column("Joint confidence of `proposal`.", minimum=0.0, maximum=1.0)
+    label: str | None = column("The true value, where the labels of all digits are known.")
+    members: int = column("Number of its images.", minimum=1)
+    images: str = column("URIs of its images in the order of their positions, as a JSON list.")
+
+    def row(self) -> tuple[object, ...]:
+        """Return the values in the order of `FIELD_COLUMNS`, as a CSV has them."""
+        return tuple(
+            "" if value is None else f"{value:.6f}" if isinstance(value, float) else value
+            for value in (getattr(self, each.name) for each in FIELD_COLUMNS)
+        )
+
+
+FIELD_COLUMNS = columns_of(Field)
+
+FIELDS_OF_A_FILE: Final = 65_536
+"""Rows of a table of a run's fields: files are written whole, and take about a kilobyte a row."""

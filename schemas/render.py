@@ -18,6 +18,7 @@ def generated_files() -> dict[str, str]:
         "predictions.bigquery.json": bigquery_schema(prediction.COLUMNS),
         "failures.tableschema.json": table_schema(failure.COLUMNS),
         "failures.bigquery.json": bigquery_schema(failure.COLUMNS),
+        "fields.tableschema.json": table_schema(prediction.FIELD_COLUMNS),
     }
 
 

@@ -79,6 +79,11 @@ class VersionedRecord:
         return dataclasses.asdict(self)  # type: ignore[call-overload]
 
 
+def shallow_fields(record: Any) -> dict[str, Any]:
+    """Return a dataclass' fields by name, uncopied; as the `default` of `json.dumps` for nested ones."""
+    return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+
+
 def decode(record: type[T], fields: Any, *, what: str) -> T:
     """Return a dataclass from JSON data, as `dataclasses.asdict` gives it, nested ones included.
 

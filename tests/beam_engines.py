@@ -27,7 +27,9 @@ from tests.launching import launch
 
 ROOT = pathlib.Path(__file__).parents[1]
 PRISM = "prism"
-JOIN_SECONDS = 300.0
+JOIN_SECONDS = 900.0
+"""Flink tries a job three times before it gives up, and may wait three minutes for the workers of each."""
+
 START_SECONDS = 300.0
 """Starting Python and importing Beam takes seconds, and on a busy machine many."""
 

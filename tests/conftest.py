@@ -30,7 +30,6 @@ pytest_plugins = [
     "tests.browser",
     "tests.digit_folders",
     "tests.other_stores",
-    "tests.plain_charts",
     "tests.rest_stand_in",
     "tests.shared_data",
     "tests.trained",

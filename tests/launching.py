@@ -27,9 +27,7 @@ def launch(
 
 def _main(arguments: list[str], log: str, environment: dict[str, str]) -> None:
     from digitmill.cli import main
-    from tests import plain_charts
 
-    plain_charts.install()
     os.environ.update(environment)
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):

@@ -88,10 +88,13 @@ def shown_commands(page: pathlib.Path) -> Iterator[list[str]]:
 
 def unknown_words(verb: str, arguments: list[str]) -> set[str]:
     """What of a command the command line does not know."""
-    command = cli.digitmill.get_command(click.Context(cli.digitmill), verb)
-    if command is None:
+    # submit takes what train takes.
+    verbs = (verb, "train") if verb == "submit" else (verb,)
+    known = [cli.digitmill.get_command(click.Context(cli.digitmill), each) for each in verbs]
+    params = [param for command in known if command is not None for param in command.params]
+    if known[0] is None:
         return {verb}
-    flags = {flag for param in command.params for flag in (*param.opts, *param.secondary_opts)}
+    flags = {flag for param in params for flag in (*param.opts, *param.secondary_opts)}
     used = {word.partition("=")[0] for word in arguments if word.startswith("--")}
     # Verbs that hand Beam its flags take those, too; Beam's have underscores or are its runner.
     beam = {"--runner", "--project", "--region", "--parallelism"}
@@ -118,3 +121,21 @@ def test_the_python_of_the_outputs_page_reads_them(
     assert (len(names["rows"]), len(names["failures"])) == (30, 1)
     assert sum(len(digits) for digits in names["digits"]) == 30
     assert os.path.exists(names["path"])
+
+
+@pytest.mark.slow
+def test_the_python_page_does_what_it_shows(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_sample(tmp_path / "scans", "validation", number=30)
+    write_sample(tmp_path / "meters", "train", number=400)
+    for name, image in zip(("a.png", "b.png"), sorted((tmp_path / "scans").rglob("*.png")), strict=False):
+        (tmp_path / name).write_bytes(image.read_bytes())
+    names: dict = {}
+    for example in blocks(DOCS / "python.md", "python"):
+        exec(example, names)
+    printed = capsys.readouterr().out
+    assert "UNSUPPORTED\n(28, 28)\n" in printed
+    assert "Counts(listed=30, scored=30, failed=0, skipped=0)" in printed
+    assert names["trained"].accuracy.images > 0

@@ -84,7 +84,8 @@ def review(page_file: pathlib.Path, tabs: Tabs, folder: pathlib.Path) -> pathlib
         if number == SLIP:
             page.keyboard.press(str((int(truth) + 1) % 10))
             page.keyboard.press("Backspace")
-        right = row["predicted"] == int(truth)
+        # Enter takes what the page suggests, which for what looks like no digit is that it is none.
+        right = row["predicted"] == int(truth) and not row["noDigit"]
         page.keyboard.press("u" if number in UNREADABLE_ROWS else "Enter" if right else truth)
     expect(page.locator("#counts")).to_have_text(
         f"{len(rows)} of {len(rows)} looked at, {len(UNREADABLE_ROWS)} unreadable", timeout=PATIENCE
@@ -141,7 +142,7 @@ def test_what_is_reviewed_is_learnt_and_nothing_is_forgotten(
         *("train", "--recipe", "dense-128", "--init", bundle_path, "--output", tmp_path / "run"),
         *("--data", "sample", "--data", f"labels:{labelled}@3", "--epochs", 8, "--seed", 1),
     )
-    assert f"{len(UNREADABLE_ROWS)} images are unreadable and are left out" in trained
+    assert f"{len(UNREADABLE_ROWS)} images are unreadable\n" in trained
 
     # Digits of both kinds that no training has seen, by both models side by side.
     test = embedded_sample.digits().test

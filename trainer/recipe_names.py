@@ -12,6 +12,8 @@ NAMES: Final = (
     "small-cnn",
     "strong-cnn",
     "strong-cnn-robust",
+    "everyday-cnn",
+    "everyday-cnn-refined",
     "distilled",
 )
 """Values of `--recipe`; the file has underscores for hyphens."""

@@ -9,7 +9,6 @@ if __name__ == "__main__":
     import_path.check()
 
 from digitmill.commands import answer, main, verb
-from schemas.model.bundle import CARD
 from trainer import recipes as registry
 from trainer.cluster.restart import PeerLostError, restart_process
 from trainer.train_options import TrainOptions
@@ -34,8 +33,8 @@ def train(options: TrainOptions) -> None:
         result = run(options)
     except PeerLostError as error:
         restart_process(error)
-    # Only the chief of several workers has a bundle. The text is printed already; this adds the JSON.
-    if (result.bundle / CARD).exists():
+    # Of several workers the chief answers. The text is printed already; this adds the JSON.
+    if result.is_complete:
         answer(None, {"output": str(options.output or result.output), **result.as_data()})
 
 

@@ -17,6 +17,8 @@ STRATEGIES: Final = ("auto", "one", "mirrored", "multi_worker", "parameter_serve
 
 SCHEDULES: Final = ("constant", "warmup-cosine", "one-cycle")
 PRECISIONS: Final = ("float32", "mixed")
+ALL_REDUCES: Final = ("auto", "nccl", "ring", "hierarchical", "one_device")
+"""What `--all-reduce` takes; `trainer.cluster.all_reduce` says which goes with which devices."""
 
 _WHAT: Final = OptionGroup("Recipe and output")
 _DATA: Final = OptionGroup("Data")
@@ -44,7 +46,8 @@ class TrainOptions(Options):
     data: str | tuple[str, ...] = training_flags.data(
         "sample (5,000 digits that come with the package), tfds:NAME, folder:PATH with one sub-folder "
         "per label, labels:FILE.csv of path,label, idx:DIR of MNIST's four files, or tfrecord:GLOB of what "
-        "`digitmill pack` wrote; local or in a bucket. Repeatable, to mix sources.",
+        "`digitmill pack` wrote; local or in a bucket. fonts: draws digits of this machine's fonts, "
+        "not-digits: what is no digit. Repeatable, to mix sources.",
         group=_DATA,
     )
     output: str | os.PathLike[str] = flag(
@@ -67,6 +70,11 @@ class TrainOptions(Options):
         type=_COUNT,
         metavar="N",
     )
+    global_batch: str | None = flag(
+        "auto: each replica takes --batch images; the learning rate grows with them, after a warm-up.",
+        group=_STEPS,
+        type=click.Choice(["auto"]),
+    )
     schedule: str | None = flag("Learning rate schedule.", group=_STEPS, type=click.Choice(SCHEDULES))
     learning_rate: float | None = flag(
         "Greatest learning rate.", group=_STEPS, type=_POSITIVE, metavar="RATE"
@@ -87,9 +95,11 @@ class TrainOptions(Options):
         metavar="SHARE",
     )
     precision: str | None = flag(
-        "mixed: bfloat16 where the chip has it.", group=_DEVICES, type=click.Choice(PRECISIONS)
+        "mixed: 16 bits where the hardware is faster so: bfloat16, or float16 on V100 and T4.",
+        group=_DEVICES,
+        type=click.Choice(PRECISIONS),
     )
-    xla: bool | None = flag("Compile forward and backward pass; slower on CPUs.", group=_DEVICES)
+    xla: bool | None = flag("Compile the step, weight update included; slower on CPUs.", group=_DEVICES)
     patience: int | None = flag(
         "Stop after so many epochs without a better validation accuracy.",
         group=_STEPS,
@@ -103,6 +113,9 @@ class TrainOptions(Options):
         "Share of features to drop; dense recipes only.", group=_NETWORK, type=_SHARE_BELOW_1, metavar="SHARE"
     )
     batch_norm: bool | None = flag("Batch-normalise hidden layers; dense recipes only.", group=_NETWORK)
+    sync_batch_norm: bool | None = flag(
+        "Batch-normalise by the images of all replicas, not by each one's own.", group=_NETWORK
+    )
     teacher: str | None = flag(
         "Bundle to distil: learn its predictions beside the labels; local or in a bucket.",
         group=_NETWORK,
@@ -140,10 +153,18 @@ class TrainOptions(Options):
         default="auto",
     )
     replicas: int | None = flag(
-        "Devices that share each batch: GPUs, or logical CPUs without one; all GPUs by default.",
+        "GPUs that share each batch, all of this machine by default; logical CPUs with --allow-cpu.",
         group=_DEVICES,
         type=_COUNT,
         metavar="N",
+    )
+    require_gpus: int | None = training_flags.require_gpus(group=_DEVICES)
+    allow_cpu: bool = training_flags.allow_cpu(group=_DEVICES)
+    all_reduce: str = flag(
+        "How GPUs sum gradients; auto: NCCL on one machine, TensorFlow's choice among several.",
+        group=_DEVICES,
+        type=click.Choice(ALL_REDUCES),
+        default="auto",
     )
     deterministic: bool = flag("On GPUs, use deterministic operations only.", group=_DEVICES, default=True)
     resume: bool = flag(
@@ -168,7 +189,8 @@ class TrainOptions(Options):
         metavar="P",
     )
     target_accuracy: float | None = flag(
-        "Choose the threshold so that this share of accepted validation images is right, such as 0.9998.",
+        "Choose the threshold so that at least this share of accepted images is right, with a probability of "
+        "0.95, such as 0.999.",
         group=_TRUST,
         type=_SHARE,
         metavar="SHARE",
@@ -180,14 +202,22 @@ class TrainOptions(Options):
         default="none",
     )
     init: str | None = flag(
-        "Start from this bundle's weights, local or in a bucket.", group=_WHAT, type=FOLDER, metavar="BUNDLE"
+        "Start from the weights of this bundle, local or in a bucket; shipped: of digitmill's own.",
+        group=_WHAT,
+        type=FOLDER,
+        metavar="BUNDLE",
     )
-    max_bad_rate: float = flag(
+    max_bad_rate: float = training_flags.max_bad_rate(
         "Share of a source's images that may be unusable before the job stops.",
+        group=_DATA,
+        effect=Effect.RUN,
+    )
+    min_used: float = flag(
+        "Share of the training images that an epoch must use when several workers share them.",
         group=_DATA,
         type=_SHARE,
         metavar="SHARE",
-        default=0.01,
+        default=0.95,
         effect=Effect.RUN,
     )
     cache_dir: pathlib.Path | None = training_flags.cache_dir(
@@ -195,13 +225,34 @@ class TrainOptions(Options):
         group=_DATA,
     )
 
+    stream: bool = flag(
+        "Begin to train while packed shards are decoded; they must be shuffled, and an epoch's length is "
+        "estimated.",
+        group=_DATA,
+        default=False,
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.stream:
+            self._check_stream()
         if self.members is not None and self.members < len(self.member):
             raise UserError(
                 f"--members is less than the {len(self.member)} bundles of --member",
                 value=self.members,
-                hint="Raise it, or leave it out.",
+                hint="raise it, or leave it out",
+            )
+
+    def _check_stream(self) -> None:
+        other = "--members" if self.is_ensemble else "--class-weights balanced"
+        if self.is_ensemble or self.class_weights == "balanced":
+            raise UserError("--stream doesn't go with", value=other, hint="leave one of them out")
+        given = [self.data] if isinstance(self.data, str) else self.data
+        if len(given) != 1 or not given[0].startswith("tfrecord:"):
+            raise UserError(
+                "--stream needs one source of packed shards",
+                value=" ".join(given),
+                hint="pack it: digitmill pack --shuffle; then --data tfrecord:GLOB. Or leave out --stream",
             )
 
     @property

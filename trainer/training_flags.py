@@ -6,7 +6,7 @@ import click
 from cloup import OptionGroup
 
 from digitmill.commands import Effect, flag
-from digitmill.commands.parameter_types import FOLDER
+from digitmill.commands.parameter_types import FOLDER, FiniteRange
 from trainer.recipe_names import NAMES
 
 MAX_SEED: Final = 2**32 - 1
@@ -57,6 +57,32 @@ def data_dir(*, group: OptionGroup) -> Any:
 def seed(meaning: str, *, group: OptionGroup) -> Any:
     """Return the field `seed: int`."""
     return flag(meaning, group=group, type=click.IntRange(0, MAX_SEED), metavar="N", default=0)
+
+
+def require_gpus(*, group: OptionGroup) -> Any:
+    """Return the field `require_gpus: int | None`."""
+    return flag(
+        "Refuse to start where fewer GPUs are visible on this machine; `digitmill submit` sets it.",
+        group=group,
+        type=click.IntRange(min=1),
+        metavar="N",
+        effect=Effect.RUN,
+    )
+
+
+def allow_cpu(*, group: OptionGroup) -> Any:
+    """Return the field `allow_cpu: bool`."""
+    return flag(
+        "Without a GPU, use logical CPUs for --replicas and --strategy mirrored: for tests.",
+        group=group,
+        default=False,
+        effect=Effect.RUN,
+    )
+
+
+def max_bad_rate(meaning: str, *, group: OptionGroup, **more: Any) -> Any:
+    """Return the field `max_bad_rate: float`, in [0, 1]."""
+    return flag(meaning, group=group, type=FiniteRange(0, 1), metavar="SHARE", default=0.01, **more)
 
 
 def cache_dir(meaning: str, *, group: OptionGroup) -> Any:

@@ -54,7 +54,7 @@ def _run(options: TuneOptions) -> str:
         raise UserError(
             "tuning needs Optuna, which is not installed",
             value="no optuna",
-            hint="Run `pip install 'digitmill[tune]'`.",
+            hint="run `pip install 'digitmill[tune]'`",
         )
     from digitmill.native_log import quiet_start
 

@@ -15,7 +15,7 @@ RUN if [ "$ENGINE" = saved_model ]; then \
       pip install --no-cache-dir --no-deps --no-build-isolation --require-hashes --requirement cuda.txt; \
     fi
 
-COPY LICENSE README.md pyproject.toml setup.py ./
+COPY LICENSE NOTICE README.md pyproject.toml setup.py ./
 COPY digitmill digitmill
 COPY pipelines pipelines
 COPY schemas schemas

@@ -9,7 +9,7 @@ COPY deploy/locks/build.txt deploy/locks/worker.txt ./
 RUN pip install --no-cache-dir --no-deps --require-hashes --requirement build.txt
 RUN pip install --no-cache-dir --no-deps --no-build-isolation --require-hashes --requirement worker.txt
 
-COPY LICENSE README.md pyproject.toml setup.py ./
+COPY LICENSE NOTICE README.md pyproject.toml setup.py ./
 COPY digitmill digitmill
 COPY pipelines pipelines
 COPY schemas schemas

@@ -24,6 +24,7 @@ resource "google_cloudbuild_trigger" "nightly" {
     _NIGHTS           = "gs://${google_storage_bucket.outputs.name}/nights"
     _STATE            = "gs://${google_storage_bucket.outputs.name}/state"
     _MAX_FAILURE_RATE = var.max_failure_rate
+    _FAIL_ON          = var.fail_on
     _BEAM_FLAGS       = var.beam_flags
   }
 }

@@ -60,6 +60,12 @@ variable "max_failure_rate" {
   default     = "0.05"
 }
 
+variable "fail_on" {
+  description = "Gates of the nightly run, separated by spaces, as drift>0.25 accepted<0.9; empty for none."
+  type        = string
+  default     = ""
+}
+
 variable "beam_flags" {
   description = "_BEAM_FLAGS of the nightly build, as --runner=DataflowRunner and what goes with it; empty scores in the build."
   type        = string

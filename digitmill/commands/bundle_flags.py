@@ -28,7 +28,8 @@ def model(*, group: OptionGroup) -> Any:
 def engine(*more: str, group: OptionGroup) -> Any:
     """Return the field `engine: str`: one of those that score, or of more that the verb has."""
     return flag(
-        "Engine for the model; auto is saved_model if TensorFlow sees a GPU, else the bundle's default.",
+        "Engine for the model; auto is saved_model if TensorFlow sees a GPU, else the bundle's default, or"
+        " where a run has many images the fastest that is installed.",
         group=group,
         type=click.Choice([*map(str, EngineKind), *more]),
         default=str(EngineKind.AUTO),

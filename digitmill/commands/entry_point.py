@@ -86,7 +86,7 @@ def _code_of(error: Exception) -> int:
             return ExitCode.USAGE
         case UnreconciledError():
             return ExitCode.UNRECONCILED
-        case JobFailedError():
+        case JobFailedError() | StoppedError():
             return error.code
         case _:
             return ExitCode.CRASHED

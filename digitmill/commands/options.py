@@ -14,6 +14,7 @@ words in printed commands, the check of its value, and where a run records it:
 """
 
 import dataclasses
+import difflib
 import enum
 import itertools
 import os
@@ -128,18 +129,36 @@ class Options:
             kind, value = _click_settings(field).get("type"), getattr(self, field.name)
             if isinstance(kind, Place) and isinstance(value, os.PathLike):
                 object.__setattr__(self, field.name, place_as_given(value))  # from Python, not a shell
-            if value is None or not isinstance(kind, _CHECKED):
-                continue
-            try:
-                kind.convert(value, None, None)
-            except click.BadParameter as error:
-                shown = place_as_given(value) if isinstance(value, os.PathLike) else value
-                raise UserError(f"invalid --{_key(field)}", value=shown, hint=error.message) from error
+            if value is not None and isinstance(kind, _CHECKED):
+                _converted(field, kind, value)
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
         """Return the options that a command line gives, by field."""
         return cls(**given)
+
+    @classmethod
+    def from_keywords(cls, given: Mapping[str, Any]) -> Self:
+        """Return the options that a call in Python gives, by field, with the command line's defaults.
+
+        Of what a flag takes repeatedly, one value will do; members of enumerations are given by their words.
+
+        Raises:
+            UserError: when there is no such option, one is missing, or a flag would not take its value.
+        """
+        fields = {field.name: field for field in _fields(cls)}
+        for name in given:
+            if name not in fields:
+                close = difflib.get_close_matches(name, fields, n=1)
+                hint = f"did you mean {close[0]}?" if close else f"see `digitmill {cls.VERB} --help`"
+                raise UserError(f"{cls.VERB} has no such option", value=name, hint=hint)
+        values = {name: _taken(fields[name], value) for name, value in given.items()}
+        for name, field in fields.items():
+            if field.default is dataclasses.MISSING and name not in values:
+                if "default" not in _parameter(field).settings:
+                    raise UserError(f"{cls.VERB} needs an option", value=name, hint=f"give {name}=")
+                values[name] = _parameter(field).settings["default"]
+        return cls(**values)
 
     def settings(self) -> dict[str, object]:
         """Return what is given, by its key in `run.yaml`; not where the output goes."""
@@ -231,6 +250,27 @@ def _quoted(argument: str) -> str:
 def _fields(options: type[Options]) -> Iterator[dataclasses.Field]:
     fields = dataclasses.fields(options)  # type: ignore[arg-type]
     return (field for field in fields if _KEY in field.metadata)
+
+
+def _taken(field: dataclasses.Field, value: Any) -> Any:
+    """Return a value that Python gives as the command line would give it."""
+    kind = _click_settings(field).get("type")
+    if value is None:
+        return None
+    if typing.get_origin(_types(field)[0]) is tuple:
+        several = (value,) if isinstance(value, str | os.PathLike) else value
+        return tuple(map(place_as_given, several) if isinstance(kind, Place) else several)
+    if _is_switch(field) and not isinstance(value, bool):
+        raise UserError(f"invalid --{_key(field)}", value=value, hint="give True or False")
+    return _converted(field, kind, value) if isinstance(kind, _CHECKED) else value
+
+
+def _converted(field: dataclasses.Field, kind: click.ParamType, value: Any) -> Any:
+    try:
+        return kind.convert(value, None, None)
+    except click.BadParameter as error:
+        shown = place_as_given(value) if isinstance(value, os.PathLike) else value
+        raise UserError(f"invalid --{_key(field)}", value=shown, hint=error.message) from error
 
 
 def _parameter(field: dataclasses.Field) -> _Parameter:

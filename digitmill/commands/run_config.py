@@ -158,13 +158,13 @@ def _section(path: str, verb: str) -> Mapping[object, object]:
         whole = _load_plain(_read(path).decode())
     except OSError as error:
         raise UserError(
-            "cannot read the file of --config", value=path, hint=f"Name another: {error.strerror}."
+            "cannot read the file of --config", value=path, hint=f"name another: {error.strerror}"
         ) from error
     except (yaml.YAMLError, ValueError) as error:
-        raise UserError("--config is not valid YAML", value=path, hint=f"Correct it: {error}") from error
+        raise UserError("--config is not valid YAML", value=path, hint=f"correct it: {error}") from error
     except RecursionError as error:
         raise UserError(
-            "--config is nested too deeply", value=path, hint="Write flags and their values only."
+            "--config is nested too deeply", value=path, hint="write flags and their values only"
         ) from error
     section = whole.get(verb) if isinstance(whole, dict) else None
     if not isinstance(section, dict):
@@ -172,7 +172,7 @@ def _section(path: str, verb: str) -> Mapping[object, object]:
         raise UserError(
             f"--config has no section {verb!r}",
             value=path,
-            hint=f"Write `{verb}:` and the flags below it, indented. Its sections are: {sections}.",
+            hint=f"write `{verb}:` and the flags below it, indented. Its sections are: {sections}",
         )
     return section
 
@@ -227,7 +227,7 @@ def _as_given(param: click.Parameter, name: object, value: object) -> object:
         # YAML reads a bare `on` or `no` as a truth, and an empty value as null.
         if not isinstance(each, bool if is_flag else str | int | float) or isinstance(each, bool) != is_flag:
             wanted = "true or false" if is_flag else "text or a number"
-            raise UserError(f"{name} in --config must be {wanted}", value=each, hint="Quote what is text.")
+            raise UserError(f"{name} in --config must be {wanted}", value=each, hint="quote what is text")
     # As text: a number with a fraction would pass for a whole one.
     taken = values if is_flag else [*map(str, values)]
     return taken if several else taken[0]

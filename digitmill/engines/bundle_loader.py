@@ -10,8 +10,9 @@ from typing import NoReturn, Self
 import numpy as np
 
 from digitmill.engines.bundle_files import absolute_place, read_card, read_file
-from digitmill.engines.engine import Engine, EngineError, LiteRtEngine
+from digitmill.engines.engine import Engine, EngineError, LiteRtEngine, TemperedEngine
 from digitmill.engines.engine_choice import EngineChoice, EngineKind, choose
+from digitmill.engines.openvino_engine import OpenVinoEngine
 from digitmill.engines.saved_model import SavedModelEngine
 from digitmill.storage.names import place_as_given
 from schemas.digit import CLASSES, SIDE
@@ -63,7 +64,14 @@ class Bundle:
             UserError: when a file was changed or removed since.
             EngineError: when this machine cannot run it.
         """
+        engine, temperature = self.load_model(), self.card.scoring_temperature
+        return engine if temperature == 1 else TemperedEngine(engine, temperature)
+
+    def load_model(self) -> Engine:
+        """Load what its files hold, without the temperature of `digitmill calibrate`; see `load`."""
         files = {name: self.read(name) for name in self.engine_files}
+        if self.engine.library == "openvino":
+            return OpenVinoEngine(files[self.engine.model])
         if self.engine.kind is not EngineKind.SAVED_MODEL:
             return LiteRtEngine(files[self.engine.model])
         folder = f"{bundle.SAVED_MODEL}/"
@@ -93,6 +101,15 @@ def open_bundle(given: str | os.PathLike[str], engine: str = EngineKind.AUTO) ->
     return opened
 
 
+def loaded(opened: Bundle) -> tuple[Engine, np.ndarray]:
+    """Return the engine of a bundle and its golden batch's digits, uint8[N, 28, 28].
+
+    Raises:
+        UserError: when the engine cannot run the model, or predicts the golden batch wrongly.
+    """
+    return _check_golden_batch(opened, _read_verified(opened.place, bundle.GOLDEN_BATCH, opened.card))
+
+
 def _verified_golden_batch(place: str, card: ModelCard) -> bytes:
     """Return the bytes of the golden batch, after comparing every file's digest."""
     if bundle.GOLDEN_BATCH not in card.files:
@@ -112,10 +129,10 @@ def _read_verified(place: str, name: str, card: ModelCard) -> bytes:
     return data
 
 
-def _check_golden_batch(opened: Bundle, content: bytes) -> None:
+def _check_golden_batch(opened: Bundle, content: bytes) -> tuple[Engine, np.ndarray]:
     place = opened.place
     # The int8 model must predict as the int8 model did, not as the float model it was made from.
-    int8 = opened.engine.kind is EngineKind.LITERT_INT8
+    int8 = opened.engine.model == bundle.LITERT_INT8_MODEL
     output = bundle.OUTPUT_INT8 if int8 else bundle.OUTPUT
     tolerance = bundle.GOLDEN_TOLERANCE_INT8 if int8 else bundle.GOLDEN_TOLERANCE
     try:
@@ -127,13 +144,15 @@ def _check_golden_batch(opened: Bundle, content: bytes) -> None:
     if shapes != ((SIDE, SIDE), np.uint8, (len(digits), CLASSES)) or not len(digits):
         _refuse(place, f"its golden batch has the wrong shape: {digits.shape} and {expected.shape}")
     try:
-        predicted = opened.load().probabilities(digits)
+        engine = opened.load_model()
+        predicted = engine.probabilities(digits)
     except EngineError as error:
         _refuse(place, str(error))
     difference = float(np.abs(predicted - expected).max())
     # Not `difference > tolerance`, which lets NaN pass.
     if not difference <= tolerance:
         _refuse(place, f"it predicts its golden batch wrongly, by up to {difference:.3g}")
+    return engine, digits
 
 
 def _refuse(place: str, why: str) -> NoReturn:

@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from digitmill.confidence.scaling import apply_temperature
 from digitmill.native_log import quiet_stderr
 from schemas.digit import CLASSES, SIDE
 from schemas.model.bundle import INPUT, OUTPUT, SIGNATURE
@@ -60,6 +61,19 @@ class LiteRtEngine:
     def _run(self, batch: np.ndarray) -> np.ndarray:
         with self._lock:
             return self._runner(**{INPUT: batch})[OUTPUT]
+
+
+class TemperedEngine:
+    """An engine whose logits are divided by a temperature once more."""
+
+    def __init__(self, engine: Engine, temperature: float) -> None:
+        self._engine = engine
+        self._temperature = temperature
+
+    def probabilities(self, digits: np.ndarray) -> np.ndarray:
+        """Return float32[N, 10] for uint8[N, 28, 28] canonical digits, any N."""
+        found = self._engine.probabilities(digits)
+        return apply_temperature(found, self._temperature).astype(np.float32)
 
 
 def predict_in_batches(run: Callable[[np.ndarray], np.ndarray], digits: np.ndarray) -> np.ndarray:

@@ -22,9 +22,15 @@ _INSTALL: Final = "run pip install 'tensorflow>=2.21,<2.22', or use --engine lit
 _MODELS: Final = {
     EngineKind.LITERT: bundle.LITERT_MODEL,
     EngineKind.LITERT_INT8: bundle.LITERT_INT8_MODEL,
+    EngineKind.OPENVINO: bundle.LITERT_MODEL,
+    EngineKind.OPENVINO_INT8: bundle.LITERT_INT8_MODEL,
     EngineKind.SAVED_MODEL: SAVED_MODEL_FILE,
 }
 _LITERT: Final = {_MODELS[kind]: kind for kind in (EngineKind.LITERT, EngineKind.LITERT_INT8)}
+_OPENVINO: Final = {_MODELS[kind]: kind for kind in (EngineKind.OPENVINO, EngineKind.OPENVINO_INT8)}
+
+CPU_KINDS: Final = frozenset([*_LITERT.values(), *_OPENVINO.values()])
+"""The engines for CPUs, of which `auto` may choose by their speed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +43,9 @@ class EngineChoice:
     @property
     def library(self) -> str:
         """The distribution that runs the model."""
-        return "tensorflow" if self.kind is EngineKind.SAVED_MODEL else "ai-edge-litert"
+        if self.kind is EngineKind.SAVED_MODEL:
+            return "tensorflow"
+        return "openvino" if self.kind in _OPENVINO.values() else "ai-edge-litert"
 
     @property
     def model(self) -> str:
@@ -92,7 +100,29 @@ def choose(asked: str, card: ModelCard, *, machine: Machine | None = None) -> En
     _refuse_missing(card, kind)
     if kind is EngineKind.SAVED_MODEL and not (machine or this_machine()).tensorflow:
         raise UserError("--engine needs TensorFlow, which is not installed", value=asked, hint=_INSTALL)
+    if kind in _OPENVINO.values() and not has_openvino():
+        hint = "run pip install 'digitmill[openvino]', or use --engine litert"
+        raise UserError("--engine needs OpenVINO, which is not installed", value=asked, hint=hint)
     return EngineChoice(kind, "chosen by --engine")
+
+
+def has_openvino() -> bool:
+    """Whether OpenVINO is installed; it is not imported."""
+    return importlib.util.find_spec("openvino") is not None
+
+
+def alternatives(choice: EngineChoice, card: ModelCard) -> list[EngineKind]:
+    """Return the engines for CPUs that may be faster than the one chosen, and answer as rightly.
+
+    OpenVINO runs the same model. The float model is faster where the CPU has no instructions for 8 bits; the
+    8-bit model is left out where the card's default is the other one, as it is less accurate then. Where the
+    card has a promise, that is about the confidences of the model that it was tested with.
+    """
+    kinds = [_OPENVINO[choice.model]] if has_openvino() else []
+    other = choice.model != bundle.LITERT_MODEL and _holds(card, EngineKind.LITERT)
+    if other and card.guarantee is None:
+        kinds.append(EngineKind.LITERT)
+    return kinds
 
 
 def _decide(card: ModelCard, machine: Machine) -> EngineChoice:

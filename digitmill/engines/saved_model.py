@@ -72,6 +72,8 @@ def _tensorflow() -> Any:
             # Leaves the rest of a GPU to other processes: TensorFlow takes all of its memory otherwise.
             for gpu in tf.config.list_physical_devices("GPU"):
                 _allow_memory_growth(tf, gpu)
+            # TF32, the default of GPUs from Ampere on, moves probabilities by more than GOLDEN_TOLERANCE.
+            tf.config.experimental.enable_tensor_float_32_execution(False)
     except ImportError as error:
         raise EngineError(
             f"the saved_model engine needs TensorFlow on every worker: {error}. "

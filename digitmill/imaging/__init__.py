@@ -1,7 +1,7 @@
 """From file bytes to the one canonical digit; the same code for training and for scoring.
 
 `batch.decode_batch` takes many images and `decode.decode` one file; `page_reading` gives a file's pages;
-`canonical.canonicalise` takes pixels.
+`canonical.canonicalise` takes pixels, and `held_pictures` the arrays and PIL images of Python code.
 """
 
 import os
@@ -16,5 +16,7 @@ __all__ = [
     "canonical",
     "grey",
     "guard",
+    "held_pictures",
+    "native",
     "page_reading",
 ]

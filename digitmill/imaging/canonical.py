@@ -1,7 +1,11 @@
 """Turns a picture of one digit on paper into the canonical digit, a picture like MNIST's.
 
 First it removes what a camera or a form adds: transparency, depth, polarity, uneven light, ruled lines,
-boxes, specks. Then it does what MNIST's makers did to their scans: crop, fit into 20 x 20, centre by mass.
+boxes, frames, margins, specks; within a frame it looks again. Then it does what MNIST's makers did to their
+scans: crop, fit into 20 x 20, centre by mass.
+
+Not removed are the edge of a hard shadow, which is taken for ink (with half the light, two of three digits
+are read right), and strips deeper than a fifth of the picture.
 
 A slight rotation is left as it is: MNIST's digits are slanted themselves, and canonical ones pass
 untouched, so straightening would divide what a model sees in two. A CNN trained on plain MNIST loses
@@ -13,28 +17,38 @@ ones 0.4, boxed ones 0.2. The same digits shrunk to 20 px lose 1 point, to 12 px
 """
 
 import math
-from typing import Final
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
 
 from digitmill.imaging.grey import image_pyramid, shrink, strongest_channel, to_grey
-from digitmill.imaging.lines import Lines, find_lines, max_line_thickness
-from digitmill.imaging.paper import MIN_CONTRAST, FeaturelessError, Ink, estimate_lighting, find_ink
+from digitmill.imaging.ink.lines import Lines, find_lines, max_line_thickness
+from digitmill.imaging.ink.paper import FeaturelessError, Ink, estimate_lighting, find_ink
+from digitmill.imaging.ink.surroundings import (
+    Box,
+    clear_box,
+    find_frame,
+    find_panel,
+    frame_pieces,
+    inside_frame,
+    lies_along_edges,
+)
+from digitmill.imaging.native import is_native
 from schemas.digit import BOX, SIDE
 from schemas.failure import FailureCode, ImageError
 
-PREPROCESSING_VERSION: Final = "3"
+PREPROCESSING_VERSION: Final = "4"
 """Changes whenever any image's canonical digit does; part of the identity of a scored image."""
-
-NATIVE_BORDER: Final = 64
-"""A 28 x 28 picture whose border is darker than this on average is canonical already, grey levels."""
 
 _VIEW: Final = 64
 """Ink is looked for in the picture shrunk to this side: three times the size of what comes out."""
 
 _LINED_VIEW: Final = 96
 """The same where lines cross the digit, which takes more detail."""
+
+_WIDEST: Final = 6
+"""The view of a wide sheet is larger by up to this factor."""
 
 _CLOSE: Final = 40
 """The digit is taken from the smallest halving of the picture in which it is this large: twice the box."""
@@ -48,9 +62,11 @@ _SPECK: Final = 1000
 _EDGE: Final = 0.25
 """The digit ends where it is this share as dark as at its darkest; measured: 0.2 to 0.3 lose least."""
 
+_CORES: Final = (0.25, 0.4, 0.55)
+"""Ink of more than this share of the contrast is without its blur, which joins a digit to its frame."""
 
-Box = tuple[int, int, int, int]
-"""Left, top, right and bottom, pixels; the latter two lie outside."""
+_LOOKS: Final = 3
+"""So often is a digit looked for again, each time within the frame found before."""
 
 
 def canonicalise(pixels: np.ndarray) -> np.ndarray:
@@ -68,10 +84,10 @@ def canonicalise(pixels: np.ndarray) -> np.ndarray:
         ImageError: BLANK when nothing, or nothing but lines and specks, stands out from the paper.
     """
     grey = to_grey(pixels)
-    if is_native(grey):
-        if grey.max() < MIN_CONTRAST:
-            raise ImageError(FailureCode.BLANK, f"no pixel brighter than {grey.max()} of 255")
-        return grey
+    if grey.shape == (SIDE, SIDE):
+        for polarity in (grey, cv2.bitwise_not(grey)):
+            if is_native(polarity):
+                return polarity
     try:
         return _digit(grey)
     except FeaturelessError:
@@ -80,75 +96,108 @@ def canonicalise(pixels: np.ndarray) -> np.ndarray:
         return _digit(strongest_channel(pixels))
 
 
-def is_native(pixels: np.ndarray) -> bool:
-    """Whether a picture has the canonical shape, depth and polarity."""
-    if pixels.shape != (SIDE, SIDE) or pixels.dtype != np.uint8:
-        return False
-    return bool(border(pixels).mean() < NATIVE_BORDER)
+class _Found(NamedTuple):
+    """A digit found in a picture of one polarity, dark ink, shrunk to the view.
 
+    Attributes:
+        levels: the picture and its halvings.
+        ink: of the view.
+        mask: uint8[height, width] of the view, 255 on the digit.
+        box: of the mask.
+    """
 
-def border(pixels: np.ndarray) -> np.ndarray:
-    """Return the outermost rows and columns of [..., height, width] as [..., n], corners twice."""
-    edges = (pixels[..., 0, :], pixels[..., -1, :], pixels[..., :, 0], pixels[..., :, -1])
-    return np.concatenate(edges, axis=-1)
+    levels: list[np.ndarray]
+    ink: Ink
+    mask: np.ndarray
+    box: Box
 
 
 def _digit(grey: np.ndarray) -> np.ndarray:
-    if grey.shape == (SIDE, SIDE) and (negative := _negative(grey)) is not None:
-        return negative
-    levels = image_pyramid(grey, _VIEW)
-    view = shrink(levels[-1], _VIEW)
+    return _fit(_extract_ink(_find(grey, _LOOKS)))
+
+
+def _cropped(grey: np.ndarray, box: Box, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the part of the picture that a box of its view is, which has that shape."""
+    across, down = grey.shape[1] / shape[1], grey.shape[0] / shape[0]
+    left, top, right, bottom = box
+    return grey[round(top * down) : round(bottom * down), round(left * across) : round(right * across)]
+
+
+def _view_side(shape: tuple[int, ...]) -> int:
+    """Return the side of the view: more in a wide sheet, whose digit is small."""
+    ratio = max(shape) // max(1, min(shape))
+    return _VIEW * min(max(1, ratio // 2), _WIDEST)
+
+
+def _find(grey: np.ndarray, looks: int) -> _Found:
+    side = _view_side(grey.shape)
+    levels = image_pyramid(grey, side)
+    view = shrink(levels[-1], side)
     lighting = estimate_lighting(view)
     if lighting.light_ink:
         # From the start: rounding, and with it the digit, must not depend on the polarity.
-        levels = image_pyramid(cv2.bitwise_not(grey), _VIEW)
-        view = shrink(levels[-1], _VIEW)
+        levels = image_pyramid(cv2.bitwise_not(grey), side)
+        view = shrink(levels[-1], side)
         lighting = estimate_lighting(view)
+    if looks and (panel := find_panel(view)) is not None:
+        return _find(_cropped(grey, panel, view.shape), looks - 1)
     ink = find_ink(view, lighting)
     mask = ink.mask()
     lines = find_lines(mask)
-    if lines is not None and max(levels[-1].shape) > _VIEW:
-        view = shrink(levels[-1], _LINED_VIEW)
+    if lines is not None and max(levels[-1].shape) > side:
+        view = shrink(levels[-1], side * _LINED_VIEW // _VIEW)
         ink = find_ink(view, estimate_lighting(view))
         mask = ink.mask()
         lines = find_lines(mask)
     if lines is not None:
         mask = cv2.subtract(mask, lines.union())
-    mask, box = _without_specks(mask, ink, lines)
-    return _fit(_extract_ink(levels, ink, mask, box))
+    elif looks and (inside := _inside_frame(mask, ink)) is not None:
+        return _find(_cropped(grey, inside, mask.shape), looks - 1)
+    digit, box, frame = _without_specks(mask, ink, lines)
+    if looks and frame is not None:
+        # The frame's ink, and the paper around it, say nothing about the digit's.
+        return _find(_cropped(grey, clear_box(box, frame), mask.shape), looks - 1)
+    return _Found(levels, ink, digit, box)
 
 
-def _negative(grey: np.ndarray) -> np.ndarray | None:
-    """Return the inverted digit if it is canonical except for its polarity; None otherwise."""
-    inverted = cv2.bitwise_not(grey)
-    left, top, width, height = cv2.boundingRect(inverted)
-    if max(width, height) != BOX or inverted.max() < MIN_CONTRAST:
+def _inside_frame(mask: np.ndarray, ink: Ink) -> Box | None:
+    """Return the box inside a frame that the digit or its blur touches, where there is one."""
+    if find_frame(mask) is None:
         return None
-    return _centred(inverted[top : top + height, left : left + width])
+    floors = (ink.base + share * (ink.peak - ink.base) for share in _CORES)
+    cores = (cv2.threshold(ink.contrast, floor, 255, cv2.THRESH_BINARY)[1] for floor in floors)
+    return next((box for core in cores if (box := inside_frame(core)) is not None), None)
 
 
-def _without_specks(mask: np.ndarray, ink: Ink, lines: Lines | None) -> tuple[np.ndarray, Box]:
-    """Return the mask of the digit's pieces, and left, top, right, bottom of them.
+def _without_specks(
+    mask: np.ndarray, ink: Ink, lines: Lines | None
+) -> tuple[np.ndarray, Box, np.ndarray | None]:
+    """Return the mask of the digit's pieces, their box, and the mask of the frame around them if any.
 
     Raises:
         ImageError: BLANK when specks are all there is.
     """
-    count, pieces = cv2.connectedComponents(mask, connectivity=8, ltype=cv2.CV_16U)
-    if count == 2 and lines is None and cv2.countNonZero(mask) > mask.size // _SPECK:
-        left, top, width, height = cv2.boundingRect(mask)
-        return mask, (left, top, left + width, top + height)
-    _, pieces, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_16U)
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_16U)
+    if count == 2 and lines is None and stats[1, 4] > mask.size // _SPECK and not lies_along_edges(mask):
+        left, top, width, height, _ = stats[1].tolist()
+        return mask, (left, top, left + width, top + height), None
     weight = np.bincount(pieces[ink.contrast > (ink.base + ink.peak) / 2], minlength=count)
     weight[0] = 0
     if lines is not None:
         weight[_line_remnants(pieces, stats, lines)] = 0
+    frame = frame_pieces(pieces, stats, weight)
+    weight[frame] = 0
     largest = int(weight.max())
     if largest <= mask.size // _SPECK:
         raise ImageError(FailureCode.BLANK, "nothing but lines or specks stands out from the paper")
     kept = weight >= max(1, _PIECE * largest)
     left, top, width, height = stats[kept, :4].T
     box = int(left.min()), int(top.min()), int((left + width).max()), int((top + height).max())
-    return (kept.astype(np.uint8) * 255)[pieces], box
+    return _selected(pieces, kept), box, _selected(pieces, frame) if frame.any() else None
+
+
+def _selected(pieces: np.ndarray, which: np.ndarray) -> np.ndarray:
+    return (which.astype(np.uint8) * 255)[pieces]
 
 
 def _line_remnants(pieces: np.ndarray, stats: np.ndarray, lines: Lines) -> np.ndarray:
@@ -163,9 +212,9 @@ def _line_remnants(pieces: np.ndarray, stats: np.ndarray, lines: Lines) -> np.nd
     return (beside[0] & (height <= flat)) | (beside[1] & (width <= flat))
 
 
-def _extract_ink(levels: list[np.ndarray], ink: Ink, mask: np.ndarray, box: Box) -> np.ndarray:
+def _extract_ink(found: _Found) -> np.ndarray:
     """Return the digit's ink, uint8, 0 = paper, from the halving of the picture that suits."""
-    left, top, right, bottom = box
+    levels, ink, mask, (left, top, right, bottom) = found
     if levels[0].shape == mask.shape:
         rows, columns = slice(top, bottom), slice(left, right)
         return ink.above_paper(ink.contrast[rows, columns], inside=mask[rows, columns])

@@ -8,7 +8,7 @@ Source: https://protobuf.dev/programming-guides/encoding (wire format).
 import struct
 from typing import Final, NamedTuple
 
-from schemas.digit import CLASSES
+from schemas.digit import NOT_A_DIGIT
 from schemas.failure import MAX_BYTES, FailureCode, ImageError
 from schemas.packed import ENCODED, LABEL, NAME
 from schemas.prediction import NO_LABEL
@@ -107,7 +107,7 @@ class PackedImage(NamedTuple):
     Attributes:
         content: the image file's bytes, or why they cannot be used.
         name: the URI that it was packed from; None where the record has none.
-        label: the true digit, or `NO_LABEL`.
+        label: the true digit, `NOT_A_DIGIT`, or `NO_LABEL`.
     """
 
     content: bytes | ImageError
@@ -127,7 +127,7 @@ def parse_packed_image(payload: bytes | ImageError) -> PackedImage:
     name = name if isinstance(name, bytes) else None
     if not isinstance(content, bytes):
         return PackedImage(ImageError(FailureCode.UNSUPPORTED, f"a record without {ENCODED}"), name)
-    if not isinstance(label, int) or not (label == NO_LABEL or 0 <= label < CLASSES):
+    if not isinstance(label, int) or not (label == NO_LABEL or 0 <= label <= NOT_A_DIGIT):
         found = label if isinstance(label, int) else type(label).__name__
         return PackedImage(ImageError(FailureCode.UNSUPPORTED, f"{LABEL} is {found}, no digit"), name)
     if len(content) > MAX_BYTES:

@@ -1,7 +1,7 @@
 """The building blocks of both jobs' reports, which know neither job.
 
 `html_page` renders one self-contained page from Jinja templates, `charts` draws, `gallery` shows digits,
-`numbers` and `csv_table` format, `card_text` prints a model card.
+`numbers` and `csv_table` format, `label_errors` ranks wrong answers, `card_text` prints a model card.
 """
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "csv_table",
     "gallery",
     "html_page",
+    "label_errors",
     "numbers",
     "precision_recall",
 ]

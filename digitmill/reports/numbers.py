@@ -51,6 +51,13 @@ def fraction(value: float | None, digits: int = 3) -> str:
     return f"{decimal.Decimal(text):f}" if "e-" in text else text
 
 
+def figure(value: float | None) -> str:
+    """Return any figure: a whole number with its thousands, another with four digits; `unknown` for None."""
+    if value is None:
+        return "unknown"
+    return thousands(value) if value == int(value) else fraction(value, 4)
+
+
 def threshold(value: float) -> str:
     """Return a confidence from which something is accepted: `0.9`, `0.99975`, never rounded to 1."""
     return f"{value:.7f}".rstrip("0").rstrip(".")
@@ -74,6 +81,7 @@ def money(amount: float) -> str:
 FILTERS: Final = {
     "thousands": thousands,
     "share": share,
+    "figure": figure,
     "fraction": fraction,
     "threshold": threshold,
     "duration": duration,

@@ -1,8 +1,9 @@
 """Lists, reads and writes files: local folders and object stores as equals, for training and for scoring.
 
 A place is a path, a pattern or a URI. `list_place` yields what is there, `list_keys` a range of a bucket's
-names, `ImageReader` reads it as it was listed, `open_place` reads one file of any size, and `open_folder`
-returns an `OutputFolder`, whose files are written whole or not at all and which one launcher holds at a time.
+names, `list_folder` and `list_level` a folder of a bucket without ranges. `ImageReader` reads it as it was
+listed, `open_place` reads one file of any size, and `open_folder` returns an `OutputFolder`, whose files are
+written whole or not at all and which one launcher holds at a time.
 The clients of object stores, which take half a second to import, are imported when the first object is used.
 """
 
@@ -11,7 +12,11 @@ from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.local_input import NothingFoundError
 from digitmill.storage.places import (
     can_list_ranges,
+    first_names,
+    list_folder,
     list_keys,
+    list_level,
+    list_object,
     list_place,
     open_folder,
     open_place,
@@ -33,9 +38,13 @@ __all__ = [
     "Survey",
     "before_run",
     "can_list_ranges",
+    "first_names",
     "interface",
     "junk",
+    "list_folder",
     "list_keys",
+    "list_level",
+    "list_object",
     "list_place",
     "listed_image",
     "local_input",
@@ -48,5 +57,6 @@ __all__ = [
     "patterns",
     "read_limits",
     "read_place",
+    "sorted_rows",
     "uri_of_place",
 ]

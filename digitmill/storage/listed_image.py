@@ -19,6 +19,7 @@ class ListedImage(NamedTuple):
         checksum: base64 CRC32C of a `gs://` object, ETag of other objects, empty where there is none.
         page_labels: the true digits of its pages, in order, one character each, `-` for none; empty where no
             page has a label of its own.
+        carried: columns of the input list that go with it, as a JSON object of texts; empty where none do.
     """
 
     uri: str
@@ -27,10 +28,16 @@ class ListedImage(NamedTuple):
     label: int = NO_LABEL
     checksum: str = ""
     page_labels: str = ""
+    carried: str = ""
 
 
 FIELD_TYPES: Final = tuple(ListedImage.__annotations__.values())
 """Types of an image's fields."""
+
+
+def stored(image: ListedImage) -> tuple:
+    """Return an image as listing files hold it: without `carried` where it is empty, as of old."""
+    return image if image.carried else image[:-1]
 
 
 def bounded_generation(version: int) -> int:

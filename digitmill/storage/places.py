@@ -1,10 +1,11 @@
 """Places as people write them: a path, a pattern or a URI, on disk or in a bucket."""
 
+import contextlib
 import io
 import itertools
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Final, TextIO
 
 from digitmill.storage.interface import OutputFolder
@@ -12,12 +13,13 @@ from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.local_input import NothingFoundError, list_files
 from digitmill.storage.local_output import LocalFolder
 from digitmill.storage.names import local_path, real_path, uri_of
-from digitmill.storage.object_stores.bucket import StoreError
+from digitmill.storage.object_stores.bucket import HasLevels, Level, StoreError
 from digitmill.storage.object_stores.bucket_folder import BucketFolder, open_bucket
 from digitmill.storage.object_stores.uris import is_folder_marker, is_object, is_tidy, split, split_place
 from digitmill.storage.patterns import compile_pattern, has_magic, literal_prefix
 from digitmill.storage.read_limits import RETRY_SECONDS
 from digitmill.storage.reader import ImageReader
+from digitmill.storage.sorted_rows import SortedRows
 from digitmill.storage.survey import Survey
 from schemas.errors import UserError
 from schemas.failure import ImageError
@@ -26,12 +28,13 @@ _LAST: Final = "\U0010ffff"
 """The character that comes last."""
 
 
-def list_place(given: str, survey: Survey | None = None) -> Iterator[ListedImage]:
+def list_place(given: str, survey: Survey | None = None, *, in_order: bool = True) -> Iterator[ListedImage]:
     """Yield the images of a folder, a pattern or one file, on disk or in a bucket.
 
     Args:
         given: the folder, pattern or file.
         survey: what the listing goes by, shared by inputs that are listed together; None for the default.
+        in_order: whether what a store lists in another order than that of the names is sorted first.
 
     Raises:
         NothingFoundError: when it does not exist or matches nothing.
@@ -43,7 +46,7 @@ def list_place(given: str, survey: Survey | None = None) -> Iterator[ListedImage
         return
     scheme, bucket, name = split_place(given)
     found, left_out = False, survey.left_out
-    for image in _matching(scheme, bucket, name, survey):
+    for image in _matching(scheme, bucket, name, survey, in_order=in_order):
         if not is_folder_marker(image):
             found = True
             yield image
@@ -51,8 +54,10 @@ def list_place(given: str, survey: Survey | None = None) -> Iterator[ListedImage
         raise NothingFoundError("input not found", value=given, hint="check the name or the pattern")
 
 
-def _matching(scheme: str, bucket: str, name: str, survey: Survey) -> Iterator[ListedImage]:
-    exact = list(_objects(scheme, bucket, prefix=name, only=name)) if name else []
+def _matching(
+    scheme: str, bucket: str, name: str, survey: Survey, *, in_order: bool
+) -> Iterator[ListedImage]:
+    exact = list_object(scheme, bucket, name) if name else []
     yield from exact
     # A name that ends in a slash is a folder's, whatever characters it holds.
     matches = None
@@ -61,7 +66,7 @@ def _matching(scheme: str, bucket: str, name: str, survey: Survey) -> Iterator[L
         folder = prefix[: prefix.rfind("/") + 1]
     else:
         prefix = folder = name if not name or name.endswith("/") else f"{name}/"
-    for image in _objects(scheme, bucket, prefix=prefix):
+    for image in _objects(scheme, bucket, prefix, in_order=in_order):
         key = split(image.uri)[2]
         if image in exact or (matches and not matches(key)):
             continue
@@ -69,38 +74,92 @@ def _matching(scheme: str, bucket: str, name: str, survey: Survey) -> Iterator[L
             yield image
 
 
-def _objects(scheme: str, bucket: str, *, prefix: str, only: str = "") -> Iterator[ListedImage]:
-    """Yield what begins with a prefix; with `only`, the one object of that name."""
+def list_object(scheme: str, bucket: str, name: str) -> list[ListedImage]:
+    """Return the one object of a name; nothing where there is none."""
     if scheme == "gs":
         from digitmill.storage.object_stores import google
 
-        if only:
-            # Of all names that begin with this one, itself comes first.
-            listed = google.list_objects(bucket, prefix=prefix, most=1)
-            yield from (image for image in listed if split(image.uri)[2] == only)
-        else:
-            yield from google.list_objects(bucket, prefix=prefix)
-        return
-    if only:
-        with ImageReader() as reader:
-            yield from (image for image in reader.find([f"{scheme}://{bucket}/{only}"]) if image.size >= 0)
+        # Of all names that begin with this one, itself comes first.
+        listed = google.list_objects(bucket, prefix=name, most=1)
+        return [image for image in listed if split(image.uri)[2] == name]
+    with ImageReader() as reader:
+        return [image for image in reader.find([f"{scheme}://{bucket}/{name}"]) if image.size >= 0]
+
+
+def _objects(scheme: str, bucket: str, prefix: str, *, in_order: bool) -> Iterator[ListedImage]:
+    """Yield what begins with a prefix."""
+    if scheme == "gs":
+        from digitmill.storage.object_stores import google
+
+        yield from google.list_objects(bucket, prefix=prefix)
         return
     # obstore lists whole path segments only: what is before the last slash, then filter.
     folder = prefix[: prefix.rfind("/") + 1]
-    found = (
-        image for image in _list_bucket(scheme, bucket, folder) if split(image.uri)[2].startswith(prefix)
-    )
-    if can_list_ranges(scheme, bucket):
-        yield from found
-    else:
-        yield from sorted(found, key=lambda image: image.uri.encode())
+    if in_order and not can_list_ranges(scheme, bucket):
+        yield from list_folder(scheme, bucket, folder, prefixes=(prefix,))
+        return
+    listed = _list_bucket(scheme, bucket, folder)
+    yield from (image for image in listed if split(image.uri)[2].startswith(prefix))
+
+
+def list_folder(
+    scheme: str, bucket: str, folder: str, *, prefixes: tuple[str, ...] = ("",), start: str = ""
+) -> Iterator[ListedImage]:
+    """Yield the objects below a folder in the order of their names, whatever order the store lists in.
+
+    They are sorted on disk, so that memory does not grow with their number.
+
+    Args:
+        scheme: of the bucket.
+        bucket: without ranges, see `can_list_ranges`.
+        folder: ends in a slash, or is empty for the whole bucket.
+        prefixes: with one of which each name begins.
+        start: which no name lies before.
+
+    Raises:
+        UserError: when the bucket cannot be listed.
+        StorageError: when the disk is full.
+    """
+    keys = ((split(image.uri)[2], image) for image in _list_bucket(scheme, bucket, folder))
+    yield from _sort(image for key, image in keys if key >= start and key.startswith(prefixes))
+
+
+def _sort(images: Iterable[ListedImage]) -> Iterator[ListedImage]:
+    rows, before = SortedRows(), ""
+    rows.add((image.uri, [image.generation, image.size, image.checksum]) for image in images)
+    for uri, (generation, size, checksum) in rows:
+        if uri != before:  # while objects come and go, a store may list one twice
+            yield ListedImage(uri, generation, size, checksum=checksum)
+        before = uri
+
+
+def first_names(scheme: str, bucket: str, folder: str, most: int) -> Iterator[str]:
+    """Yield at most so many names below a folder, in the store's own order.
+
+    Raises:
+        UserError: when the bucket cannot be listed.
+    """
+    for image in itertools.islice(_list_bucket(scheme, bucket, folder), most):
+        yield split(image.uri)[2]
+
+
+def list_level(scheme: str, bucket: str, folder: str) -> Level:
+    """Return the folders directly in a folder of a bucket without ranges, and the objects beside them.
+
+    Raises:
+        UserError: when the bucket cannot be listed.
+    """
+    store = open_bucket(scheme, bucket)
+    assert isinstance(store, HasLevels), "what is listed in ranges needs no levels"
+    with _listing(scheme, bucket, folder):
+        return store.level(folder)
 
 
 def can_list_ranges(scheme: str, bucket: str) -> bool:
     """Whether a bucket lists its names in the order of their UTF-8 bytes, from any one on.
 
-    Azure's containers list in the order of UTF-16, and their emulator ignores where to begin. S3's directory
-    buckets list in no order.
+    Azure's containers list in the order of UTF-16, or folder by folder where their namespace is hierarchical,
+    and their emulator ignores where to begin. S3's directory buckets list in no order.
     """
     return scheme == "gs" or (scheme == "s3" and not bucket.endswith("--x-s3"))
 
@@ -137,8 +196,14 @@ def _before(key: str) -> str:
 
 
 def _list_bucket(scheme: str, bucket: str, folder: str, *, after: str = "") -> Iterator[ListedImage]:
-    try:
+    with _listing(scheme, bucket, folder):
         yield from open_bucket(scheme, bucket).list(folder, after=after)
+
+
+@contextlib.contextmanager
+def _listing(scheme: str, bucket: str, folder: str) -> Iterator[None]:
+    try:
+        yield
     except StoreError as error:
         raise UserError(
             "cannot list the bucket", value=f"{scheme}://{bucket}/{folder}", hint=error.hint

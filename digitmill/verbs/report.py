@@ -15,7 +15,8 @@ _REPORT = OptionGroup("The report")
     "--to",
     type=FOLDER,
     metavar="DIR",
-    help="New report folder, on disk or in a bucket.  [default: the run itself; of several: comparison]",
+    help="New report folder, on disk or in a bucket.  "
+    "[default: the run or the folder of runs; of several: comparison, or nights-report]",
     group=_REPORT,
 )
 @option(
@@ -29,7 +30,8 @@ def report(runs: tuple[str, ...], *, to: str | None, price_per_hour: float | Non
     """Rebuild the report of RUN from the files of the run, and print the path of its page.
 
     RUN is an output of `digitmill score`, or a run folder of `digitmill train`; several run folders
-    are compared. Nothing is scored or trained again.
+    are compared. Of a folder of scoring runs, or of several, one page shows all nights at a glance:
+    nights.html, in that folder. Nothing is scored or trained again.
 
     Missing or damaged report files of a scoring run are restored. A report that differs from the one
     in the manifest, because of another version or a price, needs a new folder: --to.
@@ -40,14 +42,21 @@ def report(runs: tuple[str, ...], *, to: str | None, price_per_hour: float | Non
       digitmill report scores --to cost --price-per-hour 1.20
       digitmill report run
       digitmill report run1 run2 run3 --to comparison
+      digitmill report nights
     """
+    from pipelines.report import nights_report
     from trainer.report import writing as training
 
-    if len(runs) > 1 or training.is_run(runs[0]):
+    is_training = training.is_run(runs[0])
+    is_overview = not is_training and nights_report.is_overview(runs)
+    if is_overview or is_training or len(runs) > 1:
         if price_per_hour is not None:
             raise UserError(
-                "--price-per-hour is for scoring runs only", value=price_per_hour, hint="leave it out"
+                "--price-per-hour is for single scoring runs only", value=price_per_hour, hint="leave it out"
             )
+        if is_overview:
+            _print_page(nights_report.report_nights(runs, to=to))
+            return
         _print_page(training.compare(runs, to=to) if len(runs) > 1 else training.rebuild(runs[0], to=to))
         return
     from pipelines.report.rebuilding import rebuild_report

@@ -19,7 +19,9 @@ from pipelines.archives.archive_tar import is_tar, read_tar
 from pipelines.archives.archive_zip import MAGIC as ZIP_MAGIC
 from pipelines.archives.archive_zip import read_zip
 from pipelines.archives.member import MAX_NAME, Member, MemberNames, RawMember
+from schemas.digit import NOT_A_DIGIT
 from schemas.failure import FailureCode, ImageError
+from schemas.prediction import NO_LABEL
 
 HEAD_BYTES: Final = 4_096
 """First bytes of a file that tell whether it is an archive."""
@@ -138,7 +140,8 @@ def _read_tfrecord(stream: Stream) -> Iterator[RawMember]:
     for frame in read_frames(stream):
         image = parse_packed_image(frame.payload)
         name = f"record-{frame.key}".encode() if image.name is None else image.name
-        yield RawMember(name, image.content, image.label)
+        label = NO_LABEL if image.label == NOT_A_DIGIT else image.label
+        yield RawMember(name, image.content, label)
 
 
 _SUFFIXES = {

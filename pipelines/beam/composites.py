@@ -57,7 +57,7 @@ class ClassifyImages(beam.PTransform):
 
     Args:
         model: folder of a model bundle, local or in a bucket. The model travels with the pipeline.
-        engine: `auto`, `litert`, `litert_int8` or `saved_model`.
+        engine: one of `EngineKind`.
         accept_threshold: confidence from which a prediction is accepted; None for the model's own.
         challenger: folder of a second model's bundle, or None.
         limits: limits on a worker's requests to object stores.

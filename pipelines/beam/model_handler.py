@@ -22,7 +22,7 @@ class BundleModelHandler(ModelHandler[np.ndarray, PredictionResult, Engine]):
 
     Args:
         model: folder of the bundle, local or in a bucket. The model travels with the pipeline.
-        engine: `auto`, `litert`, `litert_int8` or `saved_model`.
+        engine: one of `EngineKind`.
 
     Raises:
         UserError: when the bundle cannot be used.

@@ -4,7 +4,7 @@ import dataclasses
 import datetime
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -41,6 +41,7 @@ from pipelines.report.scoring_report import Baselines
 from pipelines.runners.beam_options import job_options, runs_once_in_process
 from pipelines.runners.interruption import resumable
 from pipelines.runners.runner_state import runner_state
+from pipelines.score_options import carried_names
 from schemas import run_plan
 from schemas.errors import UserError
 from schemas.layout import Compression, is_listed, merged_listing
@@ -58,6 +59,7 @@ class MergeTask:
     Attributes:
         run: digest of everything that rows depend on besides the images.
         current: numbers of the runs whose inputs no later run listed completely.
+        carry: columns of input lists that the rows have, too.
     """
 
     output: str
@@ -65,6 +67,7 @@ class MergeTask:
     buckets: int
     current: frozenset[int]
     compression: Compression
+    carry: tuple[str, ...] = ()
 
 
 def run(options: CompactOptions) -> Summary:
@@ -159,12 +162,19 @@ def _plan(options: CompactOptions, runs: Sequence[PastRun]) -> RunPlan:
             **options.recorded(Effect.RESULT),
             "input_list_digest": _common_list(runs),
             "pages": pages.pop() if len(pages) == 1 else SEVERAL,
+            **_carried(runs),
             "partial": {run.scope for run in runs} != {run.scope for run in runs if run.whole},
             MERGED: " ".join(sorted({digest for run in runs for digest in (run.digest, *run.merged)})),
             NEWEST: str(runs[-1].plan.settings.get(NEWEST, runs[-1].place)),
         },
         past={},
     )
+
+
+def _carried(runs: Sequence[PastRun]) -> Mapping[str, str]:
+    """Return the setting of the columns that the runs have carried, if any."""
+    names = dict.fromkeys(name for run in runs for name in carried_names(run.plan.settings.get("carry")))
+    return {"carry": ",".join(names)} if names else {}
 
 
 def _common_list(runs: Sequence[PastRun]) -> str | None:
@@ -188,6 +198,7 @@ def _task(options: CompactOptions, plan: RunPlan, runs: Sequence[PastRun], outpu
         buckets=buckets,
         current=frozenset(current),
         compression=options.compression,
+        carry=carried_names(plan.settings.get("carry")),
     )
 
 
@@ -224,6 +235,7 @@ def _merge_bucket(grouped: tuple[int, Iterable[Block]], task: MergeTask) -> Iter
         bucket=bucket,
         run=task.run,
         compression=task.compression,
+        carry=task.carry,
     )
 
 

@@ -20,6 +20,7 @@ from pipelines.history.incremental import PastListingFile, Version, bucket_of, s
 from pipelines.listing.frozen_listing import read_items, write_item
 from pipelines.listing.work_item import WorkItem, pack_items, separate_archives
 from pipelines.scoring.rows import write_parts
+from pipelines.scoring.scored_batch import ScoredBatch
 from pipelines.statistics.agreement import Disagreement
 from pipelines.statistics.failure_rows import MOST_IN_MEMORY, failure_file
 from pipelines.statistics.item_statistics import MERGES, ItemStatistics, count_several, read_record
@@ -126,6 +127,7 @@ def merge_bucket(
     bucket: int,
     run: str,
     compression: Compression = Compression.RECORDS,
+    carry: Sequence[str] = (),
 ) -> Iterator[str]:
     """Write the latest state of one bucket from the blocks of all runs; yield its items' digests.
 
@@ -147,7 +149,7 @@ def merge_bucket(
         write_item(output, merged_listing(bucket), whole)
         for item in separate_archives([whole]):
             entries = [outcomes[image.uri, image.generation].entries for image in item.images]
-            statistics = _write_item(item, entries, rows, output=output, compression=compression)
+            statistics = _write_item(item, entries, rows, output=output, compression=compression, carry=carry)
             output.write_once(statistics_name(item.digest), statistics.to_json().encode())
             yield item.digest
 
@@ -181,6 +183,7 @@ def _write_item(
     *,
     output: OutputFolder,
     compression: Compression,
+    carry: Sequence[str],
 ) -> ItemStatistics:
     def all_of(kind: str) -> list[Any]:
         return [entry for by_kind in entries for entry in by_kind.get(kind, ())]
@@ -192,7 +195,9 @@ def _write_item(
     }
     few = failures if len(failures) <= MOST_IN_MEMORY else []
     scored = rows.batch(all_of(ROW), itertools.starmap(Failure, few))
-    statistics = write_parts(output, item.digest, scored, compression=compression)
+    if carry:
+        scored = _with_carried(scored, item)
+    statistics = write_parts(output, item.digest, scored, compression=compression, carry=carry)
     if not few and failures:
         statistics = _with_failure_files(statistics, failures, output)
     if not item.may_be_archive:
@@ -201,6 +206,15 @@ def _write_item(
         samples["several"] = count_several(files, *outcomes)
         samples["further_pages"] = statistics.listed - len(files)
     return dataclasses.replace(statistics, **samples)
+
+
+def _with_carried(scored: ScoredBatch, item: WorkItem) -> ScoredBatch:
+    """Return predictions with the columns that go with their files, as they were last listed."""
+    files = {image.uri: image.carried for image in item.images}
+    whole = item.images[0].uri if item.may_be_archive else None
+    carried = (files[whole or file_of(image.uri, files)] for image in scored.images)
+    images = (image._replace(carried=each) for image, each in zip(scored.images, carried, strict=True))
+    return dataclasses.replace(scored, images=tuple(images))
 
 
 def _with_failure_files(

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from digitmill.storage import OutputFolder, open_folder
-from digitmill.storage.listed_image import FIELD_TYPES, ListedImage
+from digitmill.storage.listed_image import FIELD_TYPES, ListedImage, stored
 from digitmill.storage.names import file_of
 from pipelines.history.block_shuffle import Block
 from pipelines.history.past_runs import PastRun
@@ -132,9 +132,8 @@ class Bucket:
 
     def to_bytes(self) -> bytes:
         """Return the content of its file."""
-        return gzip.compress(
-            json.dumps([self.todo, self.skipped, self.failed, self.several]).encode(), 1, mtime=0
-        )
+        todo = [*map(stored, self.todo)]
+        return gzip.compress(json.dumps([todo, self.skipped, self.failed, self.several]).encode(), 1, mtime=0)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Bucket":
@@ -168,13 +167,18 @@ def bucket_of(uri: str, buckets: int) -> int:
 def past_listing_files(runs: Sequence[PastRun]) -> Iterator[PastListingFile]:
     """Yield the listing files of earlier runs that their manifests name."""
     for number, run in enumerate(runs):
-        names = sorted(part.name for part in run.manifest.parts if part.name.startswith(f"{LISTING}/"))
-        joined = any(map(is_bucket, names))
-        for name in names:
-            listed = is_listed(name)
-            if listed or is_bucket(name) or is_joined(name):
-                scored = is_joined(name) if joined else listed
-                yield PastListingFile(number, run.place, name, listed=listed, scored=scored)
+        yield from run_listing_files(number, run.place, (part.name for part in run.manifest.parts))
+
+
+def run_listing_files(number: int, place: str, names: Iterable[str]) -> Iterator[PastListingFile]:
+    """Yield the listing files among the files of a run."""
+    listing = sorted(name for name in names if name.startswith(f"{LISTING}/"))
+    joined = any(map(is_bucket, listing))
+    for name in listing:
+        listed = is_listed(name)
+        if listed or is_bucket(name) or is_joined(name):
+            scored = is_joined(name) if joined else listed
+            yield PastListingFile(number, place, name, listed=listed, scored=scored)
 
 
 def current_blocks(output: OutputFolder, name: str, *, run: int, buckets: int) -> Iterator[tuple[int, Block]]:

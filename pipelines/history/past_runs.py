@@ -69,6 +69,18 @@ class PastRun:
         )
 
 
+def open_finished_run(place: str, *, problem: str = "not a finished run", hint: str) -> PastRun:
+    """Return the finished run in a folder.
+
+    Raises:
+        UserError: with the problem and the hint, when there is none; or as `open_run`.
+    """
+    run = open_run(place)
+    if run is None:
+        raise UserError(f"{problem}, without {manifest.FILE}", value=place, hint=hint)
+    return run
+
+
 def open_run(place: str) -> PastRun | None:
     """Return the finished run in a folder; None if there is none.
 

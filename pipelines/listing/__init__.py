@@ -11,6 +11,7 @@ __all__ = [
     "frozen_labels",
     "frozen_listing",
     "input_listing",
+    "named_images",
     "true_labels",
     "work_item",
 ]

@@ -2,21 +2,35 @@
 
 import dataclasses
 import functools
-import gzip
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, Self
+from typing import Any, Final, Self
 
-from digitmill.storage import ImageReader, OutputFolder, Selection, Survey, list_keys
+from digitmill.storage import (
+    OutputFolder,
+    Selection,
+    Survey,
+    can_list_ranges,
+    first_names,
+    list_folder,
+    list_keys,
+    list_level,
+    list_object,
+)
 from digitmill.storage.listed_image import ListedImage
-from digitmill.storage.object_stores.uris import is_folder_marker, split
+from digitmill.storage.object_stores.bucket import Level
+from digitmill.storage.object_stores.uris import is_folder_marker, is_object, split
 from digitmill.storage.patterns import compile_pattern, has_magic, literal_prefix
 from digitmill.storage.read_limits import ReadLimits
+from pipelines.listing.folder_ranges import FolderPart, FolderSplitter, list_part
 from pipelines.listing.key_ranges import NUM_RANGES, PAGE, KeyRange, prefix_end, split_range
+from pipelines.listing.named_images import NamedImages
 
 BY_RANGES: Final = ("gs://", "s3://")
-"""How the URIs of buckets begin that are listed in ranges."""
+"""How the URIs of buckets begin that may be listed from any name on."""
+
+LARGE_FOLDER: Final = 65_536
+"""Names below a folder, beyond which a worker splits it, where it can, before it lists it."""
 
 _REQUESTS_AT_ONCE: Final = 8
 """Requests that look for ranges at once: as many connections as Google's client keeps, and some to spare."""
@@ -40,6 +54,10 @@ class BucketInput:
             return None
         return survey.keep(name[len(self.folder) :])
 
+    def may_name_in(self, folder: str) -> bool:
+        """Whether the input may name objects below a folder of the bucket."""
+        return folder.startswith(self.prefix) or self.prefix.startswith(folder)
+
     @functools.cached_property
     def _matches(self) -> Callable[[str], object] | None:
         return compile_pattern(self.pattern).fullmatch if self.pattern else None
@@ -54,6 +72,7 @@ class RemoteRange:
         scheme: of the bucket.
         inputs: the inputs that have names in the range, where they are several; then `pattern` and `folder`
             are empty.
+        part: how it is listed where the bucket does not list from any name on; `inputs` are given then.
         names: file of the output with the images' URIs, where an input list names them; `keys` begin with
             the first of these.
     """
@@ -66,6 +85,12 @@ class RemoteRange:
     scheme: str = "gs"
     inputs: tuple[BucketInput, ...] = ()
     names: str = ""
+    part: FolderPart | None = None
+
+    def fields(self) -> dict[str, Any]:
+        """Return the range as JSON data; `part` only where there is one, as earlier versions know none."""
+        fields = dataclasses.asdict(self)
+        return fields if self.part else {name: fields[name] for name in fields if name != "part"}
 
     def after(self, image: ListedImage) -> str:
         """Return where the range goes on after an image: nothing lies between a name and it with a NUL."""
@@ -76,19 +101,41 @@ class RemoteRange:
     ) -> Iterator[ListedImage]:
         """Yield the images of the range from a name on; what is left out is counted in the survey."""
         if self.names:
-            uris = json.loads(gzip.decompress(output.read(self.names)))
-            with ImageReader(limits) as reader:
-                yield from reader.find([uri for uri in uris if uri >= start])
+            names = NamedImages.from_bytes(output.read(self.names))
+            yield from names.since(start).find(limits)
             return
         inputs = self.inputs or (BucketInput("", self.pattern, self.folder),)
-        for image in list_keys(self.scheme, self.bucket, start=start, end=self.keys.end):
+        for image in self._objects(start):
             if not is_folder_marker(image) and _keeps(inputs, split(image.uri)[2], survey):
                 yield image
 
+    def _objects(self, start: str) -> Iterator[ListedImage]:
+        if self.part is None:
+            return list_keys(self.scheme, self.bucket, start=start, end=self.keys.end)
+        prefixes = tuple(each.prefix for each in self.inputs)
+        return list_part(
+            self.keys,
+            self.part,
+            start,
+            list_folder=lambda folder, start: list_folder(
+                self.scheme, self.bucket, folder, prefixes=prefixes, start=start
+            ),
+            level=self._level,
+        )
+
+    def is_large(self) -> bool:
+        """Whether to split the range before it is listed, as it must be read whole before the first name."""
+        if self.part is None or self.part.one_by_one:
+            return False
+        names = first_names(self.scheme, self.bucket, self.part.folder, LARGE_FOLDER + 1)
+        return sum(1 for _ in names) > LARGE_FOLDER
+
     def split(self, start: str, *, num_ranges: int, least: int = 1) -> "list[RemoteRange]":
-        """Return consecutive ranges of the names from one on, found by requests for pages of names."""
+        """Return ranges that hold the names from one on, found by requests for pages of names."""
         if self.names:
             return [self]
+        if self.part is not None:
+            return self._split_folders(self.part, start, num_ranges=num_ranges, least=least)
 
         def first_names(start: str, end: str) -> list[str]:
             listed = list_keys(self.scheme, self.bucket, start=start, end=end, most=PAGE)
@@ -98,6 +145,24 @@ class RemoteRange:
         with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as pool:
             ranges = split_range(rest, first_names, num_ranges=num_ranges, least=least, at_once=pool.map)
         return [dataclasses.replace(self, keys=keys) for keys in ranges]
+
+    def _split_folders(
+        self, part: FolderPart, start: str, *, num_ranges: int, least: int
+    ) -> "list[RemoteRange]":
+        with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as pool:
+            splitter = FolderSplitter(
+                functools.partial(first_names, self.scheme, self.bucket),
+                lambda folder: self._level(folder).folders,
+                pool.map,
+            )
+            parts = splitter.split(KeyRange(start, self.keys.end), part, num_ranges=num_ranges, least=least)
+        return [dataclasses.replace(self, keys=keys, part=part) for keys, part in parts]
+
+    def _level(self, folder: str) -> Level:
+        """Return what is directly in a folder, without folders in which the inputs name nothing."""
+        found = list_level(self.scheme, self.bucket, folder)
+        folders = [name for name in found.folders if any(each.may_name_in(name) for each in self.inputs)]
+        return found._replace(folders=folders)
 
 
 def _keeps(inputs: Iterable[BucketInput], name: str, survey: Survey) -> bool:
@@ -130,9 +195,9 @@ class UnlistedRest:
         for given in inputs:
             scheme, bucket, name = split(given)
             root = f"{scheme}://{bucket}/"
-            if not given.startswith(BY_RANGES) or (root < last and not last.startswith(root)):
+            if not is_object(given) or (root < last and not last.startswith(root)):
                 continue
-            exact = list(list_keys(scheme, bucket, start=name, end=f"{name}\0", most=1)) if name else []
+            exact = _exact(scheme, bucket, name) if name else []
             objects |= {image.uri: image for image in exact if not is_folder_marker(image)}
             folders.setdefault(root, []).append(_as_folder(name, exists=bool(exact)))
         return cls(last, folders, [objects[uri] for uri in sorted(objects)])
@@ -146,13 +211,16 @@ class UnlistedRest:
                 yield image
 
     def ranges(self, selection: Selection) -> tuple[RemoteRange, ...]:
-        """Return consecutive ranges of each bucket, which cover the folders and patterns, each name once."""
+        """Return ranges of each bucket, which cover the folders and patterns, each name once."""
         whole = [each for root in sorted(self.folders) for each in self._whole_ranges(root, selection)]
         aim = max(1, NUM_RANGES // max(1, len(whole)))
         return tuple(part for each in whole for part in each.split(each.keys.start, num_ranges=aim))
 
     def _whole_ranges(self, root: str, selection: Selection) -> Iterator[RemoteRange]:
         scheme, bucket, _ = split(root)
+        if not can_list_ranges(scheme, bucket):
+            yield from self._whole_folders(root, selection)
+            return
         start = f"{self.last.removeprefix(root)}\0" if self.last.startswith(root) else ""
         inputs, end = sorted(self.folders[root], key=lambda each: each.prefix), None
         for each in inputs:
@@ -167,6 +235,23 @@ class UnlistedRest:
                 yield RemoteRange(bucket, keys, each.pattern, each.folder, selection, scheme)
             else:
                 yield RemoteRange(bucket, keys, "", "", selection, scheme, inside)
+
+    def _whole_folders(self, root: str, selection: Selection) -> Iterator[RemoteRange]:
+        scheme, bucket, _ = split(root)
+        inputs = sorted(self.folders[root], key=lambda each: each.folder)
+        before = None
+        for folder in (each.folder for each in inputs):
+            if before is not None and folder.startswith(before):
+                continue  # within the one before
+            before, keys = folder, KeyRange(folder, prefix_end(folder))
+            inside = tuple(dict.fromkeys(other for other in inputs if other.folder.startswith(folder)))
+            yield RemoteRange(bucket, keys, "", "", selection, scheme, inside, part=FolderPart(folder))
+
+
+def _exact(scheme: str, bucket: str, name: str) -> list[ListedImage]:
+    if can_list_ranges(scheme, bucket):
+        return list(list_keys(scheme, bucket, start=name, end=f"{name}\0", most=1))
+    return list_object(scheme, bucket, name)
 
 
 def _as_folder(name: str, *, exists: bool) -> BucketInput:

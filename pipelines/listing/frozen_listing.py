@@ -102,7 +102,8 @@ class ListingIndex:
 
     def to_json(self) -> str:
         """Return the index as the text of its file."""
-        return json.dumps(dataclasses.asdict(self), separators=(",", ":")) + "\n"
+        fields = dataclasses.asdict(self) | {"ranges": [each.fields() for each in self.ranges]}
+        return json.dumps(fields, separators=(",", ":")) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -139,7 +140,8 @@ def list_range(
     for name in map(_range_names(keys), itertools.count()):
         listed = None
         if not output.exists(name):
-            rest = _split_rest(keys, start) if most and count >= most else ()
+            too_many = most and (count >= most or (not count and keys.is_large()))
+            rest = _split_rest(keys, start) if too_many else ()
             if rest:
                 output.write_once(name, _pack_ranges(rest))
             else:
@@ -336,6 +338,8 @@ def _range_names(keys: RemoteRange) -> Callable[[int], str]:
         content += [keys.scheme, [dataclasses.astuple(each) for each in keys.inputs]]
     if keys.names:
         content.append(keys.names)
+    if keys.part is not None:
+        content.append(dataclasses.astuple(keys.part))
     digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
     return functools.partial(range_listing, digest[:16])
 
@@ -377,7 +381,7 @@ class _ListingFile(NamedTuple):
 
 
 def _pack_ranges(ranges: Sequence[RemoteRange]) -> bytes:
-    content = {_RANGES: [dataclasses.asdict(each) for each in ranges]}
+    content = {_RANGES: [each.fields() for each in ranges]}
     return gzip.compress(json.dumps(content, separators=(",", ":")).encode() + b"\n", 1, mtime=0)
 
 

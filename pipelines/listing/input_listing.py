@@ -1,26 +1,23 @@
 """Lists the images of a run's inputs, each URI once and in order, before anything is read."""
 
 import bisect
-import csv
-import gzip
 import hashlib
 import heapq
-import io
 import itertools
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Self
 
-from digitmill.storage import ImageReader, Survey, can_list_ranges, list_place, open_text
+from digitmill.storage import Survey, can_list_ranges, list_place
 from digitmill.storage.listed_image import ListedImage
-from digitmill.storage.names import RealNames, path_of, place_from_anywhere, real_root, uri_in
+from digitmill.storage.names import place_from_anywhere, real_root
 from digitmill.storage.object_stores.uris import is_object, split
 from digitmill.storage.patterns import compile_pattern, has_magic, split_pattern
 from digitmill.storage.read_limits import ReadLimits
 from pipelines.listing.bucket_ranges import BY_RANGES, RemoteRange, UnlistedRest
 from pipelines.listing.key_ranges import KeyRange
+from pipelines.listing.named_images import read_names, uri_key
 from schemas.errors import UserError
 from schemas.layout import named_listing
 
@@ -93,13 +90,21 @@ def list_images(
         UserError: when an input does not exist, holds or matches nothing, or cannot be listed.
     """
     survey = survey or Survey()
-    before = None
     alone = len(inputs) == 1
-    listed = (_list_input(given, survey, alone=alone) for given in inputs)
-    for image in heapq.merge(named, *listed, key=_sort_key):
+    yield from _merge([named, *(_list_input(given, survey, alone=alone) for given in inputs)])
+    _report_vanished(survey)
+
+
+def _merge(listed: Iterable[Iterable[ListedImage]]) -> Iterator[ListedImage]:
+    """Yield images that are listed in order, each URI once."""
+    before = None
+    for image in heapq.merge(*listed, key=_sort_key):
         if before is None or image.uri != before.uri:
             yield image
         before = image
+
+
+def _report_vanished(survey: Survey) -> None:
     if survey.vanished:
         print(
             f"{survey.vanished:,} folders vanished while the input was listed; what they held is not counted",
@@ -113,24 +118,79 @@ def list_with_ranges(
 ) -> Listing:
     """List inputs; beyond `limit`, the rest of what is in buckets is left to workers, in key ranges.
 
+    A bucket that cannot be listed from any name on is left to them whole where it holds more.
+
     Raises:
         UserError: as `list_images`, while it is iterated.
     """
     survey = survey or Survey()
-    spread = all(can_list_ranges(*split(given)[:2]) for given in inputs if given.startswith(BY_RANGES))
 
     def images() -> Iterator[ListedImage]:
-        for number, image in enumerate(list_images(inputs, survey=survey), start=1):
+        small = _SmallBuckets(inputs, survey, limit)
+        alone = len(inputs) == 1
+        listed = [_list_input(given, survey, alone=alone) for given in small.others]
+        in_ranges = [given for given in small.others if _in_ranges(given)]
+        rests = [UnlistedRest.after("", small.large)]
+        for number, image in enumerate(_merge([*small.images, *listed]), start=1):
             yield image
             # By their URIs, local inputs come first, those of az:// next: they are listed then.
-            if number >= limit and spread and image.uri.startswith(BY_RANGES):
-                rest = UnlistedRest.after(image.uri, inputs)
-                yield from rest.single_objects(survey.selection)
-                listing.ranges = rest.ranges(survey.selection)
-                return
+            if number >= limit and in_ranges and image.uri.startswith(BY_RANGES):
+                rests.append(UnlistedRest.after(image.uri, in_ranges))
+                yield from (each for each in _merge(small.images) if each.uri > image.uri)
+                break
+        else:
+            _report_vanished(survey)
+        for rest in rests:
+            yield from rest.single_objects(survey.selection)
+        listing.ranges = tuple(keys for rest in rests for keys in rest.ranges(survey.selection))
 
     listing = Listing(images(), survey=survey)
     return listing
+
+
+class _SmallBuckets:
+    """What the launcher lists of the buckets that cannot be listed from any name on.
+
+    Attributes:
+        images: what the inputs in small ones hold, sorted by input; all together at most `limit`.
+        large: the inputs in buckets where they hold more.
+        others: the inputs that are in no such bucket.
+    """
+
+    def __init__(self, inputs: Sequence[str], survey: Survey, limit: int) -> None:
+        self.images: list[list[ListedImage]] = []
+        self.large: list[str] = []
+        self.others: list[str] = []
+        buckets: dict[tuple[str, str], list[str]] = {}
+        for given in inputs:
+            if is_object(given) and not _in_ranges(given):
+                # All of a bucket, as one input may name what another one does.
+                buckets.setdefault(split(given)[:2], []).append(given)
+            else:
+                self.others.append(given)
+        for group in buckets.values():
+            met = Survey(survey.selection, strict=survey.strict)
+            found = _list_few(group, met, limit - sum(map(len, self.images)))
+            if found is None:
+                self.large += group
+            else:
+                self.images += found
+                survey.ignored += met.ignored
+
+
+def _list_few(inputs: Sequence[str], survey: Survey, most: int) -> list[list[ListedImage]] | None:
+    """Return what inputs hold, each sorted; None where it is more than so many images."""
+    found = []
+    for given in inputs:
+        listed = _list_input(given, survey, alone=True, in_order=False)
+        # Also beyond that many: an input that holds nothing is an error.
+        found.append(sorted(itertools.islice(listed, max(most, 0) + 1), key=_sort_key))
+        most -= len(found[-1])
+    return found if most >= 0 else None
+
+
+def _in_ranges(given: str) -> bool:
+    return can_list_ranges(*split(given)[:2])
 
 
 def stable_sample(images: Iterable[ListedImage], count: int) -> list[ListedImage]:
@@ -145,10 +205,10 @@ def stable_sample(images: Iterable[ListedImage], count: int) -> list[ListedImage
     return sorted(heapq.nsmallest(count, images, key=rank), key=_sort_key)
 
 
-def _list_input(given: str, survey: Survey, *, alone: bool) -> Iterator[ListedImage]:
+def _list_input(given: str, survey: Survey, *, alone: bool, in_order: bool = True) -> Iterator[ListedImage]:
     """Yield an input's files; it may only be empty where another input has listed its folders before."""
     empty, ignored, passed_over = True, survey.ignored, survey.passed_over
-    for image in list_place(given, survey):
+    for image in list_place(given, survey, in_order=in_order):
         empty = False
         yield image
     if empty and (alone or survey.passed_over == passed_over):
@@ -159,12 +219,7 @@ def _list_input(given: str, survey: Survey, *, alone: bool) -> Iterator[ListedIm
 
 
 def _sort_key(image: ListedImage) -> bytes:
-    return _uri_key(image.uri)
-
-
-def _uri_key(uri: str) -> bytes:
-    # Folders are walked in the order of their paths; percent-encoding would change it.
-    return path_of(uri) if uri.startswith("file:") else uri.encode()
+    return uri_key(image.uri)
 
 
 def check_output_outside_inputs(inputs: Sequence[str], output: str) -> None:
@@ -193,76 +248,39 @@ def _matches_in(output: str, given: str) -> bool:
     return any(expression.fullmatch(f"{output.removeprefix(below)}/{name}") for name in _WRITTEN)
 
 
-def read_input_list(given: str, limits: ReadLimits | None = None) -> list[ListedImage]:
+def read_input_list(
+    given: str, limits: ReadLimits | None = None, *, carry: Sequence[str] = ()
+) -> list[ListedImage]:
     """Return the images that a file lists, each once, in the order of their names.
 
     The file has one name per line, or is a CSV with a column `path` or `image`. Names are URIs, absolute
     paths, or paths relative to the file's own folder. A file is known by the real path of its folder.
+    Columns to `carry` go with the images, and so do `field` and `position` where the list has both.
 
     Raises:
-        UserError: when the file cannot be read or names nothing.
+        UserError: when the file cannot be read, names nothing or lacks a column.
     """
-    with ImageReader(limits) as reader:
-        return list(reader.find(_named_uris(given)))
+    return list(read_names(given, carry=carry).find(limits))
 
 
-def list_named(given: str, limits: ReadLimits | None = None, *, limit: int = SERIAL_LIMIT) -> Listing:
+def list_named(
+    given: str, limits: ReadLimits | None = None, *, limit: int = SERIAL_LIMIT, carry: Sequence[str] = ()
+) -> Listing:
     """List what `read_input_list` returns; beyond `limit`, objects are left to workers, in files of names.
 
     Raises:
         UserError: as `read_input_list`.
     """
-    uris = _named_uris(given)
+    names = read_names(given, carry=carry)
     # By their keys, local files come first; workers may not see them.
-    here = max(limit, bisect.bisect_left(uris, True, key=is_object))
-
-    def images() -> Iterator[ListedImage]:
-        with ImageReader(limits) as reader:
-            yield from reader.find(uris[:here])
-
-    listing = Listing(images())
+    here = max(limit, bisect.bisect_left(names.uris, True, key=is_object))
+    listing = Listing(names.part(0, here).find(limits))
     files = {
-        named_listing(number): uris[start : start + _NAMES_OF_A_FILE]
-        for number, start in enumerate(range(here, len(uris), _NAMES_OF_A_FILE))
+        named_listing(number): names.part(start, start + _NAMES_OF_A_FILE)
+        for number, start in enumerate(range(here, len(names.uris), _NAMES_OF_A_FILE))
     }
     listing.ranges = tuple(
-        RemoteRange("", KeyRange(named[0], ""), "", names=name) for name, named in files.items()
+        RemoteRange("", KeyRange(named.uris[0], ""), "", names=name) for name, named in files.items()
     )
-    listing.side_files.append(
-        lambda: (
-            (name, gzip.compress(json.dumps(named).encode(), 1, mtime=0)) for name, named in files.items()
-        )
-    )
+    listing.side_files.append(lambda: ((name, named.to_bytes()) for name, named in files.items()))
     return listing
-
-
-def _named_uris(given: str) -> list[str]:
-    try:
-        with open_text(given) as file:
-            text = file.read()
-        if "\0" in text:
-            raise UserError("input list is not UTF-8 text", value=given, hint="save it as UTF-8")
-        names = list(_names(text))
-    except (OSError, csv.Error) as error:
-        raise UserError(
-            f"cannot read the input list ({error})", value=given, hint="check the path and the file"
-        ) from error
-    if not names:
-        raise UserError("input list names no images", value=given, hint="write one path or URI per line")
-    real = RealNames()
-    return sorted({real[uri_in(name, given)] for name in names}, key=_uri_key)
-
-
-def _names(text: str) -> Iterator[str]:
-    header = [cell.strip().lower() for cell in next(csv.reader(io.StringIO(text, newline="")), [])]
-    column = next((header.index(name) for name in ("path", "image") if name in header), None)
-    if column is not None:
-        rows = csv.reader(io.StringIO(text, newline=""))
-        next(rows)
-        yield from (row[column] for row in rows if len(row) > column and row[column])
-        return
-    lines = text.split("\n")
-    # A name may end in a carriage return; if every line does, these are Windows line ends.
-    if all(line.endswith("\r") for line in lines if line):
-        lines = [line.removesuffix("\r") for line in lines]
-    yield from filter(None, lines)

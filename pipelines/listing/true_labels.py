@@ -21,6 +21,9 @@ _NO_PAGE = "-"
 
 _DIGITS = {str(digit): digit for digit in range(CLASSES)}
 
+Parse = Callable[[str], int | None]
+"""From the text of a label to its number; None where it is no label."""
+
 
 class Label(NamedTuple):
     """A label from a CSV file: the digit, and the version of the image that it is of; -1 for any."""
@@ -30,7 +33,11 @@ class Label(NamedTuple):
 
 
 def attach_labels(
-    images: Iterable[ListedImage], labels: "str | LabelsFile", *, more: Callable[[], bool] = lambda: False
+    images: Iterable[ListedImage],
+    labels: "str | LabelsFile",
+    *,
+    more: Callable[[], bool] = lambda: False,
+    unreadable: bool = False,
 ) -> Iterator[ListedImage]:
     """Yield the images with their labels; images without one stay unlabelled.
 
@@ -41,15 +48,16 @@ def attach_labels(
     image. Where `more` images are listed elsewhere, these are not, nor is it an error that none has a label.
 
     `labels` is `folder`, or a CSV with the columns `path` and `label`, or its place. Its paths are URIs,
-    absolute paths, or paths relative to its own folder.
+    absolute paths, or paths relative to its own folder. If `unreadable` images count, their label is
+    `NOT_A_DIGIT`; else they have none.
 
     Raises:
         UserError: when the CSV cannot be used, or, after the last image, when no image had a label.
     """
     if isinstance(labels, str) and labels != FOLDER:
-        labels = LabelsFile(labels)
+        labels = LabelsFile(labels, unreadable=unreadable)
     labeller = Labeller(labels) if isinstance(labels, LabelsFile) else None
-    label = labeller.label if labeller else label_from_folder
+    label = labeller.label if labeller else _class_from_folder if unreadable else label_from_folder
     known = False
     for image in images:
         labelled = label(image)
@@ -139,15 +147,20 @@ class Labeller:
 class LabelsFile:
     """A CSV file of labels, in memory.
 
+    Args:
+        path: the file.
+        unreadable: whether images labelled so have the label `NOT_A_DIGIT`, rather than none.
+
     Attributes:
         count: number of labels.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, unreadable: bool = False) -> None:
         self._path = path
         # Listed and labelled under different links, an image is still the same one.
         self._real = RealNames()
-        self._by_uri = _read_csv(path, self._real)
+        parse = labels_file.class_of if unreadable else labels_file.digit_of
+        self._by_uri = _read_csv(path, self._real, parse)
         self._pages = _page_labels(self._by_uri)
         self.count = len(self._by_uri)
 
@@ -181,6 +194,10 @@ def label_from_folder(image: ListedImage) -> ListedImage:
     return _labelled(image, _DIGITS.get(folder_of(image.uri).rpartition("/")[2]))
 
 
+def _class_from_folder(image: ListedImage) -> ListedImage:
+    return _labelled(image, labels_file.CLASS_NUMBERS.get(folder_of(image.uri).rpartition("/")[2]))
+
+
 def label_from_member_folder(member: ListedImage) -> ListedImage:
     """Return an archive's member with its folder in the archive as its label, if that is a digit."""
     return _labelled(member, _DIGITS.get(folder_of("/" + member.uri.rpartition("!")[2]).rpartition("/")[2]))
@@ -190,7 +207,7 @@ def _labelled(image: ListedImage, label: int | None) -> ListedImage:
     return image if label is None else image._replace(label=label)
 
 
-def _read_csv(path: str, real: RealNames) -> dict[str, Label]:
+def _read_csv(path: str, real: RealNames, parse: Parse) -> dict[str, Label]:
     try:
         with open_text(path) as file:
             rows = csv.DictReader(file)
@@ -200,7 +217,7 @@ def _read_csv(path: str, real: RealNames) -> dict[str, Label]:
                     value=rows.fieldnames,
                     hint=f"add the header path,label to {path}",
                 )
-            labels, without_digit = _read_rows(rows, path, real)
+            labels, without_digit = _read_rows(rows, path, real, parse)
     except (OSError, csv.Error) as error:
         raise UserError(
             f"cannot read the labels file ({error})", value=path, hint="give a CSV file, or `folder`"
@@ -210,12 +227,14 @@ def _read_csv(path: str, real: RealNames) -> dict[str, Label]:
     return labels
 
 
-def _read_rows(rows: csv.DictReader, path: str, real: RealNames) -> tuple[dict[str, Label], int]:
+def _read_rows(
+    rows: csv.DictReader, path: str, real: RealNames, parse: Parse
+) -> tuple[dict[str, Label], int]:
     """Return the labels by URI, and the number of lines without a digit."""
     labels: dict[str, Label] = {}
     without_digit = 0
     for row in rows:
-        digit = _digit(row["label"], path, line=rows.line_num)
+        digit = _digit(row["label"], path, line=rows.line_num, parse=parse)
         if digit is None:
             without_digit += 1
             continue
@@ -236,9 +255,9 @@ def _generation(text: str | None, path: str, *, line: int) -> int:
     return int(text)
 
 
-def _digit(text: str | None, path: str, *, line: int) -> int | None:
+def _digit(text: str | None, path: str, *, line: int, parse: Parse) -> int | None:
     try:
-        return labels_file.digit_of(text or "")
+        return parse(text or "")
     except ValueError as error:
         raise UserError(
             "label is not a digit from 0 to 9", value=text, hint=f"correct line {line} of {path}"

@@ -4,8 +4,8 @@ import dataclasses
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Iterator
-from typing import Final, Self
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, Self
 
 from digitmill.storage.listed_image import FIELD_TYPES, ListedImage
 from digitmill.storage.names import may_be_archive
@@ -40,8 +40,12 @@ class WorkItem:
     images: tuple[ListedImage, ...]
 
     def to_bytes(self) -> bytes:
-        """Return the item as compact JSON."""
-        return json.dumps([self.digest, self.images], separators=(",", ":")).encode()
+        """Return the item as compact JSON: digest, number of images, and a column for each of their fields.
+
+        Columns take half the time of rows, and one that has the same value everywhere is that value.
+        """
+        columns = [_shortened(column) for column in zip(*self.images, strict=True)]
+        return json.dumps([self.digest, len(self.images), columns], separators=(",", ":")).encode()
 
     @property
     def may_be_archive(self) -> bool:
@@ -52,11 +56,10 @@ class WorkItem:
     def from_bytes(cls, data: bytes) -> Self:
         """Read what `to_bytes` wrote; raise ValueError when the data are no such item."""
         with fields_of("a listing file"):
-            digest, images = parse_json(data)
+            digest, *content = parse_json(data)
             check_types([[digest]], (str,))
-            check_types(images, FIELD_TYPES)
-            # Listings of earlier versions lack the fields that have come since.
-            return cls(digest, tuple(itertools.starmap(ListedImage, images)))
+            # Earlier versions wrote rows, which lack the fields that have come since.
+            return cls(digest, _of_rows(*content) if len(content) == 1 else _of_columns(*content))
 
 
 def pack_items(
@@ -88,10 +91,30 @@ def separate_archives(items: Iterable[WorkItem]) -> Iterator[WorkItem]:
             yield WorkItem(_digest(images, item.digest), images)
 
 
+def _shortened(column: tuple) -> tuple | str | int:
+    return column[0] if column.count(column[0]) == len(column) else column
+
+
+def _of_columns(count: int, columns: Sequence[Any]) -> tuple[ListedImage, ...]:
+    for column, kind in zip(columns, FIELD_TYPES, strict=True):
+        several = isinstance(column, list)
+        if {*map(type, column if several else [column])} != {kind} or (several and len(column) != count):
+            raise TypeError(f"not {count} values of {kind.__name__} in a column")
+    whole = (each if isinstance(each, list) else itertools.repeat(each, count) for each in columns)
+    # The class itself takes its fields one by one, which costs twice the time.
+    return tuple(map(tuple.__new__, itertools.repeat(ListedImage), zip(*whole, strict=True)))
+
+
+def _of_rows(rows: Sequence[Any]) -> tuple[ListedImage, ...]:
+    check_types(rows, FIELD_TYPES)
+    return tuple(itertools.starmap(ListedImage, rows))
+
+
 def _digest(images: tuple[ListedImage, ...], run: str) -> str:
     # URIs hold no NUL, so different sequences of images give different bytes.
     # The size counts too: a file may be replaced by one with the same modification time.
     named = [
-        f"\0{uri}\0{generation}\0{size}\0{label}{pages}" for uri, generation, size, label, _, pages in images
+        f"\0{uri}\0{generation}\0{size}\0{label}{pages}{carried}"
+        for uri, generation, size, label, _, pages, carried in images
     ]
     return hashlib.sha256(f"{run}{''.join(named)}".encode()).hexdigest()[:32]

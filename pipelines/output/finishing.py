@@ -6,7 +6,7 @@ An output without a manifest is not finished.
 import dataclasses
 import datetime
 import importlib.metadata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from digitmill.commands import run_config
@@ -15,11 +15,14 @@ from digitmill.imaging.canonical import PREPROCESSING_VERSION
 from digitmill.storage import OutputFolder
 from digitmill.storage.interface import Hold
 from digitmill.storage.names import printable
+from pipelines.fields.run_fields import RunFields
 from pipelines.output.reconcile import Reconciliation
 from pipelines.output.signing import Signer, write_manifest
-from pipelines.report.scoring_report import Baselines, write_reports
+from pipelines.report.scoring_report import Baselines, RunReport
 from pipelines.statistics.item_statistics import RunStatistics, count_failure_codes
 from schemas import run_plan
+from schemas.checks.gates import Gate, tripped
+from schemas.layout import REPORTS
 from schemas.manifest import Counts, Manifest, Part, Status
 
 _LIBRARIES = ("digitmill", "apache-beam", "numpy", "opencv-python-headless")
@@ -33,6 +36,8 @@ def finish_run(
     hold: Hold,
     baselines: Baselines,
     signer: Signer | None = None,
+    fields: RunFields | None = None,
+    gates: Iterable[Gate] = (),
 ) -> Manifest:
     """Write the reports and the manifest, signed if there is a key, and return the manifest.
 
@@ -43,12 +48,28 @@ def finish_run(
         Part.of(name, output.read(name)) for name in (run_plan.FILE, run_config.FILE) if output.exists(name)
     ]
     hold.confirm()
-    reports = write_reports(output, reconciled.statistics, draft, baselines=baselines)
+    report = RunReport.of(reconciled.statistics, baselines, fields)
+    draft = dataclasses.replace(draft, **report.drift_figures())
+    draft = dataclasses.replace(draft, tripped=tripped(gates, draft))
+    reports = report.write(output, draft)
+    _drop_other_reports(output, reports)
     parts = (*begun, *reconciled.parts, *reconciled.statistics.parts, *reports)
-    finished = dataclasses.replace(draft, parts=tuple(sorted(parts, key=lambda part: part.name)))
+    finished = dataclasses.replace(
+        draft,
+        parts=tuple(sorted(parts, key=lambda part: part.name)),
+        fields=fields.counts if fields else None,
+    )
     hold.confirm()
     write_manifest(output, finished.to_json().encode(), signer)
     return finished
+
+
+def _drop_other_reports(output: OutputFolder, reports: Iterable[Part]) -> None:
+    """Delete reports of a launcher that had other flags, and did not finish."""
+    named = {part.name for part in reports}
+    for name in output.names(REPORTS):
+        if f"{REPORTS}/{name}" not in named:
+            output.delete(f"{REPORTS}/{name}")
 
 
 def make_manifest(reconciled: Reconciliation, status: Callable[[Counts], Status], **fields: Any) -> Manifest:
@@ -67,6 +88,9 @@ def make_manifest(reconciled: Reconciliation, status: Callable[[Counts], Status]
         labelled=statistics.labelled,
         right=statistics.right,
         accepted=statistics.accepted,
+        not_digits=statistics.not_digits,
+        accepted_labelled=statistics.accepted_labelled,
+        accepted_right=statistics.accepted_right,
         parts=(),
         skipped_failed=reconciled.skipped_failed,
         ignored=reconciled.ignored,

@@ -3,18 +3,25 @@
 import dataclasses
 import hashlib
 import sys
+from collections.abc import Mapping
+from typing import Any, Final
 
 from digitmill.commands import Effect
 from digitmill.engines.bundle_loader import Bundle
 from digitmill.imaging.canonical import PREPROCESSING_VERSION
 from digitmill.storage import OutputFolder, read_place
 from digitmill.storage.names import place_from_anywhere, printable
+from pipelines.fields.run_fields import LIST_FIELDS, FieldRules
 from pipelines.history.past_runs import find_runs, pages_of, sort_runs, with_same_model, without_merged
+from pipelines.listing.named_images import has_fields
 from pipelines.listing.true_labels import FOLDER
 from pipelines.output import output_run
 from pipelines.score_options import ScoreOptions
 from schemas.errors import UserError
 from schemas.run_plan import RunPlan
+
+_LATER: Final = frozenset({"audit", "carry", LIST_FIELDS})
+"""Settings that plans of earlier versions lack."""
 
 
 def make_plan(
@@ -35,14 +42,17 @@ def make_plan(
         inputs=tuple(printable(place_from_anywhere(given)) for given in options.inputs),
         model=bundle.digest,
         preprocessing=PREPROCESSING_VERSION,
-        settings={
-            **options.recorded(Effect.RESULT),
-            "accept_threshold": accept_threshold(options, bundle),
-            "engine": str(bundle.engine.kind),
-            "challenger": challenger.digest if challenger else None,
-            "input_list_digest": _digest_of(options.input_list),
-            "labels_digest": _digest_of(None if options.labels == FOLDER else options.labels),
-        },
+        settings=_without_unused(
+            {
+                **options.recorded(Effect.RESULT),
+                "accept_threshold": accept_threshold(options, bundle),
+                "engine": str(bundle.engine.kind),
+                "challenger": challenger.digest if challenger else None,
+                "input_list_digest": _digest_of(options.input_list),
+                "labels_digest": _digest_of(None if options.labels == FOLDER else options.labels),
+                LIST_FIELDS: bool(options.input_list and has_fields(options.input_list)),
+            }
+        ),
         past={},
     )
     if begun is not None:
@@ -64,6 +74,29 @@ def make_plan(
             flush=True,
         )
     return dataclasses.replace(plan, past={run.place: run.digest for run in without_merged(used)})
+
+
+def _without_unused(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return settings without unused ones that are new: the digest of other runs stays what it was."""
+    return {name: value for name, value in settings.items() if value or name not in _LATER}
+
+
+def field_rules(options: ScoreOptions, plan: RunPlan) -> FieldRules | None:
+    """Return what makes fields of a run's images; None for a run without fields.
+
+    Raises:
+        UserError: when the pattern or the check of fields cannot be used.
+    """
+    threshold = float(plan.settings["accept_threshold"] or 0)
+    settings = {**plan.settings, **options.recorded(Effect.REPORT)}
+    rules = FieldRules.of(settings, plan.inputs, threshold=threshold)
+    if rules is None and options.field_check:
+        raise UserError(
+            "--field-check needs fields",
+            value=options.field_check,
+            hint="say what a field is, by --field or by columns field and position of the --input-list",
+        )
+    return rules
 
 
 def accept_threshold(options: ScoreOptions, bundle: Bundle) -> float:

@@ -15,15 +15,18 @@ import numpy as np
 from digitmill.records import decode_records, parse_example, read_records
 from digitmill.reports.csv_table import encode_csv, read_csv
 from digitmill.storage.names import folder_of
-from pipelines.scoring.rows import SLICE_ROWS, Columns, encode_rows
+from pipelines.scoring.rows import SLICE_ROWS, Columns, definitions_of, encode_rows
 from pipelines.statistics.failure_rows import is_failure_file
 from pipelines.statistics.item_statistics import ItemStatistics
 from schemas import failure, prediction
+from schemas.columns import Column
 from schemas.layout import Compression
 from schemas.manifest import Part
 from schemas.prediction import NO_LABEL, NO_NUMBER, Decision
 
-_HEADER: Final = [column.name for column in prediction.COLUMNS]
+_EARLIER_HEADER: Final = [column.name for column in prediction.COLUMNS if column.name != "reason"]
+"""Of tables that earlier versions wrote."""
+
 _FAILURE_HEADER: Final = [column.name for column in failure.COLUMNS]
 _COUNTED: Final = (
     "scored",
@@ -34,6 +37,7 @@ _COUNTED: Final = (
     "challenger_right",
     "accepted_labelled",
     "accepted_right",
+    "not_digits",
 )
 """Counts of a statistics record that follow from its rows."""
 
@@ -58,12 +62,19 @@ class _Pair:
 class ItemRows:
     """The rows of one work item, read from both formats at once, some thousand rows in memory.
 
+    Args:
+        record: of the work item.
+        carry: columns of the input list that the rows have, too.
+
     Attributes:
         findings: one line for each difference; complete once `images` has ended.
     """
 
-    def __init__(self, record: ItemStatistics) -> None:
+    def __init__(self, record: ItemStatistics, carry: Sequence[str] = ()) -> None:
         self.findings: list[str] = []
+        self._columns = definitions_of(carry)
+        self._header = [column.name for column in self._columns]
+        self._header_line = encode_csv([self._header])
         self._record = record
         self._counts: collections.Counter[str] = collections.Counter()
         self._digits: collections.Counter[tuple[str, int]] = collections.Counter()
@@ -96,17 +107,20 @@ class ItemRows:
         if alike is None:
             return
         table = read_csv(pair.table.name, text, header=True)
-        if next(table, None) != _HEADER:
+        header = next(table, [])
+        if header not in (self._header, _EARLIER_HEADER):
             self.findings.append(f"{pair.table.name}: not the columns of predictions")
+        lacking = [""] * (len(self._header) - len(header))
         rows = map(parse_example, read_records(records))
         first, differing = "", 0
         rest = itertools.islice(itertools.zip_longest(table, rows), alike, None)
         for number, (cells, row) in enumerate(rest, start=alike + 1):
             if row is not None:
                 self._count(row)
-            if cells is None or row is None or cells != _cells(row) or not row.keys() <= {*_HEADER}:
+            whole = None if cells is None else cells + lacking
+            if whole is None or row is None or whole != self._cells(row) or not row.keys() <= {*self._header}:
                 differing += 1
-                first = first or f"row {number:,}: {_difference(cells, row)}"
+                first = first or f"row {number:,}: {self._difference(whole, row)}"
             if cells:
                 yield cells[0]
         if differing:
@@ -123,11 +137,11 @@ class ItemRows:
         table = gzip.GzipFile(fileobj=plain) if pair.table.name.endswith(".gz") else plain
         payloads, count = read_records(records), 0
         try:
-            same = table.read(len(_HEADER_LINE)) == _HEADER_LINE
+            same = table.read(len(self._header_line)) == self._header_line
             while same and (some := list(itertools.islice(payloads, SLICE_ROWS))):
-                columns = _decoded(some)
+                columns = _decoded(some, self._columns)
                 written = encode_rows(columns, Compression.NONE)
-                lines = written["csv"][len(_HEADER_LINE) :]
+                lines = written["csv"][len(self._header_line) :]
                 if table.read(len(lines)) != lines or list(read_records(written["tfrecord"])) != some:
                     return count
                 self._count_columns(columns)
@@ -136,6 +150,20 @@ class ItemRows:
             return None if same and not table.read(1) else count
         except (ValueError, EOFError, zlib.error, gzip.BadGzipFile):
             return count
+
+    def _cells(self, row: Row) -> list[str]:
+        """Return a prediction as the cells of its CSV row."""
+        return [
+            _cell(row.get(column.name), column.kind, nullable=column.nullable) for column in self._columns
+        ]
+
+    def _difference(self, cells: Sequence[str] | None, row: Row | None) -> str:
+        if cells is None or row is None:
+            return "only in the TFRecord" if cells is None else "only in the CSV"
+        for name, here, there in zip(self._header, cells, self._cells(row), strict=False):
+            if here != there:
+                return f"{name} is {here!r}, in the TFRecord {there!r}"
+        return "other columns"
 
     def _count_columns(self, columns: Columns) -> None:
         digit, label, challenger = (
@@ -152,6 +180,7 @@ class ItemRows:
             "challenger_right": known & (label == challenger),
             "accepted_labelled": accepted & known,
             "accepted_right": accepted & right,
+            "not_digits": np.array([reason is not None for reason in columns["reason"]], bool),
         }.items():
             self._counts[name] += int(rows.sum())
         self._digits.update(zip(map(folder_of, columns["image"]), digit.tolist(), strict=True))
@@ -168,6 +197,7 @@ class ItemRows:
         self._counts["challenger_right"] += known and label == challenger
         self._counts["accepted_labelled"] += accepted and known
         self._counts["accepted_right"] += accepted and right
+        self._counts["not_digits"] += row.get("reason") is not None
         self._digits[folder_of(_text(row.get("image"))), digit] += 1  # type: ignore[index]
 
     def _compare_counts(self) -> None:
@@ -183,18 +213,18 @@ class ItemRows:
             self.findings.append(f"{name}: other digits in its rows than in its tallies")
 
 
-_HEADER_LINE: Final = encode_csv([_HEADER])
-
-
-def _decoded(payloads: Sequence[bytes]) -> Columns:
+def _decoded(payloads: Sequence[bytes], definitions: Sequence[Column]) -> Columns:
     """Return the columns of records; raise ValueError when these are none, or a text is not UTF-8."""
-    defaults = {column.name: _DEFAULTS[column.kind] for column in prediction.COLUMNS}
+    defaults = {
+        column.name: None if column.nullable and column.kind == "string" else _DEFAULTS[column.kind]
+        for column in definitions
+    }
     found = decode_records(payloads, defaults)
     return {
-        column.name: [text.decode() for text in found[column.name]]
+        column.name: [None if text is None else text.decode() for text in found[column.name]]
         if column.kind == "string"
         else found[column.name]
-        for column in prediction.COLUMNS
+        for column in definitions
     }
 
 
@@ -206,28 +236,12 @@ def _text(value: object) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def _cells(row: Row) -> list[str]:
-    """Return a prediction as the cells of its CSV row."""
-    return [
-        _cell(row.get(column.name), column.kind, nullable=column.nullable) for column in prediction.COLUMNS
-    ]
-
-
 def _cell(value: Any, kind: str, *, nullable: bool) -> str:
     if value is None or (nullable and (value == NO_LABEL or value != value)):
         return ""
     if kind == "string":
         return _text(value)
     return f"{value:.6f}" if kind == "number" and isinstance(value, float) else str(value)
-
-
-def _difference(cells: Sequence[str] | None, row: Row | None) -> str:
-    if cells is None or row is None:
-        return "only in the TFRecord" if cells is None else "only in the CSV"
-    for name, here, there in zip(_HEADER, cells, _cells(row), strict=False):
-        if here != there:
-            return f"{name} is {here!r}, in the TFRecord {there!r}"
-    return "other columns"
 
 
 class FailureRows:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from typing import Any
 
+from digitmill.reports.numbers import figure
 from schemas import manifest
 from schemas.errors import ExitCode
 from schemas.layout import PREDICTIONS, REPORT_PAGE
@@ -21,8 +22,9 @@ class Summary:
     @property
     def exit_code(self) -> ExitCode:
         """Exit code of the command."""
-        over = self.manifest.status == Status.OVER_BUDGET
-        return ExitCode.OVER_BUDGET if over else ExitCode.OK
+        if self.manifest.status == Status.OVER_BUDGET:
+            return ExitCode.OVER_BUDGET
+        return ExitCode.GATE_TRIPPED if self.manifest.tripped else ExitCode.OK
 
     def as_data(self) -> dict[str, Any]:
         """Return the manifest and the place of the output as JSON data."""
@@ -30,6 +32,12 @@ class Summary:
 
     def table(self) -> str:
         """Return the lines to print."""
+        rows = self.rows()
+        width = max(map(len, rows))
+        return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items())
+
+    def rows(self) -> dict[str, str]:
+        """Return what there is to say, by its name."""
         rows = {
             "images": f"{self.manifest.counts.listed:,}",
             "scored": f"{self.manifest.counts.scored:,} ({self._accepted()})",
@@ -38,18 +46,43 @@ class Summary:
             "ignored": self._ignored(),
             "vanished": self._vanished(),
             "accuracy": self.manifest.accuracy,
+            "fields": self._fields(),
             "challenger": self._challenger(),
+            "tripped": self._tripped(),
             "images/s": f"{self.manifest.images_per_second:,.0f}",
             "report": f"{self.place}/{REPORT_PAGE}",
             "predictions": f"{self.place}/{PREDICTIONS}/part-*.csv",
             "manifest": f"{self.place}/{manifest.FILE}",
         }
-        width = max(map(len, rows))
-        return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items() if value is not None)
+        return {name: str(value) for name, value in rows.items() if value is not None}
 
     def _accepted(self) -> str:
         review = self.manifest.counts.scored - self.manifest.accepted
-        return f"{self.manifest.accepted:,} accepted, {review:,} for review"
+        no_digit = f", {self.manifest.not_digits:,} of these no digit" if self.manifest.not_digits else ""
+        return f"{self.manifest.accepted:,} accepted, {review:,} for review{no_digit}"
+
+    def _fields(self) -> str | None:
+        counts = self.manifest.fields
+        if counts is None:
+            return None
+        if not counts.fields:
+            if not self.manifest.counts.scored + self.manifest.counts.failed:
+                return "0: no image is new"
+            named = self.manifest.options.get("field")
+            where = "--field" if named else "the column field of the input list"
+            return f"0: no image is in a field; check {where}"
+        parts = {
+            "accepted": counts.accepted,
+            "for review": counts.unsure,
+            "invalid": counts.invalid,
+            "incomplete": counts.incomplete,
+        }
+        words = ", ".join(f"{count:,} {name}" for name, count in parts.items() if count)
+        return f"{counts.fields:,} ({words})"
+
+    def _tripped(self) -> str | None:
+        found = {gate: figure(value) for gate, value in self.manifest.tripped.items()}
+        return ", ".join(f"{gate} ({value})" for gate, value in found.items()) or None
 
     def _challenger(self) -> str | None:
         if self.manifest.challenger is None:

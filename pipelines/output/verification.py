@@ -8,7 +8,7 @@ import itertools
 import os
 import sys
 import zlib
-from collections.abc import Container, Iterator, Set
+from collections.abc import Container, Iterator, Sequence, Set
 from typing import Any, Final, Self
 
 from tqdm import tqdm
@@ -25,6 +25,7 @@ from pipelines.listing.frozen_listing import read_items
 from pipelines.listing.work_item import WorkItem
 from pipelines.output import signing
 from pipelines.output.row_comparison import FailureRows, ItemRows
+from pipelines.score_options import carried_names
 from pipelines.statistics.item_statistics import ItemStatistics, merge_statistics, read_record
 from schemas import manifest
 from schemas.errors import UserError
@@ -43,7 +44,7 @@ from schemas.layout import (
 )
 from schemas.manifest import Manifest, Part
 
-_COUNTED: Final = ("scored", "accepted", "labelled", "right", "agreed", "challenger_right")
+_COUNTED: Final = ("scored", "accepted", "labelled", "right", "agreed", "challenger_right", "not_digits")
 """Counts that are both in the manifest and in each statistics record."""
 
 MAX_FINDINGS: Final = 20
@@ -219,10 +220,13 @@ def _check_outcomes(output: _Reading, found: Manifest) -> Iterator[str]:
     scored = is_joined if joined else is_listed
     totals: collections.Counter[str] = collections.Counter()
     failures = FailureRows()
+    carry = carried_names(found.options.get("carry"))
     for name in filter(scored, listing):
         with _damage(name) as damage:
             for item in read_items(output.output, name):
-                yield from _check_item(output, item, parts=parts, totals=totals, failures=failures)
+                yield from _check_item(
+                    output, item, parts=parts, totals=totals, failures=failures, carry=carry
+                )
         yield from damage
     for name in filter(is_bucket, listing):
         with _damage(name) as damage:
@@ -273,6 +277,7 @@ def _check_item(
     parts: Container[str],
     totals: collections.Counter[str],
     failures: FailureRows,
+    carry: Sequence[str],
 ) -> Iterator[str]:
     name = statistics_name(item.digest)
     if name not in parts:
@@ -280,7 +285,7 @@ def _check_item(
         return
     record = read_record(output.output.read(name), output.output)
     failures.add(each.row() for each in record.failures)
-    rows = ItemRows(record)
+    rows = ItemRows(record, carry)
     unknown = [part.name for part in record.parts if part.name not in parts]
     yield from (f"{part}: named by {name}, not by the manifest" for part in unknown)
     found = rows.images(output.read) if not unknown else ()

@@ -5,6 +5,7 @@ import datetime
 import fnmatch
 import importlib.metadata
 import json
+import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -137,8 +138,11 @@ def _pack(
     survey = Survey(Selection(options.include, options.exclude), strict=options.strict_listing)
     images = list_images(options.inputs, survey=survey)
     if options.labels is not None:
-        images = _by_file(attach_labels(images, options.labels), options.labels)
-    items = list(shards(show_listing(images), shard_bytes=options.shard_megabytes * 1e6))
+        images = _by_file(attach_labels(images, options.labels, unreadable=True), options.labels)
+    listed = list(show_listing(images))
+    if options.shuffle:
+        random.Random(options.seed).shuffle(listed)
+    items = list(shards(listed, shard_bytes=options.shard_megabytes * 1e6))
     output.write_once(run_config.FILE, options.run_config().encode())
 
     # 3. Pack. Each work item writes its shard, then its record.

@@ -4,6 +4,8 @@ import dataclasses
 import pathlib
 from typing import ClassVar, Final
 
+import click
+
 from digitmill.commands import Effect, OptionGroup, Options, beam_flags, flag
 from digitmill.commands.parameter_types import FILE, FOLDER, FiniteRange
 from pipelines import scoring_flags
@@ -47,11 +49,17 @@ class PackOptions(Options):
     exclude: tuple[str, ...] = scoring_flags.exclude(group=_INPUT)
     strict_listing: bool = scoring_flags.strict_listing(group=_INPUT)
     shard_megabytes: float = flag(
-        "Size of a shard; a worker needs twice as much memory.",
+        "Greatest size of a shard; all are about equal. A worker needs twice as much memory.",
         group=_OUTPUT,
         type=FiniteRange(min=0, min_open=True),
         default=100,
         always=True,
+    )
+    shuffle: bool = flag(
+        "Shuffle the images, so that every shard holds all kinds.", group=_OUTPUT, default=False
+    )
+    seed: int = flag(
+        "Determines the order of --shuffle.", group=_OUTPUT, type=click.IntRange(min=0), default=0
     )
     sign: pathlib.Path | None = scoring_flags.sign(group=_OUTPUT)
     resume: bool = flag(

@@ -2,7 +2,8 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from typing import Final, Self
 
 import numpy as np
@@ -32,19 +33,32 @@ def shard_name(digest: str) -> str:
     return f"packed-{digest}.tfrecord"
 
 
-def shards(images: Iterable[ListedImage], *, shard_bytes: float) -> Iterator[WorkItem]:
-    """Yield work items of at most `shard_bytes`, or of one image, that hold every image once, in order."""
-    chunk: list[ListedImage] = []
-    held = 0
-    for image in images:
-        size = max(0, image.size) + len(image.uri) + _RECORD_BYTES
-        if held + size > shard_bytes and chunk:
-            yield from pack_items(chunk, _RUN, size=len(chunk))
-            chunk, held = [], 0
-        chunk.append(image)
+def shards(images: Sequence[ListedImage], *, shard_bytes: float) -> Iterator[WorkItem]:
+    """Yield work items of about equal size that hold every image once, in order.
+
+    None is larger than `shard_bytes`, unless it holds one image alone.
+    """
+    sizes = [max(0, image.size) + len(image.uri) + _RECORD_BYTES for image in images]
+    for start, end in _equal_cuts(sizes, most=shard_bytes):
+        yield from pack_items(images[start:end], _RUN, size=end - start)
+
+
+def _equal_cuts(sizes: Sequence[int], *, most: float) -> Iterator[tuple[int, int]]:
+    """Yield the start and end of each shard, given the images' sizes."""
+    total = sum(sizes)
+    # A shard may exceed its fair share by one image.
+    fair = max(most - max(sizes, default=0), most / 2)
+    count = math.ceil(total / fair)
+    start = passed = held = number = 0
+    for at, size in enumerate(sizes):
+        is_full = held + size > most or passed + size / 2 > total * (number + 1) / count
+        if held and is_full:
+            yield start, at
+            start, held, number = at, 0, max(number + 1, math.floor(passed * count / total))
         held += size
-    if chunk:
-        yield from pack_items(chunk, _RUN, size=len(chunk))
+        passed += size
+    if held:
+        yield start, len(sizes)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,7 @@ each have a module.
 """
 
 __all__ = [
+    "nights_report",
     "rebuilding",
     "scoring_report",
 ]

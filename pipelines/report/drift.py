@@ -1,9 +1,8 @@
 """Data drift of a run against a reference: population stability indices, and sentences that explain them.
 
-An index is the sum over bins of (p - q) ln(p / q), for shares p in the run and q in the reference. Below 0.1
-is commonly called stable, from 0.25 a large shift; see B. Yurdakul, "Statistical Properties of Population
-Stability Index", Western Michigan University 2018. Without drift, the index is distributed as (1/n + 1/m)
-times a chi-squared variable with one degree of freedom less than there are bins.
+An index counts by what it exceeds chance: with ten images nearly anything may be chance, with ten million
+nothing is. Then a shift is what is large enough to matter. An index below 0.1 is commonly called stable, one
+from 0.25 on a large shift.
 """
 
 import csv
@@ -15,28 +14,56 @@ from collections.abc import Iterator, Sequence
 from typing import Final, Self
 
 from digitmill.reports.numbers import NONE, fraction, share
+from pipelines.report.stability_index import (
+    add_groups,
+    chance_bound,
+    group_evenly,
+    population_stability_index,
+)
 from schemas.digit import CLASSES
-from schemas.model.model_card import HISTOGRAM_BINS, ModelCard
+from schemas.model.ink_counts import INK_BINS, UPPER_BOUNDS, InkCounts
+from schemas.model.model_card import CONFIDENCE_SAMPLE, HISTOGRAM_BINS, ModelCard
 
-MODERATE, LARGE = 0.1, 0.25
+SLIGHT, MODERATE, LARGE = 0.001, 0.1, 0.25
 
-_MIN_SHARE: Final = 1e-4
-"""Least share of a bin: an empty one would make the index infinite."""
+FALSE_ALARMS: Final = 0.01
+"""Probability that images without drift get any shift, over all measures together."""
 
 DISTRIBUTIONS_HEADER: Final = ("measure", "low", "high", "count")
 """Columns of `distributions.csv`."""
 
-MEASURE_NAMES: Final = {"digits": "predicted digits", "confidences": "confidence", "grey_levels": "ink"}
+MEASURE_NAMES: Final = {
+    "digits": "predicted digits",
+    "confidences": "confidence",
+    "grey_levels": "ink",
+    "ink_shares": "amount of ink",
+    "stroke_widths": "stroke width",
+    "horizontal_edges": "horizontal edges",
+    "vertical_edges": "vertical edges",
+}
 """Measures of `Distributions`, and what the report calls them."""
 
-_UPPER_BOUNDS: Final = {"digits": CLASSES, "confidences": 1, "grey_levels": 255}
-"""Measures of `Distributions`, and where their last bin ends."""
+_BINS: Final = {
+    "digits": (CLASSES, CLASSES),
+    "confidences": (1, HISTOGRAM_BINS),
+    "grey_levels": (255, HISTOGRAM_BINS),
+    **{measure: (upper, INK_BINS) for measure, upper in UPPER_BOUNDS.items()},
+}
+"""Measures of `Distributions`, where their last bin ends, and the number of their bins."""
+
+_INK_GROUPS: Final = 5
+"""Groups of bins that the index of an ink measure is over, with about equal shares of the reference."""
+
+_CONFIDENCE_GROUPS: Final = (*(0,) * 10, *(1,) * 6, *(2,) * 3, 3)
+"""Groups of bins that the index of confidences is over: to 0.5, 0.8, 0.95 and 1. A good model leaves all bins
+but the last nearly empty, so that what chance does in each would hide a shift."""
 
 
 class Shift(enum.StrEnum):
     """Interpretation of an index."""
 
     STABLE = "stable"
+    SLIGHT = "slight"
     MODERATE = "moderate"
     LARGE = "large"
     UNKNOWN = "unknown"
@@ -51,45 +78,68 @@ class Distributions:
         digits: by class, predicted or, of a training set, true; counts or shares.
         confidences: by bin of equal width over [0, 1].
         grey_levels: pixels by bin of equal width over [0, 255]; all zero where they are not known.
+        ink: by what their ink looks like; all zero where it is not known.
     """
 
     images: int
     digits: tuple[float, ...]
     confidences: tuple[float, ...]
     grey_levels: tuple[float, ...]
+    ink: InkCounts = InkCounts()  # noqa: RUF009 - frozen
+
+    def counts(self, measure: str) -> tuple[float, ...]:
+        """Return the histogram of a measure."""
+        return getattr(self.ink if measure in UPPER_BOUNDS else self, measure)
+
+    def images_of(self, measure: str) -> int:
+        """Return the number of images behind the histogram of a measure."""
+        return round(sum(self.digits if measure == "grey_levels" else self.counts(measure)))
 
     @classmethod
     def from_card(cls, card: ModelCard) -> Self:
-        """Return the distributions of a model's training set."""
-        return cls(sum(card.class_counts), card.class_counts, card.confidence_histogram, card.pixel_histogram)
+        """Return the distributions of a model's training set, or of the images that it was calibrated on."""
+        known = card.recalibration or card
+        images = sum(known.class_counts)
+        # Training counts confidences of a sample; calibration of all its images.
+        sampled = images if card.recalibration else min(images, CONFIDENCE_SAMPLE)
+        return cls(
+            images,
+            known.class_counts,
+            tuple(sampled * found for found in known.confidence_histogram),
+            known.pixel_histogram,
+            known.ink or InkCounts(),
+        )
 
     def rows(self) -> Iterator[tuple[object, ...]]:
         """Yield the rows of `distributions.csv`."""
-        for measure, highest in _UPPER_BOUNDS.items():
-            counts = getattr(self, measure)
+        for measure, (highest, _) in _BINS.items():
+            counts = self.counts(measure)
             for number, count in enumerate(counts):
                 low, high = (highest * edge / len(counts) for edge in (number, number + 1))
                 yield measure, f"{low:g}", f"{high:g}", f"{count:g}" if count % 1 else int(count)
 
     @classmethod
     def from_csv(cls, data: bytes) -> Self:
-        """Read `distributions.csv`.
+        """Read `distributions.csv`; older ones say nothing about the ink.
 
         Raises:
             ValueError: when the columns, a measure or the number of bins is wrong.
         """
-        found: dict[str, list[float]] = {measure: [] for measure in _UPPER_BOUNDS}
+        found: dict[str, tuple[int, ...]] = dict.fromkeys(_BINS, ())
         rows = csv.reader(io.StringIO(data.decode(), newline=""))
         if tuple(next(rows, ())) != DISTRIBUTIONS_HEADER:
             raise ValueError(f"distributions without the columns {', '.join(DISTRIBUTIONS_HEADER)}")
         for measure, *_, count in rows:
             if measure not in found:
                 raise ValueError(f"unknown measure {measure!r}, none of {', '.join(found)}")
-            found[measure].append(int(count))
-        sizes = tuple(map(len, found.values()))
-        if sizes != (CLASSES, HISTOGRAM_BINS, HISTOGRAM_BINS):
-            raise ValueError(f"distributions of {sizes} bins, not {CLASSES} and twice {HISTOGRAM_BINS}")
-        return cls(int(sum(found["digits"])), *map(tuple, found.values()))
+            found[measure] += (int(count),)
+        if not any(map(found.get, UPPER_BOUNDS)):
+            found |= vars(InkCounts())
+        for measure, (_, bins) in _BINS.items():
+            if len(found[measure]) != bins:
+                raise ValueError(f"distributions of {len(found[measure])} {measure}, not {bins}")
+        ink = InkCounts(**{measure: found.pop(measure) for measure in UPPER_BOUNDS})
+        return cls(sum(found["digits"]), ink=ink, **found)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,8 +148,9 @@ class Drift:
 
     Attributes:
         measure: field of `Distributions`.
-        index: the population stability index; None where one side is not known.
-        chance_level: 95 % quantile of the index without drift.
+        index: by how much the population stability index exceeds the chance level, at least 0; None where
+            one side is not known.
+        chance_level: what it does not exceed without drift, in all but very few runs.
     """
 
     measure: str
@@ -108,13 +159,13 @@ class Drift:
 
     @property
     def shift(self) -> Shift:
-        """Interpretation of the index; unknown where the images are too few to exclude chance."""
+        """Interpretation of the index; unknown where even a moderate shift could be chance."""
         if self.index is None:
             return Shift.UNKNOWN
+        if self.index < SLIGHT:
+            return Shift.UNKNOWN if self.chance_level >= MODERATE else Shift.STABLE
         if self.index < MODERATE:
-            return Shift.STABLE
-        if self.chance_level >= MODERATE and self.index < self.chance_level:
-            return Shift.UNKNOWN
+            return Shift.SLIGHT
         return Shift.MODERATE if self.index < LARGE else Shift.LARGE
 
     def describe(self) -> str:
@@ -143,86 +194,94 @@ class DriftComparison:
         """The most severe shift."""
         return most_severe(self.drifts)
 
+    @property
+    def figure(self) -> float | None:
+        """The largest index of a shift; 0 where there is none, None where nothing could be compared."""
+        known = [drift for drift in self.drifts if drift.index is not None]
+        shifted = [drift.index or 0.0 for drift in known if drift.shift in _SHIFTS]
+        return round(max(shifted, default=0.0), 6) if known else None
+
     def rows(self) -> Iterator[tuple[str, str, str]]:
-        """Yield each measure's name, its index, and what that means."""
+        """Yield each measure's name, its index, and what that means; of unknown shapes of ink, one row."""
+        unknown = {drift.measure for drift in self.drifts if drift.index is None}.intersection(UPPER_BOUNDS)
         for drift in self.drifts:
+            if drift.measure in unknown:
+                continue
             index = NONE if drift.index is None else f"{drift.index:.3f}"
             yield MEASURE_NAMES[drift.measure], index, drift.describe()
+        if unknown:
+            yield "shape of the ink", NONE, "unknown: one side does not state it"
 
 
 def measure_drift(current: Distributions, reference: Distributions) -> tuple[Drift, ...]:
-    """Return the drift of each measure."""
-    return tuple(_drift(measure, current, reference) for measure in _UPPER_BOUNDS)
-
-
-def _drift(measure: str, current: Distributions, reference: Distributions) -> Drift:
-    mine, others = getattr(current, measure), getattr(reference, measure)
-    sizes = (current.images, reference.images)
-    if not sum(mine) or not sum(others) or not all(sizes):
-        return Drift(measure, None, math.inf)
-    bins = sum(1 for pair in zip(mine, others, strict=True) if any(pair))
-    index = population_stability_index(mine, others, sizes=sizes)
-    return Drift(measure, index, _chance_level(bins - 1, sizes))
-
-
-def population_stability_index(
-    current: Sequence[float], reference: Sequence[float], *, sizes: tuple[float, float] = (math.inf, math.inf)
-) -> float:
-    """Return the population stability index of two histograms with the same bins, at least 0.
-
-    Args:
-        current: counts or shares, not all zero.
-        reference: counts or shares, not all zero.
-        sizes: number of images of each. An empty bin counts as half an image: with the least share,
-            chance alone would look like a large shift when images are few.
-    """
-    least = [max(_MIN_SHARE, 0.5 / size) for size in sizes]
-    pairs = (
-        (max(p / sum(current), least[0]), max(q / sum(reference), least[1]))
-        for p, q in zip(current, reference, strict=True)
+    """Return the drift of each measure; without any, a shift is found with at most `FALSE_ALARMS`."""
+    known = [
+        measure
+        for measure in _BINS
+        if all(side.images and any(side.counts(measure)) for side in (current, reference))
+    ]
+    return tuple(
+        _drift(measure, current, reference, level=FALSE_ALARMS / len(known))
+        if measure in known
+        else Drift(measure, None, math.inf)
+        for measure in _BINS
     )
-    return math.fsum((p - q) * math.log(p / q) for p, q in pairs)
 
 
-def _chance_level(freedom: int, sizes: tuple[int, int]) -> float:
-    # Wilson and Hilferty's approximation of chi-squared's 95 % quantile: within 1 %, and without SciPy.
-    if freedom < 1:
-        return 0.0
-    variance = 2 / (9 * freedom)
-    z_95 = 1.6448536269514722
-    quantile = freedom * (1 - variance + z_95 * math.sqrt(variance)) ** 3
-    return quantile * sum(1 / size for size in sizes)
+def _drift(measure: str, current: Distributions, reference: Distributions, *, level: float) -> Drift:
+    # Of grey levels, images are drawn, too: pixels of one image are alike, so this errs towards no drift.
+    mine, others = current.counts(measure), reference.counts(measure)
+    sizes = (current.images_of(measure), reference.images_of(measure))
+    if measure in UPPER_BOUNDS or measure == "confidences":
+        groups = _CONFIDENCE_GROUPS if measure == "confidences" else group_evenly(others, _INK_GROUPS)
+        mine, others = add_groups(mine, groups), add_groups(others, groups)
+    chance = chance_bound(mine, others, sizes=sizes, level=level)
+    return Drift(measure, max(0.0, population_stability_index(mine, others, sizes=sizes) - chance), chance)
+
+
+_SHIFTS: Final = (Shift.LARGE, Shift.MODERATE, Shift.SLIGHT)
+"""What there is something to say about, most severe first."""
 
 
 def most_severe(drifts: Sequence[Drift]) -> Shift:
     """Return the most severe shift of those that are known."""
     shifts = {drift.shift for drift in drifts}
-    return next(
-        (shift for shift in (Shift.LARGE, Shift.MODERATE, Shift.STABLE) if shift in shifts), Shift.UNKNOWN
-    )
+    return next((shift for shift in (*_SHIFTS, Shift.STABLE) if shift in shifts), Shift.UNKNOWN)
 
 
 def _summarize(
     drifts: Sequence[Drift], current: Distributions, reference: Distributions, *, name: str
 ) -> str:
     shift = most_severe(drifts)
-    if shift is Shift.UNKNOWN:
-        return f"There are too few images to tell whether they are like those of {name}."
     known = [drift for drift in drifts if drift.index is not None]
+    if shift is Shift.UNKNOWN:
+        least = min((drift.chance_level for drift in known), default=None)
+        chance = f": chance alone can make an index of {fraction(least, 2)}" if least is not None else ""
+        return f"There are too few images to tell whether they are like those of {name}{chance}."
     if shift is Shift.STABLE:
-        largest = max(known, key=lambda drift: drift.index or 0.0)
-        return (
-            f"These images are like those of {name}: no index reaches {MODERATE}, "
-            f"the largest is {fraction(largest.index, 2)} ({MEASURE_NAMES[largest.measure]})."
-        )
-    shifted = [drift for drift in known if drift.shift in (Shift.MODERATE, Shift.LARGE)]
-    names = " and ".join(f"{MEASURE_NAMES[drift.measure]} ({fraction(drift.index, 2)})" for drift in shifted)
-    bar = f"above {LARGE}" if shift is Shift.LARGE else f"between {MODERATE} and {LARGE}"
-    changed = f" {_most_changed_digit(current, reference)}" if shifted[0].measure == "digits" else ""
-    return f"These images differ from those of {name} in {names}, {bar}.{changed} {_ADVICE[shift]}"
+        return f"These images are like those of {name}: what differs is chance, or too little to matter."
+    shifted = sorted(
+        (drift for drift in known if drift.shift is shift), key=lambda drift: drift.index or 0, reverse=True
+    )[:_MOST_NAMED]
+    *others, last = [f"{MEASURE_NAMES[drift.measure]} ({fraction(drift.index, 2)})" for drift in shifted]
+    names = f"{', '.join(others)} and {last}" if others else last
+    digits = "digits" in [drift.measure for drift in shifted]
+    changed = f" {_most_changed_digit(current, reference)}" if digits else ""
+    verb = "differ slightly" if shift is Shift.SLIGHT else "differ"
+    return f"These images {verb} from those of {name} in {names}, {_RANGES[shift]}.{changed} {_ADVICE[shift]}"
 
+
+_MOST_NAMED: Final = 3
+"""Measures in a summary: those of the most severe shift with the largest indices."""
+
+_RANGES: Final = {
+    Shift.SLIGHT: f"more than chance explains and below {MODERATE}",
+    Shift.MODERATE: f"between {MODERATE} and {LARGE}",
+    Shift.LARGE: f"above {LARGE}",
+}
 
 _ADVICE: Final = {
+    Shift.SLIGHT: "There is nothing to do unless it grows.",
     Shift.MODERATE: "Look at the galleries below; if it stays so, label a sample and measure again.",
     Shift.LARGE: "The accuracy on the model's card no longer speaks for them: look at the galleries, "
     "check where the images come from, and label a sample before you trust the answers.",

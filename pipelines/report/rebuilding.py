@@ -6,9 +6,10 @@ import pathlib
 from collections.abc import Iterable, Sequence
 
 from digitmill.storage import OutputFolder, open_folder
-from pipelines.history.past_runs import NEWEST, PastRun, open_run
+from pipelines.fields.run_fields import FieldRules
+from pipelines.history.past_runs import NEWEST, PastRun, open_finished_run, open_past_runs, open_run
 from pipelines.report.drift import Distributions
-from pipelines.report.scoring_report import Baselines, ReportFile, make_report_files
+from pipelines.report.scoring_report import Baselines, ReportFile, RunReport
 from pipelines.statistics.item_statistics import ItemStatistics, merge_statistics, read_record
 from schemas import manifest
 from schemas.errors import UserError
@@ -69,13 +70,11 @@ def rebuild_report(place: str, *, to: str | None = None, price_per_hour: float |
             `to` is None.
     """
     output = open_folder(place)
-    run = open_run(place)
-    if run is None:
-        raise UserError(
-            f"cannot make a report of an unfinished run, without {manifest.FILE}",
-            value=place,
-            hint="finish it by `digitmill score --resume`",
-        )
+    run = open_finished_run(
+        place,
+        problem="cannot make a report of an unfinished run",
+        hint="finish it by `digitmill score --resume`",
+    )
     finished = run.manifest
     if price_per_hour is not None:
         options = {**finished.options, "price_per_hour": price_per_hour}
@@ -86,7 +85,10 @@ def rebuild_report(place: str, *, to: str | None = None, price_per_hour: float |
     except (FileNotFoundError, ValueError) as error:
         raise _damaged(place, error) from error
     baselines = Baselines(find_card(output, finished), _previous(output, run))
-    files = make_report_files(statistics, finished, baselines=baselines)
+    rules = FieldRules.of(finished.options, run.plan.inputs, threshold=finished.accept_threshold)
+    names = [part.name for part in finished.parts]
+    fields = rules.fields(output, names, open_past_runs(run.plan.past)) if rules else None
+    files = RunReport.of(statistics, baselines, fields).files(finished)
     if to is None:
         _repair(output, files, finished)
         return output.at(REPORT_PAGE)

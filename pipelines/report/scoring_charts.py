@@ -148,7 +148,7 @@ def distribution_charts(current: Distributions, references: Mapping[str, Distrib
         series = {
             name: [count / sum(counts) for count in counts]
             for name, distributions in sides.items()
-            if sum(counts := getattr(distributions, measure))
+            if sum(counts := distributions.counts(measure))
         }
         if "this run" not in series:
             continue

@@ -2,24 +2,27 @@
 
 from collections.abc import Iterator, Mapping
 
+from digitmill.reports import label_errors
 from digitmill.reports.gallery import Gallery, Picture, by_digit
 from digitmill.reports.numbers import share, thousands
 from digitmill.storage.names import readable
 from pipelines.statistics.agreement import Disagreement
 from pipelines.statistics.item_statistics import RunStatistics
 from pipelines.statistics.kept_images import FailurePicture, KeptImage
+from pipelines.statistics.label_suspects import label_suspects, self_confidence
 from schemas.failure import Failure, FailureCode
 from schemas.prediction import NO_LABEL
 
 
 def review_galleries(statistics: RunStatistics) -> Iterator[Gallery]:
-    """Yield the galleries that are not empty: least confident images, and confident mistakes."""
+    """Yield the galleries that are not empty: least confident images, and likely label errors."""
     marked = " A cross marks a wrong answer." if statistics.labelled else ""
     doubtful = f"The lowest confidences, as the model saw the images.{marked}"
-    mistaken = "The surest of the wrong answers: a label may be wrong, or the model."
+    suspects = label_suspects(statistics)
+    doubted = f"{self_confidence(statistics).reading(suspects)} The page of digitmill review has them, too."
     for title, reading, kept in (
         ("Least sure", doubtful, statistics.doubtful),
-        ("Confident but wrong", mistaken, statistics.mistaken),
+        (label_errors.TITLE, doubted, suspects),
     ):
         if kept:
             yield Gallery(title, reading, tuple(map(_sample_picture, kept)))

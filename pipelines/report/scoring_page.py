@@ -5,9 +5,11 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+from digitmill.reports.card_text import training_images
 from digitmill.reports.html_page import render
 from digitmill.reports.numbers import duration, money, share, thousands, threshold
 from digitmill.storage.names import readable
+from pipelines.fields.run_fields import LIST_FIELDS, RunFields
 from pipelines.history.past_runs import MERGED, NEWEST
 from pipelines.report import class_metrics, scoring_galleries
 from pipelines.report.challenger_comparison import ChallengerComparison
@@ -21,7 +23,9 @@ from schemas.model.model_card import ModelCard
 
 _MAX_FAILURES: Final = 50
 
-_HIDDEN_OPTIONS: Final = frozenset(("challenger", "input_list_digest", "labels_digest", MERGED, NEWEST))
+_HIDDEN_OPTIONS: Final = frozenset(
+    ("challenger", "input_list_digest", "labels_digest", LIST_FIELDS, MERGED, NEWEST)
+)
 """Options whose digests the page shows in words elsewhere."""
 
 
@@ -33,6 +37,7 @@ def render_page(
     charts: RunCharts,
     comparisons: list[DriftComparison],
     card: ModelCard | None = None,
+    fields: RunFields | None = None,
 ) -> str:
     """Return the page's HTML, with every name in it escaped; `comparisons` are with each reference."""
     labelled, metrics = bool(statistics.labelled), class_metrics.digit_metrics(statistics, folders)
@@ -61,6 +66,7 @@ def render_page(
             (readable(failure.image), failure.code, failure.detail)
             for failure in itertools.islice(statistics.failures, _MAX_FAILURES)
         ],
+        fields=fields,
         meanings={code.value: code.meaning for code in FailureCode},
         ran=list(_provenance(manifest, card)),
         commands=rerun_commands(manifest),
@@ -83,7 +89,14 @@ def wall_seconds(manifest: Manifest) -> float | None:
         )
     except (KeyError, ValueError):
         return None
-    return (finished - started).total_seconds()
+    # A clock may have been set back meanwhile.
+    return max(0.0, (finished - started).total_seconds())
+
+
+def cost_of(manifest: Manifest) -> float | None:
+    """Return the estimated cost of the last launcher; None without a price."""
+    price, wall = manifest.options.get("price_per_hour"), wall_seconds(manifest)
+    return None if price is None or wall is None else float(price) * wall / 3600
 
 
 def _facts(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
@@ -98,7 +111,10 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
         review = counts.scored - accepted
         note = f"{thousands(accepted)}, confidence of {at} or more"
         yield "Accepted", share(accepted / counts.scored, 1), note
-        yield "For review", share(review / counts.scored, 1), f"{thousands(review)}, confidence below {at}"
+        note = f"{thousands(review)}, confidence below {at}"
+        if manifest.not_digits:
+            note += f"; {thousands(manifest.not_digits)} of them no digit"
+        yield "For review", share(review / counts.scored, 1), note
     note = "each with a reason below" if counts.failed else "no image was lost"
     yield "Failed", thousands(counts.failed), note
     pipeline = duration(float(manifest.times["pipeline_seconds"]))
@@ -106,9 +122,9 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
     wall = wall_seconds(manifest)
     if wall is not None:
         yield "Wall time", duration(wall), "of the last launcher, in total"
-    price = manifest.options.get("price_per_hour")
-    if price is not None and wall is not None:
-        cost, images = float(price) * wall / 3600, float(manifest.times["images"])
+    price, cost = manifest.options.get("price_per_hour"), cost_of(manifest)
+    if price is not None and cost is not None:
+        images = float(manifest.times["images"])
         each = f", {money(cost / images * 1e6)} a million images" if images else ""
         yield "Estimated cost", money(cost), f"at {money(float(price))} an hour{each}"
 
@@ -145,7 +161,7 @@ def _describe_model(model: Mapping[str, object]) -> str:
 
 def _describe_card(card: ModelCard) -> str:
     return (
-        f"test accuracy {card.test_accuracy}; trained on {card.data}, {sum(card.class_counts):,} images, "
+        f"test accuracy {card.test_accuracy}; trained on {card.data}, {training_images(card)}, "
         f"{card.epochs:,} epochs, seed {card.seed}; temperature {card.temperature:.3f}"
     )
 

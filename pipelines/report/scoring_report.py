@@ -3,26 +3,29 @@
 import dataclasses
 import io
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Self
 
 from digitmill.reports.csv_table import encode_csv
 from digitmill.storage import OutputFolder
+from pipelines.fields.run_fields import RunFields
 from pipelines.report.class_metrics import DIGITS_HEADER, FolderSurvey, digit_metrics, survey_folders
 from pipelines.report.drift import DISTRIBUTIONS_HEADER, Distributions, DriftComparison
 from pipelines.report.scoring_charts import draw_charts
 from pipelines.report.scoring_page import render_page
-from pipelines.statistics import agreement
+from pipelines.statistics import agreement, audit_sample
 from pipelines.statistics.item_statistics import RunStatistics
 from pipelines.statistics.tallies import Tally
-from schemas import failure
+from schemas import failure, prediction
 from schemas.layout import (
+    AUDIT,
     DISTRIBUTIONS,
     MODEL_CARD,
     PREVIOUS_DISTRIBUTIONS,
     REPORT_PAGE,
     REPORTS,
     failure_table,
+    field_table,
 )
 from schemas.manifest import Manifest, Part
 from schemas.model.model_card import ModelCard
@@ -30,6 +33,10 @@ from schemas.model.model_card import ModelCard
 _SUMMARY_HEADER = (
     "scope", "folder", "digit", "scored", "failed", "mean_confidence", "accepted", "labelled", "right"
 )  # fmt: skip
+
+TRAINING: Final = "training"
+PREVIOUS: Final = "previous run"
+"""What a run is compared with, as a legend names it."""
 
 Row = Sequence[object]
 
@@ -43,19 +50,22 @@ class Baselines:
     card: ModelCard | None = None
     previous: Distributions | None = None
 
-    def compare(self, current: Distributions) -> list[DriftComparison]:
-        """Compare a run's distributions with those of each reference."""
-        return [
-            DriftComparison.of(
-                current, reference, name=f"the {name} set" if name == "training" else f"the {name}"
-            )
+    def compare(self, current: Distributions) -> dict[str, DriftComparison]:
+        """Compare a run's distributions with those of each reference, by its name."""
+        return {
+            name: DriftComparison.of(current, reference, name=self._named(name))
             for name, reference in self.distributions().items()
-        ]
+        }
+
+    def _named(self, name: str) -> str:
+        if name != TRAINING:
+            return f"the {name}"
+        return "the calibration set" if self.card and self.card.recalibration else f"the {name} set"
 
     def distributions(self) -> dict[str, Distributions]:
         """Return the references' distributions, by their name in a legend."""
-        found = {"training": Distributions.from_card(self.card)} if self.card else {}
-        return found | ({"previous run": self.previous} if self.previous else {})
+        found = {TRAINING: Distributions.from_card(self.card)} if self.card else {}
+        return found | ({PREVIOUS: self.previous} if self.previous else {})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,52 +82,83 @@ class ReportFile:
         return Part.of(self.name, self.data, rows=self.rows)
 
 
-def write_reports(
-    output: OutputFolder, statistics: RunStatistics, manifest: Manifest, *, baselines: Baselines | None = None
-) -> tuple[Part, ...]:
-    """Write `reports/` and the page, and return their files as parts of the run."""
-    parts = []
-    for file in make_report_files(statistics, manifest, baselines=baselines or Baselines()):
-        output.replace(file.name, file.data)
-        parts.append(file.part)
-    return tuple(parts)
+@dataclasses.dataclass(frozen=True)
+class RunReport:
+    """What the report of a run is made from, summed up once.
 
-
-def make_report_files(
-    statistics: RunStatistics, manifest: Manifest, *, baselines: Baselines
-) -> Iterator[ReportFile]:
-    """Yield the files of a report, the page last; the same run gives the same bytes.
-
-    `confusion.csv` is there only when labels are known, `agreement.csv` only with a challenger.
+    Attributes:
+        comparisons: drift against each reference, by its name; none of a run without scored images.
     """
-    folders = survey_folders(statistics)
-    current = distributions_of(statistics, folders)
-    charts = draw_charts(statistics, manifest, current=current, references=baselines.distributions())
-    yield from _tables(statistics, manifest, folders)
-    yield _table(DISTRIBUTIONS, DISTRIBUTIONS_HEADER, current.rows())
-    if baselines.previous is not None:
-        yield _table(PREVIOUS_DISTRIBUTIONS, DISTRIBUTIONS_HEADER, baselines.previous.rows())
-    if baselines.card is not None:
-        yield ReportFile(MODEL_CARD, baselines.card.to_json().encode())
-    for chart in charts:
-        for name, data, rows in chart.files():
-            yield ReportFile(f"{REPORTS}/{name}", data, rows)
-    comparisons = baselines.compare(current) if statistics.scored else []
-    page = render_page(
-        statistics,
-        manifest,
-        folders=folders,
-        charts=charts,
-        comparisons=comparisons,
-        card=baselines.card,
-    )
-    yield ReportFile(REPORT_PAGE, page.encode())
+
+    statistics: RunStatistics
+    baselines: Baselines
+    folders: FolderSurvey
+    distributions: Distributions
+    comparisons: Mapping[str, DriftComparison]
+    fields: RunFields | None = None
+
+    @classmethod
+    def of(cls, statistics: RunStatistics, baselines: Baselines, fields: RunFields | None = None) -> Self:
+        """Sum up a run and compare it with its references."""
+        folders = survey_folders(statistics)
+        current = distributions_of(statistics, folders)
+        compared = baselines.compare(current) if statistics.scored else {}
+        return cls(statistics, baselines, folders, current, compared, fields)
+
+    def drift_figures(self) -> dict[str, Any]:
+        """Return the manifest's fields about drift."""
+        return {
+            field: self.comparisons[name].figure if name in self.comparisons else None
+            for field, name in (("drift", TRAINING), ("drift_from_previous", PREVIOUS))
+        }
+
+    def write(self, output: OutputFolder, manifest: Manifest) -> tuple[Part, ...]:
+        """Write `reports/` and the page, and return their files as parts of the run."""
+        parts = []
+        for file in self.files(manifest):
+            output.replace(file.name, file.data)
+            parts.append(file.part)
+        return tuple(parts)
+
+    def files(self, manifest: Manifest) -> Iterator[ReportFile]:
+        """Yield the files of the report, the page last; the same run gives the same bytes.
+
+        `confusion.csv` is there only when labels are known, `agreement.csv` only with a challenger,
+        `fields.csv` only with fields.
+        """
+        baselines = self.baselines
+        charts = draw_charts(
+            self.statistics, manifest, current=self.distributions, references=baselines.distributions()
+        )
+        yield from _tables(self.statistics, manifest, self.folders)
+        if self.fields is not None:
+            yield from _field_tables(self.fields)
+        yield _table(DISTRIBUTIONS, DISTRIBUTIONS_HEADER, self.distributions.rows())
+        if baselines.previous is not None:
+            yield _table(PREVIOUS_DISTRIBUTIONS, DISTRIBUTIONS_HEADER, baselines.previous.rows())
+        if baselines.card is not None:
+            yield ReportFile(MODEL_CARD, baselines.card.to_json().encode())
+        for chart in charts:
+            for name, data, rows in chart.files():
+                yield ReportFile(f"{REPORTS}/{name}", data, rows)
+        page = render_page(
+            self.statistics,
+            manifest,
+            folders=self.folders,
+            charts=charts,
+            comparisons=list(self.comparisons.values()),
+            card=baselines.card,
+            fields=self.fields,
+        )
+        yield ReportFile(REPORT_PAGE, page.encode())
 
 
 def distributions_of(statistics: RunStatistics, folders: FolderSurvey) -> Distributions:
     """Return the distributions of a run's images."""
     digits = tuple(tally.images for tally in folders.digits)
-    return Distributions(statistics.scored, digits, statistics.confidences, statistics.grey_levels)
+    return Distributions(
+        statistics.scored, digits, statistics.confidences, statistics.grey_levels, statistics.ink
+    )
 
 
 def _tables(statistics: RunStatistics, manifest: Manifest, folders: FolderSurvey) -> Iterator[ReportFile]:
@@ -126,6 +167,8 @@ def _tables(statistics: RunStatistics, manifest: Manifest, folders: FolderSurvey
     yield from _failure_tables(statistics)
     rows: Iterable[Row] = (metrics.row() for metrics in digit_metrics(statistics, folders))
     yield _table(f"{REPORTS}/digits.csv", DIGITS_HEADER, rows)
+    for sample in statistics.audit:
+        yield _table(AUDIT, audit_sample.HEADER, (image.row() for image in sample.images))
     if manifest.challenger is not None:
         rows = agreement.agreement_rows(statistics.agreements)
         yield _table(f"{REPORTS}/agreement.csv", agreement.AGREEMENT_HEADER, rows)
@@ -137,6 +180,20 @@ def _failure_tables(statistics: RunStatistics) -> Iterator[ReportFile]:
     rest, files = iter(failure_rows(statistics)), -(-len(statistics.failures) // failure.ROWS_OF_A_FILE)
     for number in range(max(1, files)):
         yield _table(failure_table(number), header, itertools.islice(rest, failure.ROWS_OF_A_FILE))
+
+
+def _field_tables(fields: RunFields) -> Iterator[ReportFile]:
+    """Yield a file of fields, and further ones of as many rows as long as there are more."""
+    header = [column.name for column in prediction.FIELD_COLUMNS]
+    for number, rows in enumerate(_batches((each.row() for each in fields), prediction.FIELDS_OF_A_FILE)):
+        yield _table(field_table(number), header, rows)
+
+
+def _batches(rows: Iterator[Row], size: int) -> Iterator[Sequence[Row]]:
+    """Yield rows in batches; at least one, which may be empty."""
+    yield list(itertools.islice(rows, size))
+    while batch := list(itertools.islice(rows, size)):
+        yield batch
 
 
 def summary_rows(folders: FolderSurvey, *, failed: int) -> Iterable[Row]:

@@ -9,13 +9,14 @@ from typing import Any
 from tqdm import tqdm
 
 from digitmill.storage import ImageReader, OutputFolder, open_folder
+from digitmill.storage.names import printable
 from digitmill.storage.outage import refuse_outage
-from pipelines.history.past_runs import PastRun, open_run
+from pipelines.history.past_runs import PastRun, open_finished_run
 from pipelines.review.review_images import Picture, read_pictures
 from pipelines.review.review_options import ReviewOptions
 from pipelines.review.review_page import render_review
-from pipelines.review.review_rows import ReviewRow, least_confident
-from schemas import labels, manifest
+from pipelines.review.review_rows import ReviewRow, label_doubts, rows_to_label
+from schemas import labels
 from schemas.errors import UserError
 from schemas.failure import Failure, ImageError
 from schemas.layout import REVIEW_PAGE
@@ -27,14 +28,19 @@ class ReviewSummary:
 
     Attributes:
         doubtful: number of rows that were decided `review`.
+        audited: number of accepted rows among those on the page, drawn by `score --audit`.
         missing: number of images that the page names but cannot show, by failure code.
+        suspects: number of accepted images among the shown ones whose labels may be in error.
     """
 
     page: str
+    run: str
     model: str
     doubtful: int
     shown: int
     missing: dict[str, int]
+    suspects: int = 0
+    audited: int = 0
 
     def as_data(self) -> dict[str, Any]:
         """Return the summary as JSON data."""
@@ -42,12 +48,17 @@ class ReviewSummary:
 
     def table(self) -> str:
         """Return the lines to print."""
-        rows = {"for review": f"{self.doubtful:,}", "shown": self._shown()}
+        rows = {"for review": f"{self.doubtful:,}"}
+        if self.audited:
+            rows["accepted"] = f"{self.audited:,} drawn at random, among the others"
+        rows["shown"] = self._shown()
         if self.missing:
             codes = ", ".join(f"{code} {count:,}" for code, count in sorted(self.missing.items()))
             rows["not shown"] = f"{sum(self.missing.values()):,} ({codes}), named on the page"
         rows["page"] = self.page
         if self.shown:
+            if self.audited:
+                rows["audit"] = f"digitmill audit {self.run} {labels.FILE}"
             rows["then"] = (
                 f"digitmill train --recipe … --init {self.model} --data … --data labels:{labels.FILE} "
                 "--output …"
@@ -56,8 +67,10 @@ class ReviewSummary:
         return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items())
 
     def _shown(self) -> str:
-        looked_at = self.shown + sum(self.missing.values())
-        return f"{self.shown:,}" + (", the least sure ones" if looked_at < self.doubtful else "")
+        looked_at = self.shown - self.suspects + sum(self.missing.values())
+        whole = self.doubtful + self.audited
+        shown = f"{self.shown:,}" + (", the least sure ones" if looked_at < whole else "")
+        return shown + (f", {self.suspects:,} of them for their labels" if self.suspects else "")
 
 
 def run(options: ReviewOptions) -> ReviewSummary:
@@ -67,33 +80,30 @@ def run(options: ReviewOptions) -> ReviewSummary:
         UserError: when the output is not a finished run, or the page cannot be written.
         StorageError: when files of the run are missing or damaged, or its images are out of reach.
     """
-    past = _open(options.output)
+    past = open_finished_run(
+        options.output,
+        hint="name the output of `digitmill score`, or merge several by `digitmill compact` first",
+    )
     folder, name = _target(options, past)
     folder.claim()
-    rows = least_confident(past, options.limit)
+    audited, doubtful = rows_to_label(past, options.limit)
+    # Audited ones first: their index does not depend on the limit. No other accepted one is beside them.
+    rows = [*audited, *doubtful, *([] if audited else label_doubts(past))]
     pictures, errors = _read(rows)
-    page = render_review(past, rows, pictures=pictures, errors=errors)
+    page = render_review(past, rows, pictures=pictures, errors=errors, blind=bool(audited))
     folder.replace(name, page.encode())
     codes = collections.Counter(str(error.code) for error in errors.values())
     counts = past.manifest.counts
     return ReviewSummary(
         page=folder.at(name),
         model=str(past.manifest.model.get("path", "BUNDLE")),
+        run=printable(options.output.rstrip("/")),
+        audited=len(audited),
         doubtful=counts.scored - past.manifest.accepted,
         shown=len(pictures),
         missing=dict(codes),
+        suspects=sum(rows[place].suspect for place in pictures),
     )
-
-
-def _open(output: str) -> PastRun:
-    past = open_run(output)
-    if past is None:
-        raise UserError(
-            f"not a finished run, without {manifest.FILE}",
-            value=output,
-            hint="name the output of `digitmill score`, or merge several by `digitmill compact` first",
-        )
-    return past
 
 
 def _target(options: ReviewOptions, past: PastRun) -> tuple[OutputFolder, str]:

@@ -19,9 +19,10 @@ from digitmill.storage.names import readable
 from pipelines.history.past_runs import PastRun
 from pipelines.review.review_images import Picture, make_sprite
 from pipelines.review.review_rows import ReviewRow
+from pipelines.statistics.audit_sample import audit_rank
 from schemas import labels
 from schemas.failure import FailureCode, ImageError
-from schemas.prediction import NO_LABEL
+from schemas.prediction import NO_LABEL, Reason
 
 COLUMNS: Final = 100
 """Digits in a row of a sprite."""
@@ -39,8 +40,12 @@ def render_review(
     *,
     pictures: Mapping[int, Picture],
     errors: Mapping[int, ImageError],
+    blind: bool = False,
 ) -> str:
-    """Return the page's HTML for rows, least confident first; pictures and errors are by their index."""
+    """Return the page's HTML for rows; pictures and errors are by their index.
+
+    Rows are shown in their order, or `blind`: so that nothing tells how sure the model was.
+    """
     script, style = _asset("review.js"), stylesheet() + _asset("review.css")
     return (
         environment("pipelines.review", readable=readable)
@@ -49,8 +54,10 @@ def render_review(
             run=run,
             doubtful=run.manifest.counts.scored - run.manifest.accepted,
             threshold=run.manifest.options.get("accept_threshold"),
-            data=_data(run, rows, pictures),
-            sprites=_sprites(pictures),
+            blind=blind,
+            data=_data(run, rows, pictures, blind=blind),
+            suspects=sum(row.suspect for row in rows),
+            sprites=_sprites(_ordered(rows, pictures, blind=blind)),
             failures=[(rows[place], error) for place, error in sorted(errors.items())],
             meanings={code: code.meaning for code in FailureCode},
             script=script,
@@ -66,7 +73,18 @@ def _asset(name: str) -> str:
     )
 
 
-def _data(run: PastRun, rows: Sequence[ReviewRow], pictures: Mapping[int, Picture]) -> dict[str, Any]:
+def _ordered(
+    rows: Sequence[ReviewRow], pictures: Mapping[int, Picture], *, blind: bool
+) -> list[tuple[int, Picture]]:
+    """Return the pictures in the order in which they are shown, with the indices of their rows."""
+    return sorted(
+        pictures.items(), key=lambda item: (audit_rank(rows[item[0]].uri) if blind else "", item[0])
+    )
+
+
+def _data(
+    run: PastRun, rows: Sequence[ReviewRow], pictures: Mapping[int, Picture], *, blind: bool
+) -> dict[str, Any]:
     """Return the data of the page's script; its rows are in the order of the sprites."""
     return {
         "run": run.digest,
@@ -75,7 +93,10 @@ def _data(run: PastRun, rows: Sequence[ReviewRow], pictures: Mapping[int, Pictur
         "unreadable": labels.UNREADABLE,
         "spriteColumns": COLUMNS,
         "perSprite": PER_SPRITE,
-        "rows": [_row(place, rows[place], picture) for place, picture in sorted(pictures.items())],
+        "blind": blind,
+        "rows": [
+            _row(place, rows[place], picture) for place, picture in _ordered(rows, pictures, blind=blind)
+        ],
     }
 
 
@@ -83,7 +104,7 @@ def _row(place: int, row: ReviewRow, picture: Picture) -> dict[str, Any]:
     found = row.uri == row.file.uri and row.uri.startswith(_TRAINABLE)
     return {
         # The index among the run's rows, so that a browser's saved labels stay valid with a higher limit.
-        "place": place,
+        "place": row.place if row.suspect else place,
         "path": row.uri,
         "name": readable(row.uri),
         "generation": str(row.generation),  # JavaScript numbers are exact only up to 2^53
@@ -93,12 +114,14 @@ def _row(place: int, row: ReviewRow, picture: Picture) -> dict[str, Any]:
         "second": row.second_digit,
         "secondConfidence": row.second_confidence,
         "known": None if row.label == NO_LABEL else row.label,
+        "suspect": row.suspect,
+        "noDigit": row.reason == Reason.NOT_A_DIGIT,
         "pixels": "" if found else inline_png(picture.digit),
         "original": base64.b64encode(picture.original).decode(),
     }
 
 
-def _sprites(pictures: Mapping[int, Picture]) -> list[str]:
-    digits = [picture.digit for _, picture in sorted(pictures.items())]
+def _sprites(pictures: Sequence[tuple[int, Picture]]) -> list[str]:
+    digits = [picture.digit for _, picture in pictures]
     starts = range(0, len(digits), PER_SPRITE)
     return [make_sprite(digits[at : at + PER_SPRITE], columns=COLUMNS) for at in starts]

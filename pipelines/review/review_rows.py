@@ -1,8 +1,9 @@
-"""Reads the rows of a finished run that need review: those below the accept threshold."""
+"""Reads the rows of a finished run that people label: doubtful ones, an audit's, and doubtful labels."""
 
+import functools
 import heapq
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Set
+from typing import NamedTuple, TypeVar
 
 from digitmill.reports.csv_table import read_csv
 from digitmill.storage import OutputFolder, open_folder
@@ -12,21 +13,24 @@ from pipelines.history.incremental import past_listing_files
 from pipelines.history.past_runs import PastRun
 from pipelines.listing.frozen_listing import read_items
 from pipelines.listing.work_item import WorkItem
-from pipelines.statistics.item_statistics import ItemStatistics
-from schemas import prediction
-from schemas.layout import statistics_name
+from pipelines.statistics.item_statistics import ItemStatistics, merge_statistics
+from pipelines.statistics.label_suspects import label_suspects
+from schemas.layout import AUDIT, statistics_name
 from schemas.manifest import Part
 from schemas.prediction import NO_LABEL, Decision
 
-_NAMES: Final = tuple(described.name for described in prediction.COLUMNS)
+T = TypeVar("T")
 
 
 class ReviewRow(NamedTuple):
-    """A row that was decided `review`. Sorts by confidence, then by URI.
+    """A row that people label. Sorts by confidence, then by URI.
 
     Attributes:
         generation: version of the image that was scored.
         file: the file as it was listed: the image itself, or the file or archive that holds it.
+        reason: a `schemas.prediction.Reason`, or empty.
+        place: of an accepted row whose label may be in error, its number beyond the rows that were decided
+            `review`; -1 of these.
     """
 
     confidence: float
@@ -37,48 +41,138 @@ class ReviewRow(NamedTuple):
     second_confidence: float
     label: int
     file: ListedImage
+    reason: str = ""
+    place: int = -1
+
+    @property
+    def suspect(self) -> bool:
+        """Whether the row is accepted, and its label may be in error."""
+        return self.place >= 0
 
 
-def least_confident(run: PastRun, limit: int) -> list[ReviewRow]:
-    """Return the least confident rows of a run, in order; no more than `limit` are held in memory.
+class RowsToLabel(NamedTuple):
+    """Rows of a run that people label.
+
+    Attributes:
+        audited: accepted rows that `score --audit` has drawn, by URI.
+        doubtful: the least confident of those that were decided `review`, in order.
+    """
+
+    audited: list[ReviewRow]
+    doubtful: list[ReviewRow]
+
+
+def rows_to_label(run: PastRun, limit: int) -> RowsToLabel:
+    """Return the rows of a run that people label; no more than `limit` doubtful ones are held in memory.
 
     A row's index does not depend on the limit.
 
     Raises:
         StorageError: when files of the run are missing or damaged.
     """
-    return heapq.nsmallest(limit, _review_rows(run))
+    drawn = audited_images(open_folder(run.place))
+    found = _rows_of_run(run, functools.partial(_item_rows, wanted=_audited, among=drawn, doubtful=True))
+    audited: list[ReviewRow] = []
+    doubtful = heapq.nsmallest(limit, _set_aside(found, audited))
+    return RowsToLabel(sorted(audited, key=lambda row: row.uri), doubtful)
 
 
-def _review_rows(run: PastRun) -> Iterator[ReviewRow]:
+def _set_aside(found: Iterable[tuple[bool, ReviewRow]], aside: list[ReviewRow]) -> Iterator[ReviewRow]:
+    """Yield rows that are not accepted; add the others to a list."""
+    for accepted, row in found:
+        if accepted:
+            aside.append(row)
+        else:
+            yield row
+
+
+def audited_images(output: OutputFolder) -> frozenset[str]:
+    """Return the URIs of the accepted images that a run has drawn for people to check."""
+    try:
+        return frozenset(uri for uri, *_ in read_csv(AUDIT, output.read(AUDIT)))
+    except FileNotFoundError:
+        return frozenset()
+
+
+def label_doubts(run: PastRun) -> list[ReviewRow]:
+    """Return the accepted rows of a run whose labels are likeliest in error, most likely first.
+
+    Raises:
+        StorageError: when files of the run are missing or damaged.
+    """
+    if run.manifest.right == run.manifest.labelled:
+        return []
+    records = _rows_of_run(run, lambda item, output: [_record(item, output)])
+    suspects = label_suspects(merge_statistics(records))
+    places = {kept.image: place for place, kept in enumerate(suspects)}
+    found = _rows_of_run(run, functools.partial(_item_rows, wanted=_mistaken, among=places.keys()))
+    first = run.manifest.counts.scored - run.manifest.accepted
+    rows = (row._replace(place=first + places[row.uri]) for _, row in found)
+    return sorted(rows, key=lambda row: row.place)
+
+
+def _rows_of_run(run: PastRun, of_item: Callable[[WorkItem, OutputFolder], Iterable[T]]) -> Iterator[T]:
     output = open_folder(run.place)
     for file in past_listing_files([run]):
         if file.scored:
             with file.damage_reported():
                 for item in read_items(output, file.name):
-                    yield from _item_rows(item, output)
+                    yield from of_item(item, output)
 
 
-def _item_rows(item: WorkItem, output: OutputFolder) -> Iterator[ReviewRow]:
-    record = ItemStatistics.from_json(output.read(statistics_name(item.digest)).decode())
-    if record.accepted == record.scored:
+def _record(item: WorkItem, output: OutputFolder) -> ItemStatistics:
+    return ItemStatistics.from_json(output.read(statistics_name(item.digest)).decode())
+
+
+def _audited(record: ItemStatistics) -> Iterator[str]:
+    return (image.image for sample in record.audit for image in sample.images)
+
+
+def _mistaken(record: ItemStatistics) -> Iterator[str]:
+    return (image.image for image in record.mistaken)
+
+
+def _item_rows(
+    item: WorkItem,
+    output: OutputFolder,
+    *,
+    wanted: Callable[[ItemStatistics], Iterable[str]],
+    among: Set[str],
+    doubtful: bool = False,
+) -> Iterator[tuple[bool, ReviewRow]]:
+    """Yield rows of a work item that people label, and whether they were accepted.
+
+    Args:
+        item: a work item.
+        output: the run's folder.
+        wanted: gives names of images in its record, of which accepted ones are yielded.
+        among: names of those that are.
+        doubtful: whether all that were decided `review` are yielded, too.
+    """
+    record = _record(item, output)
+    mine = {*wanted(record)} & among
+    if not mine and (record.accepted == record.scored or not doubtful):
         return
     files = {image.uri: image for image in item.images}
     for part in record.parts:
         if part.name.removesuffix(".gz").endswith(".csv"):
-            for row in _rows(part, output.read(part.name)):
-                file = item.images[0] if item.may_be_archive else files[file_of(row["image"], files)]
-                yield _parse_row(row, file)
+            for accepted, row in _rows(part, output.read(part.name), mine):
+                if accepted or doubtful:
+                    file = item.images[0] if item.may_be_archive else files[file_of(row["image"], files)]
+                    yield accepted, _parse_row(row, file)
 
 
-def _rows(part: Part, data: bytes) -> Iterator[dict[str, str]]:
-    """Yield the rows of a prediction file that were decided `review`."""
+def _rows(part: Part, data: bytes, drawn: Set[str]) -> Iterator[tuple[bool, dict[str, str]]]:
+    """Yield the rows of a prediction file that people label, and whether they were accepted."""
     if Part.of(part.name, data, rows=part.rows) != part:
         raise ValueError(f"{part.name} has changed")
-    decision = _NAMES.index("decision")
-    for row in read_csv(part.name, data):
-        if row[decision] == Decision.REVIEW:
-            yield dict(zip(_NAMES, row, strict=True))
+    table = read_csv(part.name, data, header=True)
+    names = next(table, [])  # files of earlier versions lack the newest columns
+    decision, image = names.index("decision"), names.index("image")
+    for row in table:
+        accepted = row[decision] != Decision.REVIEW
+        if not accepted or row[image] in drawn:
+            yield accepted, dict(zip(names, row, strict=True))
 
 
 def _parse_row(row: dict[str, str], file: ListedImage) -> ReviewRow:
@@ -91,4 +185,5 @@ def _parse_row(row: dict[str, str], file: ListedImage) -> ReviewRow:
         second_confidence=float(row["second_confidence"]),
         label=int(row["label"] or NO_LABEL),
         file=file,
+        reason=row.get("reason", ""),
     )

@@ -8,7 +8,9 @@ __all__ = [
     "beam_options",
     "cancellation",
     "dataflow",
+    "flag_names",
     "interruption",
+    "local_beam",
     "runner_failure",
     "runner_state",
 ]

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import difflib
 import io
 from collections.abc import Sequence
 
@@ -13,13 +12,11 @@ from apache_beam.options.pipeline_options import (
     _BeamArgumentParser,
 )
 from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
-from apache_beam.runners.portability.portable_runner import PortableRunner
 from apache_beam.runners.runner import create_runner
 
-from digitmill.commands.verb import flags_of_verb
 from pipelines.runners import dataflow
+from pipelines.runners.flag_names import unexpected
 from pipelines.runners.flink_workers import complete_flink
-from pipelines.runners.portable_checks import check_portable
 from schemas.errors import UserError
 
 IN_PROCESS = "FnApiRunner"
@@ -48,13 +45,15 @@ def beam_options(flags: Sequence[str]) -> PipelineOptions:
         UserError: for an unknown flag, an invalid value, or a runner whose job server, cluster or workers
             cannot be reached.
     """
-    _check(flags)
+    if flags:
+        _check(flags)
     options = PipelineOptions(list(flags))
     standard = options.view_as(StandardOptions)
     if standard.runner in (None, "DirectRunner"):
         standard.runner = IN_PROCESS
-    _check_runner(standard.runner, options)
-    complete_flink(options)
+    if flags:  # the defaults need no check, which takes 0.1 s
+        _check_runner(standard.runner, options)
+        complete_flink(options)
     return options
 
 
@@ -102,6 +101,12 @@ def _check_runner(name: str, options: PipelineOptions) -> None:
         raise UserError(
             f"invalid options of the runner ({' '.join(errors)})", value=name, hint="correct them"
         )
+    if name == IN_PROCESS:
+        return
+    from apache_beam.runners.portability.portable_runner import PortableRunner
+
+    from pipelines.runners.portable_checks import check_portable
+
     if isinstance(runner, PortableRunner):
         check_portable(runner, options)
 
@@ -121,14 +126,5 @@ def _check(flags: Sequence[str]) -> None:
         raise UserError(
             f"invalid Beam flags ({message.strip()})", value=" ".join(flags), hint="correct them"
         ) from error
-    if unknown and not unknown[0].startswith("-"):
-        raise UserError(
-            "unexpected argument",
-            value=unknown[0],
-            hint="give --input before each input, and quote patterns: --input '*.png'",
-        )
     if unknown:
-        known = [flag for action in parser._actions for flag in action.option_strings]
-        close = difflib.get_close_matches(unknown[0].partition("=")[0], [*known, *flags_of_verb()], n=2)
-        hint = f"Did you mean {' or '.join(close)}?" if close else "See --help, and Beam's own flags."
-        raise UserError("unknown flag", value=unknown[0], hint=hint)
+        raise unexpected(unknown[0], [flag for action in parser._actions for flag in action.option_strings])

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import apache_beam as beam
 import grpc
-import requests
 
 from pipelines.runners.flink_workers import flink_master
 
@@ -49,6 +48,8 @@ def _cancel(cancel: Callable[[], Any]) -> None:
 
 
 def _cancel_on_flink(master: str, result: Any) -> None:
+    import requests
+
     try:
         for job in _flink_jobs(master, result):
             mode = {"mode": "cancel"}
@@ -62,6 +63,8 @@ def _flink_jobs(master: str, result: Any) -> list[str]:
     submitted = getattr(result._job_service, "_jobs", None)
     if submitted is not None:  # submitted as one jar, by this process
         return [submitted[result._job_id]._flink_job_id]
+    import requests
+
     # A job server appends a number of its own to the name that the job has in Flink.
     name = result._job_id.rpartition("_")[0]
     jobs = requests.get(f"{master}/v1/jobs/overview", timeout=ANSWER_SECONDS).json()["jobs"]

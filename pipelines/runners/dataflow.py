@@ -14,7 +14,6 @@ from apache_beam.options.pipeline_options import (
 )
 from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
 
-from digitmill.storage.object_stores.google import credentials
 from schemas.errors import ExitCode, JobFailedError, UserError
 
 RUNNER: Final = "DataflowRunner"
@@ -112,6 +111,8 @@ def _check_account(cloud: GoogleCloudOptions) -> None:
             value=cloud.project or "",
             hint="give the ID, such as my-project-1, instead of the title or number",
         )
+    from digitmill.storage.object_stores.google import credentials  # imports Google's clients
+
     if not cloud.no_auth and credentials() is None:
         raise UserError(
             "no Google Cloud credentials for Dataflow",

@@ -2,14 +2,12 @@
 
 from typing import Final, NamedTuple
 
-import requests
 from apache_beam.options.pipeline_options import (
     FlinkRunnerOptions,
     PipelineOptions,
     PortableOptions,
     StandardOptions,
 )
-from apache_beam.runners.portability.flink_runner import MAGIC_HOST_NAMES, FlinkRunner
 
 ANSWER_SECONDS: Final = 5.0
 """Timeout of requests, in seconds."""
@@ -27,14 +25,18 @@ def flink_master(options: PipelineOptions) -> str | None:
     """Return the address of a Flink job manager of its own; None for other runners and Flink's own engine."""
     # Beam takes the name in any case, and with its module.
     name = str(options.view_as(StandardOptions).runner).rpartition(".")[2]
-    if name.lower() != FlinkRunner.__name__.lower():
+    if name.lower() != "flinkrunner":
         return None
+    from apache_beam.runners.portability.flink_runner import MAGIC_HOST_NAMES, FlinkRunner
+
     master = options.view_as(FlinkRunnerOptions).flink_master
     return None if master in MAGIC_HOST_NAMES else FlinkRunner.add_http_scheme(master)
 
 
 def read_slots(master: str) -> FlinkSlots | None:
     """Ask a job manager for its slots; None if it does not answer."""
+    import requests
+
     try:
         found = requests.get(f"{master}/v1/overview", timeout=ANSWER_SECONDS).json()
         return FlinkSlots(*(int(found[key]) for key in ("taskmanagers", "slots-available", "slots-total")))

@@ -19,6 +19,10 @@ _FRAME: Final = re.compile(r'^(?:Traceback |  |\s*(?:File "|\^|at ))')
 
 _MISSING: Final = re.compile(r"No module named '(?:pipelines|schemas|digitmill)\b")
 
+_UNCONNECTED: Final = re.compile(r"No client connected within timeout|TimeoutException: Waited 3 minutes")
+"""Flink's message when a worker failed before it opened its data connection, as it does without this package.
+The worker's own error may arrive before it or not at all."""
+
 _LOST: Final = re.compile(r"StatusRuntimeException: CANCELLED: client cancelled")
 """Flink's message when a worker's connections broke."""
 
@@ -37,6 +41,11 @@ def failure_reason(error: BaseException) -> str | None:
     text = failed[1]
     if _MISSING.search(text):
         return "digitmill is not installed on the workers: install this version of it there"
+    if _UNCONNECTED.search(text):
+        return (
+            "the workers took no work for three minutes. Look at their log; most likely digitmill is not "
+            "installed on the workers: install this version of it there"
+        )
     lines = [line.strip() for line in text.splitlines() if line.strip() and not _FRAME.match(line)]
     last = lines[-1] if lines else "it gave no reason"
     if _LOST.search(last):

@@ -24,7 +24,7 @@ from pipelines.history.incremental_join import JoinTask, SkipScored
 from pipelines.history.past_runs import open_past_runs
 from pipelines.listing.frozen_listing import freeze_listing
 from pipelines.listing.input_listing import Listing, check_output_outside_inputs
-from pipelines.output.planning import accept_threshold, make_plan
+from pipelines.output.planning import accept_threshold, field_rules, make_plan
 from pipelines.runners.beam_options import beam_options, job_options
 from pipelines.score.run_listing import open_listing
 from pipelines.score_options import ScoreOptions
@@ -154,6 +154,7 @@ def _preview(options: ScoreOptions, bundle: Bundle, challenger: Bundle | None) -
     output = open_folder(options.output)
     check_output_outside_inputs(options.inputs, output.place)
     plan = make_plan(options, bundle, challenger, begun=None, output=output)
+    field_rules(options, plan)
     with tempfile.TemporaryDirectory(prefix="digitmill-") as folder:
         scratch = LocalFolder(pathlib.Path(folder))
         listing, listed = open_listing(options, spread=False), Tally()

@@ -137,10 +137,14 @@ def open_listing(options: ScoreOptions, *, spread: bool = True) -> Listing:
     if spread and options.input_list is None:
         listing = list_with_ranges(options.inputs, survey=survey)
     elif spread and options.input_list and not options.inputs:
-        listing = list_named(options.input_list, options.limits)
+        listing = list_named(options.input_list, options.limits, carry=options.carried)
         listing.survey = survey
     else:
-        named = read_input_list(options.input_list, options.limits) if options.input_list else []
+        named = (
+            read_input_list(options.input_list, options.limits, carry=options.carried)
+            if options.input_list
+            else []
+        )
         images = list_images(options.inputs, named, survey=survey)
         if options.sample:
             images = iter(stable_sample(images, options.sample))

@@ -32,20 +32,18 @@ def score(options: ScoreOptions, *, dry_run: bool) -> ExitCode:
     if not options.inputs and options.input_list is None:
         raise click.MissingParameter(param_type="option", param_hint="'--input' or '--input-list'")
     if dry_run:
+        from pipelines.runners.local_beam import import_beam
+        from pipelines.score.early_checks import check_early
+
+        check_early(options, begins=False)
+        import_beam(options.beam_flags)
         from pipelines.score.preview import preview
 
         seen = preview(options)
         answer(seen.table(), seen.as_data())
         return ExitCode.OK
-    from pipelines.output.signing import Signer
-    from pipelines.workers.choice import early_pool
+    from pipelines.score.score_start import run_score
 
-    # Before the workers, which would inherit its pass phrase.
-    signer = Signer.load(options.sign)
-    with early_pool(options) as pool:
-        # After the workers: it imports Beam, and they get ready meanwhile.
-        from pipelines.score import score_job
-
-        summary = score_job.run(options, pool, signer=signer)
+    summary = run_score(options, one_command=True)
     answer(summary.table(), summary.as_data())
     return summary.exit_code

@@ -21,6 +21,7 @@ from digitmill.storage.interface import Hold
 from digitmill.storage.local_output import LocalFolder
 from digitmill.storage.names import printable
 from digitmill.storage.read_limits import ReadLimits
+from pipelines.fields.run_fields import FieldRules, RunFields
 from pipelines.history import incremental
 from pipelines.history.block_shuffle import Spill, shared_spill
 from pipelines.history.incremental_join import JoinTask, SkipScored
@@ -38,7 +39,7 @@ from pipelines.output.finishing import (
     make_manifest,
     run_times,
 )
-from pipelines.output.planning import accept_threshold, make_plan
+from pipelines.output.planning import accept_threshold, field_rules, make_plan
 from pipelines.output.reconcile import Reconciliation, reconcile, remove_unreferenced
 from pipelines.output.run_progress import Progress
 from pipelines.output.signing import Signer
@@ -79,6 +80,7 @@ class _Run:
         past: earlier runs whose images are skipped.
         done: names of the statistics records that existed at the start.
         signer: the key that signs the manifest; None without one.
+        fields: what makes fields of the images; None for a run without them.
     """
 
     options: ScoreOptions
@@ -91,13 +93,15 @@ class _Run:
     past: Sequence[PastRun]
     done: Set[str]
     signer: Signer | None
+    fields: FieldRules | None
 
 
 def run(options: ScoreOptions, pool: WorkerPool | None = None, *, signer: Signer | None = None) -> Summary:
     """Score the inputs and write predictions, reports and, last, the manifest.
 
-    The caller may have started worker processes: it closes the pool afterwards. Before that it has loaded the
-    key that signs the manifest, so that they do not inherit its pass phrase.
+    The caller may have started worker processes, as for many images, and closes the pool afterwards; the
+    engines of this machine are compared then. Before that it has loaded the key that signs the manifest, so
+    that they do not inherit its pass phrase.
 
     Raises:
         UserError: when an option cannot be used; nothing is written then.
@@ -115,9 +119,9 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None, *, signer: Signer
             hint="leave it out, and use the runner's own flags, such as --num_workers or --parallelism",
         )
     output = open_folder(options.output, retry_seconds=options.retry_deadline)
-    output_run.read_state(output, resume=options.resume)
+    begun = output_run.read_state(output, resume=options.resume).plan
     check_output_outside_inputs(options.inputs, output.place)
-    bundle, challenger = model_place.open_bundles(options)
+    bundle, challenger = model_place.open_bundles(options, begun=begun, compare=pool is not None)
     with (
         resumable(options.command(resume=True)),
         output.hold() as hold,
@@ -125,12 +129,13 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None, *, signer: Signer
         # Read again: another launcher may have begun, or finished, in between.
         standing = output_run.read_state(output, resume=options.resume)
         plan = make_plan(options, bundle, challenger, begun=standing.plan, output=output)
+        rules = field_rules(options, plan)
         finished = standing.finished
         if finished is None:
             limits = dataclasses.replace(options.limits, processes=worker_processes(pipeline_options))
             task = _task(options, plan, bundle, challenger, output=output, limits=limits)
             past, done = open_past_runs(plan.past), output.names(STATISTICS)
-            held = _Run(options, pipeline_options, plan, task, output, hold, pool, past, done, signer)
+            held = _Run(options, pipeline_options, plan, task, output, hold, pool, past, done, signer, rules)
             finished = _score(held, started)
         elif signer is not None:
             signer.check(output)
@@ -159,7 +164,21 @@ def _score(run: _Run, started: datetime.datetime) -> Manifest:
     spent = run_times(begin_time(run.output), started, seconds=seconds, images=new)
     baselines = find_baselines(run.task.bundle.card, run.past)
     draft = _manifest(run, account, times=spent)
-    return finish_run(run.output, draft, account, hold=run.hold, baselines=baselines, signer=run.signer)
+    return finish_run(
+        run.output,
+        draft,
+        account,
+        hold=run.hold,
+        baselines=baselines,
+        signer=run.signer,
+        fields=_fields(run, account),
+        gates=run.options.gates,
+    )
+
+
+def _fields(run: _Run, account: Reconciliation) -> RunFields | None:
+    names = (part.name for part in account.listing)
+    return run.fields.fields(run.output, names, run.past) if run.fields else None
 
 
 def _task(
@@ -183,6 +202,8 @@ def _task(
         rows_per_part=options.rows_per_part,
         compression=options.compression,
         challenger=challenger,
+        carry=options.carried,
+        audit=options.audit,
     )
 
 
@@ -272,7 +293,9 @@ def _score_frozen(run: _Run, frozen: ListingIndex) -> None:
         explain_failures(run.output, known),
         Progress(run.output, known, adds_items=_adds_items(frozen), watchdog=watchdog),
     ):
-        _run_pipeline(run, items, ScoreImages(task, scorer))
+        # One thread runs all steps: spreading would cost a tenth of a second, and change nothing.
+        spread = not in_main_thread(run.pipeline_options)
+        _run_pipeline(run, items, ScoreImages(task, scorer, spread=spread))
     dataflow.exit_after_template(run.pipeline_options, run.options.command(resume=True))
 
 

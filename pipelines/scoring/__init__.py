@@ -8,6 +8,7 @@ __all__ = [
     "classify",
     "model_place",
     "page_members",
+    "predictions",
     "report_samples",
     "rows",
     "scored_batch",

@@ -9,6 +9,7 @@ import numpy as np
 
 from digitmill.imaging.grey import shrink, to_grey
 from digitmill.imaging.page_reading import pixels_of
+from digitmill.ink_statistics import InkCounter
 from digitmill.storage.listed_image import ListedImage
 from pipelines.scoring.page_members import OwnedContent
 from pipelines.statistics.agreement import MAX_DISAGREEMENTS
@@ -70,6 +71,7 @@ class ReportSamples:
         examples: a sample of the rows of each predicted digit.
         grey_levels: int64[20], pixels of every fourth image by bin of equal width over [0, 255], as in a
             model card.
+        ink: counts all rows by what their ink looks like.
         failed: by failure code, the first image by URI, and its thumbnail, uint8.
     """
 
@@ -79,6 +81,7 @@ class ReportSamples:
         self.disagreeing = LowestRankedPixels(MAX_DISAGREEMENTS)
         self.examples = tuple(LowestRankedPixels(MAX_EXAMPLES_PER_DIGIT) for _ in range(CLASSES))
         self.grey_levels = np.zeros(HISTOGRAM_BINS, np.int64)
+        self.ink = InkCounter()
         self.failed: dict[str, tuple[str, np.ndarray]] = {}
 
     def add(
@@ -104,6 +107,7 @@ class ReportSamples:
         rows = np.arange(start, start + len(images))
         first, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
         self.grey_levels += grey_levels(digits[::_EVERY])
+        self.ink.add(digits)
         self.doubtful.add(rows, digits, ranks=confidence)
         labels = np.array([image.label for image in images])
         wrong = (labels != first) & (labels != NO_LABEL)

@@ -1,6 +1,7 @@
 """Predictions of one work item as columns, and their statistics."""
 
 import dataclasses
+import heapq
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import folder_of
 from pipelines.scoring.report_samples import LowestRankedPixels, ReportSamples
 from pipelines.statistics.agreement import Disagreement, count_agreements
+from pipelines.statistics.audit_sample import AuditedImage, AuditSample, audit_rank
 from pipelines.statistics.item_statistics import CONFIDENCE_BINS, ItemStatistics
 from pipelines.statistics.kept_images import FailurePicture, KeptImage
 from pipelines.statistics.tallies import Tally
@@ -16,7 +18,7 @@ from pipelines.statistics.thresholds import count_confidences
 from schemas.digit import CLASSES
 from schemas.failure import Failure
 from schemas.manifest import Part
-from schemas.prediction import NO_LABEL
+from schemas.prediction import NO_DIGIT_SHARE, NO_LABEL, spread_share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,9 +49,17 @@ class ScoredBatch:
     failures: tuple[Failure, ...]
     samples: ReportSamples
 
+    @property
+    def not_digits(self) -> np.ndarray:
+        """Which of the rows that are not accepted seem to be no digit, bool[N]."""
+        spread = spread_share(self.confidence, self.second_confidence)
+        return ~self.accepted & (spread >= np.float32(NO_DIGIT_SHARE))
 
-def summarize(digest: str, scored: ScoredBatch, parts: tuple[Part, ...]) -> ItemStatistics:
-    """Return the statistics of a batch, whose rows are in the given files."""
+
+def summarize(
+    digest: str, scored: ScoredBatch, parts: tuple[Part, ...], *, audit: int | None = None
+) -> ItemStatistics:
+    """Return the statistics of a batch, whose rows are in the given files, with a sample of `audit` rows."""
     labels = np.array([image.label for image in scored.images], np.int64)
     known = labels != NO_LABEL
     right = known & (labels == scored.first)
@@ -72,14 +82,24 @@ def summarize(digest: str, scored: ScoredBatch, parts: tuple[Part, ...]) -> Item
         accepted_labelled=int((known & scored.accepted).sum()),
         accepted_right=int((right & scored.accepted).sum()),
         thresholds=count_confidences(scored.confidence, known=known, right=right),
+        not_digits=int(scored.not_digits.sum()),
+        self_confidence=_self_confidence(scored, labels[known], known),
+        ink=scored.samples.ink.counts(),
         grey_levels=tuple(scored.samples.grey_levels.tolist()),
         mistaken=_kept(scored, scored.samples.mistaken),
         examples=tuple(kept for row in scored.samples.examples for kept in _kept(scored, row)),
+        audit=() if audit is None else (_audited(scored, audit),),
         failure_pictures=tuple(
             FailurePicture(code, image, inline_png(pixels))
             for code, (image, pixels) in sorted(scored.samples.failed.items())
         ),
     )
+
+
+def _self_confidence(scored: ScoredBatch, labels: np.ndarray, known: np.ndarray) -> tuple[float, ...]:
+    first, second = scored.first[known] == labels, scored.second[known] == labels
+    own = np.where(first, scored.confidence[known], np.where(second, scored.second_confidence[known], 0))
+    return tuple(np.bincount(labels, weights=own, minlength=CLASSES).tolist())
 
 
 def _tallies(scored: ScoredBatch, *, known: np.ndarray, right: np.ndarray) -> tuple[Tally, ...]:
@@ -115,6 +135,20 @@ def _kept(scored: ScoredBatch, pixels: LowestRankedPixels) -> tuple[KeptImage, .
         )
         for row, digit in kept
     )
+
+
+def _audited(scored: ScoredBatch, size: int) -> AuditSample:
+    images = (
+        AuditedImage(
+            rank=audit_rank(scored.images[row].uri),
+            image=scored.images[row].uri,
+            generation=scored.images[row].generation,
+            digit=int(scored.first[row]),
+            confidence=float(scored.confidence[row]),
+        )
+        for row in np.flatnonzero(scored.accepted).tolist()
+    )
+    return AuditSample(size, tuple(heapq.nsmallest(size, images)))
 
 
 def _disagreements(scored: ScoredBatch) -> tuple[Disagreement, ...]:

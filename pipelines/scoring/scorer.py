@@ -33,6 +33,8 @@ class Scorer:
     pages: Pages = Pages.ALL
     rows: int = MAX_ITEM_SIZE
     compression: Compression = Compression.RECORDS
+    carry: tuple[str, ...] = ()
+    audit: int | None = None
 
     def run(self, item: WorkItem) -> ItemStatistics:
         """Score a work item and write its files, unless it is done already.
@@ -72,7 +74,14 @@ class Scorer:
             if not item.may_be_archive:
                 outcomes = [image.uri for image in scored.images], [row.image for row in scored.failures]
                 several += count_several(files, *outcomes)
-            yield write_parts(self.output, piece, scored, compression=self.compression)
+            yield write_parts(
+                self.output,
+                piece,
+                scored,
+                compression=self.compression,
+                carry=self.carry,
+                audit=self.audit,
+            )
 
     def _few_failures(self, pieces: Iterable[ItemStatistics]) -> Iterator[ItemStatistics]:
         """Yield the pieces, with failures beyond those that a record holds in files of their own."""
@@ -124,5 +133,5 @@ def read_archive(
 
 def _image(member: Member, archive: ListedImage, *, folder_labels: bool) -> ListedImage:
     size = len(member.content) if isinstance(member.content, bytes) else -1
-    image = ListedImage(member.name, archive.generation, size, label=member.label)
+    image = ListedImage(member.name, archive.generation, size, label=member.label, carried=archive.carried)
     return label_from_member_folder(image) if folder_labels and member.label == NO_LABEL else image

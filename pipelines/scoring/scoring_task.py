@@ -35,6 +35,7 @@ class ScoringTask:
 
     Attributes:
         run: digest of everything that rows depend on besides the images.
+        carry: columns of the input list that the rows have, too.
     """
 
     bundle: Bundle
@@ -47,6 +48,8 @@ class ScoringTask:
     rows_per_part: int = MAX_ITEM_SIZE
     compression: Compression = Compression.RECORDS
     challenger: Bundle | None = None
+    carry: tuple[str, ...] = ()
+    audit: int | None = None
 
 
 class ItemScorer(Protocol):
@@ -86,6 +89,8 @@ class LocalScorer:
             pages=task.pages,
             rows=task.rows_per_part,
             compression=task.compression,
+            carry=task.carry,
+            audit=task.audit,
         )
         # Grows with the bundles that the runner gives this process at once, each of which is bounded.
         self._threads = ThreadPoolExecutor(_MAX_THREADS, thread_name_prefix="score")

@@ -6,9 +6,11 @@ reconciliation and report are computed without reading predictions again.
 
 __all__ = [
     "agreement",
+    "audit_sample",
     "failure_rows",
     "item_statistics",
     "kept_images",
+    "label_suspects",
     "tallies",
     "thresholds",
     "totals",

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final
 
-from pipelines.statistics.sorted_rows import SortedRows
+from digitmill.storage.sorted_rows import SortedRows
 from schemas.failure import Failure
 from schemas.layout import STATISTICS
 from schemas.manifest import Part

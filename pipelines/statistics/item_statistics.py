@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 from digitmill.storage import OutputFolder
 from digitmill.storage.names import file_of
 from pipelines.statistics.agreement import Agreement, Disagreement, worst_disagreements
+from pipelines.statistics.audit_sample import AuditSample, merge_samples
 from pipelines.statistics.failure_rows import FailureSorter, RecordedFailures, is_failure_file
 from pipelines.statistics.kept_images import (
     FailurePicture,
@@ -24,8 +25,9 @@ from pipelines.statistics.totals import RunningTotal, add_up
 from schemas.digit import CLASSES
 from schemas.failure import Failure, FailureCode
 from schemas.manifest import Part
+from schemas.model.ink_counts import InkCounts
 from schemas.model.model_card import HISTOGRAM_BINS
-from schemas.versioned import decode, parse_json
+from schemas.versioned import decode, parse_json, shallow_fields
 
 CONFIDENCE_BINS = 20
 """Bins of the confidence histogram, of equal width over [0, 1]."""
@@ -54,6 +56,11 @@ class RunStatistics:
         failure_pictures: a picture for each code of failures that decode.
         further_pages: of the listed images, how many are beyond one for each file: its further pages.
         ignored: members of archives that were left out as junk.
+        not_digits: number of rows decided `review` with the reason NOT_A_DIGIT.
+        self_confidence: by digit, the sum of the probabilities of the label over the rows labelled so; a
+            probability that is not among the two greatest counts as none.
+        ink: scored images by what their ink looks like; all zero for merged runs, whose pixels are gone.
+        audit: one sample of the rows decided `accept`; none where none was asked for.
     """
 
     listed: int
@@ -76,6 +83,10 @@ class RunStatistics:
     failure_pictures: tuple[FailurePicture, ...] = ()
     further_pages: int = 0
     ignored: int = 0
+    not_digits: int = 0
+    self_confidence: tuple[float, ...] = (0.0,) * CLASSES
+    ink: InkCounts = InkCounts()  # noqa: RUF009 - frozen
+    audit: tuple[AuditSample, ...] = ()
 
     @property
     def labelled(self) -> int:
@@ -140,7 +151,9 @@ class ItemStatistics(RunStatistics):
 
     def to_json(self) -> str:
         """Return the record as the text of its file."""
-        return json.dumps({"digest": self.digest} | dataclasses.asdict(self), separators=(",", ":")) + "\n"
+        fields = {"digest": self.digest} | shallow_fields(self)
+        # `dataclasses.asdict` copies every number: half of the time that writing a work item takes.
+        return json.dumps(fields, default=shallow_fields, separators=(",", ":")) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -212,6 +225,7 @@ MERGES: Mapping[str, Callable[[Iterable[Any]], Collection]] = {
     "mistaken": most_confident,
     "examples": sample_per_digit,
     "failure_pictures": first_per_code,
+    "audit": merge_samples,
 }
 """What a run keeps of its items' records, a bounded number of each, by field."""
 

@@ -9,8 +9,8 @@ from typing import Final
 MAX_DOUBTFUL: Final = 24
 """Least confident images that are kept."""
 
-MAX_MISTAKEN: Final = 24
-"""Most confident wrong images that are kept."""
+MAX_MISTAKEN: Final = 30
+"""Most confident wrong images that are kept: a page of labels to check."""
 
 MAX_EXAMPLES_PER_DIGIT: Final = 8
 """Images of each predicted digit that are kept."""

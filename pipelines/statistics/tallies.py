@@ -6,7 +6,7 @@ import operator
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from pipelines.statistics.sorted_rows import SortedRows
+from digitmill.storage.sorted_rows import SortedRows
 from pipelines.statistics.totals import ExactSum
 
 

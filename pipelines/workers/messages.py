@@ -9,11 +9,7 @@ import traceback
 
 from digitmill.engines.engine import EngineError
 from pipelines.listing.frozen_listing import ItemRef
-from schemas.errors import ActionableError, StorageError, UserError, WorkerError
-
-_KINDS: dict[str, type[ActionableError]] = {
-    kind.__name__: kind for kind in (StorageError, UserError, WorkerError)
-}
+from schemas.errors import ERRORS, ActionableError
 
 
 class RemoteError(RuntimeError):
@@ -39,9 +35,7 @@ def encode_digest(digest: str) -> bytes:
 def encode_error(error: Exception) -> bytes:
     """Return the response for a work item that failed."""
     if isinstance(error, ActionableError):
-        value = error.value if isinstance(error.value, (str, int, float, type(None))) else str(error.value)
-        fields = {"error": error.error, "value": value, "hint": error.hint}
-        return json.dumps({"error": type(error).__name__, "fields": fields}).encode()
+        return json.dumps({"error": type(error).__name__, "fields": error.fields()}).encode()
     if isinstance(error, EngineError):
         return json.dumps({"error": EngineError.__name__, "text": str(error)}).encode()
     return json.dumps({"error": "", "text": "".join(traceback.format_exception(error))}).encode()
@@ -59,8 +53,8 @@ def parse_response(message: bytes) -> str:
     match response:
         case {"done": str(digest)}:
             return digest
-        case {"error": str(kind), "fields": {"error": text, "value": value, "hint": hint}} if kind in _KINDS:
-            raise _KINDS[kind](text, value=value, hint=hint)
+        case {"error": str(kind), "fields": {"error": text, "value": value, "hint": hint}} if kind in ERRORS:
+            raise ERRORS[kind](text, value=value, hint=hint)
         case {"error": "EngineError", "text": str(text)}:
             raise EngineError(text)
         case {"error": "", "text": str(text)}:

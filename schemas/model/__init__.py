@@ -6,6 +6,9 @@ Training writes them; scoring reads and checks them before any image.
 __all__ = [
     "accuracy",
     "bundle",
+    "data_source",
+    "ink_counts",
     "model_card",
+    "recalibration",
     "trust",
 ]

@@ -66,4 +66,6 @@ class EngineKind(enum.StrEnum):
     AUTO = "auto"
     LITERT = "litert"
     LITERT_INT8 = "litert_int8"
+    OPENVINO = "openvino"
+    OPENVINO_INT8 = "openvino_int8"
     SAVED_MODEL = "saved_model"

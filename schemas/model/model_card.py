@@ -8,7 +8,10 @@ from schemas.digit import CLASSES
 from schemas.layout import is_inside
 from schemas.model import bundle
 from schemas.model.accuracy import Accuracy
-from schemas.model.trust import Trust
+from schemas.model.data_source import DataSource
+from schemas.model.ink_counts import InkCounts
+from schemas.model.recalibration import Recalibration
+from schemas.model.trust import Guarantee, Trust
 from schemas.versioned import VersionedRecord
 
 FORMAT = 1
@@ -16,6 +19,9 @@ FORMAT = 1
 
 HISTOGRAM_BINS = 20
 """Bins of the card's histograms, of equal width over the value's whole range."""
+
+CONFIDENCE_SAMPLE = 200_000
+"""Training images whose predictions are enough for the distribution of confidence."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +77,11 @@ class ModelCard(VersionedRecord, what="a model card", format=FORMAT):
         exports: the formats of the model.
         litert_model: the LiteRT model that is the default on CPUs: `schemas.model.bundle.LITERT_MODEL` or
             `LITERT_INT8_MODEL`.
+        not_digits: training pictures that are no digit. The metrics and histograms are of digits alone.
+        data_sources: each source of the data, with its licence and credit where they are known.
+        ink: training images by what their ink looks like; None in older cards.
+        recalibration: how the bundle was calibrated on its owner's digits; None where training made it. Then
+            `accept_threshold` is that of its promise, and there is no `trust`: both are of other confidences.
     """
 
     recipe: str
@@ -100,6 +111,10 @@ class ModelCard(VersionedRecord, what="a model card", format=FORMAT):
     trust: Trust | None = None
     exports: tuple[ExportedFormat, ...] = ()
     litert_model: str = bundle.LITERT_MODEL
+    not_digits: int = 0
+    data_sources: tuple[DataSource, ...] = ()
+    ink: InkCounts | None = None
+    recalibration: Recalibration | None = None
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
@@ -115,6 +130,18 @@ class ModelCard(VersionedRecord, what="a model card", format=FORMAT):
         if self.litert_model not in bundle.LITERT_MODELS:
             known = " or ".join(bundle.LITERT_MODELS)
             raise ValueError(f"the LiteRT model is not {known}: {self.litert_model!r}")
+
+    @property
+    def scoring_temperature(self) -> float:
+        """Divisor of the logits that the exports do not include."""
+        return self.recalibration.temperature if self.recalibration else 1.0
+
+    @property
+    def guarantee(self) -> Guarantee | None:
+        """What the accept threshold promises; None where it promises nothing."""
+        if self.recalibration is not None:
+            return self.recalibration.guarantee
+        return self.trust.guarantee if self.trust else None
 
     def _fields(self) -> dict[str, Any]:
         """Return the fields with the intervals of accuracies written out."""

@@ -91,7 +91,7 @@ def test_a_process_that_is_gone_holds_nothing() -> None:
     assert process.memory_of(gone.pid) == 0
 
 
-def test_the_peak_is_the_greatest_sample(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_peak_is_the_greatest_sample(tmp_path: pathlib.Path) -> None:
     samples = iter([5, 9, 7])
     seen = tmp_path / "seen"
 
@@ -101,9 +101,8 @@ def test_the_peak_is_the_greatest_sample(tmp_path: pathlib.Path, monkeypatch: py
             seen.touch()
         return found or 0
 
-    monkeypatch.setattr(process, "memory_of", sample)
     waiting = f"import os, time\nwhile not os.path.exists({str(seen)!r}): time.sleep(0.01)"
-    assert python(waiting, memory=True).peak_bytes == 9
+    assert python(waiting, memory=sample).peak_bytes == 9
 
 
 def test_a_failing_command_is_an_error_with_what_it_said() -> None:

@@ -14,7 +14,7 @@ FOLDERS = {"night-1/listing": [10, 1000], "night-1/statistics": [9, 3000], "nigh
 
 
 def measured(step: str, images: int, *, peak: int = 300_000_000, seconds: float = 1.0) -> Measured:
-    return Measured(images, 10_000, step, seconds, peak, FOLDERS)
+    return Measured(images, 10_000, step, seconds, 2 * seconds, peak, FOLDERS)
 
 
 @pytest.fixture
@@ -47,8 +47,9 @@ def test_results_are_kept_and_replaced(results: Results, tmp_path: pathlib.Path)
 
 
 def test_the_tables_state_the_growth(results: Results) -> None:
-    seconds, peak = scale.tables(results)
+    seconds, processor, peak = scale.tables(results)
     assert seconds.rows[0] == ["list", "1.0", "10.0", "10.00"]
+    assert processor.rows[0] == ["list", "2.0", "20.0", "10.00"]
     assert peak.rows[0] == ["list", "300", "300", "1.00"]
 
 
@@ -66,7 +67,7 @@ def test_the_workers_part_is_not_reported(results: Results) -> None:
 def test_the_page_reckons_a_billion_from_the_largest_size(results: Results, tmp_path: pathlib.Path) -> None:
     made = scale_page.blocks(tmp_path / scale.FILE)
     assert set(made) == set(scale_page.NAMES) <= page.NAMES
-    assert "| verify | 10M images × 100 | 17 min, 300 MB |" in made["scale-billion"]
+    assert "| verify | 10M images × 100 | 33 min of one core, 300 MB |" in made["scale-billion"]
     assert "| read | 1,000,000,000 requests | $400 |" in made["scale-billion"]
 
 

@@ -6,6 +6,7 @@ import pytest
 from benchmarks import scoring
 from benchmarks.contenders import Model
 from benchmarks.predictions import PredictionsError
+from benchmarks.process import memory_of
 from benchmarks.workspace import Workspace
 from digitmill.machine import cpu_count
 from tests.benchmarks.stand_ins import forgetful, local
@@ -41,7 +42,7 @@ def test_memory_is_sampled_in_the_first_round_alone(
 
     monkeypatch.setattr(scoring.process, "run", spy)
     list(scoring.scoring(workspace, MODEL, contenders=[local("A"), local("B")], images=5, rounds=2))
-    assert asked == [True, True, False, False]
+    assert asked == [memory_of, memory_of, None, None]
 
 
 def test_outputs_are_removed(workspace: Workspace) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from benchmarks import stages
 from benchmarks.contenders import Model
-from benchmarks.stages import LIMITS, lines, measure
+from benchmarks.stages import LIMITS, engine_times, lines, measure
+from digitmill.default_model import SHIPPED_MODEL
 
 
 @pytest.fixture
@@ -49,4 +50,12 @@ def test_the_command_trains_a_model_and_prints_the_table(
     monkeypatch.setattr(sys, "argv", ["stages", "--images", "40", "--rounds", "1"])
     stages.main()
     assert asked == ["dense-300-100"]
-    assert capsys.readouterr().out.startswith("40 images, processor time of one thread")
+    printed = capsys.readouterr().out
+    assert printed.startswith("40 images, processor time of one thread")
+    assert "\nengines: litert " in printed
+
+
+def test_all_engines_for_cpus_are_compared(digits: np.ndarray) -> None:
+    times = engine_times(SHIPPED_MODEL, digits[:20], rounds=1)
+    assert list(times) == ["litert", "litert_int8", "openvino", "openvino_int8"]
+    assert all(microseconds > 0 for microseconds in times.values())

@@ -35,7 +35,9 @@ def root(tmp_path: pathlib.Path) -> Root:
 
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host of eight CPUs, 64 GB in all and 32 GB free."""
+    """A host of eight CPUs, 64 GB in all and 32 GB free, outside of Slurm."""
+    for name in ("SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU", "SLURM_CPUS_ON_NODE"):
+        monkeypatch.delenv(name, raising=False)
     memory = psutil.virtual_memory()._replace(total=64 * GB, available=32 * GB)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
@@ -145,6 +147,17 @@ V1 = "4:memory:/\n1:cpu,cpuacct:/elsewhere\n0::/\n"
             16,
             10,
         ),
+        (
+            # A pod's limit, whose folder is not mounted in its container.
+            V1,
+            {
+                "memory/memory.limit_in_bytes": UNLIMITED,
+                "memory/memory.usage_in_bytes": f"{GB}\n",
+                "memory/memory.stat": f"hierarchical_memory_limit {8 * GB}\n",
+            },
+            8,
+            7,
+        ),
         # Version 2 beside version 1.
         ("1:cpu:/\n0::/\n", {"unified/memory.max": f"{GB}\n"}, 1, 1),
     ],
@@ -155,6 +168,28 @@ def test_memory_is_the_least_of_the_host_s_and_every_limit(
     folder = root(membership, files)
     assert machine.total_memory(folder) == total * GB
     assert machine.available_memory(folder) == available * GB
+
+
+@pytest.mark.parametrize(
+    ("granted", "gigabytes"),
+    [
+        ({"SLURM_MEM_PER_NODE": "16384"}, 16),
+        ({"SLURM_MEM_PER_CPU": "2048", "SLURM_CPUS_ON_NODE": "4"}, 8),
+        ({"SLURM_MEM_PER_CPU": "2048"}, 64),
+        ({"SLURM_MEM_PER_NODE": "0"}, 64),
+        ({"SLURM_MEM_PER_NODE": "131072"}, 64),
+    ],
+)
+def test_what_slurm_grants_counts(
+    host: None, root: Root, monkeypatch: pytest.MonkeyPatch, granted: dict[str, str], gigabytes: int
+) -> None:
+    for name, value in granted.items():
+        monkeypatch.setenv(name, value)
+    folder = root("0::/\n", {})
+    assert machine.total_memory(folder) == gigabytes * GB
+    available = machine.available_memory(folder)
+    # Less what this process takes already.
+    assert (min(gigabytes, 32) - 4) * GB < available <= min(gigabytes, 32) * GB
 
 
 @given(st.integers(0, 2**63), st.integers(0, 2**63), st.integers(0, 2**63))

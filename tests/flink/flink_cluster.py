@@ -74,7 +74,7 @@ taskmanager.memory.jvm-metaspace.size: 192m
 taskmanager.memory.jvm-overhead.min: 64m
 taskmanager.memory.jvm-overhead.max: 64m
 restart-strategy.type: fixed-delay
-restart-strategy.fixed-delay.attempts: 5
+restart-strategy.fixed-delay.attempts: 2
 restart-strategy.fixed-delay.delay: 1 s
 pekko.startup-timeout: 300 s
 pekko.ask.timeout: 120 s

@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
+from tests.custom_resources import closed
 from tests.flink import flink_cluster
 
 pytestmark = pytest.mark.flink
@@ -22,21 +23,6 @@ def schema() -> dict[str, Any]:
         resource = yaml.safe_load(jar.read("META-INF/fabric8/flinkdeployments.flink.apache.org-v1.yml"))
     (version,) = [each for each in resource["spec"]["versions"] if each["name"] == "v1beta1"]
     return closed(version["schema"]["openAPIV3Schema"])
-
-
-def closed(schema: Any) -> Any:
-    """Kubernetes drops fields that a schema does not name; here such a field is an error."""
-    if isinstance(schema, list):
-        return [closed(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    within = {key: closed(each) for key, each in schema.items()}
-    names = within.get("properties")
-    if isinstance(names, dict) and not within.get("x-kubernetes-preserve-unknown-fields"):
-        within.setdefault("additionalProperties", False)
-    if within.pop("x-kubernetes-int-or-string", False):
-        within.pop("type", None)
-    return within
 
 
 @pytest.fixture

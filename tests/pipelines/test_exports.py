@@ -7,7 +7,9 @@ import pipelines
 
 
 def test_what_is_exported_is_there() -> None:
-    for name in pipelines.__all__:
+    transforms = [name for name in pipelines.__all__ if not name.islower()]  # the others are modules
+    assert transforms
+    for name in transforms:
         assert getattr(pipelines, name).__name__ == name
 
 

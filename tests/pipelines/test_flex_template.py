@@ -64,9 +64,10 @@ def test_whatever_the_metadata_let_through_the_command_reads(chosen: dict[str, s
     assert len(values.keys() - {"beam_flags"}) == sum(value != "false" for value in chosen.values())
 
 
-def test_the_launcher_is_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_the_launcher_is_the_command(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "a.png").touch()
     with pytest.raises(SystemExit) as ended:
-        main(["launch", "--input=scans", "--output=gs://b/out", "--model=m", "--runner=DataflowRunner"])
+        main(["launch", f"--input={tmp_path}", "--output=gs://b/out", "--runner=DataflowRunner"])
     assert ended.value.code == 2
     assert "cannot read a local input" in capsys.readouterr().err
 

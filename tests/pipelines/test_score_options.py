@@ -4,7 +4,7 @@ import shlex
 import pytest
 
 from digitmill.storage.read_limits import ReadLimits
-from pipelines.score import score_job
+from pipelines.score import early_checks, score_job
 from pipelines.score.score_command import score
 from pipelines.score_options import ScoreOptions
 from schemas.errors import UserError
@@ -72,6 +72,8 @@ def test_the_file_asks_for_the_same(
         raise UserError("it is enough", value="", hint="look")
 
     monkeypatch.setattr(score_job, "run", run)
+    # Its places need not exist.
+    monkeypatch.setattr(early_checks, "check_early", lambda *_, **__: None)
     (tmp_path / "run.yaml").write_text(asked.run_config(), encoding="utf-8")
     flags = ["--config", str(tmp_path / "run.yaml"), "--output", "o"]
     with pytest.raises(UserError):

@@ -1,6 +1,7 @@
 import pytest
 
-from schemas.labels import COLUMNS, UNREADABLE, digit_of
+from schemas.digit import NOT_A_DIGIT
+from schemas.labels import COLUMNS, UNREADABLE, class_of, digit_of
 
 
 @pytest.mark.parametrize(
@@ -8,6 +9,7 @@ from schemas.labels import COLUMNS, UNREADABLE, digit_of
 )
 def test_a_label_is_a_digit_or_none(label: str, digit: int | None) -> None:
     assert digit_of(label) == digit
+    assert class_of(label) == (NOT_A_DIGIT if label == UNREADABLE else digit)
 
 
 @pytest.mark.parametrize("label", ["10", "-1", "x", "1.0", "٣", "Unreadable", "0 1"])

@@ -53,6 +53,7 @@ def test_a_challenger_has_its_own_accuracy() -> None:
         ({"right": 5}, "5 right of 4 labelled"),
         ({"labelled": 9}, "of 9 labelled of 8 scored"),
         ({"agreed": 9}, "9 agreed"),
+        ({"accepted_labelled": 5}, "0 right of 5 accepted"),
         ({"challenger_right": 5}, "5 challenger_right"),
     ],
 )

@@ -9,7 +9,7 @@ from schemas import failure, prediction
 from schemas.__main__ import GENERATED
 from schemas.render import bigquery_schema, generated_files, table_schema, tfmd_schema
 
-RECORDS = pytest.mark.parametrize("columns", [prediction.COLUMNS, failure.COLUMNS])
+RECORDS = pytest.mark.parametrize("columns", [prediction.COLUMNS, failure.COLUMNS, prediction.FIELD_COLUMNS])
 
 
 def test_the_committed_files_are_what_the_records_say() -> None:

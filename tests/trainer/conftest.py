@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from digitmill.native_log import quiet_start
+from schemas.digit import NOT_A_DIGIT
 from trainer.data.sources import embedded_sample
 from trainer.data.splits import Digits, Split
 
@@ -53,6 +54,22 @@ def few_digits() -> Digits:
 
 def _every(split: Split, nth: int) -> Split:
     return split.take(np.arange(0, len(split), nth))
+
+
+@pytest.fixture(scope="session")
+def with_not_digits(few_digits: Digits) -> Digits:
+    """The few digits, and pictures that are no digit: noise, one for every four, among them."""
+    noise = np.random.default_rng(8)
+
+    def with_noise(split: Split) -> Split:
+        count = len(split) // 4
+        images = np.concatenate([split.images, noise.integers(0, 256, (count, 28, 28)).astype(np.uint8)])
+        labels = np.concatenate([split.labels, np.full(count, NOT_A_DIGIT, np.uint8)])
+        order = noise.permutation(len(labels))
+        return Split(images[order], labels[order])
+
+    parts = {name: with_noise(split) for name, split in few_digits.splits().items()}
+    return Digits(name="few and noise", **parts)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """A job that only notes what it is asked for."""
 
-import pathlib
 import types
 from collections.abc import Callable
 
@@ -8,10 +7,10 @@ from trainer.train_options import TrainOptions
 
 
 def recording(asked: list[TrainOptions]) -> Callable[[TrainOptions], types.SimpleNamespace]:
-    """Return a stand-in for `train_job.run` that puts options into a list and write no bundle."""
+    """Return a stand-in for `train_job.run` that puts options into a list and writes nothing."""
 
     def run(options: TrainOptions) -> types.SimpleNamespace:
         asked.append(options)
-        return types.SimpleNamespace(bundle=pathlib.Path("there-is-none"))
+        return types.SimpleNamespace(is_complete=False)
 
     return run

@@ -50,10 +50,13 @@ def test_a_dry_run_prints_and_submits_nothing(target, monkeypatch, tmp_path):
     assert "--resume" in printed
 
 
+ADDED = ["--require-gpus", "1", "--resume"]
+
+
 def test_flags_of_train_go_to_the_workers():
     _, job = yaml.safe_load_all(dry_run("kubernetes", "--epochs", "3", "--ema=0.9", "--xla"))
     container = job["spec"]["template"]["spec"]["containers"][0]
-    assert container["args"] == [*COMMON, "--epochs", "3", "--ema=0.9", "--xla", "--resume"]
+    assert container["args"] == [*COMMON, "--epochs", "3", "--ema=0.9", "--xla", *ADDED]
     assert job["metadata"]["name"] == "digitmill-cnn"
 
 
@@ -102,8 +105,22 @@ def test_what_a_cluster_needs_is_asked_for(target, flag):
 
 
 VERTEX = "--project --region --machine-type --staging --tensorboard --restart-job-on-worker-restart"
-KUBERNETES = "--namespace --volume --memory"
+KUBERNETES = (
+    "--kind --namespace --queue --volume --memory --shm-size --node-selector --toleration --pull-secret "
+    "--env --secret --deadline --ttl"
+)
 SLURM = "--partition --time --setup --python"
+
+
+VALUES = {
+    "--kind": "jobset",
+    "--env": "A=b",
+    "--node-selector": "a=b",
+    "--toleration": "a",
+    "--secret": "a",
+    "--deadline": "60",
+    "--ttl": "60",
+}
 
 
 @pytest.mark.parametrize(
@@ -117,7 +134,7 @@ SLURM = "--partition --time --setup --python"
 def test_a_flag_of_another_cluster_is_refused(target, flags):
     for flag in flags.split():
         (option,) = (option for option in submit.params if flag in option.opts)
-        given = [flag, *([] if option.is_flag else ["x:/y"])]
+        given = [flag, *([] if option.is_flag else [VALUES.get(flag, "x:/y")])]
         done = run("--to", target, *COMMON, *given, "--dry-run")
         assert (flag, done.exit_code) == (flag, 2)
         assert f"{flag} goes with --to" in done.output

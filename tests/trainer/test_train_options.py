@@ -35,6 +35,23 @@ def test_a_value_out_of_range_is_refused_with_its_flag(names, values):
         assert repr(value) in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"members": 2}, "--members"),
+        ({"class_weights": "balanced"}, "--class-weights balanced"),
+        ({"data": "sample"}, "packed shards: 'sample'"),
+        ({"data": ("tfrecord:a", "tfrecord:b@2")}, "one source"),
+    ],
+)
+def test_a_stream_has_one_source_of_packed_shards_and_trains_one_network(settings, named):
+    given = {"recipe": "cnn", "data": "tfrecord:a", "output": pathlib.Path("run"), "stream": True}
+    TrainOptions(**given)
+    with pytest.raises(UserError, match="--stream") as refusal:
+        TrainOptions(**{**given, **settings})
+    assert named in str(refusal.value)
+
+
 def test_the_limits_themselves_are_allowed():
     TrainOptions(
         recipe="cnn",

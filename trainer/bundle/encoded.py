@@ -1,7 +1,7 @@
 """Decodes image files to canonical digits in TensorFlow's graph, for serving systems that receive files.
 
 A subset of `digitmill.imaging`: canonical digits pass through byte for byte, dark ink on clean light paper
-(or the reverse) comes out nearly the same. Missing are the handling of uneven light, ruled lines, boxes and
+(or the reverse) comes out nearly the same. Missing are the handling of uneven light, ruled lines, frames and
 specks, EXIF orientation, the check for blank images, and the guards against damaged and oversized files.
 16-bit images lose their lower eight bits. TIFF and WebP are not supported.
 """
@@ -10,7 +10,7 @@ from typing import Final
 
 import tensorflow as tf
 
-from digitmill.imaging.canonical import NATIVE_BORDER
+from digitmill.imaging.native import CENTRE, NATIVE_INK, NATIVE_TOLERANCE
 from schemas.digit import BOX, SIDE
 
 _WEIGHTS: Final = (9_798, 19_235, 3_735)
@@ -39,10 +39,40 @@ def canonical_digits(contents: tf.Tensor) -> tf.Tensor:
 def _canonical_digit(content: tf.Tensor) -> tf.Tensor:
     image = tf.io.decode_image(content, channels=0, dtype=tf.uint8, expand_animations=False)
     grey = _grey(tf.cast(image, tf.int32))
-    is_native = tf.reduce_all(tf.equal(tf.shape(grey), SIDE))
-    is_native &= _border_mean(grey) < NATIVE_BORDER
-    digit = tf.cond(is_native, lambda: tf.cast(grey, tf.uint8), lambda: _fitted(grey))
-    return tf.ensure_shape(digit, [SIDE, SIDE])
+    digit = tf.case(
+        [(_is_native(grey), lambda: grey), (_is_native(255 - grey), lambda: 255 - grey)],
+        default=lambda: _fitted(grey),
+    )
+    return tf.ensure_shape(tf.cast(digit, tf.uint8), [SIDE, SIDE])
+
+
+def _is_native(grey: tf.Tensor) -> tf.Tensor:
+    """Whether int32[height, width] is a canonical digit, as `digitmill.imaging.native` tells them."""
+    in_rows, in_columns = tf.reduce_sum(grey, axis=1), tf.reduce_sum(grey, axis=0)
+    top, bottom = _span(in_rows)
+    left, right = _span(in_columns)
+    longest = tf.maximum(bottom - top, right - left)
+    return (
+        tf.reduce_all(tf.equal(tf.shape(grey), SIDE))
+        & (tf.reduce_max(grey) >= NATIVE_INK)
+        & (tf.abs(longest - BOX) <= NATIVE_TOLERANCE)
+        & _is_centred(in_rows, top, bottom)
+        & _is_centred(in_columns, left, right)
+    )
+
+
+def _span(sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the first place that is not 0 and the place after the last; both are 0 where all are."""
+    used = tf.cast(tf.where(sums > 0)[:, 0], tf.int32)
+    used = tf.cond(tf.size(used) > 0, lambda: used, lambda: tf.constant([0, -1]))
+    return used[0], used[-1] + 1
+
+
+def _is_centred(sums: tf.Tensor, first: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
+    """Whether the centre of mass is in the middle, or would be if the picture's edge were not in the way."""
+    mass = tf.reduce_sum(sums)
+    off = tf.reduce_sum(sums * tf.range(tf.size(sums))) - CENTRE * mass
+    return (tf.abs(off) <= mass) | ((off > 0) & (first == 0)) | ((off < 0) & (end == SIDE))
 
 
 def _grey(image: tf.Tensor) -> tf.Tensor:
@@ -72,7 +102,7 @@ def _border_mean(grey: tf.Tensor) -> tf.Tensor:
 
 
 def _fitted(grey: tf.Tensor) -> tf.Tensor:
-    """Return uint8[28, 28]: the ink cropped, fitted into the box and centred by mass."""
+    """Return int32[28, 28]: the ink cropped, fitted into the box and centred by mass."""
     level = tf.cast(grey, tf.float32)
     paper = _border_mean(grey)
     # Ink is on the side of the paper's level that reaches further.
@@ -86,7 +116,7 @@ def _fitted(grey: tf.Tensor) -> tf.Tensor:
     return tf.cond(
         tf.size(rows) > 0,
         lambda: _centred(_boxed(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])),
-        lambda: tf.zeros([SIDE, SIDE], tf.uint8),
+        lambda: tf.zeros([SIDE, SIDE], tf.int32),
     )
 
 
@@ -114,4 +144,4 @@ def _centred(ink: tf.Tensor) -> tf.Tensor:
     place = tf.cast(tf.math.ceil((SIDE - 1) / 2 - tf.stack([rows, columns])), tf.int32)
     place = tf.clip_by_value(place, 0, SIDE - size)
     picture = tf.pad(ink, tf.stack([place, SIDE - size - place], axis=1))
-    return tf.cast(picture, tf.uint8)
+    return tf.cast(picture, tf.int32)

@@ -3,9 +3,10 @@
 import dataclasses
 import hashlib
 import pathlib
+import secrets
 import shutil
+import stat
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -17,23 +18,34 @@ import tensorflow as tf
 
 from digitmill.engines.engine import Engine, LiteRtEngine
 from digitmill.engines.saved_model import SavedModelEngine
-from digitmill.imaging.canonical import is_native
+from digitmill.imaging.native import is_native
 from digitmill.native_log import quiet_stderr
+from schemas.errors import ExitCode, JobFailedError
 from schemas.model import bundle
-from schemas.model.accuracy import Accuracy
 from schemas.model.model_card import ExportedFormat, ModelCard
 from trainer.bundle import formats
 from trainer.bundle.keras_engine import KerasEngine
-from trainer.data.splits import Split
+from trainer.data.splits import Split, evenly_spaced
+from trainer.loop.precision import exact_float32
 from trainer.metrics import assessment
+from trainer.metrics.measures import Evaluation
 
 _GOLDEN_DIGITS: Final = 64
 _TIMED: Final = 1_024
 """Images used to time a format."""
 
 
-class ExportError(RuntimeError):
-    """An exported format predicts something else than the model."""
+class ExportError(JobFailedError):
+    """An exported format predicts something else than the model; the training itself is saved."""
+
+    code = ExitCode.USAGE  # the same network exported again by the same machine fails again
+
+    def __init__(self, name: str, *, difference: float, allowed: float) -> None:
+        super().__init__(
+            "the network is trained and its checkpoint is kept, but it could not be exported: "
+            f"{name} differs from the model by {difference:.3g}; at most {allowed} is allowed. "
+            "With --resume, the export alone is repeated"
+        )
 
 
 def write_bundle(
@@ -59,15 +71,18 @@ def write_bundle(
     Raises:
         ExportError: if a format predicts something else than the model.
     """
-    part = pathlib.Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    # By mkdir, whose folders have the mode that the umask allows: mkdtemp's are private.
+    part = target.with_name(f".{target.name}-{secrets.token_hex(8)}")
+    part.mkdir()
     try:
         formats.write(model, part, representative=evidence.train)
-        complete = _complete_card(model, part, card=card, evidence=evidence)
+        for folder in part.rglob("*/"):
+            folder.chmod(stat.S_IMODE(part.stat().st_mode))  # TensorFlow makes them 755
+        with exact_float32():  # LiteRT computes so, and so does every other engine that scores
+            complete = _complete_card(model, part, card=card, evidence=evidence)
         (part / bundle.CARD).write_text(complete.to_json(), encoding="utf-8")
         if before_publishing is not None:
             before_publishing(complete)
-        # mkdtemp creates private folders.
-        part.chmod(0o755)
         part.rename(target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -114,11 +129,11 @@ def _measure(
     allowed = 1.0 if name == bundle.LITERT_INT8_MODEL else bundle.GOLDEN_TOLERANCE
     # In this form, NaN fails too.
     if not difference <= allowed:
-        raise ExportError(f"{name} differs from the model by {difference:.3g}; at most {allowed} is allowed")
+        raise ExportError(name, difference=difference, allowed=allowed)
     return ExportedFormat(
         name=name,
         bytes=size_of(folder / name),
-        accuracy=Accuracy(int((probabilities.argmax(axis=1) == split.labels).sum()), len(split)),
+        accuracy=Evaluation.of(split.labels, probabilities).accuracy,
         images_per_second=round(_images_per_second(engine, split.images)),
         difference=difference,
     )
@@ -143,7 +158,7 @@ def size_of(path: pathlib.Path) -> int:
 def _write_golden_batch(
     engines: Mapping[str, Engine], digits: np.ndarray, *, folder: pathlib.Path
 ) -> dict[str, np.ndarray]:
-    chosen = formats.evenly_spaced(digits, _GOLDEN_DIGITS)
+    chosen = digits[evenly_spaced(len(digits), _GOLDEN_DIGITS)]
     golden = {
         bundle.INPUT: chosen,
         bundle.OUTPUT: engines[bundle.KERAS_MODEL].probabilities(chosen),
@@ -164,10 +179,7 @@ def _check_encoded(saved_model: pathlib.Path, golden: Mapping[str, np.ndarray]) 
         probabilities = signature(**{bundle.ENCODED_INPUT: tf.constant(files)})[bundle.OUTPUT].numpy()
     difference = float(np.abs(probabilities - golden[bundle.OUTPUT][native]).max())
     if not difference <= bundle.GOLDEN_TOLERANCE:
-        raise ExportError(
-            f"{bundle.ENCODED_SIGNATURE} differs from the model by {difference:.3g}; "
-            f"at most {bundle.GOLDEN_TOLERANCE} is allowed"
-        )
+        raise ExportError(bundle.ENCODED_SIGNATURE, difference=difference, allowed=bundle.GOLDEN_TOLERANCE)
 
 
 def _load_saved_model(path: pathlib.Path) -> Engine:

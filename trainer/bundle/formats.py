@@ -13,6 +13,7 @@ from digitmill.native_log import quiet_stderr
 from schemas.digit import SIDE
 from schemas.model import bundle
 from trainer.bundle.encoded import canonical_digits
+from trainer.data.splits import evenly_spaced
 from trainer.metrics.temperature import softmax_layer
 
 _REPRESENTATIVE: Final = 256
@@ -41,11 +42,6 @@ def write(model: keras.Model, folder: pathlib.Path, *, representative: np.ndarra
         kept = _FLOAT_OPS_OF_AVERAGES if softmax_layer(model) is None else _FLOAT_OPS
         int8 = _int8(saved_model, representative=representative, float_ops=kept)
         (folder / bundle.LITERT_INT8_MODEL).write_bytes(int8)
-
-
-def evenly_spaced(images: np.ndarray, most: int) -> np.ndarray:
-    """Return at most that many of the images, from the first to the last."""
-    return images[np.linspace(0, len(images) - 1, min(most, len(images))).astype(int)]
 
 
 def _write_saved_model(model: keras.Model, folder: pathlib.Path) -> None:
@@ -84,7 +80,7 @@ def _int8(saved_model: pathlib.Path, *, representative: np.ndarray, float_ops: t
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: (
         (bundle.SIGNATURE, {bundle.INPUT: image[None]})
-        for image in evenly_spaced(representative, _REPRESENTATIVE)
+        for image in representative[evenly_spaced(len(representative), _REPRESENTATIVE)]
     )
     # TensorFlow excludes operations from quantisation only through its debugger.
     options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=list(float_ops))

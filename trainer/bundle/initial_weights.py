@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn
 
 import keras
 
+from digitmill.default_model import bundle_place
 from digitmill.engines.bundle_files import read_bundle_file, read_card
 from schemas.errors import UserError, first_line
 from schemas.model import bundle
@@ -36,7 +37,7 @@ def load_initial_weights(place: str, model: keras.Model) -> ModelCard:
     Raises:
         UserError: if the bundle is missing or damaged, or its architecture differs.
     """
-    card, loaded = load_network(place)
+    card, loaded = load_network(bundle_place(place))
     difference = _difference(loaded, model)
     if difference:
         raise UserError(

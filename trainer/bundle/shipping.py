@@ -1,32 +1,53 @@
-"""`python -m trainer.bundle.shipping BUNDLE TARGET`: shrinks a bundle to ship it with the package.
+"""Shrinks a bundle to ship it with the package.
+
+Usage: python -m trainer.bundle.shipping BUNDLE TARGET [--data VALUE]... [--cache-dir DIR]
 
 Drops the optimizer, two thirds of `model.keras`, and the SavedModel if the bundle is still too large. The
-card keeps the measurements of the remaining formats.
+card keeps the measurements of the remaining formats. A card of an older training says nothing about the ink
+of its images, which scoring compares with: --data, as in that training, adds it. TARGET may be BUNDLE.
 """
 
+import argparse
 import dataclasses
+import json
 import pathlib
-import shlex
+import re
 import shutil
 import sys
 import tempfile
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import keras
 
 from digitmill.engines.bundle_loader import open_bundle
 from schemas.errors import UserError
 from schemas.model import bundle
+from schemas.model.ink_counts import InkCounts
 from schemas.model.model_card import ModelCard
 from trainer.bundle.export import digests, size_of
+from trainer.data.reading import ReadOptions
+from trainer.data.sources.source_specs import open_sources
+from trainer.metrics.measures import count_ink
+from trainer.recipes.parts.recipe import HOLD_OUT
 
-MAX_BYTES: Final = 2_000_000
+MAX_BYTES: Final = 3_000_000
 """Limit for the whole bundle, including its card."""
 
+_ABSOLUTE: Final = re.compile(r"(^|[\s:=])/(?:[^\s/]+/)*([^\s/]+/[^\s/]+)")
+"""An absolute path of at least two parts, by itself or behind a flag or the kind of a source."""
 
-def ship(source: pathlib.Path, target: pathlib.Path) -> ModelCard:
-    """Write a shrunk copy of a valid bundle and check it; raise UserError if it is still too large."""
+
+def ship(source: pathlib.Path, target: pathlib.Path, *, ink: InkCounts | None = None) -> ModelCard:
+    """Write a shrunk copy of a valid bundle and check it; raise UserError if it is still too large.
+
+    Args:
+        source: the bundle.
+        target: the copy; a bundle that is there is replaced.
+        ink: what its training images look like; None for what its card says.
+    """
     card = open_bundle(source).card
+    card = dataclasses.replace(card, ink=ink or card.ink)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
         part = pathlib.Path(folder, target.name)
         shutil.copytree(source, part, ignore=shutil.ignore_patterns(bundle.CARD))
@@ -56,28 +77,61 @@ def _write_card(card: ModelCard, folder: pathlib.Path) -> ModelCard:
         for row in card.exports
         if (folder / row.name).exists()
     )
-    command = _without_local_folders(card.command)
-    small = dataclasses.replace(card, exports=exports, files=digests(folder), command=command)
-    (folder / bundle.CARD).write_text(small.to_json(), encoding="utf-8")
-    return small
+    small = dataclasses.replace(card, exports=exports, files=digests(folder))
+    shown = ModelCard.from_json(json.dumps(_without_local_folders(json.loads(small.to_json()))))
+    (folder / bundle.CARD).write_text(shown.to_json(), encoding="utf-8")
+    return shown
 
 
-def _without_local_folders(command: str) -> str:
-    """Return a command with only the last two parts of absolute paths."""
-    return shlex.join(
-        "/".join(pathlib.PurePath(word).parts[-2:]) if word.startswith("/") else word
-        for word in shlex.split(command)
-    )
+def _without_local_folders(value: Any) -> Any:
+    """Return JSON data with only the last two parts of absolute paths, in its keys, too."""
+    if isinstance(value, dict):
+        return {_without_local_folders(name): _without_local_folders(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_without_local_folders(each) for each in value]
+    return _ABSOLUTE.sub(r"\1\2", value) if isinstance(value, str) else value
 
 
-def main() -> None:
+def training_ink(card: ModelCard, data: Sequence[str], reading: ReadOptions) -> InkCounts:
+    """Return what a card's training images look like, from the data that it was trained on.
+
+    Where digits are drawn anew by another version, some differ: that is said, and does no harm.
+
+    Raises:
+        UserError: when it is other data: not as many digits of each class.
+    """
+    digits = open_sources(data, reading).read(validation_fraction=HOLD_OUT)
+    if digits.train_counts() != card.class_counts:
+        raise UserError(
+            "--data is not what the model was trained on",
+            value=" ".join(data),
+            hint=f"name the same data and weights as its card: {card.data}",
+        )
+    if digits.digest != card.data_digest:
+        print("--data has as many digits of each class as the card's, but not all the same", file=sys.stderr)
+    return count_ink(digits.train)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Shrink the bundle named by the arguments."""
-    source, target = map(pathlib.Path, sys.argv[1:])
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
+    parser.add_argument("bundle", type=pathlib.Path)
+    parser.add_argument("target", type=pathlib.Path)
+    parser.add_argument("--data", action="append", default=[], help="as in the training; may be repeated")
+    parser.add_argument("--cache-dir", help="decoded images of the training")
+    given = parser.parse_args(arguments)
     try:
-        card = ship(source, target)
+        card = open_bundle(given.bundle).card
+        ink = None
+        if given.data:
+            ink = training_ink(card, given.data, ReadOptions(cache_dir=given.cache_dir))
+        card = ship(given.bundle, given.target, ink=ink)
     except UserError as error:
         sys.exit(f"digitmill: {error}")
-    print(f"{target}: {card.recipe}, {size_of(target):,} bytes, {card.test_accuracy}")
+    print(f"{given.target}: {card.recipe}, {size_of(given.target):,} bytes, {card.test_accuracy}")
+    if card.ink is None:
+        print("Its card says nothing about the ink of its training images: add it by --data", file=sys.stderr)
 
 
 if __name__ == "__main__":

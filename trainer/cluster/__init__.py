@@ -5,7 +5,11 @@ The same training runs on a processor, on several GPUs or on several machines; w
 
 __all__ = [
     "collectives",
+    "devices",
+    "lost_peers",
+    "rendezvous",
     "restart",
+    "stop_watch",
     "strategy",
     "tf_config",
 ]

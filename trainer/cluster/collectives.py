@@ -1,12 +1,14 @@
 """Small exchanges between the workers of one job: numbers to agree on, and bytes."""
 
+import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
 import tensorflow as tf
 
+from schemas.errors import ExitCode, JobFailedError
 from trainer.cluster.strategy import is_multi_worker, local_replicas
 
 _WORD: Final = 8
@@ -58,6 +60,25 @@ class Collectives:
             return digest
         found = self.all_gather(list(bytes.fromhex(digest))).astype(np.uint8)
         return hashlib.sha256(found.tobytes()).hexdigest()
+
+    @contextlib.contextmanager
+    def chief_finishes(self) -> Iterator[None]:
+        """Context of work that only the chief does; the others wait for it at the end.
+
+        Raises:
+            JobFailedError: in the others, if the chief has failed.
+        """
+        try:
+            yield
+        except Exception as error:
+            # After a stop signal it says nothing: the process ends, and the others notice.
+            with contextlib.suppress(tf.errors.OpError):
+                self.broadcast(getattr(error, "code", ExitCode.CRASHED))
+            raise
+        if code := int(self.broadcast(ExitCode.OK)):
+            failure = JobFailedError("the chief could not finish the run; its log says why")
+            failure.code = code
+            raise failure
 
     def exchange(self, data: bytes) -> Sequence[bytes]:
         """Return the bytes of every worker, in the workers' order; their lengths may differ."""

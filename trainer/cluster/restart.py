@@ -26,7 +26,12 @@ def restart_process(error: PeerLostError) -> NoReturn:
     count = int(os.environ.get(_COUNT, "0"))
     if count >= _MAX_RESTARTS:
         raise error
-    print(f"{error}; restarting from the newest checkpoint", file=sys.stderr, flush=True)
+    why = str(error).rstrip(".")
+    print(
+        f"{why}; restarting from the newest checkpoint ({count + 1} of {_MAX_RESTARTS} restarts)",
+        file=sys.stderr,
+        flush=True,
+    )
     os.environ[_COUNT] = str(count + 1)
     resume = [] if "--resume" in sys.orig_argv else ["--resume"]
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], *resume])

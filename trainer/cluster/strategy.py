@@ -1,46 +1,56 @@
 """Chooses the distribution strategy, and divides batches over its replicas."""
 
 import contextlib
+import faulthandler
 import os
+from collections.abc import Iterator
 from typing import Final
 
 import tensorflow as tf
 
 from digitmill.native_log import quiet_stderr
 from schemas.errors import UserError
-from trainer.cluster import tf_config
+from trainer.cluster import devices, tf_config
+from trainer.cluster.all_reduce import communication_options, cross_device_ops
+
+CONNECT_SECONDS: Final = 300
+"""Time for TensorFlow to connect workers that have met. By itself it waits for hours, for one that has died
+since, in native code that holds Python's lock."""
 
 _MIN_PER_REPLICA: Final = 32
 """Images per replica and step below which distributing a batch costs more than it saves."""
 
 
-def make_strategy(replicas: int | None, *, kind: str = "auto") -> tf.distribute.Strategy:
+def make_strategy(
+    replicas: int | None, *, kind: str = "auto", all_reduce: str = "auto"
+) -> tf.distribute.Strategy:
     """Return the strategy; must be called before anything else initialises TensorFlow's devices.
 
     Args:
         replicas: number of GPUs or, without a GPU, of logical CPU devices. None for all GPUs or one CPU.
         kind: `one`, `mirrored`, `multi_worker`, or `auto`: several workers if `TF_CONFIG` names several,
             else all devices of this machine.
+        all_reduce: how the replicas sum gradients; one of `trainer.train_options.ALL_REDUCES`.
 
     Raises:
         UserError: if there are fewer devices, TensorFlow was initialised with fewer, or the kind contradicts
-            `TF_CONFIG` or the number of replicas.
+            `TF_CONFIG` or the number of replicas, or these devices can't sum so.
     """
     # Hides a warning about collective operations that only concerns several workers.
     tf.get_logger().setLevel("ERROR")
     workers = tf_config.read(os.environ).workers
     if kind == "multi_worker" or (kind == "auto" and workers > 1):
-        return _multi_worker(workers, replicas)
+        return _multi_worker(workers, replicas, all_reduce)
     if kind == "one":
         if replicas not in (None, 1):
             raise UserError(
                 "--strategy one doesn't allow --replicas", value=replicas, hint="leave --replicas out"
             )
         replicas = 1
-    return _mirrored(replicas)
+    return _mirrored(replicas, all_reduce)
 
 
-def _multi_worker(workers: int, replicas: int | None) -> tf.distribute.Strategy:
+def _multi_worker(workers: int, replicas: int | None, all_reduce: str) -> tf.distribute.Strategy:
     if workers < 2:
         raise UserError(
             "--strategy multi_worker needs several workers in TF_CONFIG",
@@ -53,28 +63,36 @@ def _multi_worker(workers: int, replicas: int | None) -> tf.distribute.Strategy:
             value=replicas,
             hint="hide GPUs by CUDA_VISIBLE_DEVICES instead",
         )
+    options = communication_options(all_reduce, gpus=bool(devices.gpus()))
     # Blocks until all workers have connected.
-    with quiet_stderr():
-        return tf.distribute.MultiWorkerMirroredStrategy()
+    with _connecting(), quiet_stderr():
+        return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
 
 
-def _mirrored(replicas: int | None) -> tf.distribute.Strategy:
-    # Without a GPU, TensorFlow logs an error that is none.
-    with quiet_stderr():
-        gpus = tf.config.list_physical_devices("GPU")
-    if not gpus:
-        # The default, a collective, is slower on CPUs (25,000 images/s against 35,000 with two replicas),
-        # and two strategies in one process share its keys and crash.
-        return tf.distribute.MirroredStrategy(
-            _logical_cpus(replicas or 1), cross_device_ops=tf.distribute.ReductionToOneDevice()
-        )
-    if replicas is not None and replicas > len(gpus):
+@contextlib.contextmanager
+def _connecting() -> Iterator[None]:
+    """Context in which this process ends with 1, and says where it was, if it lasts too long."""
+    with os.fdopen(os.dup(2), "w") as shown:
+        # By a native thread: no Python thread runs, and no signal is handled.
+        faulthandler.dump_traceback_later(CONNECT_SECONDS, exit=True, file=shown)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+
+
+def _mirrored(replicas: int | None, all_reduce: str) -> tf.distribute.Strategy:
+    gpus = devices.gpus()
+    if replicas is not None and gpus and replicas > len(gpus):
         raise UserError(
             f"--replicas exceeds the number of GPUs, {len(gpus)}",
             value=replicas,
             hint="leave it out to use them all",
         )
-    return tf.distribute.MirroredStrategy([f"/gpu:{index}" for index in range(replicas or len(gpus))])
+    count = replicas or len(gpus) or 1
+    ops = cross_device_ops(all_reduce, devices=count, gpus=bool(gpus))
+    names = [f"/gpu:{index}" for index in range(count)] if gpus else _logical_cpus(count)
+    return tf.distribute.MirroredStrategy(names, cross_device_ops=ops)
 
 
 def _logical_cpus(count: int) -> list[str]:
@@ -125,6 +143,22 @@ def per_replica_batch(batch: int, replicas: int) -> int:
         f"the batch doesn't divide evenly over {replicas} replicas",
         value=batch,
         hint=f"give --batch {nearest}",
+    )
+
+
+def slow_sharing_warning(strategy: tf.distribute.Strategy, *, dense: bool) -> str | None:
+    """Return a warning if several workers share a network that one trains faster; else None.
+
+    Args:
+        strategy: the job's.
+        dense: whether the network has dense layers only: sending its gradients then takes longer than
+            computing them.
+    """
+    if not (dense and is_multi_worker(strategy)):
+        return None
+    return (
+        "warning: several workers train a dense network at 1,000 to 3,000 images/s, fewer than one worker by "
+        "itself; give one worker, or a recipe with convolutions"
     )
 
 

@@ -43,10 +43,12 @@ class Cluster:
     Attributes:
         workers: number of workers, including the chief.
         index: this worker's index; the chief's is 0.
+        addresses: `HOST:PORT` of each worker, the chief's first; empty for a single worker without one.
     """
 
     workers: int = 1
     index: int = 0
+    addresses: tuple[str, ...] = dataclasses.field(default=(), compare=False)
 
     @property
     def is_chief(self) -> bool:
@@ -79,14 +81,7 @@ def tf_config(workers: Sequence[str], index: int) -> str:
     Raises:
         UserError: if an address has no port, two are the same, or the index is out of range.
     """
-    for worker in workers:
-        host, _, port = worker.rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
-            raise UserError(
-                "the address of a worker is not HOST:PORT",
-                value=worker,
-                hint=f"set {WORKERS} to addresses separated by commas",
-            )
+    _check_addresses(workers, hint=f"set {WORKERS} to addresses separated by commas")
     if len(set(workers)) < len(workers):
         raise UserError(
             "two workers have the same address",
@@ -158,12 +153,23 @@ def _parse(text: str, *, variable: str = VARIABLE) -> tuple[dict[str, list[str]]
         ) from error
 
 
+def _check_addresses(workers: Sequence[str], *, hint: str) -> None:
+    for worker in workers:
+        host, _, port = worker.rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
+            raise UserError("the address of a worker is not HOST:PORT", value=worker, hint=hint)
+
+
 def _place(addresses: Mapping[str, list[str]], task: Mapping[str, object]) -> Cluster:
     names = [(role, index) for role in _ROLES for index in range(len(addresses.get(role, ())))]
     try:
         mine = (str(task["type"]), int(str(task["index"])))
-        return Cluster(workers=len(names), index=names.index(mine))
+        index = names.index(mine)
     except (KeyError, ValueError) as error:
         raise UserError(
             "the task in TF_CONFIG is not in its cluster", value=json.dumps(dict(task)), hint=_EXAMPLE
         ) from error
+    workers = tuple(str(address) for role in _ROLES for address in addresses.get(role, ()))
+    if len(workers) > 1:
+        _check_addresses(workers, hint=_EXAMPLE)
+    return Cluster(workers=len(workers), index=index, addresses=workers)

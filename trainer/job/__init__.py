@@ -5,6 +5,8 @@ several, and `finalization` evaluates, calibrates and exports.
 """
 
 __all__ = [
+    "calibrate_job",
+    "calibrate_options",
     "evaluate_job",
     "evaluate_options",
     "hypertune",

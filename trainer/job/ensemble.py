@@ -17,10 +17,10 @@ import tensorflow as tf
 from digitmill.engines.bundle_files import read_card
 from schemas.digit import SIDE
 from schemas.errors import UserError
-from schemas.model.bundle import CARD
 from schemas.model.model_card import ModelCard
 from trainer.bundle.initial_weights import load_network, read_model_card
 from trainer.cluster.collectives import Collectives
+from trainer.cluster.lost_peers import lost_peer_errors
 from trainer.cluster.strategy import worker_index
 from trainer.data.reading import Source
 from trainer.data.splits import Digits
@@ -101,7 +101,7 @@ class Ensemble:
     ) -> None:
         self.recipe = recipe
         self.replicas = strategy.num_replicas_in_sync
-        self.steps_per_epoch = sum(digits.train_counts()) // recipe.batch
+        self.steps_per_epoch = digits.train_images() // recipe.batch
         epochs = itertools.chain.from_iterable(member.epochs for member in members)
         self.state = TrainingState(
             history=[dataclasses.replace(epoch, epoch=n) for n, epoch in enumerate(epochs, start=1)],
@@ -125,11 +125,11 @@ def train(options: TrainOptions, source: Source, where: Places) -> TrainResult:
     """
     given = [Member(bundle, read_model_card(bundle)) for bundle in options.member]
     strategy = training.start_devices(options)
-    with training.lost_peer_errors(strategy):
+    with lost_peer_errors(strategy):
         once = _ReadOnce(source)
         trainer = _MemberTrainer(options, once, where, strategy=strategy)
         members = given + [trainer.get(seed) for seed in _seeds(options, given)]
-        recipe = training.effective_recipe(options)
+        recipe = training.effective_recipe(options, strategy)
         digits = training.read_data(options, once, recipe, strategy=strategy)
         chief = worker_index(strategy) == 0
         if chief:
@@ -137,15 +137,21 @@ def train(options: TrainOptions, source: Source, where: Places) -> TrainResult:
             print(f"averaging {len(members)} members")
         averaged = Ensemble(recipe, members, digits, strategy=strategy)
         if chief:
-            history.write(averaged.state.history, where.run.folder)
-            where.run.publish(history.FILE)
+            training.write_history(averaged.state.history, where)
         overridden: dict[str, str | int] = {
             "members": len(members),
             "member_digests": " ".join(member.digest for member in members),
         }
         entries = [member.report_entry(where.run.uri) for member in members]
         return finalization.finalize(
-            options, averaged, digits, where=where, write=chief, overridden=overridden, members=entries
+            options,
+            averaged,
+            digits,
+            where=where,
+            write=chief,
+            collectives=Collectives(strategy),
+            overridden=overridden,
+            members=entries,
         )
 
 
@@ -176,21 +182,19 @@ class _MemberTrainer:
         where = run_location.of_run(output, {})
         bundle = where.run.at(run_folder.BUNDLE)
         # As the chief sees it: the bundle may appear while another worker looks.
-        finished = self._collectives.broadcast(where.run.exists(f"{run_folder.BUNDLE}/{CARD}"))
-        if finished and options.resume:
+        found = self._chief and options.resume and run_folder.is_finished(where)
+        if self._collectives.broadcast(found):
             self._check(options, read_model_card(bundle))
         else:
             if self._chief:
                 run_folder.claim(where, resume=options.resume)
                 print(f"\nmember with seed {seed}", flush=True)
             training.train_with_strategy(self._strategy, options, source=self._source, where=where)
-        # A barrier: no worker reads the bundle before the chief has written it.
-        self._collectives.broadcast(1)
         return Member(bundle, read_model_card(bundle), tuple(history.read(where.run.fetch(history.FILE))))
 
     def _check(self, options: TrainOptions, card: ModelCard) -> None:
         """Raise UserError if a finished member was trained with other options."""
-        recipe = training.effective_recipe(options)
+        recipe = training.effective_recipe(options, self._strategy)
         digits = training.read_data(options, self._source, recipe, strategy=self._strategy)
         expected = {
             "recipe": (options.recipe, card.recipe),

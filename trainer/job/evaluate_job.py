@@ -4,30 +4,33 @@ import dataclasses
 import os
 import pathlib
 import tempfile
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from digitmill.confidence import calibration
 from digitmill.engines.bundle_loader import Bundle, open_bundle
-from digitmill.engines.engine import Engine
+from digitmill.engines.engine import Engine, TemperedEngine
 from digitmill.engines.engine_choice import EngineKind
 from digitmill.native_log import quiet_stderr
+from digitmill.reports import card_text
 from schemas.errors import UserError
 from schemas.model import bundle as names
 from schemas.model.accuracy import Accuracy, percent
-from schemas.model.trust import Calibration, Coverage
+from schemas.model.trust import Calibration, Coverage, NotDigits, SourceTrust
 from trainer.data import rejects
 from trainer.data.reading import ReadOptions
 from trainer.data.sources.source_specs import open_sources
 from trainer.data.splits import Digits, Split
 from trainer.job.evaluate_options import ALL, KERAS, EvaluateOptions
-from trainer.metrics import calibration
+from trainer.metrics import assessment
 from trainer.metrics.measures import Evaluation
 
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """A bundle's metrics on some images.
+    """A bundle's metrics on some images; all but `not_digits` are None where no image is a digit.
 
     Attributes:
         model: the bundle's folder.
@@ -36,6 +39,8 @@ class Measurement:
         calibration: calibration error, Brier score and log loss.
         accepted: coverage and accuracy at its accept threshold.
         confusion: images by true digit (row) and predicted digit (column), 10 x 10.
+        not_digits: the pictures that are no digit, and how many of them its threshold accepts.
+        sources: what it is worth on each source of a mixture; empty without one.
     """
 
     model: str
@@ -43,33 +48,53 @@ class Measurement:
     engine: str
     data: str
     split: str
-    accuracy: Accuracy
-    loss: float
-    calibration: Calibration
-    accepted: Coverage
+    accuracy: Accuracy | None
+    loss: float | None
+    calibration: Calibration | None
+    accepted: Coverage | None
     confusion: tuple[tuple[int, ...], ...]
+    not_digits: NotDigits
+    sources: Mapping[str, SourceTrust]
 
     def as_data(self) -> dict[str, Any]:
         """Return the metrics as JSON types, with shares and intervals."""
         fields: dict[str, Any] = dataclasses.asdict(self)
-        fields["accuracy"] |= {"value": self.accuracy.value, "interval_95": self.accuracy.interval}
-        fields["accepted"] |= {"coverage": self.accepted.coverage, "accuracy": self.accepted.accuracy}
+        if self.accuracy is not None:
+            fields["accuracy"] |= {"value": self.accuracy.value, "interval_95": self.accuracy.interval}
+        if self.accepted is not None:
+            fields["accepted"] |= {"coverage": self.accepted.coverage, "accuracy": self.accepted.accuracy}
         return fields
 
     def table(self) -> str:
         """Return the metrics as a text table."""
-        accepted, ece, brier = self.accepted, self.calibration.ece, self.calibration.brier
+        images = self.not_digits.images + (self.accuracy.images if self.accuracy else 0)
         lines = {
             "model": f"{self.model} ({self.recipe}), by {self.engine}",
-            "images": f"{self.accuracy.images:,}, {self.split} of {self.data}",
+            "images": f"{images:,}, {self.split} of {self.data}",
+            **self._metrics(),
+        }
+        if rejected := self.not_digits.images:
+            share = percent(self.not_digits.share)
+            lines["not a digit"] = f"{rejected:,}, {self.not_digits.accepted:,} of them accepted, {share}"
+        stated = [f"{name:<12} {value}" for name, value in lines.items()]
+        if self.sources:
+            stated += ["sources", card_text.table(card_text.source_rows(self.sources))]
+        if self.accuracy is None:
+            return "\n".join(stated)
+        return "\n".join([*stated, "confusion    rows true, columns predicted", *self._confusion_rows()])
+
+    def _metrics(self) -> dict[str, str]:
+        """Return the metrics on digits as text, by title; none without a digit."""
+        if self.accepted is None or self.calibration is None:
+            return {}
+        accepted, ece, brier = self.accepted, self.calibration.ece, self.calibration.brier
+        return {
             "accuracy": str(self.accuracy),
             "loss": f"{self.loss:.4f}",
             "calibration": f"expected error {ece:.4f}, Brier score {brier:.4f}",
             "accepted": f"{percent(accepted.coverage)} from {accepted.threshold:.4f} on, "
             f"{percent(accepted.accuracy)} of them right, {accepted.accepted - accepted.right:,} wrong",
         }
-        stated = [f"{name:<12} {value}" for name, value in lines.items()]
-        return "\n".join([*stated, "confusion    rows true, columns predicted", *self._confusion_rows()])
 
     def _confusion_rows(self) -> list[str]:
         width = max(len(f"{count:,}") for row in self.confusion for count in row) + 1
@@ -87,9 +112,13 @@ def run(options: EvaluateOptions) -> Measurement:
     # Also checks digests and golden batch; for Keras, with whichever engine is there.
     bundle = open_bundle(options.model, EngineKind.AUTO if by_keras else options.engine)
     digits = _read(options, bundle)
-    split = _select(digits, options.split)
-    probabilities = _engine(bundle, by_keras=by_keras).probabilities(split.images)
-    evaluation = Evaluation(split.labels, probabilities)
+    splits = select_splits(digits, options.split)
+    engine = _engine(bundle, by_keras=by_keras)
+    labels = np.concatenate([split.labels for split in splits])
+    # Split by split: mapped images may not fit the memory together.
+    probabilities = np.concatenate([engine.probabilities(split.images) for split in splits])
+    found = Evaluation.of(labels, probabilities)
+    known = len(found.labels) > 0
     threshold = bundle.card.accept_threshold
     return Measurement(
         model=options.model,
@@ -97,12 +126,21 @@ def run(options: EvaluateOptions) -> Measurement:
         engine=KERAS if by_keras else str(bundle.engine.kind),
         data=digits.name,
         split=options.split,
-        accuracy=evaluation.accuracy,
-        loss=evaluation.loss,
-        calibration=calibration.measure(probabilities, split.labels),
-        accepted=calibration.coverage_at(probabilities, split.labels, threshold),
-        confusion=tuple(tuple(row) for row in evaluation.confusion.tolist()),
+        accuracy=found.accuracy if known else None,
+        loss=found.loss if known else None,
+        calibration=calibration.measure(found.probabilities, found.labels) if known else None,
+        accepted=calibration.coverage_at(found.probabilities, found.labels, threshold) if known else None,
+        confusion=tuple(tuple(row) for row in found.confusion.tolist()),
+        not_digits=found.not_digits_at(threshold),
+        sources=_by_source(found, splits, digits.sources, threshold=threshold),
     )
+
+
+def _by_source(
+    found: Evaluation, splits: Sequence[Split], names: Sequence[str], *, threshold: float
+) -> dict[str, SourceTrust]:
+    columns = [split.sources for split in splits if split.sources is not None]
+    return assessment.by_source(found, np.concatenate(columns), names, threshold=threshold) if columns else {}
 
 
 def _read(options: EvaluateOptions, bundle: Bundle) -> Digits:
@@ -126,7 +164,8 @@ def _validation_fraction(options: EvaluateOptions, bundle: Bundle) -> float:
         return recipes.load(bundle.card.recipe).validation_fraction
 
 
-def _select(digits: Digits, name: str) -> Split:
+def select_splits(digits: Digits, name: str) -> list[Split]:
+    """Return the split of a name, or all of them; raise UserError where there is none."""
     splits = digits.splits()
     if name == ALL:
         found = list(splits.values())
@@ -136,17 +175,14 @@ def _select(digits: Digits, name: str) -> Split:
                 value=digits.name,
                 hint="name a source with some",
             )
-        return Split(
-            np.concatenate([split.images for split in found]),
-            np.concatenate([split.labels for split in found]),
-        )
+        return found
     if name not in splits or not len(splits[name]):
         raise UserError(
             "the source has no such split",
             value=name,
             hint="give another one, or all",
         )
-    return splits[name]
+    return [splits[name]]
 
 
 def _engine(bundle: Bundle, *, by_keras: bool) -> Engine:
@@ -164,4 +200,5 @@ def _engine(bundle: Bundle, *, by_keras: bool) -> Engine:
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder, names.KERAS_MODEL)
             path.write_bytes(bundle.read(names.KERAS_MODEL))
-            return KerasEngine.load(path)
+            engine, temperature = KerasEngine.load(path), bundle.card.scoring_temperature
+            return engine if temperature == 1 else TemperedEngine(engine, temperature)

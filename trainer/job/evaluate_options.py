@@ -7,7 +7,6 @@ from typing import ClassVar, Final
 import click
 
 from digitmill.commands import OptionGroup, Options, bundle_flags, flag
-from digitmill.commands.parameter_types import FiniteRange
 from trainer import training_flags
 
 KERAS: Final = "keras"
@@ -28,8 +27,8 @@ class EvaluateOptions(Options):
 
     model: str = bundle_flags.model(group=_MODEL)
     data: tuple[str, ...] = flag(
-        "As `digitmill train` takes it: sample, tfds:NAME, folder:PATH, labels:FILE.csv, idx:DIR or "
-        "tfrecord:GLOB. Repeatable.",
+        "As `digitmill train` takes it: sample, tfds:NAME, folder:PATH, labels:FILE.csv, idx:DIR, "
+        "tfrecord:GLOB, fonts: or not-digits:. Repeatable.",
         group=_DATA,
         metavar="SOURCE",
         required=True,
@@ -43,12 +42,8 @@ class EvaluateOptions(Options):
     )
     engine: str = bundle_flags.engine(KERAS, group=_MODEL)
     data_dir: str | None = training_flags.data_dir(group=_DATA)
-    max_bad_rate: float = flag(
-        "Share of a source's images that may be unusable.",
-        group=_DATA,
-        type=FiniteRange(0, 1),
-        metavar="SHARE",
-        default=0.01,
+    max_bad_rate: float = training_flags.max_bad_rate(
+        "Share of a source's images that may be unusable.", group=_DATA
     )
     cache_dir: pathlib.Path | None = training_flags.cache_dir(
         "Where decoded images are kept for the next run.", group=_DATA

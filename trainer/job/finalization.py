@@ -1,26 +1,31 @@
 """Ends a training: evaluates the network, calibrates it, and writes report and bundle."""
 
 import dataclasses
+import functools
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import keras
 
+from digitmill.confidence import calibration
 from schemas.model import bundle as names
-from schemas.model.model_card import ModelCard
+from schemas.model.model_card import CONFIDENCE_SAMPLE, ModelCard
 from trainer.bundle import export, provenance
-from trainer.data.splits import Digits
+from trainer.cluster.collectives import Collectives
+from trainer.data.sources import credits
+from trainer.data.splits import Digits, Split, evenly_spaced
 from trainer.job.result import TrainResult
 from trainer.loop.evaluation import Evaluator
 from trainer.loop.training_state import TrainingState
-from trainer.metrics import assessment, calibration, temperature
-from trainer.metrics.measures import Evaluation, confidence_histogram, pixel_histogram
+from trainer.metrics import assessment, temperature
+from trainer.metrics.measures import Evaluation, confidence_histogram, count_ink, pixel_histogram
 from trainer.recipes.parts import overrides
 from trainer.recipes.parts.recipe import Recipe
 from trainer.report import measuring, writing
-from trainer.report.record import Member
-from trainer.run import history, run_folder, run_location
+from trainer.report.record import Member, RunRecord
+from trainer.run import history as history_file
+from trainer.run import run_folder, run_location
 from trainer.run.run_location import Places
 from trainer.train_options import TrainOptions
 
@@ -50,14 +55,20 @@ def finalize(
     *,
     where: Places,
     write: bool,
+    collectives: Collectives,
     overridden: Mapping[str, str | int] = types.MappingProxyType({}),
     members: Sequence[Member] = (),
 ) -> TrainResult:
-    """Evaluate a trained network and, in the chief, write report and bundle."""
+    """Evaluate a trained network and, in the chief, write report and bundle; the other workers wait for it.
+
+    Raises:
+        ExportError: if the bundle does not predict what the network does.
+        JobFailedError: in the other workers, if the chief has failed.
+    """
     # The first and only look at the test split: no choices are left to make.
     evaluator = trainer.evaluator
     predictions = {
-        name: evaluator.evaluate_locally(split) if name == "train" else evaluator.evaluate(split)
+        name: evaluator.evaluate_locally(_sample(split)) if name == "train" else evaluator.evaluate(split)
         for name, split in digits.splits().items()
     }
     divisor, evidence = _calibrate(options, digits, predictions.get("validation"))
@@ -65,30 +76,55 @@ def finalize(
     card = _card(options, trainer, digits, evaluations=evaluations, divisor=divisor)
     card = dataclasses.replace(card, overrides={**card.overrides, **overridden})
     bundle = where.run.folder / run_folder.BUNDLE
-    result = TrainResult(where.run.folder, bundle, tuple(trainer.state.history), card)
-    # From here on, workers no longer communicate.
-    if not write:
-        return result
+    result = TrainResult(where.run.folder, bundle, tuple(trainer.state.history), card, is_complete=write)
+    # If the chief fails here, or is taken away, all workers are needed to resume.
+    with collectives.chief_finishes():
+        if write:
+            record = functools.partial(
+                measuring.record,
+                options,
+                trainer.recipe,
+                digits,
+                uncalibrated=predictions,
+                calibrated=evaluations,
+                learning_rates=trainer.learning_rates,
+                members=members,
+            )
+            result = dataclasses.replace(
+                result, card=_write(trainer, card, evidence=evidence, where=where, record=record)
+            )
+    return result
+
+
+def _write(
+    trainer: Trained,
+    card: ModelCard,
+    *,
+    evidence: assessment.Evidence,
+    where: Places,
+    record: Callable[..., RunRecord],
+) -> ModelCard:
+    """Write report and bundle, print the summary, and return the complete card."""
+    history = trainer.state.history
 
     def report(complete: ModelCard) -> None:
-        record = measuring.record(
-            options,
-            trainer.recipe,
-            digits,
-            uncalibrated=predictions,
-            calibrated=evaluations,
-            threshold=complete.accept_threshold,
-            learning_rates=trainer.learning_rates,
-            members=members,
-        )
-        writing.write_run(where.run, complete, record, epochs=trainer.state.history)
+        where.confirm()
+        found = record(threshold=complete.accept_threshold)
+        writing.write_run(where.run, complete, found, epochs=history)
 
     model = temperature.bake(trainer.copy_outside_strategy(), card.temperature)
+    bundle = where.run.folder / run_folder.BUNDLE
     # The report first: a bundle means that the run is finished.
     card = export.write_bundle(model, card, evidence=evidence, target=bundle, before_publishing=report)
     _publish_bundle(where)
-    print(_summary(card, where, epochs=len(result.history)))
-    return dataclasses.replace(result, card=card)
+    print(_summary(card, where, epochs=len(history)))
+    return card
+
+
+def _sample(train: Split) -> Split:
+    """Return the training images, or evenly spaced ones of very many; these are copied."""
+    few = len(train) <= CONFIDENCE_SAMPLE
+    return train if few else train.take(evenly_spaced(len(train), CONFIDENCE_SAMPLE))
 
 
 def _calibrate(
@@ -101,6 +137,7 @@ def _calibrate(
         test=digits.test,
         threshold=options.accept_threshold,
         target=options.target_accuracy,
+        sources=digits.sources,
     )
     if validation is None:
         return 1.0, evidence
@@ -124,6 +161,7 @@ def _card(
         recipe=options.recipe,
         data=digits.name,
         data_digest=digits.digest,
+        data_sources=credits.data_sources(digits),
         seed=options.seed,
         epochs=trainer.recipe.epochs,
         batch=trainer.recipe.batch,
@@ -138,13 +176,15 @@ def _card(
         accept_threshold=assessment.DEFAULT_THRESHOLD,  # the final one is found with the bundle's models
         class_counts=digits.train_counts(),
         confidence_histogram=confidence_histogram(evaluations["train"]),
-        pixel_histogram=pixel_histogram(digits.train.images),
+        pixel_histogram=pixel_histogram(digits.train),
+        ink=count_ink(digits.train),
         versions=provenance.versions(),
         files={},
         overrides=overrides.recorded(options, trainer.recipe),
         hardware=provenance.hardware(),
         images_per_second=round(images / seconds, 1) if seconds else None,
         command=options.command(output="run"),
+        not_digits=digits.train_not_digits(),
     )
 
 
@@ -164,7 +204,7 @@ def _summary(card: ModelCard, where: Places, *, epochs: int) -> str:
         **assessment.summary(card),
         "training time": f"{card.train_seconds:.1f} s, {epochs} epochs",
         "model bundle": where.run.at(run_folder.BUNDLE),
-        "history": where.run.at(history.FILE),
+        "history": where.run.at(history_file.FILE),
         "report": where.run.at(writing.PAGE),
     }
     return "\n".join(f"{name:<14} {value}" for name, value in lines.items())

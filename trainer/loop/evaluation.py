@@ -7,6 +7,7 @@ import tensorflow as tf
 from trainer.cluster.strategy import is_multi_worker
 from trainer.data.splits import Split
 from trainer.loop.pipeline import evaluation_batches
+from trainer.loop.precision import exact_float32
 from trainer.metrics.measures import Evaluation
 
 _BATCH = 1_000
@@ -14,7 +15,7 @@ _BATCH = 1_000
 
 
 class Evaluator:
-    """Evaluates a model on splits of any size, on every replica.
+    """Evaluates a model on splits of any size, on every replica, in full float32.
 
     Args:
         model: built in the strategy's scope.
@@ -46,16 +47,18 @@ class Evaluator:
         self._update_exact()
         per_replica = min(_BATCH, -(-len(split) // self._strategy.num_replicas_in_sync))
         parts = []
-        for batch in evaluation_batches(split, strategy=self._strategy, per_replica=per_replica):
-            parts += self._gather(self._predict(batch))
-        return Evaluation(split.labels, np.concatenate(parts)[: len(split)])
+        with exact_float32():
+            for batch in evaluation_batches(split, strategy=self._strategy, per_replica=per_replica):
+                parts += self._gather(self._predict(batch))
+        return Evaluation.of(split.labels, np.concatenate(parts)[: len(split)])
 
     def evaluate_locally(self, split: Split) -> Evaluation:
         """Return the predictions on a split, without other workers or replicas."""
         self._update_exact()
         starts = range(0, len(split), _BATCH)
-        parts = [self._predict_locally(split.images[start : start + _BATCH]).numpy() for start in starts]
-        return Evaluation(split.labels, np.concatenate(parts))
+        with exact_float32():
+            parts = [self._predict_locally(split.images[start : start + _BATCH]).numpy() for start in starts]
+        return Evaluation.of(split.labels, np.concatenate(parts))
 
     def _update_exact(self) -> None:
         if self._exact is not None:

@@ -1,7 +1,7 @@
 """The input pipeline: shuffles indices and gathers the images of each batch at once.
 
-Every epoch is a permutation of all images that depends only on the seed and the epoch's number. So the
-number of a step is all that a resumed training needs to know about its data.
+The order of an epoch's images depends only on the seed and the epoch's number. So the number of a step is all
+that a resumed training needs to know about its data.
 """
 
 import dataclasses
@@ -11,11 +11,17 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from digitmill.machine import cpu_count
+from schemas.digit import SIDE
 from trainer.cluster.strategy import is_multi_worker, local_replicas, worker_index
 from trainer.data.splits import Split
+from trainer.data.stream import Stream
+from trainer.loop.epoch_order import EpochOrder, StreamOrder
 
 _PREFETCH = 8
-_PARALLEL_GATHERS = 2
+_LEAST_PARALLEL = 2
+_ALIGNMENT = 64
+"""Bytes; TensorFlow aborts on a tensor elsewhere. Mapped images begin at a page, NumPy's own anywhere."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +29,8 @@ class BatchOrder:
     """Which images each step gets.
 
     Attributes:
-        epochs: epochs of the training, each a permutation of the images.
-        seed: determines permutations and augmentation.
+        epochs: epochs of the training, each with an order of its own.
+        seed: determines order and augmentation.
         start_step: steps done by earlier processes, which are skipped.
         worker: this worker's index; every worker has its own images.
         block_steps: steps whose images are fetched together, at most: in a small network, fetching each
@@ -58,7 +64,7 @@ Datasets = Callable[[int, int], tf.data.Dataset]
 
 
 def training_datasets(
-    split: Split,
+    data: Split | Stream,
     *,
     strategy: tf.distribute.Strategy,
     per_replica: int,
@@ -73,24 +79,41 @@ def training_datasets(
     number of its replicas. Images that don't fill a batch are left out of the epoch, other ones each time.
 
     Args:
-        split: this worker's images.
+        data: this worker's images.
         strategy: the replicas.
         per_replica: images per replica and step.
         order: which images each step gets.
         augmentation: `trainer.recipes.parts.augmentation.Augmentation`; None for none.
     """
     replicas = local_replicas(strategy)
-    used = order.steps_per_epoch * per_replica * replicas
-    read = _reader(split)
+    blocks = _stream_blocks if isinstance(data, Stream) else _split_blocks
+    in_order = blocks(data, order=order, replicas=replicas, per_replica=per_replica)  # type: ignore[arg-type]
     augment = _augmenter(augmentation, order, replicas) if augmentation is not None else None
 
     def dataset(pipeline: int, pipelines: int) -> tf.data.Dataset:
+        # Endless: of finite data, TensorFlow lets the replicas agree in every step that there is more.
+        endless = in_order(pipeline, pipelines).repeat()
+        return _plain(endless if augment is None else augment(endless, pipeline, pipelines))
+
+    return dataset
+
+
+def _split_blocks(split: Split, *, order: BatchOrder, replicas: int, per_replica: int) -> Datasets:
+    """Return the factory of the pipelines over images that are all there, block by block."""
+    used = order.steps_per_epoch * per_replica * replicas
+    epochs = EpochOrder(len(split), seed=order.seed, worker=order.worker)
+    read = _reader(split)
+
+    def dataset(pipeline: int, pipelines: int) -> tf.data.Dataset:
         def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-            permutation = _permutation(len(split), order=order, epoch=epoch)[:used]
-            each = replicas // pipelines
-            parts = tf.reshape(permutation, (order.steps_per_epoch, pipelines, each, per_replica))[
-                :, pipeline
-            ]
+            shape = (order.steps_per_epoch, pipelines, replicas // pipelines, per_replica)
+            parts = tf.numpy_function(
+                lambda number: epochs.of(int(number))[:used].reshape(shape)[:, pipeline],
+                [epoch],
+                tf.int32,
+                stateful=False,
+            )
+            parts = tf.ensure_shape(parts, (shape[0], *shape[2:]))
             starts, ends = _blocks(order, epoch)
             # Block by block; within a block, one replica's part after the other.
             blocks = tf.data.Dataset.from_tensor_slices((starts, ends))
@@ -100,14 +123,48 @@ def training_datasets(
                 )
             )
 
-        rows = tf.data.Dataset.range(order.start_step // order.steps_per_epoch, order.epochs).flat_map(
-            one_epoch
-        )
-        # Endless: of finite data, TensorFlow lets the replicas agree in every step that there is more.
-        endless = _map(rows, read).repeat()
-        return endless if augment is None else augment(endless, pipeline, pipelines)
+        return _map(_epochs(order).flat_map(one_epoch), read, pipelines)
 
     return dataset
+
+
+def _stream_blocks(stream: Stream, *, order: BatchOrder, replicas: int, per_replica: int) -> Datasets:
+    """Return the factory of the pipelines over images that are still being decoded, block by block."""
+    rows = StreamOrder(stream, seed=order.seed, worker=order.worker)
+    step = np.arange(replicas * per_replica).reshape(replicas, per_replica)
+
+    def read(epoch: int, start: int, end: int, replica: int) -> tuple[np.ndarray, np.ndarray]:
+        steps = np.arange(start, end)[:, np.newaxis]
+        return stream.take(rows.rows(int(epoch), steps * step.size + step[replica]))
+
+    def batches(*block: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        images, labels = tf.numpy_function(read, block, (tf.uint8, tf.uint8))
+        shape = (None, per_replica)
+        return tf.ensure_shape(images, (*shape, SIDE, SIDE)), tf.ensure_shape(labels, shape)
+
+    def dataset(pipeline: int, pipelines: int) -> tf.data.Dataset:
+        each = replicas // pipelines
+        own = tf.range(pipeline * each, (pipeline + 1) * each, dtype=tf.int64)
+
+        def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+            blocks = tf.data.Dataset.from_tensor_slices(_blocks(order, epoch))
+            return blocks.flat_map(
+                lambda start, end: tf.data.Dataset.from_tensor_slices(own).map(
+                    lambda replica: (epoch, start, end, replica)
+                )
+            )
+
+        options = tf.data.Options()
+        # Threads of its own: those of the training must not wait for images.
+        options.threading.private_threadpool_size = max(_LEAST_PARALLEL, cpu_count() // pipelines) + 1
+        return _map(_epochs(order).flat_map(one_epoch), batches, pipelines).with_options(options)
+
+    return dataset
+
+
+def _epochs(order: BatchOrder) -> tf.data.Dataset:
+    """Return the numbers of the epochs that are left."""
+    return tf.data.Dataset.range(order.start_step // order.steps_per_epoch, order.epochs)
 
 
 def evaluation_batches(split: Split, *, strategy: tf.distribute.Strategy, per_replica: int) -> Iterator:
@@ -127,7 +184,8 @@ def evaluation_batches(split: Split, *, strategy: tf.distribute.Strategy, per_re
         parts = tf.reshape(order, (-1, replicas, per_replica))
         each = local_replicas(strategy) // pipelines
         mine = parts[:, first + pipeline * each : first + (pipeline + 1) * each]
-        return _map(tf.data.Dataset.from_tensor_slices(tf.reshape(mine, (-1, per_replica))), read)
+        rows = tf.data.Dataset.from_tensor_slices(tf.reshape(mine, (-1, per_replica)))
+        return _plain(_map(rows, read, pipelines))
 
     return distribute(dataset, strategy)
 
@@ -140,12 +198,10 @@ def distribute(datasets: Datasets, strategy: tf.distribute.Strategy) -> Iterator
     the end of a training. With several workers there is no choice.
     """
     several = is_multi_worker(strategy)
-    options = tf.data.Options()
-    options.autotune.enabled = False
 
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
         pipeline, pipelines = (0, 1) if several else (context.input_pipeline_id, context.num_input_pipelines)
-        return datasets(pipeline, pipelines).prefetch(_PREFETCH).with_options(options)
+        return datasets(pipeline, pipelines).prefetch(_PREFETCH)
 
     if several:
         return iter(strategy.distribute_datasets_from_function(dataset))
@@ -156,8 +212,19 @@ def distribute(datasets: Datasets, strategy: tf.distribute.Strategy) -> Iterator
     return iter(strategy.distribute_datasets_from_function(dataset, per_replica))
 
 
-def _map(dataset: tf.data.Dataset, change: Callable[..., Any]) -> tf.data.Dataset:
-    return dataset.map(change, num_parallel_calls=_PARALLEL_GATHERS, deterministic=True)
+def _plain(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Return the dataset as it is to run, whoever iterates over it."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    # TensorFlow serialises a pipeline to optimize it, which copies all images; nothing here would change.
+    options.experimental_optimization.apply_default_optimizations = False
+    return dataset.with_options(options)
+
+
+def _map(dataset: tf.data.Dataset, change: Callable[..., Any], pipelines: int) -> tf.data.Dataset:
+    """Map by this pipeline's share of the processors."""
+    calls = max(_LEAST_PARALLEL, cpu_count() // pipelines)
+    return dataset.map(change, num_parallel_calls=calls, deterministic=True)
 
 
 def _reader(split: Split) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
@@ -171,17 +238,21 @@ def _reader(split: Split) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
 
 
 def _image_gather(images: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
-    if not isinstance(images, np.memmap):
+    if images.ctypes.data % _ALIGNMENT or not images.flags.c_contiguous:
         with tf.device("CPU"):
             resident = tf.constant(images)
-        return lambda row: tf.gather(resident, row)
+    else:
+        # A constant would be a copy, for a moment even two, and a mapped file may not fit the memory.
+        resident = tf.experimental.dlpack.from_dlpack(np.asarray(_Writable(images)).__dlpack__())
+    return lambda row: tf.gather(resident, row)
 
-    # A constant would copy the file into memory, where it doesn't fit.
-    def mapped(row: tf.Tensor) -> tf.Tensor:
-        read = tf.numpy_function(lambda indices: images[indices], [row], tf.uint8, stateful=False)
-        return tf.ensure_shape(read, (*row.shape, *images.shape[1:]))
 
-    return mapped
+class _Writable:
+    """An array of the same memory, for DLPack: NumPy exports no read-only one. TensorFlow only reads it."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self._kept = array
+        self.__array_interface__ = {**array.__array_interface__, "data": (array.ctypes.data, False)}
 
 
 def _augmenter(
@@ -200,7 +271,7 @@ def _augmenter(
             seed = augmentation_seed(order, step=step, replica=order.worker * replicas + replica)
             return (augment(block[0][0], seed=seed, augmentation=augmentation)[None], *block[1:])
 
-        return _map(dataset.enumerate(), one)
+        return _map(dataset.enumerate(), one, pipelines)
 
     return change
 
@@ -223,10 +294,3 @@ def _blocks(order: BatchOrder, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         marks.append(tf.range(next_multiple, tf.maximum(next_multiple, order.steps_per_epoch), every))
     starts = tf.sort(tf.unique(tf.concat(marks, axis=0)).y)
     return starts, tf.concat([starts[1:], [order.steps_per_epoch]], axis=0)
-
-
-def _permutation(size: int, *, order: BatchOrder, epoch: tf.Tensor) -> tf.Tensor:
-    # Every worker has its own order of its own images.
-    seed = tf.stack([tf.constant(order.seed + (order.worker << 32), tf.int64), epoch])
-    keys = tf.random.stateless_uniform([size], seed=seed, minval=None, maxval=None, dtype=tf.int64)
-    return tf.cast(tf.argsort(keys, stable=True), tf.int64)

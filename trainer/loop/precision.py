@@ -1,4 +1,4 @@
-"""Mixed precision: layers compute in bfloat16 where the hardware does, weights stay float32."""
+"""Mixed precision: layers compute in 16 bits where the hardware is faster so, weights stay float32."""
 
 import contextlib
 import pathlib
@@ -8,27 +8,34 @@ from typing import Final
 import keras
 import tensorflow as tf
 
-_MIN_COMPUTE_CAPABILITY: Final = (8, 0)
+_BFLOAT16_CAPABILITY: Final = (8, 0)
 """First NVIDIA GPUs with bfloat16: Ampere."""
+
+_FLOAT16_CAPABILITY: Final = (7, 0)
+"""First NVIDIA GPUs whose tensor cores compute in float16: Volta (V100), then Turing (T4)."""
 
 CPUINFO: Final = pathlib.Path("/proc/cpuinfo")
 """Where Linux lists the processor's features."""
 
-_CPU_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16"})
+_CPU_FLAG: Final = "amx_bf16"
+"""AVX512-BF16 alone has the operations too, but a step takes 1.6 times as long as in float32."""
 
 
 def dtype_policy(precision: str) -> str:
     """Return the Keras dtype policy for a recipe's precision on this machine."""
-    return "mixed_bfloat16" if precision == "mixed" and has_bfloat16() else "float32"
+    return mixed_policy() if precision == "mixed" else "float32"
 
 
-def has_bfloat16(cpus: pathlib.Path = CPUINFO) -> bool:
-    """Whether all GPUs, or the CPU where there is none, compute in bfloat16 natively."""
+def mixed_policy(cpus: pathlib.Path = CPUINFO) -> str:
+    """Return the Keras dtype policy that is fast on all GPUs, or on the CPU where there is none."""
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
-        return not _CPU_FLAGS.isdisjoint(cpuinfo("flags", cpus).split())
+        return "mixed_bfloat16" if _CPU_FLAG in cpuinfo("flags", cpus).split() else "float32"
     details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
-    return all(found.get("compute_capability", (0, 0)) >= _MIN_COMPUTE_CAPABILITY for found in details)
+    capability = min(found.get("compute_capability", (0, 0)) for found in details)
+    if capability >= _BFLOAT16_CAPABILITY:
+        return "mixed_bfloat16"
+    return "mixed_float16" if capability >= _FLOAT16_CAPABILITY else "float32"
 
 
 def cpuinfo(field: str, file: pathlib.Path = CPUINFO) -> str:
@@ -38,6 +45,21 @@ def cpuinfo(field: str, file: pathlib.Path = CPUINFO) -> str:
     except OSError:
         return ""
     return next((line for line in lines if line.startswith(field)), "").partition(":")[2].strip()
+
+
+@contextlib.contextmanager
+def exact_float32() -> Iterator[None]:
+    """Context in which GPUs multiply float32 in full.
+
+    By default NVIDIA's GPUs from Ampere on round operands to 10 bits (TF32), which moves probabilities by
+    more than formats of one network may differ. TensorFlow looks at the setting whenever a kernel starts.
+    """
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
 @contextlib.contextmanager

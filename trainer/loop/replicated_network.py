@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from trainer.loop import precision, training_layers, updates, weights
 from trainer.loop.evaluation import Evaluator
+from trainer.loop.loss_scaling import LossScale
 from trainer.recipes.parts.recipe import Recipe
 
 
@@ -21,6 +22,7 @@ class ReplicatedNetwork:
 
     Attributes:
         evaluator: evaluates it in float32, as it is exported.
+        loss_scale: scales the loss of a network that computes in float16; else None.
     """
 
     def __init__(self, recipe: Recipe, steps: int, *, strategy: tf.distribute.Strategy) -> None:
@@ -30,11 +32,15 @@ class ReplicatedNetwork:
         dtype_policy = precision.dtype_policy(recipe.precision)
         with strategy.scope():
             with precision.under_policy(dtype_policy):
-                self.model = training_layers.with_fused_batch_norm(recipe.model())
+                self.model = training_layers.for_training(
+                    recipe.model(),
+                    sync_batch_norm=bool(recipe.sync_batch_norm) and strategy.num_replicas_in_sync > 1,
+                )
             training_layers.separate_replicas(self.model)
             exact = recipe.model() if dtype_policy != "float32" else None
             self.optimizer = updates.make_optimizer(recipe, steps)
             self.optimizer.build(self.model.trainable_variables)
+            self.loss_scale = LossScale() if dtype_policy == "mixed_float16" else None
         self.evaluator = Evaluator(self.model, strategy, exact=exact)
         self._average = tf.function(lambda: strategy.run(self._average_on_replica))
 
@@ -74,7 +80,10 @@ class ReplicatedNetwork:
     def from_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Restore the variables from a checkpoint's arrays."""
         for name, variables in self._variables().items():
-            weights.from_arrays(arrays, name, variables, strategy=self._strategy)
+            # A checkpoint of other hardware may have no loss scale: it begins anew.
+            if name != "loss_scale" or f"{name}/0" in arrays:
+                weights.from_arrays(arrays, name, variables, strategy=self._strategy)
 
     def _variables(self) -> dict[str, list[keras.Variable]]:
-        return {"model": self.model.variables, "optimizer": self.optimizer.variables}
+        found = {"model": self.model.variables, "optimizer": self.optimizer.variables}
+        return found | ({"loss_scale": self.loss_scale.variables} if self.loss_scale is not None else {})

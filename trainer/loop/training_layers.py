@@ -31,19 +31,23 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return normalised
 
 
-def with_fused_batch_norm(model: keras.Model) -> keras.Model:
-    """Return a network with fused batch normalisations, where possible, and the model's other layers.
+def for_training(model: keras.Model, *, sync_batch_norm: bool = False) -> keras.Model:
+    """Return a network with other batch normalisations, and the model's other layers.
+
+    They are fused where possible or, with `sync_batch_norm`, Keras's own that share mean and variance.
 
     Those of a network inside the network stay as they are. For training only: exports are built by the
     recipe, so that a model file doesn't need this code.
     """
 
-    def fused_or_same(layer: keras.layers.Layer) -> keras.layers.Layer:
+    def changed(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if sync_batch_norm and type(layer) is keras.layers.BatchNormalization:
+            return type(layer).from_config(layer.get_config() | {"synchronized": True})
         if type(layer) is keras.layers.BatchNormalization and layer.axis in (-1, 3):
             return BatchNormalization.from_config(layer.get_config())
         return layer
 
-    return keras.models.clone_model(model, clone_function=fused_or_same)
+    return keras.models.clone_model(model, clone_function=changed)
 
 
 _STRIDE = (0x3C6EF372, 0)

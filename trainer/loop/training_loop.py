@@ -12,12 +12,15 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import Final
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from schemas.errors import UserError
 from trainer.cluster.collectives import Collectives
+from trainer.cluster.stop_watch import in_steps
 from trainer.cluster.strategy import is_multi_worker, local_replicas, per_replica_batch, worker_index
 from trainer.data.splits import Digits, Split
+from trainer.data.stream import Stream
 from trainer.loop import distillation, pipeline, precision, weights
 from trainer.loop.actions.action import Action, EpochReport, StepReport
 from trainer.loop.actions.checkpointing import Checkpointing
@@ -30,6 +33,7 @@ from trainer.loop.replicated_network import ReplicatedNetwork
 from trainer.loop.steps import StepRunner, StepScheduler
 from trainer.loop.training_state import TrainingState
 from trainer.recipes.parts import schedules
+from trainer.recipes.parts.overrides import with_one_hot_labels
 from trainer.recipes.parts.recipe import Recipe
 from trainer.run.checkpoints import Checkpoint, CheckpointOptions, check_identity
 from trainer.run.history import Epoch, best_epoch
@@ -46,7 +50,8 @@ class Trainer:
 
     Args:
         recipe: the network and how to train it.
-        digits: training and validation images; each worker has its own share of the training images.
+        digits: training and validation images, or a stream of them; each worker has its own share of the
+            training images.
         strategy: the replicas that share each batch.
         seed: determines initial weights, order of the images, dropout and augmentation.
         teacher: the recipe's teacher network, built outside the strategy; None for recipes without one.
@@ -65,7 +70,7 @@ class Trainer:
     def __init__(
         self,
         recipe: Recipe,
-        digits: Digits,
+        digits: Digits | Stream,
         *,
         strategy: tf.distribute.Strategy,
         seed: int,
@@ -73,7 +78,9 @@ class Trainer:
         checkpointing: CheckpointOptions | None = None,
         tensorboard: TensorBoard | None = None,
     ) -> None:
-        self.recipe = recipe
+        # What a stream holds shows too late; without such pictures it is the same loss but for rounding.
+        with_not_digits = isinstance(digits, Stream) or digits.train_not_digits() > 0
+        self.recipe = recipe = with_one_hot_labels(recipe) if with_not_digits else recipe
         self.replicas = strategy.num_replicas_in_sync
         self._digits = digits
         self._strategy = strategy
@@ -86,9 +93,10 @@ class Trainer:
         self._collectives = Collectives(strategy)
         self._per_replica = per_replica_batch(recipe.batch, self.replicas)
         self.steps_per_epoch = self._collectives.minimum(
-            _steps_per_epoch(digits.train, self._per_replica * local_replicas(strategy))
+            _steps_per_epoch(digits.epoch_images, self._per_replica * local_replicas(strategy))
         )
-        _check_patience(recipe, digits)
+        if isinstance(digits, Digits):
+            _check_patience(recipe, digits)
         # Outside the strategy: the teacher is one constant for all replicas.
         dtype_policy = precision.dtype_policy(recipe.precision)
         predict = distillation.freeze(teacher, dtype_policy=dtype_policy) if teacher is not None else None
@@ -104,9 +112,11 @@ class Trainer:
             strategy=strategy,
             per_replica=self._per_replica,
             teacher=predict,
+            loss_scale=self._network.loss_scale,
+            with_not_digits=with_not_digits,
         )
         self._scheduler = StepScheduler(self.steps_per_epoch)
-        self.state = TrainingState()
+        self.state = TrainingState(sums=tf.zeros(self._runner.num_sums, tf.float64))
         self._has_final_weights = False
 
     @property
@@ -131,7 +141,7 @@ class Trainer:
         """
         if self._has_next_epoch():
             batches = self._batches()
-            with self._progress() as progress, Preemption() as preemption:
+            with self._progress() as progress, Preemption() as preemption, in_steps() as self._record:
                 tensorboard = [self._tensorboard] if self._tensorboard is not None else []
                 actions = [self._watchdog, self._checkpoint_action, *tensorboard, progress]
                 while self._has_next_epoch():
@@ -188,6 +198,8 @@ class Trainer:
 
     def _batches(self) -> Iterator:
         is_augmented = self.recipe.augmentation is not None
+        if isinstance(self._digits, Stream):
+            self._await_images(self._digits)
         self._order = pipeline.BatchOrder(
             steps_per_epoch=self.steps_per_epoch,
             epochs=self.recipe.epochs,
@@ -198,7 +210,7 @@ class Trainer:
             checkpoint_steps=self._options.every_steps or 0,
         )
         datasets = pipeline.training_datasets(
-            self._digits.train,
+            self._digits if isinstance(self._digits, Stream) else self._digits.train,
             strategy=self._strategy,
             per_replica=self._per_replica,
             order=self._order,
@@ -209,6 +221,14 @@ class Trainer:
             images, *_ = next(iter(datasets(0, 1)))
             self._tensorboard.write_images(images[0].numpy(), step=0)
         return pipeline.distribute(datasets, self._strategy)
+
+    def _await_images(self, stream: Stream) -> None:
+        """Wait for the images of the next step here, where a stop signal ends the wait."""
+        epochs, step = divmod(self.state.step, self.steps_per_epoch)
+        if epochs:
+            stream.whole()
+        else:
+            stream.wait((step + 1) * self._per_replica * local_replicas(self._strategy))
 
     def _progress(self) -> Progress:
         return Progress(
@@ -236,7 +256,7 @@ class Trainer:
         state, start, before = self.state, self.state.step, self.state.sums.numpy()
         block_ends = self._next_block_ends(end)
         state.sums = self._runner.run(batches, len(block_ends), sums=state.sums)
-        loss, right, weight = state.sums.numpy() - before
+        loss, accuracy = self._means(state.sums.numpy() - before, steps=block_ends[-1] - start)
         state.step = block_ends[-1]
         seconds = time.perf_counter() - started
         state.seconds += seconds
@@ -249,8 +269,8 @@ class Trainer:
             first=start - first + 1,
             last=state.step - first,
             ends_epoch=state.step == end,
-            loss=float(loss / weight) if weight else math.nan,
-            accuracy=float(right / ((state.step - start) * self.recipe.batch)),
+            loss=loss,
+            accuracy=accuracy,
             epoch_loss=epoch_loss,
             epoch_accuracy=epoch_accuracy,
             learning_rate=schedules.rate_of(self._optimizer),
@@ -270,20 +290,24 @@ class Trainer:
         """Return whether any worker was preempted, so that all stop at the same step."""
         times, preempted = self._collectives.all_gather([seconds, preemption.preempted]).T
         self._scheduler.record(times.max())
+        self._record(times.max())  # the watch grants the next chunks as much
         return bool(preempted.any())
 
     def _preemption_message(self) -> str:
         step, checkpoints = self.state.step, self._options.checkpoints
         if checkpoints is None:
             return f"stopped by a signal after step {step}; nothing is saved"
-        return f"stopped by a signal after step {step}; saved to {checkpoints.newest}. Continue with --resume"
+        saved = f"saved to {checkpoints.newest}" if self._is_chief else "the chief saves the checkpoint"
+        return f"stopped by a signal after step {step}; {saved}"
 
     def _finish_epoch(self) -> EpochReport:
         started = time.perf_counter()
         if self.replicas > 1:
             self._network.average_statistics()
         self._check_weights()
-        state, split = self.state, self._digits.validation
+        digits = self._digits.whole()
+        _check_patience(self.recipe, digits)
+        state, split = self.state, digits.validation
         loss, accuracy = self._epoch_means()
         validation = self.evaluate(split) if split is not None else None
         epoch = Epoch(
@@ -304,9 +328,14 @@ class Trainer:
 
     def _epoch_means(self) -> tuple[float, float]:
         """Return mean loss and accuracy of the current epoch so far."""
-        loss, right, weight = self.state.sums.numpy()
-        images = (self.state.step - len(self.history) * self.steps_per_epoch) * self.recipe.batch
-        return float(loss / weight), float(right / images)
+        steps = self.state.step - len(self.history) * self.steps_per_epoch
+        return self._means(self.state.sums.numpy(), steps=steps)
+
+    def _means(self, sums: np.ndarray, *, steps: int) -> tuple[float, float]:
+        """Return the mean loss over some steps, and the accuracy on their digits; NaN without any."""
+        loss, right, weight, *digits = sums
+        images = digits[0] if digits else steps * self.recipe.batch
+        return float(loss / weight) if weight else math.nan, float(right / images) if images else math.nan
 
     def _load_final_weights(self) -> None:
         if self._has_final_weights:
@@ -331,11 +360,11 @@ def _check_patience(recipe: Recipe, digits: Digits) -> None:
         )
 
 
-def _steps_per_epoch(split: Split, batch: int) -> int:
-    if len(split) >= batch:
-        return len(split) // batch
+def _steps_per_epoch(images: int, batch: int) -> int:
+    if images >= batch:
+        return images // batch
     raise UserError(
         "the batch is larger than the training split",
-        value=f"batch {batch} for {len(split)} images",
-        hint=f"give --batch {len(split)} or less",
+        value=f"batch {batch} for {images} images",
+        hint=f"give --batch {images} or less",
     )

@@ -7,13 +7,8 @@ from typing import Any, Self
 import numpy as np
 import tensorflow as tf
 
-from trainer.loop.steps import NUM_SUMS
 from trainer.run.checkpoints import Checkpoint
 from trainer.run.history import Epoch
-
-
-def _no_sums() -> tf.Tensor:
-    return tf.zeros(NUM_SUMS, tf.float64)
 
 
 @dataclasses.dataclass
@@ -22,7 +17,7 @@ class TrainingState:
 
     Attributes:
         step: steps done, including those of earlier processes.
-        sums: float64[NUM_SUMS], the running sums of the current epoch; see `trainer.loop.steps`.
+        sums: float64[N], the running sums of the current epoch; see `trainer.loop.steps`.
         epoch_seconds: time spent on the current epoch's steps.
         seconds: time spent on training and validation so far.
         history: the finished epochs.
@@ -30,7 +25,7 @@ class TrainingState:
     """
 
     step: int = 0
-    sums: tf.Tensor = dataclasses.field(default_factory=_no_sums)
+    sums: tf.Tensor = dataclasses.field(default_factory=lambda: tf.zeros(0, tf.float64))
     epoch_seconds: float = 0.0
     seconds: float = 0.0
     history: list[Epoch] = dataclasses.field(default_factory=list)
@@ -39,7 +34,7 @@ class TrainingState:
     def add_epoch(self, epoch: Epoch) -> None:
         """Append a finished epoch and reset the running sums."""
         self.history.append(epoch)
-        self.sums, self.epoch_seconds = _no_sums(), 0.0
+        self.sums, self.epoch_seconds = tf.zeros_like(self.sums), 0.0
 
     def to_checkpoint(self, variables: Mapping[str, np.ndarray], identity: Mapping[str, Any]) -> Checkpoint:
         """Return the checkpoint of this state.

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from trainer.loop.loss_scaling import LossScale
 from trainer.recipes.parts import schedules
 from trainer.recipes.parts.recipe import Recipe
 
@@ -23,9 +24,19 @@ def make_optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
     if recipe.schedule is not None or recipe.learning_rate is not None:
         peak = recipe.learning_rate or schedules.rate_of(optimizer)
         schedules.set_rate(optimizer, schedules.make(recipe.schedule or "constant", peak=peak, steps=steps))
+    if recipe.rate_factor != 1:
+        _scale_rate(optimizer, recipe, steps)
     if recipe.ema is not None:
         optimizer.use_ema, optimizer.ema_momentum = True, recipe.ema
     return optimizer
+
+
+def _scale_rate(optimizer: keras.optimizers.Optimizer, recipe: Recipe, steps: int) -> None:
+    rate = optimizer._learning_rate
+    if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        rate = schedules.rate_of(optimizer)
+    schedule = schedules.scaled(rate, recipe.rate_factor, steps=steps, epochs=recipe.epochs)
+    optimizer.learning_rate = schedule
 
 
 def apply(
@@ -34,6 +45,8 @@ def apply(
     variables: list[keras.Variable],
     *,
     clip_norm: float | None,
+    loss_scale: LossScale | None = None,
+    xla: bool = False,
 ) -> None:
     """Update one replica's copy of the weights; called in the context of every replica.
 
@@ -46,13 +59,38 @@ def apply(
         gradients: of this replica's share of the loss.
         variables: the trainable variables.
         clip_norm: greatest global norm of the summed gradients; None for no limit.
+        loss_scale: by which the loss was scaled; None if it was not.
+        xla: whether to compile the update; the sum over the replicas stays outside.
     """
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync > 1:
         gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+
+    def change(true: list[tf.Tensor]) -> None:
+        _change(optimizer, true, variables, clip_norm)
+
+    compiled = tf.function(change, jit_compile=True) if xla else change
+
+    def update(true: list[tf.Tensor]) -> None:
+        # These two are not compiled: they leave the replica's context, which a function can't.
+        optimizer._apply_weight_decay(variables)
+        compiled(true)
+        optimizer.iterations.assign_add(1)
+
+    if loss_scale is None:
+        update(gradients)
+    else:
+        loss_scale.update(gradients, [*variables, *optimizer.variables], update)
+
+
+def _change(
+    optimizer: keras.optimizers.Optimizer,
+    gradients: list[tf.Tensor],
+    variables: list[keras.Variable],
+    clip_norm: float | None,
+) -> None:
     if clip_norm is not None:
         gradients, _ = tf.clip_by_global_norm(gradients, clip_norm)
-    optimizer._apply_weight_decay(variables)
     rate = optimizer.learning_rate
     for gradient, variable in zip(gradients, variables, strict=True):
         optimizer.update_step(gradient, variable.value, rate)
@@ -60,7 +98,6 @@ def apply(
             variable.assign(variable.constraint(variable))
     if optimizer.use_ema:
         _average(optimizer, variables)
-    optimizer.iterations.assign_add(1)
 
 
 def _average(optimizer: keras.optimizers.Optimizer, variables: list[keras.Variable]) -> None:

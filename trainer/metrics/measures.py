@@ -5,10 +5,14 @@ import functools
 
 import numpy as np
 
-from schemas.digit import CLASSES
+from digitmill.confidence.scaling import apply_temperature
+from digitmill.ink_statistics import InkCounter
+from schemas.digit import CLASSES, NOT_A_DIGIT
 from schemas.model.accuracy import Accuracy
+from schemas.model.ink_counts import InkCounts
 from schemas.model.model_card import HISTOGRAM_BINS
-from trainer.metrics.calibration import apply_temperature
+from schemas.model.trust import NotDigits
+from trainer.data.splits import Split
 
 _GREY_LEVELS = 256
 _CHUNK = 4_096
@@ -18,22 +22,59 @@ _MIN_PROBABILITY = 1e-7
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Evaluation:
-    """A model's predictions on a split.
+    """A model's predictions on the digits of a split, and those on its pictures that are no digit.
 
     Attributes:
         labels: uint8[N], the true digits.
-        probabilities: float32[N, 10].
+        probabilities: float32[N, 10], on the digits.
+        not_digits: float32[M, 10], on the pictures that are no digit, which no metric here counts.
+        images: int64[N], the index of each digit in the split.
     """
 
     labels: np.ndarray
     probabilities: np.ndarray
+    not_digits: np.ndarray
+    images: np.ndarray
+
+    @classmethod
+    def of(cls, labels: np.ndarray, probabilities: np.ndarray) -> "Evaluation":
+        """Return the predictions on a split.
+
+        Args:
+            labels: uint8[N], 0 to 9 or `NOT_A_DIGIT`.
+            probabilities: float32[N, 10].
+        """
+        known = labels != NOT_A_DIGIT
+        return cls(labels[known], probabilities[known], probabilities[~known], np.flatnonzero(known))
+
+    def take(self, which: np.ndarray) -> "Evaluation":
+        """Return the predictions on the images of the split that a mask selects, bool[N + M]."""
+        known = which[self.images]
+        others = which[self.order[len(self.labels) :]]
+        return Evaluation(
+            self.labels[known], self.probabilities[known], self.not_digits[others], self.images[known]
+        )
+
+    @property
+    def order(self) -> np.ndarray:
+        """The indices in the split of all images: of the digits, then of the others, int64[N + M]."""
+        return np.concatenate(
+            [self.images, np.delete(np.arange(len(self.labels) + len(self.not_digits)), self.images)]
+        )
+
+    def not_digits_at(self, threshold: float) -> NotDigits:
+        """Return how many pictures that are no digit a threshold accepts."""
+        return NotDigits(len(self.not_digits), int((self.not_digits.max(axis=1) >= threshold).sum()))
 
     def at_temperature(self, temperature: float) -> "Evaluation":
         """Return the predictions with a temperature applied; unchanged at 1."""
         if temperature == 1:
             return self
-        scaled = apply_temperature(self.probabilities, temperature).astype(np.float32)
-        return Evaluation(self.labels, scaled)
+        scaled, others = (
+            apply_temperature(found, temperature).astype(np.float32)
+            for found in (self.probabilities, self.not_digits)
+        )
+        return Evaluation(self.labels, scaled, others, self.images)
 
     @functools.cached_property
     def predicted(self) -> np.ndarray:
@@ -42,7 +83,7 @@ class Evaluation:
 
     @property
     def accuracy(self) -> Accuracy:
-        """Share of images predicted right."""
+        """Share of digits predicted right."""
         return Accuracy(int((self.predicted == self.labels).sum()), len(self.labels))
 
     @property
@@ -69,17 +110,24 @@ def confidence_histogram(evaluation: Evaluation) -> tuple[float, ...]:
     return tuple((counts / len(evaluation.labels)).tolist())
 
 
-def pixel_histogram(images: np.ndarray) -> tuple[float, ...]:
-    """Return the share of pixels per grey level bin, `HISTOGRAM_BINS` of equal width over [0, 255].
+def count_ink(split: Split) -> InkCounts:
+    """Return the digits of a split by what their ink looks like."""
+    counter = InkCounter()
+    for start in range(0, len(split), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        counter.add(split.images[rows][split.labels[rows] != NOT_A_DIGIT])
+    return counter.counts()
 
-    Args:
-        images: uint8[N, 28, 28], N at least 1.
-    """
+
+def pixel_histogram(split: Split) -> tuple[float, ...]:
+    """Return the share of the digits' pixels per grey level bin, `HISTOGRAM_BINS` over [0, 255]."""
     levels = np.zeros(_GREY_LEVELS, np.int64)
     # In chunks: np.bincount needs eight bytes per pixel.
-    for start in range(0, len(images), _CHUNK):
-        levels += np.bincount(images[start : start + _CHUNK].ravel(), minlength=_GREY_LEVELS)
+    for start in range(0, len(split), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        digits = split.images[rows][split.labels[rows] != NOT_A_DIGIT]
+        levels += np.bincount(digits.ravel(), minlength=_GREY_LEVELS)
     counts, _ = np.histogram(
         np.arange(_GREY_LEVELS), bins=HISTOGRAM_BINS, range=(0, _GREY_LEVELS - 1), weights=levels
     )
-    return tuple((counts / images.size).tolist())
+    return tuple((counts / levels.sum()).tolist())

@@ -11,14 +11,13 @@ import cv2
 import numpy as np
 
 from digitmill.imaging.batch import canonical_batch
-from schemas.digit import SIDE
 from schemas.model.trust import Unfamiliar
+from trainer.data.drawing.font_families import LETTERS
+from trainer.data.drawing.ink import crop, side_by_side
+from trainer.data.drawing.not_digits import blank_paper, noise
 
 IMAGES: Final = 500
 """Images of each kind."""
-
-LETTERS: Final = "ACEFHKMNPRTUVWXYacdefhkmnprtuvwx"
-"""Letters that don't look like digits, as O, I, l, S, Z, B, D, G, J, L, Q, b, g, o, q, s, y and z do."""
 
 _FONTS: Final = (
     cv2.FONT_HERSHEY_SIMPLEX,
@@ -43,8 +42,8 @@ def synthetic_images(digits: np.ndarray, *, images: int = IMAGES) -> Iterator[tu
     """
     makers: dict[str, Maker] = {
         "letters": _letter,
-        "blank": _blank,
-        "noise": _noise,
+        "blank": blank_paper,
+        "noise": noise,
         "two_digits": lambda rng: _pair(digits, rng),
     }
     for kind, make in makers.items():
@@ -84,43 +83,8 @@ def _letter(rng: np.random.Generator) -> np.ndarray:
     return cv2.warpAffine(sheet, turn, (_SHEET, _SHEET), borderValue=255)
 
 
-def _blank(rng: np.random.Generator) -> np.ndarray:
-    """Return grainy paper under uneven light, half of the time with a smudge."""
-    rows, columns = np.linspace(-1, 1, _SHEET)[:, None], np.linspace(-1, 1, _SHEET)
-    light = rng.uniform(-20, 20) * rows + rng.uniform(-20, 20) * columns
-    paper = rng.uniform(170, 225) + light + rng.normal(0, rng.uniform(0, 5), (_SHEET, _SHEET))
-    if rng.random() < 0.5:
-        smudge = np.zeros((_SHEET, _SHEET))
-        smudge[tuple(rng.integers(20, 76, 2))] = 1
-        blurred = cv2.GaussianBlur(smudge, (0, 0), rng.uniform(3, 12))
-        paper -= rng.uniform(10, 60) * blurred / blurred.max()
-    return paper.clip(0, 255).astype(np.uint8)
-
-
-def _noise(rng: np.random.Generator) -> np.ndarray:
-    """Return random grey levels, fine or coarse, half of the time confined to a digit's box."""
-    grain = rng.normal(0, 1, (SIDE, SIDE))
-    coarse = rng.uniform(0, 3)
-    blurred = cv2.GaussianBlur(grain, (0, 0), coarse) if coarse > 0.5 else grain
-    level = 128 + 90 * (blurred / blurred.std() - rng.uniform(0, 1.5))
-    picture = level.clip(0, 255).astype(np.uint8)
-    if rng.random() < 0.5:
-        return picture
-    return cv2.copyMakeBorder(picture[6:22, 6:22], 6, 6, 6, 6, cv2.BORDER_CONSTANT, value=0)
-
-
 def _pair(digits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return an image of two digits side by side, ink on white paper."""
-    left, right = (_cropped(digits[rng.integers(len(digits))]) for _ in range(2))
-    gap = int(rng.integers(1, 6))
-    height = max(len(left), len(right)) + 8
-    sheet = np.zeros((height, left.shape[1] + gap + right.shape[1] + 8), np.uint8)
-    for ink, column in ((left, 4), (right, 4 + left.shape[1] + gap)):
-        top = (height - len(ink)) // 2
-        sheet[top : top + len(ink), column : column + ink.shape[1]] = ink
+    left, right = (crop(digits[rng.integers(len(digits))]) for _ in range(2))
+    sheet = side_by_side(left, right, gap=int(rng.integers(1, 6)), margin=4)
     return 255 - cv2.resize(sheet, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
-
-
-def _cropped(digit: np.ndarray) -> np.ndarray:
-    left, top, width, height = cv2.boundingRect(digit)
-    return digit[top : top + height, left : left + width]

@@ -5,7 +5,7 @@ from typing import Final
 import keras
 
 _MIN_PROBABILITY: Final = 1e-12
-"""Probabilities are clipped here, as in `trainer.metrics.calibration`."""
+"""Probabilities are clipped here, as in `digitmill.confidence.scaling`."""
 
 
 def softmax_layer(model: keras.Model) -> keras.layers.Dense | None:

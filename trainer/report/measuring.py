@@ -8,11 +8,12 @@ from typing import Any, Final
 import numpy as np
 
 from digitmill.commands import Effect
+from digitmill.confidence import calibration
 from digitmill.reports.charts.acceptance import ReliabilityBin
 from digitmill.reports.gallery import inline_png
+from digitmill.reports.label_errors import SelfConfidence
 from schemas.digit import CLASSES
-from trainer.data.splits import Digits, Split
-from trainer.metrics import calibration
+from trainer.data.splits import Digits, Split, evenly_spaced
 from trainer.metrics.measures import Evaluation
 from trainer.recipes.parts import overrides
 from trainer.recipes.parts.recipe import Recipe
@@ -22,11 +23,17 @@ from trainer.train_options import TrainOptions
 MAX_MISTAKEN: Final = 48
 """Misclassified images that are kept; the page shows how many there are."""
 
+MAX_SUSPECTS: Final = 30
+"""Images whose labels may be in error that are kept, of both splits together."""
+
 MAX_DOUBTFUL: Final = 24
 """Images of low confidence that are kept."""
 
 MAX_SAMPLES: Final = 6
 """Images that are kept as a sample of each digit."""
+
+MAX_RANDOM: Final = 9
+"""Images that are drawn as they come, three rows of three."""
 
 THRESHOLDS: Final = tuple(
     sorted(
@@ -49,11 +56,13 @@ def record(
     members: Iterable[Member] = (),
 ) -> RunRecord:
     """Return the record of a run."""
-    test = calibrated["test"]
+    test, summaries = calibrated["test"], digits.summaries()
+    known = _self_confidence(calibrated)
     return RunRecord(
         finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         settings=settings_of(options, recipe),
-        class_counts={name: found.class_counts for name, found in digits.summaries().items()},
+        class_counts={name: found.class_counts for name, found in summaries.items()},
+        not_digits={name: found.not_digits for name, found in summaries.items() if found.not_digits},
         learning_rates=tuple(learning_rates),
         answers={
             name: split_metrics(found, uncalibrated[name], threshold=threshold)
@@ -66,6 +75,9 @@ def record(
         ),
         sample=tuple(_sample_images(digits.test, test, _evenly_sampled(test.labels))),
         members=tuple(members),
+        label_suspects=tuple(_label_suspects(digits, calibrated, known)),
+        self_confidence=known.means,
+        random=tuple(_sample_images(digits.test, test, _random(len(test.labels), seed=options.seed))),
     )
 
 
@@ -126,21 +138,53 @@ def _evenly_sampled(labels: np.ndarray) -> np.ndarray:
     for digit in range(CLASSES):
         indices = np.flatnonzero(labels == digit)
         if len(indices):
-            chosen.append(
-                indices[np.linspace(0, len(indices) - 1, min(MAX_SAMPLES, len(indices))).astype(int)]
-            )
+            chosen.append(indices[evenly_spaced(len(indices), MAX_SAMPLES)])
     return np.concatenate(chosen)
 
 
-def _sample_images(split: Split, found: Evaluation, indices: np.ndarray) -> Iterator[SampleImage]:
-    for index in indices.tolist():
+def _random(images: int, *, seed: int) -> np.ndarray:
+    """Return the indices of images chosen at random, ascending: not by what the network makes of them."""
+    return np.sort(np.random.default_rng(seed).choice(images, min(MAX_RANDOM, images), replace=False))
+
+
+def _self_confidence(calibrated: Mapping[str, Evaluation]) -> SelfConfidence:
+    """Return how sure the network is, on average, of the images of each digit that it was not trained on."""
+    sums, images = np.zeros(CLASSES), np.zeros(CLASSES, np.int64)
+    for name, found in calibrated.items():
+        if name != "train":
+            own = found.probabilities[np.arange(len(found.labels)), found.labels]
+            sums += np.bincount(found.labels, weights=own, minlength=CLASSES)
+            images += np.bincount(found.labels, minlength=CLASSES)
+    return SelfConfidence.of(sums.tolist(), images.tolist())
+
+
+def _label_suspects(
+    digits: Digits, calibrated: Mapping[str, Evaluation], known: SelfConfidence
+) -> list[SampleImage]:
+    splits = {"test": digits.test, "validation": digits.validation}
+    mistakes = [
+        image
+        for name, split in splits.items()
+        if split is not None and name in calibrated
+        for image in _sample_images(
+            split, calibrated[name], _most_confident_mistakes(calibrated[name])[:MAX_SUSPECTS], name=name
+        )
+    ]
+    return known.rank(mistakes)[:MAX_SUSPECTS]
+
+
+def _sample_images(
+    split: Split, found: Evaluation, indices: np.ndarray, *, name: str = "test"
+) -> Iterator[SampleImage]:
+    for index, image in zip(indices.tolist(), found.images[indices].tolist(), strict=True):
         second, digit = np.argsort(found.probabilities[index], kind="stable")[-2:].tolist()
         yield SampleImage(
-            image=index,
-            label=int(split.labels[index]),
+            image=image,
+            label=int(found.labels[index]),
             # Of equal probabilities, the first digit is predicted.
             digit=int(found.predicted[index]),
             confidence=round(float(found.confidence[index]), 6),
             second_digit=second if digit == found.predicted[index] else digit,
-            png=inline_png(split.images[index]),
+            png=inline_png(split.images[image]),
+            split=name,
         )

@@ -30,7 +30,7 @@ class Confidence:
     """Calibration on one split.
 
     Attributes:
-        bins: `trainer.metrics.calibration.ECE_BINS` bins of equal width over [0, 1].
+        bins: `digitmill.confidence.calibration.ECE_BINS` bins of equal width over [0, 1].
     """
 
     measured: Calibration
@@ -74,13 +74,14 @@ class SplitMetrics:
 
 @dataclasses.dataclass(frozen=True)
 class SampleImage:
-    """A test image for the report.
+    """An image for the report.
 
     Attributes:
-        image: its index in the test split.
+        image: its index in its split.
         digit: the predicted digit.
         confidence: its probability, in [0, 1].
         png: the canonical digit, base64.
+        split: whose image it is.
     """
 
     image: int
@@ -89,6 +90,7 @@ class SampleImage:
     confidence: float
     second_digit: int
     png: str
+    split: str = "test"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,6 +138,11 @@ class RunRecord(VersionedRecord, what="a training run's record", format=FORMAT):
         doubtful: test images by ascending confidence.
         sample: test images, evenly chosen from each digit, by digit.
         members: members of an ensemble; empty for a single network.
+        random: test images chosen at random, in the test split's order; empty in records of earlier versions.
+        not_digits: pictures that are no digit, by split; splits without one are left out.
+        label_suspects: test and validation images whose labels are likeliest in error, most likely first;
+            empty in records of earlier versions.
+        self_confidence: by digit, the mean probability of the label over these splits; empty there too.
     """
 
     finished: str
@@ -147,6 +154,10 @@ class RunRecord(VersionedRecord, what="a training run's record", format=FORMAT):
     doubtful: tuple[SampleImage, ...]
     sample: tuple[SampleImage, ...]
     members: tuple[Member, ...]
+    random: tuple[SampleImage, ...] = ()
+    not_digits: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    label_suspects: tuple[SampleImage, ...] = ()
+    self_confidence: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         for name, counts in self.class_counts.items():

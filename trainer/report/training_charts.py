@@ -14,6 +14,7 @@ from digitmill.reports.numbers import fraction, share, thousands
 from digitmill.reports.precision_recall import most_frequent_mistake
 from schemas.model.trust import Coverage
 from trainer.report.record import RunRecord, SplitMetrics
+from trainer.report.sample_predictions import draw_predictions
 from trainer.run.history import Epoch, best_epoch
 
 _MAX_MEMBERS: Final = 8
@@ -28,6 +29,7 @@ class RunCharts:
         reliability: with the temperature and, if there is one, without.
         curves: by epoch and step; empty if nothing was trained.
         classes: images per digit, by split.
+        predictions: random test images; None if the record has none.
     """
 
     confusion: Matrix
@@ -35,11 +37,14 @@ class RunCharts:
     reliability: tuple[Chart, ...]
     curves: tuple[Chart, ...]
     classes: Chart
+    predictions: Chart | None
 
     def charts(self) -> Iterator[Chart]:
         """Yield all of them."""
         yield from (self.confusion.chart, self.explorer.chart, self.classes)
         yield from (*self.reliability, *self.curves)
+        if self.predictions is not None:
+            yield self.predictions
 
 
 def draw_charts(
@@ -53,6 +58,7 @@ def draw_charts(
         reliability=tuple(_reliability(test, temperature)),
         curves=tuple(_curves(record, epochs)),
         classes=_classes(record.class_counts),
+        predictions=draw_predictions(record.random) if record.random else None,
     )
 
 

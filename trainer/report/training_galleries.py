@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 
 from digitmill.reports.gallery import Gallery, Picture, by_digit
+from digitmill.reports.label_errors import TITLE, SelfConfidence
 from digitmill.reports.numbers import share, thousands
 from trainer.report.record import RunRecord, SampleImage
 
 
 def galleries(record: RunRecord) -> Iterator[Gallery]:
-    """Yield the non-empty galleries: misclassified, and least confident."""
+    """Yield the non-empty galleries: misclassified, with labels that may be wrong, and least confident."""
     test = record.answers["test"]
     wrong = test.images - test.right
     if record.mistaken:
@@ -19,6 +20,11 @@ def galleries(record: RunRecord) -> Iterator[Gallery]:
             "or the network.",
             tuple(map(_picture, record.mistaken)),
         )
+    if record.label_suspects:
+        known = SelfConfidence(record.self_confidence)
+        splits = " and ".join(dict.fromkeys(image.split for image in record.label_suspects))
+        reading = f"{known.reading(record.label_suspects)} Images of {splits}, which it was not trained on."
+        yield Gallery(TITLE, reading, tuple(map(_picture, record.label_suspects)))
     if record.doubtful:
         yield Gallery(
             "Least sure", "Test images of the lowest confidence.", tuple(map(_picture, record.doubtful))
@@ -36,8 +42,8 @@ def _picture(image: SampleImage) -> Picture:
         png=image.png,
         heading=str(image.digit),
         note=f"{share(image.confidence)}, or {image.second_digit}",
-        name=f"no. {image.image}",
-        alternative=f"test image {image.image}, {image.label} taken for {image.digit}",
+        name=f"no. {image.image}" if image.split == "test" else f"{image.split} no. {image.image}",
+        alternative=f"{image.split} image {image.image}, {image.label} taken for {image.digit}",
         wrong=wrong,
         label=str(image.label) if wrong else "",
     )

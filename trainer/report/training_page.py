@@ -45,11 +45,9 @@ def render_run(run: FinishedRun, record: RunRecord, *, drawn: RunCharts) -> str:
         digit_columns=training_tables.DIGIT_COLUMNS,
         digits=list(training_tables.digit_cells(test)),
         class_columns=("Digit", *map(str.capitalize, record.class_counts)),
-        classes=list(training_tables.class_cells(record.class_counts)),
+        classes=list(training_tables.class_cells(record)),
         calibration=list(training_tables.calibration_rows(record, card.temperature)),
-        unfamiliar=list(
-            training_tables.out_of_distribution_rows(card.trust.unfamiliar if card.trust else {})
-        ),
+        unfamiliar=list(training_tables.out_of_distribution_rows(card.trust)),
         exports=list(training_tables.export_rows(card)),
         members=list(training_tables.member_rows(record)),
         member_links=[member.link for member in record.members],

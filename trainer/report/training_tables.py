@@ -16,9 +16,9 @@ from digitmill.reports.numbers import (
     threshold,
 )
 from digitmill.reports.precision_recall import class_rates
-from schemas.digit import CLASSES
+from schemas.digit import CLASSES, NOT_A_DIGIT
 from schemas.model.model_card import ModelCard
-from schemas.model.trust import Calibration, Unfamiliar
+from schemas.model.trust import Calibration, Trust
 from trainer.report.record import RunRecord, SplitMetrics, Value
 from trainer.run.history import Epoch, best_epoch
 
@@ -52,7 +52,10 @@ def facts(card: ModelCard, record: RunRecord, epochs: Sequence[Epoch]) -> Iterat
     )
     yield "Calibration error", fraction(found.calibrated.measured.ece, 2), f"expected, on test images; {how}"
     yield "Training time", duration(card.train_seconds), _training_note(card, record, epochs)
-    counts = {name: thousands(sum(found)) for name, found in record.class_counts.items()}
+    counts = {
+        name: thousands(sum(found) + record.not_digits.get(name, 0))
+        for name, found in record.class_counts.items()
+    }
     others = ", ".join(f"{count} {name}" for name, count in counts.items() if name != "train")
     yield "Training images", counts["train"], f"and {others} images"
 
@@ -82,11 +85,15 @@ def digit_cells(test: SplitMetrics) -> Iterator[list[Cell]]:
         ]
 
 
-def class_cells(counts: Mapping[str, Sequence[int]]) -> Iterator[list[Cell]]:
-    """Yield each digit's row: its number of images in every split."""
+def class_cells(record: RunRecord) -> Iterator[list[Cell]]:
+    """Yield each digit's row: its number of images in every split; last that of pictures of no digit."""
+    counts = record.class_counts
     for digit in range(CLASSES):
         found = (counted[digit] for counted in counts.values())
         yield [(str(digit), float(digit)), *(count_cell(float(count)) for count in found)]
+    if record.not_digits:
+        found = (record.not_digits.get(name, 0) for name in counts)
+        yield [("none", float(NOT_A_DIGIT)), *(count_cell(float(count)) for count in found)]
 
 
 def calibration_rows(record: RunRecord, temperature: float) -> Iterator[Words]:
@@ -102,12 +109,20 @@ def _measured(found: Calibration) -> Words:
     return tuple(f"{value:.4f}" for value in (found.ece, found.brier, found.log_loss))
 
 
-def out_of_distribution_rows(found: Mapping[str, Unfamiliar]) -> Iterator[Words]:
-    """Yield the results on out-of-distribution images, by kind."""
+def out_of_distribution_rows(trust: Trust | None) -> Iterator[Words]:
+    """Yield the results on out-of-distribution images by kind, then on the data's own ones."""
     yield "What was shown", "Pictures", "Found blank", "Accepted", "Share accepted"
-    for kind, row in found.items():
+    for kind, row in (trust.unfamiliar if trust else {}).items():
         counts = (thousands(count) for count in (row.images, row.blank, row.accepted))
         yield kind.replace("_", " "), *counts, share(row.share)
+    for name, found in (trust.not_digits if trust else {}).items():
+        yield (
+            f"of the {name} data",
+            thousands(found.images),
+            NONE,
+            thousands(found.accepted),
+            share(found.share),
+        )
 
 
 def export_rows(card: ModelCard) -> Iterator[Words]:

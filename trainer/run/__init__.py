@@ -5,6 +5,7 @@ One run claims a folder; a second start with other options is refused, one with 
 
 __all__ = [
     "checkpoints",
+    "disk_full",
     "history",
     "run_folder",
     "run_location",

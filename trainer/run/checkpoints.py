@@ -10,8 +10,8 @@ import json
 import os
 import pathlib
 import re
+import secrets
 import sys
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -56,16 +56,17 @@ def write(checkpoint: Checkpoint, file: pathlib.Path) -> None:
     named = {"step": checkpoint.step, "arrays": sorted(checkpoint.arrays), **checkpoint.record}
     text = json.dumps(named).encode()
     members: dict[str, Any] = {_RECORD: np.frombuffer(text, np.uint8), **checkpoint.arrays}
-    descriptor, part = tempfile.mkstemp(prefix=".part-", dir=file.parent)
+    # By open, whose files have the mode that the umask allows: mkstemp's are private.
+    part = file.with_name(f".part-{secrets.token_hex(8)}")
     try:
-        with os.fdopen(descriptor, "wb") as opened:
+        with part.open("xb") as opened:
             np.savez(opened, allow_pickle=False, **members)
             opened.flush()
             # Before the rename: after a power cut, the name must not refer to an empty file.
             os.fsync(opened.fileno())
-        pathlib.Path(part).replace(file)
+        part.replace(file)
     finally:
-        pathlib.Path(part).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
 
 
 def read(file: pathlib.Path) -> Checkpoint:

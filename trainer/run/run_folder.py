@@ -1,11 +1,15 @@
 """The run folder: claims it for one run, and names what is in it."""
 
 import contextlib
+import dataclasses
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
+import yaml
+
 from digitmill.commands import run_config
+from digitmill.storage import open_folder
 from schemas.errors import UserError
 from schemas.model.bundle import CARD
 from trainer.run.checkpoints import Checkpoints
@@ -21,6 +25,22 @@ _CLAIM: Final = "run.txt"
 _CLAIM_TEXT: Final = "A training run writes here; it is finished when there is bundle/model_card.json.\n"
 
 
+def is_finished(places: Places) -> bool:
+    """Whether the folder holds a finished run; raise StorageError for a bucket that can't be read."""
+    return places.run.exists(f"{BUNDLE}/{CARD}")
+
+
+@contextlib.contextmanager
+def held(places: Places) -> Iterator[Places]:
+    """Context in which no other run writes to the folder; yields places that know the hold.
+
+    Raises:
+        UserError: if another run holds the folder, or it can't be written.
+    """
+    with open_folder(places.run.uri).hold() as hold:
+        yield dataclasses.replace(places, hold=hold)
+
+
 def claim(places: Places, *, resume: bool = False) -> None:
     """Create a run folder, or take over that of an unfinished run.
 
@@ -31,7 +51,7 @@ def claim(places: Places, *, resume: bool = False) -> None:
     """
     run = places.run
     with writable(run.uri):
-        if run.exists(f"{BUNDLE}/{CARD}") or run.exists(CARD):
+        if is_finished(places) or run.exists(CARD):
             raise UserError(
                 "--output holds a finished run", value=run.uri, hint="name another folder or remove this one"
             )
@@ -56,6 +76,27 @@ def writable(folder: str) -> Iterator[None]:
             value=folder,
             hint=f"choose another one: {error.strerror}",
         ) from error
+
+
+def check_same_settings(places: Places, text: str, *, names: Collection[str]) -> None:
+    """Raise UserError if a finished run was started with other options.
+
+    Args:
+        places: of the run.
+        text: what `run.yaml` would be now.
+        names: the options that matter, by their key in it.
+    """
+    if not places.run.exists(run_config.FILE):
+        return
+    saved = places.run.fetch(run_config.FILE).read_text(encoding="utf-8")
+    before, now = (next(iter(yaml.safe_load(each).values())) for each in (saved, text))
+    for name in names:
+        if before.get(name) != now.get(name):
+            raise UserError(
+                f"cannot resume: the run is finished, and its --{name} was {before.get(name)!r}, now it is",
+                value=now.get(name),
+                hint="give the same options, or another --output",
+            )
 
 
 def write_config(places: Places, text: str) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from digitmill.storage import open_folder
+from digitmill.storage.interface import Hold
 from schemas.errors import UserError
 
 _FUSE: Final = "/gcs/"
@@ -145,12 +146,19 @@ class Places:
         checkpoints: checkpoints.
         tensorboard: TensorBoard's event files.
         serving: where a serving system expects the SavedModel; None for nowhere.
+        hold: this process's hold on the run folder; None in processes that do not write to it.
     """
 
     run: Place
     checkpoints: Place
     tensorboard: Place
     serving: Place | None = None
+    hold: Hold | None = None
+
+    def confirm(self) -> None:
+        """Raise StorageError if another run has taken over the folder."""
+        if self.hold is not None:
+            self.hold.confirm()
 
 
 def of_run(output: str | os.PathLike[str], environment: Mapping[str, str]) -> Places:

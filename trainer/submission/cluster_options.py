@@ -12,6 +12,7 @@ import click
 from digitmill.commands import OptionGroup, Options, flag
 from schemas.errors import UserError
 from trainer.submission import rules
+from trainer.submission.pod_parts import NodeLabel, Secret, Toleration, Variable, Volume
 
 _MACHINES: Final = OptionGroup("Machines")
 _VERTEX: Final = OptionGroup("Vertex AI")
@@ -19,37 +20,8 @@ _KUBERNETES: Final = OptionGroup("Kubernetes")
 _SLURM: Final = OptionGroup("Slurm")
 
 
-@dataclasses.dataclass(frozen=True)
-class Volume:
-    """A volume that all workers share.
-
-    Attributes:
-        claim: name of its PersistentVolumeClaim, writable by many nodes.
-        path: where it is mounted.
-    """
-
-    claim: str
-    path: str
-
-    @classmethod
-    def of(cls, text: str) -> "Volume":
-        """Parse `CLAIM:/PATH`; raise UserError for anything else."""
-        claim, _, path = text.partition(":")
-        if not claim or not path.startswith("/") or path == "/":
-            raise UserError(
-                "--volume must be CLAIM:/PATH", value=text, hint="Write it as train-data:/mnt/train."
-            )
-        rules.OBJECT.check("the claim of --volume", claim)
-        return cls(claim, path.rstrip("/"))
-
-
-def _cpus(default: str | None) -> Any:
-    return flag(
-        "Cores of each worker.  [default: 4 of Kubernetes, else the cluster's]",
-        group=_MACHINES,
-        default=default,
-        show_default=False,
-    )
+def _cpus() -> Any:
+    return flag("Cores of each worker.  [default: 4 for each of its GPUs, and 4 without]", group=_MACHINES)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,13 +73,13 @@ class VertexOptions(_CloudOptions):
             raise UserError(
                 "--staging must be in gs://",
                 value=self.staging,
-                hint="Name a folder of a bucket in the region.",
+                hint="name a folder of a bucket in the region",
             )
         if self.tensorboard is not None and self.service_account is None:
             raise UserError(
                 "--tensorboard needs a service account",
                 value="no --service-account",
-                hint="Give one that may write there.",
+                hint="give one that may write there",
             )
 
 
@@ -115,7 +87,14 @@ class VertexOptions(_CloudOptions):
 class KubernetesOptions(_CloudOptions):
     """Flags of Kubernetes."""
 
+    kind: str = flag(
+        "job, or jobset where the cluster has JobSet's controller.",
+        group=_KUBERNETES,
+        type=click.Choice(["job", "jobset"]),
+        default="job",
+    )
     namespace: str | None = flag("Namespace of Kubernetes.  [default: kubectl's]", group=_KUBERNETES)
+    queue: str | None = flag("Kueue's LocalQueue, which admits the job.", group=_KUBERNETES, metavar="NAME")
     volumes: tuple[Volume, ...] = flag(
         "A PersistentVolumeClaim that all pods mount at this path. Repeatable.",
         "--volume",
@@ -124,22 +103,102 @@ class KubernetesOptions(_CloudOptions):
         metavar="CLAIM:/PATH",
         default=(),
     )
-    cpus: str = _cpus("4")
+    cpus: str | None = _cpus()
     memory: str = flag("Memory of each pod.", group=_KUBERNETES, default="16Gi")
+    shm_size: str | None = flag(
+        "Most that /dev/shm takes of that memory; NCCL uses it between GPUs.",
+        group=_KUBERNETES,
+        metavar="AMOUNT",
+    )
+    node_labels: tuple[NodeLabel, ...] = flag(
+        "Label that nodes must have; outside GKE, the way to a kind of GPU. Repeatable.",
+        "--node-selector",
+        group=_KUBERNETES,
+        type=NodeLabel.of,
+        metavar="KEY=VALUE",
+        default=(),
+    )
+    tolerations: tuple[Toleration, ...] = flag(
+        "Taint of nodes that pods tolerate; that of GPUs they do anyway. Repeatable.",
+        "--toleration",
+        group=_KUBERNETES,
+        type=Toleration.of,
+        metavar="KEY[=VALUE][:EFFECT]",
+        default=(),
+    )
+    pull_secrets: tuple[str, ...] = flag(
+        "Secret with the credentials of the image's registry. Repeatable.",
+        "--pull-secret",
+        group=_KUBERNETES,
+        metavar="NAME",
+        default=(),
+    )
+    env: tuple[Variable, ...] = flag(
+        "Environment variable of all workers. Repeatable.",
+        group=_KUBERNETES,
+        type=Variable.of,
+        metavar="NAME=VALUE",
+        default=(),
+    )
+    secrets: tuple[Secret, ...] = flag(
+        "Secret whose keys are environment variables or, with a path, files there. Repeatable.",
+        "--secret",
+        group=_KUBERNETES,
+        type=Secret.of,
+        metavar="NAME[:/PATH]",
+        default=(),
+    )
+    deadline: int | None = flag(
+        "Seconds after which Kubernetes ends the job.",
+        group=_KUBERNETES,
+        type=click.IntRange(min=1),
+        metavar="SECONDS",
+    )
+    ttl: int | None = flag(
+        "Seconds after its end at which Kubernetes deletes the job; never by default.",
+        group=_KUBERNETES,
+        type=click.IntRange(min=0),
+        metavar="SECONDS",
+    )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         rules.LABEL.check("--namespace", self.namespace)
         rules.OBJECT.check("--service-account", self.service_account)
         rules.CORES.check("--cpus", self.cpus)
         rules.MEMORY.check("--memory", self.memory)
+        rules.MEMORY.check("--shm-size", self.shm_size)
         rules.LABEL.check("--accelerator", self.accelerator)
+        rules.LABEL.check("--queue", self.queue)
+        for name in self.pull_secrets:
+            rules.OBJECT.check("--pull-secret", name)
+        self._check_shm_size()
+        self._check_mounts()
+
+    def _check_shm_size(self) -> None:
+        if self.shm_size is None:
+            return
+        if rules.amount_in_bytes(self.shm_size) > rules.amount_in_bytes(self.memory):
+            raise UserError(
+                f"--shm-size is part of --memory, {self.memory}, and cannot be more",
+                value=self.shm_size,
+                hint="raise --memory, or give less",
+            )
+
+    def _check_mounts(self) -> None:
+        """Raise UserError if two things are mounted at one path: Kubernetes refuses the pods."""
+        files = (secret.path for secret in self.secrets if secret.path is not None)
+        paths = [*(volume.path for volume in self.volumes), *files, "/dev/shm"]
+        for path in paths:
+            if paths.count(path) > 1:
+                raise UserError("two volumes have the same path", value=path, hint="give each its own")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SlurmOptions(Options):
     """Flags of Slurm."""
 
-    cpus: str | None = _cpus(None)
+    cpus: str | None = _cpus()
     partition: str | None = flag("Partition of Slurm.", group=_SLURM)
     time: str | None = flag(
         "Slurm's time limit; a job that reaches it saves a checkpoint and is requeued.", group=_SLURM

@@ -1,43 +1,45 @@
-"""Kubernetes: an Indexed Job, and a headless service through which its workers find each other."""
+"""Kubernetes: an Indexed Job with the headless service of its workers, or a JobSet, which brings its own."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import yaml
 
-from schemas.errors import ExitCode
-from trainer.cluster import tf_config
+from schemas.errors import ExitCode, UserError
 from trainer.submission.cluster_options import KubernetesOptions
-from trainer.submission.request import ENTRY_POINT, Request, run_tool
-
-_PORT: Final = 2222
-_USER: Final = 10001
-"""The user of `deploy/training/trainer.Dockerfile`."""
+from trainer.submission.pods import CONTAINER, PORT, pod
+from trainer.submission.request import Request, run_tool
 
 _FAILURES: Final = 20
 """Pods that may fail before the job fails; pods lost with their node don't count."""
 
-_GRACE: Final = 120
-"""Seconds from SIGTERM to SIGKILL, for the checkpoint."""
+_WORKERS: Final = "workers"
+"""Name of the job in a JobSet."""
+
+_CACHE: Final = "digitmill-cache"
+"""Folder for decoded images on the first volume."""
+
+_MAX_HOST: Final = 63
+"""Characters of a host name."""
+
+_QUEUE: Final = "kueue.x-k8s.io/queue-name"
 
 
 def manifest(request: Request, options: KubernetesOptions) -> list[dict[str, Any]]:
-    """Return service and job; raise UserError for paths and kinds of GPUs that pods can't use."""
+    """Return what is created: service and job, or a JobSet.
+
+    Raises:
+        UserError: if pods can't use a path or a kind of GPU, or a host's name would be too long.
+    """
     request.check_accelerator(options.accelerator)
-    request.check_paths(tuple(volume.path for volume in options.volumes))
-    metadata: dict[str, Any] = {"name": request.name, "labels": _labels(request)}
-    if options.namespace is not None:
-        metadata["namespace"] = options.namespace
-    service = {
-        # Workers find each other before they are ready, and after a restart.
-        "clusterIP": "None",
-        "publishNotReadyAddresses": True,
-        "selector": _labels(request),
-        "ports": [{"name": "grpc", "port": _PORT}],
-    }
-    return [
-        {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": service},
-        {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": _job(request, options)},
-    ]
+    mounts = tuple(volume.path for volume in options.volumes)
+    request.check_paths(mounts)
+    if mounts:
+        # A pod's own disk is lost with it: the next one would decode all images again.
+        request = request.with_cache(f"{mounts[0]}/{_CACHE}")
+    if options.kind == "jobset":
+        return [_job_set(request, options)]
+    return [_service(request, options), _job(request, options)]
 
 
 def to_yaml(request: Request, options: KubernetesOptions) -> str:
@@ -56,20 +58,83 @@ def _labels(request: Request) -> dict[str, str]:
     return {"app.kubernetes.io/name": "digitmill", "app.kubernetes.io/instance": request.name}
 
 
+def _metadata(request: Request, options: KubernetesOptions, *, queued: bool) -> dict[str, Any]:
+    # Kueue suspends what has this label, and resumes it when there is room for all pods.
+    queue = {_QUEUE: options.queue} if queued and options.queue is not None else {}
+    metadata: dict[str, Any] = {"name": request.name, "labels": _labels(request) | queue}
+    if options.namespace is not None:
+        metadata["namespace"] = options.namespace
+    return metadata
+
+
+def _service(request: Request, options: KubernetesOptions) -> dict[str, Any]:
+    spec = {
+        # Workers find each other before they are ready, and after a restart.
+        "clusterIP": "None",
+        "publishNotReadyAddresses": True,
+        "selector": _labels(request),
+        "ports": [{"name": "grpc", "port": PORT}],
+    }
+    metadata = _metadata(request, options, queued=False)
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+
+
 def _job(request: Request, options: KubernetesOptions) -> dict[str, Any]:
+    # With the service's name as subdomain, each pod is NAME-INDEX.NAME on every node.
+    spec = _job_spec(request, options, hosts=_hosts(request, job=request.name))
+    spec["template"]["spec"]["subdomain"] = request.name
+    metadata = _metadata(request, options, queued=True)
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec | _ttl(options)}
+
+
+def _job_set(request: Request, options: KubernetesOptions) -> dict[str, Any]:
+    """Return a JobSet of one job; if that fails for good, so does the set, as it has no failure policy."""
+    # The number is the job's among its copies, of which there is one.
+    hosts = _hosts(request, job=f"{request.name}-{_WORKERS}-0")
+    workers = {"name": _WORKERS, "template": {"spec": _job_spec(request, options, hosts=hosts)}}
+    network = {"enableDNSHostnames": True, "subdomain": request.name, "publishNotReadyAddresses": True}
+    return {
+        "apiVersion": "jobset.x-k8s.io/v1alpha2",
+        "kind": "JobSet",
+        "metadata": _metadata(request, options, queued=True),
+        "spec": {"network": network, "replicatedJobs": [workers]} | _ttl(options),
+    }
+
+
+def _hosts(request: Request, *, job: str) -> list[str]:
+    names = [f"{job}-{index}" for index in range(request.workers)]
+    if len(names[-1]) > _MAX_HOST:
+        raise UserError(
+            f"--name is too long: the last worker's host would have {len(names[-1])} characters, "
+            f"more than {_MAX_HOST}",
+            value=request.name,
+            hint="give a shorter name",
+        )
+    return [f"{name}.{request.name}" for name in names]
+
+
+def _ttl(options: KubernetesOptions) -> dict[str, int]:
+    return {} if options.ttl is None else {"ttlSecondsAfterFinished": options.ttl}
+
+
+def _job_spec(request: Request, options: KubernetesOptions, *, hosts: Sequence[str]) -> dict[str, Any]:
     return {
         "completionMode": "Indexed",
         "completions": request.workers,
         "parallelism": request.workers,
         "backoffLimit": _FAILURES,
+        **({} if options.deadline is None else {"activeDeadlineSeconds": options.deadline}),
         "podFailurePolicy": {"rules": _failure_rules()},
-        "template": {"metadata": {"labels": _labels(request)}, "spec": _pod(request, options)},
+        "template": {
+            "metadata": {"labels": _labels(request)},
+            "spec": pod(request, options, hosts=hosts),
+        },
     }
 
 
 def _failure_rules() -> list[dict[str, Any]]:
     def on_exit(action: str, code: ExitCode) -> dict[str, Any]:
-        codes = {"containerName": "trainer", "operator": "In", "values": [int(code)]}
+        codes = {"containerName": CONTAINER, "operator": "In", "values": [int(code)]}
         return {"action": action, "onExitCodes": codes}
 
     return [
@@ -79,66 +144,3 @@ def _failure_rules() -> list[dict[str, Any]]:
         on_exit("Ignore", ExitCode.TERMINATED),
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
     ]
-
-
-def _pod(request: Request, options: KubernetesOptions) -> dict[str, Any]:
-    pod: dict[str, Any] = {
-        # With the service's name as subdomain, each pod is NAME-INDEX.NAME on every node.
-        "subdomain": request.name,
-        "restartPolicy": "Never",  # the job starts a new pod of the same index, which resumes
-        "terminationGracePeriodSeconds": _GRACE,
-        "containers": [_container(request, options)],
-        "volumes": _volumes(options),
-    }
-    if options.volumes:
-        # The image's user is not root, and a volume belongs to root unless its group is changed.
-        pod["securityContext"] = {"fsGroup": _USER, "fsGroupChangePolicy": "OnRootMismatch"}
-    if options.service_account is not None:
-        pod["serviceAccountName"] = options.service_account
-    selector = {}
-    if options.accelerator is not None:
-        selector["cloud.google.com/gke-accelerator"] = options.accelerator
-    if options.spot:
-        selector["cloud.google.com/gke-spot"] = "true"
-    if selector:
-        pod["nodeSelector"] = selector
-    return pod
-
-
-def _container(request: Request, options: KubernetesOptions) -> dict[str, Any]:
-    hosts = [f"{request.name}-{index}.{request.name}:{_PORT}" for index in range(request.workers)]
-    gpus = {"nvidia.com/gpu": str(request.gpus)} if request.gpus else {}
-    return {
-        "name": "trainer",
-        "image": options.image,
-        "command": list(ENTRY_POINT),
-        "args": request.flags,
-        "env": [{"name": tf_config.WORKERS, "value": ",".join(hosts)}],
-        "ports": [{"name": "grpc", "containerPort": _PORT}],
-        "resources": {
-            "requests": {"cpu": options.cpus, "memory": options.memory} | gpus,
-            "limits": {"memory": options.memory} | gpus,
-        },
-        "securityContext": {"allowPrivilegeEscalation": False, "seccompProfile": {"type": "RuntimeDefault"}},
-        "volumeMounts": [
-            *(
-                {"name": _volume(number), "mountPath": volume.path}
-                for number, volume in enumerate(options.volumes)
-            ),
-            {"name": "shared-memory", "mountPath": "/dev/shm"},
-        ],
-    }
-
-
-def _volume(number: int) -> str:
-    """Return a volume's name; a claim's name may have dots, or be mounted twice."""
-    return f"shared-{number}"
-
-
-def _volumes(options: KubernetesOptions) -> list[dict[str, Any]]:
-    claims = [
-        {"name": _volume(number), "persistentVolumeClaim": {"claimName": volume.claim}}
-        for number, volume in enumerate(options.volumes)
-    ]
-    # NCCL needs more /dev/shm between the GPUs of a pod than a container's 64 MB.
-    return [*claims, {"name": "shared-memory", "emptyDir": {"medium": "Memory"}}]

@@ -53,7 +53,7 @@ def build(folder: pathlib.Path, checkout: pathlib.Path = _CHECKOUT) -> Package:
         raise UserError(
             "--staging needs a checkout of digitmill, and this is an installed package",
             value=str(checkout),
-            hint="Run this command from an editable install, or give an --image that holds digitmill.",
+            hint="run this command from an editable install, or give an --image that holds digitmill",
         )
     import build as builder
 
@@ -65,7 +65,7 @@ def build(folder: pathlib.Path, checkout: pathlib.Path = _CHECKOUT) -> Package:
     if done.returncode:
         last = (done.stderr or done.stdout).strip().rpartition("\n")[2]
         raise UserError(
-            "the checkout does not build", value=str(checkout), hint=f"See `python -m build --sdist`: {last}"
+            "the checkout does not build", value=str(checkout), hint=f"see `python -m build --sdist`: {last}"
         )
     (file,) = folder.glob("*.tar.gz")
     return Package(file, tuple(checkout / "deploy" / "locks" / name for name in LOCKS), _digest_of(file))

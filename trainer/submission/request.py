@@ -17,8 +17,14 @@ ENTRY_POINT: Final = ("python", "-m", "trainer.task")
 _NAME: Final = re.compile(r"[a-z]([-a-z0-9]{0,51}[a-z0-9])?")
 """Valid host names, short enough to append a worker's index."""
 
+_CPUS_PER_GPU: Final = 4
+"""Cores that decode, shuffle and feed one GPU. Few enough for the machines that clouds rent with one."""
+
 _PATHLESS: Final = ("sample", "tfds")
 """Sources without a path."""
+
+_DRAWN: Final = ("fonts", "not-digits")
+"""Sources that name folders, families and a number, with commas between them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,13 +50,29 @@ class Request:
             raise UserError(
                 "--name must be at most 53 lower-case letters, digits and hyphens, a letter first",
                 value=self.name,
-                hint="Give another name.",
+                hint="give another name",
             )
 
     @property
     def flags(self) -> list[str]:
-        """The flags of a worker, which resumes from an earlier attempt's checkpoint."""
-        return [*self.arguments, *([] if "--resume" in self.arguments else ["--resume"])]
+        """The flags of a worker, which has its GPUs and resumes from an earlier attempt's checkpoint."""
+        devices = self.gpus and self.options.require_gpus is None
+        return [
+            *self.arguments,
+            *(["--require-gpus", str(self.gpus)] if devices else []),
+            *([] if self.options.resume else ["--resume"]),
+        ]
+
+    def with_cache(self, folder: str) -> "Request":
+        """Return the request with a folder for decoded images, unless it has one."""
+        if self.options.cache_dir is not None:
+            return self
+        return dataclasses.replace(self, arguments=(*self.arguments, "--cache-dir", folder))
+
+    @property
+    def default_cpus(self) -> str:
+        """Cores of each worker where none are asked for."""
+        return str(_CPUS_PER_GPU * max(1, self.gpus))
 
     def check_accelerator(self, kind: str | None) -> None:
         """Raise UserError if a kind of GPU is given for workers without GPUs."""
@@ -58,7 +80,7 @@ class Request:
             raise UserError(
                 "--accelerator is given, but workers have no GPUs",
                 value=f"{kind} with --gpus-per-worker 0",
-                hint="Leave it out, or give --gpus-per-worker 1 or more.",
+                hint="leave it out, or give --gpus-per-worker 1 or more",
             )
 
     def check_paths(self, mounts: tuple[str, ...] = ()) -> None:
@@ -70,7 +92,7 @@ class Request:
             raise UserError(
                 f"workers do not see the path of {flag}, which must be in {shared}",
                 value=path,
-                hint="Copy it there." if flag != "--output" else "Name such a folder.",
+                hint="copy it there" if flag != "--output" else "name such a folder",
             )
 
     def _paths(self) -> Iterator[tuple[str, str]]:
@@ -78,7 +100,9 @@ class Request:
         for source in (self.options.data,) if isinstance(self.options.data, str) else self.options.data:
             kind, _, path = source.partition(":")
             # A weight may follow, as in sample@2.
-            if kind.partition("@")[0] not in _PATHLESS:
+            if kind in _DRAWN:
+                yield from (("--data", item) for item in path.split(",") if "/" in item)
+            elif kind.partition("@")[0] not in _PATHLESS:
                 yield "--data", path
 
     def check_batch(self) -> None:
@@ -92,7 +116,8 @@ class Request:
         bare = dataclasses.replace(self.options, teacher=None)
         recipe = recipes.load(bare.recipe)
         batch = bare.batch or recipe.batch
-        per_replica_batch(batch, self.workers * max(self.gpus, 1))
+        if bare.global_batch is None:  # else it is each replica's
+            per_replica_batch(batch, self.workers * max(self.gpus, 1))
         if recipe.needs_teacher and self.options.teacher is None:
             overrides.apply(recipe, self.options)
 
@@ -105,12 +130,12 @@ def run_tool(*command: str, stdin: str) -> str:
         raise UserError(
             f"cannot run {command[0]}, which hands the job over",
             value=str(error),
-            hint="Install it here, or take what --dry-run prints to where it is.",
+            hint="install it here, or take what --dry-run prints to where it is",
         ) from error
     if done.returncode:
         raise UserError(
             f"{command[0]} refused the job",
             value=f"exit code {done.returncode}",
-            hint=f"It says: {done.stderr.strip() or done.stdout.strip()}",
+            hint=f"it says: {done.stderr.strip() or done.stdout.strip()}",
         )
     return done.stdout.strip()

@@ -26,7 +26,7 @@ class Rule:
     def check(self, flag: str, value: str | None) -> None:
         """Raise UserError for a value of another format; None is valid."""
         if value is not None and not re.fullmatch(self.pattern, value):
-            raise UserError(f"{flag} must be {self.words}", value=value, hint=f"Write it as {self.example}.")
+            raise UserError(f"{flag} must be {self.words}", value=value, hint=f"write it as {self.example}")
 
 
 PROJECT: Final = Rule(
@@ -51,10 +51,32 @@ OBJECT: Final = Rule(
     rf"{_LABEL}(\.{_LABEL})*",
     "train-data",
 )
+LABEL_KEY: Final = Rule(
+    "a label's key, as Kubernetes writes them",
+    r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?",
+    "nvidia.com/gpu.product",
+)
+LABEL_VALUE: Final = Rule(
+    "a label's value: at most 63 letters, digits, hyphens, underscores and dots",
+    r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?",
+    "NVIDIA-L4",
+)
 CORES: Final = Rule("a number of cores, as Kubernetes writes them", r"\d+(\.\d+)?|\d+m", "4 or 7500m")
 MEMORY: Final = Rule(
     "an amount of memory, as Kubernetes writes them", r"\d+(\.\d+)?([kMGTPE]|[KMGTPE]i)?", "16Gi"
 )
+_UNITS: Final = {
+    "": 1,
+    **{unit: 1000**power for power, unit in enumerate("kMGTPE", start=1)},
+    **{f"{unit}i": 1024**power for power, unit in enumerate("KMGTPE", start=1)},
+}
+
+
+def amount_in_bytes(amount: str) -> float:
+    """Return the bytes of an amount of memory that fits the rule `MEMORY`."""
+    number = amount.rstrip("kKMGTPEi")
+    return float(number) * _UNITS[amount.removeprefix(number)]
+
 
 SLURM_CORES: Final = Rule("a whole number of cores", r"[1-9]\d*", "8")
 SLURM_TIME: Final = Rule(

@@ -28,9 +28,9 @@ done
 export {variable}="$workers"
 
 # srun starts no task a second time, and a worker without the others is of no use: all end, and the job is
-# queued again, to resume from the newest checkpoint.
+# queued again, to resume from the newest checkpoint. Since Slurm 22.05 srun does not inherit the cores.
 status=0
-srun --kill-on-bad-exit=1 {command} || status=$?
+srun --kill-on-bad-exit=1 --cpus-per-task={cpus} {command} || status=$?
 
 # {saved}: stopped by a time limit or a preemption, and saved. Above 128: ended by a signal.
 if [ "$status" -gt 128 ] && [ "${{SLURM_RESTART_COUNT:-0}}" -lt {requeues} ]; then
@@ -48,6 +48,7 @@ def script(request: Request, options: SlurmOptions) -> str:
         setup="\n".join(options.setup),
         variable=tf_config.WORKERS,
         command=command,
+        cpus=_cpus(request, options),
         saved=int(ExitCode.TERMINATED),
         requeues=_REQUEUES,
     )
@@ -65,8 +66,7 @@ def _directives(request: Request, options: SlurmOptions) -> Iterator[str]:
     yield "ntasks-per-node=1"
     if request.gpus:
         yield f"gpus-per-node={request.gpus}"
-    if options.cpus is not None:
-        yield f"cpus-per-task={options.cpus}"
+    yield f"cpus-per-task={_cpus(request, options)}"
     if options.partition is not None:
         yield f"partition={options.partition}"
     if options.time is not None:
@@ -75,3 +75,7 @@ def _directives(request: Request, options: SlurmOptions) -> Iterator[str]:
     yield "requeue"
     yield "open-mode=append"
     yield f"output={request.name}-%j.log"
+
+
+def _cpus(request: Request, options: SlurmOptions) -> str:
+    return options.cpus or request.default_cpus

@@ -11,6 +11,7 @@ import yaml
 
 from digitmill.storage.object_stores.uris import GS
 from schemas.errors import UserError
+from trainer.submission import vertex_machines
 from trainer.submission.cluster_options import VertexOptions
 from trainer.submission.package import CUDA, Package
 from trainer.submission.request import ENTRY_POINT, Request
@@ -34,11 +35,12 @@ def job_spec(request: Request, options: VertexOptions, package: Package | None) 
     """Return the CustomJobSpec as a JSON object; `package` is None if the image has digitmill.
 
     Raises:
-        UserError: if a path is not in `gs://`, the kind of GPU is missing or unknown, or the image can't run
-            digitmill.
+        UserError: if a path is not in `gs://`, the kind of GPU is missing or unknown, the machine doesn't
+            take it, or the image can't run digitmill.
     """
     request.check_paths()
-    _check_accelerator(request, options.accelerator)
+    _check_accelerator(request, options)
+    vertex_machines.check(options.machine_type, options.accelerator, request.gpus)
     pool = _pool(request, options, package)
     pools = [pool | {"replicaCount": "1"}]
     if request.workers > 1:
@@ -57,13 +59,15 @@ def job_spec(request: Request, options: VertexOptions, package: Package | None) 
     return spec
 
 
-def _check_accelerator(request: Request, kind: str | None) -> None:
+def _check_accelerator(request: Request, options: VertexOptions) -> None:
+    kind = options.accelerator
     request.check_accelerator(kind)
     if request.gpus and kind is None:
+        usual, _ = vertex_machines.BUILT_IN.get(options.machine_type, ("NVIDIA_TESLA_T4", 1))
         raise UserError(
             "--accelerator is missing, the kind of the workers' GPUs",
             value=f"--gpus-per-worker {request.gpus}",
-            hint="Give --accelerator NVIDIA_TESLA_T4, or --gpus-per-worker 0.",
+            hint=f"give --accelerator {usual}, or --gpus-per-worker 0",
         )
     if kind is None:
         return
@@ -73,7 +77,7 @@ def _check_accelerator(request: Request, kind: str | None) -> None:
     if kind not in known:
         # GKE writes nvidia-tesla-t4.
         close = difflib.get_close_matches(kind.upper().replace("-", "_"), known, n=1)
-        hint = f"Did you mean {close[0]}?" if close else f"Choose one of {', '.join(known)}."
+        hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(known)}"
         raise UserError("Vertex AI has no GPU of this --accelerator", value=kind, hint=hint)
 
 
@@ -111,7 +115,7 @@ def submit(request: Request, options: VertexOptions, package: Package | None) ->
         raise UserError(
             "Vertex AI refused the job",
             value=parent,
-            hint=f"Check project, region, rights and `gcloud auth application-default login`: {reason}",
+            hint=f"check project, region, rights and `gcloud auth application-default login`: {reason}",
         ) from error
 
 
@@ -161,7 +165,7 @@ def _check_python(image: str, version: int) -> None:
         raise UserError(
             "the image has a Python older than 3.11",
             value=image,
-            hint="Give --image python:3.12: the package brings TensorFlow and CUDA's libraries along.",
+            hint="give --image python:3.12: the package brings TensorFlow and CUDA's libraries along",
         )
 
 

@@ -12,11 +12,12 @@ import optuna
 import tensorflow as tf
 
 from digitmill.commands import run_config
+from digitmill.machine import cpu_count
 from digitmill.storage import open_folder
 from schemas.errors import StoppedError, UserError
 from trainer import recipes
 from trainer.bundle.initial_weights import load_teacher
-from trainer.cluster import tf_config
+from trainer.cluster import devices, tf_config
 from trainer.data.reading import ReadOptions
 from trainer.data.rejects import Rejects
 from trainer.data.sources.source_specs import open_sources
@@ -26,16 +27,17 @@ from trainer.loop.actions.preemption import PreemptedError
 from trainer.loop.actions.watchdog import DivergedError
 from trainer.loop.training_loop import Trainer
 from trainer.recipes.parts import overrides, search_space
-from trainer.recipes.parts.recipe import Recipe
 from trainer.run.history import Epoch, best_epoch
 from trainer.train_options import TrainOptions
-from trainer.tuning import plots, trial_results
-from trainer.tuning.study import Study, locked_folder
+from trainer.tuning import plots, processes, trial_results
+from trainer.tuning.study import Study, make_folder, read_trials
 from trainer.tuning.tune_options import TuneOptions
 
 
 def run(options: TuneOptions) -> str:
     """Train the remaining trials; write table, plot and best settings after each; return a summary.
+
+    Machines and processes with the same folder share the trials.
 
     Raises:
         UserError: if an option or the data can't be used.
@@ -43,21 +45,31 @@ def run(options: TuneOptions) -> str:
     """
     if tf_config.read(os.environ).workers > 1:
         raise UserError(
-            "tuning runs on one machine; several workers are configured",
+            "a trial trains on one machine; several workers are configured",
             value="TF_CONFIG",
-            hint="unset it, or train the trials one by one",
+            hint="unset it: machines that have the same --output share the trials",
         )
     recipe = recipes.load(options.train.recipe)
     if not recipe.search:
         raise UserError(
             "the recipe has no search space", value=options.train.recipe, hint="choose another one"
         )
+    make_folder(options.output, resume=options.resume)
+    if not (options.output / run_config.FILE).exists():
+        folder = open_folder(str(options.output))
+        folder.claim()
+        folder.replace(run_config.FILE, options.run_config().encode())
     try:
-        with locked_folder(options.output, resume=options.resume):
-            return _search_in_folder(options, recipe)
+        if options.parallel > 1:
+            _search_in_processes(options)
+        else:
+            _search_in_folder(options)
+        return _summary(options, read_trials(options.output))
     except PreemptedError:
         raise PreemptedError(_resume_message(options)) from None
     except KeyboardInterrupt:
+        if options.parallel > 1:
+            raise PreemptedError(_resume_message(options)) from None
         # Between trainings, while reading data or writing results, no loop handles signals.
         raise StoppedError(_resume_message(options)) from None
 
@@ -66,26 +78,35 @@ def _resume_message(options: TuneOptions) -> str:
     return f"stopped; finished trials are kept. Resume with: {options.command(resume=True)}"
 
 
-def _search_in_folder(options: TuneOptions, recipe: Recipe) -> str:
-    if not (options.output / run_config.FILE).exists():
-        folder = open_folder(str(options.output))
-        folder.claim()
-        folder.replace(run_config.FILE, options.run_config().encode())
+def _search_in_processes(options: TuneOptions) -> None:
+    """Train the remaining trials in processes, which share the study as several machines would."""
+    devices.check_devices(None, require_gpus=options.require_gpus)
+    environments = processes.shares(
+        options.parallel, gpus=len(devices.gpus()), cores=cpu_count(), replicas=options.replicas
+    )
+    # Each sees its own GPUs only.
+    one = dataclasses.replace(options, parallel=1, resume=True, require_gpus=None)
+    processes.run(_search_in_folder, one, environments)
+
+
+def _search_in_folder(options: TuneOptions) -> None:
+    """Train the remaining trials, one after the other, beside whoever else trains some."""
+    recipe = recipes.load(options.train.recipe)
     strategy = training.start_devices(options.train)
     digits = _read(options.train, strategy)
     images = len(digits.train)
     replicas = strategy.num_replicas_in_sync
     searched = search_space.without_invalid_batches(recipe.search, replicas=replicas, images=images)
-    study = Study(options.output, _identity(options.train, searched, digits), seed=options.train.seed)
-    _search(options, study, searched, digits=digits, strategy=strategy)
-    return _summary(options, study.trials())
+    identity = _identity(options.train, searched, digits)
+    with contextlib.closing(Study(options.output, identity, seed=options.train.seed)) as study:
+        _search(options, study, searched, digits=digits, strategy=strategy)
 
 
 def _read(train: TrainOptions, strategy: tf.distribute.Strategy) -> Digits:
     rejects = Rejects(max_rate=train.max_bad_rate)
     reading = ReadOptions(rejects, cache_dir=train.cache_dir, data_dir=train.data_dir)
     source = open_sources(train.data, reading)
-    digits = training.read_data(train, source, training.effective_recipe(train), strategy=strategy)
+    digits = training.read_data(train, source, training.effective_recipe(train, strategy), strategy=strategy)
     if digits.validation is None:
         # Choosing by the test split would overestimate the accuracy.
         raise UserError("tuning needs held-out images", value=train.data, hint="give data with more images")
@@ -112,16 +133,17 @@ def _search(
     strategy: tf.distribute.Strategy,
 ) -> None:
     distributions = search_space.distributions(searched)
-    while len(done := study.trials()) < options.trials:
-        trial = study.ask(distributions)
+    while (trial := study.ask(distributions, trials=options.trials)) is not None:
+        title = f"trial {study.number(trial)}/{options.trials}"
         chosen = ", ".join(f"{name} {_format(value)}" for name, value in trial.params.items())
-        print(f"trial {len(done) + 1}/{options.trials}: {chosen}", flush=True)
+        print(f"{title}: {chosen}", flush=True)
         train = dataclasses.replace(options.train, **trial.params)
         # If preempted, the trial isn't recorded, and is restarted with the same settings.
-        found = _train(train, study, trial, number=len(done) + 1, digits=digits, strategy=strategy)
+        found = _train(train, study, trial, digits=digits, strategy=strategy)
         study.tell(trial, found)
-        _write(options, study.trials(), list(searched))
-        print(f"trial {len(done) + 1}/{options.trials}: {_describe(found)}", flush=True)
+        with study.locked():
+            _write(options, study.trials(), list(searched))
+        print(f"{title}: {_describe(found)}", flush=True)
 
 
 def _train(
@@ -129,7 +151,6 @@ def _train(
     study: Study,
     trial: optuna.Trial,
     *,
-    number: int,
     digits: Digits,
     strategy: tf.distribute.Strategy,
 ) -> trial_results.Trial:
@@ -137,7 +158,7 @@ def _train(
     keras.utils.clear_session()
     history: list[Epoch] = []
     state, began = trial_results.COMPLETE, time.monotonic()
-    recipe = training.effective_recipe(train)
+    recipe = training.effective_recipe(train, strategy)
     teacher = load_teacher(recipe.teacher)
     trainer = Trainer(recipe, digits, strategy=strategy, seed=train.seed, teacher=teacher)
     with contextlib.closing(trainer.epochs()) as epochs:
@@ -151,7 +172,7 @@ def _train(
             state = trial_results.FAILED
     kept = history[best_epoch(history) - 1 if recipe.patience else -1] if history else None
     return trial_results.Trial(
-        number=number,
+        number=study.number(trial),
         state=state,
         settings=dict(trial.params),
         val_accuracy=kept.val_accuracy if kept else None,

@@ -27,7 +27,7 @@ class TuneOptions(Options):
         "As `digitmill train` takes it; the test split is never looked at.", group=WHAT
     )
     output: pathlib.Path = flag(
-        "Folder on this machine for the study, trials.csv, trials.png and best.yaml.",
+        "Folder for the study, trials.csv, trials.png and best.yaml, on a disk of this machine or shared.",
         group=WHAT,
         metavar="DIR",
         fallback=None,  # --study-spec needs none
@@ -43,6 +43,8 @@ class TuneOptions(Options):
     replicas: int | None = flag(
         "Devices that share each batch, as `digitmill train` takes it.", group=_EACH, type=_COUNT, metavar="N"
     )
+    require_gpus: int | None = training_flags.require_gpus(group=_EACH)
+    allow_cpu: bool = training_flags.allow_cpu(group=_EACH)
     data_dir: str | None = training_flags.data_dir(group=_EACH)
     cache_dir: pathlib.Path | None = training_flags.cache_dir(
         "Where decoded images are kept for the next run.", group=_EACH
@@ -55,8 +57,19 @@ class TuneOptions(Options):
         default=20,
         always=True,
     )
+    parallel: int = flag(
+        "Trials at a time, in processes that share this machine's GPUs and cores.",
+        group=WHAT,
+        type=_COUNT,
+        metavar="N",
+        default=1,
+        effect=Effect.RUN,
+    )
     resume: bool = flag(
-        "Resume the search in DIR, if there is one.", group=WHAT, default=False, effect=Effect.RUN
+        "Resume the search in DIR, if there is one, or join it from another machine.",
+        group=WHAT,
+        default=False,
+        effect=Effect.RUN,
     )
 
     @property

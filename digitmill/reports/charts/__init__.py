@@ -1,4 +1,4 @@
-"""Charts of both jobs' reports, drawn by matplotlib.
+"""Charts of both jobs' reports: `drawing` makes SVG and PNG of lines and words, `scales` has the axes.
 
 Each function returns a `chart.Chart`: one drawing as PNG for the disk and SVG for the page, its numbers as
 CSV, and a sentence on what it shows.
@@ -10,6 +10,7 @@ __all__ = [
     "curves",
     "differences",
     "distributions",
+    "drawing",
     "intervals",
     "matrices",
     "palette",

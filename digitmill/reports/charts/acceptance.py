@@ -4,8 +4,9 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from digitmill.reports.charts.chart import Canvas, Chart
+from digitmill.reports.charts.chart import Canvas, Chart, percent
 from digitmill.reports.charts.palette import ACCENT, FAINT, INK, SOFT
+from digitmill.reports.charts.scales import Linear
 from digitmill.reports.numbers import NONE, fraction, share, thousands, threshold
 from schemas.model.accuracy import wilson
 
@@ -88,23 +89,18 @@ def reliability_diagram(
         name: stem of the files.
         title: what is shown.
     """
-    canvas = Canvas(xlabel="confidence", ylabel="answered right")
-    axes = canvas.axes
-    axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
+    whole = Linear(0, 1.03)
+    canvas = Canvas(whole, whole, xlabel="confidence", ylabel="answered right")
+    canvas.mark_x(percent)
+    canvas.mark_y(percent)
+    canvas.line([(0, 0), (1, 1)], SOFT, 1, dashes=(4, 3))
     for number, found in enumerate(bins):
         if not found.images:
             continue
         mean, accuracy = found.means
-        axes.plot([mean, mean], wilson(found.right, found.images), color=FAINT, linewidth=4)
-        (dot,) = axes.plot(mean, accuracy, "o", color=ACCENT, markersize=5.5)
-        dot.set_gid(f"dot-{number}")
-        canvas.tips[f"dot-{number}"] = (
-            f"{thousands(found.images)} images of mean confidence {share(mean)}: {share(accuracy)} right"
-        )
-    axes.set(xlim=(0, 1.03), ylim=(0, 1.03))
-    for axis in (axes.xaxis, axes.yaxis):
-        canvas.percent(axis)
-    canvas.grid()
+        canvas.line([(mean, end) for end in wilson(found.right, found.images)], FAINT, 4)
+        tip = f"{thousands(found.images)} images of mean confidence {share(mean)}: {share(accuracy)} right"
+        canvas.dot(mean, accuracy, ACCENT, 5.5, name=f"dot-{number}", tip=tip)
     error = expected_calibration_error(bins)
     images = sum(found.images for found in bins)
     lean = math.fsum(found.confidence - found.right for found in bins) / max(1, images)
@@ -139,29 +135,10 @@ def coverage_curve(points: Sequence[Accepting], *, accept: float) -> Explorer:
     measured = any(point.labelled for point in points)
     every, points = points, thresholds_to_show(points, accept=accept)
     shown = [point for point in points if point.accepted and point.accuracy is not None]
-    canvas = Canvas(xlabel="images accepted, the surest first", ylabel="of them right")
-    axes = canvas.axes
-    across = [point.coverage for point in shown]
-    up = [point.accuracy or 0.0 for point in shown]
-    if measured:
-        bounds = [wilson(point.right, point.labelled) if point.labelled else (0.0, 1.0) for point in shown]
-        low, high = ([bound[side] for bound in bounds] for side in (0, 1))
-        axes.fill_between(across, low, high, color=FAINT, linewidth=0)
-    axes.plot(across, up, color=ACCENT, linewidth=1.8, linestyle="-" if measured else (0, (4, 2)))
-    lowest = min(up, default=0.0)
-    axes.set_ylim(max(0.0, lowest - max(0.002, (1 - lowest) * 0.15)), 1 + max(0.0004, (1 - lowest) * 0.04))
-    least = min(0.99, *across, 1.0)
-    axes.set_xlim(least, 1 + (1 - least) * 0.02)
-    canvas.percent(axes.xaxis)
-    canvas.percent(axes.yaxis)
-    canvas.grid()
+    canvas = _coverage_canvas(shown, measured=measured)
     start = min(range(len(points)), key=lambda index: abs(points[index].threshold - accept))
     now = points[start]
-    (mark,) = axes.plot(
-        now.coverage, _height(now), "o", color=INK, markersize=8, markerfacecolor="none", markeredgewidth=2
-    )
-    mark.set_gid("marker")
-    canvas.tips["marker"] = ""
+    canvas.dot(now.coverage, _height(now), INK, 8, name="marker", ring=2)
     home = canvas.place(now.coverage, _height(now))
     steps = tuple(_step(point, canvas, home, measured=measured) for point in points)
     chart = canvas.chart(
@@ -177,6 +154,24 @@ def coverage_curve(points: Sequence[Accepting], *, accept: float) -> Explorer:
         ),
     )
     return Explorer(chart, measured, steps, start)
+
+
+def _coverage_canvas(shown: Sequence[Accepting], *, measured: bool) -> Canvas:
+    """Draw the curve, with its 95 % intervals where it is measured."""
+    across = [point.coverage for point in shown]
+    up = [point.accuracy or 0.0 for point in shown]
+    lowest, least = min(up, default=0.0), min(0.99, *across, 1.0)
+    y = Linear(max(0.0, lowest - max(0.002, (1 - lowest) * 0.15)), 1 + max(0.0004, (1 - lowest) * 0.04))
+    x = Linear(least, 1 + (1 - least) * 0.02)
+    canvas = Canvas(x, y, xlabel="images accepted, the surest first", ylabel="of them right")
+    canvas.mark_x(percent)
+    canvas.mark_y(percent)
+    if measured:
+        bounds = [wilson(point.right, point.labelled) if point.labelled else (0.0, 1.0) for point in shown]
+        low, high = ([bound[side] for bound in bounds] for side in (0, 1))
+        canvas.band(across, low, high, FAINT)
+    canvas.line(zip(across, up, strict=True), ACCENT, dashes=None if measured else (7.2, 3.6))
+    return canvas
 
 
 def thresholds_to_show(points: Sequence[Accepting], *, accept: float) -> list[Accepting]:

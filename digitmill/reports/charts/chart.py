@@ -1,20 +1,15 @@
 """A chart: one drawing for page and disk, its numbers, and a sentence on what it shows."""
 
 import dataclasses
-import io
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, TypedDict, Unpack
 
 from markupsafe import Markup
 
-from digitmill.reports.charts.palette import INK, LINE, PAPER, SOFT
-from digitmill.reports.charts.svg import for_page
+from digitmill.reports.charts.drawing import Area, Dot, Drawing, Line, Mark, Point, Words, text_width
+from digitmill.reports.charts.palette import INK, LINE, SOFT
+from digitmill.reports.charts.scales import Scale
 from digitmill.reports.csv_table import encode_csv
-from digitmill.reports.numbers import compact
-
-if TYPE_CHECKING:  # half a second that a command without a report does not wait for
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 LETTERS: Final = 11
 """Size of all letters in a drawing, points."""
@@ -22,9 +17,11 @@ LETTERS: Final = 11
 WIDTH, HEIGHT = 380, 236
 """Points. So narrow that letters stay readable where a telephone shows it at 340 pixels."""
 
-_MARGINS: Final = {"left": 54, "right": 14, "top": 30, "bottom": 42}
-_DPI: Final = 160
-_SETTINGS: Final[Any] = {"svg.fonttype": "none", "svg.hashsalt": "digitmill", "font.size": LETTERS}
+_LEFT, _RIGHT, _TOP, _BOTTOM = 54, 20, 30, 42
+"""Margins around the axes, points."""
+
+_HANDLE, _GAP, _APART = 13, 6, 13
+"""Of a legend, points: width of a mark, space after it, space after a word."""
 
 
 class Caption(TypedDict):
@@ -68,68 +65,132 @@ class Chart:
         yield f"{self.name}.png", self.png, 0
 
 
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A series in a legend: a line as it is drawn, or a box where it has no width."""
+
+    label: str
+    colour: str
+    width: float | None = None
+    dashes: tuple[float, float] | None = None
+
+    def handle(self, x: float, y: float) -> Mark:
+        """Return the mark that stands for it, from a place to the right."""
+        if self.width is None:
+            return Area.box(x, y - 4, x + _HANDLE, y + 4, self.colour)
+        return Line([(x, y), (x + _HANDLE, y)], self.colour, self.width, self.dashes)
+
+
 class Canvas:
-    """A figure with one pair of axes, in the style of all charts; `height` is in points."""
+    """One pair of axes in the style of all charts; values outside of a scale are drawn at its end.
 
-    def __init__(self, *, xlabel: str, ylabel: str, height: int = HEIGHT) -> None:
-        from matplotlib.figure import Figure
+    Args:
+        x: scale from the left to the right.
+        y: scale from the bottom to the top.
+        xlabel: what `x` is.
+        ylabel: what `y` is.
+        height: points.
+    """
 
-        # Not pyplot: it keeps every figure, and picks a window system where there is one. Margins are
-        # given: to find them matplotlib would draw everything twice.
-        self.figure: Figure = Figure(figsize=(WIDTH / 72, height / 72), facecolor=PAPER)
-        self.axes: Axes = self.figure.add_axes(
-            (
-                _MARGINS["left"] / WIDTH,
-                _MARGINS["bottom"] / height,
-                1 - (_MARGINS["left"] + _MARGINS["right"]) / WIDTH,
-                1 - (_MARGINS["top"] + _MARGINS["bottom"]) / height,
-            )
-        )
-        self.axes.patch.set_alpha(0)
-        self.axes.set_axisbelow(True)
-        self.axes.set_xlabel(xlabel, color=SOFT, fontsize=LETTERS, labelpad=5)
+    def __init__(self, x: Scale, y: Scale, *, xlabel: str, ylabel: str, height: int = HEIGHT) -> None:
+        self._x, self._y = x, y
+        self._bottom = height - _BOTTOM
+        self.drawing = Drawing(WIDTH, height)
+        middle = (_LEFT + WIDTH - _RIGHT) / 2
+        self.drawing.add(Words((middle, height - 15), xlabel, SOFT, LETTERS, "middle"))
         # Above the axis: horizontal, and clear of wide numbers.
-        self.figure.text(6 / WIDTH, 1 - 14 / height, ylabel, color=SOFT, fontsize=LETTERS, va="center")
-        self.axes.tick_params(which="both", colors=SOFT, labelsize=LETTERS, length=0, pad=5)
-        for side, spine in self.axes.spines.items():
-            spine.set_visible(side == "bottom")
-            spine.set_color(LINE)
-        self.tips: dict[str, str] = {}
+        self.drawing.add(Words((6, 14), ylabel, SOFT, LETTERS))
 
-    def count_up(self) -> None:
-        """Format the vertical axis as counts."""
-        from matplotlib.ticker import FuncFormatter
-
-        self.axes.yaxis.set_major_formatter(FuncFormatter(lambda count, _: compact(count)))
-
-    def percent(self, axis: Any) -> None:
-        """Format an axis of shares as percentages, with as many digits as they need."""
-        from matplotlib.ticker import FuncFormatter
-
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(100 * value, 6):g}%"))
-
-    def grid(self, axis: Any = "y") -> None:
-        """Draw grid lines."""
-        self.axes.grid(axis=axis, color=LINE, linewidth=0.7)
-
-    def legend(self, columns: int = 4) -> None:
-        """Draw the legend above the axes, so many series a row."""
-        self.axes.legend(
-            loc="lower right",
-            bbox_to_anchor=(1.0, 1.0),
-            ncols=columns,
-            frameon=False,
-            labelcolor=INK,
-            fontsize=LETTERS,
-            handlelength=1.2,
-            columnspacing=1.1,
-            borderaxespad=0.1,
-        )
-
-    def place(self, x: float, y: float) -> tuple[float, float]:
+    def place(self, x: float, y: float) -> Point:
         """Return where a point of the data lies in the drawing, in the units of its view box."""
-        across, up = self.axes.transData.transform((x, y)) * 72 / self.figure.dpi
-        return round(float(across), 2), round(self.figure.get_figheight() * 72 - float(up), 2)
+        across = _LEFT + self._x.place(x) * (WIDTH - _RIGHT - _LEFT)
+        up = self._bottom - self._y.place(y) * (self._bottom - _TOP)
+        return round(across, 2), round(up, 2)
+
+    def mark_x(self, form: Callable[[float], str], *, grid: bool = False) -> None:
+        """Write numbers below the axis, with grid lines if asked for."""
+        for value in self._x.ticks():
+            x, _ = self.place(value, self._y.low)
+            if grid:
+                self.drawing.add(Line([(x, _TOP), (x, self._bottom)], LINE, 0.7))
+            self.write_x(value, form(value))
+
+    def mark_y(self, form: Callable[[float], str]) -> None:
+        """Write numbers beside the axis, each with a grid line, and draw the horizontal axis."""
+        for value in self._y.ticks():
+            _, y = self.place(self._x.low, value)
+            self.drawing.add(Line([(_LEFT, y), (WIDTH - _RIGHT, y)], LINE, 0.7))
+            self.write_y(value, form(value))
+        self.base()
+
+    def base(self) -> None:
+        """Draw the horizontal axis."""
+        self.drawing.add(Line([(_LEFT, self._bottom), (WIDTH - _RIGHT, self._bottom)], LINE, 0.8))
+
+    def write_x(self, value: float, text: str) -> None:
+        """Write below a place of the horizontal axis."""
+        x, _ = self.place(value, self._y.low)
+        self.drawing.add(Words((x, self._bottom + 10), text, SOFT, LETTERS, "middle"))
+
+    def write_y(self, value: float, text: str) -> None:
+        """Write beside a place of the vertical axis."""
+        _, y = self.place(self._x.low, value)
+        self.drawing.add(Words((_LEFT - 5, y), text, SOFT, LETTERS, "end"))
+
+    def line(
+        self,
+        points: Iterable[tuple[float, float]],
+        colour: str,
+        width: float = 1.8,
+        *,
+        dashes: tuple[float, float] | None = None,
+    ) -> None:
+        """Draw a line through points of the data; dashes and gaps are lengths in points."""
+        self.drawing.add(Line([self.place(x, y) for x, y in points], colour, width, dashes))
+
+    def bar(self, left: float, right: float, value: float, colour: str, *, name: str, tip: str) -> None:
+        """Draw a bar from the axis up to a value."""
+        (x0, y0), (x1, y1) = self.place(left, self._y.low), self.place(right, value)
+        self.drawing.add(Area.box(x0, y1, x1, y0, colour), name=name, tip=tip)
+
+    def box(self, left: float, low: float, right: float, high: float, colour: str) -> None:
+        """Draw a filled rectangle."""
+        (x0, y0), (x1, y1) = self.place(left, low), self.place(right, high)
+        self.drawing.add(Area.box(x0, min(y0, y1), x1, max(y0, y1), colour))
+
+    def band(self, at: Sequence[float], low: Sequence[float], high: Sequence[float], colour: str) -> None:
+        """Fill what is between two lines."""
+        there = [*zip(at, high, strict=True), *reversed([*zip(at, low, strict=True)])]
+        self.drawing.add(Area([self.place(x, y) for x, y in there], colour))
+
+    def dot(
+        self,
+        x: float,
+        y: float,
+        colour: str,
+        size: float,
+        *,
+        name: str,
+        tip: str = "",
+        ring: float | None = None,
+    ) -> None:
+        """Draw a dot of a diameter in points; a ring where it has a width."""
+        self.drawing.add(Dot(self.place(x, y), size / 2, colour, ring), name=name, tip=tip)
+
+    def words(self, x: float, y: float, text: str, colour: str, size: float = LETTERS) -> None:
+        """Write a text around a point of the data."""
+        self.drawing.add(Words(self.place(x, y), text, colour, size, "middle"))
+
+    def legend(self, entries: Sequence[Entry], columns: int = 4) -> None:
+        """Draw the legend above the axes, so many entries a row."""
+        rows = [entries[start : start + columns] for start in range(0, len(entries), columns)]
+        for number, row in enumerate(reversed(rows)):
+            widths = [_HANDLE + _GAP + text_width(entry.label, LETTERS) + _APART for entry in row]
+            x, y = WIDTH - _RIGHT + _APART - sum(widths), _TOP - 13 - number * 1.3 * LETTERS
+            for entry, width in zip(row, widths, strict=True):
+                self.drawing.add(entry.handle(x, y))
+                self.drawing.add(Words((x + _HANDLE + _GAP, y), entry.label, INK, LETTERS))
+                x += width
 
     def chart(
         self,
@@ -141,27 +202,12 @@ class Canvas:
         **caption: Unpack[Caption],
     ) -> Chart:
         """Return what was drawn; `inline` says whether a page shows the drawing."""
-        png, svg = draw(self.figure, name=caption["name"], tips=self.tips, inline=inline)
         cells = tuple(map(tuple, rows))
+        svg = self.drawing.svg(caption["name"]) if inline else Markup()
+        png = self.drawing.png(caption["title"])
         return Chart(**caption, alternative=alternative, header=tuple(header), rows=cells, svg=svg, png=png)
 
 
-def draw(figure: "Figure", *, name: str, tips: Mapping[str, str], inline: bool) -> tuple[bytes, Markup]:
-    """Return a figure as PNG and, for a page, as SVG.
-
-    Both are reproducible: no date goes in.
-    """
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-
-    png, svg = io.BytesIO(), io.StringIO()
-    with rc_context(_SETTINGS):
-        FigureCanvasAgg(figure)
-        figure.savefig(png, format="png", dpi=_DPI, metadata={"Software": None})
-        if not inline:
-            return png.getvalue(), Markup()
-        figure.patch.set_alpha(0)
-        FigureCanvasSVG(figure)
-        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-    return png.getvalue(), for_page(svg.getvalue(), name=name, tips=tips)
+def percent(value: float) -> str:
+    """Return a share as percentage, with as many digits as it needs, for axes."""
+    return f"{round(100 * value, 6):g}%"

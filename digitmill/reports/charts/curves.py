@@ -1,12 +1,14 @@
 """Line charts over time: by epoch, by step, by night."""
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Unpack
 
-from digitmill.reports.charts.chart import Canvas, Caption, Chart
+from digitmill.reports.charts.chart import Canvas, Caption, Chart, Entry, percent
 from digitmill.reports.charts.palette import SERIES
-from digitmill.reports.numbers import fraction, share
+from digitmill.reports.charts.scales import Linear
+from digitmill.reports.numbers import fraction, share, thousands
 
 
 def curves(
@@ -16,6 +18,8 @@ def curves(
     xlabel: str = "epoch",
     ylabel: str,
     shares: bool = False,
+    counts: bool = False,
+    bottom: float | None = None,
     **caption: Unpack[Caption],
 ) -> Chart:
     """Draw a line for each series; None leaves a gap, and so does the end of a shorter series.
@@ -26,30 +30,35 @@ def curves(
         xlabel: what the places are.
         ylabel: what the values are.
         shares: whether the values are shares in [0, 1].
+        counts: whether they are counts.
+        bottom: where the vertical axis begins; None for somewhere below the values.
     """
-    from matplotlib.ticker import MaxNLocator
-
     at = at or range(1, max(map(len, series.values())) + 1)
-    canvas = Canvas(xlabel=xlabel, ylabel=ylabel)
-    axes, written = canvas.axes, share if shares else fraction
+    known = [value for values in series.values() for value in values if value is not None]
+    highest = max(known)
+    x, y = Linear.around(*at, whole=True), Linear.around(*known, whole=counts)
+    if bottom is not None:
+        y = dataclasses.replace(y, low=bottom, high=bottom + 1.06 * ((highest - bottom) or 1))
+    elif shares and highest == 1:
+        # Half a dot more than everything, not a share of 104 %.
+        y = dataclasses.replace(y, high=1 + 0.01 * (1 - y.low))
+    canvas = Canvas(x, y, xlabel=xlabel, ylabel=ylabel)
+    canvas.mark_x(thousands)
+    canvas.mark_y(percent if shares else thousands if counts else "{:g}".format)
+    entries: list[Entry] = []
+    written = share if shares else thousands if counts else fraction
     for number, (label, values) in enumerate(series.items()):
         there = [(place, value) for place, value in zip(at, values, strict=False) if value is not None]
         # Beyond four series colours repeat: then dashes tell them apart.
-        style = "-" if number < len(SERIES) else (0, (4, 2))
-        colour = SERIES[number % len(SERIES)]
-        axes.plot(*zip(*there, strict=True), color=colour, linewidth=1.8, linestyle=style, label=label)
+        entry = Entry(label, SERIES[number % len(SERIES)], 1.8, None if number < len(SERIES) else (7.2, 3.6))
+        entries.append(entry)
+        canvas.line(there, entry.colour, 1.8, dashes=entry.dashes)
         for place, value in there if len(there) <= 60 else ():
-            (dot,) = axes.plot(place, value, "o", color=colour, markersize=4)
-            gid = f"dot-{number}-{place}"
-            dot.set_gid(gid)
-            canvas.tips[gid] = f"{xlabel} {place}, {label}: {written(value)}"
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    if shares:
-        canvas.percent(axes.yaxis)
-    canvas.grid()
+            tip = f"{xlabel} {place}, {label}: {written(value)}"
+            canvas.dot(place, value, entry.colour, 4, name=f"dot-{number}-{place}", tip=tip)
     if len(series) > 1:
         # Eight letters take no more room than four words.
-        canvas.legend(8 if max(map(len, series)) == 1 else 4)
+        canvas.legend(entries, 8 if max(map(len, series)) == 1 else 4)
     return canvas.chart(
         **caption,
         alternative=f"Lines: {caption['title'].lower()}, {' and '.join(series)}. {caption['reading']}",

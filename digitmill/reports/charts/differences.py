@@ -6,9 +6,9 @@ from typing import Final, Unpack
 
 import numpy as np
 
-from digitmill.reports.charts.chart import Canvas, Caption, Chart
+from digitmill.reports.charts.chart import Caption, Chart
 from digitmill.reports.charts.matrices import draw_cells, write_cell
-from digitmill.reports.charts.palette import FAIL, INK, PAPER, THIRD
+from digitmill.reports.charts.palette import FAIL, INK, PAPER, THIRD, blend
 
 SHADES: Final = 5
 """The page's classes of shades either way: `better1` to `better5`, `worse1` to `worse5`."""
@@ -44,8 +44,10 @@ def difference(
     """
     change, shades = np.subtract(second, first), cell_shades(first, second)
     words = [[signed(count) for count in row] for row in change.tolist()]
-    canvas = Canvas(xlabel="predicted digit", ylabel="true digit", height=340)
-    _draw(canvas, shades, words)
+    colours = [list(map(_colour, row)) for row in shades.tolist()]
+    canvas = draw_cells(colours, xlabel="predicted digit", ylabel="true digit")
+    for (row, column), _ in np.ndenumerate(shades):
+        write_cell(canvas, row, column, words[row][column], colour=INK)
     chart = canvas.chart(
         **caption,
         alternative=caption["reading"],
@@ -74,11 +76,5 @@ def _css_class(shade: int) -> str:
     return "" if not shade else f"better{shade}" if shade > 0 else f"worse{-shade}"
 
 
-def _draw(canvas: Canvas, shades: np.ndarray, words: Sequence[Sequence[str]]) -> None:
-    from matplotlib.colors import to_rgb
-
-    paper = np.array(to_rgb(PAPER))
-    worse, better = (_DARKEST * np.array(to_rgb(colour)) + (1 - _DARKEST) * paper for colour in (FAIL, THIRD))
-    draw_cells(canvas, shades, [worse, paper, better], limits=(-SHADES, SHADES))
-    for (row, column), _ in np.ndenumerate(shades):
-        write_cell(canvas, row, column, words[row][column], colour=INK)
+def _colour(shade: int) -> str:
+    return blend(PAPER, THIRD if shade > 0 else FAIL, _DARKEST * abs(shade) / SHADES)

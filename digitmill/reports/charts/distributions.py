@@ -1,11 +1,13 @@
 """Histograms and bar charts: confidences, digits, grey levels, of one run or several side by side."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Unpack
 
-from digitmill.reports.charts.chart import Canvas, Caption, Chart
+from digitmill.reports.charts.chart import Canvas, Caption, Chart, Entry, percent
 from digitmill.reports.charts.palette import ACCENT, INK, SECOND, SERIES
-from digitmill.reports.numbers import share, thousands
+from digitmill.reports.charts.scales import Linear, Logarithmic, LogarithmicCounts
+from digitmill.reports.numbers import compact, share, thousands
 
 
 def confidence_histogram(counts: Sequence[int], *, accept: float) -> Chart:
@@ -16,23 +18,24 @@ def confidence_histogram(counts: Sequence[int], *, accept: float) -> Chart:
         accept: the accept threshold.
     """
     bins, total = len(counts), max(1, sum(counts))
-    canvas = Canvas(xlabel="confidence", ylabel="images, logarithmic")
-    axes = canvas.axes
     edges = [number / bins for number in range(bins)]
-    colours = [ACCENT if (number + 0.5) / bins >= accept else SECOND for number in range(bins)]
-    bars = axes.bar(edges, counts, width=0.9 / bins, align="edge", color=colours)
-    for number, bar in enumerate(bars):
-        bar.set_gid(f"bar-{number}")
-        spread = f"{edges[number]:.2f} to {edges[number] + 1 / bins:.2f}"
-        canvas.tips[f"bar-{number}"] = f"confidence {spread}: {thousands(counts[number])} images"
-    axes.axvline(accept, color=INK, linewidth=1, linestyle=(0, (4, 3)))
     lowest = min((edge for edge, count in zip(edges, counts, strict=True) if count), default=0)
-    axes.set(xlim=(min(lowest, max(0, accept - 1 / bins)), 1.0), yscale="symlog")
-    axes.set_ylim(0, max(10, *counts) * 1.5)
-    axes.minorticks_off()
-    canvas.count_up()
-    canvas.percent(axes.xaxis)
-    canvas.grid()
+    left, highest = min(lowest, max(0, accept - 1 / bins)), max(10, *counts) * 1.5
+    canvas = Canvas(
+        Linear(left, 1.0, most=8),
+        LogarithmicCounts(highest),
+        xlabel="confidence",
+        ylabel="images, logarithmic",
+    )
+    canvas.mark_x(percent)
+    canvas.mark_y(compact)
+    for number, (edge, count) in enumerate(zip(edges, counts, strict=True)):
+        if edge + 0.5 / bins < left:
+            continue
+        tip = f"confidence {edge:.2f} to {edge + 1 / bins:.2f}: {thousands(count)} images"
+        colour = ACCENT if (number + 0.5) / bins >= accept else SECOND
+        canvas.bar(edge, edge + 0.9 / bins, count, colour, name=f"bar-{number}", tip=tip)
+    canvas.line([(accept, 0), (accept, highest)], INK, 1, dashes=(4, 3))
     top = counts[-1] / total
     return canvas.chart(
         name="confidence",
@@ -55,20 +58,20 @@ def bars_side_by_side(series: Mapping[str, Sequence[float]], **caption: Unpack[C
         series: by its name, the share of each digit, in [0, 1].
     """
     classes = len(next(iter(series.values())))
-    canvas = Canvas(xlabel="digit", ylabel="share")
-    axes, width = canvas.axes, 0.82 / len(series)
+    highest = max(1e-9, *(value for values in series.values() for value in values)) * 1.05
+    canvas = Canvas(Linear(-0.9, classes - 0.1), Linear(0, highest), xlabel="digit", ylabel="share")
+    canvas.mark_y(percent)
+    width = 0.82 / len(series)
     for place, ((label, values), colour) in enumerate(zip(series.items(), SERIES, strict=False)):
-        left = [number + (place - (len(series) - 1) / 2) * width for number in range(classes)]
-        for number, bar in enumerate(axes.bar(left, values, width * 0.94, color=colour, label=label)):
-            gid = f"bar-{place}-{number}"
-            bar.set_gid(gid)
-            canvas.tips[gid] = f"digit {number}, {label}: {share(values[number])}"
-    axes.set_xticks(range(classes))
-    axes.set_ylim(0, max(1e-9, *(value for values in series.values() for value in values)) * 1.05)
-    canvas.percent(axes.yaxis)
-    canvas.grid()
+        for number, value in enumerate(values):
+            left = number + (place - len(series) / 2) * width
+            tip = f"digit {number}, {label}: {share(value)}"
+            canvas.bar(left, left + width * 0.94, value, colour, name=f"bar-{place}-{number}", tip=tip)
+    for number in range(classes):
+        canvas.write_x(number, str(number))
+    canvas.base()
     if len(series) > 1:
-        canvas.legend()
+        canvas.legend([Entry(label, colour) for label, colour in zip(series, SERIES, strict=False)])
     return canvas.chart(
         **caption,
         alternative=f"Bars: {caption['title'].lower()} by digit, {' and '.join(series)}. "
@@ -78,6 +81,17 @@ def bars_side_by_side(series: Mapping[str, Sequence[float]], **caption: Unpack[C
             (number, *(f"{values[number]:.6f}" for values in series.values())) for number in range(classes)
         ),
     )
+
+
+def _steps(values: Sequence[float], edges: Sequence[float]) -> Iterator[list[tuple[float, float]]]:
+    """Yield lines over bins that are not empty, which rise from the axis and fall to it beside empty ones."""
+    bins = zip(edges, edges[1:], values, strict=False)
+    for some, group in itertools.groupby(bins, key=lambda each: each[2] > 0):
+        if not some:
+            continue
+        line = [(edge, value) for low, high, value in group for edge in (low, high)]
+        first, last = line[0][0], line[-1][0]
+        yield [*([(first, 0.0)] * (first > edges[0])), *line, *([(last, 0.0)] * (last < edges[-1]))]
 
 
 def steps_side_by_side(
@@ -96,16 +110,15 @@ def steps_side_by_side(
     """
     bins = len(next(iter(series.values())))
     edges = [number * highest / bins for number in range(bins + 1)]
-    canvas = Canvas(xlabel=xlabel, ylabel="share, logarithmic")
-    axes = canvas.axes
     lowest = min((value for values in series.values() for value in values if value > 0), default=0.1)
-    for (label, values), colour in zip(series.items(), SERIES, strict=False):
-        axes.stairs(values, edges, color=colour, linewidth=1.8, label=label, baseline=None)
-    axes.set(xlim=(0, highest), yscale="log", ylim=(max(1e-5, lowest / 2), 1.2))
-    axes.minorticks_off()
-    canvas.percent(axes.yaxis)
-    canvas.grid()
-    canvas.legend()
+    y = Logarithmic(max(1e-5, lowest / 2), 1.2)
+    canvas = Canvas(Linear(0, highest), y, xlabel=xlabel, ylabel="share, logarithmic")
+    canvas.mark_x("{:g}".format if highest > 1 else percent)
+    canvas.mark_y(percent)
+    for values, colour in zip(series.values(), SERIES, strict=False):
+        for steps in _steps(values, edges):
+            canvas.line(steps, colour)
+    canvas.legend([Entry(label, colour, 1.8) for label, colour in zip(series, SERIES, strict=False)])
     return canvas.chart(
         **caption,
         alternative=f"Steps: {caption['title'].lower()} in {bins} bins, {' and '.join(series)}. "

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Unpack
 
-from digitmill.reports.charts.chart import Canvas, Caption, Chart
+from digitmill.reports.charts.chart import Canvas, Caption, Chart, percent
 from digitmill.reports.charts.palette import ACCENT, FAINT
+from digitmill.reports.charts.scales import Linear
 from digitmill.reports.numbers import share, thousands
 from schemas.model.accuracy import Accuracy
 
@@ -18,23 +19,18 @@ def intervals(accuracies: Mapping[str, Accuracy], **caption: Unpack[Caption]) ->
     Args:
         accuracies: by a short label.
     """
-    from matplotlib.ticker import MaxNLocator
-
-    canvas = Canvas(xlabel="answered right", ylabel="", height=_AROUND + _ROW * len(accuracies))
-    axes = canvas.axes
+    across = Linear.around(*(end for found in accuracies.values() for end in found.interval))
+    # Rows are counted from the top.
+    rows, height = Linear(0.4 - len(accuracies), 0.6), _AROUND + _ROW * len(accuracies)
+    canvas = Canvas(across, rows, xlabel="answered right", ylabel="", height=height)
+    canvas.mark_x(percent, grid=True)
+    canvas.base()
     for row, (label, found) in enumerate(accuracies.items()):
-        axes.plot(found.interval, [row, row], color=FAINT, linewidth=7, solid_capstyle="round")
-        (dot,) = axes.plot(found.value, row, "o", color=ACCENT, markersize=7)
-        dot.set_gid(f"dot-{row}")
         low, high = found.interval
-        canvas.tips[f"dot-{row}"] = (
-            f"{label}: {share(found.value)}, 95 % interval {share(low)} to {share(high)}"
-        )
-    axes.set_yticks(range(len(accuracies)), list(accuracies))
-    axes.set_ylim(len(accuracies) - 0.4, -0.6)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    canvas.percent(axes.xaxis)
-    canvas.grid("x")
+        canvas.write_y(-row, label)
+        canvas.line([(low, -row), (high, -row)], FAINT, 7)
+        tip = f"{label}: {share(found.value)}, 95 % interval {share(low)} to {share(high)}"
+        canvas.dot(found.value, -row, ACCENT, 7, name=f"dot-{row}", tip=tip)
     listed = "; ".join(f"{label} {share(found.value)}" for label, found in accuracies.items())
     return canvas.chart(
         **caption,

@@ -2,10 +2,11 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Unpack
+from typing import Unpack
 
 from digitmill.reports.charts.chart import Canvas, Caption, Chart
-from digitmill.reports.charts.palette import ACCENT, DEEP, FAINT, INK, PAPER
+from digitmill.reports.charts.palette import ACCENT, DEEP, FAINT, INK, PAPER, blend
+from digitmill.reports.charts.scales import Linear
 from digitmill.reports.numbers import thousands
 
 SHADES = 10
@@ -50,8 +51,9 @@ def matrix(
         corner: name of the CSV's first column; `rows` where it is empty.
     """
     shades = tuple(tuple(shade(count, row) for count in row) for row in counts)
-    canvas = Canvas(xlabel=columns, ylabel=rows, height=340)
-    _draw(canvas, counts, shades)
+    colours = [[_COLOURS[cell] for cell in row] for row in shades]
+    canvas = draw_cells(colours, xlabel=columns, ylabel=rows)
+    _write_counts(canvas, counts, shades)
     chart = canvas.chart(
         **caption,
         alternative=caption["reading"],
@@ -70,8 +72,7 @@ def shade(count: int, row: Sequence[int]) -> int:
     return max(1, round(SHADES * (count / sum(row)) ** 0.5)) if count else 0
 
 
-def _draw(canvas: Canvas, counts: Sequence[Sequence[int]], shades: Sequence[Sequence[int]]) -> None:
-    draw_cells(canvas, shades, [(0, PAPER), (0.5, FAINT), (0.6, ACCENT), (1, DEEP)], limits=(0, SHADES))
+def _write_counts(canvas: Canvas, counts: Sequence[Sequence[int]], shades: Sequence[Sequence[int]]) -> None:
     for row, line in enumerate(counts):
         for column, count in enumerate(line):
             if count:
@@ -80,26 +81,30 @@ def _draw(canvas: Canvas, counts: Sequence[Sequence[int]], shades: Sequence[Sequ
                 write_cell(canvas, row, column, text, colour=colour, size=8.5 if len(text) < 6 else 6.5)
 
 
-def draw_cells(canvas: Canvas, shades: Any, colours: Sequence[Any], *, limits: tuple[int, int]) -> None:
-    """Draw a coloured cell for each value, row 0 on top, both axes marked with the cells' numbers.
-
-    Args:
-        canvas: to draw on.
-        shades: numbers by row and column.
-        colours: of a colour map, from the lowest shade to the highest.
-        limits: the lowest shade and the highest.
-    """
-    from matplotlib.colors import LinearSegmentedColormap
-
-    axes, (low, high) = canvas.axes, limits
-    colour_map = LinearSegmentedColormap.from_list("cells", list(colours))
-    axes.pcolormesh(shades, cmap=colour_map, vmin=low, vmax=high, edgecolors=PAPER, linewidth=1.5)
-    axes.invert_yaxis()
-    for axis, size in ((axes.xaxis, len(shades[0])), (axes.yaxis, len(shades))):
-        axis.set_ticks([place + 0.5 for place in range(size)], [str(place) for place in range(size)])
-    axes.spines[:].set_visible(False)
+def draw_cells(colours: Sequence[Sequence[str]], *, xlabel: str, ylabel: str) -> Canvas:
+    """Draw a cell for each colour, row 0 on top, and the cells' numbers on both axes."""
+    rows, columns = len(colours), len(colours[0])
+    # Rows are counted from the top.
+    canvas = Canvas(Linear(0, columns), Linear(-rows, 0), xlabel=xlabel, ylabel=ylabel, height=340)
+    for row, line in enumerate(colours):
+        canvas.write_y(-row - 0.5, str(row))
+        for column, colour in enumerate(line):
+            canvas.box(column + _BORDER, -row - 1 + _BORDER, column + 1 - _BORDER, -row - _BORDER, colour)
+    for column in range(columns):
+        canvas.write_x(column + 0.5, str(column))
+    return canvas
 
 
 def write_cell(canvas: Canvas, row: int, column: int, text: str, *, colour: str, size: float = 8.5) -> None:
     """Write a text into the middle of a cell."""
-    canvas.axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=colour, fontsize=size)
+    canvas.words(column + 0.5, -row - 0.5, text, colour, size)
+
+
+_BORDER = 0.025
+"""Between a cell and its edge, of the cell."""
+
+_COLOURS = tuple(
+    blend(PAPER, FAINT, shade / 5) if shade <= 5 else blend(ACCENT, DEEP, (shade - 6) / 4)
+    for shade in range(SHADES + 1)
+)
+"""The colour of each shade in a PNG; the page has the same from its style sheet."""

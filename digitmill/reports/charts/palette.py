@@ -47,6 +47,12 @@ VARIABLES: Final = {colour: f"var(--{role})" for role, colour in LIGHT.items()}
 """The page's variable of each colour: one drawing serves the file, a light and a dark page."""
 
 
+def blend(one: str, other: str, share: float) -> str:
+    """Return the colour between two: 0 is the first, 1 the other."""
+    pairs = zip(bytes.fromhex(one[1:]), bytes.fromhex(other[1:]), strict=True)
+    return f"#{bytes(round(a + (b - a) * share) for a, b in pairs).hex()}"
+
+
 def stylesheet() -> str:
     """Return the CSS that sets a variable for each role, light, dark and printed."""
     light, dark = (

@@ -1,8 +1,8 @@
 """The interface of a bucket that output folders and leases use, whichever store it is in."""
 
 import datetime
-from collections.abc import Iterator
-from typing import Final, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from digitmill.storage.listed_image import ListedImage
 
@@ -24,6 +24,30 @@ class StoreError(Exception):
 
 class LoginError(PermissionError):
     """A request without a valid login; a new token may help."""
+
+
+class Level(NamedTuple):
+    """What lies directly below a prefix.
+
+    Attributes:
+        folders: prefixes that end in a slash.
+        objects: those beside the folders.
+    """
+
+    folders: Sequence[str]
+    objects: Sequence[ListedImage]
+
+
+@runtime_checkable
+class HasLevels(Protocol):
+    """A bucket that is listed folder by folder, as not every store lists from any name on."""
+
+    def level(self, prefix: str) -> Level:
+        """Return what lies directly below a prefix, empty or ending in a slash; all of it is in memory.
+
+        Raises:
+            StoreError: when the store refuses, or does not answer.
+        """
 
 
 class Bucket(Protocol):

@@ -15,7 +15,7 @@ import obstore
 from obstore import exceptions as refused
 
 from digitmill.storage.listed_image import ListedImage
-from digitmill.storage.object_stores.bucket import ABSENT, RELEASED, StoreError
+from digitmill.storage.object_stores.bucket import ABSENT, RELEASED, Level, StoreError
 from digitmill.storage.object_stores.retries import (
     ExhaustedError,
     TransientError,
@@ -67,8 +67,14 @@ class ObstoreBucket:
             raise _refusal(error) from error
 
     def folders(self, prefix: str) -> set[str]:
+        return {name.rstrip("/").rpartition("/")[2] for name in self.level(prefix).folders}
+
+    def level(self, prefix: str) -> Level:
         found = self._request(lambda store: obstore.list_with_delimiter(store, prefix.rstrip("/") or None))
-        return {name.rstrip("/").rpartition("/")[2] for name in found["common_prefixes"]}
+        return Level(
+            [f"{name.rstrip('/')}/" for name in found["common_prefixes"]],
+            [listed_object(self._scheme, self._bucket, meta) for meta in found["objects"]],
+        )
 
     def read(self, name: str) -> bytes:
         return self._request(lambda store: bytes(obstore.get(store, name).bytes()))

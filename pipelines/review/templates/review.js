@@ -15,7 +15,7 @@
   let labels = [], undos = [], kept = true;
 
   function load() {
-    const size = 1 + Math.max(-1, ...rows.slice(-1).map((row) => row.place));
+    const size = 1 + rows.reduce((most, row) => Math.max(most, row.place), -1);
     let stored = null;
     try { stored = JSON.parse(localStorage.getItem(KEY)); } catch { kept = false; }
     const letters = /^[0-9u.]*$/.test(stored?.labels ?? "") ? stored?.labels ?? "" : "";
@@ -38,6 +38,8 @@
 
   const labelOf = (number) => labels[rows[number].place];
   const isOpen = (number) => labelOf(number) === OPEN;
+  const takenFor = (row) => row.noDigit ? "none" : String(row.predicted);
+  const suggested = (row) => row.noDigit ? UNREADABLE : String(row.predicted);
 
   // --- What is shown: the rows that match, and which of them is chosen.
 
@@ -53,11 +55,12 @@
       open: isOpen,
       done: (number) => !isOpen(number) && labelOf(number) !== UNREADABLE,
       unreadable: (number) => labelOf(number) === UNREADABLE,
+      suspect: (number) => rows[number].suspect,
     };
     const before = matching[position];
     matching = [...rows.keys()].filter((number) => {
       const row = rows[number], confidence = 100 * row.confidence;
-      return (digit === "" || row.predicted === Number(digit)) && confidence >= least && confidence <= most
+      return (digit === "" || takenFor(row) === digit) && confidence >= least && confidence <= most
         && states[state](number);
     });
     element("matching").textContent = matching.length === rows.length ? "" : `${matching.length.toLocaleString("en")} match`;
@@ -108,8 +111,8 @@
     tile.className = label === OPEN ? "tile" : label === UNREADABLE ? "tile unreadable" : "tile done";
     tile.setAttribute("aria-selected", at === position);
     given.className = "given";
-    given.textContent = label === OPEN ? `${row.predicted}?` : label === UNREADABLE ? data.unreadable : `${label} ✓`;
-    model.textContent = share(row.confidence);
+    given.textContent = label === OPEN ? row.suspect ? `${row.known}, or ${row.predicted}?` : row.noDigit ? "no digit?" : `${row.predicted}?` : label === UNREADABLE ? data.unreadable : `${label} ✓`;
+    model.textContent = data.blind ? "" : share(row.confidence);
     tile.setAttribute("aria-label", `${describe(row)}; ${inWords(label)}`);
   }
 
@@ -120,7 +123,8 @@
   }
 
   const share = (probability) => `${(100 * probability).toFixed(1)} %`;
-  const describe = (row) => `taken for ${row.predicted} at ${share(row.confidence)}, or ${row.second} at ${share(row.secondConfidence)}`;
+  // Where accepted images are among the others, nothing says which: not how sure the model was either.
+  const describe = (row) => data.blind ? `taken for ${row.noDigit ? "no digit" : row.predicted}` : `taken for ${row.noDigit ? "no digit, else for " : ""}${row.predicted} at ${share(row.confidence)}, or ${row.second} at ${share(row.secondConfidence)}`;
   const inWords = (label) => label === OPEN ? "not labelled" : label === UNREADABLE ? data.unreadable : `labelled ${label}`;
 
   // --- The chosen image.
@@ -166,7 +170,7 @@
     if (matching.length === 0) return;
     const number = matching[position], place = rows[number].place;
     undos.push([place, labels[place]]);
-    labels[place] = letter === "suggested" ? String(rows[number].predicted) : letter;
+    labels[place] = letter === "suggested" ? suggested(rows[number]) : letter;
     element("live").textContent = `${rows[number].name}: ${inWords(labels[place])}`;
     save();
     count();

@@ -173,3 +173,19 @@ def test_a_command_is_one_line_and_a_shell_reads_it_as_it_was(arguments: list[st
     script = f"digitmill() {{ printf '%s\\0' \"$@\"; }}; {command}"
     shown = subprocess.run(["bash", "-c", script], capture_output=True, check=True).stdout
     assert shown.split(b"\0")[1:-1] == [os.fsencode(argument) for argument in arguments]
+
+
+def test_keywords_of_python_give_what_the_command_line_gives() -> None:
+    words = ["--wall", "n", "--output", "o", "--colour", "dark-blue", "--brush", "b", "--dry"]
+    given = {"walls": "n", "output": pathlib.Path("o"), "colour": "dark-blue", "brush": "b", "dry": True}
+    assert PaintOptions.from_keywords(given) == asked(words)
+    assert PaintOptions.from_keywords(given | {"walls": ["n", "s"]}).walls == ("n", "s")
+
+
+def test_a_keyword_that_is_no_option_or_is_missing_is_refused() -> None:
+    with pytest.raises(UserError, match=r"paint has no such option: 'colur'. Did you mean colour?"):
+        PaintOptions.from_keywords({**REQUIRED, "colur": "dark-blue"})
+    with pytest.raises(UserError, match="paint needs an option: 'output'"):
+        PaintOptions.from_keywords({"walls": "n", "brush": "b"})
+    with pytest.raises(UserError, match=r"invalid --dry: 'no'. Give True or False"):
+        PaintOptions.from_keywords({**REQUIRED, "dry": "no"})

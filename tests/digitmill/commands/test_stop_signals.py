@@ -1,5 +1,6 @@
 import contextlib
 import gc
+import pathlib
 import signal
 import subprocess
 import sys
@@ -51,11 +52,8 @@ def handlers() -> list[object]:
     return [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)]
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_where_python_drops_exceptions_interrupts_what_follows(
-    place: Callable, sent: signal.Signals
-) -> None:
+def interrupt(place: Callable, sent: signal.Signals) -> None:
+    """Check that a signal in a place where Python drops exceptions interrupts what follows."""
     before, reached = handlers(), []
 
     def work() -> None:
@@ -69,6 +67,20 @@ def test_a_signal_where_python_drops_exceptions_interrupts_what_follows(
         work()
     assert reached == ["dropped"]
     assert handlers() == before
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_where_python_drops_exceptions_interrupts_what_follows(
+    place: Callable, sent: signal.Signals
+) -> None:
+    # In a process of its own: one that has run thousands of tests drops exceptions in places of its own.
+    program = (
+        "import signal\nfrom tests.digitmill.commands import test_stop_signals as here\n"
+        f"here.interrupt(here.{place.__name__}, signal.Signals({int(sent)}))"
+    )
+    root = pathlib.Path(__file__).parents[3]
+    subprocess.run([sys.executable, "-c", program], cwd=root, check=True, timeout=50)
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -1,10 +1,11 @@
 import dataclasses
+import importlib.util
 import pathlib
 
 import pytest
 
 from digitmill.engines.bundle_loader import Bundle
-from digitmill.engines.engine_choice import Machine, choose, gpu_devices, this_machine
+from digitmill.engines.engine_choice import Machine, alternatives, choose, gpu_devices, this_machine
 from schemas.errors import UserError
 from schemas.model import bundle as names
 from schemas.model.model_card import ModelCard
@@ -63,7 +64,14 @@ def test_auto_takes_the_other_litert_model_where_that_one_is_missing(card: Model
 
 @pytest.mark.parametrize(
     ("asked", "machine"),
-    [("litert", GPU), ("litert", BARE), ("litert_int8", GPU), ("saved_model", CPU)],
+    [
+        ("litert", GPU),
+        ("litert", BARE),
+        ("litert_int8", GPU),
+        ("openvino", BARE),
+        ("openvino_int8", GPU),
+        ("saved_model", CPU),
+    ],
 )
 def test_what_is_asked_for_is_taken(card: ModelCard, asked: str, machine: Machine) -> None:
     choice = choose(asked, with_files(card, ALL), machine=machine)
@@ -75,6 +83,7 @@ def test_what_is_asked_for_is_taken(card: ModelCard, asked: str, machine: Machin
     [
         ("litert", SAVED_MODEL_ONLY, GPU, r"--engine litert needs model\.tflite"),
         ("litert_int8", LITERT_ONLY[:1], GPU, r"--engine litert_int8 needs model_int8\.tflite"),
+        ("openvino_int8", LITERT_ONLY[:1], GPU, r"--engine openvino_int8 needs model_int8\.tflite"),
         ("saved_model", LITERT_ONLY, GPU, r"--engine saved_model needs saved_model/saved_model\.pb"),
         ("saved_model", ALL, BARE, r"needs TensorFlow.*: .* Run pip install 'tensorflow.*--engine litert"),
         ("auto", SAVED_MODEL_ONLY, BARE, "TensorFlow is not installed, and the bundle has no LiteRT model"),
@@ -87,6 +96,40 @@ def test_what_cannot_be_had_is_refused(
     with pytest.raises(UserError, match=complaint) as refused:
         choose(asked, with_files(card, files), machine=machine)
     assert "\n" not in str(refused.value)
+
+
+def test_openvino_is_refused_where_it_is_not_installed(
+    card: ModelCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    complaint = r"needs OpenVINO, which is not installed: 'openvino'. Run pip install 'digitmill\[openvino\]'"
+    with pytest.raises(UserError, match=complaint):
+        choose("openvino", with_files(card, ALL), machine=CPU)
+    chosen = choose("auto", with_files(card, ALL), machine=CPU)
+    assert (chosen.kind, alternatives(chosen, with_files(card, ALL))) == ("litert", [])
+
+
+@pytest.mark.parametrize(
+    ("default", "files", "others"),
+    [
+        (names.LITERT_MODEL, ALL, ["openvino"]),
+        (names.LITERT_INT8_MODEL, ALL, ["openvino_int8", "litert"]),
+        (names.LITERT_INT8_MODEL, (names.LITERT_INT8_MODEL,), ["openvino_int8"]),
+    ],
+)
+def test_only_a_model_that_is_as_right_is_an_alternative(
+    card: ModelCard, default: str, files: tuple, others: list[str]
+) -> None:
+    card = with_files(card, files, default=default)
+    assert alternatives(choose("auto", card, machine=CPU), card) == others
+
+
+@pytest.mark.parametrize(
+    ("asked", "library"),
+    [("litert_int8", "ai-edge-litert"), ("openvino_int8", "openvino"), ("saved_model", "tensorflow")],
+)
+def test_each_engine_has_its_library(card: ModelCard, asked: str, library: str) -> None:
+    assert choose(asked, with_files(card, ALL), machine=CPU).library == library
 
 
 def test_the_library_is_the_one_that_runs(card: ModelCard) -> None:

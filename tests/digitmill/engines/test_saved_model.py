@@ -51,6 +51,12 @@ def test_threads_share_it(loaded: SavedModelEngine, digits: np.ndarray) -> None:
             np.testing.assert_array_equal(scored, expected)
 
 
+def test_gpus_multiply_in_full_as_litert_does(files: dict[str, bytes]) -> None:
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    SavedModelEngine(files)
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()
+
+
 def test_what_the_model_refuses_is_an_engines_error(loaded: SavedModelEngine) -> None:
     with pytest.raises(EngineError):
         loaded.probabilities(np.zeros((3, 14, 14), np.uint8))

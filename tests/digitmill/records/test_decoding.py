@@ -22,7 +22,9 @@ def payloads(rows: list[dict[str, Any]]) -> list[bytes]:
     """Records one by one, as each alone would be encoded."""
     found = []
     for row in rows:
-        columns = {column.name: [row.get(column.name, 0)] for column in prediction.COLUMNS}
+        columns = {column.name: [row.get(column.name, 0)] for column in prediction.COLUMNS} | {
+            "reason": [None]
+        }
         found.append(encode_records(prediction.COLUMNS, columns)[12:-4])
     return found
 

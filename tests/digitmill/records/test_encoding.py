@@ -64,6 +64,7 @@ def test_the_schemas_own_feature_spec_parses_the_records(tmp_path: pathlib.Path)
         "label": np.array([prediction.NO_LABEL, 8]),
         "challenger_digit": np.array([3, prediction.NO_LABEL]),
         "challenger_confidence": np.array([0.5, prediction.NO_NUMBER], np.float32),
+        "reason": [prediction.Reason.NOT_A_DIGIT.value, None],
     }
     path = tmp_path / "x.tfrecord"
     path.write_bytes(encode_records(prediction.COLUMNS, columns))
@@ -71,7 +72,8 @@ def test_the_schemas_own_feature_spec_parses_the_records(tmp_path: pathlib.Path)
     (batch,) = tf.data.TFRecordDataset(str(path)).batch(9)
     features = tf.io.parse_example(batch, spec)
     for name, values in columns.items():
-        expected = [value.encode() if isinstance(value, str) else value for value in values]
+        plain = ["" if value is None else value for value in values]
+        expected = [value.encode() if isinstance(value, str) else value for value in plain]
         # A NaN equals itself here.
         np.testing.assert_equal(features[name].numpy().tolist(), list(expected))
 
@@ -84,7 +86,7 @@ def test_an_integer_takes_no_more_bytes_than_protobufs_own_encoding(number: int)
     assert record == example.SerializeToString()
 
 
-def some(count: int, values: st.SearchStrategy, nothing: float) -> st.SearchStrategy[list]:
+def some(count: int, values: st.SearchStrategy, nothing: float | None) -> st.SearchStrategy[list]:
     """Columns of a length of which all rows have a value, none, or some."""
     many = {"min_size": count, "max_size": count}
     mixed = st.lists(st.one_of(values, st.just(nothing)), **many)
@@ -109,6 +111,7 @@ def predictions(draw: st.DrawFn) -> dict[str, object]:
         "label": draw(some(count, digits, prediction.NO_LABEL)),
         "challenger_digit": draw(some(count, digits, prediction.NO_LABEL)),
         "challenger_confidence": np.array(draw(some(count, shares, prediction.NO_NUMBER)), np.float32),
+        "reason": draw(some(count, st.just("NOT_A_DIGIT"), None)),
     }
 
 
@@ -123,7 +126,7 @@ def test_rows_of_any_shape_are_read_by_tensorflow_as_they_were(
     assert len(examples) == len(columns["image"])
     for row, example in enumerate(examples):
         expected = {name: values[row] for name, values in columns.items()}
-        absent = {name for name, value in expected.items() if value == -1 or value != value}
+        absent = {name for name, value in expected.items() if value in (-1, None) or value != value}
         assert set(example.features.feature) == set(expected) - absent
         for name, feature in example.features.feature.items():
             (value,) = getattr(feature, feature.WhichOneof("kind")).value

@@ -253,3 +253,21 @@ def test_a_gzipped_file_of_our_own_with_damage_is_refused():
     for bad in (data[:-1], flipped(data, len(data) - 6), flipped(data, 20)):
         with pytest.raises(ValueError, match="damaged"):
             list(read_records(bad))
+
+
+# ---- some of the records
+
+
+@given(st.integers(0, 60), st.integers(1, 5), st.sets(st.integers(0, 10_000), max_size=3))
+def test_every_so_many_th_record_makes_all_of_them(count, every, places):
+    data = bytearray(file_of(payloads(count)))
+    for place in places:
+        if data:
+            data[place % len(data)] ^= 1
+    whole = [(frame.position, frame.key, repr(frame.payload)) for frame in read_frames(io.BytesIO(data))]
+    parts = [
+        (frame.position, frame.key, repr(frame.payload))
+        for index in range(every)
+        for frame in read_frames(io.BytesIO(data), only=(index, every))
+    ]
+    assert sorted(parts) == whole

@@ -20,14 +20,44 @@ def test_every_measure_has_its_section() -> None:
         "Calibration",
         "Accepted at the threshold",
         "Accepted at other thresholds, validation images",
+        "Wrongly accepted at the threshold, images labelled unreadable",
+        "At the threshold by source, test images",
         "Wrongly accepted at the threshold",
         "Formats",
+        "Data",
         "Made",
     ]
     assert found["Accepted at the threshold"][1].split() == ["validation", "90.00", "%", "98.89", "%", "1"]
     assert found["Wrongly accepted at the threshold"][1].split() == ["letters", "500", "0", "12", "2.40", "%"]
+    rejected = found["Wrongly accepted at the threshold, images labelled unreadable"]
+    assert rejected[1].split() == ["test", "20", "3", "15.00", "%"]
+    _, meters, letters = found["At the threshold by source, test images"]
+    assert meters.replace(" %", "%").split() == [
+        "folder:meters",
+        "40",
+        "95.00%",
+        "50.00%",
+        "100.00%",
+        "0",
+        "–",
+    ]
+    assert letters.replace(" %", "%").split() == ["folder:letters", "0", "–", "–", "–", "20", "15.00%"]
     assert found["Formats"][1].split() == ["model.keras", "10", "90.00", "%", "100", "0"]
-    assert "accept threshold  0.9000, for 99.9 % right among the accepted" in found["Model"][6]
+    assert found["Data"] == [
+        "  sample  5,000 images, MNIST, CC BY-SA 3.0, LeCun",
+        "  fonts:  100 images",
+    ]
+    assert found["Model"][6].endswith(
+        "0.9000, at least 99.9 % of the accepted right, 95 % sure on 8,000 images (7,000 accepted, 2 wrong)"
+    )
+    without = dataclasses.replace(FULL, trust=dataclasses.replace(FULL.trust, guarantee=None))
+    assert sections(without)["Model"][6].endswith("0.9000, for 99.9 % right among the accepted")
+
+
+def test_training_images_that_are_no_digit_are_counted_apart() -> None:
+    assert "trained on" in sections(FULL)["Model"][2]
+    assert sections(FULL)["Model"][2].endswith("10 images of digits and 7 of none")
+    assert sections(CARD)["Model"][2].endswith("10 images")
 
 
 def test_an_older_card_has_fewer() -> None:

@@ -69,3 +69,13 @@ def test_money_has_cents_or_two_digits(amount: float, text: str) -> None:
 )
 def test_axes_have_short_numbers(count: float, text: str) -> None:
     assert numbers.compact(count) == text
+
+
+def test_a_figure_has_as_many_digits_as_mean_something() -> None:
+    assert [numbers.figure(value) for value in (None, 0, 1_234_567, 0.30004, 12.5)] == [
+        "unknown",
+        "0",
+        "1,234,567",
+        "0.3",
+        "12.5",
+    ]

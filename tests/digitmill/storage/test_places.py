@@ -1,13 +1,19 @@
 import os
 import pathlib
+import tracemalloc
+from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from digitmill.storage import (
     ImageReader,
+    ListedImage,
     Selection,
     Survey,
     can_list_ranges,
+    list_folder,
     list_keys,
     list_place,
     open_place,
@@ -15,6 +21,7 @@ from digitmill.storage import (
 )
 from schemas.errors import UserError
 from schemas.failure import FailureCode, ImageError
+from tests.container import ORDERS, Container, serve
 from tests.gcs_emulator import Bucket, Proxy
 from tests.other_stores import s3_bucket
 
@@ -168,3 +175,44 @@ def test_keys_are_listed_between_any_bounds(
 def test_what_is_not_listed_in_order_is_not_listed_by_ranges() -> None:
     assert not can_list_ranges("az", "container")
     assert not can_list_ranges("s3", "name--use1-az4--x-s3")
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@given(names=st.sets(st.text(st.sampled_from("a0-./\uffff\ue000\U0001f600"), min_size=1, max_size=4)))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_bucket_in_an_order_of_its_own_is_listed_in_that_of_the_names(
+    order: Callable, names: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(Container(names, order), monkeypatch)
+    for folder in ("", "a/"):
+        inside = [name for name in sorted(names) if name.startswith(folder) and name != folder]
+        assert [image.uri for image in list_folder("az", "c", folder)] == [
+            f"az://c/{name}" for name in inside
+        ]
+        later = [name for name in inside if name >= "a0" and name.startswith(("a", "\uffff"))]
+        found = list_folder("az", "c", folder, prefixes=("a", "\uffff"), start="a0")
+        assert [image.uri for image in found] == [f"az://c/{name}" for name in later]
+
+
+def test_memory_does_not_grow_with_the_names_of_a_bucket_in_an_order_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Many(Container):
+        def list(self, prefix: str, *, most: int | None = None, after: str = "") -> Iterator[ListedImage]:
+            for number in range(self.count):
+                # Backwards, and each twice.
+                yield ListedImage(f"az://c/{(self.count - number) // 2:09d}.png", number, 1, checksum="x")
+
+    def peak(count: int) -> int:
+        container.count = count
+        tracemalloc.start()
+        assert sum(1 for _ in list_place("az://c")) == count // 2 + 1
+        held = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return held
+
+    container = Many(set())
+    serve(container, monkeypatch)
+    peak(2_000)  # what is made once
+    few = peak(10_000)
+    assert peak(40_000) < 2 * few

@@ -29,6 +29,7 @@ from pipelines.archives import (
 )
 from schemas import packed
 from schemas.columns import Column
+from schemas.digit import NOT_A_DIGIT
 from schemas.failure import MAX_BYTES, FailureCode, ImageError
 from schemas.prediction import NO_LABEL
 from tests.pipelines.archive_writer import (
@@ -680,10 +681,14 @@ def test_pax_headers_that_cannot_be_are_failures(record: bytes) -> None:
 
 
 def test_packed_records_keep_names_and_labels() -> None:
-    data = tfrecord_of([(b"file:///in/3/a%20b.png", b"a"), (b"gs://b/c.png", b"b")], labels=[3, -1])
+    data = tfrecord_of(
+        [(b"file:///in/3/a%20b.png", b"a"), (b"gs://b/c.png", b"b"), (b"d.png", b"d")],
+        labels=[3, -1, NOT_A_DIGIT],
+    )
     assert members(data, ArchiveKind.TFRECORD) == [
         Member(f"{URI}!file:///in/3/a%2520b.png", b"a", 3),
         Member(f"{URI}!gs://b/c.png", b"b", NO_LABEL),
+        Member(f"{URI}!d.png", b"d", NO_LABEL),
     ]
 
 
@@ -692,7 +697,7 @@ def test_packed_records_keep_names_and_labels() -> None:
     [
         (Column("image/raw", "bytes", nullable=False, description=""), b"x", "without image/encoded"),
         (Column(packed.ENCODED, "integer", nullable=False, description=""), 1, "without image/encoded"),
-        (Column(packed.LABEL, "integer", nullable=False, description=""), 10, "image/label is 10, no digit"),
+        (Column(packed.LABEL, "integer", nullable=False, description=""), 11, "image/label is 11, no digit"),
         (Column(packed.LABEL, "bytes", nullable=False, description=""), b"3", "no digit"),
     ],
 )

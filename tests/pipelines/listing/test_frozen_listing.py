@@ -15,7 +15,7 @@ from digitmill.storage.local_output import LocalFolder
 from digitmill.storage.names import uri_of
 from digitmill.storage.object_stores import google
 from digitmill.storage.read_limits import ReadLimits
-from pipelines.listing import bucket_ranges, frozen_listing, input_listing, key_ranges
+from pipelines.listing import bucket_ranges, frozen_listing, input_listing, key_ranges, named_images
 from pipelines.listing.bucket_ranges import RemoteRange
 from pipelines.listing.frozen_listing import (
     FrozenItem,
@@ -41,13 +41,6 @@ from schemas.errors import StorageError, UserError
 from schemas.layout import LISTING
 from tests.gcs_emulator import Bucket
 from tests.other_stores import s3_bucket
-
-
-@pytest.fixture
-def output(tmp_path: pathlib.Path) -> LocalFolder:
-    folder = LocalFolder(tmp_path / "out")
-    folder.claim()
-    return folder
 
 
 @pytest.fixture
@@ -181,7 +174,7 @@ def test_workers_look_names_up_within_the_runs_limits(
             used.append(limits)
             super().__init__(limits)
 
-    monkeypatch.setattr(bucket_ranges, "ImageReader", Reader)
+    monkeypatch.setattr(named_images, "ImageReader", Reader)
     (tmp_path / "a.png").touch()
     output.write_once("names", gzip.compress(json.dumps([uri_of(bytes(tmp_path / "a.png"))]).encode()))
     keys, limits = RemoteRange("", KeyRange("", ""), "", names="names"), ReadLimits(processes=7)
@@ -213,14 +206,6 @@ def test_a_bucket_of_s3_is_left_to_workers_too(
     ]
     assert sorted(here + [image.uri for image in there]) == [image.uri for image in list_images(inputs)]
     assert all(image.checksum and image.generation for image in there)
-
-
-def test_directory_buckets_are_not_listed_in_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
-    images = [ListedImage(f"s3://b--use1-az4--x-s3/{number}", 1, 1) for number in range(9)]
-    monkeypatch.setattr(input_listing, "list_place", lambda *_: iter(images))
-    listing = list_with_ranges(["s3://b--use1-az4--x-s3/"], limit=3)
-    assert list(listing) == images
-    assert listing.ranges == ()
 
 
 def test_a_small_folder_is_listed_by_the_launcher(filled: Bucket) -> None:

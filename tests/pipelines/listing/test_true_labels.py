@@ -6,6 +6,7 @@ import pytest
 from digitmill.storage.listed_image import ListedImage
 from pipelines.listing.input_listing import list_images
 from pipelines.listing.true_labels import attach_labels
+from schemas.digit import NOT_A_DIGIT
 from schemas.errors import UserError
 from schemas.prediction import NO_LABEL
 
@@ -141,3 +142,21 @@ def test_a_missing_csv_is_refused(images: list[ListedImage], tmp_path: pathlib.P
 def test_folders_without_digits_are_refused(images: list[ListedImage]) -> None:
     with pytest.raises(UserError, match="no image of the input has a label"):
         list(attach_labels(images[2:], "folder"))
+
+
+def test_unreadable_images_have_a_number_where_they_count(
+    images: list[ListedImage], tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "unreadable").mkdir()
+    (tmp_path / "unreadable" / "d.png").touch()
+    listed = list(list_images([str(tmp_path)]))
+    found = {
+        image.uri.rpartition("/")[2]: image.label
+        for image in attach_labels(listed, "folder", unreadable=True)
+    }
+    assert found == {"a.png": 3, "b.png": 7, "c.png": NO_LABEL, "d.png": NOT_A_DIGIT}
+    assert labels_of(listed, "folder") == [3, 7, NO_LABEL, NO_LABEL]
+    truth = tmp_path / "truth.csv"
+    truth.write_text("path,label\n3/a.png,4\n7/b.png,unreadable\nother/c.png,\n")
+    known = [image.label for image in attach_labels(images, str(truth), unreadable=True)]
+    assert known == [4, NOT_A_DIGIT, NO_LABEL]

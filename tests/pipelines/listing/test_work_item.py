@@ -1,3 +1,6 @@
+import json
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,3 +68,33 @@ def test_a_digest_is_that_of_earlier_versions() -> None:
     images = [ListedImage("file:///a.png", 5, 7), ListedImage("gs://b/c.png", 1, 2, label=3)]
     (item,) = pack_items(images, "run", size=2)
     assert item.digest == "eef8d867ae78a45a71f15a3730a8712c"
+
+
+@given(IMAGES.filter(bool), st.integers(3, 6))
+def test_items_that_earlier_versions_wrote_are_read(images: list[ListedImage], fields: int) -> None:
+    """They were rows, of the fields that there were."""
+    rows = [image[:fields] for image in images]
+    item = WorkItem.from_bytes(json.dumps(["digest", rows]).encode())
+    assert item == WorkItem("digest", tuple(ListedImage(*row) for row in rows))
+    assert all(type(image) is ListedImage for image in item.images)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(["digest"], id="no images"),
+        pytest.param(["digest", 2, [["a", "b"], 1, 1, -1, ""]], id="a column too few"),
+        pytest.param(["digest", 2, [["a", "b"], 1, 1, -1, "", "", "", ""]], id="a column too many"),
+        pytest.param(["digest", 3, [["a", "b"], 1, 1, -1, "", ""]], id="an image too few"),
+        pytest.param(["digest", 2, [["a", 2], 1, 1, -1, "", ""]], id="a number for a name"),
+        pytest.param(["digest", 2, [["a", "b"], "1", 1, -1, "", ""]], id="a text for a number"),
+        pytest.param(["digest", 2, [["a", "b"], None, 1, -1, "", ""]], id="nothing for a number"),
+        pytest.param(["digest", "2", [["a", "b"], 1, 1, -1, "", ""]], id="a text for the count"),
+        pytest.param([1, 2, [["a", "b"], 1, 1, -1, "", ""]], id="a number for the digest"),
+        pytest.param(["digest", [["a", "1"]]], id="a text in a row"),
+        pytest.param(["digest", 2, 3, 4], id="more than there is"),
+    ],
+)
+def test_other_content_is_refused(content: list) -> None:
+    with pytest.raises(ValueError, match=r"listing file|argument"):
+        WorkItem.from_bytes(json.dumps(content).encode())

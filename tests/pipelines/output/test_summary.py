@@ -1,7 +1,8 @@
 import dataclasses
 
 from pipelines.output.summary import Summary
-from schemas.manifest import Counts, Manifest
+from schemas.errors import ExitCode
+from schemas.manifest import Counts, Manifest, Status
 
 
 def test_the_summary_is_aligned(manifest: Manifest) -> None:
@@ -21,6 +22,15 @@ def test_the_summary_is_aligned(manifest: Manifest) -> None:
 def test_without_labels_no_accuracy_is_claimed(manifest: Manifest) -> None:
     table = Summary("out", dataclasses.replace(manifest, labelled=0, right=0)).table()
     assert "accuracy" not in table
+
+
+def test_tripped_gates_have_a_line_and_an_exit_code_of_their_own(manifest: Manifest) -> None:
+    tripped = {"drift>0.25": 0.6125, "accuracy<0.9": None, "listed<100": 62}
+    failed = Summary("out", dataclasses.replace(manifest, tripped=tripped))
+    assert "tripped      drift>0.25 (0.6125), accuracy<0.9 (unknown), listed<100 (62)\n" in failed.table()
+    assert (failed.exit_code, Summary("out", manifest).exit_code) == (ExitCode.GATE_TRIPPED, ExitCode.OK)
+    over = dataclasses.replace(failed.manifest, status=Status.OVER_BUDGET)
+    assert Summary("out", over).exit_code == ExitCode.OVER_BUDGET
 
 
 def test_a_challenger_has_a_line(manifest: Manifest) -> None:
@@ -45,3 +55,8 @@ def test_what_was_skipped_ignored_and_vanished_is_told_apart(manifest: Manifest)
     assert "vanished     1 folders, while they were listed" in rows
     all_scored = Summary("out", dataclasses.replace(skipping, skipped_failed=0)).table()
     assert "1,010: 1,010 scored before\n" in all_scored
+
+
+def test_images_that_seem_no_digit_are_counted(manifest: Manifest) -> None:
+    table = Summary("out", dataclasses.replace(manifest, not_digits=4)).table()
+    assert "scored       60 (50 accepted, 10 for review, 4 of these no digit)" in table

@@ -225,6 +225,7 @@ def change_row(output: pathlib.Path, column: str, value: str) -> str:
         ("label", "5"),
         ("challenger_digit", "5"),
         ("challenger_confidence", "0.5"),
+        ("reason", "NOT_A_DIGIT"),
     ],
 )
 def test_a_cell_that_the_tfrecord_has_not_is_found(output: pathlib.Path, column: str, value: str) -> None:
@@ -266,8 +267,9 @@ def test_rows_are_compared_in_both_formats_and_with_the_record(output: pathlib.P
         columns |= {"digit": wrong, "image": [row["image"].decode() for row in payloads]}
         columns |= {"decision": [row["decision"].decode() for row in payloads]}
         columns |= {"challenger_confidence": [float("nan")] * len(payloads)}
+        columns |= {"reason": [row["reason"].decode() if "reason" in row else None for row in payloads]}
         numbers = {
-            name: values if isinstance(values[0], str) else np.array(values)
+            name: np.array(values) if isinstance(values[0], int | float) else values
             for name, values in columns.items()
         }
         return encode_records(prediction.COLUMNS, numbers)
@@ -358,3 +360,19 @@ def test_a_deeply_nested_manifest_is_refused(output: pathlib.Path, text: str) ->
     (output / "manifest.json").write_text(text)
     with pytest.raises(UserError, match="nested too deeply"):
         verify(LocalFolder(output))
+
+
+def test_a_table_of_an_earlier_version_lacks_the_reason(
+    digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    def older(data: bytes) -> bytes:
+        return encode_csv(row[:-1] for row in csv.reader(io.StringIO(data.decode())))
+
+    output = tmp_path / "out"
+    given = {"inputs": (str(digit_folder / "3"),), "model": bundle_path, "accept_threshold": 0.0}
+    score_job.run(ScoreOptions(output=str(output), **given))
+    assert findings(output) == []
+
+    for part in sorted((output / "predictions").glob("*.csv")):
+        forge(output, f"predictions/{part.name}", older)
+    assert findings(output) == []

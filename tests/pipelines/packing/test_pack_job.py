@@ -143,6 +143,36 @@ def test_packing_twice_gives_the_same_shards(digit_folder: pathlib.Path, tmp_pat
     assert one == two
 
 
+def labels_of_shards(output: pathlib.Path) -> list[set[int]]:
+    spec = {packed.LABEL: tf.io.FixedLenFeature((), tf.int64)}
+    return [
+        {
+            int(tf.io.parse_single_example(record, spec)[packed.LABEL])
+            for record in tf.data.TFRecordDataset(str(shard))
+        }
+        for shard in output.glob("packed-*.tfrecord")
+    ]
+
+
+def test_shuffled_shards_hold_all_kinds_and_follow_from_the_seed(
+    digit_folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    settings: dict[str, object] = {"labels": "folder", "shard_megabytes": 0.02, "shuffle": True}
+    packed_into(digit_folder, tmp_path / "sorted", **{**settings, "shuffle": False})
+    for name, seed in (("one", 1), ("again", 1), ("two", 2)):
+        packed_into(digit_folder, tmp_path / name, **settings, seed=seed)
+    names = {
+        name: {path.name for path in (tmp_path / name).glob("packed-*")}
+        for name in ("sorted", "one", "again", "two")
+    }
+    assert names["one"] == names["again"]
+    assert not names["one"] & (names["two"] | names["sorted"])
+    assert records_in(tmp_path / "one") == records_in(tmp_path / "sorted") == records_in(tmp_path / "two")
+    assert min(map(len, labels_of_shards(tmp_path / "one"))) > max(
+        map(len, labels_of_shards(tmp_path / "sorted"))
+    )
+
+
 def test_a_finished_and_an_occupied_output_are_refused(
     mixed_folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -287,6 +317,16 @@ def test_shards_hold_every_image_once_and_are_no_larger_than_asked(
     assert len({item.digest for item in items}) == len(items)
 
 
+@given(IMAGES.filter(len), st.integers(1, 20))
+def test_shards_are_about_equal(images: list[ListedImage], count: int) -> None:
+    sizes = [max(0, image.size) + len(image.uri) + 120 for image in images]
+    most = max(2 * max(sizes), sum(sizes) / count)
+    packed = [
+        sum(sizes[int(image.uri[-3:])] for image in item.images) for item in shards(images, shard_bytes=most)
+    ]
+    assert max(packed) - min(packed) <= 2 * max(sizes)
+
+
 @pytest.fixture
 def output(tmp_path: pathlib.Path) -> OutputFolder:
     folder = open_folder(str(tmp_path / "out"))
@@ -301,7 +341,7 @@ def packer(output: OutputFolder) -> Iterator[Packer]:
 
 
 def item_of(folder: pathlib.Path) -> WorkItem:
-    (item,) = shards(list_images([str(folder)]), shard_bytes=1e9)
+    (item,) = shards(list(list_images([str(folder)])), shard_bytes=1e9)
     return item
 
 

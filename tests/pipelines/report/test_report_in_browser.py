@@ -11,8 +11,6 @@ from pipelines.score_options import ScoreOptions
 from tests.browser import DESKTOP, PHONE, Tabs, serious_faults
 from tests.digit_folders import write_digits
 
-pytestmark = pytest.mark.charts
-
 
 @pytest.fixture(scope="module")
 def report(

@@ -4,7 +4,7 @@ import html.parser
 import pytest
 
 from pipelines.report.drift import Distributions
-from pipelines.report.scoring_report import Baselines, make_report_files
+from pipelines.report.scoring_report import Baselines, RunReport
 from pipelines.statistics.agreement import Disagreement
 from pipelines.statistics.item_statistics import CONFIDENCE_BINS, RunStatistics
 from pipelines.statistics.tallies import Tally
@@ -16,7 +16,7 @@ VOID = {"meta", "br", "img", "link", "input", "hr"}
 
 
 def render_page(statistics: RunStatistics, manifest: Manifest, *, baselines: Baselines | None = None) -> str:
-    *_, page = make_report_files(statistics, manifest, baselines=baselines or Baselines())
+    *_, page = RunReport.of(statistics, baselines or Baselines()).files(manifest)
     return page.data.decode()
 
 
@@ -160,3 +160,9 @@ def test_the_commands_to_repeat_and_resume_are_shown(statistics: RunStatistics, 
     page = render_page(statistics, dataclasses.replace(manifest, command="digitmill score --input 'a b'"))
     assert "<code>digitmill score --input &#39;a b&#39;</code>" in page
     assert "<code>digitmill score --input &#39;a b&#39; --resume</code>" in page
+
+
+def test_images_that_seem_no_digit_are_counted(statistics: RunStatistics, manifest: Manifest) -> None:
+    found = Outline(render_page(statistics, dataclasses.replace(manifest, not_digits=4)))
+    assert "10, confidence below 0.9; 4 of them no digit" in " ".join(found.text.split())
+    assert "no digit" not in Outline(render_page(statistics, manifest)).text

@@ -12,10 +12,10 @@ from pipelines.report.drift import Distributions
 from pipelines.report.scoring_charts import confusion_matrix
 from pipelines.report.scoring_report import (
     Baselines,
+    RunReport,
     distributions_of,
     failure_rows,
     summary_rows,
-    write_reports,
 )
 from pipelines.statistics.agreement import Agreement
 from pipelines.statistics.item_statistics import RunStatistics
@@ -54,7 +54,7 @@ def test_failures_are_rows_of_their_schema(
 ) -> None:
     import frictionless
 
-    write_reports(LocalFolder(tmp_path), statistics, manifest)
+    RunReport.of(statistics, Baselines()).write(LocalFolder(tmp_path), manifest)
     monkeypatch.chdir(tmp_path / "reports")
     schema = frictionless.Schema.from_descriptor(
         json.loads((GENERATED / "failures.tableschema.json").read_text())
@@ -67,7 +67,10 @@ def test_failures_are_rows_of_their_schema(
 def test_every_report_is_a_part_with_its_rows(
     tmp_path: pathlib.Path, statistics: RunStatistics, manifest: Manifest
 ) -> None:
-    parts = {part.name: part for part in write_reports(LocalFolder(tmp_path), statistics, manifest)}
+    parts = {
+        part.name: part
+        for part in RunReport.of(statistics, Baselines()).write(LocalFolder(tmp_path), manifest)
+    }
     tables = {"summary", "failures", "digits", "distributions"}
     charts = {"confidence", "confusion", "coverage", "reliability"}
     assert set(parts) == {
@@ -90,7 +93,9 @@ def test_agreement_is_reported_with_a_challenger_only(
     challenged = dataclasses.replace(
         manifest, challenger={"recipe": "r", "digest": "e" * 64}, agreed=57, challenger_right=50
     )
-    write_reports(LocalFolder(tmp_path), dataclasses.replace(statistics, agreements=agreements), challenged)
+    RunReport.of(dataclasses.replace(statistics, agreements=agreements), Baselines()).write(
+        LocalFolder(tmp_path), challenged
+    )
     assert (tmp_path / "reports" / "agreement.csv").read_text().splitlines() == [
         "digit,challenger_digit,images,labelled,right,challenger_right",
         "1,,1,0,0,0",
@@ -103,8 +108,8 @@ def test_without_labels_there_is_no_confusion(
     tmp_path: pathlib.Path, statistics: RunStatistics, manifest: Manifest
 ) -> None:
     unlabelled = dataclasses.replace(statistics, confusion=((0,) * 10,) * 10)
-    parts = write_reports(
-        LocalFolder(tmp_path), unlabelled, dataclasses.replace(manifest, labelled=0, right=0)
+    parts = RunReport.of(unlabelled, Baselines()).write(
+        LocalFolder(tmp_path), dataclasses.replace(manifest, labelled=0, right=0)
     )
     assert "reports/confusion.csv" not in {part.name for part in parts}
     assert "Confusion" not in (tmp_path / "report.html").read_text()
@@ -114,7 +119,7 @@ def test_the_baselines_are_stored_with_the_report(
     tmp_path: pathlib.Path, statistics: RunStatistics, manifest: Manifest, card: ModelCard
 ) -> None:
     current = distributions_of(statistics, survey_folders(statistics))
-    write_reports(LocalFolder(tmp_path), statistics, manifest, baselines=Baselines(card, current))
+    RunReport.of(statistics, Baselines(card, current)).write(LocalFolder(tmp_path), manifest)
     for name in ("distributions", "previous_distributions"):
         assert Distributions.from_csv((tmp_path / "reports" / f"{name}.csv").read_bytes()) == current
     assert ModelCard.from_json((tmp_path / "reports" / "model_card.json").read_text()) == card
@@ -127,8 +132,7 @@ def test_reports_are_deterministic(
     for name in "ab":
         (tmp_path / name).mkdir()
     first, second = (
-        write_reports(LocalFolder(tmp_path / name), statistics, manifest, baselines=baselines)
-        for name in "ab"
+        RunReport.of(statistics, baselines).write(LocalFolder(tmp_path / name), manifest) for name in "ab"
     )
     assert first == second
 
@@ -138,7 +142,9 @@ def test_very_many_failures_are_rows_of_several_files(
 ) -> None:
     monkeypatch.setattr(failure, "ROWS_OF_A_FILE", 3)
     rows = tuple(Failure(f"file:///{name}", 0, FailureCode.EMPTY, "no bytes") for name in "abcdefg")
-    parts = write_reports(LocalFolder(tmp_path), dataclasses.replace(statistics, failures=rows), manifest)
+    parts = RunReport.of(dataclasses.replace(statistics, failures=rows), Baselines()).write(
+        LocalFolder(tmp_path), manifest
+    )
     tables = [part for part in parts if "failures" in part.name]
     assert [(part.name, part.rows) for part in tables] == [
         ("reports/failures.csv", 3),

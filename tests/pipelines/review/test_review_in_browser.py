@@ -3,7 +3,7 @@
 import base64
 import csv
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -27,10 +27,17 @@ def write(tmp_path: pathlib.Path, manifest: Manifest, digits: np.ndarray) -> Cal
     """Write a page of so many rows."""
 
     def written(
-        count: int = COUNT, *, rows: int = COUNT, name: str = "review.html", **more: object
+        count: int = COUNT,
+        *,
+        rows: int = COUNT,
+        name: str = "review.html",
+        no_digits: Sequence[int] = (),
+        **more: object,
     ) -> pathlib.Path:
         uris = [NASTY, *(f"gs://b/a,{number}.png" for number in range(1, rows))]
         on_page = [make_row(number, uri, count=rows) for number, uri in enumerate(uris)][:count]
+        for place in no_digits:
+            on_page[place] = on_page[place]._replace(reason="NOT_A_DIGIT")
         tiled = digits[np.arange(count) % len(digits)]
         path = tmp_path / name
         path.write_text(page_of(manifest, on_page, tiled, **more))
@@ -268,3 +275,19 @@ def test_a_page_without_images(write: Callable[..., pathlib.Path], tabs: Tabs) -
     expect(page.locator("#nothing")).to_be_visible()
     press(page, "1", "Enter", "Backspace", "ArrowDown", "n")
     expect(page.locator("#download")).to_be_disabled()
+
+
+def test_what_seems_no_digit_is_marked_found_and_accepted_as_such(
+    write: Callable[..., pathlib.Path], tabs: Tabs, tmp_path: pathlib.Path
+) -> None:
+    page = ready(tabs.open(write(no_digits=[2, 5])))
+    expect(page.locator("#image-2 .given")).to_have_text("no digit?")
+    page.select_option("#digit", "none")
+    expect(page.locator("#matching")).to_have_text("2 match")
+    expect(page.locator("#said")).to_contain_text("Taken for no digit, else for 2 at")
+    press(page, "Enter", "5")
+    rows = download(page, tmp_path)
+    assert [(row["path"], row["label"]) for row in rows] == [
+        ("gs://b/a,2.png", "unreadable"),
+        ("gs://b/a,5.png", "5"),
+    ]

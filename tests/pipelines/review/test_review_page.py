@@ -166,3 +166,11 @@ def test_a_run_without_rows_for_review_has_a_page(manifest: Manifest) -> None:
 def test_the_page_is_deterministic(manifest: Manifest, digits: np.ndarray, page: str) -> None:
     rows = [make_row(number, f"file:///in/{number}.png") for number in range(20)]
     assert page_of(manifest, rows, digits, gone=[3, 4]) == page
+
+
+def test_a_row_that_seems_no_digit_is_marked(manifest: Manifest, digits: np.ndarray) -> None:
+    rows = [make_row(number, f"file:///in/{number}.png") for number in range(2)]
+    rows[1] = rows[1]._replace(reason="NOT_A_DIGIT")
+    page = page_of(manifest, rows, digits)
+    assert [row["noDigit"] for row in data_of(page)["rows"]] == [False, True]
+    assert '<option value="none">no digit</option>' in page

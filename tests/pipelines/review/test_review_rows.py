@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.compact import compact_job
 from pipelines.history.past_runs import PastRun, open_run
-from pipelines.review.review_rows import ReviewRow, least_confident
+from pipelines.review.review_rows import ReviewRow, rows_to_label
 from pipelines.score import score_job
 from pipelines.score_options import ScoreOptions
 from schemas.errors import StorageError
@@ -73,14 +73,14 @@ def keys(rows: list[ReviewRow]) -> list[tuple[float, str]]:
 
 @pytest.mark.slow
 def test_rows_for_review_are_sorted_by_confidence(run: PastRun) -> None:
-    rows = least_confident(run, ALL)
+    rows = rows_to_label(run, ALL).doubtful
     assert len(rows) == run.manifest.counts.scored - run.manifest.accepted > 100
     assert keys(rows) == expected(run)
 
 
 def test_review_rows_match_the_csv(run: PastRun) -> None:
     cells_of = {cells["image"]: cells for cells in table(run)}
-    for row in least_confident(run, ALL):
+    for row in rows_to_label(run, ALL).doubtful:
         cells = cells_of[row.uri]
         assert (row.generation, row.digit, row.second_digit, row.second_confidence) == (
             int(cells["generation"]),
@@ -92,7 +92,7 @@ def test_review_rows_match_the_csv(run: PastRun) -> None:
 
 
 def test_each_row_has_its_file(run: PastRun) -> None:
-    rows = least_confident(run, ALL)
+    rows = rows_to_label(run, ALL).doubtful
     members = [row for row in rows if "!" in row.uri]
     assert members
     for row in rows:
@@ -103,18 +103,20 @@ def test_each_row_has_its_file(run: PastRun) -> None:
 
 @pytest.mark.parametrize("limit", [1, 7, 100])
 def test_a_lower_limit_gives_a_prefix(run: PastRun, limit: int) -> None:
-    assert least_confident(run, limit) == least_confident(run, ALL)[:limit]
+    assert rows_to_label(run, limit).doubtful == rows_to_label(run, ALL).doubtful[:limit]
 
 
 @pytest.mark.parametrize("compression", [Compression.ALL, Compression.NONE])
 def test_tables_may_be_compressed(
     run: PastRun, score: Callable[..., PastRun], compression: Compression
 ) -> None:
-    assert keys(least_confident(score(compression=compression), ALL)) == keys(least_confident(run, ALL))
+    assert keys(rows_to_label(score(compression=compression), ALL).doubtful) == keys(
+        rows_to_label(run, ALL).doubtful
+    )
 
 
 def test_a_run_without_review_rows(score: Callable[..., PastRun]) -> None:
-    assert least_confident(score(accept_threshold=0.0), ALL) == []
+    assert rows_to_label(score(accept_threshold=0.0), ALL).doubtful == []
 
 
 @pytest.mark.slow
@@ -127,12 +129,12 @@ def test_a_merged_run_and_one_that_builds_on_another(
     score_job.run(ScoreOptions(output=str(nights / "2"), since=str(nights), **given))
     state = tmp_path / "state"
     compact_job.run(compact_job.CompactOptions(runs=(str(nights),), output=str(state)))
-    early, late = (least_confident(found(nights / name), ALL) for name in "12")
+    early, late = (rows_to_label(found(nights / name), ALL).doubtful for name in "12")
     assert early
     assert late
-    whole = least_confident(found(state), ALL)
-    assert keys(whole) == sorted(keys(early) + keys(late)) == keys(least_confident(run, ALL))
-    assert [row.file for row in whole] == [row.file for row in least_confident(run, ALL)]
+    whole = rows_to_label(found(state), ALL).doubtful
+    assert keys(whole) == sorted(keys(early) + keys(late)) == keys(rows_to_label(run, ALL).doubtful)
+    assert [row.file for row in whole] == [row.file for row in rows_to_label(run, ALL).doubtful]
 
 
 @pytest.fixture
@@ -144,7 +146,7 @@ def test_a_run_with_a_changed_manifest_is_refused(copied: pathlib.Path) -> None:
     part = sorted((copied / "predictions").glob("*.csv"))[0]
     part.write_bytes(part.read_bytes().replace(b"review", b"accept", 1))
     with pytest.raises(StorageError, match="has changed"):
-        least_confident(found(copied), ALL)
+        rows_to_label(found(copied), ALL)
 
 
 @pytest.mark.parametrize("folder", ["predictions", "statistics", "listing"])
@@ -152,4 +154,11 @@ def test_a_missing_file_is_found(copied: pathlib.Path, folder: str) -> None:
     for path in (copied / folder).glob("*[!x].*"):
         path.unlink()
     with pytest.raises(StorageError, match="files of an earlier run are missing or damaged"):
-        least_confident(found(copied), ALL)
+        rows_to_label(found(copied), ALL)
+
+
+def test_rows_have_their_reason_where_the_table_has_one(score: Callable[..., PastRun]) -> None:
+    run = score(accept_threshold=1.0)
+    cells_of = {cells["image"]: cells for cells in table(run)}
+    for row in rows_to_label(run, ALL).doubtful:
+        assert row.reason == cells_of[row.uri]["reason"]

@@ -3,6 +3,7 @@ import pytest
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
 from pipelines.runners import beam_options as module
+from pipelines.runners import portable_checks
 from pipelines.runners.beam_options import IN_PROCESS, in_main_thread, worker_processes
 from schemas.errors import UserError
 
@@ -25,7 +26,9 @@ def test_the_direct_runner_is_its_in_process_engine(flags: list[str]) -> None:
 
 def test_other_runners_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     looked_at = []
-    monkeypatch.setattr(module, "check_portable", lambda runner, _: looked_at.append(type(runner).__name__))
+    monkeypatch.setattr(
+        portable_checks, "check_portable", lambda runner, _: looked_at.append(type(runner).__name__)
+    )
     assert beam_options(["--runner=FlinkRunner"]).view_as(StandardOptions).runner == "FlinkRunner"
     assert looked_at == ["FlinkRunner"]
 

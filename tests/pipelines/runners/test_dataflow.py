@@ -13,6 +13,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms import environments
 from google.auth.credentials import AnonymousCredentials
 
+from digitmill.storage.object_stores import google
 from pipelines.compact import compact_job
 from pipelines.compact.compact_options import CompactOptions
 from pipelines.packing import pack_job
@@ -192,7 +193,7 @@ LOCAL = {"model": pathlib.Path("m"), "output": "gs://b/out", "inputs": ("gs://b/
 
 @pytest.fixture
 def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataflow, "credentials", AnonymousCredentials)
+    monkeypatch.setattr(google, "credentials", AnonymousCredentials)
 
 
 def test_other_runners_keep_their_flags() -> None:
@@ -262,7 +263,7 @@ def test_an_invalid_project_is_refused(project: str) -> None:
 def test_missing_credentials_are_refused(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(dataflow, "credentials", lambda: None)
+    monkeypatch.setattr(google, "credentials", lambda: None)
     with pytest.raises(UserError, match="gcloud auth application-default login"):
         run(ScoreOptions(**LOCAL, beam_flags=flags(IMAGE)))
     # Beam would go on without any, and tell of each of its tries.

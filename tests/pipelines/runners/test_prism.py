@@ -65,7 +65,9 @@ def test_models_reach_workers_that_lack_the_launchers_files(
     engine: str, runs: Runs, digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     runs.model = own_copy(runs, bundle_path, "model")
-    runs.options = {"challenger": own_copy(runs, SHIPPED_MODEL, "challenger"), "engine": engine}
+    # The shipped model has no SavedModel.
+    challenger = SHIPPED_MODEL if engine == "litert" else bundle_path
+    runs.options = {"challenger": own_copy(runs, challenger, "challenger"), "engine": engine}
     with worker_pool(tmp_path / "pool", hidden=[tmp_path / "launcher"]) as pool:
         assert runs.run(digit_folder, *pool.flags) == 0
     assert not (tmp_path / "out" / MODELS).exists()

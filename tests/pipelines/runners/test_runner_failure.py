@@ -55,6 +55,14 @@ class Gone(grpc.RpcError):
             "digitmill is not installed on the workers: install this version of it there",
         ),
         (
+            RuntimeError(
+                "Pipeline j failed in state FAILED: java.util.concurrent.TimeoutException: Waited 3 minutes "
+                "(plus 2465633 nanoseconds delay) for SettableFuture@446b3899[status=PENDING]"
+            ),
+            "the workers took no work for three minutes. Look at their log; most likely digitmill is not "
+            "installed on the workers: install this version of it there",
+        ),
+        (
             RuntimeError(f"{FAILED}\nModuleNotFoundError: No module named 'pandas'"),
             "the runner gave up: ModuleNotFoundError: No module named 'pandas'",
         ),

@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 
 from digitmill.engines.bundle_loader import Bundle, open_bundle
+from digitmill.engines.engine_timing import FASTEST
 from pipelines.score.score_job import run
 from pipelines.score_options import ScoreOptions
+from pipelines.scoring import model_place
 from pipelines.statistics.agreement import AGREEMENT_HEADER
+from pipelines.workers.pool import WorkerPool
 from schemas.errors import StoppedError, UserError
 from schemas.manifest import Manifest
+from tests.beam_engines import contents, interrupt_scoring
 from tests.pipelines.stub_engines import FailsOn
 
 
@@ -108,7 +112,7 @@ def test_the_engine_is_recorded_with_its_reason(
 ) -> None:
     manifests = {
         engine: run(options(mixed_folder, bundle_path, tmp_path / engine, engine=engine)).manifest
-        for engine in ("litert", "saved_model")
+        for engine in ("litert", "openvino", "saved_model")
     }
     for engine, manifest in manifests.items():
         assert dataclasses.astuple(manifest.counts) == (65, 60, 5, 0)
@@ -116,11 +120,34 @@ def test_the_engine_is_recorded_with_its_reason(
         assert manifest.options["engine_reason"] == "chosen by --engine"
         assert ("tensorflow" in manifest.versions) == (engine == "saved_model")
         assert ("ai-edge-litert" in manifest.versions) == (engine == "litert")
+        assert ("openvino" in manifest.versions) == (engine == "openvino")
     answers = [
         {row["image"]: (row["digit"], row["decision"]) for row in rows_of(tmp_path / engine)}
         for engine in manifests
     ]
-    assert answers[0] == answers[1]
+    assert answers[0] == answers[1] == answers[2]
+
+
+def test_a_run_that_began_with_the_fastest_engine_resumes_with_it(
+    mixed_folder: pathlib.Path,
+    bundle_path: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def openvino(_: Bundle) -> Bundle:
+        opened = open_bundle(bundle_path, "openvino")
+        return dataclasses.replace(opened, engine=dataclasses.replace(opened.engine, reason=FASTEST))
+
+    places = [tmp_path / "whole", tmp_path / "in two"]
+    with WorkerPool(1) as pool, monkeypatch.context() as patched:
+        patched.setattr(model_place, "fastest", openvino)
+        run(options(mixed_folder, bundle_path, places[0]), pool)
+        interrupt_scoring(patched)
+        with pytest.raises(StoppedError):
+            run(options(mixed_folder, bundle_path, places[1]), pool)
+    resumed = run(options(mixed_folder, bundle_path, places[1], resume=True)).manifest
+    assert resumed.model["engine"] == "openvino"
+    assert contents(places[0]) == contents(places[1])
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from pipelines.compact.compact_options import CompactOptions
 from pipelines.history.past_runs import open_run
 from pipelines.output.verification import verify
 from pipelines.review.review_images import Picture, read_pictures
-from pipelines.review.review_rows import least_confident
+from pipelines.review.review_rows import rows_to_label
 from pipelines.score.preview import preview
 from pipelines.score.score_job import run
 from pipelines.score_options import ScoreOptions
@@ -140,7 +140,7 @@ def test_reviewers_see_the_page_that_was_scored(
     score(folder, bundle_path, tmp_path / "out", accept_threshold=1.0)
     past = open_run(str(tmp_path / "out"))
     assert past is not None
-    rows = least_confident(past, 100)
+    rows = rows_to_label(past, 100).doubtful
     with ImageReader() as reader:
         found = {rows[place].uri.rpartition("/in/")[2]: seen for place, seen in read_pictures(rows, reader)}
     for name, number in {"scan.tif!4": 300, "a.zip!7/scan.tif!2": 351, "one.tif": 50}.items():

@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 
 from digitmill.engines.bundle_loader import Bundle, open_bundle
+from digitmill.engines.engine_timing import FASTEST
 from digitmill.storage import open_folder
-from pipelines.scoring.model_place import stage_bundle
+from pipelines.score_options import ScoreOptions
+from pipelines.scoring import model_place
+from pipelines.scoring.model_place import open_bundles, stage_bundle
 from schemas.errors import UserError
 from schemas.model.bundle import LITERT_MODEL
+from schemas.run_plan import RunPlan
 from tests.gcs_emulator import Bucket
 
 
@@ -19,6 +23,39 @@ def upload(bucket: Bucket, bundle_path: pathlib.Path) -> str:
         if file.is_file():
             bucket.put(f"run/bundle/{file.relative_to(bundle_path).as_posix()}", file.read_bytes())
     return f"{bucket.uri}/run/bundle"
+
+
+def begun(engine: str) -> RunPlan:
+    return RunPlan(inputs=(), model="", preprocessing="", settings={"engine": engine}, past={})
+
+
+def test_a_resumed_run_keeps_its_engine(bundle_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_place, "fastest", lambda bundle: pytest.fail("it was chosen before"))
+    options = ScoreOptions(inputs=("in",), output="out", model=str(bundle_path))
+    default = open_bundle(bundle_path).engine
+    for kind in ("litert", "litert_int8", "openvino"):
+        opened, _ = open_bundles(options, begun=begun(kind), compare=True)
+        assert opened.engine.kind == kind
+        assert opened.engine.reason == (default.reason if kind == default.kind else FASTEST)
+
+
+def test_what_is_asked_for_is_neither_compared_nor_kept(
+    bundle_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_place, "fastest", lambda bundle: pytest.fail("it was asked for"))
+    options = ScoreOptions(inputs=("in",), output="out", model=str(bundle_path), engine="litert")
+    assert open_bundles(options, begun=begun("openvino"), compare=True)[0].engine.kind == "litert"
+
+
+@pytest.mark.parametrize("compare", [True, False])
+def test_auto_compares_where_it_pays(
+    bundle_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, compare: bool
+) -> None:
+    compared: list[Bundle] = []
+    monkeypatch.setattr(model_place, "fastest", lambda bundle: compared.append(bundle) or bundle)
+    options = ScoreOptions(inputs=("in",), output="out", model=str(bundle_path))
+    open_bundles(options, compare=compare)
+    assert len(compared) == compare
 
 
 @pytest.mark.parametrize("kind", [str, pathlib.Path])

@@ -50,7 +50,7 @@ def test_the_most_confident_mistakes_are_kept() -> None:
     samples = ReportSamples()
     add(samples, [1] * 100, [1, 2, -1, 3] * 25)
     wrong = [row for row in range(100) if row % 4 in (1, 3)]
-    assert samples.mistaken.rows.tolist() == wrong[::-1][:24]
+    assert samples.mistaken.rows.tolist() == wrong[::-1][:30]
 
 
 def test_without_labels_there_are_no_mistakes() -> None:

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import gzip
 import io
 import json
@@ -15,7 +16,7 @@ from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import uri_of
 from pipelines.scoring.classify import Classifier
 from pipelines.scoring.report_samples import ReportSamples
-from pipelines.scoring.rows import SLICE_ROWS, encode_rows, prediction_columns
+from pipelines.scoring.rows import SLICE_ROWS, encode_rows, iter_predictions, prediction_columns
 from pipelines.scoring.scored_batch import ScoredBatch
 from schemas import prediction
 from schemas.__main__ import GENERATED
@@ -53,7 +54,7 @@ def test_csv_and_tfrecord_hold_the_same_valid_rows(scored: ScoredBatch, tmp_path
             **{
                 name: values[number]
                 for name, values in records.items()
-                if name not in ("image", "decision") and not name.startswith("challenger")
+                if name not in ("image", "decision", "reason") and not name.startswith("challenger")
             },
         )
         assert [row["image"], row["decision"]] == [record.image, record.decision]
@@ -128,7 +129,7 @@ def test_hostile_names_are_escaped_in_page_and_file(uri: str, tmp_path: pathlib.
 
 def test_an_unknown_label_is_an_empty_cell_and_an_absent_feature(tmp_path: pathlib.Path) -> None:
     columns = prediction_columns(one_row("file:///a", prediction.NO_LABEL))
-    assert encode_rows(columns)["csv"].decode().splitlines()[1].endswith(",accept,,,")
+    assert encode_rows(columns)["csv"].decode().splitlines()[1].endswith(",accept,,,,")
     data = gzip.decompress(encode_rows(columns)["tfrecord.gz"])
     assert b"label" not in data
     assert parse(encode_rows(columns)["tfrecord.gz"], tmp_path / "x")["label"] == [prediction.NO_LABEL]
@@ -172,14 +173,14 @@ def test_rows_are_encoded_a_few_at_a_time_and_come_out_the_same(
 
 def test_a_challenger_adds_its_columns(tmp_path: pathlib.Path) -> None:
     columns = prediction_columns(one_row("file:///a", 7, challenger=3))
-    assert encode_rows(columns)["csv"].decode().splitlines()[1].endswith(",accept,7,3,0.500000")
+    assert encode_rows(columns)["csv"].decode().splitlines()[1].endswith(",accept,7,3,0.500000,")
     record = parse(encode_rows(columns)["tfrecord.gz"], tmp_path / "x")
     assert (record["challenger_digit"], record["challenger_confidence"]) == ([3], [0.5])
 
 
 def test_without_a_challenger_cells_are_empty_and_features_absent(tmp_path: pathlib.Path) -> None:
     columns = prediction_columns(one_row("file:///a", 7))
-    assert encode_rows(columns)["csv"].decode().splitlines()[1].endswith(",accept,7,,")
+    assert encode_rows(columns)["csv"].decode().splitlines()[1].endswith(",accept,7,,,")
     assert b"challenger" not in gzip.decompress(encode_rows(columns)["tfrecord.gz"])
     record = parse(encode_rows(columns)["tfrecord.gz"], tmp_path / "x")
     assert record["challenger_digit"] == [prediction.NO_LABEL]
@@ -191,11 +192,24 @@ def test_a_file_may_mix_rows_with_and_without_a_challenger(tmp_path: pathlib.Pat
         prediction_columns(one_row("file:///a", 7, challenger)) for challenger in (3, prediction.NO_LABEL)
     ]
     columns = {name: np.concatenate([columns[name] for columns in both]) for name in both[0]}
-    assert [row[-10:] for row in encode_rows(columns)["csv"].decode().splitlines()[1:]] == [
-        "3,0.500000",
-        "accept,7,,",
+    assert [row[-11:] for row in encode_rows(columns)["csv"].decode().splitlines()[1:]] == [
+        "3,0.500000,",
+        "accept,7,,,",
     ]
     record = parse(encode_rows(columns)["tfrecord.gz"], tmp_path / "x")
     assert record["challenger_digit"] == [3, prediction.NO_LABEL]
     assert record["challenger_confidence"][0] == 0.5
     assert math.isnan(record["challenger_confidence"][1])
+
+
+def test_only_a_row_for_review_that_seems_no_digit_has_a_reason(tmp_path: pathlib.Path) -> None:
+    sure = one_row("file:///a", 7)
+    spread = dataclasses.replace(sure, confidence=np.array([0.2], np.float32), accepted=np.array([False]))
+    columns = prediction_columns(spread)
+    assert encode_rows(columns)["csv"].decode().splitlines()[1].endswith(",review,7,,,NOT_A_DIGIT")
+    assert parse(encode_rows(columns)["tfrecord.gz"], tmp_path / "x")["reason"] == [b"NOT_A_DIGIT"]
+    (row,) = iter_predictions(spread)
+    assert row.reason == "NOT_A_DIGIT"
+    (row,) = iter_predictions(sure)
+    assert row.reason is None
+    assert b"reason" not in gzip.decompress(encode_rows(prediction_columns(sure))["tfrecord.gz"])

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 
 from digitmill.storage.listed_image import ListedImage
@@ -44,3 +46,21 @@ def test_only_labelled_images_are_right_or_wrong() -> None:
         for digit in np.repeat(range(10), row)
     ]
     assert confused == [(3, 8), (7, 7)]
+
+
+def test_answers_that_are_spread_over_all_digits_are_no_digit_unless_accepted() -> None:
+    confidence = np.array([0.1, 0.3, 0.31, 0.5, 0.3], np.float32)
+    second = np.array([0.1, 0.29, 0.3, 0.5, 0.29], np.float32)
+    rows = dataclasses.replace(
+        scored(),
+        images=(ListedImage("file:///in/a/1.png", 5, 3),) * 5,
+        first=np.full(5, 7),
+        second=np.full(5, 1),
+        confidence=confidence,
+        second_confidence=second,
+        accepted=np.array([False, False, False, False, True]),
+        challenger=np.full(5, NO_LABEL),
+        challenger_confidence=np.full(5, np.nan, np.float32),
+    )
+    assert rows.not_digits.tolist() == [True, True, False, False, False]
+    assert summarize("x", rows, ()).not_digits == 2

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.statistics.agreement import MAX_DISAGREEMENTS, Agreement, Disagreement
+from pipelines.statistics.audit_sample import AuditedImage, AuditSample
 from pipelines.statistics.item_statistics import (
     CONFIDENCE_BINS,
     ItemStatistics,
@@ -27,6 +28,7 @@ from pipelines.statistics.tallies import Tally
 from pipelines.statistics.thresholds import EDGES, RELIABILITY_BINS, ConfidenceCounts
 from schemas.failure import Failure, FailureCode
 from schemas.manifest import Part
+from schemas.model.ink_counts import INK_BINS, UPPER_BOUNDS, InkCounts
 
 UNIT = st.floats(0, 1)
 COUNTS = st.integers(0, 100)
@@ -57,6 +59,12 @@ AGREEMENTS = st.builds(Agreement, st.just(3), st.integers(-1, 9), COUNTS, COUNTS
 DISAGREEMENTS = st.builds(
     Disagreement, st.uuids().map(str), st.just(3), UNIT, st.integers(0, 9), UNIT, st.just(-1), st.just("")
 )
+AUDITED = st.builds(
+    AuditedImage, st.text("0123456789abcdef", min_size=16, max_size=16), st.text(max_size=3), COUNTS, COUNTS,
+    st.floats(0, 1),
+)  # fmt: skip
+AUDITS = st.builds(lambda images: AuditSample(3, tuple(sorted(images)[:3])), st.lists(AUDITED, max_size=5))
+
 ITEMS = st.lists(
     st.builds(
         ItemStatistics,
@@ -79,12 +87,14 @@ ITEMS = st.lists(
         accepted_right=COUNTS,
         thresholds=CONFIDENCES,
         grey_levels=COUNTS.map(lambda count: (count,) * CONFIDENCE_BINS),
+        ink=st.permutations([*range(INK_BINS)]).map(lambda row: InkCounts(*[tuple(row)] * len(UPPER_BOUNDS))),
         mistaken=st.lists(KEPT, max_size=5).map(tuple),
         examples=st.lists(KEPT, max_size=5).map(tuple),
         failure_pictures=st.lists(
             st.builds(FailurePicture, st.sampled_from(["BLANK", "ENGINE"]), st.text(max_size=3), st.just("")),
             max_size=3,
         ).map(tuple),
+        audit=st.lists(AUDITS, max_size=1).map(tuple),
     ),
     min_size=1,
     max_size=4,
@@ -122,12 +132,16 @@ def test_merging_adds_up(items: list[ItemStatistics]) -> None:
     assert len(run.disagreements) <= MAX_DISAGREEMENTS
     assert sum(run.thresholds.images) == sum(sum(item.thresholds.images) for item in items)
     assert sum(run.grey_levels) == sum(sum(item.grey_levels) for item in items)
+    assert run.ink.images == sum(item.ink.images for item in items)
+    assert run.ink.ink_shares == tuple(map(sum, zip(*(i.ink.ink_shares for i in items), strict=True)))
     assert len(run.mistaken) <= MAX_MISTAKEN
     assert list(run.mistaken) == sorted(run.mistaken, key=lambda image: (-image.confidence, image.image))
     for digit in range(10):
         offered = sum(kept.digit == digit for item in items for kept in item.examples)
         assert sum(kept.digit == digit for kept in run.examples) == min(offered, MAX_EXAMPLES_PER_DIGIT)
     assert len({picture.code for picture in run.failure_pictures}) == len(run.failure_pictures)
+    audited = [image for item in items for sample in item.audit for image in sample.images]
+    assert [image for sample in run.audit for image in sample.images] == sorted(audited)[:3]
     assert list(run.doubtful) == sorted(run.doubtful, key=lambda image: (image.confidence, image.image))
 
 
@@ -136,6 +150,7 @@ def test_an_older_record_can_be_read() -> None:
     read = ItemStatistics.from_json(json.dumps(old))
     assert read.thresholds == ConfidenceCounts()
     assert read.grey_levels == (0,) * CONFIDENCE_BINS
+    assert read.ink == InkCounts()
     assert (read.mistaken, read.examples, read.failure_pictures) == ((), (), ())
 
 

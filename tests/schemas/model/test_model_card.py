@@ -5,6 +5,7 @@ import pytest
 
 from schemas.model import bundle
 from schemas.model.accuracy import Accuracy
+from schemas.model.data_source import DataSource
 from schemas.model.model_card import HISTOGRAM_BINS, ExportedFormat, ModelCard
 from tests.schemas.model.test_trust import WORTH
 
@@ -42,12 +43,27 @@ FULL = dataclasses.replace(
     trust=WORTH,
     exports=(ExportedFormat("model.keras", 10, Accuracy(9, 10), 100.0, 0.0),),
     litert_model=bundle.LITERT_INT8_MODEL,
+    not_digits=7,
+    data_sources=(
+        DataSource("sample", 5_000, "ab", "MNIST", "CC BY-SA 3.0", "LeCun"),
+        DataSource("fonts:", 100, "cd", families={"train": ("A", "B"), "test": ()}),
+    ),
 )
 
 
 def test_an_older_card_can_be_read() -> None:
     fields = json.loads(CARD.to_json())
-    newer = ("overrides", "hardware", "images_per_second", "command", "trust", "exports", "litert_model")
+    newer = (
+        "overrides",
+        "hardware",
+        "images_per_second",
+        "command",
+        "trust",
+        "exports",
+        "litert_model",
+        "not_digits",
+        "data_sources",
+    )
     for name in newer:
         del fields[name]
     assert ModelCard.from_json(json.dumps(fields)) == CARD
@@ -56,6 +72,13 @@ def test_an_older_card_can_be_read() -> None:
 @pytest.mark.parametrize("card", [CARD, FULL])
 def test_a_card_round_trips(card: ModelCard) -> None:
     assert ModelCard.from_json(card.to_json()) == card
+
+
+def test_a_trust_section_of_an_earlier_version_can_be_read() -> None:
+    fields = json.loads(FULL.to_json())
+    del fields["trust"]["not_digits"], fields["trust"]["sources"]
+    trust = ModelCard.from_json(json.dumps(fields)).trust
+    assert trust == dataclasses.replace(FULL.trust, not_digits={}, sources={})
 
 
 def test_the_json_has_the_interval() -> None:

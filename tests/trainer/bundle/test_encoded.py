@@ -27,11 +27,17 @@ def on_paper(digit: np.ndarray, factor: int = 4) -> np.ndarray:
     return np.clip(215 - 0.7 * framed + grain, 0, 255).astype(np.uint8)
 
 
+def in_the_corner(digit: np.ndarray) -> np.ndarray:
+    return np.pad(cv2.resize(digit, (14, 14), interpolation=cv2.INTER_AREA), ((1, 13), (13, 1)))
+
+
 MAKERS = {
     "paper": on_paper,
     "larger": lambda digit: cv2.resize(digit, (200, 200), interpolation=cv2.INTER_CUBIC),
     "smaller": lambda digit: 255 - cv2.resize(digit, (20, 20), interpolation=cv2.INTER_AREA),
     "negative": lambda digit: 255 - digit,
+    "faint": lambda digit: digit // 5,
+    "off the centre": in_the_corner,
     "wide": lambda digit: cv2.copyMakeBorder(255 - digit, 3, 3, 60, 90, cv2.BORDER_CONSTANT, value=255),
     "ink as opacity": lambda digit: np.dstack([np.zeros((28, 28, 3), np.uint8), digit]),
 }
@@ -42,6 +48,10 @@ def test_canonical_pngs_pass_byte_for_byte(canonical, digits):
     assert (canonical(encoded(digits)) == digits).all()
 
 
+def test_inverted_canonical_pngs_come_back_byte_for_byte(canonical, digits):
+    assert (canonical(encoded(255 - digits[:50])) == digits[:50]).all()
+
+
 @pytest.mark.parametrize("kind", [".png", ".bmp"])
 def test_canonical_digits_in_colour_pass_byte_for_byte(canonical, digits, kind):
     colour = [cv2.cvtColor(digit, cv2.COLOR_GRAY2BGR) for digit in digits[:50]]
@@ -49,10 +59,9 @@ def test_canonical_digits_in_colour_pass_byte_for_byte(canonical, digits, kind):
 
 
 def test_colours_become_the_same_grey_as_in_imaging(canonical):
-    # A canonical frame, so that the levels themselves are seen.
-    pictures = np.random.default_rng(1).integers(0, 256, (20, 28, 28, 3), dtype=np.uint8)
-    pictures[:, [0, -1]] = 0
-    pictures[:, :, [0, -1]] = 0
+    # As large as a canonical digit, and in the middle, so that the levels themselves are seen.
+    pictures = np.zeros((20, 28, 28, 3), np.uint8)
+    pictures[:, 4:24, 4:24] = np.random.default_rng(1).integers(1, 256, (20, 20, 20, 3))
     files = encoded(pictures)
     assert (canonical(files) == decode_batch(files, len(files)).digits).all()
 

@@ -12,6 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 from digitmill.engines.bundle_loader import open_bundle
 from schemas.model import bundle
 from schemas.model.model_card import Accuracy, ExportedFormat, ModelCard
+from tests.trainer import tf32
 from trainer import recipes
 from trainer.bundle import export, formats
 from trainer.data.splits import Digits
@@ -46,9 +47,11 @@ def model() -> keras.Model:
     """Untrained, but with every kind of layer that behaves otherwise in training."""
     keras.utils.set_random_seed(2)
     built = recipes.load("dense-512-256-128").model()
-    # As after some training: neither all zero nor all one.
+    # As after some training: neither all zero nor all one, and sure of some answers only.
     rng = np.random.default_rng(0)
-    built.set_weights([weight + rng.uniform(0, 0.1, weight.shape) for weight in built.get_weights()])
+    for variable in built.weights:
+        least = 0 if "variance" in variable.path else -0.2
+        variable.assign(variable + rng.uniform(least, 0.2, variable.shape))
     built.compile(optimizer="adam", loss="sparse_categorical_crossentropy")
     built.optimizer.build(built.trainable_variables)
     return built
@@ -238,6 +241,24 @@ def test_a_format_that_predicts_otherwise_leaves_no_bundle(
     with pytest.raises(export.ExportError, match=f"{name} differs from the model"):
         export.write_bundle(model, CARD, evidence=evidence(few_digits), target=tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_tf32_neither_fails_the_comparison_nor_gets_into_the_golden_batch(
+    model, written, few_digits, tmp_path, monkeypatch, no_formats
+):
+    exact = model(few_digits.validation.images, training=False).numpy()
+    tf32.emulate(monkeypatch)
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    rounded = model(few_digits.validation.images, training=False).numpy()
+    assert np.abs(rounded - exact).max() > bundle.GOLDEN_TOLERANCE
+    export.write_bundle(model, CARD, evidence=evidence(few_digits), target=tmp_path / "bundle")
+    open_bundle(tmp_path / "bundle", "litert")
+    with (
+        np.load(tmp_path / "bundle" / bundle.GOLDEN_BATCH) as found,
+        np.load(written / bundle.GOLDEN_BATCH) as expected,
+    ):
+        assert found[bundle.OUTPUT] == pytest.approx(expected[bundle.OUTPUT], abs=1e-5)
+    assert tf.config.experimental.tensor_float_32_execution_enabled()
 
 
 def test_a_wrong_signature_for_files_is_noticed(bundle_path):

@@ -7,13 +7,13 @@ import keras
 import numpy as np
 import pytest
 
+from digitmill.confidence.scaling import apply_temperature
 from schemas.errors import UserError
 from schemas.model import bundle
 from schemas.model.model_card import ModelCard
 from tests.gcs_emulator import Bucket
 from trainer import recipes
 from trainer.bundle.initial_weights import load_initial_weights
-from trainer.metrics.calibration import apply_temperature
 from trainer.metrics.temperature import unbake
 
 

@@ -1,5 +1,6 @@
 import dataclasses
 import shutil
+import types
 
 import keras
 import pytest
@@ -7,7 +8,9 @@ import pytest
 from digitmill.engines.bundle_loader import open_bundle
 from schemas.errors import UserError
 from schemas.model import bundle
+from schemas.model.data_source import DataSource
 from schemas.model.model_card import ModelCard
+from schemas.model.trust import NotDigits, SourceTrust
 from trainer.bundle import shipping
 from trainer.bundle.export import digests, size_of
 from trainer.bundle.initial_weights import load_initial_weights
@@ -48,13 +51,27 @@ def test_the_card_keeps_the_measurements_of_the_remaining_formats(shipped, bundl
         )
 
 
-def test_the_command_has_no_local_folders(bundle_path, tmp_path):
+def test_the_card_has_no_local_folders(bundle_path, tmp_path):
     source = shutil.copytree(bundle_path, tmp_path / "source")
     card = ModelCard.from_json((source / bundle.CARD).read_text())
-    command = "digitmill train --data idx:mnist --teacher /home/me/ensemble/bundle --output run"
-    (source / bundle.CARD).write_text(dataclasses.replace(card, command=command).to_json())
+    credit = "by me, https://example.org/a/b/c"
+    changed = dataclasses.replace(
+        card,
+        command="digitmill train --data folder:/home/me/big/digits@2 --teacher /home/me/ensemble/bundle",
+        data="idx:mnist@1 folder:/home/me/big/digits@2",
+        data_sources=(DataSource("folder:/home/me/big/digits", 3, "0" * 64, credit=credit),),
+        trust=dataclasses.replace(
+            card.trust,
+            sources={"test": {"folder:/home/me/big/digits": SourceTrust(3, 2, 1, 1, NotDigits(0, 0))}},
+        ),
+    )
+    (source / bundle.CARD).write_text(changed.to_json())
     made = shipping.ship(source, tmp_path / "model")
-    assert made.command == "digitmill train --data idx:mnist --teacher ensemble/bundle --output run"
+    assert made.command == "digitmill train --data folder:big/digits@2 --teacher ensemble/bundle"
+    assert made.data == "idx:mnist@1 folder:big/digits@2"
+    assert (made.data_sources[0].source, made.data_sources[0].credit) == ("folder:big/digits", credit)
+    assert list(made.trust.sources["test"]) == ["folder:big/digits"]
+    assert "/home" not in (tmp_path / "model" / bundle.CARD).read_text()
 
 
 def test_the_saved_model_is_dropped_if_the_bundle_is_too_large(bundle_path, tmp_path, monkeypatch):
@@ -68,6 +85,32 @@ def test_the_saved_model_is_dropped_if_the_bundle_is_too_large(bundle_path, tmp_
     open_bundle(target)
     with pytest.raises(UserError, match="--engine saved_model needs saved_model"):
         open_bundle(target, "saved_model")
+
+
+def test_a_card_without_ink_gets_it_from_the_data_of_its_training(bundle_path, tmp_path, capsys):
+    source = shutil.copytree(bundle_path, tmp_path / "source")
+    card = ModelCard.from_json((source / bundle.CARD).read_text())
+    (source / bundle.CARD).write_text(dataclasses.replace(card, ink=None).to_json())
+    shipping.main([str(source), str(tmp_path / "without")])
+    assert "add it by --data" in capsys.readouterr().err
+    shipping.main([str(source), str(tmp_path / "model"), "--data", card.data])
+    assert open_bundle(tmp_path / "model").card.ink == card.ink
+    assert "add it by --data" not in capsys.readouterr().err
+
+
+def test_data_that_a_bundle_was_not_trained_on_is_refused(bundle_path, tmp_path, monkeypatch, few_digits):
+    source = types.SimpleNamespace(read=lambda **_: few_digits)
+    monkeypatch.setattr(shipping, "open_sources", lambda *_: source)
+    with pytest.raises(SystemExit, match="--data is not what the model was trained on"):
+        shipping.main([str(bundle_path), str(tmp_path / "model"), "--data", "sample"])
+
+
+def test_digits_that_are_drawn_otherwise_are_said_to_be(bundle_path, tmp_path, capsys):
+    source = shutil.copytree(bundle_path, tmp_path / "source")
+    card = ModelCard.from_json((source / bundle.CARD).read_text())
+    (source / bundle.CARD).write_text(dataclasses.replace(card, data_digest="0" * 64).to_json())
+    shipping.main([str(source), str(tmp_path / "model"), "--data", card.data])
+    assert "as many digits of each class as the card's" in capsys.readouterr().err
 
 
 def test_a_bundle_that_is_too_large_or_damaged_replaces_nothing(shipped, bundle_path, tmp_path, monkeypatch):

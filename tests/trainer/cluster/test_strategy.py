@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import tensorflow as tf
@@ -6,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import UserError
-from trainer.cluster import strategy
+from tests.gcs_emulator import free_port
+from trainer.cluster import strategy, tf_config
 from trainer.cluster.strategy import make_strategy, per_replica_batch
 
 
@@ -32,6 +36,30 @@ def test_a_fresh_process_has_as_many_as_asked_for(run_python):
     assert run_python(code).splitlines()[-1] == "4"
 
 
+# TensorFlow waits in native code that holds Python's lock: only a process of its own can be ended.
+CONNECTING = """
+from trainer.cluster import strategy
+strategy.CONNECT_SECONDS = 1
+strategy.make_strategy(None)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("index", [0, 1])
+def test_who_waits_for_a_worker_that_has_died_since_they_met_ends(index):
+    workers = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+    done = subprocess.run(
+        [sys.executable, "-c", CONNECTING],
+        env=os.environ | {tf_config.VARIABLE: tf_config.tf_config(workers, index)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Timeout (0:00:01)!" in done.stderr
+
+
 def test_more_replicas_than_gpus_are_refused(monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a GPU"] * 2)
     with pytest.raises(UserError, match="exceeds the number of GPUs, 2: 3"):
@@ -42,9 +70,15 @@ def test_more_replicas_than_gpus_are_refused(monkeypatch):
 def test_gpus_are_used_where_there_are_any(monkeypatch, replicas, devices):
     asked = []
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a GPU"] * 2)
-    monkeypatch.setattr(strategy.tf.distribute, "MirroredStrategy", asked.append)
+    monkeypatch.setattr(
+        strategy.tf.distribute, "MirroredStrategy", lambda *args, **more: asked.append((args, more))
+    )
     make_strategy(replicas)
-    assert asked == [devices]
+    make_strategy(replicas, all_reduce="nccl")
+    (default, nccl) = asked
+    assert default == ((devices,), {"cross_device_ops": None})
+    assert nccl[0] == (devices,)
+    assert isinstance(nccl[1]["cross_device_ops"], tf.distribute.NcclAllReduce)
 
 
 @pytest.mark.parametrize(("kind", "replicas"), [("one", 1), ("mirrored", 2), ("auto", 2)])
@@ -81,6 +115,15 @@ def test_a_small_batch_per_replica_causes_a_warning(batch, replicas, warned):
     if said:
         assert "16 images on each of 2 replicas" in said
         assert "--batch 64 or more" in said
+
+
+@pytest.mark.parametrize(
+    ("dense", "several", "warned"), [(True, True, True), (False, True, False), (True, False, False)]
+)
+def test_dense_networks_on_several_workers_cause_a_warning(dense, several, warned, one_replica, monkeypatch):
+    monkeypatch.setattr(strategy, "is_multi_worker", lambda _: several)
+    said = strategy.slow_sharing_warning(one_replica, dense=dense)
+    assert (said is not None and "fewer than one worker" in said) == warned
 
 
 @given(st.integers(1, 10_000), st.integers(1, 64))

@@ -53,6 +53,12 @@ def test_an_invalid_tf_config_is_refused(text):
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("hosts", [["a", "b"], ["a:1", "b:x"], [":1", "b:1"], ["a:1", "b:99999"], [1, 2]])
+def test_a_cluster_whose_addresses_have_no_port_is_refused(hosts):
+    with pytest.raises(UserError, match="the address of a worker is not HOST:PORT"):
+        read(config({"worker": hosts}))
+
+
 @pytest.mark.parametrize(("kind", "index"), [("worker", 2), ("chief", 0), ("worker", "x"), ("worker", -1)])
 def test_a_task_that_is_not_in_the_cluster_is_refused(kind, index):
     with pytest.raises(UserError, match="task in TF_CONFIG is not in its cluster"):

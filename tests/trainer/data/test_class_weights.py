@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.digit import NOT_A_DIGIT
 from trainer.data.splits import (
     Digits,
     Split,
@@ -60,3 +61,11 @@ def test_empty_classes_cause_a_warning(capsys):
     assert capsys.readouterr().out == ""
     warn_about_empty_classes(digits_of([1, 1, 1, 0, 1, 1, 1, 0, 1, 1]))
     assert "warning: folder:x has no training image of 3, 7" in capsys.readouterr().out
+
+
+def test_pictures_that_are_no_digit_count_as_a_class():
+    labels = np.array([3] * 6 + [NOT_A_DIGIT] * 2 + [5] * 4, np.uint8)
+    train = Split(np.zeros((12, 28, 28), np.uint8), labels)
+    weights = balance(Digits("x", train, None, train)).train.weights
+    sums = [weights[labels == label].sum() for label in (3, 5, NOT_A_DIGIT)]
+    assert sums == pytest.approx([4, 4, 4])

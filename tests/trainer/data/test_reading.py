@@ -1,5 +1,7 @@
 """The engine under every source, on images made of numbers."""
 
+import concurrent.futures
+import os
 import threading
 
 import numpy as np
@@ -11,9 +13,11 @@ from digitmill import machine
 from digitmill.imaging.batch import DigitBatch
 from schemas.errors import UserError
 from schemas.failure import FailureCode, ImageError
+from tests.trainer.data.meeting import Meeting
 from trainer.data import reading
 from trainer.data.reading import DecodedBatch, ReadOptions, ReadPlan, Workers, read
 from trainer.data.rejects import Rejects
+from trainer.data.share import ShareCache
 from trainer.data.splits import Digits
 
 
@@ -37,7 +41,7 @@ class Counted:
         self._parts = parts
         self._chunk = chunk
         self._images = images
-        self.plan = ReadPlan("numbers", images, made_from=made_from, batches=self._batches)
+        self.plan = ReadPlan("numbers", images, made_from=made_from, chunks=self._batches)
 
     def _batches(self, shard):
         mine = np.arange(shard[0], self._images, shard[1])
@@ -54,24 +58,6 @@ class Counted:
                 DigitBatch(numbered(chunk), errors),
                 None if self._parts is None else self._parts[chunk],
             )
-
-
-class Meeting:
-    """An exchange between threads."""
-
-    def __init__(self, workers: int) -> None:
-        self._given: list[bytes] = [b""] * workers
-        self._barrier = threading.Barrier(workers)
-
-    def of(self, index: int):
-        def exchange(data: bytes) -> list[bytes]:
-            self._given[index] = data
-            self._barrier.wait(timeout=30)
-            told = list(self._given)
-            self._barrier.wait(timeout=30)
-            return told
-
-        return exchange
 
 
 def read_by(workers: int, make, **options) -> list[Digits]:
@@ -156,17 +142,17 @@ def test_given_parts_are_kept():
 
 def test_labels_that_are_no_digits_are_rejected(capsys):
     plan = Counted(20).plan
-    batches = plan.batches
+    batches = plan.chunks
 
     def relabelled(shard):
         for batch in batches(shard):
-            yield batch._replace(labels=np.where(batch.positions == 7, 10, batch.labels))
+            yield batch._replace(labels=np.where(batch.positions == 7, 11, batch.labels))
 
     digits = read(
-        ReadPlan("x", 20, made_from=None, batches=relabelled), reading=ReadOptions(Rejects(max_rate=0.05))
+        ReadPlan("x", 20, made_from=None, chunks=relabelled), reading=ReadOptions(Rejects(max_rate=0.05))
     )
     assert sum(len(split) for split in digits.splits().values()) == 19
-    assert "'7.png': UNSUPPORTED: its label 10 is no digit" in capsys.readouterr().out
+    assert "'7.png': UNSUPPORTED: its label 11 is no digit" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("shard", [(1, 1), (-1, 2), (2, 2), (0, 0)])
@@ -225,7 +211,7 @@ def test_another_preprocessing_is_decoded_again(tmp_path, monkeypatch):
 
 def test_a_crash_leaves_no_incomplete_cache(tmp_path):
     broken = Counted(50)
-    batches = broken.plan.batches
+    batches = broken.plan.chunks
 
     def crash(shard):
         yield from list(batches(shard))[:3]
@@ -233,24 +219,41 @@ def test_a_crash_leaves_no_incomplete_cache(tmp_path):
 
     with pytest.raises(RuntimeError, match="crash"):
         read(
-            ReadPlan("numbers", 50, made_from=("v1",), batches=crash),
+            ReadPlan("numbers", 50, made_from=("v1",), chunks=crash),
             reading=ReadOptions(cache_dir=str(tmp_path)),
         )
     assert list(tmp_path.iterdir()) == []
     assert same(cached(tmp_path, Counted(50)), read(Counted(50).plan, reading=ReadOptions()))
 
 
+def test_what_a_killed_process_left_is_removed(tmp_path, run_python):
+    run_python(f"""
+import os
+from trainer.data.reading import ReadOptions, ReadPlan, read
+
+def killed(shard):
+    os._exit(0)
+
+plan = ReadPlan("numbers", 50, made_from=("v1",), chunks=killed)
+read(plan, reading=ReadOptions(cache_dir={str(tmp_path)!r}))
+""")
+    (left,) = tmp_path.iterdir()
+    cached(tmp_path, Counted(50))
+    assert not left.exists()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 @pytest.mark.parametrize("name", ["train.images", "test.labels", "validation.positions", "share.json"])
 @pytest.mark.parametrize("gone", [False, True])
 def test_a_truncated_cache_is_recreated(tmp_path, name, gone):
-    first = cached(tmp_path, Counted(80))
+    cached(tmp_path, Counted(80))
     (file,) = tmp_path.glob(f"*/{name}")
     if gone or name == "share.json":
         file.unlink()
     else:
         file.write_bytes(file.read_bytes()[: -1 - 783 * (name == "train.images")])
     again = Counted(80)
-    assert same(first, cached(tmp_path, again))
+    assert same(read(Counted(80).plan, reading=ReadOptions()), cached(tmp_path, again))
     assert len(again.decoded) == 80
     intact = Counted(80)
     cached(tmp_path, intact)
@@ -271,9 +274,10 @@ def test_images_that_do_not_fit_the_memory_stay_on_disk(tmp_path, monkeypatch):
     assert digits.digest == plain.digest
 
 
-def test_a_cache_that_fits_is_loaded_into_memory(tmp_path):
+def test_a_cache_is_mapped_even_if_it_fits(tmp_path):
+    # The kernel keeps the file's pages anyway: a copy would take the memory twice.
     cached(tmp_path, Counted(50))
-    assert not isinstance(cached(tmp_path, Counted(50)).train.images, np.memmap)
+    assert isinstance(cached(tmp_path, Counted(50)).train.images, np.memmap)
 
 
 def test_a_cache_folder_without_room_is_refused(tmp_path, monkeypatch):
@@ -291,7 +295,7 @@ def test_a_cache_folder_that_cannot_be_made_is_refused(tmp_path):
 
 def test_two_jobs_can_create_the_same_cache_at_once(tmp_path):
     meanwhile = Counted(50)
-    batches = meanwhile.plan.batches
+    batches = meanwhile.plan.chunks
 
     def slow(shard):
         # While this one decodes, another finishes.
@@ -299,7 +303,7 @@ def test_two_jobs_can_create_the_same_cache_at_once(tmp_path):
         yield from batches(shard)
 
     digits = read(
-        ReadPlan("numbers", 50, made_from=("v1",), batches=slow), reading=ReadOptions(cache_dir=str(tmp_path))
+        ReadPlan("numbers", 50, made_from=("v1",), chunks=slow), reading=ReadOptions(cache_dir=str(tmp_path))
     )
     assert same(digits, read(Counted(50).plan, reading=ReadOptions()))
     assert len(list(tmp_path.iterdir())) == 1
@@ -317,3 +321,73 @@ def test_workers_that_exchange_keep_their_shares_in_the_cache(tmp_path, workers)
     second = read_by(workers, make, rejects=Rejects(max_rate=1), cache_dir=str(tmp_path))
     assert [one.decoded for one in made] == [[], []]
     assert all(same(one, other) for one, other in zip(first, second, strict=True))
+
+
+# What the chief alone does.
+
+
+def told_by_chief(make) -> list:
+    meeting = Meeting(3)
+
+    def work(index: int):
+        try:
+            return Workers(index, 3, meeting.of(index)).from_chief(make)
+        except UserError as error:
+            return error
+
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        return list(pool.map(work, range(3)))
+
+
+def test_the_chief_lists_for_all():
+    calls = []
+    assert told_by_chief(lambda: calls.append(1) or b"listing") == [b"listing"] * 3
+    assert len(calls) == 1
+
+
+def test_what_stops_the_chief_stops_all():
+    def refuse() -> bytes:
+        raise UserError("no such folder", value="x", hint="check the path")
+
+    found = told_by_chief(refuse)
+    assert [str(error) for error in found] == ["no such folder: 'x'. Check the path."] * 3
+
+
+def test_alone_everyone_lists():
+    assert Workers(1, 2).from_chief(lambda: b"own") == b"own"
+
+
+def test_held_out_images_travel_in_rounds(monkeypatch):
+    monkeypatch.setattr("trainer.data.share._ROUND", 3)
+    whole = read(Counted(200).plan, reading=ReadOptions())
+    for one in read_by(3, lambda: Counted(200)):
+        assert numbers_of(one.validation) == numbers_of(whole.validation)
+        assert numbers_of(one.test) == numbers_of(whole.test)
+        assert one.test.labels.tolist() == whole.test.labels.tolist()
+
+
+def test_held_out_images_of_all_workers_are_mapped_where_they_do_not_fit(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "available_in_process", lambda: 8 * 784)
+    for one in read_by(2, lambda: Counted(200), cache_dir=str(tmp_path)):
+        assert isinstance(one.validation.images, np.memmap)
+        assert isinstance(one.test.images, np.memmap)
+    assert all(path.is_dir() for path in tmp_path.iterdir())
+
+
+def test_a_disk_without_room_for_the_held_out_images_of_all_is_refused(tmp_path, monkeypatch):
+    first = read_by(2, lambda: Counted(200), cache_dir=str(tmp_path))
+    monkeypatch.setattr(machine, "available_in_process", lambda: 8 * 784)
+    usage = type("Usage", (), {"free": 1_000})
+    monkeypatch.setattr("trainer.data.share.shutil.disk_usage", lambda path: usage)
+    again = read_by(2, lambda: Counted(200), cache_dir=str(tmp_path))
+    assert all(isinstance(one, Digits) for one in first)
+    assert all("has no room for" in str(one) for one in again)
+
+
+def test_a_file_for_images_has_its_room_on_the_disk(tmp_path, monkeypatch):
+    """Writing to a mapped file without room ends the process, where the disk is full."""
+    monkeypatch.setattr(machine, "available_in_process", lambda: 0)
+    with ShareCache(tmp_path).file_for(100) as file:
+        status = os.fstat(file.fileno())
+    assert status.st_size == 100 * 784
+    assert status.st_blocks * 512 >= status.st_size

@@ -1,12 +1,15 @@
 import dataclasses
 import hashlib
+import json
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.data.splits import Digits, Split, SplitSummary, held_out
+from schemas.digit import NOT_A_DIGIT
+from schemas.errors import UserError
+from trainer.data.splits import Digits, Split, SplitSummary, check_shares, held_out, with_usable_validation
 
 
 def split_of(labels: list[int]) -> Split:
@@ -108,7 +111,7 @@ def test_digest_does_not_depend_on_the_name():
         (np.zeros((3, 28, 28), np.uint8), np.zeros(2, np.uint8)),
         (np.zeros((2, 28, 28, 1), np.uint8), np.zeros(2, np.uint8)),
         (np.zeros((2, 28, 28), np.uint8), np.zeros(2, np.int64)),
-        (np.zeros((2, 28, 28), np.uint8), np.array([0, 10], np.uint8)),
+        (np.zeros((2, 28, 28), np.uint8), np.array([0, 11], np.uint8)),
     ],
 )
 def test_a_split_refuses_other_shapes_types_and_labels(images, labels):
@@ -175,3 +178,46 @@ def test_the_training_digest_takes_every_row_of_large_data_once():
     whole = hashlib.sha256(train.images.data)
     whole.update(train.labels.data)
     assert digits_of(train, split_of([1])).train_digest == whole.hexdigest()
+
+
+def test_uneven_shares_are_refused_unless_told():
+    own = split_of([1] * 30)
+    digits = Digits("x", own, None, split_of([1]), all_train=SplitSummary.of(split_of([1] * 177)))
+    with pytest.raises(UserError, match=r"less than 0\.95 .*--min-used\): '60 of 177 images of x'"):
+        check_shares(digits, smallest=30, workers=2, least=0.95)
+    check_shares(digits, smallest=30, workers=2, least=0.3)
+    check_shares(digits, smallest=85, workers=2, least=0.95)
+
+
+def test_the_known_digest_of_a_split_is_that_of_its_images():
+    digits = digits_of(split_of([1, 2, 3]), split_of([1]))
+    known = dataclasses.replace(digits, train=dataclasses.replace(digits.train, digest=digits.train_digest))
+    assert known.train_digest == digits.train_digest
+    weighted = dataclasses.replace(
+        known, train=dataclasses.replace(known.train, weights=np.ones(3, np.float32))
+    )
+    assert weighted.train_digest != known.train_digest
+    assert known.train.take(slice(2)).digest is None
+
+
+@given(st.lists(st.integers(0, NOT_A_DIGIT), max_size=50))
+def test_pictures_that_are_no_digit_are_counted_apart(labels):
+    split = split_of(labels)
+    assert split.class_counts() == tuple(labels.count(digit) for digit in range(10))
+    assert split.not_digits == labels.count(NOT_A_DIGIT)
+    summary = SplitSummary.of(split)
+    assert summary.images == len(labels)
+    assert summary + SplitSummary.empty() == summary
+    halves = SplitSummary.of(split.take(slice(0, 20))) + SplitSummary.of(split.take(slice(20, None)))
+    assert halves == summary
+    assert SplitSummary.from_json(json.loads(json.dumps(dataclasses.astuple(summary)))) == summary
+
+
+def test_summaries_of_earlier_versions_are_read():
+    assert SplitSummary.from_json([[1] * 10, 5]) == SplitSummary((1,) * 10, 5, not_digits=0)
+
+
+def test_validation_images_without_a_digit_are_no_validation():
+    some, none = split_of([3, NOT_A_DIGIT]), split_of([NOT_A_DIGIT])
+    assert with_usable_validation(Digits("x", some, none, some)).validation is None
+    assert with_usable_validation(Digits("x", some, some, some)).validation is some

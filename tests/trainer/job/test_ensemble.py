@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from digitmill.confidence.scaling import apply_temperature
 from schemas.errors import UserError
 from schemas.model import bundle
 from schemas.model.model_card import ModelCard
@@ -19,7 +20,6 @@ from trainer.data.splits import Digits
 from trainer.job import ensemble, train_job, training
 from trainer.job.result import TrainResult
 from trainer.loop.actions.preemption import PreemptedError
-from trainer.metrics.calibration import apply_temperature
 from trainer.report.record import RunRecord
 from trainer.run import run_folder, run_location
 from trainer.train_options import TrainOptions
@@ -234,7 +234,7 @@ def test_the_data_is_read_once(few_digits, tmp_path):
 
 @pytest.mark.slow
 def test_two_replicas_make_the_same_ensemble(two, few_digits, tmp_path):
-    result = run(few_digits, tmp_path / "run", members=2, replicas=2)
+    result = run(few_digits, tmp_path / "run", members=2, replicas=2, allow_cpu=True)
     assert result.card.test_loss == pytest.approx(two.card.test_loss, rel=1e-3)
 
 

@@ -170,3 +170,31 @@ def _measured(bundle_path, data, split):
     except UserError as error:
         assert "the source has no such split" in str(error) or "has no images" in str(error)
         return 0
+
+
+def test_no_digits_and_sources_are_measured_apart(bundle_path, tmp_path):
+    test = embedded_sample.digits().test
+    rng = np.random.default_rng(3)
+    lines = ["path,label"]
+    for number in range(40):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), rng.integers(0, 256, (28, 28)).astype(np.uint8))
+        lines.append(f"{number}.png,unreadable")
+    (tmp_path / "noise.csv").write_text("\n".join(lines))
+    noise = f"labels:{tmp_path}/noise.csv"
+    found = measure(bundle_path, data=("sample", noise), split="all")
+    alone = measure(bundle_path, split="all")
+    assert (found.accuracy, found.accepted, found.confusion) == (
+        alone.accuracy,
+        alone.accepted,
+        alone.confusion,
+    )
+    assert (found.not_digits.images, alone.not_digits.images) == (40, 0)
+    assert set(found.sources) == {"sample", noise}
+    assert found.sources["sample"].right == alone.accuracy.right
+    assert found.sources[noise].not_digits == found.not_digits
+    only = measure(bundle_path, data=(noise,), split="all")
+    assert (only.accuracy, only.not_digits) == (None, found.not_digits)
+    assert "not a digit  40, " in only.table()
+    assert "accuracy" not in only.table()
+    assert json.loads(json.dumps(only.as_data()))["not_digits"]["images"] == 40
+    assert len(test) == 500

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from digitmill.storage.object_stores import bucket_folder
-from digitmill.storage.object_stores.bucket import StoreError
+from digitmill.storage.object_stores.bucket import ABSENT, StoreError
 from schemas.errors import StorageError, UserError
 from trainer.job import train_job
 from trainer.run.checkpoints import Checkpoint, Checkpoints
@@ -21,6 +21,7 @@ class StubBucket:
 
     def __init__(self) -> None:
         self.refused: set[str] = set()
+        self._written: set[str] = set()
 
     def list(self, prefix, *, most=None):
         self._answer("list")
@@ -31,7 +32,13 @@ class StubBucket:
 
     def write(self, name, data, *, expected=None, patient=True):
         self._answer("write")
+        if expected == ABSENT and name in self._written:
+            return None
+        self._written.add(name)
         return "1"
+
+    def release(self, name, version):
+        self._written.discard(name)
 
     def _answer(self, kind: str) -> None:
         if kind in self.refused:

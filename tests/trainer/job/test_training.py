@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from schemas.errors import UserError
+from schemas.errors import JobFailedError, UserError
 from schemas.model import bundle
 from schemas.model.model_card import ModelCard
 from trainer import recipes
@@ -21,6 +21,7 @@ from trainer.data.splits import Digits
 from trainer.job import train_job, training
 from trainer.job.result import TrainResult
 from trainer.loop.actions.watchdog import DivergedError
+from trainer.loop.steps import StepRunner
 from trainer.report import writing
 from trainer.report.record import RunRecord
 from trainer.run import run_location
@@ -68,7 +69,7 @@ QUICK = "dense-128"
     params=[
         pytest.param(name, marks=() if name == QUICK else pytest.mark.slow)
         for name in recipes.NAMES
-        if name not in ("small-cnn", "strong-cnn-robust")
+        if name not in ("small-cnn", "strong-cnn-robust", "everyday-cnn-refined")
     ]
 )
 def finished(request, run_of) -> TrainResult:
@@ -113,6 +114,7 @@ def test_the_card_records_the_training(finished, few_digits):
     assert (card.test_accuracy.images, card.validation_accuracy.images) == (103, 100)
     assert sum(card.confidence_histogram) == pytest.approx(1)
     assert sum(card.pixel_histogram) == pytest.approx(1)
+    assert card.ink.images == 400
     assert card.versions["tensorflow"] == tf.__version__
     overrides = dict(card.overrides)
     assert (recipe.needs_teacher, overrides.pop("teacher", None) is None) in ((True, False), (False, True))
@@ -180,7 +182,7 @@ def test_a_run_is_repeatable_to_the_bit(run_of, few_digits, tmp_path):
 
 @pytest.mark.slow
 def test_two_replicas_train_as_good_a_bundle_as_one(run_of, few_digits, tmp_path):
-    two = run(few_digits, tmp_path / "two", replicas=2)
+    two = run(few_digits, tmp_path / "two", replicas=2, allow_cpu=True)
     assert run_of("dense-128").card.test_loss == pytest.approx(two.card.test_loss, rel=1e-3)
     assert ModelCard.from_json((two.bundle / bundle.CARD).read_text()).replicas == 2
 
@@ -220,9 +222,25 @@ def test_the_source_gets_the_recipes_validation_fraction(name, fraction, tmp_pat
 
 
 def test_a_batch_that_does_not_divide_is_refused_before_data_is_read(tmp_path):
-    options = TrainOptions(recipe="cnn", data="few", output=tmp_path, batch=7, replicas=2)
+    options = TrainOptions(recipe="cnn", data="few", output=tmp_path, batch=7, replicas=2, allow_cpu=True)
     with pytest.raises(UserError, match="--batch 6"):
         training.train(options, None, run_location.of_run(tmp_path, {}))
+
+
+@pytest.mark.slow
+def test_a_failed_export_loses_no_training(few_digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(bundle, "GOLDEN_TOLERANCE", -1.0)
+    with pytest.raises(JobFailedError, match=r"differs from the model by .* With --resume, the export alone"):
+        run(few_digits, tmp_path / "run")
+    monkeypatch.undo()
+    monkeypatch.setattr(StepRunner, "run", lambda *args, **more: pytest.fail("trained again"))
+    options = TrainOptions(
+        recipe=QUICK, data="few", output=tmp_path / "run", epochs=2, batch=40, seed=3, replicas=1, resume=True
+    )
+    where = run_location.of_run(tmp_path / "run", {})
+    resumed = training.train(options, MemorySource(few_digits), where)
+    assert (resumed.bundle / bundle.CARD).exists()
+    assert len(resumed.history) == 2
 
 
 @pytest.mark.slow
@@ -232,6 +250,7 @@ def test_a_job_on_the_sample_prints_its_summary(tmp_path, capsys):
     printed = capsys.readouterr().out
     # A floor that a net which learnt nothing, or learnt shuffled labels, does not reach.
     assert result.card.test_accuracy.value > 0.85
+    assert printed.startswith("CPU, ")
     assert "sample: 4,000 train, 500 validation, 500 test images" in printed
     assert "batches of 32, 32 on each of 1 replica(s)" in printed
     assert f"test accuracy  {result.card.test_accuracy}" in printed

@@ -2,6 +2,8 @@
 
 import csv
 
+import cv2
+import numpy as np
 import pytest
 
 from schemas.errors import UserError
@@ -79,6 +81,12 @@ def test_training_starts_from_a_bundles_weights(tmp_path, bundle_path):
     assert tuned.history[0].loss < 0.6 * fresh.history[0].loss
 
 
+def test_the_shipped_model_has_a_name(tmp_path):
+    with pytest.raises(UserError, match="the architecture of --init differs") as caught:
+        run(tmp_path, recipe="cnn", init="shipped")
+    assert "shipped, of the recipe " in str(caught.value)
+
+
 def test_a_bundle_of_another_recipe_is_refused(tmp_path, bundle_path):
     with pytest.raises(UserError, match="the architecture of --init differs"):
         run(tmp_path, recipe="cnn", init=str(bundle_path))
@@ -91,3 +99,25 @@ def test_an_empty_class_causes_a_warning(tmp_path, label_folder, capsys):
     (tmp_path / "labels.csv").write_text("\n".join(["path,label", *rows]))
     run(tmp_path, data=f"labels:{tmp_path}/labels.csv")
     assert f"warning: labels:{tmp_path}/labels.csv has no training image of 7" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_unreadable_images_and_sources_reach_card_and_report(tmp_path, label_folder, few_digits):
+    noise = np.random.default_rng(4)
+    (label_folder / "unreadable").mkdir()
+    for number in range(100):
+        picture = noise.integers(0, 256, (28, 28)).astype(np.uint8)
+        cv2.imwrite(str(label_folder / "unreadable" / f"{number}.png"), picture)
+    idx = f"idx:{write_set(tmp_path / 'idx', few_digits)}"
+    result = run(tmp_path, data=(idx, f"folder:{label_folder}"), epochs=8)
+    card = ModelCard.from_json((result.bundle / "model_card.json").read_text())
+    assert 60 < card.not_digits < 95 < sum(card.class_counts)
+    assert set(card.trust.not_digits) == {"validation", "test"}
+    assert set(card.trust.sources["test"]) == {idx, f"folder:{label_folder}"}
+    folder = card.trust.sources["test"][f"folder:{label_folder}"]
+    assert folder.not_digits == card.trust.not_digits["test"]
+    assert sum(each.images for each in card.trust.sources["test"].values()) == card.test_accuracy.images
+    assert folder.not_digits.share < 0.2
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "of the test data" in page
+    assert "At the threshold by source, test images" in page

@@ -41,13 +41,13 @@ def answers_and_gradients(model: keras.Model) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("options", [{}, {"epsilon": 0.1}, {"center": False}, {"scale": False}], ids=str)
 def test_the_fused_layer_equals_keras(options):
-    plain, fused = network(**options), training_layers.with_fused_batch_norm(network(**options))
+    plain, fused = network(**options), training_layers.for_training(network(**options))
     for one, other in zip(answers_and_gradients(plain), answers_and_gradients(fused), strict=True):
         assert one == pytest.approx(other, abs=2e-4)
 
 
 def test_only_batches_of_images_are_fused(monkeypatch):
-    fused, seen = training_layers.with_fused_batch_norm(network()), []
+    fused, seen = training_layers.for_training(network()), []
     original = tf.compat.v1.nn.fused_batch_norm
     monkeypatch.setattr(
         tf.compat.v1.nn, "fused_batch_norm", lambda x, *a, **k: seen.append(x.shape) or original(x, *a, **k)
@@ -61,13 +61,35 @@ def test_only_batches_of_images_are_fused(monkeypatch):
 
 
 def test_inference_is_keras_own():
-    plain, fused = network(), training_layers.with_fused_batch_norm(network())
+    plain, fused = network(), training_layers.for_training(network())
     assert (plain(images(), training=False).numpy() == fused(images(), training=False).numpy()).all()
+
+
+def test_synchronised_replicas_normalise_as_one_with_all_their_images(two_replicas):
+    whole = images(8)
+    alone = network()
+    expected = alone(whole, training=True).numpy()
+    with two_replicas.scope():
+        shared = training_layers.for_training(network(), sync_batch_norm=True)
+        plain = training_layers.for_training(network())
+
+    def half(model: keras.Model) -> tf.Tensor:
+        number = tf.distribute.get_replica_context().replica_id_in_sync_group
+        return model(tf.reshape(whole, (2, 4, *whole.shape[1:]))[number], training=True)
+
+    def answers(model: keras.Model) -> np.ndarray:
+        model.set_weights(network().get_weights())
+        run = tf.function(lambda: two_replicas.run(half, args=(model,)))
+        return np.concatenate([part.numpy() for part in two_replicas.experimental_local_results(run())])
+
+    assert answers(shared) == pytest.approx(expected, abs=1e-5)
+    assert answers(plain) != pytest.approx(expected, abs=1e-3)
+    assert shared.get_weights()[-1] == pytest.approx(alone.get_weights()[-1], abs=1e-5)
 
 
 def test_other_axes_are_not_fused():
     model = keras.Sequential([keras.Input((4, 4, 2)), keras.layers.BatchNormalization(axis=1)])
-    assert type(training_layers.with_fused_batch_norm(model).layers[0]) is keras.layers.BatchNormalization
+    assert type(training_layers.for_training(model).layers[0]) is keras.layers.BatchNormalization
 
 
 @pytest.mark.slow

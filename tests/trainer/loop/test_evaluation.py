@@ -1,7 +1,9 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from tests.trainer import tf32
 from trainer import recipes
 from trainer.loop import precision
 from trainer.loop.evaluation import Evaluator
@@ -46,6 +48,21 @@ def test_one_evaluator_serves_splits_of_any_size(models, few_digits):
     evaluator = Evaluator(*models[2])
     sizes = [len(evaluator.evaluate(split).probabilities) for split in few_digits.splits().values()]
     assert sizes == [len(split) for split in few_digits.splits().values()]
+
+
+def test_tf32_does_not_move_a_measurement(models, few_digits, monkeypatch):
+    model, strategy = models[2]
+    last = model.layers[-1].kernel
+    last.assign(last * 30)  # sure of its answers, as a trained network is
+    exact = model(few_digits.test.images, training=False).numpy()
+    tf32.emulate(monkeypatch)
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    assert np.abs(model(few_digits.test.images, training=False).numpy() - exact).max() > 1e-3
+    evaluator = Evaluator(model, strategy)
+    assert evaluator.evaluate(few_digits.test).probabilities == pytest.approx(exact, abs=1e-5)
+    assert evaluator.evaluate_locally(few_digits.test).probabilities == pytest.approx(exact, abs=1e-5)
+    assert tf.config.experimental.tensor_float_32_execution_enabled()
+    last.assign(last / 30)
 
 
 @pytest.mark.slow

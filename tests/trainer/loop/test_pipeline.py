@@ -1,4 +1,5 @@
 import itertools
+import textwrap
 
 import numpy as np
 import pytest
@@ -159,3 +160,37 @@ def test_evaluation_reads_in_order_and_repeats_only_the_last_image(count, replic
     numbers = joined(batches)
     assert numbers[:count] == list(range(count))
     assert set(numbers[count:]) <= {count - 1}
+
+
+@pytest.mark.slow
+def test_mapped_images_are_not_copied_even_for_a_moment(run_python):
+    code = """
+        import pathlib, tempfile, threading, time
+        import numpy as np, tensorflow as tf
+        from trainer.data.share import map_column
+        from trainer.data.splits import Split
+        from trainer.loop import pipeline
+        def own():
+            text = pathlib.Path('/proc/self/status').read_text()
+            fields = dict(line.split(':', 1) for line in text.splitlines())
+            return sum(int(fields[name].split()[0]) for name in ('RssAnon', 'RssShmem')) * 1024
+        file = tempfile.TemporaryFile()
+        for _ in range(10):
+            file.write(np.ones((20_000, 28, 28), np.uint8).data)
+        split = Split(map_column(file, 'images'), np.zeros(200_000, np.uint8))
+        cpu = tf.distribute.MirroredStrategy(['CPU:0'], tf.distribute.ReductionToOneDevice())
+        order = pipeline.BatchOrder(steps_per_epoch=2_000, epochs=1, seed=0)
+        peak = before = own()
+        def watch():
+            global peak
+            while True:
+                peak = max(peak, own())
+                time.sleep(0.005)
+        threading.Thread(target=watch, daemon=True).start()
+        datasets = pipeline.training_datasets(split, strategy=cpu, per_replica=100, order=order)
+        next(iter(datasets(0, 1)))
+        next(pipeline.distribute(datasets, cpu))
+        next(pipeline.evaluation_batches(split, strategy=cpu, per_replica=100))
+        print((peak - before) / split.images.nbytes)
+    """
+    assert float(run_python(textwrap.dedent(code)).split()[-1]) < 0.5

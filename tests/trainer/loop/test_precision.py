@@ -10,35 +10,44 @@ from trainer.loop.training_loop import Trainer
 
 
 @pytest.mark.parametrize(
-    ("flags", "has"), [("fpu avx512f avx512_bf16", True), ("fpu amx_bf16", True), ("fpu avx512f", False)]
+    ("flags", "policy"),
+    [
+        ("fpu avx512f avx512_bf16 amx_bf16", "mixed_bfloat16"),
+        ("fpu avx512f avx512_bf16", "float32"),
+        ("fpu avx512f", "float32"),
+    ],
 )
-def test_a_processor_says_whether_it_has_bfloat16(flags, has, tmp_path, monkeypatch):
+def test_a_processor_computes_in_bfloat16_if_it_has_amx(flags, policy, tmp_path, monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags\t\t: {flags}\nbugs :\n")
-    assert precision.has_bfloat16(tmp_path / "cpuinfo") == has
+    assert precision.mixed_policy(tmp_path / "cpuinfo") == policy
 
 
-def test_without_cpuinfo_there_is_no_bfloat16(tmp_path, monkeypatch):
+def test_without_cpuinfo_mixed_is_float32(tmp_path, monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
-    assert not precision.has_bfloat16(tmp_path / "missing")
+    assert precision.mixed_policy(tmp_path / "missing") == "float32"
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "has"), [([(8, 0)], True), ([(9, 0), (7, 5)], False), ([None], False)]
+    ("capabilities", "policy"),
+    [
+        ([(8, 0)], "mixed_bfloat16"),
+        ([(9, 0), (7, 5)], "mixed_float16"),  # an H100 beside a T4
+        ([(7, 0)], "mixed_float16"),  # V100
+        ([(6, 0)], "float32"),
+        ([None], "float32"),
+    ],
 )
-def test_every_gpu_must_have_bfloat16(capabilities, has, monkeypatch):
+def test_the_oldest_gpu_decides(capabilities, policy, monkeypatch):
     details = [{} if found is None else {"compute_capability": found} for found in capabilities]
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: details)
     monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: gpu)
-    assert precision.has_bfloat16() == has
+    assert precision.mixed_policy() == policy
 
 
-@pytest.mark.parametrize(
-    ("asked", "has", "policy"),
-    [("float32", True, "float32"), ("mixed", False, "float32"), ("mixed", True, "mixed_bfloat16")],
-)
-def test_mixed_means_bfloat16_if_available(asked, has, policy, monkeypatch):
-    monkeypatch.setattr(precision, "has_bfloat16", lambda: has)
+@pytest.mark.parametrize(("asked", "policy"), [("float32", "float32"), ("mixed", "mixed_float16")])
+def test_only_mixed_follows_the_hardware(asked, policy, monkeypatch):
+    monkeypatch.setattr(precision, "mixed_policy", lambda: "mixed_float16")
     assert precision.dtype_policy(asked) == policy
 
 
@@ -50,15 +59,16 @@ def test_the_policy_is_restored():
 
 
 @pytest.mark.slow
-def test_a_mixed_network_computes_in_bfloat16_learns_and_is_exported_in_float32(
-    few_digits, one_replica, monkeypatch
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_mixed_network_computes_in_16_bits_learns_and_is_exported_in_float32(
+    dtype, few_digits, one_replica, monkeypatch
 ):
-    monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(precision, "mixed_policy", lambda: f"mixed_{dtype}")
     recipe = dataclasses.replace(recipes.load("cnn"), epochs=4, batch=40, precision="mixed")
     trainer = Trainer(recipe, few_digits, strategy=one_replica, seed=1)
     epochs = list(trainer.epochs())
     convolution = next(layer for layer in trainer.model.layers if isinstance(layer, keras.layers.Conv2D))
-    assert (convolution.compute_dtype, convolution.variable_dtype) == ("bfloat16", "float32")
+    assert (convolution.compute_dtype, convolution.variable_dtype) == (dtype, "float32")
     assert epochs[-1].loss < epochs[0].loss * 0.7
     copy = trainer.copy_outside_strategy()
     assert {layer.compute_dtype for layer in copy.layers} <= {"float32", "uint8"}

@@ -124,7 +124,7 @@ def test_sigterm_saves_within_the_epoch_and_nothing_is_lost(
         return run(*arguments, **named)
 
     monkeypatch.setattr(StepRunner, "run", interrupted)
-    with pytest.raises(PreemptedError, match=r"saved to .*step-.*npz. Continue with --resume"):
+    with pytest.raises(PreemptedError, match=r"saved to .*step-.*npz$"):
         list(trainer.epochs())
     assert 10 < trainer.state.step < 20
     resumed = trainer_of(tmp_path, few_digits, strategy)
@@ -206,13 +206,13 @@ def wait_for_checkpoint(output: pathlib.Path, process: subprocess.Popen, *, step
 @pytest.mark.slow
 @pytest.mark.parametrize("replicas", ["1", "2"])
 def test_a_killed_job_resumes_to_the_same_weights(replicas, tmp_path):
-    alone = started(tmp_path / "alone", "--replicas", replicas)
-    killed = started(tmp_path / "killed", "--replicas", replicas)
+    alone = started(tmp_path / "alone", "--allow-cpu", "--replicas", replicas)
+    killed = started(tmp_path / "killed", "--allow-cpu", "--replicas", replicas)
     wait_for_checkpoint(tmp_path / "killed", killed, step=random.choice([7, 35, 70, 126]))
     time.sleep(random.random() * 0.3)
     killed.kill()
     killed.communicate()
-    resumed = started(tmp_path / "killed", "--replicas", replicas, "--resume")
+    resumed = started(tmp_path / "killed", "--allow-cpu", "--replicas", replicas, "--resume")
     printed, complained = resumed.communicate(timeout=200)
     assert resumed.returncode == 0, complained
     assert "resumed after step " in printed
@@ -233,10 +233,22 @@ def test_a_preempted_job_prints_the_command_that_resumes_it(number, tmp_path):
     assert process.returncode == 143
     (line,) = [line for line in complained.splitlines() if line.startswith("digitmill: ")]
     assert not re.search(r"\.(cc|cu|h):\d+\]", complained), "native libraries' chatter is kept back"
-    _, _, goes_on = line.partition("Continue with --resume: ")
+    _, _, goes_on = line.partition("Resume with: ")
     assert shlex.split(goes_on)[:2] == ["digitmill", "train"]
     assert {"--resume", "--output", str(tmp_path / "run")} <= set(shlex.split(goes_on))
     assert str(tmp_path / "run" / "checkpoints") in line
     again = subprocess.run(command(tmp_path / "run"), cwd=ROOT, capture_output=True, text=True, check=False)
     assert again.returncode == 2
     assert "Give --resume to continue" in again.stderr
+
+
+@pytest.mark.slow
+def test_a_training_with_pictures_that_are_no_digit_resumes(
+    tmp_path, with_not_digits, one_replica, monkeypatch
+):
+    list(trainer_of(tmp_path / "whole", with_not_digits, one_replica, every=4).epochs())
+    middle = Checkpoints(LocalPlace(tmp_path / "whole")).load(16)
+    resumed = trainer_of(tmp_path / "resumed", with_not_digits, one_replica, every=4)
+    resumed.restore(middle)
+    list(resumed.epochs())
+    assert_same(final(tmp_path / "whole"), final(tmp_path / "resumed"))

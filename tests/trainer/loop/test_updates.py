@@ -15,7 +15,7 @@ def optimizer(**changes) -> keras.optimizers.Optimizer:
     return updates.make_optimizer(dataclasses.replace(RECIPE, **changes), 100)
 
 
-def stepped(strategy, made, *, gradients, clip_norm=None, steps=3, ours=True) -> list[np.ndarray]:
+def stepped(strategy, made, *, gradients, clip_norm=None, steps=3, ours=True, xla=False) -> list[np.ndarray]:
     """Two variables after some steps; a replica's gradients are its share."""
     replicas = strategy.num_replicas_in_sync
     with strategy.scope():
@@ -30,7 +30,7 @@ def stepped(strategy, made, *, gradients, clip_norm=None, steps=3, ours=True) ->
         share = 1.0 if replicas == 1 else 0.25 + 0.5 * number
         mine = [tf.constant(gradient) * share for gradient in gradients]
         if ours:
-            updates.apply(chosen, mine, variables, clip_norm=clip_norm)
+            updates.apply(chosen, mine, variables, clip_norm=clip_norm, xla=xla)
         else:
             chosen.apply(mine, variables)
 
@@ -50,6 +50,23 @@ MADE = {
 AVERAGED = {"ema": lambda: keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5)}
 GRADIENTS = [[0.5, -1.0], [[2.0]]]
 REPLICAS = pytest.mark.parametrize("replicas", ["one_replica", "two_replicas"])
+
+
+@REPLICAS
+@pytest.mark.parametrize("name", [*MADE, *AVERAGED])
+def test_a_compiled_update_is_the_same(name, replicas, request):
+    strategy, made = request.getfixturevalue(replicas), (MADE | AVERAGED)[name]
+    plain = stepped(strategy, made, gradients=GRADIENTS, clip_norm=0.5)
+    compiled = stepped(strategy, made, gradients=GRADIENTS, clip_norm=0.5, xla=True)
+    for one, other in zip(plain, compiled, strict=True):
+        assert one == pytest.approx(other, rel=1e-6)
+
+
+def test_the_rate_of_a_scaled_recipe_rises_to_its_multiple():
+    made = optimizer(rate_factor=4.0)
+    rate = made._learning_rate
+    # A fifth of the 100 steps, since the recipe has few epochs.
+    assert [float(rate(step)) for step in (0, 10, 20, 99)] == pytest.approx([1e-3, 2.5e-3, 4e-3, 4e-3])
 
 
 @REPLICAS

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
+from digitmill.confidence.scaling import apply_temperature
 from trainer import recipes
 from trainer.bundle.initial_weights import _difference
-from trainer.metrics.calibration import apply_temperature
 from trainer.metrics.temperature import bake, softmax_layer, unbake
 
 

@@ -60,6 +60,8 @@ def test_the_network_is_that_of_its_source(name, layers):
         ("small-cnn", "AdamW", False, 15, 128, 5_000),
         ("strong-cnn", "AdamW", False, 20, 128, 5_000),
         ("strong-cnn-robust", "AdamW", False, 20, 128, 5_000),
+        ("everyday-cnn", "AdamW", False, 24, 256, 5_000),
+        ("everyday-cnn-refined", "AdamW", False, 14, 256, 5_000),
         ("distilled", "AdamW", False, 40, 128, 5_000),
     ],
 )

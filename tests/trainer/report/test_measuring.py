@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from digitmill.confidence import calibration
 from digitmill.reports.charts.acceptance import expected_calibration_error
+from digitmill.reports.gallery import inline_png
 from trainer import recipes
-from trainer.metrics import calibration
 from trainer.metrics.measures import Evaluation
 from trainer.report import measuring
 from trainer.report.record import RunRecord, SplitMetrics
@@ -22,7 +23,7 @@ def evaluations(least: int = 1):
     def build(rows: list[tuple[int, list[int]]]) -> Evaluation:
         raised = np.array([weights for _, weights in rows], np.float64) + 0.01
         probabilities = (raised / raised.sum(axis=1, keepdims=True)).astype(np.float32)
-        return Evaluation(np.array([label for label, _ in rows], np.uint8), probabilities)
+        return Evaluation.of(np.array([label for label, _ in rows], np.uint8), probabilities)
 
     weights = st.lists(st.integers(0, 99), min_size=10, max_size=10)
     return st.lists(st.tuples(st.integers(0, 9), weights), min_size=least, max_size=40).map(build)
@@ -51,6 +52,17 @@ def test_thresholds_are_round_and_close_near_one() -> None:
     assert max(measuring.THRESHOLDS) < 1
 
 
+def test_nine_test_images_are_drawn_by_lot_and_the_same_for_a_seed(record_of, few_digits) -> None:
+    first, again, other = (record_of(options={"seed": seed}).random for seed in (3, 3, 4))
+    assert first == again != other
+    places = [shown.image for shown in first]
+    assert len(places) == 9
+    assert places == sorted(set(places))
+    assert [shown.label for shown in first] == few_digits.test.labels[places].tolist()
+    # The network has no say in it.
+    assert [shown.image for shown in record_of(wrong_each=1).random] == places
+
+
 def test_mistakes_are_sorted_by_confidence_and_limited(record_of, few_digits) -> None:
     record = record_of(wrong_each=2)
     assert len(record.mistaken) == measuring.MAX_MISTAKEN
@@ -60,6 +72,19 @@ def test_mistakes_are_sorted_by_confidence_and_limited(record_of, few_digits) ->
     for shown in record.mistaken:
         assert shown.digit == (shown.label + 1) % 10
         assert few_digits.test.labels[shown.image] == shown.label
+
+
+def test_labels_are_doubted_in_the_splits_that_the_network_was_not_trained_on(record_of, few_digits) -> None:
+    record = record_of(wrong_each=2)
+    assert len(record.label_suspects) == measuring.MAX_SUSPECTS
+    assert {shown.split for shown in record.label_suspects} == {"test", "validation"}
+    splits = few_digits.splits()
+    for shown in record.label_suspects:
+        assert shown.digit == (shown.label + 1) % 10
+        assert splits[shown.split].labels[shown.image] == shown.label
+    errors = [shown.confidence >= record.self_confidence[shown.digit] for shown in record.label_suspects]
+    assert errors == sorted(errors, reverse=True)
+    assert RunRecord.from_json(record.to_json()) == record
 
 
 def test_doubtful_images_are_sorted_by_confidence(run_record: RunRecord) -> None:
@@ -108,3 +133,14 @@ def test_settings_are_those_that_affect_the_network() -> None:
     assert (found["epochs"], found["ema"], found["precision"]) == (20, 0.999, "mixed")
     assert found["augmentation"] == "rotation 15, shift 3, zoom 0.12, shear 0.15"
     assert not {"output", "resume", "cache_dir", "member"} & set(found)
+
+
+def test_a_record_of_pictures_that_are_no_digit(record_of, with_not_digits, few_digits) -> None:
+    record = record_of(with_not_digits)
+    assert record.not_digits == {"train": 100, "validation": 25, "test": 25}
+    assert record.class_counts == record_of().class_counts
+    assert record.answers["test"].images == len(few_digits.test)
+    shown = [*record.mistaken, *record.doubtful, *record.sample, *record.random]
+    for each in shown:
+        assert with_not_digits.test.labels[each.image] == each.label
+        assert each.png == inline_png(with_not_digits.test.images[each.image])

@@ -20,7 +20,7 @@ def names(record: RunRecord, epochs=EPOCHS, *, temperature: float = 0.8) -> list
     return [chart.name for chart in draw_charts(record, epochs, accept=0.9, temperature=temperature).charts()]
 
 
-ALL = {"confusion", "coverage", "class_distribution", "reliability", "reliability_before"}
+ALL = {"confusion", "coverage", "class_distribution", "reliability", "reliability_before", "predictions"}
 CURVES = {"accuracy", "loss", "learning_rate"}
 
 
@@ -31,8 +31,8 @@ def test_a_run_has_every_chart_once(run_record: RunRecord) -> None:
 
 
 def test_missing_data_is_not_drawn(run_record: RunRecord) -> None:
-    bare = dataclasses.replace(run_record, learning_rates=())
-    assert set(names(bare, (), temperature=1)) == ALL - {"reliability_before"}
+    bare = dataclasses.replace(run_record, learning_rates=(), random=())
+    assert set(names(bare, (), temperature=1)) == ALL - {"reliability_before", "predictions"}
 
 
 def test_curves_have_the_historys_numbers(run_record: RunRecord) -> None:
@@ -65,6 +65,7 @@ def test_an_ensemble_has_a_curve_for_each_member_that_it_trained(run_record: Run
         "coverage",
         "class_distribution",
         "reliability",
+        "predictions",
     ]
 
 

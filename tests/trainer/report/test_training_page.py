@@ -10,8 +10,6 @@ from tests.browser import DESKTOP, PHONE, serious_faults
 from tests.trainer.report.test_record import MEMBER
 from trainer.report import writing
 
-pytestmark = pytest.mark.charts
-
 SCRIPT = "<script>alert(1)</script>"
 
 
@@ -90,7 +88,8 @@ def test_digits_are_sorted_by_a_click(tabs, page) -> None:
 def test_galleries_show_the_images(tabs, page, run_record) -> None:
     opened = tabs.open(page)
     pictures = opened.locator(".gallery img")
-    shown = len(run_record.mistaken) + len(run_record.doubtful) + len(run_record.sample)
+    kept = (run_record.mistaken, run_record.label_suspects, run_record.doubtful, run_record.sample)
+    shown = sum(map(len, kept))
     assert pictures.count() == shown
     pictures.first.scroll_into_view_if_needed()
     assert pictures.first.evaluate("image => image.decode().then(() => image.naturalWidth)") == 28

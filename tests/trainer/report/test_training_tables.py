@@ -50,7 +50,7 @@ def test_a_missing_digit_has_dashes(run_record: RunRecord) -> None:
 
 
 def test_classes_of_every_split(run_record: RunRecord) -> None:
-    rows = list(training_tables.class_cells(run_record.class_counts))
+    rows = list(training_tables.class_cells(run_record))
     assert list(run_record.class_counts) == ["train", "validation", "test"]
     assert [sum(row[place][1] for row in rows) for place in (1, 2, 3)] == [400, 100, 103]
 
@@ -75,7 +75,7 @@ def test_formats_members_and_out_of_distribution_rows(card: ModelCard, run_recor
     several = dataclasses.replace(run_record, members=(MEMBER,))
     _, (number, recipe, seed, accuracy, _, epochs) = training_tables.member_rows(several)
     assert (number, recipe, seed, accuracy, epochs) == ("1", "cnn", "3", "96.12\xa0%", "2")
-    rows = list(training_tables.out_of_distribution_rows(card.trust.unfamiliar))
+    rows = list(training_tables.out_of_distribution_rows(card.trust))
     assert rows[1] == ("letters", "500", "0", "12", "2.40\xa0%")
 
 
@@ -85,3 +85,10 @@ def test_formats_members_and_out_of_distribution_rows(card: ModelCard, run_recor
 )
 def test_settings_in_words(value, words: str) -> None:
     assert training_tables.setting(value) == words
+
+
+def test_pictures_that_are_no_digit_have_a_row(record_of, with_not_digits, card) -> None:
+    *_, last = training_tables.class_cells(record_of(with_not_digits))
+    assert [text for text, _ in last] == ["none", "100", "25", "25"]
+    *_, unfamiliar = training_tables.out_of_distribution_rows(card.trust)
+    assert unfamiliar == ("of the test data", "20", "–", "3", "15.00\xa0%")

@@ -119,7 +119,7 @@ def test_the_command_rebuilds_and_compares_reports(folder_of, tmp_path) -> None:
         report, [str(one), str(two), "--to", str(tmp_path / "both")], catch_exceptions=False
     )
     assert compared.output == f"{tmp_path / 'both' / 'report.html'}\n"
-    with pytest.raises(UserError, match="for scoring runs only"):
+    with pytest.raises(UserError, match="for single scoring runs only"):
         CliRunner().invoke(report, [str(one), "--price-per-hour", "1"], catch_exceptions=False)
 
 

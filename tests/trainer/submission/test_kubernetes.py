@@ -2,14 +2,17 @@ import dataclasses
 import pathlib
 import re
 
+import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
 
 from schemas.errors import UserError
+from tests.custom_resources import closed
 from trainer.cluster import tf_config
-from trainer.submission.cluster_options import KubernetesOptions, Volume
+from trainer.submission.cluster_options import KubernetesOptions
 from trainer.submission.kubernetes import manifest, submit, to_yaml
+from trainer.submission.pod_parts import NodeLabel, Secret, Toleration, Variable, Volume
 from trainer.submission.request import Request
 from trainer.train_options import TrainOptions
 
@@ -30,7 +33,21 @@ FULL = KubernetesOptions(
     memory="30Gi",
     accelerator="nvidia-l4",
     spot=True,
+    queue="vision-queue",
+    shm_size="8Gi",
+    node_labels=(NodeLabel("nvidia.com/gpu.product", "NVIDIA-L4"),),
+    tolerations=(
+        Toleration("dedicated", "training", "NoExecute"),
+        Toleration("cloud.google.com/gke-spot", "true"),
+    ),
+    pull_secrets=("registry",),
+    env=(Variable("NCCL_DEBUG", "INFO"),),
+    secrets=(Secret("wandb"), Secret("s3-credentials", "/etc/s3")),
+    deadline=86_400,
+    ttl=3600,
 )
+ON_CPUS = dataclasses.replace(REQUEST, workers=1, gpus=0)
+JOB_SETS = [dataclasses.replace(each, kind="jobset") for each in (PLAIN, FULL)]
 
 
 def pod(options: KubernetesOptions, request: Request = REQUEST) -> dict:
@@ -46,7 +63,7 @@ LATEST = kubernetes_validate.latest_version()
         ("1.31", FULL, REQUEST),
         (LATEST, FULL, REQUEST),
         (LATEST, PLAIN, REQUEST),
-        (LATEST, PLAIN, dataclasses.replace(REQUEST, workers=1, gpus=0)),
+        (LATEST, PLAIN, ON_CPUS),
     ],
 )
 def test_the_manifest_is_of_the_published_schemas(version, options, request_):
@@ -64,9 +81,82 @@ def test_the_validation_would_see_a_misspelt_field():
         kubernetes_validate.validate(job, LATEST, strict=True)
 
 
+def validate_job_set(document: dict) -> None:
+    schema = yaml.safe_load((pathlib.Path(__file__).parent / "jobset_v1alpha2.yaml").read_text())
+    schema["properties"]["metadata"] = {}
+    jsonschema.Draft7Validator(closed(schema)).validate(document)
+    kubernetes_validate.validate(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": document["metadata"]}, LATEST, strict=True
+    )
+    for job in document["spec"]["replicatedJobs"]:
+        whole = {"apiVersion": "batch/v1", "kind": "Job", **job["template"]}
+        kubernetes_validate.validate(whole, LATEST, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("request_", "options"), [*((REQUEST, options) for options in JOB_SETS), (ON_CPUS, JOB_SETS[0])]
+)
+def test_a_job_set_is_of_the_published_schema(request_, options):
+    (document,) = yaml.safe_load_all(to_yaml(request_, options))
+    assert document["kind"] == "JobSet"
+    validate_job_set(document)
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        {"network": {"subDomain": "digits"}},
+        {"replicatedJobs": [{"name": "workers"}]},
+        {"ttlSecondsAfterFinished": -1},
+        {"successPolicy": {"operator": "Most"}},
+    ],
+)
+def test_the_validation_would_see_a_mistake_in_a_job_set(mistake):
+    (document,) = manifest(REQUEST, JOB_SETS[0])
+    document["spec"] |= mistake
+    with pytest.raises(jsonschema.ValidationError):
+        validate_job_set(document)
+
+
+def environment_of(container: dict) -> dict[str, str]:
+    return {entry["name"]: entry["value"] for entry in container["env"]}
+
+
+def test_the_workers_of_a_job_set_find_each_other_by_the_names_that_it_gives_them():
+    (document,) = manifest(REQUEST, JOB_SETS[0])
+    spec = document["spec"]
+    (job,) = spec["replicatedJobs"]
+    # SET-JOB-COPY-INDEX.SUBDOMAIN, by JobSet's documentation of enableDNSHostnames.
+    assert spec["network"]["enableDNSHostnames"]
+    first = f"{document['metadata']['name']}-{job['name']}-0-0.{spec['network']['subdomain']}:2222"
+    container = job["template"]["spec"]["template"]["spec"]["containers"][0]
+    workers = environment_of(container)[tf_config.WORKERS].split(",")
+    assert workers[0] == first == "digits-workers-0-0.digits:2222"
+    assert len(set(workers)) == job["template"]["spec"]["completions"] == 3
+
+
+def test_a_job_set_trains_as_a_job_does():
+    (document,) = manifest(REQUEST, JOB_SETS[1])
+    (of_set,) = (each["template"]["spec"] for each in document["spec"]["replicatedJobs"])
+    job = manifest(REQUEST, FULL)[1]["spec"]
+    # The set is deleted as a whole, and gives its pods their names.
+    assert document["spec"]["ttlSecondsAfterFinished"] == job.pop("ttlSecondsAfterFinished")
+    for each in (of_set, job):
+        del each["template"]["spec"]["containers"][0]["env"][0]
+    del job["template"]["spec"]["subdomain"]
+    assert of_set == job
+
+
+def test_a_host_name_that_would_be_too_long_is_refused():
+    long = dataclasses.replace(REQUEST, name="d" * 53)
+    manifest(long, PLAIN)
+    with pytest.raises(UserError, match="would have 65 characters, more than 63"):
+        manifest(long, JOB_SETS[0])
+
+
 def test_every_pod_finds_its_place_by_its_completion_index():
     container = pod(PLAIN)["containers"][0]
-    environment = {entry["name"]: entry["value"] for entry in container["env"]}
+    environment = environment_of(container)
     places = []
     for index in range(REQUEST.workers):
         # What Kubernetes adds to each pod of an Indexed Job.
@@ -110,16 +200,72 @@ def test_gpus_are_limited_and_a_pod_without_asks_for_none():
     assert "gpu" not in str(pod(PLAIN, dataclasses.replace(REQUEST, gpus=0))["containers"][0]["resources"])
 
 
-def test_everything_that_is_asked_for_is_there():
-    documents = manifest(REQUEST, FULL)
+def test_pods_have_four_cores_for_each_gpu_unless_told():
+    def cores(request_, options):
+        return pod(options, request_)["containers"][0]["resources"]["requests"]["cpu"]
+
+    assert cores(REQUEST, PLAIN) == "8"
+    assert cores(ON_CPUS, PLAIN) == "4"
+    assert cores(REQUEST, FULL) == "7500m"
+
+
+@pytest.mark.parametrize("kind", ["job", "jobset"])
+def test_everything_that_is_asked_for_is_there(kind):
+    documents = manifest(REQUEST, dataclasses.replace(FULL, kind=kind))
     assert {document["metadata"]["namespace"] for document in documents} == {"vision"}
-    spec = pod(FULL)
+    # Kueue admits what has this label; a service has nothing to wait for.
+    queues = [document["metadata"]["labels"].get("kueue.x-k8s.io/queue-name") for document in documents]
+    assert queues == {"job": [None, "vision-queue"], "jobset": ["vision-queue"]}[kind]
+    whole = documents[-1]["spec"]
+    assert whole["ttlSecondsAfterFinished"] == 3600
+    job = whole if kind == "job" else whole["replicatedJobs"][0]["template"]["spec"]
+    assert job["activeDeadlineSeconds"] == 86_400
+    spec = job["template"]["spec"]
     assert spec["serviceAccountName"] == "trainer"
+    assert spec["imagePullSecrets"] == [{"name": "registry"}]
     assert spec["nodeSelector"] == {
+        "nvidia.com/gpu.product": "NVIDIA-L4",
         "cloud.google.com/gke-accelerator": "nvidia-l4",
         "cloud.google.com/gke-spot": "true",
     }
-    assert mounted(FULL)["/mnt/train"] == {"persistentVolumeClaim": {"claimName": "train-data"}}
+    (container,) = spec["containers"]
+    assert environment_of(container)["NCCL_DEBUG"] == "INFO"
+    assert container["envFrom"] == [{"secretRef": {"name": "wandb"}}]
+
+
+def test_what_is_mounted_is_where_it_was_asked_for():
+    assert mounted(FULL) == {
+        "/mnt/train": {"persistentVolumeClaim": {"claimName": "train-data"}},
+        "/etc/s3": {"secret": {"secretName": "s3-credentials"}},
+        "/dev/shm": {"emptyDir": {"medium": "Memory", "sizeLimit": "8Gi"}},
+    }
+    mounts = {mount["mountPath"]: mount for mount in pod(FULL)["containers"][0]["volumeMounts"]}
+    assert mounts["/etc/s3"]["readOnly"]
+    assert "readOnly" not in mounts["/mnt/train"]
+
+
+def test_decoded_images_are_kept_on_the_first_volume_where_the_next_pod_finds_them():
+    def cache(options, **more):
+        train = dataclasses.replace(REQUEST.options, **more)
+        args = pod(options, dataclasses.replace(REQUEST, options=train))["containers"][0]["args"]
+        return args[args.index("--cache-dir") + 1] if "--cache-dir" in args else None
+
+    assert cache(FULL) == "/mnt/train/digitmill-cache"
+    assert cache(PLAIN) is None
+    assert cache(FULL, cache_dir=pathlib.Path("/scratch")) is None
+
+
+def test_pods_with_gpus_tolerate_the_taint_of_gpus():
+    of_gpus = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+    assert pod(PLAIN)["tolerations"] == [of_gpus]
+    assert pod(FULL)["tolerations"] == [
+        of_gpus,
+        {"key": "dedicated", "operator": "Equal", "value": "training", "effect": "NoExecute"},
+        {"key": "cloud.google.com/gke-spot", "operator": "Equal", "value": "true"},
+    ]
+    assert "tolerations" not in pod(PLAIN, ON_CPUS)
+    own = dataclasses.replace(PLAIN, tolerations=(Toleration.of("nvidia.com/gpu=present:NoExecute"),))
+    assert [each["effect"] for each in pod(own)["tolerations"]] == ["NoExecute"]
 
 
 def test_the_image_s_user_may_write_to_volumes():
@@ -158,6 +304,16 @@ def test_a_claim_may_have_dots_and_be_mounted_twice():
         ({"cpus": "four"}, "--cpus must be a number of cores"),
         ({"memory": "16GB"}, "--memory must be an amount"),
         ({"accelerator": "NVIDIA_TESLA_T4"}, "--accelerator must be"),
+        ({"queue": "Vision/Queue"}, "--queue must be"),
+        ({"pull_secrets": ("Registry Key",)}, "--pull-secret must be the name"),
+        ({"shm_size": "8GB"}, "--shm-size must be an amount"),
+        ({"shm_size": "31Gi"}, "--shm-size is part of --memory, 30Gi"),
+        ({"shm_size": "40G", "memory": "32Gi"}, "--shm-size is part of --memory"),
+        ({"kind": "pod"}, "invalid --kind"),
+        ({"deadline": 0}, "invalid --deadline"),
+        ({"ttl": -1}, "invalid --ttl"),
+        ({"secrets": (Secret("a", "/mnt/train"),)}, "two volumes have the same path: '/mnt/train'"),
+        ({"volumes": (Volume("a", "/dev/shm"),)}, "two volumes have the same path"),
     ],
 )
 def test_what_the_cluster_would_not_take_is_refused(change, words):
@@ -183,6 +339,39 @@ def test_a_folder_that_no_pod_sees_is_refused():
 def test_a_volume_is_a_claim_and_a_path(text):
     with pytest.raises(UserError, match="--volume"):
         Volume.of(text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "expected"),
+    [
+        (Secret, "wandb", Secret("wandb")),
+        (Secret, "s3.keys:/etc/s3/", Secret("s3.keys", "/etc/s3")),
+        (Variable, "A_1=b=c d", Variable("A_1", "b=c d")),
+        (Variable, "EMPTY=", Variable("EMPTY", "")),
+        (NodeLabel, "nvidia.com/gpu.product=NVIDIA-L4", NodeLabel("nvidia.com/gpu.product", "NVIDIA-L4")),
+        (Toleration, "dedicated", Toleration("dedicated")),
+        (Toleration, "a.b/c=d:NoExecute", Toleration("a.b/c", "d", "NoExecute")),
+        (Toleration, "key=:PreferNoSchedule", Toleration("key", "", "PreferNoSchedule")),
+        (Toleration, "key:NoSchedule", Toleration("key", None, "NoSchedule")),
+    ],
+)
+def test_a_flag_s_value_is_read(kind, text, expected):
+    assert kind.of(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "flag", "texts"),
+    [
+        (Secret, "--secret", ["", ":/x", "a:", "a:x", "a:/", "A_1"]),
+        (Variable, "--env", ["", "A", "=b", "1A=b", "A-B=c", "TF_CONFIG={}", "DIGITMILL_WORKERS=a:1"]),
+        (NodeLabel, "--node-selector", ["", "a", "=b", "a=b c", "a/b/c=d"]),
+        (Toleration, "--toleration", ["", "a:Never", "a:", "a=b c", "=b", "a b"]),
+    ],
+)
+def test_a_flag_s_value_of_another_form_is_refused(kind, flag, texts):
+    for text in texts:
+        with pytest.raises(UserError, match=flag):
+            kind.of(text)
 
 
 def test_kubectl_gets_the_manifest_that_a_dry_run_prints(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from trainer.train_options import TrainOptions
 
 def request(data="sample", output="gs://bucket/run", **more) -> Request:
     train = TrainOptions(recipe=more.pop("recipe", "cnn"), data=data, output=output, **more)
-    return Request("digits", train, ("--recipe", "cnn"))
+    return Request("digits", train, ("--recipe", "cnn"), gpus=0)
 
 
 @pytest.mark.parametrize("name", ["", "Digits", "1st", "a_b", "a-", "-a", "a.b", "a" * 54, "a b"])
@@ -27,13 +27,27 @@ def test_names_of_hosts_are_taken(name):
 
 def test_workers_resume_and_are_told_so_once():
     assert request().flags == ["--recipe", "cnn", "--resume"]
-    asked = dataclasses.replace(request(), arguments=("--resume", "--recipe", "cnn"))
+    asked = dataclasses.replace(request(resume=True), arguments=("--resume", "--recipe", "cnn"))
     assert asked.flags == ["--resume", "--recipe", "cnn"]
+
+
+def test_workers_start_with_all_their_gpus_or_not_at_all():
+    whole = dataclasses.replace(request(), gpus=8)
+    assert whole.flags == ["--recipe", "cnn", "--require-gpus", "8", "--resume"]
+    own = dataclasses.replace(request(require_gpus=4), gpus=8, arguments=("--require-gpus", "4"))
+    assert own.flags == ["--require-gpus", "4", "--resume"]
 
 
 @pytest.mark.parametrize(
     "data",
-    ["sample", "sample@2", "tfds:mnist", "folder:gs://b/x@5", ("sample", "tfrecord:gs://b/*.tfrecord")],
+    [
+        "sample",
+        "sample@2",
+        "tfds:mnist",
+        "folder:gs://b/x@5",
+        ("sample", "tfrecord:gs://b/*.tfrecord"),
+        ("fonts:", "fonts:Lato,DejaVu Sans,1000@2", "not-digits:"),
+    ],
 )
 def test_what_all_workers_see_is_taken(data):
     request(data).check_paths()
@@ -45,6 +59,7 @@ def test_what_all_workers_see_is_taken(data):
         ({"output": "run"}, "--output"),
         ({"data": "folder:meters"}, "--data"),
         ({"data": ("sample", "labels:new.csv@5")}, "--data"),
+        ({"data": "fonts:Lato,meters/fonts"}, "--data"),
         ({"init": "run/bundle"}, "--init"),
         ({"teacher": "/bundle"}, "--teacher"),
         ({"member": ("gs://b/bundle", "bundle")}, "--member"),

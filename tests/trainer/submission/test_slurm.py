@@ -21,7 +21,9 @@ ROOT = pathlib.Path(__file__).parents[3]
 SRUN = """#!{python}
 '''Starts two tasks, as srun does on two nodes, and ends with the greatest exit code.'''
 import os, subprocess, sys
-command = [word for word in sys.argv[1:] if not word.startswith("--kill-on-bad-exit")]
+command = sys.argv[1:]
+while command[0].startswith("--"):
+    del command[0]
 tasks = [
     subprocess.Popen(command, env={{**os.environ, "SLURM_PROCID": str(number)}},
                      stdout=open(f"{folder}/task{{number}}.log", "w"), stderr=subprocess.STDOUT)
@@ -137,7 +139,23 @@ def test_directives_say_what_is_asked_for():
         "set -euo pipefail"
     )
     (command,) = (line for line in lines if line.startswith("srun "))
-    assert "/shared/venv/bin/python -m trainer.task --recipe dense-128 --output run --resume" in command
+    flags = "--recipe dense-128 --output run --require-gpus 2 --resume"
+    assert f"/shared/venv/bin/python -m trainer.task {flags}" in command
+
+
+@pytest.mark.parametrize(
+    ("gpus", "cpus", "cores"), [(0, None, 4), (1, None, 4), (8, None, 32), (8, "12", 12)]
+)
+def test_the_workers_have_the_cores_of_the_job(tmp_path, gpus, cpus, cores):
+    # Since Slurm 22.05 srun does not inherit --cpus-per-task: without its own, all threads of a worker share
+    # one core.
+    install(tmp_path, "srun", '#!/bin/sh\necho "$@" > {folder}/words\n')
+    install(tmp_path, "scontrol", SCONTROL)
+    text = script(request(gpus=gpus), SlurmOptions(cpus=cpus))
+    assert f"#SBATCH --cpus-per-task={cores}" in text.splitlines()
+    assert run(tmp_path, text).returncode == 0
+    flags = (tmp_path / "words").read_text().partition(sys.executable)[0]
+    assert f"--cpus-per-task={cores}" in flags.split()
 
 
 @pytest.mark.parametrize("change", [{"time": "soon"}, {"partition": "gpu; rm"}, {"cpus": "2.5"}])

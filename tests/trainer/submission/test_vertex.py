@@ -162,8 +162,10 @@ def test_options_that_do_not_go_together_are_refused(change, words):
 
 
 def test_gpus_of_no_kind_are_refused():
-    with pytest.raises(UserError, match="--accelerator"):
+    with pytest.raises(UserError, match="--accelerator NVIDIA_TESLA_T4"):
         job_spec(REQUEST, dataclasses.replace(OPTIONS, accelerator=None), None)
+    with pytest.raises(UserError, match="--accelerator NVIDIA_L4"):
+        job_spec(REQUEST, dataclasses.replace(OPTIONS, accelerator=None, machine_type="g2-standard-12"), None)
 
 
 @pytest.mark.parametrize(
@@ -182,6 +184,12 @@ def test_gpus_that_the_service_does_not_know_are_refused_with_what_was_meant(kin
 def test_a_kind_of_gpu_for_workers_without_gpus_is_refused():
     with pytest.raises(UserError, match="--gpus-per-worker"):
         job_spec(ON_CPUS, OPTIONS, None)
+
+
+def test_gpus_that_the_machine_does_not_take_are_refused():
+    options = dataclasses.replace(OPTIONS, machine_type="a3-highgpu-8g")
+    with pytest.raises(UserError, match="a3-highgpu-8g comes with 8 × NVIDIA_H100_80GB: '3 × NVIDIA_TESLA"):
+        to_yaml(dataclasses.replace(REQUEST, gpus=3), options, None)
 
 
 def test_a_local_folder_is_refused():

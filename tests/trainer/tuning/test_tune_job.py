@@ -66,8 +66,26 @@ def test_a_search_leaves_a_table_a_picture_and_the_best_settings(tmp_path, capsy
     # They reach again what they have reached.
     flags = {name.replace("-", "_"): value for name, value in chosen.items()} | {"data": "sample"}
     again = TrainOptions(output="run", **flags)
-    trainer = Trainer(training.effective_recipe(again), few_digits, strategy=one_replica, seed=again.seed)
+    trainer = Trainer(
+        training.effective_recipe(again, one_replica), few_digits, strategy=one_replica, seed=again.seed
+    )
     assert list(trainer.epochs())[-1].val_accuracy == pytest.approx(float(best["val_accuracy"]))
+
+
+@pytest.mark.slow
+def test_processes_train_the_trials_of_one_search(tmp_path, capfd):
+    # They read the real sample, with the recipe's own space.
+    summary = tune_job.run(options(tmp_path, epochs=1, trials=3, parallel=2))
+    check_files(tmp_path, outputs.TUNED)
+    assert [row["number"] for row in rows(tmp_path)] == ["1", "2", "3"]
+    assert len({row["learning_rate"] for row in rows(tmp_path)}) == 3
+    assert "trials         3 (0 pruned, 0 failed)" in summary
+    printed = capfd.readouterr().out
+    assert all(printed.count(f"trial {number}/3: val accuracy") == 1 for number in (1, 2, 3))
+    # Nothing is left to train, and another machine that joins ends at once.
+    before = (tmp_path / "trials.csv").read_bytes()
+    tune_job.run(options(tmp_path, epochs=1, trials=3, parallel=2, resume=True))
+    assert (tmp_path / "trials.csv").read_bytes() == before
 
 
 @pytest.mark.slow
@@ -142,7 +160,7 @@ def test_data_without_held_out_images_are_refused(tmp_path, monkeypatch, few_dig
 def test_several_machines_are_refused(tmp_path, monkeypatch):
     config = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
-    with pytest.raises(UserError, match="one machine"):
+    with pytest.raises(UserError, match="a trial trains on one machine"):
         tune_job.run(options(tmp_path))
 
 

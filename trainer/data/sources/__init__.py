@@ -4,6 +4,7 @@ A source returns the splits of `trainer.data.splits`, whatever it reads.
 """
 
 __all__ = [
+    "credits",
     "embedded_sample",
     "source_specs",
 ]

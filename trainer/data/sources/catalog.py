@@ -23,6 +23,9 @@ _TRANSPOSED: Final = frozenset({"emnist"})
 
 _CHUNK: Final = 1_024
 
+_FEW: Final = 200_000
+"""Training images that are kept while they are divided; of more, the labels are read first."""
+
 _DOWNLOAD_RETRIES: Final = 3
 """TFDS's ten retries, with waits that double, take 3.4 minutes to fail without a network."""
 
@@ -56,9 +59,7 @@ class CatalogSource:
                 self._name,
                 sum(sizes.values()),
                 made_from=None,  # prepared data is already a cache
-                batches=lambda shard: self._batches(
-                    builder, sizes, fraction=validation_fraction, shard=shard
-                ),
+                chunks=lambda shard: self._batches(builder, sizes, fraction=validation_fraction, shard=shard),
             )
             return read(plan, reading=self._reading, workers=workers)
 
@@ -121,7 +122,7 @@ class CatalogSource:
         self, builder: Any, batches: Iterator[DecodedBatch], *, fraction: float, shard: Shard
     ) -> Iterator[DecodedBatch]:
         """Yield training images with their parts, which depend on all labels."""
-        if shard[1] == 1:
+        if shard[1] == 1 and builder.info.splits["train"].num_examples <= _FEW:
             # Keeping the decoded images is faster than reading twice.
             known = list(batches)
             batches = iter(known)

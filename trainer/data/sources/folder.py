@@ -1,5 +1,7 @@
 """`--data folder:PATH`: images in one sub-folder per label."""
 
+import itertools
+import operator
 import os
 from collections.abc import Iterator, Sequence
 from typing import Final, NoReturn
@@ -10,9 +12,14 @@ from digitmill.storage.names import place_of
 from digitmill.storage.object_stores.uris import is_object
 from schemas.digit import CLASSES
 from schemas.errors import UserError
+from schemas.labels import CLASS_NUMBERS, UNREADABLE
 from trainer.data.reading import ALONE, ReadOptions, Workers, read
-from trainer.data.sources.labelled_files import LabelledFile, read_plan
+from trainer.data.sources.file_list import FileList, LabelledFile
+from trainer.data.sources.labelled_files import read_plan
 from trainer.data.splits import Digits
+
+CREDIT_FILE: Final = "CREDIT.txt"
+"""File beside a source's images: its first lines are the name of the data, its licence, and its credit."""
 
 LABELS: Final = tuple(str(label) for label in range(CLASSES))
 
@@ -26,7 +33,8 @@ class FolderSource:
     image, reading fails.
 
     Args:
-        path: the folder, with sub-folders 0 to 9 that are searched recursively.
+        path: the folder, with sub-folders 0 to 9, and `unreadable` for pictures that are no digit, which are
+            searched recursively. Beside other sources, and to evaluate, digits may be missing.
 
     Raises:
         UserError: if the folder can't be read, or has other sub-folders.
@@ -35,62 +43,83 @@ class FolderSource:
     def __init__(self, path: str, reading: ReadOptions | None = None) -> None:
         self._path = path
         self._reading = reading or ReadOptions()
-        # On disk, only the sub-folders are listed here. A bucket has none, and is listed once, here.
-        self._listed = list(visible_files(path)) if is_object(path) else None
-        _check_names(path, self._names())
+        self._files: FileList | None = None
+        if not is_object(path):
+            # On disk, only the sub-folders are listed here.
+            self._check_names(*_entries(path))
+        elif self._reading.lists:
+            # A bucket has none, and is listed once, here.
+            self._files = self._listed()
 
     def read(self, *, validation_fraction: float, workers: Workers = ALONE) -> Digits:
         """Decode and split the images: 80 % training, 10 % validation, 10 % test, whatever the fraction."""
         del validation_fraction
-        listed = self._listed if self._listed is not None else visible_files(self._path)
-        files = [
-            LabelledFile(image, int(label))
-            for name, image in listed
-            if (label := _first_segment(name)) in LABELS
-        ]
-        _check_filled(self._path, files)
-        plan = read_plan(self.name, files, given=self._path)
+        files = FileList.from_bytes(workers.from_chief(self._list_bytes))
+        plan = read_plan(self.name, files, given=self._path, workers=workers)
         digits = read(plan, reading=self._reading, workers=workers)
-        check_split_coverage(digits)
+        if self._reading.complete:
+            check_split_coverage(digits)
         return digits
+
+    def _list_bytes(self) -> bytes:
+        return (self._files or self._listed()).to_bytes()
+
+    def _listed(self) -> FileList:
+        folders: set[str] = set()
+        loose: list[str] = []
+
+        def labelled() -> Iterator[LabelledFile]:
+            for folder, files in itertools.groupby(visible_files(self._path), key=operator.itemgetter(0)):
+                label = folder.partition("/")[0]
+                folders.add(label)
+                if not label:
+                    loose.extend(image.uri for _, image in files)
+                if (number := CLASS_NUMBERS.get(label)) is not None:
+                    yield from (LabelledFile(image, number) for _, image in files)
+
+        files = FileList.of(labelled())
+        if is_object(self._path):
+            self._check_names(folders - {""}, sorted(loose))
+        empty = [label for label, images in zip(LABELS, files.class_counts, strict=False) if not images]
+        if empty and (self._reading.complete or not any(files.class_counts)):
+            _refuse(self._path, f"put images into the empty sub-folders {quote_few(empty)}")
+        return files
+
+    def _check_names(self, folders: set[str], loose: Sequence[str]) -> None:
+        if strange := sorted(folders - set(CLASS_NUMBERS)):
+            _refuse(self._path, f"rename or move {quote_few(strange)}")
+        missing = sorted(set(LABELS) - folders)
+        if missing and (self._reading.complete or not folders):
+            _refuse(self._path, f"add sub-folders for the labels {quote_few(missing)}")
+        if loose := [name for name in loose if name.rpartition("/")[2] != CREDIT_FILE]:
+            print(f"{self.name}: not used, since outside the label folders: {quote_few(loose)}", flush=True)
 
     @property
     def name(self) -> str:
         """The `--data` value."""
         return f"folder:{self._path}"
 
-    def _names(self) -> tuple[set[str], list[str]]:
-        """Return the names of the sub-folders, and of the files next to them."""
-        if self._listed is None:
-            return _entries(self._path)
-        first = [(_first_segment(name), image.uri) for name, image in self._listed]
-        return {name for name, _ in first if name}, sorted(uri for name, uri in first if not name)
-
 
 def visible_files(folder: str) -> Iterator[tuple[str, ListedImage]]:
-    """Yield the files of a folder at any depth, with their names in it; skip hidden ones and junk.
+    """Yield the files of a folder at any depth, with the folder in it that they are in; skip hidden ones.
 
     Raises:
         UserError: when a folder cannot be listed: a class may not lack images without a sign.
     """
     start = place_of(uri_of_place(folder)).rstrip("/") + "/"
+    parent, within, is_hidden = "", "", False
     try:
+        # Junk is left out of every listing.
         for image in list_place(folder if folder.endswith("/") else f"{folder}/"):
-            name = place_of(image.uri).removeprefix(start)
-            if not any(map(_is_hidden, name.split("/"))):
-                yield name, image
+            # Of millions of files, nearly all are in the folder of the one before.
+            before, _, name = image.uri.rpartition("/")
+            if before != parent:
+                parent, within = before, f"{place_of(before)}/".removeprefix(start).rstrip("/")
+                is_hidden = any(part.startswith(".") for part in within.split("/"))
+            if not is_hidden and name[:1] != ".":
+                yield within, image
     except NothingFoundError:
         return
-
-
-def _is_hidden(segment: str) -> bool:
-    name = os.fsencode(segment)
-    return name.startswith(b".") or is_junk(name) or is_junk(name + b"/x")
-
-
-def _first_segment(name: str) -> str:
-    """Return the sub-folder of a file; empty for a file directly in the folder."""
-    return name.rpartition("/")[0].partition("/")[0]
 
 
 def _entries(path: str) -> tuple[set[str], list[str]]:
@@ -106,25 +135,14 @@ def _entries(path: str) -> tuple[set[str], list[str]]:
     return folders, sorted(entry.name for entry in entries if entry.name not in folders)
 
 
-def _check_names(path: str, names: tuple[set[str], list[str]]) -> None:
-    folders, loose = names
-    if strange := sorted(folders - set(LABELS)):
-        _refuse(path, f"rename or move {quote_few(strange)}")
-    if missing := sorted(set(LABELS) - folders):
-        _refuse(path, f"add sub-folders for the labels {quote_few(missing)}")
-    if loose:
-        print(f"folder:{path}: not used, since outside the label folders: {quote_few(loose)}", flush=True)
-
-
-def _check_filled(path: str, files: Sequence[LabelledFile]) -> None:
-    filled = {one.label for one in files}
-    if empty := [label for label in LABELS if int(label) not in filled]:
-        _refuse(path, f"put images into the empty sub-folders {quote_few(empty)}")
+def _is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is hidden or junk."""
+    return name.startswith(".") or is_junk(os.fsencode(name)) or is_junk(os.fsencode(f"{name}/x"))
 
 
 def _refuse(path: str, hint: str) -> NoReturn:
     raise UserError(
-        "the folder must have sub-folders 0 to 9 with images, and no others",
+        f"the folder must have sub-folders 0 to 9 with images, and none but `{UNREADABLE}` beside them",
         value=path,
         hint=hint,
     )
@@ -140,10 +158,10 @@ def check_split_coverage(digits: Digits, labels: Sequence[str] = LABELS) -> None
     """Print the classes that have no validation or no test image.
 
     Raises:
-        UserError: if a label has no training image, or there is no test image.
+        UserError: if a label has no training image, or there is no digit to test with.
     """
     untrained = [label for label in labels if not digits.train_counts()[int(label)]]
-    if untrained or not len(digits.test):
+    if untrained or not any(digits.test.class_counts()):
         lacking = f"to train {quote_few(untrained)} on" if untrained else "to test with"
         raise UserError(
             "too few images to split into training (80 %), validation (10 %) and test (10 %)",

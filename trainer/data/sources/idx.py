@@ -12,8 +12,18 @@ from digitmill.imaging.batch import DigitBatch, canonical_batch
 from digitmill.storage import ListedImage
 from digitmill.storage.names import place_of
 from digitmill.storage.object_stores.uris import is_object
+from schemas.digit import NOT_A_DIGIT
 from schemas.errors import UserError
-from trainer.data.reading import ALONE, DecodedBatch, ReadOptions, ReadPlan, Shard, Workers, read
+from trainer.data.reading import (
+    ALONE,
+    DecodedBatch,
+    ReadOptions,
+    ReadPlan,
+    Shard,
+    Workers,
+    read,
+    refused_label,
+)
 from trainer.data.sources.folder import visible_files
 from trainer.data.sources.idx_format import open_idx, read_labels
 from trainer.data.splits import PARTS, Digits, held_out
@@ -67,7 +77,7 @@ class IdxSource:
             self.name,
             len(parts),
             made_from=[self._files, validation_fraction],
-            batches=lambda shard: self._batches(np.concatenate([train, test]), parts, shard),
+            chunks=lambda shard: self._batches(np.concatenate([train, test]), parts, shard),
         )
         return read(plan, reading=self._reading, workers=workers)
 
@@ -85,14 +95,18 @@ class IdxSource:
                     where,
                     [f"{place_of(file.uri)}[{number}]" for number in rows[mine]],
                     labels[where].astype(np.int64),
-                    self._decoded(pictures[mine]),
+                    self._decoded(pictures[mine], labels[where]),
                     parts[where],
                 )
 
-    def _decoded(self, pictures: np.ndarray) -> DigitBatch:
-        return canonical_batch(
+    def _decoded(self, pictures: np.ndarray, labels: np.ndarray) -> DigitBatch:
+        batch = canonical_batch(
             pictures.transpose(0, 2, 1) if _TRANSPOSED.match(self._files.set) else pictures
         )
+        # Sets of letters number their classes on: there, 10 is one of them.
+        for slot in np.flatnonzero(labels == NOT_A_DIGIT):
+            batch.errors[slot] = refused_label(labels[slot])
+        return batch
 
 
 def _pictures(file: ListedImage, *, images: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -140,8 +154,10 @@ def _sets(folder: str) -> dict[str, dict[tuple[str, str], ListedImage]]:
     if not is_object(folder) and not os.path.isdir(folder):
         return {}
     found: dict[str, dict[tuple[str, str], ListedImage]] = {}
-    for name, file in sorted(visible_files(folder), key=lambda named: (named[0].endswith(".gz"), named[0])):
-        matched = _NAME.fullmatch(name) if "/" not in name else None
+    files = [file for within, file in visible_files(folder) if not within]
+    named = [(place_of(file.uri).rpartition("/")[2], file) for file in files]
+    for name, file in sorted(named, key=lambda one: (one[0].endswith(".gz"), one[0])):
+        matched = _NAME.fullmatch(name)
         if matched:
             part = "train" if matched["part"] == "train" else "t10k"
             found.setdefault(matched["set"], {}).setdefault((part, matched["kind"]), file)

@@ -1,75 +1,78 @@
-"""Reads and decodes labelled image files in parallel."""
+"""How labelled image files are read and decoded."""
 
-import collections
-import concurrent.futures
+import contextlib
+import functools
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, NamedTuple, TypeVar
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from digitmill import machine
 from digitmill.imaging.batch import decode_batch
 from digitmill.storage import ImageReader, ListedImage, ReadLimits
-from digitmill.storage.names import place_of
+from digitmill.storage.local_input import stat_file
+from digitmill.storage.names import path_of, place_of
+from digitmill.storage.object_stores.uris import is_object
 from schemas.failure import FailureCode, ImageError
-from trainer.data.reading import DecodedBatch, ReadPlan, Shard
+from trainer.data.reading import Decode, DecodedBatch, ReadPlan, Workers
+from trainer.data.sources.file_list import FileList, LabelledFile
 
 _CHUNK: Final = 1_024
 _CONNECTIONS: Final = 43
 """To an object store: 32 objects are read at once, since reading mostly waits for the network."""
 
-T = TypeVar("T")
-R = TypeVar("R")
+_LEAST_CONNECTIONS: Final = 4
+"""Of a process, however many there are."""
 
 
-class LabelledFile(NamedTuple):
-    """An image file with its label.
+class _Chunk(NamedTuple):
+    """Some image files, with their positions in the source."""
 
-    Attributes:
-        image: the file as it was listed.
-        label: the digit it shows.
-        sha256: expected SHA-256 of its bytes, hexadecimal; empty if unknown.
-        content: its bytes, if they were given along with its name; then no file is read.
-    """
-
-    image: ListedImage
-    label: int
-    sha256: str = ""
-    content: bytes = b""
+    positions: np.ndarray
+    files: Sequence[LabelledFile]
 
 
-def read_plan(name: str, files: Sequence[LabelledFile], *, given: str) -> ReadPlan:
+def read_plan(name: str, files: FileList, *, given: str, workers: Workers) -> ReadPlan:
     """Return the plan of image files that are split by their pixels.
 
     Args:
         name: the `--data` value.
-        files: the images, in a fixed order.
+        files: the images.
         given: the place that they were listed from; their names in messages are spelled like it.
+        workers: which share them; the chief has listed them for all.
     """
-    return ReadPlan(name, len(files), made_from=files, batches=lambda shard: _batches(files, shard, given))
+    return ReadPlan(
+        name,
+        len(files),
+        made_from=[files.digest],
+        chunks=lambda shard: itertools.starmap(_Chunk, files.select(shard, most=_CHUNK)),
+        decoder=functools.partial(_decoder, given=given, listed_here=workers.index == 0),
+    )
 
 
-def _batches(files: Sequence[LabelledFile], shard: Shard, given: str) -> Iterator[DecodedBatch]:
-    mine = np.arange(shard[0], len(files), shard[1])
-    chunks = (mine[start : start + _CHUNK] for start in range(0, len(mine), _CHUNK))
-    # Threads: reading waits for the disk or the network, and decoding releases the interpreter lock.
-    threads = machine.cpu_count()
-    with (
-        ImageReader(ReadLimits(connections=_CONNECTIONS)) as reader,
-        concurrent.futures.ThreadPoolExecutor(threads) as pool,
-    ):
+@contextlib.contextmanager
+def _decoder(processes: int, *, given: str, listed_here: bool) -> Iterator[Decode]:
+    limits = ReadLimits(connections=max(_LEAST_CONNECTIONS, _CONNECTIONS // processes), processes=processes)
+    with ImageReader(limits) as reader:
+        yield functools.partial(_decode, reader=reader, given=given, listed_here=listed_here)
 
-        def decode(chunk: np.ndarray) -> DecodedBatch:
-            chosen = [files[position] for position in chunk]
-            return DecodedBatch(
-                positions=chunk,
-                names=[place_of(one.image.uri, given) for one in chosen],
-                labels=np.array([one.label for one in chosen], np.int64),
-                decoded=decode_batch(_contents(chosen, reader), len(chosen)),
-            )
 
-        yield from _map_ordered(pool, decode, chunks, ahead=2 * threads)
+def _decode(chunk: _Chunk, *, reader: ImageReader, given: str, listed_here: bool) -> DecodedBatch:
+    files = chunk.files if listed_here else [one._replace(image=_as_here(one.image)) for one in chunk.files]
+    return DecodedBatch(
+        positions=chunk.positions,
+        names=[place_of(one.image.uri, given) for one in chunk.files],
+        labels=np.array([one.label for one in chunk.files], np.int64),
+        decoded=decode_batch(_contents(files, reader), len(files)),
+    )
+
+
+def _as_here(image: ListedImage) -> ListedImage:
+    """Return a file of a disk with the time that it has on this machine: the chief may have listed a copy."""
+    if is_object(image.uri):
+        return image
+    return image._replace(generation=stat_file(path_of(image.uri)).generation)
 
 
 def _contents(files: Sequence[LabelledFile], reader: ImageReader) -> Iterator[bytes | ImageError]:
@@ -84,17 +87,3 @@ def _contents(files: Sequence[LabelledFile], reader: ImageReader) -> Iterator[by
                     FailureCode.CHANGED, f"its SHA-256 is {found}, {one.sha256} was written down"
                 )
         yield content
-
-
-def _map_ordered(
-    pool: concurrent.futures.ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T], *, ahead: int
-) -> Iterator[R]:
-    """Yield results in order, with at most that many items in progress ahead of them."""
-    # Executor.map would submit all items, and keep all results, at once.
-    pending: collections.deque[concurrent.futures.Future[R]] = collections.deque()
-    for item in items:
-        pending.append(pool.submit(work, item))
-        if len(pending) > ahead:
-            yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()

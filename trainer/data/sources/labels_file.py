@@ -11,10 +11,12 @@ from typing import Final, NamedTuple, NoReturn
 from digitmill.storage import ImageReader, ListedImage, open_place
 from digitmill.storage.names import RealNames, uri_in
 from schemas import labels
+from schemas.digit import NOT_A_DIGIT
 from schemas.errors import UserError
 from trainer.data.reading import ALONE, ReadOptions, Workers, read
+from trainer.data.sources.file_list import FileList, LabelledFile
 from trainer.data.sources.folder import check_split_coverage
-from trainer.data.sources.labelled_files import LabelledFile, read_plan
+from trainer.data.sources.labelled_files import read_plan
 from trainer.data.splits import Digits
 
 DIGEST_COLUMNS: Final = ("sha256", "digest")
@@ -27,9 +29,9 @@ class LabelsSource:
     """A CSV file with the columns `path` and `label`.
 
     Paths are absolute, relative to the file's folder, or URIs of a file or object. Lines without a label
-    (not reviewed yet) or labelled `unreadable` are skipped and counted. If a column `pixels` holds the image,
-    the path is only a name. Images are split by their pixels, so that a folder and a list of its files give
-    the same splits.
+    (not reviewed yet) are skipped and counted; those labelled `unreadable` are pictures that are no digit. If
+    a column `pixels` holds the image, the path is only a name. Images are split by their pixels, so that a
+    folder and a list of its files give the same splits.
 
     Raises:
         UserError: if the file can't be read, or a line is invalid.
@@ -46,10 +48,12 @@ class LabelsSource:
         """Decode and split the images: 80 % training, 10 % validation, 10 % test, whatever the fraction."""
         del validation_fraction
         name = f"labels:{self._path}"
-        plan = read_plan(name, _labelled(self._rows), given="/")
+        files = FileList.from_bytes(workers.from_chief(lambda: FileList.of(_labelled(self._rows)).to_bytes()))
+        plan = read_plan(name, files, given="/", workers=workers)
         digits = read(plan, reading=self._reading, workers=workers)
         if self._reading.complete:
-            check_split_coverage(digits, labels=sorted({str(row.label) for row in self._rows}))
+            given = {row.label for row in self._rows} - {NOT_A_DIGIT}
+            check_split_coverage(digits, labels=[str(label) for label in sorted(given)])
         return digits
 
 
@@ -72,7 +76,7 @@ def _labelled(rows: Collection[_Row]) -> list[LabelledFile]:
 
 
 def _rows(path: str) -> list[_Row]:
-    """Return the lines with a digit, each image once."""
+    """Return the lines with a label, each image once."""
     try:
         # Keeps the bytes of names that aren't UTF-8.
         with open_place(path) as file:
@@ -85,44 +89,48 @@ def _rows(path: str) -> list[_Row]:
                 value=header,
                 hint=f"add the header path,label to {path}",
             )
-        rows, unlabelled, unreadable = _parsed(lines, path)
+        rows, unlabelled = _parsed(lines, path)
     except csv.Error as error:
         raise UserError("the labels file is no readable CSV", value=path, hint=str(error)) from error
     if unlabelled:
         print(f"labels:{path}: {unlabelled:,} lines have no label yet and are left out", flush=True)
-    if unreadable:
-        print(f"labels:{path}: {unreadable:,} images are {labels.UNREADABLE} and are left out", flush=True)
+    if unreadable := sum(row.label == NOT_A_DIGIT for row in rows):
+        print(f"labels:{path}: {unreadable:,} images are {labels.UNREADABLE}", flush=True)
     return rows
 
 
-def _parsed(lines: csv.DictReader, path: str) -> tuple[list[_Row], int, int]:
-    """Return the lines with a digit, and the numbers of unlabelled and unreadable ones."""
+def _parsed(lines: csv.DictReader, path: str) -> tuple[list[_Row], int]:
+    """Return the lines with a label, and the number of the others."""
     by_uri: dict[str, _Row] = {}
     real = RealNames()
-    unlabelled = unreadable = 0
+    unlabelled = 0
     for line in lines:
         label = line["label"] or ""
         try:
-            digit = labels.digit_of(label)
+            number = labels.class_of(label)
         except ValueError:
-            _refuse("the label is not a digit from 0 to 9", label, path, line=lines.line_num)
-        if digit is None:
-            unreadable += bool(label.strip())
-            unlabelled += not label.strip()
+            _refuse(
+                f"the label is neither a digit from 0 to 9 nor {labels.UNREADABLE}",
+                label,
+                path,
+                line=lines.line_num,
+            )
+        if number is None:
+            unlabelled += 1
             continue
-        row = _row(line, digit, path, number=lines.line_num, real=real)
+        row = _row(line, number, path, number=lines.line_num, real=real)
         if by_uri.setdefault(row.uri, row) != row:
             _refuse("the image has two labels or digests", line["path"], path, line=lines.line_num)
-    return list(by_uri.values()), unlabelled, unreadable
+    return list(by_uri.values()), unlabelled
 
 
-def _row(line: dict[str, str], digit: int, path: str, *, number: int, real: RealNames) -> _Row:
+def _row(line: dict[str, str], label: int, path: str, *, number: int, real: RealNames) -> _Row:
     name, sha256 = line["path"] or "", _digest(line, path, number=number)
     if not name:
         _refuse("the line names no image", name, path, line=number)
     if pixels := _pixels(line, path, number=number):
-        return _Row(name, digit, sha256, pixels)
-    return _Row(real[uri_in(name, path)], digit, sha256, b"")
+        return _Row(name, label, sha256, pixels)
+    return _Row(real[uri_in(name, path)], label, sha256, b"")
 
 
 def _pixels(line: dict[str, str], path: str, *, number: int) -> bytes:

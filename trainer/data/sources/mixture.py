@@ -3,17 +3,18 @@
 import dataclasses
 import hashlib
 import json
-import pathlib
-import tempfile
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
-from schemas.digit import SIDE
 from trainer.data.reading import ALONE, ReadOptions, Source, Workers
-from trainer.data.share import fits_memory
+from trainer.data.share import map_column
 from trainer.data.sources.folder import check_split_coverage
 from trainer.data.splits import Digits, Split, SplitSummary
+
+_ROWS: Final = 65_536
+"""Images that are copied at once."""
 
 
 class MixedSource:
@@ -55,7 +56,7 @@ def _with_summary(mixed: Digits, workers: Workers) -> Digits:
         # What other workers dropped is unknown here.
         return mixed
     received = workers.exchange(json.dumps(dataclasses.astuple(SplitSummary.of(mixed.train))).encode())
-    parts = [SplitSummary(tuple(counts), content) for counts, content in map(json.loads, received)]
+    parts = [SplitSummary.from_json(json.loads(each)) for each in received]
     return dataclasses.replace(mixed, all_train=sum(parts, start=SplitSummary.empty()))
 
 
@@ -71,20 +72,22 @@ def mix(
     """Return the digits of several sources as one."""
     held = [split for one in sources for split in (one.validation, one.test) if split is not None]
     held_out = {_hash(image) for split in held for image in split.images}
-    trains = [_without(one, held_out, quiet=quiet) for one in sources]
+    kept = [_without(one, held_out, quiet=quiet) for one in sources]
     images = [one.all_train.images if one.all_train else len(one.train) for one in sources]
     # Scaled to a mean of 1 over all images, which keeps the learning rate meaningful.
     mean = float(np.dot(images, weights)) / max(1, sum(images))
-    weighted = [
-        dataclasses.replace(train, weights=np.full(len(train), weight / mean, np.float32))
-        for train, weight in zip(trains, weights, strict=True)
+    train = _concatenate([one.train for one in sources], reading, kept=kept)
+    factors = [
+        np.full(int(which.sum()), weight / mean, np.float32)
+        for which, weight in zip(kept, weights, strict=True)
     ]
-    validations = [one.validation for one in sources if one.validation is not None]
+    validations = [one.validation for one in sources]
     return Digits(
         name=" ".join(f"{one.name}@{weight:g}" for one, weight in zip(sources, weights, strict=True)),
-        train=_concatenate(weighted, reading),
-        validation=_concatenate(validations, reading) if validations else None,
+        train=dataclasses.replace(train, weights=np.concatenate(factors)),
+        validation=_concatenate(validations, reading) if any(validations) else None,
         test=_concatenate([one.test for one in sources], reading),
+        origins=tuple(found for one in sources for found in one.described()),
         all_train=sum(
             (one.all_train or SplitSummary.of(one.train) for one in sources), start=SplitSummary.empty()
         ),
@@ -95,37 +98,31 @@ def _hash(image: np.ndarray) -> bytes:
     return hashlib.blake2b(image.tobytes(), digest_size=16).digest()
 
 
-def _without(digits: Digits, held_out: set[bytes], *, quiet: bool) -> Split:
+def _without(digits: Digits, held_out: set[bytes], *, quiet: bool) -> np.ndarray:
+    """Return which training images no source holds out, bool[N]."""
     leaked = np.fromiter((_hash(image) in held_out for image in digits.train.images), bool, len(digits.train))
-    if not leaked.any():
-        return digits.train
-    if not quiet:
+    if leaked.any() and not quiet:
         print(
             f"{digits.name}: {int(leaked.sum()):,} training images are left out: "
             "another source of the mixture holds them out for validation or test",
             flush=True,
         )
-    return digits.train.take(~leaked)
+    return ~leaked
 
 
-def _concatenate(splits: Sequence[Split], reading: ReadOptions) -> Split:
-    weights = None
-    if splits[0].weights is not None:
-        weights = np.concatenate([split.weights for split in splits if split.weights is not None])
-    labels = np.concatenate([split.labels for split in splits])
-    return Split(_concatenate_images([split.images for split in splits], reading), labels, weights)
-
-
-def _concatenate_images(parts: Sequence[np.ndarray], reading: ReadOptions) -> np.ndarray:
-    """Return all images as one array, in memory if they fit, else in an unnamed file."""
-    images = sum(len(part) for part in parts)
-    if fits_memory(images):
-        return np.concatenate(parts)
-    folder = pathlib.Path(reading.cache().folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    # The file vanishes with the array; concatenating the cached sources again is quick.
-    with tempfile.TemporaryFile(dir=folder) as file:
-        for part in parts:
-            np.ascontiguousarray(part).tofile(file)
-        file.flush()
-        return np.memmap(file, np.uint8, mode="r", shape=(images, SIDE, SIDE))
+def _concatenate(
+    given: Sequence[Split | None], reading: ReadOptions, *, kept: Sequence[np.ndarray] | None = None
+) -> Split:
+    """Return the images of each source's split, of those that are kept, without weights."""
+    present = [number for number, split in enumerate(given) if split is not None]
+    splits = [split for split in given if split is not None]
+    which = kept or [np.ones(len(split), bool) for split in splits]
+    labels = np.concatenate([split.labels[rows] for split, rows in zip(splits, which, strict=True)])
+    sources = np.repeat(np.array(present, np.uint16), [int(rows.sum()) for rows in which])
+    # A file of its own, which vanishes with the array; concatenating the cached sources again is quick.
+    with reading.cache().file_for(len(labels)) as file:
+        for split, rows in zip(splits, which, strict=True):
+            for start in range(0, len(split), _ROWS):
+                chosen = rows[start : start + _ROWS]
+                file.write(np.ascontiguousarray(split.images[start : start + _ROWS][chosen]).data)
+        return Split(map_column(file, "images"), labels, sources=sources)

@@ -11,7 +11,16 @@ from typing import Final
 from schemas.errors import UserError
 from trainer.data.reading import ReadOptions, Source
 
-_KINDS: Final = ("sample", "tfds:NAME", "folder:PATH", "labels:FILE.csv", "idx:DIR", "tfrecord:GLOB")
+_KINDS: Final = (
+    "sample",
+    "tfds:NAME",
+    "folder:PATH",
+    "labels:FILE.csv",
+    "idx:DIR",
+    "tfrecord:GLOB",
+    "fonts:[FONTS]",
+    "not-digits:[FONTS]",
+)
 _WEIGHT: Final = re.compile(r"(?P<spec>.*)@(?P<weight>[0-9.eE+-]*[0-9.][0-9.eE+-]*)", re.DOTALL)
 
 
@@ -19,7 +28,7 @@ def open_source(spec: str, reading: ReadOptions | None = None) -> Source:
     """Return the source of a `--data` value, without reading images or importing TensorFlow.
 
     Args:
-        spec: `sample`, `tfds:NAME`, `folder:PATH`, `labels:FILE.csv`, `idx:DIR` or `tfrecord:GLOB`.
+        spec: `sample`, or a kind, a colon and what its source takes.
         reading: how to read it.
 
     Raises:
@@ -30,7 +39,7 @@ def open_source(spec: str, reading: ReadOptions | None = None) -> Source:
         from trainer.data.sources.embedded_sample import SampleSource
 
         return SampleSource()
-    if kind in _SOURCES and name:
+    if kind in _SOURCES and (name or (colon and kind in _NAMELESS)):
         module, source = _SOURCES[kind]
         found = importlib.import_module(f"trainer.data.sources.{module}")
         return getattr(found, source)(name, reading)
@@ -45,8 +54,13 @@ _SOURCES: Final = {
     "labels": ("labels_file", "LabelsSource"),
     "idx": ("idx", "IdxSource"),
     "tfrecord": ("tfrecord_source", "RecordsSource"),
+    "fonts": ("drawn", "FontsSource"),
+    "not-digits": ("drawn", "NotDigitsSource"),
 }
-"""Module and class of each kind of source that has a name; imported when used."""
+"""Module and class of each kind of source with a colon; imported when used."""
+
+_NAMELESS: Final = frozenset({"fonts", "not-digits"})
+"""Kinds that need nothing after the colon."""
 
 
 def open_sources(specs: str | Sequence[str], reading: ReadOptions | None = None) -> Source:
@@ -90,7 +104,9 @@ def _remedy(spec: str, colon: str) -> str:
         return f"for a folder of images, folder:{spec}"
     if not colon and spec.endswith(".csv"):
         return f"for a CSV of path,label, labels:{spec}"
-    if close := difflib.get_close_matches(spec, ("sample", "tfds:mnist", "folder:"), n=1):
+    if close := difflib.get_close_matches(
+        spec, ("sample", "tfds:mnist", "folder:", "fonts:", "not-digits:"), n=1
+    ):
         return f"did you mean {close[0]}?"
     return (
         f"for the data set of that name, tfds:{spec}" if not colon and spec else "tfds:mnist is the usual one"

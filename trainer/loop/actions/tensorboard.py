@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 import tensorflow as tf
 
+from digitmill.reports.charts.matrices import matrix
 from trainer.loop.actions.action import Action, EpochReport, StepReport
 from trainer.metrics.measures import Evaluation
 from trainer.run.run_location import Place
@@ -56,8 +57,5 @@ class TensorBoard(Action):
 
 def _confusion(evaluation: Evaluation) -> np.ndarray:
     """Return the confusion matrix as a picture, uint8[1, height, width, 3]."""
-    # Importing Matplotlib takes half a second.
-    from digitmill.reports.charts.matrices import matrix
-
     drawn = matrix(evaluation.confusion.tolist(), name="confusion", title="Validation images", reading="")
     return tf.io.decode_png(drawn.chart.png, channels=3).numpy()[None]

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from schemas.digit import CLASSES
-from schemas.errors import JobFailedError
+from schemas.errors import ExitCode, JobFailedError
 from trainer.loop.actions.action import Action, StepReport
 from trainer.run.checkpoints import Checkpoints
 
@@ -19,6 +19,8 @@ which clips probabilities at 1e-7, can't exceed 16."""
 
 class DivergedError(JobFailedError):
     """The loss is NaN or infinite, or far worse than guessing."""
+
+    code = ExitCode.USAGE  # the same seed, data and options diverge again
 
 
 class Watchdog(Action):

@@ -1,4 +1,4 @@
-"""Data augmentation: random geometry, contrast, blur and noise, for a whole batch at once.
+"""Data augmentation: random geometry, strokes, forms, contrast, blur and noise, for a whole batch at once.
 
 It runs in `tf.data` and depends only on a seed. Keras's augmentation layers work image by image, and in
 a model they stay active in the exports.
@@ -12,6 +12,8 @@ import tensorflow as tf
 
 from schemas.digit import SIDE
 from schemas.errors import UserError
+from trainer.recipes.parts import wear
+from trainer.recipes.parts.draw import Draw
 
 _CENTRE: Final = (SIDE - 1) / 2
 _INK: Final = 255.0
@@ -40,6 +42,14 @@ class Augmentation:
         contrast: change of the ink's brightness, share, in [0, 1).
         blur: standard deviation of a Gaussian blur, pixels, up to 1.5.
         noise: standard deviation of Gaussian noise, grey levels.
+        stroke: thickening of strokes to each side, pixels, and half as much thinning.
+        neighbours: share of images with a part of another digit at an edge.
+        lines: share of images with a thin line across, of ink or of paper.
+        frames: share of images with sides of a cell's frame near the edges.
+        coarse: share of images drawn again from 8 to 14 pixels of a digit's side.
+        specks: share of all spots of 2 x 2 pixels covered by ink or paper.
+        speckle: standard deviation of the ink's grain, share of its brightness.
+        veil: grey levels of a smooth, uneven veil over the paper.
 
     Raises:
         UserError: if an amount is out of range.
@@ -53,6 +63,14 @@ class Augmentation:
     contrast: float = _up_to(0.9)
     blur: float = _up_to(1.5)
     noise: float = _up_to(128)
+    stroke: float = _up_to(1)
+    neighbours: float = _up_to(1)
+    lines: float = _up_to(1)
+    frames: float = _up_to(1)
+    coarse: float = _up_to(1)
+    specks: float = _up_to(0.2)
+    speckle: float = _up_to(0.5)
+    veil: float = _up_to(96)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -87,60 +105,47 @@ def augment(images: tf.Tensor, *, seed: tf.Tensor, augmentation: Augmentation) -
     """
     if not augmentation:
         return images
-    draw = _Draw(seed, tf.shape(images)[0])
+    draw = Draw(seed, tf.shape(images)[0])
     pixels = tf.cast(images, tf.float32)
     if augmentation.elastic:
         pixels = _deform(images, *_elastic_sources(draw, augmentation))
     elif augmentation.is_affine:
         pixels = _transform(pixels, _affine(draw, augmentation))
-    if augmentation.blur:
-        pixels = _blur(pixels, draw.uniform(0, augmentation.blur))
-    if augmentation.contrast:
-        pixels *= (1 + draw.symmetric(augmentation.contrast))[:, None, None]
-    if augmentation.noise:
-        pixels += draw.uniform(0, augmentation.noise)[:, None, None] * draw.noise()
+    pixels = _photographed(_worn(pixels, draw, augmentation), draw, augmentation)
     # The cast truncates; adding 0.5 rounds.
     return tf.cast(tf.clip_by_value(pixels + 0.5, 0, _INK), tf.uint8)
 
 
-class _Draw:
-    """Draws random numbers for each image; every call uses its own stream."""
-
-    def __init__(self, seed: tf.Tensor, size: tf.Tensor) -> None:
-        self._seed = seed
-        self._size = size
-        self._calls = 0
-
-    def uniform(self, low: float, high: float, *shape: int) -> tf.Tensor:
-        """Return float32[N, *shape] in [low, high)."""
-        return tf.random.stateless_uniform([self._size, *shape], self._next(), low, high)
-
-    def symmetric(self, most: float) -> tf.Tensor:
-        """Return float32[N] in [-most, most)."""
-        return self.uniform(-most, most)
-
-    def noise(self) -> tf.Tensor:
-        """Return float32[N, 28, 28] of mean 0 and standard deviation 1.
-
-        The sum of a random word's four bytes is nearly normal, and three times cheaper.
-        """
-        words = tf.random.stateless_uniform(
-            [self._size, SIDE, SIDE], self._next(), minval=None, maxval=None, dtype=tf.int32
-        )
-        even = tf.bitwise.bitwise_and(words, 0x00FF00FF)
-        odd = tf.bitwise.bitwise_and(tf.bitwise.right_shift(words, 8), 0x00FF00FF)
-        pairs = even + odd
-        low = tf.bitwise.bitwise_and(pairs, 0xFFFF)
-        total = low + tf.bitwise.right_shift(pairs, 16)
-        spread = math.sqrt(4 * (256**2 - 1) / 12)
-        return (tf.cast(total, tf.float32) - 2 * _INK) / spread
-
-    def _next(self) -> tf.Tensor:
-        self._calls += 1
-        return tf.random.fold_in(self._seed, self._calls)
+def _worn(pixels: tf.Tensor, draw: Draw, augmentation: Augmentation) -> tf.Tensor:
+    """Return images after what happens to ink before it is photographed, in this order."""
+    for change, amount in (
+        (wear.change_strokes, augmentation.stroke),
+        (wear.add_neighbours, augmentation.neighbours),
+        (wear.add_lines, augmentation.lines),
+        (wear.add_frames, augmentation.frames),
+        (wear.add_specks, augmentation.specks),
+        (wear.coarsen, augmentation.coarse),
+    ):
+        if amount:
+            pixels = change(pixels, draw, amount)
+    return pixels
 
 
-def _affine(draw: _Draw, augmentation: Augmentation) -> tf.Tensor:
+def _photographed(pixels: tf.Tensor, draw: Draw, augmentation: Augmentation) -> tf.Tensor:
+    if augmentation.blur:
+        pixels = _blur(pixels, draw.uniform(0, augmentation.blur))
+    if augmentation.contrast:
+        pixels *= (1 + draw.symmetric(augmentation.contrast))[:, None, None]
+    if augmentation.speckle:
+        pixels = wear.add_speckle(pixels, draw, augmentation.speckle)
+    if augmentation.veil:
+        pixels = wear.add_veil(pixels, draw, augmentation.veil, spline=_spline())
+    if augmentation.noise:
+        pixels += draw.uniform(0, augmentation.noise)[:, None, None] * draw.noise()
+    return pixels
+
+
+def _affine(draw: Draw, augmentation: Augmentation) -> tf.Tensor:
     """Return float32[N, 6]: the map from target to source pixels, about the image's centre."""
     angle = draw.symmetric(math.radians(augmentation.rotation))
     scale = 1 / (1 + draw.symmetric(augmentation.zoom))
@@ -167,7 +172,7 @@ def _transform(pixels: tf.Tensor, affine: tf.Tensor) -> tf.Tensor:
     return moved[..., 0]
 
 
-def _elastic_sources(draw: _Draw, augmentation: Augmentation) -> tuple[tf.Tensor, tf.Tensor]:
+def _elastic_sources(draw: Draw, augmentation: Augmentation) -> tuple[tf.Tensor, tf.Tensor]:
     """Return x and y of each target pixel's source, float32[N, 28, 28] each."""
     affine = _affine(draw, augmentation)[:, :, None, None]
     spline, most = _spline(), augmentation.elastic

@@ -33,7 +33,7 @@ def _dense(units: int, *, dropout: float, batch_norm: bool) -> list[keras.layers
 
 
 def convolution(
-    filters: int, *, kernel: int = 3, padding: str = "same", pooled: bool = False
+    filters: int, *, kernel: int = 3, stride: int = 1, padding: str = "same", pooled: bool = False
 ) -> list[keras.layers.Layer]:
     """Return a convolution, optional max-pooling, batch normalisation and ReLU.
 
@@ -43,11 +43,12 @@ def convolution(
     Args:
         filters: output channels.
         kernel: side of the kernel, pixels.
+        stride: pixels from one output to the next.
         padding: `same` or `valid`.
         pooled: whether to max-pool 2 × 2 pixels.
     """
     return [
-        keras.layers.Conv2D(filters, kernel, padding=padding, use_bias=False),
+        keras.layers.Conv2D(filters, kernel, strides=stride, padding=padding, use_bias=False),
         *([keras.layers.MaxPooling2D()] if pooled else []),
         keras.layers.BatchNormalization(momentum=0.9),
         keras.layers.ReLU(),

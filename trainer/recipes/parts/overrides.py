@@ -7,6 +7,7 @@ from typing import Any, Final
 import keras
 
 from schemas.errors import UserError
+from schemas.labels import UNREADABLE
 from trainer.recipes.parts.recipe import Recipe, Teacher
 from trainer.train_options import TrainOptions
 
@@ -35,8 +36,11 @@ def recorded(options: TrainOptions, recipe: Recipe) -> dict[str, Any]:
     return {name: settings(recipe)[name] for name in given(options)}
 
 
-def apply(recipe: Recipe, options: TrainOptions) -> Recipe:
-    """Return the recipe with the options' overrides; raise UserError for those it doesn't support."""
+def apply(recipe: Recipe, options: TrainOptions, *, replicas: int = 1) -> Recipe:
+    """Return the recipe with the options' overrides; raise UserError for those it doesn't support.
+
+    The number of replicas scales batch and learning rate under `--global-batch auto`.
+    """
     values = given(options)
     if options.teacher is not None:
         values["teacher"] = Teacher.find(options.teacher)
@@ -49,7 +53,17 @@ def apply(recipe: Recipe, options: TrainOptions) -> Recipe:
         )
     if options.dropout is not None or options.batch_norm is not None:
         changed = _with_network_options(changed, recipe)
+    if changed.global_batch == "auto":
+        changed = dataclasses.replace(changed, batch=changed.batch * replicas, rate_factor=float(replicas))
+    _check_sync_batch_norm(changed)
     return _with_label_smoothing(changed) if changed.label_smoothing else changed
+
+
+def _check_sync_batch_norm(recipe: Recipe) -> None:
+    # Replicas can't exchange values within a loop or a compiled function.
+    other = "--xla" if recipe.xla else f"--accumulate {recipe.accumulate}" if recipe.accumulate > 1 else None
+    if recipe.sync_batch_norm and other is not None:
+        raise UserError("--sync-batch-norm doesn't go with", value=other, hint="leave one of them out")
 
 
 def _with_network_options(changed: Recipe, recipe: Recipe) -> Recipe:
@@ -73,3 +87,20 @@ def _with_label_smoothing(recipe: Recipe) -> Recipe:
         )
     loss = functools.partial(keras.losses.CategoricalCrossentropy, label_smoothing=recipe.label_smoothing)
     return dataclasses.replace(recipe, loss=loss, one_hot=True)
+
+
+def with_one_hot_labels(recipe: Recipe) -> Recipe:
+    """Return the recipe with the same loss on one-hot labels, for targets that are not one class.
+
+    Raises:
+        UserError: if its loss takes class numbers and is not Keras's cross-entropy.
+    """
+    if recipe.one_hot:
+        return recipe
+    if recipe.loss is not keras.losses.SparseCategoricalCrossentropy:
+        raise UserError(
+            f"pictures that are {UNREADABLE} need a recipe whose loss is Keras's cross-entropy",
+            value=recipe.loss,
+            hint="leave them out, or choose another --recipe",
+        )
+    return dataclasses.replace(recipe, loss=keras.losses.CategoricalCrossentropy, one_hot=True)

@@ -44,6 +44,9 @@ class Recipe:
         one_hot: whether the loss takes one-hot labels, float32[N, 10], rather than class numbers.
         epochs: passes over the training images.
         batch: global batch size, images.
+        global_batch: `auto` multiplies the batch and the learning rate by the number of replicas; None keeps
+            both.
+        rate_factor: by which the learning rate is multiplied, after a warm-up; see `schedules.scaled`.
         validation_fraction: share of the training images to hold out if the data has no validation split,
             in [0, 1).
         schedule: name of a schedule of `trainer.recipes.parts.schedules` that replaces the optimizer's
@@ -54,15 +57,18 @@ class Recipe:
             their place; it is smaller in the first steps. None for no average.
         label_smoothing: share of each label that is spread over all classes, in [0, 1); needs one-hot labels.
         augmentation: `trainer.recipes.parts.augmentation.Augmentation`; None for none.
-        precision: `float32`, or `mixed`: layers compute in bfloat16 if the hardware does.
-        xla: whether to compile forward and backward pass with XLA. On CPUs, dense networks were not faster
-            and convolutions 2.5 times slower.
+        precision: `float32`, or `mixed`: layers compute in bfloat16 or float16 where that is faster.
+        xla: whether to compile the step with XLA: forward and backward pass, then, after the replicas have
+            summed their gradients, the update. On CPUs, dense networks were not faster and convolutions 2.5
+            times slower.
         patience: stop after that many epochs without a better validation accuracy, and keep the weights of
             the best one; None to train all epochs and keep the last weights.
         accumulate: number of parts, processed one after the other, of a replica's images in each step: for
             batches that don't fit the memory. The update is the same.
         dropout: dropout rate of hidden layers, in [0, 1); None if `model` takes no such argument.
         batch_norm: whether hidden layers are batch-normalised; None if `model` takes no such argument.
+        sync_batch_norm: whether batch normalisation takes mean and variance of all replicas' images; None or
+            False for each replica's own.
         teacher: bundle whose predictions are learned besides the labels; None for labels alone.
         soft_share: the teacher's share of the loss, in [0, 1]; the labels have the rest.
         teacher_temperature: temperature, above 0, that softens both predictions before they are compared.
@@ -76,6 +82,8 @@ class Recipe:
     one_hot: bool
     epochs: int
     batch: int
+    global_batch: str | None = None
+    rate_factor: float = 1.0
     validation_fraction: float = HOLD_OUT
     schedule: str | None = None
     learning_rate: float | None = None
@@ -89,6 +97,7 @@ class Recipe:
     accumulate: int = 1
     dropout: float | None = None
     batch_norm: bool | None = None
+    sync_batch_norm: bool | None = None
     teacher: Teacher | None = None
     soft_share: float = 0.9
     teacher_temperature: float = 1.0

@@ -12,6 +12,10 @@ _SHAPES: Final = {
 }
 """Arguments of `rise_and_fall` by the schedule's name."""
 
+_WARM_UP_EPOCHS: Final = 5
+_MOST_WARM_UP: Final = 0.2
+"""Of the steps, in a training of few epochs."""
+
 _SAMPLES: Final = 100
 """About how many steps `sample_rates` returns."""
 
@@ -57,6 +61,39 @@ def rise_and_fall(
         warmup_target=peak if rising else None,
         warmup_steps=rising,
         alpha=end,
+    )
+
+
+def scaled(
+    rate: float | keras.optimizers.schedules.LearningRateSchedule, factor: float, *, steps: int, epochs: int
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Return a rate for a batch that is larger by a factor: greater by the same, after a linear warm-up.
+
+    P. Goyal and others, "Accurate, large minibatch SGD", arXiv:1706.02677: the rate rises from what it was
+    over five epochs; here over a fifth of a short training. A schedule that rises anyway keeps its start.
+
+    Args:
+        rate: a number, or a schedule of this module.
+        factor: at least 1.
+        steps: steps of the whole training, at least 1.
+        epochs: its epochs.
+    """
+    warm_up = max(1, round(steps * min(_WARM_UP_EPOCHS / epochs, _MOST_WARM_UP)))
+    if isinstance(rate, keras.optimizers.schedules.PolynomialDecay):
+        rate = float(rate.initial_learning_rate)  # a constant; see set_rate
+    if not isinstance(rate, keras.optimizers.schedules.CosineDecay):
+        # Down to the whole of it: a constant.
+        return keras.optimizers.schedules.CosineDecay(
+            rate, 1, alpha=1.0, warmup_target=rate * factor, warmup_steps=warm_up
+        )
+    peak = rate.initial_learning_rate if rate.warmup_target is None else rate.warmup_target
+    rising = max(rate.warmup_steps, warm_up)
+    return keras.optimizers.schedules.CosineDecay(
+        rate.initial_learning_rate,
+        max(rate.decay_steps + rate.warmup_steps - rising, 1),
+        alpha=rate.alpha,
+        warmup_target=peak * factor,
+        warmup_steps=rising,
     )
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 
@@ -21,8 +22,6 @@ from digitmill.reports.charts.curves import curves
 from digitmill.reports.charts.distributions import bars_side_by_side, confidence_histogram, steps_side_by_side
 from digitmill.reports.charts.matrices import SHADES, matrix, shade
 
-pytestmark = pytest.mark.charts
-
 BINS = (
     [ReliabilityBin(0, 0.0, 0)] * 10 + [ReliabilityBin(10, 0.55 * 10, 5)] * 9 + [ReliabilityBin(90, 89.0, 88)]
 )
@@ -32,6 +31,7 @@ POINTS = [
     Accepting(0.99, 60, 100, 60, 60, 0.2),
     Accepting(1.0, 0, 100, 0, 0, 0.0),
 ]
+SVG = "{http://www.w3.org/2000/svg}"
 KINDS: dict[str, Callable[[], Chart]] = {
     "confidence": lambda: confidence_histogram([0] * 10 + [1] * 9 + [99], accept=0.9),
     "bars": lambda: bars_side_by_side(
@@ -61,9 +61,13 @@ def chart(request: pytest.FixtureRequest) -> Chart:
 
 def test_a_chart_is_a_picture_a_table_and_words(chart: Chart) -> None:
     picture = cv2.imdecode(np.frombuffer(chart.png, np.uint8), cv2.IMREAD_COLOR)
-    assert picture.shape[1] / picture.shape[0] == pytest.approx(WIDTH / HEIGHT, rel=0.01)
-    assert (picture != 255).any()
+    # A file has its title; on a page it stands in the text.
+    head = picture.shape[0] - round(picture.shape[1] * HEIGHT / WIDTH)
+    assert 0 < head < picture.shape[0] / 8
+    assert (picture[:head] != 255).any()
+    assert f">{chart.title}<" not in chart.svg
     assert (picture[:, :4] == 255).all(), "nothing is cut off at the left"
+    assert (picture[:, -4:] == 255).all(), "nothing is cut off at the right"
     assert ET.fromstring(chart.svg).tag.endswith("svg")
     assert chart.reading.endswith(".")
     assert chart.alternative
@@ -137,3 +141,25 @@ def test_a_matrix_has_its_counts_as_picture_and_csv() -> None:
     assert found.shades == ((9, 4), (0, 0))
     assert found.chart.svg == ""
     assert found.chart.png.startswith(b"\x89PNG")
+
+
+def test_steps_stop_at_bins_that_are_empty() -> None:
+    chart = steps_side_by_side(
+        {"a": [0.0, 0.5, 0.0, 0.5]}, name="s", title="T", reading="R.", xlabel="x", highest=1
+    )
+    lines = [each.get("points").split() for each in ET.fromstring(chart.svg).iter(f"{SVG}polyline")]
+    drawn = [[tuple(map(float, point.split(","))) for point in line] for line in lines if len(line) > 2]
+    axis = max(y for line in drawn for _, y in line)
+    assert [len(line) for line in drawn] == [4, 3]
+    assert [line[0][1] == axis for line in drawn] == [True, True], "each rises from the axis"
+    assert [line[-1][1] == axis for line in drawn] == [True, False], "the last ends at the border"
+
+
+def test_words_on_the_axes_do_not_overlap() -> None:
+    for low in (0.0, 0.5, 0.9):
+        counts = [0] * round(low * 20) + [1] * (20 - round(low * 20))
+        root = ET.fromstring(confidence_histogram(counts, accept=0.95).svg)
+        below = [each for each in root.iter(f"{SVG}text") if each.text.endswith("%")]
+        places = sorted(float(each.get("x")) for each in below)
+        assert len(places) >= 3
+        assert min(b - a for a, b in itertools.pairwise(places)) > 30

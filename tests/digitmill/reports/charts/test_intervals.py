@@ -1,9 +1,5 @@
-import pytest
-
 from digitmill.reports.charts.intervals import interval_note, intervals, overlapping
 from schemas.model.accuracy import Accuracy
-
-pytestmark = pytest.mark.charts
 
 
 def test_each_accuracy_has_a_dot_a_tip_and_a_row() -> None:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from digitmill.reports.charts.palette import DARK, LIGHT, SERIES, VARIABLES, stylesheet
+from digitmill.reports.charts.palette import DARK, LIGHT, SERIES, VARIABLES, blend, stylesheet
 
 LETTERS, DRAWN = ("ink", "soft"), ("accent", "second", "third", "fail")
 
@@ -73,3 +73,9 @@ def test_every_drawn_colour_has_its_variable() -> None:
     assert len(VARIABLES) == len(LIGHT) == len(DARK)
     assert set(SERIES) <= set(VARIABLES)
     assert all(f"--{role}:" in stylesheet() for role in LIGHT)
+
+
+def test_a_blend_lies_between_two_colours() -> None:
+    assert blend("#000000", "#ff8002", 0) == "#000000"
+    assert blend("#000000", "#ff8002", 1) == "#ff8002"
+    assert blend("#000000", "#ff8002", 0.5) == "#804001"

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import UserError
-from trainer.data.reading import TRAIN_SHARE, VALIDATION_SHARE, pixel_hashes
+from trainer.data.reading import TRAIN_SHARE, VALIDATION_SHARE, ReadOptions, Workers, pixel_hashes
 from trainer.data.sources import embedded_sample
-from trainer.data.sources.folder import FolderSource
+from trainer.data.sources.file_list import FileList, LabelledFile
+from trainer.data.sources.folder import FolderSource, visible_files
 from trainer.data.splits import Digits
 
 
@@ -171,6 +172,24 @@ def test_a_missing_label_folder_is_named(label_folder):
     assert "Add sub-folders for the labels '6'" in refusal_of(label_folder)
 
 
+def test_beside_other_sources_a_folder_may_lack_digits(label_folder):
+    for digit in ("0", "4"):
+        shutil.rmtree(label_folder / digit)
+    (label_folder / "5" / "kept").mkdir()
+    for file in (label_folder / "5").glob("*.png"):
+        file.unlink()
+    digits = FolderSource(str(label_folder), ReadOptions(complete=False)).read(validation_fraction=0.1)
+    counts = digits.train_counts()
+    assert (counts[0], counts[4], counts[5]) == (0, 0, 0)
+    assert counts[7] > 0
+
+
+def test_beside_other_sources_a_folder_without_images_is_refused(tmp_path):
+    (tmp_path / "3").mkdir()
+    with pytest.raises(UserError, match="the folder must have sub-folders"):
+        FolderSource(str(tmp_path), ReadOptions(complete=False)).read(validation_fraction=0.1)
+
+
 def test_an_empty_label_folder_is_named(label_folder):
     shutil.rmtree(label_folder / "6")
     (label_folder / "6" / "deeper").mkdir(parents=True)
@@ -243,3 +262,70 @@ def test_a_folder_without_test_images_is_refused(label_folder):
                 if cv2.imread(str(file), cv2.IMREAD_UNCHANGED).tobytes() == image:
                     file.unlink()
     assert "none is left to test with" in refusal_of(label_folder)
+
+
+class Told:
+    """An exchange in which the chief has listed the files, and this worker stands for all."""
+
+    def __init__(self, listing: bytes) -> None:
+        self._listing = listing
+
+    def __call__(self, data: bytes) -> list[bytes]:
+        first, self._listing = self._listing, b""
+        return [b"+" + first, b""] if first else [data, data]
+
+
+def test_a_worker_may_have_a_copy_of_its_own(label_folder):
+    """On another machine, the files of a copy have other times than those that the chief lists."""
+    files = [LabelledFile(image, int(folder)) for folder, image in visible_files(str(label_folder))]
+    exchange = Told(FileList.of(files).to_bytes())
+    for file in label_folder.glob("*/*.png"):
+        os.utime(file, (1, 1))
+    found = FolderSource(str(label_folder)).read(validation_fraction=0, workers=Workers(1, 2, exchange))
+    assert len(found.train) > 100
+
+
+CHANGES = {
+    "touched": lambda file: os.utime(file, ns=(1, 1)),
+    "renamed": lambda file: file.rename(file.with_name("other.png")),
+    "gone": lambda file: file.unlink(),
+    "moved": lambda file: file.rename(file.parents[1] / "4" / "new.png"),
+    "copied": lambda file: shutil.copy(file, file.with_name("copy.png")),
+    "grown": lambda file: file.write_bytes(file.read_bytes() + b"x"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_folder_is_not_taken_from_the_cache(label_folder, tmp_path, change, capsys):
+    def from_cache() -> bool:
+        reading = ReadOptions(cache_dir=tmp_path / "cache")
+        FolderSource(str(label_folder), reading).read(validation_fraction=0)
+        return "taking from" in capsys.readouterr().out
+
+    assert [from_cache(), from_cache()] == [False, True]
+    CHANGES[change](sorted((label_folder / "3").iterdir())[0])
+    assert not from_cache()
+
+
+def test_a_folder_of_unreadable_pictures_is_no_digit(label_folder, few_digits):
+    alone = read(label_folder)
+    (label_folder / "unreadable" / "letters").mkdir(parents=True)
+    for number, image in enumerate(few_digits.test.images[:40]):
+        (label_folder / "unreadable" / "letters" / f"{number}.png").write_bytes(png(255 - image[::-1]))
+    digits = read(label_folder)
+    assert sum(split.not_digits for split in digits.splits().values()) == 40
+    assert digits.train_not_digits() == digits.train.not_digits
+    assert digits.train_images() == len(digits.train)
+    for name, split in digits.splits().items():
+        assert split.class_counts() == alone.splits()[name].class_counts()
+    assert digits.digest != alone.digest
+
+
+def test_blank_unreadable_pictures_are_left_out_without_a_complaint(label_folder, capsys):
+    (label_folder / "unreadable").mkdir()
+    blank = png(np.full((40, 40), 255, np.uint8))
+    for number in range(30):
+        (label_folder / "unreadable" / f"{number}.png").write_bytes(blank)
+    digits = read(label_folder)
+    assert sum(split.not_digits for split in digits.splits().values()) == 0
+    assert "not usable" not in capsys.readouterr().out

@@ -125,7 +125,11 @@ def test_missing_classes_are_allowed(tmp_path, label_folder):
         (["a.png,1"], "file,label", "Add the header path,label"),
         ([], "path,label", "Add lines path,label"),
         (["a.png,"], "path,label", "Add lines path,label"),
-        (["a.png,ten"], "path,label", "the label is not a digit from 0 to 9: 'ten'. Correct line 2"),
+        (
+            ["a.png,ten"],
+            "path,label",
+            "the label is neither a digit from 0 to 9 nor unreadable: 'ten'. Correct line 2",
+        ),
         (["a.png,1", "b.png,12"], "path,label", "'12'. Correct line 3"),
         (["a.png,1", "a.png,2"], "path,label", "the image has two labels"),
         (["a.png,1", "./a.png,1", "a.png,2"], "path,label", "Correct line 4"),
@@ -164,14 +168,15 @@ def test_names_that_are_no_utf_8_are_found(tmp_path, label_folder):
     assert sum(len(split) for split in read(tmp_path / "labels.csv").splits().values()) == 400
 
 
-def test_unreadable_images_are_left_out_and_counted(tmp_path, label_folder, capsys):
+def test_unreadable_images_are_no_digits_and_are_counted(tmp_path, label_folder, capsys):
     rows = [
         f"{file},{'unreadable' if number % 100 == 0 else file.parent.name}"
         for number, file in enumerate(images_of(label_folder))
     ]
     digits = read(write(tmp_path / "labels.csv", rows))
-    assert sum(len(split) for split in digits.splits().values()) == 396
-    assert "4 images are unreadable and are left out" in capsys.readouterr().out
+    assert sum(sum(split.class_counts()) for split in digits.splits().values()) == 396
+    assert sum(split.not_digits for split in digits.splits().values()) == 4
+    assert "4 images are unreadable" in capsys.readouterr().out
 
 
 def pixels_of(file: pathlib.Path) -> str:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digitmill import machine
+from schemas.digit import NOT_A_DIGIT
 from trainer.data.reading import ALONE, ReadOptions, Workers
 from trainer.data.sources import embedded_sample
 from trainer.data.sources.mixture import MixedSource, mix
@@ -112,3 +113,32 @@ def test_real_sources_mix(few_digits):
     mixed = mix([embedded_sample.digits(), few_digits], [1, 2], reading=ReadOptions())
     # The few are some of the sample's, each on its own side already.
     assert len(mixed.train) == 4_400
+
+
+def test_images_keep_their_source():
+    parts = [
+        source(0, 30, validation=4, name="a"),
+        source(10_000, 20, name="b"),
+        source(20_000, 9, validation=2, name="c"),
+    ]
+    mixed = mix(parts, [1.0, 2.0, 1.0], reading=ReadOptions())
+    assert mixed.sources == ("a", "b", "c")
+    for split in mixed.splits().values():
+        assert split.sources.tolist() == [number // 10_000 for number in numbers_of(split)]
+    odd = mixed.test.take(np.arange(1, len(mixed.test), 2))
+    assert odd.sources.tolist() == [number // 10_000 for number in numbers_of(odd)]
+
+
+def test_a_source_of_no_digits_alone_may_stand_beside_others():
+    letters = source(10_000, 20, validation=3)
+    letters = dataclasses.replace(
+        letters,
+        **{
+            name: dataclasses.replace(split, labels=np.full(len(split), NOT_A_DIGIT, np.uint8))
+            for name, split in letters.splits().items()
+        },
+    )
+    mixed = mix([source(0, 30, validation=4), letters], [1.0, 1.0], reading=ReadOptions())
+    assert mixed.train_not_digits() == 20
+    assert mixed.train_images() == 50
+    assert (mixed.validation.not_digits, mixed.test.not_digits) == (3, 3)

@@ -4,6 +4,7 @@ import pytest
 from schemas.errors import UserError
 from trainer.data.reading import ReadOptions
 from trainer.data.sources.catalog import CatalogSource
+from trainer.data.sources.drawn import FontsSource, NotDigitsSource
 from trainer.data.sources.embedded_sample import SampleSource
 from trainer.data.sources.folder import FolderSource
 from trainer.data.sources.idx import IdxSource
@@ -23,6 +24,8 @@ def test_each_kind_has_its_source(label_folder, tmp_path):
     assert isinstance(open_source(f"labels:{tmp_path}/labels.csv"), LabelsSource)
     assert isinstance(open_source(f"idx:{tmp_path}"), IdxSource)
     assert isinstance(open_source(f"tfrecord:{tmp_path}/labels.csv"), RecordsSource)
+    assert isinstance(open_source("fonts:"), FontsSource)
+    assert isinstance(open_source("not-digits:", ReadOptions(complete=False)), NotDigitsSource)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +39,8 @@ def test_each_kind_has_its_source(label_folder, tmp_path):
         ("folder:", "folder:"),
         ("csv:labels.csv", "tfds:mnist"),
         ("sample:all", "sample"),
+        ("fonts", "did you mean fonts:?"),
+        ("not-digit", "did you mean not-digits:?"),
         ("idx:", "tfds:mnist"),
         ("", "tfds:mnist"),
     ],
@@ -44,7 +49,8 @@ def test_unknown_sources_are_refused_with_a_suggestion(spec, remedy):
     with pytest.raises(UserError) as refusal:
         open_source(spec)
     assert refusal.value.error == (
-        "--data is not sample, tfds:NAME, folder:PATH, labels:FILE.csv, idx:DIR or tfrecord:GLOB"
+        "--data is not sample, tfds:NAME, folder:PATH, labels:FILE.csv, idx:DIR, tfrecord:GLOB, "
+        "fonts:[FONTS] or not-digits:[FONTS]"
     )
     assert refusal.value.value == spec
     assert remedy in refusal.value.hint

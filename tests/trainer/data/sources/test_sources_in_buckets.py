@@ -1,12 +1,14 @@
 """Every kind of source in a bucket gives what it gives on disk."""
 
 import pathlib
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import pytest
 
 from schemas.errors import UserError
 from tests.gcs_emulator import Bucket, Proxy
+from tests.trainer.data.meeting import Meeting
 from tests.trainer.data.sources.test_tfrecord_source import record, write_shard
 from tests.trainer.idx_files import write_set
 from trainer.data.reading import ReadOptions, Workers
@@ -66,24 +68,25 @@ def test_what_was_decoded_is_not_fetched_again_until_it_changes(
         first = read(kind)
         before = proxy.reads()
         assert read(kind).digest == first.digest
-        # The head of the first shard says how large records are.
-        assert proxy.reads() - before == (1 if kind == KINDS[3] else 0)
+        # The heads of the three shards say how large records are.
+        assert proxy.reads() - before == (3 if kind == KINDS[3] else 0)
     bucket.put("data/labelled/3/new.png", b"damaged")
     before = proxy.reads()
     read(KINDS[0])
     assert proxy.reads() == before + 401
 
 
-def test_a_worker_fetches_its_shard_alone(folder, bucket: Bucket, proxy: Proxy) -> None:
+def test_workers_fetch_each_image_once(folder, bucket: Bucket, proxy: Proxy) -> None:
     upload(folder, bucket)
-    source = open_sources(KINDS[0].format(f"{bucket.uri}/data"))
-    source.read(validation_fraction=0, workers=Workers(1, 4, lambda told: [told] * 4))
-    assert proxy.reads() == 100
-    before = proxy.reads()
-    shards = open_sources(KINDS[3].format(f"{bucket.uri}/data"))
-    shards.read(validation_fraction=0, workers=Workers(2, 3, lambda told: [told] * 3))
-    # The head of the first one says how large records are.
-    assert proxy.reads() - before == 2
+    meeting = Meeting(4)
+
+    def read(index: int) -> None:
+        source = open_sources(KINDS[0].format(f"{bucket.uri}/data"))
+        source.read(validation_fraction=0, workers=Workers(index, 4, meeting.of(index)))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(read, range(4)))
+    assert proxy.reads() == 400
 
 
 def test_a_buckets_folder_is_checked_at_once(folder, bucket: Bucket) -> None:

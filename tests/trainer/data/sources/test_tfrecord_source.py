@@ -1,3 +1,4 @@
+import concurrent.futures
 import gzip
 import struct
 
@@ -6,10 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from digitmill.storage import ImageReader, list_place
+from digitmill.storage import list_place
 from digitmill.storage.names import place_of
 from schemas import packed
+from schemas.digit import NOT_A_DIGIT
 from schemas.errors import UserError
+from tests.trainer.data.meeting import Meeting
 from trainer.data.reading import ReadOptions, Workers
 from trainer.data.rejects import Rejects
 from trainer.data.sources.folder import FolderSource
@@ -97,7 +100,7 @@ def test_a_path_with_brackets_is_taken_as_it_is(tmp_path):
 def test_unusable_images_are_named_and_counted(shards, capsys):
     bad = {"text": b"not an image", "empty": b"", "absent": None, "number": 7}
     records = [record(content, name=f"file:///{name}.png") for name, content in bad.items()]
-    good = record(cv2.imencode(".png", np.eye(28, dtype=np.uint8) * 255)[1].tobytes(), 10)
+    good = record(cv2.imencode(".png", np.eye(28, dtype=np.uint8) * 255)[1].tobytes(), 11)
     write_shard(shards / "more.tfrecord", [*records, good, b"no message"])
     digits = read(shards / "*.tfrecord")
     printed = capsys.readouterr().out
@@ -108,7 +111,7 @@ def test_unusable_images_are_named_and_counted(shards, capsys):
         ["more.tfrecord[1] file:///empty.png", "EMPTY"],
         ["more.tfrecord[2]", "without image/encoded"],
         ["more.tfrecord[3]", "without image/encoded"],
-        ["more.tfrecord[4]", "image/label is 10, no digit"],
+        ["more.tfrecord[4]", "image/label is 11, no digit"],
         ["more.tfrecord[5]", "not a tf.train.Example"],
     ):
         assert any(all(word in line for word in words) for line in printed.splitlines())
@@ -158,14 +161,7 @@ def test_a_cut_gzip_costs_what_is_cut_and_is_counted_once(shards, workers, capsy
     shard = shards / "packed-3.tfrecord"
     data = gzip.compress(shard.read_bytes()[: record_ends(shard.read_bytes())[89] + 50])
     shard.write_bytes(data[:-8])
-    source = RecordsSource(str(shards / "*.tfrecord"), ReadOptions(Rejects(max_rate=0.05)))
-    told = []
-    for index in range(workers):
-        source.read(
-            validation_fraction=0, workers=Workers(index, workers, lambda one: told.append(one) or [one])
-        )
-    capsys.readouterr()
-    source.read(validation_fraction=0, workers=Workers(0, workers, lambda one: told))
+    by_workers(shards / "*.tfrecord", workers)
     printed = capsys.readouterr().out
     assert "CORRUPT: the gzip data is damaged" in printed
     assert "1 of 391 images are not usable" in printed
@@ -209,8 +205,7 @@ def test_a_damaged_span_counts_once_whatever_its_size(shards, capsys):
 
 
 @pytest.mark.parametrize("workers", [2, 3, 5])
-def test_shards_are_disjoint_and_complete_whether_by_file_or_by_record(shards, workers):
-    # Four files: by file for up to four workers, by record for five.
+def test_shares_are_disjoint_and_complete(shards, workers):
     whole = read(shards / "*.tfrecord")
     reads = [
         RecordsSource(str(shards / "*.tfrecord")).read(validation_fraction=0, workers=Workers(index, workers))
@@ -221,18 +216,47 @@ def test_shards_are_disjoint_and_complete_whether_by_file_or_by_record(shards, w
     assert len({one.digest for one in reads} | {whole.digest}) == 1
 
 
-@pytest.mark.parametrize(("workers", "files_each"), [(2, 2), (4, 1), (5, 4)])
-def test_workers_that_exchange_each_read_their_own_share(shards, workers, files_each, monkeypatch):
-    opened = []
-    real = ImageReader.fetch
-    monkeypatch.setattr(ImageReader, "fetch", lambda *given: opened.append(given) or real(*given))
-    source, trained = RecordsSource(str(shards / "*.tfrecord")), []
-    for index in range(workers):
-        # The others have nothing to tell.
-        own = source.read(validation_fraction=0, workers=Workers(index, workers, lambda told: [told]))
-        trained += [image.tobytes() for image in own.train.images]
-    assert len(opened) == files_each * workers
-    assert sorted(trained) == sorted(image.tobytes() for image in read(shards / "*.tfrecord").train.images)
+def by_workers(pattern, workers: int, *, max_rate: float = 0.05) -> list[Digits]:
+    """What each of several workers, threads that exchange what they read, has of the shards."""
+    meeting = Meeting(workers)
+
+    def work(index: int) -> Digits:
+        source = RecordsSource(str(pattern), ReadOptions(Rejects(max_rate=max_rate)))
+        return source.read(validation_fraction=0, workers=Workers(index, workers, meeting.of(index)))
+
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(work, range(workers)))
+
+
+@pytest.mark.parametrize("workers", [2, 3, 5])
+def test_workers_that_exchange_each_decode_their_own_share(shards, workers):
+    whole = read(shards / "*.tfrecord")
+    shared = by_workers(shards / "*.tfrecord", workers)
+    trained = [image.tobytes() for one in shared for image in one.train.images]
+    assert sorted(trained) == sorted(image.tobytes() for image in whole.train.images)
+    for one in shared:
+        assert (one.validation.images == whole.validation.images).all()
+        assert (one.test.images == whole.test.images).all()
+        assert one.digest == whole.digest
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+@pytest.mark.parametrize("cuts", [[360], [20, 380], [1, 2, 3, 4]])
+def test_shares_are_equal_however_shards_were_cut(tmp_path, few_digits, workers, cuts):
+    """Sorted by label, as a folder is listed, and cut unevenly."""
+    train = few_digits.train
+    order = np.argsort(train.labels, kind="stable")
+    records = [
+        record(cv2.imencode(".png", train.images[row])[1].tobytes(), int(train.labels[row])) for row in order
+    ]
+    for number, part in enumerate(np.split(np.arange(len(records)), cuts)):
+        write_shard(tmp_path / f"{number}.tfrecord", [records[row] for row in part])
+    shared = by_workers(tmp_path / "*.tfrecord", workers)
+    sizes = [len(one.train) for one in shared]
+    # The split of an image is chance; with whole shards as shares it was a tenth of this.
+    assert min(sizes) * workers > 0.85 * sum(sizes)
+    for one in shared:
+        assert all(one.train.class_counts())
 
 
 def test_patterns_that_match_nothing_are_refused_before_anything_is_read(shards):
@@ -264,3 +288,11 @@ def test_making_one_needs_no_tensorflow(run_python, shards):
         f"R({str(shards / '*')!r})"
     )
     assert "False" in run_python(f"{code}; print('tensorflow' in sys.modules)")
+
+
+def test_packed_pictures_may_be_no_digit(shards, few_digits):
+    pngs = [cv2.imencode(".png", 255 - image[::-1])[1].tobytes() for image in few_digits.test.images[:40]]
+    write_shard(shards / "more.tfrecord", [record(each, NOT_A_DIGIT) for each in pngs])
+    digits = read(shards / "*.tfrecord")
+    assert sum(split.not_digits for split in digits.splits().values()) == 40
+    assert sum(len(split) for split in digits.splits().values()) == 440

@@ -12,7 +12,7 @@ EPOCH = Epoch(1, 0.5, 0.8, 0.25, 0.9, 1.5, 1_000.0)
 
 
 def evaluation() -> Evaluation:
-    return Evaluation(np.arange(10, dtype=np.uint8), np.eye(10, dtype=np.float32))
+    return Evaluation.of(np.arange(10, dtype=np.uint8), np.eye(10, dtype=np.float32))
 
 
 def events(folder) -> dict[str, list[tuple[int, object]]]:

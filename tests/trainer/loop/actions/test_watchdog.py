@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from schemas.errors import ExitCode
 from tests.trainer.loop.actions.reports import step_report
 from trainer.loop.actions.watchdog import DivergedError, Watchdog
 
@@ -27,7 +28,7 @@ def test_a_bad_loss_is_an_error_with_the_steps_and_the_checkpoint(loss, message)
     assert message in str(error.value)
     assert "epoch 3, steps 11 to 20" in str(error.value)
     assert "last good checkpoint is run/checkpoints/step-5.npz" in str(error.value)
-    assert error.value.code == 1
+    assert error.value.code == ExitCode.USAGE
 
 
 @pytest.mark.parametrize("watch", [watchdog(), Watchdog()])

@@ -42,6 +42,24 @@ def test_options_override_the_recipe_and_are_recorded(given):
     assert overrides.given(options(**given)) == given
 
 
+def test_an_automatic_batch_grows_with_the_replicas_and_so_does_the_rate():
+    recipe = recipes.load("cnn")
+    for given, batch in (
+        (options(global_batch="auto"), recipe.batch),
+        (options(global_batch="auto", batch=50), 50),
+    ):
+        changed = overrides.apply(recipe, given, replicas=8)
+        assert (changed.batch, changed.rate_factor) == (8 * batch, 8.0)
+    assert overrides.apply(recipe, options(), replicas=8) == recipe
+
+
+@pytest.mark.parametrize("other", [{"xla": True}, {"accumulate": 2}])
+def test_synchronised_normalisation_does_not_go_with(other):
+    with pytest.raises(UserError, match="--sync-batch-norm doesn't go with"):
+        overrides.apply(recipes.load("strong-cnn"), options(sync_batch_norm=True, **other))
+    assert overrides.apply(recipes.load("strong-cnn"), options(sync_batch_norm=True)).sync_batch_norm
+
+
 @pytest.mark.parametrize("name", ["cnn", "dense-512-256-128"])
 def test_smoothing_spreads_the_labels_of_sparse_and_one_hot_losses(name):
     changed = overrides.apply(recipes.load(name), options(label_smoothing=0.2))

@@ -52,3 +52,25 @@ def test_a_schedule_replaces_the_optimizers_and_is_saved_with_the_model(before, 
     copy.iterations.assign(50)
     assert schedules.rate_of(optimizer) == pytest.approx(rates(name, 100)[50])
     assert schedules.rate_of(copy) == pytest.approx(schedules.rate_of(optimizer))
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@given(
+    steps=st.integers(10, 500), epochs=st.integers(1, 100), factor=st.floats(1, 64), peak=st.floats(1e-4, 1)
+)
+@settings(max_examples=10, deadline=None)
+def test_a_scaled_rate_rises_to_the_multiple_and_never_beyond(name, steps, epochs, factor, peak):
+    before = schedules.make(name, peak=peak, steps=steps)
+    rate = schedules.scaled(before, factor, steps=steps, epochs=epochs)
+    found = [float(rate(step)) for step in range(steps)]
+    assert max(found) == pytest.approx(peak * factor, rel=1e-4)
+    first = before if isinstance(before, float) else float(before(0))
+    assert found[0] == pytest.approx(first, rel=1e-4)
+    top = found.index(max(found))
+    assert found[: top + 1] == sorted(found[: top + 1])
+
+
+def test_a_schedule_without_a_rise_gets_one():
+    falling = schedules.rise_and_fall(0.1, 100, rise=0, start=0.5, end=0.0)
+    rate = schedules.scaled(falling, 4.0, steps=100, epochs=50)
+    assert [float(rate(step)) for step in (0, 5, 10, 100)] == pytest.approx([0.1, 0.25, 0.4, 0.0], abs=1e-6)

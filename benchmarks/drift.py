@@ -1,0 +1,169 @@
+"""Simulates how often a run gets a shift that nothing has caused, and how often one that another source has.
+
+Usage: python -m benchmarks.drift [--model BUNDLE] [--runs 1000] [--publish]
+
+Runs are drawn from the histograms on the model's card, each measure by itself; so is the training set, whose
+images are chosen by chance, too. For the other sources, pictures are drawn and scored by the model. --publish
+puts the tables into docs/drift.md.
+"""
+
+import argparse
+import json
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import cv2
+import numpy as np
+
+from benchmarks import drift_page, page
+from benchmarks.form_pictures import cell, meter_window, seven_segments
+from digitmill.default_model import SHIPPED_MODEL
+from digitmill.engines.bundle_loader import open_bundle
+from digitmill.engines.engine import Engine
+from digitmill.imaging.batch import canonical_batch
+from digitmill.ink_statistics import InkCounter
+from pipelines.report.drift import Distributions, DriftComparison
+from pipelines.scoring.report_samples import grey_levels
+from schemas.digit import CLASSES
+from schemas.model.ink_counts import UPPER_BOUNDS, InkCounts
+from schemas.model.model_card import HISTOGRAM_BINS
+from trainer.data.drawing.font_families import find_designs
+from trainer.data.drawing.not_digits import Material
+from trainer.data.sources import embedded_sample
+
+SIZES: Final = (10, 30, 100, 300, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)
+SHARES: Final = (0.05, 0.1, 0.25, 1.0)
+IMAGES: Final = 2_000
+"""Images of a run of which some are of another source."""
+
+_DRAWN: Final = 2_000
+_SEED: Final = 20_261_130
+_SAMPLE: Final = "the embedded sample, as it is"
+
+Histograms = Mapping[str, np.ndarray]
+
+
+def histograms(found: Distributions) -> Histograms:
+    """Return the shares of each measure; none of those that are not known."""
+    measures = ("digits", "confidences", "grey_levels", *UPPER_BOUNDS)
+    counts = {measure: np.array(found.counts(measure), np.float64) for measure in measures}
+    return {measure: row / row.sum() for measure, row in counts.items() if row.any()}
+
+
+def draw(shares: Histograms, images: int, rng: np.random.Generator) -> Distributions:
+    """Return the distributions of images that are drawn from shares."""
+    rows = {measure: tuple(rng.multinomial(images, row).tolist()) for measure, row in shares.items()}
+    ink = InkCounts(**{measure: row for measure, row in rows.items() if measure in UPPER_BOUNDS})
+    return Distributions(images, rows["digits"], rows["confidences"], rows["grey_levels"], ink)
+
+
+def describe(digits: np.ndarray, engine: Engine) -> Distributions:
+    """Return the distributions of canonical digits, uint8[N, 28, 28], as a run that scores them has them."""
+    probabilities = engine.probabilities(digits)
+    ink = InkCounter()
+    ink.add(digits)
+    bins = np.minimum((probabilities.max(axis=1) * HISTOGRAM_BINS).astype(np.int64), HISTOGRAM_BINS - 1)
+    return Distributions(
+        len(digits),
+        tuple(np.bincount(probabilities.argmax(axis=1), minlength=CLASSES).tolist()),
+        tuple(np.bincount(bins, minlength=HISTOGRAM_BINS).tolist()),
+        tuple(grey_levels(digits).tolist()),
+        ink.counts(),
+    )
+
+
+def sources(images: int = _DRAWN) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield name and canonical digits of each source: the embedded sample, and digits of other kinds."""
+    sample = np.concatenate([split.images for split in embedded_sample.digits().splits().values()])
+    yield _SAMPLE, sample
+    part = "validation"  # fonts that training holds out
+    material = Material(find_designs([])[part], embedded_sample.digits().splits()[part].images)
+    drawers: dict[str, Callable[[int, np.random.Generator], np.ndarray]] = {
+        "the same, out of focus": lambda number, _: _blurred(sample[number]),
+        "windows of meters": lambda number, rng: meter_window(material.font(rng).path, number % CLASSES, rng),
+        "printed in cells": lambda number, rng: cell(material.font(rng).path, number % CLASSES, rng),
+        "seven-segment displays": lambda number, rng: seven_segments(number % CLASSES, rng),
+    }
+    for name, drawer in drawers.items():
+        rng = np.random.default_rng(_SEED)
+        batch = canonical_batch([drawer(number, rng) for number in range(images)])
+        yield name, batch.digits[[error is None for error in batch.errors]]
+
+
+def _blurred(digit: np.ndarray) -> np.ndarray:
+    return 255 - cv2.resize(cv2.GaussianBlur(digit, (0, 0), 2), None, fx=2, fy=2)
+
+
+def false_alarms(card: Distributions, *, runs: int) -> Iterator[dict[str, Any]]:
+    """Yield how many runs of each size get a shift, although runs and training set are of one source."""
+    shares = histograms(card)
+    for images in SIZES:
+        rng = np.random.default_rng(_SEED + images)
+        found = [
+            DriftComparison.of(draw(shares, images, rng), draw(shares, card.images, rng), name="it").figure
+            for _ in range(runs)
+        ]
+        yield {"images": images, "runs": runs, "shifts": sum(map(bool, found))}
+
+
+def power(card: Distributions, name: str, other: Distributions, *, share: float, runs: int) -> dict[str, Any]:
+    """Return how many runs get a shift, a share of whose images is of another source."""
+    usual, unusual = histograms(card), histograms(other)
+    mixed = {measure: (1 - share) * row + share * unusual[measure] for measure, row in usual.items()}
+    rng = np.random.default_rng(_SEED)
+    found = [DriftComparison.of(draw(mixed, IMAGES, rng), card, name="it").figure or 0 for _ in range(runs)]
+    return {
+        "source": name,
+        "share": share,
+        "runs": runs,
+        "shifts": sum(map(bool, found)),
+        "figure": statistics.median(found),
+    }
+
+
+def measure(model: str, *, runs: int) -> dict[str, Any]:
+    """Return what the tables are made from."""
+    bundle = open_bundle(model)
+    card, engine = Distributions.from_card(bundle.card), bundle.load()
+    rows, whole = [], []
+    for name, digits in sources():
+        other = describe(digits, engine)
+        compared = DriftComparison.of(other, card, name="it")
+        whole.append(
+            {
+                "source": name,
+                "images": other.images,
+                "figure": compared.figure,
+                "measures": {drift.measure: drift.index for drift in compared.drifts},
+            }
+        )
+        for share in SHARES if name != _SAMPLE else ():
+            rows.append(power(card, name, other, share=share, runs=runs // 5 if share == 1 else runs))
+    return {
+        "recipe": bundle.card.recipe,
+        "training_images": card.images,
+        "alone": whole,
+        "power": rows,
+        "false_alarms": list(false_alarms(card, runs=runs)),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Simulate, print the tables, and publish them if asked to."""
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
+    parser.add_argument("--model", default=str(SHIPPED_MODEL), help="a bundle; default: shipped")
+    parser.add_argument("--runs", type=int, default=1_000, help="simulated runs for each figure")
+    parser.add_argument("--publish", action="store_true", help="put the tables into docs/drift.md")
+    options = parser.parse_args(arguments)
+    found = measure(options.model, runs=options.runs)
+    for table in drift_page.tables(found):
+        print(table.to_text(), end="\n\n")
+    if options.publish:
+        (page.KEPT / drift_page.FILE).write_text(json.dumps(found, indent=1) + "\n")
+        page.write()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,11 @@
+"""The Python API: what `import digitmill` offers, on the same jobs, options and guarantees as the command.
+
+`digitmill` itself imports a module of this room when one of its names is first used. `loaded_model` runs a
+bundle on pictures in memory, `scored_run` scores and reads whole runs, `training_call` trains.
+"""
+
+__all__ = [
+    "loaded_model",
+    "scored_run",
+    "training_call",
+]

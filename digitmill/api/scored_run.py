@@ -1,0 +1,164 @@
+"""`digitmill.score` and `digitmill.read`: whole runs, as the command makes them."""
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from digitmill.api.html_tables import html_table
+from digitmill.api.row_frames import check_pandas, read_rows
+from digitmill.storage import open_folder
+from digitmill.storage.names import place_as_given
+from pipelines.history.past_runs import open_finished_run
+from pipelines.output.summary import Summary
+from pipelines.score.score_start import run_score
+from pipelines.score_options import ScoreOptions, carried_names
+from schemas import failure, prediction
+from schemas.errors import ExitCode, StorageError, UserError
+from schemas.layout import PREDICTIONS, is_failure_table
+from schemas.manifest import Counts, Manifest, Part
+from schemas.model.accuracy import Accuracy
+
+if TYPE_CHECKING:
+    import pandas
+
+
+class Run:
+    """A finished scoring run: its figures from the manifest, its rows from the files that that names."""
+
+    def __init__(self, place: str, found: Manifest) -> None:
+        """Take the output's folder, local or in a bucket, and its manifest."""
+        self.place = place
+        self.manifest = found
+
+    @property
+    def counts(self) -> Counts:
+        """Number of images by outcome: listed = scored + failed + skipped."""
+        return self.manifest.counts
+
+    @property
+    def accuracy(self) -> Accuracy | None:
+        """Share of labelled images with the right digit: `value`, `interval`; None where none is labelled."""
+        return self.manifest.accuracy
+
+    @property
+    def accepted(self) -> int:
+        """Number of scored images at or above the accept threshold."""
+        return self.manifest.accepted
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the command ends with: not OK where too many images failed, or a gate of `fail_on` tripped."""
+        return self._summary.exit_code
+
+    @property
+    def failures(self) -> "pandas.DataFrame":
+        """The images without a prediction, with code and detail.
+
+        Raises:
+            UserError: where pandas is not installed.
+            StorageError: when a file of the run is missing or changed.
+        """
+        check_pandas("Run.failures")
+        tables = [part for part in self.manifest.parts if is_failure_table(part.name)]
+        return read_rows([(part.name, self._read(part)) for part in tables], failure.COLUMNS)
+
+    def predictions(self) -> "pandas.DataFrame":
+        """Return all rows; for more than fit the memory see `batches`.
+
+        Raises:
+            UserError: where pandas is not installed.
+            StorageError: when a file of the run is missing or changed.
+        """
+        check_pandas("Run.predictions()")
+        parts = [(part.name, self._read(part)) for part in self._prediction_parts()]
+        return read_rows(parts, self._columns())
+
+    def batches(self) -> "Iterator[pandas.DataFrame]":
+        """Return an iterator of the rows, a file of the run at a time, which `rows_per_part` bounds.
+
+        Raises:
+            UserError: where pandas is not installed.
+            StorageError: when a file of the run is missing or changed.
+        """
+        check_pandas("Run.batches()")
+        columns = self._columns()
+        return (read_rows([(part.name, self._read(part))], columns) for part in self._prediction_parts())
+
+    def __repr__(self) -> str:
+        counts = self.counts
+        return (
+            f"<digitmill.Run {self.place!r}: {counts.listed:,} listed = {counts.scored:,} scored + "
+            f"{counts.failed:,} failed + {counts.skipped:,} skipped>"
+        )
+
+    def __str__(self) -> str:
+        return self._summary.table()
+
+    def _repr_html_(self) -> str:
+        return html_table(self.place, self._summary.rows().items())
+
+    @property
+    def _summary(self) -> Summary:
+        return Summary(self.place, self.manifest)
+
+    def _prediction_parts(self) -> list[Part]:
+        return [
+            part
+            for part in self.manifest.parts
+            if part.name.startswith(f"{PREDICTIONS}/") and part.name.removesuffix(".gz").endswith(".csv")
+        ]
+
+    def _columns(self) -> tuple[prediction.Column, ...]:
+        carried = carried_names(self.manifest.options.get("carry"))
+        return (*prediction.COLUMNS, *map(prediction.carried_column, carried))
+
+    def _read(self, part: Part) -> bytes:
+        output = open_folder(self.place)
+        try:
+            data = output.read(part.name)
+        except FileNotFoundError:
+            data = b""
+        if Part.of(part.name, data, rows=part.rows) != part:
+            raise StorageError(
+                "a file of the run is missing or changed",
+                value=output.at(part.name),
+                hint="copy the output again; `digitmill verify` lists all that differs",
+            )
+        return data
+
+
+def score(*inputs: str | os.PathLike[str], output: str | os.PathLike[str], **options: Any) -> Run:
+    """Score every image of folders, files or patterns, and account for each; the job of `digitmill score`.
+
+    Args:
+        inputs: on disk or in `gs://`, `s3://` or `az://`; none where `input_list` names the images.
+        output: folder for predictions, reports and the manifest.
+        options: the flags of `digitmill score`, with underscores: `labels="folder"`, `resume=True`,
+            `include=["*.png"]`. Of what a flag takes repeatedly, one value or a list.
+
+    Returns:
+        The finished run, also where more images failed than `max_failure_rate` allows: see `Run.exit_code`.
+
+    Raises:
+        UserError: when an option or input cannot be used; nothing is written then.
+        StoppedError: when the run was stopped or its storage failed; `resume=True` continues it.
+        UnreconciledError: when a listed image has no outcome; there is no manifest then.
+    """
+    asked = ScoreOptions.from_keywords({"inputs": inputs, "output": output, **options})
+    if not asked.inputs and asked.input_list is None:
+        raise UserError(
+            "nothing to score", value="no input", hint="name a folder, a file or a pattern, or an input_list"
+        )
+    done = run_score(asked, one_command=False)
+    return Run(asked.output, done.manifest)
+
+
+def read(output: str | os.PathLike[str]) -> Run:
+    """Read a finished run, of `digitmill.score` or of the command.
+
+    Raises:
+        UserError: when there is none in the folder.
+    """
+    place = place_as_given(output)
+    hint = "name an output of `digitmill score`, or finish the run by resume=True"
+    return Run(place, open_finished_run(place, problem="no finished run", hint=hint).manifest)

@@ -1,0 +1,7 @@
+"""Finds what is ink: separates it from paper, from lines across it, and from frames and panels around it."""
+
+__all__ = [
+    "lines",
+    "paper",
+    "surroundings",
+]

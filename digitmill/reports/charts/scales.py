@@ -1,0 +1,105 @@
+"""Scales of a chart's axes, and the values at which they have a line and a number."""
+
+import dataclasses
+import math
+from typing import Final, Protocol
+
+_STEPS: Final = (1, 2, 2.5, 5, 10)
+_LINEAR_TO: Final = 2
+"""Up to here a logarithmic scale of counts is linear, so that it has room for 0."""
+
+
+class Scale(Protocol):
+    """Places values between the ends of an axis."""
+
+    @property
+    def low(self) -> float:
+        """The value at one end."""
+
+    @property
+    def high(self) -> float:
+        """The value at the other end, which is greater."""
+
+    def place(self, value: float) -> float:
+        """Return where a value lies between the ends, in [0, 1]; values beyond an end lie at it."""
+
+    def ticks(self) -> list[float]:
+        """Return the values that are marked, rising."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Linear:
+    """A scale of equal steps; it marks at most so many values, whole ones only if asked for."""
+
+    low: float
+    high: float
+    most: int = 6
+    whole: bool = False
+
+    def place(self, value: float) -> float:
+        """Return where a value lies."""
+        return _between(value, self.low, self.high)
+
+    def ticks(self) -> list[float]:
+        """Return round values."""
+        size = 10.0 ** math.floor(math.log10((self.high - self.low) / self.most))
+        steps = (step * size * power for power in (1, 10) for step in _STEPS)
+        for step in steps:
+            if self.whole and step % 1:
+                continue
+            first, last = (math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9))
+            if last - first < self.most:
+                # Not number * step, which is 0.30000000000000004.
+                return [round(number * step, 12) for number in range(first, last + 1)]
+        return [self.low, self.high]
+
+    @classmethod
+    def around(cls, *values: float, most: int = 6, whole: bool = False) -> "Linear":
+        """Return a scale that holds all values, and a little room on either side."""
+        low, high = min(values), max(values)
+        room = (high - low or abs(high) or 1) * 0.05
+        return cls(low - room, high + room, most, whole)
+
+
+@dataclasses.dataclass(frozen=True)
+class Logarithmic:
+    """A scale of powers of ten; 0 lies at its lower end."""
+
+    low: float
+    high: float
+
+    def place(self, value: float) -> float:
+        """Return where a value lies."""
+        return _between(math.log(max(value, self.low)), math.log(self.low), math.log(self.high))
+
+    def ticks(self) -> list[float]:
+        """Return the powers of ten."""
+        first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
+        return [10.0**power for power in range(first, last + 1)]
+
+
+@dataclasses.dataclass(frozen=True)
+class LogarithmicCounts:
+    """A scale of powers of ten above a few, which has room for 0 and 1."""
+
+    high: float
+    low: float = 0.0
+
+    def place(self, value: float) -> float:
+        """Return where a count lies."""
+        return _between(_stretch(value), 0, _stretch(self.high))
+
+    def ticks(self) -> list[float]:
+        """Return 0 and the powers of ten."""
+        powers = range(math.floor(math.log10(self.high)) + 1)
+        return [0.0, *(10.0**power for power in powers)]
+
+
+def _stretch(count: float) -> float:
+    if count <= _LINEAR_TO:
+        return count / 0.9
+    return _LINEAR_TO * (1 / 0.9 + math.log10(count / _LINEAR_TO))
+
+
+def _between(value: float, low: float, high: float) -> float:
+    return min(1.0, max(0.0, (value - low) / (high - low)))

@@ -1,0 +1,80 @@
+"""Checks by which the value of a field is possible or not, and the likeliest possible one."""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+import stdnum.luhn
+import stdnum.verhoeff
+from stdnum.iso7064 import mod_97_10
+
+from schemas.errors import UserError
+
+Check = Callable[[str], object]
+"""Whether a value of digits is possible."""
+
+_CHECKS: Final[dict[str, Check]] = {
+    "luhn": stdnum.luhn.is_valid,
+    "mod97": mod_97_10.is_valid,
+    "verhoeff": stdnum.verhoeff.is_valid,
+}
+_LONGEST: Final = 256
+"""Digits of a field for which another value is looked for at most: the time grows with their square."""
+
+_REGEX: Final = "regex:"
+
+
+class Reading(NamedTuple):
+    """What the model read in one image: its two most probable digits and their probabilities."""
+
+    digit: int
+    confidence: float
+    second_digit: int
+    second_confidence: float
+
+
+def field_check(given: str) -> Check:
+    """Return the check that --field-check names.
+
+    Raises:
+        UserError: when there is no such check.
+    """
+    if given.startswith(_REGEX):
+        try:
+            return re.compile(given.removeprefix(_REGEX)).fullmatch
+        except (re.error, OverflowError, RecursionError) as error:
+            raise UserError(
+                f"invalid --field-check ({error})", value=given, hint="correct the regular expression"
+            ) from error
+    if given not in _CHECKS:
+        names = ", ".join(_CHECKS)
+        raise UserError("no such --field-check", value=given, hint=f"give one of {names}, or {_REGEX}PATTERN")
+    return _CHECKS[given]
+
+
+def joint_confidence(readings: Sequence[Reading]) -> float:
+    """Return the probability that all digits are right, if their errors are independent."""
+    return math.prod(reading.confidence for reading in readings)
+
+
+def likeliest_valid(readings: Sequence[Reading], check: Check) -> tuple[str, float] | None:
+    """Return the likeliest possible value with one digit replaced by the second, and its joint confidence.
+
+    None where no such value is possible, or the field is longer than any amount or reading. Of equally likely
+    ones, the one that replaces the first digit.
+    """
+    if len(readings) > _LONGEST:
+        return None
+    best: tuple[str, float] | None = None
+    for place, replaced in enumerate(readings):
+        others = [*readings[:place], *readings[place + 1 :]]
+        joint = joint_confidence(others) * replaced.second_confidence
+        if best is not None and joint <= best[1]:
+            continue
+        digits = [str(reading.digit) for reading in readings]
+        digits[place] = str(replaced.second_digit)
+        value = "".join(digits)
+        if check(value):
+            best = value, joint
+    return best

@@ -1,0 +1,191 @@
+"""Brings the images of each field together, whichever work items scored them, in flat memory.
+
+The outcomes of one work item after the other are sorted by field on disk. An incremental run takes the images
+that it has skipped from the earlier runs, as long as it lists them, but only of fields of which it has scored
+an image; of files with several images, which are scored as a whole, only those that it has scored.
+"""
+
+import itertools
+import operator
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from digitmill.records import decode_records, read_records
+from digitmill.storage import OutputFolder, open_folder
+from digitmill.storage.listed_image import ListedImage
+from digitmill.storage.names import file_of
+from digitmill.storage.sorted_rows import SortedRows
+from pipelines.fields.field_checks import Reading
+from pipelines.fields.field_names import FieldPlace
+from pipelines.fields.field_values import Member
+from pipelines.history.incremental import PastListingFile, past_listing_files, run_listing_files
+from pipelines.history.past_runs import PastRun
+from pipelines.listing.frozen_listing import read_items
+from pipelines.listing.work_item import WorkItem
+from pipelines.statistics.item_statistics import read_record
+from schemas.layout import statistics_name
+from schemas.prediction import NO_LABEL, Decision
+
+PlaceOf = Callable[[str, ListedImage], FieldPlace | None]
+"""Returns the place of an image by its URI and the listed file that holds it; None if it is in no field."""
+
+_NO_OUTCOME: Final = "no prediction in the earlier runs"
+
+_DEFAULTS: Final[dict[str, Any]] = {
+    "image": b"",
+    "digit": np.int64(0),
+    "confidence": np.float32(0),
+    "second_digit": np.int64(0),
+    "second_confidence": np.float32(0),
+    "decision": b"",
+    "label": np.int64(NO_LABEL),
+}
+
+_ACCEPT: Final = Decision.ACCEPT.encode()
+_HASH_BITS: Final = 24
+
+
+class _Entry(NamedTuple):
+    """What a run says of an image of a field, as it is sorted: `member` is one as JSON has it.
+
+    Attributes:
+        run: number of the run; -1 for an image that the last run lists, whatever its outcome.
+        file: URI of the listed file, and its generation.
+    """
+
+    run: int
+    file: str
+    generation: int
+    member: list[Any]
+
+
+_LISTED: Final = -1
+
+
+class _SeenFields:
+    """The fields that were added, and, of many millions, a few others: a hash of each in two megabytes."""
+
+    def __init__(self) -> None:
+        self._bits = bytearray(1 << _HASH_BITS - 3)
+
+    def add(self, field: str) -> None:
+        at = self._place(field)
+        self._bits[at >> 3] |= 1 << (at & 7)
+
+    def __contains__(self, field: str) -> bool:
+        at = self._place(field)
+        return bool(self._bits[at >> 3] >> (at & 7) & 1)
+
+    def _place(self, field: str) -> int:
+        return zlib.crc32(field.encode(errors="surrogatepass")) >> 32 - _HASH_BITS
+
+
+def join_fields(
+    output: OutputFolder, names: Iterable[str], past: Sequence[PastRun], place_of: PlaceOf
+) -> Iterator[tuple[str, list[Member]]]:
+    """Yield the fields of which a run has scored an image, sorted by name, each with its images.
+
+    Args:
+        output: the run's.
+        names: of the run's files, its listing among them.
+        past: the earlier runs whose images it has skipped, oldest first.
+        place_of: gives an image its field.
+
+    Raises:
+        StorageError: when files of a run are missing or damaged, or the temporary disk is full.
+    """
+    rows, seen, current = SortedRows(), _SeenFields(), len(past)
+    files = list(run_listing_files(current, output.place, names))
+
+    def noted(entries: Iterable[tuple[str, _Entry]]) -> Iterator[tuple[str, _Entry]]:
+        for field, entry in entries:
+            seen.add(field)
+            yield field, entry
+
+    for file in files:
+        rows.add(noted(_outcomes(file, place_of)))
+    for file in [*past_listing_files(past), *files] if past and len(rows) else ():
+        entries = _outcomes(file, place_of) if file.number < current else _listed(file, place_of)
+        rows.add((field, entry) for field, entry in entries if field in seen)
+    for field, group in itertools.groupby(rows, key=operator.itemgetter(0)):
+        members = _members([_Entry(*entry) for _, entry in group], current)
+        if members:
+            yield field, members
+
+
+def _members(entries: Sequence[_Entry], current: int) -> list[Member]:
+    """Return the images of a field; none if the current run has scored none of them."""
+    if all(entry.run != current for entry in entries):
+        return []
+    outcomes: dict[tuple[str, int], list[_Entry]] = {}
+    listed: dict[tuple[str, int], _Entry] = {}
+    for entry in entries:
+        version = entry.file, entry.generation
+        if entry.run == _LISTED:
+            listed[version] = entry
+        else:
+            last = outcomes.setdefault(version, [])
+            if last and last[0].run < entry.run:
+                last.clear()
+            if not last or last[0].run == entry.run:
+                last.append(entry)
+    kept = [
+        entry
+        for version, last in outcomes.items()
+        for entry in last
+        if entry.run == current or version in listed
+    ]
+    kept += [entry for version, entry in listed.items() if version not in outcomes]
+    return [_as_member(entry.member) for entry in kept]
+
+
+def _as_member(fields: Sequence[Any]) -> Member:
+    position, image, failure, reading, *rest = fields
+    return Member(position, image, failure, reading and Reading(*reading), *rest)
+
+
+def _listed(file: PastListingFile, place_of: PlaceOf) -> Iterator[tuple[str, _Entry]]:
+    """Yield the images that a listing file holds, without their outcomes."""
+    with file.damage_reported():
+        for item in read_items(open_folder(file.place), file.name) if file.listed else ():
+            for image in item.images:
+                if place := place_of(image.uri, image):
+                    member = [place.position, image.uri, _NO_OUTCOME, None]
+                    yield place.field, _Entry(_LISTED, image.uri, image.generation, member)
+
+
+def _outcomes(file: PastListingFile, place_of: PlaceOf) -> Iterator[tuple[str, _Entry]]:
+    """Yield the outcomes of a listing file's work items."""
+    output = open_folder(file.place)
+    with file.damage_reported():
+        for item in read_items(output, file.name) if file.scored else ():
+            yield from _item_outcomes(item, output, file.number, place_of)
+
+
+def _item_outcomes(
+    item: WorkItem, output: OutputFolder, run: int, place_of: PlaceOf
+) -> Iterator[tuple[str, _Entry]]:
+    files = {image.uri: image for image in item.images}
+
+    def entry(uri: str, *outcome: Any) -> Iterator[tuple[str, _Entry]]:
+        listed = item.images[0] if item.may_be_archive else files[file_of(uri, files)]
+        if place := place_of(uri, listed):
+            member = [place.position, uri, *outcome]
+            yield place.field, _Entry(run, listed.uri, listed.generation, member)
+
+    record = read_record(output.read(statistics_name(item.digest)), output)
+    for failure in record.failures:
+        yield from entry(failure.image, failure.code, None)
+    for part in record.parts:
+        if not part.name.removesuffix(".gz").endswith(".tfrecord"):
+            continue
+        found = decode_records([*read_records(output.read(part.name))], _DEFAULTS)
+        columns = [each.tolist() if isinstance(each, np.ndarray) else each for each in found.values()]
+        for image, digit, confidence, second, second_confidence, decision, label in zip(
+            *columns, strict=True
+        ):
+            reading = Reading(digit, confidence, second, second_confidence)
+            yield from entry(image.decode(), "", reading, decision == _ACCEPT, label)

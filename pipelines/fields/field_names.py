@@ -1,0 +1,102 @@
+"""Which field an image belongs to, and where in it: by its name, or by columns of the input list."""
+
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple, Self
+
+from digitmill.storage.listed_image import ListedImage
+from digitmill.storage.names import path_of, printable
+from digitmill.storage.patterns import literal_prefix
+from pipelines.listing.named_images import FIELD_COLUMNS
+from schemas.errors import UserError
+
+FIELD: Final = "field"
+POSITION: Final = "position"
+_FORMULA: Final = "=+-@\t\r"
+"""First characters that spreadsheets take for those of a formula."""
+
+
+class FieldPlace(NamedTuple):
+    """A field's name and a position in it; None where it is no whole number."""
+
+    field: str
+    position: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class FieldNames:
+    """Finds an image's field by a pattern of its name, relative to the input that it is in.
+
+    Attributes:
+        pattern: matches the whole relative name; has the groups `field` and `position`.
+        roots: folders that names count from, with a slash at their end, longest first.
+    """
+
+    pattern: re.Pattern[str]
+    roots: tuple[str, ...]
+
+    @classmethod
+    def of(cls, pattern: str, inputs: Sequence[str]) -> Self:
+        """Return the names by a pattern and a plan's inputs.
+
+        Raises:
+            UserError: when the pattern cannot be used.
+        """
+        try:
+            compiled = re.compile(pattern)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise UserError(f"invalid --field ({error})", value=pattern, hint=_HINT) from error
+        if not {FIELD, POSITION} <= set(compiled.groupindex):
+            raise UserError("--field lacks the groups field and position", value=pattern, hint=_HINT)
+        return cls(compiled, tuple(sorted(_roots(inputs), key=lambda root: (-len(root), root))))
+
+    def place_of(self, uri: str) -> FieldPlace | None:
+        """Return an image's place; None where its name does not match."""
+        match = self.pattern.fullmatch(self._relative(uri))
+        if match is None or not match[FIELD]:
+            return None
+        return field_place(match[FIELD], match[POSITION])
+
+    def _relative(self, uri: str) -> str:
+        name = printable(os.fsdecode(path_of(uri))) if uri.startswith("file:") else uri
+        root = next(filter(name.startswith, self.roots), "/")
+        return name.removeprefix(root)
+
+
+def listed_place(image: ListedImage) -> FieldPlace | None:
+    """Return the place that the input list gives an image; None where it gives none."""
+    if not image.carried:
+        return None
+    field, position = map(json.loads(image.carried).get, FIELD_COLUMNS)
+    return field_place(field, position) if field else None
+
+
+_LONGEST: Final = 18
+"""Digits of a position at most: Python reads no number of more than 4,300."""
+
+_HINT: Final = r"give a regular expression such as '(?P<field>.+)/(?P<position>\d+)\.png'"
+
+
+def field_place(field: str, position: str | None) -> FieldPlace:
+    """Return a place from words; without a position it is the first one."""
+    if field[0] in _FORMULA:
+        field = f"%{ord(field[0]):02X}{field[1:]}"
+    if not position:
+        return FieldPlace(field, 1)
+    usable = position.isascii() and position.isdigit() and len(position) <= _LONGEST
+    return FieldPlace(field, int(position) if usable else None)
+
+
+def _roots(inputs: Iterable[str]) -> set[str]:
+    """Return what the names of the inputs' images may begin with, and count from."""
+    found = set()
+    for given in inputs:
+        whole = given.rstrip("/")
+        # A folder; a file, whose name counts from its folder; and what a pattern looks into.
+        found |= {f"{whole}/", whole[: whole.rfind("/") + 1]}
+        prefix = literal_prefix(whole)
+        found.add(prefix[: prefix.rfind("/") + 1])
+    return found - {"gs://", "s3://", "az://", ""}

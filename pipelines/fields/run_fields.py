@@ -1,0 +1,94 @@
+"""The fields of a run, from its rules and its outcomes."""
+
+import collections
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Self
+
+from digitmill.storage import OutputFolder
+from pipelines.fields.field_checks import Check, field_check
+from pipelines.fields.field_join import PlaceOf, join_fields
+from pipelines.fields.field_names import FieldNames, listed_place
+from pipelines.fields.field_values import make_field
+from pipelines.history.past_runs import PastRun
+from schemas.manifest import FieldCounts
+from schemas.prediction import Decision, Field
+
+LIST_FIELDS: Final = "list_fields"
+"""Setting of a run whose input list says which fields its images are in."""
+
+MAX_SHOWN: Final = 50
+"""Fields for review that are kept for the page."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FieldRules:
+    """Which images make a field, and when its value is accepted.
+
+    Attributes:
+        threshold: joint confidence from which a field is accepted.
+        check: of values; None for any value.
+    """
+
+    place_of: PlaceOf
+    threshold: float
+    check: Check | None = None
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any], inputs: Sequence[str], *, threshold: float) -> Self | None:
+        """Return the rules of a run's options, given its plan's inputs; None for a run without fields.
+
+        Raises:
+            UserError: when a pattern or a check cannot be used.
+        """
+        check = field_check(str(options["field_check"])) if options.get("field_check") else None
+        if options.get("field"):
+            names = FieldNames.of(str(options["field"]), inputs)
+            return cls(lambda uri, _: names.place_of(uri), threshold, check)
+        return (
+            cls(lambda _, listed: listed_place(listed), threshold, check)
+            if options.get(LIST_FIELDS)
+            else None
+        )
+
+    def fields(self, output: OutputFolder, names: Iterable[str], past: Sequence[PastRun]) -> "RunFields":
+        """Return the fields of a run, as `join_fields` finds them."""
+        joined = join_fields(output, names, past, self.place_of)
+        return RunFields(
+            make_field(name, members, threshold=self.threshold, check=self.check) for name, members in joined
+        )
+
+
+class RunFields:
+    """Fields, sorted by name; iterate once, one in memory at a time.
+
+    Attributes:
+        for_review: the first `MAX_SHOWN` that are decided `review`; complete after the last field.
+    """
+
+    def __init__(self, fields: Iterable[Field]) -> None:
+        self._fields = iter(fields)
+        self._counts: collections.Counter[str] = collections.Counter()
+        self.for_review: list[Field] = []
+
+    def __iter__(self) -> Iterator[Field]:
+        for field in self._fields:
+            self._counts[_outcome(field)] += 1
+            right, accepted = field.label == field.value, field.decision == Decision.ACCEPT
+            if field.label is not None:
+                self._counts.update(labelled=1, right=right)
+                self._counts.update(accepted_labelled=accepted, accepted_right=accepted and right)
+            if not accepted and len(self.for_review) < MAX_SHOWN:
+                self.for_review.append(field)
+            yield field
+
+    @property
+    def counts(self) -> FieldCounts:
+        """Number of fields so far."""
+        return FieldCounts(**self._counts)
+
+
+def _outcome(field: Field) -> str:
+    if field.decision == Decision.ACCEPT:
+        return "accepted"
+    return field.reason.lower() if field.reason else "unsure"

@@ -1,0 +1,122 @@
+"""Finds the runs of several nights and writes their page; one manifest at a time is in memory."""
+
+import os
+import posixpath
+import urllib.parse
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from digitmill.reports.csv_table import encode_csv
+from digitmill.storage import OutputFolder, open_folder
+from digitmill.storage.names import place_from_anywhere, printable
+from pipelines.report.nights import CSV_HEADER, Night, render_nights
+from schemas import manifest, run_plan
+from schemas.errors import UserError
+from schemas.layout import REPORT_PAGE
+from schemas.manifest import Manifest
+from schemas.versioned import parse_json
+
+PAGE: Final = "nights.html"
+TABLE: Final = "nights.csv"
+AUDIT: Final = "audit.json"
+"""What `digitmill audit` leaves in a run."""
+
+FOLDER: Final = "nights-report"
+"""Default folder of the page of several places."""
+
+
+def is_overview(places: Sequence[str]) -> bool:
+    """Whether places are scoring runs of several nights, or a folder of such, rather than one run."""
+    first = open_folder(places[0])
+    if _is_run(first):
+        return len(places) > 1
+    return any(_is_run(run) for run in _below(first))
+
+
+def report_nights(places: Sequence[str], *, to: str | None = None) -> str:
+    """Write the page of several nights, and return where it is.
+
+    Args:
+        places: scoring runs, or folders of such.
+        to: folder for the page; None for the folder of the runs, or `FOLDER` if there are several places.
+
+    Raises:
+        UserError: when no run is finished, a manifest cannot be read, or the page would go into a run.
+    """
+    target = open_folder(to or (places[0] if len(places) == 1 else FOLDER))
+    if _is_run(target):
+        raise UserError(
+            "cannot write the page of several nights into a run", value=target.place, hint="name another --to"
+        )
+    found = {run.place: run for place in places for run in _runs(open_folder(place))}
+    nights = {place: _night(run, page=target) for place, run in found.items()}
+    finished = sorted((night for night in nights.values() if night), key=lambda night: night.began)
+    if not finished:
+        raise UserError(
+            "no finished run here or in the folders below",
+            value=places[0],
+            hint="name the output of a finished run, or its parent folder",
+        )
+    unfinished = [_name(place) for place, night in nights.items() if night is None]
+    page = render_nights(finished, unfinished=unfinished)
+    target.claim()
+    target.replace(TABLE, encode_csv([CSV_HEADER, *(night.row() for night in finished)]))
+    target.replace(PAGE, page.encode())
+    return target.at(PAGE)
+
+
+def _runs(folder: OutputFolder) -> Iterator[OutputFolder]:
+    """Yield the scoring run in a folder, or those in its sub-folders, finished or not."""
+    yield from [folder] if _is_run(folder) else filter(_is_run, _below(folder))
+
+
+def _below(folder: OutputFolder) -> Iterator[OutputFolder]:
+    return (open_folder(folder.at(name)) for name in sorted(folder.folders()))
+
+
+def _is_run(folder: OutputFolder) -> bool:
+    return folder.exists(run_plan.FILE)
+
+
+def _night(run: OutputFolder, *, page: OutputFolder) -> Night | None:
+    """Return what the manifest of a run says; None where there is none."""
+    try:
+        found = Manifest.from_json(run.read(manifest.FILE).decode())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise UserError(
+            "manifest is damaged or of another version",
+            value=run.place,
+            hint=f"score it again, or leave it out: {error}",
+        ) from error
+    link = _link(run.at(REPORT_PAGE), page.place)
+    return Night.of(found, name=_name(run.place), link=link, audit_error=_audit_error(run))
+
+
+def _audit_error(run: OutputFolder) -> float | None:
+    """Return the share of wrong answers that `digitmill audit` has found in a run; None without an audit."""
+    try:
+        found = parse_json(run.read(AUDIT))
+        return None if found["error_rate"] is None else float(found["error_rate"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(
+            "the audit is damaged", value=run.at(AUDIT), hint=f"run `digitmill audit` again: {error}"
+        ) from error
+
+
+def _name(place: str) -> str:
+    return printable(posixpath.basename(place.rstrip("/")))
+
+
+def _link(report: str, folder: str) -> str:
+    """Return the address of a report for a page in a folder: relative where both are in one store."""
+    places = [place_from_anywhere(place) for place in (report, folder)]
+    stores = {place.split("/", 3)[2] if "://" in place else "" for place in places}
+    near = len(stores) == 1
+    # In a relative address a colon would end the name of a scheme.
+    return urllib.parse.quote(
+        os.fsencode(posixpath.relpath(*places) if near else places[0]), safe="/" if near else "/:"
+    )

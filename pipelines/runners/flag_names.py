@@ -1,0 +1,64 @@
+"""Refuses a misspelt flag at once: the names of Beam's flags stand in its source, which is not imported."""
+
+import difflib
+import functools
+import importlib.util
+import pathlib
+import re
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final
+
+from digitmill.commands.verb import flags_of_verb
+from schemas.errors import UserError
+
+_DECLARED_IN: Final = (
+    "options/pipeline_options.py",
+    "runners/dask/dask_runner.py",
+    "runners/render.py",
+    "yaml/options.py",
+)
+"""Files of Beam's package in which flags are declared."""
+
+_FLAG: Final = re.compile(r"""["'](--[\w-]+)["']""")
+
+
+def check_flag_names(flags: Sequence[str]) -> None:
+    """Refuse what neither the verb nor Beam has, as `beam_options.beam_options` would after seconds.
+
+    Raises:
+        UserError: for a flag of no such name, or a word before the first flag.
+    """
+    if not flags:
+        return
+    if not flags[0].startswith("-"):
+        raise unexpected(flags[0], ())
+    known = names_in_beam()
+    for word in flags:
+        if word.startswith("--") and word.partition("=")[0] not in known:
+            raise unexpected(word, sorted(known))
+
+
+def unexpected(word: str, known: Iterable[str]) -> UserError:
+    """Return the error for a word that is no flag's or whose flag is unknown.
+
+    Args:
+        word: as it was given.
+        known: names of Beam's flags; the verb's own are suggested too.
+    """
+    if not word.startswith("-"):
+        hint = "give --input before each input, and quote patterns: --input '*.png'"
+        return UserError("unexpected argument", value=word, hint=hint)
+    close = difflib.get_close_matches(word.partition("=")[0], [*known, *flags_of_verb()], n=2)
+    hint = f"did you mean {' or '.join(close)}?" if close else "see --help, and Beam's own flags"
+    return UserError("unknown flag", value=word, hint=hint)
+
+
+@functools.cache
+def names_in_beam() -> Collection[str]:
+    """Return every text in Beam's declarations that looks like a flag: all of its flags, and maybe others."""
+    spec = importlib.util.find_spec("apache_beam")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    package = pathlib.Path(spec.submodule_search_locations[0])
+    sources = ((package / name).read_text() for name in _DECLARED_IN)
+    return frozenset(flag for text in sources for flag in _FLAG.findall(text))

@@ -1,0 +1,65 @@
+"""Refuses a typo or a missing path at once, by the checks of the job itself, before seconds of imports.
+
+Only what is on this machine's disks is looked at: a store is asked once, by the job.
+"""
+
+import os
+from collections.abc import Callable
+
+from digitmill.engines.bundle_files import read_card
+from digitmill.storage import list_place, open_folder
+from digitmill.storage.listed_image import ListedImage
+from digitmill.storage.names import local_path, real_root
+from digitmill.storage.object_stores.uris import is_object
+from pipelines.history.past_runs import find_runs
+from pipelines.listing.input_listing import check_output_outside_inputs, read_input_list
+from pipelines.listing.true_labels import FOLDER, LabelsFile
+from pipelines.output.output_run import read_state
+from pipelines.runners.flag_names import check_flag_names
+from pipelines.score_options import ScoreOptions
+
+
+def check_early(options: ScoreOptions, *, begins: bool) -> None:
+    """Check flags, output and places of a run, in the order of the job; `begins` says whether it will write.
+
+    Raises:
+        UserError: as the job would.
+    """
+    check_flag_names(options.beam_flags)
+    # A run that is resumed may have no need of its inputs any more.
+    resumed = options.resume
+    if not is_object(options.output):
+        output = open_folder(options.output)
+        resumed = begins and read_state(output, resume=options.resume).plan is not None
+        check_output_outside_inputs(options.inputs, output.place)
+    for place in (options.model, options.challenger):
+        _read_missing(place, read_card)
+    if resumed:
+        return
+    for given in options.inputs:
+        _read_missing(given, _first_image)
+    # The first night names the folder of all nights, which its own output makes.
+    if not _lies_in(options.output, options.since):
+        _read_missing(options.since, find_runs)
+    _read_missing(options.input_list, read_input_list)
+    _read_missing(None if options.labels == FOLDER else options.labels, LabelsFile)
+
+
+def _first_image(given: str) -> ListedImage | None:
+    return next(list_place(given), None)
+
+
+def _lies_in(place: str, folder: str | None) -> bool:
+    if folder is None or is_object(folder) or is_object(place):
+        return False
+    return os.path.abspath(local_path(place)).startswith(os.path.abspath(local_path(folder)) + os.sep)
+
+
+def _read_missing(place: str | None, read: Callable[[str], object]) -> None:
+    """Read a place if it does not exist, which raises the error that says so."""
+    # A pipe of the shell's is there, and can be read only once.
+    if place is None or is_object(place) or os.path.lexists(local_path(place)):
+        return
+    root, pattern = real_root(local_path(place))
+    if not pattern or not os.path.isdir(root):
+        read(place)

@@ -1,0 +1,6 @@
+"""What is asked of a finished run: gates on its figures, and audits of what it accepted."""
+
+__all__ = [
+    "audit",
+    "gates",
+]

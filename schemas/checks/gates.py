@@ -1,0 +1,142 @@
+"""Gates of a run: conditions on the figures of its manifest, under which it fails although it is done."""
+
+import dataclasses
+import difflib
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, Self
+
+from schemas.errors import UserError
+from schemas.failure import FailureCode
+from schemas.manifest import Manifest
+
+SHARES: Final[Mapping[str, str]] = {
+    "accepted": "scored images that are accepted",
+    "review": "scored images that are for review",
+    "not_digits": "scored images that are for review because they seem to be no digit",
+    "failed": "images that failed, of those that were not skipped",
+    "accuracy": "labelled images that are right",
+    "accepted_accuracy": "accepted images with a label that are right",
+    "agreed": "scored images on which the challenger agrees",
+    "challenger_accuracy": "labelled images that the challenger has right",
+}
+"""Figures in [0, 1]."""
+
+NUMBERS: Final[Mapping[str, str]] = {
+    "drift": "the drift index against the model's own images",
+    "drift_from_previous": "the drift index against the run before",
+    "listed": "listed images",
+    "scored": "scored images",
+    "labelled": "scored images with a label",
+    "skipped": "images that an earlier run has scored",
+    "ignored": "files that are left out",
+    "vanished": "folders that vanished while they were listed",
+    "images_per_second": "images scored or failed per second",
+    **{f"failures.{code}": f"images that failed as {code}" for code in FailureCode},
+}
+"""Other figures."""
+
+FIGURES: Final = {**SHARES, **NUMBERS}
+
+_MAY_BE_UNKNOWN: Final = frozenset({"drift_from_previous", "images_per_second"})
+
+_COMPARISONS: Final[Mapping[str, Callable[[float, float], bool]]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+_FORM: Final = re.compile(r"\s*([\w.]+)\s*(<=|>=|<|>)\s*([-+.\deE]+)\s*")
+
+
+@dataclasses.dataclass(frozen=True)
+class Gate:
+    """A condition that fails a run, such as `drift>0.25`."""
+
+    figure: str
+    comparison: str
+    bound: float
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return a gate; raise UserError where it is none."""
+        parts = _FORM.fullmatch(text)
+        if parts is None:
+            raise UserError(
+                "--fail-on is not a figure, a comparison and a number",
+                value=text,
+                hint="write it as 'drift>0.25', in quotes",
+            )
+        figure, comparison, number = parts.groups()
+        if figure not in FIGURES:
+            close = difflib.get_close_matches(figure, FIGURES, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"give one of {', '.join(FIGURES)}"
+            raise UserError("--fail-on names an unknown figure", value=figure, hint=hint)
+        return cls(figure, comparison, _bound(figure, number, text))
+
+    def __str__(self) -> str:
+        return f"{self.figure}{self.comparison}{self.bound:.12g}"
+
+    def trips(self, value: float) -> bool:
+        """Whether a figure of this value fails the run."""
+        return _COMPARISONS[self.comparison](value, self.bound)
+
+
+def _bound(figure: str, number: str, text: str) -> float:
+    try:
+        bound = float(number)
+    except ValueError:
+        raise UserError("--fail-on compares with no number", value=text, hint="write 'drift>0.25'") from None
+    if figure in SHARES and not 0 <= bound <= 1:
+        raise UserError(
+            f"--fail-on compares {figure}, a share between 0 and 1", value=text, hint="write 0.9 for 90 %"
+        )
+    return bound
+
+
+def figures(manifest: Manifest) -> dict[str, float | None]:
+    """Return every figure of a manifest; None for those that the run does not know."""
+    counts, scored = manifest.counts, manifest.counts.scored
+    accuracy, challenger = manifest.accuracy, manifest.challenger_accuracy
+    return {
+        "accepted": _share(manifest.accepted, scored),
+        "review": _share(scored - manifest.accepted, scored),
+        "not_digits": _share(manifest.not_digits, scored),
+        "failed": manifest.failure_rate,
+        "accuracy": accuracy.value if accuracy else None,
+        "accepted_accuracy": _share(manifest.accepted_right, manifest.accepted_labelled),
+        "agreed": _share(manifest.agreed, scored) if manifest.challenger else None,
+        "challenger_accuracy": challenger.value if challenger else None,
+        "drift": manifest.drift,
+        "drift_from_previous": manifest.drift_from_previous,
+        "listed": counts.listed,
+        "scored": scored,
+        "labelled": manifest.labelled,
+        "skipped": counts.skipped,
+        "ignored": manifest.ignored,
+        "vanished": manifest.vanished,
+        "images_per_second": manifest.images_per_second if manifest.times["images"] else None,
+        **{f"failures.{code}": count for code, count in manifest.failures.items()},
+    }
+
+
+def tripped(gates: Iterable[Gate], manifest: Manifest) -> dict[str, float | None]:
+    """Return the gates that a run trips, as text, each with the figure's value.
+
+    A figure that is not known trips its gate: nothing shows that the run is as it should be. Where nothing
+    was scored, as in a night without new images, there is nothing to know; nor is there a run before the
+    first one, or a speed of a launcher that had nothing left to score.
+    """
+    found = figures(manifest)
+    failing = {}
+    for gate in gates:
+        value = found[gate.figure]
+        unknown = manifest.counts.scored and gate.figure not in _MAY_BE_UNKNOWN
+        if gate.trips(value) if value is not None else unknown:
+            failing[str(gate)] = value
+    return failing
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

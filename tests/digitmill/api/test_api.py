@@ -1,0 +1,53 @@
+"""What `import digitmill` offers, and what it costs."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import digitmill
+from schemas.errors import UserError
+
+PUBLIC = [
+    name for name in digitmill.__all__ if not name.islower() or name in ("load", "read", "score", "train")
+]
+
+
+def run_python(program: str, folder: pathlib.Path) -> str:
+    root = pathlib.Path(digitmill.__file__).parents[1]
+    program = f"import sys; sys.path.insert(0, {str(root)!r})\n{program}"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_importing_it_imports_nothing_else(tmp_path: pathlib.Path) -> None:
+    program = "before = set(sys.modules)\nimport digitmill\nprint(sorted(set(sys.modules) - before))"
+    assert run_python(program, tmp_path) == "['digitmill']\n"
+
+
+def test_a_model_and_a_finished_run_need_neither_beam_nor_tensorflow_nor_pandas(
+    tmp_path: pathlib.Path,
+) -> None:
+    heavy = ("apache_beam", "tensorflow", "pandas", "matplotlib")
+    program = f"import digitmill; digitmill.read, digitmill.load()\nprint(set({heavy!r}) & set(sys.modules))"
+    assert run_python(program, tmp_path) == "set()\n"
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_each_name_is_there(name: str) -> None:
+    assert getattr(digitmill, name).__name__ == name
+    assert name in dir(digitmill)
+
+
+def test_other_names_are_attribute_errors() -> None:
+    with pytest.raises(AttributeError, match="'digitmill' has no attribute 'scroe'"):
+        _ = digitmill.scroe
+
+
+def test_errors_are_those_of_the_jobs_and_the_version_is_the_package_s() -> None:
+    assert digitmill.UserError is UserError
+    assert digitmill.__version__.split(".")[0].isdigit()

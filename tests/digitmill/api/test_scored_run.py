@@ -1,0 +1,177 @@
+import csv
+import pathlib
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import digitmill
+from digitmill.default_model import SHIPPED_MODEL
+from pipelines.score.score_start import run_score
+from pipelines.score_options import ScoreOptions
+from schemas.prediction import COLUMNS
+from tests.digit_folders import write_digits
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, digits: np.ndarray, labels: np.ndarray) -> pathlib.Path:
+    """25 digits by their labels, and two files that are no images."""
+    import cv2
+
+    place = tmp_path_factory.mktemp("api") / "scans"
+    write_digits(place, digits[:25], labels[:25], lambda digit: cv2.imencode(".png", digit)[1].tobytes())
+    (place / "3").mkdir(exist_ok=True)
+    (place / "3" / "odd, näme.png").write_bytes(b"no image")
+    (place / "3" / "empty.png").write_bytes(b"")
+    return place
+
+
+@pytest.fixture(scope="module")
+def run(folder: pathlib.Path) -> digitmill.Run:
+    return digitmill.score(folder, output=folder.parent / "scores", labels="folder", rows_per_part=10)
+
+
+def test_a_run_has_the_figures_of_its_manifest(run: digitmill.Run, folder: pathlib.Path) -> None:
+    assert (run.counts.listed, run.counts.scored, run.counts.failed) == (27, 25, 2)
+    assert run.accuracy is not None
+    assert run.accuracy.images == 25
+    assert run.accuracy.value > 0.8
+    assert run.accepted == run.manifest.accepted
+    assert run.exit_code == digitmill.ExitCode.OVER_BUDGET  # two of 27 are more than 5 %
+    assert repr(run) == (
+        f"<digitmill.Run {str(folder.parent / 'scores')!r}: 27 listed = 25 scored + 2 failed + 0 skipped>"
+    )
+
+
+def test_it_is_the_run_that_the_command_makes(run: digitmill.Run, folder: pathlib.Path) -> None:
+    options = ScoreOptions(
+        inputs=(str(folder),),
+        model=str(SHIPPED_MODEL),
+        output=str(folder.parent / "command"),
+        labels="folder",
+        rows_per_part=10,
+    )
+    commanded = run_score(options, one_command=False).manifest
+    assert [part for part in commanded.parts if "predictions/" in part.name] == [
+        part for part in run.manifest.parts if "predictions/" in part.name
+    ]
+    assert str(run) == digitmill.read(folder.parent / "scores").__str__()
+    assert commanded.options == run.manifest.options
+
+
+def test_predictions_are_the_rows_with_types(run: digitmill.Run) -> None:
+    rows = run.predictions()
+    assert list(rows.columns) == [column.name for column in COLUMNS]
+    assert len(rows) == 25
+    assert rows.image.is_unique
+    assert (rows.digit == rows.label).sum() == run.manifest.right
+    assert (rows.decision == "accept").sum() == run.accepted
+    assert str(rows.generation.dtype) == "int64"
+    assert str(rows.challenger_digit.dtype) == "Int64"
+    assert rows.challenger_digit.isna().all()
+    written = []
+    for part in pathlib.Path(run.place, "predictions").glob("*.csv"):
+        written += list(csv.DictReader(part.open(encoding="utf-8")))
+    assert sorted(rows.image) == sorted(row["image"] for row in written)
+    assert sorted(rows.generation) == sorted(int(row["generation"]) for row in written)
+
+
+def test_batches_are_the_same_rows_piece_by_piece(run: digitmill.Run) -> None:
+    batches = list(run.batches())
+    assert [len(batch) for batch in batches] != [25]
+    assert max(map(len, batches)) <= 10
+    pd.testing.assert_frame_equal(pd.concat(batches, ignore_index=True), run.predictions())
+
+
+def test_failures_have_their_reasons(run: digitmill.Run) -> None:
+    failures = run.failures
+    assert sorted(failures.code) == ["EMPTY", "UNSUPPORTED"]
+    assert failures.detail.notna().all()
+
+
+def test_a_run_shows_itself_with_everything_escaped(folder: pathlib.Path, run: digitmill.Run) -> None:
+    shown = digitmill.Run("<scores & more>", run.manifest)._repr_html_()
+    assert "&lt;scores &amp; more&gt;" in shown
+    assert "<scores" not in shown
+    assert "25 (" in shown
+    assert "accuracy" in shown
+
+
+def test_a_run_without_rows_has_the_same_columns(tmp_path: pathlib.Path, run: digitmill.Run) -> None:
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans" / "empty.png").write_bytes(b"")
+    nothing = digitmill.score(tmp_path / "scans", output=tmp_path / "scores", compression="all")
+    assert nothing.accuracy is None
+    assert nothing.predictions().empty
+    assert nothing.predictions().dtypes.to_dict() == run.predictions().dtypes.to_dict()
+    assert len(nothing.failures) == 1
+
+
+def test_carried_columns_and_compressed_files_are_read_as_they_are(
+    tmp_path: pathlib.Path, digits: np.ndarray, png_of: Callable
+) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(png_of(digits[number]))
+    lines = ["path,customer", "0.png,007", "1.png,NA", "2.png,"]
+    (tmp_path / "list.csv").write_text("\n".join(lines), encoding="utf-8")
+    run = digitmill.score(
+        input_list=tmp_path / "list.csv", output=tmp_path / "out", carry="customer", compression="all"
+    )
+    rows = run.predictions().sort_values("image")
+    assert rows.customer.tolist()[:2] == ["007", "NA"]
+    assert rows.customer.isna().tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "nothing to score"),
+        ({"inputs_": "x"}, "score has no such option: 'inputs_'. Did you mean inputs?"),
+        ({"lables": "folder"}, "Did you mean labels"),
+        ({"resume": "yes"}, "invalid --resume: 'yes'. Give True or False."),
+        ({"pages": "some"}, "invalid --pages: 'some'"),
+        ({"limit": 0}, "invalid --limit: 0"),
+    ],
+)
+def test_mistakes_are_user_errors(tmp_path: pathlib.Path, options: dict, words: str) -> None:
+    with pytest.raises(digitmill.UserError) as caught:
+        digitmill.score(output=tmp_path / "out", **options)
+    assert words in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_input_is_refused_before_anything_is_written(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(digitmill.UserError, match="input not found"):
+        digitmill.score(tmp_path / "nowhere", output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_without_a_finished_run_is_refused(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(digitmill.UserError, match="no finished run"):
+        digitmill.read(tmp_path)
+
+
+def test_a_changed_file_is_not_read(tmp_path: pathlib.Path, run: digitmill.Run) -> None:
+    import shutil
+
+    shutil.copytree(run.place, tmp_path / "copy")
+    copied = digitmill.read(tmp_path / "copy")
+    part = next((tmp_path / "copy" / "predictions").glob("*.csv"))
+    part.write_bytes(part.read_bytes() + b"\n")
+    with pytest.raises(digitmill.StorageError, match="missing or changed"):
+        copied.predictions()
+    part.unlink()
+    with pytest.raises(digitmill.StorageError, match="missing or changed"):
+        list(copied.batches())
+
+
+def test_without_pandas_the_error_says_how_to_install_it(
+    run: digitmill.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    for read in (run.predictions, run.batches, lambda: run.failures):
+        with pytest.raises(digitmill.UserError, match=r"pandas is not installed.*pip install pandas"):
+            read()
+    assert run.counts.scored == 25

@@ -1,0 +1,236 @@
+import csv
+import dataclasses
+import itertools
+import json
+import pathlib
+import shutil
+
+import pytest
+
+from digitmill.confidence.exact_bounds import exact_interval
+from digitmill.engines.bundle_loader import open_bundle
+from digitmill.storage import open_folder
+from pipelines.auditing import audit_job
+from pipelines.auditing.audit_job import run
+from pipelines.auditing.audit_options import AuditOptions
+from pipelines.output.verification import verify
+from pipelines.review import review_job
+from pipelines.review.review_options import ReviewOptions
+from pipelines.score import score_job
+from pipelines.score_options import ScoreOptions
+from schemas.checks.audit import Audit, Verdict
+from schemas.errors import ExitCode, UserError
+from schemas.labels import UNREADABLE
+from schemas.model import bundle as names
+from schemas.model.trust import Guarantee
+
+SIZE = 60
+
+
+def score(folder: pathlib.Path, model: pathlib.Path, output: pathlib.Path, **more: object) -> pathlib.Path:
+    given = {"audit": SIZE, "accept_threshold": 0.9} | more
+    score_job.run(ScoreOptions(inputs=(str(folder),), model=str(model), output=str(output), **given))
+    return output
+
+
+@pytest.fixture(scope="module")
+def scored(
+    digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> pathlib.Path:
+    output = tmp_path_factory.mktemp("audited") / "out"
+    return score(digit_folder, bundle_path, output, rows_per_part=100)
+
+
+@pytest.fixture
+def output(scored: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
+    return pathlib.Path(shutil.copytree(scored, tmp_path / "out"))
+
+
+def drawn(output: pathlib.Path) -> list[dict[str, str]]:
+    with (output / "reports/audit.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def predictions(output: pathlib.Path) -> dict[str, dict[str, str]]:
+    rows = {}
+    for part in (output / "predictions").glob("*.csv"):
+        with part.open(newline="") as file:
+            rows |= {row["image"]: row for row in csv.DictReader(file)}
+    return rows
+
+
+def write_labels(path: pathlib.Path, labels: dict[str, object]) -> str:
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "label"])
+        table.writerows(labels.items())
+    return str(path)
+
+
+def audited(output: pathlib.Path, labels: str, *more: pathlib.Path):
+    return run(AuditOptions(runs=(str(output), *map(str, more)), labels=labels))
+
+
+def test_accepted_images_are_drawn_however_the_work_is_split(
+    output: pathlib.Path, digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    sample, rows = drawn(output), predictions(output)
+    assert len({row["image"] for row in sample}) == len(sample) == SIZE
+    for row in sample:
+        found = rows[row["image"]]
+        assert found["decision"] == "accept"
+        assert [row[name] for name in row] == [found[name] for name in row]
+    again = score(digit_folder, bundle_path, tmp_path / "again")
+    assert drawn(again) == sample
+    accepted = sum(row["decision"] == "accept" for row in rows.values())
+    every = drawn(score(digit_folder, bundle_path, tmp_path / "every", audit=1_000))
+    assert len(every) == accepted
+    assert every[:SIZE] == sample
+
+
+def test_without_the_flag_nothing_is_drawn(
+    digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    output = score(digit_folder, bundle_path, tmp_path / "out", audit=None, limit=20)
+    assert not (output / "reports/audit.csv").exists()
+    with pytest.raises(UserError, match="the run has drawn no images for an audit"):
+        audited(output, write_labels(tmp_path / "labels.csv", {"/x.png": 1}))
+
+
+def test_the_review_shows_them_among_the_doubtful_ones(output: pathlib.Path) -> None:
+    summary = review_job.run(ReviewOptions(output=str(output), limit=30))
+    assert (summary.audited, summary.shown) == (SIZE, SIZE + min(30, summary.doubtful))
+    page = (output / "review.html").read_text()
+    data = json.loads(
+        page.partition('<script id="data" type="application/json">')[2].partition("</script>")[0]
+    )
+    shown = [row["path"] for row in data["rows"]]
+    assert data["blind"]
+    assert {row["image"] for row in drawn(output)} < set(shown)
+    # Neither their order nor their number on the page tells which they are.
+    sample = {row["image"] for row in drawn(output)}
+    which = [path in sample for path in shown]
+    assert sum(one != other for one, other in itertools.pairwise(which)) > 2
+    # What a browser keeps by their numbers stays valid with a higher limit.
+    places = {row["path"]: row["place"] for row in data["rows"]}
+    review_job.run(ReviewOptions(output=str(output), limit=1_000))
+    page = (output / "review.html").read_text()
+    data = json.loads(
+        page.partition('<script id="data" type="application/json">')[2].partition("</script>")[0]
+    )
+    later = {row["path"]: row["place"] for row in data["rows"]}
+    assert later.items() >= places.items()
+    assert "below a confidence of" not in page
+
+
+def test_the_rate_of_errors_is_that_of_the_labelled_sample(
+    output: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    sample = drawn(output)
+    labels: dict[str, object] = {row["image"]: row["digit"] for row in sample[:50]}
+    labels[sample[3]["image"]] = (int(sample[3]["digit"]) + 1) % 10
+    labels[sample[4]["image"]] = UNREADABLE
+    doubtful = [uri for uri, row in predictions(output).items() if row["decision"] == "review"]
+    labels |= dict.fromkeys(doubtful, UNREADABLE)
+    summary = audited(output, write_labels(tmp_path / "labels.csv", labels))
+    found = summary.total
+    assert (found.sampled, found.labelled, found.wrong, found.not_digits) == (SIZE, 50, 2, 1)
+    assert (found.error_rate, found.interval_95) == (0.04, exact_interval(2, 50, 0.05))
+    assert (found.verdict, summary.exit_code) == (Verdict.NO_PROMISE, ExitCode.OK)
+    assert "wrong       2, 1 are no digit" in summary.table()
+    assert Audit.from_json((output / "audit.json").read_text()) == found
+    assert not verify(open_folder(str(output))).findings
+
+
+def test_labels_of_another_version_say_nothing(output: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    sample = drawn(output)
+    rows = ["path,label,generation", *(f"{row['image']},1,{int(row['generation']) + 1}" for row in sample)]
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    with pytest.raises(UserError, match="none of the images that were drawn has a label"):
+        audited(output, str(tmp_path / "labels.csv"))
+    assert not (output / "audit.json").exists()
+
+
+def promising(bundle_path: pathlib.Path, folder: pathlib.Path, target: float) -> pathlib.Path:
+    """The bundle with the promise of a threshold in its card."""
+    copied = pathlib.Path(shutil.copytree(bundle_path, folder / "promising"))
+    card = open_bundle(bundle_path).card
+    promise = Guarantee(target, 0.05, 0.9, 4_000, 3_900, 1, 0.001)
+    card = dataclasses.replace(
+        card, accept_threshold=0.9, trust=dataclasses.replace(card.trust, guarantee=promise)
+    )
+    (copied / names.CARD).write_text(card.to_json())
+    return copied
+
+
+@pytest.mark.parametrize(
+    ("target", "wrong", "verdict", "words"),
+    [
+        (0.9, 1, Verdict.KEPT, "at most 10.00 % wrong: kept"),
+        (0.99, 0, Verdict.UNDECIDED, "299 labels with 0 wrong ones would show it"),
+        (0.99, 4, Verdict.BROKEN, "at most 1.00 % wrong: broken"),
+    ],
+)
+def test_a_promise_is_kept_broken_or_undecided(
+    digit_folder: pathlib.Path,
+    bundle_path: pathlib.Path,
+    tmp_path: pathlib.Path,
+    target: float,
+    wrong: int,
+    verdict: Verdict,
+    words: str,
+) -> None:
+    model = promising(bundle_path, tmp_path, target)
+    output = score(digit_folder, model, tmp_path / "out", accept_threshold=None)
+    labels = {
+        row["image"]: (int(row["digit"]) + (number < wrong)) % 10 for number, row in enumerate(drawn(output))
+    }
+    summary = audited(output, write_labels(tmp_path / "labels.csv", labels))
+    assert summary.total.verdict == verdict
+    assert words in summary.table()
+    assert summary.exit_code == (ExitCode.GATE_TRIPPED if verdict == Verdict.BROKEN else ExitCode.OK)
+    # The promise is about one threshold.
+    other = score(digit_folder, model, tmp_path / "other", accept_threshold=0.95)
+    assert audited(other, str(tmp_path / "labels.csv")).total.verdict == Verdict.NO_PROMISE
+
+
+def test_several_runs_are_answered_one_by_one_and_together(
+    output: pathlib.Path, digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    second = score(digit_folder, bundle_path, tmp_path / "second")
+    sample = drawn(output)
+    labels = {row["image"]: (int(row["digit"]) + (number == 0)) % 10 for number, row in enumerate(sample)}
+    summary = audited(output, write_labels(tmp_path / "labels.csv", labels), second)
+    assert (summary.total.labelled, summary.total.wrong) == (2 * SIZE, 2)
+    assert summary.table().count(f"1 of {SIZE} wrong") == 2
+    assert [each["output"] for each in summary.as_data()["runs"]] == [str(output), str(second)]
+    with pytest.raises(UserError, match="a run is named twice"):
+        audited(output, str(tmp_path / "labels.csv"), pathlib.Path(f"{output}/."))
+    with pytest.raises(UserError, match="not a finished run"):
+        audited(tmp_path / "none", str(tmp_path / "labels.csv"))
+
+
+def judged(accepted: int, wrong: int, labelled: int, target: float | None = 0.99) -> Audit:
+    return audit_job._judge(
+        run=str(accepted),
+        target=target,
+        labelled=labelled,
+        wrong=wrong,
+        accepted=accepted,
+        sampled=labelled,
+        not_digits=0,
+    )
+
+
+def test_a_small_bad_night_does_not_break_the_promise_of_a_large_good_one() -> None:
+    found = audit_job.AuditSummary({"a": judged(1_000_000, 0, 200), "b": judged(200, 20, 200)}).total
+    assert found.error_rate == pytest.approx(20 / 1_000_200)
+    assert found.interval_95[0] < found.error_rate < found.interval_95[1] < 0.03
+    assert found.verdict == Verdict.UNDECIDED
+
+
+def test_runs_of_different_promises_are_broken_each_by_itself() -> None:
+    summary = audit_job.AuditSummary({"a": judged(999, 50, 200), "b": judged(999, 50, 200, target=0.999)})
+    assert summary.total.verdict == Verdict.NO_PROMISE
+    assert "promises differ" in summary.table()
+    assert summary.exit_code == ExitCode.GATE_TRIPPED

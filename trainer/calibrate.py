@@ -1,0 +1,23 @@
+"""`digitmill calibrate`: gives a bundle the temperature and the threshold that its owner's digits need."""
+
+from digitmill.commands import answer, verb
+from trainer.job.calibrate_options import CalibrateOptions
+
+
+@verb(options=CalibrateOptions, short_help="Choose the accept threshold on your own labelled digits.")
+def calibrate(options: CalibrateOptions) -> None:
+    """Make a bundle whose accepted answers are right as often as you ask, on images like your labelled ones.
+
+    Nothing is trained. The labelled images must be drawn at random from those that are scored later:
+    images that a review has picked because the model was unsure say nothing about the others.
+    An image labelled unreadable counts as wrong where it would be accepted.
+
+    \b
+    Examples:
+      digitmill calibrate --model run/bundle --labels labels.csv --target-accuracy 0.99 --output calibrated
+      digitmill calibrate --data folder:meters --target-accuracy 0.999 --output calibrated
+    """
+    from trainer.job import calibrate_job
+
+    made = calibrate_job.run(options)
+    answer(made.table(), made.as_data())
