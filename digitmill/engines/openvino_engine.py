@@ -1,5 +1,6 @@
 """Runs a bundle's LiteRT model by OpenVINO, which is imported only when an engine is made."""
 
+import sys
 import tempfile
 import threading
 from typing import Any, Final
@@ -7,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from digitmill.engines.engine import BATCH, EngineError, check_output, predict_in_batches
+from digitmill.engines.signal_stack import kept_signal_stack
 from digitmill.native_log import quiet_stderr
 from schemas.digit import SIDE
 from schemas.errors import first_line
@@ -33,9 +35,12 @@ class OpenVinoEngine:
     def __init__(self, model: bytes) -> None:
         self._lock = threading.Lock()
         try:
-            with quiet_stderr(shown_on_error=False):
+            with quiet_stderr(shown_on_error=False), kept_signal_stack():
+                # Otherwise OpenVINO reports its use to Google Analytics, by a process that it forks.
+                sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
                 import openvino
 
+                # Compiling takes a signal stack too small for Python's handlers: a SIGTERM would be a SIGSEGV.
                 self._request = _compile(openvino, model)
                 check_output(self._run(np.zeros((BATCH, SIDE, SIDE), np.uint8)))
         except ImportError as error:
