@@ -40,7 +40,7 @@ class OpenVinoEngine:
                 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
                 import openvino
 
-                # Compiling takes a signal stack too small for Python's handlers: a SIGTERM would be a SIGSEGV.
+                # Compiling sets a signal stack too small for Python's handlers: SIGTERM would be SIGSEGV.
                 self._request = _compile(openvino, model)
                 check_output(self._run(np.zeros((BATCH, SIDE, SIDE), np.uint8)))
         except ImportError as error:
