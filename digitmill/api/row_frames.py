@@ -4,8 +4,8 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from digitmill.extras import require
 from schemas.columns import Column
-from schemas.errors import UserError
 
 if TYPE_CHECKING:
     import pandas
@@ -15,10 +15,7 @@ _TYPES: Final = {"string": "str", "integer": "int64", "number": "float64"}
 
 def check_pandas(wanted: str) -> None:
     """Raise UserError, with the line that installs it, where there is no pandas for what is wanted."""
-    try:
-        import pandas  # noqa: F401
-    except ImportError as error:
-        raise UserError("pandas is not installed", value=wanted, hint="run pip install pandas") from error
+    require("pandas", wanted=wanted)
 
 
 def read_rows(tables: Sequence[tuple[str, bytes]], columns: Sequence[Column]) -> "pandas.DataFrame":

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from digitmill.extras import install_line
 from digitmill.engines.engine import BATCH, EngineError, check_output, predict_in_batches
 from digitmill.native_log import quiet_stderr
 from schemas.digit import SIDE
@@ -41,7 +42,7 @@ class OpenVinoEngine:
         except ImportError as error:
             raise EngineError(
                 f"the openvino engine needs OpenVINO on every worker: {error}. "
-                "Run pip install 'digitmill[openvino]' there, or use --engine litert."
+                f"Run {install_line('openvino')} there, or use --engine litert."
             ) from error
         except (RuntimeError, ValueError) as error:
             raise EngineError(f"OpenVINO cannot run the model: {first_line(error)}") from error
