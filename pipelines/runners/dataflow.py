@@ -20,8 +20,8 @@ from schemas.errors import ExitCode, JobFailedError, UserError
 RUNNER: Final = "DataflowRunner"
 _GCS: Final = "gs://"
 
-_LOCK: Final = "deploy/locks/all.txt"
-"""Versions and hashes of what digitmill imports, in a checkout."""
+_LOCK: Final = "deploy/locks/launcher.txt"
+"""Versions and hashes of what scoring needs, in a checkout."""
 
 _DISK_GB: Final = 30
 """Disk of a worker. Dataflow's default is 250 GB, but this job keeps pixels in memory."""

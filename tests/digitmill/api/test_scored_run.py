@@ -1,6 +1,5 @@
 import csv
 import pathlib
-import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -8,6 +7,7 @@ import pandas as pd
 import pytest
 
 import digitmill
+from digitmill import extras
 from digitmill.default_model import SHIPPED_MODEL
 from pipelines.score.score_start import run_score
 from pipelines.score_options import ScoreOptions
@@ -170,8 +170,8 @@ def test_a_changed_file_is_not_read(tmp_path: pathlib.Path, run: digitmill.Run) 
 def test_without_pandas_the_error_says_how_to_install_it(
     run: digitmill.Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "pandas", None)
+    monkeypatch.setattr(extras, "is_installed", lambda module: False)
     for read in (run.predictions, run.batches, lambda: run.failures):
-        with pytest.raises(digitmill.UserError, match=r"pandas is not installed.*pip install pandas"):
+        with pytest.raises(digitmill.UserError, match=r"pandas is not installed.*pip install 'digitmill\[notebook\]'"):
             read()
     assert run.counts.scored == 25
