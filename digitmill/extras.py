@@ -11,7 +11,13 @@ from schemas.errors import UserError
 
 MODULES: Final[Mapping[str, tuple[str, ...]]] = {
     "train": ("tensorflow", "keras", "tensorflow_datasets", "tensorboard", "matplotlib"),
-    "gcp": ("google.auth", "google.cloud.storage", "google.cloud.dataflow", "google.cloud.aiplatform", "build"),
+    "gcp": (
+        "google.auth",
+        "google.cloud.storage",
+        "google.cloud.dataflow",
+        "google.cloud.aiplatform",
+        "build",
+    ),
     "tune": ("optuna", "hypertune"),
     "notebook": ("pandas", "ipywidgets"),
     "formats": ("pillow_heif", "pypdfium2"),

@@ -26,7 +26,7 @@ _MODULES = {
 _BIGQUERY = "apache_beam.io.gcp.internal.clients.bigquery"
 
 if not is_installed("apitools"):  # it comes with the extra gcp
-    # Beam imports this module wherever it is imported, and the module warns of what it lacks; this refuses it.
+    # Beam imports this module whenever it can, and the module warns of what it lacks: here it cannot.
     _modules: dict[str, Any] = sys.modules
     _modules.setdefault(_BIGQUERY, None)
 

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from digitmill.extras import install_line
 from digitmill.engines.engine import BATCH, EngineError, check_output, predict_in_batches
+from digitmill.extras import install_line
 from digitmill.native_log import quiet_stderr
 from schemas.digit import SIDE
 from schemas.errors import first_line

@@ -167,7 +167,8 @@ def declared(*extras: str) -> list[Requirement]:
 
 @pytest.mark.parametrize(
     ("file", "extras"),
-    [("constraints.txt", ["formats", "gcp", "notebook", "openvino", "train", "tune", "dev"]),
+    [
+        ("constraints.txt", ["formats", "gcp", "notebook", "openvino", "train", "tune", "dev"]),
         ("deploy/locks/all.txt", ["gcp", "train", "tune"]),
         ("deploy/locks/launcher.txt", ["formats"]),
     ],

@@ -28,7 +28,6 @@ from trainer.job.evaluate_options import ALL, KERAS, EvaluateOptions
 from trainer.metrics import assessment
 from trainer.metrics.measures import Evaluation
 
-
 _OF_THE_RECIPE: Final = ("train", "validation")
 """Splits that depend on the share that a recipe holds out."""
 

@@ -1,5 +1,6 @@
 import csv
 import pathlib
+import shutil
 from collections.abc import Callable
 
 import numpy as np
@@ -85,6 +86,39 @@ def test_batches_are_the_same_rows_piece_by_piece(run: digitmill.Run) -> None:
     pd.testing.assert_frame_equal(pd.concat(batches, ignore_index=True), run.predictions())
 
 
+def test_arrow_and_polars_have_the_same_rows_with_types(run: digitmill.Run) -> None:
+    table, frame, rows = run.to_arrow(), run.to_polars(), run.predictions()
+    assert table.column_names == frame.columns == list(rows.columns)
+    assert [
+        str(table.schema.field(name).type) for name in ("generation", "confidence", "image", "label")
+    ] == [
+        "int64",
+        "double",
+        "string",
+        "int64",
+    ]
+    assert table["image"].to_pylist() == frame["image"].to_list() == rows.image.tolist()
+    assert table["confidence"].to_pylist() == rows.confidence.tolist()
+    assert table["challenger_digit"].null_count == frame["challenger_digit"].null_count() == 25
+    batches = list(run.arrow_batches())
+    assert max(batch.num_rows for batch in batches) <= 10
+    assert {batch.schema for batch in batches} == {table.schema}
+    assert [name for batch in batches for name in batch["image"].to_pylist()] == rows.image.tolist()
+
+
+def test_batches_read_a_file_only_when_it_is_due(run: digitmill.Run, tmp_path: pathlib.Path) -> None:
+    shutil.copytree(run.place, tmp_path / "copy")
+    copied = digitmill.read(tmp_path / "copy")
+    *_, last = (
+        part for part in copied.manifest.parts if part.name.endswith(".csv") and "predictions/" in part.name
+    )
+    (tmp_path / "copy" / last.name).unlink()
+    for batches in (copied.batches(), copied.arrow_batches()):
+        assert len(next(batches))
+        with pytest.raises(digitmill.StorageError, match="missing or changed"):
+            list(batches)
+
+
 def test_failures_have_their_reasons(run: digitmill.Run) -> None:
     failures = run.failures
     assert sorted(failures.code) == ["EMPTY", "UNSUPPORTED"]
@@ -106,6 +140,8 @@ def test_a_run_without_rows_has_the_same_columns(tmp_path: pathlib.Path, run: di
     assert nothing.accuracy is None
     assert nothing.predictions().empty
     assert nothing.predictions().dtypes.to_dict() == run.predictions().dtypes.to_dict()
+    assert nothing.to_arrow().schema == run.to_arrow().schema
+    assert nothing.to_polars().schema == run.to_polars().schema
     assert len(nothing.failures) == 1
 
 
@@ -122,6 +158,7 @@ def test_carried_columns_and_compressed_files_are_read_as_they_are(
     rows = run.predictions().sort_values("image")
     assert rows.customer.tolist()[:2] == ["007", "NA"]
     assert rows.customer.isna().tolist() == [False, False, True]
+    assert run.to_arrow().sort_by("image")["customer"].to_pylist() == ["007", "NA", None]
 
 
 @pytest.mark.parametrize(
@@ -154,8 +191,6 @@ def test_a_folder_without_a_finished_run_is_refused(tmp_path: pathlib.Path) -> N
 
 
 def test_a_changed_file_is_not_read(tmp_path: pathlib.Path, run: digitmill.Run) -> None:
-    import shutil
-
     shutil.copytree(run.place, tmp_path / "copy")
     copied = digitmill.read(tmp_path / "copy")
     part = next((tmp_path / "copy" / "predictions").glob("*.csv"))
@@ -167,11 +202,17 @@ def test_a_changed_file_is_not_read(tmp_path: pathlib.Path, run: digitmill.Run) 
         list(copied.batches())
 
 
-def test_without_pandas_the_error_says_how_to_install_it(
+def test_without_pandas_and_polars_the_errors_say_how_to_install_them(
     run: digitmill.Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(extras, "is_installed", lambda module: False)
+    remedy = r"pandas is not installed.*pip install 'digitmill\[notebook\]'"
     for read in (run.predictions, run.batches, lambda: run.failures):
-        with pytest.raises(digitmill.UserError, match=r"pandas is not installed.*pip install 'digitmill\[notebook\]'"):
+        with pytest.raises(digitmill.UserError, match=remedy):
             read()
+    with pytest.raises(
+        digitmill.UserError, match=r"Polars is not installed.*Run pip install polars, or take"
+    ):
+        run.to_polars()
     assert run.counts.scored == 25
+    assert run.to_arrow().num_rows == sum(batch.num_rows for batch in run.arrow_batches()) == 25
