@@ -1,4 +1,4 @@
-"""Rows of a run as tables of pandas and Arrow, typed by the contracts' columns; only this module knows both."""
+"""Rows of a run as tables of pandas and Arrow, typed by the contracts' columns; only this module knows them."""
 
 import gzip
 import io
@@ -15,7 +15,7 @@ _PANDAS_TYPES: Final = {"string": "str", "integer": "int64", "number": "float64"
 _ARROW_TYPES: Final = {"string": "string", "integer": "int64", "number": "float64"}
 
 _MISSING: Final = ("",)
-"""Cells without a value; of the words that readers take for one, such as NA, a carried column may hold any."""
+"""Cells without a value; a carried column may hold words that readers take for one, such as NA."""
 
 
 def read_pandas(tables: Iterable[tuple[str, bytes]], columns: Sequence[Column]) -> "pandas.DataFrame":
