@@ -107,7 +107,7 @@ def test_the_wheel_holds_four_packages_with_all_their_files(wheel: pathlib.Path)
 
 
 @pytest.mark.slow
-def test_the_source_has_docs_examples_and_pins_and_neither_tests_nor_what_is_built(
+def test_the_source_has_docs_examples_and_pins_and_neither_tests_nor_builds(
     dist: pathlib.Path,
 ) -> None:
     (source,) = dist.glob("*.tar.gz")

@@ -1,4 +1,4 @@
-"""Rows of a run as tables of pandas and Arrow, typed by the contracts' columns; only this module knows them."""
+"""Rows of a run as tables of pandas and Arrow, typed by the contracts' columns."""
 
 import gzip
 import io
