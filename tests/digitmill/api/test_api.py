@@ -10,7 +10,9 @@ import digitmill
 from schemas.errors import UserError
 
 PUBLIC = [
-    name for name in digitmill.__all__ if not name.islower() or name in ("load", "read", "score", "train")
+    name
+    for name in digitmill.__all__
+    if not name.islower() or name in ("load", "read", "sample", "score", "train")
 ]
 
 

@@ -1,6 +1,8 @@
 import csv
 import pathlib
 import shutil
+import sys
+import types
 from collections.abc import Callable
 
 import numpy as np
@@ -44,6 +46,15 @@ def test_a_run_has_the_figures_of_its_manifest(run: digitmill.Run, folder: pathl
     assert repr(run) == (
         f"<digitmill.Run {str(folder.parent / 'scores')!r}: 27 listed = 25 scored + 2 failed + 0 skipped>"
     )
+
+
+def test_a_notebook_scores_without_beam_s_interactive_runner(
+    folder: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = types.SimpleNamespace(config={}, execution_count=1)
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    assert digitmill.score(folder, output=tmp_path / "scores").counts.scored == 25
+    assert "apache_beam.runners.interactive.interactive_environment" not in sys.modules
 
 
 def test_it_is_the_run_that_the_command_makes(run: digitmill.Run, folder: pathlib.Path) -> None:
