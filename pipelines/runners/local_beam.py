@@ -59,8 +59,8 @@ def import_beam(flags: Sequence[str]) -> None:
 def plain_pipelines() -> Iterator[None]:
     """Context manager in which Beam makes pipelines in a notebook as it does elsewhere.
 
-    In one it names their steps after cells, by its interactive runner. Importing that takes seconds, and fails
-    where pandas is missing or newer than 2.
+    In one it names their steps after cells, by its interactive runner. Importing that takes seconds, and
+    fails where pandas is missing or newer than 2.
     """
     from apache_beam import pipeline
 
