@@ -15,7 +15,7 @@ _WIDGET = "application/vnd.jupyter.widget-view+json"
 def execute(path: pathlib.Path = NOTEBOOK) -> nbformat.NotebookNode:
     """Return a notebook as it is after all its cells have run; raises CellExecutionError where one fails."""
     notebook = nbformat.read(path, as_version=4)
-    nbclient.NotebookClient(notebook, timeout=600, startup_timeout=300).execute()
+    nbclient.NotebookClient(notebook, timeout=600, startup_timeout=300, coalesce_streams=True).execute()
     return notebook
 
 
