@@ -47,6 +47,7 @@ __all__ = [
     "__version__",
     "canonicalize",
     "default_model",
+    "extras",
     "import_path",
     "ink_statistics",
     "load",
