@@ -193,7 +193,7 @@ COMPILE := build/tools/bin/uv pip compile --quiet --universal --python-version 3
 
 lock: build/tools/installed
 	$(COMPILE) $(UPGRADE) --extra dev pyproject.toml --output-file constraints.txt
-	$(COMPILE) $(UPGRADE) --constraint constraints.txt --extra tune pyproject.toml --output-file $(LOCKS)/all.txt
+	$(COMPILE) $(UPGRADE) --constraint constraints.txt --extra gcp --extra tune pyproject.toml --output-file $(LOCKS)/all.txt
 	for name in bench build cuda worker; do \
 		$(COMPILE) $(UPGRADE) --constraint constraints.txt $(LOCKS)/$$name.in --output-file $(LOCKS)/$$name.txt || exit 1; \
 	done

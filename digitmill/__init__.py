@@ -15,6 +15,7 @@ TYPE_CHECKING = False  # type checkers take it for True; that of `typing` would 
 
 if TYPE_CHECKING:
     from digitmill.api.loaded_model import Model, Predictions, canonicalize, load
+    from digitmill.api.sample_files import sample
     from digitmill.api.scored_run import Run, read, score
     from digitmill.api.training_call import Training, train
     from schemas.errors import (
@@ -46,18 +47,21 @@ __all__ = [
     "__version__",
     "canonicalize",
     "default_model",
+    "extras",
     "import_path",
     "ink_statistics",
     "load",
     "machine",
     "native_log",
     "read",
+    "sample",
     "score",
     "train",
 ]
 
 _HOMES = {
     "digitmill.api.loaded_model": ("Model", "Predictions", "canonicalize", "load"),
+    "digitmill.api.sample_files": ("sample",),
     "digitmill.api.scored_run": ("Run", "read", "score"),
     "digitmill.api.training_call": ("Training", "train"),
     "schemas.errors": (

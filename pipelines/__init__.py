@@ -5,7 +5,10 @@ For Beam pipelines of one's own, `pipelines` exports `ClassifyImages`, `ReadDigi
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
+
+from digitmill.extras import is_installed
 
 if TYPE_CHECKING:
     from pipelines.beam.composites import ClassifyImages, ReadDigits
@@ -18,6 +21,14 @@ _MODULES = {
     "ClassifyImages": "pipelines.beam.composites",
     "ReadDigits": "pipelines.beam.composites",
 }
+
+
+_BIGQUERY = "apache_beam.io.gcp.internal.clients.bigquery"
+
+if not is_installed("apitools"):  # it comes with the extra gcp
+    # Beam imports this module whenever it can, and the module warns of what it lacks: here it cannot.
+    _modules: dict[str, Any] = sys.modules
+    _modules.setdefault(_BIGQUERY, None)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,17 +1,17 @@
 """The site is built without a warning, its reference is that of the code, and the notebook runs."""
 
+import json
 import os
 import pathlib
 import subprocess
 import sys
 
 import click
-import nbclient
 import nbformat
 import pytest
 
 from digitmill import cli
-from docs import reference_pages
+from docs import notebook_outputs, reference_pages
 from schemas import labels, outputs, prediction
 from schemas.errors import ExitCode
 from schemas.failure import FailureCode
@@ -104,10 +104,30 @@ def test_the_site_is_built_without_a_warning(tmp_path: pathlib.Path) -> None:
     assert '<span class="pre">--resume</span></code>' in shown  # and not with a dash
 
 
+def kinds(notebook: nbformat.NotebookNode) -> list[list[str]]:
+    """The kinds of every cell's outputs."""
+    return [
+        [kind for output in cell.get("outputs", ()) for kind in output.get("data", {output.output_type: ""})]
+        for cell in notebook.cells
+    ]
+
+
+def test_the_notebook_has_pictures_and_tables_and_runs_no_other_process() -> None:
+    notebook = nbformat.read(notebook_outputs.NOTEBOOK, as_version=4)
+    assert sum(kind == "image/png" for found in kinds(notebook) for kind in found) >= 5
+    assert sum(kind == "text/html" for found in kinds(notebook) for kind in found) >= 2
+    source = "\n".join(cell.source for cell in notebook.cells)
+    assert "import digitmill\n" in source
+    assert "subprocess" not in source
+    shown = json.dumps([cell.get("outputs", []) for cell in notebook.cells])
+    assert "widget" not in shown
+    assert "Traceback" not in shown
+
+
 @pytest.mark.slow
-def test_the_notebook_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_notebook_runs_and_shows_what_is_committed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.fspath(ROOT))
-    notebook = nbformat.read(ROOT / "docs/notebooks/first-steps.ipynb", as_version=4)
-    nbclient.NotebookClient(notebook, timeout=600, startup_timeout=300).execute()
-    shown = [cell.outputs[0].data["text/plain"] for cell in notebook.cells if cell.get("outputs")]
-    assert "'listed': 100, 'scored': 100" in " ".join(shown).replace("\n", " ")
+    committed = nbformat.read(notebook_outputs.NOTEBOOK, as_version=4)
+    executed = notebook_outputs.execute()
+    assert "widget-view" in json.dumps([cell.get("outputs", []) for cell in executed.cells])  # bars
+    assert kinds(notebook_outputs.without_bars(executed)) == kinds(committed)

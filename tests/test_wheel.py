@@ -1,11 +1,13 @@
-"""What the wheel installs, and that it works from there."""
+"""What wheel and source distribution hold and install, and that it works from there."""
 
 import glob
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 
@@ -50,16 +52,26 @@ def test_every_file_is_a_module_of_a_package_or_declared_as_data() -> None:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """The wheel of a copy of this checkout: a build leaves its folders beside the source."""
-    folder = tmp_path_factory.mktemp("wheel")
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE"):
-        shutil.copy(ROOT / name, folder)
-    for name in (*PACKAGES, "tests", "benchmarks"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder / "dist", folder]
+def dist(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The folder with what is built of a copy of this checkout: a build leaves its folders beside the source.
+
+    The wheel is built from the source distribution.
+    """
+    folder = tmp_path_factory.mktemp("dist")
+    list_files = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listed = subprocess.run(list_files, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder / "built", folder]
     subprocess.run([*map(str, build)], check=True, capture_output=True, timeout=300)
-    (built,) = (folder / "dist").glob("*.whl")
+    return folder / "built"
+
+
+@pytest.fixture(scope="module")
+def wheel(dist: pathlib.Path) -> pathlib.Path:
+    (built,) = dist.glob("*.whl")
     return built
 
 
@@ -92,6 +104,68 @@ def test_the_wheel_holds_four_packages_with_all_their_files(wheel: pathlib.Path)
     inside = {name for name in names if ".dist-info/" not in name}
     assert {name.partition("/")[0] for name in inside} == set(PACKAGES)
     assert inside == files()
+
+
+@pytest.mark.slow
+def test_the_source_has_docs_examples_and_pins_and_neither_tests_nor_builds(
+    dist: pathlib.Path,
+) -> None:
+    (source,) = dist.glob("*.tar.gz")
+    with tarfile.open(source) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    for name in (
+        *("README.md", "CHANGELOG.md", "SECURITY.md", "LICENSE", "NOTICE", "Makefile", "constraints.txt"),
+        *("docs/index.md", "docs/notebooks/first-steps.ipynb", "examples/classify_images.py"),
+        *("deploy/locks/all.txt", "trainer/data/sources/mnist_sample.npz", "digitmill/model/model.tflite"),
+    ):
+        assert name in names
+    assert not {name for name in names if "test" in name.partition("/")[0] or "__pycache__" in name}
+    assert not names & {"docs/reference", "build", "benchmarks"}
+
+
+QUICK_START = (
+    ["sample", "digits", "--n", "100"],
+    ["score", "--input", "digits", "--labels", "folder", "--output", "scores"],
+    ["verify", "scores"],
+    ["evaluate", "--data", "sample"],
+)
+
+ABSENT = "import importlib.util as u, sys; sys.exit(any(map(u.find_spec, sys.argv[1:])))"
+
+
+@pytest.mark.cloud
+@pytest.mark.parametrize("kind", ["*.whl", "*.tar.gz"], ids=["wheel", "sdist"])
+def test_what_pip_installs_scores_without_tensorflow(
+    dist: pathlib.Path, kind: str, tmp_path: pathlib.Path
+) -> None:
+    (package,) = dist.glob(kind)
+    pins = re.findall(r"^[a-z0-9].+?(?= *\\$)", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    (tmp_path / "pins.txt").write_text("\n".join(pins), encoding="utf-8")
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    python, command = (str(tmp_path / "venv" / "bin" / name) for name in ("python", "digitmill"))
+
+    def do(*words: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            words, cwd=tmp_path, env=kept, capture_output=True, text=True, check=False, timeout=1800
+        )
+
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    for step in (["install", "--quiet", "--constraint", "pins.txt", str(package)], ["check"]):
+        done = do(python, "-m", "pip", *step)
+        assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    for words in QUICK_START:
+        done = do(command, *words)
+        assert done.returncode == ExitCode.OK, done.stderr
+        assert "WARNING" not in done.stderr
+    assert (tmp_path / "scores" / "report.html").is_file()
+    assert do(python, "-c", ABSENT, "tensorflow", "keras", "pandas", "matplotlib").returncode == 0
+    assert "No module named" in do(python, "-c", "import google.cloud.storage").stderr
+    refused = do(command, "train", "--recipe", "cnn", "--output", "run")
+    remedy = "Run pip install 'digitmill[train]'."
+    assert (refused.returncode, refused.stdout) == (ExitCode.USAGE, "")
+    assert refused.stderr == f"digitmill: TensorFlow is not installed: 'digitmill train'. {remedy}\n"
+    assert not (tmp_path / "run").exists()
+    shutil.rmtree(tmp_path / "venv")  # a gigabyte
 
 
 LOOK_UP = """

@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from digitmill.commands import OptionGroup, Options, answer, flag, option, positional, verb
 from digitmill.commands.options import flags
 from digitmill.commands.parameter_types import FOLDER
+from digitmill.extras import require
 from trainer import training_flags
 from trainer.submission import cluster_options
 from trainer.submission.cluster_options import CLUSTERS, KubernetesOptions, SlurmOptions, VertexOptions
@@ -131,6 +132,9 @@ def _submit(request: "Request", cluster: Options, *, dry_run: bool) -> str:
 
         return (slurm.script if dry_run else slurm.submit)(request, cluster)
     assert isinstance(cluster, VertexOptions)
+    require("google.cloud.aiplatform", wanted="--to vertex")
+    if cluster.staging:
+        require("build", wanted=f"--staging {cluster.staging}")
     from trainer.submission import package, vertex
 
     with tempfile.TemporaryDirectory() as folder:

@@ -1,11 +1,9 @@
 """`digitmill tune`: searches a recipe's settings."""
 
-import importlib.util
-
 import click
 
 from digitmill.commands import answer, option, verb
-from schemas.errors import UserError
+from digitmill.extras import require
 from trainer.tuning.tune_options import WHAT, TuneOptions
 
 
@@ -28,6 +26,8 @@ def tune(options: TuneOptions, *, study_spec: bool) -> None:
     """
     from trainer import recipes
 
+    require("optuna", wanted="digitmill tune")
+    require("tensorflow", wanted="digitmill tune")
     recipes.check(options.recipe)
     if study_spec:
         answer(*_spec_of(options.recipe))
@@ -50,12 +50,6 @@ def _spec_of(recipe: str) -> tuple[str, dict]:
 
 
 def _run(options: TuneOptions) -> str:
-    if importlib.util.find_spec("optuna") is None:
-        raise UserError(
-            "tuning needs Optuna, which is not installed",
-            value="no optuna",
-            hint="run `pip install 'digitmill[tune]'`",
-        )
     from digitmill.native_log import quiet_start
 
     with quiet_start():

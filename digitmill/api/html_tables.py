@@ -25,3 +25,7 @@ def html_table(title: str, rows: Iterable[Sequence[str]]) -> str:
 def html_card(card: ModelCard) -> str:
     """Return a model's card, as `digitmill card` prints it."""
     return "".join(html_table(title, rows) for title, rows in card_text.sections(card).items())
+
+
+# A card is plain data; whoever gets one from the API sees it as a table in a notebook.
+ModelCard._repr_html_ = html_card  # type: ignore[attr-defined]

@@ -4,8 +4,9 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from digitmill.api import row_frames
 from digitmill.api.html_tables import html_table
-from digitmill.api.row_frames import check_pandas, read_rows
+from digitmill.extras import require
 from digitmill.storage import open_folder
 from digitmill.storage.names import place_as_given
 from pipelines.history.past_runs import open_finished_run
@@ -20,6 +21,8 @@ from schemas.model.accuracy import Accuracy
 
 if TYPE_CHECKING:
     import pandas
+    import polars
+    import pyarrow
 
 
 class Run:
@@ -58,31 +61,59 @@ class Run:
             UserError: where pandas is not installed.
             StorageError: when a file of the run is missing or changed.
         """
-        check_pandas("Run.failures")
+        require("pandas", wanted="Run.failures")
         tables = [part for part in self.manifest.parts if is_failure_table(part.name)]
-        return read_rows([(part.name, self._read(part)) for part in tables], failure.COLUMNS)
+        return row_frames.read_pandas(((part.name, self._read(part)) for part in tables), failure.COLUMNS)
 
     def predictions(self) -> "pandas.DataFrame":
         """Return all rows; for more than fit the memory see `batches`.
 
         Raises:
-            UserError: where pandas is not installed.
+            UserError: where pandas is not installed; `to_arrow` needs nothing.
             StorageError: when a file of the run is missing or changed.
         """
-        check_pandas("Run.predictions()")
-        parts = [(part.name, self._read(part)) for part in self._prediction_parts()]
-        return read_rows(parts, self._columns())
+        require("pandas", wanted="Run.predictions()", otherwise="take Run.to_arrow()")
+        return row_frames.read_pandas(self._tables(), self._columns())
+
+    def to_arrow(self) -> "pyarrow.Table":
+        """Return all rows as an Arrow table, from which Polars, DuckDB and others take them without a copy.
+
+        Raises:
+            StorageError: when a file of the run is missing or changed.
+        """
+        return row_frames.read_arrow(self._tables(), self._columns())
+
+    def to_polars(self) -> "polars.DataFrame":
+        """Return all rows as a DataFrame of Polars.
+
+        Raises:
+            UserError: where Polars is not installed.
+            StorageError: when a file of the run is missing or changed.
+        """
+        require("polars", wanted="Run.to_polars()", otherwise="take Run.to_arrow()")
+        import polars
+
+        return polars.from_arrow(self.to_arrow())
 
     def batches(self) -> "Iterator[pandas.DataFrame]":
         """Return an iterator of the rows, a file of the run at a time, which `rows_per_part` bounds.
 
         Raises:
-            UserError: where pandas is not installed.
+            UserError: where pandas is not installed; `arrow_batches` needs nothing.
             StorageError: when a file of the run is missing or changed.
         """
-        check_pandas("Run.batches()")
+        require("pandas", wanted="Run.batches()", otherwise="take Run.arrow_batches()")
         columns = self._columns()
-        return (read_rows([(part.name, self._read(part))], columns) for part in self._prediction_parts())
+        return (row_frames.read_pandas([table], columns) for table in self._tables())
+
+    def arrow_batches(self) -> "Iterator[pyarrow.Table]":
+        """Return an iterator of the rows as `batches`, each an Arrow table.
+
+        Raises:
+            StorageError: when a file of the run is missing or changed.
+        """
+        columns = self._columns()
+        return (row_frames.read_arrow([table], columns) for table in self._tables())
 
     def __repr__(self) -> str:
         counts = self.counts
@@ -101,12 +132,11 @@ class Run:
     def _summary(self) -> Summary:
         return Summary(self.place, self.manifest)
 
-    def _prediction_parts(self) -> list[Part]:
-        return [
-            part
-            for part in self.manifest.parts
-            if part.name.startswith(f"{PREDICTIONS}/") and part.name.removesuffix(".gz").endswith(".csv")
-        ]
+    def _tables(self) -> Iterator[tuple[str, bytes]]:
+        """Yield name and content of each file of predictions, read when it is due."""
+        for part in self.manifest.parts:
+            if part.name.startswith(f"{PREDICTIONS}/") and part.name.removesuffix(".gz").endswith(".csv"):
+                yield part.name, self._read(part)
 
     def _columns(self) -> tuple[prediction.Column, ...]:
         carried = carried_names(self.manifest.options.get("carry"))

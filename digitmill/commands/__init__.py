@@ -27,6 +27,7 @@ __all__ = [
     "options",
     "parameter_types",
     "positional",
+    "progress_bar",
     "run_config",
     "stop_signals",
     "verb",

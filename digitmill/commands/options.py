@@ -31,6 +31,7 @@ from cloup import OptionGroup
 
 from digitmill.commands import run_config
 from digitmill.commands.parameter_types import LOCAL, LocalPath, Place, ValueChoice
+from digitmill.extras import require
 from digitmill.storage.names import place_as_given, printable
 from schemas.errors import UserError
 
@@ -131,6 +132,9 @@ class Options:
                 object.__setattr__(self, field.name, place_as_given(value))  # from Python, not a shell
             if value is not None and isinstance(kind, _CHECKED):
                 _converted(field, kind, value)
+        for _, place in self.places():
+            if place.startswith("gs://"):
+                require("google.cloud.storage", wanted=place)
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:

@@ -1,12 +1,12 @@
 """Chooses the engine that runs a bundle's model: by `--engine`, or by the card and the machine."""
 
 import dataclasses
-import importlib.util
 import os
 import pathlib
 from collections.abc import Mapping
 from typing import Final
 
+from digitmill import extras
 from digitmill.native_log import quiet_stderr
 from schemas.errors import UserError
 from schemas.model import bundle
@@ -16,8 +16,7 @@ from schemas.model.model_card import ModelCard
 SAVED_MODEL_FILE: Final = f"{bundle.SAVED_MODEL}/saved_model.pb"
 """The file that makes a folder a SavedModel."""
 
-_INSTALL: Final = "run pip install 'tensorflow>=2.21,<2.22', or use --engine litert"
-
+_OTHERWISE: Final = "use --engine litert"
 
 _MODELS: Final = {
     EngineKind.LITERT: bundle.LITERT_MODEL,
@@ -69,7 +68,7 @@ class Machine:
 
 def this_machine() -> Machine:
     """Inspect this machine; imports TensorFlow, which takes seconds, only if there is a GPU."""
-    tensorflow = importlib.util.find_spec("tensorflow") is not None
+    tensorflow = extras.is_installed("tensorflow")
     devices = gpu_devices()
     return Machine(tensorflow, _seen_by_tensorflow() if tensorflow and devices else 0, devices)
 
@@ -99,16 +98,15 @@ def choose(asked: str, card: ModelCard, *, machine: Machine | None = None) -> En
         return _decide(card, machine or this_machine())
     _refuse_missing(card, kind)
     if kind is EngineKind.SAVED_MODEL and not (machine or this_machine()).tensorflow:
-        raise UserError("--engine needs TensorFlow, which is not installed", value=asked, hint=_INSTALL)
-    if kind in _OPENVINO.values() and not has_openvino():
-        hint = "run pip install 'digitmill[openvino]', or use --engine litert"
-        raise UserError("--engine needs OpenVINO, which is not installed", value=asked, hint=hint)
+        raise extras.missing("tensorflow", wanted=f"--engine {asked}", otherwise=_OTHERWISE)
+    if kind in _OPENVINO.values():
+        extras.require("openvino", wanted=f"--engine {asked}", otherwise=_OTHERWISE)
     return EngineChoice(kind, "chosen by --engine")
 
 
 def has_openvino() -> bool:
     """Whether OpenVINO is installed; it is not imported."""
-    return importlib.util.find_spec("openvino") is not None
+    return extras.is_installed("openvino")
 
 
 def alternatives(choice: EngineChoice, card: ModelCard) -> list[EngineKind]:
@@ -137,7 +135,7 @@ def _decide(card: ModelCard, machine: Machine) -> EngineChoice:
         raise UserError(
             "TensorFlow is not installed, and the bundle has no LiteRT model",
             value=sorted(card.files),
-            hint=_INSTALL,
+            hint=f"run {extras.install_line('tensorflow')}",
         )
     return EngineChoice(EngineKind.SAVED_MODEL, "the bundle holds no LiteRT model")
 

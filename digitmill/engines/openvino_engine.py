@@ -9,6 +9,7 @@ import numpy as np
 
 from digitmill.engines.engine import BATCH, EngineError, check_output, predict_in_batches
 from digitmill.engines.signal_stack import kept_signal_stack
+from digitmill.extras import install_line
 from digitmill.native_log import quiet_stderr
 from schemas.digit import SIDE
 from schemas.errors import first_line
@@ -46,7 +47,7 @@ class OpenVinoEngine:
         except ImportError as error:
             raise EngineError(
                 f"the openvino engine needs OpenVINO on every worker: {error}. "
-                "Run pip install 'digitmill[openvino]' there, or use --engine litert."
+                f"Run {install_line('openvino')} there, or use --engine litert."
             ) from error
         except (RuntimeError, ValueError) as error:
             raise EngineError(f"OpenVINO cannot run the model: {first_line(error)}") from error

@@ -9,6 +9,7 @@ import numpy as np
 
 from digitmill.engines.engine import BATCH, EngineError, check_output, predict_in_batches
 from digitmill.engines.saved_model_ops import check_ops
+from digitmill.extras import install_line
 from digitmill.native_log import quiet_stderr
 from schemas.digit import SIDE
 from schemas.errors import first_line
@@ -77,7 +78,7 @@ def _tensorflow() -> Any:
     except ImportError as error:
         raise EngineError(
             f"the saved_model engine needs TensorFlow on every worker: {error}. "
-            "Run pip install 'tensorflow>=2.21,<2.22' there, or use --engine litert."
+            f"Run {install_line('tensorflow')} there, or use --engine litert."
         ) from error
     return tf
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib.metadata
-import importlib.util
 import os
 import pathlib
 import shutil
@@ -13,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from digitmill import native_log
+from digitmill import extras, native_log
 from schemas.errors import StorageError, UserError
 
 OK: Final = "ok"
@@ -53,6 +52,7 @@ def run_checks(places: Sequence[str], *, model: str, write: bool) -> Iterator[Ch
     """Run every check, yielding each result as it comes."""
     yield check_python()
     yield from check_libraries()
+    yield check_training()
     yield check_gpus()
     for folder in dict.fromkeys((os.getcwd(), tempfile.gettempdir())):
         yield check_disk(pathlib.Path(folder))
@@ -91,7 +91,7 @@ def check_libraries(wanted: Sequence[str] | None = None) -> Iterator[Check]:
         found = f"{need.name} {_version(need.name) or 'is not installed'}, {need.specifier} is required"
         yield Check("libraries", FAULT, found, f"pip install '{need.name}{need.specifier}'")
     if not unmet:
-        shown = ("tensorflow", "keras", "apache-beam", "ai-edge-litert")
+        shown = ("apache-beam", "ai-edge-litert", "opencv-python-headless")
         listed = ", ".join(f"{name} {_version(name)}" for name in shown if _version(name))
         yield Check("libraries", OK, f"{listed}; all {len(required)} requirements are met")
 
@@ -107,6 +107,14 @@ def _version(name: str) -> str | None:
         return None
 
 
+def check_training() -> Check:
+    """Check for TensorFlow, without which only scoring works."""
+    if extras.is_installed("tensorflow"):
+        return Check("training", OK, f"TensorFlow {_version('tensorflow')}, Keras {_version('keras')}")
+    missing = "TensorFlow is not installed: scoring works, training does not"
+    return Check("training", NOTE, missing, extras.install_line("tensorflow"))
+
+
 def check_gpus() -> Check:
     """Check that TensorFlow sees every GPU of the machine."""
     from digitmill.engines.engine_choice import this_machine
@@ -116,9 +124,8 @@ def check_gpus() -> Check:
         return Check("GPUs", OK, "none: training and scoring run on the CPU")
     found = f"{machine.devices} in the machine, TensorFlow sees {machine.gpus}"
     if machine.gpus < machine.devices:
-        return Check(
-            "GPUs", FAULT, found, "pip install 'digitmill[gpu]', and compare the driver by nvidia-smi"
-        )
+        remedy = "pip install 'digitmill[gpu]', and compare the driver by nvidia-smi"
+        return Check("GPUs", FAULT if machine.tensorflow else NOTE, found, remedy)
     return Check("GPUs", OK, found)
 
 
@@ -135,9 +142,14 @@ def check_disk(folder: pathlib.Path) -> Check:
 
 def check_credentials() -> Check:
     """Check for Google application default credentials."""
+    from digitmill.storage.object_stores.uris import EMULATOR
+
+    if not extras.is_installed("google.cloud.storage"):
+        missing = "Google's clients are not installed: gs:// cannot be read or written"
+        return Check("credentials", NOTE, missing, extras.install_line("google.cloud.storage"))
     from digitmill.storage.object_stores import google
 
-    emulator = os.environ.get(google.EMULATOR)
+    emulator = os.environ.get(EMULATOR)
     if emulator:
         return Check("credentials", OK, f"none are needed for the emulator at {emulator}")
     # Outside Google Cloud the metadata server does not answer: one short attempt.
@@ -152,11 +164,12 @@ def check_credentials() -> Check:
 def check_runners() -> Iterator[Check]:
     """Check which Beam runners this machine can start."""
     yield Check("runner", OK, "DirectRunner, on this machine")
-    dataflow, prism, java = importlib.util.find_spec("google.cloud.dataflow"), shutil.which("prism"), _java()
+    dataflow = extras.is_installed("google.cloud.dataflow")
+    prism, java = shutil.which("prism"), _java()
     yield _runner(
         "DataflowRunner; it also needs --project, --region and --temp_location" if dataflow else None,
         missing="DataflowRunner: its client is not installed",
-        remedy="pip install 'apache-beam[gcp]'",
+        remedy=extras.install_line("google.cloud.dataflow"),
     )
     yield _runner(
         prism and f"PrismRunner: --prism_location={prism}",
@@ -172,10 +185,10 @@ def check_runners() -> Iterator[Check]:
 
 def check_formats() -> Check:
     """Check whether HEIC photos and pages of PDF can be decoded; all other formats need nothing more."""
-    missing = [name for name in ("pillow_heif", "pypdfium2") if importlib.util.find_spec(name) is None]
+    missing = [name for name in extras.MODULES["formats"] if not extras.is_installed(name)]
     if not missing:
         return Check("formats", OK, "HEIC and PDF, too")
-    remedy = "pip install 'digitmill[formats]', if there are any"
+    remedy = f"{extras.install_line(missing[0])}, if there are any"
     return Check("formats", NOTE, f"no HEIC and PDF: {', '.join(missing)} is not installed", remedy)
 
 

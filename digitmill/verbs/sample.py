@@ -1,15 +1,12 @@
 """`digitmill sample`: writes real digits as image files, for a first try without own data."""
 
-import collections
 import pathlib
-from collections.abc import Sequence
 
 import click
 from cloup import OptionGroup
 
 from digitmill.commands import answer, argument, option, verb
 from digitmill.commands.parameter_types import LOCAL
-from schemas.errors import UserError
 
 _SPLITS = ("train", "validation", "test")
 _WHICH = OptionGroup("Which digits")
@@ -49,48 +46,7 @@ def sample(folder: pathlib.Path, *, split: str, number: int | None) -> None:
 
 
 def write_sample(folder: pathlib.Path, split: str, *, number: int | None = None) -> int:
-    """Write a split of the sample to FOLDER/LABEL/NUMBER.png; return the number of images.
+    """Write a split of the sample to FOLDER/LABEL/NUMBER.png; return the number of images."""
+    from trainer.data.sources import embedded_sample
 
-    Of a `number` of images come the first of each digit, then the second of each, and so on.
-
-    Raises:
-        UserError: when the folder is not empty or not writable, or the split has fewer images.
-    """
-    import cv2
-
-    from trainer.data.sources import embedded_sample as source
-
-    digits = getattr(source.digits(), split)
-    chosen = _chosen(digits.labels, number)
-    try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UserError("sample folder not empty", value=str(folder), hint="choose another folder")
-        for position in chosen:
-            target = folder / str(digits.labels[position]) / f"{position:05d}.png"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(cv2.imencode(".png", digits.images[position])[1].tobytes())
-    except OSError as error:
-        raise UserError(
-            "sample folder not writable",
-            value=str(folder),
-            hint=f"choose another folder ({error.strerror})",
-        ) from error
-    return len(chosen)
-
-
-def _chosen(labels: Sequence[int], number: int | None) -> list[int]:
-    """Return the positions of the first of each label, then the second of each, and so on."""
-    if number is None:
-        return list(range(len(labels)))
-    if number > len(labels):
-        raise UserError(
-            f"--n exceeds the {len(labels):,} images of the split",
-            value=number,
-            hint="choose a smaller number, or --split train",
-        )
-    seen: collections.Counter[int] = collections.Counter()
-    ranked = []
-    for position, label in enumerate(labels):
-        ranked.append((seen[label], position))
-        seen[label] += 1
-    return sorted(position for _, position in sorted(ranked)[:number])
+    return embedded_sample.write_files(folder, split, number=number)

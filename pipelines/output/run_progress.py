@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Self
 
-from tqdm import tqdm
-
+from digitmill.commands.progress_bar import progress_bar, shows_bar
 from digitmill.storage import OutputFolder
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.local_output import LocalFolder
@@ -35,10 +34,10 @@ _CLOCK_INTERVAL = 1_000
 def show_listing(images: Iterable[ListedImage], *, expected: int | None = None) -> Iterator[ListedImage]:
     """Pass images on while they are listed; show their number, their rate and, if expected, the time left.
 
-    A bar on a terminal, a plain line every ten seconds elsewhere.
+    A bar on a terminal or in a notebook, a plain line every ten seconds elsewhere.
     """
-    if sys.stderr.isatty():
-        yield from tqdm(images, total=expected, unit=" images", desc="listing", leave=False)
+    if shows_bar():
+        yield from progress_bar(images, total=expected, unit=" images", desc="listing")
         return
     began = printed = time.monotonic()
     for number, image in enumerate(images, start=1):
@@ -54,8 +53,8 @@ def show_listing(images: Iterable[ListedImage], *, expected: int | None = None) 
 class Progress:
     """Context manager that shows images done, their total and rate, and the time left.
 
-    A bar on a terminal, a plain line every ten seconds elsewhere. It counts the statistics records in the
-    output folder. While workers still list, the total is what has been listed so far.
+    A bar on a terminal or in a notebook, a plain line every ten seconds elsewhere. It counts the statistics
+    records in the output folder. While workers still list, the total is what has been listed so far.
 
     `adds_items` tells by name which listing files hold work items that workers add; `began` is when the first
     item started, by `time.monotonic`. A `watchdog` is shown the progress, and may stop the run.
@@ -82,13 +81,9 @@ class Progress:
         self._waiting = {record_name(item.digest): item.images for item in items}
         self._seen: set[str] = set()
         self._total, self._done = sum(self._waiting.values()), 0
-        self._terminal = sys.stderr.isatty()
-        # Without a terminal, tqdm would repeat its bar in the log.
         # Work items end in bursts, so the rate is the overall mean instead of a moving average.
-        self._bar = tqdm(
-            total=self._total, unit=" images", desc=verb, disable=not self._terminal, leave=False, smoothing=0
-        )
-        if self._terminal:
+        self._bar = progress_bar(total=self._total, unit=" images", desc=verb, smoothing=0)
+        if not self._bar.disable:
             self._bar.start_t -= time.monotonic() - self._started
         self._poll = POLL_SECONDS if isinstance(output, LocalFolder) else REMOTE_POLL_SECONDS
         self._stop = threading.Event()
@@ -113,7 +108,7 @@ class Progress:
             # It passes, or the run meets it, too, and reports it.
             with contextlib.suppress(StorageError):
                 self._update()
-            if not self._terminal and time.monotonic() - printed >= LOG_SECONDS:
+            if self._bar.disable and time.monotonic() - printed >= LOG_SECONDS:
                 printed = time.monotonic()
                 print(self._line(printed - self._started), file=sys.stderr, flush=True)
             if self._watchdog:

@@ -6,13 +6,11 @@ import dataclasses
 import gzip
 import itertools
 import os
-import sys
 import zlib
 from collections.abc import Container, Iterator, Sequence, Set
 from typing import Any, Final, Self
 
-from tqdm import tqdm
-
+from digitmill.commands.progress_bar import progress_bar
 from digitmill.machine import rare_collections
 from digitmill.records import read_records
 from digitmill.reports.csv_table import read_csv
@@ -128,20 +126,17 @@ def verify(output: OutputFolder, *, key: str | os.PathLike[str] | None = None) -
 
 
 class _Reading:
-    """Reads an output's files, with a bar on a terminal."""
+    """Reads an output's files, with a progress bar."""
 
     def __init__(self, output: OutputFolder, found: Manifest) -> None:
         self.output = output
         predictions = sum(part.bytes for part in found.parts if part.name.startswith(f"{PREDICTIONS}/"))
-        # Without a terminal, tqdm would repeat its bar in the log.
-        self._bar = tqdm(
+        self._bar = progress_bar(
             # Rows are read once for their digest and once to be compared.
             total=sum(part.bytes for part in found.parts) + predictions,
             unit="B",
             unit_scale=True,
             desc="verifying",
-            disable=not sys.stderr.isatty(),
-            leave=False,
         )
 
     def read(self, name: str) -> bytes:

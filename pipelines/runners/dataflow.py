@@ -14,13 +14,14 @@ from apache_beam.options.pipeline_options import (
 )
 from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
 
+from digitmill.extras import require
 from schemas.errors import ExitCode, JobFailedError, UserError
 
 RUNNER: Final = "DataflowRunner"
 _GCS: Final = "gs://"
 
-_LOCK: Final = "deploy/locks/all.txt"
-"""Versions and hashes of what digitmill imports, in a checkout."""
+_LOCK: Final = "deploy/locks/launcher.txt"
+"""Versions and hashes of what scoring needs, in a checkout."""
 
 _DISK_GB: Final = 30
 """Disk of a worker. Dataflow's default is 250 GB, but this job keeps pixels in memory."""
@@ -47,6 +48,7 @@ def complete_flags(flags: Sequence[str], *, inputs: Sequence[str], output: str) 
     given = PipelineOptions(list(flags))
     if given.view_as(StandardOptions).runner != RUNNER:
         return flags
+    require("google.cloud.dataflow", wanted=f"--runner={RUNNER}")
     _check_places(inputs, output)
     _check_package(given)
     _check_account(given.view_as(GoogleCloudOptions))

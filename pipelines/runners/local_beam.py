@@ -5,10 +5,11 @@ MongoDB, and pandas and Arrow: 1.4 of 2.05 s of processor time. Beam runs withou
 environment that lacks it, and a local run uses none: digitmill's own storage reads and writes buckets.
 """
 
+import contextlib
 import importlib
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 _NEVER: Final = ("IPython",)
@@ -52,3 +53,20 @@ def import_beam(flags: Sequence[str]) -> None:
             del modules[name]
             if module is not None:
                 modules[name] = module
+
+
+@contextlib.contextmanager
+def plain_pipelines() -> Iterator[None]:
+    """Context manager in which Beam makes pipelines in a notebook as it does elsewhere.
+
+    In one it names their steps after cells, by its interactive runner. Importing that takes seconds, and
+    fails where pandas is missing or newer than 2.
+    """
+    from apache_beam import pipeline
+
+    kept = pipeline.alter_label_if_ipython, pipeline.is_in_ipython
+    pipeline.alter_label_if_ipython, pipeline.is_in_ipython = (lambda *_: None), (lambda: False)
+    try:
+        yield
+    finally:
+        pipeline.alter_label_if_ipython, pipeline.is_in_ipython = kept

@@ -27,7 +27,7 @@ def run_score(options: ScoreOptions, *, one_command: bool) -> "Summary":
     # First: a typo need not wait for what a run imports.
     check_early(options, begins=True)
     from pipelines.output.signing import Signer
-    from pipelines.runners.local_beam import import_beam
+    from pipelines.runners.local_beam import import_beam, plain_pipelines
     from pipelines.workers.choice import early_pool
 
     # Before the workers, which would inherit its pass phrase.
@@ -40,4 +40,5 @@ def run_score(options: ScoreOptions, *, one_command: bool) -> "Summary":
             importlib.import_module("apache_beam")
         from pipelines.score import score_job
 
-        return score_job.run(options, pool, signer=signer)
+        with plain_pipelines():
+            return score_job.run(options, pool, signer=signer)

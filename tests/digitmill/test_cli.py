@@ -15,7 +15,7 @@ from digitmill.cli import main
 from digitmill.commands.verb import Verb
 from schemas.errors import ExitCode, JobFailedError, UnreconciledError, UserError
 
-HEAVY = ("tensorflow", "keras", "apache_beam", "numpy", "cv2", "matplotlib", "mlxtend", "jinja2")
+HEAVY = ("tensorflow", "keras", "apache_beam", "numpy", "cv2", "matplotlib", "jinja2")
 
 
 @pytest.fixture

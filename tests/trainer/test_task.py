@@ -136,7 +136,7 @@ def test_recipes_are_listed_with_one_line_each():
 
 
 def test_help_and_list_load_nothing_heavy(run_python):
-    heavy = "('tensorflow', 'keras', 'numpy', 'matplotlib', 'cv2', 'tensorflow_datasets', 'mlxtend')"
+    heavy = "('tensorflow', 'keras', 'numpy', 'matplotlib', 'cv2', 'tensorflow_datasets')"
     code = (
         "import sys; from trainer import task\n"
         "for command in (task.train, task.recipes):\n"

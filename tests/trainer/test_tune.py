@@ -1,9 +1,8 @@
-import importlib.util
-
 import pytest
 import yaml
 from click.testing import CliRunner
 
+from digitmill import extras
 from schemas.errors import UserError
 from trainer.tune import tune
 
@@ -22,9 +21,8 @@ def test_a_folder_is_asked_for():
 
 
 def test_without_the_tuner_the_remedy_is_an_extra(monkeypatch, tmp_path):
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "optuna" else found(name))
-    with pytest.raises(UserError, match=r"Run `pip install 'digitmill\[tune\]'`"):
+    monkeypatch.setattr(extras, "is_installed", lambda module: module != "optuna")
+    with pytest.raises(UserError, match=r"Run pip install 'digitmill\[tune\]'"):
         CliRunner().invoke(tune, ["--recipe", "cnn", "--output", str(tmp_path)], catch_exceptions=False)
 
 

@@ -11,7 +11,6 @@ from trainer.loop.precision import cpuinfo
 _LIBRARIES = (
     "digitmill",
     "keras",
-    "mlxtend",
     "numpy",
     "opencv-python-headless",
     "tensorboard",

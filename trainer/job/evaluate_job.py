@@ -5,7 +5,7 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from digitmill.confidence import calibration
 from digitmill.engines.bundle_loader import Bundle, open_bundle
 from digitmill.engines.engine import Engine, TemperedEngine
 from digitmill.engines.engine_choice import EngineKind
+from digitmill.extras import require
 from digitmill.native_log import quiet_stderr
 from digitmill.reports import card_text
 from schemas.errors import UserError
@@ -26,6 +27,9 @@ from trainer.data.splits import Digits, Split
 from trainer.job.evaluate_options import ALL, KERAS, EvaluateOptions
 from trainer.metrics import assessment
 from trainer.metrics.measures import Evaluation
+
+_OF_THE_RECIPE: Final = ("train", "validation")
+"""Splits that depend on the share that a recipe holds out."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +113,10 @@ def run(options: EvaluateOptions) -> Measurement:
     """Open the bundle, read the images and measure; raise UserError if one of them can't be used."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     by_keras = options.engine == KERAS
+    if by_keras:
+        require("tensorflow", wanted="--engine keras", otherwise="use --engine litert")
+    if options.split in _OF_THE_RECIPE:
+        require("tensorflow", wanted=f"--split {options.split}", otherwise="use --split test")
     # Also checks digests and golden batch; for Keras, with whichever engine is there.
     bundle = open_bundle(options.model, EngineKind.AUTO if by_keras else options.engine)
     digits = _read(options, bundle)
@@ -156,7 +164,7 @@ def _read(options: EvaluateOptions, bundle: Bundle) -> Digits:
 
 def _validation_fraction(options: EvaluateOptions, bundle: Bundle) -> float:
     """Return the recipe's share of held-out images; 0 if the split doesn't need it: loads Keras."""
-    if options.split not in ("train", "validation"):
+    if options.split not in _OF_THE_RECIPE:
         return 0.0
     with quiet_stderr():
         from trainer import recipes

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from digitmill.commands import Effect
+from digitmill.extras import require
 from digitmill.native_log import quiet_start
 from digitmill.storage import before_run
 from schemas.errors import StoppedError, StorageError, UserError
@@ -41,6 +42,7 @@ def run(options: TrainOptions) -> TrainResult:
         JobFailedError: if training diverges, is preempted, or loses a worker.
         StoppedError: after a stop signal outside of the steps, or if the run folder can't be written.
     """
+    require("tensorflow", wanted="digitmill train")
     recipes.check(options.recipe)
     _check_strategy(options.strategy)
     tf_config.set_from_launcher(os.environ)

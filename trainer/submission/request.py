@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from typing import Final
 
+from digitmill.extras import require
 from digitmill.native_log import quiet_start
 from digitmill.storage.object_stores.uris import GS
 from schemas.errors import UserError
@@ -107,6 +108,7 @@ class Request:
 
     def check_batch(self) -> None:
         """Raise UserError if the batch doesn't divide over all replicas; imports the recipe, with Keras."""
+        require("tensorflow", wanted="digitmill submit")
         with quiet_start():
             from trainer import recipes
             from trainer.cluster.strategy import per_replica_batch

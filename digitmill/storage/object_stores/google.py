@@ -7,20 +7,26 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
-import google.auth
-from google.api_core import exceptions as api
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
-from google.cloud.storage.exceptions import DataCorruption
 from requests import exceptions as transport
 from urllib3.exceptions import HTTPError
 
+from digitmill.extras import missing
 from digitmill.storage.listed_image import ListedImage, bounded_generation
 from digitmill.storage.object_stores.bucket import LoginError, StoreError
 from digitmill.storage.object_stores.retries import NEVER, ExhaustedError, TransientError, retry
 from digitmill.storage.object_stores.uris import EMULATOR, GS
 from digitmill.storage.read_limits import CONTACT_SECONDS, RETRY_SECONDS
 from schemas.errors import UserError
+
+try:
+    import google.auth
+    from google.api_core import exceptions as api
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import storage
+    from google.cloud.storage.exceptions import DataCorruption
+except ImportError as error:
+    # Whoever needs this module imports it when it has a place in gs://.
+    raise missing("google.cloud.storage", wanted=GS) from error
 
 _ERRORS: Final = (
     api.GoogleAPIError,

@@ -6,12 +6,9 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
-from google.api_core import exceptions as api
-from google.cloud import storage
-
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.object_stores.bucket import ABSENT, StoreError
-from digitmill.storage.object_stores.google import client, iterate_objects, pages, request
+from digitmill.storage.object_stores.google import api, client, iterate_objects, pages, request, storage
 from digitmill.storage.read_limits import RETRY_SECONDS
 from schemas.errors import first_line
 

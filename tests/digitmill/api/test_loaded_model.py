@@ -163,6 +163,7 @@ def test_a_single_image_is_an_error_that_says_what_to_write(model: digitmill.Mod
 
 def test_a_model_shows_its_card(model: digitmill.Model) -> None:
     page = model._repr_html_()
+    assert model.card._repr_html_() == page
     assert "<b>Accuracy</b>" in page
     assert model.card.recipe in page
     assert repr(model).startswith("<digitmill.Model ")

@@ -1,6 +1,8 @@
 import csv
 import pathlib
+import shutil
 import sys
+import types
 from collections.abc import Callable
 
 import numpy as np
@@ -8,6 +10,7 @@ import pandas as pd
 import pytest
 
 import digitmill
+from digitmill import extras
 from digitmill.default_model import SHIPPED_MODEL
 from pipelines.score.score_start import run_score
 from pipelines.score_options import ScoreOptions
@@ -43,6 +46,15 @@ def test_a_run_has_the_figures_of_its_manifest(run: digitmill.Run, folder: pathl
     assert repr(run) == (
         f"<digitmill.Run {str(folder.parent / 'scores')!r}: 27 listed = 25 scored + 2 failed + 0 skipped>"
     )
+
+
+def test_a_notebook_scores_without_beam_s_interactive_runner(
+    folder: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = types.SimpleNamespace(config={}, execution_count=1)
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    assert digitmill.score(folder, output=tmp_path / "scores").counts.scored == 25
+    assert "apache_beam.runners.interactive.interactive_environment" not in sys.modules
 
 
 def test_it_is_the_run_that_the_command_makes(run: digitmill.Run, folder: pathlib.Path) -> None:
@@ -85,6 +97,38 @@ def test_batches_are_the_same_rows_piece_by_piece(run: digitmill.Run) -> None:
     pd.testing.assert_frame_equal(pd.concat(batches, ignore_index=True), run.predictions())
 
 
+def test_arrow_and_polars_have_the_same_rows_with_types(run: digitmill.Run) -> None:
+    table, frame, rows = run.to_arrow(), run.to_polars(), run.predictions()
+    assert table.column_names == frame.columns == list(rows.columns)
+    assert [
+        str(table.schema.field(name).type) for name in ("generation", "confidence", "image", "label")
+    ] == [
+        "int64",
+        "double",
+        "string",
+        "int64",
+    ]
+    assert table["image"].to_pylist() == frame["image"].to_list() == rows.image.tolist()
+    assert table["confidence"].to_pylist() == rows.confidence.tolist()
+    assert table["challenger_digit"].null_count == frame["challenger_digit"].null_count() == 25
+    batches = list(run.arrow_batches())
+    assert max(batch.num_rows for batch in batches) <= 10
+    assert {batch.schema for batch in batches} == {table.schema}
+    assert [name for batch in batches for name in batch["image"].to_pylist()] == rows.image.tolist()
+
+
+def test_batches_read_a_file_only_when_it_is_due(run: digitmill.Run, tmp_path: pathlib.Path) -> None:
+    shutil.copytree(run.place, tmp_path / "copy")
+    copied = digitmill.read(tmp_path / "copy")
+    names = [part.name for part in copied.manifest.parts]
+    *_, last = (name for name in names if name.startswith("predictions/") and name.endswith(".csv"))
+    (tmp_path / "copy" / last).unlink()
+    for batches in (copied.batches(), copied.arrow_batches()):
+        assert len(next(batches))
+        with pytest.raises(digitmill.StorageError, match="missing or changed"):
+            list(batches)
+
+
 def test_failures_have_their_reasons(run: digitmill.Run) -> None:
     failures = run.failures
     assert sorted(failures.code) == ["EMPTY", "UNSUPPORTED"]
@@ -106,6 +150,8 @@ def test_a_run_without_rows_has_the_same_columns(tmp_path: pathlib.Path, run: di
     assert nothing.accuracy is None
     assert nothing.predictions().empty
     assert nothing.predictions().dtypes.to_dict() == run.predictions().dtypes.to_dict()
+    assert nothing.to_arrow().schema == run.to_arrow().schema
+    assert nothing.to_polars().schema == run.to_polars().schema
     assert len(nothing.failures) == 1
 
 
@@ -122,6 +168,7 @@ def test_carried_columns_and_compressed_files_are_read_as_they_are(
     rows = run.predictions().sort_values("image")
     assert rows.customer.tolist()[:2] == ["007", "NA"]
     assert rows.customer.isna().tolist() == [False, False, True]
+    assert run.to_arrow().sort_by("image")["customer"].to_pylist() == ["007", "NA", None]
 
 
 @pytest.mark.parametrize(
@@ -154,8 +201,6 @@ def test_a_folder_without_a_finished_run_is_refused(tmp_path: pathlib.Path) -> N
 
 
 def test_a_changed_file_is_not_read(tmp_path: pathlib.Path, run: digitmill.Run) -> None:
-    import shutil
-
     shutil.copytree(run.place, tmp_path / "copy")
     copied = digitmill.read(tmp_path / "copy")
     part = next((tmp_path / "copy" / "predictions").glob("*.csv"))
@@ -167,11 +212,15 @@ def test_a_changed_file_is_not_read(tmp_path: pathlib.Path, run: digitmill.Run) 
         list(copied.batches())
 
 
-def test_without_pandas_the_error_says_how_to_install_it(
+def test_without_pandas_and_polars_the_errors_say_how_to_install_them(
     run: digitmill.Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "pandas", None)
+    monkeypatch.setattr(extras, "is_installed", lambda module: False)
+    remedy = r"pandas is not installed.*pip install 'digitmill\[notebook\]'"
     for read in (run.predictions, run.batches, lambda: run.failures):
-        with pytest.raises(digitmill.UserError, match=r"pandas is not installed.*pip install pandas"):
+        with pytest.raises(digitmill.UserError, match=remedy):
             read()
+    with pytest.raises(digitmill.UserError, match=r"Polars is not .*pip install polars, or take"):
+        run.to_polars()
     assert run.counts.scored == 25
+    assert run.to_arrow().num_rows == sum(batch.num_rows for batch in run.arrow_batches()) == 25

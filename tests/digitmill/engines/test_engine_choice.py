@@ -1,9 +1,9 @@
 import dataclasses
-import importlib.util
 import pathlib
 
 import pytest
 
+from digitmill import extras
 from digitmill.engines.bundle_loader import Bundle
 from digitmill.engines.engine_choice import Machine, alternatives, choose, gpu_devices, this_machine
 from schemas.errors import UserError
@@ -85,7 +85,12 @@ def test_what_is_asked_for_is_taken(card: ModelCard, asked: str, machine: Machin
         ("litert_int8", LITERT_ONLY[:1], GPU, r"--engine litert_int8 needs model_int8\.tflite"),
         ("openvino_int8", LITERT_ONLY[:1], GPU, r"--engine openvino_int8 needs model_int8\.tflite"),
         ("saved_model", LITERT_ONLY, GPU, r"--engine saved_model needs saved_model/saved_model\.pb"),
-        ("saved_model", ALL, BARE, r"needs TensorFlow.*: .* Run pip install 'tensorflow.*--engine litert"),
+        (
+            "saved_model",
+            ALL,
+            BARE,
+            r"TensorFlow is not .* pip install 'digitmill\[train\]', or use --engine",
+        ),
         ("auto", SAVED_MODEL_ONLY, BARE, "TensorFlow is not installed, and the bundle has no LiteRT model"),
         ("auto", (), GPU, "which the bundle lacks"),
     ],
@@ -101,8 +106,8 @@ def test_what_cannot_be_had_is_refused(
 def test_openvino_is_refused_where_it_is_not_installed(
     card: ModelCard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    complaint = r"needs OpenVINO, which is not installed: 'openvino'. Run pip install 'digitmill\[openvino\]'"
+    monkeypatch.setattr(extras, "is_installed", lambda module: False)
+    complaint = r"OpenVINO is not installed: '--engine openvino'. Run pip install 'digitmill\[openvino\]'"
     with pytest.raises(UserError, match=complaint):
         choose("openvino", with_files(card, ALL), machine=CPU)
     chosen = choose("auto", with_files(card, ALL), machine=CPU)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from click.testing import CliRunner
 
-from digitmill import cli
+from digitmill import cli, extras
 from digitmill.default_model import SHIPPED_MODEL
 from digitmill.engines import engine_choice
 from digitmill.engines.engine_choice import Machine
@@ -38,12 +38,32 @@ def test_extras_are_not_asked_for():
     assert found.state == OK
 
 
-@pytest.mark.parametrize(("devices", "seen", "state"), [(0, 0, OK), (2, 2, OK), (2, 0, FAULT), (2, 1, FAULT)])
-def test_a_gpu_that_tensorflow_does_not_see_is_a_fault(devices, seen, state, monkeypatch):
-    monkeypatch.setattr(engine_choice, "this_machine", lambda: Machine(True, seen, devices))
+@pytest.mark.parametrize(
+    ("tensorflow", "devices", "seen", "state"),
+    [
+        (True, 0, 0, OK),
+        (True, 2, 2, OK),
+        (True, 2, 0, FAULT),
+        (True, 2, 1, FAULT),
+        (False, 2, 0, NOTE),
+    ],
+)
+def test_a_gpu_that_tensorflow_does_not_see_is_a_fault(tensorflow, devices, seen, state, monkeypatch):
+    monkeypatch.setattr(engine_choice, "this_machine", lambda: Machine(tensorflow, seen, devices))
     found = doctor_checks.check_gpus()
     assert found.state == state
-    assert ("digitmill[gpu]" in found.remedy) == (state == FAULT)
+    assert ("digitmill[gpu]" in found.remedy) == (state != OK)
+
+
+def test_without_the_extras_only_what_they_are_for_is_noted(monkeypatch):
+    assert doctor_checks.check_training().state == OK
+    monkeypatch.setattr(extras, "is_installed", lambda module: False)
+    for check, extra in (
+        (doctor_checks.check_training(), "train"),
+        (doctor_checks.check_credentials(), "gcp"),
+        (list(doctor_checks.check_runners())[1], "gcp"),
+    ):
+        assert (check.state, check.remedy) == (NOTE, f"pip install 'digitmill[{extra}]'")
 
 
 def test_a_full_disk_is_noted(tmp_path, monkeypatch):
@@ -155,8 +175,6 @@ def test_json_has_every_check(found):
 
 def test_formats_that_cannot_be_decoded_are_noted(monkeypatch):
     assert doctor_checks.check_formats().state == OK
-    monkeypatch.setattr(
-        doctor_checks.importlib.util, "find_spec", lambda name: None if name == "pypdfium2" else object()
-    )
+    monkeypatch.setattr(extras, "is_installed", lambda module: module != "pypdfium2")
     found = doctor_checks.check_formats()
     assert (found.state, found.found) == (NOTE, "no HEIC and PDF: pypdfium2 is not installed")

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from digitmill.extras import require
 from schemas.errors import UserError
 from trainer.data.reading import ReadOptions, Source
 
@@ -40,6 +41,8 @@ def open_source(spec: str, reading: ReadOptions | None = None) -> Source:
 
         return SampleSource()
     if kind in _SOURCES and (name or (colon and kind in _NAMELESS)):
+        if kind in _NEEDED:
+            require(_NEEDED[kind], wanted=f"--data {spec}")
         module, source = _SOURCES[kind]
         found = importlib.import_module(f"trainer.data.sources.{module}")
         return getattr(found, source)(name, reading)
@@ -58,6 +61,13 @@ _SOURCES: Final = {
     "not-digits": ("drawn", "NotDigitsSource"),
 }
 """Module and class of each kind of source with a colon; imported when used."""
+
+_NEEDED: Final = {
+    "tfds": "tensorflow_datasets",
+    "fonts": "matplotlib",
+    "not-digits": "matplotlib",
+}
+"""Modules of extras that kinds of sources need."""
 
 _NAMELESS: Final = frozenset({"fonts", "not-digits"})
 """Kinds that need nothing after the colon."""

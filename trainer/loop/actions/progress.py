@@ -1,11 +1,9 @@
-"""Shows how far the training is: a bar on a terminal, plain lines elsewhere."""
+"""Shows how far the training is: a bar on a terminal or in a notebook, plain lines elsewhere."""
 
-import sys
 import time
 from typing import Final, Self
 
-from tqdm import tqdm
-
+from digitmill.commands.progress_bar import progress_bar, shows_bar
 from trainer.loop.actions.action import Action, EpochReport, StepReport
 from trainer.run.history import Epoch
 
@@ -30,14 +28,12 @@ class Progress(Action):
         self._batch = batch
         self._first = self._done = done
         self._enabled = enabled
-        # In a log file, tqdm would write its bar again and again.
-        self._bar = tqdm(
+        self._bar = progress_bar(
             total=epochs * steps * batch,
             initial=done * batch,
             unit=" images",
             desc="training",
-            disable=not (enabled and sys.stderr.isatty()),
-            leave=False,
+            disable=not (enabled and shows_bar()),
         )
 
     def __enter__(self) -> Self:

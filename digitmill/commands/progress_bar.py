@@ -1,0 +1,30 @@
+"""Progress bars: on a terminal, and in a notebook as a widget; elsewhere callers print lines."""
+
+import sys
+from typing import Any
+
+from digitmill.extras import is_installed
+
+
+def shows_bar() -> bool:
+    """Whether there is somebody who sees a bar move; in a log file, it would be repeated again and again."""
+    return sys.stderr.isatty() or in_notebook()
+
+
+def in_notebook() -> bool:
+    """Whether this process is a notebook's kernel, and can show widgets."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is not None and "IPKernelApp" in shell.config and is_installed("ipywidgets")
+
+
+def progress_bar(*arguments: Any, **settings: Any) -> Any:
+    """Return a bar of tqdm, which takes the arguments; it goes away at its end, and may be disabled."""
+    settings = {"disable": not shows_bar(), "leave": False, **settings}
+    if not settings["disable"] and in_notebook():
+        from tqdm.notebook import tqdm as notebook_bar
+
+        return notebook_bar(*arguments, **settings)
+    from tqdm import tqdm
+
+    return tqdm(*arguments, **settings)
