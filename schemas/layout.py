@@ -149,3 +149,34 @@ class Compression(enum.StrEnum):
     RECORDS = "records"
     ALL = "all"
     NONE = "none"
+
+
+class Format(enum.StrEnum):
+    """Formats of prediction files."""
+
+    CSV = "csv"
+    TFRECORD = "tfrecord"
+    PARQUET = "parquet"
+
+
+DEFAULT_FORMATS: Final = (Format.CSV, Format.TFRECORD)
+"""Formats that a run writes unless it is told others, and that all runs of earlier versions have."""
+
+
+def format_of(name: str) -> Format | None:
+    """Return the format of a file by its name's ending, before `.gz`; None for other files."""
+    ending = name.removesuffix(".gz").rpartition(".")[2]
+    # A Parquet file compresses its pages itself.
+    known = {*Format} - ({Format.PARQUET} if name.endswith(".gz") else set())
+    return Format(ending) if ending in known else None
+
+
+def parse_formats(text: object) -> tuple[Format, ...]:
+    """Return the formats that a value of --format holds, as a flag or as a run has recorded it, each once.
+
+    Raises:
+        ValueError: for a name that is no format.
+    """
+    names = {name.strip().lower() for name in str(text or "").split(",")} - {""}
+    found = {Format(name) for name in names}
+    return tuple(each for each in Format if each in found) or DEFAULT_FORMATS

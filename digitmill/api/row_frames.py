@@ -4,8 +4,12 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from pipelines.rows.row_columns import join_columns, no_rows
+from pipelines.rows.row_reading import read_rows as read_columns
 from schemas.columns import Column
 from schemas.errors import UserError
+from schemas.layout import Format, format_of
+from schemas.prediction import NO_LABEL
 
 if TYPE_CHECKING:
     import pandas
@@ -22,7 +26,7 @@ def check_pandas(wanted: str) -> None:
 
 
 def read_rows(tables: Sequence[tuple[str, bytes]], columns: Sequence[Column]) -> "pandas.DataFrame":
-    """Return the rows of CSV files, gzipped or not, one after the other; none of them gives no rows.
+    """Return the rows of CSV, TFRecord or Parquet files, one after the other; none of them gives no rows.
 
     Args:
         tables: name and content of each file.
@@ -42,9 +46,23 @@ def read_rows(tables: Sequence[tuple[str, bytes]], columns: Sequence[Column]) ->
             keep_default_na=False,
             na_values=[""],
         )
+        if format_of(name) is Format.CSV
+        else _decoded(name, data, columns)
         for name, data in tables
     ]
     return pd.concat(read, ignore_index=True)
+
+
+def _decoded(name: str, data: bytes, columns: Sequence[Column]) -> "pandas.DataFrame":
+    """Return the rows of a TFRecord or Parquet file."""
+    import pandas as pd
+
+    some = join_columns([no_rows(columns), *read_columns(name, data, columns)])
+    values = {column.name: pd.Series(some[column.name]) for column in columns}
+    for column in columns:
+        if column.kind == "integer" and column.nullable:
+            values[column.name] = values[column.name].astype("Int64").replace(NO_LABEL, pd.NA)
+    return pd.DataFrame({column.name: values[column.name].astype(_type_of(column)) for column in columns})
 
 
 def _type_of(column: Column) -> str:

@@ -18,7 +18,7 @@ from pipelines.statistics.failure_rows import MOST_IN_MEMORY, failure_file
 from pipelines.statistics.item_statistics import FileCount, ItemStatistics, count_several, merge_pieces
 from pipelines.statistics.totals import add_up
 from schemas.failure import ImageError
-from schemas.layout import Compression, statistics_name
+from schemas.layout import DEFAULT_FORMATS, Compression, Format, statistics_name
 from schemas.prediction import NO_LABEL, Pages
 
 
@@ -33,6 +33,7 @@ class Scorer:
     pages: Pages = Pages.ALL
     rows: int = MAX_ITEM_SIZE
     compression: Compression = Compression.RECORDS
+    formats: tuple[Format, ...] = DEFAULT_FORMATS
     carry: tuple[str, ...] = ()
     audit: int | None = None
 
@@ -79,6 +80,7 @@ class Scorer:
                 piece,
                 scored,
                 compression=self.compression,
+                formats=self.formats,
                 carry=self.carry,
                 audit=self.audit,
             )
