@@ -55,11 +55,11 @@ def bigquery_schema(columns: Sequence[Column]) -> str:
 
 def parquet_schema(name: str, columns: Sequence[Column]) -> str:
     """Return the schema of a Parquet file as the message that the format's tools print."""
-    fields = (
-        f"  {'optional' if column.nullable else 'required'} {_PARQUET_TYPES[column.kind].format(column.name)};\n"
-        for column in columns
+    fields = "".join(
+        f"  {'optional' if each.nullable else 'required'} {_PARQUET_TYPES[each.kind].format(each.name)};\n"
+        for each in columns
     )
-    return f"message {name} {{\n{''.join(fields)}}}\n"
+    return f"message {name} {{\n{fields}}}\n"
 
 
 def tfmd_schema(columns: Sequence[Column]) -> str:

@@ -27,7 +27,7 @@ from pipelines.statistics.item_statistics import MERGES, ItemStatistics, count_s
 from pipelines.statistics.kept_images import FailurePicture, KeptImage
 from schemas.errors import UnreconciledError
 from schemas.failure import Failure
-from schemas.layout import DEFAULT_FORMATS, Compression, Format, merged_listing, statistics_name
+from schemas.layout import DEFAULT_FORMATS, Compression, Format, merged_listing, part_order, statistics_name
 from schemas.prediction import COLUMNS
 
 LISTED: Final = "listed"
@@ -148,10 +148,18 @@ def merge_bucket(
         write_item(output, merged_listing(bucket), None)
     for whole in pack_items(images, run, size=max(1, len(images))):
         write_item(output, merged_listing(bucket), whole)
-        for item in separate_archives([whole]):
+        for number, item in enumerate(separate_archives([whole])):
+            order = part_order(merged_listing(bucket), number)
             entries = [outcomes[image.uri, image.generation].entries for image in item.images]
             statistics = _write_item(
-                item, entries, rows, output=output, compression=compression, formats=formats, carry=carry
+                item,
+                order,
+                entries,
+                rows,
+                output=output,
+                compression=compression,
+                formats=formats,
+                carry=carry,
             )
             output.write_once(statistics_name(item.digest), statistics.to_json().encode())
             yield item.digest
@@ -181,6 +189,7 @@ def resolve(blocks: Iterable[Entries]) -> tuple[dict[str, tuple[int, ListedImage
 
 def _write_item(
     item: WorkItem,
+    order: str,
     entries: Sequence[dict[str, list[Any]]],
     rows: RowTable,
     *,
@@ -202,7 +211,7 @@ def _write_item(
     if carry:
         scored = _with_carried(scored, item)
     statistics = write_parts(
-        output, item.digest, scored, compression=compression, formats=formats, carry=carry
+        output, item.digest, scored, order=order, compression=compression, formats=formats, carry=carry
     )
     if not few and failures:
         statistics = _with_failure_files(statistics, failures, output)

@@ -203,7 +203,7 @@ def _rows(name: str, data: bytes) -> int | None:
 
 
 def _extra(output: OutputFolder, parts: dict[str, Part]) -> Iterator[str]:
-    ours = (PREDICTIONS, REPORTS, STATISTICS, LISTING, MODELS)
+    ours = tuple(f"{folder}/" for folder in (PREDICTIONS, REPORTS, STATISTICS, LISTING, MODELS))
     for name in output.walk():
         if name not in parts and name not in (manifest.FILE, LOCK) and name.startswith(ours):
             yield name

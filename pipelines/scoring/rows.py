@@ -46,17 +46,29 @@ def write_parts(
     piece: str,
     scored: ScoredBatch,
     *,
+    order: str = "",
     compression: Compression,
     formats: Sequence[Format] = DEFAULT_FORMATS,
     carry: Sequence[str] = (),
     audit: int | None = None,
 ) -> ItemStatistics:
-    """Write rows, if any, once to files named by piece and content; return their statistics."""
+    """Write rows, if any, once to files named by their place and content; return their statistics.
+
+    Args:
+        output: folder of the run.
+        piece: digest of the rows' work item, and which piece of its rows they are.
+        scored: the rows.
+        order: `part_order` of the item, and of the piece in it; without one, names begin with the piece.
+        compression: which files are gzipped.
+        formats: of the files.
+        carry: columns of the input list that the rows have, too.
+        audit: size of the sample of accepted rows.
+    """
     files = encode_rows(prediction_columns(scored, carry), compression, formats) if scored.images else {}
-    content = hashlib.sha256(b"".join(files.values())).hexdigest()[:8]
+    content = hashlib.sha256(b"".join(files.values())).hexdigest()[:16]
     parts = []
     for suffix, data in files.items():
-        name = f"{PREDICTIONS}/part-{piece}-{content}.{suffix}"
+        name = f"{PREDICTIONS}/part-{order or piece}-{content}.{suffix}"
         output.write_once(name, data)
         parts.append(Part.of(name, data, rows=len(scored.images)))
     return summarize(piece, scored, tuple(parts), audit=audit)

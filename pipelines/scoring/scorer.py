@@ -37,8 +37,8 @@ class Scorer:
     carry: tuple[str, ...] = ()
     audit: int | None = None
 
-    def run(self, item: WorkItem) -> ItemStatistics:
-        """Score a work item and write its files, unless it is done already.
+    def run(self, item: WorkItem, order: str = "") -> ItemStatistics:
+        """Score a work item and write its files, unless it is done already; `order` begins their names.
 
         Crashes are harmless: the statistics record is written last, and an item without one is scored again.
         An image may disappear between two attempts, so prediction files are named by their content: each
@@ -49,7 +49,7 @@ class Scorer:
             ignored: collections.Counter[str] = collections.Counter()
             several: list[FileCount] = []
             contents = PagedContents(self._contents(item, ignored), self.pages)
-            pieces = self._pieces(item, contents, several)
+            pieces = self._pieces(item, contents, several, order)
             statistics = merge_pieces(item.digest, self._few_failures(pieces))
             statistics = dataclasses.replace(
                 statistics,
@@ -62,7 +62,7 @@ class Scorer:
         return ItemStatistics.from_json(self.output.read(record).decode())
 
     def _pieces(
-        self, item: WorkItem, paged: PagedContents, several: list[FileCount]
+        self, item: WorkItem, paged: PagedContents, several: list[FileCount], order: str
     ) -> Iterator[ItemStatistics]:
         contents = iter(paged)
         files = {image.uri for image in item.images}
@@ -79,6 +79,7 @@ class Scorer:
                 self.output,
                 piece,
                 scored,
+                order=f"{order}_{number:05d}" if order and number else order,
                 compression=self.compression,
                 formats=self.formats,
                 carry=self.carry,

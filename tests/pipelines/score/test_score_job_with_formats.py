@@ -72,7 +72,7 @@ def rows_of(output: pathlib.Path) -> list[dict]:
 
 
 def fields_of(output: pathlib.Path) -> dict[tuple[str, str, str], float]:
-    """The joint confidence of each field: of a CSV alone, whose confidences have six decimals, it is less exact."""
+    """The joint confidence of each field; a CSV has six decimals of what it is made of."""
     with (output / "reports/fields.csv").open(newline="") as file:
         return {
             (row["field"], row["value"], row["decision"]): float(row["confidence"] or 0)
