@@ -27,6 +27,7 @@ from pipelines.rows.row_reading import count_rows_of
 from pipelines.score_options import carried_names
 from pipelines.statistics.item_statistics import ItemStatistics, merge_statistics, read_record
 from schemas import manifest
+from schemas.checks.gates import figures
 from schemas.errors import UserError
 from schemas.layout import (
     FAILURES,
@@ -263,6 +264,8 @@ def _check_counts(found: Manifest, totals: collections.Counter[str]) -> Iterator
     for name, count in expected.items():
         if totals[name] != count:
             yield f"{manifest.FILE}: {totals[name]:,} {name} when recounted, {count:,} expected"
+    if found.figures and found.figures != figures(found):
+        yield f"{manifest.FILE}: its figures do not follow from its counts"
     if found.status != found.counts.status(found.options.get("max_failure_rate")):
         yield f"{manifest.FILE}: a status of {found.status!r}, but {found.failure_rate:.1%} failed"
 
