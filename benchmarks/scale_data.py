@@ -22,7 +22,7 @@ from pipelines.scoring.rows import write_parts
 from pipelines.scoring.scored_batch import ScoredBatch
 from schemas.digit import CLASSES, SIDE
 from schemas.failure import Failure, FailureCode
-from schemas.layout import Compression, statistics_name
+from schemas.layout import Compression, part_order, statistics_name
 from schemas.prediction import NO_LABEL, NO_NUMBER
 from schemas.run_plan import RunPlan
 
@@ -98,7 +98,9 @@ def _score_item(place: str, ref: ItemRef) -> None:
     if not output.exists(record):
         scored = _predict(item.images, seed=int(item.digest[:8], 16))
         # Gzipped, so that a hundred million rows fit on a small disk.
-        statistics = write_parts(output, item.digest, scored, compression=Compression.ALL)
+        statistics = write_parts(
+            output, item.digest, scored, order=part_order(*ref), compression=Compression.ALL
+        )
         output.write_once(record, statistics.to_json().encode())
 
 

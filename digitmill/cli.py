@@ -20,6 +20,7 @@ _VERBS = {
     "audit": "pipelines.auditing.audit_command:audit",
     "verify": "pipelines.verify:verify",
     "compact": "pipelines.compact.compact_command:compact",
+    "export": "pipelines.export_rows:export",
     "report": "digitmill.verbs.report:report",
     "pack": "pipelines.pack:pack",
     "evaluate": "trainer.evaluate:evaluate",

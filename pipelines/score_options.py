@@ -12,7 +12,7 @@ from digitmill.storage.read_limits import CONNECTIONS, RETRY_SECONDS, ReadLimits
 from pipelines import scoring_flags
 from schemas.checks.gates import Gate
 from schemas.errors import UserError
-from schemas.layout import Compression
+from schemas.layout import Compression, Format, parse_formats
 from schemas.prediction import COLUMNS, Pages
 
 _INPUT: Final = OptionGroup("Input")
@@ -144,6 +144,7 @@ class ScoreOptions(Options):
         "Rows in a prediction file of a long run; the first files hold 2,048.", group=_OUTPUT
     )
     compression: Compression = scoring_flags.compression(group=_OUTPUT)
+    format: str | None = scoring_flags.formats(group=_OUTPUT)
     sign: pathlib.Path | None = scoring_flags.sign(group=_OUTPUT)
     max_failure_rate: float = flag(
         "Share of images that may fail. Above it the run has failed, with exit code 3.",
@@ -243,6 +244,11 @@ class ScoreOptions(Options):
     def carried(self) -> tuple[str, ...]:
         """Names of the columns of the input list that go into the predictions."""
         return carried_names(self.carry)
+
+    @property
+    def formats(self) -> tuple[Format, ...]:
+        """The formats of the prediction files."""
+        return parse_formats(self.format)
 
     @property
     def gates(self) -> tuple[Gate, ...]:

@@ -6,9 +6,9 @@ import click
 from cloup import OptionGroup
 
 from digitmill.commands import Effect, flag
-from digitmill.commands.parameter_types import FiniteRange
+from digitmill.commands.parameter_types import FiniteRange, NameSet
 from pipelines.listing.work_item import MAX_ITEM_SIZE
-from schemas.layout import Compression
+from schemas.layout import DEFAULT_FORMATS, Compression, Format
 
 
 def rows_per_part(meaning: str, *, group: OptionGroup, always: bool = False) -> Any:
@@ -42,10 +42,20 @@ def stall_timeout(*, group: OptionGroup) -> Any:
 def compression(*, group: OptionGroup, always: bool = False) -> Any:
     """Return the field `compression: Compression`."""
     return flag(
-        "Which prediction files are gzipped: TFRecords, all (CSVs too), or none.",
+        "Which prediction files are gzipped: TFRecords, all (CSVs too), or none; Parquet compresses itself.",
         group=group,
         default=Compression.RECORDS,
         always=always,
+    )
+
+
+def formats(*, group: OptionGroup) -> Any:
+    """Return the field `format: str | None`, which `schemas.layout.parse_formats` reads."""
+    return flag(
+        "Formats of the prediction files, one or more.  [default: csv,tfrecord]",
+        group=group,
+        type=NameSet(Format, DEFAULT_FORMATS),
+        metavar="csv,tfrecord,parquet",
     )
 
 

@@ -118,6 +118,24 @@ def joined_listing(group: int, number: int) -> str:
     return f"{LISTING}/joined-{group:05d}-{number:05d}.json.gz"
 
 
+def part_order(listing: str, number: int) -> str:
+    """Return what the names of a work item's prediction files have for its place in the listing.
+
+    Sorted by name, files are in the order of the listing. That a local run scores while it still lists is why
+    names have no "of 30": they would differ in a run that was resumed once the listing was frozen. A place is
+    known to whoever scores the item, and stays. Of a key range that a worker lists only places within it are.
+
+    Args:
+        listing: name of the listing file that the item is in.
+        number: its number in it, once archives are separated.
+    """
+    kind, _, place = listing.removeprefix(f"{LISTING}/").removesuffix(".json.gz").partition("-")
+    # Letters sort behind the numbers of the launcher's files, which come first in the listing.
+    start = f"r{place}" if kind == "range" else place
+    # An underscore sorts behind the hyphen before the digest.
+    return f"{start}_{number:05d}" if number else start
+
+
 def merged_listing(bucket: int) -> str:
     """Return the name of a listing file that `compact` wrote for one bucket."""
     return f"{LISTING}/merged-{bucket:05d}.json.gz"
@@ -138,6 +156,11 @@ def is_listed(name: str) -> bool:
     return name.startswith((f"{LISTING}/launcher-", f"{LISTING}/range-", f"{LISTING}/merged-"))
 
 
+def is_merged(name: str) -> bool:
+    """Whether a listing file is one that `compact` wrote."""
+    return name.startswith(f"{LISTING}/merged-")
+
+
 def is_inside(name: str) -> bool:
     """Whether a file's name stays in its folder: names may come from a stranger's file."""
     return "\0" not in name and not {"", ".", ".."} & {*name.split("/")}
@@ -149,3 +172,34 @@ class Compression(enum.StrEnum):
     RECORDS = "records"
     ALL = "all"
     NONE = "none"
+
+
+class Format(enum.StrEnum):
+    """Formats of prediction files."""
+
+    CSV = "csv"
+    TFRECORD = "tfrecord"
+    PARQUET = "parquet"
+
+
+DEFAULT_FORMATS: Final = (Format.CSV, Format.TFRECORD)
+"""Formats that a run writes unless it is told others, and that all runs of earlier versions have."""
+
+
+def format_of(name: str) -> Format | None:
+    """Return the format of a file by its name's ending, before `.gz`; None for other files."""
+    ending = name.removesuffix(".gz").rpartition(".")[2]
+    # A Parquet file compresses its pages itself.
+    known = {*Format} - ({Format.PARQUET} if name.endswith(".gz") else set())
+    return Format(ending) if ending in known else None
+
+
+def parse_formats(text: object) -> tuple[Format, ...]:
+    """Return the formats that a value of --format holds, as a flag or as a run has recorded it, each once.
+
+    Raises:
+        ValueError: for a name that is no format.
+    """
+    names = {name.strip().lower() for name in str(text or "").split(",")} - {""}
+    found = {Format(name) for name in names}
+    return tuple(each for each in Format if each in found) or DEFAULT_FORMATS

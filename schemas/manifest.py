@@ -143,6 +143,9 @@ class Manifest(VersionedRecord, what="a manifest", format=FORMAT):
         drift_from_previous: the same against the previous run.
         accepted_labelled: number of accepted images whose label is known.
         accepted_right: number of these with the right digit.
+        figures: the run in numbers, by the names that `--fail-on` takes: the share of accepted images, the
+            accuracy and its interval, the number of failures of each code, and so on; None where one is not
+            known. Empty in older manifests.
         tripped: the gates of `--fail-on` that the run trips, each with the figure's value; None where that is
             unknown.
     """
@@ -172,6 +175,7 @@ class Manifest(VersionedRecord, what="a manifest", format=FORMAT):
     drift_from_previous: float | None = None
     accepted_labelled: int = 0
     accepted_right: int = 0
+    figures: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
     tripped: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -89,6 +89,7 @@ SCORED: Final = (
     OutputFile("run.json", "Inputs and settings, which `--resume` compares."),
     OutputFile("predictions/part-*.csv*", "One row per scored image.", _columns(prediction.COLUMNS)),
     OutputFile("predictions/part-*.tfrecord*", "The same rows as `tf.train.Example`."),
+    OutputFile("predictions/part-*.parquet", "The same rows as Parquet, under `--format`.", always=False),
     OutputFile("listing/*.json*", "The frozen listing of the inputs."),
     OutputFile(
         "statistics/*.json*",

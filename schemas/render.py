@@ -7,6 +7,7 @@ from schemas import failure, prediction
 from schemas.columns import Column
 
 _BIGQUERY_TYPES = {"string": "STRING", "integer": "INT64", "number": "FLOAT64"}
+_PARQUET_TYPES = {"string": "binary {} (STRING)", "integer": "int64 {}", "number": "float {}"}
 _TFMD_TYPES = {"string": "BYTES", "integer": "INT", "number": "FLOAT"}
 
 
@@ -16,6 +17,7 @@ def generated_files() -> dict[str, str]:
         "schema.pbtxt": tfmd_schema(prediction.COLUMNS),
         "predictions.tableschema.json": table_schema(prediction.COLUMNS),
         "predictions.bigquery.json": bigquery_schema(prediction.COLUMNS),
+        "predictions.parquet.txt": parquet_schema("predictions", prediction.COLUMNS),
         "failures.tableschema.json": table_schema(failure.COLUMNS),
         "failures.bigquery.json": bigquery_schema(failure.COLUMNS),
         "fields.tableschema.json": table_schema(prediction.FIELD_COLUMNS),
@@ -49,6 +51,15 @@ def bigquery_schema(columns: Sequence[Column]) -> str:
             for column in columns
         ]
     )
+
+
+def parquet_schema(name: str, columns: Sequence[Column]) -> str:
+    """Return the schema of a Parquet file as the message that the format's tools print."""
+    fields = "".join(
+        f"  {'optional' if each.nullable else 'required'} {_PARQUET_TYPES[each.kind].format(each.name)};\n"
+        for each in columns
+    )
+    return f"message {name} {{\n{fields}}}\n"
 
 
 def tfmd_schema(columns: Sequence[Column]) -> str:

@@ -108,19 +108,29 @@ def test_every_command_is_one_that_there_is() -> None:
                 assert unknown_words(verb, arguments) == set(), f"{page.name}: {verb} {arguments}"
 
 
+@pytest.mark.parametrize("digits", [30, 0])
 def test_the_python_of_the_outputs_page_reads_them(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    digits: int, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_sample(tmp_path / "scans", "validation", number=30)
+    if digits:
+        write_sample(tmp_path / "scans", "validation", number=digits)
+    (tmp_path / "scans").mkdir(exist_ok=True)
     (tmp_path / "scans" / "odd,näme.png").write_bytes(b"no image")
     run(["score", "--input", "scans", "--output", "scores", "--max-failure-rate", "1"])
     names: dict = {}
-    for example in blocks(DOCS / "how-to" / "read-outputs.md", "python"):
+    page = DOCS / "how-to" / "read-outputs.md"
+    for arguments in (asked for text in blocks(page, "console") for asked in commands(text)):
+        if arguments[0] == "export":
+            run(arguments)
+    for example in blocks(page, "python"):
         exec(example, names)
-    assert (len(names["rows"]), len(names["failures"])) == (30, 1)
-    assert sum(len(digits) for digits in names["digits"]) == 30
-    assert os.path.exists(names["path"])
+    assert (len(names["rows"]), len(names["failures"])) == (digits, 1)
+    assert sum(len(some) for some in names["digits"]) == digits
+    assert dict(names["by_decision"]).keys() <= {"accept", "review"}
+    assert sum(count for _, count in names["by_decision"]) == digits
+    assert names["by_digit"]["len"].sum() == digits
+    assert [*map(os.path.exists, names["paths"])] == [True] * digits
 
 
 @pytest.mark.slow

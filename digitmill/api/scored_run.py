@@ -11,11 +11,12 @@ from digitmill.storage import open_folder
 from digitmill.storage.names import place_as_given
 from pipelines.history.past_runs import open_finished_run
 from pipelines.output.summary import Summary
+from pipelines.rows.row_reading import exact_part, pieces_of
 from pipelines.score.score_start import run_score
 from pipelines.score_options import ScoreOptions, carried_names
 from schemas import failure, prediction
 from schemas.errors import ExitCode, StorageError, UserError
-from schemas.layout import PREDICTIONS, is_failure_table
+from schemas.layout import Format, is_failure_table
 from schemas.manifest import Counts, Manifest, Part
 from schemas.model.accuracy import Accuracy
 
@@ -134,9 +135,10 @@ class Run:
 
     def _tables(self) -> Iterator[tuple[str, bytes]]:
         """Yield name and content of each file of predictions, read when it is due."""
-        for part in self.manifest.parts:
-            if part.name.startswith(f"{PREDICTIONS}/") and part.name.removesuffix(".gz").endswith(".csv"):
-                yield part.name, self._read(part)
+        for piece in pieces_of(self.manifest.parts):
+            # A CSV is read fastest.
+            part = piece.get(Format.CSV) or exact_part(piece)
+            yield part.name, self._read(part)
 
     def _columns(self) -> tuple[prediction.Column, ...]:
         carried = carried_names(self.manifest.options.get("carry"))

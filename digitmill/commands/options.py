@@ -30,7 +30,7 @@ import cloup
 from cloup import OptionGroup
 
 from digitmill.commands import run_config
-from digitmill.commands.parameter_types import LOCAL, LocalPath, Place, ValueChoice
+from digitmill.commands.parameter_types import LOCAL, LocalPath, NameSet, Place, ValueChoice
 from digitmill.extras import require
 from digitmill.storage.names import place_as_given, printable
 from schemas.errors import UserError
@@ -38,7 +38,7 @@ from schemas.errors import UserError
 _KEY: Final = "digitmill.parameter"
 """Key of a field's metadata under which its declaration stands."""
 
-_CHECKED: Final = (click.IntRange, click.FloatRange, click.Choice, LocalPath)
+_CHECKED: Final = (click.IntRange, click.FloatRange, click.Choice, LocalPath, NameSet)
 """Kinds of values that are checked where options are made in Python, too."""
 
 _OF_ONE_OUTPUT: Final = ("output", "resume")

@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+from collections.abc import Iterable
 from typing import Any, Final
 
 import click
@@ -30,6 +31,25 @@ class ValueChoice(click.Choice):
         """Return the text that stands for a member; click's own is its name."""
         del ctx
         return str(choice)
+
+
+class NameSet(click.ParamType):
+    """One or more of some names, with commas between them, in one spelling; None for those that are usual."""
+
+    name = "names"
+
+    def __init__(self, names: Iterable[str], usual: Iterable[str]) -> None:
+        """Take all names, in their order, and those that need not be given."""
+        self._names = tuple(map(str, names))
+        self._usual = set(map(str, usual))
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | None:
+        """Return the names in their order; from Python they may be a list."""
+        given = value.split(",") if isinstance(value, str) else map(str, value)
+        found = {name.strip().lower() for name in given} - {""}
+        if not found or not found <= {*self._names}:
+            self.fail(f"{value!r} is not one or more of {', '.join(self._names)}, with commas.", param, ctx)
+        return None if found == self._usual else ",".join(name for name in self._names if name in found)
 
 
 class LocalPath(click.Path):

@@ -6,13 +6,25 @@ import io
 import itertools
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 
 def encode_csv(rows: Iterable[Sequence[object]]) -> bytes:
     """Return rows as CSV (RFC 4180, UTF-8, `\\n`)."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
+    lines = _Lines()
+    # Of the characters that end lines elsewhere, the writer quotes those alone that end its own.
+    csv.writer(lines, lineterminator=_CRLF).writerows(rows)
+    return "".join(lines).encode()
+
+
+_CRLF: Final = "\r\n"
+
+
+class _Lines(list[str]):
+    """Takes the lines of a writer, each at once."""
+
+    def write(self, line: str) -> None:
+        self.append(f"{line.removesuffix(_CRLF)}\n")
 
 
 def encode_csv_columns(columns: Sequence[Sequence[str]]) -> bytes:

@@ -4,7 +4,7 @@ import contextlib
 import datetime
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Final, Protocol
+from typing import BinaryIO, Final, Protocol
 
 from schemas.errors import StorageError, UserError
 
@@ -40,6 +40,16 @@ class OutputFolder(Protocol):
 
     def replace(self, name: str, data: bytes) -> None:
         """Write a file completely or not at all; replace one that exists already."""
+
+    def create(self, name: str, *, replace: bool = False) -> AbstractContextManager[BinaryIO]:
+        """Context manager around a file of any size, open for writing, which is there once the block ends.
+
+        A block that raises leaves no file. What cannot be held in memory is on the temporary disk until it is
+        sent to a bucket.
+
+        Raises:
+            FileExistsError: when there is one already, unless it may be replaced.
+        """
 
     def read(self, name: str) -> bytes:
         """Return a file's bytes; raise FileNotFoundError when it does not exist."""

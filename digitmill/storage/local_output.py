@@ -9,6 +9,7 @@ import os
 import pathlib
 import secrets
 from collections.abc import Iterator
+from typing import BinaryIO
 
 from digitmill.storage.interface import LOCK, held_error, refuse_used
 from digitmill.storage.local_input import read_regular_file
@@ -57,15 +58,9 @@ class LocalFolder:
         target = self.path / name
         with self._using(name), self._temporary(target, data) as temporary:
             try:
-                os.link(temporary, target)
+                self._link(temporary, target)
             except FileExistsError:
                 return  # it was written before
-            except OSError as error:
-                if error.errno not in _NO_LINKS:
-                    raise
-                # A file system without links, as FAT and bucket mounts are: still whole or not at all.
-                if not target.exists():
-                    os.replace(temporary, target)
             _sync_folder(target.parent)
 
     def replace(self, name: str, data: bytes) -> None:
@@ -73,6 +68,42 @@ class LocalFolder:
         with self._using(name), self._temporary(target, data) as temporary:
             os.replace(temporary, target)
             _sync_folder(target.parent)
+
+    @contextlib.contextmanager
+    def create(self, name: str, *, replace: bool = False) -> Iterator[BinaryIO]:
+        """Open a file, which gets its name when the block has ended."""
+        target = self.path / name
+        there = self.exists(name) and not replace
+        if there:
+            raise FileExistsError(self.at(name))
+        with self._using(name), self._temporary(target, b"") as temporary:
+            with open(temporary, "r+b") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            if replace:
+                os.replace(temporary, target)
+            else:
+                try:
+                    self._link(temporary, target)
+                except FileExistsError:
+                    there = True
+            _sync_folder(target.parent)
+        if there:
+            raise FileExistsError(self.at(name))
+
+    @staticmethod
+    def _link(temporary: pathlib.Path, target: pathlib.Path) -> None:
+        """Name a file unless there is one of this name; raise FileExistsError then."""
+        try:
+            os.link(temporary, target)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            # A file system without links, as FAT and bucket mounts are: still whole or not at all.
+            if target.exists():
+                raise FileExistsError(error.errno, error.strerror, str(target)) from error
+            os.replace(temporary, target)
 
     def read(self, name: str) -> bytes:
         with self._using(name, missing=True):

@@ -34,11 +34,13 @@ def report(runs: tuple[str, ...], *, to: str | None, price_per_hour: float | Non
     nights.html, in that folder. Nothing is scored or trained again.
 
     Missing or damaged report files of a scoring run are restored. A report that differs from the one
-    in the manifest, because of another version or a price, needs a new folder: --to.
+    in the manifest, because of another version or a price, needs a new folder: --to. With --json, the
+    answer has the figures of a scoring run: accuracy with its interval, failures by code, share accepted.
 
     \b
     Examples:
       digitmill report scores
+      digitmill report scores --json
       digitmill report scores --to cost --price-per-hour 1.20
       digitmill report run
       digitmill report run1 run2 run3 --to comparison
@@ -59,9 +61,10 @@ def report(runs: tuple[str, ...], *, to: str | None, price_per_hour: float | Non
             return
         _print_page(training.compare(runs, to=to) if len(runs) > 1 else training.rebuild(runs[0], to=to))
         return
-    from pipelines.report.rebuilding import rebuild_report
+    from pipelines.report.rebuilding import rebuild_report, run_figures
 
-    _print_page(rebuild_report(runs[0], to=to, price_per_hour=price_per_hour))
+    page = rebuild_report(runs[0], to=to, price_per_hour=price_per_hour)
+    answer(page, {"report": page, **run_figures(runs[0])})
 
 
 def _print_page(page: str) -> None:

@@ -44,7 +44,7 @@ from pipelines.runners.runner_state import runner_state
 from pipelines.score_options import carried_names
 from schemas import run_plan
 from schemas.errors import UserError
-from schemas.layout import Compression, is_listed, merged_listing
+from schemas.layout import Compression, Format, is_listed, merged_listing
 from schemas.manifest import Manifest, Status
 from schemas.run_plan import RunPlan
 
@@ -67,6 +67,7 @@ class MergeTask:
     buckets: int
     current: frozenset[int]
     compression: Compression
+    formats: tuple[Format, ...]
     carry: tuple[str, ...] = ()
 
 
@@ -198,6 +199,7 @@ def _task(options: CompactOptions, plan: RunPlan, runs: Sequence[PastRun], outpu
         buckets=buckets,
         current=frozenset(current),
         compression=options.compression,
+        formats=options.formats,
         carry=carried_names(plan.settings.get("carry")),
     )
 
@@ -235,6 +237,7 @@ def _merge_bucket(grouped: tuple[int, Iterable[Block]], task: MergeTask) -> Iter
         bucket=bucket,
         run=task.run,
         compression=task.compression,
+        formats=task.formats,
         carry=task.carry,
     )
 

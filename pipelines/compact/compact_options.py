@@ -11,7 +11,7 @@ import click
 from digitmill.commands import Effect, OptionGroup, Options, flag, positional
 from digitmill.commands.parameter_types import FOLDER
 from pipelines import scoring_flags
-from schemas.layout import Compression
+from schemas.layout import Compression, Format, parse_formats
 
 _OUTPUT: Final = OptionGroup("Output")
 _RUNNER: Final = OptionGroup("Other runners")
@@ -41,6 +41,7 @@ class CompactOptions(Options):
     )
     rows_per_part: int = scoring_flags.rows_per_part("Rows in a prediction file.", group=_OUTPUT, always=True)
     compression: Compression = scoring_flags.compression(group=_OUTPUT, always=True)
+    format: str | None = scoring_flags.formats(group=_OUTPUT)
     sign: pathlib.Path | None = scoring_flags.sign(group=_OUTPUT)
     resume: bool = flag(
         "Resume the run in the output, if there is one.", group=_OUTPUT, default=False, effect=Effect.RUN
@@ -57,6 +58,11 @@ class CompactOptions(Options):
         if not places:
             raise click.UsageError("The runs come before the flags of Beam.")
         return super().of({**given, "runs": places, "beam_flags": words[len(places) :]})
+
+    @property
+    def formats(self) -> tuple[Format, ...]:
+        """The formats of the prediction files."""
+        return parse_formats(self.format)
 
     def settings(self) -> dict[str, object]:
         """Return what is given, by its key in `run.yaml`; not where the output goes."""

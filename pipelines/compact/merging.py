@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from digitmill.records import read_records
 from digitmill.storage import OutputFolder, open_folder
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import file_of
@@ -18,7 +17,8 @@ from pipelines.compact.row_table import PackedRows, RowTable
 from pipelines.history.block_shuffle import Block
 from pipelines.history.incremental import PastListingFile, Version, bucket_of, split_by_bucket
 from pipelines.listing.frozen_listing import read_items, write_item
-from pipelines.listing.work_item import WorkItem, pack_items, separate_archives
+from pipelines.listing.work_item import MAX_ITEM_SIZE, WorkItem, pack_items, separate_archives
+from pipelines.rows.row_reading import read_rows, row_parts
 from pipelines.scoring.rows import write_parts
 from pipelines.scoring.scored_batch import ScoredBatch
 from pipelines.statistics.agreement import Disagreement
@@ -27,7 +27,8 @@ from pipelines.statistics.item_statistics import MERGES, ItemStatistics, count_s
 from pipelines.statistics.kept_images import FailurePicture, KeptImage
 from schemas.errors import UnreconciledError
 from schemas.failure import Failure
-from schemas.layout import Compression, merged_listing, statistics_name
+from schemas.layout import DEFAULT_FORMATS, Compression, Format, merged_listing, part_order, statistics_name
+from schemas.prediction import COLUMNS
 
 LISTED: Final = "listed"
 """Kind of entry: an image, as the run listed it."""
@@ -93,10 +94,9 @@ def _outcomes(run: int, item: WorkItem, output: OutputFolder, *, buckets: int) -
     for kind in SAMPLE_TYPES:
         kept = [(key(kept.image), dataclasses.asdict(kept)) for kept in getattr(record, kind)]
         yield from _packed(run, kind, kept, buckets=buckets)
-    for part in record.parts:
-        if part.name.removesuffix(".gz").endswith(".tfrecord"):
-            records = [*read_records(output.read(part.name))]
-            yield from _rows(run, PackedRows.of(records, key), buckets=buckets)
+    for part in row_parts(record.parts):
+        for some in read_rows(part.name, output.read(part.name), COLUMNS, MAX_ITEM_SIZE):
+            yield from _rows(run, PackedRows.of(some, key), buckets=buckets)
 
 
 def _packed(run: int, kind: str, entries: list[Entry], *, buckets: int) -> Iterator[tuple[int, Block]]:
@@ -127,6 +127,7 @@ def merge_bucket(
     bucket: int,
     run: str,
     compression: Compression = Compression.RECORDS,
+    formats: Sequence[Format] = DEFAULT_FORMATS,
     carry: Sequence[str] = (),
 ) -> Iterator[str]:
     """Write the latest state of one bucket from the blocks of all runs; yield its items' digests.
@@ -147,9 +148,19 @@ def merge_bucket(
         write_item(output, merged_listing(bucket), None)
     for whole in pack_items(images, run, size=max(1, len(images))):
         write_item(output, merged_listing(bucket), whole)
-        for item in separate_archives([whole]):
+        for number, item in enumerate(separate_archives([whole])):
+            order = part_order(merged_listing(bucket), number)
             entries = [outcomes[image.uri, image.generation].entries for image in item.images]
-            statistics = _write_item(item, entries, rows, output=output, compression=compression, carry=carry)
+            statistics = _write_item(
+                item,
+                order,
+                entries,
+                rows,
+                output=output,
+                compression=compression,
+                formats=formats,
+                carry=carry,
+            )
             output.write_once(statistics_name(item.digest), statistics.to_json().encode())
             yield item.digest
 
@@ -178,11 +189,13 @@ def resolve(blocks: Iterable[Entries]) -> tuple[dict[str, tuple[int, ListedImage
 
 def _write_item(
     item: WorkItem,
+    order: str,
     entries: Sequence[dict[str, list[Any]]],
     rows: RowTable,
     *,
     output: OutputFolder,
     compression: Compression,
+    formats: Sequence[Format],
     carry: Sequence[str],
 ) -> ItemStatistics:
     def all_of(kind: str) -> list[Any]:
@@ -197,7 +210,9 @@ def _write_item(
     scored = rows.batch(all_of(ROW), itertools.starmap(Failure, few))
     if carry:
         scored = _with_carried(scored, item)
-    statistics = write_parts(output, item.digest, scored, compression=compression, carry=carry)
+    statistics = write_parts(
+        output, item.digest, scored, order=order, compression=compression, formats=formats, carry=carry
+    )
     if not few and failures:
         statistics = _with_failure_files(statistics, failures, output)
     if not item.may_be_archive:

@@ -8,9 +8,9 @@ from typing import Final, Self
 
 import numpy as np
 
-from digitmill.records import decode_records
 from digitmill.storage.listed_image import ListedImage
 from pipelines.history.incremental import Version
+from pipelines.rows.row_columns import Columns
 from pipelines.scoring.report_samples import ReportSamples
 from pipelines.scoring.scored_batch import ScoredBatch
 from schemas.failure import Failure
@@ -50,19 +50,18 @@ class PackedRows:
     columns: Mapping[str, np.ndarray]
 
     @classmethod
-    def of(cls, records: Sequence[bytes], owner: Callable[[str], Version]) -> Self:
-        """Pack the records of predictions; `owner` gives the version of the listed file by an image's URI.
+    def of(cls, found: Columns, owner: Callable[[str], Version]) -> Self:
+        """Pack rows of predictions; `owner` gives the version of the listed file by an image's URI.
 
         Raises:
-            ValueError: when a record has no image, or is none.
+            ValueError: when a row has no image.
         """
-        found = decode_records(records, {"image": b"", "decision": b"", **_DEFAULTS})
-        images = [uri.decode() for uri in found["image"]]
+        images = list(found["image"])
         if not all(images):
-            raise ValueError("a record without an image's URI")
+            raise ValueError("a row without an image's URI")
         versions = [owner(image) for image in images]
-        accept = Decision.ACCEPT.encode()
         columns = {name: np.asarray(found[name]) for name in _DEFAULTS}
+        accept = Decision.ACCEPT.value
         columns[_ACCEPTED] = np.array([decision == accept for decision in found["decision"]], bool)
         columns[_OWNER] = np.array([generation for _, generation in versions], np.int64)
         files = ["" if file == image else file for image, (file, _) in zip(images, versions, strict=True)]

@@ -13,7 +13,6 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from digitmill.records import decode_records, read_records
 from digitmill.storage import OutputFolder, open_folder
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import file_of
@@ -25,26 +24,18 @@ from pipelines.history.incremental import PastListingFile, past_listing_files, r
 from pipelines.history.past_runs import PastRun
 from pipelines.listing.frozen_listing import read_items
 from pipelines.listing.work_item import WorkItem
+from pipelines.rows.row_reading import read_rows, row_parts
 from pipelines.statistics.item_statistics import read_record
 from schemas.layout import statistics_name
-from schemas.prediction import NO_LABEL, Decision
+from schemas.prediction import COLUMNS, Decision
 
 PlaceOf = Callable[[str, ListedImage], FieldPlace | None]
 """Returns the place of an image by its URI and the listed file that holds it; None if it is in no field."""
 
 _NO_OUTCOME: Final = "no prediction in the earlier runs"
 
-_DEFAULTS: Final[dict[str, Any]] = {
-    "image": b"",
-    "digit": np.int64(0),
-    "confidence": np.float32(0),
-    "second_digit": np.int64(0),
-    "second_confidence": np.float32(0),
-    "decision": b"",
-    "label": np.int64(NO_LABEL),
-}
-
-_ACCEPT: Final = Decision.ACCEPT.encode()
+_READ: Final = ("image", "digit", "confidence", "second_digit", "second_confidence", "decision", "label")
+_COLUMNS: Final = tuple(column for column in COLUMNS if column.name in _READ)
 _HASH_BITS: Final = 24
 
 
@@ -179,13 +170,11 @@ def _item_outcomes(
     record = read_record(output.read(statistics_name(item.digest)), output)
     for failure in record.failures:
         yield from entry(failure.image, failure.code, None)
-    for part in record.parts:
-        if not part.name.removesuffix(".gz").endswith(".tfrecord"):
-            continue
-        found = decode_records([*read_records(output.read(part.name))], _DEFAULTS)
-        columns = [each.tolist() if isinstance(each, np.ndarray) else each for each in found.values()]
-        for image, digit, confidence, second, second_confidence, decision, label in zip(
-            *columns, strict=True
-        ):
-            reading = Reading(digit, confidence, second, second_confidence)
-            yield from entry(image.decode(), "", reading, decision == _ACCEPT, label)
+    for part in row_parts(record.parts):
+        for found in read_rows(part.name, output.read(part.name), _COLUMNS):
+            lists = [each.tolist() if isinstance(each, np.ndarray) else each for each in found.values()]
+            for image, digit, confidence, second, second_confidence, decision, label in zip(
+                *lists, strict=True
+            ):
+                reading = Reading(digit, confidence, second, second_confidence)
+                yield from entry(image, "", reading, decision == Decision.ACCEPT.value, label)

@@ -21,7 +21,7 @@ from pipelines.output.signing import Signer, write_manifest
 from pipelines.report.scoring_report import Baselines, RunReport
 from pipelines.statistics.item_statistics import RunStatistics, count_failure_codes
 from schemas import run_plan
-from schemas.checks.gates import Gate, tripped
+from schemas.checks.gates import Gate, figures, tripped
 from schemas.layout import REPORTS
 from schemas.manifest import Counts, Manifest, Part, Status
 
@@ -50,7 +50,7 @@ def finish_run(
     hold.confirm()
     report = RunReport.of(reconciled.statistics, baselines, fields)
     draft = dataclasses.replace(draft, **report.drift_figures())
-    draft = dataclasses.replace(draft, tripped=tripped(gates, draft))
+    draft = dataclasses.replace(draft, figures=figures(draft), tripped=tripped(gates, draft))
     reports = report.write(output, draft)
     _drop_other_reports(output, reports)
     parts = (*begun, *reconciled.parts, *reconciled.statistics.parts, *reports)

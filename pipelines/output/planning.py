@@ -20,7 +20,7 @@ from pipelines.score_options import ScoreOptions
 from schemas.errors import UserError
 from schemas.run_plan import RunPlan
 
-_LATER: Final = frozenset({"audit", "carry", LIST_FIELDS})
+_LATER: Final = frozenset({"audit", "carry", "format", LIST_FIELDS})
 """Settings that plans of earlier versions lack."""
 
 

@@ -1,28 +1,27 @@
-"""Compares what the files of a run say about the same images: CSVs, TFRecords and statistics records."""
+"""Compares what the files of a run say about the same images: prediction files and statistics records."""
 
 import collections
-import dataclasses
 import gzip
 import hashlib
 import io
 import itertools
 import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from digitmill.records import decode_records, parse_example, read_records
+from digitmill.records import encode_records, parse_example, read_records
 from digitmill.reports.csv_table import encode_csv, read_csv
 from digitmill.storage.names import folder_of
-from pipelines.scoring.rows import SLICE_ROWS, Columns, definitions_of, encode_rows
-from pipelines.statistics.failure_rows import is_failure_file
+from pipelines.rows.row_columns import SLICE_ROWS, Columns, cells_of, definitions_of
+from pipelines.rows.row_encoding import csv_lines
+from pipelines.rows.row_reading import Piece, decode_rows, exact_part, pieces_of, read_rows
 from pipelines.statistics.item_statistics import ItemStatistics
 from schemas import failure, prediction
-from schemas.columns import Column
-from schemas.layout import Compression
+from schemas.layout import DEFAULT_FORMATS, Format, format_of
 from schemas.manifest import Part
-from schemas.prediction import NO_LABEL, NO_NUMBER, Decision
+from schemas.prediction import NO_LABEL, Decision
 
 _EARLIER_HEADER: Final = [column.name for column in prediction.COLUMNS if column.name != "reason"]
 """Of tables that earlier versions wrote."""
@@ -41,9 +40,6 @@ _COUNTED: Final = (
 )
 """Counts of a statistics record that follow from its rows."""
 
-_DEFAULTS: Final = {"string": b"", "integer": np.int64(NO_LABEL), "number": np.float32(NO_NUMBER)}
-"""By a column's kind, what stands for a value that a record lacks."""
-
 Reader = Callable[[str], bytes]
 """Returns a file of the output by its name."""
 
@@ -51,8 +47,7 @@ Row = Mapping[str, Any]
 """A prediction as its TFRecord holds it; None or `NO_LABEL` where it has no value."""
 
 
-@dataclasses.dataclass(frozen=True)
-class _Pair:
+class _Pair(NamedTuple):
     """The two files that hold the same rows."""
 
     table: Part
@@ -60,18 +55,25 @@ class _Pair:
 
 
 class ItemRows:
-    """The rows of one work item, read from both formats at once, some thousand rows in memory.
+    """The rows of one work item, read from all formats at once, some thousand rows in memory.
 
     Args:
         record: of the work item.
         carry: columns of the input list that the rows have, too.
+        formats: of the run.
 
     Attributes:
         findings: one line for each difference; complete once `images` has ended.
     """
 
-    def __init__(self, record: ItemStatistics, carry: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        record: ItemStatistics,
+        carry: Sequence[str] = (),
+        formats: Collection[Format] = DEFAULT_FORMATS,
+    ) -> None:
         self.findings: list[str] = []
+        self._formats = set(formats)
         self._columns = definitions_of(carry)
         self._header = [column.name for column in self._columns]
         self._header_line = encode_csv([self._header])
@@ -81,28 +83,57 @@ class ItemRows:
 
     def images(self, read: Reader) -> Iterator[str]:
         """Yield the URI in each row."""
-        for pair in self._pairs():
+        for piece in pieces_of(self._record.parts):
+            first = exact_part(piece)
+            if piece.keys() != self._formats:
+                found, wanted = (", ".join(sorted(each)) for each in (piece, self._formats))
+                self.findings.append(f"{first.name}: in {found}, while the run has {wanted}")
+                continue
             try:
-                yield from self._compare(pair, read)
+                yield from self._compare_piece(piece, first, read)
             except ValueError as error:
-                self.findings.append(f"{pair.table.name} or its TFRecord cannot be read: {error}")
+                named = ", ".join(part.name for part in piece.values())
+                self.findings.append(f"{named}: cannot be read: {error}")
         self._compare_counts()
 
-    def _pairs(self) -> Iterator[_Pair]:
-        by_stem: dict[str, dict[str, Part]] = {}
-        for part in self._record.parts:
-            if is_failure_file(part.name):
-                continue
-            stem, _, kind = part.name.removesuffix(".gz").rpartition(".")
-            by_stem.setdefault(stem, {})[kind] = part
-        for stem, parts in by_stem.items():
-            if set(parts) == {"csv", "tfrecord"}:
-                yield _Pair(parts["csv"], parts["tfrecord"])
-            else:
-                self.findings.append(f"{stem}: one format only ({', '.join(sorted(parts))})")
+    def _compare_piece(self, piece: Piece, first: Part, read: Reader) -> Iterator[str]:
+        data, others = read(first.name), {*piece} - {format_of(first.name)}
+        if Format.TFRECORD in piece and Format.CSV in piece:
+            yield from self._compare(_Pair(piece[Format.CSV], first), read(piece[Format.CSV].name), data)
+            others -= {Format.CSV}
+        else:
+            yield from self._read_alone(first, data)
+        for other in others:
+            self._compare_with(first, data, other=piece[other], there=read(piece[other].name))
 
-    def _compare(self, pair: _Pair, read: Reader) -> Iterator[str]:
-        text, records = read(pair.table.name), read(pair.records.name)
+    def _read_alone(self, part: Part, data: bytes) -> Iterator[str]:
+        """Yield the URIs of a file whose rows are compared with no CSV's."""
+        for columns in read_rows(part.name, data, self._columns):
+            self._count_columns(columns)
+            yield from columns["image"]
+
+    def _compare_with(self, first: Part, data: bytes, *, other: Part, there: bytes) -> None:
+        """Compare the rows of two files as a CSV has them, and those of exact formats as they are."""
+        mine = read_rows(first.name, data, self._columns)
+        theirs = read_rows(other.name, there, self._columns)
+        as_texts = Format.CSV in (format_of(first.name), format_of(other.name))
+        for number, (here, also) in enumerate(itertools.zip_longest(mine, theirs)):
+            if here is None or also is None or not self._same(here, also, as_texts=as_texts):
+                start = number * SLICE_ROWS + 1
+                self.findings.append(f"{other.name}: rows from {start:,} on differ from {first.name}")
+                return
+
+    def _same(self, here: Columns, there: Columns, *, as_texts: bool) -> bool:
+        if as_texts:
+            return cells_of(here, self._columns) == cells_of(there, self._columns)
+        return all(
+            np.array_equal(here[each.name], there[each.name], equal_nan=each.kind == "number")
+            if isinstance(here[each.name], np.ndarray)
+            else here[each.name] == there[each.name]
+            for each in self._columns
+        )
+
+    def _compare(self, pair: _Pair, text: bytes, records: bytes) -> Iterator[str]:
         alike = yield from self._alike(pair, text, records)
         if alike is None:
             return
@@ -139,10 +170,10 @@ class ItemRows:
         try:
             same = table.read(len(self._header_line)) == self._header_line
             while same and (some := list(itertools.islice(payloads, SLICE_ROWS))):
-                columns = _decoded(some, self._columns)
-                written = encode_rows(columns, Compression.NONE)
-                lines = written["csv"][len(self._header_line) :]
-                if table.read(len(lines)) != lines or list(read_records(written["tfrecord"])) != some:
+                columns = decode_rows(some, self._columns)
+                lines = csv_lines(self._columns, columns)
+                written = encode_records(self._columns, columns)
+                if table.read(len(lines)) != lines or list(read_records(written)) != some:
                     return count
                 self._count_columns(columns)
                 count += len(some)
@@ -211,21 +242,6 @@ class ItemRows:
         stated = {(tally.folder, tally.digit): tally.images for tally in self._record.tallies}
         if self._digits != stated:
             self.findings.append(f"{name}: other digits in its rows than in its tallies")
-
-
-def _decoded(payloads: Sequence[bytes], definitions: Sequence[Column]) -> Columns:
-    """Return the columns of records; raise ValueError when these are none, or a text is not UTF-8."""
-    defaults = {
-        column.name: None if column.nullable and column.kind == "string" else _DEFAULTS[column.kind]
-        for column in definitions
-    }
-    found = decode_records(payloads, defaults)
-    return {
-        column.name: [None if text is None else text.decode() for text in found[column.name]]
-        if column.kind == "string"
-        else found[column.name]
-        for column in definitions
-    }
 
 
 def _is_accepted(row: Row) -> bool:

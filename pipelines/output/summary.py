@@ -7,7 +7,7 @@ from typing import Any
 from digitmill.reports.numbers import figure
 from schemas import manifest
 from schemas.errors import ExitCode
-from schemas.layout import PREDICTIONS, REPORT_PAGE
+from schemas.layout import PREDICTIONS, REPORT_PAGE, parse_formats
 from schemas.manifest import Manifest, Status
 from schemas.model.accuracy import percent
 
@@ -38,6 +38,7 @@ class Summary:
 
     def rows(self) -> dict[str, str]:
         """Return what there is to say, by its name."""
+        first, *_ = parse_formats(self.manifest.options.get("format"))
         rows = {
             "images": f"{self.manifest.counts.listed:,}",
             "scored": f"{self.manifest.counts.scored:,} ({self._accepted()})",
@@ -51,7 +52,7 @@ class Summary:
             "tripped": self._tripped(),
             "images/s": f"{self.manifest.images_per_second:,.0f}",
             "report": f"{self.place}/{REPORT_PAGE}",
-            "predictions": f"{self.place}/{PREDICTIONS}/part-*.csv",
+            "predictions": f"{self.place}/{PREDICTIONS}/part-*.{first}",
             "manifest": f"{self.place}/{manifest.FILE}",
         }
         return {name: str(value) for name, value in rows.items() if value is not None}

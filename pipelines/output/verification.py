@@ -12,8 +12,6 @@ from typing import Any, Final, Self
 
 from digitmill.commands.progress_bar import progress_bar
 from digitmill.machine import rare_collections
-from digitmill.records import read_records
-from digitmill.reports.csv_table import read_csv
 from digitmill.storage import OutputFolder
 from digitmill.storage.interface import LOCK
 from digitmill.storage.names import page_uri, split_page
@@ -23,9 +21,11 @@ from pipelines.listing.frozen_listing import read_items
 from pipelines.listing.work_item import WorkItem
 from pipelines.output import signing
 from pipelines.output.row_comparison import FailureRows, ItemRows
+from pipelines.rows.row_reading import count_rows_of
 from pipelines.score_options import carried_names
 from pipelines.statistics.item_statistics import ItemStatistics, merge_statistics, read_record
 from schemas import manifest
+from schemas.checks.gates import figures
 from schemas.errors import UserError
 from schemas.layout import (
     FAILURES,
@@ -34,10 +34,13 @@ from schemas.layout import (
     PREDICTIONS,
     REPORTS,
     STATISTICS,
+    Format,
+    format_of,
     is_bucket,
     is_failure_table,
     is_joined,
     is_listed,
+    parse_formats,
     statistics_name,
 )
 from schemas.manifest import Manifest, Part
@@ -100,7 +103,7 @@ def verify(output: OutputFolder, *, key: str | os.PathLike[str] | None = None) -
     1. Each part has its digest, its size and its number of rows.
     2. There are no other files in the output's folders.
     3. Each listed image is in the rows or the failures of its work item, once, and no other image is.
-    4. Each row is the same in the CSV and the TFRecord, and the records have their counts.
+    4. Each row is the same in all formats of the run, and the records have their counts.
     5. The work items add up to the counts of the manifest, and their failures are those in the report.
 
     Raises:
@@ -192,17 +195,11 @@ def _check_part(output: _Reading, part: Part) -> Iterator[str]:
 
 def _rows(name: str, data: bytes) -> int | None:
     """Return the number of records in a file; None for one that has none."""
-    match name.removesuffix(".gz").rpartition(".")[2]:
-        case "tfrecord":
-            return sum(1 for _ in read_records(data))
-        case "csv":
-            return sum(1 for _ in read_csv(name, data))
-        case _:
-            return None
+    return None if format_of(name) is None else count_rows_of(name, data)
 
 
 def _extra(output: OutputFolder, parts: dict[str, Part]) -> Iterator[str]:
-    ours = (PREDICTIONS, REPORTS, STATISTICS, LISTING, MODELS)
+    ours = tuple(f"{folder}/" for folder in (PREDICTIONS, REPORTS, STATISTICS, LISTING, MODELS))
     for name in output.walk():
         if name not in parts and name not in (manifest.FILE, LOCK) and name.startswith(ours):
             yield name
@@ -216,11 +213,12 @@ def _check_outcomes(output: _Reading, found: Manifest) -> Iterator[str]:
     totals: collections.Counter[str] = collections.Counter()
     failures = FailureRows()
     carry = carried_names(found.options.get("carry"))
+    formats = parse_formats(found.options.get("format"))
     for name in filter(scored, listing):
         with _damage(name) as damage:
             for item in read_items(output.output, name):
                 yield from _check_item(
-                    output, item, parts=parts, totals=totals, failures=failures, carry=carry
+                    output, item, parts=parts, totals=totals, failures=failures, carry=carry, formats=formats
                 )
         yield from damage
     for name in filter(is_bucket, listing):
@@ -261,6 +259,8 @@ def _check_counts(found: Manifest, totals: collections.Counter[str]) -> Iterator
     for name, count in expected.items():
         if totals[name] != count:
             yield f"{manifest.FILE}: {totals[name]:,} {name} when recounted, {count:,} expected"
+    if found.figures and found.figures != figures(found):
+        yield f"{manifest.FILE}: its figures do not follow from its counts"
     if found.status != found.counts.status(found.options.get("max_failure_rate")):
         yield f"{manifest.FILE}: a status of {found.status!r}, but {found.failure_rate:.1%} failed"
 
@@ -273,6 +273,7 @@ def _check_item(
     totals: collections.Counter[str],
     failures: FailureRows,
     carry: Sequence[str],
+    formats: Sequence[Format],
 ) -> Iterator[str]:
     name = statistics_name(item.digest)
     if name not in parts:
@@ -280,7 +281,7 @@ def _check_item(
         return
     record = read_record(output.output.read(name), output.output)
     failures.add(each.row() for each in record.failures)
-    rows = ItemRows(record, carry)
+    rows = ItemRows(record, carry, formats)
     unknown = [part.name for part in record.parts if part.name not in parts]
     yield from (f"{part}: named by {name}, not by the manifest" for part in unknown)
     found = rows.images(output.read) if not unknown else ()

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import pathlib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from digitmill.storage import OutputFolder, open_folder
 from pipelines.fields.run_fields import FieldRules
@@ -12,6 +13,7 @@ from pipelines.report.drift import Distributions
 from pipelines.report.scoring_report import Baselines, ReportFile, RunReport
 from pipelines.statistics.item_statistics import ItemStatistics, merge_statistics, read_record
 from schemas import manifest
+from schemas.checks.gates import figures
 from schemas.errors import UserError
 from schemas.layout import DISTRIBUTIONS, MODEL_CARD, PREVIOUS_DISTRIBUTIONS, REPORT_PAGE, is_record
 from schemas.manifest import Manifest, Part
@@ -98,6 +100,23 @@ def rebuild_report(place: str, *, to: str | None = None, price_per_hour: float |
     for file in files:
         folder.replace(file.name, file.data)
     return folder.at(REPORT_PAGE)
+
+
+def run_figures(place: str) -> dict[str, Any]:
+    """Return a finished run in numbers, as JSON data: status, counts, failures by code, figures, gates.
+
+    Raises:
+        UserError: when there is no finished run.
+    """
+    found = open_finished_run(place, hint="finish it by `digitmill score --resume`").manifest
+    return {
+        "status": found.status,
+        "counts": dataclasses.asdict(found.counts),
+        "failures": dict(found.failures),
+        # Manifests of earlier versions have the counts alone.
+        "figures": dict(found.figures or figures(found)),
+        "tripped": dict(found.tripped),
+    }
 
 
 def _previous(output: OutputFolder, run: PastRun) -> Distributions | None:

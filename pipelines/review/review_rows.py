@@ -3,7 +3,7 @@
 import functools
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Set
-from typing import NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from digitmill.reports.csv_table import read_csv
 from digitmill.storage import OutputFolder, open_folder
@@ -13,13 +13,17 @@ from pipelines.history.incremental import past_listing_files
 from pipelines.history.past_runs import PastRun
 from pipelines.listing.frozen_listing import read_items
 from pipelines.listing.work_item import WorkItem
+from pipelines.rows.row_reading import read_rows, row_parts
 from pipelines.statistics.item_statistics import ItemStatistics, merge_statistics
 from pipelines.statistics.label_suspects import label_suspects
 from schemas.layout import AUDIT, statistics_name
 from schemas.manifest import Part
-from schemas.prediction import NO_LABEL, Decision
+from schemas.prediction import COLUMNS, Decision
 
 T = TypeVar("T")
+
+_LEFT_OUT: Final = ("challenger_digit", "challenger_confidence")
+_COLUMNS: Final = tuple(column for column in COLUMNS if column.name not in _LEFT_OUT)
 
 
 class ReviewRow(NamedTuple):
@@ -154,36 +158,38 @@ def _item_rows(
     if not mine and (record.accepted == record.scored or not doubtful):
         return
     files = {image.uri: image for image in item.images}
-    for part in record.parts:
-        if part.name.removesuffix(".gz").endswith(".csv"):
-            for accepted, row in _rows(part, output.read(part.name), mine):
-                if accepted or doubtful:
-                    file = item.images[0] if item.may_be_archive else files[file_of(row["image"], files)]
-                    yield accepted, _parse_row(row, file)
+    for part in row_parts(record.parts):
+        for accepted, row in _rows(part, output.read(part.name), mine):
+            if accepted or doubtful:
+                file = item.images[0] if item.may_be_archive else files[file_of(row["image"], files)]
+                yield accepted, _review_row(row, file)
 
 
-def _rows(part: Part, data: bytes, drawn: Set[str]) -> Iterator[tuple[bool, dict[str, str]]]:
+def _rows(part: Part, data: bytes, drawn: Set[str]) -> Iterator[tuple[bool, dict[str, Any]]]:
     """Yield the rows of a prediction file that people label, and whether they were accepted."""
     if Part.of(part.name, data, rows=part.rows) != part:
         raise ValueError(f"{part.name} has changed")
-    table = read_csv(part.name, data, header=True)
-    names = next(table, [])  # files of earlier versions lack the newest columns
-    decision, image = names.index("decision"), names.index("image")
-    for row in table:
-        accepted = row[decision] != Decision.REVIEW
-        if not accepted or row[image] in drawn:
-            yield accepted, dict(zip(names, row, strict=True))
+    for some in read_rows(part.name, data, _COLUMNS):
+        for place, (decision, image) in enumerate(zip(some["decision"], some["image"], strict=True)):
+            accepted = decision != Decision.REVIEW.value
+            if not accepted or image in drawn:
+                yield accepted, {name: values[place] for name, values in some.items()}
 
 
-def _parse_row(row: dict[str, str], file: ListedImage) -> ReviewRow:
+def _review_row(row: dict[str, Any], file: ListedImage) -> ReviewRow:
     return ReviewRow(
-        confidence=float(row["confidence"]),
+        confidence=_as_printed(row["confidence"]),
         uri=row["image"],
         generation=int(row["generation"]),
         digit=int(row["digit"]),
         second_digit=int(row["second_digit"]),
-        second_confidence=float(row["second_confidence"]),
-        label=int(row["label"] or NO_LABEL),
+        second_confidence=_as_printed(row["second_confidence"]),
+        label=int(row["label"]),
         file=file,
-        reason=row.get("reason", ""),
+        reason=row["reason"] or "",
     )
+
+
+def _as_printed(confidence: float) -> float:
+    """Return a probability with the decimals of a CSV: rows sort alike whatever the run's formats."""
+    return float(f"{confidence:.6f}")

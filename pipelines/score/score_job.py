@@ -201,6 +201,7 @@ def _task(
         pages=options.pages,
         rows_per_part=options.rows_per_part,
         compression=options.compression,
+        formats=options.formats,
         challenger=challenger,
         carry=options.carried,
         audit=options.audit,

@@ -18,7 +18,7 @@ from pipelines.statistics.failure_rows import MOST_IN_MEMORY, failure_file
 from pipelines.statistics.item_statistics import FileCount, ItemStatistics, count_several, merge_pieces
 from pipelines.statistics.totals import add_up
 from schemas.failure import ImageError
-from schemas.layout import Compression, statistics_name
+from schemas.layout import DEFAULT_FORMATS, Compression, Format, statistics_name
 from schemas.prediction import NO_LABEL, Pages
 
 
@@ -33,11 +33,12 @@ class Scorer:
     pages: Pages = Pages.ALL
     rows: int = MAX_ITEM_SIZE
     compression: Compression = Compression.RECORDS
+    formats: tuple[Format, ...] = DEFAULT_FORMATS
     carry: tuple[str, ...] = ()
     audit: int | None = None
 
-    def run(self, item: WorkItem) -> ItemStatistics:
-        """Score a work item and write its files, unless it is done already.
+    def run(self, item: WorkItem, order: str = "") -> ItemStatistics:
+        """Score a work item and write its files, unless it is done already; `order` begins their names.
 
         Crashes are harmless: the statistics record is written last, and an item without one is scored again.
         An image may disappear between two attempts, so prediction files are named by their content: each
@@ -48,7 +49,7 @@ class Scorer:
             ignored: collections.Counter[str] = collections.Counter()
             several: list[FileCount] = []
             contents = PagedContents(self._contents(item, ignored), self.pages)
-            pieces = self._pieces(item, contents, several)
+            pieces = self._pieces(item, contents, several, order)
             statistics = merge_pieces(item.digest, self._few_failures(pieces))
             statistics = dataclasses.replace(
                 statistics,
@@ -61,7 +62,7 @@ class Scorer:
         return ItemStatistics.from_json(self.output.read(record).decode())
 
     def _pieces(
-        self, item: WorkItem, paged: PagedContents, several: list[FileCount]
+        self, item: WorkItem, paged: PagedContents, several: list[FileCount], order: str
     ) -> Iterator[ItemStatistics]:
         contents = iter(paged)
         files = {image.uri for image in item.images}
@@ -78,7 +79,9 @@ class Scorer:
                 self.output,
                 piece,
                 scored,
+                order=f"{order}_{number:05d}" if order and number else order,
                 compression=self.compression,
+                formats=self.formats,
                 carry=self.carry,
                 audit=self.audit,
             )

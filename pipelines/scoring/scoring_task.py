@@ -13,7 +13,7 @@ from pipelines.listing.work_item import MAX_ITEM_SIZE
 from pipelines.scoring.classify import load_classifier
 from pipelines.scoring.scorer import Scorer
 from schemas.errors import WorkerError
-from schemas.layout import Compression
+from schemas.layout import DEFAULT_FORMATS, Compression, Format, part_order
 from schemas.prediction import Pages
 
 ITEMS_IN_FLIGHT: Final = 2
@@ -47,6 +47,7 @@ class ScoringTask:
     pages: Pages = Pages.ALL
     rows_per_part: int = MAX_ITEM_SIZE
     compression: Compression = Compression.RECORDS
+    formats: tuple[Format, ...] = DEFAULT_FORMATS
     challenger: Bundle | None = None
     carry: tuple[str, ...] = ()
     audit: int | None = None
@@ -89,6 +90,7 @@ class LocalScorer:
             pages=task.pages,
             rows=task.rows_per_part,
             compression=task.compression,
+            formats=task.formats,
             carry=task.carry,
             audit=task.audit,
         )
@@ -111,7 +113,7 @@ class LocalScorer:
         """Score and write an item, and return its digest; raise WorkerError when memory runs out."""
         item = load_item(self._output, ref)
         try:
-            return self._scorer.run(item).digest
+            return self._scorer.run(item, part_order(*ref)).digest
         except MemoryError as error:
             raise WorkerError(
                 "a worker ran out of memory on a work item",

@@ -37,7 +37,16 @@ def test_every_file_that_scoring_writes_is_described(
     flags += ("--field", r"(?P<field>.+)/\D*(?P<position>\d+)\.png")
     run("score", "--input", scans, "--output", tmp_path / "nights/1", *flags, "--limit", 20)
     (tmp_path / "key.pem").write_bytes(private_key())
-    flags += ("--since", tmp_path / "nights", "--sign", tmp_path / "key.pem", "--audit", 5)
+    flags += (
+        "--since",
+        tmp_path / "nights",
+        "--sign",
+        tmp_path / "key.pem",
+        "--audit",
+        5,
+        "--format",
+        "csv,tfrecord,parquet",
+    )
     run("score", "--input", scans, "--output", tmp_path / "nights/2", *flags)
     run("review", tmp_path / "nights/2")
     _, drawn, *_ = (tmp_path / "nights/2/reports/audit.csv").read_text().splitlines()

@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple, Protocol, runtime_checkable
+from typing import BinaryIO, Final, NamedTuple, Protocol, runtime_checkable
 
 from digitmill.storage.listed_image import ListedImage
 
@@ -83,6 +83,12 @@ class Bucket(Protocol):
 
         `expected` is the version to replace, `ABSENT` to create only, None to overwrite any. A patient
         request is retried and may take long, an impatient one fails within seconds.
+        """
+
+    def write_file(self, name: str, file: BinaryIO, *, replace: bool) -> bool:
+        """Write an object of any size from a file; return False where there is one that may not be replaced.
+
+        A store that has no condition for large objects may replace one that another writer has just made.
         """
 
     def delete(self, name: str) -> None:

@@ -4,7 +4,9 @@ import contextlib
 import dataclasses
 import datetime
 import functools
+import tempfile
 from collections.abc import Callable, Iterator
+from typing import BinaryIO
 
 from digitmill.storage.interface import LOCK, refuse_used
 from digitmill.storage.object_stores.bucket import ABSENT, Bucket, StoreError
@@ -53,6 +55,31 @@ class BucketFolder:
     def replace(self, name: str, data: bytes) -> None:
         with self._using():
             self._objects.write(self._key(name), data)
+
+    @contextlib.contextmanager
+    def create(self, name: str, *, replace: bool = False) -> Iterator[BinaryIO]:
+        """Open a temporary file, which is sent when the block has ended."""
+        if not replace and self.exists(name):
+            raise FileExistsError(self.at(name))
+        with self._spooled() as file:
+            yield file
+            with self._using():
+                written = self._objects.write_file(self._key(name), file, replace=replace)
+        if not written:
+            raise FileExistsError(self.at(name))
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _spooled() -> Iterator[BinaryIO]:
+        try:
+            with tempfile.TemporaryFile() as file:
+                yield file
+        except OSError as error:
+            raise StorageError(
+                "cannot write a temporary file",
+                value=tempfile.gettempdir(),
+                hint=f"make room, or name another folder by TMPDIR: {error.strerror}",
+            ) from error
 
     def read(self, name: str) -> bytes:
         with self._using():

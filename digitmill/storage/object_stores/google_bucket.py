@@ -4,7 +4,7 @@ import contextlib
 import datetime
 import threading
 from collections.abc import Callable, Iterator
-from typing import Final, TypeVar
+from typing import BinaryIO, Final, TypeVar
 
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.object_stores.bucket import ABSENT, StoreError
@@ -98,6 +98,25 @@ class GoogleBucket:
         except api.NotFound as error:
             raise StoreError(first_line(error), hint="check the bucket's name") from error
         return str(blob.generation)
+
+    def write_file(self, name: str, file: BinaryIO, *, replace: bool) -> bool:
+        blob = self._blob(name)
+        try:
+            self._request(
+                lambda: blob.upload_from_file(
+                    file,
+                    rewind=True,
+                    if_generation_match=None if replace else 0,
+                    checksum="crc32c",
+                    retry=None,
+                    timeout=_TIMEOUT,
+                )
+            )
+        except api.PreconditionFailed:
+            return False
+        except api.NotFound as error:
+            raise StoreError(first_line(error), hint="check the bucket's name") from error
+        return True
 
     def delete(self, name: str) -> None:
         with contextlib.suppress(api.NotFound):

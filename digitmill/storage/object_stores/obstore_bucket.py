@@ -9,7 +9,7 @@ import datetime
 import itertools
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
 import obstore
 from obstore import exceptions as refused
@@ -115,6 +115,21 @@ class ObstoreBucket:
             if expected not in (None, ABSENT):
                 return None
             raise _refusal(error) from error
+
+    def write_file(self, name: str, file: BinaryIO, *, replace: bool) -> bool:
+        # Uploads in several parts, which alone need no more memory than a part, know no conditions.
+        if not replace and self.written(name) is not None:
+            return False
+
+        def put(store: Any) -> None:
+            file.seek(0)
+            obstore.put(store, name, file, use_multipart=True)
+
+        try:
+            self._request(put)
+        except FileNotFoundError as error:
+            raise _refusal(error) from error
+        return True
 
     def delete(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError):

@@ -1,5 +1,6 @@
 import contextlib
 import errno
+import itertools
 import os
 import pathlib
 import shutil
@@ -266,3 +267,35 @@ def test_a_launcher_that_was_killed_holds_nothing(folder: LocalFolder) -> None:
         process.wait()
     with folder.hold():
         pass
+
+
+def test_a_large_file_appears_when_it_is_complete(tmp_path: pathlib.Path) -> None:
+    folder = LocalFolder(tmp_path)
+    with folder.create("a/rows") as file:
+        file.write(b"one")
+        assert not folder.exists("a/rows")
+        file.write(b"two")
+    assert folder.read("a/rows") == b"onetwo"
+    assert [*folder.walk()] == ["a/rows"]
+
+
+def test_a_large_file_is_not_replaced_unless_that_is_asked(tmp_path: pathlib.Path) -> None:
+    folder = LocalFolder(tmp_path)
+    folder.replace("rows", b"old")
+    with pytest.raises(FileExistsError), folder.create("rows"):
+        pass
+    with pytest.raises(FileExistsError), folder.create("new"):
+        folder.replace("new", b"of another writer")
+    assert (folder.read("rows"), folder.read("new")) == (b"old", b"of another writer")
+    with folder.create("rows", replace=True) as file:
+        file.write(b"new")
+    assert folder.read("rows") == b"new"
+
+
+def test_a_large_file_that_is_given_up_leaves_nothing(tmp_path: pathlib.Path) -> None:
+    folder = LocalFolder(tmp_path)
+    lost: dict[str, bytes] = {}
+    pieces = itertools.chain([b"half"], map(lost.__getitem__, ["the rest"]))
+    with pytest.raises(KeyError), folder.create("rows") as file:
+        file.writelines(pieces)
+    assert [*folder.walk()] == []

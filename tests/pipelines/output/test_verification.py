@@ -140,7 +140,7 @@ def test_counts_that_do_not_add_up_are_reported(output: pathlib.Path) -> None:
     text = json.loads((output / "manifest.json").read_text())
     text["counts"] |= {"listed": text["counts"]["listed"] + 1, "skipped": 1}
     (output / "manifest.json").write_text(json.dumps(text))
-    assert [finding.partition(": ")[0] for finding in findings(output)] == ["manifest.json"] * 2
+    assert [finding.partition(": ")[0] for finding in findings(output)] == ["manifest.json"] * 3
 
 
 def edit(output: pathlib.Path, change: Callable[[dict], object]) -> None:
@@ -155,6 +155,7 @@ def edit(output: pathlib.Path, change: Callable[[dict], object]) -> None:
     [
         (lambda text: text.update(accepted=text["accepted"] - 1), "accepted when recounted"),
         (lambda text: text.update(labelled=1), "labelled when recounted"),
+        (lambda text: text["figures"].update(accuracy=0.999), "its figures do not follow from its counts"),
         (lambda text: text.update(status="over_budget"), "a status of 'over_budget'"),
         (lambda text: text["failures"].update(EMPTY=0, CORRUPT=1), "failures of EMPTY when recounted"),
     ],

@@ -1,3 +1,4 @@
+import json
 import pathlib
 import shutil
 
@@ -7,7 +8,7 @@ from digitmill.storage import open_folder
 from pipelines.compact import compact_job
 from pipelines.compact.compact_job import CompactOptions
 from pipelines.output.verification import verify
-from pipelines.report.rebuilding import rebuild_report
+from pipelines.report.rebuilding import rebuild_report, run_figures
 from pipelines.score import score_job
 from pipelines.score_options import ScoreOptions
 from schemas.errors import UserError
@@ -131,3 +132,21 @@ def test_report_command(night: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert code == 2
     assert "report of an unfinished run" in printed
     assert printed.count("\n") == 1
+
+
+def test_a_run_in_numbers_is_what_its_manifest_says(night: pathlib.Path) -> None:
+    manifest = json.loads((night / "manifest.json").read_text())
+    found = run_figures(str(night))
+    assert found["failures"] == manifest["failures"]
+    assert found["figures"] == manifest["figures"]
+    low, high = found["figures"]["accuracy_low"], found["figures"]["accuracy_high"]
+    assert 0 < low <= found["figures"]["accuracy"] == manifest["right"] / manifest["labelled"] <= high <= 1
+    assert found["figures"]["accepted"] == manifest["accepted"] / manifest["counts"]["scored"]
+
+
+def test_a_manifest_without_figures_gives_the_same(night: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    old = shutil.copytree(night, tmp_path / "old")
+    manifest = json.loads((old / "manifest.json").read_text())
+    del manifest["figures"]
+    (old / "manifest.json").write_text(json.dumps(manifest))
+    assert run_figures(str(old)) == run_figures(str(night))

@@ -143,8 +143,8 @@ def copied(run: PastRun, tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 def test_a_run_with_a_changed_manifest_is_refused(copied: pathlib.Path) -> None:
-    part = sorted((copied / "predictions").glob("*.csv"))[0]
-    part.write_bytes(part.read_bytes().replace(b"review", b"accept", 1))
+    part = sorted((copied / "predictions").glob("*.tfrecord.gz"))[0]
+    part.write_bytes(gzip.compress(gzip.decompress(part.read_bytes()).replace(b"review", b"accept", 1)))
     with pytest.raises(StorageError, match="has changed"):
         rows_to_label(found(copied), ALL)
 

@@ -185,7 +185,7 @@ def test_a_large_archive_is_written_in_pieces(
     tables = [
         part.name for part in manifest.parts if part.name.endswith(".csv") and "predictions/" in part.name
     ]
-    pattern = re.compile(r"predictions/part-([0-9a-f]{32})(-[1-9])?-[0-9a-f]{8}\.csv")
+    pattern = re.compile(r"predictions/part-([0-9a-f]{32})(-[1-9])?-[0-9a-f]{16}\.csv")
     found = [pattern.fullmatch(name) for name in tables]
     assert len({match[1] for match in found if match}) == 1
     assert sorted(match[2] or "" for match in found if match) == ["", "-1", "-2", "-3"]

@@ -14,9 +14,11 @@ from digitmill.engines.engine import LiteRtEngine
 from digitmill.storage import ImageReader
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import uri_of
+from pipelines.rows.row_columns import SLICE_ROWS
+from pipelines.rows.row_encoding import encode_rows
 from pipelines.scoring.classify import Classifier
 from pipelines.scoring.report_samples import ReportSamples
-from pipelines.scoring.rows import SLICE_ROWS, encode_rows, iter_predictions, prediction_columns
+from pipelines.scoring.rows import iter_predictions, prediction_columns
 from pipelines.scoring.scored_batch import ScoredBatch
 from schemas import prediction
 from schemas.__main__ import GENERATED

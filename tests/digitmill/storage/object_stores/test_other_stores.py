@@ -300,3 +300,16 @@ def test_an_object_of_any_time_has_a_generation_that_fits_its_column(year: int) 
     )
     assert 0 <= first.generation < 2**63
     assert first.generation != second.generation
+
+
+def test_a_large_file_is_sent_whole_when_it_is_complete(folder: OutputFolder) -> None:
+    data = bytes(range(256)) * 2**16
+    with folder.create("rows.parquet") as file:
+        file.write(data)
+        assert not folder.exists("rows.parquet")
+    assert folder.read("rows.parquet") == data
+    with pytest.raises(FileExistsError), folder.create("rows.parquet"):
+        pass
+    with folder.create("rows.parquet", replace=True) as file:
+        file.write(b"new")
+    assert folder.read("rows.parquet") == b"new"
