@@ -7,7 +7,7 @@ earlier runs; see `pipelines.history.incremental`.
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from digitmill.records import read_records
@@ -31,6 +31,9 @@ from schemas.layout import Compression, merged_listing, statistics_name
 
 LISTED: Final = "listed"
 """Kind of entry: an image, as the run listed it."""
+
+CARRIED: Final = "carried"
+"""Kind of entry: the columns that went with an image in a run, which may be the last one that had them."""
 
 ROW: Final = "row"
 """Kind of entry: a row of the run's predictions."""
@@ -65,10 +68,13 @@ class _Outcome:
     entries: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
 
 
-def blocks_of(file: PastListingFile, *, current: bool, buckets: int) -> Iterator[tuple[int, Block]]:
+def blocks_of(
+    file: PastListingFile, *, current: bool, buckets: int, carries: bool = False
+) -> Iterator[tuple[int, Block]]:
     """Yield the images and outcomes of a listing file's work items in blocks, each with its bucket.
 
-    A run's images still exist if it is `current`: no later run listed all of its inputs.
+    A run's images still exist if it is `current`: no later run listed all of its inputs. The columns that it
+    `carries` may be those that the latest run has none of.
     """
     output = open_folder(file.place)
     with file.damage_reported():
@@ -76,6 +82,9 @@ def blocks_of(file: PastListingFile, *, current: bool, buckets: int) -> Iterator
             if file.listed and current:
                 listed = [((image.uri, image.generation), tuple(image)) for image in item.images]
                 yield from _packed(file.number, LISTED, listed, buckets=buckets)
+            if file.listed and carries:
+                columns = [((image.uri, image.generation), image.carried) for image in item.images]
+                yield from _packed(file.number, CARRIED, columns, buckets=buckets)
             if file.scored:
                 yield from _outcomes(file.number, item, output, buckets=buckets)
 
@@ -127,15 +136,27 @@ def merge_bucket(
     bucket: int,
     run: str,
     compression: Compression = Compression.RECORDS,
+    columns: Sequence[Sequence[str]] = (),
     carry: Sequence[str] = (),
+    audit: int | None = None,
 ) -> Iterator[str]:
     """Write the latest state of one bucket from the blocks of all runs; yield its items' digests.
+
+    Args:
+        blocks: of all runs.
+        output: the merged state's.
+        bucket: its number.
+        run: digest of everything that rows depend on besides the images.
+        compression: of the prediction files.
+        columns: what goes with the images of each run, by its number.
+        carry: columns of these that the rows have, too.
+        audit: size of the sample of accepted images; None for none.
 
     Raises:
         UnreconciledError: when no run has an outcome for a listed file.
     """
     rows = RowTable()
-    listed, outcomes = resolve(_unpacked(block, rows) for block in blocks)
+    listed, outcomes = resolve((_unpacked(block, rows) for block in blocks), columns)
     images = sorted(image for _, image in listed.values())
     missing = [image.uri for image in images if (image.uri, image.generation) not in outcomes]
     if missing:
@@ -149,31 +170,62 @@ def merge_bucket(
         write_item(output, merged_listing(bucket), whole)
         for item in separate_archives([whole]):
             entries = [outcomes[image.uri, image.generation].entries for image in item.images]
-            statistics = _write_item(item, entries, rows, output=output, compression=compression, carry=carry)
+            statistics = _write_item(
+                item, entries, rows, output=output, compression=compression, carry=carry, audit=audit
+            )
             output.write_once(statistics_name(item.digest), statistics.to_json().encode())
             yield item.digest
 
 
-def resolve(blocks: Iterable[Entries]) -> tuple[dict[str, tuple[int, ListedImage]], dict[Version, _Outcome]]:
+def resolve(
+    blocks: Iterable[Entries], columns: Sequence[Sequence[str]] = ()
+) -> tuple[dict[str, tuple[int, ListedImage]], dict[Version, _Outcome]]:
     """Return the current files, with the run that listed each, and the last run's outcome of each version.
 
-    A file can return to a version that an early run scored; outcomes of later versions are not its own.
+    A file can return to a version that an early run scored; outcomes of later versions are not its own. Of
+    each column that goes with a file, the value is that of the last run that had the column: `columns` has
+    those of each run, by its number.
     """
     listed: dict[str, tuple[int, ListedImage]] = {}
     outcomes: dict[Version, _Outcome] = {}
+    carried: dict[str, dict[int, str]] = {}
     for run, kind, entries in blocks:
         for version, entry in entries:
+            uri, _ = version
             if kind == LISTED:
-                uri, _ = version
                 if uri not in listed or listed[uri][0] < run:
                     listed[uri] = run, ListedImage(*entry)
+                continue
+            if kind == CARRIED:
+                carried.setdefault(uri, {})[run] = entry
                 continue
             outcome = outcomes.get(version)
             if outcome is None or outcome.run < run:
                 outcome = outcomes[version] = _Outcome(run)
             if outcome.run == run:
                 outcome.entries.setdefault(kind, []).append(entry)
-    return listed, outcomes
+    return _with_columns(listed, carried, columns) if carried else listed, outcomes
+
+
+def _with_columns(
+    listed: Mapping[str, tuple[int, ListedImage]],
+    carried: Mapping[str, Mapping[int, str]],
+    columns: Sequence[Sequence[str]],
+) -> dict[str, tuple[int, ListedImage]]:
+    return {
+        uri: (run, image._replace(carried=_latest(carried.get(uri, {}), columns)))
+        for uri, (run, image) in listed.items()
+    }
+
+
+def _latest(by_run: Mapping[int, str], columns: Sequence[Sequence[str]]) -> str:
+    """Return what goes with a file, from what went with it in each run that listed it."""
+    found: dict[str, str] = {}
+    for run in sorted(by_run):
+        for name in columns[run]:
+            found.pop(name, None)
+        found |= json.loads(by_run[run] or "{}")
+    return json.dumps(found, ensure_ascii=False) if found else ""
 
 
 def _write_item(
@@ -184,6 +236,7 @@ def _write_item(
     output: OutputFolder,
     compression: Compression,
     carry: Sequence[str],
+    audit: int | None,
 ) -> ItemStatistics:
     def all_of(kind: str) -> list[Any]:
         return [entry for by_kind in entries for entry in by_kind.get(kind, ())]
@@ -197,7 +250,7 @@ def _write_item(
     scored = rows.batch(all_of(ROW), itertools.starmap(Failure, few))
     if carry:
         scored = _with_carried(scored, item)
-    statistics = write_parts(output, item.digest, scored, compression=compression, carry=carry)
+    statistics = write_parts(output, item.digest, scored, compression=compression, carry=carry, audit=audit)
     if not few and failures:
         statistics = _with_failure_files(statistics, failures, output)
     if not item.may_be_archive:

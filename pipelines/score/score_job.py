@@ -16,7 +16,7 @@ from apache_beam.utils.shared import Shared
 from digitmill.commands import Effect
 from digitmill.engines.bundle_loader import Bundle
 from digitmill.machine import rare_collections
-from digitmill.storage import OutputFolder, open_folder
+from digitmill.storage import OutputFolder, open_folder, pipes_kept
 from digitmill.storage.interface import Hold
 from digitmill.storage.local_output import LocalFolder
 from digitmill.storage.names import printable
@@ -39,7 +39,7 @@ from pipelines.output.finishing import (
     make_manifest,
     run_times,
 )
-from pipelines.output.planning import accept_threshold, field_rules, make_plan
+from pipelines.output.planning import accept_threshold, check_same_reports, field_rules, make_plan
 from pipelines.output.reconcile import Reconciliation, reconcile, remove_unreferenced
 from pipelines.output.run_progress import Progress
 from pipelines.output.signing import Signer
@@ -96,6 +96,7 @@ class _Run:
     fields: FieldRules | None
 
 
+@pipes_kept()
 def run(options: ScoreOptions, pool: WorkerPool | None = None, *, signer: Signer | None = None) -> Summary:
     """Score the inputs and write predictions, reports and, last, the manifest.
 
@@ -137,8 +138,10 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None, *, signer: Signer
             past, done = open_past_runs(plan.past), output.names(STATISTICS)
             held = _Run(options, pipeline_options, plan, task, output, hold, pool, past, done, signer, rules)
             finished = _score(held, started)
-        elif signer is not None:
-            signer.check(output)
+        else:
+            check_same_reports(options, finished, output)
+            if signer is not None:
+                signer.check(output)
     return Summary(printable(options.output.rstrip("/")), finished)
 
 
