@@ -123,6 +123,7 @@ def figures(manifest: Manifest) -> dict[str, float | None]:
         "listed": counts.listed,
         "scored": scored,
         "labelled": manifest.labelled,
+        "fields": manifest.fields.fields if manifest.fields else None,
         "skipped": counts.skipped,
         "ignored": manifest.ignored,
         "vanished": manifest.vanished,
@@ -132,10 +133,9 @@ def figures(manifest: Manifest) -> dict[str, float | None]:
 
 
 def _field_figures(found: FieldCounts | None) -> dict[str, float | None]:
-    """Return the figures about fields; None for those of a run without them."""
+    """Return the shares of fields; None for those of a run without them."""
     counts = found or FieldCounts()
     return {
-        "fields": found and counts.fields,
         "fields.accepted": _share(counts.accepted, counts.fields),
         "fields.review": _share(counts.unsure, counts.fields),
         "fields.incomplete": _share(counts.incomplete, counts.fields),

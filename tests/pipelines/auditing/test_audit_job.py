@@ -246,7 +246,7 @@ def test_reports_of_later_nights_carry_the_figure_over_all_nights(
 ) -> None:
     model, nights = promising(bundle_path, tmp_path, 0.9), tmp_path / "nights"
     given: dict = {"accept_threshold": None, "since": str(nights), "include": ("0/*", "1/*", "2/*")}
-    later: dict = {**given, "fail_on": ("audit_error>0.01",)}
+    later: dict = {**given, "fail_on": ("audit_error>0.001",)}
     first = score(digit_folder, model, nights / "1", **given)
     second = score(digit_folder, model, nights / "2", **{**later, "include": (), "audit": 40})
     labels = {row["image"]: row["digit"] for night in (first, second) for row in drawn(night)}
@@ -268,7 +268,7 @@ def test_reports_of_later_nights_carry_the_figure_over_all_nights(
         each.accepted for each in rates
     )
     assert manifest.audit_error == pytest.approx(whole)
-    assert (list(manifest.tripped), manifest.tripped["audit_error>0.01"]) == (["audit_error>0.01"], whole)
+    assert (list(manifest.tripped), manifest.tripped["audit_error>0.001"]) == (["audit_error>0.001"], whole)
     assert not verify(open_folder(str(third))).findings
     shutil.rmtree(first)
     (third / "report.html").unlink()
