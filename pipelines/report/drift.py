@@ -15,6 +15,7 @@ from typing import Final, Self
 
 from digitmill.reports.numbers import NONE, fraction, share
 from pipelines.report.stability_index import (
+    DRAWS,
     add_groups,
     chance_bound,
     group_evenly,
@@ -213,29 +214,40 @@ class DriftComparison:
             yield "shape of the ink", NONE, "unknown: one side does not state it"
 
 
-def measure_drift(current: Distributions, reference: Distributions) -> tuple[Drift, ...]:
-    """Return the drift of each measure; without any, a shift is found with at most `FALSE_ALARMS`."""
+def measure_drift(
+    current: Distributions,
+    reference: Distributions,
+    *,
+    false_alarms: float = FALSE_ALARMS,
+    pairs: int = DRAWS,
+) -> tuple[Drift, ...]:
+    """Return the drift of each measure; without any, a shift is found with at most `false_alarms`.
+
+    `pairs` of runs without drift are drawn to find what chance does.
+    """
     known = [
         measure
         for measure in _BINS
         if all(side.images and any(side.counts(measure)) for side in (current, reference))
     ]
     return tuple(
-        _drift(measure, current, reference, level=FALSE_ALARMS / len(known))
+        _drift(measure, current, reference, level=false_alarms / len(known), pairs=pairs)
         if measure in known
         else Drift(measure, None, math.inf)
         for measure in _BINS
     )
 
 
-def _drift(measure: str, current: Distributions, reference: Distributions, *, level: float) -> Drift:
+def _drift(
+    measure: str, current: Distributions, reference: Distributions, *, level: float, pairs: int
+) -> Drift:
     # Of grey levels, images are drawn, too: pixels of one image are alike, so this errs towards no drift.
     mine, others = current.counts(measure), reference.counts(measure)
     sizes = (current.images_of(measure), reference.images_of(measure))
     if measure in UPPER_BOUNDS or measure == "confidences":
         groups = _CONFIDENCE_GROUPS if measure == "confidences" else group_evenly(others, _INK_GROUPS)
         mine, others = add_groups(mine, groups), add_groups(others, groups)
-    chance = chance_bound(mine, others, sizes=sizes, level=level)
+    chance = chance_bound(mine, others, sizes=sizes, level=level, pairs=pairs)
     return Drift(measure, max(0.0, population_stability_index(mine, others, sizes=sizes) - chance), chance)
 
 
