@@ -48,10 +48,10 @@ class RunningAudit:
         """Whether the last promise is broken."""
         return self.promised.verdict == Verdict.BROKEN
 
-    def fact(self) -> tuple[str, str, str]:
-        """Return name, value and note of the fact."""
+    def fact(self, *, of: str = "") -> tuple[str, str, str]:
+        """Return name, value and note of the fact; `of` is a word about the runs."""
         found, (low, high) = self.total, self.total.interval_95
-        runs = "1 run" if self.runs == 1 else f"{thousands(self.runs)} runs"
+        runs = f"{thousands(self.runs)} {of} run".replace("  ", " ") + ("s" if self.runs != 1 else "")
         note = (
             f"{thousands(found.wrong)} of {thousands(found.labelled)} audited images of {runs}; "
             f"95\N{NO-BREAK SPACE}% interval {share(low)} to {share(high)}"

@@ -49,7 +49,7 @@ def render_page(
         manifest=manifest,
         statistics=statistics,
         finished=_format_time(manifest.times["finished"]),
-        facts=[*_facts(manifest), *([audited.fact()] if audited else [])],
+        facts=[*_facts(manifest), *([audited.fact(of="earlier")] if audited else [])],
         audited=audited,
         charts=charts,
         comparisons=comparisons,

@@ -127,7 +127,7 @@
     head.className = "head";
     head.setAttribute("role", "presentation");
     const done = numbers.filter((number) => !isOpen(number)).length;
-    const texts = [data.fields[field].value, done === numbers.length ? "labelled \u2713" : `${done} of ${numbers.length}`, data.fields[field].name];
+    const texts = [data.fields[field].value, done === numbers.length ? "labelled \u2713" : `${done} of ${numbers.length}`, data.fields[field].name.replaceAll("/", "/\u200b")];
     for (const [at, text] of texts.entries()) {
       const span = document.createElement("span");
       span.textContent = text;
