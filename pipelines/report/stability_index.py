@@ -17,7 +17,7 @@ import numpy as np
 _MIN_SHARE: Final = 1e-4
 """Least share of a bin: an empty one would make the index infinite."""
 
-DRAWS: Final = 1_999
+_DRAWS: Final = 1_999
 """Pairs of histograms that are drawn: two thousand outcomes with the observed one."""
 
 Shares = tuple[float, ...]
@@ -36,24 +36,21 @@ def population_stability_index(current: Shares, reference: Shares, *, sizes: tup
 
 
 @functools.lru_cache(maxsize=256)
-def chance_bound(
-    current: Shares, reference: Shares, *, sizes: tuple[int, int], level: float, pairs: int = DRAWS
-) -> float:
+def chance_bound(current: Shares, reference: Shares, *, sizes: tuple[int, int], level: float) -> float:
     """Return what the index of two histograms of one and the same source seldom exceeds; always the same.
 
     Args:
         current: counts or shares, not all zero.
         reference: counts or shares, not all zero.
         sizes: number of images of each.
-        level: probability of exceeding it, at least that of one of the outcomes.
-        pairs: how many are drawn.
+        level: probability of exceeding it, at least 0.0005.
     """
     n, m = sizes
     pooled = (_shares(current) * n + _shares(reference) * m) / (n + m)
     # A Generator's stream may change with NumPy's version, and reports are made again to the byte.
     draws = np.random.RandomState(0)
-    mine, others = (draws.multinomial(size, pooled, pairs) / size for size in sizes)
-    return float(np.sort(_indices(mine, others, sizes))[-int(level * (pairs + 1))])
+    mine, others = (draws.multinomial(size, pooled, _DRAWS) / size for size in sizes)
+    return float(np.sort(_indices(mine, others, sizes))[-int(level * (_DRAWS + 1))])
 
 
 def _shares(counts: Shares) -> np.ndarray:
