@@ -273,9 +273,9 @@
   // The tile above or below; of a line that is shorter, as fields have them, its last one.
   function beside(step) {
     const [column, line] = spots[position] ?? [0, 0];
-    const there = [...spots.keys()].filter((at) => spots[at][1] === line + step && spots[at][0] <= Math.max(column, 1));
-    const last = there.at(-1);
-    return last !== undefined && (data.fields.length || spots[last][0] === column) ? last : position;
+    const there = [...spots.keys()].filter((at) => spots[at][1] === line + step);
+    const nearest = there.filter((at) => spots[at][0] <= column).at(-1) ?? there[0] ?? position;
+    return data.fields.length || spots[nearest]?.[0] === column ? nearest : position;
   }
 
   const moves = {
