@@ -93,7 +93,7 @@ def run(options: CompactOptions) -> Summary:
     output = open_folder(options.output)
     output_run.read_state(output, resume=options.resume)
     runs = _runs(options.runs, output)
-    plan = _plan(options, runs)
+    plan, audits = _plan(options, runs), audits_of(runs)
     with resumable(options.command(resume=True)), output.hold() as hold:
         standing = output_run.read_state(output, resume=options.resume)
         if standing.plan is not None:
@@ -118,7 +118,7 @@ def run(options: CompactOptions) -> Summary:
                 draft,
                 reconciled,
                 hold=hold,
-                baselines=Baselines(card, audits=audits_of(runs)),
+                baselines=Baselines(card, audits=audits),
                 signer=signer,
                 fields=_fields(draft, plan, output, reconciled),
             )

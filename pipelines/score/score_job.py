@@ -25,6 +25,7 @@ from pipelines.fields.run_fields import FieldRules, RunFields
 from pipelines.history import incremental
 from pipelines.history.block_shuffle import Spill, shared_spill
 from pipelines.history.incremental_join import JoinTask, SkipScored
+from pipelines.history.past_audits import audits_of
 from pipelines.history.past_runs import PastRun, open_past_runs
 from pipelines.listing.frozen_listing import FrozenItem, ItemRef, ListingIndex, read_index
 from pipelines.listing.input_listing import check_output_outside_inputs
@@ -136,6 +137,7 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None, *, signer: Signer
             limits = dataclasses.replace(options.limits, processes=worker_processes(pipeline_options))
             task = _task(options, plan, bundle, challenger, output=output, limits=limits)
             past, done = open_past_runs(plan.past), output.names(STATISTICS)
+            _ = audits_of(past)  # one that is damaged would stop the run at its very end
             held = _Run(options, pipeline_options, plan, task, output, hold, pool, past, done, signer, rules)
             finished = _score(held, started)
         else:

@@ -276,6 +276,15 @@ def test_reports_of_later_nights_carry_the_figure_over_all_nights(
     assert (third / "report.html").read_text() == page
 
 
+def test_a_damaged_audit_of_an_earlier_run_is_refused_before_anything_is_scored(
+    output: pathlib.Path, digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    (output / "audit.json").write_text("{}")
+    with pytest.raises(UserError, match="the audit is damaged"):
+        score(digit_folder, bundle_path, tmp_path / "later", since=str(output))
+    assert not (tmp_path / "later" / "statistics").exists()
+
+
 def test_a_merged_state_keeps_the_audits_and_draws_its_own_sample(
     output: pathlib.Path, digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
