@@ -4,7 +4,7 @@ import dataclasses
 import enum
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from schemas.columns import Column, FeatureSpec, Record, column, columns_of, feature_spec_of
 from schemas.digit import CLASSES
@@ -168,10 +168,11 @@ class Field(Record):
         Raises:
             ValueError: when it is not such a row.
         """
-        values = zip(FIELD_COLUMNS, cells, strict=True)
-        return cls(
-            *(None if each.nullable and not text else _KINDS[each.kind](text) for each, text in values)
-        )
+        columns = zip(FIELD_COLUMNS, cells, strict=True)
+        values: list[Any] = [
+            None if column.nullable and not text else _KINDS[column.kind](text) for column, text in columns
+        ]
+        return cls(*values)
 
 
 FIELD_COLUMNS = columns_of(Field)
