@@ -188,7 +188,7 @@ def _optional(runs: Sequence[PastRun]) -> Mapping[str, str | int | bool]:
     """Return settings that only some runs have: carried columns, fields of input lists, audits."""
     names = dict.fromkeys(name for run in runs for name in carried_names(run.plan.settings.get("carry")))
     audited = [int(size) for run in runs if (size := run.plan.settings.get("audit"))]
-    found = {
+    found: dict[str, str | int | bool] = {
         "carry": ",".join(names),
         LIST_FIELDS: any(run.plan.settings.get(LIST_FIELDS) for run in runs),
         "audit": max(audited, default=0),

@@ -9,7 +9,7 @@ list may have put them into other fields since.
 import itertools
 import operator
 import zlib
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -132,7 +132,7 @@ def _earlier(past: Sequence[PastRun], place_of: PlaceOf) -> Iterator[tuple[str, 
 
 
 def _moved(
-    past: Sequence[PastRun], files: Sequence[PastListingFile], place_of: PlaceOf, seen: Container[str]
+    past: Sequence[PastRun], files: Sequence[PastListingFile], place_of: PlaceOf, seen: _SeenNames
 ) -> Iterator[tuple[str, _Entry]]:
     """Yield the outcomes of earlier runs with the places that the last run's listing files give their images.
 

@@ -122,7 +122,7 @@ _COLUMNS: Final[dict[str, Callable[[Night], Cell]]] = {
     "Failed": lambda night: count_cell(night.failed),
     "Accepted": lambda night: share_cell(night.accepted_share, 1),
     "Accuracy": lambda night: share_cell(night.accuracy.value if night.accuracy else None),
-    "Audited": lambda night: _optional(night.audit and night.audit.labelled, thousands),
+    "Audited": lambda night: _optional(night.audit.labelled if night.audit else None, thousands),
     "Wrong of these": lambda night: share_cell(night.audit_error),
     "Drift": lambda night: _optional(night.drift, "{:.3f}".format),
     "From previous": lambda night: _optional(night.drift_from_previous, "{:.3f}".format),
