@@ -46,6 +46,9 @@ PREVIOUS_DISTRIBUTIONS: Final = f"{REPORTS}/previous_distributions.csv"
 AUDIT: Final = f"{REPORTS}/audit.csv"
 """The accepted images that people are to check."""
 
+PAST_AUDITS: Final = f"{REPORTS}/past_audits.csv"
+"""What audits have found in the earlier runs, kept for the figure over all of them."""
+
 MODEL_CARD: Final = f"{REPORTS}/model_card.json"
 """Copy of the model's card."""
 
@@ -96,6 +99,11 @@ def is_failure_table(name: str) -> bool:
 def field_table(number: int) -> str:
     """Return the name of a CSV of fields: one holds those of nearly every run, and is number 0."""
     return f"{REPORTS}/fields-{number:05d}.csv" if number else FIELDS
+
+
+def is_field_table(name: str) -> bool:
+    """Whether a file is a CSV of fields."""
+    return name == FIELDS or name.startswith(f"{REPORTS}/fields-")
 
 
 def named_listing(number: int) -> str:

@@ -148,6 +148,8 @@ class Manifest(VersionedRecord, what="a manifest", format=FORMAT):
             known. Empty in older manifests.
         tripped: the gates of `--fail-on` that the run trips, each with the figure's value; None where that is
             unknown.
+        audit_error: share of wrong images among those that the earlier runs have accepted, by their audits;
+            None where there are none.
     """
 
     status: str
@@ -177,6 +179,7 @@ class Manifest(VersionedRecord, what="a manifest", format=FORMAT):
     accepted_right: int = 0
     figures: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
     tripped: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
+    audit_error: float | None = None
 
     def __post_init__(self) -> None:
         if self.status not in set(Status):

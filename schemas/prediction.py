@@ -3,7 +3,8 @@
 import dataclasses
 import enum
 import math
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from schemas.columns import Column, FeatureSpec, Record, column, columns_of, feature_spec_of
 from schemas.digit import CLASSES
@@ -160,8 +161,23 @@ class Field(Record):
             for value in (getattr(self, each.name) for each in FIELD_COLUMNS)
         )
 
+    @classmethod
+    def from_row(cls, cells: Sequence[str]) -> Self:
+        """Return the field of a row of a CSV.
+
+        Raises:
+            ValueError: when it is not such a row.
+        """
+        columns = zip(FIELD_COLUMNS, cells, strict=True)
+        values: list[Any] = [
+            None if column.nullable and not text else _KINDS[column.kind](text) for column, text in columns
+        ]
+        return cls(*values)
+
 
 FIELD_COLUMNS = columns_of(Field)
+
+_KINDS: Final[Mapping[str, Callable[[str], object]]] = {"string": str, "integer": int, "number": float}
 
 FIELDS_OF_A_FILE: Final = 65_536
 """Rows of a table of a run's fields: files are written whole, and take about a kilobyte a row."""

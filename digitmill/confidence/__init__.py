@@ -6,6 +6,7 @@ alone, which needs no SciPy.
 """
 
 __all__ = [
+    "audits",
     "calibration",
     "exact_bounds",
     "guarantee",

@@ -21,6 +21,7 @@ from digitmill.storage.places import (
     open_folder,
     open_place,
     open_text,
+    pipes_kept,
     read_place,
     uri_of_place,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "open_text",
     "outage",
     "patterns",
+    "pipes_kept",
     "read_limits",
     "read_place",
     "sorted_rows",

@@ -97,8 +97,14 @@ def place_of(uri: str, given: str = "/") -> str:
     return path if given.startswith(("/", _FILE)) else path.removeprefix(os.path.join(os.getcwd(), ""))
 
 
+_PIPES: Final = (b"/dev/fd/", b"/dev/std", b"/proc/")
+"""How names of pipes of the shell's begin."""
+
+
 def uri_in(name: str, file: str | pathlib.Path) -> str:
     """Return the URI of a name that stands in a file: relative names count from the file's folder.
+
+    In a pipe of the shell's, they count from the working directory.
 
     Raises:
         UserError: when it is the name of nothing that can be read.
@@ -106,7 +112,8 @@ def uri_in(name: str, file: str | pathlib.Path) -> str:
     place = str(file)
     if "://" not in f"{name}{place.removeprefix(_FILE)}" or name.startswith("/"):
         base = os.fsencode(local_path(place))
-        return uri_of(os.path.join(os.path.dirname(base), os.fsencode(name)))
+        folder = os.getcwdb() if base.startswith(_PIPES) else os.path.dirname(base)
+        return uri_of(os.path.join(folder, os.fsencode(name)))
     if "://" not in name:
         name = f"{folder_of(place)}/{name}"
     if name.startswith(_FILE):

@@ -1,10 +1,12 @@
 """Places as people write them: a path, a pattern or a URI, on disk or in a bucket."""
 
 import contextlib
+import dataclasses
 import io
 import itertools
 import os
 import pathlib
+import stat
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Final, TextIO
 
@@ -258,9 +260,40 @@ def open_text(given: str) -> TextIO:
     return io.TextIOWrapper(_open(given), encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
+@dataclasses.dataclass
+class _Pipes:
+    """What pipes held that were read, by device and inode; None while it is not kept."""
+
+    kept: dict[tuple[int, int], bytes] | None = None
+
+
+_PIPES: Final = _Pipes()
+
+
+@contextlib.contextmanager
+def pipes_kept() -> Iterator[None]:
+    """Context manager in which what a pipe held is there for every read: a pipe itself gives it once."""
+    before = _PIPES.kept
+    _PIPES.kept = {} if before is None else before
+    try:
+        yield
+    finally:
+        _PIPES.kept = before
+
+
 def _open(given: str) -> BinaryIO:
     # Of a user's own disk any file will do, a pipe of the shell's among them.
-    return open_place(given) if is_object(given) else open(local_path(given), "rb")
+    if is_object(given):
+        return open_place(given)
+    path, kept = local_path(given), _PIPES.kept
+    status = os.stat(path)
+    if kept is None or not stat.S_ISFIFO(status.st_mode):
+        return open(path, "rb")
+    pipe = status.st_dev, status.st_ino
+    if pipe not in kept:
+        with open(path, "rb") as file:
+            kept[pipe] = file.read()
+    return io.BytesIO(kept[pipe])
 
 
 def open_folder(place: str, *, retry_seconds: float = RETRY_SECONDS) -> OutputFolder:

@@ -1,10 +1,10 @@
 """The job of `digitmill audit`: compares the sample of accepted images with what people have seen."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
-from digitmill.confidence.exact_bounds import exact_interval, images_needed
+from digitmill.confidence.audits import judge_audit, sum_audits
+from digitmill.confidence.exact_bounds import images_needed
 from digitmill.reports.csv_table import read_csv
 from digitmill.storage import OutputFolder, open_folder
 from digitmill.storage.names import printable, split_page, uri_in
@@ -12,6 +12,7 @@ from pipelines.auditing.audit_options import AuditOptions
 from pipelines.history.past_runs import PastRun, open_finished_run
 from pipelines.listing.true_labels import LabelsFile
 from pipelines.report.rebuilding import find_card
+from pipelines.report.running_audit import VERDICTS
 from schemas.checks import audit
 from schemas.checks.audit import Audit, Verdict
 from schemas.digit import NOT_A_DIGIT
@@ -19,13 +20,6 @@ from schemas.errors import ExitCode, UserError
 from schemas.layout import AUDIT
 from schemas.model.accuracy import percent
 from schemas.model.trust import DELTA
-
-_VERDICTS: Final = {
-    Verdict.KEPT: "kept: so few errors show it",
-    Verdict.BROKEN: "broken: more are wrong than chance explains",
-    Verdict.UNDECIDED: "not contradicted; more labels would be needed to show it",
-    Verdict.NO_PROMISE: "the model makes none; `digitmill calibrate` makes one that does",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +32,7 @@ class AuditSummary:
     def total(self) -> Audit:
         """The audit of all runs together."""
         audits = list(self.audits.values())
-        return audits[0] if len(audits) == 1 else _together(audits)
+        return audits[0] if len(audits) == 1 else sum_audits(audits)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -70,7 +64,7 @@ class AuditSummary:
 
     def _promise(self) -> str:
         found = self.total
-        words = _VERDICTS[Verdict(found.verdict)]
+        words = VERDICTS[Verdict(found.verdict)]
         if found.target is None:
             differ = len({each.target for each in self.audits.values()}) > 1
             return "the runs' promises differ: audit them one by one" if differ else words
@@ -113,7 +107,7 @@ def _audit(place: str, labels: LabelsFile) -> Audit:
         for uri, generation, digit, _ in drawn
         if (label := _label(uri, int(generation), labels)) is not None
     ]
-    return _judge(
+    return judge_audit(
         run=past.digest,
         target=_target(past, output),
         accepted=past.manifest.accepted,
@@ -151,59 +145,6 @@ def _target(past: PastRun, output: OutputFolder) -> float | None:
     # A stricter threshold may accept what is worse: a promise is about one threshold.
     same = promise is not None and promise.threshold == past.manifest.accept_threshold
     return promise.target if promise is not None and same else None
-
-
-def _judge(*, run: str, target: float | None, labelled: int, wrong: int, **counts: int) -> Audit:
-    interval = exact_interval(wrong, labelled, 0.05)
-    return Audit(
-        run=run,
-        labelled=labelled,
-        wrong=wrong,
-        error_rate=wrong / labelled if labelled else None,
-        interval_95=interval,
-        target=target,
-        verdict=_verdict(target, exact_interval(wrong, labelled, 2 * DELTA)),
-        **counts,
-    )
-
-
-def _together(audits: Sequence[Audit]) -> Audit:
-    """Return the audit of all accepted images of several runs.
-
-    Samples of one size are no random sample of runs of different size: each run's rate counts by its accepted
-    images, and so do the bounds of the interval, each of which may fail in its share of the 5 %.
-    """
-    accepted = sum(each.accepted for each in audits)
-    known = all(each.labelled for each in audits)
-    weights = [each.accepted / accepted if accepted else 0.0 for each in audits]
-    rates = [(each.error_rate or 0.0) * weight for each, weight in zip(audits, weights, strict=True)]
-
-    def interval(delta: float) -> tuple[float, float]:
-        bounds = [exact_interval(each.wrong, each.labelled, delta / len(audits)) for each in audits]
-        low, high = (sum(w * b[side] for w, b in zip(weights, bounds, strict=True)) for side in (0, 1))
-        return low, high
-
-    targets = {each.target for each in audits}
-    target = targets.pop() if len(targets) == 1 else None
-    names = ("accepted", "sampled", "labelled", "wrong", "not_digits")
-    return Audit(
-        run="",
-        error_rate=sum(rates) if known else None,
-        interval_95=interval(0.05),
-        target=target,
-        verdict=_verdict(target, interval(2 * DELTA)),
-        **{name: sum(getattr(each, name) for each in audits) for name in names},
-    )
-
-
-def _verdict(target: float | None, interval: tuple[float, float]) -> Verdict:
-    """Return what an interval says, each side of which fails with probability `DELTA`, as the promise may."""
-    if target is None:
-        return Verdict.NO_PROMISE
-    low, high = interval
-    if low > 1 - target:
-        return Verdict.BROKEN
-    return Verdict.KEPT if high <= 1 - target else Verdict.UNDECIDED
 
 
 def _rate(found: Audit) -> str:

@@ -15,9 +15,11 @@ from digitmill.storage import OutputFolder, open_folder
 from digitmill.storage.names import printable
 from pipelines.compact import merging
 from pipelines.compact.compact_options import CompactOptions
+from pipelines.fields.run_fields import LIST_FIELDS, FieldRules, RunFields
 from pipelines.history import incremental
 from pipelines.history.block_shuffle import Block, Spill, group_blocks, read_blocks, shared_spill
 from pipelines.history.incremental import PastListingFile
+from pipelines.history.past_audits import audits_of
 from pipelines.history.past_runs import (
     MERGED,
     NEWEST,
@@ -28,6 +30,7 @@ from pipelines.history.past_runs import (
     without_merged,
 )
 from pipelines.listing.frozen_listing import FrozenItem, ListingIndex, frozen_items, read_item
+from pipelines.listing.named_images import FIELD_COLUMNS
 from pipelines.listing.work_item import MAX_ITEM_SIZE
 from pipelines.output import output_run
 from pipelines.output.finishing import finish_run, make_manifest, run_times
@@ -59,7 +62,9 @@ class MergeTask:
     Attributes:
         run: digest of everything that rows depend on besides the images.
         current: numbers of the runs whose inputs no later run listed completely.
-        carry: columns of input lists that the rows have, too.
+        columns: what goes with the images of each run, by its number: columns of its input list.
+        carry: columns of these that the rows have, too.
+        audit: size of the sample of accepted images; None for none.
     """
 
     output: str
@@ -68,7 +73,9 @@ class MergeTask:
     current: frozenset[int]
     compression: Compression
     formats: tuple[Format, ...]
+    columns: tuple[tuple[str, ...], ...] = ()
     carry: tuple[str, ...] = ()
+    audit: int | None = None
 
 
 def run(options: CompactOptions) -> Summary:
@@ -87,7 +94,7 @@ def run(options: CompactOptions) -> Summary:
     output = open_folder(options.output)
     output_run.read_state(output, resume=options.resume)
     runs = _runs(options.runs, output)
-    plan = _plan(options, runs)
+    plan, audits = _plan(options, runs), audits_of(runs)
     with resumable(options.command(resume=True)), output.hold() as hold:
         standing = output_run.read_state(output, resume=options.resume)
         if standing.plan is not None:
@@ -108,7 +115,13 @@ def run(options: CompactOptions) -> Summary:
             draft = dataclasses.replace(draft, command=options.command(resume=True))
             card = find_card(open_folder(runs[-1].place), draft) if plan.model != SEVERAL else None
             finished = finish_run(
-                output, draft, reconciled, hold=hold, baselines=Baselines(card), signer=signer
+                output,
+                draft,
+                reconciled,
+                hold=hold,
+                baselines=Baselines(card, audits=audits),
+                signer=signer,
+                fields=_fields(draft, plan, output, reconciled),
             )
         elif signer is not None:
             signer.check(output)
@@ -163,7 +176,7 @@ def _plan(options: CompactOptions, runs: Sequence[PastRun]) -> RunPlan:
             **options.recorded(Effect.RESULT),
             "input_list_digest": _common_list(runs),
             "pages": pages.pop() if len(pages) == 1 else SEVERAL,
-            **_carried(runs),
+            **_optional(runs),
             "partial": {run.scope for run in runs} != {run.scope for run in runs if run.whole},
             MERGED: " ".join(sorted({digest for run in runs for digest in (run.digest, *run.merged)})),
             NEWEST: str(runs[-1].plan.settings.get(NEWEST, runs[-1].place)),
@@ -172,10 +185,30 @@ def _plan(options: CompactOptions, runs: Sequence[PastRun]) -> RunPlan:
     )
 
 
-def _carried(runs: Sequence[PastRun]) -> Mapping[str, str]:
-    """Return the setting of the columns that the runs have carried, if any."""
+def _optional(runs: Sequence[PastRun]) -> Mapping[str, str | int | bool]:
+    """Return settings that only some runs have: carried columns, fields of input lists, audits."""
     names = dict.fromkeys(name for run in runs for name in carried_names(run.plan.settings.get("carry")))
-    return {"carry": ",".join(names)} if names else {}
+    audited = [int(size) for run in runs if (size := run.plan.settings.get("audit"))]
+    found: dict[str, str | int | bool] = {
+        "carry": ",".join(names),
+        LIST_FIELDS: any(run.plan.settings.get(LIST_FIELDS) for run in runs),
+        "audit": max(audited, default=0),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _field_options(runs: Sequence[PastRun]) -> Mapping[str, str | int | float | None]:
+    """Return the options about fields of the last run that has fields by names; none without any."""
+    options = [run.manifest.options for run in reversed(runs) if run.manifest.fields is not None]
+    return {name: options[0].get(name) for name in ("field", "field_check")} if options else {}
+
+
+def _fields(
+    draft: Manifest, plan: RunPlan, output: OutputFolder, reconciled: Reconciliation
+) -> RunFields | None:
+    """Return the fields of the merged state; None where no run has any."""
+    rules = FieldRules.of(draft.options, plan.inputs, threshold=draft.accept_threshold)
+    return rules.fields(output, (part.name for part in reconciled.listing), ()) if rules else None
 
 
 def _common_list(runs: Sequence[PastRun]) -> str | None:
@@ -200,8 +233,16 @@ def _task(options: CompactOptions, plan: RunPlan, runs: Sequence[PastRun], outpu
         current=frozenset(current),
         compression=options.compression,
         formats=options.formats,
+        columns=tuple(map(_columns_of, runs)),
         carry=carried_names(plan.settings.get("carry")),
+        audit=int(plan.settings.get("audit") or 0) or None,
     )
+
+
+def _columns_of(run: PastRun) -> tuple[str, ...]:
+    """Return the columns of its input list that go with a run's images."""
+    fields = FIELD_COLUMNS if run.plan.settings.get(LIST_FIELDS) else ()
+    return (*carried_names(run.plan.settings.get("carry")), *fields)
 
 
 def _digest(plan: RunPlan, runs: Sequence[PastRun]) -> str:
@@ -226,7 +267,12 @@ def _run_pipeline(task: MergeTask, runs: Sequence[PastRun], options: PipelineOpt
 
 
 def _read_outcomes(file: PastListingFile, task: MergeTask) -> Iterator[tuple[int, Block]]:
-    return merging.blocks_of(file, current=file.number in task.current, buckets=task.buckets)
+    return merging.blocks_of(
+        file,
+        current=file.number in task.current,
+        buckets=task.buckets,
+        carries=bool(task.columns[file.number]),
+    )
 
 
 def _merge_bucket(grouped: tuple[int, Iterable[Block]], task: MergeTask) -> Iterator[str]:
@@ -238,7 +284,9 @@ def _merge_bucket(grouped: tuple[int, Iterable[Block]], task: MergeTask) -> Iter
         run=task.run,
         compression=task.compression,
         formats=task.formats,
+        columns=task.columns,
         carry=task.carry,
+        audit=task.audit,
     )
 
 
@@ -273,6 +321,7 @@ def _manifest(
         challenger_right=statistics.challenger_right if challenged else 0,
         options={
             **plan.settings,
+            **_field_options(runs),
             "labels": last.options["labels"],
             "engine": last.options["engine"],
             "engine_reason": f"of the last of {len(runs):,} runs that were merged",

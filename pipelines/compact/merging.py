@@ -7,7 +7,7 @@ earlier runs; see `pipelines.history.incremental`.
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from digitmill.storage import OutputFolder, open_folder
@@ -32,6 +32,9 @@ from schemas.prediction import COLUMNS
 
 LISTED: Final = "listed"
 """Kind of entry: an image, as the run listed it."""
+
+CARRIED: Final = "carried"
+"""Kind of entry: the columns that went with an image in a run, which may be the last one that had them."""
 
 ROW: Final = "row"
 """Kind of entry: a row of the run's predictions."""
@@ -66,10 +69,13 @@ class _Outcome:
     entries: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
 
 
-def blocks_of(file: PastListingFile, *, current: bool, buckets: int) -> Iterator[tuple[int, Block]]:
+def blocks_of(
+    file: PastListingFile, *, current: bool, buckets: int, carries: bool = False
+) -> Iterator[tuple[int, Block]]:
     """Yield the images and outcomes of a listing file's work items in blocks, each with its bucket.
 
-    A run's images still exist if it is `current`: no later run listed all of its inputs.
+    A run's images still exist if it is `current`: no later run listed all of its inputs. The columns that it
+    `carries` may be those that the latest run has none of.
     """
     output = open_folder(file.place)
     with file.damage_reported():
@@ -77,6 +83,9 @@ def blocks_of(file: PastListingFile, *, current: bool, buckets: int) -> Iterator
             if file.listed and current:
                 listed = [((image.uri, image.generation), tuple(image)) for image in item.images]
                 yield from _packed(file.number, LISTED, listed, buckets=buckets)
+            if file.listed and carries:
+                columns = [((image.uri, image.generation), image.carried) for image in item.images]
+                yield from _packed(file.number, CARRIED, columns, buckets=buckets)
             if file.scored:
                 yield from _outcomes(file.number, item, output, buckets=buckets)
 
@@ -95,8 +104,8 @@ def _outcomes(run: int, item: WorkItem, output: OutputFolder, *, buckets: int) -
         kept = [(key(kept.image), dataclasses.asdict(kept)) for kept in getattr(record, kind)]
         yield from _packed(run, kind, kept, buckets=buckets)
     for part in row_parts(record.parts):
-        for some in read_rows(part.name, output.read(part.name), COLUMNS, MAX_ITEM_SIZE):
-            yield from _rows(run, PackedRows.of(some, key), buckets=buckets)
+        for rows in read_rows(part.name, output.read(part.name), COLUMNS, MAX_ITEM_SIZE):
+            yield from _rows(run, PackedRows.of(rows, key), buckets=buckets)
 
 
 def _packed(run: int, kind: str, entries: list[Entry], *, buckets: int) -> Iterator[tuple[int, Block]]:
@@ -128,15 +137,28 @@ def merge_bucket(
     run: str,
     compression: Compression = Compression.RECORDS,
     formats: Sequence[Format] = DEFAULT_FORMATS,
+    columns: Sequence[Sequence[str]] = (),
     carry: Sequence[str] = (),
+    audit: int | None = None,
 ) -> Iterator[str]:
     """Write the latest state of one bucket from the blocks of all runs; yield its items' digests.
+
+    Args:
+        blocks: of all runs.
+        output: the merged state's.
+        bucket: its number.
+        run: digest of everything that rows depend on besides the images.
+        compression: of the prediction files.
+        formats: of the prediction files.
+        columns: what goes with the images of each run, by its number.
+        carry: columns of these that the rows have, too.
+        audit: size of the sample of accepted images; None for none.
 
     Raises:
         UnreconciledError: when no run has an outcome for a listed file.
     """
     rows = RowTable()
-    listed, outcomes = resolve(_unpacked(block, rows) for block in blocks)
+    listed, outcomes = resolve((_unpacked(block, rows) for block in blocks), columns)
     images = sorted(image for _, image in listed.values())
     missing = [image.uri for image in images if (image.uri, image.generation) not in outcomes]
     if missing:
@@ -160,31 +182,61 @@ def merge_bucket(
                 compression=compression,
                 formats=formats,
                 carry=carry,
+                audit=audit,
             )
             output.write_once(statistics_name(item.digest), statistics.to_json().encode())
             yield item.digest
 
 
-def resolve(blocks: Iterable[Entries]) -> tuple[dict[str, tuple[int, ListedImage]], dict[Version, _Outcome]]:
+def resolve(
+    blocks: Iterable[Entries], columns: Sequence[Sequence[str]] = ()
+) -> tuple[dict[str, tuple[int, ListedImage]], dict[Version, _Outcome]]:
     """Return the current files, with the run that listed each, and the last run's outcome of each version.
 
-    A file can return to a version that an early run scored; outcomes of later versions are not its own.
+    A file can return to a version that an early run scored; outcomes of later versions are not its own. Of
+    each column that goes with a file, the value is that of the last run that had the column: `columns` has
+    those of each run, by its number.
     """
     listed: dict[str, tuple[int, ListedImage]] = {}
     outcomes: dict[Version, _Outcome] = {}
+    carried: dict[str, dict[int, str]] = {}
     for run, kind, entries in blocks:
         for version, entry in entries:
+            uri, _ = version
             if kind == LISTED:
-                uri, _ = version
                 if uri not in listed or listed[uri][0] < run:
                     listed[uri] = run, ListedImage(*entry)
+                continue
+            if kind == CARRIED:
+                carried.setdefault(uri, {})[run] = entry
                 continue
             outcome = outcomes.get(version)
             if outcome is None or outcome.run < run:
                 outcome = outcomes[version] = _Outcome(run)
             if outcome.run == run:
                 outcome.entries.setdefault(kind, []).append(entry)
-    return listed, outcomes
+    return _with_columns(listed, carried, columns) if carried else listed, outcomes
+
+
+def _with_columns(
+    listed: Mapping[str, tuple[int, ListedImage]],
+    carried: Mapping[str, Mapping[int, str]],
+    columns: Sequence[Sequence[str]],
+) -> dict[str, tuple[int, ListedImage]]:
+    return {
+        uri: (run, image._replace(carried=_latest(carried.get(uri, {}), columns)))
+        for uri, (run, image) in listed.items()
+    }
+
+
+def _latest(by_run: Mapping[int, str], columns: Sequence[Sequence[str]]) -> str:
+    """Return what goes with a file, from what went with it in each run that listed it."""
+    found: dict[str, str] = {}
+    for run in sorted(by_run):
+        for name in columns[run]:
+            found.pop(name, None)
+        found |= json.loads(by_run[run] or "{}")
+    return json.dumps(found, ensure_ascii=False) if found else ""
 
 
 def _write_item(
@@ -197,6 +249,7 @@ def _write_item(
     compression: Compression,
     formats: Sequence[Format],
     carry: Sequence[str],
+    audit: int | None,
 ) -> ItemStatistics:
     def all_of(kind: str) -> list[Any]:
         return [entry for by_kind in entries for entry in by_kind.get(kind, ())]
@@ -211,7 +264,14 @@ def _write_item(
     if carry:
         scored = _with_carried(scored, item)
     statistics = write_parts(
-        output, item.digest, scored, order=order, compression=compression, formats=formats, carry=carry
+        output,
+        item.digest,
+        scored,
+        order=order,
+        compression=compression,
+        formats=formats,
+        carry=carry,
+        audit=audit,
     )
     if not few and failures:
         statistics = _with_failure_files(statistics, failures, output)

@@ -2,7 +2,8 @@
 
 The outcomes of one work item after the other are sorted by field on disk. An incremental run takes the images
 that it has skipped from the earlier runs, as long as it lists them, but only of fields of which it has scored
-an image; of files with several images, which are scored as a whole, only those that it has scored.
+an image; of files with several images, which are scored as a whole, only those that it has scored. An input
+list may have put them into other fields since.
 """
 
 import itertools
@@ -56,26 +57,31 @@ class _Entry(NamedTuple):
 _LISTED: Final = -1
 
 
-class _SeenFields:
-    """The fields that were added, and, of many millions, a few others: a hash of each in two megabytes."""
+class _SeenNames:
+    """The names that were added, and, of many millions, a few others: a hash of each in two megabytes."""
 
     def __init__(self) -> None:
         self._bits = bytearray(1 << _HASH_BITS - 3)
 
-    def add(self, field: str) -> None:
-        at = self._place(field)
+    def add(self, name: str) -> None:
+        at = self._place(name)
         self._bits[at >> 3] |= 1 << (at & 7)
 
-    def __contains__(self, field: str) -> bool:
-        at = self._place(field)
+    def __contains__(self, name: str) -> bool:
+        at = self._place(name)
         return bool(self._bits[at >> 3] >> (at & 7) & 1)
 
-    def _place(self, field: str) -> int:
-        return zlib.crc32(field.encode(errors="surrogatepass")) >> 32 - _HASH_BITS
+    def _place(self, name: str) -> int:
+        return zlib.crc32(name.encode(errors="surrogatepass")) >> 32 - _HASH_BITS
 
 
 def join_fields(
-    output: OutputFolder, names: Iterable[str], past: Sequence[PastRun], place_of: PlaceOf
+    output: OutputFolder,
+    names: Iterable[str],
+    past: Sequence[PastRun],
+    place_of: PlaceOf,
+    *,
+    listed: bool = False,
 ) -> Iterator[tuple[str, list[Member]]]:
     """Yield the fields of which a run has scored an image, sorted by name, each with its images.
 
@@ -84,11 +90,12 @@ def join_fields(
         names: of the run's files, its listing among them.
         past: the earlier runs whose images it has skipped, oldest first.
         place_of: gives an image its field.
+        listed: whether the field follows from the listing, which may have changed since an image was scored.
 
     Raises:
         StorageError: when files of a run are missing or damaged, or the temporary disk is full.
     """
-    rows, seen, current = SortedRows(), _SeenFields(), len(past)
+    rows, seen, current = SortedRows(), _SeenNames(), len(past)
     files = list(run_listing_files(current, output.place, names))
 
     def noted(entries: Iterable[tuple[str, _Entry]]) -> Iterator[tuple[str, _Entry]]:
@@ -98,13 +105,51 @@ def join_fields(
 
     for file in files:
         rows.add(noted(_outcomes(file, place_of)))
-    for file in [*past_listing_files(past), *files] if past and len(rows) else ():
-        entries = _outcomes(file, place_of) if file.number < current else _listed(file, place_of)
-        rows.add((field, entry) for field, entry in entries if field in seen)
+    if past and len(rows):
+        for file in files:
+            rows.add((field, entry) for field, entry in _listed(file, place_of) if field in seen)
+        earlier = _moved(past, files, place_of, seen) if listed else _earlier(past, place_of)
+        rows.add((field, entry) for field, entry in earlier if field in seen)
     for field, group in itertools.groupby(rows, key=operator.itemgetter(0)):
         members = _members([_Entry(*entry) for _, entry in group], current)
         if members:
             yield field, members
+
+
+def _earlier(past: Sequence[PastRun], place_of: PlaceOf) -> Iterator[tuple[str, _Entry]]:
+    """Yield the outcomes of earlier runs."""
+    for file in past_listing_files(past):
+        yield from _outcomes(file, place_of)
+
+
+def _moved(
+    past: Sequence[PastRun], files: Sequence[PastListingFile], place_of: PlaceOf, seen: _SeenNames
+) -> Iterator[tuple[str, _Entry]]:
+    """Yield the outcomes of earlier runs with the places that the last run's listing files give their images.
+
+    Outcomes and places are sorted by the listed files on disk, so that neither is held in memory.
+    """
+    rows, wanted = SortedRows(), _SeenNames()
+
+    def places() -> Iterator[tuple[str, object]]:
+        for field, entry in itertools.chain.from_iterable(_listed(file, place_of) for file in files):
+            if field in seen:
+                wanted.add(entry.file)
+                yield entry.file, [_LISTED, field, entry.member[0]]
+
+    rows.add(places())
+    rows.add(
+        (uri, entry)
+        for uri, entry in _earlier(past, lambda _, listed: FieldPlace(listed.uri, None))
+        if uri in wanted
+    )
+    for _, group in itertools.groupby(rows, key=operator.itemgetter(0)):
+        # The place comes first: its number is the least.
+        (_, (run, *place)), *outcomes = group
+        for _, outcome in outcomes if run == _LISTED else ():
+            number, file, generation, (_, *member) = outcome
+            field, position = place
+            yield field, _Entry(number, file, generation, [position, *member])
 
 
 def _members(entries: Sequence[_Entry], current: int) -> list[Member]:

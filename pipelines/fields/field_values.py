@@ -66,16 +66,21 @@ def make_field(
     return Field(
         field=name,
         value=value,
-        confidence=joint,
+        confidence=_rounded(joint),
         decision=Decision.ACCEPT if accepted else Decision.REVIEW,
         reason=reason,
         note=_note(notes),
         proposal=proposal[0] if proposal else None,
-        proposal_confidence=proposal[1] if proposal else None,
+        proposal_confidence=_rounded(proposal[1]) if proposal else None,
         label=None if reason == FieldReason.INCOMPLETE else _label(ordered),
         members=len(members),
         images=json.dumps([member.image for member in ordered]),
     )
+
+
+def _rounded(confidence: float | None) -> float | None:
+    """Return a confidence as the table has it: pages made of either are the same."""
+    return None if confidence is None else round(confidence, 6)
 
 
 def _notes(ordered: Sequence[Member], by_position: dict[int, list[Member]]) -> Iterator[str]:

@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Self
 
+from digitmill.reports.csv_table import read_csv
 from digitmill.storage import OutputFolder
 from pipelines.fields.field_checks import Check, field_check
 from pipelines.fields.field_join import PlaceOf, join_fields
@@ -28,11 +29,13 @@ class FieldRules:
     Attributes:
         threshold: joint confidence from which a field is accepted.
         check: of values; None for any value.
+        listed: whether the input list says it, rather than the images' names.
     """
 
     place_of: PlaceOf
     threshold: float
     check: Check | None = None
+    listed: bool = False
 
     @classmethod
     def of(cls, options: Mapping[str, Any], inputs: Sequence[str], *, threshold: float) -> Self | None:
@@ -46,14 +49,14 @@ class FieldRules:
             names = FieldNames.of(str(options["field"]), inputs)
             return cls(lambda uri, _: names.place_of(uri), threshold, check)
         return (
-            cls(lambda _, listed: listed_place(listed), threshold, check)
+            cls(lambda _, listed: listed_place(listed), threshold, check, listed=True)
             if options.get(LIST_FIELDS)
             else None
         )
 
     def fields(self, output: OutputFolder, names: Iterable[str], past: Sequence[PastRun]) -> "RunFields":
         """Return the fields of a run, as `join_fields` finds them."""
-        joined = join_fields(output, names, past, self.place_of)
+        joined = join_fields(output, names, past, self.place_of, listed=self.listed)
         return RunFields(
             make_field(name, members, threshold=self.threshold, check=self.check) for name, members in joined
         )
@@ -86,6 +89,17 @@ class RunFields:
     def counts(self) -> FieldCounts:
         """Number of fields so far."""
         return FieldCounts(**self._counts)
+
+
+def read_fields(output: OutputFolder, tables: Iterable[str]) -> Iterator[Field]:
+    """Yield the fields in tables of a run, one file in memory at a time.
+
+    Raises:
+        FileNotFoundError: when there is none.
+        ValueError: when one is damaged.
+    """
+    for name in tables:
+        yield from map(Field.from_row, read_csv(name, output.read(name)))
 
 
 def _outcome(field: Field) -> str:

@@ -8,5 +8,6 @@ __all__ = [
     "block_shuffle",
     "incremental",
     "incremental_join",
+    "past_audits",
     "past_runs",
 ]

@@ -49,16 +49,16 @@ def finish_run(
     ]
     hold.confirm()
     report = RunReport.of(reconciled.statistics, baselines, fields)
-    draft = dataclasses.replace(draft, **report.drift_figures())
-    draft = dataclasses.replace(draft, figures=figures(draft), tripped=tripped(gates, draft))
-    reports = report.write(output, draft)
+
+    def judge(known: Manifest) -> Manifest:
+        counted = dataclasses.replace(known, fields=fields.counts if fields else None)
+        return dataclasses.replace(counted, figures=figures(counted), tripped=tripped(gates, counted))
+
+    draft = dataclasses.replace(draft, **report.figures())
+    reports = report.write(output, draft, judge)
     _drop_other_reports(output, reports)
     parts = (*begun, *reconciled.parts, *reconciled.statistics.parts, *reports)
-    finished = dataclasses.replace(
-        draft,
-        parts=tuple(sorted(parts, key=lambda part: part.name)),
-        fields=fields.counts if fields else None,
-    )
+    finished = dataclasses.replace(judge(draft), parts=tuple(sorted(parts, key=lambda part: part.name)))
     hold.confirm()
     write_manifest(output, finished.to_json().encode(), signer)
     return finished

@@ -18,6 +18,7 @@ from pipelines.listing.true_labels import FOLDER
 from pipelines.output import output_run
 from pipelines.score_options import ScoreOptions
 from schemas.errors import UserError
+from schemas.manifest import Manifest
 from schemas.run_plan import RunPlan
 
 _LATER: Final = frozenset({"audit", "carry", "format", LIST_FIELDS})
@@ -97,6 +98,27 @@ def field_rules(options: ScoreOptions, plan: RunPlan) -> FieldRules | None:
             hint="say what a field is, by --field or by columns field and position of the --input-list",
         )
     return rules
+
+
+def check_same_reports(options: ScoreOptions, finished: Manifest, output: OutputFolder) -> None:
+    """Raise UserError when a finished run is resumed with other options of its reports.
+
+    Its manifest is written, and names each report by its digest.
+    """
+    here = options.recorded(Effect.REPORT)
+    # A manifest of an earlier version lacks the flags that have come since.
+    there = {**options.defaults(Effect.REPORT), **finished.options}
+    differences = [
+        f"{name} was {there[name]!r} and is now {value!r}"
+        for name, value in here.items()
+        if value != there[name]
+    ]
+    if differences:
+        raise UserError(
+            f"the run is finished, with other options ({'; '.join(differences)})",
+            value=output.place,
+            hint="give the options of the first start, or score into a new output",
+        )
 
 
 def accept_threshold(options: ScoreOptions, bundle: Bundle) -> float:

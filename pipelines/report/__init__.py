@@ -8,5 +8,6 @@ each have a module.
 __all__ = [
     "nights_report",
     "rebuilding",
+    "running_audit",
     "scoring_report",
 ]

@@ -15,6 +15,7 @@ from typing import Final, Self
 
 from digitmill.reports.numbers import NONE, fraction, share
 from pipelines.report.stability_index import (
+    Shares,
     add_groups,
     chance_bound,
     group_evenly,
@@ -215,28 +216,60 @@ class DriftComparison:
 
 def measure_drift(current: Distributions, reference: Distributions) -> tuple[Drift, ...]:
     """Return the drift of each measure; without any, a shift is found with at most `FALSE_ALARMS`."""
-    known = [
-        measure
-        for measure in _BINS
-        if all(side.images and any(side.counts(measure)) for side in (current, reference))
-    ]
+    known = known_measures(current, reference)
     return tuple(
-        _drift(measure, current, reference, level=FALSE_ALARMS / len(known))
+        _drift(HeldCounts.of(measure, current, reference), level=FALSE_ALARMS / len(known))
         if measure in known
         else Drift(measure, None, math.inf)
         for measure in _BINS
     )
 
 
-def _drift(measure: str, current: Distributions, reference: Distributions, *, level: float) -> Drift:
-    # Of grey levels, images are drawn, too: pixels of one image are alike, so this errs towards no drift.
-    mine, others = current.counts(measure), reference.counts(measure)
-    sizes = (current.images_of(measure), reference.images_of(measure))
-    if measure in UPPER_BOUNDS or measure == "confidences":
-        groups = _CONFIDENCE_GROUPS if measure == "confidences" else group_evenly(others, _INK_GROUPS)
-        mine, others = add_groups(mine, groups), add_groups(others, groups)
-    chance = chance_bound(mine, others, sizes=sizes, level=level)
-    return Drift(measure, max(0.0, population_stability_index(mine, others, sizes=sizes) - chance), chance)
+def known_measures(current: Distributions, reference: Distributions) -> list[str]:
+    """Return the measures that both sides know."""
+    return [
+        measure
+        for measure in _BINS
+        if all(side.images and any(side.counts(measure)) for side in (current, reference))
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class HeldCounts:
+    """Counts of a measure as they are held against each other: by groups of bins.
+
+    Attributes:
+        sizes: numbers of images.
+    """
+
+    measure: str
+    current: Shares
+    reference: Shares
+    sizes: tuple[int, int]
+
+    @classmethod
+    def of(cls, measure: str, current: Distributions, reference: Distributions) -> Self:
+        """Group the counts of a measure that both sides know."""
+        # Of grey levels, images are drawn, too: pixels of one image are alike, so this errs towards no drift.
+        mine, others = current.counts(measure), reference.counts(measure)
+        if measure in UPPER_BOUNDS or measure == "confidences":
+            ink = measure != "confidences"
+            groups = group_evenly(others, _INK_GROUPS) if ink else _CONFIDENCE_GROUPS
+            mine, others = add_groups(mine, groups), add_groups(others, groups)
+        return cls(measure, mine, others, (current.images_of(measure), reference.images_of(measure)))
+
+    def index(self) -> float:
+        """Return the population stability index, chance included."""
+        return population_stability_index(self.current, self.reference, sizes=self.sizes)
+
+    def chance(self, level: float) -> float:
+        """Return what the index exceeds by chance with probability `level`."""
+        return chance_bound(self.current, self.reference, sizes=self.sizes, level=level)
+
+
+def _drift(held: HeldCounts, *, level: float) -> Drift:
+    chance = held.chance(level)
+    return Drift(held.measure, max(0.0, held.index() - chance), chance)
 
 
 _SHIFTS: Final = (Shift.LARGE, Shift.MODERATE, Shift.SLIGHT)

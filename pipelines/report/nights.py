@@ -9,9 +9,11 @@ from markupsafe import Markup
 from digitmill.reports.charts.chart import Caption, Chart
 from digitmill.reports.charts.curves import curves
 from digitmill.reports.html_page import render
-from digitmill.reports.numbers import NONE, Cell, count_cell, duration, money, share, share_cell
+from digitmill.reports.numbers import NONE, Cell, count_cell, duration, money, share, share_cell, thousands
 from pipelines.report.drift import LARGE
+from pipelines.report.running_audit import RunningAudit
 from pipelines.report.scoring_page import cost_of, wall_seconds
+from schemas.checks.audit import Audit
 from schemas.manifest import Manifest, Status
 from schemas.model.accuracy import Accuracy
 
@@ -29,7 +31,7 @@ class Night:
         accepted: scored images that were accepted.
         failures: failed images by code, without zeros.
         accuracy: on the labelled images; None without any.
-        audit_error: share of wrong answers in the audited sample of accepted images; None without an audit.
+        audit: what people have found in the sample of accepted images; None without an audit.
         drift: from the model's training set, and from the previous run; None where not known.
         seconds: wall time of the last launcher; None where not known.
         cost: estimated; None without a price.
@@ -45,14 +47,14 @@ class Night:
     accepted: int
     failures: dict[str, int]
     accuracy: Accuracy | None
-    audit_error: float | None
+    audit: Audit | None
     drift: float | None
     drift_from_previous: float | None
     seconds: float | None
     cost: float | None
 
     @classmethod
-    def of(cls, manifest: Manifest, *, name: str, link: str, audit_error: float | None = None) -> Self:
+    def of(cls, manifest: Manifest, *, name: str, link: str, audit: Audit | None = None) -> Self:
         """Return what a run's manifest says, and its audit, if there is one."""
         counts = manifest.counts
         return cls(
@@ -66,7 +68,7 @@ class Night:
             accepted=manifest.accepted,
             failures={code: count for code, count in manifest.failures.items() if count},
             accuracy=manifest.accuracy,
-            audit_error=audit_error,
+            audit=audit,
             drift=manifest.drift,
             drift_from_previous=manifest.drift_from_previous,
             seconds=wall_seconds(manifest),
@@ -75,12 +77,19 @@ class Night:
 
     def row(self) -> tuple[object, ...]:
         """Return the night's row in `nights.csv`, with the columns of `CSV_HEADER`."""
+        found = self.audit
+        audited = (found.labelled, found.wrong) if found else ("", "")
         numbers = (self.audit_error, self.drift, self.drift_from_previous, self.seconds, self.cost)
         known = self.accuracy
         counts = (self.listed, self.scored, self.failed, self.accepted)
         labelled = (known.images, known.right) if known else (0, 0)
         written = ("" if number is None else f"{number:.6f}" for number in numbers)
-        return (self.name, self.began, *counts, *labelled, *written)
+        return (self.name, self.began, *counts, *labelled, *audited, *written)
+
+    @property
+    def audit_error(self) -> float | None:
+        """Share of wrong answers in the audited sample; None without an audit."""
+        return self.audit.error_rate if self.audit else None
 
     @property
     def accepted_share(self) -> float | None:
@@ -96,7 +105,7 @@ class Night:
 
 CSV_HEADER: Final = (
     "night", "began", "listed", "scored", "failed", "accepted", "labelled", "right",
-    "audit_error", "drift", "drift_from_previous", "seconds", "cost",
+    "audited", "audited_wrong", "audit_error", "drift", "drift_from_previous", "seconds", "cost",
 )  # fmt: skip
 """Columns of `nights.csv`."""
 
@@ -113,7 +122,8 @@ _COLUMNS: Final[dict[str, Callable[[Night], Cell]]] = {
     "Failed": lambda night: count_cell(night.failed),
     "Accepted": lambda night: share_cell(night.accepted_share, 1),
     "Accuracy": lambda night: share_cell(night.accuracy.value if night.accuracy else None),
-    "Audited wrong": lambda night: share_cell(night.audit_error),
+    "Audited": lambda night: _optional(night.audit.labelled if night.audit else None, thousands),
+    "Wrong of these": lambda night: share_cell(night.audit_error),
     "Drift": lambda night: _optional(night.drift, "{:.3f}".format),
     "From previous": lambda night: _optional(night.drift_from_previous, "{:.3f}".format),
     "Time": lambda night: _optional(night.seconds, duration),
@@ -132,6 +142,7 @@ def render_nights(nights: Nights, *, unfinished: Sequence[str] = ()) -> str:
     newest = [*enumerate(nights, 1)][::-1]
     made = {title: [make(night) for _, night in newest] for title, make in _COLUMNS.items()}
     columns = {title: cells for title, cells in made.items() if any(value is not None for _, value in cells)}
+    audited = RunningAudit.of([night.audit for night in nights if night.audit])
     codes = sorted({code for night in nights for code in night.failures})
     return render(
         "pipelines.report",
@@ -140,7 +151,8 @@ def render_nights(nights: Nights, *, unfinished: Sequence[str] = ()) -> str:
         unfinished=unfinished,
         over_budget=[night.name for night in nights if night.over_budget],
         shifted=[night.name for night in nights if (night.drift or 0) >= LARGE],
-        facts=list(_facts(nights)),
+        facts=[*_facts(nights), *([audited.fact()] if audited else [])],
+        audited=audited,
         columns=["Night", "No.", *columns],
         rows=[
             [(_link(night), None), count_cell(number), *cells]

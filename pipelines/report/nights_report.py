@@ -9,18 +9,15 @@ from typing import Final
 from digitmill.reports.csv_table import encode_csv
 from digitmill.storage import OutputFolder, open_folder
 from digitmill.storage.names import place_from_anywhere, printable
+from pipelines.history.past_audits import read_audit
 from pipelines.report.nights import CSV_HEADER, Night, render_nights
 from schemas import manifest, run_plan
 from schemas.errors import UserError
 from schemas.layout import REPORT_PAGE
 from schemas.manifest import Manifest
-from schemas.versioned import parse_json
 
 PAGE: Final = "nights.html"
 TABLE: Final = "nights.csv"
-AUDIT: Final = "audit.json"
-"""What `digitmill audit` leaves in a run."""
-
 FOLDER: Final = "nights-report"
 """Default folder of the page of several places."""
 
@@ -91,20 +88,7 @@ def _night(run: OutputFolder, *, page: OutputFolder) -> Night | None:
             hint=f"score it again, or leave it out: {error}",
         ) from error
     link = _link(run.at(REPORT_PAGE), page.place)
-    return Night.of(found, name=_name(run.place), link=link, audit_error=_audit_error(run))
-
-
-def _audit_error(run: OutputFolder) -> float | None:
-    """Return the share of wrong answers that `digitmill audit` has found in a run; None without an audit."""
-    try:
-        found = parse_json(run.read(AUDIT))
-        return None if found["error_rate"] is None else float(found["error_rate"])
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(
-            "the audit is damaged", value=run.at(AUDIT), hint=f"run `digitmill audit` again: {error}"
-        ) from error
+    return Night.of(found, name=_name(run.place), link=link, audit=read_audit(run))
 
 
 def _name(place: str) -> str:

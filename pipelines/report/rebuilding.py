@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from digitmill.storage import OutputFolder, open_folder
-from pipelines.fields.run_fields import FieldRules
+from pipelines.fields.run_fields import FieldRules, RunFields, read_fields
+from pipelines.history.past_audits import audits_of, read_past_audits
 from pipelines.history.past_runs import NEWEST, PastRun, open_finished_run, open_past_runs, open_run
 from pipelines.report.drift import Distributions
 from pipelines.report.scoring_report import Baselines, ReportFile, RunReport
@@ -15,15 +16,26 @@ from pipelines.statistics.item_statistics import ItemStatistics, merge_statistic
 from schemas import manifest
 from schemas.checks.gates import figures
 from schemas.errors import UserError
-from schemas.layout import DISTRIBUTIONS, MODEL_CARD, PREVIOUS_DISTRIBUTIONS, REPORT_PAGE, is_record
+from schemas.layout import (
+    DISTRIBUTIONS,
+    MODEL_CARD,
+    PREVIOUS_DISTRIBUTIONS,
+    REPORT_PAGE,
+    is_field_table,
+    is_record,
+)
 from schemas.manifest import Manifest, Part
 from schemas.model import bundle
 from schemas.model.model_card import ModelCard
 
 
 def find_baselines(card: ModelCard | None, past: Sequence[PastRun]) -> Baselines:
-    """Return the references of a new run's report: its model's training set, and the previous run."""
-    return Baselines(card, _distributions_of_newest(past[-1]) if past else None)
+    """Return the references of a new run's report: its model's training set, and the earlier runs.
+
+    Raises:
+        UserError: when an audit of an earlier run cannot be read.
+    """
+    return Baselines(card, _distributions_of_newest(past[-1]) if past else None, audits_of(past))
 
 
 def _distributions_of_newest(run: PastRun) -> Distributions | None:
@@ -86,11 +98,8 @@ def rebuild_report(place: str, *, to: str | None = None, price_per_hour: float |
         statistics = merge_statistics(_read_statistics(output, part) for part in records)
     except (FileNotFoundError, ValueError) as error:
         raise _damaged(place, error) from error
-    baselines = Baselines(find_card(output, finished), _previous(output, run))
-    rules = FieldRules.of(finished.options, run.plan.inputs, threshold=finished.accept_threshold)
-    names = [part.name for part in finished.parts]
-    fields = rules.fields(output, names, open_past_runs(run.plan.past)) if rules else None
-    files = RunReport.of(statistics, baselines, fields).files(finished)
+    baselines = Baselines(find_card(output, finished), _previous(output, run), read_past_audits(output))
+    files = RunReport.of(statistics, baselines, _fields(output, run)).files(finished)
     if to is None:
         _repair(output, files, finished)
         return output.at(REPORT_PAGE)
@@ -117,6 +126,26 @@ def run_figures(place: str) -> dict[str, Any]:
         "figures": dict(found.figures or figures(found)),
         "tripped": dict(found.tripped),
     }
+
+
+def _fields(output: OutputFolder, run: PastRun) -> RunFields | None:
+    """Return the fields of a run: from their tables, or, where one is missing or damaged, made again."""
+    finished = run.manifest
+    rules = FieldRules.of(finished.options, run.plan.inputs, threshold=finished.accept_threshold)
+    if rules is None:
+        return None
+    tables = [part for part in finished.parts if is_field_table(part.name)]
+    if tables and all(_is_unchanged(output, part) for part in tables):
+        return RunFields(read_fields(output, [part.name for part in tables]))
+    names = [part.name for part in finished.parts]
+    return rules.fields(output, names, open_past_runs(run.plan.past))
+
+
+def _is_unchanged(output: OutputFolder, part: Part) -> bool:
+    try:
+        return Part.of(part.name, output.read(part.name), rows=part.rows) == part
+    except FileNotFoundError:
+        return False
 
 
 def _previous(output: OutputFolder, run: PastRun) -> Distributions | None:

@@ -15,6 +15,7 @@ from pipelines.report import class_metrics, scoring_galleries
 from pipelines.report.challenger_comparison import ChallengerComparison
 from pipelines.report.class_metrics import FolderSurvey
 from pipelines.report.drift import DriftComparison
+from pipelines.report.running_audit import RunningAudit
 from pipelines.report.scoring_charts import RunCharts
 from pipelines.statistics.item_statistics import RunStatistics
 from schemas.failure import ROWS_OF_A_FILE, FailureCode
@@ -37,6 +38,7 @@ def render_page(
     charts: RunCharts,
     comparisons: list[DriftComparison],
     card: ModelCard | None = None,
+    audited: RunningAudit | None = None,
     fields: RunFields | None = None,
 ) -> str:
     """Return the page's HTML, with every name in it escaped; `comparisons` are with each reference."""
@@ -47,7 +49,8 @@ def render_page(
         manifest=manifest,
         statistics=statistics,
         finished=_format_time(manifest.times["finished"]),
-        facts=list(_facts(manifest)),
+        facts=[*_facts(manifest), *([audited.fact(of="earlier")] if audited else [])],
+        audited=audited,
         charts=charts,
         comparisons=comparisons,
         digits=[row.cells(labelled=labelled, scored=statistics.scored) for row in metrics],

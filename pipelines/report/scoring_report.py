@@ -3,24 +3,28 @@
 import dataclasses
 import io
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Self
 
 from digitmill.reports.csv_table import encode_csv
 from digitmill.storage import OutputFolder
 from pipelines.fields.run_fields import RunFields
+from pipelines.history import past_audits
 from pipelines.report.class_metrics import DIGITS_HEADER, FolderSurvey, digit_metrics, survey_folders
 from pipelines.report.drift import DISTRIBUTIONS_HEADER, Distributions, DriftComparison
+from pipelines.report.running_audit import RunningAudit
 from pipelines.report.scoring_charts import draw_charts
 from pipelines.report.scoring_page import render_page
 from pipelines.statistics import agreement, audit_sample
 from pipelines.statistics.item_statistics import RunStatistics
 from pipelines.statistics.tallies import Tally
 from schemas import failure, prediction
+from schemas.checks.audit import Audit
 from schemas.layout import (
     AUDIT,
     DISTRIBUTIONS,
     MODEL_CARD,
+    PAST_AUDITS,
     PREVIOUS_DISTRIBUTIONS,
     REPORT_PAGE,
     REPORTS,
@@ -45,10 +49,15 @@ _SLICE_ROWS: Final = 4_096
 
 @dataclasses.dataclass(frozen=True)
 class Baselines:
-    """What a report compares a run with, where known: the model's training set, and the previous run."""
+    """What a report compares a run with, where known: the model's training set, and the previous run.
+
+    Attributes:
+        audits: what people have found in the earlier runs, oldest first.
+    """
 
     card: ModelCard | None = None
     previous: Distributions | None = None
+    audits: tuple[Audit, ...] = ()
 
     def compare(self, current: Distributions) -> dict[str, DriftComparison]:
         """Compare a run's distributions with those of each reference, by its name."""
@@ -88,6 +97,7 @@ class RunReport:
 
     Attributes:
         comparisons: drift against each reference, by its name; none of a run without scored images.
+        audited: what people have found in the earlier runs; None without audits.
     """
 
     statistics: RunStatistics
@@ -95,6 +105,7 @@ class RunReport:
     folders: FolderSurvey
     distributions: Distributions
     comparisons: Mapping[str, DriftComparison]
+    audited: RunningAudit | None = None
     fields: RunFields | None = None
 
     @classmethod
@@ -103,28 +114,37 @@ class RunReport:
         folders = survey_folders(statistics)
         current = distributions_of(statistics, folders)
         compared = baselines.compare(current) if statistics.scored else {}
-        return cls(statistics, baselines, folders, current, compared, fields)
+        audited = RunningAudit.of(baselines.audits)
+        return cls(statistics, baselines, folders, current, compared, audited, fields)
 
-    def drift_figures(self) -> dict[str, Any]:
-        """Return the manifest's fields about drift."""
-        return {
+    def figures(self) -> dict[str, Any]:
+        """Return the manifest's fields about drift and earlier audits."""
+        drift = {
             field: self.comparisons[name].figure if name in self.comparisons else None
             for field, name in (("drift", TRAINING), ("drift_from_previous", PREVIOUS))
         }
+        return {**drift, "audit_error": self.audited.total.error_rate if self.audited else None}
 
-    def write(self, output: OutputFolder, manifest: Manifest) -> tuple[Part, ...]:
-        """Write `reports/` and the page, and return their files as parts of the run."""
+    def write(
+        self, output: OutputFolder, manifest: Manifest, judge: Callable[[Manifest], Manifest]
+    ) -> tuple[Part, ...]:
+        """Write `reports/` and the page, and return their files as parts of the run.
+
+        `judge` returns the manifest as the page shows it; it is called once the fields are counted.
+        """
         parts = []
-        for file in self.files(manifest):
+        for file in self.files(manifest, judge):
             output.replace(file.name, file.data)
             parts.append(file.part)
         return tuple(parts)
 
-    def files(self, manifest: Manifest) -> Iterator[ReportFile]:
+    def files(
+        self, manifest: Manifest, judge: Callable[[Manifest], Manifest] = lambda finished: finished
+    ) -> Iterator[ReportFile]:
         """Yield the files of the report, the page last; the same run gives the same bytes.
 
         `confusion.csv` is there only when labels are known, `agreement.csv` only with a challenger,
-        `fields.csv` only with fields.
+        `fields.csv` only with fields, `past_audits.csv` only with audits of earlier runs.
         """
         baselines = self.baselines
         charts = draw_charts(
@@ -136,6 +156,8 @@ class RunReport:
         yield _table(DISTRIBUTIONS, DISTRIBUTIONS_HEADER, self.distributions.rows())
         if baselines.previous is not None:
             yield _table(PREVIOUS_DISTRIBUTIONS, DISTRIBUTIONS_HEADER, baselines.previous.rows())
+        if baselines.audits:
+            yield _table(PAST_AUDITS, past_audits.HEADER, past_audits.audit_rows(baselines.audits))
         if baselines.card is not None:
             yield ReportFile(MODEL_CARD, baselines.card.to_json().encode())
         for chart in charts:
@@ -143,11 +165,12 @@ class RunReport:
                 yield ReportFile(f"{REPORTS}/{name}", data, rows)
         page = render_page(
             self.statistics,
-            manifest,
+            judge(manifest),
             folders=self.folders,
             charts=charts,
             comparisons=list(self.comparisons.values()),
             card=baselines.card,
+            audited=self.audited,
             fields=self.fields,
         )
         yield ReportFile(REPORT_PAGE, page.encode())

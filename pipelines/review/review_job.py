@@ -10,10 +10,11 @@ from digitmill.storage import ImageReader, OutputFolder, open_folder
 from digitmill.storage.names import printable
 from digitmill.storage.outage import refuse_outage
 from pipelines.history.past_runs import PastRun, open_finished_run
+from pipelines.review.review_fields import fields_to_label
 from pipelines.review.review_images import Picture, read_pictures
 from pipelines.review.review_options import ReviewOptions
 from pipelines.review.review_page import render_review
-from pipelines.review.review_rows import ReviewRow, label_doubts, rows_to_label
+from pipelines.review.review_rows import ReviewRow, label_doubts, member_rows, rows_to_label
 from schemas import labels
 from schemas.errors import UserError
 from schemas.failure import Failure, ImageError
@@ -29,6 +30,8 @@ class ReviewSummary:
         audited: number of accepted rows among those on the page, drawn by `score --audit`.
         missing: number of images that the page names but cannot show, by failure code.
         suspects: number of accepted images among the shown ones whose labels may be in error.
+        fields: number of fields whose digits are shown together.
+        members: number of accepted digits of these among the shown ones.
     """
 
     page: str
@@ -39,6 +42,8 @@ class ReviewSummary:
     missing: dict[str, int]
     suspects: int = 0
     audited: int = 0
+    fields: int = 0
+    members: int = 0
 
     def as_data(self) -> dict[str, Any]:
         """Return the summary as JSON data."""
@@ -49,6 +54,8 @@ class ReviewSummary:
         rows = {"for review": f"{self.doubtful:,}"}
         if self.audited:
             rows["accepted"] = f"{self.audited:,} drawn at random, among the others"
+        if self.fields:
+            rows["fields"] = f"{self.fields:,}, each with all of its digits"
         rows["shown"] = self._shown()
         if self.missing:
             codes = ", ".join(f"{code} {count:,}" for code, count in sorted(self.missing.items()))
@@ -65,10 +72,11 @@ class ReviewSummary:
         return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items())
 
     def _shown(self) -> str:
-        looked_at = self.shown - self.suspects + sum(self.missing.values())
+        looked_at = self.shown - self.suspects - self.members + sum(self.missing.values())
         whole = self.doubtful + self.audited
         shown = f"{self.shown:,}" + (", the least sure ones" if looked_at < whole else "")
-        return shown + (f", {self.suspects:,} of them for their labels" if self.suspects else "")
+        shown += f", {self.suspects:,} of them for their labels" if self.suspects else ""
+        return shown + (f", {self.members:,} of them accepted digits of fields" if self.members else "")
 
 
 def run(options: ReviewOptions) -> ReviewSummary:
@@ -87,8 +95,12 @@ def run(options: ReviewOptions) -> ReviewSummary:
     audited, doubtful = rows_to_label(past, options.limit)
     # Audited ones first: their index does not depend on the limit. No other accepted one is beside them.
     rows = [*audited, *doubtful, *([] if audited else label_doubts(past))]
+    # Beside the other digits of their fields, audited ones would be known.
+    fields = [] if audited else fields_to_label(past, {row.uri for row in doubtful}, options.limit)
+    named = {image for field in fields for image in field.images}
+    rows += member_rows(past, named - {row.uri for row in rows})
     pictures, errors = _read(rows)
-    page = render_review(past, rows, pictures=pictures, errors=errors, blind=bool(audited))
+    page = render_review(past, rows, pictures=pictures, errors=errors, fields=fields, blind=bool(audited))
     folder.replace(name, page.encode())
     codes = collections.Counter(str(error.code) for error in errors.values())
     counts = past.manifest.counts
@@ -101,6 +113,8 @@ def run(options: ReviewOptions) -> ReviewSummary:
         shown=len(pictures),
         missing=dict(codes),
         suspects=sum(rows[place].suspect for place in pictures),
+        fields=len(fields),
+        members=sum(rows[place].member for place in pictures),
     )
 
 

@@ -17,6 +17,7 @@ from digitmill.reports.gallery import inline_png
 from digitmill.reports.html_page import environment, policy
 from digitmill.storage.names import readable
 from pipelines.history.past_runs import PastRun
+from pipelines.review.review_fields import ReviewField
 from pipelines.review.review_images import Picture, make_sprite
 from pipelines.review.review_rows import ReviewRow
 from pipelines.statistics.audit_sample import audit_rank
@@ -40,12 +41,15 @@ def render_review(
     *,
     pictures: Mapping[int, Picture],
     errors: Mapping[int, ImageError],
+    fields: Sequence[ReviewField] = (),
     blind: bool = False,
 ) -> str:
     """Return the page's HTML for rows; pictures and errors are by their index.
 
-    Rows are shown in their order, or `blind`: so that nothing tells how sure the model was.
+    Rows are shown in their order, those of a field together where its first one is, or `blind`: so that
+    nothing tells how sure the model was.
     """
+    ordered = _ordered(rows, pictures, fields, blind=blind)
     script, style = _asset("review.js"), stylesheet() + _asset("review.css")
     return (
         environment("pipelines.review", readable=readable)
@@ -55,9 +59,10 @@ def render_review(
             doubtful=run.manifest.counts.scored - run.manifest.accepted,
             threshold=run.manifest.options.get("accept_threshold"),
             blind=blind,
-            data=_data(run, rows, pictures, blind=blind),
+            data=_data(run, rows, ordered, fields, blind=blind),
             suspects=sum(row.suspect for row in rows),
-            sprites=_sprites(_ordered(rows, pictures, blind=blind)),
+            members=sum(row.member for row in rows),
+            sprites=_sprites([picture for _, picture in ordered]),
             failures=[(rows[place], error) for place, error in sorted(errors.items())],
             meanings={code: code.meaning for code in FailureCode},
             script=script,
@@ -74,18 +79,33 @@ def _asset(name: str) -> str:
 
 
 def _ordered(
-    rows: Sequence[ReviewRow], pictures: Mapping[int, Picture], *, blind: bool
+    rows: Sequence[ReviewRow],
+    pictures: Mapping[int, Picture],
+    fields: Sequence[ReviewField],
+    *,
+    blind: bool,
 ) -> list[tuple[int, Picture]]:
     """Return the pictures in the order in which they are shown, with the indices of their rows."""
-    return sorted(
-        pictures.items(), key=lambda item: (audit_rank(rows[item[0]].uri) if blind else "", item[0])
-    )
+    if blind:
+        return sorted(pictures.items(), key=lambda item: (audit_rank(rows[item[0]].uri), item[0]))
+    numbers = {row.uri: number for number, row in enumerate(rows)}
+    keys: dict[int, tuple[int, int]] = {}
+    for field in fields:
+        inside = [numbers[image] for image in field.images if image in numbers]
+        keys |= {number: (min(inside), place) for place, number in enumerate(inside)}
+    return sorted(pictures.items(), key=lambda item: keys.get(item[0], (item[0], 0)))
 
 
 def _data(
-    run: PastRun, rows: Sequence[ReviewRow], pictures: Mapping[int, Picture], *, blind: bool
+    run: PastRun,
+    rows: Sequence[ReviewRow],
+    ordered: Sequence[tuple[int, Picture]],
+    fields: Sequence[ReviewField],
+    *,
+    blind: bool,
 ) -> dict[str, Any]:
     """Return the data of the page's script; its rows are in the order of the sprites."""
+    field_of = {image: number for number, field in enumerate(fields) for image in field.images}
     return {
         "run": run.digest,
         "columns": labels.COLUMNS,
@@ -94,8 +114,12 @@ def _data(
         "spriteColumns": COLUMNS,
         "perSprite": PER_SPRITE,
         "blind": blind,
+        "fields": [
+            {"name": readable(field.name), "value": field.value, "why": field.why} for field in fields
+        ],
         "rows": [
-            _row(place, rows[place], picture) for place, picture in _ordered(rows, pictures, blind=blind)
+            _row(place, rows[place], picture) | {"field": field_of.get(rows[place].uri, -1)}
+            for place, picture in ordered
         ],
     }
 
@@ -103,8 +127,9 @@ def _data(
 def _row(place: int, row: ReviewRow, picture: Picture) -> dict[str, Any]:
     found = row.uri == row.file.uri and row.uri.startswith(_TRAINABLE)
     return {
-        # The index among the run's rows, so that a browser's saved labels stay valid with a higher limit.
-        "place": row.place if row.suspect else place,
+        # The index among the run's rows, so that a browser's saved labels stay valid with a higher limit. The
+        # digits of fields have no such index.
+        "place": row.uri if row.member else row.place if row.suspect else place,
         "path": row.uri,
         "name": readable(row.uri),
         "generation": str(row.generation),  # JavaScript numbers are exact only up to 2^53
@@ -121,7 +146,7 @@ def _row(place: int, row: ReviewRow, picture: Picture) -> dict[str, Any]:
     }
 
 
-def _sprites(pictures: Sequence[tuple[int, Picture]]) -> list[str]:
-    digits = [picture.digit for _, picture in pictures]
+def _sprites(pictures: Sequence[Picture]) -> list[str]:
+    digits = [picture.digit for picture in pictures]
     starts = range(0, len(digits), PER_SPRITE)
     return [make_sprite(digits[at : at + PER_SPRITE], columns=COLUMNS) for at in starts]

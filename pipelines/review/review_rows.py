@@ -47,6 +47,7 @@ class ReviewRow(NamedTuple):
     file: ListedImage
     reason: str = ""
     place: int = -1
+    member: bool = False
 
     @property
     def suspect(self) -> bool:
@@ -113,6 +114,18 @@ def label_doubts(run: PastRun) -> list[ReviewRow]:
     first = run.manifest.counts.scored - run.manifest.accepted
     rows = (row._replace(place=first + places[row.uri]) for _, row in found)
     return sorted(rows, key=lambda row: row.place)
+
+
+def member_rows(run: PastRun, uris: Set[str]) -> list[ReviewRow]:
+    """Return rows of a run by their URIs, sorted by them: accepted digits of fields.
+
+    Raises:
+        StorageError: when files of the run are missing or damaged.
+    """
+    if not uris:
+        return []
+    found = _rows_of_run(run, functools.partial(_item_rows, wanted=lambda _: uris, among=uris))
+    return sorted((row._replace(member=True) for _, row in found), key=lambda row: row.uri)
 
 
 def _rows_of_run(run: PastRun, of_item: Callable[[WorkItem, OutputFolder], Iterable[T]]) -> Iterator[T]:

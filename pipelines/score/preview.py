@@ -14,7 +14,7 @@ import apache_beam as beam
 
 from digitmill.engines.bundle_loader import Bundle
 from digitmill.machine import rare_collections
-from digitmill.storage import ImageReader, OutputFolder, open_folder
+from digitmill.storage import ImageReader, OutputFolder, open_folder, pipes_kept
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.local_output import LocalFolder
 from digitmill.storage.names import may_be_archive
@@ -140,6 +140,7 @@ class Preview:
         return f"about {_duration(seconds)} for one worker, {rate:,.0f} images/s, and its start"
 
 
+@pipes_kept()
 def preview(options: ScoreOptions) -> Preview:
     """Estimate a run from its options; list its inputs, and score a sample of them in memory.
 

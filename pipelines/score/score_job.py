@@ -16,7 +16,7 @@ from apache_beam.utils.shared import Shared
 from digitmill.commands import Effect
 from digitmill.engines.bundle_loader import Bundle
 from digitmill.machine import rare_collections
-from digitmill.storage import OutputFolder, open_folder
+from digitmill.storage import OutputFolder, open_folder, pipes_kept
 from digitmill.storage.interface import Hold
 from digitmill.storage.local_output import LocalFolder
 from digitmill.storage.names import printable
@@ -25,6 +25,7 @@ from pipelines.fields.run_fields import FieldRules, RunFields
 from pipelines.history import incremental
 from pipelines.history.block_shuffle import Spill, shared_spill
 from pipelines.history.incremental_join import JoinTask, SkipScored
+from pipelines.history.past_audits import audits_of
 from pipelines.history.past_runs import PastRun, open_past_runs
 from pipelines.listing.frozen_listing import FrozenItem, ItemRef, ListingIndex, read_index
 from pipelines.listing.input_listing import check_output_outside_inputs
@@ -39,7 +40,7 @@ from pipelines.output.finishing import (
     make_manifest,
     run_times,
 )
-from pipelines.output.planning import accept_threshold, field_rules, make_plan
+from pipelines.output.planning import accept_threshold, check_same_reports, field_rules, make_plan
 from pipelines.output.reconcile import Reconciliation, reconcile, remove_unreferenced
 from pipelines.output.run_progress import Progress
 from pipelines.output.signing import Signer
@@ -96,6 +97,7 @@ class _Run:
     fields: FieldRules | None
 
 
+@pipes_kept()
 def run(options: ScoreOptions, pool: WorkerPool | None = None, *, signer: Signer | None = None) -> Summary:
     """Score the inputs and write predictions, reports and, last, the manifest.
 
@@ -135,10 +137,13 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None, *, signer: Signer
             limits = dataclasses.replace(options.limits, processes=worker_processes(pipeline_options))
             task = _task(options, plan, bundle, challenger, output=output, limits=limits)
             past, done = open_past_runs(plan.past), output.names(STATISTICS)
+            _ = audits_of(past)  # one that is damaged would stop the run at its very end
             held = _Run(options, pipeline_options, plan, task, output, hold, pool, past, done, signer, rules)
             finished = _score(held, started)
-        elif signer is not None:
-            signer.check(output)
+        else:
+            check_same_reports(options, finished, output)
+            if signer is not None:
+                signer.check(output)
     return Summary(printable(options.output.rstrip("/")), finished)
 
 

@@ -9,7 +9,7 @@ from typing import Final, Self
 
 from schemas.errors import UserError
 from schemas.failure import FailureCode
-from schemas.manifest import Manifest
+from schemas.manifest import FieldCounts, Manifest
 
 SHARES: Final[Mapping[str, str]] = {
     "accepted": "scored images that are accepted",
@@ -22,6 +22,13 @@ SHARES: Final[Mapping[str, str]] = {
     "accepted_accuracy": "accepted images with a label that are right",
     "agreed": "scored images on which the challenger agrees",
     "challenger_accuracy": "labelled images that the challenger has right",
+    "audit_error": "accepted images of the earlier runs that are wrong, by their audits",
+    "fields.accepted": "fields that are accepted",
+    "fields.review": "fields that are complete and possible, but for review",
+    "fields.incomplete": "fields of which a digit is missing or failed",
+    "fields.invalid": "fields whose value is impossible",
+    "fields.accuracy": "complete fields with labels that are right",
+    "fields.accepted_accuracy": "accepted fields with labels that are right",
 }
 """Figures in [0, 1]."""
 
@@ -31,6 +38,7 @@ NUMBERS: Final[Mapping[str, str]] = {
     "listed": "listed images",
     "scored": "scored images",
     "labelled": "scored images with a label",
+    "fields": "fields of which an image was scored",
     "skipped": "images that an earlier run has scored",
     "ignored": "files that are left out",
     "vanished": "folders that vanished while they were listed",
@@ -41,7 +49,7 @@ NUMBERS: Final[Mapping[str, str]] = {
 
 FIGURES: Final = {**SHARES, **NUMBERS}
 
-_MAY_BE_UNKNOWN: Final = frozenset({"drift_from_previous", "images_per_second"})
+_MAY_BE_UNKNOWN: Final = frozenset({"audit_error", "drift_from_previous", "images_per_second"})
 
 _COMPARISONS: Final[Mapping[str, Callable[[float, float], bool]]] = {
     "<=": operator.le,
@@ -112,11 +120,14 @@ def figures(manifest: Manifest) -> dict[str, float | None]:
         "accepted_accuracy": _share(manifest.accepted_right, manifest.accepted_labelled),
         "agreed": _share(manifest.agreed, scored) if manifest.challenger else None,
         "challenger_accuracy": challenger.value if challenger else None,
+        "audit_error": manifest.audit_error,
+        **_field_figures(manifest.fields),
         "drift": manifest.drift,
         "drift_from_previous": manifest.drift_from_previous,
         "listed": counts.listed,
         "scored": scored,
         "labelled": manifest.labelled,
+        "fields": manifest.fields.fields if manifest.fields else None,
         "skipped": counts.skipped,
         "ignored": manifest.ignored,
         "vanished": manifest.vanished,
@@ -125,12 +136,25 @@ def figures(manifest: Manifest) -> dict[str, float | None]:
     }
 
 
+def _field_figures(found: FieldCounts | None) -> dict[str, float | None]:
+    """Return the shares of fields; None for those of a run without them."""
+    counts = found or FieldCounts()
+    return {
+        "fields.accepted": _share(counts.accepted, counts.fields),
+        "fields.review": _share(counts.unsure, counts.fields),
+        "fields.incomplete": _share(counts.incomplete, counts.fields),
+        "fields.invalid": _share(counts.invalid, counts.fields),
+        "fields.accuracy": _share(counts.right, counts.labelled),
+        "fields.accepted_accuracy": _share(counts.accepted_right, counts.accepted_labelled),
+    }
+
+
 def tripped(gates: Iterable[Gate], manifest: Manifest) -> dict[str, float | None]:
     """Return the gates that a run trips, as text, each with the figure's value.
 
     A figure that is not known trips its gate: nothing shows that the run is as it should be. Where nothing
     was scored, as in a night without new images, there is nothing to know; nor is there a run before the
-    first one, or a speed of a launcher that had nothing left to score.
+    first one, an audit before the first audit, or a speed of a launcher that had nothing left to score.
     """
     found = figures(manifest)
     failing = {}

@@ -30,28 +30,32 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return folder
 
 
+def audit(output: pathlib.Path) -> None:
+    _, drawn, *_ = (output / "reports/audit.csv").read_text().splitlines()
+    labels = output.parent / "labels.csv"
+    labels.write_text(f"path,label\n{drawn.split(',')[0]},{drawn.split(',')[2]}\n")
+    run("audit", output, labels)
+
+
 def test_every_file_that_scoring_writes_is_described(
     scans: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     flags = ("--labels", "folder", "--model", bundle_path, "--challenger", SHIPPED_MODEL)
-    flags += ("--field", r"(?P<field>.+)/\D*(?P<position>\d+)\.png")
+    flags += ("--field", r"(?P<field>.+)/\D*(?P<position>\d+)\.png", "--audit", 5)
     run("score", "--input", scans, "--output", tmp_path / "nights/1", *flags, "--limit", 20)
+    audit(tmp_path / "nights/1")
     (tmp_path / "key.pem").write_bytes(private_key())
     flags += (
         "--since",
         tmp_path / "nights",
         "--sign",
         tmp_path / "key.pem",
-        "--audit",
-        5,
         "--format",
         "csv,tfrecord,parquet",
     )
     run("score", "--input", scans, "--output", tmp_path / "nights/2", *flags)
     run("review", tmp_path / "nights/2")
-    _, drawn, *_ = (tmp_path / "nights/2/reports/audit.csv").read_text().splitlines()
-    (tmp_path / "labels.csv").write_text(f"path,label\n{drawn.split(',')[0]},{drawn.split(',')[2]}\n")
-    run("audit", tmp_path / "nights/2", tmp_path / "labels.csv")
+    audit(tmp_path / "nights/2")
     check_files(tmp_path / "nights/2", outputs.SCORED, exhaustive=True)
 
 

@@ -12,22 +12,26 @@
   // --- The labels, one letter per row of the run: a digit, u, or a dot for none. Kept in the browser.
 
   const KEY = `digitmill review ${data.run}`;
-  let labels = [], undos = [], kept = true;
+  // Accepted digits of fields have names instead of numbers.
+  let labels = [], undos = [], kept = true, members = {};
 
   function load() {
-    const size = 1 + rows.reduce((most, row) => Math.max(most, row.place), -1);
+    const size = 1 + rows.reduce((most, row) => Math.max(most, Number.isInteger(row.place) ? row.place : -1), -1);
     let stored = null;
     try { stored = JSON.parse(localStorage.getItem(KEY)); } catch { kept = false; }
     const letters = /^[0-9u.]*$/.test(stored?.labels ?? "") ? stored?.labels ?? "" : "";
     labels = [...letters.padEnd(size, OPEN)];
+    members = {...stored?.members};
+    for (const {place} of rows) if (!Number.isInteger(place)) labels[place] = /^[0-9u]$/.test(members[place]) ? members[place] : OPEN;
     undos = Array.isArray(stored?.undos) ? stored.undos : [];
     if (!kept) warn(`This browser keeps nothing for this page: download ${data.file} before you leave it.`);
   }
 
   function save() {
     if (!kept) return;
+    for (const {place} of rows) if (!Number.isInteger(place)) members[place] = labels[place];
     try {
-      localStorage.setItem(KEY, JSON.stringify({labels: labels.join(""), undos: undos.slice(-UNDOS)}));
+      localStorage.setItem(KEY, JSON.stringify({labels: labels.join(""), undos: undos.slice(-UNDOS), members}));
     } catch {
       kept = false;
       warn(`This browser's memory is full: download ${data.file} before you leave this page.`);
@@ -67,6 +71,7 @@
     element("nothing").hidden = matching.length > 0;
     tiles.forEach((tile) => tile.remove());
     tiles.clear();
+    arranged = 0;
     choose(Math.max(0, matching.indexOf(before)));
   }
 
@@ -75,24 +80,72 @@
   const tiles = new Map();
   let columns = 1;
 
-  function layOut() {
+  // Column and line of each tile. A field begins a line, with a head that says what it is.
+  let spots = [], heads = [], lines = 0, arranged = 0;
+
+  function arrange() {
     columns = Math.max(1, Math.floor(grid.clientWidth / WIDTH));
-    sheet.style.height = `${Math.ceil(matching.length / columns) * HEIGHT}px`;
-    const first = Math.max(0, Math.floor(grid.scrollTop / HEIGHT) - 2) * columns;
-    const end = Math.min(matching.length, (Math.ceil((grid.scrollTop + grid.clientHeight) / HEIGHT) + 2) * columns);
+    if (arranged === columns) return;
+    let [line, column, before, indent] = [0, 0, -1, 0];
+    [spots, heads] = [[], []];
+    for (const number of matching) {
+      const field = rows[number].field;
+      if (field !== before) {
+        if (column > 0) [line, column] = [line + 1, 0];
+        if (field >= 0) { heads.push({field, line}); column = 1; }
+        indent = field >= 0 && columns > 2 ? 1 : 0;
+      }
+      if (column >= columns) [line, column] = [line + 1, indent];
+      spots.push([column++, line]);
+      before = field;
+    }
+    [lines, arranged] = [spots.length ? line + 1 : 0, columns];
+  }
+
+  const shift = (column, line) => `translate(${column * WIDTH}px, ${line * HEIGHT}px)`;
+
+  function layOut() {
+    arrange();
+    sheet.style.height = `${lines * HEIGHT}px`;
+    const top = Math.floor(grid.scrollTop / HEIGHT) - 2;
+    const bottom = Math.ceil((grid.scrollTop + grid.clientHeight) / HEIGHT) + 2;
+    const from = (line) => { const at = spots.findIndex((spot) => spot[1] >= line); return at < 0 ? spots.length : at; };
+    const [first, end] = [from(top), from(bottom)];
     for (const [at, tile] of tiles) if (at < first || at >= end) { tile.remove(); tiles.delete(at); }
     for (let at = first; at < end; at++) {
       if (!tiles.has(at)) { tiles.set(at, makeTile(at)); sheet.append(tiles.get(at)); }
-      const tile = tiles.get(at);
-      tile.style.transform = `translate(${(at % columns) * WIDTH}px, ${Math.floor(at / columns) * HEIGHT}px)`;
+      tiles.get(at).style.transform = shift(...spots[at]);
     }
+    sheet.querySelectorAll(".head").forEach((head) => head.remove());
+    for (const {field, line} of heads) if (line >= top && line < bottom) sheet.append(makeHead(field, line));
     if (tiles.has(position)) grid.setAttribute("aria-activedescendant", tiles.get(position).id);
     else grid.removeAttribute("aria-activedescendant");
   }
 
+  function makeHead(field, line) {
+    const head = document.createElement("div"), numbers = inField[field];
+    head.className = "head";
+    head.setAttribute("role", "presentation");
+    const done = numbers.filter((number) => !isOpen(number)).length;
+    const texts = [data.fields[field].value, done === numbers.length ? "labelled \u2713" : `${done} of ${numbers.length}`, data.fields[field].name.replaceAll("/", "/\u200b")];
+    for (const [at, text] of texts.entries()) {
+      const span = document.createElement("span");
+      span.textContent = text;
+      if (at === 0) span.className = "value";
+      head.append(span);
+    }
+    head.style.transform = shift(0, line);
+    return head;
+  }
+
+  // The numbers of each field's rows.
+  const inField = data.fields.map(() => []);
+  rows.forEach((row, number) => { if (row.field >= 0) inField[row.field].push(number); });
+
   function makeTile(at) {
     const tile = document.createElement("div");
-    tile.id = `image-${rows[matching[at]].place}`;
+    const {place} = rows[matching[at]];
+    tile.id = Number.isInteger(place) ? `image-${place}` : `member-${matching[at]}`;
     tile.setAttribute("role", "option");
     tile.setAttribute("aria-setsize", matching.length);
     tile.setAttribute("aria-posinset", at + 1);
@@ -113,7 +166,7 @@
     given.className = "given";
     given.textContent = label === OPEN ? row.suspect ? `${row.known}, or ${row.predicted}?` : row.noDigit ? "no digit?" : `${row.predicted}?` : label === UNREADABLE ? data.unreadable : `${label} ✓`;
     model.textContent = data.blind ? "" : share(row.confidence);
-    tile.setAttribute("aria-label", `${describe(row)}; ${inWords(label)}`);
+    tile.setAttribute("aria-label", `${describe(row)}; ${inWords(label)}${row.field < 0 ? "" : `; of ${data.fields[row.field].name}`}`);
   }
 
   function draw(canvas, number) {
@@ -133,8 +186,9 @@
     const before = position;
     position = Math.max(0, Math.min(matching.length - 1, at));
     chosen.hidden = matching.length === 0;
+    arrange();
     if (matching.length > 0) {
-      const top = Math.floor(position / columns) * HEIGHT;
+      const top = spots[position][1] * HEIGHT;
       if (top < grid.scrollTop) grid.scrollTop = top;
       else if (top + HEIGHT > grid.scrollTop + grid.clientHeight) grid.scrollTop = top + HEIGHT - grid.clientHeight;
     }
@@ -151,6 +205,9 @@
     const words = describe(row);
     element("said").textContent = words[0].toUpperCase() + words.slice(1) + (row.known === null ? "" : `; known as ${row.known}`);
     element("name").textContent = row.name;
+    const field = data.fields[row.field];
+    element("field").hidden = !field;
+    if (field) element("field").textContent = `Field ${field.name}: ${field.value}${field.why ? `; ${field.why}` : ""}`;
     for (const button of element("pad").querySelectorAll("button"))
       button.setAttribute("aria-pressed", button.dataset.label === label);
   }
@@ -160,7 +217,8 @@
     const unreadable = rows.reduce((sum, _, number) => sum + (labelOf(number) === UNREADABLE), 0);
     element("bar").value = done;
     element("counts").textContent = `${done.toLocaleString("en")} of ${rows.length.toLocaleString("en")} looked at`
-      + (unreadable ? `, ${unreadable.toLocaleString("en")} ${data.unreadable}` : "");
+      + (unreadable ? `, ${unreadable.toLocaleString("en")} ${data.unreadable}` : "")
+      + (data.fields.length ? `; ${inField.filter((numbers) => !numbers.some(isOpen)).length.toLocaleString("en")} of ${data.fields.length.toLocaleString("en")} fields` : "");
     element("download").disabled = done === 0;
   }
 
@@ -212,11 +270,19 @@
     element("live").textContent = `${data.file}: ${lines.length.toLocaleString("en")} images`;
   }
 
+  // The tile above or below; of a line that is shorter, as fields have them, its last one.
+  function beside(step) {
+    const [column, line] = spots[position] ?? [0, 0];
+    const there = [...spots.keys()].filter((at) => spots[at][1] === line + step);
+    const nearest = there.filter((at) => spots[at][0] <= column).at(-1) ?? there[0] ?? position;
+    return data.fields.length || spots[nearest]?.[0] === column ? nearest : position;
+  }
+
   const moves = {
     ArrowLeft: () => position - 1,
     ArrowRight: () => position + 1,
-    ArrowUp: () => position - (position >= columns ? columns : 0),
-    ArrowDown: () => position + (position + columns < matching.length ? columns : 0),
+    ArrowUp: () => beside(-1),
+    ArrowDown: () => beside(1),
     PageUp: () => Math.max(position % columns, position - pageful()),
     PageDown: () => position + pageful(),
     Home: () => 0,

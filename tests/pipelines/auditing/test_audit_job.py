@@ -7,13 +7,17 @@ import shutil
 
 import pytest
 
+from digitmill.confidence.audits import judge_audit
 from digitmill.confidence.exact_bounds import exact_interval
 from digitmill.engines.bundle_loader import open_bundle
 from digitmill.storage import open_folder
 from pipelines.auditing import audit_job
 from pipelines.auditing.audit_job import run
 from pipelines.auditing.audit_options import AuditOptions
+from pipelines.compact.compact_job import run as compact
+from pipelines.compact.compact_options import CompactOptions
 from pipelines.output.verification import verify
+from pipelines.report.rebuilding import rebuild_report
 from pipelines.review import review_job
 from pipelines.review.review_options import ReviewOptions
 from pipelines.score import score_job
@@ -21,6 +25,7 @@ from pipelines.score_options import ScoreOptions
 from schemas.checks.audit import Audit, Verdict
 from schemas.errors import ExitCode, UserError
 from schemas.labels import UNREADABLE
+from schemas.manifest import Manifest
 from schemas.model import bundle as names
 from schemas.model.trust import Guarantee
 
@@ -211,7 +216,7 @@ def test_several_runs_are_answered_one_by_one_and_together(
 
 
 def judged(accepted: int, wrong: int, labelled: int, target: float | None = 0.99) -> Audit:
-    return audit_job._judge(
+    return judge_audit(
         run=str(accepted),
         target=target,
         labelled=labelled,
@@ -234,3 +239,64 @@ def test_runs_of_different_promises_are_broken_each_by_itself() -> None:
     assert summary.total.verdict == Verdict.NO_PROMISE
     assert "promises differ" in summary.table()
     assert summary.exit_code == ExitCode.GATE_TRIPPED
+
+
+def test_reports_of_later_nights_carry_the_figure_over_all_nights(
+    digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    model, nights = promising(bundle_path, tmp_path, 0.9), tmp_path / "nights"
+    given: dict = {"accept_threshold": None, "since": str(nights), "include": ("0/*", "1/*", "2/*")}
+    later: dict = {**given, "fail_on": ("audit_error>0.001",)}
+    first = score(digit_folder, model, nights / "1", **given)
+    second = score(digit_folder, model, nights / "2", **{**later, "include": (), "audit": 40})
+    labels = {row["image"]: row["digit"] for night in (first, second) for row in drawn(night)}
+    labels[drawn(first)[0]["image"]] = UNREADABLE
+    audited(first, write_labels(tmp_path / "labels.csv", labels))
+    # Nothing is known yet when the second night runs; later it is, and outlasts the first night.
+    manifest = Manifest.from_json((second / "manifest.json").read_text())
+    assert (manifest.audit_error, manifest.tripped) == (None, {})
+    audited(second, str(tmp_path / "labels.csv"))
+    third = score(digit_folder, model, nights / "3", **later)
+    page, manifest = (
+        (third / "report.html").read_text(),
+        Manifest.from_json((third / "manifest.json").read_text()),
+    )
+    assert f"checked {SIZE + 40} accepted images: 1 is wrong" in page
+    assert "The promise that at most 10.00 % of the accepted images are wrong is kept" in page
+    rates = [Audit.from_json((night / "audit.json").read_text()) for night in (first, second)]
+    whole = sum((each.error_rate or 0) * each.accepted for each in rates) / sum(
+        each.accepted for each in rates
+    )
+    assert manifest.audit_error == pytest.approx(whole)
+    assert manifest.tripped == {"audit_error>0.001": pytest.approx(whole)}
+    assert not verify(open_folder(str(third))).findings
+    shutil.rmtree(first)
+    (third / "report.html").unlink()
+    rebuild_report(str(third))
+    assert (third / "report.html").read_text() == page
+
+
+def test_a_damaged_audit_of_an_earlier_run_is_refused_before_anything_is_scored(
+    output: pathlib.Path, digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    (output / "audit.json").write_text("{}")
+    with pytest.raises(UserError, match="the audit is damaged"):
+        score(digit_folder, bundle_path, tmp_path / "later", since=str(output))
+    assert not (tmp_path / "later" / "statistics").exists()
+
+
+def test_a_merged_state_keeps_the_audits_and_draws_its_own_sample(
+    output: pathlib.Path, digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    labels = write_labels(tmp_path / "labels.csv", {row["image"]: row["digit"] for row in drawn(output)})
+    audited(output, labels)
+    state = tmp_path / "state"
+    compact(CompactOptions(runs=(str(output),), output=str(state)))
+    assert drawn(state) == drawn(output)
+    assert f"checked {SIZE} accepted images: 0 are wrong" in (state / "report.html").read_text()
+    later = score(digit_folder, bundle_path, tmp_path / "later", since=str(state))
+    assert f"checked {SIZE} accepted images" in (later / "report.html").read_text()
+    # The state's own audit stands for those of the runs in it.
+    assert audited(state, labels).total.labelled == SIZE
+    again = score(digit_folder, bundle_path, tmp_path / "again", since=str(state))
+    assert f"checked {SIZE} accepted images" in (again / "report.html").read_text()

@@ -6,6 +6,7 @@ import pathlib
 import pytest
 
 from digitmill.cli import main
+from digitmill.confidence.audits import judge_audit
 from pipelines.report import nights_report
 from schemas.errors import ExitCode, UserError
 from schemas.manifest import Counts, Manifest, Status
@@ -82,11 +83,20 @@ def test_all_figures_that_are_known_are_drawn(nights: pathlib.Path) -> None:
 
 
 def test_an_audit_is_shown_where_there_is_one(nights: pathlib.Path) -> None:
-    (nights / "second" / "audit.json").write_text('{"error_rate": 0.0125}')
+    for name, wrong in (("first", 1), ("second", 3)):
+        found = judge_audit(
+            run=name, target=0.999, accepted=1_000, sampled=200, labelled=200, wrong=wrong, not_digits=0
+        )
+        (nights / name / "audit.json").write_text(found.to_json())
     page = Page(nights_report.report_nights([str(nights)]))
     assert "audit" in page.charts
-    assert "Audited wrong" in page.text
-    assert "1.25 %" in page.text.replace("\N{NO-BREAK SPACE}", " ")
+    text = " ".join(page.text.replace("\N{NO-BREAK SPACE}", " ").split())
+    assert "Accepted but wrong 1.00 % 4 of 400 audited images of 2 runs" in text
+    assert "The promise that at most 0.10 % of the accepted images are wrong is broken" in text
+    assert "200 1.50 %" in text
+    with (nights / "nights.csv").open(newline="") as file:
+        rows = [(row["audited"], row["audited_wrong"]) for row in csv.DictReader(file)]
+    assert rows == [("200", "1"), ("200", "3"), ("", "")]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"error_rate": "x"}'])

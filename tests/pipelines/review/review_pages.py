@@ -6,6 +6,7 @@ import numpy as np
 
 from digitmill.storage.listed_image import ListedImage
 from pipelines.history.past_runs import PastRun
+from pipelines.review.review_fields import ReviewField
 from pipelines.review.review_images import Picture
 from pipelines.review.review_page import render_review
 from pipelines.review.review_rows import ReviewRow
@@ -31,6 +32,7 @@ def page_of(
     gone: Sequence[int] = (),
     original: bytes = b"",
     digest: str = "d" * 64,
+    fields: Sequence[ReviewField] = (),
 ) -> str:
     """The page of these rows."""
     run = PastRun("/scores", manifest, RunPlan(("in",), "m", "2", {}, {}), digest)
@@ -40,4 +42,4 @@ def page_of(
         if place not in gone
     }
     errors = {place: ImageError(FailureCode.MISSING, "No such file <or> folder") for place in gone}
-    return render_review(run, rows, pictures=pictures, errors=errors)
+    return render_review(run, rows, pictures=pictures, errors=errors, fields=fields)

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from digitmill.imaging.decode import decode
+from pipelines.review.review_fields import ReviewField
 from schemas import labels
 from schemas.manifest import Manifest
 from tests.browser import PATIENCE, Tabs, serious_faults
@@ -291,3 +292,59 @@ def test_what_seems_no_digit_is_marked_found_and_accepted_as_such(
         ("gs://b/a,2.png", "unreadable"),
         ("gs://b/a,5.png", "5"),
     ]
+
+
+@pytest.fixture
+def fields_page(
+    tmp_path: pathlib.Path, manifest: Manifest, digits: np.ndarray, tabs: Tabs
+) -> Callable[[], Page]:
+    """A page of two fields of three digits, each with an accepted one, and of two images in none."""
+    uris = [f"gs://b/{name}.png" for name in ("f/1", "x", "g/1", "g/3", "y", "f/2", "f/3", "g/2")]
+    rows = [make_row(number, uri) for number, uri in enumerate(uris)]
+    rows[5:] = [row._replace(member=True) for row in rows[5:]]
+    fields = [
+        ReviewField("form <b>f</b>", "0?6", "position 2 failed: EMPTY", ("gs://b/f/1.png", *uris[5:7])),
+        ReviewField("form g", "273", "", (uris[2], uris[7], uris[3])),
+    ]
+    path = tmp_path / "fields.html"
+    path.write_text(page_of(manifest, rows, digits[: len(rows)], fields=fields))
+    return lambda: ready(tabs.open(path))
+
+
+def test_fields_are_labelled_digit_by_digit(fields_page: Callable[[], Page], tmp_path: pathlib.Path) -> None:
+    page = fields_page()
+    expect(page.locator(".head")).to_have_count(2)
+    expect(page.locator(".head").first).to_contain_text("form <b>f</b>")
+    expect(page.locator("#field")).to_have_text("Field form <b>f</b>: 0?6; position 2 failed: EMPTY")
+    expect(page.locator("#counts")).to_have_text("0 of 8 looked at; 0 of 2 fields")
+    # The three digits of the first field come first, then what is in no field.
+    press(page, "7", "8", "9")
+    expect(page.locator("#counts")).to_have_text("3 of 8 looked at; 1 of 2 fields")
+    expect(page.locator(".head").first).to_contain_text("labelled")
+    assert [(row["path"], row["label"]) for row in download(page, tmp_path)] == [
+        ("gs://b/f/1.png", "7"),
+        ("gs://b/f/2.png", "8"),
+        ("gs://b/f/3.png", "9"),
+    ]
+    # Kept in the browser, for the digits that have no number, too.
+    page.reload()
+    expect(ready(page).locator("#counts")).to_have_text("3 of 8 looked at; 1 of 2 fields")
+    press(page, "Backspace")
+    expect(page.locator("#counts")).to_have_text("2 of 8 looked at; 0 of 2 fields")
+
+
+def test_a_page_of_fields_is_accessible(fields_page: Callable[[], Page], axe: str) -> None:
+    assert serious_faults(fields_page(), axe) == []
+
+
+def test_arrows_go_from_field_to_field(fields_page: Callable[[], Page]) -> None:
+    page = fields_page()
+    at = page.locator('.tile[aria-selected="true"]')
+    tops = []
+    for _ in range(3):
+        tops.append(at.bounding_box()["y"])
+        press(page, "ArrowDown")
+    assert tops == sorted(set(tops))
+    expect(at).to_have_attribute("id", "image-4")
+    press(page, "Home")
+    expect(at).to_have_attribute("id", "image-0")

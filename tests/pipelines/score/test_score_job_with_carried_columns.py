@@ -1,4 +1,5 @@
 import csv
+import os
 import pathlib
 from collections.abc import Callable
 
@@ -111,6 +112,69 @@ def test_a_merged_state_has_the_columns_too(options: Callable, tmp_path: pathlib
     compact(CompactOptions(runs=(str(tmp_path / "nights"),), output=str(tmp_path / "state")))
     assert rows_of(tmp_path / "state") == rows_of(tmp_path / "nights/1")
     assert not verify(open_folder(str(tmp_path / "state"))).findings
+
+
+def test_a_merged_state_keeps_the_columns_of_the_last_run_that_had_them(
+    options: Callable, listed: pathlib.Path, tmp_path: pathlib.Path, digits: np.ndarray, png_of: Callable
+) -> None:
+    nights, state = str(tmp_path / "nights"), tmp_path / "state"
+    run(options("nights/1"))
+    listed.write_text(listed.read_text(encoding="utf-8").replace("Möller, 4", ""), encoding="utf-8")
+    run(options("nights/2", carry="Customer", since=nights))
+    (tmp_path / "1.png").write_bytes(png_of(digits[100]))
+    os.utime(tmp_path / "1.png", (1, 1))
+    run(options("nights/3", carry=None, since=nights))
+    compact(CompactOptions(runs=(nights,), output=str(state)))
+    rows = rows_of(state)
+    assert [row["Customer"] for row in rows] == [f"Möller, {n}" if n != 4 else "" for n in range(7)]
+    assert [row["batch"] for row in rows] == ["", "1", "", "1", "", "1", ""]
+    assert list(fields_of(state)) == ["meter 0", "meter 1"]
+    run(options("whole"))
+    assert fields_of(state) == fields_of(tmp_path / "whole")
+    # And so does the state of a state and a later night.
+    compact(CompactOptions(runs=(str(state), f"{nights}/3"), output=str(tmp_path / "states/2")))
+    assert rows_of(tmp_path / "states/2") == rows
+
+
+def test_an_image_may_move_to_another_field_since_it_was_scored(
+    options: Callable, listed: pathlib.Path, tmp_path: pathlib.Path, digits: np.ndarray, png_of: Callable
+) -> None:
+    run(options("nights/1", carry=None))
+    text = listed.read_text(encoding="utf-8")
+    for before, after in (("meter 0,2", "meter 0,3"), ("meter 1,0", "meter 0,2"), ("meter 1,1", "meter 1,0")):
+        text = text.replace(before, after)
+    listed.write_text(text.replace("meter 1,2", "meter 1,1"), encoding="utf-8")
+    (tmp_path / "0.png").write_bytes(png_of(digits[100]))
+    os.utime(tmp_path / "0.png", (1, 1))
+    run(options("nights/2", carry=None, since=str(tmp_path / "nights")))
+    run(options("whole", carry=None))
+    fields, whole = fields_of(tmp_path / "nights/2"), fields_of(tmp_path / "whole")
+    assert list(fields) == ["meter 0"]
+    assert fields["meter 0"] == whole["meter 0"]
+    assert not fields["meter 0"]["reason"]
+
+
+@pytest.mark.parametrize("flag", ["input_list", "labels"])
+def test_a_pipe_of_the_shell_is_read_once(
+    options: Callable,
+    listed: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    flag: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "labels.csv").write_text("path,label\n0.png,7\n1.png,3\n")
+    given = {"labels": "labels.csv", "input_list": str(listed)}
+    plain = run(options("plain", **given)).manifest
+    reading, writing = os.pipe()
+    os.write(writing, pathlib.Path(given[flag]).read_bytes())
+    os.close(writing)
+    try:
+        piped = run(options("piped", **{**given, flag: f"/dev/fd/{reading}"})).manifest
+    finally:
+        os.close(reading)
+    assert rows_of(tmp_path / "piped") == rows_of(tmp_path / "plain")
+    assert (piped.fields, piped.labelled) == (plain.fields, 2)
 
 
 def test_the_list_can_say_what_makes_a_field(options: Callable, tmp_path: pathlib.Path) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from digitmill.default_model import SHIPPED_MODEL
 from digitmill.storage import open_folder
+from pipelines.compact.compact_job import run as compact
+from pipelines.compact.compact_options import CompactOptions
 from pipelines.output.verification import verify
 from pipelines.report.rebuilding import rebuild_report
 from pipelines.score.preview import preview
@@ -186,6 +188,65 @@ def test_an_incremental_run_takes_the_other_digits_of_its_fields_from_earlier_ru
     (tmp_path / "nights/2" / "reports" / "fields.csv").unlink()
     rebuild_report(str(tmp_path / "nights/2"))
     assert (tmp_path / "nights/2" / "reports" / "fields.csv").read_bytes() == written
+
+
+def test_the_report_of_an_incremental_run_outlasts_the_earlier_runs(
+    options: Callable, forms: pathlib.Path, tmp_path: pathlib.Path, digits: np.ndarray, png_of: Callable
+) -> None:
+    run(options("nights/1"))
+    (forms / "form2/amount/03.png").write_bytes(png_of(digits[201]))
+    run(options("nights/2", since=str(tmp_path / "nights"), field_check="luhn"))
+    second = tmp_path / "nights/2"
+    shutil.rmtree(tmp_path / "nights/1")
+    page = (second / "report.html").read_bytes()
+    (second / "report.html").unlink()
+    rebuild_report(str(second))
+    assert (second / "report.html").read_bytes() == page
+    # What is damaged is made again, which needs them.
+    (second / "reports/fields.csv").write_text("field\n")
+    with pytest.raises(UserError, match="earlier run that this one builds on"):
+        rebuild_report(str(second))
+
+
+def test_gates_know_the_fields(options: Callable, tmp_path: pathlib.Path) -> None:
+    gates = ("fields.incomplete>0.3", "fields.accuracy<0.9", "fields<6", "fields.invalid>0.5")
+    summary = run(options(fail_on=gates, field_check="regex:9{4}"))
+    assert summary.manifest.tripped == {
+        "fields.incomplete>0.3": pytest.approx(1 / 3),
+        "fields.accuracy<0.9": None,
+        "fields.invalid>0.5": pytest.approx(2 / 3),
+    }
+    assert "fields.incomplete&gt;0.3" in (tmp_path / "out" / "report.html").read_text()
+    none = run(options("none", field=None, fail_on=("fields.accepted<0.5",))).manifest
+    assert none.tripped == {"fields.accepted<0.5": None}
+
+
+def test_a_finished_run_is_not_resumed_with_other_options_of_its_reports(
+    options: Callable, tmp_path: pathlib.Path
+) -> None:
+    gates = ("fields>100",)
+    run(options(fail_on=gates))
+    with pytest.raises(UserError, match=r"finished, with other options .fail_on was 'fields>100' and is now"):
+        run(options(fail_on=("fields<100",), resume=True))
+    with pytest.raises(UserError, match=r"field was .* and is now None"):
+        run(options(field=None, fail_on=gates, resume=True))
+    assert run(options(fail_on=gates, resume=True)).manifest.tripped == {}
+
+
+def test_a_merged_state_has_fields_of_its_own(
+    options: Callable, forms: pathlib.Path, tmp_path: pathlib.Path, digits: np.ndarray, png_of: Callable
+) -> None:
+    run(options("nights/1", field_check="luhn"))
+    (forms / "form2/amount/03.png").write_bytes(png_of(digits[201]))
+    (forms / "form4/amount/04.png").unlink()
+    run(options("nights/2", field_check="luhn", since=str(tmp_path / "nights")))
+    compact(CompactOptions(runs=(str(tmp_path / "nights"),), output=str(tmp_path / "state")))
+    run(options("whole", field_check="luhn"))
+    assert fields_of(tmp_path / "state") == fields_of(tmp_path / "whole")
+    assert not verify(open_folder(str(tmp_path / "state"))).findings
+    (tmp_path / "state/reports/fields.csv").unlink()
+    rebuild_report(str(tmp_path / "state"))
+    assert fields_of(tmp_path / "state") == fields_of(tmp_path / "whole")
 
 
 def test_with_labels_the_values_are_counted_right_or_wrong(

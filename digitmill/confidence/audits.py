@@ -1,0 +1,64 @@
+"""What audits of one run or of several say about the errors among accepted images, and about a promise."""
+
+from collections.abc import Sequence
+
+from digitmill.confidence.exact_bounds import exact_interval, weighted_interval
+from schemas.checks.audit import Audit, Verdict
+from schemas.model.trust import DELTA
+
+
+def judge_audit(*, run: str, target: float | None, labelled: int, wrong: int, **counts: int) -> Audit:
+    """Return the audit of a run, from how many of its labelled images are wrong; `counts` are the others."""
+    interval = exact_interval(wrong, labelled, 0.05)
+    return Audit(
+        run=run,
+        labelled=labelled,
+        wrong=wrong,
+        error_rate=wrong / labelled if labelled else None,
+        interval_95=interval,
+        target=target,
+        verdict=_verdict(target, exact_interval(wrong, labelled, 2 * DELTA)),
+        **counts,
+    )
+
+
+def sum_audits(audits: Sequence[Audit]) -> Audit:
+    """Return the audit of all accepted images of some runs, at least one.
+
+    Samples of one size are no random sample of runs of different size: each run's rate counts by its accepted
+    images. What runs without labels have accepted may all be right or all be wrong.
+    """
+    if len(audits) == 1:
+        return audits[0]
+    accepted = sum(each.accepted for each in audits)
+    known = [each for each in audits if each.labelled]
+    weights = [each.accepted / accepted / each.labelled for each in known]
+    rate = sum(weight * each.wrong for weight, each in zip(weights, known, strict=True))
+    unknown = 1 - sum(each.accepted for each in known) / accepted if accepted else 1.0
+
+    def interval(delta: float) -> tuple[float, float]:
+        # Of weights that add up to less than 1, the bounds are those of the part.
+        low, high = weighted_interval(rate, max(weights), delta) if weights else (0.0, 0.0)
+        return low, min(1.0, high + unknown)
+
+    targets = {each.target for each in audits}
+    target = targets.pop() if len(targets) == 1 else None
+    names = ("accepted", "sampled", "labelled", "wrong", "not_digits")
+    return Audit(
+        run="",
+        error_rate=rate if len(known) == len(audits) else None,
+        interval_95=interval(0.05),
+        target=target,
+        verdict=_verdict(target, interval(2 * DELTA)),
+        **{name: sum(getattr(each, name) for each in audits) for name in names},
+    )
+
+
+def _verdict(target: float | None, interval: tuple[float, float]) -> Verdict:
+    """Return what an interval says, each side of which fails with probability `DELTA`, as the promise may."""
+    if target is None:
+        return Verdict.NO_PROMISE
+    low, high = interval
+    if low > 1 - target:
+        return Verdict.BROKEN
+    return Verdict.KEPT if high <= 1 - target else Verdict.UNDECIDED
