@@ -231,7 +231,8 @@ def _line_remnants(pieces: np.ndarray, stats: np.ndarray, lines: Lines) -> np.nd
     flat = max_line_thickness(pieces.shape)
     beside = np.zeros((2, len(stats)), bool)
     for which, line in enumerate((lines.level, lines.upright)):
-        beside[which, pieces[cv2.dilate(line, np.ones((3, 3), np.uint8)) > 0]] = True
+        near = cv2.calcHist([pieces], [0], cv2.dilate(line, None), [len(stats)], [0, len(stats)])
+        beside[which] = near.ravel() > 0
     beside[0] |= (top == 0) | (top + height == pieces.shape[0])
     beside[1] |= (left == 0) | (left + width == pieces.shape[1])
     return (beside[0] & (height <= flat)) | (beside[1] & (width <= flat))

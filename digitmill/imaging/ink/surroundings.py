@@ -165,7 +165,8 @@ def inside_frame(ink: np.ndarray) -> Box | None:
     if frame is None:
         return None
     left, top, right, bottom = frame.inner
-    stats = cv2.connectedComponentsWithStats(ink[top:bottom, left:right], connectivity=8)[2][1:]
+    inside = ink[top:bottom, left:right]
+    stats = cv2.connectedComponentsWithStats(inside, connectivity=8, ltype=cv2.CV_16U)[2][1:]
     if not len(stats):
         return None
     x, y, width, height = stats[stats[:, 4].argmax(), :4].tolist()
