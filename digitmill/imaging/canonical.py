@@ -179,10 +179,9 @@ def _without_specks(
     """
     single = _single_piece(mask, ink) if lines is None else None
     if single is not None:
-        left, top, width, height = cv2.boundingRect(single)
-        return single, (left, top, left + width, top + height), None
+        return *single, None
     count, pieces, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_16U)
-    weight = _weight(pieces, count, ink)
+    weight = _weight(pieces, count, ink, ink.contrast)
     if lines is not None:
         weight[_line_remnants(pieces, stats, lines)] = 0
     frame = frame_pieces(pieces, stats, weight)
@@ -196,26 +195,32 @@ def _without_specks(
     return _selected(pieces, kept), box, _selected(pieces, frame) if frame.any() else None
 
 
-def _single_piece(mask: np.ndarray, ink: Ink) -> np.ndarray | None:
-    """Return the mask of the only piece that is no speck and lies within the picture; None for any other.
+def _single_piece(mask: np.ndarray, ink: Ink) -> tuple[np.ndarray, Box] | None:
+    """Return mask and box of the only piece that is no speck, if it lies within the picture.
 
-    Nearly all scans are such; looking at the pieces' sizes and places takes four times as long.
+    Nearly all scans have one; looking at the pieces' sizes and places takes four times as long.
     """
-    count, pieces = cv2.connectedComponents(mask, connectivity=8, ltype=cv2.CV_16U)
+    left, top, width, height = cv2.boundingRect(mask)
+    rows, columns = slice(top, top + height), slice(left, left + width)
+    count, pieces = cv2.connectedComponents(mask[rows, columns], connectivity=8, ltype=cv2.CV_16U)
     piece, area = mask, cv2.countNonZero(mask)
     if count > 2:
-        weight = _weight(pieces, count, ink)
-        largest = int(weight.argmax())
-        area = int(weight[largest])
+        weight = _weight(pieces, count, ink, ink.contrast[rows, columns])
         if np.count_nonzero(weight) != 1:
             return None
-        piece = cv2.inRange(pieces, largest, largest)
-    return piece if area > mask.size // _SPECK and not lies_along_edges(piece) else None
+        largest = int(weight.argmax())
+        area = int(weight[largest])
+        piece = np.zeros_like(mask)
+        piece[rows, columns] = cv2.inRange(pieces, largest, largest)
+        left, top, width, height = cv2.boundingRect(piece)
+    if area <= mask.size // _SPECK or lies_along_edges(piece):
+        return None
+    return piece, (left, top, left + width, top + height)
 
 
-def _weight(pieces: np.ndarray, count: int, ink: Ink) -> np.ndarray:
-    """Return how many pixels of each piece are dark, int64[count]; 0 of the paper."""
-    dark = cv2.threshold(ink.contrast, (ink.base + ink.peak) // 2, 255, cv2.THRESH_BINARY)[1]
+def _weight(pieces: np.ndarray, count: int, ink: Ink, contrast: np.ndarray) -> np.ndarray:
+    """Return how many pixels of each piece are dark by their contrast, int64[count]; 0 of the paper."""
+    dark = cv2.threshold(contrast, (ink.base + ink.peak) // 2, 255, cv2.THRESH_BINARY)[1]
     weight = cv2.calcHist([pieces], [0], dark, [count], [0, count]).ravel().astype(np.int64)
     weight[0] = 0
     return weight

@@ -165,7 +165,7 @@ def _paper(lighting: Lighting) -> np.ndarray:
     """
     small = lighting.small
     size = (small.shape[1], small.shape[0])
-    plane = cv2.convertScaleAbs(np.maximum(lighting.plane, 0))
+    plane = cv2.addWeighted(lighting.plane, 1, lighting.plane, 0, 0, dtype=cv2.CV_8U)
     plane = cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR)
     reach = max(_LEAST_CLOSING, int(max(size) * _CLOSING) | 1)
     level = cv2.addWeighted(small, 1, plane, -1, _LIGHTEST)
