@@ -50,7 +50,9 @@ FULL: Final = Effort(
     {"large": 5_000, "stock": 1_000, "small": 100},
     {"dense-300-100": 30_000, "cnn": 6_000},
 )
-QUICK: Final = Effort((2_000,), 1, 500, {"large": 2_000, "stock": 200, "small": 100}, {"dense-300-100": 4_000})
+QUICK: Final = Effort(
+    (2_000,), 1, 500, {"large": 2_000, "stock": 200, "small": 100}, {"dense-300-100": 4_000}
+)
 
 
 def measured(

@@ -14,6 +14,8 @@ _SHARE: Final = 0.6
 
 _INK: Final = 0.85
 
+_FORMATS: Final = {".png": "PNG", ".jpg": "JPEG"}
+
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
@@ -35,7 +37,7 @@ class Kind:
     def name(self) -> str:
         """The kind in words."""
         paper = "grainy" if self.grain else "clean"
-        return f"{self.side} px {self.suffix[1:].upper()}, {paper}"
+        return f"{self.side} px {_FORMATS[self.suffix]}, {paper}"
 
     def draw(self, digit: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return uint8[side, side], the scan of a digit uint8[28, 28]."""

@@ -4,8 +4,9 @@ Usage: python -m benchmarks.stages [--images N] [--rounds N]
 
 Every stage is what a worker process runs, on the same images, in one thread; a stage within another is
 clocked there. The median of the rounds counts, and rounds go through all stages in turn. `list` and
-`freeze` are the launcher's. A core scores one image in the sum of the worker's stages. Below, the engines for
-CPUs that are installed, in turn, and what decoding takes of files that are no canonical digits. Images and bundle are those of `benchmarks.scoring`.
+`freeze` are the launcher's. A core scores one image in the sum of the worker's stages. Below, what decoding
+takes of scans, and the engines for CPUs that are installed, each in turn. Images and bundle are those of
+`benchmarks.scoring`.
 """
 
 import argparse
