@@ -65,6 +65,9 @@ _EDGE: Final = 0.25
 _CORES: Final = (0.25, 0.4, 0.55)
 """Ink of more than this share of the contrast is without its blur, which joins a digit to its frame."""
 
+_NEAR: Final = np.ones((3, 3), np.uint8)
+"""A pixel and its neighbours."""
+
 _LOOKS: Final = 3
 """So often is a digit looked for again, each time within the frame found before."""
 
@@ -236,7 +239,7 @@ def _line_remnants(pieces: np.ndarray, stats: np.ndarray, lines: Lines) -> np.nd
     flat = max_line_thickness(pieces.shape)
     beside = np.zeros((2, len(stats)), bool)
     for which, line in enumerate((lines.level, lines.upright)):
-        near = cv2.calcHist([pieces], [0], cv2.dilate(line, None), [len(stats)], [0, len(stats)])
+        near = cv2.calcHist([pieces], [0], cv2.dilate(line, _NEAR), [len(stats)], [0, len(stats)])
         beside[which] = near.ravel() > 0
     beside[0] |= (top == 0) | (top + height == pieces.shape[0])
     beside[1] |= (left == 0) | (left + width == pieces.shape[1])
@@ -254,7 +257,7 @@ def _extract_ink(found: _Found) -> np.ndarray:
     height, width = mask.shape
     rows, columns = slice(max(0, top - 1), bottom + 1), slice(max(0, left - 1), right + 1)
     # The mask's pixels are coarser than the level's: the stroke's edge may lie just outside.
-    mask = cv2.dilate(mask[rows, columns], None)
+    mask = cv2.dilate(mask[rows, columns], _NEAR)
     near = level[_scaled(rows, level.shape[0] / height), _scaled(columns, level.shape[1] / width)]
     size = (near.shape[1], near.shape[0])
     paper = cv2.resize(ink.paper[rows, columns], size, interpolation=cv2.INTER_LINEAR)
