@@ -17,11 +17,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from benchmarks import buckets, machine, page, plot, process, results, scoring, tables, targets, training
-from benchmarks.contenders import ALL, MODELS, STOCK_BEAM, Contender, Model, installed
+from benchmarks.contenders import ALL, DIGITMILL, MODELS, PLAIN_KERAS, STOCK_BEAM, Contender, Model, installed
 from benchmarks.results import Results, Run
 from benchmarks.workspace import Workspace, source
 
-PARTS: Final = ("start", "scoring", "cores", "buckets", "training", "stages")
+PARTS: Final = ("start", "scoring", "scans", "cores", "buckets", "training", "stages")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,12 +31,14 @@ class Effort:
     Attributes:
         images: of the folders to score, ascending.
         rounds: number of runs of each contender.
+        scans: images of each kind of scan.
         buckets: images of `benchmarks.buckets.buckets`.
         epochs: for each recipe that is trained, the images of an epoch.
     """
 
     images: tuple[int, ...]
     rounds: int
+    scans: int
     buckets: Mapping[str, int]
     epochs: Mapping[str, int]
 
@@ -44,10 +46,13 @@ class Effort:
 FULL: Final = Effort(
     (10_000, 60_000),
     3,
+    5_000,
     {"large": 5_000, "stock": 1_000, "small": 100},
     {"dense-300-100": 30_000, "cnn": 6_000},
 )
-QUICK: Final = Effort((2_000,), 1, {"large": 2_000, "stock": 200, "small": 100}, {"dense-300-100": 4_000})
+QUICK: Final = Effort(
+    (2_000,), 1, 500, {"large": 2_000, "stock": 200, "small": 100}, {"dense-300-100": 4_000}
+)
 
 
 def measured(
@@ -64,6 +69,9 @@ def measured(
         yield from scoring.start(workspace, first, rounds=rounds)
     for images, model in itertools.product(effort.images if "scoring" in parts else (), models):
         yield from scoring.scoring(workspace, model, contenders=contenders, images=images, rounds=rounds)
+    if "scans" in parts:
+        peers = [one for one in contenders if one.name in (DIGITMILL.name, PLAIN_KERAS.name)]
+        yield from scoring.of_scans(workspace, first, contenders=peers, images=effort.scans, rounds=rounds)
     if "cores" in parts:
         # The slower network: there the engine is what cores share.
         yield from scoring.cores(workspace, last, images=effort.images[-1], rounds=rounds)
@@ -80,6 +88,8 @@ def main() -> None:
     described = machine.describe(source())
     if machine.busy(described):
         _say(f"this machine is busy (load {described['load']}): its figures compare with no others")
+        if arguments.publish:
+            sys.exit("cannot publish: end other work, wait until the load is low, and measure again")
     lacking = missing()
     for line in lacking:
         _say(line)

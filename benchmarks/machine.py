@@ -16,7 +16,7 @@ FILE: Final = "machine.json"
 """Its name in a folder of results."""
 
 QUIET: Final = 0.3
-"""Share of the cores that may be busy before measuring."""
+"""Greatest load before measuring."""
 
 PACKAGES: Final = (
     "apache-beam",
@@ -52,7 +52,7 @@ def describe(digits: str) -> dict[str, Any]:
 
 def busy(machine: dict[str, Any]) -> bool:
     """Whether other work was running when the measuring began."""
-    return machine["load"] > QUIET * machine["cores"]
+    return machine["load"] > QUIET
 
 
 def sentences(machine: dict[str, Any]) -> str:

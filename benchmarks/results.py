@@ -17,8 +17,9 @@ class Run:
     """One run of one contender.
 
     Attributes:
-        section: which comparison it belongs to: `scoring`, `cores`, `start`, `buckets` or `training`.
-        model: recipe of the network; empty where none is run.
+        section: which comparison it belongs to: `scoring`, `scans`, `cores`, `start`, `buckets` or
+            `training`.
+        model: recipe of the network, and the kind of scans; empty where none is run.
         images: how many it had.
         contender: who.
         turn: number of the round, from 0.

@@ -1,5 +1,6 @@
-"""Scores local folders: every contender in turns, digitmill on one core and on all, and its start."""
+"""Scores local folders: every contender in turns, scans, digitmill on one core and on all, and its start."""
 
+import functools
 import itertools
 import math
 import shutil
@@ -7,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from benchmarks import predictions, process
+from benchmarks import predictions, process, scans
 from benchmarks.contenders import DIGITMILL, Contender, Model
 from benchmarks.results import Run
 from benchmarks.workspace import Workspace
@@ -24,6 +25,14 @@ def scoring(
     those = [contender for contender in contenders if images <= contender.most]
     for turn, contender in itertools.product(range(rounds), those):
         yield one(workspace, model, contender, section="scoring", images=images, turn=turn)
+
+
+def of_scans(
+    workspace: Workspace, model: Model, *, contenders: Sequence[Contender], images: int, rounds: int
+) -> Iterator[Run]:
+    """Yield the runs of contenders on each kind of scan, in turns."""
+    for kind, turn, contender in itertools.product(scans.COMPARED, range(rounds), contenders):
+        yield one(workspace, model, contender, section="scans", images=images, turn=turn, kind=kind)
 
 
 def cores(workspace: Workspace, model: Model, *, images: int, rounds: int) -> Iterator[Run]:
@@ -60,16 +69,22 @@ def one(
     images: int,
     turn: int,
     cores: int | None = None,
+    kind: scans.Kind | None = None,
 ) -> Run:
     """Run one contender once and check its predictions."""
-    folder, output = workspace.images(images), workspace.output(contender.name.replace(" ", "-"))
+    folder = (
+        workspace.images(images, kind.name, functools.partial(scans.write, kind))
+        if kind
+        else workspace.images(images)
+    )
+    output = workspace.output(contender.name.replace(" ", "-"))
     # Memory is looked at in the first turn alone, so that the median pays nothing for it.
     finished = process.run(
         contender.command(folder, model, output), cores=cores, memory=process.memory_of if turn == 0 else None
     )
     run = Run(
         section=section,
-        model=model.recipe,
+        model=f"{model.recipe}, {kind.name}" if kind else model.recipe,
         images=images,
         contender=contender.name,
         turn=turn,

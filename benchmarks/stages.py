@@ -4,8 +4,9 @@ Usage: python -m benchmarks.stages [--images N] [--rounds N]
 
 Every stage is what a worker process runs, on the same images, in one thread; a stage within another is
 clocked there. The median of the rounds counts, and rounds go through all stages in turn. `list` and
-`freeze` are the launcher's. A core scores one image in the sum of the worker's stages. Below, the engines for
-CPUs that are installed, in turn. Images and bundle are those of `benchmarks.scoring`.
+`freeze` are the launcher's. A core scores one image in the sum of the worker's stages. Below, what decoding
+takes of scans, and the engines for CPUs that are installed, each in turn. Images and bundle are those of
+`benchmarks.scoring`.
 """
 
 import argparse
@@ -23,10 +24,12 @@ from unittest import mock
 
 import numpy as np
 
+from benchmarks import scans
 from benchmarks.contenders import MODELS
 from benchmarks.workspace import Workspace, write_images
 from digitmill.engines.bundle_loader import Bundle, open_bundle
 from digitmill.engines.engine_choice import CPU_KINDS, EngineKind, has_openvino
+from digitmill.imaging.batch import decode_batch
 from digitmill.storage import ImageReader, list_place, open_folder
 from pipelines.listing.work_item import ITEM_SIZE, WorkItem, pack_items
 from pipelines.scoring import classify, rows
@@ -50,6 +53,8 @@ LIMITS: Final = {
 }
 _LITERT: Final = (EngineKind.LITERT, EngineKind.LITERT_INT8)
 _DIGITS: Final = 2_048
+_SCANS: Final = 256
+"""Of each kind."""
 WORKER: Final = tuple(name for name in LIMITS if name not in ("list", "freeze"))
 
 
@@ -143,6 +148,18 @@ def engine_times(model: pathlib.Path, digits: np.ndarray, *, rounds: int) -> dic
     return {kind: statistics.median(times) / len(digits) * 1e6 for kind, times in seconds.items()}
 
 
+def decoding_times(*, count: int, rounds: int) -> dict[str, float]:
+    """Return the median processor time of decoding each kind of scan to a digit, in us, taken in turn."""
+    files = {kind.name: scans.files(kind, count) for kind in scans.KINDS}
+    seconds: dict[str, list[float]] = {name: [] for name in files}
+    for _ in range(rounds):
+        for name, contents in files.items():
+            began = time.thread_time()
+            decode_batch(contents, len(contents))
+            seconds[name].append(time.thread_time() - began)
+    return {name: statistics.median(times) / count * 1e6 for name, times in seconds.items()}
+
+
 def lines(table: list[tuple[str, float, str]], images: int) -> list[str]:
     """Return the table for people."""
     worker = sum(microseconds for name, microseconds, _ in table if name in WORKER)
@@ -177,6 +194,8 @@ def main() -> None:
         digits = np.resize(embedded_sample.digits().test.images, (_DIGITS, SIDE, SIDE))
         engines = engine_times(model, digits, rounds=max(5, arguments.rounds))
     print("\n".join(lines(stages.table(), stages.images)))
+    decoding = decoding_times(count=min(_SCANS, arguments.images), rounds=max(5, arguments.rounds))
+    print("scans, decoded:", "; ".join(f"{name} {each:.1f}" for name, each in decoding.items()))
     print("engines:", ", ".join(f"{kind} {microseconds:.1f}" for kind, microseconds in engines.items()))
 
 

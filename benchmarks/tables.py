@@ -44,6 +44,15 @@ def _aligned(line: Sequence[str], widths: Sequence[int]) -> list[str]:
 
 def scoring(results: Results) -> Iterator[Table]:
     """Yield a table for each model and number of images."""
+    yield from _compared(results.where(section="scoring"))
+
+
+def scans(results: Results) -> Iterator[Table]:
+    """Yield a table for each kind of scan."""
+    yield from _compared(results.where(section="scans"))
+
+
+def _compared(results: Results) -> Iterator[Table]:
     header = (
         "",
         "seconds: median (all)",
@@ -53,7 +62,7 @@ def scoring(results: Results) -> Iterator[Table]:
         "memory, MB",
         "right",
     )
-    for of_model in parts(results.where(section="scoring"), "model"):
+    for of_model in parts(results, "model"):
         for those in parts(of_model, "images"):
             images = those[0].images
             ours = those.where(contender=DIGITMILL)
@@ -198,6 +207,7 @@ def training(results: Results) -> Iterator[Table]:
 
 SECTIONS = {
     "scoring": scoring,
+    "scans": scans,
     "growth": growth,
     "cores": cores,
     "start": start,

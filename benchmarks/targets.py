@@ -43,16 +43,16 @@ class Target:
 
 def targets(results: Results) -> Iterator[Target]:
     """Yield every target with its figure."""
-    for model, beam, keras in (("dense-300-100", 8, 3.5), ("small-cnn", 6, 2.5)):
+    for model, beam, keras in (("dense-300-100", 12, 3.5), ("small-cnn", 10, 4)):
         yield from _scoring(results.where(section="scoring", model=model), model, beam=beam, keras=keras)
     one, two = (results.where(section="cores", cores=cores) for cores in (1, 2))
-    yield Target("two cores against one", 1.7, _pipeline(one) / _pipeline(two))
+    yield Target("two cores against one", 1.85, _pipeline(one) / _pipeline(two))
     ours, theirs = (results.where(section="buckets", contender=name) for name in (DIGITMILL, "stock Beam"))
     yield Target("emulator: stock Beam", 30, rate_from_bucket(ours) / rate_from_bucket(theirs))
     yield Target("emulator: client's CPU an image", 150, processor_of_image(ours), "µs", at_most=True)
     start = [results.where(section="start", images=images).median("command_seconds") for images in (0, 100)]
     yield Target("`digitmill --help`", 0.3, start[0], "s", at_most=True)
-    yield Target("`digitmill score` of 100 images", 5, start[1], "s", at_most=True)
+    yield Target("`digitmill score` of 100 images", 1.5, start[1], "s", at_most=True)
 
 
 def _scoring(runs: Results, model: str, *, beam: float, keras: float) -> Iterator[Target]:
@@ -60,8 +60,8 @@ def _scoring(runs: Results, model: str, *, beam: float, keras: float) -> Iterato
     what = f"{model}, {LARGE:,} images, pipeline"
     for peer, bound in (("stock Beam", beam), ("plain Keras", keras)):
         yield Target(f"{what}: {peer}", bound, _ratio(large, peer))
-    yield Target(f"{what}: the faster loop", 0.8, _ratio(large, *_LOOPS))
-    for peer, bound in (("stock Beam", 3), ("plain Keras", 1)):
+    yield Target(f"{what}: the faster loop", 1.2, _ratio(large, *_LOOPS))
+    for peer, bound in (("stock Beam", 4), ("plain Keras", 2)):
         ratio = _ratio(middle, peer, field="command_seconds")
         yield Target(f"{model}, {MIDDLE:,} images, whole command: {peer}", bound, ratio)
     more, less = (those.where(contender=DIGITMILL) for those in (large, middle))

@@ -5,6 +5,7 @@ import gzip
 import pathlib
 import shutil
 import sys
+from collections.abc import Callable
 from typing import Final
 
 import cv2
@@ -16,6 +17,9 @@ from trainer.data.sources import embedded_sample
 
 SHARED: Final = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data" / "mnist"
 """Where MNIST's own files may be."""
+
+Writer = Callable[[pathlib.Path, int], None]
+"""Writes so many images into a new folder, one sub-folder per label."""
 
 _EPOCHS: Final = 5
 _WHOLE: Final = "whole"
@@ -31,14 +35,17 @@ class Workspace:
 
     folder: pathlib.Path
 
-    def images(self, count: int) -> pathlib.Path:
-        """Return a folder of that many PNGs, one sub-folder per label, read once: the file cache is warm."""
-        folder = self.folder / f"images-{count}"
+    def images(self, count: int, kind: str = "", write: Writer | None = None) -> pathlib.Path:
+        """Return a folder of that many images, one sub-folder per label, read once: the file cache is warm.
+
+        They are MNIST's digits as PNG, or of a kind that `write` writes.
+        """
+        folder = self.folder / f"images-{count}{kind and '-'}{kind.replace(' ', '-').replace(',', '')}"
         if not (self.folder / f"{folder.name}.{_WHOLE}").exists():
             shutil.rmtree(folder, ignore_errors=True)
-            write_images(folder, count)
+            (write or write_images)(folder, count)
             (self.folder / f"{folder.name}.{_WHOLE}").touch()
-        for path in folder.rglob("*.png"):
+        for path in folder.glob("*/*"):
             path.read_bytes()
         return folder
 

@@ -1,6 +1,7 @@
 """Picks the engine that is fastest on this machine, by the golden batch."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 from typing import Final
@@ -17,6 +18,9 @@ FASTEST: Final = "the fastest of those installed, when the run began"
 
 _ROUNDS: Final = 3
 """The shortest of so many batches counts, in processor time: others use the machine too."""
+
+_SLOW: Final = 2
+"""An engine that took this many times as long as the fastest one is not timed again."""
 
 _MARGIN: Final = 0.85
 """An engine takes at most this share of the default's time to be preferred: noise must not choose."""
@@ -51,7 +55,10 @@ def _microseconds(
     """Return the time that each engine takes for an image, measured in turn."""
     rounds: dict[EngineKind, list[float]] = {kind: [] for kind in engines}
     for _ in range(_ROUNDS):
+        shortest = min((min(times) for times in rounds.values() if times), default=math.inf)
         for kind, engine in engines.items():
+            if rounds[kind] and min(rounds[kind]) > _SLOW * shortest:
+                continue
             began = clock()
             engine.probabilities(digits)
             rounds[kind].append(clock() - began)

@@ -65,6 +65,9 @@ _EDGE: Final = 0.25
 _CORES: Final = (0.25, 0.4, 0.55)
 """Ink of more than this share of the contrast is without its blur, which joins a digit to its frame."""
 
+_NEAR: Final = np.ones((3, 3), np.uint8)
+"""A pixel and its neighbours."""
+
 _LOOKS: Final = 3
 """So often is a digit looked for again, each time within the frame found before."""
 
@@ -177,12 +180,11 @@ def _without_specks(
     Raises:
         ImageError: BLANK when specks are all there is.
     """
+    single = _single_piece(mask, ink) if lines is None else None
+    if single is not None:
+        return *single, None
     count, pieces, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_16U)
-    if count == 2 and lines is None and stats[1, 4] > mask.size // _SPECK and not lies_along_edges(mask):
-        left, top, width, height, _ = stats[1].tolist()
-        return mask, (left, top, left + width, top + height), None
-    weight = np.bincount(pieces[ink.contrast > (ink.base + ink.peak) / 2], minlength=count)
-    weight[0] = 0
+    weight = _weight(pieces, count, ink, ink.contrast)
     if lines is not None:
         weight[_line_remnants(pieces, stats, lines)] = 0
     frame = frame_pieces(pieces, stats, weight)
@@ -196,6 +198,37 @@ def _without_specks(
     return _selected(pieces, kept), box, _selected(pieces, frame) if frame.any() else None
 
 
+def _single_piece(mask: np.ndarray, ink: Ink) -> tuple[np.ndarray, Box] | None:
+    """Return mask and box of the only piece that is no speck, if it lies within the picture.
+
+    Nearly all scans have one; looking at the pieces' sizes and places takes four times as long.
+    """
+    left, top, width, height = cv2.boundingRect(mask)
+    rows, columns = slice(top, top + height), slice(left, left + width)
+    count, pieces = cv2.connectedComponents(mask[rows, columns], connectivity=8, ltype=cv2.CV_16U)
+    piece, area = mask, cv2.countNonZero(mask)
+    if count > 2:
+        weight = _weight(pieces, count, ink, ink.contrast[rows, columns])
+        if np.count_nonzero(weight) != 1:
+            return None
+        largest = int(weight.argmax())
+        area = int(weight[largest])
+        piece = np.zeros_like(mask)
+        piece[rows, columns] = cv2.inRange(pieces, largest, largest)
+        left, top, width, height = cv2.boundingRect(piece)
+    if area <= mask.size // _SPECK or lies_along_edges(piece):
+        return None
+    return piece, (left, top, left + width, top + height)
+
+
+def _weight(pieces: np.ndarray, count: int, ink: Ink, contrast: np.ndarray) -> np.ndarray:
+    """Return how many pixels of each piece are dark by their contrast, int64[count]; 0 of the paper."""
+    dark = cv2.threshold(contrast, (ink.base + ink.peak) // 2, 255, cv2.THRESH_BINARY)[1]
+    weight = cv2.calcHist([pieces], [0], dark, [count], [0, count]).ravel().astype(np.int64)
+    weight[0] = 0
+    return weight
+
+
 def _selected(pieces: np.ndarray, which: np.ndarray) -> np.ndarray:
     return (which.astype(np.uint8) * 255)[pieces]
 
@@ -206,7 +239,8 @@ def _line_remnants(pieces: np.ndarray, stats: np.ndarray, lines: Lines) -> np.nd
     flat = max_line_thickness(pieces.shape)
     beside = np.zeros((2, len(stats)), bool)
     for which, line in enumerate((lines.level, lines.upright)):
-        beside[which, pieces[cv2.dilate(line, np.ones((3, 3), np.uint8)) > 0]] = True
+        near = cv2.calcHist([pieces], [0], cv2.dilate(line, _NEAR), [len(stats)], [0, len(stats)])
+        beside[which] = near.ravel() > 0
     beside[0] |= (top == 0) | (top + height == pieces.shape[0])
     beside[1] |= (left == 0) | (left + width == pieces.shape[1])
     return (beside[0] & (height <= flat)) | (beside[1] & (width <= flat))
@@ -220,15 +254,15 @@ def _extract_ink(found: _Found) -> np.ndarray:
         return ink.above_paper(ink.contrast[rows, columns], inside=mask[rows, columns])
     share = max(right - left, bottom - top) / max(mask.shape)
     level = next((level for level in reversed(levels) if share * max(level.shape) >= _CLOSE), levels[0])
-    # The mask's pixels are coarser than the level's: the stroke's edge may lie just outside.
-    mask = cv2.dilate(mask, np.ones((3, 3), np.uint8))
     height, width = mask.shape
     rows, columns = slice(max(0, top - 1), bottom + 1), slice(max(0, left - 1), right + 1)
+    # The mask's pixels are coarser than the level's: the stroke's edge may lie just outside.
+    mask = cv2.dilate(mask[rows, columns], _NEAR)
     near = level[_scaled(rows, level.shape[0] / height), _scaled(columns, level.shape[1] / width)]
     size = (near.shape[1], near.shape[0])
     paper = cv2.resize(ink.paper[rows, columns], size, interpolation=cv2.INTER_LINEAR)
     contrast = cv2.subtract(paper, near)
-    inside = cv2.resize(mask[rows, columns], size, interpolation=cv2.INTER_NEAREST)
+    inside = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
     return ink.above_paper(contrast, inside=inside)
 
 

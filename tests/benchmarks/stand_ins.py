@@ -18,7 +18,7 @@ with (output / "predictions.csv").open("w", newline="") as file:
 print(len(names) / 1000)
 """
 
-_LOCAL = _ANSWER.format(names="names = sorted(map(str, pathlib.Path(images).rglob('*.png')))")
+_LOCAL = _ANSWER.format(names="names = sorted(map(str, pathlib.Path(images).glob('*/*.*')))")
 
 # Reads a bucket with one request for the names and one for each object, and one more where told to.
 _BUCKET = _ANSWER.format(

@@ -24,7 +24,7 @@ def test_a_busy_machine_is_told_of() -> None:
     busy = MACHINE | {"load": 1.5}
     assert machine.busy(busy)
     assert "load 1.5" in machine.sentences(busy)
-    assert not machine.busy(MACHINE | {"load": 1.5, "cores": 16})
+    assert not machine.busy(MACHINE | {"load": 0.3})
 
 
 def test_the_processor_is_what_the_system_calls_it(tmp_path: pathlib.Path) -> None:

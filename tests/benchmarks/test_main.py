@@ -12,7 +12,7 @@ from benchmarks.contenders import Contender, Model
 from benchmarks.workspace import Workspace
 from tests.benchmarks.stand_ins import local
 
-TINY = Effort((4, 8), 2, {"large": 4, "stock": 3, "small": 2}, {})
+TINY = Effort((4, 8), 2, 4, {"large": 4, "stock": 3, "small": 2}, {})
 
 
 @pytest.fixture
@@ -74,7 +74,8 @@ def test_publishing_fills_the_pages(tmp_path: pathlib.Path, monkeypatch: pytest.
     kept = []
     monkeypatch.setattr(command, "FULL", TINY)
     monkeypatch.setattr(command, "missing", list)
-    monkeypatch.setattr(command, "PARTS", ("scoring",))
+    monkeypatch.setattr(command, "PARTS", ("scoring", "scans"))
+    monkeypatch.setattr(machine, "busy", lambda _: False)
     monkeypatch.setattr(page, "keep", kept.append)
     monkeypatch.setattr(page, "write", lambda: kept.append("written"))
     start(monkeypatch, "--publish", "--folder", tmp_path)
@@ -86,9 +87,21 @@ def test_nothing_is_published_that_not_everybody_took_part_in(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(command, "missing", lambda: ["Ray Data is left out"])
+    monkeypatch.setattr(machine, "busy", lambda _: False)
     with pytest.raises(SystemExit, match="cannot publish"):
         start(monkeypatch, "--publish", "--folder", tmp_path)
     assert "Ray Data is left out" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_nothing_is_measured_for_a_page_while_the_machine_is_busy(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(command, "missing", list)
+    monkeypatch.setattr(machine, "busy", lambda _: True)
+    with pytest.raises(SystemExit, match="end other work"):
+        start(monkeypatch, "--publish", "--folder", tmp_path)
+    assert "this machine is busy" in capsys.readouterr().err
 
 
 def test_who_cannot_take_part_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

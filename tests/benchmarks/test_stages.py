@@ -52,6 +52,7 @@ def test_the_command_trains_a_model_and_prints_the_table(
     assert asked == ["dense-300-100"]
     printed = capsys.readouterr().out
     assert printed.startswith("40 images, processor time of one thread")
+    assert "\nscans, decoded: 28 px JPEG, grainy " in printed
     assert "\nengines: litert " in printed
 
 

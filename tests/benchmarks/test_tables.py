@@ -26,8 +26,14 @@ def test_scoring_shows_median_all_runs_and_ratio() -> None:
     assert rows["digitmill"] == (
         "digitmill", "1.01 (1.00, 1.01, 1.02)", "9,901", "1.00 ×", "3.01", "200", "97.00 %"
     )  # fmt: skip
-    assert rows["stock Beam"][1:4] == ("9.09 (9.00, 9.09, 9.18)", "1,100", "9.00 ×")
-    assert rows["loop without Beam"][3] == "0.95 ×"
+    assert rows["stock Beam"][1:4] == ("13.13 (13.00, 13.13, 13.26)", "762", "13.00 ×")
+    assert rows["loop without Beam"][3] == "1.30 ×"
+
+
+def test_scans_have_a_table_for_each_kind() -> None:
+    (table,) = tables.scans(RUNS)
+    assert table.title == "dense-300-100, 64 px JPEG, 10,000 images, 2 cores"
+    assert [row[0] for row in table.rows] == ["digitmill", "plain Keras"]
 
 
 def test_growth_compares_the_smallest_folder_with_the_largest() -> None:

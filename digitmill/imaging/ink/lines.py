@@ -78,7 +78,7 @@ def find_lines(mask: np.ndarray) -> Lines | None:
     if max(mask.shape) < _SMALLEST or is_narrow(mask) or not _touches_edge(mask):
         return None
     level, upright = _runs(mask), _transposed(_runs(_transposed(mask)))
-    if not level.any() and not upright.any():
+    if cv2.countNonZero(level) + cv2.countNonZero(upright) == 0:
         return None
     crossings = cv2.bitwise_and(level, upright)
     lines = Lines(
@@ -90,7 +90,7 @@ def find_lines(mask: np.ndarray) -> Lines | None:
 
 def _is_digit(mask: np.ndarray, lines: Lines) -> bool:
     """Whether what looks like lines is strokes: of a small digit in a tight crop, or an upright 1."""
-    stats = cv2.connectedComponentsWithStats(mask, connectivity=_EIGHT)[2][1:]
+    stats = cv2.connectedComponentsWithStats(mask, connectivity=_EIGHT, ltype=cv2.CV_16U)[2][1:]
     left, top, width, height, area = stats[stats[:, 4].argmax()].tolist()
     ink = int(stats[:, 4].sum())
     if area < _MOST * ink:
@@ -103,7 +103,7 @@ def _is_digit(mask: np.ndarray, lines: Lines) -> bool:
 
 
 def _transposed(mask: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(mask.T)
+    return cv2.transpose(mask)
 
 
 def _runs(mask: np.ndarray) -> np.ndarray:
@@ -117,13 +117,20 @@ def _runs(mask: np.ndarray) -> np.ndarray:
 def _thin(runs: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return the runs without the places where strokes make them thicker than they mostly are."""
     thin = np.zeros_like(runs)
-    count, pieces = cv2.connectedComponents(runs, connectivity=_EIGHT, ltype=cv2.CV_16U)
-    for piece in range(1, count):
-        run = pieces == piece
-        thickness = run.sum(axis=0)
-        across = int(np.median(thickness[thickness > 0])) + _MARGIN
-        if across <= max_line_thickness(mask.shape) + _MARGIN:
-            thin[run & (_strokes(mask, across) == 0)] = 255
+    if cv2.countNonZero(runs) == 0:
+        return thin
+    thickest = max_line_thickness(mask.shape)
+    _, pieces, stats, _ = cv2.connectedComponentsWithStats(runs, connectivity=_EIGHT, ltype=cv2.CV_16U)
+    for piece, (left, top, width, height, _) in enumerate(stats[1:].tolist(), start=1):
+        rows, columns = slice(top, top + height), slice(left, left + width)
+        run = cv2.inRange(pieces[rows, columns], piece, piece)
+        # In each of its columns a piece has ink.
+        thickness = np.sort(cv2.reduce(run, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel() // 255)
+        across = int(thickness[(width - 1) // 2] + thickness[width // 2]) // 2 + _MARGIN
+        if across <= thickest + _MARGIN:
+            above = max(0, top - across)
+            strokes = _strokes(mask[above : top + height + across, columns], across)
+            thin[rows, columns] |= cv2.subtract(run, strokes[top - above : top - above + height])
     return thin
 
 

@@ -51,6 +51,8 @@ sheets are found, and seven times as much dust on blank paper."""
 _SPREAD: Final = 1.12
 """Standard deviations between the 5th and the 30th hundredth of a normal distribution."""
 
+_LEVELS: Final = np.arange(256, dtype=np.uint8)
+
 
 class FeaturelessError(ImageError):
     """Nothing stands out from the paper; the failure code is BLANK."""
@@ -89,8 +91,9 @@ class Ink(NamedTuple):
 
     def above_paper(self, contrast: np.ndarray, *, inside: np.ndarray) -> np.ndarray:
         """Return how much ink there is by contrast, uint8, 0 = paper, where `inside` is 255."""
-        ink = cv2.threshold(contrast, self.floor, 0, cv2.THRESH_TOZERO)[1]
-        return cv2.bitwise_and(np.maximum(ink, self.base) - self.base, inside)
+        table = np.zeros(256, np.uint8)
+        table[self.floor + 1 :] = _LEVELS[self.floor + 1 - self.base : 256 - self.base]
+        return cv2.bitwise_and(cv2.LUT(contrast, table), inside)
 
     def mask(self) -> np.ndarray:
         """Return uint8[height, width], 255 where there is ink."""
@@ -162,7 +165,7 @@ def _paper(lighting: Lighting) -> np.ndarray:
     """
     small = lighting.small
     size = (small.shape[1], small.shape[0])
-    plane = cv2.convertScaleAbs(np.maximum(lighting.plane, 0))
+    plane = cv2.addWeighted(lighting.plane, 1, lighting.plane, 0, 0, dtype=cv2.CV_8U)
     plane = cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR)
     reach = max(_LEAST_CLOSING, int(max(size) * _CLOSING) | 1)
     level = cv2.addWeighted(small, 1, plane, -1, _LIGHTEST)
@@ -176,6 +179,9 @@ def _quantiles(contrast: np.ndarray) -> tuple[int, int, int]:
     A few specks must not set the ink's level; of a small picture every pixel counts.
     """
     counts = cv2.calcHist([contrast], [0], None, [256], [0, 256]).ravel().cumsum()
-    size = contrast.size
-    ranks = np.array((0.05 * size, 0.3 * size, size - 1 - size // _FEW), np.float32)
-    return tuple(counts.searchsorted(ranks, side="right").tolist())
+    return tuple(counts.searchsorted(_ranks(contrast.size), side="right").tolist())
+
+
+@functools.lru_cache
+def _ranks(size: int) -> np.ndarray:
+    return np.array((0.05 * size, 0.3 * size, size - 1 - size // _FEW), np.float32)

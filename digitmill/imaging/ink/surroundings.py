@@ -66,7 +66,8 @@ def frame_pieces(pieces: np.ndarray, stats: np.ndarray, weight: np.ndarray) -> n
     if is_narrow(pieces):
         return np.zeros(len(weight), bool)
     height, width = pieces.shape
-    within = np.bincount(_inner(pieces).ravel(), minlength=len(weight)) > 0
+    count = len(weight)
+    within = cv2.calcHist([_inner(pieces)], [0], None, [count], [0, count]).ravel() > 0
     ink = weight > 0
     along = ~within & ink
     if not along.any():
@@ -132,6 +133,8 @@ def find_frame(ink: np.ndarray) -> Frame | None:
         cv2.reduce(within, axis, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel() >= _STRAIGHT * 255
         for axis in (1, 0)
     )
+    if not (rows.any() and columns.any()):
+        return None
     before, after = _line_end(columns), _line_end(columns[::-1])
     above, below = _line_end(rows), _line_end(rows[::-1])
     if (before > 0) + (after > 0) + (above > 0) + (below > 0) < _SIDES:
@@ -162,7 +165,8 @@ def inside_frame(ink: np.ndarray) -> Box | None:
     if frame is None:
         return None
     left, top, right, bottom = frame.inner
-    stats = cv2.connectedComponentsWithStats(ink[top:bottom, left:right], connectivity=8)[2][1:]
+    inside = ink[top:bottom, left:right]
+    stats = cv2.connectedComponentsWithStats(inside, connectivity=8, ltype=cv2.CV_16U)[2][1:]
     if not len(stats):
         return None
     x, y, width, height = stats[stats[:, 4].argmax(), :4].tolist()

@@ -55,6 +55,18 @@ def test_a_default_that_is_fastest_keeps_its_reason(opened: Bundle) -> None:
     assert fastest(opened, clock=clock(1, 2, 3)) is opened
 
 
+def test_an_engine_that_is_far_behind_is_timed_once(opened: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    times, taken = iter([0, 256, 0, 10, 0, 30, 0, 9, 0, 9]), []
+
+    def read() -> float:
+        taken.append(next(times))
+        return taken[-1]
+
+    assert fastest(opened, clock=read).engine.kind == "openvino_int8"
+    # Three engines once, and the fastest twice more.
+    assert len(taken) == 2 * (3 + 2)
+
+
 def test_an_engine_that_cannot_run_here_is_left_out(opened: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     real = engine_timing.loaded
 

@@ -11,6 +11,8 @@ import apache_beam
 assert not logging.root.handlers
 print("LOADED", *(name for name in {names!r} if sys.modules.get(name)))
 import pandas, google.cloud.storage, pymongo  # others may still need them
+from apache_beam.internal.http_client import get_new_http
+assert type(get_new_http()).__module__ == "httplib2"
 with apache_beam.Pipeline("FnApiRunner") as pipeline:
     _ = pipeline | apache_beam.Create([2, 3]) | apache_beam.Map(lambda n: n * n) | apache_beam.Map(print)
 """
@@ -22,6 +24,7 @@ _CLIENTS = [
     "pyarrow",
     "pymongo",
     "IPython",
+    "httplib2",
 ]
 
 
