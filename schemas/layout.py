@@ -143,6 +143,14 @@ def is_inside(name: str) -> bool:
     return "\0" not in name and not {"", ".", ".."} & {*name.split("/")}
 
 
+class Detail(enum.StrEnum):
+    """How much a run reports: tables, page and charts as files; tables and page; tables alone."""
+
+    FULL = "full"
+    LIGHT = "light"
+    NONE = "none"
+
+
 class Compression(enum.StrEnum):
     """Which prediction files are gzipped."""
 

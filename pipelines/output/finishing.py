@@ -6,6 +6,7 @@ An output without a manifest is not finished.
 import dataclasses
 import datetime
 import importlib.metadata
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from digitmill.engines.bundle_loader import Bundle
 from digitmill.imaging.canonical import PREPROCESSING_VERSION
 from digitmill.storage import OutputFolder
 from digitmill.storage.interface import Hold
-from digitmill.storage.names import printable
+from digitmill.storage.names import place_from_anywhere, printable
 from pipelines.fields.run_fields import RunFields
 from pipelines.output.reconcile import Reconciliation
 from pipelines.output.signing import Signer, write_manifest
@@ -49,7 +50,8 @@ def finish_run(
     ]
     hold.confirm()
     report = RunReport.of(reconciled.statistics, baselines, fields)
-    draft = dataclasses.replace(draft, **report.drift_figures())
+    launched = {"folder": printable(os.getcwd()), "output": printable(place_from_anywhere(output.place))}
+    draft = dataclasses.replace(draft, **report.drift_figures(), launched=launched)
     draft = dataclasses.replace(draft, tripped=tripped(gates, draft))
     reports = report.write(output, draft)
     _drop_other_reports(output, reports)

@@ -88,7 +88,7 @@ def rebuild_report(place: str, *, to: str | None = None, price_per_hour: float |
     rules = FieldRules.of(finished.options, run.plan.inputs, threshold=finished.accept_threshold)
     names = [part.name for part in finished.parts]
     fields = rules.fields(output, names, open_past_runs(run.plan.past)) if rules else None
-    files = RunReport.of(statistics, baselines, fields).files(finished)
+    files = RunReport.of(statistics, baselines, fields).files(finished, folder=to or "")
     if to is None:
         _repair(output, files, finished)
         return output.at(REPORT_PAGE)

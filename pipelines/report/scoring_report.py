@@ -11,7 +11,8 @@ from digitmill.storage import OutputFolder
 from pipelines.fields.run_fields import RunFields
 from pipelines.report.class_metrics import DIGITS_HEADER, FolderSurvey, digit_metrics, survey_folders
 from pipelines.report.drift import DISTRIBUTIONS_HEADER, Distributions, DriftComparison
-from pipelines.report.scoring_charts import draw_charts
+from pipelines.report.image_links import ImageLinks
+from pipelines.report.scoring_charts import RunCharts, draw_charts
 from pipelines.report.scoring_page import render_page
 from pipelines.statistics import agreement, audit_sample
 from pipelines.statistics.item_statistics import RunStatistics
@@ -24,6 +25,7 @@ from schemas.layout import (
     PREVIOUS_DISTRIBUTIONS,
     REPORT_PAGE,
     REPORTS,
+    Detail,
     failure_table,
     field_table,
 )
@@ -120,16 +122,43 @@ class RunReport:
             parts.append(file.part)
         return tuple(parts)
 
-    def files(self, manifest: Manifest) -> Iterator[ReportFile]:
+    def files(self, manifest: Manifest, *, folder: str = "") -> Iterator[ReportFile]:
         """Yield the files of the report, the page last; the same run gives the same bytes.
 
         `confusion.csv` is there only when labels are known, `agreement.csv` only with a challenger,
-        `fields.csv` only with fields.
+        `fields.csv` only with fields. The run's `--report` says whether there is a page, and charts as files.
+
+        Args:
+            manifest: the run's.
+            folder: where the page goes, if not to the run's output.
         """
-        baselines = self.baselines
-        charts = draw_charts(
-            self.statistics, manifest, current=self.distributions, references=baselines.distributions()
+        detail = Detail(manifest.options.get("report") or Detail.FULL)
+        charts = self._charts(manifest) if detail is not Detail.NONE and self.statistics.scored else None
+        names = []
+        for file in self._tables_and_charts(manifest, charts if detail is Detail.FULL else None):
+            names.append(file.name)
+            yield file
+        if detail is Detail.NONE:
+            return
+        page = render_page(
+            self.statistics,
+            manifest,
+            folders=self.folders,
+            charts=charts,
+            comparisons=list(self.comparisons.values()),
+            card=self.baselines.card,
+            fields=self.fields,
+            tables=[name for name in names if name.endswith((".csv", ".json"))],
+            links=ImageLinks.of_page_in(folder) if folder else ImageLinks(manifest.launched.get("output", "")),
         )
+        yield ReportFile(REPORT_PAGE, page.encode())
+
+    def _charts(self, manifest: Manifest) -> RunCharts:
+        references = self.baselines.distributions()
+        return draw_charts(self.statistics, manifest, current=self.distributions, references=references)
+
+    def _tables_and_charts(self, manifest: Manifest, charts: RunCharts | None) -> Iterator[ReportFile]:
+        baselines = self.baselines
         yield from _tables(self.statistics, manifest, self.folders)
         if self.fields is not None:
             yield from _field_tables(self.fields)
@@ -138,19 +167,9 @@ class RunReport:
             yield _table(PREVIOUS_DISTRIBUTIONS, DISTRIBUTIONS_HEADER, baselines.previous.rows())
         if baselines.card is not None:
             yield ReportFile(MODEL_CARD, baselines.card.to_json().encode())
-        for chart in charts:
+        for chart in charts or ():
             for name, data, rows in chart.files():
                 yield ReportFile(f"{REPORTS}/{name}", data, rows)
-        page = render_page(
-            self.statistics,
-            manifest,
-            folders=self.folders,
-            charts=charts,
-            comparisons=list(self.comparisons.values()),
-            card=baselines.card,
-            fields=self.fields,
-        )
-        yield ReportFile(REPORT_PAGE, page.encode())
 
 
 def distributions_of(statistics: RunStatistics, folders: FolderSurvey) -> Distributions:
