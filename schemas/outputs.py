@@ -308,6 +308,12 @@ TRAINED: Final = (
             "confidence": "Its probability.",
         },
     ),
+    OutputFile(
+        "report/augmentation.csv",
+        "What is in the picture of augmented training images; of a recipe that augments.",
+        {"digit": "The image's label.", "copies": "Changed copies of it."},
+        always=False,
+    ),
     OutputFile("report/*.png", "The same as pictures with a title, ready for a slide."),
 )
 """Of `digitmill train`."""
