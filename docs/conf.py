@@ -19,8 +19,8 @@ html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 pygments_dark_style = "github-dark"
-# The site is of one version, and says which. A switch between versions needs a place that serves several; there
-# is none while the package has no release, and each source archive brings the docs of its own version.
+# The site is of one version, and says which. A switch between versions needs a place that serves several, of
+# which there is none before the first release; each source archive brings the docs of its own version.
 html_title = f"digitmill {version}"
 html_show_sourcelink = False
 html_show_copyright = False

@@ -36,7 +36,9 @@ MEANINGS: Final = {
 
 COLUMNS: Final = tuple(MEANINGS)
 
-CLASS_NUMBERS: Final = {str(digit): digit for digit in range(CLASSES)} | dict.fromkeys(NOT_SINGLE, NOT_A_DIGIT)
+CLASS_NUMBERS: Final = {str(digit): digit for digit in range(CLASSES)} | dict.fromkeys(
+    NOT_SINGLE, NOT_A_DIGIT
+)
 """Labels, which are names of folders too, and what arrays of labels have in their place."""
 
 

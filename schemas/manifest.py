@@ -143,7 +143,7 @@ class Manifest(VersionedRecord, what="a manifest", format=FORMAT):
         drift_from_previous: the same against the previous run.
         accepted_labelled: number of accepted images whose label is known.
         accepted_right: number of these with the right digit.
-        launched: where the last launcher worked: its `folder`, and the `output`, both absolute; empty in older
+        launched: where the last launcher worked: its `folder` and the `output`, both absolute; empty in older
             manifests. Links and commands of the report count from there.
         tripped: the gates of `--fail-on` that the run trips, each with the figure's value; None where that is
             unknown.

@@ -138,6 +138,12 @@ SCORED: Final = (
             "accepted": "Accepted images among these.",
         },
     ),
+    OutputFile(
+        "reports/originals.json",
+        "Small pictures of images in the page's galleries that look otherwise than the digits, by URI; of PNG and "
+        "JPEG files on disk.",
+        always=False,
+    ),
     OutputFile("reports/confidence.csv", "Images by confidence.", {**_BIN, "images": "Images in it."}),
     _picture("reports/confidence.png", "Images by confidence"),
     OutputFile("reports/coverage.csv", "Coverage and accuracy of each accept threshold.", _COVERAGE),

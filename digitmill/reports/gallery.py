@@ -34,6 +34,7 @@ class Picture:
         wrong: whether the prediction is.
         label: the true digit if it is known and differs; empty otherwise.
         link: to the image itself; None where it is not known.
+        original: the image itself, small, a WebP in base64; empty where it shows no more than the digit.
         remedy: what to do about it, a sentence or two; empty where there is nothing to do.
     """
 
@@ -45,6 +46,7 @@ class Picture:
     wrong: bool = False
     label: str = ""
     link: Link | None = None
+    original: str = ""
     remedy: str = ""
 
     @property

@@ -19,11 +19,12 @@ from digitmill.storage.names import place_from_anywhere, printable
 from pipelines.fields.run_fields import RunFields
 from pipelines.output.reconcile import Reconciliation
 from pipelines.output.signing import Signer, write_manifest
+from pipelines.report.originals import find_originals
 from pipelines.report.scoring_report import Baselines, RunReport
 from pipelines.statistics.item_statistics import RunStatistics, count_failure_codes
 from schemas import run_plan
 from schemas.checks.gates import Gate, tripped
-from schemas.layout import REPORTS
+from schemas.layout import REPORTS, Detail
 from schemas.manifest import Counts, Manifest, Part, Status
 
 _LIBRARIES = ("digitmill", "apache-beam", "numpy", "opencv-python-headless")
@@ -49,7 +50,9 @@ def finish_run(
         Part.of(name, output.read(name)) for name in (run_plan.FILE, run_config.FILE) if output.exists(name)
     ]
     hold.confirm()
-    report = RunReport.of(reconciled.statistics, baselines, fields)
+    wanted = draft.options.get("report") != Detail.NONE
+    originals = find_originals(reconciled.statistics) if wanted else None
+    report = RunReport.of(reconciled.statistics, baselines, fields, originals=originals)
     launched = {"folder": printable(os.getcwd()), "output": printable(place_from_anywhere(output.place))}
     draft = dataclasses.replace(draft, **report.drift_figures(), launched=launched)
     draft = dataclasses.replace(draft, tripped=tripped(gates, draft))

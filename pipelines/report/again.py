@@ -28,8 +28,9 @@ def commands(manifest: Manifest) -> dict[str, str]:
 def _named(manifest: Manifest, words: Sequence[str], output: str) -> Iterator[tuple[str, str]]:
     verb, *given = words[1:]
     place = output.rstrip("/")
-    yield "Score it again, into a new output" if verb == "score" else "Repeat it, into a new output", (
-        command_line(verb, *_without(given, ("--output",), ("--resume",)), "--output", f"{place}-again")
+    yield (
+        "Score it again, into a new output" if verb == "score" else "Repeat it, into a new output",
+        (command_line(verb, *_without(given, ("--output",), ("--resume",)), "--output", f"{place}-again")),
     )
     if verb == "score":
         rest = [*_without(given, _VALUES, _SWITCHES)]

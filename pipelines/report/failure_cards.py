@@ -53,7 +53,7 @@ _WORDS: Final = {
 
 
 def sentence(code: FailureCode, count: int) -> str:
-    """Return how many images failed and why: `3 images hold no bytes.`"""
+    """Return how many images failed and why, as a sentence."""
     one, several = _WORDS[code][0]
     return f"1 image {one}." if count == 1 else f"{thousands(count)} images {several}."
 

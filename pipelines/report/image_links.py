@@ -1,4 +1,4 @@
-"""Links from a page to the images that it shows: relative ones on a disk, so that both can be moved together."""
+"""Links from a page to the images that it shows: relative on a disk, so that both can be moved together."""
 
 import dataclasses
 import os
@@ -6,6 +6,7 @@ from typing import Self
 
 from digitmill.reports.gallery import Link
 from digitmill.storage.names import path_of, place_from_anywhere, quoted, readable
+from pipelines.report.originals import Originals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,9 +15,15 @@ class ImageLinks:
 
     Attributes:
         folder: where the page is, an absolute path or a URI; empty where it is not known.
+        originals: small pictures of images, by their URI.
     """
 
     folder: str = ""
+    originals: Originals = dataclasses.field(default_factory=dict)
+
+    def original(self, uri: str) -> str:
+        """Return the small picture of an image, a WebP in base64; empty where there is none."""
+        return self.originals.get(uri, "")
 
     def to(self, uri: str) -> Link:
         """Return the link to an image or a folder; an address to copy where a browser could not open it.

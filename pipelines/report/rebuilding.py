@@ -9,6 +9,7 @@ from digitmill.storage import OutputFolder, open_folder
 from pipelines.fields.run_fields import FieldRules
 from pipelines.history.past_runs import NEWEST, PastRun, open_finished_run, open_past_runs, open_run
 from pipelines.report.drift import Distributions
+from pipelines.report.originals import read_originals
 from pipelines.report.scoring_report import Baselines, ReportFile, RunReport
 from pipelines.statistics.item_statistics import ItemStatistics, merge_statistics, read_record
 from schemas import manifest
@@ -88,7 +89,8 @@ def rebuild_report(place: str, *, to: str | None = None, price_per_hour: float |
     rules = FieldRules.of(finished.options, run.plan.inputs, threshold=finished.accept_threshold)
     names = [part.name for part in finished.parts]
     fields = rules.fields(output, names, open_past_runs(run.plan.past)) if rules else None
-    files = RunReport.of(statistics, baselines, fields).files(finished, folder=to or "")
+    report = RunReport.of(statistics, baselines, fields, originals=read_originals(output))
+    files = report.files(finished, folder=to or "")
     if to is None:
         _repair(output, files, finished)
         return output.at(REPORT_PAGE)

@@ -69,11 +69,7 @@ def draw_charts(
 
 _SHOWN_EDGES: Final = (
     *(0.0, 0.3, 0.5, 0.7, 0.8),
-    *(
-        round(1 - 10**-nines * (1 - part), 9)
-        for nines in range(1, 6)
-        for part in (0, 0.3, 0.5, 0.7, 0.8)
-    ),
+    *(round(1 - 10**-nines * (1 - part), 9) for nines in range(1, 6) for part in (0, 0.3, 0.5, 0.7, 0.8)),
 )
 """Lower ends of the bins of the confidence chart, all of them in `EDGES`: five in each nine."""
 

@@ -98,7 +98,11 @@ def disagreement_gallery(statistics: RunStatistics, links: ImageLinks) -> Galler
         return None
     marked = " A cross: the model is wrong." if statistics.labelled else ""
     reading = f"Both are sure, and they differ.{marked}"
-    return Gallery("Disagreements", reading, tuple(_disagreement_picture(each, links) for each in statistics.disagreements))
+    return Gallery(
+        "Disagreements",
+        reading,
+        tuple(_disagreement_picture(each, links) for each in statistics.disagreements),
+    )
 
 
 def _sample_picture(kept: KeptImage, links: ImageLinks, *, brief: bool = False) -> Picture:
@@ -112,6 +116,7 @@ def _sample_picture(kept: KeptImage, links: ImageLinks, *, brief: bool = False) 
         wrong=_is_wrong(kept),
         label=str(kept.label) if _is_wrong(kept) else "",
         link=links.to(kept.image),
+        original="" if brief else links.original(kept.image),
     )
 
 
@@ -126,6 +131,7 @@ def _disagreement_picture(kept: Disagreement, links: ImageLinks) -> Picture:
         wrong=_is_wrong(kept),
         label=str(kept.label) if kept.label != NO_LABEL else "",
         link=links.to(kept.image),
+        original=links.original(kept.image),
     )
 
 

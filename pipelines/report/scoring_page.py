@@ -123,7 +123,7 @@ def model_name(path: str) -> str:
 
 
 def known_by_source(manifest: Manifest, card: ModelCard | None) -> Rows:
-    """Return how well the model does on each source of its test images, and this run beside; with a header."""
+    """Return how well the model does on each source of its test images, this run on top; with a header."""
     if card is None or card.trust is None or not manifest.counts.scored:
         return []
     sources = card.trust.sources.get("test") or {"its test images": _test_images(card, card.trust)}

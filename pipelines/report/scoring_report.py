@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import itertools
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Self
 
@@ -12,6 +13,7 @@ from pipelines.fields.run_fields import RunFields
 from pipelines.report.class_metrics import DIGITS_HEADER, FolderSurvey, digit_metrics, survey_folders
 from pipelines.report.drift import DISTRIBUTIONS_HEADER, Distributions, DriftComparison
 from pipelines.report.image_links import ImageLinks
+from pipelines.report.originals import Originals
 from pipelines.report.scoring_charts import RunCharts, draw_charts
 from pipelines.report.scoring_page import render_page
 from pipelines.statistics import agreement, audit_sample
@@ -22,6 +24,7 @@ from schemas.layout import (
     AUDIT,
     DISTRIBUTIONS,
     MODEL_CARD,
+    ORIGINALS,
     PREVIOUS_DISTRIBUTIONS,
     REPORT_PAGE,
     REPORTS,
@@ -98,14 +101,22 @@ class RunReport:
     distributions: Distributions
     comparisons: Mapping[str, DriftComparison]
     fields: RunFields | None = None
+    originals: Originals = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def of(cls, statistics: RunStatistics, baselines: Baselines, fields: RunFields | None = None) -> Self:
-        """Sum up a run and compare it with its references."""
+    def of(
+        cls,
+        statistics: RunStatistics,
+        baselines: Baselines,
+        fields: RunFields | None = None,
+        *,
+        originals: Originals | None = None,
+    ) -> Self:
+        """Sum up a run and compare it with its references; `originals` go beside the digits of its page."""
         folders = survey_folders(statistics)
         current = distributions_of(statistics, folders)
         compared = baselines.compare(current) if statistics.scored else {}
-        return cls(statistics, baselines, folders, current, compared, fields)
+        return cls(statistics, baselines, folders, current, compared, fields, originals or {})
 
     def drift_figures(self) -> dict[str, Any]:
         """Return the manifest's fields about drift."""
@@ -140,6 +151,11 @@ class RunReport:
             yield file
         if detail is Detail.NONE:
             return
+        if self.originals:
+            yield ReportFile(ORIGINALS, json.dumps(self.originals, indent=0).encode())
+        own = manifest.launched.get("output", "")
+        links = ImageLinks.of_page_in(folder) if folder else ImageLinks(own)
+        links = dataclasses.replace(links, originals=self.originals)
         page = render_page(
             self.statistics,
             manifest,
@@ -149,7 +165,7 @@ class RunReport:
             card=self.baselines.card,
             fields=self.fields,
             tables=[name for name in names if name.endswith((".csv", ".json"))],
-            links=ImageLinks.of_page_in(folder) if folder else ImageLinks(manifest.launched.get("output", "")),
+            links=links,
         )
         yield ReportFile(REPORT_PAGE, page.encode())
 

@@ -75,6 +75,4 @@ def draw_augmented(images: Sequence[AugmentedImage]) -> Chart:
 
 
 def _pixels(png: str) -> np.ndarray:
-    return np.asarray(
-        cv2.imdecode(np.frombuffer(base64.b64decode(png), np.uint8), cv2.IMREAD_GRAYSCALE)
-    )
+    return np.asarray(cv2.imdecode(np.frombuffer(base64.b64decode(png), np.uint8), cv2.IMREAD_GRAYSCALE))

@@ -66,7 +66,10 @@ def render_comparison(runs: Runs, *, to: str | None = None) -> tuple[str, list[C
         runs=runs,
         verdict=found,
         names=dict(zip(runs, short_names([run.place for run in runs.values()]), strict=True)),
-        paired=[paired_test.HEADER, *(test.row(best_run(runs), letter) for letter, test in found.tests.items())],
+        paired=[
+            paired_test.HEADER,
+            *(test.row(best_run(runs), letter) for letter, test in found.tests.items()),
+        ],
         intervals=judged,
         curves=drawn,
         left_out=[letter for letter, run in runs.items() if is_ensemble(run)],

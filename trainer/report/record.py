@@ -152,8 +152,7 @@ class RunRecord(VersionedRecord, what="a training run's record", format=FORMAT):
         label_suspects: test and validation images whose labels are likeliest in error, most likely first;
             empty in records of earlier versions.
         self_confidence: by digit, the mean probability of the label over these splits; empty there too.
-        test_right: which test images are right, in the split's order, by `paired_test.pack_right`; empty there
-            too.
+        test_right: which test images are right, in their order, by `paired_test.pack_right`.
         augmented: a training image of each digit, augmented; empty without augmentation and there, too.
     """
 

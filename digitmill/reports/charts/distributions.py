@@ -36,7 +36,9 @@ def confidence_histogram(
     canvas.mark_y(compact)
     for number, found in enumerate(bins):
         if found.low >= left:
-            tip = f"confidence {percent(found.low)} to {percent(found.high)}: {thousands(found.images)} images"
+            tip = (
+                f"confidence {percent(found.low)} to {percent(found.high)}: {thousands(found.images)} images"
+            )
             colour = ACCENT if found.low >= accept else SECOND
             canvas.bar(found.low, found.high, found.images, colour, name=f"bar-{number}", tip=tip)
     canvas.line([(accept, 0), (accept, highest)], INK, 1, dashes=(4, 3))

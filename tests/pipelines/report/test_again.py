@@ -38,7 +38,9 @@ def test_a_merged_run_is_repeated_but_not_scored(manifest: Manifest) -> None:
 
 @pytest.mark.parametrize("command", ["", "digitmill score --input $'a\\nb' --output o"])
 def test_what_cannot_be_read_is_left_as_it_is(manifest: Manifest, command: str) -> None:
-    assert list(commands(dataclasses.replace(manifest, command=command)).values()) == [command] * bool(command)
+    assert list(commands(dataclasses.replace(manifest, command=command)).values()) == [command] * bool(
+        command
+    )
 
 
 @pytest.mark.slow

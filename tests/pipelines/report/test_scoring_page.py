@@ -5,9 +5,9 @@ import pytest
 
 from digitmill.default_model import SHIPPED_MODEL
 from pipelines.report.drift import Distributions
+from pipelines.report.scoring_page import known_by_source, model_name, run_title
 from pipelines.report.scoring_report import Baselines, RunReport
 from pipelines.statistics.agreement import Disagreement
-from pipelines.report.scoring_page import known_by_source, model_name, run_title
 from pipelines.statistics.item_statistics import CONFIDENCE_BINS, RunStatistics, merge_statistics
 from pipelines.statistics.kept_images import KeptImage
 from pipelines.statistics.tallies import Tally
@@ -174,7 +174,13 @@ def test_a_run_with_nothing_new_says_so(statistics: RunStatistics, manifest: Man
     counts = dataclasses.replace(manifest.counts, listed=62, scored=0, failed=0, skipped=62)
     none = dict.fromkeys(manifest.failures, 0)
     manifest = dataclasses.replace(
-        manifest, counts=counts, failures=none, labelled=0, right=0, accepted=0, times=manifest.times | {"images": 0}
+        manifest,
+        counts=counts,
+        failures=none,
+        labelled=0,
+        right=0,
+        accepted=0,
+        times=manifest.times | {"images": 0},
     )
     page = render_page(nothing, manifest)
     text = " ".join(Outline(page).text.split())

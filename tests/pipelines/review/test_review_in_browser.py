@@ -338,8 +338,8 @@ def test_two_reviewers_are_compared(page: Page, tmp_path: pathlib.Path) -> None:
     expect(page.locator("#other")).to_be_hidden()  # not before there is a label of one's own
     press(page, "5", "x")
     expect(page.locator("#agreement")).to_contain_text(
-        "You and Ann have both labelled 4 images and agree on 3, 75.0 %; Cohen\N{RIGHT SINGLE QUOTATION MARK}s "
-        "kappa 0.69"
+        "You and Ann have both labelled 4 images and agree on 3, 75.0 %; "
+        "Cohen\N{RIGHT SINGLE QUOTATION MARK}s kappa 0.69"
     )
     page.select_option("#state", "differ")
     expect(page.locator("#matching")).to_have_text("1 match")

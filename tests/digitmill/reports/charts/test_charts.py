@@ -39,7 +39,9 @@ POINTS = [
 TWENTIETHS = [number / 20 for number in range(20)]
 SVG = "{http://www.w3.org/2000/svg}"
 KINDS: dict[str, Callable[[], Chart]] = {
-    "confidence": lambda: confidence_histogram(TWENTIETHS, [0] * 10 + [1] * 9 + [99], accept=0.9, accepted=100),
+    "confidence": lambda: confidence_histogram(
+        TWENTIETHS, [0] * 10 + [1] * 9 + [99], accept=0.9, accepted=100
+    ),
     "bars": lambda: bars_side_by_side(
         {"this run": [0.5, 0.5], "training": [0.9, 0.1]}, name="bars", title="T", reading="R."
     ),
