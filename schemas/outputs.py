@@ -140,8 +140,8 @@ SCORED: Final = (
     ),
     OutputFile(
         "reports/originals.json",
-        "Small pictures of images in the page's galleries that look otherwise than the digits, by URI; of PNG and "
-        "JPEG files on disk.",
+        "Small pictures of images in the page's galleries that look otherwise than digits, by URI; of PNG "
+        "and JPEG files on disk.",
         always=False,
     ),
     OutputFile("reports/confidence.csv", "Images by confidence.", {**_BIN, "images": "Images in it."}),

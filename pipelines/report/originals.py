@@ -1,21 +1,23 @@
-"""The images themselves, small, beside the digits that the model saw: those of a run's galleries.
+"""The images behind a page: links to them, and small pictures of those in its galleries.
 
-They are read once, when a run ends, and kept in a file of the report: input folders are emptied, and the page
-must come out the same whenever it is rebuilt.
+The pictures are made once, when a run ends, and kept in a file of the report: input folders are emptied, and
+the page must come out the same whenever it is rebuilt.
 """
 
 import base64
+import dataclasses
 import json
 import os
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Self
 
 import cv2
 import numpy as np
 
+from digitmill.reports.gallery import Link
 from digitmill.reports.thumbnail import thumbnail
 from digitmill.storage import OutputFolder
-from digitmill.storage.names import path_of
+from digitmill.storage.names import path_of, place_from_anywhere, quoted, readable
 from pipelines.statistics.item_statistics import RunStatistics
 from pipelines.statistics.label_suspects import label_suspects
 from schemas.layout import ORIGINALS
@@ -63,3 +65,38 @@ def read_originals(output: OutputFolder) -> Originals:
     except (FileNotFoundError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageLinks:
+    """Makes links for a page in a folder.
+
+    Attributes:
+        folder: where the page is, an absolute path or a URI; empty where it is not known.
+        originals: small pictures of images, by their URI.
+    """
+
+    folder: str = ""
+    originals: Originals = dataclasses.field(default_factory=dict)
+
+    def original(self, uri: str) -> str:
+        """Return the small picture of an image, a WebP in base64; empty where there is none."""
+        return self.originals.get(uri, "")
+
+    def to(self, uri: str) -> Link:
+        """Return the link to an image or a folder; an address to copy where a browser could not open it.
+
+        Browsers open neither objects in buckets nor members of archives.
+        """
+        if not uri.startswith("file://") or "!" in uri:
+            return Link(address=readable(uri))
+        if not self.folder or "://" in self.folder:
+            return Link(href=uri)
+        path = path_of(uri)
+        near = os.path.relpath(path, os.fsencode(self.folder))
+        return Link(href=quoted(near))
+
+    @classmethod
+    def of_page_in(cls, place: str) -> Self:
+        """Return the links of a page in a folder, a path or a URI."""
+        return cls(place_from_anywhere(place))

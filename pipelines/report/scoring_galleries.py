@@ -7,7 +7,7 @@ from digitmill.reports.gallery import Gallery, Picture, by_digit
 from digitmill.reports.numbers import share, thousands
 from digitmill.storage.names import readable
 from pipelines.report import failure_cards
-from pipelines.report.image_links import ImageLinks
+from pipelines.report.originals import ImageLinks
 from pipelines.statistics.agreement import Disagreement
 from pipelines.statistics.item_statistics import RunStatistics
 from pipelines.statistics.kept_images import FailurePicture, KeptImage

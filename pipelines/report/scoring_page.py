@@ -4,7 +4,7 @@ import datetime
 import itertools
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from digitmill.default_model import SHIPPED, SHIPPED_MODEL
 from digitmill.reports.card_text import Rows, source_rows, training_images
@@ -18,7 +18,7 @@ from pipelines.report import again, class_metrics, scoring_galleries
 from pipelines.report.challenger_comparison import ChallengerComparison
 from pipelines.report.class_metrics import FolderSurvey
 from pipelines.report.drift import DriftComparison
-from pipelines.report.image_links import ImageLinks
+from pipelines.report.originals import ImageLinks
 from pipelines.report.scoring_charts import RunCharts
 from pipelines.statistics.item_statistics import RunStatistics
 from schemas.failure import ROWS_OF_A_FILE, FailureCode
@@ -78,11 +78,7 @@ def render_page(
         folder_columns=class_metrics.folder_columns(labelled=labelled),
         folder_count=folders.count,
         folder_note=folders.note(),
-        galleries=list(scoring_galleries.review_galleries(statistics, links)),
-        by_digit=scoring_galleries.samples_by_digit(statistics, links),
-        confused=scoring_galleries.confused_galleries(statistics, links),
-        kinds=scoring_galleries.failure_gallery(statistics, manifest.failures, links),
-        disagreements=scoring_galleries.disagreement_gallery(statistics, links),
+        **_pictures(statistics, manifest, links),
         challenger_comparison=ChallengerComparison.of(statistics.agreements),
         failure_files="s*" if manifest.counts.failed > ROWS_OF_A_FILE else "s",
         failures=[
@@ -96,6 +92,17 @@ def render_page(
         ran=list(_provenance(manifest, card)),
         commands=again.commands(manifest),
     )
+
+
+def _pictures(statistics: RunStatistics, manifest: Manifest, links: ImageLinks) -> dict[str, Any]:
+    """Return the galleries of the page, by their names in the template."""
+    return {
+        "galleries": list(scoring_galleries.review_galleries(statistics, links)),
+        "by_digit": scoring_galleries.samples_by_digit(statistics, links),
+        "confused": scoring_galleries.confused_galleries(statistics, links),
+        "kinds": scoring_galleries.failure_gallery(statistics, manifest.failures, links),
+        "disagreements": scoring_galleries.disagreement_gallery(statistics, links),
+    }
 
 
 def run_title(manifest: Manifest) -> str:

@@ -12,8 +12,7 @@ from digitmill.storage import OutputFolder
 from pipelines.fields.run_fields import RunFields
 from pipelines.report.class_metrics import DIGITS_HEADER, FolderSurvey, digit_metrics, survey_folders
 from pipelines.report.drift import DISTRIBUTIONS_HEADER, Distributions, DriftComparison
-from pipelines.report.image_links import ImageLinks
-from pipelines.report.originals import Originals
+from pipelines.report.originals import ImageLinks, Originals
 from pipelines.report.scoring_charts import RunCharts, draw_charts
 from pipelines.report.scoring_page import render_page
 from pipelines.statistics import agreement, audit_sample
