@@ -37,7 +37,7 @@ _WORDS: Final = {
         f"Look for what moves or deletes them. {_SCORE_AGAIN}",
     ),
     FailureCode.DENIED: (
-        ("must not be read by this account", "must not be read by this account"),
+        ("is forbidden to this account", "are forbidden to this account"),
         f"Give the account permission to read them. {_SCORE_AGAIN}",
     ),
     FailureCode.UNREADABLE: (
