@@ -142,7 +142,7 @@
     given.className = "given";
     given.textContent = label === OPEN ? row.suspect ? `${row.known}, or ${row.predicted}?` : row.noDigit ? "no digit?" : `${row.predicted}?` : label in words ? inWords(label) : `${label} ✓`;
     model.textContent = data.blind ? "" : share(row.confidence);
-    tile.setAttribute("aria-label", `${describe(row)}; ${inWords(label)}`);
+    tile.setAttribute("aria-label", `${given.textContent} ${model.textContent}; ${describe(row)}; ${inWords(label)}`);
   }
 
   function draw(canvas, number) {
