@@ -297,7 +297,7 @@ def test_what_seems_no_digit_is_marked_found_and_accepted_as_such(
 def test_there_are_words_for_what_is_no_single_digit(page: Page, tmp_path: pathlib.Path) -> None:
     press(page, "x", "t", "u", "4")
     expect(page.locator("#counts")).to_have_text(
-        f"4 of {COUNT} looked at, 1 unreadable, 1 not a digit, 1 two digits"
+        f"4 of {COUNT} looked at, 1 two digits, 1 unreadable, 1 not a digit"
     )
     found = [row["label"] for row in download(page, tmp_path)]
     assert found == ["not_a_digit", "two_digits", "unreadable", "4"]
