@@ -49,7 +49,7 @@ def render(package: str, template: str, /, *, look: Look | None = None, **facts:
     return (
         environment(package, **look.filters)
         .get_template(template)
-        .render(style=Markup(style), script=Markup(look.script), policy=Markup(rules), **facts)
+        .render(style=Markup(style), script=Markup(look.script), policy=rules, **facts)
     )
 
 
