@@ -70,7 +70,7 @@ def draw_augmented(images: Sequence[AugmentedImage]) -> Chart:
         header=("digit", "copies"),
         rows=tuple((image.label, len(image.copies)) for image in images),
         svg=Markup(),
-        png=drawing.png(_TITLE),
+        drawing=drawing,
     )
 
 
