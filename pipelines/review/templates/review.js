@@ -128,7 +128,7 @@
     const canvas = document.createElement("canvas");
     canvas.width = canvas.height = SIDE;
     draw(canvas, matching[at]);
-    tile.append(canvas, document.createElement("span"), document.createElement("span"));
+    tile.append(canvas, ...[1, 2, 3].map(() => document.createElement("span")));
     tile.addEventListener("click", () => { choose(at); grid.focus(); });
     paint(tile, at);
     return tile;
@@ -136,13 +136,14 @@
 
   function paint(tile, at) {
     const number = matching[at], row = rows[number], label = labelOf(number);
-    const [given, model] = tile.querySelectorAll("span");
+    const [given, model, more] = tile.querySelectorAll("span");
     tile.className = label === OPEN ? "tile" : label in words ? "tile unreadable" : "tile done";
     tile.setAttribute("aria-selected", at === position);
     given.className = "given";
     given.textContent = label === OPEN ? row.suspect ? `${row.known}, or ${row.predicted}?` : row.noDigit ? "no digit?" : `${row.predicted}?` : label in words ? inWords(label) : `${label} ✓`;
     model.textContent = data.blind ? "" : share(row.confidence);
-    tile.setAttribute("aria-label", `${given.textContent} ${model.textContent}; ${describe(row)}; ${inWords(label)}`);
+    more.className = "unseen";
+    more.textContent = `; ${describe(row)}; ${inWords(label)}`;
   }
 
   function draw(canvas, number) {
