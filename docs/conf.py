@@ -2,10 +2,14 @@
 
 import pathlib
 import sys
+import tomllib
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 from docs import reference_pages
+
+with (pathlib.Path(__file__).parents[1] / "pyproject.toml").open("rb") as file:
+    version = release = tomllib.load(file)["project"]["version"]
 
 project = "digitmill"
 author = "The digitmill authors"
@@ -15,12 +19,16 @@ html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 pygments_dark_style = "github-dark"
-html_title = "digitmill"
+# The site is of one version, and says which. A switch between versions needs a place that serves several, of
+# which there is none before the first release; each source archive brings the docs of its own version.
+html_title = f"digitmill {version}"
 html_show_sourcelink = False
 html_show_copyright = False
 # Two hyphens begin a flag.
 smartquotes = False
 myst_heading_anchors = 4
+# The grid of the front page.
+myst_enable_extensions = ["colon_fence"]
 # A test executes the notebook; the site shows it as it is.
 nb_execution_mode = "off"
 nitpicky = True

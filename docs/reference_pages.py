@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from digitmill import cli
+from docs.api_pages import api_page
 from schemas import labels, outputs, packed, prediction
 from schemas.columns import Column
 from schemas.errors import ExitCode
@@ -45,6 +46,7 @@ def pages() -> Mapping[str, str]:
     """Return the text of each page by its name, without `.md`."""
     verbs = {f"verb-{name}": "\n".join(_verb(name)) for name in cli._VERBS}
     fixed = {
+        "python-api": api_page(),
         "files": "\n".join(_files()),
         "columns": "\n".join(_columns()),
         "failure-codes": _table_page(

@@ -12,7 +12,7 @@ from digitmill.storage.read_limits import CONNECTIONS, RETRY_SECONDS, ReadLimits
 from pipelines import scoring_flags
 from schemas.checks.gates import Gate
 from schemas.errors import UserError
-from schemas.layout import Compression, Format, parse_formats
+from schemas.layout import Compression, Detail, Format, parse_formats
 from schemas.prediction import COLUMNS, Pages
 
 _INPUT: Final = OptionGroup("Input")
@@ -146,6 +146,12 @@ class ScoreOptions(Options):
     compression: Compression = scoring_flags.compression(group=_OUTPUT)
     format: str | None = scoring_flags.formats(group=_OUTPUT)
     sign: pathlib.Path | None = scoring_flags.sign(group=_OUTPUT)
+    report: Detail = flag(
+        "How much is reported: full; light, without the charts as files; none, tables only.",
+        group=_OUTPUT,
+        default=Detail.FULL,
+        effect=Effect.REPORT,
+    )
     max_failure_rate: float = flag(
         "Share of images that may fail. Above it the run has failed, with exit code 3.",
         group=_OUTPUT,

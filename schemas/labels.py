@@ -11,13 +11,24 @@ UNREADABLE: Final = "unreadable"
 """Label of an image that is no single digit, or whose digit cannot be recognized. Training learns to doubt
 such images; scoring takes it for no label."""
 
+NO_DIGIT: Final = "not_a_digit"
+"""Label of an image that shows something else: a cross, a stain, an empty box."""
+
+TWO_DIGITS: Final = "two_digits"
+"""Label of an image that shows several digits, which were not cut apart."""
+
+NOT_SINGLE: Final = (UNREADABLE, NO_DIGIT, TWO_DIGITS)
+"""Labels of images without a single digit that can be read. They differ for people; training and scoring
+treat them alike."""
+
 MEANINGS: Final = {
     "path": "URI of the image.",
-    "label": f"The true digit, or `{UNREADABLE}`.",
+    "label": f"The true digit, or `{UNREADABLE}`, `{NO_DIGIT}` or `{TWO_DIGITS}`.",
     "sha256": "Of the image's bytes, hexadecimal.",
     "generation": "Version of the image that was scored, as predictions have it.",
     "predicted": "What the model took it for.",
     "confidence": "How sure it was.",
+    "reviewer": "Who labelled it, where the page was told.",
     "pixels": "The canonical digit as a PNG in base64, only of images that training cannot find by their "
     "path: members of archives, pages of files, and objects outside of `gs://`.",
 }
@@ -25,12 +36,14 @@ MEANINGS: Final = {
 
 COLUMNS: Final = tuple(MEANINGS)
 
-CLASS_NUMBERS: Final = {str(digit): digit for digit in range(CLASSES)} | {UNREADABLE: NOT_A_DIGIT}
+CLASS_NUMBERS: Final = {str(digit): digit for digit in range(CLASSES)} | dict.fromkeys(
+    NOT_SINGLE, NOT_A_DIGIT
+)
 """Labels, which are names of folders too, and what arrays of labels have in their place."""
 
 
 def digit_of(label: str) -> int | None:
-    """Return the digit of a label; None if it is empty or `UNREADABLE`.
+    """Return the digit of a label; None if it is empty or in `NOT_SINGLE`.
 
     Raises:
         ValueError: when it is anything else.
@@ -40,7 +53,7 @@ def digit_of(label: str) -> int | None:
 
 
 def class_of(label: str) -> int | None:
-    """Return the digit of a label, `NOT_A_DIGIT` for `UNREADABLE`; None if it is empty.
+    """Return the digit of a label, `NOT_A_DIGIT` for those in `NOT_SINGLE`; None if it is empty.
 
     Raises:
         ValueError: when it is anything else.
@@ -49,5 +62,7 @@ def class_of(label: str) -> int | None:
     if not text:
         return None
     if text not in CLASS_NUMBERS:
-        raise ValueError(f"label {label!r} is not a digit from 0 to {CLASSES - 1}, {UNREADABLE} or empty")
+        raise ValueError(
+            f"label {label!r} is not a digit from 0 to {CLASSES - 1}, nor {', '.join(NOT_SINGLE)}, nor empty"
+        )
     return CLASS_NUMBERS[text]

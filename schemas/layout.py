@@ -174,6 +174,18 @@ def is_inside(name: str) -> bool:
     return "\0" not in name and not {"", ".", ".."} & {*name.split("/")}
 
 
+ORIGINALS: Final = f"{REPORTS}/originals.json"
+"""Small pictures of the images in the page's galleries, by URI."""
+
+
+class Detail(enum.StrEnum):
+    """How much a run reports: tables, page and charts as files; tables and page; tables alone."""
+
+    FULL = "full"
+    LIGHT = "light"
+    NONE = "none"
+
+
 class Compression(enum.StrEnum):
     """Which prediction files are gzipped."""
 

@@ -146,6 +146,8 @@ class Manifest(VersionedRecord, what="a manifest", format=FORMAT):
         figures: the run in numbers, by the names that `--fail-on` takes: the share of accepted images, the
             accuracy and its interval, the number of failures of each code, and so on; None where one is not
             known. Empty in older manifests.
+        launched: where the last launcher worked: its `folder` and the `output`, both absolute; empty in older
+            manifests. Links and commands of the report count from there.
         tripped: the gates of `--fail-on` that the run trips, each with the figure's value; None where that is
             unknown.
         audit_error: share of wrong images among those that the earlier runs have accepted, by their audits;
@@ -178,6 +180,7 @@ class Manifest(VersionedRecord, what="a manifest", format=FORMAT):
     accepted_labelled: int = 0
     accepted_right: int = 0
     figures: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
+    launched: Mapping[str, str] = dataclasses.field(default_factory=dict)
     tripped: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
     audit_error: float | None = None
 

@@ -139,6 +139,12 @@ SCORED: Final = (
             "accepted": "Accepted images among these.",
         },
     ),
+    OutputFile(
+        "reports/originals.json",
+        "Small pictures of images in the page's galleries that look otherwise than digits, by URI; of PNG "
+        "and JPEG files on disk.",
+        always=False,
+    ),
     OutputFile("reports/confidence.csv", "Images by confidence.", {**_BIN, "images": "Images in it."}),
     _picture("reports/confidence.png", "Images by confidence"),
     OutputFile("reports/coverage.csv", "Coverage and accuracy of each accept threshold.", _COVERAGE),
@@ -322,6 +328,12 @@ TRAINED: Final = (
             "predicted digit": "What the network answers.",
             "confidence": "Its probability.",
         },
+    ),
+    OutputFile(
+        "report/augmentation.csv",
+        "What is in the picture of augmented training images; of a recipe that augments.",
+        {"digit": "The image's label.", "copies": "Changed copies of it."},
+        always=False,
     ),
     OutputFile("report/*.png", "The same as pictures with a title, ready for a slide."),
 )

@@ -12,4 +12,5 @@ __all__ = [
     "label_errors",
     "numbers",
     "precision_recall",
+    "thumbnail",
 ]

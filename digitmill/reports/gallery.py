@@ -9,6 +9,19 @@ import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
+class Link:
+    """How a reader gets to a file: one of the two is empty.
+
+    Attributes:
+        href: what a browser opens.
+        address: what it cannot open, for the reader to copy.
+    """
+
+    href: str = ""
+    address: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class Picture:
     """One image in a gallery.
 
@@ -20,6 +33,9 @@ class Picture:
         alternative: text for readers who cannot see it.
         wrong: whether the prediction is.
         label: the true digit if it is known and differs; empty otherwise.
+        link: to the image itself; None where it is not known.
+        original: the image itself, small, a WebP in base64; empty where it shows no more than the digit.
+        remedy: what to do about it, a sentence or two; empty where there is nothing to do.
     """
 
     png: str
@@ -29,6 +45,9 @@ class Picture:
     alternative: str
     wrong: bool = False
     label: str = ""
+    link: Link | None = None
+    original: str = ""
+    remedy: str = ""
 
     @property
     def file(self) -> str:

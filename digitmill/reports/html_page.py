@@ -1,10 +1,11 @@
 """Renders report pages: each one self-contained file that loads nothing and runs no script but its own."""
 
 import base64
+import dataclasses
 import functools
 import hashlib
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import jinja2
@@ -16,13 +17,39 @@ from digitmill.reports.numbers import FILTERS
 _ASSETS: Final = pathlib.Path(__file__).parent / "assets"
 
 
-def render(package: str, template: str, /, **facts: Any) -> str:
-    """Return a page's HTML, in which everything is escaped, from a template that extends `shell.html`."""
-    style, script = _style(), _asset("report.js")
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """What a kind of page has besides the palette and the scale that all pages share.
+
+    Attributes:
+        style: CSS.
+        script: JavaScript.
+        rules: further rules of its Content-Security-Policy.
+        filters: Jinja filters besides those that all pages have.
+    """
+
+    style: str
+    script: str
+    rules: str = ""
+    filters: Mapping[str, Callable[..., str]] = dataclasses.field(default_factory=dict)
+
+
+def render(package: str, template: str, /, *, look: Look | None = None, **facts: Any) -> str:
+    """Return a page's HTML, in which everything is escaped, from a template that extends `shell.html`.
+
+    Args:
+        package: whose `templates` folder has the template.
+        template: its name.
+        look: of another kind of page than a report.
+        facts: what the template shows.
+    """
+    look = look or _report()
+    style = stylesheet() + _asset("base.css") + look.style
+    rules = policy(style, look.script) + look.rules
     return (
-        environment(package)
+        environment(package, **look.filters)
         .get_template(template)
-        .render(style=Markup(style), script=Markup(script), policy=policy(style, script), **facts)
+        .render(style=Markup(style), script=Markup(look.script), policy=rules, **facts)
     )
 
 
@@ -59,8 +86,8 @@ def environment(package: str, /, **filters: Callable[..., str]) -> jinja2.Enviro
 
 
 @functools.cache
-def _style() -> str:
-    return stylesheet() + _asset("report.css")
+def _report() -> Look:
+    return Look(_asset("report.css"), _asset("report.js"))
 
 
 @functools.cache

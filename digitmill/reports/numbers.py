@@ -1,6 +1,7 @@
 """Formats numbers for people: thousands separated, only digits that mean something."""
 
 import decimal
+import math
 from typing import Final
 
 from schemas.model.accuracy import percent
@@ -59,8 +60,14 @@ def figure(value: float | None) -> str:
 
 
 def threshold(value: float) -> str:
-    """Return a confidence from which something is accepted: `0.9`, `0.99975`, never rounded to 1."""
-    return f"{value:.7f}".rstrip("0").rstrip(".")
+    """Return a confidence from which something is accepted, as exact as its distance to 1 needs.
+
+    `0.9`, `0.9946`, `0.99975`: two digits beyond the nines, never rounded to 1.
+    """
+    if not 0 < value < 1:
+        return f"{value:g}"
+    places = min(7, 1 - math.floor(math.log10(1 - value) + 1e-9))
+    return f"{value:.{places}f}".rstrip("0").rstrip(".")
 
 
 def duration(seconds: float) -> str:

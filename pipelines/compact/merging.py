@@ -46,6 +46,7 @@ SAMPLE_TYPES: Final = {
     "doubtful": KeptImage,
     "mistaken": KeptImage,
     "examples": KeptImage,
+    "confused": KeptImage,
     "disagreements": Disagreement,
     "failure_pictures": FailurePicture,
 }

@@ -6,6 +6,7 @@ An output without a manifest is not finished.
 import dataclasses
 import datetime
 import importlib.metadata
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -14,15 +15,16 @@ from digitmill.engines.bundle_loader import Bundle
 from digitmill.imaging.canonical import PREPROCESSING_VERSION
 from digitmill.storage import OutputFolder
 from digitmill.storage.interface import Hold
-from digitmill.storage.names import printable
+from digitmill.storage.names import place_from_anywhere, printable
 from pipelines.fields.run_fields import RunFields
 from pipelines.output.reconcile import Reconciliation
 from pipelines.output.signing import Signer, write_manifest
+from pipelines.report.originals import find_originals
 from pipelines.report.scoring_report import Baselines, RunReport
 from pipelines.statistics.item_statistics import RunStatistics, count_failure_codes
 from schemas import run_plan
 from schemas.checks.gates import Gate, figures, tripped
-from schemas.layout import REPORTS
+from schemas.layout import REPORTS, Detail
 from schemas.manifest import Counts, Manifest, Part, Status
 
 _LIBRARIES = ("digitmill", "apache-beam", "numpy", "opencv-python-headless")
@@ -48,13 +50,16 @@ def finish_run(
         Part.of(name, output.read(name)) for name in (run_plan.FILE, run_config.FILE) if output.exists(name)
     ]
     hold.confirm()
-    report = RunReport.of(reconciled.statistics, baselines, fields)
+    wanted = draft.options.get("report") != Detail.NONE
+    originals = find_originals(reconciled.statistics) if wanted else None
+    report = RunReport.of(reconciled.statistics, baselines, fields, originals=originals)
 
     def judge(known: Manifest) -> Manifest:
         counted = dataclasses.replace(known, fields=fields.counts if fields else None)
         return dataclasses.replace(counted, figures=figures(counted), tripped=tripped(gates, counted))
 
-    draft = dataclasses.replace(draft, **report.figures())
+    launched = {"folder": printable(os.getcwd()), "output": printable(place_from_anywhere(output.place))}
+    draft = dataclasses.replace(draft, **report.figures(), launched=launched)
     reports = report.write(output, draft, judge)
     _drop_other_reports(output, reports)
     parts = (*begun, *reconciled.parts, *reconciled.statistics.parts, *reports)

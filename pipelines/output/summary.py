@@ -7,7 +7,7 @@ from typing import Any
 from digitmill.reports.numbers import figure
 from schemas import manifest
 from schemas.errors import ExitCode
-from schemas.layout import PREDICTIONS, REPORT_PAGE, parse_formats
+from schemas.layout import PREDICTIONS, REPORT_PAGE, Detail, parse_formats
 from schemas.manifest import Manifest, Status
 from schemas.model.accuracy import percent
 
@@ -51,11 +51,15 @@ class Summary:
             "challenger": self._challenger(),
             "tripped": self._tripped(),
             "images/s": f"{self.manifest.images_per_second:,.0f}",
-            "report": f"{self.place}/{REPORT_PAGE}",
+            "report": self._report(),
             "predictions": f"{self.place}/{PREDICTIONS}/part-*.{first}",
             "manifest": f"{self.place}/{manifest.FILE}",
         }
         return {name: str(value) for name, value in rows.items() if value is not None}
+
+    def _report(self) -> str | None:
+        there = self.manifest.options.get("report") != Detail.NONE
+        return f"{self.place}/{REPORT_PAGE}" if there else None
 
     def _accepted(self) -> str:
         review = self.manifest.counts.scored - self.manifest.accepted

@@ -7,6 +7,7 @@ each have a module.
 
 __all__ = [
     "nights_report",
+    "originals",
     "rebuilding",
     "running_audit",
     "scoring_report",

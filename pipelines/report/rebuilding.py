@@ -11,6 +11,7 @@ from pipelines.fields.run_fields import FieldRules, RunFields, read_fields
 from pipelines.history.past_audits import audits_of, read_past_audits
 from pipelines.history.past_runs import NEWEST, PastRun, open_finished_run, open_past_runs, open_run
 from pipelines.report.drift import Distributions
+from pipelines.report.originals import read_originals
 from pipelines.report.scoring_report import Baselines, ReportFile, RunReport
 from pipelines.statistics.item_statistics import ItemStatistics, merge_statistics, read_record
 from schemas import manifest
@@ -99,7 +100,9 @@ def rebuild_report(place: str, *, to: str | None = None, price_per_hour: float |
     except (FileNotFoundError, ValueError) as error:
         raise _damaged(place, error) from error
     baselines = Baselines(find_card(output, finished), _previous(output, run), read_past_audits(output))
-    files = RunReport.of(statistics, baselines, _fields(output, run)).files(finished)
+    originals = read_originals(output)
+    report = RunReport.of(statistics, baselines, _fields(output, run), originals=originals)
+    files = report.files(finished, folder=to or "")
     if to is None:
         _repair(output, files, finished)
         return output.at(REPORT_PAGE)

@@ -23,7 +23,7 @@ from digitmill.reports.charts.matrices import Matrix, matrix
 from digitmill.reports.numbers import share, thousands
 from digitmill.reports.precision_recall import most_frequent_mistake
 from pipelines.report.drift import MEASURE_NAMES, Distributions
-from pipelines.statistics.item_statistics import RunStatistics
+from pipelines.statistics.item_statistics import CONFIDENCE_BINS, RunStatistics
 from pipelines.statistics.thresholds import EDGES, RELIABILITY_BINS
 from schemas.digit import CLASSES
 from schemas.manifest import Manifest
@@ -58,13 +58,32 @@ def draw_charts(
     """Draw all charts of a run; `references` to compare with are named as in a legend."""
     accept = manifest.accept_threshold
     return RunCharts(
-        confidence=confidence_histogram(statistics.confidences, accept=accept),
+        confidence=confidence_chart(statistics, accept=accept),
         explorer=threshold_explorer(statistics, accept=accept),
         reliability=reliability_chart(statistics),
         confusion=confusion_matrix(statistics),
         agreement=agreement_matrix(statistics) if manifest.challenger else None,
         distributions=tuple(distribution_charts(current, references)) if references else (),
     )
+
+
+_SHOWN_EDGES: Final = (
+    *(0.0, 0.3, 0.5, 0.7, 0.8),
+    *(round(1 - 10**-nines * (1 - part), 9) for nines in range(1, 6) for part in (0, 0.3, 0.5, 0.7, 0.8)),
+)
+"""Lower ends of the bins of the confidence chart, all of them in `EDGES`: five in each nine."""
+
+
+def confidence_chart(statistics: RunStatistics, *, accept: float) -> Chart:
+    """Return the histogram of confidences; of records without the fine counts, of the coarse ones."""
+    edges, counts = [number / CONFIDENCE_BINS for number in range(CONFIDENCE_BINS)], statistics.confidences
+    if sum(statistics.thresholds.images) == statistics.scored:
+        edges = list(_SHOWN_EDGES)
+        bins = [0] * len(edges)
+        for edge, images in zip(EDGES, statistics.thresholds.images, strict=True):
+            bins[bisect.bisect_right(edges, edge + 1e-12) - 1] += images
+        counts = tuple(bins)
+    return confidence_histogram(edges, counts, accept=accept, accepted=statistics.accepted)
 
 
 def threshold_explorer(statistics: RunStatistics, *, accept: float) -> Explorer | None:

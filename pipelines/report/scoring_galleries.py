@@ -1,11 +1,13 @@
 """Galleries of the report page: images that a person should look at."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from digitmill.reports import label_errors
 from digitmill.reports.gallery import Gallery, Picture, by_digit
 from digitmill.reports.numbers import share, thousands
 from digitmill.storage.names import readable
+from pipelines.report import failure_cards
+from pipelines.report.originals import ImageLinks
 from pipelines.statistics.agreement import Disagreement
 from pipelines.statistics.item_statistics import RunStatistics
 from pipelines.statistics.kept_images import FailurePicture, KeptImage
@@ -14,7 +16,7 @@ from schemas.failure import Failure, FailureCode
 from schemas.prediction import NO_LABEL
 
 
-def review_galleries(statistics: RunStatistics) -> Iterator[Gallery]:
+def review_galleries(statistics: RunStatistics, links: ImageLinks) -> Iterator[Gallery]:
     """Yield the galleries that are not empty: least confident images, and likely label errors."""
     marked = " A cross marks a wrong answer." if statistics.labelled else ""
     doubtful = f"The lowest confidences, as the model saw the images.{marked}"
@@ -25,15 +27,36 @@ def review_galleries(statistics: RunStatistics) -> Iterator[Gallery]:
         (label_errors.TITLE, doubted, suspects),
     ):
         if kept:
-            yield Gallery(title, reading, tuple(map(_sample_picture, kept)))
+            yield Gallery(title, reading, tuple(_sample_picture(each, links) for each in kept))
 
 
-def samples_by_digit(statistics: RunStatistics) -> list[tuple[int, list[Picture]]]:
+def samples_by_digit(statistics: RunStatistics, links: ImageLinks) -> list[tuple[int, list[Picture]]]:
     """Return a sample of the images of each predicted digit; digits without images are left out."""
-    return by_digit((kept.digit, _sample_picture(kept, brief=True)) for kept in statistics.examples)
+    return by_digit((kept.digit, _sample_picture(kept, links, brief=True)) for kept in statistics.examples)
 
 
-def failure_gallery(statistics: RunStatistics, counts: Mapping[str, int]) -> Gallery | None:
+def confused_galleries(statistics: RunStatistics, links: ImageLinks) -> dict[tuple[int, int], Gallery]:
+    """Return kept images of cells of the confusion matrix, by label and predicted digit."""
+    found: dict[tuple[int, int], dict[str, KeptImage]] = {}
+    for kept in (*statistics.confused, *statistics.mistaken, *statistics.examples, *statistics.doubtful):
+        if kept.label != NO_LABEL:
+            found.setdefault((kept.label, kept.digit), {}).setdefault(kept.image, kept)
+    return {cell: _confused(cell, list(found[cell].values()), statistics, links) for cell in sorted(found)}
+
+
+def _confused(
+    cell: tuple[int, int], kept: Sequence[KeptImage], statistics: RunStatistics, links: ImageLinks
+) -> Gallery:
+    label, digit = cell
+    count = statistics.confusion[label][digit]
+    title = f"{label} answered right" if label == digit else f"{label} taken for {digit}"
+    reading = f"{thousands(len(kept))} of {thousands(count)}." if len(kept) < count else ""
+    return Gallery(title, reading, tuple(_sample_picture(each, links) for each in kept))
+
+
+def failure_gallery(
+    statistics: RunStatistics, counts: Mapping[str, int], links: ImageLinks
+) -> Gallery | None:
     """Return an example of each failure code that occurred; None without failures."""
     pictures = {picture.code: picture for picture in statistics.failure_pictures}
     # Failures are sorted by name, and so is which picture is kept: the first of its code.
@@ -44,35 +67,45 @@ def failure_gallery(statistics: RunStatistics, counts: Mapping[str, int]) -> Gal
         if len(first) == kinds:
             break  # there may be millions
     examples = tuple(
-        _failure_example(first[code], pictures.get(code), count=counts[code])
+        _failure_example(first[code], pictures.get(code), count=counts[code], links=links)
         for code in FailureCode
         if code in first
     )
-    reading = "One example of each kind; a picture where the bytes decode."
+    reading = "With one example each; a picture where the bytes decode."
     return Gallery("Kinds of failure", reading, examples) if examples else None
 
 
-def _failure_example(failure: Failure, kept: FailurePicture | None, *, count: int) -> Picture:
-    code, heading = FailureCode(failure.code), f"{failure.code} {thousands(count)}"
-    if kept is None:
-        name = readable(failure.image)
-        note = f"{code.meaning} {failure.detail}"
-        alternative = f"{name}, {code}: no picture, {failure.detail}"
-        return Picture(png="", heading=heading, note=note, name=name, alternative=alternative)
-    name = readable(kept.image)
-    return Picture(png=kept.png, heading=heading, note=code.meaning, name=name, alternative=f"{name}, {code}")
+def _failure_example(
+    failure: Failure, kept: FailurePicture | None, *, count: int, links: ImageLinks
+) -> Picture:
+    code, image = FailureCode(failure.code), failure.image if kept is None else kept.image
+    name = readable(image)
+    return Picture(
+        png="" if kept is None else kept.png,
+        heading=failure_cards.sentence(code, count),
+        # What was found in the example; of another image than the picture's nothing is said.
+        note=f"{code}: {failure.detail}" if image == failure.image else f"{code}.",
+        name=name,
+        alternative=f"{name}, {code}" + (f": no picture, {failure.detail}" if kept is None else ""),
+        link=links.to(image),
+        remedy=failure_cards.remedy(code),
+    )
 
 
-def disagreement_gallery(statistics: RunStatistics) -> Gallery | None:
+def disagreement_gallery(statistics: RunStatistics, links: ImageLinks) -> Gallery | None:
     """Return the images on which both models are confident and differ; None where there is none."""
     if not statistics.disagreements:
         return None
     marked = " A cross: the model is wrong." if statistics.labelled else ""
     reading = f"Both are sure, and they differ.{marked}"
-    return Gallery("Disagreements", reading, tuple(map(_disagreement_picture, statistics.disagreements)))
+    return Gallery(
+        "Disagreements",
+        reading,
+        tuple(_disagreement_picture(each, links) for each in statistics.disagreements),
+    )
 
 
-def _sample_picture(kept: KeptImage, *, brief: bool = False) -> Picture:
+def _sample_picture(kept: KeptImage, links: ImageLinks, *, brief: bool = False) -> Picture:
     name, confidence = readable(kept.image), share(kept.confidence, 1)
     return Picture(
         png=kept.png,
@@ -82,10 +115,12 @@ def _sample_picture(kept: KeptImage, *, brief: bool = False) -> Picture:
         alternative=f"{name}, taken for {kept.digit}",
         wrong=_is_wrong(kept),
         label=str(kept.label) if _is_wrong(kept) else "",
+        link=links.to(kept.image),
+        original="" if brief else links.original(kept.image),
     )
 
 
-def _disagreement_picture(kept: Disagreement) -> Picture:
+def _disagreement_picture(kept: Disagreement, links: ImageLinks) -> Picture:
     name = readable(kept.image)
     return Picture(
         png=kept.png,
@@ -95,6 +130,8 @@ def _disagreement_picture(kept: Disagreement) -> Picture:
         alternative=f"{name}, taken for {kept.digit}, by the challenger for {kept.challenger_digit}",
         wrong=_is_wrong(kept),
         label=str(kept.label) if kept.label != NO_LABEL else "",
+        link=links.to(kept.image),
+        original=links.original(kept.image),
     )
 
 

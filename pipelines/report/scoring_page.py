@@ -2,25 +2,30 @@
 
 import datetime
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
-from digitmill.reports.card_text import training_images
+from digitmill.default_model import SHIPPED, SHIPPED_MODEL
+from digitmill.reports.card_text import Rows, source_rows, training_images
 from digitmill.reports.html_page import render
-from digitmill.reports.numbers import duration, money, share, thousands, threshold
+from digitmill.reports.numbers import NONE, duration, money, share, thousands, threshold
 from digitmill.storage.names import readable
+from digitmill.storage.patterns import has_magic, split_pattern
 from pipelines.fields.run_fields import LIST_FIELDS, RunFields
 from pipelines.history.past_runs import MERGED, NEWEST
-from pipelines.report import class_metrics, scoring_galleries
+from pipelines.report import again, class_metrics, scoring_galleries
 from pipelines.report.challenger_comparison import ChallengerComparison
 from pipelines.report.class_metrics import FolderSurvey
 from pipelines.report.drift import DriftComparison
+from pipelines.report.originals import ImageLinks
 from pipelines.report.running_audit import RunningAudit
 from pipelines.report.scoring_charts import RunCharts
 from pipelines.statistics.item_statistics import RunStatistics
 from schemas.failure import ROWS_OF_A_FILE, FailureCode
 from schemas.manifest import Manifest
 from schemas.model.model_card import ModelCard
+from schemas.model.trust import NotDigits, SourceTrust, Trust
 
 _MAX_FAILURES: Final = 50
 
@@ -35,19 +40,36 @@ def render_page(
     manifest: Manifest,
     *,
     folders: FolderSurvey,
-    charts: RunCharts,
+    charts: RunCharts | None,
     comparisons: list[DriftComparison],
     card: ModelCard | None = None,
     audited: RunningAudit | None = None,
     fields: RunFields | None = None,
+    tables: Sequence[str] = (),
+    links: ImageLinks = ImageLinks(),  # noqa: B008 - frozen
 ) -> str:
-    """Return the page's HTML, with every name in it escaped; `comparisons` are with each reference."""
+    """Return the page's HTML, with every name in it escaped.
+
+    Args:
+        statistics: of the run.
+        manifest: the run's.
+        folders: the statistics by folder.
+        charts: what is drawn; None where the page has no charts.
+        comparisons: with each reference.
+        card: the model's; None where it is not known.
+        audited: the audits of earlier runs; None where there are none.
+        fields: what digits were joined into; None for a run without fields.
+        tables: names of the other files of the report, in the output.
+        links: from the page to images.
+    """
     labelled, metrics = bool(statistics.labelled), class_metrics.digit_metrics(statistics, folders)
     return render(
         "pipelines.report",
         "run.html",
         manifest=manifest,
         statistics=statistics,
+        title=run_title(manifest),
+        model=model_name(str(manifest.model.get("path", ""))) or manifest.model["recipe"],
         finished=_format_time(manifest.times["finished"]),
         facts=[*_facts(manifest), *([audited.fact(of="earlier")] if audited else [])],
         audited=audited,
@@ -56,32 +78,78 @@ def render_page(
         digits=[row.cells(labelled=labelled, scored=statistics.scored) for row in metrics],
         digit_columns=class_metrics.digit_columns(labelled=labelled),
         folders=[list(rate.cells(labelled=labelled)) for rate in folders.worst()],
+        folder_links=[links.to(rate.folder) for rate in folders.worst()],
         folder_columns=class_metrics.folder_columns(labelled=labelled),
         folder_count=folders.count,
         folder_note=folders.note(),
-        galleries=list(scoring_galleries.review_galleries(statistics)),
-        by_digit=scoring_galleries.samples_by_digit(statistics),
-        kinds=scoring_galleries.failure_gallery(statistics, manifest.failures),
-        disagreements=scoring_galleries.disagreement_gallery(statistics),
+        **_pictures(statistics, manifest, links),
         challenger_comparison=ChallengerComparison.of(statistics.agreements),
         failure_files="s*" if manifest.counts.failed > ROWS_OF_A_FILE else "s",
         failures=[
-            (readable(failure.image), failure.code, failure.detail)
+            (readable(failure.image), failure.code, failure.detail, links.to(failure.image))
             for failure in itertools.islice(statistics.failures, _MAX_FAILURES)
         ],
         fields=fields,
         meanings={code.value: code.meaning for code in FailureCode},
+        known=known_by_source(manifest, card),
+        tables=tables,
         ran=list(_provenance(manifest, card)),
-        commands=rerun_commands(manifest),
+        commands=again.commands(manifest),
     )
 
 
-def rerun_commands(manifest: Manifest) -> dict[str, str]:
-    """Return the commands that repeat and that resume the run, by their titles."""
-    if not manifest.command:
-        return {}
-    resume = manifest.command if " --resume" in manifest.command else f"{manifest.command} --resume"
-    return {"Repeat into a new output": manifest.command, "Resume this run": resume}
+def _pictures(statistics: RunStatistics, manifest: Manifest, links: ImageLinks) -> dict[str, Any]:
+    """Return the galleries of the page, by their names in the template."""
+    return {
+        "galleries": list(scoring_galleries.review_galleries(statistics, links)),
+        "by_digit": scoring_galleries.samples_by_digit(statistics, links),
+        "confused": scoring_galleries.confused_galleries(statistics, links),
+        "kinds": scoring_galleries.failure_gallery(statistics, manifest.failures, links),
+        "disagreements": scoring_galleries.disagreement_gallery(statistics, links),
+    }
+
+
+def run_title(manifest: Manifest) -> str:
+    """Return what a reader of many reports looks for: the input's name and the date."""
+    finished = datetime.datetime.fromisoformat(str(manifest.times["finished"]))
+    name = _input_name(manifest.inputs, manifest.launched.get("folder", ""))
+    return f"{name}, {finished.day} {finished:%B %Y}"
+
+
+def _input_name(inputs: Sequence[str], folder: str) -> str:
+    """Return the last part of an input's name before any pattern, and how many more inputs there are."""
+    if not inputs:
+        return "No input"
+    first = split_pattern(inputs[0])[0] if has_magic(inputs[0]) else inputs[0]
+    if "://" not in first:
+        first = posixpath.normpath(posixpath.join(folder, first))
+    name = readable(first).rstrip("/").rpartition("/")[2] or first
+    return name if len(inputs) == 1 else f"{name} and {len(inputs) - 1} more"
+
+
+def model_name(path: str) -> str:
+    """Return what people call a bundle: the folder that names it, not `bundle`; empty where there is none."""
+    parts = [part for part in path.rstrip("/").split("/") if part not in ("", ".", "bundle")]
+    return "" if not parts or path in (SHIPPED, str(SHIPPED_MODEL)) else parts[-1]
+
+
+def known_by_source(manifest: Manifest, card: ModelCard | None) -> Rows:
+    """Return how well the model does on each source of its test images, this run on top; with a header."""
+    if card is None or card.trust is None or not manifest.counts.scored:
+        return []
+    sources = card.trust.sources.get("test") or {"its test images": _test_images(card, card.trust)}
+    names = {found.source: found.name for found in card.data_sources if found.name}
+    header, *rows = source_rows({names.get(name, name): found for name, found in sources.items()})
+    right = manifest.accuracy.value if manifest.accuracy else None
+    sure = manifest.accepted_right / manifest.accepted_labelled if manifest.accepted_labelled else None
+    accepted = manifest.accepted / manifest.counts.scored
+    counts = thousands(manifest.counts.scored), share(right), share(accepted), share(sure)
+    return [header, ("this run", *counts, NONE, NONE), *rows]
+
+
+def _test_images(card: ModelCard, trust: Trust) -> SourceTrust:
+    accepted, test = trust.accepted_test, card.test_accuracy
+    return SourceTrust(test.images, test.right, accepted.accepted, accepted.right, NotDigits(0, 0))
 
 
 def wall_seconds(manifest: Manifest) -> float | None:
@@ -121,7 +189,8 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
     note = "each with a reason below" if counts.failed else "no image was lost"
     yield "Failed", thousands(counts.failed), note
     pipeline = duration(float(manifest.times["pipeline_seconds"]))
-    yield "Speed", thousands(manifest.images_per_second), f"images/s over {pipeline} of pipeline"
+    if manifest.times["images"]:
+        yield "Speed", thousands(manifest.images_per_second), f"images/s over {pipeline} of pipeline"
     wall = wall_seconds(manifest)
     if wall is not None:
         yield "Wall time", duration(wall), "of the last launcher, in total"
@@ -137,7 +206,7 @@ def _provenance(manifest: Manifest, card: ModelCard | None) -> Iterator[tuple[st
     options = {
         name: value
         for name, value in manifest.options.items()
-        if value is not None and name not in _HIDDEN_OPTIONS
+        if value not in (None, "", [], ()) and name not in _HIDDEN_OPTIONS
     }
     yield "Model", _describe_model(manifest.model)
     if card is not None:

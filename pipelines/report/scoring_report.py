@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import itertools
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Self
 
@@ -12,8 +13,9 @@ from pipelines.fields.run_fields import RunFields
 from pipelines.history import past_audits
 from pipelines.report.class_metrics import DIGITS_HEADER, FolderSurvey, digit_metrics, survey_folders
 from pipelines.report.drift import DISTRIBUTIONS_HEADER, Distributions, DriftComparison
+from pipelines.report.originals import ImageLinks, Originals
 from pipelines.report.running_audit import RunningAudit
-from pipelines.report.scoring_charts import draw_charts
+from pipelines.report.scoring_charts import RunCharts, draw_charts
 from pipelines.report.scoring_page import render_page
 from pipelines.statistics import agreement, audit_sample
 from pipelines.statistics.item_statistics import RunStatistics
@@ -24,10 +26,12 @@ from schemas.layout import (
     AUDIT,
     DISTRIBUTIONS,
     MODEL_CARD,
+    ORIGINALS,
     PAST_AUDITS,
     PREVIOUS_DISTRIBUTIONS,
     REPORT_PAGE,
     REPORTS,
+    Detail,
     failure_table,
     field_table,
 )
@@ -111,15 +115,24 @@ class RunReport:
     comparisons: Mapping[str, DriftComparison]
     audited: RunningAudit | None = None
     fields: RunFields | None = None
+    originals: Originals = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def of(cls, statistics: RunStatistics, baselines: Baselines, fields: RunFields | None = None) -> Self:
-        """Sum up a run and compare it with its references."""
+    def of(
+        cls,
+        statistics: RunStatistics,
+        baselines: Baselines,
+        fields: RunFields | None = None,
+        *,
+        originals: Originals | None = None,
+    ) -> Self:
+        """Sum up a run and compare it with its references; `originals` go beside the digits of its page."""
         folders = survey_folders(statistics)
         current = distributions_of(statistics, folders)
         compared = baselines.compare(current) if statistics.scored else {}
         audited = RunningAudit.of(baselines.audits)
-        return cls(statistics, baselines, folders, current, compared, audited, fields)
+        kept = originals or {}
+        return cls(statistics, baselines, folders, current, compared, audited, fields, kept)
 
     def figures(self) -> dict[str, Any]:
         """Return the manifest's fields about drift and earlier audits."""
@@ -143,17 +156,52 @@ class RunReport:
         return tuple(parts)
 
     def files(
-        self, manifest: Manifest, judge: Callable[[Manifest], Manifest] = _as_it_is
+        self, manifest: Manifest, judge: Callable[[Manifest], Manifest] = _as_it_is, *, folder: str = ""
     ) -> Iterator[ReportFile]:
         """Yield the files of the report, the page last; the same run gives the same bytes.
 
         `confusion.csv` is there only when labels are known, `agreement.csv` only with a challenger,
-        `fields.csv` only with fields, `past_audits.csv` only with audits of earlier runs.
+        `fields.csv` only with fields, `past_audits.csv` only with audits of earlier runs. The run's
+        `--report` says whether there is a page, and charts as files.
+
+        Args:
+            manifest: the run's.
+            judge: returns the manifest with what is known once the tables are written.
+            folder: where the page goes, if not to the run's output.
         """
-        baselines = self.baselines
-        charts = draw_charts(
-            self.statistics, manifest, current=self.distributions, references=baselines.distributions()
+        detail = Detail(str(manifest.options.get("report") or Detail.FULL))
+        charts = self._charts(manifest) if detail is not Detail.NONE and self.statistics.scored else None
+        names = []
+        for file in self._tables_and_charts(manifest, charts if detail is Detail.FULL else None):
+            names.append(file.name)
+            yield file
+        if detail is Detail.NONE:
+            return
+        if self.originals:
+            yield ReportFile(ORIGINALS, json.dumps(self.originals, indent=0).encode())
+        own = manifest.launched.get("output", "")
+        links = ImageLinks.of_page_in(folder) if folder else ImageLinks(own)
+        links = dataclasses.replace(links, originals=self.originals)
+        page = render_page(
+            self.statistics,
+            judge(manifest),
+            folders=self.folders,
+            charts=charts,
+            comparisons=list(self.comparisons.values()),
+            card=self.baselines.card,
+            audited=self.audited,
+            fields=self.fields,
+            tables=[name for name in names if name.endswith((".csv", ".json"))],
+            links=links,
         )
+        yield ReportFile(REPORT_PAGE, page.encode())
+
+    def _charts(self, manifest: Manifest) -> RunCharts:
+        references = self.baselines.distributions()
+        return draw_charts(self.statistics, manifest, current=self.distributions, references=references)
+
+    def _tables_and_charts(self, manifest: Manifest, charts: RunCharts | None) -> Iterator[ReportFile]:
+        baselines = self.baselines
         yield from _tables(self.statistics, manifest, self.folders)
         if self.fields is not None:
             yield from _field_tables(self.fields)
@@ -164,20 +212,9 @@ class RunReport:
             yield _table(PAST_AUDITS, past_audits.HEADER, past_audits.audit_rows(baselines.audits))
         if baselines.card is not None:
             yield ReportFile(MODEL_CARD, baselines.card.to_json().encode())
-        for chart in charts:
+        for chart in charts or ():
             for name, data, rows in chart.files():
                 yield ReportFile(f"{REPORTS}/{name}", data, rows)
-        page = render_page(
-            self.statistics,
-            judge(manifest),
-            folders=self.folders,
-            charts=charts,
-            comparisons=list(self.comparisons.values()),
-            card=baselines.card,
-            audited=self.audited,
-            fields=self.fields,
-        )
-        yield ReportFile(REPORT_PAGE, page.encode())
 
 
 def distributions_of(statistics: RunStatistics, folders: FolderSurvey) -> Distributions:

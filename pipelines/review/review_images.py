@@ -4,14 +4,13 @@ import dataclasses
 import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
 
-import cv2
 import numpy as np
 
 from digitmill.imaging.batch import decode_batch
-from digitmill.imaging.page_reading import Content, Page, pixels_of
+from digitmill.imaging.page_reading import Content
 from digitmill.reports.gallery import inline_png
+from digitmill.reports.thumbnail import thumbnail
 from digitmill.storage import ImageReader
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import split_page
@@ -21,14 +20,6 @@ from pipelines.scoring.page_members import PagedContents
 from pipelines.scoring.scorer import read_archive
 from schemas.digit import SIDE
 from schemas.failure import FailureCode, ImageError
-
-MIN_CORRELATION: Final = 0.9
-"""Correlation from which an image, shrunk to the digit's size, shows nothing more than the digit."""
-
-_THUMBNAIL: Final = 112
-"""Longer side of the original as it is shown, in pixels."""
-
-_QUALITY: Final = 70
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,42 +85,7 @@ def _members(
 def _picture(content: Content, digit: np.ndarray) -> Picture:
     assert not isinstance(content, ImageError)  # it was decoded
     data = content if isinstance(content, bytes) else content.data
-    return Picture(digit, hashlib.sha256(data).hexdigest(), _original(content, digit))
-
-
-def _original(content: bytes | Page, digit: np.ndarray) -> bytes:
-    try:
-        pixels = _to_bgr(pixels_of(content))
-    except ImageError:
-        return b""  # it decoded a moment ago, so memory or time ran out; the digit suffices
-    if _resembles(pixels, digit):
-        return b""
-    scale = _THUMBNAIL / max(pixels.shape[:2])
-    if scale < 1:
-        size = [max(1, round(length * scale)) for length in pixels.shape[1::-1]]
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    return cv2.imencode(".webp", pixels, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])[1].tobytes()
-
-
-def _to_bgr(pixels: np.ndarray) -> np.ndarray:
-    """Return decoded pixels as uint8[height, width, 3], transparent ones on white."""
-    if pixels.dtype == np.uint16:
-        pixels = (pixels >> 8).astype(np.uint8)
-    if pixels.ndim == 2:
-        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
-    if pixels.shape[2] == 3:
-        return pixels
-    opacity = pixels[..., 3:].astype(np.float32) / 255
-    return np.round(pixels[..., :3] * opacity + 255 * (1 - opacity)).astype(np.uint8)
-
-
-def _resembles(pixels: np.ndarray, digit: np.ndarray) -> bool:
-    """Whether an image shows the same as the digit, apart from size and polarity."""
-    small = cv2.resize(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    if not small.std():
-        return False
-    correlation = np.corrcoef(small.ravel(), digit.ravel())[0, 1]
-    return bool(abs(correlation) >= MIN_CORRELATION)
+    return Picture(digit, hashlib.sha256(data).hexdigest(), thumbnail(content, digit))
 
 
 def make_sprite(digits: Iterable[np.ndarray], *, columns: int) -> str:

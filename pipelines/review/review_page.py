@@ -10,11 +10,8 @@ import importlib.resources
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from markupsafe import Markup
-
-from digitmill.reports.charts.palette import stylesheet
 from digitmill.reports.gallery import inline_png
-from digitmill.reports.html_page import environment, policy
+from digitmill.reports.html_page import Look, render
 from digitmill.storage.names import readable
 from pipelines.history.past_runs import PastRun
 from pipelines.review.review_fields import ReviewField
@@ -50,25 +47,26 @@ def render_review(
     nothing tells how sure the model was.
     """
     ordered = _ordered(rows, pictures, fields, blind=blind)
-    script, style = _asset("review.js"), stylesheet() + _asset("review.css")
-    return (
-        environment("pipelines.review", readable=readable)
-        .get_template("review.html")
-        .render(
-            run=run,
-            doubtful=run.manifest.counts.scored - run.manifest.accepted,
-            threshold=run.manifest.options.get("accept_threshold"),
-            blind=blind,
-            data=_data(run, rows, ordered, fields, blind=blind),
-            suspects=sum(row.suspect for row in rows),
-            members=sum(row.member for row in rows),
-            sprites=_sprites([picture for _, picture in ordered]),
-            failures=[(rows[place], error) for place, error in sorted(errors.items())],
-            meanings={code: code.meaning for code in FailureCode},
-            script=script,
-            style=style,
-            policy=Markup(policy(style, script)),
-        )
+    look = Look(
+        _asset("review.css"),
+        _asset("review_files.js") + _asset("review.js"),
+        rules="; require-trusted-types-for 'script'; trusted-types 'none'",
+        filters={"readable": readable},
+    )
+    return render(
+        "pipelines.review",
+        "review.html",
+        look=look,
+        run=run,
+        doubtful=run.manifest.counts.scored - run.manifest.accepted,
+        threshold=run.manifest.options.get("accept_threshold"),
+        blind=blind,
+        data=_data(run, rows, ordered, fields, blind=blind),
+        suspects=sum(row.suspect for row in rows),
+        members=sum(row.member for row in rows),
+        sprites=_sprites([picture for _, picture in ordered]),
+        failures=[(rows[place], error) for place, error in sorted(errors.items())],
+        meanings={code: code.meaning for code in FailureCode},
     )
 
 
@@ -110,7 +108,7 @@ def _data(
         "run": run.digest,
         "columns": labels.COLUMNS,
         "file": labels.FILE,
-        "unreadable": labels.UNREADABLE,
+        "words": {"u": labels.UNREADABLE, "x": labels.NO_DIGIT, "t": labels.TWO_DIGITS},
         "spriteColumns": COLUMNS,
         "perSprite": PER_SPRITE,
         "blind": blind,

@@ -13,7 +13,13 @@ from digitmill.ink_statistics import InkCounter
 from digitmill.storage.listed_image import ListedImage
 from pipelines.scoring.page_members import OwnedContent
 from pipelines.statistics.agreement import MAX_DISAGREEMENTS
-from pipelines.statistics.kept_images import MAX_DOUBTFUL, MAX_EXAMPLES_PER_DIGIT, MAX_MISTAKEN, sample_rank
+from pipelines.statistics.kept_images import (
+    MAX_CONFUSED,
+    MAX_DOUBTFUL,
+    MAX_EXAMPLES_PER_DIGIT,
+    MAX_MISTAKEN,
+    sample_rank,
+)
 from schemas.digit import CLASSES, SIDE
 from schemas.failure import FailureCode, ImageError
 from schemas.model.model_card import HISTOGRAM_BINS
@@ -67,6 +73,7 @@ class ReportSamples:
     Attributes:
         doubtful: the least confident rows.
         mistaken: the most confident rows whose label is another digit.
+        confused: by label and predicted digit, the most confident rows where these differ.
         disagreeing: the rows on which both models are confident and differ.
         examples: a sample of the rows of each predicted digit.
         grey_levels: int64[20], pixels of every fourth image by bin of equal width over [0, 255], as in a
@@ -78,6 +85,7 @@ class ReportSamples:
     def __init__(self) -> None:
         self.doubtful = LowestRankedPixels(MAX_DOUBTFUL)
         self.mistaken = LowestRankedPixels(MAX_MISTAKEN)
+        self.confused: dict[tuple[int, int], LowestRankedPixels] = {}
         self.disagreeing = LowestRankedPixels(MAX_DISAGREEMENTS)
         self.examples = tuple(LowestRankedPixels(MAX_EXAMPLES_PER_DIGIT) for _ in range(CLASSES))
         self.grey_levels = np.zeros(HISTOGRAM_BINS, np.int64)
@@ -113,6 +121,10 @@ class ReportSamples:
         wrong = (labels != first) & (labels != NO_LABEL)
         if wrong.any():
             self.mistaken.add(rows[wrong], digits[wrong], ranks=-confidence[wrong])
+            for cell in set(zip(labels[wrong].tolist(), first[wrong].tolist(), strict=True)):
+                there = wrong & (labels == cell[0]) & (first == cell[1])
+                kept = self.confused.setdefault(cell, LowestRankedPixels(MAX_CONFUSED))
+                kept.add(rows[there], digits[there], ranks=-confidence[there])
         self._draw_examples(images, rows, first=first, digits=digits)
         # Without a prediction, argmax gives the index of a NaN.
         differ = (first != challenger_probabilities.argmax(axis=1)) & ~np.isnan(

@@ -88,6 +88,9 @@ def summarize(
         grey_levels=tuple(scored.samples.grey_levels.tolist()),
         mistaken=_kept(scored, scored.samples.mistaken),
         examples=tuple(kept for row in scored.samples.examples for kept in _kept(scored, row)),
+        confused=tuple(
+            kept for _, cell in sorted(scored.samples.confused.items()) for kept in _kept(scored, cell)
+        ),
         audit=() if audit is None else (_audited(scored, audit),),
         failure_pictures=tuple(
             FailurePicture(code, image, inline_png(pixels))

@@ -17,6 +17,7 @@ from pipelines.statistics.kept_images import (
     first_per_code,
     least_confident,
     most_confident,
+    sample_per_confusion,
     sample_per_digit,
 )
 from pipelines.statistics.tallies import Tally, TallyAdder
@@ -53,6 +54,7 @@ class RunStatistics:
             all zero for merged runs, whose pixels are gone.
         mistaken: rows whose label is another digit, most confident first.
         examples: a sample of each predicted digit.
+        confused: the most confident rows of each pair of a label and another digit.
         failure_pictures: a picture for each code of failures that decode.
         further_pages: of the listed images, how many are beyond one for each file: its further pages.
         ignored: members of archives that were left out as junk.
@@ -80,6 +82,7 @@ class RunStatistics:
     grey_levels: tuple[int, ...] = (0,) * HISTOGRAM_BINS
     mistaken: tuple[KeptImage, ...] = ()
     examples: tuple[KeptImage, ...] = ()
+    confused: tuple[KeptImage, ...] = ()
     failure_pictures: tuple[FailurePicture, ...] = ()
     further_pages: int = 0
     ignored: int = 0
@@ -224,6 +227,7 @@ MERGES: Mapping[str, Callable[[Iterable[Any]], Collection]] = {
     "disagreements": worst_disagreements,
     "mistaken": most_confident,
     "examples": sample_per_digit,
+    "confused": sample_per_confusion,
     "failure_pictures": first_per_code,
     "audit": merge_samples,
 }

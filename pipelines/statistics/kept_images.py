@@ -15,6 +15,9 @@ MAX_MISTAKEN: Final = 30
 MAX_EXAMPLES_PER_DIGIT: Final = 8
 """Images of each predicted digit that are kept."""
 
+MAX_CONFUSED: Final = 6
+"""Wrong images of each cell of the confusion matrix that are kept."""
+
 
 @dataclasses.dataclass(frozen=True)
 class KeptImage:
@@ -66,6 +69,13 @@ def sample_per_digit(images: Iterable[KeptImage]) -> tuple[KeptImage, ...]:
     )
     rows = itertools.groupby(ranked, key=lambda kept: kept.digit)
     return tuple(kept for _, row in rows for kept in itertools.islice(row, MAX_EXAMPLES_PER_DIGIT))
+
+
+def sample_per_confusion(images: Iterable[KeptImage]) -> tuple[KeptImage, ...]:
+    """Return the most confident images of each pair of label and predicted digit, sorted by these."""
+    ranked = sorted(images, key=lambda kept: (kept.label, kept.digit, -kept.confidence, *_rest(kept)))
+    cells = itertools.groupby(ranked, key=lambda kept: (kept.label, kept.digit))
+    return tuple(kept for _, cell in cells for kept in itertools.islice(cell, MAX_CONFUSED))
 
 
 def first_per_code(pictures: Iterable[FailurePicture]) -> tuple[FailurePicture, ...]:

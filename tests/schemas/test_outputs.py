@@ -1,5 +1,7 @@
 import pathlib
 
+import cv2
+import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -27,6 +29,11 @@ def private_key() -> bytes:
 def scans(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("scans") / "scans"
     write_sample(folder, "test", number=40)
+    # One looks otherwise than its digit: small on a sheet.
+    last = max(folder.rglob("*.png"))
+    sheet = np.full((120, 200), 230, np.uint8)
+    sheet[10:38, 10:38] = 255 - cv2.imread(str(last), cv2.IMREAD_GRAYSCALE)
+    cv2.imwrite(str(last), sheet)
     return folder
 
 

@@ -12,6 +12,8 @@ from digitmill.reports.charts.differences import Difference, difference
 from digitmill.reports.charts.intervals import intervals, overlapping
 from digitmill.reports.html_page import render
 from digitmill.reports.numbers import NONE, Cell, count_cell, duration, fraction, share, share_cell, thousands
+from trainer.report import paired_test
+from trainer.report.paired_test import PairedTest, against_best, unpack_right
 from trainer.report.record import Matrix, Value
 from trainer.report.training_page import FinishedRun
 from trainer.report.training_tables import setting
@@ -35,32 +37,50 @@ def by_letter(runs: Sequence[FinishedRun]) -> dict[str, FinishedRun]:
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """The result of a comparison, and whether all runs were tested on the same images."""
+    """The result of a comparison, and whether all runs were tested on the same images.
+
+    Attributes:
+        tests: of the best run against each other, by its letter; empty where a run does not say which images
+            it has right.
+    """
 
     text: str
     comparable: bool
+    tests: Mapping[str, PairedTest] = dataclasses.field(default_factory=dict)
 
 
-def render_comparison(runs: Runs) -> tuple[str, list[Chart]]:
-    """Return the page's HTML, with everything escaped, and its charts."""
+def render_comparison(runs: Runs, *, to: str | None = None) -> tuple[str, list[Chart]]:
+    """Return the page's HTML, with everything escaped, and its charts; `to` is where it was asked for."""
     found, reached = verdict(runs), {letter: run.card.test_accuracy for letter, run in runs.items()}
     drawn, differences = list(_curves(runs)), list(_differences(runs)) if found.comparable else []
     judged = intervals(reached, name="intervals", title="Test accuracy", reading="Bars are 95 % intervals.")
     commands = {
         f"To train {letter} again": run.card.command for letter, run in runs.items() if run.card.command
     }
-    again = shlex.join(["digitmill", "report", *(run.place for run in runs.values())])
+    again = shlex.join(
+        ["digitmill", "report", *(run.place for run in runs.values()), *(["--to", to] if to else [])]
+    )
     page = render(
         "trainer.report",
         "comparison.html",
         runs=runs,
         verdict=found,
+        names=dict(zip(runs, short_names([run.place for run in runs.values()]), strict=True)),
+        paired=[
+            paired_test.HEADER,
+            *(test.row(best_run(runs), letter) for letter, test in found.tests.items()),
+        ],
         intervals=judged,
         curves=drawn,
         left_out=[letter for letter, run in runs.items() if is_ensemble(run)],
         differences=differences,
         run_columns=RUN_COLUMNS,
-        cells=[list(_cells(letter, run)) for letter, run in runs.items()],
+        cells=[
+            list(_cells(f"{letter}: {name}", run))
+            for (letter, run), name in zip(
+                runs.items(), short_names([run.place for run in runs.values()]), strict=True
+            )
+        ],
         settings=list(differing_settings(runs)),
         equal_settings=num_equal_settings(runs),
         commands={**commands, "To make this page again": again},
@@ -76,12 +96,14 @@ def is_ensemble(run: FinishedRun) -> bool:
 def verdict(runs: Runs) -> Verdict:
     """Return which run is best on the test images, and whether the difference may be chance."""
     comparable = len({(run.card.data_digest, run.card.test_accuracy.images) for run in runs.values()}) == 1
-    best = max(runs, key=lambda letter: runs[letter].card.test_accuracy.value)
+    best = best_run(runs)
     reached = runs[best].card.test_accuracy
     text = f"{best} is best: {share(reached.value)}."
     if not comparable:
         other = "These runs had other images, so that their accuracies cannot be held against each other."
         return Verdict(f"{other} {text}", comparable)
+    if tests := _paired_tests(runs, best):
+        return Verdict(f"{text} {_beyond_chance(tests)}", comparable, tests)
     near = [
         letter
         for letter, run in runs.items()
@@ -95,6 +117,47 @@ def verdict(runs: Runs) -> Verdict:
     else:
         text += " Its interval overlaps none of the others': that is hardly chance."
     return Verdict(text, comparable)
+
+
+def best_run(runs: Runs) -> str:
+    """Return the letter of the run with the highest test accuracy."""
+    return max(runs, key=lambda letter: runs[letter].card.test_accuracy.value)
+
+
+def _paired_tests(runs: Runs, best: str) -> dict[str, PairedTest]:
+    if not all(run.record and run.record.test_right for run in runs.values()):
+        return {}
+    right = {
+        letter: unpack_right(run.record.test_right, run.record.answers["test"].images)
+        for letter, run in runs.items()
+        if run.record
+    }
+    same = len({len(found) for found in right.values()}) == 1
+    return against_best(right, best) if same else {}
+
+
+def _beyond_chance(tests: Mapping[str, PairedTest]) -> str:
+    """Return the sentence on which of the others are worse beyond chance."""
+    worse = [letter for letter, test in tests.items() if test.significant]
+    near = [letter for letter in tests if letter not in worse]
+    how = "on the same images, by McNemar’s exact test"
+    if not near:
+        return f"It is better than {_listed(worse)} beyond chance, {how}."
+    may = f"its difference from {_listed(near)} may be chance"
+    if not worse:
+        return f"{may[0].upper()}{may[1:]}, {how}."
+    return f"It is better than {_listed(worse)} beyond chance; {may}, {how}."
+
+
+def short_names(places: Sequence[str]) -> list[str]:
+    """Return the ends of paths, as long as it takes to tell them apart: `a/run` and `b/run`."""
+    parts = [place.rstrip("/").split("/") for place in places]
+    longest = max(map(len, parts))
+    for length in range(1, longest + 1):
+        names = ["/".join(each[-length:]) for each in parts]
+        if len(set(names)) == len(set(places)):
+            break
+    return names
 
 
 def differing_settings(runs: Runs) -> Iterator[tuple[str, list[str]]]:
@@ -137,11 +200,11 @@ def _settings_of_run(run: FinishedRun) -> dict[str, Value]:
     return {**(run.record.settings if run.record else {}), **stated}
 
 
-def _cells(letter: str, run: FinishedRun) -> Iterator[Cell]:
+def _cells(name: str, run: FinishedRun) -> Iterator[Cell]:
     card, trust = run.card, run.card.trust
     measured = card.test_accuracy
     accepted = trust.accepted_test if trust else None
-    yield f"{letter}: {run.place.rstrip('/').rpartition('/')[2]}", None
+    yield name, None
     yield card.recipe, None
     yield share_cell(measured.value)
     yield count_cell(measured.images - measured.right)

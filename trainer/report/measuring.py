@@ -17,6 +17,8 @@ from trainer.data.splits import Digits, Split, evenly_spaced
 from trainer.metrics.measures import Evaluation
 from trainer.recipes.parts import overrides
 from trainer.recipes.parts.recipe import Recipe
+from trainer.report.augmentation_preview import augmented_images
+from trainer.report.paired_test import pack_right
 from trainer.report.record import Confidence, Member, RunRecord, SampleImage, SplitMetrics, Value
 from trainer.train_options import TrainOptions
 
@@ -77,6 +79,8 @@ def record(
         members=tuple(members),
         label_suspects=tuple(_label_suspects(digits, calibrated, known)),
         self_confidence=known.means,
+        test_right=pack_right(test.predicted == test.labels),
+        augmented=tuple(augmented_images(digits.train, recipe.augmentation, seed=options.seed)),
         random=tuple(_sample_images(digits.test, test, _random(len(test.labels), seed=options.seed))),
     )
 

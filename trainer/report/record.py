@@ -94,6 +94,15 @@ class SampleImage:
 
 
 @dataclasses.dataclass(frozen=True)
+class AugmentedImage:
+    """A training image and copies as the augmentation changes it, as PNGs in base64."""
+
+    label: int
+    png: str
+    copies: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Member:
     """One of the networks that an ensemble averages.
 
@@ -143,6 +152,8 @@ class RunRecord(VersionedRecord, what="a training run's record", format=FORMAT):
         label_suspects: test and validation images whose labels are likeliest in error, most likely first;
             empty in records of earlier versions.
         self_confidence: by digit, the mean probability of the label over these splits; empty there too.
+        test_right: which test images are right, in their order, by `paired_test.pack_right`.
+        augmented: a training image of each digit, augmented; empty without augmentation and there, too.
     """
 
     finished: str
@@ -158,6 +169,8 @@ class RunRecord(VersionedRecord, what="a training run's record", format=FORMAT):
     not_digits: Mapping[str, int] = dataclasses.field(default_factory=dict)
     label_suspects: tuple[SampleImage, ...] = ()
     self_confidence: tuple[float, ...] = ()
+    test_right: str = ""
+    augmented: tuple[AugmentedImage, ...] = ()
 
     def __post_init__(self) -> None:
         for name, counts in self.class_counts.items():

@@ -44,7 +44,7 @@ def draw_predictions(samples: Sequence[SampleImage]) -> Chart:
         header=("image", "true digit", "predicted digit", "confidence"),
         rows=tuple((each.image, each.label, each.digit, f"{each.confidence:.6f}") for each in samples),
         svg=Markup(),
-        png=drawing.png(_TITLE),
+        drawing=drawing,
     )
 
 

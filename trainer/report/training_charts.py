@@ -13,6 +13,7 @@ from digitmill.reports.charts.matrices import Matrix, matrix
 from digitmill.reports.numbers import fraction, share, thousands
 from digitmill.reports.precision_recall import most_frequent_mistake
 from schemas.model.trust import Coverage
+from trainer.report.augmentation_preview import draw_augmented
 from trainer.report.record import RunRecord, SplitMetrics
 from trainer.report.sample_predictions import draw_predictions
 from trainer.run.history import Epoch, best_epoch
@@ -30,6 +31,7 @@ class RunCharts:
         curves: by epoch and step; empty if nothing was trained.
         classes: images per digit, by split.
         predictions: random test images; None if the record has none.
+        augmentation: augmented training images; None if the record has none.
     """
 
     confusion: Matrix
@@ -38,13 +40,13 @@ class RunCharts:
     curves: tuple[Chart, ...]
     classes: Chart
     predictions: Chart | None
+    augmentation: Chart | None
 
     def charts(self) -> Iterator[Chart]:
         """Yield all of them."""
         yield from (self.confusion.chart, self.explorer.chart, self.classes)
         yield from (*self.reliability, *self.curves)
-        if self.predictions is not None:
-            yield self.predictions
+        yield from filter(None, (self.predictions, self.augmentation))
 
 
 def draw_charts(
@@ -59,6 +61,7 @@ def draw_charts(
         curves=tuple(_curves(record, epochs)),
         classes=_classes(record.class_counts),
         predictions=draw_predictions(record.random) if record.random else None,
+        augmentation=draw_augmented(record.augmented) if record.augmented else None,
     )
 
 

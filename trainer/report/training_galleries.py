@@ -36,6 +36,22 @@ def samples_by_digit(record: RunRecord) -> list[tuple[int, list[Picture]]]:
     return by_digit((image.label, _picture(image)) for image in record.sample)
 
 
+def augmented(record: RunRecord) -> list[tuple[int, list[Picture]]]:
+    """Return training images, each followed by its augmented copies, by digit; none without any."""
+    return by_digit(
+        (image.label, _augmented_picture(image.label, png, number))
+        for image in record.augmented
+        for number, png in enumerate((image.png, *image.copies))
+    )
+
+
+def _augmented_picture(label: int, png: str, number: int) -> Picture:
+    note = f"changed {number}" if number else "as it is"
+    return Picture(
+        png=png, heading=str(label), note=note, name=note, alternative=f"training image of {label}, {note}"
+    )
+
+
 def _picture(image: SampleImage) -> Picture:
     wrong = image.digit != image.label
     return Picture(

@@ -52,6 +52,7 @@ def render_run(run: FinishedRun, record: RunRecord, *, drawn: RunCharts) -> str:
         members=list(training_tables.member_rows(record)),
         member_links=[member.link for member in record.members],
         galleries=list(training_galleries.galleries(record)),
+        augmented=training_galleries.augmented(record),
         by_digit=training_galleries.samples_by_digit(record),
         sections=sections(card),
         settings=list(training_tables.settings_rows(record.settings)),

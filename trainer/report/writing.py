@@ -70,7 +70,7 @@ def compare(places: Sequence[str], *, to: str | None = None) -> str:
         )
     where = run_place(to or COMPARISON)
     _check_free(where)
-    page, charts = render_comparison(by_letter([open_run(place) for place in places]))
+    page, charts = render_comparison(by_letter([open_run(place) for place in places]), to=to)
     _write(where, [*_charts(charts), (PAGE, page.encode())])
     return where.at(PAGE)
 

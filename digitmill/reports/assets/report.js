@@ -47,3 +47,20 @@ for (const figure of document.querySelectorAll(".explorer")) {
   // A browser may bring back where the slider stood before a reload.
   show();
 }
+
+// Copy buttons: what browsers cannot open, and commands.
+for (const button of document.querySelectorAll("button.copy")) {
+  button.addEventListener("click", async () => {
+    const words = button.firstChild;
+    try {
+      await navigator.clipboard.writeText(button.dataset.copy);
+      words.data = "copied";
+    } catch {
+      words.data = "copying is not allowed here";
+    }
+    setTimeout(() => { words.data = "copy"; }, 2000);
+  });
+}
+
+// A cell of a matrix leads to its images: the keyboard goes on from there.
+addEventListener("hashchange", () => document.querySelector(".cells > :target")?.focus());

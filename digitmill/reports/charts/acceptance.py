@@ -149,7 +149,7 @@ def coverage_curve(points: Sequence[Accepting], *, accept: float) -> Explorer:
         + _coverage_reading(now, measured=measured),
         header=("threshold", "accepted", "images", "labelled", "right", "expected_wrong"),
         rows=(
-            (threshold(p.threshold), p.accepted, p.images, p.labelled, p.right, f"{p.expected_wrong:.3f}")
+            (f"{p.threshold:.9g}", p.accepted, p.images, p.labelled, p.right, f"{p.expected_wrong:.3f}")
             for p in every
         ),
     )

@@ -47,7 +47,7 @@ class Chart:
         header: names of the columns of its numbers.
         rows: its numbers, as they go to a CSV.
         svg: the drawing as an element of a page; empty where the page shows a table instead.
-        png: the drawing as a file.
+        drawing: what is drawn, for the file.
     """
 
     name: str
@@ -57,7 +57,12 @@ class Chart:
     header: tuple[str, ...]
     rows: tuple[tuple[object, ...], ...]
     svg: Markup
-    png: bytes
+    drawing: Drawing
+
+    @property
+    def png(self) -> bytes:
+        """The drawing as a file, painted when it is asked for."""
+        return self.drawing.png(self.title)
 
     def files(self) -> Iterable[tuple[str, bytes, int]]:
         """Yield name, content and number of rows of the files that the chart is on disk."""
@@ -204,8 +209,10 @@ class Canvas:
         """Return what was drawn; `inline` says whether a page shows the drawing."""
         cells = tuple(map(tuple, rows))
         svg = self.drawing.svg(caption["name"]) if inline else Markup()
-        png = self.drawing.png(caption["title"])
-        return Chart(**caption, alternative=alternative, header=tuple(header), rows=cells, svg=svg, png=png)
+        drawing = self.drawing
+        return Chart(
+            **caption, alternative=alternative, header=tuple(header), rows=cells, svg=svg, drawing=drawing
+        )
 
 
 def percent(value: float) -> str:

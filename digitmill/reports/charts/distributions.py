@@ -2,53 +2,81 @@
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Unpack
+from typing import NamedTuple, Unpack
 
 from digitmill.reports.charts.chart import Canvas, Caption, Chart, Entry, percent
 from digitmill.reports.charts.palette import ACCENT, INK, SECOND, SERIES
-from digitmill.reports.charts.scales import Linear, Logarithmic, LogarithmicCounts
-from digitmill.reports.numbers import compact, share, thousands
+from digitmill.reports.charts.scales import Linear, Logarithmic, LogarithmicCounts, Nines
+from digitmill.reports.numbers import compact, share, thousands, threshold
 
 
-def confidence_histogram(counts: Sequence[int], *, accept: float) -> Chart:
-    """Draw images per confidence bin, those below the accept threshold in the colour of review.
+def confidence_histogram(
+    edges: Sequence[float], counts: Sequence[int], *, accept: float, accepted: int
+) -> Chart:
+    """Draw images per confidence bin on a scale of nines, in two colours: accepted, and for review.
+
+    The bin that holds the accept threshold is divided there.
 
     Args:
-        counts: images in each of N bins of equal width over [0, 1].
+        edges: lower end of each of N bins, rising from 0; the last bin ends at 1.
+        counts: images in each bin.
         accept: the accept threshold.
+        accepted: images of at least that confidence.
     """
-    bins, total = len(counts), max(1, sum(counts))
-    edges = [number / bins for number in range(bins)]
-    lowest = min((edge for edge, count in zip(edges, counts, strict=True) if count), default=0)
-    left, highest = min(lowest, max(0, accept - 1 / bins)), max(10, *counts) * 1.5
+    bins = split_at(edges, counts, accept=accept, accepted=accepted)
+    some = [found for found in bins if found.images] or bins
+    left, highest = some[0].low, max(10, *counts) * 1.5
     canvas = Canvas(
-        Linear(left, 1.0, most=8),
+        Nines(min(left, accept * 0.999)),
         LogarithmicCounts(highest),
         xlabel="confidence",
         ylabel="images, logarithmic",
     )
     canvas.mark_x(percent)
     canvas.mark_y(compact)
-    for number, (edge, count) in enumerate(zip(edges, counts, strict=True)):
-        if edge + 0.5 / bins < left:
-            continue
-        tip = f"confidence {edge:.2f} to {edge + 1 / bins:.2f}: {thousands(count)} images"
-        colour = ACCENT if (number + 0.5) / bins >= accept else SECOND
-        canvas.bar(edge, edge + 0.9 / bins, count, colour, name=f"bar-{number}", tip=tip)
+    for number, found in enumerate(bins):
+        if found.low >= left:
+            tip = (
+                f"confidence {percent(found.low)} to {percent(found.high)}: {thousands(found.images)} images"
+            )
+            colour = ACCENT if found.low >= accept else SECOND
+            canvas.bar(found.low, found.high, found.images, colour, name=f"bar-{number}", tip=tip)
     canvas.line([(accept, 0), (accept, highest)], INK, 1, dashes=(4, 3))
-    top = counts[-1] / total
+    canvas.legend([Entry("for review", SECOND), Entry("accepted", ACCENT)])
+    total = sum(counts)
     return canvas.chart(
         name="confidence",
         title="Confidence",
-        reading=f"{share(top, 1)} of the images have a confidence of {1 - 1 / bins:g} or more; "
-        f"the dashed line is the accept threshold.",
-        alternative=f"Histogram of {thousands(sum(counts))} images by confidence in {bins} bins; "
-        f"{thousands(counts[-1])} in the highest.",
+        reading=f"{share(accepted / max(1, total), 1)} of the images reach the accept threshold of "
+        f"{threshold(accept)}, the dashed line. Each step to the right on the scale is ten times as sure.",
+        alternative=f"Histogram of {thousands(total)} images by confidence, {thousands(accepted)} of them "
+        f"at or above the accept threshold of {threshold(accept)}.",
         header=("low", "high", "images"),
-        rows=(
-            (f"{edge:g}", f"{edge + 1 / bins:g}", count) for edge, count in zip(edges, counts, strict=True)
-        ),
+        rows=((f"{found.low:.9g}", f"{found.high:.9g}", found.images) for found in bins),
     )
+
+
+class ConfidenceBin(NamedTuple):
+    """Images of similar confidence."""
+
+    low: float
+    high: float
+    images: int
+
+
+def split_at(
+    edges: Sequence[float], counts: Sequence[int], *, accept: float, accepted: int
+) -> list[ConfidenceBin]:
+    """Return bins, of which one that holds the accept threshold is two; `accepted` divides its images."""
+    bins = []
+    for low, high, images in zip(edges, (*edges[1:], 1.0), counts, strict=True):
+        if low < accept < high:
+            above = sum(count for edge, count in zip(edges, counts, strict=True) if edge >= high)
+            upper = min(images, max(0, accepted - above))
+            bins += [ConfidenceBin(low, accept, images - upper), ConfidenceBin(accept, high, upper)]
+        else:
+            bins.append(ConfidenceBin(low, high, images))
+    return bins
 
 
 def bars_side_by_side(series: Mapping[str, Sequence[float]], **caption: Unpack[Caption]) -> Chart:

@@ -95,6 +95,27 @@ class LogarithmicCounts:
         return [0.0, *(10.0**power for power in powers)]
 
 
+@dataclasses.dataclass(frozen=True)
+class Nines:
+    """A scale of probabilities near 1: equal steps divide the distance to 1 by the same factor."""
+
+    low: float
+    high: float = 1 - 1e-6
+
+    def place(self, value: float) -> float:
+        """Return where a probability lies; 1 lies at the upper end."""
+        return _between(_nines(min(value, self.high)), _nines(self.low), _nines(self.high))
+
+    def ticks(self) -> list[float]:
+        """Return 0.5, 0.9, 0.99 and so on."""
+        nines = (round(1 - 10.0**-power, 9) for power in range(1, 6))
+        return [tick for tick in (0.5, *nines) if tick >= self.low]
+
+
+def _nines(probability: float) -> float:
+    return -math.log10(1 - probability)
+
+
 def _stretch(count: float) -> float:
     if count <= _LINEAR_TO:
         return count / 0.9

@@ -5,24 +5,32 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const rows = data.rows;
   const [element, OPEN, UNREADABLE] = [(id) => document.getElementById(id), ".", "u"];
+  const words = data.words, WORDS = Object.keys(words).join(""), letterOf = Object.fromEntries(Object.entries(words).map(([letter, word]) => [word, letter]));
   const [grid, sheet, chosen] = [element("grid"), element("sheet"), element("chosen")];
   let sprites = [];
   const SIDE = 28, WIDTH = 92, HEIGHT = 118, UNDOS = 1000;
 
-  // --- The labels, one letter per row of the run: a digit, u, or a dot for none. Kept in the browser.
+  // --- The labels, one letter per row of the run: a digit, one that stands for a word, or a dot for none. Kept in the browser.
 
-  const KEY = `digitmill review ${data.run}`;
+  // Each reviewer has labels of their own.
+  const NAME = "digitmill reviewer";
+  let reviewer = "";
+  const key = () => `digitmill review ${data.run}${reviewer && ` ${reviewer}`}`;
   // Accepted digits of fields have names instead of numbers.
   let labels = [], undos = [], kept = true, members = {};
 
   function load() {
     const size = 1 + rows.reduce((most, row) => Math.max(most, Number.isInteger(row.place) ? row.place : -1), -1);
     let stored = null;
-    try { stored = JSON.parse(localStorage.getItem(KEY)); } catch { kept = false; }
-    const letters = /^[0-9u.]*$/.test(stored?.labels ?? "") ? stored?.labels ?? "" : "";
+    try {
+      reviewer = localStorage.getItem(`${NAME} ${data.run}`) ?? localStorage.getItem(NAME) ?? "";
+      stored = JSON.parse(localStorage.getItem(key()));
+    } catch { kept = false; }
+    element("reviewer").value = reviewer;
+    const letters = new RegExp(`^[0-9${WORDS}.]*$`).test(stored?.labels ?? "") ? stored?.labels ?? "" : "";
     labels = [...letters.padEnd(size, OPEN)];
     members = {...stored?.members};
-    for (const {place} of rows) if (!Number.isInteger(place)) labels[place] = /^[0-9u]$/.test(members[place]) ? members[place] : OPEN;
+    for (const {place} of rows) if (!Number.isInteger(place)) labels[place] = new RegExp(`^[0-9${WORDS}]$`).test(members[place]) ? members[place] : OPEN;
     undos = Array.isArray(stored?.undos) ? stored.undos : [];
     if (!kept) warn(`This browser keeps nothing for this page: download ${data.file} before you leave it.`);
   }
@@ -31,17 +39,37 @@
     if (!kept) return;
     for (const {place} of rows) if (!Number.isInteger(place)) members[place] = labels[place];
     try {
-      localStorage.setItem(KEY, JSON.stringify({labels: labels.join(""), undos: undos.slice(-UNDOS), members}));
+      localStorage.setItem(key(), JSON.stringify({labels: labels.join(""), undos: undos.slice(-UNDOS), members}));
     } catch {
       kept = false;
       warn(`This browser's memory is full: download ${data.file} before you leave this page.`);
     }
   }
 
+  // What was labelled before a name was given is that reviewer's.
+  function rename(name) {
+    const nameless = reviewer === "" && undos.length > 0;
+    try {
+      const known = localStorage.getItem(`digitmill review ${data.run} ${name}`) !== null;
+      if (nameless && name && !known) localStorage.removeItem(key());
+      localStorage.setItem(NAME, name);
+      localStorage.setItem(`${NAME} ${data.run}`, name);
+      reviewer = name;
+      if (nameless && name && !known) save();
+      else load();
+    } catch { reviewer = name; }
+    count();
+    filter();
+  }
+
   function warn(text) { element("warning").textContent = text; element("warning").hidden = false; }
 
   const labelOf = (number) => labels[rows[number].place];
   const isOpen = (number) => labelOf(number) === OPEN;
+  const isWord = (number) => labelOf(number) in words;
+  // By place, what another reviewer has labelled: shown once there is a label of one's own.
+  let theirs = new Map(), theirName = "";
+  const differs = (number) => !isOpen(number) && theirs.has(rows[number].place) && theirs.get(rows[number].place) !== labelOf(number);
   const takenFor = (row) => row.noDigit ? "none" : String(row.predicted);
   const suggested = (row) => row.noDigit ? UNREADABLE : String(row.predicted);
 
@@ -57,8 +85,9 @@
     const states = {
       "": () => true,
       open: isOpen,
-      done: (number) => !isOpen(number) && labelOf(number) !== UNREADABLE,
-      unreadable: (number) => labelOf(number) === UNREADABLE,
+      done: (number) => !isOpen(number) && !isWord(number),
+      unreadable: isWord,
+      differ: differs,
       suspect: (number) => rows[number].suspect,
     };
     const before = matching[position];
@@ -152,7 +181,7 @@
     const canvas = document.createElement("canvas");
     canvas.width = canvas.height = SIDE;
     draw(canvas, matching[at]);
-    tile.append(canvas, document.createElement("span"), document.createElement("span"));
+    tile.append(canvas, ...[1, 2, 3].map(() => document.createElement("span")));
     tile.addEventListener("click", () => { choose(at); grid.focus(); });
     paint(tile, at);
     return tile;
@@ -160,13 +189,14 @@
 
   function paint(tile, at) {
     const number = matching[at], row = rows[number], label = labelOf(number);
-    const [given, model] = tile.querySelectorAll("span");
-    tile.className = label === OPEN ? "tile" : label === UNREADABLE ? "tile unreadable" : "tile done";
+    const [given, model, more] = tile.querySelectorAll("span");
+    tile.className = label === OPEN ? "tile" : label in words ? "tile unreadable" : "tile done";
     tile.setAttribute("aria-selected", at === position);
     given.className = "given";
-    given.textContent = label === OPEN ? row.suspect ? `${row.known}, or ${row.predicted}?` : row.noDigit ? "no digit?" : `${row.predicted}?` : label === UNREADABLE ? data.unreadable : `${label} ✓`;
+    given.textContent = label === OPEN ? row.suspect ? `${row.known}, or ${row.predicted}?` : row.noDigit ? "no digit?" : `${row.predicted}?` : label in words ? inWords(label) : `${label} ✓`;
     model.textContent = data.blind ? "" : share(row.confidence);
-    tile.setAttribute("aria-label", `${describe(row)}; ${inWords(label)}${row.field < 0 ? "" : `; of ${data.fields[row.field].name}`}`);
+    more.className = "unseen";
+    more.textContent = `; ${describe(row)}; ${inWords(label)}${row.field < 0 ? "" : `; of ${data.fields[row.field].name}`}`;
   }
 
   function draw(canvas, number) {
@@ -178,7 +208,7 @@
   const share = (probability) => `${(100 * probability).toFixed(1)} %`;
   // Where accepted images are among the others, nothing says which: not how sure the model was either.
   const describe = (row) => data.blind ? `taken for ${row.noDigit ? "no digit" : row.predicted}` : `taken for ${row.noDigit ? "no digit, else for " : ""}${row.predicted} at ${share(row.confidence)}, or ${row.second} at ${share(row.secondConfidence)}`;
-  const inWords = (label) => label === OPEN ? "not labelled" : label === UNREADABLE ? data.unreadable : `labelled ${label}`;
+  const inWords = (label) => label === OPEN ? "not labelled" : label in words ? words[label].replaceAll("_", " ") : `labelled ${label}`;
 
   // --- The chosen image.
 
@@ -208,18 +238,22 @@
     const field = data.fields[row.field];
     element("field").hidden = !field;
     if (field) element("field").textContent = `Field ${field.name}: ${field.value}${field.why ? `; ${field.why}` : ""}`;
+    const other = label === OPEN ? undefined : theirs.get(row.place);
+    element("other").hidden = other === undefined;
+    if (other !== undefined) element("other").textContent = `${theirName}: ${inWords(other)}${other === label ? "" : ", you: " + inWords(label)}`;
     for (const button of element("pad").querySelectorAll("button"))
       button.setAttribute("aria-pressed", button.dataset.label === label);
   }
 
   function count() {
     const done = rows.reduce((sum, _, number) => sum + !isOpen(number), 0);
-    const unreadable = rows.reduce((sum, _, number) => sum + (labelOf(number) === UNREADABLE), 0);
+    const without = Object.keys(words).map((letter) => [words[letter].replaceAll("_", " "), rows.filter((_, number) => labelOf(number) === letter).length]);
     element("bar").value = done;
     element("counts").textContent = `${done.toLocaleString("en")} of ${rows.length.toLocaleString("en")} looked at`
-      + (unreadable ? `, ${unreadable.toLocaleString("en")} ${data.unreadable}` : "")
+      + without.filter(([, many]) => many).map(([word, many]) => `, ${many.toLocaleString("en")} ${word}`).join("")
       + (data.fields.length ? `; ${inField.filter((numbers) => !numbers.some(isOpen)).length.toLocaleString("en")} of ${data.fields.length.toLocaleString("en")} fields` : "");
     element("download").disabled = done === 0;
+    compare();
   }
 
   // --- What people do.
@@ -254,20 +288,80 @@
     choose(at < 0 ? position : at);
   }
 
-  function download() {
-    const quoted = (cell) => /[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell;
-    const lines = rows.filter((_, number) => !isOpen(number)).map((row) => {
-      const letter = labels[row.place];
-      const cells = {...row, label: letter === UNREADABLE ? data.unreadable : letter, confidence: row.confidence.toFixed(6)};
-      return data.columns.map((column) => quoted(String(cells[column]))).join(",");
-    });
-    const file = new Blob([[data.columns.join(","), ...lines, ""].join("\n")], {type: "text/csv"});
+  function hand(text, name, type, many) {
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(file);
-    link.download = data.file;
+    link.href = URL.createObjectURL(new Blob([text], {type}));
+    link.download = name;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);
-    element("live").textContent = `${data.file}: ${lines.length.toLocaleString("en")} images`;
+    element("live").textContent = `${name}: ${many.toLocaleString("en")} images`;
+  }
+
+  const wordOf = (letter) => words[letter] ?? letter;
+
+  function download() {
+    const lines = rows.filter((_, number) => !isOpen(number)).map((row) => {
+      const cells = {...row, label: wordOf(labels[row.place]), reviewer, confidence: row.confidence.toFixed(6)};
+      return data.columns.map((column) => cells[column]);
+    });
+    hand(labelFiles.toCsv(data.columns, lines), data.file, "text/csv", lines.length);
+  }
+
+  function studio() {
+    const canvas = document.createElement("canvas");
+    canvas.width = canvas.height = SIDE;
+    const tasks = rows.map((row, number) => {
+      draw(canvas, number);
+      const {path, sha256, generation, predicted, confidence} = row;
+      return {
+        picture: canvas.toDataURL("image/png"), label: isOpen(number) ? null : wordOf(labels[row.place]),
+        suggested: wordOf(suggested(row)), path, sha256, generation, predicted, confidence, reviewer,
+      };
+    });
+    hand(JSON.stringify(labelFiles.toTasks(tasks, data.run.slice(0, 16)), null, 1), "label-studio.json", "application/json", tasks.length);
+  }
+
+  // --- Labels from a file: one's own, or another reviewer's.
+
+  async function open(input) {
+    const [file] = input.files, say = (text) => { element("agreement").textContent = text; };
+    input.value = "";
+    let found;
+    try { found = labelFiles.parse(await file.text()); }
+    catch (error) { say(`${file.name} holds no labels: ${error.message}`); return null; }
+    const places = new Map(rows.map((row) => [row.path, row.place]));
+    const known = found.map(({path, label, reviewer}) => [places.get(path), letterOf[label] ?? label, reviewer])
+      .filter(([place, letter]) => place !== undefined && letter.length === 1 && `0123456789${WORDS}`.includes(letter));
+    say(`${file.name}: ${known.length.toLocaleString("en")} of its ${found.length.toLocaleString("en")} labels are of images on this page.`);
+    return known;
+  }
+
+  async function openMine() {
+    for (const [place, letter] of await open(element("mine")) ?? []) {
+      if (labels[place] === letter) continue;
+      undos.push([place, labels[place]]);
+      labels[place] = letter;
+    }
+    save();
+    count();
+    filter();
+  }
+
+  async function openTheirs() {
+    const found = await open(element("theirs"));
+    if (!found) return;
+    theirs = new Map(found);
+    theirName = found.find(([, , name]) => name)?.[2] || "the other reviewer";
+    element("state").querySelector("[value=differ]").hidden = theirs.size === 0;
+    compare();
+    filter();
+  }
+
+  function compare() {
+    const both = [...rows.keys()].filter((number) => !isOpen(number) && theirs.has(rows[number].place));
+    if (!both.length) return;
+    const {same, share: part, kappa} = labelFiles.agreement(both.map((number) => [labelOf(number), theirs.get(rows[number].place)]));
+    element("agreement").textContent = `You and ${theirName} have both labelled ${both.length.toLocaleString("en")} images and agree on ${same.toLocaleString("en")}, ${share(part)}; Cohen’s kappa ${kappa.toFixed(2)}.`;
   }
 
   // The tile above or below; of a line that is shorter, as fields have them, its last one.
@@ -290,16 +384,17 @@
   };
   const pageful = () => columns * Math.max(1, Math.floor(grid.clientHeight / HEIGHT) - 1);
   const acts = {
-    Enter: () => label("suggested"), Backspace: undo, n: next, u: () => label(UNREADABLE), U: () => label(UNREADABLE),
+    Enter: () => label("suggested"), Backspace: undo, n: next, 
     "?": () => element("help").showModal(),
   };
+  for (const letter of WORDS) acts[letter] = acts[letter.toUpperCase()] = () => label(letter);
 
   // On some keyboards digits are typed with Shift: then the place of a key without it tells.
   const digitOf = (event) => /^[0-9]$/.test(event.key) ? event.key
     : event.shiftKey ? undefined : /^(?:Digit|Numpad)([0-9])$/.exec(event.code)?.[1];
 
   function pressed(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || element("help").open) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
     if (event.target.closest("input, select, summary")) {
       if (event.key === "Escape" || (event.key === "Enter" && event.target.closest("input"))) grid.focus();
       return;
@@ -323,14 +418,19 @@
   element("filters").addEventListener("submit", (event) => event.preventDefault());
   element("keys").addEventListener("click", acts["?"]);
   element("download").addEventListener("click", download);
-  element("help").addEventListener("close", () => grid.focus());
+  for (const id of ["help", "files"]) element(id).addEventListener("close", () => grid.focus());
+  element("others").addEventListener("click", () => element("files").showModal());
+  element("studio").addEventListener("click", studio);
+  element("mine").addEventListener("change", openMine);
+  element("theirs").addEventListener("change", openTheirs);
+  element("reviewer").addEventListener("change", () => rename(element("reviewer").value.trim()));
   element("pad").addEventListener("click", (event) => {
     const given = event.target.closest("button")?.dataset.label;
     if (given) (given === "undo" ? undo : () => label(given))();
     grid.focus();
   });
   // Another tab of the same page.
-  addEventListener("storage", (event) => { if (event.key === KEY) { load(); count(); filter(); } });
+  addEventListener("storage", (event) => { if (event.key === key()) { load(); count(); filter(); } });
   addEventListener("beforeunload", (event) => { if (!kept && undos.length) event.preventDefault(); });
 
   load();

@@ -34,7 +34,16 @@ def test_fractions_have_no_exponent(value: float | None, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.9, "0.9"), (0.99975, "0.99975"), (1, "1"), (0.999998, "0.999998")]
+    ("value", "text"),
+    [
+        (0.9, "0.9"),
+        (0.99975, "0.99975"),
+        (1, "1"),
+        (0.999998, "0.999998"),
+        (0.9945833, "0.9946"),
+        (0.51234, "0.51"),
+        (0, "0"),
+    ],
 )
 def test_a_threshold_is_not_rounded_to_one(value: float, text: str) -> None:
     assert numbers.threshold(value) == text

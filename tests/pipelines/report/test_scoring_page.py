@@ -3,10 +3,13 @@ import html.parser
 
 import pytest
 
+from digitmill.default_model import SHIPPED_MODEL
 from pipelines.report.drift import Distributions
+from pipelines.report.scoring_page import known_by_source, model_name, run_title
 from pipelines.report.scoring_report import Baselines, RunReport
 from pipelines.statistics.agreement import Disagreement
-from pipelines.statistics.item_statistics import CONFIDENCE_BINS, RunStatistics
+from pipelines.statistics.item_statistics import CONFIDENCE_BINS, RunStatistics, merge_statistics
+from pipelines.statistics.kept_images import KeptImage
 from pipelines.statistics.tallies import Tally
 from pipelines.statistics.thresholds import ConfidenceCounts
 from schemas.manifest import Manifest
@@ -49,7 +52,8 @@ class Outline(html.parser.HTMLParser):
 def test_the_page_shows_counts_accuracy_and_failures(statistics: RunStatistics, manifest: Manifest) -> None:
     text = " ".join(Outline(render_page(statistics, manifest)).text.split())
     for fact in (
-        "62 images through cnn",
+        "in, 1 January 2026",
+        "62 images · model",
         "84.75 %",
         "62 listed = 60 scored + 2 failed + 0 skipped",
         "EMPTY",
@@ -68,9 +72,11 @@ def test_names_are_escaped(statistics: RunStatistics, manifest: Manifest) -> Non
 
 def test_the_page_loads_nothing_external(statistics: RunStatistics, manifest: Manifest) -> None:
     outline = Outline(render_page(statistics, manifest))
-    for _, attributes in outline.tags:
+    for tag, attributes in outline.tags:
         for name in ("src", "href", "xlink:href"):
-            assert (attributes.get(name) or "data:").startswith(("data:", "#"))
+            # Links are followed by people; what the page itself loads is inside of it.
+            if tag != "a":
+                assert (attributes.get(name) or "data:").startswith(("data:", "#"))
     policies = [a["content"] for tag, a in outline.tags if a.get("http-equiv") == "Content-Security-Policy"]
     (policy,) = policies
     assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
@@ -151,15 +157,94 @@ def test_a_price_gives_an_estimated_cost(
 def test_the_folder_table_is_bounded(statistics: RunStatistics, manifest: Manifest) -> None:
     tallies = tuple(Tally(f"file:///in/{number:05d}", 1, 1, 0.9) for number in range(1234))
     page = render_page(dataclasses.replace(statistics, tallies=tallies), manifest)
-    # The two folders of the failures come on top.
-    assert page.count('<tr><th scope="row" class="words">/in/') == 200 + len(statistics.failures)
+    # The two folders of the failures come on top, and both failures have a row of their own.
+    assert page.count('<th scope="row" class="words"><a href="file:///in/') == 200 + len(statistics.failures)
     assert "200 of 1,236 folders; 1,036 more are in reports/summary.csv." in page
 
 
-def test_the_commands_to_repeat_and_resume_are_shown(statistics: RunStatistics, manifest: Manifest) -> None:
-    page = render_page(statistics, dataclasses.replace(manifest, command="digitmill score --input 'a b'"))
-    assert "<code>digitmill score --input &#39;a b&#39;</code>" in page
-    assert "<code>digitmill score --input &#39;a b&#39; --resume</code>" in page
+def test_its_commands_are_shown(statistics: RunStatistics, manifest: Manifest) -> None:
+    command = "digitmill score --input 'a b' --output o"
+    page = render_page(statistics, dataclasses.replace(manifest, command=command))
+    assert "digitmill score --input &#39;a b&#39; --output o-again</code>" in page
+    assert "Again" not in render_page(statistics, dataclasses.replace(manifest, command=""))
+
+
+def test_a_run_with_nothing_new_says_so(statistics: RunStatistics, manifest: Manifest) -> None:
+    nothing = merge_statistics([])
+    counts = dataclasses.replace(manifest.counts, listed=62, scored=0, failed=0, skipped=62)
+    none = dict.fromkeys(manifest.failures, 0)
+    manifest = dataclasses.replace(
+        manifest,
+        counts=counts,
+        failures=none,
+        labelled=0,
+        right=0,
+        accepted=0,
+        times=manifest.times | {"images": 0},
+    )
+    page = render_page(nothing, manifest)
+    text = " ".join(Outline(page).text.split())
+    assert "Nothing new: all 62 images were in an earlier run" in text
+    assert "How good are the answers" not in text
+    assert "images/s" not in text
+    assert "<figure" not in page
+
+
+@pytest.mark.parametrize(
+    ("inputs", "folder", "name"),
+    [
+        (("in",), "", "in"),
+        (("gs://bucket/nights/7/",), "", "7"),
+        (("/data/scans/*.png",), "", "scans"),
+        ((".",), "/data/today", "today"),
+        (("a", "b"), "", "a and 1 more"),
+    ],
+)
+def test_its_title_is_the_input_and_the_date(
+    manifest: Manifest, inputs: tuple[str, ...], folder: str, name: str
+) -> None:
+    launched = {"folder": folder, "output": "/out"}
+    found = run_title(dataclasses.replace(manifest, inputs=inputs, launched=launched))
+    assert found == f"{name}, 1 January 2026"
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("runs/cheques/bundle", "cheques"), ("mine", "mine"), (str(SHIPPED_MODEL), ""), ("./bundle", "")],
+)
+def test_a_model_is_called_by_its_folder(path: str, name: str) -> None:
+    assert model_name(path) == name
+
+
+def test_what_the_model_is_good_at_stands_beside_the_run(
+    statistics: RunStatistics, manifest: Manifest, card: ModelCard
+) -> None:
+    header, mine, *sources = known_by_source(manifest, card)
+    assert mine[:4] == ("this run", "60", "84.75\N{NO-BREAK SPACE}%", "83.33\N{NO-BREAK SPACE}%")
+    assert len(header) == len(mine) == len(sources[0])
+    assert sources[0][0] == "MNIST"
+    assert "this run" in render_page(statistics, manifest, baselines=Baselines(card))
+    assert "this run" not in render_page(statistics, manifest)
+
+
+def test_pictures_lead_to_their_images(statistics: RunStatistics, manifest: Manifest) -> None:
+    bucket = KeptImage(0.3, "gs://b/x y.png", 1, 7, -1, "iVBORw0KGgo=")
+    seen = dataclasses.replace(statistics, doubtful=(*statistics.doubtful, bucket))
+    launched = {"folder": "/work", "output": "/out/1"}
+    outline = Outline(render_page(seen, dataclasses.replace(manifest, launched=launched)))
+    links = {attributes.get("href") for tag, attributes in outline.tags if tag == "a"}
+    assert {"../../in/a/%3Cb%3E.png", "../../in/b/%3Cx%3E.png", "../../in/c/y.png"} <= links
+    copied = [attributes["data-copy"] for _, attributes in outline.tags if "data-copy" in attributes]
+    assert "gs://b/x y.png" in copied
+
+
+def test_cells_of_the_confusion_matrix_lead_to_images(statistics: RunStatistics, manifest: Manifest) -> None:
+    outline = Outline(render_page(statistics, manifest))
+    links = [a["href"] for tag, a in outline.tags if tag == "a" and a["href"].startswith("#confusion-")]
+    ids = {a["id"] for _, a in outline.tags if "id" in a}
+    # 7 taken for 1 is kept, too, but the matrix counts none.
+    assert links == ["#confusion-1-1"]
+    assert "confusion-1-1" in ids
 
 
 def test_images_that_seem_no_digit_are_counted(statistics: RunStatistics, manifest: Manifest) -> None:

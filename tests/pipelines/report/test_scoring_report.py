@@ -153,3 +153,16 @@ def test_very_many_failures_are_rows_of_several_files(
     ]
     found = [row for part in tables for row in read_csv(part.name, (tmp_path / part.name).read_bytes())]
     assert [row[0] for row in found] == [row.image for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("detail", "page", "pictures"), [("full", True, True), ("light", True, False), ("none", False, False)]
+)
+def test_the_detail_says_what_is_written(
+    statistics: RunStatistics, manifest: Manifest, detail: str, page: bool, pictures: bool
+) -> None:
+    asked = dataclasses.replace(manifest, options={**manifest.options, "report": detail})
+    names = {file.name for file in RunReport.of(statistics, Baselines()).files(asked)}
+    assert {f"reports/{name}.csv" for name in ("summary", "failures", "digits", "distributions")} <= names
+    assert ("report.html" in names) == page
+    assert any(name.endswith(".png") for name in names) == pictures

@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import json
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -348,3 +349,92 @@ def test_arrows_go_from_field_to_field(fields_page: Callable[[], Page]) -> None:
     expect(at).to_have_attribute("id", "image-4")
     press(page, "Home")
     expect(at).to_have_attribute("id", "image-0")
+
+
+def test_there_are_words_for_what_is_no_single_digit(page: Page, tmp_path: pathlib.Path) -> None:
+    press(page, "x", "t", "u", "4")
+    expect(page.locator("#counts")).to_have_text(
+        f"4 of {COUNT} looked at, 1 two digits, 1 unreadable, 1 not a digit"
+    )
+    found = [row["label"] for row in download(page, tmp_path)]
+    assert found == ["not_a_digit", "two_digits", "unreadable", "4"]
+    assert [labels.class_of(label) for label in found] == [labels.NOT_A_DIGIT] * 3 + [4]
+    page.select_option("#state", "unreadable")
+    expect(page.locator("#matching")).to_have_text("3 match")
+
+
+def rename(page: Page, name: str) -> None:
+    page.fill("#reviewer", name)
+    press(page, "Enter")
+
+
+def test_each_reviewer_has_labels_of_their_own(page: Page, tmp_path: pathlib.Path) -> None:
+    press(page, "1", "2")
+    rename(page, "Ann")
+    expect(page.locator("#counts")).to_have_text(f"2 of {COUNT} looked at")
+    rename(page, "Bo")
+    expect(page.locator("#counts")).to_have_text(f"0 of {COUNT} looked at")
+    press(page, "Home", "1")
+    page.reload()
+    ready(page)
+    expect(page.locator("#reviewer")).to_have_value("Bo")
+    assert [row["reviewer"] for row in download(page, tmp_path)] == ["Bo"]
+    rename(page, "Ann")
+    assert [row["label"] for row in download(page, tmp_path)] == ["1", "2"]
+
+
+def test_two_reviewers_are_compared(page: Page, tmp_path: pathlib.Path) -> None:
+    rename(page, "Ann")
+    press(page, "Home", "1", "2", "3", "x")
+    download(page, tmp_path)
+    rename(page, "Bo")
+    press(page, "Home", "1", "2")
+    page.set_input_files("#theirs", tmp_path / labels.FILE)
+    expect(page.locator("#agreement")).to_contain_text("agree on 2, 100.0 %")
+    assert chosen(page) == 2
+    expect(page.locator("#other")).to_be_hidden()  # not before there is a label of one's own
+    press(page, "5", "x")
+    expect(page.locator("#agreement")).to_contain_text(
+        "You and Ann have both labelled 4 images and agree on 3, 75.0 %; "
+        "Cohen\N{RIGHT SINGLE QUOTATION MARK}s kappa 0.69"
+    )
+    page.select_option("#state", "differ")
+    expect(page.locator("#matching")).to_have_text("1 match")
+    expect(page.locator("#other")).to_have_text("Ann: labelled 3, you: labelled 5")
+
+
+def test_label_studio_gives_back_what_it_was_given(page: Page, tmp_path: pathlib.Path) -> None:
+    press(page, "7", "t")
+    page.click("#others")
+    with page.expect_download() as started:
+        page.click("#studio")
+    started.value.save_as(tmp_path / "tasks.json")
+    tasks = json.loads((tmp_path / "tasks.json").read_text())
+    assert len(tasks) == COUNT
+    first, second, third = tasks[:3]
+    choices = first["annotations"][0]["result"][0]
+    assert (choices["type"], choices["value"]) == ("choices", {"choices": ["7"]})
+    assert second["annotations"][0]["result"][0]["value"] == {"choices": ["two_digits"]}
+    assert third["annotations"] == []
+    assert third["predictions"][0]["result"][0]["value"] == {"choices": ["2"]}
+    picture = first["data"]["image"].removeprefix("data:image/png;base64,")
+    assert decode(base64.b64decode(picture)).shape[:2] == (28, 28)
+    # As Label Studio exports it: annotations have who made them, and what one skipped was cancelled.
+    first["annotations"][0]["result"][0]["value"] = {"choices": ["9"]}
+    first["annotations"].insert(0, {"was_cancelled": True, "result": []})
+    third["annotations"] = [{"completed_by": {"email": "bo@example.com"}, "result": [choices]}]
+    tasks[3]["annotations"] = [{"result": [{**choices, "value": {"choices": ["a cat"]}}]}]
+    (tmp_path / "export.json").write_text(json.dumps(tasks))
+    page.set_input_files("#mine", tmp_path / "export.json")
+    expect(page.locator("#agreement")).to_contain_text(f"3 of its {COUNT} labels")
+    press(page, "Escape")
+    assert [row["label"] for row in download(page, tmp_path)] == ["9", "two_digits", "9"]
+    press(page, "Backspace", "Backspace")
+    assert [row["label"] for row in download(page, tmp_path)] == ["7", "two_digits"]
+
+
+def test_a_file_without_labels_is_refused(page: Page, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    page.click("#others")
+    page.set_input_files("#mine", tmp_path / "other.csv")
+    expect(page.locator("#agreement")).to_have_text("other.csv holds no labels: no columns path and label")

@@ -51,6 +51,9 @@ def test_the_most_confident_mistakes_are_kept() -> None:
     add(samples, [1] * 100, [1, 2, -1, 3] * 25)
     wrong = [row for row in range(100) if row % 4 in (1, 3)]
     assert samples.mistaken.rows.tolist() == wrong[::-1][:30]
+    taken = {cell: kept.rows.tolist() for cell, kept in samples.confused.items()}
+    # The surest of each pair of label and answer.
+    assert taken == {(2, 1): [97, 93, 89, 85, 81, 77], (3, 1): [99, 95, 91, 87, 83, 79]}
 
 
 def test_without_labels_there_are_no_mistakes() -> None:

@@ -1,3 +1,4 @@
+import collections
 import dataclasses
 import json
 import weakref
@@ -18,6 +19,7 @@ from pipelines.statistics.item_statistics import (
     merge_statistics,
 )
 from pipelines.statistics.kept_images import (
+    MAX_CONFUSED,
     MAX_DOUBTFUL,
     MAX_EXAMPLES_PER_DIGIT,
     MAX_MISTAKEN,
@@ -89,6 +91,7 @@ ITEMS = st.lists(
         grey_levels=COUNTS.map(lambda count: (count,) * CONFIDENCE_BINS),
         ink=st.permutations([*range(INK_BINS)]).map(lambda row: InkCounts(*[tuple(row)] * len(UPPER_BOUNDS))),
         mistaken=st.lists(KEPT, max_size=5).map(tuple),
+        confused=st.lists(KEPT, max_size=5).map(tuple),
         examples=st.lists(KEPT, max_size=5).map(tuple),
         failure_pictures=st.lists(
             st.builds(FailurePicture, st.sampled_from(["BLANK", "ENGINE"]), st.text(max_size=3), st.just("")),
@@ -135,6 +138,8 @@ def test_merging_adds_up(items: list[ItemStatistics]) -> None:
     assert run.ink.images == sum(item.ink.images for item in items)
     assert run.ink.ink_shares == tuple(map(sum, zip(*(i.ink.ink_shares for i in items), strict=True)))
     assert len(run.mistaken) <= MAX_MISTAKEN
+    cells = collections.Counter((image.label, image.digit) for image in run.confused)
+    assert all(count <= MAX_CONFUSED for count in cells.values())
     assert list(run.mistaken) == sorted(run.mistaken, key=lambda image: (-image.confidence, image.image))
     for digit in range(10):
         offered = sum(kept.digit == digit for item in items for kept in item.examples)

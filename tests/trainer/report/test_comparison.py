@@ -11,6 +11,7 @@ from trainer.report.comparison import (
     differing_settings,
     num_equal_settings,
     render_comparison,
+    short_names,
     verdict,
 )
 from trainer.report.record import RunRecord
@@ -25,14 +26,19 @@ def run(card: ModelCard, run_record: RunRecord):
     return make
 
 
-def test_the_verdict_names_the_best_and_whether_it_may_be_chance(run) -> None:
-    near = by_letter([run(test_accuracy=Accuracy(right, 10_000)) for right in (9_960, 9_972, 9_900)])
+def test_without_answers_image_by_image_intervals_decide(run, run_record: RunRecord) -> None:
+    old = dataclasses.replace(run_record, test_right="")
+
+    def of(*rights: int) -> dict[str, FinishedRun]:
+        return by_letter([run(record=old, test_accuracy=Accuracy(right, 10_000)) for right in rights])
+
+    near = of(9_960, 9_972, 9_900)
     found = verdict(near)
     assert found.comparable
     assert found.text.startswith(
         "B is best: 99.72\xa0%. Its interval overlaps that of A: on 10,000 test images"
     )
-    clear = verdict(by_letter([run(test_accuracy=Accuracy(right, 10_000)) for right in (9_700, 9_972)]))
+    clear = verdict(of(9_700, 9_972))
     assert clear.text.endswith("that is hardly chance.")
 
 
@@ -92,3 +98,39 @@ def test_a_run_against_itself_differs_in_nothing(run) -> None:
     found = next(chart for chart in charts if chart.name == "difference_b")
     assert found.reading == "B answers as many test images right as A."
     assert "Nothing: all" in page
+
+
+def test_on_the_same_images_the_exact_test_decides(run, record_of) -> None:
+    def of(wrong_each: int) -> FinishedRun:
+        record = record_of(wrong_each=wrong_each)
+        test = record.answers["test"]
+        return run(record=record, test_accuracy=Accuracy(test.right, test.images))
+
+    runs = by_letter([of(2), of(20), of(25)])
+    found = verdict(runs)
+    assert set(found.tests) == {"A", "B"}
+    assert found.tests["A"].significant
+    assert not found.tests["B"].significant
+    assert "It is better than A beyond chance; its difference from B may be chance" in found.text
+    page, _ = render_comparison(runs)
+    assert "Beyond chance?" in page
+    assert "C and A" in page
+
+
+def test_the_command_to_make_it_again_has_its_folder(run) -> None:
+    page, _ = render_comparison(by_letter([run(), run()]), to="side by side")
+    assert "digitmill report runs/one runs/one --to &#39;side by side&#39;" in page
+
+
+@pytest.mark.parametrize(
+    ("places", "names"),
+    [
+        (["x/run", "x/other"], ["run", "other"]),
+        (["a/run", "b/run/", "gs://bucket/b/more"], ["a/run", "b/run", "b/more"]),
+        (["a/1/run", "b/1/run"], ["a/1/run", "b/1/run"]),
+        (["run", "run"], ["run", "run"]),
+        (["run", "a/run"], ["run", "a/run"]),
+    ],
+)
+def test_runs_are_named_by_what_tells_them_apart(places: list[str], names: list[str]) -> None:
+    assert short_names(places) == names

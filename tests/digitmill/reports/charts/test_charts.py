@@ -19,7 +19,12 @@ from digitmill.reports.charts.acceptance import (
 )
 from digitmill.reports.charts.chart import HEIGHT, WIDTH, Chart
 from digitmill.reports.charts.curves import curves
-from digitmill.reports.charts.distributions import bars_side_by_side, confidence_histogram, steps_side_by_side
+from digitmill.reports.charts.distributions import (
+    bars_side_by_side,
+    confidence_histogram,
+    split_at,
+    steps_side_by_side,
+)
 from digitmill.reports.charts.matrices import SHADES, matrix, shade
 
 BINS = (
@@ -31,9 +36,12 @@ POINTS = [
     Accepting(0.99, 60, 100, 60, 60, 0.2),
     Accepting(1.0, 0, 100, 0, 0, 0.0),
 ]
+TWENTIETHS = [number / 20 for number in range(20)]
 SVG = "{http://www.w3.org/2000/svg}"
 KINDS: dict[str, Callable[[], Chart]] = {
-    "confidence": lambda: confidence_histogram([0] * 10 + [1] * 9 + [99], accept=0.9),
+    "confidence": lambda: confidence_histogram(
+        TWENTIETHS, [0] * 10 + [1] * 9 + [99], accept=0.9, accepted=100
+    ),
     "bars": lambda: bars_side_by_side(
         {"this run": [0.5, 0.5], "training": [0.9, 0.1]}, name="bars", title="T", reading="R."
     ),
@@ -88,13 +96,32 @@ def test_it_is_the_same_whenever_it_is_drawn(kind: str) -> None:
 
 @pytest.mark.parametrize("accept", [0.0, 0.55, 1.0])
 def test_bins_below_the_threshold_have_the_colour_of_review(accept: float) -> None:
-    svg = confidence_histogram([1] * 20, accept=accept).svg
-    assert ("var(--second)" in svg) == (accept > 0)
-    assert ("var(--accent)" in svg) == (accept < 1)
+    accepted = round(20 * (1 - accept))
+    svg = confidence_histogram(TWENTIETHS, [1] * 20, accept=accept, accepted=accepted).svg
+    assert ('fill="var(--second)" id="confidence-bar' in svg) == (accept > 0)
+    assert ('fill="var(--accent)" id="confidence-bar' in svg) == (accept < 1)
+
+
+def test_the_bin_of_the_threshold_is_divided_there() -> None:
+    """A threshold of 0.9946 lies in the last bin, where nearly all images are: most of it is accepted."""
+    bins = split_at(TWENTIETHS, [0] * 19 + [1000], accept=0.9946, accepted=970)
+    assert bins[-2:] == [(0.95, 0.9946, 30), (0.9946, 1.0, 970)]
+    chart = confidence_histogram(TWENTIETHS, [0] * 19 + [1000], accept=0.9946, accepted=970)
+    bars = [each for each in ET.fromstring(chart.svg).iter(f"{SVG}polygon") if each.get("id")]
+    assert [(each.get("fill"), each[0].text) for each in bars] == [
+        ("var(--second)", "confidence 95% to 99.46%: 30 images"),
+        ("var(--accent)", "confidence 99.46% to 100%: 970 images"),
+    ]
+
+
+@pytest.mark.parametrize("accept", [0.9, 0.95])
+def test_a_threshold_between_bins_divides_none(accept: float) -> None:
+    assert len(split_at(TWENTIETHS, [1] * 20, accept=accept, accepted=1)) == 20
 
 
 def test_each_bar_says_its_number() -> None:
-    assert "confidence 0.95 to 1.00: 1,234 images" in confidence_histogram([0] * 19 + [1234], accept=0.9).svg
+    chart = confidence_histogram(TWENTIETHS, [0] * 19 + [1234], accept=0.9, accepted=1234)
+    assert "confidence 95% to 100%: 1,234 images" in chart.svg
 
 
 def test_calibration_error_is_the_weighted_distance() -> None:
@@ -158,7 +185,7 @@ def test_steps_stop_at_bins_that_are_empty() -> None:
 def test_words_on_the_axes_do_not_overlap() -> None:
     for low in (0.0, 0.5, 0.9):
         counts = [0] * round(low * 20) + [1] * (20 - round(low * 20))
-        root = ET.fromstring(confidence_histogram(counts, accept=0.95).svg)
+        root = ET.fromstring(confidence_histogram(TWENTIETHS, counts, accept=0.95, accepted=1).svg)
         below = [each for each in root.iter(f"{SVG}text") if each.text.endswith("%")]
         places = sorted(float(each.get("x")) for each in below)
         assert len(places) >= 3

@@ -1,0 +1,86 @@
+"""Whether two networks differ beyond chance on the same images: McNemar's exact test.
+
+Q. McNemar, "Note on the sampling error of the difference between correlated proportions or percentages",
+Psychometrika 12 (1947). Images that both have right, or both wrong, say nothing. Of the others, networks
+that are equally good would each win half.
+"""
+
+import base64
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+from scipy import special
+
+from digitmill.reports.numbers import fraction, thousands
+
+SIGNIFICANT = 0.05
+"""Probability below which a difference is called more than chance."""
+
+
+def pack_right(right: np.ndarray) -> str:
+    """Return bool[N], whether each image is right, as text: a bit an image, in base64."""
+    return base64.b64encode(np.packbits(right).tobytes()).decode()
+
+
+def unpack_right(text: str, images: int) -> np.ndarray:
+    """Return what `pack_right` was given.
+
+    Raises:
+        ValueError: when the text holds fewer images.
+    """
+    bits = np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8))
+    if len(bits) < images:
+        raise ValueError(f"expected whether {images:,} images are right; got {len(bits):,}")
+    return bits[:images].astype(bool)
+
+
+@dataclasses.dataclass(frozen=True)
+class PairedTest:
+    """Images that one of two networks has right and the other wrong.
+
+    Attributes:
+        first: images that only the first has right.
+        second: images that only the second has right.
+        comparisons: how many are made at once: with each one more, chance finds more.
+    """
+
+    first: int
+    second: int
+    comparisons: int = 1
+
+    @property
+    def p_value(self) -> float:
+        """Probability of a difference so large among equally good networks, two-sided, by Bonferroni."""
+        decided = self.first + self.second
+        if not decided:
+            return 1.0
+        tail = float(special.bdtr(min(self.first, self.second), decided, 0.5))
+        return min(1.0, 2 * tail * self.comparisons)
+
+    @property
+    def significant(self) -> bool:
+        """Whether the difference is more than chance."""
+        return self.p_value < SIGNIFICANT
+
+    def row(self, first: str, second: str) -> tuple[str, ...]:
+        """Return the row of a table, of words."""
+        p = self.p_value
+        text = "below 0.0001" if p < 0.0001 else fraction(p, 2)
+        verdict = "beyond chance" if self.significant else "may be chance"
+        return f"{first} and {second}", thousands(self.first), thousands(self.second), text, verdict
+
+
+HEADER = ("pair", "only the first right", "only the second right", "p", "the difference")
+"""Titles of the columns of `PairedTest.row`."""
+
+
+def against_best(right: Mapping[str, np.ndarray], best: str) -> dict[str, PairedTest]:
+    """Return the tests of the best network against each other one, by its name."""
+    others = [name for name in right if name != best]
+    return {
+        name: PairedTest(
+            int((right[best] & ~right[name]).sum()), int((right[name] & ~right[best]).sum()), len(others)
+        )
+        for name in others
+    }
