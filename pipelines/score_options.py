@@ -2,7 +2,8 @@
 
 import dataclasses
 import pathlib
-from typing import ClassVar, Final
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, Self
 
 import click
 
@@ -198,7 +199,12 @@ class ScoreOptions(Options):
         metavar="AMOUNT",
         effect=Effect.REPORT,
     )
-    beam_flags: tuple[str, ...] = beam_flags()
+    beam_flags: tuple[str, ...] = beam_flags("[INPUT]... [BEAM FLAGS]...")
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """Return the options that a command line gives."""
+        return super().of(scoring_flags.with_positional_inputs(given))
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -57,7 +57,12 @@ def _run(options: TuneOptions) -> str:
             hint="run `pip install 'digitmill[tune]'`",
         )
     from digitmill.native_log import quiet_start
+    from trainer import recipes
+    from trainer.data.sources.source_specs import check_places
 
+    # First: a typo need not wait for TensorFlow.
+    recipes.check(options.recipe)
+    check_places(options.data)
     with quiet_start():
         from trainer.tuning import tune_job
     return tune_job.run(options)

@@ -213,9 +213,9 @@ def _read_csv(path: str, real: RealNames, parse: Parse) -> dict[str, Label]:
             rows = csv.DictReader(file)
             if not {"path", "label"} <= set(rows.fieldnames or ()):
                 raise UserError(
-                    "labels file lacks the columns path and label",
-                    value=rows.fieldnames,
-                    hint=f"add the header path,label to {path}",
+                    "the labels file lacks the columns path and label",
+                    value=",".join(rows.fieldnames or ()),
+                    hint=labels_file.header_hint(rows.fieldnames or (), path),
                 )
             labels, without_digit = _read_rows(rows, path, real, parse)
     except (OSError, csv.Error) as error:

@@ -28,7 +28,7 @@ def check_early(options: ScoreOptions, *, begins: bool) -> None:
     check_flag_names(options.beam_flags)
     # A run that is resumed may have no need of its inputs any more.
     resumed = options.resume
-    if not is_object(options.output):
+    if options.output and not is_object(options.output):
         output = open_folder(options.output)
         resumed = begins and read_state(output, resume=options.resume).plan is not None
         check_output_outside_inputs(options.inputs, output.place)

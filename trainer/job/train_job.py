@@ -17,7 +17,7 @@ from trainer.cluster.restart import PeerLostError
 from trainer.cluster.stop_watch import StopWatch
 from trainer.data import rejects
 from trainer.data.reading import ReadOptions, Source
-from trainer.data.sources.source_specs import open_sources
+from trainer.data.sources.source_specs import check_places, open_sources
 from trainer.job.result import TrainResult
 from trainer.loop.actions.preemption import PreemptedError
 from trainer.report import writing
@@ -42,6 +42,7 @@ def run(options: TrainOptions) -> TrainResult:
         StoppedError: after a stop signal outside of the steps, or if the run folder can't be written.
     """
     recipes.check(options.recipe)
+    check_places(options.data)
     _check_strategy(options.strategy)
     tf_config.set_from_launcher(os.environ)
     cluster = tf_config.read(os.environ)

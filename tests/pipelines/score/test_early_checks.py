@@ -39,6 +39,9 @@ def asked(folder: pathlib.Path, name: str, output: str, **more: bool) -> ScoreOp
 def folder(tmp_path: pathlib.Path) -> pathlib.Path:
     (tmp_path / "scans").mkdir()
     (tmp_path / "scans/1.png").write_bytes(b"")
+    (tmp_path / "1.png").touch()
+    (tmp_path / "run/bundle").mkdir(parents=True)
+    (tmp_path / "run/bundle/model_card.json").touch()
     (tmp_path / "used").mkdir()
     (tmp_path / "used/manifest.json").write_bytes(b"{}")
     return tmp_path
@@ -49,11 +52,16 @@ MISTAKES = [
     ("--input no/*.png", "no file matches the pattern: 'no/*.png'"),
     ("--input scans --inptu x", "unknown flag: '--inptu'. Did you mean --input"),
     ("--input scans --job_nmae=x", "unknown flag: '--job_nmae=x'. Did you mean --job_name"),
-    ("--input scans 2.png", "unexpected argument: '2.png'"),
+    ("scans 2.png", "input not found: '2.png'. Did you mean 1.png?"),
+    ("--input scan", "input not found: 'scan'. Did you mean scans?"),
     ("--input scans --labels no.csv", "cannot read the labels file"),
     ("--input-list no.txt", "cannot read the input list"),
-    ("--input scans --model no", "not a model bundle"),
-    ("--input scans --challenger no", "not a model bundle"),
+    ("--input scans --model no", "model bundle not found: 'no'"),
+    ("--input scans --challenger no", "model bundle not found: 'no'"),
+    (
+        "--input scans --model run",
+        "not a model bundle, it has no readable model_card.json: 'run'. Did you mean run/bundle?",
+    ),
     ("--input scans --since no", "no finished run here"),
 ]
 
