@@ -41,6 +41,11 @@ def first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [""])[0][:300] or type(error).__name__
 
 
+def reason_of(error: BaseException) -> str:
+    """Return why, for a message: the words of the operating system, without Python's `[Errno 2]`."""
+    return getattr(error, "strerror", None) or first_line(error)
+
+
 class ActionableError(Exception):
     """An error in one line: what is wrong, the value, and what to do.
 

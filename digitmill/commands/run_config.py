@@ -157,14 +157,17 @@ def _section(path: str, verb: str) -> Mapping[object, object]:
     try:
         whole = _load_plain(_read(path).decode())
     except OSError as error:
-        raise UserError(
-            "cannot read the file of --config", value=path, hint=f"name another: {error.strerror}"
-        ) from error
+        from digitmill.storage.names import path_hint
+
+        problem = f"cannot read the --config file ({error.strerror})"
+        raise UserError(problem, value=path, hint=path_hint(path, "give another file")) from error
     except (yaml.YAMLError, ValueError) as error:
-        raise UserError("--config is not valid YAML", value=path, hint=f"correct it: {error}") from error
+        raise UserError(
+            "the --config file is not valid YAML", value=path, hint=f"correct it: {error}"
+        ) from error
     except RecursionError as error:
         raise UserError(
-            "--config is nested too deeply", value=path, hint="write flags and their values only"
+            "the --config file is nested too deeply", value=path, hint="write flags and their values only"
         ) from error
     section = whole.get(verb) if isinstance(whole, dict) else None
     if not isinstance(section, dict):
@@ -227,7 +230,7 @@ def _as_given(param: click.Parameter, name: object, value: object) -> object:
         # YAML reads a bare `on` or `no` as a truth, and an empty value as null.
         if not isinstance(each, bool if is_flag else str | int | float) or isinstance(each, bool) != is_flag:
             wanted = "true or false" if is_flag else "text or a number"
-            raise UserError(f"{name} in --config must be {wanted}", value=each, hint="quote what is text")
+            raise UserError(f"{name} in --config is not {wanted}", value=each, hint="write text in quotes")
     # As text: a number with a fraction would pass for a whole one.
     taken = values if is_flag else [*map(str, values)]
     return taken if several else taken[0]

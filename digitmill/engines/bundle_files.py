@@ -21,7 +21,9 @@ def read_bundle_file(place: str, name: str) -> bytes:
         return read_file(place, name)
     except OSError as error:
         raise UserError(
-            "cannot read the file", value=f"{place.rstrip('/')}/{name}", hint=f"check it: {error.strerror}"
+            f"cannot read a file of the bundle ({error.strerror})",
+            value=f"{place.rstrip('/')}/{name}",
+            hint="check its permissions, or copy the bundle again",
         ) from error
 
 

@@ -36,7 +36,8 @@ def uri_of(path: bytes) -> str:
 
     `..` stays: after a link it does not lead back to where the link stands.
     """
-    segments = os.path.join(os.getcwdb(), path).split(b"/")
+    whole = path if path.startswith(b"/") else os.path.join(os.getcwdb(), path)
+    segments = whole.split(b"/")
     return f"{_FILE}/{quoted(b'/'.join(s for s in segments if s not in (b'', b'.')))}"
 
 
@@ -119,7 +120,7 @@ def uri_in(name: str, file: str | pathlib.Path) -> str:
     bucket, _, key = rest.partition("/")
     if scheme not in SCHEMES or not bucket or not key or printable(name) != name:
         raise UserError(
-            "not a path, nor a URI of file:///, gs://, s3:// or az:// in UTF-8",
+            "neither a path nor a URI of file:///, gs://, s3:// or az:// in UTF-8",
             value=name,
             hint=f"correct it in {file}",
         )

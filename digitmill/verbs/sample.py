@@ -64,14 +64,14 @@ def write_sample(folder: pathlib.Path, split: str, *, number: int | None = None)
     chosen = _chosen(digits.labels, number)
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UserError("sample folder not empty", value=str(folder), hint="choose another folder")
+            raise UserError("the sample folder is not empty", value=str(folder), hint="choose another folder")
         for position in chosen:
             target = folder / str(digits.labels[position]) / f"{position:05d}.png"
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(cv2.imencode(".png", digits.images[position])[1].tobytes())
     except OSError as error:
         raise UserError(
-            "sample folder not writable",
+            "cannot write to the sample folder",
             value=str(folder),
             hint=f"choose another folder ({error.strerror})",
         ) from error

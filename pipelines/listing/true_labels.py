@@ -7,10 +7,10 @@ from typing import NamedTuple, Protocol
 
 from digitmill.storage import open_text
 from digitmill.storage.listed_image import ListedImage
-from digitmill.storage.names import RealNames, folder_of, may_be_archive, split_page, uri_in
+from digitmill.storage.names import RealNames, folder_of, may_be_archive, path_hint, split_page, uri_in
 from schemas import labels as labels_file
 from schemas.digit import CLASSES
-from schemas.errors import UserError
+from schemas.errors import UserError, reason_of
 from schemas.prediction import NO_LABEL
 
 FOLDER = "folder"
@@ -220,7 +220,9 @@ def _read_csv(path: str, real: RealNames, parse: Parse) -> dict[str, Label]:
             labels, without_digit = _read_rows(rows, path, real, parse)
     except (OSError, csv.Error) as error:
         raise UserError(
-            f"cannot read the labels file ({error})", value=path, hint="give a CSV file, or `folder`"
+            f"cannot read the labels file ({reason_of(error)})",
+            value=path,
+            hint=path_hint(path, "give a CSV file, or `folder`"),
         ) from error
     if without_digit:
         print(f"{path}: ignored {without_digit:,} lines without a digit", file=sys.stderr, flush=True)
@@ -242,7 +244,7 @@ def _read_rows(
         label = Label(digit, _generation(row.get("generation"), path, line=rows.line_num))
         if labels.setdefault(uri, label) != label:
             raise UserError(
-                "image has two labels", value=row["path"], hint=f"correct line {rows.line_num} of {path}"
+                "the image has two labels", value=row["path"], hint=f"correct line {rows.line_num} of {path}"
             )
     return labels, without_digit
 
@@ -251,7 +253,9 @@ def _generation(text: str | None, path: str, *, line: int) -> int:
     if not text:
         return -1
     if not (text.isascii() and text.isdigit()):
-        raise UserError("generation is not a whole number", value=text, hint=f"correct line {line} of {path}")
+        raise UserError(
+            "the generation is not a whole number", value=text, hint=f"correct line {line} of {path}"
+        )
     return int(text)
 
 
@@ -260,5 +264,5 @@ def _digit(text: str | None, path: str, *, line: int, parse: Parse) -> int | Non
         return parse(text or "")
     except ValueError as error:
         raise UserError(
-            "label is not a digit from 0 to 9", value=text, hint=f"correct line {line} of {path}"
+            "the label is not a digit from 0 to 9", value=text, hint=f"correct line {line} of {path}"
         ) from error

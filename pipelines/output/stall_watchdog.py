@@ -63,7 +63,7 @@ class Watchdog:
             raise WorkerError(
                 f"the runner has made no progress for {_duration(self._stopped_after)}",
                 value=self._runner(),
-                hint="look into the logs of the runner and its workers",
+                hint="see the logs of the runner and its workers",
             )
 
     def _report(self, still: float, done: str) -> None:

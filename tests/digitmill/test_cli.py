@@ -212,6 +212,38 @@ def test_asked_for_json_a_failure_is_json_too(run: Callable, arguments: list[str
     assert said.items() <= error.items()
 
 
+def test_a_deleted_working_directory_is_named(
+    run: Callable, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    monkeypatch.setenv("PWD", str(gone))
+    gone.rmdir()
+    code, _, err = run("score", "--input", "scans", "--output", "scores")
+    assert (code, err) == (
+        ExitCode.USAGE,
+        f"digitmill: the working directory was deleted: '{gone}'. Change to a folder that exists.\n",
+    )
+
+
+def test_stopped_while_it_imports_it_shows_no_traceback() -> None:
+    program = """
+import importlib.abc, os, signal, sys
+from digitmill import __main__
+class Stopping(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "digitmill.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Stopping())
+__main__.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (ExitCode.CRASHED, "\ndigitmill: interrupted\n")
+
+
 def test_interrupted_it_prints_what_begins_again(run: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     @click.command(context_settings={"ignore_unknown_options": True})
     @click.argument("words", nargs=-1)

@@ -225,7 +225,7 @@ def _listen(address: str) -> socket.socket:
         raise UserError(
             "cannot listen on the chief's port of TF_CONFIG",
             value=address,
-            hint=f"end the process that has it, or choose another one: {error.strerror}",
+            hint=f"stop the process that uses it, or choose another port: {error.strerror}",
         ) from error
 
 

@@ -61,7 +61,7 @@ def _multi_worker(workers: int, replicas: int | None, all_reduce: str) -> tf.dis
         raise UserError(
             "--replicas only works on one machine: several workers use all GPUs of each",
             value=replicas,
-            hint="hide GPUs by CUDA_VISIBLE_DEVICES instead",
+            hint="hide GPUs with CUDA_VISIBLE_DEVICES instead",
         )
     options = communication_options(all_reduce, gpus=bool(devices.gpus()))
     # Blocks until all workers have connected.

@@ -361,7 +361,7 @@ def _writing(folder: pathlib.Path, *, images: int) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(
-            "cannot write the cache folder",
+            f"cannot write the cache folder ({error.strerror})",
             value=str(error.filename or folder),
-            hint=f"name another --cache-dir: {error.strerror}",
+            hint="name another --cache-dir",
         ) from error

@@ -132,7 +132,7 @@ def _over(where: run_location.Places, cluster: tf_config.Cluster) -> Callable[[]
 def _check_strategy(strategy: str) -> None:
     if strategy == "parameter_server":
         raise UserError(
-            "--strategy is none of auto, one, mirrored, multi_worker",
+            "unsupported --strategy",
             value=strategy,
             hint=f"leave it out: {tf_config.PARAMETER_SERVER_REASON}",
         )

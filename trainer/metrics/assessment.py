@@ -41,7 +41,7 @@ def check_target(target: float | None, validation: Split | None) -> None:
         )
     if target == 1:
         raise UserError(
-            "no number of images shows that all answers are right",
+            "no number of images can prove that every accepted answer is right",
             value=f"--target-accuracy {target:g}",
             hint="give a share below 1, such as 0.999",
         )

@@ -45,7 +45,7 @@ def run(options: TuneOptions) -> str:
     """
     if tf_config.read(os.environ).workers > 1:
         raise UserError(
-            "a trial trains on one machine; several workers are configured",
+            "tuning runs on one machine, but TF_CONFIG names several workers",
             value="TF_CONFIG",
             hint="unset it: machines that have the same --output share the trials",
         )

@@ -73,8 +73,8 @@ def test_of_beams_flags_those_that_are_given_come_last(tmp_path):
     [
         ({"mots": 3}, ["mots", "Did you mean most"]),
         ({"zzz": 3}, ["It may name: beam-flags, input, most"]),
-        ({"quick": "yes"}, ["quick in --config must be true or false", "yes"]),
-        ({"output": True}, ["output in --config must be text or a number", "Quote what is text"]),
+        ({"quick": "yes"}, ["quick in --config is not true or false", "yes"]),
+        ({"output": True}, ["output in --config is not text or a number", "Write text in quotes"]),
         ({"output": None}, ["must be text or a number"]),
         ({"most": [1, 2]}, ["must be text or a number"]),
         ({"input": [["a"]]}, ["must be text or a number"]),
@@ -105,7 +105,7 @@ def test_a_file_of_another_kind_is_refused(text, word, tmp_path):
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(UserError, match="cannot read the file of --config"):
+    with pytest.raises(UserError, match="cannot read the --config file"):
         told("--config", str(tmp_path / "none.yaml"))
 
 

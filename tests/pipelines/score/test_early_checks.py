@@ -62,7 +62,7 @@ MISTAKES = [
         "--input scans --model run",
         "not a model bundle, it has no readable model_card.json: 'run'. Did you mean run/bundle?",
     ),
-    ("--input scans --since no", "no finished run here"),
+    ("--input scans --since no", "no finished run in this folder"),
 ]
 
 
@@ -132,5 +132,5 @@ def test_a_pipe_is_left_to_the_job(folder: pathlib.Path) -> None:
 def test_the_first_night_may_name_the_folder_that_it_makes(folder: pathlib.Path) -> None:
     first = dataclasses.replace(asked(folder, "scans", "nights/1"), since=str(folder / "nights"))
     check_early(first, begins=True)
-    with pytest.raises(UserError, match="no finished run here"):
+    with pytest.raises(UserError, match="no finished run in this folder"):
         check_early(dataclasses.replace(first, since=str(folder / "night")), begins=True)

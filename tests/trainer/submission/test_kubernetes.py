@@ -331,7 +331,7 @@ def test_a_folder_that_no_pod_sees_is_refused():
         REQUEST, options=TrainOptions(recipe="cnn", data="sample", output="/mnt/train/run")
     )
     manifest(local, FULL)
-    with pytest.raises(UserError, match="workers do not see the path of --output"):
+    with pytest.raises(UserError, match="workers cannot see the path of --output"):
         manifest(local, PLAIN)
 
 

@@ -199,7 +199,7 @@ def _check_features(name: str, features: Any) -> None:
     else:
         found = f"features {', '.join(features or ())}"
     raise UserError(
-        "the data set lacks images, or labels 0 to 9",
+        "the data set has no images with labels 0 to 9",
         value=f"{name} with {found}",
         hint=f"choose one of {_KNOWN}",
     )

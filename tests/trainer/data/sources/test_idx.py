@@ -143,7 +143,7 @@ def test_images_and_labels_that_were_mixed_up_are_refused(tmp_path, few_digits):
     (tmp_path / "train-labels-idx1-ubyte.gz").rename(tmp_path / "x")
     (tmp_path / "train-images-idx3-ubyte.gz").rename(tmp_path / "train-labels-idx1-ubyte.gz")
     (tmp_path / "x").rename(tmp_path / "train-images-idx3-ubyte.gz")
-    assert "images and labels were mixed up" in refusal_of(tmp_path)
+    assert "images and labels were swapped" in refusal_of(tmp_path)
 
 
 def test_other_counts_than_the_labels_are_refused(tmp_path, few_digits):

@@ -129,5 +129,5 @@ def test_opening_needs_no_tensorflow(run_python):
     "spec", ["folder:ftp://bucket/x", "labels:https://x/y.csv", "idx:http://x/y", "tfrecord:http://b/*"]
 )
 def test_other_storages_are_refused(spec):
-    with pytest.raises(UserError, match="not a path, nor a place in gs://"):
+    with pytest.raises(UserError, match="neither a path nor an address in gs://"):
         open_source(spec)
