@@ -46,6 +46,11 @@ def reason_of(error: BaseException) -> str:
     return getattr(error, "strerror", None) or first_line(error)
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number and what is counted, for a message: `1 epoch`, `1,200 images`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 class ActionableError(Exception):
     """An error in one line: what is wrong, the value, and what to do.
 

@@ -30,4 +30,5 @@ __all__ = [
     "run_config",
     "stop_signals",
     "verb",
+    "verbosity",
 ]

@@ -9,6 +9,7 @@ from typing import Final, Self
 
 from tqdm import tqdm
 
+from digitmill.commands.verbosity import is_quiet, shows_bars
 from digitmill.storage import OutputFolder
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.local_output import LocalFolder
@@ -37,13 +38,15 @@ def show_listing(images: Iterable[ListedImage], *, expected: int | None = None) 
 
     A bar on a terminal, a plain line every ten seconds elsewhere.
     """
-    if sys.stderr.isatty():
+    if shows_bars():
         yield from tqdm(images, total=expected, unit=" images", desc="listing", leave=False)
         return
     began = printed = time.monotonic()
     for number, image in enumerate(images, start=1):
         yield image
-        if number % _CLOCK_INTERVAL == 0 and (now := time.monotonic()) - printed >= LOG_SECONDS:
+        if is_quiet() or number % _CLOCK_INTERVAL:
+            continue
+        if (now := time.monotonic()) - printed >= LOG_SECONDS:
             printed, rate = now, number / (now - began)
             left = (
                 f", about {(expected - number) / rate:.0f} s left" if expected and number < expected else ""
@@ -82,7 +85,7 @@ class Progress:
         self._waiting = {record_name(item.digest): item.images for item in items}
         self._seen: set[str] = set()
         self._total, self._done = sum(self._waiting.values()), 0
-        self._terminal = sys.stderr.isatty()
+        self._terminal = shows_bars()
         # Without a terminal, tqdm would repeat its bar in the log.
         # Work items end in bursts, so the rate is the overall mean instead of a moving average.
         self._bar = tqdm(
@@ -113,7 +116,7 @@ class Progress:
             # It passes, or the run meets it, too, and reports it.
             with contextlib.suppress(StorageError):
                 self._update()
-            if not self._terminal and time.monotonic() - printed >= LOG_SECONDS:
+            if not (self._terminal or is_quiet()) and time.monotonic() - printed >= LOG_SECONDS:
                 printed = time.monotonic()
                 print(self._line(printed - self._started), file=sys.stderr, flush=True)
             if self._watchdog:

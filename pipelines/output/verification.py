@@ -6,13 +6,13 @@ import dataclasses
 import gzip
 import itertools
 import os
-import sys
 import zlib
 from collections.abc import Container, Iterator, Sequence, Set
 from typing import Any, Final, Self
 
 from tqdm import tqdm
 
+from digitmill.commands.verbosity import shows_bars
 from digitmill.machine import rare_collections
 from digitmill.records import read_records
 from digitmill.reports.csv_table import read_csv
@@ -140,7 +140,7 @@ class _Reading:
             unit="B",
             unit_scale=True,
             desc="verifying",
-            disable=not sys.stderr.isatty(),
+            disable=not shows_bars(),
             leave=False,
         )
 

@@ -2,12 +2,12 @@
 
 import collections
 import dataclasses
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from tqdm import tqdm
 
+from digitmill.commands.verbosity import shows_bars
 from digitmill.storage import ImageReader, OutputFolder, open_folder
 from digitmill.storage.names import printable
 from digitmill.storage.outage import refuse_outage
@@ -125,7 +125,7 @@ def _read(rows: Sequence[ReviewRow]) -> tuple[dict[int, Picture], dict[int, Imag
     pictures: dict[int, Picture] = {}
     errors: dict[int, ImageError] = {}
     # Without a terminal, tqdm would repeat its bar in the log.
-    bar = tqdm(total=len(rows), unit=" images", desc="reading", disable=not sys.stderr.isatty(), leave=False)
+    bar = tqdm(total=len(rows), unit=" images", desc="reading", disable=not shows_bars(), leave=False)
     with ImageReader() as reader, bar:
         for place, picture in read_pictures(rows, reader):
             if isinstance(picture, ImageError):

@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 import pathlib
 import pty
@@ -12,6 +13,8 @@ from click.testing import CliRunner
 
 from digitmill import cli
 from digitmill.cli import main
+from digitmill.commands import verb as verb_decorator
+from digitmill.commands import verbosity
 from digitmill.commands.verb import Verb
 from schemas.errors import ExitCode, JobFailedError, UnreconciledError, UserError
 
@@ -70,7 +73,7 @@ def test_every_verb_has_help_with_an_example(run: Callable, verb: str) -> None:
 def test_every_verb_groups_its_flags_and_takes_config_and_json(verb: str) -> None:
     command = cli.digitmill.get_command(click.Context(cli.digitmill), verb)
     assert isinstance(command, Verb)
-    assert {option.name for option in command.ungrouped_options} == {"config", "json"}
+    assert {option.name for option in command.ungrouped_options} == {"config", "json", "quiet", "verbose"}
 
 
 @pytest.mark.parametrize(
@@ -210,6 +213,29 @@ def test_asked_for_json_a_failure_is_json_too(run: Callable, arguments: list[str
     assert error.keys() == {"error", "value", "hint", "exit_code"}
     assert err.startswith(f"digitmill: {error['error']}")
     assert said.items() <= error.items()
+
+
+def test_quiet_it_prints_errors_and_json_alone(run: Callable) -> None:
+    assert run("recipes", "--quiet") == (0, "", "")
+    code, out, err = run("recipes", "-q", "--json")
+    assert (code, "cnn" in json.loads(out), err) == (0, True, "")
+    code, out, err = run("card", "none", "--quiet")
+    assert (code, out) == (ExitCode.USAGE, "")
+    assert err.startswith("digitmill: model bundle not found: 'none'.")
+    assert not verbosity.is_quiet()
+
+
+def test_verbose_it_shows_what_libraries_log(run: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    @verb_decorator("logs", short_help="Log.")
+    def logs() -> None:
+        logging.getLogger("apache_beam.runner").info("a bundle begins")
+
+    monkeypatch.setattr(cli.digitmill, "get_command", lambda *_: logs)
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
+    assert run("logs") == (0, "", "")
+    _, out, err = run("logs", "--verbose")
+    assert (out, "INFO apache_beam.runner: a bundle begins" in err) == ("", True)
+    assert run("logs", "-q", "-v")[0] == ExitCode.USAGE
 
 
 def test_a_deleted_working_directory_is_named(

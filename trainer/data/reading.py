@@ -14,7 +14,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+from tqdm import tqdm
 
+from digitmill.commands.verbosity import shows_bars
 from digitmill.imaging.batch import DigitBatch
 from digitmill.imaging.canonical import PREPROCESSING_VERSION
 from schemas.digit import NOT_A_DIGIT
@@ -282,10 +284,15 @@ def _fill(plan: ReadPlan, writer: ShareWriter, *, keeps: Shard, reads: Shard, wa
     else:
         opened = functools.partial(_preparation, decoder=plan.decoder, owners=plan.owners, keeps=keeps)
         pieces = decode_all(opened, chunks, images=plan.images // reads[1])
-    with contextlib.closing(pieces):
+    shown = keeps[0] == 0 and shows_bars()
+    bar = tqdm(
+        total=-(-plan.images // reads[1]), unit=" images", desc="reading", disable=not shown, leave=False
+    )
+    with contextlib.closing(pieces), bar:
         for piece in pieces:
             writer.add(piece)
             watch(writer)
+            bar.update(piece.seen)
 
 
 @contextlib.contextmanager

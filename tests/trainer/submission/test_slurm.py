@@ -91,7 +91,7 @@ def test_two_tasks_of_srun_train_together(tmp_path):
     assert done.returncode == 0, (done.stderr, *logs)
     card = ModelCard.from_json((tmp_path / "run" / "bundle" / "model_card.json").read_text())
     assert (card.replicas, card.epochs) == (2, 1)
-    assert "on each of 2 replica(s)" in logs[0]
+    assert "on each of 2 replicas" in logs[0]
     assert (tmp_path / "scontrol.log").read_text() == "show hostnames node[01-02]\n"
 
 

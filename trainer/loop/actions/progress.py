@@ -1,11 +1,11 @@
 """Shows how far the training is: a bar on a terminal, plain lines elsewhere."""
 
-import sys
 import time
 from typing import Final, Self
 
 from tqdm import tqdm
 
+from digitmill.commands.verbosity import shows_bars
 from trainer.loop.actions.action import Action, EpochReport, StepReport
 from trainer.run.history import Epoch
 
@@ -36,7 +36,7 @@ class Progress(Action):
             initial=done * batch,
             unit=" images",
             desc="training",
-            disable=not (enabled and sys.stderr.isatty()),
+            disable=not (enabled and shows_bars()),
             leave=False,
         )
 
