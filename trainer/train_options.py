@@ -114,7 +114,7 @@ class TrainOptions(Options):
     )
     batch_norm: bool | None = flag("Batch-normalise hidden layers; dense recipes only.", group=_NETWORK)
     sync_batch_norm: bool | None = flag(
-        "Batch-normalise by the images of all replicas, not by each one's own.", group=_NETWORK
+        "Batch-normalise by the images of all replicas, not by those of each one.", group=_NETWORK
     )
     teacher: str | None = flag(
         "Bundle to distil: learn its predictions beside the labels; local or in a bucket.",

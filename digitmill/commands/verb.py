@@ -33,14 +33,14 @@ class Verb(cloup.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the command line."""
         ctx.meta[_GIVEN] = tuple(args)
-        with _misspelt_rather_than_missing(ctx):
+        with _misspelled_rather_than_missing(ctx):
             rest = super().parse_args(ctx, args)
         run_config.join_beam_flags(ctx)
         return rest
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run it."""
-        with _verbosity(ctx), answers.json_alone_on_stdout(ctx), _misspelt_rather_than_missing(ctx):
+        with _verbosity(ctx), answers.json_alone_on_stdout(ctx), _misspelled_rather_than_missing(ctx):
             return super().invoke(ctx)
 
 
@@ -62,8 +62,8 @@ def _note_verbosity(ctx: click.Context, param: click.Parameter, value: bool) -> 
 
 
 @contextlib.contextmanager
-def _misspelt_rather_than_missing(ctx: click.Context) -> Iterator[None]:
-    """Context manager that reports a missing flag as misspelt if an unknown one is close to it.
+def _misspelled_rather_than_missing(ctx: click.Context) -> Iterator[None]:
+    """Context manager that reports a missing flag as misspelled if an unknown one is close to it.
 
     Verbs that pass unknown flags on, such as those of Beam, do not report them by themselves.
     """

@@ -1,4 +1,4 @@
-"""Refuses a misspelt flag at once: the names of Beam's flags stand in its source, which is not imported."""
+"""Refuses a misspelled flag at once: the names of Beam's flags stand in its source, which is not imported."""
 
 import difflib
 import functools

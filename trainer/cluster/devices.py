@@ -28,7 +28,7 @@ _DIAGNOSIS_SECONDS: Final = 120
 
 
 def gpus() -> list[tf.config.PhysicalDevice]:
-    """Return the visible GPUs; initialises none of them."""
+    """Return the visible GPUs; initializes none of them."""
     # Without a GPU, TensorFlow logs an error that is none.
     with quiet_stderr():
         return tf.config.list_physical_devices("GPU")

@@ -1,7 +1,7 @@
 """A worker's share of a source: decoded images of each part, in memory or in a cache folder.
 
 Either way they are files: a cache's, or files of the kernel that take memory and have no name. Mapped, they
-are there once, whoever reads them.
+are there once, however many processes read them.
 """
 
 import contextlib

@@ -81,7 +81,7 @@ def _worded(watch: StopWatch, where: run_location.Places, resume: str) -> Iterat
     except PeerLostError as error:
         if watch.received is None:
             raise
-        # All workers were told to stop, and the others were faster.
+        # All workers got the signal, and the others were faster.
         raise StoppedError(f"stopped by a signal, and {error}. {resume}", code=watch.code) from error
     except KeyboardInterrupt:
         # While waiting, reading data or writing the bundle, outside the loop that handles signals.

@@ -57,7 +57,7 @@ def train(options: TrainOptions, source: Source, where: Places) -> TrainResult:
 
 
 def start_devices(options: TrainOptions) -> tf.distribute.Strategy:
-    """Initialise TensorFlow's devices, say which they are, and return the strategy.
+    """Initialize TensorFlow's devices, say which they are, and return the strategy.
 
     Must come before any other use of the devices.
 

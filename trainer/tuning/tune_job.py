@@ -90,7 +90,7 @@ def _search_in_processes(options: TuneOptions) -> None:
 
 
 def _search_in_folder(options: TuneOptions) -> None:
-    """Train the remaining trials, one after the other, beside whoever else trains some."""
+    """Train the remaining trials, one after the other, beside other processes that train some."""
     recipe = recipes.load(options.train.recipe)
     strategy = training.start_devices(options.train)
     digits = _read(options.train, strategy)

@@ -1,4 +1,4 @@
-"""Recognises kinds of files that are not decoded, to name them and say what to do."""
+"""Recognizes kinds of files that are not decoded, to name them and say what to do."""
 
 from typing import Final
 

@@ -298,8 +298,8 @@ def test_gnu_tar_s_own_sparse_files_are_failures(tmp_path) -> None:
             file.seek(position)
             file.write(b"x" * 5000)
     (tmp_path / "last").write_bytes(b"last")
-    for flavour in ("gnu", "pax"):
-        command = ["tar", "--sparse", f"--format={flavour}", "-cf", "x.tar", "holes", "last"]
+    for flavor in ("gnu", "pax"):
+        command = ["tar", "--sparse", f"--format={flavor}", "-cf", "x.tar", "holes", "last"]
         subprocess.run(command, cwd=tmp_path, check=True)
         assert contents((tmp_path / "x.tar").read_bytes(), ArchiveKind.TAR) == [UNSUPPORTED, b"last"]
 

@@ -45,7 +45,7 @@ class CatalogSource:
     def read(self, *, validation_fraction: float, workers: Workers = ALONE) -> Digits:
         """Return the digits of the data set, after downloading and preparing it if necessary.
 
-        It initialises TensorFlow's devices: the strategy must exist before.
+        It initializes TensorFlow's devices: the strategy must exist before.
         """
         with _quiet_loggers("absl", "urllib3"):
             builder = self._builder()
