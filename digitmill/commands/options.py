@@ -173,11 +173,11 @@ class Options:
         }
 
     def run_config(self) -> str:
-        """Return the file that asks for the same, for another output."""
+        """Return the content of `run.yaml`, which repeats the run into another output."""
         return run_config.to_text(self.VERB, self.settings())
 
     def command(self, *, resume: bool = False, output: str | None = None) -> str:
-        """Return the command line that asks for the same.
+        """Return the command line that repeats the run.
 
         Args:
             resume: whether the command resumes the run, also if the options do not.

@@ -19,7 +19,7 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 
 @dataclasses.dataclass(frozen=True)
 class _Lock:
-    """A lock of the file system's."""
+    """A file lock of the operating system."""
 
     path: pathlib.Path
     handle: int

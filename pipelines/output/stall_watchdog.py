@@ -15,7 +15,7 @@ STALL_SECONDS: Final = 600.0
 
 
 class Watchdog:
-    """Is shown the state of a run from time to time.
+    """Looks at the progress of a run from time to time; reports a stall, and may stop the run.
 
     Args:
         runner: describes whether the runner and its workers answer, when asked.

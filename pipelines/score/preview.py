@@ -51,7 +51,7 @@ _WRITES: Final = 5
 
 @dataclasses.dataclass
 class Tally:
-    """Counts of listed images, an archive as one, and a sample of them.
+    """Counts of listed images and a sample of them; an archive counts as one image.
 
     Attributes:
         remote: number of files that are read by one request each.

@@ -308,7 +308,7 @@ def _preparation(
 
 
 def _prepare(batch: DecodedBatch, *, owners: Callable[[np.ndarray, int], np.ndarray], keeps: Shard) -> Share:
-    """Return what some images add to a worker's share."""
+    """Return the part of a decoded batch that belongs to a worker's share."""
     index, workers = keeps
     errors = _errors(batch)
     good = np.array([error is None for error in errors], bool)
@@ -337,7 +337,7 @@ def _errors(batch: DecodedBatch) -> list[ImageError | None]:
 
 def refused_label(label: int) -> ImageError:
     """Return the error of an image whose label is none that can be trained on."""
-    return ImageError(FailureCode.UNSUPPORTED, f"its label {label} is no digit")
+    return ImageError(FailureCode.UNSUPPORTED, f"its label {label} is not a digit")
 
 
 def _is_expected(error: ImageError, label: int) -> bool:

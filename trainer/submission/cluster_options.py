@@ -180,7 +180,7 @@ class KubernetesOptions(_CloudOptions):
             return
         if rules.amount_in_bytes(self.shm_size) > rules.amount_in_bytes(self.memory):
             raise UserError(
-                f"--shm-size is part of --memory, {self.memory}, and cannot be more",
+                f"--shm-size is larger than --memory {self.memory}, which includes it",
                 value=self.shm_size,
                 hint="raise --memory, or give less",
             )

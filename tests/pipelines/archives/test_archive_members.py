@@ -308,8 +308,8 @@ def test_gnu_tar_s_own_sparse_files_are_failures(tmp_path) -> None:
     ("change", "code", "detail"),
     [
         ({"flags": 1}, UNSUPPORTED, "encrypted"),
-        ({"method": 12}, UNSUPPORTED, "compression method 12"),
-        ({"method": 14}, UNSUPPORTED, "compression method 14"),
+        ({"method": 12}, UNSUPPORTED, "compressed by method 12"),
+        ({"method": 14}, UNSUPPORTED, "compressed by method 14"),
         ({"mode": stat.S_IFLNK | 0o777}, UNSUPPORTED, "a link"),
         ({"crc": 1}, CORRUPT, "checksum"),
         ({"size": 3}, CORRUPT, "9 bytes, but its header says 3"),
@@ -495,7 +495,7 @@ def test_a_zip_whose_count_is_wrong_says_so() -> None:
     data = bytearray(zip_of(FEW))
     data[-14:-10] = b"\7\0\7\0"
     *_, last = members(bytes(data), ArchiveKind.ZIP)
-    assert "says 7 members and has 3" in last.content.detail
+    assert "states 7 members but has 3" in last.content.detail
 
 
 @pytest.mark.parametrize("kind", KINDS)

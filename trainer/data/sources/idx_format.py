@@ -85,7 +85,9 @@ def open_idx(listed: ListedImage, *, dimensions: int) -> Iterator[IdxFile]:
         with ImageReader() as reader:
             raw = reader.fetch(listed)
     except ImageError as error:
-        raise UserError(f"cannot read the file ({error})", value=place, hint="check it") from error
+        raise UserError(
+            f"cannot read the file ({error})", value=place, hint="fetch or copy it again"
+        ) from error
     with raw:
         is_zipped = raw.read(2) == _GZIP
         raw.seek(0)
