@@ -3,7 +3,7 @@
 import csv
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TextIO
 
 from digitmill.storage import open_text
 from digitmill.storage.listed_image import ListedImage
@@ -210,23 +210,35 @@ def _labelled(image: ListedImage, label: int | None) -> ListedImage:
 def _read_csv(path: str, real: RealNames, parse: Parse) -> dict[str, Label]:
     try:
         with open_text(path) as file:
-            rows = csv.DictReader(file)
-            if not {"path", "label"} <= set(rows.fieldnames or ()):
-                raise UserError(
-                    "the labels file lacks the columns path and label",
-                    value=",".join(rows.fieldnames or ()),
-                    hint=labels_file.header_hint(rows.fieldnames or (), path),
-                )
-            labels, without_digit = _read_rows(rows, path, real, parse)
+            labels, without_digit = _read_rows(_with_columns(file, path), path, real, parse)
     except (OSError, csv.Error) as error:
-        raise UserError(
-            f"cannot read the labels file ({reason_of(error)})",
-            value=path,
-            hint=path_hint(path, "give a CSV file, or `folder`"),
-        ) from error
+        raise _unreadable(path, error) from error
     if without_digit:
         print(f"{path}: ignored {without_digit:,} lines without a digit", file=sys.stderr, flush=True)
     return labels
+
+
+def check_header(path: str) -> None:
+    """Raise UserError if a labels file cannot be read or lacks a column; read its first line only."""
+    try:
+        with open_text(path) as file:
+            _with_columns(file, path)
+    except (OSError, csv.Error) as error:
+        raise _unreadable(path, error) from error
+
+
+def _with_columns(file: TextIO, path: str) -> csv.DictReader:
+    rows = csv.DictReader(file)
+    header = rows.fieldnames or ()
+    if not {"path", "label"} <= set(header):
+        problem = "the labels file lacks the columns path and label"
+        raise UserError(problem, value=",".join(header), hint=labels_file.header_hint(header, path))
+    return rows
+
+
+def _unreadable(path: str, error: Exception) -> UserError:
+    hint = path_hint(path, "give a CSV file, or `folder`")
+    return UserError(f"cannot read the labels file ({reason_of(error)})", value=path, hint=hint)
 
 
 def _read_rows(

@@ -40,6 +40,7 @@ def folder(tmp_path: pathlib.Path) -> pathlib.Path:
     (tmp_path / "scans").mkdir()
     (tmp_path / "scans/1.png").write_bytes(b"")
     (tmp_path / "1.png").touch()
+    (tmp_path / "odd.csv").write_text("path;label\nscans/1.png;1\n")
     (tmp_path / "run/bundle").mkdir(parents=True)
     (tmp_path / "run/bundle/model_card.json").touch()
     (tmp_path / "used").mkdir()
@@ -54,7 +55,11 @@ MISTAKES = [
     ("--input scans --job_nmae=x", "unknown flag: '--job_nmae=x'. Did you mean --job_name"),
     ("scans 2.png", "input not found: '2.png'. Did you mean 1.png?"),
     ("--input scan", "input not found: 'scan'. Did you mean scans?"),
-    ("--input scans --labels no.csv", "cannot read the labels file"),
+    ("--input scans --labels no.csv", "cannot read the labels file (No such file or directory): 'no.csv'."),
+    (
+        "--input scans --labels odd.csv",
+        "'path;label'. Separate the columns of odd.csv by commas, not by semicolons.",
+    ),
     ("--input-list no.txt", "cannot read the input list"),
     ("--input scans --model no", "model bundle not found: 'no'"),
     ("--input scans --challenger no", "model bundle not found: 'no'"),
