@@ -187,10 +187,18 @@ def near_path(given: str) -> str | None:
         folder, name = os.path.split(folder.rstrip("/"))
         if name and os.path.isdir(folder or "."):
             close = difflib.get_close_matches(name, _names_in(folder or "."), n=3)
-            paths = (os.path.join(folder, each, rest).rstrip("/") for each in close)
+            paths = (
+                os.path.join(folder, each, rest).rstrip("/") for each in close if _stems_match(name, each)
+            )
             return next(filter(os.path.lexists, paths), None)
         rest = os.path.join(name, rest)
     return None
+
+
+def _stems_match(name: str, other: str) -> bool:
+    """Whether two names are close without their suffixes, which many names share."""
+    stems = (each.partition(".")[0] for each in (name, other))
+    return difflib.SequenceMatcher(None, *stems).ratio() >= 0.6
 
 
 def _names_in(folder: str) -> list[str]:

@@ -53,7 +53,7 @@ MISTAKES = [
     ("--input no/*.png", "no file matches the pattern: 'no/*.png'"),
     ("--input scans --inptu x", "unknown flag: '--inptu'. Did you mean --input"),
     ("--input scans --job_nmae=x", "unknown flag: '--job_nmae=x'. Did you mean --job_name"),
-    ("scans 2.png", "input not found: '2.png'. Did you mean 1.png?"),
+    ("scans 2.png", "input not found: '2.png'. Check the path."),
     ("--input scan", "input not found: 'scan'. Did you mean scans?"),
     ("--input scans --labels no.csv", "cannot read the labels file (No such file or directory): 'no.csv'."),
     (
