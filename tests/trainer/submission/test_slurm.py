@@ -160,7 +160,7 @@ def test_the_workers_have_the_cores_of_the_job(tmp_path, gpus, cpus, cores):
 
 @pytest.mark.parametrize("change", [{"time": "soon"}, {"partition": "gpu; rm"}, {"cpus": "2.5"}])
 def test_what_slurm_would_not_take_is_refused(change):
-    with pytest.raises(UserError, match=f"--{next(iter(change))} must be"):
+    with pytest.raises(UserError, match=f"--{next(iter(change))} is not"):
         SlurmOptions(**change)
 
 

@@ -149,11 +149,11 @@ def test_vertexs_own_images_take_a_package_if_their_python_will_do():
     [
         ({"staging": "staging"}, "--staging is not in gs://"),
         ({"tensorboard": "projects/p/locations/r/tensorboards/1"}, "needs a service account"),
-        ({"tensorboard": "my-board"}, "--tensorboard must be the full name"),
-        ({"service_account": "trainer"}, "--service-account must be"),
-        ({"project": "My Project"}, "--project must be the ID"),
-        ({"region": "atlantis"}, "--region must be"),
-        ({"machine_type": "banana"}, "--machine-type must be"),
+        ({"tensorboard": "my-board"}, "--tensorboard is not the full name"),
+        ({"service_account": "trainer"}, "--service-account is not"),
+        ({"project": "My Project"}, "--project is not the ID"),
+        ({"region": "atlantis"}, "--region is not"),
+        ({"machine_type": "banana"}, "--machine-type is not"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(change, words):
