@@ -47,6 +47,10 @@ def to_text(verb: str, settings: Mapping[str, object]) -> str:
     kept = {name: _plain(value) for name, value in settings.items()}
     hidden = _take_secrets(kept)
     lines = [f"# Repeats this run: digitmill {verb} --config {FILE} --output NEW"]
+    if "since" in kept:
+        lines.append(
+            "# With `since` it scores only what no finished run has: remove that line to score all again."
+        )
     lines += [f"# Left out, as it may be secret: {name}" for name in hidden]
     # In ASCII: allow_unicode loses line separators, and names that are not UTF-8 cannot be encoded.
     body = yaml.safe_dump({verb: kept}, sort_keys=False, width=1_000)

@@ -125,6 +125,12 @@ def test_json_goes_to_standard_output_alone():
         assert (result.exit_code, result.stdout, result.stderr) == (0, out, err)
 
 
+def test_a_run_that_skips_says_how_to_repeat_all_of_it():
+    lines = run_config.to_text("score", {"input": ["scans"], "since": "nights"}).splitlines()
+    assert lines[1].startswith("# With `since` it scores only what no finished run has")
+    assert "since" not in run_config.to_text("score", {"input": ["scans"]})
+
+
 NAMES = st.text(string.ascii_lowercase + "-", min_size=1).filter(
     lambda name: not run_config._SECRET.search(name)
 )
