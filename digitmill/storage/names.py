@@ -197,8 +197,8 @@ def near_path(given: str) -> str | None:
 
 def _stems_match(name: str, other: str) -> bool:
     """Whether two names are close without their suffixes, which many names share."""
-    stems = (each.partition(".")[0] for each in (name, other))
-    return difflib.SequenceMatcher(None, *stems).ratio() >= 0.6
+    stem, other_stem = (each.partition(".")[0] for each in (name, other))
+    return difflib.SequenceMatcher(None, stem, other_stem).ratio() >= 0.6
 
 
 def _names_in(folder: str) -> list[str]:
