@@ -317,7 +317,7 @@ def test_gnu_tar_s_own_sparse_files_are_failures(tmp_path) -> None:
         ({"packed": 3}, CORRUPT, "cut short"),
         ({"packed": 2**31}, CORRUPT, "packed"),
         ({"packed": 2**20}, CORRUPT, "beyond"),
-        ({"at": 3}, CORRUPT, "shares bytes with another"),
+        ({"at": 3}, CORRUPT, "its bytes overlap those of another"),
         ({"at": 2**32 - 2}, CORRUPT, "beyond"),
     ],
 )
@@ -697,8 +697,12 @@ def test_packed_records_keep_names_and_labels() -> None:
     [
         (Column("image/raw", "bytes", nullable=False, description=""), b"x", "without image/encoded"),
         (Column(packed.ENCODED, "integer", nullable=False, description=""), 1, "without image/encoded"),
-        (Column(packed.LABEL, "integer", nullable=False, description=""), 11, "image/label is 11, no digit"),
-        (Column(packed.LABEL, "bytes", nullable=False, description=""), b"3", "no digit"),
+        (
+            Column(packed.LABEL, "integer", nullable=False, description=""),
+            11,
+            "image/label is 11, not a digit",
+        ),
+        (Column(packed.LABEL, "bytes", nullable=False, description=""), b"3", "not a digit"),
     ],
 )
 def test_other_records_are_failures(column: Column, value: object, detail: str) -> None:

@@ -145,7 +145,7 @@ def test_the_summary_has_the_coverage_and_the_default_format(model: Model) -> No
     assert lines["temperature"] == "1.250"
     assert lines["calibration"].endswith("0.5000 without temperature")
     assert lines["threshold"].endswith("accepts 50.00 % of validation images, 99.60 % of them right")
-    assert lines["on CPUs"] == "model_int8.tflite: 98.80 % of the same images, 1,234 images/s"
+    assert lines["on CPUs"] == "model_int8.tflite: 98.80 % of the validation images right, 1,234 images/s"
     assert summary(dataclasses.replace(card, trust=None)) == {"temperature": "1.250"}
 
 

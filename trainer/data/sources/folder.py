@@ -142,7 +142,7 @@ def _is_hidden(name: str) -> bool:
 
 def _refuse(path: str, hint: str) -> NoReturn:
     raise UserError(
-        f"the folder has other sub-folders than 0 to 9 and `{UNREADABLE}`, or lacks images of a digit",
+        f"the folder lacks images in one of the sub-folders 0 to 9, or has others than those and `{UNREADABLE}`",
         value=path,
         hint=hint,
     )
