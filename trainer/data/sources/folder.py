@@ -142,7 +142,7 @@ def _is_hidden(name: str) -> bool:
 
 def _refuse(path: str, hint: str) -> NoReturn:
     raise UserError(
-        f"the folder lacks images in one of the sub-folders 0 to 9, or has others than those and `{UNREADABLE}`",
+        f"the folder lacks images in one of the sub-folders 0 to 9, or has others than `{UNREADABLE}`",
         value=path,
         hint=hint,
     )
