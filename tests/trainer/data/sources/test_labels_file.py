@@ -131,7 +131,7 @@ def test_missing_classes_are_allowed(tmp_path, label_folder):
             "the label is neither a digit from 0 to 9 nor unreadable: 'ten'. Correct line 2",
         ),
         (["a.png,1", "b.png,12"], "path,label", "'12'. Correct line 3"),
-        (["a.png,1", "a.png,2"], "path,label", "the the image has two labels"),
+        (["a.png,1", "a.png,2"], "path,label", "the image has two labels"),
         (["a.png,1", "./a.png,1", "a.png,2"], "path,label", "Correct line 4"),
         ([",1"], "path,label", "the line names no image"),
         (["a.png,1,abc"], "path,label,sha256", "not a SHA-256 of 64 hexadecimal digits"),
