@@ -24,7 +24,7 @@ _DESCRIPTOR: Final = threading.RLock()
 def quiet_start() -> Iterator[None]:
     """Context manager for a process's first import of TensorFlow, which logs errors only from then on.
 
-    Whoever sets TF_CPP_MIN_LOG_LEVEL sees what they have set it to.
+    A TF_CPP_MIN_LOG_LEVEL that is set already is kept.
     """
     os.environ.setdefault(LEVEL, "2")
     with quiet_stderr():

@@ -37,5 +37,5 @@ suppress_warnings = ["config.cache"]
 
 
 def setup(app: object) -> None:
-    """Write the reference anew from the code before anything is read, so that it cannot be out of date."""
+    """Write the reference again from the code before anything is read, so that it cannot be out of date."""
     app.connect("builder-inited", lambda app: reference_pages.write(pathlib.Path(app.srcdir)))  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Counts the digits of a folder by a Beam pipeline of one's own, with what could not be scored beside them.
+"""Counts the digits of a folder by your own Beam pipeline, with what could not be scored beside them.
 
 Usage: python -m examples.classify_images FOLDER BUNDLE
 """

@@ -1,6 +1,6 @@
 """The scoring job: list, read, score, write once, reconcile, report. TensorFlow is loaded only on request.
 
-For Beam pipelines of one's own, `pipelines` exports `ClassifyImages`, `ReadDigits` and
+For your own Beam pipelines, `pipelines` exports `ClassifyImages`, `ReadDigits` and
 `BundleModelHandler`; see docs/beam.md.
 """
 

@@ -15,7 +15,7 @@ import click
 from digitmill import commands
 from pipelines.score.score_command import score
 
-_BY_HAND: Final = ("dry_run", "sign", "beam_flags", "config", "json", "help")
+_BY_HAND: Final = ("dry_run", "sign", "beam_flags", "config", "json", "quiet", "verbose", "help")
 """Flags for people at a terminal."""
 
 _NOT_ON_DATAFLOW: Final = ("workers", "stall_timeout")

@@ -5,6 +5,8 @@ from digitmill import import_path
 if __name__ == "__main__":
     import_path.check()
 
+import click
+
 from digitmill.commands import answer, main, verb
 from pipelines.packing.pack_options import PackOptions
 from schemas.errors import ExitCode
@@ -30,12 +32,17 @@ def pack(options: PackOptions) -> ExitCode:
 
     \b
     Examples:
-      digitmill pack --input scans --output packed
+      digitmill pack scans --output packed
       digitmill pack --input digits --labels folder --shard-megabytes 200 --output packed
     """
+    from digitmill.storage.names import check_found
     from pipelines.runners.flag_names import check_flag_names
     from pipelines.runners.local_beam import import_beam
 
+    if not options.inputs:
+        raise click.MissingParameter(param_type="option", param_hint="'--input'")
+    for place in options.inputs:
+        check_found(place)
     check_flag_names(options.beam_flags)
     import_beam(options.beam_flags)
     from pipelines.packing import pack_job

@@ -2,7 +2,8 @@
 
 import dataclasses
 import pathlib
-from typing import ClassVar, Final
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, Self
 
 import click
 
@@ -205,7 +206,12 @@ class ScoreOptions(Options):
         metavar="AMOUNT",
         effect=Effect.REPORT,
     )
-    beam_flags: tuple[str, ...] = beam_flags()
+    beam_flags: tuple[str, ...] = beam_flags("[INPUT]... [BEAM FLAGS]...")
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """Return the options that a command line gives."""
+        return super().of(scoring_flags.with_positional_inputs(given))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -229,19 +235,21 @@ class ScoreOptions(Options):
             )
         if self.retry_failures and self.since is None:
             raise UserError(
-                "--retry-failures needs --since", value="no --since", hint="name the earlier run by it"
+                "--retry-failures needs --since", value="no --since", hint="name the earlier run by --since"
             )
 
     def _check_carried(self) -> None:
         if self.carried and self.input_list is None:
             raise UserError(
-                "--carry needs --input-list", value=self.carry, hint="name the list that has them"
+                "--carry needs --input-list",
+                value=self.carry,
+                hint="give the list that has these columns as --input-list",
             )
         own = {column.name for column in COLUMNS}
         for name in self.carried:
             if name.lower() in own or [each.lower() for each in self.carried].count(name.lower()) > 1:
                 raise UserError(
-                    "predictions already have a column of --carry",
+                    "predictions already have a column of this name from --carry",
                     value=name,
                     hint="rename it in the input list, or leave it out",
                 )

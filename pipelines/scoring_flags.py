@@ -1,5 +1,7 @@
 """Flags that several jobs share, as fields of their options."""
 
+import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -9,6 +11,16 @@ from digitmill.commands import Effect, flag
 from digitmill.commands.parameter_types import FiniteRange, NameSet
 from pipelines.listing.work_item import MAX_ITEM_SIZE
 from schemas.layout import DEFAULT_FORMATS, Compression, Format
+
+
+def with_positional_inputs(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a command line gives with the words before the first flag of Beam among the inputs.
+
+    A word after one of Beam's flags may be that flag's value.
+    """
+    words = given["beam_flags"]
+    places = tuple(itertools.takewhile(lambda word: not word.startswith("-"), words))
+    return {**given, "inputs": (*given["inputs"], *places), "beam_flags": words[len(places) :]}
 
 
 def rows_per_part(meaning: str, *, group: OptionGroup, always: bool = False) -> Any:

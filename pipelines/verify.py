@@ -32,6 +32,9 @@ def verify(output: str, *, key: str | None) -> ExitCode:
       digitmill verify scores --key public.pem
     """
     from digitmill.storage import open_folder
+    from digitmill.storage.names import check_found
+
+    check_found(output, "run")
     from pipelines.output import verification
 
     verdict = verification.verify(open_folder(output), key=key)

@@ -41,6 +41,16 @@ def first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [""])[0][:300] or type(error).__name__
 
 
+def reason_of(error: BaseException) -> str:
+    """Return why, for a message: the words of the operating system, without Python's `[Errno 2]`."""
+    return getattr(error, "strerror", None) or first_line(error)
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number and what is counted, for a message: `1 epoch`, `1,200 images`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 class ActionableError(Exception):
     """An error in one line: what is wrong, the value, and what to do.
 

@@ -1,5 +1,6 @@
 """The labels file: true labels from reviewers, written by the review page, read by training and scoring."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from schemas.digit import CLASSES, NOT_A_DIGIT
@@ -40,6 +41,15 @@ CLASS_NUMBERS: Final = {str(digit): digit for digit in range(CLASSES)} | dict.fr
     NOT_SINGLE, NOT_A_DIGIT
 )
 """Labels, which are names of folders too, and what arrays of labels have in their place."""
+
+
+def header_hint(header: Sequence[str], path: str) -> str:
+    """Return what to do about a labels file whose first line lacks the columns `path` and `label`."""
+    line = "".join(header[:1])
+    for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "vertical bars")):
+        if len(header) == 1 and separator in line:
+            return f"separate the columns of {path} by commas, not by {name}"
+    return f"add the header path,label to {path}"
 
 
 def digit_of(label: str) -> int | None:

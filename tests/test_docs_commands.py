@@ -1,5 +1,6 @@
 """What the site shows is run where it can be, and parsed where it cannot."""
 
+import json
 import os
 import pathlib
 import re
@@ -77,6 +78,14 @@ def test_the_commands_of_a_page_work_as_written(
         write_sample(tmp_path / "scans", "validation", number=40)
     for arguments in asked:
         run(arguments)
+    # A command that repeats a run repeats all of it.
+    if name_of(page) == "start/tutorial.md":
+        counts = [
+            json.loads((tmp_path / name / "manifest.json").read_text())["counts"]
+            for name in ("second", "third")
+        ]
+        assert counts[0] == counts[1]
+        assert counts[0]["scored"] == 100
 
 
 def shown_commands(page: pathlib.Path) -> Iterator[list[str]]:

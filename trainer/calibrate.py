@@ -17,6 +17,12 @@ def calibrate(options: CalibrateOptions) -> None:
       digitmill calibrate --model run/bundle --labels labels.csv --target-accuracy 0.99 --output calibrated
       digitmill calibrate --data folder:meters --target-accuracy 0.999 --output calibrated
     """
+    from digitmill.engines.bundle_files import read_card
+    from trainer.data.sources.source_specs import check_places
+
+    # First: a typo need not wait for what the job imports.
+    check_places(options.sources)
+    read_card(options.model)
     from trainer.job import calibrate_job
 
     made = calibrate_job.run(options)

@@ -14,6 +14,12 @@ def evaluate(options: EvaluateOptions) -> None:
       digitmill evaluate --model run/bundle --data tfds:mnist --engine saved_model
       digitmill evaluate --model run/bundle --data folder:meters --split all --json
     """
+    from digitmill.engines.bundle_files import read_card
+    from trainer.data.sources.source_specs import check_places
+
+    # First: a typo need not wait for TensorFlow.
+    check_places(options.data)
+    read_card(options.model)
     from trainer.job import evaluate_job
 
     measured = evaluate_job.run(options)

@@ -114,7 +114,7 @@ class TrainOptions(Options):
     )
     batch_norm: bool | None = flag("Batch-normalise hidden layers; dense recipes only.", group=_NETWORK)
     sync_batch_norm: bool | None = flag(
-        "Batch-normalise by the images of all replicas, not by each one's own.", group=_NETWORK
+        "Batch-normalise by the images of all replicas, not by those of each one.", group=_NETWORK
     )
     teacher: str | None = flag(
         "Bundle to distil: learn its predictions beside the labels; local or in a bucket.",
@@ -246,7 +246,7 @@ class TrainOptions(Options):
     def _check_stream(self) -> None:
         other = "--members" if self.is_ensemble else "--class-weights balanced"
         if self.is_ensemble or self.class_weights == "balanced":
-            raise UserError("--stream doesn't go with", value=other, hint="leave one of them out")
+            raise UserError("--stream cannot be combined with", value=other, hint="leave one of them out")
         given = [self.data] if isinstance(self.data, str) else self.data
         if len(given) != 1 or not given[0].startswith("tfrecord:"):
             raise UserError(

@@ -51,7 +51,12 @@ def _spec_of(recipe: str) -> tuple[str, dict]:
 
 def _run(options: TuneOptions) -> str:
     from digitmill.native_log import quiet_start
+    from trainer import recipes
+    from trainer.data.sources.source_specs import check_places
 
+    # First: a typo need not wait for TensorFlow.
+    recipes.check(options.recipe)
+    check_places(options.data)
     with quiet_start():
         from trainer.tuning import tune_job
     return tune_job.run(options)

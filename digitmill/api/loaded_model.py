@@ -133,7 +133,7 @@ def load(bundle: str | os.PathLike[str] | None = None, *, engine: str = EngineKi
         UserError: when the bundle is missing or damaged, or the engine is not available.
     """
     if engine not in set(EngineKind):
-        raise UserError("no such engine", value=engine, hint=f"give one of {', '.join(EngineKind)}")
+        raise UserError("unknown engine", value=engine, hint=f"give one of {', '.join(EngineKind)}")
     return Model(open_bundle(SHIPPED_MODEL if bundle is None else bundle, engine))
 
 
@@ -158,7 +158,7 @@ def _refuse_single(images: object) -> None:
     lone = isinstance(images, str | bytes | os.PathLike) or is_pillow(images)
     if lone or (isinstance(images, np.ndarray) and images.ndim < 3):
         raise UserError(
-            "predict takes a list of images", value=type(images).__name__, hint="write predict([image])"
+            "predict needs a list of images", value=type(images).__name__, hint="write predict([image])"
         )
 
 

@@ -193,4 +193,4 @@ def read(output: str | os.PathLike[str]) -> Run:
     """
     place = place_as_given(output)
     hint = "name an output of `digitmill score`, or finish the run by resume=True"
-    return Run(place, open_finished_run(place, problem="no finished run", hint=hint).manifest)
+    return Run(place, open_finished_run(place, problem="not a finished run", hint=hint).manifest)

@@ -31,4 +31,5 @@ __all__ = [
     "run_config",
     "stop_signals",
     "verb",
+    "verbosity",
 ]

@@ -60,12 +60,31 @@ def main(command: click.Command, arguments: Sequence[str] | None = None) -> NoRe
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """Context manager that raises `click.Abort` on a stop signal, also on one that click did not see."""
+    """Context manager that raises `click.Abort` on a stop signal, also on one that click did not see.
+
+    Raises:
+        UserError: when a relative path cannot be resolved because the working directory was deleted.
+    """
     try:
         with stop_signals():
             yield
     except KeyboardInterrupt:
         raise click.Abort from None
+    except FileNotFoundError as error:
+        if _has_working_directory():
+            raise
+        folder = os.environ.get("PWD", "")
+        raise UserError(
+            "the working directory was deleted", value=folder, hint="change to a folder that exists"
+        ) from error
+
+
+def _has_working_directory() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 _WORDED: Final = (

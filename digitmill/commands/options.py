@@ -45,6 +45,10 @@ _OF_ONE_OUTPUT: Final = ("output", "resume")
 """Fields that a repeated run does not take over."""
 
 
+_SHORT: Final = {"inputs": ("-i",), "model": ("-m",), "output": ("-o",)}
+"""Short flags, of fields that are flags."""
+
+
 class Effect(enum.Enum):
     """What a flag changes, and so where its value is recorded beside `run.yaml`."""
 
@@ -111,9 +115,9 @@ def positional(*, default: Any = dataclasses.MISSING, **settings: Any) -> Any:
     return dataclasses.field(default=default, metadata={_KEY: parameter})
 
 
-def beam_flags() -> Any:
+def beam_flags(metavar: str = "[BEAM FLAGS]...") -> Any:
     """Return the field `beam_flags`: what the command line holds beside the verb's own flags."""
-    return positional(metavar="[BEAM FLAGS]...", nargs=-1, type=click.UNPROCESSED, default=())
+    return positional(metavar=metavar, nargs=-1, type=click.UNPROCESSED, default=())
 
 
 class Options:
@@ -173,11 +177,11 @@ class Options:
         }
 
     def run_config(self) -> str:
-        """Return the file that asks for the same, for another output."""
+        """Return the content of `run.yaml`, which repeats the run into another output."""
         return run_config.to_text(self.VERB, self.settings())
 
     def command(self, *, resume: bool = False, output: str | None = None) -> str:
-        """Return the command line that asks for the same.
+        """Return the command line that repeats the run.
 
         Args:
             resume: whether the command resumes the run, also if the options do not.
@@ -289,9 +293,13 @@ def _recordable(value: Any) -> str | int | float | bool | None:
 
 def _names(field: dataclasses.Field) -> Sequence[str]:
     parameter = _parameter(field)
-    if parameter.names or parameter.kind is cloup.argument:
+    if parameter.kind is cloup.argument:
         return parameter.names
+    if parameter.names:
+        return [*parameter.names, *_SHORT.get(field.name, ())]
     name = field.name.replace("_", "-")
+    if field.name in _SHORT:
+        return [f"--{name}", *_SHORT[field.name]]
     # What is on by default, or by neither, needs a flag that turns it off.
     return [f"--{name}/--no-{name}" if _is_switch(field) and field.default is not False else f"--{name}"]
 

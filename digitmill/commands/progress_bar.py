@@ -3,12 +3,13 @@
 import sys
 from typing import Any
 
+from digitmill.commands.verbosity import is_quiet
 from digitmill.extras import is_installed
 
 
 def shows_bar() -> bool:
-    """Whether there is somebody who sees a bar move; in a log file, it would be repeated again and again."""
-    return sys.stderr.isatty() or in_notebook()
+    """Whether there is somebody who sees a bar move, and wants to: in a log file it would be repeated."""
+    return not is_quiet() and (sys.stderr.isatty() or in_notebook())
 
 
 def in_notebook() -> bool:

@@ -47,6 +47,10 @@ def to_text(verb: str, settings: Mapping[str, object]) -> str:
     kept = {name: _plain(value) for name, value in settings.items()}
     hidden = _take_secrets(kept)
     lines = [f"# Repeats this run: digitmill {verb} --config {FILE} --output NEW"]
+    if "since" in kept:
+        lines.append(
+            "# With `since` it scores only what no finished run has: remove that line to score all again."
+        )
     lines += [f"# Left out, as it may be secret: {name}" for name in hidden]
     # In ASCII: allow_unicode loses line separators, and names that are not UTF-8 cannot be encoded.
     body = yaml.safe_dump({verb: kept}, sort_keys=False, width=1_000)
@@ -157,14 +161,17 @@ def _section(path: str, verb: str) -> Mapping[object, object]:
     try:
         whole = _load_plain(_read(path).decode())
     except OSError as error:
-        raise UserError(
-            "cannot read the file of --config", value=path, hint=f"name another: {error.strerror}"
-        ) from error
+        from digitmill.storage.names import path_hint
+
+        problem = f"cannot read the --config file ({error.strerror})"
+        raise UserError(problem, value=path, hint=path_hint(path, "give another file")) from error
     except (yaml.YAMLError, ValueError) as error:
-        raise UserError("--config is not valid YAML", value=path, hint=f"correct it: {error}") from error
+        raise UserError(
+            "the --config file is not valid YAML", value=path, hint=f"correct it: {error}"
+        ) from error
     except RecursionError as error:
         raise UserError(
-            "--config is nested too deeply", value=path, hint="write flags and their values only"
+            "the --config file is nested too deeply", value=path, hint="write flags and their values only"
         ) from error
     section = whole.get(verb) if isinstance(whole, dict) else None
     if not isinstance(section, dict):
@@ -227,7 +234,7 @@ def _as_given(param: click.Parameter, name: object, value: object) -> object:
         # YAML reads a bare `on` or `no` as a truth, and an empty value as null.
         if not isinstance(each, bool if is_flag else str | int | float) or isinstance(each, bool) != is_flag:
             wanted = "true or false" if is_flag else "text or a number"
-            raise UserError(f"{name} in --config must be {wanted}", value=each, hint="quote what is text")
+            raise UserError(f"{name} in --config is not {wanted}", value=each, hint="write text in quotes")
     # As text: a number with a fraction would pass for a whole one.
     taken = values if is_flag else [*map(str, values)]
     return taken if several else taken[0]

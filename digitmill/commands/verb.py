@@ -1,4 +1,4 @@
-"""The click command of a verb: grouped flags, `--config`, `--json`, and suggestions for misspelt flags."""
+"""The click command of a verb: grouped flags, flags of all verbs, suggestions for misspelled flags."""
 
 import contextlib
 import dataclasses
@@ -11,7 +11,7 @@ import click
 import cloup
 from cloup import HelpFormatter, HelpTheme, Style
 
-from digitmill.commands import answers, run_config
+from digitmill.commands import answers, run_config, verbosity
 from digitmill.commands.options import Options, flags
 from digitmill.commands.parameter_types import FILE
 
@@ -19,6 +19,9 @@ _THEME: Final = HelpTheme(heading=Style(bold=True), invoked_command=Style(bold=T
 
 _GIVEN: Final = "digitmill.given"
 """Key of the click context under which the words of the command line stand."""
+
+_VERBOSITY: Final = "digitmill.verbosity"
+"""Key of the click context under which `quiet` or `verbose` stands, if it is given."""
 
 HELP: Final = HelpFormatter.settings(theme=_THEME, max_width=100)
 """The look of help; colours and bold print are for terminals only."""
@@ -30,20 +33,37 @@ class Verb(cloup.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the command line."""
         ctx.meta[_GIVEN] = tuple(args)
-        with _misspelt_rather_than_missing(ctx):
+        with _misspelled_rather_than_missing(ctx):
             rest = super().parse_args(ctx, args)
         run_config.join_beam_flags(ctx)
         return rest
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run it."""
-        with answers.json_alone_on_stdout(ctx), _misspelt_rather_than_missing(ctx):
+        with _verbosity(ctx), answers.json_alone_on_stdout(ctx), _misspelled_rather_than_missing(ctx):
             return super().invoke(ctx)
 
 
 @contextlib.contextmanager
-def _misspelt_rather_than_missing(ctx: click.Context) -> Iterator[None]:
-    """Context manager that reports a missing flag as misspelt if an unknown one is close to it.
+def _verbosity(ctx: click.Context) -> Iterator[None]:
+    """Context manager that tells as much as `--quiet` and `--verbose` ask for."""
+    given = ctx.meta.get(_VERBOSITY, set())
+    if given == {"quiet", "verbose"}:
+        raise click.UsageError("--quiet and --verbose exclude each other.", ctx)
+    with contextlib.ExitStack() as stack:
+        for name in given:
+            stack.enter_context(getattr(verbosity, name)())
+        yield
+
+
+def _note_verbosity(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.meta.setdefault(_VERBOSITY, set()).add(str(param.name))
+
+
+@contextlib.contextmanager
+def _misspelled_rather_than_missing(ctx: click.Context) -> Iterator[None]:
+    """Context manager that reports a missing flag as misspelled if an unknown one is close to it.
 
     Verbs that pass unknown flags on, such as those of Beam, do not report them by themselves.
     """
@@ -82,7 +102,7 @@ def verb(
 
     def decorate(function: Callable) -> Verb:
         taking = function if options is None else _taking(options, function)
-        return make(_CONFIG(_JSON(taking)))
+        return make(_CONFIG(_JSON(_QUIET(_VERBOSE(taking)))))
 
     return decorate
 
@@ -121,4 +141,20 @@ _JSON: Final = click.option(
     expose_value=False,
     callback=answers.request_json,
     help="Answer in JSON on standard output; all else goes to standard error.",
+)
+_QUIET: Final = click.option(
+    "--quiet",
+    "-q",
+    is_flag=True,
+    expose_value=False,
+    callback=_note_verbosity,
+    help="Print errors and warnings only; with --json also the answer.",
+)
+_VERBOSE: Final = click.option(
+    "--verbose",
+    "-v",
+    is_flag=True,
+    expose_value=False,
+    callback=_note_verbosity,
+    help="Show the logs of Beam, TensorFlow and other libraries on standard error.",
 )

@@ -46,7 +46,7 @@ def bin_of(confidence: np.ndarray, bins: int) -> np.ndarray:
 
 
 def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Return the temperature that minimises the log loss; 1 unless that and the calibration error improve.
+    """Return the temperature that minimizes the log loss; 1 unless that and the calibration error improve.
 
     Args:
         probabilities: float[N, 10], on images that the model was not trained on.

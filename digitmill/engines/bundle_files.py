@@ -6,10 +6,13 @@ import stat
 
 from digitmill.storage import read_place
 from digitmill.storage.local_input import read_regular_file
-from digitmill.storage.names import local_path
+from digitmill.storage.names import local_path, path_hint
 from digitmill.storage.object_stores.uris import is_object
 from schemas.errors import UserError
 from schemas.model import bundle
+
+_IN_A_RUN = "bundle"
+"""Folder of the bundle in a run folder of `digitmill train`."""
 
 
 def read_bundle_file(place: str, name: str) -> bytes:
@@ -18,7 +21,9 @@ def read_bundle_file(place: str, name: str) -> bytes:
         return read_file(place, name)
     except OSError as error:
         raise UserError(
-            "cannot read the file", value=f"{place.rstrip('/')}/{name}", hint=f"check it: {error.strerror}"
+            f"cannot read a file of the bundle ({error.strerror})",
+            value=f"{place.rstrip('/')}/{name}",
+            hint="check its permissions, or copy the bundle again",
         ) from error
 
 
@@ -63,8 +68,24 @@ def read_card(place: str) -> bytes:
     try:
         return read_bundle_file(place, bundle.CARD)
     except UserError as error:
-        raise UserError(
-            f"not a model bundle, there is no {bundle.CARD}",
-            value=place,
-            hint=f"give the bundle folder that `digitmill train` wrote; {error.hint}",
-        ) from error
+        raise _no_bundle(place, error) from error
+
+
+def _no_bundle(place: str, error: UserError) -> UserError:
+    """Return the error for a place without a readable card, with the bundle that was meant if it is near."""
+    if is_object(place):
+        hint = f"give the bundle folder that `digitmill train` wrote: {error.hint}"
+        return UserError(f"not a model bundle, {bundle.CARD} cannot be read", value=place, hint=hint)
+    path = local_path(place)
+    if not os.path.lexists(path):
+        hint = path_hint(place, "give the bundle folder that `digitmill train` wrote")
+        return UserError("model bundle not found", value=place, hint=hint)
+    if os.path.exists(os.path.join(path, _IN_A_RUN, bundle.CARD)):
+        hint = f"did you mean {os.path.join(place, _IN_A_RUN)}?"
+    elif os.path.basename(path) == bundle.CARD:
+        hint = f"did you mean {os.path.dirname(path) or '.'}?"
+    elif os.path.lexists(os.path.join(path, bundle.CARD)):
+        hint = error.hint
+    else:
+        hint = "give the bundle folder that `digitmill train` wrote"
+    return UserError(f"not a model bundle, it has no readable {bundle.CARD}", value=place, hint=hint)

@@ -159,5 +159,5 @@ def _refuse(place: str, why: str) -> NoReturn:
     raise UserError(
         "damaged model bundle",
         value=place,
-        hint=f"copy it again or train it anew: {why}",
+        hint=f"copy it again or train it again: {why}",
     )

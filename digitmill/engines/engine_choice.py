@@ -8,7 +8,7 @@ from typing import Final
 
 from digitmill import extras
 from digitmill.native_log import quiet_stderr
-from schemas.errors import UserError
+from schemas.errors import UserError, counted
 from schemas.model import bundle
 from schemas.model.bundle import EngineKind
 from schemas.model.model_card import ModelCard
@@ -125,7 +125,7 @@ def alternatives(choice: EngineChoice, card: ModelCard) -> list[EngineKind]:
 
 def _decide(card: ModelCard, machine: Machine) -> EngineChoice:
     if _holds(card, EngineKind.SAVED_MODEL) and machine.gpus:
-        return EngineChoice(EngineKind.SAVED_MODEL, f"TensorFlow sees {machine.gpus} GPU(s)")
+        return EngineChoice(EngineKind.SAVED_MODEL, f"TensorFlow sees {counted(machine.gpus, 'GPU')}")
     # The card's default first; a bundle may have been made without it.
     for model in (card.litert_model, *bundle.LITERT_MODELS):
         if model in card.files:

@@ -71,7 +71,10 @@ def decode_here(data: bytes, header: Header) -> np.ndarray:
     if pixels is None:
         raise ImageError(FailureCode.CORRUPT, f"a truncated or damaged {kind} of {len(data):,} bytes")
     if pixels.dtype.char not in _DEPTHS:
-        raise ImageError(FailureCode.UNSUPPORTED, f"a {kind} with {pixels.dtype} samples")
+        raise ImageError(
+            FailureCode.UNSUPPORTED,
+            f"{kind} with {pixels.dtype} samples, not supported: save it as 8 or 16 bits",
+        )
     if header.clear_grey is not None and pixels.ndim == 2:
         pixels = _with_clear_grey(pixels, header)
     return pixels if orientation == UPRIGHT else upright(pixels, orientation)

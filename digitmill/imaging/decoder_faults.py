@@ -112,7 +112,7 @@ class Ends:
                 raise WorkerError(
                     f"the decoder process was killed {_TRIES} times in a row",
                     value=signal.Signals(-ended).name,
-                    hint="give this machine more memory, or use fewer --workers",
+                    hint="free memory, or use fewer --workers",
                 )
             return None
         if ended == -signal.SIGPROF:

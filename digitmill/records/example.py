@@ -129,7 +129,9 @@ def parse_packed_image(payload: bytes | ImageError) -> PackedImage:
         return PackedImage(ImageError(FailureCode.UNSUPPORTED, f"a record without {ENCODED}"), name)
     if not isinstance(label, int) or not (label == NO_LABEL or 0 <= label <= NOT_A_DIGIT):
         found = label if isinstance(label, int) else type(label).__name__
-        return PackedImage(ImageError(FailureCode.UNSUPPORTED, f"{LABEL} is {found}, no digit"), name)
+        return PackedImage(
+            ImageError(FailureCode.UNSUPPORTED, f"{LABEL} is {found}, not a digit from 0 to 9"), name
+        )
     if len(content) > MAX_BYTES:
         detail = f"{len(content):,} bytes; the limit is {MAX_BYTES:,}"
         return PackedImage(ImageError(FailureCode.TOO_LARGE, detail), name, label)

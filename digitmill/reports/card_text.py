@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from schemas.errors import counted
 from schemas.model.accuracy import percent
 from schemas.model.data_source import DataSource
 from schemas.model.model_card import ExportedFormat, ModelCard
@@ -62,7 +63,7 @@ def _model(card: ModelCard) -> Rows:
         ("recipe", card.recipe),
         ("parameters", f"{card.parameters:,}"),
         ("trained on", f"{card.data}, {training_images(card)}"),
-        ("epochs", f"{card.epochs}, batches of {card.batch} on {card.replicas} replica(s)"),
+        ("epochs", f"{card.epochs}, batches of {card.batch} on {counted(card.replicas, 'replica')}"),
         ("training time", f"{card.train_seconds:,.1f} s{pace}"),
         ("temperature", f"{card.temperature:.3f}"),
         ("accept threshold", f"{card.accept_threshold:.4f}{reason}"),

@@ -152,7 +152,7 @@ def _refusal(folder: bytes, error: OSError) -> UserError | StorageError:
     return UserError(
         f"cannot list the folder ({error.strerror})",
         value=os.fsdecode(folder),
-        hint="grant access, or leave it out",
+        hint="grant access, or leave it out by --exclude",
     )
 
 

@@ -9,7 +9,7 @@ from typing import BinaryIO, Final
 
 from digitmill.storage.folder_walk import OF_THE_PROCESS, files_below, stat_image, walk
 from digitmill.storage.listed_image import ListedImage, bounded_generation
-from digitmill.storage.names import path_of, real_root, uri_of
+from digitmill.storage.names import path_hint, path_of, real_root, uri_of
 from digitmill.storage.patterns import EVERYTHING, PathPattern
 from digitmill.storage.survey import Survey
 from schemas.errors import StorageError, UserError
@@ -44,7 +44,7 @@ def list_files(given: str, survey: Survey) -> Iterator[ListedImage]:
     """
     root, rest = real_root(given)
     if not rest and not os.path.lexists(os.fsencode(given)):
-        raise NothingFoundError("input not found", value=given, hint="check the path")
+        raise NothingFoundError("input not found", value=given, hint=path_hint(given))
     if not rest and not os.path.isdir(root):
         yield stat_file(root)
         return

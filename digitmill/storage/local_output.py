@@ -20,7 +20,7 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 
 @dataclasses.dataclass(frozen=True)
 class _Lock:
-    """A lock of the file system's."""
+    """A file lock of the operating system."""
 
     path: pathlib.Path
     handle: int
@@ -220,11 +220,12 @@ class LocalFolder:
                 raise FileNotFoundError(error.errno, error.strerror, error.filename) from error
             if not self.path.is_dir():
                 raise _removed(self.path) from error
-            hint = f"make room or repair it: {error.strerror}"
-            raise StorageError("cannot read or write the output", value=self.at(name), hint=hint) from error
+            problem = f"cannot read or write the output ({error.strerror})"
+            hint = "make room, or check the disk"
+            raise StorageError(problem, value=self.at(name), hint=hint) from error
 
     def _refusal(self, problem: str, error: OSError) -> UserError:
-        return UserError(problem, value=self.place, hint=f"choose another one: {error.strerror}")
+        return UserError(f"{problem} ({error.strerror})", value=self.place, hint="choose another folder")
 
 
 def _removed(folder: pathlib.Path) -> StorageError:

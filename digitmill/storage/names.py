@@ -4,6 +4,8 @@ A local file's URI is `pathlib.Path.as_uri()` of its absolute path, which keeps 
 UTF-8, newlines and the like, and which no spreadsheet takes for a formula.
 """
 
+import difflib
+import itertools
 import os
 import pathlib
 import re
@@ -34,7 +36,8 @@ def uri_of(path: bytes) -> str:
 
     `..` stays: after a link it does not lead back to where the link stands.
     """
-    segments = os.path.join(os.getcwdb(), path).split(b"/")
+    whole = path if path.startswith(b"/") else os.path.join(os.getcwdb(), path)
+    segments = whole.split(b"/")
     return f"{_FILE}/{quoted(b'/'.join(s for s in segments if s not in (b'', b'.')))}"
 
 
@@ -124,7 +127,7 @@ def uri_in(name: str, file: str | pathlib.Path) -> str:
     bucket, _, key = rest.partition("/")
     if scheme not in SCHEMES or not bucket or not key or printable(name) != name:
         raise UserError(
-            "not a path, nor a URI of file:///, gs://, s3:// or az:// in UTF-8",
+            "neither a path nor a URI of file:///, gs://, s3:// or az:// in UTF-8",
             value=name,
             hint=f"correct it in {file}",
         )
@@ -165,6 +168,52 @@ def real_root(given: str) -> tuple[bytes, str]:
         return real_path(path), ""
     folder, pattern = split_pattern(os.fsdecode(path))
     return os.path.realpath(os.fsencode(folder) or b"."), pattern
+
+
+_MOST_COMPARED: Final = 10_000
+"""Names in a folder that a misspelled one is compared with."""
+
+
+def path_hint(given: str, otherwise: str = "check the path") -> str:
+    """Return what to do about a path that does not exist: the nearest one that does, or `otherwise`."""
+    near = near_path(given)
+    return otherwise if near is None else f"did you mean {near}?"
+
+
+def check_found(place: str, what: str = "input") -> None:
+    """Raise UserError for a missing local path; places in buckets and patterns are not looked at."""
+    path = local_path(place)
+    if "://" not in path and not (os.path.lexists(path) or has_magic(path)):
+        raise UserError(f"{what} not found", value=place, hint=path_hint(place))
+
+
+def near_path(given: str) -> str | None:
+    """Return the local path that a misspelled one is closest to, or None: one segment may differ."""
+    folder, rest = local_path(given).rstrip("/"), ""
+    while folder:
+        folder, name = os.path.split(folder.rstrip("/"))
+        if name and os.path.isdir(folder or "."):
+            close = difflib.get_close_matches(name, _names_in(folder or "."), n=3)
+            paths = (
+                os.path.join(folder, each, rest).rstrip("/") for each in close if _stems_match(name, each)
+            )
+            return next(filter(os.path.lexists, paths), None)
+        rest = os.path.join(name, rest)
+    return None
+
+
+def _stems_match(name: str, other: str) -> bool:
+    """Whether two names are close without their suffixes, which many names share."""
+    stem, other_stem = (each.partition(".")[0] for each in (name, other))
+    return difflib.SequenceMatcher(None, stem, other_stem).ratio() >= 0.6
+
+
+def _names_in(folder: str) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in itertools.islice(entries, _MOST_COMPARED)]
+    except OSError:
+        return []
 
 
 _ARCHIVE_SUFFIXES: Final = (".zip", ".tar", ".tar.gz", ".tgz", ".tfrecord", ".tfrecords", ".tfrecord.gz")

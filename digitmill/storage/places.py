@@ -233,7 +233,9 @@ def open_place(given: str) -> BinaryIO:
             return reader.fetch(next(reader.find([uri])))
         except ImageError as error:
             raise UserError(
-                "cannot read the file", value=given, hint=f"check the name and the rights: {error.detail}"
+                "cannot read the file",
+                value=given,
+                hint=f"check the name and your permissions: {error.detail}",
             ) from error
 
 

@@ -20,7 +20,7 @@ class SortedRows:
     """
 
     def __init__(self) -> None:
-        # SQLite removes a database without a name by itself. Beam may go on with an iteration in another
+        # SQLite removes a database without a name by itself. Beam may continue an iteration in another
         # thread; never do two use it at once.
         self._database = sqlite3.connect("", check_same_thread=False)
         # Nobody reads it after a crash. The cache is what SQLite sorts in memory before it merges on disk.

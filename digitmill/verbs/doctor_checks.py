@@ -229,7 +229,7 @@ def check_reading(place: str) -> Check:
         with ImageReader(ReadLimits(retry_seconds=_PATIENCE_SECONDS)) as reader:
             (content,) = reader.read([image])
         if not isinstance(content, bytes):
-            raise UserError("listed file not readable", value=image.uri, hint=str(content))
+            raise UserError("cannot read a listed file", value=image.uri, hint=str(content))
         return f"{place} can be listed and read: {len(content):,} bytes of {image.uri}"
 
     return _run_probe("read", probe)
@@ -249,7 +249,11 @@ def check_writing(place: str) -> Check:
         folder.write_once(name, data)
         try:
             if folder.read(name) != data:
-                raise UserError("file read back differs", value=folder.at(name), hint="check the storage")
+                raise UserError(
+                    "a file read back differs from what was written",
+                    value=folder.at(name),
+                    hint="check the storage",
+                )
         finally:
             folder.delete(name)
             if new:

@@ -46,6 +46,10 @@ def report(runs: tuple[str, ...], *, to: str | None, price_per_hour: float | Non
       digitmill report run1 run2 run3 --to comparison
       digitmill report nights
     """
+    from digitmill.storage.names import check_found
+
+    for run in runs:
+        check_found(run, "run")
     from pipelines.report import nights_report
     from trainer.report import writing as training
 

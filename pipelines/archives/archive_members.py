@@ -95,7 +95,9 @@ def _image(raw: RawMember) -> bytes | ImageError:
         return raw.content
     nested = archive_kind(raw.name.decode("latin-1"), raw.content[:HEAD_BYTES])
     if nested is not None:
-        return ImageError(FailureCode.UNSUPPORTED, f"a {nested} within an archive: unpack it first")
+        return ImageError(
+            FailureCode.UNSUPPORTED, f"a {nested} within an archive, not supported: unpack it first"
+        )
     return raw.content
 
 

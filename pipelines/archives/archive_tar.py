@@ -108,7 +108,7 @@ def _number(field: bytes) -> int:
         return int.from_bytes(field[1:])
     digits = field.strip(b" \0")
     if digits.strip(b"01234567"):
-        raise ImageError(FailureCode.CORRUPT, f"a header gives {field!r} as a size")
+        raise ImageError(FailureCode.CORRUPT, f"a header gives {field.decode('latin-1')!r} as a size")
     return int(digits or b"0", 8)
 
 
@@ -169,17 +169,22 @@ def _size(header: _Header, attributes: Attributes) -> int:
     if stated is None:
         return header.size
     if not stated.isdigit() or len(stated) > 20:
-        raise ImageError(FailureCode.CORRUPT, f"a pax header gives {stated[:20]!r} as a size")
+        raise ImageError(
+            FailureCode.CORRUPT, f"a pax header gives {stated[:20].decode('latin-1')!r} as a size"
+        )
     return int(stated)
 
 
 def _error(header: _Header, attributes: Attributes, *, size: int) -> ImageError | None:
     if header.kind in _NO_CONTENT:
-        return ImageError(FailureCode.UNSUPPORTED, f"{_NO_CONTENT[header.kind]}, no file")
+        return ImageError(FailureCode.UNSUPPORTED, f"{_NO_CONTENT[header.kind]}, not a file: leave it out")
     if header.kind == b"S" or _SPARSE in attributes:
-        return ImageError(FailureCode.UNSUPPORTED, "a sparse file: pack it without --sparse")
+        return ImageError(FailureCode.UNSUPPORTED, "a sparse file, not supported: pack it without --sparse")
     if header.kind not in _REGULAR:
-        return ImageError(FailureCode.UNSUPPORTED, f"a tar entry of type {header.kind!r}, no file")
+        return ImageError(
+            FailureCode.UNSUPPORTED,
+            f"a tar entry of type {header.kind.decode('latin-1')!r}, not a file: leave it out",
+        )
     return too_large(size) if size > MAX_BYTES else None
 
 

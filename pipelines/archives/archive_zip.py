@@ -93,7 +93,7 @@ def read_zip(file: BinaryIO) -> Iterator[RawMember]:
     # The count of writers that know no 64-bit numbers overflows.
     if count & 0xFFFF != directory.entries & 0xFFFF:
         raise ImageError(
-            FailureCode.CORRUPT, f"the directory says {directory.entries:,} members and has {count:,}"
+            FailureCode.CORRUPT, f"the directory states {directory.entries:,} members but has {count:,}"
         )
 
 
@@ -111,7 +111,7 @@ def _directory(file: BinaryIO) -> _Directory | None:
     if wide is not None:
         entries, size, offset, end = wide
     elif disk or first_disk:
-        raise ImageError(FailureCode.UNSUPPORTED, "a zip in several files: join them first")
+        raise ImageError(FailureCode.UNSUPPORTED, "a zip in several files, not supported: join them first")
     start = end - size
     file.seek(0)
     # A program may precede the archive; positions then count from the archive's own start. If a member does,
@@ -200,11 +200,14 @@ def _is_folder(entry: _Entry) -> bool:
 def _refusal(entry: _Entry) -> ImageError | None:
     """Return why a member is not read, judged by its entry alone."""
     if entry.flags & _ENCRYPTED:
-        return ImageError(FailureCode.UNSUPPORTED, "encrypted")
+        return ImageError(FailureCode.UNSUPPORTED, "encrypted: pack it again without a password")
     if entry.method not in (STORED, DEFLATED):
-        return ImageError(FailureCode.UNSUPPORTED, f"compression method {entry.method}: use 0 or 8")
+        return ImageError(
+            FailureCode.UNSUPPORTED,
+            f"compressed by method {entry.method}, not supported: pack it again with Deflate",
+        )
     if entry.mode and stat.S_IFMT(entry.mode) not in (0, stat.S_IFREG):
-        return ImageError(FailureCode.UNSUPPORTED, "a link or a device, no file")
+        return ImageError(FailureCode.UNSUPPORTED, "a link or a device, not a file: leave it out")
     if entry.size > MAX_BYTES:
         return too_large(entry.size)
     if entry.packed > _MOST_PACKED:
@@ -215,7 +218,7 @@ def _refusal(entry: _Entry) -> ImageError | None:
 def _misplacement(entry: _Entry, directory: _Directory, *, overlaps: bool) -> ImageError | None:
     if _least_end(entry) > directory.start:
         return ImageError(FailureCode.CORRUPT, "reaches beyond the archive's members")
-    return ImageError(FailureCode.CORRUPT, "it shares bytes with another member") if overlaps else None
+    return ImageError(FailureCode.CORRUPT, "its bytes overlap those of another member") if overlaps else None
 
 
 def _least_end(entry: _Entry) -> int:

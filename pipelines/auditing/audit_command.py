@@ -20,6 +20,11 @@ def audit(options: AuditOptions) -> ExitCode:
       digitmill audit scores labels.csv
       digitmill audit nights/1 nights/2 nights/3 labels.csv
     """
+    from digitmill.storage.names import check_found
+
+    for run in options.runs:
+        check_found(run, "run")
+    check_found(options.labels, "labels file")
     from pipelines.auditing import audit_job
 
     found = audit_job.run(options)

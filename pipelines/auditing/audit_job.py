@@ -89,7 +89,7 @@ def run(options: AuditOptions) -> AuditSummary:
     found = AuditSummary({printable(place.rstrip("/")): each for place, each in audits.items()})
     if not found.total.labelled:
         raise UserError(
-            "none of the images that were drawn has a label",
+            "none of the images drawn for the audit has a label",
             value=options.labels,
             hint="label them on the page that `digitmill review` makes of the run",
         )
@@ -123,9 +123,9 @@ def _drawn(output: OutputFolder) -> list[list[str]]:
         return list(read_csv(AUDIT, output.read(AUDIT)))
     except FileNotFoundError:
         raise UserError(
-            "the run has drawn no images for an audit",
+            "the run drew no images for an audit",
             value=output.place,
-            hint="score with --audit 200",
+            hint="score again with --audit 200",
         ) from None
 
 

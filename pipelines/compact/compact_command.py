@@ -25,9 +25,12 @@ def compact(options: CompactOptions) -> ExitCode:
       digitmill compact nights --output state
       digitmill compact nights states --output states/2026-01-31
     """
+    from digitmill.storage.names import check_found
     from pipelines.runners.flag_names import check_flag_names
     from pipelines.runners.local_beam import import_beam
 
+    for run in options.runs:
+        check_found(run, "run")
     check_flag_names(options.beam_flags)
     import_beam(options.beam_flags)
     from pipelines.compact import compact_job

@@ -49,7 +49,7 @@ def field_check(given: str) -> Check:
             ) from error
     if given not in _CHECKS:
         names = ", ".join(_CHECKS)
-        raise UserError("no such --field-check", value=given, hint=f"give one of {names}, or {_REGEX}PATTERN")
+        raise UserError("unknown --field-check", value=given, hint=f"give one of {names}, or {_REGEX}PATTERN")
     return _CHECKS[given]
 
 

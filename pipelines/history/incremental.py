@@ -99,7 +99,7 @@ class PastListingFile:
             raise StorageError(
                 f"files of an earlier run are missing or damaged ({error})",
                 value=self.place,
-                hint="restore them (`digitmill verify` lists them), or start a new run without it",
+                hint="restore them (`digitmill verify` lists them), or start a new run without that one",
             ) from error
 
 

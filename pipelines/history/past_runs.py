@@ -77,7 +77,7 @@ def open_finished_run(place: str, *, problem: str = "not a finished run", hint: 
     """
     run = open_run(place)
     if run is None:
-        raise UserError(f"{problem}, without {manifest.FILE}", value=place, hint=hint)
+        raise UserError(f"{problem}, {manifest.FILE} is missing", value=place, hint=hint)
     return run
 
 
@@ -101,7 +101,7 @@ def open_run(place: str) -> PastRun | None:
         )
     except (ValueError, FileNotFoundError) as error:
         raise UserError(
-            "manifest or plan is missing, damaged or of another version",
+            "the manifest or the plan is missing, damaged or of another version",
             value=output.place,
             hint=f"score it again, or leave it out: {error}",
         ) from error
@@ -126,7 +126,7 @@ def find_runs(
     begins = exclude is not None and exclude.place.rpartition("/")[0] == here.place
     if not found and not begins and not may_be_empty:
         raise UserError(
-            "no finished run here or in the folders below",
+            "no finished run in this folder or below it",
             value=given,
             hint="name the output of a finished run, or its parent folder",
         )

@@ -214,8 +214,8 @@ def _list_input(given: str, survey: Survey, *, alone: bool, in_order: bool = Tru
     if empty and (alone or survey.passed_over == passed_over):
         if survey.ignored > ignored:
             hint = f"check --include and --exclude: {survey.ignored - ignored:,} files are ignored"
-            raise UserError("input holds no images", value=given, hint=hint)
-        raise UserError("input holds no files", value=given, hint="check the path or the pattern")
+            raise UserError("the input holds no images", value=given, hint=hint)
+        raise UserError("the input holds no files", value=given, hint="check the path or the pattern")
 
 
 def _sort_key(image: ListedImage) -> bytes:
@@ -231,7 +231,9 @@ def check_output_outside_inputs(inputs: Sequence[str], output: str) -> None:
             for place in (given, output)
         )
         if there == here or there.startswith(here.rstrip("/") + "/") or _matches_in(there, given):
-            raise UserError("the output lies in an input", value=output, hint="name a folder outside of it")
+            raise UserError(
+                "the output is inside an input", value=output, hint="choose a folder outside the input"
+            )
 
 
 def _matches_in(output: str, given: str) -> bool:

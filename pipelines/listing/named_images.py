@@ -11,9 +11,9 @@ from typing import Final, Self
 
 from digitmill.storage import ImageReader, open_text
 from digitmill.storage.listed_image import ListedImage
-from digitmill.storage.names import RealNames, path_of, uri_in
+from digitmill.storage.names import RealNames, path_hint, path_of, uri_in
 from digitmill.storage.read_limits import ReadLimits
-from schemas.errors import UserError
+from schemas.errors import UserError, reason_of
 
 FIELD_COLUMNS: Final = ("field", "position")
 """Columns that always go with the images of a list that has them: which digit of which field an image is."""
@@ -83,13 +83,13 @@ def read_names(given: str, *, carry: Sequence[str] = ()) -> NamedImages:
     except csv.Error as error:
         raise _unreadable(given, error) from error
     if not rows:
-        raise UserError("input list names no images", value=given, hint="write one path or URI per line")
+        raise UserError("the input list names no images", value=given, hint="write one path or URI per line")
     uris = set()
     for name, columns in rows:
         uri = real[uri_in(name, given)]
         if uri in uris and carried.get(uri, "") != columns:
             raise UserError(
-                "input list names an image twice, with different columns",
+                "the input list names an image twice, with different columns",
                 value=name,
                 hint=f"correct {given}: an image is in one field, and has one value in each carried column",
             )
@@ -115,12 +115,12 @@ def _read(given: str) -> str:
     except OSError as error:
         raise _unreadable(given, error) from error
     if "\0" in text:
-        raise UserError("input list is not UTF-8 text", value=given, hint="save it as UTF-8")
+        raise UserError("the input list is not UTF-8 text", value=given, hint="save it as UTF-8")
     return text
 
 
 def _unreadable(given: str, error: Exception) -> UserError:
-    return UserError(f"cannot read the input list ({error})", value=given, hint="check the path and the file")
+    return UserError(f"cannot read the input list ({reason_of(error)})", value=given, hint=path_hint(given))
 
 
 def _header(lines: Iterable[str]) -> list[str]:
@@ -135,7 +135,7 @@ def _rows(text: str, given: str, carry: Sequence[str]) -> Iterator[tuple[str, st
     missing = [name for name in carry if name.lower() not in header]
     if missing:
         raise UserError(
-            "input list lacks columns of --carry",
+            "the input list lacks columns of --carry",
             value=", ".join(missing),
             hint=f"add them to {given}, which must be a CSV with a column path",
         )

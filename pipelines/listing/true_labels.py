@@ -3,14 +3,14 @@
 import csv
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TextIO
 
 from digitmill.storage import open_text
 from digitmill.storage.listed_image import ListedImage
-from digitmill.storage.names import RealNames, folder_of, may_be_archive, split_page, uri_in
+from digitmill.storage.names import RealNames, folder_of, may_be_archive, path_hint, split_page, uri_in
 from schemas import labels as labels_file
 from schemas.digit import CLASSES
-from schemas.errors import UserError
+from schemas.errors import UserError, reason_of
 from schemas.prediction import NO_LABEL
 
 FOLDER = "folder"
@@ -210,21 +210,35 @@ def _labelled(image: ListedImage, label: int | None) -> ListedImage:
 def _read_csv(path: str, real: RealNames, parse: Parse) -> dict[str, Label]:
     try:
         with open_text(path) as file:
-            rows = csv.DictReader(file)
-            if not {"path", "label"} <= set(rows.fieldnames or ()):
-                raise UserError(
-                    "labels file lacks the columns path and label",
-                    value=rows.fieldnames,
-                    hint=f"add the header path,label to {path}",
-                )
-            labels, without_digit = _read_rows(rows, path, real, parse)
+            labels, without_digit = _read_rows(_with_columns(file, path), path, real, parse)
     except (OSError, csv.Error) as error:
-        raise UserError(
-            f"cannot read the labels file ({error})", value=path, hint="give a CSV file, or `folder`"
-        ) from error
+        raise _unreadable(path, error) from error
     if without_digit:
         print(f"{path}: ignored {without_digit:,} lines without a digit", file=sys.stderr, flush=True)
     return labels
+
+
+def check_header(path: str) -> None:
+    """Raise UserError if a labels file cannot be read or lacks a column; read its first line only."""
+    try:
+        with open_text(path) as file:
+            _with_columns(file, path)
+    except (OSError, csv.Error) as error:
+        raise _unreadable(path, error) from error
+
+
+def _with_columns(file: TextIO, path: str) -> csv.DictReader:
+    rows = csv.DictReader(file)
+    header = rows.fieldnames or ()
+    if not {"path", "label"} <= set(header):
+        problem = "the labels file lacks the columns path and label"
+        raise UserError(problem, value=",".join(header), hint=labels_file.header_hint(header, path))
+    return rows
+
+
+def _unreadable(path: str, error: Exception) -> UserError:
+    hint = path_hint(path, "give a CSV file, or `folder`")
+    return UserError(f"cannot read the labels file ({reason_of(error)})", value=path, hint=hint)
 
 
 def _read_rows(
@@ -242,7 +256,7 @@ def _read_rows(
         label = Label(digit, _generation(row.get("generation"), path, line=rows.line_num))
         if labels.setdefault(uri, label) != label:
             raise UserError(
-                "image has two labels", value=row["path"], hint=f"correct line {rows.line_num} of {path}"
+                "the image has two labels", value=row["path"], hint=f"correct line {rows.line_num} of {path}"
             )
     return labels, without_digit
 
@@ -251,7 +265,9 @@ def _generation(text: str | None, path: str, *, line: int) -> int:
     if not text:
         return -1
     if not (text.isascii() and text.isdigit()):
-        raise UserError("generation is not a whole number", value=text, hint=f"correct line {line} of {path}")
+        raise UserError(
+            "the generation is not a whole number", value=text, hint=f"correct line {line} of {path}"
+        )
     return int(text)
 
 
@@ -260,5 +276,5 @@ def _digit(text: str | None, path: str, *, line: int, parse: Parse) -> int | Non
         return parse(text or "")
     except ValueError as error:
         raise UserError(
-            "label is not a digit from 0 to 9", value=text, hint=f"correct line {line} of {path}"
+            "the label is not a digit from 0 to 9", value=text, hint=f"correct line {line} of {path}"
         ) from error

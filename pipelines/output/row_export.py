@@ -2,13 +2,12 @@
 
 import dataclasses
 import itertools
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
-from tqdm import tqdm
 
+from digitmill.commands.progress_bar import progress_bar
 from digitmill.storage import OutputFolder, open_folder
 from digitmill.storage.sorted_rows import SortedRows
 from pipelines.history.incremental import PastListingFile, past_listing_files
@@ -89,14 +88,7 @@ def export_rows(place: str, to: str, *, overwrite: bool = False) -> Exported:
 
 def _write(run: PastRun, definitions: Sequence[Column], write: Any) -> int:
     expected, count = run.manifest.counts.scored, 0
-    bar = tqdm(
-        total=expected,
-        unit=" rows",
-        unit_scale=True,
-        desc="exporting",
-        disable=not sys.stderr.isatty(),
-        leave=False,
-    )
+    bar = progress_bar(total=expected, unit=" rows", unit_scale=True, desc="exporting")
     with bar:
         for columns in run_rows(run, definitions):
             write(columns)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Self
 
 from digitmill.commands.progress_bar import progress_bar, shows_bar
+from digitmill.commands.verbosity import is_quiet
 from digitmill.storage import OutputFolder
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.local_output import LocalFolder
@@ -42,7 +43,9 @@ def show_listing(images: Iterable[ListedImage], *, expected: int | None = None) 
     began = printed = time.monotonic()
     for number, image in enumerate(images, start=1):
         yield image
-        if number % _CLOCK_INTERVAL == 0 and (now := time.monotonic()) - printed >= LOG_SECONDS:
+        if is_quiet() or number % _CLOCK_INTERVAL:
+            continue
+        if (now := time.monotonic()) - printed >= LOG_SECONDS:
             printed, rate = now, number / (now - began)
             left = (
                 f", about {(expected - number) / rate:.0f} s left" if expected and number < expected else ""
@@ -108,7 +111,7 @@ class Progress:
             # It passes, or the run meets it, too, and reports it.
             with contextlib.suppress(StorageError):
                 self._update()
-            if self._bar.disable and time.monotonic() - printed >= LOG_SECONDS:
+            if self._bar.disable and not is_quiet() and time.monotonic() - printed >= LOG_SECONDS:
                 printed = time.monotonic()
                 print(self._line(printed - self._started), file=sys.stderr, flush=True)
             if self._watchdog:

@@ -15,7 +15,7 @@ STALL_SECONDS: Final = 600.0
 
 
 class Watchdog:
-    """Is shown the state of a run from time to time.
+    """Looks at the progress of a run from time to time; reports a stall, and may stop the run.
 
     Args:
         runner: describes whether the runner and its workers answer, when asked.
@@ -63,7 +63,7 @@ class Watchdog:
             raise WorkerError(
                 f"the runner has made no progress for {_duration(self._stopped_after)}",
                 value=self._runner(),
-                hint="look into the logs of the runner and its workers",
+                hint="see the logs of the runner and its workers",
             )
 
     def _report(self, still: float, done: str) -> None:

@@ -7,17 +7,23 @@ from typing import Any
 from digitmill.reports.numbers import figure
 from schemas import manifest
 from schemas.errors import ExitCode
-from schemas.layout import PREDICTIONS, REPORT_PAGE, Detail, parse_formats
+from schemas.layout import FAILURES, PREDICTIONS, REPORT_PAGE, Detail, parse_formats
 from schemas.manifest import Manifest, Status
 from schemas.model.accuracy import percent
 
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """A finished run in a few lines."""
+    """A finished run in a few lines.
+
+    Attributes:
+        place: the output folder.
+        was_finished: whether the run had finished before this command resumed it.
+    """
 
     place: str
     manifest: Manifest
+    was_finished: bool = False
 
     @property
     def exit_code(self) -> ExitCode:
@@ -40,9 +46,11 @@ class Summary:
         """Return what there is to say, by its name."""
         first, *_ = parse_formats(self.manifest.options.get("format"))
         rows = {
+            "resumed": "nothing to do, the run had finished before" if self.was_finished else None,
             "images": f"{self.manifest.counts.listed:,}",
             "scored": f"{self.manifest.counts.scored:,} ({self._accepted()})",
             "failed": self._failed(),
+            "failures": f"{self.place}/{FAILURES}" if self.manifest.counts.failed else None,
             "skipped": self._skipped(),
             "ignored": self._ignored(),
             "vanished": self._vanished(),

@@ -160,7 +160,7 @@ def _open(output: OutputFolder) -> tuple[bytes, Manifest]:
         return data, Manifest.from_json(data.decode())
     except FileNotFoundError:
         raise UserError(
-            f"no finished run, without {manifest.FILE}",
+            f"not a finished run, {manifest.FILE} is missing",
             value=output.place,
             hint="name an output of `digitmill score`, or finish the run by --resume",
         ) from None

@@ -2,7 +2,8 @@
 
 import dataclasses
 import pathlib
-from typing import ClassVar, Final
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, Self
 
 import click
 
@@ -28,8 +29,8 @@ class PackOptions(Options):
         group=_INPUT,
         type=FILE,
         metavar="FOLDER|FILE|GLOB",
+        fallback=(),
         effect=Effect.RUN,
-        required=True,
     )
     output: str = flag(
         "Folder for the shards and the manifest, on disk or in a bucket.",
@@ -66,4 +67,9 @@ class PackOptions(Options):
         "Resume the pack in the output, if there is one.", group=_RESUME, default=False, effect=Effect.RUN
     )
     stall_timeout: float | None = scoring_flags.stall_timeout(group=_RUNNER)
-    beam_flags: tuple[str, ...] = beam_flags()
+    beam_flags: tuple[str, ...] = beam_flags("[INPUT]... [BEAM FLAGS]...")
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """Return the options that a command line gives."""
+        return super().of(scoring_flags.with_positional_inputs(given))

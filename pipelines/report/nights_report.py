@@ -50,7 +50,7 @@ def report_nights(places: Sequence[str], *, to: str | None = None) -> str:
     finished = sorted((night for night in nights.values() if night), key=lambda night: night.began)
     if not finished:
         raise UserError(
-            "no finished run here or in the folders below",
+            "no finished run in this folder or below it",
             value=places[0],
             hint="name the output of a finished run, or its parent folder",
         )
@@ -83,7 +83,7 @@ def _night(run: OutputFolder, *, page: OutputFolder) -> Night | None:
         return None
     except ValueError as error:
         raise UserError(
-            "manifest is damaged or of another version",
+            "the manifest is damaged or of another version",
             value=run.place,
             hint=f"score it again, or leave it out: {error}",
         ) from error

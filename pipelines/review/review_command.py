@@ -20,6 +20,9 @@ def review(options: ReviewOptions) -> ExitCode:
       digitmill train --recipe cnn --init run/bundle --data sample --data labels:labels.csv@5 --output run2
       digitmill review gs://bucket/nights/7 --page tonight.html --limit 500
     """
+    from digitmill.storage.names import check_found
+
+    check_found(options.output, "run")
     from pipelines.review import review_job
 
     summary = review_job.run(options)

@@ -1,4 +1,4 @@
-"""Refuses a misspelt flag at once: the names of Beam's flags stand in its source, which is not imported."""
+"""Refuses a misspelled flag at once: the names of Beam's flags stand in its source, which is not imported."""
 
 import difflib
 import functools
@@ -26,7 +26,7 @@ def check_flag_names(flags: Sequence[str]) -> None:
     """Refuse what neither the verb nor Beam has, as `beam_options.beam_options` would after seconds.
 
     Raises:
-        UserError: for a flag of no such name, or a word before the first flag.
+        UserError: for a flag of no such name, or a word that belongs to no flag.
     """
     if not flags:
         return
@@ -46,7 +46,7 @@ def unexpected(word: str, known: Iterable[str]) -> UserError:
         known: names of Beam's flags; the verb's own are suggested too.
     """
     if not word.startswith("-"):
-        hint = "give --input before each input, and quote patterns: --input '*.png'"
+        hint = "put inputs before the flags of Beam"
         return UserError("unexpected argument", value=word, hint=hint)
     close = difflib.get_close_matches(word.partition("=")[0], [*known, *flags_of_verb()], n=2)
     hint = f"did you mean {' or '.join(close)}?" if close else "see --help, and Beam's own flags"

@@ -124,7 +124,7 @@ def _check_jar(server: Any, options: PipelineOptions, *, flag: str) -> None:
         server.local_jar(server.path_to_jar(), job_server.jar_cache_dir)
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
-            "cannot get the jar of the job server",
+            "cannot fetch the jar of the job server",
             value=server._jar or f"no {flag}",
             hint=f"name the file by {flag}, or give --job_endpoint: {_one_line(error)}",
         ) from error
@@ -228,7 +228,7 @@ def _check_speaks_grpc(endpoint: str) -> None:
             grpc.channel_ready_future(channel).result(timeout=ANSWER_SECONDS)
         except grpc.FutureTimeoutError as error:
             raise UserError(
-                f"what is at --job_endpoint takes connections but is silent for {ANSWER_SECONDS:g} s",
+                f"the server at --job_endpoint accepts connections but is silent for {ANSWER_SECONDS:g} s",
                 value=endpoint,
                 hint="check the address, or restart the job server",
             ) from error

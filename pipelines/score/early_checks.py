@@ -13,7 +13,7 @@ from digitmill.storage.names import local_path, real_root
 from digitmill.storage.object_stores.uris import is_object
 from pipelines.history.past_runs import find_runs
 from pipelines.listing.input_listing import check_output_outside_inputs, read_input_list
-from pipelines.listing.true_labels import FOLDER, LabelsFile
+from pipelines.listing.true_labels import FOLDER, LabelsFile, check_header
 from pipelines.output.output_run import read_state
 from pipelines.runners.flag_names import check_flag_names
 from pipelines.score_options import ScoreOptions
@@ -28,12 +28,13 @@ def check_early(options: ScoreOptions, *, begins: bool) -> None:
     check_flag_names(options.beam_flags)
     # A run that is resumed may have no need of its inputs any more.
     resumed = options.resume
-    if not is_object(options.output):
+    if options.output and not is_object(options.output):
         output = open_folder(options.output)
         resumed = begins and read_state(output, resume=options.resume).plan is not None
         check_output_outside_inputs(options.inputs, output.place)
     for place in (options.model, options.challenger):
-        _read_missing(place, read_card)
+        if place is not None and not is_object(place):
+            read_card(place)
     if resumed:
         return
     for given in options.inputs:
@@ -42,7 +43,10 @@ def check_early(options: ScoreOptions, *, begins: bool) -> None:
     if not _lies_in(options.output, options.since):
         _read_missing(options.since, find_runs)
     _read_missing(options.input_list, read_input_list)
-    _read_missing(None if options.labels == FOLDER else options.labels, LabelsFile)
+    labels = None if options.labels == FOLDER else options.labels
+    _read_missing(labels, LabelsFile)
+    if labels is not None and not is_object(labels) and os.path.isfile(local_path(labels)):
+        check_header(labels)
 
 
 def _first_image(given: str) -> ListedImage | None:

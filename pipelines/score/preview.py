@@ -3,6 +3,7 @@
 import dataclasses
 import heapq
 import math
+import os
 import pathlib
 import tempfile
 import time
@@ -41,13 +42,16 @@ SAMPLE: Final = 512
 _PAGE: Final = 1000
 """Names that an object store returns for one listing request."""
 
+_NO_OUTPUT: Final = f"{os.devnull}/none"
+"""A folder that does not exist and is in no input; nothing is written."""
+
 _WRITES: Final = 5
 """Requests for each work item's files: listing, predictions twice, record, and a check for the record."""
 
 
 @dataclasses.dataclass
 class Tally:
-    """Counts of listed images, an archive as one, and a sample of them.
+    """Counts of listed images and a sample of them; an archive counts as one image.
 
     Attributes:
         remote: number of files that are read by one request each.
@@ -152,7 +156,7 @@ def preview(options: ScoreOptions) -> Preview:
 
 
 def _preview(options: ScoreOptions, bundle: Bundle, challenger: Bundle | None) -> Preview:
-    output = open_folder(options.output)
+    output = open_folder(options.output or _NO_OUTPUT)
     check_output_outside_inputs(options.inputs, output.place)
     plan = make_plan(options, bundle, challenger, begun=None, output=output)
     field_rules(options, plan)

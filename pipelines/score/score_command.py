@@ -7,13 +7,26 @@ from pipelines.score_options import FIRST_LOOK, ScoreOptions
 from schemas.errors import ExitCode
 
 
+def _needs_no_output(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
+    """Leave `--output` out of what must be given; the callback of `--dry-run`."""
+    del param
+    if value:
+        ctx.default_map = {"output": "", **(ctx.default_map or {})}
+    return value
+
+
 @verb(
     options=ScoreOptions,
     context_settings={"ignore_unknown_options": True},
     short_help="Score every image of a folder, and account for each.",
 )
 @option(
-    "--dry-run", is_flag=True, help="List, count and estimate; score and write nothing.", group=FIRST_LOOK
+    "--dry-run",
+    is_flag=True,
+    is_eager=True,
+    callback=_needs_no_output,
+    help="List, count and estimate; score and write nothing. Needs no --output.",
+    group=FIRST_LOOK,
 )
 def score(options: ScoreOptions, *, dry_run: bool) -> ExitCode:
     """Score every image of a folder and account for each: predicted once, or failed with a reason.
@@ -25,8 +38,8 @@ def score(options: ScoreOptions, *, dry_run: bool) -> ExitCode:
 
     \b
     Examples:
-      digitmill score --input scans --output scores
-      digitmill score --input 'scans/**/*.png' --labels truth.csv --model run/bundle --output scores
+      digitmill score scans --output scores
+      digitmill score 'scans/**/*.png' --labels truth.csv --model run/bundle --output scores
       digitmill score --input scans --model run/bundle --since nights --output nights/2 --resume
     """
     if not options.inputs and options.input_list is None:

@@ -132,7 +132,7 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None, *, signer: Signer
         standing = output_run.read_state(output, resume=options.resume)
         plan = make_plan(options, bundle, challenger, begun=standing.plan, output=output)
         rules = field_rules(options, plan)
-        finished = standing.finished
+        finished, was_finished = standing.finished, standing.finished is not None
         if finished is None:
             limits = dataclasses.replace(options.limits, processes=worker_processes(pipeline_options))
             task = _task(options, plan, bundle, challenger, output=output, limits=limits)
@@ -144,7 +144,7 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None, *, signer: Signer
             check_same_reports(options, finished, output)
             if signer is not None:
                 signer.check(output)
-    return Summary(printable(options.output.rstrip("/")), finished)
+    return Summary(printable(options.output.rstrip("/")), finished, was_finished)
 
 
 def _score(run: _Run, started: datetime.datetime) -> Manifest:

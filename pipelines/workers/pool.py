@@ -1,7 +1,7 @@
 """The launcher's pool of worker processes: starts them, gives them work items, replaces those that die.
 
 Two Python threads contend for the GIL and score hardly faster than one; two processes do not. Processes are
-started anew instead of forked, because the launcher has threads. A worker exits when its launcher ends, in
+spawned instead of forked, because the launcher has threads. A worker exits when its launcher ends, in
 any way, because their connection breaks. A worker that dies is replaced and its work items are scored again:
 files are written once, so what it had written stays as it is.
 """

@@ -74,15 +74,15 @@ class Gate:
         parts = _FORM.fullmatch(text)
         if parts is None:
             raise UserError(
-                "--fail-on is not a figure, a comparison and a number",
+                "invalid --fail-on",
                 value=text,
-                hint="write it as 'drift>0.25', in quotes",
+                hint="write a figure, < or >, and a number in quotes, such as 'drift>0.25'",
             )
         figure, comparison, number = parts.groups()
         if figure not in FIGURES:
             close = difflib.get_close_matches(figure, FIGURES, n=1)
             hint = f"did you mean {close[0]}?" if close else f"give one of {', '.join(FIGURES)}"
-            raise UserError("--fail-on names an unknown figure", value=figure, hint=hint)
+            raise UserError("unknown figure in --fail-on", value=figure, hint=hint)
         return cls(figure, comparison, _bound(figure, number, text))
 
     def __str__(self) -> str:
@@ -97,10 +97,10 @@ def _bound(figure: str, number: str, text: str) -> float:
     try:
         bound = float(number)
     except ValueError:
-        raise UserError("--fail-on compares with no number", value=text, hint="write 'drift>0.25'") from None
+        raise UserError("no number in --fail-on", value=text, hint="write 'drift>0.25'") from None
     if figure in SHARES and not 0 <= bound <= 1:
         raise UserError(
-            f"--fail-on compares {figure}, a share between 0 and 1", value=text, hint="write 0.9 for 90 %"
+            f"{figure} in --fail-on is a share between 0 and 1", value=text, hint="write 0.9 for 90 %"
         )
     return bound
 

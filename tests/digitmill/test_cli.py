@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 import pathlib
 import pty
@@ -12,6 +13,8 @@ from click.testing import CliRunner
 
 from digitmill import cli
 from digitmill.cli import main
+from digitmill.commands import verb as verb_decorator
+from digitmill.commands import verbosity
 from digitmill.commands.verb import Verb
 from schemas.errors import ExitCode, JobFailedError, UnreconciledError, UserError
 
@@ -70,7 +73,7 @@ def test_every_verb_has_help_with_an_example(run: Callable, verb: str) -> None:
 def test_every_verb_groups_its_flags_and_takes_config_and_json(verb: str) -> None:
     command = cli.digitmill.get_command(click.Context(cli.digitmill), verb)
     assert isinstance(command, Verb)
-    assert {option.name for option in command.ungrouped_options} == {"config", "json"}
+    assert {option.name for option in command.ungrouped_options} == {"config", "json", "quiet", "verbose"}
 
 
 @pytest.mark.parametrize(
@@ -137,7 +140,10 @@ def test_colours_are_off_unless_a_terminal_asks(monkeypatch: pytest.MonkeyPatch)
             ["score", "--input", "x", "--model", "m", "--output", "o", "--modle", "y"],
             ["Did you mean --model"],
         ),
-        (["score", "--input", "none", "--model", "none", "--output", "o"], ["model_card.json", "'none'"]),
+        (
+            ["score", "--input", "none", "--model", "none", "--output", "o"],
+            ["model bundle not found", "'none'"],
+        ),
         (["train", "--recipe", "cnm", "--output", "o"], ["cnm", "cnn"]),
         (["train", "--recipe", "cnn", "--data", "odd", "--output", "o"], ["odd"]),
         (["train", "--recipe", "cnn", "--epochs", "0", "--output", "o"], ["0"]),
@@ -147,16 +153,20 @@ def test_colours_are_off_unless_a_terminal_asks(monkeypatch: pytest.MonkeyPatch)
             ["--target-accuracy", "99"],
         ),
         (["evaluate"], ["Missing option '--data'", "digitmill evaluate --help"]),
-        (["evaluate", "--data", "sample", "--model", "none"], ["model_card.json", "'none'"]),
-        (["card", "none"], ["model_card.json", "'none'", "bundle folder"]),
+        (["evaluate", "--data", "sample", "--model", "none"], ["model bundle not found: 'none'"]),
+        (["card", "none"], ["model bundle not found: 'none'", "bundle folder"]),
         (
             ["score", "--inptu", "x", "--output", "o"],
             ["No such option '--inptu'", "Did you mean", "'--input'"],
         ),
         (["score", "--input", "x", "--outptu", "o"], ["No such option '--outptu'. Did you mean '--output'?"]),
+        (["pack", "-o", "o"], ["Missing option '--input'"]),
+        (["score", "-i", "x", "y", "-o", "o"], ["input not found: 'x'"]),
+        (["score", "y", "-o", "o", "-m", "b"], ["model bundle not found: 'b'"]),
+        (["pack", "y", "-o", "o"], ["input not found: 'y'"]),
         (["pack", "--inputs=x", "--output", "o"], ["No such option '--inputs'. Did you mean '--input'?"]),
         (["recipes", "extra"], ["(extra). See `digitmill recipes --help`."]),
-        (["verify", "none"], ["no finished run, without manifest.json", "none'. Name an output of"]),
+        (["verify", "none"], ["run not found: 'none'. Check the path."]),
         (["sample", "x", "--split", "all"], ["all"]),
     ],
 )
@@ -190,7 +200,7 @@ def test_bare_it_shows_its_help_without_colours_in_a_log() -> None:
     [
         (
             ["card", "none", "--json"],
-            {"error": "not a model bundle, there is no model_card.json", "value": "none"},
+            {"error": "model bundle not found", "value": "none"},
         ),
         (["verify", "--json", "--nothing"], {}),
         (["evaluate", "--json"], {}),
@@ -203,6 +213,61 @@ def test_asked_for_json_a_failure_is_json_too(run: Callable, arguments: list[str
     assert error.keys() == {"error", "value", "hint", "exit_code"}
     assert err.startswith(f"digitmill: {error['error']}")
     assert said.items() <= error.items()
+
+
+def test_quiet_it_prints_errors_and_json_alone(run: Callable) -> None:
+    assert run("recipes", "--quiet") == (0, "", "")
+    code, out, err = run("recipes", "-q", "--json")
+    assert (code, "cnn" in json.loads(out), err) == (0, True, "")
+    code, out, err = run("card", "none", "--quiet")
+    assert (code, out) == (ExitCode.USAGE, "")
+    assert err.startswith("digitmill: model bundle not found: 'none'.")
+    assert not verbosity.is_quiet()
+
+
+def test_verbose_it_shows_what_libraries_log(run: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    @verb_decorator("logs", short_help="Log.")
+    def logs() -> None:
+        logging.getLogger("apache_beam.runner").info("a bundle begins")
+
+    monkeypatch.setattr(cli.digitmill, "get_command", lambda *_: logs)
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
+    assert run("logs") == (0, "", "")
+    _, out, err = run("logs", "--verbose")
+    assert (out, "INFO apache_beam.runner: a bundle begins" in err) == ("", True)
+    assert run("logs", "-q", "-v")[0] == ExitCode.USAGE
+
+
+def test_a_deleted_working_directory_is_named(
+    run: Callable, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    monkeypatch.setenv("PWD", str(gone))
+    gone.rmdir()
+    code, _, err = run("score", "--input", "scans", "--output", "scores")
+    assert (code, err) == (
+        ExitCode.USAGE,
+        f"digitmill: the working directory was deleted: '{gone}'. Change to a folder that exists.\n",
+    )
+
+
+def test_stopped_while_it_imports_it_shows_no_traceback() -> None:
+    program = """
+import importlib.abc, os, signal, sys
+from digitmill import __main__
+class Stopping(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "digitmill.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Stopping())
+__main__.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (ExitCode.CRASHED, "\ndigitmill: interrupted\n")
 
 
 def test_interrupted_it_prints_what_begins_again(run: Callable, monkeypatch: pytest.MonkeyPatch) -> None:

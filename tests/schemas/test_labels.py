@@ -1,7 +1,7 @@
 import pytest
 
 from schemas.digit import NOT_A_DIGIT
-from schemas.labels import COLUMNS, UNREADABLE, class_of, digit_of
+from schemas.labels import COLUMNS, UNREADABLE, class_of, digit_of, header_hint
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,16 @@ def test_anything_else_is_refused(label: str) -> None:
 
 def test_required_columns_come_first() -> None:
     assert COLUMNS[:2] == ("path", "label")
+
+
+@pytest.mark.parametrize(
+    ("header", "hint"),
+    [
+        (["path;label"], "separate the columns of l.csv by commas, not by semicolons"),
+        (["path\tlabel"], "separate the columns of l.csv by commas, not by tabs"),
+        (["image", "digit"], "add the header path,label to l.csv"),
+        ([], "add the header path,label to l.csv"),
+    ],
+)
+def test_a_file_without_the_columns_has_a_remedy(header: list[str], hint: str) -> None:
+    assert header_hint(header, "l.csv") == hint

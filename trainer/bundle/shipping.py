@@ -95,7 +95,7 @@ def _without_local_folders(value: Any) -> Any:
 def training_ink(card: ModelCard, data: Sequence[str], reading: ReadOptions) -> InkCounts:
     """Return what a card's training images look like, from the data that it was trained on.
 
-    Where digits are drawn anew by another version, some differ: that is said, and does no harm.
+    Where digits are drawn by another version, some differ: a line says so, and it does no harm.
 
     Raises:
         UserError: when it is other data: not as many digits of each class.

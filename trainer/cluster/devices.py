@@ -28,7 +28,7 @@ _DIAGNOSIS_SECONDS: Final = 120
 
 
 def gpus() -> list[tf.config.PhysicalDevice]:
-    """Return the visible GPUs; initialises none of them."""
+    """Return the visible GPUs; initializes none of them."""
     # Without a GPU, TensorFlow logs an error that is none.
     with quiet_stderr():
         return tf.config.list_physical_devices("GPU")
@@ -53,7 +53,7 @@ def check_devices(
         raise UserError(
             f"--require-gpus {require_gpus}, but this machine has {found}{_reason(found)}",
             value=_worker() or "this machine",
-            hint="repair its driver or choose another machine, or leave the flag out",
+            hint="repair its driver, choose another machine, or leave the flag out",
         )
     asked = f"--replicas {replicas}" if (replicas or 1) > 1 else "--strategy mirrored"
     if not found and not allow_cpu and (kind == "mirrored" or (replicas or 1) > 1):

@@ -71,6 +71,10 @@ def difference(facts: Sequence[Facts]) -> UserError | None:
     return None
 
 
+def _workers(numbers: Sequence[int]) -> str:
+    return f"worker{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+
+
 class _Notice:
     """Says once in a while who is missing."""
 
@@ -137,7 +141,7 @@ def _receive(cluster: Cluster, facts: Facts, is_over: Callable[[], bool]) -> boo
     with _Reception(cluster) as reception:
         notice = _Notice()
         while missing := reception.missing():
-            notice.poll(f"waiting for worker(s) {', '.join(map(str, missing))} of {cluster.workers}")
+            notice.poll(f"waiting for {_workers(missing)} of {cluster.workers}")
             if is_over():
                 return False
             reception.serve()
@@ -225,7 +229,7 @@ def _listen(address: str) -> socket.socket:
         raise UserError(
             "cannot listen on the chief's port of TF_CONFIG",
             value=address,
-            hint=f"end the process that has it, or choose another one: {error.strerror}",
+            hint=f"stop the process that uses it, or choose another port: {error.strerror}",
         ) from error
 
 

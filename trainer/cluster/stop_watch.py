@@ -1,4 +1,4 @@
-"""Ends a worker that is told to stop while TensorFlow waits for other workers.
+"""Ends a worker that gets a stop signal while TensorFlow waits for other workers.
 
 Python handles signals between two instructions of the main thread, which may wait in a collective operation
 for as long as a peer reads its data, or hangs. Another thread looks where the main thread is.

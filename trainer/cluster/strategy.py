@@ -24,7 +24,7 @@ _MIN_PER_REPLICA: Final = 32
 def make_strategy(
     replicas: int | None, *, kind: str = "auto", all_reduce: str = "auto"
 ) -> tf.distribute.Strategy:
-    """Return the strategy; must be called before anything else initialises TensorFlow's devices.
+    """Return the strategy; must be called before anything else initializes TensorFlow's devices.
 
     Args:
         replicas: number of GPUs or, without a GPU, of logical CPU devices. None for all GPUs or one CPU.
@@ -33,7 +33,7 @@ def make_strategy(
         all_reduce: how the replicas sum gradients; one of `trainer.train_options.ALL_REDUCES`.
 
     Raises:
-        UserError: if there are fewer devices, TensorFlow was initialised with fewer, or the kind contradicts
+        UserError: if there are fewer devices, TensorFlow was initialized with fewer, or the kind contradicts
             `TF_CONFIG` or the number of replicas, or these devices can't sum so.
     """
     # Hides a warning about collective operations that only concerns several workers.
@@ -61,7 +61,7 @@ def _multi_worker(workers: int, replicas: int | None, all_reduce: str) -> tf.dis
         raise UserError(
             "--replicas only works on one machine: several workers use all GPUs of each",
             value=replicas,
-            hint="hide GPUs by CUDA_VISIBLE_DEVICES instead",
+            hint="hide GPUs with CUDA_VISIBLE_DEVICES instead",
         )
     options = communication_options(all_reduce, gpus=bool(devices.gpus()))
     # Blocks until all workers have connected.
@@ -97,13 +97,13 @@ def _mirrored(replicas: int | None, all_reduce: str) -> tf.distribute.Strategy:
 
 def _logical_cpus(count: int) -> list[str]:
     (cpu,) = tf.config.list_physical_devices("CPU")
-    # Fails once TensorFlow's devices are initialised; their number may suffice.
+    # Fails once TensorFlow's devices are initialized; their number may suffice.
     with contextlib.suppress(RuntimeError):
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
     started = len(tf.config.list_logical_devices("CPU"))
     if started < count:
         raise UserError(
-            f"TensorFlow was already initialised with {started} replicas, fewer than --replicas",
+            f"TensorFlow was already initialized with {started} replicas, fewer than --replicas",
             value=count,
             hint="start a new process",
         )

@@ -64,7 +64,7 @@ def read(environment: Mapping[str, str]) -> Cluster:
     addresses, task = _parse(text)
     if addresses.get("ps") or task.get("type") in ("ps", "evaluator"):
         raise UserError(
-            "TF_CONFIG may only have a chief and workers",
+            "TF_CONFIG has tasks other than a chief and workers",
             value=str(task.get("type")) if task.get("type") in ("ps", "evaluator") else "ps",
             hint=f"leave the others out: {PARAMETER_SERVER_REASON}",
         )
@@ -115,7 +115,7 @@ def _index(environment: Mapping[str, str]) -> int:
     index = next((environment[name] for name in INDEX_VARIABLES if name in environment), "")
     if not index.isdecimal():
         raise UserError(
-            f"{' or '.join(INDEX_VARIABLES)} must be the worker's index",
+            f"{' or '.join(INDEX_VARIABLES)} holds no worker's index",
             value=index,
             hint="start it by an Indexed Job or by srun, or set TF_CONFIG yourself",
         )
@@ -128,7 +128,7 @@ def _from_cluster_spec(spec: str) -> str:
     mine = str(task.get("type"))
     if others or mine not in _POOLS:
         raise UserError(
-            "a job may only have a chief and workers",
+            "the job has pools other than a chief and workers",
             value=", ".join(others) or mine,
             hint=f"leave the other pools out: {PARAMETER_SERVER_REASON}",
         )

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from digitmill.commands.progress_bar import progress_bar, shows_bar
 from digitmill.imaging.batch import DigitBatch
 from digitmill.imaging.canonical import PREPROCESSING_VERSION
 from schemas.digit import NOT_A_DIGIT
@@ -282,10 +283,13 @@ def _fill(plan: ReadPlan, writer: ShareWriter, *, keeps: Shard, reads: Shard, wa
     else:
         opened = functools.partial(_preparation, decoder=plan.decoder, owners=plan.owners, keeps=keeps)
         pieces = decode_all(opened, chunks, images=plan.images // reads[1])
-    with contextlib.closing(pieces):
+    shown = keeps[0] == 0 and shows_bar()
+    bar = progress_bar(total=-(-plan.images // reads[1]), unit=" images", desc="reading", disable=not shown)
+    with contextlib.closing(pieces), bar:
         for piece in pieces:
             writer.add(piece)
             watch(writer)
+            bar.update(piece.seen)
 
 
 @contextlib.contextmanager
@@ -301,7 +305,7 @@ def _preparation(
 
 
 def _prepare(batch: DecodedBatch, *, owners: Callable[[np.ndarray, int], np.ndarray], keeps: Shard) -> Share:
-    """Return what some images add to a worker's share."""
+    """Return the part of a decoded batch that belongs to a worker's share."""
     index, workers = keeps
     errors = _errors(batch)
     good = np.array([error is None for error in errors], bool)
@@ -330,7 +334,7 @@ def _errors(batch: DecodedBatch) -> list[ImageError | None]:
 
 def refused_label(label: int) -> ImageError:
     """Return the error of an image whose label is none that can be trained on."""
-    return ImageError(FailureCode.UNSUPPORTED, f"its label {label} is no digit")
+    return ImageError(FailureCode.UNSUPPORTED, f"its label {label} is not a digit")
 
 
 def _is_expected(error: ImageError, label: int) -> bool:

@@ -1,7 +1,7 @@
 """A worker's share of a source: decoded images of each part, in memory or in a cache folder.
 
 Either way they are files: a cache's, or files of the kernel that take memory and have no name. Mapped, they
-are there once, whoever reads them.
+are there once, however many processes read them.
 """
 
 import contextlib
@@ -361,7 +361,7 @@ def _writing(folder: pathlib.Path, *, images: int) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(
-            "cannot write the cache folder",
+            f"cannot write the cache folder ({error.strerror})",
             value=str(error.filename or folder),
-            hint=f"name another --cache-dir: {error.strerror}",
+            hint="name another --cache-dir",
         ) from error

@@ -104,9 +104,9 @@ def _refuse_training_data(digits: Digits, bundle: Bundle) -> None:
     for source in digits.described():
         if source.digest in trained:
             raise UserError(
-                "the model was trained on these images, and promises nothing by them",
+                "the model was trained on these images, so they prove nothing",
                 value=source.source,
-                hint="label others, or name the ones that were kept for the test by --split test",
+                hint="label other images, or use those kept for the test by --split test",
             )
 
 

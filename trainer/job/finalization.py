@@ -9,6 +9,7 @@ from typing import Protocol
 import keras
 
 from digitmill.confidence import calibration
+from schemas.errors import counted
 from schemas.model import bundle as names
 from schemas.model.model_card import CONFIDENCE_SAMPLE, ModelCard
 from trainer.bundle import export, provenance
@@ -65,6 +66,8 @@ def finalize(
         ExportError: if the bundle does not predict what the network does.
         JobFailedError: in the other workers, if the chief has failed.
     """
+    if write:
+        print("evaluating all images", flush=True)
     # The first and only look at the test split: no choices are left to make.
     evaluator = trainer.evaluator
     predictions = {
@@ -112,6 +115,7 @@ def _write(
         found = record(threshold=complete.accept_threshold)
         writing.write_run(where.run, complete, found, epochs=history)
 
+    print("measuring and exporting the model, and writing its report", flush=True)
     model = temperature.bake(trainer.copy_outside_strategy(), card.temperature)
     bundle = where.run.folder / run_folder.BUNDLE
     # The report first: a bundle means that the run is finished.
@@ -202,7 +206,7 @@ def _summary(card: ModelCard, where: Places, *, epochs: int) -> str:
         "test accuracy": str(card.test_accuracy),
         "test loss": f"{card.test_loss:.4f}",
         **assessment.summary(card),
-        "training time": f"{card.train_seconds:.1f} s, {epochs} epochs",
+        "training time": f"{card.train_seconds:.1f} s, {counted(epochs, 'epoch')}",
         "model bundle": where.run.at(run_folder.BUNDLE),
         "history": where.run.at(history_file.FILE),
         "report": where.run.at(writing.PAGE),

@@ -18,7 +18,7 @@ from trainer.cluster.restart import PeerLostError
 from trainer.cluster.stop_watch import StopWatch
 from trainer.data import rejects
 from trainer.data.reading import ReadOptions, Source
-from trainer.data.sources.source_specs import open_sources
+from trainer.data.sources.source_specs import check_places, open_sources
 from trainer.job.result import TrainResult
 from trainer.loop.actions.preemption import PreemptedError
 from trainer.report import writing
@@ -44,6 +44,7 @@ def run(options: TrainOptions) -> TrainResult:
     """
     require("tensorflow", wanted="digitmill train")
     recipes.check(options.recipe)
+    check_places(options.data)
     _check_strategy(options.strategy)
     tf_config.set_from_launcher(os.environ)
     cluster = tf_config.read(os.environ)
@@ -82,7 +83,7 @@ def _worded(watch: StopWatch, where: run_location.Places, resume: str) -> Iterat
     except PeerLostError as error:
         if watch.received is None:
             raise
-        # All workers were told to stop, and the others were faster.
+        # All workers got the signal, and the others were faster.
         raise StoppedError(f"stopped by a signal, and {error}. {resume}", code=watch.code) from error
     except KeyboardInterrupt:
         # While waiting, reading data or writing the bundle, outside the loop that handles signals.
@@ -133,7 +134,7 @@ def _over(where: run_location.Places, cluster: tf_config.Cluster) -> Callable[[]
 def _check_strategy(strategy: str) -> None:
     if strategy == "parameter_server":
         raise UserError(
-            "--strategy is none of auto, one, mirrored, multi_worker",
+            "unsupported --strategy",
             value=strategy,
             hint=f"leave it out: {tf_config.PARAMETER_SERVER_REASON}",
         )

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from schemas.errors import counted
 from trainer import recipes
 from trainer.bundle.initial_weights import load_initial_weights, load_teacher
 from trainer.cluster import devices
@@ -56,7 +57,7 @@ def train(options: TrainOptions, source: Source, where: Places) -> TrainResult:
 
 
 def start_devices(options: TrainOptions) -> tf.distribute.Strategy:
-    """Initialise TensorFlow's devices, say which they are, and return the strategy.
+    """Initialize TensorFlow's devices, say which they are, and return the strategy.
 
     Must come before any other use of the devices.
 
@@ -209,9 +210,10 @@ def _print_summary(
         print(_sizes(digits))
         print(f"an epoch uses {used:,} of {digits.train_images():,} training images")
     recipe, replicas = trainer.recipe, trainer.replicas
+    shared = f", {recipe.batch // replicas} on each of {replicas} replicas" if replicas > 1 else ""
     print(
-        f"{options.recipe}: {trainer.model.count_params():,} parameters, {recipe.epochs} epochs, "
-        f"batches of {recipe.batch}, {recipe.batch // replicas} on each of {replicas} replica(s)",
+        f"{options.recipe}: {trainer.model.count_params():,} parameters, {counted(recipe.epochs, 'epoch')}, "
+        f"batches of {recipe.batch}{shared}",
         flush=True,
     )
     dense = not any(isinstance(layer, keras.layers.Conv2D) for layer in trainer.model.layers)

@@ -61,7 +61,7 @@ def _logits(probabilities: tf.Tensor) -> tf.Tensor:
 def freeze(network: keras.Model, *, dtype_policy: str = "float32") -> Callable[[tf.Tensor], tf.Tensor]:
     """Return a network as a function from uint8[N, 28, 28] to float32[N, 10], its weights constants.
 
-    TensorFlow then folds batch normalisations into convolutions: an ensemble of three took a third of the
+    TensorFlow then folds batch normalizations into convolutions: an ensemble of three took a third of the
     time, and a fifth in bfloat16.
 
     Args:

@@ -213,10 +213,10 @@ def distribute(datasets: Datasets, strategy: tf.distribute.Strategy) -> Iterator
 
 
 def _plain(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Return the dataset as it is to run, whoever iterates over it."""
+    """Return the dataset as it is to run, for every iterator."""
     options = tf.data.Options()
     options.autotune.enabled = False
-    # TensorFlow serialises a pipeline to optimize it, which copies all images; nothing here would change.
+    # TensorFlow serializes a pipeline to optimize it, which copies all images; nothing here would change.
     options.experimental_optimization.apply_default_optimizations = False
     return dataset.with_options(options)
 

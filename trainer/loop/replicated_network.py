@@ -80,7 +80,7 @@ class ReplicatedNetwork:
     def from_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Restore the variables from a checkpoint's arrays."""
         for name, variables in self._variables().items():
-            # A checkpoint of other hardware may have no loss scale: it begins anew.
+            # A checkpoint of other hardware may have no loss scale: it starts at its default.
             if name != "loss_scale" or f"{name}/0" in arrays:
                 weights.from_arrays(arrays, name, variables, strategy=self._strategy)
 

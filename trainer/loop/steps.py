@@ -172,7 +172,7 @@ class StepRunner:
         return tf.stack(sums), gradients
 
     def _regularisation(self) -> tf.Tensor:
-        """Return this part's share of the layers' regularisation losses."""
+        """Return this part's share of the layers' regularization losses."""
         shares = self._strategy.num_replicas_in_sync * self._recipe.accumulate
         return tf.add_n(self._model.losses) / shares if self._model.losses else 0.0
 

@@ -1,4 +1,4 @@
-"""Layers for training only: fused batch normalisation, and dropout that differs between replicas."""
+"""Layers for training only: fused batch normalization, and dropout that differs between replicas."""
 
 import functools
 from collections.abc import Callable
@@ -17,10 +17,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: Any = None) -> tf.Tensor:
-        """Return the normalised images; in training, also updates the moving averages."""
+        """Return the normalized images; in training, also updates the moving averages."""
         if not training or not self.trainable or len(inputs.shape) != 4 or not (self.center and self.scale):
             return super().call(inputs, training=training, mask=mask)
-        normalised, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+        normalized, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             inputs, self.gamma.value, self.beta.value, epsilon=self.epsilon, is_training=True
         )
         values = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], tf.float32)
@@ -28,11 +28,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
         variance *= (values - 1) / values
         for average, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
             average.assign(average * self.momentum + new * (1 - self.momentum))
-        return normalised
+        return normalized
 
 
 def for_training(model: keras.Model, *, sync_batch_norm: bool = False) -> keras.Model:
-    """Return a network with other batch normalisations, and the model's other layers.
+    """Return a network with other batch normalizations, and the model's other layers.
 
     They are fused where possible or, with `sync_batch_norm`, Keras's own that share mean and variance.
 

@@ -40,7 +40,7 @@ def to_arrays(
     """Return each variable's value as `PREFIX/NUMBER`, bit for bit.
 
     Where the replicas of this machine differ, all their values are stacked as `PREFIX/NUMBER/replicas`:
-    batch normalisation keeps moving averages per replica between two synchronisations.
+    batch normalization keeps moving averages per replica between two synchronizations.
     """
     arrays = {}
     for number, variable in enumerate(variables):

@@ -41,7 +41,7 @@ def check_target(target: float | None, validation: Split | None) -> None:
         )
     if target == 1:
         raise UserError(
-            "no number of images shows that all answers are right",
+            "no number of images can prove that every accepted answer is right",
             value=f"--target-accuracy {target:g}",
             hint="give a share below 1, such as 0.999",
         )
@@ -183,8 +183,9 @@ def summary(card: ModelCard) -> dict[str, str]:
             f"{rejected.accepted:,} of {rejected.images:,} pictures are accepted, {percent(rejected.share)}"
         )
     default = next(row for row in card.exports if row.name == card.litert_model)
+    measured = f"the {'validation' if trust.accepted else 'test'} images"
     return lines | {
-        "on CPUs": f"{default.name}: {percent(default.accuracy.value)} of the same images, "
+        "on CPUs": f"{default.name}: {percent(default.accuracy.value)} of {measured} right, "
         f"{default.images_per_second:,.0f} images/s"
     }
 

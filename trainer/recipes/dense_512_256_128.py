@@ -1,4 +1,4 @@
-"""Three dense layers with batch normalisation, LeakyReLU and dropout, Adam.
+"""Three dense layers with batch normalization, LeakyReLU and dropout, Adam.
 
 Source: 512, 256 and 128 units, dropout of 0.2 and 0.1 after the last two, Adam, one-hot labels, 12
     epochs, batches of 128, 15 % of the images held out; 97 to 98 % on the test set. It is silent about

@@ -1,7 +1,7 @@
 """Five convolutions of 24 to 52 channels, AdamW, augmented: 61,000 parameters.
 
 Source: pairs of 3 x 3 convolutions between poolings, as in K. Simonyan, A. Zisserman, "Very Deep
-    Convolutional Networks for Large-Scale Image Recognition", arXiv:1409.1556, with batch normalisation
+    Convolutional Networks for Large-Scale Image Recognition", arXiv:1409.1556, with batch normalization
     behind the pooling. The settings are ours, as first tried, no choice made on test images.
 Command: digitmill train --recipe small-cnn --data idx:mnist --output run
 Time: 200 to 230 s of training on two CPU cores in bfloat16 that other work shared.

@@ -135,8 +135,8 @@ def _write(where: Place, files: Iterable[tuple[str, bytes]]) -> None:
             names.append(name)
     except OSError as error:
         raise UserError(
-            "cannot write the report",
+            f"cannot write the report ({error.strerror})",
             value=where.uri,
-            hint=f"name another folder: {error.strerror}",
+            hint="name another folder",
         ) from error
     where.publish(*names)

@@ -134,7 +134,7 @@ class Checkpoints:
             raise UserError(
                 "cannot read the chief's checkpoint",
                 value=self._place.at(file_name(step)),
-                hint=f"put the run folder where all workers see it ({error})",
+                hint=f"put the run folder where all workers can read it ({error})",
             ) from error
 
     def load_newest(self) -> Checkpoint | None:

@@ -1,4 +1,4 @@
-"""Recognises a full disk, which libraries report in ways of their own."""
+"""Recognizes a full disk, which libraries report in ways of their own."""
 
 import errno
 import os

@@ -72,9 +72,9 @@ def writable(folder: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(
-            "cannot write --output",
+            f"cannot write --output ({error.strerror})",
             value=folder,
-            hint=f"choose another one: {error.strerror}",
+            hint="choose another folder",
         ) from error
 
 

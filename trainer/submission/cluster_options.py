@@ -71,7 +71,7 @@ class VertexOptions(_CloudOptions):
         rules.TENSORBOARD.check("--tensorboard", self.tensorboard)
         if self.staging is not None and not self.staging.startswith("gs://"):
             raise UserError(
-                "--staging must be in gs://",
+                "--staging is not in gs://",
                 value=self.staging,
                 hint="name a folder of a bucket in the region",
             )
@@ -79,7 +79,7 @@ class VertexOptions(_CloudOptions):
             raise UserError(
                 "--tensorboard needs a service account",
                 value="no --service-account",
-                hint="give one that may write there",
+                hint="give a --service-account that may write to it",
             )
 
 
@@ -180,7 +180,7 @@ class KubernetesOptions(_CloudOptions):
             return
         if rules.amount_in_bytes(self.shm_size) > rules.amount_in_bytes(self.memory):
             raise UserError(
-                f"--shm-size is part of --memory, {self.memory}, and cannot be more",
+                f"--shm-size is larger than --memory {self.memory}, which includes it",
                 value=self.shm_size,
                 hint="raise --memory, or give less",
             )
@@ -191,7 +191,9 @@ class KubernetesOptions(_CloudOptions):
         paths = [*(volume.path for volume in self.volumes), *files, "/dev/shm"]
         for path in paths:
             if paths.count(path) > 1:
-                raise UserError("two volumes have the same path", value=path, hint="give each its own")
+                raise UserError(
+                    "two volumes have the same path", value=path, hint="give each volume its own path"
+                )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

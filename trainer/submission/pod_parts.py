@@ -33,7 +33,7 @@ class Volume:
         claim, _, path = text.partition(":")
         if not claim or not path.startswith("/") or path == "/":
             raise UserError(
-                "--volume must be CLAIM:/PATH", value=text, hint="write it as train-data:/mnt/train"
+                "--volume is not CLAIM:/PATH", value=text, hint="write it as train-data:/mnt/train"
             )
         rules.OBJECT.check("the claim of --volume", claim)
         return cls(claim, path.rstrip("/"))
@@ -62,7 +62,7 @@ class Secret:
         name, colon, path = text.partition(":")
         if not name or (colon and (not path.startswith("/") or path == "/")):
             raise UserError(
-                "--secret must be NAME or NAME:/PATH",
+                "--secret is neither NAME nor NAME:/PATH",
                 value=text,
                 hint="write it as wandb-key, or as s3-credentials:/etc/s3",
             )
@@ -87,7 +87,7 @@ class Variable:
         """Parse `NAME=VALUE`; raise UserError for anything else, or a variable that `submit` sets."""
         name, equals, value = text.partition("=")
         if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-            raise UserError("--env must be NAME=VALUE", value=text, hint="write it as NCCL_DEBUG=INFO")
+            raise UserError("--env is not NAME=VALUE", value=text, hint="write it as NCCL_DEBUG=INFO")
         if name in _SET_BY_SUBMIT:
             raise UserError("--env sets a variable that tells workers apart", value=name, hint="leave it out")
         return cls(name, value)
@@ -106,7 +106,7 @@ class NodeLabel:
         key, equals, value = text.partition("=")
         if not equals:
             raise UserError(
-                "--node-selector must be KEY=VALUE",
+                "--node-selector is not KEY=VALUE",
                 value=text,
                 hint="write it as nvidia.com/gpu.product=NVIDIA-L4",
             )

@@ -49,7 +49,7 @@ class Request:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise UserError(
-                "--name must be at most 53 lower-case letters, digits and hyphens, a letter first",
+                "--name is not 1 to 53 lower-case letters, digits and hyphens that begin with a letter",
                 value=self.name,
                 hint="give another name",
             )
@@ -91,7 +91,7 @@ class Request:
                 continue
             shared = f"gs:// or below {' or '.join(mounts)}" if mounts else "gs://"
             raise UserError(
-                f"workers do not see the path of {flag}, which must be in {shared}",
+                f"workers cannot see the path of {flag}, which is not in {shared}",
                 value=path,
                 hint="copy it there" if flag != "--output" else "name such a folder",
             )

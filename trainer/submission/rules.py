@@ -14,7 +14,7 @@ class Rule:
     """The format of a value.
 
     Attributes:
-        words: what it must be, after "--FLAG must be".
+        words: what it must be, after "--FLAG is not".
         pattern: regular expression that the whole value matches.
         example: a valid value.
     """
@@ -26,7 +26,7 @@ class Rule:
     def check(self, flag: str, value: str | None) -> None:
         """Raise UserError for a value of another format; None is valid."""
         if value is not None and not re.fullmatch(self.pattern, value):
-            raise UserError(f"{flag} must be {self.words}", value=value, hint=f"write it as {self.example}")
+            raise UserError(f"{flag} is not {self.words}", value=value, hint=f"write it as {self.example}")
 
 
 PROJECT: Final = Rule(

@@ -45,7 +45,7 @@ def run(options: TuneOptions) -> str:
     """
     if tf_config.read(os.environ).workers > 1:
         raise UserError(
-            "a trial trains on one machine; several workers are configured",
+            "tuning runs on one machine, but TF_CONFIG names several workers",
             value="TF_CONFIG",
             hint="unset it: machines that have the same --output share the trials",
         )
@@ -90,7 +90,7 @@ def _search_in_processes(options: TuneOptions) -> None:
 
 
 def _search_in_folder(options: TuneOptions) -> None:
-    """Train the remaining trials, one after the other, beside whoever else trains some."""
+    """Train the remaining trials, one after the other, beside other processes that train some."""
     recipe = recipes.load(options.train.recipe)
     strategy = training.start_devices(options.train)
     digits = _read(options.train, strategy)

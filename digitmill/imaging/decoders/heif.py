@@ -19,7 +19,8 @@ def opened(data: bytes) -> "Image.Image":
         from pillow_heif import HeifImageFile, options
     except ImportError as error:
         raise ImageError(
-            FailureCode.UNSUPPORTED, "HEIC photo: install digitmill[formats], or convert it"
+            FailureCode.UNSUPPORTED,
+            "HEIC photo, not supported: convert it to JPEG or PNG, or install digitmill[formats]",
         ) from error
     options.DECODE_THREADS = 1
     image: Image.Image = HeifImageFile(io.BytesIO(data))

@@ -29,7 +29,8 @@ class PdfPages:
             import pypdfium2
         except ImportError as error:
             raise ImageError(
-                FailureCode.UNSUPPORTED, "PDF document: install digitmill[formats], or convert its pages"
+                FailureCode.UNSUPPORTED,
+                "PDF document, not supported: convert its pages to PNG, or install digitmill[formats]",
             ) from error
         with reported(Kind.PDF):
             try:
@@ -37,7 +38,7 @@ class PdfPages:
             except pypdfium2.PdfiumError as error:
                 if "password" in str(error).lower():
                     raise ImageError(
-                        FailureCode.UNSUPPORTED, "PDF with a password: save it without one"
+                        FailureCode.UNSUPPORTED, "PDF with a password, not supported: save it without one"
                     ) from error
                 raise
         self.count = check_count(Kind.PDF, len(self._document))

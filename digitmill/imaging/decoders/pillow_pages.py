@@ -117,4 +117,7 @@ def to_pixels(image: Image.Image) -> np.ndarray:
             return wide.astype(np.uint16)
     if image.mode in ("RGB", "RGBX", "CMYK", "YCbCr"):
         return cv2.cvtColor(np.asarray(image.convert("RGB")), cv2.COLOR_RGB2BGR)
-    raise ImageError(FailureCode.UNSUPPORTED, f"a picture with samples of the mode {image.mode}")
+    raise ImageError(
+        FailureCode.UNSUPPORTED,
+        f"picture in the color mode {image.mode}, not supported: save it as gray or RGB",
+    )

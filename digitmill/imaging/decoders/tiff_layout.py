@@ -42,7 +42,7 @@ _PHOTOMETRICS: Final = (0, 1, 2, 3, 5, YCBCR)
 """Grey from white or from black, RGB, palette, CMYK, YCbCr."""
 
 _RAW_PHOTOMETRICS: Final = (32803, 34892)
-RAW_PHOTO: Final = "a raw photo: develop it to PNG or JPEG"
+RAW_PHOTO: Final = "raw photo (DNG, CR2 or NEF), not supported: develop it to PNG or JPEG"
 
 
 def check_layout(page: "tifffile.TiffPage", directory: Directory) -> None:
@@ -147,4 +147,6 @@ def _named(value: int) -> str:
 
 
 def _unsupported(what: str) -> ImageError:
-    return ImageError(FailureCode.UNSUPPORTED, f"a TIFF {what}: save it uncompressed, grey or RGB")
+    return ImageError(
+        FailureCode.UNSUPPORTED, f"TIFF {what}, not supported: save it uncompressed, gray or RGB"
+    )

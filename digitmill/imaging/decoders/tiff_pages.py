@@ -90,7 +90,7 @@ class TiffPages:
 
         from digitmill.imaging.decoders import pillow_pages
 
-        # Pillow would walk the chain up to each page anew: 10,000 pages would take hours.
+        # Pillow would walk the chain from its start for each page: 10,000 pages would take hours.
         data = starting_at(self._data, directory.offset)
 
         def decode() -> np.ndarray:

@@ -48,7 +48,7 @@ def to_pixels(samples: np.ndarray, page: "tifffile.TiffPage") -> np.ndarray:
     colours = 3 if photometric in (_RGB, _YCBCR) else 1
     if len(channels) < colours:
         raise ImageError(
-            FailureCode.CORRUPT, f"a TIFF of {len(channels)} samples a pixel instead of {colours}"
+            FailureCode.CORRUPT, f"a TIFF of {len(channels)} samples per pixel instead of {colours}"
         )
     shades, opacity = channels[:colours], _opacity(channels, colours, page)
     if opacity is not None and page.extrasamples[:1] == (_ASSOCIATED,):
@@ -102,7 +102,10 @@ def scale_wide(channels: list[np.ndarray]) -> list[np.ndarray]:
     low = float(min(channel.min() for channel in channels))
     high = float(max(channel.max() for channel in channels))
     if not np.isfinite(low) or not np.isfinite(high):
-        raise ImageError(FailureCode.UNSUPPORTED, "a TIFF with samples that are infinite or not a number")
+        raise ImageError(
+            FailureCode.UNSUPPORTED,
+            "TIFF with samples that are infinite or not a number, not supported: save it as 8 or 16 bits",
+        )
     if low >= 0:
         low = 0.0
         integer = channels[0].dtype.kind != "f"
@@ -131,7 +134,9 @@ def _coloured(indices: np.ndarray, page: "tifffile.TiffPage") -> np.ndarray:
 
 def _from_inks(channels: list[np.ndarray], page: "tifffile.TiffPage") -> np.ndarray:
     if len(channels) < 4 or page.tags.valueof(_INK_SET, _CMYK_INKS) != _CMYK_INKS:
-        raise ImageError(FailureCode.UNSUPPORTED, "a TIFF of inks that are not CMYK: save it as RGB")
+        raise ImageError(
+            FailureCode.UNSUPPORTED, "TIFF with inks other than CMYK, not supported: save it as RGB"
+        )
     inks = [
         cv2.convertScaleAbs(c, alpha=1 / 257) if c.itemsize == 2 else np.ascontiguousarray(c)
         for c in channels[:4]

@@ -2,7 +2,7 @@
 
 PNG and JPEG, which nearly all images are, are decoded in this process where they are small and plain; their
 headers are read here, so that nothing cut off, contradictory or huge gets to a decoder. All other kinds are
-only recognised: `digitmill.imaging.decoders` reads them under guard and rejects what is cut off or too large.
+only recognized: `digitmill.imaging.decoders` reads them under guard and rejects what is cut off or too large.
 """
 
 from typing import Final

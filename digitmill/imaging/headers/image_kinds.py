@@ -16,7 +16,7 @@ _MOST_ENTRIES: Final = 512
 
 
 class Kind(enum.StrEnum):
-    """Supported image kinds, recognised by their magic bytes, not by file names."""
+    """Supported image kinds, recognized by their magic bytes, not by file names."""
 
     PNG = "PNG"
     JPEG = "JPEG"

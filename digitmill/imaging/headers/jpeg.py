@@ -5,9 +5,11 @@ import struct
 from typing import Final
 
 from digitmill.imaging.headers.image_kinds import Header, Kind, corrupt
+from schemas.failure import FailureCode, ImageError
 
 _SIZE: Final = struct.Struct(">BHH")
-_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_LS: Final = 0xF7
+_FRAMES: Final = frozenset({*range(0xC0, 0xD0), _JPEG_LS}) - {0xC4, 0xC8, 0xCC}
 _EVERYDAY_FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2})
 _FRAME_BYTES: Final = 8
 _SCAN: Final = 0xDA
@@ -49,6 +51,8 @@ def header(data: bytes) -> Header:
         place += length
     if frame is None:
         raise corrupt("a JPEG without a frame")
+    if frame[0] == _JPEG_LS:
+        raise ImageError(FailureCode.UNSUPPORTED, "JPEG-LS picture, not supported: convert it to PNG or JPEG")
     _check_scans(data, place)
     kind, (_, height, width) = frame
     return Header(Kind.JPEG, width, height, orderly and kind in _EVERYDAY_FRAMES)

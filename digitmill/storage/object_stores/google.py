@@ -80,7 +80,7 @@ def credentials() -> Any:
 
 @functools.cache
 def client() -> storage.Client:
-    """Return this process's client; it honours STORAGE_EMULATOR_HOST."""
+    """Return this process's client; it honors STORAGE_EMULATOR_HOST."""
     address = os.environ.get(EMULATOR)
     if address is not None:
         options = {} if "://" in address else {"api_endpoint": f"http://{address}"}

@@ -85,7 +85,7 @@ class Lease:
             raise StorageError(
                 "this launcher no longer holds its output",
                 value=self._place,
-                hint="another launcher has taken it over and continues the run",
+                hint="another launcher took it over and continues the run",
             )
 
     def _renew_now(self) -> None:

@@ -36,12 +36,12 @@ def split_place(place: str) -> tuple[str, str, str]:
     scheme, bucket, name = split(place)
     if scheme not in SCHEMES:
         raise UserError(
-            "not a path, nor a place in gs://, s3:// or az://",
+            "neither a path nor an address in gs://, s3:// or az://",
             value=place,
             hint="check what comes before ://",
         )
     if not bucket:
-        raise UserError("no bucket is named", value=place, hint=f"write {scheme}://BUCKET/FOLDER")
+        raise UserError("the address names no bucket", value=place, hint=f"write {scheme}://BUCKET/FOLDER")
     return scheme, bucket, name
 
 

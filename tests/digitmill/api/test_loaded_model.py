@@ -157,7 +157,7 @@ def test_no_image_is_no_prediction(model: digitmill.Model) -> None:
 
 @pytest.mark.parametrize("image", ["a.png", pathlib.Path("a.png"), b"", np.zeros((28, 28), np.uint8)])
 def test_a_single_image_is_an_error_that_says_what_to_write(model: digitmill.Model, image: object) -> None:
-    with pytest.raises(digitmill.UserError, match=r"predict takes a list of images.*predict\(\[image\]\)"):
+    with pytest.raises(digitmill.UserError, match=r"predict needs a list of images.*predict\(\[image\]\)"):
         model.predict(image)
 
 
@@ -172,7 +172,7 @@ def test_a_model_shows_its_card(model: digitmill.Model) -> None:
 def test_a_wrong_bundle_or_engine_is_a_user_error(tmp_path: pathlib.Path) -> None:
     with pytest.raises(digitmill.UserError, match="not a model bundle"):
         digitmill.load(tmp_path)
-    with pytest.raises(digitmill.UserError, match="no such engine: 'gpu'"):
+    with pytest.raises(digitmill.UserError, match="unknown engine: 'gpu'"):
         digitmill.load(engine="gpu")
 
 

@@ -73,11 +73,11 @@ def test_of_beams_flags_those_that_are_given_come_last(tmp_path):
     [
         ({"mots": 3}, ["mots", "Did you mean most"]),
         ({"zzz": 3}, ["It may name: beam-flags, input, most"]),
-        ({"quick": "yes"}, ["quick in --config must be true or false", "yes"]),
-        ({"output": True}, ["output in --config must be text or a number", "Quote what is text"]),
-        ({"output": None}, ["must be text or a number"]),
-        ({"most": [1, 2]}, ["must be text or a number"]),
-        ({"input": [["a"]]}, ["must be text or a number"]),
+        ({"quick": "yes"}, ["quick in --config is not true or false", "yes"]),
+        ({"output": True}, ["output in --config is not text or a number", "Write text in quotes"]),
+        ({"output": None}, ["is not text or a number"]),
+        ({"most": [1, 2]}, ["is not text or a number"]),
+        ({"input": [["a"]]}, ["is not text or a number"]),
         ({"config": "other.yaml"}, ["'config'"]),
         ({"json": True}, ["'json'"]),
         (None, ["no section 'try-out'", "Its sections are: try-out"]),
@@ -105,7 +105,7 @@ def test_a_file_of_another_kind_is_refused(text, word, tmp_path):
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(UserError, match="cannot read the file of --config"):
+    with pytest.raises(UserError, match="cannot read the --config file"):
         told("--config", str(tmp_path / "none.yaml"))
 
 
@@ -123,6 +123,12 @@ def test_json_goes_to_standard_output_alone():
     ):
         result = CliRunner().invoke(speak, flags)
         assert (result.exit_code, result.stdout, result.stderr) == (0, out, err)
+
+
+def test_a_run_that_skips_says_how_to_repeat_all_of_it():
+    lines = run_config.to_text("score", {"input": ["scans"], "since": "nights"}).splitlines()
+    assert lines[1].startswith("# With `since` it scores only what no finished run has")
+    assert "since" not in run_config.to_text("score", {"input": ["scans"]})
 
 
 NAMES = st.text(string.ascii_lowercase + "-", min_size=1).filter(

@@ -34,12 +34,12 @@ def with_files(card: ModelCard, files: tuple[str, ...], *, default: str = names.
     [
         (ALL, BARE, "litert", "there is no GPU"),
         (ALL, CPU, "litert", "there is no GPU"),
-        (ALL, GPU, "saved_model", "TensorFlow sees 2 GPU(s)"),
+        (ALL, GPU, "saved_model", "TensorFlow sees 2 GPUs"),
         (ALL, UNSEEN, "litert", "there is a GPU, but TensorFlow does not see it"),
         (ALL, UNUSED, "litert", "there is a GPU, but TensorFlow is not installed"),
         (LITERT_ONLY, GPU, "litert", "the bundle holds no SavedModel"),
         (SAVED_MODEL_ONLY, CPU, "saved_model", "the bundle holds no LiteRT model"),
-        (SAVED_MODEL_ONLY, GPU, "saved_model", "TensorFlow sees 2 GPU(s)"),
+        (SAVED_MODEL_ONLY, GPU, "saved_model", "TensorFlow sees 2 GPUs"),
     ],
 )
 def test_auto_goes_by_card_and_machine(

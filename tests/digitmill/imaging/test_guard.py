@@ -173,7 +173,7 @@ def test_a_decoder_that_sleeps_is_restarted_and_at_last_given_up(faulty: Guard, 
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"be killed", "the decoder process was killed 10 times in a row: 'SIGKILL'. Give this machine more"),
+        (b"be killed", "the decoder process was killed 10 times in a row: 'SIGKILL'. Free memory"),
         (b"lack", "the decoder process cannot work: .*Too many open files.*Allow more processes"),
     ],
 )

@@ -5,7 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitmill.storage.names import folder_of, path_of, place_of, readable, uri_in, uri_of
+from digitmill.storage.names import (
+    check_found,
+    folder_of,
+    near_path,
+    path_of,
+    place_of,
+    readable,
+    uri_in,
+    uri_of,
+)
+from schemas.errors import UserError
 
 NAMES = st.binary(min_size=1, max_size=40).filter(
     lambda name: not {0, ord("/")} & set(name) and name not in (b".", b"..")
@@ -77,3 +87,36 @@ def test_a_place_is_spelled_as_it_was_given(tmp_path: pathlib.Path, monkeypatch:
     assert place_of(uri) == place_of(uri, str(tmp_path)) == f"{tmp_path}/in/a b"
     assert place_of(uri, "in") == "in/a b"
     assert place_of("gs://b/a%20b", "in") == "gs://b/a%20b"
+
+
+@pytest.mark.parametrize(
+    ("given", "near"),
+    [
+        ("scan", "scans"),
+        ("Scans/", "scans"),
+        ("scan/0/a.png", "scans/0/a.png"),
+        ("scans/0/a.pgn", "scans/0/a.png"),
+        ("scans/0/b.png", None),
+        ("meters", None),
+        ("nowhere/to/go", None),
+    ],
+)
+def test_a_misspelled_path_has_the_nearest_one(
+    given: str, near: str | None, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scans/0").mkdir(parents=True)
+    (tmp_path / "scans/0/a.png").touch()
+    monkeypatch.chdir(tmp_path)
+    assert near_path(given) == near
+    assert near_path(f"{tmp_path}/{given}") == (near and f"{tmp_path}/{near}")
+
+
+def test_only_missing_local_paths_are_refused(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nights").mkdir()
+    for place in ("nights", "gs://bucket/nights", "nights/*.csv", tmp_path.as_uri()):
+        check_found(place)
+    with pytest.raises(UserError, match=r"run not found: 'night'\. Did you mean nights\?"):
+        check_found("night", "run")

@@ -63,7 +63,9 @@ def test_what_matches_nothing_is_refused(filled: Bucket, name: str) -> None:
 
 @pytest.mark.parametrize("given", ["http://host/x", "gs://", "s3:///x"])
 def test_a_place_that_is_none_is_refused(given: str) -> None:
-    with pytest.raises(UserError, match=r"not a path, nor a place in gs://|no bucket is named"):
+    with pytest.raises(
+        UserError, match=r"neither a path nor an address in gs://|the address names no bucket"
+    ):
         list(list_place(given))
 
 

@@ -28,5 +28,5 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: pathlib.Path) -> 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="not writable"):
+    with pytest.raises(UserError, match="cannot write to the sample folder"):
         write_sample(tmp_path / "file" / "folder", "test")

@@ -298,8 +298,8 @@ def test_gnu_tar_s_own_sparse_files_are_failures(tmp_path) -> None:
             file.seek(position)
             file.write(b"x" * 5000)
     (tmp_path / "last").write_bytes(b"last")
-    for flavour in ("gnu", "pax"):
-        command = ["tar", "--sparse", f"--format={flavour}", "-cf", "x.tar", "holes", "last"]
+    for flavor in ("gnu", "pax"):
+        command = ["tar", "--sparse", f"--format={flavor}", "-cf", "x.tar", "holes", "last"]
         subprocess.run(command, cwd=tmp_path, check=True)
         assert contents((tmp_path / "x.tar").read_bytes(), ArchiveKind.TAR) == [UNSUPPORTED, b"last"]
 
@@ -308,8 +308,8 @@ def test_gnu_tar_s_own_sparse_files_are_failures(tmp_path) -> None:
     ("change", "code", "detail"),
     [
         ({"flags": 1}, UNSUPPORTED, "encrypted"),
-        ({"method": 12}, UNSUPPORTED, "compression method 12"),
-        ({"method": 14}, UNSUPPORTED, "compression method 14"),
+        ({"method": 12}, UNSUPPORTED, "compressed by method 12"),
+        ({"method": 14}, UNSUPPORTED, "compressed by method 14"),
         ({"mode": stat.S_IFLNK | 0o777}, UNSUPPORTED, "a link"),
         ({"crc": 1}, CORRUPT, "checksum"),
         ({"size": 3}, CORRUPT, "9 bytes, but its header says 3"),
@@ -317,7 +317,7 @@ def test_gnu_tar_s_own_sparse_files_are_failures(tmp_path) -> None:
         ({"packed": 3}, CORRUPT, "cut short"),
         ({"packed": 2**31}, CORRUPT, "packed"),
         ({"packed": 2**20}, CORRUPT, "beyond"),
-        ({"at": 3}, CORRUPT, "shares bytes with another"),
+        ({"at": 3}, CORRUPT, "its bytes overlap those of another"),
         ({"at": 2**32 - 2}, CORRUPT, "beyond"),
     ],
 )
@@ -495,7 +495,7 @@ def test_a_zip_whose_count_is_wrong_says_so() -> None:
     data = bytearray(zip_of(FEW))
     data[-14:-10] = b"\7\0\7\0"
     *_, last = members(bytes(data), ArchiveKind.ZIP)
-    assert "says 7 members and has 3" in last.content.detail
+    assert "states 7 members but has 3" in last.content.detail
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -697,8 +697,12 @@ def test_packed_records_keep_names_and_labels() -> None:
     [
         (Column("image/raw", "bytes", nullable=False, description=""), b"x", "without image/encoded"),
         (Column(packed.ENCODED, "integer", nullable=False, description=""), 1, "without image/encoded"),
-        (Column(packed.LABEL, "integer", nullable=False, description=""), 11, "image/label is 11, no digit"),
-        (Column(packed.LABEL, "bytes", nullable=False, description=""), b"3", "no digit"),
+        (
+            Column(packed.LABEL, "integer", nullable=False, description=""),
+            11,
+            "image/label is 11, not a digit",
+        ),
+        (Column(packed.LABEL, "bytes", nullable=False, description=""), b"3", "not a digit"),
     ],
 )
 def test_other_records_are_failures(column: Column, value: object, detail: str) -> None:

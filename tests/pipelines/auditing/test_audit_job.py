@@ -98,7 +98,7 @@ def test_without_the_flag_nothing_is_drawn(
 ) -> None:
     output = score(digit_folder, bundle_path, tmp_path / "out", audit=None, limit=20)
     assert not (output / "reports/audit.csv").exists()
-    with pytest.raises(UserError, match="the run has drawn no images for an audit"):
+    with pytest.raises(UserError, match="the run drew no images for an audit"):
         audited(output, write_labels(tmp_path / "labels.csv", {"/x.png": 1}))
 
 
@@ -151,7 +151,7 @@ def test_labels_of_another_version_say_nothing(output: pathlib.Path, tmp_path: p
     sample = drawn(output)
     rows = ["path,label,generation", *(f"{row['image']},1,{int(row['generation']) + 1}" for row in sample)]
     (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
-    with pytest.raises(UserError, match="none of the images that were drawn has a label"):
+    with pytest.raises(UserError, match="none of the images drawn for the audit has a label"):
         audited(output, str(tmp_path / "labels.csv"))
     assert not (output / "audit.json").exists()
 

@@ -130,7 +130,7 @@ def test_an_invalid_name_is_one_failure(name: str, digit_folder: pathlib.Path) -
     with ImageReader() as reader:
         (bad, error), (image, content) = read_contents([name, str(good)], reader)
     assert (bad.uri, error.code) == (name, "UNREADABLE")
-    assert "not a path, nor a URI of file:///, gs://" in error.detail
+    assert "neither a path nor a URI of file:///, gs://" in error.detail
     assert (image.uri, content) == (good.as_uri(), good.read_bytes())
 
 

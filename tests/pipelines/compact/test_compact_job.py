@@ -427,7 +427,7 @@ def test_a_run_without_the_runs_that_it_builds_on_is_refused(
         merge(tmp_path / "2", output=tmp_path / "state")
     assert f"Name {tmp_path / '1'}, too" in str(caught.value)
     assert not (tmp_path / "state").exists()
-    with pytest.raises(UserError, match="no finished run here or in the folders below"):
+    with pytest.raises(UserError, match="no finished run in this folder or below it"):
         merge(tmp_path / "none", output=tmp_path / "state")
 
 

@@ -246,7 +246,7 @@ def test_a_folder_without_runs_is_refused(
     (tmp_path / "empty").mkdir()
     score(mixed_folder, bundle_path, tmp_path / "unfinished")
     (tmp_path / "unfinished" / "manifest.json").unlink()
-    with pytest.raises(UserError, match="no finished run here or in the folders below"):
+    with pytest.raises(UserError, match="no finished run in this folder or below it"):
         score(mixed_folder, bundle_path, tmp_path / "out", since=str(tmp_path / given))
     assert not (tmp_path / "out").exists()
 

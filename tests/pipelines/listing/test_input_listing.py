@@ -216,7 +216,7 @@ def test_files_are_included_and_excluded_by_names_relative_to_the_input(tree: pa
     assert chosen("a/**", include=("*.png",)) == (["a/1.png"], 1)
     assert chosen("a/1.png", exclude=("**",)) == (["a/1.png"], 0)
     for place in ("a", "a/*.png"):
-        with pytest.raises(UserError, match="input holds no images"):
+        with pytest.raises(UserError, match="the input holds no images"):
             chosen(place, exclude=("**",))
 
 
@@ -281,10 +281,10 @@ def test_an_unusable_input_list_is_refused(tree: pathlib.Path, content: bytes) -
 def test_an_output_in_an_input_is_refused(tmp_path: pathlib.Path, output: str) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "in")
-    with pytest.raises(UserError, match="the output lies in an input"):
+    with pytest.raises(UserError, match="the output is inside an input"):
         check_output_outside_inputs([str(tmp_path / "in")], str(tmp_path / output))
     check_output_outside_inputs([str(tmp_path / "in")], str(tmp_path / "in-2"))
-    with pytest.raises(UserError, match="the output lies in an input"):
+    with pytest.raises(UserError, match="the output is inside an input"):
         check_output_outside_inputs(["gs://b/"], "gs://b/out")
     check_output_outside_inputs(["gs://b/in", "s3://b"], "gs://b/out")
 
@@ -294,9 +294,9 @@ def test_an_output_whose_files_a_pattern_matches_is_refused(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, pattern: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="the output lies in an input"):
+    with pytest.raises(UserError, match="the output is inside an input"):
         check_output_outside_inputs([pattern], str(tmp_path / "in/out"))
-    with pytest.raises(UserError, match="the output lies in an input"):
+    with pytest.raises(UserError, match="the output is inside an input"):
         check_output_outside_inputs([f"gs://b/{pattern}"], "gs://b/in/out")
     for harmless in ("in/**/*.png", "in/*", "other/**"):
         check_output_outside_inputs([harmless], str(tmp_path / "in/out"))
@@ -304,7 +304,7 @@ def test_an_output_whose_files_a_pattern_matches_is_refused(
 
 def test_an_output_in_a_folder_with_brackets_is_refused(tmp_path: pathlib.Path) -> None:
     (tmp_path / "in[1]").mkdir()
-    with pytest.raises(UserError, match="the output lies in an input"):
+    with pytest.raises(UserError, match="the output is inside an input"):
         check_output_outside_inputs([str(tmp_path / "in[1]")], str(tmp_path / "in[1]/out"))
 
 
@@ -320,8 +320,8 @@ def test_a_broken_link_is_listed(tree: pathlib.Path) -> None:
     [
         ("missing", "input not found"),
         ("*.nothing", "no file matches the pattern"),
-        ("empty", "input holds no files"),
-        ("ftp://host/x", "not a path, nor a place in gs://"),
+        ("empty", "the input holds no files"),
+        ("ftp://host/x", "neither a path nor an address in gs://"),
     ],
 )
 def test_an_input_without_images_is_refused(
@@ -416,10 +416,10 @@ def test_too_many_open_files_end_the_listing(tree: pathlib.Path, denied: Callabl
 
 def test_a_folder_that_holds_nothing_but_a_link_to_itself_is_refused(tmp_path: pathlib.Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path)
-    with pytest.raises(UserError, match="input holds no files"):
+    with pytest.raises(UserError, match="the input holds no files"):
         list(list_images([str(tmp_path)]))
     (tmp_path / ".DS_Store").touch()
-    with pytest.raises(UserError, match="input holds no images"):
+    with pytest.raises(UserError, match="the input holds no images"):
         list(list_images([str(tmp_path)]))
 
 

@@ -110,12 +110,12 @@ def test_a_file_and_its_pages_may_not_both_have_labels(tmp_path: pathlib.Path) -
     [
         ("", "columns path and label"),
         ("image,label\na,1\n", "columns path and label"),
-        ("path,label\n3/a.png,x\n", "label is not a digit from 0 to 9: 'x'. Correct line 2"),
+        ("path,label\n3/a.png,x\n", "the label is not a digit from 0 to 9: 'x'. Correct line 2"),
         ("path,label\n3/a.png,1\n3/a.png,10\n", "'10'. Correct line 3"),
         ("path,label\n3/a.png\n", "no image of the input has a label"),
-        ("path,label,generation\n3/a.png,1,x\n", "generation is not a whole number"),
-        ("path,label,generation\n3/a.png,1,1\n3/a.png,1,2\n", "image has two labels"),
-        ("path,label\n3/a.png,1\n./3/a.png,2\n", "image has two labels"),
+        ("path,label,generation\n3/a.png,1,x\n", "the generation is not a whole number"),
+        ("path,label,generation\n3/a.png,1,1\n3/a.png,1,2\n", "the image has two labels"),
+        ("path,label\n3/a.png,1\n./3/a.png,2\n", "the image has two labels"),
         ("path,label\nelsewhere/a.png,1\n", "no image of the input has a label"),
     ],
 )

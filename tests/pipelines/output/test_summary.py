@@ -11,6 +11,7 @@ def test_the_summary_is_aligned(manifest: Manifest) -> None:
         "images       62",
         "scored       60 (50 accepted, 10 for review)",
         "failed       2 (EMPTY 1, CORRUPT 1)",
+        "failures     out/reports/failures.csv",
         "accuracy     84.75 % (95 % interval 73.48 % to 91.76 %, 50 of 59)",
         "images/s     62",
         "report       out/report.html",
@@ -60,3 +61,16 @@ def test_what_was_skipped_ignored_and_vanished_is_told_apart(manifest: Manifest)
 def test_images_that_seem_no_digit_are_counted(manifest: Manifest) -> None:
     table = Summary("out", dataclasses.replace(manifest, not_digits=4)).table()
     assert "scored       60 (50 accepted, 10 for review, 4 of these no digit)" in table
+
+
+def test_a_resumed_run_that_had_finished_says_so(manifest: Manifest) -> None:
+    first, *others = Summary("out", manifest, was_finished=True).table().splitlines()
+    assert first == "resumed      nothing to do, the run had finished before"
+    assert others == Summary("out", manifest).table().splitlines()
+
+
+def test_without_failures_none_are_pointed_to(manifest: Manifest) -> None:
+    done = dataclasses.replace(
+        manifest, counts=Counts(60, 60, 0, 0), failures=dict.fromkeys(manifest.failures, 0)
+    )
+    assert "failures" not in Summary("out", done).table()

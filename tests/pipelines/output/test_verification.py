@@ -178,7 +178,7 @@ def test_a_file_removed_from_the_manifest_is_found(output: pathlib.Path, folder:
 def test_an_unfinished_run_is_refused(output: pathlib.Path, tmp_path: pathlib.Path) -> None:
     (output / "manifest.json").unlink()
     for place in (output, tmp_path / "nothing"):
-        with pytest.raises(UserError, match=r"no finished run, without manifest\.json"):
+        with pytest.raises(UserError, match=r"not a finished run, manifest\.json is missing"):
             verify(LocalFolder(place))
 
 

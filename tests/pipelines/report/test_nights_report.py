@@ -160,7 +160,7 @@ def test_a_folder_of_runs_is_told_from_a_run(nights: pathlib.Path) -> None:
 
 def test_without_a_finished_run_there_is_no_page(tmp_path: pathlib.Path) -> None:
     write(tmp_path / "nights" / "begun", None)
-    with pytest.raises(UserError, match="no finished run here"):
+    with pytest.raises(UserError, match="no finished run in this folder"):
         nights_report.report_nights([str(tmp_path / "nights")])
 
 

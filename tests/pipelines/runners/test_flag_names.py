@@ -29,7 +29,7 @@ def test_no_flag_of_beam_is_refused() -> None:
     [
         (["--runer=DirectRunner"], "Did you mean --runner"),
         (["--job_name", "x", "--qqqqqqqq"], "See --help"),
-        (["stray.png"], "quote patterns"),
+        (["stray.png"], "Put inputs before the flags of Beam"),
     ],
 )
 def test_what_is_no_flag_is(flags: list[str], hint: str) -> None:

@@ -161,7 +161,7 @@ def test_a_silent_job_server_is_reported(monkeypatch: pytest.MonkeyPatch) -> Non
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"localhost:{server.getsockname()[1]}"
         line = refusal("--runner=PortableRunner", f"--job_endpoint={address}", "--environment_type=LOOPBACK")
-    assert f"takes connections but is silent for 0.2 s: '{address}'" in line
+    assert f"accepts connections but is silent for 0.2 s: '{address}'" in line
 
 
 def test_an_unreachable_job_server_is_reported(closed: int) -> None:
@@ -193,7 +193,7 @@ def test_without_java_a_job_server_cannot_run(
 def test_a_missing_jar_is_reported(runner: str, flag: str, java: str, tmp_path: pathlib.Path) -> None:
     missing = tmp_path / "missing.jar"
     line = refusal(f"--runner={runner}Runner", java, f"{flag}={missing}")
-    assert f"cannot get the jar of the job server: {str(missing)!r}" in line
+    assert f"cannot fetch the jar of the job server: {str(missing)!r}" in line
     assert f"Name the file by {flag}" in line
 
 

@@ -39,6 +39,10 @@ def asked(folder: pathlib.Path, name: str, output: str, **more: bool) -> ScoreOp
 def folder(tmp_path: pathlib.Path) -> pathlib.Path:
     (tmp_path / "scans").mkdir()
     (tmp_path / "scans/1.png").write_bytes(b"")
+    (tmp_path / "1.png").touch()
+    (tmp_path / "odd.csv").write_text("path;label\nscans/1.png;1\n")
+    (tmp_path / "run/bundle").mkdir(parents=True)
+    (tmp_path / "run/bundle/model_card.json").touch()
     (tmp_path / "used").mkdir()
     (tmp_path / "used/manifest.json").write_bytes(b"{}")
     return tmp_path
@@ -49,12 +53,21 @@ MISTAKES = [
     ("--input no/*.png", "no file matches the pattern: 'no/*.png'"),
     ("--input scans --inptu x", "unknown flag: '--inptu'. Did you mean --input"),
     ("--input scans --job_nmae=x", "unknown flag: '--job_nmae=x'. Did you mean --job_name"),
-    ("--input scans 2.png", "unexpected argument: '2.png'"),
-    ("--input scans --labels no.csv", "cannot read the labels file"),
+    ("scans 2.png", "input not found: '2.png'. Check the path."),
+    ("--input scan", "input not found: 'scan'. Did you mean scans?"),
+    ("--input scans --labels no.csv", "cannot read the labels file (No such file or directory): 'no.csv'."),
+    (
+        "--input scans --labels odd.csv",
+        "'path;label'. Separate the columns of odd.csv by commas, not by semicolons.",
+    ),
     ("--input-list no.txt", "cannot read the input list"),
-    ("--input scans --model no", "not a model bundle"),
-    ("--input scans --challenger no", "not a model bundle"),
-    ("--input scans --since no", "no finished run here"),
+    ("--input scans --model no", "model bundle not found: 'no'"),
+    ("--input scans --challenger no", "model bundle not found: 'no'"),
+    (
+        "--input scans --model run",
+        "not a model bundle, it has no readable model_card.json: 'run'. Did you mean run/bundle?",
+    ),
+    ("--input scans --since no", "no finished run in this folder"),
 ]
 
 
@@ -124,5 +137,5 @@ def test_a_pipe_is_left_to_the_job(folder: pathlib.Path) -> None:
 def test_the_first_night_may_name_the_folder_that_it_makes(folder: pathlib.Path) -> None:
     first = dataclasses.replace(asked(folder, "scans", "nights/1"), since=str(folder / "nights"))
     check_early(first, begins=True)
-    with pytest.raises(UserError, match="no finished run here"):
+    with pytest.raises(UserError, match="no finished run in this folder"):
         check_early(dataclasses.replace(first, since=str(folder / "night")), begins=True)

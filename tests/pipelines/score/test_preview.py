@@ -65,9 +65,9 @@ def test_invalid_options_are_refused_as_in_a_run(
 ) -> None:
     with pytest.raises(UserError, match="input not found"):
         look(tmp_path / "none", bundle_path, tmp_path / "out")
-    with pytest.raises(UserError, match="the output lies in an input"):
+    with pytest.raises(UserError, match="the output is inside an input"):
         look(mixed_folder, bundle_path, mixed_folder / "out")
-    with pytest.raises(UserError, match="no finished run here or in the folders below"):
+    with pytest.raises(UserError, match="no finished run in this folder or below it"):
         look(mixed_folder, bundle_path, tmp_path / "out", since=str(tmp_path / "none"))
 
 

@@ -28,12 +28,12 @@ def test_a_gate_is_a_figure_a_comparison_and_a_number(text: str, gate: Gate) -> 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("drift", "not a figure, a comparison and a number"),
-        ("drift=0.25", "not a figure"),
-        ("acuracy<0.9", "names an unknown figure: 'acuracy'. Did you mean accuracy?"),
-        ("price<1", "names an unknown figure: 'price'. Give one of accepted, "),
+        ("drift", "invalid --fail-on: 'drift'"),
+        ("drift=0.25", "invalid --fail-on"),
+        ("acuracy<0.9", "unknown figure in --fail-on: 'acuracy'. Did you mean accuracy?"),
+        ("price<1", "unknown figure in --fail-on: 'price'. Give one of accepted, "),
         ("accepted<90", "a share between 0 and 1"),
-        ("drift>1-2", "compares with no number"),
+        ("drift>1-2", "no number in --fail-on"),
     ],
 )
 def test_what_is_no_gate_is_refused(text: str, problem: str) -> None:

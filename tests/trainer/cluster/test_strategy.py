@@ -25,7 +25,7 @@ def test_one_cpu_is_the_default_without_a_gpu():
 
 def test_replicas_cannot_grow_once_tensorflow_has_started():
     with pytest.raises(
-        UserError, match=r"initialised with 2 replicas, fewer than --replicas: 3. Start a new process"
+        UserError, match=r"initialized with 2 replicas, fewer than --replicas: 3. Start a new process"
     ):
         make_strategy(3)
 

@@ -152,7 +152,7 @@ def test_labels_that_are_no_digits_are_rejected(capsys):
         ReadPlan("x", 20, made_from=None, chunks=relabelled), reading=ReadOptions(Rejects(max_rate=0.05))
     )
     assert sum(len(split) for split in digits.splits().values()) == 19
-    assert "'7.png': UNSUPPORTED: its label 11 is no digit" in capsys.readouterr().out
+    assert "'7.png': UNSUPPORTED: its label 11 is not a digit" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("shard", [(1, 1), (-1, 2), (2, 2), (0, 0)])

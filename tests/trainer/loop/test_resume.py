@@ -32,7 +32,7 @@ REPLICAS = pytest.mark.parametrize("replicas", ["one_replica", "two_replicas"])
 
 
 def recipe_of(**changes):
-    """Batch normalisation, dropout, Adam, averaged weights: everything that has a state."""
+    """Batch normalization, dropout, Adam, averaged weights: everything that has a state."""
     changes = {"epochs": 3, "batch": 40, "ema": 0.9, "patience": 2, "schedule": "warmup-cosine"} | changes
     return dataclasses.replace(recipes.load("dense-512-256-128"), **changes)
 

@@ -108,7 +108,7 @@ def test_a_target_without_held_out_images_is_refused() -> None:
     [
         (0.99, 374, None),
         (0.99, 373, "too few validation images for --target-accuracy: 298 of 373 test thresholds"),
-        (1.0, 500, "no number of images shows that all answers are right"),
+        (1.0, 500, "no number of images can prove that every accepted answer is right"),
     ],
 )
 def test_too_few_images_for_a_target_are_refused(target: float, images: int, problem: str | None) -> None:
@@ -145,7 +145,7 @@ def test_the_summary_has_the_coverage_and_the_default_format(model: Model) -> No
     assert lines["temperature"] == "1.250"
     assert lines["calibration"].endswith("0.5000 without temperature")
     assert lines["threshold"].endswith("accepts 50.00 % of validation images, 99.60 % of them right")
-    assert lines["on CPUs"] == "model_int8.tflite: 98.80 % of the same images, 1,234 images/s"
+    assert lines["on CPUs"] == "model_int8.tflite: 98.80 % of the validation images right, 1,234 images/s"
     assert summary(dataclasses.replace(card, trust=None)) == {"temperature": "1.250"}
 
 

@@ -122,6 +122,15 @@ def test_the_summary_is_one_short_line(name):
     assert 10 < len(recipes.summary(name)) <= 80
 
 
+@ALL
+def test_what_the_list_shows_is_in_the_recipes_file(name):
+    facts = recipes.facts(name)
+    assert re.fullmatch(r"9\d\.\d\d %( ± 0\.\d\d)?", facts["accuracy"])
+    assert facts["parameters"] == f"{recipes.load(name).model().count_params():,}"
+    assert re.fullmatch(r"[\d,.]+( to [\d,.]+)? s", facts["time"])
+    assert "parameters" not in facts["summary"]
+
+
 def test_summaries_need_no_tensorflow(run_python):
     code = "import sys; from trainer import recipes; print(recipes.summary('cnn'))"
     assert "False" in run_python(f"{code}; print('keras' in sys.modules or 'tensorflow' in sys.modules)")

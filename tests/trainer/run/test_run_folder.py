@@ -44,5 +44,5 @@ def test_a_place_that_cannot_be_written_is_refused():
 
 
 def test_an_address_of_no_store_is_refused():
-    with pytest.raises(UserError, match="not a path, nor a place in gs://"):
+    with pytest.raises(UserError, match="neither a path nor an address in gs://"):
         claim("http://host/run")

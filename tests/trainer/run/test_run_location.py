@@ -26,12 +26,12 @@ def test_a_bucket_may_be_named_in_two_ways(where):
 
 
 def test_what_is_no_store_is_refused():
-    with pytest.raises(UserError, match="not a path, nor a place in gs://"):
+    with pytest.raises(UserError, match="neither a path nor an address in gs://"):
         run_place("http://host/run")
 
 
 def test_an_address_without_a_bucket_is_refused():
-    with pytest.raises(UserError, match="no bucket is named"):
+    with pytest.raises(UserError, match="the address names no bucket"):
         run_place("gs:///run")
 
 

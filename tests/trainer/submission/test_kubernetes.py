@@ -299,16 +299,16 @@ def test_a_claim_may_have_dots_and_be_mounted_twice():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"namespace": "Vision Team"}, "--namespace must be"),
-        ({"service_account": "trainer@p.iam.gserviceaccount.com"}, "--service-account must be the name of"),
-        ({"cpus": "four"}, "--cpus must be a number of cores"),
-        ({"memory": "16GB"}, "--memory must be an amount"),
-        ({"accelerator": "NVIDIA_TESLA_T4"}, "--accelerator must be"),
-        ({"queue": "Vision/Queue"}, "--queue must be"),
-        ({"pull_secrets": ("Registry Key",)}, "--pull-secret must be the name"),
-        ({"shm_size": "8GB"}, "--shm-size must be an amount"),
-        ({"shm_size": "31Gi"}, "--shm-size is part of --memory, 30Gi"),
-        ({"shm_size": "40G", "memory": "32Gi"}, "--shm-size is part of --memory"),
+        ({"namespace": "Vision Team"}, "--namespace is not"),
+        ({"service_account": "trainer@p.iam.gserviceaccount.com"}, "--service-account is not the name of"),
+        ({"cpus": "four"}, "--cpus is not a number of cores"),
+        ({"memory": "16GB"}, "--memory is not an amount"),
+        ({"accelerator": "NVIDIA_TESLA_T4"}, "--accelerator is not"),
+        ({"queue": "Vision/Queue"}, "--queue is not"),
+        ({"pull_secrets": ("Registry Key",)}, "--pull-secret is not the name"),
+        ({"shm_size": "8GB"}, "--shm-size is not an amount"),
+        ({"shm_size": "31Gi"}, "--shm-size is larger than --memory 30Gi"),
+        ({"shm_size": "40G", "memory": "32Gi"}, "--shm-size is larger than --memory"),
         ({"kind": "pod"}, "invalid --kind"),
         ({"deadline": 0}, "invalid --deadline"),
         ({"ttl": -1}, "invalid --ttl"),
@@ -331,7 +331,7 @@ def test_a_folder_that_no_pod_sees_is_refused():
         REQUEST, options=TrainOptions(recipe="cnn", data="sample", output="/mnt/train/run")
     )
     manifest(local, FULL)
-    with pytest.raises(UserError, match="workers do not see the path of --output"):
+    with pytest.raises(UserError, match="workers cannot see the path of --output"):
         manifest(local, PLAIN)
 
 

@@ -16,7 +16,7 @@ def request(data="sample", output="gs://bucket/run", **more) -> Request:
 
 @pytest.mark.parametrize("name", ["", "Digits", "1st", "a_b", "a-", "-a", "a.b", "a" * 54, "a b"])
 def test_a_name_that_is_none_for_a_host_is_refused(name):
-    with pytest.raises(UserError, match="--name must be"):
+    with pytest.raises(UserError, match="--name is not 1 to 53"):
         dataclasses.replace(request(), name=name)
 
 
@@ -67,7 +67,7 @@ def test_what_all_workers_see_is_taken(data):
     ],
 )
 def test_what_only_this_machine_sees_is_refused(more, flag):
-    with pytest.raises(UserError, match=f"workers do not see the path of {flag}"):
+    with pytest.raises(UserError, match=f"workers cannot see the path of {flag}"):
         request(**more).check_paths()
 
 

@@ -15,7 +15,7 @@ def test_what_a_rule_shows_is_what_it_takes(name):
     rule.check("--flag", examples[0])
     rule.check("--flag", None)
     for value in ("", " ", f"{examples[0]} x", f"{examples[0]}\n"):
-        with pytest.raises(UserError, match=r"--flag must be .*Write it as"):
+        with pytest.raises(UserError, match=r"--flag is not .*Write it as"):
             rule.check("--flag", value)
 
 

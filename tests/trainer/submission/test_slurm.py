@@ -91,7 +91,7 @@ def test_two_tasks_of_srun_train_together(tmp_path):
     assert done.returncode == 0, (done.stderr, *logs)
     card = ModelCard.from_json((tmp_path / "run" / "bundle" / "model_card.json").read_text())
     assert (card.replicas, card.epochs) == (2, 1)
-    assert "on each of 2 replica(s)" in logs[0]
+    assert "on each of 2 replicas" in logs[0]
     assert (tmp_path / "scontrol.log").read_text() == "show hostnames node[01-02]\n"
 
 
@@ -160,7 +160,7 @@ def test_the_workers_have_the_cores_of_the_job(tmp_path, gpus, cpus, cores):
 
 @pytest.mark.parametrize("change", [{"time": "soon"}, {"partition": "gpu; rm"}, {"cpus": "2.5"}])
 def test_what_slurm_would_not_take_is_refused(change):
-    with pytest.raises(UserError, match=f"--{next(iter(change))} must be"):
+    with pytest.raises(UserError, match=f"--{next(iter(change))} is not"):
         SlurmOptions(**change)
 
 

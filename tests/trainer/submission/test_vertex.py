@@ -147,13 +147,13 @@ def test_vertexs_own_images_take_a_package_if_their_python_will_do():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"staging": "staging"}, "--staging must be in gs://"),
+        ({"staging": "staging"}, "--staging is not in gs://"),
         ({"tensorboard": "projects/p/locations/r/tensorboards/1"}, "needs a service account"),
-        ({"tensorboard": "my-board"}, "--tensorboard must be the full name"),
-        ({"service_account": "trainer"}, "--service-account must be"),
-        ({"project": "My Project"}, "--project must be the ID"),
-        ({"region": "atlantis"}, "--region must be"),
-        ({"machine_type": "banana"}, "--machine-type must be"),
+        ({"tensorboard": "my-board"}, "--tensorboard is not the full name"),
+        ({"service_account": "trainer"}, "--service-account is not"),
+        ({"project": "My Project"}, "--project is not the ID"),
+        ({"region": "atlantis"}, "--region is not"),
+        ({"machine_type": "banana"}, "--machine-type is not"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(change, words):
@@ -196,7 +196,7 @@ def test_a_local_folder_is_refused():
     local = dataclasses.replace(
         REQUEST, options=TrainOptions(recipe="cnn", data="folder:meters", output="gs://b/run")
     )
-    with pytest.raises(UserError, match="workers do not see the path of --data"):
+    with pytest.raises(UserError, match="workers cannot see the path of --data"):
         job_spec(local, OPTIONS, None)
 
 

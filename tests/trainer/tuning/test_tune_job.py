@@ -160,7 +160,7 @@ def test_data_without_held_out_images_are_refused(tmp_path, monkeypatch, few_dig
 def test_several_machines_are_refused(tmp_path, monkeypatch):
     config = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
-    with pytest.raises(UserError, match="a trial trains on one machine"):
+    with pytest.raises(UserError, match="tuning runs on one machine"):
         tune_job.run(options(tmp_path))
 
 

@@ -45,7 +45,7 @@ class CatalogSource:
     def read(self, *, validation_fraction: float, workers: Workers = ALONE) -> Digits:
         """Return the digits of the data set, after downloading and preparing it if necessary.
 
-        It initialises TensorFlow's devices: the strategy must exist before.
+        It initializes TensorFlow's devices: the strategy must exist before.
         """
         with _quiet_loggers("absl", "urllib3"):
             builder = self._builder()
@@ -199,7 +199,7 @@ def _check_features(name: str, features: Any) -> None:
     else:
         found = f"features {', '.join(features or ())}"
     raise UserError(
-        "the data set lacks images, or labels 0 to 9",
+        "the data set has no images with labels 0 to 9",
         value=f"{name} with {found}",
         hint=f"choose one of {_KNOWN}",
     )

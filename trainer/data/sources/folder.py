@@ -8,7 +8,7 @@ from typing import Final, NoReturn
 
 from digitmill.storage import ListedImage, NothingFoundError, list_place, uri_of_place
 from digitmill.storage.junk import is_junk
-from digitmill.storage.names import place_of
+from digitmill.storage.names import path_hint, place_of
 from digitmill.storage.object_stores.uris import is_object
 from schemas.digit import CLASSES
 from schemas.errors import UserError
@@ -127,9 +127,9 @@ def _entries(path: str) -> tuple[set[str], list[str]]:
         entries = [entry for entry in os.scandir(path) if not _is_hidden(entry.name)]
     except OSError as error:
         raise UserError(
-            "cannot read the folder",
+            f"cannot read the folder ({error.strerror})",
             value=path,
-            hint=f"check the path: {error.strerror}",
+            hint=path_hint(path),
         ) from error
     folders = {entry.name for entry in entries if entry.is_dir()}
     return folders, sorted(entry.name for entry in entries if entry.name not in folders)
@@ -142,7 +142,7 @@ def _is_hidden(name: str) -> bool:
 
 def _refuse(path: str, hint: str) -> NoReturn:
     raise UserError(
-        f"the folder must have sub-folders 0 to 9 with images, and none but `{UNREADABLE}` beside them",
+        f"the folder lacks images in one of the sub-folders 0 to 9, or has others than `{UNREADABLE}`",
         value=path,
         hint=hint,
     )

@@ -166,8 +166,8 @@ def _sets(folder: str) -> dict[str, dict[tuple[str, str], ListedImage]]:
 
 def _refuse(path: str, hint: str) -> NoReturn:
     raise UserError(
-        "the folder must hold one set of train-images-idx3-ubyte, train-labels-idx1-ubyte, "
-        "t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, gzipped or not",
+        "the folder lacks one of the files train-images-idx3-ubyte, train-labels-idx1-ubyte, "
+        "t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, or holds several sets of them",
         value=path,
         hint=hint,
     )

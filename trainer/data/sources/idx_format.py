@@ -85,7 +85,9 @@ def open_idx(listed: ListedImage, *, dimensions: int) -> Iterator[IdxFile]:
         with ImageReader() as reader:
             raw = reader.fetch(listed)
     except ImageError as error:
-        raise UserError("cannot read the file", value=place, hint=f"check it: {error}") from error
+        raise UserError(
+            f"cannot read the file ({error})", value=place, hint="fetch or copy it again"
+        ) from error
     with raw:
         is_zipped = raw.read(2) == _GZIP
         raw.seek(0)
@@ -94,9 +96,9 @@ def open_idx(listed: ListedImage, *, dimensions: int) -> Iterator[IdxFile]:
         if len(file.shape) != dimensions:
             raise UserError(
                 f"expected an IDX file of {'labels' if dimensions == 1 else 'images'} "
-                f"with {dimensions} dimension(s)",
+                f"with {dimensions} dimension{'s' if dimensions > 1 else ''}",
                 value=f"{place} of {len(file.shape)}",
-                hint="see whether images and labels were mixed up",
+                hint="check whether images and labels were swapped",
             )
         yield file
 

@@ -86,12 +86,12 @@ def _rows(path: str) -> list[_Row]:
         if not {"path", "label"} <= set(header):
             raise UserError(
                 "the labels file lacks the columns path and label",
-                value=header,
-                hint=f"add the header path,label to {path}",
+                value=",".join(header),
+                hint=labels.header_hint(header, path),
             )
         rows, unlabelled = _parsed(lines, path)
     except csv.Error as error:
-        raise UserError("the labels file is no readable CSV", value=path, hint=str(error)) from error
+        raise UserError("the labels file is not a valid CSV file", value=path, hint=str(error)) from error
     if unlabelled:
         print(f"labels:{path}: {unlabelled:,} lines have no label yet and are left out", flush=True)
     if unreadable := sum(row.label == NOT_A_DIGIT for row in rows):

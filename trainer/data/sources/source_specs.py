@@ -4,11 +4,13 @@ import dataclasses
 import difflib
 import importlib
 import math
+import os
 import re
 from collections.abc import Sequence
 from typing import Final
 
 from digitmill.extras import require
+from digitmill.storage.names import check_found, near_path
 from schemas.errors import UserError
 from trainer.data.reading import ReadOptions, Source
 
@@ -46,9 +48,7 @@ def open_source(spec: str, reading: ReadOptions | None = None) -> Source:
         module, source = _SOURCES[kind]
         found = importlib.import_module(f"trainer.data.sources.{module}")
         return getattr(found, source)(name, reading)
-    raise UserError(
-        f"--data is not {', '.join(_KINDS[:-1])} or {_KINDS[-1]}", value=spec, hint=_remedy(spec, colon)
-    )
+    raise _unknown(spec)
 
 
 _SOURCES: Final = {
@@ -68,6 +68,9 @@ _NEEDED: Final = {
     "not-digits": "matplotlib",
 }
 """Modules of extras that kinds of sources need."""
+
+_PLACES: Final = {"folder": "folder", "labels": "labels file", "idx": "folder"}
+"""Kinds that name one file or folder, and what that is."""
 
 _NAMELESS: Final = frozenset({"fonts", "not-digits"})
 """Kinds that need nothing after the colon."""
@@ -109,15 +112,38 @@ def split_weight(spec: str) -> tuple[str, float]:
     return found["spec"], weight
 
 
+def _unknown(spec: str) -> UserError:
+    return UserError("unknown kind of --data", value=spec, hint=_remedy(spec, spec.partition(":")[1]))
+
+
 def _remedy(spec: str, colon: str) -> str:
-    if not colon and "/" in spec:
-        return f"for a folder of images, folder:{spec}"
+    if not colon and (place := spec if os.path.lexists(spec) else near_path(spec)):
+        return f"did you mean {_kind_of(place)}:{place}?"
     if not colon and spec.endswith(".csv"):
-        return f"for a CSV of path,label, labels:{spec}"
+        return f"for a CSV of path,label, write labels:{spec}"
+    if not colon and "/" in spec:
+        return f"for a folder of images, write folder:{spec}"
     if close := difflib.get_close_matches(
         spec, ("sample", "tfds:mnist", "folder:", "fonts:", "not-digits:"), n=1
     ):
         return f"did you mean {close[0]}?"
-    return (
-        f"for the data set of that name, tfds:{spec}" if not colon and spec else "tfds:mnist is the usual one"
-    )
+    kinds = f"give {', '.join(_KINDS[:-1])} or {_KINDS[-1]}"
+    return f"for the TensorFlow data set of that name, write tfds:{spec}" if not colon and spec else kinds
+
+
+def _kind_of(place: str) -> str:
+    """Return the kind of source that an existing file or folder looks like."""
+    if os.path.isdir(place):
+        return "idx" if any(name.startswith("train-images") for name in os.listdir(place)) else "folder"
+    return "tfrecord" if ".tfrecord" in os.path.basename(place) else "labels"
+
+
+def check_places(specs: str | Sequence[str]) -> None:
+    """Raise UserError for `--data` values of an unknown kind, and for missing local files and folders."""
+    for given in [specs] if isinstance(specs, str) else specs:
+        spec, _ = split_weight(given)
+        kind, colon, place = spec.partition(":")
+        if spec != "sample" and not (kind in _SOURCES and (place or (colon and kind in _NAMELESS))):
+            raise _unknown(spec)
+        if kind in _PLACES:
+            check_found(place, f"{_PLACES[kind]} of --data")

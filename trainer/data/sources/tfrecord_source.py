@@ -238,7 +238,9 @@ def _open_shard(file: ListedImage) -> BinaryIO:
         try:
             return reader.fetch(file)
         except ImageError as error:
-            raise UserError("cannot read the shard", value=place_of(file.uri), hint=str(error)) from error
+            raise UserError(
+                f"cannot read the shard ({error})", value=place_of(file.uri), hint="pack or copy it again"
+            ) from error
 
 
 def _frames(file: BinaryIO, *, only: Shard) -> Iterator[Frame]:

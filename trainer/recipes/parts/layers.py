@@ -4,7 +4,7 @@ import keras
 
 
 def perceptron(*units: int, dropout: float, batch_norm: bool) -> keras.Model:
-    """Build a network of dense layers with ReLU, optionally with batch normalisation and dropout.
+    """Build a network of dense layers with ReLU, optionally with batch normalization and dropout.
 
     Args:
         units: output features of each hidden layer.
@@ -23,21 +23,21 @@ def perceptron(*units: int, dropout: float, batch_norm: bool) -> keras.Model:
 
 
 def _dense(units: int, *, dropout: float, batch_norm: bool) -> list[keras.layers.Layer]:
-    normalised = [
+    normalized = [
         keras.layers.Dense(units, use_bias=False),
         keras.layers.BatchNormalization(),
         keras.layers.ReLU(),
     ]
     plain = [keras.layers.Dense(units, activation="relu")]
-    return (normalised if batch_norm else plain) + ([keras.layers.Dropout(dropout)] if dropout else [])
+    return (normalized if batch_norm else plain) + ([keras.layers.Dropout(dropout)] if dropout else [])
 
 
 def convolution(
     filters: int, *, kernel: int = 3, stride: int = 1, padding: str = "same", pooled: bool = False
 ) -> list[keras.layers.Layer]:
-    """Return a convolution, optional max-pooling, batch normalisation and ReLU.
+    """Return a convolution, optional max-pooling, batch normalization and ReLU.
 
-    Pooling comes before normalisation, which then has a quarter of the values: a small network's step
+    Pooling comes before normalization, which then has a quarter of the values: a small network's step
     takes an eighth less time.
 
     Args:

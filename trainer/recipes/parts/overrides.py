@@ -63,7 +63,9 @@ def _check_sync_batch_norm(recipe: Recipe) -> None:
     # Replicas can't exchange values within a loop or a compiled function.
     other = "--xla" if recipe.xla else f"--accumulate {recipe.accumulate}" if recipe.accumulate > 1 else None
     if recipe.sync_batch_norm and other is not None:
-        raise UserError("--sync-batch-norm doesn't go with", value=other, hint="leave one of them out")
+        raise UserError(
+            "--sync-batch-norm cannot be combined with", value=other, hint="leave one of them out"
+        )
 
 
 def _with_network_options(changed: Recipe, recipe: Recipe) -> Recipe:

@@ -67,7 +67,7 @@ class Recipe:
             batches that don't fit the memory. The update is the same.
         dropout: dropout rate of hidden layers, in [0, 1); None if `model` takes no such argument.
         batch_norm: whether hidden layers are batch-normalised; None if `model` takes no such argument.
-        sync_batch_norm: whether batch normalisation takes mean and variance of all replicas' images; None or
+        sync_batch_norm: whether batch normalization takes mean and variance of all replicas' images; None or
             False for each replica's own.
         teacher: bundle whose predictions are learned besides the labels; None for labels alone.
         soft_share: the teacher's share of the loss, in [0, 1]; the labels have the rest.

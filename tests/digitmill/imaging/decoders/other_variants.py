@@ -50,7 +50,7 @@ def animated(kind: str, frames: list[np.ndarray], **options: Any) -> bytes:
 
 
 def _png() -> Iterator[Variant]:
-    family = "all colour types, 1 to 16 bits, with opacity"
+    family = "all color types, 1 to 16 bits, with opacity"
     for name, picture in (("grey", p.GREY), ("RGB", p.COLOUR), ("RGBA", p.CLEAR)):
         yield Variant("PNG", family, name, saved("PNG", picture), [picture])
         deep = cv2.imencode(".png", p.deep(picture))[1].tobytes()
@@ -99,7 +99,7 @@ def _animated_png() -> Iterator[Variant]:
 
 
 def _jpeg() -> Iterator[Variant]:
-    family = "grey, colour and CMYK; progressive; padded; bytes behind the end"
+    family = "gray, color and CMYK; progressive; padded; bytes behind the end"
     for progressive, sampling in itertools.product((False, True), (0, 1, 2)):
         data = saved("JPEG", p.COLOUR, quality=95, progressive=progressive, subsampling=sampling)
         name = f"progressive {progressive}, sampling {sampling}"
@@ -206,7 +206,7 @@ def _bmp() -> Iterator[Variant]:
     )
     for name, bits, method in (("JPEG", 24, 4), ("PNG", 24, 5)):
         data = by_hand.bmp(rows, p.COLUMNS, p.ROWS, bits, compression=method)
-        yield Variant("BMP", "JPEG or PNG inside; unusual colour masks", name, data, FailureCode.UNSUPPORTED)
+        yield Variant("BMP", "JPEG or PNG inside; unusual color masks", name, data, FailureCode.UNSUPPORTED)
 
 
 def _palette(indices: np.ndarray, bits: int) -> tuple[bytes, np.ndarray]:

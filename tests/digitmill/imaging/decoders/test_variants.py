@@ -128,8 +128,25 @@ def test_what_is_refused_is_named(name: str, data: bytes) -> None:
     with pytest.raises(ImageError) as caught:
         read_header(data)
     assert caught.value.code is FailureCode.UNSUPPORTED
-    assert caught.value.detail.startswith(f"{name}: ")
-    assert not caught.value.detail.endswith(": ")
+    what, colon, cure = caught.value.detail.partition(": ")
+    assert what.startswith(name)
+    assert (colon, cure[:1].islower()) == (": ", True)
+
+
+@pytest.mark.parametrize(
+    ("data", "detail"),
+    [
+        (bytes(3000), "file of zero bytes, perhaps an interrupted copy: copy it again"),
+        (
+            b"\x9c\x01\x80\0junk",
+            "unknown format (first bytes 9c 01 80 00 6a 75 6e 6b), not supported: convert it to PNG or JPEG",
+        ),
+    ],
+)
+def test_what_is_not_known_is_described(data: bytes, detail: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        read_header(data)
+    assert (caught.value.code, caught.value.detail) == (FailureCode.UNSUPPORTED, detail)
 
 
 def test_pages_are_the_same_in_every_order() -> None:

@@ -31,10 +31,10 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "tiles of 48": {"tile": (48, 48)},
 }
 WHOLE = (
-    "grey, RGB and RGBA of 8 and 16 bits; strips and tiles; chunky and planar; uncompressed, LZW, Deflate, "
+    "gray, RGB and RGBA of 8 and 16 bits; strips and tiles; chunky and planar; uncompressed, LZW, Deflate, "
     "PackBits, Zstandard"
 )
-PACKED = "grey of 1 to 15 bits, both polarities; strips and tiles; either byte order; BigTIFF"
+PACKED = "gray of 1 to 15 bits, both polarities; strips and tiles; either byte order; BigTIFF"
 
 
 def variants() -> Iterator[Variant]:
@@ -178,7 +178,7 @@ def _by_pillow() -> Iterator[Variant]:
             yield Variant(KIND, fax, f"{compression}, {rows} rows a strip", data, [p.INK])
     data = _saved(p.INK, "1", compression="group3", tiffinfo={292: 1})
     yield Variant(KIND, fax, "group 3 in two dimensions", data, [p.INK])
-    jpeg = "JPEG: grey, RGB, YCbCr, CMYK"
+    jpeg = "JPEG: gray, RGB, YCbCr, CMYK"
     for mode, picture in (("L", p.GREY), ("RGB", p.COLOUR), ("YCbCr", p.COLOUR)):
         data = _saved(picture, mode, compression="jpeg", quality=95)
         yield Variant(KIND, jpeg, mode, data, [picture], tolerance=32)
@@ -261,7 +261,7 @@ def _refused() -> Iterator[Variant]:
         picture = p.rgb(p.COLOUR)
         data = _written(picture, photometric="rgb", compression=compression)
         yield Variant(KIND, family, compression, data, FailureCode.UNSUPPORTED)
-    family = "Lab colours, transparency masks, raw photos"
+    family = "Lab colors, transparency masks, raw photos"
     for photometric in (4, 8, 9, 32803):
         data = tiff(p.COLOUR if photometric in (8, 9) else p.GREY[..., None], 8, photometric=photometric)
         yield Variant(KIND, family, f"photometric {photometric}", data, FailureCode.UNSUPPORTED)

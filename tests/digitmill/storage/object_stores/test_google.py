@@ -71,7 +71,7 @@ def test_a_place_is_scheme_bucket_and_name(uri: str, expected: tuple[str, str, s
 
 
 def test_a_uri_without_a_bucket_is_refused() -> None:
-    with pytest.raises(UserError, match="no bucket is named"):
+    with pytest.raises(UserError, match="the address names no bucket"):
         split_place("gs:///x")
 
 
@@ -147,7 +147,9 @@ def test_an_output_that_cannot_be_written_is_one_line(folder: BucketFolder) -> N
 
 @pytest.mark.parametrize("place", ["ftp://x", "s3://", "gs:///x", "s3://b/a//c", "az://b/a/../c"])
 def test_what_cannot_be_written_to_is_refused(place: str) -> None:
-    with pytest.raises(UserError, match=r"not a path|no bucket is named|cannot write to a folder"):
+    with pytest.raises(
+        UserError, match=r"neither a path|the address names no bucket|cannot write to a folder"
+    ):
         open_folder(place)
 
 

@@ -77,7 +77,7 @@ def confirm_until_lost(hold: lease.Lease) -> None:
 def test_who_slept_through_its_lease_learns_that_it_lost_it(folder: BucketFolder, bucket: Bucket) -> None:
     with folder.hold() as hold:
         put(bucket, host="elsewhere")
-        with pytest.raises(StorageError, match="Another launcher has taken it over"):
+        with pytest.raises(StorageError, match="Another launcher took it over"):
             confirm_until_lost(hold)
     assert bucket.names() == [f"run/{LOCK}"]
 
@@ -237,7 +237,7 @@ def test_a_launcher_that_wakes_up_renews_before_it_goes_on(monkeypatch: pytest.M
         held.confirm()
     bucket.write("run/lock", OTHER)
     for _ in range(2):
-        with pytest.raises(StorageError, match="Another launcher has taken it over"):
+        with pytest.raises(StorageError, match="Another launcher took it over"):
             held.confirm()
     held.give_back()
     assert bucket.content == OTHER

@@ -227,7 +227,7 @@ def test_who_slept_through_its_lease_learns_it_and_leaves_the_other_s(
 ) -> None:
     with folder.hold() as hold:
         held_elsewhere(folder)
-        with pytest.raises(StorageError, match="Another launcher has taken it over"):
+        with pytest.raises(StorageError, match="Another launcher took it over"):
             confirm_until_lost(hold)
     assert other_store.names() == [f"a/run/{LOCK}"]
 

@@ -107,7 +107,7 @@ def test_a_missing_file_is_named(tmp_path, few_digits, missing):
 @pytest.mark.parametrize("path", ["nothing", "file", ""])
 def test_a_folder_without_such_files_is_refused(tmp_path, path):
     (tmp_path / "file").touch()
-    assert "one set of train-images" in refusal_of(tmp_path / path)
+    assert "lacks one of the files train-images" in refusal_of(tmp_path / path)
 
 
 IMAGES = np.arange(3 * 28 * 28, dtype=np.uint8).reshape(3, 28, 28)
@@ -143,7 +143,7 @@ def test_images_and_labels_that_were_mixed_up_are_refused(tmp_path, few_digits):
     (tmp_path / "train-labels-idx1-ubyte.gz").rename(tmp_path / "x")
     (tmp_path / "train-images-idx3-ubyte.gz").rename(tmp_path / "train-labels-idx1-ubyte.gz")
     (tmp_path / "x").rename(tmp_path / "train-images-idx3-ubyte.gz")
-    assert "images and labels were mixed up" in refusal_of(tmp_path)
+    assert "images and labels were swapped" in refusal_of(tmp_path)
 
 
 def test_other_counts_than_the_labels_are_refused(tmp_path, few_digits):
@@ -172,13 +172,13 @@ def test_blank_pictures_and_labels_that_are_no_digits_are_named(tmp_path, few_di
     assert len(read(tmp_path).train) == 398
     printed = capsys.readouterr().out
     assert "train-images-idx3-ubyte.gz[7]': BLANK" in printed
-    assert "train-images-idx3-ubyte.gz[9]': UNSUPPORTED: its label 10 is no digit" in printed
+    assert "train-images-idx3-ubyte.gz[9]': UNSUPPORTED: its label 10 is not a digit" in printed
 
 
 def test_letters_are_refused(tmp_path, few_digits):
     write_set(tmp_path, few_digits)
     write_idx(tmp_path / "train-labels-idx1-ubyte.gz", few_digits.train.labels + 1)
-    assert "is no digit" in refusal_of(tmp_path)
+    assert "is not a digit" in refusal_of(tmp_path)
 
 
 def test_making_one_needs_no_tensorflow(run_python, tmp_path, few_digits):

@@ -135,7 +135,7 @@ def test_missing_classes_are_allowed(tmp_path, label_folder):
         (["a.png,1", "./a.png,1", "a.png,2"], "path,label", "Correct line 4"),
         ([",1"], "path,label", "the line names no image"),
         (["a.png,1,abc"], "path,label,sha256", "not a SHA-256 of 64 hexadecimal digits"),
-        (["http://b/a.png,1"], "path,label", "not a path, nor a URI of file:///"),
+        (["http://b/a.png,1"], "path,label", "neither a path nor a URI of file:///"),
     ],
 )
 def test_an_invalid_line_is_refused_with_its_number(tmp_path, rows, header, said):

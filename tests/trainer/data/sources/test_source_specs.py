@@ -10,7 +10,7 @@ from trainer.data.sources.folder import FolderSource
 from trainer.data.sources.idx import IdxSource
 from trainer.data.sources.labels_file import LabelsSource
 from trainer.data.sources.mixture import MixedSource
-from trainer.data.sources.source_specs import open_source, open_sources, split_weight
+from trainer.data.sources.source_specs import check_places, open_source, open_sources, split_weight
 from trainer.data.sources.tfrecord_source import RecordsSource
 
 
@@ -37,23 +37,46 @@ def test_each_kind_has_its_source(label_folder, tmp_path):
         ("labels.csv", "labels:labels.csv"),
         ("tfds:", "tfds:mnist"),
         ("folder:", "folder:"),
-        ("csv:labels.csv", "tfds:mnist"),
+        ("csv:labels.csv", "give sample, tfds:NAME, folder:PATH, labels:FILE.csv"),
         ("sample:all", "sample"),
         ("fonts", "did you mean fonts:?"),
         ("not-digit", "did you mean not-digits:?"),
-        ("idx:", "tfds:mnist"),
-        ("", "tfds:mnist"),
+        ("idx:", "idx:DIR, tfrecord:GLOB"),
+        ("", "give sample, tfds:NAME"),
     ],
 )
 def test_unknown_sources_are_refused_with_a_suggestion(spec, remedy):
     with pytest.raises(UserError) as refusal:
         open_source(spec)
-    assert refusal.value.error == (
-        "--data is not sample, tfds:NAME, folder:PATH, labels:FILE.csv, idx:DIR, tfrecord:GLOB, "
-        "fonts:[FONTS] or not-digits:[FONTS]"
-    )
+    assert refusal.value.error == "unknown kind of --data"
     assert refusal.value.value == spec
     assert remedy in refusal.value.hint
+
+
+@pytest.mark.parametrize(
+    ("spec", "hint"),
+    [
+        ("scans", "did you mean folder:scans?"),
+        ("scan", "did you mean folder:scans?"),
+        ("mnist/raw", "did you mean idx:mnist/raw?"),
+        ("truth.csv", "did you mean labels:truth.csv?"),
+        ("packed-0.tfrecord", "did you mean tfrecord:packed-0.tfrecord?"),
+        ("folder:scan", "did you mean scans?"),
+        ("idx:mnist/row", "did you mean mnist/raw?"),
+        ("labels:truth.cvs@3", "did you mean truth.csv?"),
+        ("folder:nothing/like/it", "check the path"),
+    ],
+)
+def test_a_place_that_is_there_is_suggested(spec, hint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "mnist/raw").mkdir(parents=True)
+    for name in ("mnist/raw/train-images-idx3-ubyte", "truth.csv", "packed-0.tfrecord"):
+        (tmp_path / name).touch()
+    with pytest.raises(UserError) as refusal:
+        check_places(spec)
+    assert refusal.value.hint == hint
+    check_places(["sample", "fonts:", "folder:scans@2", "labels:truth.csv", "folder:gs://bucket/scans"])
 
 
 @pytest.mark.parametrize(
@@ -106,5 +129,5 @@ def test_opening_needs_no_tensorflow(run_python):
     "spec", ["folder:ftp://bucket/x", "labels:https://x/y.csv", "idx:http://x/y", "tfrecord:http://b/*"]
 )
 def test_other_storages_are_refused(spec):
-    with pytest.raises(UserError, match="not a path, nor a place in gs://"):
+    with pytest.raises(UserError, match="neither a path nor an address in gs://"):
         open_source(spec)

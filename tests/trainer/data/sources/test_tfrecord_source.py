@@ -111,7 +111,7 @@ def test_unusable_images_are_named_and_counted(shards, capsys):
         ["more.tfrecord[1] file:///empty.png", "EMPTY"],
         ["more.tfrecord[2]", "without image/encoded"],
         ["more.tfrecord[3]", "without image/encoded"],
-        ["more.tfrecord[4]", "image/label is 11, no digit"],
+        ["more.tfrecord[4]", "image/label is 11, not a digit"],
         ["more.tfrecord[5]", "not a tf.train.Example"],
     ):
         assert any(all(word in line for word in words) for line in printed.splitlines())

@@ -55,7 +55,7 @@ def test_an_automatic_batch_grows_with_the_replicas_and_so_does_the_rate():
 
 @pytest.mark.parametrize("other", [{"xla": True}, {"accumulate": 2}])
 def test_synchronised_normalisation_does_not_go_with(other):
-    with pytest.raises(UserError, match="--sync-batch-norm doesn't go with"):
+    with pytest.raises(UserError, match="--sync-batch-norm cannot be combined with"):
         overrides.apply(recipes.load("strong-cnn"), options(sync_batch_norm=True, **other))
     assert overrides.apply(recipes.load("strong-cnn"), options(sync_batch_norm=True)).sync_batch_norm
 
