@@ -98,7 +98,7 @@ def _prose(doc: str) -> Iterator[str]:
 
 
 def _items(text: str) -> Iterator[str]:
-    """Yield list items of a section: lines that are indented go on with the one before."""
+    """Yield list items of a section: indented lines continue the one before."""
     joined = re.sub(r"\n +", " ", text)
     for line in joined.split("\n"):
         name, colon, meaning = line.partition(": ")

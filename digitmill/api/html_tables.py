@@ -27,5 +27,5 @@ def html_card(card: ModelCard) -> str:
     return "".join(html_table(title, rows) for title, rows in card_text.sections(card).items())
 
 
-# A card is plain data; whoever gets one from the API sees it as a table in a notebook.
+# A card is plain data; a notebook shows one from the API as a table.
 ModelCard._repr_html_ = html_card  # type: ignore[attr-defined]

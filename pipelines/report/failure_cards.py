@@ -49,7 +49,7 @@ _WORDS: Final = {
         f"{_SCORE_AGAIN} If they fail again, choose another --engine.",
     ),
 }
-"""By code: what is said of one image and of several, and the remedy."""
+"""By code: the sentence for one image, that for several, and the remedy."""
 
 
 def sentence(code: FailureCode, count: int) -> str:

@@ -83,7 +83,7 @@ def _failure_example(
     return Picture(
         png="" if kept is None else kept.png,
         heading=failure_cards.sentence(code, count),
-        # What was found in the example; of another image than the picture's nothing is said.
+        # What was found in the example, if the picture shows it.
         note=f"{code}: {failure.detail}" if image == failure.image else f"{code}.",
         name=name,
         alternative=f"{name}, {code}" + (f": no picture, {failure.detail}" if kept is None else ""),

@@ -25,7 +25,7 @@ try:
     from google.cloud import storage
     from google.cloud.storage.exceptions import DataCorruption
 except ImportError as error:
-    # Whoever needs this module imports it when it has a place in gs://.
+    # Callers import this module once they have a place in gs://.
     raise missing("google.cloud.storage", wanted=GS) from error
 
 _ERRORS: Final = (
