@@ -131,7 +131,8 @@ def part_order(listing: str, number: int) -> str:
 
     Sorted by name, files are in the order of the listing. That a local run scores while it still lists is why
     names have no "of 30": they would differ in a run that was resumed once the listing was frozen. A place is
-    known to the worker that scores the item, and stays. Of a key range that a worker lists only places within it are.
+    known to the worker that scores the item, and stays. Of a key range that a worker lists, only places
+    within it are.
 
     Args:
         listing: name of the listing file that the item is in.

@@ -59,7 +59,7 @@ def draw_augmented(images: Sequence[AugmentedImage]) -> Chart:
             drawing.add(Area.box(left - 1, top - 1, left + _SIDE + 1, top + _SIDE + 1, LINE))
             drawing.add(Picture(255 - _pixels(png), (left, top), _SIDE))
     reading = (
-        "Each training image is changed in a new way each time it is used. If a copy is no longer its digit, the "
+        "Each training image is changed in a new way each time. If a copy is no longer its digit, the "
         "augmentation is too strong."
     )
     return Chart(
