@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from digitmill.reports import label_errors
+from digitmill.reports import failure_words, label_errors
 from digitmill.reports.gallery import Gallery, Picture, by_digit
 from digitmill.reports.numbers import share, thousands
 from digitmill.storage.names import readable
-from pipelines.report import failure_cards
 from pipelines.report.originals import ImageLinks
 from pipelines.statistics.agreement import Disagreement
 from pipelines.statistics.item_statistics import RunStatistics
@@ -82,13 +81,13 @@ def _failure_example(
     name = readable(image)
     return Picture(
         png="" if kept is None else kept.png,
-        heading=failure_cards.sentence(code, count),
+        heading=failure_words.sentence(code, count),
         # What was found in the example, if the picture shows it.
         note=f"{code}: {failure.detail}" if image == failure.image else f"{code}.",
         name=name,
         alternative=f"{name}, {code}" + (f": no picture, {failure.detail}" if kept is None else ""),
         link=links.to(image),
-        remedy=failure_cards.remedy(code),
+        remedy=failure_words.remedy(code),
     )
 
 

@@ -63,6 +63,7 @@ def render_page(
         links: from the page to images.
     """
     labelled, metrics = bool(statistics.labelled), class_metrics.digit_metrics(statistics, folders)
+    facts = [*_facts(manifest), *([audited.fact(of="earlier")] if audited else [])]
     return render(
         "pipelines.report",
         "run.html",
@@ -71,17 +72,13 @@ def render_page(
         title=run_title(manifest),
         model=model_name(str(manifest.model.get("path", ""))) or manifest.model["recipe"],
         finished=_format_time(manifest.times["finished"]),
-        facts=[*_facts(manifest), *([audited.fact(of="earlier")] if audited else [])],
+        facts=facts,
         audited=audited,
         charts=charts,
         comparisons=comparisons,
         digits=[row.cells(labelled=labelled, scored=statistics.scored) for row in metrics],
         digit_columns=class_metrics.digit_columns(labelled=labelled),
-        folders=[list(rate.cells(labelled=labelled)) for rate in folders.worst()],
-        folder_links=[links.to(rate.folder) for rate in folders.worst()],
-        folder_columns=class_metrics.folder_columns(labelled=labelled),
-        folder_count=folders.count,
-        folder_note=folders.note(),
+        **_folders(folders, links, labelled=labelled),
         **_pictures(statistics, manifest, links),
         challenger_comparison=ChallengerComparison.of(statistics.agreements),
         failure_files="s*" if manifest.counts.failed > ROWS_OF_A_FILE else "s",
@@ -96,6 +93,18 @@ def render_page(
         ran=list(_provenance(manifest, card)),
         commands=again.commands(manifest),
     )
+
+
+def _folders(folders: FolderSurvey, links: ImageLinks, *, labelled: bool) -> dict[str, Any]:
+    """Return the table of folders, by its parts' names in the template."""
+    worst = folders.worst()
+    return {
+        "folders": [list(rate.cells(labelled=labelled)) for rate in worst],
+        "folder_links": [links.to(rate.folder) for rate in worst],
+        "folder_columns": class_metrics.folder_columns(labelled=labelled),
+        "folder_count": folders.count,
+        "folder_note": folders.note(),
+    }
 
 
 def _pictures(statistics: RunStatistics, manifest: Manifest, links: ImageLinks) -> dict[str, Any]:
