@@ -141,7 +141,7 @@ def blocks(path: pathlib.Path) -> dict[str, str]:
 def table(rows: list[Mapping[str, Any]]) -> Table:
     header = (
         "answers",
-        "labelled",
+        "labeled",
         "target",
         "broken (looks right)",
         "broken (guaranteed)",
