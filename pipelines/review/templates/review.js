@@ -161,14 +161,16 @@
 
   function makeHead(field, line) {
     const head = document.createElement("div"), numbers = inField[field];
-    head.className = "head";
     head.setAttribute("role", "presentation");
     const done = numbers.filter((number) => !isOpen(number)).length;
-    const texts = [data.fields[field].value, done === numbers.length ? "labelled \u2713" : `${done} of ${numbers.length}`, data.fields[field].name.replaceAll("/", "/\u200b")];
+    const {name, value} = data.fields[field];
+    const texts = [value, done === numbers.length ? "labelled \u2713" : `${done} of ${numbers.length}`, name.replaceAll("/", "/\u200b")];
+    head.className = value.length > 8 ? "head long" : "head";
+    head.title = name;
     for (const [at, text] of texts.entries()) {
       const span = document.createElement("span");
       span.textContent = text;
-      if (at === 0) span.className = "value";
+      span.className = ["value", "", "end"][at];
       head.append(span);
     }
     head.style.transform = shift(0, line);
