@@ -39,9 +39,15 @@ def _named(manifest: Manifest, words: Sequence[str], output: str) -> Iterator[tu
         if manifest.counts.failed:
             retried = command_line(verb, *rest, "--retry-failures", *since, f"{place}-retried")
             yield "Score what failed once more", retried
-    if manifest.counts.scored > manifest.accepted:
+    if has_review(manifest):
         yield "Label what is for review", command_line("review", place)
     yield "Check every file of the output", command_line("verify", place)
+
+
+def has_review(manifest: Manifest) -> bool:
+    """Return whether `digitmill review` shows anything of a run: images for review, fields, or an audit."""
+    impossible = manifest.fields is not None and manifest.fields.invalid > 0
+    return manifest.counts.scored > manifest.accepted or impossible or bool(manifest.options.get("audit"))
 
 
 def _in_folder(manifest: Manifest, command: str) -> str:

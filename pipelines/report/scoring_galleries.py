@@ -96,7 +96,7 @@ def disagreement_gallery(statistics: RunStatistics, links: ImageLinks) -> Galler
     if not statistics.disagreements:
         return None
     marked = " A cross: the model is wrong." if statistics.labelled else ""
-    reading = f"Both are sure, and they differ.{marked}"
+    reading = f"They differ; those of which both are sure come first.{marked}"
     return Gallery(
         "Disagreements",
         reading,

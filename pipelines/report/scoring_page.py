@@ -92,6 +92,7 @@ def render_page(
         tables=tables,
         ran=list(_provenance(manifest, card)),
         commands=again.commands(manifest),
+        has_review=again.has_review(manifest),
     )
 
 

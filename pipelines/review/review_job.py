@@ -31,7 +31,7 @@ class ReviewSummary:
         missing: number of images that the page names but cannot show, by failure code.
         suspects: number of accepted images among the shown ones whose labels may be in error.
         fields: number of fields whose digits are shown together.
-        members: number of accepted digits of these among the shown ones.
+        members: number of their digits among the shown ones that are there for nothing else.
     """
 
     page: str
@@ -76,7 +76,7 @@ class ReviewSummary:
         whole = self.doubtful + self.audited
         shown = f"{self.shown:,}" + (", the least sure ones" if looked_at < whole else "")
         shown += f", {self.suspects:,} of them for their labels" if self.suspects else ""
-        return shown + (f", {self.members:,} of them accepted digits of fields" if self.members else "")
+        return shown + (f", {self.members:,} of them other digits of fields" if self.members else "")
 
 
 def run(options: ReviewOptions) -> ReviewSummary:

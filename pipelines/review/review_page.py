@@ -6,6 +6,7 @@ their digests.
 """
 
 import base64
+import hashlib
 import importlib.resources
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -116,18 +117,17 @@ def _data(
             {"name": readable(field.name), "value": field.value, "why": field.why} for field in fields
         ],
         "rows": [
-            _row(place, rows[place], picture) | {"field": field_of.get(rows[place].uri, -1)}
+            _row(place, rows[place], picture, field=field_of.get(rows[place].uri, -1))
             for place, picture in ordered
         ],
     }
 
 
-def _row(place: int, row: ReviewRow, picture: Picture) -> dict[str, Any]:
+def _row(index: int, row: ReviewRow, picture: Picture, *, field: int) -> dict[str, Any]:
     found = row.uri == row.file.uri and row.uri.startswith(_TRAINABLE)
     return {
-        # The index among the run's rows, so that a browser's saved labels stay valid with a higher limit. The
-        # digits of fields have no such index.
-        "place": row.uri if row.member else row.place if row.suspect else place,
+        "place": _place(index, row, in_field=field >= 0),
+        "field": field,
         "path": row.uri,
         "name": readable(row.uri),
         "generation": str(row.generation),  # JavaScript numbers are exact only up to 2^53
@@ -142,6 +142,17 @@ def _row(place: int, row: ReviewRow, picture: Picture) -> dict[str, Any]:
         "pixels": "" if found else inline_png(picture.digit),
         "original": base64.b64encode(picture.original).decode(),
     }
+
+
+def _place(index: int, row: ReviewRow, *, in_field: bool) -> int | str:
+    """Return the name of a row's label in the browser; saved labels stay valid with another limit.
+
+    It is the index among the run's rows. Which digits of a field have one depends on the limit: a digest of
+    their URIs names those.
+    """
+    if row.suspect:
+        return row.place
+    return hashlib.sha256(row.uri.encode("utf-8", "surrogateescape")).hexdigest()[:16] if in_field else index
 
 
 def _sprites(pictures: Sequence[Picture]) -> list[str]:

@@ -117,15 +117,16 @@ def label_doubts(run: PastRun) -> list[ReviewRow]:
 
 
 def member_rows(run: PastRun, uris: Set[str]) -> list[ReviewRow]:
-    """Return rows of a run by their URIs, sorted by them: accepted digits of fields.
+    """Return rows of a run by their URIs, sorted by them: digits of fields, accepted or not.
 
     Raises:
         StorageError: when files of the run are missing or damaged.
     """
     if not uris:
         return []
-    found = _rows_of_run(run, functools.partial(_item_rows, wanted=lambda _: uris, among=uris))
-    return sorted((row._replace(member=True) for _, row in found), key=lambda row: row.uri)
+    found = _rows_of_run(run, functools.partial(_item_rows, wanted=lambda _: uris, among=uris, doubtful=True))
+    rows = (row._replace(member=True) for _, row in found if row.uri in uris)
+    return sorted(rows, key=lambda row: row.uri)
 
 
 def _rows_of_run(run: PastRun, of_item: Callable[[WorkItem, OutputFolder], Iterable[T]]) -> Iterator[T]:

@@ -16,7 +16,7 @@
   const NAME = "digitmill reviewer";
   let reviewer = "";
   const key = () => `digitmill review ${data.run}${reviewer && ` ${reviewer}`}`;
-  // Accepted digits of fields have names instead of numbers.
+  // Digits of fields have names instead of numbers.
   let labels = [], undos = [], kept = true, members = {};
 
   function load() {
@@ -29,15 +29,23 @@
     element("reviewer").value = reviewer;
     const letters = new RegExp(`^[0-9${WORDS}.]*$`).test(stored?.labels ?? "") ? stored?.labels ?? "" : "";
     labels = [...letters.padEnd(size, OPEN)];
-    members = {...stored?.members};
-    for (const {place} of rows) if (!Number.isInteger(place)) labels[place] = new RegExp(`^[0-9${WORDS}]$`).test(members[place]) ? members[place] : OPEN;
+    members = {};
+    for (const {place} of rows) if (!Number.isInteger(place)) labels[place] = OPEN;
+    // Those that this page does not show, too: made with another limit, it may.
+    for (const [place, letter] of Object.entries(stored?.members ?? {})) if (new RegExp(`^[0-9${WORDS}]$`).test(letter)) put(place, letter);
     undos = Array.isArray(stored?.undos) ? stored.undos : [];
     if (!kept) warn(`This browser keeps nothing for this page: download ${data.file} before you leave it.`);
   }
 
+  function put(place, letter) {
+    labels[place] = letter;
+    if (Number.isInteger(place)) return;
+    if (letter === OPEN) delete members[place];
+    else members[place] = letter;
+  }
+
   function save() {
     if (!kept) return;
-    for (const {place} of rows) if (!Number.isInteger(place)) members[place] = labels[place];
     try {
       localStorage.setItem(key(), JSON.stringify({labels: labels.join(""), undos: undos.slice(-UNDOS), members}));
     } catch {
@@ -153,14 +161,16 @@
 
   function makeHead(field, line) {
     const head = document.createElement("div"), numbers = inField[field];
-    head.className = "head";
     head.setAttribute("role", "presentation");
     const done = numbers.filter((number) => !isOpen(number)).length;
-    const texts = [data.fields[field].value, done === numbers.length ? "labelled \u2713" : `${done} of ${numbers.length}`, data.fields[field].name.replaceAll("/", "/\u200b")];
+    const {name, value} = data.fields[field];
+    const texts = [value, done === numbers.length ? "labelled \u2713" : `${done} of ${numbers.length}`, name.replaceAll("/", "/\u200b")];
+    head.className = value.length > 8 ? "head long" : "head";
+    head.title = name;
     for (const [at, text] of texts.entries()) {
       const span = document.createElement("span");
       span.textContent = text;
-      if (at === 0) span.className = "value";
+      span.className = ["value", "", "end"][at];
       head.append(span);
     }
     head.style.transform = shift(0, line);
@@ -262,7 +272,7 @@
     if (matching.length === 0) return;
     const number = matching[position], place = rows[number].place;
     undos.push([place, labels[place]]);
-    labels[place] = letter === "suggested" ? suggested(rows[number]) : letter;
+    put(place, letter === "suggested" ? suggested(rows[number]) : letter);
     element("live").textContent = `${rows[number].name}: ${inWords(labels[place])}`;
     save();
     count();
@@ -280,7 +290,7 @@
     const last = undos.pop();
     if (!last) { element("live").textContent = "Nothing to undo."; return; }
     const [place, letter] = last;
-    labels[place] = letter;
+    put(place, letter);
     save();
     count();
     const number = rows.findIndex((row) => row.place === place), at = matching.indexOf(number);
@@ -340,7 +350,7 @@
     for (const [place, letter] of await open(element("mine")) ?? []) {
       if (labels[place] === letter) continue;
       undos.push([place, labels[place]]);
-      labels[place] = letter;
+      put(place, letter);
     }
     save();
     count();

@@ -9,7 +9,7 @@ import pytest
 from digitmill.storage import open_folder
 from pipelines.history.past_runs import open_run
 from pipelines.report.again import commands
-from schemas.manifest import Manifest
+from schemas.manifest import FieldCounts, Manifest
 
 COMMAND = "digitmill score --input in --labels folder --output 'o 1' --resume --since=before"
 
@@ -28,6 +28,23 @@ def test_flags_that_do_not_fit_are_replaced(manifest: Manifest) -> None:
         "Label what is for review": f"{enter}digitmill review 'o 1'",
         "Check every file of the output": f"{enter}digitmill verify 'o 1'",
     }
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({}, False),
+        ({"fields": FieldCounts(accepted=3)}, False),
+        ({"fields": FieldCounts(accepted=3, invalid=1)}, True),
+        ({"options": {"audit": 20}}, True),
+        ({"accepted": 59}, True),
+    ],
+)
+def test_review_is_offered_where_its_page_shows_anything(
+    manifest: Manifest, more: dict, expected: bool
+) -> None:
+    changed = dataclasses.replace(manifest, command=COMMAND, **{"accepted": 60, **more})
+    assert ("Label what is for review" in commands(changed)) == expected
 
 
 def test_a_merged_run_is_repeated_but_not_scored(manifest: Manifest) -> None:

@@ -73,7 +73,7 @@ def test_what_a_page_must_not_run_it_does_not(
     foreign = "<script>document.title = 'taken over'</script><img src='https://example.com/x.png' alt=''>"
     broken.write_text(report.read_text().replace("</header>", f"</header>{foreign}"))
     page = tabs.open(broken)
-    assert page.title().startswith("Scoring report")
+    assert page.title().endswith(": scoring report")
     refused = [labels_shown for labels_shown in tabs.complaints if "Content Security Policy" in labels_shown]
     assert len(refused) == len(tabs.complaints) == 2
     tabs.complaints.clear()

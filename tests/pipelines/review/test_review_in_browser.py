@@ -15,7 +15,7 @@ from digitmill.imaging.decode import decode
 from pipelines.review.review_fields import ReviewField
 from schemas import labels
 from schemas.manifest import Manifest
-from tests.browser import PATIENCE, Tabs, serious_faults
+from tests.browser import DESKTOP, PATIENCE, PHONE, Tabs, serious_faults
 from tests.pipelines.review.review_pages import make_row, page_of
 
 expect.set_options(timeout=PATIENCE)
@@ -298,7 +298,7 @@ def test_what_seems_no_digit_is_marked_found_and_accepted_as_such(
 @pytest.fixture
 def fields_page(
     tmp_path: pathlib.Path, manifest: Manifest, digits: np.ndarray, tabs: Tabs
-) -> Callable[[], Page]:
+) -> Callable[..., Page]:
     """A page of two fields of three digits, each with an accepted one, and of two images in none."""
     uris = [f"gs://b/{name}.png" for name in ("f/1", "x", "g/1", "g/3", "y", "f/2", "f/3", "g/2")]
     rows = [make_row(number, uri) for number, uri in enumerate(uris)]
@@ -308,11 +308,15 @@ def fields_page(
         ReviewField("form g", "273", "", (uris[2], uris[7], uris[3])),
     ]
     path = tmp_path / "fields.html"
-    path.write_text(page_of(manifest, rows, digits[: len(rows)], fields=fields))
-    return lambda: ready(tabs.open(path))
+
+    def opened(*, width: int = DESKTOP, dark: bool = False) -> Page:
+        path.write_text(page_of(manifest, rows, digits[: len(rows)], fields=fields))
+        return ready(tabs.open(path, width=width, dark=dark))
+
+    return opened
 
 
-def test_fields_are_labelled_digit_by_digit(fields_page: Callable[[], Page], tmp_path: pathlib.Path) -> None:
+def test_fields_are_labelled_digit_by_digit(fields_page: Callable[..., Page], tmp_path: pathlib.Path) -> None:
     page = fields_page()
     expect(page.locator(".head")).to_have_count(2)
     expect(page.locator(".head").first).to_contain_text("form <b>f</b>")
@@ -334,11 +338,58 @@ def test_fields_are_labelled_digit_by_digit(fields_page: Callable[[], Page], tmp
     expect(page.locator("#counts")).to_have_text("2 of 8 looked at; 0 of 2 fields")
 
 
-def test_a_page_of_fields_is_accessible(fields_page: Callable[[], Page], axe: str) -> None:
-    assert serious_faults(fields_page(), axe) == []
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [PHONE, DESKTOP])
+def test_a_page_of_fields_is_accessible(
+    fields_page: Callable[..., Page], axe: str, width: int, dark: bool
+) -> None:
+    page = fields_page(width=width, dark=dark)
+    press(page, "1", "x", "t")
+    assert serious_faults(page, axe) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_arrows_go_from_field_to_field(fields_page: Callable[[], Page]) -> None:
+def test_digits_of_fields_have_words_and_a_reviewer_too(
+    fields_page: Callable[..., Page], tmp_path: pathlib.Path
+) -> None:
+    page = fields_page()
+    press(page, "x", "t", "u")
+    expect(page.locator(".head").first).to_contain_text("labelled")
+    rename(page, "Ann")
+    expect(page.locator("#counts")).to_contain_text("3 of 8 looked at")
+    rename(page, "Bo")
+    expect(page.locator("#counts")).to_have_text("0 of 8 looked at; 0 of 2 fields")
+    expect(page.locator(".head").first).to_contain_text("0 of 3")
+    press(page, "Home", "7", "8")
+    press(page, "Backspace")
+    rename(page, "Ann")
+    found = [(row["label"], row["reviewer"]) for row in download(page, tmp_path)]
+    assert found == [("not_a_digit", "Ann"), ("two_digits", "Ann"), ("unreadable", "Ann")]
+    press(page, "Backspace")
+    expect(page.locator("#counts")).to_contain_text("2 of 8 looked at")
+    rename(page, "Bo")
+    assert [row["label"] for row in download(page, tmp_path)] == ["7"]
+    page.set_input_files("#theirs", tmp_path / labels.FILE)
+    expect(page.locator("#agreement")).to_contain_text("agree on 1, 100.0 %")
+
+
+def test_undo_reaches_digits_that_a_page_made_anew_does_not_show(
+    fields_page: Callable[..., Page], write: Callable[..., pathlib.Path]
+) -> None:
+    page = fields_page()
+    press(page, "7", "8")
+    with_fields = pathlib.Path(page.url.removeprefix("file://"))
+    whole = with_fields.read_text()
+    with_fields.write_text(write(2, rows=100).read_text())
+    page.reload()
+    ready(page)
+    press(page, "Backspace")
+    with_fields.write_text(whole)
+    page.reload()
+    expect(ready(page).locator("#counts")).to_have_text("1 of 8 looked at; 0 of 2 fields")
+
+
+def test_arrows_go_from_field_to_field(fields_page: Callable[..., Page]) -> None:
     page = fields_page()
     at = page.locator('.tile[aria-selected="true"]')
     tops = []
@@ -348,7 +399,7 @@ def test_arrows_go_from_field_to_field(fields_page: Callable[[], Page]) -> None:
     assert tops == sorted(set(tops))
     expect(at).to_have_attribute("id", "image-4")
     press(page, "Home")
-    expect(at).to_have_attribute("id", "image-0")
+    expect(at).to_have_attribute("id", "member-0")
 
 
 def test_there_are_words_for_what_is_no_single_digit(page: Page, tmp_path: pathlib.Path) -> None:
