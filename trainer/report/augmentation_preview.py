@@ -2,11 +2,10 @@
 
 import base64
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
-import tensorflow as tf
 from markupsafe import Markup
 
 from digitmill.reports.charts.chart import Chart
@@ -15,8 +14,10 @@ from digitmill.reports.charts.palette import LINE, SOFT
 from digitmill.reports.gallery import inline_png
 from schemas.digit import CLASSES
 from trainer.data.splits import Split
-from trainer.recipes.parts.augmentation import Augmentation, augment
 from trainer.report.record import AugmentedImage
+
+if TYPE_CHECKING:
+    from trainer.recipes.parts.augmentation import Augmentation
 
 COPIES: Final = 5
 """Changed copies of each image."""
@@ -31,11 +32,16 @@ _TITLE: Final = "What the network saw in training"
 
 
 def augmented_images(
-    train: Split, augmentation: Augmentation | None, *, seed: int
+    train: Split, augmentation: "Augmentation | None", *, seed: int
 ) -> Iterator[AugmentedImage]:
     """Yield the first training image of each digit with changed copies; none without augmentation."""
     if not augmentation:
         return
+    # Only training needs TensorFlow: reports are also drawn where it is not installed.
+    import tensorflow as tf
+
+    from trainer.recipes.parts.augmentation import augment
+
     places = [np.flatnonzero(train.labels == digit)[:1] for digit in range(CLASSES)]
     images = train.images[np.concatenate(places)]
     labels = train.labels[np.concatenate(places)].tolist()

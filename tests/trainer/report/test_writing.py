@@ -128,3 +128,8 @@ def test_history_and_card_are_those_of_the_run(folder_of) -> None:
     run = writing.open_run(str(folder))
     assert run.epochs == EPOCHS
     assert run.card.recipe == json.loads((folder / "bundle" / "model_card.json").read_text())["recipe"]
+
+
+def test_reports_are_drawn_without_tensorflow(run_python) -> None:
+    drawn = "import sys; import trainer.report.writing; print('tensorflow' in sys.modules)"
+    assert "False" in run_python(drawn)
