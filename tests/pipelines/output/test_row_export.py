@@ -116,7 +116,7 @@ def test_a_file_is_replaced_only_on_request(scored: pathlib.Path, tmp_path: path
 
 @pytest.mark.parametrize("name", ["rows.txt", "rows", "rows.parquet.gz"])
 def test_a_name_without_a_format_is_refused(name: str, scored: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    with pytest.raises(UserError, match=r"end it in \.csv"):
+    with pytest.raises(UserError, match=r"End it in \.csv"):
         export_rows(str(scored), str(tmp_path / name))
 
 
