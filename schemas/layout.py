@@ -28,6 +28,9 @@ LABELS_INDEX: Final = f"{LISTING}/labels.json"
 REPORTS: Final = "reports"
 """Folder of the CSV reports and charts."""
 
+FOLDERS: Final = (PREDICTIONS, REPORTS, STATISTICS, LISTING, MODELS)
+"""Folders of an output that hold nothing but what a run has written."""
+
 FAILURES: Final = f"{REPORTS}/failures.csv"
 """One row per image without a prediction; of very many, the first ones."""
 

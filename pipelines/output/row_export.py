@@ -20,7 +20,7 @@ from pipelines.score_options import carried_names
 from pipelines.statistics.item_statistics import read_record
 from schemas.columns import Column
 from schemas.errors import StorageError, UserError
-from schemas.layout import format_of, is_joined, is_merged, statistics_name
+from schemas.layout import FOLDERS, format_of, is_joined, is_merged, statistics_name
 from schemas.manifest import Part
 
 _IMAGE: Final = "image"
@@ -56,7 +56,8 @@ def export_rows(place: str, to: str, *, overwrite: bool = False) -> Exported:
         overwrite: whether it may replace a file.
 
     Raises:
-        UserError: when the run is not finished, the name has no such ending, or there is a file already.
+        UserError: when the run is not finished, the name has no such ending, is one of a file of the run, or
+            there is a file already.
         StorageError: when files of the run are missing or damaged, or the file cannot be written.
     """
     kind = format_of(to)
@@ -71,6 +72,7 @@ def export_rows(place: str, to: str, *, overwrite: bool = False) -> Exported:
     )
     parent, _, name = to.rpartition("/")
     folder = open_folder(parent or ("/" if to.startswith("/") else "."))
+    _refuse_own_file(folder.at(name), run)
     folder.claim()
     definitions = definitions_of(carried_names(run.manifest.options.get("carry")))
     try:
@@ -84,6 +86,15 @@ def export_rows(place: str, to: str, *, overwrite: bool = False) -> Exported:
             "the file already exists", value=to, hint="name another one, or replace it by --overwrite"
         ) from error
     return Exported(run.place, to, rows)
+
+
+def _refuse_own_file(place: str, run: PastRun) -> None:
+    """Raise UserError for a file among those of the run: it would replace one, or fail `verify`."""
+    top = open_folder(run.place)
+    if place.startswith(tuple(f"{top.at(each)}/" for each in FOLDERS)):
+        raise UserError(
+            "this folder holds the run's own files", value=place, hint="name a file outside of it"
+        )
 
 
 def _write(run: PastRun, definitions: Sequence[Column], write: Any) -> int:

@@ -29,11 +29,9 @@ from schemas.checks.gates import figures
 from schemas.errors import UserError
 from schemas.layout import (
     FAILURES,
+    FOLDERS,
     LISTING,
-    MODELS,
     PREDICTIONS,
-    REPORTS,
-    STATISTICS,
     Format,
     format_of,
     is_bucket,
@@ -199,7 +197,7 @@ def _rows(name: str, data: bytes) -> int | None:
 
 
 def _extra(output: OutputFolder, parts: dict[str, Part]) -> Iterator[str]:
-    ours = tuple(f"{folder}/" for folder in (PREDICTIONS, REPORTS, STATISTICS, LISTING, MODELS))
+    ours = tuple(f"{folder}/" for folder in FOLDERS)
     for name in output.walk():
         if name not in parts and name not in (manifest.FILE, LOCK) and name.startswith(ours):
             yield name

@@ -196,7 +196,7 @@ def test_a_missing_input_is_refused_before_anything_is_written(tmp_path: pathlib
 
 
 def test_a_folder_without_a_finished_run_is_refused(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(digitmill.UserError, match="no finished run"):
+    with pytest.raises(digitmill.UserError, match="not a finished run"):
         digitmill.read(tmp_path)
 
 

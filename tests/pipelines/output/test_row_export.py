@@ -116,8 +116,18 @@ def test_a_file_is_replaced_only_on_request(scored: pathlib.Path, tmp_path: path
 
 @pytest.mark.parametrize("name", ["rows.txt", "rows", "rows.parquet.gz"])
 def test_a_name_without_a_format_is_refused(name: str, scored: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    with pytest.raises(UserError, match=r"end it in \.csv"):
+    with pytest.raises(UserError, match=r"End it in \.csv"):
         export_rows(str(scored), str(tmp_path / name))
+
+
+@pytest.mark.parametrize("name", ["reports/failures.csv", "predictions/new.parquet"])
+def test_files_of_the_run_are_not_replaced(name: str, scored: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    copy = shutil.copytree(scored, tmp_path / "copy")
+    before = {path.name: path.read_bytes() for path in (copy / name).parent.iterdir()}
+    with pytest.raises(UserError, match="the run's own files"):
+        export_rows(str(copy), str(copy / name), overwrite=True)
+    assert {path.name: path.read_bytes() for path in (copy / name).parent.iterdir()} == before
+    export_rows(str(copy), str(copy / "all.csv"))
 
 
 def test_a_damaged_run_leaves_no_file(scored: pathlib.Path, tmp_path: pathlib.Path) -> None:
