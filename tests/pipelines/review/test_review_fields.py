@@ -1,3 +1,4 @@
+import collections
 import csv
 import json
 import pathlib
@@ -71,15 +72,16 @@ def test_the_digits_of_a_field_are_shown_together_accepted_ones_too(output: path
 
 
 def test_places_stay_what_they_are_with_another_limit(output: pathlib.Path) -> None:
-    score(output)
-    review_job.run(ReviewOptions(output=str(output), limit=2))
+    score(output, accept_threshold=0.9999999)
+    assert review_job.run(ReviewOptions(output=str(output), limit=2)).doubtful > 2
     data = data_of(output)
     few = {row["path"]: row["place"] for row in data["rows"]}
     # Digits that are beyond the limit are shown with the others of their field.
-    assert [len(few)] == [3 * len(data["fields"])] in ([3], [6])
+    inside = collections.Counter(row["field"] for row in data["rows"] if row["field"] >= 0)
+    assert inside == dict.fromkeys(range(len(data["fields"])), 3) != {}
     review_job.run(ReviewOptions(output=str(output)))
     many = {row["path"]: row["place"] for row in data_of(output)["rows"]}
-    assert few.items() < many.items()
+    assert few.items() <= many.items()
     assert len(set(many.values())) == len(many)
 
 
