@@ -68,7 +68,7 @@ def read_card(place: str) -> bytes:
     try:
         return read_bundle_file(place, bundle.CARD)
     except UserError as error:
-        raise _no_bundle(place, error) from error
+        raise _no_bundle(place, error) from error.__cause__
 
 
 def _no_bundle(place: str, error: UserError) -> UserError:
@@ -85,7 +85,7 @@ def _no_bundle(place: str, error: UserError) -> UserError:
     elif os.path.basename(path) == bundle.CARD:
         hint = f"did you mean {os.path.dirname(path) or '.'}?"
     elif os.path.lexists(os.path.join(path, bundle.CARD)):
-        hint = error.hint
+        return error
     else:
         hint = "give the bundle folder that `digitmill train` wrote"
-    return UserError(f"not a model bundle, it has no readable {bundle.CARD}", value=place, hint=hint)
+    return UserError(f"not a model bundle, it has no {bundle.CARD}", value=place, hint=hint)

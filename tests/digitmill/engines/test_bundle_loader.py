@@ -60,8 +60,10 @@ def test_a_missing_file_is_named(copy: pathlib.Path, name: str) -> None:
 
 
 def test_a_folder_without_a_card_is_no_bundle(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(UserError, match=r"there is no model_card\.json"):
+    with pytest.raises(UserError, match="model bundle not found"):
         open_bundle(tmp_path / "nothing")
+    with pytest.raises(UserError, match=r"it has no model_card\.json"):
+        open_bundle(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "{", '{"format": 1}', "\udcff"])

@@ -43,7 +43,7 @@ def test_beams_flags_reach_beam() -> None:
         (["--runer=DirectRunner"], "Did you mean --runner"),
         (["--modle", "x"], "Did you mean --model"),
         (["--qqqqqqqq"], "See --help"),
-        (["stray.png"], "quote patterns"),
+        (["stray.png"], "before the flags of Beam"),
         (["--runner=Foo"], "Foo"),
         (["--runner=DataflowRunner"], "project"),
         (["--direct_num_workers=-1"], "0 .all cores. or more"),

@@ -65,7 +65,7 @@ MISTAKES = [
     ("--input scans --challenger no", "model bundle not found: 'no'"),
     (
         "--input scans --model run",
-        "not a model bundle, it has no readable model_card.json: 'run'. Did you mean run/bundle?",
+        "not a model bundle, it has no model_card.json: 'run'. Did you mean run/bundle?",
     ),
     ("--input scans --since no", "no finished run in this folder"),
 ]
