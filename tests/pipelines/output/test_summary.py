@@ -77,5 +77,5 @@ def test_without_failures_none_are_pointed_to(manifest: Manifest) -> None:
 
 
 def test_without_a_scored_image_there_is_no_speed(manifest: Manifest) -> None:
-    nothing = dataclasses.replace(manifest, counts=Counts(62, 0, 2, 60))
+    nothing = dataclasses.replace(manifest, counts=Counts(62, 0, 2, 60), labelled=0, right=0, accepted=0)
     assert "images/s" not in Summary("out", nothing).table()

@@ -126,7 +126,7 @@ def test_a_used_output_and_missing_labels_are_refused(bundle_path, digit_folder,
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="the output folder is not empty"):
         calibrate(bundle_path, tmp_path, data=(f"folder:{digit_folder}",))
-    with pytest.raises(UserError, match="there are no labelled images"):
+    with pytest.raises(UserError, match="there are no labeled images"):
         calibrate(bundle_path, tmp_path / "made")
 
 
