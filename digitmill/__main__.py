@@ -2,27 +2,31 @@
 
 import os
 import signal
-from types import FrameType
-from typing import NoReturn
 
-from digitmill import import_path
+TYPE_CHECKING = False  # what is imported here delays the handler of Ctrl-C
+
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import NoReturn
 
 _CRASHED = 1
 """`ExitCode.CRASHED`, which is not imported yet."""
 
 
-def main() -> NoReturn:
+def main() -> "NoReturn":
     """Run the verb that the process's arguments name, and exit with its `ExitCode`."""
     # Until the verb handles signals itself, Ctrl-C would show a traceback of the imports.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _exit)
+    from digitmill import import_path
+
     import_path.check()
     from digitmill import cli
 
     cli.main()
 
 
-def _exit(number: int, frame: FrameType | None) -> None:
+def _exit(number: int, frame: "FrameType | None") -> None:
     del number, frame
     os.write(2, b"\ndigitmill: interrupted\n")
     os._exit(_CRASHED)

@@ -4,9 +4,9 @@ from digitmill.commands import answer, verb
 from trainer.job.calibrate_options import CalibrateOptions
 
 
-@verb(options=CalibrateOptions, short_help="Choose the accept threshold on your own labelled digits.")
+@verb(options=CalibrateOptions, short_help="Choose the accept threshold on your own labeled digits.")
 def calibrate(options: CalibrateOptions) -> None:
-    """Make a bundle whose accepted answers are right as often as you ask, on images like your labelled ones.
+    """Make a bundle whose accepted answers are right as often as you ask, on images like your labeled ones.
 
     Nothing is trained. The labelled images must be drawn at random from those that are scored later:
     images that a review has picked because the model was unsure say nothing about the others.

@@ -4,9 +4,9 @@ from digitmill.commands import answer, verb
 from trainer.job.evaluate_options import EvaluateOptions
 
 
-@verb(options=EvaluateOptions, short_help="Measure a model bundle on labelled digits.")
+@verb(options=EvaluateOptions, short_help="Measure a model bundle on labeled digits.")
 def evaluate(options: EvaluateOptions) -> None:
-    """Measure a bundle on labelled digits: accuracy, loss, calibration, confusion, what it accepts.
+    """Measure a bundle on labeled digits: accuracy, loss, calibration, confusion, what it accepts.
 
     \b
     Examples:

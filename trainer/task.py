@@ -14,9 +14,9 @@ from trainer.cluster.restart import PeerLostError, restart_process
 from trainer.train_options import TrainOptions
 
 
-@verb(options=TrainOptions, short_help="Train a recipe on labelled digits, into a model bundle.")
+@verb(options=TrainOptions, short_help="Train a recipe on labeled digits, into a model bundle.")
 def train(options: TrainOptions) -> None:
-    """Train a recipe on labelled digits and write a model bundle, its history and a report to DIR.
+    """Train a recipe on labeled digits and write a model bundle, its history and a report to DIR.
 
     \b
     Examples:

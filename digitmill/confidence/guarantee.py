@@ -99,7 +99,7 @@ class Shortfall:
 
     def __str__(self) -> str:
         share = f"{100 * self.target:g} %"
-        given = f"{self.images:,} labelled images do not show that {share} of the accepted ones are right"
+        given = f"{self.images:,} labeled images do not show that {share} of the accepted ones are right"
         if self.needed is None:
             return f"{given}, and at no threshold are so many of them right"
         missing = max(1, self.needed - self.images)

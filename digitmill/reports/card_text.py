@@ -116,7 +116,7 @@ def _trust(card: ModelCard, worth: Trust) -> dict[str, Rows]:
             ("threshold", "accepted", "of them right", "wrong"),
             *((f"{row.threshold:g}", *_shares(row)) for row in worth.coverage),
         ],
-        "Wrongly accepted at the threshold, images labelled unreadable": [
+        "Wrongly accepted at the threshold, images labeled unreadable": [
             *([("images", "number", "accepted", "share")] if worth.not_digits else []),
             *(
                 (name, f"{row.images:,}", f"{row.accepted:,}", percent(row.share))

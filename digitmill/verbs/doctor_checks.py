@@ -189,7 +189,7 @@ def check_formats() -> Check:
     if not missing:
         return Check("formats", OK, "HEIC and PDF, too")
     remedy = f"{extras.install_line(missing[0])}, if there are any"
-    return Check("formats", NOTE, f"no HEIC and PDF: {', '.join(missing)} is not installed", remedy)
+    return Check("formats", NOTE, f"HEIC and PDF cannot be read, for lack of {' and '.join(missing)}", remedy)
 
 
 def _runner(found: str | None, *, missing: str, remedy: str) -> Check:

@@ -52,7 +52,7 @@ class AuditSummary:
         rows = {place: _stated(each) for place, each in self.audits.items()} if len(self.audits) > 1 else {}
         rows |= {
             "accepted": f"{found.accepted:,}, {found.sampled:,} of them drawn at random",
-            "labelled": f"{found.labelled:,}"
+            "labeled": f"{found.labelled:,}"
             + ("" if found.labelled == found.sampled else ", not all of them"),
             "wrong": f"{found.wrong:,}"
             + (f", {found.not_digits:,} are no digit" if found.not_digits else ""),

@@ -58,7 +58,7 @@ class Summary:
             "fields": self._fields(),
             "challenger": self._challenger(),
             "tripped": self._tripped(),
-            "images/s": f"{self.manifest.images_per_second:,.0f}",
+            "images/s": f"{self.manifest.images_per_second:,.0f}" if self.manifest.counts.scored else None,
             "report": self._report(),
             "predictions": f"{self.place}/{PREDICTIONS}/part-*.{first}",
             "manifest": f"{self.place}/{manifest.FILE}",

@@ -40,7 +40,7 @@ class CalibrateOptions(Options):
         required=True,
     )
     delta: float = flag(
-        "Probability with which the promise may be broken, over the choice of the labelled images.",
+        "Probability with which the promise may be broken, over the choice of the labeled images.",
         group=_PROMISE,
         type=FiniteRange(0, 1, min_open=True, max_open=True),
         default=DELTA,
@@ -52,7 +52,7 @@ class CalibrateOptions(Options):
         metavar="CSV",
     )
     data: tuple[str, ...] = flag(
-        "Labelled images that the model was not trained on, as `digitmill train` takes them. Repeatable.",
+        "Labeled images that the model was not trained on, as `digitmill train` takes them. Repeatable.",
         group=_DATA,
         default=(),
         metavar="SOURCE",
@@ -76,7 +76,7 @@ class CalibrateOptions(Options):
         super().__post_init__()
         if not self.sources:
             raise UserError(
-                "there are no labelled images", value="no --labels", hint="name some by --labels or --data"
+                "there are no labeled images", value="no --labels", hint="name some by --labels or --data"
             )
 
     @property

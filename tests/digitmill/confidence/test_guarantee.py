@@ -107,7 +107,7 @@ def test_too_few_labels_say_how_many_more_are_needed() -> None:
     digits = Digits(worse=1)
     (short,) = promises(digits, 300, 0.999, 1)
     assert isinstance(short, Shortfall)
-    assert "300 labelled images do not show that 99.9 % of the accepted ones are right: about" in str(short)
+    assert "300 labeled images do not show that 99.9 % of the accepted ones are right: about" in str(short)
     assert short.needed > least_images(0.999)
     # So many are enough, as likely as not.
     kept = promises(digits, short.needed, 0.999, 20)

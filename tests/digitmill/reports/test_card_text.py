@@ -20,7 +20,7 @@ def test_every_measure_has_its_section() -> None:
         "Calibration",
         "Accepted at the threshold",
         "Accepted at other thresholds, validation images",
-        "Wrongly accepted at the threshold, images labelled unreadable",
+        "Wrongly accepted at the threshold, images labeled unreadable",
         "At the threshold by source, test images",
         "Wrongly accepted at the threshold",
         "Formats",
@@ -29,7 +29,7 @@ def test_every_measure_has_its_section() -> None:
     ]
     assert found["Accepted at the threshold"][1].split() == ["validation", "90.00", "%", "98.89", "%", "1"]
     assert found["Wrongly accepted at the threshold"][1].split() == ["letters", "500", "0", "12", "2.40", "%"]
-    rejected = found["Wrongly accepted at the threshold, images labelled unreadable"]
+    rejected = found["Wrongly accepted at the threshold, images labeled unreadable"]
     assert rejected[1].split() == ["test", "20", "3", "15.00", "%"]
     _, meters, letters = found["At the threshold by source, test images"]
     assert meters.replace(" %", "%").split() == [

@@ -177,4 +177,4 @@ def test_formats_that_cannot_be_decoded_are_noted(monkeypatch):
     assert doctor_checks.check_formats().state == OK
     monkeypatch.setattr(extras, "is_installed", lambda module: module != "pypdfium2")
     found = doctor_checks.check_formats()
-    assert (found.state, found.found) == (NOTE, "no HEIC and PDF: pypdfium2 is not installed")
+    assert (found.state, found.found) == (NOTE, "HEIC and PDF cannot be read, for lack of pypdfium2")

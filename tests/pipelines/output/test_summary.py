@@ -74,3 +74,8 @@ def test_without_failures_none_are_pointed_to(manifest: Manifest) -> None:
         manifest, counts=Counts(60, 60, 0, 0), failures=dict.fromkeys(manifest.failures, 0)
     )
     assert "failures" not in Summary("out", done).table()
+
+
+def test_without_a_scored_image_there_is_no_speed(manifest: Manifest) -> None:
+    nothing = dataclasses.replace(manifest, counts=Counts(62, 0, 2, 60), labelled=0, right=0, accepted=0)
+    assert "images/s" not in Summary("out", nothing).table()

@@ -82,7 +82,7 @@ def test_an_accepted_image_that_is_unreadable_is_wrong(bundle_path, digit_folder
 
 
 def test_too_few_labels_are_refused_with_the_number_that_is_missing(bundle_path, digit_folder, tmp_path):
-    with pytest.raises(UserError, match=r"500 labelled images do not show .* more are needed to accept"):
+    with pytest.raises(UserError, match=r"500 labeled images do not show .* more are needed to accept"):
         calibrate(bundle_path, tmp_path / "made", data=(f"folder:{digit_folder}",), target_accuracy=0.999)
     assert not (tmp_path / "made").exists()
 
@@ -126,7 +126,7 @@ def test_a_used_output_and_missing_labels_are_refused(bundle_path, digit_folder,
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="the output folder is not empty"):
         calibrate(bundle_path, tmp_path, data=(f"folder:{digit_folder}",))
-    with pytest.raises(UserError, match="there are no labelled images"):
+    with pytest.raises(UserError, match="there are no labeled images"):
         calibrate(bundle_path, tmp_path / "made")
 
 

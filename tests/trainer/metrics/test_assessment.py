@@ -70,7 +70,7 @@ def test_a_target_that_no_threshold_is_sure_to_keep_accepts_nothing(
     threshold, found = assess(model, Evidence(**SPLITS, target=0.998))
     assert (threshold, found.target_accuracy, found.guarantee) == (1.0, 0.998, None)
     assert found.accepted.accepted == 0
-    assert "500 labelled images do not show that 99.8 % of the accepted" in capsys.readouterr().err
+    assert "500 labeled images do not show that 99.8 % of the accepted" in capsys.readouterr().err
 
 
 def test_a_given_threshold_overrides_the_target(model: Model) -> None:

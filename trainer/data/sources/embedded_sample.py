@@ -84,9 +84,9 @@ def write_files(folder: pathlib.Path, split: str, *, number: int | None = None) 
             target.write_bytes(cv2.imencode(".png", found.images[position])[1].tobytes())
     except OSError as error:
         raise UserError(
-            "sample folder not writable",
+            f"cannot write to the sample folder ({error.strerror})",
             value=str(folder),
-            hint=f"choose another folder ({error.strerror})",
+            hint="choose another folder",
         ) from error
     return len(chosen)
 

@@ -42,7 +42,7 @@ class LabelsSource:
         self._reading = reading or ReadOptions()
         self._rows = _rows(path)
         if not self._rows:
-            raise UserError("the labels file has no labelled image", value=path, hint="add lines path,label")
+            raise UserError("the labels file has no labeled image", value=path, hint="add lines path,label")
 
     def read(self, *, validation_fraction: float, workers: Workers = ALONE) -> Digits:
         """Decode and split the images: 80 % training, 10 % validation, 10 % test, whatever the fraction."""
