@@ -5,10 +5,9 @@ For your own Beam pipelines, `pipelines` exports `ClassifyImages`, `ReadDigits` 
 """
 
 import importlib
+import importlib.util
 import sys
 from typing import TYPE_CHECKING, Any
-
-from digitmill.extras import is_installed
 
 if TYPE_CHECKING:
     from pipelines.beam.composites import ClassifyImages, ReadDigits
@@ -25,7 +24,8 @@ _MODULES = {
 
 _BIGQUERY = "apache_beam.io.gcp.internal.clients.bigquery"
 
-if not is_installed("apitools"):  # it comes with the extra gcp
+# Not by digitmill.extras: this package is imported before the import path is mended (digitmill.import_path).
+if importlib.util.find_spec("apitools") is None:  # it comes with the extra gcp
     # Beam imports this module whenever it can, and the module warns of what it lacks: here it cannot.
     _modules: dict[str, Any] = sys.modules
     _modules.setdefault(_BIGQUERY, None)

@@ -54,6 +54,8 @@ def contents(place: object) -> dict[str, bytes]:
     manifest = json.loads(files.pop("manifest.json"))
     manifest.pop("times")
     manifest.pop("command")  # names the output
+    manifest.pop("launched")  # and the folder that it was called in
+    manifest["figures"].pop("images_per_second")
     manifest["parts"] = [
         part["name"] if part["name"].endswith(".png") else part
         for part in manifest["parts"]

@@ -95,7 +95,7 @@ def test_defaults_are_those_of_the_options(tmp_path, monkeypatch):
     [
         (("--recipe", "cnm"), "Did you mean cnn?"),
         (("--recipe", "cnn", "--data", "mnist"), "tfds:mnist"),
-        (("--recipe", "cnn", "--data", "folder:/nowhere"), "No such file"),
+        (("--recipe", "cnn", "--data", "folder:/nowhere"), "folder of --data not found"),
         (("--recipe", "cnn", "--strategy", "parameter_server"), "costs more than the step"),
     ],
 )

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from schemas.errors import UserError
+from schemas.errors import UserError, reason_of
 from trainer.run.run_location import Place
 
 _RECORD: Final = "record"
@@ -90,7 +90,7 @@ def read(file: pathlib.Path) -> Checkpoint:
         zlib.error,
         RuntimeError,  # from zipfile, also if a flipped bit marks a member as encrypted
     ) as error:
-        raise CorruptCheckpointError(" ".join(str(error).split())[:100] or type(error).__name__) from error
+        raise CorruptCheckpointError(" ".join(reason_of(error).split())[:100]) from error
 
 
 class Checkpoints:

@@ -12,6 +12,7 @@ import pytest
 from digitmill.default_model import SHIPPED_MODEL
 from digitmill.engines.bundle_loader import open_bundle
 from digitmill.storage.listed_image import ListedImage
+from pipelines.report.originals import ImageLinks
 from pipelines.report.scoring_galleries import review_galleries
 from pipelines.review.review_job import ReviewOptions
 from pipelines.review.review_job import run as review
@@ -31,7 +32,9 @@ def summarized(images: np.ndarray, labels: np.ndarray, png_of: Callable) -> RunS
 
 
 def numbers_in_gallery(statistics: RunStatistics) -> list[int]:
-    (gallery,) = (found for found in review_galleries(statistics) if found.title == "Likely label errors")
+    (gallery,) = (
+        found for found in review_galleries(statistics, ImageLinks()) if found.title == "Likely label errors"
+    )
     return [int(picture.file.removesuffix(".png")) for picture in gallery.pictures]
 
 
@@ -48,7 +51,7 @@ def test_changed_labels_are_the_likeliest_errors(
 def test_right_labels_are_not_in_doubt(digits: np.ndarray, labels: np.ndarray, png_of: Callable) -> None:
     right = summarized(digits[:100], labels[:100], png_of)
     assert right.right == 100
-    assert "Likely label errors" not in {found.title for found in review_galleries(right)}
+    assert "Likely label errors" not in {found.title for found in review_galleries(right, ImageLinks())}
 
 
 @pytest.mark.shared

@@ -185,10 +185,9 @@ def test_a_large_archive_is_written_in_pieces(
     tables = [
         part.name for part in manifest.parts if part.name.endswith(".csv") and "predictions/" in part.name
     ]
-    pattern = re.compile(r"predictions/part-([0-9a-f]{32})(-[1-9])?-[0-9a-f]{16}\.csv")
+    pattern = re.compile(r"predictions/part-00000(_0000[1-9])?-[0-9a-f]{16}\.csv")
     found = [pattern.fullmatch(name) for name in tables]
-    assert len({match[1] for match in found if match}) == 1
-    assert sorted(match[2] or "" for match in found if match) == ["", "-1", "-2", "-3"]
+    assert sorted(match[1] or "" for match in found if match) == ["", "_00001", "_00002", "_00003"]
     assert sorted(part.rows for part in manifest.parts if part.name.endswith("tfrecord.gz")) == [
         10,
         30,

@@ -88,7 +88,7 @@ def test_a_folder_of_images_is_a_source(bundle_path, tmp_path):
 def test_an_unusable_option_is_a_one_line_error(bundle_path, tmp_path):
     for settings, complaint in (
         ({"model": tmp_path}, "not a model bundle"),
-        ({"data": ("nothing",)}, "--data is not sample"),
+        ({"data": ("nothing",)}, "unknown kind of --data"),
         (
             {"engine": "keras", "model": without(bundle_path, tmp_path, names.KERAS_MODEL)},
             "--engine keras needs",

@@ -151,7 +151,7 @@ def test_a_crash_while_writing_leaves_the_one_before(store, monkeypatch):
 
 
 def test_an_invisible_checkpoint_of_the_chief_is_a_user_error(store):
-    with pytest.raises(UserError, match="where all workers see it"):
+    with pytest.raises(UserError, match="where all workers can read it"):
         store.load(5)
 
 
