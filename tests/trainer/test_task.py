@@ -95,7 +95,7 @@ def test_defaults_are_those_of_the_options(tmp_path, monkeypatch):
     [
         (("--recipe", "cnm"), "Did you mean cnn?"),
         (("--recipe", "cnn", "--data", "mnist"), "tfds:mnist"),
-        (("--recipe", "cnn", "--data", "folder:/nowhere"), "folder of --data not found"),
+        (("--recipe", "cnn", "--data", "folder:/nowhere"), "not found: '/nowhere'"),
         (("--recipe", "cnn", "--strategy", "parameter_server"), "costs more than the step"),
     ],
 )
@@ -130,9 +130,11 @@ def test_a_run_folder_must_be_given(monkeypatch):
 
 
 def test_recipes_are_listed_with_one_line_each():
-    lines = invoke(task.recipes).output.splitlines()
+    header, *lines, blank, note = invoke(task.recipes).output.splitlines()
+    assert header.split()[:2] == ["recipe", "accuracy"]
     assert [line.split()[0] for line in lines] == list(recipes.NAMES)
-    assert all(len(line) <= 110 for line in lines)
+    assert max(map(len, lines)) <= 151
+    assert (blank, note.endswith("one seed.")) == ("", True)
 
 
 def test_help_and_list_load_nothing_heavy(run_python):
