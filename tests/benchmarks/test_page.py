@@ -120,7 +120,7 @@ def test_pages_are_filled_and_then_true(measured: pathlib.Path, pages: list[path
     text = pages[0].read_text(encoding="utf-8")
     assert "Not measured yet." not in text
     assert "13.13 (13.00, 13.13, 13.26)" in text
-    assert "54.54 (54.00, 54.54, 55.08)" in pages[-1].read_text(encoding="utf-8")
+    assert "78.78 (78.00, 78.78, 79.56)" in pages[-1].read_text(encoding="utf-8")
 
 
 def test_a_figure_that_was_typed_is_found_out(measured: pathlib.Path, pages: list[pathlib.Path]) -> None:
