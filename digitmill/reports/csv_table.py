@@ -11,20 +11,23 @@ from typing import Final
 
 def encode_csv(rows: Iterable[Sequence[object]]) -> bytes:
     """Return rows as CSV (RFC 4180, UTF-8, `\\n`)."""
-    lines = _Lines()
+    file = _Lines()
     # Of the characters that end lines elsewhere, the writer quotes those alone that end its own.
-    csv.writer(lines, lineterminator=_CRLF).writerows(rows)
-    return "".join(lines).encode()
+    csv.writer(file, lineterminator=_CRLF).writerows(rows)
+    return file.data.getvalue()
 
 
 _CRLF: Final = "\r\n"
 
 
-class _Lines(list[str]):
-    """Takes the lines of a writer, each at once."""
+class _Lines:
+    """Takes the lines of a writer, each at once, and holds them encoded: there may be many."""
+
+    def __init__(self) -> None:
+        self.data = io.BytesIO()
 
     def write(self, line: str) -> None:
-        self.append(f"{line.removesuffix(_CRLF)}\n")
+        self.data.write(f"{line.removesuffix(_CRLF)}\n".encode())
 
 
 def encode_csv_columns(columns: Sequence[Sequence[str]]) -> bytes:

@@ -18,7 +18,9 @@ def asked(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> TuneOptions:
 
 
 @pytest.fixture
-def options() -> TuneOptions:
+def options(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> TuneOptions:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my file.csv").write_text("path,label\n")
     output = pathlib.Path("a study")
     data = ("sample", "labels:my file.csv@5")
     return TuneOptions(recipe="cnn", data=data, output=output, epochs=3, seed=7, trials=9, resume=True)
