@@ -25,7 +25,7 @@ class SortedRows:
         self._database = sqlite3.connect("", check_same_thread=False)
         # Nobody reads it after a crash. The cache is what SQLite sorts in memory before it merges on disk.
         self._database.execute("PRAGMA journal_mode = OFF")
-        self._database.execute("PRAGMA cache_size = -32768")
+        self._database.execute("PRAGMA cache_size = -8192")
         self._database.execute("CREATE TABLE given (text BLOB, value BLOB)")
         self._count = 0
         self._sorted = False
