@@ -19,6 +19,18 @@ from schemas.errors import ExitCode
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGES = ("digitmill", "pipelines", "schemas", "trainer")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+NOT_SOURCE = [
+    ".git",
+    ".venv",
+    ".hypothesis",
+    ".*_cache",
+    "__pycache__",
+    "*.egg-info",
+    "build",
+    "target",
+    ".terraform*",
+]
+"""What lies in a checkout that was worked in; one without a repository cannot be asked for its files."""
 
 
 def files() -> set[str]:
@@ -58,12 +70,7 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     The wheel is built from the source distribution.
     """
     folder = tmp_path_factory.mktemp("dist")
-    list_files = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    listed = subprocess.run(list_files, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
+    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*NOT_SOURCE), dirs_exist_ok=True)
     build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder / "built", folder]
     subprocess.run([*map(str, build)], check=True, capture_output=True, timeout=300)
     return folder / "built"
