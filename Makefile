@@ -10,8 +10,8 @@ LOCKS := deploy/locks
 INSTALL_SELF := pip install --quiet --disable-pip-version-check --progress-bar off --no-build-isolation --no-deps
 INSTALL := $(INSTALL_SELF) --require-hashes
 CHECK_PYTHON = $(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"digitmill needs Python 3.11 to 3.13, but {sys.executable} is {v[0]}.{v[1]}. Run make with PYTHON=/path/to/python3.12")'
-# Names in code that are spelled in British English, and words that tests misspell on purpose.
-BRITISH_NAMES := labelled,grey,greys,colour,colours,coloured,licence,licences,centre,centres,centred,neighbour,neighbours,cancelled,cancelling,catalogue,normalise,metres,writeable,paeth,caf,notin,crashers,scroe,sampel,lables,acuracy
+# Names of other projects (Future.cancelled, NumPy's writeable, the Paeth filter), and words that tests misspell on purpose.
+OTHER_WORDS := cancelled,cancelling,writeable,paeth,caf,notin,crashers,scroe,sampel,lables,acuracy
 PRISM := github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0
 GCS_EMULATOR := github.com/fsouza/fake-gcs-server@v1.56.1
 AZURE_EMULATOR := azurite@3.35.0
@@ -124,7 +124,7 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell docs README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md
-	$(BIN)/codespell --ignore-words-list $(BRITISH_NAMES) digitmill pipelines schemas trainer examples tests benchmarks
+	$(BIN)/codespell --ignore-words-list $(OTHER_WORDS) digitmill pipelines schemas trainer examples tests benchmarks
 	$(BIN)/python -m tests.vocabulary
 	$(BIN)/python -m tests.code_limits
 	$(BIN)/python -m tests.room_exports

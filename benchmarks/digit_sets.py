@@ -105,7 +105,7 @@ CREDITS: Final = {
         "Massimo Buscema, Semeion Research Center, Rome, https://doi.org/10.24432/C5SC8V",
     ),
 }
-"""Name, licence and credit of the sets that may be trained on, which a model's card states."""
+"""Name, license and credit of the sets that may be trained on, which a model's card states."""
 
 SETS: Final = {"bhmsds": bhmsds, "semeion": semeion, "printed": printed, "optdigits": optdigits}
 

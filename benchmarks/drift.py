@@ -32,7 +32,7 @@ from pipelines.report.drift import (
     HeldCounts,
     known_measures,
 )
-from pipelines.scoring.report_samples import grey_levels
+from pipelines.scoring.report_samples import gray_levels
 from schemas.digit import CLASSES
 from schemas.model.ink_counts import UPPER_BOUNDS, InkCounts
 from schemas.model.model_card import HISTOGRAM_BINS
@@ -57,7 +57,7 @@ Histograms = Mapping[str, np.ndarray]
 
 def histograms(found: Distributions) -> Histograms:
     """Return the shares of each measure; none of those that are not known."""
-    measures = ("digits", "confidences", "grey_levels", *UPPER_BOUNDS)
+    measures = ("digits", "confidences", "gray_levels", *UPPER_BOUNDS)
     counts = {measure: np.array(found.counts(measure), np.float64) for measure in measures}
     return {measure: row / row.sum() for measure, row in counts.items() if row.any()}
 
@@ -80,7 +80,7 @@ def _whole(counts: np.ndarray) -> np.ndarray:
 def _of_rows(images: int, counts: Histograms) -> Distributions:
     rows = {measure: tuple(row.tolist()) for measure, row in counts.items()}
     ink = InkCounts(**{measure: row for measure, row in rows.items() if measure in UPPER_BOUNDS})
-    return Distributions(images, rows["digits"], rows["confidences"], rows["grey_levels"], ink)
+    return Distributions(images, rows["digits"], rows["confidences"], rows["gray_levels"], ink)
 
 
 def describe(digits: np.ndarray, engine: Engine) -> Distributions:
@@ -93,7 +93,7 @@ def describe(digits: np.ndarray, engine: Engine) -> Distributions:
         len(digits),
         tuple(np.bincount(probabilities.argmax(axis=1), minlength=CLASSES).tolist()),
         tuple(np.bincount(bins, minlength=HISTOGRAM_BINS).tolist()),
-        tuple(grey_levels(digits).tolist()),
+        tuple(gray_levels(digits).tolist()),
         ink.counts(),
     )
 

@@ -59,8 +59,8 @@ def by(runs: Results) -> list[Results]:
 
 def _bars(axes: Axes, values: dict[str, float], text: Any) -> None:
     names = list(values)
-    colours = [_OURS if name == DIGITMILL else _THEIRS for name in names]
-    bars = axes.barh(names, list(values.values()), color=colours, height=0.65)
+    colors = [_OURS if name == DIGITMILL else _THEIRS for name in names]
+    bars = axes.barh(names, list(values.values()), color=colors, height=0.65)
     for name, bar in zip(names, bars, strict=True):
         if name in {bound.name for bound in BOUNDS}:
             # No peer, but a bound: nobody uses it.

@@ -2,7 +2,7 @@
 
 Usage: python -m benchmarks.promises [--draws 1000] [--publish]
 
-Each draw takes labelled images from a population whose every answer is known, chooses a threshold on them,
+Each draw takes labeled images from a population whose every answer is known, chooses a threshold on them,
 and asks of the whole population how many accepted answers are wrong. Beside the guaranteed threshold stands
 the one that looks right on the labels: the lowest at which they reach the target. --publish puts the table
 into docs/how-to/guaranteed-decisions.md.
@@ -42,7 +42,7 @@ _SETTINGS: Final = (
     ("sample askew", 2_000, 0.99),
     ("sample askew", 10_000, 0.999),
 )
-"""Population, number of labelled images, target."""
+"""Population, number of labeled images, target."""
 
 _SEED: Final = 20_261_130
 _DEGREES: Final = 30

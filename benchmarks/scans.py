@@ -1,4 +1,4 @@
-"""Draws scans: MNIST's digits larger, off-centre, on white or grainy paper, as PNG or JPEG."""
+"""Draws scans: MNIST's digits larger, off-center, on white or grainy paper, as PNG or JPEG."""
 
 import dataclasses
 import pathlib
@@ -24,8 +24,8 @@ class Kind:
     Attributes:
         side: pixels.
         suffix: of the files, which tells the format.
-        paper: grey level.
-        grain: standard deviation of the paper, grey levels.
+        paper: gray level.
+        grain: standard deviation of the paper, gray levels.
     """
 
     side: int

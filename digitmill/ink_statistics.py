@@ -13,7 +13,7 @@ from schemas.digit import SIDE
 from schemas.model.ink_counts import INK_BINS, UPPER_BOUNDS, InkCounts
 
 _INK: Final = 127
-"""Grey level above which a pixel is ink."""
+"""Gray level above which a pixel is ink."""
 
 _ROW_BITS: Final = 32
 """A row of pixels is one number: its bits are the pixels."""

@@ -6,7 +6,7 @@ SIDE: Final = 28
 """Height and width of a canonical digit, in pixels."""
 
 BOX: Final = 20
-"""The ink's longer side fits this many pixels; its centre of mass is the picture's centre."""
+"""The ink's longer side fits this many pixels; its center of mass is the picture's center."""
 
 CLASSES: Final = 10
 """Number of classes; class k is the digit k."""

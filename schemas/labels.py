@@ -29,7 +29,7 @@ MEANINGS: Final = {
     "generation": "Version of the image that was scored, as predictions have it.",
     "predicted": "What the model took it for.",
     "confidence": "How sure it was.",
-    "reviewer": "Who labelled it, if the page knows.",
+    "reviewer": "Who labeled it, if the page knows.",
     "pixels": "The canonical digit as a PNG in base64, only of images that training cannot find by their "
     "path: members of archives, pages of files, and objects outside of `gs://`.",
 }

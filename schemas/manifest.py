@@ -59,9 +59,9 @@ class FieldCounts:
         unsure: complete and valid, but decided `review`.
         incomplete: with the reason INCOMPLETE.
         invalid: with the reason INVALID.
-        labelled: complete fields whose true value is known.
+        labeled: complete fields whose true value is known.
         right: those with the right value.
-        accepted_labelled: accepted fields whose true value is known.
+        accepted_labeled: accepted fields whose true value is known.
         accepted_right: those with the right value.
     """
 
@@ -69,9 +69,9 @@ class FieldCounts:
     unsure: int = 0
     incomplete: int = 0
     invalid: int = 0
-    labelled: int = 0
+    labeled: int = 0
     right: int = 0
-    accepted_labelled: int = 0
+    accepted_labeled: int = 0
     accepted_right: int = 0
 
     @property
@@ -82,7 +82,7 @@ class FieldCounts:
     @property
     def accuracy(self) -> Accuracy | None:
         """Accuracy of the values of complete fields; None where no true value is known."""
-        return Accuracy(self.right, self.labelled) if self.labelled else None
+        return Accuracy(self.right, self.labeled) if self.labeled else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,8 +119,8 @@ class Manifest(VersionedRecord, what="a manifest", format=FORMAT):
         status: complete, or over_budget when more images failed than the run allows.
         counts: number of images by outcome; they reconcile.
         failures: number of failed images by code, with every code.
-        labelled: number of scored images whose label is known.
-        right: number of labelled images with the right digit.
+        labeled: number of scored images whose label is known.
+        right: number of labeled images with the right digit.
         accepted: number of scored images at or above the accept threshold.
         model: path, digest, recipe and engine of the bundle.
         options: options that change what is written.
@@ -130,7 +130,7 @@ class Manifest(VersionedRecord, what="a manifest", format=FORMAT):
         parts: every output file except the manifest, sorted by name.
         challenger: the same as `model` for the second model; None without one.
         agreed: number of scored images for which both models predict the same digit.
-        challenger_right: number of labelled images whose label is the challenger's digit.
+        challenger_right: number of labeled images whose label is the challenger's digit.
         command: command line of the last launcher; empty in older manifests.
         skipped_failed: number of skipped images that failed in the earlier run; the others were scored.
         ignored: number of files, and members of archives, that were left out: junk, and what the options
@@ -141,7 +141,7 @@ class Manifest(VersionedRecord, what="a manifest", format=FORMAT):
         drift: the largest population stability index against the model's training set, above what chance
             explains; 0 where there is no shift, None where nothing could be compared.
         drift_from_previous: the same against the previous run.
-        accepted_labelled: number of accepted images whose label is known.
+        accepted_labeled: number of accepted images whose label is known.
         accepted_right: number of these with the right digit.
         figures: the run in numbers, by the names that `--fail-on` takes: the share of accepted images, the
             accuracy and its interval, the number of failures of each code, and so on; None where one is not
@@ -157,7 +157,7 @@ class Manifest(VersionedRecord, what="a manifest", format=FORMAT):
     status: str
     counts: Counts
     failures: Mapping[str, int]
-    labelled: int
+    labeled: int
     right: int
     accepted: int
     inputs: tuple[str, ...]
@@ -177,7 +177,7 @@ class Manifest(VersionedRecord, what="a manifest", format=FORMAT):
     fields: FieldCounts | None = None
     drift: float | None = None
     drift_from_previous: float | None = None
-    accepted_labelled: int = 0
+    accepted_labeled: int = 0
     accepted_right: int = 0
     figures: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
     launched: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -193,9 +193,9 @@ class Manifest(VersionedRecord, what="a manifest", format=FORMAT):
             raise ValueError(f"failures must have every code once: {sorted(self.failures)}")
         if sum(self.failures.values()) != self.counts.failed:
             raise ValueError(f"failures do not add up to {self.counts.failed}: {dict(self.failures)}")
-        if not 0 <= self.right <= self.labelled <= self.counts.scored:
-            raise ValueError(f"{self.right} right of {self.labelled} labelled of {self.counts.scored} scored")
-        if not 0 <= self.agreed <= self.counts.scored or not 0 <= self.challenger_right <= self.labelled:
+        if not 0 <= self.right <= self.labeled <= self.counts.scored:
+            raise ValueError(f"{self.right} right of {self.labeled} labeled of {self.counts.scored} scored")
+        if not 0 <= self.agreed <= self.counts.scored or not 0 <= self.challenger_right <= self.labeled:
             raise ValueError(f"{self.agreed} agreed, {self.challenger_right} challenger_right: too many")
         self._check_reasons()
         if not 0 <= self.skipped_failed <= self.counts.skipped or min(self.ignored, self.vanished) < 0:
@@ -210,8 +210,8 @@ class Manifest(VersionedRecord, what="a manifest", format=FORMAT):
         for name in ("drift", "drift_from_previous"):
             if not (getattr(self, name) or 0) >= 0:
                 raise ValueError(f"{name} is negative: {getattr(self, name)}")
-        if not 0 <= self.accepted_right <= self.accepted_labelled <= min(self.accepted, self.labelled):
-            raise ValueError(f"{self.accepted_right} right of {self.accepted_labelled} accepted: too many")
+        if not 0 <= self.accepted_right <= self.accepted_labeled <= min(self.accepted, self.labeled):
+            raise ValueError(f"{self.accepted_right} right of {self.accepted_labeled} accepted: too many")
 
     @property
     def accept_threshold(self) -> float:
@@ -220,8 +220,8 @@ class Manifest(VersionedRecord, what="a manifest", format=FORMAT):
 
     @property
     def accuracy(self) -> Accuracy | None:
-        """Accuracy on the labelled images; None without any."""
-        return Accuracy(self.right, self.labelled) if self.labelled else None
+        """Accuracy on the labeled images; None without any."""
+        return Accuracy(self.right, self.labeled) if self.labeled else None
 
     @property
     def failure_rate(self) -> float:
@@ -231,8 +231,8 @@ class Manifest(VersionedRecord, what="a manifest", format=FORMAT):
 
     @property
     def challenger_accuracy(self) -> Accuracy | None:
-        """The challenger's accuracy on the labelled images; None without labels or challenger."""
-        return Accuracy(self.challenger_right, self.labelled) if self.challenger and self.labelled else None
+        """The challenger's accuracy on the labeled images; None without labels or challenger."""
+        return Accuracy(self.challenger_right, self.labeled) if self.challenger and self.labeled else None
 
     @property
     def images_per_second(self) -> float:

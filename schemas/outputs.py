@@ -49,21 +49,21 @@ def _picture(name: str, meaning: str) -> OutputFile:
 _BIN: Final = {"low": "Where the bin begins.", "high": "Where it ends."}
 _DIGITS: Final = {str(digit): f"Images predicted as {digit}." for digit in range(CLASSES)}
 _JUDGED: Final = {
-    "labelled": "Images whose true digit is known.",
+    "labeled": "Images whose true digit is known.",
     "right": "Those with the right digit.",
 }
 _COVERAGE: Final = {
     "threshold": "The accept threshold.",
     "accepted": "Images at or above it.",
     "images": "All images.",
-    "labelled": "Accepted images whose true digit is known.",
+    "labeled": "Accepted images whose true digit is known.",
     "right": "Those with the right digit.",
     "expected_wrong": "Expected number of wrong digits among the accepted images, by their confidences.",
 }
 _RELIABILITY: Final = {
     **_BIN,
     **_JUDGED,
-    "mean_confidence": "Mean confidence of the labelled images.",
+    "mean_confidence": "Mean confidence of the labeled images.",
     "accuracy": "Share of them with the right digit.",
 }
 _RUN: Final = OutputFile("run.yaml", "The flags, for `--config`: repeats the run into another output.")
@@ -130,9 +130,9 @@ SCORED: Final = (
         {
             "digit": "The digit.",
             "predicted": "Images predicted as it.",
-            "labelled": "Images that show it, where labels are known.",
+            "labeled": "Images that show it, where labels are known.",
             "right": "Those that are predicted as it.",
-            "precision": "Share of the labelled images predicted as it that show it.",
+            "precision": "Share of the labeled images predicted as it that show it.",
             "recall": "Share of the images that show it that are predicted as it.",
             "f1": "Harmonic mean of the two.",
             "mean_confidence": "Mean confidence of the images predicted as it.",
@@ -151,9 +151,9 @@ SCORED: Final = (
     _picture("reports/coverage.png", "Coverage and accuracy of each accept threshold"),
     OutputFile(
         "reports/distributions.csv",
-        "Distributions of digits, confidences, grey levels and shapes of ink, for the next run's drift.",
+        "Distributions of digits, confidences, gray levels and shapes of ink, for the next run's drift.",
         {
-            "measure": "`digits`, `confidences`, `grey_levels`, "
+            "measure": "`digits`, `confidences`, `gray_levels`, "
             f"{', '.join(f'`{measure}`' for measure in UPPER_BOUNDS)}.",
             **_BIN,
             "count": "Images or pixels in it.",
@@ -184,7 +184,7 @@ SCORED: Final = (
             "run": "SHA-256 of the run's manifest.",
             "accepted": "Images that it accepted.",
             "sampled": "Those of them that were drawn.",
-            "labelled": "Those of these that people have labelled.",
+            "labeled": "Those of these that people have labeled.",
             "wrong": "Of these, those with another digit, or without any.",
             "not_digits": "Of these, those without any.",
             "target": "Accuracy that its model promises of accepted images; empty without a promise.",
@@ -193,7 +193,7 @@ SCORED: Final = (
     ),
     _drift("digit", {"digit": "The predicted digit."}),
     _drift("confidence", _BIN),
-    _drift("grey level", _BIN, always=False),
+    _drift("gray level", _BIN, always=False),
     OutputFile("reports/drift_*.png", "The same as pictures."),
     OutputFile(
         "reports/confusion.csv",
@@ -216,9 +216,9 @@ SCORED: Final = (
             "digit": "The model's digit.",
             "challenger_digit": "The challenger's.",
             "images": "Images with these two.",
-            "labelled": "Those whose true digit is known.",
-            "right": "Labelled images that the model has right.",
-            "challenger_right": "Labelled images that the challenger has right.",
+            "labeled": "Those whose true digit is known.",
+            "right": "Labeled images that the model has right.",
+            "challenger_right": "Labeled images that the challenger has right.",
         },
         always=False,
     ),

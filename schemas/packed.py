@@ -55,7 +55,7 @@ class PackManifest(VersionedRecord, what=f"a manifest of {_KIND}", kind=_KIND, f
         listed: images of the inputs; listed = packed + failed.
         packed: records in the shards.
         failed: images that could not be read.
-        labelled: records with a label.
+        labeled: records with a label.
         failures: failed images by failure code, every code named.
         options: options that change what is written.
         versions: version of each library that took part.
@@ -68,7 +68,7 @@ class PackManifest(VersionedRecord, what=f"a manifest of {_KIND}", kind=_KIND, f
     listed: int
     packed: int
     failed: int
-    labelled: int
+    labeled: int
     failures: Mapping[str, int]
     inputs: tuple[str, ...]
     options: Mapping[str, str | int | float | None]
@@ -85,5 +85,5 @@ class PackManifest(VersionedRecord, what=f"a manifest of {_KIND}", kind=_KIND, f
             raise ValueError(f"failures must have every code once: {sorted(self.failures)}")
         if sum(self.failures.values()) != self.failed:
             raise ValueError(f"failures do not add up to {self.failed}: {dict(self.failures)}")
-        if not 0 <= self.labelled <= self.packed:
-            raise ValueError(f"{self.labelled} labelled of {self.packed} packed")
+        if not 0 <= self.labeled <= self.packed:
+            raise ValueError(f"{self.labeled} labeled of {self.packed} packed")

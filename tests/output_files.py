@@ -1,4 +1,4 @@
-"""Holds an output against the catalogue of its files."""
+"""Holds an output against the catalog of its files."""
 
 import csv
 import gzip
@@ -15,18 +15,18 @@ def header_of(path: pathlib.Path) -> list[str]:
     return next(csv.reader(io.StringIO(text)))
 
 
-def check_files(output: pathlib.Path, catalogue: Sequence[OutputFile], *, exhaustive: bool = False) -> None:
-    """Asserts that each file has a line of its own in the catalogue, and each line a file.
+def check_files(output: pathlib.Path, catalog: Sequence[OutputFile], *, exhaustive: bool = False) -> None:
+    """Asserts that each file has a line of its own in the catalog, and each line a file.
 
     Args:
         output: a finished output.
-        catalogue: what there should be.
+        catalog: what there should be.
         exhaustive: whether what is not always there is there, too.
     """
     names = [path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file()]
     seen = set()
     for name in names:
-        found = [line for line in catalogue if line.matches(name)]
+        found = [line for line in catalog if line.matches(name)]
         assert len(found) == 1, (name, [line.name for line in found])
         seen.add(found[0].name)
         assert bool(found[0].columns) == (".csv" in name), name
@@ -34,5 +34,5 @@ def check_files(output: pathlib.Path, catalogue: Sequence[OutputFile], *, exhaus
             header, known = header_of(output / name), list(found[0].columns)
             assert header[: len(known)] == known, name
             assert bool(found[0].more) == (len(header) > len(known)), (name, header)
-    unseen = [line.name for line in catalogue if line.name not in seen and (line.always or exhaustive)]
+    unseen = [line.name for line in catalog if line.name not in seen and (line.always or exhaustive)]
     assert not unseen, unseen

@@ -15,7 +15,7 @@ from tests.digit_folders import write_digits
 from trainer.data.sources import embedded_sample
 
 TARGET = 0.9
-LABELLED = 500
+LABELED = 500
 
 
 def digitmill(*arguments: object) -> int:
@@ -62,8 +62,8 @@ def test_the_gate_trips_the_audit_shows_why_and_calibration_restores_the_promise
     for number, rows in enumerate((slice(0, None, 2), slice(1, None, 2)), start=1):
         write_digits(tmp_path / f"scans/{number}", nights.images[rows], nights.labels[rows], png_of)
     new = shifted(others.images)
-    write_digits(tmp_path / "scans/3", new[:LABELLED], others.labels[:LABELLED], png_of)
-    write_digits(tmp_path / "later", new[LABELLED:], others.labels[LABELLED:], png_of)
+    write_digits(tmp_path / "scans/3", new[:LABELED], others.labels[:LABELED], png_of)
+    write_digits(tmp_path / "later", new[LABELED:], others.labels[LABELED:], png_of)
 
     promise = ("--target-accuracy", TARGET, "--json")
     first = tmp_path / "first"
@@ -114,7 +114,7 @@ def test_the_gate_trips_the_audit_shows_why_and_calibration_restores_the_promise
     right = list(accepted(tmp_path / "after"))
     assert np.mean(right) >= TARGET
     # And not by refusing everything.
-    assert len(right) >= 0.2 * len(new[LABELLED:])
+    assert len(right) >= 0.2 * len(new[LABELED:])
     assert (
         digitmill("score", "--input", tmp_path / "later", "--model", first, "--output", tmp_path / "before")
         == 0

@@ -131,8 +131,8 @@ def test_what_is_reviewed_is_learnt_and_nothing_is_forgotten(
     assert f"for review  {len(doubtful)}\n" in said
     assert len(doubtful) > 250
 
-    labelled = review(tmp_path / "1" / "review.html", tabs, tmp_path)
-    with labelled.open(encoding="utf-8", newline="") as file:
+    labeled = review(tmp_path / "1" / "review.html", tabs, tmp_path)
+    with labeled.open(encoding="utf-8", newline="") as file:
         given = {row["path"]: row["label"] for row in csv.DictReader(file)}
     assert given.keys() == {row["image"] for row in doubtful}
     assert list(given.values()).count(labels.UNREADABLE) == len(UNREADABLE_ROWS)
@@ -140,7 +140,7 @@ def test_what_is_reviewed_is_learnt_and_nothing_is_forgotten(
 
     trained = digitmill(
         *("train", "--recipe", "dense-128", "--init", bundle_path, "--output", tmp_path / "run"),
-        *("--data", "sample", "--data", f"labels:{labelled}@3", "--epochs", 8, "--seed", 1),
+        *("--data", "sample", "--data", f"labels:{labeled}@3", "--epochs", 8, "--seed", 1),
     )
     assert f"{len(UNREADABLE_ROWS)} images are unreadable\n" in trained
 
@@ -157,9 +157,9 @@ def test_what_is_reviewed_is_learnt_and_nothing_is_forgotten(
     after, before = accuracies(tmp_path / "2", "upright")
     assert after.value > before.value - 0.03
 
-    # What was labelled is truth too, for both that take one.
-    known = [image.label for image in attach_labels(list_images([str(first)]), str(labelled))]
+    # What was labeled is truth too, for both that take one.
+    known = [image.label for image in attach_labels(list_images([str(first)]), str(labeled))]
     answers = len(doubtful) - len(UNREADABLE_ROWS)
     assert sum(label != NO_LABEL for label in known) == answers
-    asked = EvaluateOptions(model=tmp_path / "run" / "bundle", data=(f"labels:{labelled}",), split="all")
+    asked = EvaluateOptions(model=tmp_path / "run" / "bundle", data=(f"labels:{labeled}",), split="all")
     assert evaluate_job.run(asked).accuracy.images == answers

@@ -1,4 +1,4 @@
-"""The training job: from labelled images to a model bundle.
+"""The training job: from labeled images to a model bundle.
 
 `task`, `evaluate`, `tune` and `submit` are the verbs' commands. The rooms below follow a training: `data`,
 `recipes`, `cluster`, `run`, `loop`, `metrics`, `bundle`, `report`, and `job`, which puts them together.

@@ -8,9 +8,9 @@ from trainer.job.calibrate_options import CalibrateOptions
 def calibrate(options: CalibrateOptions) -> None:
     """Make a bundle whose accepted answers are right as often as you ask, on images like your labeled ones.
 
-    Nothing is trained. The labelled images must be drawn at random from those that are scored later:
+    Nothing is trained. The labeled images must be drawn at random from those that are scored later:
     images that a review has picked because the model was unsure say nothing about the others.
-    An image labelled unreadable counts as wrong where it would be accepted.
+    An image labeled unreadable counts as wrong where it would be accepted.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`digitmill evaluate`: measures a bundle on any labelled source and with any engine."""
+"""`digitmill evaluate`: measures a bundle on any labeled source and with any engine."""
 
 from digitmill.commands import answer, verb
 from trainer.job.evaluate_options import EvaluateOptions

@@ -112,9 +112,9 @@ class TrainOptions(Options):
     dropout: float | None = flag(
         "Share of features to drop; dense recipes only.", group=_NETWORK, type=_SHARE_BELOW_1, metavar="SHARE"
     )
-    batch_norm: bool | None = flag("Batch-normalise hidden layers; dense recipes only.", group=_NETWORK)
+    batch_norm: bool | None = flag("Batch-normalize hidden layers; dense recipes only.", group=_NETWORK)
     sync_batch_norm: bool | None = flag(
-        "Batch-normalise by the images of all replicas, not by those of each one.", group=_NETWORK
+        "Batch-normalize by the images of all replicas, not by those of each one.", group=_NETWORK
     )
     teacher: str | None = flag(
         "Bundle to distil: learn its predictions beside the labels; local or in a bucket.",

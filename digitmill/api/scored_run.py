@@ -41,7 +41,7 @@ class Run:
 
     @property
     def accuracy(self) -> Accuracy | None:
-        """Share of labelled images with the right digit: `value`, `interval`; None where none is labelled."""
+        """Share of labeled images with the right digit: `value`, `interval`; None where none is labeled."""
         return self.manifest.accuracy
 
     @property

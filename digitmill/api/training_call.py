@@ -36,10 +36,10 @@ class Training:
 
 
 def train(*sources: str, recipe: str, output: str | os.PathLike[str], **options: Any) -> Training:
-    """Train a recipe on labelled digits and write a model bundle; the job of `digitmill train`.
+    """Train a recipe on labeled digits and write a model bundle; the job of `digitmill train`.
 
     Args:
-        sources: labelled images, as `--data` takes them: `folder:meters`, `tfds:mnist`, `labels:new.csv@5`;
+        sources: labeled images, as `--data` takes them: `folder:meters`, `tfds:mnist`, `labels:new.csv@5`;
             none for the sample that comes with digitmill.
         recipe: one of `digitmill recipes`.
         output: the run folder, local or in a bucket.

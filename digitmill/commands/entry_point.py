@@ -37,7 +37,7 @@ def main(command: click.Command, arguments: Sequence[str] | None = None) -> NoRe
     if not isinstance(command, click.Group):
         given = [str(command.name), *given]
         command = click.Group("digitmill", commands=[command])
-    # None leaves it to click, which colours what goes to a terminal.
+    # None leaves it to click, which colors what goes to a terminal.
     color = False if os.environ.get("NO_COLOR") else None
     try:
         with _interruptible():

@@ -24,7 +24,7 @@ _VERBOSITY: Final = "digitmill.verbosity"
 """Key of the click context under which `quiet` or `verbose` stands, if it is given."""
 
 HELP: Final = HelpFormatter.settings(theme=_THEME, max_width=100)
-"""The look of help; colours and bold print are for terminals only."""
+"""The look of help; colors and bold print are for terminals only."""
 
 
 class Verb(cloup.Command):

@@ -7,17 +7,17 @@ from schemas.checks.audit import Audit, Verdict
 from schemas.model.trust import DELTA
 
 
-def judge_audit(*, run: str, target: float | None, labelled: int, wrong: int, **counts: int) -> Audit:
-    """Return the audit of a run, from how many of its labelled images are wrong; `counts` are the others."""
-    interval = exact_interval(wrong, labelled, 0.05)
+def judge_audit(*, run: str, target: float | None, labeled: int, wrong: int, **counts: int) -> Audit:
+    """Return the audit of a run, from how many of its labeled images are wrong; `counts` are the others."""
+    interval = exact_interval(wrong, labeled, 0.05)
     return Audit(
         run=run,
-        labelled=labelled,
+        labeled=labeled,
         wrong=wrong,
-        error_rate=wrong / labelled if labelled else None,
+        error_rate=wrong / labeled if labeled else None,
         interval_95=interval,
         target=target,
-        verdict=_verdict(target, exact_interval(wrong, labelled, 2 * DELTA)),
+        verdict=_verdict(target, exact_interval(wrong, labeled, 2 * DELTA)),
         **counts,
     )
 
@@ -31,8 +31,8 @@ def sum_audits(audits: Sequence[Audit]) -> Audit:
     if len(audits) == 1:
         return audits[0]
     accepted = sum(each.accepted for each in audits)
-    known = [each for each in audits if each.labelled]
-    weights = [each.accepted / accepted / each.labelled for each in known]
+    known = [each for each in audits if each.labeled]
+    weights = [each.accepted / accepted / each.labeled for each in known]
     rate = sum(weight * each.wrong for weight, each in zip(weights, known, strict=True))
     unknown = 1 - sum(each.accepted for each in known) / accepted if accepted else 1.0
 
@@ -43,7 +43,7 @@ def sum_audits(audits: Sequence[Audit]) -> Audit:
 
     targets = {each.target for each in audits}
     target = targets.pop() if len(targets) == 1 else None
-    names = ("accepted", "sampled", "labelled", "wrong", "not_digits")
+    names = ("accepted", "sampled", "labeled", "wrong", "not_digits")
     return Audit(
         run="",
         error_rate=rate if len(known) == len(audits) else None,

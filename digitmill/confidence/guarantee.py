@@ -1,8 +1,8 @@
-"""Chooses an accept threshold whose promise holds with a known probability, from labelled images.
+"""Chooses an accept threshold whose promise holds with a known probability, from labeled images.
 
 The promise: of the images that the threshold accepts, a share of at most `1 - target` is wrong. It may be
-broken with probability `delta` at most, over the draw of the labelled images, whatever the model and its
-confidences. The labelled images must be a random sample of those that are scored later.
+broken with probability `delta` at most, over the draw of the labeled images, whatever the model and its
+confidences. The labeled images must be a random sample of those that are scored later.
 
 The method is split fixed sequence testing of A. N. Angelopoulos, S. Bates, E. J. Candès, M. I. Jordan and L.
 Lei, "Learn then Test: Calibrating Predictive Algorithms to Achieve Risk Control", 2021
@@ -33,7 +33,7 @@ GRID: Final = np.append(1 - 10 ** (-np.arange(240, 0, -1) / 40), 0).astype(np.fl
 distance to 1, and 0, which accepts all. Exact in float32, as confidences are."""
 
 TUNING_SHARE: Final = 0.2
-"""Share of the labelled images that are not tested: they choose where the tests begin."""
+"""Share of the labeled images that are not tested: they choose where the tests begin."""
 
 MOST_TUNING: Final = 500
 """More of them would choose no better."""
@@ -53,7 +53,7 @@ _MOST_ERRORS: Final = 10_000
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Answers:
-    """Answers of a model on labelled images, sorted by confidence, highest first.
+    """Answers of a model on labeled images, sorted by confidence, highest first.
 
     Attributes:
         confidence: float[N], of the predicted digits.
@@ -83,10 +83,10 @@ class Shortfall:
 
     Attributes:
         target: the accuracy that was to be promised.
-        images: labelled images that there are.
-        needed: labelled images that are likely to be enough, in total; None where none of them are.
+        images: labeled images that there are.
+        needed: labeled images that are likely to be enough, in total; None where none of them are.
         coverage: share of images that the threshold would accept then.
-        most_needed: labelled images for the threshold that accepts most, without too many more.
+        most_needed: labeled images for the threshold that accepts most, without too many more.
         most_coverage: the share that it accepts.
     """
 
@@ -115,7 +115,7 @@ def least_images(target: float, delta: float = DELTA) -> int:
 
 
 def tuning_part(images: int) -> int:
-    """Return how many of the labelled images are not tested."""
+    """Return how many of the labeled images are not tested."""
     return min(MOST_TUNING, round(TUNING_SHARE * images))
 
 

@@ -1,7 +1,7 @@
 """From file bytes to the one canonical digit; the same code for training and for scoring.
 
 `batch.decode_batch` takes many images and `decode.decode` one file; `page_reading` gives a file's pages;
-`canonical.canonicalise` takes pixels, and `held_pictures` the arrays and PIL images of Python code.
+`canonical.canonicalize` takes pixels, and `held_pictures` the arrays and PIL images of Python code.
 """
 
 import os
@@ -14,7 +14,7 @@ os.environ.setdefault(OPENCV_MAX_PIXELS, str(MAX_PIXELS))
 __all__ = [
     "batch",
     "canonical",
-    "grey",
+    "gray",
     "guard",
     "held_pictures",
     "native",

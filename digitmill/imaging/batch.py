@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from digitmill.imaging.canonical import canonicalise
+from digitmill.imaging.canonical import canonicalize
 from digitmill.imaging.decode import decode_here
 from digitmill.imaging.guard import GUARD, Outcome
 from digitmill.imaging.headers.header import read_header
@@ -34,7 +34,7 @@ class DigitBatch:
 
 
 def decode_batch(contents: Iterable[Content], size: int) -> DigitBatch:
-    """Decode and canonicalise `size` images; a bad one affects its own slot alone.
+    """Decode and canonicalize `size` images; a bad one affects its own slot alone.
 
     Args:
         contents: each image's bytes, or a page of a file, or the error that reading it met; taken one at a
@@ -85,7 +85,7 @@ class _Batch:
                 self._digits[slot] = pixels
                 self._unchecked[slot] = True
             else:
-                self._digits[slot] = canonicalise(pixels)
+                self._digits[slot] = canonicalize(pixels)
         except ImageError as error:
             self._errors[slot] = error
 
@@ -114,7 +114,7 @@ def _digit_of(content: Page | ImageError) -> np.ndarray:
 
 
 def canonical_batch(pictures: Sequence[np.ndarray] | np.ndarray) -> DigitBatch:
-    """Canonicalise decoded pictures of one size or of many; a bad one affects its own slot alone."""
+    """Canonicalize decoded pictures of one size or of many; a bad one affects its own slot alone."""
     digits = np.zeros((len(pictures), SIDE, SIDE), np.uint8)
     errors: list[ImageError | None] = [None] * len(pictures)
     if all(picture.shape == _NATIVE and picture.itemsize == 1 for picture in pictures):
@@ -123,14 +123,14 @@ def canonical_batch(pictures: Sequence[np.ndarray] | np.ndarray) -> DigitBatch:
     else:
         for slot, picture in enumerate(pictures):
             try:
-                digits[slot] = canonicalise(np.ascontiguousarray(picture))
+                digits[slot] = canonicalize(np.ascontiguousarray(picture))
             except ImageError as error:
                 errors[slot] = error
     return DigitBatch(digits, errors)
 
 
 def _finish_natives(digits: np.ndarray, errors: list[ImageError | None], *, unchecked: np.ndarray) -> None:
-    """Canonicalise the few 28 x 28 pictures that are not canonical yet.
+    """Canonicalize the few 28 x 28 pictures that are not canonical yet.
 
     Checked for the whole batch at once: 35 us an image cheaper than one by one, on the path that nearly
     every image takes.
@@ -140,7 +140,7 @@ def _finish_natives(digits: np.ndarray, errors: list[ImageError | None], *, unch
         unchecked[start : start + BLOCK] &= ~are_native(digits[start : start + BLOCK])
     for slot in np.flatnonzero(unchecked):
         try:
-            digits[slot] = canonicalise(digits[slot])
+            digits[slot] = canonicalize(digits[slot])
         except ImageError as error:
             digits[slot] = 0
             errors[slot] = error

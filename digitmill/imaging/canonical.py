@@ -2,7 +2,7 @@
 
 First it removes what a camera or a form adds: transparency, depth, polarity, uneven light, ruled lines,
 boxes, frames, margins, specks; within a frame it looks again. Then it does what MNIST's makers did to their
-scans: crop, fit into 20 x 20, centre by mass.
+scans: crop, fit into 20 x 20, center by mass.
 
 Not removed are the edge of a hard shadow, which is taken for ink (with half the light, two of three digits
 are read right), and strips deeper than a fifth of the picture.
@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 import cv2
 import numpy as np
 
-from digitmill.imaging.grey import image_pyramid, shrink, strongest_channel, to_grey
+from digitmill.imaging.gray import image_pyramid, shrink, strongest_channel, to_gray
 from digitmill.imaging.ink.lines import Lines, find_lines, max_line_thickness
 from digitmill.imaging.ink.paper import FeaturelessError, Ink, estimate_lighting, find_ink
 from digitmill.imaging.ink.surroundings import (
@@ -66,13 +66,13 @@ _CORES: Final = (0.25, 0.4, 0.55)
 """Ink of more than this share of the contrast is without its blur, which joins a digit to its frame."""
 
 _NEAR: Final = np.ones((3, 3), np.uint8)
-"""A pixel and its neighbours."""
+"""A pixel and its neighbors."""
 
 _LOOKS: Final = 3
 """So often is a digit looked for again, each time within the frame found before."""
 
 
-def canonicalise(pixels: np.ndarray) -> np.ndarray:
+def canonicalize(pixels: np.ndarray) -> np.ndarray:
     """Return the canonical digit of a picture.
 
     Args:
@@ -86,13 +86,13 @@ def canonicalise(pixels: np.ndarray) -> np.ndarray:
     Raises:
         ImageError: BLANK when nothing, or nothing but lines and specks, stands out from the paper.
     """
-    grey = to_grey(pixels)
-    if grey.shape == (SIDE, SIDE):
-        for polarity in (grey, cv2.bitwise_not(grey)):
+    gray = to_gray(pixels)
+    if gray.shape == (SIDE, SIDE):
+        for polarity in (gray, cv2.bitwise_not(gray)):
             if is_native(polarity):
                 return polarity
     try:
-        return _digit(grey)
+        return _digit(gray)
     except FeaturelessError:
         if pixels.ndim == 2:
             raise
@@ -115,15 +115,15 @@ class _Found(NamedTuple):
     box: Box
 
 
-def _digit(grey: np.ndarray) -> np.ndarray:
-    return _fit(_extract_ink(_find(grey, _LOOKS)))
+def _digit(gray: np.ndarray) -> np.ndarray:
+    return _fit(_extract_ink(_find(gray, _LOOKS)))
 
 
-def _cropped(grey: np.ndarray, box: Box, shape: tuple[int, ...]) -> np.ndarray:
+def _cropped(gray: np.ndarray, box: Box, shape: tuple[int, ...]) -> np.ndarray:
     """Return the part of the picture that a box of its view is, which has that shape."""
-    across, down = grey.shape[1] / shape[1], grey.shape[0] / shape[0]
+    across, down = gray.shape[1] / shape[1], gray.shape[0] / shape[0]
     left, top, right, bottom = box
-    return grey[round(top * down) : round(bottom * down), round(left * across) : round(right * across)]
+    return gray[round(top * down) : round(bottom * down), round(left * across) : round(right * across)]
 
 
 def _view_side(shape: tuple[int, ...]) -> int:
@@ -132,18 +132,18 @@ def _view_side(shape: tuple[int, ...]) -> int:
     return _VIEW * min(max(1, ratio // 2), _WIDEST)
 
 
-def _find(grey: np.ndarray, looks: int) -> _Found:
-    side = _view_side(grey.shape)
-    levels = image_pyramid(grey, side)
+def _find(gray: np.ndarray, looks: int) -> _Found:
+    side = _view_side(gray.shape)
+    levels = image_pyramid(gray, side)
     view = shrink(levels[-1], side)
     lighting = estimate_lighting(view)
     if lighting.light_ink:
         # From the start: rounding, and with it the digit, must not depend on the polarity.
-        levels = image_pyramid(cv2.bitwise_not(grey), side)
+        levels = image_pyramid(cv2.bitwise_not(gray), side)
         view = shrink(levels[-1], side)
         lighting = estimate_lighting(view)
     if looks and (panel := find_panel(view)) is not None:
-        return _find(_cropped(grey, panel, view.shape), looks - 1)
+        return _find(_cropped(gray, panel, view.shape), looks - 1)
     ink = find_ink(view, lighting)
     mask = ink.mask()
     lines = find_lines(mask)
@@ -155,11 +155,11 @@ def _find(grey: np.ndarray, looks: int) -> _Found:
     if lines is not None:
         mask = cv2.subtract(mask, lines.union())
     elif looks and (inside := _inside_frame(mask, ink)) is not None:
-        return _find(_cropped(grey, inside, mask.shape), looks - 1)
+        return _find(_cropped(gray, inside, mask.shape), looks - 1)
     digit, box, frame = _without_specks(mask, ink, lines)
     if looks and frame is not None:
         # The frame's ink, and the paper around it, say nothing about the digit's.
-        return _find(_cropped(grey, clear_box(box, frame), mask.shape), looks - 1)
+        return _find(_cropped(gray, clear_box(box, frame), mask.shape), looks - 1)
     return _Found(levels, ink, digit, box)
 
 
@@ -271,7 +271,7 @@ def _scaled(part: slice, factor: float) -> slice:
 
 
 def _fit(ink: np.ndarray) -> np.ndarray:
-    """Crop ink, fit it into the box with its aspect kept and its darkest pixel 255, and centre it."""
+    """Crop ink, fit it into the box with its aspect kept and its darkest pixel 255, and center it."""
     solid = cv2.threshold(ink, _EDGE * cv2.minMaxLoc(ink)[1], 255, cv2.THRESH_BINARY)[1]
     left, top, width, height = cv2.boundingRect(solid)
     ink = ink[top : top + height, left : left + width]
@@ -279,14 +279,14 @@ def _fit(ink: np.ndarray) -> np.ndarray:
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
     fitted = cv2.resize(ink, size, interpolation=interpolation)
-    return _centred(cv2.convertScaleAbs(fitted, alpha=255 / cv2.minMaxLoc(fitted)[1]))
+    return _centered(cv2.convertScaleAbs(fitted, alpha=255 / cv2.minMaxLoc(fitted)[1]))
 
 
-def _centred(ink: np.ndarray) -> np.ndarray:
-    """Place ink, at most 20 x 20, with its centre of mass in the middle of the picture."""
+def _centered(ink: np.ndarray) -> np.ndarray:
+    """Place ink, at most 20 x 20, with its center of mass in the middle of the picture."""
     height, width = ink.shape
     moments = cv2.moments(ink)
-    # MNIST's centres of mass lie in [14, 15), counted from the picture's edge.
+    # MNIST's centers of mass lie in [14, 15), counted from the picture's edge.
     row = math.ceil((SIDE - 1) / 2 - moments["m01"] / moments["m00"])
     column = math.ceil((SIDE - 1) / 2 - moments["m10"] / moments["m00"])
     row, column = min(max(row, 0), SIDE - height), min(max(column, 0), SIDE - width)

@@ -1,6 +1,6 @@
 """Decodes image files to pixels, for training and scoring alike: PNG and JPEG by OpenCV, others under guard.
 
-One decoder for both: decoders differ by up to 64 grey levels on transparency and by 9 on JPEG, and a model
+One decoder for both: decoders differ by up to 64 gray levels on transparency and by 9 on JPEG, and a model
 would be scored on other pixels than it was trained on.
 """
 
@@ -41,7 +41,7 @@ def decode(data: bytes) -> np.ndarray:
     """Return the pixels of an image file's first page, turned upright.
 
     Returns:
-        uint8 or uint16 array [height, width] of grey, or [height, width, 3 or 4] in the order blue,
+        uint8 or uint16 array [height, width] of gray, or [height, width, 3 or 4] in the order blue,
         green, red, opacity.
 
     Raises:
@@ -75,8 +75,8 @@ def decode_here(data: bytes, header: Header) -> np.ndarray:
             FailureCode.UNSUPPORTED,
             f"{kind} with {pixels.dtype} samples, not supported: save it as 8 or 16 bits",
         )
-    if header.clear_grey is not None and pixels.ndim == 2:
-        pixels = _with_clear_grey(pixels, header)
+    if header.clear_gray is not None and pixels.ndim == 2:
+        pixels = _with_clear_gray(pixels, header)
     return pixels if orientation == UPRIGHT else upright(pixels, orientation)
 
 
@@ -88,10 +88,10 @@ def _failure(kind: Kind, error: cv2.error) -> ImageError:
     return ImageError(FailureCode.CORRUPT, f"a damaged {kind}: {error.err}")
 
 
-def _with_clear_grey(pixels: np.ndarray, header: Header) -> np.ndarray:
-    # OpenCV applies the transparent colour of palettes and colours, and drops that of a grey PNG.
+def _with_clear_gray(pixels: np.ndarray, header: Header) -> np.ndarray:
+    # OpenCV applies the transparent color of palettes and colors, and drops that of a gray PNG.
     opaque = int(np.iinfo(pixels.dtype).max)
-    clear = int(header.clear_grey or 0)
+    clear = int(header.clear_gray or 0)
     if header.depth < 8:
         clear = clear * 255 // (2**header.depth - 1)
     opacity = np.where(pixels == clear, 0, opaque).astype(pixels.dtype)

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from digitmill.imaging import decoder_messages as messages
-from digitmill.imaging.canonical import canonicalise
+from digitmill.imaging.canonical import canonicalize
 from digitmill.imaging.decoders import open_pages
 from digitmill.imaging.headers.header import read_header
 from digitmill.imaging.limits import (
@@ -125,7 +125,7 @@ def handle(kind: bytes, data: bytes) -> tuple[int, Callable[[int], np.ndarray]]:
     """Open a file; see `Handler`."""
     pages = open_pages(data, read_header(data))
     if kind == messages.DIGIT:
-        return pages.count, lambda number: canonicalise(pages.pixels(number))
+        return pages.count, lambda number: canonicalize(pages.pixels(number))
     return pages.count, pages.pixels
 
 

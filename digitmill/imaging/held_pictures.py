@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 
-from digitmill.imaging.canonical import canonicalise
+from digitmill.imaging.canonical import canonicalize
 from digitmill.imaging.decode import upright
 from digitmill.imaging.limits import MAX_PIXELS
 from schemas.failure import FailureCode, ImageError
@@ -34,7 +34,7 @@ def digit_of(picture: "np.ndarray | Image") -> np.ndarray:
         ImageError: UNSUPPORTED, EMPTY, TOO_LARGE or CORRUPT where it is no picture, and BLANK.
     """
     pixels = _pixels_of_pillow(picture) if is_pillow(picture) else _pixels_of_array(np.asarray(picture))
-    return canonicalise(pixels)
+    return canonicalize(pixels)
 
 
 def _pixels_of_array(array: np.ndarray) -> np.ndarray:

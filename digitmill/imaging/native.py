@@ -7,13 +7,13 @@ import numpy as np
 from schemas.digit import BOX, SIDE
 
 NATIVE_INK: Final = 128
-"""The darkest ink of a canonical digit is at least this; fainter ones are stretched, grey levels."""
+"""The darkest ink of a canonical digit is at least this; fainter ones are stretched, gray levels."""
 
 NATIVE_TOLERANCE: Final = 2
 """The longer side of a canonical digit's ink differs from the box's by at most this many pixels."""
 
-CENTRE: Final = SIDE // 2
-"""Row and column of a canonical digit's centre of mass, give or take a pixel; MNIST's are 13.5 to 14.5."""
+CENTER: Final = SIDE // 2
+"""Row and column of a canonical digit's center of mass, give or take a pixel; MNIST's are 13.5 to 14.5."""
 
 _PLACES: Final = np.arange(SIDE, dtype=np.float32)
 _TERMS: Final = np.stack([np.ones_like(_PLACES), _PLACES], axis=1)
@@ -38,8 +38,8 @@ def are_native(pictures: np.ndarray) -> np.ndarray:
     return (
         (strongest >= NATIVE_INK)
         & (off_size <= NATIVE_TOLERANCE)
-        & _centred(in_rows @ _PLACES, mass, top, bottom)
-        & _centred(sums[..., 1].sum(axis=1), mass, left, right)
+        & _centered(in_rows @ _PLACES, mass, top, bottom)
+        & _centered(sums[..., 1].sum(axis=1), mass, left, right)
     )
 
 
@@ -58,7 +58,7 @@ def _span(used: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return used.argmax(axis=1), SIDE - used[:, ::-1].argmax(axis=1)
 
 
-def _centred(moment: np.ndarray, mass: np.ndarray, first: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Whether the centre of mass is in the middle, or would be if the picture's edge were not in the way."""
-    off = moment - CENTRE * mass
+def _centered(moment: np.ndarray, mass: np.ndarray, first: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Whether the center of mass is in the middle, or would be if the picture's edge were not in the way."""
+    off = moment - CENTER * mass
     return (np.abs(off) <= mass) | ((off > 0) & (first == 0)) | ((off < 0) & (end == SIDE))

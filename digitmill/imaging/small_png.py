@@ -1,4 +1,4 @@
-"""Decodes PNGs of 28 x 28 grey pixels, many at once: nearly all images are such files.
+"""Decodes PNGs of 28 x 28 gray pixels, many at once: nearly all images are such files.
 
 OpenCV takes 14 us for one, most of it for its set-up and zlib. Here libdeflate inflates each picture in 4 to
 5 us, and the filters of many are undone at once. Only files without a fault are decoded: checksums, lengths
@@ -29,15 +29,15 @@ _DATA: Final = b"IDAT"
 _DATA_CHECKSUM: Final = zlib.crc32(_DATA)
 _END: Final = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 _SIZE: Final = struct.Struct(">II")
-_GREY: Final = b"\x08\0\0\0\0"
-"""Eight bits, grey, and the only compression, filters and order of rows."""
+_GRAY: Final = b"\x08\0\0\0\0"
+"""Eight bits, gray, and the only compression, filters and order of rows."""
 
 
 def _chunk(name: bytes, content: bytes) -> bytes:
     return len(content).to_bytes(4) + name + content + zlib.crc32(name + content).to_bytes(4)
 
 
-_HEAD: Final = _SIGNATURE + _chunk(b"IHDR", _SIZE.pack(SIDE, SIDE) + _GREY)
+_HEAD: Final = _SIGNATURE + _chunk(b"IHDR", _SIZE.pack(SIDE, SIDE) + _GRAY)
 _FRONT: Final = struct.Struct(f">{len(_HEAD)}xI4s")
 """Length and name of the chunk behind the header."""
 _BACK: Final = struct.Struct(f">I{len(_END)}s")
@@ -67,7 +67,7 @@ class Decoded(NamedTuple):
 
 
 def may_be_small(data: bytes) -> bool:
-    """Whether a file begins as a PNG of 28 x 28 grey pixels does."""
+    """Whether a file begins as a PNG of 28 x 28 gray pixels does."""
     return data.startswith(_HEAD) and len(data) <= _MOST_BYTES
 
 
@@ -109,7 +109,7 @@ def _unfiltered(table: np.ndarray, within_rows: np.ndarray) -> np.ndarray:
 
 def _summed(table: np.ndarray) -> np.ndarray:
     """Undo filters that look at no other row: OpenCV writes such files."""
-    # The columns of all pictures, one after the other: then each step adds many neighbours at once.
+    # The columns of all pictures, one after the other: then each step adds many neighbors at once.
     columns = cv2.transpose(table.reshape(-1, _ROW))
     added = np.where(columns[0] == _LEFT, np.uint8(255), np.uint8(0))
     for place in range(2, _ROW):
@@ -125,7 +125,7 @@ def _by_opencv(table: np.ndarray) -> np.ndarray:
     tall = np.zeros((len(table), _ROW, _ROW), np.uint8)
     tall[:, 1:] = table
     size = _SIZE.pack(SIDE, len(tall) * _ROW)
-    head, data = _chunk(b"IHDR", size + _GREY), _chunk(_DATA, bytes(deflate.zlib_compress(tall.data, 0)))
+    head, data = _chunk(b"IHDR", size + _GRAY), _chunk(_DATA, bytes(deflate.zlib_compress(tall.data, 0)))
     file = np.frombuffer(b"".join((_SIGNATURE, head, data, _END)), np.uint8)
     pixels = cv2.imdecode(file, cv2.IMREAD_UNCHANGED)
     assert pixels is not None, "OpenCV decodes what is written here"

@@ -64,7 +64,7 @@ def _framed(table: np.ndarray) -> bytes:
 
 
 def _joined(pieces: Sequence[_Entries]) -> Iterator[_Entries]:
-    """Yield the pieces, with neighbours of fixed width put together."""
+    """Yield the pieces, with neighbors of fixed width put together."""
     tables: list[np.ndarray] = []
     for piece in pieces:
         if isinstance(piece, np.ndarray):

@@ -15,7 +15,7 @@ from schemas.model.trust import Calibration, Coverage, Guarantee, SourceTrust, T
 Rows = Sequence[Sequence[str]]
 
 _WIDEST: Final = 160
-"""Characters of a source's line: the licences of many fonts are long."""
+"""Characters of a source's line: the licenses of many fonts are long."""
 
 
 def format_card(card: ModelCard) -> str:
@@ -72,7 +72,7 @@ def _model(card: ModelCard) -> Rows:
 
 
 def promised(promise: Guarantee) -> str:
-    """Return what a threshold promises, with the probability and the number of labelled images behind it."""
+    """Return what a threshold promises, with the probability and the number of labeled images behind it."""
     return (
         f"at least {100 * promise.target:g} % of the accepted right, {100 * (1 - promise.delta):g} % sure "
         f"on {promise.images:,} images ({promise.accepted:,} accepted, {promise.wrong:,} wrong)"
@@ -203,7 +203,7 @@ def _data(card: ModelCard) -> Rows:
 
 
 def _stated(source: DataSource) -> Sequence[str]:
-    return f"{source.images:,} images", source.name, source.licence, source.credit
+    return f"{source.images:,} images", source.name, source.license, source.credit
 
 
 def _made(card: ModelCard) -> Rows:

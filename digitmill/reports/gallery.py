@@ -73,5 +73,5 @@ def by_digit(pictures: Iterable[tuple[int, Picture]]) -> list[tuple[int, list[Pi
 
 
 def inline_png(pixels: np.ndarray) -> str:
-    """Return grey pixels, uint8[height, width], as a PNG in base64."""
+    """Return gray pixels, uint8[height, width], as a PNG in base64."""
     return base64.b64encode(cv2.imencode(".png", pixels)[1].tobytes()).decode()

@@ -2,8 +2,8 @@
 
 Confident learning: C. G. Northcutt, L. Jiang, I. L. Chuang, "Confident Learning: Estimating Uncertainty in
 Dataset Labels", JAIR 70 (2021), https://arxiv.org/abs/1911.00068. For each digit, the mean of the
-probabilities that it gets on its own images is a threshold. An image counts as mislabelled where another
-digit reaches its threshold (the confident joint, off its diagonal), and may be mislabelled where the
+probabilities that it gets on its own images is a threshold. An image counts as mislabeled where another
+digit reaches its threshold (the confident joint, off its diagonal), and may be mislabeled where the
 probability of its label is below the label's threshold. The model must not have been trained on the images.
 """
 
@@ -38,7 +38,7 @@ A = TypeVar("A", bound=Answer)
 
 @dataclasses.dataclass(frozen=True)
 class SelfConfidence:
-    """By digit, the mean probability that a model gives it on the images that are labelled so.
+    """By digit, the mean probability that a model gives it on the images that are labeled so.
 
     Attributes:
         means: in [0, 1]; 1 for a digit without images, and in records of versions that kept no sums.

@@ -9,13 +9,13 @@ class ClassRates:
     """Counts of one class, and the rates that follow.
 
     Attributes:
-        taken: labelled images predicted as it.
-        labelled: images whose label it is.
+        taken: labeled images predicted as it.
+        labeled: images whose label it is.
         right: of these, predicted as it.
     """
 
     taken: int
-    labelled: int
+    labeled: int
     right: int
 
     @property
@@ -26,21 +26,21 @@ class ClassRates:
     @property
     def recall(self) -> float | None:
         """Share of the images that show this class that are predicted as it."""
-        return self.right / self.labelled if self.labelled else None
+        return self.right / self.labeled if self.labeled else None
 
     @property
     def f1(self) -> float | None:
         """Harmonic mean of precision and recall; 0 where both are 0."""
-        if not self.taken + self.labelled:
+        if not self.taken + self.labeled:
             return None
-        return 2 * self.right / (self.taken + self.labelled)
+        return 2 * self.right / (self.taken + self.labeled)
 
 
 def class_rates(confusion: Sequence[Sequence[int]]) -> list[ClassRates]:
     """Return the rates of every class, from a confusion matrix by label (row) and prediction (column)."""
     return [
-        ClassRates(taken=sum(row[place] for row in confusion), labelled=sum(labelled), right=labelled[place])
-        for place, labelled in enumerate(confusion)
+        ClassRates(taken=sum(row[place] for row in confusion), labeled=sum(labeled), right=labeled[place])
+        for place, labeled in enumerate(confusion)
     ]
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from digitmill.verbs.doctor_checks import Check
 
 _CHECKS = OptionGroup("What is checked")
-_COLOURS = {"ok": "green", "note": "yellow", "fault": "red"}
+_COLORS = {"ok": "green", "note": "yellow", "fault": "red"}
 
 
 @verb(short_help="Check this machine, credentials and buckets.")
@@ -53,6 +53,6 @@ def doctor(places: tuple[str, ...], *, model: str, write: bool) -> ExitCode:
 
 
 def _lines(check: "Check") -> Iterator[str]:
-    yield f"{click.style(f'{check.state:<5}', fg=_COLOURS[check.state])}  {check.name:<11}  {check.found}"
+    yield f"{click.style(f'{check.state:<5}', fg=_COLORS[check.state])}  {check.name:<11}  {check.found}"
     if check.remedy:
         yield f"{'':<20}to do: {check.remedy}"

@@ -52,8 +52,7 @@ class AuditSummary:
         rows = {place: _stated(each) for place, each in self.audits.items()} if len(self.audits) > 1 else {}
         rows |= {
             "accepted": f"{found.accepted:,}, {found.sampled:,} of them drawn at random",
-            "labeled": f"{found.labelled:,}"
-            + ("" if found.labelled == found.sampled else ", not all of them"),
+            "labeled": f"{found.labeled:,}" + ("" if found.labeled == found.sampled else ", not all of them"),
             "wrong": f"{found.wrong:,}"
             + (f", {found.not_digits:,} are no digit" if found.not_digits else ""),
             "error rate": f"{_rate(found)} (95 % interval {percent(low_high[0])} to {percent(low_high[1])})",
@@ -80,14 +79,14 @@ def run(options: AuditOptions) -> AuditSummary:
     """Audit the runs, and write each one's audit into its folder.
 
     Raises:
-        UserError: when a run is not finished or has drawn no images, or when none of them is labelled.
+        UserError: when a run is not finished or has drawn no images, or when none of them is labeled.
     """
     labels = LabelsFile(options.labels, unreadable=True)
     audits = {place: _audit(place, labels) for place in options.runs}
     if len({each.run for each in audits.values()}) < len(options.runs):
         raise UserError("a run is named twice", value=", ".join(options.runs), hint="name each run once")
     found = AuditSummary({printable(place.rstrip("/")): each for place, each in audits.items()})
-    if not found.total.labelled:
+    if not found.total.labeled:
         raise UserError(
             "none of the images drawn for the audit has a label",
             value=options.labels,
@@ -112,7 +111,7 @@ def _audit(place: str, labels: LabelsFile) -> Audit:
         target=_target(past, output),
         accepted=past.manifest.accepted,
         sampled=len(drawn),
-        labelled=len(found),
+        labeled=len(found),
         wrong=sum(digit != label for digit, label in found),
         not_digits=sum(label == NOT_A_DIGIT for _, label in found),
     )
@@ -153,4 +152,4 @@ def _rate(found: Audit) -> str:
 
 def _stated(found: Audit) -> str:
     low, high = map(percent, found.interval_95)
-    return f"{_rate(found)}, {found.wrong:,} of {found.labelled:,} wrong (95 % interval {low} to {high})"
+    return f"{_rate(found)}, {found.wrong:,} of {found.labeled:,} wrong (95 % interval {low} to {high})"

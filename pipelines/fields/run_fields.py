@@ -79,8 +79,8 @@ class RunFields:
             self._counts[_outcome(field)] += 1
             right, accepted = field.label == field.value, field.decision == Decision.ACCEPT
             if field.label is not None:
-                self._counts.update(labelled=1, right=right)
-                self._counts.update(accepted_labelled=accepted, accepted_right=accepted and right)
+                self._counts.update(labeled=1, right=right)
+                self._counts.update(accepted_labeled=accepted, accepted_right=accepted and right)
             if not accepted and len(self.for_review) < MAX_SHOWN:
                 self.for_review.append(field)
             yield field

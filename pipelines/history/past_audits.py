@@ -15,7 +15,7 @@ from schemas.checks.audit import Audit
 from schemas.errors import UserError
 from schemas.layout import PAST_AUDITS
 
-HEADER: Final = ("run", "accepted", "sampled", "labelled", "wrong", "not_digits", "target")
+HEADER: Final = ("run", "accepted", "sampled", "labeled", "wrong", "not_digits", "target")
 """Columns of the copy."""
 
 
@@ -53,7 +53,7 @@ def audits_of(runs: Iterable[PastRun]) -> tuple[Audit, ...]:
             found = {name: each for name, each in found.items() if name not in run.merged}
             found[mine.run] = own[mine.run] = mine
     latest = (own.get(name, each) for name, each in found.items())
-    return tuple(each for each in latest if each.labelled)
+    return tuple(each for each in latest if each.labeled)
 
 
 def read_past_audits(output: OutputFolder) -> tuple[Audit, ...]:
@@ -79,7 +79,7 @@ def audit_rows(audits: Sequence[Audit]) -> Iterator[tuple[object, ...]]:
     """Yield the rows of the copy."""
     for each in audits:
         target = "" if each.target is None else repr(each.target)
-        yield each.run, each.accepted, each.sampled, each.labelled, each.wrong, each.not_digits, target
+        yield each.run, each.accepted, each.sampled, each.labeled, each.wrong, each.not_digits, target
 
 
 def _parse(run: str, *values: str) -> Audit:

@@ -25,7 +25,7 @@ from digitmill.storage.read_limits import ReadLimits
 from pipelines.listing.bucket_ranges import RemoteRange
 from pipelines.listing.frozen_labels import FrozenLabels
 from pipelines.listing.input_listing import Listing
-from pipelines.listing.true_labels import Labeller, label_from_folder
+from pipelines.listing.true_labels import Labeler, label_from_folder
 from pipelines.listing.work_item import ITEM_SIZE, MAX_ITEM_SIZE, WorkItem, pack_items, separate_archives
 from schemas.errors import StorageError, UserError
 from schemas.layout import LISTING, LISTING_INDEX, launcher_listing, range_listing
@@ -186,7 +186,7 @@ def _matching(
     if folder_labels:
         return map(label_from_folder, images)
     labels = FrozenLabels.open(output)
-    return map(Labeller(labels).label, images) if labels else images
+    return map(Labeler(labels).label, images) if labels else images
 
 
 def freeze_listing(

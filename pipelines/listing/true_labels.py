@@ -39,7 +39,7 @@ def attach_labels(
     more: Callable[[], bool] = lambda: False,
     unreadable: bool = False,
 ) -> Iterator[ListedImage]:
-    """Yield the images with their labels; images without one stay unlabelled.
+    """Yield the images with their labels; images without one stay unlabeled.
 
     The label of a file is that of each of its pages; a CSV can name pages instead, as `scan.tif!2`.
 
@@ -56,32 +56,32 @@ def attach_labels(
     """
     if isinstance(labels, str) and labels != FOLDER:
         labels = LabelsFile(labels, unreadable=unreadable)
-    labeller = Labeller(labels) if isinstance(labels, LabelsFile) else None
-    label = labeller.label if labeller else _class_from_folder if unreadable else label_from_folder
+    labeler = Labeler(labels) if isinstance(labels, LabelsFile) else None
+    label = labeler.label if labeler else _class_from_folder if unreadable else label_from_folder
     known = False
     for image in images:
-        labelled = label(image)
-        known = known or labelled.label != NO_LABEL or bool(labelled.page_labels) or may_be_archive(image.uri)
-        yield labelled
+        labeled = label(image)
+        known = known or labeled.label != NO_LABEL or bool(labeled.page_labels) or may_be_archive(image.uri)
+        yield labeled
     if more():
         return  # those that are listed later may have labels
-    if labeller and isinstance(labels, LabelsFile):
-        _report_unused(labels, labeller, known=known)
+    if labeler and isinstance(labels, LabelsFile):
+        _report_unused(labels, labeler, known=known)
     if not known:
         hint = "write absolute paths, or paths relative to the CSV file's folder"
-        if not labeller:
+        if not labeler:
             hint = "keep the images in folders named 0 to 9, or give a CSV file of path,label"
         raise UserError("no image of the input has a label", value=str(labels), hint=hint)
 
 
-def _report_unused(labels: "LabelsFile", labeller: "Labeller", *, known: bool) -> None:
-    if labeller.stale:
+def _report_unused(labels: "LabelsFile", labeler: "Labeler", *, known: bool) -> None:
+    if labeler.stale:
         print(
-            f"{labels}: ignored {labeller.stale:,} labels of other versions of their images",
+            f"{labels}: ignored {labeler.stale:,} labels of other versions of their images",
             file=sys.stderr,
             flush=True,
         )
-    if known and (unused := labels.count - labeller.used) > 0:
+    if known and (unused := labels.count - labeler.used) > 0:
         print(
             f"{labels}: {unused:,} of {labels.count:,} labels name no image of the input",
             file=sys.stderr,
@@ -96,7 +96,7 @@ class FileLabels(Protocol):
         """Return the label of a file and those of its pages."""
 
 
-class Labeller:
+class Labeler:
     """Gives images their labels.
 
     Attributes:
@@ -127,7 +127,7 @@ class Labeller:
             self.used += len(pages)
             return self._with_page_labels(image, pages)
         self.used += label is not None
-        return _labelled(image, label and self._current(label, image))
+        return _labeled(image, label and self._current(label, image))
 
     def _current(self, label: Label, image: ListedImage) -> int | None:
         """Return a label's digit; None where it is of another version of the image."""
@@ -141,7 +141,7 @@ class Labeller:
         known = {page: str(digit) for page, digit in digits.items() if digit is not None}
         labels = "".join(known.get(page, _NO_PAGE) for page in range(1, max(known, default=0) + 1))
         # The one page of a file goes by the file's name.
-        return _labelled(image._replace(page_labels=labels), digits.get(1))
+        return _labeled(image._replace(page_labels=labels), digits.get(1))
 
 
 class LabelsFile:
@@ -149,7 +149,7 @@ class LabelsFile:
 
     Args:
         path: the file.
-        unreadable: whether images labelled so have the label `NOT_A_DIGIT`, rather than none.
+        unreadable: whether images labeled so have the label `NOT_A_DIGIT`, rather than none.
 
     Attributes:
         count: number of labels.
@@ -157,7 +157,7 @@ class LabelsFile:
 
     def __init__(self, path: str, *, unreadable: bool = False) -> None:
         self._path = path
-        # Listed and labelled under different links, an image is still the same one.
+        # Listed and labeled under different links, an image is still the same one.
         self._real = RealNames()
         parse = labels_file.class_of if unreadable else labels_file.digit_of
         self._by_uri = _read_csv(path, self._real, parse)
@@ -191,19 +191,19 @@ def _page_labels(by_uri: Mapping[str, Label]) -> dict[str, dict[int, Label]]:
 
 def label_from_folder(image: ListedImage) -> ListedImage:
     """Return an image with its folder's name as its label, if that is a digit."""
-    return _labelled(image, _DIGITS.get(folder_of(image.uri).rpartition("/")[2]))
+    return _labeled(image, _DIGITS.get(folder_of(image.uri).rpartition("/")[2]))
 
 
 def _class_from_folder(image: ListedImage) -> ListedImage:
-    return _labelled(image, labels_file.CLASS_NUMBERS.get(folder_of(image.uri).rpartition("/")[2]))
+    return _labeled(image, labels_file.CLASS_NUMBERS.get(folder_of(image.uri).rpartition("/")[2]))
 
 
 def label_from_member_folder(member: ListedImage) -> ListedImage:
     """Return an archive's member with its folder in the archive as its label, if that is a digit."""
-    return _labelled(member, _DIGITS.get(folder_of("/" + member.uri.rpartition("!")[2]).rpartition("/")[2]))
+    return _labeled(member, _DIGITS.get(folder_of("/" + member.uri.rpartition("!")[2]).rpartition("/")[2]))
 
 
-def _labelled(image: ListedImage, label: int | None) -> ListedImage:
+def _labeled(image: ListedImage, label: int | None) -> ListedImage:
     return image if label is None else image._replace(label=label)
 
 

@@ -30,11 +30,11 @@ _FAILURE_HEADER: Final = [column.name for column in failure.COLUMNS]
 _COUNTED: Final = (
     "scored",
     "accepted",
-    "labelled",
+    "labeled",
     "right",
     "agreed",
     "challenger_right",
-    "accepted_labelled",
+    "accepted_labeled",
     "accepted_right",
     "not_digits",
 )
@@ -205,11 +205,11 @@ class ItemRows:
         for name, rows in {
             "scored": np.ones(len(digit), bool),
             "accepted": accepted,
-            "labelled": known,
+            "labeled": known,
             "right": right,
             "agreed": digit == challenger,
             "challenger_right": known & (label == challenger),
-            "accepted_labelled": accepted & known,
+            "accepted_labeled": accepted & known,
             "accepted_right": accepted & right,
             "not_digits": np.array([reason is not None for reason in columns["reason"]], bool),
         }.items():
@@ -222,11 +222,11 @@ class ItemRows:
         accepted, known, right = _is_accepted(row), label != NO_LABEL, label == digit
         self._counts["scored"] += 1
         self._counts["accepted"] += accepted
-        self._counts["labelled"] += known
+        self._counts["labeled"] += known
         self._counts["right"] += right
         self._counts["agreed"] += digit == challenger
         self._counts["challenger_right"] += known and label == challenger
-        self._counts["accepted_labelled"] += accepted and known
+        self._counts["accepted_labeled"] += accepted and known
         self._counts["accepted_right"] += accepted and right
         self._counts["not_digits"] += row.get("reason") is not None
         self._digits[folder_of(_text(row.get("image"))), digit] += 1  # type: ignore[index]

@@ -43,7 +43,7 @@ from schemas.layout import (
 )
 from schemas.manifest import Manifest, Part
 
-_COUNTED: Final = ("scored", "accepted", "labelled", "right", "agreed", "challenger_right", "not_digits")
+_COUNTED: Final = ("scored", "accepted", "labeled", "right", "agreed", "challenger_right", "not_digits")
 """Counts that are both in the manifest and in each statistics record."""
 
 MAX_FINDINGS: Final = 20
@@ -251,7 +251,7 @@ def _damage(name: str) -> Iterator[list[str]]:
 def _check_counts(found: Manifest, totals: collections.Counter[str]) -> Iterator[str]:
     """Compare the sums of the records with the counts of the manifest."""
     challenged = ("agreed", "challenger_right") if found.challenger else ()
-    named = ("accepted", "labelled", "right", "skipped_failed", *challenged)
+    named = ("accepted", "labeled", "right", "skipped_failed", *challenged)
     expected = dataclasses.asdict(found.counts) | {name: getattr(found, name) for name in named}
     expected |= {f"failures of {code}": count for code, count in found.failures.items()}
     for name, count in expected.items():

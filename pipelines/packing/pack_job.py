@@ -68,7 +68,7 @@ class PackSummary:
         codes = [f"{code} {count:,}" for code, count in self.manifest.failures.items() if count]
         rows = {
             "images": f"{self.manifest.listed:,}",
-            "packed": f"{self.manifest.packed:,} ({self.manifest.labelled:,} with a label)",
+            "packed": f"{self.manifest.packed:,} ({self.manifest.labeled:,} with a label)",
             "failed": f"{self.manifest.failed:,}" + (f" ({', '.join(codes)})" if codes else ""),
             "ignored": f"{self.manifest.ignored:,}" if self.manifest.ignored else None,
             "vanished": f"{self.manifest.vanished:,} folders" if self.manifest.vanished else None,
@@ -243,7 +243,7 @@ def _manifest(
         listed=sum(item.listed for item in done),
         packed=sum(item.packed for item in done),
         failed=len(failures),
-        labelled=sum(item.labelled for item in done),
+        labeled=sum(item.labeled for item in done),
         failures=count_failure_codes(failures),
         inputs=tuple(map(printable, options.inputs)),
         options=options.recorded(Effect.RESULT),

@@ -68,7 +68,7 @@ class PackedItem:
     digest: str
     listed: int
     packed: int
-    labelled: int
+    labeled: int
     failures: tuple[Failure, ...]
     parts: tuple[Part, ...]
 
@@ -111,8 +111,8 @@ class Packer:
             labels += [image.label for image, _ in good]
             records.append(_encoded(good))
         parts = (self._write(item, b"".join(records), rows=len(labels)),) if labels else ()
-        labelled = len(labels) - labels.count(NO_LABEL)
-        done = PackedItem(item.digest, len(item.images), len(labels), labelled, tuple(failures), parts)
+        labeled = len(labels) - labels.count(NO_LABEL)
+        done = PackedItem(item.digest, len(item.images), len(labels), labeled, tuple(failures), parts)
         self._output.write_once(record, done.to_json().encode())
         return done
 

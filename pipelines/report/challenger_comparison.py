@@ -1,4 +1,4 @@
-"""Compares a model with its challenger on labelled images: a sign test on those that only one has right."""
+"""Compares a model with its challenger on labeled images: a sign test on those that only one has right."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from schemas.model.accuracy import wilson
 
 @dataclasses.dataclass(frozen=True)
 class ChallengerComparison:
-    """Labelled images by which of the two models is right: both, only one of them, or neither."""
+    """Labeled images by which of the two models is right: both, only one of them, or neither."""
 
     both: int
     model: int
@@ -25,16 +25,16 @@ class ChallengerComparison:
         for cell in cells:
             if cell.digit == cell.challenger_digit:
                 both += cell.right
-                neither += cell.labelled - cell.right
+                neither += cell.labeled - cell.right
             else:
                 model += cell.right
                 challenger += cell.challenger_right
-                neither += cell.labelled - cell.right - cell.challenger_right
+                neither += cell.labeled - cell.right - cell.challenger_right
         return cls(both, model, challenger, neither)
 
     @property
-    def labelled(self) -> int:
-        """All labelled images."""
+    def labeled(self) -> int:
+        """All labeled images."""
         return self.both + self.model + self.challenger + self.neither
 
     def verdict(self) -> str:

@@ -25,7 +25,7 @@ _FAILED: Final = -1
 """In place of a digit."""
 
 DIGITS_HEADER: Final = (
-    "digit", "predicted", "labelled", "right", "precision", "recall", "f1", "mean_confidence", "accepted"
+    "digit", "predicted", "labeled", "right", "precision", "recall", "f1", "mean_confidence", "accepted"
 )  # fmt: skip
 """Columns of `digits.csv`."""
 
@@ -39,20 +39,20 @@ class DigitMetrics(ClassRates):
     accepted: int
     confidence: float | None
 
-    def cells(self, *, labelled: bool, scored: int) -> Iterator[Cell]:
+    def cells(self, *, labeled: bool, scored: int) -> Iterator[Cell]:
         """Yield the cells of the digit's row on the page, as `digit_columns` titles them."""
         yield str(self.digit), self.digit
         yield count_cell(self.predicted)
         yield _ratio_cell(self.predicted, scored)
         yield _ratio_cell(self.accepted, self.predicted)
         yield (NONE if self.confidence is None else f"{self.confidence:.4f}"), self.confidence
-        yield from map(share_cell, (self.precision, self.recall, self.f1) if labelled else ())
+        yield from map(share_cell, (self.precision, self.recall, self.f1) if labeled else ())
 
     def row(self) -> tuple[object, ...]:
         """Return the digit's row in `digits.csv`."""
         rates = (self.precision, self.recall, self.f1, self.confidence)
         precision, recall, f1, confidence = ("" if rate is None else f"{rate:.6f}" for rate in rates)
-        counts = (self.digit, self.predicted, self.labelled, self.right)
+        counts = (self.digit, self.predicted, self.labeled, self.right)
         return (*counts, precision, recall, f1, confidence, self.accepted)
 
 
@@ -74,7 +74,7 @@ class FolderMetrics:
         """Images that a person should look at: for review, failed, or wrong."""
         return self.failed + self.tally.review + self.tally.wrong
 
-    def cells(self, *, labelled: bool) -> Iterator[Cell]:
+    def cells(self, *, labeled: bool) -> Iterator[Cell]:
         """Yield the cells of the folder's row on the page, as `folder_columns` titles them."""
         tally, mean = self.tally, self.tally.mean_confidence
         yield readable(self.folder), None
@@ -83,8 +83,8 @@ class FolderMetrics:
         yield count_cell(tally.review)
         yield _ratio_cell(tally.review, tally.images)
         yield (NONE if mean is None else f"{mean:.4f}"), mean
-        if labelled:
-            yield _ratio_cell(tally.right, tally.labelled, decimals=2)
+        if labeled:
+            yield _ratio_cell(tally.right, tally.labeled, decimals=2)
             yield count_cell(tally.wrong)
 
 
@@ -193,16 +193,16 @@ def digit_metrics(statistics: RunStatistics, folders: FolderSurvey) -> list[Digi
     return metrics
 
 
-def digit_columns(*, labelled: bool) -> list[str]:
+def digit_columns(*, labeled: bool) -> list[str]:
     """Return the titles of `DigitMetrics.cells`."""
     titles = ["Digit", "Images", "Share", "Accepted", "Mean confidence"]
-    return titles + (["Precision", "Recall", "F1"] if labelled else [])
+    return titles + (["Precision", "Recall", "F1"] if labeled else [])
 
 
-def folder_columns(*, labelled: bool) -> list[str]:
+def folder_columns(*, labeled: bool) -> list[str]:
     """Return the titles of `FolderMetrics.cells`."""
     titles = ["Folder", "Images", "Failed", "For review", "Review share", "Mean confidence"]
-    return titles + (["Accuracy", "Wrong"] if labelled else [])
+    return titles + (["Accuracy", "Wrong"] if labeled else [])
 
 
 def _ratio_cell(count: int, total: int, *, decimals: int = 1) -> Cell:

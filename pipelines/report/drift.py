@@ -36,7 +36,7 @@ DISTRIBUTIONS_HEADER: Final = ("measure", "low", "high", "count")
 MEASURE_NAMES: Final = {
     "digits": "predicted digits",
     "confidences": "confidence",
-    "grey_levels": "ink",
+    "gray_levels": "ink",
     "ink_shares": "amount of ink",
     "stroke_widths": "stroke width",
     "horizontal_edges": "horizontal edges",
@@ -47,7 +47,7 @@ MEASURE_NAMES: Final = {
 _BINS: Final = {
     "digits": (CLASSES, CLASSES),
     "confidences": (1, HISTOGRAM_BINS),
-    "grey_levels": (255, HISTOGRAM_BINS),
+    "gray_levels": (255, HISTOGRAM_BINS),
     **{measure: (upper, INK_BINS) for measure, upper in UPPER_BOUNDS.items()},
 }
 """Measures of `Distributions`, where their last bin ends, and the number of their bins."""
@@ -78,14 +78,14 @@ class Distributions:
         images: number of images.
         digits: by class, predicted or, of a training set, true; counts or shares.
         confidences: by bin of equal width over [0, 1].
-        grey_levels: pixels by bin of equal width over [0, 255]; all zero where they are not known.
+        gray_levels: pixels by bin of equal width over [0, 255]; all zero where they are not known.
         ink: by what their ink looks like; all zero where it is not known.
     """
 
     images: int
     digits: tuple[float, ...]
     confidences: tuple[float, ...]
-    grey_levels: tuple[float, ...]
+    gray_levels: tuple[float, ...]
     ink: InkCounts = InkCounts()  # noqa: RUF009 - frozen
 
     def counts(self, measure: str) -> tuple[float, ...]:
@@ -94,7 +94,7 @@ class Distributions:
 
     def images_of(self, measure: str) -> int:
         """Return the number of images behind the histogram of a measure."""
-        return round(sum(self.digits if measure == "grey_levels" else self.counts(measure)))
+        return round(sum(self.digits if measure == "gray_levels" else self.counts(measure)))
 
     @classmethod
     def from_card(cls, card: ModelCard) -> Self:
@@ -250,7 +250,7 @@ class HeldCounts:
     @classmethod
     def of(cls, measure: str, current: Distributions, reference: Distributions) -> Self:
         """Group the counts of a measure that both sides know."""
-        # Of grey levels, images are drawn, too: pixels of one image are alike, so this errs towards no drift.
+        # Of gray levels, images are drawn, too: pixels of one image are alike, so this errs towards no drift.
         mine, others = current.counts(measure), reference.counts(measure)
         if measure in UPPER_BOUNDS or measure == "confidences":
             ink = measure != "confidences"

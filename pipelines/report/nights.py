@@ -30,7 +30,7 @@ class Night:
         listed: images of the run, those that an earlier run has scored included.
         accepted: scored images that were accepted.
         failures: failed images by code, without zeros.
-        accuracy: on the labelled images; None without any.
+        accuracy: on the labeled images; None without any.
         audit: what people have found in the sample of accepted images; None without an audit.
         drift: from the model's training set, and from the previous run; None where not known.
         seconds: wall time of the last launcher; None where not known.
@@ -78,13 +78,13 @@ class Night:
     def row(self) -> tuple[object, ...]:
         """Return the night's row in `nights.csv`, with the columns of `CSV_HEADER`."""
         found = self.audit
-        audited = (found.labelled, found.wrong) if found else ("", "")
+        audited = (found.labeled, found.wrong) if found else ("", "")
         numbers = (self.audit_error, self.drift, self.drift_from_previous, self.seconds, self.cost)
         known = self.accuracy
         counts = (self.listed, self.scored, self.failed, self.accepted)
-        labelled = (known.images, known.right) if known else (0, 0)
+        labeled = (known.images, known.right) if known else (0, 0)
         written = ("" if number is None else f"{number:.6f}" for number in numbers)
-        return (self.name, self.began, *counts, *labelled, *audited, *written)
+        return (self.name, self.began, *counts, *labeled, *audited, *written)
 
     @property
     def audit_error(self) -> float | None:
@@ -104,7 +104,7 @@ class Night:
 
 
 CSV_HEADER: Final = (
-    "night", "began", "listed", "scored", "failed", "accepted", "labelled", "right",
+    "night", "began", "listed", "scored", "failed", "accepted", "labeled", "right",
     "audited", "audited_wrong", "audit_error", "drift", "drift_from_previous", "seconds", "cost",
 )  # fmt: skip
 """Columns of `nights.csv`."""
@@ -122,7 +122,7 @@ _COLUMNS: Final[dict[str, Callable[[Night], Cell]]] = {
     "Failed": lambda night: count_cell(night.failed),
     "Accepted": lambda night: share_cell(night.accepted_share, 1),
     "Accuracy": lambda night: share_cell(night.accuracy.value if night.accuracy else None),
-    "Audited": lambda night: _optional(night.audit.labelled if night.audit else None, thousands),
+    "Audited": lambda night: _optional(night.audit.labeled if night.audit else None, thousands),
     "Wrong of these": lambda night: share_cell(night.audit_error),
     "Drift": lambda night: _optional(night.drift, "{:.3f}".format),
     "From previous": lambda night: _optional(night.drift_from_previous, "{:.3f}".format),
@@ -180,7 +180,7 @@ def _facts(nights: Nights) -> Iterator[tuple[str, str, str]]:
     yield "Accepted", share(sum(n.accepted for n in nights) / scored if scored else None, 1), "of the scored"
     if known := [night.accuracy for night in nights if night.accuracy]:
         right, images = sum(each.right for each in known), sum(each.images for each in known)
-        yield "Accuracy", share(right / images), f"on {images:,} labelled images"
+        yield "Accuracy", share(right / images), f"on {images:,} labeled images"
     drifts = [night for night in nights if night.drift is not None]
     if drifts:
         highest = max(drifts, key=lambda night: night.drift or 0)
@@ -214,12 +214,12 @@ _CHARTS: Final[dict[str, tuple[str, str, dict[str, Callable[[Night], float | Non
         "Share of the scored images that were accepted: the others wait for reviewers.",
         {
             "accepted": lambda night: night.accepted_share,
-            "right, of the labelled": lambda night: night.accuracy.value if night.accuracy else None,
+            "right, of the labeled": lambda night: night.accuracy.value if night.accuracy else None,
         },
     ),
     "audit": (
         "Audit",
-        "Share of wrong answers among accepted images, in the sample that people have labelled.",
+        "Share of wrong answers among accepted images, in the sample that people have labeled.",
         {"wrong of the accepted": lambda night: night.audit_error},
     ),
     "failed": ("Failed", "Share of the images that failed.", {"failed": lambda night: night.failed_share}),

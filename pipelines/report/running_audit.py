@@ -22,7 +22,7 @@ class RunningAudit:
     """The audits of runs, summed up.
 
     Attributes:
-        runs: number of runs with labelled images.
+        runs: number of runs with labeled images.
         total: of all of them.
         promised: of the last ones, whose models promise the same.
     """
@@ -33,15 +33,15 @@ class RunningAudit:
 
     @classmethod
     def of(cls, audits: Sequence[Audit]) -> Self | None:
-        """Sum up audits, oldest first; None where no image is labelled."""
-        labelled = [each for each in audits if each.labelled]
-        if not labelled:
+        """Sum up audits, oldest first; None where no image is labeled."""
+        labeled = [each for each in audits if each.labeled]
+        if not labeled:
             return None
         from digitmill.confidence.audits import sum_audits  # SciPy, which most runs have no need of
 
-        last = labelled[-1].target
-        promised = [each for each in labelled if each.target == last]
-        return cls(len(labelled), sum_audits(labelled), sum_audits(promised))
+        last = labeled[-1].target
+        promised = [each for each in labeled if each.target == last]
+        return cls(len(labeled), sum_audits(labeled), sum_audits(promised))
 
     @property
     def broken(self) -> bool:
@@ -53,7 +53,7 @@ class RunningAudit:
         found, (low, high) = self.total, self.total.interval_95
         runs = f"{thousands(self.runs)} {of} run".replace("  ", " ") + ("s" if self.runs != 1 else "")
         note = (
-            f"{thousands(found.wrong)} of {thousands(found.labelled)} audited images of {runs}; "
+            f"{thousands(found.wrong)} of {thousands(found.labeled)} audited images of {runs}; "
             f"95\N{NO-BREAK SPACE}% interval {share(low)} to {share(high)}"
         )
         return "Accepted but wrong", share(found.error_rate), note

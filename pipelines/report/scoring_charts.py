@@ -106,25 +106,25 @@ def acceptance_by_threshold(statistics: RunStatistics, *, accept: float) -> list
         images * (1 - (low + high) / 2)
         for images, (low, high) in zip(counts.images, itertools.pairwise((*EDGES, 1.0)), strict=True)
     ]
-    columns = (counts.images, counts.labelled, counts.right, expected_wrong)
+    columns = (counts.images, counts.labeled, counts.right, expected_wrong)
     cumulative = [list(itertools.accumulate(reversed(column)))[::-1] for column in columns]
     points = [
-        Accepting(edge, int(images), statistics.scored, int(labelled), int(right), wrong)
-        for edge, images, labelled, right, wrong in zip(EDGES, *cumulative, strict=True)
+        Accepting(edge, int(images), statistics.scored, int(labeled), int(right), wrong)
+        for edge, images, labeled, right, wrong in zip(EDGES, *cumulative, strict=True)
         if edge != accept
     ]
     place = bisect.bisect_left(EDGES, accept)
     wrong = cumulative[-1][place] if place < len(EDGES) else 0.0
-    exact = (statistics.accepted, statistics.scored, statistics.accepted_labelled, statistics.accepted_right)
+    exact = (statistics.accepted, statistics.scored, statistics.accepted_labeled, statistics.accepted_right)
     return sorted([*points, Accepting(accept, *exact, wrong)], key=lambda point: point.threshold)
 
 
 def reliability_chart(statistics: RunStatistics) -> Chart | None:
     """Return the reliability diagram; None where no label is known."""
     counts = statistics.thresholds
-    if not sum(counts.bin_labelled):
+    if not sum(counts.bin_labeled):
         return None
-    columns = zip(counts.bin_labelled, counts.bin_confidence, counts.bin_right, strict=True)
+    columns = zip(counts.bin_labeled, counts.bin_confidence, counts.bin_right, strict=True)
     bins = [ReliabilityBin(*column) for column in columns]
     assert len(bins) == RELIABILITY_BINS
     return reliability_diagram(bins)
@@ -132,11 +132,11 @@ def reliability_chart(statistics: RunStatistics) -> Chart | None:
 
 def confusion_matrix(statistics: RunStatistics) -> Matrix | None:
     """Return the confusion matrix, true by predicted digit; None where no label is known."""
-    if not statistics.labelled:
+    if not statistics.labeled:
         return None
     counts = statistics.confusion
-    wrong = statistics.labelled - statistics.right
-    reading = f"{thousands(wrong)} of {thousands(statistics.labelled)} labelled images were answered wrong"
+    wrong = statistics.labeled - statistics.right
+    reading = f"{thousands(wrong)} of {thousands(statistics.labeled)} labeled images were answered wrong"
     if mistake := most_frequent_mistake(counts):
         true, taken, count = mistake
         reading += f", most often {true} taken for {taken} ({thousands(count)})"
@@ -175,7 +175,7 @@ def distribution_charts(current: Distributions, references: Mapping[str, Distrib
         if measure == "digits":
             yield bars_side_by_side(series, name=name, title=title, reading=reading)
             continue
-        xlabel, highest = ("confidence", 1) if measure == "confidences" else ("grey level, 255 is ink", 255)
+        xlabel, highest = ("confidence", 1) if measure == "confidences" else ("gray level, 255 is ink", 255)
         yield steps_side_by_side(
             series, name=name, title=title, reading=reading, xlabel=xlabel, highest=highest
         )
@@ -184,6 +184,6 @@ def distribution_charts(current: Distributions, references: Mapping[str, Distrib
 _READINGS: Final = {
     "digits": "How many of the images each digit makes.",
     "confidences": "A model is surer of what it was trained on: a small shift to the left is usual.",
-    "grey_levels": "How bright the digits' pixels are: thick, faint or noisy strokes move it.",
+    "gray_levels": "How bright the digits' pixels are: thick, faint or noisy strokes move it.",
 }
 """Measures of `Distributions`, and how to read their charts."""

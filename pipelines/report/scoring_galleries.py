@@ -17,7 +17,7 @@ from schemas.prediction import NO_LABEL
 
 def review_galleries(statistics: RunStatistics, links: ImageLinks) -> Iterator[Gallery]:
     """Yield the galleries that are not empty: least confident images, and likely label errors."""
-    marked = " A cross marks a wrong answer." if statistics.labelled else ""
+    marked = " A cross marks a wrong answer." if statistics.labeled else ""
     doubtful = f"The lowest confidences, as the model saw the images.{marked}"
     suspects = label_suspects(statistics)
     doubted = f"{self_confidence(statistics).reading(suspects)} The page of digitmill review has them, too."
@@ -95,7 +95,7 @@ def disagreement_gallery(statistics: RunStatistics, links: ImageLinks) -> Galler
     """Return the images on which both models are confident and differ; None where there is none."""
     if not statistics.disagreements:
         return None
-    marked = " A cross: the model is wrong." if statistics.labelled else ""
+    marked = " A cross: the model is wrong." if statistics.labeled else ""
     reading = f"They differ; those of which both are sure come first.{marked}"
     return Gallery(
         "Disagreements",

@@ -62,7 +62,7 @@ def render_page(
         tables: names of the other files of the report, in the output.
         links: from the page to images.
     """
-    labelled, metrics = bool(statistics.labelled), class_metrics.digit_metrics(statistics, folders)
+    labeled, metrics = bool(statistics.labeled), class_metrics.digit_metrics(statistics, folders)
     facts = [*_facts(manifest), *([audited.fact(of="earlier")] if audited else [])]
     return render(
         "pipelines.report",
@@ -76,9 +76,9 @@ def render_page(
         audited=audited,
         charts=charts,
         comparisons=comparisons,
-        digits=[row.cells(labelled=labelled, scored=statistics.scored) for row in metrics],
-        digit_columns=class_metrics.digit_columns(labelled=labelled),
-        **_folders(folders, links, labelled=labelled),
+        digits=[row.cells(labeled=labeled, scored=statistics.scored) for row in metrics],
+        digit_columns=class_metrics.digit_columns(labeled=labeled),
+        **_folders(folders, links, labeled=labeled),
         **_pictures(statistics, manifest, links),
         challenger_comparison=ChallengerComparison.of(statistics.agreements),
         failure_files="s*" if manifest.counts.failed > ROWS_OF_A_FILE else "s",
@@ -96,13 +96,13 @@ def render_page(
     )
 
 
-def _folders(folders: FolderSurvey, links: ImageLinks, *, labelled: bool) -> dict[str, Any]:
+def _folders(folders: FolderSurvey, links: ImageLinks, *, labeled: bool) -> dict[str, Any]:
     """Return the table of folders, by its parts' names in the template."""
     worst = folders.worst()
     return {
-        "folders": [list(rate.cells(labelled=labelled)) for rate in worst],
+        "folders": [list(rate.cells(labeled=labeled)) for rate in worst],
         "folder_links": [links.to(rate.folder) for rate in worst],
-        "folder_columns": class_metrics.folder_columns(labelled=labelled),
+        "folder_columns": class_metrics.folder_columns(labeled=labeled),
         "folder_count": folders.count,
         "folder_note": folders.note(),
     }
@@ -151,7 +151,7 @@ def known_by_source(manifest: Manifest, card: ModelCard | None) -> Rows:
     names = {found.source: found.name for found in card.data_sources if found.name}
     header, *rows = source_rows({names.get(name, name): found for name, found in sources.items()})
     right = manifest.accuracy.value if manifest.accuracy else None
-    sure = manifest.accepted_right / manifest.accepted_labelled if manifest.accepted_labelled else None
+    sure = manifest.accepted_right / manifest.accepted_labeled if manifest.accepted_labeled else None
     accepted = manifest.accepted / manifest.counts.scored
     counts = thousands(manifest.counts.scored), share(right), share(accepted), share(sure)
     return [header, ("this run", *counts, NONE, NONE), *rows]

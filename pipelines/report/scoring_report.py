@@ -39,7 +39,7 @@ from schemas.manifest import Manifest, Part
 from schemas.model.model_card import ModelCard
 
 _SUMMARY_HEADER = (
-    "scope", "folder", "digit", "scored", "failed", "mean_confidence", "accepted", "labelled", "right"
+    "scope", "folder", "digit", "scored", "failed", "mean_confidence", "accepted", "labeled", "right"
 )  # fmt: skip
 
 TRAINING: Final = "training"
@@ -221,7 +221,7 @@ def distributions_of(statistics: RunStatistics, folders: FolderSurvey) -> Distri
     """Return the distributions of a run's images."""
     digits = tuple(tally.images for tally in folders.digits)
     return Distributions(
-        statistics.scored, digits, statistics.confidences, statistics.grey_levels, statistics.ink
+        statistics.scored, digits, statistics.confidences, statistics.gray_levels, statistics.ink
     )
 
 
@@ -288,7 +288,7 @@ def failure_rows(statistics: RunStatistics) -> Iterable[Row]:
 def _counts(tally: Tally, *, failed: int | str = "") -> Row:
     mean = tally.mean_confidence
     text = "" if mean is None else f"{mean:.6f}"
-    return tally.images, failed, text, tally.accepted, tally.labelled, tally.right
+    return tally.images, failed, text, tally.accepted, tally.labeled, tally.right
 
 
 def _table(name: str, header: Sequence[str], rows: Iterable[Row]) -> ReportFile:

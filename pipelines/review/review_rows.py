@@ -105,7 +105,7 @@ def label_doubts(run: PastRun) -> list[ReviewRow]:
     Raises:
         StorageError: when files of the run are missing or damaged.
     """
-    if run.manifest.right == run.manifest.labelled:
+    if run.manifest.right == run.manifest.labeled:
         return []
     records = _rows_of_run(run, lambda item, output: [_record(item, output)])
     suspects = label_suspects(merge_statistics(records))

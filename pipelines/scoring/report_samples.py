@@ -7,7 +7,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from digitmill.imaging.grey import shrink, to_grey
+from digitmill.imaging.gray import shrink, to_gray
 from digitmill.imaging.page_reading import pixels_of
 from digitmill.ink_statistics import InkCounter
 from digitmill.storage.listed_image import ListedImage
@@ -76,7 +76,7 @@ class ReportSamples:
         confused: by label and predicted digit, the most confident rows where these differ.
         disagreeing: the rows on which both models are confident and differ.
         examples: a sample of the rows of each predicted digit.
-        grey_levels: int64[20], pixels of every fourth image by bin of equal width over [0, 255], as in a
+        gray_levels: int64[20], pixels of every fourth image by bin of equal width over [0, 255], as in a
             model card.
         ink: counts all rows by what their ink looks like.
         failed: by failure code, the first image by URI, and its thumbnail, uint8.
@@ -88,7 +88,7 @@ class ReportSamples:
         self.confused: dict[tuple[int, int], LowestRankedPixels] = {}
         self.disagreeing = LowestRankedPixels(MAX_DISAGREEMENTS)
         self.examples = tuple(LowestRankedPixels(MAX_EXAMPLES_PER_DIGIT) for _ in range(CLASSES))
-        self.grey_levels = np.zeros(HISTOGRAM_BINS, np.int64)
+        self.gray_levels = np.zeros(HISTOGRAM_BINS, np.int64)
         self.ink = InkCounter()
         self.failed: dict[str, tuple[str, np.ndarray]] = {}
 
@@ -114,7 +114,7 @@ class ReportSamples:
             return
         rows = np.arange(start, start + len(images))
         first, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
-        self.grey_levels += grey_levels(digits[::_EVERY])
+        self.gray_levels += gray_levels(digits[::_EVERY])
         self.ink.add(digits)
         self.doubtful.add(rows, digits, ranks=confidence)
         labels = np.array([image.label for image in images])
@@ -152,11 +152,11 @@ class ReportSamples:
             if error.code not in self.failed or image.uri < self.failed[error.code][0]:
                 # Decoding again may run out of memory: then there is no thumbnail.
                 with contextlib.suppress(ImageError):
-                    self.failed[error.code] = image.uri, shrink(to_grey(pixels_of(content)), _THUMBNAIL)
+                    self.failed[error.code] = image.uri, shrink(to_gray(pixels_of(content)), _THUMBNAIL)
 
 
-def grey_levels(digits: np.ndarray) -> np.ndarray:
-    """Return int64[20], the number of pixels of uint8[N, 28, 28] in each bin of grey levels."""
+def gray_levels(digits: np.ndarray) -> np.ndarray:
+    """Return int64[20], the number of pixels of uint8[N, 28, 28] in each bin of gray levels."""
     # NumPy would convert each pixel to eight bytes first and take six times as long.
     counts = cv2.calcHist([digits.reshape(-1, 1)], [0], None, [_LEVELS], [0, _LEVELS])
     return np.bincount(_BIN_OF_LEVEL, weights=counts.ravel(), minlength=HISTOGRAM_BINS).astype(np.int64)

@@ -12,7 +12,7 @@ from schemas.prediction import NO_LABEL
 MAX_DISAGREEMENTS: Final = 24
 """Disagreements of a run whose pixels are kept."""
 
-AGREEMENT_HEADER = ("digit", "challenger_digit", "images", "labelled", "right", "challenger_right")
+AGREEMENT_HEADER = ("digit", "challenger_digit", "images", "labeled", "right", "challenger_right")
 """Columns of `agreement.csv`; challenger_digit is empty where the challenger could not score the image."""
 
 
@@ -23,7 +23,7 @@ class Agreement:
     Attributes:
         digit: the model's digit.
         challenger_digit: the challenger's digit; `NO_LABEL` where it could not score the image.
-        labelled: images whose label is known.
+        labeled: images whose label is known.
         right: images whose label is the model's digit.
         challenger_right: images whose label is the challenger's digit.
     """
@@ -31,7 +31,7 @@ class Agreement:
     digit: int
     challenger_digit: int
     images: int
-    labelled: int
+    labeled: int
     right: int
     challenger_right: int
 

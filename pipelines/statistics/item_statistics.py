@@ -43,14 +43,14 @@ class RunStatistics:
         accepted: number of rows decided `accept`.
         tallies: counts by folder and digit.
         confidences: rows by confidence bin.
-        confusion: labelled rows by [label][digit].
+        confusion: labeled rows by [label][digit].
         doubtful: the least confident rows, least confident first.
         agreements: rows by the model's and the challenger's digit; none without a challenger.
         disagreements: rows on which both models are confident and differ, worst first.
-        accepted_labelled: rows decided `accept` whose label is known.
+        accepted_labeled: rows decided `accept` whose label is known.
         accepted_right: rows among these with the right digit.
         thresholds: rows by confidence, in fine bins.
-        grey_levels: pixels of every fourth image by bin of equal width over [0, 255], as in a model card;
+        gray_levels: pixels of every fourth image by bin of equal width over [0, 255], as in a model card;
             all zero for merged runs, whose pixels are gone.
         mistaken: rows whose label is another digit, most confident first.
         examples: a sample of each predicted digit.
@@ -59,7 +59,7 @@ class RunStatistics:
         further_pages: of the listed images, how many are beyond one for each file: its further pages.
         ignored: members of archives that were left out as junk.
         not_digits: number of rows decided `review` with the reason NOT_A_DIGIT.
-        self_confidence: by digit, the sum of the probabilities of the label over the rows labelled so; a
+        self_confidence: by digit, the sum of the probabilities of the label over the rows labeled so; a
             probability that is not among the two greatest counts as none.
         ink: scored images by what their ink looks like; all zero for merged runs, whose pixels are gone.
         audit: one sample of the rows decided `accept`; none where none was asked for.
@@ -76,10 +76,10 @@ class RunStatistics:
     parts: tuple[Part, ...]
     agreements: tuple[Agreement, ...] = ()
     disagreements: tuple[Disagreement, ...] = ()
-    accepted_labelled: int = 0
+    accepted_labeled: int = 0
     accepted_right: int = 0
     thresholds: ConfidenceCounts = ConfidenceCounts()  # noqa: RUF009 - frozen
-    grey_levels: tuple[int, ...] = (0,) * HISTOGRAM_BINS
+    gray_levels: tuple[int, ...] = (0,) * HISTOGRAM_BINS
     mistaken: tuple[KeptImage, ...] = ()
     examples: tuple[KeptImage, ...] = ()
     confused: tuple[KeptImage, ...] = ()
@@ -92,13 +92,13 @@ class RunStatistics:
     audit: tuple[AuditSample, ...] = ()
 
     @property
-    def labelled(self) -> int:
+    def labeled(self) -> int:
         """Scored images whose label is known."""
         return sum(map(sum, self.confusion))
 
     @property
     def right(self) -> int:
-        """Labelled images whose label is the predicted digit."""
+        """Labeled images whose label is the predicted digit."""
         return sum(row[label] for label, row in enumerate(self.confusion))
 
     @property
@@ -108,7 +108,7 @@ class RunStatistics:
 
     @property
     def challenger_right(self) -> int:
-        """Labelled images whose label is the challenger's digit."""
+        """Labeled images whose label is the challenger's digit."""
         return sum(cell.challenger_right for cell in self.agreements)
 
 

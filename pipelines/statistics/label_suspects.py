@@ -8,7 +8,7 @@ from pipelines.statistics.kept_images import KeptImage
 
 
 def self_confidence(statistics: RunStatistics) -> SelfConfidence:
-    """Return how sure a run's model is, on average, of the labelled images of each digit."""
+    """Return how sure a run's model is, on average, of the labeled images of each digit."""
     return SelfConfidence.of(statistics.self_confidence, map(sum, statistics.confusion))
 
 

@@ -17,7 +17,7 @@ class Tally:
     Attributes:
         confidence: sum of their confidences.
         accepted: images decided `accept`.
-        labelled: images whose label is known.
+        labeled: images whose label is known.
         right: images whose label is the digit.
     """
 
@@ -26,7 +26,7 @@ class Tally:
     images: int
     confidence: float
     accepted: int = 0
-    labelled: int = 0
+    labeled: int = 0
     right: int = 0
 
     @property
@@ -41,8 +41,8 @@ class Tally:
 
     @property
     def wrong(self) -> int:
-        """Labelled images whose label is another digit."""
-        return self.labelled - self.right
+        """Labeled images whose label is another digit."""
+        return self.labeled - self.right
 
 
 MOST_IN_MEMORY: Final = 131_072
@@ -50,32 +50,32 @@ MOST_IN_MEMORY: Final = 131_072
 
 
 class _Sum:
-    __slots__ = ("accepted", "confidence", "images", "labelled", "right")
+    __slots__ = ("accepted", "confidence", "images", "labeled", "right")
 
     def __init__(self) -> None:
-        self.images = self.accepted = self.labelled = self.right = 0
+        self.images = self.accepted = self.labeled = self.right = 0
         self.confidence = ExactSum()
 
     def add(self, tally: Tally) -> None:
         self.images += tally.images
         self.accepted += tally.accepted
-        self.labelled += tally.labelled
+        self.labeled += tally.labeled
         self.right += tally.right
         self.confidence.add(tally.confidence)
 
     def tally(self, folder: str, digit: int) -> Tally:
         return Tally(
-            folder, digit, self.images, self.confidence.value, self.accepted, self.labelled, self.right
+            folder, digit, self.images, self.confidence.value, self.accepted, self.labeled, self.right
         )
 
     def fields(self) -> list[object]:
-        return [self.images, self.confidence, self.accepted, self.labelled, self.right]
+        return [self.images, self.confidence, self.accepted, self.labeled, self.right]
 
     def add_fields(self, fields: Sequence[Any]) -> None:
-        images, confidences, accepted, labelled, right = fields
+        images, confidences, accepted, labeled, right = fields
         self.images += images
         self.accepted += accepted
-        self.labelled += labelled
+        self.labeled += labeled
         self.right += right
         for confidence in confidences:
             self.confidence.add(confidence)

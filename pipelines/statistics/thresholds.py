@@ -35,17 +35,17 @@ class ConfidenceCounts:
 
     Attributes:
         images: by bin of `EDGES`.
-        labelled: those whose label is known.
+        labeled: those whose label is known.
         right: those with the right digit.
-        bin_labelled: images whose label is known, by bin of `RELIABILITY_BINS`.
+        bin_labeled: images whose label is known, by bin of `RELIABILITY_BINS`.
         bin_right: those with the right digit.
-        bin_confidence: sum of the confidences of the labelled ones.
+        bin_confidence: sum of the confidences of the labeled ones.
     """
 
     images: tuple[int, ...] = _NONE
-    labelled: tuple[int, ...] = _NONE
+    labeled: tuple[int, ...] = _NONE
     right: tuple[int, ...] = _NONE
-    bin_labelled: tuple[int, ...] = _NO_RELIABILITY
+    bin_labeled: tuple[int, ...] = _NO_RELIABILITY
     bin_right: tuple[int, ...] = _NO_RELIABILITY
     bin_confidence: tuple[float, ...] = (0.0,) * RELIABILITY_BINS
 
@@ -63,9 +63,9 @@ def count_confidences(confidence: np.ndarray, *, known: np.ndarray, right: np.nd
     sums = np.bincount(coarse[known], weights=confidence[known], minlength=RELIABILITY_BINS)
     return ConfidenceCounts(
         images=_counted(fine, len(EDGES)),
-        labelled=_counted(fine[known], len(EDGES)),
+        labeled=_counted(fine[known], len(EDGES)),
         right=_counted(fine[right], len(EDGES)),
-        bin_labelled=_counted(coarse[known], RELIABILITY_BINS),
+        bin_labeled=_counted(coarse[known], RELIABILITY_BINS),
         bin_right=_counted(coarse[right], RELIABILITY_BINS),
         bin_confidence=tuple(sums.tolist()),
     )

@@ -29,10 +29,10 @@ class Audit(VersionedRecord, what="an audit", format=FORMAT):
         run: SHA-256 of the run's manifest.
         accepted: images that the run has accepted.
         sampled: those of them that were drawn.
-        labelled: those of the sample that people have labelled.
+        labeled: those of the sample that people have labeled.
         wrong: of these, those with another digit, or without any.
         not_digits: of these, those without any.
-        error_rate: share of wrong ones among the labelled; None without any.
+        error_rate: share of wrong ones among the labeled; None without any.
         interval_95: exact interval of the share among all accepted.
         target: accuracy that the bundle promises of accepted images; None where it promises none.
         verdict: one of `Verdict`.
@@ -41,7 +41,7 @@ class Audit(VersionedRecord, what="an audit", format=FORMAT):
     run: str
     accepted: int
     sampled: int
-    labelled: int
+    labeled: int
     wrong: int
     not_digits: int
     error_rate: float | None
@@ -50,8 +50,8 @@ class Audit(VersionedRecord, what="an audit", format=FORMAT):
     verdict: str
 
     def __post_init__(self) -> None:
-        if not 0 <= self.not_digits <= self.wrong <= self.labelled <= self.sampled <= self.accepted:
+        if not 0 <= self.not_digits <= self.wrong <= self.labeled <= self.sampled <= self.accepted:
             raise ValueError(
-                f"{self.not_digits} no digits, {self.wrong} wrong, {self.labelled} labelled, {self.sampled} "
+                f"{self.not_digits} no digits, {self.wrong} wrong, {self.labeled} labeled, {self.sampled} "
                 f"sampled, {self.accepted} accepted: too many"
             )

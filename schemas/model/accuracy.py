@@ -25,10 +25,10 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
         raise ValueError(f"0 <= successes <= trials and trials > 0; got {successes} of {trials}")
     share = successes / trials
     spread = Z_95**2 / trials
-    centre = (share + spread / 2) / (1 + spread)
+    center = (share + spread / 2) / (1 + spread)
     half = Z_95 / (1 + spread) * math.sqrt(share * (1 - share) / trials + spread / (4 * trials))
     # Rounding could move a bound past the proportion at 0 and at 1.
-    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
+    return max(0.0, min(share, center - half)), min(1.0, max(share, center + half))
 
 
 def percent(share: float) -> str:

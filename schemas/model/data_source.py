@@ -1,4 +1,4 @@
-"""What a model was trained on, source by source, and under which licences."""
+"""What a model was trained on, source by source, and under which licenses."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ class DataSource:
         digest: sum of the SHA-256 of each image with its label, modulo 2**256, hexadecimal: the same whatever
             the order and the splits.
         name: what the data is called; empty if unknown, as the following two.
-        licence: under which it may be used.
-        credit: who made it, as the licence asks it to be said.
+        license: under which it may be used.
+        credit: who made it, as the license asks it to be said.
         families: of fonts, the families of each split.
     """
 
@@ -23,6 +23,6 @@ class DataSource:
     images: int
     digest: str
     name: str = ""
-    licence: str = ""
+    license: str = ""
     credit: str = ""
     families: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)

@@ -22,7 +22,7 @@ class InkCounts:
     """Canonical digits by statistics of their ink; all zero where they are not known.
 
     Attributes:
-        ink_shares: by mean grey level, a share of 255.
+        ink_shares: by mean gray level, a share of 255.
         stroke_widths: by width of the strokes, pixels.
         horizontal_edges: by pixels that differ from the pixel above or below, of ink or not.
         vertical_edges: by pixels that differ from the pixel beside.

@@ -65,7 +65,7 @@ class ModelCard(VersionedRecord, what="a model card", format=FORMAT):
         accept_threshold: default confidence from which a prediction is accepted.
         class_counts: training images per digit.
         confidence_histogram: share of training images per confidence bin over [0, 1].
-        pixel_histogram: share of training pixels per grey level bin over [0, 255].
+        pixel_histogram: share of training pixels per gray level bin over [0, 255].
         versions: version of each library that made the bundle.
         files: SHA-256 of each other file of the bundle, by its path within the bundle.
         overrides: options that differ from the recipe, by the recipe's field. Older cards lack this field
@@ -78,7 +78,7 @@ class ModelCard(VersionedRecord, what="a model card", format=FORMAT):
         litert_model: the LiteRT model that is the default on CPUs: `schemas.model.bundle.LITERT_MODEL` or
             `LITERT_INT8_MODEL`.
         not_digits: training pictures that are no digit. The metrics and histograms are of digits alone.
-        data_sources: each source of the data, with its licence and credit where they are known.
+        data_sources: each source of the data, with its license and credit where they are known.
         ink: training images by what their ink looks like; None in older cards.
         recalibration: how the bundle was calibrated on its owner's digits; None where training made it. Then
             `accept_threshold` is that of its promise, and there is no `trust`: both are of other confidences.

@@ -8,13 +8,13 @@ from schemas.model.trust import Calibration, Coverage, Guarantee
 
 @dataclasses.dataclass(frozen=True)
 class Recalibration:
-    """How `digitmill calibrate` made a bundle from another one. The images are the owner's labelled ones.
+    """How `digitmill calibrate` made a bundle from another one. The images are the owner's labeled ones.
 
     Attributes:
         bundle: digest of the bundle that it was made from.
         data: the sources of the images.
         images: those that show a digit.
-        not_digits: those labelled as no digit.
+        not_digits: those labeled as no digit.
         temperature: divisor of the logits, after that of the exports; applied where digitmill loads a model,
             not included in its files, nor in the golden batch.
         before: calibration on the tested images, by the other bundle.
@@ -25,7 +25,7 @@ class Recalibration:
         class_counts: images per digit, or of what is none per digit predicted; with the following ones the
             reference of drift.
         confidence_histogram: share of all images per confidence bin over [0, 1].
-        pixel_histogram: share of all pixels per grey level bin over [0, 255].
+        pixel_histogram: share of all pixels per gray level bin over [0, 255].
         ink: all images by what their ink looks like.
         command: the command line that made it.
     """

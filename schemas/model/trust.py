@@ -55,13 +55,13 @@ class Guarantee:
 
     Attributes:
         target: the accuracy that is promised, in [0, 1).
-        delta: the probability with which the promise may be broken, over the draw of the labelled images.
+        delta: the probability with which the promise may be broken, over the draw of the labeled images.
         threshold: least confidence that is accepted.
-        images: labelled images on which thresholds were tested.
+        images: labeled images on which thresholds were tested.
         accepted: those that the threshold accepts.
         wrong: of these, those with another digit, or without any.
         error_bound: share of wrong ones among the accepted that is exceeded with probability `delta` at most.
-        tuning: further labelled images, which were not tested: they chose where the tests began.
+        tuning: further labeled images, which were not tested: they chose where the tests began.
     """
 
     target: float
@@ -99,7 +99,7 @@ class Unfamiliar:
 
 @dataclasses.dataclass(frozen=True)
 class NotDigits:
-    """Outcome of the pictures of a split that are labelled as no digit.
+    """Outcome of the pictures of a split that are labeled as no digit.
 
     Attributes:
         accepted: those that the accept threshold accepts, every one of them wrongly.

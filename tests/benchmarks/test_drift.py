@@ -32,7 +32,7 @@ def test_digits_are_described_as_a_run_describes_them() -> None:
     digits = embedded_sample.digits().test.images[:200]
     found = drift.describe(digits, open_bundle(SHIPPED_MODEL).load())
     assert found.images == found.ink.images == sum(found.digits) == sum(found.confidences) == 200
-    assert sum(found.grey_levels) == 200 * 784
+    assert sum(found.gray_levels) == 200 * 784
 
 
 def test_a_hundred_images_of_the_embedded_sample_are_no_shift(card: Distributions) -> None:

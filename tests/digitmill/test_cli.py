@@ -102,9 +102,9 @@ def test_shells_complete(
     assert {line.partition(",")[2] for line in capsys.readouterr().out.splitlines()} == offered
 
 
-def test_colours_are_off_unless_a_terminal_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colors_are_off_unless_a_terminal_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     leader, follower = pty.openpty()
-    for environment, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
+    for environment, colored in (({}, True), ({"NO_COLOR": "1"}, False)):
         subprocess.run(
             [sys.executable, "-m", "digitmill", "recipes", "--help"],
             env={**os.environ, "TERM": "xterm", **environment},
@@ -112,7 +112,7 @@ def test_colours_are_off_unless_a_terminal_asks(monkeypatch: pytest.MonkeyPatch)
             check=True,
             timeout=120,
         )
-        assert (b"\x1b[" in os.read(leader, 100_000)) == coloured
+        assert (b"\x1b[" in os.read(leader, 100_000)) == colored
     os.close(follower)
     os.close(leader)
 
@@ -188,7 +188,7 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_bare_it_shows_its_help_without_colours_in_a_log() -> None:
+def test_bare_it_shows_its_help_without_colors_in_a_log() -> None:
     done = subprocess.run([sys.executable, "-m", "digitmill"], capture_output=True, check=False, timeout=120)
     assert done.returncode == ExitCode.USAGE
     assert b"Usage: digitmill" in done.stderr

@@ -41,7 +41,7 @@ def test_its_card_says_how_it_was_made_and_what_it_is_worth() -> None:
     card = open_bundle(SHIPPED_MODEL).card
     assert card.command.startswith("digitmill train ")
     assert not re.search(r"[\s:=]/", card.command)
-    assert {source.licence for source in card.data_sources} >= {"CC BY-SA 3.0", "CC BY 4.0", "MIT"}
+    assert {source.license for source in card.data_sources} >= {"CC BY-SA 3.0", "CC BY 4.0", "MIT"}
     # Chosen on validation images; what test images say of it is within chance.
     assert card.trust.test.ece < 0.01
     mnist, *_ = card.trust.sources["test"].values()
@@ -66,7 +66,7 @@ def test_score_takes_it_without_being_told(tmp_path: pathlib.Path) -> None:
     assert done.returncode == 0, done.stderr
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["counts"]["scored"] == 500
-    assert manifest["labelled"] == 500
+    assert manifest["labeled"] == 500
     assert manifest["right"] > 490
 
 

@@ -40,7 +40,7 @@ def test_a_thicker_stroke_is_wider(width: int) -> None:
 
 
 @given(DIGITS)
-def test_edges_are_where_neighbours_differ(digits: np.ndarray) -> None:
+def test_edges_are_where_neighbors_differ(digits: np.ndarray) -> None:
     ink = (digits > 127).astype(int)
     _, _, horizontal, vertical = measure_ink(digits)
     padded = np.pad(ink, ((0, 0), (0, 0), (1, 1)))

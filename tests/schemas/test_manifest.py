@@ -11,7 +11,7 @@ MANIFEST = Manifest(
     status=Status.COMPLETE,
     counts=Counts(listed=10, scored=8, failed=2, skipped=0),
     failures=FAILURES,
-    labelled=4,
+    labeled=4,
     right=3,
     accepted=7,
     inputs=("a", "b\n"),
@@ -30,7 +30,7 @@ def test_a_manifest_round_trips() -> None:
 def test_accuracy_and_speed_follow_from_the_counts() -> None:
     assert MANIFEST.accuracy.value == 0.75
     assert MANIFEST.images_per_second == 5.0
-    assert dataclasses.replace(MANIFEST, labelled=0, right=0).accuracy is None
+    assert dataclasses.replace(MANIFEST, labeled=0, right=0).accuracy is None
 
 
 def test_a_challenger_has_its_own_accuracy() -> None:
@@ -38,9 +38,7 @@ def test_a_challenger_has_its_own_accuracy() -> None:
     assert Manifest.from_json(challenged.to_json()) == challenged
     assert challenged.challenger_accuracy.value == 1.0
     assert MANIFEST.challenger_accuracy is None
-    assert (
-        dataclasses.replace(challenged, labelled=0, right=0, challenger_right=0).challenger_accuracy is None
-    )
+    assert dataclasses.replace(challenged, labeled=0, right=0, challenger_right=0).challenger_accuracy is None
 
 
 @pytest.mark.parametrize(
@@ -50,10 +48,10 @@ def test_a_challenger_has_its_own_accuracy() -> None:
         ({"failures": {"EMPTY": 2}}, "every code once"),
         ({"failures": FAILURES | {"CORRUPT": 1}}, "add up to 2"),
         ({"status": "fine"}, "status is none of"),
-        ({"right": 5}, "5 right of 4 labelled"),
-        ({"labelled": 9}, "of 9 labelled of 8 scored"),
+        ({"right": 5}, "5 right of 4 labeled"),
+        ({"labeled": 9}, "of 9 labeled of 8 scored"),
         ({"agreed": 9}, "9 agreed"),
-        ({"accepted_labelled": 5}, "0 right of 5 accepted"),
+        ({"accepted_labeled": 5}, "0 right of 5 accepted"),
         ({"challenger_right": 5}, "5 challenger_right"),
     ],
 )

@@ -66,7 +66,7 @@ def test_every_file_that_scoring_writes_is_described(
     check_files(tmp_path / "nights/2", outputs.SCORED, exhaustive=True)
 
 
-def test_files_that_are_always_there_are_in_unlabelled_and_merged_outputs(
+def test_files_that_are_always_there_are_in_unlabeled_and_merged_outputs(
     scans: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     run("score", "--input", scans, "--output", tmp_path / "scores")

@@ -14,7 +14,7 @@ def manifest(**changes: object) -> PackManifest:
         "listed": 3,
         "packed": 2,
         "failed": 1,
-        "labelled": 2,
+        "labeled": 2,
         "failures": dict.fromkeys(map(str, FailureCode), 0) | {"MISSING": 1},
         "inputs": ("in",),
         "options": {"labels": "folder", "shard_megabytes": 100},
@@ -44,7 +44,7 @@ def test_a_manifest_round_trips() -> None:
         ({"listed": 4}, "4 listed, but"),
         ({"failures": {"MISSING": 1}}, "every code once"),
         ({"failures": dict.fromkeys(map(str, FailureCode), 1)}, "add up to 1"),
-        ({"labelled": 3}, "3 labelled of"),
+        ({"labeled": 3}, "3 labeled of"),
     ],
 )
 def test_counts_that_do_not_reconcile_are_refused(changes: dict, complaint: str) -> None:

@@ -75,7 +75,7 @@ def with_not_digits(few_digits: Digits) -> Digits:
 @pytest.fixture
 def label_folder(tmp_path: pathlib.Path, few_digits: Digits) -> pathlib.Path:
     """The 400 training digits as PNGs, one sub-folder per label."""
-    folder = tmp_path / "labelled"
+    folder = tmp_path / "labeled"
     for number, (image, label) in enumerate(
         zip(few_digits.train.images, few_digits.train.labels, strict=True)
     ):

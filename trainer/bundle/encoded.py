@@ -10,11 +10,11 @@ from typing import Final
 
 import tensorflow as tf
 
-from digitmill.imaging.native import CENTRE, NATIVE_INK, NATIVE_TOLERANCE
+from digitmill.imaging.native import CENTER, NATIVE_INK, NATIVE_TOLERANCE
 from schemas.digit import BOX, SIDE
 
 _WEIGHTS: Final = (9_798, 19_235, 3_735)
-"""OpenCV's weights of red, green and blue in grey, in 1/32768."""
+"""OpenCV's weights of red, green and blue in gray, in 1/32768."""
 
 _BITS: Final = 15
 _OPAQUE: Final = 128
@@ -38,26 +38,26 @@ def canonical_digits(contents: tf.Tensor) -> tf.Tensor:
 
 def _canonical_digit(content: tf.Tensor) -> tf.Tensor:
     image = tf.io.decode_image(content, channels=0, dtype=tf.uint8, expand_animations=False)
-    grey = _grey(tf.cast(image, tf.int32))
+    gray = _gray(tf.cast(image, tf.int32))
     digit = tf.case(
-        [(_is_native(grey), lambda: grey), (_is_native(255 - grey), lambda: 255 - grey)],
-        default=lambda: _fitted(grey),
+        [(_is_native(gray), lambda: gray), (_is_native(255 - gray), lambda: 255 - gray)],
+        default=lambda: _fitted(gray),
     )
     return tf.ensure_shape(tf.cast(digit, tf.uint8), [SIDE, SIDE])
 
 
-def _is_native(grey: tf.Tensor) -> tf.Tensor:
+def _is_native(gray: tf.Tensor) -> tf.Tensor:
     """Whether int32[height, width] is a canonical digit, as `digitmill.imaging.native` tells them."""
-    in_rows, in_columns = tf.reduce_sum(grey, axis=1), tf.reduce_sum(grey, axis=0)
+    in_rows, in_columns = tf.reduce_sum(gray, axis=1), tf.reduce_sum(gray, axis=0)
     top, bottom = _span(in_rows)
     left, right = _span(in_columns)
     longest = tf.maximum(bottom - top, right - left)
     return (
-        tf.reduce_all(tf.equal(tf.shape(grey), SIDE))
-        & (tf.reduce_max(grey) >= NATIVE_INK)
+        tf.reduce_all(tf.equal(tf.shape(gray), SIDE))
+        & (tf.reduce_max(gray) >= NATIVE_INK)
         & (tf.abs(longest - BOX) <= NATIVE_TOLERANCE)
-        & _is_centred(in_rows, top, bottom)
-        & _is_centred(in_columns, left, right)
+        & _is_centered(in_rows, top, bottom)
+        & _is_centered(in_columns, left, right)
     )
 
 
@@ -68,43 +68,43 @@ def _span(sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return used[0], used[-1] + 1
 
 
-def _is_centred(sums: tf.Tensor, first: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
-    """Whether the centre of mass is in the middle, or would be if the picture's edge were not in the way."""
+def _is_centered(sums: tf.Tensor, first: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
+    """Whether the center of mass is in the middle, or would be if the picture's edge were not in the way."""
     mass = tf.reduce_sum(sums)
-    off = tf.reduce_sum(sums * tf.range(tf.size(sums))) - CENTRE * mass
+    off = tf.reduce_sum(sums * tf.range(tf.size(sums))) - CENTER * mass
     return (tf.abs(off) <= mass) | ((off > 0) & (first == 0)) | ((off < 0) & (end == SIDE))
 
 
-def _grey(image: tf.Tensor) -> tf.Tensor:
-    """Return grey levels, int32[height, width], of int32[height, width, channels], on paper."""
+def _gray(image: tf.Tensor) -> tf.Tensor:
+    """Return gray levels, int32[height, width], of int32[height, width, channels], on paper."""
     channels = tf.shape(image)[2]
 
     def weighted() -> tf.Tensor:
         products = tf.reduce_sum(image[..., :3] * tf.constant(_WEIGHTS), axis=-1)
         return tf.bitwise.right_shift(products + (1 << (_BITS - 1)), _BITS)
 
-    grey = tf.cond(channels >= 3, weighted, lambda: image[..., 0])
-    return tf.cond(channels % 2 == 0, lambda: _over_paper(grey, image[..., -1]), lambda: grey)
+    gray = tf.cond(channels >= 3, weighted, lambda: image[..., 0])
+    return tf.cond(channels % 2 == 0, lambda: _over_paper(gray, image[..., -1]), lambda: gray)
 
 
-def _over_paper(grey: tf.Tensor, opacity: tf.Tensor) -> tf.Tensor:
+def _over_paper(gray: tf.Tensor, opacity: tf.Tensor) -> tf.Tensor:
     """Return an image composed over white paper, or over black paper if its visible pixels are light."""
-    visible = tf.cast(tf.boolean_mask(grey, opacity >= _OPAQUE), tf.float32)
+    visible = tf.cast(tf.boolean_mask(gray, opacity >= _OPAQUE), tf.float32)
     # Without visible pixels, the mean is NaN, and the result is black paper.
     paper = tf.where(tf.reduce_mean(visible) < 128, 255.0, 0.0)
     weight = tf.cast(opacity, tf.float32) / 255
-    return tf.cast(tf.round(tf.cast(grey, tf.float32) * weight + paper * (1 - weight)), tf.int32)
+    return tf.cast(tf.round(tf.cast(gray, tf.float32) * weight + paper * (1 - weight)), tf.int32)
 
 
-def _border_mean(grey: tf.Tensor) -> tf.Tensor:
-    edges = [grey[0], grey[-1], grey[:, 0], grey[:, -1]]
+def _border_mean(gray: tf.Tensor) -> tf.Tensor:
+    edges = [gray[0], gray[-1], gray[:, 0], gray[:, -1]]
     return tf.reduce_mean(tf.cast(tf.concat(edges, axis=0), tf.float32))
 
 
-def _fitted(grey: tf.Tensor) -> tf.Tensor:
-    """Return int32[28, 28]: the ink cropped, fitted into the box and centred by mass."""
-    level = tf.cast(grey, tf.float32)
-    paper = _border_mean(grey)
+def _fitted(gray: tf.Tensor) -> tf.Tensor:
+    """Return int32[28, 28]: the ink cropped, fitted into the box and centered by mass."""
+    level = tf.cast(gray, tf.float32)
+    paper = _border_mean(gray)
     # Ink is on the side of the paper's level that reaches further.
     is_dark = paper - tf.reduce_min(level) >= tf.reduce_max(level) - paper
     ink = tf.maximum(tf.where(is_dark, paper - level, level - paper), 0)
@@ -115,7 +115,7 @@ def _fitted(grey: tf.Tensor) -> tf.Tensor:
     columns = tf.where(tf.reduce_any(ink >= _EDGE * strongest, axis=0))[:, 0]
     return tf.cond(
         tf.size(rows) > 0,
-        lambda: _centred(_boxed(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])),
+        lambda: _centered(_boxed(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])),
         lambda: tf.zeros([SIDE, SIDE], tf.int32),
     )
 
@@ -134,8 +134,8 @@ def _boxed(ink: tf.Tensor) -> tf.Tensor:
     return resized * (255 / tf.maximum(tf.reduce_max(resized), 1e-6))
 
 
-def _centred(ink: tf.Tensor) -> tf.Tensor:
-    """Return ink with its centre of mass in the middle of the image, as `digitmill.imaging` does."""
+def _centered(ink: tf.Tensor) -> tf.Tensor:
+    """Return ink with its center of mass in the middle of the image, as `digitmill.imaging` does."""
     ink = tf.round(ink)
     mass = tf.maximum(tf.reduce_sum(ink), 1)
     size = tf.shape(ink)

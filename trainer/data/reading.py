@@ -77,10 +77,10 @@ ALONE: Final = Workers()
 
 
 class Source(Protocol):
-    """A source of labelled digits. Constructors check what is quick to check; reading may take long."""
+    """A source of labeled digits. Constructors check what is quick to check; reading may take long."""
 
     def read(self, *, validation_fraction: float, workers: Workers = ALONE) -> Digits:
-        """Return the labelled digits; raise UserError if the source can't be used.
+        """Return the labeled digits; raise UserError if the source can't be used.
 
         Args:
             validation_fraction: share of the training images to hold out if the source has no validation
@@ -95,7 +95,7 @@ class StreamSource(Protocol):
     """A source that can be trained on while it is decoded."""
 
     def stream(self, *, workers: Workers, check: Callable[[Digits], Digits]) -> Stream:
-        """Begin to decode the labelled digits, and return them as a stream.
+        """Begin to decode the labeled digits, and return them as a stream.
 
         Args:
             workers: share the training images; each gets all of validation and test.

@@ -1,4 +1,4 @@
-"""Labelled digits, their splits, the choice of held-out images, and class weights."""
+"""Labeled digits, their splits, the choice of held-out images, and class weights."""
 
 import dataclasses
 import functools
@@ -21,7 +21,7 @@ _ROWS: Final = 65_536
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
-    """Labelled digits.
+    """Labeled digits.
 
     Attributes:
         images: uint8[N, 28, 28] canonical digits; an `np.memmap` if they don't fit the memory.
@@ -125,7 +125,7 @@ def _content(split: Split) -> int:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Digits:
-    """The labelled digits of a source.
+    """The labeled digits of a source.
 
     Attributes:
         name: the `--data` value.

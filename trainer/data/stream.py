@@ -32,7 +32,7 @@ class _ClosedError(Exception):
 
 
 class Stream:
-    """The labelled digits of a source while they are decoded.
+    """The labeled digits of a source while they are decoded.
 
     Args:
         name: the `--data` value.

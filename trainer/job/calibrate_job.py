@@ -1,4 +1,4 @@
-"""Calibrates a bundle on its owner's labelled images: temperature and threshold, without TensorFlow."""
+"""Calibrates a bundle on its owner's labeled images: temperature and threshold, without TensorFlow."""
 
 import dataclasses
 import hashlib
@@ -83,7 +83,7 @@ def run(options: CalibrateOptions) -> CalibrationResult:
 
 
 def _read(options: CalibrateOptions, bundle: Bundle) -> Split:
-    """Return the labelled images; raise UserError if the model was trained on them."""
+    """Return the labeled images; raise UserError if the model was trained on them."""
     reading = ReadOptions(
         rejects=rejects.Rejects(max_rate=options.max_bad_rate),
         cache_dir=options.cache_dir,
@@ -116,7 +116,7 @@ def _calibrated(options: CalibrateOptions, bundle: Bundle, images: Split, found:
     Args:
         options: of the calibration.
         bundle: that is calibrated.
-        images: the labelled images.
+        images: the labeled images.
         found: what its model predicts of them, without any temperature of an earlier calibration.
     """
     tuning = choose_tuning(images.images)

@@ -1,4 +1,4 @@
-"""Measures a bundle on labelled digits; loads TensorFlow only for the engines and sources that need it."""
+"""Measures a bundle on labeled digits; loads TensorFlow only for the engines and sources that need it."""
 
 import dataclasses
 import os

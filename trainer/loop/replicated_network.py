@@ -45,7 +45,7 @@ class ReplicatedNetwork:
         self._average = tf.function(lambda: strategy.run(self._average_on_replica))
 
     def average_statistics(self) -> None:
-        """Average batch-normalisation statistics over the replicas.
+        """Average batch-normalization statistics over the replicas.
 
         Keras lets each replica keep the statistics of its own images, but evaluates with them and saves
         only the first replica's. Moving averages are linear, so that their mean now is the same as a mean

@@ -14,7 +14,7 @@ from schemas.model.model_card import HISTOGRAM_BINS
 from schemas.model.trust import NotDigits
 from trainer.data.splits import Split
 
-_GREY_LEVELS = 256
+_GRAY_LEVELS = 256
 _CHUNK = 4_096
 _MIN_PROBABILITY = 1e-7
 """Where Keras's cross-entropy clips probabilities."""
@@ -120,14 +120,14 @@ def count_ink(split: Split) -> InkCounts:
 
 
 def pixel_histogram(split: Split) -> tuple[float, ...]:
-    """Return the share of the digits' pixels per grey level bin, `HISTOGRAM_BINS` over [0, 255]."""
-    levels = np.zeros(_GREY_LEVELS, np.int64)
+    """Return the share of the digits' pixels per gray level bin, `HISTOGRAM_BINS` over [0, 255]."""
+    levels = np.zeros(_GRAY_LEVELS, np.int64)
     # In chunks: np.bincount needs eight bytes per pixel.
     for start in range(0, len(split), _CHUNK):
         rows = slice(start, start + _CHUNK)
         digits = split.images[rows][split.labels[rows] != NOT_A_DIGIT]
-        levels += np.bincount(digits.ravel(), minlength=_GREY_LEVELS)
+        levels += np.bincount(digits.ravel(), minlength=_GRAY_LEVELS)
     counts, _ = np.histogram(
-        np.arange(_GREY_LEVELS), bins=HISTOGRAM_BINS, range=(0, _GREY_LEVELS - 1), weights=levels
+        np.arange(_GRAY_LEVELS), bins=HISTOGRAM_BINS, range=(0, _GRAY_LEVELS - 1), weights=levels
     )
     return tuple((counts / levels.sum()).tolist())

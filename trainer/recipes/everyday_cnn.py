@@ -3,7 +3,7 @@
 Source: convolutions with strides in place of pooling, as in J. T. Springenberg and others, "Striving for
     Simplicity: The All Convolutional Net", arXiv:1412.6806. Channels are multiples of 16, which eight-bit
     kernels want; the first convolution, the dearest a pixel, has a stride of 2. The augmentation is wide:
-    strokes, neighbours, frames and coarse pixels besides geometry and light. Pictures that are no digit are
+    strokes, neighbors, frames and coarse pixels besides geometry and light. Pictures that are no digit are
     trained to uniform answers, as in D. Hendrycks and others, arXiv:1812.04606.
 Command: digitmill train --recipe everyday-cnn --data idx:mnist --data fonts: --data not-digits:30000
     --data folder:bhmsds/train@2 --data folder:semeion/train@6 --output run
@@ -63,7 +63,7 @@ RECIPE = dataclasses.replace(
         shear=0.25,
         elastic=1.0,
         stroke=0.8,
-        neighbours=0.05,
+        neighbors=0.05,
         lines=0.05,
         frames=0.08,
         coarse=0.15,

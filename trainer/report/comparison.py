@@ -19,7 +19,7 @@ from trainer.report.training_page import FinishedRun
 from trainer.report.training_tables import setting
 
 MAX_RUNS: Final = 8
-"""Runs in one comparison that colours and dashes can distinguish."""
+"""Runs in one comparison that colors and dashes can distinguish."""
 
 RUN_COLUMNS: Final = (
     "Run", "Recipe", "Test accuracy", "Wrong", "Test loss", "ECE", "Accepted",

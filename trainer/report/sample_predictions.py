@@ -28,7 +28,7 @@ _ABOVE: Final = 22
 
 
 def draw_predictions(samples: Sequence[SampleImage]) -> Chart:
-    """Draw images in rows, each with its predicted and its true digit, what is wrong in another colour."""
+    """Draw images in rows, each with its predicted and its true digit, what is wrong in another color."""
     rows = -(-len(samples) // _COLUMNS)
     drawing = Drawing(_COLUMNS * _CELL, rows * _CELL + 8)
     for number, sample in enumerate(samples):

@@ -19,7 +19,7 @@ from trainer.report.sample_predictions import draw_predictions
 from trainer.run.history import Epoch, best_epoch
 
 _MAX_MEMBERS: Final = 8
-"""Curves that colours and dashes can distinguish."""
+"""Curves that colors and dashes can distinguish."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +84,7 @@ def coverage_points(coverage: Sequence[Coverage], *, accept: float) -> list[Acce
     full = [place for place, row in enumerate(coverage) if row.accepted == row.images]
     in_force = min(range(len(coverage)), key=lambda place: abs(coverage[place].threshold - accept))
     first = min(full[-1] if full else 0, in_force)
-    return [Accepting(**vars(row), labelled=row.accepted, expected_wrong=0.0) for row in coverage[first:]]
+    return [Accepting(**vars(row), labeled=row.accepted, expected_wrong=0.0) for row in coverage[first:]]
 
 
 def _reliability(test: SplitMetrics, temperature: float) -> Iterator[Chart]:

@@ -68,7 +68,7 @@ def commands(run: FinishedRun) -> dict[str, str]:
 
 
 def _shares(record: RunRecord, threshold: float) -> list[tuple[str, int, str]]:
-    """Return name, number of test images and colour of each part of the bar at the top."""
+    """Return name, number of test images and color of each part of the bar at the top."""
     test = record.answers["test"]
     accepted = test.at(threshold)
     wrong = accepted.accepted - accepted.right

@@ -74,12 +74,12 @@ def _training_note(card: ModelCard, record: RunRecord, epochs: Sequence[Epoch]) 
 def digit_cells(test: SplitMetrics) -> Iterator[list[Cell]]:
     """Yield each digit's row: precision, recall, and its most frequent confusion."""
     for digit, rates in enumerate(class_rates(test.confusion)):
-        wrong = rates.labelled - rates.right
+        wrong = rates.labeled - rates.right
         others = [(count, other) for other, count in enumerate(test.confusion[digit]) if other != digit]
         count, other = max(others, key=lambda found: found[0])
         yield [
             (str(digit), float(digit)),
-            *(count_cell(float(count)) for count in (rates.labelled, rates.right, wrong)),
+            *(count_cell(float(count)) for count in (rates.labeled, rates.right, wrong)),
             *map(share_cell, (rates.precision, rates.recall, rates.f1)),
             (f"{other} ({thousands(count)}×)", float(count)) if count else (NONE, 0.0),
         ]

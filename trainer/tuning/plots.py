@@ -85,7 +85,7 @@ def _scatter(axes: Axes, trials: Sequence[Trial], *, x: Sequence[Any], floor: fl
         for at, trial in zip(x, trials, strict=True)
         if trial.val_accuracy is not None
     ]
-    for (state, (colour, mark)), below in itertools.product(_MARKS.items(), (False, True)):
+    for (state, (color, mark)), below in itertools.product(_MARKS.items(), (False, True)):
         points = [
             (at, max(accuracy, floor))
             for at, trial, accuracy in known
@@ -96,8 +96,8 @@ def _scatter(axes: Axes, trials: Sequence[Trial], *, x: Sequence[Any], floor: fl
             axes.scatter(
                 places,
                 accuracies,
-                facecolors="none" if below else colour,
-                edgecolors=colour,
+                facecolors="none" if below else color,
+                edgecolors=color,
                 marker=mark,
                 s=_SIZE,
                 label=f"{state}, below {floor:.1%}" if below else state,

@@ -1,6 +1,6 @@
 """Frames of GIF and animated PNG, drawn over each other as browsers do.
 
-Pillow composes them otherwise: of a grey GIF it takes the first frame's transparent index for that of all
+Pillow composes them otherwise: of a gray GIF it takes the first frame's transparent index for that of all
 frames, and of a PNG without opacity it clears to black. So it, and OpenCV for PNG, decode each frame as a
 still picture, and the frames are composed here.
 """
@@ -27,7 +27,7 @@ KEEP, CLEAR, RESTORE = range(3)
 _PNG_CHUNK: Final = struct.Struct(">I4s")
 _PNG_FRAME: Final = struct.Struct(">IIIIIHHBB")
 _PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
-_COLOURS: Final = (b"PLTE", b"tRNS")
+_COLORS: Final = (b"PLTE", b"tRNS")
 """Chunks that say what samples mean."""
 
 _GIF_SCREEN: Final = struct.Struct("<6xHHBxx")
@@ -110,7 +110,7 @@ class AnimationPages:
         return upright(self._picture(), self._orientation)
 
     def _start(self) -> None:
-        self._next, self._canvas, self._coloured = 0, np.zeros((0, 0, 4), np.uint8), False
+        self._next, self._canvas, self._colored = 0, np.zeros((0, 0, 4), np.uint8), False
         self._restore: Callable[[], None] = lambda: None
 
     def _decoded(self, frame: Frame) -> np.ndarray:
@@ -124,7 +124,7 @@ class AnimationPages:
         if not frame.shown:
             return
         pixels = self._decoded(frame)
-        self._coloured = self._coloured or pixels.ndim == 3
+        self._colored = self._colored or pixels.ndim == 3
         if not self._canvas.size:
             self._canvas = np.zeros((self._size[1], self._size[0], 4), pixels.dtype)
         self._restore()
@@ -147,11 +147,11 @@ class AnimationPages:
     def _picture(self) -> np.ndarray:
         if self._canvas[..., 3].min() < np.iinfo(self._canvas.dtype).max:
             return self._canvas.copy()
-        return self._canvas[..., :3].copy() if self._coloured else self._canvas[..., 0].copy()
+        return self._canvas[..., :3].copy() if self._colored else self._canvas[..., 0].copy()
 
 
 def _draw_block(place: np.ndarray, pixels: np.ndarray, *, over: bool) -> None:
-    """Draw pixels, of grey, colour or colour with opacity, on a part of the canvas."""
+    """Draw pixels, of gray, color or color with opacity, on a part of the canvas."""
     full = np.iinfo(place.dtype).max
     if pixels.ndim == 2 or pixels.shape[2] == 3:
         place[..., :3] = pixels[..., None] if pixels.ndim == 2 else pixels
@@ -200,14 +200,14 @@ def _png_frames(data: bytes) -> list[Frame]:
     if shown != stated or not all(pictures):
         raise ValueError(f"an animation of {shown} frames instead of {stated}, or with an empty one")
     head = chunks[0][1]
-    colours = b"".join(_png_chunk(name, content) for name, content in chunks if name in _COLOURS)
+    colors = b"".join(_png_chunk(name, content) for name, content in chunks if name in _COLORS)
     return [
-        _png_frame(head, colours, control, picture)
+        _png_frame(head, colors, control, picture)
         for control, picture in zip(controls, pictures, strict=True)
     ]
 
 
-def _png_frame(head: bytes, colours: bytes, control: bytes, picture: list[bytes]) -> Frame:
+def _png_frame(head: bytes, colors: bytes, control: bytes, picture: list[bytes]) -> Frame:
     width, height = struct.unpack_from(">II", head)
     _, columns, rows, left, top, _, _, after, blending = (
         _PNG_FRAME.unpack(control) if control else (0, width, height, 0, 0, 0, 0, KEEP, 0)
@@ -218,7 +218,7 @@ def _png_frame(head: bytes, colours: bytes, control: bytes, picture: list[bytes]
     def decode() -> np.ndarray:
         parts = (
             _png_chunk(b"IHDR", struct.pack(">II", columns, rows) + head[8:]),
-            colours,
+            colors,
             *(_png_chunk(b"IDAT", part) for part in picture),
             _png_chunk(b"IEND", b""),
         )

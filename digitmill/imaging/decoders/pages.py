@@ -31,7 +31,7 @@ class Pages(Protocol):
         """Return a picture, counted from 0, turned upright.
 
         Returns:
-            uint8 or uint16 array [height, width] of grey, or [height, width, 3 or 4] in the order blue,
+            uint8 or uint16 array [height, width] of gray, or [height, width, 3 or 4] in the order blue,
             green, red, opacity.
 
         Raises:

@@ -100,7 +100,7 @@ def to_pixels(image: Image.Image) -> np.ndarray:
     """Return the pixels of a loaded picture of any mode; see `Pages.pixels`.
 
     Raises:
-        ImageError: UNSUPPORTED for a mode without a conversion to grey or colour.
+        ImageError: UNSUPPORTED for a mode without a conversion to gray or color.
     """
     if image.mode in ("P", "PA", "LA", "La", "RGBa", "RGBA") or "transparency" in image.info:
         opaque = image.mode == "P" and "transparency" not in image.info

@@ -39,7 +39,7 @@ _INTEGERS: Final = (3, 4, 16)
 """Types SHORT, LONG and, of BigTIFF, LONG8."""
 
 _PHOTOMETRICS: Final = (0, 1, 2, 3, 5, YCBCR)
-"""Grey from white or from black, RGB, palette, CMYK, YCbCr."""
+"""Gray from white or from black, RGB, palette, CMYK, YCbCr."""
 
 _RAW_PHOTOMETRICS: Final = (32803, 34892)
 RAW_PHOTO: Final = "raw photo (DNG, CR2 or NEF), not supported: develop it to PNG or JPEG"
@@ -53,7 +53,7 @@ def check_layout(page: "tifffile.TiffPage", directory: Directory) -> None:
     if page.compression not in _DECODED:
         raise _unsupported(f"compressed by {_named(page.compression)}")
     if page.photometric not in (None, *_PHOTOMETRICS):
-        raise _unsupported(f"with colours of the kind {_named(page.photometric)}")
+        raise _unsupported(f"with colors of the kind {_named(page.photometric)}")
     check_size(Kind.TIFF, page.imagewidth, page.imagelength)
     _check_samples(page)
 
@@ -80,12 +80,12 @@ def _check_tags(page: "tifffile.TiffPage", directory: Directory) -> None:
 
 def _check_samples_a_pixel(page: "tifffile.TiffPage") -> None:
     """Raise the error for tags about samples that contradict each other."""
-    colours = {2: 3, 5: 4, YCBCR: 3}.get(page.photometric, 1)
+    colors = {2: 3, 5: 4, YCBCR: 3}.get(page.photometric, 1)
     extra = page.extrasamples
     # Some writers forget to say that a fourth sample of RGB is opacity.
-    fits = len(extra) == page.samplesperpixel - colours or (page.photometric == 2 and not extra)
+    fits = len(extra) == page.samplesperpixel - colors or (page.photometric == 2 and not extra)
     if page.photometric in _PHOTOMETRICS and not (fits and set(extra) <= {0, 1, 2}):
-        raise corrupt(f"a TIFF of {page.samplesperpixel} samples a pixel and {len(extra)} beside colours")
+        raise corrupt(f"a TIFF of {page.samplesperpixel} samples a pixel and {len(extra)} beside colors")
     if page.fillorder not in (1, 2):
         raise corrupt(f"a TIFF with bits in the order {page.fillorder}")
     if page.planarconfig not in (1, 2) or (page.compression == JPEG and page.bitspersample not in (8, 12)):
@@ -118,7 +118,7 @@ def check_segments(page: "tifffile.TiffPage", data: bytes) -> None:
         if offset < 1 or size < least or offset + size > len(data):
             raise corrupt(f"a TIFF page whose strip or tile {number + 1} of {needed} is missing or cut off")
         if page.compression == JPEG:
-            # libjpeg fills what is cut off with grey.
+            # libjpeg fills what is cut off with gray.
             header = jpeg.header(data[offset : offset + size])
             check_size(Kind.TIFF, header.width, header.height)
 

@@ -1,4 +1,4 @@
-"""Turns a TIFF page's samples into grey levels or colours: depth, polarity, palette, opacity, inks."""
+"""Turns a TIFF page's samples into gray levels or colors: depth, polarity, palette, opacity, inks."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -37,27 +37,27 @@ def to_pixels(samples: np.ndarray, page: "tifffile.TiffPage") -> np.ndarray:
     channels = _channels(samples, page)
     photometric = _photometric(page, len(channels))
     if photometric == _PALETTE:
-        return _coloured(channels[0], page)
+        return _colored(channels[0], page)
     if page.dtype.kind in "fi" or page.dtype.itemsize > 2:
-        colours = 1 if photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO) else len(channels)
-        channels = scale_wide(channels[:colours])
+        colors = 1 if photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO) else len(channels)
+        channels = scale_wide(channels[:colors])
     else:
         channels = [_full_depth(channel, page.bitspersample) for channel in channels]
     if photometric == _CMYK:
         return _from_inks(channels, page)
-    colours = 3 if photometric in (_RGB, _YCBCR) else 1
-    if len(channels) < colours:
+    colors = 3 if photometric in (_RGB, _YCBCR) else 1
+    if len(channels) < colors:
         raise ImageError(
-            FailureCode.CORRUPT, f"a TIFF of {len(channels)} samples per pixel instead of {colours}"
+            FailureCode.CORRUPT, f"a TIFF of {len(channels)} samples per pixel instead of {colors}"
         )
-    shades, opacity = channels[:colours], _opacity(channels, colours, page)
+    shades, opacity = channels[:colors], _opacity(channels, colors, page)
     if opacity is not None and page.extrasamples[:1] == (_ASSOCIATED,):
         shades = [_unmultiplied(shade, opacity) for shade in shades]
     if photometric == _WHITE_IS_ZERO:
         shades = [~shade for shade in shades]
-    if colours == 1 and opacity is None:
+    if colors == 1 and opacity is None:
         return np.ascontiguousarray(shades[0])
-    blue_green_red = list(reversed(shades)) if colours == 3 else shades * 3
+    blue_green_red = list(reversed(shades)) if colors == 3 else shades * 3
     return cv2.merge(
         [np.ascontiguousarray(shade) for shade in blue_green_red]
         + ([] if opacity is None else [np.ascontiguousarray(opacity)])
@@ -79,7 +79,7 @@ def _channels(samples: np.ndarray, page: "tifffile.TiffPage") -> list[np.ndarray
 
 
 def _photometric(page: "tifffile.TiffPage", samples: int) -> int:
-    """Return how samples become colours; where the file does not say, what libtiff assumes."""
+    """Return how samples become colors; where the file does not say, what libtiff assumes."""
     if page.photometric is not None:
         return int(page.photometric)
     if page.compression in _FAX:
@@ -121,12 +121,12 @@ def scale_wide(channels: list[np.ndarray]) -> list[np.ndarray]:
     return scaled
 
 
-def _coloured(indices: np.ndarray, page: "tifffile.TiffPage") -> np.ndarray:
-    colours = page.colormap
-    if colours is None or colours.shape != (3, 2**page.bitspersample):
+def _colored(indices: np.ndarray, page: "tifffile.TiffPage") -> np.ndarray:
+    colors = page.colormap
+    if colors is None or colors.shape != (3, 2**page.bitspersample):
         raise ImageError(FailureCode.CORRUPT, "a TIFF with a palette that is missing or damaged")
     # The upper byte is right for both habits: value x 256 and value x 257. Old writers leave it 0.
-    levels = (colours >> 8 if colours.max() > 255 else colours).astype(np.uint8)
+    levels = (colors >> 8 if colors.max() > 255 else colors).astype(np.uint8)
     if int(indices.max()) >= levels.shape[1]:
         raise ImageError(FailureCode.CORRUPT, "a TIFF with pixels that its palette lacks")
     return np.ascontiguousarray(levels[::-1].T)[indices]
@@ -145,15 +145,15 @@ def _from_inks(channels: list[np.ndarray], page: "tifffile.TiffPage") -> np.ndar
     return cv2.merge([cv2.multiply(255 - ink, paper, scale=1 / 255) for ink in inks[2::-1]])
 
 
-def _opacity(channels: list[np.ndarray], colours: int, page: "tifffile.TiffPage") -> np.ndarray | None:
-    """Return the opacity, if the file says that the sample behind the colours is one.
+def _opacity(channels: list[np.ndarray], colors: int, page: "tifffile.TiffPage") -> np.ndarray | None:
+    """Return the opacity, if the file says that the sample behind the colors is one.
 
     A fourth sample of RGB that it says nothing about is one, too: some writers forget the tag.
     """
-    extra = page.extrasamples or ((_UNASSOCIATED,) if colours == 3 else ())
-    if len(channels) <= colours or not extra or extra[0] not in (_ASSOCIATED, _UNASSOCIATED):
+    extra = page.extrasamples or ((_UNASSOCIATED,) if colors == 3 else ())
+    if len(channels) <= colors or not extra or extra[0] not in (_ASSOCIATED, _UNASSOCIATED):
         return None
-    return channels[colours]
+    return channels[colors]
 
 
 def _unmultiplied(shade: np.ndarray, opacity: np.ndarray) -> np.ndarray:

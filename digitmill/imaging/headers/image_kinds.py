@@ -39,8 +39,8 @@ class Header(NamedTuple):
         plain: whether it may be decoded in this process: small, one picture, and with nothing unusual in its
             structure.
         orientation: EXIF's number from 1 to 8, where the decoder does not apply it itself.
-        clear_grey: the grey level that is transparent, in the depth of the file, or None.
-        depth: bits per sample, where `clear_grey` is given.
+        clear_gray: the gray level that is transparent, in the depth of the file, or None.
+        depth: bits per sample, where `clear_gray` is given.
         animated: whether a PNG has several frames; of other kinds only the decoder knows.
     """
 
@@ -49,7 +49,7 @@ class Header(NamedTuple):
     height: int
     plain: bool
     orientation: int = UPRIGHT
-    clear_grey: int | None = None
+    clear_gray: int | None = None
     depth: int = 8
     animated: bool = False
 

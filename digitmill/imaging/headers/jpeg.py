@@ -31,7 +31,7 @@ def header(data: bytes) -> Header:
     """Return the header of a JPEG; the size is that of the frame.
 
     Scans are walked up to the end mark because the decoder silently fills what a truncated JPEG lacks with
-    grey. Entropy-coded data holds no marks but those of restarts, and thumbnails stand before the scan.
+    gray. Entropy-coded data holds no marks but those of restarts, and thumbnails stand before the scan.
 
     Raises:
         ImageError: CORRUPT without exactly one frame before the first scan, and without an end mark.

@@ -19,7 +19,7 @@ _OVERHEAD: Final = 12
 """Length, type and checksum of a chunk, bytes."""
 
 _END: Final = b"\x00\x00\x00\x00IEND\xaeB`\x82"
-_GREY: Final = 0
+_GRAY: Final = 0
 
 _EVERYDAY: Final = frozenset(
     b"IHDR PLTE IDAT IEND tRNS gAMA cHRM sRGB pHYs bKGD sBIT tIME tEXt eXIf hIST".split()
@@ -37,7 +37,7 @@ def header(data: bytes) -> Header:
     if size < _SECOND_CHUNK:
         raise corrupt(f"a PNG cut off after {size} bytes")
     whole = data if size >= _HEAD.size else data + bytes(_OVERHEAD)
-    first, head, width, height, depth, colour, second, name = _HEAD.unpack_from(whole)
+    first, head, width, height, depth, color, second, name = _HEAD.unpack_from(whole)
     if head != b"IHDR" or first != _HEADER_BYTES:
         raise corrupt("a PNG without a header chunk")
     # Nearly all PNGs are a header, one chunk of pixels and an end: no need to walk.
@@ -46,12 +46,12 @@ def header(data: bytes) -> Header:
     if width * height > MAX_PIXELS:  # TOO_LARGE, by the caller, whatever else is wrong
         return Header(_KIND, width, height, False)
     plain, animated, orientation, clear = _walk(data)
-    clear_grey = int.from_bytes(clear) if colour == _GREY and clear is not None and len(clear) == 2 else None
-    return Header(_KIND, width, height, plain, orientation, clear_grey, depth, animated)
+    clear_gray = int.from_bytes(clear) if color == _GRAY and clear is not None and len(clear) == 2 else None
+    return Header(_KIND, width, height, plain, orientation, clear_gray, depth, animated)
 
 
 def _walk(data: bytes) -> tuple[bool, bool, int, bytes | None]:
-    """Return whether all chunks are everyday ones, whether it is animated, orientation, transparent grey."""
+    """Return whether all chunks are everyday ones, whether it is animated, orientation, transparent gray."""
     place, everyday, animated, orientation, clear = _FIRST_CHUNK, True, False, UPRIGHT, None
     while place + _OVERHEAD <= len(data):
         length, name = _CHUNK.unpack_from(data, place)

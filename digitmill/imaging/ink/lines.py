@@ -37,7 +37,7 @@ _MARGIN: Final = 2
 """Where the ink is thicker than the line by this many pixels, a stroke crosses or touches it."""
 
 _EIGHT: Final = 8
-"""Neighbours of a pixel that belong to the same piece of ink."""
+"""Neighbors of a pixel that belong to the same piece of ink."""
 
 
 @dataclasses.dataclass(frozen=True)

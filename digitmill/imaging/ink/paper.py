@@ -7,11 +7,11 @@ from typing import Final, NamedTuple
 import cv2
 import numpy as np
 
-from digitmill.imaging.grey import shrink
+from digitmill.imaging.gray import shrink
 from schemas.failure import FailureCode, ImageError
 
 _MIN_CONTRAST: Final = 12
-"""Ink must stand out from the paper by this much even where it has no grain, grey levels: JPEG makes 8."""
+"""Ink must stand out from the paper by this much even where it has no grain, gray levels: JPEG makes 8."""
 
 _BLANK_GRAIN: Final = 6.0
 """Ink must stand out from the paper's grain by this many standard deviations."""
@@ -42,7 +42,7 @@ _LIGHTEST: Final = 235
 """Where the paper's mean lies once the slope is taken away: room above for grain, below for ink."""
 
 _HEADROOM: Final = 16
-"""The paper is put this many grey levels higher, so that grain above it is seen and not clipped."""
+"""The paper is put this many gray levels higher, so that grain above it is seen and not clipped."""
 
 _FEW: Final = 200
 """One in this many pixels may be darker than the ink. With 600, a third more of the small digits on large
@@ -63,7 +63,7 @@ class Lighting(NamedTuple):
 
     Attributes:
         small: the picture, uint8, at most 32 pixels on its longer side.
-        plane: float32[16, 16], the paper's slope from bright to dark, in grey levels.
+        plane: float32[16, 16], the paper's slope from bright to dark, in gray levels.
         light_ink: whether the ink is lighter than the paper.
     """
 
@@ -76,7 +76,7 @@ class Ink(NamedTuple):
     """What stands out from the paper of one picture in dark ink.
 
     Attributes:
-        paper: uint8[height, width], the paper's grey level under each pixel, plus a constant.
+        paper: uint8[height, width], the paper's gray level under each pixel, plus a constant.
         contrast: uint8[height, width], by how much each pixel is darker than `paper`.
         base: the paper's own contrast, at most the constant.
         floor: contrast up to which a pixel is paper, grain and blur counted in.
@@ -100,13 +100,13 @@ class Ink(NamedTuple):
         return cv2.threshold(self.contrast, self.floor, 255, cv2.THRESH_BINARY)[1]
 
 
-def estimate_lighting(grey: np.ndarray) -> Lighting:
+def estimate_lighting(gray: np.ndarray) -> Lighting:
     """Return polarity and slope of a picture uint8[height, width].
 
     Ink covers less than the paper, so its side of the plane has the longer tail; where it covers
     as much, as bold digits in tight crops do, the border tells, which is paper.
     """
-    small = shrink(grey, _PAPER_SIDE)
+    small = shrink(gray, _PAPER_SIDE)
     terms, inverse, border = _plane()
     levels = cv2.resize(small, (_GRID, _GRID), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
     plane = terms @ (inverse @ levels)
@@ -117,24 +117,24 @@ def estimate_lighting(grey: np.ndarray) -> Lighting:
     return Lighting(small, plane.reshape(_GRID, _GRID), light_ink)
 
 
-def find_ink(grey: np.ndarray, lighting: Lighting) -> Ink:
+def find_ink(gray: np.ndarray, lighting: Lighting) -> Ink:
     """Separate ink from paper in a picture uint8[height, width] with dark ink.
 
     Raises:
         FeaturelessError: when nothing stands out from the paper.
     """
     paper = _paper(lighting)
-    if paper.shape != grey.shape:
-        paper = cv2.resize(paper, (grey.shape[1], grey.shape[0]), interpolation=cv2.INTER_LINEAR)
-    contrast = cv2.subtract(paper, grey)
+    if paper.shape != gray.shape:
+        paper = cv2.resize(paper, (gray.shape[1], gray.shape[0]), interpolation=cv2.INTER_LINEAR)
+    contrast = cv2.subtract(paper, gray)
     lowest, base, peak = _quantiles(contrast)
     grain = (base - lowest) / _SPREAD
-    # Grey levels are whole numbers: the grain may be coarser by one.
+    # Gray levels are whole numbers: the grain may be coarser by one.
     least = max(_MIN_CONTRAST, _BLANK_GRAIN * (grain + 1 / _SPREAD))
     if peak - base < least:
         raise FeaturelessError(
             FailureCode.BLANK,
-            f"no ink: contrast with the paper is {peak - base:.0f} grey levels, {least:.0f} are needed",
+            f"no ink: contrast with the paper is {peak - base:.0f} gray levels, {least:.0f} are needed",
         )
     floor = base + max(_INK_GRAIN * grain, _INK_SHARE * (peak - base))
     return Ink(paper, contrast, base=base, floor=int(floor), peak=peak)
@@ -158,7 +158,7 @@ def _plane() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _paper(lighting: Lighting) -> np.ndarray:
-    """Return the paper's grey level, plus the headroom, under each pixel of the small picture.
+    """Return the paper's gray level, plus the headroom, under each pixel of the small picture.
 
     The slope is taken away before the strokes are closed, because closing at the picture's dark
     edge would carry the brighter level from within outwards.

@@ -1,4 +1,4 @@
-"""Finds what surrounds a digit: pieces of a form's frame, a scanner's margin, a neighbour's border."""
+"""Finds what surrounds a digit: pieces of a form's frame, a scanner's margin, a neighbor's border."""
 
 from typing import Final, NamedTuple
 

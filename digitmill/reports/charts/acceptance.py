@@ -13,7 +13,7 @@ from schemas.model.accuracy import wilson
 
 @dataclasses.dataclass(frozen=True)
 class ReliabilityBin:
-    """Counts of labelled images of similar confidence, with the sum of their confidences."""
+    """Counts of labeled images of similar confidence, with the sum of their confidences."""
 
     images: int
     confidence: float
@@ -30,7 +30,7 @@ class Accepting:
     """Counts of what one accept threshold accepts.
 
     Attributes:
-        labelled: accepted images whose label is known.
+        labeled: accepted images whose label is known.
         right: those of them answered right.
         expected_wrong: wrong images among the accepted, as the confidences predict.
     """
@@ -38,7 +38,7 @@ class Accepting:
     threshold: float
     accepted: int
     images: int
-    labelled: int
+    labeled: int
     right: int
     expected_wrong: float
 
@@ -50,8 +50,8 @@ class Accepting:
     @property
     def accuracy(self) -> float | None:
         """Share of the accepted that is right; expected from the confidences where no label is known."""
-        if self.labelled:
-            return self.right / self.labelled
+        if self.labeled:
+            return self.right / self.labeled
         return 1 - self.expected_wrong / self.accepted if self.accepted else None
 
 
@@ -85,7 +85,7 @@ def reliability_diagram(
     """Draw accuracy by confidence, with 95 % intervals; on the diagonal confidence is true.
 
     Args:
-        bins: of labelled images, of equal width over [0, 1], the lowest first.
+        bins: of labeled images, of equal width over [0, 1], the lowest first.
         name: stem of the files.
         title: what is shown.
     """
@@ -111,9 +111,9 @@ def reliability_diagram(
         title=title,
         reading=f"{verdict}: confidences differ from the accuracy by {fraction(100 * error, 2)} points on "
         "average. On the dashed line they are true; bars are 95 % intervals.",
-        alternative=f"Accuracy by confidence of {thousands(images)} labelled images, "
+        alternative=f"Accuracy by confidence of {thousands(images)} labeled images, "
         f"expected calibration error {fraction(error)}.",
-        header=("low", "high", "labelled", "right", "mean_confidence", "accuracy"),
+        header=("low", "high", "labeled", "right", "mean_confidence", "accuracy"),
         rows=(_bin_row(found, number, len(bins)) for number, found in enumerate(bins)),
     )
 
@@ -132,7 +132,7 @@ def coverage_curve(points: Sequence[Accepting], *, accept: float) -> Explorer:
         points: by rising threshold; the one in force is among them.
         accept: the threshold in force.
     """
-    measured = any(point.labelled for point in points)
+    measured = any(point.labeled for point in points)
     every, points = points, thresholds_to_show(points, accept=accept)
     shown = [point for point in points if point.accepted and point.accuracy is not None]
     canvas = _coverage_canvas(shown, measured=measured)
@@ -147,9 +147,9 @@ def coverage_curve(points: Sequence[Accepting], *, accept: float) -> Explorer:
         reading=_coverage_reading(now, measured=measured),
         alternative="Curve: accuracy of the accepted images by their share of all images. "
         + _coverage_reading(now, measured=measured),
-        header=("threshold", "accepted", "images", "labelled", "right", "expected_wrong"),
+        header=("threshold", "accepted", "images", "labeled", "right", "expected_wrong"),
         rows=(
-            (f"{p.threshold:.9g}", p.accepted, p.images, p.labelled, p.right, f"{p.expected_wrong:.3f}")
+            (f"{p.threshold:.9g}", p.accepted, p.images, p.labeled, p.right, f"{p.expected_wrong:.3f}")
             for p in every
         ),
     )
@@ -167,7 +167,7 @@ def _coverage_canvas(shown: Sequence[Accepting], *, measured: bool) -> Canvas:
     canvas.mark_x(percent)
     canvas.mark_y(percent)
     if measured:
-        bounds = [wilson(point.right, point.labelled) if point.labelled else (0.0, 1.0) for point in shown]
+        bounds = [wilson(point.right, point.labeled) if point.labeled else (0.0, 1.0) for point in shown]
         low, high = ([bound[side] for bound in bounds] for side in (0, 1))
         canvas.band(across, low, high, FAINT)
     canvas.line(zip(across, up, strict=True), ACCENT, dashes=None if measured else (7.2, 3.6))
@@ -198,7 +198,7 @@ def _step(
     point: Accepting, canvas: Canvas, home: tuple[float, float], *, measured: bool
 ) -> tuple[str | float, ...]:
     x, y = canvas.place(point.coverage, _height(point))
-    wrong = point.labelled - point.right if measured else point.expected_wrong
+    wrong = point.labeled - point.right if measured else point.expected_wrong
     return (
         threshold(point.threshold),
         thousands(point.accepted),

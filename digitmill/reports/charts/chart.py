@@ -75,15 +75,15 @@ class Entry:
     """A series in a legend: a line as it is drawn, or a box where it has no width."""
 
     label: str
-    colour: str
+    color: str
     width: float | None = None
     dashes: tuple[float, float] | None = None
 
     def handle(self, x: float, y: float) -> Mark:
         """Return the mark that stands for it, from a place to the right."""
         if self.width is None:
-            return Area.box(x, y - 4, x + _HANDLE, y + 4, self.colour)
-        return Line([(x, y), (x + _HANDLE, y)], self.colour, self.width, self.dashes)
+            return Area.box(x, y - 4, x + _HANDLE, y + 4, self.color)
+        return Line([(x, y), (x + _HANDLE, y)], self.color, self.width, self.dashes)
 
 
 class Canvas:
@@ -145,34 +145,34 @@ class Canvas:
     def line(
         self,
         points: Iterable[tuple[float, float]],
-        colour: str,
+        color: str,
         width: float = 1.8,
         *,
         dashes: tuple[float, float] | None = None,
     ) -> None:
         """Draw a line through points of the data; dashes and gaps are lengths in points."""
-        self.drawing.add(Line([self.place(x, y) for x, y in points], colour, width, dashes))
+        self.drawing.add(Line([self.place(x, y) for x, y in points], color, width, dashes))
 
-    def bar(self, left: float, right: float, value: float, colour: str, *, name: str, tip: str) -> None:
+    def bar(self, left: float, right: float, value: float, color: str, *, name: str, tip: str) -> None:
         """Draw a bar from the axis up to a value."""
         (x0, y0), (x1, y1) = self.place(left, self._y.low), self.place(right, value)
-        self.drawing.add(Area.box(x0, y1, x1, y0, colour), name=name, tip=tip)
+        self.drawing.add(Area.box(x0, y1, x1, y0, color), name=name, tip=tip)
 
-    def box(self, left: float, low: float, right: float, high: float, colour: str) -> None:
+    def box(self, left: float, low: float, right: float, high: float, color: str) -> None:
         """Draw a filled rectangle."""
         (x0, y0), (x1, y1) = self.place(left, low), self.place(right, high)
-        self.drawing.add(Area.box(x0, min(y0, y1), x1, max(y0, y1), colour))
+        self.drawing.add(Area.box(x0, min(y0, y1), x1, max(y0, y1), color))
 
-    def band(self, at: Sequence[float], low: Sequence[float], high: Sequence[float], colour: str) -> None:
+    def band(self, at: Sequence[float], low: Sequence[float], high: Sequence[float], color: str) -> None:
         """Fill what is between two lines."""
         there = [*zip(at, high, strict=True), *reversed([*zip(at, low, strict=True)])]
-        self.drawing.add(Area([self.place(x, y) for x, y in there], colour))
+        self.drawing.add(Area([self.place(x, y) for x, y in there], color))
 
     def dot(
         self,
         x: float,
         y: float,
-        colour: str,
+        color: str,
         size: float,
         *,
         name: str,
@@ -180,11 +180,11 @@ class Canvas:
         ring: float | None = None,
     ) -> None:
         """Draw a dot of a diameter in points; a ring where it has a width."""
-        self.drawing.add(Dot(self.place(x, y), size / 2, colour, ring), name=name, tip=tip)
+        self.drawing.add(Dot(self.place(x, y), size / 2, color, ring), name=name, tip=tip)
 
-    def words(self, x: float, y: float, text: str, colour: str, size: float = LETTERS) -> None:
+    def words(self, x: float, y: float, text: str, color: str, size: float = LETTERS) -> None:
         """Write a text around a point of the data."""
-        self.drawing.add(Words(self.place(x, y), text, colour, size, "middle"))
+        self.drawing.add(Words(self.place(x, y), text, color, size, "middle"))
 
     def legend(self, entries: Sequence[Entry], columns: int = 4) -> None:
         """Draw the legend above the axes, so many entries a row."""

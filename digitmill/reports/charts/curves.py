@@ -49,13 +49,13 @@ def curves(
     written = share if shares else thousands if counts else fraction
     for number, (label, values) in enumerate(series.items()):
         there = [(place, value) for place, value in zip(at, values, strict=False) if value is not None]
-        # Beyond four series colours repeat: then dashes tell them apart.
+        # Beyond four series colors repeat: then dashes tell them apart.
         entry = Entry(label, SERIES[number % len(SERIES)], 1.8, None if number < len(SERIES) else (7.2, 3.6))
         entries.append(entry)
-        canvas.line(there, entry.colour, 1.8, dashes=entry.dashes)
+        canvas.line(there, entry.color, 1.8, dashes=entry.dashes)
         for place, value in there if len(there) <= 60 else ():
             tip = f"{xlabel} {place}, {label}: {written(value)}"
-            canvas.dot(place, value, entry.colour, 4, name=f"dot-{number}-{place}", tip=tip)
+            canvas.dot(place, value, entry.color, 4, name=f"dot-{number}-{place}", tip=tip)
     if len(series) > 1:
         # Eight letters take no more room than four words.
         canvas.legend(entries, 8 if max(map(len, series)) == 1 else 4)

@@ -14,7 +14,7 @@ SHADES: Final = 5
 """The page's classes of shades either way: `better1` to `better5`, `worse1` to `worse5`."""
 
 _DARKEST: Final = 0.4
-"""Share of the colour in the darkest shade: letters stay dark on all of them."""
+"""Share of the color in the darkest shade: letters stay dark on all of them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,10 +44,10 @@ def difference(
     """
     change, shades = np.subtract(second, first), cell_shades(first, second)
     words = [[signed(count) for count in row] for row in change.tolist()]
-    colours = [list(map(_colour, row)) for row in shades.tolist()]
-    canvas = draw_cells(colours, xlabel="predicted digit", ylabel="true digit")
+    colors = [list(map(_color, row)) for row in shades.tolist()]
+    canvas = draw_cells(colors, xlabel="predicted digit", ylabel="true digit")
     for (row, column), _ in np.ndenumerate(shades):
-        write_cell(canvas, row, column, words[row][column], colour=INK)
+        write_cell(canvas, row, column, words[row][column], color=INK)
     chart = canvas.chart(
         **caption,
         alternative=caption["reading"],
@@ -76,5 +76,5 @@ def _css_class(shade: int) -> str:
     return "" if not shade else f"better{shade}" if shade > 0 else f"worse{-shade}"
 
 
-def _colour(shade: int) -> str:
+def _color(shade: int) -> str:
     return blend(PAPER, THIRD if shade > 0 else FAIL, _DARKEST * abs(shade) / SHADES)

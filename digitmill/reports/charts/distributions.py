@@ -1,4 +1,4 @@
-"""Histograms and bar charts: confidences, digits, grey levels, of one run or several side by side."""
+"""Histograms and bar charts: confidences, digits, gray levels, of one run or several side by side."""
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from digitmill.reports.numbers import compact, share, thousands, threshold
 def confidence_histogram(
     edges: Sequence[float], counts: Sequence[int], *, accept: float, accepted: int
 ) -> Chart:
-    """Draw images per confidence bin on a scale of nines, in two colours: accepted, and for review.
+    """Draw images per confidence bin on a scale of nines, in two colors: accepted, and for review.
 
     The bin that holds the accept threshold is divided there.
 
@@ -39,8 +39,8 @@ def confidence_histogram(
             tip = (
                 f"confidence {percent(found.low)} to {percent(found.high)}: {thousands(found.images)} images"
             )
-            colour = ACCENT if found.low >= accept else SECOND
-            canvas.bar(found.low, found.high, found.images, colour, name=f"bar-{number}", tip=tip)
+            color = ACCENT if found.low >= accept else SECOND
+            canvas.bar(found.low, found.high, found.images, color, name=f"bar-{number}", tip=tip)
     canvas.line([(accept, 0), (accept, highest)], INK, 1, dashes=(4, 3))
     canvas.legend([Entry("for review", SECOND), Entry("accepted", ACCENT)])
     total = sum(counts)
@@ -90,16 +90,16 @@ def bars_side_by_side(series: Mapping[str, Sequence[float]], **caption: Unpack[C
     canvas = Canvas(Linear(-0.9, classes - 0.1), Linear(0, highest), xlabel="digit", ylabel="share")
     canvas.mark_y(percent)
     width = 0.82 / len(series)
-    for place, ((label, values), colour) in enumerate(zip(series.items(), SERIES, strict=False)):
+    for place, ((label, values), color) in enumerate(zip(series.items(), SERIES, strict=False)):
         for number, value in enumerate(values):
             left = number + (place - len(series) / 2) * width
             tip = f"digit {number}, {label}: {share(value)}"
-            canvas.bar(left, left + width * 0.94, value, colour, name=f"bar-{place}-{number}", tip=tip)
+            canvas.bar(left, left + width * 0.94, value, color, name=f"bar-{place}-{number}", tip=tip)
     for number in range(classes):
         canvas.write_x(number, str(number))
     canvas.base()
     if len(series) > 1:
-        canvas.legend([Entry(label, colour) for label, colour in zip(series, SERIES, strict=False)])
+        canvas.legend([Entry(label, color) for label, color in zip(series, SERIES, strict=False)])
     return canvas.chart(
         **caption,
         alternative=f"Bars: {caption['title'].lower()} by digit, {' and '.join(series)}. "
@@ -143,10 +143,10 @@ def steps_side_by_side(
     canvas = Canvas(Linear(0, highest), y, xlabel=xlabel, ylabel="share, logarithmic")
     canvas.mark_x("{:g}".format if highest > 1 else percent)
     canvas.mark_y(percent)
-    for values, colour in zip(series.values(), SERIES, strict=False):
+    for values, color in zip(series.values(), SERIES, strict=False):
         for steps in _steps(values, edges):
-            canvas.line(steps, colour)
-    canvas.legend([Entry(label, colour, 1.8) for label, colour in zip(series, SERIES, strict=False)])
+            canvas.line(steps, color)
+    canvas.legend([Entry(label, color, 1.8) for label, color in zip(series, SERIES, strict=False)])
     return canvas.chart(
         **caption,
         alternative=f"Steps: {caption['title'].lower()} in {bins} bins, {' and '.join(series)}. "

@@ -1,4 +1,4 @@
-"""A drawing of lines, areas, dots and words: as SVG in a page's colours, and as PNG by OpenCV.
+"""A drawing of lines, areas, dots and words: as SVG in a page's colors, and as PNG by OpenCV.
 
 Both come from the same marks. matplotlib takes a second to import and another one to draw a report; OpenCV is
 there anyway, for the digits, and brings its own font.
@@ -43,7 +43,7 @@ HEAD: Final = 18
 
 
 class Mark(Protocol):
-    """What a drawing is made of; places and sizes are in points, colours are those of `palette`."""
+    """What a drawing is made of; places and sizes are in points, colors are those of `palette`."""
 
     def svg(self, attributes: Markup, title: Markup) -> Markup:
         """Return the element with further attributes, and a title in it."""
@@ -57,7 +57,7 @@ class Line:
     """A line through points; dashes are lengths of dash and gap."""
 
     points: Sequence[Point]
-    colour: str
+    color: str
     width: float
     dashes: tuple[float, float] | None = None
 
@@ -67,7 +67,7 @@ class Line:
         ends = f'dasharray="{_numbers(self.dashes)}"' if self.dashes else 'linecap="round"'
         return _element(
             "polyline",
-            f'points="{_places(self.points)}" fill="none" stroke="{_variable(self.colour)}" '
+            f'points="{_places(self.points)}" fill="none" stroke="{_variable(self.color)}" '
             f'stroke-width="{self.width:g}" stroke-{ends}',
             attributes,
             title,
@@ -80,7 +80,7 @@ class Line:
             image,
             [_pixels(piece) for piece in pieces],
             False,
-            _bgr(self.colour),
+            _bgr(self.color),
             max(1, round(self.width * _PIXELS) - 1),  # smoothing adds about a pixel
             cv2.LINE_AA,
             _FRACTION,
@@ -92,23 +92,23 @@ class Area:
     """A filled polygon."""
 
     points: Sequence[Point]
-    colour: str
+    color: str
 
     @classmethod
-    def box(cls, left: float, top: float, right: float, bottom: float, colour: str) -> "Area":
+    def box(cls, left: float, top: float, right: float, bottom: float, color: str) -> "Area":
         """Return a rectangle."""
-        return cls([(left, top), (right, top), (right, bottom), (left, bottom)], colour)
+        return cls([(left, top), (right, top), (right, bottom), (left, bottom)], color)
 
     def svg(self, attributes: Markup, title: Markup) -> Markup:
         """Return a polygon."""
-        text = f'points="{_places(self.points)}" fill="{_variable(self.colour)}"'
+        text = f'points="{_places(self.points)}" fill="{_variable(self.color)}"'
         return _element("polygon", text, attributes, title)
 
     def paint(self, image: np.ndarray) -> None:
         """Paint the area; one without height is nothing, of which OpenCV would paint the border."""
         if len({y for _, y in self.points}) == 1:
             return
-        cv2.fillPoly(image, [_pixels(self.points)], _bgr(self.colour), cv2.LINE_AA, _FRACTION)
+        cv2.fillPoly(image, [_pixels(self.points)], _bgr(self.color), cv2.LINE_AA, _FRACTION)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,15 +117,15 @@ class Dot:
 
     at: Point
     radius: float
-    colour: str
+    color: str
     ring: float | None = None
 
     def svg(self, attributes: Markup, title: Markup) -> Markup:
         """Return a circle."""
-        colour = _variable(self.colour)
-        fill = f'fill="{colour}"'
+        color = _variable(self.color)
+        fill = f'fill="{color}"'
         if self.ring is not None:
-            fill = f'fill="none" stroke="{colour}" stroke-width="{self.ring:g}"'
+            fill = f'fill="none" stroke="{color}" stroke-width="{self.ring:g}"'
         text = f'cx="{_number(self.at[0])}" cy="{_number(self.at[1])}" r="{self.radius:g}" {fill}'
         return _element("circle", text, attributes, title)
 
@@ -134,7 +134,7 @@ class Dot:
         x, y = _pixels([self.at])[0].tolist()
         width = -1 if self.ring is None else round(self.ring * _PIXELS)
         radius = round(self.radius * _PIXELS * 2**_FRACTION)
-        cv2.circle(image, (x, y), radius, _bgr(self.colour), width, cv2.LINE_AA, _FRACTION)
+        cv2.circle(image, (x, y), radius, _bgr(self.color), width, cv2.LINE_AA, _FRACTION)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +143,7 @@ class Words:
 
     at: Point
     text: str
-    colour: str
+    color: str
     size: float
     anchor: str = "start"
     bold: bool = False
@@ -158,7 +158,7 @@ class Words:
         anchor = "" if self.anchor == "start" else f' text-anchor="{self.anchor}"'
         bold = ' font-weight="bold"' if self.bold else ""
         text = (
-            f'x="{_number(self.at[0])}" y="{_number(self.baseline)}" fill="{_variable(self.colour)}" '
+            f'x="{_number(self.at[0])}" y="{_number(self.baseline)}" fill="{_variable(self.color)}" '
             f'font-size="{self.size:g}"{anchor}{bold}'
         )
         return _element("text", text, attributes, title + Markup.escape(self.text))
@@ -167,16 +167,16 @@ class Words:
         """Paint the text; bold text repeatedly, as the font has one weight."""
         size = round(self.size * _PIXELS)
         x, y = round(self.at[0] * _PIXELS), round(self.baseline * _PIXELS)
-        if self.anchor == "middle":  # OpenCV centres around the middle of the picture
+        if self.anchor == "middle":  # OpenCV centers around the middle of the picture
             x -= round(text_width(self.text, self.size) * _PIXELS / 2)
         flags = _ANCHORS.get(self.anchor, cv2.PUT_TEXT_ALIGN_LEFT)
         for shift in range(3 if self.bold else 1):
-            cv2.putText(image, self.text, (x + shift, y), _bgr(self.colour), _font(), size, 400, flags)
+            cv2.putText(image, self.text, (x + shift, y), _bgr(self.color), _font(), size, 400, flags)
 
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A grey picture, of which each pixel is a square; for PNG only.
+    """A gray picture, of which each pixel is a square; for PNG only.
 
     Attributes:
         pixels: uint8[N, N].
@@ -267,13 +267,13 @@ def _pixels(points: Sequence[Point]) -> np.ndarray:
     return np.round(scaled).astype(np.int32)
 
 
-def _bgr(colour: str) -> tuple[int, int, int]:
-    red, green, blue = bytes.fromhex(colour[1:])
+def _bgr(color: str) -> tuple[int, int, int]:
+    red, green, blue = bytes.fromhex(color[1:])
     return blue, green, red
 
 
-def _variable(colour: str) -> str:
-    return VARIABLES.get(colour, colour)
+def _variable(color: str) -> str:
+    return VARIABLES.get(color, color)
 
 
 def _element(kind: str, text: str, attributes: Markup, content: Markup) -> Markup:

@@ -51,8 +51,8 @@ def matrix(
         corner: name of the CSV's first column; `rows` where it is empty.
     """
     shades = tuple(tuple(shade(count, row) for count in row) for row in counts)
-    colours = [[_COLOURS[cell] for cell in row] for row in shades]
-    canvas = draw_cells(colours, xlabel=columns, ylabel=rows)
+    colors = [[_COLORS[cell] for cell in row] for row in shades]
+    canvas = draw_cells(colors, xlabel=columns, ylabel=rows)
     _write_counts(canvas, counts, shades)
     chart = canvas.chart(
         **caption,
@@ -77,34 +77,34 @@ def _write_counts(canvas: Canvas, counts: Sequence[Sequence[int]], shades: Seque
         for column, count in enumerate(line):
             if count:
                 text = thousands(count)
-                colour = PAPER if shades[row][column] >= _DARK else INK
-                write_cell(canvas, row, column, text, colour=colour, size=8.5 if len(text) < 6 else 6.5)
+                color = PAPER if shades[row][column] >= _DARK else INK
+                write_cell(canvas, row, column, text, color=color, size=8.5 if len(text) < 6 else 6.5)
 
 
-def draw_cells(colours: Sequence[Sequence[str]], *, xlabel: str, ylabel: str) -> Canvas:
-    """Draw a cell for each colour, row 0 on top, and the cells' numbers on both axes."""
-    rows, columns = len(colours), len(colours[0])
+def draw_cells(colors: Sequence[Sequence[str]], *, xlabel: str, ylabel: str) -> Canvas:
+    """Draw a cell for each color, row 0 on top, and the cells' numbers on both axes."""
+    rows, columns = len(colors), len(colors[0])
     # Rows are counted from the top.
     canvas = Canvas(Linear(0, columns), Linear(-rows, 0), xlabel=xlabel, ylabel=ylabel, height=340)
-    for row, line in enumerate(colours):
+    for row, line in enumerate(colors):
         canvas.write_y(-row - 0.5, str(row))
-        for column, colour in enumerate(line):
-            canvas.box(column + _BORDER, -row - 1 + _BORDER, column + 1 - _BORDER, -row - _BORDER, colour)
+        for column, color in enumerate(line):
+            canvas.box(column + _BORDER, -row - 1 + _BORDER, column + 1 - _BORDER, -row - _BORDER, color)
     for column in range(columns):
         canvas.write_x(column + 0.5, str(column))
     return canvas
 
 
-def write_cell(canvas: Canvas, row: int, column: int, text: str, *, colour: str, size: float = 8.5) -> None:
+def write_cell(canvas: Canvas, row: int, column: int, text: str, *, color: str, size: float = 8.5) -> None:
     """Write a text into the middle of a cell."""
-    canvas.words(column + 0.5, -row - 0.5, text, colour, size)
+    canvas.words(column + 0.5, -row - 0.5, text, color, size)
 
 
 _BORDER = 0.025
 """Between a cell and its edge, of the cell."""
 
-_COLOURS = tuple(
+_COLORS = tuple(
     blend(PAPER, FAINT, shade / 5) if shade <= 5 else blend(ACCENT, DEEP, (shade - 6) / 4)
     for shade in range(SHADES + 1)
 )
-"""The colour of each shade in a PNG; the page has the same from its style sheet."""
+"""The color of each shade in a PNG; the page has the same from its style sheet."""

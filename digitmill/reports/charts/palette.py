@@ -1,7 +1,7 @@
-"""The colours of pages and pictures, distinguishable by colour-blind readers.
+"""The colors of pages and pictures, distinguishable by color-blind readers.
 
 Blue, orange, green and crimson differ in lightness as well as in hue, so that they stay apart for
-red-blind, green-blind and blue-blind eyes and in a grey print; colour is never the only mark.
+red-blind, green-blind and blue-blind eyes and in a gray print; color is never the only mark.
 """
 
 from typing import Final
@@ -41,14 +41,14 @@ DEEP: Final = "#1e4f80"
 """Darker than the accent, for the highest cells of matrices."""
 
 SERIES: Final = (ACCENT, SECOND, THIRD, FAIL)
-"""Colours of series side by side, in this order."""
+"""Colors of series side by side, in this order."""
 
-VARIABLES: Final = {colour: f"var(--{role})" for role, colour in LIGHT.items()}
-"""The page's variable of each colour: one drawing serves the file, a light and a dark page."""
+VARIABLES: Final = {color: f"var(--{role})" for role, color in LIGHT.items()}
+"""The page's variable of each color: one drawing serves the file, a light and a dark page."""
 
 
 def blend(one: str, other: str, share: float) -> str:
-    """Return the colour between two: 0 is the first, 1 the other."""
+    """Return the color between two: 0 is the first, 1 the other."""
     pairs = zip(bytes.fromhex(one[1:]), bytes.fromhex(other[1:]), strict=True)
     return f"#{bytes(round(a + (b - a) * share) for a, b in pairs).hex()}"
 
@@ -56,7 +56,7 @@ def blend(one: str, other: str, share: float) -> str:
 def stylesheet() -> str:
     """Return the CSS that sets a variable for each role, light, dark and printed."""
     light, dark = (
-        "".join(f"--{role}:{colour};" for role, colour in colours.items()) for colours in (LIGHT, DARK)
+        "".join(f"--{role}:{color};" for role, color in colors.items()) for colors in (LIGHT, DARK)
     )
     return (
         f":root{{color-scheme:light dark;{light}}}\n"

@@ -54,7 +54,7 @@
     }
   }
 
-  // What was labelled before a name was given is that reviewer's.
+  // What was labeled before a name was given is that reviewer's.
   function rename(name) {
     const nameless = reviewer === "" && undos.length > 0;
     try {
@@ -75,7 +75,7 @@
   const labelOf = (number) => labels[rows[number].place];
   const isOpen = (number) => labelOf(number) === OPEN;
   const isWord = (number) => labelOf(number) in words;
-  // By place, what another reviewer has labelled: shown once there is a label of one's own.
+  // By place, what another reviewer has labeled: shown once there is a label of one's own.
   let theirs = new Map(), theirName = "";
   const differs = (number) => !isOpen(number) && theirs.has(rows[number].place) && theirs.get(rows[number].place) !== labelOf(number);
   const takenFor = (row) => row.noDigit ? "none" : String(row.predicted);
@@ -164,7 +164,7 @@
     head.setAttribute("role", "presentation");
     const done = numbers.filter((number) => !isOpen(number)).length;
     const {name, value} = data.fields[field];
-    const texts = [value, done === numbers.length ? "labelled \u2713" : `${done} of ${numbers.length}`, name.replaceAll("/", "/\u200b")];
+    const texts = [value, done === numbers.length ? "labeled \u2713" : `${done} of ${numbers.length}`, name.replaceAll("/", "/\u200b")];
     head.className = value.length > 8 ? "head long" : "head";
     head.title = name;
     for (const [at, text] of texts.entries()) {
@@ -218,7 +218,7 @@
   const share = (probability) => `${(100 * probability).toFixed(1)} %`;
   // Where accepted images are among the others, nothing says which: not how sure the model was either.
   const describe = (row) => data.blind ? `taken for ${row.noDigit ? "no digit" : row.predicted}` : `taken for ${row.noDigit ? "no digit, else for " : ""}${row.predicted} at ${share(row.confidence)}, or ${row.second} at ${share(row.secondConfidence)}`;
-  const inWords = (label) => label === OPEN ? "not labelled" : label in words ? words[label].replaceAll("_", " ") : `labelled ${label}`;
+  const inWords = (label) => label === OPEN ? "not labeled" : label in words ? words[label].replaceAll("_", " ") : `labeled ${label}`;
 
   // --- The chosen image.
 
@@ -282,7 +282,7 @@
   function next() {
     const after = matching.findIndex((number, at) => at > position && isOpen(number));
     const first = after >= 0 ? after : matching.findIndex(isOpen);
-    if (first < 0) element("live").textContent = `All of these are labelled. Download ${data.file}, or show others.`;
+    if (first < 0) element("live").textContent = `All of these are labeled. Download ${data.file}, or show others.`;
     choose(first < 0 ? position : first);
   }
 
@@ -371,7 +371,7 @@
     const both = [...rows.keys()].filter((number) => !isOpen(number) && theirs.has(rows[number].place));
     if (!both.length) return;
     const {same, share: part, kappa} = labelFiles.agreement(both.map((number) => [labelOf(number), theirs.get(rows[number].place)]));
-    element("agreement").textContent = `You and ${theirName} have both labelled ${both.length.toLocaleString("en")} images and agree on ${same.toLocaleString("en")}, ${share(part)}; Cohen’s kappa ${kappa.toFixed(2)}.`;
+    element("agreement").textContent = `You and ${theirName} have both labeled ${both.length.toLocaleString("en")} images and agree on ${same.toLocaleString("en")}, ${share(part)}; Cohen’s kappa ${kappa.toFixed(2)}.`;
   }
 
   // The tile above or below; of a line that is shorter, as fields have them, its last one.

@@ -32,7 +32,7 @@ def test_all_kinds_of_images_say_the_same(
 ) -> None:
     digit, file = digits[0], tmp_path / "näme ü.png"
     file.write_bytes(png_of(digit))
-    colour = np.stack([digit] * 3, axis=-1)
+    color = np.stack([digit] * 3, axis=-1)
     forms = [
         str(file),
         file,
@@ -42,10 +42,10 @@ def test_all_kinds_of_images_say_the_same(
         digit[:, :, None],
         digit[::-1][::-1],
         digit.astype(np.uint16) * 257,
-        colour,
-        np.dstack([colour, np.full(digit.shape, 255, np.uint8)]),
+        color,
+        np.dstack([color, np.full(digit.shape, 255, np.uint8)]),
         Image.fromarray(digit),
-        Image.fromarray(colour),
+        Image.fromarray(color),
         Image.open(file),
     ]
     found = model.predict(forms)
@@ -55,7 +55,7 @@ def test_all_kinds_of_images_say_the_same(
     np.testing.assert_array_equal(found.confidences, found.probabilities.max(axis=1))
 
 
-def test_colours_are_red_green_blue(paper: Callable, digits: np.ndarray) -> None:
+def test_colors_are_red_green_blue(paper: Callable, digits: np.ndarray) -> None:
     sheet = np.dstack([paper(digits[0]), np.full((56, 84), 30, np.uint8), np.full((56, 84), 200, np.uint8)])
     file = io.BytesIO()
     Image.fromarray(sheet).save(file, "PNG")

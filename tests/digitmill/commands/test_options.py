@@ -21,7 +21,7 @@ from schemas.errors import UserError
 GROUP = OptionGroup("What is painted")
 
 
-class Colour(enum.StrEnum):
+class Color(enum.StrEnum):
     RED = "red"
     BLUE = "dark-blue"
 
@@ -34,7 +34,7 @@ class PaintOptions(Options):
     output: str = flag("Where.", group=GROUP, type=FOLDER, effect=Effect.RUN, required=True)
     brush: pathlib.Path = flag("Brush.", group=GROUP, fallback=pathlib.Path("own"), effect=Effect.RUN)
     coats: int = flag("Coats.", group=GROUP, type=click.IntRange(min=1), default=2, always=True)
-    colour: Colour = flag("Colour.", group=GROUP, default=Colour.RED)
+    color: Color = flag("Color.", group=GROUP, default=Color.RED)
     share: float | None = flag("Share.", group=GROUP, type=FiniteRange(0, 1))
     dry: bool | None = flag("Let it dry.", group=GROUP)
     tape: bool = flag("Tape the edges.", group=GROUP, default=True)
@@ -47,7 +47,7 @@ class PaintOptions(Options):
 class MorePaintOptions(PaintOptions):
     """The proof: one field more, and nothing else."""
 
-    roof_size: int | None = flag("Square metres of the roof.", group=GROUP)
+    roof_size: int | None = flag("Square meters of the roof.", group=GROUP)
 
 
 def command(options: type[Options]) -> click.Command:
@@ -73,7 +73,7 @@ FULL = MorePaintOptions(
     output="a b",
     brush=pathlib.Path("b"),
     coats=1,
-    colour=Colour.BLUE,
+    color=Color.BLUE,
     share=0.5,
     dry=False,
     tape=False,
@@ -90,7 +90,7 @@ def test_a_flag_that_is_added_in_one_place_is_everywhere(tmp_path: pathlib.Path)
     assert options.roof_size == 70
     help_text = CliRunner().invoke(command(MorePaintOptions), ["--help"]).output
     assert "--roof-size INTEGER" in help_text
-    assert "Square metres of the roof." in help_text
+    assert "Square meters of the roof." in help_text
     assert yaml.safe_load(options.run_config())["paint"]["roof-size"] == 70
     assert options.command().endswith("--roof-size 70")
     assert options.recorded(Effect.RESULT)["roof_size"] == 70
@@ -126,7 +126,7 @@ def test_values_are_recorded_by_what_they_change() -> None:
     assert FULL.recorded(Effect.REPORT) == {"price": 2.5}
     assert FULL.recorded(Effect.RESULT) == {
         "coats": 1,
-        "colour": "dark-blue",
+        "color": "dark-blue",
         "share": 0.5,
         "dry": False,
         "tape": False,
@@ -140,7 +140,7 @@ def test_values_are_recorded_by_what_they_change() -> None:
     [
         ({"coats": 0}, ["--coats", "0", "x>=1"]),
         ({"share": float("nan")}, ["--share", "nan"]),
-        ({"colour": "green"}, ["--colour", "'green'", "dark-blue"]),
+        ({"color": "green"}, ["--color", "'green'", "dark-blue"]),
     ],
 )
 def test_a_value_that_the_flag_would_refuse_is_refused(wrong: dict, words: list[str]) -> None:
@@ -176,14 +176,14 @@ def test_a_command_is_one_line_and_a_shell_reads_it_as_it_was(arguments: list[st
 
 
 def test_keywords_of_python_give_what_the_command_line_gives() -> None:
-    words = ["--wall", "n", "--output", "o", "--colour", "dark-blue", "--brush", "b", "--dry"]
-    given = {"walls": "n", "output": pathlib.Path("o"), "colour": "dark-blue", "brush": "b", "dry": True}
+    words = ["--wall", "n", "--output", "o", "--color", "dark-blue", "--brush", "b", "--dry"]
+    given = {"walls": "n", "output": pathlib.Path("o"), "color": "dark-blue", "brush": "b", "dry": True}
     assert PaintOptions.from_keywords(given) == asked(words)
     assert PaintOptions.from_keywords(given | {"walls": ["n", "s"]}).walls == ("n", "s")
 
 
 def test_a_keyword_that_is_no_option_or_is_missing_is_refused() -> None:
-    with pytest.raises(UserError, match=r"paint has no such option: 'colur'. Did you mean colour?"):
+    with pytest.raises(UserError, match=r"paint has no such option: 'colur'. Did you mean color?"):
         PaintOptions.from_keywords({**REQUIRED, "colur": "dark-blue"})
     with pytest.raises(UserError, match="paint needs an option: 'output'"):
         PaintOptions.from_keywords({"walls": "n", "brush": "b"})

@@ -40,11 +40,11 @@ def test_2995_right_answers_show_999_of_1000() -> None:
 
 def test_a_weighted_interval_misses_the_rate_as_seldom_as_it_says() -> None:
     draws = np.random.default_rng(0)
-    weights, labelled = np.array([0.6, 0.3, 0.1]), np.array([200, 100, 200])
+    weights, labeled = np.array([0.6, 0.3, 0.1]), np.array([200, 100, 200])
     rates = np.array([0.01, 0.002, 0.2])
-    steps = weights / labelled
+    steps = weights / labeled
     missed = 0
-    for wrong in draws.binomial(labelled, rates, (2_000, 3)):
+    for wrong in draws.binomial(labeled, rates, (2_000, 3)):
         low, high = weighted_interval(float(wrong @ steps), float(steps.max()), 0.05)
         missed += not low <= float(weights @ rates) <= high
     assert missed <= 0.05 * 2_000

@@ -45,7 +45,7 @@ def test_any_number_of_digits_is_scored(engine: Engine, digits: np.ndarray, size
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
 
-def test_neighbours_and_padding_change_no_answer(engine: Engine, digits: np.ndarray) -> None:
+def test_neighbors_and_padding_change_no_answer(engine: Engine, digits: np.ndarray) -> None:
     together = engine.probabilities(digits[:300])
     np.testing.assert_array_equal(engine.probabilities(digits[:10]), together[:10])
     np.testing.assert_array_equal(engine.probabilities(digits[100:101]), together[100:101])

@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-GREY = (np.arange(48 * 64) % 251).astype(np.uint8).reshape(48, 64)
+GRAY = (np.arange(48 * 64) % 251).astype(np.uint8).reshape(48, 64)
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -17,23 +17,23 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def whole_files() -> dict[str, bytes]:
-    grey = Image.fromarray(GREY)
-    colour = grey.convert("RGB")
+    gray = Image.fromarray(GRAY)
+    color = gray.convert("RGB")
     return {
-        "PNG": encoded(grey, "PNG"),
-        "PNG with a palette": encoded(grey.convert("P"), "PNG"),
-        "JPEG": encoded(colour, "JPEG"),
-        "progressive JPEG": encoded(colour, "JPEG", progressive=True),
-        "GIF": encoded(grey, "GIF"),
-        "TIFF": encoded(colour, "TIFF"),
-        "TIFF with LZW": encoded(grey, "TIFF", compression="tiff_lzw"),
-        "TIFF with deflate": encoded(colour, "TIFF", compression="tiff_adobe_deflate"),
+        "PNG": encoded(gray, "PNG"),
+        "PNG with a palette": encoded(gray.convert("P"), "PNG"),
+        "JPEG": encoded(color, "JPEG"),
+        "progressive JPEG": encoded(color, "JPEG", progressive=True),
+        "GIF": encoded(gray, "GIF"),
+        "TIFF": encoded(color, "TIFF"),
+        "TIFF with LZW": encoded(gray, "TIFF", compression="tiff_lzw"),
+        "TIFF with deflate": encoded(color, "TIFF", compression="tiff_adobe_deflate"),
         "TIFF with its directory first": tiff_with_its_directory_first(),
-        "fax TIFF": encoded(grey.convert("1"), "TIFF", compression="group4"),
-        "WebP": encoded(colour, "WEBP"),
-        "lossless WebP": encoded(colour.convert("RGBA"), "WEBP", lossless=True),
-        "BMP": encoded(colour, "BMP"),
-        "BMP with a palette": encoded(grey, "BMP"),
+        "fax TIFF": encoded(gray.convert("1"), "TIFF", compression="group4"),
+        "WebP": encoded(color, "WEBP"),
+        "lossless WebP": encoded(color.convert("RGBA"), "WEBP", lossless=True),
+        "BMP": encoded(color, "BMP"),
+        "BMP with a palette": encoded(gray, "BMP"),
     }
 
 
@@ -72,7 +72,7 @@ def tiff(entries: list[tuple[int, int, int, int]], *, count: int | None = None) 
 
 def tiff_with_its_directory_first() -> bytes:
     """A deflated TIFF that still has its directory when its pixels are cut off; libtiff writes it last."""
-    strip = zlib.compress(GREY.tobytes())
+    strip = zlib.compress(GRAY.tobytes())
     values = {256: 64, 257: 48, 258: 8, 259: 8, 262: 1, 273: 122, 277: 1, 278: 48, 279: len(strip)}
     return tiff([(tag, 4, 1, value) for tag, value in values.items()]) + strip
 

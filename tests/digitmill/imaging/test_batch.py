@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from digitmill.imaging.batch import canonical_batch, decode_batch
-from digitmill.imaging.canonical import canonicalise
+from digitmill.imaging.canonical import canonicalize
 from digitmill.imaging.decode import decode
 from schemas.failure import FailureCode, ImageError
 
@@ -30,11 +30,11 @@ def test_a_bad_image_costs_its_own_slot(digits: np.ndarray, png_of: Callable) ->
     assert not batch.digits[[1, 2, 4, 5]].any()
 
 
-def test_every_slot_is_what_canonicalise_makes_of_its_image(digits: np.ndarray, png_of: Callable) -> None:
+def test_every_slot_is_what_canonicalize_makes_of_its_image(digits: np.ndarray, png_of: Callable) -> None:
     pictures = [*digits[:20], *(255 - digits[20:40]), *(np.pad(digit, 9) for digit in digits[40:60])]
     batch = decode_batch(map(png_of, pictures), len(pictures))
     assert not any(batch.errors)
-    np.testing.assert_array_equal(batch.digits, np.stack([canonicalise(picture) for picture in pictures]))
+    np.testing.assert_array_equal(batch.digits, np.stack([canonicalize(picture) for picture in pictures]))
 
 
 @pytest.mark.parametrize("level", [0, 20, 255])
@@ -54,7 +54,7 @@ def test_contents_that_do_not_match_the_size_are_refused(size: int) -> None:
         decode_batch([b"a", b"b"], size)
 
 
-def test_decoded_pictures_are_canonicalised_as_one_by_one() -> None:
+def test_decoded_pictures_are_canonicalized_as_one_by_one() -> None:
     rng = np.random.default_rng(5)
     native = np.zeros((6, 28, 28), np.uint8)
     native[:, 8:20, 10:18] = rng.integers(100, 255, (6, 12, 8))
@@ -66,7 +66,7 @@ def test_decoded_pictures_are_canonicalised_as_one_by_one() -> None:
         assert batch.digits.shape == (len(pictures), 28, 28)
         for picture, digit, error in zip(pictures, batch.digits, batch.errors, strict=True):
             if error is None:
-                assert (digit == canonicalise(picture)).all()
+                assert (digit == canonicalize(picture)).all()
             else:
                 assert error.code == "BLANK"
                 assert not digit.any()
@@ -84,7 +84,7 @@ def test_warnings_of_the_libraries_are_dropped(png_of: Callable, capfd: pytest.C
     picture = np.zeros((28, 28), np.uint8)
     picture[4:24, 12:16] = 255
     file = png_of(picture)
-    # A transparent grey of the wrong length, with the right checksum.
+    # A transparent gray of the wrong length, with the right checksum.
     chunk = b"tRNS" + bytes(6)
     odd = file[:33] + struct.pack(">I", 6) + chunk + struct.pack(">I", zlib.crc32(chunk)) + file[33:]
     assert decode_batch([odd], 1).errors == [None]

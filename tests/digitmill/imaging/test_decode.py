@@ -15,16 +15,16 @@ from digitmill.imaging.decode import decode
 from digitmill.imaging.limits import DECODER_MEMORY, MAX_PIXELS
 from schemas.failure import FailureCode, ImageError
 from tests.digitmill.imaging import hostile
-from tests.digitmill.imaging.hostile import GREY, encoded
+from tests.digitmill.imaging.hostile import GRAY, encoded
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
-def test_grey_comes_back_byte_for_byte(kind: str) -> None:
-    np.testing.assert_array_equal(decode(encoded(Image.fromarray(GREY), kind)), GREY)
+def test_gray_comes_back_byte_for_byte(kind: str) -> None:
+    np.testing.assert_array_equal(decode(encoded(Image.fromarray(GRAY), kind)), GRAY)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "WEBP", "JPEG", "GIF"])
-def test_colour_comes_as_blue_green_red(kind: str) -> None:
+def test_color_comes_as_blue_green_red(kind: str) -> None:
     options = {"lossless": True} if kind == "WEBP" else {}
     pixels = decode(encoded(Image.new("RGB", (64, 48), (250, 120, 10)), kind, **options))
     assert pixels.shape == (48, 64, 3)
@@ -32,7 +32,7 @@ def test_colour_comes_as_blue_green_red(kind: str) -> None:
 
 
 def test_16_bits_are_kept() -> None:
-    deep = (GREY.astype(np.uint16) * 257)[:, ::-1]
+    deep = (GRAY.astype(np.uint16) * 257)[:, ::-1]
     np.testing.assert_array_equal(decode(encoded(Image.fromarray(deep), "PNG")), deep)
 
 
@@ -61,18 +61,18 @@ def test_the_orientation_is_applied(kind: str, mode: str, orientation: int) -> N
     options = {"lossless": True} if kind == "WEBP" else {}
     pixels = decode(encoded(stored, kind, exif=exif, **options))
     assert pixels.shape[:2] == (24, 40)
-    grey = pixels if pixels.ndim == 2 else pixels[..., 0]
-    assert grey[:8, :12].mean() < 30
-    assert grey[:8, -12:].mean() > 225
-    assert grey[-8:].mean() > 225
+    gray = pixels if pixels.ndim == 2 else pixels[..., 0]
+    assert gray[:8, :12].mean() < 30
+    assert gray[:8, -12:].mean() > 225
+    assert gray[-8:].mean() > 225
 
 
 @pytest.mark.parametrize(
     ("samples", "levels"),
     [
-        pytest.param(GREY.astype(np.float32) / 255, GREY.astype(np.uint16) * 257, id="float up to 1"),
-        pytest.param(GREY.astype(np.float32), GREY.astype(np.uint16) * 257, id="float up to 255"),
-        pytest.param(GREY.astype(np.int32) * 2**23, GREY.astype(np.uint16) * 257, id="32 bits"),
+        pytest.param(GRAY.astype(np.float32) / 255, GRAY.astype(np.uint16) * 257, id="float up to 1"),
+        pytest.param(GRAY.astype(np.float32), GRAY.astype(np.uint16) * 257, id="float up to 255"),
+        pytest.param(GRAY.astype(np.int32) * 2**23, GRAY.astype(np.uint16) * 257, id="32 bits"),
         pytest.param(np.full((9, 9), 0.98, np.float32), np.full((9, 9), 64224, np.uint16), id="blank"),
         pytest.param(
             np.array([[-1, 1], [0, 1]], np.float32), np.array([[0, 65535], [32768, 65535]]), id="below 0"
@@ -195,7 +195,7 @@ def test_5000_damaged_files_give_pixels_or_an_error_each() -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
-def test_the_transparent_grey_of_a_png_is_clear(depth: int) -> None:
+def test_the_transparent_gray_of_a_png_is_clear(depth: int) -> None:
     levels = np.array([[0, 2**depth - 1]])
     row = b"\0" + np.packbits([int(b) for v in levels[0] for b in f"{v:0{depth}b}"]).tobytes()
     data = bytearray(hostile.png(2, 1))
@@ -233,7 +233,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 
 @given(st.data())
 def test_flipped_bytes_give_pixels_or_an_error(data: st.DataObject) -> None:
-    damaged = bytearray(encoded(Image.fromarray(GREY), "PNG"))
+    damaged = bytearray(encoded(Image.fromarray(GRAY), "PNG"))
     for place in data.draw(st.lists(st.integers(0, len(damaged) - 1), min_size=1, max_size=5)):
         damaged[place] ^= data.draw(st.integers(1, 255))
     try:
@@ -249,9 +249,9 @@ def test_any_bytes_give_pixels_or_an_error(data: bytes) -> None:
 
 
 def own_pngs() -> dict[str, tuple[bytes, bool]]:
-    """PNGs of every colour type, and damaged ones."""
+    """PNGs of every color type, and damaged ones."""
     modes = {"1": 1, "L": 1, "P": 1, "RGB": 1, "LA": 1, "RGBA": 1}
-    good = {mode: encoded(Image.fromarray(GREY).convert(mode), "PNG") for mode in modes}
+    good = {mode: encoded(Image.fromarray(GRAY).convert(mode), "PNG") for mode in modes}
     flipped = bytearray(good["L"])
     flipped[len(flipped) // 2] ^= 0xFF
     bad = {"cut": good["L"][:-40], "flipped": bytes(flipped), "text": b"\x89PNX" + good["L"][4:]}

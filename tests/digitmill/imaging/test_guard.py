@@ -15,7 +15,7 @@ from PIL import Image
 
 from digitmill.imaging import decoder_messages
 from digitmill.imaging.batch import decode_batch
-from digitmill.imaging.canonical import canonicalise
+from digitmill.imaging.canonical import canonicalize
 from digitmill.imaging.decode import decode_here
 from digitmill.imaging.guard import GUARD, Guard
 from digitmill.imaging.headers.header import read_header
@@ -104,10 +104,10 @@ def faulty():
 def test_it_answers_as_this_process_would(scan: bytes) -> None:
     pixels = decode_here(scan, read_header(scan))
     np.testing.assert_array_equal(GUARD.pixels(scan), pixels)
-    np.testing.assert_array_equal(GUARD.digit(scan), canonicalise(pixels))
+    np.testing.assert_array_equal(GUARD.digit(scan), canonicalize(pixels))
 
 
-def test_deep_and_colourful_pixels_come_whole() -> None:
+def test_deep_and_colorful_pixels_come_whole() -> None:
     file = io.BytesIO()
     pixels = np.random.default_rng(0).integers(0, 255, (31, 17, 4), dtype=np.uint8)
     Image.fromarray(pixels).save(file, "WEBP", lossless=True, exact=True)
@@ -455,9 +455,9 @@ def test_the_pixel_cap_holds_whatever_the_environment_says(monkeypatch: pytest.M
 
 @pytest.mark.slow
 def test_verdicts_do_not_depend_on_what_came_before(scan: bytes) -> None:
-    colours = np.random.default_rng(0).integers(0, 255, (64, 64, 4), dtype=np.uint8)
+    colors = np.random.default_rng(0).integers(0, 255, (64, 64, 4), dtype=np.uint8)
     file = io.BytesIO()
-    Image.fromarray(np.tile(colours, (64, 64, 1))).save(file, "TIFF", compression="tiff_lzw")
+    Image.fromarray(np.tile(colors, (64, 64, 1))).save(file, "TIFF", compression="tiff_lzw")
     large = file.getvalue()
     guard = Guard()
     first = guard.pixels(large)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from digitmill.imaging.canonical import canonicalise
+from digitmill.imaging.canonical import canonicalize
 from digitmill.imaging.native import are_native, is_native
 
 
@@ -54,17 +54,17 @@ def test_pictures_of_28_pixels_are_fitted_as_larger_ones_are(
     differences = []
     for digit in digits[::20]:
         small = np.abs(polarity - moved(resized(digit, side), 1, 1).astype(int)).astype(np.uint8)
-        found = canonicalise(small)
+        found = canonicalize(small)
         assert is_native(found)
         doubled = cv2.resize(small, (56, 56), interpolation=cv2.INTER_LINEAR)
-        differences.append(np.abs(found.astype(int) - canonicalise(doubled)).mean())
+        differences.append(np.abs(found.astype(int) - canonicalize(doubled)).mean())
     assert np.median(differences) < 12
 
 
 @pytest.mark.parametrize("polarity", [0, 255])
 def test_faint_digits_of_28_pixels_are_stretched(digits: np.ndarray, polarity: int) -> None:
     for digit in digits[::20]:
-        found = canonicalise(np.abs(polarity - (digit // 5).astype(int)).astype(np.uint8))
+        found = canonicalize(np.abs(polarity - (digit // 5).astype(int)).astype(np.uint8))
         assert found.max() == 255
         assert np.abs(found.astype(int) - digit).mean() < 12
 

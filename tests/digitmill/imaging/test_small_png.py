@@ -1,4 +1,4 @@
-"""Small grey PNGs come out of a batch as OpenCV alone decodes them, whole, odd and damaged."""
+"""Small gray PNGs come out of a batch as OpenCV alone decodes them, whole, odd and damaged."""
 
 import contextlib
 import io
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from digitmill.imaging.batch import decode_batch
-from digitmill.imaging.canonical import canonicalise
+from digitmill.imaging.canonical import canonicalize
 from digitmill.imaging.decode import decode
 from digitmill.imaging.small_png import decode_small, may_be_small
 from schemas.failure import ImageError
@@ -28,7 +28,7 @@ NONE, LEFT, UP, AVERAGE, PAETH = range(5)
 
 def by_opencv(data: bytes) -> np.ndarray | str:
     try:
-        return canonicalise(decode(data))
+        return canonicalize(decode(data))
     except ImageError as error:
         return f"{error.code} {error.detail}"
 
@@ -64,7 +64,7 @@ def filtered(picture: np.ndarray, filters: Sequence[int]) -> bytes:
 
 
 def png(rows: bytes, *, level: int = 6, window: int = 15, strategy: int = 0, before: bytes = b"") -> bytes:
-    """Return a PNG of 28 x 28 grey pixels."""
+    """Return a PNG of 28 x 28 gray pixels."""
     packer = zlib.compressobj(level, zlib.DEFLATED, window, 9, strategy)
     return of_stream(packer.compress(rows) + packer.flush(), before=before)
 
@@ -162,7 +162,7 @@ def odd_files() -> dict[str, bytes]:
         "a length that lies": whole[:33] + b"\xff\xff\xff\xff" + whole[37:],
         "two pictures": whole + whole,
         "a comment": of_stream(stream, before=chunk(b"tEXt", b"a\0b")),
-        "a transparent grey": of_stream(stream, before=chunk(b"tRNS", b"\0\0")),
+        "a transparent gray": of_stream(stream, before=chunk(b"tRNS", b"\0\0")),
         "nothing but a header": whole[:33],
     }
 

@@ -32,7 +32,7 @@ def pictures(digits: np.ndarray, makers: dict[str, Maker]) -> Iterator[bytes]:
 
 
 def grown(digit: Picture, rng: np.random.Generator, *, smallest: int = 36, largest: int = 300) -> Picture:
-    """The digit rescaled and off-centre: float32, 0 = paper, 1 = ink."""
+    """The digit rescaled and off-center: float32, 0 = paper, 1 = ink."""
     side = round(smallest * (largest / smallest) ** rng.random())
     ink = cv2.resize(digit, (side, side), interpolation=cv2.INTER_CUBIC).astype(np.float32) / 255
     margins = (rng.uniform(0, 0.7, 4) * side).astype(int)
@@ -40,7 +40,7 @@ def grown(digit: Picture, rng: np.random.Generator, *, smallest: int = 36, large
 
 
 def paper(shape: tuple[int, ...], rng: np.random.Generator) -> Picture:
-    """Grey paper under a lamp from one side, with grain: float32 grey levels."""
+    """Gray paper under a lamp from one side, with grain: float32 gray levels."""
     rows, columns = np.linspace(-1, 1, shape[0])[:, None], np.linspace(-1, 1, shape[1])
     angle, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, 35)
     level = rng.uniform(185, 220) + slope * (np.cos(angle) * rows + np.sin(angle) * columns)
@@ -48,10 +48,10 @@ def paper(shape: tuple[int, ...], rng: np.random.Generator) -> Picture:
 
 
 def on_paper(ink: Picture, rng: np.random.Generator) -> Picture:
-    """Ink of a dark colour on that paper: uint8[height, width, 3]."""
+    """Ink of a dark color on that paper: uint8[height, width, 3]."""
     ground = paper(ink.shape, rng)[..., None] * rng.uniform(0.95, 1, 3)
-    colour = rng.uniform(0, 90, 3)
-    return (ground * (1 - ink[..., None]) + colour * ink[..., None]).clip(0, 255).astype(np.uint8)
+    color = rng.uniform(0, 90, 3)
+    return (ground * (1 - ink[..., None]) + color * ink[..., None]).clip(0, 255).astype(np.uint8)
 
 
 def written(pixels: Picture | Image.Image, kind: str, **options: object) -> bytes:
@@ -83,9 +83,9 @@ def inverted_palette(digit: Picture, rng: np.random.Generator) -> bytes:
     levels = (grown(digit, rng) * 15 + 0.5).astype(np.uint8)
     order = rng.permutation(16)
     image = Image.fromarray(order.astype(np.uint8)[levels], "P")
-    greys = np.empty(16, np.uint8)
-    greys[order] = np.arange(16) * 12 + 40
-    image.putpalette(np.repeat(greys, 3).tobytes())
+    grays = np.empty(16, np.uint8)
+    grays[order] = np.arange(16) * 12 + 40
+    image.putpalette(np.repeat(grays, 3).tobytes())
     return written(image, "PNG")
 
 

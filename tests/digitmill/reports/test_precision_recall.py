@@ -10,10 +10,10 @@ COUNTS = st.lists(st.lists(st.integers(0, 50), min_size=4, max_size=4), min_size
 @given(COUNTS)
 def test_rates_follow_from_the_matrix(confusion) -> None:
     found = class_rates(confusion)
-    assert sum(rates.labelled for rates in found) == sum(rates.taken for rates in found)
+    assert sum(rates.labeled for rates in found) == sum(rates.taken for rates in found)
     for place, rates in enumerate(found):
         assert rates.right == confusion[place][place]
-        assert (rates.precision is None, rates.recall is None) == (rates.taken == 0, rates.labelled == 0)
+        assert (rates.precision is None, rates.recall is None) == (rates.taken == 0, rates.labeled == 0)
         if rates.precision and rates.recall:
             harmonic = 2 * rates.precision * rates.recall / (rates.precision + rates.recall)
             assert rates.f1 == pytest.approx(harmonic)

@@ -10,7 +10,7 @@ from trainer.data.sources import embedded_sample
 
 
 @pytest.mark.parametrize(("split", "images"), [("test", 500), ("validation", 500)])
-def test_a_split_is_written_as_labelled_folders(tmp_path: pathlib.Path, split: str, images: int) -> None:
+def test_a_split_is_written_as_labeled_folders(tmp_path: pathlib.Path, split: str, images: int) -> None:
     assert write_sample(tmp_path / "new", split) == images
     paths = sorted((tmp_path / "new").rglob("*.png"), key=lambda path: path.name)
     batch = decode_batch((path.read_bytes() for path in paths), len(paths))

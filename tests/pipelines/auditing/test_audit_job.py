@@ -128,7 +128,7 @@ def test_the_review_shows_them_among_the_doubtful_ones(output: pathlib.Path) -> 
     assert "below a confidence of" not in page
 
 
-def test_the_rate_of_errors_is_that_of_the_labelled_sample(
+def test_the_rate_of_errors_is_that_of_the_labeled_sample(
     output: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     sample = drawn(output)
@@ -139,7 +139,7 @@ def test_the_rate_of_errors_is_that_of_the_labelled_sample(
     labels |= dict.fromkeys(doubtful, UNREADABLE)
     summary = audited(output, write_labels(tmp_path / "labels.csv", labels))
     found = summary.total
-    assert (found.sampled, found.labelled, found.wrong, found.not_digits) == (SIZE, 50, 2, 1)
+    assert (found.sampled, found.labeled, found.wrong, found.not_digits) == (SIZE, 50, 2, 1)
     assert (found.error_rate, found.interval_95) == (0.04, exact_interval(2, 50, 0.05))
     assert (found.verdict, summary.exit_code) == (Verdict.NO_PROMISE, ExitCode.OK)
     assert "wrong       2, 1 are no digit" in summary.table()
@@ -206,7 +206,7 @@ def test_several_runs_are_answered_one_by_one_and_together(
     sample = drawn(output)
     labels = {row["image"]: (int(row["digit"]) + (number == 0)) % 10 for number, row in enumerate(sample)}
     summary = audited(output, write_labels(tmp_path / "labels.csv", labels), second)
-    assert (summary.total.labelled, summary.total.wrong) == (2 * SIZE, 2)
+    assert (summary.total.labeled, summary.total.wrong) == (2 * SIZE, 2)
     assert summary.table().count(f"1 of {SIZE} wrong") == 2
     assert [each["output"] for each in summary.as_data()["runs"]] == [str(output), str(second)]
     with pytest.raises(UserError, match="a run is named twice"):
@@ -215,14 +215,14 @@ def test_several_runs_are_answered_one_by_one_and_together(
         audited(tmp_path / "none", str(tmp_path / "labels.csv"))
 
 
-def judged(accepted: int, wrong: int, labelled: int, target: float | None = 0.99) -> Audit:
+def judged(accepted: int, wrong: int, labeled: int, target: float | None = 0.99) -> Audit:
     return judge_audit(
         run=str(accepted),
         target=target,
-        labelled=labelled,
+        labeled=labeled,
         wrong=wrong,
         accepted=accepted,
-        sampled=labelled,
+        sampled=labeled,
         not_digits=0,
     )
 
@@ -297,6 +297,6 @@ def test_a_merged_state_keeps_the_audits_and_draws_its_own_sample(
     later = score(digit_folder, bundle_path, tmp_path / "later", since=str(state))
     assert f"checked {SIZE} accepted images" in (later / "report.html").read_text()
     # The state's own audit stands for those of the runs in it.
-    assert audited(state, labels).total.labelled == SIZE
+    assert audited(state, labels).total.labeled == SIZE
     again = score(digit_folder, bundle_path, tmp_path / "again", since=str(state))
     assert f"checked {SIZE} accepted images" in (again / "report.html").read_text()

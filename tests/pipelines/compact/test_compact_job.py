@@ -94,7 +94,7 @@ def test_the_merged_state_equals_scoring_everything_again(
     whole = score(mixed_folder, bundle_path, tmp_path / "whole", labels="folder")
     merged = merge(tmp_path / "nights", output=tmp_path / "state")
     same_state(tmp_path / "state", tmp_path / "whole")
-    for name in ("counts", "failures", "labelled", "right", "accepted"):
+    for name in ("counts", "failures", "labeled", "right", "accepted"):
         assert getattr(merged, name) == getattr(whole, name)
 
 

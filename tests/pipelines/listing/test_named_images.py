@@ -39,7 +39,7 @@ def test_what_is_carried_goes_with_the_images(tmp_path: pathlib.Path) -> None:
     assert image.carried == '{"batch": "3"}'
 
 
-@pytest.mark.parametrize("text", ["/in/a.png\n", "path,colour\n/in/a.png,red\n"])
+@pytest.mark.parametrize("text", ["/in/a.png\n", "path,color\n/in/a.png,red\n"])
 def test_a_list_without_a_column_is_refused(tmp_path: pathlib.Path, text: str) -> None:
     with pytest.raises(UserError, match="lacks columns"):
         names(tmp_path, text, carry=("batch",))

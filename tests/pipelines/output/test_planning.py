@@ -35,7 +35,7 @@ def test_a_resumed_run_keeps_its_plan(options: ScoreOptions, bundle: Bundle) -> 
 class InkOptions(ScoreOptions):
     """What the next version may take: one field more."""
 
-    ink: str | None = flag("Colour of the ink.", group=OptionGroup("Input"))
+    ink: str | None = flag("Color of the ink.", group=OptionGroup("Input"))
 
 
 def test_a_flag_that_is_added_in_one_place_is_planned_and_compared(

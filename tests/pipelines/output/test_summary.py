@@ -21,7 +21,7 @@ def test_the_summary_is_aligned(manifest: Manifest) -> None:
 
 
 def test_without_labels_no_accuracy_is_claimed(manifest: Manifest) -> None:
-    table = Summary("out", dataclasses.replace(manifest, labelled=0, right=0)).table()
+    table = Summary("out", dataclasses.replace(manifest, labeled=0, right=0)).table()
     assert "accuracy" not in table
 
 
@@ -41,8 +41,8 @@ def test_a_challenger_has_a_line(manifest: Manifest) -> None:
         "challenger   agrees on 57 of 60 (95.00 %); its own accuracy 88.14 % "
         "(95 % interval 77.48 % to 94.13 %, 52 of 59)"
     )
-    unlabelled = dataclasses.replace(challenged, labelled=0, right=0, challenger_right=0)
-    assert "agrees on 57 of 60 (95.00 %)\n" in Summary("out", unlabelled).table()
+    unlabeled = dataclasses.replace(challenged, labeled=0, right=0, challenger_right=0)
+    assert "agrees on 57 of 60 (95.00 %)\n" in Summary("out", unlabeled).table()
 
 
 def test_what_was_skipped_ignored_and_vanished_is_told_apart(manifest: Manifest) -> None:
@@ -77,5 +77,5 @@ def test_without_failures_none_are_pointed_to(manifest: Manifest) -> None:
 
 
 def test_without_a_scored_image_there_is_no_speed(manifest: Manifest) -> None:
-    nothing = dataclasses.replace(manifest, counts=Counts(62, 0, 2, 60), labelled=0, right=0, accepted=0)
+    nothing = dataclasses.replace(manifest, counts=Counts(62, 0, 2, 60), labeled=0, right=0, accepted=0)
     assert "images/s" not in Summary("out", nothing).table()

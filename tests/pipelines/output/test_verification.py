@@ -154,7 +154,7 @@ def edit(output: pathlib.Path, change: Callable[[dict], object]) -> None:
     ("change", "finding"),
     [
         (lambda text: text.update(accepted=text["accepted"] - 1), "accepted when recounted"),
-        (lambda text: text.update(labelled=1), "labelled when recounted"),
+        (lambda text: text.update(labeled=1), "labeled when recounted"),
         (lambda text: text["figures"].update(accuracy=0.999), "its figures do not follow from its counts"),
         (lambda text: text.update(status="over_budget"), "a status of 'over_budget'"),
         (lambda text: text["failures"].update(EMPTY=0, CORRUPT=1), "failures of EMPTY when recounted"),

@@ -69,7 +69,7 @@ def test_every_image_is_packed_once_byte_for_byte(digit_folder: pathlib.Path, tm
         assert record[packed.GENERATION] == image.generation
     manifest = PackManifest.from_json((tmp_path / "out" / "manifest.json").read_text())
     assert manifest == summary.manifest
-    assert (manifest.listed, manifest.packed, manifest.failed, manifest.labelled) == (500, 500, 0, 500)
+    assert (manifest.listed, manifest.packed, manifest.failed, manifest.labeled) == (500, 500, 0, 500)
 
 
 def test_the_manifest_names_every_file(digit_folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -91,7 +91,7 @@ def test_files_are_not_looked_into_and_unreadable_ones_are_named(
     (mixed_folder / "gone.png").symlink_to(mixed_folder / "nowhere")
     manifest = packed_into(mixed_folder, tmp_path / "out", labels="folder").manifest
     assert (manifest.listed, manifest.packed, manifest.failed) == (66, 65, 1)
-    assert manifest.labelled == 60
+    assert manifest.labeled == 60
     assert manifest.failures["MISSING"] == 1
     rows = list(csv.DictReader(io.StringIO((tmp_path / "out" / "failures.csv").read_text())))
     assert [(row["image"].rpartition("/")[2], row["code"]) for row in rows] == [("gone.png", "MISSING")]

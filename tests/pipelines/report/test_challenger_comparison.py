@@ -4,16 +4,16 @@ from pipelines.report.challenger_comparison import ChallengerComparison
 from pipelines.statistics.agreement import Agreement
 
 CELLS = (
-    Agreement(1, 1, 50, labelled=40, right=38, challenger_right=38),
-    Agreement(1, 7, 12, labelled=10, right=2, challenger_right=7),
-    Agreement(2, -1, 3, labelled=3, right=1, challenger_right=0),
+    Agreement(1, 1, 50, labeled=40, right=38, challenger_right=38),
+    Agreement(1, 7, 12, labeled=10, right=2, challenger_right=7),
+    Agreement(2, -1, 3, labeled=3, right=1, challenger_right=0),
 )
 
 
-def test_labelled_images_are_counted_by_which_model_is_right() -> None:
+def test_labeled_images_are_counted_by_which_model_is_right() -> None:
     comparison = ChallengerComparison.of(CELLS)
     assert comparison == ChallengerComparison(both=38, model=3, challenger=7, neither=2 + 1 + 2)
-    assert comparison.labelled == 53
+    assert comparison.labeled == 53
 
 
 @pytest.mark.parametrize(

@@ -15,17 +15,17 @@ from schemas.failure import Failure, FailureCode
 
 def test_precision_recall_and_f1(statistics: RunStatistics) -> None:
     nine = digit_metrics(statistics, survey_folders(statistics))[9]
-    assert (nine.labelled, nine.taken, nine.right) == (5, 14, 5)
+    assert (nine.labeled, nine.taken, nine.right) == (5, 14, 5)
     assert nine.recall == 1
     assert nine.precision == pytest.approx(5 / 14)
     assert nine.f1 == pytest.approx(2 * nine.precision / (1 + nine.precision))
 
 
 def test_without_labels_precision_recall_and_f1_are_missing(statistics: RunStatistics) -> None:
-    unlabelled = dataclasses.replace(statistics, confusion=((0,) * 10,) * 10)
-    for metrics in digit_metrics(unlabelled, survey_folders(unlabelled)):
+    unlabeled = dataclasses.replace(statistics, confusion=((0,) * 10,) * 10)
+    for metrics in digit_metrics(unlabeled, survey_folders(unlabeled)):
         assert (metrics.precision, metrics.recall, metrics.f1) == (None, None, None)
-        assert "0.00" not in [words for words, _ in metrics.cells(labelled=False, scored=60)][5:]
+        assert "0.00" not in [words for words, _ in metrics.cells(labeled=False, scored=60)][5:]
 
 
 def test_folder_metrics_include_failures(statistics: RunStatistics) -> None:

@@ -67,7 +67,7 @@ def test_the_digit_that_changed_most_is_named() -> None:
 
 def test_few_images_give_no_verdict() -> None:
     few = make_distributions((3.0, 1.0, *(0.0,) * 8), images=4)
-    current = dataclasses.replace(few, confidences=(0,) * 20, grey_levels=(0,) * 20)
+    current = dataclasses.replace(few, confidences=(0,) * 20, gray_levels=(0,) * 20)
     comparison = DriftComparison.of(current, make_distributions(), name="the training set")
     digits = comparison.drifts[0]
     assert digits.index is not None
@@ -145,7 +145,7 @@ def test_images_without_drift_and_few_images_are_no_shift() -> None:
 def test_a_card_has_the_distributions_of_its_training_set(card: ModelCard) -> None:
     training = Distributions.from_card(card)
     assert training.images == sum(card.class_counts)
-    assert training.grey_levels == card.pixel_histogram
+    assert training.gray_levels == card.pixel_histogram
     assert training.images_of("confidences") == training.images
     assert training.ink == card.ink
 

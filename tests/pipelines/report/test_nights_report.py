@@ -56,7 +56,7 @@ def nights(tmp_path: pathlib.Path, manifest: Manifest) -> pathlib.Path:
     """Three finished nights, of which the last has drift, and one that broke off."""
     root = tmp_path / "nights"
     priced = dataclasses.replace(manifest, options={**manifest.options, "price_per_hour": 12.0})
-    write(root / "third <night>", night(priced, 3, drift=0.31, drift_from_previous=0.3, labelled=0, right=0))
+    write(root / "third <night>", night(priced, 3, drift=0.31, drift_from_previous=0.3, labeled=0, right=0))
     write(root / "first", night(priced, 1, drift=0.0))
     over = dataclasses.replace(priced, status=Status.OVER_BUDGET, counts=Counts(62, 60, 2, 0))
     write(root / "second", night(over, 2, drift=0.02, drift_from_previous=0.0))
@@ -85,7 +85,7 @@ def test_all_figures_that_are_known_are_drawn(nights: pathlib.Path) -> None:
 def test_an_audit_is_shown_where_there_is_one(nights: pathlib.Path) -> None:
     for name, wrong in (("first", 1), ("second", 3)):
         found = judge_audit(
-            run=name, target=0.999, accepted=1_000, sampled=200, labelled=200, wrong=wrong, not_digits=0
+            run=name, target=0.999, accepted=1_000, sampled=200, labeled=200, wrong=wrong, not_digits=0
         )
         (nights / name / "audit.json").write_text(found.to_json())
     page = Page(nights_report.report_nights([str(nights)]))
@@ -108,7 +108,7 @@ def test_a_damaged_audit_is_named(nights: pathlib.Path, text: str) -> None:
 
 def test_what_no_night_knows_is_left_out(tmp_path: pathlib.Path, manifest: Manifest) -> None:
     for day in (1, 2):
-        write(tmp_path / str(day), night(manifest, day, labelled=0, right=0))
+        write(tmp_path / str(day), night(manifest, day, labeled=0, right=0))
     page = Page(nights_report.report_nights([str(tmp_path)]))
     assert page.charts == ["volume", "accepted", "failed", "minutes"]
     for absent in ("Drift", "Cost", "Accuracy"):
@@ -128,7 +128,7 @@ def test_the_table_has_the_figures_oldest_first(nights: pathlib.Path) -> None:
         rows = list(csv.DictReader(file))
     assert [row["night"] for row in rows] == ["first", "second", "third <night>"]
     assert [row["drift"] for row in rows] == ["0.000000", "0.020000", "0.310000"]
-    assert (rows[0]["listed"], rows[0]["failed"], rows[0]["labelled"], rows[0]["right"]) == (
+    assert (rows[0]["listed"], rows[0]["failed"], rows[0]["labeled"], rows[0]["right"]) == (
         "62",
         "2",
         "59",

@@ -147,7 +147,7 @@ def test_a_run_in_numbers_is_what_its_manifest_says(night: pathlib.Path) -> None
     assert found["failures"] == manifest["failures"]
     assert found["figures"] == manifest["figures"]
     low, high = found["figures"]["accuracy_low"], found["figures"]["accuracy_high"]
-    assert 0 < low <= found["figures"]["accuracy"] == manifest["right"] / manifest["labelled"] <= high <= 1
+    assert 0 < low <= found["figures"]["accuracy"] == manifest["right"] / manifest["labeled"] <= high <= 1
     assert found["figures"]["accepted"] == manifest["accepted"] / manifest["counts"]["scored"]
 
 

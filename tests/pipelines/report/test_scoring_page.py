@@ -102,11 +102,11 @@ def test_a_run_where_all_failed_has_a_page(statistics: RunStatistics, manifest: 
         mistaken=(),
         examples=(),
         thresholds=ConfidenceCounts(),
-        accepted_labelled=0,
+        accepted_labeled=0,
         accepted_right=0,
     )
     counts = dataclasses.replace(manifest.counts, listed=2, scored=0)
-    manifest = dataclasses.replace(manifest, counts=counts, labelled=0, right=0, accepted=0)
+    manifest = dataclasses.replace(manifest, counts=counts, labeled=0, right=0, accepted=0)
     assert "2 listed = 0 scored + 2 failed" in Outline(render_page(statistics, manifest)).text
 
 
@@ -177,7 +177,7 @@ def test_a_run_with_nothing_new_says_so(statistics: RunStatistics, manifest: Man
         manifest,
         counts=counts,
         failures=none,
-        labelled=0,
+        labeled=0,
         right=0,
         accepted=0,
         times=manifest.times | {"images": 0},

@@ -97,7 +97,7 @@ def test_agreement_is_reported_with_a_challenger_only(
         LocalFolder(tmp_path), challenged
     )
     assert (tmp_path / "reports" / "agreement.csv").read_text().splitlines() == [
-        "digit,challenger_digit,images,labelled,right,challenger_right",
+        "digit,challenger_digit,images,labeled,right,challenger_right",
         "1,,1,0,0,0",
         "1,1,57,57,49,49",
         "2,7,2,2,1,1",
@@ -107,9 +107,9 @@ def test_agreement_is_reported_with_a_challenger_only(
 def test_without_labels_there_is_no_confusion(
     tmp_path: pathlib.Path, statistics: RunStatistics, manifest: Manifest
 ) -> None:
-    unlabelled = dataclasses.replace(statistics, confusion=((0,) * 10,) * 10)
-    parts = RunReport.of(unlabelled, Baselines()).write(
-        LocalFolder(tmp_path), dataclasses.replace(manifest, labelled=0, right=0)
+    unlabeled = dataclasses.replace(statistics, confusion=((0,) * 10,) * 10)
+    parts = RunReport.of(unlabeled, Baselines()).write(
+        LocalFolder(tmp_path), dataclasses.replace(manifest, labeled=0, right=0)
     )
     assert "reports/confusion.csv" not in {part.name for part in parts}
     assert "Confusion" not in (tmp_path / "report.html").read_text()

@@ -45,7 +45,7 @@ def test_with_few_images_a_large_index_may_be_chance() -> None:
 
 
 @given(st.lists(st.integers(0, 100), min_size=1, max_size=40).filter(any), st.integers(1, 8))
-def test_groups_are_neighbours_and_no_more_than_wanted(counts: list[int], groups: int) -> None:
+def test_groups_are_neighbors_and_no_more_than_wanted(counts: list[int], groups: int) -> None:
     found = group_evenly(tuple(counts), groups)
     assert len(found) == len(counts)
     assert sorted(found) == list(found)

@@ -140,7 +140,7 @@ def test_an_original_that_differs_in_size_or_polarity_alone_is_not_shown(
     assert only(tmp_path, large.astype(np.uint16) * 257).original == b""
 
 
-@pytest.mark.parametrize("kind", ["grey", "colour", "transparent", "deep", "tall"])
+@pytest.mark.parametrize("kind", ["gray", "color", "transparent", "deep", "tall"])
 def test_an_image_that_differs_from_its_digit_gets_a_thumbnail(
     tmp_path: pathlib.Path, large: np.ndarray, kind: str
 ) -> None:
@@ -148,8 +148,8 @@ def test_an_image_that_differs_from_its_digit_gets_a_thumbnail(
     sheet = np.full((800, 500), 250, np.uint8)
     sheet[40:320, 60:340] = large
     pixels = {
-        "grey": sheet,
-        "colour": cv2.merge([sheet, sheet, np.full_like(sheet, 250)]),
+        "gray": sheet,
+        "color": cv2.merge([sheet, sheet, np.full_like(sheet, 250)]),
         "transparent": cv2.merge([0 * sheet, 0 * sheet, 0 * sheet, 255 - sheet]),
         "deep": sheet.astype(np.uint16) * 257,
         "tall": np.vstack([sheet, np.full((3_000, 500), 250, np.uint8)]),

@@ -132,7 +132,7 @@ def test_arrows_and_clicks_choose(page: Page) -> None:
     expect(page.locator("#image-8 .given")).to_have_text("8?")
 
 
-def test_the_help_lists_all_keys_and_blocks_labelling(page: Page) -> None:
+def test_the_help_lists_all_keys_and_blocks_labeling(page: Page) -> None:
     press(page, "?")
     expect(page.locator("#help")).to_be_visible()
     press(page, "5", "Escape")
@@ -184,7 +184,7 @@ def test_the_page_works_without_local_storage(
     assert [row["label"] for row in download(page, tmp_path)] == ["1", "2"]
 
 
-def test_filters_narrow_the_images_shown_and_labelled(page: Page) -> None:
+def test_filters_narrow_the_images_shown_and_labeled(page: Page) -> None:
     page.select_option("#digit", "3")
     expect(page.locator("#matching")).to_have_text("4 match")
     expect(page.locator(".tile")).to_have_count(4)
@@ -316,7 +316,7 @@ def fields_page(
     return opened
 
 
-def test_fields_are_labelled_digit_by_digit(fields_page: Callable[..., Page], tmp_path: pathlib.Path) -> None:
+def test_fields_are_labeled_digit_by_digit(fields_page: Callable[..., Page], tmp_path: pathlib.Path) -> None:
     page = fields_page()
     expect(page.locator(".head")).to_have_count(2)
     expect(page.locator(".head").first).to_contain_text("form <b>f</b>")
@@ -325,7 +325,7 @@ def test_fields_are_labelled_digit_by_digit(fields_page: Callable[..., Page], tm
     # The three digits of the first field come first, then what is in no field.
     press(page, "7", "8", "9")
     expect(page.locator("#counts")).to_have_text("3 of 8 looked at; 1 of 2 fields")
-    expect(page.locator(".head").first).to_contain_text("labelled")
+    expect(page.locator(".head").first).to_contain_text("labeled")
     assert [(row["path"], row["label"]) for row in download(page, tmp_path)] == [
         ("gs://b/f/1.png", "7"),
         ("gs://b/f/2.png", "8"),
@@ -354,7 +354,7 @@ def test_digits_of_fields_have_words_and_a_reviewer_too(
 ) -> None:
     page = fields_page()
     press(page, "x", "t", "u")
-    expect(page.locator(".head").first).to_contain_text("labelled")
+    expect(page.locator(".head").first).to_contain_text("labeled")
     rename(page, "Ann")
     expect(page.locator("#counts")).to_contain_text("3 of 8 looked at")
     rename(page, "Bo")
@@ -446,12 +446,12 @@ def test_two_reviewers_are_compared(page: Page, tmp_path: pathlib.Path) -> None:
     expect(page.locator("#other")).to_be_hidden()  # not before there is a label of one's own
     press(page, "5", "x")
     expect(page.locator("#agreement")).to_contain_text(
-        "You and Ann have both labelled 4 images and agree on 3, 75.0 %; "
+        "You and Ann have both labeled 4 images and agree on 3, 75.0 %; "
         "Cohen\N{RIGHT SINGLE QUOTATION MARK}s kappa 0.69"
     )
     page.select_option("#state", "differ")
     expect(page.locator("#matching")).to_have_text("1 match")
-    expect(page.locator("#other")).to_have_text("Ann: labelled 3, you: labelled 5")
+    expect(page.locator("#other")).to_have_text("Ann: labeled 3, you: labeled 5")
 
 
 def test_label_studio_gives_back_what_it_was_given(page: Page, tmp_path: pathlib.Path) -> None:

@@ -216,7 +216,7 @@ def test_an_input_written_in_other_ways_is_the_same_one(
     places = ("scans", "./scans/", "link", f"{tmp_path}/link/../scans", f"{tmp_path}//scans")
     for number, place in enumerate(places):
         found = score(place, bundle_path, tmp_path / f"nights/{number}", labels=str(tmp_path / "labels.csv"))
-        assert found.labelled == 8
+        assert found.labeled == 8
     for number, place in enumerate(places):
         later = score(place, bundle_path, tmp_path / f"later/{number}", since=str(tmp_path / "nights"))
         assert counts(later) == (8, 0, 0, 8, 0, 0)

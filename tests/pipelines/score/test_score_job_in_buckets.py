@@ -168,7 +168,7 @@ def test_a_large_folder_is_listed_by_the_workers(
     output = f"{filled.uri}/out" if where == "bucket" else tmp_path / "out"
     summary = run(options(filled, bundle_path, output, labels="folder"))
     assert dataclasses.astuple(summary.manifest.counts) == (100, 100, 0, 0)
-    assert summary.manifest.labelled == 100
+    assert summary.manifest.labeled == 100
     assert sum(part.rows for part in summary.manifest.parts if part.name.endswith(".gz")) == 100
 
 
@@ -241,7 +241,7 @@ def test_an_input_list_and_labels_in_a_bucket_count_from_their_folder(
     given = dataclasses.replace(options(filled, bundle_path, f"{filled.uri}/out", **lists), inputs=())
     manifest = run(given).manifest
     assert dataclasses.astuple(manifest.counts) == (3, 3, 0, 0)
-    assert manifest.labelled == 3
+    assert manifest.labeled == 3
     assert f"--labels {lists['labels']}" in given.command(resume=True)
     assert run(dataclasses.replace(given, resume=True)).manifest == manifest
 

@@ -32,7 +32,7 @@ def test_from_a_bucket_to_a_bucket(
     other_store.put("in/0/bad.png", b"")
     output = f"{other_store.uri}/out"
     manifest = score_job.run(options(f"{other_store.uri}/in", bundle_path, output)).manifest
-    assert (manifest.counts.scored, manifest.counts.failed, manifest.labelled) == (20, 1, 20)
+    assert (manifest.counts.scored, manifest.counts.failed, manifest.labeled) == (20, 1, 20)
     assert verify(open_folder(output)).findings == ()
     assert open_folder(output).read(".launcher.lock") == b"{}"
 

@@ -174,7 +174,7 @@ def test_a_pipe_of_the_shell_is_read_once(
     finally:
         os.close(reading)
     assert rows_of(tmp_path / "piped") == rows_of(tmp_path / "plain")
-    assert (piped.fields, piped.labelled) == (plain.fields, 2)
+    assert (piped.fields, piped.labeled) == (plain.fields, 2)
 
 
 def test_the_list_can_say_what_makes_a_field(options: Callable, tmp_path: pathlib.Path) -> None:
@@ -208,7 +208,7 @@ def test_a_list_without_both_columns_makes_no_fields(
         ({"carry": "Label"}, "already have a column"),
         ({"carry": "batch,batch"}, "already have a column"),
         ({"carry": "batch", "input_list": None}, "--carry needs --input-list"),
-        ({"carry": "batch,colour"}, "lacks columns"),
+        ({"carry": "batch,color"}, "lacks columns"),
     ],
 )
 def test_columns_that_cannot_be_carried_are_refused(

@@ -81,7 +81,7 @@ def test_the_agreement_report_counts_the_rows(challenged: tuple) -> None:
     for cell in cells:
         pair = (cell["digit"], cell["challenger_digit"])
         labels = [row["label"] for row in rows if (row["digit"], row["challenger_digit"]) == pair]
-        assert int(cell["images"]) == int(cell["labelled"]) == len(labels)
+        assert int(cell["images"]) == int(cell["labeled"]) == len(labels)
         assert int(cell["right"]) == labels.count(pair[0])
         assert int(cell["challenger_right"]) == labels.count(pair[1])
     assert sum(int(cell["images"]) for cell in cells) == 500

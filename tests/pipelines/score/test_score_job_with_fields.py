@@ -262,5 +262,5 @@ def test_with_labels_the_values_are_counted_right_or_wrong(
     manifest = run(options(labels=str(truth))).manifest
     complete = [row for row in fields_of(tmp_path / "out").values() if not row["reason"]]
     assert manifest.fields is not None
-    assert manifest.fields.labelled == len(complete) == 4
+    assert manifest.fields.labeled == len(complete) == 4
     assert manifest.fields.right == sum(row["label"] == row["value"] for row in complete)

@@ -73,7 +73,7 @@ _KNOWN_ERRORS = {947, 1621, 1901, 2130, 2462, 2597, 2654, 3520, 3558, 5937, 6651
 
 
 @pytest.fixture
-def mislabelled(
+def mislabeled(
     tmp_path: pathlib.Path, digits: np.ndarray, labels: np.ndarray, png_of: Callable
 ) -> tuple[pathlib.Path, set[str]]:
     """A run with labels, of which three are wrong; and the names of these images."""
@@ -96,9 +96,9 @@ def mislabelled(
 
 
 def test_the_review_page_has_accepted_images_with_doubtful_labels(
-    mislabelled: tuple[pathlib.Path, set[str]],
+    mislabeled: tuple[pathlib.Path, set[str]],
 ) -> None:
-    output, wrong = mislabelled
+    output, wrong = mislabeled
     summary = review(ReviewOptions(str(output), limit=1))
     page = pathlib.Path(summary.page).read_text()
     (data,) = re.findall(r'<script id="data" type="application/json">(.*?)</script>', page, re.DOTALL)

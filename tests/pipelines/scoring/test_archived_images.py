@@ -81,7 +81,7 @@ def test_each_member_is_an_image_with_a_name(
     archive.write_bytes(WRITERS[name](members))
     manifest = score((str(tmp_path / "in"),), bundle_path, tmp_path / "out", labels="folder")
     assert dataclasses.astuple(manifest.counts) == (22, 20, 2, 0)
-    assert manifest.labelled == 20
+    assert manifest.labeled == 20
     assert manifest.accuracy.value > 0.7
     rows = rows_of(tmp_path / "out", "predictions")
     assert {row["image"] for row in rows} == {
@@ -163,7 +163,7 @@ def test_packed_images_can_be_scored(
     packed = score((str(shards),), bundle_path, tmp_path / "out")
     loose = score((str(digit_folder),), bundle_path, tmp_path / "loose", labels="folder")
     assert packed.counts == loose.counts
-    assert (packed.labelled, packed.right) == (loose.labelled, loose.right)
+    assert (packed.labeled, packed.right) == (loose.labeled, loose.right)
     answers = {
         row["image"].partition("!")[2]: (row["digit"], row["confidence"], row["label"])
         for row in rows_of(tmp_path / "out", "predictions")

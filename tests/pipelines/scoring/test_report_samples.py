@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digitmill.storage.listed_image import ListedImage
-from pipelines.scoring.report_samples import LowestRankedPixels, ReportSamples, grey_levels
+from pipelines.scoring.report_samples import LowestRankedPixels, ReportSamples, gray_levels
 from pipelines.statistics.kept_images import MAX_EXAMPLES_PER_DIGIT, sample_rank
 from schemas.failure import FailureCode, ImageError
 
@@ -62,11 +62,11 @@ def test_without_labels_there_are_no_mistakes() -> None:
     assert len(samples.mistaken.rows) == len(samples.disagreeing.rows) == 0
 
 
-def test_grey_levels_are_binned_as_the_cards_are(digits: np.ndarray) -> None:
+def test_gray_levels_are_binned_as_the_cards_are(digits: np.ndarray) -> None:
     expected, _ = np.histogram(digits, bins=20, range=(0, 255))
-    np.testing.assert_array_equal(grey_levels(digits), expected)
+    np.testing.assert_array_equal(gray_levels(digits), expected)
     levels = np.arange(256, dtype=np.uint8).repeat(784).reshape(256, 28, 28)
-    np.testing.assert_array_equal(grey_levels(levels), np.histogram(levels, bins=20, range=(0, 255))[0])
+    np.testing.assert_array_equal(gray_levels(levels), np.histogram(levels, bins=20, range=(0, 255))[0])
 
 
 def test_the_first_failure_by_name_that_decodes_gets_a_picture(png_of: Callable) -> None:
@@ -88,14 +88,14 @@ def test_the_first_failure_by_name_that_decodes_gets_a_picture(png_of: Callable)
 def test_nothing_changes_nothing() -> None:
     samples = ReportSamples()
     add(samples, [])
-    assert samples.grey_levels.sum() == 0
+    assert samples.gray_levels.sum() == 0
 
 
 @pytest.mark.parametrize("shape", [(3, 28, 28), (1, 28, 28)])
 def test_levels_of_a_slice_are_its_own(shape: tuple[int, ...]) -> None:
     pixels = np.zeros((10, 28, 28), np.uint8)
     pixels[: shape[0]] = 255
-    assert grey_levels(pixels[: shape[0]])[-1] == np.prod(shape)
+    assert gray_levels(pixels[: shape[0]])[-1] == np.prod(shape)
     assert cv2.countNonZero(pixels.reshape(-1, 28)) == np.prod(shape)
 
 

@@ -31,15 +31,15 @@ def scored() -> ScoredBatch:
 
 def test_each_folder_and_digit_has_its_sums() -> None:
     assert summarize("x", scored(), ()).tallies == (
-        Tally("file:///in/a", 7, images=1, confidence=0.75, accepted=1, labelled=1, right=1),
-        Tally("file:///in/a", 8, images=1, confidence=0.5, accepted=0, labelled=1, right=0),
-        Tally("file:///in/b", 7, images=1, confidence=1.0, accepted=1, labelled=0, right=0),
+        Tally("file:///in/a", 7, images=1, confidence=0.75, accepted=1, labeled=1, right=1),
+        Tally("file:///in/a", 8, images=1, confidence=0.5, accepted=0, labeled=1, right=0),
+        Tally("file:///in/b", 7, images=1, confidence=1.0, accepted=1, labeled=0, right=0),
     )
 
 
-def test_only_labelled_images_are_right_or_wrong() -> None:
+def test_only_labeled_images_are_right_or_wrong() -> None:
     statistics = summarize("x", scored(), ())
-    assert (statistics.accepted, statistics.accepted_labelled, statistics.accepted_right) == (2, 1, 1)
+    assert (statistics.accepted, statistics.accepted_labeled, statistics.accepted_right) == (2, 1, 1)
     confused = [
         (label, digit)
         for label, row in enumerate(statistics.confusion)

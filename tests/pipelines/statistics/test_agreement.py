@@ -30,7 +30,7 @@ def test_every_image_is_counted_once_under_its_pair(rows: list[tuple[int, int, i
     for cell in cells:
         labels = [label for *pair, label in rows if pair == [cell.digit, cell.challenger_digit]]
         assert cell.images == len(labels) > 0
-        assert cell.labelled == sum(label >= 0 for label in labels)
+        assert cell.labeled == sum(label >= 0 for label in labels)
         assert cell.right == labels.count(cell.digit)
         assert cell.challenger_right == (
             labels.count(cell.challenger_digit) if cell.challenger_digit >= 0 else 0

@@ -85,10 +85,10 @@ ITEMS = st.lists(
         parts=st.just((Part("p", 1, 2, "s"),)),
         agreements=st.lists(AGREEMENTS, max_size=4, unique_by=lambda cell: cell.challenger_digit).map(tuple),
         disagreements=st.lists(DISAGREEMENTS, max_size=30).map(tuple),
-        accepted_labelled=COUNTS,
+        accepted_labeled=COUNTS,
         accepted_right=COUNTS,
         thresholds=CONFIDENCES,
-        grey_levels=COUNTS.map(lambda count: (count,) * CONFIDENCE_BINS),
+        gray_levels=COUNTS.map(lambda count: (count,) * CONFIDENCE_BINS),
         ink=st.permutations([*range(INK_BINS)]).map(lambda row: InkCounts(*[tuple(row)] * len(UPPER_BOUNDS))),
         mistaken=st.lists(KEPT, max_size=5).map(tuple),
         confused=st.lists(KEPT, max_size=5).map(tuple),
@@ -123,7 +123,7 @@ def test_merging_adds_up(items: list[ItemStatistics]) -> None:
     assert run.scored == sum(item.scored for item in items)
     assert len(run.failures) == sum(len(item.failures) for item in items)
     assert sum(run.confidences) == sum(sum(item.confidences) for item in items)
-    assert run.labelled == sum(sum(map(sum, item.confusion)) for item in items)
+    assert run.labeled == sum(sum(map(sum, item.confusion)) for item in items)
     assert run.right == sum(item.confusion[k][k] for item in items for k in range(10))
     assert sum(tally.images for tally in run.tallies) == sum(t.images for item in items for t in item.tallies)
     assert len({(tally.folder, tally.digit) for tally in run.tallies}) == len(run.tallies)
@@ -134,7 +134,7 @@ def test_merging_adds_up(items: list[ItemStatistics]) -> None:
     assert run.challenger_right == sum(cell.challenger_right for cell in cells)
     assert len(run.disagreements) <= MAX_DISAGREEMENTS
     assert sum(run.thresholds.images) == sum(sum(item.thresholds.images) for item in items)
-    assert sum(run.grey_levels) == sum(sum(item.grey_levels) for item in items)
+    assert sum(run.gray_levels) == sum(sum(item.gray_levels) for item in items)
     assert run.ink.images == sum(item.ink.images for item in items)
     assert run.ink.ink_shares == tuple(map(sum, zip(*(i.ink.ink_shares for i in items), strict=True)))
     assert len(run.mistaken) <= MAX_MISTAKEN
@@ -154,7 +154,7 @@ def test_an_older_record_can_be_read() -> None:
     old = {name: value for name, value in json.loads(merge_of_nothing()).items() if name in OLD_FIELDS}
     read = ItemStatistics.from_json(json.dumps(old))
     assert read.thresholds == ConfidenceCounts()
-    assert read.grey_levels == (0,) * CONFIDENCE_BINS
+    assert read.gray_levels == (0,) * CONFIDENCE_BINS
     assert read.ink == InkCounts()
     assert (read.mistaken, read.examples, read.failure_pictures) == ((), (), ())
 

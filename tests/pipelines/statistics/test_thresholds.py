@@ -51,12 +51,12 @@ def test_bins_add_up_to_the_rows_above_each_edge(rows: list[tuple[float, int]]) 
     )
     for field, chosen in (
         ("images", slice(None)),
-        ("labelled", columns["known"]),
+        ("labeled", columns["known"]),
         ("right", columns["right"]),
     ):
         from_here_on = np.cumsum(getattr(counted, field)[::-1])[::-1]
         np.testing.assert_array_equal(from_here_on, above[chosen].sum(axis=0))
-    assert sum(counted.bin_labelled) == columns["known"].sum()
+    assert sum(counted.bin_labeled) == columns["known"].sum()
     assert len(counted.bin_confidence) == RELIABILITY_BINS
 
 
@@ -75,7 +75,7 @@ def test_pieces_add_up_in_any_order(pieces: list, random: object) -> None:
 def test_the_threshold_in_force_has_its_own_exact_counts(statistics: RunStatistics, accept: float) -> None:
     points = acceptance_by_threshold(statistics, accept=accept)
     (now,) = (point for point in points if point.threshold == accept)
-    assert (now.accepted, now.labelled, now.right) == (50, 50, 49)
+    assert (now.accepted, now.labeled, now.right) == (50, 50, 49)
     thresholds = [point.threshold for point in points]
     assert thresholds == sorted(set(thresholds))
     assert now in thresholds_to_show(points, accept=accept)

@@ -8,7 +8,7 @@ from schemas.failure import FailureCode
 from schemas.manifest import Counts, Manifest
 from tests.schemas.test_manifest import MANIFEST
 
-LABELLED = dataclasses.replace(MANIFEST, accepted_labelled=4, accepted_right=3, drift=0.3)
+LABELED = dataclasses.replace(MANIFEST, accepted_labeled=4, accepted_right=3, drift=0.3)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_what_is_no_gate_is_refused(text: str, problem: str) -> None:
 
 
 def test_every_figure_is_found_in_a_manifest() -> None:
-    found = figures(LABELLED)
+    found = figures(LABELED)
     assert list(found) == list(FIGURES)
     expected = {
         "accepted": 7 / 8,
@@ -64,9 +64,7 @@ def failing(manifest: Manifest, *texts: str) -> dict[str, float | None]:
 
 
 def test_the_gates_that_a_run_trips_are_named_with_their_values() -> None:
-    assert failing(
-        LABELLED, "drift>0.25", "accepted<0.9", "accuracy<0.75", "accuracy<=0.75", "listed>10"
-    ) == {
+    assert failing(LABELED, "drift>0.25", "accepted<0.9", "accuracy<0.75", "accuracy<=0.75", "listed>10") == {
         "drift>0.25": 0.3,
         "accepted<0.9": 0.875,
         "accuracy<=0.75": 0.75,
@@ -74,7 +72,7 @@ def test_the_gates_that_a_run_trips_are_named_with_their_values() -> None:
 
 
 def test_an_unknown_figure_trips_its_gate_unless_nothing_was_scored() -> None:
-    unknown = dataclasses.replace(MANIFEST, labelled=0, right=0)
+    unknown = dataclasses.replace(MANIFEST, labeled=0, right=0)
     assert failing(unknown, "accuracy<0.9", "drift>1") == {"accuracy<0.9": None, "drift>1": None}
     nothing = dataclasses.replace(
         unknown, counts=Counts(10, 0, 0, 10), failures=dict.fromkeys(map(str, FailureCode), 0), accepted=0
@@ -83,5 +81,5 @@ def test_an_unknown_figure_trips_its_gate_unless_nothing_was_scored() -> None:
 
 
 def test_a_manifest_with_tripped_gates_round_trips() -> None:
-    failed = dataclasses.replace(LABELLED, tripped={"drift>0.25": 0.3, "accuracy<1": None})
+    failed = dataclasses.replace(LABELED, tripped={"drift>0.25": 0.3, "accuracy<1": None})
     assert Manifest.from_json(failed.to_json()) == failed

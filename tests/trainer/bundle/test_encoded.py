@@ -20,7 +20,7 @@ def encoded(pictures, kind: str = ".png") -> list[bytes]:
 
 
 def on_paper(digit: np.ndarray, factor: int = 4) -> np.ndarray:
-    """Dark ink on light grey paper with some grain, off the centre."""
+    """Dark ink on light gray paper with some grain, off the center."""
     ink = cv2.resize(digit, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC).astype(float)
     framed = cv2.copyMakeBorder(ink, 10, 30, 5, 50, cv2.BORDER_CONSTANT)
     grain = np.random.default_rng(0).normal(0, 3, framed.shape)
@@ -37,7 +37,7 @@ MAKERS = {
     "smaller": lambda digit: 255 - cv2.resize(digit, (20, 20), interpolation=cv2.INTER_AREA),
     "negative": lambda digit: 255 - digit,
     "faint": lambda digit: digit // 5,
-    "off the centre": in_the_corner,
+    "off the center": in_the_corner,
     "wide": lambda digit: cv2.copyMakeBorder(255 - digit, 3, 3, 60, 90, cv2.BORDER_CONSTANT, value=255),
     "ink as opacity": lambda digit: np.dstack([np.zeros((28, 28, 3), np.uint8), digit]),
 }
@@ -53,12 +53,12 @@ def test_inverted_canonical_pngs_come_back_byte_for_byte(canonical, digits):
 
 
 @pytest.mark.parametrize("kind", [".png", ".bmp"])
-def test_canonical_digits_in_colour_pass_byte_for_byte(canonical, digits, kind):
-    colour = [cv2.cvtColor(digit, cv2.COLOR_GRAY2BGR) for digit in digits[:50]]
-    assert (canonical(encoded(colour, kind)) == digits[:50]).all()
+def test_canonical_digits_in_color_pass_byte_for_byte(canonical, digits, kind):
+    color = [cv2.cvtColor(digit, cv2.COLOR_GRAY2BGR) for digit in digits[:50]]
+    assert (canonical(encoded(color, kind)) == digits[:50]).all()
 
 
-def test_colours_become_the_same_grey_as_in_imaging(canonical):
+def test_colors_become_the_same_gray_as_in_imaging(canonical):
     # As large as a canonical digit, and in the middle, so that the levels themselves are seen.
     pictures = np.zeros((20, 28, 28, 3), np.uint8)
     pictures[:, 4:24, 4:24] = np.random.default_rng(1).integers(1, 256, (20, 20, 20, 3))
@@ -74,7 +74,7 @@ def test_other_images_are_nearly_the_same_as_in_imaging(canonical, digits, name,
     expected = decode_batch(files, len(files))
     assert not any(expected.errors)
     difference = np.abs(canonical(files).astype(int) - expected.digits).mean(axis=(1, 2))
-    # Of 28 x 28 grey levels; a digit that lies a pixel further differs by some 20.
+    # Of 28 x 28 gray levels; a digit that lies a pixel further differs by some 20.
     assert np.median(difference) < 8
     assert (difference < 20).mean() > 0.9
 

@@ -13,7 +13,7 @@ from schemas.errors import StorageError, UserError, WorkerError
 from trainer.data import decoder_pool
 from trainer.data.reading import ReadOptions
 from trainer.data.rejects import Rejects
-from trainer.data.sources import labelled_files
+from trainer.data.sources import labeled_files
 from trainer.data.sources.folder import FolderSource
 from trainer.data.sources.labels_file import LabelsSource
 from trainer.data.sources.tfrecord_source import RecordsSource
@@ -25,7 +25,7 @@ def processes(monkeypatch) -> None:
     """Two processes for any number of images, and several chunks for each."""
     monkeypatch.setattr(decoder_pool, "MANY", 1)
     monkeypatch.setattr(decoder_pool.machine, "cpu_count", lambda: 2)
-    monkeypatch.setattr(labelled_files, "_CHUNK", 30)
+    monkeypatch.setattr(labeled_files, "_CHUNK", 30)
 
 
 def read(folder) -> Digits:

@@ -144,12 +144,12 @@ def test_labels_that_are_no_digits_are_rejected(capsys):
     plan = Counted(20).plan
     batches = plan.chunks
 
-    def relabelled(shard):
+    def relabeled(shard):
         for batch in batches(shard):
             yield batch._replace(labels=np.where(batch.positions == 7, 11, batch.labels))
 
     digits = read(
-        ReadPlan("x", 20, made_from=None, chunks=relabelled), reading=ReadOptions(Rejects(max_rate=0.05))
+        ReadPlan("x", 20, made_from=None, chunks=relabeled), reading=ReadOptions(Rejects(max_rate=0.05))
     )
     assert sum(len(split) for split in digits.splits().values()) == 19
     assert "'7.png': UNSUPPORTED: its label 11 is not a digit" in capsys.readouterr().out

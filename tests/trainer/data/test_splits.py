@@ -86,12 +86,12 @@ def digits_of(train: Split, test: Split) -> Digits:
 
 def test_digest_depends_on_images_labels_and_splits():
     first, second = split_of([1, 2, 3]), split_of([4, 5])
-    relabelled = Split(first.images, np.array([1, 2, 4], np.uint8))
+    relabeled = Split(first.images, np.array([1, 2, 4], np.uint8))
     redrawn = Split(first.images.copy(), first.labels)
     redrawn.images[0, 5, 5] = 1
     variants = [
         digits_of(first, second),
-        digits_of(relabelled, second),
+        digits_of(relabeled, second),
         digits_of(redrawn, second),
         digits_of(second, first),
         Digits("x", first, second, second),

@@ -65,7 +65,7 @@ def test_inference_is_keras_own():
     assert (plain(images(), training=False).numpy() == fused(images(), training=False).numpy()).all()
 
 
-def test_synchronised_replicas_normalise_as_one_with_all_their_images(two_replicas):
+def test_synchronized_replicas_normalize_as_one_with_all_their_images(two_replicas):
     whole = images(8)
     alone = network()
     expected = alone(whole, training=True).numpy()

@@ -144,7 +144,7 @@ def test_an_unknown_recipe_is_refused_with_a_suggestion():
 
 
 @pytest.mark.parametrize("name", ["dense-300-100", "dense-256-128", "dense-128"])
-def test_dense_recipes_take_dropout_and_batch_normalisation(name, few_digits):
+def test_dense_recipes_take_dropout_and_batch_normalization(name, few_digits):
     recipe = recipes.load(name)
     plain, changed = recipe.model(), recipe.model(dropout=0.25, batch_norm=True)
     kinds = [type(layer) for layer in changed.layers]

@@ -41,7 +41,7 @@ def test_every_image_is_in_the_picture_and_nothing_is_cut_off():
         assert (edge == 255).all()
 
 
-def test_what_is_wrong_has_a_colour_of_its_own():
+def test_what_is_wrong_has_a_color_of_its_own():
     def crimson(picture: np.ndarray) -> int:
         return int((np.abs(picture.astype(int) - CRIMSON).max(axis=2) < 4).sum())
 

@@ -131,7 +131,7 @@ def test_a_missing_bucket_is_a_storage_error(run_bucket):
         BucketPlace("gs://no-such-bucket/run").names()
 
 
-def test_a_neighbour_with_the_same_beginning_is_not_the_place_s(run_bucket):
+def test_a_neighbor_with_the_same_beginning_is_not_the_place_s(run_bucket):
     run_bucket.put("run-2/a", b"x")
     run_bucket.put("run/b", b"x")
     assert run_place(f"{run_bucket.uri}/run").names() == ["b"]

@@ -71,7 +71,7 @@ def test_what_only_this_machine_sees_is_refused(more, flag):
         request(**more).check_paths()
 
 
-def test_a_shared_folder_will_do_and_its_neighbour_will_not():
+def test_a_shared_folder_will_do_and_its_neighbor_will_not():
     request("folder:/mnt/train/meters", "/mnt/train/run").check_paths(("/mnt/train",))
     with pytest.raises(UserError, match="below /mnt/train"):
         request("sample", "/mnt/trainers/run").check_paths(("/mnt/train",))

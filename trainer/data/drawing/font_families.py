@@ -71,7 +71,7 @@ _WEIGHTS: Final = (
 )
 _STYLES: Final = frozenset(_WEIGHTS.split())
 
-_LICENCES: Final = {
+_LICENSES: Final = {
     "open font license": "SIL Open Font License",
     "apache license": "Apache License",
     "general public license": "GNU GPL",
@@ -79,12 +79,12 @@ _LICENCES: Final = {
     "bitstream": "Bitstream Vera",
     "public domain": "public domain",
 }
-"""What the texts of common licences have in them, and the licences' names."""
+"""What the texts of common licenses have in them, and the licenses' names."""
 
 _LONGEST: Final = 80
-"""Characters of another licence's text."""
+"""Characters of another license's text."""
 
-_FAMILY, _LICENCE, _TYPOGRAPHIC_FAMILY = 1, 13, 16
+_FAMILY, _LICENSE, _TYPOGRAPHIC_FAMILY = 1, 13, 16
 """Numbers of names in a font's table of names."""
 
 
@@ -95,14 +95,14 @@ class Font(NamedTuple):
         path: the file.
         family: name of the family, without words for weight, width and slant.
         characters: those of `LETTERS` and `SYMBOLS` that it has.
-        licence: the name of its licence, or how the licence in the file begins; empty if it has none.
+        license: the name of its license, or how the license in the file begins; empty if it has none.
         sha256: of the file, hexadecimal.
     """
 
     path: str
     family: str
     characters: str
-    licence: str
+    license: str
     sha256: str
 
 
@@ -149,7 +149,7 @@ def divide(designs: Iterable[str]) -> dict[str, list[str]]:
     if len(order) < len(PARTS):
         return {part: order if part == PARTS[0] else [] for part in PARTS}
     starts = [bisect.bisect_left(order, share, key=_hash) for share in _SHARES]
-    # Where the shares leave a split without any, its neighbour gives one.
+    # Where the shares leave a split without any, its neighbor gives one.
     validation = min(max(starts[0], 1), len(order) - 2)
     test = min(max(starts[1], validation + 1), len(order) - 1)
     return dict(zip(PARTS, (order[:validation], order[validation:test], order[test:]), strict=True))
@@ -222,9 +222,9 @@ def _name(face: Any, number: int) -> str:
     return " ".join(text.split())
 
 
-def _licence(face: Any) -> str:
-    text = _name(face, _LICENCE)
-    known = (name for part, name in _LICENCES.items() if part in text.casefold())
+def _license(face: Any) -> str:
+    text = _name(face, _LICENSE)
+    known = (name for part, name in _LICENSES.items() if part in text.casefold())
     # Some texts begin with a rule of dashes.
     return next(known, text.lstrip("-=*# ")[:_LONGEST])
 
@@ -250,7 +250,7 @@ def _distinct(paths: Iterable[str]) -> list[tuple[Font, np.ndarray]]:
             continue
         family = _without_style(_family_name(face))
         others = characters.removeprefix(_DIGITS)
-        found[sha256] = Font(path, family, others, _licence(face), sha256), pictures
+        found[sha256] = Font(path, family, others, _license(face), sha256), pictures
     # Not by path: another machine keeps its fonts elsewhere.
     return sorted(found.values(), key=lambda one: (one[0].family, one[0].sha256))
 

@@ -1,4 +1,4 @@
-"""Ink: grey pictures of what is written, uint8, 0 = paper, 255 = ink, cropped to it."""
+"""Ink: gray pictures of what is written, uint8, 0 = paper, 255 = ink, cropped to it."""
 
 import functools
 
@@ -43,7 +43,7 @@ def with_margin(ink: np.ndarray, margin: int) -> np.ndarray:
 
 
 def side_by_side(left: np.ndarray, right: np.ndarray, *, gap: int, margin: int) -> np.ndarray:
-    """Return two pieces of ink in a row, centred on one line, with paper around them.
+    """Return two pieces of ink in a row, centered on one line, with paper around them.
 
     Args:
         left: uint8[height, width].

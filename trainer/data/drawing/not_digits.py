@@ -208,7 +208,7 @@ def blank_paper(rng: np.random.Generator) -> np.ndarray:
 
 
 def noise(rng: np.random.Generator) -> np.ndarray:
-    """Return random grey levels, fine or coarse, half of them within a digit's box, uint8[28, 28]."""
+    """Return random gray levels, fine or coarse, half of them within a digit's box, uint8[28, 28]."""
     grain = rng.normal(0, 1, (SIDE, SIDE))
     coarse = rng.uniform(0, 3)
     blurred = cv2.GaussianBlur(grain, (0, 0), coarse) if coarse > 0.5 else grain

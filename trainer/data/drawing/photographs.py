@@ -18,7 +18,7 @@ _TILT: Final = 0.06
 
 
 def photograph(ink: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Return a grey picture of ink, dark on light or light on dark.
+    """Return a gray picture of ink, dark on light or light on dark.
 
     Args:
         ink: uint8[height, width], cropped.
@@ -79,7 +79,7 @@ def _spread(sheet: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarra
 
 
 def _exposed(sheet: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the sheet in grey levels, under uneven light, blurred, grainy and compressed."""
+    """Return the sheet in gray levels, under uneven light, blurred, grainy and compressed."""
     if rng.random() < 0.6:
         sheet = cv2.GaussianBlur(sheet, (0, 0), 0.2 + size * rng.uniform(0, 0.05))
     paper = rng.uniform(120, 255)

@@ -1,4 +1,4 @@
-"""Sources of labelled digits: one module per kind of `--data`, and `source_specs`, which opens them.
+"""Sources of labeled digits: one module per kind of `--data`, and `source_specs`, which opens them.
 
 A source returns the splits of `trainer.data.splits`, whatever it reads.
 """

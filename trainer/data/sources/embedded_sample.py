@@ -13,7 +13,7 @@ from schemas.errors import UserError
 from trainer.data.reading import ALONE, Workers
 from trainer.data.splits import Digits, Split, SplitSummary
 
-LICENCE: Final = "CC BY-SA 3.0"
+LICENSE: Final = "CC BY-SA 3.0"
 CREDIT: Final = "Yann LeCun, Corinna Cortes and Christopher J.C. Burges"
 """Of MNIST, and so of the sample."""
 

@@ -1,4 +1,4 @@
-"""A list of labelled image files, compressed: some 20 bytes a file instead of 500."""
+"""A list of labeled image files, compressed: some 20 bytes a file instead of 500."""
 
 import base64
 import hashlib
@@ -19,7 +19,7 @@ _BLOCK: Final = 8_192
 _SIZE_BYTES: Final = 8
 
 
-class LabelledFile(NamedTuple):
+class LabeledFile(NamedTuple):
     """An image file with its label.
 
     Attributes:
@@ -36,7 +36,7 @@ class LabelledFile(NamedTuple):
 
 
 class FileList:
-    """Labelled files in a fixed order.
+    """Labeled files in a fixed order.
 
     Args:
         blocks: `_BLOCK` files each, compressed.
@@ -48,7 +48,7 @@ class FileList:
         self.class_counts = class_counts
 
     @classmethod
-    def of(cls, files: Iterable[LabelledFile]) -> Self:
+    def of(cls, files: Iterable[LabeledFile]) -> Self:
         """Return the list of some files, of which a block is in memory at a time."""
         blocks, counts, rest = [], [0] * (NOT_A_DIGIT + 1), iter(files)
         while some := list(itertools.islice(rest, _BLOCK)):
@@ -68,7 +68,7 @@ class FileList:
             digest.update(hashlib.sha256(zlib.decompress(block)).digest())
         return digest.hexdigest()
 
-    def select(self, shard: Shard, *, most: int) -> Iterator[tuple[np.ndarray, list[LabelledFile]]]:
+    def select(self, shard: Shard, *, most: int) -> Iterator[tuple[np.ndarray, list[LabeledFile]]]:
         """Yield the files of a shard, every so many-th, with their positions; at most so many at once."""
         index, count = shard
         for number, block in enumerate(self._blocks):
@@ -92,7 +92,7 @@ class FileList:
         return cls([data[start:end] for start, end in itertools.pairwise(ends)], counts)
 
 
-def _pack(files: list[LabelledFile]) -> bytes:
+def _pack(files: list[LabeledFile]) -> bytes:
     """Return some files, compressed. By columns: a list for each file takes three times as long."""
     images, labels, hashes, contents = zip(*files, strict=True)
     encoded = [base64.b64encode(content).decode() if content else "" for content in contents]
@@ -104,9 +104,9 @@ def _pack(files: list[LabelledFile]) -> bytes:
     return zlib.compress(json.dumps([common, columns], separators=(",", ":")).encode(), level=1)
 
 
-def _unpack(block: bytes) -> list[LabelledFile]:
+def _unpack(block: bytes) -> list[LabeledFile]:
     """Return what `_pack` compressed."""
     common, (uris, *others, labels, hashes, encoded) = json.loads(zlib.decompress(block))
     images = map(ListedImage, [common + uri for uri in uris], *others)
     contents = (base64.b64decode(content) for content in encoded)
-    return list(map(LabelledFile, images, labels, hashes, contents))
+    return list(map(LabeledFile, images, labels, hashes, contents))

@@ -14,18 +14,18 @@ from schemas.digit import CLASSES
 from schemas.errors import UserError
 from schemas.labels import CLASS_NUMBERS, UNREADABLE
 from trainer.data.reading import ALONE, ReadOptions, Workers, read
-from trainer.data.sources.file_list import FileList, LabelledFile
-from trainer.data.sources.labelled_files import read_plan
+from trainer.data.sources.file_list import FileList, LabeledFile
+from trainer.data.sources.labeled_files import read_plan
 from trainer.data.splits import Digits
 
 CREDIT_FILE: Final = "CREDIT.txt"
-"""File beside a source's images: its first lines are the name of the data, its licence, and its credit."""
+"""File beside a source's images: its first lines are the name of the data, its license, and its credit."""
 
 LABELS: Final = tuple(str(label) for label in range(CLASSES))
 
 
 class FolderSource:
-    """A folder of labelled images, local or in a bucket.
+    """A folder of labeled images, local or in a bucket.
 
     The split of an image depends only on its canonical pixels: adding, removing or renaming files moves no
     other image, and copies stay together. The shares are met on average only, so that a small class may
@@ -68,16 +68,16 @@ class FolderSource:
         folders: set[str] = set()
         loose: list[str] = []
 
-        def labelled() -> Iterator[LabelledFile]:
+        def labeled() -> Iterator[LabeledFile]:
             for folder, files in itertools.groupby(visible_files(self._path), key=operator.itemgetter(0)):
                 label = folder.partition("/")[0]
                 folders.add(label)
                 if not label:
                     loose.extend(image.uri for _, image in files)
                 if (number := CLASS_NUMBERS.get(label)) is not None:
-                    yield from (LabelledFile(image, number) for _, image in files)
+                    yield from (LabeledFile(image, number) for _, image in files)
 
-        files = FileList.of(labelled())
+        files = FileList.of(labeled())
         if is_object(self._path):
             self._check_names(folders - {""}, sorted(loose))
         empty = [label for label, images in zip(LABELS, files.class_counts, strict=False) if not images]

@@ -14,9 +14,9 @@ from schemas import labels
 from schemas.digit import NOT_A_DIGIT
 from schemas.errors import UserError
 from trainer.data.reading import ALONE, ReadOptions, Workers, read
-from trainer.data.sources.file_list import FileList, LabelledFile
+from trainer.data.sources.file_list import FileList, LabeledFile
 from trainer.data.sources.folder import check_split_coverage
-from trainer.data.sources.labelled_files import read_plan
+from trainer.data.sources.labeled_files import read_plan
 from trainer.data.splits import Digits
 
 DIGEST_COLUMNS: Final = ("sha256", "digest")
@@ -29,7 +29,7 @@ class LabelsSource:
     """A CSV file with the columns `path` and `label`.
 
     Paths are absolute, relative to the file's folder, or URIs of a file or object. Lines without a label
-    (not reviewed yet) are skipped and counted; those labelled `unreadable` are pictures that are no digit. If
+    (not reviewed yet) are skipped and counted; those labeled `unreadable` are pictures that are no digit. If
     a column `pixels` holds the image, the path is only a name. Images are split by their pixels, so that a
     folder and a list of its files give the same splits.
 
@@ -48,7 +48,7 @@ class LabelsSource:
         """Decode and split the images: 80 % training, 10 % validation, 10 % test, whatever the fraction."""
         del validation_fraction
         name = f"labels:{self._path}"
-        files = FileList.from_bytes(workers.from_chief(lambda: FileList.of(_labelled(self._rows)).to_bytes()))
+        files = FileList.from_bytes(workers.from_chief(lambda: FileList.of(_labeled(self._rows)).to_bytes()))
         plan = read_plan(name, files, given="/", workers=workers)
         digits = read(plan, reading=self._reading, workers=workers)
         if self._reading.complete:
@@ -64,13 +64,13 @@ class _Row(NamedTuple):
     pixels: bytes
 
 
-def _labelled(rows: Collection[_Row]) -> list[LabelledFile]:
+def _labeled(rows: Collection[_Row]) -> list[LabeledFile]:
     with ImageReader() as reader:
         found = reader.find([row.uri for row in rows if not row.pixels])
         return [
-            LabelledFile(ListedImage(row.uri, 0, len(row.pixels)), row.label, content=row.pixels)
+            LabeledFile(ListedImage(row.uri, 0, len(row.pixels)), row.label, content=row.pixels)
             if row.pixels
-            else LabelledFile(next(found), row.label, row.sha256)
+            else LabeledFile(next(found), row.label, row.sha256)
             for row in rows
         ]
 
@@ -89,11 +89,11 @@ def _rows(path: str) -> list[_Row]:
                 value=",".join(header),
                 hint=labels.header_hint(header, path),
             )
-        rows, unlabelled = _parsed(lines, path)
+        rows, unlabeled = _parsed(lines, path)
     except csv.Error as error:
         raise UserError("the labels file is not a valid CSV file", value=path, hint=str(error)) from error
-    if unlabelled:
-        print(f"labels:{path}: {unlabelled:,} lines have no label yet and are left out", flush=True)
+    if unlabeled:
+        print(f"labels:{path}: {unlabeled:,} lines have no label yet and are left out", flush=True)
     if unreadable := sum(row.label == NOT_A_DIGIT for row in rows):
         print(f"labels:{path}: {unreadable:,} images are {labels.UNREADABLE}", flush=True)
     return rows
@@ -103,7 +103,7 @@ def _parsed(lines: csv.DictReader, path: str) -> tuple[list[_Row], int]:
     """Return the lines with a label, and the number of the others."""
     by_uri: dict[str, _Row] = {}
     real = RealNames()
-    unlabelled = 0
+    unlabeled = 0
     for line in lines:
         label = line["label"] or ""
         try:
@@ -116,12 +116,12 @@ def _parsed(lines: csv.DictReader, path: str) -> tuple[list[_Row], int]:
                 line=lines.line_num,
             )
         if number is None:
-            unlabelled += 1
+            unlabeled += 1
             continue
         row = _row(line, number, path, number=lines.line_num, real=real)
         if by_uri.setdefault(row.uri, row) != row:
             _refuse("the image has two labels or digests", line["path"], path, line=lines.line_num)
-    return list(by_uri.values()), unlabelled
+    return list(by_uri.values()), unlabeled
 
 
 def _row(line: dict[str, str], label: int, path: str, *, number: int, real: RealNames) -> _Row:

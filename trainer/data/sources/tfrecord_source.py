@@ -1,4 +1,4 @@
-"""`tfrecord:GLOB`: labelled images that `digitmill pack` wrote."""
+"""`tfrecord:GLOB`: labeled images that `digitmill pack` wrote."""
 
 import contextlib
 import functools

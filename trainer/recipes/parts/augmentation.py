@@ -15,7 +15,7 @@ from schemas.errors import UserError
 from trainer.recipes.parts import wear
 from trainer.recipes.parts.draw import Draw
 
-_CENTRE: Final = (SIDE - 1) / 2
+_CENTER: Final = (SIDE - 1) / 2
 _INK: Final = 255.0
 
 _KNOTS: Final = 5
@@ -41,15 +41,15 @@ class Augmentation:
         elastic: displacement of a point in a smooth random deformation, pixels.
         contrast: change of the ink's brightness, share, in [0, 1).
         blur: standard deviation of a Gaussian blur, pixels, up to 1.5.
-        noise: standard deviation of Gaussian noise, grey levels.
+        noise: standard deviation of Gaussian noise, gray levels.
         stroke: thickening of strokes to each side, pixels, and half as much thinning.
-        neighbours: share of images with a part of another digit at an edge.
+        neighbors: share of images with a part of another digit at an edge.
         lines: share of images with a thin line across, of ink or of paper.
         frames: share of images with sides of a cell's frame near the edges.
         coarse: share of images drawn again from 8 to 14 pixels of a digit's side.
         specks: share of all spots of 2 x 2 pixels covered by ink or paper.
         speckle: standard deviation of the ink's grain, share of its brightness.
-        veil: grey levels of a smooth, uneven veil over the paper.
+        veil: gray levels of a smooth, uneven veil over the paper.
 
     Raises:
         UserError: if an amount is out of range.
@@ -64,7 +64,7 @@ class Augmentation:
     blur: float = _up_to(1.5)
     noise: float = _up_to(128)
     stroke: float = _up_to(1)
-    neighbours: float = _up_to(1)
+    neighbors: float = _up_to(1)
     lines: float = _up_to(1)
     frames: float = _up_to(1)
     coarse: float = _up_to(1)
@@ -120,7 +120,7 @@ def _worn(pixels: tf.Tensor, draw: Draw, augmentation: Augmentation) -> tf.Tenso
     """Return images after what happens to ink before it is photographed, in this order."""
     for change, amount in (
         (wear.change_strokes, augmentation.stroke),
-        (wear.add_neighbours, augmentation.neighbours),
+        (wear.add_neighbors, augmentation.neighbors),
         (wear.add_lines, augmentation.lines),
         (wear.add_frames, augmentation.frames),
         (wear.add_specks, augmentation.specks),
@@ -146,7 +146,7 @@ def _photographed(pixels: tf.Tensor, draw: Draw, augmentation: Augmentation) -> 
 
 
 def _affine(draw: Draw, augmentation: Augmentation) -> tf.Tensor:
-    """Return float32[N, 6]: the map from target to source pixels, about the image's centre."""
+    """Return float32[N, 6]: the map from target to source pixels, about the image's center."""
     angle = draw.symmetric(math.radians(augmentation.rotation))
     scale = 1 / (1 + draw.symmetric(augmentation.zoom))
     shear = draw.symmetric(augmentation.shear)
@@ -155,8 +155,8 @@ def _affine(draw: Draw, augmentation: Augmentation) -> tf.Tensor:
     # A rotation and a zoom, then the shear of rows.
     xx, xy = cosine + shear * sine, shear * cosine - sine
     yx, yy = sine, cosine
-    x0 = _CENTRE - xx * (_CENTRE + across) - xy * (_CENTRE + down)
-    y0 = _CENTRE - yx * (_CENTRE + across) - yy * (_CENTRE + down)
+    x0 = _CENTER - xx * (_CENTER + across) - xy * (_CENTER + down)
+    y0 = _CENTER - yx * (_CENTER + across) - yy * (_CENTER + down)
     return tf.stack([xx, xy, x0, yx, yy, y0], axis=1)
 
 
@@ -199,11 +199,11 @@ def _spline() -> tf.Tensor:
 
 def _deform(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     """Return float32[N, 28, 28]: the images sampled at x and y, bilinearly; paper outside."""
-    # A margin of two pixels: points outside are clipped to where all four neighbours are paper.
+    # A margin of two pixels: points outside are clipped to where all four neighbors are paper.
     padded = tf.pad(images, [[0, 0], [2, 2], [2, 2]])
     x, y = tf.clip_by_value(x + 2, 0, SIDE + 2), tf.clip_by_value(y + 2, 0, SIDE + 2)
     left, top = tf.floor(x), tf.floor(y)
-    # The four neighbours' bytes in one word: one gather instead of four.
+    # The four neighbors' bytes in one word: one gather instead of four.
     corners = [padded[:, :-1, :-1], padded[:, :-1, 1:], padded[:, 1:, :-1], padded[:, 1:, 1:]]
     side = SIDE + 3
     words = tf.reshape(tf.bitcast(tf.stack(corners, axis=-1), tf.int32), [-1, side * side])

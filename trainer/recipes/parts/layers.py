@@ -9,7 +9,7 @@ def perceptron(*units: int, dropout: float, batch_norm: bool) -> keras.Model:
     Args:
         units: output features of each hidden layer.
         dropout: dropout rate, in [0, 1).
-        batch_norm: whether to normalise before ReLU.
+        batch_norm: whether to normalize before ReLU.
     """
     return keras.Sequential(
         [

@@ -66,7 +66,7 @@ class Recipe:
         accumulate: number of parts, processed one after the other, of a replica's images in each step: for
             batches that don't fit the memory. The update is the same.
         dropout: dropout rate of hidden layers, in [0, 1); None if `model` takes no such argument.
-        batch_norm: whether hidden layers are batch-normalised; None if `model` takes no such argument.
+        batch_norm: whether hidden layers are batch-normalized; None if `model` takes no such argument.
         sync_batch_norm: whether batch normalization takes mean and variance of all replicas' images; None or
             False for each replica's own.
         teacher: bundle whose predictions are learned besides the labels; None for labels alone.

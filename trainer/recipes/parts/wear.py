@@ -13,7 +13,7 @@ from schemas.digit import BOX, SIDE
 from trainer.recipes.parts.draw import Draw
 
 _INK: Final = 255.0
-_CENTRE: Final = (SIDE - 1) / 2
+_CENTER: Final = (SIDE - 1) / 2
 
 _COARSEST, _FINEST = 8, 14
 """Pixels that a digit's longer side has before it is enlarged again."""
@@ -39,7 +39,7 @@ def change_strokes(pixels: tf.Tensor, draw: Draw, most: float) -> tf.Tensor:
     return pixels + amount * tf.where(amount > 0, thicker - pixels, pixels - thinner)
 
 
-def add_neighbours(pixels: tf.Tensor, draw: Draw, share: float) -> tf.Tensor:
+def add_neighbors(pixels: tf.Tensor, draw: Draw, share: float) -> tf.Tensor:
     """Return images of which a share has a part of another image of the batch at its left or right edge."""
     # The other's middle lies beyond the edge: half of it or less is seen.
     distance = draw.uniform(16, 22) * tf.where(draw.uniform(0, 1) < 0.5, -1.0, 1.0)
@@ -70,7 +70,7 @@ def add_frames(pixels: tf.Tensor, draw: Draw, share: float) -> tf.Tensor:
     strength = draw.uniform(0.4, 1) * draw.chosen(share)
     for upright in (0.0, math.pi / 2):
         angle = upright + draw.symmetric(0.06)
-        offset = draw.uniform(10.5, _CENTRE) * tf.where(draw.uniform(0, 1) < 0.5, -1.0, 1.0)
+        offset = draw.uniform(10.5, _CENTER) * tf.where(draw.uniform(0, 1) < 0.5, -1.0, 1.0)
         side = _line(angle, offset, thickness=draw.uniform(1, 3))
         pixels = tf.maximum(pixels, _INK * side * (strength * draw.chosen(0.7))[:, None, None])
     return pixels
@@ -78,7 +78,7 @@ def add_frames(pixels: tf.Tensor, draw: Draw, share: float) -> tf.Tensor:
 
 def _line(angle: tf.Tensor, offset: tf.Tensor, *, thickness: tf.Tensor) -> tf.Tensor:
     """Return straight lines, float32[N, 28, 28] in [0, 1], by angle and distance from the middle."""
-    at = tf.range(SIDE, dtype=tf.float32) - _CENTRE
+    at = tf.range(SIDE, dtype=tf.float32) - _CENTER
     across = tf.sin(angle)[:, None, None] * at[None, None, :]
     down = tf.cos(angle)[:, None, None] * at[None, :, None]
     distance = tf.abs(across + down - offset[:, None, None])
@@ -140,12 +140,12 @@ def add_speckle(pixels: tf.Tensor, draw: Draw, most: float) -> tf.Tensor:
 
 
 def add_veil(pixels: tf.Tensor, draw: Draw, most: float, *, spline: tf.Tensor) -> tf.Tensor:
-    """Return images under a smooth, uneven veil of up to that many grey levels, which paper shows most.
+    """Return images under a smooth, uneven veil of up to that many gray levels, which paper shows most.
 
     Args:
         pixels: the images.
         draw: what is drawn from.
-        most: grey levels.
+        most: gray levels.
         spline: float32[28, knots], weights of a row's pixels on knots.
     """
     knots = draw.uniform(0, most, spline.shape[1], spline.shape[1])

@@ -27,9 +27,9 @@ def bmp(
         palette = b"".join(palette[place : place + 3] for place in range(0, len(palette), 4))
     else:
         head = struct.pack("<IiiHHIIiiII", header, width, height, 1, bits, compression, len(rows), 0, 0, 0, 0)
-        colours = struct.pack(f"<{len(masks)}I", *masks)
+        colors = struct.pack(f"<{len(masks)}I", *masks)
         # A small header is followed by masks; a larger one holds them.
-        head += colours if header == 40 else colours.ljust(_HEADERS[header], b"\0")
+        head += colors if header == 40 else colors.ljust(_HEADERS[header], b"\0")
     first = 14 + len(head) + len(palette)
     return b"BM" + struct.pack("<IHHI", first + len(rows), 0, 0, first) + head + palette + rows
 
@@ -75,7 +75,7 @@ def _literal(values: np.ndarray, bits: int) -> bytes:
     return body + bytes(len(body) % 2)
 
 
-def high_colour(picture: np.ndarray, green_bits: int) -> tuple[bytes, np.ndarray]:
+def high_color(picture: np.ndarray, green_bits: int) -> tuple[bytes, np.ndarray]:
     """Return rows of 16-bit pixels from the bottom up, and the picture that is left, blue, green, red."""
     depths = (5, green_bits, 5)
     levels = [

@@ -19,25 +19,25 @@ def _drawn(digit: str, paper: np.ndarray) -> np.ndarray:
 _RISE = np.arange(COLUMNS, dtype=np.uint8)[None, :]
 _FALL = np.arange(ROWS, dtype=np.uint8)[:, None]
 
-GREY: Final = _drawn("7", (200 + _RISE + 0 * _FALL).astype(np.uint8))
+GRAY: Final = _drawn("7", (200 + _RISE + 0 * _FALL).astype(np.uint8))
 """uint8[37, 45]: a dark digit on paper that gets lighter."""
 
-COLOUR: Final = np.dstack(
+COLOR: Final = np.dstack(
     [
         _drawn("2", (150 + _RISE + 0 * _FALL)),
         _drawn("2", (180 + 2 * _FALL + 0 * _RISE)),
-        _drawn("2", GREY // 2 + 90),
+        _drawn("2", GRAY // 2 + 90),
     ]
 )
 """uint8[37, 45, 3] in the order blue, green, red."""
 
-CLEAR: Final = np.dstack([COLOUR, (255 - 3 * _RISE + 0 * _FALL).astype(np.uint8)])
+CLEAR: Final = np.dstack([COLOR, (255 - 3 * _RISE + 0 * _FALL).astype(np.uint8)])
 """The same with opacity, 123 to 255."""
 
-HALF: Final = np.dstack([COLOUR, np.where(_RISE + 0 * _FALL < 20, 0, 255).astype(np.uint8)])
+HALF: Final = np.dstack([COLOR, np.where(_RISE + 0 * _FALL < 20, 0, 255).astype(np.uint8)])
 """The same, one part transparent."""
 
-INK: Final = ((GREY < 128) * 255).astype(np.uint8) ^ 255
+INK: Final = ((GRAY < 128) * 255).astype(np.uint8) ^ 255
 """Black and white."""
 
 NEXT: Final = _drawn("4", np.full((ROWS, COLUMNS), 240, np.uint8))

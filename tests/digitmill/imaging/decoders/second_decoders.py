@@ -1,7 +1,7 @@
 """Decodes a page by another library than the one that scoring uses, for comparison.
 
 A canvas is float32[height, width, 4] from 0 to 255: blue, green and red multiplied by opacity, and opacity.
-Colours behind full transparency do not count: encoders leave anything there.
+Colors behind full transparency do not count: encoders leave anything there.
 """
 
 import io

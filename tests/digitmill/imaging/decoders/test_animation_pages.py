@@ -17,7 +17,7 @@ KEEP, CLEAR, RESTORE = range(3)
 
 
 class Drawn(NamedTuple):
-    """A frame: grey levels or indices, [height, width], and opacity, 0 to 255, of the same shape."""
+    """A frame: gray levels or indices, [height, width], and opacity, 0 to 255, of the same shape."""
 
     left: int
     top: int
@@ -37,7 +37,7 @@ def gif_blocks(indices: np.ndarray) -> bytes:
 
 
 def gif(width: int, height: int, frames: Sequence[tuple[int, int, np.ndarray, int, int | None]]) -> bytes:
-    """Return a GIF with a grey palette; of each frame left, top, indices, disposal, transparent index."""
+    """Return a GIF with a gray palette; of each frame left, top, indices, disposal, transparent index."""
     palette = bytes(np.repeat(np.arange(256, dtype=np.uint8), 3))
     data = b"GIF89a" + struct.pack("<HHBBB", width, height, 0xF7, 9, 0) + palette
     for left, top, indices, disposal, clear in frames:
@@ -53,7 +53,7 @@ def chunk(name: bytes, content: bytes) -> bytes:
 
 def png(
     frames: Sequence[tuple[int, int, np.ndarray, int, int]],
-    colour: int,
+    color: int,
     *,
     clear: bytes = b"",
     still: np.ndarray | None = None,
@@ -61,9 +61,7 @@ def png(
     """Return an animated PNG; of each frame left, top, samples, disposal, whether it is drawn over."""
     height, width = frames[0][2].shape[:2]
     bits = 8 * frames[0][2].itemsize
-    data = b"\x89PNG\r\n\x1a\n" + chunk(
-        b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
-    )
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, 0))
     data += chunk(b"acTL", struct.pack(">II", len(frames), 0)) + (chunk(b"tRNS", clear) if clear else b"")
     data += b"" if still is None else chunk(b"IDAT", packed(still))
     number = 0
@@ -84,7 +82,7 @@ def packed(samples: np.ndarray) -> bytes:
 
 
 def browser(width: int, height: int, frames: Sequence[Drawn]) -> list[np.ndarray]:
-    """Return what is shown after each frame, float[height, width, 2]: grey and opacity."""
+    """Return what is shown after each frame, float[height, width, 2]: gray and opacity."""
     canvas, shown = np.zeros((height, width, 2)), []
     for frame in frames:
         before = canvas.copy()
@@ -110,11 +108,11 @@ def assert_shows(data: bytes, shown: Sequence[np.ndarray]) -> None:
     for number, right in enumerate(shown):
         pixels = pages.pixels(number)
         pixels = pixels / (np.iinfo(pixels.dtype).max / 255)
-        grey = pixels if pixels.ndim == 2 else pixels[..., 0]
-        opacity = pixels[..., 3] if pixels.ndim == 3 and pixels.shape[2] == 4 else np.full(grey.shape, 255)
+        gray = pixels if pixels.ndim == 2 else pixels[..., 0]
+        opacity = pixels[..., 3] if pixels.ndim == 3 and pixels.shape[2] == 4 else np.full(gray.shape, 255)
         np.testing.assert_allclose(opacity, right[..., 1], atol=2, err_msg=f"frame {number}")
         visible = right[..., 1] / 255
-        np.testing.assert_allclose(grey * visible, right[..., 0] * visible, atol=3, err_msg=f"frame {number}")
+        np.testing.assert_allclose(gray * visible, right[..., 0] * visible, atol=3, err_msg=f"frame {number}")
 
 
 def places(generator: np.random.Generator) -> list[tuple[int, int, int, int]]:
@@ -153,17 +151,17 @@ def test_a_clear_index_of_a_gif_holds_for_its_frame_only() -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_frames_of_a_png_are_as_browsers_show_them(seed: int) -> None:
     generator = np.random.default_rng(seed)
-    colour, deep, clear = [(0, 1, 0), (0, 257, 0), (4, 1, 0), (0, 1, 1), (0, 257, 1)][seed % 5]
+    color, deep, clear = [(0, 1, 0), (0, 257, 0), (4, 1, 0), (0, 1, 1), (0, 257, 1)][seed % 5]
     frames, drawn = [], []
     for left, top, columns, rows in places(generator):
         levels = generator.integers(0, 256, (rows, columns))
         opacity = np.full(levels.shape, 255)
-        if colour == 4:
+        if color == 4:
             opacity = generator.choice([0, 100, 255], levels.shape)
         elif clear:
             opacity = np.where(levels == 77, 0, 255)
         samples = (levels * deep).astype(np.uint16 if deep > 1 else np.uint8)
-        samples = np.dstack([samples, opacity.astype(np.uint8)]) if colour == 4 else samples
+        samples = np.dstack([samples, opacity.astype(np.uint8)]) if color == 4 else samples
         after, over = int(generator.integers(3)), int(generator.integers(2))
         frames.append((left, top, samples, after, over))
         drawn.append(Drawn(left, top, levels, opacity, after, over=bool(over)))
@@ -171,7 +169,7 @@ def test_frames_of_a_png_are_as_browsers_show_them(seed: int) -> None:
     shown = browser(20, 16, drawn)
     if still is not None:
         shown.insert(0, np.dstack([drawn[0].levels[::-1], drawn[0].opacity[::-1]]).astype(float))
-    data = png(frames, colour, clear=(77 * deep).to_bytes(2) if clear else b"", still=still)
+    data = png(frames, color, clear=(77 * deep).to_bytes(2) if clear else b"", still=still)
     assert_shows(data, shown)
 
 

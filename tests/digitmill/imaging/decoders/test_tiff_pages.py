@@ -68,7 +68,7 @@ def test_each_page_of_a_fax_is_its_own(big: bool) -> None:
 
 
 def test_pages_that_are_all_marked_as_thumbnails_are_pages() -> None:
-    first, *others = [Image.fromarray(p.GREY)] * 3
+    first, *others = [Image.fromarray(p.GRAY)] * 3
     file = io.BytesIO()
     first.save(file, "TIFF", save_all=True, append_images=others, tiffinfo={254: 1})
     assert TiffPages(file.getvalue()).count == 3

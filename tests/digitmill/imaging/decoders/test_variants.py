@@ -21,10 +21,10 @@ DECIDED = [
         "OpenCV reads past planar strips of more than 8 bits; Pillow takes uncompressed ones for 8 bits",
     ),
     ("1[024] bits, white is 0", "OpenCV", "inverts 16 bits of samples that have fewer"),
-    ("palette of 1 to 8 bits: 1 bits", "OpenCV", "takes a palette of two colours for grey"),
+    ("palette of 1 to 8 bits: 1 bits", "OpenCV", "takes a palette of two colors for gray"),
     ("wide integers|them: 32 bits", "Pillow", "takes unsigned 32 bits for signed ones"),
     (
-        "a fourth sample that is none|TIFF.*not declared|opacity.*grey|associated, 16 bits",
+        "a fourth sample that is none|TIFF.*not declared|opacity.*gray|associated, 16 bits",
         "OpenCV",
         "drops opacity, or applies it twice, depending on the depth",
     ),
@@ -32,7 +32,7 @@ DECIDED = [
     (
         "header 12|RGB bmp2",
         "OpenCV",
-        "reads a palette of OS/2 in entries of four bytes, and its colours as grey",
+        "reads a palette of OS/2 in entries of four bytes, and its colors as gray",
     ),
     ("RLE4", "Pillow", "loses the last of an odd number of pixels that are stored as they are"),
     ("16 bits, . of them green, header 40", "OpenCV", "ignores masks behind a small header; white is 248"),

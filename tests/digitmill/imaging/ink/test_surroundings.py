@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from digitmill.imaging.canonical import canonicalise
+from digitmill.imaging.canonical import canonicalize
 from schemas.failure import FailureCode, ImageError
 
 PAPER, INK = 225, 40
@@ -63,8 +63,8 @@ def test_what_surrounds_a_digit_is_left_out(digits: np.ndarray, surround: Callab
     differences = []
     for digit in digits[::5]:
         ink = cell(digit)
-        found = canonicalise(np.abs(polarity - surround(ink).astype(int)).astype(np.uint8))
-        differences.append(np.abs(found.astype(int) - canonicalise(on_paper(ink))).mean())
+        found = canonicalize(np.abs(polarity - surround(ink).astype(int)).astype(np.uint8))
+        differences.append(np.abs(found.astype(int) - canonicalize(on_paper(ink))).mean())
     # A digit that lies a pixel further differs by some 20, one that is shrunk by what surrounds it by 40.
     assert np.mean(np.array(differences) < 30) >= 0.8
 
@@ -72,7 +72,7 @@ def test_what_surrounds_a_digit_is_left_out(digits: np.ndarray, surround: Callab
 @pytest.mark.parametrize("surround", [framed, broken_frame, strip])
 def test_surroundings_without_a_digit_are_blank(surround: Callable) -> None:
     with pytest.raises(ImageError) as caught:
-        canonicalise(surround(np.zeros((110, 110), np.float32)))
+        canonicalize(surround(np.zeros((110, 110), np.float32)))
     assert caught.value.code is FailureCode.BLANK
 
 
@@ -83,7 +83,7 @@ def test_a_small_bitmap_cropped_tightly_loses_no_stroke(digits: np.ndarray, side
         left, top, width, height = cv2.boundingRect(digit)
         size = round(width * side / max(width, height)), round(height * side / max(width, height))
         crop = cv2.resize(digit[top : top + height, left : left + width], size, interpolation=cv2.INTER_CUBIC)
-        found = canonicalise(np.where(crop > 127, 0, 255).astype(np.uint8))
+        found = canonicalize(np.where(crop > 127, 0, 255).astype(np.uint8))
         kept.append(np.abs(found.astype(int) - digit).mean() < 35)
     assert np.mean(kept) > 0.98
 
@@ -109,8 +109,8 @@ def in_small_cell(digit: np.ndarray, *, sides: str, blur: float = 0.7) -> np.nda
 def test_a_digit_that_touches_its_frame_is_cut_from_it(digits: np.ndarray, sides: str) -> None:
     alike = []
     for digit in digits[:20]:
-        bare = canonicalise(in_small_cell(digit, sides="")).astype(float)
-        found = canonicalise(in_small_cell(digit, sides=sides)).astype(float)
+        bare = canonicalize(in_small_cell(digit, sides="")).astype(float)
+        found = canonicalize(in_small_cell(digit, sides=sides)).astype(float)
         alike.append(np.corrcoef(bare.ravel(), found.ravel())[0, 1])
     # Where the line was, its ink and the digit's cannot be told apart.
     assert np.median(alike) > 0.75
@@ -132,8 +132,8 @@ def test_squared_digits_are_no_frames(segments: str, margin: int) -> None:
     ink = np.zeros((40, 24), np.float32)
     for segment in segments:
         ink[places[segment]] = 1
-    found = canonicalise(on_paper(np.pad(ink, margin))).astype(float)
-    bare = canonicalise(on_paper(np.pad(ink, 20))).astype(float)
+    found = canonicalize(on_paper(np.pad(ink, margin))).astype(float)
+    bare = canonicalize(on_paper(np.pad(ink, 20))).astype(float)
     # A pixel further to a side is the same digit.
     near = (np.roll(bare, shift, axis=(0, 1)) for shift in itertools.product((-1, 0, 1), repeat=2))
     assert max(np.corrcoef(found.ravel(), each.ravel())[0, 1] for each in near) > 0.9

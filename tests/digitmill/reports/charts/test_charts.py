@@ -95,7 +95,7 @@ def test_it_is_the_same_whenever_it_is_drawn(kind: str) -> None:
 
 
 @pytest.mark.parametrize("accept", [0.0, 0.55, 1.0])
-def test_bins_below_the_threshold_have_the_colour_of_review(accept: float) -> None:
+def test_bins_below_the_threshold_have_the_color_of_review(accept: float) -> None:
     accepted = round(20 * (1 - accept))
     svg = confidence_histogram(TWENTIETHS, [1] * 20, accept=accept, accepted=accepted).svg
     assert ('fill="var(--second)" id="confidence-bar' in svg) == (accept > 0)

@@ -38,7 +38,7 @@ def root() -> ET.Element:
     return ET.fromstring(drawing.svg("chart"))
 
 
-def test_colours_are_the_pages_and_there_are_no_styles(root: ET.Element) -> None:
+def test_colors_are_the_pages_and_there_are_no_styles(root: ET.Element) -> None:
     text = ET.tostring(root, encoding="unicode")
     assert root.find(f"{SVG}polygon").get("fill") == VARIABLES[ACCENT]
     assert "style" not in text

@@ -9,14 +9,14 @@ from digitmill.reports.charts.palette import DARK, LIGHT, SERIES, VARIABLES, ble
 LETTERS, DRAWN = ("ink", "soft"), ("accent", "second", "third", "fail")
 
 
-def linear_rgb(colour: str) -> list[float]:
-    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+def linear_rgb(color: str) -> list[float]:
+    parts = [int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)]
     return [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
 
 
-def luminance(colour: str) -> float:
+def luminance(color: str) -> float:
     """Relative luminance, as the Web Content Accessibility Guidelines 2.2 define it."""
-    linear = linear_rgb(colour)
+    linear = linear_rgb(color)
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
@@ -25,15 +25,15 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-@pytest.mark.parametrize("colours", [LIGHT, DARK], ids=["light", "dark"])
-def test_letters_and_drawings_stand_out(colours: dict[str, str]) -> None:
+@pytest.mark.parametrize("colors", [LIGHT, DARK], ids=["light", "dark"])
+def test_letters_and_drawings_stand_out(colors: dict[str, str]) -> None:
     for ground in ("paper", "card"):
-        assert all(contrast(colours[role], colours[ground]) >= 4.5 for role in LETTERS)
-        assert all(contrast(colours[role], colours[ground]) >= 3 for role in DRAWN)
-    assert contrast(colours["accent"], colours["paper"]) >= 4.5
+        assert all(contrast(colors[role], colors[ground]) >= 4.5 for role in LETTERS)
+        assert all(contrast(colors[role], colors[ground]) >= 3 for role in DRAWN)
+    assert contrast(colors["accent"], colors["paper"]) >= 4.5
 
 
-def as_seen(colour: str, missing: str) -> tuple[float, ...]:
+def as_seen(color: str, missing: str) -> tuple[float, ...]:
     """Linear RGB as someone without one kind of cone sees it, by Machado, Oliveira and Fernandes 2009."""
     rows = {
         "red": (
@@ -52,7 +52,7 @@ def as_seen(colour: str, missing: str) -> tuple[float, ...]:
             (0.004733, 0.691367, 0.303900),
         ),
     }[missing]
-    parts = linear_rgb(colour)
+    parts = linear_rgb(color)
     return tuple(sum(weight * part for weight, part in zip(row, parts, strict=True)) for row in rows)
 
 
@@ -62,20 +62,20 @@ def lab(linear: tuple[float, ...]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("missing", ["red", "green", "blue"])
-@pytest.mark.parametrize("colours", [LIGHT, DARK], ids=["light", "dark"])
-def test_series_stay_apart_for_the_colour_blind(colours: dict[str, str], missing: str) -> None:
-    seen = {role: lab(as_seen(colours[role], missing)) for role in DRAWN}
+@pytest.mark.parametrize("colors", [LIGHT, DARK], ids=["light", "dark"])
+def test_series_stay_apart_for_the_color_blind(colors: dict[str, str], missing: str) -> None:
+    seen = {role: lab(as_seen(colors[role], missing)) for role in DRAWN}
     for one, other in itertools.combinations(DRAWN, 2):
         assert np.linalg.norm(seen[one] - seen[other]) > 18, (one, other)
 
 
-def test_every_drawn_colour_has_its_variable() -> None:
+def test_every_drawn_color_has_its_variable() -> None:
     assert len(VARIABLES) == len(LIGHT) == len(DARK)
     assert set(SERIES) <= set(VARIABLES)
     assert all(f"--{role}:" in stylesheet() for role in LIGHT)
 
 
-def test_a_blend_lies_between_two_colours() -> None:
+def test_a_blend_lies_between_two_colors() -> None:
     assert blend("#000000", "#ff8002", 0) == "#000000"
     assert blend("#000000", "#ff8002", 1) == "#ff8002"
     assert blend("#000000", "#ff8002", 0.5) == "#804001"

@@ -26,8 +26,8 @@ def test_fonts_of_a_folder_are_found_at_any_depth(tmp_path, segment_font):
     designs = find_designs((str(tmp_path),))
     # Words of style are no part of a family's name.
     assert families_of(designs) == ["DejaVu Serif", "Segments"]
-    licences = {font.family: font.licence for design in designs["train"] for font in design}
-    assert licences == {"Segments": "public domain", "DejaVu Serif": "Bitstream Vera"}
+    licenses = {font.family: font.license for design in designs["train"] for font in design}
+    assert licenses == {"Segments": "public domain", "DejaVu Serif": "Bitstream Vera"}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from digitmill.imaging.canonical import canonicalise
+from digitmill.imaging.canonical import canonicalize
 from schemas.errors import UserError
 from trainer.data.reading import ReadOptions, Workers
 from trainer.data.sources import embedded_sample
@@ -128,21 +128,21 @@ def test_emnist_is_transposed(tmp_path):
     assert (digits.train.images == whole.test.images).all()
 
 
-def coloured(images: np.ndarray) -> np.ndarray:
+def colored(images: np.ndarray) -> np.ndarray:
     """Blue digits on a yellow ground, 32 x 32, in the order red, green, blue."""
     padded = np.pad(images, ((0, 0), (2, 2), (2, 2)))[..., None] / 255
     return np.round(padded * [30, 30, 200] + (1 - padded) * [250, 220, 40]).astype(np.uint8)
 
 
 @pytest.mark.slow
-def test_coloured_images_of_another_size_are_canonicalised(tmp_path):
+def test_colored_images_of_another_size_are_canonicalized(tmp_path):
     whole = embedded_sample.digits()
-    pictures_of = {name: coloured(getattr(whole, name).images[::10]) for name in ("train", "test")}
+    pictures_of = {name: colored(getattr(whole, name).images[::10]) for name in ("train", "test")}
     splits = {name: pictures(found, getattr(whole, name).labels[::10]) for name, found in pictures_of.items()}
     prepare(tmp_path, "house_numbers", shape=(32, 32, 3), splits=splits)
     digits = read("house_numbers", tmp_path)
     # OpenCV's order, and so imaging's, is blue first.
-    expected = [canonicalise(np.ascontiguousarray(picture[..., ::-1])) for picture in pictures_of["test"]]
+    expected = [canonicalize(np.ascontiguousarray(picture[..., ::-1])) for picture in pictures_of["test"]]
     assert (digits.test.images == np.stack(expected)).all()
     assert digits.test.labels.tolist() == whole.test.labels[::10].tolist()
 

@@ -15,24 +15,24 @@ def of(*specs: str, **options):
 def test_the_sample_is_known_by_its_images():
     (found,) = of("sample")
     assert (found.source, found.images) == ("sample", 5_000)
-    assert found.licence == "CC BY-SA 3.0"
+    assert found.license == "CC BY-SA 3.0"
     assert "LeCun" in found.credit
 
 
 def test_known_images_are_recognized_whatever_their_source_and_splits():
     whole = embedded_sample.digits()
     other = Digits("folder:/copy", whole.test, whole.train, whole.validation)
-    assert credits.data_sources(other)[0].licence == "CC BY-SA 3.0"
+    assert credits.data_sources(other)[0].license == "CC BY-SA 3.0"
     less = Digits("folder:/copy", whole.test.take(np.s_[1:]), whole.train, whole.validation)
-    assert credits.data_sources(less)[0].licence == ""
+    assert credits.data_sources(less)[0].license == ""
 
 
 def test_a_folder_says_whose_images_it_has(label_folder, capsys):
     (before,) = of(f"folder:{label_folder}")
-    assert (before.name, before.licence, before.credit) == ("", "", "")
+    assert (before.name, before.license, before.credit) == ("", "", "")
     (label_folder / "CREDIT.txt").write_text("Meters\n CC0 \nthe waterworks\nmore\n")
     (found,) = of(f"folder:{label_folder}")
-    assert (found.name, found.licence, found.credit) == ("Meters", "CC0", "the waterworks")
+    assert (found.name, found.license, found.credit) == ("Meters", "CC0", "the waterworks")
     assert (found.images, found.digest) == (before.images, before.digest)
     assert "not used" not in capsys.readouterr().out
 
@@ -40,7 +40,7 @@ def test_a_folder_says_whose_images_it_has(label_folder, capsys):
 def test_lines_that_are_missing_are_empty(label_folder):
     (label_folder / "CREDIT.txt").write_text("Meters")
     (found,) = of(f"folder:{label_folder}")
-    assert (found.name, found.licence, found.credit) == ("Meters", "", "")
+    assert (found.name, found.license, found.credit) == ("Meters", "", "")
 
 
 def test_a_list_of_labels_has_its_credit_beside_it(label_folder, tmp_path):
@@ -49,7 +49,7 @@ def test_a_list_of_labels_has_its_credit_beside_it(label_folder, tmp_path):
     (tmp_path / "lists" / "labels.csv").write_text("\n".join(["path,label", *rows]))
     (tmp_path / "lists" / "CREDIT.txt").write_text("Listed\nMIT\nus\n")
     (found,) = of(f"labels:{tmp_path}/lists/labels.csv")
-    assert (found.name, found.licence, found.credit) == ("Listed", "MIT", "us")
+    assert (found.name, found.license, found.credit) == ("Listed", "MIT", "us")
 
 
 def test_each_source_of_a_mixture_is_named_without_its_weight(tmp_path, segment_fonts):
@@ -57,7 +57,7 @@ def test_each_source_of_a_mixture_is_named_without_its_weight(tmp_path, segment_
     assert [one.source for one in found] == ["sample", f"fonts:{segment_fonts},100"]
     assert found[0] == of("sample")[0]
     assert found[1].images == 100
-    assert found[1].licence == "public domain"
+    assert found[1].license == "public domain"
     assert found[1].families == {"train": ("Segments",), "validation": (), "test": ()}
 
 

@@ -82,7 +82,7 @@ def test_two_numbers_are_refused():
         open_source("fonts:1000,2000")
 
 
-def test_pictures_that_are_no_digits_are_labelled_so_in_all_splits(folder):
+def test_pictures_that_are_no_digits_are_labeled_so_in_all_splits(folder):
     rejects: list[str] = []
     found = read(f"not-digits:{folder},160", complete=False, rejects=Rejects(write=rejects.append))
     assert {name: (len(split), split.not_digits) for name, split in found.splits().items()} == {

@@ -1,4 +1,4 @@
-from digitmill.imaging.canonical import canonicalise
+from digitmill.imaging.canonical import canonicalize
 from trainer.data.sources import embedded_sample
 from trainer.data.sources.embedded_sample import SampleSource
 
@@ -27,7 +27,7 @@ def test_the_split_is_made_once_and_for_all():
 
 def test_its_images_are_canonical_byte_for_byte():
     for split in embedded_sample.digits().splits().values():
-        assert all((canonicalise(image) == image).all() for image in split.images)
+        assert all((canonicalize(image) == image).all() for image in split.images)
 
 
 def test_it_keeps_its_own_validation_split():

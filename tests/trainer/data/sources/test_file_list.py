@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 
 from digitmill.storage.listed_image import ListedImage
 from trainer.data.sources import file_list
-from trainer.data.sources.file_list import FileList, LabelledFile
+from trainer.data.sources.file_list import FileList, LabeledFile
 
 # Surrogates stand for bytes of a name that are not UTF-8.
 names = st.text(st.characters(exclude_categories=("Cs",)) | st.just("\udcff"), max_size=20)
@@ -11,14 +11,12 @@ images = st.builds(
     ListedImage, names.map("file:///{}".format), st.integers(0, 2**63 - 1), st.integers(-1, 2**40)
 )
 files = st.lists(
-    st.builds(
-        LabelledFile, images, st.integers(0, 9), st.sampled_from(["", "0" * 64]), st.binary(max_size=9)
-    ),
+    st.builds(LabeledFile, images, st.integers(0, 9), st.sampled_from(["", "0" * 64]), st.binary(max_size=9)),
     max_size=60,
 )
 
 
-def selected(found: FileList, shard: tuple[int, int], most: int) -> list[tuple[int, LabelledFile]]:
+def selected(found: FileList, shard: tuple[int, int], most: int) -> list[tuple[int, LabeledFile]]:
     chunks = list(found.select(shard, most=most))
     assert all(0 < len(some) == len(positions) <= most for positions, some in chunks)
     return [pair for positions, some in chunks for pair in zip(positions.tolist(), some, strict=True)]
@@ -48,5 +46,5 @@ def test_another_file_is_another_digest(given_files, which):
 
 
 def test_counts_are_by_class():
-    one = LabelledFile(ListedImage("file:///x", 0, 1), 7)
+    one = LabeledFile(ListedImage("file:///x", 0, 1), 7)
     assert FileList.of([one, one]).class_counts == [0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0]

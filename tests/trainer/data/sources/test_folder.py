@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from schemas.errors import UserError
 from trainer.data.reading import TRAIN_SHARE, VALIDATION_SHARE, ReadOptions, Workers, pixel_hashes
 from trainer.data.sources import embedded_sample
-from trainer.data.sources.file_list import FileList, LabelledFile
+from trainer.data.sources.file_list import FileList, LabeledFile
 from trainer.data.sources.folder import FolderSource, visible_files
 from trainer.data.splits import Digits
 
@@ -277,7 +277,7 @@ class Told:
 
 def test_a_worker_may_have_a_copy_of_its_own(label_folder):
     """On another machine, the files of a copy have other times than those that the chief lists."""
-    files = [LabelledFile(image, int(folder)) for folder, image in visible_files(str(label_folder))]
+    files = [LabeledFile(image, int(folder)) for folder, image in visible_files(str(label_folder))]
     exchange = Told(FileList.of(files).to_bytes())
     for file in label_folder.glob("*/*.png"):
         os.utime(file, (1, 1))

@@ -47,7 +47,7 @@ def absolute(file: pathlib.Path) -> str:
 
 
 def relative(file: pathlib.Path) -> str:
-    return f"labelled/{file.parent.name}/{file.name}"
+    return f"labeled/{file.parent.name}/{file.name}"
 
 
 def uri(file: pathlib.Path) -> str:

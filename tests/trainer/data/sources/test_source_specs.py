@@ -17,7 +17,7 @@ from trainer.data.sources.tfrecord_source import RecordsSource
 def test_each_kind_has_its_source(label_folder, tmp_path):
     for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
         (tmp_path / f"{name}-ubyte").touch()
-    (tmp_path / "labels.csv").write_text("path,label\nlabelled/0/000.png,0\n")
+    (tmp_path / "labels.csv").write_text("path,label\nlabeled/0/000.png,0\n")
     assert isinstance(open_source("sample"), SampleSource)
     assert isinstance(open_source("tfds:mnist", ReadOptions(data_dir="gs://bucket/tfds")), CatalogSource)
     assert isinstance(open_source(f"folder:{label_folder}"), FolderSource)

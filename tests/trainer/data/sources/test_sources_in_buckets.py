@@ -21,7 +21,7 @@ def folder(tmp_path: pathlib.Path, label_folder, few_digits) -> pathlib.Path:
     """Every kind of source that is made of files, of the same digits."""
     write_set(tmp_path / "idx", few_digits)
     rows = [
-        f"labelled/{file.parent.name}/{file.name},{file.parent.name}" for file in label_folder.glob("*/*.png")
+        f"labeled/{file.parent.name}/{file.name},{file.parent.name}" for file in label_folder.glob("*/*.png")
     ]
     (tmp_path / "labels.csv").write_text("\n".join(["path,label", *rows]))
     train = few_digits.train
@@ -41,7 +41,7 @@ def upload(folder: pathlib.Path, bucket: Bucket) -> None:
             bucket.put(f"data/{file.relative_to(folder)}", file.read_bytes())
 
 
-KINDS = ("folder:{}/labelled", "idx:{}/idx", "labels:{}/labels.csv", "tfrecord:{}/packed/*.tfrecord")
+KINDS = ("folder:{}/labeled", "idx:{}/idx", "labels:{}/labels.csv", "tfrecord:{}/packed/*.tfrecord")
 
 
 def test_each_kind_reads_the_same_from_a_bucket(folder, bucket: Bucket) -> None:
@@ -70,7 +70,7 @@ def test_what_was_decoded_is_not_fetched_again_until_it_changes(
         assert read(kind).digest == first.digest
         # The heads of the three shards say how large records are.
         assert proxy.reads() - before == (3 if kind == KINDS[3] else 0)
-    bucket.put("data/labelled/3/new.png", b"damaged")
+    bucket.put("data/labeled/3/new.png", b"damaged")
     before = proxy.reads()
     read(KINDS[0])
     assert proxy.reads() == before + 401
@@ -104,6 +104,6 @@ def test_a_buckets_folder_is_checked_at_once(folder, bucket: Bucket) -> None:
 def test_an_object_that_vanishes_is_one_reject(folder, bucket: Bucket, capsys) -> None:
     upload(folder, bucket)
     source = open_sources(KINDS[0].format(f"{bucket.uri}/data"))
-    bucket.delete("data/labelled/0/" + sorted(file.name for file in (folder / "labelled/0").iterdir())[0])
+    bucket.delete("data/labeled/0/" + sorted(file.name for file in (folder / "labeled/0").iterdir())[0])
     assert sum(len(split) for split in source.read(validation_fraction=0).splits().values()) == 399
     assert "MISSING: no such object" in capsys.readouterr().out

@@ -22,7 +22,7 @@ EVERYTHING = Augmentation(
     blur=0.8,
     noise=20,
     stroke=0.8,
-    neighbours=0.9,
+    neighbors=0.9,
     lines=0.9,
     frames=0.9,
     coarse=0.9,
@@ -35,7 +35,7 @@ ONE_EACH = [
 ]
 RARE = [Augmentation(blur=0.8)] + [
     Augmentation(**{name: getattr(EVERYTHING, name)})
-    for name in ("neighbours", "lines", "frames", "coarse", "specks")
+    for name in ("neighbors", "lines", "frames", "coarse", "specks")
 ]
 SEED = (7, 11)
 
@@ -57,8 +57,8 @@ def blob() -> np.ndarray:
     return np.repeat(spot[None].round().astype(np.uint8), 500, axis=0)
 
 
-def centres(images: np.ndarray) -> np.ndarray:
-    """float64[N, 2]: x and y of the centre of mass."""
+def centers(images: np.ndarray) -> np.ndarray:
+    """float64[N, 2]: x and y of the center of mass."""
     mass = images.astype(float)
     at = np.arange(28)
     total = mass.sum(axis=(1, 2))
@@ -77,7 +77,7 @@ def test_the_seed_determines_the_augmentation(digits, augmentation):
     assert first.dtype == np.uint8
     assert (first == changed(digits, augmentation)).all()
     assert (first != changed(digits, augmentation, seed=(7, 12))).any()
-    # A blur of less than a third of a pixel shows in no grey level, and lines may miss the ink.
+    # A blur of less than a third of a pixel shows in no gray level, and lines may miss the ink.
     assert (first != digits).any(axis=(1, 2)).mean() > (0.5 if augmentation in RARE else 0.9)
 
 
@@ -107,7 +107,7 @@ def test_augmentation_is_the_same_inside_a_pipeline(digits, augmentation):
 
 
 def test_shifts_are_even_and_within_the_range(blob):
-    moved = centres(changed(blob, Augmentation(shift=3))) - 13.5
+    moved = centers(changed(blob, Augmentation(shift=3))) - 13.5
     assert np.abs(moved).max() <= 3.05
     assert np.abs(moved.mean(axis=0)).max() < 0.4  # five standard deviations of the mean
     assert moved.std(axis=0) == pytest.approx(3 / math.sqrt(3), rel=0.15)
@@ -145,15 +145,15 @@ def test_a_blur_keeps_the_ink_and_spreads_it(blob):
 
 
 def test_noise_has_the_deviation_that_was_drawn():
-    grey = np.full((300, 28, 28), 128, np.uint8)
-    noisy = changed(grey, Augmentation(noise=20)).astype(float)
+    gray = np.full((300, 28, 28), 128, np.uint8)
+    noisy = changed(gray, Augmentation(noise=20)).astype(float)
     deviations = noisy.std(axis=(1, 2))
     assert deviations.max() <= 21
     assert deviations.mean() == pytest.approx(10, rel=0.1)
     assert noisy.mean() == pytest.approx(128, abs=0.2)
-    # Pixels are independent of their neighbours.
-    centred = noisy - noisy.mean(axis=(1, 2), keepdims=True)
-    assert abs((centred[:, :, 1:] * centred[:, :, :-1]).mean() / centred.var()) < 0.02
+    # Pixels are independent of their neighbors.
+    centered = noisy - noisy.mean(axis=(1, 2), keepdims=True)
+    assert abs((centered[:, :, 1:] * centered[:, :, :-1]).mean() / centered.var()) < 0.02
 
 
 def test_contrast_leaves_paper_black_and_ink_bright(digits):
@@ -181,8 +181,8 @@ def test_strokes_become_thicker_and_thinner_within_the_range():
     assert 4 - 0.81 <= thickness.min() < 4 - 0.7
 
 
-def test_a_share_of_images_has_a_neighbour_at_one_edge(digits):
-    images = changed(digits, Augmentation(neighbours=0.5))
+def test_a_share_of_images_has_a_neighbor_at_one_edge(digits):
+    images = changed(digits, Augmentation(neighbors=0.5))
     other = (images != digits).any(axis=(1, 2))
     assert 0.3 < other.mean() < 0.6
     left, right = (
@@ -214,7 +214,7 @@ def test_a_share_of_images_is_coarser_and_as_bright(digits):
     coarser = (images != digits).any(axis=(1, 2))
     assert 0.4 < coarser.mean() < 0.6
     assert (images.max(axis=(1, 2)) == digits.max(axis=(1, 2))).all()
-    assert centres(images) == pytest.approx(centres(digits), abs=0.3)
+    assert centers(images) == pytest.approx(centers(digits), abs=0.3)
     steps = [
         np.abs(np.diff(which[coarser].astype(float), axis=2)).max(axis=(1, 2)).mean()
         for which in (images, digits)
@@ -223,8 +223,8 @@ def test_a_share_of_images_is_coarser_and_as_bright(digits):
 
 
 def test_specks_cover_up_to_the_share_with_ink_and_paper():
-    grey = np.full((400, 28, 28), 128, np.uint8)
-    images = changed(grey, Augmentation(specks=0.1))
+    gray = np.full((400, 28, 28), 128, np.uint8)
+    images = changed(gray, Augmentation(specks=0.1))
     assert set(np.unique(images).tolist()) == {0, 128, 255}
     cells = images.reshape(400, 14, 2, 14, 2).transpose(0, 1, 3, 2, 4).reshape(-1, 4)
     assert (cells == cells[:, :1]).all()
@@ -270,7 +270,7 @@ def test_an_elastic_deformation_stays_within_its_range():
     grid_y, grid_x = np.mgrid[:28, :28]
     moved = np.stack([x.numpy() - grid_x, y.numpy() - grid_y])
     assert 0.7 < np.abs(moved).max() <= 2
-    # Smooth: neighbours move together.
+    # Smooth: neighbors move together.
     assert np.abs(np.diff(moved, axis=-1)).max() < 0.45
     assert np.abs(np.diff(moved, axis=-2)).max() < 0.45
 

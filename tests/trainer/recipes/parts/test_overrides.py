@@ -54,7 +54,7 @@ def test_an_automatic_batch_grows_with_the_replicas_and_so_does_the_rate():
 
 
 @pytest.mark.parametrize("other", [{"xla": True}, {"accumulate": 2}])
-def test_synchronised_normalisation_does_not_go_with(other):
+def test_synchronized_normalization_does_not_go_with(other):
     with pytest.raises(UserError, match="--sync-batch-norm cannot be combined with"):
         overrides.apply(recipes.load("strong-cnn"), options(sync_batch_norm=True, **other))
     assert overrides.apply(recipes.load("strong-cnn"), options(sync_batch_norm=True)).sync_batch_norm
@@ -77,7 +77,7 @@ def test_label_smoothing_needs_cross_entropy():
         overrides.apply(recipe, options(label_smoothing=0.1))
 
 
-def test_dropout_and_batch_normalisation_go_into_the_network_of_a_dense_recipe():
+def test_dropout_and_batch_normalization_go_into_the_network_of_a_dense_recipe():
     plain = recipes.load("dense-128")
     changed = overrides.apply(plain, options(dropout=0.5, batch_norm=True))
     assert len(changed.model().layers) == len(plain.model().layers) + 3

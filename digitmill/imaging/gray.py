@@ -1,19 +1,19 @@
-"""Converts pixels of any colour type and depth to grey levels, and shrinks those."""
+"""Converts pixels of any color type and depth to gray levels, and shrinks those."""
 
 from typing import Final
 
 import cv2
 import numpy as np
 
-_SEVERAL_COLOURS: Final = 24.0
-"""Visible pixels with a larger standard deviation, grey levels, show both ink and paper."""
+_SEVERAL_COLORS: Final = 24.0
+"""Visible pixels with a larger standard deviation, gray levels, show both ink and paper."""
 
 _VISIBLE: Final = 128
-"""Least opacity at which a pixel's colour counts: below it, encoders leave any colour behind."""
+"""Least opacity at which a pixel's color counts: below it, encoders leave any color behind."""
 
 
-def to_grey(pixels: np.ndarray) -> np.ndarray:
-    """Return the grey levels of a picture, uint8[height, width], transparency laid over paper.
+def to_gray(pixels: np.ndarray) -> np.ndarray:
+    """Return the gray levels of a picture, uint8[height, width], transparency laid over paper.
 
     Args:
         pixels: uint8 or uint16 [height, width], [height, width, 3] or [height, width, 4] in the
@@ -25,26 +25,26 @@ def to_grey(pixels: np.ndarray) -> np.ndarray:
         return pixels
     if pixels.shape[2] == 3:
         return cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
-    grey, opacity = cv2.cvtColor(pixels, cv2.COLOR_BGRA2GRAY), cv2.extractChannel(pixels, 3)
-    return grey if cv2.minMaxLoc(opacity)[0] == 255 else _composited(grey, opacity)
+    gray, opacity = cv2.cvtColor(pixels, cv2.COLOR_BGRA2GRAY), cv2.extractChannel(pixels, 3)
+    return gray if cv2.minMaxLoc(opacity)[0] == 255 else _composited(gray, opacity)
 
 
 def strongest_channel(pixels: np.ndarray) -> np.ndarray:
-    """Return the colour in which a picture varies most, uint8[height, width].
+    """Return the color in which a picture varies most, uint8[height, width].
 
-    Yellow ink on white differs by 29 grey levels, but by 255 in its blue.
+    Yellow ink on white differs by 29 gray levels, but by 255 in its blue.
     """
     deviations = cv2.meanStdDev(pixels)[1].ravel()[:3]
-    return to_grey(cv2.extractChannel(pixels, int(deviations.argmax())))
+    return to_gray(cv2.extractChannel(pixels, int(deviations.argmax())))
 
 
-def image_pyramid(grey: np.ndarray, side: int) -> list[np.ndarray]:
+def image_pyramid(gray: np.ndarray, side: int) -> list[np.ndarray]:
     """Return the picture, its half, its quarter …, down to less than twice `side` on the longer side.
 
     OpenCV averages fastest by halves: 1,000 px to 64 takes 60 us this way and 1,200 us in one step.
     An odd last row or column is left out.
     """
-    levels = [grey]
+    levels = [gray]
     while max(levels[-1].shape) >= 2 * side and min(levels[-1].shape) >= 2:
         height, width = levels[-1].shape[0] // 2, levels[-1].shape[1] // 2
         even = levels[-1][: 2 * height, : 2 * width]
@@ -52,27 +52,27 @@ def image_pyramid(grey: np.ndarray, side: int) -> list[np.ndarray]:
     return levels
 
 
-def shrink(grey: np.ndarray, side: int) -> np.ndarray:
+def shrink(gray: np.ndarray, side: int) -> np.ndarray:
     """Return a picture whose longer side is at most `side` pixels, its aspect kept."""
-    height, width = grey.shape
+    height, width = gray.shape
     factor = side / max(height, width)
     if factor >= 1:
-        return grey
+        return gray
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    return cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    return cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
 
 
-def _composited(grey: np.ndarray, opacity: np.ndarray) -> np.ndarray:
+def _composited(gray: np.ndarray, opacity: np.ndarray) -> np.ndarray:
     weight = opacity.astype(np.float32) * np.float32(1 / 255)
-    mixed = grey * weight + _paper_behind(grey, opacity) * (1 - weight)
+    mixed = gray * weight + _paper_behind(gray, opacity) * (1 - weight)
     return np.round(mixed).astype(np.uint8)
 
 
-def _paper_behind(grey: np.ndarray, opacity: np.ndarray) -> float:
-    """Return a grey level for transparent paper, which has none of its own: one that shows the ink."""
-    visible = grey[opacity >= _VISIBLE]
+def _paper_behind(gray: np.ndarray, opacity: np.ndarray) -> float:
+    """Return a gray level for transparent paper, which has none of its own: one that shows the ink."""
+    visible = gray[opacity >= _VISIBLE]
     if visible.size == 0:
-        visible = grey[opacity > 0] if opacity.any() else np.zeros(1, np.uint8)
-    if float(visible.std()) > _SEVERAL_COLOURS:
+        visible = gray[opacity > 0] if opacity.any() else np.zeros(1, np.uint8)
+    if float(visible.std()) > _SEVERAL_COLORS:
         return float(np.median(visible))
     return 255.0 if float(visible.mean()) < 128 else 0.0

@@ -1,4 +1,4 @@
-"""How labelled image files are read and decoded."""
+"""How labeled image files are read and decoded."""
 
 import contextlib
 import functools
@@ -16,7 +16,7 @@ from digitmill.storage.names import path_of, place_of
 from digitmill.storage.object_stores.uris import is_object
 from schemas.failure import FailureCode, ImageError
 from trainer.data.reading import Decode, DecodedBatch, ReadPlan, Workers
-from trainer.data.sources.file_list import FileList, LabelledFile
+from trainer.data.sources.file_list import FileList, LabeledFile
 
 _CHUNK: Final = 1_024
 _CONNECTIONS: Final = 43
@@ -30,7 +30,7 @@ class _Chunk(NamedTuple):
     """Some image files, with their positions in the source."""
 
     positions: np.ndarray
-    files: Sequence[LabelledFile]
+    files: Sequence[LabeledFile]
 
 
 def read_plan(name: str, files: FileList, *, given: str, workers: Workers) -> ReadPlan:
@@ -75,7 +75,7 @@ def _as_here(image: ListedImage) -> ListedImage:
     return image._replace(generation=stat_file(path_of(image.uri)).generation)
 
 
-def _contents(files: Sequence[LabelledFile], reader: ImageReader) -> Iterator[bytes | ImageError]:
+def _contents(files: Sequence[LabeledFile], reader: ImageReader) -> Iterator[bytes | ImageError]:
     """Yield the bytes of each image in order, or the error of one that can't be read."""
     read = reader.read(one.image for one in files if not one.content)
     for one in files:
