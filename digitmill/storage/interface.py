@@ -2,7 +2,7 @@
 
 import contextlib
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import BinaryIO, Final, Protocol
 
@@ -37,6 +37,9 @@ class OutputFolder(Protocol):
 
     def write_once(self, name: str, data: bytes) -> None:
         """Write a file completely or not at all; keep one that exists already."""
+
+    def write_all_once(self, files: Mapping[str, bytes]) -> None:
+        """Write files, by their names, as `write_once` does; a crash may leave some of them."""
 
     def replace(self, name: str, data: bytes) -> None:
         """Write a file completely or not at all; replace one that exists already."""

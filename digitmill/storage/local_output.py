@@ -8,7 +8,8 @@ import fcntl
 import os
 import pathlib
 import secrets
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
 from digitmill.storage.interface import LOCK, held_error, refuse_used
@@ -55,19 +56,35 @@ class LocalFolder:
         leaves either no file of that name or the complete one. And it has reached the disk too when this
         returns: no record can outlive the files that it names, also where the power fails.
         """
-        target = self.path / name
-        with self._using(name), self._temporary(target, data) as temporary:
-            try:
-                self._link(temporary, target)
-            except FileExistsError:
-                return  # it was written before
-            _sync_folder(target.parent)
+        self.write_all_once({name: data})
+
+    def write_all_once(self, files: Mapping[str, bytes]) -> None:
+        """Write files as `write_once` does, and wait for the disk only once for all names in a folder.
+
+        All bytes are handed to the system before it is waited for: a journal takes them together.
+        """
+        folders = {}
+        with contextlib.ExitStack() as stack:
+            temporaries = {}
+            for name, data in files.items():
+                with self._using(name):
+                    temporaries[name] = stack.enter_context(self._temporary(self.path / name, data))
+            for name, temporary in temporaries.items():
+                target = self.path / name
+                with self._using(name), contextlib.suppress(FileExistsError):  # written before
+                    _sync(temporary)
+                    self._link(temporary, target)
+                    folders[target.parent] = name
+        for folder, name in folders.items():
+            with self._using(name):
+                _sync(folder)
 
     def replace(self, name: str, data: bytes) -> None:
         target = self.path / name
         with self._using(name), self._temporary(target, data) as temporary:
+            _sync(temporary)
             os.replace(temporary, target)
-            _sync_folder(target.parent)
+            _sync(target.parent)
 
     @contextlib.contextmanager
     def create(self, name: str, *, replace: bool = False) -> Iterator[BinaryIO]:
@@ -88,7 +105,7 @@ class LocalFolder:
                     self._link(temporary, target)
                 except FileExistsError:
                     there = True
-            _sync_folder(target.parent)
+            _sync(target.parent)
         if there:
             raise FileExistsError(self.at(name))
 
@@ -234,12 +251,14 @@ def _removed(folder: pathlib.Path) -> StorageError:
     )
 
 
-def _sync_folder(folder: pathlib.Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _sync(path: pathlib.Path) -> None:
+    """Wait until the disk has a file's bytes, or the names in a folder."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # mounts of buckets and the like cannot sync folders
+        # Mounts of buckets and the like cannot sync folders.
+        if error.errno != errno.EINVAL or not stat.S_ISDIR(os.fstat(handle).st_mode):
             raise
     finally:
         os.close(handle)
@@ -255,8 +274,6 @@ def _temporary_beside(target: pathlib.Path, data: bytes) -> Iterator[pathlib.Pat
     try:
         with open(temporary, "xb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)

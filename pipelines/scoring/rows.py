@@ -66,12 +66,12 @@ def write_parts(
     """
     files = encode_rows(prediction_columns(scored, carry), compression, formats) if scored.images else {}
     content = hashlib.sha256(b"".join(files.values())).hexdigest()[:16]
-    parts = []
-    for suffix, data in files.items():
-        name = f"{PREDICTIONS}/part-{order or piece}-{content}.{suffix}"
-        output.write_once(name, data)
-        parts.append(Part.of(name, data, rows=len(scored.images)))
-    return summarize(piece, scored, tuple(parts), audit=audit)
+    named = {
+        f"{PREDICTIONS}/part-{order or piece}-{content}.{suffix}": data for suffix, data in files.items()
+    }
+    output.write_all_once(named)
+    parts = tuple(Part.of(name, data, rows=len(scored.images)) for name, data in named.items())
+    return summarize(piece, scored, parts, audit=audit)
 
 
 def iter_predictions(scored: ScoredBatch) -> Iterator[Prediction]:

@@ -5,7 +5,7 @@ import dataclasses
 import datetime
 import functools
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import BinaryIO
 
 from digitmill.storage.interface import LOCK, refuse_used
@@ -51,6 +51,10 @@ class BucketFolder:
     def write_once(self, name: str, data: bytes) -> None:
         with self._using():
             self._objects.write(self._key(name), data, expected=ABSENT)
+
+    def write_all_once(self, files: Mapping[str, bytes]) -> None:
+        for name, data in files.items():
+            self.write_once(name, data)
 
     def replace(self, name: str, data: bytes) -> None:
         with self._using():

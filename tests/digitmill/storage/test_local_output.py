@@ -74,6 +74,33 @@ def test_a_name_has_reached_the_disk_when_it_is_promised(
     assert synced[-1] == (str(folder.path / "a"), True)
 
 
+def test_several_files_have_their_bytes_on_the_disk_before_their_names_and_share_the_folders_wait(
+    folder: LocalFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = []
+    real_sync, real_link = os.fsync, os.link
+
+    def fsync(handle: int) -> None:
+        events.append(os.path.basename(os.readlink(f"/proc/self/fd/{handle}")))
+        real_sync(handle)
+
+    def link(source: pathlib.Path, target: pathlib.Path) -> None:
+        events.append(f"{source.name} named {target.name}")
+        real_link(source, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "link", link)
+    folder.write_once("rows/b", b"kept")
+    del events[:]
+    folder.write_all_once({"rows/a": b"1", "rows/b": b"2", "rows/c": b"3"})
+    assert events.pop() == "rows"
+    assert len(events) == 6
+    for synced, named in zip(events[::2], events[1::2], strict=True):
+        assert named.startswith(f"{synced} named ")
+    assert [folder.read(f"rows/{name}") for name in "abc"] == [b"1", b"kept", b"3"]
+    assert folder.names("rows") == {"a", "b", "c"}
+
+
 @pytest.mark.parametrize(("number", "stored"), [(errno.EINVAL, True), (errno.EIO, False)])
 def test_a_file_system_that_cannot_sync_folders_serves_and_one_that_fails_does_not(
     folder: LocalFolder, monkeypatch: pytest.MonkeyPatch, number: int, stored: bool
