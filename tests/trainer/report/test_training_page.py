@@ -44,7 +44,7 @@ def test_it_says_what_the_run_reached(tabs, page) -> None:
     assert headings == [
         "How good are the answers",
         "What is its confidence worth",
-        "How it learnt",
+        "How it learned",
         "What to look at",
         "Data",
         "Formats",
