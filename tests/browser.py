@@ -158,7 +158,8 @@ def walk_by_tab(page: "Page") -> tuple[list[str], list[str]]:
           })""",
         CONTROLS,
     )
-    page.evaluate("document.activeElement.blur(); getSelection().collapse(document.body, 0)")
+    # Tab goes on from where the focus was last.
+    page.evaluate("document.body.tabIndex = -1; document.body.focus(); document.body.removeAttribute('tabindex')")
     walked: list[str] = []
     while len(walked) <= len(seen):
         page.keyboard.press("Tab")
