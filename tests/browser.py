@@ -159,7 +159,9 @@ def walk_by_tab(page: "Page") -> tuple[list[str], list[str]]:
         CONTROLS,
     )
     # Tab goes on from where the focus was last.
-    page.evaluate("document.body.tabIndex = -1; document.body.focus(); document.body.removeAttribute('tabindex')")
+    page.evaluate(
+        "document.body.tabIndex = -1; document.body.focus(); document.body.removeAttribute('tabindex')"
+    )
     walked: list[str] = []
     while len(walked) <= len(seen):
         page.keyboard.press("Tab")

@@ -300,7 +300,7 @@ def test_dialogs_open_by_key_hold_the_focus_and_close_on_escape(page: Page) -> N
                 assert not page.evaluate("document.activeElement.closest('main, header') !== null")
             press(page, "Escape")
             expect(page.locator(dialog)).to_be_hidden()
-            assert page.evaluate("document.activeElement.id") == "grid"
+            expect(page.locator("#grid")).to_be_focused()
 
 
 def test_buttons_label_by_enter_and_space(page: Page, tmp_path: pathlib.Path) -> None:
