@@ -136,3 +136,54 @@ def serious_faults(page: "Page", axe: str) -> list[str]:
         if fault["impact"] in ("serious", "critical")
         for node in fault["nodes"]
     ]
+
+
+CONTROLS = "a[href], button:not(:disabled), input, select, summary, [tabindex='0']"
+
+
+def walk_by_tab(page: "Page") -> tuple[list[str], list[str]]:
+    """Press Tab from the page's beginning until the focus leaves it.
+
+    Returns:
+        The controls that can be seen, in the order of the document, and those that had the focus, in
+        theirs, each with its number in the document, its tag and its first words; of those whose focus
+        cannot be seen, these end with "unseen".
+    """
+    seen = page.evaluate(
+        """(controls) => [...document.querySelectorAll(controls)]
+          .filter((one) => one.checkVisibility({contentVisibilityAuto: true, visibilityProperty: true}))
+          .map((one, at) => {
+            one.dataset.walk = `${at} ${one.localName} ${one.textContent.trim().slice(0, 20)}`;
+            return one.dataset.walk;
+          })""",
+        CONTROLS,
+    )
+    # Tab goes on from where the focus was last.
+    page.evaluate(
+        "document.body.tabIndex = -1; document.body.focus(); document.body.removeAttribute('tabindex')"
+    )
+    walked: list[str] = []
+    while len(walked) <= len(seen):
+        page.keyboard.press("Tab")
+        focus = page.evaluate(
+            """() => {
+              const one = document.activeElement;
+              if (one === document.body) return null;
+              const ring = document.querySelector(`#${one.getAttribute("aria-activedescendant")}`) ?? one;
+              const {outlineStyle, outlineWidth} = getComputedStyle(ring);
+              const there = one.dataset.walk ?? `nothing that acts: ${one.outerHTML.slice(0, 60)}`;
+              return outlineStyle === "none" || parseFloat(outlineWidth) < 1 ? `${there} unseen` : there;
+            }"""
+        )
+        if focus is None:
+            break
+        walked.append(focus)
+    return seen, walked
+
+
+def cut_off(page: "Page") -> list[str]:
+    """Return the names of regions that show a part of what is in them, and scroll sideways for the rest."""
+    return page.evaluate(
+        """() => [...document.querySelectorAll(".scroll")].filter((one) => one.checkVisibility())
+          .filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.ariaLabel)"""
+    )

@@ -115,7 +115,7 @@
   // --- The grid: only the tiles in sight are there, so that thousands of images cost what dozens do.
 
   const tiles = new Map();
-  let columns = 1;
+  let columns = 1, printing = false;
 
   // Column and line of each tile. A field begins a line, with a head that says what it is.
   let spots = [], heads = [], lines = 0, arranged = 0;
@@ -147,16 +147,31 @@
     const top = Math.floor(grid.scrollTop / HEIGHT) - 2;
     const bottom = Math.ceil((grid.scrollTop + grid.clientHeight) / HEIGHT) + 2;
     const from = (line) => { const at = spots.findIndex((spot) => spot[1] >= line); return at < 0 ? spots.length : at; };
-    const [first, end] = [from(top), from(bottom)];
+    const [first, end] = printing ? [0, spots.length] : [from(top), from(bottom)];
     for (const [at, tile] of tiles) if (at < first || at >= end) { tile.remove(); tiles.delete(at); }
     for (let at = first; at < end; at++) {
       if (!tiles.has(at)) { tiles.set(at, makeTile(at)); sheet.append(tiles.get(at)); }
       tiles.get(at).style.transform = shift(...spots[at]);
     }
     sheet.querySelectorAll(".head").forEach((head) => head.remove());
-    for (const {field, line} of heads) if (line >= top && line < bottom) sheet.append(makeHead(field, line));
+    for (const {field, line} of heads) if (printing || (line >= top && line < bottom)) sheet.append(makeHead(field, line));
+    if (printing) sortForPaper();
     if (tiles.has(position)) grid.setAttribute("aria-activedescendant", tiles.get(position).id);
     else grid.removeAttribute("aria-activedescendant");
+  }
+
+  // On paper the order in the document tells the place: each field's head, then its tiles.
+  function sortForPaper() {
+    const titles = [...sheet.querySelectorAll(".head")];
+    for (let at = 0, head = 0; at < spots.length; at++) {
+      if (heads[head]?.line === spots[at][1]) sheet.append(titles[head++]);
+      sheet.append(tiles.get(at));
+    }
+  }
+
+  function print(now) {
+    printing = now;
+    layOut();
   }
 
   function makeHead(field, line) {
@@ -441,6 +456,8 @@
   });
   // Another tab of the same page.
   addEventListener("storage", (event) => { if (event.key === key()) { load(); count(); filter(); } });
+  addEventListener("beforeprint", () => print(true));
+  addEventListener("afterprint", () => print(false));
   addEventListener("beforeunload", (event) => { if (!kept && undos.length) event.preventDefault(); });
 
   load();

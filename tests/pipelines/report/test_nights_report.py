@@ -10,6 +10,7 @@ from digitmill.confidence.audits import judge_audit
 from pipelines.report import nights_report
 from schemas.errors import ExitCode, UserError
 from schemas.manifest import Counts, Manifest, Status
+from tests.browser import DESKTOP, PHONE, Tabs, serious_faults, walk_by_tab
 
 
 class Page(html.parser.HTMLParser):
@@ -198,3 +199,15 @@ def test_a_price_is_for_one_run(nights: pathlib.Path, capsys: pytest.CaptureFixt
         main(["report", str(nights), "--price-per-hour", "1"])
     assert done.value.code == ExitCode.USAGE
     assert "--price-per-hour is for single scoring runs only" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [PHONE, DESKTOP])
+def test_the_page_has_no_serious_fault_and_is_reached_by_keyboard(
+    nights: pathlib.Path, tabs: Tabs, axe: str, width: int, dark: bool
+) -> None:
+    page = tabs.open(pathlib.Path(nights_report.report_nights([str(nights)])), width=width, dark=dark)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert serious_faults(page, axe) == []
+    there, walked = walk_by_tab(page)
+    assert walked == there

@@ -1,5 +1,6 @@
 """A run's page as people see it: a real run, opened in a real browser."""
 
+import dataclasses
 import pathlib
 from collections.abc import Callable
 
@@ -8,7 +9,7 @@ from playwright.sync_api import Page
 
 from pipelines.score import score_job
 from pipelines.score_options import ScoreOptions
-from tests.browser import DESKTOP, PHONE, Tabs, serious_faults
+from tests.browser import DESKTOP, PHONE, Tabs, cut_off, serious_faults, walk_by_tab
 from tests.digit_folders import write_digits
 
 
@@ -144,3 +145,72 @@ def test_it_prints_without_what_cannot_be_used_on_paper(report: pathlib.Path, ta
     for hidden in ("nav", "details", "#coverage-slider"):
         assert not page.locator(hidden).first.is_visible()
     assert page.locator("#coverage svg").is_visible()
+    # An A4 page between its margins, in pixels.
+    page.set_viewport_size({"width": 680, "height": 1000})
+    assert cut_off(page) == []
+
+
+def test_tab_reaches_every_control_in_order_with_a_visible_focus(report: pathlib.Path, tabs: Tabs) -> None:
+    there, walked = walk_by_tab(tabs.open(report))
+    assert len(there) > 60
+    assert walked == there
+
+
+def test_keys_do_what_clicks_do(report: pathlib.Path, tabs: Tabs) -> None:
+    page = tabs.open(report)
+    heading = page.locator("section:has(h3:text-is('Digits')) th:has(button)").nth(1)
+    for key, order in (("Enter", "descending"), (" ", "ascending")):
+        heading.get_by_role("button").focus()
+        page.keyboard.press(key)
+        assert heading.get_attribute("aria-sort") == order
+    numbers = page.locator("details").first
+    for key, is_open in (("Enter", True), (" ", False)):
+        numbers.locator("summary").focus()
+        page.keyboard.press(key)
+        assert numbers.evaluate("one => one.open") == is_open
+    # A cell of the matrix leads to its images, and from there Tab goes on; the way back is a link.
+    cell = page.locator("#confusion .matrix a").first
+    cell.focus()
+    page.keyboard.press("Enter")
+    images = page.locator("#confusion .cells > section:target")
+    images.wait_for()
+    assert images.evaluate("one => one === document.activeElement")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Back to the matrix"
+
+
+@pytest.fixture(scope="module", params=["fields", "nothing new", "one image"])
+def other_report(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    bundle_path: pathlib.Path,
+    digits: object,
+    png_of: Callable,
+) -> pathlib.Path:
+    """The page of a run that has little in common with the first: whose digits make fields, and so on."""
+    root = tmp_path_factory.mktemp("other")
+    form = root / "in" / "branch-7" / "form-2026-11-0001" / "amount-in-words-and-figures"
+    form.mkdir(parents=True)
+    for number in range(1 if request.param == "one image" else 6):
+        (form / f"{number + number // 4:02}.png").write_bytes(png_of(digits[number]))
+    more: dict[str, object] = {}
+    if request.param == "fields":
+        more["field"] = r"(?P<field>.+)/(?P<position>\d+)\.png"
+    options = ScoreOptions(inputs=(str(root / "in"),), model=bundle_path, output=str(root / "first"), **more)
+    score_job.run(options)
+    if request.param != "nothing new":
+        return root / "first" / "report.html"
+    score_job.run(dataclasses.replace(options, since=str(root / "first"), output=str(root / "second")))
+    return root / "second" / "report.html"
+
+
+@pytest.mark.parametrize("width", [PHONE, DESKTOP])
+def test_other_runs_have_pages_without_faults_too(
+    other_report: pathlib.Path, tabs: Tabs, axe: str, width: int
+) -> None:
+    page = tabs.open(other_report, width=width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert serious_faults(page, axe) == []
+    assert "Fields for review" not in cut_off(page)
+    there, walked = walk_by_tab(page)
+    assert walked == there

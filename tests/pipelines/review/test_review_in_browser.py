@@ -15,7 +15,7 @@ from digitmill.imaging.decode import decode
 from pipelines.review.review_fields import ReviewField
 from schemas import labels
 from schemas.manifest import Manifest
-from tests.browser import DESKTOP, PATIENCE, PHONE, Tabs, serious_faults
+from tests.browser import DESKTOP, PATIENCE, PHONE, Tabs, serious_faults, walk_by_tab
 from tests.pipelines.review.review_pages import make_row, page_of
 
 expect.set_options(timeout=PATIENCE)
@@ -270,6 +270,55 @@ def test_the_page_is_accessible_and_fits_the_screen(
     press(page, "1", "u")
     assert serious_faults(page, axe) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_tab_reaches_every_control_and_leaves_the_page(page: Page) -> None:
+    press(page, "1")
+    there, walked = walk_by_tab(page)
+    assert walked == there
+    words = [name.split(maxsplit=2)[1:] for name in walked]
+    # Filters and files, then the grid as one stop, then the labels of the chosen image.
+    assert [tag for tag, *_ in words[:5]] == ["select", "input", "input", "select", "input"]
+    assert [text for _, *text in words[5:8]] == [["Keys ?"], ["Files"], ["Download labels.csv"]]
+    assert words[8][0] == "div"
+    assert [text for _, *text in words[9:12]] == [["0"], ["1"], ["2"]]
+
+
+def test_dialogs_open_by_key_hold_the_focus_and_close_on_escape(page: Page) -> None:
+    for button, dialog in (("#keys", "#help"), ("#others", "#files")):
+        for key in ("Enter", " "):
+            page.locator(button).focus()
+            press(page, key)
+            expect(page.locator(dialog)).to_be_visible()
+            for _ in range(8):
+                press(page, "Tab")
+                # The browser's own controls come between the last one and the first, as the body.
+                assert page.evaluate("document.activeElement.closest('dialog, body').localName") in (
+                    "dialog",
+                    "body",
+                )
+                assert not page.evaluate("document.activeElement.closest('main, header') !== null")
+            press(page, "Escape")
+            expect(page.locator(dialog)).to_be_hidden()
+            expect(page.locator("#grid")).to_be_focused()
+
+
+def test_buttons_label_by_enter_and_space(page: Page, tmp_path: pathlib.Path) -> None:
+    for letter, key in (("7", "Enter"), ("x", " ")):
+        page.locator(f"#pad [data-label='{letter}']").focus()
+        press(page, key)
+        assert page.evaluate("document.activeElement.id") == "grid"
+    assert [row["label"] for row in download(page, tmp_path)] == ["7", "not_a_digit"]
+
+
+def test_all_images_are_printed(write: Callable[..., pathlib.Path], tabs: Tabs) -> None:
+    page = ready(tabs.open(write(600, rows=600)))
+    assert page.locator(".tile").count() < 600
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    places = page.locator(".tile").evaluate_all("all => all.map(one => Number(one.id.split('-')[1]))")
+    assert places == list(range(600))
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator(".tile").count() < 600
 
 
 def test_a_page_without_images(write: Callable[..., pathlib.Path], tabs: Tabs) -> None:

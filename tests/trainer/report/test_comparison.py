@@ -97,7 +97,7 @@ def test_a_run_against_itself_differs_in_nothing(run) -> None:
     page, charts = render_comparison(by_letter([run(), run()]))
     found = next(chart for chart in charts if chart.name == "difference_b")
     assert found.reading == "B answers as many test images right as A."
-    assert "Nothing: all" in page
+    assert "None: all" in page
 
 
 def test_on_the_same_images_the_exact_test_decides(run, record_of) -> None:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.browser import DESKTOP, PHONE, serious_faults
+from tests.browser import DESKTOP, PHONE, cut_off, serious_faults, walk_by_tab
 from tests.trainer.report.test_record import MEMBER
 from trainer.report import writing
 
@@ -44,7 +44,7 @@ def test_it_says_what_the_run_reached(tabs, page) -> None:
     assert headings == [
         "How good are the answers",
         "What is its confidence worth",
-        "How it learnt",
+        "How it learned",
         "What to look at",
         "Data",
         "Formats",
@@ -141,3 +141,17 @@ def test_a_comparison_says_what_differs(tabs, comparison) -> None:
     assert [row.split("\t") for row in rows] == [["seed", "1", "9", "1"]]
     assert opened.locator("#difference_b .better5").count() > 0
     assert opened.locator("#difference_c td[class]").count() == 0
+
+
+def test_a_comparison_hides_no_column_on_a_desk_or_on_paper(tabs, comparison) -> None:
+    opened = tabs.open(comparison)
+    assert cut_off(opened) == []
+    opened.emulate_media(media="print")
+    opened.set_viewport_size({"width": 680, "height": 1000})
+    assert cut_off(opened) == []
+
+
+def test_training_pages_are_reached_by_keyboard(tabs, page, comparison) -> None:
+    for made in (page, comparison):
+        there, walked = walk_by_tab(tabs.open(made))
+        assert walked == there
