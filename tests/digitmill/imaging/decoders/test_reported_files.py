@@ -14,7 +14,7 @@ from schemas.failure import FailureCode, ImageError
 BY_NAME = ("tiff-planar-16bit", "bmp-rle")
 """Folders whose files begin with the digit they show."""
 
-DECODED = ("bmp-16-bit-v5", "tiff-gray-2-4-bit", "tiff-tile-16", "mtime-after-2262")
+DECODED = ("bmp-16-bit-v5", "tiff-grey-2-4-bit", "tiff-tile-16", "mtime-after-2262")  # codespell:ignore grey
 REFUSED = {
     "tiff-unknown-compression-blank/tif_jpeg2000.tif": (FailureCode.UNSUPPORTED, "JPEG2000"),
     "tiff-unknown-compression-blank/tif_jpegxl.tif": (FailureCode.UNSUPPORTED, "JPEGXL"),
