@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import hashlib
+import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -31,6 +32,7 @@ from pipelines.history.past_runs import (
 )
 from pipelines.listing.frozen_listing import FrozenItem, ListingIndex, frozen_items, read_item
 from pipelines.listing.named_images import FIELD_COLUMNS
+from pipelines.listing.relative_names import LIST_FOLDERS, RelativeNames
 from pipelines.listing.work_item import MAX_ITEM_SIZE
 from pipelines.output import output_run
 from pipelines.output.finishing import finish_run, make_manifest, run_times
@@ -64,6 +66,7 @@ class MergeTask:
         current: numbers of the runs whose inputs no later run listed completely.
         columns: what goes with the images of each run, by its number: columns of its input list.
         carry: columns of these that the rows have, too.
+        names: relative to the inputs of all runs.
         audit: size of the sample of accepted images; None for none.
     """
 
@@ -75,6 +78,7 @@ class MergeTask:
     formats: tuple[Format, ...]
     columns: tuple[tuple[str, ...], ...] = ()
     carry: tuple[str, ...] = ()
+    names: RelativeNames = RelativeNames()  # noqa: RUF009 - frozen
     audit: int | None = None
 
 
@@ -186,12 +190,14 @@ def _plan(options: CompactOptions, runs: Sequence[PastRun]) -> RunPlan:
 
 
 def _optional(runs: Sequence[PastRun]) -> Mapping[str, str | int | bool]:
-    """Return settings that only some runs have: carried columns, fields of input lists, audits."""
+    """Return settings that only some runs have: carried columns, input lists and their fields, audits."""
     names = dict.fromkeys(name for run in runs for name in carried_names(run.plan.settings.get("carry")))
+    lists = {folder for run in runs for folder in RelativeNames.of((), run.plan.settings).lists}
     audited = [int(size) for run in runs if (size := run.plan.settings.get("audit"))]
     found: dict[str, str | int | bool] = {
         "carry": ",".join(names),
         LIST_FIELDS: any(run.plan.settings.get(LIST_FIELDS) for run in runs),
+        LIST_FOLDERS: json.dumps(sorted(lists), ensure_ascii=False) if lists else "",
         "audit": max(audited, default=0),
     }
     return {name: value for name, value in found.items() if value}
@@ -235,6 +241,7 @@ def _task(options: CompactOptions, plan: RunPlan, runs: Sequence[PastRun], outpu
         formats=options.formats,
         columns=tuple(map(_columns_of, runs)),
         carry=carried_names(plan.settings.get("carry")),
+        names=RelativeNames.of(plan.inputs, plan.settings),
         audit=int(plan.settings.get("audit") or 0) or None,
     )
 
@@ -286,6 +293,7 @@ def _merge_bucket(grouped: tuple[int, Iterable[Block]], task: MergeTask) -> Iter
         formats=task.formats,
         columns=task.columns,
         carry=task.carry,
+        names=task.names,
         audit=task.audit,
     )
 

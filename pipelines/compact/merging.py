@@ -17,6 +17,7 @@ from pipelines.compact.row_table import PackedRows, RowTable
 from pipelines.history.block_shuffle import Block
 from pipelines.history.incremental import PastListingFile, Version, bucket_of, split_by_bucket
 from pipelines.listing.frozen_listing import read_items, write_item
+from pipelines.listing.relative_names import RelativeNames
 from pipelines.listing.work_item import MAX_ITEM_SIZE, WorkItem, pack_items, separate_archives
 from pipelines.rows.row_reading import read_rows, row_parts
 from pipelines.scoring.rows import write_parts
@@ -98,7 +99,7 @@ def _outcomes(run: int, item: WorkItem, output: OutputFolder, *, buckets: int) -
     def key(uri: str) -> Version:
         return versions[item.images[0].uri if item.may_be_archive else file_of(uri, versions)]
 
-    failures = ((key(failure.image), failure.row()) for failure in record.failures)
+    failures = ((key(failure.image), failure.fields()) for failure in record.failures)
     while some := list(itertools.islice(failures, _HELD_FAILURES)):
         yield from _packed(run, FAILURE, some, buckets=buckets)
     for kind in SAMPLE_TYPES:
@@ -140,6 +141,7 @@ def merge_bucket(
     formats: Sequence[Format] = DEFAULT_FORMATS,
     columns: Sequence[Sequence[str]] = (),
     carry: Sequence[str] = (),
+    names: RelativeNames = RelativeNames(),  # noqa: B008 - frozen
     audit: int | None = None,
 ) -> Iterator[str]:
     """Write the latest state of one bucket from the blocks of all runs; yield its items' digests.
@@ -153,6 +155,7 @@ def merge_bucket(
         formats: of the prediction files.
         columns: what goes with the images of each run, by its number.
         carry: columns of these that the rows have, too.
+        names: relative to the inputs of all runs.
         audit: size of the sample of accepted images; None for none.
 
     Raises:
@@ -183,6 +186,7 @@ def merge_bucket(
                 compression=compression,
                 formats=formats,
                 carry=carry,
+                names=names,
                 audit=audit,
             )
             output.write_once(statistics_name(item.digest), statistics.to_json().encode())
@@ -250,6 +254,7 @@ def _write_item(
     compression: Compression,
     formats: Sequence[Format],
     carry: Sequence[str],
+    names: RelativeNames,
     audit: int | None,
 ) -> ItemStatistics:
     def all_of(kind: str) -> list[Any]:
@@ -272,6 +277,7 @@ def _write_item(
         compression=compression,
         formats=formats,
         carry=carry,
+        names=names,
         audit=audit,
     )
     if not few and failures:

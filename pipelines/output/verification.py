@@ -19,7 +19,7 @@ from pipelines.archives import NameCounts
 from pipelines.history import incremental
 from pipelines.listing.frozen_listing import read_items
 from pipelines.listing.work_item import WorkItem
-from pipelines.output import signing
+from pipelines.output import output_run, signing
 from pipelines.output.row_comparison import FailureRows, ItemRows
 from pipelines.rows.row_reading import count_rows_of
 from pipelines.score_options import carried_names
@@ -209,7 +209,7 @@ def _check_outcomes(output: _Reading, found: Manifest) -> Iterator[str]:
     joined = any(map(is_bucket, listing))
     scored = is_joined if joined else is_listed
     totals: collections.Counter[str] = collections.Counter()
-    failures = FailureRows()
+    failures = FailureRows(output_run.relative_names(output.output))
     carry = carried_names(found.options.get("carry"))
     formats = parse_formats(found.options.get("format"))
     for name in filter(scored, listing):
@@ -278,7 +278,7 @@ def _check_item(
         yield f"{name}: not named by the manifest"
         return
     record = read_record(output.output.read(name), output.output)
-    failures.add(each.row() for each in record.failures)
+    failures.add(record.failures)
     rows = ItemRows(record, carry, formats)
     unknown = [part.name for part in record.parts if part.name not in parts]
     yield from (f"{part}: named by {name}, not by the manifest" for part in unknown)

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from digitmill.storage import OutputFolder
+from pipelines.listing.relative_names import RelativeNames
 from pipelines.rows.row_columns import Columns, values_of
 from pipelines.rows.row_encoding import encode_rows
 from pipelines.scoring.scored_batch import ScoredBatch, summarize
@@ -21,11 +22,23 @@ _DECISIONS: Final = (Decision.REVIEW.value, Decision.ACCEPT.value)
 _REASONS: Final = (None, Reason.NOT_A_DIGIT.value)
 
 
-def prediction_columns(scored: ScoredBatch, carry: Sequence[str] = ()) -> Columns:
-    """Return the values of `schemas.prediction.COLUMNS`, and of the columns to `carry`, by name."""
+def prediction_columns(
+    scored: ScoredBatch,
+    carry: Sequence[str] = (),
+    names: RelativeNames = RelativeNames(),  # noqa: B008 - frozen
+) -> Columns:
+    """Return the values of `schemas.prediction.COLUMNS`, and of the columns to `carry`, by name.
+
+    Args:
+        scored: the rows.
+        carry: columns of the input list that the rows have, too.
+        names: relative to the run's inputs; by default whole ones.
+    """
     carried = [json.loads(image.carried or "{}") for image in scored.images] if carry else []
+    images = [image.uri for image in scored.images]
     return {
-        "image": [image.uri for image in scored.images],
+        "image": images,
+        "path": names.paths(images),
         "generation": np.array([image.generation for image in scored.images], np.int64),
         "digit": scored.first,
         "confidence": scored.confidence,
@@ -50,6 +63,7 @@ def write_parts(
     compression: Compression,
     formats: Sequence[Format] = DEFAULT_FORMATS,
     carry: Sequence[str] = (),
+    names: RelativeNames = RelativeNames(),  # noqa: B008 - frozen
     audit: int | None = None,
 ) -> ItemStatistics:
     """Write rows, if any, once to files named by their place and content; return their statistics.
@@ -62,9 +76,11 @@ def write_parts(
         compression: which files are gzipped.
         formats: of the files.
         carry: columns of the input list that the rows have, too.
+        names: relative to the run's inputs.
         audit: size of the sample of accepted rows.
     """
-    files = encode_rows(prediction_columns(scored, carry), compression, formats) if scored.images else {}
+    columns = prediction_columns(scored, carry, names) if scored.images else {}
+    files = encode_rows(columns, compression, formats) if columns else {}
     content = hashlib.sha256(b"".join(files.values())).hexdigest()[:16]
     parts = []
     for suffix, data in files.items():
@@ -79,4 +95,4 @@ def iter_predictions(scored: ScoredBatch) -> Iterator[Prediction]:
     columns = prediction_columns(scored)
     values = [values_of(column, columns[column.name]) for column in prediction.COLUMNS]
     for row in zip(*values, strict=True):
-        yield Prediction(*row)
+        yield Prediction(**dict(zip(columns, row, strict=True)))

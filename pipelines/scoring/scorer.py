@@ -9,6 +9,7 @@ from digitmill.storage import ImageReader, OutputFolder
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.outage import refuse_outage
 from pipelines.archives import HEAD_BYTES, Member, archive_kind, read_members
+from pipelines.listing.relative_names import RelativeNames
 from pipelines.listing.true_labels import label_from_member_folder
 from pipelines.listing.work_item import MAX_ITEM_SIZE, WorkItem
 from pipelines.scoring.classify import Classifier
@@ -35,6 +36,7 @@ class Scorer:
     compression: Compression = Compression.RECORDS
     formats: tuple[Format, ...] = DEFAULT_FORMATS
     carry: tuple[str, ...] = ()
+    names: RelativeNames = RelativeNames()  # noqa: RUF009 - frozen
     audit: int | None = None
 
     def run(self, item: WorkItem, order: str = "") -> ItemStatistics:
@@ -83,6 +85,7 @@ class Scorer:
                 compression=self.compression,
                 formats=self.formats,
                 carry=self.carry,
+                names=self.names,
                 audit=self.audit,
             )
 
