@@ -96,6 +96,20 @@ class Prediction(Record):
 COLUMNS = columns_of(Prediction)
 
 
+PROBABILITY_COLUMNS: Final = tuple(
+    Column(
+        f"probability_{digit}",
+        "number",
+        nullable=True,
+        description=f"Calibrated probability of {digit}.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    for digit in range(CLASSES)
+)
+"""Further columns of predictions, of runs with `--probabilities`."""
+
+
 def carried_column(name: str) -> Column:
     """Return the column of the predictions in which a column of the input list is carried."""
     return Column(name, "string", nullable=True, description="As the input list has it.")

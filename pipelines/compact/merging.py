@@ -26,6 +26,7 @@ from pipelines.statistics.agreement import Disagreement
 from pipelines.statistics.failure_rows import MOST_IN_MEMORY, failure_file
 from pipelines.statistics.item_statistics import MERGES, ItemStatistics, count_several, read_record
 from pipelines.statistics.kept_images import FailurePicture, KeptImage
+from schemas.columns import Column
 from schemas.errors import UnreconciledError
 from schemas.failure import Failure
 from schemas.layout import DEFAULT_FORMATS, Compression, Format, merged_listing, part_order, statistics_name
@@ -72,12 +73,17 @@ class _Outcome:
 
 
 def blocks_of(
-    file: PastListingFile, *, current: bool, buckets: int, carries: bool = False
+    file: PastListingFile,
+    *,
+    current: bool,
+    buckets: int,
+    carries: bool = False,
+    columns: Sequence[Column] = COLUMNS,
 ) -> Iterator[tuple[int, Block]]:
     """Yield the images and outcomes of a listing file's work items in blocks, each with its bucket.
 
     A run's images still exist if it is `current`: no later run listed all of its inputs. The columns that it
-    `carries` may be those that the latest run has none of.
+    `carries` may be those that the latest run has none of. Rows are read with `columns`.
     """
     output = open_folder(file.place)
     with file.damage_reported():
@@ -86,13 +92,15 @@ def blocks_of(
                 listed = [((image.uri, image.generation), tuple(image)) for image in item.images]
                 yield from _packed(file.number, LISTED, listed, buckets=buckets)
             if file.listed and carries:
-                columns = [((image.uri, image.generation), image.carried) for image in item.images]
-                yield from _packed(file.number, CARRIED, columns, buckets=buckets)
+                carried = [((image.uri, image.generation), image.carried) for image in item.images]
+                yield from _packed(file.number, CARRIED, carried, buckets=buckets)
             if file.scored:
-                yield from _outcomes(file.number, item, output, buckets=buckets)
+                yield from _outcomes(file.number, item, output, buckets=buckets, columns=columns)
 
 
-def _outcomes(run: int, item: WorkItem, output: OutputFolder, *, buckets: int) -> Iterator[tuple[int, Block]]:
+def _outcomes(
+    run: int, item: WorkItem, output: OutputFolder, *, buckets: int, columns: Sequence[Column]
+) -> Iterator[tuple[int, Block]]:
     record = read_record(output.read(statistics_name(item.digest)), output)
     versions = {image.uri: (image.uri, image.generation) for image in item.images}
 
@@ -106,7 +114,7 @@ def _outcomes(run: int, item: WorkItem, output: OutputFolder, *, buckets: int) -
         kept = [(key(kept.image), dataclasses.asdict(kept)) for kept in getattr(record, kind)]
         yield from _packed(run, kind, kept, buckets=buckets)
     for part in row_parts(record.parts):
-        for rows in read_rows(part.name, output.read(part.name), COLUMNS, MAX_ITEM_SIZE):
+        for rows in read_rows(part.name, output.read(part.name), columns, MAX_ITEM_SIZE):
             yield from _rows(run, PackedRows.of(rows, key), buckets=buckets)
 
 
@@ -140,7 +148,7 @@ def merge_bucket(
     compression: Compression = Compression.RECORDS,
     formats: Sequence[Format] = DEFAULT_FORMATS,
     columns: Sequence[Sequence[str]] = (),
-    carry: Sequence[str] = (),
+    extra: Sequence[str] = (),
     names: RelativeNames = RelativeNames(),  # noqa: B008 - frozen
     audit: int | None = None,
 ) -> Iterator[str]:
@@ -154,7 +162,7 @@ def merge_bucket(
         compression: of the prediction files.
         formats: of the prediction files.
         columns: what goes with the images of each run, by its number.
-        carry: columns of these that the rows have, too.
+        extra: names of columns that the rows have beyond those of all runs.
         names: relative to the inputs of all runs.
         audit: size of the sample of accepted images; None for none.
 
@@ -185,7 +193,7 @@ def merge_bucket(
                 output=output,
                 compression=compression,
                 formats=formats,
-                carry=carry,
+                extra=extra,
                 names=names,
                 audit=audit,
             )
@@ -253,7 +261,7 @@ def _write_item(
     output: OutputFolder,
     compression: Compression,
     formats: Sequence[Format],
-    carry: Sequence[str],
+    extra: Sequence[str],
     names: RelativeNames,
     audit: int | None,
 ) -> ItemStatistics:
@@ -267,7 +275,7 @@ def _write_item(
     }
     few = failures if len(failures) <= MOST_IN_MEMORY else []
     scored = rows.batch(all_of(ROW), itertools.starmap(Failure, few))
-    if carry:
+    if extra:
         scored = _with_carried(scored, item)
     statistics = write_parts(
         output,
@@ -276,7 +284,7 @@ def _write_item(
         order=order,
         compression=compression,
         formats=formats,
-        carry=carry,
+        extra=extra,
         names=names,
         audit=audit,
     )

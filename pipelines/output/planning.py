@@ -22,7 +22,7 @@ from schemas.errors import UserError
 from schemas.manifest import Manifest
 from schemas.run_plan import RunPlan
 
-_LATER: Final = frozenset({"audit", "carry", "format", LIST_FIELDS, LIST_FOLDERS})
+_LATER: Final = frozenset({"audit", "carry", "format", "probabilities", LIST_FIELDS, LIST_FOLDERS})
 """Settings that plans of earlier versions lack."""
 
 

@@ -61,7 +61,7 @@ class ItemRows:
 
     Args:
         record: of the work item.
-        carry: columns of the input list that the rows have, too.
+        extra: names of columns that the rows have beyond those of all runs.
         formats: of the run.
 
     Attributes:
@@ -71,12 +71,12 @@ class ItemRows:
     def __init__(
         self,
         record: ItemStatistics,
-        carry: Sequence[str] = (),
+        extra: Sequence[str] = (),
         formats: Collection[Format] = DEFAULT_FORMATS,
     ) -> None:
         self.findings: list[str] = []
         self._formats = set(formats)
-        self._columns = definitions_of(carry)
+        self._columns = definitions_of(extra)
         self._header = [column.name for column in self._columns]
         self._header_line = encode_csv([self._header])
         self._record = record

@@ -209,7 +209,7 @@ def _task(
         compression=options.compression,
         formats=options.formats,
         challenger=challenger,
-        carry=options.carried,
+        extra=options.extra,
         names=RelativeNames.of(plan.inputs, plan.settings),
         audit=options.audit,
     )

@@ -16,24 +16,27 @@ from pipelines.statistics.item_statistics import ItemStatistics
 from schemas import prediction
 from schemas.layout import DEFAULT_FORMATS, PREDICTIONS, Compression, Format
 from schemas.manifest import Part
-from schemas.prediction import Decision, Prediction, Reason
+from schemas.prediction import PROBABILITY_COLUMNS, Decision, Prediction, Reason
 
 _DECISIONS: Final = (Decision.REVIEW.value, Decision.ACCEPT.value)
+_PROBABILITIES: Final = [*enumerate(column.name for column in PROBABILITY_COLUMNS)]
 _REASONS: Final = (None, Reason.NOT_A_DIGIT.value)
 
 
 def prediction_columns(
     scored: ScoredBatch,
-    carry: Sequence[str] = (),
+    extra: Sequence[str] = (),
     names: RelativeNames = RelativeNames(),  # noqa: B008 - frozen
 ) -> Columns:
-    """Return the values of `schemas.prediction.COLUMNS`, and of the columns to `carry`, by name.
+    """Return the values of `schemas.prediction.COLUMNS`, and of `extra` columns, by name.
 
     Args:
         scored: the rows.
-        carry: columns of the input list that the rows have, too.
+        extra: names of further columns: probabilities, and those that the input list has.
         names: relative to the run's inputs; by default whole ones.
     """
+    probabilities = {name: scored.probabilities[:, digit] for digit, name in _PROBABILITIES if name in extra}
+    carry = [name for name in extra if name not in probabilities]
     carried = [json.loads(image.carried or "{}") for image in scored.images] if carry else []
     images = [image.uri for image in scored.images]
     return {
@@ -50,6 +53,7 @@ def prediction_columns(
         "challenger_digit": scored.challenger,
         "challenger_confidence": scored.challenger_confidence,
         "reason": [_REASONS[no_digit] for no_digit in scored.not_digits.tolist()],
+        **probabilities,
         **{name: [columns.get(name) for columns in carried] for name in carry},
     }
 
@@ -62,7 +66,7 @@ def write_parts(
     order: str = "",
     compression: Compression,
     formats: Sequence[Format] = DEFAULT_FORMATS,
-    carry: Sequence[str] = (),
+    extra: Sequence[str] = (),
     names: RelativeNames = RelativeNames(),  # noqa: B008 - frozen
     audit: int | None = None,
 ) -> ItemStatistics:
@@ -75,11 +79,11 @@ def write_parts(
         order: `part_order` of the item, and of the piece in it; without one, names begin with the piece.
         compression: which files are gzipped.
         formats: of the files.
-        carry: columns of the input list that the rows have, too.
+        extra: names of further columns: probabilities, and those that the input list has.
         names: relative to the run's inputs.
         audit: size of the sample of accepted rows.
     """
-    columns = prediction_columns(scored, carry, names) if scored.images else {}
+    columns = prediction_columns(scored, extra, names) if scored.images else {}
     files = encode_rows(columns, compression, formats) if columns else {}
     content = hashlib.sha256(b"".join(files.values())).hexdigest()[:16]
     parts = []

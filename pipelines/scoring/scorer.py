@@ -35,7 +35,7 @@ class Scorer:
     rows: int = MAX_ITEM_SIZE
     compression: Compression = Compression.RECORDS
     formats: tuple[Format, ...] = DEFAULT_FORMATS
-    carry: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
     names: RelativeNames = RelativeNames()  # noqa: RUF009 - frozen
     audit: int | None = None
 
@@ -84,7 +84,7 @@ class Scorer:
                 order=f"{order}_{number:05d}" if order and number else order,
                 compression=self.compression,
                 formats=self.formats,
-                carry=self.carry,
+                extra=self.extra,
                 names=self.names,
                 audit=self.audit,
             )

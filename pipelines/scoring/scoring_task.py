@@ -36,7 +36,7 @@ class ScoringTask:
 
     Attributes:
         run: digest of everything that rows depend on besides the images.
-        carry: columns of the input list that the rows have, too.
+        extra: names of columns that the rows have beyond those of all runs.
         names: relative to the run's inputs.
     """
 
@@ -51,7 +51,7 @@ class ScoringTask:
     compression: Compression = Compression.RECORDS
     formats: tuple[Format, ...] = DEFAULT_FORMATS
     challenger: Bundle | None = None
-    carry: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
     names: RelativeNames = RelativeNames()  # noqa: RUF009 - frozen
     audit: int | None = None
 
@@ -94,7 +94,7 @@ class LocalScorer:
             rows=task.rows_per_part,
             compression=task.compression,
             formats=task.formats,
-            carry=task.carry,
+            extra=task.extra,
             names=task.names,
             audit=task.audit,
         )
