@@ -61,7 +61,9 @@ def make_plan(
     if begun is not None:
         # A plan of an earlier version lacks the flags that have come since, and did what they do by default,
         # but for the pages; and it names inputs by their links.
-        filled = {**options.defaults(Effect.RESULT), "pages": pages_of(begun), **begun.settings}
+        filled = _without_unused(
+            {**options.defaults(Effect.RESULT), "pages": pages_of(begun), **begun.settings}
+        )
         inputs = tuple(map(place_from_anywhere, begun.inputs))
         output_run.check_same_plan(dataclasses.replace(begun, settings=filled, inputs=inputs), plan, output)
         return begun

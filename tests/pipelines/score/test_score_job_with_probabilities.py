@@ -79,6 +79,10 @@ def test_a_run_is_resumed_with_the_same_setting(options: Callable) -> None:
     run(options("out", resume=True))
     with pytest.raises(UserError, match="probabilities was True"):
         run(options("out", resume=True, probabilities=False))
+    run(options("plain", probabilities=False))
+    run(options("plain", resume=True, probabilities=False))
+    with pytest.raises(UserError, match="is now True"):
+        run(options("plain", resume=True))
 
 
 def test_rows_are_read_with_their_types(options: Callable, tmp_path: pathlib.Path) -> None:
