@@ -39,6 +39,8 @@ MEANINGS: Final = {
     "report": "`digitmill report`: the report again from the records",
     "verify": "`digitmill verify`: every file and row read again",
     "export": "`digitmill review`: every row read, those for a person chosen",
+    "export-parquet": "`digitmill export RUN rows.parquet`: all rows in one file",
+    "export-csv": "`digitmill export RUN rows.csv`: all rows in one file",
     "since": "a second night listed and joined with the first",
     "compact": "`digitmill compact`: both nights merged into one state",
 }

@@ -17,6 +17,7 @@ from digitmill.imaging.canonical import PREPROCESSING_VERSION
 from digitmill.storage import OutputFolder, open_folder
 from digitmill.storage.listed_image import ListedImage
 from pipelines.listing.frozen_listing import ItemRef, load_item
+from pipelines.listing.relative_names import RelativeNames
 from pipelines.scoring.report_samples import ReportSamples
 from pipelines.scoring.rows import write_parts
 from pipelines.scoring.scored_batch import ScoredBatch
@@ -99,7 +100,12 @@ def _score_item(place: str, ref: ItemRef) -> None:
         scored = _predict(item.images, seed=int(item.digest[:8], 16))
         # Gzipped, so that a hundred million rows fit on a small disk.
         statistics = write_parts(
-            output, item.digest, scored, order=part_order(*ref), compression=Compression.ALL
+            output,
+            item.digest,
+            scored,
+            order=part_order(*ref),
+            compression=Compression.ALL,
+            names=RelativeNames((INPUT,)),
         )
         output.write_once(record, statistics.to_json().encode())
 

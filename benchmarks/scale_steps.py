@@ -36,6 +36,7 @@ from pipelines.listing.input_listing import Listing, list_images
 from pipelines.listing.work_item import MAX_ITEM_SIZE
 from pipelines.output.finishing import finish_run, library_versions, make_manifest, run_times
 from pipelines.output.reconcile import Reconciliation, reconcile
+from pipelines.output.row_export import export_rows
 from pipelines.output.verification import verify
 from pipelines.report.rebuilding import rebuild_report
 from pipelines.report.scoring_report import Baselines
@@ -191,6 +192,20 @@ def run_review(bench: Bench) -> None:
     assert rows_to_label(bench.past(), _REVIEWED).doubtful
 
 
+def run_export_parquet(bench: Bench) -> None:
+    """Write all rows to one Parquet file, as `digitmill export` does."""
+    _export(bench, "rows.parquet")
+
+
+def run_export_csv(bench: Bench) -> None:
+    """Write all rows to one CSV, as `digitmill export` does."""
+    _export(bench, "rows.csv")
+
+
+def _export(bench: Bench, name: str) -> None:
+    export_rows(str(bench.folder / "night-1"), str(bench.folder / "exported" / name), overwrite=True)
+
+
 STEPS: Final[dict[str, Callable[[Bench], None]]] = {
     "list": run_list,
     "freeze": run_freeze,
@@ -200,6 +215,8 @@ STEPS: Final[dict[str, Callable[[Bench], None]]] = {
     "report": run_report,
     "verify": run_verify,
     "export": run_review,
+    "export-parquet": run_export_parquet,
+    "export-csv": run_export_csv,
     "since": run_since,
     "score-again": run_score_again,
     "compact": run_compact,

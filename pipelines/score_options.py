@@ -14,7 +14,7 @@ from pipelines import scoring_flags
 from schemas.checks.gates import Gate
 from schemas.errors import UserError
 from schemas.layout import Compression, Detail, Format, parse_formats
-from schemas.prediction import COLUMNS, Pages
+from schemas.prediction import COLUMNS, PROBABILITY_COLUMNS, Pages
 
 _INPUT: Final = OptionGroup("Input")
 _MODEL: Final = OptionGroup("Model")
@@ -141,6 +141,11 @@ class ScoreOptions(Options):
         type=click.IntRange(min=1),
         metavar="N",
     )
+    probabilities: bool = flag(
+        "The predictions have the probability of each digit, too, as probability_0 to probability_9.",
+        group=_OUTPUT,
+        default=False,
+    )
     rows_per_part: int = scoring_flags.rows_per_part(
         "Rows in a prediction file of a long run; the first files hold 2,048.", group=_OUTPUT
     )
@@ -245,7 +250,7 @@ class ScoreOptions(Options):
                 value=self.carry,
                 hint="give the list that has these columns as --input-list",
             )
-        own = {column.name for column in COLUMNS}
+        own = {column.name for column in (*COLUMNS, *PROBABILITY_COLUMNS)}
         for name in self.carried:
             if name.lower() in own or [each.lower() for each in self.carried].count(name.lower()) > 1:
                 raise UserError(
@@ -258,6 +263,11 @@ class ScoreOptions(Options):
     def carried(self) -> tuple[str, ...]:
         """Names of the columns of the input list that go into the predictions."""
         return carried_names(self.carry)
+
+    @property
+    def extra(self) -> tuple[str, ...]:
+        """Names of the columns that the run's predictions have beyond those of all runs."""
+        return extra_columns({"carry": self.carry, "probabilities": self.probabilities})
 
     @property
     def formats(self) -> tuple[Format, ...]:
@@ -277,6 +287,12 @@ class ScoreOptions(Options):
             requests_per_second=self.max_requests_per_second,
             retry_seconds=self.retry_deadline,
         )
+
+
+def extra_columns(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the columns that a run's predictions have beyond those of all runs."""
+    probabilities = PROBABILITY_COLUMNS if settings.get("probabilities") else ()
+    return (*(column.name for column in probabilities), *carried_names(settings.get("carry")))
 
 
 def carried_names(carry: object) -> tuple[str, ...]:

@@ -49,9 +49,12 @@ class Column:
             raise ValueError(f"{self.name} must be one of {', '.join(self.choices)}; got {value!r}")
 
 
-def column(description: str, *, default: object = dataclasses.MISSING, **limits: Any) -> Any:
+def column(
+    description: str, *, default: object = dataclasses.MISSING, kw_only: bool = False, **limits: Any
+) -> Any:
     """Declare a dataclass field as a column; `limits` are further fields of `Column`."""
-    return dataclasses.field(default=default, metadata={"description": description, **limits})
+    metadata = {"description": description, **limits}
+    return dataclasses.field(default=default, kw_only=kw_only, metadata=metadata)
 
 
 _KINDS: dict[type, Kind] = {str: "string", int: "integer", float: "number"}

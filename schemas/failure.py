@@ -69,13 +69,20 @@ class Failure(Record):
         "URI of the image: file:// percent-encoded, gs:// as it is; or of a folder, with / at its end.",
         unique=True,
     )
+    path: str | None = column(
+        "Its path relative to the input: see the predictions.", default=None, kw_only=True
+    )
     generation: int = column("Version of the image that was listed: see the predictions.", minimum=0)
     code: str = column("Why there is no prediction.", choices=tuple(FailureCode))
     detail: str = column("Error message of the reader, the decoder or the engine.")
 
-    def row(self) -> tuple[str, int, str, str]:
-        """Return the values in the order of `COLUMNS`; `dataclasses.astuple` takes forty times as long."""
+    def fields(self) -> tuple[str, int, str, str]:
+        """Return what records hold, all but `path`; `dataclasses.astuple` takes forty times as long."""
         return self.image, self.generation, self.code, self.detail
+
+    def row(self, path: str) -> tuple[str, str, int, str, str]:
+        """Return the values in the order of `COLUMNS`, with a path, which follows from the run's inputs."""
+        return self.image, path, self.generation, self.code, self.detail
 
 
 COLUMNS = columns_of(Failure)

@@ -1,6 +1,6 @@
 """The labels file: true labels from reviewers, written by the review page, read by training and scoring."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from schemas.digit import CLASSES, NOT_A_DIGIT
@@ -50,6 +50,12 @@ def header_hint(header: Sequence[str], path: str) -> str:
         if len(header) == 1 and separator in line:
             return f"separate the columns of {path} by commas, not by {name}"
     return f"add the header path,label to {path}"
+
+
+def named_image(line: Mapping[str, str | None]) -> str:
+    """Return the image that a line names by `path`; in a table of predictions, by the URI in `image`."""
+    image = line.get("image") or ""
+    return image if "://" in image else line.get("path") or image
 
 
 def digit_of(label: str) -> int | None:

@@ -87,7 +87,11 @@ SCORED: Final = (
     _RUN,
     OutputFile(manifest.SIGNATURE, "The signature of the manifest, under `--sign`.", always=False),
     OutputFile("run.json", "Inputs and settings, which `--resume` compares."),
-    OutputFile("predictions/part-*.csv*", "One row per scored image.", _columns(prediction.COLUMNS)),
+    OutputFile(
+        "predictions/part-*.csv*",
+        "One row per scored image; more columns with `--carry` and `--probabilities`.",
+        _columns(prediction.COLUMNS),
+    ),
     OutputFile("predictions/part-*.tfrecord*", "The same rows as `tf.train.Example`."),
     OutputFile("predictions/part-*.parquet", "The same rows as Parquet, under `--format`.", always=False),
     OutputFile("listing/*.json*", "The frozen listing of the inputs."),

@@ -60,6 +60,11 @@ class Prediction(Record):
     """Row of one scored image. Nothing in it depends on when or where the job ran."""
 
     image: str = column("URI of the image: file:// percent-encoded, gs:// as it is.", unique=True)
+    path: str | None = column(
+        "Path of the image relative to the input, as text; a page or member of a file as FILE!PAGE.",
+        default=None,
+        kw_only=True,
+    )
     generation: int = column(
         "Version of the image that was scored: object generation, or modification time in ns.", minimum=0
     )
@@ -89,6 +94,20 @@ class Prediction(Record):
 
 
 COLUMNS = columns_of(Prediction)
+
+
+PROBABILITY_COLUMNS: Final = tuple(
+    Column(
+        f"probability_{digit}",
+        "number",
+        nullable=True,
+        description=f"Calibrated probability of {digit}.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    for digit in range(CLASSES)
+)
+"""Further columns of predictions, of runs with `--probabilities`."""
 
 
 def carried_column(name: str) -> Column:

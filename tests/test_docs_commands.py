@@ -117,23 +117,51 @@ def test_every_command_is_one_that_there_is() -> None:
                 assert unknown_words(verb, arguments) == set(), f"{page.name}: {verb} {arguments}"
 
 
-@pytest.mark.parametrize("digits", [30, 0])
+def types_of(names: dict) -> list[str]:
+    """The types of the columns that an example has read."""
+    for name in ("table", "rows"):
+        if name in names:
+            found = names[name]
+            lazy = hasattr(found, "collect_schema")
+            kinds = (
+                found.collect_schema().dtypes() if lazy else found.types if name == "table" else found.dtypes
+            )
+            return list(map(str, kinds))
+    return []
+
+
+@pytest.fixture(scope="module")
+def types_by_example() -> dict[int, set[tuple[str, ...]]]:
+    """The types that each example of a page has found, in all runs."""
+    return {}
+
+
+@pytest.mark.parametrize(("digits", "labels"), [(30, True), (30, False), (0, False)])
 def test_the_python_of_the_outputs_page_reads_them(
-    digits: int, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    digits: int,
+    labels: bool,
+    types_by_example: dict[int, set[tuple[str, ...]]],
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     if digits:
         write_sample(tmp_path / "scans", "validation", number=digits)
     (tmp_path / "scans").mkdir(exist_ok=True)
     (tmp_path / "scans" / "odd,näme.png").write_bytes(b"no image")
-    run(["score", "--input", "scans", "--output", "scores", "--max-failure-rate", "1"])
+    labeled = ["--labels", "folder"] if labels else []
+    run(["score", "--input", "scans", "--output", "scores", "--max-failure-rate", "1", *labeled])
     names: dict = {}
     page = DOCS / "how-to" / "read-outputs.md"
     for arguments in (asked for text in blocks(page, "console") for asked in commands(text)):
         if arguments[0] == "export":
             run(arguments)
-    for example in blocks(page, "python"):
+    for number, example in enumerate(blocks(page, "python")):
+        names.pop("table", None)
         exec(example, names)
+        types_by_example.setdefault(number, set()).add(tuple(types_of(names)))
+    assert {len(types) for types in types_by_example.values()} == {1}
+    assert len(names["failures"].dropna(subset="path")) == 1
     assert (len(names["rows"]), len(names["failures"])) == (digits, 1)
     assert sum(len(some) for some in names["digits"]) == digits
     assert dict(names["by_decision"]).keys() <= {"accept", "review"}

@@ -11,10 +11,12 @@ from digitmill.storage import open_folder
 from digitmill.storage.names import place_as_given
 from pipelines.history.past_runs import open_finished_run
 from pipelines.output.summary import Summary
+from pipelines.rows.row_columns import definitions_of
 from pipelines.rows.row_reading import exact_part, pieces_of
 from pipelines.score.score_start import run_score
-from pipelines.score_options import ScoreOptions, carried_names
-from schemas import failure, prediction
+from pipelines.score_options import ScoreOptions, extra_columns
+from schemas import failure
+from schemas.columns import Column
 from schemas.errors import ExitCode, StorageError, UserError
 from schemas.layout import Format, is_failure_table
 from schemas.manifest import Counts, Manifest, Part
@@ -140,9 +142,8 @@ class Run:
             part = piece.get(Format.CSV) or exact_part(piece)
             yield part.name, self._read(part)
 
-    def _columns(self) -> tuple[prediction.Column, ...]:
-        carried = carried_names(self.manifest.options.get("carry"))
-        return (*prediction.COLUMNS, *map(prediction.carried_column, carried))
+    def _columns(self) -> tuple[Column, ...]:
+        return definitions_of(extra_columns(self.manifest.options))
 
     def _read(self, part: Part) -> bytes:
         output = open_folder(self.place)

@@ -104,7 +104,7 @@ def _features(described: Column, values: Sequence | np.ndarray) -> _Entries:
     """Return each row's entry of `map<string, Feature> feature = 1`."""
     match described.kind:
         case "number":
-            return _number_features(described, np.asarray(values, "<f4"))
+            return _number_features(described, np.ascontiguousarray(values, "<f4"))
         case "integer":
             return _integer_features(described, np.asarray(values, np.int64))
         case "bytes":

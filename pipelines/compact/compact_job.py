@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import hashlib
+import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -31,6 +32,7 @@ from pipelines.history.past_runs import (
 )
 from pipelines.listing.frozen_listing import FrozenItem, ListingIndex, frozen_items, read_item
 from pipelines.listing.named_images import FIELD_COLUMNS
+from pipelines.listing.relative_names import LIST_FOLDERS, RelativeNames
 from pipelines.listing.work_item import MAX_ITEM_SIZE
 from pipelines.output import output_run
 from pipelines.output.finishing import finish_run, make_manifest, run_times
@@ -41,10 +43,11 @@ from pipelines.output.stall_watchdog import watchdog_for
 from pipelines.output.summary import Summary
 from pipelines.report.rebuilding import find_card
 from pipelines.report.scoring_report import Baselines
+from pipelines.rows.row_columns import PROBABILITIES, definitions_of
 from pipelines.runners.beam_options import job_options, runs_once_in_process
 from pipelines.runners.interruption import resumable
 from pipelines.runners.runner_state import runner_state
-from pipelines.score_options import carried_names
+from pipelines.score_options import carried_names, extra_columns
 from schemas import run_plan
 from schemas.errors import UserError
 from schemas.layout import Compression, Format, is_listed, merged_listing
@@ -63,7 +66,8 @@ class MergeTask:
         run: digest of everything that rows depend on besides the images.
         current: numbers of the runs whose inputs no later run listed completely.
         columns: what goes with the images of each run, by its number: columns of its input list.
-        carry: columns of these that the rows have, too.
+        extra: names of columns that the rows have beyond those of all runs.
+        names: relative to the inputs of all runs.
         audit: size of the sample of accepted images; None for none.
     """
 
@@ -74,7 +78,8 @@ class MergeTask:
     compression: Compression
     formats: tuple[Format, ...]
     columns: tuple[tuple[str, ...], ...] = ()
-    carry: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+    names: RelativeNames = RelativeNames()  # noqa: RUF009 - frozen
     audit: int | None = None
 
 
@@ -186,12 +191,15 @@ def _plan(options: CompactOptions, runs: Sequence[PastRun]) -> RunPlan:
 
 
 def _optional(runs: Sequence[PastRun]) -> Mapping[str, str | int | bool]:
-    """Return settings that only some runs have: carried columns, fields of input lists, audits."""
+    """Return settings that only some runs have, about columns, input lists and audits."""
     names = dict.fromkeys(name for run in runs for name in carried_names(run.plan.settings.get("carry")))
+    lists = {folder for run in runs for folder in RelativeNames.of((), run.plan.settings).lists}
     audited = [int(size) for run in runs if (size := run.plan.settings.get("audit"))]
     found: dict[str, str | int | bool] = {
         "carry": ",".join(names),
+        "probabilities": any(run.plan.settings.get("probabilities") for run in runs),
         LIST_FIELDS: any(run.plan.settings.get(LIST_FIELDS) for run in runs),
+        LIST_FOLDERS: json.dumps(sorted(lists), ensure_ascii=False) if lists else "",
         "audit": max(audited, default=0),
     }
     return {name: value for name, value in found.items() if value}
@@ -234,7 +242,8 @@ def _task(options: CompactOptions, plan: RunPlan, runs: Sequence[PastRun], outpu
         compression=options.compression,
         formats=options.formats,
         columns=tuple(map(_columns_of, runs)),
-        carry=carried_names(plan.settings.get("carry")),
+        extra=extra_columns(plan.settings),
+        names=RelativeNames.of(plan.inputs, plan.settings),
         audit=int(plan.settings.get("audit") or 0) or None,
     )
 
@@ -272,6 +281,7 @@ def _read_outcomes(file: PastListingFile, task: MergeTask) -> Iterator[tuple[int
         current=file.number in task.current,
         buckets=task.buckets,
         carries=bool(task.columns[file.number]),
+        columns=definitions_of(name for name in task.extra if name in PROBABILITIES),
     )
 
 
@@ -285,7 +295,8 @@ def _merge_bucket(grouped: tuple[int, Iterable[Block]], task: MergeTask) -> Iter
         compression=task.compression,
         formats=task.formats,
         columns=task.columns,
-        carry=task.carry,
+        extra=task.extra,
+        names=task.names,
         audit=task.audit,
     )
 

@@ -17,6 +17,7 @@ from pipelines.compact.row_table import PackedRows, RowTable
 from pipelines.history.block_shuffle import Block
 from pipelines.history.incremental import PastListingFile, Version, bucket_of, split_by_bucket
 from pipelines.listing.frozen_listing import read_items, write_item
+from pipelines.listing.relative_names import RelativeNames
 from pipelines.listing.work_item import MAX_ITEM_SIZE, WorkItem, pack_items, separate_archives
 from pipelines.rows.row_reading import read_rows, row_parts
 from pipelines.scoring.rows import write_parts
@@ -25,6 +26,7 @@ from pipelines.statistics.agreement import Disagreement
 from pipelines.statistics.failure_rows import MOST_IN_MEMORY, failure_file
 from pipelines.statistics.item_statistics import MERGES, ItemStatistics, count_several, read_record
 from pipelines.statistics.kept_images import FailurePicture, KeptImage
+from schemas.columns import Column
 from schemas.errors import UnreconciledError
 from schemas.failure import Failure
 from schemas.layout import DEFAULT_FORMATS, Compression, Format, merged_listing, part_order, statistics_name
@@ -71,12 +73,17 @@ class _Outcome:
 
 
 def blocks_of(
-    file: PastListingFile, *, current: bool, buckets: int, carries: bool = False
+    file: PastListingFile,
+    *,
+    current: bool,
+    buckets: int,
+    carries: bool = False,
+    columns: Sequence[Column] = COLUMNS,
 ) -> Iterator[tuple[int, Block]]:
     """Yield the images and outcomes of a listing file's work items in blocks, each with its bucket.
 
     A run's images still exist if it is `current`: no later run listed all of its inputs. The columns that it
-    `carries` may be those that the latest run has none of.
+    `carries` may be those that the latest run has none of. Rows are read with `columns`.
     """
     output = open_folder(file.place)
     with file.damage_reported():
@@ -85,27 +92,29 @@ def blocks_of(
                 listed = [((image.uri, image.generation), tuple(image)) for image in item.images]
                 yield from _packed(file.number, LISTED, listed, buckets=buckets)
             if file.listed and carries:
-                columns = [((image.uri, image.generation), image.carried) for image in item.images]
-                yield from _packed(file.number, CARRIED, columns, buckets=buckets)
+                carried = [((image.uri, image.generation), image.carried) for image in item.images]
+                yield from _packed(file.number, CARRIED, carried, buckets=buckets)
             if file.scored:
-                yield from _outcomes(file.number, item, output, buckets=buckets)
+                yield from _outcomes(file.number, item, output, buckets=buckets, columns=columns)
 
 
-def _outcomes(run: int, item: WorkItem, output: OutputFolder, *, buckets: int) -> Iterator[tuple[int, Block]]:
+def _outcomes(
+    run: int, item: WorkItem, output: OutputFolder, *, buckets: int, columns: Sequence[Column]
+) -> Iterator[tuple[int, Block]]:
     record = read_record(output.read(statistics_name(item.digest)), output)
     versions = {image.uri: (image.uri, image.generation) for image in item.images}
 
     def key(uri: str) -> Version:
         return versions[item.images[0].uri if item.may_be_archive else file_of(uri, versions)]
 
-    failures = ((key(failure.image), failure.row()) for failure in record.failures)
+    failures = ((key(failure.image), failure.fields()) for failure in record.failures)
     while some := list(itertools.islice(failures, _HELD_FAILURES)):
         yield from _packed(run, FAILURE, some, buckets=buckets)
     for kind in SAMPLE_TYPES:
         kept = [(key(kept.image), dataclasses.asdict(kept)) for kept in getattr(record, kind)]
         yield from _packed(run, kind, kept, buckets=buckets)
     for part in row_parts(record.parts):
-        for rows in read_rows(part.name, output.read(part.name), COLUMNS, MAX_ITEM_SIZE):
+        for rows in read_rows(part.name, output.read(part.name), columns, MAX_ITEM_SIZE):
             yield from _rows(run, PackedRows.of(rows, key), buckets=buckets)
 
 
@@ -139,7 +148,8 @@ def merge_bucket(
     compression: Compression = Compression.RECORDS,
     formats: Sequence[Format] = DEFAULT_FORMATS,
     columns: Sequence[Sequence[str]] = (),
-    carry: Sequence[str] = (),
+    extra: Sequence[str] = (),
+    names: RelativeNames = RelativeNames(),  # noqa: B008 - frozen
     audit: int | None = None,
 ) -> Iterator[str]:
     """Write the latest state of one bucket from the blocks of all runs; yield its items' digests.
@@ -152,7 +162,8 @@ def merge_bucket(
         compression: of the prediction files.
         formats: of the prediction files.
         columns: what goes with the images of each run, by its number.
-        carry: columns of these that the rows have, too.
+        extra: names of columns that the rows have beyond those of all runs.
+        names: relative to the inputs of all runs.
         audit: size of the sample of accepted images; None for none.
 
     Raises:
@@ -182,7 +193,8 @@ def merge_bucket(
                 output=output,
                 compression=compression,
                 formats=formats,
-                carry=carry,
+                extra=extra,
+                names=names,
                 audit=audit,
             )
             output.write_once(statistics_name(item.digest), statistics.to_json().encode())
@@ -249,7 +261,8 @@ def _write_item(
     output: OutputFolder,
     compression: Compression,
     formats: Sequence[Format],
-    carry: Sequence[str],
+    extra: Sequence[str],
+    names: RelativeNames,
     audit: int | None,
 ) -> ItemStatistics:
     def all_of(kind: str) -> list[Any]:
@@ -262,7 +275,7 @@ def _write_item(
     }
     few = failures if len(failures) <= MOST_IN_MEMORY else []
     scored = rows.batch(all_of(ROW), itertools.starmap(Failure, few))
-    if carry:
+    if extra:
         scored = _with_carried(scored, item)
     statistics = write_parts(
         output,
@@ -271,7 +284,8 @@ def _write_item(
         order=order,
         compression=compression,
         formats=formats,
-        carry=carry,
+        extra=extra,
+        names=names,
         audit=audit,
     )
     if not few and failures:

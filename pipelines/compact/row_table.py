@@ -10,9 +10,10 @@ import numpy as np
 
 from digitmill.storage.listed_image import ListedImage
 from pipelines.history.incremental import Version
-from pipelines.rows.row_columns import Columns
+from pipelines.rows.row_columns import PROBABILITIES, Columns
 from pipelines.scoring.report_samples import ReportSamples
 from pipelines.scoring.scored_batch import ScoredBatch
+from schemas.digit import CLASSES
 from schemas.failure import Failure
 from schemas.prediction import NO_LABEL, NO_NUMBER, Decision
 
@@ -32,6 +33,7 @@ _DEFAULTS: Final[Mapping[str, np.generic]] = {
 
 _ACCEPTED: Final = "accepted"
 _OWNER: Final = "owner"
+_PROBABILITIES: Final = "probabilities"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +44,7 @@ class PackedRows:
         images: N URIs.
         files: URIs of the listed files; "" where it is the image's own.
         columns: N values for each name of `_DEFAULTS`, for `accepted` (bool), and for `owner` (int64), the
-            generation of the listed file.
+            generation of the listed file; where they are known, `probabilities` (float32[N, 10]).
     """
 
     images: Sequence[str]
@@ -64,6 +66,10 @@ class PackedRows:
         accept = Decision.ACCEPT.value
         columns[_ACCEPTED] = np.array([decision == accept for decision in found["decision"]], bool)
         columns[_OWNER] = np.array([generation for _, generation in versions], np.int64)
+        if not found.keys().isdisjoint(PROBABILITIES):
+            columns[_PROBABILITIES] = np.stack(
+                [np.asarray(found[name], np.float32) for name in PROBABILITIES], 1
+            )
         files = ["" if file == image else file for image, (file, _) in zip(images, versions, strict=True)]
         return cls(images, files, columns)
 
@@ -83,7 +89,8 @@ class PackedRows:
         """Return the rows as bytes."""
         # No URI holds a NUL.
         text = "\0".join((*self.images, *self.files)).encode()
-        arrays = (self.columns[name].tobytes() for name in _names())
+        known = [name for name in (*_names(), _PROBABILITIES) if name in self.columns]
+        arrays = (self.columns[name].tobytes() for name in known)
         return b"".join((_HEAD.pack(len(self.images), len(text)), text, *arrays))
 
     @classmethod
@@ -96,6 +103,8 @@ class PackedRows:
         for name, kind in _names().items():
             columns[name] = np.frombuffer(data, kind, rows, at)
             at += columns[name].nbytes
+        if at < len(data):
+            columns[_PROBABILITIES] = np.frombuffer(data, np.float32, offset=at).reshape(rows, CLASSES)
         return cls(words[:rows], words[rows:], columns)
 
 
@@ -139,7 +148,18 @@ class RowTable:
             challenger_confidence=columns["challenger_confidence"],
             failures=tuple(failures),
             samples=ReportSamples(),
+            all_probabilities=self._probabilities(numbers),
         )
+
+    def _probabilities(self, numbers: Sequence[int]) -> np.ndarray | None:
+        """Return those of some rows; None where no block has any."""
+        if not any(_PROBABILITIES in block.columns for block in self._blocks):
+            return None
+        unknown = np.full((1, CLASSES), NO_NUMBER, np.float32)
+        blocks = (
+            block.columns.get(_PROBABILITIES, unknown.repeat(len(block.images), 0)) for block in self._blocks
+        )
+        return np.concatenate([*blocks])[list(numbers)]
 
     def _column(self, name: str) -> np.ndarray:
         empty: np.ndarray = np.zeros(0, _names()[name])

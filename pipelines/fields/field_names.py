@@ -2,15 +2,13 @@
 
 import dataclasses
 import json
-import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple, Self
 
 from digitmill.storage.listed_image import ListedImage
-from digitmill.storage.names import path_of, printable
-from digitmill.storage.patterns import literal_prefix
 from pipelines.listing.named_images import FIELD_COLUMNS
+from pipelines.listing.relative_names import RelativeNames, text_of
 from schemas.errors import UserError
 
 FIELD: Final = "field"
@@ -32,11 +30,11 @@ class FieldNames:
 
     Attributes:
         pattern: matches the whole relative name; has the groups `field` and `position`.
-        roots: folders that names count from, with a slash at their end, longest first.
+        names: relative to the inputs.
     """
 
     pattern: re.Pattern[str]
-    roots: tuple[str, ...]
+    names: RelativeNames
 
     @classmethod
     def of(cls, pattern: str, inputs: Sequence[str]) -> Self:
@@ -51,7 +49,7 @@ class FieldNames:
             raise UserError(f"invalid --field ({error})", value=pattern, hint=_HINT) from error
         if not {FIELD, POSITION} <= set(compiled.groupindex):
             raise UserError("--field lacks the groups field and position", value=pattern, hint=_HINT)
-        return cls(compiled, tuple(sorted(_roots(inputs), key=lambda root: (-len(root), root))))
+        return cls(compiled, RelativeNames(tuple(inputs)))
 
     def place_of(self, uri: str) -> FieldPlace | None:
         """Return an image's place; None where its name does not match."""
@@ -61,9 +59,8 @@ class FieldNames:
         return field_place(match[FIELD], match[POSITION])
 
     def _relative(self, uri: str) -> str:
-        name = printable(os.fsdecode(path_of(uri))) if uri.startswith("file:") else uri
-        root = next(filter(name.startswith, self.roots), "/")
-        return name.removeprefix(root)
+        name = self.names.name_of(uri)
+        return text_of(uri).removeprefix("/") if name is None else name
 
 
 def listed_place(image: ListedImage) -> FieldPlace | None:
@@ -88,15 +85,3 @@ def field_place(field: str, position: str | None) -> FieldPlace:
         return FieldPlace(field, 1)
     usable = position.isascii() and position.isdigit() and len(position) <= _LONGEST
     return FieldPlace(field, int(position) if usable else None)
-
-
-def _roots(inputs: Iterable[str]) -> set[str]:
-    """Return what the names of the inputs' images may begin with, and count from."""
-    found = set()
-    for given in inputs:
-        whole = given.rstrip("/")
-        # A folder; a file, whose name counts from its folder; and what a pattern looks into.
-        found |= {f"{whole}/", whole[: whole.rfind("/") + 1]}
-        prefix = literal_prefix(whole)
-        found.add(prefix[: prefix.rfind("/") + 1])
-    return found - {"gs://", "s3://", "az://", ""}

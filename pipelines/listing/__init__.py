@@ -12,6 +12,7 @@ __all__ = [
     "frozen_listing",
     "input_listing",
     "named_images",
+    "relative_names",
     "true_labels",
     "work_item",
 ]

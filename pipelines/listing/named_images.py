@@ -14,6 +14,7 @@ from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import RealNames, path_hint, path_of, uri_in
 from digitmill.storage.read_limits import ReadLimits
 from schemas.errors import UserError, reason_of
+from schemas.labels import named_image
 
 FIELD_COLUMNS: Final = ("field", "position")
 """Columns that always go with the images of a list that has them: which digit of which field an image is."""
@@ -142,13 +143,13 @@ def _rows(text: str, given: str, carry: Sequence[str]) -> Iterator[tuple[str, st
     if not header:
         yield from ((name, "") for name in _lines(text))
         return
-    at = next(header.index(name) for name in _NAME_COLUMNS if name in header)
+    names = {name: header.index(name) for name in _NAME_COLUMNS if name in header}
     fields = FIELD_COLUMNS if {*FIELD_COLUMNS} <= {*header} else ()
     places = {name: header.index(name.lower()) for name in dict.fromkeys((*carry, *fields))}
     for row in itertools.islice(csv.reader(io.StringIO(text, newline="")), 1, None):
-        if len(row) > at and row[at]:
+        if name := named_image({each: row[at] for each, at in names.items() if len(row) > at}):
             found = {name: row[place] for name, place in places.items() if len(row) > place and row[place]}
-            yield row[at], json.dumps(found, ensure_ascii=False) if found else ""
+            yield name, json.dumps(found, ensure_ascii=False) if found else ""
 
 
 def _lines(text: str) -> Iterator[str]:

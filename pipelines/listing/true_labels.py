@@ -252,7 +252,7 @@ def _read_rows(
         if digit is None:
             without_digit += 1
             continue
-        uri = real[uri_in(row["path"], path)]
+        uri = real[uri_in(labels_file.named_image(row), path)]
         label = Label(digit, _generation(row.get("generation"), path, line=rows.line_num))
         if labels.setdefault(uri, label) != label:
             raise UserError(

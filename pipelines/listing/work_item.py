@@ -24,7 +24,7 @@ _ITEMS_OF_A_SIZE: Final = 32
 
 def make_failure(image: ListedImage, error: ImageError) -> Failure:
     """Return the failure row of an image."""
-    return Failure(image.uri, image.generation, error.code, error.detail)
+    return Failure(image=image.uri, generation=image.generation, code=error.code, detail=error.detail)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,6 +17,7 @@ from digitmill.storage import OutputFolder
 from digitmill.storage.interface import Hold
 from digitmill.storage.names import place_from_anywhere, printable
 from pipelines.fields.run_fields import RunFields
+from pipelines.output import output_run
 from pipelines.output.reconcile import Reconciliation
 from pipelines.output.signing import Signer, write_manifest
 from pipelines.report.originals import find_originals
@@ -52,7 +53,8 @@ def finish_run(
     hold.confirm()
     wanted = draft.options.get("report") != Detail.NONE
     originals = find_originals(reconciled.statistics) if wanted else None
-    report = RunReport.of(reconciled.statistics, baselines, fields, originals=originals)
+    names = output_run.relative_names(output)
+    report = RunReport.of(reconciled.statistics, baselines, fields, originals=originals, names=names)
 
     def judge(known: Manifest) -> Manifest:
         counted = dataclasses.replace(known, fields=fields.counts if fields else None)

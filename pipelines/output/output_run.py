@@ -5,6 +5,7 @@ import dataclasses
 from digitmill.commands import run_config
 from digitmill.storage import OutputFolder
 from digitmill.storage.interface import refuse_used
+from pipelines.listing.relative_names import RelativeNames
 from schemas import manifest, run_plan
 from schemas.errors import UserError
 from schemas.layout import LISTING, PREDICTIONS, STATISTICS
@@ -69,6 +70,14 @@ def check_same_plan(there: RunPlan, here: RunPlan, output: OutputFolder) -> None
             value=output.place,
             hint="give the options of the first start, or name a new folder",
         )
+
+
+def relative_names(output: OutputFolder) -> RelativeNames:
+    """Return the names of a begun run's images relative to its inputs."""
+    if not output.exists(run_plan.FILE):
+        return RelativeNames()
+    plan = RunPlan.from_json(output.read(run_plan.FILE).decode())
+    return RelativeNames.of(plan.inputs, plan.settings)
 
 
 def remove_started_run(output: OutputFolder) -> None:

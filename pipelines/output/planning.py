@@ -14,6 +14,7 @@ from digitmill.storage.names import place_from_anywhere, printable
 from pipelines.fields.run_fields import LIST_FIELDS, FieldRules
 from pipelines.history.past_runs import find_runs, pages_of, sort_runs, with_same_model, without_merged
 from pipelines.listing.named_images import has_fields
+from pipelines.listing.relative_names import LIST_FOLDERS, list_folders
 from pipelines.listing.true_labels import FOLDER
 from pipelines.output import output_run
 from pipelines.score_options import ScoreOptions
@@ -21,7 +22,7 @@ from schemas.errors import UserError
 from schemas.manifest import Manifest
 from schemas.run_plan import RunPlan
 
-_LATER: Final = frozenset({"audit", "carry", "format", LIST_FIELDS})
+_LATER: Final = frozenset({"audit", "carry", "format", "probabilities", LIST_FIELDS, LIST_FOLDERS})
 """Settings that plans of earlier versions lack."""
 
 
@@ -52,6 +53,7 @@ def make_plan(
                 "input_list_digest": _digest_of(options.input_list),
                 "labels_digest": _digest_of(None if options.labels == FOLDER else options.labels),
                 LIST_FIELDS: bool(options.input_list and has_fields(options.input_list)),
+                LIST_FOLDERS: list_folders(options.input_list),
             }
         ),
         past={},
@@ -59,7 +61,9 @@ def make_plan(
     if begun is not None:
         # A plan of an earlier version lacks the flags that have come since, and did what they do by default,
         # but for the pages; and it names inputs by their links.
-        filled = {**options.defaults(Effect.RESULT), "pages": pages_of(begun), **begun.settings}
+        filled = _without_unused(
+            {**options.defaults(Effect.RESULT), "pages": pages_of(begun), **begun.settings}
+        )
         inputs = tuple(map(place_from_anywhere, begun.inputs))
         output_run.check_same_plan(dataclasses.replace(begun, settings=filled, inputs=inputs), plan, output)
         return begun

@@ -14,17 +14,19 @@ import numpy as np
 from digitmill.records import encode_records, parse_example, read_records
 from digitmill.reports.csv_table import encode_csv, read_csv
 from digitmill.storage.names import folder_of
+from pipelines.listing.relative_names import RelativeNames
+from pipelines.report.scoring_report import failure_rows
 from pipelines.rows.row_columns import SLICE_ROWS, Columns, cells_of, definitions_of
 from pipelines.rows.row_encoding import csv_lines
 from pipelines.rows.row_reading import Piece, decode_rows, exact_part, pieces_of, read_rows
 from pipelines.statistics.item_statistics import ItemStatistics
-from schemas import failure, prediction
+from schemas import failure
 from schemas.layout import DEFAULT_FORMATS, Format, format_of
 from schemas.manifest import Part
 from schemas.prediction import NO_LABEL, Decision
 
-_EARLIER_HEADER: Final = [column.name for column in prediction.COLUMNS if column.name != "reason"]
-"""Of tables that earlier versions wrote."""
+_LATER_COLUMNS: Final = frozenset({"path", "reason"})
+"""Columns that tables of earlier versions lack."""
 
 _FAILURE_HEADER: Final = [column.name for column in failure.COLUMNS]
 _COUNTED: Final = (
@@ -59,7 +61,7 @@ class ItemRows:
 
     Args:
         record: of the work item.
-        carry: columns of the input list that the rows have, too.
+        extra: names of columns that the rows have beyond those of all runs.
         formats: of the run.
 
     Attributes:
@@ -69,12 +71,12 @@ class ItemRows:
     def __init__(
         self,
         record: ItemStatistics,
-        carry: Sequence[str] = (),
+        extra: Sequence[str] = (),
         formats: Collection[Format] = DEFAULT_FORMATS,
     ) -> None:
         self.findings: list[str] = []
         self._formats = set(formats)
-        self._columns = definitions_of(carry)
+        self._columns = definitions_of(extra)
         self._header = [column.name for column in self._columns]
         self._header_line = encode_csv([self._header])
         self._record = record
@@ -139,16 +141,17 @@ class ItemRows:
             return
         table = read_csv(pair.table.name, text, header=True)
         header = next(table, [])
-        if header not in (self._header, _EARLIER_HEADER):
+        lacking = _LATER_COLUMNS - {*header}
+        if header != [name for name in self._header if name not in lacking]:
             self.findings.append(f"{pair.table.name}: not the columns of predictions")
-        lacking = [""] * (len(self._header) - len(header))
+        places = [place for place, name in enumerate(self._header) if name in lacking]
         rows = map(parse_example, read_records(records))
         first, differing = "", 0
         rest = itertools.islice(itertools.zip_longest(table, rows), alike, None)
         for number, (cells, row) in enumerate(rest, start=alike + 1):
             if row is not None:
                 self._count(row)
-            whole = None if cells is None else cells + lacking
+            whole = None if cells is None else _with_empty(cells, places)
             if whole is None or row is None or whole != self._cells(row) or not row.keys() <= {*self._header}:
                 differing += 1
                 first = first or f"row {number:,}: {self._difference(whole, row)}"
@@ -244,6 +247,14 @@ class ItemRows:
             self.findings.append(f"{name}: other digits in its rows than in its tallies")
 
 
+def _with_empty(cells: Sequence[str], places: Iterable[int]) -> list[str]:
+    """Return cells with empty ones at places, which are in order."""
+    whole = list(cells)
+    for place in places:
+        whole.insert(place, "")
+    return whole
+
+
 def _is_accepted(row: Row) -> bool:
     return row.get("decision") == Decision.ACCEPT.encode()
 
@@ -261,14 +272,19 @@ def _cell(value: Any, kind: str, *, nullable: bool) -> str:
 
 
 class FailureRows:
-    """Compares the rows of the tables of failures with the failures of all records, in flat memory."""
+    """Compares the rows of the tables of failures with the failures of all records, in flat memory.
 
-    def __init__(self) -> None:
+    Args:
+        names: relative to the run's inputs.
+    """
+
+    def __init__(self, names: RelativeNames) -> None:
+        self._names = names
         self._difference = 0
 
-    def add(self, rows: Iterable[Sequence[object]]) -> None:
-        """Add rows of statistics records, in any order."""
-        for row in rows:
+    def add(self, failures: Iterable[failure.Failure]) -> None:
+        """Add failures of a statistics record, in any order."""
+        for row in failure_rows(failures, self._names):
             self._difference += _digest(row)
 
     def add_table(self, name: str, data: bytes) -> None:

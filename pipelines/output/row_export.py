@@ -16,7 +16,7 @@ from pipelines.listing.frozen_listing import read_index, read_items, read_range_
 from pipelines.rows.row_columns import SLICE_ROWS, Columns, count_rows, definitions_of
 from pipelines.rows.row_files import row_file
 from pipelines.rows.row_reading import read_rows, row_parts
-from pipelines.score_options import carried_names
+from pipelines.score_options import extra_columns
 from pipelines.statistics.item_statistics import read_record
 from schemas.columns import Column
 from schemas.errors import StorageError, UserError
@@ -74,7 +74,7 @@ def export_rows(place: str, to: str, *, overwrite: bool = False) -> Exported:
     folder = open_folder(parent or ("/" if to.startswith("/") else "."))
     _refuse_own_file(folder.at(name), run)
     folder.claim()
-    definitions = definitions_of(carried_names(run.manifest.options.get("carry")))
+    definitions = definitions_of(extra_columns(run.manifest.options))
     try:
         with (
             folder.create(name, replace=overwrite) as file,

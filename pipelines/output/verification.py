@@ -19,10 +19,10 @@ from pipelines.archives import NameCounts
 from pipelines.history import incremental
 from pipelines.listing.frozen_listing import read_items
 from pipelines.listing.work_item import WorkItem
-from pipelines.output import signing
+from pipelines.output import output_run, signing
 from pipelines.output.row_comparison import FailureRows, ItemRows
 from pipelines.rows.row_reading import count_rows_of
-from pipelines.score_options import carried_names
+from pipelines.score_options import extra_columns
 from pipelines.statistics.item_statistics import ItemStatistics, merge_statistics, read_record
 from schemas import manifest
 from schemas.checks.gates import figures
@@ -209,14 +209,14 @@ def _check_outcomes(output: _Reading, found: Manifest) -> Iterator[str]:
     joined = any(map(is_bucket, listing))
     scored = is_joined if joined else is_listed
     totals: collections.Counter[str] = collections.Counter()
-    failures = FailureRows()
-    carry = carried_names(found.options.get("carry"))
+    failures = FailureRows(output_run.relative_names(output.output))
+    extra = extra_columns(found.options)
     formats = parse_formats(found.options.get("format"))
     for name in filter(scored, listing):
         with _damage(name) as damage:
             for item in read_items(output.output, name):
                 yield from _check_item(
-                    output, item, parts=parts, totals=totals, failures=failures, carry=carry, formats=formats
+                    output, item, parts=parts, totals=totals, failures=failures, extra=extra, formats=formats
                 )
         yield from damage
     for name in filter(is_bucket, listing):
@@ -270,7 +270,7 @@ def _check_item(
     parts: Container[str],
     totals: collections.Counter[str],
     failures: FailureRows,
-    carry: Sequence[str],
+    extra: Sequence[str],
     formats: Sequence[Format],
 ) -> Iterator[str]:
     name = statistics_name(item.digest)
@@ -278,8 +278,8 @@ def _check_item(
         yield f"{name}: not named by the manifest"
         return
     record = read_record(output.output.read(name), output.output)
-    failures.add(each.row() for each in record.failures)
-    rows = ItemRows(record, carry, formats)
+    failures.add(record.failures)
+    rows = ItemRows(record, extra, formats)
     unknown = [part.name for part in record.parts if part.name not in parts]
     yield from (f"{part}: named by {name}, not by the manifest" for part in unknown)
     found = rows.images(output.read) if not unknown else ()

@@ -18,9 +18,10 @@ from digitmill.reports.csv_table import encode_csv
 from digitmill.storage import ImageReader, OutputFolder, Selection, Survey, open_folder
 from digitmill.storage.interface import Hold
 from digitmill.storage.listed_image import ListedImage
-from digitmill.storage.names import printable
+from digitmill.storage.names import place_from_anywhere, printable
 from pipelines.listing.frozen_listing import FrozenItem
 from pipelines.listing.input_listing import check_output_outside_inputs, list_images
+from pipelines.listing.relative_names import RelativeNames
 from pipelines.listing.true_labels import attach_labels
 from pipelines.listing.work_item import WorkItem
 from pipelines.output.output_run import has_begun
@@ -157,7 +158,11 @@ def _pack(
     done = [read_packed(item, output) for item in items]
     failures = [failed for item in done for failed in item.failures]
     config = Part.of(run_config.FILE, output.read(run_config.FILE))
-    parts = (*(part for item in done for part in item.parts), _write_failures(output, failures), config)
+    parts = (
+        *(part for item in done for part in item.parts),
+        _write_failures(output, failures, options.inputs),
+        config,
+    )
     finished = _manifest(options, done, parts, survey=survey, started=started, seconds=seconds)
     hold.confirm()
     _remove_strays(output, items, parts)
@@ -222,9 +227,11 @@ def _run_pipeline(items: Sequence[WorkItem], *, output: OutputFolder, options: P
         )
 
 
-def _write_failures(output: OutputFolder, failures: Sequence[Failure]) -> Part:
+def _write_failures(output: OutputFolder, failures: Sequence[Failure], inputs: Sequence[str]) -> Part:
     header = tuple(described.name for described in failure.COLUMNS)
-    data = encode_csv([header, *map(dataclasses.astuple, failures)])
+    names = RelativeNames(tuple(printable(place_from_anywhere(given)) for given in inputs))
+    paths = names.paths([failed.image for failed in failures])
+    data = encode_csv([header, *(failed.row(path) for failed, path in zip(failures, paths, strict=True))])
     output.replace(FAILURES, data)
     return Part.of(FAILURES, data, rows=len(failures))
 

@@ -10,6 +10,7 @@ from digitmill.storage import OutputFolder, open_folder
 from pipelines.fields.run_fields import FieldRules, RunFields, read_fields
 from pipelines.history.past_audits import audits_of, read_past_audits
 from pipelines.history.past_runs import NEWEST, PastRun, open_finished_run, open_past_runs, open_run
+from pipelines.listing.relative_names import RelativeNames
 from pipelines.report.drift import Distributions
 from pipelines.report.originals import read_originals
 from pipelines.report.scoring_report import Baselines, ReportFile, RunReport
@@ -101,7 +102,8 @@ def rebuild_report(place: str, *, to: str | None = None, price_per_hour: float |
         raise _damaged(place, error) from error
     baselines = Baselines(find_card(output, finished), _previous(output, run), read_past_audits(output))
     originals = read_originals(output)
-    report = RunReport.of(statistics, baselines, _fields(output, run), originals=originals)
+    names = RelativeNames.of(run.plan.inputs, run.plan.settings)
+    report = RunReport.of(statistics, baselines, _fields(output, run), originals=originals, names=names)
     files = report.files(finished, folder=to or "")
     if to is None:
         _repair(output, files, finished)

@@ -11,6 +11,7 @@ from digitmill.reports.csv_table import encode_csv
 from digitmill.storage import OutputFolder
 from pipelines.fields.run_fields import RunFields
 from pipelines.history import past_audits
+from pipelines.listing.relative_names import RelativeNames
 from pipelines.report.class_metrics import DIGITS_HEADER, FolderSurvey, digit_metrics, survey_folders
 from pipelines.report.drift import DISTRIBUTIONS_HEADER, Distributions, DriftComparison
 from pipelines.report.originals import ImageLinks, Originals
@@ -22,6 +23,7 @@ from pipelines.statistics.item_statistics import RunStatistics
 from pipelines.statistics.tallies import Tally
 from schemas import failure, prediction
 from schemas.checks.audit import Audit
+from schemas.failure import Failure
 from schemas.layout import (
     AUDIT,
     DISTRIBUTIONS,
@@ -116,6 +118,7 @@ class RunReport:
     audited: RunningAudit | None = None
     fields: RunFields | None = None
     originals: Originals = dataclasses.field(default_factory=dict)
+    names: RelativeNames = RelativeNames()  # noqa: RUF009 - frozen
 
     @classmethod
     def of(
@@ -125,14 +128,18 @@ class RunReport:
         fields: RunFields | None = None,
         *,
         originals: Originals | None = None,
+        names: RelativeNames = RelativeNames(),  # noqa: B008 - frozen
     ) -> Self:
-        """Sum up a run and compare it with its references; `originals` go beside the digits of its page."""
+        """Sum up a run and compare it with its references.
+
+        `originals` go beside the digits of its page; `names` are relative to its inputs.
+        """
         folders = survey_folders(statistics)
         current = distributions_of(statistics, folders)
         compared = baselines.compare(current) if statistics.scored else {}
         audited = RunningAudit.of(baselines.audits)
         kept = originals or {}
-        return cls(statistics, baselines, folders, current, compared, audited, fields, kept)
+        return cls(statistics, baselines, folders, current, compared, audited, fields, kept, names)
 
     def figures(self) -> dict[str, Any]:
         """Return the manifest's fields about drift and earlier audits."""
@@ -202,7 +209,7 @@ class RunReport:
 
     def _tables_and_charts(self, manifest: Manifest, charts: RunCharts | None) -> Iterator[ReportFile]:
         baselines = self.baselines
-        yield from _tables(self.statistics, manifest, self.folders)
+        yield from _tables(self.statistics, manifest, self.folders, self.names)
         if self.fields is not None:
             yield from _field_tables(self.fields)
         yield _table(DISTRIBUTIONS, DISTRIBUTIONS_HEADER, self.distributions.rows())
@@ -225,10 +232,12 @@ def distributions_of(statistics: RunStatistics, folders: FolderSurvey) -> Distri
     )
 
 
-def _tables(statistics: RunStatistics, manifest: Manifest, folders: FolderSurvey) -> Iterator[ReportFile]:
+def _tables(
+    statistics: RunStatistics, manifest: Manifest, folders: FolderSurvey, names: RelativeNames
+) -> Iterator[ReportFile]:
     failed = len(statistics.failures)
     yield _table(f"{REPORTS}/summary.csv", _SUMMARY_HEADER, summary_rows(folders, failed=failed))
-    yield from _failure_tables(statistics)
+    yield from _failure_tables(statistics, names)
     rows: Iterable[Row] = (metrics.row() for metrics in digit_metrics(statistics, folders))
     yield _table(f"{REPORTS}/digits.csv", DIGITS_HEADER, rows)
     for sample in statistics.audit:
@@ -238,10 +247,11 @@ def _tables(statistics: RunStatistics, manifest: Manifest, folders: FolderSurvey
         yield _table(f"{REPORTS}/agreement.csv", agreement.AGREEMENT_HEADER, rows)
 
 
-def _failure_tables(statistics: RunStatistics) -> Iterator[ReportFile]:
+def _failure_tables(statistics: RunStatistics, names: RelativeNames) -> Iterator[ReportFile]:
     """Yield a file of failures, and further ones of as many rows as long as there are more."""
     header = [column.name for column in failure.COLUMNS]
-    rest, files = iter(failure_rows(statistics)), -(-len(statistics.failures) // failure.ROWS_OF_A_FILE)
+    rest = failure_rows(statistics.failures, names)
+    files = -(-len(statistics.failures) // failure.ROWS_OF_A_FILE)
     for number in range(max(1, files)):
         yield _table(failure_table(number), header, itertools.islice(rest, failure.ROWS_OF_A_FILE))
 
@@ -280,9 +290,12 @@ def summary_rows(folders: FolderSurvey, *, failed: int) -> Iterable[Row]:
         yield ("other_folders_digit", "", tally.digit, *_counts(tally))
 
 
-def failure_rows(statistics: RunStatistics) -> Iterable[Row]:
+def failure_rows(failures: Iterable[Failure], names: RelativeNames) -> Iterator[Row]:
     """Yield the rows of `failures.csv` and its further files, with `schemas.failure.COLUMNS`."""
-    return (each.row() for each in statistics.failures)
+    rest = iter(failures)
+    while some := list(itertools.islice(rest, _SLICE_ROWS)):
+        paths = names.paths([each.image for each in some])
+        yield from (each.row(path) for each, path in zip(some, paths, strict=True))
 
 
 def _counts(tally: Tally, *, failed: int | str = "") -> Row:

@@ -10,6 +10,7 @@ from digitmill.storage import ImageReader, OutputFolder, open_folder
 from digitmill.storage.names import printable
 from digitmill.storage.outage import refuse_outage
 from pipelines.history.past_runs import PastRun, open_finished_run
+from pipelines.listing.work_item import make_failure
 from pipelines.review.review_fields import fields_to_label
 from pipelines.review.review_images import Picture, read_pictures
 from pipelines.review.review_options import ReviewOptions
@@ -17,7 +18,7 @@ from pipelines.review.review_page import render_review
 from pipelines.review.review_rows import ReviewRow, label_doubts, member_rows, rows_to_label
 from schemas import labels
 from schemas.errors import UserError
-from schemas.failure import Failure, ImageError
+from schemas.failure import ImageError
 from schemas.layout import REVIEW_PAGE
 
 
@@ -146,7 +147,7 @@ def _read(rows: Sequence[ReviewRow]) -> tuple[dict[int, Picture], dict[int, Imag
             bar.update()
     failures = [
         # Of the file: an archive's member does not tell whether the storage is out of reach.
-        Failure(rows[place].file.uri, rows[place].generation, error.code, error.detail)
+        make_failure(rows[place].file, error)
         for place, error in errors.items()
     ]
     refuse_outage(failures, listed=len(rows))

@@ -7,7 +7,7 @@ import numpy as np
 
 from schemas import prediction
 from schemas.columns import Column
-from schemas.prediction import NO_LABEL, NO_NUMBER, carried_column
+from schemas.prediction import NO_LABEL, NO_NUMBER, PROBABILITY_COLUMNS, carried_column
 
 Columns = Mapping[str, Sequence | np.ndarray]
 """Values by column name, all of one length: texts, None where there is none; int64, `NO_LABEL` where there is
@@ -17,11 +17,14 @@ SLICE_ROWS: Final = 4096
 """Rows that are encoded or read at once: encoding takes many times their size in memory."""
 
 _HEADER: Final = frozenset(column.name for column in prediction.COLUMNS)
+PROBABILITIES: Final = {column.name: column for column in PROBABILITY_COLUMNS}
+"""The columns of probabilities by their names."""
 
 
 def definitions_of(names: Iterable[str]) -> tuple[Column, ...]:
     """Return the columns of predictions by their names, those of `schemas.prediction.COLUMNS` first."""
-    return (*prediction.COLUMNS, *(carried_column(name) for name in names if name not in _HEADER))
+    extra = (name for name in names if name not in _HEADER)
+    return (*prediction.COLUMNS, *(PROBABILITIES.get(name) or carried_column(name) for name in extra))
 
 
 def count_rows(columns: Columns) -> int:

@@ -29,6 +29,7 @@ from pipelines.history.past_audits import audits_of
 from pipelines.history.past_runs import PastRun, open_past_runs
 from pipelines.listing.frozen_listing import FrozenItem, ItemRef, ListingIndex, read_index
 from pipelines.listing.input_listing import check_output_outside_inputs
+from pipelines.listing.relative_names import RelativeNames
 from pipelines.listing.true_labels import FOLDER
 from pipelines.output import output_run
 from pipelines.output.finishing import (
@@ -208,7 +209,8 @@ def _task(
         compression=options.compression,
         formats=options.formats,
         challenger=challenger,
-        carry=options.carried,
+        extra=options.extra,
+        names=RelativeNames.of(plan.inputs, plan.settings),
         audit=options.audit,
     )
 

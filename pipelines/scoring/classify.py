@@ -66,7 +66,8 @@ class Classifier:
             images += scored
             probabilities.append(predicted)
             challenger_probabilities.append(challenged)
-        first, second, confidence, second_confidence = _top_two(np.concatenate(probabilities))
+        all_probabilities = np.concatenate(probabilities)
+        first, second, confidence, second_confidence = _top_two(all_probabilities)
         all_challenged = np.concatenate(challenger_probabilities)
         missing = np.isnan(all_challenged[:, 0])
         challenger, _, challenger_confidence, _ = _top_two(all_challenged)
@@ -81,6 +82,7 @@ class Classifier:
             challenger_confidence=np.where(missing, np.float32(NO_NUMBER), challenger_confidence),
             failures=tuple(failures),
             samples=samples,
+            all_probabilities=np.clip(all_probabilities, 0, 1),
         )
 
     def _predict(self, digits: np.ndarray, errors: list[ImageError | None]) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from digitmill.storage import OutputFolder
+from pipelines.listing.relative_names import RelativeNames
 from pipelines.rows.row_columns import Columns, values_of
 from pipelines.rows.row_encoding import encode_rows
 from pipelines.scoring.scored_batch import ScoredBatch, summarize
@@ -15,17 +16,32 @@ from pipelines.statistics.item_statistics import ItemStatistics
 from schemas import prediction
 from schemas.layout import DEFAULT_FORMATS, PREDICTIONS, Compression, Format
 from schemas.manifest import Part
-from schemas.prediction import Decision, Prediction, Reason
+from schemas.prediction import PROBABILITY_COLUMNS, Decision, Prediction, Reason
 
 _DECISIONS: Final = (Decision.REVIEW.value, Decision.ACCEPT.value)
+_PROBABILITIES: Final = [*enumerate(column.name for column in PROBABILITY_COLUMNS)]
 _REASONS: Final = (None, Reason.NOT_A_DIGIT.value)
 
 
-def prediction_columns(scored: ScoredBatch, carry: Sequence[str] = ()) -> Columns:
-    """Return the values of `schemas.prediction.COLUMNS`, and of the columns to `carry`, by name."""
+def prediction_columns(
+    scored: ScoredBatch,
+    extra: Sequence[str] = (),
+    names: RelativeNames = RelativeNames(),  # noqa: B008 - frozen
+) -> Columns:
+    """Return the values of `schemas.prediction.COLUMNS`, and of `extra` columns, by name.
+
+    Args:
+        scored: the rows.
+        extra: names of further columns: probabilities, and those that the input list has.
+        names: relative to the run's inputs; by default whole ones.
+    """
+    probabilities = {name: scored.probabilities[:, digit] for digit, name in _PROBABILITIES if name in extra}
+    carry = [name for name in extra if name not in probabilities]
     carried = [json.loads(image.carried or "{}") for image in scored.images] if carry else []
+    images = [image.uri for image in scored.images]
     return {
-        "image": [image.uri for image in scored.images],
+        "image": images,
+        "path": names.paths(images),
         "generation": np.array([image.generation for image in scored.images], np.int64),
         "digit": scored.first,
         "confidence": scored.confidence,
@@ -37,6 +53,7 @@ def prediction_columns(scored: ScoredBatch, carry: Sequence[str] = ()) -> Column
         "challenger_digit": scored.challenger,
         "challenger_confidence": scored.challenger_confidence,
         "reason": [_REASONS[no_digit] for no_digit in scored.not_digits.tolist()],
+        **probabilities,
         **{name: [columns.get(name) for columns in carried] for name in carry},
     }
 
@@ -49,7 +66,8 @@ def write_parts(
     order: str = "",
     compression: Compression,
     formats: Sequence[Format] = DEFAULT_FORMATS,
-    carry: Sequence[str] = (),
+    extra: Sequence[str] = (),
+    names: RelativeNames = RelativeNames(),  # noqa: B008 - frozen
     audit: int | None = None,
 ) -> ItemStatistics:
     """Write rows, if any, once to files named by their place and content; return their statistics.
@@ -61,10 +79,12 @@ def write_parts(
         order: `part_order` of the item, and of the piece in it; without one, names begin with the piece.
         compression: which files are gzipped.
         formats: of the files.
-        carry: columns of the input list that the rows have, too.
+        extra: names of further columns: probabilities, and those that the input list has.
+        names: relative to the run's inputs.
         audit: size of the sample of accepted rows.
     """
-    files = encode_rows(prediction_columns(scored, carry), compression, formats) if scored.images else {}
+    columns = prediction_columns(scored, extra, names) if scored.images else {}
+    files = encode_rows(columns, compression, formats) if columns else {}
     content = hashlib.sha256(b"".join(files.values())).hexdigest()[:16]
     named = {
         f"{PREDICTIONS}/part-{order or piece}-{content}.{suffix}": data for suffix, data in files.items()
@@ -79,4 +99,4 @@ def iter_predictions(scored: ScoredBatch) -> Iterator[Prediction]:
     columns = prediction_columns(scored)
     values = [values_of(column, columns[column.name]) for column in prediction.COLUMNS]
     for row in zip(*values, strict=True):
-        yield Prediction(*row)
+        yield Prediction(**dict(zip(columns, row, strict=True)))

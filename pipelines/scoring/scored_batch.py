@@ -18,7 +18,7 @@ from pipelines.statistics.thresholds import count_confidences
 from schemas.digit import CLASSES
 from schemas.failure import Failure
 from schemas.manifest import Part
-from schemas.prediction import NO_DIGIT_SHARE, NO_LABEL, spread_share
+from schemas.prediction import NO_DIGIT_SHARE, NO_LABEL, NO_NUMBER, spread_share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +36,7 @@ class ScoredBatch:
         challenger_confidence: float32[N], its probability; NaN where there is none.
         failures: the images that were not scored.
         samples: for the report, by their rows' place in the columns.
+        all_probabilities: float32[N, 10]; None where they are not known.
     """
 
     images: tuple[ListedImage, ...]
@@ -48,6 +49,14 @@ class ScoredBatch:
     challenger_confidence: np.ndarray
     failures: tuple[Failure, ...]
     samples: ReportSamples
+    all_probabilities: np.ndarray | None = None
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """Probabilities of all digits, float32[N, 10]; NaN where they are not known."""
+        if self.all_probabilities is None:
+            return np.full((len(self.images), CLASSES), NO_NUMBER, np.float32)
+        return self.all_probabilities
 
     @property
     def not_digits(self) -> np.ndarray:

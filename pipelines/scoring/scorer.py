@@ -9,6 +9,7 @@ from digitmill.storage import ImageReader, OutputFolder
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.outage import refuse_outage
 from pipelines.archives import HEAD_BYTES, Member, archive_kind, read_members
+from pipelines.listing.relative_names import RelativeNames
 from pipelines.listing.true_labels import label_from_member_folder
 from pipelines.listing.work_item import MAX_ITEM_SIZE, WorkItem
 from pipelines.scoring.classify import Classifier
@@ -34,7 +35,8 @@ class Scorer:
     rows: int = MAX_ITEM_SIZE
     compression: Compression = Compression.RECORDS
     formats: tuple[Format, ...] = DEFAULT_FORMATS
-    carry: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+    names: RelativeNames = RelativeNames()  # noqa: RUF009 - frozen
     audit: int | None = None
 
     def run(self, item: WorkItem, order: str = "") -> ItemStatistics:
@@ -82,7 +84,8 @@ class Scorer:
                 order=f"{order}_{number:05d}" if order and number else order,
                 compression=self.compression,
                 formats=self.formats,
-                carry=self.carry,
+                extra=self.extra,
+                names=self.names,
                 audit=self.audit,
             )
 

@@ -9,6 +9,7 @@ from digitmill.engines.bundle_loader import Bundle
 from digitmill.storage import ImageReader, open_folder
 from digitmill.storage.read_limits import ReadLimits
 from pipelines.listing.frozen_listing import ItemRef, load_item
+from pipelines.listing.relative_names import RelativeNames
 from pipelines.listing.work_item import MAX_ITEM_SIZE
 from pipelines.scoring.classify import load_classifier
 from pipelines.scoring.scorer import Scorer
@@ -35,7 +36,8 @@ class ScoringTask:
 
     Attributes:
         run: digest of everything that rows depend on besides the images.
-        carry: columns of the input list that the rows have, too.
+        extra: names of columns that the rows have beyond those of all runs.
+        names: relative to the run's inputs.
     """
 
     bundle: Bundle
@@ -49,7 +51,8 @@ class ScoringTask:
     compression: Compression = Compression.RECORDS
     formats: tuple[Format, ...] = DEFAULT_FORMATS
     challenger: Bundle | None = None
-    carry: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+    names: RelativeNames = RelativeNames()  # noqa: RUF009 - frozen
     audit: int | None = None
 
 
@@ -91,7 +94,8 @@ class LocalScorer:
             rows=task.rows_per_part,
             compression=task.compression,
             formats=task.formats,
-            carry=task.carry,
+            extra=task.extra,
+            names=task.names,
             audit=task.audit,
         )
         # Grows with the bundles that the runner gives this process at once, each of which is bounded.

@@ -165,7 +165,7 @@ def test_the_views_read_what_is_loaded() -> None:
         insert,
         [("a", 1, 0.99, "accept", 1), ("b", 1, 0.6, "review", 7), ("c", 2, 0.4, "review", None)],
     )
-    database.execute("INSERT INTO `d.failures` VALUES ('x', 1, 'EMPTY', '')")
+    database.execute("INSERT INTO `d.failures` VALUES ('x', 'x', 1, 'EMPTY', '')")
     found = {}
     for view in (ROOT / "deploy" / "bigquery" / "views").glob("*.sql"):
         found[view.stem] = database.execute(view.read_text().replace("DATASET", "d")).fetchall()

@@ -31,9 +31,9 @@ def test_a_row_is_validated(changes: dict, complaint: str) -> None:
         dataclasses.replace(ROW, **changes)
 
 
-def test_only_label_challenger_and_reason_may_be_left_out() -> None:
+def test_only_path_label_challenger_and_reason_may_be_left_out() -> None:
     nullable = [described.name for described in COLUMNS if described.nullable]
-    assert nullable == ["label", "challenger_digit", "challenger_confidence", "reason"]
+    assert nullable == ["path", "label", "challenger_digit", "challenger_confidence", "reason"]
     assert (ROW.challenger_digit, ROW.challenger_confidence) == (None, None)
     assert feature_spec()["label"] == feature_spec()["challenger_digit"] == ((), "int64", NO_LABEL)
     shape, dtype, default = feature_spec()["challenger_confidence"]

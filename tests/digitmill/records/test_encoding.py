@@ -55,6 +55,7 @@ def test_tensorflow_reads_what_was_written(
 def test_the_schemas_own_feature_spec_parses_the_records(tmp_path: pathlib.Path) -> None:
     columns = {
         "image": ["file:///a.png", "file:///b.png"],
+        "path": ["a.png", None],
         "generation": np.array([1, 1_700_000_000_000_000_000]),
         "digit": np.array([3, 8]),
         "confidence": np.array([0.75, 1.0], np.float32),

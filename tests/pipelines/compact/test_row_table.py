@@ -20,6 +20,7 @@ def record(image: str, digit: int = 3, *, decision: str = "accept") -> bytes:
         "label": np.array([NO_LABEL]),
         "challenger_digit": np.array([NO_LABEL]),
         "challenger_confidence": np.array([NO_NUMBER], np.float32),
+        "path": [None],
         "reason": [None],
     }
     return encode_records(prediction.COLUMNS, columns)[12:-4]

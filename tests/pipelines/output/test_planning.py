@@ -105,6 +105,7 @@ def test_the_plan_keeps_the_names_of_earlier_versions(options: ScoreOptions, bun
         "labels",
         "labels_digest",
         "limit",
+        "list_folders",
         "pages",
         "retry_failures",
         "rows_per_part",

@@ -258,7 +258,7 @@ def test_rows_are_compared_in_both_formats_and_with_the_record(output: pathlib.P
     def in_table(data: bytes) -> bytes:
         header, *rows = csv.reader(io.StringIO(data.decode()))
         return encode_csv(
-            [header, *([*row[:2], digit, *row[3:]] for row, digit in zip(rows, wrong, strict=True))]
+            [header, *([*row[:3], digit, *row[4:]] for row, digit in zip(rows, wrong, strict=True))]
         )
 
     def in_records(data: bytes) -> bytes:
@@ -266,6 +266,7 @@ def test_rows_are_compared_in_both_formats_and_with_the_record(output: pathlib.P
             column.name: [row.get(column.name, -1) for row in payloads] for column in prediction.COLUMNS
         }
         columns |= {"digit": wrong, "image": [row["image"].decode() for row in payloads]}
+        columns |= {"path": [row["path"].decode() for row in payloads]}
         columns |= {"decision": [row["decision"].decode() for row in payloads]}
         columns |= {"challenger_confidence": [float("nan")] * len(payloads)}
         columns |= {"reason": [row["reason"].decode() if "reason" in row else None for row in payloads]}

@@ -7,6 +7,7 @@ import pytest
 
 from digitmill.reports.csv_table import read_csv
 from digitmill.storage.local_output import LocalFolder
+from pipelines.listing.relative_names import RelativeNames
 from pipelines.report.class_metrics import survey_folders
 from pipelines.report.drift import Distributions
 from pipelines.report.scoring_charts import confusion_matrix
@@ -61,7 +62,7 @@ def test_failures_are_rows_of_their_schema(
     )
     report = frictionless.Resource(path="failures.csv", schema=schema).validate()
     assert report.valid, report.flatten(["message"])
-    assert len(list(failure_rows(statistics))) == report.tasks[0].stats["rows"] == 2
+    assert len(list(failure_rows(statistics.failures, RelativeNames()))) == report.tasks[0].stats["rows"] == 2
 
 
 def test_every_report_is_a_part_with_its_rows(

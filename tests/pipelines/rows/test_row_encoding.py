@@ -1,8 +1,10 @@
+import csv
 import io
 import math
 import re
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -85,6 +87,27 @@ def test_carried_columns_are_text_in_every_format() -> None:
     for suffix, data in encode_rows(carried, Compression.ALL, FORMATS).items():
         (found,) = read_rows(f"part.{suffix}", data, definitions)
         assert found["customer"] == ["Möller, 1", None]
+
+
+def test_numbers_in_quotes_are_read_as_those_without() -> None:
+    (data,) = encode_rows(columns(["a", "b"]), Compression.NONE, (Format.CSV,)).values()
+    rows = csv.reader(io.StringIO(data.decode()))
+    quoted = io.StringIO()
+    csv.writer(quoted, quoting=csv.QUOTE_ALL).writerows(rows)
+    (plain,), (other,) = (
+        list(read_rows("part.csv", each, prediction.COLUMNS)) for each in (data, quoted.getvalue().encode())
+    )
+    assert plain["generation"].tolist() == other["generation"].tolist() == [2**60 + 1, 2**60 + 2]
+
+
+@pytest.mark.parametrize("label", [NO_LABEL, 7])
+@pytest.mark.parametrize("rows", [0, 2])
+def test_pandas_reads_parquet_with_the_same_types(label: int, rows: int) -> None:
+    images = [f"file:///{number}" for number in range(rows)]
+    data = encode_rows(columns(images, label=label), formats=(Format.PARQUET,))["parquet"]
+    types = pd.read_parquet(io.BytesIO(data)).dtypes.map(str).to_dict()
+    assert (types["label"], types["challenger_digit"], types["generation"]) == ("Int64", "Int64", "int64")
+    assert types["challenger_confidence"] == "float32"
 
 
 @pytest.mark.parametrize("each", FORMATS)

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import os
 import pathlib
 from collections.abc import Callable
@@ -223,3 +224,18 @@ def test_an_image_with_two_customers_is_refused(options: Callable, listed: pathl
     listed.write_text(f"{HEADER}\n0.png,a,1,,\n0.png,b,1,,\n", encoding="utf-8")
     with pytest.raises(UserError, match="twice, with different columns"):
         run(options())
+
+
+def test_paths_of_a_list_count_from_its_folder_also_in_a_merged_state(
+    options: Callable, listed: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    run(options(carry=None))
+    assert [row["path"] for row in rows_of(tmp_path / "out")] == [f"{number}.png" for number in range(7)]
+    inputs = dataclasses.replace(
+        options("other", carry=None, input_list=None), inputs=(str(tmp_path / "6.png"),)
+    )
+    run(inputs)
+    runs = (str(tmp_path / "out"), str(tmp_path / "other"))
+    compact(CompactOptions(runs=runs, output=str(tmp_path / "state"), beam_flags=("--runner=FnApiRunner",)))
+    assert [row["path"] for row in rows_of(tmp_path / "state")] == [f"{number}.png" for number in range(7)]
+    assert not verify(open_folder(str(tmp_path / "state"))).findings

@@ -125,7 +125,7 @@ def _parsed(lines: csv.DictReader, path: str) -> tuple[list[_Row], int]:
 
 
 def _row(line: dict[str, str], label: int, path: str, *, number: int, real: RealNames) -> _Row:
-    name, sha256 = line["path"] or "", _digest(line, path, number=number)
+    name, sha256 = labels.named_image(line), _digest(line, path, number=number)
     if not name:
         _refuse("the line names no image", name, path, line=number)
     if pixels := _pixels(line, path, number=number):
