@@ -75,6 +75,12 @@ class Place(click.ParamType):
         """Say what shells shall offer: `dir` or `file`."""
         self._kind = kind
 
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the place; a flag in its stead means that the place was forgotten."""
+        if isinstance(value, str) and value.startswith("--"):
+            self.fail(f"{value!r} is a flag, not a path. A path of that name is ./{value}.", param, ctx)
+        return value
+
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:

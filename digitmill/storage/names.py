@@ -209,9 +209,11 @@ def _stems_match(name: str, other: str) -> bool:
 
 
 def _names_in(folder: str) -> list[str]:
+    """Return names that people mean: not those of hidden files, nor of a folder that looks like a flag."""
     try:
         with os.scandir(folder) as entries:
-            return [entry.name for entry in itertools.islice(entries, _MOST_COMPARED)]
+            names = (entry.name for entry in entries if not entry.name.startswith(("-", ".")))
+            return list(itertools.islice(names, _MOST_COMPARED))
     except OSError:
         return []
 
