@@ -226,7 +226,7 @@ class ScoreOptions(Options):
             raise UserError(
                 "--field-check needs fields",
                 value=self.field_check,
-                hint="say what makes one, by --field or by columns field and position of an --input-list",
+                hint="define fields by --field, or by columns field and position of an --input-list",
             )
         self._check_carried()
         if self.state and self.since is None:

@@ -24,7 +24,7 @@ _WHAT: Final = OptionGroup("Training")
 
 @dataclasses.dataclass(frozen=True)
 class SubmitOptions(Options):
-    """What is submitted where; each field is a flag, whose help says what it means.
+    """What to submit, and where; each field is a flag, explained by its help.
 
     Attributes:
         train_flags: the remaining flags, those of `digitmill train`.

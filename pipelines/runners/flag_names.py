@@ -54,7 +54,7 @@ def unexpected(word: str, known: Iterable[str]) -> UserError:
 
 @functools.cache
 def names_in_beam() -> Collection[str]:
-    """Return every text in Beam's declarations that looks like a flag: all of its flags, and maybe others."""
+    """Return all texts in Beam's declarations that look like flags: all flags, and maybe others."""
     spec = importlib.util.find_spec("apache_beam")
     assert spec is not None
     assert spec.submodule_search_locations

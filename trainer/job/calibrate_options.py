@@ -76,7 +76,7 @@ class CalibrateOptions(Options):
         super().__post_init__()
         if not self.sources:
             raise UserError(
-                "there are no labeled images", value="no --labels", hint="name some by --labels or --data"
+                "there are no labeled images", value="no --labels", hint="give them by --labels or --data"
             )
 
     @property

@@ -79,7 +79,7 @@ class VertexOptions(_CloudOptions):
             raise UserError(
                 "--tensorboard needs a service account",
                 value="no --service-account",
-                hint="give a --service-account that may write to it",
+                hint="give a --service-account that can write to it",
             )
 
 

@@ -171,6 +171,6 @@ def is_redirect(error: Exception) -> bool:
 
 
 def status_of(error: BaseException) -> str:
-    """Return the HTTP status that an error tells of; empty where there is none."""
+    """Return the HTTP status in an error; empty if there is none."""
     found = _STATUS.search(str(error))
     return found[1] if found else ""

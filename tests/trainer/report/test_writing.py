@@ -100,7 +100,7 @@ def test_no_runs_report_is_overwritten(folder_of) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 9])
 def test_too_few_and_too_many_runs_are_refused(count: int) -> None:
-    with pytest.raises(UserError, match="outside 2 to 8"):
+    with pytest.raises(UserError, match="Name 2 to 8 run folders"):
         writing.compare(["run"] * count)
 
 
