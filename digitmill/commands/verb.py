@@ -148,7 +148,7 @@ _CONFIG: Final = click.option(
     is_eager=True,
     expose_value=False,
     callback=run_config.load,
-    help="Take flags from this file's section for the verb; flags that are given win.",
+    help="Take flags from this file's section for the command. Flags on the command line win.",
 )
 _JSON: Final = click.option(
     answers.FLAG,
@@ -156,7 +156,7 @@ _JSON: Final = click.option(
     is_eager=True,
     expose_value=False,
     callback=answers.request_json,
-    help="Answer in JSON on standard output; all else goes to standard error.",
+    help="Print the answer as JSON on standard output, and everything else on standard error.",
 )
 _QUIET: Final = click.option(
     "--quiet",

@@ -58,7 +58,7 @@ class CalibrateOptions(Options):
         metavar="SOURCE",
     )
     split: str = flag(
-        "Which images: all, or those of one split, where training has used the others.",
+        "Which images to use: all, or those of one split if training has used the others.",
         group=_DATA,
         type=click.Choice(["test", "validation", ALL]),
         default=ALL,
@@ -69,7 +69,7 @@ class CalibrateOptions(Options):
         "Share of a source's images that may be unusable.", group=_DATA
     )
     cache_dir: pathlib.Path | None = training_flags.cache_dir(
-        "Where decoded images are kept for the next run.", group=_DATA
+        "Folder that keeps decoded images for the next run.", group=_DATA
     )
 
     def __post_init__(self) -> None:
