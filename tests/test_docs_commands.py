@@ -40,7 +40,7 @@ def sessions(text: str) -> Iterator[tuple[list[str], list[str]]]:
     for part in re.split(r"^\$ ", text.replace("\\\n", " "), flags=re.MULTILINE)[1:]:
         command, *printed = part.splitlines()
         for arguments in commands(command):
-            yield arguments, [line for line in printed if line.strip()]
+            yield arguments, [line for line in printed if line.strip() not in ("", "…")]
 
 
 def starts(lines: Iterable[str]) -> set[str]:

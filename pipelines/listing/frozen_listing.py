@@ -198,7 +198,7 @@ def freeze_listing(
     buckets: Callable[[int], int] = lambda _: 0,
     confirm: Callable[[], None] = lambda: None,
 ) -> Generator[FrozenItem, None, None]:
-    """Write the launcher's listing as work items, yield each when it is written, and last writes the index.
+    """Write the launcher's listing as work items, yielding each one, and at the end the index.
 
     Files of an earlier launcher that did not reach the index are removed. Items that it scored are found
     again by their content.

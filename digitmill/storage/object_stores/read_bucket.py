@@ -59,7 +59,7 @@ class ReadBucket:
         return f"{self.scheme}://{self.bucket}/"
 
     def log_in_again(self, used: Any) -> None:
-        """Put a store with new credentials in the place of the one that a request used."""
+        """Replace the store that a request used by one with new credentials."""
         with self.lock:
             if self.store is used:
                 self.store, self._patient_store = make_store(self.scheme, self.bucket), None

@@ -41,7 +41,7 @@ class TransientError(Exception):
 
     Attributes:
         wait: seconds that the store asks to wait.
-        few: whether it may well be the fault of a single object, which `FEW_TRIES` find out.
+        few: whether a single object may be at fault: then `FEW_TRIES` are enough.
         refused: whether the store answered, and refused.
         at: when it happened.
     """
