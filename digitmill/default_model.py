@@ -11,5 +11,5 @@ SHIPPED: Final = "shipped"
 
 
 def bundle_place(given: str) -> str:
-    """Return the place of a bundle: of the one that comes with digitmill if that is named."""
+    """Return the place of a bundle, also that of the bundle that comes with digitmill."""
     return str(SHIPPED_MODEL) if given == SHIPPED else given

@@ -63,7 +63,7 @@ def available_memory(root: pathlib.Path = _ROOT) -> int:
 
 
 def available_in_process(root: pathlib.Path = _ROOT) -> int:
-    """Return the bytes that this process may take by itself: `available_memory` within its ulimits."""
+    """Return the bytes that this process may use: `available_memory` within its ulimits."""
     used = psutil.Process().memory_info()
     bounds = [
         limit - use
@@ -151,7 +151,7 @@ def _lines(path: pathlib.Path) -> list[str]:
 
 @contextlib.contextmanager
 def rare_collections() -> Iterator[None]:
-    """Context manager that lets Python look for cycles after half a million new objects, not 700.
+    """Context manager that makes Python collect cycles after half a million new objects, not 700.
 
     Where millions of tuples are alive for a moment, that takes two fifths of the time and finds nothing.
     """

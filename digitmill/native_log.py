@@ -33,7 +33,7 @@ def quiet_start() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_stderr(*, shown_on_error: bool = True) -> Iterator[None]:
-    """Context manager that holds standard error back, and shows it on an exception unless told not to.
+    """Context manager that holds standard error back, and shows it on an exception unless disabled.
 
     It holds back native code and child processes too. Threads take turns: the descriptor is the process's.
     """

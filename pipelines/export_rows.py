@@ -22,7 +22,7 @@ def export(run: str, file: str, *, overwrite: bool) -> None:
     """Write all predictions of RUN to FILE, in the order in which the images were listed.
 
     RUN is an output of `digitmill score` or `compact`. FILE, on disk or in a bucket, ends in .csv,
-    .parquet, .tfrecord, .csv.gz or .tfrecord.gz, whatever formats the run has; it appears when it is
+    .parquet, .tfrecord, .csv.gz or .tfrecord.gz. The run may have other formats. FILE appears when it is
     complete. The rows of runs with --since, and of merged ones, are sorted by image.
 
     \b

@@ -23,10 +23,10 @@ def pack(options: PackOptions) -> ExitCode:
     One object per image is the slowest way to keep images. Scoring and training read the shards:
     --input 'packed/*.tfrecord' and --data 'tfrecord:packed/*.tfrecord'.
 
-    Files are packed byte for byte and are not looked into: a text file named .png is packed as it is,
-    and scoring fails it. What cannot be read is a row of failures.csv.
+    Files are packed byte for byte, without a check of their content: a text file named .png is packed, and
+    fails in scoring. A file that cannot be read is a row of failures.csv.
 
-    With --resume a pack that was stopped or killed continues where it was; where there is none, one begins.
+    With --resume, a pack that was stopped or killed continues; if there is none, a new one begins.
 
     All flags of Apache Beam work too. --runner is DirectRunner by default, Beam's engine in this process.
 

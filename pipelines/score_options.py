@@ -52,13 +52,14 @@ class ScoreOptions(Options):
         required=True,
     )
     input_list: str | None = flag(
-        "File of images, on disk or in a bucket: one path or URI a line, or a CSV with a column path.",
+        "File that lists images, on disk or in a bucket: one path or URI per line, or a CSV with "
+        "a column path.",
         group=_INPUT,
         type=FILE,
         metavar="FILE",
     )
     carry: str | None = flag(
-        "Columns of the input list that the predictions have, too, such as customer,batch.",
+        "Columns of the input list to copy into the predictions, such as customer,batch.",
         group=_INPUT,
         metavar="NAME,NAME",
     )
@@ -69,7 +70,8 @@ class ScoreOptions(Options):
         metavar="folder|CSV",
     )
     pages: Pages = flag(
-        "Pages of a file, and frames of an animation, that are images: all, each with a row, or the first.",
+        "Which pages of a file, or frames of an animation, to score: all, each with its own row, "
+        "or only the first.",
         group=_INPUT,
         default=Pages.ALL,
     )
@@ -77,32 +79,35 @@ class ScoreOptions(Options):
     exclude: tuple[str, ...] = scoring_flags.exclude(group=_INPUT)
     strict_listing: bool = scoring_flags.strict_listing(group=_INPUT)
     accept_threshold: float | None = flag(
-        "Confidence from which a prediction is accepted; those below it need review.  [default: the model's]",
+        "Lowest confidence at which a prediction is accepted; predictions below it need review.  "
+        "[default: the model's]",
         group=_MODEL,
         type=FiniteRange(0, 1),
     )
     engine: str = bundle_flags.engine(group=_MODEL)
     field: str | None = flag(
-        "Regular expression of names, relative to the input, with the groups field and position: the digits"
-        " of a field make one value, in reports/fields.csv.",
+        "Regular expression for names below the input, with the groups field and position. The "
+        "digits of a field become one value in reports/fields.csv.",
         group=_FIELDS,
         metavar="REGEX",
         effect=Effect.REPORT,
     )
     field_check: str | None = flag(
-        "What the values of fields must pass.",
+        "Check that the values of fields must pass.",
         group=_FIELDS,
         metavar="luhn|mod97|verhoeff|regex:PATTERN",
         effect=Effect.REPORT,
     )
     audit: int | None = flag(
-        "Draw N of the accepted images at random, for review to show and audit to count how many are wrong.",
+        "Draw N of the accepted images at random. `review` shows them, and `audit` counts how "
+        "many are wrong.",
         group=_MODEL,
         type=click.IntRange(min=1),
         metavar="N",
     )
     challenger: str | None = flag(
-        "A second model that scores the same images; its predictions stand beside the first model's.",
+        "A second model that scores the same images; its predictions are in columns next to the "
+        "first model's.",
         group=_MODEL,
         type=FOLDER,
         metavar="BUNDLE",
@@ -111,21 +116,23 @@ class ScoreOptions(Options):
         "Resume the run in the output, if there is one.", group=_AGAIN, default=False, effect=Effect.RUN
     )
     since: str | None = flag(
-        "Score what is new or changed since an earlier run, or all runs in a folder, by the same model.",
+        "Score only images that are new or changed since an earlier run, or since all runs in a "
+        "folder, with the same model.",
         group=_AGAIN,
         type=FOLDER,
         metavar="OUTPUT|PARENT",
     )
     state: str | None = flag(
-        "Folder of states that `compact` has merged: runs of --since that are in one are not read again.",
+        "Folder of states that `compact` has merged. Runs of --since that a state contains are "
+        "not read again.",
         group=_AGAIN,
         type=FOLDER,
         metavar="OUTPUT|PARENT",
         effect=Effect.RUN,
     )
     retry_failures: bool = flag(
-        "Score again what failed in the runs of --since through the image itself, not only what the storage"
-        " failed.",
+        "Also score images again that failed in the runs of --since because of their content, not "
+        "only because of the storage.",
         group=_AGAIN,
         default=False,
     )
@@ -153,21 +160,21 @@ class ScoreOptions(Options):
     format: str | None = scoring_flags.formats(group=_OUTPUT)
     sign: pathlib.Path | None = scoring_flags.sign(group=_OUTPUT)
     report: Detail = flag(
-        "How much is reported: full; light, without the charts as files; none, tables only.",
+        "How much to report: full; light, without charts as files; none, only tables.",
         group=_OUTPUT,
         default=Detail.FULL,
         effect=Effect.REPORT,
     )
     max_failure_rate: float = flag(
-        "Share of images that may fail. Above it the run has failed, with exit code 3.",
+        "Share of images that may fail. With more failures, the run ends with exit code 3.",
         group=_OUTPUT,
         type=FiniteRange(0, 1),
         default=0.05,
         effect=Effect.REPORT,
     )
     fail_on: tuple[str, ...] = flag(
-        "Condition on a figure of the manifest under which the run fails, with exit code 5, when everything"
-        " is written: 'drift>0.25', 'accepted<0.9', 'accuracy<0.995'. Repeatable.",
+        "Fail the run, with exit code 5, if this is true of a figure in the manifest: "
+        "'drift>0.25', 'accepted<0.9', 'accuracy<0.995'. Everything is written first. Repeatable.",
         group=_OUTPUT,
         default=(),
         metavar="FIGURE<NUMBER",
@@ -190,8 +197,9 @@ class ScoreOptions(Options):
         effect=Effect.RUN,
     )
     max_requests_per_second: float | None = flag(
-        "Most requests to buckets, by the whole job, or by each worker process where a runner's flags do not"
-        " say how many there are.  [default: 5,000, doubling every 20 minutes]",
+        "Most requests to buckets per second, for the whole job. If the runner's flags do not state the "
+        "number of workers, the limit is for each worker process.  [default: 5,000, doubling every 20 "
+        "minutes]",
         group=_STORES,
         type=FiniteRange(min=0, min_open=True),
         effect=Effect.RUN,
@@ -231,7 +239,7 @@ class ScoreOptions(Options):
             raise UserError(
                 "--field-check needs fields",
                 value=self.field_check,
-                hint="say what makes one, by --field or by columns field and position of an --input-list",
+                hint="define fields by --field, or by columns field and position of an --input-list",
             )
         self._check_carried()
         if self.state and self.since is None:

@@ -42,7 +42,8 @@ def sign(*, group: OptionGroup) -> Any:
 def stall_timeout(*, group: OptionGroup) -> Any:
     """Return the field `stall_timeout: float | None`, in minutes."""
     return flag(
-        "Stop, to be resumed, where a runner outside this process makes no progress for so long."
+        "Stop the run, so that it can be resumed, if a runner outside this process makes no "
+        "progress for this long."
         "  [default: never; it is reported after 10 minutes]",
         group=group,
         type=FiniteRange(min=0, min_open=True),
@@ -74,7 +75,7 @@ def formats(*, group: OptionGroup) -> Any:
 def include(*, group: OptionGroup) -> Any:
     """Return the field `include: tuple[str, ...]`."""
     return flag(
-        "Only files whose names, relative to the input, match, such as 'a/*.png' or '**/*.png'. Repeatable.",
+        "Take only files whose names below the input match, such as 'a/*.png' or '**/*.png'. Repeatable.",
         group=group,
         default=(),
         metavar="GLOB",
@@ -84,7 +85,7 @@ def include(*, group: OptionGroup) -> Any:
 def exclude(*, group: OptionGroup) -> Any:
     """Return the field `exclude: tuple[str, ...]`."""
     return flag(
-        "Leave out files whose names, relative to the input, match, such as 'drafts/**'. Repeatable.",
+        "Leave out files whose names below the input match, such as 'drafts/**'. Repeatable.",
         group=group,
         default=(),
         metavar="GLOB",
@@ -94,7 +95,7 @@ def exclude(*, group: OptionGroup) -> Any:
 def strict_listing(*, group: OptionGroup) -> Any:
     """Return the field `strict_listing: bool`."""
     return flag(
-        "Stop where a folder of an input cannot be listed, instead of counting it as failed.",
+        "Stop if a folder of an input cannot be listed, instead of counting it as failed.",
         group=group,
         default=False,
         effect=Effect.RUN,

@@ -23,8 +23,8 @@ def verify(output: str, *, key: str | None) -> ExitCode:
     """Read every file that OUTPUT's manifest names, compare digests, recount, and compare row by row.
 
     A flipped byte, a missing or an extra file, an image with no answer or with two, a row that differs
-    between CSV and TFRecord: each is named, and the exit code is 4. With --key also a manifest that
-    somebody else has written.
+    between CSV and TFRecord: each is named, and the exit code is 4. With --key, it also
+    finds a manifest that was not signed with that key.
 
     \b
     Examples:

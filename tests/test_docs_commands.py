@@ -5,7 +5,7 @@ import os
 import pathlib
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import click
 import pytest
@@ -33,6 +33,19 @@ def commands(text: str) -> Iterator[list[str]]:
         words = re.sub(r"\$\(.*?\)", "X", line.removeprefix("$ "))
         if words.startswith("digitmill "):
             yield shlex.split(words, comments=True)[1:]
+
+
+def sessions(text: str) -> Iterator[tuple[list[str], list[str]]]:
+    """The commands of a console block, each with the lines that it is said to print."""
+    for part in re.split(r"^\$ ", text.replace("\\\n", " "), flags=re.MULTILINE)[1:]:
+        command, *printed = part.splitlines()
+        for arguments in commands(command):
+            yield arguments, [line for line in printed if line.strip() not in ("", "…")]
+
+
+def starts(lines: Iterable[str]) -> set[str]:
+    """How lines begin: figures and the folders of a machine are others elsewhere, names of rows are not."""
+    return {re.sub(r"^/.*", "/", line.split()[0]) for line in lines if line.strip()}
 
 
 def run(arguments: list[str]) -> None:
@@ -69,15 +82,19 @@ QUICK = {"start/command-line.md"}
     ],
 )
 def test_the_commands_of_a_page_work_as_written(
-    page: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    page: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    asked = [arguments for text in blocks(page, "console") for arguments in commands(text)]
+    asked = [session for text in blocks(page, "console") for session in sessions(text)]
     assert asked
-    if ["sample", "scans", "--n", "100"] not in asked:
+    if ["sample", "scans", "--n", "100"] not in [arguments for arguments, _ in asked]:
         write_sample(tmp_path / "scans", "validation", number=40)
-    for arguments in asked:
+    for arguments, shown in asked:
         run(arguments)
+        assert starts(shown) <= starts(capsys.readouterr().out.splitlines()), arguments
     # A command that repeats a run repeats all of it.
     if name_of(page) == "start/tutorial.md":
         counts = [

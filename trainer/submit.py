@@ -24,7 +24,7 @@ _WHAT: Final = OptionGroup("Training")
 
 @dataclasses.dataclass(frozen=True)
 class SubmitOptions(Options):
-    """What is submitted where; each field is a flag, whose help says what it means.
+    """What to submit, and where; each field is a flag, explained by its help.
 
     Attributes:
         train_flags: the remaining flags, those of `digitmill train`.
@@ -33,11 +33,11 @@ class SubmitOptions(Options):
     VERB: ClassVar[str] = "submit"
 
     target: str = flag(
-        "The cluster's kind.", "--to", group=_WHAT, type=click.Choice(list(CLUSTERS)), required=True
+        "Kind of cluster.", "--to", group=_WHAT, type=click.Choice(list(CLUSTERS)), required=True
     )
     recipe: str = training_flags.recipe("What to train: see `digitmill recipes`.", group=_WHAT)
     data: str | tuple[str, ...] = training_flags.data(
-        "As `digitmill train` takes it, and where all workers see it.", group=_WHAT
+        "As for `digitmill train`; all workers must be able to read it.", group=_WHAT
     )
     output: str = flag(
         "The run folder: gs://, or a folder that workers share.",
@@ -46,9 +46,11 @@ class SubmitOptions(Options):
         metavar="DIR",
         required=True,
     )
-    workers: int = flag("Machines.", group=_WHAT, type=click.IntRange(min=1), metavar="N", default=1)
+    workers: int = flag(
+        "Number of machines.", group=_WHAT, type=click.IntRange(min=1), metavar="N", default=1
+    )
     gpus: int = flag(
-        "GPUs of each; 0 for CPUs.",
+        "GPUs of each machine; 0 to train on CPUs.",
         "--gpus-per-worker",
         group=_WHAT,
         type=click.IntRange(min=0),
@@ -77,9 +79,9 @@ class SubmitOptions(Options):
 @flags(*CLUSTERS.values())
 @click.pass_context
 def submit(ctx: click.Context, options: SubmitOptions, *, dry_run: bool, **machines: Any) -> None:
-    """Hand a training to a cluster; what runs there is `python -m trainer.task`, and it resumes.
+    """Submit a training to a cluster, where `python -m trainer.task` runs and resumes by itself.
 
-    All flags of `digitmill train` are understood too.
+    All flags of `digitmill train` work, too.
 
     \b
     Examples:

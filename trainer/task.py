@@ -3,6 +3,10 @@
 Nothing here imports TensorFlow before a job runs, so that `--help` answers at once.
 """
 
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Final
+
 from digitmill import import_path
 
 if __name__ == "__main__":
@@ -48,14 +52,25 @@ def recipes() -> None:
       digitmill recipes --json
     """
     found = {name: registry.facts(name) for name in registry.NAMES}
-    header = ("recipe", "accuracy", "parameters", "time on 2 CPU cores", "network")
+    header = ("recipe", "accuracy", "parameters", "time", "network")
     rows = [header, *((name, *each.values()) for name, each in found.items())]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
-    note = "Accuracy on MNIST's 10,000 test images: mean and spread of three seeds, or one seed."
-    answer("\n".join([*lines, "", note]), found)
+    answer("\n".join([*_table(rows), "", _NOTE]), found)
+
+
+_NOTE: Final = """\
+accuracy: on MNIST's 10,000 test images, the mean and spread of three seeds, or of one seed
+time:     of training on two CPU cores"""
+
+
+def _table(rows: Sequence[Sequence[str]], *, width: int = 110) -> Iterator[str]:
+    """Yield the lines of a table, whose last column is wrapped so that no line is longer than `width`."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    for *cells, text in rows:
+        start = "".join(f"{cell:{size}}  " for cell, size in zip(cells, widths, strict=True))
+        blank = " " * len(start)
+        yield from textwrap.wrap(
+            text, width, initial_indent=start, subsequent_indent=blank, break_on_hyphens=False
+        )
 
 
 if __name__ == "__main__":

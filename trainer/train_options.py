@@ -47,7 +47,7 @@ class TrainOptions(Options):
         "sample (5,000 digits that come with the package), tfds:NAME, folder:PATH with one sub-folder "
         "per label, labels:FILE.csv of path,label, idx:DIR of MNIST's four files, or tfrecord:GLOB of what "
         "`digitmill pack` wrote; local or in a bucket. fonts: draws digits of this machine's fonts, "
-        "not-digits: what is no digit. Repeatable, to mix sources.",
+        "not-digits: draws pictures without a digit. Repeatable, to mix sources.",
         group=_DATA,
     )
     output: str | os.PathLike[str] = flag(
@@ -95,7 +95,7 @@ class TrainOptions(Options):
         metavar="SHARE",
     )
     precision: str | None = flag(
-        "mixed: 16 bits where the hardware is faster so: bfloat16, or float16 on V100 and T4.",
+        "mixed: 16 bits where that is faster: bfloat16, or float16 on V100 and T4.",
         group=_DEVICES,
         type=click.Choice(PRECISIONS),
     )
@@ -117,7 +117,7 @@ class TrainOptions(Options):
         "Batch-normalize by the images of all replicas, not by those of each one.", group=_NETWORK
     )
     teacher: str | None = flag(
-        "Bundle to distil: learn its predictions beside the labels; local or in a bucket.",
+        "Bundle to learn from, local or in a bucket: its predictions are targets in addition to the labels.",
         group=_NETWORK,
         type=FOLDER,
         metavar="BUNDLE",
@@ -132,13 +132,13 @@ class TrainOptions(Options):
         metavar="T",
     )
     members: int | None = flag(
-        "Train an ensemble of so many networks, one after the other.",
+        "Train an ensemble of N networks, one after the other.",
         group=_NETWORK,
         type=_COUNT,
         metavar="N",
     )
     member: tuple[str, ...] = flag(
-        "Bundle that joins the ensemble; counts among --members. Repeatable.",
+        "Existing bundle to include in the ensemble; it counts toward --members. Repeatable.",
         group=_NETWORK,
         type=FOLDER,
         metavar="BUNDLE",
@@ -147,7 +147,7 @@ class TrainOptions(Options):
     )
     seed: int = training_flags.seed("Fixes weights, order, dropout and augmentation.", group=_STEPS)
     strategy: str = flag(
-        "auto: several workers when TF_CONFIG names several, else all GPUs, else one CPU.",
+        "auto: several workers if TF_CONFIG names several, otherwise all GPUs, or one CPU without GPUs.",
         group=_DEVICES,
         type=click.Choice(STRATEGIES),
         default="auto",
@@ -182,8 +182,8 @@ class TrainOptions(Options):
     )
     data_dir: str | None = training_flags.data_dir(group=_DATA)
     accept_threshold: float | None = flag(
-        "Confidence from which scoring accepts a prediction without review.  [default: what "
-        "--target-accuracy needs, else 0.9]",
+        "Lowest confidence at which scoring accepts a prediction without review.  [default: what "
+        "--target-accuracy needs, or 0.9]",
         group=_TRUST,
         type=_SHARE,
         metavar="P",
@@ -196,13 +196,14 @@ class TrainOptions(Options):
         metavar="SHARE",
     )
     class_weights: str = flag(
-        "balanced: every digit has the same weight, however rare it is.",
+        "balanced: all digits have the same weight, even rare ones.",
         group=_DATA,
         type=click.Choice(["none", "balanced"]),
         default="none",
     )
     init: str | None = flag(
-        "Start from the weights of this bundle, local or in a bucket; shipped: of digitmill's own.",
+        "Start from the weights of this bundle, local or in a bucket; `shipped` is the model that "
+        "comes with digitmill.",
         group=_WHAT,
         type=FOLDER,
         metavar="BUNDLE",
@@ -221,7 +222,8 @@ class TrainOptions(Options):
         effect=Effect.RUN,
     )
     cache_dir: pathlib.Path | None = training_flags.cache_dir(
-        "Where decoded images are kept for the next run; by default only those that do not fit the memory.",
+        "Folder that keeps decoded images for the next run; by default only images that do not "
+        "fit into memory are kept.",
         group=_DATA,
     )
 

@@ -62,7 +62,7 @@ def seed(meaning: str, *, group: OptionGroup) -> Any:
 def require_gpus(*, group: OptionGroup) -> Any:
     """Return the field `require_gpus: int | None`."""
     return flag(
-        "Refuse to start where fewer GPUs are visible on this machine; `digitmill submit` sets it.",
+        "Refuse to start if fewer GPUs are visible on this machine; `digitmill submit` sets it.",
         group=group,
         type=click.IntRange(min=1),
         metavar="N",

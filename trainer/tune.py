@@ -15,7 +15,7 @@ from trainer.tuning.tune_options import WHAT, TuneOptions
     group=WHAT,
 )
 def tune(options: TuneOptions, *, study_spec: bool) -> None:
-    """Search the settings that a recipe declares by validation accuracy; what falls behind ends early.
+    """Search a recipe's settings for the best validation accuracy; trials that fall behind end early.
 
     \b
     Examples:

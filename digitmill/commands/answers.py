@@ -29,7 +29,7 @@ def request_json(ctx: click.Context, param: click.Parameter, value: bool) -> Non
 
 @contextlib.contextmanager
 def json_alone_on_stdout(ctx: click.Context) -> Iterator[None]:
-    """Context manager that sends to standard error what a verb prints beside a JSON answer."""
+    """Context manager that leaves standard output to a JSON answer; all else goes to standard error."""
     if _WHERE not in ctx.meta:
         yield
         return

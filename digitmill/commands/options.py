@@ -50,7 +50,7 @@ _SHORT: Final = {"inputs": ("-i",), "model": ("-m",), "output": ("-o",)}
 
 
 class Effect(enum.Enum):
-    """What a flag changes, and so where its value is recorded beside `run.yaml`."""
+    """What a flag changes, which decides where its value is recorded besides `run.yaml`."""
 
     RESULT = "what is scored, packed or trained: recorded, and a resumed run has the same"
     REPORT = "how the result is reported: recorded"
@@ -116,7 +116,7 @@ def positional(*, default: Any = dataclasses.MISSING, **settings: Any) -> Any:
 
 
 def beam_flags(metavar: str = "[BEAM FLAGS]...") -> Any:
-    """Return the field `beam_flags`: what the command line holds beside the verb's own flags."""
+    """Return the field `beam_flags`: the command line without the verb's own flags."""
     return positional(metavar=metavar, nargs=-1, type=click.UNPROCESSED, default=())
 
 
@@ -169,7 +169,7 @@ class Options:
         return cls(**values)
 
     def settings(self) -> dict[str, object]:
-        """Return what is given, by its key in `run.yaml`; not where the output goes."""
+        """Return the given options by their keys in `run.yaml`, without the output."""
         return {
             _key(field): value
             for field, value in self._given()
@@ -226,7 +226,7 @@ class Options:
 
 
 def flags(*options: type[Options]) -> Callable[[Callable], Callable]:
-    """Return the decorator that adds the flags of all fields, in their order; of one name the first."""
+    """Return the decorator that adds the flags of all fields in order; the first of each name counts."""
     fields: dict[str, dataclasses.Field] = {}
     for each in itertools.chain.from_iterable(map(_fields, options)):
         fields.setdefault(each.name, each)
@@ -241,7 +241,7 @@ def flags(*options: type[Options]) -> Callable[[Callable], Callable]:
 
 
 def command_line(verb: str, *arguments: str) -> str:
-    """Return a command of one line for a shell, whatever white space its arguments hold."""
+    """Return a command for a shell as one line, even if arguments hold newlines."""
     return " ".join(["digitmill", verb, *map(_quoted, arguments)])
 
 

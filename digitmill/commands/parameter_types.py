@@ -14,7 +14,7 @@ _ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class FiniteRange(click.FloatRange):
-    """A number within bounds; NaN, which compares with none, is outside of all."""
+    """A number within bounds; NaN and infinities are refused."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the number."""
@@ -28,13 +28,13 @@ class ValueChoice(click.Choice):
     """A member of a string enumeration, written as its value."""
 
     def normalize_choice(self, choice: Any, ctx: click.Context | None) -> str:
-        """Return the text that stands for a member; click's own is its name."""
+        """Return a member's value; click would use its name."""
         del ctx
         return str(choice)
 
 
 class NameSet(click.ParamType):
-    """One or more of some names, with commas between them, in one spelling; None for those that are usual."""
+    """One or more names, separated by commas, in one spelling; None for the usual ones."""
 
     name = "names"
 
@@ -67,13 +67,19 @@ class LocalPath(click.Path):
 
 
 class Place(click.ParamType):
-    """A path or a URI, handed on as it was typed; shells complete it as a path."""
+    """A path or a URI, passed on as it was typed; shells complete it as a path."""
 
     name = "place"
 
     def __init__(self, kind: str = "dir") -> None:
         """Say what shells shall offer: `dir` or `file`."""
         self._kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the place; a flag in its stead means that the place was forgotten."""
+        if isinstance(value, str) and value.startswith("--"):
+            self.fail(f"{value!r} is a flag, not a path. A path of that name is ./{value}.", param, ctx)
+        return value
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str

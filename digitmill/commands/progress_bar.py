@@ -8,7 +8,7 @@ from digitmill.extras import is_installed
 
 
 def shows_bar() -> bool:
-    """Whether there is somebody who sees a bar move, and wants to: in a log file it would be repeated."""
+    """Whether to show a bar: only on a terminal, because a log file would repeat it."""
     return not is_quiet() and (sys.stderr.isatty() or in_notebook())
 
 

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import difflib
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import click
@@ -33,7 +33,7 @@ class Verb(cloup.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the command line."""
         ctx.meta[_GIVEN] = tuple(args)
-        with _misspelled_rather_than_missing(ctx):
+        with _misspelled_rather_than_missing(ctx), _close_suggestions_only():
             rest = super().parse_args(ctx, args)
         run_config.join_beam_flags(ctx)
         return rest
@@ -74,9 +74,25 @@ def _misspelled_rather_than_missing(ctx: click.Context) -> Iterator[None]:
             flag for param in ctx.command.params for flag in param.opts if flag in error.format_message()
         ]
         for word in _unknown(ctx, ctx.meta[_GIVEN]):
-            if close := difflib.get_close_matches(word, wanted):
+            if close := close_flags(word, wanted):
                 raise click.NoSuchOption(word, possibilities=close, ctx=ctx) from None
         raise
+
+
+@contextlib.contextmanager
+def _close_suggestions_only() -> Iterator[None]:
+    """Context manager that drops click's suggestions for an unknown flag that share little but the dashes."""
+    try:
+        yield
+    except click.NoSuchOption as error:
+        close = close_flags(error.option_name, error.possibilities or ())
+        raise click.NoSuchOption(error.option_name, possibilities=close, ctx=error.ctx) from None
+
+
+def close_flags(word: str, flags: Iterable[str], *, most: int = 3) -> list[str]:
+    """Return the flags that a misspelled one may mean, the closest first; their dashes do not count."""
+    by_name = {flag.lstrip("-"): flag for flag in flags}
+    return [by_name[name] for name in difflib.get_close_matches(word.lstrip("-"), by_name, n=most)]
 
 
 def _unknown(ctx: click.Context, words: Sequence[str]) -> Iterator[str]:
@@ -132,7 +148,7 @@ _CONFIG: Final = click.option(
     is_eager=True,
     expose_value=False,
     callback=run_config.load,
-    help="Take flags from this file's section for the verb; flags that are given win.",
+    help="Take flags from this file's section for the command. Flags on the command line win.",
 )
 _JSON: Final = click.option(
     answers.FLAG,
@@ -140,7 +156,7 @@ _JSON: Final = click.option(
     is_eager=True,
     expose_value=False,
     callback=answers.request_json,
-    help="Answer in JSON on standard output; all else goes to standard error.",
+    help="Print the answer as JSON on standard output, and everything else on standard error.",
 )
 _QUIET: Final = click.option(
     "--quiet",

@@ -134,7 +134,7 @@ def choose_tuning(digits: np.ndarray) -> np.ndarray:
 def guarantee(
     confidence: np.ndarray, right: np.ndarray, *, tuning: np.ndarray, target: float, delta: float = DELTA
 ) -> Guarantee | Shortfall:
-    """Return the lowest threshold that is sure to keep a promise, or what is missing.
+    """Return the lowest threshold that keeps a promise, or what is missing for one.
 
     Args:
         confidence: float[N], of the predicted digits. What made it may have seen the images of

@@ -54,7 +54,7 @@ class Bundle:
         return _read_verified(self.place, name, self.card) if found is None else found
 
     def carry(self) -> Self:
-        """Return the bundle with the files of its engine in it: it loads where there is no other copy."""
+        """Return the bundle together with its engine's files, so that it loads without any other copy."""
         return dataclasses.replace(self, carried={name: self.read(name) for name in self.engine_files})
 
     def load(self) -> Engine:

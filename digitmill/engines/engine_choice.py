@@ -34,7 +34,7 @@ CPU_KINDS: Final = frozenset([*_LITERT.values(), *_OPENVINO.values()])
 
 @dataclasses.dataclass(frozen=True)
 class EngineChoice:
-    """An engine and why it is this one."""
+    """An engine, and the reason for choosing it."""
 
     kind: EngineKind
     reason: str

@@ -114,7 +114,7 @@ def _digit_of(content: Page | ImageError) -> np.ndarray:
 
 
 def canonical_batch(pictures: Sequence[np.ndarray] | np.ndarray) -> DigitBatch:
-    """Canonicalize decoded pictures of one size or of many; a bad one affects its own slot alone."""
+    """Canonicalize decoded pictures of one or many sizes; a bad one affects only its own slot."""
     digits = np.zeros((len(pictures), SIDE, SIDE), np.uint8)
     errors: list[ImageError | None] = [None] * len(pictures)
     if all(picture.shape == _NATIVE and picture.itemsize == 1 for picture in pictures):

@@ -36,11 +36,11 @@ _HINT: Final = "allow more processes and open files (ulimit -u, -n), or free mem
 
 
 class StartError(Exception):
-    """The process does not start; the text says why."""
+    """Error of a process that cannot start; the text says why."""
 
 
 class LackError(Exception):
-    """The process lacks something of the machine; the text says what."""
+    """Error of a process that lacks a resource; the text says which."""
 
 
 class StallError(Exception):
@@ -80,7 +80,7 @@ class Ends:
             case StartError():
                 self._starts += 1
                 if self._starts == _START_TRIES:
-                    raise WorkerError("the decoder process does not start", value=str(error), hint=_HINT)
+                    raise WorkerError("cannot start the decoder process", value=str(error), hint=_HINT)
                 return None
             case LackError():
                 self._starts += 1

@@ -261,7 +261,7 @@ class _Reading:
         self._ends = Ends()
 
     def blame(self, error: Exception, ended: int | None, *, fresh: bool) -> None:
-        """Give the next page a failure if it is to blame for the end of a process; wait a moment if not."""
+        """Record a failure for the next page if it ended the process; otherwise wait a moment."""
         failure = self._ends.failure(error, ended, fresh=fresh)
         if failure is None:
             time.sleep(self._ends.pause)

@@ -52,7 +52,7 @@ def read_pages(data: bytes) -> list[Content]:
     A file whose pages cannot be counted is one error, and one that has no pages the one content itself.
 
     Raises:
-        WorkerError: when the decoder process does not start, or is killed again and again.
+        WorkerError: when cannot start the decoder process, or is killed again and again.
     """
     try:
         if read_header(data).plain:

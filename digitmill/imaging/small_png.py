@@ -67,7 +67,7 @@ class Decoded(NamedTuple):
 
 
 def may_be_small(data: bytes) -> bool:
-    """Whether a file begins as a PNG of 28 x 28 gray pixels does."""
+    """Whether a file's first bytes are those of a PNG of 28 x 28 gray pixels."""
     return data.startswith(_HEAD) and len(data) <= _MOST_BYTES
 
 

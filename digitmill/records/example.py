@@ -59,7 +59,7 @@ class Place(NamedTuple):
 
 
 def place_values(payload: bytes) -> dict[str, Place] | None:
-    """Return where the values of a record lie, by the features' names; None where it is not as we write it.
+    """Return the places of a record's values by feature name; None if the record is not as we write it.
 
     We write one value for each feature, each feature once, and packed numbers.
 

@@ -58,7 +58,7 @@ def masked(crc: int) -> bytes:
 
 
 def mask_all(crcs: np.ndarray) -> np.ndarray:
-    """Return what `masked` returns for each of uint32[N], as uint32; sums wrap around."""
+    """Return `masked` of each of uint32[N], as uint32; sums wrap around."""
     return ((crcs >> np.uint32(15) | crcs << np.uint32(17)) + np.uint32(0xA282EAD8)).astype("<u4")
 
 

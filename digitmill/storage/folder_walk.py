@@ -157,7 +157,7 @@ def _refusal(folder: bytes, error: OSError) -> UserError | StorageError:
 
 
 def files_below(folder: bytes) -> Iterator[os.DirEntry[bytes]]:
-    """Yield what a folder holds at any depth besides folders, not following links.
+    """Yield everything below a folder except folders, without following links.
 
     Folders that cannot be listed count as empty.
     """

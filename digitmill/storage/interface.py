@@ -45,7 +45,7 @@ class OutputFolder(Protocol):
         """Write a file completely or not at all; replace one that exists already."""
 
     def create(self, name: str, *, replace: bool = False) -> AbstractContextManager[BinaryIO]:
-        """Context manager around a file of any size, open for writing, which is there once the block ends.
+        """Context manager around a new file of any size, which appears when the block ends.
 
         A block that raises leaves no file. What cannot be held in memory is on the temporary disk until it is
         sent to a bucket.
@@ -96,7 +96,7 @@ class OutputFolder(Protocol):
 
 @contextlib.contextmanager
 def before_run() -> Iterator[None]:
-    """Turn a StorageError into a UserError: before a run begins, the given place is what is wrong."""
+    """Turn a StorageError into a UserError: before a run begins, the user's place is at fault."""
     try:
         yield
     except StorageError as error:
@@ -122,5 +122,5 @@ def held_error(place: str, holder: str = "") -> UserError:
     return UserError(
         "another launcher is writing to this output",
         value=place,
-        hint=f"wait until the other one{holder and f' ({holder})'} has ended, or stop it, and use --resume",
+        hint=f"wait until the other one{holder and f' ({holder})'} has ended, or stop it; then use --resume",
     )

@@ -36,7 +36,7 @@ FIELD_TYPES: Final = tuple(ListedImage.__annotations__.values())
 
 
 def stored(image: ListedImage) -> tuple:
-    """Return an image as listing files hold it: without `carried` where it is empty, as of old."""
+    """Return an image as listing files hold it: an empty `carried` is left out, as in earlier versions."""
     return image if image.carried else image[:-1]
 
 

@@ -28,7 +28,7 @@ _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class NothingFoundError(UserError):
-    """There is no file or object of this name, or none that a pattern matches."""
+    """Error: no file or object has this name, or matches the pattern."""
 
 
 def list_files(given: str, survey: Survey) -> Iterator[ListedImage]:

@@ -27,7 +27,7 @@ class _Lock:
     handle: int
 
     def confirm(self) -> None:
-        """Check that its file is there: as long as this process lives, nobody else can have taken it."""
+        """Check that its file exists: while this process lives, nobody else can have taken it."""
         try:
             held = os.path.samestat(os.fstat(self.handle), os.stat(self.path))
         except OSError:
@@ -50,7 +50,7 @@ class LocalFolder:
         return str(self.path / name)
 
     def write_once(self, name: str, data: bytes) -> None:
-        """Write a file unless it is there.
+        """Write a file unless it exists.
 
         The name appears only after the bytes have reached the disk, so that a crash at any moment
         leaves either no file of that name or the complete one. And it has reached the disk too when this

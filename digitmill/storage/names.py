@@ -151,7 +151,7 @@ def local_path(given: str) -> str:
 
 
 def place_from_anywhere(place: str) -> str:
-    """Return a place as it can be written wherever one works: absolute, real, without a slash at the end."""
+    """Return a place in a form for any working directory: absolute, real, without a slash at the end."""
     if "://" in place and not place.startswith(_FILE):
         return place.rstrip("/")
     root, pattern = real_root(place)
@@ -209,9 +209,11 @@ def _stems_match(name: str, other: str) -> bool:
 
 
 def _names_in(folder: str) -> list[str]:
+    """Return names that people mean: not those of hidden files, nor of a folder that looks like a flag."""
     try:
         with os.scandir(folder) as entries:
-            return [entry.name for entry in itertools.islice(entries, _MOST_COMPARED)]
+            names = (entry.name for entry in entries if not entry.name.startswith(("-", ".")))
+            return list(itertools.islice(names, _MOST_COMPARED))
     except OSError:
         return []
 
@@ -230,13 +232,13 @@ def page_uri(file: str, page: int) -> str:
 
 
 def split_page(uri: str) -> tuple[str, int]:
-    """Return the file and the page that an identity would name as a page's; 0 where it can be no page's."""
+    """Return the file and the page that an identity names; page 0 if it cannot be a page."""
     match = _PAGE.fullmatch(uri)
     return (match[1], int(match[2])) if match else (uri, 0)
 
 
 def file_of(uri: str, files: Container[str]) -> str:
-    """Return which of some files an identity is of: itself or one of its pages; itself where of none."""
+    """Return the file that an identity belongs to, as itself or as a page; itself if there is none."""
     return uri if uri in files else split_page(uri)[0]
 
 

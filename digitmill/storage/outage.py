@@ -42,7 +42,7 @@ def _check_folder(paths: Sequence[bytes]) -> None:
     except OSError as error:
         hint = f"bring it back: {error.strerror}"
         raise StorageError(
-            "a folder of the input is out of reach", value=os.fsdecode(folder), hint=hint
+            "cannot reach a folder of the input", value=os.fsdecode(folder), hint=hint
         ) from error
 
 
@@ -55,7 +55,7 @@ def _check_bucket(uri: str, *, most_failed: bool) -> None:
     except StoreError as error:
         if most_failed or not error.denied:
             raise StorageError(
-                "a bucket of the input is out of reach",
+                "cannot reach a bucket of the input",
                 value=f"{scheme}://{bucket}/{folder}",
                 hint=error.hint,
             ) from error

@@ -18,13 +18,13 @@ def has_magic(name: str) -> bool:
 
 
 def literal_prefix(pattern: str) -> str:
-    """Return what every match begins with: a listing need look at no other names."""
+    """Return the prefix of all matches, so that a listing can skip other names."""
     found = _MAGIC.search(pattern)
     return pattern if found is None else pattern[: found.start()]
 
 
 def split_pattern(pattern: str) -> tuple[str, str]:
-    """Return the folder that a pattern looks into, empty for the working one, and the pattern below it."""
+    """Return a pattern's folder, empty for the working directory, and the pattern below it."""
     folder, slash, _ = literal_prefix(pattern).rpartition("/")
     return folder or slash, pattern[len(folder) :].lstrip("/")
 

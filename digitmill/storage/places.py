@@ -77,7 +77,7 @@ def _matching(
 
 
 def list_object(scheme: str, bucket: str, name: str) -> list[ListedImage]:
-    """Return the one object of a name; nothing where there is none."""
+    """Return the object of a name, or nothing."""
     if scheme == "gs":
         from digitmill.storage.object_stores import google
 
@@ -107,7 +107,7 @@ def _objects(scheme: str, bucket: str, prefix: str, *, in_order: bool) -> Iterat
 def list_folder(
     scheme: str, bucket: str, folder: str, *, prefixes: tuple[str, ...] = ("",), start: str = ""
 ) -> Iterator[ListedImage]:
-    """Yield the objects below a folder in the order of their names, whatever order the store lists in.
+    """Yield the objects below a folder sorted by name, for stores that list in any order.
 
     They are sorted on disk, so that memory does not grow with their number.
 
@@ -146,7 +146,7 @@ def first_names(scheme: str, bucket: str, folder: str, most: int) -> Iterator[st
 
 
 def list_level(scheme: str, bucket: str, folder: str) -> Level:
-    """Return the folders directly in a folder of a bucket without ranges, and the objects beside them.
+    """Return the folders and objects directly in a folder of a bucket that cannot list ranges.
 
     Raises:
         UserError: when the bucket cannot be listed.
@@ -251,7 +251,7 @@ def read_place(given: str) -> bytes:
 
 
 def open_text(given: str) -> TextIO:
-    """Return a text file of a user's, open for reading: UTF-8, where a byte order mark may come first.
+    """Return a user's text file, open for reading as UTF-8, with or without a byte order mark.
 
     Bytes that are no UTF-8, as names of files may have them, are kept as surrogates; newlines as they are.
 
@@ -274,7 +274,7 @@ _PIPES: Final = _Pipes()
 
 @contextlib.contextmanager
 def pipes_kept() -> Iterator[None]:
-    """Context manager in which what a pipe held is there for every read: a pipe itself gives it once."""
+    """Context manager that keeps the content of pipes, which can only be read once, for further reads."""
     before = _PIPES.kept
     _PIPES.kept = {} if before is None else before
     try:

@@ -121,7 +121,7 @@ class ImageReader:
         ended.set()
 
     def close(self) -> None:
-        """End the threads, and what they wait for."""
+        """End the threads and their requests."""
         self._stop.set()
         self._pool.shutdown(cancel_futures=True)
 

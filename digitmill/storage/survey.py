@@ -60,7 +60,7 @@ class Visit(NamedTuple):
 
 @dataclasses.dataclass
 class Survey:
-    """What the listing of one or several inputs goes by, and what it meets.
+    """What a listing of one or several inputs keeps and skips, and what it counts.
 
     Attributes:
         selection: the files that are wanted; junk never is, unless an input names it exactly.

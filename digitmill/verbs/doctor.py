@@ -34,7 +34,8 @@ def doctor(places: tuple[str, ...], *, model: str, write: bool) -> ExitCode:
     """Check versions, GPUs, disk, credentials, runners and each PLACE, and score a few digits.
 
     PLACE is a folder or bucket to read from or, with --write, to write to. Each line that is not ok
-    says what to do. A fault makes the exit code 1; a note is about something that only some jobs need.
+    says what to do. With a fault, the exit code is 1. A note is about
+    something that only some jobs need.
 
     \b
     Examples:

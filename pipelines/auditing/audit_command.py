@@ -9,9 +9,9 @@ from schemas.errors import ExitCode
 def audit(options: AuditOptions) -> ExitCode:
     """Say how many of the accepted images of RUN are wrong, and whether its model keeps its promise.
 
-    RUN is a finished run that was scored with --audit N; LABELS is the file that its review page gave,
-    which shows those N images among the others. Of several runs, each is answered and all together. The
-    answer is kept in the run, as audit.json.
+    RUN is a finished run that was scored with --audit N; LABELS is the file that you downloaded from
+    its review page, which shows those N images among the others. If there are several runs, you get an answer
+    for each, and one for all together. The answer is kept in the run, as audit.json.
 
     \b
     Examples:

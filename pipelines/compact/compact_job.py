@@ -162,9 +162,9 @@ def _check_same_runs(there: RunPlan, here: RunPlan, output: OutputFolder) -> Non
     """Raise UserError when a merge is resumed with other runs; their digests would fill the screen."""
     if there.settings.get(MERGED) != here.settings[MERGED]:
         raise UserError(
-            "cannot resume a merge of other runs",
+            "cannot resume: the output is a merge of other runs",
             value=output.place,
-            hint="name the runs of the first start, or a new folder",
+            hint="name the runs that it was started with, or a new folder",
         )
 
 

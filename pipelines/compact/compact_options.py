@@ -65,5 +65,5 @@ class CompactOptions(Options):
         return parse_formats(self.format)
 
     def settings(self) -> dict[str, object]:
-        """Return what is given, by its key in `run.yaml`; not where the output goes."""
+        """Return the given options by their keys in `run.yaml`, without the output."""
         return super().settings() | {"runs": [*self.runs, *self.beam_flags]}

@@ -18,7 +18,7 @@ _FORMULA: Final = "=+-@\t\r"
 
 
 class FieldPlace(NamedTuple):
-    """A field's name and a position in it; None where it is no whole number."""
+    """A field's name and a position in it; None if that is not a whole number."""
 
     field: str
     position: int | None
@@ -64,7 +64,7 @@ class FieldNames:
 
 
 def listed_place(image: ListedImage) -> FieldPlace | None:
-    """Return the place that the input list gives an image; None where it gives none."""
+    """Return an image's place in a field by the input list; None if the list has none."""
     if not image.carried:
         return None
     field, position = map(json.loads(image.carried).get, FIELD_COLUMNS)

@@ -155,7 +155,7 @@ class Bucket:
 
 
 def bucket_count(images: int, *, names: int | None = None) -> int:
-    """Return the number of buckets for about `images` names, of `names` each; fixed when a run begins."""
+    """Return the number of buckets for about `images` names, `names` in each; fixed when a run begins."""
     return min(_MOST_BUCKETS, images // (names or _BUCKET_NAMES) + 1)
 
 
@@ -188,7 +188,7 @@ def current_blocks(output: OutputFolder, name: str, *, run: int, buckets: int) -
 
 
 def past_blocks(file: PastListingFile, *, buckets: int) -> Iterator[tuple[int, Block]]:
-    """Yield the names in a listing file of an earlier run in blocks: what it covers, and what failed."""
+    """Yield the names in an earlier run's listing file in blocks: those it covers, and those that failed."""
     output = open_folder(file.place)
     names: dict[str, list[tuple]] = {}
     with file.damage_reported():
@@ -268,7 +268,7 @@ class _Past:
             seen[version] = max(number, seen.get(version, -1))
 
     def outcome(self, image: ListedImage) -> str | None:
-        """Return how a file fared in the last run that listed it; None if none did."""
+        """Return a file's outcome in the last run that listed it; None if no run did."""
         covering_run = self._covering_run(image)
         if covering_run is None:
             return None

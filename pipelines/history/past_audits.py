@@ -36,7 +36,7 @@ def read_audit(output: OutputFolder) -> Audit | None:
 
 
 def audits_of(runs: Iterable[PastRun]) -> tuple[Audit, ...]:
-    """Return the audits of runs, and of those before them, each once and as it was last, oldest first.
+    """Return the latest audit of each run and of the runs before, oldest first.
 
     Raises:
         UserError: when one cannot be read.
@@ -57,7 +57,7 @@ def audits_of(runs: Iterable[PastRun]) -> tuple[Audit, ...]:
 
 
 def read_past_audits(output: OutputFolder) -> tuple[Audit, ...]:
-    """Return the audits of the runs before one, as its report has them; none of one that has none.
+    """Return the audits of earlier runs that a run's report holds; empty if it holds none.
 
     Raises:
         UserError: when they cannot be read.

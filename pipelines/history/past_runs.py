@@ -42,7 +42,7 @@ class PastRun:
 
     @property
     def names(self) -> frozenset[str]:
-        """Identities by which later runs refer to it: it may have been moved since."""
+        """Identities by which later runs refer to this one, even if it was moved."""
         return frozenset((self.place, self.digest))
 
     @property
@@ -134,7 +134,7 @@ def find_runs(
 
 
 def sort_runs(runs: Iterable[PastRun]) -> list[PastRun]:
-    """Return runs without duplicates, oldest first, and after the runs that they build on."""
+    """Return runs without duplicates, oldest first; each comes after the runs that it builds on."""
     waiting = sorted({run.place: run for run in runs}.values(), key=lambda run: run.began)
     ordered = []
     while waiting:

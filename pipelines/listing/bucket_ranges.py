@@ -93,13 +93,13 @@ class RemoteRange:
         return fields if self.part else {name: fields[name] for name in fields if name != "part"}
 
     def after(self, image: ListedImage) -> str:
-        """Return where the range goes on after an image: nothing lies between a name and it with a NUL."""
+        """Return the start of the range after an image: its name and a NUL, the next possible name."""
         return f"{image.uri if self.names else split(image.uri)[2]}\0"
 
     def list_images(
         self, start: str, survey: Survey, output: OutputFolder, limits: ReadLimits | None = None
     ) -> Iterator[ListedImage]:
-        """Yield the images of the range from a name on; what is left out is counted in the survey."""
+        """Yield the images of the range from a name on; the survey counts those that are left out."""
         if self.names:
             names = NamedImages.from_bytes(output.read(self.names))
             yield from names.since(start).find(limits)
@@ -124,7 +124,7 @@ class RemoteRange:
         )
 
     def is_large(self) -> bool:
-        """Whether to split the range before it is listed, as it must be read whole before the first name."""
+        """Whether to split the range before listing it: it must be read whole before the first name."""
         if self.part is None or self.part.one_by_one:
             return False
         names = first_names(self.scheme, self.bucket, self.part.folder, LARGE_FOLDER + 1)
@@ -175,7 +175,7 @@ def _keeps(inputs: Iterable[BucketInput], name: str, survey: Survey) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class UnlistedRest:
-    """What is left of inputs that are listed up to some URI.
+    """The rest of inputs that were listed up to some URI.
 
     Attributes:
         last: the URI up to which they are listed, itself included.
@@ -189,7 +189,7 @@ class UnlistedRest:
 
     @classmethod
     def after(cls, last: str, inputs: Sequence[str]) -> Self:
-        """Return what is left of inputs after a URI; a request for each finds out what it is."""
+        """Return the rest of inputs after a URI; this takes one request for each input."""
         folders: dict[str, list[BucketInput]] = {}
         objects: dict[str, ListedImage] = {}
         for given in inputs:
@@ -203,7 +203,7 @@ class UnlistedRest:
         return cls(last, folders, [objects[uri] for uri in sorted(objects)])
 
     def single_objects(self, selection: Selection) -> Iterator[ListedImage]:
-        """Yield the single objects that are left and in no range."""
+        """Yield the remaining single objects, which are in no range."""
         survey = Survey(selection)
         for image in self.objects:
             scheme, bucket, name = split(image.uri)

@@ -198,7 +198,7 @@ def freeze_listing(
     buckets: Callable[[int], int] = lambda _: 0,
     confirm: Callable[[], None] = lambda: None,
 ) -> Generator[FrozenItem, None, None]:
-    """Write the launcher's listing as work items, yield each when it is written, and last writes the index.
+    """Write the launcher's listing as work items, yielding each one, and at the end the index.
 
     Files of an earlier launcher that did not reach the index are removed. Items that it scored are found
     again by their content.
@@ -241,7 +241,7 @@ def _write_own(output: OutputFolder, name: str, data: bytes) -> None:
         there = None
     if there != data:
         raise StorageError(
-            "another launcher lists into the same output",
+            "another launcher is listing into the same output",
             value=output.at(name),
             hint="wait until it is done",
         )
@@ -286,7 +286,7 @@ def damaged_listing(output: Readable, name: str, error: Exception) -> UserError:
 
 
 def read_items(output: Readable, name: str) -> list[WorkItem]:
-    """Return the work items of a listing file, archives separated; none where it ends a sequence."""
+    """Return the work items of a listing file, archives separated; empty at the end of a sequence."""
     item = read_item(output, name)
     return [] if item is None else list(separate_archives([item]))
 
@@ -364,7 +364,7 @@ def unpack(data: bytes) -> bytes:
 
 
 def read_item(output: Readable, name: str) -> WorkItem | None:
-    """Read a listing file, archives not separated; None where it ends a sequence."""
+    """Read a listing file, archives not separated; None at the end of a sequence."""
     return _read_file(output, name).item
 
 

@@ -116,7 +116,7 @@ def _report_vanished(survey: Survey) -> None:
 def list_with_ranges(
     inputs: Sequence[str], *, limit: int = SERIAL_LIMIT, survey: Survey | None = None
 ) -> Listing:
-    """List inputs; beyond `limit`, the rest of what is in buckets is left to workers, in key ranges.
+    """List inputs; beyond `limit`, workers list the rest of buckets, in key ranges.
 
     A bucket that cannot be listed from any name on is left to them whole where it holds more.
 
@@ -194,7 +194,7 @@ def _in_ranges(given: str) -> bool:
 
 
 def stable_sample(images: Iterable[ListedImage], count: int) -> list[ListedImage]:
-    """Return a random sample that is stable: images that come or go change as little of it as possible.
+    """Return a stable random sample: added or removed images change as little of it as possible.
 
     Images are ranked by a hash of their URIs, and the first `count` are taken. No more are held in memory.
     """
@@ -268,7 +268,7 @@ def read_input_list(
 def list_named(
     given: str, limits: ReadLimits | None = None, *, limit: int = SERIAL_LIMIT, carry: Sequence[str] = ()
 ) -> Listing:
-    """List what `read_input_list` returns; beyond `limit`, objects are left to workers, in files of names.
+    """List what `read_input_list` returns; beyond `limit`, workers look objects up, from files of names.
 
     Raises:
         UserError: as `read_input_list`.

@@ -99,7 +99,7 @@ def field_rules(options: ScoreOptions, plan: RunPlan) -> FieldRules | None:
         raise UserError(
             "--field-check needs fields",
             value=options.field_check,
-            hint="say what a field is, by --field or by columns field and position of the --input-list",
+            hint="define fields by --field, or by columns field and position of the --input-list",
         )
     return rules
 

@@ -107,7 +107,7 @@ def _write(run: PastRun, definitions: Sequence[Column], write: Any) -> int:
             bar.update(count_rows(columns))
     if count != expected:
         raise StorageError(
-            f"the run has {count:,} rows, and {expected:,} by its manifest",
+            f"the run has {count:,} rows, but its manifest says {expected:,}",
             value=run.place,
             hint="copy the output again; `digitmill verify` lists all that differs",
         )

@@ -43,7 +43,7 @@ def report_nights(places: Sequence[str], *, to: str | None = None) -> str:
     target = open_folder(to or (places[0] if len(places) == 1 else FOLDER))
     if _is_run(target):
         raise UserError(
-            "cannot write the page of several nights into a run", value=target.place, hint="name another --to"
+            "cannot write the page of several nights into a run", value=target.place, hint="give another --to"
         )
     found = {run.place: run for place in places for run in _runs(open_folder(place))}
     nights = {place: _night(run, page=target) for place, run in found.items()}

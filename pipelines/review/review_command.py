@@ -10,9 +10,9 @@ def review(options: ReviewOptions) -> ExitCode:
     """Make a page of the images in OUTPUT, a finished run, that are below the accept threshold.
 
     Open it in any browser; it needs no network. Digit keys label, Enter takes the model's digit,
-    Backspace undoes, u says unreadable, ? shows all keys. It hands out labels.csv, which
-    `digitmill train --data labels:labels.csv` trains on, and `evaluate` and `score --labels` take
-    for the truth. Each image is read again where it was scored from.
+    Backspace undoes, u means unreadable, ? shows all keys. Download labels.csv from it:
+    `digitmill train --data labels:labels.csv` trains on it, and `evaluate` and `score --labels` use it as the
+    truth. Each image is read again from its original place.
 
     \b
     Examples:

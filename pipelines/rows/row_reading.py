@@ -41,7 +41,7 @@ def exact_part(piece: Piece) -> Part:
 
 
 def row_parts(parts: Iterable[Part]) -> list[Part]:
-    """Return one file for each piece: every row of a run, or of a work item, is in one of these, once."""
+    """Return one file per piece, which together hold each row of a run or a work item exactly once."""
     return [exact_part(piece) for piece in pieces_of(parts)]
 
 

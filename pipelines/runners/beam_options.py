@@ -58,7 +58,7 @@ def beam_options(flags: Sequence[str]) -> PipelineOptions:
 
 
 def worker_processes(options: PipelineOptions) -> int:
-    """Return on how many worker processes the runner's flags say that the job runs; 1 where they don't.
+    """Return the number of worker processes that the runner's flags state; 1 if they state none.
 
     A Dataflow worker runs a process per core, and its machine type ends in the number of cores.
     """
@@ -92,7 +92,9 @@ def _check_runner(name: str, options: PipelineOptions) -> None:
     try:
         runner = create_runner(name)
     except (ImportError, ValueError, AttributeError) as error:
-        raise UserError("unknown --runner", value=name, hint=f"name one of Beam's: {error}") from error
+        raise UserError(
+            "unknown --runner", value=name, hint=f"give one of Beam's runners: {error}"
+        ) from error
     errors = PipelineOptionsValidator(options, runner).validate()
     workers = options.view_as(DirectOptions).direct_num_workers
     if workers is not None and workers < 0:

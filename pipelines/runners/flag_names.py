@@ -1,6 +1,5 @@
 """Refuses a misspelled flag at once: the names of Beam's flags stand in its source, which is not imported."""
 
-import difflib
 import functools
 import importlib.util
 import pathlib
@@ -8,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
-from digitmill.commands.verb import flags_of_verb
+from digitmill.commands.verb import close_flags, flags_of_verb
 from schemas.errors import UserError
 
 _DECLARED_IN: Final = (
@@ -48,14 +47,14 @@ def unexpected(word: str, known: Iterable[str]) -> UserError:
     if not word.startswith("-"):
         hint = "put inputs before the flags of Beam"
         return UserError("unexpected argument", value=word, hint=hint)
-    close = difflib.get_close_matches(word.partition("=")[0], [*known, *flags_of_verb()], n=2)
+    close = close_flags(word.partition("=")[0], [*known, *flags_of_verb()], most=2)
     hint = f"did you mean {' or '.join(close)}?" if close else "see --help, and Beam's own flags"
     return UserError("unknown flag", value=word, hint=hint)
 
 
 @functools.cache
 def names_in_beam() -> Collection[str]:
-    """Return every text in Beam's declarations that looks like a flag: all of its flags, and maybe others."""
+    """Return all texts in Beam's declarations that look like flags: all flags, and maybe others."""
     spec = importlib.util.find_spec("apache_beam")
     assert spec is not None
     assert spec.submodule_search_locations

@@ -14,7 +14,7 @@ ANSWER_SECONDS: Final = 5.0
 
 
 class FlinkSlots(NamedTuple):
-    """What a Flink cluster has to run tasks in."""
+    """The task slots of a Flink cluster."""
 
     task_managers: int
     free: int

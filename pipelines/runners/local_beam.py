@@ -71,7 +71,7 @@ def import_beam(flags: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def plain_pipelines() -> Iterator[None]:
-    """Context manager in which Beam makes pipelines in a notebook as it does elsewhere.
+    """Context manager in which Beam makes plain pipelines, also in a notebook.
 
     In one it names their steps after cells, by its interactive runner. Importing that takes seconds, and
     fails where pandas is missing or newer than 2.

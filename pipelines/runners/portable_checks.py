@@ -46,7 +46,9 @@ def check_portable(runner: PortableRunner, options: PipelineOptions) -> None:
     """
     if options.view_as(StandardOptions).no_wait_until_finish:
         raise UserError(
-            "unsupported flag", value="--no_wait_until_finish", hint="leave it out: the launcher must wait"
+            "unsupported flag",
+            value="--no_wait_until_finish",
+            hint="leave it out: the launcher must wait for the job",
         )
     portable = options.view_as(PortableOptions)
     local = _is_local(runner, options)
@@ -116,7 +118,7 @@ def _check_jar(server: Any, options: PipelineOptions, *, flag: str) -> None:
     job_server = options.view_as(JobServerOptions)
     if shutil.which(job_server.job_server_java_launcher) is None:
         raise UserError(
-            "Java not found, which the job servers of Flink and Spark need",
+            "Java not found; the job servers of Flink and Spark need it",
             value=job_server.job_server_java_launcher,
             hint="install Java 11 or 17, name it by --job_server_java_launcher, or give --job_endpoint",
         )
@@ -160,7 +162,7 @@ def _check_ports(job_server: JobServerOptions) -> None:
             except (OSError, OverflowError) as error:
                 why = "in use" if getattr(error, "errno", None) == errno.EADDRINUSE else _one_line(error)
                 raise UserError(
-                    f"port of --{flag} is not free ({why})", value=port, hint="leave it out to find one"
+                    f"cannot use the port of --{flag} ({why})", value=port, hint="leave it out to find one"
                 ) from error
 
 
@@ -180,7 +182,7 @@ def _check_workers(portable: PortableOptions, options: PipelineOptions, *, local
         raise UserError(
             "a cluster cannot reach workers in the launcher",
             value="--environment_type=LOOPBACK",
-            hint="give --environment_type=EXTERNAL and a worker pool beside each task manager",
+            hint="give --environment_type=EXTERNAL, and start a worker pool next to each task manager",
         )
 
 
@@ -207,9 +209,9 @@ def _external_address(portable: PortableOptions) -> str:
             config = None
     if not config:
         raise UserError(
-            "no address of a worker pool for EXTERNAL workers",
+            "EXTERNAL workers need the address of a worker pool",
             value=f"--environment_config={portable.environment_config}",
-            hint="give --environment_config=HOST:PORT of the pool beside each task manager",
+            hint="give --environment_config=HOST:PORT of the pool next to each task manager",
         )
     return config
 
@@ -228,7 +230,7 @@ def _check_speaks_grpc(endpoint: str) -> None:
             grpc.channel_ready_future(channel).result(timeout=ANSWER_SECONDS)
         except grpc.FutureTimeoutError as error:
             raise UserError(
-                f"the server at --job_endpoint accepts connections but is silent for {ANSWER_SECONDS:g} s",
+                f"the server at --job_endpoint does not answer within {ANSWER_SECONDS:g} s",
                 value=endpoint,
                 hint="check the address, or restart the job server",
             ) from error

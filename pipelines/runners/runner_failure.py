@@ -91,7 +91,7 @@ def describe_unfinished(output: OutputFolder, items: Sequence[FrozenItem]) -> st
     begins = load_item(output, first.ref).images[0].uri
     return (
         f"{len(left):,} of {len(items):,} work items are not done, the first of them {first.digest}, "
-        f"which begins with {begins!r}"
+        f"which starts with {begins!r}"
     )
 
 

@@ -31,8 +31,8 @@ def _needs_no_output(ctx: click.Context, param: click.Parameter, value: bool) ->
 def score(options: ScoreOptions, *, dry_run: bool) -> ExitCode:
     """Score every image of a folder and account for each: predicted once, or failed with a reason.
 
-    With --resume a run that was stopped or killed continues where it was; where there is none, one begins.
-    --since scores what an earlier run has not.
+    With --resume, a run that was stopped or killed continues; if there is none, a new one begins. --since
+    scores only images that no earlier run has scored.
 
     All flags of Apache Beam work too. --runner is DirectRunner by default, Beam's engine in this process.
 

@@ -137,11 +137,11 @@ class ScoreWorkItem(beam.DoFn):
         self._pending.append(self._scorer.submit(ref))
 
     def finish_bundle(self) -> Iterator[Any]:
-        """Wait for what is pending: only then does the bundle count as done."""
+        """Wait for pending items, so that the bundle counts as done only then."""
         while self._pending:
             digest = self._pending.popleft().result()
             yield WindowedValue(digest, MIN_TIMESTAMP, [GlobalWindow()])
 
     def teardown(self) -> None:
-        """Cancel what a failed bundle has left pending."""
+        """Cancel the pending items of a failed bundle."""
         self._scorer.cancel(self._pending)

@@ -121,6 +121,6 @@ class LocalScorer:
         except MemoryError as error:
             raise WorkerError(
                 "a worker ran out of memory on a work item",
-                value=f"{item.digest}, which begins with {item.images[0].uri}",
+                value=f"{item.digest}, which starts with {item.images[0].uri}",
                 hint="give workers more memory, or run fewer of them on a machine",
             ) from error

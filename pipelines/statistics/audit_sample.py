@@ -51,7 +51,7 @@ def audit_rank(image: str) -> str:
 
 
 def merge_samples(samples: Iterable[AuditSample]) -> tuple[AuditSample, ...]:
-    """Return the sample of all images that some samples are of; none without any."""
+    """Merge samples into one of all their images; empty without any."""
     found = list(samples)
     if not found:
         return ()

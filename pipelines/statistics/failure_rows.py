@@ -91,7 +91,7 @@ class SortedFailures(_Lazy):
 
 
 class FailureSorter:
-    """Sorts failures by their images' URIs, whatever order they are added in; on disk if they are many."""
+    """Sorts failures by their images' URIs, on disk if there are many."""
 
     def __init__(self) -> None:
         self._few: list[Failure] = []

@@ -124,7 +124,7 @@ class FileCount:
 def count_several(
     files: Container[str], scored: Sequence[str], failed: Sequence[str]
 ) -> tuple[FileCount, ...]:
-    """Return the counts of the files that do not hold one image, by the URIs of all outcomes."""
+    """Return how many images each file holds, for files that do not hold exactly one."""
     # Nearly no file has several: first find them, then count.
     members = (image for image in (*scored, *failed) if "!" in image and image not in files)
     several = {file_of(image, files) for image in members}

@@ -82,7 +82,7 @@ class _Sum:
 
 
 class TallyAdder:
-    """Adds up tallies by folder and digit, exactly, whatever order they come in; on disk if they are many."""
+    """Adds up tallies by folder and digit, exactly and in any order; on disk if there are many."""
 
     def __init__(self) -> None:
         self._sums: dict[str, dict[int, _Sum]] = {}

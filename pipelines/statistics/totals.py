@@ -33,7 +33,7 @@ class ExactSum(list[float]):
 
 
 class RunningTotal:
-    """Adds up records one by one: tuples or dataclasses of numbers, within one another, that are alike."""
+    """Adds up records of one shape: nested tuples or dataclasses of numbers."""
 
     def __init__(self) -> None:
         self._first: Any = None
@@ -63,7 +63,7 @@ class RunningTotal:
             raise ValueError("records with different numbers of counts")
 
     def value(self) -> Any:
-        """Return the total, a record like those that were added: at least one."""
+        """Return the total as a record of the same shape; at least one was added."""
         if not self._counts:
             return self._first
         totals = (
@@ -93,7 +93,7 @@ def _like(record: Any, numbers: Iterator[Any]) -> Any:
 
 
 def total(values: Sequence[Any]) -> Any:
-    """Return the sum of numbers, or of tuples of numbers, which must be alike, place by place.
+    """Return the sum of numbers, or of tuples of the same shape, place by place.
 
     Args:
         values: at least one.

@@ -149,7 +149,7 @@ class WorkerPool:
         return self._threads.submit(self._score, ref)
 
     def cancel(self, pending: Iterable[Future[str]]) -> None:
-        """Give up items, except those that are being scored: `close` ends them."""
+        """Cancel items, except those that are being scored, which `close` ends."""
         for future in pending:
             future.cancel()
 
@@ -253,4 +253,4 @@ class WorkerPool:
 
 
 def _closed(ref: ItemRef) -> WorkerError:
-    return WorkerError("the worker processes were ended", value=ref, hint="resume the run with --resume")
+    return WorkerError("the worker processes were stopped", value=ref, hint="resume the run with --resume")

@@ -45,7 +45,7 @@ def test_a_run_in_a_storm_loses_no_image(address: str, name: str, fault: Faults)
     ("name", "fault", "why"),
     [
         ("refused", Faults(403, seconds=1e9), "a bucket of the input refuses every read: 'gs://digits/'"),
-        ("gone", Faults(503, seconds=1e9, after=50), "a bucket of the input is out of reach: 'gs://digits/'"),
+        ("gone", Faults(503, seconds=1e9, after=50), "cannot reach a bucket of the input: 'gs://digits/'"),
     ],
 )
 def test_a_storm_that_outlasts_the_deadline_stops_the_run(

@@ -65,9 +65,9 @@ def _load(path: pathlib.Path, place: str) -> keras.Model:
     except Exception as error:  # Keras raises whatever the layers that a file names do
         if "safe_mode" in str(error):
             raise UserError(
-                f"{bundle.KERAS_MODEL} holds code, such as a Lambda layer, which is never run",
+                f"{bundle.KERAS_MODEL} holds code, such as a Lambda layer, which is refused",
                 value=place,
-                hint="build the network of Keras's own layers, and train it again",
+                hint="use only Keras's own layers, and train it again",
             ) from error
         _refuse(place, f"{bundle.KERAS_MODEL} cannot be loaded: {first_line(error)}")
     if not isinstance(model, keras.Model):

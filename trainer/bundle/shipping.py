@@ -103,7 +103,7 @@ def training_ink(card: ModelCard, data: Sequence[str], reading: ReadOptions) -> 
     digits = open_sources(data, reading).read(validation_fraction=HOLD_OUT)
     if digits.train_counts() != card.class_counts:
         raise UserError(
-            "--data is not what the model was trained on",
+            "--data is not the data that the model was trained on",
             value=" ".join(data),
             hint=f"name the same data and weights as its card: {card.data}",
         )

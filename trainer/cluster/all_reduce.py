@@ -15,7 +15,7 @@ _AMONG_WORKERS: Final = {
 
 
 def cross_device_ops(name: str, *, devices: int, gpus: bool) -> tf.distribute.CrossDeviceOps | None:
-    """Return what sums the gradients of one machine's replicas; None for TensorFlow's default, NCCL on GPUs.
+    """Return how one machine's replicas sum gradients; None for TensorFlow's default, NCCL on GPUs.
 
     Args:
         name: one of `trainer.train_options.ALL_REDUCES`.

@@ -94,7 +94,7 @@ def _reason(found: int) -> str:
 
 
 def missing_gpu_reason(driver: pathlib.Path = DRIVER) -> str:
-    """Return what is known about why no GPU is visible."""
+    """Return why no GPU is visible, as far as known."""
     if os.environ.get(_HIDDEN_BY, "0").strip() in _NO_DEVICES:
         return f"hidden by {_HIDDEN_BY}"
     try:

@@ -98,7 +98,7 @@ class _Visitor:
         self._received = b""
 
     def read(self, workers: int) -> bool:
-        """Take what has arrived; return False for one that is gone or no worker."""
+        """Receive messages; return False for a peer that is gone or is not a worker."""
         try:
             data = self.connection.recv(65_536)
         except BlockingIOError:
@@ -119,7 +119,7 @@ class _Visitor:
         return True
 
     def is_alive(self) -> bool:
-        """Ask the worker whether it is still there: a machine that vanishes says no goodbye."""
+        """Ask the worker whether it still runs: a machine that vanishes does not close its connection."""
         try:
             self.connection.settimeout(_CONNECT_SECONDS)
             self.connection.sendall(_ALIVE)
@@ -181,7 +181,7 @@ class _Reception:
         return missing
 
     def serve(self) -> None:
-        """Take new connections and what has arrived on others; drop those that are gone, or came again."""
+        """Accept connections and receive messages; drop peers that are gone or connected again."""
         for key, _ in self._selector.select(_POLL_SECONDS):
             if key.fileobj is self._server:
                 connection, _ = self._server.accept()

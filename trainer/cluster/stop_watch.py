@@ -99,7 +99,7 @@ class StopWatch:
 
 @contextlib.contextmanager
 def in_steps() -> Iterator[Callable[[float], None]]:
-    """Context of a training loop, which needs longer to get to where it saves and stops.
+    """Context of a training loop, which may take longer to reach a point where it can save and stop.
 
     Yields:
         A function that takes the duration of the last chunk of steps; later ones may last twice as long.

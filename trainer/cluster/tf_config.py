@@ -115,9 +115,9 @@ def _index(environment: Mapping[str, str]) -> int:
     index = next((environment[name] for name in INDEX_VARIABLES if name in environment), "")
     if not index.isdecimal():
         raise UserError(
-            f"{' or '.join(INDEX_VARIABLES)} holds no worker's index",
+            f"{' or '.join(INDEX_VARIABLES)} does not hold a worker's index",
             value=index,
-            hint="start it by an Indexed Job or by srun, or set TF_CONFIG yourself",
+            hint="start the job as an Indexed Job or with srun, or set TF_CONFIG yourself",
         )
     return int(index)
 

@@ -107,9 +107,9 @@ class _Processes:
             reply = connection.recv_bytes()
         except (EOFError, OSError) as error:
             raise WorkerError(
-                "a process that decodes images died",
+                "a decoder process died",
                 value="killed or crashed",
-                hint="start again; if it was killed for memory, allow the job more",
+                hint="start again; if it was killed for memory, give the job more",
             ) from error
         finally:
             self._idle.put(connection)

@@ -40,7 +40,7 @@ Shard = tuple[int, int]
 
 @dataclasses.dataclass(frozen=True)
 class Workers:
-    """This worker among those that read a source together.
+    """This worker's place among those that read a source together.
 
     Attributes:
         index: this worker's index.
@@ -54,7 +54,7 @@ class Workers:
     exchange: Callable[[bytes], Sequence[bytes]] | None = None
 
     def from_chief(self, make: Callable[[], bytes]) -> bytes:
-        """Return what `make` returns: on the chief, which tells the others; on all without an exchange.
+        """Return what `make` returns: the chief calls it for all; without an exchange, each does.
 
         Raises:
             UserError: on every worker, if `make` does on the chief.
@@ -333,7 +333,7 @@ def _errors(batch: DecodedBatch) -> list[ImageError | None]:
 
 
 def refused_label(label: int) -> ImageError:
-    """Return the error of an image whose label is none that can be trained on."""
+    """Return the error of an image whose label cannot be trained on."""
     return ImageError(FailureCode.UNSUPPORTED, f"its label {label} is not a digit")
 
 

@@ -293,7 +293,7 @@ class ShareCache:
         return found
 
     def file_for(self, images: int) -> BinaryIO:
-        """Open a file without a name, of the size of so many images: in memory if they fit, else on disk.
+        """Open an unnamed file for so many images: in memory if they fit, or on disk.
 
         Raises:
             UserError: if the disk has no room.

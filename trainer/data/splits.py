@@ -94,7 +94,7 @@ class SplitSummary:
 
     @classmethod
     def from_json(cls, fields: Sequence[Any]) -> Self:
-        """Return the summary of which `dataclasses.astuple` went through JSON."""
+        """Return the summary from the JSON of its `dataclasses.astuple`."""
         counts, *numbers = fields
         return cls(tuple(counts), *numbers)
 
@@ -178,7 +178,7 @@ class Digits:
         return {PARTS[0]: self.all_train or SplitSummary.of(self.train), **found}
 
     def described(self) -> tuple[DataSource, ...]:
-        """Return the sources, with what is known of them so far."""
+        """Return the sources with what is known about them so far."""
         if self.origins:
             return self.origins
         whole = sum(self.summaries().values(), start=SplitSummary.empty())
@@ -261,7 +261,7 @@ def balanced_weights(counts: tuple[int, ...]) -> np.ndarray:
 
 
 def with_usable_validation(digits: Digits) -> Digits:
-    """Return the digits without validation images if none of these is a digit: no choice rests on them."""
+    """Drop the validation images if none of them shows a digit, because nothing can be chosen on them."""
     if digits.validation is None or any(digits.validation.class_counts()):
         return digits
     return dataclasses.replace(digits, validation=None)

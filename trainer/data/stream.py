@@ -66,7 +66,7 @@ class Stream:
         self._thread.start()
 
     def wait(self, images: int) -> int:
-        """Wait for so many training images; return how many there are: as many, or all where there are fewer.
+        """Wait for so many training images; return their number, or that of all if there are fewer.
 
         Raises:
             Exception: what ended the decoding, if that failed.

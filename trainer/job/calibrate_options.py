@@ -58,7 +58,7 @@ class CalibrateOptions(Options):
         metavar="SOURCE",
     )
     split: str = flag(
-        "Which images: all, or those of one split, where training has used the others.",
+        "Which images to use: all, or those of one split if training has used the others.",
         group=_DATA,
         type=click.Choice(["test", "validation", ALL]),
         default=ALL,
@@ -69,14 +69,14 @@ class CalibrateOptions(Options):
         "Share of a source's images that may be unusable.", group=_DATA
     )
     cache_dir: pathlib.Path | None = training_flags.cache_dir(
-        "Where decoded images are kept for the next run.", group=_DATA
+        "Folder that keeps decoded images for the next run.", group=_DATA
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.sources:
             raise UserError(
-                "there are no labeled images", value="no --labels", hint="name some by --labels or --data"
+                "there are no labeled images", value="no --labels", hint="give them by --labels or --data"
             )
 
     @property

@@ -219,7 +219,7 @@ class _ReadOnce:
         self._digits: Digits | None = None
 
     def read(self, **arguments: Any) -> Digits:
-        """Return the digits; every member asks with the same arguments."""
+        """Return the digits; all members call this with the same arguments."""
         if self._digits is None:
             self._digits = self._source.read(**arguments)
         return self._digits

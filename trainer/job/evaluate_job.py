@@ -173,7 +173,7 @@ def _validation_fraction(options: EvaluateOptions, bundle: Bundle) -> float:
 
 
 def select_splits(digits: Digits, name: str) -> list[Split]:
-    """Return the split of a name, or all of them; raise UserError where there is none."""
+    """Return the split of a name, or all splits; raise UserError if there is no such split."""
     splits = digits.splits()
     if name == ALL:
         found = list(splits.values())
@@ -181,7 +181,7 @@ def select_splits(digits: Digits, name: str) -> list[Split]:
             raise UserError(
                 "the source has no images",
                 value=digits.name,
-                hint="name a source with some",
+                hint="name a source that has images",
             )
         return found
     if name not in splits or not len(splits[name]):

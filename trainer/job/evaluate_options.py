@@ -34,8 +34,8 @@ class EvaluateOptions(Options):
         required=True,
     )
     split: str = flag(
-        "Which images: the source's test images, of a source without splits the tenth that training "
-        "keeps for the test, or all.",
+        "Which images to use. test: the source's test images; for a source without splits, the "
+        "tenth that training keeps for the test.",
         group=_DATA,
         type=click.Choice(["test", "validation", "train", ALL]),
         default="test",
@@ -46,5 +46,5 @@ class EvaluateOptions(Options):
         "Share of a source's images that may be unusable.", group=_DATA
     )
     cache_dir: pathlib.Path | None = training_flags.cache_dir(
-        "Where decoded images are kept for the next run.", group=_DATA
+        "Folder that keeps decoded images for the next run.", group=_DATA
     )

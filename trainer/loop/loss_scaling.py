@@ -38,7 +38,7 @@ class LossScale:
         states: list[keras.Variable],
         apply: Callable[[list[tf.Tensor]], None],
     ) -> None:
-        """Apply the gradients of a scaled loss; leave all states as they are if one is not finite.
+        """Apply the gradients of a scaled loss; change no state if one is not finite.
 
         Args:
             gradients: summed over all replicas, so that these agree.

@@ -27,7 +27,7 @@ def dtype_policy(precision: str) -> str:
 
 
 def mixed_policy(cpus: pathlib.Path = CPUINFO) -> str:
-    """Return the Keras dtype policy that is fast on all GPUs, or on the CPU where there is none."""
+    """Return the Keras dtype policy that is fast on all GPUs, or on the CPU without GPUs."""
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         return "mixed_bfloat16" if _CPU_FLAG in cpuinfo("flags", cpus).split() else "float32"

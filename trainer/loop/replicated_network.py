@@ -22,7 +22,7 @@ class ReplicatedNetwork:
 
     Attributes:
         evaluator: evaluates it in float32, as it is exported.
-        loss_scale: scales the loss of a network that computes in float16; else None.
+        loss_scale: scales the loss of a network that computes in float16; None for others.
     """
 
     def __init__(self, recipe: Recipe, steps: int, *, strategy: tf.distribute.Strategy) -> None:

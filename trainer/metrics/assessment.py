@@ -41,7 +41,7 @@ def check_target(target: float | None, validation: Split | None) -> None:
         )
     if target == 1:
         raise UserError(
-            "no number of images can prove that every accepted answer is right",
+            "no number of images can prove that all accepted answers are right",
             value=f"--target-accuracy {target:g}",
             hint="give a share below 1, such as 0.999",
         )
@@ -80,7 +80,7 @@ class Evidence:
 
     @property
     def measured(self) -> Split:
-        """The images on which formats are compared: validation, or test if there is none."""
+        """The images for comparing formats: validation images, or test images without those."""
         return self.validation or self.test
 
 
@@ -126,7 +126,7 @@ def assess(predict: Callable[[np.ndarray], np.ndarray], evidence: Evidence) -> t
 def by_source(
     found: Evaluation, sources: np.ndarray, names: Sequence[str], *, threshold: float
 ) -> dict[str, SourceTrust]:
-    """Return what the predictions on a mixture are worth on each source that has images in it.
+    """Return accuracy and coverage of the predictions for each source of a mixture.
 
     Args:
         found: the predictions on the split.

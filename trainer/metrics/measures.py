@@ -111,7 +111,7 @@ def confidence_histogram(evaluation: Evaluation) -> tuple[float, ...]:
 
 
 def count_ink(split: Split) -> InkCounts:
-    """Return the digits of a split by what their ink looks like."""
+    """Return statistics of the ink of a split's digits."""
     counter = InkCounter()
     for start in range(0, len(split), _CHUNK):
         rows = slice(start, start + _CHUNK)

@@ -9,7 +9,7 @@ _MIN_PROBABILITY: Final = 1e-12
 
 
 def softmax_layer(model: keras.Model) -> keras.layers.Dense | None:
-    """Return the last layer if it is a dense layer with softmax; else None."""
+    """Return the last layer if it is a dense layer with softmax, or None."""
     last = model.outputs[0]._keras_history.operation
     is_softmax = isinstance(last, keras.layers.Dense) and last.activation is keras.activations.softmax
     return last if is_softmax else None

@@ -64,9 +64,9 @@ def compare(places: Sequence[str], *, to: str | None = None) -> str:
     """
     if not 2 <= len(places) <= MAX_RUNS:
         raise UserError(
-            f"the number of runs to compare is outside 2 to {MAX_RUNS}",
+            "cannot compare this number of runs",
             value=len(places),
-            hint="name fewer or more run folders",
+            hint=f"name 2 to {MAX_RUNS} run folders",
         )
     where = run_place(to or COMPARISON)
     _check_free(where)

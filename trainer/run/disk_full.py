@@ -8,7 +8,7 @@ _ERRORS: Final = {number: os.strerror(number) for number in (errno.ENOSPC, errno
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an error says that a disk is full, or a quota used up; TensorFlow and HDF5 say it in words."""
+    """Whether an error is about a full disk or quota; TensorFlow and HDF5 only say so in their texts."""
     if isinstance(error, OSError) and error.errno in _ERRORS:
         return True
     return any(words in str(error) for words in _ERRORS.values())

@@ -58,7 +58,7 @@ class VertexOptions(_CloudOptions):
         "Full name of a Vertex AI TensorBoard instance.", group=_VERTEX, metavar="NAME"
     )
     restart_job_on_worker_restart: bool = flag(
-        "Restart all workers when one restarts; not needed, as the others restart themselves.",
+        "Restart all workers when one restarts; usually not needed, because the others restart themselves.",
         group=_VERTEX,
         default=False,
     )
@@ -79,7 +79,7 @@ class VertexOptions(_CloudOptions):
             raise UserError(
                 "--tensorboard needs a service account",
                 value="no --service-account",
-                hint="give a --service-account that may write to it",
+                hint="give a --service-account that can write to it",
             )
 
 
@@ -106,12 +106,12 @@ class KubernetesOptions(_CloudOptions):
     cpus: str | None = _cpus()
     memory: str = flag("Memory of each pod.", group=_KUBERNETES, default="16Gi")
     shm_size: str | None = flag(
-        "Most that /dev/shm takes of that memory; NCCL uses it between GPUs.",
+        "Limit of /dev/shm, which counts as part of --memory; NCCL uses it between GPUs.",
         group=_KUBERNETES,
         metavar="AMOUNT",
     )
     node_labels: tuple[NodeLabel, ...] = flag(
-        "Label that nodes must have; outside GKE, the way to a kind of GPU. Repeatable.",
+        "Label that nodes must have; outside GKE, this chooses the kind of GPU. Repeatable.",
         "--node-selector",
         group=_KUBERNETES,
         type=NodeLabel.of,
@@ -119,7 +119,7 @@ class KubernetesOptions(_CloudOptions):
         default=(),
     )
     tolerations: tuple[Toleration, ...] = flag(
-        "Taint of nodes that pods tolerate; that of GPUs they do anyway. Repeatable.",
+        "Taint of nodes that pods tolerate; the taint of GPUs is always tolerated. Repeatable.",
         "--toleration",
         group=_KUBERNETES,
         type=Toleration.of,
@@ -212,8 +212,7 @@ class SlurmOptions(Options):
         default=(),
     )
     python: str = flag(
-        "Python that has digitmill on Slurm's nodes, which must all see it."
-        "  [default: the one that runs now]",
+        "Python with digitmill, at a path that all of Slurm's nodes see.  [default: the one that runs now]",
         group=_SLURM,
         default=sys.executable,
         show_default=False,

@@ -26,7 +26,7 @@ _QUEUE: Final = "kueue.x-k8s.io/queue-name"
 
 
 def manifest(request: Request, options: KubernetesOptions) -> list[dict[str, Any]]:
-    """Return what is created: service and job, or a JobSet.
+    """Return the objects to create: a service and a job, or a JobSet.
 
     Raises:
         UserError: if pods can't use a path or a kind of GPU, or a host's name would be too long.

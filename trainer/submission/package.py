@@ -35,7 +35,7 @@ class Package:
     digest: str
 
     def staged_in(self, staging: str) -> str:
-        """Return its folder in a staging folder, named by its content."""
+        """Return the package's folder in a staging folder, named by its content."""
         return f"{staging.rstrip('/')}/{self.digest[:16]}"
 
     def stage(self, staging: str) -> None:

@@ -89,7 +89,11 @@ class Variable:
         if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             raise UserError("--env is not NAME=VALUE", value=text, hint="write it as NCCL_DEBUG=INFO")
         if name in _SET_BY_SUBMIT:
-            raise UserError("--env sets a variable that tells workers apart", value=name, hint="leave it out")
+            raise UserError(
+                "--env cannot set a variable that digitmill needs to tell workers apart",
+                value=name,
+                hint="leave it out",
+            )
         return cls(name, value)
 
 
@@ -145,6 +149,6 @@ class Toleration:
         return cls(key, value if equals else None, effect or None)
 
     def as_data(self) -> dict[str, str]:
-        """Return it as a pod's specification has it."""
+        """Return it in the form of a pod's specification."""
         match = {"operator": "Exists"} if self.value is None else {"operator": "Equal", "value": self.value}
         return {"key": self.key, **match, **({"effect": self.effect} if self.effect else {})}

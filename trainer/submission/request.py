@@ -72,7 +72,7 @@ class Request:
 
     @property
     def default_cpus(self) -> str:
-        """Cores of each worker where none are asked for."""
+        """Cores of each worker by default."""
         return str(_CPUS_PER_GPU * max(1, self.gpus))
 
     def check_accelerator(self, kind: str | None) -> None:
@@ -130,9 +130,9 @@ def run_tool(*command: str, stdin: str) -> str:
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
     except OSError as error:
         raise UserError(
-            f"cannot run {command[0]}, which hands the job over",
+            f"cannot run {command[0]}, which submits the job",
             value=str(error),
-            hint="install it here, or take what --dry-run prints to where it is",
+            hint="install it, or print the job by --dry-run and submit it from another machine",
         ) from error
     if done.returncode:
         raise UserError(

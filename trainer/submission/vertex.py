@@ -65,7 +65,7 @@ def _check_accelerator(request: Request, options: VertexOptions) -> None:
     if request.gpus and kind is None:
         usual, _ = vertex_machines.BUILT_IN.get(options.machine_type, ("NVIDIA_TESLA_T4", 1))
         raise UserError(
-            "--accelerator is missing, the kind of the workers' GPUs",
+            "--accelerator, the kind of GPU, is missing",
             value=f"--gpus-per-worker {request.gpus}",
             hint=f"give --accelerator {usual}, or --gpus-per-worker 0",
         )
@@ -165,7 +165,7 @@ def _check_python(image: str, version: int) -> None:
         raise UserError(
             "the image has a Python older than 3.11",
             value=image,
-            hint="give --image python:3.12: the package brings TensorFlow and CUDA's libraries along",
+            hint="give --image python:3.12: the package installs TensorFlow and CUDA's libraries",
         )
 
 

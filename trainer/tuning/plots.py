@@ -55,7 +55,7 @@ def draw(trials: Sequence[Trial], names: Sequence[str]) -> bytes:
 
 
 def lowest(trials: Sequence[Trial]) -> float | None:
-    """Return the accuracy below which trials are drawn on the lower edge; None if none is that low."""
+    """Return the accuracy below which trials are drawn at the lower edge; None if no trial is that low."""
     known = [trial.val_accuracy for trial in trials if trial.val_accuracy is not None]
     if not known:
         return None

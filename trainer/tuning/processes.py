@@ -56,7 +56,7 @@ def shares(
     each = replicas or max(1, gpus // count)
     if gpus and each * count > gpus:
         raise UserError(
-            f"--parallel needs {each} GPU{'s' if each > 1 else ''} for each process, and {gpus} are visible",
+            f"--parallel needs {each} GPU{'s' if each > 1 else ''} per process, but {gpus} are visible",
             value=count,
             hint=f"give --parallel {max(1, gpus // each)}",
         )

@@ -197,14 +197,14 @@ class _Process:
         return process
 
     def end(self) -> None:
-        """Mark this process as gone."""
+        """Remove the mark of this process."""
         if self._descriptor is not None:
             self._file.unlink(missing_ok=True)
             os.close(self._descriptor)
             self._descriptor = None
 
     def is_alive(self) -> bool:
-        """Whether the process runs, on whatever machine; removes the file of one that doesn't."""
+        """Whether the process runs, on any machine; removes the file of one that doesn't."""
         try:
             descriptor = os.open(self._file, os.O_RDWR)
         except FileNotFoundError:
@@ -251,5 +251,5 @@ def make_folder(folder: pathlib.Path, *, resume: bool) -> None:
         (folder / _LOCK).touch()
     if (folder / JOURNAL).exists() and not resume:
         raise UserError(
-            "--output holds a search", value=str(folder), hint="give --resume, or name another folder"
+            "--output already holds a search", value=str(folder), hint="give --resume, or name another folder"
         )

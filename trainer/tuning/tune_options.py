@@ -24,7 +24,7 @@ class TuneOptions(Options):
 
     recipe: str = training_flags.recipe("What to tune: see `digitmill recipes`.", group=WHAT)
     data: str | tuple[str, ...] = training_flags.data(
-        "As `digitmill train` takes it; the test split is never looked at.", group=WHAT
+        "As for `digitmill train`; the test split is never used.", group=WHAT
     )
     output: pathlib.Path = flag(
         "Folder for the study, trials.csv, trials.png and best.yaml, on a disk of this machine or shared.",
@@ -41,13 +41,13 @@ class TuneOptions(Options):
     )
     seed: int = training_flags.seed("Seed of every trial, and of the search.", group=_EACH)
     replicas: int | None = flag(
-        "Devices that share each batch, as `digitmill train` takes it.", group=_EACH, type=_COUNT, metavar="N"
+        "Devices that share each batch, as for `digitmill train`.", group=_EACH, type=_COUNT, metavar="N"
     )
     require_gpus: int | None = training_flags.require_gpus(group=_EACH)
     allow_cpu: bool = training_flags.allow_cpu(group=_EACH)
     data_dir: str | None = training_flags.data_dir(group=_EACH)
     cache_dir: pathlib.Path | None = training_flags.cache_dir(
-        "Where decoded images are kept for the next run.", group=_EACH
+        "Folder that keeps decoded images for the next run.", group=_EACH
     )
     trials: int = flag(
         "Number of trials, earlier ones included.",

@@ -68,7 +68,7 @@ class _RunLengthDecoder(ImageFile.PyDecoder):
     _pulls_fd = True
 
     def decode(self, buffer: object) -> tuple[int, int]:
-        """Decode the whole picture; -1 tells Pillow that no more bytes are needed."""
+        """Decode the whole picture; return -1, by which Pillow knows that no more bytes are needed."""
         rle4, height, width = bool(self.args[1]), self.state.ysize, self.state.xsize
         if self.fd is None:
             raise OSError("no file")

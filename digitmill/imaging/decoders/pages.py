@@ -64,7 +64,7 @@ def check_size(kind: Kind, width: int, height: int) -> None:
 
 
 def check_count(kind: Kind, count: int) -> int:
-    """Return the number of pages, or raise the error for none and for too many."""
+    """Return the number of pages, or raise an error if there are none or too many."""
     if count > MOST_PAGES:
         raise ImageError(
             FailureCode.TOO_LARGE, f"a {kind} of {count:,} pages; at most {MOST_PAGES:,} are counted"

@@ -20,7 +20,7 @@ _mallopt: Final = getattr(ctypes.CDLL(None), "mallopt", None)
 
 
 def decoded_whole(decode: Callable[[], np.ndarray]) -> np.ndarray:
-    """Return what `decode` does, which is called twice, with memory that holds something else each time.
+    """Call `decode` twice, with different bytes in its memory, to find pixels that it leaves unset.
 
     Raises:
         ImageError: CORRUPT where the results differ.

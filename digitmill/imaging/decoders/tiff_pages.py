@@ -32,7 +32,7 @@ _LETTERS: Final = {3: "H", 4: "I", 16: "Q"}
 
 
 class TiffPages:
-    """The pages of a TIFF; thumbnails and masks of other pages are none."""
+    """The pages of a TIFF, without thumbnails and masks of other pages."""
 
     def __init__(self, data: bytes) -> None:
         """Find the pages.

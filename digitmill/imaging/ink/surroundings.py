@@ -120,7 +120,7 @@ class Frame(NamedTuple):
 
 
 def find_frame(ink: np.ndarray) -> Frame | None:
-    """Return the frame that straight lines along at least three sides of all ink make, else None.
+    """Return the frame that straight lines make along at least three sides of all ink, or None.
 
     Args:
         ink: uint8[height, width], 255 where there is ink.
@@ -153,7 +153,7 @@ def _line_end(lined: np.ndarray) -> int:
 
 
 def inside_frame(ink: np.ndarray) -> Box | None:
-    """Return the box inside a frame, which the digit may touch, or None where there is no such frame.
+    """Return the box inside a frame that the digit may touch; None without such a frame.
 
     What is inside is high enough for a digit and, where the frame has no line, does not reach as far as the
     frame: squared digits, such as those of seven segments, have sides like a frame's.

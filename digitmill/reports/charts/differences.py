@@ -36,7 +36,7 @@ def difference(
     second: Sequence[Sequence[int]],
     **caption: Unpack[Caption],
 ) -> Difference:
-    """Take one confusion matrix from another: more is better on the diagonal and worse off it.
+    """Subtract one confusion matrix from another: more is better on the diagonal and worse off it.
 
     Args:
         first: images by true class (row) and predicted class (column).

@@ -14,7 +14,7 @@ RELEASED: Final = b"{}"
 
 
 class StoreError(Exception):
-    """A store that refused a request, `denied` for lack of rights, or could not be reached."""
+    """Error of a store that refused a request (`denied`: no permission) or could not be reached."""
 
     def __init__(self, text: str, *, hint: str, denied: bool = False) -> None:
         super().__init__(text)
@@ -27,7 +27,7 @@ class LoginError(PermissionError):
 
 
 class Level(NamedTuple):
-    """What lies directly below a prefix.
+    """The objects and folders directly below a prefix.
 
     Attributes:
         folders: prefixes that end in a slash.
@@ -43,7 +43,7 @@ class HasLevels(Protocol):
     """A bucket that is listed folder by folder, as not every store lists from any name on."""
 
     def level(self, prefix: str) -> Level:
-        """Return what lies directly below a prefix, empty or ending in a slash; all of it is in memory.
+        """Return the objects and folders directly below a prefix, which is empty or ends in a slash.
 
         Raises:
             StoreError: when the store refuses, or does not answer.
@@ -86,7 +86,7 @@ class Bucket(Protocol):
         """
 
     def write_file(self, name: str, file: BinaryIO, *, replace: bool) -> bool:
-        """Write an object of any size from a file; return False where there is one that may not be replaced.
+        """Write an object of any size from a file; return False if one exists that may not be replaced.
 
         A store that has no condition for large objects may replace one that another writer has just made.
         """

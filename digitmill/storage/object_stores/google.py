@@ -71,7 +71,7 @@ T = TypeVar("T")
 
 @functools.cache
 def credentials() -> Any:
-    """Return the application default credentials, or None where there are none: public buckets stay open."""
+    """Return the application default credentials, or None: public buckets need none."""
     try:
         return google.auth.default(scopes=_SCOPES)[0]
     except google.auth.exceptions.DefaultCredentialsError:

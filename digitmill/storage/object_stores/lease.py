@@ -56,7 +56,7 @@ class Lease:
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
 
     def take(self) -> None:
-        """Take the lease; watches another holder's for a while, if there is one.
+        """Take the lease; if another launcher holds it, watch that for a while.
 
         Raises:
             UserError: when the holder lives, or the store ignores the conditions of writes.
@@ -77,7 +77,7 @@ class Lease:
             self._bucket.release(self._name, self._version)
 
     def confirm(self) -> None:
-        """Raise StorageError when another launcher has taken over, as after a long sleep of this one."""
+        """Raise StorageError when another launcher has taken over, for example after a long sleep."""
         with self._renewing:
             if not self._lost and time.clock_gettime(_CLOCK) - self._renewed > LEASE_SECONDS:
                 self._renew_now()
@@ -93,7 +93,7 @@ class Lease:
             self._renew_once(patient=True)
         except StoreError as error:
             raise StorageError(
-                "cannot renew the hold on the output", value=self._place, hint=error.hint
+                "cannot renew the lease on the output", value=self._place, hint=error.hint
             ) from error
 
     def _check_conditions(self) -> None:

@@ -130,7 +130,7 @@ class ObjectStores:
     def stat(
         self, uri: str, *, others: Sequence[ListedImage] = (), stop: threading.Event = NEVER
     ) -> ListedImage:
-        """Return an object as it is now; of one that cannot be seen, only its name."""
+        """Return an object as it is now; only its name if it cannot be seen."""
         unseen = ListedImage(uri, generation=0, size=-1)
         self._throttle.take(stop=stop)
         try:
@@ -250,7 +250,7 @@ class ObjectStores:
             if self._answers(bucket, others, since=first.at, stop=stop):
                 break
         else:
-            raise _refusal("a bucket of the input is out of reach", bucket, why)
+            raise _refusal("cannot reach a bucket of the input", bucket, why)
         try:
             # The bucket may have come back since the last try.
             return request()

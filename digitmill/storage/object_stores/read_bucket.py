@@ -59,13 +59,13 @@ class ReadBucket:
         return f"{self.scheme}://{self.bucket}/"
 
     def log_in_again(self, used: Any) -> None:
-        """Put a store with new credentials in the place of the one that a request used."""
+        """Replace the store that a request used by one with new credentials."""
         with self.lock:
             if self.store is used:
                 self.store, self._patient_store = make_store(self.scheme, self.bucket), None
 
     def report(self, why: TransientError, *, began: float, until: float) -> None:
-        """Say on standard error, once a minute, that reads which began to fail long ago are retried."""
+        """Say on standard error, once a minute, that reads have been failing for long and are retried."""
         now = time.monotonic()
         if now < max(began + REPORT_SECONDS, self._next_report):
             return
@@ -79,7 +79,7 @@ class ReadBucket:
         )
 
     def read(self, image: ListedImage) -> bytes:
-        """Return an object's bytes, those that were listed."""
+        """Return the bytes of an object in the version that was listed."""
         name = image.uri[self._prefix :]
         if self._is_untidy(name):
             data = _google().download(self.bucket, name, generation=image.generation)

@@ -41,7 +41,7 @@ class TransientError(Exception):
 
     Attributes:
         wait: seconds that the store asks to wait.
-        few: whether it may well be the fault of a single object, which `FEW_TRIES` find out.
+        few: whether a single object may be at fault: then `FEW_TRIES` are enough.
         refused: whether the store answered, and refused.
         at: when it happened.
     """
@@ -171,6 +171,6 @@ def is_redirect(error: Exception) -> bool:
 
 
 def status_of(error: BaseException) -> str:
-    """Return the HTTP status that an error tells of; empty where there is none."""
+    """Return the HTTP status in an error; empty if there is none."""
     found = _STATUS.search(str(error))
     return found[1] if found else ""

@@ -50,7 +50,7 @@ def make_store(
 
 
 def is_anonymous(scheme: str) -> bool:
-    """Whether requests are made without a login, so that none can lapse; an emulator may pretend one."""
+    """Whether requests need no login, which could lapse; emulators may be set to pretend one."""
     if scheme != "gs" or EMULATOR in os.environ:
         return False
     from digitmill.storage.object_stores import google

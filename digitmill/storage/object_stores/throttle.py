@@ -78,7 +78,7 @@ class Throttle:
         return (ramp if self._limit is None else min(ramp, self._limit)) / self._processes
 
     def take(self, turns: int = 1, *, stop: threading.Event = NEVER) -> int:
-        """Return when the caller may send some requests, with their number: one after a cut.
+        """Return when the caller may send requests, and how many: one after the rate was cut.
 
         Raises:
             StorageError: when `stop` is set while it waits.

@@ -367,7 +367,9 @@ def test_a_process_that_is_killed_while_it_starts_is_restarted(scan: bytes, tmp_
 
 def test_a_process_that_does_not_start_is_no_fault_of_the_image(scan: bytes) -> None:
     guard = Guard([sys.executable, "-c", "raise SystemExit(3)"])
-    with pytest.raises(WorkerError, match=r"does not start: 'exit code 3'\. Allow more processes"):
+    with pytest.raises(
+        WorkerError, match=r"cannot start the decoder process: 'exit code 3'\. Allow more processes"
+    ):
         guard.digit(scan)
     guard.close()
 
@@ -386,7 +388,7 @@ except WorkerError as error:
 """
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert done.stderr == ""
-    assert "the decoder process does not start: '[Errno 24] Too many open files'. Allow" in done.stdout
+    assert "cannot start the decoder process: '[Errno 24] Too many open files'. Allow" in done.stdout
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become a user without other processes")
@@ -403,7 +405,7 @@ except WorkerError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    assert "the decoder process does not start: " in done.stdout
+    assert "cannot start the decoder process: " in done.stdout
     assert "Allow more processes" in done.stdout
 
 

@@ -97,6 +97,8 @@ def test_a_place_is_spelled_as_it_was_given(tmp_path: pathlib.Path, monkeypatch:
         ("scan/0/a.png", "scans/0/a.png"),
         ("scans/0/a.pgn", "scans/0/a.png"),
         ("scans/0/b.png", None),
+        ("resum", None),
+        ("git", None),
         ("meters", None),
         ("nowhere/to/go", None),
     ],
@@ -106,6 +108,9 @@ def test_a_misspelled_path_has_the_nearest_one(
 ) -> None:
     (tmp_path / "scans/0").mkdir(parents=True)
     (tmp_path / "scans/0/a.png").touch()
+    # Neither is what people mean: a folder that looks like a flag, and a hidden one.
+    for name in ("--resume", ".git"):
+        (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path)
     assert near_path(given) == near
     assert near_path(f"{tmp_path}/{given}") == (near and f"{tmp_path}/{near}")

@@ -52,7 +52,7 @@ def test_a_bucket_that_answers_has_lost_its_images_one_by_one(listings: Listings
 @pytest.mark.parametrize("count", [1, 9])
 def test_a_bucket_that_does_not_answer_is_an_outage(listings: Listings, count: int) -> None:
     listings.error = StoreError("gone", hint="mend it")
-    with pytest.raises(StorageError, match=r"bucket of the input is out of reach: 'gs://bucket/a/'. Mend it"):
+    with pytest.raises(StorageError, match=r"cannot reach a bucket of the input: 'gs://bucket/a/'. Mend it"):
         outage.refuse_outage(failures(count, FailureCode.UNREADABLE), listed=9)
 
 
@@ -71,7 +71,7 @@ def test_a_folder_that_is_gone_with_all_its_files_is_an_outage(
     if count < 16:
         outage.refuse_outage(gone, listed=count)
         return
-    with pytest.raises(StorageError, match=r"a folder of the input is out of reach.*/in'. Bring it back"):
+    with pytest.raises(StorageError, match=r"cannot reach a folder of the input.*/in'. Bring it back"):
         outage.refuse_outage(gone, listed=count)
     outage.refuse_outage(gone, listed=3 * count)
     (tmp_path / "in").mkdir()

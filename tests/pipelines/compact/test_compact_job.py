@@ -450,7 +450,7 @@ def test_an_interrupted_merge_is_resumed(
     with pytest.raises(UserError, match="--resume"):
         merge(tmp_path / "1", output=tmp_path / "state")
     score(mixed_folder, bundle_path, tmp_path / "2")
-    with pytest.raises(UserError, match="cannot resume a merge of other runs"):
+    with pytest.raises(UserError, match="cannot resume: the output is a merge of other runs"):
         merge(tmp_path / "1", tmp_path / "2", output=tmp_path / "state", resume=True)
     merged = merge(tmp_path / "1", output=tmp_path / "state", resume=True)
     assert merged.counts.scored == 60

@@ -29,6 +29,7 @@ def test_no_flag_of_beam_is_refused() -> None:
     [
         (["--runer=DirectRunner"], "Did you mean --runner"),
         (["--job_name", "x", "--qqqqqqqq"], "See --help"),
+        (["--to", "x"], "See --help"),
         (["stray.png"], "Put inputs before the flags of Beam"),
     ],
 )

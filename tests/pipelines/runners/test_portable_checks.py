@@ -108,7 +108,7 @@ def test_a_folder_is_not_a_prism_binary(tmp_path: pathlib.Path) -> None:
 
 def test_a_port_in_use_is_refused(listening: int) -> None:
     line = refusal(PRISM, PROGRAM, f"--job_port={listening}")
-    assert f"port of --job_port is not free (in use): {listening}. Leave it out" in line
+    assert f"cannot use the port of --job_port (in use): {listening}. Leave it out" in line
     assert "in use" in line
 
 
@@ -118,7 +118,7 @@ def test_a_free_port_is_accepted(closed: int) -> None:
 
 @pytest.mark.parametrize("flag", ["--job_port", "--artifact_port", "--expansion_port"])
 def test_an_invalid_port_is_refused(flag: str) -> None:
-    assert f"port of {flag} is not free" in refusal(PRISM, PROGRAM, f"{flag}=70000")
+    assert f"cannot use the port of {flag}" in refusal(PRISM, PROGRAM, f"{flag}=70000")
 
 
 def test_an_unreachable_worker_pool_is_reported(closed: int) -> None:
@@ -161,7 +161,7 @@ def test_a_silent_job_server_is_reported(monkeypatch: pytest.MonkeyPatch) -> Non
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"localhost:{server.getsockname()[1]}"
         line = refusal("--runner=PortableRunner", f"--job_endpoint={address}", "--environment_type=LOOPBACK")
-    assert f"accepts connections but is silent for 0.2 s: '{address}'" in line
+    assert f"the server at --job_endpoint does not answer within 0.2 s: '{address}'" in line
 
 
 def test_an_unreachable_job_server_is_reported(closed: int) -> None:
@@ -184,7 +184,7 @@ def test_without_java_a_job_server_cannot_run(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     line = refusal(f"--runner={runner}")
-    assert "Java not found, which the job servers of Flink and Spark need: 'java'. Install Java" in line
+    assert "Java not found; the job servers of Flink and Spark need it: 'java'. Install Java" in line
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_a_killed_worker_is_reported_and_the_run_resumes(
         line = runs.last_line()
         assert "the runner gave up: " in line
         assert "of 10 work items are not done, the first of them " in line
-        assert f"which begins with '{bucket.uri}/digits/" in line
+        assert f"which starts with '{bucket.uri}/digits/" in line
         assert "To resume: digitmill score" in line
         assert "--resume" in line
         goes_on(runs, digits_in_bucket, *pool.flags)
@@ -217,5 +217,5 @@ def test_a_port_in_use_leaves_no_output(runs: Runs, digit_folder: pathlib.Path) 
         )
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert f"port of --job_port is not free (in use): {port}" in line
+    assert f"cannot use the port of --job_port (in use): {port}" in line
     assert not (runs.folder / "out").exists()

@@ -102,7 +102,7 @@ def test_unfinished_work_items_are_counted(output: OutputFolder, items: tuple[Fr
     message = describe_unfinished(output, items)
     assert message == (
         f"2 of 3 work items are not done, the first of them {items[1].digest}, "
-        "which begins with 'file:///2.png'"
+        "which starts with 'file:///2.png'"
     )
 
 

@@ -416,7 +416,7 @@ def test_an_input_store_that_disappears_fails_the_run_instead_of_its_images(
     asked = {"rows_per_part": 20, "output": str(tmp_path / "out"), "retry_deadline": 0.5}
     asked |= {"inputs": (f"{bucket.uri}/in",), "model": bundle_path, "beam_flags": FLAGS}
     mend = answer_503(through_proxy, 25)
-    with pytest.raises(StoppedError, match=r"a bucket of the input is out of reach.* --resume"):
+    with pytest.raises(StoppedError, match=r"cannot reach a bucket of the input.* --resume"):
         score_job.run(ScoreOptions(**asked))
     mend()
     manifest = score_job.run(ScoreOptions(**asked, resume=True)).manifest

@@ -194,7 +194,7 @@ def test_whatever_ends_the_listing_ends_the_processes(
         with pytest.raises(error):
             score_job.run(options, pool)
         assert pool.pids == ()
-        with pytest.raises(WorkerError, match="were ended"):
+        with pytest.raises(WorkerError, match="were stopped"):
             pool.submit(("item", 0))
 
 

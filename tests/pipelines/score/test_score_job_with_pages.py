@@ -164,9 +164,7 @@ def test_a_decoder_that_cannot_start_stops_the_run_and_fails_no_image(
     GUARD.close()
     with monkeypatch.context() as broken:
         broken.setattr(GUARD, "_command", [sys.executable, "-c", "raise SystemExit(3)"])
-        with pytest.raises(
-            StoppedError, match=r"the decoder process does not start, on file://.*To resume: "
-        ):
+        with pytest.raises(StoppedError, match=r"cannot start the decoder process, on file://.*To resume: "):
             score(folder, bundle_path, tmp_path / "out")
     manifest = score(folder, bundle_path, tmp_path / "out", resume=True)
     assert dataclasses.astuple(manifest.counts) == (10, 9, 1, 0)

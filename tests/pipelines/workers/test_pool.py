@@ -180,7 +180,7 @@ def test_closing_ends_the_processes_and_fails_pending_items(task: ScoringTask) -
         assert isinstance(future.exception(timeout=60), WorkerError)
     assert not any(psutil.pid_exists(pid) for pid in pids)
     pool.close()
-    with pytest.raises(WorkerError, match="were ended"):
+    with pytest.raises(WorkerError, match="were stopped"):
         pool.submit(("item", 1))
 
 

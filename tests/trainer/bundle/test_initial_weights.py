@@ -178,7 +178,7 @@ def as_h5(path) -> None:
 @pytest.mark.parametrize(
     ("write", "said"),
     [
-        (with_lambda, "holds code, such as a Lambda layer, which is never run"),
+        (with_lambda, "holds code, such as a Lambda layer, which is refused"),
         (as_h5, "model.keras cannot be loaded"),
         (lambda path: path.write_bytes(b""), "model.keras cannot be loaded"),
         (lambda path: path.write_bytes(b"PK\x03\x04"), "model.keras cannot be loaded"),

@@ -101,7 +101,7 @@ def test_a_card_without_ink_gets_it_from_the_data_of_its_training(bundle_path, t
 def test_data_that_a_bundle_was_not_trained_on_is_refused(bundle_path, tmp_path, monkeypatch, few_digits):
     source = types.SimpleNamespace(read=lambda **_: few_digits)
     monkeypatch.setattr(shipping, "open_sources", lambda *_: source)
-    with pytest.raises(SystemExit, match="--data is not what the model was trained on"):
+    with pytest.raises(SystemExit, match="--data is not the data that the model was trained on"):
         shipping.main([str(bundle_path), str(tmp_path / "model"), "--data", "sample"])
 
 

@@ -134,8 +134,8 @@ def test_an_index_alone_makes_no_cluster(number):
 @pytest.mark.parametrize(
     ("environment", "words"),
     [
-        ({WORKERS: "a:1,b:1"}, "holds no worker's index"),
-        ({WORKERS: "a:1,b:1", "SLURM_PROCID": "x"}, "holds no worker's index"),
+        ({WORKERS: "a:1,b:1"}, "does not hold a worker's index"),
+        ({WORKERS: "a:1,b:1", "SLURM_PROCID": "x"}, "does not hold a worker's index"),
         ({WORKERS: "a:1,b:1", "SLURM_PROCID": "2"}, r"the worker's index is outside \[0, 2\)"),
         ({WORKERS: "a:1,b", "SLURM_PROCID": "0"}, "the address of a worker is not HOST:PORT"),
         ({WORKERS: "a:1,a:1", "SLURM_PROCID": "0"}, "two workers have the same address"),

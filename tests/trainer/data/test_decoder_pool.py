@@ -65,7 +65,7 @@ def test_a_process_that_dies_ends_the_reading(label_folder, processes, monkeypat
         return process
 
     monkeypatch.setattr(decoder_pool.subprocess, "Popen", dying)
-    with pytest.raises(WorkerError, match="a process that decodes images died"):
+    with pytest.raises(WorkerError, match="a decoder process died"):
         read(label_folder)
 
 

@@ -108,7 +108,7 @@ def test_a_target_without_held_out_images_is_refused() -> None:
     [
         (0.99, 374, None),
         (0.99, 373, "too few validation images for --target-accuracy: 298 of 373 test thresholds"),
-        (1.0, 500, "no number of images can prove that every accepted answer is right"),
+        (1.0, 500, "no number of images can prove that all accepted answers are right"),
     ],
 )
 def test_too_few_images_for_a_target_are_refused(target: float, images: int, problem: str | None) -> None:

@@ -1,4 +1,8 @@
+import html
 import json
+import pathlib
+import re
+import shlex
 
 import pytest
 from click.testing import CliRunner
@@ -96,7 +100,7 @@ def test_no_runs_report_is_overwritten(folder_of) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 9])
 def test_too_few_and_too_many_runs_are_refused(count: int) -> None:
-    with pytest.raises(UserError, match="outside 2 to 8"):
+    with pytest.raises(UserError, match="Name 2 to 8 run folders"):
         writing.compare(["run"] * count)
 
 
@@ -121,6 +125,39 @@ def test_the_command_rebuilds_and_compares_reports(folder_of, tmp_path) -> None:
     assert compared.output == f"{tmp_path / 'both' / 'report.html'}\n"
     with pytest.raises(UserError, match="for single scoring runs only"):
         CliRunner().invoke(report, [str(one), "--price-per-hour", "1"], catch_exceptions=False)
+
+
+def command_to_repeat(page: str) -> list[str]:
+    """Return the words of the command by which a page says that it can be made again."""
+    (command,) = re.findall(r"To make this page again.*?<code>(.*?)\n*</code>", page, re.DOTALL)
+    program, verb, *arguments = shlex.split(html.unescape(command))
+    assert (program, verb) == ("digitmill", "report")
+    return arguments
+
+
+@pytest.mark.parametrize("more", [[], ["--to", "side by side"]], ids=["usual-folder", "named-folder"])
+def test_the_command_on_a_comparison_makes_the_same_page_again(
+    folder_of, tmp_path, monkeypatch, more
+) -> None:
+    runs = [str(folder_of("my run")), str(folder_of("other"))]
+    monkeypatch.chdir(tmp_path)
+    made = CliRunner().invoke(report, [*runs, *more], catch_exceptions=False)
+    page = pathlib.Path(made.output.strip())
+    before = page.read_text()
+    page.write_text("lost")
+    again = CliRunner().invoke(report, command_to_repeat(before), catch_exceptions=False)
+    assert again.output == made.output
+    assert page.read_text() == before
+
+
+def test_the_command_on_a_training_report_makes_the_same_page_again(folder_of) -> None:
+    made = CliRunner().invoke(report, [str(folder_of("my run"))], catch_exceptions=False)
+    page = pathlib.Path(made.output.strip())
+    before = page.read_text()
+    page.unlink()
+    again = CliRunner().invoke(report, command_to_repeat(before), catch_exceptions=False)
+    assert again.output == made.output
+    assert page.read_text() == before
 
 
 def test_history_and_card_are_those_of_the_run(folder_of) -> None:

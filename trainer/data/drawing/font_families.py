@@ -262,7 +262,7 @@ def _characters(face: Any, wanted: str) -> str:
 
 
 def legible_digits(path: str) -> np.ndarray | None:
-    """Return a font's digits, uint8[10, 28, 28] of ink in a box; None unless they can be told apart.
+    """Return a font's digits, uint8[10, 28, 28] of ink in a box; None if they are not legible.
 
     Left out are fonts whose digits are hollow, lie in frames, are alike, or look like others: symbols, and
     the digits of other scripts in place of these.

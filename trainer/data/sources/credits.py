@@ -31,7 +31,7 @@ _KNOWN: Final[Mapping[str, _Credit]] = {
 
 
 def data_sources(digits: Digits) -> tuple[DataSource, ...]:
-    """Return the sources of some digits with their names, licenses and credits, as far as they are known."""
+    """Return the sources of digits with the known names, licenses and credits."""
     return tuple(
         found if found.name else dataclasses.replace(found, **_credit(found)._asdict())
         for found in digits.described()

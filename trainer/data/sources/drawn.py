@@ -60,7 +60,7 @@ class Wanted(NamedTuple):
 
 
 def parse(rest: str) -> Wanted:
-    """Return what stands between the commas after the colon.
+    """Parse the text after the colon, split at commas.
 
     Raises:
         UserError: if there are two numbers.
@@ -98,7 +98,7 @@ class _DrawnSource:
         self._images = images or self.images
 
     def read(self, *, validation_fraction: float, workers: Workers = ALONE) -> Digits:
-        """Draw the images; the shares are fixed, whatever the fraction."""
+        """Draw the images; the splits' shares are fixed, so `validation_fraction` is ignored."""
         del validation_fraction
         designs = find_designs(self._places)
         self._check_same(designs, workers)
@@ -133,7 +133,7 @@ class _DrawnSource:
         own = _digest(designs)
         if workers.from_chief(own.encode) != own.encode():
             raise UserError(
-                "the fonts of this machine are not the chief's",
+                "this machine's fonts differ from the chief's",
                 value=self.name,
                 hint="install the same fonts on all machines, or name a folder that all have",
             )
@@ -175,7 +175,7 @@ class NotDigitsSource(_DrawnSource):
         super().__init__(rest, reading)
         if self._reading.complete:
             raise UserError(
-                "not-digits: has no digits to train on", value=self.name, hint="give it beside another --data"
+                "not-digits: has no digits to train on", value=self.name, hint="add another --data"
             )
 
     @staticmethod

@@ -49,7 +49,7 @@ class FileList:
 
     @classmethod
     def of(cls, files: Iterable[LabeledFile]) -> Self:
-        """Return the list of some files, of which a block is in memory at a time."""
+        """Return the list of some files, with one block in memory at a time."""
         blocks, counts, rest = [], [0] * (NOT_A_DIGIT + 1), iter(files)
         while some := list(itertools.islice(rest, _BLOCK)):
             for file in some:

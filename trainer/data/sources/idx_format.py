@@ -79,7 +79,7 @@ class IdxFile:
 
 @contextlib.contextmanager
 def open_idx(listed: ListedImage, *, dimensions: int) -> Iterator[IdxFile]:
-    """Context with an IDX file; raises UserError if it is none, or has another number of dimensions."""
+    """Context with an IDX file; raises UserError if it is not one, or has another number of dimensions."""
     place = place_of(listed.uri)
     try:
         with ImageReader() as reader:

@@ -40,7 +40,7 @@ def read_plan(name: str, files: FileList, *, given: str, workers: Workers) -> Re
         name: the `--data` value.
         files: the images.
         given: the place that they were listed from; their names in messages are spelled like it.
-        workers: which share them; the chief has listed them for all.
+        workers: those that share the files, which the chief has listed for all.
     """
     return ReadPlan(
         name,

@@ -77,7 +77,7 @@ _NAMELESS: Final = frozenset({"fonts", "not-digits"})
 
 
 def open_sources(specs: str | Sequence[str], reading: ReadOptions | None = None) -> Source:
-    """Return the source of `--data` values, several mixed; raise UserError if one can't be used."""
+    """Return the source for `--data` values, a mixture of several; raise UserError if one can't be used."""
     given = [specs] if isinstance(specs, str) else list(specs)
     if twice := next((spec for spec in given if given.count(spec) > 1), None):
         raise UserError("--data names a source twice", value=twice, hint="give it once, with @WEIGHT")

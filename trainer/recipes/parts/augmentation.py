@@ -79,7 +79,7 @@ class Augmentation:
                 raise UserError(
                     f"augmentation {field.name} is outside [0, {most}]",
                     value=value,
-                    hint="choose a value in it",
+                    hint="choose a value in this range",
                 )
 
     def __bool__(self) -> bool:

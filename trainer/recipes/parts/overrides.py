@@ -83,7 +83,7 @@ def _with_label_smoothing(recipe: Recipe) -> Recipe:
     # Class numbers can't be smoothed; on one-hot labels, it is the same loss.
     if recipe.loss not in (keras.losses.SparseCategoricalCrossentropy, keras.losses.CategoricalCrossentropy):
         raise UserError(
-            "--label-smoothing needs a recipe whose loss is Keras's cross-entropy",
+            "--label-smoothing needs a recipe with Keras's cross-entropy as loss",
             value=recipe.label_smoothing,
             hint="leave it out",
         )
@@ -101,7 +101,7 @@ def with_one_hot_labels(recipe: Recipe) -> Recipe:
         return recipe
     if recipe.loss is not keras.losses.SparseCategoricalCrossentropy:
         raise UserError(
-            f"pictures that are {UNREADABLE} need a recipe whose loss is Keras's cross-entropy",
+            f"images labeled {UNREADABLE} need a recipe with Keras's cross-entropy as loss",
             value=recipe.loss,
             hint="leave them out, or choose another --recipe",
         )

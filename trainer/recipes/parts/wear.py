@@ -135,7 +135,7 @@ def add_specks(pixels: tf.Tensor, draw: Draw, most: float) -> tf.Tensor:
 
 
 def add_speckle(pixels: tf.Tensor, draw: Draw, most: float) -> tf.Tensor:
-    """Return images whose ink is grainy, by up to that share of its brightness as a standard deviation."""
+    """Return images with grainy ink; the greatest standard deviation is that share of its brightness."""
     return pixels * (1 + draw.uniform(0, most)[:, None, None] * draw.noise())
 
 

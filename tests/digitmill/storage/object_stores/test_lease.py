@@ -233,7 +233,7 @@ def test_a_launcher_that_wakes_up_renews_before_it_goes_on(monkeypatch: pytest.M
     held.confirm()
     assert len(bucket.patient) == 2
     bucket.failing = {3}
-    with pytest.raises(StorageError, match="cannot renew the hold on the output"):
+    with pytest.raises(StorageError, match="cannot renew the lease on the output"):
         held.confirm()
     bucket.write("run/lock", OTHER)
     for _ in range(2):

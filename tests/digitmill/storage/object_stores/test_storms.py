@@ -78,7 +78,7 @@ def test_rights_that_lapse_for_a_moment_lose_nothing(store: Store) -> None:
 def test_a_storm_that_outlasts_the_deadline_stops_the_reading(store: Store, status: int) -> None:
     listed = images()
     store.begin(Faults(status, seconds=FOR_GOOD, after=50))
-    with pytest.raises(StorageError, match="a bucket of the input is out of reach: 'gs://in/'"):
+    with pytest.raises(StorageError, match="cannot reach a bucket of the input: 'gs://in/'"):
         read(listed, seconds=0.2)
 
 

@@ -55,7 +55,7 @@ def test_workers_share_the_images_of_one(folder):
 
 def test_a_worker_with_other_fonts_is_refused(folder):
     other = Workers(1, 2, exchange=lambda own: [b"+another digest", own])
-    with pytest.raises(UserError, match="fonts of this machine are not the chief's"):
+    with pytest.raises(UserError, match="this machine's fonts differ from the chief's"):
         read(f"fonts:{folder},100", other)
 
 
