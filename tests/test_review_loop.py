@@ -142,7 +142,7 @@ def test_what_is_reviewed_is_learnt_and_nothing_is_forgotten(
         *("train", "--recipe", "dense-128", "--init", bundle_path, "--output", tmp_path / "run"),
         *("--data", "sample", "--data", f"labels:{labeled}@3", "--epochs", 8, "--seed", 1),
     )
-    assert f"{len(UNREADABLE_ROWS)} images are unreadable\n" in trained
+    assert f"{len(UNREADABLE_ROWS)} images labeled unreadable\n" in trained
 
     # Digits of both kinds that no training has seen, by both models side by side.
     test = embedded_sample.digits().test

@@ -7,6 +7,7 @@ from cloup import OptionGroup
 
 from digitmill.commands import answer, argument, option, verb
 from digitmill.commands.parameter_types import LOCAL
+from schemas.errors import counted
 
 _SPLITS = ("train", "validation", "test")
 _WHICH = OptionGroup("Which digits")
@@ -40,7 +41,7 @@ def sample(folder: pathlib.Path, *, split: str, number: int | None) -> None:
     """
     written = write_sample(folder, split, number=number)
     answer(
-        f"{written:,} images of the {split} split in {folder}",
+        f"{counted(written, 'image')} of the {split} split in {folder}",
         {"folder": str(folder), "split": split, "images": written},
     )
 

@@ -16,7 +16,7 @@ from pipelines.report.running_audit import VERDICTS
 from schemas.checks import audit
 from schemas.checks.audit import Audit, Verdict
 from schemas.digit import NOT_A_DIGIT
-from schemas.errors import ExitCode, UserError
+from schemas.errors import ExitCode, UserError, counted
 from schemas.layout import AUDIT
 from schemas.model.accuracy import percent
 from schemas.model.trust import DELTA
@@ -71,7 +71,9 @@ class AuditSummary:
             words = "not contradicted"
         elif found.verdict == Verdict.UNDECIDED:
             needed = images_needed(found.wrong, 1 - found.target, DELTA)
-            words = f"not contradicted; {needed:,} labels with {found.wrong:,} wrong ones would show it"
+            words = (
+                f"not contradicted; {counted(needed, 'label')}, {found.wrong:,} of them wrong, would show it"
+            )
         return f"at most {percent(1 - found.target)} wrong: {words}"
 
 

@@ -27,7 +27,7 @@ from pipelines.statistics.failure_rows import MOST_IN_MEMORY, failure_file
 from pipelines.statistics.item_statistics import MERGES, ItemStatistics, count_several, read_record
 from pipelines.statistics.kept_images import FailurePicture, KeptImage
 from schemas.columns import Column
-from schemas.errors import UnreconciledError
+from schemas.errors import UnreconciledError, counted
 from schemas.failure import Failure
 from schemas.layout import DEFAULT_FORMATS, Compression, Format, merged_listing, part_order, statistics_name
 from schemas.prediction import COLUMNS
@@ -175,7 +175,7 @@ def merge_bucket(
     missing = [image.uri for image in images if (image.uri, image.generation) not in outcomes]
     if missing:
         raise UnreconciledError(
-            f"no run has an outcome for {len(missing):,} images, first {missing[0]!r}. "
+            f"no run has an outcome for {counted(len(missing), 'image')}, first {missing[0]!r}. "
             "Name the runs that scored them, too."
         )
     if not images:

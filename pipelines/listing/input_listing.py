@@ -18,7 +18,7 @@ from digitmill.storage.read_limits import ReadLimits
 from pipelines.listing.bucket_ranges import BY_RANGES, RemoteRange, UnlistedRest
 from pipelines.listing.key_ranges import KeyRange
 from pipelines.listing.named_images import read_names, uri_key
-from schemas.errors import UserError
+from schemas.errors import UserError, counted
 from schemas.layout import named_listing
 
 SERIAL_LIMIT: Final = 100_000
@@ -107,7 +107,7 @@ def _merge(listed: Iterable[Iterable[ListedImage]]) -> Iterator[ListedImage]:
 def _report_vanished(survey: Survey) -> None:
     if survey.vanished:
         print(
-            f"{survey.vanished:,} folders vanished while the input was listed; what they held is not counted",
+            f"{counted(survey.vanished, 'folder')} vanished during the listing; their files are not counted",
             file=sys.stderr,
             flush=True,
         )
@@ -213,7 +213,9 @@ def _list_input(given: str, survey: Survey, *, alone: bool, in_order: bool = Tru
         yield image
     if empty and (alone or survey.passed_over == passed_over):
         if survey.ignored > ignored:
-            hint = f"check --include and --exclude: {survey.ignored - ignored:,} files are ignored"
+            hint = (
+                f"check --include and --exclude, which leave out {counted(survey.ignored - ignored, 'file')}"
+            )
             raise UserError("the input holds no images", value=given, hint=hint)
         raise UserError("the input holds no files", value=given, hint="check the path or the pattern")
 

@@ -10,7 +10,7 @@ from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import RealNames, folder_of, may_be_archive, path_hint, split_page, uri_in
 from schemas import labels as labels_file
 from schemas.digit import CLASSES
-from schemas.errors import UserError, reason_of
+from schemas.errors import UserError, counted, reason_of
 from schemas.prediction import NO_LABEL
 
 FOLDER = "folder"
@@ -77,7 +77,7 @@ def attach_labels(
 def _report_unused(labels: "LabelsFile", labeler: "Labeler", *, known: bool) -> None:
     if labeler.stale:
         print(
-            f"{labels}: ignored {labeler.stale:,} labels of other versions of their images",
+            f"{labels}: ignored {counted(labeler.stale, 'label')} of other versions of the images",
             file=sys.stderr,
             flush=True,
         )

@@ -16,7 +16,7 @@ from pipelines.listing.frozen_listing import (
     read_sequence,
 )
 from pipelines.statistics.item_statistics import ItemStatistics, RunStatistics, merge_statistics, read_record
-from schemas.errors import UnreconciledError
+from schemas.errors import UnreconciledError, counted
 from schemas.layout import LISTING, MODELS, PREDICTIONS, STATISTICS, joined_listing, statistics_name
 from schemas.manifest import Part
 
@@ -184,7 +184,8 @@ def _read_record(item: FrozenItem, output: OutputFolder, records: list[Part]) ->
         # A resumed run takes an item that has a record for done.
         remedy = _RESUME if isinstance(error, FileNotFoundError) else _REMEDY
         raise UnreconciledError(
-            f"no statistics record of a work item with {item.images:,} images: {name} ({error}). {remedy}"
+            f"no statistics record of a work item with {counted(item.images, 'image')}: {name} "
+            f"({error}). {remedy}"
         ) from error
     records.append(Part.of(name, data, rows=statistics.listed))
     outcomes = statistics.scored + len(statistics.failures)

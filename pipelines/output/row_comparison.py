@@ -21,6 +21,7 @@ from pipelines.rows.row_encoding import csv_lines
 from pipelines.rows.row_reading import Piece, decode_rows, exact_part, pieces_of, read_rows
 from pipelines.statistics.item_statistics import ItemStatistics
 from schemas import failure
+from schemas.errors import counted
 from schemas.layout import DEFAULT_FORMATS, Format, format_of
 from schemas.manifest import Part
 from schemas.prediction import NO_LABEL, Decision
@@ -159,7 +160,8 @@ class ItemRows:
                 yield cells[0]
         if differing:
             self.findings.append(
-                f"{pair.table.name}: {differing:,} rows differ from {pair.records.name}, first {first}"
+                f"{pair.table.name}: {counted(differing, 'row')} unlike those of {pair.records.name}, "
+                f"first {first}"
             )
 
     def _alike(self, pair: _Pair, text: bytes, records: bytes) -> Generator[str, None, int | None]:

@@ -19,7 +19,7 @@ from pipelines.rows.row_reading import read_rows, row_parts
 from pipelines.score_options import extra_columns
 from pipelines.statistics.item_statistics import read_record
 from schemas.columns import Column
-from schemas.errors import StorageError, UserError
+from schemas.errors import StorageError, UserError, counted
 from schemas.layout import FOLDERS, format_of, is_joined, is_merged, statistics_name
 from schemas.manifest import Part
 
@@ -40,7 +40,7 @@ class Exported:
 
     def table(self) -> str:
         """Return the line to print."""
-        return f"{self.file}: {self.rows:,} rows"
+        return f"{self.file}: {counted(self.rows, 'row')}"
 
 
 def export_rows(place: str, to: str, *, overwrite: bool = False) -> Exported:

@@ -6,7 +6,7 @@ from typing import Any
 
 from digitmill.reports.numbers import figure
 from schemas import manifest
-from schemas.errors import ExitCode
+from schemas.errors import ExitCode, counted
 from schemas.layout import FAILURES, PREDICTIONS, REPORT_PAGE, Detail, parse_formats
 from schemas.manifest import Manifest, Status
 from schemas.model.accuracy import percent
@@ -128,4 +128,4 @@ class Summary:
 
     def _vanished(self) -> str | None:
         vanished = self.manifest.vanished
-        return f"{vanished:,} folders, while they were listed" if vanished else None
+        return f"{counted(vanished, 'folder')}, during the listing" if vanished else None

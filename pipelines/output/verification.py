@@ -26,7 +26,7 @@ from pipelines.score_options import extra_columns
 from pipelines.statistics.item_statistics import ItemStatistics, merge_statistics, read_record
 from schemas import manifest
 from schemas.checks.gates import figures
-from schemas.errors import UserError
+from schemas.errors import UserError, counted
 from schemas.layout import (
     FAILURES,
     FOLDERS,
@@ -79,7 +79,7 @@ class Verification:
     def table(self) -> str:
         """Return the lines to print."""
         counts = self.manifest.counts
-        read = f"{self.files:,} files, {self.bytes:,} bytes"
+        read = f"{counted(self.files, 'file')}, {counted(self.bytes, 'byte')}"
         if not self.findings:
             return (
                 f"{self.place}: {read}, all as the manifest says{self.signature and f' ({self.signature})'}\n"
@@ -88,7 +88,7 @@ class Verification:
             )
         more = len(self.findings) - MAX_FINDINGS
         lines = [
-            f"{self.place}: {read}, {len(self.findings):,} findings",
+            f"{self.place}: {read}, {counted(len(self.findings), 'finding')}",
             *self.findings[:MAX_FINDINGS],
         ]
         return "\n".join([*lines, *([f"and {more:,} more"] if more > 0 else [])])
@@ -188,7 +188,7 @@ def _check_part(output: _Reading, part: Part) -> Iterator[str]:
         yield f"{part.name}: cannot be read: {error}"
         return
     if rows is not None and rows != part.rows:
-        yield f"{part.name}: {rows:,} rows, {part.rows:,} expected"
+        yield f"{part.name}: {counted(rows, 'row')}, {part.rows:,} expected"
 
 
 def _rows(name: str, data: bytes) -> int | None:

@@ -36,7 +36,7 @@ from pipelines.runners.interruption import resumable
 from pipelines.runners.runner_state import runner_state
 from pipelines.statistics.item_statistics import count_failure_codes
 from schemas import failure, manifest
-from schemas.errors import UserError
+from schemas.errors import UserError, counted
 from schemas.failure import Failure
 from schemas.layout import STATISTICS, statistics_name
 from schemas.manifest import Part
@@ -72,7 +72,7 @@ class PackSummary:
             "packed": f"{self.manifest.packed:,} ({self.manifest.labeled:,} with a label)",
             "failed": f"{self.manifest.failed:,}" + (f" ({', '.join(codes)})" if codes else ""),
             "ignored": f"{self.manifest.ignored:,}" if self.manifest.ignored else None,
-            "vanished": f"{self.manifest.vanished:,} folders" if self.manifest.vanished else None,
+            "vanished": counted(self.manifest.vanished, "folder") if self.manifest.vanished else None,
             "shards": f"{len(self._shards):,}: {self.output.at(shard_name('*'))}",
             "manifest": self.output.at(manifest.FILE),
         }

@@ -17,7 +17,7 @@ from pipelines.report.scoring_report import Baselines, ReportFile, RunReport
 from pipelines.statistics.item_statistics import ItemStatistics, merge_statistics, read_record
 from schemas import manifest
 from schemas.checks.gates import figures
-from schemas.errors import UserError
+from schemas.errors import UserError, counted
 from schemas.layout import (
     DISTRIBUTIONS,
     MODEL_CARD,
@@ -194,7 +194,8 @@ def _repair(output: OutputFolder, files: Iterable[ReportFile], finished: Manifes
             output.replace(file.name, file.data)
     if differing:
         raise UserError(
-            f"the report would differ from the manifest in {len(differing):,} files, first {differing[0]}",
+            f"the report would differ from the manifest in {counted(len(differing), 'file')}, "
+            f"first {differing[0]}",
             value=output.place,
             hint="name another folder by --to",
         )

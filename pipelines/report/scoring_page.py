@@ -22,6 +22,7 @@ from pipelines.report.originals import ImageLinks
 from pipelines.report.running_audit import RunningAudit
 from pipelines.report.scoring_charts import RunCharts
 from pipelines.statistics.item_statistics import RunStatistics
+from schemas.errors import counted
 from schemas.failure import ROWS_OF_A_FILE, FailureCode
 from schemas.manifest import Manifest
 from schemas.model.model_card import ModelCard
@@ -244,7 +245,7 @@ def _describe_model(model: Mapping[str, object]) -> str:
 def _describe_card(card: ModelCard) -> str:
     return (
         f"test accuracy {card.test_accuracy}; trained on {card.data}, {training_images(card)}, "
-        f"{card.epochs:,} epochs, seed {card.seed}; temperature {card.temperature:.3f}"
+        f"{counted(card.epochs, 'epoch')}, seed {card.seed}; temperature {card.temperature:.3f}"
     )
 
 

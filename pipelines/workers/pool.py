@@ -26,7 +26,7 @@ from digitmill.storage import open_folder
 from pipelines.listing.frozen_listing import ItemRef, load_item
 from pipelines.scoring.scoring_task import ITEMS_IN_FLIGHT, ScoringTask
 from pipelines.workers import messages
-from schemas.errors import WorkerError
+from schemas.errors import WorkerError, counted
 
 ATTEMPTS: Final = 3
 """Worker processes that may die of one work item before the run gives it up."""
@@ -249,7 +249,7 @@ class WorkerPool:
         if self._task is None:
             return f"{name}, {number}"
         images = load_item(open_folder(self._task.output), ref).images
-        return f"{name}, {number}: {len(images):,} images from {images[0].uri}"
+        return f"{name}, {number}: {counted(len(images), 'image')} from {images[0].uri}"
 
 
 def _closed(ref: ItemRef) -> WorkerError:

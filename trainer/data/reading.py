@@ -19,7 +19,7 @@ from digitmill.commands.progress_bar import progress_bar, shows_bar
 from digitmill.imaging.batch import DigitBatch
 from digitmill.imaging.canonical import PREPROCESSING_VERSION
 from schemas.digit import NOT_A_DIGIT
-from schemas.errors import UserError
+from schemas.errors import UserError, counted
 from schemas.failure import FailureCode, ImageError
 from trainer.data.decoder_pool import decode_all
 from trainer.data.rejects import Rejects
@@ -257,7 +257,7 @@ def _share(
     found = cache.get(key) if cached else None
     if keeps[0] == 0:
         how = "reading" if found is None else f"taking from {cache.folder / key}"
-        print(f"{plan.name}: {how} {plan.description or f'{plan.images:,} images'}", flush=True)
+        print(f"{plan.name}: {how} {plan.description or counted(plan.images, 'image')}", flush=True)
     if found is not None:
         return found
     fill = functools.partial(_fill, plan, keeps=keeps, reads=reads, watch=watch)

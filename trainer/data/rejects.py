@@ -5,7 +5,7 @@ import io
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from schemas.errors import UserError
+from schemas.errors import UserError, counted
 from schemas.failure import ImageError
 
 FILE: Final = "rejects.csv"
@@ -67,7 +67,8 @@ class Rejects:
             print(f"  … and {len(rejects) - _PRINTED:,} more")
         if rejects:
             print(
-                f"{source}: {len(rejects):,} of {images:,} images are not usable and are left out", flush=True
+                f"{source}: left out {len(rejects):,} of {counted(images, 'image')}, which cannot be used",
+                flush=True,
             )
 
     def _text(self) -> str:

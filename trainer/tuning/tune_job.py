@@ -14,7 +14,7 @@ import tensorflow as tf
 from digitmill.commands import run_config
 from digitmill.machine import cpu_count
 from digitmill.storage import open_folder
-from schemas.errors import StoppedError, UserError
+from schemas.errors import StoppedError, UserError, counted
 from trainer import recipes
 from trainer.bundle.initial_weights import load_teacher
 from trainer.cluster import devices, tf_config
@@ -192,7 +192,7 @@ def _write(options: TuneOptions, trials: list[trial_results.Trial], names: list[
 
 def _describe(found: trial_results.Trial) -> str:
     accuracy = "no epoch" if found.val_accuracy is None else f"val accuracy {found.val_accuracy:.2%}"
-    return f"{accuracy}, {found.state} after {found.epochs} epochs, {found.seconds:.1f} s"
+    return f"{accuracy}, {found.state} after {counted(found.epochs, 'epoch')}, {found.seconds:.1f} s"
 
 
 def _format(value: Any) -> str:

@@ -172,7 +172,7 @@ def promising(bundle_path: pathlib.Path, folder: pathlib.Path, target: float) ->
     ("target", "wrong", "verdict", "words"),
     [
         (0.9, 1, Verdict.KEPT, "at most 10.00 % wrong: kept"),
-        (0.99, 0, Verdict.UNDECIDED, "299 labels with 0 wrong ones would show it"),
+        (0.99, 0, Verdict.UNDECIDED, "299 labels, 0 of them wrong, would show it"),
         (0.99, 4, Verdict.BROKEN, "at most 1.00 % wrong: broken"),
     ],
 )

@@ -65,7 +65,7 @@ def test_a_label_applies_to_its_generation_only(
         f"{second.uri},2,{second.generation + 1}\n{third.uri},3,\n"
     )
     assert labels_of(images, truth) == [1, NO_LABEL, 3]
-    assert "ignored 1 labels of other versions" in capsys.readouterr().err
+    assert "ignored 1 label of other versions" in capsys.readouterr().err
 
 
 def test_a_csv_may_name_files_that_are_not_utf_8(tmp_path: pathlib.Path) -> None:
@@ -95,7 +95,7 @@ def test_labels_of_pages_are_of_a_generation_too(
     truth.write_text("path,label,generation\nscan.tif!1,3,1\nscan.tif!2,7,2\n")
     (scan,) = attach_labels([ListedImage((tmp_path / "scan.tif").as_uri(), 2, 0)], str(truth))
     assert (scan.page_labels, scan.label) == ("-7", NO_LABEL)
-    assert "ignored 1 labels of other versions" in capsys.readouterr().err
+    assert "ignored 1 label of other versions" in capsys.readouterr().err
 
 
 def test_a_file_and_its_pages_may_not_both_have_labels(tmp_path: pathlib.Path) -> None:

@@ -53,7 +53,7 @@ def test_what_was_skipped_ignored_and_vanished_is_told_apart(manifest: Manifest)
         in rows
     )
     assert "ignored      3 (junk or excluded)" in rows
-    assert "vanished     1 folders, while they were listed" in rows
+    assert "vanished     1 folder, during the listing" in rows
     all_scored = Summary("out", dataclasses.replace(skipping, skipped_failed=0)).table()
     assert "1,010: 1,010 scored before\n" in all_scored
 

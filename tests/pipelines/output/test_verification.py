@@ -121,7 +121,7 @@ def test_images_with_no_and_with_two_outcomes_are_found(output: pathlib.Path) ->
 
     forge(output, csv_part(output), swap)
     differing, twice, missing = findings(output)
-    assert ": 1 rows differ from " in differing
+    assert ": 1 row unlike those of " in differing
     assert twice.endswith(": 2 outcomes")
     assert missing.endswith(": listed, but no outcome")
 
@@ -233,7 +233,7 @@ def test_a_cell_that_the_tfrecord_has_not_is_found(output: pathlib.Path, column:
     name = change_row(output, column, value)
     (finding,) = findings(output)
     assert finding.startswith(
-        f"{name}: 1 rows differ from {name.removesuffix('.csv')}.tfrecord.gz, first row 7: "
+        f"{name}: 1 row unlike those of {name.removesuffix('.csv')}.tfrecord.gz, first row 7: "
     )
     assert f"{column} is {value!r}, in the TFRecord '" in finding
 
@@ -245,7 +245,7 @@ def test_a_difference_behind_many_equal_rows_is_found_by_its_number(
     assert findings(output) == []
     name = change_row(output, "digit", "x")
     (finding,) = findings(output)
-    assert finding.startswith(f"{name}: 1 rows differ")
+    assert finding.startswith(f"{name}: 1 row unlike those")
     assert "first row 7: digit is 'x'" in finding
 
 
@@ -278,7 +278,7 @@ def test_rows_are_compared_in_both_formats_and_with_the_record(output: pathlib.P
 
     forge(output, records, lambda data: gzip.compress(in_records(data)))
     (finding,) = findings(output)[:1]
-    assert f"{len(wrong):,} rows differ" in finding
+    assert f"{len(wrong):,} rows unlike" in finding
     forge(output, table, in_table)
     (finding,) = findings(output)
     assert "other digits in its rows than in its tallies" in finding

@@ -110,7 +110,7 @@ def test_damaged_records_reach_the_processes(tmp_path, processes, png_of, capsys
     reading = ReadOptions(Rejects(max_rate=0.05), complete=False)
     with contextlib.suppress(UserError):  # of so few kinds of images, a split may lack some digit
         RecordsSource(str(tmp_path / "*.tfrecord"), reading).read(validation_fraction=0)
-    assert "1 of 200 images are not usable" in capsys.readouterr().out
+    assert "left out 1 of 200 images, which cannot be used" in capsys.readouterr().out
 
 
 def test_pixels_in_a_list_reach_the_processes(label_folder, processes, tmp_path):

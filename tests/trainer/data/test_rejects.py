@@ -25,7 +25,7 @@ def test_without_rejects_the_file_has_only_a_header(capsys):
 
 def test_the_rate_limit_itself_is_allowed(capsys):
     Rejects(max_rate=0.05).report(bad(5), images=100, source="folder:x")
-    assert "folder:x: 5 of 100 images are not usable and are left out" in capsys.readouterr().out
+    assert "folder:x: left out 5 of 100 images, which cannot be used" in capsys.readouterr().out
     with pytest.raises(UserError, match=r"more than 0\.05 .*the first is '0\.png': CORRUPT: cut short"):
         Rejects(max_rate=0.05).report(bad(6), images=100, source="folder:x")
 

@@ -12,7 +12,7 @@ from digitmill.storage import ImageReader, ListedImage, open_place
 from digitmill.storage.names import RealNames, uri_in
 from schemas import labels
 from schemas.digit import NOT_A_DIGIT
-from schemas.errors import UserError
+from schemas.errors import UserError, counted
 from trainer.data.reading import ALONE, ReadOptions, Workers, read
 from trainer.data.sources.file_list import FileList, LabeledFile
 from trainer.data.sources.folder import check_split_coverage
@@ -93,9 +93,9 @@ def _rows(path: str) -> list[_Row]:
     except csv.Error as error:
         raise UserError("the labels file is not a valid CSV file", value=path, hint=str(error)) from error
     if unlabeled:
-        print(f"labels:{path}: {unlabeled:,} lines have no label yet and are left out", flush=True)
+        print(f"labels:{path}: left out {counted(unlabeled, 'line')} without a label", flush=True)
     if unreadable := sum(row.label == NOT_A_DIGIT for row in rows):
-        print(f"labels:{path}: {unreadable:,} images are {labels.UNREADABLE}", flush=True)
+        print(f"labels:{path}: {counted(unreadable, 'image')} labeled {labels.UNREADABLE}", flush=True)
     return rows
 
 

@@ -14,7 +14,7 @@ from digitmill.records import Frame, mean_size, open_stream, parse_packed_image,
 from digitmill.storage import ImageReader, ListedImage, NothingFoundError, list_place, uri_of_place
 from digitmill.storage.names import place_of
 from digitmill.storage.patterns import has_magic
-from schemas.errors import UserError
+from schemas.errors import UserError, counted
 from schemas.failure import ImageError
 from schemas.prediction import NO_LABEL
 from trainer.data.reading import (
@@ -102,7 +102,7 @@ class RecordsSource:
             chunks=functools.partial(_chunks, self._shards, pattern=self._pattern, whole_shards=whole_shards),
             decoder=_decoder,
             owners=_shard_owners if whole_shards else _owners,
-            description=f"{len(self._shards):,} shards",
+            description=counted(len(self._shards), "shard"),
         )
 
     def _checked(self, digits: Digits) -> Digits:

@@ -173,7 +173,7 @@ def test_blank_pictures_are_named_and_counted(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert (len(digits.train), digits.train.labels[:2].tolist()) == (98, [2, 3])
     assert "'train[1]': BLANK" in printed
-    assert "tfds:my_digits: 2 of 200 images are not usable" in printed
+    assert "tfds:my_digits: left out 2 of 200 images, which cannot be used" in printed
 
 
 def test_more_than_one_percent_blank_pictures_stop_the_job(tmp_path):

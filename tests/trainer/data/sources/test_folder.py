@@ -158,7 +158,7 @@ def test_unusable_images_are_named_and_counted(label_folder, capsys):
         "gone": "MISSING",
     }.items():
         assert any(f"{name}.png" in line and code in line for line in printed.splitlines())
-    assert "4 of 404 images are not usable" in printed
+    assert "left out 4 of 404 images, which cannot be used" in printed
 
 
 def test_more_than_one_percent_unusable_images_stop_the_job(label_folder):

@@ -75,7 +75,7 @@ def test_lines_without_a_label_are_left_out_and_counted(tmp_path, label_folder, 
     ]
     digits = read(write(tmp_path / "labels.csv", rows))
     assert sum(len(split) for split in digits.splits().values()) == 397
-    assert "3 lines have no label yet" in capsys.readouterr().out
+    assert "left out 3 lines without a label" in capsys.readouterr().out
 
 
 def test_an_image_that_is_named_twice_counts_once(tmp_path, label_folder):
@@ -176,7 +176,7 @@ def test_unreadable_images_are_no_digits_and_are_counted(tmp_path, label_folder,
     digits = read(write(tmp_path / "labels.csv", rows))
     assert sum(sum(split.class_counts()) for split in digits.splits().values()) == 396
     assert sum(split.not_digits for split in digits.splits().values()) == 4
-    assert "4 images are unreadable" in capsys.readouterr().out
+    assert "4 images labeled unreadable" in capsys.readouterr().out
 
 
 def pixels_of(file: pathlib.Path) -> str:

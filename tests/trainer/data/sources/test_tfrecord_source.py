@@ -105,7 +105,7 @@ def test_unusable_images_are_named_and_counted(shards, capsys):
     digits = read(shards / "*.tfrecord")
     printed = capsys.readouterr().out
     assert sum(len(split) for split in digits.splits().values()) == 400
-    assert "6 of 406 images are not usable" in printed
+    assert "left out 6 of 406 images, which cannot be used" in printed
     for words in (
         ["more.tfrecord[0] file:///text.png", "UNSUPPORTED"],
         ["more.tfrecord[1] file:///empty.png", "EMPTY"],
@@ -144,7 +144,7 @@ def test_a_damaged_record_costs_itself_alone(shards, capsys):
     digits = read(shards / "*.tfrecord")
     printed = capsys.readouterr().out
     assert sum(len(split) for split in digits.splits().values()) == 399
-    assert "1 of 400 images are not usable" in printed
+    assert "left out 1 of 400 images, which cannot be used" in printed
     assert "packed-2.tfrecord[90]': CORRUPT: the record at byte" in printed
     assert "payload does not match its checksum" in printed
 
@@ -164,7 +164,7 @@ def test_a_cut_gzip_costs_what_is_cut_and_is_counted_once(shards, workers, capsy
     by_workers(shards / "*.tfrecord", workers)
     printed = capsys.readouterr().out
     assert "CORRUPT: the gzip data is damaged" in printed
-    assert "1 of 391 images are not usable" in printed
+    assert "left out 1 of 391 images, which cannot be used" in printed
 
 
 def test_losing_more_than_the_budget_stops_the_job(shards):
@@ -201,7 +201,7 @@ def test_a_damaged_span_counts_once_whatever_its_size(shards, capsys):
     shard = shards / "packed-0.tfrecord"
     shard.write_bytes(shard.read_bytes() + bytes(2**20))
     assert sum(len(split) for split in read(shards / "*.tfrecord").splits().values()) == 400
-    assert "1 of 401 images are not usable" in capsys.readouterr().out
+    assert "left out 1 of 401 images, which cannot be used" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("workers", [2, 3, 5])
