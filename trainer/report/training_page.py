@@ -29,8 +29,8 @@ class FinishedRun:
     record: RunRecord | None
 
 
-def render_run(run: FinishedRun, record: RunRecord, *, drawn: RunCharts) -> str:
-    """Return the page's HTML, with everything escaped."""
+def render_run(run: FinishedRun, record: RunRecord, *, drawn: RunCharts, to: str | None = None) -> str:
+    """Return the page's HTML, with everything escaped; it goes into `to`, or into the run folder."""
     card, test = run.card, record.answers["test"]
     return render(
         "trainer.report",
@@ -56,15 +56,16 @@ def render_run(run: FinishedRun, record: RunRecord, *, drawn: RunCharts) -> str:
         by_digit=training_galleries.samples_by_digit(record),
         sections=sections(card),
         settings=list(training_tables.settings_rows(record.settings)),
-        commands=commands(run),
+        commands=commands(run, to),
         left_out=NONE,
     )
 
 
-def commands(run: FinishedRun) -> dict[str, str]:
+def commands(run: FinishedRun, to: str | None) -> dict[str, str]:
     """Return the commands to repeat the run and its report, by title."""
+    other = [] if to is None else ["--to", to]
     found = {"To train the same again": run.card.command} if run.card.command else {}
-    return found | {"To make this page again": shlex.join(["digitmill", "report", run.place])}
+    return found | {"To make this page again": shlex.join(["digitmill", "report", run.place, *other])}
 
 
 def _shares(record: RunRecord, threshold: float) -> list[tuple[str, int, str]]:

@@ -52,7 +52,7 @@ def rebuild(place: str, *, to: str | None = None) -> str:
     where = run_place(to or place)
     if to is not None:
         _check_free(where)
-    _write(where, _report(run, run.record))
+    _write(where, _report(run, run.record, to=to))
     return where.at(PAGE)
 
 
@@ -103,11 +103,11 @@ def open_run(place: str) -> FinishedRun:
     return FinishedRun(place, card, tuple(epochs), record)
 
 
-def _report(run: FinishedRun, record: RunRecord) -> Iterator[tuple[str, bytes]]:
+def _report(run: FinishedRun, record: RunRecord, *, to: str | None = None) -> Iterator[tuple[str, bytes]]:
     card = run.card
     drawn = draw_charts(record, run.epochs, accept=card.accept_threshold, temperature=card.temperature)
     yield from _charts(drawn.charts())
-    yield PAGE, render_run(run, record, drawn=drawn).encode()
+    yield PAGE, render_run(run, record, drawn=drawn, to=to).encode()
 
 
 def _charts(charts: Iterable[Chart]) -> Iterator[tuple[str, bytes]]:

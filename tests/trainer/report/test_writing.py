@@ -150,8 +150,13 @@ def test_the_command_on_a_comparison_makes_the_same_page_again(
     assert page.read_text() == before
 
 
-def test_the_command_on_a_training_report_makes_the_same_page_again(folder_of) -> None:
-    made = CliRunner().invoke(report, [str(folder_of("my run"))], catch_exceptions=False)
+@pytest.mark.parametrize("more", [[], ["--to", "a copy"]], ids=["run-folder", "named-folder"])
+def test_the_command_on_a_training_report_makes_the_same_page_again(
+    folder_of, tmp_path, monkeypatch, more
+) -> None:
+    run = str(folder_of("my run"))
+    monkeypatch.chdir(tmp_path)
+    made = CliRunner().invoke(report, [run, *more], catch_exceptions=False)
     page = pathlib.Path(made.output.strip())
     before = page.read_text()
     page.unlink()
