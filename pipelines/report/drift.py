@@ -316,7 +316,7 @@ _RANGES: Final = {
 _ADVICE: Final = {
     Shift.SLIGHT: "There is nothing to do unless it grows.",
     Shift.MODERATE: "Look at the galleries below; if it stays so, label a sample and measure again.",
-    Shift.LARGE: "The accuracy on the model's card no longer speaks for them: look at the galleries, "
+    Shift.LARGE: "The accuracy on the model's card does not apply to them: look at the galleries, "
     "check where the images come from, and label a sample before you trust the answers.",
 }
 

@@ -232,7 +232,7 @@
 
   const share = (probability) => `${(100 * probability).toFixed(1)} %`;
   // Where accepted images are among the others, nothing says which: not how sure the model was either.
-  const describe = (row) => data.blind ? `taken for ${row.noDigit ? "no digit" : row.predicted}` : `taken for ${row.noDigit ? "no digit, else for " : ""}${row.predicted} at ${share(row.confidence)}, or ${row.second} at ${share(row.secondConfidence)}`;
+  const describe = (row) => data.blind ? `taken for ${row.noDigit ? "no digit" : row.predicted}` : `taken for ${row.noDigit ? "no digit; if it is one, for " : ""}${row.predicted} at ${share(row.confidence)}, or ${row.second} at ${share(row.secondConfidence)}`;
   const inWords = (label) => label === OPEN ? "not labeled" : label in words ? words[label].replaceAll("_", " ") : `labeled ${label}`;
 
   // --- The chosen image.

@@ -335,7 +335,7 @@ def test_what_seems_no_digit_is_marked_found_and_accepted_as_such(
     expect(page.locator("#image-2 .given")).to_have_text("no digit?")
     page.select_option("#digit", "none")
     expect(page.locator("#matching")).to_have_text("2 match")
-    expect(page.locator("#said")).to_contain_text("Taken for no digit, else for 2 at")
+    expect(page.locator("#said")).to_contain_text("Taken for no digit; if it is one, for 2 at")
     press(page, "Enter", "5")
     rows = download(page, tmp_path)
     assert [(row["path"], row["label"]) for row in rows] == [
