@@ -71,7 +71,7 @@ class PairedTest:
         return f"{first} and {second}", thousands(self.first), thousands(self.second), text, verdict
 
 
-HEADER = ("pair", "only the first right", "only the second right", "p", "the difference")
+HEADER = ("pair", "only the first right", "only the second right", "p-value", "the difference")
 """Titles of the columns of `PairedTest.row`."""
 
 
