@@ -23,7 +23,7 @@ def payloads(rows: list[dict[str, Any]]) -> list[bytes]:
     found = []
     for row in rows:
         columns = {column.name: [row.get(column.name, 0)] for column in prediction.COLUMNS} | {
-            "reason": [None]
+            name: [None] for name in ("path", "reason")
         }
         found.append(encode_records(prediction.COLUMNS, columns)[12:-4])
     return found

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import pathlib
 from collections.abc import Callable
 
@@ -60,15 +61,15 @@ def test_an_item_interrupted_between_its_files_is_completed(
 ) -> None:
     (item,) = items_of(mixed_folder)
     scorer(engine, tmp_path / "whole").run(item)
-    real, calls = LocalFolder.write_once, []
+    real, named = os.link, []
 
-    def dies(folder: LocalFolder, name: str, data: bytes) -> None:
-        if len(calls) == survivors:
+    def dies(source: str, target: str) -> None:
+        if len(named) == survivors:
             raise KeyboardInterrupt
-        calls.append(name)
-        real(folder, name, data)
+        named.append(target)
+        real(source, target)
 
-    monkeypatch.setattr(LocalFolder, "write_once", dies)
+    monkeypatch.setattr(os, "link", dies)
     with pytest.raises(KeyboardInterrupt):
         scorer(engine, tmp_path / "cut").run(item)
     assert not (tmp_path / "cut" / statistics_name(item.digest)).exists()

@@ -118,5 +118,5 @@ def test_a_teacher_has_no_say_about_what_is_no_digit():
 
 
 def test_another_loss_on_class_numbers_is_refused(with_not_digits, one_replica):
-    with pytest.raises(UserError, match="unreadable need a recipe whose loss"):
+    with pytest.raises(UserError, match="unreadable need a recipe with Keras's cross-entropy as loss"):
         trained(with_not_digits, one_replica, loss=keras.losses.Poisson)

@@ -44,7 +44,7 @@ def test_processes_share_the_cores(count, cores, threads):
 @pytest.mark.parametrize(
     ("count", "replicas", "words"),
     [
-        (3, None, "needs 1 GPU for each process, and 2 are visible: 3. Give --parallel 2"),
+        (3, None, "needs 1 GPU per process, but 2 are visible: 3. Give --parallel 2"),
         (2, 2, "needs 2 GPUs"),
     ],
 )
