@@ -227,10 +227,18 @@ def _provenance(manifest: Manifest, card: ModelCard | None) -> Iterator[tuple[st
     yield "Engine", f"{options.pop('engine')}: {options.pop('engine_reason')}"
     yield "Inputs", ", ".join(manifest.inputs)
     yield "Labels", str(options.pop("labels", "none"))
-    yield "Options", _join_pairs((name.replace("_", " "), value) for name, value in options.items())
+    words = ((name.replace("_", " "), _in_words(value)) for name, value in options.items())
+    yield "Options", _join_pairs(words)
     yield "Began", _format_time(manifest.times.get("begun", manifest.times["started"]))
     yield "Finished", _format_time(manifest.times["finished"])
     yield "Versions", _join_pairs(manifest.versions.items())
+
+
+def _in_words(value: object) -> object:
+    """Return an option's value as people write it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else value
 
 
 def _format_time(time: object) -> str:

@@ -129,6 +129,13 @@ def test_the_engine_is_shown(statistics: RunStatistics, manifest: Manifest) -> N
     assert "litert: there is no GPU" in Outline(render_page(statistics, manifest)).text
 
 
+def test_options_are_written_as_people_write_them(statistics: RunStatistics, manifest: Manifest) -> None:
+    options = {**manifest.options, "retry_failures": False, "pages": "all", "rows_per_part": 65_536}
+    text = Outline(render_page(statistics, dataclasses.replace(manifest, options=options))).text
+    for words in ("retry failures no", "pages all", "rows per part 65,536"):
+        assert words in text
+
+
 def test_drift_from_the_training_set_and_the_previous_run_is_shown(
     statistics: RunStatistics, manifest: Manifest, card: ModelCard
 ) -> None:
