@@ -136,6 +136,12 @@ def test_options_are_written_as_people_write_them(statistics: RunStatistics, man
         assert words in text
 
 
+def test_a_run_with_an_audit_says_how_to_answer_it(statistics: RunStatistics, manifest: Manifest) -> None:
+    audited = dataclasses.replace(manifest, options={**manifest.options, "audit": 1_200})
+    assert "up to 1,200 accepted images, drawn at random" in Outline(render_page(statistics, audited)).text
+    assert "accepted images, drawn" not in Outline(render_page(statistics, manifest)).text
+
+
 def test_drift_from_the_training_set_and_the_previous_run_is_shown(
     statistics: RunStatistics, manifest: Manifest, card: ModelCard
 ) -> None:
