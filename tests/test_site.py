@@ -105,9 +105,13 @@ def test_the_site_is_built_without_a_warning(tmp_path: pathlib.Path) -> None:
 
 
 def kinds(notebook: nbformat.NotebookNode) -> list[list[str]]:
-    """The kinds of every cell's outputs."""
+    """The kinds of every cell's outputs; a file has those of an output sorted."""
     return [
-        [kind for output in cell.get("outputs", ()) for kind in output.get("data", {output.output_type: ""})]
+        [
+            kind
+            for output in cell.get("outputs", ())
+            for kind in sorted(output.get("data", {output.output_type: ""}))
+        ]
         for cell in notebook.cells
     ]
 
