@@ -86,7 +86,7 @@ def digit_cells(test: SplitMetrics) -> Iterator[list[Cell]]:
 
 
 def class_cells(record: RunRecord) -> Iterator[list[Cell]]:
-    """Yield each digit's row with its number of images per split; the last row counts pictures of no digit."""
+    """Yield each digit's row with its images per split; the last row counts pictures of no digit."""
     counts = record.class_counts
     for digit in range(CLASSES):
         found = (counted[digit] for counted in counts.values())

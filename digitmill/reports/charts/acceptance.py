@@ -177,9 +177,9 @@ def _coverage_canvas(shown: Sequence[Accepting], *, measured: bool) -> Canvas:
 def thresholds_to_show(points: Sequence[Accepting], *, accept: float) -> list[Accepting]:
     """Return the points that are worth choosing from.
 
-    Keeps only one threshold that accepts all images. Drops thresholds that accept less than half of the images
-    or, if the current threshold is that strict, less than 90 % of what it accepts: the curve would be a line
-    along the border.
+    Keeps only one threshold that accepts all images. Drops thresholds that accept less than half of the
+    images or, if the current threshold is that strict, less than 90 % of what it accepts: the curve would be
+    a line along the border.
     """
     in_force = next(point for point in points if point.threshold == accept)
     least = min(0.5, 0.9 * in_force.coverage)
