@@ -16,7 +16,7 @@ def upper_bound(wrong: int, images: int, delta: float) -> float:
 
 
 def lower_bound(wrong: int, images: int, delta: float) -> float:
-    """Return a bound below which the true error rate is with probability `delta` at most; 0 without images."""
+    """Return a bound that the true error rate is below with probability `delta` at most; 0 without images."""
     return float(betaincinv(wrong, images - wrong + 1, delta)) if wrong else 0.0
 
 
