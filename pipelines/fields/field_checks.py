@@ -59,7 +59,7 @@ def joint_confidence(readings: Sequence[Reading]) -> float:
 
 
 def likeliest_valid(readings: Sequence[Reading], check: Check) -> tuple[str, float] | None:
-    """Return the likeliest valid value with one digit replaced by its second choice, and its joint confidence.
+    """Return the likeliest valid value with one digit replaced by its second choice, and its confidence.
 
     Returns None if there is no such value, or if the field is longer than any amount or reading. Among
     equally likely values, the one that replaces the earliest digit wins.

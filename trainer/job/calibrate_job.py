@@ -41,7 +41,7 @@ class CalibrationResult:
     card: ModelCard
 
     def as_data(self) -> dict[str, Any]:
-        """Return it as JSON types."""
+        """Return the result as JSON types."""
         found = dataclasses.asdict(_recalibration(self.card))
         return {
             "bundle": self.bundle,
