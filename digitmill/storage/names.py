@@ -237,7 +237,7 @@ def split_page(uri: str) -> tuple[str, int]:
 
 
 def file_of(uri: str, files: Container[str]) -> str:
-    """Return the file of an identity, which is the file itself or one of its pages; itself if not found."""
+    """Return which of `files` a URI names, as the file or as one of its pages; the URI itself if none."""
     return uri if uri in files else split_page(uri)[0]
 
 

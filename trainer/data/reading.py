@@ -183,8 +183,8 @@ class ReadPlan:
 def read(plan: ReadPlan, *, reading: ReadOptions, workers: Workers = ALONE) -> Digits:
     """Read a source's images; raise UserError if the images, or too many of them, can't be used.
 
-    Every worker keeps its share of the training images, and all of validation and test. The split of an
-    image is known only once it is decoded, so that workers exchange the held-out images.
+    Every worker keeps its share of the training images, and all of validation and test. An image's split is
+    known only after decoding, so workers then exchange the held-out images.
     """
     keeps, reads = _shards(workers)
     return _digits(plan, _share(plan, reading, keeps=keeps, reads=reads), reading=reading, workers=workers)

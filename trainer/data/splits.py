@@ -279,7 +279,7 @@ def warn_about_empty_classes(digits: Digits) -> None:
 
 
 def evenly_spaced(count: int, most: int) -> np.ndarray:
-    """Return the indices of at most that many of `count` rows, from the first to the last, int64[N]."""
+    """Return at most `most` evenly spaced indices of `count` rows, including first and last, int64[N]."""
     return np.linspace(0, count - 1, min(most, count)).astype(np.int64)
 
 

@@ -9,7 +9,7 @@ from trainer.report.record import RunRecord, SampleImage
 
 
 def galleries(record: RunRecord) -> Iterator[Gallery]:
-    """Yield the non-empty galleries: misclassified, with labels that may be wrong, and least confident."""
+    """Yield the non-empty galleries of misclassified, possibly mislabeled, and least confident images."""
     test = record.answers["test"]
     wrong = test.images - test.right
     if record.mistaken:
