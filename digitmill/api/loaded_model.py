@@ -1,4 +1,4 @@
-"""`digitmill.load` and `digitmill.canonicalize`: a model and its preprocessing, for pictures in memory."""
+"""`digitmill.load` and `digitmill.canonicalize`: a model and its preprocessing, for single pictures."""
 
 import dataclasses
 import itertools

@@ -70,7 +70,7 @@ class OutputFolder(Protocol):
         """Yield the name of every file in the folder, or in one of its sub-folders, at any depth."""
 
     def folders(self) -> set[str]:
-        """Return the names of its direct sub-folders."""
+        """Return the names of the direct sub-folders."""
 
     def delete(self, name: str) -> None:
         """Remove a file, which need not exist."""

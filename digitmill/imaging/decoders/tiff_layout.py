@@ -124,7 +124,7 @@ def check_segments(page: "tifffile.TiffPage", data: bytes) -> None:
 
 
 def rows_of_full_strips(page: "tifffile.TiffPage") -> int:
-    """Return the number of rows in a page's full strips; the page's height for tiles or oversized strips."""
+    """Return how many rows a page's strips have room for; its height for tiles or oversized strips."""
     rows = page.imagelength
     if not page.is_tiled and 0 < page.rowsperstrip <= rows:
         rows = -(-rows // page.rowsperstrip) * page.rowsperstrip
